@@ -1,1 +1,14 @@
-//! Placeholder.
+//! The pure heart of Swath: what a job is, how a grid expands, how a job
+//! lives and ends, and how results become a table.
+//!
+//! Nothing here does IO, reads a clock, the environment or a global random
+//! generator: time is an argument, and every decision is a function over
+//! state. `clippy.toml` beside this crate holds the rule.
+
+pub mod id;
+pub mod outcome;
+pub mod protocol;
+pub mod seed;
+pub mod spec;
+pub mod suggest;
+pub mod time;

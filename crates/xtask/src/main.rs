@@ -1,1 +1,98 @@
-fn main() {}
+//! `cargo xtask`: everything a checkout needs beyond plain cargo, in one place and with no shell scripts.
+#![expect(clippy::print_stderr, reason = "a command-line tool that reports its steps on stderr")]
+
+mod check;
+mod docs;
+mod libtorch;
+mod needs;
+mod process;
+mod progress;
+mod quickstart;
+mod sqlx;
+mod test;
+mod totals;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+const ENVIRONMENT: &str = "\
+Environment:
+  SWATH_LIBTORCH  directory with lib/ and include/ of libtorch 2.13 to build against instead of the fetched one;
+                  `cpu` takes the fetched one even where a GPU PyTorch is installed
+  LIBTORCH        if you export it yourself, it is used as it is
+  XDG_CACHE_HOME  where the fetched libtorch is kept for all checkouts (swath/libtorch/; default ~/.cache)
+
+Start with `cargo xtask quickstart`.";
+
+/// Set up, try, test and check Swath. The two to know: `quickstart` and `test`.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = ENVIRONMENT)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Fetch libtorch (527 MB, once per user) and link it into the checkout
+    ///
+    /// The download is checked against a pinned SHA-256, goes on where it was interrupted, and is kept in the user's
+    /// cache, so that other checkouts and clean ones find it. An installed GPU PyTorch 2.13 is used instead if python3
+    /// has one. Afterwards plain `cargo build -p swath-trainer` works with nothing exported.
+    Setup,
+
+    /// Set up, build, and train a small real sweep to its result table
+    ///
+    /// Runs `coordinator run sweeps/quickstart.toml` from a release build and returns its exit code.
+    Quickstart,
+
+    /// Install what the tests need, then run `check` and every test
+    ///
+    /// Uses cargo-nextest where it is installed, else `cargo test`. Arguments after `--` go to the test runner:
+    /// `cargo xtask test --no-check -- -p swath-core ledger`.
+    Test {
+        /// Only the tests: no formatting, lints or rules first
+        #[arg(long)]
+        no_check: bool,
+        /// For the test runner: a filter, `-p PACKAGE`, `--no-capture`, …
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+
+    /// Formatting, lints, the dependency rule, file sizes, generated files: what review should not have to find
+    ///
+    /// Every check runs, whatever the ones before it found; the failures are listed at the end.
+    Check,
+
+    /// Write the generated pages under docs/ anew
+    Docs,
+
+    /// Write the .sqlx query cache anew, after a change to a query or a migration
+    ///
+    /// Applies migrations/sqlite to a temporary database and compiles the SQLite store against it.
+    Sqlx,
+}
+
+fn main() -> ExitCode {
+    let verb = Cli::parse().verb;
+    let done = Workspace::find().and_then(|workspace| match verb {
+        Verb::Setup => libtorch::setup(&workspace),
+        Verb::Quickstart => quickstart::run(&workspace),
+        Verb::Test { no_check, args } => test::run(&workspace, !no_check, &args),
+        Verb::Check => libtorch::ensure(&workspace).and_then(|()| check::run(&workspace)),
+        Verb::Docs => docs::write(&workspace),
+        Verb::Sqlx => sqlx::write(&workspace),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line: the chain of causes reads on from what failed.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

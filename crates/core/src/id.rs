@@ -1,0 +1,222 @@
+//! Identities: digests of what is computed, and the numbers that fence it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A text that is not the identity it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {expected}")]
+pub struct ParseIdError {
+    text: String,
+    expected: &'static str,
+}
+
+macro_rules! digest {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// The digest with these bytes.
+            pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+
+            /// The digest in `bytes`, if they are 32.
+            pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+                bytes.try_into().ok().map(Self)
+            }
+
+            /// The 32 bytes.
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+
+            /// The first 12 hex digits: what people read and type.
+            pub fn short(&self) -> String {
+                let mut text = self.to_string();
+                text.truncate(12);
+                text
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.short())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                parse_hex(text).map(Self).ok_or_else(|| ParseIdError {
+                    text: text.to_owned(),
+                    expected: concat!($what, " (64 hex digits)"),
+                })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+fn parse_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+digest! {
+    /// Names a job by what it computes: canonical spec, seed, recipe version.
+    JobDigest, "a job digest"
+}
+digest! {
+    /// Names a cell: the canonical spec without its seed.
+    CellDigest, "a cell digest"
+}
+digest! {
+    /// Names a sweep: its resolved content.
+    SweepDigest, "a sweep digest"
+}
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident, $inner:ty) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl $name {
+            /// The number after this one.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number! {
+    /// One execution of a job; grows by one per grant and is the fencing
+    /// token. 0 means that the job was never granted.
+    Attempt, u32
+}
+number! {
+    /// One life of a worker daemon. A newer session of the same worker fences
+    /// the older one.
+    SessionId, u64
+}
+number! {
+    /// The i-th repetition of a cell, counted from 1.
+    Replicate, u32
+}
+
+/// The name of a worker: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct WorkerName(String);
+
+impl WorkerName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WorkerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for WorkerName {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let mut bytes = text.bytes();
+        let first = bytes
+            .next()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let rest = bytes.all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        if first && rest && text.len() <= 64 {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ParseIdError {
+                text: text.to_owned(),
+                expected: "a worker name (1 to 64 of A-Z a-z 0-9 . _ -, first a letter or digit)",
+            })
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for WorkerName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Who holds an attempt: a worker in one of its lives.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Owner {
+    /// The worker.
+    pub worker: WorkerName,
+    /// Its session.
+    pub session: SessionId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_survives_its_text() {
+        let digest = JobDigest::from_bytes([0xa5; 32]);
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!(digest.short(), "a5a5a5a5a5a5");
+        assert!("a5".parse::<JobDigest>().is_err());
+        assert!("zz".repeat(32).parse::<JobDigest>().is_err());
+    }
+
+    #[test]
+    fn worker_names_are_held_to_their_alphabet() {
+        assert!("gpu-01.lab".parse::<WorkerName>().is_ok());
+        for bad in ["", ".x", "a b", "ä", "../x", &"x".repeat(65)] {
+            assert!(bad.parse::<WorkerName>().is_err(), "{bad}");
+        }
+    }
+}

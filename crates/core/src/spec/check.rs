@@ -1,0 +1,323 @@
+//! Rules over a whole spec: what must be there, and what excludes what.
+
+use serde_json::Value;
+
+use super::{
+    Augmentation, BlockType, Dataset, Model, Optimizer, Precision, Pyramidnet, Resnet,
+    ResnetPreact, Schedule, SeResnetPreact, SpecError, TrainingSpec, WeightDecayOn, lookup,
+};
+
+/// The keys without which nothing can be trained.
+pub(super) fn required(tree: &Value) -> Result<(), Vec<SpecError>> {
+    let always = ["dataset.name", "model.name", "batch_size", "optimizer.lr"];
+    let name = |table: &str| lookup(tree, &format!("{table}.name")).and_then(Value::as_str);
+    let model: &[&str] = match name("model") {
+        Some("wrn") => &["model.depth", "model.widening_factor"],
+        Some("pyramidnet") => &["model.depth", "model.alpha"],
+        Some("resnext") => &["model.depth", "model.cardinality", "model.base_channels"],
+        Some("shake_shake") => &["model.depth", "model.initial_channels"],
+        Some("vgg") | None => &[],
+        Some(_) => &["model.depth"],
+    };
+    let dataset: &[&str] = match name("dataset") {
+        Some("tensors" | "folder") => &["dataset.path"],
+        _ => &[],
+    };
+    let schedule: &[&str] = match name("schedule") {
+        Some("multistep") => &["schedule.milestones"],
+        Some("sgdr") => &["schedule.t0"],
+        _ => &[],
+    };
+    let mut errors: Vec<_> = [&always, model, dataset, schedule]
+        .concat()
+        .into_iter()
+        .filter(|path| lookup(tree, path).is_none())
+        .map(|path| SpecError::new(path, "is missing; set it in the recipe, [fixed] or an axis"))
+        .collect();
+    for table in ["schedule", "warmup"] {
+        if tree.get(table).is_some() && name(table).is_none() {
+            errors.push(SpecError::new(format!("{table}.name"), "is missing"));
+        }
+    }
+    if tree.get("params").is_some() {
+        errors.push(SpecError::new(
+            "params",
+            "is for programs (`trainer.command`); the built-in trainer does not read it",
+        ));
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
+    }
+}
+
+/// Ways to say "off" become the absence that they mean; the optimizer has its
+/// name.
+pub(super) fn normalize(spec: &mut TrainingSpec) {
+    let Augmentation {
+        random_crop,
+        cutout,
+        random_erasing,
+        ..
+    } = &mut spec.augmentation;
+    random_crop.take_if(|crop| crop.padding == 0);
+    cutout.take_if(|cutout| cutout.size == 0);
+    random_erasing.take_if(|erasing| erasing.probability == 0.0);
+    spec.accumulation_steps.take_if(|steps| *steps == 1);
+    spec.ghost_batch_size
+        .take_if(|size| *size >= spec.batch_size);
+}
+
+/// Every contradiction of the spec.
+pub(super) fn whole(spec: &TrainingSpec) -> Vec<SpecError> {
+    let mut errors = Vec::new();
+    let mut wrong = |key: &str, message: String| errors.push(SpecError::new(key, message));
+    match (spec.epochs, spec.steps) {
+        (None, None) => wrong("epochs", "is missing; give `epochs` or `steps`".to_owned()),
+        (Some(_), Some(_)) => {
+            wrong(
+                "steps",
+                "excludes `epochs`; the budget is one of them".to_owned(),
+            );
+        }
+        _ => {}
+    }
+    if spec.optimizer.lr() <= 0.0 {
+        wrong("optimizer.lr", "must be greater than 0".to_owned());
+    }
+    if let Optimizer::Sgd(sgd) = &spec.optimizer
+        && sgd.nesterov
+        && sgd.momentum == 0.0
+    {
+        wrong(
+            "optimizer.nesterov",
+            "needs a momentum greater than 0; set it to false".to_owned(),
+        );
+    }
+    if let Some(warmup) = &spec.warmup
+        && warmup.epochs.is_some() == warmup.steps.is_some()
+    {
+        wrong(
+            "warmup.epochs",
+            "give exactly one of `warmup.epochs`, `warmup.steps`".to_owned(),
+        );
+    }
+    check_batches(spec, &mut wrong);
+    check_schedule(&spec.schedule, spec.optimizer.lr(), &mut wrong);
+    check_model(&spec.model, &mut wrong);
+    check_data(&spec.dataset, &mut wrong);
+    check_augmentation(&spec.augmentation, spec.loss.label_smoothing, &mut wrong);
+    errors
+}
+
+fn check_batches(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
+    if let Some(ghost) = spec.ghost_batch_size
+        && spec.batch_size % ghost != 0
+    {
+        let batch = spec.batch_size;
+        wrong(
+            "ghost_batch_size",
+            format!("{ghost} does not divide `batch_size` = {batch}"),
+        );
+    }
+    if let Some(steps) = spec.accumulation_steps
+        && spec.batch_size % steps != 0
+    {
+        let batch = spec.batch_size;
+        wrong(
+            "accumulation_steps",
+            format!("{steps} does not divide `batch_size` = {batch}"),
+        );
+    }
+    if !spec
+        .batch_schedule
+        .windows(2)
+        .all(|pair| pair[0].epoch < pair[1].epoch)
+    {
+        wrong("batch_schedule", "its epochs must ascend".to_owned());
+    }
+}
+
+fn check_schedule(schedule: &Schedule, lr: f64, wrong: &mut impl FnMut(&str, String)) {
+    let min_lr = match schedule {
+        Schedule::Constant => 0.0,
+        Schedule::Multistep(multistep) => {
+            let stones = &multistep.milestones;
+            let ascending = stones.windows(2).all(|pair| pair[0] < pair[1]);
+            let one_unit = stones.iter().all(|at| *at < 1.0) || stones.iter().all(|at| *at >= 1.0);
+            if stones.is_empty() || !ascending || !one_unit || stones[0] <= 0.0 {
+                wrong(
+                    "schedule.milestones",
+                    "must ascend, all as epochs (>= 1) or all as fractions of the budget (< 1)"
+                        .to_owned(),
+                );
+            }
+            0.0
+        }
+        Schedule::Cosine(decay) | Schedule::Linear(decay) => decay.min_lr,
+        Schedule::Polynomial(polynomial) => polynomial.min_lr,
+        Schedule::Sgdr(sgdr) => sgdr.min_lr,
+    };
+    if min_lr > lr {
+        wrong(
+            "schedule.min_lr",
+            format!("{min_lr} is above `optimizer.lr` = {lr}"),
+        );
+    }
+}
+
+fn check_model(model: &Model, wrong: &mut impl FnMut(&str, String)) {
+    let (depth, per_unit, extra) = match model {
+        Model::Resnet(Resnet {
+            depth, block_type, ..
+        })
+        | Model::ResnetPreact(ResnetPreact {
+            depth, block_type, ..
+        })
+        | Model::SeResnetPreact(SeResnetPreact {
+            depth, block_type, ..
+        })
+        | Model::Pyramidnet(Pyramidnet {
+            depth, block_type, ..
+        }) => match block_type {
+            BlockType::Basic => (*depth, 6, 2),
+            BlockType::Bottleneck => (*depth, 9, 2),
+        },
+        Model::Wrn(wrn) => (wrn.depth, 6, 4),
+        Model::Densenet(densenet) => match densenet.block_type {
+            BlockType::Basic => (densenet.depth, 3, 4),
+            BlockType::Bottleneck => (densenet.depth, 6, 4),
+        },
+        Model::Resnext(resnext) => (resnext.depth, 9, 2),
+        Model::ShakeShake(shake) => (shake.depth, 6, 2),
+        Model::Vgg(vgg) => {
+            if vgg.n_channels.len() != vgg.n_layers.len() {
+                wrong(
+                    "model.n_layers",
+                    "must be as long as `model.n_channels`".to_owned(),
+                );
+            }
+            return;
+        }
+    };
+    if depth <= extra || (depth - extra) % per_unit != 0 {
+        let below = depth.saturating_sub(extra) / per_unit * per_unit + extra;
+        let near = if below <= extra {
+            extra + per_unit
+        } else {
+            below
+        };
+        wrong(
+            "model.depth",
+            format!("must be {per_unit}n+{extra} for this block, not {depth}; {near} would do"),
+        );
+    }
+}
+
+fn check_data(dataset: &Dataset, wrong: &mut impl FnMut(&str, String)) {
+    let (Dataset::Tensors(data) | Dataset::Folder(data)) = dataset else {
+        return;
+    };
+    if data.mean.len() != data.std.len() {
+        wrong(
+            "dataset.std",
+            "must have as many channels as `dataset.mean`".to_owned(),
+        );
+    }
+    if data.path.is_empty() {
+        wrong("dataset.path", "is empty".to_owned());
+    }
+}
+
+/// The combinations that the reference refused, or ignored silently.
+fn check_augmentation(
+    augmentation: &Augmentation,
+    label_smoothing: f64,
+    wrong: &mut impl FnMut(&str, String),
+) {
+    let mixing = [
+        ("augmentation.mixup", augmentation.mixup.is_some()),
+        ("augmentation.ricap", augmentation.ricap.is_some()),
+        ("augmentation.cutmix", augmentation.cutmix.is_some()),
+        (
+            "augmentation.dual_cutout",
+            augmentation.dual_cutout.is_some(),
+        ),
+    ];
+    let mixing: Vec<_> = mixing
+        .iter()
+        .filter(|(_, on)| *on)
+        .map(|(key, _)| *key)
+        .collect();
+    if let [first, second, ..] = mixing[..] {
+        wrong(
+            second,
+            format!("contradicts `{first}`; a batch is mixed in one way"),
+        );
+    }
+    if augmentation.cutout.is_some() && augmentation.dual_cutout.is_some() {
+        wrong(
+            "augmentation.cutout",
+            "contradicts `augmentation.dual_cutout`".to_owned(),
+        );
+    }
+    if label_smoothing > 0.0
+        && let Some(first) = mixing.first()
+    {
+        wrong(
+            "loss.label_smoothing",
+            format!("contradicts `{first}`, whose targets are mixed already"),
+        );
+    }
+    if let Some(erasing) = &augmentation.random_erasing
+        && erasing.min_area > erasing.max_area
+    {
+        wrong(
+            "augmentation.random_erasing.min_area",
+            "is above `max_area`".to_owned(),
+        );
+    }
+}
+
+/// The first key of `spec` that this version's trainer cannot compute yet.
+///
+/// Such a spec can be planned, but not submitted.
+pub fn unsupported(spec: &TrainingSpec) -> Option<SpecError> {
+    let augmentation = &spec.augmentation;
+    let decay_on = match &spec.optimizer {
+        Optimizer::Sgd(sgd) => sgd.weight_decay_on,
+        _ => WeightDecayOn::All,
+    };
+    let found = [
+        ("model.name", !matches!(spec.model, Model::ResnetPreact(_))),
+        ("dataset.name", matches!(spec.dataset, Dataset::Folder(_))),
+        (
+            "optimizer.name",
+            !matches!(spec.optimizer, Optimizer::Sgd(_)),
+        ),
+        ("optimizer.weight_decay_on", decay_on != WeightDecayOn::All),
+        ("ghost_batch_size", spec.ghost_batch_size.is_some()),
+        ("accumulation_steps", spec.accumulation_steps.is_some()),
+        ("batch_schedule", !spec.batch_schedule.is_empty()),
+        (
+            "augmentation.random_erasing",
+            augmentation.random_erasing.is_some(),
+        ),
+        ("augmentation.mixup", augmentation.mixup.is_some()),
+        ("augmentation.ricap", augmentation.ricap.is_some()),
+        ("augmentation.cutmix", augmentation.cutmix.is_some()),
+        (
+            "augmentation.dual_cutout",
+            augmentation.dual_cutout.is_some(),
+        ),
+        ("loss.label_smoothing", spec.loss.label_smoothing > 0.0),
+        ("precision", spec.precision != Precision::Fp32),
+        ("gradient_clip_norm", spec.gradient_clip_norm.is_some()),
+        ("extra_test_sets", !spec.extra_test_sets.is_empty()),
+    ];
+    let (key, _) = found.into_iter().find(|(_, found)| *found)?;
+    let message = "this version's trainer cannot compute it yet; \
+                   the file can be planned, but not submitted";
+    Some(SpecError::new(key, message))
+}
