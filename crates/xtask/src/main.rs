@@ -1,5 +1,8 @@
 //! `cargo xtask`: everything a checkout needs beyond plain cargo, in one place and with no shell scripts.
-#![expect(clippy::print_stderr, reason = "a command-line tool that reports its steps on stderr")]
+#![expect(
+    clippy::print_stderr,
+    reason = "a command-line tool that reports its steps on stderr"
+)]
 
 mod check;
 mod docs;
@@ -21,10 +24,12 @@ use crate::workspace::Workspace;
 
 const ENVIRONMENT: &str = "\
 Environment:
-  SWATH_LIBTORCH  directory with lib/ and include/ of libtorch 2.13 to build against instead of the fetched one;
-                  `cpu` takes the fetched one even where a GPU PyTorch is installed
+  SWATH_LIBTORCH  build against this libtorch 2.13 (a directory with lib/
+                  and include/); `cpu` means the fetched one, even where a
+                  GPU PyTorch is installed
   LIBTORCH        if you export it yourself, it is used as it is
-  XDG_CACHE_HOME  where the fetched libtorch is kept for all checkouts (swath/libtorch/; default ~/.cache)
+  XDG_CACHE_HOME  the fetched libtorch is kept in swath/libtorch/ below it,
+                  for all checkouts (default ~/.cache)
 
 Start with `cargo xtask quickstart`.";
 

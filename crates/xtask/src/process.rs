@@ -14,13 +14,20 @@ pub(crate) fn say(text: impl std::fmt::Display) {
 pub(crate) fn shown(command: &Command) -> String {
     let program = command.get_program().to_string_lossy();
     let program = program.rsplit('/').next().unwrap_or_default().to_owned();
-    let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
-    std::iter::once(program).chain(words).collect::<Vec<_>>().join(" ")
+    let words = command
+        .get_args()
+        .map(|word| word.to_string_lossy().into_owned());
+    std::iter::once(program)
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Runs with our stdout and stderr; an exit code other than 0 is an error that names the command.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot start `{}`", shown(command)))?;
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start `{}`", shown(command)))?;
     if !status.success() {
         bail!("`{}` failed ({status})", shown(command));
     }
@@ -34,9 +41,14 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         .output()
         .with_context(|| format!("cannot start `{}`", shown(command)))?;
     if !done.status.success() {
-        bail!("`{}` failed: {}", shown(command), last_line(&String::from_utf8_lossy(&done.stderr)));
+        bail!(
+            "`{}` failed: {}",
+            shown(command),
+            last_line(&String::from_utf8_lossy(&done.stderr))
+        );
     }
-    String::from_utf8(done.stdout).with_context(|| format!("`{}` did not print text", shown(command)))
+    String::from_utf8(done.stdout)
+        .with_context(|| format!("`{}` did not print text", shown(command)))
 }
 
 pub(crate) fn last_line(text: &str) -> &str {
@@ -45,13 +57,21 @@ pub(crate) fn last_line(text: &str) -> &str {
 
 /// Whether a program is there at all, whatever it answers.
 pub(crate) fn is_installed(command: &mut Command) -> bool {
-    let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let started = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     !matches!(started, Err(error) if error.kind() == ErrorKind::NotFound)
 }
 
 /// Whether a program is there and answers with exit code 0, as `cargo SUBCOMMAND --version` does.
 pub(crate) fn answers(command: &mut Command) -> bool {
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     status.is_ok_and(|status| status.success())
 }
 
@@ -68,14 +88,20 @@ mod tests {
 
     #[test]
     fn the_last_line_says_why() {
-        assert_eq!(last_line("note\nERROR: no matching file\n\n"), "ERROR: no matching file");
+        assert_eq!(
+            last_line("note\nERROR: no matching file\n\n"),
+            "ERROR: no matching file"
+        );
         assert_eq!(last_line(""), "no message");
     }
 
     #[test]
     fn a_missing_program_is_an_error_with_its_name() {
         let error = run(&mut Command::new("swath-no-such-program")).unwrap_err();
-        assert!(format!("{error:#}").contains("swath-no-such-program"), "{error:#}");
+        assert!(
+            format!("{error:#}").contains("swath-no-such-program"),
+            "{error:#}"
+        );
         assert!(!is_installed(&mut Command::new("swath-no-such-program")));
     }
 }

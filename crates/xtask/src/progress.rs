@@ -26,7 +26,13 @@ impl Meter {
 
     pub(crate) fn tell(&mut self, done: u64, total: u64) {
         let resumed_at = *self.resumed_at.get_or_insert(done);
-        let line = line(&self.label, done, total, done - resumed_at.min(done), self.started.elapsed());
+        let line = line(
+            &self.label,
+            done,
+            total,
+            done - resumed_at.min(done),
+            self.started.elapsed(),
+        );
         if self.terminal {
             eprint!("\r\x1b[K{line}");
             // A progress line that cannot be written is no reason to stop.
@@ -46,12 +52,17 @@ impl Meter {
 
 fn line(label: &str, done: u64, total: u64, fresh: u64, elapsed: Duration) -> String {
     let percent = done * 100 / total.max(1);
-    let mut line = format!("{label}: {} of {} MB ({percent} %)", megabytes(done), megabytes(total));
+    let line = format!(
+        "{label}: {} of {} MB ({percent} %)",
+        megabytes(done),
+        megabytes(total)
+    );
     let seconds = elapsed.as_secs_f64();
     if fresh > 0 && seconds > 0.0 {
         let per_second = fresh as f64 / seconds;
         let left = (total.saturating_sub(done)) as f64 / per_second;
-        line.push_str(&format!(", {:.1} MB/s, {} left", per_second / 1e6, time(left)));
+        let speed = per_second / 1e6;
+        return format!("{line}, {speed:.1} MB/s, {} left", time(left));
     }
     line
 }
@@ -75,19 +86,37 @@ mod tests {
 
     #[test]
     fn a_line_has_bytes_percent_speed_and_time_left() {
-        let text = line("libtorch", 250_000_000, 500_000_000, 250_000_000, Duration::from_secs(25));
+        let text = line(
+            "libtorch",
+            250_000_000,
+            500_000_000,
+            250_000_000,
+            Duration::from_secs(25),
+        );
         assert_eq!(text, "libtorch: 250 of 500 MB (50 %), 10.0 MB/s, 25 s left");
     }
 
     #[test]
     fn what_was_there_before_does_not_count_as_speed() {
-        let text = line("libtorch", 400_000_000, 500_000_000, 10_000_000, Duration::from_secs(10));
-        assert_eq!(text, "libtorch: 400 of 500 MB (80 %), 1.0 MB/s, 1 min 40 s left");
+        let text = line(
+            "libtorch",
+            400_000_000,
+            500_000_000,
+            10_000_000,
+            Duration::from_secs(10),
+        );
+        assert_eq!(
+            text,
+            "libtorch: 400 of 500 MB (80 %), 1.0 MB/s, 1 min 40 s left"
+        );
     }
 
     #[test]
     fn nothing_new_means_no_estimate() {
-        assert_eq!(line("x", 0, 2_000_000, 0, Duration::from_secs(3)), "x: 0 of 2 MB (0 %)");
+        assert_eq!(
+            line("x", 0, 2_000_000, 0, Duration::from_secs(3)),
+            "x: 0 of 2 MB (0 %)"
+        );
         assert_eq!(line("x", 0, 0, 0, Duration::ZERO), "x: 0 of 0 MB (0 %)");
     }
 

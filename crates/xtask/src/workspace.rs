@@ -16,9 +16,15 @@ pub(crate) struct Workspace {
 impl Workspace {
     pub(crate) fn find() -> Result<Self> {
         // cargo's own answer first: a target directory shared between checkouts may hold another checkout's xtask.
-        let manifest = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
-        let root = manifest.ancestors().nth(2).context("xtask does not lie in crates/xtask of a checkout")?;
-        Ok(Self { root: root.to_path_buf() })
+        let manifest = env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let root = manifest
+            .ancestors()
+            .nth(2)
+            .context("xtask does not lie in crates/xtask of a checkout")?;
+        Ok(Self {
+            root: root.to_path_buf(),
+        })
     }
 
     pub(crate) fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
@@ -28,18 +34,27 @@ impl Workspace {
     /// A cargo command that never needs a database: the checked-in query cache stands in for it.
     pub(crate) fn cargo(&self, verb: &str) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.arg(verb).current_dir(&self.root).env("SQLX_OFFLINE", "true");
+        command
+            .arg(verb)
+            .current_dir(&self.root)
+            .env("SQLX_OFFLINE", "true");
         command
     }
 
     pub(crate) fn metadata(&self, extra: &[&str]) -> Result<serde_json::Value> {
-        let text = process::output(self.cargo("metadata").args(["--format-version", "1"]).args(extra))?;
+        let text = process::output(
+            self.cargo("metadata")
+                .args(["--format-version", "1"])
+                .args(extra),
+        )?;
         serde_json::from_str(&text).context("cargo metadata did not print JSON")
     }
 
     pub(crate) fn target_dir(&self) -> Result<PathBuf> {
         let metadata = self.metadata(&["--no-deps"])?;
-        let directory = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
+        let directory = metadata["target_directory"]
+            .as_str()
+            .context("cargo metadata names no target directory")?;
         Ok(directory.into())
     }
 }

@@ -7,7 +7,9 @@ Python's standard library only: whoever has pip has this, and xtask needs no TLS
 Exit codes: 0 done, 3 refused by the server (another way of asking may work), 1 anything else.
 """
 
+import fcntl
 import hashlib
+import http.client
 import os
 import shutil
 import ssl
@@ -40,53 +42,68 @@ def opener():
     return urllib.request.build_opener(*handlers)
 
 
-def continue_part(client, url, part, size):
-    """One request: appends to PART from where it stands, or starts again if the server sends all of it."""
-    have = os.path.getsize(part) if os.path.exists(part) else 0
+def continue_part(client, url, out, size):
+    """One request: appends to OUT from where it stands, or starts again if the server sends all of it."""
+    have = out.seek(0, os.SEEK_END)
     if have == size:
         return
     if have > size:
-        os.remove(part)
         have = 0
     request = urllib.request.Request(url, headers={"Range": "bytes=%d-" % have} if have else {})
     with client.open(request, timeout=60) as answer:
-        if have and getattr(answer, "status", None) != 206:
+        if getattr(answer, "status", None) != 206:
             have = 0
-        with open(part, "ab" if have else "wb") as out:
-            told = 0.0
-            while chunk := answer.read(CHUNK):
-                out.write(chunk)
-                have += len(chunk)
-                if time.monotonic() - told > 0.2:
-                    told = time.monotonic()
-                    print(have, size, flush=True)
+        out.truncate(have)
+        out.seek(have)
+        told = 0.0
+        while chunk := answer.read(CHUNK):
+            out.write(chunk)
+            have += len(chunk)
+            if time.monotonic() - told > 0.2:
+                told = time.monotonic()
+                print(have, size, flush=True)
     if have != size:
         raise OSError("the connection ended after %d of %d bytes" % (have, size))
 
 
 def fetch(url, part, size):
+    with open(part, "a+b") as out:
+        # An earlier downloader that outlived its xtask may still be writing here.
+        fcntl.flock(out, fcntl.LOCK_EX)
+        code = with_attempts(url, out, size)
+        if code == 0:
+            print("sha256", sha256(out), flush=True)
+        return code
+
+
+def with_attempts(url, out, size):
     client = opener()
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            continue_part(client, url, part, size)
-            break
+            continue_part(client, url, out, size)
+            return 0
+        except BrokenPipeError:
+            raise  # xtask is gone: stop too
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code != 429:
                 print("HTTP %d" % error.code, file=sys.stderr)
                 return REFUSED
             failure = error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             failure = error
-        if attempt == ATTEMPTS:
-            print(failure, file=sys.stderr)
-            return 1
-        time.sleep(2**attempt)
+        if attempt < ATTEMPTS:
+            time.sleep(2**attempt)
+    print(failure, file=sys.stderr)
+    return 1
+
+
+def sha256(out):
+    out.flush()
+    out.seek(0)
     digest = hashlib.sha256()
-    with open(part, "rb") as done:
-        while chunk := done.read(CHUNK):
-            digest.update(chunk)
-    print("sha256", digest.hexdigest(), flush=True)
-    return 0
+    while chunk := out.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def target_of(member, wanted):

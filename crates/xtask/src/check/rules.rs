@@ -1,0 +1,300 @@
+//! The dependency rule of ARCHITECTURE.md, held against `cargo metadata`.
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::workspace::Workspace;
+
+/// Which of our crates a crate may use (not counting dev-dependencies). A crate that is not listed may use none.
+const OURS: [(&str, &[&str]); 11] = [
+    ("swath-core", &[]),
+    ("swath-report", &["swath-core"]),
+    ("swath-proto", &["swath-core"]),
+    ("swath-store", &["swath-core"]),
+    ("swath-store-sqlite", &["swath-core", "swath-store"]),
+    ("swath-store-postgres", &["swath-core", "swath-store"]),
+    (
+        "swath-coordinator",
+        &[
+            "swath-core",
+            "swath-proto",
+            "swath-report",
+            "swath-store",
+            "swath-store-sqlite",
+            "swath-store-postgres",
+        ],
+    ),
+    ("swath-worker", &["swath-core", "swath-proto"]),
+    ("swath-trainer", &["swath-core"]),
+    ("swath-sim", &["swath-core", "swath-store"]),
+    (
+        "swath-e2e",
+        &[
+            "swath-core",
+            "swath-proto",
+            "swath-report",
+            "swath-store",
+            "swath-store-sqlite",
+        ],
+    ),
+];
+
+/// Who alone may name an outside crate (or any whose name begins with it and a hyphen), in whatever kind of dependency.
+const RESERVED: [(&str, &[&str]); 3] = [
+    ("tch", &["swath-trainer"]),
+    ("sqlx", &["swath-store-sqlite", "swath-store-postgres"]),
+    (
+        "tonic",
+        &[
+            "swath-proto",
+            "swath-coordinator",
+            "swath-worker",
+            "swath-e2e",
+        ],
+    ),
+];
+
+/// What may not reach a crate by any path: the crate is pure, or must not link it.
+const UNREACHABLE: [(&str, &[&str]); 3] = [
+    (
+        "swath-core",
+        &["tokio", "sqlx", "tonic", "tch", "getrandom", "rand"],
+    ),
+    ("swath-worker", &["tch", "torch-sys", "sqlx"]),
+    ("swath-coordinator", &["tch", "torch-sys"]),
+];
+
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    let metadata = workspace.metadata(&["--filter-platform", "x86_64-unknown-linux-gnu"])?;
+    let broken = broken(&metadata)?;
+    if !broken.is_empty() {
+        bail!("{}", broken.join("; "));
+    }
+    Ok(())
+}
+
+fn broken(metadata: &Value) -> Result<Vec<String>> {
+    let members = metadata["workspace_members"]
+        .as_array()
+        .context("cargo metadata lists no members")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata lists no packages")?;
+    let mut found = Vec::new();
+    for package in packages
+        .iter()
+        .filter(|package| members.contains(&package["id"]))
+    {
+        let name = package["name"].as_str().context("a package has no name")?;
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            found.extend(complaint(name, dependency));
+        }
+    }
+    for (name, banned) in UNREACHABLE {
+        for target in banned {
+            if let Some(path) = path_to(metadata, name, target) {
+                found.push(format!(
+                    "{name} must not reach {target}, but does: {}",
+                    path.join(" -> ")
+                ));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What one line of a Cargo.toml breaks.
+fn complaint(name: &str, dependency: &Value) -> Option<String> {
+    let other = dependency["name"].as_str()?;
+    let is_dev = dependency["kind"].as_str() == Some("dev");
+    let is_named = |reserved: &str| {
+        other == reserved
+            || other
+                .strip_prefix(reserved)
+                .is_some_and(|rest| rest.starts_with('-'))
+    };
+    if let Some((reserved, allowed)) = RESERVED.iter().find(|(reserved, _)| is_named(reserved))
+        && !allowed.contains(&name)
+    {
+        return Some(format!(
+            "{name} depends on {other}, but {reserved} is only for {}",
+            allowed.join(", ")
+        ));
+    }
+    if is_dev || !other.starts_with("swath-") {
+        return None;
+    }
+    let allowed = OURS
+        .iter()
+        .find(|(ours, _)| *ours == name)
+        .map_or(&[][..], |(_, allowed)| allowed);
+    (!allowed.contains(&other))
+        .then(|| format!("{name} depends on {other}, which the dependency rule does not allow"))
+}
+
+/// The shortest way from a member to a package over dependencies that are not only for tests.
+fn path_to(metadata: &Value, from: &str, to: &str) -> Option<Vec<String>> {
+    let nodes = metadata["resolve"]["nodes"].as_array()?;
+    let packages = metadata["packages"].as_array()?;
+    let name_of =
+        |id: &Value| packages.iter().find(|package| package["id"] == *id)?["name"].as_str();
+    let start = packages.iter().find(|package| package["name"] == from)?;
+    let mut paths = vec![vec![&start["id"]]];
+    let mut seen = vec![&start["id"]];
+    while !paths.is_empty() {
+        let mut longer = Vec::new();
+        for path in &paths {
+            let node = nodes
+                .iter()
+                .find(|node| Some(&node["id"]) == path.last().copied())?;
+            for dependency in node["deps"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|dependency| is_normal(dependency))
+            {
+                let id = &dependency["pkg"];
+                if seen.contains(&id) {
+                    continue;
+                }
+                seen.push(id);
+                let path = path.iter().copied().chain([id]).collect::<Vec<_>>();
+                if name_of(id) == Some(to) {
+                    return path
+                        .into_iter()
+                        .map(|id| name_of(id).map(str::to_owned))
+                        .collect();
+                }
+                longer.push(path);
+            }
+        }
+        paths = longer;
+    }
+    None
+}
+
+fn is_normal(dependency: &Value) -> bool {
+    let mut kinds = dependency["dep_kinds"].as_array().into_iter().flatten();
+    kinds.any(|kind| kind["kind"].is_null())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A workspace of members with (crate, kind) dependencies, as `cargo metadata` tells it.
+    fn metadata(crates: &[(&str, &[(&str, &str)])]) -> Value {
+        let kind = |kind: &str| {
+            if kind == "normal" {
+                Value::Null
+            } else {
+                json!(kind)
+            }
+        };
+        let packages = crates.iter().map(|(name, dependencies)| {
+            let dependencies = dependencies
+                .iter()
+                .map(|(name, of)| json!({ "name": name, "kind": kind(of) }));
+            json!({ "id": name, "name": name, "dependencies": dependencies.collect::<Vec<_>>() })
+        });
+        let nodes = crates.iter().map(|(name, dependencies)| {
+            let deps = dependencies
+                .iter()
+                .map(|(name, of)| json!({ "pkg": name, "dep_kinds": [{ "kind": kind(of) }] }));
+            json!({ "id": name, "deps": deps.collect::<Vec<_>>() })
+        });
+        let members = crates
+            .iter()
+            .filter(|(name, _)| name.starts_with("swath-"))
+            .map(|(name, _)| name);
+        json!({
+            "workspace_members": members.collect::<Vec<_>>(),
+            "packages": packages.collect::<Vec<_>>(),
+            "resolve": { "nodes": nodes.collect::<Vec<_>>() },
+        })
+    }
+
+    #[test]
+    fn the_design_passes() {
+        let design = metadata(&[
+            ("swath-core", &[("serde", "normal"), ("proptest", "dev")]),
+            ("swath-store", &[("swath-core", "normal")]),
+            (
+                "swath-store-sqlite",
+                &[
+                    ("swath-core", "normal"),
+                    ("swath-store", "normal"),
+                    ("sqlx", "normal"),
+                ],
+            ),
+            (
+                "swath-coordinator",
+                &[("swath-store-sqlite", "normal"), ("tonic-health", "normal")],
+            ),
+            (
+                "swath-trainer",
+                &[("swath-core", "normal"), ("tch", "normal")],
+            ),
+            ("serde", &[]),
+            ("sqlx", &[]),
+            ("tch", &[]),
+            ("tonic-health", &[]),
+            ("proptest", &[("rand", "normal")]),
+            ("rand", &[]),
+        ]);
+        assert_eq!(broken(&design).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_reserved_crate_elsewhere_is_found_even_for_tests_or_under_a_longer_name() {
+        let found = broken(&metadata(&[
+            ("swath-coordinator", &[("sqlx", "dev")]),
+            ("swath-report", &[("tonic-prost", "build")]),
+            ("sqlx", &[]),
+            ("tonic-prost", &[]),
+        ]));
+        let found = found.unwrap();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(
+            found[0].contains("swath-coordinator depends on sqlx"),
+            "{found:?}"
+        );
+        assert!(
+            found[1].contains("swath-report depends on tonic-prost"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn ours_on_ours_follows_the_arrows_except_in_tests() {
+        let found = broken(&metadata(&[
+            ("swath-core", &[("swath-sim", "dev")]),
+            ("swath-worker", &[("swath-store", "normal")]),
+            ("swath-unlisted", &[("swath-core", "normal")]),
+            ("swath-sim", &[]),
+            ("swath-store", &[]),
+        ]));
+        let found = found.unwrap();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(
+            found[0].contains("swath-worker depends on swath-store"),
+            "{found:?}"
+        );
+        assert!(
+            found[1].contains("swath-unlisted depends on swath-core"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn an_indirect_dependency_is_shown_with_its_path() {
+        let found = broken(&metadata(&[
+            ("swath-core", &[("helper", "normal")]),
+            ("helper", &[("tokio", "normal")]),
+            ("tokio", &[]),
+        ]));
+        assert!(found.unwrap()[0].contains("swath-core -> helper -> tokio"));
+    }
+}

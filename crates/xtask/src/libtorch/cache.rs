@@ -1,0 +1,129 @@
+//! The fetched libtorch: one directory per version and digest, shared by all checkouts of a user.
+
+use std::env;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::fetch;
+use super::pins::{WHEELS, directory_name};
+use crate::process::say;
+
+/// The cached libtorch, if it is there; it is moved into place whole, so there means complete.
+pub(crate) fn present() -> Option<PathBuf> {
+    base().ok()?.join(directory_name()).canonicalize().ok()
+}
+
+/// The cached libtorch, fetched first if need be.
+pub(crate) fn ensure() -> Result<PathBuf> {
+    if let Some(directory) = present() {
+        return Ok(directory);
+    }
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        bail!(
+            "libtorch is fetched for Linux on x86-64 only: set SWATH_LIBTORCH to a libtorch 2.13 of this machine"
+        );
+    }
+    let base = base()?;
+    fs::create_dir_all(&base)
+        .with_context(|| format!("cannot make the cache directory {}", base.display()))?;
+    let _held = lock(&base)?;
+    // Another process may have fetched it while this one waited.
+    if let Some(directory) = present() {
+        return Ok(directory);
+    }
+    let megabytes = WHEELS.iter().map(|wheel| wheel.bytes).sum::<u64>() / 1_000_000;
+    say(format!(
+        "fetching libtorch ({megabytes} MB, once) into {}",
+        base.display()
+    ));
+    let directory = base.join(directory_name());
+    fill(&base, &directory)?;
+    Ok(directory)
+}
+
+/// Everything happens beside the final directory, which then appears in one step.
+fn fill(base: &Path, directory: &Path) -> Result<()> {
+    let downloads = base.join(format!("{}.downloads", directory_name()));
+    let unpacked = base.join(format!("{}.unpacked", directory_name()));
+    fs::create_dir_all(&downloads)?;
+    let wheels = fetch::wheels(&downloads)?;
+    if unpacked.exists() {
+        fs::remove_dir_all(&unpacked)?; // left by a process that was killed
+    }
+    fs::create_dir_all(&unpacked)?;
+    say("unpacking");
+    for (wheel, file) in WHEELS.iter().zip(&wheels) {
+        fetch::unpack(file, wheel.members, &unpacked)
+            .with_context(|| format!("cannot unpack {}", wheel.requirement()))?;
+    }
+    fs::rename(&unpacked, directory)
+        .with_context(|| format!("cannot move to {}", directory.display()))?;
+    // The wheels hold twice what was taken from them and are not needed again.
+    fs::remove_dir_all(&downloads).with_context(|| format!("cannot remove {}", downloads.display()))
+}
+
+/// Held until dropped; the system releases it too when the process dies.
+fn lock(base: &Path) -> Result<File> {
+    let path = base.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            say("another process is fetching libtorch: waiting for it");
+            file.lock()
+                .with_context(|| format!("cannot lock {}", path.display()))?;
+            Ok(file)
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+fn base() -> Result<PathBuf> {
+    let variable = |name| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    cache_home(variable("XDG_CACHE_HOME"), variable("HOME")).map(|home| home.join("swath/libtorch"))
+}
+
+fn cache_home(xdg: Option<PathBuf>, home: Option<PathBuf>) -> Result<PathBuf> {
+    // The XDG specification: a relative path is to be ignored.
+    xdg.filter(|path| path.is_absolute())
+        .or_else(|| home.map(|home| home.join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME is set: set XDG_CACHE_HOME to where libtorch (440 MB) may be kept")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_follows_xdg() {
+        let home = Some(PathBuf::from("/home/u"));
+        assert_eq!(
+            cache_home(Some("/c".into()), home.clone()).unwrap(),
+            Path::new("/c")
+        );
+        assert_eq!(
+            cache_home(Some("c".into()), home.clone()).unwrap(),
+            Path::new("/home/u/.cache")
+        );
+        assert_eq!(cache_home(None, home).unwrap(), Path::new("/home/u/.cache"));
+        assert!(cache_home(None, None).is_err());
+    }
+
+    #[test]
+    fn a_lock_is_exclusive_until_dropped() {
+        let base = tempfile::tempdir().unwrap();
+        let held = lock(base.path()).unwrap();
+        let other = File::open(base.path().join("lock")).unwrap();
+        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(held);
+        assert!(other.try_lock().is_ok());
+    }
+}
