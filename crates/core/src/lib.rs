@@ -6,9 +6,13 @@
 //! state. `clippy.toml` beside this crate holds the rule.
 
 pub mod id;
+pub mod job;
+pub mod judge;
 pub mod outcome;
+pub mod policy;
 pub mod protocol;
 pub mod seed;
 pub mod spec;
 pub mod suggest;
 pub mod time;
+pub mod view;

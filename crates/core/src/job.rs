@@ -1,0 +1,566 @@
+//! The life of a job. [`Job::apply`] is the only code that changes one.
+//!
+//! The attempt number rises at a grant and nowhere else, so it fences: what an
+//! older attempt or an older session says changes nothing. A late word of the
+//! newest attempt counts as long as no newer one was granted, also when its
+//! lease has passed: a cut-off worker must not cost a 16-hour training.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Attempt, Owner, SessionId, WorkerName};
+use crate::outcome::{Fault, Outcome};
+use crate::policy::Policy;
+use crate::time::Timestamp;
+
+/// Where a job is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waiting for a worker, from `not_before` on.
+    Queued {
+        /// The end of its backoff.
+        not_before: Timestamp,
+    },
+    /// An attempt is under way.
+    Leased(Lease),
+    /// Its lease has passed; the attempt may still come back until `deadline`.
+    Suspect(Lease),
+    /// It has a measurement. Never left.
+    Succeeded,
+    /// It has none and will have none; only an operator's retry leaves this.
+    Failed(Fault),
+    /// No sweep wants it; only a retry or a new submit leaves this.
+    Cancelled,
+}
+
+/// The right of one worker session to run one attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Whose it is.
+    pub owner: Owner,
+    /// When it was granted.
+    pub granted_at: Timestamp,
+    /// When it passes (leased), or when its grace is over (suspect).
+    pub deadline: Timestamp,
+    /// The worker is to stop the attempt, and hears so at its next heartbeat.
+    pub stop: bool,
+}
+
+/// The states without their data, for queries and counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateName {
+    /// [`State::Queued`].
+    Queued,
+    /// [`State::Leased`].
+    Leased,
+    /// [`State::Suspect`].
+    Suspect,
+    /// [`State::Succeeded`].
+    Succeeded,
+    /// [`State::Failed`].
+    Failed,
+    /// [`State::Cancelled`].
+    Cancelled,
+}
+
+impl StateName {
+    /// Every state, in the order of a job's life.
+    pub const ALL: [Self; 6] = [
+        Self::Queued,
+        Self::Leased,
+        Self::Suspect,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// Its name in the store, on the wire and in selectors.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Leased => "leased",
+            Self::Suspect => "suspect",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Whether nothing but an operator changes it.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// A job's state with what its next transitions depend on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Where it is.
+    pub state: State,
+    /// The newest granted attempt; 0 before the first.
+    pub attempt: Attempt,
+    /// Who holds or held that attempt.
+    pub owner: Option<Owner>,
+    /// When that attempt was granted.
+    pub granted_at: Timestamp,
+    /// Attempts granted since the job was created or retried by an operator.
+    pub grants: u32,
+    /// Charged faults.
+    pub charged: u32,
+    /// The workers of these faults.
+    pub failed_on: BTreeSet<WorkerName>,
+    /// Whether the newest attempt has reported its end already; then no word
+    /// of it can be adopted any more.
+    pub closed: bool,
+}
+
+/// What can happen to a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// A worker session takes it.
+    Grant {
+        /// Who.
+        owner: Owner,
+    },
+    /// The owner says that it runs this attempt.
+    Heartbeat {
+        /// Which.
+        attempt: Attempt,
+        /// Who says so.
+        owner: Owner,
+    },
+    /// The worker, in a new session, says that it still holds this attempt.
+    Claim {
+        /// Which.
+        attempt: Attempt,
+        /// The new session.
+        owner: Owner,
+    },
+    /// The worker came back in a session newer than `owner`, without it.
+    SessionLost {
+        /// The new session.
+        newer: SessionId,
+    },
+    /// The sweeper looks at the clock.
+    Tick,
+    /// The owner reports the attempt's outcome.
+    Finish {
+        /// Which.
+        attempt: Attempt,
+        /// Who says so.
+        owner: Owner,
+        /// What came of it.
+        outcome: &'a Outcome,
+        /// A random number in 0..1, for the backoff.
+        unit: f64,
+    },
+    /// The owner gives the attempt back: drained, or told to stop.
+    Release {
+        /// Which.
+        attempt: Attempt,
+        /// Who says so.
+        owner: Owner,
+    },
+    /// The coordinator takes back a grant that its worker never mentioned.
+    TakeBack {
+        /// Which.
+        attempt: Attempt,
+    },
+    /// The coordinator starts: no lease may pass for the time it was away.
+    Restart,
+    /// No live sweep wants the job any more.
+    Cancel,
+    /// A sweep wants it (again).
+    Want,
+    /// An operator wants it tried again.
+    Retry,
+    /// A charged fault turned out to be its worker's, not the job's.
+    Uncharge {
+        /// The worker that was cordoned.
+        worker: WorkerName,
+    },
+}
+
+/// What came of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The job changed, or was confirmed in its state.
+    Changed,
+    /// Nothing to do: the event does not concern the state the job is in.
+    Unchanged,
+}
+
+/// Why an event was refused. The job is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The attempt or the session is not the newest, or the job went on
+    /// without it.
+    #[error("stale: a newer attempt, a newer session or a final state stands")]
+    Stale,
+    /// The job is not waiting.
+    #[error("not waiting for a worker")]
+    NotQueued,
+    /// The job waits for the end of its backoff.
+    #[error("waiting for the end of its backoff")]
+    BackingOff,
+    /// A succeeded job is never trained again.
+    #[error("already succeeded")]
+    Succeeded,
+    /// The job is still under way.
+    #[error("not final yet")]
+    NotFinal,
+    /// The measurement is not finite.
+    #[error("a measurement that is not finite")]
+    NotFinite,
+}
+
+impl Job {
+    /// A job that waits from `now` on.
+    pub const fn new(now: Timestamp) -> Self {
+        Self {
+            state: State::Queued { not_before: now },
+            attempt: Attempt(0),
+            owner: None,
+            granted_at: now,
+            grants: 0,
+            charged: 0,
+            failed_on: BTreeSet::new(),
+            closed: true,
+        }
+    }
+
+    /// Its state's name.
+    pub const fn state_name(&self) -> StateName {
+        match self.state {
+            State::Queued { .. } => StateName::Queued,
+            State::Leased(_) => StateName::Leased,
+            State::Suspect(_) => StateName::Suspect,
+            State::Succeeded => StateName::Succeeded,
+            State::Failed(_) => StateName::Failed,
+            State::Cancelled => StateName::Cancelled,
+        }
+    }
+
+    /// The open lease, if an attempt is under way.
+    pub const fn lease(&self) -> Option<&Lease> {
+        match &self.state {
+            State::Leased(lease) | State::Suspect(lease) => Some(lease),
+            _ => None,
+        }
+    }
+
+    /// Whether the owner of the newest attempt is told to stop it.
+    pub fn stopping(&self) -> bool {
+        self.lease().is_some_and(|lease| lease.stop)
+    }
+
+    /// Applies one event at the time `now`.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`]; the job is unchanged then.
+    pub fn apply(
+        &mut self,
+        event: &Event<'_>,
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Result<Applied, Refusal> {
+        match event {
+            Event::Grant { owner } => self.grant(owner, now, policy),
+            Event::Heartbeat { attempt, owner } => self.heartbeat(*attempt, owner, now, policy),
+            Event::Claim { attempt, owner } => self.claim(*attempt, owner, now, policy),
+            Event::SessionLost { newer } => Ok(self.session_lost(*newer, now, policy)),
+            Event::Tick => Ok(self.tick(now, policy)),
+            Event::Finish {
+                attempt,
+                owner,
+                outcome,
+                unit,
+            } => {
+                self.owned(*attempt, owner)?;
+                self.finish(owner, outcome, *unit, now, policy)
+            }
+            Event::Release { attempt, owner } => {
+                self.owned(*attempt, owner)?;
+                self.give_back(now, policy);
+                Ok(Applied::Changed)
+            }
+            Event::TakeBack { attempt } => {
+                if *attempt != self.attempt || self.lease().is_none() {
+                    return Err(Refusal::Stale);
+                }
+                self.give_back(now, policy);
+                Ok(Applied::Changed)
+            }
+            Event::Restart => Ok(self.restart(now, policy)),
+            Event::Cancel => Ok(self.cancel()),
+            Event::Want => Ok(self.want(now)),
+            Event::Retry => self.retry(now),
+            Event::Uncharge { worker } => Ok(self.uncharge(worker)),
+        }
+    }
+
+    fn grant(
+        &mut self,
+        owner: &Owner,
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Result<Applied, Refusal> {
+        let State::Queued { not_before } = self.state else {
+            return Err(Refusal::NotQueued);
+        };
+        if not_before > now {
+            return Err(Refusal::BackingOff);
+        }
+        self.attempt = self.attempt.next();
+        self.owner = Some(owner.clone());
+        self.granted_at = now;
+        self.grants += 1;
+        self.closed = false;
+        self.lease_again(now, policy, false);
+        Ok(Applied::Changed)
+    }
+
+    /// The newest attempt, said by its owner, not ended yet.
+    fn owned(&self, attempt: Attempt, owner: &Owner) -> Result<(), Refusal> {
+        let newest = attempt == self.attempt && self.owner.as_ref() == Some(owner);
+        if newest && !self.closed && !self.state_name().is_final() {
+            Ok(())
+        } else {
+            Err(Refusal::Stale)
+        }
+    }
+
+    fn heartbeat(
+        &mut self,
+        attempt: Attempt,
+        owner: &Owner,
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Result<Applied, Refusal> {
+        self.owned(attempt, owner)?;
+        self.lease_again(now, policy, self.stopping());
+        Ok(Applied::Changed)
+    }
+
+    fn claim(
+        &mut self,
+        attempt: Attempt,
+        owner: &Owner,
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Result<Applied, Refusal> {
+        let older = self
+            .owner
+            .clone()
+            .filter(|held| held.worker == owner.worker && held.session <= owner.session)
+            .ok_or(Refusal::Stale)?;
+        self.owned(attempt, &older)?;
+        self.owner = Some(owner.clone());
+        self.lease_again(now, policy, self.stopping());
+        Ok(Applied::Changed)
+    }
+
+    fn session_lost(&mut self, newer: SessionId, now: Timestamp, policy: &Policy) -> Applied {
+        let fenced = self
+            .lease()
+            .is_some_and(|lease| lease.owner.session < newer);
+        if !fenced {
+            return Applied::Unchanged;
+        }
+        self.give_back(now, policy);
+        Applied::Changed
+    }
+
+    fn tick(&mut self, now: Timestamp, policy: &Policy) -> Applied {
+        match &self.state {
+            State::Leased(lease) if lease.deadline <= now => {
+                let grace = policy.grace(now.since(lease.granted_at));
+                self.state = State::Suspect(Lease {
+                    deadline: now + grace,
+                    ..lease.clone()
+                });
+                Applied::Changed
+            }
+            State::Suspect(lease) if lease.deadline <= now => {
+                // The attempt stays open: until a newer one is granted, its
+                // late word is adopted.
+                self.requeue_or_end(lease.stop, Fault::Lost, now, policy);
+                Applied::Changed
+            }
+            _ => Applied::Unchanged,
+        }
+    }
+
+    fn finish(
+        &mut self,
+        owner: &Owner,
+        outcome: &Outcome,
+        unit: f64,
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Result<Applied, Refusal> {
+        let fault = match outcome {
+            Outcome::Measured(measurement) if !measurement.is_finite() => {
+                return Err(Refusal::NotFinite);
+            }
+            // A measurement counts even when the job was to be stopped.
+            Outcome::Measured(_) => {
+                self.closed = true;
+                self.state = State::Succeeded;
+                return Ok(Applied::Changed);
+            }
+            Outcome::Failed { fault, .. } => *fault,
+        };
+        let stop = self.stopping();
+        self.closed = true;
+        if Policy::charges(fault) {
+            self.charged += 1;
+            self.failed_on.insert(owner.worker.clone());
+        }
+        let exhausted = self.charged >= policy.charged_max
+            || self.failed_on.len() >= policy.workers_max as usize;
+        if Policy::ends(fault) || (Policy::charges(fault) && exhausted && !stop) {
+            self.state = State::Failed(fault);
+        } else if Policy::charges(fault) {
+            let not_before = now + policy.backoff(self.charged, unit);
+            self.requeue_or_end(stop, fault, not_before, policy);
+        } else {
+            self.requeue_or_end(stop, fault, now, policy);
+        }
+        Ok(Applied::Changed)
+    }
+
+    /// The attempt ended without a word about the job itself.
+    fn give_back(&mut self, now: Timestamp, policy: &Policy) {
+        let stop = self.stopping();
+        self.closed = true;
+        self.requeue_or_end(stop, Fault::Lost, now, policy);
+    }
+
+    fn requeue_or_end(&mut self, stop: bool, fault: Fault, not_before: Timestamp, policy: &Policy) {
+        self.state = if stop {
+            State::Cancelled
+        } else if self.grants >= policy.attempts_max {
+            State::Failed(fault)
+        } else {
+            State::Queued { not_before }
+        };
+    }
+
+    fn lease_again(&mut self, now: Timestamp, policy: &Policy, stop: bool) {
+        if let Some(owner) = self.owner.clone() {
+            let granted_at = self.granted_at;
+            self.state = State::Leased(Lease {
+                owner,
+                granted_at,
+                deadline: now + policy.ttl(),
+                stop,
+            });
+        }
+    }
+
+    fn restart(&mut self, now: Timestamp, policy: &Policy) -> Applied {
+        let (State::Leased(lease) | State::Suspect(lease)) = &mut self.state else {
+            return Applied::Unchanged;
+        };
+        let grace = policy.grace(now.since(lease.granted_at));
+        lease.deadline = lease.deadline.max(now + policy.ttl() + grace);
+        Applied::Changed
+    }
+
+    fn cancel(&mut self) -> Applied {
+        match &mut self.state {
+            State::Queued { .. } => self.state = State::Cancelled,
+            State::Leased(lease) | State::Suspect(lease) => lease.stop = true,
+            State::Succeeded | State::Failed(_) | State::Cancelled => return Applied::Unchanged,
+        }
+        Applied::Changed
+    }
+
+    fn want(&mut self, now: Timestamp) -> Applied {
+        match &mut self.state {
+            State::Cancelled => self.state = State::Queued { not_before: now },
+            State::Leased(lease) | State::Suspect(lease) if lease.stop => lease.stop = false,
+            _ => return Applied::Unchanged,
+        }
+        self.closed = self.closed || matches!(self.state, State::Queued { .. });
+        Applied::Changed
+    }
+
+    fn retry(&mut self, now: Timestamp) -> Result<Applied, Refusal> {
+        match self.state {
+            State::Succeeded => Err(Refusal::Succeeded),
+            State::Failed(_) | State::Cancelled => {
+                self.grants = 0;
+                self.charged = 0;
+                self.failed_on.clear();
+                self.closed = true;
+                self.state = State::Queued { not_before: now };
+                Ok(Applied::Changed)
+            }
+            _ => Err(Refusal::NotFinal),
+        }
+    }
+
+    fn uncharge(&mut self, worker: &WorkerName) -> Applied {
+        if self.state_name().is_final() || !self.failed_on.remove(worker) {
+            return Applied::Unchanged;
+        }
+        self.charged = self.charged.saturating_sub(1);
+        Applied::Changed
+    }
+
+    /// Checks what must hold of a job in any state: the part of I1 to I5 that
+    /// one job can show.
+    ///
+    /// # Errors
+    ///
+    /// Names the invariant that does not hold.
+    pub fn check(&self, policy: &Policy) -> Result<(), &'static str> {
+        let leased = self.lease().is_some();
+        let holds = [
+            (
+                !leased || self.attempt > Attempt(0),
+                "I1: a lease without an attempt",
+            ),
+            (
+                self.lease()
+                    .is_none_or(|lease| self.owner.as_ref() == Some(&lease.owner)),
+                "I3: a lease whose owner is not the newest attempt's",
+            ),
+            (
+                !leased || !self.closed,
+                "I1: a lease whose attempt has ended",
+            ),
+            (
+                self.state != State::Succeeded || self.attempt > Attempt(0),
+                "I4: a measurement without an attempt",
+            ),
+            (
+                self.grants <= self.attempt.0,
+                "I2: more grants than attempts",
+            ),
+            (
+                self.grants <= policy.attempts_max,
+                "I5: attempts without bound",
+            ),
+            (
+                self.state_name().is_final() || self.charged < policy.charged_max,
+                "I5: faults without bound",
+            ),
+        ];
+        holds
+            .iter()
+            .find(|(holds, _)| !holds)
+            .map_or(Ok(()), |(_, broken)| Err(broken))
+    }
+}

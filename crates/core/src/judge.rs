@@ -1,0 +1,169 @@
+//! Judgements over more than one job: is this worker broken, is this sweep
+//! broken, how urgent is a job.
+
+use crate::id::JobDigest;
+use crate::outcome::{Fault, Outcome};
+use crate::policy::Policy;
+
+/// The different jobs that a worker failed in a row, after one more outcome of
+/// its. A measurement ends the row; only charged faults lengthen it, since the
+/// others are the job's own doing or nobody's.
+pub fn streak(mut row: Vec<JobDigest>, job: JobDigest, outcome: &Outcome) -> Vec<JobDigest> {
+    match outcome.fault() {
+        None => row.clear(),
+        Some(fault) if Policy::charges(fault) && !row.contains(&job) => row.push(job),
+        Some(_) => {}
+    }
+    row
+}
+
+/// Why a worker with this row of failed jobs is to be cordoned, if it is. The
+/// jobs of the row are uncharged then.
+pub fn cordon(row: &[JobDigest], policy: &Policy) -> Option<String> {
+    (row.len() >= policy.cordon_after as usize).then(|| {
+        format!(
+            "{} different jobs failed on it in a row; look at its logs, then activate it",
+            row.len()
+        )
+    })
+}
+
+/// The last fault of one job of a sweep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastFault {
+    /// The fault.
+    pub fault: Fault,
+    /// The first line of its message.
+    pub headline: String,
+}
+
+/// The first line of a fault's message: what tells whether two are alike.
+pub fn headline(message: &str) -> &str {
+    message.lines().next().unwrap_or("").trim()
+}
+
+/// Whether this fault can be the sweep's own doing, so that pausing helps.
+pub const fn may_pause(fault: Fault) -> bool {
+    Policy::charges(fault) || matches!(fault, Fault::Invalid)
+}
+
+/// Why a sweep is to be paused, if it is: none of its jobs has succeeded, and
+/// the first `pause_after` that came to an outcome all failed alike. `faults`
+/// holds the last fault of each of its jobs that has one. Divergence is a
+/// result, not a reason to stop.
+pub fn pause(any_succeeded: bool, faults: &[LastFault], policy: &Policy) -> Option<String> {
+    let first = faults.first()?;
+    let alike = faults.iter().all(|fault| fault == first);
+    let pause = !any_succeeded
+        && alike
+        && may_pause(first.fault)
+        && faults.len() >= policy.pause_after as usize;
+    pause.then(|| {
+        format!(
+            "its first {} jobs all failed alike: {}: {}",
+            faults.len(),
+            first.fault,
+            first.headline
+        )
+    })
+}
+
+/// What a sweep means for the urgency of its jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Not cancelled.
+    pub live: bool,
+    /// Its jobs are not granted.
+    pub paused: bool,
+    /// The greatest goes first.
+    pub priority: i32,
+}
+
+/// Whether any live sweep, paused or not, needs a job: if none does, it is
+/// cancelled.
+pub fn needed(wishes: impl IntoIterator<Item = Wish>) -> bool {
+    wishes.into_iter().any(|wish| wish.live)
+}
+
+/// A job's priority: the greatest of the live, unpaused sweeps that want it;
+/// none when it is not to be granted.
+pub fn priority(wishes: impl IntoIterator<Item = Wish>) -> Option<i32> {
+    wishes
+        .into_iter()
+        .filter(|wish| wish.live && !wish.paused)
+        .map(|wish| wish.priority)
+        .max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Measurement;
+
+    fn job(byte: u8) -> JobDigest {
+        JobDigest::from_bytes([byte; 32])
+    }
+
+    fn failed(fault: Fault) -> Outcome {
+        Outcome::Failed {
+            fault,
+            message: String::new(),
+        }
+    }
+
+    fn fault(fault: Fault, headline: &str) -> LastFault {
+        LastFault {
+            fault,
+            headline: headline.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_row_holds_different_jobs_and_ends_with_a_measurement() {
+        let crashed = failed(Fault::Crashed);
+        let row = streak(vec![], job(1), &crashed);
+        let row = streak(row, job(1), &crashed);
+        let row = streak(row, job(2), &failed(Fault::Diverged));
+        assert_eq!(row, [job(1)]);
+        let row = streak(row, job(2), &crashed);
+        assert_eq!(cordon(&row, &Policy::default()), None);
+        let row = streak(row, job(3), &crashed);
+        assert!(cordon(&row, &Policy::default()).is_some());
+        let measured = Outcome::Measured(Measurement {
+            test_error: 1.0,
+            test_loss: None,
+            best_test_error: None,
+            train_seconds: 1.0,
+        });
+        assert!(streak(row, job(4), &measured).is_empty());
+    }
+
+    #[test]
+    fn a_sweep_is_paused_only_when_all_fail_alike() {
+        let policy = Policy::default();
+        let same = vec![fault(Fault::Invalid, "no data"); 3];
+        assert!(pause(false, &same, &policy).unwrap().contains("no data"));
+        assert_eq!(pause(true, &same, &policy), None);
+        assert_eq!(pause(false, &same[..2], &policy), None);
+        let diverged = vec![fault(Fault::Diverged, "loss is NaN"); 3];
+        assert_eq!(pause(false, &diverged, &policy), None);
+        let mut mixed = same;
+        mixed[1].headline = "other".to_owned();
+        assert_eq!(pause(false, &mixed, &policy), None);
+    }
+
+    #[test]
+    fn a_job_is_as_urgent_as_its_most_urgent_open_sweep() {
+        let wish = |live, paused, priority| Wish {
+            live,
+            paused,
+            priority,
+        };
+        assert_eq!(
+            priority([wish(true, true, 9), wish(true, false, 1)]),
+            Some(1)
+        );
+        assert_eq!(priority([wish(false, false, 9)]), None);
+        assert!(needed([wish(true, true, 9)]));
+    }
+}

@@ -1,0 +1,307 @@
+//! What readers see of sweeps, jobs and workers: plain data, the same for the
+//! command line, JSON output and any later surface.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName};
+use crate::job::StateName;
+use crate::outcome::{Fault, Measurement, Observation, Provenance};
+use crate::time::Timestamp;
+
+/// The version of every JSON document that readers get.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Jobs of a sweep, counted by where they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Waiting, backoff included.
+    pub queued: u64,
+    /// Under way.
+    pub leased: u64,
+    /// Under way, not heard of.
+    pub suspect: u64,
+    /// Measured.
+    pub succeeded: u64,
+    /// Failed for good; diverged ones are not counted here.
+    pub failed: u64,
+    /// Diverged.
+    pub diverged: u64,
+    /// Cancelled.
+    pub cancelled: u64,
+}
+
+impl Counts {
+    /// Every job.
+    pub const fn total(&self) -> u64 {
+        self.queued
+            + self.leased
+            + self.suspect
+            + self.succeeded
+            + self.failed
+            + self.diverged
+            + self.cancelled
+    }
+
+    /// Jobs in a final state.
+    pub const fn done(&self) -> u64 {
+        self.succeeded + self.failed + self.diverged + self.cancelled
+    }
+
+    /// Counts one more job.
+    pub fn add(&mut self, state: StateName, fault: Option<Fault>, jobs: u64) {
+        let field = match (state, fault) {
+            (StateName::Queued, _) => &mut self.queued,
+            (StateName::Leased, _) => &mut self.leased,
+            (StateName::Suspect, _) => &mut self.suspect,
+            (StateName::Succeeded, _) => &mut self.succeeded,
+            (StateName::Failed, Some(Fault::Diverged)) => &mut self.diverged,
+            (StateName::Failed, _) => &mut self.failed,
+            (StateName::Cancelled, _) => &mut self.cancelled,
+        };
+        *field += jobs;
+    }
+}
+
+/// What a sweep is doing, read from its jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SweepState {
+    /// Jobs wait or train.
+    Active,
+    /// Its jobs are not granted until it is resumed.
+    Paused,
+    /// Every job is final.
+    Finished,
+    /// Cancelled by an operator.
+    Cancelled,
+}
+
+/// One sweep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepView {
+    /// Its digest.
+    pub digest: SweepDigest,
+    /// Its name; a grown file shares it with the sweep that it grew from.
+    pub name: String,
+    /// Its title; may be empty.
+    pub title: String,
+    /// What it is doing.
+    pub state: SweepState,
+    /// Why it is paused; empty otherwise.
+    pub reason: String,
+    /// Cells.
+    pub cells: u64,
+    /// Replicates per cell.
+    pub replicates: u32,
+    /// Its priority; the greatest goes first.
+    pub priority: i32,
+    /// Its jobs.
+    pub counts: Counts,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+    /// When its last job became final; absent while one is not.
+    pub finished_at: Option<Timestamp>,
+    /// What it was made from and how its table is laid out, as the submitter
+    /// stored it.
+    pub definition: Value,
+}
+
+/// One job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobView {
+    /// Its digest.
+    pub digest: JobDigest,
+    /// Its cell.
+    pub cell: CellDigest,
+    /// Which repetition of its cell it is.
+    pub replicate: Replicate,
+    /// Its seed.
+    pub seed: u64,
+    /// The resolved spec of its cell: a tree without the seed.
+    pub spec: Value,
+    /// The names of the sweeps that hold it.
+    pub sweeps: Vec<String>,
+    /// Where it is.
+    pub state: StateName,
+    /// Why it failed; absent otherwise.
+    pub fault: Option<Fault>,
+    /// Whether an open attempt is told to stop.
+    pub stop: bool,
+    /// The newest attempt.
+    pub attempt: Attempt,
+    /// Charged faults.
+    pub charged: u32,
+    /// The worker of the newest attempt.
+    pub worker: Option<WorkerName>,
+    /// When the newest attempt was granted.
+    pub granted_at: Option<Timestamp>,
+    /// When a queued job may be granted.
+    pub not_before: Option<Timestamp>,
+    /// When a lease, or its grace, is over.
+    pub deadline: Option<Timestamp>,
+    /// When it became final.
+    pub ended_at: Option<Timestamp>,
+    /// The newest observation of the newest attempt.
+    pub progress: Option<Observation>,
+    /// What it measured.
+    pub measurement: Option<Measurement>,
+    /// The last fault's message; empty when there is none.
+    pub message: String,
+}
+
+/// One attempt of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// Its number.
+    pub attempt: Attempt,
+    /// Its worker.
+    pub worker: WorkerName,
+    /// The worker's session at the grant.
+    pub session: SessionId,
+    /// When it was granted.
+    pub granted_at: Timestamp,
+    /// When its end was recorded; absent while it is open, and for one that
+    /// never reported.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended: `measured`, `released`, `lost` or a fault's name; empty
+    /// while it is open.
+    pub ended: String,
+    /// The fault's message.
+    pub message: String,
+    /// What it ran on.
+    pub provenance: Option<Provenance>,
+}
+
+/// One job with its attempts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobDetail {
+    /// The job.
+    pub job: JobView,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<AttemptView>,
+    /// Outcomes that came too late to count.
+    pub late_outcomes: u64,
+}
+
+/// One point of a learning curve.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// The attempt that observed it.
+    pub attempt: Attempt,
+    /// The observation.
+    pub observation: Observation,
+}
+
+/// A piece of what a trainer wrote to its stderr.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogChunk {
+    /// Grows with each chunk of a job; where a follower goes on.
+    pub position: u64,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// Whole lines.
+    pub text: String,
+}
+
+/// Whether a worker gets new jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerState {
+    /// It does.
+    Active,
+    /// It keeps what it has and gets no more.
+    Cordoned,
+    /// It is to give back what it has, and gets no more.
+    Draining,
+}
+
+impl WorkerState {
+    /// Its name in the store and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Cordoned => "cordoned",
+            Self::Draining => "draining",
+        }
+    }
+
+    /// The state of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Active, Self::Cordoned, Self::Draining]
+            .into_iter()
+            .find(|state| state.name() == name)
+    }
+}
+
+/// One worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerView {
+    /// Its name.
+    pub name: WorkerName,
+    /// Whether it gets jobs.
+    pub state: WorkerState,
+    /// Why it does not; empty otherwise.
+    pub reason: String,
+    /// Its newest session.
+    pub session: SessionId,
+    /// When it was last heard of.
+    pub seen_at: Timestamp,
+    /// What it said of itself.
+    pub about: WorkerAbout,
+    /// Attempts that it holds.
+    pub held: u64,
+    /// Different jobs that it failed in a row.
+    pub failed_in_a_row: u32,
+}
+
+/// What a worker says of itself at its hello.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerAbout {
+    /// Its host.
+    pub host: String,
+    /// Its process.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Its slots, one device each, as `cpu` or `cuda:0`.
+    pub slots: Vec<String>,
+    /// The programs that it may run.
+    pub programs: Vec<String>,
+}
+
+/// What one replicate of a cell has come to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReplicateResult {
+    /// Which.
+    pub replicate: Replicate,
+    /// Its job.
+    pub job: JobDigest,
+    /// Its seed.
+    pub seed: u64,
+    /// Where the job is.
+    pub state: StateName,
+    /// Why it failed.
+    pub fault: Option<Fault>,
+    /// What it measured.
+    pub measurement: Option<Measurement>,
+    /// Test errors of the last epochs, newest last; filled only for a measure
+    /// that needs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_test_errors: Vec<f64>,
+    /// What it ran on.
+    pub provenance: Option<Provenance>,
+}
+
+/// One cell of a sweep with the results of its replicates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellResults {
+    /// Its place in the sweep's canonical order, from 0.
+    pub index: u64,
+    /// Its digest.
+    pub cell: CellDigest,
+    /// Its axes in written order.
+    pub axes: Vec<(String, Value)>,
+    /// Its replicates in order.
+    pub replicates: Vec<ReplicateResult>,
+}
