@@ -34,7 +34,7 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     say(format!(
         "wrote {} queries to {}",
         cache.len(),
-        directory.display()
+        shown(workspace, &directory)
     ));
     Ok(())
 }
@@ -52,10 +52,8 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     if generate(workspace)? != checked_in {
-        bail!(
-            "{} is out of date: `cargo xtask sqlx` writes it anew",
-            directory.display()
-        );
+        let directory = shown(workspace, &directory);
+        bail!("{directory} is out of date: `cargo xtask sqlx` writes it anew");
     }
     fs::create_dir_all(stamp.parent().context("the stamp lies in a directory")?)?;
     fs::write(&stamp, inputs).with_context(|| format!("cannot write {}", stamp.display()))
@@ -69,6 +67,11 @@ fn directory(workspace: &Workspace) -> PathBuf {
     } else {
         workspace.path(CRATE).join(".sqlx")
     }
+}
+
+fn shown(workspace: &Workspace, directory: &Path) -> String {
+    let relative = directory.strip_prefix(&workspace.root).unwrap_or(directory);
+    relative.display().to_string()
 }
 
 fn read(directory: &Path) -> Result<Cache> {
