@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The wire contract: gRPC services, generated types, and their conversion to
+//! the types of the core. Generated types stop at [`convert`].
+
+pub mod convert;
+pub mod limits;
+
+/// Generated from `swath/v1/*.proto`.
+#[expect(
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
+pub mod v1 {
+    tonic::include_proto!("swath.v1");
+}
+
+/// Raised when an older worker and a newer coordinator, or the other way
+/// round, would misunderstand each other.
+pub const PROTOCOL_VERSION: u32 = 1;

@@ -7,8 +7,6 @@
 //! statement of one transaction. A call returns after its transaction is
 //! durable.
 
-mod message;
-
 use async_trait::async_trait;
 use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_core::time::Timestamp;
@@ -16,7 +14,7 @@ use swath_core::view::{
     CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
 };
 
-pub use self::message::*;
+pub use swath_core::message::*;
 
 /// Why a store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]

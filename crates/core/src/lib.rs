@@ -8,11 +8,14 @@
 pub mod id;
 pub mod job;
 pub mod judge;
+pub mod message;
 pub mod outcome;
 pub mod policy;
 pub mod protocol;
+pub mod schedule;
 pub mod seed;
 pub mod spec;
 pub mod suggest;
+pub mod sweep;
 pub mod time;
 pub mod view;

@@ -1,13 +1,14 @@
-//! What goes into a store and what comes out of it.
+//! The words of the lease protocol and of submitting: what goes into a store
+//! and comes out of it, and what workers and coordinator tell each other.
 
 use std::collections::BTreeMap;
 
+use crate::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
+use crate::job::StateName;
+use crate::outcome::{Fault, Observation, Outcome, Provenance};
+use crate::view::WorkerAbout;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use swath_core::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
-use swath_core::job::StateName;
-use swath_core::outcome::{Fault, Observation, Outcome, Provenance};
-use swath_core::view::WorkerAbout;
 
 /// The files of a sweep by path: the sweep file itself and its recipes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

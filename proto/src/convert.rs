@@ -1,0 +1,425 @@
+//! Between wire types and the types of the core. Decoding checks everything
+//! that a peer could get wrong, limits included; encoding cannot fail.
+
+use swath_core::id::{Attempt, JobDigest, Owner, SessionId};
+use swath_core::message;
+use swath_core::outcome;
+use swath_core::view::WorkerAbout;
+
+use crate::{limits, v1};
+
+/// A message that does not say what it must.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("field `{field}`: {problem}")]
+pub struct DecodeError {
+    field: &'static str,
+    problem: String,
+}
+
+impl DecodeError {
+    fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        Self {
+            field,
+            problem: problem.into(),
+        }
+    }
+}
+
+impl From<DecodeError> for tonic::Status {
+    fn from(error: DecodeError) -> Self {
+        Self::invalid_argument(error.to_string())
+    }
+}
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+fn at_most(field: &'static str, count: usize, limit: usize) -> Result<()> {
+    if count > limit {
+        return Err(DecodeError::new(
+            field,
+            format!("{count} items; at most {limit} are allowed"),
+        ));
+    }
+    Ok(())
+}
+
+fn limited(field: &'static str, text: String, limit: usize) -> Result<String> {
+    if text.len() > limit {
+        let length = text.len();
+        return Err(DecodeError::new(
+            field,
+            format!("{length} bytes; at most {limit} are allowed"),
+        ));
+    }
+    Ok(text)
+}
+
+/// A digest from its bytes.
+///
+/// # Errors
+///
+/// When there are not 32.
+pub fn job_digest(bytes: &[u8]) -> Result<JobDigest> {
+    JobDigest::from_slice(bytes).ok_or_else(|| DecodeError::new("job", "must be 32 bytes"))
+}
+
+/// Who speaks.
+///
+/// # Errors
+///
+/// When the name is not a worker's.
+pub fn owner(worker: &str, session: u64) -> Result<Owner> {
+    let worker = worker
+        .parse()
+        .map_err(|error| DecodeError::new("worker", format!("{error}")))?;
+    Ok(Owner {
+        worker,
+        session: SessionId(session),
+    })
+}
+
+/// One held attempt.
+///
+/// # Errors
+///
+/// When the job is no digest.
+pub fn held(message: &v1::Held) -> Result<message::Held> {
+    Ok(message::Held {
+        job: job_digest(&message.job)?,
+        attempt: Attempt(message.attempt),
+    })
+}
+
+/// All held attempts.
+///
+/// # Errors
+///
+/// When one is wrong or there are too many.
+pub fn held_all(messages: &[v1::Held]) -> Result<Vec<message::Held>> {
+    at_most("held", messages.len(), limits::HELD_MAX)?;
+    messages.iter().map(held).collect()
+}
+
+/// One held attempt, encoded.
+pub fn held_message(held: message::Held) -> v1::Held {
+    v1::Held {
+        job: held.job.as_bytes().to_vec(),
+        attempt: held.attempt.0,
+    }
+}
+
+fn present<T>(field: &'static str, value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| DecodeError::new(field, "is missing"))
+}
+
+/// A worker's hello.
+///
+/// # Errors
+///
+/// When its name or what it holds is wrong.
+pub fn hello(message: v1::HelloRequest) -> Result<message::Hello> {
+    at_most("slots", message.slots.len(), 1024)?;
+    at_most("programs", message.programs.len(), 1024)?;
+    Ok(message::Hello {
+        worker: owner(&message.worker, 0)?.worker,
+        held: held_all(&message.held)?,
+        about: WorkerAbout {
+            host: limited("host", message.host, 256)?,
+            pid: message.pid,
+            version: limited("version", message.version, 256)?,
+            slots: message.slots,
+            programs: message.programs,
+        },
+    })
+}
+
+/// A worker's hello, encoded.
+pub fn hello_message(hello: message::Hello) -> v1::HelloRequest {
+    v1::HelloRequest {
+        protocol: crate::PROTOCOL_VERSION,
+        worker: hello.worker.to_string(),
+        host: hello.about.host,
+        pid: hello.about.pid,
+        version: hello.about.version,
+        slots: hello.about.slots,
+        programs: hello.about.programs,
+        held: hello.held.into_iter().map(held_message).collect(),
+    }
+}
+
+/// A verdict.
+///
+/// # Errors
+///
+/// When it is none that this version knows.
+pub fn verdict(message: i32) -> Result<message::Verdict> {
+    match v1::Verdict::try_from(message) {
+        Ok(v1::Verdict::Keep) => Ok(message::Verdict::Keep),
+        Ok(v1::Verdict::Stop) => Ok(message::Verdict::Stop),
+        Ok(v1::Verdict::Fenced) => Ok(message::Verdict::Fenced),
+        Ok(v1::Verdict::Unspecified) | Err(_) => {
+            Err(DecodeError::new("verdict", format!("{message} is unknown")))
+        }
+    }
+}
+
+/// Verdicts, one for each of `count` questions.
+///
+/// # Errors
+///
+/// When one is unknown, or their number is another.
+pub fn verdicts(messages: &[i32], count: usize) -> Result<Vec<message::Verdict>> {
+    if messages.len() != count {
+        return Err(DecodeError::new(
+            "verdicts",
+            format!("{} for {count}", messages.len()),
+        ));
+    }
+    messages.iter().map(|message| verdict(*message)).collect()
+}
+
+/// A verdict, encoded.
+pub fn verdict_message(verdict: message::Verdict) -> i32 {
+    i32::from(match verdict {
+        message::Verdict::Keep => v1::Verdict::Keep,
+        message::Verdict::Stop => v1::Verdict::Stop,
+        message::Verdict::Fenced => v1::Verdict::Fenced,
+    })
+}
+
+/// An exchange.
+///
+/// # Errors
+///
+/// When a part is wrong or too large.
+pub fn exchange(message: v1::ExchangeRequest) -> Result<message::Exchange> {
+    at_most("finishes", message.finishes.len(), limits::FINISHES_MAX)?;
+    Ok(message::Exchange {
+        owner: owner(&message.worker, message.session)?,
+        request: message.request,
+        finishes: message
+            .finishes
+            .into_iter()
+            .map(finish)
+            .collect::<Result<_>>()?,
+        want: message.want.min(limits::WANT_MAX),
+    })
+}
+
+/// An exchange, encoded; `wait_ms` is how long to wait for a job.
+pub fn exchange_message(exchange: message::Exchange, wait_ms: u32) -> v1::ExchangeRequest {
+    v1::ExchangeRequest {
+        worker: exchange.owner.worker.to_string(),
+        session: exchange.owner.session.0,
+        request: exchange.request,
+        finishes: exchange.finishes.into_iter().map(finish_message).collect(),
+        want: exchange.want,
+        wait_ms,
+    }
+}
+
+fn finish(message: v1::Finish) -> Result<message::Finish> {
+    use v1::finish::Outcome;
+    let outcome = match present("outcome", message.outcome)? {
+        Outcome::Measured(measured) => outcome::Outcome::Measured(outcome::Measurement {
+            test_error: measured.test_error,
+            test_loss: measured.test_loss,
+            best_test_error: measured.best_test_error,
+            train_seconds: measured.train_seconds,
+        }),
+        Outcome::Failed(failed) => outcome::Outcome::Failed {
+            fault: fault(failed.fault)?,
+            message: limited("message", failed.message, limits::MESSAGE_BYTES)?,
+        },
+    };
+    Ok(message::Finish {
+        held: held(&present("held", message.held)?)?,
+        outcome,
+        provenance: provenance(message.provenance.unwrap_or_default()),
+    })
+}
+
+fn finish_message(finish: message::Finish) -> v1::Finish {
+    use v1::finish::Outcome;
+    let outcome = match finish.outcome {
+        outcome::Outcome::Measured(measured) => Outcome::Measured(v1::Measurement {
+            test_error: measured.test_error,
+            test_loss: measured.test_loss,
+            best_test_error: measured.best_test_error,
+            train_seconds: measured.train_seconds,
+        }),
+        outcome::Outcome::Failed { fault, message } => Outcome::Failed(v1::Failure {
+            fault: fault_message(fault),
+            message,
+        }),
+    };
+    v1::Finish {
+        held: Some(held_message(finish.held)),
+        outcome: Some(outcome),
+        provenance: Some(provenance_message(finish.provenance)),
+    }
+}
+
+fn fault(message: i32) -> Result<outcome::Fault> {
+    match v1::Fault::try_from(message) {
+        Ok(v1::Fault::Lost) => Ok(outcome::Fault::Lost),
+        Ok(v1::Fault::Crashed) => Ok(outcome::Fault::Crashed),
+        Ok(v1::Fault::OutOfMemory) => Ok(outcome::Fault::OutOfMemory),
+        Ok(v1::Fault::Diverged) => Ok(outcome::Fault::Diverged),
+        Ok(v1::Fault::Invalid) => Ok(outcome::Fault::Invalid),
+        Ok(v1::Fault::TimedOut) => Ok(outcome::Fault::TimedOut),
+        Ok(v1::Fault::Unspecified) | Err(_) => {
+            Err(DecodeError::new("fault", format!("{message} is unknown")))
+        }
+    }
+}
+
+fn fault_message(fault: outcome::Fault) -> i32 {
+    i32::from(match fault {
+        outcome::Fault::Lost => v1::Fault::Lost,
+        outcome::Fault::Crashed => v1::Fault::Crashed,
+        outcome::Fault::OutOfMemory => v1::Fault::OutOfMemory,
+        outcome::Fault::Diverged => v1::Fault::Diverged,
+        outcome::Fault::Invalid => v1::Fault::Invalid,
+        outcome::Fault::TimedOut => v1::Fault::TimedOut,
+    })
+}
+
+fn provenance(message: v1::Provenance) -> outcome::Provenance {
+    outcome::Provenance {
+        device: message.device,
+        driver: message.driver,
+        libtorch: message.libtorch,
+        trainer: message.trainer,
+        threads: message.threads,
+        determinism: message.determinism,
+    }
+}
+
+fn provenance_message(provenance: outcome::Provenance) -> v1::Provenance {
+    v1::Provenance {
+        device: provenance.device,
+        driver: provenance.driver,
+        libtorch: provenance.libtorch,
+        trainer: provenance.trainer,
+        threads: provenance.threads,
+        determinism: provenance.determinism,
+    }
+}
+
+/// An acknowledgement.
+///
+/// # Errors
+///
+/// When it is none that this version knows.
+pub fn ack(message: i32) -> Result<message::Ack> {
+    match v1::Ack::try_from(message) {
+        Ok(v1::Ack::Recorded) => Ok(message::Ack::Recorded),
+        Ok(v1::Ack::AlreadyRecorded) => Ok(message::Ack::AlreadyRecorded),
+        Ok(v1::Ack::Stale) => Ok(message::Ack::Stale),
+        Ok(v1::Ack::Refused) => Ok(message::Ack::Refused),
+        Ok(v1::Ack::Unspecified) | Err(_) => {
+            Err(DecodeError::new("ack", format!("{message} is unknown")))
+        }
+    }
+}
+
+/// An acknowledgement, encoded.
+pub fn ack_message(ack: message::Ack) -> i32 {
+    i32::from(match ack {
+        message::Ack::Recorded => v1::Ack::Recorded,
+        message::Ack::AlreadyRecorded => v1::Ack::AlreadyRecorded,
+        message::Ack::Stale => v1::Ack::Stale,
+        message::Ack::Refused => v1::Ack::Refused,
+    })
+}
+
+/// A grant.
+///
+/// # Errors
+///
+/// When its attempt is missing or wrong.
+pub fn grant(message: v1::Grant) -> Result<message::Grant> {
+    Ok(message::Grant {
+        held: held(&present("held", message.held)?)?,
+        spec: message.spec,
+    })
+}
+
+/// A grant, encoded.
+pub fn grant_message(grant: message::Grant) -> v1::Grant {
+    v1::Grant {
+        held: Some(held_message(grant.held)),
+        spec: grant.spec,
+    }
+}
+
+/// Reports of open attempts.
+///
+/// # Errors
+///
+/// When a part is wrong or too large.
+pub fn reports(messages: Vec<v1::Report>) -> Result<Vec<message::Report>> {
+    at_most("reports", messages.len(), limits::HELD_MAX)?;
+    messages.into_iter().map(report).collect()
+}
+
+fn report(message: v1::Report) -> Result<message::Report> {
+    at_most(
+        "observations",
+        message.observations.len(),
+        limits::OBSERVATIONS_MAX,
+    )?;
+    Ok(message::Report {
+        held: held(&present("held", message.held)?)?,
+        observations: message.observations.into_iter().map(observation).collect(),
+        log_sequence: message.log_sequence,
+        log: limited("log", message.log, limits::LOG_CHUNK_BYTES)?,
+    })
+}
+
+/// A report, encoded.
+pub fn report_message(report: message::Report) -> v1::Report {
+    v1::Report {
+        held: Some(held_message(report.held)),
+        observations: report
+            .observations
+            .into_iter()
+            .map(observation_message)
+            .collect(),
+        log_sequence: report.log_sequence,
+        log: report.log,
+    }
+}
+
+fn observation(message: v1::Observation) -> outcome::Observation {
+    let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+    outcome::Observation {
+        epoch: message.epoch,
+        step: message.step,
+        train_loss: finite(message.train_loss),
+        train_error: finite(message.train_error),
+        test_loss: finite(message.test_loss),
+        test_error: finite(message.test_error),
+        lr: finite(message.lr),
+        seconds: finite(message.seconds),
+        images_per_second: finite(message.images_per_second),
+    }
+}
+
+fn observation_message(observation: outcome::Observation) -> v1::Observation {
+    v1::Observation {
+        epoch: observation.epoch,
+        step: observation.step,
+        train_loss: observation.train_loss,
+        train_error: observation.train_error,
+        test_loss: observation.test_loss,
+        test_error: observation.test_error,
+        lr: observation.lr,
+        seconds: observation.seconds,
+        images_per_second: observation.images_per_second,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+use proptest::prelude::*;
+use swath_core::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
+
+use super::*;
+
+fn any_held() -> impl Strategy<Value = message::Held> {
+    (any::<[u8; 32]>(), any::<u32>()).prop_map(|(job, attempt)| message::Held {
+        job: JobDigest::from_bytes(job),
+        attempt: Attempt(attempt),
+    })
+}
+
+fn any_outcome() -> impl Strategy<Value = Outcome> {
+    let number = -1e9..1e9_f64;
+    let maybe = proptest::option::of(number.clone());
+    let measured = (number.clone(), maybe.clone(), maybe, number).prop_map(
+        |(test_error, test_loss, best_test_error, train_seconds)| {
+            Outcome::Measured(Measurement {
+                test_error,
+                test_loss,
+                best_test_error,
+                train_seconds,
+            })
+        },
+    );
+    let failed = (0..Fault::ALL.len(), ".{0,40}").prop_map(|(index, message)| Outcome::Failed {
+        fault: Fault::ALL[index],
+        message,
+    });
+    prop_oneof![measured, failed]
+}
+
+proptest! {
+    #[test]
+    fn an_exchange_survives_the_wire(
+        held in any_held(),
+        outcome in any_outcome(),
+        request in any::<u64>(),
+        want in 0..limits::WANT_MAX,
+        device in ".{0,20}",
+    ) {
+        let exchange_in = message::Exchange {
+            owner: owner("w-1", 7).unwrap(),
+            request,
+            finishes: vec![message::Finish {
+                held,
+                outcome,
+                provenance: Provenance { device, threads: 2, ..Provenance::default() },
+            }],
+            want,
+        };
+        let out = exchange(exchange_message(exchange_in.clone(), 9));
+        prop_assert_eq!(out, Ok(exchange_in));
+    }
+
+    #[test]
+    fn a_report_survives_the_wire(held in any_held(), epoch in any::<u32>(), loss in -1e9..1e9_f64) {
+        let report_in = message::Report {
+            held,
+            observations: vec![Observation { epoch, train_loss: Some(loss), ..Default::default() }],
+            log_sequence: 3,
+            log: "line\n".to_owned(),
+        };
+        let out = reports(vec![report_message(report_in.clone())]);
+        prop_assert_eq!(out, Ok(vec![report_in]));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_refused_with_its_field() {
+    let text = |error: DecodeError| error.to_string();
+    assert_eq!(
+        text(job_digest(&[1, 2]).unwrap_err()),
+        "field `job`: must be 32 bytes"
+    );
+    assert!(text(owner("../x", 1).unwrap_err()).starts_with("field `worker`: "));
+    assert!(text(verdict(9).unwrap_err()).contains("unknown"));
+    assert!(text(verdicts(&[1], 2).unwrap_err()).contains("1 for 2"));
+    let too_many = vec![
+        v1::Held {
+            job: vec![0; 32],
+            attempt: 1
+        };
+        limits::HELD_MAX + 1
+    ];
+    assert!(text(held_all(&too_many).unwrap_err()).contains("at most 4096"));
+    let empty = v1::ExchangeRequest {
+        worker: "w".to_owned(),
+        finishes: vec![v1::Finish::default()],
+        ..Default::default()
+    };
+    assert_eq!(
+        text(exchange(empty).unwrap_err()),
+        "field `outcome`: is missing"
+    );
+}
+
+#[test]
+fn an_observation_that_is_not_finite_is_absent() {
+    let message = v1::Observation {
+        test_loss: Some(f64::INFINITY),
+        ..Default::default()
+    };
+    assert_eq!(observation(message).test_loss, None);
+}
