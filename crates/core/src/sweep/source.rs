@@ -1,0 +1,207 @@
+//! TOML with the place of every key and value.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde_json::{Map, Number, Value};
+use toml_edit::{Item, Key, TableLike};
+
+use super::error::{FileError, Place};
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) place: Place,
+    pub(super) shape: Shape,
+}
+
+/// What a value is.
+#[derive(Clone, Debug)]
+pub(super) enum Shape {
+    Scalar(Value),
+    /// A text. `exact`: its characters stand in the file as they are, one
+    /// column each from the second on, so that a place inside can be named.
+    Text {
+        text: String,
+        exact: bool,
+    },
+    List(Vec<Node>),
+    /// Entries in written order.
+    Table(Vec<Entry>),
+}
+
+/// One key of a table and its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) node: Node,
+}
+
+impl Node {
+    /// The value as JSON.
+    pub(super) fn value(&self) -> Value {
+        match &self.shape {
+            Shape::Scalar(value) => value.clone(),
+            Shape::Text { text, .. } => Value::String(text.clone()),
+            Shape::List(items) => items.iter().map(Self::value).collect(),
+            Shape::Table(entries) => entries
+                .iter()
+                .map(|entry| (entry.name.clone(), entry.node.value()))
+                .collect::<Map<_, _>>()
+                .into(),
+        }
+    }
+
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.shape {
+            Shape::Text { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn entries(&self) -> Option<&[Entry]> {
+        match &self.shape {
+            Shape::Table(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// The items of a list; one that is no list is its only item.
+    pub(super) fn items(&self) -> &[Self] {
+        match &self.shape {
+            Shape::List(items) => items,
+            _ => std::slice::from_ref(self),
+        }
+    }
+
+    /// Where the character at byte `offset` of this text stands.
+    pub(super) fn inside(&self, offset: usize) -> Place {
+        match &self.shape {
+            Shape::Text { text, exact: true } => {
+                let before = text.get(..offset).unwrap_or(text);
+                self.place.right(1 + before.chars().count() as u32)
+            }
+            _ => self.place.clone(),
+        }
+    }
+}
+
+/// Parses TOML into the entries of its root.
+pub(super) fn parse(file: &str, text: &str) -> Result<Vec<Entry>, FileError> {
+    let source = Source::new(file, text);
+    match toml_edit::Document::parse(text) {
+        Ok(document) => source.entries(document.as_table()),
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            let message = error.message().lines().collect::<Vec<_>>().join("; ");
+            Err(source.place(at).error("", message))
+        }
+    }
+}
+
+struct Source<'a> {
+    file: Arc<str>,
+    text: &'a str,
+    /// Where each line starts: a list of 100,000 values has as many places.
+    lines: Vec<usize>,
+    ascii: bool,
+}
+
+impl<'a> Source<'a> {
+    fn new(file: &str, text: &'a str) -> Self {
+        let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            file: file.into(),
+            text,
+            lines: std::iter::once(0).chain(breaks).collect(),
+            ascii: text.is_ascii(),
+        }
+    }
+
+    fn place(&self, offset: usize) -> Place {
+        let line = self.lines.partition_point(|start| *start <= offset).max(1);
+        let start = self.lines[line - 1];
+        let column = match self.text.get(start..offset) {
+            Some(before) if !self.ascii => before.chars().count(),
+            _ => offset - start,
+        };
+        Place {
+            file: self.file.clone(),
+            line: line as u32,
+            column: 1 + column as u32,
+        }
+    }
+
+    fn entries(&self, table: &dyn TableLike) -> Result<Vec<Entry>, FileError> {
+        let mut entries = Vec::new();
+        for (name, item) in table.iter() {
+            let start = |span: Option<Range<usize>>| span.map(|span| span.start);
+            let at = start(table.key(name).and_then(Key::span))
+                .or_else(|| start(item.span()))
+                .unwrap_or(0);
+            entries.push((at, name, item));
+        }
+        // Dotted keys are grouped by their table; what counts is the order in
+        // which they were written.
+        entries.sort_by_key(|(at, ..)| *at);
+        entries
+            .into_iter()
+            .map(|(at, name, item)| {
+                Ok(Entry {
+                    name: name.to_owned(),
+                    place: self.place(at),
+                    node: self.item(item, at)?,
+                })
+            })
+            .collect()
+    }
+
+    fn item(&self, item: &Item, key_at: usize) -> Result<Node, FileError> {
+        let at = item.span().map_or(key_at, |span| span.start);
+        let shape = match item {
+            Item::None => Shape::Table(Vec::new()),
+            Item::Value(value) => return self.value(value, key_at),
+            Item::Table(table) => Shape::Table(self.entries(table)?),
+            Item::ArrayOfTables(tables) => {
+                let tables = tables.iter().map(|table| {
+                    let at = table.span().map_or(at, |span| span.start);
+                    Ok(Node {
+                        place: self.place(at),
+                        shape: Shape::Table(self.entries(table)?),
+                    })
+                });
+                Shape::List(tables.collect::<Result<_, _>>()?)
+            }
+        };
+        let place = self.place(at);
+        Ok(Node { place, shape })
+    }
+
+    fn value(&self, value: &toml_edit::Value, key_at: usize) -> Result<Node, FileError> {
+        use toml_edit::Value as Toml;
+        let span = value.span().unwrap_or(key_at..key_at);
+        let place = self.place(span.start);
+        let shape = match value {
+            Toml::String(text) => Shape::Text {
+                text: text.value().clone(),
+                exact: span.len() == text.value().len() + 2 && !text.value().contains('\n'),
+            },
+            Toml::Integer(number) => Shape::Scalar((*number.value()).into()),
+            Toml::Float(number) => match Number::from_f64(*number.value()) {
+                Some(number) => Shape::Scalar(Value::Number(number)),
+                None => return Err(place.error("", "a number must be finite")),
+            },
+            Toml::Boolean(value) => Shape::Scalar((*value.value()).into()),
+            Toml::Datetime(_) => {
+                return Err(place.error("", "no key takes a date; quote it if it is a text"));
+            }
+            Toml::Array(items) => {
+                let items = items.iter().map(|item| self.value(item, span.start));
+                Shape::List(items.collect::<Result<_, _>>()?)
+            }
+            Toml::InlineTable(table) => Shape::Table(self.entries(table)?),
+        };
+        Ok(Node { place, shape })
+    }
+}
