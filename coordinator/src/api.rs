@@ -1,0 +1,215 @@
+//! What commands ask of a coordinator and what it answers: JSON inside the
+//! `Control` service's messages, so that a later HTTP API serves the same.
+
+use serde::{Deserialize, Serialize};
+use swath_core::id::{JobDigest, SweepDigest, WorkerName};
+use swath_core::message::Known;
+use swath_core::view::{CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView};
+
+/// What can be read. Selectors are the words that a user typed; the server
+/// resolves them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ReadQuery {
+    /// Every sweep → [`Sweeps`].
+    Sweeps,
+    /// The sweeps that match and the workers → [`Status`].
+    Status {
+        /// A sweep selector; empty: every sweep.
+        selector: Vec<String>,
+    },
+    /// The jobs that match → [`Jobs`].
+    Jobs {
+        /// A job selector; empty: every job.
+        selector: Vec<String>,
+        /// At most so many; absent: all.
+        limit: Option<u32>,
+    },
+    /// One job → [`JobDetail`] with what explains it: [`Explanation`].
+    Explain {
+        /// A job selector that matches one job.
+        selector: Vec<String>,
+    },
+    /// One sweep's cells with their summaries → `core::summary` rows.
+    Table {
+        /// A sweep selector that matches one sweep (the newest of its name).
+        selector: Vec<String>,
+    },
+    /// One job's observations → [`Curves`].
+    Curves {
+        /// A job selector that matches one job.
+        selector: Vec<String>,
+    },
+    /// What one job's trainers wrote → [`Logs`].
+    Logs {
+        /// A job selector that matches one job.
+        selector: Vec<String>,
+        /// Only what comes after it; 0: everything kept.
+        position: u64,
+    },
+    /// Every worker → [`Workers`].
+    Workers,
+    /// Which of these jobs exist → [`KnownJobs`].
+    Known {
+        /// Their digests.
+        jobs: Vec<JobDigest>,
+    },
+}
+
+/// Every sweep, oldest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sweeps {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The sweeps.
+    pub sweeps: Vec<SweepView>,
+}
+
+/// Sweeps in work, and who works.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The sweeps that match, oldest first.
+    pub sweeps: Vec<SweepView>,
+    /// Every worker.
+    pub workers: Vec<WorkerView>,
+    /// Open attempts of these sweeps with their newest observation.
+    pub open: Vec<JobView>,
+    /// The last failed jobs of these sweeps, newest first, at most 10.
+    pub failed: Vec<JobView>,
+    /// Mean seconds of the succeeded jobs' trainings, if there are any.
+    pub mean_job_seconds: Option<f64>,
+    /// The coordinator's clock.
+    pub now_ms: i64,
+}
+
+/// Jobs in order of submission.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Jobs {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The jobs.
+    pub jobs: Vec<JobView>,
+    /// The coordinator's clock.
+    pub now_ms: i64,
+}
+
+/// One job, and why it is where it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The job and its attempts.
+    pub detail: JobDetail,
+    /// Why it is where it is and what could be done, a sentence each.
+    pub reasons: Vec<String>,
+    /// The coordinator's clock.
+    pub now_ms: i64,
+}
+
+/// One job's learning curve.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Curves {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The job.
+    pub job: JobView,
+    /// Its observations, by attempt and epoch.
+    pub points: Vec<CurvePoint>,
+}
+
+/// What one job's trainers wrote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Logs {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The job.
+    pub job: JobView,
+    /// The text, in order.
+    pub chunks: Vec<LogChunk>,
+}
+
+/// Every worker, by name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Workers {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The workers.
+    pub workers: Vec<WorkerView>,
+    /// The coordinator's clock.
+    pub now_ms: i64,
+}
+
+/// Which jobs exist.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KnownJobs {
+    /// Of the document.
+    pub schema_version: u32,
+    /// In the order asked.
+    pub jobs: Vec<Option<Known>>,
+}
+
+/// What can be changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ChangeOrder {
+    /// Cancels the sweeps or the jobs that match.
+    Cancel {
+        /// A selector.
+        selector: Vec<String>,
+    },
+    /// Queues failed and cancelled jobs of the sweeps, or those that match,
+    /// again.
+    Retry {
+        /// A selector.
+        selector: Vec<String>,
+        /// Diverged jobs too.
+        diverged: bool,
+    },
+    /// Pauses the sweeps that match.
+    Pause {
+        /// A sweep selector.
+        selector: Vec<String>,
+    },
+    /// Resumes them.
+    Resume {
+        /// A sweep selector.
+        selector: Vec<String>,
+    },
+    /// Submits a sweep again with more replicates.
+    Extend {
+        /// A sweep selector that matches one sweep.
+        selector: Vec<String>,
+        /// Replicates per cell; more than it has.
+        replicates: u32,
+    },
+    /// Gives a worker no more jobs.
+    Cordon {
+        /// Its name.
+        worker: WorkerName,
+    },
+    /// Gives a worker jobs again.
+    Activate {
+        /// Its name.
+        worker: WorkerName,
+    },
+    /// Asks a worker to give back what it has and to leave.
+    Drain {
+        /// Its name.
+        worker: WorkerName,
+    },
+}
+
+/// What came of a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The sweeps that changed, or that were made.
+    pub sweeps: Vec<SweepDigest>,
+    /// How many jobs changed, or are new.
+    pub jobs: u64,
+    /// One sentence for people.
+    pub message: String,
+}

@@ -1,0 +1,5 @@
+//! The coordinator: keeps sweeps and jobs, leases jobs to workers, and answers
+//! people's commands.
+
+pub mod api;
+pub mod server;
