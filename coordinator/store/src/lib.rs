@@ -7,14 +7,19 @@
 //! statement of one transaction. A call returns after its transaction is
 //! durable.
 
+mod memory;
+
 use async_trait::async_trait;
 use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_core::ledger::LedgerError;
 use swath_core::time::Timestamp;
 use swath_core::view::{
     CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
 };
 
 pub use swath_core::message::*;
+
+pub use self::memory::MemoryStore;
 
 /// Why a store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +52,16 @@ pub enum StoreError {
     },
 }
 
+impl From<LedgerError> for StoreError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::StaleSession { worker, session } => Self::StaleSession { worker, session },
+            LedgerError::NotFound(what) => Self::NotFound(what),
+            LedgerError::Conflict(why) => Self::Conflict(why),
+        }
+    }
+}
+
 /// A result of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -54,6 +69,29 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 ///
 /// `now` is the store's clock as the coordinator reads it: monotonic within
 /// one life of the coordinator. Worker clocks never come in here.
+///
+/// # Sessions
+///
+/// Session numbers grow over the whole store, so the newest session of a
+/// worker is greater than any it had. A session is *newest* when it equals the
+/// worker's, *older* when it is below it, and was *never given* when the worker
+/// is unknown or the number is above. [`Store::heartbeat`], [`Store::observe`]
+/// and [`Store::release`] refuse all but the newest with
+/// [`StoreError::StaleSession`]; [`Store::exchange`] says what it does. Each of
+/// them sets the worker's `seen_at` when the session is the newest.
+///
+/// # Attempts
+///
+/// An attempt *counts* while [`swath_core::job::Job::holds`]: newest, not
+/// ended, its job not final; also when its lease has passed and the job waits
+/// again. What is named but does not exist, a job or an attempt, is stale like
+/// any other word too late.
+///
+/// # Recorded faults
+///
+/// A job remembers kind, headline and message of the last fault recorded for
+/// it, of whatever kind. A measurement clears it, and so does whatever makes
+/// the job start over: a retry, or a want that finds it cancelled.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// The coordinator starts: every open lease lives on for at least
@@ -62,29 +100,67 @@ pub trait Store: Send + Sync + 'static {
 
     /// Stores a sweep with its cells and the jobs that do not exist yet, all or
     /// nothing. A digest that exists already is a no-op, except that a
-    /// cancelled sweep is live again and a different priority is taken over.
+    /// cancelled sweep is live again, unpaused, and a different priority is
+    /// taken over.
+    ///
+    /// New jobs come in the order of the cells, and within a cell in the order
+    /// of the replicates: that is the order of submission. A new sweep, or one
+    /// that is live again, wants all of its jobs: those that exist get
+    /// [`swath_core::job::Event::Want`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] when a cell's spec is not a JSON object.
     async fn submit(&self, now: Timestamp, submission: Submission) -> Result<Submitted>;
 
     /// A worker starts or reconnects: gets the next session, which fences the
     /// older ones. Per held attempt the verdict says what to do with it; what
     /// the older sessions held and `hello` does not claim goes back to the
-    /// queue at once.
+    /// queue at once. `requeued` counts the jobs that wait again for that.
+    ///
+    /// A draining worker is active again by this, a cordoned one stays
+    /// cordoned. The row of jobs that it failed stays as it is.
     async fn hello(&self, now: Timestamp, hello: Hello) -> Result<Welcome>;
 
-    /// Records outcomes and grants jobs, in one transaction. Idempotent: an
-    /// outcome that is recorded already is acknowledged as
-    /// [`Ack::AlreadyRecorded`]; grants of a repeated request id are returned
-    /// again, as far as they are still held.
+    /// Records outcomes and grants jobs, in one transaction.
     ///
-    /// Grants go by priority (greatest first), then by order of submission,
+    /// *Outcomes*, one after the other. When the same worker, in whatever
+    /// session, has recorded an equal outcome (provenance aside) for this
+    /// attempt: [`Ack::AlreadyRecorded`]. Otherwise the job is asked, with
+    /// [`swath_core::judge::backoff_unit`] for the backoff. What comes too late
+    /// is [`Ack::Stale`] and kept aside, once per attempt, worker and outcome,
+    /// if the job exists and its numbers are finite; an outcome of an older
+    /// session is always too late.
+    ///
+    /// *Judgement*, after each recorded outcome: every live, unpaused sweep
+    /// that holds the job is paused if [`swath_core::judge::pause`] says so. If
+    /// one was, the failures are the sweep's: the worker's row is cleared.
+    /// Otherwise its row goes on by [`swath_core::judge::streak`], and as long
+    /// as [`swath_core::judge::cordon`] gives a reason, the jobs of the row are
+    /// uncharged for this worker and it is cordoned if it is active. Notices
+    /// come in this order, those of sweeps by order of submission.
+    ///
+    /// *Grants* go by priority (greatest first), then by order of submission,
     /// to queued jobs whose backoff is over and that a live, unpaused sweep
     /// wants, and only to workers that are active; a job with a program only to
-    /// a worker that allows it.
+    /// a worker that allows it. A request id that was granted jobs in this
+    /// session gets those again, in the same order, as far as this session
+    /// still has their leases, and no others.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StaleSession`] for a session that was never given, and
+    /// for an older one that brings no outcomes. Outcomes of an older session
+    /// are acknowledged, so that its worker need not keep them, and it gets no
+    /// grants.
     async fn exchange(&self, now: Timestamp, exchange: Exchange) -> Result<Exchanged>;
 
-    /// Extends the leases of every attempt that the worker holds; one verdict
-    /// each, in order. A granted attempt that two heartbeats in a row do not
-    /// mention is taken back.
+    /// Extends the leases of the attempts in `held`; one verdict each, in
+    /// order: [`Verdict::Fenced`] when it does not count,
+    /// [`Verdict::Stop`] when it is to stop or its worker is draining,
+    /// [`Verdict::Keep`] otherwise. A lease of this session that two heartbeats
+    /// in a row do not mention is taken back; a mention or a claim starts the
+    /// count again.
     async fn heartbeat(
         &self,
         now: Timestamp,
@@ -93,8 +169,10 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Vec<Verdict>>;
 
     /// Stores observations and log text of open attempts. Repeats are ignored:
-    /// observations by epoch, log chunks by sequence number. Stale attempts
-    /// store nothing. One verdict per report, in order.
+    /// observations by epoch, log chunks by sequence number, the first stays;
+    /// a chunk with sequence number 0 is none. Attempts that do not count store
+    /// nothing. One verdict per report, in order, as of a heartbeat; leases are
+    /// not extended.
     async fn observe(
         &self,
         now: Timestamp,
@@ -114,7 +192,12 @@ pub trait Store: Send + Sync + 'static {
     async fn extend_leases(&self, now: Timestamp) -> Result<()>;
 
     /// Changes a sweep; its jobs follow. Cancelling cancels only the jobs that
-    /// no other live sweep needs.
+    /// no other live sweep needs, and does nothing to a cancelled sweep.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown sweep, [`StoreError::Conflict`]
+    /// for any other change to a cancelled one.
     async fn change_sweep(
         &self,
         now: Timestamp,
@@ -122,13 +205,22 @@ pub trait Store: Send + Sync + 'static {
         change: SweepChange,
     ) -> Result<()>;
 
-    /// Cancels jobs, whatever sweeps want them. Returns how many changed.
+    /// Cancels jobs, whatever sweeps want them. Returns how many changed;
+    /// unknown jobs do not.
     async fn cancel_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64>;
 
-    /// Queues failed and cancelled jobs again. Returns how many changed.
+    /// Queues failed and cancelled jobs again. Returns how many changed. A job
+    /// that no live sweep holds makes the newest sweep that holds it live
+    /// again, unpaused, without wanting that sweep's other jobs: a job that
+    /// waits is always needed by somebody.
     async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64>;
 
-    /// Changes whether a worker gets jobs.
+    /// Changes whether a worker gets jobs. Activating clears its row of failed
+    /// jobs and the reason.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown worker.
     async fn change_worker(
         &self,
         now: Timestamp,
@@ -136,36 +228,55 @@ pub trait Store: Send + Sync + 'static {
         change: WorkerChange,
     ) -> Result<()>;
 
-    /// Every sweep, oldest first.
+    /// Every sweep, oldest first. Its state is cancelled when it is not live,
+    /// else finished when every job is final, else paused, else active; the
+    /// reason is there as long as it is paused, whatever its state.
     async fn sweeps(&self) -> Result<Vec<SweepView>>;
 
-    /// The files that a sweep was submitted from.
+    /// The files that a sweep was submitted from; [`StoreError::NotFound`] for
+    /// an unknown sweep.
     async fn sources(&self, sweep: SweepDigest) -> Result<Sources>;
 
-    /// The jobs that match, in order of submission.
+    /// The jobs that match, in order of submission; none of an unknown sweep.
+    ///
+    /// `sweeps` names each name once, in order of submission, cancelled sweeps
+    /// too. `worker`, `granted_at` and `progress` are the newest attempt's;
+    /// `not_before` is there only while it is queued, `deadline` only while it
+    /// is leased or suspect, `ended_at` only while it is final. `message` is
+    /// that of the remembered fault.
     async fn jobs(&self, query: JobQuery) -> Result<Vec<JobView>>;
 
-    /// One job with its attempts.
+    /// One job with its attempts. An attempt whose outcome or release is
+    /// recorded shows that with its time; without, `ended` is empty while it is
+    /// the newest and has a lease, and `lost` otherwise.
     async fn job(&self, job: JobDigest) -> Result<Option<JobDetail>>;
 
     /// Which of these jobs exist, and where they are; in the order given.
     async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>>;
 
     /// A sweep's cells with the results of their replicates, in canonical
-    /// order. `last_epochs` > 0 fills `last_test_errors` with so many epochs.
+    /// order; [`StoreError::NotFound`] for an unknown sweep.
+    ///
+    /// `provenance` is that of the newest attempt's outcome, if the job has
+    /// succeeded or failed. `last_epochs` > 0 fills `last_test_errors` of
+    /// succeeded jobs: of the observations with a test error, the newest
+    /// attempt's per epoch (an attempt may have resumed another), the last so
+    /// many epochs, newest last.
     async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>>;
 
-    /// A job's observations, by attempt and epoch.
+    /// A job's observations, by attempt and epoch; none of an unknown job.
     async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>>;
 
-    /// What a job's trainers wrote to stderr, after `position`.
+    /// What a job's trainers wrote to stderr, after `position`, in the order in
+    /// which it arrived. Positions count a job's chunks from 1; none of an
+    /// unknown job.
     async fn logs(&self, job: JobDigest, position: u64) -> Result<Vec<LogChunk>>;
 
-    /// Every worker, by name.
+    /// Every worker, by name. `held` counts its leases.
     async fn workers(&self) -> Result<Vec<WorkerView>>;
 
-    /// When the next queued job's backoff ends, if one waits for that: the
-    /// coordinator wakes waiting workers then.
+    /// When the next backoff ends after `now`, among queued jobs that a live,
+    /// unpaused sweep wants: the coordinator wakes waiting workers then.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>>;
 
     /// Ends background work and closes files; later calls fail.

@@ -176,6 +176,9 @@ pub enum Event<'a> {
     },
     /// The coordinator starts: no lease may pass for the time it was away.
     Restart,
+    /// The coordinator or its store was away for a while: the lease lives on
+    /// for at least one ttl.
+    Extend,
     /// No live sweep wants the job any more.
     Cancel,
     /// A sweep wants it (again).
@@ -300,7 +303,11 @@ impl Job {
                 self.give_back(now, policy);
                 Ok(Applied::Changed)
             }
-            Event::Restart => Ok(self.restart(now, policy)),
+            Event::Restart => {
+                let grace = policy.grace(now.since(self.granted_at));
+                Ok(self.extend(now + policy.ttl() + grace))
+            }
+            Event::Extend => Ok(self.extend(now + policy.ttl())),
             Event::Cancel => Ok(self.cancel()),
             Event::Want => Ok(self.want(now)),
             Event::Retry => self.retry(now),
@@ -327,6 +334,13 @@ impl Job {
         self.closed = false;
         self.lease_again(now, policy, false);
         Ok(Applied::Changed)
+    }
+
+    /// Whether a word of `owner` about this attempt still counts: the newest
+    /// attempt, not ended, of a job that is not final. True as well when its
+    /// lease has passed and nobody else was granted the job.
+    pub fn holds(&self, attempt: Attempt, owner: &Owner) -> bool {
+        self.owned(attempt, owner).is_ok()
     }
 
     /// The newest attempt, said by its owner, not ended yet.
@@ -468,43 +482,49 @@ impl Job {
         }
     }
 
-    fn restart(&mut self, now: Timestamp, policy: &Policy) -> Applied {
-        let (State::Leased(lease) | State::Suspect(lease)) = &mut self.state else {
-            return Applied::Unchanged;
-        };
-        let grace = policy.grace(now.since(lease.granted_at));
-        lease.deadline = lease.deadline.max(now + policy.ttl() + grace);
-        Applied::Changed
+    fn extend(&mut self, least: Timestamp) -> Applied {
+        match &mut self.state {
+            State::Leased(lease) | State::Suspect(lease) if lease.deadline < least => {
+                lease.deadline = least;
+                Applied::Changed
+            }
+            _ => Applied::Unchanged,
+        }
     }
 
     fn cancel(&mut self) -> Applied {
         match &mut self.state {
             State::Queued { .. } => self.state = State::Cancelled,
-            State::Leased(lease) | State::Suspect(lease) => lease.stop = true,
-            State::Succeeded | State::Failed(_) | State::Cancelled => return Applied::Unchanged,
+            State::Leased(lease) | State::Suspect(lease) if !lease.stop => lease.stop = true,
+            _ => return Applied::Unchanged,
         }
         Applied::Changed
     }
 
     fn want(&mut self, now: Timestamp) -> Applied {
         match &mut self.state {
-            State::Cancelled => self.state = State::Queued { not_before: now },
+            State::Cancelled => self.start_over(now),
             State::Leased(lease) | State::Suspect(lease) if lease.stop => lease.stop = false,
             _ => return Applied::Unchanged,
         }
-        self.closed = self.closed || matches!(self.state, State::Queued { .. });
         Applied::Changed
+    }
+
+    /// Waits again with nothing charged. A job that was stopped may have used
+    /// up its attempts before; counting on from there would pass every limit.
+    fn start_over(&mut self, now: Timestamp) {
+        self.grants = 0;
+        self.charged = 0;
+        self.failed_on.clear();
+        self.closed = true;
+        self.state = State::Queued { not_before: now };
     }
 
     fn retry(&mut self, now: Timestamp) -> Result<Applied, Refusal> {
         match self.state {
             State::Succeeded => Err(Refusal::Succeeded),
             State::Failed(_) | State::Cancelled => {
-                self.grants = 0;
-                self.charged = 0;
-                self.failed_on.clear();
-                self.closed = true;
-                self.state = State::Queued { not_before: now };
+                self.start_over(now);
                 Ok(Applied::Changed)
             }
             _ => Err(Refusal::NotFinal),

@@ -1,7 +1,7 @@
 //! Judgements over more than one job: is this worker broken, is this sweep
 //! broken, how urgent is a job.
 
-use crate::id::JobDigest;
+use crate::id::{Attempt, JobDigest};
 use crate::outcome::{Fault, Outcome};
 use crate::policy::Policy;
 
@@ -66,6 +66,19 @@ pub fn pause(any_succeeded: bool, faults: &[LastFault], policy: &Policy) -> Opti
             first.headline
         )
     })
+}
+
+/// The random number in 0..1 for the backoff after this attempt. It follows
+/// from the attempt, so that every store waits alike and a test can foretell
+/// it, and still spreads the jobs of one bad moment.
+pub fn backoff_unit(job: JobDigest, attempt: Attempt) -> f64 {
+    let mut hasher = blake3::Hasher::new_derive_key("swath backoff v1");
+    hasher.update(job.as_bytes());
+    hasher.update(&attempt.0.to_le_bytes());
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    // 53 bits fill the fraction of a double exactly, so that 1 is never reached.
+    (u64::from_le_bytes(bytes) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// What a sweep means for the urgency of its jobs.
@@ -150,6 +163,16 @@ mod tests {
         let mut mixed = same;
         mixed[1].headline = "other".to_owned();
         assert_eq!(pause(false, &mixed, &policy), None);
+    }
+
+    #[test]
+    fn backoff_units_spread_and_stay() {
+        let units: Vec<f64> = (0..200).map(|n| backoff_unit(job(n), Attempt(1))).collect();
+        assert!(units.iter().all(|unit| (0.0..1.0).contains(unit)));
+        let mean = units.iter().sum::<f64>() / 200.0;
+        assert!((0.4..0.6).contains(&mean), "{mean}");
+        assert_ne!(backoff_unit(job(1), Attempt(2)), units[1]);
+        assert_eq!(backoff_unit(job(1), Attempt(1)), units[1]);
     }
 
     #[test]

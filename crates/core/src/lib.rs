@@ -8,6 +8,7 @@
 pub mod id;
 pub mod job;
 pub mod judge;
+pub mod ledger;
 pub mod message;
 pub mod outcome;
 pub mod policy;

@@ -188,6 +188,14 @@ pub fn job_digest(cell_text: &str, seed: u64) -> JobDigest {
     JobDigest::from_bytes(digest("swath job v1", cell_text, Some(seed)))
 }
 
+/// The canonical text of a job from its cell's: the seed put in. None when the
+/// cell's text is not a JSON object.
+pub fn job_text(cell_text: &str, seed: u64) -> Option<String> {
+    let mut tree: Value = serde_json::from_str(cell_text).ok()?;
+    tree.as_object_mut()?.insert("seed".to_owned(), seed.into());
+    Some(canonical(&tree))
+}
+
 fn digest(context: &str, cell_text: &str, seed: Option<u64>) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(context);
     hasher.update(&RECIPE_VERSION.to_le_bytes());

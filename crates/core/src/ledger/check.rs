@@ -1,0 +1,195 @@
+//! What holds of a whole ledger at any time: one function per invariant.
+
+use super::{Ledger, Sweep};
+use crate::id::{Attempt, JobDigest};
+use crate::job::{State, StateName};
+use crate::outcome::Outcome;
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{invariant} (job {job:?})")]
+pub struct Broken {
+    /// Which, by number and in words.
+    pub invariant: &'static str,
+    /// Where.
+    pub job: Option<JobDigest>,
+}
+
+impl Ledger {
+    /// Checks every invariant over the whole ledger.
+    ///
+    /// # Errors
+    ///
+    /// The first that does not hold.
+    pub fn check(&self) -> Result<(), Broken> {
+        self.every_job_alone()?;
+        self.at_most_one_open_attempt()?;
+        self.attempts_without_gaps()?;
+        self.leases_belong_to_newest_sessions()?;
+        self.final_states_have_their_reason()?;
+        self.whoever_waits_is_needed()?;
+        self.outcomes_are_kept()?;
+        self.references_hold()
+    }
+
+    /// What one job can show of I1 to I5.
+    ///
+    /// # Errors
+    ///
+    /// A job of which it does not hold.
+    pub fn every_job_alone(&self) -> Result<(), Broken> {
+        for row in &self.jobs {
+            row.job.check(&self.policy).map_err(|invariant| Broken {
+                invariant,
+                job: Some(row.digest),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// I1: at most one open attempt per job, the newest.
+    ///
+    /// # Errors
+    ///
+    /// A job of which it does not hold.
+    pub fn at_most_one_open_attempt(&self) -> Result<(), Broken> {
+        self.all("I1: an attempt that ended is open", |at| {
+            let row = &self.jobs[at];
+            let newest_ended = row.newest_attempt().is_some_and(|row| row.end.is_some());
+            !newest_ended || (row.job.closed && row.job.lease().is_none())
+        })
+    }
+
+    /// I2: attempt numbers grow by one per grant, from 1.
+    ///
+    /// # Errors
+    ///
+    /// A job of which it does not hold.
+    pub fn attempts_without_gaps(&self) -> Result<(), Broken> {
+        self.all("I2: attempts with gaps", |at| {
+            let row = &self.jobs[at];
+            let in_order = row
+                .attempts
+                .is_sorted_by(|earlier, later| earlier.sequence < later.sequence);
+            in_order && row.job.attempt == Attempt(row.attempts.len() as u32)
+        })
+    }
+
+    /// I3: only the newest session of a worker holds leases.
+    ///
+    /// # Errors
+    ///
+    /// A job of which it does not hold.
+    pub fn leases_belong_to_newest_sessions(&self) -> Result<(), Broken> {
+        self.all("I3: a lease of a session that is not the newest", |at| {
+            self.jobs[at].job.lease().is_none_or(|lease| {
+                let worker = self.workers.get(&lease.owner.worker);
+                worker.is_some_and(|worker| worker.session == lease.owner.session)
+            })
+        })
+    }
+
+    /// I4: a job has succeeded if, and only if, its newest attempt brought a
+    /// measurement, and no other did; the time of its end is there if, and
+    /// only if, it is final.
+    ///
+    /// # Errors
+    ///
+    /// A job of which it does not hold.
+    pub fn final_states_have_their_reason(&self) -> Result<(), Broken> {
+        self.all(
+            "I4: a measurement without its state, or the reverse",
+            |at| {
+                let row = &self.jobs[at];
+                let measured = |outcome: &&Outcome| matches!(outcome, Outcome::Measured(_));
+                let outcomes = row.attempts.iter().filter_map(|row| row.outcome());
+                let measurements = outcomes.filter(measured).count();
+                let succeeded = row.job.state == State::Succeeded;
+                measurements == usize::from(succeeded)
+                    && row.measurement().is_some() == succeeded
+                    && row.ended_at.is_some() == row.job.state_name().is_final()
+            },
+        )
+    }
+
+    /// I5: a job that waits or trains, and is not to stop, is needed by a live
+    /// sweep; nothing waits for ever.
+    ///
+    /// # Errors
+    ///
+    /// A job of which it does not hold.
+    pub fn whoever_waits_is_needed(&self) -> Result<(), Broken> {
+        self.all("I5: a job waits that nobody needs", |at| {
+            let job = &self.jobs[at].job;
+            job.state_name().is_final() || job.stopping() || self.needed(at)
+        })
+    }
+
+    /// I9: what was acknowledged is there: a job failed by a fault that ends
+    /// it has that outcome, and an attempt that ended keeps what it ended
+    /// with.
+    ///
+    /// # Errors
+    ///
+    /// A job of which it does not hold.
+    pub fn outcomes_are_kept(&self) -> Result<(), Broken> {
+        self.all("I9: a failed job without its outcome", |at| {
+            let row = &self.jobs[at];
+            let State::Failed(fault) = row.job.state else {
+                return true;
+            };
+            let newest = row.newest_attempt().and_then(|row| row.outcome());
+            match newest.and_then(Outcome::fault) {
+                Some(recorded) => recorded == fault,
+                // Out of attempts while the last one was lost.
+                None => fault == crate::outcome::Fault::Lost,
+            }
+        })
+    }
+
+    /// The parts of the ledger name each other rightly.
+    ///
+    /// # Errors
+    ///
+    /// A job of which it does not hold.
+    pub fn references_hold(&self) -> Result<(), Broken> {
+        let whole =
+            |sweep: &Sweep| sweep.jobs.len() == sweep.cells.len() * sweep.replicates as usize;
+        if !self.sweeps.iter().all(whole) || self.job_index.len() != self.jobs.len() {
+            return Err(Broken {
+                invariant: "a sweep without all of its jobs",
+                job: None,
+            });
+        }
+        self.all(
+            "a job that is not where its sweeps and its cell say",
+            |at| {
+                let row = &self.jobs[at];
+                let held = |sweep: &usize| self.sweeps[*sweep].jobs.contains(&at);
+                let cell = self.cells.get(&row.cell);
+                self.job_index.get(&row.digest) == Some(&at)
+                    && !row.sweeps.is_empty()
+                    && row.sweeps.iter().all(held)
+                    && cell.is_some_and(|cell| {
+                        crate::spec::job_digest(&cell.text, row.seed) == row.digest
+                    })
+            },
+        )
+    }
+
+    fn all(&self, invariant: &'static str, holds: impl Fn(usize) -> bool) -> Result<(), Broken> {
+        let broken = (0..self.jobs.len()).find(|at| !holds(*at));
+        broken.map_or(Ok(()), |at| {
+            Err(Broken {
+                invariant,
+                job: Some(self.jobs[at].digest),
+            })
+        })
+    }
+
+    /// Whether every job is in a final state.
+    pub fn is_done(&self) -> bool {
+        let open = |state: StateName| !state.is_final();
+        !self.jobs.iter().any(|row| open(row.job.state_name()))
+    }
+}

@@ -1,0 +1,312 @@
+//! Outcomes in, judgements, jobs out.
+
+use std::cmp::Reverse;
+
+use super::{AttemptRow, End, LateOutcome, Ledger, LedgerError, Standing, stale};
+use crate::id::{Attempt, Owner, SweepDigest, WorkerName};
+use crate::job::{Event, Refusal, StateName};
+use crate::judge::{self, LastFault};
+use crate::message::{Ack, Exchange, Exchanged, Finish, Grant, Held, Notice};
+use crate::outcome::{Measurement, Outcome};
+use crate::time::Timestamp;
+use crate::view::WorkerState;
+
+impl Ledger {
+    /// Records outcomes and grants jobs.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::StaleSession`] for a session that was never given, and
+    /// for an older one that brings no outcomes.
+    pub fn exchange(
+        &mut self,
+        now: Timestamp,
+        exchange: Exchange,
+    ) -> Result<Exchanged, LedgerError> {
+        let owner = exchange.owner;
+        let newest = match self.standing(&owner) {
+            Standing::Newest => true,
+            Standing::Older if !exchange.finishes.is_empty() => false,
+            Standing::Older | Standing::NeverGiven => return Err(stale(&owner)),
+        };
+        let mut notices = Vec::new();
+        let mut acks = Vec::with_capacity(exchange.finishes.len());
+        for finish in exchange.finishes {
+            acks.push(self.finish(now, &owner, newest, finish, &mut notices));
+        }
+        let grants = if newest {
+            let state = self.heard(&owner, now)?;
+            self.grants(now, &owner, exchange.request, exchange.want, state)
+        } else {
+            Vec::new()
+        };
+        Ok(Exchanged {
+            acks,
+            grants,
+            notices,
+        })
+    }
+
+    fn finish(
+        &mut self,
+        now: Timestamp,
+        owner: &Owner,
+        newest: bool,
+        finish: Finish,
+        notices: &mut Vec<Notice>,
+    ) -> Ack {
+        let Held { job, attempt } = finish.held;
+        let Some(&index) = self.job_index.get(&job) else {
+            return Ack::Stale;
+        };
+        if self.recorded(index, attempt, &owner.worker, &finish.outcome) {
+            return Ack::AlreadyRecorded;
+        }
+        let event = Event::Finish {
+            attempt,
+            owner: owner.clone(),
+            outcome: &finish.outcome,
+            unit: judge::backoff_unit(job, attempt),
+        };
+        let applied = if newest {
+            self.apply(index, &event, now)
+        } else {
+            Err(Refusal::Stale)
+        };
+        match applied {
+            Ok(_) => {
+                self.record(index, now, finish);
+                self.judge(index, &owner.worker, notices, now);
+                Ack::Recorded
+            }
+            Err(Refusal::NotFinite) => Ack::Refused,
+            Err(_) => {
+                self.keep_aside(index, attempt, &owner.worker, finish.outcome);
+                Ack::Stale
+            }
+        }
+    }
+
+    fn recorded(
+        &self,
+        index: usize,
+        attempt: Attempt,
+        worker: &WorkerName,
+        outcome: &Outcome,
+    ) -> bool {
+        let place = (attempt.0 as usize).checked_sub(1);
+        let row = place.and_then(|place| self.jobs[index].attempts.get(place));
+        row.is_some_and(|row| row.owner.worker == *worker && row.outcome() == Some(outcome))
+    }
+
+    fn record(&mut self, index: usize, now: Timestamp, finish: Finish) {
+        let row = &mut self.jobs[index];
+        row.fault = match &finish.outcome {
+            Outcome::Measured(_) => None,
+            Outcome::Failed { fault, message } => {
+                let headline = judge::headline(message).to_owned();
+                let fault = LastFault {
+                    fault: *fault,
+                    headline,
+                };
+                Some((fault, message.clone()))
+            }
+        };
+        if let Some(attempt) = row.attempts.last_mut() {
+            attempt.end = Some((now, End::Outcome(finish.outcome, finish.provenance)));
+        }
+    }
+
+    fn keep_aside(
+        &mut self,
+        index: usize,
+        attempt: Attempt,
+        worker: &WorkerName,
+        outcome: Outcome,
+    ) {
+        let finite = match &outcome {
+            Outcome::Measured(measurement) => Measurement::is_finite(measurement),
+            Outcome::Failed { .. } => true,
+        };
+        let late = LateOutcome {
+            attempt,
+            worker: worker.clone(),
+            outcome,
+        };
+        let kept = &mut self.jobs[index].late;
+        if finite && !kept.contains(&late) {
+            kept.push(late);
+        }
+    }
+
+    /// Whether the outcome just recorded shows that a sweep or the worker is
+    /// broken.
+    fn judge(
+        &mut self,
+        index: usize,
+        worker: &WorkerName,
+        notices: &mut Vec<Notice>,
+        now: Timestamp,
+    ) {
+        let paused = self.pause_holders(index);
+        let blameless = !paused.is_empty();
+        notices.extend(
+            paused
+                .into_iter()
+                .map(|(sweep, reason)| Notice::Paused { sweep, reason }),
+        );
+        let row = &self.jobs[index];
+        let job = row.digest;
+        let Some(outcome) = row.newest_attempt().and_then(AttemptRow::outcome) else {
+            return;
+        };
+        let Some(worker_row) = self.workers.get_mut(worker) else {
+            return;
+        };
+        if blameless {
+            worker_row.row.clear();
+            return;
+        }
+        worker_row.row = judge::streak(std::mem::take(&mut worker_row.row), job, outcome);
+        let Some(reason) = judge::cordon(&worker_row.row, &self.policy) else {
+            return;
+        };
+        if worker_row.state == WorkerState::Active {
+            worker_row.state = WorkerState::Cordoned;
+            worker_row.reason.clone_from(&reason);
+            notices.push(Notice::Cordoned {
+                worker: worker.clone(),
+                reason,
+            });
+        }
+        for job in worker_row.row.clone() {
+            if let Some(&index) = self.job_index.get(&job) {
+                let worker = worker.clone();
+                // Taking a charge back is never refused.
+                let _applied = self.apply(index, &Event::Uncharge { worker }, now);
+            }
+        }
+    }
+
+    /// Pauses the sweeps that hold this job and are broken.
+    fn pause_holders(&mut self, index: usize) -> Vec<(SweepDigest, String)> {
+        let mut paused = Vec::new();
+        for holder in self.jobs[index].sweeps.clone() {
+            let sweep = &self.sweeps[holder];
+            if !sweep.live || sweep.paused.is_some() {
+                continue;
+            }
+            let jobs = || sweep.jobs.iter().map(|job| &self.jobs[*job]);
+            let any_succeeded = jobs().any(|row| row.job.state_name() == StateName::Succeeded);
+            let faults: Vec<LastFault> = jobs()
+                .filter_map(|row| row.fault.as_ref().map(|(fault, _)| fault.clone()))
+                .collect();
+            if let Some(reason) = judge::pause(any_succeeded, &faults, &self.policy) {
+                paused.push((sweep.digest, reason.clone()));
+                self.sweeps[holder].paused = Some(reason);
+            }
+        }
+        paused
+    }
+
+    fn grants(
+        &mut self,
+        now: Timestamp,
+        owner: &Owner,
+        request: u64,
+        want: u32,
+        state: WorkerState,
+    ) -> Vec<Grant> {
+        if let Some(again) = self.granted_before(owner, request) {
+            return again;
+        }
+        if state != WorkerState::Active || want == 0 {
+            return Vec::new();
+        }
+        let mut waiting: Vec<_> = (0..self.jobs.len())
+            .filter(|index| self.jobs[*index].job.state_name() == StateName::Queued)
+            .filter(|index| self.allows(&owner.worker, *index))
+            .filter_map(|index| Some((Reverse(self.priority(index)?), index)))
+            .collect();
+        waiting.sort_unstable();
+        let mut grants = Vec::new();
+        for (_, index) in waiting {
+            if grants.len() == want as usize {
+                break;
+            }
+            grants.extend(self.grant(index, owner, request, now));
+        }
+        grants
+    }
+
+    /// The grants of this request that the session still has, oldest first;
+    /// none if the request was never granted anything.
+    fn granted_before(&self, owner: &Owner, request: u64) -> Option<Vec<Grant>> {
+        let mut attempts: Vec<(u64, usize, Attempt)> = Vec::new();
+        for (index, row) in self.jobs.iter().enumerate() {
+            for (place, attempt) in row.attempts.iter().enumerate() {
+                if attempt.request == request && attempt.owner == *owner {
+                    attempts.push((attempt.sequence, index, Attempt(place as u32 + 1)));
+                }
+            }
+        }
+        if attempts.is_empty() {
+            return None;
+        }
+        attempts.sort_unstable();
+        let held = attempts.into_iter().filter(|(_, index, attempt)| {
+            let job = &self.jobs[*index].job;
+            job.attempt == *attempt && job.lease().is_some_and(|lease| lease.owner == *owner)
+        });
+        Some(held.map(|(_, index, _)| self.grant_of(index)).collect())
+    }
+
+    /// Whether the worker may run this job's program.
+    fn allows(&self, worker: &WorkerName, index: usize) -> bool {
+        let cell = self.cells.get(&self.jobs[index].cell);
+        let Some(program) = cell.and_then(|cell| cell.program.as_ref()) else {
+            return true;
+        };
+        self.workers
+            .get(worker)
+            .is_some_and(|worker| worker.about.programs.contains(program))
+    }
+
+    fn grant(
+        &mut self,
+        index: usize,
+        owner: &Owner,
+        request: u64,
+        now: Timestamp,
+    ) -> Option<Grant> {
+        let grant = Event::Grant {
+            owner: owner.clone(),
+        };
+        // Refused when its backoff is not over.
+        self.apply(index, &grant, now).ok()?;
+        self.grants += 1;
+        self.jobs[index].attempts.push(AttemptRow {
+            owner: owner.clone(),
+            request,
+            sequence: self.grants,
+            granted_at: now,
+            missed: 0,
+            end: None,
+            observations: std::collections::BTreeMap::new(),
+        });
+        Some(self.grant_of(index))
+    }
+
+    fn grant_of(&self, index: usize) -> Grant {
+        let row = &self.jobs[index];
+        let text = self.cells.get(&row.cell).map_or("{}", |cell| &cell.text);
+        Grant {
+            held: Held {
+                job: row.digest,
+                attempt: row.job.attempt,
+            },
+            // A submit refuses cells whose text has no place for a seed.
+            spec: crate::spec::job_text(text, row.seed).unwrap_or_default(),
+        }
+    }
+}

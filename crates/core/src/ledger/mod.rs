@@ -1,0 +1,296 @@
+//! Every sweep, job, attempt and worker in memory: the model that a store is
+//! held to, and the whole of a store for tests.
+//!
+//! The ledger is pure: the time is an argument, and every change of a job goes
+//! through [`Job::apply`]. Its operations are those of the store's trait, which
+//! documents them; here stands how they hang together.
+
+mod check;
+mod exchange;
+mod read;
+mod submit;
+mod time;
+mod worker;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+pub use self::check::Broken;
+use crate::id::{
+    Attempt, CellDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest, WorkerName,
+};
+use crate::job::{Applied, Event, Job, Refusal};
+use crate::judge::{self, LastFault, Wish};
+use crate::message::Sources;
+use crate::outcome::{Measurement, Observation, Outcome, Provenance};
+use crate::policy::Policy;
+use crate::time::Timestamp;
+use crate::view::{LogChunk, WorkerAbout, WorkerState};
+
+/// Why the ledger could not do what it was asked. Nothing changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// The session is not the newest of its worker, or was never given.
+    #[error("session {session} of worker `{worker}` is not its newest; say hello again")]
+    StaleSession {
+        /// The worker.
+        worker: WorkerName,
+        /// The session that it named.
+        session: u64,
+    },
+    /// There is no such thing.
+    #[error("no such {0}")]
+    NotFound(String),
+    /// The call contradicts what the ledger holds.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+/// All sweeps, cells, jobs, attempts, outcomes, observations and workers.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    policy: Policy,
+    /// In order of submission.
+    sweeps: Vec<Sweep>,
+    sweep_index: BTreeMap<SweepDigest, usize>,
+    cells: BTreeMap<CellDigest, Cell>,
+    /// In order of submission.
+    jobs: Vec<JobRow>,
+    job_index: BTreeMap<JobDigest, usize>,
+    workers: BTreeMap<WorkerName, WorkerRow>,
+    /// The greatest session given to anybody.
+    sessions: SessionId,
+    /// Grants ever made; orders them.
+    grants: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Sweep {
+    digest: SweepDigest,
+    name: String,
+    title: String,
+    replicates: u32,
+    priority: i32,
+    sources: Sources,
+    definition: Value,
+    cells: Vec<(CellDigest, Vec<(String, Value)>)>,
+    /// Cell by cell, and replicate by replicate within a cell.
+    jobs: Vec<usize>,
+    live: bool,
+    /// Why it is paused, if it is.
+    paused: Option<String>,
+    submitted_at: Timestamp,
+}
+
+impl Sweep {
+    const fn wish(&self) -> Wish {
+        Wish {
+            live: self.live,
+            paused: self.paused.is_some(),
+            priority: self.priority,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Cell {
+    text: String,
+    tree: Value,
+    program: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+struct JobRow {
+    digest: JobDigest,
+    cell: CellDigest,
+    replicate: Replicate,
+    seed: u64,
+    /// The sweeps that hold it, in order of submission.
+    sweeps: Vec<usize>,
+    job: Job,
+    ended_at: Option<Timestamp>,
+    /// The last recorded fault, with its whole message.
+    fault: Option<(LastFault, String)>,
+    /// Attempt n at n - 1.
+    attempts: Vec<AttemptRow>,
+    late: Vec<LateOutcome>,
+    logs: Vec<LogRow>,
+}
+
+#[derive(Clone, Debug)]
+struct AttemptRow {
+    /// Who got the grant; a claim does not change it.
+    owner: Owner,
+    /// By which request.
+    request: u64,
+    /// Its place among all grants.
+    sequence: u64,
+    granted_at: Timestamp,
+    /// Heartbeats in a row that did not mention it.
+    missed: u32,
+    end: Option<(Timestamp, End)>,
+    observations: BTreeMap<u32, Observation>,
+}
+
+impl AttemptRow {
+    const fn outcome(&self) -> Option<&Outcome> {
+        match &self.end {
+            Some((_, End::Outcome(outcome, _))) => Some(outcome),
+            _ => None,
+        }
+    }
+}
+
+/// What an attempt reported as its end.
+#[derive(Clone, Debug)]
+enum End {
+    Released,
+    Outcome(Outcome, Provenance),
+}
+
+/// An outcome that came too late to count.
+#[derive(Clone, Debug, PartialEq)]
+struct LateOutcome {
+    attempt: Attempt,
+    worker: WorkerName,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Debug)]
+struct LogRow {
+    sequence: u64,
+    chunk: LogChunk,
+}
+
+#[derive(Clone, Debug)]
+struct WorkerRow {
+    state: WorkerState,
+    reason: String,
+    session: SessionId,
+    seen_at: Timestamp,
+    about: WorkerAbout,
+    /// Different jobs that it failed in a row.
+    row: Vec<JobDigest>,
+}
+
+/// How a session stands among those of its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Newest,
+    Older,
+    NeverGiven,
+}
+
+impl Ledger {
+    /// An empty ledger under these limits.
+    pub const fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            sweeps: Vec::new(),
+            sweep_index: BTreeMap::new(),
+            cells: BTreeMap::new(),
+            jobs: Vec::new(),
+            job_index: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            sessions: SessionId(0),
+            grants: 0,
+        }
+    }
+
+    /// Its limits.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The state of one job.
+    pub fn state(&self, job: JobDigest) -> Option<&Job> {
+        Some(&self.row(job)?.job)
+    }
+
+    /// The outcome that counts for this attempt.
+    pub fn outcome(&self, job: JobDigest, attempt: Attempt) -> Option<&Outcome> {
+        let index = (attempt.0 as usize).checked_sub(1)?;
+        self.row(job)?.attempts.get(index)?.outcome()
+    }
+
+    fn row(&self, job: JobDigest) -> Option<&JobRow> {
+        Some(&self.jobs[*self.job_index.get(&job)?])
+    }
+
+    /// The one way to a changed job.
+    fn apply(
+        &mut self,
+        index: usize,
+        event: &Event<'_>,
+        now: Timestamp,
+    ) -> Result<Applied, Refusal> {
+        let row = &mut self.jobs[index];
+        let was_final = row.job.state_name().is_final();
+        let applied = row.job.apply(event, now, &self.policy)?;
+        match (was_final, row.job.state_name().is_final()) {
+            (false, true) => row.ended_at = Some(now),
+            (true, false) => {
+                row.ended_at = None;
+                row.fault = None;
+            }
+            _ => {}
+        }
+        debug_assert_eq!(row.job.check(&self.policy), Ok(()), "after {event:?}");
+        Ok(applied)
+    }
+
+    fn standing(&self, owner: &Owner) -> Standing {
+        match self.workers.get(&owner.worker) {
+            Some(worker) if worker.session == owner.session => Standing::Newest,
+            Some(worker) if worker.session > owner.session && owner.session.0 > 0 => {
+                Standing::Older
+            }
+            _ => Standing::NeverGiven,
+        }
+    }
+
+    /// Notes that the newest session of a worker was heard of.
+    fn heard(&mut self, owner: &Owner, now: Timestamp) -> Result<WorkerState, LedgerError> {
+        match self.workers.get_mut(&owner.worker) {
+            Some(worker) if worker.session == owner.session => {
+                worker.seen_at = now;
+                Ok(worker.state)
+            }
+            _ => Err(stale(owner)),
+        }
+    }
+
+    fn wishes(&self, index: usize) -> impl Iterator<Item = Wish> {
+        let holders = &self.jobs[index].sweeps;
+        holders.iter().map(|sweep| self.sweeps[*sweep].wish())
+    }
+
+    fn needed(&self, index: usize) -> bool {
+        judge::needed(self.wishes(index))
+    }
+
+    fn priority(&self, index: usize) -> Option<i32> {
+        judge::priority(self.wishes(index))
+    }
+}
+
+impl JobRow {
+    fn newest_attempt(&self) -> Option<&AttemptRow> {
+        self.attempts.last()
+    }
+
+    fn measurement(&self) -> Option<&Measurement> {
+        match self.newest_attempt()?.outcome()? {
+            Outcome::Measured(measurement) => Some(measurement),
+            Outcome::Failed { .. } => None,
+        }
+    }
+}
+
+fn stale(owner: &Owner) -> LedgerError {
+    LedgerError::StaleSession {
+        worker: owner.worker.clone(),
+        session: owner.session.0,
+    }
+}

@@ -1,0 +1,296 @@
+//! What readers see of the ledger.
+
+use std::collections::BTreeMap;
+
+use super::{AttemptRow, End, JobRow, Ledger, LedgerError, Sweep};
+use crate::id::{Attempt, JobDigest, Replicate, SweepDigest};
+use crate::job::{State, StateName};
+use crate::message::{JobQuery, Known, Sources};
+use crate::outcome::{Fault, Outcome};
+use crate::view::{
+    AttemptView, CellResults, Counts, CurvePoint, JobDetail, JobView, LogChunk, ReplicateResult,
+    SweepState, SweepView, WorkerView,
+};
+
+impl Ledger {
+    /// Every sweep, oldest first.
+    pub fn sweeps(&self) -> Vec<SweepView> {
+        let view = |sweep| self.sweep_view(sweep);
+        self.sweeps.iter().map(view).collect()
+    }
+
+    fn sweep_view(&self, sweep: &Sweep) -> SweepView {
+        let jobs = || sweep.jobs.iter().map(|index| &self.jobs[*index]);
+        let mut counts = Counts::default();
+        for row in jobs() {
+            counts.add(row.job.state_name(), row.failed(), 1);
+        }
+        let finished = counts.done() == counts.total();
+        SweepView {
+            digest: sweep.digest,
+            name: sweep.name.clone(),
+            title: sweep.title.clone(),
+            state: match (sweep.live, finished, &sweep.paused) {
+                (false, _, _) => SweepState::Cancelled,
+                (true, true, _) => SweepState::Finished,
+                (true, false, Some(_)) => SweepState::Paused,
+                (true, false, None) => SweepState::Active,
+            },
+            reason: sweep.paused.clone().unwrap_or_default(),
+            cells: sweep.cells.len() as u64,
+            replicates: sweep.replicates,
+            priority: sweep.priority,
+            counts,
+            submitted_at: sweep.submitted_at,
+            finished_at: jobs()
+                .filter_map(|row| row.ended_at)
+                .max()
+                .filter(|_| finished),
+            definition: sweep.definition.clone(),
+        }
+    }
+
+    /// The files that a sweep was submitted from.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NotFound`] for an unknown sweep.
+    pub fn sources(&self, sweep: SweepDigest) -> Result<Sources, LedgerError> {
+        Ok(self.sweeps[self.sweep(sweep)?].sources.clone())
+    }
+
+    /// The jobs that match, in order of submission.
+    pub fn jobs(&self, query: &JobQuery) -> Vec<JobView> {
+        let sweep = query
+            .sweep
+            .map(|sweep| self.sweep_index.get(&sweep).copied());
+        let limit = query.limit.map_or(usize::MAX, |limit| limit as usize);
+        self.jobs
+            .iter()
+            .filter(|row| {
+                let state = row.job.state_name();
+                let held =
+                    |sweep: Option<usize>| sweep.is_some_and(|sweep| row.sweeps.contains(&sweep));
+                let prefix = query.prefix.as_deref().unwrap_or_default();
+                sweep.is_none_or(held)
+                    && (query.states.is_empty() || query.states.contains(&state))
+                    && row.digest.to_string().starts_with(prefix)
+            })
+            .take(limit)
+            .map(|row| self.job_view(row))
+            .collect()
+    }
+
+    fn job_view(&self, row: &JobRow) -> JobView {
+        let job = &row.job;
+        let mut sweeps: Vec<String> = Vec::new();
+        for sweep in &row.sweeps {
+            let name = &self.sweeps[*sweep].name;
+            if !sweeps.contains(name) {
+                sweeps.push(name.clone());
+            }
+        }
+        let cell = self.cells.get(&row.cell);
+        let observations = row.newest_attempt().map(|attempt| &attempt.observations);
+        JobView {
+            digest: row.digest,
+            cell: row.cell,
+            replicate: row.replicate,
+            seed: row.seed,
+            spec: cell.map(|cell| cell.tree.clone()).unwrap_or_default(),
+            sweeps,
+            state: job.state_name(),
+            fault: row.failed(),
+            stop: job.stopping(),
+            attempt: job.attempt,
+            charged: job.charged,
+            worker: job.owner.as_ref().map(|owner| owner.worker.clone()),
+            granted_at: (job.attempt > Attempt(0)).then_some(job.granted_at),
+            not_before: match job.state {
+                State::Queued { not_before } => Some(not_before),
+                _ => None,
+            },
+            deadline: job.lease().map(|lease| lease.deadline),
+            ended_at: row.ended_at,
+            progress: observations.and_then(|all| all.values().next_back().cloned()),
+            measurement: row.measurement().cloned(),
+            message: row
+                .fault
+                .as_ref()
+                .map(|(_, message)| message.clone())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// One job with its attempts.
+    pub fn job(&self, job: JobDigest) -> Option<JobDetail> {
+        let row = self.row(job)?;
+        let attempts = row.attempts.iter().enumerate();
+        Some(JobDetail {
+            job: self.job_view(row),
+            attempts: attempts
+                .map(|(place, attempt)| row.attempt_view(place, attempt))
+                .collect(),
+            late_outcomes: row.late.len() as u64,
+        })
+    }
+
+    /// Which of these jobs exist, and where they are.
+    pub fn known(&self, jobs: &[JobDigest]) -> Vec<Option<Known>> {
+        jobs.iter()
+            .map(|job| {
+                let row = self.row(*job)?;
+                Some(Known {
+                    state: row.job.state_name(),
+                    fault: row.failed(),
+                })
+            })
+            .collect()
+    }
+
+    /// A sweep's cells with the results of their replicates.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NotFound`] for an unknown sweep.
+    pub fn results(
+        &self,
+        sweep: SweepDigest,
+        last_epochs: u32,
+    ) -> Result<Vec<CellResults>, LedgerError> {
+        let sweep = &self.sweeps[self.sweep(sweep)?];
+        let replicates = sweep.replicates as usize;
+        let cells = sweep.cells.iter().enumerate();
+        Ok(cells
+            .map(|(place, (cell, axes))| CellResults {
+                index: place as u64,
+                cell: *cell,
+                axes: axes.clone(),
+                replicates: sweep.jobs[place * replicates..(place + 1) * replicates]
+                    .iter()
+                    .zip(1..)
+                    .map(|(index, replicate)| {
+                        self.jobs[*index].result(Replicate(replicate), last_epochs as usize)
+                    })
+                    .collect(),
+            })
+            .collect())
+    }
+
+    /// A job's observations, by attempt and epoch.
+    pub fn curves(&self, job: JobDigest) -> Vec<CurvePoint> {
+        let attempts = self.row(job).map_or(&[][..], |row| &row.attempts);
+        let mut points = Vec::new();
+        for (attempt, row) in (1..).zip(attempts) {
+            points.extend(row.observations.values().map(|observation| CurvePoint {
+                attempt: Attempt(attempt),
+                observation: observation.clone(),
+            }));
+        }
+        points
+    }
+
+    /// What a job's trainers wrote to stderr, after `position`.
+    pub fn logs(&self, job: JobDigest, position: u64) -> Vec<LogChunk> {
+        let logs = self.row(job).map_or(&[][..], |row| &row.logs);
+        logs.iter()
+            .map(|log| &log.chunk)
+            .filter(|chunk| chunk.position > position)
+            .cloned()
+            .collect()
+    }
+
+    /// Every worker, by name.
+    pub fn workers(&self) -> Vec<WorkerView> {
+        let mut held = BTreeMap::new();
+        for lease in self.jobs.iter().filter_map(|row| row.job.lease()) {
+            *held.entry(&lease.owner.worker).or_insert(0) += 1;
+        }
+        let workers = self.workers.iter();
+        workers
+            .map(|(name, worker)| WorkerView {
+                name: name.clone(),
+                state: worker.state,
+                reason: worker.reason.clone(),
+                session: worker.session,
+                seen_at: worker.seen_at,
+                about: worker.about.clone(),
+                held: held.get(name).copied().unwrap_or(0),
+                failed_in_a_row: worker.row.len() as u32,
+            })
+            .collect()
+    }
+}
+
+impl JobRow {
+    const fn failed(&self) -> Option<Fault> {
+        match self.job.state {
+            State::Failed(fault) => Some(fault),
+            _ => None,
+        }
+    }
+
+    fn attempt_view(&self, place: usize, row: &AttemptRow) -> AttemptView {
+        let open = place + 1 == self.attempts.len() && self.job.lease().is_some();
+        let (ended, message, provenance) = match &row.end {
+            None if open => ("", "", None),
+            None => (Fault::Lost.name(), "", None),
+            Some((_, End::Released)) => ("released", "", None),
+            Some((_, End::Outcome(outcome, provenance))) => {
+                let (ended, message) = match outcome {
+                    Outcome::Measured(_) => ("measured", ""),
+                    Outcome::Failed { fault, message } => (fault.name(), message.as_str()),
+                };
+                (ended, message, Some(provenance.clone()))
+            }
+        };
+        AttemptView {
+            attempt: Attempt(place as u32 + 1),
+            worker: row.owner.worker.clone(),
+            session: row.owner.session,
+            granted_at: row.granted_at,
+            ended_at: row.end.as_ref().map(|(at, _)| *at),
+            ended: ended.to_owned(),
+            message: message.to_owned(),
+            provenance,
+        }
+    }
+
+    fn result(&self, replicate: Replicate, last_epochs: usize) -> ReplicateResult {
+        let state = self.job.state_name();
+        let ran_on = match self.newest_attempt().and_then(|row| row.end.as_ref()) {
+            Some((_, End::Outcome(_, provenance))) => Some(provenance),
+            _ => None,
+        };
+        let ended = matches!(state, StateName::Succeeded | StateName::Failed);
+        ReplicateResult {
+            replicate,
+            job: self.digest,
+            seed: self.seed,
+            state,
+            fault: self.failed(),
+            measurement: self.measurement().cloned(),
+            last_test_errors: self.last_test_errors(last_epochs),
+            provenance: ran_on.filter(|_| ended).cloned(),
+        }
+    }
+
+    fn last_test_errors(&self, epochs: usize) -> Vec<f64> {
+        if self.job.state_name() != StateName::Succeeded {
+            return Vec::new();
+        }
+        // Later attempts replace what earlier ones saw of the same epoch.
+        let mut by_epoch = BTreeMap::new();
+        for observation in self
+            .attempts
+            .iter()
+            .flat_map(|row| row.observations.values())
+        {
+            if let Some(error) = observation.test_error {
+                by_epoch.insert(observation.epoch, error);
+            }
+        }
+        let errors: Vec<f64> = by_epoch.into_values().collect();
+        errors[errors.len().saturating_sub(epochs)..].to_vec()
+    }
+}

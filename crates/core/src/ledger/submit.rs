@@ -1,0 +1,244 @@
+//! Sweeps come, change and go; their jobs follow.
+
+use serde_json::Value;
+
+use super::{Cell, JobRow, Ledger, LedgerError, Sweep};
+use crate::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use crate::job::{Applied, Event, Job, StateName};
+use crate::message::{Submission, Submitted, SubmittedCell, SweepChange};
+use crate::seed::seed;
+use crate::spec::job_digest;
+use crate::time::Timestamp;
+
+impl Ledger {
+    /// Stores a sweep with its cells and the jobs that do not exist yet.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Conflict`] when a cell's spec is not a JSON object.
+    pub fn submit(
+        &mut self,
+        now: Timestamp,
+        submission: Submission,
+    ) -> Result<Submitted, LedgerError> {
+        if let Some(sweep) = self.sweep_index.get(&submission.digest) {
+            return Ok(self.resubmit(*sweep, submission.priority, now));
+        }
+        let trees = submission
+            .cells
+            .iter()
+            .map(tree)
+            .collect::<Result<Vec<_>, _>>()?;
+        let sweep = self.sweeps.len();
+        let existing = self.jobs.len();
+        let mut jobs = Vec::new();
+        let mut cells = Vec::new();
+        for (cell, tree) in submission.cells.into_iter().zip(trees) {
+            for replicate in 1..=submission.replicates {
+                jobs.push(self.job_of(&cell, Replicate(replicate), sweep, now));
+            }
+            cells.push((cell.digest, cell.axes));
+            self.cells.entry(cell.digest).or_insert(Cell {
+                text: cell.spec,
+                tree,
+                program: cell.program,
+            });
+        }
+        let submitted = Submitted {
+            existed: false,
+            revived: false,
+            jobs: jobs.len() as u64,
+            new_jobs: (self.jobs.len() - existing) as u64,
+            succeeded: self.succeeded(&jobs),
+        };
+        self.sweep_index.insert(submission.digest, sweep);
+        self.sweeps.push(Sweep {
+            digest: submission.digest,
+            name: submission.name,
+            title: submission.title,
+            replicates: submission.replicates,
+            priority: submission.priority,
+            sources: submission.sources,
+            definition: submission.definition,
+            cells,
+            jobs,
+            live: true,
+            paused: None,
+            submitted_at: now,
+        });
+        self.want_all(sweep, now);
+        Ok(submitted)
+    }
+
+    fn resubmit(&mut self, sweep: usize, priority: i32, now: Timestamp) -> Submitted {
+        let row = &mut self.sweeps[sweep];
+        row.priority = priority;
+        let revived = !row.live;
+        let jobs = row.jobs.clone();
+        if revived {
+            row.live = true;
+            row.paused = None;
+            self.want_all(sweep, now);
+        }
+        Submitted {
+            existed: true,
+            revived,
+            jobs: jobs.len() as u64,
+            new_jobs: 0,
+            succeeded: self.succeeded(&jobs),
+        }
+    }
+
+    /// The job of one replicate, made if it does not exist.
+    fn job_of(
+        &mut self,
+        cell: &SubmittedCell,
+        replicate: Replicate,
+        sweep: usize,
+        now: Timestamp,
+    ) -> usize {
+        let seed = seed(cell.digest, replicate);
+        let digest = job_digest(&cell.spec, seed);
+        let next = self.jobs.len();
+        let index = *self.job_index.entry(digest).or_insert(next);
+        if index == next {
+            self.jobs
+                .push(new_row(digest, cell.digest, replicate, seed, now));
+        }
+        self.jobs[index].sweeps.push(sweep);
+        index
+    }
+
+    fn succeeded(&self, jobs: &[usize]) -> u64 {
+        jobs.iter()
+            .filter(|index| self.jobs[**index].job.state_name() == StateName::Succeeded)
+            .count() as u64
+    }
+
+    fn want_all(&mut self, sweep: usize, now: Timestamp) {
+        for index in self.sweeps[sweep].jobs.clone() {
+            // A want is never refused.
+            let _applied = self.apply(index, &Event::Want, now);
+        }
+    }
+
+    /// Changes a sweep; its jobs follow.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NotFound`] for an unknown sweep,
+    /// [`LedgerError::Conflict`] for a change other than cancelling to a
+    /// cancelled one.
+    pub fn change_sweep(
+        &mut self,
+        now: Timestamp,
+        sweep: SweepDigest,
+        change: SweepChange,
+    ) -> Result<(), LedgerError> {
+        let index = self.sweep(sweep)?;
+        let row = &mut self.sweeps[index];
+        match (row.live, change) {
+            (true, SweepChange::Cancel) => {
+                row.live = false;
+                self.cancel_unneeded(index, now);
+            }
+            (true, SweepChange::Pause { reason }) => row.paused = Some(reason),
+            (true, SweepChange::Resume) => row.paused = None,
+            (true, SweepChange::Priority(priority)) => row.priority = priority,
+            (false, SweepChange::Cancel) => {}
+            (false, _) => {
+                return Err(LedgerError::Conflict(format!(
+                    "sweep {} is cancelled; submit it again",
+                    sweep.short()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn sweep(&self, sweep: SweepDigest) -> Result<usize, LedgerError> {
+        let found = self.sweep_index.get(&sweep).copied();
+        found.ok_or_else(|| LedgerError::NotFound(format!("sweep {}", sweep.short())))
+    }
+
+    fn cancel_unneeded(&mut self, sweep: usize, now: Timestamp) {
+        for index in self.sweeps[sweep].jobs.clone() {
+            if !self.needed(index) {
+                // A cancel is never refused.
+                let _applied = self.apply(index, &Event::Cancel, now);
+            }
+        }
+    }
+
+    /// Cancels jobs, whatever sweeps want them; says how many changed.
+    pub fn cancel_jobs(&mut self, now: Timestamp, jobs: &[JobDigest]) -> u64 {
+        let mut changed = 0;
+        for index in self.indices(jobs) {
+            changed += u64::from(self.apply(index, &Event::Cancel, now) == Ok(Applied::Changed));
+        }
+        changed
+    }
+
+    /// Queues failed and cancelled jobs again; says how many changed.
+    pub fn retry_jobs(&mut self, now: Timestamp, jobs: &[JobDigest]) -> u64 {
+        let mut changed = 0;
+        for index in self.indices(jobs) {
+            if self.apply(index, &Event::Retry, now) == Ok(Applied::Changed) {
+                changed += 1;
+                self.revive_holder(index);
+            }
+        }
+        changed
+    }
+
+    /// Makes the newest sweep that holds a job live if none is: what waits
+    /// must be needed, or it would wait for ever.
+    fn revive_holder(&mut self, index: usize) {
+        if self.needed(index) {
+            return;
+        }
+        if let Some(newest) = self.jobs[index].sweeps.last() {
+            let sweep = &mut self.sweeps[*newest];
+            sweep.live = true;
+            sweep.paused = None;
+        }
+    }
+
+    fn indices(&self, jobs: &[JobDigest]) -> Vec<usize> {
+        jobs.iter()
+            .filter_map(|job| self.job_index.get(job).copied())
+            .collect()
+    }
+}
+
+fn tree(cell: &SubmittedCell) -> Result<Value, LedgerError> {
+    let tree: Option<Value> = serde_json::from_str(&cell.spec).ok();
+    tree.filter(Value::is_object).ok_or_else(|| {
+        LedgerError::Conflict(format!(
+            "the spec of cell {} is not a JSON object",
+            cell.digest.short()
+        ))
+    })
+}
+
+const fn new_row(
+    digest: JobDigest,
+    cell: CellDigest,
+    replicate: Replicate,
+    seed: u64,
+    now: Timestamp,
+) -> JobRow {
+    JobRow {
+        digest,
+        cell,
+        replicate,
+        seed,
+        sweeps: Vec::new(),
+        job: Job::new(now),
+        ended_at: None,
+        fault: None,
+        attempts: Vec::new(),
+        late: Vec::new(),
+        logs: Vec::new(),
+    }
+}

@@ -1,0 +1,54 @@
+//! What the clock brings: leases that pass, starts, and absences.
+
+use super::Ledger;
+use crate::job::{Applied, Event, State, StateName};
+use crate::message::Ticked;
+use crate::time::Timestamp;
+
+impl Ledger {
+    /// The sweeper's pass over every job.
+    pub fn tick(&mut self, now: Timestamp) -> Ticked {
+        let mut ticked = Ticked::default();
+        for index in 0..self.jobs.len() {
+            if self.apply(index, &Event::Tick, now) == Ok(Applied::Changed) {
+                match self.jobs[index].job.state_name() {
+                    StateName::Suspect => ticked.suspected += 1,
+                    StateName::Queued => ticked.requeued += 1,
+                    _ => ticked.ended += 1,
+                }
+            }
+        }
+        ticked
+    }
+
+    /// The coordinator starts: every lease lives on for at least ttl + grace.
+    pub fn restart(&mut self, now: Timestamp) {
+        self.to_all(&Event::Restart, now);
+    }
+
+    /// The coordinator or its store was away: every lease lives on for at
+    /// least one ttl.
+    pub fn extend_leases(&mut self, now: Timestamp) {
+        self.to_all(&Event::Extend, now);
+    }
+
+    fn to_all(&mut self, event: &Event<'_>, now: Timestamp) {
+        for index in 0..self.jobs.len() {
+            // Neither event is ever refused.
+            let _applied = self.apply(index, event, now);
+        }
+    }
+
+    /// When the next backoff ends after `now`, of jobs that could be granted
+    /// then.
+    pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let jobs = self.jobs.iter().enumerate();
+        jobs.filter_map(|(index, row)| match row.job.state {
+            State::Queued { not_before } if not_before > now => {
+                self.priority(index).map(|_| not_before)
+            }
+            _ => None,
+        })
+        .min()
+    }
+}

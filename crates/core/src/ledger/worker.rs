@@ -1,0 +1,251 @@
+//! What workers say on their way: hello, heartbeats, observations, releases.
+
+use std::collections::BTreeSet;
+
+use super::{End, Ledger, LedgerError, LogRow, WorkerRow};
+use crate::id::{Owner, SessionId, WorkerName};
+use crate::job::{Applied, Event, StateName};
+use crate::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
+use crate::time::Timestamp;
+use crate::view::{LogChunk, WorkerState};
+
+/// Heartbeats in a row that may not miss a lease.
+const MISSED_MAX: u32 = 2;
+
+impl Ledger {
+    /// A worker starts or reconnects and gets its next session.
+    pub fn hello(&mut self, now: Timestamp, hello: Hello) -> Welcome {
+        self.sessions = self.sessions.next();
+        let session = self.sessions;
+        let row = self
+            .workers
+            .entry(hello.worker.clone())
+            .or_insert_with(|| WorkerRow {
+                state: WorkerState::Active,
+                reason: String::new(),
+                session,
+                seen_at: now,
+                about: hello.about.clone(),
+                row: Vec::new(),
+            });
+        row.session = session;
+        row.seen_at = now;
+        row.about = hello.about;
+        if row.state == WorkerState::Draining {
+            row.state = WorkerState::Active;
+        }
+        let owner = Owner {
+            worker: hello.worker,
+            session,
+        };
+        let claims = hello.held.iter();
+        let verdicts = claims.map(|held| self.claim(*held, &owner, now)).collect();
+        Welcome {
+            session,
+            verdicts,
+            requeued: self.lose_older(&owner.worker, session, now),
+        }
+    }
+
+    fn claim(&mut self, held: Held, owner: &Owner, now: Timestamp) -> Verdict {
+        let claim = Event::Claim {
+            attempt: held.attempt,
+            owner: owner.clone(),
+        };
+        self.confirm(held, &claim, false, now)
+    }
+
+    /// Takes back what sessions of `worker` before `newer` hold; says how many
+    /// jobs wait again for that.
+    fn lose_older(&mut self, worker: &WorkerName, newer: SessionId, now: Timestamp) -> u64 {
+        let mut requeued = 0;
+        for index in 0..self.jobs.len() {
+            let lease = self.jobs[index].job.lease();
+            if lease.is_none_or(|lease| lease.owner.worker != *worker) {
+                continue;
+            }
+            let lost = self.apply(index, &Event::SessionLost { newer }, now);
+            let queued = self.jobs[index].job.state_name() == StateName::Queued;
+            requeued += u64::from(lost == Ok(Applied::Changed) && queued);
+        }
+        requeued
+    }
+
+    /// Applies a heartbeat or a claim to the job that it names.
+    fn confirm(
+        &mut self,
+        held: Held,
+        event: &Event<'_>,
+        draining: bool,
+        now: Timestamp,
+    ) -> Verdict {
+        let Some(&index) = self.job_index.get(&held.job) else {
+            return Verdict::Fenced;
+        };
+        if self.apply(index, event, now).is_err() {
+            return Verdict::Fenced;
+        }
+        if let Some(attempt) = self.jobs[index].attempts.last_mut() {
+            attempt.missed = 0;
+        }
+        self.verdict(index, draining)
+    }
+
+    fn verdict(&self, index: usize, draining: bool) -> Verdict {
+        if draining || self.jobs[index].job.stopping() {
+            Verdict::Stop
+        } else {
+            Verdict::Keep
+        }
+    }
+
+    /// Extends the leases of the attempts that the worker mentions, and takes
+    /// back those that it did not mention twice in a row.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::StaleSession`] unless the session is the newest.
+    pub fn heartbeat(
+        &mut self,
+        now: Timestamp,
+        owner: &Owner,
+        held: &[Held],
+    ) -> Result<Vec<Verdict>, LedgerError> {
+        let draining = self.heard(owner, now)? == WorkerState::Draining;
+        let verdicts = held
+            .iter()
+            .map(|held| {
+                let heartbeat = Event::Heartbeat {
+                    attempt: held.attempt,
+                    owner: owner.clone(),
+                };
+                self.confirm(*held, &heartbeat, draining, now)
+            })
+            .collect();
+        self.take_back_missed(now, owner, &held.iter().copied().collect());
+        Ok(verdicts)
+    }
+
+    fn take_back_missed(&mut self, now: Timestamp, owner: &Owner, mentioned: &BTreeSet<Held>) {
+        for index in 0..self.jobs.len() {
+            let row = &mut self.jobs[index];
+            let attempt = row.job.attempt;
+            let held = Held {
+                job: row.digest,
+                attempt,
+            };
+            let own = row.job.lease().is_some_and(|lease| lease.owner == *owner);
+            if !own || mentioned.contains(&held) {
+                continue;
+            }
+            if let Some(attempt) = row.attempts.last_mut() {
+                attempt.missed += 1;
+                if attempt.missed < MISSED_MAX {
+                    continue;
+                }
+            }
+            // It has a lease, so taking it back is not refused.
+            let _applied = self.apply(index, &Event::TakeBack { attempt }, now);
+        }
+    }
+
+    /// Stores observations and log text of attempts that count.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::StaleSession`] unless the session is the newest.
+    pub fn observe(
+        &mut self,
+        now: Timestamp,
+        owner: &Owner,
+        reports: Vec<Report>,
+    ) -> Result<Vec<Verdict>, LedgerError> {
+        let draining = self.heard(owner, now)? == WorkerState::Draining;
+        let store = |report| self.store_report(report, owner, draining);
+        Ok(reports.into_iter().map(store).collect())
+    }
+
+    fn store_report(&mut self, report: Report, owner: &Owner, draining: bool) -> Verdict {
+        let Held { job, attempt } = report.held;
+        let Some(&index) = self.job_index.get(&job) else {
+            return Verdict::Fenced;
+        };
+        let row = &mut self.jobs[index];
+        if !row.job.holds(attempt, owner) {
+            return Verdict::Fenced;
+        }
+        if let Some(open) = row.attempts.last_mut() {
+            for observation in report.observations {
+                let epoch = observation.epoch;
+                open.observations.entry(epoch).or_insert(observation);
+            }
+        }
+        let stored =
+            |log: &LogRow| log.chunk.attempt == attempt && log.sequence == report.log_sequence;
+        if report.log_sequence > 0 && !row.logs.iter().any(stored) {
+            row.logs.push(LogRow {
+                sequence: report.log_sequence,
+                chunk: LogChunk {
+                    position: row.logs.len() as u64 + 1,
+                    attempt,
+                    text: report.log,
+                },
+            });
+        }
+        self.verdict(index, draining)
+    }
+
+    /// Gives attempts back to the queue, not charged.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::StaleSession`] unless the session is the newest.
+    pub fn release(
+        &mut self,
+        now: Timestamp,
+        owner: &Owner,
+        held: &[Held],
+    ) -> Result<(), LedgerError> {
+        self.heard(owner, now)?;
+        for Held { job, attempt } in held {
+            let Some(&index) = self.job_index.get(job) else {
+                continue;
+            };
+            let release = Event::Release {
+                attempt: *attempt,
+                owner: owner.clone(),
+            };
+            if self.apply(index, &release, now).is_ok()
+                && let Some(ended) = self.jobs[index].attempts.last_mut()
+            {
+                ended.end = Some((now, End::Released));
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes whether a worker gets jobs.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NotFound`] for an unknown worker.
+    pub fn change_worker(
+        &mut self,
+        worker: &WorkerName,
+        change: WorkerChange,
+    ) -> Result<(), LedgerError> {
+        let row = self
+            .workers
+            .get_mut(worker)
+            .ok_or_else(|| LedgerError::NotFound(format!("worker `{worker}`")))?;
+        (row.state, row.reason) = match change {
+            WorkerChange::Activate => {
+                row.row.clear();
+                (WorkerState::Active, String::new())
+            }
+            WorkerChange::Cordon { reason } => (WorkerState::Cordoned, reason),
+            WorkerChange::Drain => (WorkerState::Draining, String::new()),
+        };
+        Ok(())
+    }
+}
