@@ -3,7 +3,8 @@
 use super::error::{FileError, Place};
 use super::settings::{Assigned, Formula, leaves};
 use super::source::{Entry, Node, Shape};
-use crate::spec::keys::{Key, Kind};
+use crate::spec::keys::{self, Key, Kind};
+use crate::suggest::nearest;
 
 /// One `[[grid]]` block: the product of its axes.
 #[derive(Clone, Debug)]
@@ -78,7 +79,13 @@ fn block(entries: &[Entry], place: &Place, errors: &mut Vec<FileError>) -> Block
                     excludes.extend(Formula::parse(item, "exclude", errors));
                 }
             }
-            _ => plain.push(entry.clone()),
+            name => match misspelt(name) {
+                Some(near) => {
+                    let message = format!("unknown key; did you mean `{near}`?");
+                    errors.push(entry.place.error(name, message));
+                }
+                None => plain.push(entry.clone()),
+            },
         }
     }
     for leaf in leaves(&plain, errors) {
@@ -96,6 +103,14 @@ fn block(entries: &[Entry], place: &Place, errors: &mut Vec<FileError>) -> Block
     };
     report_repeated(&block, errors);
     block
+}
+
+/// The word of a block that `name` was meant to be, if it is no key.
+fn misspelt(name: &str) -> Option<&'static str> {
+    if keys::find(name).is_some() || keys::is_table(name) {
+        return None;
+    }
+    nearest(name, ["zip", "exclude"])
 }
 
 fn report_repeated(block: &Block, errors: &mut Vec<FileError>) {

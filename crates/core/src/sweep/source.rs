@@ -93,9 +93,13 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Vec<Entry>, FileError> {
     match toml_edit::Document::parse(text) {
         Ok(document) => source.entries(document.as_table()),
         Err(error) => {
-            let at = error.span().map_or(0, |span| span.start);
+            let span = error.span().unwrap_or(0..0);
             let message = error.message().lines().collect::<Vec<_>>().join("; ");
-            Err(source.place(at).error("", message))
+            let key = match text.get(span.clone()) {
+                Some(key) if message == "duplicate key" => key.trim_matches(['"', '\'']),
+                _ => "",
+            };
+            Err(source.place(span.start).error(key, message))
         }
     }
 }

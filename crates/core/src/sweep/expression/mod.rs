@@ -5,6 +5,8 @@
 
 mod evaluate;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
