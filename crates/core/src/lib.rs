@@ -5,6 +5,7 @@
 //! generator: time is an argument, and every decision is a function over
 //! state. `clippy.toml` beside this crate holds the rule.
 
+pub mod eta;
 pub mod id;
 pub mod job;
 pub mod judge;
@@ -16,7 +17,10 @@ pub mod protocol;
 pub mod schedule;
 pub mod seed;
 pub mod spec;
+pub mod stats;
 pub mod suggest;
+pub mod summary;
 pub mod sweep;
+pub mod table;
 pub mod time;
 pub mod view;

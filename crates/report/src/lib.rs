@@ -1,1 +1,51 @@
-//! Placeholder.
+//! Tables, lists, curves and progress as text: for terminals, Markdown, CSV,
+//! JSON and LaTeX.
+//!
+//! Everything here is a function from facts and a [`Style`] to a string. What
+//! a terminal is, what time it is and where the text goes, callers know.
+
+mod csv;
+mod curve;
+mod format;
+mod latex;
+mod listing;
+mod markdown;
+mod progress;
+mod results;
+mod sheet;
+mod style;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod time;
+
+pub use swath_core::summary::text::{compact, count, counted, decimals, duration, parameter};
+
+pub use self::curve::{curve, curve_listing};
+pub use self::format::Format;
+pub use self::listing::{Listing, ListingColumn};
+pub use self::progress::progress;
+pub use self::results::results;
+pub use self::style::{Style, visible};
+pub use self::time::{ago, utc};
+
+use self::sheet::Sheet;
+use swath_core::table::Table;
+
+/// A table as text for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Markup {
+    /// For a terminal, or a file that is read as it is.
+    Plain,
+    /// A Markdown table.
+    Markdown,
+    /// A LaTeX table for the package booktabs.
+    Latex,
+    /// The table's texts as CSV.
+    Csv,
+}
+
+/// Renders a table for people.
+pub fn table(table: &Table, markup: Markup, style: &Style) -> String {
+    Sheet::of_table(table).render(markup, style)
+}

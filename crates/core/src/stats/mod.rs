@@ -1,0 +1,101 @@
+//! Order statistics of a few numbers.
+//!
+//! A [`Sample`] holds finite numbers only, sorted, so what it says does not
+//! depend on the order in which they came, and no NaN comes out of it.
+
+#[cfg(test)]
+mod tests;
+
+/// A number that is not finite where only finite ones have a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a value is not a finite number")]
+pub struct NotFinite;
+
+/// Finite numbers, least first. Negative zero is zero.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sample {
+    sorted: Vec<f64>,
+}
+
+impl Sample {
+    /// The sample of these numbers, in whatever order.
+    ///
+    /// # Errors
+    ///
+    /// When one is infinite or not a number.
+    pub fn new(values: impl IntoIterator<Item = f64>) -> Result<Self, NotFinite> {
+        let mut sorted = Vec::new();
+        for value in values {
+            sorted.push(finite(value)?);
+        }
+        sorted.sort_unstable_by(f64::total_cmp);
+        Ok(Self { sorted })
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sorted.is_empty()
+    }
+
+    /// The middle one; of an even number the mean of the two middle ones.
+    pub fn median(&self) -> Option<f64> {
+        let upper = *self.sorted.get(self.len() / 2)?;
+        if self.len() % 2 == 1 {
+            return Some(upper);
+        }
+        Some(self.sorted[self.len() / 2 - 1].midpoint(upper))
+    }
+
+    /// The least.
+    pub fn min(&self) -> Option<f64> {
+        self.sorted.first().copied()
+    }
+
+    /// The greatest.
+    pub fn max(&self) -> Option<f64> {
+        self.sorted.last().copied()
+    }
+
+    /// The arithmetic mean; finite and between the least and the greatest
+    /// also where the sum is too large for a double.
+    pub fn mean(&self) -> Option<f64> {
+        let (min, max) = (self.min()?, self.max()?);
+        let count = self.len() as f64;
+        let sum: f64 = self.sorted.iter().sum();
+        let mean = if sum.is_finite() {
+            sum / count
+        } else {
+            self.sorted.iter().map(|value| value / count).sum()
+        };
+        Some(mean.clamp(min, max) + 0.0)
+    }
+
+    /// The value below which the share `q` of the sample lies, linear between
+    /// neighbours; `q` is held to 0..=1, and not a number gives none.
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        if q.is_nan() {
+            return None;
+        }
+        let at = q.clamp(0.0, 1.0) * self.len().checked_sub(1)? as f64;
+        let lower = self.sorted[at.floor() as usize];
+        let upper = self.sorted[at.ceil() as usize];
+        let part = at.fract();
+        // In halves: the difference of two large numbers overflows.
+        let half = lower / 2.0 + (upper / 2.0 - lower / 2.0) * part;
+        Some((half * 2.0).clamp(lower, upper) + 0.0)
+    }
+}
+
+/// `value`, if it is finite; negative zero as zero.
+pub fn finite(value: f64) -> Result<f64, NotFinite> {
+    if value.is_finite() {
+        Ok(value + 0.0)
+    } else {
+        Err(NotFinite)
+    }
+}

@@ -1,0 +1,255 @@
+//! One number of a cell, never without how many replicates it stands for.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::text::{decimals, duration};
+use crate::job::StateName;
+use crate::outcome::Fault;
+use crate::stats::{NotFinite, Sample};
+use crate::sweep::Measure;
+use crate::view::ReplicateResult;
+
+/// What a number measures, and so how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Percent: two decimals.
+    Percent,
+    /// A loss, or a program's own metric: four decimals, no unit.
+    Plain,
+    /// Seconds, written as a time.
+    Seconds,
+}
+
+impl Unit {
+    /// `value` in this unit, without the unit's sign.
+    pub(crate) fn text(self, value: f64) -> String {
+        match self {
+            Self::Percent => decimals(value, 2),
+            Self::Plain if value != 0.0 && !(1e-3..1e7).contains(&value.abs()) => {
+                format!("{value:.3e}")
+            }
+            Self::Plain => decimals(value, 4),
+            Self::Seconds => duration(value),
+        }
+    }
+}
+
+/// Which number of a replicate is summarised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// The test error, or a program's metric, as the sweep measures it.
+    Measured(Measure),
+    /// The least test error of all epochs.
+    BestTestError,
+    /// The test loss of the last epoch.
+    TestLoss,
+    /// Seconds of training, evaluation included.
+    TrainSeconds,
+}
+
+impl Quantity {
+    /// Its value for a replicate; none when it has no measurement, or the
+    /// measurement lacks it.
+    ///
+    /// The median of the last k epochs is that of all epochs where a training
+    /// has fewer.
+    pub fn of(self, replicate: &ReplicateResult) -> Result<Option<f64>, NotFinite> {
+        let Some(measurement) = measurement(replicate) else {
+            return Ok(None);
+        };
+        let value = match self {
+            Self::Measured(Measure::Last) => Some(measurement.test_error),
+            Self::Measured(Measure::Best) | Self::BestTestError => measurement.best_test_error,
+            Self::Measured(Measure::MedianOfLast(count)) => {
+                let errors = &replicate.last_test_errors;
+                let from = errors.len().saturating_sub(count as usize);
+                Sample::new(errors[from..].iter().copied())?.median()
+            }
+            Self::TestLoss => measurement.test_loss,
+            Self::TrainSeconds => Some(measurement.train_seconds),
+        };
+        value.map(crate::stats::finite).transpose()
+    }
+}
+
+/// What a replicate measured, if it counts: a measurement left over from
+/// before a retry does not.
+fn measurement(replicate: &ReplicateResult) -> Option<&crate::outcome::Measurement> {
+    replicate
+        .measurement
+        .as_ref()
+        .filter(|_| replicate.state == StateName::Succeeded)
+}
+
+/// What became of a cell's replicates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// All replicates, those not yet stored included.
+    pub of: u32,
+    /// With a measurement.
+    pub succeeded: u32,
+    /// Diverged.
+    pub diverged: u32,
+    /// Failed for good in another way.
+    pub failed: u32,
+    /// Cancelled.
+    pub cancelled: u32,
+    /// Not final yet.
+    pub open: u32,
+}
+
+impl Tally {
+    /// Counts `replicates`, of which there are to be `of`.
+    pub fn new(replicates: &[ReplicateResult], of: u32) -> Self {
+        let mut tally = Self {
+            of: of.max(replicates.len() as u32),
+            ..Self::default()
+        };
+        for replicate in replicates {
+            let field = match (replicate.state, replicate.fault) {
+                (StateName::Succeeded, _) => &mut tally.succeeded,
+                (StateName::Failed, Some(Fault::Diverged)) => &mut tally.diverged,
+                (StateName::Failed, _) => &mut tally.failed,
+                (StateName::Cancelled, _) => &mut tally.cancelled,
+                _ => continue,
+            };
+            *field += 1;
+        }
+        tally.open = tally.of - tally.succeeded - tally.diverged - tally.failed - tally.cancelled;
+        tally
+    }
+}
+
+/// A median over a cell's replicates with its n: its text cannot be had
+/// without the n where that is less than the number of replicates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figure {
+    unit: Unit,
+    n: u32,
+    tally: Tally,
+    /// Median, least, greatest.
+    values: Option<[f64; 3]>,
+}
+
+impl Figure {
+    /// The figure of `quantity` over `replicates`, counted by `tally`.
+    pub fn new(
+        quantity: Quantity,
+        unit: Unit,
+        replicates: &[ReplicateResult],
+        tally: Tally,
+    ) -> Result<Self, NotFinite> {
+        let mut values = Vec::with_capacity(replicates.len());
+        for replicate in replicates {
+            values.extend(quantity.of(replicate)?);
+        }
+        Ok(Self::from_sample(&Sample::new(values)?, unit, tally))
+    }
+
+    /// The figure of a sample.
+    pub(super) fn from_sample(sample: &Sample, unit: Unit, tally: Tally) -> Self {
+        let values = (sample.median().zip(sample.min()).zip(sample.max()))
+            .map(|((median, min), max)| [median, min, max]);
+        Self {
+            unit,
+            n: sample.len() as u32,
+            tally,
+            values,
+        }
+    }
+
+    /// Its unit.
+    pub const fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    /// How many replicates it stands for.
+    pub const fn n(&self) -> u32 {
+        self.n
+    }
+
+    /// How many there are to be.
+    pub const fn of(&self) -> u32 {
+        self.tally.of
+    }
+
+    /// What became of the replicates.
+    pub const fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Whether every replicate is in it.
+    pub const fn is_complete(&self) -> bool {
+        self.n == self.tally.of && self.n > 0
+    }
+
+    /// Whether the median is the mean of the two middle values.
+    pub const fn is_even(&self) -> bool {
+        self.n > 0 && self.n.is_multiple_of(2)
+    }
+
+    /// The median, to compare, plot or export beside [`Figure::n`]; for text
+    /// there is only [`fmt::Display`].
+    pub fn median(&self) -> Option<f64> {
+        self.values.map(|[median, ..]| median)
+    }
+
+    /// The least value; see [`Figure::median`].
+    pub fn min(&self) -> Option<f64> {
+        self.values.map(|[_, min, _]| min)
+    }
+
+    /// The greatest value; see [`Figure::median`].
+    pub fn max(&self) -> Option<f64> {
+        self.values.map(|[.., max]| max)
+    }
+
+    /// Its text in two parts, the number (or the word in its place) and what
+    /// stands in brackets behind it, so that a column can align numbers.
+    pub fn parts(&self) -> (String, Option<String>) {
+        let Tally {
+            of,
+            diverged,
+            failed,
+            cancelled,
+            open,
+            succeeded,
+        } = self.tally;
+        let unmeasured = succeeded.saturating_sub(self.n);
+        let others = [
+            (diverged, "diverged"),
+            (failed, "failed"),
+            (cancelled, "cancelled"),
+            (unmeasured, "not measured"),
+        ];
+        let mut rest = others.into_iter().filter(|(count, _)| *count > 0);
+        let (word, n) = match self.median() {
+            Some(median) => (self.unit.text(median), self.n),
+            None if open > 0 || of == 0 => ("pending".to_owned(), 0),
+            None => {
+                let (count, word) = rest.next().unwrap_or((0, "pending"));
+                (word.to_owned(), count)
+            }
+        };
+        if (n == of && self.n > 0) || (self.n == 0 && open == of) {
+            return (word, None);
+        }
+        let mut behind = format!("{n} of {of}");
+        for (count, word) in rest {
+            behind.push_str(&format!(", {count} {word}"));
+        }
+        (word, Some(behind))
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.parts() {
+            (word, None) => f.pad(&word),
+            (word, Some(behind)) => f.pad(&format!("{word} ({behind})")),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Numbers as people read them. Every form is a function of the number alone.
+
+use serde_json::{Number, Value};
+
+use crate::spec::canonical;
+
+/// `value` with this many decimals; never `-0.00`.
+pub fn decimals(value: f64, places: usize) -> String {
+    let text = format!("{value:.places$}");
+    match text.strip_prefix('-') {
+        Some(rest) if rest.bytes().all(|byte| matches!(byte, b'0' | b'.')) => rest.to_owned(),
+        _ => text,
+    }
+}
+
+/// `value` exactly, in the shortest common form: `0.1`, `3.2`, `1e-4`, `4096`.
+pub fn compact(value: f64) -> String {
+    let value = value + 0.0;
+    let size = value.abs();
+    if size != 0.0 && !(1e-3..1e7).contains(&size) {
+        format!("{value:e}")
+    } else {
+        format!("{value}")
+    }
+}
+
+/// A number of a spec, exactly: whole ones in digits, others as [`compact`].
+pub fn number(number: &Number) -> String {
+    match number.as_f64() {
+        Some(float) if number.is_f64() => compact(float),
+        _ => number.to_string(),
+    }
+}
+
+/// A parameter's value for people: text without quotes, numbers as
+/// [`compact`], lists and tables as canonical JSON.
+pub fn parameter(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(value) => number(value),
+        other => canonical(other),
+    }
+}
+
+/// A time of this many seconds: `4.2 s`, `42 s`, `1 m 12 s`, `3 h 06 m`,
+/// `2 d 03 h`.
+pub fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() {
+        return "?".to_owned();
+    }
+    if seconds < 0.0 {
+        return format!("-{}", duration(-seconds));
+    }
+    // Decide on what is printed, so that 59.7 s is not `60 s`.
+    let tenths = (seconds * 10.0).round();
+    if tenths < 100.0 {
+        return format!("{:.1} s", tenths / 10.0);
+    }
+    let whole = seconds.round() as u64;
+    let minutes = (seconds / 60.0).round() as u64;
+    let hours = (seconds / 3600.0).round() as u64;
+    if whole < 60 {
+        format!("{whole} s")
+    } else if whole < 3600 {
+        format!("{} m {:02} s", whole / 60, whole % 60)
+    } else if minutes < 48 * 60 {
+        format!("{} h {:02} m", minutes / 60, minutes % 60)
+    } else {
+        format!("{} d {:02} h", hours / 24, hours % 24)
+    }
+}
+
+/// A count with its thousands apart: `13,020`.
+pub fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 cell`, `3 cells`: a count with its noun, whose plural adds an s.
+pub fn counted(value: u64, noun: &str) -> String {
+    let plural = if value == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", count(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn parameters_read_as_they_are_written() {
+        for (value, text) in [
+            (json!(0.1), "0.1"),
+            (json!(3.2), "3.2"),
+            (json!(1e-4), "1e-4"),
+            (json!(0.0005), "5e-4"),
+            (json!(0.006_125), "0.006125"),
+            (json!(0.001), "0.001"),
+            (json!(4096), "4096"),
+            (json!(1e9), "1e9"),
+            (json!(-0.0), "0"),
+            (json!("cosine"), "cosine"),
+            (json!(true), "true"),
+            (json!([0.5, 0.75]), "[0.5,0.75]"),
+        ] {
+            assert_eq!(parameter(&value), text);
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (seconds, text) in [
+            (0.0, "0.0 s"),
+            (4.21, "4.2 s"),
+            (9.96, "10 s"),
+            (42.4, "42 s"),
+            (59.7, "1 m 00 s"),
+            (72.0, "1 m 12 s"),
+            (3_599.6, "1 h 00 m"),
+            (11_160.0, "3 h 06 m"),
+            (183_600.0, "2 d 03 h"),
+            (-3.0, "-3.0 s"),
+        ] {
+            assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn counts_and_decimals() {
+        assert_eq!(count(13_020), "13,020");
+        assert_eq!(count(999), "999");
+        assert_eq!(counted(1, "cell"), "1 cell");
+        assert_eq!(counted(1_000_000, "job"), "1,000,000 jobs");
+        assert_eq!(decimals(-0.001, 2), "0.00");
+        assert_eq!(decimals(-1.006, 2), "-1.01");
+    }
+
+    proptest! {
+        #[test]
+        fn compact_is_exact(value in proptest::num::f64::NORMAL) {
+            prop_assert_eq!(compact(value).parse::<f64>().unwrap(), value);
+        }
+
+        #[test]
+        fn any_duration_has_a_text(seconds in proptest::num::f64::ANY) {
+            prop_assert!(!duration(seconds).is_empty());
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Tables with one row per cell, and what they share with pivots: which
+//! column shows what.
+
+use super::label::{label, labels};
+use super::notes::{Marks, caption, footnotes, mark_best};
+use super::{Column, Field, Kind, Results, Row, Shown, Table, TableError};
+use crate::spec::keys;
+use crate::summary::text::parameter;
+use crate::summary::{Quantity, Unit};
+use crate::sweep::Layout;
+
+/// What a measured column shows.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Measured {
+    pub(super) quantity: Quantity,
+    pub(super) unit: Unit,
+    pub(super) name: String,
+    /// Whether the least value is the best.
+    pub(super) less_is_better: bool,
+}
+
+impl Measured {
+    fn column(&self) -> Column {
+        Column {
+            name: self.name.clone(),
+            group: None,
+            unit: Some(self.unit),
+            kind: Kind::Measure,
+        }
+    }
+}
+
+enum Shows<'a> {
+    Parameter(&'a str),
+    Measured(Measured),
+}
+
+impl Results {
+    /// The table as the sweep file lays it out.
+    ///
+    /// # Errors
+    ///
+    /// When the layout shows what nothing measures, or cells of a pivot fall
+    /// on the same place.
+    pub fn table(&self) -> Result<Table, TableError> {
+        match &self.definition.layout {
+            Layout::List { rows, columns } => self.list(rows, columns),
+            Layout::Pivot {
+                rows,
+                columns,
+                cell,
+            } => self.pivot(rows, columns, cell),
+        }
+    }
+
+    /// The table with one row per cell that shows everything: every axis, the
+    /// median with its least and greatest value, the time, the cell's id.
+    ///
+    /// # Errors
+    ///
+    /// As [`Results::table`].
+    pub fn wide(&self) -> Result<Table, TableError> {
+        let rows = self.axes();
+        let columns = [self.metric().to_owned(), "train_time".to_owned()];
+        let mut table = self.list(&rows, &columns)?;
+        let at = table.columns.len() - 1;
+        let unit = self.definition.unit();
+        for name in ["max", "min", "n"] {
+            let column = Column {
+                name: name.to_owned(),
+                group: None,
+                unit: (name != "n").then_some(unit),
+                kind: Kind::Measure,
+            };
+            table.columns.insert(at, column);
+        }
+        table.columns.push(Column {
+            name: "cell".to_owned(),
+            group: None,
+            unit: None,
+            kind: Kind::Name,
+        });
+        for (row, (cell, summary)) in table.rows.iter_mut().zip(self.cells()) {
+            let figure = &summary.measured;
+            let number = |value: Option<f64>| match value {
+                Some(value) => Field::Number(unit.text(value)),
+                None => Field::Blank,
+            };
+            row.fields.insert(at, number(figure.max()));
+            row.fields.insert(at, number(figure.min()));
+            let n = format!("{} of {}", figure.n(), figure.of());
+            row.fields.insert(at, Field::Number(n));
+            row.fields.push(Field::Text(cell.cell.short()));
+        }
+        Ok(table)
+    }
+
+    /// Every axis, in order of first appearance.
+    pub fn axes(&self) -> Vec<String> {
+        let mut axes: Vec<String> = Vec::new();
+        for (path, _) in self.cells.iter().flat_map(|cell| &cell.axes) {
+            if !axes.iter().any(|seen| seen == path) {
+                axes.push(path.clone());
+            }
+        }
+        axes
+    }
+
+    fn list(&self, rows: &[String], columns: &[String]) -> Result<Table, TableError> {
+        let mut shown: Vec<Shows<'_>> = Vec::new();
+        shown.extend(rows.iter().map(|path| Shows::Parameter(path)));
+        for name in columns {
+            shown.push(self.shows(name)?);
+        }
+        let measures = || {
+            shown.iter().filter_map(|it| match it {
+                Shows::Measured(measured) => Some(measured),
+                Shows::Parameter(_) => None,
+            })
+        };
+        let marks = Marks::new(self);
+        let mut fields = Vec::with_capacity(self.cells.len());
+        for place in 0..self.cells.len() {
+            fields.push(Row {
+                fields: self.row(place, &shown, &marks)?,
+            });
+        }
+        let mut table = Table {
+            title: self.title.clone(),
+            notes: caption(self, measures()),
+            columns: heads(&shown),
+            rows: fields,
+            footnotes: footnotes(self, measures(), &marks),
+            best: None,
+        };
+        if let Some(note) = self.ambiguous(&shown) {
+            table.notes.push(note);
+        }
+        for (at, show) in shown.iter().enumerate() {
+            if matches!(show, Shows::Measured(measured) if measured.less_is_better) {
+                mark_best(&mut table, at);
+            }
+        }
+        Ok(table)
+    }
+
+    fn row(
+        &self,
+        place: usize,
+        shown: &[Shows<'_>],
+        marks: &Marks,
+    ) -> Result<Vec<Field>, TableError> {
+        let mut fields = Vec::with_capacity(shown.len());
+        let mut marked = false;
+        for show in shown {
+            fields.push(match show {
+                Shows::Parameter(path) => self.parameter(path, place),
+                Shows::Measured(measured) => Field::Figure(Shown {
+                    figure: self.figure(place, measured.quantity, measured.unit)?,
+                    best: false,
+                    // Once a row: the note is about its replicates.
+                    marks: if std::mem::replace(&mut marked, true) {
+                        Vec::new()
+                    } else {
+                        marks.of(place)
+                    },
+                }),
+            });
+        }
+        Ok(fields)
+    }
+
+    /// The field of a parameter.
+    pub(super) fn parameter(&self, path: &str, place: usize) -> Field {
+        let value = self.definition.value(path, &self.cells[place]);
+        match value {
+            None => Field::Blank,
+            Some(value) if value.is_number() => Field::Number(parameter(value)),
+            Some(value) => Field::Text(parameter(value)),
+        }
+    }
+
+    fn shows<'a>(&self, name: &'a str) -> Result<Shows<'a>, TableError> {
+        match self.measured(name) {
+            Some(measured) => Ok(Shows::Measured(measured)),
+            None if keys::find(name).is_some() => Ok(Shows::Parameter(name)),
+            None => Err(TableError::UnknownColumn(name.to_owned())),
+        }
+    }
+
+    /// What the measure of this name shows.
+    pub(super) fn measured(&self, name: &str) -> Option<Measured> {
+        let measure = Quantity::Measured(self.definition.measure);
+        let unit = self.definition.unit();
+        let (quantity, unit) = match name {
+            _ if name == self.metric() => (measure, unit),
+            "test_error" => (measure, unit),
+            "best_test_error" => (Quantity::BestTestError, unit),
+            "test_loss" => (Quantity::TestLoss, Unit::Plain),
+            "train_time" => (Quantity::TrainSeconds, Unit::Seconds),
+            _ => return None,
+        };
+        let name = match quantity {
+            Quantity::Measured(_) => self.metric(),
+            _ => name,
+        };
+        // Of a program's own metric nobody said which way is up, and the
+        // quickest cell is not the best one.
+        let own = self.definition.metric.is_some();
+        Some(Measured {
+            quantity,
+            unit,
+            name: label(name),
+            less_is_better: match quantity {
+                Quantity::TestLoss => true,
+                Quantity::TrainSeconds => false,
+                Quantity::Measured(_) | Quantity::BestTestError => !own,
+            },
+        })
+    }
+
+    /// A warning for rows that no shown parameter tells apart.
+    fn ambiguous(&self, shown: &[Shows<'_>]) -> Option<String> {
+        let hidden: Vec<String> = self
+            .axes()
+            .into_iter()
+            .filter(|axis| {
+                let is_shown = shown
+                    .iter()
+                    .any(|show| matches!(show, Shows::Parameter(path) if path == axis));
+                let value = |place: usize| self.definition.value(axis, &self.cells[place]);
+                !is_shown && (1..self.cells.len()).any(|place| value(place) != value(0))
+            })
+            .map(|axis| label(&axis))
+            .collect();
+        (!hidden.is_empty()).then(|| {
+            let names = hidden.join(", ");
+            format!("Not shown, but not the same in every row: {names}.")
+        })
+    }
+}
+
+fn heads(shown: &[Shows<'_>]) -> Vec<Column> {
+    let paths = shown.iter().filter_map(|show| match show {
+        Shows::Parameter(path) => Some(*path),
+        Shows::Measured(_) => None,
+    });
+    let mut names = labels(paths).into_iter();
+    let columns = shown.iter().map(|show| match show {
+        Shows::Parameter(_) => Column {
+            name: names.next().unwrap_or_default(),
+            group: None,
+            unit: None,
+            kind: Kind::Name,
+        },
+        Shows::Measured(measured) => measured.column(),
+    });
+    columns.collect()
+}

@@ -1,0 +1,261 @@
+//! A sweep with what its cells have come to: the source of every table, and
+//! the rows that programs read.
+
+use std::fmt;
+
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::{Definition, TableError};
+use crate::id::SweepDigest;
+use crate::summary::{Figure, Mixed, Quantity, Summary, Unit};
+use crate::view::{CellResults, ReplicateResult, SCHEMA_VERSION, SweepView};
+
+/// A sweep with its cells and their summaries.
+#[derive(Clone, Debug)]
+pub struct Results {
+    pub(super) name: String,
+    pub(super) title: String,
+    pub(super) digest: SweepDigest,
+    pub(super) replicates: u32,
+    pub(super) definition: Definition,
+    /// In canonical order.
+    pub(super) cells: Vec<CellResults>,
+    /// One per cell.
+    pub(super) summaries: Vec<Summary>,
+}
+
+impl Results {
+    /// Joins a sweep with its cells, which may come in any order.
+    ///
+    /// # Errors
+    ///
+    /// When the sweep's definition cannot be read, or a recorded number is not
+    /// finite.
+    pub fn new(sweep: &SweepView, mut cells: Vec<CellResults>) -> Result<Self, TableError> {
+        let definition = Definition::read(&sweep.definition)?;
+        cells.sort_by_key(|cell| (cell.index, cell.cell));
+        let mut summaries = Vec::with_capacity(cells.len());
+        for cell in &mut cells {
+            cell.replicates.sort_by_key(|it| (it.replicate, it.job));
+            let unit = definition.unit();
+            let summary = Summary::new(cell, definition.measure, unit, sweep.replicates)
+                .map_err(|_| TableError::NotFinite { cell: cell.cell })?;
+            summaries.push(summary);
+        }
+        Ok(Self {
+            name: sweep.name.clone(),
+            title: sweep.title.clone(),
+            digest: sweep.digest,
+            replicates: sweep.replicates,
+            definition,
+            cells,
+            summaries,
+        })
+    }
+
+    /// The name of the sweep.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How the table is laid out.
+    pub fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    /// The cells in canonical order with their summaries.
+    pub fn cells(&self) -> impl ExactSizeIterator<Item = (&CellResults, &Summary)> {
+        self.cells.iter().zip(&self.summaries)
+    }
+
+    /// The rows for programs, in canonical order.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = ResultRow<'_>> {
+        self.cells().map(|(cell, summary)| ResultRow {
+            cell,
+            summary,
+            results: self,
+        })
+    }
+
+    /// The document for programs: every row under the sweep's name.
+    pub const fn document(&self) -> Document<'_> {
+        Document(self)
+    }
+
+    /// The figure of `quantity` for the cell at `place`.
+    pub(super) fn figure(
+        &self,
+        place: usize,
+        quantity: Quantity,
+        unit: Unit,
+    ) -> Result<Figure, TableError> {
+        let (cell, summary) = (&self.cells[place], &self.summaries[place]);
+        match quantity {
+            Quantity::Measured(_) => Ok(summary.measured),
+            Quantity::TrainSeconds => Ok(summary.train_time),
+            other => Figure::new(other, unit, &cell.replicates, summary.tally())
+                .map_err(|_| TableError::NotFinite { cell: cell.cell }),
+        }
+    }
+}
+
+/// All results as one JSON document.
+#[derive(Clone, Copy, Debug)]
+pub struct Document<'a>(&'a Results);
+
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let results = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("schema_version", &SCHEMA_VERSION)?;
+        map.serialize_entry("sweep", &results.name)?;
+        map.serialize_entry("digest", &Hex(results.digest.as_bytes()))?;
+        map.serialize_entry("title", &results.title)?;
+        map.serialize_entry("measure", &results.definition.measure.to_string())?;
+        map.serialize_entry("metric", results.metric())?;
+        map.serialize_entry("replicates", &results.replicates)?;
+        map.serialize_entry("rows", &Rows(results))?;
+        map.end()
+    }
+}
+
+struct Rows<'a>(&'a Results);
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.rows())
+    }
+}
+
+impl Results {
+    /// The name of what is measured.
+    pub fn metric(&self) -> &str {
+        self.definition.metric.as_deref().unwrap_or("test_error")
+    }
+}
+
+/// One cell for programs.
+#[derive(Clone, Copy, Debug)]
+pub struct ResultRow<'a> {
+    /// The cell.
+    pub cell: &'a CellResults,
+    /// What it has come to.
+    pub summary: &'a Summary,
+    results: &'a Results,
+}
+
+impl Serialize for ResultRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (measured, tally) = (&self.summary.measured, self.summary.tally());
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("cell", &Hex(self.cell.cell.as_bytes()))?;
+        map.serialize_entry("index", &self.cell.index)?;
+        map.serialize_entry("axes", &Axes(&self.cell.axes))?;
+        map.serialize_entry("n", &measured.n())?;
+        map.serialize_entry("of", &measured.of())?;
+        map.serialize_entry("median", &measured.median())?;
+        map.serialize_entry("min", &measured.min())?;
+        map.serialize_entry("max", &measured.max())?;
+        map.serialize_entry("values", &Values(self.summary))?;
+        map.serialize_entry("even", &measured.is_even())?;
+        map.serialize_entry("succeeded", &tally.succeeded)?;
+        map.serialize_entry("diverged", &tally.diverged)?;
+        map.serialize_entry("failed", &tally.failed)?;
+        map.serialize_entry("cancelled", &tally.cancelled)?;
+        map.serialize_entry("open", &tally.open)?;
+        map.serialize_entry("train_seconds_median", &self.summary.train_time.median())?;
+        if self.summary.mixed != Mixed::default() {
+            map.serialize_entry("mixed", &self.summary.mixed)?;
+        }
+        // Filled where a sweep is compared with published values.
+        map.serialize_entry("reference", &Value::Null)?;
+        map.serialize_entry("verdict", &Value::Null)?;
+        map.serialize_entry("replicates", &Replicates(self))?;
+        map.end()
+    }
+}
+
+struct Axes<'a>(&'a [(String, Value)]);
+
+impl Serialize for Axes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(path, value)| (path, value)))
+    }
+}
+
+struct Values<'a>(&'a Summary);
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.values.iter().map(|(_, value)| value))
+    }
+}
+
+struct Replicates<'a, 'b>(&'b ResultRow<'a>);
+
+impl Serialize for Replicates<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let replicates = &self.0.cell.replicates;
+        let measure = self.0.results.definition.measure;
+        let mut seq = serializer.serialize_seq(Some(replicates.len()))?;
+        for replicate in replicates {
+            let value = Quantity::Measured(measure).of(replicate);
+            seq.serialize_element(&OneReplicate {
+                replicate,
+                value: value.unwrap_or_default(),
+            })?;
+        }
+        seq.end()
+    }
+}
+
+struct OneReplicate<'a> {
+    replicate: &'a ReplicateResult,
+    value: Option<f64>,
+}
+
+impl Serialize for OneReplicate<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let it = self.replicate;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("replicate", &it.replicate)?;
+        map.serialize_entry("job", &Hex(it.job.as_bytes()))?;
+        map.serialize_entry("seed", &it.seed)?;
+        map.serialize_entry("state", it.state.name())?;
+        if let Some(fault) = it.fault {
+            map.serialize_entry("fault", fault.name())?;
+        }
+        map.serialize_entry("value", &self.value)?;
+        if let Some(device) = it.provenance.as_ref().map(|it| &it.device) {
+            map.serialize_entry("device", device)?;
+        }
+        map.end()
+    }
+}
+
+/// A digest in hex, written at once: a large table has a hundred thousand.
+struct Hex<'a>(&'a [u8; 32]);
+
+impl Serialize for Hex<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(hex(self.0, &mut [0; 64]))
+    }
+}
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(hex(self.0, &mut [0; 64]))
+    }
+}
+
+fn hex<'a>(bytes: &[u8; 32], text: &'a mut [u8; 64]) -> &'a str {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    // Hex digits are ASCII.
+    str::from_utf8(text).unwrap_or_default()
+}

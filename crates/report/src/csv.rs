@@ -1,0 +1,63 @@
+//! CSV as RFC 4180 has it, safe to open in a spreadsheet.
+
+use std::borrow::Cow;
+
+use crate::sheet::Sheet;
+
+/// The headings and texts of a sheet.
+pub(crate) fn render(sheet: &Sheet<'_>) -> String {
+    let mut out = String::new();
+    let heads = sheet.heads.iter().map(|head| match head.group {
+        None => head.text.clone(),
+        Some(group) => Cow::Owned(format!("{group} {}", head.text)),
+    });
+    record(&mut out, heads);
+    for row in &sheet.rows {
+        record(&mut out, row.iter().map(crate::sheet::Cell::whole));
+    }
+    out
+}
+
+/// Writes one record.
+pub(crate) fn record<'a>(out: &mut String, fields: impl Iterator<Item = Cow<'a, str>>) {
+    let begin = out.len();
+    for (at, field) in fields.enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        write_field(out, &guarded(&field));
+    }
+    // A record of one empty field would read as no record at all.
+    if out.len() == begin {
+        out.push_str("\"\"");
+    }
+    out.push_str("\r\n");
+}
+
+fn write_field(out: &mut String, field: &str) {
+    let plain = |byte: u8| !matches!(byte, b',' | b'"' | b'\n' | b'\r');
+    let edges = field.starts_with(' ') || field.ends_with(' ');
+    if !edges && field.bytes().all(plain) {
+        out.push_str(field);
+        return;
+    }
+    out.push('"');
+    for (at, part) in field.split('"').enumerate() {
+        if at > 0 {
+            out.push_str("\"\"");
+        }
+        out.push_str(part);
+    }
+    out.push('"');
+}
+
+/// `text`, with an apostrophe before what a spreadsheet would run as a
+/// formula.
+pub(crate) fn guarded(text: &str) -> Cow<'_, str> {
+    let runs = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if runs && text.parse::<f64>().is_err() {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}

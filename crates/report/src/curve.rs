@@ -1,0 +1,248 @@
+//! The learning curve of a job: a small plot, and the numbers.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use swath_core::outcome::Observation;
+use swath_core::summary::text::{compact, decimals, duration};
+use swath_core::view::CurvePoint;
+
+use crate::listing::{Listing, ListingColumn};
+use crate::style::Style;
+
+/// Columns and lines of the plot.
+const WIDTH_MOST: usize = 72;
+const WIDTH_LEAST: usize = 16;
+const LINES: usize = 12;
+
+/// The newest word on each epoch: where an attempt went on from a checkpoint
+/// of an older one, the epochs before it are the older one's.
+fn newest(points: &[CurvePoint]) -> Vec<&CurvePoint> {
+    let mut by_epoch: BTreeMap<u32, &CurvePoint> = BTreeMap::new();
+    for point in points {
+        let kept = by_epoch.entry(point.observation.epoch).or_insert(point);
+        if point.attempt >= kept.attempt {
+            *kept = point;
+        }
+    }
+    by_epoch.into_values().collect()
+}
+
+/// The test error over the epochs, and the training error behind it, as a
+/// plot of a few lines. Empty while there is no error to show.
+pub fn curve(points: &[CurvePoint], style: &Style) -> String {
+    let points = newest(points);
+    let series = |field: fn(&Observation) -> Option<f64>| -> Vec<(f64, f64)> {
+        let dots = points.iter().filter_map(|point| {
+            let value = field(&point.observation).filter(|value| value.is_finite())?;
+            Some((f64::from(point.observation.epoch), value))
+        });
+        dots.collect()
+    };
+    let test = series(|it| it.test_error);
+    let train = series(|it| it.train_error);
+    let Some(frame) = Frame::around(test.iter().chain(&train)) else {
+        return String::new();
+    };
+    let room = style.width.unwrap_or(WIDTH_MOST + 12).saturating_sub(12);
+    let width = room.clamp(WIDTH_LEAST, WIDTH_MOST);
+    let mut canvas = Canvas::new(width, style.unicode);
+    canvas.draw(&train, &frame, Pen::Faint);
+    canvas.draw(&test, &frame, Pen::Strong);
+    let mut out = legend(!test.is_empty(), !train.is_empty(), style.unicode);
+    let bar = if style.unicode { "┤" } else { "|" };
+    for (line, text) in canvas.lines().enumerate() {
+        let label = match line {
+            0 => decimals(frame.high, 2),
+            _ if line == LINES / 2 => decimals(f64::midpoint(frame.high, frame.low), 2),
+            _ if line == LINES - 1 => decimals(frame.low, 2),
+            _ => String::new(),
+        };
+        out.push_str(format!("{label:>8} {bar}{text}").trim_end());
+        out.push('\n');
+    }
+    let (first, last) = (compact(frame.first), compact(frame.last));
+    let gap = width.saturating_sub(first.len() + last.len());
+    out.push_str(&format!("{:10}{first}{}{last}\n", "", " ".repeat(gap)));
+    out
+}
+
+fn legend(test: bool, train: bool, unicode: bool) -> String {
+    let mut text = String::from("error in % by epoch");
+    match (test, train, unicode) {
+        (true, true, true) => text.push_str(": test line, training dots"),
+        (true, true, false) => text.push_str(": test *, training ."),
+        (true, false, _) => text.push_str(": test"),
+        _ => text.push_str(": training"),
+    }
+    text.push('\n');
+    text
+}
+
+/// The ranges of a plot.
+struct Frame {
+    first: f64,
+    last: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Frame {
+    fn around<'a>(dots: impl Iterator<Item = &'a (f64, f64)>) -> Option<Self> {
+        dots.fold(None, |frame: Option<Self>, (at, value)| {
+            let frame = frame.unwrap_or(Self {
+                first: *at,
+                last: *at,
+                low: *value,
+                high: *value,
+            });
+            Some(Self {
+                first: frame.first.min(*at),
+                last: frame.last.max(*at),
+                low: frame.low.min(*value),
+                high: frame.high.max(*value),
+            })
+        })
+    }
+
+    /// Where a dot lies on a grid of this size, its origin at the upper left.
+    fn place(&self, (at, value): (f64, f64), columns: usize, lines: usize) -> (usize, usize) {
+        let share = |value: f64, low: f64, high: f64| {
+            // In halves: the difference of two large numbers overflows.
+            let range = high / 2.0 - low / 2.0;
+            if range > 0.0 {
+                ((value / 2.0 - low / 2.0) / range).clamp(0.0, 1.0)
+            } else {
+                0.5
+            }
+        };
+        let column = share(at, self.first, self.last) * (columns - 1) as f64;
+        let line = (1.0 - share(value, self.low, self.high)) * (lines - 1) as f64;
+        (column.round() as usize, line.round() as usize)
+    }
+}
+
+/// How a series is drawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pen {
+    /// Dots alone.
+    Faint,
+    /// Joined dots.
+    Strong,
+}
+
+/// A grid of dots: two by four in each Braille letter, or one letter each.
+struct Canvas {
+    unicode: bool,
+    width: usize,
+    letters: Vec<char>,
+}
+
+impl Canvas {
+    fn new(width: usize, unicode: bool) -> Self {
+        let blank = if unicode { '\u{2800}' } else { ' ' };
+        Self {
+            unicode,
+            width,
+            letters: vec![blank; width * LINES],
+        }
+    }
+
+    fn size(&self) -> (usize, usize) {
+        if self.unicode {
+            (self.width * 2, LINES * 4)
+        } else {
+            (self.width, LINES)
+        }
+    }
+
+    fn draw(&mut self, dots: &[(f64, f64)], frame: &Frame, pen: Pen) {
+        let (columns, lines) = self.size();
+        let mut before: Option<(usize, usize)> = None;
+        for dot in dots {
+            let place = frame.place(*dot, columns, lines);
+            match before.filter(|_| pen == Pen::Strong) {
+                Some(from) => self.join(from, place, pen),
+                None => self.dot(place, pen),
+            }
+            before = Some(place);
+        }
+    }
+
+    fn join(&mut self, from: (usize, usize), to: (usize, usize), pen: Pen) {
+        let steps = from.0.abs_diff(to.0).max(from.1.abs_diff(to.1)).max(1);
+        let between = |from: usize, to: usize, step: usize| {
+            let way = (to as f64 - from as f64) * step as f64 / steps as f64;
+            (from as f64 + way).round() as usize
+        };
+        for step in 0..=steps {
+            let place = (between(from.0, to.0, step), between(from.1, to.1, step));
+            self.dot(place, pen);
+        }
+    }
+
+    fn dot(&mut self, (column, line): (usize, usize), pen: Pen) {
+        // The bits of a Braille letter, column by column from above.
+        const BITS: [[u32; 4]; 2] = [[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]];
+        let (letter, bit) = if self.unicode {
+            let place = line / 4 * self.width + column / 2;
+            (place, BITS[column % 2][line % 4])
+        } else {
+            (line * self.width + column, 0)
+        };
+        let Some(letter) = self.letters.get_mut(letter) else {
+            return;
+        };
+        *letter = match pen {
+            _ if self.unicode => char::from_u32(u32::from(*letter) | bit).unwrap_or(*letter),
+            Pen::Faint => '.',
+            Pen::Strong => '*',
+        };
+    }
+
+    /// The lines, blank ends cut.
+    fn lines(&self) -> impl Iterator<Item = String> {
+        self.letters.chunks(self.width).map(|line| {
+            let text: String = line.iter().collect();
+            let text = text.trim_end_matches(['\u{2800}', ' ']);
+            text.to_owned()
+        })
+    }
+}
+
+/// The observations of a job's epochs as a list.
+pub fn curve_listing(points: &[CurvePoint]) -> Listing {
+    let columns = [
+        ListingColumn::number("epoch"),
+        ListingColumn::number("attempt").wide(),
+        ListingColumn::number("step").wide(),
+        ListingColumn::number("train loss"),
+        ListingColumn::number("train error [%]"),
+        ListingColumn::number("test loss"),
+        ListingColumn::number("test error [%]"),
+        ListingColumn::number("lr"),
+        ListingColumn::number("time"),
+        ListingColumn::number("images/s"),
+    ];
+    let mut listing = Listing::new("points", columns);
+    for point in newest(points) {
+        let it = &point.observation;
+        let places = |value: Option<f64>, places| {
+            value.map_or_else(String::new, |value| decimals(value, places))
+        };
+        let row = vec![
+            it.epoch.to_string(),
+            point.attempt.to_string(),
+            it.step.to_string(),
+            places(it.train_loss, 4),
+            places(it.train_error, 2),
+            places(it.test_loss, 4),
+            places(it.test_error, 2),
+            it.lr.map_or_else(String::new, compact),
+            it.seconds.map_or_else(String::new, duration),
+            places(it.images_per_second, 0),
+        ];
+        listing.push(it.epoch.to_string(), row, json!(point));
+    }
+    listing
+}

@@ -1,0 +1,77 @@
+//! One line that tells how far a sweep is.
+
+use std::time::Duration;
+
+use swath_core::summary::text::{count, duration};
+use swath_core::time::Timestamp;
+use swath_core::view::{SweepState, SweepView};
+
+use crate::Style;
+use crate::style::{Tone, cut, width};
+
+/// The most columns of the bar.
+const BAR_MOST: usize = 24;
+const BAR_LEAST: usize = 8;
+
+/// How far `sweep` is at `now`, on one line:
+/// `[====>   ] 24/36 jobs, 3 training, 1 diverged, ETA 42 s`. `eta` is the
+/// time that is left, where it can be told.
+pub fn progress(sweep: &SweepView, eta: Option<Duration>, now: Timestamp, style: &Style) -> String {
+    let text = words(sweep, eta, now);
+    let Some(most) = style.width else {
+        return format!("{} {text}", bar(sweep, BAR_MOST));
+    };
+    let room = most.saturating_sub(width(&text) + 3);
+    if room < BAR_LEAST {
+        return cut(&text, most, *style).into_owned();
+    }
+    let bar = bar(sweep, room.min(BAR_MOST));
+    format!("{} {text}", style.paint(Tone::Strong, &bar))
+}
+
+/// The bar: `size` columns between its brackets.
+fn bar(sweep: &SweepView, size: usize) -> String {
+    let (done, total) = (sweep.counts.done(), sweep.counts.total());
+    // Rounded down: the bar is full when everything is done, not before.
+    let full = match total {
+        0 => size,
+        _ => (u128::from(done) * size as u128 / u128::from(total)) as usize,
+    };
+    let mut bar = String::with_capacity(size + 2);
+    bar.push('[');
+    bar.extend(std::iter::repeat_n('=', full));
+    if full < size {
+        bar.push('>');
+        bar.extend(std::iter::repeat_n(' ', size - full - 1));
+    }
+    bar.push(']');
+    bar
+}
+
+fn words(sweep: &SweepView, eta: Option<Duration>, now: Timestamp) -> String {
+    let counts = &sweep.counts;
+    let mut text = format!("{}/{} jobs", count(counts.done()), count(counts.total()));
+    let parts = [
+        (counts.leased, "training"),
+        (counts.suspect, "out of touch"),
+        (counts.diverged, "diverged"),
+        (counts.failed, "failed"),
+        (counts.cancelled, "cancelled"),
+    ];
+    for (jobs, word) in parts {
+        if jobs > 0 {
+            text.push_str(&format!(", {} {word}", count(jobs)));
+        }
+    }
+    let end = sweep.finished_at.unwrap_or(now);
+    let took = duration(end.since(sweep.submitted_at).as_secs_f64());
+    match sweep.state {
+        SweepState::Paused => text.push_str(", paused"),
+        SweepState::Finished | SweepState::Cancelled => text.push_str(&format!(", took {took}")),
+        SweepState::Active => match eta {
+            Some(eta) => text.push_str(&format!(", ETA {}", duration(eta.as_secs_f64()))),
+            None => text.push_str(&format!(", {took} so far")),
+        },
+    }
+    text
+}

@@ -1,0 +1,131 @@
+//! The result table of a sweep in every format.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use swath_core::summary::text::parameter;
+use swath_core::table::{ResultRow, Results, TableError};
+use swath_core::view::SCHEMA_VERSION;
+
+use crate::listing::lines;
+use crate::{Format, Markup, Style, csv, table};
+
+/// The results of a sweep in a format. For people they are laid out as the
+/// sweep file asks, `wide` shows everything; for programs there is one row per
+/// cell with numbers in full.
+///
+/// # Errors
+///
+/// When the layout cannot be drawn; the formats for programs do not need it.
+pub fn results(results: &Results, format: Format, style: &Style) -> Result<String, TableError> {
+    Ok(match format {
+        Format::Table => table(&results.table()?, Markup::Plain, style),
+        Format::Wide => table(&results.wide()?, Markup::Plain, style),
+        Format::Markdown => table(&results.table()?, Markup::Markdown, style),
+        Format::Latex => table(&results.table()?, Markup::Latex, style),
+        Format::Csv => records(results),
+        Format::Json => json(&results.document(), style.width.is_some()),
+        Format::Jsonl => documents(results),
+        Format::Ids => lines(
+            results
+                .cells()
+                .map(|(cell, _)| cell.cell.to_string().into()),
+        ),
+    })
+}
+
+/// `value` as JSON with a line end. A document made of maps with text keys and
+/// finite numbers cannot fail to be written.
+fn json(value: &impl Serialize, pretty: bool) -> String {
+    let text = if pretty {
+        serde_json::to_string_pretty(value)
+    } else {
+        serde_json::to_string(value)
+    };
+    let mut text = text.unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    schema_version: u32,
+    sweep: &'a str,
+    #[serde(flatten)]
+    row: ResultRow<'a>,
+}
+
+fn documents(results: &Results) -> String {
+    let mut out = String::new();
+    for row in results.rows() {
+        out.push_str(&json(
+            &Line {
+                schema_version: SCHEMA_VERSION,
+                sweep: results.name(),
+                row,
+            },
+            false,
+        ));
+    }
+    out
+}
+
+/// What follows the axes in a record.
+const FIELDS: [&str; 13] = [
+    "n",
+    "of",
+    "median",
+    "min",
+    "max",
+    "values",
+    "succeeded",
+    "diverged",
+    "failed",
+    "cancelled",
+    "open",
+    "train_seconds_median",
+    "cell",
+];
+
+fn records(results: &Results) -> String {
+    let axes = results.axes();
+    let mut out = String::new();
+    let heads = axes.iter().map(String::as_str).chain(FIELDS);
+    csv::record(&mut out, heads.map(Cow::Borrowed));
+    for (cell, summary) in results.cells() {
+        let value = |axis: &String| {
+            let mut all = cell.axes.iter();
+            all.find(|(path, _)| path == axis).map(|(_, value)| value)
+        };
+        let named = axes.iter().map(|axis| match value(axis) {
+            None | Some(serde_json::Value::Null) => Cow::Borrowed(""),
+            Some(value) => parameter(value).into(),
+        });
+        let (figure, tally) = (&summary.measured, summary.tally());
+        let number = |value: Option<f64>| Cow::from(value.map_or_else(String::new, exact));
+        let count = |value: u32| Cow::from(value.to_string());
+        let values: Vec<String> = summary.values.iter().map(|(_, it)| exact(*it)).collect();
+        let measured: [Cow<'_, str>; FIELDS.len()] = [
+            count(figure.n()),
+            count(figure.of()),
+            number(figure.median()),
+            number(figure.min()),
+            number(figure.max()),
+            values.join(";").into(),
+            count(tally.succeeded),
+            count(tally.diverged),
+            count(tally.failed),
+            count(tally.cancelled),
+            count(tally.open),
+            number(summary.train_time.median()),
+            cell.cell.to_string().into(),
+        ];
+        csv::record(&mut out, named.chain(measured));
+    }
+    out
+}
+
+/// Every digit that it takes to read the same double back.
+fn exact(value: f64) -> String {
+    format!("{value}")
+}

@@ -1,0 +1,162 @@
+//! The texts of a table or list in rows and columns, before any markup.
+
+use std::borrow::Cow;
+
+use swath_core::summary::Unit;
+use swath_core::table::{Column, Field, Kind, Shown, Table};
+
+use crate::style::{Style, Tone};
+use crate::{Markup, csv, latex, markdown, terminal};
+
+/// Texts in rows and columns.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sheet<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) notes: Vec<Cow<'a, str>>,
+    pub(crate) heads: Vec<Head<'a>>,
+    pub(crate) rows: Vec<Vec<Cell<'a>>>,
+    /// Mark and text.
+    pub(crate) footnotes: Vec<(&'a str, &'a str)>,
+    /// What a cell marked as best is.
+    pub(crate) best: Option<&'a str>,
+}
+
+/// What stands above a column.
+#[derive(Clone, Debug)]
+pub(crate) struct Head<'a> {
+    pub(crate) text: Cow<'a, str>,
+    pub(crate) group: Option<&'a str>,
+    pub(crate) align: Align,
+}
+
+/// To which side the texts of a column are set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// One text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cell<'a> {
+    pub(crate) text: Cow<'a, str>,
+    /// What follows in brackets.
+    pub(crate) behind: Option<String>,
+    pub(crate) marks: &'a [String],
+    pub(crate) best: bool,
+    pub(crate) kind: CellKind,
+    pub(crate) tone: Tone,
+}
+
+/// What a text is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CellKind {
+    #[default]
+    Text,
+    /// A number, aligned with those above and below it.
+    Number,
+}
+
+impl<'a> Cell<'a> {
+    /// A text of a list; numbers are told by their column.
+    pub(crate) fn text(text: &'a str, align: Align) -> Self {
+        Self {
+            text: Cow::Borrowed(text),
+            kind: match align {
+                Align::Left => CellKind::Text,
+                Align::Right => CellKind::Number,
+            },
+            ..Self::default()
+        }
+    }
+
+    /// The whole text, without marks.
+    pub(crate) fn whole(&self) -> Cow<'_, str> {
+        match &self.behind {
+            None => Cow::Borrowed(&self.text),
+            Some(behind) => Cow::Owned(format!("{} ({behind})", self.text)),
+        }
+    }
+
+    fn of_figure(shown: &'a Shown) -> Self {
+        let (text, behind) = shown.figure.parts();
+        let tally = shown.figure.tally();
+        let has_number = shown.figure.median().is_some();
+        Self {
+            tone: match () {
+                () if shown.best => Tone::Strong,
+                () if has_number => Tone::Plain,
+                () if tally.open > 0 => Tone::Faint,
+                () => Tone::Bad,
+            },
+            text: Cow::Owned(text),
+            behind,
+            marks: &shown.marks,
+            best: shown.best,
+            kind: if has_number {
+                CellKind::Number
+            } else {
+                CellKind::Text
+            },
+        }
+    }
+
+    fn of_field(field: &'a Field) -> Self {
+        let (text, kind) = match field {
+            Field::Figure(shown) => return Self::of_figure(shown),
+            Field::Blank => ("", CellKind::Text),
+            Field::Text(text) => (text.as_str(), CellKind::Text),
+            Field::Number(text) => (text.as_str(), CellKind::Number),
+        };
+        Self {
+            text: Cow::Borrowed(text),
+            kind,
+            ..Self::default()
+        }
+    }
+}
+
+impl<'a> Sheet<'a> {
+    pub(crate) fn of_table(table: &'a Table) -> Self {
+        let heads = table.columns.iter().enumerate().map(|(at, column)| Head {
+            text: Cow::Owned(column.heading()),
+            group: column.group.as_deref(),
+            align: align(table, at, column),
+        });
+        let rows = table.rows.iter();
+        let rows = rows.map(|row| row.fields.iter().map(Cell::of_field).collect());
+        Self {
+            title: &table.title,
+            notes: table.notes.iter().map(|it| it.as_str().into()).collect(),
+            heads: heads.collect(),
+            rows: rows.collect(),
+            footnotes: table
+                .footnotes
+                .iter()
+                .map(|note| (note.mark.as_deref().unwrap_or(""), note.text.as_str()))
+                .collect(),
+            best: table.best.as_deref(),
+        }
+    }
+
+    pub(crate) fn render(&self, markup: Markup, style: &Style) -> String {
+        match markup {
+            Markup::Plain => terminal::render(self, *style),
+            Markup::Markdown => markdown::render(self),
+            Markup::Latex => latex::render(self),
+            Markup::Csv => csv::render(self),
+        }
+    }
+}
+
+/// Measured columns and columns of numbers are set to the right.
+fn align(table: &Table, at: usize, column: &Column) -> Align {
+    let is_text = |field: &Field| matches!(field, Field::Text(_));
+    let mut fields = table.rows.iter().filter_map(|row| row.fields.get(at));
+    let measured = column.kind == Kind::Measure || column.unit == Some(Unit::Seconds);
+    if measured || !fields.any(is_text) {
+        Align::Right
+    } else {
+        Align::Left
+    }
+}

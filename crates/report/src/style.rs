@@ -1,0 +1,134 @@
+//! What the reader's terminal can show, and text made safe for it.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use unicode_width::UnicodeWidthStr;
+
+/// What may be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Whether colours and weights may be used.
+    pub color: bool,
+    /// The columns of the terminal; none when there is no terminal, and then
+    /// nothing is ever cut.
+    pub width: Option<usize>,
+    /// Whether lines and dots outside ASCII may be used.
+    pub unicode: bool,
+}
+
+impl Style {
+    /// For files and pipes that take UTF-8.
+    pub const PIPE: Self = Self {
+        color: false,
+        width: None,
+        unicode: true,
+    };
+
+    /// `text` in this tone.
+    pub(crate) fn paint(self, tone: Tone, text: &str) -> Cow<'_, str> {
+        let code = match tone {
+            _ if !self.color || text.is_empty() => return Cow::Borrowed(text),
+            Tone::Plain => return Cow::Borrowed(text),
+            Tone::Strong => "1",
+            Tone::Bad => "31",
+            Tone::Faint => "2",
+        };
+        Cow::Owned(format!("\x1b[{code}m{text}\x1b[0m"))
+    }
+
+    /// A horizontal rule of this many columns.
+    pub(crate) fn rule(self, width: usize) -> String {
+        if self.unicode { "─" } else { "-" }.repeat(width)
+    }
+}
+
+/// How a text stands out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tone {
+    #[default]
+    Plain,
+    Strong,
+    Bad,
+    Faint,
+}
+
+/// The terminal columns that `text` takes.
+pub(crate) fn width(text: &str) -> usize {
+    let printable = |byte: u8| (b' '..=b'~').contains(&byte);
+    if text.bytes().all(printable) {
+        text.len()
+    } else {
+        text.width()
+    }
+}
+
+/// `text` with everything that is not to be seen, but would act on a terminal
+/// or on the order of letters, written out: escape sequences in a worker's
+/// message must not paint the reader's screen.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for char in text.chars() {
+        match char {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            _ if acts(char) => {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(char));
+            }
+            _ => out.push(char),
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn acts(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `text` cut to `most` columns, its end marked.
+pub(crate) fn cut(text: &str, most: usize, style: Style) -> Cow<'_, str> {
+    if width(text) <= most {
+        return Cow::Borrowed(text);
+    }
+    let mark = if style.unicode { "…" } else { "~" };
+    let mut kept = String::new();
+    let mut used = 1;
+    for char in text.chars() {
+        used += width(char.encode_utf8(&mut [0; 4]));
+        if used > most {
+            break;
+        }
+        kept.push(char);
+    }
+    kept.push_str(mark);
+    Cow::Owned(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acts_is_written_out() {
+        assert_eq!(visible("a\x1b[31mb\n"), "a\\u{1b}[31mb\\n");
+        assert_eq!(visible("x\u{202e}y"), "x\\u{202e}y");
+        assert_eq!(visible("größe 表"), "größe 表");
+    }
+
+    #[test]
+    fn cutting_counts_columns() {
+        let style = Style::PIPE;
+        assert_eq!(cut("abcdef", 4, style), "abc…");
+        assert_eq!(cut("表表表", 4, style), "表…");
+        assert_eq!(cut("abc", 3, style), "abc");
+    }
+}

@@ -1,0 +1,221 @@
+//! Tables for terminals, and for files that are read as they are.
+
+use std::borrow::Cow;
+
+use crate::sheet::{Align, Cell, CellKind, Sheet};
+use crate::style::{Style, Tone, cut, visible, width};
+
+/// Between two columns.
+const GAP: usize = 2;
+/// A text column is never cut below this.
+const TEXT_LEAST: usize = 8;
+
+pub(crate) fn render(sheet: &Sheet<'_>, style: Style) -> String {
+    let columns = layout(sheet, style);
+    let mut out = String::new();
+    if !sheet.title.is_empty() {
+        out.push_str(&style.paint(Tone::Strong, &visible(sheet.title)));
+        out.push('\n');
+    }
+    for note in &sheet.notes {
+        out.push_str(&visible(note));
+        out.push('\n');
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    groups(&mut out, sheet, &columns, style);
+    for (head, column) in sheet.heads.iter().zip(&columns) {
+        let text = visible(&head.text);
+        column.place(&mut out, &text, &style.paint(Tone::Strong, &text));
+    }
+    end_line(&mut out);
+    for column in &columns {
+        out.push_str(&style.rule(column.width));
+        out.push_str(&" ".repeat(GAP));
+    }
+    end_line(&mut out);
+    for row in &sheet.rows {
+        for (cell, column) in row.iter().zip(&columns) {
+            column.write(&mut out, cell, style);
+        }
+        end_line(&mut out);
+    }
+    footnotes(&mut out, sheet, style);
+    out
+}
+
+/// How the texts of one column are set.
+struct Column {
+    width: usize,
+    /// Columns before the decimal point.
+    whole: usize,
+    align: Align,
+}
+
+/// A number in two: up to its decimal point, and the rest with brackets and
+/// marks. Points stand above each other.
+fn split(cell: &Cell<'_>, style: Style) -> (String, String) {
+    let text = visible(&cell.text);
+    let (whole, part) = match text.find('.') {
+        // Times have points too, but end in a unit.
+        Some(at) if !text.ends_with(|char: char| char.is_ascii_alphabetic()) => text.split_at(at),
+        _ => (&*text, ""),
+    };
+    let mut right = part.to_owned();
+    if cell.best && !style.color {
+        right.push('*');
+    }
+    if let Some(behind) = &cell.behind {
+        right.push_str(&format!(" ({behind})"));
+    }
+    for mark in cell.marks {
+        right.push_str(&format!(" [{mark}]"));
+    }
+    (whole.to_owned(), right)
+}
+
+fn layout(sheet: &Sheet<'_>, style: Style) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    for (at, head) in sheet.heads.iter().enumerate() {
+        let (mut whole, mut rest, mut text) = (0, 0, width(&visible(&head.text)));
+        for cell in sheet.rows.iter().filter_map(|row| row.get(at)) {
+            let (left, right) = split(cell, style);
+            match (cell.kind, head.align) {
+                (CellKind::Number, Align::Right) => {
+                    whole = whole.max(width(&left));
+                    rest = rest.max(width(&right));
+                }
+                _ => text = text.max(width(&left) + width(&right)),
+            }
+        }
+        columns.push(Column {
+            width: text.max(whole + rest),
+            whole: whole + text.saturating_sub(whole + rest),
+            align: head.align,
+        });
+    }
+    widen(sheet, &mut columns);
+    narrow(&mut columns, style);
+    columns
+}
+
+/// Makes room for heads that span columns.
+fn widen(sheet: &Sheet<'_>, columns: &mut [Column]) {
+    let mut at = 0;
+    for span in sheet
+        .heads
+        .chunk_by(|left, right| left.group == right.group)
+    {
+        let end = at + span.len();
+        if let Some(group) = span.first().and_then(|head| head.group) {
+            let used: usize = columns[at..end].iter().map(|it| it.width + GAP).sum();
+            let lacking = (width(&visible(group)) + GAP).saturating_sub(used);
+            columns[end - 1].width += lacking;
+            columns[end - 1].whole += lacking;
+        }
+        at = end;
+    }
+}
+
+/// Cuts the widest text columns until the lines fit the terminal. Numbers are
+/// never cut: a line may then be too long after all.
+fn narrow(columns: &mut [Column], style: Style) {
+    let Some(most) = style.width else { return };
+    let used: usize = columns.iter().map(|column| column.width + GAP).sum();
+    let mut over = used.saturating_sub(GAP).saturating_sub(most);
+    while over > 0 {
+        let texts = columns.iter_mut().filter(|it| it.align == Align::Left);
+        let Some(widest) = texts.max_by_key(|column| column.width) else {
+            return;
+        };
+        if widest.width <= TEXT_LEAST {
+            return;
+        }
+        widest.width -= 1;
+        over -= 1;
+    }
+}
+
+impl Column {
+    /// Writes a text of its own, aligned, and the gap after it.
+    fn place(&self, out: &mut String, text: &str, painted: &str) {
+        let space = self.width.saturating_sub(width(text));
+        if self.align == Align::Right {
+            spaces(out, space);
+        }
+        out.push_str(painted);
+        if self.align == Align::Left {
+            spaces(out, space);
+        }
+        spaces(out, GAP);
+    }
+
+    fn write(&self, out: &mut String, cell: &Cell<'_>, style: Style) {
+        let (left, right) = split(cell, style);
+        if cell.kind != CellKind::Number || self.align == Align::Left {
+            let whole = left + &right;
+            let text = match self.align {
+                Align::Left => cut(&whole, self.width, style),
+                Align::Right => Cow::Borrowed(whole.as_str()),
+            };
+            self.place(out, &text, &style.paint(cell.tone, &text));
+            return;
+        }
+        let used = width(&right);
+        spaces(out, self.whole.saturating_sub(width(&left)));
+        out.push_str(&style.paint(cell.tone, &left));
+        out.push_str(&style.paint(cell.tone, &right));
+        let after = self.width - self.whole.max(width(&left)).min(self.width);
+        spaces(out, after.saturating_sub(used) + GAP);
+    }
+}
+
+fn spaces(out: &mut String, count: usize) {
+    out.extend(std::iter::repeat_n(' ', count));
+}
+
+/// Ends a line without trailing spaces.
+fn end_line(out: &mut String) {
+    out.truncate(out.trim_end_matches(' ').len());
+    out.push('\n');
+}
+
+/// The line above the heads, where neighbours have something in common.
+fn groups(out: &mut String, sheet: &Sheet<'_>, columns: &[Column], style: Style) {
+    if sheet.heads.iter().all(|head| head.group.is_none()) {
+        return;
+    }
+    let mut at = 0;
+    for span in sheet
+        .heads
+        .chunk_by(|left, right| left.group == right.group)
+    {
+        let end = at + span.len();
+        let room: usize = columns[at..end].iter().map(|it| it.width + GAP).sum();
+        let text = visible(span.first().and_then(|head| head.group).unwrap_or(""));
+        let before = room.saturating_sub(GAP + width(&text)) / 2;
+        spaces(out, before);
+        out.push_str(&style.paint(Tone::Strong, &text));
+        spaces(out, room.saturating_sub(before + width(&text)));
+        at = end;
+    }
+    end_line(out);
+}
+
+fn footnotes(out: &mut String, sheet: &Sheet<'_>, style: Style) {
+    let sign = if style.color { "bold" } else { "*" };
+    let best = sheet.best.map(|best| format!("{sign}: {best}."));
+    let notes = sheet.footnotes.iter().map(|(mark, text)| match *mark {
+        "" => format!("{}.", visible(text)),
+        mark => format!("[{mark}] {}.", visible(text)),
+    });
+    let notes: Vec<String> = best.into_iter().chain(notes).collect();
+    if !notes.is_empty() {
+        out.push('\n');
+    }
+    for note in notes {
+        out.push_str(&style.paint(Tone::Faint, &note));
+        out.push('\n');
+    }
+}
