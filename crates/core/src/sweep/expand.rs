@@ -151,7 +151,7 @@ fn check_size(file: &SweepFile) -> Result<(), Vec<FileError>> {
             let replicates = file.replicates;
             let message = format!(
                 "makes {jobs} jobs, {cells} cells x {replicates} replicates; \
-                 a sweep has at most {JOBS_MAX}"
+                 a sweep has at most {JOBS_MAX}, counted before `exclude`"
             );
             Err(vec![block.place.error("grid", message)])
         }

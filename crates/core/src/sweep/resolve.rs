@@ -51,9 +51,12 @@ impl<'a> Plan<'a> {
         };
         let axis = |path: &str| block.paths().any(|axis| axis == path);
         for (path, setting) in &file.settings {
-            let replaced = ALTERNATIVES
-                .iter()
-                .any(|(one, other)| one == path && axis(other));
+            // A recipe's budget gives way to an axis over the other kind of
+            // budget; with [fixed] in the same file that is a contradiction.
+            let replaced = setting.layer < file.fixed_layer
+                && ALTERNATIVES
+                    .iter()
+                    .any(|(one, other)| one == path && axis(other));
             if axis(path) || replaced {
                 continue;
             }

@@ -104,7 +104,7 @@ fn a_grid_is_counted_before_it_is_made() {
         axis("epochs"),
         axis("model.depth")
     );
-    wrong!(&text, @"s/x.toml:4:1: `grid`: makes 3009009003 jobs, 1003003001 cells x 3 replicates; a sweep has at most 1000000");
+    wrong!(&text, @"s/x.toml:4:1: `grid`: makes 3009009003 jobs, 1003003001 cells x 3 replicates; a sweep has at most 1000000, counted before `exclude`");
     let huge = ["params.a", "params.b", "params.c", "params.d", "params.e"]
         .map(axis)
         .concat();
@@ -132,6 +132,11 @@ s/x.toml:1:2: `model.name`: is missing; set it in the recipe, [fixed] or an axis
 s/x.toml:1:2: `batch_size`: is missing; set it in the recipe, [fixed] or an axis
 s/x.toml:1:2: `optimizer.lr`: is missing; set it in the recipe, [fixed] or an axis
 "#);
+}
+
+#[test]
+fn a_fixed_budget_contradicts_an_axis_over_the_other() {
+    wrong!("[fixed]\nepochs = 5\n[[grid]]\nsteps = [10]\n", @"s/x.toml:7:10: `steps`: excludes `epochs`; the budget is one of them");
 }
 
 #[test]
