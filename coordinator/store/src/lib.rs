@@ -7,6 +7,8 @@
 //! statement of one transaction. A call returns after its transaction is
 //! durable.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod memory;
 
 use async_trait::async_trait;

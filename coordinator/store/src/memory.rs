@@ -158,3 +158,14 @@ impl Store for MemoryStore {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn fresh(policy: Policy) -> (MemoryStore, ()) {
+        (MemoryStore::new(policy), ())
+    }
+
+    crate::conformance_suite!(fresh);
+}

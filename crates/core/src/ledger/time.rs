@@ -23,16 +23,16 @@ impl Ledger {
 
     /// The coordinator starts: every lease lives on for at least ttl + grace.
     pub fn restart(&mut self, now: Timestamp) {
-        self.to_all(&Event::Restart, now);
+        self.each(&Event::Restart, now);
     }
 
     /// The coordinator or its store was away: every lease lives on for at
     /// least one ttl.
     pub fn extend_leases(&mut self, now: Timestamp) {
-        self.to_all(&Event::Extend, now);
+        self.each(&Event::Extend, now);
     }
 
-    fn to_all(&mut self, event: &Event<'_>, now: Timestamp) {
+    fn each(&mut self, event: &Event<'_>, now: Timestamp) {
         for index in 0..self.jobs.len() {
             // Neither event is ever refused.
             let _applied = self.apply(index, event, now);

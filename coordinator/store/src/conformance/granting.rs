@@ -1,0 +1,202 @@
+//! Who is granted what, in which order, and what a repeated request gets.
+
+use std::time::Duration;
+
+use swath_core::job::StateName;
+use swath_core::judge::backoff_unit;
+use swath_core::outcome::Fault;
+
+use super::bench::Bench;
+use super::script::{
+    failed, finish, held, job, job_of, measured, plain_cell, program_cell, sweep, worker_about,
+};
+use crate::{Exchange, Grant, Hello, SweepChange, WorkerChange};
+
+fn jobs(grants: &[Grant]) -> Vec<swath_core::id::JobDigest> {
+    grants.iter().map(|grant| grant.held.job).collect()
+}
+
+/// Greatest priority first; older submissions first among equals.
+pub async fn grants_go_by_priority_then_by_submission(bench: &mut Bench) {
+    let mut urgent = sweep("urgent", &[2], 1);
+    urgent.priority = 5;
+    bench.submit(&sweep("first", &[1], 1)).await;
+    bench.submit(&urgent).await;
+    bench.submit(&sweep("third", &[3], 1)).await;
+    let owner = bench.hello("w").await;
+    let grants = bench.take(&owner, 2).await;
+    assert_eq!(jobs(&grants), [job(2, 1), job(1, 1)]);
+    let change = SweepChange::Priority(-1);
+    bench.submit(&sweep("fourth", &[4], 1)).await;
+    let third = sweep("third", &[3], 1).digest;
+    bench.change_sweep(third, change).await.unwrap();
+    let grants = bench.take(&owner, 5).await;
+    assert_eq!(jobs(&grants), [job(4, 1), job(3, 1)]);
+}
+
+/// Cells in canonical order, and replicates in order within a cell.
+pub async fn a_sweep_is_granted_cell_by_cell(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[7, 3], 2)).await;
+    let owner = bench.hello("w").await;
+    let grants = bench.take(&owner, 9).await;
+    let order = [job(7, 1), job(7, 2), job(3, 1), job(3, 2)];
+    assert_eq!(jobs(&grants), order);
+    assert!(grants.iter().all(|grant| grant.held.attempt.0 == 1));
+}
+
+/// A lost reply is answered with the same grants, as far as they are held.
+pub async fn a_repeated_request_gets_its_grants_again(bench: &mut Bench) {
+    let mut urgent = sweep("urgent", &[9], 1);
+    urgent.priority = 1;
+    bench.submit(&sweep("s", &[1, 2, 3], 1)).await;
+    bench.submit(&urgent).await;
+    let owner = bench.hello("w").await;
+    let ask = |want, finishes| Exchange {
+        owner: owner.clone(),
+        request: 900,
+        finishes,
+        want,
+    };
+    let first = bench.exchange(ask(2, vec![])).await.unwrap();
+    assert_eq!(jobs(&first.grants), [job(9, 1), job(1, 1)]);
+    let again = bench.exchange(ask(2, vec![])).await.unwrap();
+    assert_eq!(again, first);
+    // What it finished meanwhile is not granted again, nor is anything new.
+    let done = finish(held(job(9, 1), 1), measured(1.0));
+    let again = bench.exchange(ask(2, vec![done])).await.unwrap();
+    assert_eq!(again.grants, first.grants[1..]);
+    // Nor by a request that is still waiting after everything ended.
+    let last = first.grants[1].held;
+    bench.release(&owner, &[last]).await.unwrap();
+    let again = bench.exchange(ask(2, vec![])).await.unwrap();
+    assert_eq!(again.grants, []);
+    assert_eq!(bench.state(job(1, 1)).await, StateName::Queued);
+    // The same number in another session is another request.
+    let owner = bench.hello("w").await;
+    let mut other = ask(9, vec![]);
+    other.owner = owner;
+    let grants = bench.exchange(other).await.unwrap().grants;
+    assert_eq!(grants.len(), 3);
+}
+
+/// While nothing was granted, the same request may be asked again: that is how
+/// a coordinator waits for jobs.
+pub async fn a_request_without_grants_may_ask_again(bench: &mut Bench) {
+    let owner = bench.hello("w").await;
+    let ask = || Exchange {
+        owner: owner.clone(),
+        request: 7,
+        finishes: vec![],
+        want: 1,
+    };
+    assert_eq!(bench.exchange(ask()).await.unwrap().grants, []);
+    bench.submit(&sweep("s", &[1], 1)).await;
+    assert_eq!(bench.exchange(ask()).await.unwrap().grants.len(), 1);
+}
+
+/// A job with a program goes only to a worker that allows it.
+pub async fn programs_go_to_workers_that_allow_them(bench: &mut Bench) {
+    let mut submission = sweep("s", &[], 1);
+    submission.cells = vec![program_cell("bench.py"), plain_cell(1)];
+    bench.submit(&submission).await;
+    let plain = bench.hello("plain").await;
+    let grants = bench.take(&plain, 9).await;
+    assert_eq!(jobs(&grants), [job(1, 1)]);
+    let hello = |programs| Hello {
+        worker: "able".parse().unwrap(),
+        about: worker_about(programs),
+        held: vec![],
+    };
+    bench.greet(hello(&["other.py"])).await;
+    let session = bench.greet(hello(&["other.py", "bench.py"])).await.session;
+    let able = swath_core::id::Owner {
+        worker: "able".parse().unwrap(),
+        session,
+    };
+    let grants = bench.take(&able, 9).await;
+    assert_eq!(jobs(&grants), [job_of(&program_cell("bench.py"), 1)]);
+}
+
+/// Cordoned and draining workers get nothing until they are activated.
+pub async fn only_active_workers_are_granted_jobs(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1], 1)).await;
+    let owner = bench.hello("w").await;
+    let cordon = WorkerChange::Cordon {
+        reason: "smells of smoke".to_owned(),
+    };
+    for change in [cordon, WorkerChange::Drain] {
+        bench.change_worker(&owner.worker, change).await.unwrap();
+        assert_eq!(bench.take(&owner, 1).await, []);
+    }
+    let activate = WorkerChange::Activate;
+    bench.change_worker(&owner.worker, activate).await.unwrap();
+    bench.take_one(&owner).await;
+    let nobody = "nobody".parse().unwrap();
+    let unknown = bench.change_worker(&nobody, WorkerChange::Drain).await;
+    assert!(matches!(unknown, Err(crate::StoreError::NotFound(_))));
+}
+
+/// A job counts with the greatest priority of its live, unpaused sweeps, and
+/// without one it is not granted.
+pub async fn a_shared_job_is_as_urgent_as_its_most_urgent_open_sweep(bench: &mut Bench) {
+    let mut urgent = sweep("urgent", &[2], 1);
+    urgent.priority = 9;
+    bench.submit(&sweep("s", &[1, 2, 3], 1)).await;
+    bench.submit(&urgent).await;
+    let pause = SweepChange::Pause {
+        reason: "lunch".to_owned(),
+    };
+    bench
+        .change_sweep(urgent.digest, pause.clone())
+        .await
+        .unwrap();
+    let owner = bench.hello("w").await;
+    assert_eq!(bench.take_one(&owner).await.job, job(1, 1));
+    let all = sweep("s", &[1, 2, 3], 1).digest;
+    bench.change_sweep(all, pause).await.unwrap();
+    assert_eq!(bench.take(&owner, 9).await, []);
+    let resume = SweepChange::Resume;
+    bench.change_sweep(urgent.digest, resume).await.unwrap();
+    assert_eq!(jobs(&bench.take(&owner, 9).await), [job(2, 1)]);
+}
+
+/// A charged fault holds its job back, and others wake for its end.
+pub async fn a_job_waits_for_the_end_of_its_backoff(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1], 1)).await;
+    let owner = bench.hello("w").await;
+    let attempt = bench.take_one(&owner).await;
+    bench
+        .finish(&owner, attempt, failed(Fault::Crashed, "x"))
+        .await;
+    let unit = backoff_unit(attempt.job, attempt.attempt);
+    let due = bench.now + bench.policy().backoff(1, unit);
+    let view = bench.job(attempt.job).await.job;
+    assert_eq!((view.not_before, view.charged), (Some(due), 1));
+    let now = bench.now;
+    let next = bench.read(async |store| store.next_due(now).await).await;
+    assert_eq!(next, Some(due));
+    bench.pass(due.since(now) - Duration::from_millis(1));
+    assert_eq!(bench.take(&owner, 1).await, []);
+    bench.pass_ms(1);
+    let next = bench.read(async |store| store.next_due(due).await).await;
+    assert_eq!(next, None);
+    assert_eq!(bench.take_one(&owner).await, held(attempt.job, 2));
+}
+
+/// What goes to a worker is the canonical spec with the job's seed.
+pub async fn the_spec_of_a_grant_holds_its_seed(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1], 2)).await;
+    let owner = bench.hello("w").await;
+    for grant in bench.take(&owner, 2).await {
+        let view = bench.job(grant.held.job).await.job;
+        let cell = plain_cell(1);
+        let spec = format!(
+            r#"{{"params":{{"x":1}},"seed":{},"trainer":{{"null":true}}}}"#,
+            view.seed
+        );
+        assert_eq!(grant.spec, spec);
+        assert_eq!(view.cell, cell.digest);
+        let seed = swath_core::seed::seed(cell.digest, view.replicate);
+        assert_eq!(view.seed, seed);
+    }
+}

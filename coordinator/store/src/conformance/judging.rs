@@ -1,0 +1,231 @@
+//! When a job, a worker or a sweep is found broken.
+
+use swath_core::id::{JobDigest, Owner};
+use swath_core::job::StateName;
+use swath_core::outcome::Fault;
+use swath_core::view::{SweepState, WorkerState};
+
+use super::bench::Bench;
+use super::script::{failed, finish, held, job, measured, sweep};
+use crate::{Ack, Held, Notice, SweepChange, WorkerChange};
+
+/// Lets `owner` take a job and fail it.
+async fn crash(bench: &mut Bench, owner: &Owner, message: &str) -> (Held, Vec<Notice>) {
+    bench.pass_ms(bench.policy().backoff_max_ms);
+    let attempt = bench.take_one(owner).await;
+    let outcome = finish(attempt, failed(Fault::Crashed, message));
+    let exchanged = bench.trade(owner, vec![outcome], 0).await.unwrap();
+    assert_eq!(exchanged.acks, [Ack::Recorded]);
+    (attempt, exchanged.notices)
+}
+
+/// After so many charged faults, a job fails.
+pub async fn charged_faults_end_a_job(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1], 1)).await;
+    let owner = bench.hello("w").await;
+    for charged in 1..=bench.policy().charged_max {
+        assert_eq!(bench.state(job(1, 1)).await, StateName::Queued);
+        crash(bench, &owner, "signal 11").await;
+        assert_eq!(bench.job(job(1, 1)).await.job.charged, charged);
+    }
+    let view = bench.job(job(1, 1)).await.job;
+    assert_eq!(view.state, StateName::Failed);
+    assert_eq!(view.fault, Some(Fault::Crashed));
+    assert_eq!(bench.worker(&owner.worker).await.failed_in_a_row, 1);
+}
+
+/// Three different workers cannot all be broken.
+pub async fn faults_on_three_workers_end_a_job(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1], 1)).await;
+    for worker in ["a", "b"] {
+        let owner = bench.hello(worker).await;
+        crash(bench, &owner, "x").await;
+        assert_eq!(bench.state(job(1, 1)).await, StateName::Queued);
+    }
+    let owner = bench.hello("c").await;
+    bench.pass_ms(bench.policy().backoff_max_ms);
+    let attempt = bench.take_one(&owner).await;
+    let outcome = failed(Fault::OutOfMemory, "x");
+    bench.finish(&owner, attempt, outcome).await;
+    let view = bench.job(job(1, 1)).await.job;
+    assert_eq!(view.fault, Some(Fault::OutOfMemory));
+    assert_eq!(view.charged, 3);
+}
+
+/// Even uncharged attempts come to an end.
+pub async fn attempts_are_bounded(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1, 2], 1)).await;
+    let attempts = bench.policy().attempts_max;
+    let owner = bench.hello("w").await;
+    for attempt in 1..=attempts {
+        assert_eq!(bench.take_one(&owner).await, held(job(1, 1), attempt));
+        bench.expire().await;
+        let ticked = bench.give_up().await;
+        let last = attempt == attempts;
+        assert_eq!(
+            (ticked.requeued, ticked.ended),
+            (u64::from(!last), u64::from(last))
+        );
+    }
+    let view = bench.job(job(1, 1)).await.job;
+    assert_eq!(
+        (view.state, view.fault),
+        (StateName::Failed, Some(Fault::Lost))
+    );
+    // Final is final: its last attempt comes too late.
+    let ack = bench
+        .finish(&owner, held(job(1, 1), attempts), measured(1.0))
+        .await;
+    assert_eq!(ack, Ack::Stale);
+    // Released ones count as well.
+    for attempt in 1..=attempts {
+        let attempt = held(job(2, 1), attempt);
+        assert_eq!(bench.take_one(&owner).await, attempt);
+        bench.release(&owner, &[attempt]).await.unwrap();
+    }
+    assert_eq!(bench.state(job(2, 1)).await, StateName::Failed);
+}
+
+/// Different jobs that fail in a row on one worker are its doing: it gets no
+/// more, and they are not charged.
+pub async fn a_worker_that_fails_jobs_in_a_row_is_cordoned(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1, 2, 3, 4], 1)).await;
+    let owner = bench.hello("w").await;
+    let grants = bench.take(&owner, 4).await;
+    let mut notices = Vec::new();
+    for (place, grant) in grants.iter().enumerate().take(3) {
+        let outcome = failed(Fault::Crashed, &format!("alone {place}"));
+        let outcome = finish(grant.held, outcome);
+        let exchanged = bench.trade(&owner, vec![outcome], 1).await.unwrap();
+        notices = exchanged.notices;
+        assert_eq!(notices.is_empty(), place < 2);
+    }
+    let [Notice::Cordoned { worker, reason }] = &notices[..] else {
+        panic!("{notices:?}");
+    };
+    let view = bench.worker(worker).await;
+    assert_eq!((view.state, &view.reason), (WorkerState::Cordoned, reason));
+    assert_eq!((view.failed_in_a_row, view.held), (3, 1));
+    for grant in &grants[..3] {
+        assert_eq!(bench.job(grant.held.job).await.job.charged, 0);
+    }
+    // What it still holds and fails is not charged either, and not announced
+    // again.
+    let outcome = finish(grants[3].held, failed(Fault::TimedOut, "slow"));
+    let exchanged = bench.trade(&owner, vec![outcome], 1).await.unwrap();
+    assert_eq!(exchanged.notices, []);
+    assert_eq!(bench.job(grants[3].held.job).await.job.charged, 0);
+    bench.pass_ms(bench.policy().backoff_max_ms);
+    assert_eq!(bench.take(&owner, 1).await, []);
+    let activate = WorkerChange::Activate;
+    bench.change_worker(&owner.worker, activate).await.unwrap();
+    let view = bench.worker(&owner.worker).await;
+    assert_eq!((view.reason.as_str(), view.failed_in_a_row), ("", 0));
+    assert_eq!(bench.take(&owner, 1).await.len(), 1);
+}
+
+/// A measurement shows that the worker is well.
+pub async fn a_measurement_ends_a_row(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1, 2, 3, 4, 5], 1)).await;
+    let owner = bench.hello("w").await;
+    let grants = bench.take(&owner, 5).await;
+    for (place, grant) in grants.iter().enumerate() {
+        let outcome = match place {
+            2 => measured(1.0),
+            _ => failed(Fault::Crashed, &format!("alone {place}")),
+        };
+        bench.finish(&owner, grant.held, outcome).await;
+    }
+    let view = bench.worker(&owner.worker).await;
+    assert_eq!((view.state, view.failed_in_a_row), (WorkerState::Active, 2));
+    assert_eq!(bench.job(grants[0].held.job).await.job.charged, 1);
+}
+
+/// When the first jobs all fail alike, the sweep is broken and the worker is
+/// not.
+pub async fn a_sweep_that_fails_alike_is_paused(bench: &mut Bench) {
+    let submission = sweep("s", &[1, 2, 3, 4], 1);
+    bench.submit(&submission).await;
+    let owner = bench.hello("w").await;
+    let grants = bench.take(&owner, 3).await;
+    let mut notices = Vec::new();
+    for (place, grant) in grants.iter().enumerate() {
+        let outcome = failed(Fault::Crashed, &format!("no data set\nat {place}"));
+        let outcome = finish(grant.held, outcome);
+        let exchanged = bench.trade(&owner, vec![outcome], 0).await.unwrap();
+        notices = exchanged.notices;
+    }
+    let [Notice::Paused { sweep, reason }] = &notices[..] else {
+        panic!("{notices:?}");
+    };
+    assert!(reason.contains("no data set"), "{reason}");
+    let view = bench.sweep(*sweep).await;
+    assert_eq!((view.state, &view.reason), (SweepState::Paused, reason));
+    let worker = bench.worker(&owner.worker).await;
+    assert_eq!(
+        (worker.state, worker.failed_in_a_row),
+        (WorkerState::Active, 0)
+    );
+    assert_eq!(bench.job(grants[0].held.job).await.job.charged, 1);
+    assert_eq!(bench.take(&owner, 9).await, []);
+    // A retry forgets the faults, so that resuming is not undone at once.
+    let resume = SweepChange::Resume;
+    bench.change_sweep(submission.digest, resume).await.unwrap();
+    assert_eq!(bench.sweep(submission.digest).await.reason, "");
+    crash(bench, &owner, "no data set").await;
+    assert_eq!(
+        bench.sweep(submission.digest).await.state,
+        SweepState::Paused
+    );
+}
+
+/// One success proves that the sweep can be trained.
+pub async fn a_sweep_with_a_success_is_not_paused(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1, 2, 3, 4], 1)).await;
+    let digest = sweep("s", &[1, 2, 3, 4], 1).digest;
+    for worker in ["a", "b", "c", "d"] {
+        let owner = bench.hello(worker).await;
+        let attempt = bench.take_one(&owner).await;
+        let outcome = match worker {
+            "a" => measured(1.0),
+            _ => failed(Fault::Invalid, "no data set"),
+        };
+        bench.finish(&owner, attempt, outcome).await;
+        assert_ne!(bench.sweep(digest).await.state, SweepState::Paused);
+    }
+}
+
+/// A shared job speaks for every sweep that holds it.
+pub async fn every_broken_sweep_of_a_shared_job_is_paused(bench: &mut Bench) {
+    let small = sweep("small", &[1, 2, 3], 1);
+    let large = sweep("large", &[1, 2, 3, 4], 1);
+    let gone = sweep("gone", &[1, 2, 3], 1);
+    for submission in [&small, &large, &gone] {
+        bench.submit(submission).await;
+    }
+    bench
+        .change_sweep(gone.digest, SweepChange::Cancel)
+        .await
+        .unwrap();
+    let owner = bench.hello("w").await;
+    let mut paused: Vec<swath_core::id::SweepDigest> = Vec::new();
+    let taken: Vec<JobDigest> = {
+        let grants = bench.take(&owner, 3).await;
+        for grant in &grants {
+            let outcome = finish(grant.held, failed(Fault::Invalid, "no data set"));
+            let exchanged = bench.trade(&owner, vec![outcome], 0).await.unwrap();
+            paused.extend(exchanged.notices.iter().map(|notice| match notice {
+                Notice::Paused { sweep, .. } => *sweep,
+                Notice::Cordoned { .. } => panic!("the worker is not to blame"),
+            }));
+        }
+        grants.iter().map(|grant| grant.held.job).collect()
+    };
+    assert_eq!(taken, [job(1, 1), job(2, 1), job(3, 1)]);
+    assert_eq!(paused, [small.digest, large.digest]);
+    // Every job of the small one is final: that is what it shows, with why.
+    let view = bench.sweep(small.digest).await;
+    assert_eq!(view.state, SweepState::Finished);
+    assert!(view.reason.contains("no data set"));
+    assert_eq!(bench.sweep(large.digest).await.state, SweepState::Paused);
+}

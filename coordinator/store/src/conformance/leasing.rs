@@ -1,0 +1,254 @@
+//! Leases, heartbeats, observations, and giving jobs back.
+
+use std::time::Duration;
+
+use swath_core::id::Owner;
+use swath_core::job::StateName;
+use swath_core::view::WorkerState;
+
+use super::bench::Bench;
+use super::script::{held, job, measured, observation, report, sweep};
+use crate::Verdict::{Fenced, Keep, Stop};
+use crate::{Held, StoreError, WorkerChange};
+
+/// `jobs` jobs, taken by worker `w`.
+async fn taken(bench: &mut Bench, jobs: u32) -> (Owner, Vec<Held>) {
+    let cells: Vec<u32> = (1..=jobs).collect();
+    bench.submit(&sweep("s", &cells, 1)).await;
+    let owner = bench.hello("w").await;
+    let grants = bench.take(&owner, jobs).await;
+    assert_eq!(grants.len(), jobs as usize);
+    (owner, grants.iter().map(|grant| grant.held).collect())
+}
+
+/// Lease over: suspect. Grace over: queued, at once and uncharged.
+pub async fn a_lease_passes_in_two_steps(bench: &mut Bench) {
+    let (_, attempts) = taken(bench, 1).await;
+    let attempt = attempts[0];
+    let view = bench.job(attempt.job).await.job;
+    assert_eq!(view.deadline, Some(bench.now + bench.policy().ttl()));
+    bench.pass(bench.policy().ttl() - Duration::from_millis(1));
+    assert_eq!(bench.tick().await, crate::Ticked::default());
+    bench.pass_ms(1);
+    assert_eq!(bench.tick().await.suspected, 1);
+    let view = bench.job(attempt.job).await.job;
+    let grace = Duration::from_millis(bench.policy().grace_min_ms);
+    assert_eq!(view.deadline, Some(bench.now + grace));
+    bench.pass(grace - Duration::from_millis(1));
+    assert_eq!(bench.tick().await, crate::Ticked::default());
+    bench.pass_ms(1);
+    assert_eq!(bench.tick().await.requeued, 1);
+    let view = bench.job(attempt.job).await.job;
+    assert_eq!(view.state, StateName::Queued);
+    assert_eq!((view.not_before, view.charged), (Some(bench.now), 0));
+    assert_eq!((view.deadline, view.attempt), (None, attempt.attempt));
+}
+
+/// A long training is dear: it may stay away longer.
+pub async fn grace_grows_with_the_training(bench: &mut Bench) {
+    let (owner, attempts) = taken(bench, 1).await;
+    let hour = Duration::from_secs(3600);
+    bench.pass(hour);
+    assert_eq!(bench.beat(&owner, &attempts).await, [Keep]);
+    bench.expire().await;
+    let grace = bench.policy().grace(hour + bench.policy().ttl());
+    assert_eq!(grace, Duration::from_secs(183));
+    bench.pass(grace - Duration::from_millis(1));
+    assert_eq!(bench.tick().await.requeued, 0);
+    bench.pass_ms(1);
+    assert_eq!(bench.tick().await.requeued, 1);
+}
+
+/// The same attempt goes on, from suspect and from the queue, until a newer
+/// one was granted.
+pub async fn a_heartbeat_brings_an_attempt_back(bench: &mut Bench) {
+    let (owner, attempts) = taken(bench, 1).await;
+    let attempt = attempts[0];
+    bench.expire().await;
+    assert_eq!(bench.beat(&owner, &attempts).await, [Keep]);
+    assert_eq!(bench.state(attempt.job).await, StateName::Leased);
+    bench.expire().await;
+    bench.give_up().await;
+    assert_eq!(bench.state(attempt.job).await, StateName::Queued);
+    assert_eq!(bench.beat(&owner, &attempts).await, [Keep]);
+    let view = bench.job(attempt.job).await.job;
+    assert_eq!(
+        (view.state, view.attempt),
+        (StateName::Leased, attempt.attempt)
+    );
+    assert_eq!(view.deadline, Some(bench.now + bench.policy().ttl()));
+    bench.expire().await;
+    bench.give_up().await;
+    let other = bench.hello("other").await;
+    bench.take_one(&other).await;
+    assert_eq!(bench.beat(&owner, &attempts).await, [Fenced]);
+}
+
+/// A grant whose reply was lost, and that no repeated request asked for.
+pub async fn what_two_heartbeats_do_not_mention_is_taken_back(bench: &mut Bench) {
+    let (owner, attempts) = taken(bench, 3).await;
+    let [known, forgotten, late] = attempts[..] else {
+        panic!("three attempts");
+    };
+    assert_eq!(bench.beat(&owner, &[known]).await, [Keep]);
+    assert_eq!(bench.beat(&owner, &[known, late]).await, [Keep, Keep]);
+    assert_eq!(bench.state(forgotten.job).await, StateName::Queued);
+    let detail = bench.job(forgotten.job).await;
+    assert_eq!(
+        (detail.job.charged, detail.attempts[0].ended.as_str()),
+        (0, "lost")
+    );
+    // Once is not twice in a row.
+    bench.beat(&owner, &[known]).await;
+    assert_eq!(bench.state(late.job).await, StateName::Leased);
+    // It does not come back by being mentioned: it ended.
+    assert_eq!(bench.beat(&owner, &[forgotten]).await, [Fenced]);
+    assert_eq!(bench.state(late.job).await, StateName::Queued);
+    assert_eq!(bench.state(known.job).await, StateName::Leased);
+}
+
+/// Preempted is not failed.
+pub async fn a_released_job_is_not_charged(bench: &mut Bench) {
+    let (owner, attempts) = taken(bench, 2).await;
+    bench.pass_ms(5);
+    bench.release(&owner, &attempts[..1]).await.unwrap();
+    // Again, and what others hold: ignored.
+    bench.release(&owner, &attempts[..1]).await.unwrap();
+    let other = bench.hello("other").await;
+    bench.release(&other, &attempts).await.unwrap();
+    let detail = bench.job(attempts[0].job).await;
+    assert_eq!(
+        (detail.job.state, detail.job.charged),
+        (StateName::Queued, 0)
+    );
+    assert_eq!(detail.attempts[0].ended, "released");
+    assert_eq!(detail.attempts[0].ended_at, Some(bench.now));
+    assert_eq!(bench.state(attempts[1].job).await, StateName::Leased);
+    assert_eq!(bench.take_one(&other).await, held(attempts[0].job, 2));
+}
+
+/// A draining worker is told to stop what it has, which is not cancelled for
+/// that; its next session is active.
+pub async fn a_draining_worker_is_told_to_stop(bench: &mut Bench) {
+    let (owner, attempts) = taken(bench, 2).await;
+    let drain = WorkerChange::Drain;
+    bench.change_worker(&owner.worker, drain).await.unwrap();
+    assert_eq!(bench.beat(&owner, &attempts).await, [Stop, Stop]);
+    let reports = [report(attempts[0], vec![observation(1, 50.0)], 0, "")];
+    assert_eq!(bench.observe(&owner, &reports).await.unwrap(), [Stop]);
+    bench.release(&owner, &attempts[..1]).await.unwrap();
+    assert_eq!(bench.state(attempts[0].job).await, StateName::Queued);
+    // What it finishes meanwhile counts.
+    bench.finish(&owner, attempts[1], measured(1.0)).await;
+    assert_eq!(bench.state(attempts[1].job).await, StateName::Succeeded);
+    assert_eq!(
+        bench.worker(&owner.worker).await.state,
+        WorkerState::Draining
+    );
+    let owner = bench.hello("w").await;
+    assert_eq!(bench.worker(&owner.worker).await.state, WorkerState::Active);
+    bench.take_one(&owner).await;
+}
+
+/// A coordinator that was away for hours re-runs nothing.
+pub async fn a_start_extends_every_lease(bench: &mut Bench) {
+    let (owner, attempts) = taken(bench, 2).await;
+    bench.pass_ms(1000);
+    bench.beat(&owner, &attempts[..1]).await;
+    bench.pass(Duration::from_secs(2 * 3600));
+    bench.restart().await;
+    let elapsed = Duration::from_secs(2 * 3600 + 1);
+    let least = bench.now + bench.policy().ttl() + bench.policy().grace(elapsed);
+    for attempt in &attempts {
+        let view = bench.job(attempt.job).await.job;
+        assert_eq!(
+            (view.state, view.deadline),
+            (StateName::Leased, Some(least))
+        );
+    }
+    assert_eq!(bench.tick().await, crate::Ticked::default());
+    assert_eq!(bench.beat(&owner, &attempts).await, [Keep, Keep]);
+}
+
+/// While the store was away, nobody could say a word.
+pub async fn an_absence_extends_every_lease(bench: &mut Bench) {
+    let (_, attempts) = taken(bench, 1).await;
+    bench.pass_ms(bench.policy().ttl_ms - 1);
+    bench.extend_leases().await;
+    let least = bench.now + bench.policy().ttl();
+    let view = bench.job(attempts[0].job).await.job;
+    assert_eq!(view.deadline, Some(least));
+    bench.expire().await;
+    bench.pass_ms(bench.policy().grace_min_ms - 1);
+    bench.extend_leases().await;
+    let view = bench.job(attempts[0].job).await.job;
+    assert_eq!(view.state, StateName::Suspect);
+    assert_eq!(view.deadline, Some(bench.now + bench.policy().ttl()));
+    // Never shortened.
+    bench.restart().await;
+    let deadline = bench.job(attempts[0].job).await.job.deadline;
+    bench.extend_leases().await;
+    assert_eq!(bench.job(attempts[0].job).await.job.deadline, deadline);
+}
+
+/// A worker sends again what it does not know to have arrived.
+pub async fn repeated_observations_are_ignored(bench: &mut Bench) {
+    let (owner, attempts) = taken(bench, 1).await;
+    let attempt = attempts[0];
+    let deadline = bench.job(attempt.job).await.job.deadline;
+    bench.pass_ms(10);
+    let first = report(attempt, vec![observation(1, 60.0)], 1, "one\n");
+    let repeat = report(
+        attempt,
+        vec![observation(1, 99.0), observation(2, 50.0)],
+        1,
+        "other\n",
+    );
+    let reports = [first.clone(), repeat, report(attempt, vec![], 2, "two\n")];
+    let verdicts = bench.observe(&owner, &reports).await.unwrap();
+    assert_eq!(verdicts, [Keep, Keep, Keep]);
+    bench.observe(&owner, &[first]).await.unwrap();
+    // Number 0 is no chunk.
+    let none = report(attempt, vec![], 0, "lost");
+    bench.observe(&owner, &[none]).await.unwrap();
+    let curve = bench.read(async |store| store.curves(attempt.job).await);
+    let errors: Vec<_> = curve
+        .await
+        .iter()
+        .map(|point| (point.observation.epoch, point.observation.test_error))
+        .collect();
+    assert_eq!(errors, [(1, Some(60.0)), (2, Some(50.0))]);
+    let logs = bench
+        .read(async |store| store.logs(attempt.job, 0).await)
+        .await;
+    let logs: Vec<_> = logs
+        .iter()
+        .map(|chunk| (chunk.position, chunk.text.as_str()))
+        .collect();
+    assert_eq!(logs, [(1, "one\n"), (2, "two\n")]);
+    let view = bench.job(attempt.job).await.job;
+    assert_eq!(view.deadline, deadline);
+    assert_eq!(view.progress, Some(observation(2, 50.0)));
+}
+
+/// What a cut-off worker saw counts as long as its outcome would.
+pub async fn a_cut_off_worker_may_still_observe(bench: &mut Bench) {
+    let (owner, attempts) = taken(bench, 1).await;
+    let attempt = attempts[0];
+    bench.expire().await;
+    bench.give_up().await;
+    let say = |epoch| [report(attempt, vec![observation(epoch, 50.0)], 0, "")];
+    assert_eq!(bench.observe(&owner, &say(1)).await.unwrap(), [Keep]);
+    assert_eq!(bench.state(attempt.job).await, StateName::Queued);
+    let other = bench.hello("other").await;
+    bench.take_one(&other).await;
+    assert_eq!(bench.observe(&owner, &say(2)).await.unwrap(), [Fenced]);
+    let unknown = [report(held(job(99, 1), 1), vec![], 1, "x")];
+    assert_eq!(bench.observe(&owner, &unknown).await.unwrap(), [Fenced]);
+    let curve = bench.read(async |store| store.curves(attempt.job).await);
+    assert_eq!(curve.await.len(), 1);
+    assert_eq!(bench.job(attempt.job).await.job.progress, None);
+    bench.hello("w").await;
+    let older = bench.observe(&owner, &say(3)).await;
+    assert!(matches!(older, Err(StoreError::StaleSession { .. })));
+}

@@ -1,0 +1,166 @@
+//! The suite that holds every store to the contract of [`Store`](crate::Store).
+//!
+//! Each scenario drives the store under test and the memory model side by side
+//! and compares every reply and the state after every step; besides, it says
+//! itself what must come out, so that the model is held to the contract too.
+//! A last test does the same with random sequences of operations.
+//!
+//! A store instantiates it in its tests:
+//!
+//! ```ignore
+//! async fn fresh(policy: Policy) -> (MyStore, impl Sized) {
+//!     let folder = tempfile::tempdir().unwrap();
+//!     (MyStore::open(folder.path(), policy).await.unwrap(), folder)
+//! }
+//! swath_store::conformance_suite!(fresh);
+//! ```
+//!
+//! The second part of what `fresh` returns lives as long as the test. The crate
+//! needs `tokio` with `rt` and `macros` among its (dev-)dependencies.
+
+pub mod bench;
+pub mod finishing;
+pub mod granting;
+pub mod judging;
+pub mod leasing;
+pub mod random;
+pub mod reading;
+pub mod script;
+pub mod sessions;
+pub mod sweeping;
+
+use swath_core::policy::Policy;
+
+/// The limits under which the scenarios run: production's, but fewer attempts.
+pub fn policy() -> Policy {
+    Policy {
+        attempts_max: 6,
+        ..Policy::default()
+    }
+}
+
+/// One test per scenario, and one with random sequences, for the stores that
+/// `$make` makes: an `async fn(Policy) -> (impl Store, impl Sized)`.
+#[macro_export]
+macro_rules! conformance_suite {
+    ($make:path) => {
+        $crate::conformance_scenarios! { $make;
+            granting::grants_go_by_priority_then_by_submission,
+            granting::a_sweep_is_granted_cell_by_cell,
+            granting::a_repeated_request_gets_its_grants_again,
+            granting::a_request_without_grants_may_ask_again,
+            granting::programs_go_to_workers_that_allow_them,
+            granting::only_active_workers_are_granted_jobs,
+            granting::a_shared_job_is_as_urgent_as_its_most_urgent_open_sweep,
+            granting::a_job_waits_for_the_end_of_its_backoff,
+            granting::the_spec_of_a_grant_holds_its_seed,
+            finishing::a_measurement_is_recorded_once,
+            finishing::another_outcome_for_a_recorded_attempt_is_stale,
+            finishing::a_late_finish_is_adopted_while_suspect,
+            finishing::a_late_finish_is_adopted_while_queued_again,
+            finishing::a_finish_after_a_newer_grant_is_stale,
+            finishing::a_measurement_that_is_not_finite_is_refused,
+            finishing::divergence_and_invalid_specs_end_a_job_at_once,
+            finishing::a_lost_trainer_is_not_charged,
+            finishing::a_finish_after_a_release_is_stale,
+            finishing::what_does_not_exist_is_stale,
+            finishing::outcomes_are_recorded_before_grants,
+            judging::charged_faults_end_a_job,
+            judging::faults_on_three_workers_end_a_job,
+            judging::attempts_are_bounded,
+            judging::a_worker_that_fails_jobs_in_a_row_is_cordoned,
+            judging::a_measurement_ends_a_row,
+            judging::a_sweep_that_fails_alike_is_paused,
+            judging::a_sweep_with_a_success_is_not_paused,
+            judging::every_broken_sweep_of_a_shared_job_is_paused,
+            leasing::a_lease_passes_in_two_steps,
+            leasing::grace_grows_with_the_training,
+            leasing::a_heartbeat_brings_an_attempt_back,
+            leasing::what_two_heartbeats_do_not_mention_is_taken_back,
+            leasing::a_released_job_is_not_charged,
+            leasing::a_draining_worker_is_told_to_stop,
+            leasing::a_start_extends_every_lease,
+            leasing::an_absence_extends_every_lease,
+            leasing::repeated_observations_are_ignored,
+            leasing::a_cut_off_worker_may_still_observe,
+            sessions::sessions_grow_and_fence,
+            sessions::an_older_session_is_only_acknowledged,
+            sessions::a_session_that_was_never_given_is_refused,
+            sessions::claims_survive_a_restart_of_the_worker,
+            sessions::claims_of_others_are_fenced,
+            sessions::a_claim_may_bring_a_lost_attempt_back,
+            sessions::a_cordon_outlives_a_session,
+            sweeping::submitting_twice_is_a_no_op,
+            sweeping::a_grown_sweep_keeps_its_jobs,
+            sweeping::a_spec_must_be_an_object,
+            sweeping::cancelling_spares_shared_jobs,
+            sweeping::a_cancelled_attempt_is_stopped,
+            sweeping::a_measurement_counts_although_cancelled,
+            sweeping::a_cancelled_sweep_can_be_revived,
+            sweeping::a_stopped_job_starts_over,
+            sweeping::jobs_are_cancelled_and_retried_alone,
+            sweeping::retrying_a_job_revives_its_newest_sweep,
+            sweeping::a_cancelled_sweep_takes_no_other_change,
+            reading::sweeps_tell_their_state,
+            reading::jobs_are_found_by_sweep_state_and_prefix,
+            reading::a_job_tells_of_its_attempts,
+            reading::results_come_in_canonical_order,
+            reading::the_last_epochs_span_attempts,
+            reading::logs_go_on_after_a_position,
+            reading::known_jobs_and_sources,
+            reading::workers_tell_what_they_hold,
+        }
+
+        #[test]
+        fn random_sequences_agree_with_the_model() {
+            $crate::conformance::random::run($make);
+        }
+    };
+}
+
+/// One test per listed scenario.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_scenarios {
+    ($make:path; $($module:ident::$name:ident,)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                let policy = $crate::conformance::policy();
+                let (store, guard) = $make(policy.clone()).await;
+                let mut bench = $crate::conformance::bench::Bench::new(store, policy);
+                $crate::conformance::$module::$name(&mut bench).await;
+                bench.end().await;
+                drop(guard);
+            }
+        )*
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    /// A scenario that is written but not listed would never run.
+    #[test]
+    fn every_scenario_is_listed() {
+        let suite = include_str!("mod.rs");
+        let modules = [
+            ("granting", include_str!("granting.rs")),
+            ("finishing", include_str!("finishing.rs")),
+            ("judging", include_str!("judging.rs")),
+            ("leasing", include_str!("leasing.rs")),
+            ("sessions", include_str!("sessions.rs")),
+            ("sweeping", include_str!("sweeping.rs")),
+            ("reading", include_str!("reading.rs")),
+        ];
+        for (module, text) in modules {
+            for line in text.lines() {
+                let Some(rest) = line.strip_prefix("pub async fn ") else {
+                    continue;
+                };
+                let name = rest.split('(').next().unwrap_or_default();
+                let listed = format!("{module}::{name},");
+                assert!(suite.contains(&listed), "{listed} is not in the suite");
+            }
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! What readers get.
+
+use swath_core::id::SweepDigest;
+use swath_core::job::StateName;
+use swath_core::outcome::Fault;
+use swath_core::view::SweepState;
+
+use super::bench::Bench;
+use super::script::{
+    failed, held, job, measured, observation, provenance, report, sweep, worker_about,
+};
+use crate::{JobQuery, Known, SweepChange};
+
+/// From active over paused to finished, with counts and times.
+pub async fn sweeps_tell_their_state(bench: &mut Bench) {
+    let one = sweep("one", &[1, 2], 1);
+    let empty = sweep("empty", &[], 3);
+    bench.submit(&one).await;
+    bench.pass_ms(5);
+    bench.submit(&empty).await;
+    let names = bench.read(async |store| store.sweeps().await).await;
+    let names: Vec<_> = names.iter().map(|view| view.name.as_str()).collect();
+    assert_eq!(names, ["one", "empty"]);
+    let view = bench.sweep(empty.digest).await;
+    assert_eq!((view.state, view.finished_at), (SweepState::Finished, None));
+    let owner = bench.hello("w").await;
+    let attempt = bench.take_one(&owner).await;
+    let pause = SweepChange::Pause {
+        reason: "lunch".to_owned(),
+    };
+    bench.change_sweep(one.digest, pause).await.unwrap();
+    let view = bench.sweep(one.digest).await;
+    assert_eq!(
+        (view.state, view.reason.as_str()),
+        (SweepState::Paused, "lunch")
+    );
+    assert_eq!((view.counts.leased, view.counts.queued), (1, 1));
+    assert_eq!((view.cells, view.replicates), (2, 1));
+    assert_eq!(view.definition, one.definition);
+    bench
+        .change_sweep(one.digest, SweepChange::Resume)
+        .await
+        .unwrap();
+    assert_eq!(bench.sweep(one.digest).await.state, SweepState::Active);
+    bench.pass_ms(5);
+    bench.finish(&owner, attempt, measured(1.0)).await;
+    let attempt = bench.take_one(&owner).await;
+    assert_eq!(bench.sweep(one.digest).await.finished_at, None);
+    bench.pass_ms(5);
+    bench
+        .finish(&owner, attempt, failed(Fault::Diverged, ""))
+        .await;
+    let view = bench.sweep(one.digest).await;
+    assert_eq!(view.state, SweepState::Finished);
+    assert_eq!(view.finished_at, Some(bench.now));
+    assert_eq!((view.counts.succeeded, view.counts.diverged), (1, 1));
+    assert_eq!(view.counts.done(), view.counts.total());
+}
+
+/// Queries are the and of their parts.
+pub async fn jobs_are_found_by_sweep_state_and_prefix(bench: &mut Bench) {
+    let one = sweep("one", &[1, 2], 1);
+    let two = sweep("two", &[2, 3], 1);
+    bench.submit(&one).await;
+    bench.submit(&two).await;
+    let owner = bench.hello("w").await;
+    let attempt = bench.take_one(&owner).await;
+    bench.finish(&owner, attempt, measured(1.0)).await;
+    let found = |views: Vec<swath_core::view::JobView>| -> Vec<_> {
+        views.iter().map(|view| view.digest).collect()
+    };
+    let all = found(bench.jobs(JobQuery::default()).await);
+    assert_eq!(all, [job(1, 1), job(2, 1), job(3, 1)]);
+    let of_two = JobQuery {
+        sweep: Some(two.digest),
+        ..JobQuery::default()
+    };
+    assert_eq!(found(bench.jobs(of_two.clone()).await), all[1..]);
+    let first_of_two = JobQuery {
+        limit: Some(1),
+        ..of_two
+    };
+    assert_eq!(found(bench.jobs(first_of_two).await), all[1..2]);
+    let waiting = JobQuery {
+        sweep: Some(one.digest),
+        states: vec![StateName::Queued, StateName::Leased],
+        ..JobQuery::default()
+    };
+    assert_eq!(found(bench.jobs(waiting).await), all[1..2]);
+    for length in [9, 64] {
+        let by_prefix = JobQuery {
+            prefix: Some(all[2].to_string()[..length].to_owned()),
+            ..JobQuery::default()
+        };
+        assert_eq!(found(bench.jobs(by_prefix).await), all[2..]);
+    }
+    let nowhere = JobQuery {
+        sweep: Some(SweepDigest::from_bytes([7; 32])),
+        ..JobQuery::default()
+    };
+    assert_eq!(bench.jobs(nowhere).await, []);
+    let absent = bench.read(async |store| store.job(job(99, 1)).await);
+    assert_eq!(absent.await, None);
+}
+
+/// Every attempt with its owner, its times and its end.
+pub async fn a_job_tells_of_its_attempts(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1], 1)).await;
+    let view = bench.job(job(1, 1)).await.job;
+    assert_eq!(
+        (view.attempt.0, view.worker, view.granted_at),
+        (0, None, None)
+    );
+    assert_eq!(view.spec["params"]["x"], 1);
+    assert_eq!(view.spec.get("seed"), None);
+    let owner = bench.hello("w").await;
+    let attempt = bench.take_one(&owner).await;
+    let granted = bench.now;
+    let detail = bench.job(attempt.job).await;
+    assert_eq!(
+        (
+            detail.attempts[0].ended.as_str(),
+            detail.attempts[0].ended_at
+        ),
+        ("", None)
+    );
+    bench.pass_ms(7);
+    let crash = failed(Fault::Crashed, "signal 11\nno core");
+    bench.finish(&owner, attempt, crash).await;
+    let ended = bench.now;
+    bench.pass_ms(bench.policy().backoff_max_ms);
+    let second = bench.take_one(&owner).await;
+    bench.expire().await;
+    bench.give_up().await;
+    let third = bench.take_one(&owner).await;
+    assert_eq!(third, held(second.job, 3));
+    bench.finish(&owner, third, measured(1.5)).await;
+    let detail = bench.job(attempt.job).await;
+    let ends: Vec<_> = detail
+        .attempts
+        .iter()
+        .map(|row| row.ended.as_str())
+        .collect();
+    assert_eq!(ends, ["crashed", "lost", "measured"]);
+    let first = &detail.attempts[0];
+    assert_eq!((first.granted_at, first.ended_at), (granted, Some(ended)));
+    assert_eq!(
+        (&first.worker, first.session),
+        (&owner.worker, owner.session)
+    );
+    assert_eq!(first.message, "signal 11\nno core");
+    assert_eq!(first.provenance, Some(provenance()));
+    assert_eq!(detail.attempts[1].ended_at, None);
+    assert_eq!(detail.attempts[1].provenance, None);
+    assert_eq!((detail.job.charged, detail.job.message.as_str()), (1, ""));
+}
+
+/// A sweep's own order, whatever the order in which jobs came and ended.
+pub async fn results_come_in_canonical_order(bench: &mut Bench) {
+    bench.submit(&sweep("first", &[3], 1)).await;
+    let submission = sweep("s", &[5, 3], 2);
+    bench.submit(&submission).await;
+    let owner = bench.hello("w").await;
+    let grants = bench.take(&owner, 9).await;
+    for (grant, error) in grants.iter().zip([1.0, 2.0]).rev() {
+        bench.finish(&owner, grant.held, measured(error)).await;
+    }
+    let invalid = failed(Fault::Invalid, "no");
+    bench.finish(&owner, grants[2].held, invalid).await;
+    let digest = submission.digest;
+    let cells = bench
+        .read(async |store| store.results(digest, 0).await)
+        .await;
+    let places: Vec<_> = cells.iter().map(|cell| (cell.index, cell.cell)).collect();
+    let wanted = [&submission.cells[0], &submission.cells[1]].map(|cell| cell.digest);
+    assert_eq!(places, [(0, wanted[0]), (1, wanted[1])]);
+    assert_eq!(cells[0].axes, submission.cells[0].axes);
+    let rows: Vec<_> = cells.iter().flat_map(|cell| &cell.replicates).collect();
+    let jobs: Vec<_> = rows.iter().map(|row| (row.job, row.replicate.0)).collect();
+    let wanted = [
+        (job(5, 1), 1),
+        (job(5, 2), 2),
+        (job(3, 1), 1),
+        (job(3, 2), 2),
+    ];
+    assert_eq!(jobs, wanted);
+    let errors: Vec<_> = rows
+        .iter()
+        .map(|row| row.measurement.as_ref().map(|m| m.test_error))
+        .collect();
+    assert_eq!(errors, [Some(2.0), None, Some(1.0), None]);
+    assert_eq!(rows[1].fault, Some(Fault::Invalid));
+    assert_eq!(rows[1].provenance, Some(provenance()));
+    assert_eq!(
+        (rows[3].state, &rows[3].provenance),
+        (StateName::Leased, &None)
+    );
+    let unknown = SweepDigest::from_bytes([7; 32]);
+    bench
+        .absent(async |store| store.results(unknown, 0).await)
+        .await;
+}
+
+/// An attempt may have resumed another: each epoch counts as the newest one
+/// saw it, and only where it was evaluated.
+pub async fn the_last_epochs_span_attempts(bench: &mut Bench) {
+    let submission = sweep("s", &[1], 1);
+    bench.submit(&submission).await;
+    let owner = bench.hello("w").await;
+    let first = bench.take_one(&owner).await;
+    let seen = vec![
+        observation(1, 90.0),
+        observation(2, 80.0),
+        observation(3, 70.0),
+    ];
+    let reports = [report(first, seen, 0, "")];
+    bench.observe(&owner, &reports).await.unwrap();
+    bench.release(&owner, &[first]).await.unwrap();
+    let second = bench.take_one(&owner).await;
+    let mut unseen = observation(5, 0.0);
+    unseen.test_error = None;
+    let seen = vec![observation(3, 60.0), observation(4, 50.0), unseen];
+    let reports = [report(second, seen, 0, "")];
+    bench.observe(&owner, &reports).await.unwrap();
+    let digest = submission.digest;
+    let last = async |bench: &Bench, epochs| {
+        let results = bench.read(async |store| store.results(digest, epochs).await);
+        results.await[0].replicates[0].last_test_errors.clone()
+    };
+    assert_eq!(last(bench, 3).await, [0.0; 0]);
+    bench.finish(&owner, second, measured(50.0)).await;
+    assert_eq!(last(bench, 3).await, [80.0, 60.0, 50.0]);
+    assert_eq!(last(bench, 9).await, [90.0, 80.0, 60.0, 50.0]);
+    assert_eq!(last(bench, 0).await, [0.0; 0]);
+}
+
+/// Positions count a job's chunks over all of its attempts.
+pub async fn logs_go_on_after_a_position(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1, 2], 1)).await;
+    let owner = bench.hello("w").await;
+    let grants = bench.take(&owner, 2).await;
+    let (first, beside) = (grants[0].held, grants[1].held);
+    let reports = [
+        report(first, vec![], 2, "b\n"),
+        report(beside, vec![], 1, "beside\n"),
+        report(first, vec![], 1, "a\n"),
+    ];
+    bench.observe(&owner, &reports).await.unwrap();
+    bench.release(&owner, &[first]).await.unwrap();
+    let second = bench.take_one(&owner).await;
+    let reports = [report(second, vec![], 1, "c\n")];
+    bench.observe(&owner, &reports).await.unwrap();
+    let texts = async |bench: &Bench, position| {
+        let logs = bench.read(async |store| store.logs(first.job, position).await);
+        let logs = logs.await.into_iter();
+        logs.map(|chunk| (chunk.position, chunk.attempt.0, chunk.text))
+            .collect::<Vec<_>>()
+    };
+    let all = texts(bench, 0).await;
+    let wanted = [(1, 1, "b\n"), (2, 1, "a\n"), (3, 2, "c\n")];
+    let wanted = wanted.map(|(at, attempt, text)| (at, attempt, text.to_owned()));
+    assert_eq!(all, wanted);
+    assert_eq!(texts(bench, 2).await, wanted[2..]);
+    assert_eq!(texts(bench, 3).await, []);
+    let unknown = bench.read(async |store| store.logs(job(99, 1), 0).await);
+    assert_eq!(unknown.await, []);
+    let unknown = bench.read(async |store| store.curves(job(99, 1)).await);
+    assert_eq!(unknown.await, []);
+}
+
+/// What exists, in the order asked, and where a sweep came from.
+pub async fn known_jobs_and_sources(bench: &mut Bench) {
+    let mut submission = sweep("s", &[1, 2], 1);
+    submission.sources.replicates = Some(4);
+    bench.submit(&submission).await;
+    let owner = bench.hello("w").await;
+    let attempt = bench.take_one(&owner).await;
+    bench
+        .finish(&owner, attempt, failed(Fault::Invalid, "no"))
+        .await;
+    let asked = vec![job(2, 1), job(99, 1), job(1, 1), job(2, 1)];
+    let known = bench.read(async |store| store.known(asked.clone()).await);
+    let queued = Some(Known {
+        state: StateName::Queued,
+        fault: None,
+    });
+    let failed = Some(Known {
+        state: StateName::Failed,
+        fault: Some(Fault::Invalid),
+    });
+    assert_eq!(known.await, [queued, None, failed, queued]);
+    let digest = submission.digest;
+    let sources = bench.read(async |store| store.sources(digest).await);
+    assert_eq!(sources.await, submission.sources);
+    let unknown = SweepDigest::from_bytes([7; 32]);
+    bench
+        .absent(async |store| store.sources(unknown).await)
+        .await;
+}
+
+/// Workers by name, with what they hold and when they were heard.
+pub async fn workers_tell_what_they_hold(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1, 2, 3], 1)).await;
+    let late = bench.hello("zeta").await;
+    let early = bench.hello("alpha").await;
+    let grants = bench.take(&late, 2).await;
+    bench.take_one(&early).await;
+    bench.pass_ms(9);
+    bench.beat(&late, &[grants[0].held, grants[1].held]).await;
+    let workers = bench.read(async |store| store.workers().await).await;
+    let told: Vec<_> = workers
+        .iter()
+        .map(|view| (view.name.as_str(), view.held))
+        .collect();
+    assert_eq!(told, [("alpha", 1), ("zeta", 2)]);
+    assert_eq!(workers[1].seen_at, bench.now);
+    assert!(workers[0].seen_at < bench.now);
+    assert_eq!(workers[1].session, late.session);
+    assert_eq!(workers[1].about, worker_about(&[]));
+    // A suspect attempt is still held, a lost one is not.
+    bench.expire().await;
+    assert_eq!(bench.worker(&late.worker).await.held, 2);
+    bench.give_up().await;
+    assert_eq!(bench.worker(&late.worker).await.held, 0);
+}

@@ -1,0 +1,151 @@
+//! What scenarios are made of: sweeps, outcomes, reports.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use swath_core::id::{Attempt, JobDigest, Replicate, SweepDigest};
+use swath_core::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
+use swath_core::seed::seed;
+use swath_core::spec::{cell_digest, job_digest};
+use swath_core::view::WorkerAbout;
+
+use crate::{Finish, Held, Report, Sources, Submission, SubmittedCell};
+
+/// A sweep over these cells; equal arguments give an equal sweep.
+pub fn sweep(name: &str, cells: &[u32], replicates: u32) -> Submission {
+    let mut bytes = [0; 32];
+    let content = format!("{name} {cells:?} {replicates}");
+    for (place, byte) in content.bytes().enumerate() {
+        bytes[place % 32] ^= byte.rotate_left((place / 32) as u32);
+    }
+    let file = "sweep.toml".to_owned();
+    Submission {
+        digest: SweepDigest::from_bytes(bytes),
+        name: name.to_owned(),
+        title: format!("About {name}"),
+        replicates,
+        priority: 0,
+        sources: Sources {
+            main: file.clone(),
+            files: BTreeMap::from([(file, content)]),
+            replicates: None,
+        },
+        definition: json!({ "layout": { "rows": "x" } }),
+        cells: cells.iter().map(|cell| plain_cell(*cell)).collect(),
+    }
+}
+
+/// Cell `x` of the built-in core.
+pub fn plain_cell(x: u32) -> SubmittedCell {
+    let spec = format!(r#"{{"params":{{"x":{x}}},"trainer":{{"null":true}}}}"#);
+    SubmittedCell {
+        digest: cell_digest(&spec),
+        axes: vec![
+            ("params.x".to_owned(), json!(x)),
+            ("name".to_owned(), json!(format!("x is {x}"))),
+        ],
+        spec,
+        program: None,
+    }
+}
+
+/// A cell that needs a program.
+pub fn program_cell(program: &str) -> SubmittedCell {
+    let spec = format!(r#"{{"trainer":{{"command":["{program}"]}}}}"#);
+    SubmittedCell {
+        digest: cell_digest(&spec),
+        axes: Vec::new(),
+        spec,
+        program: Some(program.to_owned()),
+    }
+}
+
+/// The digest of a cell's job.
+pub fn job_of(cell: &SubmittedCell, replicate: u32) -> JobDigest {
+    job_digest(&cell.spec, seed(cell.digest, Replicate(replicate)))
+}
+
+/// The digest of the job of plain cell `x`.
+pub fn job(x: u32, replicate: u32) -> JobDigest {
+    job_of(&plain_cell(x), replicate)
+}
+
+/// An attempt of a job.
+pub const fn held(job: JobDigest, attempt: u32) -> Held {
+    Held {
+        job,
+        attempt: Attempt(attempt),
+    }
+}
+
+/// A measurement.
+pub const fn measured(test_error: f64) -> Outcome {
+    Outcome::Measured(Measurement {
+        test_error,
+        test_loss: Some(0.5),
+        best_test_error: None,
+        train_seconds: 12.5,
+    })
+}
+
+/// A fault.
+pub fn failed(fault: Fault, message: &str) -> Outcome {
+    Outcome::Failed {
+        fault,
+        message: message.to_owned(),
+    }
+}
+
+/// What attempts ran on.
+pub fn provenance() -> Provenance {
+    Provenance {
+        device: "Abacus (cpu)".to_owned(),
+        libtorch: "2.9.0".to_owned(),
+        trainer: "0.1.0".to_owned(),
+        threads: 2,
+        determinism: "bitwise".to_owned(),
+        ..Provenance::default()
+    }
+}
+
+/// A finish with the usual provenance.
+pub fn finish(held: Held, outcome: Outcome) -> Finish {
+    Finish {
+        held,
+        outcome,
+        provenance: provenance(),
+    }
+}
+
+/// An epoch with this test error.
+pub fn observation(epoch: u32, test_error: f64) -> Observation {
+    Observation {
+        epoch,
+        step: u64::from(epoch) * 10,
+        train_loss: Some(1.0 / f64::from(epoch + 1)),
+        test_error: Some(test_error),
+        lr: Some(0.1),
+        ..Observation::default()
+    }
+}
+
+/// A report of epochs and, unless the number is 0, of a log chunk.
+pub fn report(held: Held, observations: Vec<Observation>, log_sequence: u64, log: &str) -> Report {
+    Report {
+        held,
+        observations,
+        log_sequence,
+        log: log.to_owned(),
+    }
+}
+
+/// What a worker says of itself that allows these programs.
+pub fn worker_about(programs: &[&str]) -> WorkerAbout {
+    WorkerAbout {
+        host: "node".to_owned(),
+        pid: 42,
+        version: "0.1.0".to_owned(),
+        slots: vec!["cpu".to_owned()],
+        programs: programs.iter().map(|&name| name.to_owned()).collect(),
+    }
+}

@@ -1,0 +1,171 @@
+//! Lives of workers: a newer session fences the older ones.
+
+use swath_core::id::{Owner, SessionId};
+use swath_core::job::StateName;
+use swath_core::view::WorkerState;
+
+use super::bench::Bench;
+use super::script::{finish, held, job, measured, sweep};
+use crate::Verdict::{Fenced, Keep, Stop};
+use crate::{Ack, Held, StoreError, WorkerChange};
+
+fn is_stale<T>(result: &crate::Result<T>) -> bool {
+    matches!(result, Err(StoreError::StaleSession { .. }))
+}
+
+async fn taken(bench: &mut Bench, jobs: u32) -> (Owner, Vec<Held>) {
+    let cells: Vec<u32> = (1..=jobs).collect();
+    bench.submit(&sweep("s", &cells, 1)).await;
+    let owner = bench.hello("w").await;
+    let grants = bench.take(&owner, jobs).await;
+    (owner, grants.iter().map(|grant| grant.held).collect())
+}
+
+/// Each hello gets a greater number, and what it does not claim waits again at
+/// once.
+pub async fn sessions_grow_and_fence(bench: &mut Bench) {
+    let (older, attempts) = taken(bench, 2).await;
+    let other = bench.hello("other").await;
+    assert_ne!(other.session, older.session);
+    let (newer, welcome) = bench.hello_holding("w", &attempts[1..]).await;
+    assert!(newer.session > older.session);
+    assert_eq!(
+        (welcome.verdicts.as_slice(), welcome.requeued),
+        (&[Keep][..], 1)
+    );
+    assert_eq!(bench.state(attempts[0].job).await, StateName::Queued);
+    assert!(is_stale(&bench.heartbeat(&older, &attempts).await));
+    assert!(is_stale(&bench.release(&older, &attempts).await));
+    assert_eq!(bench.beat(&newer, &attempts).await, [Fenced, Keep]);
+    assert_eq!(bench.worker(&newer.worker).await.session, newer.session);
+}
+
+/// Its outcomes are taken off its hands, and change nothing.
+pub async fn an_older_session_is_only_acknowledged(bench: &mut Bench) {
+    let (older, attempts) = taken(bench, 3).await;
+    bench.finish(&older, attempts[0], measured(1.0)).await;
+    bench.hello_holding("w", &attempts[1..2]).await;
+    let seen = bench.worker(&older.worker).await.seen_at;
+    bench.pass_ms(10);
+    let finishes = attempts
+        .iter()
+        .map(|attempt| finish(*attempt, measured(1.0)))
+        .collect();
+    let exchanged = bench.trade(&older, finishes, 5).await.unwrap();
+    assert_eq!(
+        exchanged.acks,
+        [Ack::AlreadyRecorded, Ack::Stale, Ack::Stale]
+    );
+    assert_eq!((exchanged.grants, exchanged.notices), (vec![], vec![]));
+    assert_eq!(bench.state(attempts[1].job).await, StateName::Leased);
+    assert_eq!(bench.state(attempts[2].job).await, StateName::Queued);
+    assert_eq!(bench.job(attempts[2].job).await.late_outcomes, 1);
+    assert_eq!(bench.worker(&older.worker).await.seen_at, seen);
+    assert!(is_stale(&bench.trade(&older, vec![], 1).await));
+}
+
+/// Numbers from the future, none at all, and unknown workers: nothing that they
+/// say is kept.
+pub async fn a_session_that_was_never_given_is_refused(bench: &mut Bench) {
+    let (owner, attempts) = taken(bench, 1).await;
+    let future = Owner {
+        session: SessionId(owner.session.0 + 100),
+        ..owner.clone()
+    };
+    let zero = Owner {
+        session: SessionId(0),
+        ..owner.clone()
+    };
+    let nobody = Owner {
+        worker: "nobody".parse().unwrap(),
+        ..owner
+    };
+    for stranger in [future, zero, nobody] {
+        let finishes = vec![finish(attempts[0], measured(1.0))];
+        assert!(is_stale(&bench.trade(&stranger, finishes, 1).await));
+        assert!(is_stale(&bench.heartbeat(&stranger, &attempts).await));
+        assert!(is_stale(&bench.observe(&stranger, &[]).await));
+        assert!(is_stale(&bench.release(&stranger, &attempts).await));
+    }
+    let detail = bench.job(attempts[0].job).await;
+    assert_eq!(
+        (detail.job.state, detail.late_outcomes),
+        (StateName::Leased, 0)
+    );
+}
+
+/// The new session takes over what the worker still has, and its outcomes.
+pub async fn claims_survive_a_restart_of_the_worker(bench: &mut Bench) {
+    let (_, attempts) = taken(bench, 4).await;
+    bench.cancel_jobs(&[attempts[1].job]).await;
+    let older = bench.worker(&"w".parse().unwrap()).await.session;
+    let worker = "w".parse().unwrap();
+    let done = Owner {
+        worker,
+        session: older,
+    };
+    bench.finish(&done, attempts[2], measured(1.0)).await;
+    bench.pass_ms(50);
+    let (owner, welcome) = bench.hello_holding("w", &attempts).await;
+    // A recorded outcome needs nothing more from the worker.
+    assert_eq!(welcome.verdicts, [Keep, Stop, Fenced, Keep]);
+    assert_eq!(welcome.requeued, 0);
+    let detail = bench.job(attempts[0].job).await;
+    assert_eq!(detail.job.deadline, Some(bench.now + bench.policy().ttl()));
+    assert_eq!(detail.attempts[0].session, older);
+    let ack = bench.finish(&owner, attempts[0], measured(2.0)).await;
+    assert_eq!(ack, Ack::Recorded);
+    bench.release(&owner, &[attempts[1]]).await.unwrap();
+    assert_eq!(bench.state(attempts[1].job).await, StateName::Cancelled);
+    assert_eq!(bench.beat(&owner, &[attempts[3]]).await, [Keep]);
+}
+
+/// A claim needs the same worker and the newest attempt.
+pub async fn claims_of_others_are_fenced(bench: &mut Bench) {
+    let (_, attempts) = taken(bench, 1).await;
+    let attempt = attempts[0];
+    let absent = [attempt, held(attempt.job, 2), held(job(99, 1), 1)];
+    let (_, welcome) = bench.hello_holding("thief", &absent).await;
+    assert_eq!(welcome.verdicts, [Fenced, Fenced, Fenced]);
+    let view = bench.job(attempt.job).await.job;
+    assert_eq!(
+        view.worker.map(|name| name.to_string()).as_deref(),
+        Some("w")
+    );
+    assert_eq!(bench.worker(&"w".parse().unwrap()).await.held, 1);
+}
+
+/// An attempt whose job waits again is claimed until a newer one was granted.
+pub async fn a_claim_may_bring_a_lost_attempt_back(bench: &mut Bench) {
+    let (_, attempts) = taken(bench, 2).await;
+    bench.expire().await;
+    bench.give_up().await;
+    let (owner, welcome) = bench.hello_holding("w", &attempts[..1]).await;
+    assert_eq!(
+        (welcome.verdicts.as_slice(), welcome.requeued),
+        (&[Keep][..], 0)
+    );
+    assert_eq!(bench.state(attempts[0].job).await, StateName::Leased);
+    // What it did not claim is an older session's word now.
+    let ack = bench.finish(&owner, attempts[1], measured(1.0)).await;
+    assert_eq!(ack, Ack::Stale);
+    let other = bench.hello("other").await;
+    assert_eq!(bench.take_one(&other).await, held(attempts[1].job, 2));
+    let (_, welcome) = bench.hello_holding("w", &attempts).await;
+    assert_eq!(welcome.verdicts, [Keep, Fenced]);
+}
+
+/// Starting again does not heal a worker.
+pub async fn a_cordon_outlives_a_session(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1], 1)).await;
+    let owner = bench.hello("w").await;
+    let cordon = WorkerChange::Cordon {
+        reason: "memory errors".to_owned(),
+    };
+    bench.change_worker(&owner.worker, cordon).await.unwrap();
+    let owner = bench.hello("w").await;
+    let view = bench.worker(&owner.worker).await;
+    assert_eq!(view.state, WorkerState::Cordoned);
+    assert_eq!(view.reason, "memory errors");
+    assert_eq!(bench.take(&owner, 1).await, []);
+}
