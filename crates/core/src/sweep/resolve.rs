@@ -8,7 +8,7 @@ use super::file::SweepFile;
 use super::grid::{Block, Choice};
 use super::settings::{ALTERNATIVES, Assigned, Formula};
 use crate::spec::keys::{self, Kind};
-use crate::spec::{JobSpec, lookup, set};
+use crate::spec::{JobSpec, lookup, set, unsupported};
 
 /// A block, prepared so that a cell costs little.
 #[derive(Clone, Debug)]
@@ -168,6 +168,12 @@ impl<'a> Plan<'a> {
             })
             .unwrap_or(&self.file.place);
         place.error(key, message)
+    }
+
+    /// What this version's trainer cannot compute at point `index`.
+    pub(super) fn unsupported(&self, index: u64, spec: &JobSpec) -> Option<FileError> {
+        let error = unsupported(spec.training()?)?;
+        Some(self.placed(error.key, error.message, &self.choices(index)))
     }
 
     /// The axes of point `index` for a message: `epochs = 5, batch_size = 32`.
