@@ -1,1 +1,43 @@
-fn main() {}
+//! `trainer`: the training core of Swath, on libtorch.
+//!
+//! A command reads a spec, computes, writes its results to stdout (JSON or CSV)
+//! or to files, and says with its exit code how it went.
+
+mod augment;
+mod cli;
+mod commands;
+mod data;
+mod dataset;
+mod evaluate;
+mod failure;
+mod files;
+mod model;
+mod optim;
+mod output;
+mod process;
+mod provenance;
+mod rng;
+mod session;
+mod spec_file;
+mod tensor_file;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use swath_core::protocol::exit;
+
+fn main() -> ExitCode {
+    process::keep_freed_memory();
+    let cli = cli::Cli::parse();
+    // A panic is a message of libtorch, which `guarded` turns into a failure;
+    // the hook would print it a second time, with a C++ stack trace.
+    std::panic::set_hook(Box::new(|_| {}));
+    match failure::guarded(|| commands::run(cli.command)) {
+        Ok(()) => ExitCode::from(exit::FINISHED),
+        Err(failure) => {
+            output::message(&failure.to_string());
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use tch::Device;
+
+/// Trains image classifiers: the training core of Swath.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Exit codes: 0 finished, 1 crashed, 2 usage, 10 diverged, 11 invalid spec or \
+        data, 12 out of memory, 75 stopped by SIGTERM.\n\n\
+        Results go to stdout, messages to stderr.\n\
+        Data sets lie in SWATH_DATA_DIR (default ~/.cache/swath/data), in /usr/share/datasets, \
+        or are fetched from SWATH_DATA_MIRROR (a directory, file:// or http(s):// URL)."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train one spec
+    ///
+    /// Writes JSON lines to stdout: `started`, an `epoch` after each epoch, and `finished` or
+    /// `failed`.
+    #[command(
+        after_help = "Example:\n  trainer train --spec spec.toml --out result\n\
+        leaves result/weights.safetensors and result/history.jsonl."
+    )]
+    Train(Train),
+    /// Stay warm and train one spec after the other
+    ///
+    /// Prints `ready`, then reads one spec (JSON) per line from stdin and answers each with the
+    /// lines of `trainer train`. The library stays loaded and the data set stays on the device.
+    /// Ends at the end of stdin.
+    Serve(Serve),
+    /// Compute logits, in evaluation mode
+    ///
+    /// `images` may be u8, normalized as the spec's data set is, or f32, taken as it is.
+    Predict(Predict),
+    /// Measure weights on the spec's test set
+    ///
+    /// Prints JSON: test_error in percent, test_loss, images, per_class_error, and confusion (rows:
+    /// the class, columns: the predicted class).
+    Evaluate(Weighted),
+    /// Write the initial weights of a spec and its seed
+    Init(Init),
+    /// Compute loss, logits and gradients of one batch, in training mode
+    ///
+    /// Writes `loss`, `logits`, `grad/<parameter>` for every parameter, and
+    /// `after_forward/<buffer>` for the running statistics after the batch.
+    Gradients(Gradients),
+    /// Print the size of a model and of its training
+    ///
+    /// Prints JSON: parameters, macs (multiply-accumulates per image), tensors (name to shape),
+    /// classes, steps_per_epoch, total_epochs, total_steps.
+    Describe(Spec),
+    /// Print the learning rate of every step
+    ///
+    /// Prints CSV: step,epoch,lr,batch_size. Steps and epochs count from 0.
+    Schedule(Spec),
+}
+
+/// The spec of a command.
+#[derive(Debug, Args)]
+pub(crate) struct Spec {
+    /// Job spec, JSON or TOML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) spec: PathBuf,
+}
+
+/// Where and with how many threads to compute.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Compute {
+    /// `cpu`, or `cuda:N` for GPU N
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = device,
+          env = "SWATH_TRAINER_DEVICE")]
+    pub(crate) device: Device,
+    /// Threads on the CPU; default: all cores
+    ///
+    /// Another number of threads sums in another order, so it gives other bytes.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..),
+          env = "SWATH_TRAINER_THREADS")]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    /// Start from these weights instead of the spec's initial ones
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: Option<PathBuf>,
+    /// Write weights.safetensors and history.jsonl to this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Write each training's files to DIR/<job digest>
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+}
+
+/// A spec with weights.
+#[derive(Debug, Args)]
+pub(crate) struct Weighted {
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    /// Weights: safetensors with the names of a PyTorch state dict
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: PathBuf,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Predict {
+    #[command(flatten)]
+    pub(crate) weighted: Weighted,
+    /// Safetensors with `images`, N×C×H×W
+    #[arg(long, value_name = "FILE")]
+    pub(crate) images: PathBuf,
+    /// Where to write `logits`, N×classes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    /// Where to write the weights
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Gradients {
+    #[command(flatten)]
+    pub(crate) weighted: Weighted,
+    /// Safetensors with `images`, N×C×H×W: one batch
+    #[arg(long, value_name = "FILE")]
+    pub(crate) images: PathBuf,
+    /// Safetensors with `labels`, N; may be the file of `--images`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: PathBuf,
+    /// Where to write loss, logits and gradients
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+fn device(text: &str) -> Result<Device, String> {
+    match text.split_once(':') {
+        None if text == "cpu" => Ok(Device::Cpu),
+        None if text == "cuda" => Ok(Device::Cuda(0)),
+        Some(("cuda", index)) => index
+            .parse()
+            .map(Device::Cuda)
+            .map_err(|_| format!("`{index}` is no number of a GPU")),
+        _ => Err("must be `cpu` or `cuda:N`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn devices_parse() {
+        assert_eq!(device("cpu"), Ok(Device::Cpu));
+        assert_eq!(device("cuda:1"), Ok(Device::Cuda(1)));
+        assert!(device("cuda:x").is_err() && device("tpu").is_err());
+    }
+}

@@ -1,0 +1,246 @@
+//! CIFAR-10 and CIFAR-100 in their binary version (Krizhevsky 2009): records
+//! of one or two label bytes and 3,072 pixels, channels first; packed in the
+//! published archive or unpacked.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::Path;
+
+use flate2::read::GzDecoder;
+
+use super::locate::Places;
+use super::{Split, checksum, malformed};
+use crate::failure::Failure;
+use crate::files;
+
+const PIXELS: usize = 3 * 32 * 32;
+
+/// One of the two data sets.
+pub(super) struct Cifar {
+    name: &'static str,
+    archive: &'static str,
+    /// Directory inside the archive.
+    directory: &'static str,
+    train: &'static [&'static str],
+    test: &'static str,
+    /// Label bytes of a record; the last is the class (CIFAR-100 has the
+    /// superclass before it).
+    labels: usize,
+}
+
+pub(super) const CIFAR10: Cifar = Cifar {
+    name: "cifar10",
+    archive: "cifar-10-binary.tar.gz",
+    directory: "cifar-10-batches-bin",
+    train: &[
+        "data_batch_1.bin",
+        "data_batch_2.bin",
+        "data_batch_3.bin",
+        "data_batch_4.bin",
+        "data_batch_5.bin",
+    ],
+    test: "test_batch.bin",
+    labels: 1,
+};
+
+pub(super) const CIFAR100: Cifar = Cifar {
+    name: "cifar100",
+    archive: "cifar-100-binary.tar.gz",
+    directory: "cifar-100-binary",
+    train: &["train.bin"],
+    test: "test.bin",
+    labels: 2,
+};
+
+impl Cifar {
+    fn members(&self) -> impl Iterator<Item = &'static str> {
+        self.train.iter().copied().chain([self.test])
+    }
+}
+
+/// The training and the test set.
+pub(super) fn load(cifar: &Cifar, places: &Places) -> Result<(Split, Split), Failure> {
+    let members = match unpacked(cifar, places) {
+        Some(members) => members?,
+        None => {
+            let wanted = [vec![cifar.archive.to_owned()]];
+            let public = format!("https://www.cs.toronto.edu/~kriz/{}", cifar.archive);
+            let paths = places.find(cifar.name, &wanted, &public)?;
+            from_archive(cifar, &paths[0])?
+        }
+    };
+    let mut train = Split::default();
+    for name in cifar.train {
+        append(cifar, &mut train, name, &members)?;
+    }
+    let mut test = Split::default();
+    append(cifar, &mut test, cifar.test, &members)?;
+    Ok((train, test))
+}
+
+type Members = HashMap<String, Vec<u8>>;
+
+/// The unpacked files, if all lie in one directory.
+fn unpacked(cifar: &Cifar, places: &Places) -> Option<Result<Members, Failure>> {
+    let own = places.data.join(cifar.name);
+    let system = places.system.join(cifar.name);
+    let directory = [
+        own.clone(),
+        own.join(cifar.directory),
+        system.clone(),
+        system.join(cifar.directory),
+    ]
+    .into_iter()
+    .find(|directory| cifar.members().all(|name| directory.join(name).is_file()))?;
+    Some(
+        cifar
+            .members()
+            .map(|name| {
+                let path = directory.join(name);
+                let bytes = files::read(&path)?;
+                checksum::check_file(cifar.name, &path, &bytes)?;
+                Ok((name.to_owned(), bytes))
+            })
+            .collect(),
+    )
+}
+
+fn from_archive(cifar: &Cifar, path: &Path) -> Result<Members, Failure> {
+    let bytes = files::read(path)?;
+    checksum::check_file(cifar.name, path, &bytes)?;
+    let bad = |error: std::io::Error| malformed(path, &format!("not a whole tar.gz ({error})"));
+    let mut archive = tar::Archive::new(GzDecoder::new(&bytes[..]));
+    let mut members = Members::new();
+    for entry in archive.entries().map_err(bad)? {
+        let mut entry = entry.map_err(bad)?;
+        let name = entry
+            .path()
+            .map_err(bad)?
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        if cifar.members().any(|member| member == name) {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).map_err(bad)?;
+            members.insert(name, content);
+        }
+    }
+    match cifar.members().find(|name| !members.contains_key(*name)) {
+        Some(missing) => Err(malformed(path, &format!("it holds no {missing}"))),
+        None => Ok(members),
+    }
+}
+
+fn append(cifar: &Cifar, split: &mut Split, name: &str, members: &Members) -> Result<(), Failure> {
+    let bytes = members.get(name).map_or(&[][..], Vec::as_slice);
+    let record = cifar.labels + PIXELS;
+    if bytes.is_empty() || bytes.len() % record != 0 {
+        let what = format!(
+            "{} bytes are no whole number of {record}-byte records",
+            bytes.len()
+        );
+        return Err(malformed(Path::new(name), &what));
+    }
+    for record in bytes.chunks_exact(record) {
+        split.labels.push(i64::from(record[cifar.labels - 1]));
+        split.images.extend(&record[cifar.labels..]);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn records(cifar: &Cifar, count: u8) -> Vec<u8> {
+        (0..count)
+            .flat_map(|index| {
+                let mut record = vec![99; cifar.labels];
+                record[cifar.labels - 1] = index;
+                record.extend((0..PIXELS).map(|pixel| (pixel % 250) as u8 + index));
+                record
+            })
+            .collect()
+    }
+
+    fn archive(cifar: &Cifar, count: u8) -> Vec<u8> {
+        let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        for name in cifar.members().chain(["readme.html"]) {
+            let content = records(cifar, count);
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_cksum();
+            let path = format!("{}/{name}", cifar.directory);
+            builder
+                .append_data(&mut header, path, &content[..])
+                .unwrap();
+        }
+        builder.into_inner().unwrap().finish().unwrap()
+    }
+
+    fn places(root: &Path) -> Places {
+        Places {
+            data: root.to_owned(),
+            system: root.join("system"),
+            mirror: None,
+        }
+    }
+
+    #[test]
+    fn archive_and_unpacked_files_read_alike() {
+        for cifar in [&CIFAR10, &CIFAR100] {
+            let root = tempfile::tempdir().unwrap();
+            let packed = root.path().join("packed");
+            let path = packed.join(cifar.name).join(cifar.archive);
+            let bytes = archive(cifar, 2);
+            files::write_atomically(&path, &bytes).unwrap();
+            let sums = format!("{}  {}\n", checksum::sha256(&bytes), cifar.archive);
+            files::write_atomically(&path.with_file_name(checksum::SUMS), sums.as_bytes()).unwrap();
+            let plain = root.path().join("plain");
+            for name in cifar.members() {
+                let path = plain.join(cifar.name).join(cifar.directory).join(name);
+                files::write_atomically(&path, &records(cifar, 2)).unwrap();
+            }
+            let (train, test) = load(cifar, &places(&packed)).unwrap();
+            assert_eq!(
+                (train.clone(), test.clone()),
+                load(cifar, &places(&plain)).unwrap()
+            );
+            assert_eq!(train.labels.len(), 2 * cifar.train.len());
+            assert_eq!(test.labels, [0, 1]);
+            assert_eq!(test.images[PIXELS], 1);
+        }
+    }
+
+    #[test]
+    fn another_archive_under_the_name_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("cifar10").join(CIFAR10.archive);
+        files::write_atomically(&path, &archive(&CIFAR10, 1)).unwrap();
+        let error = load(&CIFAR10, &places(root.path()))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("SHA-256") && error.contains(CIFAR10.archive),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_cut_off_archive_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(CIFAR10.archive);
+        let bytes = archive(&CIFAR10, 2);
+        files::write_atomically(&path, &bytes[..bytes.len() / 3]).unwrap();
+        // No sum is known for a file of an unnamed set.
+        let cifar = Cifar {
+            name: "own",
+            ..CIFAR10
+        };
+        let error = from_archive(&cifar, &path).unwrap_err().to_string();
+        assert!(error.contains(CIFAR10.archive), "{error}");
+    }
+}

@@ -1,0 +1,221 @@
+//! The MNIST family: IDX files, packed with gzip or not.
+//!
+//! IDX (LeCun): two zero bytes, the type (8: u8), the number of dimensions,
+//! each dimension as a big-endian u32, then the values.
+
+use std::io::Read;
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+
+use super::locate::Places;
+use super::{Split, checksum, malformed};
+use crate::failure::Failure;
+use crate::files;
+
+const STEMS: [&str; 4] = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+];
+
+/// Rows and columns of an image.
+const SIDE: u32 = 28;
+
+/// The training and the test set of `dataset`.
+pub(super) fn load(dataset: &str, places: &Places) -> Result<(Split, Split), Failure> {
+    let public = match dataset {
+        "mnist" => "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "kmnist" => "http://codh.rois.ac.jp/kmnist/",
+        _ => {
+            "https://github.com/zalandoresearch/fashion-mnist; on Debian: apt-get install \
+              dataset-fashion-mnist"
+        }
+    };
+    let wanted: Vec<Vec<String>> = STEMS
+        .iter()
+        .map(|stem| vec![format!("{stem}.gz"), (*stem).to_owned()])
+        .collect();
+    let paths = places.find(dataset, &wanted, public)?;
+    let mut parts = Vec::new();
+    for (path, stem) in paths.iter().zip(STEMS) {
+        parts.push((path, unpacked(dataset, path, stem)?));
+    }
+    let split = |images: usize| -> Result<Split, Failure> {
+        let (path, bytes) = &parts[images];
+        let (count, images_bytes) = images_of(path, bytes)?;
+        let (path, bytes) = &parts[images + 1];
+        let labels = labels_of(path, bytes)?;
+        if labels.len() != count {
+            let what = format!("it has {} labels for {count} images", labels.len());
+            return Err(malformed(path, &what));
+        }
+        Ok(Split {
+            images: images_bytes.to_vec(),
+            labels: labels.iter().map(|label| i64::from(*label)).collect(),
+        })
+    };
+    Ok((split(0)?, split(2)?))
+}
+
+/// The content of an IDX file, its checksum checked.
+fn unpacked(dataset: &str, path: &Path, stem: &str) -> Result<Vec<u8>, Failure> {
+    let bytes = files::read(path)?;
+    let checked = checksum::check_file(dataset, path, &bytes)?;
+    let content = if bytes.starts_with(&[0x1f, 0x8b]) {
+        let mut content = Vec::new();
+        MultiGzDecoder::new(&bytes[..])
+            .read_to_end(&mut content)
+            .map_err(|error| malformed(path, &format!("not a whole gzip file ({error})")))?;
+        content
+    } else {
+        bytes
+    };
+    if !checked {
+        checksum::check_content(dataset, path, stem, &content)?;
+    }
+    Ok(content)
+}
+
+fn images_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<(usize, &'a [u8]), Failure> {
+    let (dimensions, values) = parse(path, bytes, 3)?;
+    if dimensions[1..] != [SIDE, SIDE] {
+        let what = format!(
+            "its images are {}×{}, not 28×28",
+            dimensions[1], dimensions[2]
+        );
+        return Err(malformed(path, &what));
+    }
+    Ok((dimensions[0] as usize, values))
+}
+
+fn labels_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a [u8], Failure> {
+    parse(path, bytes, 1).map(|(_, values)| values)
+}
+
+/// Dimensions and values of an IDX file of u8.
+fn parse<'a>(path: &Path, bytes: &'a [u8], rank: u8) -> Result<(Vec<u32>, &'a [u8]), Failure> {
+    let header = 4 + 4 * usize::from(rank);
+    if bytes.len() < header || bytes[..4] != [0, 0, 8, rank] {
+        let what = format!("not an IDX file of bytes with {rank} dimensions");
+        return Err(malformed(path, &what));
+    }
+    let dimensions: Vec<u32> = bytes[4..header]
+        .chunks_exact(4)
+        .map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]))
+        .collect();
+    let values = &bytes[header..];
+    let expected = dimensions
+        .iter()
+        .try_fold(1_usize, |product, size| product.checked_mul(*size as usize));
+    if expected != Some(values.len()) {
+        let what = format!(
+            "its header promises {dimensions:?} values, it has {}",
+            values.len()
+        );
+        return Err(malformed(path, &what));
+    }
+    Ok((dimensions, values))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 8, dimensions.len() as u8];
+        for size in dimensions {
+            bytes.extend(size.to_be_bytes());
+        }
+        bytes.extend(values);
+        bytes
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn write_set(places: &Places, dataset: &str, pack: bool) {
+        for (stem, count) in STEMS.into_iter().zip([3_u32, 3, 2, 2]) {
+            let bytes = if stem.contains("images") {
+                let pixels: Vec<u8> = (0..count * 784).map(|i| (i % 251) as u8).collect();
+                idx(&[count, 28, 28], &pixels)
+            } else {
+                idx(&[count], &vec![7; count as usize])
+            };
+            let (name, bytes) = if pack {
+                (format!("{stem}.gz"), gzip(&bytes))
+            } else {
+                (stem.to_owned(), bytes)
+            };
+            files::write_atomically(&places.data.join(dataset).join(name), &bytes).unwrap();
+        }
+    }
+
+    fn places(root: &Path) -> Places {
+        Places {
+            data: root.join("data"),
+            system: root.join("system"),
+            mirror: None,
+        }
+    }
+
+    #[test]
+    fn packed_and_plain_files_read_alike() {
+        let root = tempfile::tempdir().unwrap();
+        let places = places(root.path());
+        write_set(&places, "kmnist", true);
+        // `mnist.gz` files have built-in sums; plain ones do not.
+        write_set(&places, "mnist", false);
+        let packed = load("kmnist", &places).unwrap();
+        assert_eq!(packed, load("mnist", &places).unwrap());
+        assert_eq!(packed.0.labels, [7, 7, 7]);
+        assert_eq!(packed.1.images.len(), 2 * 784);
+    }
+
+    #[test]
+    fn other_content_under_a_known_name_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let places = places(root.path());
+        write_set(&places, "fashion_mnist", true);
+        let error = load("fashion_mnist", &places).unwrap_err().to_string();
+        assert!(error.contains("c59f468a2f67"), "{error}");
+    }
+
+    #[test]
+    fn malformed_files_are_named() {
+        let path = Path::new("/data/x");
+        let whole = idx(&[2, 28, 28], &[0; 2 * 784]);
+        assert!(images_of(path, &whole).is_ok());
+        let cases = [
+            &whole[..100],
+            &whole[..3],
+            &idx(&[2], &[0; 2]),
+            &idx(&[1, 8, 8], &[0; 64]),
+        ];
+        for bytes in cases {
+            let error = images_of(path, bytes).unwrap_err().to_string();
+            assert!(error.starts_with("/data/x: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cut_off_gzip_file_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let places = places(root.path());
+        write_set(&places, "kmnist", true);
+        let path = places.data.join("kmnist/t10k-labels-idx1-ubyte.gz");
+        let bytes = files::read(&path).unwrap();
+        files::write_atomically(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let error = load("kmnist", &places).unwrap_err().to_string();
+        assert!(error.contains("t10k-labels-idx1-ubyte.gz"), "{error}");
+    }
+}

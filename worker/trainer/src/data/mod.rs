@@ -1,0 +1,172 @@
+//! Data sets: images as bytes with their labels, in memory.
+
+mod checksum;
+mod cifar;
+mod digits;
+mod idx;
+mod locate;
+mod tensors;
+
+use std::path::Path;
+
+use swath_core::spec::Dataset as Source;
+
+pub(crate) use self::locate::Places;
+use crate::failure::Failure;
+
+/// What a model and a schedule must know of a data set before it is loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Facts {
+    /// Channels of an image.
+    pub(crate) channels: i64,
+    /// Rows of an image.
+    pub(crate) height: i64,
+    /// Columns of an image.
+    pub(crate) width: i64,
+    /// Classes.
+    pub(crate) classes: i64,
+    /// Images of the training set.
+    pub(crate) train_images: u64,
+    /// Mean per channel of pixels in 0..1.
+    pub(crate) mean: Vec<f32>,
+    /// Standard deviation per channel of pixels in 0..1.
+    pub(crate) std: Vec<f32>,
+}
+
+/// Images with their labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Split {
+    /// Pixels, image by image, each channels first.
+    pub(crate) images: Vec<u8>,
+    /// The class of each image.
+    pub(crate) labels: Vec<i64>,
+}
+
+/// A loaded data set.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RawDataset {
+    /// Its facts, counted from what was loaded.
+    pub(crate) facts: Facts,
+    /// The training set.
+    pub(crate) train: Split,
+    /// The test set.
+    pub(crate) test: Split,
+}
+
+/// The facts of a named data set.
+fn named(source: &Source) -> Option<Facts> {
+    let facts = |size: [i64; 4], train_images, mean: &[f32], std: &[f32]| {
+        let [channels, height, width, classes] = size;
+        Some(Facts {
+            channels,
+            height,
+            width,
+            classes,
+            train_images,
+            mean: mean.to_vec(),
+            std: std.to_vec(),
+        })
+    };
+    // Mean and standard deviation: the constants in general use, which are
+    // those of the training sets.
+    match source {
+        Source::Cifar10 => facts(
+            [3, 32, 32, 10],
+            50_000,
+            &[0.4914, 0.4822, 0.4465],
+            &[0.2470, 0.2435, 0.2616],
+        ),
+        Source::Cifar100 => facts(
+            [3, 32, 32, 100],
+            50_000,
+            &[0.5071, 0.4865, 0.4409],
+            &[0.2673, 0.2564, 0.2762],
+        ),
+        Source::Mnist => facts([1, 28, 28, 10], 60_000, &[0.1307], &[0.3081]),
+        Source::FashionMnist => facts([1, 28, 28, 10], 60_000, &[0.2860], &[0.3530]),
+        Source::Kmnist => facts([1, 28, 28, 10], 60_000, &[0.1904], &[0.3475]),
+        Source::Digits => facts(
+            [1, 8, 8, 10],
+            digits::TRAIN_IMAGES,
+            &[digits::MEAN],
+            &[digits::STD],
+        ),
+        Source::Tensors(_) | Source::Folder(_) => None,
+    }
+}
+
+/// The facts of `source` without loading it, where its name tells them; a data
+/// set of the user's own is read.
+///
+/// # Errors
+///
+/// [`Failure::Invalid`] where a file is missing or bad.
+pub(crate) fn facts(source: &Source, places: &Places) -> Result<Facts, Failure> {
+    match named(source) {
+        Some(facts) => Ok(facts),
+        None => load(source, places).map(|dataset| dataset.facts),
+    }
+}
+
+/// Loads `source`.
+///
+/// # Errors
+///
+/// [`Failure::Invalid`] where it is missing, does not match its checksum or is
+/// malformed; the message names the file and the remedy.
+pub(crate) fn load(source: &Source, places: &Places) -> Result<RawDataset, Failure> {
+    let (train, test) = match source {
+        Source::Digits => digits::load()?,
+        Source::Mnist => idx::load("mnist", places)?,
+        Source::FashionMnist => idx::load("fashion_mnist", places)?,
+        Source::Kmnist => idx::load("kmnist", places)?,
+        Source::Cifar10 => cifar::load(&cifar::CIFAR10, places)?,
+        Source::Cifar100 => cifar::load(&cifar::CIFAR100, places)?,
+        Source::Tensors(own) => return tensors::load(own),
+        Source::Folder(_) => {
+            return Err(Failure::invalid(
+                "`dataset.name`: this version's trainer cannot read folders yet",
+            ));
+        }
+    };
+    let mut facts = named(source)
+        .ok_or_else(|| Failure::invalid("`dataset.name`: no facts for this data set"))?;
+    facts.train_images = train.labels.len() as u64;
+    checked(&facts, &train, "train")?;
+    checked(&facts, &test, "test")?;
+    Ok(RawDataset { facts, train, test })
+}
+
+/// Holds that pixels, labels and classes of a split fit together.
+fn checked(facts: &Facts, split: &Split, name: &str) -> Result<(), Failure> {
+    let pixels = (facts.channels * facts.height * facts.width) as usize;
+    if split.labels.is_empty() {
+        return Err(Failure::Invalid(format!("the {name} set has no image")));
+    }
+    if split.images.len() != split.labels.len() * pixels {
+        return Err(Failure::Invalid(format!(
+            "the {name} set has {} labels, but {} bytes of pixels where {pixels} make an image",
+            split.labels.len(),
+            split.images.len(),
+        )));
+    }
+    let strange = split
+        .labels
+        .iter()
+        .find(|label| !(0..facts.classes).contains(label));
+    match strange {
+        Some(label) => Err(Failure::Invalid(format!(
+            "the {name} set has the label {label}; its classes are 0..{}",
+            facts.classes
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// A file that is not what its name says.
+fn malformed(path: &Path, what: &str) -> Failure {
+    Failure::Invalid(format!(
+        "{}: {what}; delete it and provide it anew",
+        path.display()
+    ))
+}

@@ -1,0 +1,162 @@
+//! `tensors`: a safetensors file of the user's own.
+
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors};
+use swath_core::spec::OwnData;
+
+use super::{Facts, RawDataset, Split, checked};
+use crate::failure::Failure;
+use crate::tensor_file::TensorFile;
+
+/// The metadata key that may name the number of classes.
+const CLASSES: &str = "classes";
+
+/// Loads the file at `own.path`, relative to the working directory.
+///
+/// The classes are those that the file's metadata names under `classes`, else
+/// one more than the largest label.
+pub(super) fn load(own: &OwnData) -> Result<RawDataset, Failure> {
+    let path = Path::new(&own.path);
+    let file = TensorFile::read(path)?;
+    let tensors = file.parse()?;
+    let (shape, train) = split(&file, &tensors, "train")?;
+    let (test_shape, test) = split(&file, &tensors, "test")?;
+    if shape != test_shape {
+        let what = format!("its training images are {shape:?}, its test images {test_shape:?}");
+        return Err(file.wrong(&what));
+    }
+    let [channels, height, width] = shape;
+    let largest = train.labels.iter().chain(&test.labels).max().copied();
+    let facts = Facts {
+        channels: channels as i64,
+        height: height as i64,
+        width: width as i64,
+        classes: named_classes(&file)?.unwrap_or(largest.unwrap_or(0) + 1),
+        train_images: train.labels.len() as u64,
+        mean: per_channel(&own.mean, channels, 0.0, "dataset.mean")?,
+        std: per_channel(&own.std, channels, 1.0, "dataset.std")?,
+    };
+    for (split, name) in [(&train, "train"), (&test, "test")] {
+        checked(&facts, split, name).map_err(|error| file.wrong(&error.to_string()))?;
+    }
+    Ok(RawDataset { facts, train, test })
+}
+
+fn split(
+    file: &TensorFile,
+    tensors: &SafeTensors<'_>,
+    name: &str,
+) -> Result<([usize; 3], Split), Failure> {
+    let images_name = format!("{name}_images");
+    let images = file.view(tensors, &images_name)?;
+    let labels = file.view(tensors, &format!("{name}_labels"))?;
+    let &[count, channels, height, width] = images.shape() else {
+        let what = format!(
+            "`{images_name}` has the shape {:?}, not N×C×H×W",
+            images.shape()
+        );
+        return Err(file.wrong(&what));
+    };
+    if images.dtype() != Dtype::U8 {
+        return Err(file.wrong(&format!("`{images_name}` is {:?}, not u8", images.dtype())));
+    }
+    if labels.dtype() != Dtype::I64 || labels.shape() != [count] {
+        let what = format!(
+            "`{name}_labels` is {:?} of {:?}, not i64 of [{count}]",
+            labels.dtype(),
+            labels.shape()
+        );
+        return Err(file.wrong(&what));
+    }
+    let labels = labels
+        .data()
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|bytes| i64::from_le_bytes(*bytes))
+        .collect();
+    let split = Split {
+        images: images.data().to_vec(),
+        labels,
+    };
+    Ok(([channels, height, width], split))
+}
+
+fn named_classes(file: &TensorFile) -> Result<Option<i64>, Failure> {
+    let metadata = file.metadata()?;
+    let Some(text) = metadata.as_ref().and_then(|entries| entries.get(CLASSES)) else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(classes) if classes > 0 => Ok(Some(classes)),
+        _ => Err(file.wrong(&format!("its metadata says {CLASSES} = {text:?}"))),
+    }
+}
+
+fn per_channel(
+    values: &[f64],
+    channels: usize,
+    absent: f32,
+    key: &str,
+) -> Result<Vec<f32>, Failure> {
+    match values.len() {
+        0 => Ok(vec![absent; channels]),
+        length if length == channels => Ok(values.iter().map(|value| *value as f32).collect()),
+        length => Err(Failure::Invalid(format!(
+            "`{key}` has {length} values for images of {channels} channels"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+    use crate::tensor_file;
+
+    fn write(path: &Path, labels: &[i64], test_side: i64) -> OwnData {
+        let images = |count, side| Tensor::ones([count, 3, side, side], (Kind::Uint8, Device::Cpu));
+        let count = labels.len() as i64;
+        let entries = [
+            ("train_images", images(count, 8)),
+            ("train_labels", Tensor::from_slice(labels)),
+            ("test_images", images(1, test_side)),
+            ("test_labels", Tensor::from_slice(&[0_i64])),
+        ]
+        .map(|(name, tensor)| (name.to_owned(), tensor));
+        tensor_file::write(path, &entries).unwrap();
+        OwnData {
+            path: path.display().to_string(),
+            mean: Vec::new(),
+            std: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn reads_images_labels_and_classes() {
+        let root = tempfile::tempdir().unwrap();
+        let own = write(&root.path().join("x"), &[0, 4], 8);
+        let dataset = load(&own).unwrap();
+        assert_eq!(dataset.facts.classes, 5);
+        assert_eq!(dataset.train.labels, [0, 4]);
+        assert_eq!(dataset.facts.std, [1.0; 3]);
+        let facts = &dataset.facts;
+        assert_eq!((facts.channels, facts.height, facts.width), (3, 8, 8));
+    }
+
+    #[test]
+    fn what_does_not_fit_names_the_file() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("x");
+        for own in [write(&path, &[0, -1], 8), write(&path, &[0], 9)] {
+            let error = load(&own).unwrap_err().to_string();
+            assert!(error.contains(&own.path), "{error}");
+        }
+        let mut own = write(&path, &[0], 8);
+        own.mean = vec![0.5; 2];
+        own.std = vec![0.5; 2];
+        assert!(load(&own).unwrap_err().to_string().contains("dataset.mean"));
+    }
+}

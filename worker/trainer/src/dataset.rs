@@ -1,0 +1,109 @@
+//! A data set on the device: one tensor of bytes per split.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::data::{Facts, RawDataset, Split};
+use crate::failure::Failure;
+
+/// The images and labels of a split.
+pub(crate) struct Images {
+    /// N×H×W×C, u8: a batch of it is channels last without a copy.
+    pub(crate) pixels: Tensor,
+    /// N, i64.
+    pub(crate) labels: Tensor,
+}
+
+impl Images {
+    /// Moves a split to `device`.
+    pub(crate) fn new(split: &Split, facts: &Facts, device: Device) -> Self {
+        let count = split.labels.len() as i64;
+        let shape = [count, facts.channels, facts.height, facts.width];
+        let pixels = Tensor::from_data_size(&split.images, &shape, Kind::Uint8);
+        Self {
+            pixels: pixels.permute([0, 2, 3, 1]).contiguous().to_device(device),
+            labels: Tensor::from_slice(&split.labels).to_device(device),
+        }
+    }
+
+    /// Images.
+    pub(crate) fn count(&self) -> i64 {
+        self.labels.size()[0]
+    }
+}
+
+/// Bytes to the numbers that a model sees: `(x / 255 - mean) / std`.
+pub(crate) struct Normalizer {
+    mean: Tensor,
+    std: Tensor,
+}
+
+impl Normalizer {
+    /// The normalizer of a data set.
+    pub(crate) fn new(facts: &Facts, device: Device) -> Self {
+        Self {
+            mean: Tensor::from_slice(&facts.mean).to_device(device),
+            std: Tensor::from_slice(&facts.std).to_device(device),
+        }
+    }
+
+    /// N×H×W×C bytes to N×H×W×C floats.
+    pub(crate) fn floats(&self, pixels: &Tensor) -> Tensor {
+        let mut floats = pixels.to_kind(Kind::Float);
+        let _ = floats.g_div_scalar_(255.0);
+        let _ = floats.g_sub_(&self.mean);
+        floats.g_div_(&self.std)
+    }
+
+    /// N×H×W×C bytes to N×C×H×W floats, channels last in memory.
+    pub(crate) fn images(&self, pixels: &Tensor) -> Tensor {
+        self.floats(pixels).permute([0, 3, 1, 2])
+    }
+}
+
+/// Images of a user's file (N×C×H×W) as a model takes them: u8 normalized as
+/// the data set is, f32 as they are; channels last in memory.
+///
+/// # Errors
+///
+/// [`Failure::Invalid`] where shape or type do not fit the data set.
+pub(crate) fn given(images: &Tensor, facts: &Facts, device: Device) -> Result<Tensor, Failure> {
+    let size = images.size();
+    if size.len() != 4 || size[1..] != [facts.channels, facts.height, facts.width] {
+        return Err(Failure::Invalid(format!(
+            "`images` has the shape {size:?}; the data set's are N×{}×{}×{}",
+            facts.channels, facts.height, facts.width
+        )));
+    }
+    let last = images.permute([0, 2, 3, 1]).contiguous().to_device(device);
+    match images.kind() {
+        Kind::Uint8 => Ok(Normalizer::new(facts, device).images(&last)),
+        Kind::Float => Ok(last.permute([0, 3, 1, 2])),
+        other => Err(Failure::Invalid(format!(
+            "`images` is {other:?}; u8 or f32 is wanted"
+        ))),
+    }
+}
+
+/// A whole data set on the device.
+pub(crate) struct Dataset {
+    /// What it is.
+    pub(crate) facts: Facts,
+    /// The training set.
+    pub(crate) train: Images,
+    /// The test set.
+    pub(crate) test: Images,
+    /// Its normalizer.
+    pub(crate) normalizer: Normalizer,
+}
+
+impl Dataset {
+    /// Moves a loaded data set to `device`.
+    pub(crate) fn new(raw: &RawDataset, device: Device) -> Self {
+        Self {
+            facts: raw.facts.clone(),
+            train: Images::new(&raw.train, &raw.facts, device),
+            test: Images::new(&raw.test, &raw.facts, device),
+            normalizer: Normalizer::new(&raw.facts, device),
+        }
+    }
+}

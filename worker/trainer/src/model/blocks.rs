@@ -1,0 +1,174 @@
+//! The layers that the architectures are made of.
+//!
+//! A layer is declared on a [`Layout`], which gives it the indices of its
+//! tensors; its forward pass takes them from a [`Weights`].
+
+use tch::Tensor;
+
+use super::layout::{Layout, Role};
+use super::weights::Weights;
+
+/// Shape of one image's feature map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Map {
+    /// Channels.
+    pub(crate) channels: i64,
+    /// Rows.
+    pub(crate) height: i64,
+    /// Columns.
+    pub(crate) width: i64,
+}
+
+/// A convolution without bias, padded to keep its size at stride 1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Conv {
+    weight: usize,
+    stride: i64,
+    padding: i64,
+}
+
+impl Conv {
+    /// Declares `name`.weight of `out`×in×`kernel`×`kernel` and gives the map
+    /// after it.
+    pub(crate) fn declare(
+        layout: &mut Layout,
+        name: &str,
+        map: Map,
+        out: i64,
+        kernel: i64,
+        stride: i64,
+    ) -> (Self, Map) {
+        let weight = layout.parameter(
+            format!("{name}.weight"),
+            &[out, map.channels, kernel, kernel],
+            Role::Convolution {
+                fan_in: map.channels * kernel * kernel,
+                fan_out: out * kernel * kernel,
+            },
+        );
+        // An odd kernel with half its size as padding: ceil(side / stride).
+        let after = Map {
+            channels: out,
+            height: (map.height - 1) / stride + 1,
+            width: (map.width - 1) / stride + 1,
+        };
+        layout.macs += out * map.channels * kernel * kernel * after.height * after.width;
+        let conv = Self {
+            weight,
+            stride,
+            padding: kernel / 2,
+        };
+        (conv, after)
+    }
+
+    /// Convolves a batch.
+    pub(crate) fn forward(self, weights: &Weights, input: &Tensor) -> Tensor {
+        let stride = [self.stride; 2];
+        let padding = [self.padding; 2];
+        let weight = weights.parameter(self.weight);
+        input.conv2d::<&Tensor>(weight, None, stride, padding, [1, 1], 1)
+    }
+}
+
+/// A batch normalization (Ioffe & Szegedy 2015) with PyTorch's constants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Norm {
+    scale: usize,
+    shift: usize,
+    mean: usize,
+    variance: usize,
+}
+
+/// Share of the new batch in the running statistics.
+const NORM_MOMENTUM: f64 = 0.1;
+/// Added to the variance.
+const NORM_EPSILON: f64 = 1e-5;
+
+impl Norm {
+    /// Declares `name`.{weight, bias, running_mean, running_var} for
+    /// `channels` channels.
+    pub(crate) fn declare(layout: &mut Layout, name: &str, channels: i64) -> Self {
+        Self::with_role(layout, name, channels, false)
+    }
+
+    /// As [`Norm::declare`], for the last one of a residual block.
+    pub(crate) fn declare_last(layout: &mut Layout, name: &str, channels: i64) -> Self {
+        Self::with_role(layout, name, channels, true)
+    }
+
+    fn with_role(layout: &mut Layout, name: &str, channels: i64, last_of_block: bool) -> Self {
+        Self {
+            scale: layout.parameter(
+                format!("{name}.weight"),
+                &[channels],
+                Role::Scale { last_of_block },
+            ),
+            shift: layout.parameter(format!("{name}.bias"), &[channels], Role::Shift),
+            mean: layout.buffer(format!("{name}.running_mean"), channels, 0.0),
+            variance: layout.buffer(format!("{name}.running_var"), channels, 1.0),
+        }
+    }
+
+    /// Normalizes a batch: by its own statistics when training (which move
+    /// the running ones), else by the running ones.
+    pub(crate) fn forward(self, weights: &Weights, input: &Tensor, training: bool) -> Tensor {
+        input.batch_norm(
+            Some(weights.parameter(self.scale)),
+            Some(weights.parameter(self.shift)),
+            Some(weights.buffer(self.mean)),
+            Some(weights.buffer(self.variance)),
+            training,
+            NORM_MOMENTUM,
+            NORM_EPSILON,
+            true,
+        )
+    }
+
+    /// [`Norm::forward`] and a ReLU, in place on the normalized batch: the
+    /// backward pass of neither needs what is overwritten.
+    pub(crate) fn relu(self, weights: &Weights, input: &Tensor, training: bool) -> Tensor {
+        self.forward(weights, input, training).relu_()
+    }
+}
+
+/// A linear layer with bias.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Linear {
+    weight: usize,
+    bias: usize,
+}
+
+impl Linear {
+    /// Declares `name`.{weight, bias}.
+    pub(crate) fn declare(layout: &mut Layout, name: &str, inputs: i64, outputs: i64) -> Self {
+        layout.macs += inputs * outputs;
+        Self {
+            weight: layout.parameter(
+                format!("{name}.weight"),
+                &[outputs, inputs],
+                Role::Linear {
+                    fan_in: inputs,
+                    fan_out: outputs,
+                },
+            ),
+            bias: layout.parameter(
+                format!("{name}.bias"),
+                &[outputs],
+                Role::LinearBias { fan_in: inputs },
+            ),
+        }
+    }
+
+    /// Maps a batch of vectors.
+    pub(crate) fn forward(self, weights: &Weights, input: &Tensor) -> Tensor {
+        input.linear(
+            weights.parameter(self.weight),
+            Some(weights.parameter(self.bias)),
+        )
+    }
+}
+
+/// The mean over all places of each map: a batch of vectors.
+pub(crate) fn global_average(input: &Tensor) -> Tensor {
+    input.mean_dim([2_i64, 3].as_slice(), false, None)
+}

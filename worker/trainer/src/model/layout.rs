@@ -1,0 +1,109 @@
+//! What a model consists of, before anything is allocated: names, shapes,
+//! initial values and multiply-accumulate counts. Pure.
+
+/// How a parameter starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Weight of a convolution.
+    Convolution {
+        /// Incoming connections of an output.
+        fan_in: i64,
+        /// Outgoing connections of an input.
+        fan_out: i64,
+    },
+    /// Weight of the classifier.
+    Linear {
+        /// Inputs.
+        fan_in: i64,
+        /// Outputs.
+        fan_out: i64,
+    },
+    /// Bias of the classifier.
+    LinearBias {
+        /// Inputs of its weight.
+        fan_in: i64,
+    },
+    /// Gamma of a batch normalization.
+    Scale {
+        /// Whether it is the last one of a residual block.
+        last_of_block: bool,
+    },
+    /// Beta of a batch normalization.
+    Shift,
+}
+
+/// A trained tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parameter {
+    /// Its name in a PyTorch state dict.
+    pub(crate) name: String,
+    /// Its shape.
+    pub(crate) shape: Vec<i64>,
+    /// How it starts.
+    pub(crate) role: Role,
+}
+
+impl Parameter {
+    /// Elements.
+    pub(crate) fn count(&self) -> i64 {
+        self.shape.iter().product()
+    }
+}
+
+/// A tensor that the forward pass keeps: BN's running statistics.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Buffer {
+    /// Its name in a PyTorch state dict.
+    pub(crate) name: String,
+    /// Elements.
+    pub(crate) size: i64,
+    /// Where every element starts.
+    pub(crate) initial: f64,
+}
+
+/// All tensors of a model, in the order of its forward pass.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Layout {
+    /// Trained tensors.
+    pub(crate) parameters: Vec<Parameter>,
+    /// Kept tensors.
+    pub(crate) buffers: Vec<Buffer>,
+    /// Multiply-accumulates of convolutions and linear layers for one image.
+    pub(crate) macs: i64,
+}
+
+impl Layout {
+    /// Adds a parameter; its index is its place in [`Layout::parameters`].
+    pub(crate) fn parameter(&mut self, name: String, shape: &[i64], role: Role) -> usize {
+        self.parameters.push(Parameter {
+            name,
+            shape: shape.to_vec(),
+            role,
+        });
+        self.parameters.len() - 1
+    }
+
+    /// Adds a buffer; its index is its place in [`Layout::buffers`].
+    pub(crate) fn buffer(&mut self, name: String, size: i64, initial: f64) -> usize {
+        self.buffers.push(Buffer {
+            name,
+            size,
+            initial,
+        });
+        self.buffers.len() - 1
+    }
+
+    /// Trained numbers.
+    pub(crate) fn parameter_count(&self) -> i64 {
+        self.parameters.iter().map(Parameter::count).sum()
+    }
+
+    /// Name and shape of every tensor.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = (&str, Vec<i64>)> {
+        let parameters = self.parameters.iter();
+        let buffers = self.buffers.iter();
+        parameters
+            .map(|parameter| (parameter.name.as_str(), parameter.shape.clone()))
+            .chain(buffers.map(|buffer| (buffer.name.as_str(), vec![buffer.size])))
+    }
+}

@@ -1,0 +1,101 @@
+//! Models: one file per architecture, made of shared [`blocks`].
+
+mod blocks;
+mod init;
+mod layout;
+mod resnet_preact;
+mod weights;
+
+use swath_core::spec::{Init, Model as Options};
+use tch::{Device, Tensor};
+
+pub(crate) use self::layout::Layout;
+pub(crate) use self::weights::{Weights, flattened};
+use crate::data::Facts;
+use crate::failure::Failure;
+use crate::tensor_file::TensorFile;
+
+/// The computation of an architecture.
+trait Architecture {
+    /// Logits (images × classes) of a batch (images × C × H × W, normalized).
+    fn forward(&self, weights: &Weights, images: &Tensor, training: bool) -> Tensor;
+}
+
+/// An architecture with its layout; it holds no tensor.
+pub(crate) struct Model {
+    layout: Layout,
+    architecture: Box<dyn Architecture>,
+}
+
+impl Model {
+    /// The model of `options` for a data set.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] where this trainer does not know the architecture.
+    pub(crate) fn new(options: &Options, facts: &Facts) -> Result<Self, Failure> {
+        let image = blocks::Map {
+            channels: facts.channels,
+            height: facts.height,
+            width: facts.width,
+        };
+        let mut layout = Layout::default();
+        let architecture: Box<dyn Architecture> = match options {
+            Options::ResnetPreact(options) => Box::new(resnet_preact::Network::declare(
+                &mut layout,
+                options,
+                image,
+                facts.classes,
+            )),
+            _ => {
+                return Err(Failure::invalid(
+                    "`model.name`: this version's trainer knows `resnet_preact` only",
+                ));
+            }
+        };
+        Ok(Self {
+            layout,
+            architecture,
+        })
+    }
+
+    /// Its tensors, before any is made.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Weights as a training with this seed starts.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::OutOfMemory`] where they do not fit.
+    pub(crate) fn initial(
+        &self,
+        init: &Init,
+        seed: u64,
+        device: Device,
+    ) -> Result<Weights, Failure> {
+        let weights = Weights::zeros(&self.layout, device)?;
+        init::fill(&self.layout, &weights, init, seed);
+        Ok(weights)
+    }
+
+    /// Weights from a safetensors file.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] with the file where it does not hold this model.
+    pub(crate) fn load(&self, file: &TensorFile, device: Device) -> Result<Weights, Failure> {
+        let weights = Weights::zeros(&self.layout, device)?;
+        weights.read(&self.layout, file)?;
+        Ok(weights)
+    }
+
+    /// Logits of a batch.
+    pub(crate) fn forward(&self, weights: &Weights, images: &Tensor, training: bool) -> Tensor {
+        self.architecture.forward(weights, images, training)
+    }
+}
+
+#[cfg(test)]
+mod tests;

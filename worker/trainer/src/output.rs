@@ -1,0 +1,37 @@
+//! The only writer: results to stdout, messages to stderr.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Writes one JSON line to stdout and flushes it: a reader at the other end of
+/// the pipe must see every line at once.
+///
+/// # Errors
+///
+/// [`Failure::Crashed`] where stdout is closed.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<(), Failure> {
+    let mut line = serde_json::to_string(value)
+        .map_err(|error| Failure::Crashed(format!("a result is not JSON: {error}")))?;
+    line.push('\n');
+    text(&line)
+}
+
+/// Writes text to stdout and flushes it.
+///
+/// # Errors
+///
+/// [`Failure::Crashed`] where stdout is closed.
+pub(crate) fn text(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Tells people something. A closed stderr is no reason to stop.
+pub(crate) fn message(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "trainer: {text}");
+}

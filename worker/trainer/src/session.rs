@@ -1,0 +1,144 @@
+//! What a warm trainer keeps between trainings: the device and the data set.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use swath_core::spec::{Dataset as Source, JobSpec, TrainingSpec};
+use tch::Device;
+
+use crate::cli::Compute;
+use crate::data::{self, Facts, Places};
+use crate::dataset::Dataset;
+use crate::failure::Failure;
+use crate::model::{Model, Weights};
+use crate::spec_file;
+use crate::tensor_file::TensorFile;
+
+/// A device, and the data set last used on it.
+pub(crate) struct Session {
+    device: Device,
+    places: Places,
+    resident: Option<(Key, Rc<Dataset>)>,
+}
+
+/// What a resident data set must match to be used again.
+#[derive(Clone, Debug, PartialEq)]
+struct Key {
+    source: Source,
+    /// Length and time of the file, where the user could have changed it.
+    file: Option<(u64, SystemTime)>,
+}
+
+impl Session {
+    /// Takes the device and sets the threads of this process.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] where there is no such device.
+    pub(crate) fn new(compute: Compute) -> Result<Self, Failure> {
+        if let Device::Cuda(index) = compute.device {
+            let count = tch::Cuda::device_count().max(0) as usize;
+            if index >= count {
+                return Err(Failure::Invalid(format!(
+                    "--device cuda:{index}: this machine and build offer {count} GPUs; use \
+                     --device cpu, or a build against a libtorch with CUDA"
+                )));
+            }
+        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = compute.threads.map_or(cores, usize::from);
+        tch::set_num_threads(threads as i32);
+        Ok(Self {
+            device: compute.device,
+            places: Places::from_environment(),
+            resident: None,
+        })
+    }
+
+    /// The device.
+    pub(crate) fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The data set of `source`: the resident one, or loaded in its place.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] where it is missing or bad.
+    pub(crate) fn dataset(&mut self, source: &Source) -> Result<Rc<Dataset>, Failure> {
+        let key = Key::of(source);
+        if let Some((resident, dataset)) = &self.resident
+            && *resident == key
+        {
+            return Ok(Rc::clone(dataset));
+        }
+        // Two data sets at a time might not fit the device.
+        self.resident = None;
+        let raw = data::load(source, &self.places)?;
+        let dataset = Rc::new(Dataset::new(&raw, self.device));
+        self.resident = Some((key, Rc::clone(&dataset)));
+        Ok(dataset)
+    }
+
+    /// The model of `job` with weights from a file, and the facts of its data
+    /// set.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] where the spec, the data set or the file is bad.
+    pub(crate) fn loaded(
+        &self,
+        job: &JobSpec,
+        weights: &Path,
+    ) -> Result<(Model, Weights, Facts), Failure> {
+        let spec = spec_file::training(job)?;
+        let mut facts = data::facts(&spec.dataset, &self.places)?;
+        let (model, weights) = load(spec, &mut facts, weights, self.device)?;
+        Ok((model, weights, facts))
+    }
+}
+
+/// The model of `spec` with weights from a file.
+///
+/// A data set of the user's own may lack images of its last classes; weights
+/// know of them, so `facts` may get more classes.
+///
+/// # Errors
+///
+/// [`Failure::Invalid`] where the file does not hold the spec's model.
+pub(crate) fn load(
+    spec: &TrainingSpec,
+    facts: &mut Facts,
+    path: &Path,
+    device: Device,
+) -> Result<(Model, Weights), Failure> {
+    let file = TensorFile::read(path)?;
+    if matches!(spec.dataset, Source::Tensors(_)) {
+        let classes = file.parse()?.tensor(CLASSIFIER_BIAS).ok();
+        let classes = classes.and_then(|bias| bias.shape().first().copied());
+        facts.classes = facts.classes.max(classes.unwrap_or(0) as i64);
+    }
+    let model = Model::new(&spec.model, facts)?;
+    let weights = model.load(&file, device)?;
+    Ok((model, weights))
+}
+
+/// Has one element per class in every architecture.
+const CLASSIFIER_BIAS: &str = "fc.bias";
+
+impl Key {
+    fn of(source: &Source) -> Self {
+        let path = match source {
+            Source::Tensors(own) | Source::Folder(own) => Some(&own.path),
+            _ => None,
+        };
+        let file = path
+            .and_then(|path| std::fs::metadata(path).ok())
+            .and_then(|metadata| Some((metadata.len(), metadata.modified().ok()?)));
+        Self {
+            source: source.clone(),
+            file,
+        }
+    }
+}

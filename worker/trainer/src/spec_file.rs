@@ -1,0 +1,94 @@
+//! Reading a training spec from a file or a line.
+
+use std::path::Path;
+
+use swath_core::spec::{JobSpec, TrainingSpec, Work, unsupported};
+
+use crate::failure::Failure;
+use crate::files;
+
+/// Reads a spec from a JSON or TOML file. The content tells which: a JSON spec
+/// begins with `{`, which no TOML file does.
+///
+/// # Errors
+///
+/// [`Failure::Invalid`] with the file, and every key that is wrong.
+pub(crate) fn read(path: &Path) -> Result<JobSpec, Failure> {
+    let bytes = files::read(path)?;
+    parse(&String::from_utf8_lossy(&bytes))
+        .map_err(|message| Failure::Invalid(format!("{}: {message}", path.display())))
+}
+
+/// Reads a spec from one line of JSON.
+///
+/// # Errors
+///
+/// [`Failure::Invalid`] with every key that is wrong.
+pub(crate) fn read_line(line: &str) -> Result<JobSpec, Failure> {
+    parse(line).map_err(Failure::Invalid)
+}
+
+/// The training that `job` asks for, if this trainer can compute it.
+///
+/// # Errors
+///
+/// [`Failure::Invalid`] with the key that it cannot compute.
+pub(crate) fn training(job: &JobSpec) -> Result<&TrainingSpec, Failure> {
+    let spec = match (job.training(), job.work()) {
+        (Some(spec), _) => spec,
+        (None, Work::Command(_)) => {
+            return Err(Failure::invalid(
+                "`trainer.command`: this spec is for another program, not for the built-in \
+                 trainer",
+            ));
+        }
+        (None, _) => return Err(Failure::invalid("this spec trains nothing")),
+    };
+    match unsupported(spec) {
+        Some(error) => Err(Failure::Invalid(error.to_string())),
+        None => Ok(spec),
+    }
+}
+
+fn parse(text: &str) -> Result<JobSpec, String> {
+    let tree = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?
+    } else {
+        toml::from_str(text).map_err(|error| format!("not TOML: {}", error.message()))?
+    };
+    JobSpec::from_value(&tree).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JSON: &str = r#"{"dataset":{"name":"digits"},"model":{"name":"resnet_preact","depth":8},
+        "batch_size":32,"epochs":1,"optimizer":{"lr":0.1}}"#;
+    const TOML: &str = "batch_size = 32\nepochs = 1\ndataset.name = \"digits\"\n\
+        optimizer.lr = 0.1\n[model]\nname = \"resnet_preact\"\ndepth = 8\n";
+
+    #[test]
+    fn json_and_toml_are_the_same_job() {
+        assert_eq!(
+            parse(JSON).unwrap().job_digest(),
+            parse(TOML).unwrap().job_digest()
+        );
+    }
+
+    #[test]
+    fn wrong_keys_are_named() {
+        let message = parse(&JSON.replace("batch_size", "batch_szie")).unwrap_err();
+        assert!(message.contains("batch_szie"), "{message}");
+    }
+
+    #[test]
+    fn what_cannot_be_computed_yet_is_invalid() {
+        let job = parse(&JSON.replace("\"epochs\"", "\"precision\":\"bf16\",\"epochs\"")).unwrap();
+        let message = training(&job).unwrap_err().to_string();
+        assert!(message.contains("`precision`"), "{message}");
+    }
+}

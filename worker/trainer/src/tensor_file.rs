@@ -1,0 +1,165 @@
+//! Safetensors files: weights, images, logits.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use tch::{Kind, Tensor};
+
+use crate::failure::Failure;
+use crate::files;
+
+/// A safetensors file in memory.
+pub(crate) struct TensorFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl TensorFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] with the path where it cannot be read.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        Ok(Self {
+            path: path.to_owned(),
+            bytes: files::read(path)?,
+        })
+    }
+
+    /// Its tensors.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] with the path where it is no safetensors file.
+    pub(crate) fn parse(&self) -> Result<SafeTensors<'_>, Failure> {
+        SafeTensors::deserialize(&self.bytes)
+            .map_err(|error| self.wrong(&format!("not a whole safetensors file ({error})")))
+    }
+
+    /// The tensor `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] with the path and the names that there are.
+    pub(crate) fn view<'a>(
+        &self,
+        tensors: &SafeTensors<'a>,
+        name: &str,
+    ) -> Result<TensorView<'a>, Failure> {
+        tensors.tensor(name).map_err(|_| {
+            let mut names = tensors.names();
+            names.sort_unstable();
+            names.truncate(8);
+            self.wrong(&format!(
+                "it has no tensor `{name}`, but {}",
+                names.join(", ")
+            ))
+        })
+    }
+
+    /// The tensor `name`, on the CPU.
+    ///
+    /// # Errors
+    ///
+    /// As [`TensorFile::view`], and where its type is none of u8, i64, f32.
+    pub(crate) fn tensor(&self, tensors: &SafeTensors<'_>, name: &str) -> Result<Tensor, Failure> {
+        let view = self.view(tensors, name)?;
+        let kind = match view.dtype() {
+            Dtype::U8 => Kind::Uint8,
+            Dtype::I64 => Kind::Int64,
+            Dtype::F32 => Kind::Float,
+            other => {
+                let what = format!("`{name}` is {other:?}; u8, i64 or f32 is wanted");
+                return Err(self.wrong(&what));
+            }
+        };
+        let shape: Vec<i64> = view.shape().iter().map(|size| *size as i64).collect();
+        Ok(Tensor::f_from_data_size(view.data(), &shape, kind)?)
+    }
+
+    /// Its free-form metadata.
+    ///
+    /// # Errors
+    ///
+    /// As [`TensorFile::parse`].
+    pub(crate) fn metadata(&self) -> Result<Option<HashMap<String, String>>, Failure> {
+        SafeTensors::read_metadata(&self.bytes)
+            .map(|(_, metadata)| metadata.metadata().clone())
+            .map_err(|error| self.wrong(&format!("not a whole safetensors file ({error})")))
+    }
+
+    /// A failure that names this file.
+    pub(crate) fn wrong(&self, what: &str) -> Failure {
+        Failure::Invalid(format!("{}: {what}", self.path.display()))
+    }
+}
+
+/// Writes tensors to a safetensors file, atomically, each in the plain
+/// (row-major) order of its dimensions whatever its layout in memory.
+///
+/// # Errors
+///
+/// [`Failure::Crashed`] where the file cannot be written.
+pub(crate) fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), Failure> {
+    let mut owned = Vec::with_capacity(tensors.len());
+    for (name, tensor) in tensors {
+        let (dtype, size) = match tensor.kind() {
+            Kind::Float => (Dtype::F32, 4),
+            Kind::Int64 => (Dtype::I64, 8),
+            Kind::Uint8 => (Dtype::U8, 1),
+            other => return Err(Failure::Crashed(format!("cannot write {other:?}"))),
+        };
+        let count = tensor.numel();
+        let mut bytes = vec![0; count * size];
+        let plain = tensor.detach().to_device(tch::Device::Cpu).contiguous();
+        plain.f_copy_data_u8(&mut bytes, count)?;
+        let shape: Vec<usize> = tensor.size().iter().map(|size| *size as usize).collect();
+        owned.push((name, dtype, shape, bytes));
+    }
+    let failed = |error: safetensors::SafeTensorError| {
+        Failure::Crashed(format!("cannot write {}: {error}", path.display()))
+    };
+    let views = owned
+        .iter()
+        .map(|(name, dtype, shape, bytes)| {
+            Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    let bytes = safetensors::serialize(views, None).map_err(failed)?;
+    files::write_atomically(path, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_in_memory_do_not_show_on_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.safetensors");
+        let plain = Tensor::arange(24, (Kind::Float, tch::Device::Cpu)).view([1, 2, 3, 4]);
+        let last = plain
+            .permute([0, 2, 3, 1])
+            .contiguous()
+            .permute([0, 3, 1, 2]);
+        assert!(!last.is_contiguous());
+        write(&path, &[("x".to_owned(), last)]).unwrap();
+        let file = TensorFile::read(&path).unwrap();
+        let read = file.tensor(&file.parse().unwrap(), "x").unwrap();
+        assert_eq!(read, plain);
+    }
+
+    #[test]
+    fn damage_names_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("broken.safetensors");
+        files::write_atomically(&path, b"no tensors").unwrap();
+        let file = TensorFile::read(&path).unwrap();
+        let error = file.parse().err().unwrap().to_string();
+        assert!(error.contains("broken.safetensors"), "{error}");
+    }
+}

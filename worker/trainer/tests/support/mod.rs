@@ -1,0 +1,146 @@
+//! What the integration tests share: the built trainer and safetensors files.
+
+#![expect(
+    dead_code,
+    reason = "each test program uses its own part of what they share"
+)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Value, json};
+
+/// The built trainer, away from the data sets of this machine.
+pub fn trainer(root: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+    command
+        .env("SWATH_DATA_DIR", root.join("no-data"))
+        .env_remove("SWATH_DATA_MIRROR");
+    command
+}
+
+/// Runs to the end and expects success.
+pub fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
+    output
+}
+
+/// The JSON lines of stdout.
+pub fn lines(output: &Output) -> Vec<Value> {
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// A small spec on the built-in digits.
+pub fn digits(extra: &Value) -> Value {
+    let mut spec = json!({
+        "dataset": {"name": "digits"},
+        "model": {"name": "resnet_preact", "depth": 8, "initial_channels": 4},
+        "batch_size": 64,
+        "epochs": 2,
+        "optimizer": {"lr": 0.05, "weight_decay": 5e-4},
+        "schedule": {"name": "cosine"},
+        "seed": 7,
+    });
+    merge(&mut spec, extra);
+    spec
+}
+
+fn merge(target: &mut Value, extra: &Value) {
+    match (target, extra) {
+        (Value::Object(target), Value::Object(extra)) => {
+            for (key, value) in extra {
+                merge(target.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (target, extra) => *target = extra.clone(),
+    }
+}
+
+/// Writes a spec and gives its path.
+pub fn write_spec(directory: &Path, spec: &Value) -> PathBuf {
+    let path = directory.join("spec.json");
+    std::fs::write(&path, spec.to_string()).unwrap();
+    path
+}
+
+/// A tensor of a safetensors file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+impl Array {
+    /// Its values, which must be f32.
+    pub fn floats(&self) -> Vec<f32> {
+        assert_eq!(self.dtype, Dtype::F32);
+        let chunks = self.bytes.as_chunks::<4>().0.iter();
+        chunks.map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    }
+}
+
+/// The tensors of a safetensors file.
+pub type Arrays = BTreeMap<String, Array>;
+
+/// Reads a safetensors file.
+pub fn read(path: &Path) -> Arrays {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    tensors
+        .iter()
+        .map(|(name, view)| {
+            let array = Array {
+                dtype: view.dtype(),
+                shape: view.shape().to_vec(),
+                bytes: view.data().to_vec(),
+            };
+            (name.to_owned(), array)
+        })
+        .collect()
+}
+
+/// Writes a safetensors file.
+pub fn write(path: &Path, arrays: &Arrays) {
+    let views = arrays.iter().map(|(name, array)| {
+        let view = TensorView::new(array.dtype, array.shape.clone(), &array.bytes);
+        (name, view.unwrap())
+    });
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+/// The tensors under `prefix`, which their names lose.
+pub fn under(arrays: &Arrays, prefix: &str) -> Arrays {
+    arrays
+        .iter()
+        .filter_map(|(name, array)| Some((name.strip_prefix(prefix)?.to_owned(), array.clone())))
+        .collect()
+}
+
+/// The largest absolute difference.
+pub fn distance(left: &Array, right: &Array) -> f32 {
+    assert_eq!(left.shape, right.shape);
+    let pairs = left.floats().into_iter().zip(right.floats());
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// The norm of the difference over the norm of `expected`.
+pub fn relative(found: &Array, expected: &Array) -> f32 {
+    assert_eq!(found.shape, expected.shape);
+    let norm = |values: Vec<f32>| values.iter().map(|v| v * v).sum::<f32>().sqrt();
+    let expected = expected.floats();
+    let difference = found
+        .floats()
+        .into_iter()
+        .zip(&expected)
+        .map(|(a, b)| a - b);
+    norm(difference.collect()) / norm(expected).max(1e-12)
+}
