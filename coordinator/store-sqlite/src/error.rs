@@ -1,0 +1,95 @@
+//! What can go wrong inside an operation, and what its caller is told.
+
+use std::path::Path;
+
+use swath_store::StoreError;
+
+/// Why an operation inside a transaction ended without a result.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The call was not in order; nothing of it may stay.
+    Refused(StoreError),
+    /// The database said no.
+    Database(sqlx::Error),
+    /// The file holds what this code never writes.
+    Damaged(String),
+}
+
+/// A result inside a transaction.
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Damaged(format!("a JSON column cannot be read: {error}"))
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(error) => error,
+            Failure::Database(error) => failed("the database refused the operation", error),
+            Failure::Damaged(message) => Self::Failed {
+                message: format!("{message}; restore the file from a backup"),
+                source: None,
+            },
+        }
+    }
+}
+
+/// An error of the store that keeps its cause.
+pub(crate) fn failed(
+    message: impl Into<String>,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> StoreError {
+    StoreError::Failed {
+        message: message.into(),
+        source: Some(Box::new(source)),
+    }
+}
+
+/// SQLite's primary result code, if the error came from SQLite.
+pub(crate) fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
+    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    // The upper bits only say more about the primary code.
+    Some(code & 0xff)
+}
+
+/// <https://www.sqlite.org/rescode.html>
+pub(crate) mod code {
+    pub(crate) const PERM: i32 = 3;
+    pub(crate) const BUSY: i32 = 5;
+    pub(crate) const READONLY: i32 = 8;
+    pub(crate) const IOERR: i32 = 10;
+    pub(crate) const CORRUPT: i32 = 11;
+    pub(crate) const FULL: i32 = 13;
+    pub(crate) const CANTOPEN: i32 = 14;
+    pub(crate) const NOTADB: i32 = 26;
+}
+
+/// What to tell somebody whose file cannot be opened.
+pub(crate) fn cannot_open(path: &Path, error: sqlx::Error) -> StoreError {
+    let remedy = match sqlite_code(&error) {
+        Some(code::NOTADB) => "it is not a SQLite database; name another file",
+        Some(code::CORRUPT) => "it is damaged; restore it from a backup",
+        Some(code::CANTOPEN | code::PERM | code::READONLY) => {
+            "the file and its directory must be writable for this user"
+        }
+        Some(code::BUSY) => "another program has it locked; end that one",
+        Some(code::FULL) => "the disk is full; make room",
+        _ => "see the cause",
+    };
+    failed(format!("cannot open {}: {remedy}", path.display()), error)
+}

@@ -1,0 +1,164 @@
+//! Opening a database file: whether it is ours, whole, of a schema that this
+//! build knows, and how its connections are set.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection, SqliteConnection, SqlitePool};
+use swath_store::{Result, StoreError};
+
+use crate::error::{cannot_open, failed};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
+
+/// How long a statement waits for a foreign process that has the file locked.
+const BUSY: Duration = Duration::from_secs(5);
+/// Above this, checking the whole file would keep a start waiting for seconds.
+const CHECKED_BYTES: u64 = 256 << 20;
+/// Readers at a time; each has its own page cache.
+const READERS: u32 = 4;
+/// What marks a file as ours; set by the first migration.
+const APPLICATION_ID: i64 = 1_400_337_512;
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // An acknowledged outcome survives a power cut, not only a crash.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY)
+        .auto_vacuum(SqliteAutoVacuum::None)
+        .statement_cache_capacity(200)
+        // A bounded cache per connection (in KiB): jobs must not make the coordinator large.
+        .pragma("cache_size", "-16384")
+        // Fewer, longer checkpoints: each costs two more waits for the disk.
+        .pragma("wal_autocheckpoint", "4000")
+        .pragma("journal_size_limit", "67108864")
+        .pragma("temp_store", "memory")
+}
+
+/// Opens the one connection that writes, with the newest schema in place.
+pub(crate) async fn writer(path: &Path) -> Result<SqliteConnection> {
+    let is_new = !path.exists();
+    let options = options(path).create_if_missing(true);
+    let mut conn = SqliteConnection::connect_with(&options)
+        .await
+        .map_err(|error| cannot_open(path, error))?;
+    if !is_new {
+        check_ours(&mut conn, path).await?;
+        check_whole(&mut conn, path).await?;
+        check_version(&mut conn, path).await?;
+    }
+    MIGRATIONS.run(&mut conn).await.map_err(|error| {
+        let message = format!("cannot bring {} to the newest schema", path.display());
+        failed(message, error)
+    })?;
+    Ok(conn)
+}
+
+/// Connections that only read.
+pub(crate) async fn readers(path: &Path) -> Result<SqlitePool> {
+    SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(Duration::from_secs(30))
+        .connect_with(
+            options(path)
+                .read_only(true)
+                // Rows cross a thread boundary; a long channel saves switches.
+                .row_buffer_size(1024),
+        )
+        .await
+        .map_err(|error| cannot_open(path, error))
+}
+
+/// Whether a file can be there at all.
+pub(crate) fn check_place(path: &Path) -> Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let problem = if !directory.is_dir() {
+        format!("there is no directory {}; make it", directory.display())
+    } else if path.is_dir() {
+        "it is a directory; name a file".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(refused(path, &problem))
+}
+
+fn refused(path: &Path, problem: &str) -> StoreError {
+    StoreError::Failed {
+        message: format!("cannot open {}: {problem}", path.display()),
+        source: None,
+    }
+}
+
+/// An empty file is as good as none; anything else must bear our mark.
+async fn check_ours(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let error = |error| cannot_open(path, error);
+    let mark: i64 = sqlx::query_scalar("PRAGMA application_id")
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(error)?;
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(error)?;
+    if mark == APPLICATION_ID || tables == 0 {
+        return Ok(());
+    }
+    let problem = "it is a SQLite database of another program; name another file";
+    Err(refused(path, problem))
+}
+
+/// Better no start than one that finds out in the middle of a sweep.
+async fn check_whole(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let size = std::fs::metadata(path).map_or(0, |file| file.len());
+    if size > CHECKED_BYTES {
+        tracing::info!(path = %path.display(), size, "too large for a check at every start");
+        return Ok(());
+    }
+    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_one(conn)
+        .await
+        .map_err(|error| cannot_open(path, error))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    let problem = format!("it is damaged ({found}); restore it from a backup");
+    Err(refused(path, &problem))
+}
+
+/// A newer build may have changed what columns mean.
+async fn check_version(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let error = |error| cannot_open(path, error);
+    let has_any: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations')",
+    )
+    .fetch_one(&mut *conn)
+    .await
+    .map_err(error)?;
+    if !has_any {
+        return Ok(());
+    }
+    let version: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(error)?;
+    let newest = MIGRATIONS.iter().map(|step| step.version).max();
+    let newest = newest.unwrap_or(0);
+    if version <= newest {
+        return Ok(());
+    }
+    let problem = format!(
+        "its schema has version {version}, and this build knows versions up to {newest}; use the \
+         build that wrote it, or a newer one"
+    );
+    Err(refused(path, &problem))
+}

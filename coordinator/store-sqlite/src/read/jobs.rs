@@ -1,0 +1,342 @@
+//! Jobs, their attempts, curves and logs.
+
+use sqlx::{SqliteConnection, query, query_as, query_scalar};
+use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId};
+use swath_core::message::{JobQuery, Known};
+use swath_core::outcome::{Fault, Measurement, Observation, Provenance};
+use swath_core::time::Timestamp;
+use swath_core::view::{AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
+
+use crate::error::Result;
+use crate::rows;
+
+struct Row {
+    digest: Vec<u8>,
+    cell: Vec<u8>,
+    spec: String,
+    replicate: i64,
+    seed: i64,
+    sweeps: String,
+    state: String,
+    fault: Option<String>,
+    stop: i64,
+    attempt: i64,
+    charged: i64,
+    worker: Option<String>,
+    granted_at: i64,
+    not_before: Option<i64>,
+    deadline: Option<i64>,
+    ended_at: Option<i64>,
+    message: Option<String>,
+    epoch: Option<i64>,
+    step: Option<i64>,
+    train_loss: Option<f64>,
+    train_error: Option<f64>,
+    test_loss: Option<f64>,
+    test_error: Option<f64>,
+    lr: Option<f64>,
+    seconds: Option<f64>,
+    images_per_second: Option<f64>,
+    measured_error: Option<f64>,
+    measured_loss: Option<f64>,
+    measured_best: Option<f64>,
+    measured_seconds: Option<f64>,
+}
+
+/// The jobs that match, in order of submission.
+pub(crate) async fn jobs(conn: &mut SqliteConnection, asked: JobQuery) -> Result<Vec<JobView>> {
+    let sweep = match asked.sweep {
+        None => None,
+        Some(digest) => {
+            let digest = &digest.as_bytes()[..];
+            let id = query_scalar!(r#"SELECT id AS "id!" FROM sweep WHERE digest = ?1"#, digest)
+                .fetch_optional(&mut *conn)
+                .await?;
+            match id {
+                None => return Ok(Vec::new()),
+                some => some,
+            }
+        }
+    };
+    let Some((least, greatest)) = digests_from(asked.prefix.as_deref().unwrap_or_default()) else {
+        return Ok(Vec::new());
+    };
+    let states: Vec<&str> = asked.states.iter().map(|state| state.name()).collect();
+    let states = (!states.is_empty()).then(|| rows::json(&states));
+    let limit = asked.limit.map_or(-1, i64::from);
+    // The unary plus keeps the scan in order of submission: nearly every query
+    // asks for nearly every digest.
+    let rows = query_as!(
+        Row,
+        r#"SELECT job.digest, cell.digest AS cell, cell.spec, job.replicate, job.seed,
+                  (SELECT json_group_array(sweep.name ORDER BY sweep.id) FROM sweep_cell
+                   JOIN sweep ON sweep.id = sweep_cell.sweep
+                   WHERE sweep_cell.cell = job.cell AND sweep.replicates >= job.replicate)
+                      AS "sweeps!: String",
+                  job.state, job.fault, job.stop, job.attempt, job.charged,
+                  worker.name AS "worker?", job.granted_at, job.not_before, job.deadline,
+                  job.ended_at, faulted.message AS "message?",
+                  seen.epoch AS "epoch?", seen.step AS "step?", seen.train_loss,
+                  seen.train_error, seen.test_loss, seen.test_error, seen.lr, seen.seconds,
+                  seen.images_per_second,
+                  outcome.test_error AS "measured_error?", outcome.test_loss AS measured_loss,
+                  outcome.best_test_error AS measured_best,
+                  outcome.train_seconds AS "measured_seconds?"
+           FROM job
+           CROSS JOIN cell ON cell.id = job.cell
+           LEFT JOIN worker ON worker.id = job.worker
+           LEFT JOIN attempt AS faulted
+               ON faulted.job = job.id AND faulted.attempt = job.faulted
+           LEFT JOIN observation AS seen
+               ON seen.job = job.id AND seen.attempt = job.attempt AND seen.epoch = (
+                   SELECT max(epoch) FROM observation
+                   WHERE job = job.id AND attempt = job.attempt)
+           LEFT JOIN outcome ON outcome.job = job.id
+           WHERE +job.digest BETWEEN ?1 AND ?2
+             AND (?3 IS NULL OR EXISTS (
+                 SELECT 1 FROM sweep_cell JOIN sweep ON sweep.id = sweep_cell.sweep
+                 WHERE sweep_cell.sweep = ?3 AND sweep_cell.cell = job.cell
+                   AND sweep.replicates >= job.replicate))
+             AND (?4 IS NULL OR job.state IN (SELECT value FROM json_each(?4)))
+           ORDER BY job.id
+           LIMIT ?5"#,
+        least,
+        greatest,
+        sweep,
+        states,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    views(rows)
+}
+
+/// The least and the greatest digest that start with these hex digits.
+fn digests_from(prefix: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if prefix.len() > 64 || !prefix.bytes().all(is_hex) {
+        return None;
+    }
+    let filled = |digit: char| {
+        let mut text = prefix.to_owned();
+        text.extend(std::iter::repeat_n(digit, 64 - prefix.len()));
+        text.parse()
+            .ok()
+            .map(|digest: JobDigest| digest.as_bytes().to_vec())
+    };
+    Some((filled('0')?, filled('f')?))
+}
+
+fn views(rows: Vec<Row>) -> Result<Vec<JobView>> {
+    // Replicates of a cell come one after the other: its spec is read once.
+    let mut last: Option<(CellDigest, serde_json::Value)> = None;
+    let mut views = Vec::with_capacity(rows.len());
+    for row in rows {
+        let cell = rows::cell_digest(&row.cell)?;
+        let spec = match &last {
+            Some((same, spec)) if *same == cell => spec.clone(),
+            _ => {
+                let spec: serde_json::Value = serde_json::from_str(&row.spec)?;
+                last = Some((cell, spec.clone()));
+                spec
+            }
+        };
+        views.push(view(row, cell, spec)?);
+    }
+    Ok(views)
+}
+
+fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> {
+    let mut sweeps: Vec<String> = Vec::new();
+    let names: Vec<String> = serde_json::from_str(&row.sweeps)?;
+    for name in names {
+        if !sweeps.contains(&name) {
+            sweeps.push(name);
+        }
+    }
+    let progress = row.epoch.map(|epoch| Observation {
+        epoch: epoch as u32,
+        step: row.step.unwrap_or(0) as u64,
+        train_loss: row.train_loss,
+        train_error: row.train_error,
+        test_loss: row.test_loss,
+        test_error: row.test_error,
+        lr: row.lr,
+        seconds: row.seconds,
+        images_per_second: row.images_per_second,
+    });
+    let measurement = row.measured_error.map(|test_error| Measurement {
+        test_error,
+        test_loss: row.measured_loss,
+        best_test_error: row.measured_best,
+        train_seconds: row.measured_seconds.unwrap_or(0.0),
+    });
+    Ok(JobView {
+        digest: rows::job_digest(&row.digest)?,
+        cell,
+        replicate: Replicate(row.replicate as u32),
+        seed: row.seed as u64,
+        spec,
+        sweeps,
+        state: rows::state_name(&row.state)?,
+        fault: rows::fault(row.fault.as_deref())?,
+        stop: row.stop != 0,
+        attempt: rows::attempt(row.attempt),
+        charged: row.charged as u32,
+        worker: row.worker.as_deref().map(rows::worker_name).transpose()?,
+        granted_at: (row.attempt > 0).then_some(Timestamp::from_ms(row.granted_at)),
+        not_before: row.not_before.map(Timestamp::from_ms),
+        deadline: row.deadline.map(Timestamp::from_ms),
+        ended_at: row.ended_at.map(Timestamp::from_ms),
+        progress,
+        measurement,
+        message: row.message.unwrap_or_default(),
+    })
+}
+
+/// One job with its attempts.
+pub(crate) async fn job(
+    conn: &mut SqliteConnection,
+    digest: JobDigest,
+) -> Result<Option<JobDetail>> {
+    let asked = JobQuery {
+        prefix: Some(digest.to_string()),
+        ..JobQuery::default()
+    };
+    let Some(job) = jobs(&mut *conn, asked).await?.pop() else {
+        return Ok(None);
+    };
+    let bytes = &digest.as_bytes()[..];
+    let attempts = query!(
+        r#"SELECT attempt.attempt, worker.name AS worker, attempt.session, attempt.granted_at,
+                  attempt.ended_at, attempt.ended, attempt.message,
+                  provenance.device AS "device?", provenance.driver AS "driver?",
+                  provenance.libtorch AS "libtorch?", provenance.trainer AS "trainer?",
+                  provenance.threads AS "threads?", provenance.determinism AS "determinism?"
+           FROM job
+           JOIN attempt ON attempt.job = job.id
+           JOIN worker ON worker.id = attempt.worker
+           LEFT JOIN provenance ON provenance.id = attempt.provenance
+           WHERE job.digest = ?1 ORDER BY attempt.attempt"#,
+        bytes
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let late = query_scalar!(
+        r#"SELECT count(*) AS "late!: i64" FROM late_outcome
+           JOIN job ON job.id = late_outcome.job WHERE job.digest = ?1"#,
+        bytes
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let mut views = Vec::with_capacity(attempts.len());
+    for row in attempts {
+        let open = job.deadline.is_some() && job.attempt == rows::attempt(row.attempt);
+        views.push(AttemptView {
+            attempt: rows::attempt(row.attempt),
+            worker: rows::worker_name(&row.worker)?,
+            session: SessionId(row.session as u64),
+            granted_at: Timestamp::from_ms(row.granted_at),
+            ended_at: row.ended_at.map(Timestamp::from_ms),
+            ended: match row.ended {
+                Some(ended) => ended,
+                None if open => String::new(),
+                None => Fault::Lost.name().to_owned(),
+            },
+            message: row.message,
+            provenance: row.device.map(|device| Provenance {
+                device,
+                driver: row.driver.unwrap_or_default(),
+                libtorch: row.libtorch.unwrap_or_default(),
+                trainer: row.trainer.unwrap_or_default(),
+                threads: row.threads.unwrap_or(0) as u32,
+                determinism: row.determinism.unwrap_or_default(),
+            }),
+        });
+    }
+    Ok(Some(JobDetail {
+        job,
+        attempts: views,
+        late_outcomes: late as u64,
+    }))
+}
+
+/// Which of these jobs exist, and where they are; in the order given.
+pub(crate) async fn known(
+    conn: &mut SqliteConnection,
+    jobs: Vec<JobDigest>,
+) -> Result<Vec<Option<Known>>> {
+    let asked = rows::hex_array(&jobs);
+    let rows = query!(
+        r#"SELECT asked.key + 0 AS "place!: i64", job.state, job.fault
+           FROM json_each(?1) AS asked CROSS JOIN job ON job.digest = unhex(asked.value)"#,
+        asked
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut known = vec![None; jobs.len()];
+    for row in rows {
+        known[row.place as usize] = Some(Known {
+            state: rows::state_name(&row.state)?,
+            fault: rows::fault(row.fault.as_deref())?,
+        });
+    }
+    Ok(known)
+}
+
+/// A job's observations, by attempt and epoch.
+pub(crate) async fn curves(
+    conn: &mut SqliteConnection,
+    job: JobDigest,
+) -> Result<Vec<CurvePoint>> {
+    let job = &job.as_bytes()[..];
+    let rows = query!(
+        "SELECT attempt, epoch, step, train_loss, train_error, test_loss, test_error, lr, seconds,
+                images_per_second
+         FROM observation WHERE job = (SELECT id FROM job WHERE digest = ?1)
+         ORDER BY attempt, epoch",
+        job
+    )
+    .fetch_all(conn)
+    .await?;
+    let points = rows.into_iter().map(|row| CurvePoint {
+        attempt: rows::attempt(row.attempt),
+        observation: Observation {
+            epoch: row.epoch as u32,
+            step: row.step as u64,
+            train_loss: row.train_loss,
+            train_error: row.train_error,
+            test_loss: row.test_loss,
+            test_error: row.test_error,
+            lr: row.lr,
+            seconds: row.seconds,
+            images_per_second: row.images_per_second,
+        },
+    });
+    Ok(points.collect())
+}
+
+/// What a job's trainers wrote to stderr, after `position`.
+pub(crate) async fn logs(
+    conn: &mut SqliteConnection,
+    job: JobDigest,
+    position: u64,
+) -> Result<Vec<LogChunk>> {
+    let job = &job.as_bytes()[..];
+    let position = i64::try_from(position).unwrap_or(i64::MAX);
+    let rows = query!(
+        "SELECT position, attempt, text
+         FROM log_chunk WHERE job = (SELECT id FROM job WHERE digest = ?1) AND position > ?2
+         ORDER BY position",
+        job,
+        position
+    )
+    .fetch_all(conn)
+    .await?;
+    let chunks = rows.into_iter().map(|row| LogChunk {
+        position: row.position as u64,
+        attempt: Attempt(row.attempt as u32),
+        text: row.text,
+    });
+    Ok(chunks.collect())
+}

@@ -1,0 +1,282 @@
+//! The one writer: takes what is queued, runs it in one transaction, commits
+//! it with one fsync, and only then answers.
+//!
+//! While a commit waits for the disk, the next batch gathers by itself; an idle
+//! store never waits for company. Operations run here and not in their callers'
+//! futures, so a caller that goes away changes nothing.
+
+use futures_util::future::BoxFuture;
+use sqlx::{Connection, SqliteConnection};
+use swath_core::policy::Policy;
+use swath_store::StoreError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{Failure, Result, code, sqlite_code};
+
+/// Operations that may wait for the writer before their callers wait with them.
+const QUEUE: usize = 1024;
+/// Operations per transaction, so that the first of a batch is not kept
+/// waiting for the last of a long queue.
+const BATCH: usize = 256;
+
+/// What an operation works on: the transaction of its batch.
+pub(crate) struct Tx {
+    pub(crate) conn: SqliteConnection,
+    pub(crate) policy: Policy,
+}
+
+/// One call of the store, whatever it returns.
+trait Operation: Send {
+    fn run<'t>(self: Box<Self>, tx: &'t mut Tx) -> BoxFuture<'t, Done>;
+
+    /// Answers without running.
+    fn refuse(self: Box<Self>, why: &str);
+}
+
+/// An operation that ran; its caller waits for the commit.
+struct Done {
+    fate: Fate,
+    answer: Box<dyn FnOnce(Result<(), &str>) + Send>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    /// Its own work is undone.
+    Undone,
+    /// The file cannot be trusted to keep anything any more.
+    Fatal,
+}
+
+struct Call<T, F> {
+    work: F,
+    reply: oneshot::Sender<swath_store::Result<T>>,
+}
+
+impl<T, F> Operation for Call<T, F>
+where
+    T: Send + 'static,
+    F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
+{
+    fn run<'t>(self: Box<Self>, tx: &'t mut Tx) -> BoxFuture<'t, Done> {
+        Box::pin(async move {
+            let Self { work, reply } = *self;
+            let result = work(tx).await;
+            let fate = match &result {
+                Ok(_) => Fate::Kept,
+                Err(Failure::Database(error)) if is_fatal(error) => Fate::Fatal,
+                Err(_) => Fate::Undone,
+            };
+            let answer = Box::new(move |committed: Result<(), &str>| {
+                let result = match (result, committed) {
+                    (Ok(value), Ok(())) => Ok(value),
+                    (Ok(_), Err(why)) => Err(lost(why)),
+                    (Err(failure), _) => Err(failure.into()),
+                };
+                // Whoever asked may be gone; the work stands.
+                let _gone = reply.send(result);
+            });
+            Done { fate, answer }
+        })
+    }
+
+    fn refuse(self: Box<Self>, why: &str) {
+        let _gone = self.reply.send(Err(lost(why)));
+    }
+}
+
+enum Request {
+    Run(Box<dyn Operation>),
+    Close(oneshot::Sender<()>),
+}
+
+/// The way to the writer.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: mpsc::Sender<Request>,
+}
+
+impl Writer {
+    /// Starts the writer on its connection.
+    pub(crate) fn start(conn: SqliteConnection, policy: Policy) -> Self {
+        let (queue, requests) = mpsc::channel(QUEUE);
+        tokio::spawn(serve(Tx { conn, policy }, requests));
+        Self { queue }
+    }
+
+    /// Runs `work` in the next transaction; answers when that is durable.
+    pub(crate) async fn run<T, F>(&self, work: F) -> swath_store::Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let call = Request::Run(Box::new(Call { work, reply }));
+        self.queue.send(call).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Lets the writer finish what was queued before, and end.
+    pub(crate) async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        if self.queue.send(Request::Close(reply)).await.is_ok() {
+            // An error means that it has ended, too.
+            let _ended = closed.await;
+        }
+    }
+}
+
+/// What later calls get.
+pub(crate) fn closed() -> StoreError {
+    lost("it is closed")
+}
+
+fn lost(why: &str) -> StoreError {
+    StoreError::Failed {
+        message: why.to_owned(),
+        source: None,
+    }
+}
+
+/// Whether what was written before can no longer be trusted after this error.
+fn is_fatal(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => true,
+        other => matches!(
+            sqlite_code(other),
+            Some(code::IOERR | code::CORRUPT | code::NOTADB)
+        ),
+    }
+}
+
+async fn serve(mut tx: Tx, mut requests: mpsc::Receiver<Request>) {
+    let mut stopped: Option<String> = None;
+    let mut closing = None;
+    while closing.is_none() {
+        let Some(first) = requests.recv().await else {
+            break;
+        };
+        let (batch, close) = gather(first, &mut requests);
+        closing = close;
+        match &stopped {
+            Some(why) => batch.into_iter().for_each(|call| call.refuse(why)),
+            None => stopped = run_batch(&mut tx, batch).await.err(),
+        }
+    }
+    requests.close();
+    while let Some(request) = requests.recv().await {
+        match request {
+            Request::Run(call) => call.refuse("it is closed"),
+            Request::Close(reply) => drop(reply),
+        }
+    }
+    if let Err(error) = tx.conn.close().await {
+        tracing::warn!(%error, "the database did not close cleanly");
+    }
+    if let Some(reply) = closing {
+        let _gone = reply.send(());
+    }
+}
+
+/// Takes what is queued already; nothing after a close.
+fn gather(
+    first: Request,
+    requests: &mut mpsc::Receiver<Request>,
+) -> (Vec<Box<dyn Operation>>, Option<oneshot::Sender<()>>) {
+    let mut batch = Vec::new();
+    let mut next = Some(first);
+    while let Some(request) = next {
+        match request {
+            Request::Run(call) => batch.push(call),
+            Request::Close(reply) => return (batch, Some(reply)),
+        }
+        next = (batch.len() < BATCH)
+            .then(|| requests.try_recv().ok())
+            .flatten();
+    }
+    (batch, None)
+}
+
+/// Runs a batch in one transaction and answers everybody in it. An error says
+/// why nothing may be written any more.
+async fn run_batch(tx: &mut Tx, batch: Vec<Box<dyn Operation>>) -> Result<(), String> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    // With a plain BEGIN a write could find that another process wrote since.
+    if let Err(error) = execute(tx, "BEGIN IMMEDIATE").await {
+        let stopped = stopped(&error);
+        let why = stopped
+            .clone()
+            .unwrap_or_else(|| format!("no transaction can be begun: {error}"));
+        batch.into_iter().for_each(|call| call.refuse(&why));
+        return stopped.map_or(Ok(()), Err);
+    }
+    let (answers, rest, error) = run_all(tx, batch).await;
+    let error = match error {
+        None => execute(tx, "COMMIT").await.err(),
+        some => some,
+    };
+    let Some(error) = error else {
+        answers.into_iter().for_each(|answer| answer(Ok(())));
+        return Ok(());
+    };
+    // It may be rolled back already.
+    let _undone = execute(tx, "ROLLBACK").await;
+    let stopped = stopped(&error);
+    let why = stopped
+        .clone()
+        .unwrap_or_else(|| format!("the transaction was lost, nothing of it is kept: {error}"));
+    answers.into_iter().for_each(|answer| answer(Err(&why)));
+    rest.into_iter().for_each(|call| call.refuse(&why));
+    stopped.map_or(Ok(()), Err)
+}
+
+type Answers = Vec<Box<dyn FnOnce(Result<(), &str>) + Send>>;
+
+/// Runs operations until one takes the transaction with it. Returns the answers
+/// of those that ran, those that did not, and the error that ended it.
+async fn run_all(
+    tx: &mut Tx,
+    batch: Vec<Box<dyn Operation>>,
+) -> (Answers, Vec<Box<dyn Operation>>, Option<sqlx::Error>) {
+    let mut answers = Answers::with_capacity(batch.len());
+    let mut batch = batch.into_iter();
+    let mut mark = "SAVEPOINT operation";
+    while let Some(call) = batch.next() {
+        if let Err(error) = execute(tx, mark).await {
+            let rest = std::iter::once(call).chain(batch).collect();
+            return (answers, rest, Some(error));
+        }
+        // One statement less per operation than releasing each at its end.
+        mark = "RELEASE operation; SAVEPOINT operation";
+        let done = call.run(tx).await;
+        answers.push(done.answer);
+        let error = match done.fate {
+            Fate::Kept => None,
+            Fate::Undone => execute(tx, "ROLLBACK TO operation").await.err(),
+            Fate::Fatal => Some(sqlx::Error::WorkerCrashed),
+        };
+        if error.is_some() {
+            return (answers, batch.collect(), error);
+        }
+    }
+    (answers, Vec::new(), None)
+}
+
+/// Why the writer must stop after this error, if it must. A failed fsync is not
+/// repeated: the kernel may have dropped the pages and report success then.
+fn stopped(error: &sqlx::Error) -> Option<String> {
+    is_fatal(error).then(|| {
+        let why = format!(
+            "stopped, as the database file can no longer be trusted to keep what is written \
+             ({error}); check the disk, then start the coordinator again"
+        );
+        tracing::error!("{why}");
+        why
+    })
+}
+
+async fn execute(tx: &mut Tx, sql: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::query(sql).execute(&mut tx.conn).await.map(drop)
+}
