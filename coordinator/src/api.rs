@@ -30,10 +30,15 @@ pub enum ReadQuery {
         /// A job selector that matches one job.
         selector: Vec<String>,
     },
-    /// One sweep's cells with their summaries → `core::summary` rows.
+    /// One sweep's table, rendered by the server: the same store gives the same
+    /// bytes to every reader → [`TableText`].
     Table {
         /// A sweep selector that matches one sweep (the newest of its name).
         selector: Vec<String>,
+        /// As `-o` names it.
+        format: String,
+        /// How it looks on a terminal.
+        look: Look,
     },
     /// One job's observations → [`Curves`].
     Curves {
@@ -54,6 +59,29 @@ pub enum ReadQuery {
         /// Their digests.
         jobs: Vec<JobDigest>,
     },
+}
+
+/// How a table looks on a terminal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Look {
+    /// Columns of the terminal; absent: as wide as it gets.
+    pub width: Option<u16>,
+    /// With colours.
+    pub color: bool,
+    /// With box-drawing characters.
+    pub unicode: bool,
+}
+
+/// One sweep's table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableText {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The sweep.
+    pub sweep: SweepView,
+    /// The table in the format asked for.
+    pub text: String,
 }
 
 /// Every sweep, oldest first.

@@ -1,8 +1,41 @@
 //! The server: gRPC in front of a store.
 
+mod change;
+mod clock;
+mod control;
+mod dispatch;
+mod explain;
+mod open;
+mod read;
+mod select;
+mod state;
+mod status;
+mod submit;
+mod sweeper;
+mod table;
+
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use swath_core::policy::Policy;
+use swath_proto::limits;
+use swath_proto::v1::control_server::ControlServer;
+use swath_proto::v1::dispatch_server::DispatchServer;
+use swath_store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
+
+use self::control::ControlService;
+use self::dispatch::DispatchService;
+pub use self::open::Database;
+use self::state::State;
+
+/// How long open calls may take to end at a stop.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What `serve` was asked to do, command line, environment and defaults
 /// merged.
@@ -17,17 +50,39 @@ pub struct ServeSettings {
 }
 
 /// Why a server did not start or did not go on. The message says what to do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ServeError {
     /// What went wrong and what to do.
     pub message: String,
 }
 
+impl ServeError {
+    fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+        }
+    }
+}
+
 /// A server at work.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    stop: CancellationToken,
+    failure: watch::Receiver<Option<ServeError>>,
+    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    sweeping: JoinHandle<()>,
+    store: StoreHandle,
+}
+
+/// A store that prints as nothing.
+struct StoreHandle(Arc<dyn Store>);
+
+impl std::fmt::Debug for StoreHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
 }
 
 impl Server {
@@ -37,8 +92,38 @@ impl Server {
     ///
     /// When the port or the database is in use, or cannot be opened.
     pub async fn start(settings: ServeSettings) -> Result<Self, ServeError> {
+        settings
+            .policy
+            .check()
+            .map_err(|error| ServeError::new(format!("policy: {error}")))?;
+        let listener = listen(settings.listen).await?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| ServeError::new(format!("{}: {error}", settings.listen)))?;
+        let store = open::open(&settings.database, &settings.policy, address).await?;
+        let state = Arc::new(State::new(Arc::clone(&store), settings.policy));
+        prepare(&state).await?;
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, Arc::clone(&state), stop.clone()));
+        let (failed, failure) = watch::channel(None);
+        let sweeping = {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                if let Some(error) = sweeper::sweep(state, stop).await {
+                    let _ = failed.send(Some(ServeError::new(status::causes(&error))));
+                } else {
+                    // Keeps the channel open until the server is dropped.
+                    failed.closed().await;
+                }
+            })
+        };
         Ok(Self {
-            address: settings.listen,
+            address,
+            stop,
+            failure,
+            serving,
+            sweeping,
+            store: StoreHandle(store),
         })
     }
 
@@ -52,13 +137,94 @@ impl Server {
     /// # Errors
     ///
     /// When the store could not be closed.
-    pub async fn stop(self) -> Result<(), ServeError> {
-        Ok(())
+    pub async fn stop(mut self) -> Result<(), ServeError> {
+        self.stop.cancel();
+        // A client that never reads would hold the shutdown for ever.
+        if tokio::time::timeout(GRACE, &mut self.serving)
+            .await
+            .is_err()
+        {
+            self.serving.abort();
+        }
+        self.sweeping.abort();
+        self.store
+            .0
+            .close()
+            .await
+            .map_err(|error| ServeError::new(status::causes(&error)))
     }
 
     /// Resolves when the server cannot go on by itself, as when its store
     /// failed; never otherwise.
     pub async fn failed(&self) -> ServeError {
-        std::future::pending().await
+        let mut failure = self.failure.clone();
+        match failure.wait_for(Option::is_some).await {
+            Ok(error) => error
+                .clone()
+                .unwrap_or_else(|| ServeError::new("the server failed")),
+            Err(_) => std::future::pending().await,
+        }
     }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let remedy = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "; another coordinator may be there: use it, stop it, or choose `--listen ADDRESS`"
+            }
+            std::io::ErrorKind::PermissionDenied => "; choose a port above 1023",
+            _ => "; choose another `--listen ADDRESS`",
+        };
+        ServeError::new(format!("cannot listen on {address}: {error}{remedy}"))
+    })
+}
+
+/// What must hold before the first call: no lease passes for the time that the
+/// coordinator was away.
+async fn prepare(state: &State) -> Result<(), ServeError> {
+    let failed = |error| ServeError::new(status::causes(&error));
+    state.store.restart(state.now()).await.map_err(failed)?;
+    for worker in state.store.workers().await.map_err(failed)? {
+        if worker.state == swath_core::view::WorkerState::Draining {
+            state.set_draining(&worker.name, true);
+        }
+    }
+    Ok(())
+}
+
+async fn serve(
+    listener: TcpListener,
+    state: Arc<State>,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let dispatch = DispatchServer::new(DispatchService {
+        state: Arc::clone(&state),
+        stop: stop.clone(),
+    })
+    .max_decoding_message_size(limits::DISPATCH_MESSAGE_BYTES)
+    .max_encoding_message_size(limits::DISPATCH_MESSAGE_BYTES);
+    let control = ControlServer::new(ControlService {
+        state,
+        stop: stop.clone(),
+    })
+    .max_decoding_message_size(limits::CONTROL_MESSAGE_BYTES)
+    .max_encoding_message_size(limits::CONTROL_MESSAGE_BYTES);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health
+        .set_serving::<DispatchServer<DispatchService>>()
+        .await;
+    health.set_serving::<ControlServer<ControlService>>().await;
+    // Small replies must not wait for Nagle's timer.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    tonic::transport::Server::builder()
+        .timeout(limits::EXCHANGE_WAIT_MAX + limits::CONTROL_DEADLINE)
+        .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
+        .concurrency_limit_per_connection(limits::CONCURRENCY_PER_CONNECTION)
+        .add_service(health_service)
+        .add_service(dispatch)
+        .add_service(control)
+        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+        .await
 }

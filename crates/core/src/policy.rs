@@ -180,10 +180,10 @@ mod tests {
     #[test]
     fn grace_grows_with_the_training() {
         let policy = Policy::default();
-        let hours = |hours: u64| Duration::from_secs(hours * 3600);
-        assert_eq!(policy.grace(Duration::ZERO), Duration::from_secs(60));
-        assert_eq!(policy.grace(hours(1)), Duration::from_secs(180));
-        assert_eq!(policy.grace(hours(16)), Duration::from_secs(900));
+        let hours = Duration::from_hours;
+        assert_eq!(policy.grace(Duration::ZERO), Duration::from_mins(1));
+        assert_eq!(policy.grace(hours(1)), Duration::from_mins(3));
+        assert_eq!(policy.grace(hours(16)), Duration::from_mins(15));
     }
 
     #[test]
@@ -192,6 +192,6 @@ mod tests {
         assert_eq!(policy.backoff(1, 1.0), Duration::from_secs(10));
         assert_eq!(policy.backoff(1, 0.0), Duration::from_secs(5));
         assert_eq!(policy.backoff(3, 1.0), Duration::from_secs(40));
-        assert_eq!(policy.backoff(u32::MAX, 1.0), Duration::from_secs(600));
+        assert_eq!(policy.backoff(u32::MAX, 1.0), Duration::from_mins(10));
     }
 }

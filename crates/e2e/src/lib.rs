@@ -1,1 +1,8 @@
-//! Placeholder.
+//! Real coordinators, workers and trainers as processes, for tests and
+//! benchmarks: started, watched, killed, and never left behind.
+
+mod process;
+mod site;
+
+pub use self::process::{Output, Process, binary, wait_until};
+pub use self::site::{Site, SweepText, rows};

@@ -113,7 +113,7 @@ pub(super) fn whole(spec: &TrainingSpec) -> Vec<SpecError> {
 
 fn check_batches(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
     if let Some(ghost) = spec.ghost_batch_size
-        && spec.batch_size % ghost != 0
+        && !spec.batch_size.is_multiple_of(ghost)
     {
         let batch = spec.batch_size;
         wrong(
@@ -122,7 +122,7 @@ fn check_batches(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
         );
     }
     if let Some(steps) = spec.accumulation_steps
-        && spec.batch_size % steps != 0
+        && !spec.batch_size.is_multiple_of(steps)
     {
         let batch = spec.batch_size;
         wrong(
@@ -201,7 +201,7 @@ fn check_model(model: &Model, wrong: &mut impl FnMut(&str, String)) {
             return;
         }
     };
-    if depth <= extra || (depth - extra) % per_unit != 0 {
+    if depth <= extra || !(depth - extra).is_multiple_of(per_unit) {
         let below = depth.saturating_sub(extra) / per_unit * per_unit + extra;
         let near = if below <= extra {
             extra + per_unit

@@ -5,15 +5,21 @@
 //! written canonically: two ways to write one computation give the same bytes,
 //! so the same digest.
 
+mod augmentation;
 mod canonical;
 mod check;
 pub mod keys;
+mod model;
+mod optimization;
 mod training;
 
 use serde_json::{Map, Value};
 
+pub use self::augmentation::*;
 pub use self::canonical::{canonical, number_text};
 pub use self::check::unsupported;
+pub use self::model::*;
+pub use self::optimization::*;
 pub use self::training::*;
 use crate::id::{CellDigest, JobDigest};
 
@@ -82,12 +88,11 @@ impl JobSpec {
         }
         let mut tree = integral(tree.clone());
         let seed = tree.get("seed").and_then(Value::as_u64).unwrap_or(0);
-        let work = match tree.get("trainer") {
-            Some(trainer) => other_work(trainer)?,
-            None => {
-                name_optimizer(&mut tree);
-                Work::Training(Box::new(training(&tree)?))
-            }
+        let work = if let Some(trainer) = tree.get("trainer") {
+            other_work(trainer)?
+        } else {
+            name_optimizer(&mut tree);
+            Work::Training(Box::new(training(&tree)?))
         };
         if let Work::Training(spec) = &work {
             tree = serde_json::to_value(spec).map_err(|error| {

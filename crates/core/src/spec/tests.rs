@@ -20,7 +20,11 @@ fn with(path: &str, value: Value) -> Value {
 
 fn errors(tree: &Value) -> String {
     let errors = JobSpec::from_value(tree).expect_err("a wrong spec");
-    errors.iter().map(|error| format!("{error}\n")).collect()
+    errors
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]

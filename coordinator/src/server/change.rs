@@ -1,0 +1,213 @@
+//! What people's commands change.
+
+use std::sync::Arc;
+
+use swath_core::job::StateName;
+use swath_core::message::{SweepChange, WorkerChange};
+use swath_core::outcome::Fault;
+use swath_core::view::{JobView, SCHEMA_VERSION, SweepView};
+use tonic::Status;
+
+use super::select::{self, Selected};
+use super::state::State;
+use super::status::status;
+use super::submit::submission;
+use crate::api::{ChangeOrder, Changed};
+
+/// Carries out one order.
+pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Changed, Status> {
+    let changed = match order {
+        ChangeOrder::Cancel { selector } => cancel(state, &selector).await?,
+        ChangeOrder::Retry { selector, diverged } => retry(state, &selector, diverged).await?,
+        ChangeOrder::Pause { selector } => {
+            let change = SweepChange::Pause {
+                reason: "paused by an operator".to_owned(),
+            };
+            each_sweep(state, &selector, &change, "paused").await?
+        }
+        ChangeOrder::Resume { selector } => {
+            each_sweep(state, &selector, &SweepChange::Resume, "resumed").await?
+        }
+        ChangeOrder::Extend {
+            selector,
+            replicates,
+        } => extend(state, &selector, replicates).await?,
+        ChangeOrder::Cordon { worker } => {
+            let change = WorkerChange::Cordon {
+                reason: "cordoned by an operator".to_owned(),
+            };
+            state
+                .store
+                .change_worker(state.now(), worker.clone(), change)
+                .await
+                .map_err(failed)?;
+            said(format!(
+                "worker `{worker}` keeps what it has and gets no more jobs"
+            ))
+        }
+        ChangeOrder::Activate { worker } => {
+            let change = WorkerChange::Activate;
+            state
+                .store
+                .change_worker(state.now(), worker.clone(), change)
+                .await
+                .map_err(failed)?;
+            state.set_draining(&worker, false);
+            said(format!("worker `{worker}` gets jobs"))
+        }
+        ChangeOrder::Drain { worker } => {
+            let change = WorkerChange::Drain;
+            state
+                .store
+                .change_worker(state.now(), worker.clone(), change)
+                .await
+                .map_err(failed)?;
+            state.set_draining(&worker, true);
+            said(format!(
+                "worker `{worker}` gives back what it has and leaves"
+            ))
+        }
+    };
+    state.work_arrived();
+    Ok(changed)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is a map_err argument")]
+fn failed(error: swath_store::StoreError) -> Status {
+    status(&error)
+}
+
+const fn said(message: String) -> Changed {
+    Changed {
+        schema_version: SCHEMA_VERSION,
+        sweeps: Vec::new(),
+        jobs: 0,
+        message,
+    }
+}
+
+async fn each_sweep(
+    state: &State,
+    selector: &[String],
+    change: &SweepChange,
+    done: &str,
+) -> Result<Changed, Status> {
+    if selector.is_empty() {
+        return Err(Status::invalid_argument("name a sweep"));
+    }
+    let sweeps = select::sweeps(&*state.store, selector).await?;
+    for sweep in &sweeps {
+        state
+            .store
+            .change_sweep(state.now(), sweep.digest, change.clone())
+            .await
+            .map_err(failed)?;
+    }
+    let message = format!("{} {done}", names(&sweeps));
+    Ok(Changed {
+        sweeps: select::digests(&sweeps),
+        ..said(message)
+    })
+}
+
+fn names(sweeps: &[SweepView]) -> String {
+    let mut names: Vec<_> = sweeps
+        .iter()
+        .map(|sweep| format!("`{}`", sweep.name))
+        .collect();
+    names.dedup();
+    let noun = if names.len() == 1 { "sweep" } else { "sweeps" };
+    format!("{noun} {}", names.join(", "))
+}
+
+fn digests_of(jobs: &[JobView]) -> Vec<swath_core::id::JobDigest> {
+    jobs.iter().map(|job| job.digest).collect()
+}
+
+async fn cancel(state: &State, selector: &[String]) -> Result<Changed, Status> {
+    match select::selected(&*state.store, selector).await? {
+        Selected::Sweeps(_) => each_sweep(state, selector, &SweepChange::Cancel, "cancelled").await,
+        Selected::Jobs(jobs) => {
+            let count = state
+                .store
+                .cancel_jobs(state.now(), digests_of(&jobs))
+                .await
+                .map_err(failed)?;
+            Ok(Changed {
+                jobs: count,
+                ..said(format!("{count} jobs cancelled"))
+            })
+        }
+    }
+}
+
+async fn retry(state: &State, selector: &[String], diverged: bool) -> Result<Changed, Status> {
+    let (jobs, sweeps) = match select::selected(&*state.store, selector).await? {
+        Selected::Sweeps(sweeps) => (select::jobs(&*state.store, selector, None).await?, sweeps),
+        Selected::Jobs(jobs) => (jobs, Vec::new()),
+    };
+    // A retry under the same seed would diverge again; only on demand.
+    let wanted = |job: &JobView| match job.state {
+        StateName::Failed => diverged || job.fault != Some(Fault::Diverged),
+        StateName::Cancelled => true,
+        _ => false,
+    };
+    let chosen: Vec<_> = jobs.into_iter().filter(wanted).collect();
+    let count = state
+        .store
+        .retry_jobs(state.now(), digests_of(&chosen))
+        .await
+        .map_err(failed)?;
+    // A sweep that was paused because everything failed goes on too.
+    for sweep in &sweeps {
+        if sweep.state == swath_core::view::SweepState::Paused {
+            state
+                .store
+                .change_sweep(state.now(), sweep.digest, SweepChange::Resume)
+                .await
+                .map_err(failed)?;
+        }
+    }
+    let message = match count {
+        0 => "no failed or cancelled job to retry".to_owned(),
+        1 => "1 job is queued again".to_owned(),
+        count => format!("{count} jobs are queued again"),
+    };
+    Ok(Changed {
+        sweeps: select::digests(&sweeps),
+        jobs: count,
+        ..said(message)
+    })
+}
+
+async fn extend(state: &State, selector: &[String], replicates: u32) -> Result<Changed, Status> {
+    let sweep = select::sweep(&*state.store, selector).await?;
+    if replicates <= sweep.replicates {
+        return Err(Status::invalid_argument(format!(
+            "sweep `{}` has {} replicates already; --replicates must be more",
+            sweep.name, sweep.replicates
+        )));
+    }
+    let mut sources = state.store.sources(sweep.digest).await.map_err(failed)?;
+    sources.replicates = Some(replicates);
+    let priority = sweep.priority;
+    let submission = tokio::task::spawn_blocking(move || submission(sources, priority))
+        .await
+        .map_err(|error| Status::internal(error.to_string()))?
+        .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let digest = submission.digest;
+    let submitted = state
+        .store
+        .submit(state.now(), submission)
+        .await
+        .map_err(failed)?;
+    let message = format!(
+        "sweep `{}` has {replicates} replicates now: {} jobs, {} of them new",
+        sweep.name, submitted.jobs, submitted.new_jobs
+    );
+    Ok(Changed {
+        sweeps: vec![digest],
+        jobs: submitted.new_jobs,
+        ..said(message)
+    })
+}

@@ -1,0 +1,124 @@
+//! What people's commands say: decode, call, encode.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use swath_core::message::Sources;
+use swath_proto::v1;
+use swath_proto::v1::control_server::Control;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::change::change;
+use super::read::read;
+use super::state::State;
+use super::status::status;
+use super::submit::submission;
+
+pub(crate) struct ControlService {
+    pub(crate) state: Arc<State>,
+    /// Ends the streams, so that a shutdown need not wait for watchers.
+    pub(crate) stop: CancellationToken,
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Control for ControlService {
+    async fn submit(&self, request: Request<v1::SubmitRequest>) -> Reply<v1::SubmitReply> {
+        let message = request.into_inner();
+        let priority = message.priority;
+        let sources = Sources {
+            main: message.main,
+            files: message.files.into_iter().collect(),
+            replicates: message.replicates,
+        };
+        // Expanding a large grid takes a core for a while.
+        let submission = tokio::task::spawn_blocking(move || submission(sources, priority))
+            .await
+            .map_err(|error| Status::internal(error.to_string()))?
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let mut reply = v1::SubmitReply {
+            sweep: submission.digest.as_bytes().to_vec(),
+            name: submission.name.clone(),
+            cells: submission.cells.len() as u64,
+            ..v1::SubmitReply::default()
+        };
+        if message.dry_run {
+            return Ok(Response::new(reply));
+        }
+        let state = &self.state;
+        let digest = submission.digest;
+        let submitted = state
+            .store
+            .submit(state.now(), submission)
+            .await
+            .map_err(|error| status(&error))?;
+        tracing::info!(
+            sweep = %digest.short(),
+            name = reply.name,
+            jobs = submitted.jobs,
+            new = submitted.new_jobs,
+            existed = submitted.existed,
+            "sweep submitted"
+        );
+        state.work_arrived();
+        reply.existed = submitted.existed;
+        reply.revived = submitted.revived;
+        reply.jobs = submitted.jobs;
+        reply.new_jobs = submitted.new_jobs;
+        reply.succeeded = submitted.succeeded;
+        Ok(Response::new(reply))
+    }
+
+    async fn read(&self, request: Request<v1::ReadRequest>) -> Reply<v1::ReadReply> {
+        let query = serde_json::from_str(&request.into_inner().query)
+            .map_err(|error| Status::invalid_argument(format!("field `query`: {error}")))?;
+        let document = read(&self.state, query).await?;
+        Ok(Response::new(v1::ReadReply { document }))
+    }
+
+    async fn change(&self, request: Request<v1::ChangeRequest>) -> Reply<v1::ChangeReply> {
+        let order = serde_json::from_str(&request.into_inner().order)
+            .map_err(|error| Status::invalid_argument(format!("field `order`: {error}")))?;
+        let changed = change(&self.state, order).await?;
+        let document =
+            serde_json::to_string(&changed).map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(v1::ChangeReply { document }))
+    }
+
+    type WatchStream = ReceiverStream<Result<v1::WatchEvent, Status>>;
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Reply<Self::WatchStream> {
+        let interval = Duration::from_millis(u64::from(request.into_inner().min_interval_ms));
+        let (events, stream) = tokio::sync::mpsc::channel(1);
+        let mut revision = self.state.revision();
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            loop {
+                let event = v1::WatchEvent {
+                    revision: *revision.borrow_and_update(),
+                };
+                if events.send(Ok(event)).await.is_err() {
+                    return;
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = events.closed() => return,
+                    () = tokio::time::sleep(interval) => {}
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = events.closed() => return,
+                    changed = revision.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}

@@ -1,0 +1,210 @@
+//! Why a job is where it is, in sentences, from the same facts that the store
+//! grants by.
+
+use swath_core::job::StateName;
+use swath_core::outcome::Fault;
+use swath_core::policy::Policy;
+use swath_core::spec::{JobSpec, Work};
+use swath_core::time::Timestamp;
+use swath_core::view::{JobDetail, JobView, SweepState, SweepView, WorkerState, WorkerView};
+
+/// What is known around a job.
+pub(crate) struct Facts<'a> {
+    pub(crate) detail: &'a JobDetail,
+    pub(crate) sweeps: &'a [SweepView],
+    pub(crate) workers: &'a [WorkerView],
+    /// Queued jobs that go before it.
+    pub(crate) ahead: u64,
+    pub(crate) policy: &'a Policy,
+    pub(crate) now: Timestamp,
+}
+
+/// The reasons, most important first.
+pub(crate) fn reasons(facts: &Facts<'_>) -> Vec<String> {
+    let job = &facts.detail.job;
+    match job.state {
+        StateName::Queued => queued(facts),
+        StateName::Leased => leased(facts, job),
+        StateName::Suspect => suspect(facts, job),
+        StateName::Succeeded => succeeded(job),
+        StateName::Failed => failed(facts, job),
+        StateName::Cancelled => vec![format!(
+            "cancelled; `coordinator retry {}` queues it again",
+            job.digest.short()
+        )],
+    }
+}
+
+fn queued(facts: &Facts<'_>) -> Vec<String> {
+    let job = &facts.detail.job;
+    let mut reasons = Vec::new();
+    if job.charged > 0 {
+        reasons.push(format!(
+            "{} of {} charged attempts failed; the last: {}",
+            job.charged,
+            facts.policy.charged_max,
+            headline(job)
+        ));
+    }
+    if let Some(not_before) = job.not_before.filter(|at| *at > facts.now) {
+        let seconds = not_before.since(facts.now).as_secs() + 1;
+        reasons.push(format!(
+            "it backs off after a fault and may be granted in {seconds} s"
+        ));
+    }
+    let holding: Vec<_> = facts
+        .sweeps
+        .iter()
+        .filter(|sweep| job.sweeps.contains(&sweep.name))
+        .collect();
+    let open =
+        |sweep: &&SweepView| matches!(sweep.state, SweepState::Active | SweepState::Finished);
+    if !holding.iter().any(|sweep| open(sweep))
+        && let Some(paused) = holding
+            .iter()
+            .find(|sweep| sweep.state == SweepState::Paused)
+    {
+        reasons.push(format!(
+            "sweep `{}` is paused{}; `coordinator resume {}` lets it go on",
+            paused.name,
+            colon(&paused.reason),
+            paused.name
+        ));
+    }
+    reasons.extend(no_worker(facts));
+    if reasons.is_empty() {
+        reasons.push(match facts.ahead {
+            0 => "it is next: the next free slot takes it".to_owned(),
+            1 => "one job goes before it; every slot is busy".to_owned(),
+            ahead => format!("{ahead} jobs go before it; every slot is busy"),
+        });
+    }
+    reasons
+}
+
+/// Why no worker would take it, if none would.
+fn no_worker(facts: &Facts<'_>) -> Option<String> {
+    let silent_after = facts.policy.ttl();
+    let alive = |worker: &&WorkerView| facts.now.since(worker.seen_at) <= silent_after;
+    let alive: Vec<_> = facts.workers.iter().filter(alive).collect();
+    if alive.is_empty() {
+        return Some(if facts.workers.is_empty() {
+            "no worker has ever connected; start one: `worker --coordinator URL`".to_owned()
+        } else {
+            "no worker is connected; start one: `worker --coordinator URL`".to_owned()
+        });
+    }
+    let active: Vec<_> = alive
+        .iter()
+        .filter(|worker| worker.state == WorkerState::Active)
+        .collect();
+    if active.is_empty() {
+        let worker = alive[0];
+        return Some(format!(
+            "every connected worker is {}, `{}` because {}; `coordinator activate {}` lets it work",
+            worker.state.name(),
+            worker.name,
+            if worker.reason.is_empty() {
+                "an operator said so"
+            } else {
+                &worker.reason
+            },
+            worker.name
+        ));
+    }
+    let program = program(&facts.detail.job)?;
+    let allowed = active
+        .iter()
+        .any(|worker| worker.about.programs.contains(&program));
+    (!allowed).then(|| {
+        format!("no active worker may run `{program}`; start one with `--allow-command {program}`")
+    })
+}
+
+fn program(job: &JobView) -> Option<String> {
+    match JobSpec::from_value(&job.spec).ok()?.work() {
+        Work::Command(command) => command.argv.first().cloned(),
+        Work::Training(_) | Work::Null => None,
+    }
+}
+
+fn leased(facts: &Facts<'_>, job: &JobView) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let worker = job
+        .worker
+        .as_ref()
+        .map_or_else(String::new, ToString::to_string);
+    let since = job.granted_at.map_or(0, |at| facts.now.since(at).as_secs());
+    let progress = match &job.progress {
+        Some(observation) => format!("epoch {} is done", observation.epoch),
+        None => "no epoch is done yet".to_owned(),
+    };
+    reasons.push(format!(
+        "worker `{worker}` has attempt {} since {since} s; {progress}",
+        job.attempt
+    ));
+    if job.stop {
+        reasons.push("it is cancelled; its worker hears so at its next heartbeat".to_owned());
+    }
+    reasons
+}
+
+fn suspect(facts: &Facts<'_>, job: &JobView) -> Vec<String> {
+    let worker = job
+        .worker
+        .as_ref()
+        .map_or_else(String::new, ToString::to_string);
+    let left = job.deadline.map_or(0, |at| at.since(facts.now).as_secs());
+    vec![format!(
+        "worker `{worker}` is not heard of; attempt {} may still come back, and in {left} s the job \
+         is queued again",
+        job.attempt
+    )]
+}
+
+fn succeeded(job: &JobView) -> Vec<String> {
+    let error = job.measurement.as_ref().map(|measured| measured.test_error);
+    vec![match error {
+        Some(error) => format!(
+            "attempt {} measured a test error of {error:.2} %",
+            job.attempt
+        ),
+        None => format!("attempt {} measured it", job.attempt),
+    }]
+}
+
+fn failed(facts: &Facts<'_>, job: &JobView) -> Vec<String> {
+    let fault = job.fault.unwrap_or(Fault::Lost);
+    let id = job.digest.short();
+    let rule = match fault {
+        Fault::Diverged => {
+            "divergence is a result: the same seed would diverge again, and it is shown in the table"
+                .to_owned()
+        }
+        Fault::Invalid => {
+            format!("the spec cannot be trained as it is; mend the cause, then `coordinator retry {id}`")
+        }
+        Fault::Lost => format!(
+            "it was granted {} times without an end; `coordinator retry {id}` starts anew",
+            facts.policy.attempts_max
+        ),
+        Fault::Crashed | Fault::OutOfMemory | Fault::TimedOut => format!(
+            "it failed {} times; `coordinator logs {id}` shows what its trainers wrote, \
+             `coordinator retry {id}` starts anew",
+            job.charged
+        ),
+    };
+    vec![format!("{fault}: {}", headline(job)), rule]
+}
+
+fn headline(job: &JobView) -> &str {
+    swath_core::judge::headline(&job.message)
+}
+
+fn colon(reason: &str) -> String {
+    if reason.is_empty() {
+        String::new()
+    } else {
+        format!(" ({reason})")
+    }
+}

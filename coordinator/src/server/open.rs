@@ -1,0 +1,71 @@
+//! Opens the store that `--database` names.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use swath_core::policy::Policy;
+use swath_store::Store;
+
+use super::ServeError;
+
+/// Where the database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+}
+
+impl Database {
+    /// Reads `sqlite:PATH`.
+    ///
+    /// # Errors
+    ///
+    /// When it is another database, or no path.
+    pub fn parse(text: &str) -> Result<Self, ServeError> {
+        let path = text
+            .strip_prefix("sqlite://")
+            .or_else(|| text.strip_prefix("sqlite:"))
+            .filter(|path| !path.is_empty());
+        match path {
+            Some(path) => Ok(Self::Sqlite(PathBuf::from(path))),
+            None if text.starts_with("postgres") => Err(ServeError::new(
+                "--database: this version keeps its data in SQLite only; use `sqlite:PATH`",
+            )),
+            None => Err(ServeError::new(format!(
+                "--database `{text}`: must be `sqlite:PATH`, like `sqlite:swath.db`"
+            ))),
+        }
+    }
+}
+
+/// Opens it; `address` is what a second coordinator is told.
+pub(crate) async fn open(
+    database: &str,
+    policy: &Policy,
+    address: SocketAddr,
+) -> Result<Arc<dyn Store>, ServeError> {
+    let Database::Sqlite(path) = Database::parse(database)?;
+    let note = format!("http://{address}");
+    let store = swath_store_sqlite::SqliteStore::open(&path, policy.clone(), &note)
+        .await
+        .map_err(|error| ServeError::new(super::status::causes(&error)))?;
+    Ok(Arc::new(store))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_are_read() {
+        let path = |text| match Database::parse(text) {
+            Ok(Database::Sqlite(path)) => path.display().to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(path("sqlite:swath.db"), "swath.db");
+        assert_eq!(path("sqlite:///var/lib/swath.db"), "/var/lib/swath.db");
+        assert!(path("postgres://x/y").contains("SQLite only"));
+        assert!(path("swath.db").contains("must be `sqlite:PATH`"));
+    }
+}

@@ -1,0 +1,228 @@
+//! What people's commands read: one document per query.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use swath_core::job::StateName;
+use swath_core::message::JobQuery;
+use swath_core::view::{JobView, SCHEMA_VERSION, SweepView};
+use swath_store::Store;
+use tonic::Status;
+
+use super::explain::{self, Facts};
+use super::select;
+use super::state::State;
+use super::status::status;
+use super::table::table_text;
+use crate::api::{
+    Curves, Explanation, Jobs, KnownJobs, Logs, ReadQuery, Status as StatusDocument, Sweeps,
+    TableText, Workers,
+};
+
+/// Failed jobs that a status shows.
+const FAILED_SHOWN: usize = 10;
+
+/// Answers one query with a JSON document.
+pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String, Status> {
+    let store = &*state.store;
+    let now_ms = state.now().as_ms();
+    let schema_version = SCHEMA_VERSION;
+    match query {
+        ReadQuery::Sweeps => {
+            let sweeps = store.sweeps().await.map_err(failed)?;
+            json(&Sweeps {
+                schema_version,
+                sweeps,
+            })
+        }
+        ReadQuery::Status { selector } => json(&sweep_status(state, &selector).await?),
+        ReadQuery::Jobs { selector, limit } => {
+            let jobs = select::jobs(store, &selector, limit).await?;
+            json(&Jobs {
+                schema_version,
+                jobs,
+                now_ms,
+            })
+        }
+        ReadQuery::Explain { selector } => json(&explanation(state, &selector).await?),
+        ReadQuery::Table {
+            selector,
+            format,
+            look,
+        } => {
+            let sweep = select::sweep(store, &selector).await?;
+            let text = table_text(store, &sweep, &format, look).await?;
+            json(&TableText {
+                schema_version,
+                sweep,
+                text,
+            })
+        }
+        ReadQuery::Curves { selector } => {
+            let job = select::job(store, &selector).await?;
+            let points = store.curves(job.digest).await.map_err(failed)?;
+            json(&Curves {
+                schema_version,
+                job,
+                points,
+            })
+        }
+        ReadQuery::Logs { selector, position } => {
+            let job = select::job(store, &selector).await?;
+            let chunks = store.logs(job.digest, position).await.map_err(failed)?;
+            json(&Logs {
+                schema_version,
+                job,
+                chunks,
+            })
+        }
+        ReadQuery::Workers => {
+            let workers = store.workers().await.map_err(failed)?;
+            json(&Workers {
+                schema_version,
+                workers,
+                now_ms,
+            })
+        }
+        ReadQuery::Known { jobs } => {
+            let jobs = store.known(jobs).await.map_err(failed)?;
+            json(&KnownJobs {
+                schema_version,
+                jobs,
+            })
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is a map_err argument")]
+fn failed(error: swath_store::StoreError) -> Status {
+    status(&error)
+}
+
+fn json(document: &impl Serialize) -> Result<String, Status> {
+    serde_json::to_string(document).map_err(|error| Status::internal(error.to_string()))
+}
+
+async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocument, Status> {
+    let store = &*state.store;
+    let sweeps = select::sweeps(store, selector).await?;
+    let mut open = Vec::new();
+    let mut failures = Vec::new();
+    for sweep in &sweeps {
+        if sweep.counts.leased + sweep.counts.suspect > 0 {
+            let states = vec![StateName::Leased, StateName::Suspect];
+            open.extend(of_sweep(store, sweep, states).await?);
+        }
+        if sweep.counts.failed + sweep.counts.diverged > 0 {
+            failures.extend(of_sweep(store, sweep, vec![StateName::Failed]).await?);
+        }
+    }
+    dedup(&mut open);
+    dedup(&mut failures);
+    failures.sort_by_key(|job| std::cmp::Reverse(job.ended_at));
+    failures.truncate(FAILED_SHOWN);
+    Ok(StatusDocument {
+        schema_version: SCHEMA_VERSION,
+        mean_job_seconds: mean_job_seconds(store, &sweeps).await?,
+        workers: store.workers().await.map_err(failed)?,
+        sweeps,
+        open,
+        failed: failures,
+        now_ms: state.now().as_ms(),
+    })
+}
+
+async fn of_sweep(
+    store: &dyn Store,
+    sweep: &SweepView,
+    states: Vec<StateName>,
+) -> Result<Vec<JobView>, Status> {
+    let query = JobQuery {
+        sweep: Some(sweep.digest),
+        states,
+        ..JobQuery::default()
+    };
+    store.jobs(query).await.map_err(failed)
+}
+
+fn dedup(jobs: &mut Vec<JobView>) {
+    let mut seen = std::collections::BTreeSet::new();
+    jobs.retain(|job| seen.insert(job.digest));
+}
+
+/// Jobs that a mean training time is taken over.
+const MEAN_OVER: u32 = 200;
+
+/// The mean training time of the first succeeded jobs of the newest sweep that
+/// is still in work.
+async fn mean_job_seconds(store: &dyn Store, sweeps: &[SweepView]) -> Result<Option<f64>, Status> {
+    let in_work = |sweep: &&SweepView| sweep.counts.done() < sweep.counts.total();
+    let Some(sweep) = sweeps.iter().rev().find(in_work) else {
+        return Ok(None);
+    };
+    let query = JobQuery {
+        sweep: Some(sweep.digest),
+        states: vec![StateName::Succeeded],
+        limit: Some(MEAN_OVER),
+        ..JobQuery::default()
+    };
+    let jobs = store.jobs(query).await.map_err(failed)?;
+    let seconds: Vec<f64> = jobs
+        .iter()
+        .filter_map(|job| Some(job.measurement.as_ref()?.train_seconds))
+        .collect();
+    let count = seconds.len();
+    Ok((count > 0).then(|| seconds.iter().sum::<f64>() / count as f64))
+}
+
+async fn explanation(state: &State, selector: &[String]) -> Result<Explanation, Status> {
+    let store = &*state.store;
+    let job = select::job(store, selector).await?;
+    let detail = store
+        .job(job.digest)
+        .await
+        .map_err(failed)?
+        .ok_or_else(|| Status::not_found("the job vanished"))?;
+    let sweeps = store.sweeps().await.map_err(failed)?;
+    let workers = store.workers().await.map_err(failed)?;
+    let facts = Facts {
+        detail: &detail,
+        sweeps: &sweeps,
+        workers: &workers,
+        ahead: ahead(store, &detail.job, &sweeps).await?,
+        policy: &state.policy,
+        now: state.now(),
+    };
+    let reasons = explain::reasons(&facts);
+    Ok(Explanation {
+        schema_version: SCHEMA_VERSION,
+        reasons,
+        now_ms: state.now().as_ms(),
+        detail,
+    })
+}
+
+/// Queued jobs that go before a queued job.
+async fn ahead(store: &dyn Store, job: &JobView, sweeps: &[SweepView]) -> Result<u64, Status> {
+    if job.state != StateName::Queued {
+        return Ok(0);
+    }
+    let query = JobQuery {
+        states: vec![StateName::Queued],
+        ..JobQuery::default()
+    };
+    let queued = store.jobs(query).await.map_err(failed)?;
+    let priority = |job: &JobView| {
+        let of = sweeps
+            .iter()
+            .filter(|sweep| job.sweeps.contains(&sweep.name));
+        of.map(|sweep| sweep.priority).max()
+    };
+    let own = priority(job);
+    let place = queued.iter().position(|other| other.digest == job.digest);
+    let before = queued.iter().enumerate().filter(|(index, other)| {
+        let theirs = priority(other);
+        theirs > own || (theirs == own && Some(*index) < place)
+    });
+    Ok(before.count() as u64)
+}

@@ -1,0 +1,108 @@
+//! From a sweep's files to what the store keeps of it.
+
+use serde_json::{Value, json};
+use swath_core::message::{Sources, Submission, SubmittedCell};
+use swath_core::spec::Work;
+use swath_core::sweep::{Expansion, FileError, SweepFile, expand};
+use swath_core::table::Definition;
+
+/// The largest sweep file or recipe, in bytes.
+const FILE_BYTES_MAX: usize = 4 << 20;
+/// The most recipes.
+const FILES_MAX: usize = 64;
+
+/// Why files cannot be submitted: one error per line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct SubmitError(pub(crate) String);
+
+/// Parses, expands and checks `sources`.
+pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, SubmitError> {
+    let file = parse(&sources)?;
+    let expansion = expand(&file).map_err(|errors| joined(&errors))?;
+    refuse_unsupported(&expansion)?;
+    let definition = definition(&expansion)?;
+    let cells = expansion
+        .cells()
+        .map(|cell| SubmittedCell {
+            digest: cell.digest,
+            axes: cell.axes,
+            spec: cell.text,
+            program: match cell.spec.work() {
+                Work::Command(command) => command.argv.first().cloned(),
+                Work::Training(_) | Work::Null => None,
+            },
+        })
+        .collect();
+    Ok(Submission {
+        digest: expansion.digest(),
+        name: file.name.clone(),
+        title: file.title.clone(),
+        replicates: file.replicates,
+        priority,
+        sources,
+        definition,
+        cells,
+    })
+}
+
+/// What the table needs, with the grid and the published values beside it.
+fn definition(expansion: &Expansion<'_>) -> Result<Value, SubmitError> {
+    let wrong = |error: serde_json::Error| SubmitError(error.to_string());
+    let mut definition = serde_json::to_value(Definition::new(expansion)).map_err(wrong)?;
+    definition["grid"] = serde_json::to_value(expansion.grid()).map_err(wrong)?;
+    if let Some(reference) = &expansion.file().reference {
+        definition["reference"] = json!({ "file": reference.file, "text": reference.text });
+    }
+    Ok(definition)
+}
+
+/// Reads the sweep file among `sources`, recipes from the same.
+pub(crate) fn parse(sources: &Sources) -> Result<SweepFile, SubmitError> {
+    if sources.files.len() > FILES_MAX {
+        return Err(SubmitError(format!("more than {FILES_MAX} files")));
+    }
+    if let Some((path, text)) = sources
+        .files
+        .iter()
+        .find(|(_, text)| text.len() > FILE_BYTES_MAX)
+    {
+        let length = text.len();
+        return Err(SubmitError(format!(
+            "{path}: {length} bytes; at most {FILE_BYTES_MAX}"
+        )));
+    }
+    let main = sources.files.get(&sources.main).ok_or_else(|| {
+        SubmitError(format!(
+            "the sweep file `{}` is not among the files sent",
+            sources.main
+        ))
+    })?;
+    let read = |path: &str| {
+        sources
+            .files
+            .get(path)
+            .cloned()
+            .ok_or_else(|| "was not sent with the sweep".to_owned())
+    };
+    let mut file =
+        SweepFile::parse(&sources.main, main, &read).map_err(|errors| joined(&errors))?;
+    if let Some(replicates) = sources.replicates {
+        file.replicates = replicates;
+    }
+    Ok(file)
+}
+
+fn joined(errors: &[FileError]) -> SubmitError {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    SubmitError(lines.join("\n"))
+}
+
+/// A sweep that this version's trainer cannot compute is not accepted: its jobs
+/// would all fail.
+fn refuse_unsupported(expansion: &Expansion<'_>) -> Result<(), SubmitError> {
+    match expansion.unsupported() {
+        [] => Ok(()),
+        errors => Err(joined(errors)),
+    }
+}

@@ -1,0 +1,165 @@
+//! The sweeper: looks at the clock for those who cannot speak any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use swath_core::policy::Policy;
+use swath_core::time::Timestamp;
+use swath_store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+use super::state::State;
+use super::status::causes;
+
+/// What the sweeper may do in this pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// Expire what is over.
+    Tick,
+    /// Give every lease a full life: nobody could have been heard.
+    Forgive,
+}
+
+/// Whether leases may expire now. They may only when coordinator and store have
+/// been up without a gap for one lease; a gap means that heartbeats could not
+/// be heard, and nothing may expire for that.
+#[derive(Debug)]
+pub(crate) struct Warmth {
+    warm_since: Timestamp,
+    last_pass: Timestamp,
+}
+
+impl Warmth {
+    /// Cold: the coordinator has just started.
+    pub(crate) const fn new(now: Timestamp) -> Self {
+        Self {
+            warm_since: now,
+            last_pass: now,
+        }
+    }
+
+    /// Decides what the pass at `now` may do.
+    pub(crate) fn pass(&mut self, now: Timestamp, policy: &Policy) -> Pass {
+        let gap = now.since(self.last_pass);
+        self.last_pass = now;
+        // A pass may be late under load; three in a row are a stopped process.
+        if gap > Duration::from_millis(3 * policy.sweeper_ms) {
+            self.warm_since = now;
+            return Pass::Forgive;
+        }
+        if now.since(self.warm_since) < policy.ttl() {
+            Pass::Forgive
+        } else {
+            Pass::Tick
+        }
+    }
+
+    /// The store did not answer: nobody could have been heard.
+    pub(crate) const fn cool(&mut self, now: Timestamp) {
+        self.warm_since = now;
+    }
+}
+
+/// Failed passes in a row after which the store is given up.
+const FAILURES_MAX: u32 = 5;
+
+/// Sweeps until cancelled; returns the store's error when it is given up.
+pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) -> Option<StoreError> {
+    let mut warmth = Warmth::new(state.now());
+    let mut failures = 0;
+    loop {
+        let pause = next_pause(&state).await;
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(pause) => {}
+        }
+        match pass(&state, &mut warmth).await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                warmth.cool(state.now());
+                failures += 1;
+                tracing::error!(error = %causes(&error), failures, "sweeper's pass failed");
+                if failures >= FAILURES_MAX {
+                    return Some(error);
+                }
+            }
+        }
+    }
+}
+
+/// Until the next pass: regular, or sooner when a backoff ends.
+async fn next_pause(state: &State) -> Duration {
+    let regular = Duration::from_millis(state.policy.sweeper_ms);
+    let now = state.now();
+    match state.store.next_due(now).await {
+        // Not a busy loop when the due job cannot be granted.
+        Ok(Some(due)) => regular.min(due.since(now).max(Duration::from_millis(20))),
+        Ok(None) | Err(_) => regular,
+    }
+}
+
+async fn pass(state: &State, warmth: &mut Warmth) -> Result<(), StoreError> {
+    let now = state.now();
+    match warmth.pass(now, &state.policy) {
+        Pass::Forgive => state.store.extend_leases(now).await?,
+        Pass::Tick => {
+            let ticked = state.store.tick(now).await?;
+            if ticked.suspected + ticked.requeued + ticked.ended > 0 {
+                tracing::warn!(
+                    suspected = ticked.suspected,
+                    requeued = ticked.requeued,
+                    ended = ticked.ended,
+                    "leases are over"
+                );
+            }
+        }
+    }
+    // Waiting workers look again: a backoff may have ended.
+    state.work_arrived();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_ms(seconds * 1000)
+    }
+
+    #[test]
+    fn nothing_expires_before_one_lease_has_passed() {
+        let policy = Policy::default();
+        let mut warmth = Warmth::new(at(0));
+        for second in (5..60).step_by(5) {
+            assert_eq!(warmth.pass(at(second), &policy), Pass::Forgive, "{second}");
+        }
+        assert_eq!(warmth.pass(at(60), &policy), Pass::Tick);
+    }
+
+    #[test]
+    fn a_stopped_process_forgives_and_starts_cold() {
+        let policy = Policy::default();
+        let mut warmth = Warmth::new(at(0));
+        for second in (5..=60).step_by(5) {
+            warmth.pass(at(second), &policy);
+        }
+        assert_eq!(warmth.pass(at(400), &policy), Pass::Forgive);
+        assert_eq!(warmth.pass(at(405), &policy), Pass::Forgive);
+        for second in (410..460).step_by(5) {
+            warmth.pass(at(second), &policy);
+        }
+        assert_eq!(warmth.pass(at(460), &policy), Pass::Tick);
+    }
+
+    #[test]
+    fn an_unreachable_store_forgives() {
+        let policy = Policy::default();
+        let mut warmth = Warmth::new(at(0));
+        for second in (5..=100).step_by(5) {
+            warmth.pass(at(second), &policy);
+        }
+        warmth.cool(at(101));
+        assert_eq!(warmth.pass(at(105), &policy), Pass::Forgive);
+    }
+}

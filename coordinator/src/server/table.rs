@@ -1,0 +1,41 @@
+//! The table of a sweep as text.
+
+use swath_core::table::{Definition, Results};
+use swath_core::view::SweepView;
+use swath_report::{Format, Style};
+use swath_store::Store;
+use tonic::Status;
+
+use super::status::status;
+use crate::api::Look;
+
+/// Reads a sweep's results and renders them. Summing up and drawing a large
+/// table takes a core for a while, so it leaves the runtime's threads.
+pub(crate) async fn table_text(
+    store: &dyn Store,
+    sweep: &SweepView,
+    format: &str,
+    look: Look,
+) -> Result<String, Status> {
+    let format: Format = format.parse().map_err(Status::invalid_argument)?;
+    let definition =
+        Definition::read(&sweep.definition).map_err(|error| Status::internal(error.to_string()))?;
+    let cells = store
+        .results(sweep.digest, definition.last_epochs())
+        .await
+        .map_err(|error| status(&error))?;
+    let sweep = sweep.clone();
+    let style = Style {
+        color: look.color,
+        width: look.width.map(usize::from),
+        unicode: look.unicode,
+    };
+    let drawn = tokio::task::spawn_blocking(move || {
+        let results = Results::new(&sweep, cells)?;
+        swath_report::results(&results, format, &style)
+    });
+    drawn
+        .await
+        .map_err(|error| Status::internal(error.to_string()))?
+        .map_err(|error| Status::failed_precondition(error.to_string()))
+}

@@ -1,0 +1,261 @@
+//! A place with a coordinator's database, sweep files and workers' state.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{Output, Process, binary, finish};
+
+/// Lease times that let a test see in seconds what takes minutes.
+const POLICY: &str = "\
+heartbeat_ms = 300
+ttl_ms = 1500
+grace_min_ms = 1000
+grace_max_ms = 1000
+sweeper_ms = 200
+backoff_base_ms = 100
+backoff_max_ms = 400
+drain_ms = 5000
+";
+
+/// A temporary directory with everything that a cluster leaves behind.
+#[derive(Debug)]
+pub struct Site {
+    dir: TempDir,
+    url: Option<String>,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Site {
+    /// An empty one.
+    ///
+    /// # Panics
+    ///
+    /// When the directory cannot be made.
+    pub fn new() -> Self {
+        let dir = TempDir::new().expect("a temporary directory");
+        std::fs::write(dir.path().join("policy.toml"), POLICY).expect("policy.toml");
+        Self { dir, url: None }
+    }
+
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a file into it.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).expect("a directory");
+        }
+        std::fs::write(&path, text).expect("a file");
+        path
+    }
+
+    /// The coordinator's URL, once one was started.
+    ///
+    /// # Panics
+    ///
+    /// When none was.
+    pub fn url(&self) -> &str {
+        self.url.as_deref().expect("a coordinator was started")
+    }
+
+    /// A `coordinator` command in the site's directory, without the caller's
+    /// settings.
+    pub fn coordinator(&self) -> Command {
+        let mut command = Command::new(binary("coordinator"));
+        command.current_dir(self.path());
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            if name.starts_with("SWATH_") && name != "SWATH_LIBTORCH" {
+                command.env_remove(name);
+            }
+        }
+        command.env("HOME", self.path()).env("NO_COLOR", "1");
+        command
+    }
+
+    /// Starts `coordinator serve` with short lease times. The first start takes
+    /// any port, later ones the same again, as a restarted daemon would.
+    pub fn serve(&mut self) -> Process {
+        let listen = match &self.url {
+            Some(url) => url.trim_start_matches("http://").to_owned(),
+            None => "127.0.0.1:0".to_owned(),
+        };
+        let mut command = self.coordinator();
+        command.args(["serve", "--listen", &listen, "--database", "sqlite:swath.db"]);
+        command.args(["--policy", "policy.toml"]);
+        let mut process = Process::start("coordinator", &mut command);
+        let rest = process.wait_for_line("listening on ");
+        let url = rest.split([',', ' ']).next().unwrap_or("").to_owned();
+        self.url = Some(url);
+        process
+    }
+
+    /// A `worker` command for this site's coordinator; its state lies in a
+    /// directory of its name.
+    pub fn worker_command(&self, name: &str, slots: u32) -> Command {
+        let mut command = Command::new(binary("worker"));
+        command.current_dir(self.path());
+        command.env("HOME", self.path()).env_remove("SWATH_COORDINATOR");
+        command.args(["--coordinator", self.url(), "--name", name]);
+        command.args(["--device", &format!("cpu:{slots}"), "--threads-per-slot", "1"]);
+        command.arg("--state-dir").arg(self.path().join(format!("state-{name}")));
+        command
+    }
+
+    /// Starts such a worker that may run these programs.
+    pub fn worker(&self, name: &str, slots: u32, programs: &[&str]) -> Process {
+        let mut command = self.worker_command(name, slots);
+        for program in programs {
+            command.args(["--allow-command", program]);
+        }
+        Process::start(name, &mut command)
+    }
+
+    /// Runs one coordinator command against this site's coordinator to its
+    /// end.
+    pub fn run(&self, args: &[&str]) -> Output {
+        let mut command = self.coordinator();
+        if let Some(url) = &self.url {
+            command.env("SWATH_COORDINATOR", url);
+        }
+        command.args(args);
+        finish(&format!("coordinator {}", args.join(" ")), &mut command, Duration::from_secs(240))
+    }
+
+    /// Runs a command that must succeed; its stdout.
+    ///
+    /// # Panics
+    ///
+    /// When it does not exit 0.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert_eq!(output.code, Some(0), "coordinator {}:\n{}", args.join(" "), output.stderr);
+        output.stdout
+    }
+
+    /// Runs a command that must succeed with `-o json`; its document.
+    ///
+    /// # Panics
+    ///
+    /// When it does not, or prints no JSON.
+    pub fn json(&self, args: &[&str]) -> Value {
+        let mut args = args.to_vec();
+        args.extend(["-o", "json"]);
+        let text = self.ok(&args);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// The counts of a sweep's jobs by state.
+    pub fn count(&self, sweep: &str, state: &str) -> u64 {
+        let status = self.json(&["status", sweep]);
+        status["sweeps"]
+            .as_array()
+            .and_then(|sweeps| sweeps.last()?["counts"][state].as_u64())
+            .unwrap_or(0)
+    }
+}
+
+/// The rows of a table document without what depends on when and where it was
+/// trained: cells, numbers, and how many they are of.
+pub fn rows(table: &Value) -> Vec<Value> {
+    let numbers = |row: &Value| {
+        let keys = ["cell", "axes", "n", "of", "median", "min", "max", "values", "diverged"];
+        keys.iter().map(|key| ((*key).to_owned(), row[*key].clone())).collect()
+    };
+    table["rows"].as_array().map(|rows| rows.iter().map(numbers).collect()).unwrap_or_default()
+}
+
+/// Text of small sweep files.
+#[derive(Clone, Debug)]
+pub struct SweepText {
+    name: String,
+    replicates: u32,
+    fixed: String,
+    grid: String,
+}
+
+impl SweepText {
+    /// A sweep of the built-in trainer over the shipped digits that takes
+    /// seconds.
+    pub fn digits(name: &str) -> Self {
+        let fixed = "\
+dataset.name = \"digits\"
+model = { name = \"resnet_preact\", depth = 8, initial_channels = 4 }
+epochs = 2
+optimizer = { lr = 0.1, momentum = 0.9 }
+schedule.name = \"cosine\"
+";
+        Self {
+            name: name.to_owned(),
+            replicates: 2,
+            fixed: fixed.to_owned(),
+            grid: "batch_size = [64, 128]\n".to_owned(),
+        }
+    }
+
+    /// A sweep of jobs that do nothing.
+    pub fn null(name: &str, cells: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            replicates: 1,
+            fixed: "trainer = { null = true }\n".to_owned(),
+            grid: format!("\"params.x\" = {:?}\n", (0..cells).collect::<Vec<_>>()),
+        }
+    }
+
+    /// A sweep of a program; `params.x` takes `cells` values.
+    pub fn command(name: &str, argv: &[&str], cells: u32) -> Self {
+        Self {
+            fixed: format!("trainer = {{ command = {argv:?} }}\n"),
+            ..Self::null(name, cells)
+        }
+    }
+
+    /// With so many replicates.
+    #[must_use]
+    pub fn replicates(mut self, replicates: u32) -> Self {
+        self.replicates = replicates;
+        self
+    }
+
+    /// With another grid.
+    #[must_use]
+    pub fn grid(mut self, grid: &str) -> Self {
+        grid.clone_into(&mut self.grid);
+        self
+    }
+
+    /// With another line in `[fixed]`.
+    #[must_use]
+    pub fn fixed(mut self, line: &str) -> Self {
+        let _ = writeln!(self.fixed, "{line}");
+        self
+    }
+}
+
+impl std::fmt::Display for SweepText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, replicates, fixed, grid } = self;
+        write!(
+            f,
+            "[sweep]\nname = \"{name}\"\nreplicates = {replicates}\n\n[fixed]\n{fixed}\n[[grid]]\n{grid}"
+        )
+    }
+}
