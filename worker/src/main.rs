@@ -1,1 +1,60 @@
-fn main() {}
+//! The binary: reads the settings, starts the log, runs the daemon.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use swath_worker::agent::Exit;
+use swath_worker::daemon;
+use swath_worker::settings::{Cli, Settings};
+use tracing_subscriber::EnvFilter;
+
+/// Wrong usage.
+const USAGE: u8 = 2;
+/// Another worker has this one's name.
+const DISPLACED: u8 = 3;
+/// Ended by a second signal.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = match EnvFilter::try_new(&cli.log) {
+        Ok(filter) => filter,
+        Err(error) => return fail(USAGE, &format!("--log {}: {error}", cli.log)),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    let settings = match Settings::resolve(cli) {
+        Ok(settings) => settings,
+        Err(error) => return fail(USAGE, &error.to_string()),
+    };
+    // One thread: children die with the thread that started them, and this
+    // one lives as long as the process.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &format!("cannot start: {error}")),
+    };
+    match runtime.block_on(daemon::run(settings)) {
+        Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Interrupted) => ExitCode::from(INTERRUPTED),
+        Ok(Exit::Displaced(why)) => fail(DISPLACED, &why),
+        Ok(Exit::Failed(why)) => fail(1, &why),
+        Err(error) => fail(1, &error.to_string()),
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the last word of the process, whatever is logged"
+)]
+fn fail(code: u8, why: &str) -> ExitCode {
+    eprintln!("worker: {why}");
+    ExitCode::from(code)
+}

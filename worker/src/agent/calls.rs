@@ -1,0 +1,257 @@
+//! Which calls to make now.
+
+use std::time::Duration;
+
+use swath_core::message::{Exchange, Held, Hello};
+use swath_proto::limits;
+
+use super::event::{Call, CallId, Effect};
+use super::outbox::{REPORT_BYTES, report_bytes};
+use super::{Agent, Pending};
+
+/// The most jobs that one exchange asks for: their specs must fit a message.
+const WANT_MAX: usize = 256;
+
+/// Undelivered outcomes above which no new jobs are taken.
+const BACKLOG: usize = 1024;
+
+const _: () = assert!(WANT_MAX <= limits::WANT_MAX as usize);
+
+/// Which kind of call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Hello,
+    Fetch,
+    Deliver,
+    Beat,
+    Observe,
+    Release,
+}
+
+impl Agent {
+    pub(super) fn make_calls(&mut self) {
+        if self.session.is_none() {
+            self.say_hello();
+            return;
+        }
+        self.send_releases();
+        self.send_reports();
+        self.send_outcomes();
+        self.ask_for_jobs();
+        self.send_heartbeat();
+    }
+
+    fn call(&mut self, kind: Kind, call: Call) {
+        self.calls += 1;
+        let id = CallId(self.calls);
+        let now = self.now;
+        self.lane(kind).sent(id, now);
+        self.effects.push(Effect::Call { id, call });
+    }
+
+    pub(super) fn lane(&mut self, kind: Kind) -> &mut super::Lane {
+        match kind {
+            Kind::Hello => &mut self.hello,
+            Kind::Fetch => &mut self.fetch,
+            Kind::Deliver => &mut self.deliver,
+            Kind::Beat => &mut self.beat,
+            Kind::Observe => &mut self.observe,
+            Kind::Release => &mut self.release,
+        }
+    }
+
+    /// Whose reply this is; none if nobody waits for it any more.
+    pub(super) fn kind_of(&mut self, call: CallId) -> Option<Kind> {
+        [
+            Kind::Hello,
+            Kind::Fetch,
+            Kind::Deliver,
+            Kind::Beat,
+            Kind::Observe,
+            Kind::Release,
+        ]
+        .into_iter()
+        .find(|kind| self.lane(*kind).call == Some(call))
+    }
+
+    fn say_hello(&mut self) {
+        if !self.hello.is_free(self.now) {
+            return;
+        }
+        let mut held = self.held();
+        // What was delivered lately is named, too: should the store have lost
+        // it, it gets it again.
+        let mut recent: Vec<_> = self.outbox.recent().collect();
+        recent.retain(|recent| !held.contains(recent));
+        held.extend(recent);
+        held.truncate(limits::HELD_MAX);
+        self.hello_held.clone_from(&held);
+        let hello = Hello {
+            worker: self.config.worker.clone(),
+            about: self.config.about.clone(),
+            held,
+        };
+        self.call(Kind::Hello, Call::Hello(hello));
+    }
+
+    fn send_heartbeat(&mut self) {
+        let Some(owner) = self.owner() else { return };
+        if !self.beat.is_free(self.now) {
+            return;
+        }
+        let mut held = self.held();
+        held.truncate(limits::HELD_MAX);
+        self.beat_held.clone_from(&held);
+        self.call(Kind::Beat, Call::Heartbeat { owner, held });
+    }
+
+    fn send_releases(&mut self) {
+        let Some(owner) = self.owner() else { return };
+        if self.releases.is_empty() || !self.release.is_free(self.now) {
+            return;
+        }
+        let count = self.releases.len().min(limits::HELD_MAX);
+        let held: Vec<Held> = self.releases[..count].to_vec();
+        self.releasing = count;
+        self.call(Kind::Release, Call::Release { owner, held });
+    }
+
+    fn send_reports(&mut self) {
+        let Some(owner) = self.owner() else { return };
+        if !self.observe.is_free(self.now) {
+            return;
+        }
+        let now = self.now;
+        let mut room = REPORT_BYTES;
+        let mut reports = self.outbox.reports(room);
+        for report in &reports {
+            room = room.saturating_sub(report_bytes(report));
+        }
+        for running in self
+            .slots
+            .iter_mut()
+            .filter_map(|slot| slot.running.as_mut())
+        {
+            if reports.len() >= limits::HELD_MAX || room == 0 {
+                break;
+            }
+            if let Some(report) = running.journal.due(now) {
+                room = room.saturating_sub(report_bytes(report));
+                reports.push(report.clone());
+            }
+        }
+        if reports.is_empty() {
+            return;
+        }
+        self.observing.clone_from(&reports);
+        self.call(Kind::Observe, Call::Observe { owner, reports });
+    }
+
+    /// Delivers outcomes, and takes jobs on the way.
+    fn send_outcomes(&mut self) {
+        if !self.deliver.is_free(self.now) {
+            return;
+        }
+        if self.delivering.is_none() && self.outbox.has_ready() {
+            let outcomes = self.outbox.offer();
+            if outcomes.is_empty() {
+                return;
+            }
+            let pending = self.pending(outcomes, self.room(), Duration::ZERO);
+            self.delivering = Some(pending);
+        }
+        self.exchange(Kind::Deliver);
+    }
+
+    /// Asks for jobs, and waits for them: apart from the outcomes, which must
+    /// not wait behind it.
+    fn ask_for_jobs(&mut self) {
+        if !self.fetch.is_free(self.now) {
+            return;
+        }
+        if self.fetching.is_none() {
+            let want = self.room();
+            if want == 0 {
+                return;
+            }
+            let pending = self.pending(Vec::new(), want, self.wait());
+            self.fetching = Some(pending);
+        }
+        self.exchange(Kind::Fetch);
+    }
+
+    fn pending(&mut self, outcomes: Vec<Held>, want: usize, wait: Duration) -> Pending {
+        self.requests += 1;
+        Pending {
+            request: self.requests,
+            outcomes,
+            want: want as u32,
+            wait,
+        }
+    }
+
+    fn exchange(&mut self, kind: Kind) {
+        let pending = match kind {
+            Kind::Deliver => &self.delivering,
+            _ => &self.fetching,
+        };
+        let (Some(pending), Some(owner)) = (pending.clone(), self.owner()) else {
+            return;
+        };
+        let exchange = Exchange {
+            owner,
+            request: pending.request,
+            finishes: self.outbox.finishes(&pending.outcomes),
+            want: pending.want,
+        };
+        let wait = pending.wait;
+        self.call(kind, Call::Exchange { exchange, wait });
+    }
+
+    /// How many jobs to ask for: free slots and those to hold in advance, less
+    /// what was asked for already.
+    fn room(&self) -> usize {
+        let blocked = self.drain.is_some()
+            || self.idle_is_over()
+            || !self.outbox.disk_is_well()
+            || self.outbox.len() >= BACKLOG;
+        if blocked {
+            return 0;
+        }
+        let capacity = self.slots.len() * (1 + self.pace.prefetch());
+        let asked = [&self.fetching, &self.delivering]
+            .into_iter()
+            .flatten()
+            .map(|pending| pending.want as usize)
+            .sum::<usize>();
+        let taken = self.open().count() + asked;
+        capacity.saturating_sub(taken).min(WANT_MAX)
+    }
+
+    /// How long the coordinator may wait for a job.
+    fn wait(&self) -> Duration {
+        let longest = limits::EXCHANGE_WAIT_MAX;
+        match (self.config.exit_when_idle, self.idle_since) {
+            (Some(patience), Some(since)) => {
+                longest.min((since + patience).saturating_sub(self.now))
+            }
+            (Some(patience), None) => longest.min(patience),
+            (None, _) => longest,
+        }
+    }
+
+    /// Withdraws the question that waits for a job. It is asked again without
+    /// waiting and without wanting anything new: jobs that were granted to it
+    /// meanwhile must not be lost.
+    pub(super) fn withdraw_fetch(&mut self) {
+        let Some(pending) = self.fetching.as_mut() else {
+            return;
+        };
+        pending.want = 0;
+        pending.wait = Duration::ZERO;
+        if let Some(call) = self.fetch.call.take() {
+            self.effects.push(Effect::Abort(call));
+        }
+        self.fetch.not_before = self.now;
+    }
+}

@@ -1,0 +1,425 @@
+//! Attempts: from the grant over a slot to the outcome.
+
+use std::time::Duration;
+
+use swath_core::message::{Finish, Grant, Held};
+use swath_core::outcome::{Fault, Measurement, Outcome, Provenance};
+use swath_core::protocol::TrainerEvent;
+use swath_core::spec::{JobSpec, Work};
+
+use super::event::{ChildId, Effect, End, Entry, Line, Program};
+use super::slot::{Child, Running, broken};
+use super::{Agent, Waiting};
+use crate::classify::{failed, unexplained};
+use crate::line::{Parsed, parse};
+
+/// What a cancelled attempt has to stop by itself.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// What an idle trainer has to end when its slot is needed for a program.
+const IDLE_GRACE: Duration = Duration::from_secs(2);
+
+/// How long a job held in advance may wait for a slot before it is given back.
+const WAITING_MAX: Duration = Duration::from_mins(1);
+
+impl Agent {
+    /// A job for this worker.
+    pub(super) fn granted(&mut self, grant: Grant) {
+        let held = grant.held;
+        if self.outbox.contains(&held) || self.open().any(|open| open == held) {
+            return;
+        }
+        if self.drain.is_some() {
+            self.releases.push(held);
+            return;
+        }
+        let spec = match JobSpec::from_json(&grant.spec) {
+            Ok(spec) => spec,
+            Err(errors) => {
+                let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+                let version = &self.config.about.version;
+                let message = format!(
+                    "worker {version} cannot read the spec: {}",
+                    errors.join("; ")
+                );
+                let fault = Fault::Invalid;
+                self.ended_here(held, Outcome::Failed { fault, message });
+                return;
+            }
+        };
+        let command = match spec.work() {
+            Work::Null => {
+                self.pace.job(Duration::ZERO);
+                self.ended_here(held, null_outcome(spec.seed()));
+                return;
+            }
+            Work::Command(command) => {
+                let program = &command.argv[0];
+                if !self.config.about.programs.contains(program) {
+                    let message = format!(
+                        "worker `{}` may not run `{program}`; start it with --allow-command {program}",
+                        self.config.worker
+                    );
+                    let fault = Fault::Crashed;
+                    self.ended_here(held, Outcome::Failed { fault, message });
+                    return;
+                }
+                Some(command.clone())
+            }
+            Work::Training(_) => None,
+        };
+        self.waiting.push_back(Waiting {
+            held,
+            spec: grant.spec,
+            command,
+            since: self.now,
+        });
+    }
+
+    /// An attempt that needs no slot to end.
+    fn ended_here(&mut self, held: Held, outcome: Outcome) {
+        let provenance = Provenance {
+            device: "none".to_owned(),
+            trainer: format!("worker {}", self.config.about.version),
+            determinism: "bitwise".to_owned(),
+            ..Provenance::default()
+        };
+        let finish = Finish {
+            held,
+            outcome,
+            provenance,
+        };
+        self.outbox.push(Entry {
+            finish,
+            reports: Vec::new(),
+        });
+    }
+
+    /// Puts waiting jobs on free slots.
+    pub(super) fn assign(&mut self) {
+        for index in 0..self.slots.len() {
+            let Some(next) = self.waiting.front() else {
+                return;
+            };
+            let slot = &mut self.slots[index];
+            if slot.running.is_some() {
+                continue;
+            }
+            let serves = next.command.is_none();
+            match slot.child.as_mut() {
+                None => {}
+                Some(child) if child.ending => continue,
+                Some(child) if child.serves && serves => {}
+                Some(child) => {
+                    child.ending = true;
+                    self.effects.push(Effect::Stop {
+                        child: child.id,
+                        grace: IDLE_GRACE,
+                    });
+                    continue;
+                }
+            }
+            if let Some(job) = self.waiting.pop_front() {
+                self.begin(index, job);
+            }
+        }
+    }
+
+    fn begin(&mut self, index: usize, job: Waiting) {
+        tracing::info!(job = %job.held.job.short(), attempt = %job.held.attempt, slot = index, "begins");
+        let slot = &mut self.slots[index];
+        let (metric, name, program) = match job.command {
+            None => (None, "trainer serve".to_owned(), Program::Trainer),
+            Some(command) => (
+                Some(command.metric),
+                command.argv.join(" "),
+                Program::Command {
+                    argv: command.argv,
+                    spec: job.spec.clone(),
+                },
+            ),
+        };
+        let serves = metric.is_none();
+        let child = if let Some(child) = &slot.child {
+            child.id
+        } else {
+            self.children += 1;
+            let id = ChildId(self.children);
+            slot.child = Some(Child {
+                id,
+                serves,
+                ending: false,
+                provenance: Provenance::default(),
+            });
+            self.effects.push(Effect::Start {
+                child: id,
+                program,
+                device: slot.device.clone(),
+            });
+            id
+        };
+        if serves {
+            self.effects.push(Effect::Feed {
+                child,
+                spec: job.spec,
+            });
+        }
+        slot.running = Some(Running::new(job.held, metric, name, self.now));
+    }
+
+    fn slot_of(&self, child: ChildId) -> Option<usize> {
+        self.slots
+            .iter()
+            .position(|slot| slot.child.as_ref().is_some_and(|found| found.id == child))
+    }
+
+    pub(super) fn stderr(&mut self, child: ChildId, text: &str, dropped: u64) {
+        let Some(index) = self.slot_of(child) else {
+            return;
+        };
+        if let Some(running) = self.slots[index].running.as_mut() {
+            running.journal.write(text, dropped);
+        } else {
+            tracing::debug!(slot = index, text, "an idle trainer writes");
+        }
+    }
+
+    pub(super) fn line(&mut self, child: ChildId, line: Line) {
+        let Some(index) = self.slot_of(child) else {
+            return;
+        };
+        let text = match line {
+            Line::Text(text) => text,
+            Line::TooLong => return self.broke(index, "a line is too long"),
+        };
+        let now = self.now;
+        let slot = &mut self.slots[index];
+        let (Some(child), running) = (slot.child.as_mut(), slot.running.as_mut()) else {
+            return;
+        };
+        let parsed = parse(&text);
+        if let Parsed::Event(TrainerEvent::Ready { provenance }, _) = parsed {
+            child.provenance = provenance;
+            if let Some(running) = running {
+                running.sign = now;
+            }
+            return;
+        }
+        let Some(running) = running else {
+            if !child.ending && parsed != Parsed::Unknown {
+                self.broke(index, "a line without a spec");
+            }
+            return;
+        };
+        running.sign = now;
+        match parsed {
+            Parsed::Event(event, fields) => self.event(index, event, &fields),
+            Parsed::Unknown => {}
+            Parsed::Text if running.metric.is_some() => running.journal.write(&(text + "\n"), 0),
+            Parsed::Text => {
+                let how = format!("a line is not JSON: {}", super::first(&text, 100));
+                self.broke(index, &how);
+            }
+            Parsed::Broken(how) => self.broke(index, &how),
+        }
+    }
+
+    fn event(&mut self, index: usize, event: TrainerEvent, fields: &serde_json::Value) {
+        let now = self.now;
+        let Some(running) = self.slots[index].running.as_mut() else {
+            return;
+        };
+        let outcome = match event {
+            TrainerEvent::Started { provenance, .. } => {
+                running.provenance = provenance;
+                return;
+            }
+            TrainerEvent::Epoch(observation) => {
+                running.epoch(now);
+                running.journal.observe(observation);
+                return;
+            }
+            TrainerEvent::Ready { .. } | TrainerEvent::Checkpoint { .. } => return,
+            TrainerEvent::Finished { .. } => running.measured(&event, fields, now),
+            TrainerEvent::Failed { fault, message } => Outcome::Failed {
+                fault,
+                message: super::first(&message.replace('\0', "\u{fffd}"), 32 << 10).to_owned(),
+            },
+        };
+        if running.metric.is_some() {
+            // Its exit code has the last word.
+            running.said = Some(outcome);
+        } else {
+            self.ended(index, outcome);
+        }
+    }
+
+    /// The child of this slot said what it must not.
+    fn broke(&mut self, index: usize, how: &str) {
+        let tail = self.slots[index]
+            .running
+            .as_ref()
+            .map_or(String::new(), |running| running.journal.tail().to_owned());
+        self.ended(index, broken(how, &tail));
+    }
+
+    /// The attempt on this slot ended. After a fault the child is replaced.
+    fn ended(&mut self, index: usize, outcome: Outcome) {
+        let slot = &mut self.slots[index];
+        let fault = outcome.fault();
+        if let Some(child) = slot.child.as_mut()
+            && fault.is_some()
+            && !child.ending
+        {
+            child.ending = true;
+            self.effects.push(Effect::Stop {
+                child: child.id,
+                grace: Duration::ZERO,
+            });
+        }
+        let Some(running) = slot.running.take() else {
+            tracing::warn!(slot = index, ?outcome, "replacing an idle trainer");
+            return;
+        };
+        let child = slot.child.as_ref().map(|child| child.provenance.clone());
+        let provenance = running.provenance(
+            &child.unwrap_or_default(),
+            &slot.device,
+            self.config.threads,
+        );
+        let held = running.held;
+        match &outcome {
+            Outcome::Measured(measurement) => {
+                self.pace.job(self.now.saturating_sub(running.started));
+                tracing::info!(job = %held.job.short(), attempt = %held.attempt, slot = index, test_error = measurement.test_error, "finished");
+            }
+            Outcome::Failed { fault, message } => {
+                let message = message.lines().next().unwrap_or_default();
+                tracing::warn!(job = %held.job.short(), attempt = %held.attempt, slot = index, %fault, message, "failed");
+            }
+        }
+        self.outbox.push(Entry {
+            finish: Finish {
+                held,
+                outcome,
+                provenance,
+            },
+            reports: running.journal.close(),
+        });
+    }
+
+    pub(super) fn child_ended(&mut self, child: ChildId, end: &End) {
+        let Some(index) = self.slot_of(child) else {
+            return;
+        };
+        let slot = &mut self.slots[index];
+        let provenance = slot.child.take().map(|child| child.provenance);
+        let Some(running) = slot.running.as_mut() else {
+            return;
+        };
+        if let Some(provenance) = provenance.filter(|_| running.provenance == Provenance::default())
+        {
+            running.provenance = provenance;
+        }
+        let said = running.said.take();
+        let measured = matches!(said, Some(Outcome::Measured(_)));
+        let outcome = match said {
+            Some(said) if !measured || *end == End::Exit(0) => said,
+            _ if running.stopping => {
+                let held = running.held;
+                slot.running = None;
+                tracing::info!(job = %held.job.short(), attempt = %held.attempt, slot = index, "stopped");
+                self.releases.push(held);
+                return;
+            }
+            _ => unexplained(end, running.journal.tail()),
+        };
+        self.ended(index, outcome);
+    }
+
+    /// The coordinator wants this attempt stopped and given back.
+    pub(super) fn stop_attempt(&mut self, held: Held) {
+        if let Some(at) = self.waiting.iter().position(|job| job.held == held) {
+            self.waiting.remove(at);
+            self.releases.push(held);
+            return;
+        }
+        for slot in &mut self.slots {
+            let Some(running) = slot.running.as_mut() else {
+                continue;
+            };
+            if running.held != held || running.stopping {
+                continue;
+            }
+            running.stopping = true;
+            if let Some(child) = slot.child.as_mut().filter(|child| !child.ending) {
+                child.ending = true;
+                self.effects.push(Effect::Stop {
+                    child: child.id,
+                    grace: STOP_GRACE,
+                });
+            }
+        }
+    }
+
+    /// Somebody else has this job now: nothing of this attempt counts.
+    pub(super) fn forget(&mut self, held: Held) {
+        self.waiting.retain(|job| job.held != held);
+        for slot in &mut self.slots {
+            if slot
+                .running
+                .as_ref()
+                .is_none_or(|running| running.held != held)
+            {
+                continue;
+            }
+            tracing::warn!(job = %held.job.short(), attempt = %held.attempt, "fenced: a newer attempt or a final state stands");
+            slot.running = None;
+            if let Some(child) = slot.child.as_mut() {
+                child.ending = true;
+                self.effects.push(Effect::Stop {
+                    child: child.id,
+                    grace: Duration::ZERO,
+                });
+            }
+        }
+    }
+
+    /// Ends attempts whose child has been silent for too long.
+    pub(super) fn watch(&mut self) {
+        let timeout = self.config.hang_timeout;
+        for index in 0..self.slots.len() {
+            let Some(running) = &self.slots[index].running else {
+                continue;
+            };
+            let patience = running.patience(timeout);
+            if running.stopping || self.now.saturating_sub(running.sign) <= patience {
+                continue;
+            }
+            let how = format!("hangs: no line for {} s", patience.as_secs_f64().round());
+            let outcome = failed(Fault::TimedOut, &how, running.journal.tail());
+            self.ended(index, outcome);
+        }
+    }
+
+    /// Gives jobs back that were taken in advance and do not get a slot.
+    pub(super) fn give_back_waiting(&mut self) {
+        while let Some(job) = self.waiting.front() {
+            if self.now.saturating_sub(job.since) < WAITING_MAX {
+                return;
+            }
+            self.releases.push(job.held);
+            self.waiting.pop_front();
+        }
+    }
+}
+
+/// What a job measures that only measures the queue.
+fn null_outcome(seed: u64) -> Outcome {
+    Outcome::Measured(Measurement {
+        test_error: (seed % 1000) as f64 / 10.0,
+        test_loss: None,
+        best_test_error: None,
+        train_seconds: 0.0,
+    })
+}

@@ -1,0 +1,303 @@
+//! What a worker decides: a state machine without IO. The shell tells it
+//! [`Event`]s with [`Agent::handle`], then asks with [`Agent::settle`] what to
+//! do, and looks again at [`Agent::wakes`] at the latest.
+//!
+//! Time is what has passed since the worker started; wall clocks never come in.
+
+mod calls;
+mod drain;
+mod event;
+mod jobs;
+mod journal;
+mod lane;
+mod outbox;
+mod pace;
+mod replies;
+mod slot;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use swath_core::id::{Owner, SessionId, WorkerName};
+use swath_core::message::{Held, Report};
+use swath_core::view::WorkerAbout;
+
+use self::drain::Drain;
+pub use self::event::{
+    Call, CallError, CallId, ChildId, Effect, End, Entry, Event, Exit, Line, Program, Reply,
+};
+pub(crate) use self::journal::{first, last};
+pub use self::lane::Backoff;
+use self::lane::{Jitter, Lane};
+use self::outbox::Outbox;
+use self::pace::Pace;
+use self::slot::Slot;
+
+/// Failed questions in a row after which an idle worker does not wait for the
+/// coordinator to end.
+const FAILURES_BEFORE_IDLE: u32 = 3;
+
+/// What does not change while the worker runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its name.
+    pub worker: WorkerName,
+    /// What it says of itself; the slots are the devices.
+    pub about: WorkerAbout,
+    /// Threads of a trainer.
+    pub threads: u32,
+    /// How long a trainer may be silent.
+    pub hang_timeout: Duration,
+    /// After failed calls.
+    pub backoff: Backoff,
+    /// How long it may have nothing to do before it ends.
+    pub exit_when_idle: Option<Duration>,
+    /// For jitter.
+    pub seed: u64,
+}
+
+/// An exchange that is repeated until it is answered: its reply may hold jobs.
+#[derive(Clone, Debug)]
+struct Pending {
+    request: u64,
+    outcomes: Vec<Held>,
+    want: u32,
+    wait: Duration,
+}
+
+/// A job that waits for a slot.
+#[derive(Clone, Debug)]
+struct Waiting {
+    held: Held,
+    spec: String,
+    /// Program and metric; none for the built-in trainer.
+    command: Option<swath_core::spec::Command>,
+    since: Duration,
+}
+
+/// The decisions of one worker.
+#[derive(Debug)]
+pub struct Agent {
+    config: Config,
+    jitter: Jitter,
+    now: Duration,
+    effects: Vec<Effect>,
+    calls: u64,
+    children: u64,
+    requests: u64,
+
+    session: Option<SessionId>,
+    session_since: Duration,
+    /// Sessions in a row that were taken away soon after they began.
+    displaced: u32,
+    heartbeat: Duration,
+    drain_time: Duration,
+
+    hello: Lane,
+    hello_held: Vec<Held>,
+    fetch: Lane,
+    fetching: Option<Pending>,
+    fetched_nothing: u32,
+    deliver: Lane,
+    delivering: Option<Pending>,
+    beat: Lane,
+    beat_held: Vec<Held>,
+    observe: Lane,
+    observing: Vec<Report>,
+    release: Lane,
+    releases: Vec<Held>,
+    releasing: usize,
+
+    slots: Vec<Slot>,
+    waiting: VecDeque<Waiting>,
+    outbox: Outbox,
+    pace: Pace,
+    idle_since: Option<Duration>,
+    drain: Option<Drain>,
+    exited: bool,
+}
+
+impl Agent {
+    /// A worker that starts, with what its spool had kept: outcomes to
+    /// deliver, and the newest that were delivered.
+    pub fn new(config: Config, open: Vec<Entry>, recent: Vec<Entry>) -> Self {
+        let slots = config.about.slots.iter().map(|device| Slot {
+            device: device.clone(),
+            child: None,
+            running: None,
+        });
+        Self {
+            slots: slots.collect(),
+            jitter: Jitter(config.seed),
+            config,
+            now: Duration::ZERO,
+            effects: Vec::new(),
+            calls: 0,
+            children: 0,
+            requests: 0,
+            session: None,
+            session_since: Duration::ZERO,
+            displaced: 0,
+            heartbeat: Duration::from_secs(10),
+            drain_time: Duration::from_secs(25),
+            hello: Lane::default(),
+            hello_held: Vec::new(),
+            fetch: Lane::default(),
+            fetching: None,
+            fetched_nothing: 0,
+            deliver: Lane::default(),
+            delivering: None,
+            beat: Lane::default(),
+            beat_held: Vec::new(),
+            observe: Lane::default(),
+            observing: Vec::new(),
+            release: Lane::default(),
+            releases: Vec::new(),
+            releasing: 0,
+            waiting: VecDeque::new(),
+            outbox: Outbox::restored(open, recent),
+            pace: Pace::default(),
+            idle_since: None,
+            drain: None,
+            exited: false,
+        }
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Duration, event: Event) {
+        self.now = now;
+        if self.exited {
+            return;
+        }
+        match event {
+            Event::Reply { call, result } => self.replied(call, result),
+            Event::Line { child, line } => self.line(child, line),
+            Event::Stderr {
+                child,
+                text,
+                dropped,
+            } => self.stderr(child, &text, dropped),
+            Event::Exited { child, end } => self.child_ended(child, &end),
+            Event::Spooled(held) => self.outbox.spooled(&held),
+            Event::SpoolFailed { held, error } => {
+                tracing::error!(
+                    outcomes = held.len(),
+                    error,
+                    "the spool cannot be written; outcomes stay in memory, and no new jobs are taken"
+                );
+                self.outbox.spool_failed(&held, now);
+            }
+            Event::Signal => self.signal(),
+        }
+    }
+
+    /// Decides what to do after the events so far.
+    pub fn settle(&mut self, now: Duration) -> Vec<Effect> {
+        self.now = now;
+        if self.exited {
+            return std::mem::take(&mut self.effects);
+        }
+        self.give_back_waiting();
+        self.watch();
+        self.assign();
+        if let Some(entries) = self.outbox.take_unwritten(now) {
+            self.effects.push(Effect::Spool(entries));
+        }
+        self.make_calls();
+        self.drained();
+        self.look_idle();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When to settle again if nothing happens.
+    pub fn wakes(&self) -> Duration {
+        let lanes = [
+            (&self.hello, self.session.is_none()),
+            (&self.fetch, self.session.is_some()),
+            (&self.deliver, self.session.is_some()),
+            (&self.beat, self.session.is_some()),
+            (&self.observe, self.session.is_some()),
+            (&self.release, self.session.is_some()),
+        ];
+        let lanes = lanes
+            .into_iter()
+            .filter(|(lane, used)| *used && lane.call.is_none() && lane.not_before > self.now)
+            .map(|(lane, _)| lane.not_before);
+        // Everything else is not so exact.
+        let journals = self.slots.iter().filter_map(|slot| slot.running.as_ref());
+        let busy = journals
+            .into_iter()
+            .any(|running| !running.journal.is_empty());
+        let coarse = Duration::from_millis(if busy || self.drain.is_some() {
+            100
+        } else {
+            1000
+        });
+        lanes
+            .chain(self.outbox.wakes())
+            .chain([self.now + self.pause(coarse)])
+            .min()
+            .unwrap_or(self.now + coarse)
+    }
+
+    /// Tests shorten the hang timeout; the look at it must keep up.
+    fn pause(&self, coarse: Duration) -> Duration {
+        coarse
+            .min(self.config.hang_timeout / 4)
+            .min(
+                self.config
+                    .exit_when_idle
+                    .unwrap_or(coarse)
+                    .max(Duration::from_millis(20)),
+            )
+            .max(Duration::from_millis(10))
+    }
+
+    fn owner(&self) -> Option<Owner> {
+        Some(Owner {
+            worker: self.config.worker.clone(),
+            session: self.session?,
+        })
+    }
+
+    fn exit(&mut self, exit: Exit) {
+        self.exited = true;
+        self.effects.push(Effect::Exit(exit));
+    }
+
+    /// Attempts that are trained, or wait for it.
+    fn open(&self) -> impl Iterator<Item = Held> + '_ {
+        let waiting = self.waiting.iter().map(|job| job.held);
+        let running = self.slots.iter().filter_map(|slot| slot.running.as_ref());
+        waiting.chain(running.map(|running| running.held))
+    }
+
+    fn held(&self) -> Vec<Held> {
+        self.open().chain(self.outbox.held()).collect()
+    }
+
+    /// Ends after a while without anything to do.
+    fn look_idle(&mut self) {
+        let idle = self.session.is_some()
+            && self.open().next().is_none()
+            && self.outbox.is_empty()
+            && self.releases.is_empty();
+        if !idle {
+            self.idle_since = None;
+            return;
+        }
+        self.idle_since.get_or_insert(self.now);
+        // A waiting exchange may just be granted a job, unless nobody answers.
+        let asking = self.fetching.is_some() && self.fetch.failures < FAILURES_BEFORE_IDLE;
+        if self.idle_is_over() && !asking && self.drain.is_none() {
+            self.begin_drain("nothing to do");
+        }
+    }
+
+    fn idle_is_over(&self) -> bool {
+        match (self.config.exit_when_idle, self.idle_since) {
+            (Some(patience), Some(since)) => since + patience <= self.now,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! One slot: its child, and the attempt that the child runs.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use swath_core::message::Held;
+use swath_core::outcome::{Fault, Measurement, Outcome, Provenance};
+use swath_core::protocol::TrainerEvent;
+
+use super::event::ChildId;
+use super::journal::Journal;
+use crate::classify::failed;
+
+/// Epochs whose times the watchdog remembers.
+const EPOCHS_REMEMBERED: usize = 31;
+
+/// An epoch may take this many times the median before it counts as a hang.
+const EPOCH_FACTOR: f64 = 20.0;
+
+/// Before the first epoch's time is known it may take this many times the hang
+/// timeout: a download, and an epoch of a large model on a CPU.
+const FIRST_FACTOR: u32 = 12;
+
+/// One share of a device.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) device: String,
+    pub(crate) child: Option<Child>,
+    pub(crate) running: Option<Running>,
+}
+
+/// The process of a slot.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) id: ChildId,
+    /// A warm trainer that takes one spec after the other, or a program for
+    /// one spec.
+    pub(crate) serves: bool,
+    /// It was told to end.
+    pub(crate) ending: bool,
+    pub(crate) provenance: Provenance,
+}
+
+/// The attempt that a child runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) held: Held,
+    /// The field of `finished` that a program's measurement comes from; none
+    /// for the built-in trainer.
+    pub(crate) metric: Option<String>,
+    /// For provenance: what ran, if it does not say so itself.
+    pub(crate) program: String,
+    pub(crate) started: Duration,
+    pub(crate) sign: Duration,
+    pub(crate) epoch_at: Option<Duration>,
+    pub(crate) epochs: Vec<f64>,
+    pub(crate) provenance: Provenance,
+    pub(crate) journal: Journal,
+    /// A program's own word about its end; counts when it exits.
+    pub(crate) said: Option<Outcome>,
+    /// It was told to stop, and is released when it has.
+    pub(crate) stopping: bool,
+}
+
+impl Running {
+    pub(crate) fn new(held: Held, metric: Option<String>, program: String, now: Duration) -> Self {
+        Self {
+            held,
+            metric,
+            program,
+            started: now,
+            sign: now,
+            epoch_at: None,
+            epochs: Vec::new(),
+            provenance: Provenance::default(),
+            journal: Journal::new(held),
+            said: None,
+            stopping: false,
+        }
+    }
+
+    /// An epoch ended: what the watchdog learns from it.
+    pub(crate) fn epoch(&mut self, now: Duration) {
+        if let Some(last) = self.epoch_at.replace(now) {
+            if self.epochs.len() == EPOCHS_REMEMBERED {
+                self.epochs.remove(0);
+            }
+            self.epochs.push(now.saturating_sub(last).as_secs_f64());
+        } else {
+            self.epochs
+                .push(now.saturating_sub(self.started).as_secs_f64());
+        }
+    }
+
+    /// How long it may be silent.
+    pub(crate) fn patience(&self, timeout: Duration) -> Duration {
+        let mut epochs = self.epochs.clone();
+        epochs.sort_by(f64::total_cmp);
+        match epochs.get(epochs.len() / 2) {
+            Some(median) => timeout.max(Duration::from_secs_f64(median * EPOCH_FACTOR)),
+            None => timeout * FIRST_FACTOR,
+        }
+    }
+
+    /// What to record of the machine and the program.
+    pub(crate) fn provenance(&self, child: &Provenance, device: &str, threads: u32) -> Provenance {
+        let blank = self.provenance == Provenance::default();
+        let mut provenance = if blank { child } else { &self.provenance }.clone();
+        if provenance.device.is_empty() {
+            device.clone_into(&mut provenance.device);
+        }
+        if provenance.trainer.is_empty() {
+            provenance.trainer.clone_from(&self.program);
+        }
+        if provenance.threads == 0 {
+            provenance.threads = threads;
+        }
+        provenance
+    }
+
+    /// What a `finished` line measures.
+    pub(crate) fn measured(&self, event: &TrainerEvent, fields: &Value, now: Duration) -> Outcome {
+        let TrainerEvent::Finished {
+            test_error,
+            test_loss,
+            best_test_error,
+            train_seconds,
+        } = event
+        else {
+            return broken("not a `finished` line", "");
+        };
+        let (value, name) = match &self.metric {
+            Some(metric) => (fields.get(metric).and_then(Value::as_f64), metric.as_str()),
+            None => (*test_error, "test_error"),
+        };
+        let finite = |value: &f64| value.is_finite();
+        let Some(value) = value.filter(finite) else {
+            let how = match fields.get(name) {
+                None => format!("its `finished` line has no `{name}`"),
+                Some(found) => {
+                    format!("`{name}` of its `finished` line is {found}, no finite number")
+                }
+            };
+            return failed(Fault::Crashed, &how, "");
+        };
+        Outcome::Measured(Measurement {
+            test_error: value,
+            test_loss: test_loss.filter(finite),
+            best_test_error: best_test_error.filter(finite),
+            train_seconds: train_seconds
+                .filter(finite)
+                .unwrap_or_else(|| now.saturating_sub(self.started).as_secs_f64()),
+        })
+    }
+}
+
+/// The outcome of an attempt whose child said what it must not.
+pub(crate) fn broken(how: &str, tail: &str) -> Outcome {
+    failed(Fault::Crashed, &format!("broke the protocol: {how}"), tail)
+}

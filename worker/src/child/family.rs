@@ -1,0 +1,85 @@
+//! Processes that children started and left behind.
+//!
+//! A process can leave its group, but not the environment that it was started
+//! with: every child gets a tag there, and what carries it when the child has
+//! ended is killed.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitOptions};
+
+/// How long to go on killing what keeps forking.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// Makes orphans of children the worker's own, so that they can be reaped.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn adopt_orphans() -> std::io::Result<()> {
+    let itself = Pid::from_raw(std::process::id() as i32);
+    rustix::process::set_child_subreaper(itself)?;
+    Ok(())
+}
+
+/// Kills what a former worker with the same tag left: it was killed itself and
+/// could not.
+pub fn kill_leftovers(family: &str) {
+    let killed = kill(&format!("{family}."));
+    if killed > 0 {
+        tracing::warn!(
+            processes = killed,
+            "killed what a former life of this worker had left running"
+        );
+    }
+}
+
+/// Kills every process whose tag is `tag`, or begins with it if it ends with a
+/// dot, until there is none. Returns how many.
+pub(super) fn kill(tag: &str) -> usize {
+    let end = Instant::now() + LIMIT;
+    let mut killed = 0;
+    loop {
+        let found = tagged(tag);
+        if found.is_empty() || Instant::now() > end {
+            return killed;
+        }
+        for pid in found {
+            // It may have ended meanwhile.
+            if rustix::process::kill_process(pid, Signal::KILL).is_ok() {
+                killed += 1;
+            }
+            // Orphans are the worker's to reap; others' children are not.
+            let _not_ours = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Processes with this tag that still run.
+fn tagged(tag: &str) -> Vec<Pid> {
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let itself = std::process::id();
+    processes
+        .flatten()
+        .filter_map(|process| process.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| *pid != itself && carries(*pid, tag))
+        .filter_map(|pid| Pid::from_raw(pid as i32))
+        .collect()
+}
+
+fn carries(pid: u32, tag: &str) -> bool {
+    // Unreadable for other users' processes, and empty for dead ones.
+    let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else {
+        return false;
+    };
+    let name = [super::FAMILY.as_bytes(), b"="].concat();
+    environment
+        .split(|byte| *byte == 0)
+        .filter_map(|variable| variable.strip_prefix(name.as_slice()))
+        .any(|value| {
+            value == tag.as_bytes() || (tag.ends_with('.') && value.starts_with(tag.as_bytes()))
+        })
+}

@@ -1,0 +1,352 @@
+//! Child processes: trainers and programs.
+//!
+//! Each runs in a process group of its own. It dies with the worker, and when
+//! it ends, everything that it started is killed before its slot is used again.
+
+mod family;
+mod memory;
+mod pipes;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+pub use self::family::{adopt_orphans, kill_leftovers};
+use crate::agent::{ChildId, End, Event, Program};
+
+/// How long pipes may stay open after the last process of a child is gone.
+const PIPES_GRACE: Duration = Duration::from_secs(2);
+
+/// The variable by which everything that a child starts is found again.
+const FAMILY: &str = "SWATH_FAMILY";
+
+/// What all children of a worker share.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The `trainer` binary.
+    pub trainer: PathBuf,
+    /// Threads of each child.
+    pub threads: u32,
+    /// Where data sets are.
+    pub data_dir: PathBuf,
+    /// Where spec files of programs go; below it nothing else lives.
+    pub specs: PathBuf,
+    /// Names this worker's children among all processes of the host.
+    pub family: String,
+}
+
+/// What a child can be told.
+enum Order {
+    Feed(String),
+    Stop(Duration),
+}
+
+/// The children of a worker.
+#[derive(Debug)]
+pub struct Children {
+    setting: Setting,
+    events: mpsc::Sender<Event>,
+    orders: HashMap<ChildId, mpsc::UnboundedSender<Order>>,
+}
+
+impl Children {
+    /// No children yet. What they say goes to `events`, which is bounded: a
+    /// child that talks too much has to wait.
+    pub fn new(setting: Setting, events: mpsc::Sender<Event>) -> Self {
+        Self {
+            setting,
+            events,
+            orders: HashMap::new(),
+        }
+    }
+
+    /// Starts a child. Its end comes as an event, also when it cannot be
+    /// started.
+    ///
+    /// To be called on the main thread: a child dies with the thread that
+    /// started it.
+    pub fn start(&mut self, id: ChildId, program: Program, device: &str) {
+        let (sender, orders) = mpsc::unbounded_channel();
+        self.orders.insert(id, sender);
+        let events = self.events.clone();
+        let family = format!("{}.{}", self.setting.family, id.0);
+        match self.spawn(id, &program, device, &family) {
+            Ok((child, spec_file)) => {
+                let run = Run {
+                    id,
+                    events,
+                    orders,
+                    family,
+                    spec_file,
+                };
+                let spec = match program {
+                    Program::Trainer => None,
+                    Program::Command { spec, .. } => Some(spec),
+                };
+                tokio::spawn(run.supervise(child, spec));
+            }
+            Err(error) => {
+                let end = End::NotStarted(error);
+                tokio::spawn(async move {
+                    // Nobody listens when the worker is ending.
+                    let _heard = events.send(Event::Exited { child: id, end }).await;
+                });
+            }
+        }
+    }
+
+    /// Writes a spec to a trainer.
+    pub fn feed(&self, id: ChildId, spec: String) {
+        self.order(id, Order::Feed(spec));
+    }
+
+    /// Ends a child: SIGTERM, and SIGKILL after `grace`.
+    pub fn stop(&self, id: ChildId, grace: Duration) {
+        self.order(id, Order::Stop(grace));
+    }
+
+    fn order(&self, id: ChildId, order: Order) {
+        if let Some(orders) = self.orders.get(&id) {
+            // A child that has just ended takes no more orders.
+            let _sent = orders.send(order);
+        }
+    }
+
+    /// A child's end was heard of.
+    pub fn forget(&mut self, id: ChildId) {
+        self.orders.remove(&id);
+    }
+
+    /// Kills all that are left, for the end of the worker.
+    pub fn kill_all(&self) {
+        family::kill(&format!("{}.", self.setting.family));
+    }
+
+    fn spawn(
+        &self,
+        id: ChildId,
+        program: &Program,
+        device: &str,
+        family: &str,
+    ) -> Result<(Child, Option<PathBuf>), String> {
+        let setting = &self.setting;
+        let mut spec_file = None;
+        let (name, mut command) = match program {
+            Program::Trainer => {
+                let mut command = Command::new(&setting.trainer);
+                command
+                    .args(["serve", "--device", device, "--threads"])
+                    .arg(setting.threads.to_string());
+                (setting.trainer.display().to_string(), command)
+            }
+            Program::Command { argv, spec } => {
+                let path = setting.specs.join(format!("{}.json", id.0));
+                std::fs::create_dir_all(&setting.specs)
+                    .and_then(|()| std::fs::write(&path, spec))
+                    .map_err(|error| format!("its spec file {}: {error}", path.display()))?;
+                let mut command = Command::new(&argv[0]);
+                command.args(&argv[1..]).env("SWATH_SPEC", &path);
+                if std::env::var_os("PYTHONUNBUFFERED").is_none() {
+                    // Python would keep its lines to itself until it ends.
+                    command.env("PYTHONUNBUFFERED", "1");
+                }
+                spec_file = Some(path);
+                (argv[0].clone(), command)
+            }
+        };
+        prepare(&mut command, setting, device, family);
+        match command.spawn() {
+            Ok(child) => Ok((child, spec_file)),
+            Err(error) => {
+                remove(spec_file.as_ref());
+                Err(format!("`{name}`: {error}"))
+            }
+        }
+    }
+}
+
+fn prepare(command: &mut Command, setting: &Setting, device: &str, family: &str) {
+    let threads = setting.threads.to_string();
+    for name in [
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "RAYON_NUM_THREADS",
+        "SWATH_THREADS",
+    ] {
+        command.env(name, &threads);
+    }
+    command
+        .env("SWATH_DATA_DIR", &setting.data_dir)
+        .env("SWATH_DEVICE", device)
+        .env(FAMILY, family)
+        // What a trainer has no use for, it cannot leak.
+        .env_remove("SWATH_TOKEN_FILE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    die_with_worker(command);
+}
+
+/// Has the kernel kill the child when the worker dies, however it dies.
+#[expect(
+    unsafe_code,
+    reason = "pre_exec has no safe interface; the closure makes two system calls and allocates \
+              nothing, as it must between fork and exec"
+)]
+fn die_with_worker(command: &mut Command) {
+    let worker = Pid::from_raw(std::process::id() as i32);
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // The worker may have died before that took effect.
+            if rustix::process::getppid() != worker {
+                return Err(io::Error::from_raw_os_error(3));
+            }
+            Ok(())
+        });
+    }
+}
+
+fn remove(path: Option<&PathBuf>) {
+    if let Some(path) = path
+        && let Err(error) = std::fs::remove_file(path)
+    {
+        tracing::debug!(%error, path = %path.display(), "a spec file cannot be removed");
+    }
+}
+
+/// One child's life.
+struct Run {
+    id: ChildId,
+    events: mpsc::Sender<Event>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    family: String,
+    spec_file: Option<PathBuf>,
+}
+
+impl Run {
+    async fn supervise(mut self, mut child: Child, spec: Option<String>) {
+        let pid = child.id().and_then(|id| Pid::from_raw(id as i32));
+        let feeder = child.stdin.take().map(|stdin| feed(stdin, spec));
+        let stdout = child
+            .stdout
+            .take()
+            .map(|stdout| tokio::spawn(pipes::lines(self.id, stdout, self.events.clone())));
+        let stderr = child
+            .stderr
+            .take()
+            .map(|stderr| tokio::spawn(pipes::log(self.id, stderr, self.events.clone())));
+        let kills = memory::kills();
+        let status = self.wait(&mut child, pid, feeder.as_ref(), kills).await;
+        // The group first, then what has left it.
+        if let Some(pid) = pid {
+            let _none_left = rustix::process::kill_process_group(pid, Signal::KILL);
+        }
+        let family = self.family.clone();
+        let swept = tokio::task::spawn_blocking(move || family::kill(&family));
+        let _swept = swept.await;
+        for reader in [stdout, stderr].into_iter().flatten() {
+            let abort = reader.abort_handle();
+            if tokio::time::timeout(PIPES_GRACE, reader).await.is_err() {
+                abort.abort();
+            }
+        }
+        remove(self.spec_file.as_ref());
+        let end = status.unwrap_or_else(|error| End::NotStarted(error.to_string()));
+        let child = self.id;
+        // Nobody listens when the worker is ending.
+        let _heard = self.events.send(Event::Exited { child, end }).await;
+    }
+
+    async fn wait(
+        &mut self,
+        child: &mut Child,
+        pid: Option<Pid>,
+        feeder: Option<&mpsc::UnboundedSender<String>>,
+        mut kills: memory::Kills,
+    ) -> io::Result<End> {
+        let mut deadline: Option<Instant> = None;
+        let mut open = true;
+        loop {
+            let late = deadline.unwrap_or_else(Instant::now);
+            tokio::select! {
+                status = child.wait() => return status.map(|status| ended(status, &kills)),
+                () = sleep_until(late), if deadline.is_some() => {
+                    deadline = None;
+                    signal(pid, Signal::KILL);
+                }
+                order = self.orders.recv(), if open => match order {
+                    Some(Order::Feed(spec)) => {
+                        kills = memory::kills();
+                        // Its end is heard of below.
+                        let _sent = feeder.map(|feeder| feeder.send(spec));
+                    }
+                    Some(Order::Stop(grace)) => {
+                        if grace.is_zero() {
+                            signal(pid, Signal::KILL);
+                        } else {
+                            signal(pid, Signal::TERM);
+                            let until = Instant::now() + grace;
+                            deadline = Some(deadline.map_or(until, |set| set.min(until)));
+                        }
+                    }
+                    None => open = false,
+                },
+            }
+        }
+    }
+}
+
+fn signal(pid: Option<Pid>, signal: Signal) {
+    if let Some(pid) = pid {
+        // It may have ended already.
+        let _sent = rustix::process::kill_process_group(pid, signal);
+    }
+}
+
+/// Writes specs, one line each. A program gets its one spec and then the end
+/// of its stdin.
+fn feed(mut stdin: ChildStdin, spec: Option<String>) -> mpsc::UnboundedSender<String> {
+    let (sender, mut specs) = mpsc::unbounded_channel::<String>();
+    tokio::spawn(async move {
+        let only = spec.is_some();
+        let mut next = spec;
+        loop {
+            let Some(mut line) = (match next.take() {
+                Some(spec) => Some(spec),
+                None => specs.recv().await,
+            }) else {
+                return;
+            };
+            line.push('\n');
+            // A reader that does not read to the end is known by its exit.
+            if stdin.write_all(line.as_bytes()).await.is_err() || only {
+                return;
+            }
+        }
+    });
+    sender
+}
+
+fn ended(status: ExitStatus, before: &memory::Kills) -> End {
+    match status.signal() {
+        Some(signal) => End::Signal {
+            signal,
+            oom: signal == Signal::KILL.as_raw() && memory::kills().rose_since(before),
+        },
+        None => End::Exit(status.code().unwrap_or_default()),
+    }
+}

@@ -1,0 +1,169 @@
+//! What a child's end means.
+
+use swath_core::outcome::{Fault, Outcome};
+use swath_core::protocol::exit;
+
+use crate::agent::{End, last};
+
+/// The tail of stderr that a fault's message quotes.
+const QUOTED_BYTES: usize = 8 << 10;
+
+/// The longest headline.
+const HEADLINE_BYTES: usize = 300;
+
+/// The outcome of an attempt whose child ended without saying how it went.
+/// `tail` is the end of what it wrote to stderr.
+pub fn unexplained(end: &End, tail: &str) -> Outcome {
+    let (fault, how) = match end {
+        End::NotStarted(why) => (Fault::Crashed, format!("cannot be started: {why}")),
+        End::Exit(code) => of_code(*code),
+        End::Signal {
+            signal: 9,
+            oom: true,
+        } => (
+            Fault::OutOfMemory,
+            "killed by the kernel: the host or its memory limit is out of memory".to_owned(),
+        ),
+        End::Signal { signal: 9, .. } => (
+            Fault::Crashed,
+            "killed by signal 9 (SIGKILL), not by the worker; maybe by the kernel's OOM killer"
+                .to_owned(),
+        ),
+        // SIGTERM from outside before the program could catch it.
+        End::Signal { signal: 15, .. } => (
+            Fault::Lost,
+            "stopped by SIGTERM from outside the worker".to_owned(),
+        ),
+        End::Signal { signal, .. } => (
+            Fault::Crashed,
+            format!("killed by signal {signal}{}", signal_name(*signal)),
+        ),
+    };
+    failed(fault, &how, tail)
+}
+
+fn of_code(code: i32) -> (Fault, String) {
+    let known = u8::try_from(code).ok();
+    match known {
+        Some(exit::FINISHED) => (Fault::Crashed, "ended without a `finished` line".to_owned()),
+        Some(exit::DIVERGED) => (Fault::Diverged, "diverged".to_owned()),
+        Some(exit::INVALID) => (Fault::Invalid, "invalid spec".to_owned()),
+        Some(exit::OUT_OF_MEMORY) => (Fault::OutOfMemory, "out of memory".to_owned()),
+        Some(exit::STOPPED) => (
+            Fault::Lost,
+            "stopped by SIGTERM from outside the worker".to_owned(),
+        ),
+        // What a shell says of a command that was killed.
+        Some(code @ 129..=159) => {
+            let signal = i32::from(code) - 128;
+            let name = signal_name(signal);
+            (
+                Fault::Crashed,
+                format!("exit code {code}: signal {signal}{name}"),
+            )
+        }
+        _ => (Fault::Crashed, format!("exit code {code}")),
+    }
+}
+
+/// A fault whose first line tells what happened, with the tail of stderr after
+/// it.
+pub fn failed(fault: Fault, how: &str, tail: &str) -> Outcome {
+    let mut message = how.to_owned();
+    let tail = last(tail, QUOTED_BYTES).trim_end();
+    if let Some(cause) = cause(tail) {
+        message.push_str(": ");
+        message.push_str(crate::agent::first(cause, HEADLINE_BYTES));
+    }
+    if tail.lines().filter(|line| !line.trim().is_empty()).count() > 1 {
+        message.push_str("\n\nstderr ended with:\n");
+        message.push_str(tail);
+    }
+    Outcome::Failed { fault, message }
+}
+
+/// The line of stderr that most likely says why: the last one that is no hint.
+/// Python's exception stands there, and so does the message of most programs;
+/// a Rust panic has a hint after it.
+fn cause(tail: &str) -> Option<&str> {
+    tail.lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with("note: "))
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        1 => " (SIGHUP)",
+        2 => " (SIGINT)",
+        3 => " (SIGQUIT)",
+        4 => " (SIGILL)",
+        6 => " (SIGABRT)",
+        7 => " (SIGBUS)",
+        8 => " (SIGFPE)",
+        9 => " (SIGKILL)",
+        11 => " (SIGSEGV)",
+        13 => " (SIGPIPE)",
+        15 => " (SIGTERM)",
+        24 => " (SIGXCPU)",
+        25 => " (SIGXFSZ)",
+        31 => " (SIGSYS)",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(end: &End, tail: &str) -> (Fault, String) {
+        match unexplained(end, tail) {
+            Outcome::Failed { fault, message } => (fault, message),
+            Outcome::Measured(_) => panic!("measured"),
+        }
+    }
+
+    #[test]
+    fn every_end_has_its_fault() {
+        let killed = |signal, oom| End::Signal { signal, oom };
+        let table = [
+            (End::Exit(0), Fault::Crashed),
+            (End::Exit(1), Fault::Crashed),
+            (End::Exit(10), Fault::Diverged),
+            (End::Exit(11), Fault::Invalid),
+            (End::Exit(12), Fault::OutOfMemory),
+            (End::Exit(75), Fault::Lost),
+            (End::Exit(137), Fault::Crashed),
+            (killed(9, true), Fault::OutOfMemory),
+            (killed(9, false), Fault::Crashed),
+            (killed(11, true), Fault::Crashed),
+            (killed(15, false), Fault::Lost),
+            (End::NotStarted("no such file".into()), Fault::Crashed),
+        ];
+        for (end, fault) in table {
+            assert_eq!(of(&end, "").0, fault, "{end:?}");
+        }
+        assert!(of(&killed(9, false), "").1.contains("OOM"));
+    }
+
+    #[test]
+    fn the_first_line_says_why() {
+        let python = "Traceback (most recent call last):\n  File \"x\"\nModuleNotFoundError: No module named 'numpy'\n";
+        let (_, message) = of(&End::Exit(1), python);
+        assert_eq!(
+            message.lines().next(),
+            Some("exit code 1: ModuleNotFoundError: No module named 'numpy'")
+        );
+        assert!(message.contains("Traceback"));
+        let rust =
+            "thread 'main' panicked at src/x.rs:1:\nno luck\nnote: run with RUST_BACKTRACE=1\n";
+        let (_, message) = of(
+            &End::Signal {
+                signal: 6,
+                oom: false,
+            },
+            rust,
+        );
+        assert!(message.starts_with("killed by signal 6 (SIGABRT): no luck\n"));
+    }
+}

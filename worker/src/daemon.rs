@@ -1,0 +1,222 @@
+//! The shell: does what the agent decides, and tells it what happens.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::agent::{Agent, CallId, Config, Effect, Event, Exit};
+use crate::child::{Children, Setting, adopt_orphans, kill_leftovers};
+use crate::client::Client;
+use crate::settings::Settings;
+use crate::spool::{Service, Spool, now_ms};
+
+/// Events of children that may wait; then the children have to.
+const EVENTS_WAITING: usize = 256;
+
+/// Events that are taken in before anything is decided: what comes together
+/// is written and sent together.
+const EVENTS_AT_ONCE: usize = 512;
+
+/// Why a worker could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its state directory.
+    #[error(transparent)]
+    Spool(#[from] crate::spool::SpoolError),
+    /// Its coordinator's address.
+    #[error(transparent)]
+    Address(#[from] crate::client::AddressError),
+    /// Something that the operating system refused.
+    #[error("cannot {doing}: {source}")]
+    System {
+        /// What.
+        doing: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl StartError {
+    fn system(doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::System { doing, source }
+    }
+}
+
+/// Runs a worker until it ends.
+///
+/// To be awaited on the main thread, by a runtime of that one thread: children
+/// die with the thread that started them.
+///
+/// # Errors
+///
+/// When it cannot start.
+pub async fn run(settings: Settings) -> Result<Exit, StartError> {
+    // First of all: a signal during the start must not just kill.
+    let terminate = signal(SignalKind::terminate()).map_err(StartError::system("take SIGTERM"))?;
+    let interrupt = signal(SignalKind::interrupt()).map_err(StartError::system("take SIGINT"))?;
+    let client = Client::new(&settings.coordinator)?;
+    let (spool, restored) = Spool::open(&settings.state_dir, now_ms())?;
+    if restored.damaged > 0 {
+        tracing::warn!(
+            lines = restored.damaged,
+            "damaged lines in the spool are skipped"
+        );
+    }
+    if !restored.open.is_empty() {
+        tracing::info!(
+            outcomes = restored.open.len(),
+            "undelivered outcomes found in the spool"
+        );
+    }
+    let family = settings.family();
+    kill_leftovers(&family);
+    adopt_orphans().map_err(StartError::system("adopt orphaned processes"))?;
+
+    let (calm, from_calls) = mpsc::unbounded_channel();
+    let (busy, from_children) = mpsc::channel(EVENTS_WAITING);
+    let service =
+        Service::start(spool, calm.clone()).map_err(StartError::system("start a thread"))?;
+    let setting = Setting {
+        trainer: settings.trainer.clone(),
+        threads: settings.threads,
+        data_dir: settings.data_dir.clone(),
+        specs: settings.state_dir.join("specs"),
+        family,
+    };
+    let config = Config {
+        worker: settings.name.clone(),
+        about: settings.about(),
+        threads: settings.threads,
+        hang_timeout: settings.hang_timeout,
+        backoff: settings.backoff,
+        exit_when_idle: settings.exit_when_idle,
+        seed: now_ms() ^ (u64::from(std::process::id()) << 40),
+    };
+    let shell = Shell {
+        started: Instant::now(),
+        agent: Agent::new(config, restored.open, restored.recent),
+        client,
+        service,
+        children: Children::new(setting, busy),
+        calls: HashMap::new(),
+        calm,
+    };
+    Ok(shell
+        .run(Inlets {
+            from_calls,
+            from_children,
+            terminate,
+            interrupt,
+        })
+        .await)
+}
+
+/// Where events come from.
+struct Inlets {
+    from_calls: mpsc::UnboundedReceiver<Event>,
+    from_children: mpsc::Receiver<Event>,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Inlets {
+    async fn next(&mut self) -> Event {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => Event::Signal,
+            _ = self.interrupt.recv() => Event::Signal,
+            // Both channels live as long as the shell.
+            Some(event) = self.from_calls.recv() => event,
+            Some(event) = self.from_children.recv() => event,
+        }
+    }
+
+    fn try_next(&mut self) -> Option<Event> {
+        let calls = self.from_calls.try_recv();
+        calls.or_else(|_| self.from_children.try_recv()).ok()
+    }
+}
+
+struct Shell {
+    started: Instant,
+    agent: Agent,
+    client: Client,
+    service: Service,
+    children: Children,
+    calls: HashMap<CallId, AbortHandle>,
+    calm: mpsc::UnboundedSender<Event>,
+}
+
+impl Shell {
+    async fn run(mut self, mut inlets: Inlets) -> Exit {
+        loop {
+            let now = self.now();
+            for effect in self.agent.settle(now) {
+                if let Some(exit) = self.perform(effect) {
+                    self.children.kill_all();
+                    return exit;
+                }
+            }
+            let wake = self.started + self.agent.wakes();
+            tokio::select! {
+                event = inlets.next() => self.handle(event),
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+            for _ in 0..EVENTS_AT_ONCE {
+                match inlets.try_next() {
+                    Some(event) => self.handle(event),
+                    None => break,
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn handle(&mut self, event: Event) {
+        match &event {
+            Event::Reply { call, .. } => {
+                self.calls.remove(call);
+            }
+            Event::Exited { child, .. } => self.children.forget(*child),
+            _ => {}
+        }
+        let now = self.now();
+        self.agent.handle(now, event);
+    }
+
+    fn perform(&mut self, effect: Effect) -> Option<Exit> {
+        match effect {
+            Effect::Call { id, call } => {
+                let (client, events) = (self.client.clone(), self.calm.clone());
+                let task = tokio::spawn(async move {
+                    let result = client.call(call).await;
+                    // Nobody listens when the worker is ending.
+                    let _heard = events.send(Event::Reply { call: id, result });
+                });
+                self.calls.insert(id, task.abort_handle());
+            }
+            Effect::Abort(id) => {
+                if let Some(task) = self.calls.remove(&id) {
+                    task.abort();
+                }
+            }
+            Effect::Start {
+                child,
+                program,
+                device,
+            } => self.children.start(child, program, &device),
+            Effect::Feed { child, spec } => self.children.feed(child, spec),
+            Effect::Stop { child, grace } => self.children.stop(child, grace),
+            Effect::Spool(entries) => self.service.put(entries),
+            Effect::Acknowledged(held) => self.service.acknowledge(held),
+            Effect::Exit(exit) => return Some(exit),
+        }
+        None
+    }
+}

@@ -1,0 +1,109 @@
+//! Which devices a worker offers, and in how many slots.
+
+use std::str::FromStr;
+
+/// The most slots of one worker.
+const SLOTS_MAX: usize = 1024;
+
+/// Devices with the number of their slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Devices(Vec<(String, usize)>);
+
+/// A text that names no devices.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}; examples: cpu:2, cuda:0=4, cuda:0=4,cuda:1=4")]
+pub struct DevicesError(String);
+
+impl Devices {
+    /// One device per slot. With several devices they take turns, so that the
+    /// first jobs spread over them.
+    pub fn slots(&self) -> Vec<String> {
+        let most = self.0.iter().map(|(_, slots)| *slots).max().unwrap_or(0);
+        let round = |turn: usize| {
+            let here = self.0.iter().filter(move |(_, slots)| *slots > turn);
+            here.map(|(device, _)| device.clone())
+        };
+        (0..most).flat_map(round).collect()
+    }
+}
+
+impl FromStr for Devices {
+    type Err = DevicesError;
+
+    fn from_str(text: &str) -> Result<Self, DevicesError> {
+        let devices = text
+            .split(',')
+            .map(|part| device(part.trim()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let twice = |index: usize| {
+            devices[..index]
+                .iter()
+                .any(|(name, _)| *name == devices[index].0)
+        };
+        if let Some(index) = (0..devices.len()).find(|index| twice(*index)) {
+            let name = &devices[index].0;
+            return Err(DevicesError(format!("`{name}` is named twice")));
+        }
+        if devices.iter().map(|(_, slots)| slots).sum::<usize>() > SLOTS_MAX {
+            return Err(DevicesError(format!("more than {SLOTS_MAX} slots")));
+        }
+        Ok(Self(devices))
+    }
+}
+
+fn device(part: &str) -> Result<(String, usize), DevicesError> {
+    let wrong = || DevicesError(format!("`{part}` is no device"));
+    let (name, slots) = match part.strip_prefix("cpu") {
+        Some("") => ("cpu".to_owned(), "1"),
+        Some(rest) => (
+            "cpu".to_owned(),
+            rest.strip_prefix([':', '=']).ok_or_else(wrong)?,
+        ),
+        None => {
+            let rest = part.strip_prefix("cuda:").ok_or_else(wrong)?;
+            let (number, slots) = rest.split_once('=').unwrap_or((rest, "1"));
+            let number: u16 = number.parse().map_err(|_| wrong())?;
+            (format!("cuda:{number}"), slots)
+        }
+    };
+    match slots.parse() {
+        Ok(slots) if (1..=SLOTS_MAX).contains(&slots) => Ok((name, slots)),
+        _ => Err(DevicesError(format!(
+            "`{slots}` is no number of slots (1 to {SLOTS_MAX}) in `{part}`"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(text: &str) -> Vec<String> {
+        text.parse::<Devices>().unwrap().slots()
+    }
+
+    #[test]
+    fn devices_become_slots_in_turn() {
+        assert_eq!(slots("cpu"), ["cpu"]);
+        assert_eq!(slots("cpu:2"), ["cpu", "cpu"]);
+        assert_eq!(slots("cuda:3"), ["cuda:3"]);
+        assert_eq!(slots("cuda:0=2, cuda:1=1"), ["cuda:0", "cuda:1", "cuda:0"]);
+    }
+
+    #[test]
+    fn what_is_no_device_is_told() {
+        for bad in [
+            "",
+            "gpu",
+            "cpu:0",
+            "cpu:x",
+            "cuda",
+            "cuda:x=1",
+            "cuda:0=",
+            "cpu:9999",
+            "cpu,cpu:2",
+        ] {
+            assert!(bad.parse::<Devices>().is_err(), "{bad}");
+        }
+    }
+}

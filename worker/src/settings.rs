@@ -1,0 +1,291 @@
+//! What the worker is told on its command line and in its environment.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+use swath_core::id::WorkerName;
+use swath_core::view::WorkerAbout;
+
+use crate::agent::Backoff;
+use crate::devices::Devices;
+
+const AFTER_HELP: &str = "\
+Examples:
+  worker --coordinator http://gpu-head:7070 --device cuda:0=4,cuda:1=4
+  worker --device cpu:2 --allow-command python3 --exit-when-idle 60
+
+The worker asks the coordinator for jobs, runs each in a trainer process on one of its slots, and
+reports what comes of it. Several slots per GPU are normal: small models leave a GPU mostly idle.
+While the coordinator is away the trainings go on; outcomes are kept in the state directory and
+delivered when it is back.
+
+Programs of sweep files (`trainer.command`) run only if they are allowed by name, in the directory
+that the worker was started in. They get the job spec as JSON on stdin and in the file SWATH_SPEC,
+SWATH_DEVICE and SWATH_THREADS, and print the JSON lines of the trainer.
+
+SIGTERM or Ctrl-C: takes no more jobs, stops and gives back what it runs, delivers outcomes, exits.
+A second one ends it at once; nothing is lost but the trainings under way.
+
+Exit codes: 0 drained, or idle for --exit-when-idle; 1 error; 2 usage; 3 another worker has its
+name; 130 second signal.";
+
+/// Runs training jobs for a Swath coordinator
+#[derive(Debug, Parser)]
+#[command(name = "worker", version, after_long_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    /// Address of the coordinator
+    #[arg(
+        long,
+        env = "SWATH_COORDINATOR",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7070"
+    )]
+    pub coordinator: String,
+
+    /// Name of this worker, unique among those of the coordinator [default: the host's name]
+    #[arg(long, env = "SWATH_WORKER_NAME", value_name = "NAME")]
+    pub name: Option<WorkerName>,
+
+    /// Devices and how many slots each offers: `cpu:SLOTS`, `cuda:0=SLOTS,cuda:1=SLOTS`
+    #[arg(
+        long,
+        env = "SWATH_DEVICE_SLOTS",
+        value_name = "DEVICES",
+        default_value = "cpu:1"
+    )]
+    pub device: Devices,
+
+    /// Threads of each trainer [default: cores divided by slots]
+    #[arg(long, env = "SWATH_THREADS_PER_SLOT", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads_per_slot: Option<u32>,
+
+    /// Where data sets are kept [default: ~/.cache/swath/data]
+    #[arg(long, env = "SWATH_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Where outcomes are kept until they are delivered [default: ~/.local/state/swath/NAME]
+    #[arg(long, env = "SWATH_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// End after so many seconds without a job
+    #[arg(long, env = "SWATH_EXIT_WHEN_IDLE", value_name = "SECONDS", value_parser = seconds)]
+    pub exit_when_idle: Option<Duration>,
+
+    /// A program that sweep files may run, exactly as they name it; repeat for more
+    #[arg(
+        long,
+        env = "SWATH_ALLOW_COMMAND",
+        value_name = "PROGRAM",
+        value_delimiter = ','
+    )]
+    pub allow_command: Vec<String>,
+
+    /// The trainer binary [default: `trainer` next to this binary, then on PATH]
+    #[arg(long, env = "SWATH_TRAINER", value_name = "FILE")]
+    pub trainer: Option<PathBuf>,
+
+    /// A trainer that writes no line for so many seconds is ended, unless its epochs take long:
+    /// 20 times their median counts then, and 12 times this before the first epoch has ended
+    #[arg(long, env = "SWATH_HANG_TIMEOUT", value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    pub hang_timeout: Duration,
+
+    /// What to log to stderr: error, warn, info, debug, trace, or directives as `swath_worker=debug`
+    #[arg(long, env = "SWATH_LOG", value_name = "LEVEL", default_value = "info")]
+    pub log: String,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "not a number of seconds".to_owned())?;
+    if !(0.0..=1e9).contains(&seconds) {
+        return Err("must be between 0 and 1e9 seconds".to_owned());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// A setting for which no default can be found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SettingsError(String);
+
+/// Everything resolved.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the coordinator is.
+    pub coordinator: String,
+    /// Who this is.
+    pub name: WorkerName,
+    /// The host that it is on.
+    pub host: String,
+    /// One per slot.
+    pub slots: Vec<String>,
+    /// Threads of each trainer.
+    pub threads: u32,
+    /// Where data sets are.
+    pub data_dir: PathBuf,
+    /// Where outcomes are kept.
+    pub state_dir: PathBuf,
+    /// When to end without a job.
+    pub exit_when_idle: Option<Duration>,
+    /// Programs that may run.
+    pub programs: Vec<String>,
+    /// The trainer binary.
+    pub trainer: PathBuf,
+    /// How long a trainer may be silent.
+    pub hang_timeout: Duration,
+    /// After failed calls.
+    pub backoff: Backoff,
+}
+
+impl Settings {
+    /// Fills in what the command line leaves out.
+    ///
+    /// # Errors
+    ///
+    /// When a directory has no default because there is no home.
+    pub fn resolve(cli: Cli) -> Result<Self, SettingsError> {
+        let host = hostname::get().map_or_else(
+            |_| "host".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        );
+        let name = cli.name.map_or_else(|| name_of(&host), Ok)?;
+        let slots = cli.device.slots();
+        let threads = cli.threads_per_slot.unwrap_or_else(|| {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            (cores / slots.len()).max(1) as u32
+        });
+        let below_home = |variable: &str, middle: &str, flag: &str, rest: &Path| {
+            let base = std::env::var_os(variable)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from);
+            let home = || std::env::home_dir().map(|home| home.join(middle));
+            let base = base.or_else(home);
+            let missing = || SettingsError(format!("there is no home directory; give {flag}"));
+            base.map(|base| base.join(rest)).ok_or_else(missing)
+        };
+        let data_dir = match cli.data_dir {
+            Some(directory) => directory,
+            None => below_home(
+                "XDG_CACHE_HOME",
+                ".cache",
+                "--data-dir",
+                Path::new("swath/data"),
+            )?,
+        };
+        let state = Path::new("swath").join(name.as_str());
+        let state_dir = match cli.state_dir {
+            Some(directory) => directory,
+            None => below_home("XDG_STATE_HOME", ".local/state", "--state-dir", &state)?,
+        };
+        Ok(Self {
+            coordinator: cli.coordinator,
+            name,
+            host,
+            slots,
+            threads,
+            data_dir,
+            state_dir: std::path::absolute(&state_dir).unwrap_or(state_dir),
+            exit_when_idle: cli.exit_when_idle,
+            programs: cli.allow_command,
+            trainer: cli.trainer.unwrap_or_else(default_trainer),
+            hang_timeout: cli.hang_timeout.max(Duration::from_millis(100)),
+            backoff: Backoff::default(),
+        })
+    }
+
+    /// What the worker says of itself.
+    pub fn about(&self) -> WorkerAbout {
+        WorkerAbout {
+            host: self.host.clone(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            slots: self.slots.clone(),
+            programs: self.programs.clone(),
+        }
+    }
+
+    /// Names this worker's children among all processes of the host, in this
+    /// life of the worker and the next.
+    pub fn family(&self) -> String {
+        let hash = blake3::hash(self.state_dir.as_os_str().as_encoded_bytes());
+        format!("worker-{}", &hash.to_hex().as_str()[..16])
+    }
+}
+
+/// The host's name with everything that a worker's name may not have replaced.
+fn name_of(host: &str) -> Result<WorkerName, SettingsError> {
+    let mut name: String = host
+        .chars()
+        .map(|char| match char {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => char,
+            _ => '-',
+        })
+        .collect();
+    name.truncate(64);
+    let name = name.trim_start_matches(['.', '_', '-']);
+    let name = if name.is_empty() { "worker" } else { name };
+    name.parse()
+        .map_err(|error| SettingsError(format!("{error}; give --name")))
+}
+
+/// `trainer` next to this binary; the one on PATH if there is none.
+fn default_trainer() -> PathBuf {
+    let sibling = std::env::current_exe()
+        .ok()
+        .map(|path| path.with_file_name("trainer"));
+    sibling
+        .filter(|path| path.is_file())
+        .unwrap_or_else(|| PathBuf::from("trainer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_has_an_environment_variable() {
+        use clap::CommandFactory;
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for argument in command.get_arguments() {
+            let own = !["help", "version"].contains(&argument.get_id().as_str());
+            assert!(
+                !own || argument.get_env().is_some(),
+                "{}",
+                argument.get_id()
+            );
+        }
+    }
+
+    #[test]
+    fn a_hosts_name_becomes_a_workers() {
+        for (host, name) in [
+            ("gpu-01.lab", "gpu-01.lab"),
+            ("-a b/c", "a-b-c"),
+            ("", "worker"),
+        ] {
+            assert_eq!(
+                name_of(host).map(|name| name.to_string()),
+                Ok(name.to_owned())
+            );
+        }
+        assert!(name_of(&"x".repeat(300)).is_ok());
+    }
+
+    #[test]
+    fn threads_share_the_cores() {
+        let cli = |arguments: &[&str]| {
+            Cli::parse_from([&["worker", "--state-dir", "s"], arguments].concat())
+        };
+        let settings = Settings::resolve(cli(&["--device", "cpu:1000"])).unwrap();
+        assert_eq!((settings.threads, settings.slots.len()), (1, 1000));
+        let settings = Settings::resolve(cli(&["--threads-per-slot", "3"])).unwrap();
+        assert_eq!(
+            (settings.threads, settings.slots),
+            (3, vec!["cpu".to_owned()])
+        );
+        assert!(settings.state_dir.is_absolute());
+    }
+}

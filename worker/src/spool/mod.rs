@@ -1,0 +1,374 @@
+//! Outcomes on the disk until the coordinator has them, and a while longer.
+//!
+//! A directory of append-only segments of checksummed lines. An outcome is
+//! synced before it is offered, so `kill -9` loses none; a torn or damaged
+//! line costs that line only. Acknowledged outcomes stay for a week, so that a
+//! coordinator whose store was lost can get them again; then whole segments
+//! are deleted, oldest first.
+
+mod lock;
+mod record;
+mod service;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use swath_core::message::Held;
+
+use self::lock::Lock;
+use self::record::{Ended, Record};
+pub use self::service::Service;
+pub(crate) use self::service::now_ms;
+use crate::agent::Entry;
+
+/// How long acknowledged outcomes are kept.
+pub const KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// A segment that has grown to this is followed by another.
+const SEGMENT_BYTES: u64 = 8 << 20;
+
+/// The most bytes of acknowledged outcomes; above that the oldest go early.
+const KEPT_BYTES: u64 = 128 << 20;
+
+/// The most acknowledged outcomes that are handed to the agent.
+const RECENT_MAX: usize = 1024;
+
+/// Why a spool cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// Another worker has the directory.
+    #[error(
+        "the state directory {} belongs to a running worker (process {pid}); \
+         stop that one, or give this one another --name or --state-dir", path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The process that has it, as far as is known.
+        pid: String,
+    },
+    /// The directory cannot be used.
+    #[error(
+        "the state directory {} cannot be {doing}: {source}; \
+         give a directory that this user can write with --state-dir", path.display()
+    )]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What failed.
+        doing: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl SpoolError {
+    fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            path,
+            doing,
+            source,
+        }
+    }
+}
+
+/// What a spool had kept.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Outcomes that the coordinator does not have, oldest first.
+    pub open: Vec<Entry>,
+    /// The newest that it has, oldest first.
+    pub recent: Vec<Entry>,
+    /// Lines that could not be read.
+    pub damaged: u64,
+}
+
+/// One segment.
+#[derive(Debug, Default)]
+struct Segment {
+    bytes: u64,
+    /// Outcomes in it that are not acknowledged.
+    open: BTreeSet<Held>,
+    /// When it was last written to, by the worker's clock.
+    touched_ms: u64,
+}
+
+/// The open spool.
+#[derive(Debug)]
+pub struct Spool {
+    directory: PathBuf,
+    segments: BTreeMap<u64, Segment>,
+    /// In which segment the newest copy of an unacknowledged outcome is.
+    place: HashMap<Held, u64>,
+    /// The segment that is written to.
+    current: Option<(u64, File)>,
+    _lock: Lock,
+}
+
+impl Spool {
+    /// Opens, and makes if need be, the spool in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// When another worker has it, or it cannot be written.
+    pub fn open(directory: &Path, now_ms: u64) -> Result<(Self, Restored), SpoolError> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(SpoolError::io(directory, "made"))?;
+        let lock = Lock::take(directory)?;
+        let mut spool = Self {
+            directory: directory.to_owned(),
+            segments: BTreeMap::new(),
+            place: HashMap::new(),
+            current: None,
+            _lock: lock,
+        };
+        let restored = spool.load().map_err(SpoolError::io(directory, "read"))?;
+        // What cannot be written now could not be written after hours of
+        // training either.
+        spool
+            .append(&[Record::Probe], now_ms)
+            .map_err(SpoolError::io(directory, "written"))?;
+        spool.compact(now_ms);
+        Ok((spool, restored))
+    }
+
+    fn load(&mut self) -> io::Result<Restored> {
+        let mut restored = Restored::default();
+        let mut entries: HashMap<Held, (u64, Entry)> = HashMap::new();
+        let mut done: HashSet<Held> = HashSet::new();
+        let mut order = 0_u64;
+        for number in self.segment_numbers()? {
+            let path = self.path(number);
+            let bytes = std::fs::read(&path)?;
+            let touched_ms = modified_ms(&path);
+            let mut segment = Segment {
+                bytes: bytes.len() as u64,
+                open: BTreeSet::new(),
+                touched_ms,
+            };
+            for line in bytes
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty())
+            {
+                match record::read(line) {
+                    Some(Record::Outcome(ended)) => {
+                        let entry = ended.into_entry();
+                        let held = entry.finish.held;
+                        // A copy after the acknowledgement means that the
+                        // coordinator had lost it and needs it again.
+                        done.remove(&held);
+                        self.move_to(held, number, &mut segment);
+                        order += 1;
+                        entries.insert(held, (order, entry));
+                    }
+                    Some(Record::Acknowledged { job, attempt, .. }) => {
+                        let held = Held { job, attempt };
+                        done.insert(held);
+                        segment.open.remove(&held);
+                        self.close(held);
+                    }
+                    Some(Record::Probe) => {}
+                    None => restored.damaged += 1,
+                }
+            }
+            self.segments.insert(number, segment);
+            self.current = self.reopen(number, &bytes)?;
+        }
+        let mut entries: Vec<_> = entries.into_values().collect();
+        entries.sort_by_key(|(order, _)| *order);
+        for (_, entry) in entries {
+            if done.contains(&entry.finish.held) {
+                restored.recent.push(entry);
+            } else {
+                restored.open.push(entry);
+            }
+        }
+        let excess = restored.recent.len().saturating_sub(RECENT_MAX);
+        restored.recent.drain(..excess);
+        Ok(restored)
+    }
+
+    /// The last segment goes on, unless its tail is torn.
+    fn reopen(&self, number: u64, bytes: &[u8]) -> io::Result<Option<(u64, File)>> {
+        if bytes.last().is_some_and(|last| *last != b'\n') {
+            return Ok(None);
+        }
+        let file = OpenOptions::new().append(true).open(self.path(number))?;
+        Ok(Some((number, file)))
+    }
+
+    /// The newest copy of this outcome is in segment `number`.
+    fn move_to(&mut self, held: Held, number: u64, segment: &mut Segment) {
+        self.close(held);
+        segment.open.insert(held);
+        self.place.insert(held, number);
+    }
+
+    fn close(&mut self, held: Held) {
+        if let Some(number) = self.place.remove(&held)
+            && let Some(segment) = self.segments.get_mut(&number)
+        {
+            segment.open.remove(&held);
+        }
+    }
+
+    /// Writes outcomes and syncs them; none at all: looks whether the disk can
+    /// be written.
+    ///
+    /// # Errors
+    ///
+    /// When the disk refuses; nothing counts as written then.
+    pub fn put(&mut self, entries: &[Entry], now_ms: u64) -> io::Result<()> {
+        let mut records: Vec<_> = entries
+            .iter()
+            .map(|entry| Record::Outcome(Box::new(Ended::from(entry))))
+            .collect();
+        if records.is_empty() {
+            records.push(Record::Probe);
+        }
+        let number = self.append(&records, now_ms)?;
+        let mut segment = self.segments.remove(&number).unwrap_or_default();
+        for entry in entries {
+            self.move_to(entry.finish.held, number, &mut segment);
+        }
+        self.segments.insert(number, segment);
+        Ok(())
+    }
+
+    /// Marks outcomes as acknowledged. Not synced: a mark that is lost costs
+    /// one more delivery, which changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the disk refuses.
+    pub fn acknowledge(&mut self, held: &[Held], now_ms: u64) -> io::Result<()> {
+        let records: Vec<_> = held
+            .iter()
+            .map(|held| Record::Acknowledged {
+                job: held.job,
+                attempt: held.attempt,
+                at_ms: now_ms,
+            })
+            .collect();
+        for held in held {
+            self.close(*held);
+        }
+        self.write(&records, now_ms, false)?;
+        Ok(())
+    }
+
+    fn append(&mut self, records: &[Record], now_ms: u64) -> io::Result<u64> {
+        self.write(records, now_ms, true)
+    }
+
+    fn write(&mut self, records: &[Record], now_ms: u64, sync: bool) -> io::Result<u64> {
+        let mut bytes = Vec::new();
+        for record in records {
+            record::write(record, &mut bytes)?;
+        }
+        let full = |segment: &Segment| segment.bytes >= SEGMENT_BYTES;
+        if let Some((number, _)) = &self.current
+            && self.segments.get(number).is_some_and(full)
+        {
+            self.current = None;
+            self.compact(now_ms);
+        }
+        let (number, mut file) = match self.current.take() {
+            Some(current) => current,
+            None => self.begin_segment(now_ms)?,
+        };
+        let written = file.write_all(&bytes);
+        if let Err(error) = written.and_then(|()| if sync { file.sync_data() } else { Ok(()) }) {
+            // The kernel may have dropped what it could not sync: the segment
+            // is left as it is, and another is begun.
+            self.drop_if_empty(number);
+            return Err(error);
+        }
+        if let Some(segment) = self.segments.get_mut(&number) {
+            segment.bytes += bytes.len() as u64;
+            segment.touched_ms = now_ms;
+        }
+        self.current = Some((number, file));
+        Ok(number)
+    }
+
+    /// A full disk must not leave one file per try.
+    fn drop_if_empty(&mut self, number: u64) {
+        let empty = |segment: &Segment| segment.bytes == 0;
+        if self.segments.get(&number).is_some_and(empty)
+            && std::fs::remove_file(self.path(number)).is_ok()
+        {
+            self.segments.remove(&number);
+        }
+    }
+
+    fn begin_segment(&mut self, now_ms: u64) -> io::Result<(u64, File)> {
+        let number = self.segments.keys().next_back().map_or(1, |last| last + 1);
+        let file = OpenOptions::new()
+            .create_new(true)
+            .append(true)
+            .mode(0o600)
+            .open(self.path(number))?;
+        // The name of a new file is durable only when its directory is.
+        File::open(&self.directory)?.sync_all()?;
+        let segment = Segment {
+            touched_ms: now_ms,
+            ..Segment::default()
+        };
+        self.segments.insert(number, segment);
+        Ok((number, file))
+    }
+
+    /// Deletes segments whose outcomes are all acknowledged and old enough,
+    /// oldest first: an acknowledgement never goes before its outcome.
+    pub fn compact(&mut self, now_ms: u64) {
+        let kept_ms = KEPT.as_millis() as u64;
+        let current = self.current.as_ref().map(|(number, _)| *number);
+        let mut total: u64 = self.segments.values().map(|segment| segment.bytes).sum();
+        while let Some((&number, segment)) = self.segments.first_key_value() {
+            let old = segment.touched_ms.saturating_add(kept_ms) <= now_ms;
+            let needed = !segment.open.is_empty() || Some(number) == current;
+            if needed || !(old || total > KEPT_BYTES) {
+                return;
+            }
+            total -= segment.bytes;
+            if let Err(error) = std::fs::remove_file(self.path(number)) {
+                tracing::warn!(%error, segment = number, "an old segment of the spool cannot be deleted");
+            }
+            self.segments.remove(&number);
+        }
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.directory.join(format!("outcomes-{number:08}.jsonl"))
+    }
+
+    fn segment_numbers(&self) -> io::Result<BTreeSet<u64>> {
+        let mut numbers = BTreeSet::new();
+        for file in std::fs::read_dir(&self.directory)? {
+            let name = file?.file_name();
+            let number = name
+                .to_str()
+                .and_then(|name| name.strip_prefix("outcomes-"))
+                .and_then(|name| name.strip_suffix(".jsonl"));
+            numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
+        }
+        Ok(numbers)
+    }
+}
+
+fn modified_ms(path: &Path) -> u64 {
+    let modified = std::fs::metadata(path)
+        .and_then(|data| data.modified())
+        .ok();
+    let since = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,98 @@
+//! The spool on a thread of its own: a sync takes milliseconds, and whatever
+//! ended meanwhile shares the next one.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use swath_core::message::Held;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::Spool;
+use crate::agent::{Entry, Event};
+
+enum Order {
+    Put(Vec<Entry>),
+    Acknowledge(Vec<Held>),
+}
+
+/// Takes orders for the spool.
+#[derive(Debug)]
+pub struct Service {
+    orders: Option<Sender<Order>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Starts the thread; it answers with [`Event::Spooled`] and
+    /// [`Event::SpoolFailed`].
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be started.
+    pub fn start(spool: Spool, events: UnboundedSender<Event>) -> std::io::Result<Self> {
+        let (orders, taken) = channel();
+        let thread = std::thread::Builder::new()
+            .name("spool".to_owned())
+            .spawn(move || serve(spool, &taken, &events))?;
+        Ok(Self {
+            orders: Some(orders),
+            thread: Some(thread),
+        })
+    }
+
+    /// Writes and syncs outcomes.
+    pub fn put(&self, entries: Vec<Entry>) {
+        self.order(Order::Put(entries));
+    }
+
+    /// Marks outcomes as acknowledged.
+    pub fn acknowledge(&self, held: Vec<Held>) {
+        self.order(Order::Acknowledge(held));
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(orders) = &self.orders {
+            // The thread lives as long as this.
+            let _sent = orders.send(order);
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            let _ended = thread.join();
+        }
+    }
+}
+
+fn serve(mut spool: Spool, orders: &Receiver<Order>, events: &UnboundedSender<Event>) {
+    while let Ok(order) = orders.recv() {
+        match order {
+            Order::Put(entries) => {
+                let held = entries.iter().map(|entry| entry.finish.held).collect();
+                let event = match spool.put(&entries, now_ms()) {
+                    Ok(()) => Event::Spooled(held),
+                    Err(error) => Event::SpoolFailed {
+                        held,
+                        error: error.to_string(),
+                    },
+                };
+                let _heard = events.send(event);
+            }
+            Order::Acknowledge(held) => {
+                if let Err(error) = spool.acknowledge(&held, now_ms()) {
+                    tracing::warn!(%error, "acknowledged outcomes cannot be marked; they are delivered once more after a restart");
+                }
+            }
+        }
+    }
+}
+
+/// The worker's clock, for how long things are kept and nothing else.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}
