@@ -62,6 +62,11 @@ impl Bench {
         self.now = self.now + by;
     }
 
+    /// Lets a millisecond less pass.
+    pub fn pass_almost(&mut self, by: Duration) {
+        self.pass(by.saturating_sub(Duration::from_millis(1)));
+    }
+
     /// Lets milliseconds pass.
     pub fn pass_ms(&mut self, ms: u64) {
         self.pass(Duration::from_millis(ms));

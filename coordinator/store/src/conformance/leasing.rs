@@ -27,14 +27,14 @@ pub async fn a_lease_passes_in_two_steps(bench: &mut Bench) {
     let attempt = attempts[0];
     let view = bench.job(attempt.job).await.job;
     assert_eq!(view.deadline, Some(bench.now + bench.policy().ttl()));
-    bench.pass(bench.policy().ttl() - Duration::from_millis(1));
+    bench.pass_almost(bench.policy().ttl());
     assert_eq!(bench.tick().await, crate::Ticked::default());
     bench.pass_ms(1);
     assert_eq!(bench.tick().await.suspected, 1);
     let view = bench.job(attempt.job).await.job;
     let grace = Duration::from_millis(bench.policy().grace_min_ms);
     assert_eq!(view.deadline, Some(bench.now + grace));
-    bench.pass(grace - Duration::from_millis(1));
+    bench.pass_almost(grace);
     assert_eq!(bench.tick().await, crate::Ticked::default());
     bench.pass_ms(1);
     assert_eq!(bench.tick().await.requeued, 1);
@@ -47,13 +47,13 @@ pub async fn a_lease_passes_in_two_steps(bench: &mut Bench) {
 /// A long training is dear: it may stay away longer.
 pub async fn grace_grows_with_the_training(bench: &mut Bench) {
     let (owner, attempts) = taken(bench, 1).await;
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     bench.pass(hour);
     assert_eq!(bench.beat(&owner, &attempts).await, [Keep]);
     bench.expire().await;
     let grace = bench.policy().grace(hour + bench.policy().ttl());
     assert_eq!(grace, Duration::from_secs(183));
-    bench.pass(grace - Duration::from_millis(1));
+    bench.pass_almost(grace);
     assert_eq!(bench.tick().await.requeued, 0);
     bench.pass_ms(1);
     assert_eq!(bench.tick().await.requeued, 1);
@@ -155,7 +155,7 @@ pub async fn a_start_extends_every_lease(bench: &mut Bench) {
     let (owner, attempts) = taken(bench, 2).await;
     bench.pass_ms(1000);
     bench.beat(&owner, &attempts[..1]).await;
-    bench.pass(Duration::from_secs(2 * 3600));
+    bench.pass(Duration::from_hours(2));
     bench.restart().await;
     let elapsed = Duration::from_secs(2 * 3600 + 1);
     let least = bench.now + bench.policy().ttl() + bench.policy().grace(elapsed);

@@ -127,11 +127,10 @@ macro_rules! conformance_scenarios {
             #[tokio::test]
             async fn $name() {
                 let policy = $crate::conformance::policy();
-                let (store, guard) = $make(policy.clone()).await;
+                let (store, _guard) = $make(policy.clone()).await;
                 let mut bench = $crate::conformance::bench::Bench::new(store, policy);
                 $crate::conformance::$module::$name(&mut bench).await;
                 bench.end().await;
-                drop(guard);
             }
         )*
     };

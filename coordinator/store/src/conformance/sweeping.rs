@@ -23,7 +23,7 @@ pub async fn submitting_twice_is_a_no_op(bench: &mut Bench) {
     let first = bench.now;
     bench.pass_ms(100);
     submission.priority = 4;
-    submission.title = "Another".to_owned();
+    submission.title.push_str(" again");
     let submitted = bench.submit(&submission).await;
     assert_eq!((submitted.existed, submitted.revived), (true, false));
     assert_eq!((submitted.jobs, submitted.new_jobs), (4, 0));

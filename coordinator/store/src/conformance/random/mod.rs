@@ -1,0 +1,322 @@
+//! Random sequences of operations, compared with the model step by step.
+//!
+//! Operations name things by small numbers that are resolved against what the
+//! workers of the sequence have seen, so that a shrunk sequence still means
+//! something, and mostly what could really happen.
+
+mod world;
+
+use std::cell::RefCell;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use swath_core::outcome::{Fault, Outcome};
+use swath_core::policy::Policy;
+
+use self::world::{Counted, SWEEPS, WORKERS, World};
+use super::bench::Bench;
+use super::script::{failed, measured};
+use crate::{Store, SweepChange, WorkerChange};
+
+/// How a session is named: mostly rightly.
+#[derive(Clone, Copy, Debug)]
+enum Session {
+    Newest,
+    Older,
+    Future,
+}
+
+/// An attempt among those that a worker has seen, counted from the newest, and
+/// whose: mostly its own.
+#[derive(Clone, Copy, Debug)]
+struct Pick {
+    back: u8,
+    of_other: bool,
+    /// Among those whose outcome was acknowledged.
+    done: bool,
+    /// Raises the attempt number: one that was never granted.
+    wrong: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Submit(u8, i32),
+    Change(u8, SweepChange),
+    Hello {
+        worker: u8,
+        claims: u8,
+        program: bool,
+    },
+    Exchange {
+        worker: u8,
+        session: Session,
+        repeat: Option<u8>,
+        finishes: Vec<(Pick, Outcome)>,
+        want: u8,
+    },
+    Heartbeat {
+        worker: u8,
+        session: Session,
+        mentions: u8,
+        extra: Option<Pick>,
+    },
+    Observe {
+        worker: u8,
+        session: Session,
+        pick: Pick,
+        epoch: u8,
+        log: u8,
+    },
+    Release {
+        worker: u8,
+        session: Session,
+        pick: Pick,
+    },
+    Tick,
+    Restart,
+    Extend,
+    CancelJobs(u8),
+    RetryJobs(u8),
+    Worker(u8, WorkerChange),
+}
+
+/// Tight limits, so that short sequences reach them.
+pub fn policy() -> Policy {
+    Policy {
+        attempts_max: 4,
+        charged_max: 3,
+        workers_max: 2,
+        cordon_after: 2,
+        pause_after: 2,
+        ..Policy::default()
+    }
+}
+
+/// Cases and the longest sequence; `PROPTEST_CASES` changes the first.
+fn config() -> Config {
+    let default = Config::default();
+    Config {
+        cases: if std::env::var_os("PROPTEST_CASES").is_some() {
+            default.cases
+        } else {
+            64
+        },
+        failure_persistence: None,
+        max_shrink_iters: 2000,
+        ..default
+    }
+}
+
+/// Runs random sequences on the stores that `make` makes.
+pub fn run<S, G, F>(make: F)
+where
+    S: Store,
+    F: AsyncFn(Policy) -> (S, G),
+{
+    run_with(TestRunner::new(config()), make);
+}
+
+/// Says what came of the operations, and how often.
+fn run_with<S, G, F>(mut runner: TestRunner, make: F) -> Counted
+where
+    S: Store,
+    F: AsyncFn(Policy) -> (S, G),
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let steps = prop::collection::vec((pause(), op()), 8..80);
+    // Sometimes everything fails alike, as when a data set is missing.
+    let mood = prop::option::weighted(0.3, prop::sample::select(&Fault::ALL[..]));
+    let happened = RefCell::new(Counted::new());
+    let outcome = runner.run(&(mood, steps), |(mood, steps)| {
+        runtime.block_on(async {
+            let (store, _guard) = make(policy()).await;
+            let mut bench = Bench::new(store, policy());
+            let mut world = World::new(mood);
+            world.start(&mut bench).await;
+            for (pause, op) in steps {
+                bench.pass_ms(pause);
+                world.step(&mut bench, op).await;
+            }
+            bench.end().await;
+            for (what, times) in world.happened() {
+                *happened.borrow_mut().entry(what).or_default() += times;
+            }
+        });
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+    happened.into_inner()
+}
+
+fn pause() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        6 => 0..5_000_u64,
+        3 => 5_000..50_000_u64,
+        2 => Just(60_000_u64),
+        1 => 60_000..1_000_000_u64,
+    ]
+}
+
+fn session() -> impl Strategy<Value = Session> {
+    prop_oneof![
+        16 => Just(Session::Newest),
+        2 => Just(Session::Older),
+        1 => Just(Session::Future),
+    ]
+}
+
+fn pick() -> impl Strategy<Value = Pick> {
+    let rarely = || prop::bool::weighted(0.08);
+    (0..4_u8, rarely(), rarely(), rarely()).prop_map(|(back, of_other, done, wrong)| Pick {
+        back,
+        of_other,
+        done,
+        wrong,
+    })
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    // Of the losses, ticks bring enough.
+    let message = prop_oneof![
+        Just("no data\nat 1"),
+        Just("no data\nat 2"),
+        Just("signal 9")
+    ];
+    prop_oneof![
+        4 => prop_oneof![Just(8.25), Just(9.5), Just(f64::NAN)].prop_map(measured),
+        6 => (prop::sample::select(&Fault::ALL[1..]), message)
+            .prop_map(|(fault, message)| failed(fault, message)),
+    ]
+}
+
+fn sweep_change() -> impl Strategy<Value = SweepChange> {
+    prop_oneof![
+        3 => Just(SweepChange::Cancel),
+        1 => Just(SweepChange::Pause { reason: "lunch".to_owned() }),
+        2 => Just(SweepChange::Resume),
+        1 => (-1..3_i32).prop_map(SweepChange::Priority),
+    ]
+}
+
+fn worker_change() -> impl Strategy<Value = WorkerChange> {
+    prop_oneof![
+        4 => Just(WorkerChange::Activate),
+        1 => Just(WorkerChange::Cordon { reason: "smoke".to_owned() }),
+        1 => Just(WorkerChange::Drain),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let worker = || 0..WORKERS.len() as u8;
+    let exchange = (
+        worker(),
+        session(),
+        prop::option::weighted(0.1, 0..3_u8),
+        prop::collection::vec((pick(), outcome()), 0..3),
+        0..4_u8,
+    )
+        .prop_map(|(worker, session, repeat, finishes, want)| Op::Exchange {
+            worker,
+            session,
+            repeat,
+            finishes,
+            want,
+        });
+    let heartbeat = (
+        worker(),
+        session(),
+        any::<u8>(),
+        prop::option::weighted(0.2, pick()),
+    )
+        .prop_map(|(worker, session, mentions, extra)| Op::Heartbeat {
+            worker,
+            session,
+            mentions,
+            extra,
+        });
+    let observe = (worker(), session(), pick(), 0..5_u8, 0..4_u8).prop_map(
+        |(worker, session, pick, epoch, log)| Op::Observe {
+            worker,
+            session,
+            pick,
+            epoch,
+            log,
+        },
+    );
+    let release = (worker(), session(), pick()).prop_map(|(worker, session, pick)| Op::Release {
+        worker,
+        session,
+        pick,
+    });
+    let hello =
+        (worker(), any::<u8>(), any::<bool>()).prop_map(|(worker, claims, program)| Op::Hello {
+            worker,
+            claims,
+            program,
+        });
+    prop_oneof![
+        4 => (0..SWEEPS as u8, -1..2_i32).prop_map(|(sweep, priority)| Op::Submit(sweep, priority)),
+        2 => (0..SWEEPS as u8, sweep_change()).prop_map(|(sweep, change)| Op::Change(sweep, change)),
+        4 => hello,
+        16 => exchange,
+        8 => heartbeat,
+        4 => observe,
+        2 => release,
+        7 => Just(Op::Tick),
+        1 => Just(Op::Restart),
+        1 => Just(Op::Extend),
+        1 => any::<u8>().prop_map(Op::CancelJobs),
+        2 => any::<u8>().prop_map(Op::RetryJobs),
+        2 => (worker(), worker_change()).prop_map(|(worker, change)| Op::Worker(worker, change)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::test_runner::{RngAlgorithm, TestRng};
+
+    use super::*;
+    use crate::MemoryStore;
+
+    /// Sequences that reach little would compare little.
+    #[test]
+    fn random_sequences_reach_every_kind_of_reply() {
+        let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        let runner = TestRunner::new_with_rng(config(), rng);
+        let happened = run_with(runner, async |policy| (MemoryStore::new(policy), ()));
+        let wanted = [
+            "submit revived",
+            "tick suspected",
+            "tick requeued",
+            "tick ended",
+            "cancel changed",
+            "retry changed",
+            "hello requeued",
+            "hello Keep",
+            "hello Stop",
+            "hello Fenced",
+            "exchange granted",
+            "exchange Recorded",
+            "exchange AlreadyRecorded",
+            "exchange Stale",
+            "exchange Refused",
+            "exchange Cordoned",
+            "exchange Paused",
+            "heartbeat Keep",
+            "heartbeat Stop",
+            "heartbeat Fenced",
+            "observe Keep",
+            "observe Stop",
+            "observe Fenced",
+        ];
+        for reply in wanted {
+            let times = happened.get(reply).copied().unwrap_or(0);
+            assert!(times >= 3, "`{reply}` {times} times of {happened:#?}");
+        }
+    }
+}
