@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use swath_core::policy::Policy;
 use swath_store::Store;
+use swath_store_sqlite::SqliteStore;
 
 use super::ServeError;
+use super::status::causes;
 
 /// Where the database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +48,14 @@ pub(crate) async fn open(
     address: SocketAddr,
 ) -> Result<Arc<dyn Store>, ServeError> {
     let Database::Sqlite(path) = Database::parse(database)?;
-    let note = format!("http://{address}");
-    let store = swath_store_sqlite::SqliteStore::open(&path, policy.clone(), &note)
+    let failed = |error| ServeError::new(causes(&error));
+    let store = SqliteStore::open(&path, policy.clone())
         .await
-        .map_err(|error| ServeError::new(super::status::causes(&error)))?;
+        .map_err(failed)?;
+    store
+        .set_holder_note(&format!("http://{address}"))
+        .await
+        .map_err(failed)?;
     Ok(Arc::new(store))
 }
 
