@@ -16,7 +16,11 @@ pub fn binary(name: &str) -> PathBuf {
     let beside = || {
         let exe = std::env::current_exe().ok()?;
         // target/<profile>/deps/test or target/<profile>/bench.
-        exe.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file())
+        exe.ancestors()
+            .skip(1)
+            .take(2)
+            .map(|dir| dir.join(name))
+            .find(|path| path.is_file())
     };
     let named = std::env::var_os("SWATH_BIN_DIR").map(|dir| PathBuf::from(dir).join(name));
     let found = named.filter(|path| path.is_file()).or_else(beside);
@@ -37,7 +41,10 @@ pub fn wait_until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Opti
         if let Some(value) = look() {
             return value;
         }
-        assert!(Instant::now() < deadline, "after {limit:?} still not: {what}");
+        assert!(
+            Instant::now() < deadline,
+            "after {limit:?} still not: {what}"
+        );
         // The pause between two looks; the condition decides, not the pause.
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -86,7 +93,11 @@ impl Process {
                 kept.push('\n');
             }
         });
-        Self { child, name: name.to_owned(), stderr }
+        Self {
+            child,
+            name: name.to_owned(),
+            stderr,
+        }
     }
 
     /// Its process id.
@@ -96,7 +107,10 @@ impl Process {
 
     /// What it has written to stderr.
     pub fn stderr(&self) -> String {
-        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stderr
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The rest of the first stderr line that holds `marker`, once there is
@@ -108,14 +122,17 @@ impl Process {
     pub fn wait_for_line(&mut self, marker: &str) -> String {
         let name = self.name.clone();
         let what = format!("{name} says `{marker}`");
-        wait_until(&what, Duration::from_secs(60), || {
+        wait_until(&what, Duration::from_mins(1), || {
             let text = self.stderr();
             let found = text.lines().find_map(|line| line.split_once(marker));
             if let Some((_, rest)) = found {
                 return Some(rest.to_owned());
             }
             let ended = self.child.try_wait().ok().flatten();
-            assert!(ended.is_none(), "{name} ended ({ended:?}) before `{marker}`:\n{text}");
+            assert!(
+                ended.is_none(),
+                "{name} ended ({ended:?}) before `{marker}`:\n{text}"
+            );
             None
         })
     }
@@ -142,7 +159,9 @@ impl Process {
     pub fn wait(&mut self, limit: Duration) -> i32 {
         let what = format!("{} ends", self.name);
         let status = wait_until(&what, limit, || self.child.try_wait().ok().flatten());
-        status.code().unwrap_or_else(|| -status.signal().unwrap_or(0))
+        status
+            .code()
+            .unwrap_or_else(|| -status.signal().unwrap_or(0))
     }
 
     /// Whether it is still there.
@@ -160,14 +179,15 @@ impl Drop for Process {
         }
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let mut out = String::new();
-            let _ = std::io::empty().read_to_string(&mut out);
             show(&self.name, &self.stderr());
         }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a failed test shows what its processes said")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a failed test shows what its processes said"
+)]
 fn show(name: &str, text: &str) {
     eprintln!("--- {name} ---\n{text}");
 }

@@ -98,7 +98,13 @@ impl Site {
             None => "127.0.0.1:0".to_owned(),
         };
         let mut command = self.coordinator();
-        command.args(["serve", "--listen", &listen, "--database", "sqlite:swath.db"]);
+        command.args([
+            "serve",
+            "--listen",
+            &listen,
+            "--database",
+            "sqlite:swath.db",
+        ]);
         command.args(["--policy", "policy.toml"]);
         let mut process = Process::start("coordinator", &mut command);
         let rest = process.wait_for_line("listening on ");
@@ -112,10 +118,19 @@ impl Site {
     pub fn worker_command(&self, name: &str, slots: u32) -> Command {
         let mut command = Command::new(binary("worker"));
         command.current_dir(self.path());
-        command.env("HOME", self.path()).env_remove("SWATH_COORDINATOR");
+        command
+            .env("HOME", self.path())
+            .env_remove("SWATH_COORDINATOR");
         command.args(["--coordinator", self.url(), "--name", name]);
-        command.args(["--device", &format!("cpu:{slots}"), "--threads-per-slot", "1"]);
-        command.arg("--state-dir").arg(self.path().join(format!("state-{name}")));
+        command.args([
+            "--device",
+            &format!("cpu:{slots}"),
+            "--threads-per-slot",
+            "1",
+        ]);
+        command
+            .arg("--state-dir")
+            .arg(self.path().join(format!("state-{name}")));
         command
     }
 
@@ -136,7 +151,11 @@ impl Site {
             command.env("SWATH_COORDINATOR", url);
         }
         command.args(args);
-        finish(&format!("coordinator {}", args.join(" ")), &mut command, Duration::from_secs(240))
+        finish(
+            &format!("coordinator {}", args.join(" ")),
+            &mut command,
+            Duration::from_mins(4),
+        )
     }
 
     /// Runs a command that must succeed; its stdout.
@@ -146,7 +165,13 @@ impl Site {
     /// When it does not exit 0.
     pub fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
-        assert_eq!(output.code, Some(0), "coordinator {}:\n{}", args.join(" "), output.stderr);
+        assert_eq!(
+            output.code,
+            Some(0),
+            "coordinator {}:\n{}",
+            args.join(" "),
+            output.stderr
+        );
         output.stdout
     }
 
@@ -176,10 +201,17 @@ impl Site {
 /// trained: cells, numbers, and how many they are of.
 pub fn rows(table: &Value) -> Vec<Value> {
     let numbers = |row: &Value| {
-        let keys = ["cell", "axes", "n", "of", "median", "min", "max", "values", "diverged"];
-        keys.iter().map(|key| ((*key).to_owned(), row[*key].clone())).collect()
+        let keys = [
+            "cell", "axes", "n", "of", "median", "min", "max", "values", "diverged",
+        ];
+        keys.iter()
+            .map(|key| ((*key).to_owned(), row[*key].clone()))
+            .collect()
     };
-    table["rows"].as_array().map(|rows| rows.iter().map(numbers).collect()).unwrap_or_default()
+    table["rows"]
+        .as_array()
+        .map(|rows| rows.iter().map(numbers).collect())
+        .unwrap_or_default()
 }
 
 /// Text of small sweep files.
@@ -252,7 +284,12 @@ schedule.name = \"cosine\"
 
 impl std::fmt::Display for SweepText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, replicates, fixed, grid } = self;
+        let Self {
+            name,
+            replicates,
+            fixed,
+            grid,
+        } = self;
         write!(
             f,
             "[sweep]\nname = \"{name}\"\nreplicates = {replicates}\n\n[fixed]\n{fixed}\n[[grid]]\n{grid}"

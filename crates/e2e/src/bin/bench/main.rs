@@ -1,0 +1,48 @@
+//! What Swath's speed is on this machine: `cargo xtask bench`.
+//!
+//! Every figure comes from real processes, release builds, over gRPC and SQLite
+//! with `synchronous=FULL`. Absolute figures depend on the disk, so its sync
+//! time is printed beside them.
+
+mod disk;
+mod queue;
+mod text;
+mod training;
+
+use std::process::ExitCode;
+
+/// What each part holds itself to.
+const HELP: &str = "\
+Measures Swath on this machine and prints a table.
+
+usage: bench [queue] [training]     both when none is named
+
+queue     the store and the queue: a coordinator and workers as processes
+training  images per second of the trainer, beside eager PyTorch where
+          `python3 -c 'import torch'` works (SWATH_BENCH_PYTHON names the Python)
+";
+
+#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    // The program of the latency benchmark: says when it started.
+    if words.first().is_some_and(|word| word == "stamp") {
+        print!("{}", queue::stamp());
+        return ExitCode::SUCCESS;
+    }
+    let known = |word: &String| ["queue", "training"].contains(&word.as_str());
+    if !words.iter().all(known) {
+        print!("{HELP}");
+        return ExitCode::from(2);
+    }
+    let wanted = |part: &str| words.is_empty() || words.iter().any(|word| word == part);
+    let mut figures = Vec::new();
+    if wanted("queue") {
+        figures.extend(queue::measure());
+    }
+    if wanted("training") {
+        figures.extend(training::measure());
+    }
+    print!("{}", text::table(&figures));
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,104 @@
+//! Figures and how they are shown.
+
+use std::fmt::Write;
+
+/// One figure with what it is held to.
+#[derive(Clone, Debug)]
+pub(crate) struct Figure {
+    pub(crate) what: String,
+    pub(crate) value: String,
+    /// Empty where there is nothing to hold it to.
+    pub(crate) goal: String,
+    /// Whether the goal is met, if there is one.
+    pub(crate) met: Option<bool>,
+}
+
+impl Figure {
+    /// A figure without a goal.
+    pub(crate) fn plain(what: impl Into<String>, value: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            value: value.into(),
+            goal: String::new(),
+            met: None,
+        }
+    }
+
+    /// A figure that is to be at least `goal`.
+    pub(crate) fn at_least(what: impl Into<String>, value: f64, goal: f64, unit: &str) -> Self {
+        Self {
+            what: what.into(),
+            value: format!("{value:.*}{unit}", digits(value)),
+            goal: format!("at least {goal}{unit}"),
+            met: Some(value >= goal),
+        }
+    }
+
+    /// A figure that is to be below `goal`.
+    pub(crate) fn below(what: impl Into<String>, value: f64, goal: f64, unit: &str) -> Self {
+        Self {
+            what: what.into(),
+            value: format!("{value:.*}{unit}", digits(value)),
+            goal: format!("below {goal}{unit}"),
+            met: Some(value < goal),
+        }
+    }
+}
+
+const fn digits(value: f64) -> usize {
+    if value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    }
+}
+
+/// All figures as a Markdown table.
+pub(crate) fn table(figures: &[Figure]) -> String {
+    let width = |of: fn(&Figure) -> usize, least: usize| {
+        figures.iter().map(of).max().unwrap_or(0).max(least)
+    };
+    let what = width(|figure| figure.what.chars().count(), 4);
+    let value = width(|figure| figure.value.chars().count(), 8);
+    let goal = width(|figure| figure.goal.chars().count(), 4);
+    let mut out = format!(
+        "| {:what$} | {:>value$} | {:goal$} | met |\n",
+        "what", "measured", "goal"
+    );
+    let _ = writeln!(
+        out,
+        "| {:-<what$} | {:->value$} | {:-<goal$} | --- |",
+        "", ":", ""
+    );
+    for figure in figures {
+        let met = match figure.met {
+            Some(true) => "yes",
+            Some(false) => "NO",
+            None => "",
+        };
+        let _ = writeln!(
+            out,
+            "| {:what$} | {:>value$} | {:goal$} | {met:3} |",
+            figure.what, figure.value, figure.goal
+        );
+    }
+    out
+}
+
+/// The `share`-quantile of `values`, which are sorted on the way.
+pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    values
+        .get((last as f64 * share).round() as usize)
+        .copied()
+        .unwrap_or(f64::NAN)
+}
+
+/// Says on stderr what is being measured: some of it takes a minute.
+#[expect(clippy::print_stderr, reason = "progress of a benchmark")]
+pub(crate) fn progress(text: &str) {
+    eprintln!("bench: {text}");
+}
