@@ -4,6 +4,7 @@
     reason = "a command-line tool that reports its steps on stderr"
 )]
 
+mod bench;
 mod check;
 mod docs;
 mod libtorch;
@@ -73,6 +74,15 @@ enum Verb {
     /// Every check runs, whatever the ones before it found; the failures are listed at the end.
     Check,
 
+    /// Measure speed on this machine and print a table
+    ///
+    /// `cargo xtask bench` measures everything, `cargo xtask bench queue` the store and the queue, `cargo xtask bench
+    /// training` the trainer beside eager PyTorch 2.13, if a Python has it (SWATH_BENCH_PYTHON names the Python).
+    Bench {
+        /// The parts: queue, training
+        args: Vec<String>,
+    },
+
     /// Write the generated pages under docs/ anew
     Docs,
 
@@ -89,6 +99,7 @@ fn main() -> ExitCode {
         Verb::Quickstart => quickstart::run(&workspace),
         Verb::Test { no_check, args } => test::run(&workspace, !no_check, &args),
         Verb::Check => libtorch::ensure(&workspace).and_then(|()| check::run(&workspace)),
+        Verb::Bench { args } => bench::run(&workspace, &args),
         Verb::Docs => docs::write(&workspace),
         Verb::Sqlx => sqlx::write(&workspace),
     });
