@@ -1,1 +1,55 @@
-fn main() {}
+//! `coordinator`: keeps sweeps and hands out jobs, and is the command by which
+//! people do everything else.
+
+mod cli;
+mod client;
+mod settings;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::client::exit::Exit;
+use crate::client::failure::Failure;
+use crate::client::printer::Printer;
+use crate::settings::Context;
+
+/// Threads of reads that are still under way when a command ends.
+const LINGER: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to stdout; a reader that is gone is no error.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Ok.into()
+            };
+        }
+    };
+    let printer = Printer::new(cli.global.color, cli.global.quiet);
+    let exit = match command(cli) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            printer.error(&failure.lines);
+            failure.exit
+        }
+    };
+    exit.into()
+}
+
+fn command(cli: Cli) -> Result<Exit, Failure> {
+    let context = Context::resolve(&cli.global)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::error(format!("cannot start: {error}")))?;
+    let exit = runtime.block_on(client::dispatch(cli.verb, &context));
+    runtime.shutdown_timeout(LINGER);
+    exit
+}

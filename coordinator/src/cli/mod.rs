@@ -1,0 +1,165 @@
+//! The command line: what can be typed, and the help that teaches it.
+
+pub(crate) mod environment;
+pub(crate) mod markdown;
+mod verbs;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::verbs::*;
+
+/// Sweeps of training jobs: from a file to a table of results.
+///
+/// A sweep file names axes and their values. `coordinator` expands it to
+/// cells, trains each cell several times under different seeds, and shows the
+/// median of every cell in a table. What was trained once is never trained
+/// again: jobs are named by what they compute.
+///
+/// Selectors say which sweeps or jobs are meant: a name, the first digits of
+/// an id, a pattern (`linear_*`), `last`, and filters over parameters and
+/// state (`batch_size=128 'optimizer.lr>0.1' state=failed`).
+#[derive(Debug, Parser)]
+#[command(
+    name = "coordinator",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    max_term_width = 100,
+    after_help = START
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const START: &str = "\
+Where to start:
+  coordinator run sweeps/quickstart.toml     everything on this machine, ends with the table
+  coordinator plan sweeps/quickstart.toml    what a file would train, without training it
+
+With workers on other machines:
+  coordinator serve                          keeps sweeps and hands out jobs
+  worker --coordinator http://HOST:7070      on each machine that trains
+  coordinator submit FILE --wait             queues a file and waits for its table
+
+Exit codes:
+  0 ok · 1 error · 2 usage or invalid file · 3 not found · 4 coordinator unreachable
+  5 not allowed · 10 the sweep finished with failed cells · 11 cancelled
+  12 --timeout reached · 130 interrupted, the work goes on";
+
+/// What every verb understands.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Which coordinator to ask [default: <http://127.0.0.1:7070>]
+    ///
+    /// When none answers there and this is not given, a database of this
+    /// machine (`--database`, else `./swath.db`) is opened for the moment.
+    #[arg(long, global = true, value_name = "URL", env = environment::COORDINATOR)]
+    #[arg(hide_env_values = true)]
+    pub(crate) coordinator: Option<String>,
+
+    /// The database of `serve` and `run`; others read it without a server
+    /// [default: sqlite:swath.db]
+    #[arg(long, global = true, value_name = "sqlite:PATH", env = environment::DATABASE)]
+    #[arg(hide_env_values = true)]
+    pub(crate) database: Option<String>,
+
+    /// How to print what was asked for
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
+    #[arg(default_value_t = Format::Table, env = environment::OUTPUT, hide_env_values = true)]
+    pub(crate) output: Format,
+
+    /// When to colour
+    #[arg(long, global = true, value_enum, value_name = "WHEN")]
+    #[arg(default_value_t = Color::Auto, env = environment::COLOR, hide_env_values = true)]
+    pub(crate) color: Color,
+
+    /// No progress and no hints; warnings and errors stay
+    #[arg(short, long, global = true, env = environment::QUIET)]
+    #[arg(value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub(crate) quiet: bool,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For reading
+    Table,
+    /// The same with more columns
+    Wide,
+    /// One JSON document with a `schema_version`
+    Json,
+    /// One JSON value a line
+    Jsonl,
+    /// Comma-separated values with a header
+    Csv,
+    /// A Markdown table
+    Md,
+    /// A LaTeX table
+    Latex,
+    /// Only ids, one a line, for other commands
+    Ids,
+}
+
+impl From<Format> for swath_report::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Table => Self::Table,
+            Format::Wide => Self::Wide,
+            Format::Json => Self::Json,
+            Format::Jsonl => Self::Jsonl,
+            Format::Csv => Self::Csv,
+            Format::Md => Self::Markdown,
+            Format::Latex => Self::Latex,
+            Format::Ids => Self::Ids,
+        }
+    }
+}
+
+/// When output is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    // In the order of a first acquaintance: the help lists them like this.
+    Run(Run),
+    Plan(Plan),
+    Submit(Submit),
+    Table(Table),
+    Status(Status),
+    Sweeps(Sweeps),
+    Jobs(Jobs),
+    Explain(Explain),
+    Logs(Logs),
+    Curves(Curves),
+    Extend(Extend),
+    Retry(Retry),
+    Cancel(Cancel),
+    Pause(Pause),
+    Resume(Resume),
+    Serve(Serve),
+    Workers(Workers),
+    Cordon(Cordon),
+    Activate(Activate),
+    Drain(Drain),
+    Completions(Completions),
+    /// Prints docs/cli.md
+    #[command(hide = true, long_flag = "markdown-help")]
+    MarkdownHelp,
+}
+
+#[cfg(test)]
+mod tests;

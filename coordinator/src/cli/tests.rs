@@ -1,0 +1,59 @@
+use clap::CommandFactory;
+
+use super::*;
+
+#[test]
+fn the_definitions_are_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_flag_has_a_variable_and_a_help() {
+    let mut root = Cli::command();
+    root.build();
+    let globals = root.get_arguments();
+    let own = root
+        .get_subcommands()
+        .flat_map(clap::Command::get_arguments);
+    for argument in globals.chain(own) {
+        let id = argument.get_id().as_str();
+        if matches!(id, "help" | "version" | "subcommand") {
+            continue;
+        }
+        assert!(argument.get_help().is_some(), "{id} has no help");
+        if argument.get_long().is_some() {
+            assert!(argument.get_env().is_some(), "{id} has no variable");
+        }
+    }
+}
+
+#[test]
+fn words_are_read_as_typed() {
+    let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.verb);
+    assert!(matches!(
+        parse("coordinator jobs last state=failed -o ids"),
+        Ok(Verb::Jobs(Jobs { selector, .. })) if selector == ["last", "state=failed"]
+    ));
+    assert!(matches!(
+        parse("coordinator submit a.toml --priority -3"),
+        Ok(Verb::Submit(Submit { priority: -3, .. }))
+    ));
+    assert!(matches!(
+        parse("coordinator --markdown-help"),
+        Ok(Verb::MarkdownHelp)
+    ));
+    assert!(parse("coordinator cancel").is_err());
+}
+
+#[test]
+fn help_of_the_program() {
+    insta::assert_snapshot!(Cli::command().term_width(100).render_help());
+}
+
+#[test]
+fn help_of_a_verb() {
+    let mut root = Cli::command().term_width(100);
+    root.build();
+    let submit = root.find_subcommand_mut("submit").unwrap();
+    insta::assert_snapshot!(submit.render_long_help());
+}

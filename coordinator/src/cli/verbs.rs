@@ -1,0 +1,320 @@
+//! One struct per verb; their comments are the help.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::FalseyValueParser;
+use clap_complete::Shell;
+use swath_core::id::WorkerName;
+
+use super::environment;
+
+/// Trains a sweep on this machine and prints its table
+///
+/// Needs no server: keeps a database beside you, starts a worker with one slot
+/// per core, shows how it goes, and prints the table of results. Ctrl-C stops
+/// it without losing what is done; the same command goes on from there.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator run sweeps/quickstart.toml
+  coordinator run sweeps/quickstart.toml --slots 2 -o md > table.md
+  coordinator run quickstart          what is open of a sweep that the database knows")]
+pub(crate) struct Run {
+    /// A sweep file, or the name of a sweep in the database
+    #[arg(value_name = "FILE|SWEEP")]
+    pub(crate) sweep: String,
+    #[command(flatten)]
+    pub(crate) local: Local,
+    /// Give up waiting after so many seconds; what is done is kept
+    #[arg(long, value_name = "SECONDS", env = environment::TIMEOUT, hide_env_values = true)]
+    pub(crate) timeout: Option<u64>,
+}
+
+/// How a verb trains on this machine.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Local {
+    /// How many jobs train at once [default: one per core]
+    #[arg(long, value_name = "N", env = environment::SLOTS, hide_env_values = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) slots: Option<u32>,
+    /// Where the worker keeps checkpoints and unreported outcomes
+    /// [default: beside the database, with `.worker` after its name]
+    #[arg(long, value_name = "DIR", env = environment::STATE_DIR, hide_env_values = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// Shows what sweep files would train, without training
+///
+/// Works offline. Every cell, its jobs and how many of them are known already,
+/// if a coordinator or a database is there to ask. Several files are one plan:
+/// a job that two of them need counts once.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator plan sweeps/quickstart.toml
+  coordinator plan sweeps/*.toml -o json | jq .totals
+  coordinator plan sweeps/quickstart.toml -o csv      one line per job")]
+pub(crate) struct Plan {
+    /// Sweep files
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Queues a sweep file
+///
+/// The same file twice is a no-op; a grown file queues only what is new. Jobs
+/// that another sweep has trained are not trained again.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator submit sweeps/linear_scaling.toml
+  coordinator submit sweeps/linear_scaling.toml --priority 10
+  coordinator submit sweeps/quickstart.toml --wait -o csv > quickstart.csv")]
+pub(crate) struct Submit {
+    /// The sweep file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The greatest goes first
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    #[arg(env = environment::PRIORITY, hide_env_values = true)]
+    pub(crate) priority: i32,
+    /// Wait until it is finished, then print its table
+    #[arg(long, env = environment::WAIT, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) wait: bool,
+    /// With `--wait`: give up after so many seconds; the work goes on
+    #[arg(long, value_name = "SECONDS", env = environment::TIMEOUT, hide_env_values = true)]
+    pub(crate) timeout: Option<u64>,
+}
+
+/// Shows how sweeps and workers are doing
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator status
+  coordinator status quickstart --watch")]
+pub(crate) struct Status {
+    /// Which sweeps [default: all]
+    #[arg(value_name = "SWEEP")]
+    pub(crate) selector: Vec<String>,
+    /// Stay and show every change; Ctrl-C ends it
+    #[arg(short, long, env = environment::WATCH, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) watch: bool,
+}
+
+/// Lists every sweep
+#[derive(Args, Debug)]
+pub(crate) struct Sweeps {}
+
+/// Lists jobs
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator jobs last state=failed
+  coordinator jobs quickstart batch_size=128 'optimizer.lr>0.1'
+  coordinator jobs state=failed -o ids | xargs -n1 coordinator logs")]
+pub(crate) struct Jobs {
+    /// Which jobs [default: all]
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selector: Vec<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", env = environment::LIMIT, hide_env_values = true)]
+    pub(crate) limit: Option<u32>,
+}
+
+/// Prints a sweep's table of results
+///
+/// The median over the replicates of each cell; `(2 of 3)` when some are not
+/// there, and never a number without its n then.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator table quickstart
+  coordinator table quickstart -o md > table.md
+  coordinator table last -o json | jq '.rows[].median'")]
+pub(crate) struct Table {
+    /// Which sweep
+    #[arg(value_name = "SWEEP", required = true)]
+    pub(crate) selector: Vec<String>,
+}
+
+/// Shows a job's learning curves
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator curves 3fa9c1
+  coordinator curves quickstart replicate=1 batch_size=16 optimizer.lr=0.05
+  coordinator curves 3fa9c1 -o csv > curve.csv")]
+pub(crate) struct Curves {
+    /// Which job
+    #[arg(value_name = "JOB", required = true)]
+    pub(crate) selector: Vec<String>,
+}
+
+/// Lists every worker
+#[derive(Args, Debug)]
+pub(crate) struct Workers {}
+
+/// Says why a job is where it is, and what can be done
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  coordinator explain 3fa9c1")]
+pub(crate) struct Explain {
+    /// Which job
+    #[arg(value_name = "JOB", required = true)]
+    pub(crate) selector: Vec<String>,
+}
+
+/// Prints what a job's trainer wrote
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  coordinator logs 3fa9c1 --follow")]
+pub(crate) struct Logs {
+    /// Which job
+    #[arg(value_name = "JOB", required = true)]
+    pub(crate) selector: Vec<String>,
+    /// Stay and print what comes, until the job ends
+    #[arg(short, long, env = environment::FOLLOW, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) follow: bool,
+}
+
+/// Cancels sweeps or jobs
+///
+/// Cancelling a sweep cancels only the jobs that no other sweep needs. What is
+/// measured stays measured.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator cancel quickstart
+  coordinator cancel last batch_size=1024")]
+pub(crate) struct Cancel {
+    /// Which sweeps or jobs
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selector: Vec<String>,
+}
+
+/// Pauses sweeps: what trains goes on, nothing new starts
+#[derive(Args, Debug)]
+pub(crate) struct Pause {
+    /// Which sweeps
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selector: Vec<String>,
+}
+
+/// Resumes paused sweeps
+#[derive(Args, Debug)]
+pub(crate) struct Resume {
+    /// Which sweeps
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selector: Vec<String>,
+}
+
+/// Queues failed and cancelled jobs again
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator retry quickstart
+  coordinator retry last batch_size=1024 state=failed")]
+pub(crate) struct Retry {
+    /// Which sweeps or jobs
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selector: Vec<String>,
+    /// Diverged jobs too; the same seed most likely diverges again
+    #[arg(long, env = environment::DIVERGED, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) diverged: bool,
+}
+
+/// Trains more replicates of each cell of a sweep
+///
+/// The replicates that are there stay as they are; only the new ones train.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator extend quickstart --replicates 5
+  coordinator extend quickstart --replicates 5 --run     trains them on this machine")]
+pub(crate) struct Extend {
+    /// Which sweep
+    #[arg(value_name = "SWEEP", required = true)]
+    pub(crate) selector: Vec<String>,
+    /// Replicates per cell; more than it has
+    #[arg(long, value_name = "N", env = environment::REPLICATES, hide_env_values = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) replicates: u32,
+    /// Train them on this machine like `run`, then print the table
+    #[arg(long, env = environment::RUN, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) run: bool,
+    #[command(flatten)]
+    pub(crate) local: Local,
+}
+
+/// Keeps sweeps and hands out jobs to workers
+///
+/// One coordinator per database. SIGTERM or Ctrl-C stop it gracefully; workers
+/// train on meanwhile and report when it is back.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator serve
+  coordinator serve --listen 0.0.0.0:7070 --database sqlite:/srv/swath/swath.db
+  coordinator serve --policy policy.toml --log debug")]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    #[arg(env = environment::LISTEN, hide_env_values = true)]
+    pub(crate) listen: SocketAddr,
+    /// Times and limits of the lease protocol, as TOML
+    #[arg(long, value_name = "FILE", env = environment::POLICY, hide_env_values = true)]
+    pub(crate) policy: Option<PathBuf>,
+    /// What to log on stderr: a level, or filters as in RUST_LOG [default: info]
+    #[arg(long, value_name = "FILTER", env = environment::LOG, hide_env_values = true)]
+    pub(crate) log: Option<String>,
+}
+
+/// Gives a worker no more jobs; it keeps what it has
+#[derive(Args, Debug)]
+pub(crate) struct Cordon {
+    /// Its name
+    #[arg(value_name = "WORKER")]
+    pub(crate) worker: WorkerName,
+}
+
+/// Gives a cordoned or drained worker jobs again
+#[derive(Args, Debug)]
+pub(crate) struct Activate {
+    /// Its name
+    #[arg(value_name = "WORKER")]
+    pub(crate) worker: WorkerName,
+}
+
+/// Asks a worker to give back what it has and to leave
+#[derive(Args, Debug)]
+pub(crate) struct Drain {
+    /// Its name
+    #[arg(value_name = "WORKER")]
+    pub(crate) worker: WorkerName,
+}
+
+/// Prints a completion script for a shell
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator completions bash > ~/.local/share/bash-completion/completions/coordinator
+  coordinator completions fish > ~/.config/fish/completions/coordinator.fish")]
+pub(crate) struct Completions {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}

@@ -1,0 +1,222 @@
+//! A line to a coordinator: the one that was named, the one of this machine,
+//! or one that is started over a local database for the moment.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use swath_coordinator::api::{ChangeOrder, Changed, ReadQuery};
+use swath_coordinator::server::{ServeSettings, Server};
+use swath_core::message::Sources;
+use swath_core::policy::Policy;
+use swath_proto::limits;
+use swath_proto::v1::control_client::ControlClient;
+use swath_proto::v1::{ChangeRequest, ReadRequest, SubmitReply, SubmitRequest};
+use swath_proto::v1::{WatchEvent, WatchRequest};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Streaming};
+
+use super::failure::{Failure, Outcome, causes};
+use crate::settings::{COORDINATOR_DEFAULT, Context, Database, Target};
+
+/// How long the coordinator of this machine may take to answer before its
+/// database is looked at.
+const NEAR_DEADLINE: Duration = Duration::from_millis(300);
+/// How long to wait for a database that another command has for a moment.
+const HELD_WAIT: Duration = Duration::from_secs(3);
+const HELD_POLL: Duration = Duration::from_millis(50);
+/// How the store says that another process has the database.
+const IN_USE: &str = "is in use by";
+
+/// A line to a coordinator.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    client: ControlClient<Channel>,
+    url: String,
+    /// The one that was started for this command.
+    local: Option<Server>,
+}
+
+/// How a command reaches a coordinator.
+impl Connection {
+    /// The coordinator that the command line means.
+    pub(crate) async fn open(context: &Context) -> Outcome<Self> {
+        match &context.target {
+            Target::Named(url) => Self::dial(url, limits::CONNECT_DEADLINE).await,
+            Target::Database(database) if !database.exists() => Err(absent(database)),
+            Target::Database(database) => Self::over(database, context).await,
+            Target::Nearest(database) => {
+                match Self::dial(COORDINATOR_DEFAULT, NEAR_DEADLINE).await {
+                    Ok(connection) => Ok(connection),
+                    Err(_) if database.exists() => Self::over(database, context).await,
+                    Err(failure) => {
+                        let path = database.path.display();
+                        let hint = format!("there is no database `{path}` here either");
+                        Err(failure.hint(hint))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Connects to `url`.
+    pub(crate) async fn dial(url: &str, deadline: Duration) -> Outcome<Self> {
+        let endpoint = Endpoint::from_shared(url.to_owned())
+            .map_err(|error| Failure::usage(format!("`{url}` is no URL: {error}")))?
+            .connect_timeout(deadline)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT);
+        // The deadline of the endpoint does not cover the resolver.
+        let dialled = tokio::time::timeout(deadline, endpoint.connect()).await;
+        let channel = match dialled {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(error)) => return Err(Failure::unreachable(url, causes(&error))),
+            Err(_) => {
+                let why = format!("no answer within {} ms", deadline.as_millis());
+                return Err(Failure::unreachable(url, why));
+            }
+        };
+        let client = ControlClient::new(channel)
+            .max_decoding_message_size(limits::CONTROL_MESSAGE_BYTES)
+            .max_encoding_message_size(limits::CONTROL_MESSAGE_BYTES);
+        Ok(Self {
+            client,
+            url: url.to_owned(),
+            local: None,
+        })
+    }
+
+    /// Opens a database without a server, or asks whoever holds it.
+    async fn over(database: &Database, context: &Context) -> Outcome<Self> {
+        let give_up = tokio::time::Instant::now() + HELD_WAIT;
+        loop {
+            let failure = match Self::start(database).await {
+                Ok(connection) => {
+                    let path = database.path.display();
+                    let note = format!("no coordinator is running; reading {path} directly");
+                    context.printer.note(note);
+                    return Ok(connection);
+                }
+                Err(failure) => failure,
+            };
+            if let Some(address) = database.holder()
+                && let Ok(connection) = Self::dial(&address, NEAR_DEADLINE).await
+            {
+                let path = database.path.display();
+                let note = format!("{path} is held by the coordinator at {address}; asking it");
+                context.printer.note(note);
+                return Ok(connection);
+            }
+            // Another command may have had it for a moment, and be gone.
+            let held = failure.lines.iter().any(|line| line.contains(IN_USE));
+            if !held || tokio::time::Instant::now() > give_up {
+                return Err(failure);
+            }
+            tokio::time::sleep(HELD_POLL).await;
+        }
+    }
+
+    /// Starts a coordinator over `database` on a free port of this machine.
+    pub(crate) async fn start(database: &Database) -> Outcome<Self> {
+        let settings = ServeSettings {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            database: database.url(),
+            policy: Policy::default(),
+        };
+        let server = Server::start(settings).await.map_err(Failure::error)?;
+        let url = format!("http://{}", server.address());
+        let mut connection = Self::dial(&url, limits::CONNECT_DEADLINE).await?;
+        connection.local = Some(server);
+        Ok(connection)
+    }
+
+    /// Where it leads.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Whether it leads to a database that this command opened.
+    pub(crate) const fn is_local(&self) -> bool {
+        self.local.is_some()
+    }
+
+    /// The coordinator that was started for this command.
+    pub(crate) const fn local(&self) -> Option<&Server> {
+        self.local.as_ref()
+    }
+
+    /// Ends it; what was started for it is stopped.
+    pub(crate) async fn close(self) -> Outcome<()> {
+        drop(self.client);
+        match self.local {
+            Some(server) => server.stop().await.map_err(Failure::error),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads one document.
+    pub(crate) async fn read<T: DeserializeOwned>(&mut self, query: &ReadQuery) -> Outcome<T> {
+        let query = json(query)?;
+        let reply = self.client.read(timed(ReadRequest { query })).await;
+        let reply = reply.map_err(|status| Failure::refused(&self.url, &status))?;
+        self.document(&reply.into_inner().document)
+    }
+
+    /// Changes something.
+    pub(crate) async fn change(&mut self, order: &ChangeOrder) -> Outcome<Changed> {
+        let order = json(order)?;
+        let reply = self.client.change(timed(ChangeRequest { order })).await;
+        let reply = reply.map_err(|status| Failure::refused(&self.url, &status))?;
+        self.document(&reply.into_inner().document)
+    }
+
+    /// Stores a sweep.
+    pub(crate) async fn submit(&mut self, sources: Sources, priority: i32) -> Outcome<SubmitReply> {
+        let request = SubmitRequest {
+            main: sources.main,
+            files: sources.files.into_iter().collect(),
+            priority,
+            replicates: sources.replicates,
+            dry_run: false,
+        };
+        let reply = self.client.submit(timed(request)).await;
+        let reply = reply.map_err(|status| Failure::refused(&self.url, &status))?;
+        Ok(reply.into_inner())
+    }
+
+    /// A stream that says when something changed.
+    pub(crate) async fn watch(&mut self, interval: Duration) -> Outcome<Streaming<WatchEvent>> {
+        let min_interval_ms = interval.as_millis() as u32;
+        let reply = self.client.watch(WatchRequest { min_interval_ms }).await;
+        let reply = reply.map_err(|status| Failure::refused(&self.url, &status))?;
+        Ok(reply.into_inner())
+    }
+
+    fn document<T: DeserializeOwned>(&self, text: &str) -> Outcome<T> {
+        serde_json::from_str(text).map_err(|error| {
+            Failure::error(format!("cannot read the answer of {}: {error}", self.url))
+                .hint("it is a coordinator of another version; use its own `coordinator` command")
+        })
+    }
+}
+
+fn timed<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(limits::CONTROL_DEADLINE);
+    request
+}
+
+fn json(message: &impl Serialize) -> Outcome<String> {
+    serde_json::to_string(message).map_err(Failure::error)
+}
+
+fn absent(database: &Database) -> Failure {
+    let path = database.path.display();
+    Failure::new(
+        super::exit::Exit::NotFound,
+        format!("there is no database `{path}`"),
+    )
+    .hint("`coordinator run FILE` and `coordinator serve` make one")
+}

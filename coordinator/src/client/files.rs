@@ -1,0 +1,83 @@
+//! Sweep files and their recipes, read from disk.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use swath_core::message::Sources;
+use swath_core::sweep::SweepFile;
+
+use super::failure::{Failure, Outcome};
+
+/// A sweep file with everything that it names.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) file: SweepFile,
+    /// Its text and that of its recipes, by the names that it uses.
+    pub(crate) sources: Sources,
+}
+
+/// Reads and parses a sweep file. Recipes are read relative to it.
+pub(crate) fn load(path: &Path) -> Outcome<Loaded> {
+    let main = path.to_string_lossy().into_owned();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read {main}: {error}")))?;
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let files = RefCell::new(BTreeMap::new());
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(directory.join(name)).map_err(|error| error.to_string());
+        if let Ok(text) = &text {
+            files.borrow_mut().insert(name.to_owned(), text.clone());
+        }
+        text
+    };
+    let file = SweepFile::parse(&main, &text, &read).map_err(|errors| Failure::files(&errors))?;
+    let mut files = files.into_inner();
+    files.insert(main.clone(), text);
+    Ok(Loaded {
+        file,
+        sources: Sources {
+            main,
+            files,
+            replicates: None,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::client::exit::Exit;
+
+    const SWEEP: &str = "\
+[sweep]
+name = \"small\"
+recipe = \"recipes/base.toml\"
+
+[[grid]]
+\"optimizer.lr\" = [0.1, 0.2]
+";
+
+    #[test]
+    fn recipes_travel_under_the_names_that_the_file_uses() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("recipes")).unwrap();
+        let path = directory.path().join("small.toml");
+        fs::write(&path, SWEEP).unwrap();
+        let recipe = "epochs = 3\n";
+        fs::write(directory.path().join("recipes/base.toml"), recipe).unwrap();
+        let loaded = load(&path).unwrap();
+        assert_eq!(loaded.sources.main, path.to_string_lossy());
+        assert_eq!(loaded.sources.files["recipes/base.toml"], recipe);
+        assert_eq!(loaded.sources.files.len(), 2);
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let failure = load(Path::new("no/such.toml")).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.lines[0].starts_with("cannot read no/such.toml: "));
+    }
+}

@@ -1,0 +1,137 @@
+//! Verbs about jobs: the list, and one job's reasons, logs and curves.
+
+use std::io::Write;
+use std::time::Duration;
+
+use swath_coordinator::api::{Curves, Explanation, Jobs, Logs, ReadQuery};
+use swath_report::{Format, curve, curve_listing};
+
+use super::connection::Connection;
+use super::exit::Exit;
+use super::failure::Outcome;
+use super::read::{json, print_listing};
+use super::render;
+use super::wait::Interrupts;
+use crate::cli;
+use crate::settings::Context;
+
+/// Between two looks at a log that is followed.
+const FOLLOW_POLL: Duration = Duration::from_millis(500);
+
+pub(crate) async fn jobs(context: &Context, arguments: cli::Jobs) -> Outcome {
+    let mut connection = Connection::open(context).await?;
+    let cli::Jobs { selector, limit } = arguments;
+    let document: Jobs = connection
+        .read(&ReadQuery::Jobs { selector, limit })
+        .await?;
+    connection.close().await?;
+    let listing = render::jobs::listing(&document.jobs);
+    print_listing(context, &listing, "no job matches")
+}
+
+pub(crate) async fn explain(context: &Context, arguments: cli::Explain) -> Outcome {
+    let mut connection = Connection::open(context).await?;
+    let selector = arguments.selector;
+    let document: Explanation = connection.read(&ReadQuery::Explain { selector }).await?;
+    connection.close().await?;
+    if let Some(text) = json(context, &document)? {
+        context.printer.data(&text)?;
+        return Ok(Exit::Ok);
+    }
+    let wide = context.format == Format::Wide;
+    let text = match context.format {
+        Format::Table | Format::Wide => render::explain::text(&document, wide, &context.style),
+        Format::Ids => format!("{}\n", document.detail.job.digest),
+        format => {
+            render::explain::attempts(&document.detail.attempts).render(format, &context.style)
+        }
+    };
+    context.printer.data(&text)?;
+    context
+        .printer
+        .hint(render::explain::next(&document.detail.job));
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn curves(context: &Context, arguments: cli::Curves) -> Outcome {
+    let mut connection = Connection::open(context).await?;
+    let selector = arguments.selector;
+    let document: Curves = connection.read(&ReadQuery::Curves { selector }).await?;
+    connection.close().await?;
+    if context.format == Format::Json {
+        // The document names its job, which the list of points does not.
+        let text = json(context, &document)?.unwrap_or_default();
+        context.printer.data(&text)?;
+        return Ok(Exit::Ok);
+    }
+    let listing = curve_listing(&document.points);
+    if context.format.is_for_terminals() && !document.points.is_empty() {
+        let job = &document.job;
+        let (name, state) = (render::jobs::name(job, &[]), render::jobs::state(job));
+        let plot = curve(&document.points, &context.style);
+        context
+            .printer
+            .data(&format!("{name}  {state}\n\n{plot}\n"))?;
+    }
+    print_listing(context, &listing, "no epoch of this job is done yet")
+}
+
+pub(crate) async fn logs(context: &Context, arguments: cli::Logs) -> Outcome {
+    let mut interrupts = Interrupts::listen(arguments.follow)?;
+    let mut connection = Connection::open(context).await?;
+    let mut position = 0;
+    let mut seen = false;
+    let mut selector = arguments.selector;
+    loop {
+        let query = ReadQuery::Logs { selector, position };
+        let document: Logs = connection.read(&query).await?;
+        for chunk in &document.chunks {
+            position = position.max(chunk.position);
+            seen = true;
+        }
+        print_chunks(context, &document)?;
+        let over = document.job.state.is_final() && document.chunks.is_empty();
+        if !arguments.follow || over {
+            break;
+        }
+        // A retry could make other jobs match: stay with this one.
+        selector = vec![document.job.digest.to_string()];
+        tokio::select! {
+            () = interrupts.next() => break,
+            () = tokio::time::sleep(FOLLOW_POLL) => {}
+        }
+    }
+    connection.close().await?;
+    if !seen {
+        context
+            .printer
+            .note("this job's trainers have written nothing");
+    }
+    Ok(Exit::Ok)
+}
+
+fn print_chunks(context: &Context, document: &Logs) -> Outcome<()> {
+    let mut out = context.printer.stdout();
+    match context.format {
+        Format::Json => {
+            let text = json(context, document)?.unwrap_or_default();
+            writeln!(out, "{text}")?;
+        }
+        Format::Jsonl => {
+            for chunk in &document.chunks {
+                serde_json::to_writer(&mut out, chunk).map_err(std::io::Error::from)?;
+                writeln!(out)?;
+            }
+        }
+        _ => {
+            for chunk in &document.chunks {
+                out.write_all(chunk.text.as_bytes())?;
+                if !chunk.text.ends_with('\n') {
+                    writeln!(out)?;
+                }
+            }
+        }
+    }
+    out.flush()?;
+    Ok(())
+}

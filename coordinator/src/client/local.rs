@@ -1,0 +1,183 @@
+//! A worker on this machine, for `run` and `extend --run`.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+
+use super::failure::{Failure, Outcome};
+use crate::settings::LocalSettings;
+
+/// How long the worker may take to stop its trainers at a checkpoint.
+const STOP_WAIT: Duration = Duration::from_secs(40);
+/// How much of the worker's log a failure shows.
+const TAIL_LINES: usize = 8;
+
+/// What the jobs of a sweep need of this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// The built-in training core.
+    pub(crate) trainer: bool,
+    /// Programs that the sweep names.
+    pub(crate) programs: BTreeSet<String>,
+}
+
+/// A worker that this command started.
+#[derive(Debug)]
+pub(crate) struct LocalWorker {
+    child: Child,
+    log: PathBuf,
+}
+
+impl LocalWorker {
+    /// Starts the worker that was built beside this program.
+    pub(crate) fn start(
+        settings: &LocalSettings,
+        coordinator: &str,
+        needs: &Needs,
+    ) -> Outcome<Self> {
+        let worker = sibling("worker")?;
+        if needs.trainer && std::env::var_os("SWATH_TRAINER").is_none() {
+            sibling("trainer")?;
+        }
+        let directory = &settings.state_dir;
+        let cannot = |what: &Path, error| {
+            Failure::error(format!("cannot write {}: {error}", what.display()))
+                .hint("choose another place with `--state-dir DIR`")
+        };
+        fs::create_dir_all(directory).map_err(|error| cannot(directory, error))?;
+        let log = directory.join("worker.log");
+        let file = File::create(&log).map_err(|error| cannot(&log, error))?;
+        let child = Command::new(&worker)
+            .args(arguments(settings, coordinator, needs))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            // Ctrl-C in a terminal goes to a whole group; this command decides
+            // when the worker stops.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| {
+                Failure::error(format!("cannot start {}: {error}", worker.display()))
+            })?;
+        Ok(Self { child, log })
+    }
+
+    /// Resolves when the worker has ended by itself, which it should not.
+    pub(crate) async fn ended(&mut self) -> Failure {
+        let how = match self.child.wait().await {
+            Ok(status) => describe(status),
+            Err(error) => error.to_string(),
+        };
+        let mut failure = Failure::error(format!("the worker ended: {how}"));
+        for line in tail(&self.log) {
+            failure = failure.hint(format!("| {line}"));
+        }
+        failure.hint(format!("its log is {}", self.log.display()))
+    }
+
+    /// Asks the worker to stop at the next checkpoint, and waits for it.
+    pub(crate) async fn stop(mut self) {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id as i32));
+        if let Some(pid) = pid {
+            // It may have ended in this moment, which is what is wanted.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        if tokio::time::timeout(STOP_WAIT, self.child.wait())
+            .await
+            .is_err()
+        {
+            // Its trainers end with it: they notice that their input is closed.
+            let _ = self.child.kill().await;
+        }
+    }
+}
+
+fn arguments(settings: &LocalSettings, coordinator: &str, needs: &Needs) -> Vec<String> {
+    let mut arguments = vec![
+        "--coordinator".to_owned(),
+        coordinator.to_owned(),
+        "--name".to_owned(),
+        "local".to_owned(),
+        "--device".to_owned(),
+        format!("cpu:{}", settings.slots),
+        "--state-dir".to_owned(),
+        settings.state_dir.to_string_lossy().into_owned(),
+    ];
+    for program in &needs.programs {
+        arguments.extend(["--allow-command".to_owned(), program.clone()]);
+    }
+    arguments
+}
+
+/// The program `name` beside this one.
+fn sibling(name: &str) -> Outcome<PathBuf> {
+    let own = std::env::current_exe()
+        .map_err(|error| Failure::error(format!("cannot find this program: {error}")))?;
+    // A test lies one folder below the programs that it tests.
+    let path = own.with_file_name(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    let release = own.components().any(|part| part.as_os_str() == "release");
+    let profile = if release { " --release" } else { "" };
+    let failure = Failure::error(format!("there is no `{name}` beside {}", own.display()));
+    Err(if name == "trainer" {
+        failure
+            .hint("the trainer needs libtorch: `cargo xtask setup` fetches it")
+            .hint(format!(
+                "then `cargo build{profile} -p swath-trainer` builds the trainer"
+            ))
+    } else {
+        failure.hint(format!("`cargo build{profile} -p swath-{name}` builds it"))
+    })
+}
+
+fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "for no known reason".to_owned(),
+    }
+}
+
+/// The last lines of a log.
+fn tail(log: &Path) -> Vec<String> {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(TAIL_LINES);
+    lines[from..]
+        .iter()
+        .map(|line| (*line).to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_may_run_what_the_sweep_names_and_nothing_else() {
+        let settings = LocalSettings {
+            slots: 2,
+            state_dir: "swath.db.worker".into(),
+        };
+        let needs = Needs {
+            trainer: false,
+            programs: BTreeSet::from(["python3".to_owned()]),
+        };
+        let arguments = arguments(&settings, "http://127.0.0.1:4", &needs);
+        assert_eq!(
+            arguments.join(" "),
+            "--coordinator http://127.0.0.1:4 --name local --device cpu:2 \
+             --state-dir swath.db.worker --allow-command python3"
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! Every verb: asks a coordinator, or is one.
+
+mod change;
+mod connection;
+pub(crate) mod exit;
+pub(crate) mod failure;
+mod files;
+mod jobs;
+mod local;
+mod plan;
+pub(crate) mod printer;
+mod read;
+mod render;
+mod run;
+mod serve;
+mod status;
+mod submit;
+mod table;
+mod wait;
+
+use clap::CommandFactory;
+
+use self::exit::Exit;
+use self::failure::Outcome;
+use crate::cli::{Cli, Completions, Verb, markdown};
+use crate::settings::Context;
+
+/// Does what was typed.
+pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
+    match verb {
+        Verb::Run(arguments) => run::run(context, &arguments).await,
+        Verb::Plan(arguments) => plan::plan(context, &arguments).await,
+        Verb::Submit(arguments) => submit::submit(context, &arguments).await,
+        Verb::Table(arguments) => table::table(context, arguments).await,
+        Verb::Status(arguments) => status::status(context, arguments).await,
+        Verb::Sweeps(_) => read::sweeps(context).await,
+        Verb::Jobs(arguments) => jobs::jobs(context, arguments).await,
+        Verb::Explain(arguments) => jobs::explain(context, arguments).await,
+        Verb::Logs(arguments) => jobs::logs(context, arguments).await,
+        Verb::Curves(arguments) => jobs::curves(context, arguments).await,
+        Verb::Extend(arguments) => change::extend(context, &arguments).await,
+        Verb::Retry(arguments) => change::retry(context, arguments).await,
+        Verb::Cancel(arguments) => change::cancel(context, arguments).await,
+        Verb::Pause(arguments) => change::pause(context, arguments).await,
+        Verb::Resume(arguments) => change::resume(context, arguments).await,
+        Verb::Serve(arguments) => serve::serve(context, &arguments).await,
+        Verb::Workers(_) => read::workers(context).await,
+        Verb::Cordon(arguments) => change::cordon(context, arguments).await,
+        Verb::Activate(arguments) => change::activate(context, arguments).await,
+        Verb::Drain(arguments) => change::drain(context, arguments).await,
+        Verb::Completions(arguments) => completions(context, &arguments),
+        Verb::MarkdownHelp => {
+            context.printer.data(&markdown::page())?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn completions(context: &Context, arguments: &Completions) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        arguments.shell,
+        &mut Cli::command(),
+        "coordinator",
+        &mut script,
+    );
+    context.printer.data(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Ok)
+}

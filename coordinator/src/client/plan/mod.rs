@@ -1,0 +1,236 @@
+//! `plan`: what files would train, cell by cell, in bounded memory.
+
+mod sheet;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use swath_coordinator::api::{KnownJobs, ReadQuery};
+use swath_core::id::CellDigest;
+use swath_core::job::StateName;
+use swath_core::message::Known;
+use swath_core::spec::unsupported;
+use swath_core::sweep::{Cell, Expansion, PlannedJob, expand};
+use swath_report::counted;
+
+use self::sheet::{Sheet, Totals};
+use super::connection::Connection;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::files::{self, Loaded};
+use super::printer::Printer;
+use crate::cli::Plan;
+use crate::settings::{COORDINATOR_DEFAULT, Context, Target};
+
+/// How many jobs are asked for at once.
+const KNOWN_CHUNK: usize = 2_000;
+/// A plan is offline: it does not wait for a coordinator.
+const DIAL_DEADLINE: Duration = Duration::from_millis(300);
+
+/// One cell of the plan.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) cell: Cell,
+    pub(crate) jobs: Vec<(PlannedJob, Option<Known>)>,
+}
+
+pub(crate) async fn plan(context: &Context, arguments: &Plan) -> Outcome {
+    let loaded = load_all(arguments)?;
+    let expansions = expand_all(&loaded)?;
+    let mut oracle = Oracle::open(context).await;
+    let printed = print(context, &expansions, &mut oracle).await;
+    oracle.close().await;
+    printed
+}
+
+/// Every file, or every error of every file.
+fn load_all(arguments: &Plan) -> Outcome<Vec<Loaded>> {
+    let mut loaded = Vec::new();
+    let mut lines = Vec::new();
+    for path in &arguments.files {
+        match files::load(path) {
+            Ok(file) => loaded.push(file),
+            Err(failure) => lines.extend(failure.lines),
+        }
+    }
+    refuse(lines)?;
+    Ok(loaded)
+}
+
+fn expand_all(loaded: &[Loaded]) -> Outcome<Vec<Expansion<'_>>> {
+    let mut expansions = Vec::new();
+    let mut lines = Vec::new();
+    for one in loaded {
+        match expand(&one.file) {
+            Ok(expansion) => expansions.push(expansion),
+            Err(errors) => lines.extend(Failure::files(&errors).lines),
+        }
+    }
+    refuse(lines)?;
+    Ok(expansions)
+}
+
+fn refuse(lines: Vec<String>) -> Outcome<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    Err(Failure {
+        exit: Exit::Usage,
+        lines,
+    })
+}
+
+async fn print(context: &Context, expansions: &[Expansion<'_>], oracle: &mut Oracle) -> Outcome {
+    let mut out = context.printer.stdout();
+    let mut sheet = Sheet::new(context.format, expansions);
+    let mut distinct = Distinct::default();
+    let mut totals = Totals::default();
+    sheet.open(&mut out)?;
+    for expansion in expansions {
+        let mut gaps = Gaps::default();
+        let replicates = expansion.file().replicates;
+        sheet.begin(&mut out, expansion)?;
+        let mut chunk: Vec<Planned> = Vec::new();
+        for cell in expansion.cells() {
+            gaps.see(&cell);
+            distinct.see(cell.digest, replicates);
+            let jobs = cell.jobs(replicates).map(|job| (job, None)).collect();
+            chunk.push(Planned { cell, jobs });
+            if chunk.len() * replicates as usize >= KNOWN_CHUNK {
+                flush(&mut out, &mut sheet, oracle, &mut chunk, &mut totals).await?;
+            }
+        }
+        flush(&mut out, &mut sheet, oracle, &mut chunk, &mut totals).await?;
+        sheet.end(&mut out)?;
+        gaps.warn(&expansion.file().path, context.printer);
+    }
+    totals.distinct_jobs = distinct.jobs();
+    sheet.close(&mut out, &totals)?;
+    out.flush()?;
+    Ok(Exit::Ok)
+}
+
+/// Asks for the jobs of `chunk`, and prints it.
+async fn flush(
+    out: &mut impl Write,
+    sheet: &mut Sheet,
+    oracle: &mut Oracle,
+    chunk: &mut Vec<Planned>,
+    totals: &mut Totals,
+) -> Outcome<()> {
+    oracle.tell(chunk).await?;
+    for planned in chunk.drain(..) {
+        totals.add(&planned);
+        sheet.cell(out, &planned)?;
+    }
+    Ok(())
+}
+
+/// Who knows which jobs exist, if anybody can be asked.
+#[derive(Debug)]
+enum Oracle {
+    Nobody,
+    Coordinator(Box<Connection>),
+}
+
+impl Oracle {
+    /// A plan goes on without a coordinator, and says so.
+    async fn open(context: &Context) -> Self {
+        let (opened, whom) = match &context.target {
+            Target::Named(url) => (Connection::dial(url, DIAL_DEADLINE).await, url.as_str()),
+            Target::Database(database) if !database.exists() => return Self::Nobody,
+            Target::Database(_) | Target::Nearest(_) => {
+                (Connection::open(context).await, COORDINATOR_DEFAULT)
+            }
+        };
+        match opened {
+            Ok(connection) => Self::Coordinator(Box::new(connection)),
+            Err(failure) => {
+                let why = match failure.exit {
+                    Exit::Unreachable => format!("no coordinator answers at {whom}"),
+                    _ => failure.lines.join("; "),
+                };
+                let note = format!("{why}, so no job counts as known already");
+                context.printer.note(note);
+                Self::Nobody
+            }
+        }
+    }
+
+    async fn tell(&mut self, chunk: &mut [Planned]) -> Outcome<()> {
+        let Self::Coordinator(connection) = self else {
+            return Ok(());
+        };
+        for part in chunk.chunks_mut(KNOWN_CHUNK) {
+            let jobs = part.iter().flat_map(|planned| &planned.jobs);
+            let jobs = jobs.map(|(job, _)| job.digest).collect();
+            let known: KnownJobs = connection.read(&ReadQuery::Known { jobs }).await?;
+            let slots = part.iter_mut().flat_map(|planned| &mut planned.jobs);
+            for ((_, slot), known) in slots.zip(known.jobs) {
+                *slot = known;
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(self) {
+        if let Self::Coordinator(connection) = self {
+            // A plan only reads: nothing is lost when closing fails.
+            let _ = connection.close().await;
+        }
+    }
+}
+
+/// Counts each job once over several files: a cell's jobs are its first
+/// replicates, so the greatest number of them holds all.
+#[derive(Debug, Default)]
+struct Distinct {
+    cells: BTreeMap<CellDigest, u32>,
+}
+
+impl Distinct {
+    fn see(&mut self, cell: CellDigest, replicates: u32) {
+        let most = self.cells.entry(cell).or_default();
+        *most = replicates.max(*most);
+    }
+
+    fn jobs(&self) -> u64 {
+        self.cells.values().map(|count| u64::from(*count)).sum()
+    }
+}
+
+impl Totals {
+    fn add(&mut self, planned: &Planned) {
+        self.cells += 1;
+        self.jobs += planned.jobs.len() as u64;
+        for known in planned.jobs.iter().filter_map(|(_, known)| *known) {
+            self.known += 1;
+            self.measured += u64::from(known.state == StateName::Succeeded);
+        }
+        let epochs = planned.cell.spec.training().and_then(|spec| spec.epochs);
+        self.epochs += u64::from(epochs.unwrap_or(0)) * planned.jobs.len() as u64;
+    }
+}
+
+/// Cells that the trainer cannot compute yet, by what is missing.
+#[derive(Debug, Default)]
+struct Gaps {
+    found: BTreeMap<String, u64>,
+}
+
+impl Gaps {
+    fn see(&mut self, cell: &Cell) {
+        if let Some(gap) = cell.spec.training().and_then(unsupported) {
+            *self.found.entry(gap.to_string()).or_default() += 1;
+        }
+    }
+
+    fn warn(&self, file: &str, printer: Printer) {
+        for (gap, cells) in &self.found {
+            printer.warn(format!("{file}: {gap} ({})", counted(*cells, "cell")));
+        }
+    }
+}

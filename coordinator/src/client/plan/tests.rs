@@ -1,0 +1,101 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+use swath_report::Format;
+
+const SMALL: &str = "\
+[sweep]
+name = \"small\"
+title = \"A small sweep\"
+replicates = 2
+
+[fixed]
+trainer.command = [\"python3\", \"train.py\"]
+
+[[grid]]
+params.width = [1, 20]
+params.depth = [3]
+";
+
+/// The plan of files with these texts, as text.
+fn plan_of(format: Format, texts: &[&str]) -> String {
+    let read = |path: &str| Err(format!("no file {path}"));
+    let files: Vec<_> = texts
+        .iter()
+        .map(|text| swath_core::sweep::SweepFile::parse("small.toml", text, &read).unwrap())
+        .collect();
+    let expansions: Vec<_> = files.iter().map(|file| expand(file).unwrap()).collect();
+    let mut sheet = Sheet::new(format, &expansions);
+    let mut out = Vec::new();
+    let mut distinct = Distinct::default();
+    let mut totals = Totals::default();
+    sheet.open(&mut out).unwrap();
+    for expansion in &expansions {
+        let replicates = expansion.file().replicates;
+        sheet.begin(&mut out, expansion).unwrap();
+        for cell in expansion.cells() {
+            distinct.see(cell.digest, replicates);
+            let jobs = cell.jobs(replicates).map(|job| (job, None)).collect();
+            let planned = Planned { cell, jobs };
+            totals.add(&planned);
+            sheet.cell(&mut out, &planned).unwrap();
+        }
+        sheet.end(&mut out).unwrap();
+    }
+    totals.distinct_jobs = distinct.jobs();
+    sheet.close(&mut out, &totals).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn text_for_reading() {
+    insta::assert_snapshot!(plan_of(Format::Table, &[SMALL]));
+}
+
+#[test]
+fn every_file_format_is_whole() {
+    let formats = [Format::Csv, Format::Markdown, Format::Latex, Format::Ids];
+    let texts = formats.map(|format| plan_of(format, &[SMALL]));
+    insta::assert_snapshot!(texts.join("---\n"));
+}
+
+#[test]
+fn json_has_the_keys_of_the_contract() {
+    let text = plan_of(Format::Json, &[SMALL]);
+    let plan: BTreeMap<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
+    let keys: Vec<_> = plan.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["cells", "schema_version", "sweep", "totals"]);
+    assert_eq!(
+        plan["totals"],
+        serde_json::json!({"cells": 2, "jobs": 4, "distinct_jobs": 4})
+    );
+    let cell = &plan["cells"][0];
+    assert_eq!(cell["spec"]["params"]["width"], 1);
+    assert_eq!(cell["jobs"][1]["replicate"], 2);
+    assert_eq!(cell["jobs"][1]["known"], false);
+}
+
+#[test]
+fn several_files_count_each_job_once() {
+    let grown = SMALL
+        .replace("[1, 20]", "[20, 40]")
+        .replace("replicates = 2", "replicates = 3");
+    let text = plan_of(Format::Json, &[SMALL, &grown]);
+    let plan: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(plan["sweeps"].as_array().unwrap().len(), 2);
+    // Three cells; the one that both have needs three replicates.
+    let totals = serde_json::json!({"cells": 4, "jobs": 10, "distinct_jobs": 8});
+    assert_eq!(plan["totals"], totals);
+}
+
+#[test]
+fn every_line_of_jsonl_stands_alone() {
+    let text = plan_of(Format::Jsonl, &[SMALL]);
+    for line in text.lines() {
+        let cell: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(cell["schema_version"], 1);
+        assert_eq!(cell["sweep"], "small");
+    }
+    assert_eq!(text.lines().count(), 2);
+}

@@ -1,0 +1,52 @@
+//! Verbs that print one list, and what all readers share.
+
+use serde::Serialize;
+use swath_coordinator::api::{ReadQuery, Sweeps, Workers};
+use swath_report::{Format, Listing};
+
+use super::connection::Connection;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::render;
+use crate::settings::Context;
+
+pub(crate) async fn sweeps(context: &Context) -> Outcome {
+    let mut connection = Connection::open(context).await?;
+    let document: Sweeps = connection.read(&ReadQuery::Sweeps).await?;
+    connection.close().await?;
+    let listing = render::sweeps::listing(&document.sweeps);
+    let hint = "no sweep yet; `coordinator submit FILE` queues one";
+    print_listing(context, &listing, hint)
+}
+
+pub(crate) async fn workers(context: &Context) -> Outcome {
+    let mut connection = Connection::open(context).await?;
+    let document: Workers = connection.read(&ReadQuery::Workers).await?;
+    let url = connection.url().to_owned();
+    connection.close().await?;
+    let listing = render::workers::listing(&document);
+    let hint = format!("no worker yet; `worker --coordinator {url}` starts one");
+    print_listing(context, &listing, &hint)
+}
+
+/// Prints a list; `empty` is said instead of an empty table.
+pub(crate) fn print_listing(context: &Context, listing: &Listing, empty: &str) -> Outcome {
+    if listing.rows.is_empty() && context.format.is_for_terminals() {
+        context.printer.note(empty);
+        return Ok(Exit::Ok);
+    }
+    context
+        .printer
+        .data(&listing.render(context.format, &context.style))?;
+    Ok(Exit::Ok)
+}
+
+/// A document in one of the JSON formats; none when another is asked for.
+pub(crate) fn json(context: &Context, document: &impl Serialize) -> Outcome<Option<String>> {
+    let text = match context.format {
+        Format::Json if context.style.width.is_some() => serde_json::to_string_pretty(document),
+        Format::Json | Format::Jsonl => serde_json::to_string(document),
+        _ => return Ok(None),
+    };
+    text.map(Some).map_err(Failure::error)
+}

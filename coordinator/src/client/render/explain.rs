@@ -1,0 +1,109 @@
+//! One job: where it is and why, what was tried, what can be done.
+
+use std::fmt::Write;
+
+use swath_coordinator::api::Explanation;
+use swath_core::judge::headline;
+use swath_core::spec::canonical;
+use swath_core::view::{AttemptView, JobView};
+use swath_report::{Format, Listing, ListingColumn as Column, Style, duration, utc, visible};
+
+use super::{document, jobs, moment};
+
+/// Everything about a job, for reading.
+pub(crate) fn text(explanation: &Explanation, wide: bool, style: &Style) -> String {
+    let job = &explanation.detail.job;
+    let mut out = String::new();
+    let _ = writeln!(out, "job {}  {}", job.digest, jobs::state(job));
+    let (sweeps, cell) = (job.sweeps.join(", "), job.cell.short());
+    let (replicate, seed) = (job.replicate, job.seed);
+    let _ = writeln!(
+        out,
+        "sweep {sweeps}, cell {cell}, replicate {replicate}, seed {seed}\n"
+    );
+    for reason in &explanation.reasons {
+        let _ = writeln!(out, "- {}", visible(reason));
+    }
+    let attempts = attempts(&explanation.detail.attempts);
+    if !explanation.detail.attempts.is_empty() {
+        let format = if wide { Format::Wide } else { Format::Table };
+        let _ = write!(out, "\n{}", attempts.render(format, style));
+    }
+    let late = explanation.detail.late_outcomes;
+    if late > 0 {
+        let _ = writeln!(out, "\n{late} outcomes came too late to count");
+    }
+    message(job, &mut out);
+    if wide {
+        let _ = writeln!(out, "\nspec {}", canonical(&job.spec));
+    }
+    out
+}
+
+/// The last fault's message, where it says more than its first line.
+fn message(job: &JobView, out: &mut String) {
+    let text = job.message.trim();
+    if text.lines().count() < 2 {
+        return;
+    }
+    out.push_str("\nthe last fault said\n");
+    for line in text.lines() {
+        let _ = writeln!(out, "  {}", visible(line));
+    }
+}
+
+/// Where a reader can look next.
+pub(crate) fn next(job: &JobView) -> String {
+    let id = job.digest.short();
+    format!("`coordinator logs {id}`, `coordinator curves {id}`")
+}
+
+/// A job's attempts.
+pub(crate) fn attempts(attempts: &[AttemptView]) -> Listing {
+    let columns = [
+        Column::number("attempt"),
+        Column::text("worker"),
+        Column::text("granted"),
+        Column::number("took"),
+        Column::text("ended"),
+        Column::text("message"),
+        Column::text("ended at").wide(),
+        Column::text("device").wide(),
+        Column::text("trainer").wide(),
+        Column::text("libtorch").wide(),
+        Column::number("session").wide(),
+    ];
+    let mut listing = Listing::new("attempts", columns);
+    for attempt in attempts {
+        listing.push(
+            attempt.attempt.to_string(),
+            fields(attempt),
+            document(attempt),
+        );
+    }
+    listing
+}
+
+fn fields(attempt: &AttemptView) -> Vec<String> {
+    let took = attempt
+        .ended_at
+        .map(|ended| duration(ended.since(attempt.granted_at).as_secs_f64()));
+    let ended = match attempt.ended.as_str() {
+        "" => "open".to_owned(),
+        ended => ended.replace('_', " "),
+    };
+    let provenance = attempt.provenance.clone().unwrap_or_default();
+    vec![
+        attempt.attempt.to_string(),
+        attempt.worker.to_string(),
+        utc(attempt.granted_at),
+        took.unwrap_or_default(),
+        ended,
+        headline(&attempt.message).to_owned(),
+        moment(attempt.ended_at),
+        provenance.device,
+        provenance.trainer,
+        provenance.libtorch,
+        attempt.session.to_string(),
+    ]
+}

@@ -1,0 +1,46 @@
+//! Failed jobs, those that failed alike together.
+
+use std::collections::BTreeMap;
+
+use swath_core::judge::headline;
+use swath_core::outcome::Fault;
+use swath_core::view::JobView;
+use swath_report::{counted, visible};
+
+/// More kinds than this would hide the rest of the screen.
+const KINDS_MAX: usize = 10;
+
+/// One line per kind of failure, the most frequent first. Divergence is a
+/// result, and no failure.
+pub(crate) fn lines(jobs: &[JobView]) -> Vec<String> {
+    let mut kinds: BTreeMap<(Fault, &str), (u64, &JobView)> = BTreeMap::new();
+    for job in jobs {
+        let Some(fault) = job.fault.filter(|fault| *fault != Fault::Diverged) else {
+            continue;
+        };
+        let kind = kinds
+            .entry((fault, headline(&job.message)))
+            .or_insert((0, job));
+        kind.0 += 1;
+    }
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+    let more = kinds.len().saturating_sub(KINDS_MAX);
+    let shown = kinds.into_iter().take(KINDS_MAX);
+    let mut lines: Vec<String> = shown
+        .map(|((fault, headline), (count, job))| line(fault, headline, count, job))
+        .collect();
+    if more > 0 {
+        lines.push(format!("and {more} more kinds of failure"));
+    }
+    lines
+}
+
+fn line(fault: Fault, headline: &str, count: u64, job: &JobView) -> String {
+    let reason = match headline {
+        "" => String::new(),
+        headline => format!(": {}", visible(headline)),
+    };
+    let (jobs, id) = (counted(count, "job"), job.digest.short());
+    format!("{jobs} failed, {fault}{reason} (see `coordinator explain {id}`)")
+}

@@ -1,0 +1,157 @@
+//! The list of jobs, and names for single ones.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use swath_core::job::StateName;
+use swath_core::judge::headline;
+use swath_core::outcome::Fault;
+use swath_core::spec::{canonical, lookup};
+use swath_core::view::JobView;
+use swath_report::{Listing, ListingColumn as Column, duration, parameter};
+
+use super::{document, moment, percent};
+
+/// More parameters than this would not fit beside the rest.
+const VARYING_MAX: usize = 6;
+
+/// Where a job is, with its fault.
+pub(crate) fn state(job: &JobView) -> String {
+    match (job.state, job.fault) {
+        (StateName::Failed, Some(Fault::Diverged)) => "diverged".to_owned(),
+        (StateName::Failed, Some(fault)) => format!("failed: {fault}"),
+        (state, _) if job.stop => format!("{}, stopping", state.name()),
+        (state, _) => state.name().to_owned(),
+    }
+}
+
+/// A list of jobs, with the parameters in which they differ.
+pub(crate) fn listing(jobs: &[JobView]) -> Listing {
+    let varying = varying(jobs);
+    let head = [Column::text("job"), Column::text("state")];
+    let middle = varying.iter().map(|path| Column::number(path));
+    let tail = [
+        Column::number("replicate"),
+        Column::number("epoch"),
+        Column::number("test error [%]"),
+        Column::number("time"),
+        Column::number("attempt"),
+        Column::text("worker"),
+        Column::text("sweeps").wide(),
+        Column::number("seed").wide(),
+        Column::text("cell").wide(),
+        Column::text("ended").wide(),
+        Column::text("message").wide(),
+    ];
+    let mut listing = Listing::new("jobs", head.into_iter().chain(middle).chain(tail));
+    for job in jobs {
+        listing.push(job.digest.to_string(), fields(job, &varying), document(job));
+    }
+    listing
+}
+
+fn fields(job: &JobView, varying: &[String]) -> Vec<String> {
+    let progress = job.progress.as_ref();
+    let measured = job.measurement.as_ref();
+    let error = measured
+        .map(|measured| measured.test_error)
+        .or_else(|| progress.and_then(|observation| observation.test_error));
+    let time = measured.map(|measured| duration(measured.train_seconds));
+    let mut fields = vec![job.digest.short(), state(job)];
+    fields.extend(values(job, varying));
+    fields.extend([
+        job.replicate.to_string(),
+        epochs(job),
+        percent(error),
+        time.unwrap_or_default(),
+        if job.attempt.0 == 0 {
+            String::new()
+        } else {
+            job.attempt.to_string()
+        },
+        job.worker
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        job.sweeps.join(" "),
+        job.seed.to_string(),
+        job.cell.short(),
+        moment(job.ended_at),
+        headline(&job.message).to_owned(),
+    ]);
+    fields
+}
+
+/// What a job has at `paths`; empty where it has nothing.
+pub(crate) fn values(job: &JobView, paths: &[String]) -> impl Iterator<Item = String> {
+    paths
+        .iter()
+        .map(|path| lookup(&job.spec, path).map(parameter).unwrap_or_default())
+}
+
+/// `4/30`, or `4` where the budget is in steps; empty before the first.
+pub(crate) fn epochs(job: &JobView) -> String {
+    let Some(progress) = &job.progress else {
+        return String::new();
+    };
+    match lookup(&job.spec, "epochs").and_then(Value::as_u64) {
+        Some(of) => format!("{}/{of}", progress.epoch),
+        None => progress.epoch.to_string(),
+    }
+}
+
+/// The parameters in which `jobs` differ, each a leaf of the spec.
+pub(crate) fn varying(jobs: &[JobView]) -> Vec<String> {
+    let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+    for job in jobs {
+        leaves(&job.spec, "", &mut |path, value| {
+            let text = canonical(value);
+            let entry = seen.entry(path).or_insert_with(|| Seen {
+                first: text.clone(),
+                differs: false,
+                jobs: 0,
+            });
+            entry.differs |= entry.first != text;
+            entry.jobs += 1;
+        });
+    }
+    let varies = |seen: &Seen| seen.differs || seen.jobs < jobs.len();
+    let paths = seen.into_iter().filter(|(_, seen)| varies(seen));
+    paths.map(|(path, _)| path).take(VARYING_MAX).collect()
+}
+
+struct Seen {
+    first: String,
+    differs: bool,
+    /// How many jobs have it.
+    jobs: usize,
+}
+
+fn leaves(tree: &Value, prefix: &str, found: &mut dyn FnMut(String, &Value)) {
+    let Value::Object(entries) = tree else {
+        return;
+    };
+    for (name, value) in entries {
+        let path = match prefix {
+            "" => name.clone(),
+            _ => format!("{prefix}.{name}"),
+        };
+        match value {
+            Value::Object(_) => leaves(value, &path, found),
+            leaf => found(path, leaf),
+        }
+    }
+}
+
+/// A job in a few words: its id, what sets it apart, and its replicate.
+pub(crate) fn name(job: &JobView, varying: &[String]) -> String {
+    let mut words = vec![job.digest.short()];
+    let pairs = varying.iter().zip(values(job, varying));
+    words.extend(
+        pairs
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(path, value)| format!("{path}={value}")),
+    );
+    words.push(format!("replicate={}", job.replicate));
+    words.join(" ")
+}

@@ -1,0 +1,48 @@
+//! How far a sweep is, in one line.
+
+use std::time::Duration;
+
+use swath_coordinator::api::Status;
+use swath_core::eta::{Pace, remaining};
+use swath_core::time::Timestamp;
+use swath_core::view::{SweepState, SweepView};
+use swath_report::Style;
+
+use super::workers::slots_at_work;
+
+/// A sweep's bar and counts, and what it waits for if it waits.
+pub(crate) fn line(status: &Status, sweep: &SweepView, style: &Style) -> String {
+    let now = Timestamp::from_ms(status.now_ms);
+    let slots = slots_at_work(&status.workers, now);
+    let eta = estimate(status, sweep, now, slots);
+    let waits = match sweep.state {
+        SweepState::Paused if !sweep.reason.is_empty() => format!(": {}", sweep.reason),
+        SweepState::Active if slots == 0 && sweep.counts.leased == 0 => {
+            ", no worker is connected".to_owned()
+        }
+        _ => String::new(),
+    };
+    let taken = waits.chars().count();
+    let style = Style {
+        width: style.width.map(|width| width.saturating_sub(taken)),
+        ..*style
+    };
+    swath_report::progress(sweep, eta, now, &style) + &waits
+}
+
+fn estimate(status: &Status, sweep: &SweepView, now: Timestamp, slots: u32) -> Option<Duration> {
+    let own = status
+        .open
+        .iter()
+        .filter(|job| job.sweeps.contains(&sweep.name));
+    let elapsed: Vec<f64> = own
+        .filter_map(|job| Some(now.since(job.granted_at?).as_secs_f64()))
+        .collect();
+    let took: Vec<f64> = status.mean_job_seconds.into_iter().collect();
+    remaining(&Pace {
+        took: &took,
+        queued: sweep.counts.queued,
+        elapsed: &elapsed,
+        slots,
+    })
+}

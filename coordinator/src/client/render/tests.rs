@@ -1,0 +1,219 @@
+use serde_json::json;
+use swath_coordinator::api::{Explanation, Status, Workers};
+use swath_core::id::{
+    Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
+};
+use swath_core::job::StateName;
+use swath_core::outcome::{Fault, Measurement, Observation, Provenance};
+use swath_core::time::Timestamp;
+use swath_core::view::{
+    AttemptView, Counts, JobDetail, JobView, SCHEMA_VERSION, SweepState, SweepView, WorkerAbout,
+    WorkerState, WorkerView,
+};
+use swath_report::{Format, Style};
+
+use super::{explain, failures, jobs, status, sweeps, workers};
+
+/// 2026-03-01T12:00:00Z.
+const NOW_MS: i64 = 1_772_366_400_000;
+
+fn at(seconds_ago: i64) -> Timestamp {
+    Timestamp::from_ms(NOW_MS - seconds_ago * 1000)
+}
+
+fn worker_name() -> WorkerName {
+    "local".parse().unwrap()
+}
+
+pub(crate) fn sweep(name: &str) -> SweepView {
+    SweepView {
+        digest: SweepDigest::from_bytes([0x5e; 32]),
+        name: name.to_owned(),
+        title: "A small sweep".to_owned(),
+        state: SweepState::Active,
+        reason: String::new(),
+        cells: 15,
+        replicates: 3,
+        priority: 0,
+        counts: Counts {
+            queued: 20,
+            leased: 2,
+            succeeded: 20,
+            failed: 1,
+            diverged: 2,
+            ..Counts::default()
+        },
+        submitted_at: at(100),
+        finished_at: None,
+        definition: json!({}),
+    }
+}
+
+pub(crate) fn job(number: u8, state: StateName) -> JobView {
+    JobView {
+        digest: JobDigest::from_bytes([number; 32]),
+        cell: CellDigest::from_bytes([number / 2; 32]),
+        replicate: Replicate(u32::from(number % 3) + 1),
+        seed: 1000 + u64::from(number),
+        spec: json!({
+            "batch_size": 16 * u32::from(number),
+            "epochs": 30,
+            "optimizer": {"name": "sgd", "lr": 0.05},
+        }),
+        sweeps: vec!["small".to_owned()],
+        state,
+        fault: None,
+        stop: false,
+        attempt: Attempt(1),
+        charged: 0,
+        worker: Some(worker_name()),
+        granted_at: Some(at(12)),
+        not_before: None,
+        deadline: None,
+        ended_at: None,
+        progress: Some(Observation {
+            epoch: 4,
+            test_error: Some(12.5),
+            ..Observation::default()
+        }),
+        measurement: None,
+        message: String::new(),
+    }
+}
+
+fn succeeded(number: u8) -> JobView {
+    JobView {
+        measurement: Some(Measurement {
+            test_error: 3.056,
+            test_loss: None,
+            best_test_error: None,
+            train_seconds: 4.2,
+        }),
+        ended_at: Some(at(3)),
+        ..job(number, StateName::Succeeded)
+    }
+}
+
+fn failed(number: u8, fault: Fault, message: &str) -> JobView {
+    JobView {
+        fault: Some(fault),
+        message: message.to_owned(),
+        ended_at: Some(at(2)),
+        ..job(number, StateName::Failed)
+    }
+}
+
+fn worker(name: &str, seen: i64) -> WorkerView {
+    WorkerView {
+        name: name.parse().unwrap(),
+        state: WorkerState::Active,
+        reason: String::new(),
+        session: SessionId(3),
+        seen_at: at(seen),
+        about: WorkerAbout {
+            host: "desk".to_owned(),
+            pid: 4711,
+            version: "0.1.0".to_owned(),
+            slots: vec!["cpu".to_owned(), "cpu".to_owned()],
+            programs: vec!["python3".to_owned()],
+        },
+        held: 2,
+        failed_in_a_row: 0,
+    }
+}
+
+#[test]
+fn the_list_of_sweeps() {
+    let listing = sweeps::listing(&[sweep("small")]);
+    insta::assert_snapshot!(listing.render(Format::Table, &Style::PIPE));
+}
+
+#[test]
+fn the_list_of_jobs() {
+    let listing = jobs::listing(&[
+        job(1, StateName::Leased),
+        succeeded(2),
+        failed(3, Fault::Crashed, "the trainer died\nwith much to say"),
+        failed(4, Fault::Diverged, "loss is not finite"),
+    ]);
+    insta::assert_snapshot!("jobs_table", listing.render(Format::Table, &Style::PIPE));
+    insta::assert_snapshot!("jobs_csv", listing.render(Format::Csv, &Style::PIPE));
+}
+
+#[test]
+fn the_list_of_workers() {
+    let document = Workers {
+        schema_version: SCHEMA_VERSION,
+        workers: vec![worker("local", 2), worker("gone", 4000)],
+        now_ms: NOW_MS,
+    };
+    let listing = workers::listing(&document);
+    insta::assert_snapshot!(listing.render(Format::Wide, &Style::PIPE));
+}
+
+#[test]
+fn the_status_screen() {
+    let mut paused = sweep("paused");
+    paused.state = SweepState::Paused;
+    paused.reason = "its first 3 jobs all failed alike: crashed: no data".to_owned();
+    let document = Status {
+        schema_version: SCHEMA_VERSION,
+        sweeps: vec![paused, sweep("small")],
+        workers: vec![worker("local", 2), worker("gone", 4000)],
+        open: vec![job(1, StateName::Leased), job(2, StateName::Leased)],
+        failed: vec![failed(3, Fault::Crashed, "the trainer died")],
+        mean_job_seconds: Some(4.0),
+        now_ms: NOW_MS,
+    };
+    insta::assert_snapshot!(status::screen(&document, false, &Style::PIPE));
+}
+
+#[test]
+fn an_empty_status_says_what_to_do() {
+    let document = Status {
+        schema_version: SCHEMA_VERSION,
+        sweeps: Vec::new(),
+        workers: Vec::new(),
+        open: Vec::new(),
+        failed: Vec::new(),
+        mean_job_seconds: None,
+        now_ms: NOW_MS,
+    };
+    insta::assert_snapshot!(status::screen(&document, false, &Style::PIPE));
+}
+
+#[test]
+fn an_explanation() {
+    let attempt = AttemptView {
+        attempt: Attempt(1),
+        worker: worker_name(),
+        session: SessionId(3),
+        granted_at: at(60),
+        ended_at: Some(at(20)),
+        ended: "out_of_memory".to_owned(),
+        message: "cannot allocate 4 GiB".to_owned(),
+        provenance: Some(Provenance::default()),
+    };
+    let document = Explanation {
+        schema_version: SCHEMA_VERSION,
+        detail: JobDetail {
+            job: failed(3, Fault::OutOfMemory, "cannot allocate 4 GiB\nat conv2d"),
+            attempts: vec![attempt],
+            late_outcomes: 1,
+        },
+        reasons: vec!["it failed 5 times".to_owned()],
+        now_ms: NOW_MS,
+    };
+    insta::assert_snapshot!(explain::text(&document, false, &Style::PIPE));
+}
+
+#[test]
+fn failures_that_are_alike_are_told_once() {
+    let lines = failures::lines(&[
+        failed(1, Fault::Crashed, "no data\nmore"),
+        failed(2, Fault::Crashed, "no data\nelse"),
+        failed(3, Fault::TimedOut, ""),
+        failed(4, Fault::Diverged, "loss is not finite"),
+    ]);
+    insta::assert_snapshot!(lines.join("\n"));
+}

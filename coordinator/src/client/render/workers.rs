@@ -1,0 +1,83 @@
+//! The list of workers.
+
+use std::collections::BTreeMap;
+
+use swath_coordinator::api::Workers;
+use swath_core::time::Timestamp;
+use swath_core::view::{WorkerState, WorkerView};
+use swath_report::{Listing, ListingColumn as Column, ago};
+
+use super::document;
+
+/// A worker that was silent for so long is not counted as there: twice the
+/// usual life of a lease.
+const SILENT_MS: i64 = 120_000;
+
+pub(crate) fn listing(workers: &Workers) -> Listing {
+    let now = Timestamp::from_ms(workers.now_ms);
+    let columns = [
+        Column::text("worker"),
+        Column::text("state"),
+        Column::text("slots"),
+        Column::number("busy"),
+        Column::number("seen"),
+        Column::text("host"),
+        Column::text("reason"),
+        Column::text("version").wide(),
+        Column::number("pid").wide(),
+        Column::text("programs").wide(),
+    ];
+    let mut listing = Listing::new("workers", columns);
+    for worker in &workers.workers {
+        let fields = vec![
+            worker.name.to_string(),
+            state(worker, now),
+            slots(worker),
+            worker.held.to_string(),
+            ago(worker.seen_at, now),
+            worker.about.host.clone(),
+            worker.reason.clone(),
+            worker.about.version.clone(),
+            worker.about.pid.to_string(),
+            worker.about.programs.join(" "),
+        ];
+        listing.push(worker.name.as_str(), fields, document(worker));
+    }
+    listing
+}
+
+/// Whether a worker was heard of lately.
+pub(crate) fn is_there(worker: &WorkerView, now: Timestamp) -> bool {
+    now.as_ms() - worker.seen_at.as_ms() <= SILENT_MS
+}
+
+fn state(worker: &WorkerView, now: Timestamp) -> String {
+    if is_there(worker, now) {
+        worker.state.name().to_owned()
+    } else {
+        format!("{}, silent", worker.state.name())
+    }
+}
+
+/// `4 cpu`, `2 cuda:0, 2 cuda:1`.
+pub(crate) fn slots(worker: &WorkerView) -> String {
+    let mut devices: BTreeMap<&str, u32> = BTreeMap::new();
+    for slot in &worker.about.slots {
+        *devices.entry(slot).or_default() += 1;
+    }
+    let parts = devices
+        .into_iter()
+        .map(|(device, count)| format!("{count} {device}"));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// Slots that would take a job.
+pub(crate) fn slots_at_work(workers: &[WorkerView], now: Timestamp) -> u32 {
+    let active =
+        |worker: &&WorkerView| worker.state == WorkerState::Active && is_there(worker, now);
+    let slots = workers
+        .iter()
+        .filter(active)
+        .map(|worker| worker.about.slots.len());
+    slots.sum::<usize>() as u32
+}

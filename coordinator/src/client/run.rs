@@ -1,0 +1,319 @@
+//! `run`: coordinator, worker and waiting in one command, over a database.
+
+use std::path::Path;
+use std::time::Duration;
+
+use swath_coordinator::api::{ChangeOrder, Jobs, ReadQuery, Status};
+use swath_core::id::SweepDigest;
+use swath_core::message::Sources;
+use swath_core::spec::{JobSpec, Work};
+use swath_core::sweep::expand;
+use swath_core::view::{JobView, SweepState, SweepView};
+
+use super::connection::Connection;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::files;
+use super::local::{LocalWorker, Needs};
+use super::submit::{receipt, refuse_unsupported, sentence};
+use super::wait::{Goal, Interrupts, Parting, conclude, wait};
+use crate::cli;
+use crate::settings::{Context, LocalSettings, Target};
+
+/// What is trained, and how one would say it again.
+#[derive(Debug)]
+struct Subject {
+    sweep: SweepDigest,
+    again: String,
+}
+
+pub(crate) async fn run(context: &Context, arguments: &cli::Run) -> Outcome {
+    let settings = LocalSettings::resolve(&arguments.local, &context.database);
+    let sources = sources(&arguments.sweep)?;
+    let mut interrupts = Interrupts::listen(true)?;
+    let mut connection = start(context, sources.is_some()).await?;
+    let again = format!("coordinator run {}", arguments.sweep);
+    let sweep = match sources {
+        Some(sources) => submit(context, &mut connection, sources).await?,
+        None => find(&mut connection, &arguments.sweep).await?.digest,
+    };
+    let subject = Subject { sweep, again };
+    let timeout = arguments.timeout.map(Duration::from_secs);
+    let mut training = Training {
+        context,
+        connection: &mut connection,
+        settings: &settings,
+        interrupts: &mut interrupts,
+        timeout,
+    };
+    let exit = training.train(&subject).await;
+    connection.close().await?;
+    exit
+}
+
+/// `extend --run`.
+pub(crate) async fn extended(
+    context: &Context,
+    order: &ChangeOrder,
+    local: &cli::Local,
+) -> Outcome {
+    let settings = LocalSettings::resolve(local, &context.database);
+    let mut interrupts = Interrupts::listen(true)?;
+    let mut connection = start(context, false).await?;
+    let changed = connection.change(order).await?;
+    context.printer.note(&changed.message);
+    let sweep = changed.sweeps.first().copied();
+    let sweep = sweep.ok_or_else(|| Failure::error("the coordinator names no sweep"))?;
+    let again = format!("coordinator run {}", sweep.short());
+    let mut training = Training {
+        context,
+        connection: &mut connection,
+        settings: &settings,
+        interrupts: &mut interrupts,
+        timeout: None,
+    };
+    let exit = training.train(&Subject { sweep, again }).await;
+    connection.close().await?;
+    exit
+}
+
+/// The files of a sweep, if `word` names a file and not a sweep.
+fn sources(word: &str) -> Outcome<Option<Sources>> {
+    let path = Path::new(word);
+    let looks_like_file = word.contains('/') || path.extension().is_some();
+    if !looks_like_file && !path.is_file() {
+        return Ok(None);
+    }
+    let loaded = files::load(path)?;
+    let expansion = expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
+    refuse_unsupported(&expansion)?;
+    drop(expansion);
+    Ok(Some(loaded.sources))
+}
+
+/// Opens the database; makes it only for a file.
+async fn start(context: &Context, create: bool) -> Outcome<Connection> {
+    let database = &context.database;
+    if let Target::Named(url) = &context.target {
+        let note = format!("this trains on this machine; the coordinator at {url} is not asked");
+        context.printer.note(note);
+    }
+    if !create && !database.exists() {
+        let path = database.path.display();
+        return Err(
+            Failure::new(Exit::NotFound, format!("there is no database `{path}`"))
+                .hint("name a sweep file, or the database with `--database sqlite:PATH`"),
+        );
+    }
+    Connection::start(database)
+        .await
+        .map_err(|failure| match database.holder() {
+            Some(address) if failure.lines.iter().any(|line| line.contains(&address)) => failure
+                .hint(format!(
+                    "`coordinator submit FILE --wait --coordinator {address}` hands a sweep to it"
+                )),
+            _ => failure,
+        })
+}
+
+/// Queues a file ahead of everything else that is open in the database: the
+/// user waits for this one.
+async fn submit(
+    context: &Context,
+    connection: &mut Connection,
+    sources: Sources,
+) -> Outcome<SweepDigest> {
+    let query = ReadQuery::Status {
+        selector: Vec::new(),
+    };
+    let status: Status = connection.read(&query).await?;
+    let reply = connection
+        .submit(sources, priority_over(&status.sweeps))
+        .await?;
+    let receipt = receipt(&reply)?;
+    context.printer.note(sentence(&receipt));
+    Ok(receipt.digest)
+}
+
+fn priority_over(sweeps: &[SweepView]) -> i32 {
+    let open = sweeps
+        .iter()
+        .filter(|sweep| sweep.counts.done() < sweep.counts.total());
+    let greatest = open.map(|sweep| sweep.priority).max();
+    greatest.map_or(0, |greatest| greatest.saturating_add(1))
+}
+
+/// The newest sweep that `word` names.
+async fn find(connection: &mut Connection, word: &str) -> Outcome<SweepView> {
+    let selector = vec![word.to_owned()];
+    let status: Status = connection.read(&ReadQuery::Status { selector }).await?;
+    status.sweeps.into_iter().next_back().ok_or_else(|| {
+        Failure::new(Exit::NotFound, format!("no sweep is named `{word}`"))
+            .hint("`coordinator sweeps` lists them; a file is named with its path")
+    })
+}
+
+/// Training on this machine.
+struct Training<'a> {
+    context: &'a Context,
+    connection: &'a mut Connection,
+    settings: &'a LocalSettings,
+    interrupts: &'a mut Interrupts,
+    timeout: Option<Duration>,
+}
+
+impl Training<'_> {
+    /// Trains what is open of a sweep, and prints its table.
+    async fn train(&mut self, subject: &Subject) -> Outcome {
+        let id = subject.sweep.to_string();
+        let sweep = find(self.connection, &id).await?;
+        let sweep = self.live(sweep).await?;
+        let goal = Goal {
+            sweep: subject.sweep,
+            timeout: self.timeout,
+        };
+        let worker = if sweep.counts.done() < sweep.counts.total() {
+            let selector = vec![id];
+            let query = ReadQuery::Jobs {
+                selector,
+                limit: None,
+            };
+            let jobs: Jobs = self.connection.read(&query).await?;
+            let needs = needs(&jobs.jobs);
+            let url = self.connection.url();
+            Some(LocalWorker::start(self.settings, url, &needs)?)
+        } else {
+            self.context.printer.note("nothing is left to train");
+            None
+        };
+        let ended = self.work(worker, &goal).await?;
+        let database = self.context.database.path.display();
+        let parting = Parting {
+            work: format!("everything done is kept in {database}"),
+            next: format!("`{}` goes on from here", subject.again),
+        };
+        let name = sweep.name.clone();
+        let exit = conclude(self.context, self.connection, ended, &parting).await?;
+        if matches!(exit, Exit::Ok | Exit::FailedCells) {
+            self.suggest(&name, sweep.replicates);
+        }
+        Ok(exit)
+    }
+
+    /// A paused sweep goes on: whoever types `run` wants that.
+    async fn live(&mut self, sweep: SweepView) -> Outcome<SweepView> {
+        let name = &sweep.name;
+        match sweep.state {
+            SweepState::Cancelled => {
+                Err(
+                    Failure::new(Exit::NotAllowed, format!("{name} is cancelled")).hint(format!(
+                        "submit its file again, or `coordinator retry {name}`"
+                    )),
+                )
+            }
+            SweepState::Paused => {
+                let selector = vec![sweep.digest.to_string()];
+                self.connection
+                    .change(&ChangeOrder::Resume { selector })
+                    .await?;
+                let note = format!("{name} was paused ({}) and goes on", sweep.reason);
+                self.context.printer.note(note);
+                Ok(sweep)
+            }
+            SweepState::Active | SweepState::Finished => Ok(sweep),
+        }
+    }
+
+    /// Waits while the worker works; stops it then.
+    async fn work(
+        &mut self,
+        worker: Option<LocalWorker>,
+        goal: &Goal,
+    ) -> Outcome<(super::wait::Ended, SweepView)> {
+        let Some(mut worker) = worker else {
+            return wait(self.context, self.connection, goal, self.interrupts).await;
+        };
+        let waited = tokio::select! {
+            failure = worker.ended() => return Err(failure),
+            waited = wait(self.context, self.connection, goal, self.interrupts) => waited,
+        };
+        let busy = matches!(&waited, Ok((_, sweep)) if sweep.counts.leased > 0);
+        if busy {
+            self.context
+                .printer
+                .note("stopping at the next checkpoint; Ctrl-C again stops at once");
+        }
+        tokio::select! {
+            () = worker.stop() => {}
+            // Dropping the worker kills it; checkpoints and outcomes stay.
+            () = self.interrupts.next() => {}
+        }
+        waited
+    }
+
+    fn suggest(&self, name: &str, replicates: u32) {
+        let printer = self.context.printer;
+        let more = replicates.saturating_add(2);
+        printer.hint(format!("coordinator table {name} -o md"));
+        printer.hint(format!("coordinator curves {name} replicate=1 …"));
+        printer.hint(format!(
+            "coordinator extend {name} --replicates {more} --run"
+        ));
+    }
+}
+
+/// What the open ones of `jobs` need of this machine.
+fn needs(jobs: &[JobView]) -> Needs {
+    let mut needs = Needs::default();
+    for job in jobs.iter().filter(|job| !job.state.is_final()) {
+        let Ok(spec) = JobSpec::from_value(&job.spec) else {
+            continue;
+        };
+        match spec.work() {
+            Work::Training(_) => needs.trainer = true,
+            Work::Command(command) => needs.programs.extend(command.argv.first().cloned()),
+            Work::Null => {}
+        }
+    }
+    needs
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use swath_core::job::StateName;
+
+    use super::*;
+    use crate::client::render::tests::{job, sweep};
+
+    #[test]
+    fn a_word_without_a_dot_or_a_slash_is_a_sweep() {
+        assert_eq!(sources("quickstart"), Ok(None));
+        assert_eq!(sources("no/such.toml").unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn only_open_jobs_need_something() {
+        let mut command = job(1, StateName::Queued);
+        command.spec = json!({"trainer": {"command": ["python3", "train.py"]}});
+        let mut done = job(2, StateName::Succeeded);
+        done.spec = json!({"trainer": {"command": ["ruby", "train.rb"]}});
+        let needs = needs(&[command, done]);
+        assert!(!needs.trainer);
+        assert_eq!(needs.programs.into_iter().collect::<Vec<_>>(), ["python3"]);
+    }
+
+    #[test]
+    fn the_awaited_sweep_goes_before_open_ones() {
+        let mut open = sweep("open");
+        open.priority = 4;
+        let mut done = sweep("done");
+        done.priority = 9;
+        done.counts = swath_core::view::Counts {
+            succeeded: 3,
+            ..Default::default()
+        };
+        assert_eq!(priority_over(&[open, done.clone()]), 5);
+        assert_eq!(priority_over(&[done]), 0);
+    }
+}

@@ -1,0 +1,70 @@
+//! `serve`: a coordinator that stays.
+
+use std::time::Duration;
+
+use swath_coordinator::server::Server;
+use tracing_subscriber::EnvFilter;
+
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::wait::Interrupts;
+use crate::cli::Serve;
+use crate::settings::{self, Context};
+
+/// How long open calls and the store may take to end.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+
+pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
+    let settings = settings::serve(arguments, &context.database)?;
+    log(arguments)?;
+    let mut interrupts = Interrupts::listen(true)?;
+    let database = settings.database.clone();
+    let server = Server::start(settings).await.map_err(Failure::error)?;
+    let address = server.address();
+    // The one line that scripts wait for; quiet does not hide it.
+    context.printer.say(format!(
+        "listening on http://{address}, database {database}"
+    ));
+    let failed = tokio::select! {
+        () = interrupts.next() => None,
+        error = server.failed() => Some(error),
+    };
+    if failed.is_none() {
+        context
+            .printer
+            .note("stopping; workers train on and report when it is back");
+    }
+    let stopped = tokio::select! {
+        stopped = tokio::time::timeout(STOP_WAIT, server.stop()) => stopped,
+        () = interrupts.next() => return Err(Failure::error("stopped at once by a second signal")),
+    };
+    if let Some(error) = failed {
+        return Err(Failure::error(format!("cannot go on: {error}")));
+    }
+    match stopped {
+        Ok(Ok(())) => Ok(Exit::Ok),
+        Ok(Err(error)) => Err(Failure::error(format!("stopped badly: {error}"))),
+        Err(_) => Err(Failure::error(
+            "did not stop in time; what was acknowledged is stored",
+        )),
+    }
+}
+
+/// Logs to stderr from now on.
+fn log(arguments: &Serve) -> Outcome<()> {
+    let rust_log = std::env::var("RUST_LOG")
+        .ok()
+        .filter(|filter| !filter.is_empty());
+    let wanted = arguments
+        .log
+        .clone()
+        .or(rust_log)
+        .unwrap_or_else(|| "info".to_owned());
+    let filter = EnvFilter::try_new(&wanted)
+        .map_err(|error| Failure::usage(format!("--log `{wanted}`: {error}")))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}

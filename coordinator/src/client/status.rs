@@ -1,0 +1,144 @@
+//! `status`: how sweeps and workers are doing, once or live.
+
+use swath_coordinator::api::{ReadQuery, Status};
+use swath_report::Format;
+
+use super::connection::Connection;
+use super::exit::Exit;
+use super::failure::Outcome;
+use super::printer::Printer;
+use super::read::json;
+use super::render;
+use super::wait::{Feed, Interrupts, Update};
+use crate::cli;
+use crate::settings::Context;
+
+pub(crate) async fn status(context: &Context, arguments: cli::Status) -> Outcome {
+    let mut interrupts = Interrupts::listen(arguments.watch)?;
+    let mut connection = Connection::open(context).await?;
+    let all = !arguments.selector.is_empty() || context.format == Format::Wide;
+    if arguments.watch {
+        return watch(
+            context,
+            connection,
+            arguments.selector,
+            all,
+            &mut interrupts,
+        )
+        .await;
+    }
+    let query = ReadQuery::Status {
+        selector: arguments.selector,
+    };
+    let document: Status = connection.read(&query).await?;
+    connection.close().await?;
+    context.printer.data(&text(context, &document, all)?)?;
+    Ok(Exit::Ok)
+}
+
+/// One document in the format that was asked for.
+fn text(context: &Context, document: &Status, all: bool) -> Outcome<String> {
+    if let Some(text) = json(context, document)? {
+        return Ok(text);
+    }
+    Ok(match context.format {
+        Format::Table | Format::Wide => render::status::screen(document, all, &context.style),
+        format => render::sweeps::listing(&document.sweeps).render(format, &context.style),
+    })
+}
+
+async fn watch(
+    context: &Context,
+    mut connection: Connection,
+    selector: Vec<String>,
+    all: bool,
+    interrupts: &mut Interrupts,
+) -> Outcome {
+    let mut feed = Feed::new(selector);
+    let mut screen = Screen {
+        live: Printer::is_terminal() && context.format.is_for_terminals(),
+        last: String::new(),
+    };
+    loop {
+        let update = tokio::select! {
+            () = interrupts.next() => break,
+            update = feed.next(&mut connection) => update?,
+        };
+        match update {
+            Update::Status { status, back } => {
+                if back {
+                    screen.leave();
+                    context.printer.note("the coordinator is back");
+                }
+                let text = text(context, &status, all)?;
+                if let Some(drawing) = screen.draw(&text) {
+                    Printer::draw(&drawing)?;
+                }
+            }
+            Update::Lost(failure) => {
+                screen.leave();
+                let why = failure.lines.first().map_or("it is away", String::as_str);
+                let url = connection.url();
+                context
+                    .printer
+                    .warn(format!("{why}; trying {url} again until it is back"));
+            }
+        }
+    }
+    connection.close().await?;
+    context.printer.note("the work goes on");
+    Ok(Exit::Interrupted)
+}
+
+/// What is on the screen, to be drawn over.
+#[derive(Debug)]
+struct Screen {
+    live: bool,
+    last: String,
+}
+
+impl Screen {
+    /// What to print so that `text` stands instead of what stood before; none
+    /// when it is the same.
+    fn draw(&mut self, text: &str) -> Option<String> {
+        if text == self.last {
+            return None;
+        }
+        text.clone_into(&mut self.last);
+        Some(if self.live {
+            // To the upper left, then clear the screen: counting lines back
+            // would fail where the terminal wraps them.
+            format!("\x1b[H\x1b[2J{text}")
+        } else {
+            text.to_owned()
+        })
+    }
+
+    /// Draws the next text even if it is the same: other lines came between.
+    fn leave(&mut self) {
+        self.last.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_live_screen_is_drawn_over_and_a_pipe_is_not() {
+        let last = String::new();
+        let mut screen = Screen { live: true, last };
+        assert_eq!(
+            screen.draw("a\nb\n").as_deref(),
+            Some("\x1b[H\x1b[2Ja\nb\n")
+        );
+        assert_eq!(screen.draw("a\nb\n"), None);
+        screen.leave();
+        assert!(screen.draw("a\nb\n").is_some());
+        let mut pipe = Screen {
+            live: false,
+            ..screen
+        };
+        assert_eq!(pipe.draw("d\n").as_deref(), Some("d\n"));
+    }
+}

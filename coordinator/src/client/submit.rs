@@ -1,0 +1,204 @@
+//! `submit`: queues a sweep file.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use swath_core::id::SweepDigest;
+use swath_core::spec::unsupported;
+use swath_core::sweep::{Expansion, FileError, expand};
+use swath_core::view::SCHEMA_VERSION;
+use swath_proto::v1::SubmitReply;
+use swath_report::{Format, Listing, ListingColumn as Column, counted};
+
+use super::connection::Connection;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::read::json;
+use super::wait::{Goal, Interrupts, Parting, conclude, wait};
+use super::{files, render};
+use crate::cli;
+use crate::settings::Context;
+
+/// What a submit came to, for programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Receipt {
+    pub(crate) schema_version: u32,
+    pub(crate) sweep: String,
+    pub(crate) digest: SweepDigest,
+    pub(crate) cells: u64,
+    pub(crate) jobs: u64,
+    pub(crate) new_jobs: u64,
+    pub(crate) known_jobs: u64,
+    pub(crate) measured_jobs: u64,
+    /// The same file was submitted before.
+    pub(crate) existed: bool,
+    /// It had been cancelled, and is live again.
+    pub(crate) revived: bool,
+}
+
+pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcome {
+    let loaded = files::load(&arguments.file)?;
+    let expansion = expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
+    refuse_unsupported(&expansion)?;
+    if arguments.timeout.is_some() && !arguments.wait {
+        context
+            .printer
+            .warn("--timeout does nothing without --wait");
+    }
+    let mut interrupts = Interrupts::listen(arguments.wait)?;
+    let mut connection = Connection::open(context).await?;
+    let reply = connection
+        .submit(loaded.sources, arguments.priority)
+        .await?;
+    let receipt = receipt(&reply)?;
+    for warning in &reply.warnings {
+        context.printer.warn(warning);
+    }
+    if !arguments.wait {
+        print(context, &receipt)?;
+        next(context, &connection, &receipt);
+        connection.close().await?;
+        return Ok(Exit::Ok);
+    }
+    context.printer.note(sentence(&receipt));
+    let goal = Goal {
+        sweep: receipt.digest,
+        timeout: arguments.timeout.map(Duration::from_secs),
+    };
+    if connection.is_local() {
+        context.printer.warn(
+            "only a database is here, and nothing trains from it: \
+                              `coordinator run FILE` does",
+        );
+    }
+    let ended = wait(context, &mut connection, &goal, &mut interrupts).await?;
+    let name = &receipt.sweep;
+    let parting = Parting {
+        work: "the work goes on".to_owned(),
+        next: format!("`coordinator status {name} --watch`, `coordinator table {name}`"),
+    };
+    let exit = conclude(context, &mut connection, ended, &parting).await;
+    connection.close().await?;
+    exit
+}
+
+/// Refuses what the trainer cannot compute yet, before anything is sent.
+pub(crate) fn refuse_unsupported(expansion: &Expansion<'_>) -> Outcome<()> {
+    let mut errors: Vec<FileError> = Vec::new();
+    for cell in expansion.cells() {
+        let Some(gap) = cell.spec.training().and_then(unsupported) else {
+            continue;
+        };
+        let error = FileError {
+            file: expansion.file().path.clone(),
+            line: 0,
+            column: 0,
+            key: gap.key,
+            message: gap.message,
+        };
+        if !errors.contains(&error) {
+            errors.push(error);
+        }
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::files(&errors))
+    }
+}
+
+/// Reads the coordinator's reply.
+pub(crate) fn receipt(reply: &SubmitReply) -> Outcome<Receipt> {
+    let digest = SweepDigest::from_slice(&reply.sweep)
+        .ok_or_else(|| Failure::error("the coordinator answered without the sweep's digest"))?;
+    Ok(Receipt {
+        schema_version: SCHEMA_VERSION,
+        sweep: reply.name.clone(),
+        digest,
+        cells: reply.cells,
+        jobs: reply.jobs,
+        new_jobs: reply.new_jobs,
+        known_jobs: reply.jobs.saturating_sub(reply.new_jobs),
+        measured_jobs: reply.succeeded,
+        existed: reply.existed,
+        revived: reply.revived,
+    })
+}
+
+/// What was submitted, in one line.
+pub(crate) fn sentence(receipt: &Receipt) -> String {
+    let Receipt {
+        sweep,
+        new_jobs,
+        known_jobs,
+        measured_jobs,
+        ..
+    } = receipt;
+    let digest = receipt.digest.short();
+    let cells = counted(receipt.cells, "cell");
+    let jobs = counted(receipt.jobs, "job");
+    let what = format!("{sweep} ({digest}): {cells}, {jobs}");
+    if receipt.revived {
+        format!("{what}; it was cancelled and goes on, {measured_jobs} measured already")
+    } else if receipt.existed {
+        format!(
+            "{what}; this file was submitted before, so there is nothing new, \
+             {measured_jobs} measured already"
+        )
+    } else {
+        format!(
+            "{what}: {new_jobs} new, {known_jobs} known already, \
+             {measured_jobs} of them measured"
+        )
+    }
+}
+
+fn print(context: &Context, receipt: &Receipt) -> Outcome<()> {
+    if let Some(text) = json(context, receipt)? {
+        context.printer.data(&text)?;
+        return Ok(());
+    }
+    let text = match context.format {
+        Format::Table | Format::Wide => sentence(receipt),
+        format => listing(receipt).render(format, &context.style),
+    };
+    context.printer.data(&text)?;
+    Ok(())
+}
+
+fn listing(receipt: &Receipt) -> Listing {
+    let columns = [
+        Column::text("sweep"),
+        Column::text("digest"),
+        Column::number("cells"),
+        Column::number("jobs"),
+        Column::number("new"),
+        Column::number("known"),
+        Column::number("measured"),
+    ];
+    let mut listing = Listing::new("sweeps", columns);
+    let digest = receipt.digest.to_string();
+    let fields = vec![
+        receipt.sweep.clone(),
+        digest.clone(),
+        receipt.cells.to_string(),
+        receipt.jobs.to_string(),
+        receipt.new_jobs.to_string(),
+        receipt.known_jobs.to_string(),
+        receipt.measured_jobs.to_string(),
+    ];
+    listing.push(digest, fields, render::document(receipt));
+    listing
+}
+
+fn next(context: &Context, connection: &Connection, receipt: &Receipt) {
+    let name = &receipt.sweep;
+    context.printer.hint(if connection.is_local() {
+        format!(
+            "nothing trains yet; `coordinator run {name}` trains it here, \
+                 `coordinator serve` hands it to workers"
+        )
+    } else {
+        format!("`coordinator status {name} --watch`, `coordinator table {name}`")
+    });
+}

@@ -1,0 +1,50 @@
+//! `table`: the results of a sweep.
+
+use swath_coordinator::api::{Look, ReadQuery, TableText};
+use swath_core::view::SweepView;
+
+use super::connection::Connection;
+use super::exit::Exit;
+use super::failure::Outcome;
+use crate::cli;
+use crate::settings::Context;
+
+pub(crate) async fn table(context: &Context, arguments: cli::Table) -> Outcome {
+    let mut connection = Connection::open(context).await?;
+    let sweep = print(context, &mut connection, arguments.selector).await?;
+    connection.close().await?;
+    let open = sweep.counts.total() - sweep.counts.done();
+    if open > 0 {
+        let (of, name) = (sweep.counts.total(), &sweep.name);
+        context.printer.note(format!(
+            "{open} of {of} jobs are not done yet (`coordinator status {name}`)"
+        ));
+    }
+    Ok(Exit::Ok)
+}
+
+/// Prints the table of one sweep, which the coordinator draws: the same store
+/// gives every reader the same bytes.
+pub(crate) async fn print(
+    context: &Context,
+    connection: &mut Connection,
+    selector: Vec<String>,
+) -> Outcome<SweepView> {
+    let query = ReadQuery::Table {
+        selector,
+        format: context.format.name().to_owned(),
+        look: look(context),
+    };
+    let document: TableText = connection.read(&query).await?;
+    context.printer.data(&document.text)?;
+    Ok(document.sweep)
+}
+
+fn look(context: &Context) -> Look {
+    let style = context.style;
+    Look {
+        width: style.width.and_then(|width| u16::try_from(width).ok()),
+        color: style.color,
+        unicode: style.unicode,
+    }
+}

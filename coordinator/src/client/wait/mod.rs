@@ -1,0 +1,298 @@
+//! Waiting for a sweep: live progress on stderr, its table at the end.
+
+mod feed;
+mod view;
+
+use std::time::Duration;
+
+use swath_coordinator::api::{Jobs, ReadQuery};
+use swath_core::id::SweepDigest;
+use swath_core::view::{SweepState, SweepView};
+use swath_report::counted;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
+
+pub(crate) use self::feed::{Feed, Update};
+use self::view::View;
+use super::connection::Connection;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::{render, table};
+use crate::settings::Context;
+
+/// Ctrl-C and SIGTERM as events, once they are listened to.
+#[derive(Debug)]
+pub(crate) struct Interrupts {
+    signals: Option<(Signal, Signal)>,
+}
+
+impl Interrupts {
+    /// Listens if `wanted`; otherwise signals end the process as usual.
+    pub(crate) fn listen(wanted: bool) -> Outcome<Self> {
+        let catch = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::error(format!("cannot listen to signals: {error}")))
+        };
+        let signals = if wanted {
+            Some((
+                catch(SignalKind::interrupt())?,
+                catch(SignalKind::terminate())?,
+            ))
+        } else {
+            None
+        };
+        Ok(Self { signals })
+    }
+
+    /// Resolves at the next one.
+    pub(crate) async fn next(&mut self) {
+        match &mut self.signals {
+            Some((interrupt, terminate)) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Why the waiting is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Every job is final.
+    Finished,
+    /// The sweep was cancelled.
+    Cancelled,
+    /// Its jobs all failed alike, so it is paused.
+    Stuck,
+    /// The time was up.
+    TimedOut,
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+}
+
+/// What is waited for.
+#[derive(Clone, Debug)]
+pub(crate) struct Goal {
+    pub(crate) sweep: SweepDigest,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Waits until the sweep is over, showing how it goes.
+pub(crate) async fn wait(
+    context: &Context,
+    connection: &mut Connection,
+    goal: &Goal,
+    interrupts: &mut Interrupts,
+) -> Outcome<(Ended, SweepView)> {
+    let deadline = goal.timeout.map(|timeout| Instant::now() + timeout);
+    let mut view = View::new(context.printer);
+    let mut feed = Feed::new(vec![goal.sweep.to_string()]);
+    let mut last: Option<SweepView> = None;
+    loop {
+        let update = tokio::select! {
+            biased;
+            () = interrupts.next() => break over(view, Ended::Interrupted, last),
+            () = until(deadline) => break over(view, Ended::TimedOut, last),
+            update = feed.next(connection) => update?,
+        };
+        match update {
+            Update::Lost(failure) => view.lost(connection.url(), &failure),
+            Update::Status { status, back } => {
+                if back {
+                    view.say("the coordinator is back");
+                }
+                let Some(sweep) = status.sweeps.iter().find(|it| it.digest == goal.sweep) else {
+                    return Err(vanished(goal.sweep));
+                };
+                view.show(&status, sweep);
+                let ended = ended(sweep);
+                last = Some(sweep.clone());
+                if let Some(ended) = ended {
+                    break over(view, ended, last);
+                }
+            }
+        }
+    }
+}
+
+fn over(view: View, ended: Ended, last: Option<SweepView>) -> Outcome<(Ended, SweepView)> {
+    view.close();
+    match last {
+        Some(sweep) => Ok((ended, sweep)),
+        None if ended == Ended::TimedOut => Err(Failure::new(
+            Exit::Timeout,
+            "the coordinator told nothing before the time was up; the work goes on",
+        )),
+        None => Err(Failure::new(
+            Exit::Interrupted,
+            "interrupted; the work goes on",
+        )),
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn vanished(sweep: SweepDigest) -> Failure {
+    let id = sweep.short();
+    Failure::new(
+        Exit::NotFound,
+        format!("the coordinator does not know sweep {id} any more"),
+    )
+}
+
+/// Whether there is nothing more to wait for.
+fn ended(sweep: &SweepView) -> Option<Ended> {
+    match sweep.state {
+        SweepState::Finished => Some(Ended::Finished),
+        SweepState::Cancelled => Some(Ended::Cancelled),
+        // What still trains may yet succeed; an operator's pause will end.
+        SweepState::Paused if is_stuck(sweep) => Some(Ended::Stuck),
+        SweepState::Paused | SweepState::Active => None,
+    }
+}
+
+fn is_stuck(sweep: &SweepView) -> bool {
+    let training = sweep.counts.leased + sweep.counts.suspect;
+    training == 0 && sweep.reason.contains("failed alike")
+}
+
+/// What to say when the waiting ends before the sweep does.
+#[derive(Clone, Debug)]
+pub(crate) struct Parting {
+    /// What becomes of the work, as `the work goes on`.
+    pub(crate) work: String,
+    /// What to type to go on.
+    pub(crate) next: String,
+}
+
+/// Prints what came of the waiting, and gives the exit code.
+pub(crate) async fn conclude(
+    context: &Context,
+    connection: &mut Connection,
+    (ended, sweep): (Ended, SweepView),
+    parting: &Parting,
+) -> Outcome {
+    let printer = context.printer;
+    let name = &sweep.name;
+    let done = format!(
+        "{} of {} jobs are done",
+        sweep.counts.done(),
+        sweep.counts.total()
+    );
+    match ended {
+        Ended::Finished => finished(context, connection, &sweep).await,
+        Ended::Cancelled => {
+            printer.warn(format!("{name} was cancelled: {done}"));
+            printer.hint(format!(
+                "`coordinator table {name}` shows what was measured"
+            ));
+            Ok(Exit::Cancelled)
+        }
+        Ended::Stuck => Err(stuck(&sweep)),
+        Ended::TimedOut => {
+            printer.warn(format!("the time is up: {done}; {}", parting.work));
+            printer.hint(&parting.next);
+            Ok(Exit::Timeout)
+        }
+        Ended::Interrupted => {
+            printer.warn(format!("interrupted: {done}; {}", parting.work));
+            printer.hint(&parting.next);
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+async fn finished(context: &Context, connection: &mut Connection, sweep: &SweepView) -> Outcome {
+    table::print(context, connection, vec![sweep.digest.to_string()]).await?;
+    let counts = &sweep.counts;
+    if counts.failed > 0 {
+        let selector = vec![sweep.digest.to_string(), "state=failed".to_owned()];
+        let query = ReadQuery::Jobs {
+            selector,
+            limit: None,
+        };
+        let failed: Jobs = connection.read(&query).await?;
+        for line in render::failures::lines(&failed.jobs) {
+            context.printer.warn(line);
+        }
+        let name = &sweep.name;
+        context.printer.hint(format!(
+            "`coordinator retry {name}` queues the failed jobs again"
+        ));
+        return Ok(Exit::FailedCells);
+    }
+    if counts.cancelled > 0 {
+        let jobs = counted(counts.cancelled, "job");
+        context
+            .printer
+            .warn(format!("{jobs} of {} were cancelled", sweep.name));
+        return Ok(Exit::Cancelled);
+    }
+    Ok(Exit::Ok)
+}
+
+/// The failure of a sweep that is paused because nothing in it succeeds.
+fn stuck(sweep: &SweepView) -> Failure {
+    let name = &sweep.name;
+    Failure::new(
+        Exit::FailedCells,
+        format!("{name} is paused: {}", sweep.reason),
+    )
+    .hint(format!(
+        "`coordinator jobs {name} -o wide` shows the jobs, `coordinator logs JOB` \
+                       what their trainers wrote"
+    ))
+    .hint(format!(
+        "mend the cause, then `coordinator resume {name}` lets it go on"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use swath_core::judge::{LastFault, pause};
+    use swath_core::outcome::Fault;
+    use swath_core::policy::Policy;
+
+    use super::*;
+    use crate::client::render::tests::sweep;
+
+    #[test]
+    fn a_sweep_that_fails_alike_is_not_waited_for() {
+        let fault = LastFault {
+            fault: Fault::Crashed,
+            headline: "no data".to_owned(),
+        };
+        let mut view = sweep("small");
+        view.state = SweepState::Paused;
+        view.counts.leased = 0;
+        view.counts.suspect = 0;
+        view.reason = pause(false, &vec![fault; 3], &Policy::default()).unwrap();
+        assert_eq!(ended(&view), Some(Ended::Stuck));
+        view.counts.leased = 1;
+        assert_eq!(ended(&view), None);
+        view.counts.leased = 0;
+        view.reason = "paused by an operator".to_owned();
+        assert_eq!(ended(&view), None);
+    }
+
+    #[test]
+    fn ends_are_read_from_the_state() {
+        let mut view = sweep("small");
+        for (state, expected) in [
+            (SweepState::Active, None),
+            (SweepState::Finished, Some(Ended::Finished)),
+            (SweepState::Cancelled, Some(Ended::Cancelled)),
+        ] {
+            view.state = state;
+            assert_eq!(ended(&view), expected);
+        }
+    }
+}
