@@ -1,0 +1,318 @@
+//! The server over gRPC, in one process, on a SQLite file.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use swath_coordinator::server::{ServeSettings, Server};
+use swath_core::policy::Policy;
+use swath_proto::v1::control_client::ControlClient;
+use swath_proto::v1::dispatch_client::DispatchClient;
+use swath_proto::{PROTOCOL_VERSION, v1};
+use tempfile::TempDir;
+use tonic::Code;
+use tonic::transport::Channel;
+
+struct Site {
+    dir: TempDir,
+    server: Server,
+}
+
+type Dispatch = DispatchClient<Channel>;
+type Control = ControlClient<Channel>;
+
+fn settings(dir: &TempDir, listen: SocketAddr) -> ServeSettings {
+    ServeSettings {
+        listen,
+        database: format!("sqlite:{}", dir.path().join("swath.db").display()),
+        policy: Policy::default(),
+    }
+}
+
+fn any_port() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+impl Site {
+    async fn start() -> Self {
+        let dir = TempDir::new().unwrap();
+        let server = Server::start(settings(&dir, any_port())).await.unwrap();
+        Self { dir, server }
+    }
+
+    async fn channel(&self) -> Channel {
+        let url = format!("http://{}", self.server.address());
+        Channel::from_shared(url).unwrap().connect().await.unwrap()
+    }
+
+    async fn clients(&self) -> (Dispatch, Control) {
+        let channel = self.channel().await;
+        (
+            DispatchClient::new(channel.clone()),
+            ControlClient::new(channel),
+        )
+    }
+}
+
+fn null_sweep(cells: u32, replicates: u32) -> v1::SubmitRequest {
+    let values: Vec<_> = (0..cells).collect();
+    let text = format!(
+        "[sweep]\nname = \"nothing\"\nreplicates = {replicates}\n[fixed]\n\
+         trainer = {{ null = true }}\n[[grid]]\n\"params.x\" = {values:?}\n"
+    );
+    v1::SubmitRequest {
+        main: "nothing.toml".to_owned(),
+        files: HashMap::from([("nothing.toml".to_owned(), text)]),
+        ..v1::SubmitRequest::default()
+    }
+}
+
+fn hello(worker: &str) -> v1::HelloRequest {
+    v1::HelloRequest {
+        protocol: PROTOCOL_VERSION,
+        worker: worker.to_owned(),
+        slots: vec!["cpu".to_owned()],
+        ..v1::HelloRequest::default()
+    }
+}
+
+fn exchange(session: u64, request: u64, want: u32, wait_ms: u32) -> v1::ExchangeRequest {
+    v1::ExchangeRequest {
+        worker: "w".to_owned(),
+        session,
+        request,
+        want,
+        wait_ms,
+        ..v1::ExchangeRequest::default()
+    }
+}
+
+fn measured(grant: &v1::Grant, test_error: f64) -> v1::Finish {
+    let outcome = v1::Measurement {
+        test_error,
+        train_seconds: 1.0,
+        ..Default::default()
+    };
+    v1::Finish {
+        held: grant.held.clone(),
+        outcome: Some(v1::finish::Outcome::Measured(outcome)),
+        provenance: None,
+    }
+}
+
+async fn read(control: &mut Control, query: &Value) -> Value {
+    let request = v1::ReadRequest {
+        query: query.to_string(),
+    };
+    let reply = control.read(request).await.unwrap().into_inner();
+    serde_json::from_str(&reply.document).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_comes_back_as_a_table() {
+    let site = Site::start().await;
+    let (mut dispatch, mut control) = site.clients().await;
+    let submitted = control.submit(null_sweep(2, 3)).await.unwrap().into_inner();
+    assert_eq!(
+        (submitted.cells, submitted.jobs, submitted.new_jobs),
+        (2, 6, 6)
+    );
+    let again = control.submit(null_sweep(2, 3)).await.unwrap().into_inner();
+    assert!(again.existed);
+    assert_eq!(again.new_jobs, 0);
+
+    let session = dispatch
+        .hello(hello("w"))
+        .await
+        .unwrap()
+        .into_inner()
+        .session;
+    let granted = dispatch
+        .exchange(exchange(session, 1, 10, 0))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(granted.grants.len(), 6);
+    let mut request = exchange(session, 2, 0, 0);
+    request.finishes = granted
+        .grants
+        .iter()
+        .zip([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+        .map(|(g, e)| measured(g, e))
+        .collect();
+    let acks = dispatch
+        .exchange(request.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .acks;
+    assert_eq!(acks, vec![i32::from(v1::Ack::Recorded); 6]);
+    let acks = dispatch.exchange(request).await.unwrap().into_inner().acks;
+    assert_eq!(acks, vec![i32::from(v1::Ack::AlreadyRecorded); 6]);
+
+    let query = json!({"table": {"selector": ["nothing"], "format": "json", "look": {"width": null, "color": false, "unicode": true}}});
+    let table = read(&mut control, &query).await;
+    let table: Value = serde_json::from_str(table["text"].as_str().unwrap()).unwrap();
+    let medians: Vec<_> = table["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["median"].as_f64())
+        .collect();
+    assert_eq!(medians, [Some(2.0), Some(5.0)]);
+    site.server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_worker_is_woken_by_a_submit() {
+    let site = Site::start().await;
+    let (mut dispatch, mut control) = site.clients().await;
+    let session = dispatch
+        .hello(hello("w"))
+        .await
+        .unwrap()
+        .into_inner()
+        .session;
+    let mut waiting = dispatch.clone();
+    let started = Instant::now();
+    let wait = tokio::spawn(async move {
+        waiting
+            .exchange(exchange(session, 1, 1, 30_000))
+            .await
+            .unwrap()
+            .into_inner()
+    });
+    // A second empty exchange that does not wait: the first is being served.
+    dispatch.exchange(exchange(session, 2, 1, 0)).await.unwrap();
+    control.submit(null_sweep(1, 1)).await.unwrap();
+    let granted = wait.await.unwrap();
+    assert_eq!(granted.grants.len(), 1);
+    // Far below the sweeper's pass of 5 s and the wait of 30 s.
+    assert!(
+        started.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        started.elapsed()
+    );
+    site.server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_protocol_version_is_refused_with_both_versions() {
+    let site = Site::start().await;
+    let (mut dispatch, _) = site.clients().await;
+    let request = v1::HelloRequest {
+        protocol: 99,
+        ..hello("w")
+    };
+    let status = dispatch.hello(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(
+        status.message().contains("version 1") && status.message().contains("99"),
+        "{status}"
+    );
+    let (_, mut control) = site.clients().await;
+    let workers = read(&mut control, &json!("workers")).await;
+    assert_eq!(workers["workers"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_session_is_told_so() {
+    let site = Site::start().await;
+    let (mut dispatch, _) = site.clients().await;
+    let old = dispatch
+        .hello(hello("w"))
+        .await
+        .unwrap()
+        .into_inner()
+        .session;
+    dispatch.hello(hello("w")).await.unwrap();
+    let request = v1::HeartbeatRequest {
+        worker: "w".to_owned(),
+        session: old,
+        held: Vec::new(),
+    };
+    let status = dispatch.heartbeat(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(status.message().starts_with("stale session"), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_files_store_nothing_and_name_the_line() {
+    let site = Site::start().await;
+    let (_, mut control) = site.clients().await;
+    let mut request = null_sweep(1, 1);
+    if let Some(text) = request.files.get_mut("nothing.toml") {
+        *text = text.replace("replicates", "replicate");
+    }
+    let status = control.submit(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("nothing.toml:3:"), "{status}");
+    let sweeps = read(&mut control, &json!("sweeps")).await;
+    assert_eq!(sweeps["sweeps"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_server_is_refused_and_told_where_the_first_is() {
+    let site = Site::start().await;
+    let error = Server::start(settings(&site.dir, any_port()))
+        .await
+        .unwrap_err();
+    let address = site.server.address().to_string();
+    assert!(error.message.contains(&address), "{error}");
+    let dir = TempDir::new().unwrap();
+    let error = Server::start(settings(&dir, site.server.address()))
+        .await
+        .unwrap_err();
+    assert!(error.message.contains("--listen"), "{error}");
+    assert!(
+        !dir.path().join("swath.db").exists(),
+        "a refused start leaves no database"
+    );
+    let dir = site.dir;
+    site.server.stop().await.unwrap();
+    let server = Server::start(settings(&dir, any_port())).await.unwrap();
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_reach_watchers_and_stopping_ends_them() {
+    let site = Site::start().await;
+    let (_, mut control) = site.clients().await;
+    let mut events = control
+        .watch(v1::WatchRequest { min_interval_ms: 1 })
+        .await
+        .unwrap()
+        .into_inner();
+    let first = events.message().await.unwrap().unwrap().revision;
+    control.submit(null_sweep(1, 1)).await.unwrap();
+    let next = events.message().await.unwrap().unwrap().revision;
+    assert!(next > first);
+    let started = Instant::now();
+    site.server.stop().await.unwrap();
+    assert!(
+        started.elapsed() < Duration::from_secs(4),
+        "a watcher holds no shutdown"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explanations_name_the_remedy() {
+    let site = Site::start().await;
+    let (mut dispatch, mut control) = site.clients().await;
+    control.submit(null_sweep(1, 1)).await.unwrap();
+    let query = json!({"explain": {"selector": ["nothing"]}});
+    let text = |document: &Value| document["reasons"].to_string();
+    let reasons = text(&read(&mut control, &query).await);
+    assert!(
+        reasons.contains("no worker has ever connected"),
+        "{reasons}"
+    );
+    dispatch.hello(hello("w")).await.unwrap();
+    let reasons = text(&read(&mut control, &query).await);
+    assert!(reasons.contains("it is next"), "{reasons}");
+    let order = json!({"pause": {"selector": ["nothing"]}}).to_string();
+    control.change(v1::ChangeRequest { order }).await.unwrap();
+    let reasons = text(&read(&mut control, &query).await);
+    assert!(reasons.contains("coordinator resume nothing"), "{reasons}");
+}
