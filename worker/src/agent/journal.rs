@@ -96,7 +96,15 @@ impl Journal {
     }
 
     fn has_new(&self) -> bool {
-        !self.observations.is_empty() || !self.log.is_empty() || self.log_dropped > 0
+        self.has_lines() || !self.log.is_empty()
+    }
+
+    /// Whether there is more than the beginning of a line.
+    fn has_lines(&self) -> bool {
+        !self.observations.is_empty()
+            || self.log_dropped > 0
+            || self.log.contains('\n')
+            || self.log.len() >= LOG_PER_REPORT
     }
 
     /// The report to send now, if one is due. Call [`Journal::reported`] when it
@@ -104,11 +112,11 @@ impl Journal {
     pub(crate) fn due(&mut self, now: Duration) -> Option<&Report> {
         if self.frozen.is_none() {
             let rested = self.sent_at.is_none_or(|sent| sent + INTERVAL <= now);
-            if !self.has_new() || !(rested || self.observations.len() >= FULL) {
+            if !self.has_lines() || !(rested || self.observations.len() >= FULL) {
                 return None;
             }
             self.sent_at = Some(now);
-            self.frozen = Some(self.next_report());
+            self.frozen = Some(self.next_report(false));
         }
         self.frozen.as_ref()
     }
@@ -118,10 +126,15 @@ impl Journal {
         self.frozen = None;
     }
 
-    fn next_report(&mut self) -> Report {
+    /// Readers of logs get whole lines: what has no end yet waits for it, as
+    /// long as there is room and the attempt goes on.
+    fn next_report(&mut self, last: bool) -> Report {
         let count = self.observations.len().min(limits::OBSERVATIONS_MAX);
         let observations = self.observations.drain(..count).collect();
         let mut log = std::mem::take(&mut self.log);
+        if !last && self.log_dropped == 0 && log.len() < LOG_PER_REPORT {
+            self.log = log.split_off(log.rfind('\n').map_or(0, |at| at + 1));
+        }
         let dropped = std::mem::take(&mut self.log_dropped);
         if dropped > 0 {
             if !log.is_empty() && !log.ends_with('\n') {
@@ -148,7 +161,7 @@ impl Journal {
     pub(crate) fn close(mut self) -> Vec<Report> {
         let mut reports: Vec<_> = self.frozen.take().into_iter().collect();
         while self.has_new() {
-            reports.push(self.next_report());
+            reports.push(self.next_report(true));
         }
         reports
     }

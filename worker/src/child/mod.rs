@@ -241,14 +241,10 @@ impl Run {
     async fn supervise(mut self, mut child: Child, spec: Option<String>) {
         let pid = child.id().and_then(|id| Pid::from_raw(id as i32));
         let feeder = child.stdin.take().map(|stdin| feed(stdin, spec));
-        let stdout = child
-            .stdout
-            .take()
-            .map(|stdout| tokio::spawn(pipes::lines(self.id, stdout, self.events.clone())));
-        let stderr = child
-            .stderr
-            .take()
-            .map(|stderr| tokio::spawn(pipes::log(self.id, stderr, self.events.clone())));
+        let pipes = child.stdout.take().zip(child.stderr.take());
+        let reader = pipes.map(|(stdout, stderr)| {
+            tokio::spawn(pipes::read(self.id, stdout, stderr, self.events.clone()))
+        });
         let kills = memory::kills();
         let status = self.wait(&mut child, pid, feeder.as_ref(), kills).await;
         // The group first, then what has left it.
@@ -258,7 +254,7 @@ impl Run {
         let family = self.family.clone();
         let swept = tokio::task::spawn_blocking(move || family::kill(&family));
         let _swept = swept.await;
-        for reader in [stdout, stderr].into_iter().flatten() {
+        if let Some(reader) = reader {
             let abort = reader.abort_handle();
             if tokio::time::timeout(PIPES_GRACE, reader).await.is_err() {
                 abort.abort();

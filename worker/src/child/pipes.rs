@@ -17,29 +17,118 @@ const READ_BYTES: usize = 16 << 10;
 /// Between two messages about a child's stderr.
 const LOG_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Reads of stderr in a row before stdout gets its turn: a flood must not
+/// drown the lines.
+const STDERR_IN_A_ROW: u32 = 64;
+
 /// The most stderr text of one interval; what comes faster is left out.
 const LOG_BYTES: usize = 32 << 10;
 
-/// Sends each line of `pipe`, until its end. A line that is too long is sent
-/// as such, once, and skipped.
-pub(super) async fn lines(child: ChildId, mut pipe: impl AsyncRead + Unpin, events: Sender<Event>) {
+/// Sends what a child writes, until the end of both pipes: each line of stdout
+/// (one that is too long is sent as such, once, and skipped), and stderr a few
+/// times a second.
+///
+/// One reader for both, because their order matters: what a trainer wrote to
+/// stderr before its last line belongs to that attempt, not to the next one.
+pub(super) async fn read(
+    child: ChildId,
+    mut stdout: impl AsyncRead + Unpin,
+    mut stderr: impl AsyncRead + Unpin,
+    events: Sender<Event>,
+) {
+    let (mut out, mut err) = (vec![0; READ_BYTES], vec![0; READ_BYTES]);
+    let (mut stdout_open, mut stderr_open) = (true, true);
     let mut splitter = Splitter::default();
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        let count = pipe.read(&mut buffer).await.unwrap_or(0);
-        let lines = if count == 0 {
-            splitter.end()
-        } else {
-            splitter.push(&buffer[..count])
-        };
-        for line in lines {
-            if events.send(Event::Line { child, line }).await.is_err() {
+    let mut log = Log::new();
+    let mut in_a_row = 0;
+    while stdout_open || stderr_open {
+        let turn = in_a_row < STDERR_IN_A_ROW || !stdout_open;
+        let mut sent = Vec::new();
+        tokio::select! {
+            biased;
+            read = stderr.read(&mut err), if stderr_open && turn => {
+                in_a_row += 1;
+                match read.unwrap_or(0) {
+                    0 => stderr_open = false,
+                    count => log.push(&err[..count]),
+                }
+            }
+            read = stdout.read(&mut out), if stdout_open => {
+                in_a_row = 0;
+                let count = read.unwrap_or(0);
+                stdout_open = count > 0;
+                let lines = if stdout_open { splitter.push(&out[..count]) } else { splitter.end() };
+                if lines.iter().any(ends_an_attempt) {
+                    sent.extend(log.take(child, true));
+                }
+                sent.extend(lines.into_iter().map(|line| Event::Line { child, line }));
+            }
+            () = sleep_until(log.due), if log.has_text() => {}
+        }
+        if log.due <= Instant::now() {
+            sent.extend(log.take(child, false));
+        }
+        for event in sent {
+            if events.send(event).await.is_err() {
                 return;
             }
         }
-        if count == 0 {
-            return;
+    }
+    if let Some(event) = log.take(child, true) {
+        // Nobody listens when the worker is ending.
+        let _heard = events.send(event).await;
+    }
+}
+
+/// Whether this may be the last line of an attempt.
+fn ends_an_attempt(line: &Line) -> bool {
+    match line {
+        Line::Text(text) => text.contains("\"finished\"") || text.contains("\"failed\""),
+        Line::TooLong => true,
+    }
+}
+
+/// Collects stderr between two messages about it.
+struct Log {
+    kept: Vec<u8>,
+    dropped: u64,
+    due: Instant,
+}
+
+impl Log {
+    fn new() -> Self {
+        Self {
+            kept: Vec::new(),
+            dropped: 0,
+            due: Instant::now(),
         }
+    }
+
+    fn has_text(&self) -> bool {
+        !self.kept.is_empty() || self.dropped > 0
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let room = LOG_BYTES.saturating_sub(self.kept.len()).min(bytes.len());
+        self.kept.extend_from_slice(&bytes[..room]);
+        self.dropped += (bytes.len() - room) as u64;
+    }
+
+    fn take(&mut self, child: ChildId, last: bool) -> Option<Event> {
+        if !self.has_text() {
+            return None;
+        }
+        let bytes = std::mem::take(&mut self.kept);
+        // A character that is cut here is completed by the next message.
+        let whole = if last { bytes.len() } else { whole(&bytes) };
+        let text = String::from_utf8_lossy(&bytes[..whole]).into_owned();
+        self.kept.extend_from_slice(&bytes[whole..]);
+        self.due = Instant::now() + LOG_INTERVAL;
+        Some(Event::Stderr {
+            child,
+            text,
+            dropped: std::mem::take(&mut self.dropped),
+        })
     }
 }
 
@@ -92,43 +181,6 @@ impl Splitter {
             Vec::new()
         } else {
             vec![self.line()]
-        }
-    }
-}
-
-/// Sends what comes on `pipe`, until its end, a few times a second at most.
-pub(super) async fn log(child: ChildId, mut pipe: impl AsyncRead + Unpin, events: Sender<Event>) {
-    let mut buffer = vec![0; READ_BYTES];
-    let mut kept: Vec<u8> = Vec::new();
-    let mut dropped = 0_u64;
-    let mut due = Instant::now();
-    let mut open = true;
-    while open || !kept.is_empty() || dropped > 0 {
-        let pending = !kept.is_empty() || dropped > 0;
-        tokio::select! {
-            read = pipe.read(&mut buffer), if open => match read.unwrap_or(0) {
-                0 => {
-                    open = false;
-                    due = Instant::now();
-                }
-                count => {
-                    let room = LOG_BYTES.saturating_sub(kept.len()).min(count);
-                    kept.extend_from_slice(&buffer[..room]);
-                    dropped += (count - room) as u64;
-                }
-            },
-            () = sleep_until(due), if pending => {
-                let bytes = std::mem::take(&mut kept);
-                // A character that is cut here is completed by the next chunk.
-                let whole = if open { whole(&bytes) } else { bytes.len() };
-                let text = String::from_utf8_lossy(&bytes[..whole]).into_owned();
-                kept.extend_from_slice(&bytes[whole..]);
-                let dropped = std::mem::take(&mut dropped);
-                if events.send(Event::Stderr { child, text, dropped }).await.is_err() {
-                    return;
-                }
-                due = Instant::now() + LOG_INTERVAL;
-            }
         }
     }
 }

@@ -1,0 +1,270 @@
+//! A coordinator for tests: the memory store behind the real wire, with
+//! failures on demand.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use swath_core::policy::Policy;
+use swath_core::time::Timestamp;
+use swath_proto::v1::dispatch_server::{Dispatch, DispatchServer};
+use swath_proto::{convert, v1};
+use swath_store::{MemoryStore, Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tonic::{Request, Response, Status};
+
+/// What all lives of the coordinator share.
+pub(crate) struct Shared {
+    pub(crate) store: MemoryStore,
+    policy: Policy,
+    began: Instant,
+    /// So many replies to exchanges are lost after their transaction.
+    pub(crate) lose_exchanges: AtomicU32,
+    /// So many replies to reports are lost.
+    pub(crate) lose_observes: AtomicU32,
+    /// Hellos so far.
+    pub(crate) hellos: AtomicU32,
+    /// Exchanges so far.
+    pub(crate) exchanges: AtomicU32,
+    /// Replies tell the worker to drain.
+    pub(crate) drain: AtomicBool,
+    /// Hellos are refused for their protocol.
+    pub(crate) other_protocol: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_ms(self.began.elapsed().as_millis() as i64 + 1)
+    }
+}
+
+/// A coordinator that can be stopped and started again at its address.
+pub(crate) struct Coordinator {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) address: SocketAddr,
+    stop: Option<(oneshot::Sender<()>, std::thread::JoinHandle<()>)>,
+}
+
+impl Coordinator {
+    pub(crate) fn start() -> Self {
+        Self::with(Policy {
+            heartbeat_ms: 100,
+            ttl_ms: 20_000,
+            sweeper_ms: 1_000,
+            backoff_base_ms: 1,
+            backoff_max_ms: 1,
+            cordon_after: 1000,
+            pause_after: 1000,
+            drain_ms: 5_000,
+            ..Policy::default()
+        })
+    }
+
+    pub(crate) fn with(policy: Policy) -> Self {
+        let shared = Shared {
+            store: MemoryStore::new(policy.clone()),
+            policy,
+            began: Instant::now(),
+            lose_exchanges: AtomicU32::new(0),
+            lose_observes: AtomicU32::new(0),
+            hellos: AtomicU32::new(0),
+            exchanges: AtomicU32::new(0),
+            drain: AtomicBool::new(false),
+            other_protocol: AtomicBool::new(false),
+        };
+        let listener = listen("127.0.0.1:0".parse().unwrap());
+        let mut coordinator = Self {
+            shared: Arc::new(shared),
+            address: listener.local_addr().unwrap(),
+            stop: None,
+        };
+        coordinator.serve(listener);
+        coordinator
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// On a thread and a runtime of its own: when that runtime goes, so do all
+    /// connections, as when a process is killed.
+    fn serve(&mut self, listener: std::net::TcpListener) {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = Server(Arc::clone(&self.shared));
+        let serve = async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+            let serve = tonic::transport::Server::builder()
+                .add_service(DispatchServer::new(server))
+                .serve_with_incoming(incoming);
+            tokio::select! {
+                served = serve => served.unwrap(),
+                _ = stopped => {}
+            }
+        };
+        let thread = std::thread::spawn(move || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().build().unwrap().block_on(serve);
+        });
+        self.stop = Some((stop, thread));
+    }
+
+    /// The coordinator is gone; its store is not.
+    pub(crate) fn stop(&mut self) {
+        let (stop, thread) = self.stop.take().unwrap();
+        stop.send(()).unwrap();
+        thread.join().unwrap();
+    }
+
+    /// It is back at the same address.
+    pub(crate) async fn start_again(&mut self) {
+        let listener = listen(self.address);
+        self.shared.store.restart(self.shared.now()).await.unwrap();
+        self.serve(listener);
+    }
+}
+
+fn listen(address: SocketAddr) -> std::net::TcpListener {
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
+struct Server(Arc<Shared>);
+
+fn status(error: StoreError) -> Status {
+    match error {
+        StoreError::StaleSession { .. } => {
+            Status::failed_precondition(format!("stale session: {error}"))
+        }
+        error => Status::internal(error.to_string()),
+    }
+}
+
+fn lost(counter: &AtomicU32) -> Result<(), Status> {
+    let less = |left: u32| left.checked_sub(1);
+    match counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less) {
+        Ok(_) => Err(Status::unavailable("the reply is lost")),
+        Err(_) => Ok(()),
+    }
+}
+
+#[tonic::async_trait]
+impl Dispatch for Server {
+    async fn hello(
+        &self,
+        request: Request<v1::HelloRequest>,
+    ) -> Result<Response<v1::HelloReply>, Status> {
+        let shared = &self.0;
+        shared.hellos.fetch_add(1, Ordering::SeqCst);
+        if shared.other_protocol.load(Ordering::SeqCst) {
+            let theirs = request.get_ref().protocol;
+            return Err(Status::failed_precondition(format!(
+                "protocol {theirs} of the worker is not 99 of the coordinator"
+            )));
+        }
+        let hello = convert::hello(request.into_inner())?;
+        let welcome = shared
+            .store
+            .hello(shared.now(), hello)
+            .await
+            .map_err(status)?;
+        let verdicts = welcome.verdicts.into_iter();
+        Ok(Response::new(v1::HelloReply {
+            session: welcome.session.0,
+            verdicts: verdicts.map(convert::verdict_message).collect(),
+            heartbeat_ms: shared.policy.heartbeat_ms,
+            ttl_ms: shared.policy.ttl_ms,
+            drain_ms: shared.policy.drain_ms,
+        }))
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<v1::ExchangeRequest>,
+    ) -> Result<Response<v1::ExchangeReply>, Status> {
+        let shared = &self.0;
+        shared.exchanges.fetch_add(1, Ordering::SeqCst);
+        let wait = Duration::from_millis(u64::from(request.get_ref().wait_ms));
+        let exchange = convert::exchange(request.into_inner())?;
+        let until = Instant::now() + wait;
+        loop {
+            let once = exchange.clone();
+            let done = shared
+                .store
+                .exchange(shared.now(), once)
+                .await
+                .map_err(status)?;
+            let empty = done.grants.is_empty() && done.acks.is_empty();
+            if empty && Instant::now() < until && !shared.drain.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                continue;
+            }
+            lost(&shared.lose_exchanges)?;
+            return Ok(Response::new(v1::ExchangeReply {
+                acks: done.acks.into_iter().map(convert::ack_message).collect(),
+                grants: done
+                    .grants
+                    .into_iter()
+                    .map(convert::grant_message)
+                    .collect(),
+                drain: shared.drain.load(Ordering::SeqCst),
+            }));
+        }
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<v1::HeartbeatRequest>,
+    ) -> Result<Response<v1::HeartbeatReply>, Status> {
+        let request = request.into_inner();
+        let owner = convert::owner(&request.worker, request.session)?;
+        let held = convert::held_all(&request.held)?;
+        let (shared, now) = (&self.0, self.0.now());
+        let verdicts = shared
+            .store
+            .heartbeat(now, owner, held)
+            .await
+            .map_err(status)?;
+        Ok(Response::new(v1::HeartbeatReply {
+            verdicts: verdicts.into_iter().map(convert::verdict_message).collect(),
+            drain: shared.drain.load(Ordering::SeqCst),
+        }))
+    }
+
+    async fn observe(
+        &self,
+        request: Request<v1::ObserveRequest>,
+    ) -> Result<Response<v1::ObserveReply>, Status> {
+        let request = request.into_inner();
+        let owner = convert::owner(&request.worker, request.session)?;
+        let reports = convert::reports(request.reports)?;
+        let (shared, now) = (&self.0, self.0.now());
+        let verdicts = shared
+            .store
+            .observe(now, owner, reports)
+            .await
+            .map_err(status)?;
+        lost(&shared.lose_observes)?;
+        Ok(Response::new(v1::ObserveReply {
+            verdicts: verdicts.into_iter().map(convert::verdict_message).collect(),
+        }))
+    }
+
+    async fn release(
+        &self,
+        request: Request<v1::ReleaseRequest>,
+    ) -> Result<Response<v1::ReleaseReply>, Status> {
+        let request = request.into_inner();
+        let owner = convert::owner(&request.worker, request.session)?;
+        let held = convert::held_all(&request.held)?;
+        self.0
+            .store
+            .release(self.0.now(), owner, held)
+            .await
+            .map_err(status)?;
+        Ok(Response::new(v1::ReleaseReply {}))
+    }
+}

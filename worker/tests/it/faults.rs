@@ -1,0 +1,156 @@
+//! Every way in which a trainer can end, and the fault that it is.
+
+use swath_core::job::StateName;
+use swath_core::outcome::Fault;
+use swath_core::policy::Policy;
+
+use crate::coordinator::Coordinator;
+use crate::support::{Bench, command, training};
+
+/// The fault and the message that a spec comes to.
+async fn fault_of(spec: serde_json::Value) -> (Fault, String) {
+    let coordinator = Coordinator::with(Policy {
+        heartbeat_ms: 100,
+        charged_max: 1,
+        attempts_max: 1,
+        cordon_after: 1000,
+        pause_after: 1000,
+        ..Policy::default()
+    });
+    coordinator.submit(&[spec], 1).await;
+    let bench = Bench::new(&coordinator, 1);
+    let worker = bench.start();
+    coordinator.all_are(StateName::Failed).await;
+    worker.abort();
+    let attempt = coordinator.detail().await.attempts.remove(0);
+    (Fault::from_name(&attempt.ended).unwrap(), attempt.message)
+}
+
+async fn assert_fault(spec: serde_json::Value, fault: Fault, begins: &str) {
+    let (found, message) = fault_of(spec.clone()).await;
+    assert_eq!(found, fault, "{spec}: {message}");
+    assert!(message.starts_with(begins), "{spec}: {message}");
+}
+
+#[tokio::test]
+async fn a_failed_line_names_its_fault() {
+    let cases = [
+        ("diverged", Fault::Diverged),
+        ("invalid", Fault::Invalid),
+        ("out_of_memory", Fault::OutOfMemory),
+        ("crashed", Fault::Crashed),
+    ];
+    for (name, fault) in cases {
+        let deed = training(&format!("fail {name}"));
+        assert_fault(deed, fault, &format!("asked to be {name}")).await;
+    }
+}
+
+#[tokio::test]
+async fn an_exit_code_is_a_fault() {
+    let cases = [
+        (
+            0,
+            Fault::Crashed,
+            "ended without a `finished` line: ValueError: no luck",
+        ),
+        (1, Fault::Crashed, "exit code 1: ValueError: no luck\n"),
+        (10, Fault::Diverged, "diverged: ValueError"),
+        (11, Fault::Invalid, "invalid spec: ValueError"),
+        (12, Fault::OutOfMemory, "out of memory: ValueError"),
+        (75, Fault::Lost, "stopped by SIGTERM from outside"),
+    ];
+    for (code, fault, begins) in cases {
+        assert_fault(training(&format!("exit {code}")), fault, begins).await;
+    }
+}
+
+#[tokio::test]
+async fn a_signal_is_a_fault() {
+    let cases = [
+        (
+            9,
+            Fault::Crashed,
+            "killed by signal 9 (SIGKILL), not by the worker",
+        ),
+        (11, Fault::Crashed, "killed by signal 11 (SIGSEGV)"),
+        (15, Fault::Lost, "stopped by SIGTERM from outside"),
+    ];
+    for (signal, fault, begins) in cases {
+        assert_fault(training(&format!("signal {signal}")), fault, begins).await;
+    }
+}
+
+#[tokio::test]
+async fn a_broken_protocol_is_a_crash() {
+    let cases = [
+        ("text", "broke the protocol: a line is not JSON: loss: 3"),
+        ("endless", "broke the protocol: a line is too long"),
+        ("nothing", "`test_error` of its `finished` line is null"),
+    ];
+    for (deed, begins) in cases {
+        assert_fault(training(deed), Fault::Crashed, begins).await;
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_measures_nothing_has_crashed() {
+    let none = serde_json::json!({});
+    let sh = |script: &str| command(&["sh", "-c", script], &none);
+    let cases = [
+        (
+            sh(r#"echo '{"event":"finished","test_error":1}'"#),
+            Fault::Crashed,
+            "its `finished` line has no `accuracy_error`",
+        ),
+        (
+            sh(r#"echo '{"event":"finished","accuracy_error":NaN}'"#),
+            Fault::Crashed,
+            "`accuracy_error` of its `finished` line is null",
+        ),
+        (
+            sh("echo hello"),
+            Fault::Crashed,
+            "ended without a `finished` line",
+        ),
+        (
+            sh("echo why >&2; exit 3"),
+            Fault::Crashed,
+            "exit code 3: why",
+        ),
+        (sh("exit 11"), Fault::Invalid, "invalid spec"),
+        (
+            sh(r#"echo '{"event":"finished","accuracy_error":1}'; exit 12"#),
+            Fault::OutOfMemory,
+            "out of memory",
+        ),
+        (
+            sh(r#"echo '{"event":"failed","fault":"diverged","message":"up"}'"#),
+            Fault::Diverged,
+            "up",
+        ),
+        (
+            command(&["sh", "/no/such/file"], &none),
+            Fault::Crashed,
+            "exit code ",
+        ),
+    ];
+    for (spec, fault, begins) in cases {
+        assert_fault(spec, fault, begins).await;
+    }
+}
+
+#[tokio::test]
+async fn a_trainer_that_is_not_there_is_named() {
+    let coordinator = Coordinator::start();
+    coordinator.submit(&[training("ok")], 1).await;
+    let mut bench = Bench::new(&coordinator, 1);
+    bench.settings.trainer = bench.path("nowhere");
+    let worker = bench.start();
+    crate::support::until("it fails", async || {
+        let message = coordinator.jobs().await[0].message.clone();
+        message.starts_with("cannot be started: `") && message.contains("nowhere`: No such file")
+    })
+    .await;
+    worker.abort();
+}

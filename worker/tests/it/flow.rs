@@ -1,0 +1,160 @@
+//! Jobs flow, whatever happens to the connection.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use swath_core::job::StateName;
+use swath_core::policy::Policy;
+use swath_store::Store;
+use swath_worker::agent::Exit;
+
+use crate::coordinator::Coordinator;
+use crate::support::{Bench, null, training, until};
+
+#[tokio::test]
+async fn null_jobs_flow_and_the_idle_worker_ends() {
+    let coordinator = Coordinator::start();
+    coordinator.submit(&[null()], 500).await;
+    let mut bench = Bench::new(&coordinator, 2);
+    bench.settings.exit_when_idle = Some(Duration::from_millis(300));
+    let exit = bench.start().await.unwrap().unwrap();
+    assert_eq!(exit, Exit::Done);
+    assert_eq!(coordinator.count(StateName::Succeeded).await, 500);
+    coordinator.assert_first_attempts().await;
+    let detail = coordinator.detail().await;
+    let measured = detail.job.measurement.unwrap();
+    assert!((measured.test_error - (detail.job.seed % 1000) as f64 / 10.0).abs() < 1e-9);
+}
+
+/// Not a benchmark, which a loaded machine would fail; a floor that a loop of
+/// one call per job could not reach.
+#[tokio::test]
+async fn null_jobs_are_taken_in_bulk() {
+    let coordinator = Coordinator::start();
+    coordinator.submit(&[null()], 3_000).await;
+    let bench = Bench::new(&coordinator, 2);
+    let began = Instant::now();
+    let worker = bench.start();
+    coordinator.all_are(StateName::Succeeded).await;
+    let rate = 3_000.0 / began.elapsed().as_secs_f64();
+    worker.abort();
+    let calls = coordinator.shared.exchanges.load(Ordering::SeqCst);
+    println!("{rate:.0} jobs/s, {calls} exchanges");
+    assert!(calls < 600, "{calls} exchanges for 3000 jobs");
+}
+
+#[tokio::test]
+async fn lost_replies_lose_and_repeat_nothing() {
+    // Two heartbeats without a job that got lost on the way take it back,
+    // which is not what this is about.
+    let coordinator = Coordinator::with(Policy::default());
+    coordinator.shared.lose_exchanges.store(5, Ordering::SeqCst);
+    coordinator.shared.lose_observes.store(2, Ordering::SeqCst);
+    coordinator.submit(&[null(), training("ok")], 20).await;
+    let bench = Bench::new(&coordinator, 2);
+    let worker = bench.start();
+    coordinator.all_are(StateName::Succeeded).await;
+    worker.abort();
+    assert_eq!(coordinator.shared.lose_exchanges.load(Ordering::SeqCst), 0);
+    coordinator.assert_first_attempts().await;
+}
+
+#[tokio::test]
+async fn a_training_goes_on_while_the_coordinator_is_away() {
+    let mut coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let go = bench.path("go");
+    coordinator
+        .submit(&[training(&format!("wait {}", go.display()))], 1)
+        .await;
+    let worker = bench.start();
+    until("the first epoch is known", async || {
+        let jobs = coordinator.jobs().await;
+        let curve = coordinator
+            .shared
+            .store
+            .curves(jobs[0].digest)
+            .await
+            .unwrap();
+        !curve.is_empty()
+    })
+    .await;
+    coordinator.stop();
+    std::fs::write(&go, "").unwrap();
+    let spool = bench.settings.state_dir.clone();
+    until("the outcome is in the spool", async || {
+        let files = std::fs::read_dir(&spool).unwrap().flatten();
+        let texts = files.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default());
+        texts.into_iter().any(|text| text.contains("measured"))
+    })
+    .await;
+    assert_eq!(coordinator.count(StateName::Leased).await, 1);
+    coordinator.start_again().await;
+    coordinator.all_are(StateName::Succeeded).await;
+    coordinator.assert_first_attempts().await;
+    // The session went on, and no epoch is missing.
+    assert_eq!(coordinator.shared.hellos.load(Ordering::SeqCst), 1);
+    let digest = coordinator.jobs().await[0].digest;
+    let curve = coordinator.shared.store.curves(digest).await.unwrap();
+    assert_eq!(curve.len(), 2);
+    worker.abort();
+}
+
+#[tokio::test]
+async fn a_stale_session_is_followed_by_another_with_what_is_held() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let go = bench.path("go");
+    coordinator
+        .submit(&[training(&format!("wait {}", go.display()))], 1)
+        .await;
+    let worker = bench.start();
+    until("the job is under way", async || {
+        go.with_extension("pid").exists()
+    })
+    .await;
+    // Somebody takes the name once, claiming nothing.
+    let hello = swath_store::Hello {
+        worker: "w".parse().unwrap(),
+        about: swath_core::view::WorkerAbout::default(),
+        held: Vec::new(),
+    };
+    let now = coordinator.shared.now();
+    coordinator.shared.store.hello(now, hello).await.unwrap();
+    until("the worker says hello again", async || {
+        coordinator.shared.hellos.load(Ordering::SeqCst) == 2
+    })
+    .await;
+    std::fs::write(&go, "").unwrap();
+    coordinator.all_are(StateName::Succeeded).await;
+    worker.abort();
+}
+
+#[tokio::test]
+async fn an_ordered_drain_gives_back_and_ends() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let pid = bench.path("pid");
+    coordinator
+        .submit(&[training(&format!("polite {}", pid.display()))], 2)
+        .await;
+    let worker = bench.start();
+    crate::support::pid_in(&pid).await;
+    coordinator.shared.drain.store(true, Ordering::SeqCst);
+    assert_eq!(worker.await.unwrap().unwrap(), Exit::Done);
+    assert_eq!(coordinator.count(StateName::Queued).await, 2);
+}
+
+#[tokio::test]
+async fn another_protocol_ends_the_worker() {
+    let coordinator = Coordinator::start();
+    coordinator
+        .shared
+        .other_protocol
+        .store(true, Ordering::SeqCst);
+    let exit = Bench::new(&coordinator, 1).start().await.unwrap().unwrap();
+    let Exit::Failed(why) = exit else {
+        panic!("{exit:?}");
+    };
+    assert!(why.contains("protocol 1") && why.contains("99"), "{why}");
+}

@@ -1,0 +1,217 @@
+//! The worker as a process: signals, crashes, and what stays behind.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use swath_core::job::StateName;
+
+use crate::coordinator::Coordinator;
+use crate::support::{Bench, command, lives, null, pid_in, training, until};
+
+/// A worker process that does not outlive its test.
+struct Worker(Child);
+
+impl Worker {
+    fn start(bench: &Bench, more: &[&str]) -> Self {
+        Self(Self::command(bench, more).spawn().unwrap())
+    }
+
+    fn command(bench: &Bench, more: &[&str]) -> Command {
+        let settings = &bench.settings;
+        let mut worker = Command::new(env!("CARGO_BIN_EXE_worker"));
+        worker
+            .args(["--coordinator", &settings.coordinator, "--name", "w"])
+            .arg("--state-dir")
+            .arg(&settings.state_dir)
+            .arg("--trainer")
+            .arg(&settings.trainer)
+            .args(["--allow-command", "sh"])
+            .args(more)
+            .stdin(Stdio::null());
+        worker
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.0.id() as i32).unwrap(), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    async fn code(&mut self) -> Option<i32> {
+        let mut status = None;
+        until("the worker ends", async || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap().code()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _killed = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+async fn hanging(coordinator: &Coordinator, bench: &Bench, deed: &str) -> (PathBuf, u32) {
+    let file = bench.path("pid");
+    let spec = training(&format!("{deed} {}", file.display()));
+    coordinator.submit(&[spec], 1).await;
+    let pid = pid_in(&file).await;
+    (file, pid)
+}
+
+#[tokio::test]
+async fn sigterm_gives_the_job_back_uncharged() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let mut worker = Worker::start(&bench, &[]);
+    let (_, pid) = hanging(&coordinator, &bench, "polite").await;
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.code().await, Some(0));
+    assert!(!lives(pid));
+    let job = coordinator.detail().await.job;
+    assert_eq!((job.state, job.charged), (StateName::Queued, 0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let mut worker = Worker::start(&bench, &[]);
+    let (_, pid) = hanging(&coordinator, &bench, "stubborn").await;
+    worker.signal(Signal::INT);
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.code().await, Some(130));
+    until("its trainer is gone", async || !lives(pid)).await;
+}
+
+#[tokio::test]
+async fn kill_takes_trainers_along_and_a_restart_starts_over() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let mut worker = Worker::start(&bench, &[]);
+    let (file, pid) = hanging(&coordinator, &bench, "hang").await;
+    worker.signal(Signal::KILL);
+    assert_eq!(worker.code().await, None);
+    until("its trainer is gone", async || !lives(pid)).await;
+    std::fs::remove_file(&file).unwrap();
+    let _worker = Worker::start(&bench, &[]);
+    // Not named at the hello, so granted again at once.
+    let again = pid_in(&file).await;
+    assert_ne!(again, pid);
+}
+
+#[tokio::test]
+async fn what_a_killed_worker_left_running_is_killed_at_the_next_start() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let file = bench.path("pid");
+    let script = format!(
+        "setsid sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait",
+        file.display()
+    );
+    let spec = command(&["sh", "-c", &script], &serde_json::json!({}));
+    coordinator.submit(&[spec], 1).await;
+    let mut worker = Worker::start(&bench, &[]);
+    let pid = pid_in(&file).await;
+    worker.signal(Signal::KILL);
+    worker.code().await;
+    assert!(lives(pid));
+    let mut next = Worker::start(&bench, &[]);
+    until("the leftover is gone", async || !lives(pid)).await;
+    next.signal(Signal::TERM);
+    assert_eq!(next.code().await, Some(0));
+}
+
+#[tokio::test]
+async fn an_outcome_survives_kill() {
+    let mut coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let go = bench.path("go");
+    let spec = training(&format!("wait {}", go.display()));
+    coordinator.submit(&[spec], 1).await;
+    let mut worker = Worker::start(&bench, &[]);
+    until("it is under way", async || {
+        go.with_extension("pid").exists()
+    })
+    .await;
+    coordinator.stop();
+    std::fs::write(&go, "").unwrap();
+    let state = bench.settings.state_dir.clone();
+    until("the outcome is in the spool", async || {
+        spool(&state).contains("measured")
+    })
+    .await;
+    worker.signal(Signal::KILL);
+    worker.code().await;
+    // Torn in the middle of the next record.
+    let segment = state.join("outcomes-00000001.jsonl");
+    let torn = std::fs::read_to_string(&segment).unwrap() + "0123456789abcdef {\"rec";
+    std::fs::write(&segment, torn).unwrap();
+    std::fs::remove_file(&go).unwrap();
+    coordinator.start_again().await;
+    let mut worker = Worker::start(&bench, &["--exit-when-idle", "0.2"]);
+    assert_eq!(worker.code().await, Some(0));
+    assert_eq!(coordinator.count(StateName::Succeeded).await, 1);
+    coordinator.assert_first_attempts().await;
+    let curve = swath_store::Store::curves(
+        &coordinator.shared.store,
+        coordinator.jobs().await[0].digest,
+    );
+    assert_eq!(curve.await.unwrap().len(), 2);
+}
+
+fn spool(state: &Path) -> String {
+    let files = std::fs::read_dir(state).into_iter().flatten().flatten();
+    let texts = files.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default());
+    texts.collect()
+}
+
+#[tokio::test]
+async fn a_state_directory_has_one_worker() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let first = Worker::start(&bench, &[]);
+    let lock = bench.settings.state_dir.join("lock");
+    let pid = pid_in(&lock).await;
+    assert_eq!(pid, first.0.id());
+    let output = Worker::command(&bench, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains(&format!("process {pid}")), "{error}");
+}
+
+#[tokio::test]
+async fn a_state_directory_that_cannot_be_is_named() {
+    let coordinator = Coordinator::start();
+    let mut bench = Bench::new(&coordinator, 1);
+    bench.settings.state_dir = bench.settings.trainer.join("state");
+    let output = Worker::command(&bench, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        error.contains("trainer/state") && error.contains("--state-dir"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn the_daemon_is_small() {
+    let coordinator = Coordinator::start();
+    coordinator.submit(&[null()], 2_000).await;
+    let bench = Bench::new(&coordinator, 2);
+    let worker = Worker::start(&bench, &["--device", "cpu:2"]);
+    coordinator.all_are(StateName::Succeeded).await;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", worker.0.id())).unwrap();
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    println!("{kib} KiB resident at most");
+    assert!(kib < 50 << 10, "{kib} KiB");
+}

@@ -1,0 +1,141 @@
+//! Trainers: kept warm, replaced after a fault, gone when they should be.
+
+use std::time::Duration;
+
+use swath_core::job::StateName;
+use swath_store::Store;
+
+use crate::coordinator::Coordinator;
+use crate::support::{Bench, lives, pid_in, training, until};
+
+/// Errors of succeeded jobs in order of finishing: the fake trainer says how
+/// many specs it has served.
+async fn served(coordinator: &Coordinator) -> Vec<f64> {
+    let jobs = coordinator.jobs().await.into_iter();
+    let measured = jobs.filter_map(|job| job.measurement);
+    let mut served: Vec<_> = measured.map(|measured| measured.test_error).collect();
+    served.sort_by(f64::total_cmp);
+    served
+}
+
+#[tokio::test]
+async fn a_trainer_stays_warm() {
+    let coordinator = Coordinator::start();
+    coordinator.submit(&[training("ok")], 4).await;
+    let bench = Bench::new(&coordinator, 1);
+    let worker = bench.start();
+    coordinator.all_are(StateName::Succeeded).await;
+    worker.abort();
+    assert_eq!(served(&coordinator).await, [1.0, 2.0, 3.0, 4.0]);
+    let detail = coordinator.detail().await;
+    let attempt = &detail.attempts[0];
+    assert_eq!(attempt.provenance.as_ref().unwrap().device, "test cpu");
+    let curve = coordinator
+        .shared
+        .store
+        .curves(detail.job.digest)
+        .await
+        .unwrap();
+    assert_eq!(curve.len(), 2);
+    let logs = coordinator
+        .shared
+        .store
+        .logs(detail.job.digest, 0)
+        .await
+        .unwrap();
+    assert!(logs[0].text.starts_with("serving "));
+}
+
+#[tokio::test]
+async fn a_trainer_is_replaced_after_a_fault() {
+    let coordinator = Coordinator::start();
+    let specs = [
+        training("ok"),
+        training("fail diverged"),
+        training("ok again"),
+    ];
+    coordinator.submit(&specs, 1).await;
+    let bench = Bench::new(&coordinator, 1);
+    let worker = bench.start();
+    until("two succeed", async || {
+        coordinator.count(StateName::Succeeded).await == 2
+    })
+    .await;
+    worker.abort();
+    assert_eq!(served(&coordinator).await, [1.0, 1.0]);
+}
+
+#[tokio::test]
+async fn what_a_trainer_leaves_is_killed() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let pid = bench.path("pid");
+    let specs = [training(&format!("leave {}", pid.display()))];
+    coordinator.submit(&specs, 1).await;
+    let worker = bench.start();
+    let pid = pid_in(&pid).await;
+    until("an attempt has failed", async || {
+        let attempts = coordinator.detail().await.attempts;
+        attempts.iter().any(|attempt| !attempt.message.is_empty())
+    })
+    .await;
+    // It left the group, and had left before the outcome was told.
+    assert!(!lives(pid));
+    worker.abort();
+}
+
+#[tokio::test]
+async fn a_cancelled_training_stops_however_stubborn() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let pid = bench.path("pid");
+    let specs = [training(&format!("polite {}", pid.display()))];
+    coordinator.submit(&specs, 1).await;
+    let worker = bench.start();
+    let pid = pid_in(&pid).await;
+    let job = coordinator.jobs().await[0].digest;
+    let now = coordinator.shared.now();
+    coordinator
+        .shared
+        .store
+        .cancel_jobs(now, vec![job])
+        .await
+        .unwrap();
+    coordinator.all_are(StateName::Cancelled).await;
+    assert!(!lives(pid));
+    worker.abort();
+}
+
+#[tokio::test]
+async fn a_silent_trainer_is_ended() {
+    let coordinator = Coordinator::start();
+    let mut bench = Bench::new(&coordinator, 1);
+    bench.settings.hang_timeout = Duration::from_millis(100);
+    let pid = bench.path("pid");
+    let specs = [training(&format!("hang {}", pid.display()))];
+    coordinator.submit(&specs, 1).await;
+    let worker = bench.start();
+    let pid = pid_in(&pid).await;
+    until("it times out", async || {
+        let attempts = coordinator.detail().await.attempts;
+        attempts[0].message.starts_with("hangs: no line for 1 s")
+    })
+    .await;
+    until("it is gone", async || !lives(pid)).await;
+    worker.abort();
+}
+
+#[tokio::test]
+async fn a_chatterer_is_cut_short_and_finishes() {
+    let coordinator = Coordinator::start();
+    coordinator.submit(&[training("chatter")], 1).await;
+    let bench = Bench::new(&coordinator, 1);
+    let worker = bench.start();
+    coordinator.all_are(StateName::Succeeded).await;
+    worker.abort();
+    let job = coordinator.jobs().await[0].digest;
+    let logs = coordinator.shared.store.logs(job, 0).await.unwrap();
+    let text: String = logs.iter().map(|chunk| chunk.text.as_str()).collect();
+    assert!(text.contains("bytes left out"));
+    assert!(text.len() < 200 << 10);
+}
