@@ -101,11 +101,14 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     let mut before = ' ';
     let mut chars = text.chars().peekable();
     while let Some(char) = chars.next() {
-        // Within a word an underscore is one, and units keep their brackets.
-        let inner = char == '_'
-            && before.is_alphanumeric()
-            && chars.peek().is_some_and(|next| next.is_alphanumeric());
-        if special(char) && !inner {
+        // Within a word an underscore is one, and `&` alone is no entity.
+        let next = chars.peek().copied().unwrap_or(' ');
+        let harmless = match char {
+            '_' => before.is_alphanumeric() && next.is_alphanumeric(),
+            '&' => next == ' ',
+            _ => false,
+        };
+        if special(char) && !harmless {
             out.push('\\');
         }
         out.push(char);

@@ -26,11 +26,7 @@ pub fn results(results: &Results, format: Format, style: &Style) -> Result<Strin
         Format::Csv => records(results),
         Format::Json => json(&results.document(), style.width.is_some()),
         Format::Jsonl => documents(results),
-        Format::Ids => lines(
-            results
-                .cells()
-                .map(|(cell, _)| cell.cell.to_string().into()),
-        ),
+        Format::Ids => lines(results.rows().map(|row| row.id().into())),
     })
 }
 
@@ -92,7 +88,8 @@ fn records(results: &Results) -> String {
     let mut out = String::new();
     let heads = axes.iter().map(String::as_str).chain(FIELDS);
     csv::record(&mut out, heads.map(Cow::Borrowed));
-    for (cell, summary) in results.cells() {
+    for row in results.rows() {
+        let (cell, summary) = (row.cell, row.summary);
         let value = |axis: &String| {
             let mut all = cell.axes.iter();
             all.find(|(path, _)| path == axis).map(|(_, value)| value)
@@ -118,7 +115,7 @@ fn records(results: &Results) -> String {
             count(tally.cancelled),
             count(tally.open),
             number(summary.train_time.median()),
-            cell.cell.to_string().into(),
+            row.id().into(),
         ];
         csv::record(&mut out, named.chain(measured));
     }

@@ -79,7 +79,7 @@ impl<'a> Cell<'a> {
     }
 
     fn of_figure(shown: &'a Shown) -> Self {
-        let (text, behind) = shown.figure.parts();
+        let (text, behind) = shown.parts();
         let tally = shown.figure.tally();
         let has_number = shown.figure.median().is_some();
         Self {

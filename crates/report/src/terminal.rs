@@ -50,48 +50,70 @@ struct Column {
     width: usize,
     /// Columns before the decimal point.
     whole: usize,
+    /// Columns before the first number; words begin there too.
+    start: usize,
     align: Align,
 }
 
-/// A number in two: up to its decimal point, and the rest with brackets and
-/// marks. Points stand above each other.
-fn split(cell: &Cell<'_>, style: Style) -> (String, String) {
-    let text = visible(&cell.text);
-    let (whole, part) = match text.find('.') {
+/// A number in two, its decimal point first in the second: points stand above
+/// each other.
+fn split(text: &str) -> (&str, &str) {
+    match text.find('.') {
         // Times have points too, but end in a unit.
         Some(at) if !text.ends_with(|char: char| char.is_ascii_alphabetic()) => text.split_at(at),
-        _ => (&*text, ""),
-    };
-    let mut right = part.to_owned();
+        _ => (text, ""),
+    }
+}
+
+/// What follows the number of a cell.
+fn tail(out: &mut String, cell: &Cell<'_>, style: Style) {
     if cell.best && !style.color {
-        right.push('*');
+        out.push('*');
     }
     if let Some(behind) = &cell.behind {
-        right.push_str(&format!(" ({behind})"));
+        out.push_str(" (");
+        out.push_str(behind);
+        out.push(')');
     }
     for mark in cell.marks {
-        right.push_str(&format!(" [{mark}]"));
+        out.push_str(" [");
+        out.push_str(mark);
+        out.push(']');
     }
-    (whole.to_owned(), right)
+}
+
+/// The columns that [`tail`] takes; it is ASCII.
+fn tail_width(cell: &Cell<'_>, style: Style) -> usize {
+    let marks: usize = cell.marks.iter().map(|mark| mark.len() + 3).sum();
+    usize::from(cell.best && !style.color)
+        + cell.behind.as_ref().map_or(0, |behind| behind.len() + 3)
+        + marks
 }
 
 fn layout(sheet: &Sheet<'_>, style: Style) -> Vec<Column> {
-    let mut columns: Vec<Column> = Vec::new();
+    let mut columns: Vec<Column> = Vec::with_capacity(sheet.heads.len());
     for (at, head) in sheet.heads.iter().enumerate() {
         let (mut whole, mut rest, mut text) = (0, 0, width(&visible(&head.text)));
+        let mut tails = false;
         for cell in sheet.rows.iter().filter_map(|row| row.get(at)) {
-            let (left, right) = split(cell, style);
+            let shown = visible(&cell.text);
+            let behind = tail_width(cell, style);
+            tails |= cell.behind.is_some();
             match (cell.kind, head.align) {
                 (CellKind::Number, Align::Right) => {
-                    whole = whole.max(width(&left));
-                    rest = rest.max(width(&right));
+                    let (left, right) = split(&shown);
+                    whole = whole.max(width(left));
+                    rest = rest.max(width(right) + behind);
                 }
-                _ => text = text.max(width(&left) + width(&right)),
+                _ => text = text.max(width(&shown) + behind),
             }
         }
+        let start = text.saturating_sub(whole + rest);
         columns.push(Column {
             width: text.max(whole + rest),
-            whole: whole + text.saturating_sub(whole + rest),
+            whole: whole + start,
+            // Where nothing follows the numbers everything ends together.
+            start: if tails { start } else { usize::MAX },
             align: head.align,
         });
     }
@@ -141,20 +163,20 @@ impl Column {
     /// Writes a text of its own, aligned, and the gap after it.
     fn place(&self, out: &mut String, text: &str, painted: &str) {
         let space = self.width.saturating_sub(width(text));
-        if self.align == Align::Right {
-            spaces(out, space);
-        }
+        let before = match self.align {
+            Align::Left => 0,
+            Align::Right => space.min(self.start),
+        };
+        spaces(out, before);
         out.push_str(painted);
-        if self.align == Align::Left {
-            spaces(out, space);
-        }
-        spaces(out, GAP);
+        spaces(out, space - before + GAP);
     }
 
     fn write(&self, out: &mut String, cell: &Cell<'_>, style: Style) {
-        let (left, right) = split(cell, style);
+        let text = visible(&cell.text);
         if cell.kind != CellKind::Number || self.align == Align::Left {
-            let whole = left + &right;
+            let mut whole = text.into_owned();
+            tail(&mut whole, cell, style);
             let text = match self.align {
                 Align::Left => cut(&whole, self.width, style),
                 Align::Right => Cow::Borrowed(whole.as_str()),
@@ -162,12 +184,13 @@ impl Column {
             self.place(out, &text, &style.paint(cell.tone, &text));
             return;
         }
-        let used = width(&right);
-        spaces(out, self.whole.saturating_sub(width(&left)));
-        out.push_str(&style.paint(cell.tone, &left));
-        out.push_str(&style.paint(cell.tone, &right));
-        let after = self.width - self.whole.max(width(&left)).min(self.width);
-        spaces(out, after.saturating_sub(used) + GAP);
+        let (left, right) = split(&text);
+        let left = width(left);
+        spaces(out, self.whole.saturating_sub(left));
+        out.push_str(&style.paint(cell.tone, &text));
+        tail(out, cell, style);
+        let used = self.whole.max(left) + width(right) + tail_width(cell, style);
+        spaces(out, self.width.saturating_sub(used) + GAP);
     }
 }
 

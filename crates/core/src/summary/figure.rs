@@ -245,6 +245,18 @@ impl Figure {
     }
 }
 
+impl Figure {
+    /// The same where a neighbour has told already what became of the rest:
+    /// the n stays.
+    pub fn brief(&self) -> (String, Option<String>) {
+        match (self.median(), self.parts()) {
+            (Some(_), (word, Some(_))) => (word, Some(format!("{} of {}", self.n, self.of()))),
+            (Some(_), (word, None)) => (word, None),
+            (None, (word, _)) => (word, None),
+        }
+    }
+}
+
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.parts() {

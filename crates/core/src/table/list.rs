@@ -151,20 +151,26 @@ impl Results {
         marks: &Marks,
     ) -> Result<Vec<Field>, TableError> {
         let mut fields = Vec::with_capacity(shown.len());
-        let mut marked = false;
+        let mut first = None;
         for show in shown {
             fields.push(match show {
                 Shows::Parameter(path) => self.parameter(path, place),
-                Shows::Measured(measured) => Field::Figure(Shown {
-                    figure: self.figure(place, measured.quantity, measured.unit)?,
-                    best: false,
-                    // Once a row: the note is about its replicates.
-                    marks: if std::mem::replace(&mut marked, true) {
-                        Vec::new()
-                    } else {
-                        marks.of(place)
-                    },
-                }),
+                Shows::Measured(measured) => {
+                    let figure = self.figure(place, measured.quantity, measured.unit)?;
+                    // Once a row: marks and reasons are about its replicates.
+                    let told = *first.get_or_insert(figure.n());
+                    let is_first = !fields.iter().any(|it| matches!(it, Field::Figure(_)));
+                    Field::Figure(Shown {
+                        figure,
+                        best: false,
+                        marks: if is_first {
+                            marks.of(place)
+                        } else {
+                            Vec::new()
+                        },
+                        brief: !is_first && told == figure.n(),
+                    })
+                }
             });
         }
         Ok(fields)

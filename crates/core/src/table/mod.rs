@@ -55,10 +55,10 @@ pub struct Column {
 }
 
 impl Column {
-    /// Its name with its unit: `test error [%]`.
+    /// Its name with its unit: `test error (%)`.
     pub fn heading(&self) -> String {
         match self.unit {
-            Some(Unit::Percent) => format!("{} [%]", self.name),
+            Some(Unit::Percent) => format!("{} (%)", self.name),
             _ => self.name.clone(),
         }
     }
@@ -103,6 +103,20 @@ pub struct Shown {
     pub best: bool,
     /// The marks of the footnotes that it needs.
     pub marks: Vec<String>,
+    /// Whether a neighbour in its row has told already what became of the
+    /// replicates that are not in it.
+    pub brief: bool,
+}
+
+impl Shown {
+    /// Its text in two parts; see [`Figure::parts`].
+    pub fn parts(&self) -> (String, Option<String>) {
+        if self.brief {
+            self.figure.brief()
+        } else {
+            self.figure.parts()
+        }
+    }
 }
 
 /// One footnote.

@@ -273,13 +273,16 @@ pub(super) fn mark_best(table: &mut Table, at: usize) {
     let Some(least) = least.filter(|_| count > 1) else {
         return;
     };
+    // Farther off than any rounding: nothing to compare by text.
+    let near = |median: f64| median - least <= 0.02 + least.abs() * 0.01;
     for row in &mut table.rows {
         let Some(Field::Figure(shown)) = row.fields.get_mut(at) else {
             continue;
         };
         let unit = shown.figure.unit();
+        let median = shown.figure.median().filter(|median| near(*median));
         shown.best = shown.figure.is_complete()
-            && (shown.figure.median()).is_some_and(|it| unit.text(it) == unit.text(least));
+            && median.is_some_and(|median| unit.text(median) == unit.text(least));
     }
     table.best = Some("the least of its column among cells with every run".to_owned());
 }

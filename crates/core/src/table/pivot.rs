@@ -54,6 +54,7 @@ impl Results {
                         figure: self.figure(*place, measured.quantity, measured.unit)?,
                         best: false,
                         marks: marks.of(*place),
+                        brief: false,
                     }),
                 });
             }

@@ -1,8 +1,6 @@
 //! A sweep with what its cells have come to: the source of every table, and
 //! the rows that programs read.
 
-use std::fmt;
-
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -146,6 +144,13 @@ pub struct ResultRow<'a> {
     results: &'a Results,
 }
 
+impl ResultRow<'_> {
+    /// The id of the cell.
+    pub fn id(&self) -> String {
+        hex(self.cell.cell.as_bytes(), &mut [0; 64]).to_owned()
+    }
+}
+
 impl Serialize for ResultRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (measured, tally) = (&self.summary.measured, self.summary.tally());
@@ -241,12 +246,6 @@ struct Hex<'a>(&'a [u8; 32]);
 impl Serialize for Hex<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(hex(self.0, &mut [0; 64]))
-    }
-}
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(hex(self.0, &mut [0; 64]))
     }
 }
 

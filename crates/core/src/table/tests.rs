@@ -1,1 +1,319 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
+use super::*;
+use crate::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use crate::job::StateName;
+use crate::outcome::{Measurement, Provenance};
+use crate::sweep::{SweepFile, expand};
+use crate::time::Timestamp;
+use crate::view::{CellResults, Counts, ReplicateResult, SweepState, SweepView};
+
+fn sweep(definition: Value) -> SweepView {
+    SweepView {
+        digest: SweepDigest::from_bytes([1; 32]),
+        name: "small".to_owned(),
+        title: "A small sweep".to_owned(),
+        state: SweepState::Finished,
+        reason: String::new(),
+        cells: 4,
+        replicates: 1,
+        priority: 0,
+        counts: Counts::default(),
+        submitted_at: Timestamp::from_ms(0),
+        finished_at: None,
+        definition,
+    }
+}
+
+fn cell(index: u64, axes: &[(&str, Value)], test_error: f64) -> CellResults {
+    let axes = axes.iter();
+    CellResults {
+        index,
+        cell: CellDigest::from_bytes([index as u8; 32]),
+        axes: axes
+            .map(|(path, value)| ((*path).to_owned(), value.clone()))
+            .collect(),
+        replicates: vec![ReplicateResult {
+            replicate: Replicate(1),
+            job: JobDigest::from_bytes([index as u8; 32]),
+            seed: 1,
+            state: StateName::Succeeded,
+            fault: None,
+            measurement: Some(Measurement {
+                test_error,
+                test_loss: Some(test_error / 10.0),
+                best_test_error: None,
+                train_seconds: 60.0,
+            }),
+            last_test_errors: Vec::new(),
+            provenance: Some(Provenance {
+                device: format!("Device {}", index / 4),
+                ..Provenance::default()
+            }),
+        }],
+    }
+}
+
+/// Batch size by rate; the rates of the first batch size alone are not all.
+fn cells() -> Vec<CellResults> {
+    let points = [
+        (64, 3.2, 10.0),
+        (64, 0.8, 9.0),
+        (32, 1.6, 8.0),
+        (32, 0.8, 7.0),
+    ];
+    let cells = points.iter().zip(0..);
+    cells
+        .map(|((batch, lr, error), index)| {
+            let axes = [("batch_size", json!(batch)), ("optimizer.lr", json!(lr))];
+            cell(index, &axes, *error)
+        })
+        .collect()
+}
+
+fn pivot() -> Value {
+    json!({"layout": {"pivot": {
+        "rows": ["optimizer.lr"], "columns": "batch_size", "cell": "test_error",
+    }}})
+}
+
+fn list(rows: &[&str], columns: &[&str]) -> Value {
+    json!({"layout": {"list": {"rows": rows, "columns": columns}}})
+}
+
+fn results(definition: Value, cells: Vec<CellResults>) -> Results {
+    Results::new(&sweep(definition), cells).unwrap()
+}
+
+/// The fields of a table, their best ones starred.
+fn texts(table: &Table) -> Vec<String> {
+    let heads = table.columns.iter().map(Column::heading);
+    let mut lines = vec![heads.collect::<Vec<_>>().join(" | ")];
+    for row in &table.rows {
+        let fields = row.fields.iter().map(|field| match field {
+            Field::Blank => "-".to_owned(),
+            Field::Text(text) | Field::Number(text) => text.clone(),
+            Field::Figure(shown) => {
+                let star = if shown.best { "*" } else { "" };
+                format!("{}{star}", shown.figure)
+            }
+        });
+        lines.push(fields.collect::<Vec<_>>().join(" | "));
+    }
+    lines
+}
+
+#[test]
+fn a_pivot_has_blanks_and_puts_numbers_in_order() {
+    let table = results(pivot(), cells()).table().unwrap();
+    assert_eq!(
+        texts(&table),
+        [
+            "lr | 64 | 32",
+            "3.2 | 10.00 | -",
+            "1.6 | - | 8.00",
+            "0.8 | 9.00* | 7.00*",
+        ]
+    );
+    assert_eq!(table.columns[1].group.as_deref(), Some("batch size"));
+    assert_eq!(
+        table.notes,
+        ["Test error in %: one run, at its last epoch."]
+    );
+}
+
+#[test]
+fn two_cells_on_one_place_are_an_error_that_names_the_cure() {
+    let mut cells = cells();
+    for (cell, epochs) in cells.iter_mut().zip([10, 10, 10, 10]) {
+        cell.axes.push(("epochs".to_owned(), json!(epochs)));
+    }
+    let mut twin = cells[3].clone();
+    twin.index = 4;
+    twin.axes[2].1 = json!(20);
+    cells.push(twin);
+    let error = results(pivot(), cells).table().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the table cannot be drawn: 2 cells fall on the same place, lr = 0.8, batch size = 32, \
+         and differ in `epochs`; name `epochs` in `rows`, or fix it"
+    );
+}
+
+#[test]
+fn a_list_keeps_the_order_of_the_cells() {
+    let definition = list(&["optimizer.lr"], &["test_loss", "epochs", "train_time"]);
+    let table = results(definition, cells()).table().unwrap();
+    assert_eq!(
+        texts(&table),
+        [
+            "lr | test loss | epochs | train time",
+            "3.2 | 1.0000 | - | 1 m 00 s",
+            "0.8 | 0.9000 | - | 1 m 00 s",
+            "1.6 | 0.8000 | - | 1 m 00 s",
+            "0.8 | 0.7000* | - | 1 m 00 s",
+        ]
+    );
+    let hidden = "Not shown, but not the same in every row: batch size.";
+    assert!(table.notes.iter().any(|note| note == hidden));
+}
+
+#[test]
+fn parameters_that_are_no_axes_come_from_the_definition() {
+    let mut definition = list(&["epochs", "loss.label_smoothing"], &["test_error"]);
+    definition["parameters"] = json!([
+        {"path": "epochs", "values": [20]},
+        {"path": "loss.label_smoothing", "values": [0, 0.1, null, 1e-4]},
+    ]);
+    let table = results(definition, cells()).table().unwrap();
+    assert_eq!(
+        texts(&table)[..5],
+        [
+            "epochs | label smoothing | test error (%)",
+            "20 | 0 | 10.00",
+            "20 | 0.1 | 9.00",
+            "20 | - | 8.00",
+            "20 | 1e-4 | 7.00*",
+        ]
+    );
+}
+
+#[test]
+fn a_metric_of_a_program_has_no_best() {
+    let mut definition = list(&["batch_size"], &["accuracy"]);
+    definition["metric"] = json!("accuracy");
+    let table = results(definition, cells()).table().unwrap();
+    assert_eq!(table.columns[1].heading(), "accuracy");
+    assert_eq!(table.best, None);
+    assert_eq!(texts(&table)[1], "64 | 10.0000");
+}
+
+#[test]
+fn unknown_columns_and_definitions_are_errors() {
+    let unknown = results(list(&["batch_size"], &["tset_error"]), cells());
+    let error = unknown.table().unwrap_err();
+    assert_eq!(error, TableError::UnknownColumn("tset_error".to_owned()));
+    assert!(matches!(
+        Results::new(&sweep(json!({})), cells()),
+        Err(TableError::Definition(_))
+    ));
+    let mut broken = cells();
+    if let Some(measurement) = &mut broken[1].replicates[0].measurement {
+        measurement.test_error = f64::NAN;
+    }
+    assert!(matches!(
+        Results::new(&sweep(pivot()), broken),
+        Err(TableError::NotFinite { .. })
+    ));
+}
+
+#[test]
+fn the_wide_table_shows_everything() {
+    let table = results(pivot(), cells()).wide().unwrap();
+    assert_eq!(
+        texts(&table)[..2],
+        [
+            "batch size | lr | test error (%) | n | min (%) | max (%) | train time | cell",
+            "64 | 3.2 | 10.00 | 1 of 1 | 10.00 | 10.00 | 1 m 00 s | 000000000000",
+        ]
+    );
+}
+
+#[test]
+fn a_definition_is_made_from_the_sweep_file_and_reads_back() {
+    let text = r#"
+        [sweep]
+        name = "small"
+        replicates = 2
+        measure = { median_of_last = 3 }
+        [fixed]
+        trainer.command = ["train"]
+        trainer.metric = "perplexity"
+        epochs = "batch_size * 8"
+        params.mode = "fast"
+        [[grid]]
+        batch_size = [1, 2]
+        [table]
+        rows = ["batch_size", "epochs", "params.mode"]
+        columns = ["perplexity"]
+    "#;
+    let none = |_: &str| Err("no such file".to_owned());
+    let file = SweepFile::parse("small.toml", text, &none).unwrap();
+    let expansion = expand(&file).unwrap();
+    let definition = Definition::new(&expansion);
+    assert_eq!(definition.metric.as_deref(), Some("perplexity"));
+    assert_eq!(definition.last_epochs(), 3);
+    assert_eq!(definition.parameters.len(), 2);
+    assert_eq!(definition.parameters[0].values, [json!(8), json!(16)]);
+    assert_eq!(definition.parameters[1].values, [json!("fast")]);
+    let stored = serde_json::to_value(&definition).unwrap();
+    assert_eq!(Definition::read(&stored), Ok(definition));
+}
+
+#[test]
+fn rows_for_programs_have_the_names_of_the_contract() {
+    let results = results(pivot(), cells());
+    let document = serde_json::to_value(results.document()).unwrap();
+    assert_eq!(document["schema_version"], 1);
+    assert_eq!(document["sweep"], "small");
+    let row = &document["rows"][1];
+    assert_eq!(row["axes"], json!({"batch_size": 64, "optimizer.lr": 0.8}));
+    assert_eq!((&row["n"], &row["of"]), (&json!(1), &json!(1)));
+    for name in ["median", "min", "max", "values", "diverged", "failed"] {
+        assert!(row.get(name).is_some(), "{name}");
+    }
+    assert_eq!(row["values"], json!([9.0]));
+    assert_eq!(row["train_seconds_median"], 60.0);
+    assert_eq!(
+        (&row["reference"], &row["verdict"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(row["cell"], "01".repeat(32));
+    assert_eq!(row["replicates"][0]["job"], "01".repeat(32));
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_arrival_does_not_matter(cells in Just(cells()).prop_shuffle()) {
+        for definition in [pivot(), list(&["batch_size", "optimizer.lr"], &["test_error"])] {
+            let (left, right) = (
+                results(definition.clone(), self::cells()),
+                results(definition, cells.clone()),
+            );
+            prop_assert_eq!(left.table().unwrap(), right.table().unwrap());
+            let bytes = |results: &Results| serde_json::to_string(&results.document()).unwrap();
+            prop_assert_eq!(bytes(&left), bytes(&right));
+        }
+    }
+
+    #[test]
+    fn every_cell_is_in_the_pivot_once(
+        points in proptest::collection::btree_set((0..5_u32, 0..5_u32), 1..20)
+    ) {
+        let cells: Vec<CellResults> = points
+            .iter()
+            .zip(0..)
+            .map(|((batch, lr), index)| {
+                let axes = [("batch_size", json!(batch)), ("optimizer.lr", json!(lr))];
+                cell(index, &axes, index as f64)
+            })
+            .collect();
+        let table = results(pivot(), cells).table().unwrap();
+        let mut shown: Vec<f64> = table
+            .rows
+            .iter()
+            .flat_map(|row| &row.fields)
+            .filter_map(|field| match field {
+                Field::Figure(shown) => shown.figure.median(),
+                _ => None,
+            })
+            .collect();
+        shown.sort_unstable_by(f64::total_cmp);
+        let all: Vec<f64> = (0..points.len()).map(|index| index as f64).collect();
+        prop_assert_eq!(shown, all);
+        for row in &table.rows {
+            prop_assert_eq!(row.fields.len(), table.columns.len());
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! How long the table of a large sweep takes, from stored results to text:
+//! `cargo run --release -p swath-report --example large_table`.
+
+use std::time::Instant;
+
+use serde_json::json;
+use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_core::job::StateName;
+use swath_core::outcome::{Fault, Measurement, Provenance};
+use swath_core::table::Results;
+use swath_core::time::Timestamp;
+use swath_core::view::{CellResults, Counts, ReplicateResult, SweepState, SweepView};
+use swath_report::{Format, Style, results};
+
+const CELLS: u64 = 13_020;
+const REPLICATES: u32 = 5;
+const TIMES: usize = 15;
+
+fn sweep() -> SweepView {
+    SweepView {
+        digest: SweepDigest::from_bytes([7; 32]),
+        name: "large".to_owned(),
+        title: "A large sweep".to_owned(),
+        state: SweepState::Finished,
+        reason: String::new(),
+        cells: CELLS,
+        replicates: REPLICATES,
+        priority: 0,
+        counts: Counts::default(),
+        submitted_at: Timestamp::from_ms(0),
+        finished_at: None,
+        definition: json!({"layout": {"list": {
+            "rows": ["batch_size", "optimizer.lr", "schedule.name", "epochs"],
+            "columns": ["test_error", "train_time"],
+        }}}),
+    }
+}
+
+fn replicate(cell: u64, number: u32) -> ReplicateResult {
+    // Any spread will do, as long as it is the same each time.
+    let spread = (cell * 7919 + u64::from(number) * 104_729) % 1000;
+    let diverged = spread < 20;
+    let mut digest = [number as u8; 32];
+    digest[..8].copy_from_slice(&cell.to_le_bytes());
+    ReplicateResult {
+        replicate: Replicate(number),
+        job: JobDigest::from_bytes(digest),
+        seed: cell * 100 + u64::from(number),
+        state: if diverged {
+            StateName::Failed
+        } else {
+            StateName::Succeeded
+        },
+        fault: diverged.then_some(Fault::Diverged),
+        measurement: (!diverged).then(|| Measurement {
+            test_error: 5.0 + spread as f64 / 100.0,
+            test_loss: Some(0.3),
+            best_test_error: Some(5.0),
+            train_seconds: 300.0 + spread as f64,
+        }),
+        last_test_errors: Vec::new(),
+        provenance: Some(Provenance {
+            device: if spread > 990 { "NVIDIA A" } else { "NVIDIA B" }.to_owned(),
+            ..Provenance::default()
+        }),
+    }
+}
+
+fn cells() -> Vec<CellResults> {
+    (0..CELLS)
+        .map(|index| {
+            let mut digest = [1; 32];
+            digest[..8].copy_from_slice(&index.to_le_bytes());
+            CellResults {
+                index,
+                cell: CellDigest::from_bytes(digest),
+                axes: vec![
+                    ("batch_size".to_owned(), json!(1 << (index % 10))),
+                    ("optimizer.lr".to_owned(), json!(index as f64 * 1e-4)),
+                    ("schedule.name".to_owned(), json!("cosine")),
+                    ("epochs".to_owned(), json!(200)),
+                ],
+                replicates: (1..=REPLICATES)
+                    .map(|number| replicate(index, number))
+                    .collect(),
+            }
+        })
+        .collect()
+}
+
+#[expect(clippy::print_stdout, reason = "an example prints what it measured")]
+fn main() {
+    let (sweep, cells) = (sweep(), cells());
+    for format in Format::ALL {
+        let mut spent = Vec::with_capacity(TIMES);
+        let mut bytes = 0;
+        for _ in 0..TIMES {
+            let given = cells.clone();
+            let begin = Instant::now();
+            let text =
+                Results::new(&sweep, given).and_then(|it| results(&it, format, &Style::PIPE));
+            spent.push(begin.elapsed().as_secs_f64() * 1e3);
+            bytes = text.map_or(0, |text| text.len());
+        }
+        spent.sort_unstable_by(f64::total_cmp);
+        println!(
+            "{format:<6} {:6.1} ms median, {:6.1} ms least, {bytes} bytes",
+            spent[TIMES / 2],
+            spent[0]
+        );
+    }
+}
