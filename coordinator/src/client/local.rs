@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use tokio::process::{Child, Command};
 
 use super::failure::{Failure, Outcome};
@@ -41,7 +41,7 @@ impl LocalWorker {
         needs: &Needs,
     ) -> Outcome<Self> {
         let worker = sibling("worker")?;
-        if needs.trainer && std::env::var_os("SWATH_TRAINER").is_none() {
+        if needs.trainer && std::env::var_os("SWATH_TRAINER").is_none() && !on_path("trainer") {
             sibling("trainer")?;
         }
         let directory = &settings.state_dir;
@@ -52,19 +52,24 @@ impl LocalWorker {
         fs::create_dir_all(directory).map_err(|error| cannot(directory, error))?;
         let log = directory.join("worker.log");
         let file = File::create(&log).map_err(|error| cannot(&log, error))?;
-        let child = Command::new(&worker)
+        let mut command = Command::new(&worker);
+        command
             .args(arguments(settings, coordinator, needs))
+            // What the sweep names is all that may run, and nothing ends this
+            // worker but this command.
+            .env_remove("SWATH_ALLOW_COMMAND")
+            .env_remove("SWATH_EXIT_WHEN_IDLE")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)
             // Ctrl-C in a terminal goes to a whole group; this command decides
             // when the worker stops.
             .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| {
-                Failure::error(format!("cannot start {}: {error}", worker.display()))
-            })?;
+            .kill_on_drop(true);
+        die_with_this_command(&mut command);
+        let child = command.spawn().map_err(|error| {
+            Failure::error(format!("cannot start {}: {error}", worker.display()))
+        })?;
         Ok(Self { child, log })
     }
 
@@ -115,11 +120,33 @@ fn arguments(settings: &LocalSettings, coordinator: &str, needs: &Needs) -> Vec<
     arguments
 }
 
+/// Leaves no worker behind when this command is killed.
+#[expect(
+    unsafe_code,
+    reason = "pre_exec has no safe interface; the closure makes one system call and allocates \
+              nothing"
+)]
+fn die_with_this_command(command: &mut Command) {
+    // SAFETY: between fork and exec the closure only calls prctl, which is
+    // async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            Ok(())
+        });
+    }
+}
+
+/// Whether a shell would find the program `name`.
+fn on_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
+}
+
 /// The program `name` beside this one.
 fn sibling(name: &str) -> Outcome<PathBuf> {
     let own = std::env::current_exe()
         .map_err(|error| Failure::error(format!("cannot find this program: {error}")))?;
-    // A test lies one folder below the programs that it tests.
     let path = own.with_file_name(name);
     if path.is_file() {
         return Ok(path);

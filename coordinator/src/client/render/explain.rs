@@ -6,7 +6,9 @@ use swath_coordinator::api::Explanation;
 use swath_core::judge::headline;
 use swath_core::spec::canonical;
 use swath_core::view::{AttemptView, JobView};
-use swath_report::{Format, Listing, ListingColumn as Column, Style, duration, utc, visible};
+use swath_report::{
+    Format, Listing, ListingColumn as Column, Style, counted, duration, utc, visible,
+};
 
 use super::{document, jobs, moment};
 
@@ -31,7 +33,8 @@ pub(crate) fn text(explanation: &Explanation, wide: bool, style: &Style) -> Stri
     }
     let late = explanation.detail.late_outcomes;
     if late > 0 {
-        let _ = writeln!(out, "\n{late} outcomes came too late to count");
+        let outcomes = counted(late, "outcome");
+        let _ = writeln!(out, "\n{outcomes} came too late to count");
     }
     message(job, &mut out);
     if wide {

@@ -40,6 +40,7 @@ pub(crate) fn listing(jobs: &[JobView]) -> Listing {
         Column::text("sweeps").wide(),
         Column::number("seed").wide(),
         Column::text("cell").wide(),
+        Column::text("digest").wide(),
         Column::text("ended").wide(),
         Column::text("message").wide(),
     ];
@@ -75,7 +76,8 @@ fn fields(job: &JobView, varying: &[String]) -> Vec<String> {
             .unwrap_or_default(),
         job.sweeps.join(" "),
         job.seed.to_string(),
-        job.cell.short(),
+        job.cell.to_string(),
+        job.digest.to_string(),
         moment(job.ended_at),
         headline(&job.message).to_owned(),
     ]);

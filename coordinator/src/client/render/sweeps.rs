@@ -30,6 +30,7 @@ pub(crate) fn listing(sweeps: &[SweepView]) -> Listing {
         Column::number("priority").wide(),
         Column::text("submitted"),
         Column::text("finished").wide(),
+        Column::text("digest").wide(),
         Column::text("title").wide(),
         Column::text("reason").wide(),
     ];
@@ -57,6 +58,7 @@ fn fields(sweep: &SweepView) -> Vec<String> {
         sweep.priority.to_string(),
         moment(Some(sweep.submitted_at)),
         moment(sweep.finished_at),
+        sweep.digest.to_string(),
         sweep.title.clone(),
         sweep.reason.clone(),
     ]
