@@ -154,6 +154,9 @@ CREATE TABLE outcome (
     test_loss       REAL,
     best_test_error REAL,
     train_seconds   REAL    NOT NULL,
+    -- The four numbers above as big-endian doubles, NaN for NULL: what a table
+    -- of tens of thousands of outcomes is read from, exactly and in one value.
+    bits            BLOB    NOT NULL CHECK (length(bits) = 32),
     provenance      INTEGER NOT NULL REFERENCES provenance (id),
     recorded_at     INTEGER NOT NULL
 ) STRICT;

@@ -295,17 +295,20 @@ async fn insert_outcome(
     now: Timestamp,
 ) -> Result<()> {
     let now = now.as_ms();
+    let bits = rows::measurement_bits(measurement);
+    let bits = &bits[..];
     query!(
         "INSERT INTO outcome
-             (job, attempt, test_error, test_loss, best_test_error, train_seconds, provenance,
-              recorded_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             (job, attempt, test_error, test_loss, best_test_error, train_seconds, bits,
+              provenance, recorded_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         job,
         attempt.0,
         measurement.test_error,
         measurement.test_loss,
         measurement.best_test_error,
         measurement.train_seconds,
+        bits,
         provenance,
         now
     )

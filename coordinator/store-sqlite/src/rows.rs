@@ -2,7 +2,7 @@
 
 use swath_core::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
 use swath_core::job::{Job, Lease, State, StateName};
-use swath_core::outcome::Fault;
+use swath_core::outcome::{Fault, Measurement};
 use swath_core::time::Timestamp;
 
 use crate::error::{Failure, Result};
@@ -128,6 +128,38 @@ pub(crate) fn hex_array<T: std::fmt::Display>(digests: impl IntoIterator<Item = 
 /// JSON text of what always has one: numbers, texts and their arrays.
 pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
+}
+
+/// A measurement as four big-endian doubles, NaN for what is absent.
+pub(crate) fn measurement_bits(measurement: &Measurement) -> [u8; 32] {
+    let numbers = [
+        Some(measurement.test_error),
+        measurement.test_loss,
+        measurement.best_test_error,
+        Some(measurement.train_seconds),
+    ];
+    let mut bits = [0; 32];
+    for (place, number) in bits.chunks_exact_mut(8).zip(numbers) {
+        place.copy_from_slice(&number.unwrap_or(f64::NAN).to_be_bytes());
+    }
+    bits
+}
+
+/// The measurement with these bits.
+pub(crate) fn measurement(bits: &[u8; 32]) -> Measurement {
+    let number = |place: usize| {
+        let mut number = [0; 8];
+        number.copy_from_slice(&bits[place * 8..][..8]);
+        f64::from_be_bytes(number)
+    };
+    // Only finite numbers are recorded.
+    let optional = |place| Some(number(place)).filter(|number| !number.is_nan());
+    Measurement {
+        test_error: number(0),
+        test_loss: optional(1),
+        best_test_error: optional(2),
+        train_seconds: number(3),
+    }
 }
 
 /// A session as a column; one above every possible for those that do not fit.

@@ -1,15 +1,20 @@
-//! A sweep's cells with their results: tens of thousands of rows, so plain
-//! columns in the order of the keys, and what repeats is read once.
+//! A sweep's cells with their results.
+//!
+//! A large sweep has a hundred thousand jobs, and to hand a row over costs more
+//! than to find it. So a cell is one row, which packs its replicates into a
+//! text; numbers travel as bits, because SQLite rounds them when it writes them
+//! out.
 
 use std::collections::HashMap;
 
 use futures_util::TryStreamExt;
 use sqlx::{SqliteConnection, query};
-use swath_core::id::{Replicate, SweepDigest};
-use swath_core::outcome::{Measurement, Provenance};
+use swath_core::id::{JobDigest, Replicate, SweepDigest};
+use swath_core::job::StateName;
+use swath_core::outcome::Provenance;
 use swath_core::view::{CellResults, ReplicateResult};
 
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::rows;
 use crate::sweep::unknown;
 
@@ -24,79 +29,134 @@ pub(crate) async fn results(
         .fetch_optional(&mut *conn)
         .await?
         .ok_or_else(|| unknown(digest))?;
-    let provenances = provenances(conn).await?;
-    let failures = provenances_of_failures(conn, sweep.id).await?;
-    let mut errors = if last_epochs > 0 {
-        test_errors(conn, sweep.id).await?
-    } else {
-        HashMap::new()
+    let mut beside = Beside {
+        provenances: provenances(conn).await?,
+        of_failures: provenances_of_failures(conn, sweep.id).await?,
+        errors: HashMap::new(),
+        last_epochs: last_epochs as usize,
     };
-    let mut cells = cells(conn, sweep.id, sweep.replicates).await?;
+    if last_epochs > 0 {
+        beside.errors = test_errors(conn, sweep.id).await?;
+    }
     let mut rows = query!(
-        r#"SELECT sweep_cell.position, job.id, job.digest, job.replicate, job.seed, job.state,
-                  job.fault, outcome.test_error AS "test_error?", outcome.test_loss,
-                  outcome.best_test_error, outcome.train_seconds AS "train_seconds?",
-                  outcome.provenance AS "provenance?"
+        r#"SELECT sweep_cell.position, cell.digest, sweep_cell.axes,
+                  group_concat(concat_ws(' ', job.id, job.replicate, job.seed, job.state,
+                                         hex(job.digest), job.fault, outcome.provenance,
+                                         hex(outcome.bits))) AS "replicates?: String"
            FROM sweep_cell
-           CROSS JOIN job ON job.cell = sweep_cell.cell AND job.replicate <= ?2
+           CROSS JOIN cell ON cell.id = sweep_cell.cell
+           LEFT JOIN job ON job.cell = sweep_cell.cell AND job.replicate <= ?2
            LEFT JOIN outcome ON outcome.job = job.id
            WHERE sweep_cell.sweep = ?1
-           ORDER BY sweep_cell.position, job.replicate"#,
+           GROUP BY sweep_cell.position"#,
         sweep.id,
         sweep.replicates
     )
     .fetch(conn);
+    let mut cells = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        let measurement = row.test_error.map(|test_error| Measurement {
-            test_error,
-            test_loss: row.test_loss,
-            best_test_error: row.best_test_error,
-            train_seconds: row.train_seconds.unwrap_or(0.0),
-        });
-        let ran_on = row.provenance.or_else(|| failures.get(&row.id).copied());
-        let mut last_test_errors = errors.remove(&row.id).unwrap_or_default();
-        let surplus = last_test_errors.len().saturating_sub(last_epochs as usize);
-        last_test_errors.drain(..surplus);
-        if let Some(cell) = cells.get_mut(row.position as usize) {
-            cell.replicates.push(ReplicateResult {
-                replicate: Replicate(row.replicate as u32),
-                job: rows::job_digest(&row.digest)?,
-                seed: row.seed as u64,
-                state: rows::state_name(&row.state)?,
-                fault: rows::fault(row.fault.as_deref())?,
-                measurement,
-                last_test_errors,
-                provenance: ran_on.and_then(|id| provenances.get(&id).cloned()),
-            });
+        let mut replicates = Vec::with_capacity(sweep.replicates as usize);
+        if sweep.replicates > 0 {
+            let packed = row.replicates.unwrap_or_default();
+            for packed in packed.split(',') {
+                replicates.push(unpack(packed, &mut beside)?);
+            }
         }
+        // The order within a group is SQLite's to choose.
+        replicates.sort_unstable_by_key(|result: &ReplicateResult| result.replicate);
+        cells.push(CellResults {
+            index: row.position as u64,
+            cell: rows::cell_digest(&row.digest)?,
+            axes: serde_json::from_str(&row.axes)?,
+            replicates,
+        });
     }
     Ok(cells)
 }
 
-/// The cells without their replicates. Positions count from 0 without a gap.
-async fn cells(
-    conn: &mut SqliteConnection,
-    sweep: i64,
-    replicates: i64,
-) -> Result<Vec<CellResults>> {
-    let rows = query!(
-        "SELECT sweep_cell.position, cell.digest, sweep_cell.axes
-         FROM sweep_cell CROSS JOIN cell ON cell.id = sweep_cell.cell
-         WHERE sweep_cell.sweep = ?1 ORDER BY sweep_cell.position",
-        sweep
-    )
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(CellResults {
-                index: row.position as u64,
-                cell: rows::cell_digest(&row.digest)?,
-                axes: serde_json::from_str(&row.axes)?,
-                replicates: Vec::with_capacity(replicates as usize),
-            })
-        })
-        .collect()
+/// What few jobs need, or what many share.
+struct Beside {
+    provenances: HashMap<i64, Provenance>,
+    /// By job.
+    of_failures: HashMap<i64, i64>,
+    /// By job.
+    errors: HashMap<i64, Vec<f64>>,
+    last_epochs: usize,
+}
+
+impl Beside {
+    fn last_errors(&mut self, job: i64) -> Vec<f64> {
+        let mut errors = self.errors.remove(&job).unwrap_or_default();
+        let surplus = errors.len().saturating_sub(self.last_epochs);
+        errors.drain(..surplus);
+        errors
+    }
+}
+
+/// Reads one packed replicate: key, replicate, seed, state and digest; then the
+/// fault of a failed job, or provenance and bits of a succeeded one.
+fn unpack(packed: &str, beside: &mut Beside) -> Result<ReplicateResult> {
+    fn read<T: std::str::FromStr>(word: Option<&str>) -> Option<T> {
+        word?.parse().ok()
+    }
+    let mut words = packed.split(' ');
+    let mut head = || {
+        Some((
+            read::<i64>(words.next())?,
+            read::<u32>(words.next())?,
+            read::<u64>(words.next())?,
+            StateName::from_name(words.next()?)?,
+            JobDigest::from_bytes(unhex(words.next()?)?),
+        ))
+    };
+    let damaged = || Failure::Damaged(format!("a result reads `{packed}`"));
+    let (id, replicate, seed, state, job) = head().ok_or_else(damaged)?;
+    let mut result = ReplicateResult {
+        replicate: Replicate(replicate),
+        job,
+        seed,
+        state,
+        fault: None,
+        measurement: None,
+        last_test_errors: beside.last_errors(id),
+        provenance: None,
+    };
+    match state {
+        StateName::Succeeded => {
+            let provenance: Option<i64> = read(words.next());
+            let bits = words.next().and_then(unhex);
+            let (Some(provenance), Some(bits)) = (provenance, bits) else {
+                return Err(damaged());
+            };
+            result.provenance = beside.provenances.get(&provenance).cloned();
+            result.measurement = Some(rows::measurement(&bits));
+        }
+        StateName::Failed => {
+            result.fault = rows::fault(words.next())?;
+            let provenance = beside.of_failures.get(&id);
+            let provenance = provenance.and_then(|id| beside.provenances.get(id));
+            result.provenance = provenance.cloned();
+        }
+        _ => {}
+    }
+    Ok(result)
+}
+
+/// The 32 bytes of 64 upper-case hex digits.
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    const fn digit(byte: u8) -> Option<u8> {
+        match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'A'..=b'F' => Some(byte - b'A' + 10),
+            _ => None,
+        }
+    }
+    let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
 }
 
 async fn provenances(conn: &mut SqliteConnection) -> Result<HashMap<i64, Provenance>> {

@@ -1,0 +1,15 @@
+//! The suite that every store is held to, on a file.
+
+use swath_core::policy::Policy;
+use swath_store_sqlite::SqliteStore;
+use tempfile::TempDir;
+
+async fn fresh(policy: Policy) -> (SqliteStore, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path().join("swath.db"), policy)
+        .await
+        .unwrap();
+    (store, folder)
+}
+
+swath_store::conformance_suite!(fresh);
