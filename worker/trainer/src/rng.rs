@@ -102,7 +102,7 @@ impl Stream {
 
 fn scaled(high: u32, low: u32, bound: u64) -> u64 {
     let word = u64::from(high) << 32 | u64::from(low);
-    (u128::from(word) * u128::from(bound) >> 64) as u64
+    ((u128::from(word) * u128::from(bound)) >> 64) as u64
 }
 
 fn unit(high: u32, low: u32) -> f64 {

@@ -63,6 +63,14 @@ impl Warm {
     }
 }
 
+impl Drop for Warm {
+    fn drop(&mut self) {
+        // A failed test leaves no process behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 fn terminate(child: &Child) {
     let id = child.id().to_string();
     let status = Command::new("kill").args(["-TERM", &id]).status().unwrap();
@@ -235,13 +243,16 @@ fn what_cannot_be_trained_is_invalid() {
 #[test]
 fn a_model_above_the_memory_is_out_of_memory() {
     let root = tempfile::tempdir().unwrap();
-    let model = json!({"model": {"depth": 100_004, "initial_channels": 4096}});
-    let (code, last, _) = train(root.path(), &digits(&model), &[]);
-    assert_eq!(
-        (code, &last["fault"]),
-        (12, &json!("out_of_memory")),
-        "{last}"
-    );
+    // 76 GB of weights in an address space of 16 GB.
+    let spec = digits(&json!({"model": {"depth": 20, "initial_channels": 4096}}));
+    let path = write_spec(root.path(), &spec);
+    let limited = "ulimit -v 16000000; exec \"$0\" train --spec \"$1\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_trainer")]);
+    let output = command.arg(&path).output().unwrap();
+    let last = lines(&output).pop().unwrap();
+    assert_eq!(output.status.code(), Some(12), "{last}");
+    assert_eq!(last["fault"], "out_of_memory", "{last}");
 }
 
 #[test]
@@ -299,4 +310,24 @@ fn the_schedule_is_printed_step_by_step() {
     assert_eq!(rows[1], "0,0,0.025,64");
     assert_eq!(rows[3], "2,0,0.05,64");
     assert!(rows[22].starts_with("21,1,0.005"), "{}", rows[22]);
+}
+
+/// The real data set, where Debian's package has put it.
+#[test]
+fn fashion_mnist_trains() {
+    if !Path::new("/usr/share/datasets/fashion-mnist").is_dir() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let spec = json!({
+        "dataset": {"name": "fashion_mnist"},
+        "model": {"name": "resnet_preact", "depth": 8, "initial_channels": 4},
+        "batch_size": 128, "steps": 40,
+        "optimizer": {"lr": 0.1, "weight_decay": 1e-4},
+        "schedule": {"name": "cosine"},
+        "augmentation": {"random_crop": {"padding": 2}, "horizontal_flip": true},
+    });
+    let (code, last, stderr) = train(root.path(), &spec, &[]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(last["test_error"].as_f64().unwrap() < 60.0, "{last}");
 }

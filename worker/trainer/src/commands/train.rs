@@ -63,13 +63,12 @@ pub(super) fn attempt(
     warn_about(spec);
     let device = session.device();
     let dataset = session.dataset(&spec.dataset)?;
-    let (model, weights) = match initial {
-        Some(path) => session::load(spec, &mut dataset.facts.clone(), path, device)?,
-        None => {
-            let model = Model::new(&spec.model, &dataset.facts)?;
-            let weights = model.initial(&spec.init, spec.seed, device)?;
-            (model, weights)
-        }
+    let (model, weights) = if let Some(path) = initial {
+        session::load(spec, &mut dataset.facts.clone(), path, device)?
+    } else {
+        let model = Model::new(&spec.model, &dataset.facts)?;
+        let weights = model.initial(&spec.init, spec.seed, device)?;
+        (model, weights)
     };
     let training = Training::new(spec, &dataset, &model, &weights, device)?;
     output::json_line(&TrainerEvent::Started {

@@ -60,14 +60,13 @@ impl Cifar {
 
 /// The training and the test set.
 pub(super) fn load(cifar: &Cifar, places: &Places) -> Result<(Split, Split), Failure> {
-    let members = match unpacked(cifar, places) {
-        Some(members) => members?,
-        None => {
-            let wanted = [vec![cifar.archive.to_owned()]];
-            let public = format!("https://www.cs.toronto.edu/~kriz/{}", cifar.archive);
-            let paths = places.find(cifar.name, &wanted, &public)?;
-            from_archive(cifar, &paths[0])?
-        }
+    let members = if let Some(members) = unpacked(cifar, places) {
+        members?
+    } else {
+        let wanted = [vec![cifar.archive.to_owned()]];
+        let public = format!("https://www.cs.toronto.edu/~kriz/{}", cifar.archive);
+        let paths = places.find(cifar.name, &wanted, &public)?;
+        from_archive(cifar, &paths[0])?
     };
     let mut train = Split::default();
     for name in cifar.train {
@@ -134,7 +133,7 @@ fn from_archive(cifar: &Cifar, path: &Path) -> Result<Members, Failure> {
 fn append(cifar: &Cifar, split: &mut Split, name: &str, members: &Members) -> Result<(), Failure> {
     let bytes = members.get(name).map_or(&[][..], Vec::as_slice);
     let record = cifar.labels + PIXELS;
-    if bytes.is_empty() || bytes.len() % record != 0 {
+    if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
         let what = format!(
             "{} bytes are no whole number of {record}-byte records",
             bytes.len()

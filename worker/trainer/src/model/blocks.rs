@@ -170,5 +170,5 @@ impl Linear {
 
 /// The mean over all places of each map: a batch of vectors.
 pub(crate) fn global_average(input: &Tensor) -> Tensor {
-    input.mean_dim([2_i64, 3].as_slice(), false, None)
+    input.adaptive_avg_pool2d([1, 1]).flatten(1, -1)
 }

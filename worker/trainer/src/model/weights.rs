@@ -104,7 +104,10 @@ impl Weights {
     pub(super) fn read(&self, layout: &Layout, file: &TensorFile) -> Result<(), Failure> {
         let tensors = file.parse()?;
         let expected: Vec<(String, Tensor)> = self.named(layout);
-        for name in tensors.names() {
+        // In order, so that the same file gives the same message.
+        let mut names = tensors.names();
+        names.sort_unstable();
+        for name in names {
             let known = expected.iter().any(|(expected, _)| expected == name);
             if !known && !name.ends_with(".num_batches_tracked") {
                 let near = nearest(name, expected.iter().map(|(name, _)| name.as_str()));

@@ -14,7 +14,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
 /// The built trainer, away from the data sets of this machine.
-pub fn trainer(root: &Path) -> Command {
+pub(crate) fn trainer(root: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
     command
         .env("SWATH_DATA_DIR", root.join("no-data"))
@@ -23,7 +23,7 @@ pub fn trainer(root: &Path) -> Command {
 }
 
 /// Runs to the end and expects success.
-pub fn succeed(command: &mut Command) -> Output {
+pub(crate) fn succeed(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {stderr}");
@@ -31,7 +31,7 @@ pub fn succeed(command: &mut Command) -> Output {
 }
 
 /// The JSON lines of stdout.
-pub fn lines(output: &Output) -> Vec<Value> {
+pub(crate) fn lines(output: &Output) -> Vec<Value> {
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -39,7 +39,7 @@ pub fn lines(output: &Output) -> Vec<Value> {
 }
 
 /// A small spec on the built-in digits.
-pub fn digits(extra: &Value) -> Value {
+pub(crate) fn digits(extra: &Value) -> Value {
     let mut spec = json!({
         "dataset": {"name": "digits"},
         "model": {"name": "resnet_preact", "depth": 8, "initial_channels": 4},
@@ -65,7 +65,7 @@ fn merge(target: &mut Value, extra: &Value) {
 }
 
 /// Writes a spec and gives its path.
-pub fn write_spec(directory: &Path, spec: &Value) -> PathBuf {
+pub(crate) fn write_spec(directory: &Path, spec: &Value) -> PathBuf {
     let path = directory.join("spec.json");
     std::fs::write(&path, spec.to_string()).unwrap();
     path
@@ -73,15 +73,15 @@ pub fn write_spec(directory: &Path, spec: &Value) -> PathBuf {
 
 /// A tensor of a safetensors file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Array {
-    pub dtype: Dtype,
-    pub shape: Vec<usize>,
-    pub bytes: Vec<u8>,
+pub(crate) struct Array {
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Array {
     /// Its values, which must be f32.
-    pub fn floats(&self) -> Vec<f32> {
+    pub(crate) fn floats(&self) -> Vec<f32> {
         assert_eq!(self.dtype, Dtype::F32);
         let chunks = self.bytes.as_chunks::<4>().0.iter();
         chunks.map(|bytes| f32::from_le_bytes(*bytes)).collect()
@@ -89,10 +89,10 @@ impl Array {
 }
 
 /// The tensors of a safetensors file.
-pub type Arrays = BTreeMap<String, Array>;
+pub(crate) type Arrays = BTreeMap<String, Array>;
 
 /// Reads a safetensors file.
-pub fn read(path: &Path) -> Arrays {
+pub(crate) fn read(path: &Path) -> Arrays {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     tensors
@@ -109,7 +109,7 @@ pub fn read(path: &Path) -> Arrays {
 }
 
 /// Writes a safetensors file.
-pub fn write(path: &Path, arrays: &Arrays) {
+pub(crate) fn write(path: &Path, arrays: &Arrays) {
     let views = arrays.iter().map(|(name, array)| {
         let view = TensorView::new(array.dtype, array.shape.clone(), &array.bytes);
         (name, view.unwrap())
@@ -118,7 +118,7 @@ pub fn write(path: &Path, arrays: &Arrays) {
 }
 
 /// The tensors under `prefix`, which their names lose.
-pub fn under(arrays: &Arrays, prefix: &str) -> Arrays {
+pub(crate) fn under(arrays: &Arrays, prefix: &str) -> Arrays {
     arrays
         .iter()
         .filter_map(|(name, array)| Some((name.strip_prefix(prefix)?.to_owned(), array.clone())))
@@ -126,14 +126,14 @@ pub fn under(arrays: &Arrays, prefix: &str) -> Arrays {
 }
 
 /// The largest absolute difference.
-pub fn distance(left: &Array, right: &Array) -> f32 {
+pub(crate) fn distance(left: &Array, right: &Array) -> f32 {
     assert_eq!(left.shape, right.shape);
     let pairs = left.floats().into_iter().zip(right.floats());
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
 /// The norm of the difference over the norm of `expected`.
-pub fn relative(found: &Array, expected: &Array) -> f32 {
+pub(crate) fn relative(found: &Array, expected: &Array) -> f32 {
     assert_eq!(found.shape, expected.shape);
     let norm = |values: Vec<f32>| values.iter().map(|v| v * v).sum::<f32>().sqrt();
     let expected = expected.floats();
