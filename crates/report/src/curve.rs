@@ -63,7 +63,7 @@ pub fn curve(points: &[CurvePoint], style: &Style) -> String {
     }
     let (first, last) = (compact(frame.first), compact(frame.last));
     let gap = width.saturating_sub(first.len() + last.len());
-    out.push_str(&format!("{:10}{first}{}{last}\n", "", " ".repeat(gap)));
+    put!(out, "{:10}{first}{}{last}\n", "", " ".repeat(gap));
     out
 }
 

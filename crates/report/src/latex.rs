@@ -11,9 +11,7 @@ pub(crate) fn render(sheet: &Sheet<'_>) -> String {
         Align::Right => 'r',
     });
     let letters: String = letters.collect();
-    out.push_str(&format!(
-        "  \\begin{{tabular}}{{{letters}}}\n    \\toprule\n"
-    ));
+    put!(out, "  \\begin{{tabular}}{{{letters}}}\n    \\toprule\n");
     groups(&mut out, sheet);
     let heads = sheet.heads.iter().map(|head| escaped(&head.text));
     line(&mut out, heads);
@@ -35,7 +33,7 @@ fn caption(out: &mut String, sheet: &Sheet<'_>) {
     let notes = sheet.notes.iter().map(|note| escaped(note));
     let parts: Vec<String> = title.into_iter().chain(notes).collect();
     if !parts.is_empty() {
-        out.push_str(&format!("  \\caption{{{}}}\n", parts.join(" ")));
+        put!(out, "  \\caption{{{}}}\n", parts.join(" "));
     }
 }
 
@@ -60,7 +58,7 @@ fn groups(out: &mut String, sheet: &Sheet<'_>) {
                     span.len(),
                     escaped(group)
                 ));
-                rules.push_str(&format!("    \\cmidrule(lr){{{at}-{end}}}\n"));
+                put!(rules, "    \\cmidrule(lr){{{at}-{end}}}\n");
             }
         }
         at = end + 1;
@@ -86,10 +84,10 @@ fn cell_text(cell: &Cell<'_>) -> String {
         text = format!("\\textbf{{{text}}}");
     }
     if let Some(behind) = &cell.behind {
-        text.push_str(&format!(" ({})", escaped(behind)));
+        put!(text, " ({})", escaped(behind));
     }
     for mark in cell.marks {
-        text.push_str(&format!("\\textsuperscript{{{mark}}}"));
+        put!(text, "\\textsuperscript{{{mark}}}");
     }
     text
 }
@@ -101,7 +99,7 @@ fn footnotes(out: &mut String, sheet: &Sheet<'_>) {
         mark => format!("\\textsuperscript{{{mark}}} {}.", escaped(text)),
     });
     for note in best.into_iter().chain(notes) {
-        out.push_str(&format!("  \\par\\footnotesize {note}\n"));
+        put!(out, "  \\par\\footnotesize {note}\n");
     }
 }
 

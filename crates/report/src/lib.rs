@@ -4,6 +4,14 @@
 //! Everything here is a function from facts and a [`Style`] to a string. What
 //! a terminal is, what time it is and where the text goes, callers know.
 
+/// Appends formatted text to a String, which cannot fail.
+macro_rules! put {
+    ($out:expr, $($text:tt)*) => {{
+        use std::fmt::Write as _;
+        let _ = write!($out, $($text)*);
+    }};
+}
+
 mod csv;
 mod curve;
 mod format;

@@ -98,9 +98,12 @@ impl Listing {
         let shown: Vec<usize> = (0..self.columns.len())
             .filter(|at| wide || !self.columns[*at].wide)
             .collect();
-        let align = |column: &ListingColumn| match column.number {
-            true => Align::Right,
-            false => Align::Left,
+        let align = |column: &ListingColumn| {
+            if column.number {
+                Align::Right
+            } else {
+                Align::Left
+            }
         };
         let heads = shown.iter().map(|at| Head {
             text: Cow::Borrowed(self.columns[*at].name.as_str()),

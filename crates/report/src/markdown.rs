@@ -8,7 +8,7 @@ use crate::style::visible;
 pub(crate) fn render(sheet: &Sheet<'_>) -> String {
     let mut out = String::new();
     if !sheet.title.is_empty() {
-        out.push_str(&format!("**{}**\n\n", escaped(sheet.title)));
+        put!(out, "**{}**\n\n", escaped(sheet.title));
     }
     for note in &sheet.notes {
         out.push_str(&escaped(note));
@@ -60,10 +60,10 @@ fn cell_into(out: &mut String, cell: &Cell<'_>) {
         text = format!("**{text}**");
     }
     if let Some(behind) = &cell.behind {
-        text.push_str(&format!(" ({})", escaped(behind)));
+        put!(text, " ({})", escaped(behind));
     }
     for mark in cell.marks {
-        text.push_str(&format!(" <sup>{mark}</sup>"));
+        put!(text, " <sup>{mark}</sup>");
     }
     field(out, &text);
 }

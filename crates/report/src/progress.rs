@@ -60,18 +60,16 @@ fn words(sweep: &SweepView, eta: Option<Duration>, now: Timestamp) -> String {
     ];
     for (jobs, word) in parts {
         if jobs > 0 {
-            text.push_str(&format!(", {} {word}", count(jobs)));
+            put!(text, ", {} {word}", count(jobs));
         }
     }
     let end = sweep.finished_at.unwrap_or(now);
     let took = duration(end.since(sweep.submitted_at).as_secs_f64());
-    match sweep.state {
-        SweepState::Paused => text.push_str(", paused"),
-        SweepState::Finished | SweepState::Cancelled => text.push_str(&format!(", took {took}")),
-        SweepState::Active => match eta {
-            Some(eta) => text.push_str(&format!(", ETA {}", duration(eta.as_secs_f64()))),
-            None => text.push_str(&format!(", {took} so far")),
-        },
+    match (sweep.state, eta) {
+        (SweepState::Paused, _) => text.push_str(", paused"),
+        (SweepState::Finished | SweepState::Cancelled, _) => put!(text, ", took {took}"),
+        (SweepState::Active, Some(eta)) => put!(text, ", ETA {}", duration(eta.as_secs_f64())),
+        (SweepState::Active, None) => put!(text, ", {took} so far"),
     }
     text
 }

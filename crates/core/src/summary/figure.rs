@@ -1,6 +1,6 @@
 //! One number of a cell, never without how many replicates it stands for.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -239,7 +239,8 @@ impl Figure {
         }
         let mut behind = format!("{n} of {of}");
         for (count, word) in rest {
-            behind.push_str(&format!(", {count} {word}"));
+            // Writing to a String cannot fail.
+            let _ = write!(behind, ", {count} {word}");
         }
         (word, Some(behind))
     }

@@ -204,7 +204,8 @@ fn short(results: &Results) -> Option<String> {
 
 /// How many replicates ended without a measurement.
 fn ended(results: &Results) -> impl Iterator<Item = String> {
-    let kinds: [(&str, fn(&Tally) -> u32); 3] = [
+    type Count = fn(&Tally) -> u32;
+    let kinds: [(&str, Count); 3] = [
         ("diverged", |tally| tally.diverged),
         ("failed", |tally| tally.failed),
         ("cancelled", |tally| tally.cancelled),
