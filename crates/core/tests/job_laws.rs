@@ -107,6 +107,18 @@ impl Ghost {
         )?;
         law(final_stays(before, event, after), "I4: a final state stays")?;
         law(
+            !ok || acceptable(before, event),
+            "only finite measurements and newest leases count",
+        )?;
+        law(
+            stop_stays(before, event, after),
+            "a stop is withdrawn only by a want",
+        )?;
+        law(
+            extended_enough(before, event, now, after),
+            "an extension gives each lease at least one ttl and shortens none",
+        )?;
+        law(
             leases_are_given(before, event, now, after),
             "I1: leases come from grants, heartbeats and claims, and pass in two steps",
         )?;
@@ -188,6 +200,40 @@ fn final_stays(before: &Job, event: &Event<'_>, after: &Job) -> bool {
             State::Cancelled => matches!(event, Event::Retry | Event::Want),
             _ => true,
         }
+}
+
+/// Whether what the event says may be taken over, whoever says it.
+fn acceptable(before: &Job, event: &Event<'_>) -> bool {
+    match event {
+        Event::Finish {
+            outcome: Outcome::Measured(measurement),
+            ..
+        } => measurement.is_finite(),
+        Event::TakeBack { attempt } => *attempt == before.attempt && before.lease().is_some(),
+        _ => true,
+    }
+}
+
+fn stop_stays(before: &Job, event: &Event<'_>, after: &Job) -> bool {
+    let withdrawn = before.stopping() && after.lease().is_some() && !after.stopping();
+    // A stopped attempt that ends without a measurement does not wait again.
+    let waits = before.stopping() && after.state_name() == StateName::Queued;
+    !waits && (!withdrawn || matches!(event, Event::Want))
+}
+
+fn extended_enough(before: &Job, event: &Event<'_>, now: Timestamp, after: &Job) -> bool {
+    let (Some(was), Some(is)) = (before.lease(), after.lease()) else {
+        return !matches!(event, Event::Extend | Event::Restart) || before == after;
+    };
+    match event {
+        Event::Extend | Event::Restart => {
+            let least = now + policy().ttl();
+            is.deadline >= was.deadline
+                && is.deadline >= least
+                && before.state_name() == after.state_name()
+        }
+        _ => true,
+    }
 }
 
 fn leases_are_given(before: &Job, event: &Event<'_>, now: Timestamp, after: &Job) -> bool {

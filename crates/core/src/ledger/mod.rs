@@ -208,6 +208,11 @@ impl Ledger {
         Some(&self.row(job)?.job)
     }
 
+    /// The states of all jobs, in order of submission.
+    pub fn states(&self) -> impl Iterator<Item = (JobDigest, &Job)> {
+        self.jobs.iter().map(|row| (row.digest, &row.job))
+    }
+
     /// The outcome that counts for this attempt.
     pub fn outcome(&self, job: JobDigest, attempt: Attempt) -> Option<&Outcome> {
         let index = (attempt.0 as usize).checked_sub(1)?;
