@@ -55,19 +55,23 @@ pub(crate) enum Tone {
 
 /// The terminal columns that `text` takes.
 pub(crate) fn width(text: &str) -> usize {
-    let printable = |byte: u8| (b' '..=b'~').contains(&byte);
-    if text.bytes().all(printable) {
+    if is_plain(text) {
         text.len()
     } else {
         text.width()
     }
 }
 
+/// Whether every letter is a printable one of ASCII; nearly every text is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
 /// `text` with everything that is not to be seen, but would act on a terminal
 /// or on the order of letters, written out: escape sequences in a worker's
 /// message must not paint the reader's screen.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(acts) {
+    if is_plain(text) || !text.chars().any(acts) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);

@@ -60,7 +60,7 @@ impl Results {
     ///
     /// As [`Results::table`].
     pub fn wide(&self) -> Result<Table, TableError> {
-        let rows = self.axes();
+        let rows = self.axes.clone();
         let columns = [self.metric().to_owned(), "train_time".to_owned()];
         let mut table = self.list(&rows, &columns)?;
         let at = table.columns.len() - 1;
@@ -93,17 +93,6 @@ impl Results {
             row.fields.push(Field::Text(cell.cell.short()));
         }
         Ok(table)
-    }
-
-    /// Every axis, in order of first appearance.
-    pub fn axes(&self) -> Vec<String> {
-        let mut axes: Vec<String> = Vec::new();
-        for (path, _) in self.cells.iter().flat_map(|cell| &cell.axes) {
-            if !axes.iter().any(|seen| seen == path) {
-                axes.push(path.clone());
-            }
-        }
-        axes
     }
 
     fn list(&self, rows: &[String], columns: &[String]) -> Result<Table, TableError> {
@@ -228,8 +217,8 @@ impl Results {
     /// A warning for rows that no shown parameter tells apart.
     fn ambiguous(&self, shown: &[Shows<'_>]) -> Option<String> {
         let hidden: Vec<String> = self
-            .axes()
-            .into_iter()
+            .axes
+            .iter()
             .filter(|axis| {
                 let is_shown = shown
                     .iter()
@@ -237,7 +226,7 @@ impl Results {
                 let value = |place: usize| self.definition.value(axis, &self.cells[place]);
                 !is_shown && (1..self.cells.len()).any(|place| value(place) != value(0))
             })
-            .map(|axis| label(&axis))
+            .map(|axis| label(axis))
             .collect();
         (!hidden.is_empty()).then(|| {
             let names = hidden.join(", ");

@@ -119,7 +119,7 @@ impl Results {
                 .all(|path| value(path, *other) == value(path, place))
         };
         let alike: Vec<usize> = (0..self.cells.len()).filter(here).collect();
-        let differ = self.axes().into_iter().filter(|axis| {
+        let differ = self.axes.iter().filter(|axis| {
             let differs = |other: &usize| value(axis, *other) != value(axis, place);
             alike.iter().any(differs)
         });

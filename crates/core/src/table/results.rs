@@ -18,6 +18,8 @@ pub struct Results {
     pub(super) digest: SweepDigest,
     pub(super) replicates: u32,
     pub(super) definition: Definition,
+    /// Every axis, in order of first appearance.
+    pub(super) axes: Vec<String>,
     /// In canonical order.
     pub(super) cells: Vec<CellResults>,
     /// One per cell.
@@ -48,6 +50,7 @@ impl Results {
             digest: sweep.digest,
             replicates: sweep.replicates,
             definition,
+            axes: axes(&cells),
             cells,
             summaries,
         })
@@ -56,6 +59,11 @@ impl Results {
     /// The name of the sweep.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Every axis, in order of first appearance.
+    pub fn axes(&self) -> &[String] {
+        &self.axes
     }
 
     /// How the table is laid out.
@@ -97,6 +105,28 @@ impl Results {
                 .map_err(|_| TableError::NotFinite { cell: cell.cell }),
         }
     }
+}
+
+fn axes(cells: &[CellResults]) -> Vec<String> {
+    let mut axes: Vec<String> = Vec::new();
+    for cell in cells {
+        // Nearly every cell has the axes of the first, in their order.
+        let alike = cell.axes.len() == axes.len()
+            && cell
+                .axes
+                .iter()
+                .zip(&axes)
+                .all(|((path, _), axis)| path == axis);
+        if alike {
+            continue;
+        }
+        for (path, _) in &cell.axes {
+            if !axes.iter().any(|seen| seen == path) {
+                axes.push(path.clone());
+            }
+        }
+    }
+    axes
 }
 
 /// All results as one JSON document.
