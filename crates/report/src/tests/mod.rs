@@ -1,3 +1,4 @@
 mod fixture;
+mod lists;
 mod properties;
 mod snapshots;

@@ -1,24 +1,13 @@
 //! What people and programs see, to the letter.
 
-use std::time::Duration;
-
 use insta::assert_snapshot;
-use serde_json::json;
-use swath_core::time::Timestamp;
-use swath_core::view::SweepState;
 
-use super::fixture::{list, pivot, points, results, sweep};
-use crate::{Format, Listing, ListingColumn, Style, curve, curve_listing, progress};
+use super::fixture::{list, pivot, results};
+use crate::{Format, Style};
 
 fn shown(layout: &serde_json::Value, format: Format) -> String {
     crate::results(&results(layout), format, &Style::PIPE).unwrap()
 }
-
-const ASCII: Style = Style {
-    color: false,
-    width: None,
-    unicode: false,
-};
 
 #[test]
 fn a_list_at_a_terminal() {
@@ -393,160 +382,4 @@ fn ids() {
     let text = shown(&pivot(), Format::Ids);
     assert_eq!(text.lines().count(), 12);
     assert_eq!(text.lines().next(), Some("c0".repeat(32).as_str()));
-}
-
-fn workers() -> Listing {
-    let columns = [
-        ListingColumn::text("worker"),
-        ListingColumn::text("state"),
-        ListingColumn::number("slots"),
-        ListingColumn::text("host").wide(),
-        ListingColumn::text("reason"),
-    ];
-    let mut listing = Listing::new("workers", columns);
-    let rows = [
-        ("gpu-01", "active", "8", "gpu-01.lab", ""),
-        (
-            "gpu-02",
-            "cordoned",
-            "16",
-            "gpu-02.lab",
-            "3 jobs failed in a row | see its logs\x1b[2J",
-        ),
-    ];
-    for (name, state, slots, host, reason) in rows {
-        let row = [name, state, slots, host, reason].map(str::to_owned);
-        listing.push(name, row.to_vec(), json!({"name": name, "state": state}));
-    }
-    listing
-}
-
-#[test]
-fn listings() {
-    let listing = workers();
-    assert_snapshot!(listing.render(Format::Table, &Style::PIPE), @r#"
-    worker  state     slots  reason
-    ──────  ────────  ─────  ──────────────────────────────────────────────
-    gpu-01  active        8
-    gpu-02  cordoned     16  3 jobs failed in a row | see its logs\u{1b}[2J
-    "#);
-    assert_snapshot!(listing.render(Format::Wide, &ASCII), @r#"
-    worker  state     slots  host        reason
-    ------  --------  -----  ----------  ----------------------------------------------
-    gpu-01  active        8  gpu-01.lab
-    gpu-02  cordoned     16  gpu-02.lab  3 jobs failed in a row | see its logs\u{1b}[2J
-    "#);
-    let narrow = Style {
-        width: Some(40),
-        ..Style::PIPE
-    };
-    assert_snapshot!(listing.render(Format::Table, &narrow), @r#"
-    worker  state     slots  reason
-    ──────  ────────  ─────  ───────────────
-    gpu-01  active        8
-    gpu-02  cordoned     16  3 jobs failed …
-    "#);
-    assert_snapshot!(listing.render(Format::Markdown, &Style::PIPE), @r#"
-    | worker | state | slots | host | reason |
-    | --- | --- | ---: | --- | --- |
-    | gpu-01 | active | 8 | gpu-01.lab | |
-    | gpu-02 | cordoned | 16 | gpu-02.lab | 3 jobs failed in a row \| see its logs\\u{1b}\[2J |
-    "#);
-    assert_snapshot!(listing.render(Format::Json, &Style::PIPE), @r#"{"schema_version":1,"workers":[{"name":"gpu-01","state":"active"},{"name":"gpu-02","state":"cordoned"}]}"#);
-    assert_snapshot!(listing.render(Format::Jsonl, &Style::PIPE), @r#"
-    {"name":"gpu-01","schema_version":1,"state":"active"}
-    {"name":"gpu-02","schema_version":1,"state":"cordoned"}
-    "#);
-    assert_snapshot!(listing.render(Format::Ids, &Style::PIPE), @r#"
-    gpu-01
-    gpu-02
-    "#);
-}
-
-#[test]
-fn curves() {
-    let style = Style {
-        width: Some(60),
-        ..Style::PIPE
-    };
-    assert_snapshot!(curve(&points(), &style), @r#"
-    error in % by epoch: test line, training dots
-       68.00 ┤⢣
-             ┤⠄⢣
-             ┤⠀⠀⢣
-             ┤⠀⠀⠀⢣
-             ┤⠀⠀⠀⠀⢣
-             ┤⠀⠀⠀⠀⠀⢣
-       37.00 ┤⠀⠀⠀⠀⠀⠀⠉⠢⣀
-             ┤⠀⠀⠀⠀⠀⠐⠀⠀⠀⠑⠢⢄⣀
-             ┤⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠉⠒⠢⠤⢄⣀⣀
-             ┤⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠈⠀⠀⠀⠀⠀⠀⠀⠀⠀⠉⠉⠑⠒⠒⠢⠤⠤⠤⣀⣀⣀⣀⣀⡀
-             ┤⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠁⠀⠀⠀⠀⠄⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠈⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠒⠒⠒
-        6.00 ┤⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠈⠀⠀⠀⠀⠐⠀⠀⠀⠀⠀⠄⠀⠀⠀⠀⠄⠀⠀⠀⠀⢀
-              1                                             10
-    "#);
-    let ascii = Style {
-        width: Some(60),
-        ..ASCII
-    };
-    assert_snapshot!(curve(&points(), &ascii), @r#"
-    error in % by epoch: test *, training .
-       68.00 |*
-             |.*
-             |  *
-             |   *
-             |    *
-             |     **
-       37.00 |       **
-             |     .   ****
-             |             ******
-             |          .     .  **************************
-             |                     .    .                  ***
-        6.00 |                               .     .    .    .
-              1                                             10
-    "#);
-    assert_snapshot!(curve_listing(&points()).render(Format::Table, &Style::PIPE), @r#"
-    epoch  train loss  train error (%)  test loss  test error (%)   lr      time  images/s
-    ─────  ──────────  ───────────────  ─────────  ──────────────  ───  ────────  ────────
-        1      1.0000            60.00                      68.00  0.1     6.5 s      7812
-        2      0.5000            30.00                      38.00  0.1      13 s      7812
-        3      0.3333            20.00                      28.00  0.1      20 s      7812
-        4      0.2500            15.00                      23.00  0.1      26 s      7812
-        5      0.2000            12.00                      20.00  0.1      33 s      7812
-        6      0.1667            10.00                      18.00  0.1      39 s      7812
-        7      0.1429             8.57                      16.57  0.1      46 s      7812
-        8      0.1250             7.50                      15.50  0.1      52 s      7812
-        9      0.1111             6.67                      14.67  0.1      59 s      7812
-       10      0.1000             6.00                      14.00  0.1  1 m 05 s      7812
-    "#);
-    assert_eq!(curve(&[], &Style::PIPE), "");
-}
-
-#[test]
-fn progress_lines() {
-    let mut sweep = sweep(&pivot());
-    let now = Timestamp::from_ms(95_000);
-    let eta = Some(Duration::from_secs(42));
-    let line = progress(&sweep, eta, now, &Style::PIPE);
-    assert_eq!(
-        line,
-        "[=====================>  ] 32/36 jobs, 1 training, 5 diverged, 1 failed, ETA 42 s"
-    );
-    let narrow = Style {
-        width: Some(30),
-        ..Style::PIPE
-    };
-    assert_eq!(
-        progress(&sweep, None, now, &narrow),
-        "32/36 jobs, 1 training, 5 div…"
-    );
-    sweep.state = SweepState::Finished;
-    sweep.counts.leased = 0;
-    sweep.counts.queued = 0;
-    sweep.finished_at = Some(Timestamp::from_ms(60_000));
-    let line = progress(&sweep, None, now, &Style::PIPE);
-    assert_eq!(
-        line,
-        "[========================] 32/32 jobs, 5 diverged, 1 failed, took 1 m 00 s"
-    );
 }
