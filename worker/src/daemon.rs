@@ -73,6 +73,9 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     }
     let family = settings.family();
     kill_leftovers(&family);
+    // Spec files of that life, too.
+    let specs = settings.state_dir.join("specs");
+    let _none = std::fs::remove_dir_all(&specs);
     adopt_orphans().map_err(StartError::system("adopt orphaned processes"))?;
 
     let (calm, from_calls) = mpsc::unbounded_channel();
@@ -83,7 +86,7 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
         trainer: settings.trainer.clone(),
         threads: settings.threads,
         data_dir: settings.data_dir.clone(),
-        specs: settings.state_dir.join("specs"),
+        specs,
         family,
     };
     let config = Config {

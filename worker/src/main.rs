@@ -18,9 +18,11 @@ const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = match EnvFilter::try_new(&cli.log) {
+    let log = cli.log.clone().or_else(|| std::env::var("RUST_LOG").ok());
+    let log = log.unwrap_or_else(|| "info".to_owned());
+    let filter = match EnvFilter::try_new(&log) {
         Ok(filter) => filter,
-        Err(error) => return fail(USAGE, &format!("--log {}: {error}", cli.log)),
+        Err(error) => return fail(USAGE, &format!("--log {log}: {error}")),
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)

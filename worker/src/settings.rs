@@ -50,7 +50,7 @@ pub struct Cli {
     /// Devices and how many slots each offers: `cpu:SLOTS`, `cuda:0=SLOTS,cuda:1=SLOTS`
     #[arg(
         long,
-        env = "SWATH_DEVICE_SLOTS",
+        env = "SWATH_DEVICE",
         value_name = "DEVICES",
         default_value = "cpu:1"
     )]
@@ -72,12 +72,13 @@ pub struct Cli {
     #[arg(long, env = "SWATH_EXIT_WHEN_IDLE", value_name = "SECONDS", value_parser = seconds)]
     pub exit_when_idle: Option<Duration>,
 
-    /// A program that sweep files may run, exactly as they name it; repeat for more
+    /// Programs that sweep files may run, exactly as they name them
     #[arg(
         long,
         env = "SWATH_ALLOW_COMMAND",
         value_name = "PROGRAM",
-        value_delimiter = ','
+        value_delimiter = ',',
+        num_args = 1..
     )]
     pub allow_command: Vec<String>,
 
@@ -90,9 +91,10 @@ pub struct Cli {
     #[arg(long, env = "SWATH_HANG_TIMEOUT", value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     pub hang_timeout: Duration,
 
-    /// What to log to stderr: error, warn, info, debug, trace, or directives as `swath_worker=debug`
-    #[arg(long, env = "SWATH_LOG", value_name = "LEVEL", default_value = "info")]
-    pub log: String,
+    /// What to log to stderr: error, warn, info, debug, trace, or directives as
+    /// `swath_worker=debug` [default: RUST_LOG, or info]
+    #[arg(long, env = "SWATH_LOG", value_name = "LEVEL")]
+    pub log: Option<String>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

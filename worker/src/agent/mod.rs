@@ -14,6 +14,8 @@ mod outbox;
 mod pace;
 mod replies;
 mod slot;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::time::Duration;

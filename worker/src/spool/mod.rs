@@ -9,6 +9,8 @@
 mod lock;
 mod record;
 mod service;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{File, OpenOptions};
@@ -28,11 +30,20 @@ use crate::agent::Entry;
 /// How long acknowledged outcomes are kept.
 pub const KEPT: Duration = Duration::from_hours(7 * 24);
 
-/// A segment that has grown to this is followed by another.
-const SEGMENT_BYTES: u64 = 8 << 20;
+/// How large things may grow.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// A segment that has grown to this is followed by another.
+    segment_bytes: u64,
+    /// The most bytes of acknowledged outcomes; above that the oldest go
+    /// early.
+    kept_bytes: u64,
+}
 
-/// The most bytes of acknowledged outcomes; above that the oldest go early.
-const KEPT_BYTES: u64 = 128 << 20;
+const LIMITS: Limits = Limits {
+    segment_bytes: 8 << 20,
+    kept_bytes: 128 << 20,
+};
 
 /// The most acknowledged outcomes that are handed to the agent.
 const RECENT_MAX: usize = 1024;
@@ -102,6 +113,7 @@ struct Segment {
 #[derive(Debug)]
 pub struct Spool {
     directory: PathBuf,
+    limits: Limits,
     segments: BTreeMap<u64, Segment>,
     /// In which segment the newest copy of an unacknowledged outcome is.
     place: HashMap<Held, u64>,
@@ -125,6 +137,7 @@ impl Spool {
         let lock = Lock::take(directory)?;
         let mut spool = Self {
             directory: directory.to_owned(),
+            limits: LIMITS,
             segments: BTreeMap::new(),
             place: HashMap::new(),
             current: None,
@@ -274,7 +287,8 @@ impl Spool {
         for record in records {
             record::write(record, &mut bytes)?;
         }
-        let full = |segment: &Segment| segment.bytes >= SEGMENT_BYTES;
+        let limit = self.limits.segment_bytes;
+        let full = |segment: &Segment| segment.bytes >= limit;
         if let Some((number, _)) = &self.current
             && self.segments.get(number).is_some_and(full)
         {
@@ -336,7 +350,7 @@ impl Spool {
         while let Some((&number, segment)) = self.segments.first_key_value() {
             let old = segment.touched_ms.saturating_add(kept_ms) <= now_ms;
             let needed = !segment.open.is_empty() || Some(number) == current;
-            if needed || !(old || total > KEPT_BYTES) {
+            if needed || !(old || total > self.limits.kept_bytes) {
                 return;
             }
             total -= segment.bytes;

@@ -1,7 +1,7 @@
 //! Jobs flow, whatever happens to the connection.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use swath_core::job::StateName;
 use swath_core::policy::Policy;
@@ -26,20 +26,17 @@ async fn null_jobs_flow_and_the_idle_worker_ends() {
     assert!((measured.test_error - (detail.job.seed % 1000) as f64 / 10.0).abs() < 1e-9);
 }
 
-/// Not a benchmark, which a loaded machine would fail; a floor that a loop of
-/// one call per job could not reach.
+/// Not a benchmark, which a loaded machine would fail: one call per job is what
+/// must not be.
 #[tokio::test]
 async fn null_jobs_are_taken_in_bulk() {
     let coordinator = Coordinator::start();
     coordinator.submit(&[null()], 3_000).await;
     let bench = Bench::new(&coordinator, 2);
-    let began = Instant::now();
     let worker = bench.start();
     coordinator.all_are(StateName::Succeeded).await;
-    let rate = 3_000.0 / began.elapsed().as_secs_f64();
     worker.abort();
     let calls = coordinator.shared.exchanges.load(Ordering::SeqCst);
-    println!("{rate:.0} jobs/s, {calls} exchanges");
     assert!(calls < 600, "{calls} exchanges for 3000 jobs");
 }
 

@@ -212,6 +212,5 @@ async fn the_daemon_is_small() {
         .find_map(|line| line.strip_prefix("VmHWM:"))
         .unwrap();
     let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
-    println!("{kib} KiB resident at most");
     assert!(kib < 50 << 10, "{kib} KiB");
 }

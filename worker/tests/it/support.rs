@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::coordinator::Coordinator;
 
 /// No condition takes this long, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits for a condition.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -137,7 +137,7 @@ impl Bench {
             exit_when_idle: None,
             programs: vec!["python3".to_owned(), "sh".to_owned()],
             trainer: fake_trainer(directory.path()),
-            hang_timeout: Duration::from_secs(60),
+            hang_timeout: Duration::from_mins(1),
             backoff: Backoff {
                 base: Duration::from_millis(20),
                 max: Duration::from_millis(100),

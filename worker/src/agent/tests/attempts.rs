@@ -1,0 +1,219 @@
+//! Attempts on slots.
+
+use swath_core::outcome::Fault;
+
+use super::*;
+
+const FINISHED: &str = r#"{"event":"finished","test_error":8.5,"train_seconds":3}"#;
+
+/// A worker with one slot that trains job 1 since just now.
+pub(super) fn busy() -> (Table, ChildId) {
+    let (mut table, fetch) = Table::in_session(1);
+    table.answer(fetch, exchanged(&[], vec![training(1)]));
+    let child = table.started();
+    table.done();
+    (table, child)
+}
+
+fn fault(entries: &[Entry]) -> (Fault, &str) {
+    match &entries[0].finish.outcome {
+        Outcome::Failed { fault, message } => (*fault, message),
+        Outcome::Measured(_) => panic!("measured"),
+    }
+}
+
+#[test]
+fn a_warm_trainer_takes_the_next_job() {
+    let (mut table, child) = busy();
+    table.now += SECOND;
+    table.says(child, r#"{"event":"started","provenance":{"device":"X"}}"#);
+    table.says(child, FINISHED);
+    let entries = table.spool();
+    assert_eq!(entries[0].finish.outcome, measured(8.5, 3.0));
+    assert_eq!(entries[0].finish.provenance.device, "X");
+    let (_, exchange, _) = table.exchange();
+    // A free slot, and one job in advance now that jobs are known to be short.
+    assert_eq!((exchange.want, exchange.finishes.len()), (2, 0));
+    let (deliver, exchange, _) = table.exchange();
+    assert_eq!((exchange.want, exchange.finishes.len()), (0, 1));
+    table.answer(deliver, exchanged(&[Ack::Recorded], vec![training(2)]));
+    assert_eq!(table.next(), Effect::Acknowledged(vec![held(1)]));
+    table.fed(child);
+    table.done();
+}
+
+#[test]
+fn after_a_fault_the_slot_waits_for_another_trainer() {
+    let (mut table, child) = busy();
+    table.says(
+        child,
+        r#"{"event":"failed","fault":"diverged","message":"NaN"}"#,
+    );
+    table.stopped(child, Duration::ZERO);
+    let entries = table.spool();
+    assert_eq!(fault(&entries), (Fault::Diverged, "NaN"));
+    let (fetch, _, _) = table.exchange();
+    table.exchange();
+    table.answer(fetch, exchanged(&[], vec![training(2)]));
+    table.done();
+    table.ends(child, 0);
+    assert_ne!(table.started(), child);
+    table.done();
+}
+
+#[test]
+fn a_cancelled_attempt_is_given_back_when_it_has_stopped() {
+    let (mut table, child) = busy();
+    assert_eq!(table.beat(Verdict::Stop), [held(1)]);
+    table.stopped(child, 10 * SECOND);
+    // Still held, and told to stop once only.
+    assert_eq!(table.beat(Verdict::Stop), [held(1)]);
+    table.done();
+    table.ends(child, 75);
+    let (release, given) = table.release();
+    assert_eq!(given, [held(1)]);
+    table.exchange();
+    assert_eq!(table.beat(Verdict::Keep), []);
+    table.answer(release, Reply::Released);
+    table.done();
+}
+
+#[test]
+fn a_lost_release_is_repeated() {
+    let (mut table, child) = busy();
+    table.beat(Verdict::Stop);
+    table.stopped(child, 10 * SECOND);
+    table.ends(child, 75);
+    let (release, given) = table.release();
+    table.exchange();
+    table.reply(release, lost());
+    table.pass(SECOND);
+    assert_eq!(table.release().1, given);
+    table.done();
+}
+
+#[test]
+fn a_measurement_counts_even_when_it_was_to_stop() {
+    let (mut table, child) = busy();
+    table.beat(Verdict::Stop);
+    table.stopped(child, 10 * SECOND);
+    table.says(child, FINISHED);
+    assert_eq!(table.spool()[0].finish.outcome, measured(8.5, 3.0));
+}
+
+#[test]
+fn a_fenced_attempt_is_killed_and_forgotten() {
+    let (mut table, child) = busy();
+    table.beat(Verdict::Fenced);
+    table.stopped(child, Duration::ZERO);
+    table.exchange();
+    table.says(child, FINISHED);
+    table.ends(child, 0);
+    assert_eq!(table.beat(Verdict::Keep), []);
+    table.done();
+}
+
+#[test]
+fn garbage_is_a_crash_and_unknown_events_are_none() {
+    let (mut table, child) = busy();
+    table.says(child, r#"{"event":"confetti"}"#);
+    table.done();
+    table.says(child, "loss: 3");
+    table.stopped(child, Duration::ZERO);
+    let entries = table.spool();
+    let (kind, message) = fault(&entries);
+    assert_eq!(kind, Fault::Crashed);
+    assert!(message.starts_with("broke the protocol"), "{message}");
+}
+
+#[test]
+fn the_watchdog_learns_how_long_epochs_take() {
+    let (mut table, child) = busy();
+    let minutes = |minutes: u64| Duration::from_mins(minutes);
+    // The first epoch may take two hours, and takes one.
+    table.now += minutes(60);
+    table.says(child, r#"{"event":"epoch","epoch":1}"#);
+    let (_, reports) = table.observe();
+    assert_eq!(reports[0].observations.len(), 1);
+    // Twenty hours of patience from now on.
+    table.now += minutes(19 * 60);
+    table.settle();
+    table.done();
+    table.now += minutes(61);
+    table.settle();
+    table.stopped(child, Duration::ZERO);
+    let entries = table.spool();
+    let (kind, message) = fault(&entries);
+    assert_eq!(kind, Fault::TimedOut);
+    assert_eq!(message, "hangs: no line for 72000 s");
+}
+
+#[test]
+fn a_program_has_its_exit_code_as_the_last_word() {
+    let (mut table, fetch) = Table::in_session(1);
+    table.answer(fetch, exchanged(&[], vec![program(1, "python3")]));
+    let child = table.started();
+    table.says(child, "epoch 1 of 1");
+    table.says(child, r#"{"event":"finished","loss":0.25}"#);
+    table.now += 2 * SECOND;
+    table.settle();
+    let (_, reports) = table.observe();
+    assert_eq!(reports[0].log, "epoch 1 of 1\n");
+    table.done();
+    table.ends(child, 0);
+    let entries = table.spool();
+    assert_eq!(entries[0].finish.outcome, measured(0.25, 0.0));
+    assert_eq!(entries[0].finish.provenance.trainer, "python3 train.py");
+}
+
+#[test]
+fn a_program_that_is_not_allowed_does_not_run() {
+    let (mut table, fetch) = Table::in_session(1);
+    table.answer(fetch, exchanged(&[], vec![program(1, "rm")]));
+    let entries = table.spool();
+    let (kind, message) = fault(&entries);
+    assert_eq!(kind, Fault::Crashed);
+    assert!(message.contains("--allow-command rm"), "{message}");
+}
+
+#[test]
+fn a_program_takes_the_slot_of_an_idle_trainer() {
+    let (mut table, child) = busy();
+    table.now += SECOND;
+    table.says(child, FINISHED);
+    table.spool();
+    let (fetch, _, _) = table.exchange();
+    table.exchange();
+    table.answer(fetch, exchanged(&[], vec![program(2, "python3")]));
+    table.stopped(child, 2 * SECOND);
+    table.exchange();
+    table.done();
+    table.ends(child, 0);
+    assert_ne!(table.started(), child);
+    table.done();
+}
+
+#[test]
+fn a_job_held_in_advance_is_given_back_when_no_slot_gets_free() {
+    let (mut table, fetch) = Table::in_session(1);
+    table.answer(
+        fetch,
+        exchanged(&[], vec![training(1), training(2), training(1)]),
+    );
+    table.started();
+    table.pass(59 * SECOND);
+    table.done();
+    table.pass(2 * SECOND);
+    assert_eq!(table.release().1, [held(2)]);
+    table.done();
+}
+
+#[test]
+fn a_spec_that_cannot_be_read_is_invalid() {
+    let (mut table, fetch) = Table::in_session(1);
+    let mut unreadable = training(1);
+    unreadable.spec = r#"{"optimizr":1}"#.to_owned();
+    table.answer(fetch, exchanged(&[], vec![unreadable]));
+    let entries = table.spool();
+    assert_eq!(fault(&entries).0, Fault::Invalid);
+}

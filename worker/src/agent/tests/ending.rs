@@ -1,0 +1,118 @@
+//! Drains and idleness.
+
+use super::attempts::busy;
+use super::*;
+
+#[test]
+fn a_drain_withdraws_stops_gives_back_delivers_and_ends() {
+    let (mut table, fetch) = Table::in_session(2);
+    table.answer(fetch, exchanged(&[], vec![training(1)]));
+    let child = table.started();
+    let (fetch, exchange, _) = table.exchange();
+    let request = exchange.request;
+    table.tell(Event::Signal);
+    assert_eq!(table.next(), Effect::Abort(fetch));
+    table.stopped(child, 20 * SECOND);
+    // Asked again for what may have been granted, and for nothing more.
+    let (fetch, exchange, wait) = table.exchange();
+    assert_eq!((exchange.request, exchange.want), (request, 0));
+    assert_eq!(wait, Duration::ZERO);
+    table.answer(fetch, exchanged(&[], vec![training(2)]));
+    let (first, given) = table.release();
+    assert_eq!(given, [held(2)]);
+    table.answer(first, Reply::Released);
+    table.done();
+    table.ends(child, 75);
+    let (second, given) = table.release();
+    assert_eq!(given, [held(1)]);
+    table.answer(second, Reply::Released);
+    assert_eq!(table.next(), Effect::Exit(Exit::Done));
+    table.done();
+}
+
+#[test]
+fn an_outcome_is_delivered_before_the_end() {
+    let (mut table, child) = busy();
+    table.tell(Event::Signal);
+    table.stopped(child, 20 * SECOND);
+    table.says(child, r#"{"event":"finished","test_error":8}"#);
+    table.spool();
+    let (deliver, exchange, _) = table.exchange();
+    assert_eq!(exchange.want, 0);
+    table.ends(child, 75);
+    table.done();
+    table.answer(deliver, exchanged(&[Ack::Recorded], Vec::new()));
+    assert_eq!(table.next(), Effect::Acknowledged(vec![held(1)]));
+    assert_eq!(table.next(), Effect::Exit(Exit::Done));
+}
+
+#[test]
+fn a_drain_ends_in_time_whatever_hangs() {
+    let (mut table, child) = busy();
+    table.tell(Event::Signal);
+    table.stopped(child, 20 * SECOND);
+    table.pass(24 * SECOND);
+    table.done();
+    table.pass(2 * SECOND);
+    assert_eq!(table.next(), Effect::Exit(Exit::Done));
+}
+
+#[test]
+fn a_drain_does_not_wait_for_a_coordinator_that_is_away() {
+    let mut table = Table::restored(config(1), vec![entry(1)], Vec::new());
+    let Effect::Call { id, .. } = table.next() else {
+        panic!("no hello");
+    };
+    table.reply(id, lost());
+    table.tell(Event::Signal);
+    table.pass(SECOND);
+    let Effect::Call { id, .. } = table.next() else {
+        panic!("no hello");
+    };
+    table.reply(id, lost());
+    assert_eq!(table.next(), Effect::Exit(Exit::Done));
+}
+
+#[test]
+fn a_second_signal_is_the_end() {
+    let (mut table, child) = busy();
+    table.tell(Event::Signal);
+    table.stopped(child, 20 * SECOND);
+    table.tell(Event::Signal);
+    assert_eq!(table.next(), Effect::Exit(Exit::Interrupted));
+    table.ends(child, 0);
+    table.done();
+}
+
+#[test]
+fn the_operator_drains_by_a_flag() {
+    let (mut table, fetch) = Table::in_session(1);
+    let reply = Reply::Exchanged {
+        acks: Vec::new(),
+        grants: vec![training(1)],
+        drain: true,
+    };
+    table.answer(fetch, reply);
+    let (release, given) = table.release();
+    assert_eq!(given, [held(1)]);
+    table.answer(release, Reply::Released);
+    assert_eq!(table.next(), Effect::Exit(Exit::Done));
+}
+
+#[test]
+fn an_idle_worker_ends_when_its_last_question_is_answered() {
+    let idle = Config {
+        exit_when_idle: Some(5 * SECOND),
+        ..config(1)
+    };
+    let mut table = Table::new(idle);
+    table.welcome(1, &[]);
+    let (fetch, _, wait) = table.exchange();
+    assert_eq!(wait, 5 * SECOND);
+    table.pass(6 * SECOND);
+    table.done();
+    table.answer(fetch, exchanged(&[], Vec::new()));
+    table.pass(SECOND);
+    assert_eq!(table.next(), Effect::Exit(Exit::Done));
+    table.done();
+}

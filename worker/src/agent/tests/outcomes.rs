@@ -1,0 +1,194 @@
+//! Outcomes: to the disk, after their reports, to the coordinator, once.
+
+use super::attempts::busy;
+use super::*;
+
+#[test]
+fn null_jobs_are_answered_in_bulk_beside_the_question_for_more() {
+    let (mut table, fetch) = Table::in_session(2);
+    table.answer(fetch, exchanged(&[], vec![null(1), null(2)]));
+    // One write for both.
+    let entries = table.spool();
+    assert_eq!(entries.len(), 2);
+    assert_eq!(entries[0].finish.outcome, measured(23.4, 0.0));
+    // Jobs of no length: 64 in advance per slot, asked for at once.
+    let (fetch, exchange, _) = table.exchange();
+    assert_eq!((exchange.want, exchange.finishes.len()), (130, 0));
+    let (deliver, exchange, wait) = table.exchange();
+    assert_eq!((exchange.want, exchange.finishes.len()), (0, 2));
+    assert_eq!(wait, Duration::ZERO);
+    // The question is still open; what ends meanwhile does not wait for it.
+    table.answer(
+        deliver,
+        exchanged(&[Ack::Recorded, Ack::AlreadyRecorded], Vec::new()),
+    );
+    assert_eq!(table.next(), Effect::Acknowledged(vec![held(1), held(2)]));
+    let many: Vec<_> = (3..103).map(null).collect();
+    table.answer(fetch, exchanged(&[], many));
+    assert_eq!(table.spool().len(), 100);
+    table.exchange();
+    assert_eq!(table.exchange().1.finishes.len(), 100);
+    table.done();
+}
+
+#[test]
+fn a_lost_acknowledgement_is_asked_for_again_and_no_outcome_overtakes() {
+    let (mut table, fetch) = Table::in_session(2);
+    table.answer(fetch, exchanged(&[], vec![null(1)]));
+    table.spool();
+    let (fetch, _, _) = table.exchange();
+    let (deliver, first, _) = table.exchange();
+    table.reply(deliver, lost());
+    table.answer(fetch, exchanged(&[], vec![null(2)]));
+    table.spool();
+    table.exchange();
+    table.pass(SECOND);
+    let (deliver, again, _) = table.exchange();
+    assert_eq!(again, first);
+    table.answer(deliver, exchanged(&[Ack::Recorded], Vec::new()));
+    assert_eq!(table.next(), Effect::Acknowledged(vec![held(1)]));
+    let (_, exchange, _) = table.exchange();
+    assert_eq!(exchange.finishes[0].held, held(2));
+    table.done();
+}
+
+#[test]
+fn reports_arrive_before_the_outcome() {
+    let (mut table, child) = busy();
+    table.says(child, r#"{"event":"epoch","epoch":1,"test_error":9}"#);
+    let (observe, _) = table.observe();
+    table.says(child, r#"{"event":"epoch","epoch":2,"test_error":8}"#);
+    let (text, dropped) = ("bye\n".to_owned(), 0);
+    table.tell(Event::Stderr {
+        child,
+        text,
+        dropped,
+    });
+    table.says(child, r#"{"event":"finished","test_error":8}"#);
+    let entries = table.spool();
+    assert_eq!(entries[0].reports.len(), 2);
+    table.exchange();
+    table.done();
+    // The first report's answer comes after the end.
+    table.answer(observe, Reply::Observed(vec![Verdict::Keep]));
+    let (observe, reports) = table.observe();
+    assert_eq!(
+        (reports[0].observations[0].epoch, reports[0].log.as_str()),
+        (2, "bye\n")
+    );
+    table.reply(observe, lost());
+    table.done();
+    table.pass(SECOND);
+    let (observe, _) = table.observe();
+    table.answer(observe, Reply::Observed(vec![Verdict::Fenced]));
+    let (_, exchange, _) = table.exchange();
+    assert_eq!(exchange.finishes[0].held, held(1));
+    table.done();
+}
+
+#[test]
+fn a_verdict_on_an_ended_attempt_does_not_drop_its_outcome() {
+    let (mut table, child) = busy();
+    table.says(child, r#"{"event":"finished","test_error":8}"#);
+    table.spool();
+    table.exchange();
+    let (deliver, _, _) = table.exchange();
+    assert_eq!(table.beat(Verdict::Fenced), [held(1)]);
+    table.answer(deliver, exchanged(&[Ack::Stale], Vec::new()));
+    assert_eq!(table.next(), Effect::Acknowledged(vec![held(1)]));
+    table.done();
+}
+
+#[test]
+fn a_refused_measurement_becomes_a_fault() {
+    let (mut table, child) = busy();
+    table.says(child, r#"{"event":"finished","test_error":8}"#);
+    table.spool();
+    table.exchange();
+    let (deliver, _, _) = table.exchange();
+    table.answer(deliver, exchanged(&[Ack::Refused], Vec::new()));
+    let entries = table.spool();
+    assert!(matches!(entries[0].finish.outcome, Outcome::Failed { .. }));
+    let (deliver, _, _) = table.exchange();
+    table.answer(deliver, exchanged(&[Ack::Recorded], Vec::new()));
+    assert_eq!(table.next(), Effect::Acknowledged(vec![held(1)]));
+    table.done();
+}
+
+#[test]
+fn a_full_disk_stops_new_jobs_but_loses_nothing() {
+    let (mut table, fetch) = Table::in_session(1);
+    table.answer(fetch, exchanged(&[], vec![null(1)]));
+    let Effect::Spool(entries) = table.next() else {
+        panic!("nothing to spool");
+    };
+    let (fetch, _, _) = table.exchange();
+    let held_now: Vec<_> = entries.iter().map(|entry| entry.finish.held).collect();
+    table.tell(Event::SpoolFailed {
+        held: held_now.clone(),
+        error: "no space".to_owned(),
+    });
+    // Offered from memory.
+    let (deliver, exchange, _) = table.exchange();
+    assert_eq!((exchange.finishes.len(), exchange.want), (1, 0));
+    table.answer(fetch, exchanged(&[], Vec::new()));
+    table.done();
+    table.reply(deliver, lost());
+    // Tried again while it is not acknowledged.
+    let mut deliver = None;
+    table.pass(6 * SECOND);
+    table.skip_beats();
+    while let Some(effect) = table.effects.pop_front() {
+        match effect {
+            Effect::Spool(entries) => assert_eq!(entries.len(), 1),
+            Effect::Call { id, .. } => deliver = Some(id),
+            other => panic!("{other:?}"),
+        }
+        table.skip_beats();
+    }
+    table.tell(Event::SpoolFailed {
+        held: held_now,
+        error: "no space".to_owned(),
+    });
+    table.answer(deliver.unwrap(), exchanged(&[Ack::Recorded], Vec::new()));
+    assert_eq!(table.next(), Effect::Acknowledged(vec![held(1)]));
+    table.done();
+    // Then the disk is probed, and jobs are taken again when it is well.
+    table.pass(6 * SECOND);
+    assert_eq!(table.next(), Effect::Spool(Vec::new()));
+    table.done();
+    table.tell(Event::Spooled(Vec::new()));
+    assert!(table.exchange().1.want > 0);
+    table.done();
+}
+
+#[test]
+fn a_restart_delivers_what_the_spool_kept() {
+    let mut kept = entry(3);
+    kept.reports.push(Report {
+        held: held(3),
+        observations: Vec::new(),
+        log_sequence: 4,
+        log: "x\n".to_owned(),
+    });
+    let mut table = Table::restored(config(1), vec![kept, entry(4)], Vec::new());
+    table.welcome(1, &[Verdict::Keep, Verdict::Fenced]);
+    let (observe, reports) = table.observe();
+    assert_eq!(reports[0].log_sequence, 4);
+    let (deliver, exchange, _) = table.exchange();
+    // It asks for a job on the way.
+    assert_eq!(
+        (exchange.finishes, exchange.want),
+        (vec![entry(4).finish], 1)
+    );
+    table.done();
+    table.answer(observe, Reply::Observed(vec![Verdict::Keep]));
+    table.answer(deliver, exchanged(&[Ack::Stale], Vec::new()));
+    assert_eq!(table.next(), Effect::Acknowledged(vec![held(4)]));
+    let (_, exchange, _) = table.exchange();
+    assert_eq!(
+        (exchange.finishes, exchange.want),
+        (vec![entry(3).finish], 1)
+    );
+    table.done();
+}
