@@ -18,6 +18,8 @@ pub(crate) fn trainer(root: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
     command
         .env("SWATH_DATA_DIR", root.join("no-data"))
+        // Tests run side by side: more threads would only wait for each other.
+        .env("SWATH_TRAINER_THREADS", "1")
         .env_remove("SWATH_DATA_MIRROR");
     command
 }
