@@ -261,6 +261,17 @@ BEGIN
     SELECT RAISE(ABORT, 'outcomes are never deleted');
 END;
 
+-- A worker repeats a request only until it is answered: the last few are enough.
+CREATE TRIGGER grant_request_forgets AFTER INSERT ON grant_request
+BEGIN
+    DELETE FROM grant_request
+    WHERE worker = NEW.worker AND session = NEW.session AND request < (
+        SELECT min(request) FROM (
+            SELECT request FROM grant_request
+            WHERE worker = NEW.worker AND session = NEW.session
+            ORDER BY request DESC LIMIT 16));
+END;
+
 CREATE TRIGGER attempt_ends_once BEFORE UPDATE OF ended, ended_at, message, provenance ON attempt
 WHEN OLD.ended IS NOT NULL
 BEGIN

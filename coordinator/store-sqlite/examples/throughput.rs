@@ -39,7 +39,10 @@ async fn main() -> Result<(), Error> {
         Some(folder) => tempfile::tempdir_in(folder)?,
         None => tempfile::tempdir()?,
     };
-    println!("fdatasync p50            {:>10.2?}", fdatasync(folder.path())?);
+    println!(
+        "fdatasync p50            {:>10.2?}",
+        fdatasync(folder.path())?
+    );
     let path = folder.path().join("swath.db");
     let store = Arc::new(SqliteStore::open(&path, Policy::default()).await?);
     let submission = submission("grid", 0, CELLS);
@@ -52,9 +55,11 @@ async fn main() -> Result<(), Error> {
         (8, 64, 16_000),
         (64, 64, 20_000),
     ] {
+        let before = cpu();
         let took = exchange(&store, workers, batch, jobs).await?;
         let rate = jobs as f64 / took.as_secs_f64();
-        println!("{workers:>3} workers x batch {batch:>2}    {rate:>10.0} pairs/s");
+        let cpu = cpu().saturating_sub(before);
+        println!("{workers:>3} workers x batch {batch:>2}    {rate:>10.0} pairs/s ({cpu:.2?} cpu)");
     }
     for _ in 0..3 {
         time("results of the sweep", store.results(sweep, 0)).await?;
@@ -63,24 +68,51 @@ async fn main() -> Result<(), Error> {
         time("all sweeps with counts", store.sweeps()).await?;
     }
     println!("resident                 {:>10}", resident()?);
-    time("cancel the sweep", store.change_sweep(NOW, sweep, SweepChange::Cancel)).await?;
-    time("submit it again", store.submit(NOW, self::submission("grid", 0, CELLS))).await?;
-    time("submit, half of it known", store.submit(NOW, self::submission("half", CELLS / 2, CELLS))).await?;
+    time(
+        "cancel the sweep",
+        store.change_sweep(NOW, sweep, SweepChange::Cancel),
+    )
+    .await?;
+    time(
+        "submit it again",
+        store.submit(NOW, self::submission("grid", 0, CELLS)),
+    )
+    .await?;
+    time(
+        "submit, half of it known",
+        store.submit(NOW, self::submission("half", CELLS / 2, CELLS)),
+    )
+    .await?;
     println!("resident                 {:>10}", resident()?);
-    println!("file                     {:>7} MiB", path.metadata()?.len() >> 20);
+    println!(
+        "file                     {:>7} MiB",
+        path.metadata()?.len() >> 20
+    );
     store.close().await?;
-    time("open with a check", SqliteStore::open(&path, Policy::default())).await?;
+    time(
+        "open with a check",
+        SqliteStore::open(&path, Policy::default()),
+    )
+    .await?;
     Ok(())
 }
 
-async fn time<T, E>(
-    what: &str,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    let start = Instant::now();
+async fn time<T, E>(what: &str, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let (start, cpu) = (Instant::now(), cpu());
     let done = work.await?;
-    println!("{what:<24} {:>10.2?}", start.elapsed());
+    let cpu = self::cpu().saturating_sub(cpu);
+    println!("{what:<24} {:>10.2?} ({cpu:.2?} cpu)", start.elapsed());
     Ok(done)
+}
+
+/// Processor time of this process, in steps of 10 ms: tells a slow store from a
+/// busy machine.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(") ").next().unwrap_or_default();
+    let ticks = after_name.split(' ').skip(11).take(2);
+    let ticks = ticks.filter_map(|ticks| ticks.parse::<u64>().ok());
+    Duration::from_millis(ticks.sum::<u64>() * 10)
 }
 
 fn fdatasync(folder: &Path) -> Result<Duration, Error> {

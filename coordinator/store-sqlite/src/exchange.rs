@@ -77,8 +77,6 @@ struct Recorder {
     newest: bool,
     jobs: Workset,
     notices: Vec<Notice>,
-    /// A worker's outcomes mostly share theirs.
-    provenances: Vec<(Provenance, i64)>,
 }
 
 impl Recorder {
@@ -92,7 +90,6 @@ impl Recorder {
             newest,
             jobs,
             notices: Vec::new(),
-            provenances: Vec::new(),
         }
     }
 
@@ -182,7 +179,7 @@ impl Recorder {
         attempt: Attempt,
         finish: &Finish,
     ) -> Result<()> {
-        let provenance = self.provenance(tx, &finish.provenance).await?;
+        let provenance = provenance_id(tx, &finish.provenance).await?;
         let (ended, message) = match &finish.outcome {
             Outcome::Measured(measurement) => {
                 insert_outcome(tx, id, attempt, measurement, provenance, self.now).await?;
@@ -203,16 +200,6 @@ impl Recorder {
             provenance: Some(provenance),
         });
         Ok(())
-    }
-
-    async fn provenance(&mut self, tx: &mut Tx, provenance: &Provenance) -> Result<i64> {
-        let known = self.provenances.iter().find(|(known, _)| known == provenance);
-        if let Some((_, id)) = known {
-            return Ok(*id);
-        }
-        let id = provenance_id(tx, provenance).await?;
-        self.provenances.push((provenance.clone(), id));
-        Ok(id)
     }
 
     /// Keeps an outcome that came too late, once.
@@ -319,6 +306,18 @@ async fn insert_outcome(
 
 /// The key of a provenance, which is stored once.
 async fn provenance_id(tx: &mut Tx, provenance: &Provenance) -> Result<i64> {
+    let mut known = tx.provenances.iter();
+    if let Some((_, id)) = known.find(|(known, _)| known == provenance) {
+        return Ok(*id);
+    }
+    let id = find_or_insert(tx, provenance).await?;
+    // A kind of machine each: few, and the newest are in use.
+    tx.provenances.truncate(31);
+    tx.provenances.insert(0, (provenance.clone(), id));
+    Ok(id)
+}
+
+async fn find_or_insert(tx: &mut Tx, provenance: &Provenance) -> Result<i64> {
     let Provenance {
         device,
         driver,

@@ -15,10 +15,6 @@ use crate::worker::Worker;
 use crate::workset::Workset;
 use crate::writer::Tx;
 
-/// A worker repeats a request only until it is answered, so the last few are
-/// enough.
-const REQUESTS_KEPT: i64 = 16;
-
 /// A grant whose spec is not written out yet: that needs no transaction.
 #[derive(Debug)]
 pub(crate) struct RawGrant {
@@ -188,7 +184,7 @@ async fn insert_attempts(
     Ok(())
 }
 
-/// Notes the grants of a request, and forgets those of old ones.
+/// Notes the grants of a request; a trigger forgets those of old ones.
 async fn remember(
     tx: &mut Tx,
     worker: &Worker,
@@ -202,17 +198,6 @@ async fn remember(
         worker.session,
         request,
         grants
-    )
-    .execute(&mut tx.conn)
-    .await?;
-    query!(
-        "DELETE FROM grant_request WHERE worker = ?1 AND session = ?2 AND request < (
-             SELECT min(request) FROM (
-                 SELECT request FROM grant_request WHERE worker = ?1 AND session = ?2
-                 ORDER BY request DESC LIMIT ?3))",
-        worker.id,
-        worker.session,
-        REQUESTS_KEPT
     )
     .execute(&mut tx.conn)
     .await?;

@@ -238,7 +238,11 @@ pub(crate) async fn tick(tx: &mut Tx, now: Timestamp) -> Result<Ticked> {
 }
 
 /// Applies `event` to every open lease: a start, or an absence.
-pub(crate) async fn to_all_leases(tx: &mut Tx, now: Timestamp, event: Event<'static>) -> Result<()> {
+pub(crate) async fn to_all_leases(
+    tx: &mut Tx,
+    now: Timestamp,
+    event: Event<'static>,
+) -> Result<()> {
     let open = query_scalar!(r#"SELECT id AS "id!" FROM job WHERE deadline IS NOT NULL"#)
         .fetch_all(&mut tx.conn)
         .await?;

@@ -26,6 +26,7 @@ mod workset;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
@@ -54,8 +55,8 @@ use self::writer::Writer;
 pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
-    /// Given up by `close`.
-    lock: Mutex<Option<Lock>>,
+    /// Given up by `close`; the writer holds it, too, until it has ended.
+    lock: Mutex<Option<Arc<Lock>>>,
 }
 
 impl SqliteStore {
@@ -69,11 +70,11 @@ impl SqliteStore {
     pub async fn open(path: impl AsRef<Path>, policy: Policy) -> Result<Self> {
         let path = path.as_ref();
         open::check_place(path)?;
-        let lock = Lock::take(path)?;
+        let lock = Arc::new(Lock::take(path)?);
         let conn = open::writer(path).await?;
         let readers = open::readers(path).await?;
         Ok(Self {
-            writer: Writer::start(conn, policy),
+            writer: Writer::start(conn, policy, Arc::clone(&lock)),
             readers,
             lock: Mutex::new(Some(lock)),
         })
@@ -133,9 +134,7 @@ impl Store for SqliteStore {
         held: Vec<Held>,
     ) -> Result<Vec<Verdict>> {
         self.writer
-            .run(move |tx| {
-                Box::pin(async move { lease::heartbeat(tx, now, &owner, held).await })
-            })
+            .run(move |tx| Box::pin(async move { lease::heartbeat(tx, now, &owner, held).await }))
             .await
     }
 
@@ -209,7 +208,10 @@ impl Store for SqliteStore {
     }
 
     async fn sources(&self, sweep: SweepDigest) -> Result<Sources> {
-        read(&self.readers, move |conn| Box::pin(read::sources(conn, sweep))).await
+        read(&self.readers, move |conn| {
+            Box::pin(read::sources(conn, sweep))
+        })
+        .await
     }
 
     async fn jobs(&self, query: JobQuery) -> Result<Vec<JobView>> {

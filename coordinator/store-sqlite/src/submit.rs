@@ -40,8 +40,10 @@ struct Chunk {
     /// The position of the first cell.
     first: i64,
     cell_digests: Vec<u8>,
-    /// JSON array of [spec, program].
+    /// JSON array.
     specs: String,
+    /// That of all these cells.
+    program: Option<String>,
     /// JSON array of axes, each as a JSON text.
     axes: String,
     job_digests: Vec<u8>,
@@ -54,11 +56,15 @@ impl Prepared {
     pub(crate) fn new(submission: Submission) -> Self {
         let refused = submission.cells.iter().find_map(|cell| check(cell).err());
         let replicates = submission.replicates;
-        let chunks = submission
-            .cells
-            .chunks(CHUNK)
-            .enumerate()
-            .map(|(index, cells)| chunk((index * CHUNK) as i64, cells, replicates))
+        let mut first = 0;
+        let alike = submission.cells.chunk_by(|a, b| a.program == b.program);
+        let chunks = alike
+            .flat_map(|cells| cells.chunks(CHUNK))
+            .map(|cells| {
+                let chunk = chunk(first, cells, replicates);
+                first += cells.len() as i64;
+                chunk
+            })
             .collect();
         Self {
             digest: submission.digest,
@@ -101,15 +107,13 @@ fn chunk(first: i64, cells: &[SubmittedCell], replicates: u32) -> Chunk {
             seeds.push(seed);
         }
     }
-    let specs: Vec<_> = cells
-        .iter()
-        .map(|cell| (&cell.spec, &cell.program))
-        .collect();
+    let specs: Vec<&String> = cells.iter().map(|cell| &cell.spec).collect();
     let axes: Vec<String> = cells.iter().map(|cell| rows::json(&cell.axes)).collect();
     Chunk {
         first,
         cell_digests,
         specs: rows::json(&specs),
+        program: cells.first().and_then(|cell| cell.program.clone()),
         axes: rows::json(&axes),
         job_digests,
         seeds: rows::json(&seeds),
@@ -225,12 +229,13 @@ async fn insert_sweep(tx: &mut Tx, now: Timestamp, prepared: &Prepared) -> Resul
 async fn insert_cells(tx: &mut Tx, sweep: i64, chunk: &Chunk) -> Result<()> {
     query!(
         "INSERT INTO cell (digest, spec, program)
-         SELECT substr(?1, line.key * 32 + 1, 32), line.value ->> 0, line.value ->> 1
+         SELECT substr(?1, line.key * 32 + 1, 32), line.value, ?3
          FROM json_each(?2) AS line
          WHERE true
          ON CONFLICT (digest) DO NOTHING",
         chunk.cell_digests,
-        chunk.specs
+        chunk.specs,
+        chunk.program
     )
     .execute(&mut tx.conn)
     .await?;

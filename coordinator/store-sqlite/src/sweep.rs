@@ -28,15 +28,22 @@ pub(crate) async fn change(
         (true, SweepChange::Cancel) => cancel(tx, now, sweep).await,
         (true, SweepChange::Pause { reason }) => pause(tx, sweep, &reason).await,
         (true, SweepChange::Resume) => {
-            query!("UPDATE sweep SET paused = 0, reason = '' WHERE id = ?1", sweep)
-                .execute(&mut tx.conn)
-                .await?;
+            query!(
+                "UPDATE sweep SET paused = 0, reason = '' WHERE id = ?1",
+                sweep
+            )
+            .execute(&mut tx.conn)
+            .await?;
             update_priorities(tx, sweep).await
         }
         (true, SweepChange::Priority(priority)) => {
-            query!("UPDATE sweep SET priority = ?2 WHERE id = ?1", sweep, priority)
-                .execute(&mut tx.conn)
-                .await?;
+            query!(
+                "UPDATE sweep SET priority = ?2 WHERE id = ?1",
+                sweep,
+                priority
+            )
+            .execute(&mut tx.conn)
+            .await?;
             update_priorities(tx, sweep).await
         }
         (false, SweepChange::Cancel) => Ok(()),
@@ -165,7 +172,11 @@ pub(crate) async fn cancel_jobs(
     let mut jobs = Workset::default();
     jobs.load_digests(tx, digests.iter().copied()).await?;
     let mut changed = 0;
-    for id in digests.into_iter().filter_map(|digest| jobs.id(digest)).collect::<Vec<_>>() {
+    for id in digests
+        .into_iter()
+        .filter_map(|digest| jobs.id(digest))
+        .collect::<Vec<_>>()
+    {
         let applied = jobs.apply(id, &Event::Cancel, now, &tx.policy);
         changed += u64::from(applied == Ok(Applied::Changed));
     }

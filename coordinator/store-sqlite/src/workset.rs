@@ -264,9 +264,7 @@ fn columns(id: i64, entry: &Entry, workers: &HashMap<WorkerName, i64>) -> Result
         fault,
         job.attempt,
         worker,
-        job.owner
-            .as_ref()
-            .map(|owner| rows::session(owner.session)),
+        job.owner.as_ref().map(|owner| rows::session(owner.session)),
         job.granted_at.as_ms(),
         job.grants,
         job.charged,
@@ -281,8 +279,10 @@ fn columns(id: i64, entry: &Entry, workers: &HashMap<WorkerName, i64>) -> Result
 async fn write_jobs(tx: &mut Tx, rows: &[Value]) -> Result<()> {
     let count = rows.len() as u64;
     let rows = rows::json(rows);
+    // Materialized, or each of the columns would have its line written out anew.
     let written = sqlx::query!(
-        "UPDATE job SET
+        "WITH line AS MATERIALIZED (SELECT value FROM json_each(?1))
+         UPDATE job SET
              state = line.value ->> 4, not_before = line.value ->> 5, deadline = line.value ->> 6,
              stop = line.value ->> 7, fault = line.value ->> 8, attempt = line.value ->> 9,
              worker = coalesce(line.value ->> 10, worker), session = line.value ->> 11,
@@ -290,7 +290,7 @@ async fn write_jobs(tx: &mut Tx, rows: &[Value]) -> Result<()> {
              charged = line.value ->> 14, failed_on = line.value ->> 15,
              closed = line.value ->> 16, unmentioned = line.value ->> 17,
              faulted = line.value ->> 18, ended_at = line.value ->> 19
-         FROM json_each(?1) AS line
+         FROM line
          WHERE job.id = line.value ->> 0 AND job.attempt = line.value ->> 1
            AND job.state = line.value ->> 2 AND job.session IS line.value ->> 3",
         rows
@@ -311,10 +311,11 @@ async fn write_jobs(tx: &mut Tx, rows: &[Value]) -> Result<()> {
 async fn write_ends(tx: &mut Tx, ends: &[End]) -> Result<()> {
     let rows = rows::json(ends);
     let written = sqlx::query!(
-        "UPDATE attempt SET
+        "WITH line AS MATERIALIZED (SELECT value FROM json_each(?1))
+         UPDATE attempt SET
              ended_at = line.value ->> 'at', ended = line.value ->> 'ended',
              provenance = line.value ->> 'provenance'
-         FROM json_each(?1) AS line
+         FROM line
          WHERE attempt.job = line.value ->> 'job' AND attempt.attempt = line.value ->> 'attempt'",
         rows
     )

@@ -5,13 +5,17 @@
 //! store never waits for company. Operations run here and not in their callers'
 //! futures, so a caller that goes away changes nothing.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use sqlx::{Connection, SqliteConnection};
+use swath_core::outcome::Provenance;
 use swath_core::policy::Policy;
 use swath_store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Failure, Result, code, sqlite_code};
+use crate::lock::Lock;
 
 /// Operations that may wait for the writer before their callers wait with them.
 const QUEUE: usize = 1024;
@@ -23,6 +27,9 @@ const BATCH: usize = 256;
 pub(crate) struct Tx {
     pub(crate) conn: SqliteConnection,
     pub(crate) policy: Policy,
+    /// Keys of some provenances that are stored. Emptied when anything is
+    /// undone, as the row may be gone then.
+    pub(crate) provenances: Vec<(Provenance, i64)>,
 }
 
 /// One call of the store, whatever it returns.
@@ -98,9 +105,18 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the writer on its connection.
-    pub(crate) fn start(conn: SqliteConnection, policy: Policy) -> Self {
+    pub(crate) fn start(conn: SqliteConnection, policy: Policy, lock: Arc<Lock>) -> Self {
         let (queue, requests) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(Tx { conn, policy }, requests));
+        let tx = Tx {
+            conn,
+            policy,
+            provenances: Vec::new(),
+        };
+        tokio::spawn(async move {
+            serve(tx, requests).await;
+            // Nobody else may write while this one might.
+            drop(lock);
+        });
         Self { queue }
     }
 
@@ -221,6 +237,7 @@ async fn run_batch(tx: &mut Tx, batch: Vec<Box<dyn Operation>>) -> Result<(), St
         answers.into_iter().for_each(|answer| answer(Ok(())));
         return Ok(());
     };
+    tx.provenances.clear();
     // It may be rolled back already.
     let _undone = execute(tx, "ROLLBACK").await;
     let stopped = stopped(&error);
@@ -254,7 +271,10 @@ async fn run_all(
         answers.push(done.answer);
         let error = match done.fate {
             Fate::Kept => None,
-            Fate::Undone => execute(tx, "ROLLBACK TO operation").await.err(),
+            Fate::Undone => {
+                tx.provenances.clear();
+                execute(tx, "ROLLBACK TO operation").await.err()
+            }
             Fate::Fatal => Some(sqlx::Error::WorkerCrashed),
         };
         if error.is_some() {

@@ -285,10 +285,7 @@ pub(crate) async fn known(
 }
 
 /// A job's observations, by attempt and epoch.
-pub(crate) async fn curves(
-    conn: &mut SqliteConnection,
-    job: JobDigest,
-) -> Result<Vec<CurvePoint>> {
+pub(crate) async fn curves(conn: &mut SqliteConnection, job: JobDigest) -> Result<Vec<CurvePoint>> {
     let job = &job.as_bytes()[..];
     let rows = query!(
         "SELECT attempt, epoch, step, train_loss, train_error, test_loss, test_error, lr, seconds,

@@ -144,25 +144,33 @@ fn unpack(packed: &str, beside: &mut Beside) -> Result<ReplicateResult> {
 
 /// The 32 bytes of 64 upper-case hex digits.
 fn unhex(text: &str) -> Option<[u8; 32]> {
-    const fn digit(byte: u8) -> Option<u8> {
-        match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'A'..=b'F' => Some(byte - b'A' + 10),
-            _ => None,
+    /// Above 15 for what is no digit.
+    const DIGITS: [u8; 256] = {
+        let mut digits = [0xff; 256];
+        let mut value = 0;
+        while value < 16 {
+            digits[b"0123456789ABCDEF"[value] as usize] = value as u8;
+            value += 1;
         }
-    }
+        digits
+    };
     let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    let mut all = 0;
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
+        let [high, low] = pair.map(|digit| DIGITS[usize::from(digit)]);
+        all |= high | low;
+        *byte = high << 4 | low;
     }
-    Some(bytes)
+    (all < 16).then_some(bytes)
 }
 
 async fn provenances(conn: &mut SqliteConnection) -> Result<HashMap<i64, Provenance>> {
-    let rows = query!("SELECT id, device, driver, libtorch, trainer, threads, determinism FROM provenance")
-        .fetch_all(conn)
-        .await?;
+    let rows = query!(
+        "SELECT id, device, driver, libtorch, trainer, threads, determinism FROM provenance"
+    )
+    .fetch_all(conn)
+    .await?;
     let provenances = rows.into_iter().map(|row| {
         let provenance = Provenance {
             device: row.device,
@@ -192,7 +200,10 @@ async fn provenances_of_failures(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.provenance)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id, row.provenance))
+        .collect())
 }
 
 /// The test errors of succeeded jobs by epoch, by job. Later attempts replace
