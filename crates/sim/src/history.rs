@@ -39,6 +39,9 @@ impl History {
                 Ack::AlreadyRecorded if before != Some(&finish.outcome) => {
                     return Err(format!("not recorded before: {finish:?}"));
                 }
+                Ack::Stale if before == Some(&finish.outcome) => {
+                    return Err(format!("I4: a repeat is not acknowledged: {finish:?}"));
+                }
                 _ => {}
             }
         }
