@@ -25,6 +25,8 @@ pub(crate) struct Context {
     pub(crate) target: Target,
     /// The database of `serve` and `run`.
     pub(crate) database: Database,
+    /// The policy that was named.
+    pub(crate) policy: Option<Policy>,
     /// What the reader of stdout can be shown.
     pub(crate) style: Style,
 }
@@ -101,11 +103,13 @@ impl Context {
             (None, None) => Target::Nearest(database.clone()),
         };
         let printer = Printer::new(global.color, global.quiet);
+        let policy = global.policy.as_deref().map(policy).transpose()?;
         Ok(Self {
             printer,
             format: global.output.into(),
             target,
             database,
+            policy,
             style: printer.style(),
         })
     }
@@ -138,15 +142,22 @@ fn url_of(text: &str) -> Outcome<String> {
 }
 
 /// What `serve` listens on and keeps.
-pub(crate) fn serve(arguments: &Serve, database: &Database) -> Outcome<ServeSettings> {
-    let policy = match &arguments.policy {
-        Some(path) => policy(path)?,
-        None => Policy::default(),
-    };
-    Ok(ServeSettings {
+pub(crate) fn serve(context: &Context, arguments: &Serve) -> ServeSettings {
+    ServeSettings {
         listen: arguments.listen,
-        database: database.url(),
-        policy,
+        database: context.database.url(),
+        policy: context.policy.clone().unwrap_or_default(),
+    }
+}
+
+/// The policy of a coordinator with one worker, which `run` starts: somebody
+/// waits for it, and taking its only worker away would help nobody.
+pub(crate) fn policy_of_one(context: &Context) -> Policy {
+    context.policy.clone().unwrap_or_else(|| Policy {
+        cordon_after: u32::MAX,
+        backoff_base_ms: 1_000,
+        charged_max: 3,
+        ..Policy::default()
     })
 }
 
@@ -193,7 +204,23 @@ impl LocalSettings {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn the_policy_of_one_worker_keeps_the_relations() {
+        let global = Cli::try_parse_from(["coordinator", "sweeps"])
+            .unwrap()
+            .global;
+        let context = Context::resolve(&Global {
+            policy: None,
+            ..global
+        })
+        .unwrap();
+        assert_eq!(policy_of_one(&context).check(), Ok(()));
+    }
 
     #[test]
     fn databases_are_sqlite() {

@@ -4,6 +4,8 @@ pub(crate) mod environment;
 pub(crate) mod markdown;
 mod verbs;
 
+use std::path::PathBuf;
+
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -67,6 +69,12 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "sqlite:PATH", env = environment::DATABASE)]
     #[arg(hide_env_values = true)]
     pub(crate) database: Option<String>,
+
+    /// Times and limits of the lease protocol, as TOML, for what `serve` and
+    /// `run` start
+    #[arg(long, global = true, value_name = "FILE", env = environment::POLICY)]
+    #[arg(hide_env_values = true)]
+    pub(crate) policy: Option<PathBuf>,
 
     /// How to print what was asked for
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]

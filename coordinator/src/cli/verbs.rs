@@ -275,9 +275,6 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
     #[arg(env = environment::LISTEN, hide_env_values = true)]
     pub(crate) listen: SocketAddr,
-    /// Times and limits of the lease protocol, as TOML
-    #[arg(long, value_name = "FILE", env = environment::POLICY, hide_env_values = true)]
-    pub(crate) policy: Option<PathBuf>,
     /// What to log on stderr: a level, or filters as in RUST_LOG [default: info]
     #[arg(long, value_name = "FILTER", env = environment::LOG, hide_env_values = true)]
     pub(crate) log: Option<String>,

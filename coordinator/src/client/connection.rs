@@ -92,15 +92,16 @@ impl Connection {
     async fn over(database: &Database, context: &Context) -> Outcome<Self> {
         let give_up = tokio::time::Instant::now() + HELD_WAIT;
         loop {
-            let failure = match Self::start(database).await {
-                Ok(connection) => {
-                    let path = database.path.display();
-                    let note = format!("no coordinator is running; reading {path} directly");
-                    context.printer.note(note);
-                    return Ok(connection);
-                }
-                Err(failure) => failure,
-            };
+            let failure =
+                match Self::start(database, context.policy.clone().unwrap_or_default()).await {
+                    Ok(connection) => {
+                        let path = database.path.display();
+                        let note = format!("no coordinator is running; reading {path} directly");
+                        context.printer.note(note);
+                        return Ok(connection);
+                    }
+                    Err(failure) => failure,
+                };
             if let Some(address) = database.holder()
                 && let Ok(connection) = Self::dial(&address, NEAR_DEADLINE).await
             {
@@ -119,11 +120,11 @@ impl Connection {
     }
 
     /// Starts a coordinator over `database` on a free port of this machine.
-    pub(crate) async fn start(database: &Database) -> Outcome<Self> {
+    pub(crate) async fn start(database: &Database, policy: Policy) -> Outcome<Self> {
         let settings = ServeSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             database: database.url(),
-            policy: Policy::default(),
+            policy,
         };
         let server = Server::start(settings).await.map_err(Failure::error)?;
         let url = format!("http://{}", server.address());

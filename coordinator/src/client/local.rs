@@ -17,6 +17,9 @@ const STOP_WAIT: Duration = Duration::from_secs(40);
 /// How much of the worker's log a failure shows.
 const TAIL_LINES: usize = 8;
 
+/// The name of the worker that `run` starts.
+pub(crate) const NAME: &str = "local";
+
 /// What the jobs of a sweep need of this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
@@ -108,7 +111,7 @@ fn arguments(settings: &LocalSettings, coordinator: &str, needs: &Needs) -> Vec<
         "--coordinator".to_owned(),
         coordinator.to_owned(),
         "--name".to_owned(),
-        "local".to_owned(),
+        NAME.to_owned(),
         "--device".to_owned(),
         format!("cpu:{}", settings.slots),
         "--state-dir".to_owned(),

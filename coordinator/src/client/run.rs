@@ -3,22 +3,22 @@
 use std::path::Path;
 use std::time::Duration;
 
-use swath_coordinator::api::{ChangeOrder, Jobs, ReadQuery, Status};
+use swath_coordinator::api::{ChangeOrder, Jobs, ReadQuery, Status, Workers};
 use swath_core::id::SweepDigest;
 use swath_core::message::Sources;
 use swath_core::spec::{JobSpec, Work};
 use swath_core::sweep::expand;
-use swath_core::view::{JobView, SweepState, SweepView};
+use swath_core::view::{JobView, SweepState, SweepView, WorkerState, WorkerView};
 
 use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::files;
-use super::local::{LocalWorker, Needs};
+use super::local::{self, LocalWorker, Needs};
 use super::submit::{receipt, refuse_unsupported, sentence};
 use super::wait::{Goal, Interrupts, Parting, conclude, wait};
 use crate::cli;
-use crate::settings::{Context, LocalSettings, Target};
+use crate::settings::{Context, LocalSettings, Target, policy_of_one};
 
 /// What is trained, and how one would say it again.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ async fn start(context: &Context, create: bool) -> Outcome<Connection> {
                 .hint("name a sweep file, or the database with `--database sqlite:PATH`"),
         );
     }
-    Connection::start(database)
+    Connection::start(database, policy_of_one(context))
         .await
         .map_err(|failure| match database.holder() {
             Some(address) if failure.lines.iter().any(|line| line.contains(&address)) => failure
@@ -180,6 +180,7 @@ impl Training<'_> {
             };
             let jobs: Jobs = self.connection.read(&query).await?;
             let needs = needs(&jobs.jobs);
+            self.welcome().await?;
             let url = self.connection.url();
             Some(LocalWorker::start(self.settings, url, &needs)?)
         } else {
@@ -191,13 +192,29 @@ impl Training<'_> {
         let parting = Parting {
             work: format!("everything done is kept in {database}"),
             next: format!("`{}` goes on from here", subject.again),
+            resume: format!("`{}` goes on", subject.again),
         };
         let name = sweep.name.clone();
         let exit = conclude(self.context, self.connection, ended, &parting).await?;
         if matches!(exit, Exit::Ok | Exit::FailedCells) {
-            self.suggest(&name, sweep.replicates);
+            self.suggest(&name, sweep.replicates).await?;
         }
         Ok(exit)
+    }
+
+    /// The worker of this machine gets jobs again, whatever an earlier one of
+    /// its name did.
+    async fn welcome(&mut self) -> Outcome<()> {
+        let workers: Workers = self.connection.read(&ReadQuery::Workers).await?;
+        let own = |worker: &WorkerView| worker.name.as_str() == local::NAME;
+        let refused = |worker: &&WorkerView| own(worker) && worker.state != WorkerState::Active;
+        if let Some(worker) = workers.workers.iter().find(refused) {
+            let worker = worker.name.clone();
+            self.connection
+                .change(&ChangeOrder::Activate { worker })
+                .await?;
+        }
+        Ok(())
     }
 
     /// A paused sweep goes on: whoever types `run` wants that.
@@ -251,14 +268,23 @@ impl Training<'_> {
         waited
     }
 
-    fn suggest(&self, name: &str, replicates: u32) {
+    /// Says what could be tried now.
+    async fn suggest(&mut self, name: &str, replicates: u32) -> Outcome<()> {
+        let query = ReadQuery::Jobs {
+            selector: vec![name.to_owned(), "state=succeeded".to_owned()],
+            limit: Some(1),
+        };
+        let jobs: Jobs = self.connection.read(&query).await?;
         let printer = self.context.printer;
-        let more = replicates.saturating_add(2);
         printer.hint(format!("coordinator table {name} -o md"));
-        printer.hint(format!("coordinator curves {name} replicate=1 …"));
+        if let Some(job) = jobs.jobs.first() {
+            printer.hint(format!("coordinator curves {}", job.digest.short()));
+        }
+        let more = replicates.saturating_add(2);
         printer.hint(format!(
             "coordinator extend {name} --replicates {more} --run"
         ));
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::settings::{self, Context};
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
 pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
-    let settings = settings::serve(arguments, &context.database)?;
+    let settings = settings::serve(context, arguments);
     log(arguments)?;
     let mut interrupts = Interrupts::listen(true)?;
     let database = settings.database.clone();

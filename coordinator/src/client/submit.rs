@@ -76,6 +76,7 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
     let parting = Parting {
         work: "the work goes on".to_owned(),
         next: format!("`coordinator status {name} --watch`, `coordinator table {name}`"),
+        resume: format!("`coordinator resume {name}` lets it go on"),
     };
     let exit = conclude(context, &mut connection, ended, &parting).await;
     connection.close().await?;

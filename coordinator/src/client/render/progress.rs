@@ -8,7 +8,7 @@ use swath_core::time::Timestamp;
 use swath_core::view::{SweepState, SweepView};
 use swath_report::Style;
 
-use super::workers::slots_at_work;
+use super::workers::{is_there, slots_at_work};
 
 /// A sweep's bar and counts, and what it waits for if it waits.
 pub(crate) fn line(status: &Status, sweep: &SweepView, style: &Style) -> String {
@@ -18,7 +18,7 @@ pub(crate) fn line(status: &Status, sweep: &SweepView, style: &Style) -> String 
     let waits = match sweep.state {
         SweepState::Paused if !sweep.reason.is_empty() => format!(": {}", sweep.reason),
         SweepState::Active if slots == 0 && sweep.counts.leased == 0 => {
-            ", no worker is connected".to_owned()
+            missing(status, now).to_owned()
         }
         _ => String::new(),
     };
@@ -28,6 +28,15 @@ pub(crate) fn line(status: &Status, sweep: &SweepView, style: &Style) -> String 
         ..*style
     };
     swath_report::progress(sweep, eta, now, &style) + &waits
+}
+
+/// Why nothing trains.
+fn missing(status: &Status, now: Timestamp) -> &'static str {
+    if status.workers.iter().any(|worker| is_there(worker, now)) {
+        ", every worker is cordoned"
+    } else {
+        ", no worker is connected"
+    }
 }
 
 fn estimate(status: &Status, sweep: &SweepView, now: Timestamp, slots: u32) -> Option<Duration> {

@@ -171,6 +171,8 @@ pub(crate) struct Parting {
     pub(crate) work: String,
     /// What to type to go on.
     pub(crate) next: String,
+    /// What lets a paused sweep go on.
+    pub(crate) resume: String,
 }
 
 /// Prints what came of the waiting, and gives the exit code.
@@ -196,7 +198,7 @@ pub(crate) async fn conclude(
             ));
             Ok(Exit::Cancelled)
         }
-        Ended::Stuck => Err(stuck(&sweep)),
+        Ended::Stuck => Err(stuck(&sweep, parting)),
         Ended::TimedOut => {
             printer.warn(format!("the time is up: {done}; {}", parting.work));
             printer.hint(&parting.next);
@@ -240,7 +242,7 @@ async fn finished(context: &Context, connection: &mut Connection, sweep: &SweepV
 }
 
 /// The failure of a sweep that is paused because nothing in it succeeds.
-fn stuck(sweep: &SweepView) -> Failure {
+fn stuck(sweep: &SweepView, parting: &Parting) -> Failure {
     let name = &sweep.name;
     Failure::new(
         Exit::FailedCells,
@@ -250,9 +252,7 @@ fn stuck(sweep: &SweepView) -> Failure {
         "`coordinator jobs {name} -o wide` shows the jobs, `coordinator logs JOB` \
                        what their trainers wrote"
     ))
-    .hint(format!(
-        "mend the cause, then `coordinator resume {name}` lets it go on"
-    ))
+    .hint(format!("mend the cause, then {}", parting.resume))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use swath_coordinator::api::Status;
 use swath_core::id::JobDigest;
 use swath_core::judge::headline;
 use swath_core::outcome::Fault;
+use swath_core::table::Definition;
 use swath_core::view::SweepView;
 use swath_report::{Style, visible};
 
@@ -17,6 +18,8 @@ use crate::client::render::{jobs, progress};
 
 /// Between two lines where nobody watches live.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+/// The first one waits until there is something to tell.
+const PLAIN_FIRST: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(120);
 
 /// Shows how waiting goes.
@@ -24,8 +27,8 @@ const TICK: Duration = Duration::from_millis(120);
 pub(super) struct View {
     printer: Printer,
     live: Option<(ProgressBar, Style)>,
-    /// When the last plain line was printed, and what it said.
-    plain: Option<(Instant, String)>,
+    /// When the next plain line is due.
+    due: Instant,
     /// Failures that were told already.
     told: BTreeSet<JobDigest>,
 }
@@ -44,39 +47,35 @@ impl View {
         Self {
             printer,
             live,
-            plain: None,
+            due: Instant::now() + PLAIN_FIRST,
             told: BTreeSet::new(),
         }
     }
 
     /// Shows the newest status.
     pub(super) fn show(&mut self, status: &Status, sweep: &SweepView) {
-        self.tell_failures(status);
+        self.tell_failures(status, sweep);
         match &self.live {
             Some((bar, style)) => bar.set_message(progress::line(status, sweep, style)),
-            None => self.show_plain(progress::line(status, sweep, &Style::PIPE)),
+            None => self.show_plain(&progress::line(status, sweep, &Style::PIPE)),
         }
     }
 
-    fn show_plain(&mut self, line: String) {
-        let due = self
-            .plain
-            .as_ref()
-            .is_none_or(|(at, last)| at.elapsed() >= PLAIN_INTERVAL && *last != line);
-        if due {
-            self.printer.note(&line);
-            self.plain = Some((Instant::now(), line));
+    fn show_plain(&mut self, line: &str) {
+        if Instant::now() >= self.due {
+            self.printer.note(line);
+            self.due = Instant::now() + PLAIN_INTERVAL;
         }
     }
 
     /// Tells each failure once, oldest first.
-    fn tell_failures(&mut self, status: &Status) {
-        let varying = jobs::varying(&status.failed);
+    fn tell_failures(&mut self, status: &Status, sweep: &SweepView) {
+        let shown = parameters(sweep);
         for job in status.failed.iter().rev() {
             if !self.told.insert(job.digest) {
                 continue;
             }
-            let (name, state) = (jobs::name(job, &varying), jobs::state(job));
+            let (name, state) = (jobs::name(job, &shown), jobs::state(job));
             let reason = match headline(&job.message) {
                 "" => String::new(),
                 reason => format!(": {}", visible(reason)),
@@ -119,4 +118,12 @@ impl View {
             None => print(self.printer),
         }
     }
+}
+
+/// The parameters by which a sweep's table names its cells.
+fn parameters(sweep: &SweepView) -> Vec<String> {
+    // A definition that this version cannot read only costs the names.
+    Definition::read(&sweep.definition)
+        .map(|definition| definition.layout.parameters().map(str::to_owned).collect())
+        .unwrap_or_default()
 }

@@ -1,0 +1,325 @@
+//! The command line as a shell sees it: exit codes, stdout and stderr.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const SMALL: &str = "\
+[sweep]
+name = \"small\"
+replicates = 2
+
+[fixed]
+trainer.null = true
+
+[[grid]]
+params.x = [1, 2, 3]
+";
+
+/// A directory of its own, where no database and no variable of the caller's
+/// is seen.
+struct Site {
+    directory: TempDir,
+}
+
+/// What a command did.
+struct Done {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Site {
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        std::fs::write(directory.path().join("small.toml"), SMALL).unwrap();
+        Self { directory }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.directory.path().join(name), text).unwrap();
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coordinator"));
+        command
+            .args(line.split_whitespace())
+            .current_dir(self.path())
+            .stdin(Stdio::null());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SWATH_") {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    fn run(&self, line: &str) -> Done {
+        let output = self.command(line).output().unwrap();
+        Done {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Asks the database of this site, and nobody else.
+    fn local(&self, line: &str) -> Done {
+        self.run(&format!("--database sqlite:swath.db {line}"))
+    }
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// A coordinator that serves until it is dropped.
+struct Serving {
+    child: Child,
+    url: String,
+}
+
+impl Serving {
+    fn start(site: &Site, database: &str) -> Self {
+        let line = format!("serve --listen 127.0.0.1:0 --database {database} --log off");
+        let mut child = site.command(&line).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        // Read on, so that it never waits for a reader.
+        std::thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
+        let url = line
+            .trim()
+            .strip_prefix("listening on ")
+            .unwrap_or_else(|| panic!("{line}"));
+        let (url, rest) = url.split_once(", ").unwrap();
+        assert_eq!(rest, format!("database {database}"));
+        Self {
+            url: url.to_owned(),
+            child,
+        }
+    }
+
+    /// Ends it as an operator would; its exit code.
+    fn stop(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        let killed = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(killed.success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_plan_works_offline() {
+    let site = Site::new();
+    let done = site.local("plan small.toml -o json");
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    let plan = json(&done.stdout);
+    assert_eq!(plan["sweep"], "small");
+    assert_eq!(plan["totals"]["jobs"], 6);
+    assert_eq!(plan["cells"][2]["spec"]["params"]["x"], 3);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place() {
+    let site = Site::new();
+    site.write("typo.toml", &SMALL.replace("replicates", "replicate"));
+    for verb in ["plan", "submit", "run"] {
+        let done = site.local(&format!("{verb} typo.toml"));
+        assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{verb}");
+        assert!(
+            done.stderr
+                .starts_with("error: typo.toml:3:1: `sweep.replicate`: unknown key"),
+            "{}",
+            done.stderr
+        );
+        assert!(done.stderr.contains("did you mean `replicates`?"));
+    }
+    assert!(!site.path().join("swath.db").exists());
+}
+
+#[test]
+fn every_error_of_every_file_is_told() {
+    let site = Site::new();
+    site.write("one.toml", &SMALL.replace("[1, 2, 3]", "[]"));
+    site.write("two.toml", &SMALL.replace("null = true", "nul = true"));
+    let done = site.local("plan small.toml one.toml two.toml");
+    assert_eq!((done.code, done.stdout.as_str()), (2, ""));
+    assert!(done.stderr.contains("one.toml:"), "{}", done.stderr);
+    assert!(done.stderr.contains("two.toml:"), "{}", done.stderr);
+}
+
+#[test]
+fn an_unreachable_coordinator_is_named() {
+    let site = Site::new();
+    let done = site.run("sweeps --coordinator http://127.0.0.1:1");
+    assert_eq!((done.code, done.stdout.as_str()), (4, ""));
+    assert!(
+        done.stderr.contains("http://127.0.0.1:1"),
+        "{}",
+        done.stderr
+    );
+    assert!(done.stderr.contains("coordinator serve"));
+    assert!(done.stderr.contains("--coordinator"));
+}
+
+#[test]
+fn wrong_usage_is_2_and_help_is_0() {
+    let site = Site::new();
+    for line in [
+        "",
+        "tabel",
+        "table",
+        "submit",
+        "sweeps -o yaml",
+        "extend small --replicates 0",
+    ] {
+        let done = site.run(line);
+        assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{line}");
+    }
+    for line in ["--help", "help", "submit --help", "--version"] {
+        let done = site.run(line);
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{line}");
+    }
+}
+
+#[test]
+fn a_database_is_read_and_written_without_a_server() {
+    let site = Site::new();
+    assert_eq!(site.local("sweeps").code, 3);
+    // Only a server or a run makes one.
+    let database = "sqlite:swath.db";
+    assert_eq!(Serving::start(&site, database).stop(), Some(0));
+    let submitted = site.local("submit small.toml -o json");
+    assert_eq!(submitted.code, 0, "{}", submitted.stderr);
+    let receipt = json(&submitted.stdout);
+    assert_eq!(
+        (&receipt["new_jobs"], &receipt["existed"]),
+        (&6.into(), &false.into())
+    );
+    assert!(
+        submitted.stderr.contains("coordinator run small"),
+        "{}",
+        submitted.stderr
+    );
+    let again = site.local("submit small.toml");
+    assert_eq!(again.code, 0);
+    assert!(again.stdout.contains("nothing new"), "{}", again.stdout);
+
+    let jobs = site.local("jobs small params.x=2 -o jsonl");
+    assert_eq!(jobs.stdout.lines().count(), 2, "{}", jobs.stderr);
+    assert!(jobs.stderr.contains("no coordinator is running"));
+    let known = json(&site.local("plan small.toml -o json").stdout);
+    assert_eq!(known["cells"][0]["jobs"][0]["known"], true);
+    assert_eq!(site.local("table nosuch").code, 3);
+    assert_eq!(site.local("jobs no.such.key=1").code, 2);
+    assert_eq!(site.local("cordon nobody").code, 3);
+
+    let extended = site.local("extend small --replicates 3 -q -o json");
+    assert_eq!(json(&extended.stdout)["jobs"], 3);
+    assert_eq!(site.local("extend small --replicates 3").code, 2);
+    assert_eq!(site.local("cancel small").code, 0);
+    assert_eq!(site.local("pause small").code, 5);
+    let waited = site.local("submit small.toml --wait --timeout 0");
+    assert_eq!(waited.code, 12, "{}", waited.stderr);
+    assert!(
+        waited.stderr.contains("the work goes on"),
+        "{}",
+        waited.stderr
+    );
+}
+
+#[test]
+fn a_server_is_asked_and_stops_gracefully() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:served.db");
+    let ask = |line: &str| site.run(&format!("--coordinator {} {line}", serving.url));
+    assert_eq!(ask("submit small.toml").code, 0);
+    let table = ask("table last -o json");
+    assert_eq!(table.code, 0, "{}", table.stderr);
+    assert_eq!(json(&table.stdout)["rows"].as_array().unwrap().len(), 3);
+    assert!(table.stderr.contains("6 of 6 jobs are not done yet"));
+    let job = ask("jobs small -o ids --limit 1");
+    let explained = ask(&format!("explain {}", job.stdout.trim()));
+    assert!(
+        explained.stdout.contains("no worker has ever connected"),
+        "{}",
+        explained.stdout
+    );
+    // Who names the database finds the coordinator that has it.
+    let found = site.run("--database sqlite:served.db sweeps -o ids");
+    assert_eq!(
+        (found.code, found.stdout.lines().count()),
+        (0, 1),
+        "{}",
+        found.stderr
+    );
+    assert!(found.stderr.contains(&serving.url), "{}", found.stderr);
+    let second = site.run("run small.toml --database sqlite:served.db");
+    assert_eq!(second.code, 1);
+    assert!(second.stderr.contains("is in use by"), "{}", second.stderr);
+    assert_eq!(serving.stop(), Some(0));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let site = Site::new();
+    site.write(
+        "many.toml",
+        &SMALL.replace("replicates = 2", "replicates = 5000"),
+    );
+    let mut plan = site
+        .command("--database sqlite:no.db plan many.toml -o ids")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(plan.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    let output = plan.wait_with_output().unwrap();
+    assert_eq!(first.trim().len(), 64);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn postgres_and_broken_policies_are_refused() {
+    let site = Site::new();
+    let done = site.run("serve --database postgres://host/db");
+    assert_eq!(done.code, 2);
+    assert!(done.stderr.contains("Postgres is not supported"));
+    site.write("policy.toml", "ttl_ms = 1000\nheartbeet_ms = 5\n");
+    let done = site.run("serve --policy policy.toml");
+    assert_eq!(done.code, 2);
+    assert!(done.stderr.contains("policy.toml:2:1"), "{}", done.stderr);
+    site.write("policy.toml", "ttl_ms = 1000\n");
+    let done = site.run("serve --policy policy.toml");
+    assert_eq!(done.code, 2);
+    assert!(done.stderr.contains("heartbeats"), "{}", done.stderr);
+}
+
+#[test]
+fn completions_know_the_verbs() {
+    let site = Site::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let done = site.run(&format!("completions {shell}"));
+        assert_eq!(done.code, 0);
+        assert!(done.stdout.contains("cordon"), "{shell}");
+    }
+}
