@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use swath_core::id::{Attempt, JobDigest};
+use swath_core::id::{Attempt, JobDigest, Owner};
 use swath_core::job::{Job, StateName};
 use swath_core::ledger::Ledger;
-use swath_core::message::{Ack, Exchange, Exchanged};
+use swath_core::message::{Ack, Exchange, Exchanged, Held};
 use swath_core::outcome::Outcome;
 
 use crate::worker::error_of;
@@ -16,16 +16,31 @@ pub(crate) struct History {
     jobs: BTreeMap<JobDigest, Job>,
     /// Every outcome whose recording was acknowledged.
     acknowledged: BTreeMap<(JobDigest, Attempt), Outcome>,
+    /// What each request of a session was granted when it first was.
+    granted: BTreeMap<(Owner, u64), Vec<Held>>,
 }
 
 impl History {
-    /// Notes an acknowledgement when the coordinator makes it, whether or not
-    /// it arrives.
-    pub(crate) fn acknowledge(
+    /// Notes what the coordinator answers when it does, whether or not it
+    /// arrives.
+    pub(crate) fn exchange(
         &mut self,
         asked: &Exchange,
         exchanged: &Exchanged,
     ) -> Result<(), String> {
+        let grants: Vec<Held> = exchanged.grants.iter().map(|grant| grant.held).collect();
+        let request = (asked.owner.clone(), asked.request);
+        if let Some(first) = self.granted.get(&request) {
+            if grants.iter().any(|held| !first.contains(held)) {
+                return Err(format!("a repeated request is granted more: {asked:?}"));
+            }
+        } else if !grants.is_empty() {
+            self.granted.insert(request, grants);
+        }
+        self.acknowledge(asked, exchanged)
+    }
+
+    fn acknowledge(&mut self, asked: &Exchange, exchanged: &Exchanged) -> Result<(), String> {
         for (finish, ack) in asked.finishes.iter().zip(&exchanged.acks) {
             let key = (finish.held.job, finish.held.attempt);
             let before = self.acknowledged.get(&key);

@@ -309,7 +309,7 @@ impl Sim {
         let body = self.coordinator.answer(self.at, request.body);
         self.note(Line::Answer(body.clone()));
         if let Ok(Answer::Exchanged(asked, exchanged)) = &body {
-            let noted = self.history.acknowledge(asked, exchanged);
+            let noted = self.history.exchange(asked, exchanged);
             noted.map_err(|broken| self.failure(broken))?;
         }
         let reply = Reply {

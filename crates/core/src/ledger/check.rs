@@ -193,3 +193,130 @@ impl Ledger {
         !self.jobs.iter().any(|row| open(row.job.state_name()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{CellDigest, SessionId, SweepDigest};
+    use crate::ledger::End;
+    use crate::message::{Exchange, Finish, Held, Hello, Sources, Submission, SubmittedCell};
+    use crate::outcome::{Measurement, Provenance};
+    use crate::policy::Policy;
+    use crate::time::Timestamp;
+    use crate::view::WorkerAbout;
+
+    fn measured() -> Outcome {
+        Outcome::Measured(Measurement {
+            test_error: 8.25,
+            test_loss: None,
+            best_test_error: None,
+            train_seconds: 1.0,
+        })
+    }
+
+    /// Two jobs of one sweep: the first measured, the second under way.
+    fn ledger() -> Ledger {
+        let now = Timestamp::from_ms(1000);
+        let mut ledger = Ledger::new(Policy::default());
+        let cell = SubmittedCell {
+            digest: CellDigest::from_bytes([1; 32]),
+            axes: Vec::new(),
+            spec: "{}".to_owned(),
+            program: None,
+        };
+        let submission = Submission {
+            digest: SweepDigest::from_bytes([1; 32]),
+            name: "s".to_owned(),
+            title: String::new(),
+            replicates: 2,
+            priority: 0,
+            sources: Sources::default(),
+            definition: serde_json::Value::Null,
+            cells: vec![cell],
+        };
+        ledger.submit(now, submission).unwrap();
+        let hello = Hello {
+            worker: "w".parse().unwrap(),
+            about: WorkerAbout::default(),
+            held: Vec::new(),
+        };
+        let owner = crate::id::Owner {
+            worker: hello.worker.clone(),
+            session: ledger.hello(now, hello).session,
+        };
+        let mut exchange = Exchange {
+            owner,
+            request: 1,
+            finishes: Vec::new(),
+            want: 2,
+        };
+        let grants = ledger.exchange(now, exchange.clone()).unwrap().grants;
+        exchange.finishes.push(Finish {
+            held: Held {
+                job: grants[0].held.job,
+                attempt: grants[0].held.attempt,
+            },
+            outcome: measured(),
+            provenance: Provenance::default(),
+        });
+        ledger.exchange(now, exchange).unwrap();
+        ledger
+    }
+
+    /// What the check says of a ledger after it was damaged.
+    fn broken(damage: impl FnOnce(&mut Ledger)) -> &'static str {
+        let mut ledger = ledger();
+        assert_eq!(ledger.check(), Ok(()));
+        damage(&mut ledger);
+        ledger.check().unwrap_err().invariant
+    }
+
+    #[test]
+    fn every_invariant_sees_its_damage() {
+        let end = |outcome| {
+            let outcome = End::Outcome(outcome, Provenance::default());
+            Some((Timestamp::from_ms(0), outcome))
+        };
+        let damages: Vec<(&str, &'static str)> = vec![
+            ("I1", broken(|all| all.jobs[1].job.closed = true)),
+            (
+                "I1",
+                broken(|all| all.jobs[1].attempts[0].end = end(measured())),
+            ),
+            ("I2", broken(|all| all.jobs[1].attempts.clear())),
+            ("I2", broken(|all| all.jobs[1].job.attempt = Attempt(2))),
+            ("I3", broken(|all| all.jobs[1].job.owner = None)),
+            (
+                "I3",
+                broken(|all| {
+                    for worker in all.workers.values_mut() {
+                        worker.session = SessionId(9);
+                    }
+                }),
+            ),
+            ("I4", broken(|all| all.jobs[0].ended_at = None)),
+            ("I4", broken(|all| all.jobs[0].attempts[0].end = None)),
+            ("I4", broken(|all| all.jobs[0].job.state = State::Cancelled)),
+            ("I5", broken(|all| all.sweeps[0].live = false)),
+            ("I5", broken(|all| all.jobs[1].job.charged = 5)),
+            (
+                "I9",
+                broken(|all| {
+                    let row = &mut all.jobs[1];
+                    row.job.state = State::Failed(crate::outcome::Fault::Diverged);
+                    row.ended_at = Some(Timestamp::from_ms(0));
+                }),
+            ),
+            ("a job that", broken(|all| all.jobs[0].sweeps.clear())),
+            (
+                "a sweep without",
+                broken(|all| {
+                    all.sweeps[0].jobs.pop();
+                }),
+            ),
+        ];
+        for (wanted, said) in damages {
+            assert!(said.starts_with(wanted), "{wanted}: {said}");
+        }
+    }
+}
