@@ -22,7 +22,7 @@ pub(crate) const REPLICATES: &str = "SWATH_REPLICATES";
 pub(crate) const RUN: &str = "SWATH_RUN";
 
 /// Variables that belong to no flag of `coordinator`, with what they do.
-pub(crate) const OTHERS: [(&str, &str); 5] = [
+pub(crate) const OTHERS: [(&str, &str); 6] = [
     (
         "SWATH_DATA_DIR",
         "where workers keep data sets; default `~/.cache/swath/data`, and \
@@ -31,6 +31,10 @@ pub(crate) const OTHERS: [(&str, &str); 5] = [
     (
         "SWATH_DATA_MIRROR",
         "a base URL or a directory to fetch data sets from, instead of the public ones",
+    ),
+    (
+        "SWATH_TRAINER",
+        "the trainer that workers start, instead of the one beside them",
     ),
     (
         "SWATH_LIBTORCH",

@@ -56,7 +56,7 @@ Exit codes:
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Which coordinator to ask [default: <http://127.0.0.1:7070>]
+    /// Which coordinator to ask [default: `http://127.0.0.1:7070`]
     ///
     /// When none answers there and this is not given, a database of this
     /// machine (`--database`, else `./swath.db`) is opened for the moment.

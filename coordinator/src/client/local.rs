@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Signal, getpid, getppid, kill_process, set_parent_process_death_signal,
+};
 use tokio::process::{Child, Command};
 
 use super::failure::{Failure, Outcome};
@@ -19,6 +21,9 @@ const TAIL_LINES: usize = 8;
 
 /// The name of the worker that `run` starts.
 pub(crate) const NAME: &str = "local";
+
+/// ESRCH.
+const NO_SUCH_PROCESS: i32 = 3;
 
 /// What the jobs of a sweep need of this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,15 +131,20 @@ fn arguments(settings: &LocalSettings, coordinator: &str, needs: &Needs) -> Vec<
 /// Leaves no worker behind when this command is killed.
 #[expect(
     unsafe_code,
-    reason = "pre_exec has no safe interface; the closure makes one system call and allocates \
+    reason = "pre_exec has no safe interface; the closure makes two system calls and allocates \
               nothing"
 )]
 fn die_with_this_command(command: &mut Command) {
-    // SAFETY: between fork and exec the closure only calls prctl, which is
-    // async-signal-safe.
+    let this = getpid();
+    // SAFETY: between fork and exec the closure only makes system calls, which
+    // are async-signal-safe.
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
             set_parent_process_death_signal(Some(Signal::KILL))?;
+            // This command may have died before that took effect.
+            if getppid() != Some(this) {
+                return Err(std::io::Error::from_raw_os_error(NO_SUCH_PROCESS));
+            }
             Ok(())
         });
     }

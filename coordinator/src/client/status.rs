@@ -78,10 +78,8 @@ async fn watch(
             Update::Lost(failure) => {
                 screen.leave();
                 let why = failure.lines.first().map_or("it is away", String::as_str);
-                let url = connection.url();
-                context
-                    .printer
-                    .warn(format!("{why}; trying {url} again until it is back"));
+                let line = format!("{why}; trying again until it is back");
+                context.printer.warn(line);
             }
         }
     }

@@ -16,7 +16,10 @@ pub(crate) fn line(status: &Status, sweep: &SweepView, style: &Style) -> String 
     let slots = slots_at_work(&status.workers, now);
     let eta = estimate(status, sweep, now, slots);
     let waits = match sweep.state {
-        SweepState::Paused if !sweep.reason.is_empty() => format!(": {}", sweep.reason),
+        SweepState::Paused if !sweep.reason.is_empty() => {
+            let reason = sweep.reason.as_str();
+            format!(": {}", reason.strip_prefix("paused ").unwrap_or(reason))
+        }
         SweepState::Active if slots == 0 && sweep.counts.leased == 0 => {
             missing(status, now).to_owned()
         }

@@ -25,6 +25,19 @@ fn worker_name() -> WorkerName {
     "local".parse().unwrap()
 }
 
+/// Of a coordinator that has nothing yet.
+pub(crate) fn status() -> Status {
+    Status {
+        schema_version: SCHEMA_VERSION,
+        sweeps: Vec::new(),
+        workers: Vec::new(),
+        open: Vec::new(),
+        failed: Vec::new(),
+        mean_job_seconds: None,
+        now_ms: NOW_MS,
+    }
+}
+
 pub(crate) fn sweep(name: &str) -> SweepView {
     SweepView {
         digest: SweepDigest::from_bytes([0x5e; 32]),
@@ -170,16 +183,7 @@ fn the_status_screen() {
 
 #[test]
 fn an_empty_status_says_what_to_do() {
-    let document = Status {
-        schema_version: SCHEMA_VERSION,
-        sweeps: Vec::new(),
-        workers: Vec::new(),
-        open: Vec::new(),
-        failed: Vec::new(),
-        mean_job_seconds: None,
-        now_ms: NOW_MS,
-    };
-    insta::assert_snapshot!(status::screen(&document, false, &Style::PIPE));
+    insta::assert_snapshot!(status::screen(&status(), false, &Style::PIPE));
 }
 
 #[test]

@@ -192,7 +192,10 @@ pub(crate) async fn conclude(
     match ended {
         Ended::Finished => finished(context, connection, &sweep).await,
         Ended::Cancelled => {
-            printer.warn(format!("{name} was cancelled: {done}"));
+            let (measured, of) = (sweep.counts.succeeded, sweep.counts.total());
+            printer.warn(format!(
+                "{name} was cancelled with {measured} of {of} jobs measured"
+            ));
             printer.hint(format!(
                 "`coordinator table {name}` shows what was measured"
             ));

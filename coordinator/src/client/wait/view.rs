@@ -18,6 +18,8 @@ use crate::client::render::{jobs, progress};
 
 /// Between two lines where nobody watches live.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+/// Open attempts on the screen while waiting.
+const OPEN_MAX: usize = 4;
 /// The first one waits until there is something to tell.
 const PLAIN_FIRST: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(120);
@@ -56,7 +58,11 @@ impl View {
     pub(super) fn show(&mut self, status: &Status, sweep: &SweepView) {
         self.tell_failures(status, sweep);
         match &self.live {
-            Some((bar, style)) => bar.set_message(progress::line(status, sweep, style)),
+            Some((bar, style)) => {
+                let mut lines = vec![progress::line(status, sweep, style)];
+                lines.extend(open_lines(status, &parameters(sweep), style));
+                bar.set_message(lines.join("\n"));
+            }
             None => self.show_plain(&progress::line(status, sweep, &Style::PIPE)),
         }
     }
@@ -97,7 +103,7 @@ impl View {
     /// The coordinator is away.
     pub(super) fn lost(&self, url: &str, failure: &Failure) {
         let why = failure.lines.first().map_or("it is away", String::as_str);
-        let line = format!("{why}; the work goes on, trying {url} again until it is back");
+        let line = format!("{why}; the work goes on, trying again until it is back");
         self.above(|printer| printer.warn(line));
         if let Some((bar, _)) = &self.live {
             bar.set_message(format!("waiting for {url}"));
@@ -120,10 +126,63 @@ impl View {
     }
 }
 
+/// What trains, one line each; the rest in one.
+fn open_lines(status: &Status, shown: &[String], style: &Style) -> Vec<String> {
+    let most = style.width.unwrap_or(usize::MAX);
+    let open = &status.open;
+    let mut lines: Vec<String> = open
+        .iter()
+        .take(OPEN_MAX)
+        .map(|job| {
+            let epoch = match jobs::epochs(job).as_str() {
+                "" => String::new(),
+                epochs => format!("  epoch {epochs}"),
+            };
+            let observed = job.progress.as_ref().and_then(|it| it.test_error);
+            let error = observed.map_or_else(String::new, |it| format!("  {it:.2} %"));
+            let line = format!("{}{epoch}{error}", jobs::name(job, shown));
+            // A line that wraps would tear the screen.
+            line.chars().take(most).collect()
+        })
+        .collect();
+    if open.len() > OPEN_MAX {
+        lines.push(format!("and {} more", open.len() - OPEN_MAX));
+    }
+    lines
+}
+
 /// The parameters by which a sweep's table names its cells.
 fn parameters(sweep: &SweepView) -> Vec<String> {
     // A definition that this version cannot read only costs the names.
     Definition::read(&sweep.definition)
         .map(|definition| definition.layout.parameters().map(str::to_owned).collect())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use swath_core::job::StateName;
+
+    use super::*;
+    use crate::client::render::tests::{job, status};
+
+    #[test]
+    fn what_trains_fits_the_screen() {
+        let open = (1..=6)
+            .map(|number| job(number, StateName::Leased))
+            .collect();
+        let status = Status { open, ..status() };
+        let shown = ["batch_size".to_owned()];
+        let style = Style {
+            width: Some(60),
+            ..Style::PIPE
+        };
+        insta::assert_snapshot!(open_lines(&status, &shown, &style).join("\n"), @r"
+        010101010101 batch_size=16 replicate=2  epoch 4/30  12.50 %
+        020202020202 batch_size=32 replicate=3  epoch 4/30  12.50 %
+        030303030303 batch_size=48 replicate=1  epoch 4/30  12.50 %
+        040404040404 batch_size=64 replicate=2  epoch 4/30  12.50 %
+        and 2 more
+        ");
+    }
 }
