@@ -257,8 +257,9 @@ impl Store for SqliteStore {
 
     async fn close(&self) -> Result<()> {
         self.readers.close().await;
-        self.writer.close().await;
+        // Its own hold on the lock is the last one.
         drop(self.lock.lock().await.take());
+        self.writer.close().await;
         Ok(())
     }
 }

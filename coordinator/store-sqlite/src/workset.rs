@@ -218,7 +218,7 @@ impl Workset {
                 let Some(entry) = self.entries.get_mut(id) else {
                     continue;
                 };
-                rows.push(columns(*id, entry, &self.workers)?);
+                rows.push(columns(*id, entry, &self.workers));
                 entry.guard = Guard::of(&entry.job);
                 entry.changed = false;
             }
@@ -238,7 +238,7 @@ impl Workset {
 }
 
 /// A job's changed columns, with its guard in front.
-fn columns(id: i64, entry: &Entry, workers: &HashMap<WorkerName, i64>) -> Result<Value> {
+fn columns(id: i64, entry: &Entry, workers: &HashMap<WorkerName, i64>) -> Value {
     let job = &entry.job;
     let lease = job.lease();
     let worker = match &job.owner {
@@ -252,7 +252,7 @@ fn columns(id: i64, entry: &Entry, workers: &HashMap<WorkerName, i64>) -> Result
         _ => (None, None),
     };
     let failed_on = (!job.failed_on.is_empty()).then(|| rows::json(&job.failed_on));
-    Ok(json!([
+    json!([
         id,
         entry.guard.attempt,
         entry.guard.state.name(),
@@ -273,7 +273,7 @@ fn columns(id: i64, entry: &Entry, workers: &HashMap<WorkerName, i64>) -> Result
         entry.unmentioned,
         entry.faulted,
         entry.ended_at.map(Timestamp::as_ms),
-    ]))
+    ])
 }
 
 async fn write_jobs(tx: &mut Tx, rows: &[Value]) -> Result<()> {

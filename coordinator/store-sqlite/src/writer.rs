@@ -34,7 +34,7 @@ pub(crate) struct Tx {
 
 /// One call of the store, whatever it returns.
 trait Operation: Send {
-    fn run<'t>(self: Box<Self>, tx: &'t mut Tx) -> BoxFuture<'t, Done>;
+    fn run(self: Box<Self>, tx: &mut Tx) -> BoxFuture<'_, Done>;
 
     /// Answers without running.
     fn refuse(self: Box<Self>, why: &str);
@@ -43,8 +43,11 @@ trait Operation: Send {
 /// An operation that ran; its caller waits for the commit.
 struct Done {
     fate: Fate,
-    answer: Box<dyn FnOnce(Result<(), &str>) + Send>,
+    answer: Answer,
 }
+
+/// Tells the caller, given whether the batch was committed or why not.
+type Answer = Box<dyn FnOnce(Result<(), &str>) + Send>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -65,7 +68,7 @@ where
     T: Send + 'static,
     F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
 {
-    fn run<'t>(self: Box<Self>, tx: &'t mut Tx) -> BoxFuture<'t, Done> {
+    fn run(self: Box<Self>, tx: &mut Tx) -> BoxFuture<'_, Done> {
         Box::pin(async move {
             let Self { work, reply } = *self;
             let result = work(tx).await;
@@ -113,9 +116,12 @@ impl Writer {
             provenances: Vec::new(),
         };
         tokio::spawn(async move {
-            serve(tx, requests).await;
+            let closing = serve(tx, requests).await;
             // Nobody else may write while this one might.
             drop(lock);
+            if let Some(reply) = closing {
+                let _gone = reply.send(());
+            }
         });
         Self { queue }
     }
@@ -165,7 +171,11 @@ fn is_fatal(error: &sqlx::Error) -> bool {
     }
 }
 
-async fn serve(mut tx: Tx, mut requests: mpsc::Receiver<Request>) {
+/// Returns whom to tell that it has ended.
+async fn serve(
+    mut tx: Tx,
+    mut requests: mpsc::Receiver<Request>,
+) -> Option<oneshot::Sender<()>> {
     let mut stopped: Option<String> = None;
     let mut closing = None;
     while closing.is_none() {
@@ -189,9 +199,7 @@ async fn serve(mut tx: Tx, mut requests: mpsc::Receiver<Request>) {
     if let Err(error) = tx.conn.close().await {
         tracing::warn!(%error, "the database did not close cleanly");
     }
-    if let Some(reply) = closing {
-        let _gone = reply.send(());
-    }
+    closing
 }
 
 /// Takes what is queued already; nothing after a close.
@@ -225,7 +233,9 @@ async fn run_batch(tx: &mut Tx, batch: Vec<Box<dyn Operation>>) -> Result<(), St
         let why = stopped
             .clone()
             .unwrap_or_else(|| format!("no transaction can be begun: {error}"));
-        batch.into_iter().for_each(|call| call.refuse(&why));
+        for call in batch {
+            call.refuse(&why);
+        }
         return stopped.map_or(Ok(()), Err);
     }
     let (answers, rest, error) = run_all(tx, batch).await;
@@ -234,7 +244,9 @@ async fn run_batch(tx: &mut Tx, batch: Vec<Box<dyn Operation>>) -> Result<(), St
         some => some,
     };
     let Some(error) = error else {
-        answers.into_iter().for_each(|answer| answer(Ok(())));
+        for answer in answers {
+            answer(Ok(()));
+        }
         return Ok(());
     };
     tx.provenances.clear();
@@ -244,12 +256,16 @@ async fn run_batch(tx: &mut Tx, batch: Vec<Box<dyn Operation>>) -> Result<(), St
     let why = stopped
         .clone()
         .unwrap_or_else(|| format!("the transaction was lost, nothing of it is kept: {error}"));
-    answers.into_iter().for_each(|answer| answer(Err(&why)));
-    rest.into_iter().for_each(|call| call.refuse(&why));
+    for answer in answers {
+        answer(Err(&why));
+    }
+    for call in rest {
+        call.refuse(&why);
+    }
     stopped.map_or(Ok(()), Err)
 }
 
-type Answers = Vec<Box<dyn FnOnce(Result<(), &str>) + Send>>;
+type Answers = Vec<Answer>;
 
 /// Runs operations until one takes the transaction with it. Returns the answers
 /// of those that ran, those that did not, and the error that ended it.

@@ -189,7 +189,11 @@ async fn acknowledged_outcomes_survive_kills() {
         }
         hold_to(&path, &all).await;
     }
-    assert!(!all.is_empty(), "nothing was ever acknowledged");
+    assert!(
+        all.len() > 100,
+        "too little was acknowledged: {}",
+        all.len()
+    );
 }
 
 #[test]
@@ -204,7 +208,8 @@ fn child_that_works_until_the_disk_fails() {
         let owner = hello(&store, 0).await;
         let failed = work(&store, owner, print_acknowledged).await.unwrap_err();
         let later = store.tick(NOW).await.unwrap_err();
-        println!("\nfailed: {failed}\nlater: {later}");
+        let told = format!("\nfailed: {failed}\nlater: {later}\n");
+        std::io::stdout().write_all(told.as_bytes()).unwrap();
     });
 }
 
@@ -342,7 +347,7 @@ async fn a_call_that_fails_leaves_its_neighbours_alone() {
         ),
         store.exchange(NOW, exchange(&owner, 3)),
     );
-    assert!(start.elapsed() < Duration::from_secs(60));
+    assert!(start.elapsed() < Duration::from_mins(1));
     assert_eq!(first.unwrap().grants.len(), 1);
     assert!(matches!(refused, Err(StoreError::StaleSession { .. })));
     assert!(matches!(unknown, Err(StoreError::NotFound(_))));
