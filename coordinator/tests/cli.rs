@@ -88,7 +88,11 @@ struct Serving {
 
 impl Serving {
     fn start(site: &Site, database: &str) -> Self {
-        let line = format!("serve --listen 127.0.0.1:0 --database {database} --log off");
+        Self::at(site, database, "127.0.0.1:0")
+    }
+
+    fn at(site: &Site, database: &str, listen: &str) -> Self {
+        let line = format!("serve --listen {listen} --database {database} --log off");
         let mut child = site.command(&line).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
@@ -272,6 +276,37 @@ fn a_server_is_asked_and_stops_gracefully() {
     let second = site.run("run small.toml --database sqlite:served.db");
     assert_eq!(second.code, 1);
     assert!(second.stderr.contains("is in use by"), "{}", second.stderr);
+    assert_eq!(serving.stop(), Some(0));
+}
+
+#[test]
+fn waiting_outlives_a_restart_of_the_coordinator() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:served.db");
+    let url = serving.url.clone();
+    let line = format!("--coordinator {url} submit small.toml --wait --timeout 60");
+    let mut waiting = site
+        .command(&line)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(waiting.stderr.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let mut until = |what: &str| {
+        let found = lines.find(|line| line.contains(what));
+        assert!(found.is_some(), "no line says `{what}`");
+    };
+    until("no worker is connected");
+    assert_eq!(serving.stop(), Some(0));
+    until("trying again until it is back");
+    let serving = Serving::at(&site, "sqlite:served.db", url.trim_start_matches("http://"));
+    until("the coordinator is back");
+    let cancelled = site.run(&format!("--coordinator {url} cancel small"));
+    assert_eq!(cancelled.code, 0, "{}", cancelled.stderr);
+    until("small was cancelled");
+    assert_eq!(waiting.wait().unwrap().code(), Some(11));
     assert_eq!(serving.stop(), Some(0));
 }
 

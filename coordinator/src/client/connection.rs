@@ -48,7 +48,10 @@ impl Connection {
             Target::Database(database) => Self::over(database, context).await,
             Target::Nearest(database) => {
                 match Self::dial(COORDINATOR_DEFAULT, NEAR_DEADLINE).await {
-                    Ok(connection) => Ok(connection),
+                    Ok(connection) => {
+                        note_other(database, context);
+                        Ok(connection)
+                    }
                     Err(_) if database.exists() => Self::over(database, context).await,
                     Err(failure) => {
                         let path = database.path.display();
@@ -220,4 +223,16 @@ fn absent(database: &Database) -> Failure {
         format!("there is no database `{path}`"),
     )
     .hint("`coordinator run FILE` and `coordinator serve` make one")
+}
+
+/// A database lies here, and it is not the one of the coordinator that is
+/// asked: the user may mean either.
+fn note_other(database: &Database, context: &Context) {
+    if database.exists() && database.holder().as_deref() != Some(COORDINATOR_DEFAULT) {
+        let (path, url) = (database.path.display(), database.url());
+        context.printer.note(format!(
+            "asking the coordinator at {COORDINATOR_DEFAULT}, not {path} here; \
+             `--database {url}` asks that"
+        ));
+    }
 }

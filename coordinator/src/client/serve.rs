@@ -1,5 +1,6 @@
 //! `serve`: a coordinator that stays.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use swath_coordinator::server::Server;
@@ -65,6 +66,7 @@ fn log(arguments: &Serve) -> Outcome<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     Ok(())
 }
