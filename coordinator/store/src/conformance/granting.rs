@@ -173,6 +173,16 @@ pub async fn a_job_waits_for_the_end_of_its_backoff(bench: &mut Bench) {
     let now = bench.now;
     let next = bench.read(async |store| store.next_due(now).await).await;
     assert_eq!(next, Some(due));
+    // Nobody waits for a job that is not to be granted then.
+    let digest = sweep("s", &[1], 1).digest;
+    let pause = SweepChange::Pause {
+        reason: "lunch".to_owned(),
+    };
+    for (change, next) in [(pause, None), (SweepChange::Resume, Some(due))] {
+        bench.change_sweep(digest, change).await.unwrap();
+        let told = bench.read(async |store| store.next_due(now).await).await;
+        assert_eq!(told, next);
+    }
     bench.pass_almost(due.since(now));
     assert_eq!(bench.take(&owner, 1).await, []);
     bench.pass_ms(1);

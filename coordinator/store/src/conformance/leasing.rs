@@ -204,10 +204,10 @@ pub async fn repeated_observations_are_ignored(bench: &mut Bench) {
         1,
         "other\n",
     );
-    let reports = [first.clone(), repeat, report(attempt, vec![], 2, "two\n")];
+    let reports = [first, repeat, report(attempt, vec![], 2, "two\n")];
     let verdicts = bench.observe(&owner, &reports).await.unwrap();
     assert_eq!(verdicts, [Keep, Keep, Keep]);
-    bench.observe(&owner, &[first]).await.unwrap();
+    bench.observe(&owner, &reports[1..2]).await.unwrap();
     // Number 0 is no chunk.
     let none = report(attempt, vec![], 0, "lost");
     bench.observe(&owner, &[none]).await.unwrap();
@@ -245,6 +245,17 @@ pub async fn a_cut_off_worker_may_still_observe(bench: &mut Bench) {
     assert_eq!(bench.observe(&owner, &say(2)).await.unwrap(), [Fenced]);
     let unknown = [report(held(job(99, 1), 1), vec![], 1, "x")];
     assert_eq!(bench.observe(&owner, &unknown).await.unwrap(), [Fenced]);
+    // The newest attempt is another's.
+    let newest = [report(
+        held(attempt.job, 2),
+        vec![observation(1, 9.0)],
+        1,
+        "x",
+    )];
+    assert_eq!(bench.observe(&owner, &newest).await.unwrap(), [Fenced]);
+    // Nor does one that ended say anything more.
+    bench.release(&other, &[newest[0].held]).await.unwrap();
+    assert_eq!(bench.observe(&other, &newest).await.unwrap(), [Fenced]);
     let curve = bench.read(async |store| store.curves(attempt.job).await);
     assert_eq!(curve.await.len(), 1);
     assert_eq!(bench.job(attempt.job).await.job.progress, None);

@@ -195,6 +195,13 @@ pub async fn results_come_in_canonical_order(bench: &mut Bench) {
         (rows[3].state, &rows[3].provenance),
         (StateName::Leased, &None)
     );
+    // A job that waits for another attempt has run on nothing that counts.
+    let lost = failed(Fault::Lost, "killed");
+    bench.finish(&owner, grants[3].held, lost).await;
+    let cells = bench.read(async |store| store.results(digest, 0).await);
+    let waiting = cells.await[1].replicates[1].clone();
+    assert_eq!(waiting.state, StateName::Queued);
+    assert_eq!(waiting.provenance, None);
     let unknown = SweepDigest::from_bytes([7; 32]);
     bench
         .absent(async |store| store.results(unknown, 0).await)
