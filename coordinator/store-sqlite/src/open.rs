@@ -69,6 +69,10 @@ pub(crate) async fn readers(path: &Path) -> Result<SqlitePool> {
         .connect_with(
             options(path)
                 .read_only(true)
+                // The kernel's copy serves all readers: a large table would
+                // drive itself out of each one's own cache.
+                .pragma("cache_size", "-4096")
+                .pragma("mmap_size", "134217728")
                 // Rows cross a thread boundary; a long channel saves switches.
                 .row_buffer_size(1024),
         )

@@ -172,10 +172,7 @@ fn is_fatal(error: &sqlx::Error) -> bool {
 }
 
 /// Returns whom to tell that it has ended.
-async fn serve(
-    mut tx: Tx,
-    mut requests: mpsc::Receiver<Request>,
-) -> Option<oneshot::Sender<()>> {
+async fn serve(mut tx: Tx, mut requests: mpsc::Receiver<Request>) -> Option<oneshot::Sender<()>> {
     let mut stopped: Option<String> = None;
     let mut closing = None;
     while closing.is_none() {

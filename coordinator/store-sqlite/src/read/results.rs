@@ -5,7 +5,7 @@
 //! text; numbers travel as bits, because SQLite rounds them when it writes them
 //! out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures_util::TryStreamExt;
 use sqlx::{SqliteConnection, query};
@@ -76,7 +76,7 @@ pub(crate) async fn results(
 
 /// What few jobs need, or what many share.
 struct Beside {
-    provenances: HashMap<i64, Provenance>,
+    provenances: BTreeMap<i64, Provenance>,
     /// By job.
     of_failures: HashMap<i64, i64>,
     /// By job.
@@ -86,6 +86,9 @@ struct Beside {
 
 impl Beside {
     fn last_errors(&mut self, job: i64) -> Vec<f64> {
+        if self.last_epochs == 0 {
+            return Vec::new();
+        }
         let mut errors = self.errors.remove(&job).unwrap_or_default();
         let surplus = errors.len().saturating_sub(self.last_epochs);
         errors.drain(..surplus);
@@ -165,7 +168,7 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
     (all < 16).then_some(bytes)
 }
 
-async fn provenances(conn: &mut SqliteConnection) -> Result<HashMap<i64, Provenance>> {
+async fn provenances(conn: &mut SqliteConnection) -> Result<BTreeMap<i64, Provenance>> {
     let rows = query!(
         "SELECT id, device, driver, libtorch, trainer, threads, determinism FROM provenance"
     )
