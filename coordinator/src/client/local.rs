@@ -49,8 +49,8 @@ impl LocalWorker {
         needs: &Needs,
     ) -> Outcome<Self> {
         let worker = sibling("worker")?;
-        if needs.trainer && std::env::var_os("SWATH_TRAINER").is_none() && !on_path("trainer") {
-            sibling("trainer")?;
+        if needs.trainer {
+            find_trainer()?;
         }
         let directory = &settings.state_dir;
         let cannot = |what: &Path, error| {
@@ -147,6 +147,21 @@ fn die_with_this_command(command: &mut Command) {
             }
             Ok(())
         });
+    }
+}
+
+/// Makes sure that the worker will find a trainer, the way it looks for it.
+fn find_trainer() -> Outcome<()> {
+    match std::env::var_os("SWATH_TRAINER").filter(|named| !named.is_empty()) {
+        Some(named) if Path::new(&named).is_file() => Ok(()),
+        Some(named) => {
+            let named = named.to_string_lossy();
+            Err(Failure::error(format!(
+                "SWATH_TRAINER names `{named}`, which is no file"
+            )))
+        }
+        None if on_path("trainer") => Ok(()),
+        None => sibling("trainer").map(drop),
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use swath_coordinator::api::Status;
-use swath_core::id::JobDigest;
 use swath_core::judge::headline;
 use swath_core::outcome::Fault;
 use swath_core::table::Definition;
@@ -31,8 +30,8 @@ pub(super) struct View {
     live: Option<(ProgressBar, Style)>,
     /// When the next plain line is due.
     due: Instant,
-    /// Failures that were told already.
-    told: BTreeSet<JobDigest>,
+    /// Divergences, and kinds of failure, that were told already.
+    told: BTreeSet<String>,
 }
 
 impl View {
@@ -74,20 +73,25 @@ impl View {
         }
     }
 
-    /// Tells each failure once, oldest first.
+    /// Tells each divergence, and each kind of failure once, oldest first: the
+    /// end counts them.
     fn tell_failures(&mut self, status: &Status, sweep: &SweepView) {
         let shown = parameters(sweep);
         for job in status.failed.iter().rev() {
-            if !self.told.insert(job.digest) {
+            let reason = visible(headline(&job.message));
+            let colon = if reason.is_empty() { "" } else { ": " };
+            let what = format!("{}{colon}{reason}", jobs::state(job));
+            let diverged = job.fault == Some(Fault::Diverged);
+            let kind = if diverged {
+                job.digest.to_string()
+            } else {
+                what.clone()
+            };
+            if !self.told.insert(kind) {
                 continue;
             }
-            let (name, state) = (jobs::name(job, &shown), jobs::state(job));
-            let reason = match headline(&job.message) {
-                "" => String::new(),
-                reason => format!(": {}", visible(reason)),
-            };
-            let line = format!("{name} {state}{reason}");
-            if job.fault == Some(Fault::Diverged) {
+            let line = format!("{} {what}", jobs::name(job, &shown));
+            if diverged {
                 self.say(&line);
             } else {
                 self.above(|printer| printer.warn(&line));
