@@ -16,6 +16,11 @@ use crate::client::failure::Failure;
 use crate::client::printer::Printer;
 use crate::settings::Context;
 
+/// Gives memory back after a large answer, where glibc's arenas would keep it for
+/// good.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Threads of reads that are still under way when a command ends.
 const LINGER: Duration = Duration::from_millis(100);
 
