@@ -61,7 +61,7 @@ async fn main() -> Result<(), Error> {
         let cpu = cpu().saturating_sub(before);
         println!("{workers:>3} workers x batch {batch:>2}    {rate:>10.0} pairs/s ({cpu:.2?} cpu)");
     }
-    for _ in 0..3 {
+    for _ in 0..8 {
         time("results of the sweep", store.results(sweep, 0)).await?;
     }
     for _ in 0..2 {

@@ -1,15 +1,17 @@
 //! A sweep's cells with their results.
 //!
-//! A large sweep has a hundred thousand jobs, and to hand a row over costs more
-//! than to find it. So a cell is one row, which packs its replicates into a
-//! text; numbers travel as bits, because SQLite rounds them when it writes them
+//! A large sweep has a hundred thousand jobs, and to hand a row from SQLite's
+//! thread to another costs more than to find it. So a few hundred cells come as
+//! one text, a line each, and are read on other threads while SQLite packs the
+//! next. Numbers travel as bits, because SQLite rounds them when it writes them
 //! out.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use sqlx::{SqliteConnection, query};
-use swath_core::id::{JobDigest, Replicate, SweepDigest};
+use sqlx::{SqliteConnection, query, query_scalar};
+use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_core::job::StateName;
 use swath_core::outcome::Provenance;
 use swath_core::view::{CellResults, ReplicateResult};
@@ -18,6 +20,9 @@ use crate::error::{Failure, Result};
 use crate::rows;
 use crate::sweep::unknown;
 
+/// Cells per text: some hundred kilobytes.
+const PACKED: usize = 512;
+
 /// A sweep's cells with the results of their replicates, in canonical order.
 pub(crate) async fn results(
     conn: &mut SqliteConnection,
@@ -25,10 +30,15 @@ pub(crate) async fn results(
     last_epochs: u32,
 ) -> Result<Vec<CellResults>> {
     let bytes = &digest.as_bytes()[..];
-    let sweep = query!("SELECT id, replicates FROM sweep WHERE digest = ?1", bytes)
-        .fetch_optional(&mut *conn)
-        .await?
-        .ok_or_else(|| unknown(digest))?;
+    let sweep = query!(
+        r#"SELECT id AS "id!", replicates,
+                  (SELECT count(*) FROM sweep_cell WHERE sweep = sweep.id) AS "cells!: i64"
+           FROM sweep WHERE digest = ?1"#,
+        bytes
+    )
+    .fetch_optional(&mut *conn)
+    .await?
+    .ok_or_else(|| unknown(digest))?;
     let mut beside = Beside {
         provenances: provenances(conn).await?,
         of_failures: provenances_of_failures(conn, sweep.id).await?,
@@ -38,40 +48,58 @@ pub(crate) async fn results(
     if last_epochs > 0 {
         beside.errors = test_errors(conn, sweep.id).await?;
     }
-    let mut rows = query!(
-        r#"SELECT sweep_cell.position, cell.digest, sweep_cell.axes,
-                  group_concat(concat_ws(' ', job.id, job.replicate, job.seed, job.state,
-                                         hex(job.digest), job.fault, outcome.provenance,
-                                         hex(outcome.bits))) AS "replicates?: String"
-           FROM sweep_cell
-           CROSS JOIN cell ON cell.id = sweep_cell.cell
-           LEFT JOIN job ON job.cell = sweep_cell.cell AND job.replicate <= ?2
-           LEFT JOIN outcome ON outcome.job = job.id
-           WHERE sweep_cell.sweep = ?1
-           GROUP BY sweep_cell.position"#,
-        sweep.id,
-        sweep.replicates
-    )
-    .fetch(conn);
-    let mut cells = Vec::new();
-    while let Some(row) = rows.try_next().await? {
-        let mut replicates = Vec::with_capacity(sweep.replicates as usize);
-        if sweep.replicates > 0 {
-            let packed = row.replicates.unwrap_or_default();
-            for packed in packed.split(',') {
-                replicates.push(unpack(packed, &mut beside)?);
-            }
-        }
-        // The order within a group is SQLite's to choose.
-        replicates.sort_unstable_by_key(|result: &ReplicateResult| result.replicate);
-        cells.push(CellResults {
-            index: row.position as u64,
-            cell: rows::cell_digest(&row.digest)?,
-            axes: serde_json::from_str(&row.axes)?,
-            replicates,
-        });
+    let beside = Arc::new(beside);
+    let mut reading = Vec::new();
+    for first in (0..sweep.cells).step_by(PACKED) {
+        let packed = pack(conn, sweep.id, sweep.replicates, first).await?;
+        let beside = Arc::clone(&beside);
+        reading.push(tokio::task::spawn_blocking(move || {
+            packed.lines().map(|line| cell(line, &beside)).collect()
+        }));
     }
+    let mut cells = Vec::with_capacity(sweep.cells as usize);
+    for some in reading {
+        let some: Result<Vec<CellResults>> = some
+            .await
+            .map_err(|error| Failure::Damaged(format!("results cannot be read: {error}")))?;
+        cells.append(&mut some?);
+    }
+    // The order within a text is SQLite's to choose.
+    cells.sort_unstable_by_key(|cell| cell.index);
     Ok(cells)
+}
+
+/// Some cells of a sweep from position `first` on, one per line: position,
+/// digest, replicates, axes.
+async fn pack(
+    conn: &mut SqliteConnection,
+    sweep: i64,
+    replicates: i64,
+    first: i64,
+) -> Result<String> {
+    let end = first + PACKED as i64;
+    let packed = query_scalar!(
+        r#"SELECT group_concat(line, char(10)) AS "packed?: String" FROM (
+               SELECT concat_ws(' ', sweep_cell.position, hex(cell.digest),
+                          coalesce(group_concat(concat_ws('/', job.id, job.replicate, job.seed,
+                              job.state, hex(job.digest), job.fault, outcome.provenance,
+                              hex(outcome.bits))) FILTER (WHERE job.id IS NOT NULL), '-'),
+                          sweep_cell.axes) AS line
+               FROM sweep_cell
+               CROSS JOIN cell ON cell.id = sweep_cell.cell
+               LEFT JOIN job ON job.cell = sweep_cell.cell AND job.replicate <= ?2
+               LEFT JOIN outcome ON outcome.job = job.id
+               WHERE sweep_cell.sweep = ?1
+                 AND sweep_cell.position >= ?3 AND sweep_cell.position < ?4
+               GROUP BY sweep_cell.position)"#,
+        sweep,
+        replicates,
+        first,
+        end
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(packed.unwrap_or_default())
 }
 
 /// What few jobs need, or what many share.
@@ -85,24 +113,48 @@ struct Beside {
 }
 
 impl Beside {
-    fn last_errors(&mut self, job: i64) -> Vec<f64> {
+    fn last_errors(&self, job: i64) -> Vec<f64> {
+        // Mostly nobody asks.
         if self.last_epochs == 0 {
             return Vec::new();
         }
-        let mut errors = self.errors.remove(&job).unwrap_or_default();
-        let surplus = errors.len().saturating_sub(self.last_epochs);
-        errors.drain(..surplus);
-        errors
+        let errors = self.errors.get(&job).map_or(&[][..], Vec::as_slice);
+        errors[errors.len().saturating_sub(self.last_epochs)..].to_vec()
     }
+}
+
+/// Reads one packed cell.
+fn cell(line: &str, beside: &Beside) -> Result<CellResults> {
+    let damaged = || Failure::Damaged(format!("a cell reads `{line}`"));
+    let mut words = line.splitn(4, ' ');
+    let mut next = || words.next().ok_or_else(damaged);
+    let index = next()?.parse().map_err(|_| damaged())?;
+    let digest = unhex(next()?).ok_or_else(damaged)?;
+    let packed = next()?;
+    let axes = serde_json::from_str(next()?)?;
+    let mut replicates = Vec::new();
+    if packed != "-" {
+        replicates.reserve(packed.len() / 150);
+        for packed in packed.split(',') {
+            replicates.push(replicate(packed, beside)?);
+        }
+    }
+    replicates.sort_unstable_by_key(|result| result.replicate);
+    Ok(CellResults {
+        index,
+        cell: CellDigest::from_bytes(digest),
+        axes,
+        replicates,
+    })
 }
 
 /// Reads one packed replicate: key, replicate, seed, state and digest; then the
 /// fault of a failed job, or provenance and bits of a succeeded one.
-fn unpack(packed: &str, beside: &mut Beside) -> Result<ReplicateResult> {
+fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
     fn read<T: std::str::FromStr>(word: Option<&str>) -> Option<T> {
         word?.parse().ok()
     }
-    let mut words = packed.split(' ');
+    let mut words = packed.split('/');
     let mut head = || {
         Some((
             read::<i64>(words.next())?,
