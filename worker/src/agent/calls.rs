@@ -7,6 +7,7 @@ use swath_proto::limits;
 
 use super::event::{Call, CallId, Effect};
 use super::outbox::{REPORT_BYTES, report_bytes};
+use super::pace::LONG;
 use super::{Agent, Pending};
 
 /// The most jobs that one exchange asks for: their specs must fit a message.
@@ -218,7 +219,14 @@ impl Agent {
         if blocked {
             return 0;
         }
-        let capacity = self.slots.len() * (1 + self.pace.prefetch());
+        // A job of some length shows only while it runs.
+        let long = |slot: &&super::Slot| {
+            let running = slot.running.as_ref();
+            running.is_some_and(|running| running.started + LONG < self.now)
+        };
+        let long = self.slots.iter().filter(long).count();
+        let short = self.slots.len() - long;
+        let capacity = self.slots.len() + short * self.pace.prefetch();
         let asked = [&self.fetching, &self.delivering]
             .into_iter()
             .flatten()

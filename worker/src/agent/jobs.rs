@@ -410,6 +410,7 @@ impl Agent {
             }
             self.releases.push(job.held);
             self.waiting.pop_front();
+            self.pace.misled();
         }
     }
 }

@@ -7,7 +7,7 @@ const SHORT: f64 = 0.050;
 
 /// Jobs longer than this gain nothing from one in advance, and another worker
 /// could be training it.
-const LONG: f64 = 30.0;
+pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 /// The most jobs in advance per slot.
 const PREFETCH_MAX: usize = 64;
@@ -28,6 +28,12 @@ impl Pace {
         mix(&mut self.job, took.as_secs_f64());
     }
 
+    /// A job that was taken in advance did not get its turn: the measured jobs
+    /// are no guide to those under way.
+    pub(crate) fn misled(&mut self) {
+        self.job = Some(2.0 * LONG.as_secs_f64());
+    }
+
     /// Recording an outcome and taking a job took this long.
     pub(crate) fn round_trip(&mut self, took: Duration) {
         mix(&mut self.round_trip, took.as_secs_f64());
@@ -37,7 +43,7 @@ impl Pace {
     /// jobs, one of ordinary jobs, none of long ones and before any is known.
     pub(crate) fn prefetch(&self) -> usize {
         let Some(job) = self.job else { return 0 };
-        if job > LONG {
+        if job > LONG.as_secs_f64() {
             return 0;
         }
         if job >= SHORT {

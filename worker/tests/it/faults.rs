@@ -1,5 +1,7 @@
 //! Every way in which a trainer can end, and the fault that it is.
 
+use std::path::{Path, PathBuf};
+
 use swath_core::job::StateName;
 use swath_core::outcome::Fault;
 use swath_core::policy::Policy;
@@ -79,6 +81,46 @@ async fn a_signal_is_a_fault() {
     for (signal, fault, begins) in cases {
         assert_fault(training(&format!("signal {signal}")), fault, begins).await;
     }
+    // In the same test, because the kernel's count is the host's: a SIGKILL in
+    // another test at the same time would be taken for want of memory.
+    if let Some(group) = MemoryGroup::new() {
+        let deed = format!("eat {}", group.0.display());
+        assert_fault(training(&deed), Fault::OutOfMemory, "killed by the kernel").await;
+    }
+}
+
+/// A control group with little memory.
+struct MemoryGroup(PathBuf);
+
+impl MemoryGroup {
+    /// None where the test may not make one.
+    fn new() -> Option<Self> {
+        let name = format!("swath-worker-test-{}", std::process::id());
+        let group = Self(Path::new("/sys/fs/cgroup/memory").join(name));
+        let limit = group.0.join("memory.limit_in_bytes");
+        let made = std::fs::create_dir(&group.0);
+        let made = made.and_then(|()| std::fs::write(limit, (48 << 20).to_string()));
+        if let Err(error) = made {
+            skip(&format!("no control group can be made: {error}"));
+            return None;
+        }
+        Some(group)
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        // Left behind, it is empty and harmless.
+        let _removed = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever reads the log must know what was not tested"
+)]
+fn skip(why: &str) {
+    eprintln!("SKIP out of memory: {why}");
 }
 
 #[tokio::test]

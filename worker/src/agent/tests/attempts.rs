@@ -209,6 +209,28 @@ fn a_job_held_in_advance_is_given_back_when_no_slot_gets_free() {
 }
 
 #[test]
+fn a_long_job_after_short_ones_is_not_queued_behind_for_ever() {
+    let (mut table, child) = busy();
+    table.now += SECOND;
+    table.says(child, FINISHED);
+    table.spool();
+    let (fetch, exchange, _) = table.exchange();
+    assert_eq!(exchange.want, 2);
+    let (deliver, _, _) = table.exchange();
+    table.answer(deliver, exchanged(&[Ack::Recorded], Vec::new()));
+    table.next();
+    table.answer(fetch, exchanged(&[], vec![training(2), training(3)]));
+    table.fed(child);
+    table.pass(61 * SECOND);
+    let (release, given) = table.release();
+    assert_eq!(given, [held(3)]);
+    table.answer(release, Reply::Released);
+    // Job 2 goes on, and no other is taken meanwhile.
+    table.pass(100 * SECOND);
+    table.done();
+}
+
+#[test]
 fn a_spec_that_cannot_be_read_is_invalid() {
     let (mut table, fetch) = Table::in_session(1);
     let mut unreadable = training(1);
