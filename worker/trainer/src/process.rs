@@ -26,12 +26,13 @@ pub(crate) fn stop_requested() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
-/// Makes the allocator keep freed memory.
+/// Makes the allocator keep freed memory, and take it in huge pages.
 ///
 /// A training step frees and allocates the same activations over and over.
 /// glibc gives blocks of that size back to the kernel at once, and every step
-/// then pays for their page faults again: a fifth of a step at batch 128, half
-/// of it at 1024.
+/// then pays for their page faults again: at batch 1024, a third of a step.
+/// Huge pages save a tenth of every step, which would go to address
+/// translation.
 #[expect(unsafe_code, reason = "mallopt has no safe interface")]
 pub(crate) fn keep_freed_memory() {
     // The largest threshold that glibc accepts for `M_MMAP_THRESHOLD` is half
@@ -43,5 +44,54 @@ pub(crate) fn keep_freed_memory() {
         libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
         libc::mallopt(libc::M_TOP_PAD, 64 << 20);
+    }
+    #[cfg(target_env = "gnu")]
+    reserve_huge_pages();
+}
+
+/// Bytes of a huge page.
+const HUGE_PAGE: usize = 2 << 20;
+
+/// The least heap that is worth a reservation, in bytes.
+const RESERVED_MIN: usize = 256 << 20;
+
+/// Grows the heap by up to half of the machine's memory (addresses only: a
+/// page is there once it is touched) and asks for huge pages in it. Later
+/// blocks are cut from it; those beyond it get ordinary pages.
+#[cfg(target_env = "gnu")]
+#[expect(
+    unsafe_code,
+    reason = "the allocator's heap can only be reached through malloc and madvise; the block is \
+              freed here and never read or written"
+)]
+fn reserve_huge_pages() {
+    let memory = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) * libc::sysconf(libc::_SC_PAGESIZE) };
+    let mut size = usize::try_from(memory).unwrap_or(0) / 2;
+    // A limit on addresses must leave room for threads and libraries.
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } == 0;
+    if known && limit.rlim_cur != libc::RLIM_INFINITY {
+        size = size.min(limit.rlim_cur as usize / 4);
+    }
+    while size >= RESERVED_MIN {
+        let block = unsafe { libc::malloc(size) };
+        if block.is_null() {
+            size /= 2;
+            continue;
+        }
+        let skipped = block.align_offset(HUGE_PAGE);
+        // A kernel without huge pages says no; the heap serves as it is.
+        unsafe {
+            libc::madvise(
+                block.cast::<u8>().add(skipped).cast(),
+                size - skipped,
+                libc::MADV_HUGEPAGE,
+            );
+            libc::free(block);
+        }
+        return;
     }
 }
