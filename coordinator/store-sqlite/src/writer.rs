@@ -49,13 +49,38 @@ struct Done {
 /// Tells the caller, given whether the batch was committed or why not.
 type Answer = Box<dyn FnOnce(Result<(), &str>) + Send>;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Kept,
-    /// Its own work is undone.
+    /// Its own work is to be undone.
     Undone,
-    /// The file cannot be trusted to keep anything any more.
-    Fatal,
+    /// It takes the transaction with it.
+    Ended(Ended),
+}
+
+/// Why a transaction ended without a commit.
+struct Ended {
+    why: String,
+    /// Nothing may be written any more.
+    stop: bool,
+}
+
+impl From<&sqlx::Error> for Ended {
+    /// A failed fsync is not repeated: the kernel may have dropped the pages
+    /// and would report success the next time.
+    fn from(error: &sqlx::Error) -> Self {
+        if !is_fatal(error) {
+            return Self {
+                why: format!("the transaction was lost, nothing of it is kept: {error}"),
+                stop: false,
+            };
+        }
+        let why = format!(
+            "stopped, as the database file can no longer be trusted to keep what is written \
+             ({error}); check the disk, then start the coordinator again"
+        );
+        tracing::error!("{why}");
+        Self { why, stop: true }
+    }
 }
 
 struct Call<T, F> {
@@ -74,7 +99,7 @@ where
             let result = work(tx).await;
             let fate = match &result {
                 Ok(_) => Fate::Kept,
-                Err(Failure::Database(error)) if is_fatal(error) => Fate::Fatal,
+                Err(Failure::Database(error)) if is_fatal(error) => Fate::Ended(error.into()),
                 Err(_) => Fate::Undone,
             };
             let answer = Box::new(move |committed: Result<(), &str>| {
@@ -225,91 +250,68 @@ async fn run_batch(tx: &mut Tx, batch: Vec<Box<dyn Operation>>) -> Result<(), St
         return Ok(());
     }
     // With a plain BEGIN a write could find that another process wrote since.
-    if let Err(error) = execute(tx, "BEGIN IMMEDIATE").await {
-        let stopped = stopped(&error);
-        let why = stopped
-            .clone()
-            .unwrap_or_else(|| format!("no transaction can be begun: {error}"));
-        for call in batch {
-            call.refuse(&why);
-        }
-        return stopped.map_or(Ok(()), Err);
-    }
-    let (answers, rest, error) = run_all(tx, batch).await;
-    let error = match error {
+    let (answers, rest, ended) = match execute(tx, "BEGIN IMMEDIATE").await {
+        Ok(()) => run_all(tx, batch).await,
+        Err(ended) => (Answers::new(), batch, Some(ended)),
+    };
+    let ended = match ended {
         None => execute(tx, "COMMIT").await.err(),
         some => some,
     };
-    let Some(error) = error else {
+    let Some(Ended { why, stop }) = ended else {
         for answer in answers {
             answer(Ok(()));
         }
         return Ok(());
     };
     tx.provenances.clear();
-    // It may be rolled back already.
-    let _undone = execute(tx, "ROLLBACK").await;
-    let stopped = stopped(&error);
-    let why = stopped
-        .clone()
-        .unwrap_or_else(|| format!("the transaction was lost, nothing of it is kept: {error}"));
+    // It may be rolled back already, or never have begun.
+    let _undone = sqlx::query("ROLLBACK").execute(&mut tx.conn).await;
     for answer in answers {
         answer(Err(&why));
     }
     for call in rest {
         call.refuse(&why);
     }
-    stopped.map_or(Ok(()), Err)
+    if stop { Err(why) } else { Ok(()) }
 }
 
 type Answers = Vec<Answer>;
 
 /// Runs operations until one takes the transaction with it. Returns the answers
-/// of those that ran, those that did not, and the error that ended it.
+/// of those that ran, those that did not, and what ended it.
 async fn run_all(
     tx: &mut Tx,
     batch: Vec<Box<dyn Operation>>,
-) -> (Answers, Vec<Box<dyn Operation>>, Option<sqlx::Error>) {
+) -> (Answers, Vec<Box<dyn Operation>>, Option<Ended>) {
     let mut answers = Answers::with_capacity(batch.len());
     let mut batch = batch.into_iter();
     let mut mark = "SAVEPOINT operation";
     while let Some(call) = batch.next() {
-        if let Err(error) = execute(tx, mark).await {
+        if let Err(ended) = execute(tx, mark).await {
             let rest = std::iter::once(call).chain(batch).collect();
-            return (answers, rest, Some(error));
+            return (answers, rest, Some(ended));
         }
         // One statement less per operation than releasing each at its end.
         mark = "RELEASE operation; SAVEPOINT operation";
         let done = call.run(tx).await;
         answers.push(done.answer);
-        let error = match done.fate {
+        let ended = match done.fate {
             Fate::Kept => None,
             Fate::Undone => {
                 tx.provenances.clear();
                 execute(tx, "ROLLBACK TO operation").await.err()
             }
-            Fate::Fatal => Some(sqlx::Error::WorkerCrashed),
+            Fate::Ended(ended) => Some(ended),
         };
-        if error.is_some() {
-            return (answers, batch.collect(), error);
+        if ended.is_some() {
+            return (answers, batch.collect(), ended);
         }
     }
     (answers, Vec::new(), None)
 }
 
-/// Why the writer must stop after this error, if it must. A failed fsync is not
-/// repeated: the kernel may have dropped the pages and report success then.
-fn stopped(error: &sqlx::Error) -> Option<String> {
-    is_fatal(error).then(|| {
-        let why = format!(
-            "stopped, as the database file can no longer be trusted to keep what is written \
-             ({error}); check the disk, then start the coordinator again"
-        );
-        tracing::error!("{why}");
-        why
-    })
-}
-
-async fn execute(tx: &mut Tx, sql: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::query(sql).execute(&mut tx.conn).await.map(drop)
+async fn execute(tx: &mut Tx, sql: &'static str) -> Result<(), Ended> {
+    let done = sqlx::query(sql).execute(&mut tx.conn).await;
+    done.map(drop).map_err(|error| Ended::from(&error))
 }
