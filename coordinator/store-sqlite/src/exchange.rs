@@ -246,8 +246,10 @@ impl Recorder {
                 return Ok(());
             }
         }
+        // A measurement needs no look: it ends the row in any case.
+        let wanted = finish.outcome.fault().is_none() || is_wanted(tx, id).await?;
         let failed = std::mem::take(&mut self.worker.failed);
-        self.worker.failed = judge::streak(failed, finish.held.job, &finish.outcome);
+        self.worker.failed = judge::streak(failed, finish.held.job, &finish.outcome, wanted);
         let Some(reason) = judge::cordon(&self.worker.failed, &tx.policy) else {
             return Ok(());
         };
@@ -271,6 +273,14 @@ impl Recorder {
         }
         Ok(())
     }
+}
+
+/// Whether any live, unpaused sweep wants the job.
+async fn is_wanted(tx: &mut Tx, job: i64) -> Result<bool> {
+    let priority = query_scalar!("SELECT priority FROM job WHERE id = ?1", job)
+        .fetch_one(&mut tx.conn)
+        .await?;
+    Ok(priority.is_some())
 }
 
 async fn insert_outcome(

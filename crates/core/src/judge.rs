@@ -7,11 +7,18 @@ use crate::policy::Policy;
 
 /// The different jobs that a worker failed in a row, after one more outcome of
 /// its. A measurement ends the row; only charged faults lengthen it, since the
-/// others are the job's own doing or nobody's.
-pub fn streak(mut row: Vec<JobDigest>, job: JobDigest, outcome: &Outcome) -> Vec<JobDigest> {
+/// others are the job's own doing or nobody's. A job that is not `wanted`, all
+/// its sweeps being paused, was granted before the pause: what paused them is
+/// not the worker's doing.
+pub fn streak(
+    mut row: Vec<JobDigest>,
+    job: JobDigest,
+    outcome: &Outcome,
+    wanted: bool,
+) -> Vec<JobDigest> {
     match outcome.fault() {
         None => row.clear(),
-        Some(fault) if Policy::charges(fault) && !row.contains(&job) => row.push(job),
+        Some(fault) if wanted && Policy::charges(fault) && !row.contains(&job) => row.push(job),
         Some(_) => {}
     }
     row
@@ -134,13 +141,14 @@ mod tests {
     #[test]
     fn a_row_holds_different_jobs_and_ends_with_a_measurement() {
         let crashed = failed(Fault::Crashed);
-        let row = streak(vec![], job(1), &crashed);
-        let row = streak(row, job(1), &crashed);
-        let row = streak(row, job(2), &failed(Fault::Diverged));
+        let row = streak(vec![], job(1), &crashed, true);
+        let row = streak(row, job(1), &crashed, true);
+        let row = streak(row, job(2), &failed(Fault::Diverged), true);
+        let row = streak(row, job(2), &crashed, false);
         assert_eq!(row, [job(1)]);
-        let row = streak(row, job(2), &crashed);
+        let row = streak(row, job(2), &crashed, true);
         assert_eq!(cordon(&row, &Policy::default()), None);
-        let row = streak(row, job(3), &crashed);
+        let row = streak(row, job(3), &crashed, true);
         assert!(cordon(&row, &Policy::default()).is_some());
         let measured = Outcome::Measured(Measurement {
             test_error: 1.0,
@@ -148,7 +156,7 @@ mod tests {
             best_test_error: None,
             train_seconds: 1.0,
         });
-        assert!(streak(row, job(4), &measured).is_empty());
+        assert!(streak(row, job(4), &measured, true).is_empty());
     }
 
     #[test]

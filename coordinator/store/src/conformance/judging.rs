@@ -141,6 +141,23 @@ pub async fn a_measurement_ends_a_row(bench: &mut Bench) {
     assert_eq!(bench.job(grants[0].held.job).await.job.charged, 1);
 }
 
+/// What a worker was granted before a sweep was paused, and fails after, is not
+/// held against it: the cause is the same.
+pub async fn failures_after_a_pause_cordon_nobody(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1, 2, 3, 4, 5, 6, 7], 1)).await;
+    let owner = bench.hello("w").await;
+    let grants = bench.take(&owner, 7).await;
+    for grant in &grants {
+        let outcome = failed(Fault::Crashed, "no data set");
+        bench.finish(&owner, grant.held, outcome).await;
+    }
+    let worker = bench.worker(&owner.worker).await;
+    assert_eq!(
+        (worker.state, worker.failed_in_a_row),
+        (WorkerState::Active, 0)
+    );
+}
+
 /// When the first jobs all fail alike, the sweep is broken and the worker is
 /// not.
 pub async fn a_sweep_that_fails_alike_is_paused(bench: &mut Bench) {

@@ -155,6 +155,7 @@ impl Ledger {
                 .into_iter()
                 .map(|(sweep, reason)| Notice::Paused { sweep, reason }),
         );
+        let wanted = self.priority(index).is_some();
         let row = &self.jobs[index];
         let job = row.digest;
         let Some(outcome) = row.newest_attempt().and_then(AttemptRow::outcome) else {
@@ -167,7 +168,7 @@ impl Ledger {
             worker_row.row.clear();
             return;
         }
-        worker_row.row = judge::streak(std::mem::take(&mut worker_row.row), job, outcome);
+        worker_row.row = judge::streak(std::mem::take(&mut worker_row.row), job, outcome, wanted);
         let Some(reason) = judge::cordon(&worker_row.row, &self.policy) else {
             return;
         };
