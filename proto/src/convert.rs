@@ -384,7 +384,7 @@ pub fn report_message(report: message::Report) -> v1::Report {
         held: Some(held_message(report.held)),
         observations: report
             .observations
-            .into_iter()
+            .iter()
             .map(observation_message)
             .collect(),
         log_sequence: report.log_sequence,
@@ -407,7 +407,7 @@ fn observation(message: v1::Observation) -> outcome::Observation {
     }
 }
 
-fn observation_message(observation: outcome::Observation) -> v1::Observation {
+fn observation_message(observation: &outcome::Observation) -> v1::Observation {
     v1::Observation {
         epoch: observation.epoch,
         step: observation.step,

@@ -9,7 +9,7 @@ pub const CONTROL_MESSAGE_BYTES: usize = 256 << 20;
 /// The deadline of a call that does not wait on purpose.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(5);
 /// The deadline of a command's call; large tables take their time.
-pub const CONTROL_DEADLINE: Duration = Duration::from_secs(60);
+pub const CONTROL_DEADLINE: Duration = Duration::from_mins(1);
 /// The deadline of a connection attempt.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// The longest that an exchange may wait for a job.

@@ -59,7 +59,7 @@ fn queued(facts: &Facts<'_>) -> Vec<String> {
         .collect();
     let open =
         |sweep: &&SweepView| matches!(sweep.state, SweepState::Active | SweepState::Finished);
-    if !holding.iter().any(|sweep| open(sweep))
+    if !holding.iter().any(open)
         && let Some(paused) = holding
             .iter()
             .find(|sweep| sweep.state == SweepState::Paused)

@@ -38,7 +38,8 @@ fn sweep(path: &str) -> SweepFile {
 }
 
 fn lines(errors: &[FileError]) -> String {
-    errors.iter().map(|error| format!("{error}\n")).collect()
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 const AXES: [&str; 4] = ["batch_size", "optimizer.lr", "schedule.name", "epochs"];
