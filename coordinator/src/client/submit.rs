@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use swath_core::id::SweepDigest;
-use swath_core::spec::unsupported;
-use swath_core::sweep::{Expansion, FileError, expand};
+use swath_core::sweep::{Expansion, expand};
 use swath_core::view::SCHEMA_VERSION;
 use swath_proto::v1::SubmitReply;
 use swath_report::{Format, Listing, ListingColumn as Column, counted};
@@ -85,26 +84,9 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
 
 /// Refuses what the trainer cannot compute yet, before anything is sent.
 pub(crate) fn refuse_unsupported(expansion: &Expansion<'_>) -> Outcome<()> {
-    let mut errors: Vec<FileError> = Vec::new();
-    for cell in expansion.cells() {
-        let Some(gap) = cell.spec.training().and_then(unsupported) else {
-            continue;
-        };
-        let error = FileError {
-            file: expansion.file().path.clone(),
-            line: 0,
-            column: 0,
-            key: gap.key,
-            message: gap.message,
-        };
-        if !errors.contains(&error) {
-            errors.push(error);
-        }
-    }
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::files(&errors))
+    match expansion.unsupported() {
+        [] => Ok(()),
+        errors => Err(Failure::files(errors)),
     }
 }
 
@@ -194,12 +176,16 @@ fn listing(receipt: &Receipt) -> Listing {
 
 fn next(context: &Context, connection: &Connection, receipt: &Receipt) {
     let name = &receipt.sweep;
-    context.printer.hint(if connection.is_local() {
-        format!(
-            "nothing trains yet; `coordinator run {name}` trains it here, \
+    context
+        .printer
+        .hint(if receipt.measured_jobs == receipt.jobs {
+            format!("everything is measured: `coordinator table {name}`")
+        } else if connection.is_local() {
+            format!(
+                "nothing trains yet; `coordinator run {name}` trains it here, \
                  `coordinator serve` hands it to workers"
-        )
-    } else {
-        format!("`coordinator status {name} --watch`, `coordinator table {name}`")
-    });
+            )
+        } else {
+            format!("`coordinator status {name} --watch`, `coordinator table {name}`")
+        });
 }

@@ -45,7 +45,7 @@ macro_rules! digest {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                f.write_str(hex(&self.0, &mut [0; 64]))
             }
         }
 
@@ -79,6 +79,16 @@ macro_rules! digest {
             }
         }
     };
+}
+
+/// The digits of a digest. Tables and JSON print them by the ten thousand.
+fn hex<'a>(bytes: &[u8; 32], digits: &'a mut [u8; 64]) -> &'a str {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 fn parse_hex(text: &str) -> Option<[u8; 32]> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use swath_core::outcome::Observation;
-use swath_core::summary::text::{compact, decimals, duration};
+use swath_core::summary::text::{approximate, compact, decimals, duration};
 use swath_core::view::CurvePoint;
 
 use crate::listing::{Listing, ListingColumn};
@@ -238,7 +238,7 @@ pub fn curve_listing(points: &[CurvePoint]) -> Listing {
             places(it.train_error, 2),
             places(it.test_loss, 4),
             places(it.test_error, 2),
-            it.lr.map_or_else(String::new, compact),
+            it.lr.map_or_else(String::new, approximate),
             it.seconds.map_or_else(String::new, duration),
             places(it.images_per_second, 0),
         ];

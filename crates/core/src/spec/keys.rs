@@ -2,6 +2,9 @@
 //!
 //! One table serves the checks, the nearest-key hints and the docs.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 use super::SpecError;
@@ -214,6 +217,27 @@ pub const KEYS: &[Key] = &[
     key("params", Kind::Free, &[], "free parameters of a program"),
 ];
 
+/// The keys by path: a grid of a million cells looks each of them up.
+static BY_PATH: LazyLock<BTreeMap<&str, &Key>> =
+    LazyLock::new(|| KEYS.iter().map(|key| (key.path, key)).collect());
+
+/// Every table of the spec, nested ones too.
+static TABLES: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
+    let ends = |path: &'static str| path.match_indices('.').map(move |(at, _)| &path[..at]);
+    KEYS.iter().flat_map(|key| ends(key.path)).collect()
+});
+
+/// The keys that mean something only under some names of their table.
+static CONDITIONAL: LazyLock<Vec<(&str, &str, &Key)>> = LazyLock::new(|| {
+    let conditional = KEYS.iter().filter(|key| !key.under.is_empty());
+    conditional
+        .filter_map(|key| {
+            let (table, leaf) = key.path.split_once('.')?;
+            Some((table, leaf, key))
+        })
+        .collect()
+});
+
 /// The key at `path`; everything under `params.` is `params`.
 pub fn find(path: &str) -> Option<&'static Key> {
     let path = if path.starts_with("params.") {
@@ -221,16 +245,12 @@ pub fn find(path: &str) -> Option<&'static Key> {
     } else {
         path
     };
-    KEYS.iter().find(|key| key.path == path)
+    BY_PATH.get(path).copied()
 }
 
 /// Whether `path` is a table of the spec, not a key.
 pub fn is_table(path: &str) -> bool {
-    KEYS.iter().any(|key| {
-        key.path
-            .strip_prefix(path)
-            .is_some_and(|rest| rest.starts_with('.'))
-    })
+    TABLES.contains(path)
 }
 
 /// The error for a key that the spec does not have.
@@ -324,10 +344,7 @@ fn walk(value: &Value, path: &str, errors: &mut Vec<SpecError>) {
 }
 
 fn check_applicable(tree: &Value, errors: &mut Vec<SpecError>) {
-    for key in KEYS.iter().filter(|key| !key.under.is_empty()) {
-        let Some((table, leaf)) = key.path.split_once('.') else {
-            continue;
-        };
+    for (table, leaf, key) in CONDITIONAL.iter().copied() {
         let Some(entries) = tree.get(table) else {
             continue;
         };

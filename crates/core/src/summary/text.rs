@@ -24,6 +24,13 @@ pub fn compact(value: f64) -> String {
     }
 }
 
+/// `value` to four significant digits, in the form of [`compact`]: for measured
+/// and computed numbers, whose further digits tell nothing.
+pub fn approximate(value: f64) -> String {
+    let rounded = format!("{value:.3e}").parse().unwrap_or(value);
+    compact(rounded)
+}
+
 /// A number of a spec, exactly: whole ones in digits, others as [`compact`].
 pub fn number(number: &Number) -> String {
     match number.as_f64() {
@@ -95,6 +102,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn computed_numbers_are_cut_to_what_tells() {
+        assert_eq!(approximate(0.195_220_558_299_705_64), "0.1952");
+        assert_eq!(approximate(6.993_759_138_929_079e-7), "6.994e-7");
+        assert_eq!(approximate(0.1), "0.1");
+        assert_eq!(approximate(0.0), "0");
+    }
 
     #[test]
     fn parameters_read_as_they_are_written() {
