@@ -57,6 +57,7 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     // First of all: a signal during the start must not just kill.
     let terminate = signal(SignalKind::terminate()).map_err(StartError::system("take SIGTERM"))?;
     let interrupt = signal(SignalKind::interrupt()).map_err(StartError::system("take SIGINT"))?;
+    let ended = signal(SignalKind::child()).map_err(StartError::system("take SIGCHLD"))?;
     let client = Client::new(&settings.coordinator)?;
     let (spool, restored) = Spool::open(&settings.state_dir, now_ms())?;
     if restored.damaged > 0 {
@@ -108,12 +109,15 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
         calm,
     };
     Ok(shell
-        .run(Inlets {
-            from_calls,
-            from_children,
-            terminate,
-            interrupt,
-        })
+        .run(
+            Inlets {
+                from_calls,
+                from_children,
+                terminate,
+                interrupt,
+            },
+            ended,
+        )
         .await)
 }
 
@@ -154,7 +158,7 @@ struct Shell {
 }
 
 impl Shell {
-    async fn run(mut self, mut inlets: Inlets) -> Exit {
+    async fn run(mut self, mut inlets: Inlets, mut ended: Signal) -> Exit {
         loop {
             let now = self.now();
             for effect in self.agent.settle(now) {
@@ -166,6 +170,7 @@ impl Shell {
             let wake = self.started + self.agent.wakes();
             tokio::select! {
                 event = inlets.next() => self.handle(event),
+                _ = ended.recv() => self.children.reap_orphans(),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
             for _ in 0..EVENTS_AT_ONCE {

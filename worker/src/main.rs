@@ -43,7 +43,11 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
-    match runtime.block_on(daemon::run(settings)) {
+    let ended = runtime.block_on(daemon::run(settings));
+    // A name server that does not answer must not hold up the end: a look-up
+    // under way cannot be cancelled.
+    runtime.shutdown_background();
+    match ended {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Interrupted) => ExitCode::from(INTERRUPTED),
         Ok(Exit::Displaced(why)) => fail(DISPLACED, &why),

@@ -16,6 +16,9 @@ const WANT_MAX: usize = 256;
 /// Undelivered outcomes above which no new jobs are taken.
 const BACKLOG: usize = 1024;
 
+/// How often the size of a call is halved that does not get through.
+const HALVED_MAX: u32 = 5;
+
 const _: () = assert!(WANT_MAX <= limits::WANT_MAX as usize);
 
 /// Which kind of call.
@@ -123,7 +126,8 @@ impl Agent {
             return;
         }
         let now = self.now;
-        let mut room = REPORT_BYTES;
+        // A slow link takes in time what a call may hold only in pieces.
+        let mut room = REPORT_BYTES >> self.observe.failures.min(HALVED_MAX);
         let mut reports = self.outbox.reports(room);
         for report in &reports {
             room = room.saturating_sub(report_bytes(report));
@@ -225,8 +229,8 @@ impl Agent {
             running.is_some_and(|running| running.started + LONG < self.now)
         };
         let long = self.slots.iter().filter(long).count();
-        let short = self.slots.len() - long;
-        let capacity = self.slots.len() + short * self.pace.prefetch();
+        let slots = self.slots.iter().filter(|slot| !slot.stuck).count();
+        let capacity = slots + (slots - long) * self.pace.prefetch();
         let asked = [&self.fetching, &self.delivering]
             .into_iter()
             .flatten()

@@ -313,6 +313,7 @@ impl Agent {
             return;
         };
         let slot = &mut self.slots[index];
+        slot.stuck = false;
         let provenance = slot.child.take().map(|child| child.provenance);
         let Some(running) = slot.running.as_mut() else {
             return;
@@ -411,6 +412,23 @@ impl Agent {
             self.releases.push(job.held);
             self.waiting.pop_front();
             self.pace.misled();
+            self.note_stuck_slots();
+        }
+    }
+
+    /// A process in the hands of a driver or a file system that hangs cannot
+    /// even be killed. One job has waited for its slot in vain; no others do,
+    /// or each would be given back until it has used up its attempts.
+    fn note_stuck_slots(&mut self) {
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let ending = slot.child.as_ref().is_some_and(|child| child.ending);
+            if slot.running.is_none() && ending && !slot.stuck {
+                tracing::warn!(
+                    slot = index,
+                    "its process has not ended; no jobs are taken for this slot until it has"
+                );
+                slot.stuck = true;
+            }
         }
     }
 }

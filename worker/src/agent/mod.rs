@@ -39,6 +39,10 @@ use self::slot::Slot;
 /// coordinator to end.
 const FAILURES_BEFORE_IDLE: u32 = 3;
 
+/// The agent looks at least once a second; when it has not for so long, the
+/// process was stopped.
+const STOPPED: Duration = Duration::from_secs(30);
+
 /// What does not change while the worker runs.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -83,6 +87,7 @@ pub struct Agent {
     config: Config,
     jitter: Jitter,
     now: Duration,
+    settled: Duration,
     effects: Vec<Effect>,
     calls: u64,
     children: u64,
@@ -127,12 +132,14 @@ impl Agent {
             device: device.clone(),
             child: None,
             running: None,
+            stuck: false,
         });
         Self {
             slots: slots.collect(),
             jitter: Jitter(config.seed),
             config,
             now: Duration::ZERO,
+            settled: Duration::ZERO,
             effects: Vec::new(),
             calls: 0,
             children: 0,
@@ -199,6 +206,7 @@ impl Agent {
         if self.exited {
             return std::mem::take(&mut self.effects);
         }
+        self.forgive_a_gap();
         self.give_back_waiting();
         self.watch();
         self.assign();
@@ -209,6 +217,22 @@ impl Agent {
         self.drained();
         self.look_idle();
         std::mem::take(&mut self.effects)
+    }
+
+    /// A worker that was stopped itself heard nobody, and its trainers may
+    /// have been stopped with it: that silence is not theirs.
+    fn forgive_a_gap(&mut self) {
+        let gap = self.now.saturating_sub(self.settled);
+        self.settled = self.now;
+        if gap < STOPPED {
+            return;
+        }
+        tracing::warn!(seconds = gap.as_secs(), "this process was stopped");
+        for slot in &mut self.slots {
+            if let Some(running) = slot.running.as_mut() {
+                running.sign = self.now;
+            }
+        }
     }
 
     /// When to settle again if nothing happens.

@@ -19,6 +19,9 @@ const CALL_BYTES: usize = limits::DISPATCH_MESSAGE_BYTES / 4;
 /// The most outcomes in one call.
 const CALL_OUTCOMES: usize = 512;
 
+/// The longest text of a provenance, in bytes.
+const PROVENANCE_BYTES: usize = 1 << 10;
+
 /// Acknowledged outcomes that are named at a hello, so that a store that lost
 /// them can ask for them again.
 const RECENT_MAX: usize = 1024;
@@ -70,7 +73,8 @@ impl Outbox {
         self.insert(entry);
     }
 
-    fn insert(&mut self, entry: Entry) {
+    fn insert(&mut self, mut entry: Entry) {
+        shorten(&mut entry.finish);
         let item = Item {
             entry,
             queued: false,
@@ -116,7 +120,8 @@ impl Outbox {
             return None;
         }
         let retry = self.retry_at.is_some_and(|at| at <= now);
-        if retry {
+        // Also when something else was written meanwhile: the disk is well.
+        if retry || self.disk_is_well() {
             self.unwritten.extend(self.failed.drain());
         }
         let held: Vec<_> = std::mem::take(&mut self.unwritten);
@@ -296,7 +301,34 @@ fn finish_bytes(finish: &Finish) -> usize {
         Outcome::Measured(_) => 0,
         Outcome::Failed { message, .. } => message.len(),
     };
-    512 + message
+    let of = &finish.provenance;
+    let texts = [
+        &of.device,
+        &of.driver,
+        &of.libtorch,
+        &of.trainer,
+        &of.determinism,
+    ];
+    256 + message + texts.into_iter().map(String::len).sum::<usize>()
+}
+
+/// Cuts what a program wrote to what the coordinator takes: an outcome that it
+/// refuses to read would be sent for ever, and hold up those sent with it.
+fn shorten(finish: &mut Finish) {
+    let cut = |text: &mut String, bytes| text.truncate(text.floor_char_boundary(bytes));
+    if let Outcome::Failed { message, .. } = &mut finish.outcome {
+        cut(message, limits::MESSAGE_BYTES);
+    }
+    let of = &mut finish.provenance;
+    for text in [
+        &mut of.device,
+        &mut of.driver,
+        &mut of.libtorch,
+        &mut of.trainer,
+        &mut of.determinism,
+    ] {
+        cut(text, PROVENANCE_BYTES);
+    }
 }
 
 /// The most bytes of reports in one call.

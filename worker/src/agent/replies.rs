@@ -47,6 +47,13 @@ impl Agent {
         } else {
             tracing::debug!(call = ?kind, failures = lane.failures, error = why, "a call failed again");
         }
+        // Of the outcomes, half: all of them may take a slow link too long.
+        if kind == Kind::Deliver
+            && let Some(pending) = self.delivering.as_mut()
+        {
+            let half = pending.outcomes.len().div_ceil(2);
+            self.outbox.take_back(pending.outcomes.split_off(half));
+        }
         // A question that waited may be asked again without waiting: what was
         // granted to it is there at once.
         if kind == Kind::Fetch && self.drain.is_some() {

@@ -27,6 +27,8 @@ pub(crate) struct Slot {
     pub(crate) device: String,
     pub(crate) child: Option<Child>,
     pub(crate) running: Option<Running>,
+    /// Its child does not end, though it was killed.
+    pub(crate) stuck: bool,
 }
 
 /// The process of a slot.

@@ -49,11 +49,33 @@ pub(super) fn kill(tag: &str) -> usize {
             if rustix::process::kill_process(pid, Signal::KILL).is_ok() {
                 killed += 1;
             }
-            // Orphans are the worker's to reap; others' children are not.
-            let _not_ours = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Reaps processes that the worker has adopted and that have ended, by
+/// themselves or killed. What `is_own` says is its own child is left to those
+/// who wait for it.
+pub(super) fn reap(is_own: impl Fn(Pid) -> bool) {
+    for pid in children().into_iter().filter(|pid| !is_own(*pid)) {
+        // It may still run.
+        let _reaped = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
+    }
+}
+
+/// The children of this process, adopted ones among them. Each belongs to one
+/// of its threads.
+fn children() -> Vec<Pid> {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    let mut children = Vec::new();
+    for thread in threads.flatten() {
+        // A thread may just have ended.
+        let pids = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        let pids = pids.split_whitespace().filter_map(|pid| pid.parse().ok());
+        children.extend(pids.filter_map(Pid::from_raw));
+    }
+    children
 }
 
 /// Processes with this tag that still run.

@@ -56,6 +56,8 @@ pub struct Children {
     setting: Setting,
     events: mpsc::Sender<Event>,
     orders: HashMap<ChildId, mpsc::UnboundedSender<Order>>,
+    /// Those that are waited for.
+    pids: HashMap<ChildId, Pid>,
 }
 
 impl Children {
@@ -66,6 +68,7 @@ impl Children {
             setting,
             events,
             orders: HashMap::new(),
+            pids: HashMap::new(),
         }
     }
 
@@ -81,6 +84,7 @@ impl Children {
         let family = format!("{}.{}", self.setting.family, id.0);
         match self.spawn(id, &program, device, &family) {
             Ok((child, spec_file)) => {
+                self.pids.extend(pid_of(&child).map(|pid| (id, pid)));
                 let run = Run {
                     id,
                     events,
@@ -124,6 +128,13 @@ impl Children {
     /// A child's end was heard of.
     pub fn forget(&mut self, id: ChildId) {
         self.orders.remove(&id);
+        self.pids.remove(&id);
+    }
+
+    /// Reaps adopted processes that have ended. To be called when any process
+    /// has, on the main thread: one that is just being started is no orphan.
+    pub fn reap_orphans(&self) {
+        family::reap(|pid| self.pids.values().any(|own| *own == pid));
     }
 
     /// Kills all that are left, for the end of the worker.
@@ -220,6 +231,10 @@ fn die_with_worker(command: &mut Command) {
     }
 }
 
+fn pid_of(child: &Child) -> Option<Pid> {
+    child.id().and_then(|id| Pid::from_raw(id as i32))
+}
+
 fn remove(path: Option<&PathBuf>) {
     if let Some(path) = path
         && let Err(error) = std::fs::remove_file(path)
@@ -239,7 +254,7 @@ struct Run {
 
 impl Run {
     async fn supervise(mut self, mut child: Child, spec: Option<String>) {
-        let pid = child.id().and_then(|id| Pid::from_raw(id as i32));
+        let pid = pid_of(&child);
         let feeder = child.stdin.take().map(|stdin| feed(stdin, spec));
         let pipes = child.stdout.take().zip(child.stderr.take());
         let reader = pipes.map(|(stdout, stderr)| {

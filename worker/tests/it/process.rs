@@ -128,6 +128,33 @@ async fn what_a_killed_worker_left_running_is_killed_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn adopted_processes_leave_no_zombies() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    // One stays in the group, one leaves it, one ends by itself.
+    let script = "sleep 1000 & setsid sleep 1000 & (true &)
+                  echo '{\"event\":\"finished\",\"accuracy_error\":1}'";
+    let spec = command(&["sh", "-c", script], &serde_json::json!({}));
+    coordinator.submit(&[spec], 1).await;
+    let worker = Worker::start(&bench, &[]);
+    coordinator.all_are(StateName::Succeeded).await;
+    until("they are reaped", async || zombies(worker.0.id()) == 0).await;
+}
+
+/// How many zombies a process has as children.
+fn zombies(parent: u32) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = processes.filter_map(|it| std::fs::read_to_string(it.path().join("stat")).ok());
+    let zombie = format!(" Z {parent} ");
+    stats
+        .filter(|stat| {
+            let after_name = stat.rsplit(')').next();
+            after_name.is_some_and(|rest| rest.starts_with(&zombie))
+        })
+        .count()
+}
+
+#[tokio::test]
 async fn an_outcome_survives_kill() {
     let mut coordinator = Coordinator::start();
     let bench = Bench::new(&coordinator, 1);

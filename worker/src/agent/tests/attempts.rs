@@ -136,16 +136,25 @@ fn the_watchdog_learns_how_long_epochs_take() {
     let (_, reports) = table.observe();
     assert_eq!(reports[0].observations.len(), 1);
     // Twenty hours of patience from now on.
-    table.now += minutes(19 * 60);
-    table.settle();
+    table.pass(minutes(19 * 60));
     table.done();
-    table.now += minutes(61);
-    table.settle();
+    table.pass(minutes(61));
     table.stopped(child, Duration::ZERO);
     let entries = table.spool();
     let (kind, message) = fault(&entries);
     assert_eq!(kind, Fault::TimedOut);
     assert_eq!(message, "hangs: no line for 72000 s");
+}
+
+#[test]
+fn silence_while_the_worker_itself_was_stopped_is_no_hang() {
+    let (mut table, child) = busy();
+    table.now += Duration::from_hours(3);
+    table.settle();
+    table.pass(Duration::from_hours(2));
+    table.done();
+    table.pass(2 * SECOND);
+    table.stopped(child, Duration::ZERO);
 }
 
 #[test]
@@ -228,6 +237,27 @@ fn a_long_job_after_short_ones_is_not_queued_behind_for_ever() {
     // Job 2 goes on, and no other is taken meanwhile.
     table.pass(100 * SECOND);
     table.done();
+}
+
+#[test]
+fn a_slot_whose_process_does_not_end_takes_no_jobs() {
+    let (mut table, child) = busy();
+    table.says(child, r#"{"event":"failed","fault":"diverged"}"#);
+    table.stopped(child, Duration::ZERO);
+    table.spool();
+    let (fetch, _, _) = table.exchange();
+    let (deliver, _, _) = table.exchange();
+    table.answer(deliver, exchanged(&[Ack::Recorded], Vec::new()));
+    table.next();
+    table.answer(fetch, exchanged(&[], vec![training(2)]));
+    table.pass(61 * SECOND);
+    let (release, given) = table.release();
+    assert_eq!(given, [held(2)]);
+    table.answer(release, Reply::Released);
+    table.pass(100 * SECOND);
+    table.done();
+    table.ends(child, 137);
+    assert_eq!(table.exchange().1.want, 1);
 }
 
 #[test]

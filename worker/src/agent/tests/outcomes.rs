@@ -53,6 +53,40 @@ fn a_lost_acknowledgement_is_asked_for_again_and_no_outcome_overtakes() {
 }
 
 #[test]
+fn what_a_slow_link_does_not_take_goes_in_pieces() {
+    let with_log = |job| {
+        let mut kept = entry(job);
+        kept.reports.push(Report {
+            held: held(job),
+            observations: Vec::new(),
+            log_sequence: 1,
+            log: "x".repeat(32 << 10),
+        });
+        kept
+    };
+    let logs = (1..=20).map(with_log);
+    let open: Vec<_> = logs.chain((21..=24).map(entry)).collect();
+    let verdicts = vec![Verdict::Keep; open.len()];
+    let mut table = Table::restored(config(1), open, Vec::new());
+    table.welcome(1, &verdicts);
+    let (observe, reports) = table.observe();
+    assert_eq!(reports.len(), 20);
+    let (deliver, first, _) = table.exchange();
+    assert_eq!(first.finishes.len(), 4);
+    table.reply(observe, lost());
+    table.reply(deliver, lost());
+    table.pass(SECOND);
+    let (_, reports) = table.observe();
+    assert_eq!(reports.len(), 15);
+    let (deliver, second, _) = table.exchange();
+    assert_eq!(second.request, first.request);
+    assert_eq!(second.finishes, first.finishes[..2]);
+    table.answer(deliver, exchanged(&[Ack::Recorded; 2], Vec::new()));
+    table.next();
+    assert_eq!(table.exchange().1.finishes, first.finishes[2..]);
+}
+
+#[test]
 fn reports_arrive_before_the_outcome() {
     let (mut table, child) = busy();
     table.says(child, r#"{"event":"epoch","epoch":1,"test_error":9}"#);
@@ -116,6 +150,23 @@ fn a_refused_measurement_becomes_a_fault() {
 }
 
 #[test]
+fn no_text_is_longer_than_the_coordinator_takes() {
+    let (mut table, child) = busy();
+    let long = "ä".repeat(100 << 10);
+    let started = format!(r#"{{"event":"started","provenance":{{"device":"{long}"}}}}"#);
+    table.says(child, &started);
+    table.says(child, &format!(r#"{{"event":"epoch","epoch":"{long}"}}"#));
+    table.stopped(child, Duration::ZERO);
+    let finish = table.spool().remove(0).finish;
+    assert_eq!(finish.provenance.device.len(), 1 << 10);
+    let Outcome::Failed { message, .. } = finish.outcome else {
+        panic!("measured");
+    };
+    assert!(message.starts_with("broke the protocol: its `epoch` line"));
+    assert!(message.len() <= swath_proto::limits::MESSAGE_BYTES);
+}
+
+#[test]
 fn a_full_disk_stops_new_jobs_but_loses_nothing() {
     let (mut table, fetch) = Table::in_session(1);
     table.answer(fetch, exchanged(&[], vec![null(1)]));
@@ -159,6 +210,25 @@ fn a_full_disk_stops_new_jobs_but_loses_nothing() {
     table.done();
     table.tell(Event::Spooled(Vec::new()));
     assert!(table.exchange().1.want > 0);
+    table.done();
+}
+
+#[test]
+fn a_disk_that_is_well_again_gets_what_it_had_refused() {
+    let (mut table, fetch) = Table::in_session(1);
+    table.answer(fetch, exchanged(&[], vec![null(1)]));
+    assert!(matches!(table.next(), Effect::Spool(_)));
+    let (fetch, _, _) = table.exchange();
+    table.answer(fetch, exchanged(&[], vec![null(2)]));
+    table.exchange();
+    table.tell(Event::SpoolFailed {
+        held: vec![held(1)],
+        error: "no space".to_owned(),
+    });
+    assert_eq!(table.spool()[0].finish.held, held(2));
+    table.exchange();
+    // It is not acknowledged, and must not be in memory alone.
+    assert_eq!(table.spool()[0].finish.held, held(1));
     table.done();
 }
 
