@@ -188,12 +188,7 @@ impl Training<'_> {
             None
         };
         let ended = self.work(worker, &goal).await?;
-        let database = self.context.database.path.display();
-        let parting = Parting {
-            work: format!("everything done is kept in {database}"),
-            next: format!("`{}` goes on from here", subject.again),
-            resume: format!("`{}` goes on", subject.again),
-        };
+        let parting = parting(self.context, subject, &sweep.name);
         let name = sweep.name.clone();
         let exit = conclude(self.context, self.connection, ended, &parting).await?;
         if matches!(exit, Exit::Ok | Exit::FailedCells) {
@@ -288,6 +283,20 @@ impl Training<'_> {
     }
 }
 
+/// What to say when the waiting for sweep `name` ends before it does.
+fn parting(context: &Context, subject: &Subject, name: &str) -> Parting {
+    let database = context.database.path.display();
+    let again = &subject.again;
+    Parting {
+        work: format!("everything done is kept in {database}"),
+        next: format!("`{again}` goes on from here"),
+        // What failed stays failed until somebody asks for it again.
+        resume: format!(
+            "`coordinator retry {name}` queues the failed jobs again, `{again}` trains them"
+        ),
+    }
+}
+
 /// What the open ones of `jobs` need of this machine.
 fn needs(jobs: &[JobView]) -> Needs {
     let mut needs = Needs::default();
@@ -309,13 +318,31 @@ mod tests {
     use serde_json::json;
     use swath_core::job::StateName;
 
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::Cli;
     use crate::client::render::tests::{job, sweep};
 
     #[test]
     fn a_word_without_a_dot_or_a_slash_is_a_sweep() {
         assert_eq!(sources("quickstart"), Ok(None));
         assert_eq!(sources("no/such.toml").unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_stuck_sweep_goes_on_with_its_failed_jobs() {
+        let cli = Cli::try_parse_from(["coordinator", "run", "small"]).unwrap();
+        let context = Context::resolve(&cli.global).unwrap();
+        let subject = Subject {
+            sweep: sweep("small").digest,
+            again: "coordinator run small".to_owned(),
+        };
+        assert_eq!(
+            parting(&context, &subject, "small").resume,
+            "`coordinator retry small` queues the failed jobs again, \
+             `coordinator run small` trains them"
+        );
     }
 
     #[test]

@@ -71,15 +71,21 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
         );
     }
     let ended = wait(context, &mut connection, &goal, &mut interrupts).await?;
-    let name = &receipt.sweep;
-    let parting = Parting {
-        work: "the work goes on".to_owned(),
-        next: format!("`coordinator status {name} --watch`, `coordinator table {name}`"),
-        resume: format!("`coordinator resume {name}` lets it go on"),
-    };
+    let parting = parting(&receipt.sweep);
     let exit = conclude(context, &mut connection, ended, &parting).await;
     connection.close().await?;
     exit
+}
+
+/// What to say when the waiting for sweep `name` ends before it does.
+fn parting(name: &str) -> Parting {
+    Parting {
+        work: "the work goes on".to_owned(),
+        next: format!("`coordinator status {name} --watch`, `coordinator table {name}`"),
+        resume: format!(
+            "`coordinator retry {name}` queues the failed jobs again and lets it go on"
+        ),
+    }
 }
 
 /// Refuses what the trainer cannot compute yet, before anything is sent.
@@ -188,4 +194,18 @@ fn next(context: &Context, connection: &Connection, receipt: &Receipt) {
         } else {
             format!("`coordinator status {name} --watch`, `coordinator table {name}`")
         });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stuck_sweep_goes_on_with_its_failed_jobs() {
+        let parting = parting("small");
+        assert!(
+            parting.resume.contains("`coordinator retry small`"),
+            "{parting:?}"
+        );
+    }
 }

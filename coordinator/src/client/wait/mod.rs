@@ -171,7 +171,8 @@ pub(crate) struct Parting {
     pub(crate) work: String,
     /// What to type to go on.
     pub(crate) next: String,
-    /// What lets a paused sweep go on.
+    /// What lets a sweep go on that is paused because its jobs fail, with the
+    /// failed ones.
     pub(crate) resume: String,
 }
 
