@@ -18,12 +18,15 @@ pub enum ReadQuery {
         /// A sweep selector; empty: every sweep.
         selector: Vec<String>,
     },
-    /// The jobs that match → [`Jobs`].
+    /// A page of the jobs that match → [`Jobs`].
     Jobs {
         /// A job selector; empty: every job.
         selector: Vec<String>,
-        /// At most so many; absent: all.
+        /// At most so many; absent, or more than [`JOBS_PER_PAGE`]: that many.
         limit: Option<u32>,
+        /// Where the page before ended.
+        #[serde(default)]
+        after: Option<JobDigest>,
     },
     /// One job → [`JobDetail`] with what explains it: [`Explanation`].
     Explain {
@@ -102,15 +105,20 @@ pub struct Status {
     pub sweeps: Vec<SweepView>,
     /// Every worker.
     pub workers: Vec<WorkerView>,
-    /// Open attempts of these sweeps with their newest observation.
+    /// Open attempts of these sweeps with their newest observation, at most 1,000
+    /// of each.
     pub open: Vec<JobView>,
-    /// The last failed jobs of these sweeps, newest first, at most 10.
+    /// Failed jobs of these sweeps, newest first, at most 10; of a sweep with
+    /// more than 100, from the first 100 that were submitted.
     pub failed: Vec<JobView>,
     /// Mean seconds of the succeeded jobs' trainings, if there are any.
     pub mean_job_seconds: Option<f64>,
     /// The coordinator's clock.
     pub now_ms: i64,
 }
+
+/// The most jobs of one answer.
+pub const JOBS_PER_PAGE: u32 = 10_000;
 
 /// Jobs in order of submission.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,6 +127,9 @@ pub struct Jobs {
     pub schema_version: u32,
     /// The jobs.
     pub jobs: Vec<JobView>,
+    /// Where the next page begins; absent when this is the last.
+    #[serde(default)]
+    pub next: Option<JobDigest>,
     /// The coordinator's clock.
     pub now_ms: i64,
 }

@@ -316,3 +316,71 @@ async fn explanations_name_the_remedy() {
     let reasons = text(&read(&mut control, &query).await);
     assert!(reasons.contains("coordinator resume nothing"), "{reasons}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_come_in_pages_and_are_found_by_state() {
+    let site = Site::start().await;
+    let (mut dispatch, mut control) = site.clients().await;
+    control.submit(null_sweep(5, 1)).await.unwrap();
+    let mut seen = Vec::new();
+    let mut after = Value::Null;
+    loop {
+        let query = json!({"jobs": {"selector": ["nothing"], "limit": 2, "after": after}});
+        let page = read(&mut control, &query).await;
+        seen.extend(
+            page["jobs"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|job| job["digest"].clone()),
+        );
+        after = page["next"].clone();
+        if after.is_null() {
+            break;
+        }
+    }
+    let all = json!({"jobs": {"selector": ["nothing"], "limit": null}});
+    let all = read(&mut control, &all).await;
+    let all: Vec<_> = all["jobs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| job["digest"].clone())
+        .collect();
+    assert_eq!((seen.len(), &seen), (5, &all));
+    let session = dispatch
+        .hello(hello("w"))
+        .await
+        .unwrap()
+        .into_inner()
+        .session;
+    dispatch.exchange(exchange(session, 1, 2, 0)).await.unwrap();
+    for (filter, count) in [
+        ("state=leased", 2),
+        ("state!=leased", 3),
+        ("state=diverged", 0),
+    ] {
+        let query = json!({"jobs": {"selector": ["nothing", filter], "limit": null}});
+        let found = read(&mut control, &query).await;
+        assert_eq!(found["jobs"].as_array().unwrap().len(), count, "{filter}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submit_without_a_priority_leaves_it() {
+    let site = Site::start().await;
+    let (_, mut control) = site.clients().await;
+    let mut expected = 0;
+    for priority in [None, Some(7), None, Some(-1), None] {
+        control
+            .submit(v1::SubmitRequest {
+                priority,
+                ..null_sweep(1, 1)
+            })
+            .await
+            .unwrap();
+        expected = priority.unwrap_or(expected);
+        let sweeps = read(&mut control, &json!("sweeps")).await;
+        assert_eq!(sweeps["sweeps"][0]["priority"], expected);
+    }
+}

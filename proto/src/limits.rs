@@ -4,8 +4,12 @@ use std::time::Duration;
 
 /// The largest message of a worker, in bytes.
 pub const DISPATCH_MESSAGE_BYTES: usize = 4 << 20;
-/// The largest message of a command, in bytes: a table of 65,000 replicates.
+/// The largest answer to a command, in bytes: a table of 65,000 replicates as
+/// JSON.
 pub const CONTROL_MESSAGE_BYTES: usize = 256 << 20;
+/// The largest request of a command, in bytes: a sweep file and its recipes, or
+/// the digests that a plan asks for.
+pub const CONTROL_REQUEST_BYTES: usize = 16 << 20;
 /// The deadline of a call that does not wait on purpose.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(5);
 /// The deadline of a command's call; large tables take their time.
@@ -20,6 +24,8 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Calls in flight on one connection.
 pub const CONCURRENCY_PER_CONNECTION: usize = 64;
+/// HTTP/2 streams open on one connection.
+pub const STREAMS_PER_CONNECTION: u32 = 256;
 /// The most attempts that one heartbeat or hello may name.
 pub const HELD_MAX: usize = 4096;
 /// The most outcomes that one exchange may carry.

@@ -76,15 +76,10 @@ pub(crate) struct Submit {
     /// The sweep file
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// The greatest goes first
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        allow_negative_numbers = true
-    )]
+    /// The greatest goes first [default: 0, or what a known sweep has]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     #[arg(env = environment::PRIORITY, hide_env_values = true)]
-    pub(crate) priority: i32,
+    pub(crate) priority: Option<i32>,
     /// Wait until it is finished, then print its table
     #[arg(long, env = environment::WAIT, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]

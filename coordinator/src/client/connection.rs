@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use swath_coordinator::api::{ChangeOrder, Changed, ReadQuery};
+use swath_coordinator::api::{ChangeOrder, Changed, Jobs, ReadQuery};
 use swath_coordinator::server::{ServeSettings, Server};
 use swath_core::message::Sources;
 use swath_core::policy::Policy;
+use swath_core::view::JobView;
 use swath_proto::limits;
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::{ChangeRequest, ReadRequest, SubmitReply, SubmitRequest};
@@ -168,6 +169,30 @@ impl Connection {
         self.document(&reply.into_inner().document)
     }
 
+    /// The jobs that match, at most `limit`, page by page.
+    pub(crate) async fn jobs(
+        &mut self,
+        selector: Vec<String>,
+        limit: Option<u32>,
+    ) -> Outcome<Vec<JobView>> {
+        let mut jobs: Vec<JobView> = Vec::new();
+        let mut after = None;
+        loop {
+            let left = limit.map(|limit| limit.saturating_sub(jobs.len() as u32));
+            let query = ReadQuery::Jobs {
+                selector: selector.clone(),
+                limit: left,
+                after,
+            };
+            let page: Jobs = self.read(&query).await?;
+            jobs.extend(page.jobs);
+            after = page.next;
+            if after.is_none() || limit.is_some_and(|limit| jobs.len() >= limit as usize) {
+                return Ok(jobs);
+            }
+        }
+    }
+
     /// Changes something.
     pub(crate) async fn change(&mut self, order: &ChangeOrder) -> Outcome<Changed> {
         let order = json(order)?;
@@ -177,7 +202,11 @@ impl Connection {
     }
 
     /// Stores a sweep.
-    pub(crate) async fn submit(&mut self, sources: Sources, priority: i32) -> Outcome<SubmitReply> {
+    pub(crate) async fn submit(
+        &mut self,
+        sources: Sources,
+        priority: Option<i32>,
+    ) -> Outcome<SubmitReply> {
         let request = SubmitRequest {
             main: sources.main,
             files: sources.files.into_iter().collect(),

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use swath_coordinator::api::{Curves, Explanation, Jobs, Logs, ReadQuery};
+use swath_coordinator::api::{Curves, Explanation, Logs, ReadQuery};
 use swath_report::{Format, curve, curve_listing};
 
 use super::connection::Connection;
@@ -21,11 +21,9 @@ const FOLLOW_POLL: Duration = Duration::from_millis(500);
 pub(crate) async fn jobs(context: &Context, arguments: cli::Jobs) -> Outcome {
     let mut connection = Connection::open(context).await?;
     let cli::Jobs { selector, limit } = arguments;
-    let document: Jobs = connection
-        .read(&ReadQuery::Jobs { selector, limit })
-        .await?;
+    let jobs = connection.jobs(selector, limit).await?;
     connection.close().await?;
-    let listing = render::jobs::listing(&document.jobs);
+    let listing = render::jobs::listing(&jobs);
     print_listing(context, &listing, "no job matches")
 }
 

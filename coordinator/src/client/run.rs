@@ -128,7 +128,7 @@ async fn submit(
     };
     let status: Status = connection.read(&query).await?;
     let reply = connection
-        .submit(sources, priority_over(&status.sweeps))
+        .submit(sources, Some(priority_over(&status.sweeps)))
         .await?;
     let receipt = receipt(&reply)?;
     context.printer.note(sentence(&receipt));
@@ -174,12 +174,7 @@ impl Training<'_> {
         };
         let worker = if sweep.counts.done() < sweep.counts.total() {
             let selector = vec![id];
-            let query = ReadQuery::Jobs {
-                selector,
-                limit: None,
-            };
-            let jobs: Jobs = self.connection.read(&query).await?;
-            let needs = needs(&jobs.jobs);
+            let needs = needs(&self.connection.jobs(selector, None).await?);
             self.welcome().await?;
             let url = self.connection.url();
             Some(LocalWorker::start(self.settings, url, &needs)?)
@@ -268,6 +263,7 @@ impl Training<'_> {
         let query = ReadQuery::Jobs {
             selector: vec![name.to_owned(), "state=succeeded".to_owned()],
             limit: Some(1),
+            after: None,
         };
         let jobs: Jobs = self.connection.read(&query).await?;
         let printer = self.context.printer;

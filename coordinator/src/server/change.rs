@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use swath_core::id::JobDigest;
 use swath_core::job::StateName;
 use swath_core::message::{SweepChange, WorkerChange};
 use swath_core::outcome::Fault;
-use swath_core::view::{JobView, SCHEMA_VERSION, SweepView};
+use swath_core::view::{SCHEMA_VERSION, SweepView};
 use tonic::Status;
 
-use super::select::{self, Selected};
+use super::select::{self, JobState, Selected};
 use super::state::State;
 use super::status::status;
 use super::submit::submission;
@@ -120,7 +121,7 @@ fn names(sweeps: &[SweepView]) -> String {
     format!("{noun} {}", names.join(", "))
 }
 
-fn digests_of(jobs: &[JobView]) -> Vec<swath_core::id::JobDigest> {
+fn digests_of(jobs: &[JobState]) -> Vec<JobDigest> {
     jobs.iter().map(|job| job.digest).collect()
 }
 
@@ -143,11 +144,14 @@ async fn cancel(state: &State, selector: &[String]) -> Result<Changed, Status> {
 
 async fn retry(state: &State, selector: &[String], diverged: bool) -> Result<Changed, Status> {
     let (jobs, sweeps) = match select::selected(&*state.store, selector).await? {
-        Selected::Sweeps(sweeps) => (select::jobs(&*state.store, selector, None).await?, sweeps),
+        Selected::Sweeps(sweeps) => (
+            select::collect(&*state.store, selector, |job| Some(JobState::of(&job))).await?,
+            sweeps,
+        ),
         Selected::Jobs(jobs) => (jobs, Vec::new()),
     };
     // A retry under the same seed would diverge again; only on demand.
-    let wanted = |job: &JobView| match job.state {
+    let wanted = |job: &JobState| match job.state {
         StateName::Failed => diverged || job.fault != Some(Fault::Diverged),
         StateName::Cancelled => true,
         _ => false,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use swath_core::id::SweepDigest;
 use swath_core::message::Sources;
 use swath_proto::v1;
 use swath_proto::v1::control_server::Control;
@@ -28,14 +29,13 @@ type Reply<T> = Result<Response<T>, Status>;
 impl Control for ControlService {
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Reply<v1::SubmitReply> {
         let message = request.into_inner();
-        let priority = message.priority;
         let sources = Sources {
             main: message.main,
             files: message.files.into_iter().collect(),
             replicates: message.replicates,
         };
         // Expanding a large grid takes a core for a while.
-        let submission = tokio::task::spawn_blocking(move || submission(sources, priority))
+        let mut submission = tokio::task::spawn_blocking(move || submission(sources, 0))
             .await
             .map_err(|error| Status::internal(error.to_string()))?
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
@@ -50,6 +50,10 @@ impl Control for ControlService {
         }
         let state = &self.state;
         let digest = submission.digest;
+        submission.priority = match message.priority {
+            Some(priority) => priority,
+            None => known_priority(state, digest).await?,
+        };
         let submitted = state
             .store
             .submit(state.now(), submission)
@@ -121,4 +125,11 @@ impl Control for ControlService {
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
+}
+
+/// The priority of a known sweep, which a submit without one leaves as it is.
+async fn known_priority(state: &State, digest: SweepDigest) -> Result<i32, Status> {
+    let sweeps = state.store.sweeps().await.map_err(|error| status(&error))?;
+    let known = sweeps.iter().find(|sweep| sweep.digest == digest);
+    Ok(known.map_or(0, |sweep| sweep.priority))
 }

@@ -222,6 +222,7 @@ async fn serve(
         .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
         .concurrency_limit_per_connection(limits::CONCURRENCY_PER_CONNECTION)
+        .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
         .add_service(health_service)
         .add_service(dispatch)
         .add_service(control)

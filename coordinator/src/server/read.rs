@@ -15,12 +15,16 @@ use super::state::State;
 use super::status::status;
 use super::table::table_text;
 use crate::api::{
-    Curves, Explanation, Jobs, KnownJobs, Logs, ReadQuery, Status as StatusDocument, Sweeps,
-    TableText, Workers,
+    Curves, Explanation, JOBS_PER_PAGE, Jobs, KnownJobs, Logs, ReadQuery, Status as StatusDocument,
+    Sweeps, TableText, Workers,
 };
 
 /// Failed jobs that a status shows.
 const FAILED_SHOWN: usize = 10;
+/// Failed jobs of a sweep that they are chosen from.
+const FAILED_SEEN: u32 = 100;
+/// Open attempts of a sweep that a status shows.
+const OPEN_SHOWN: u32 = 1000;
 
 /// Answers one query with a JSON document.
 pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String, Status> {
@@ -36,11 +40,17 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
             })
         }
         ReadQuery::Status { selector } => json(&sweep_status(state, &selector).await?),
-        ReadQuery::Jobs { selector, limit } => {
-            let jobs = select::jobs(store, &selector, limit).await?;
+        ReadQuery::Jobs {
+            selector,
+            limit,
+            after,
+        } => {
+            let limit = limit.unwrap_or(JOBS_PER_PAGE).min(JOBS_PER_PAGE);
+            let select::Page { jobs, next } = select::page(store, &selector, after, limit).await?;
             json(&Jobs {
                 schema_version,
                 jobs,
+                next,
                 now_ms,
             })
         }
@@ -111,10 +121,10 @@ async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocume
     for sweep in &sweeps {
         if sweep.counts.leased + sweep.counts.suspect > 0 {
             let states = vec![StateName::Leased, StateName::Suspect];
-            open.extend(of_sweep(store, sweep, states).await?);
+            open.extend(of_sweep(store, sweep, states, OPEN_SHOWN).await?);
         }
         if sweep.counts.failed + sweep.counts.diverged > 0 {
-            failures.extend(of_sweep(store, sweep, vec![StateName::Failed]).await?);
+            failures.extend(of_sweep(store, sweep, vec![StateName::Failed], FAILED_SEEN).await?);
         }
     }
     dedup(&mut open);
@@ -136,10 +146,12 @@ async fn of_sweep(
     store: &dyn Store,
     sweep: &SweepView,
     states: Vec<StateName>,
+    limit: u32,
 ) -> Result<Vec<JobView>, Status> {
     let query = JobQuery {
         sweep: Some(sweep.digest),
         states,
+        limit: Some(limit),
         ..JobQuery::default()
     };
     store.jobs(query).await.map_err(failed)
@@ -189,7 +201,7 @@ async fn explanation(state: &State, selector: &[String]) -> Result<Explanation, 
         detail: &detail,
         sweeps: &sweeps,
         workers: &workers,
-        ahead: ahead(store, &detail.job, &sweeps).await?,
+        ahead: store.ahead(job.digest).await.map_err(failed)?,
         policy: &state.policy,
         now: state.now(),
     };
@@ -200,29 +212,4 @@ async fn explanation(state: &State, selector: &[String]) -> Result<Explanation, 
         now_ms: state.now().as_ms(),
         detail,
     })
-}
-
-/// Queued jobs that go before a queued job.
-async fn ahead(store: &dyn Store, job: &JobView, sweeps: &[SweepView]) -> Result<u64, Status> {
-    if job.state != StateName::Queued {
-        return Ok(0);
-    }
-    let query = JobQuery {
-        states: vec![StateName::Queued],
-        ..JobQuery::default()
-    };
-    let queued = store.jobs(query).await.map_err(failed)?;
-    let priority = |job: &JobView| {
-        let of = sweeps
-            .iter()
-            .filter(|sweep| job.sweeps.contains(&sweep.name));
-        of.map(|sweep| sweep.priority).max()
-    };
-    let own = priority(job);
-    let place = queued.iter().position(|other| other.digest == job.digest);
-    let before = queued.iter().enumerate().filter(|(index, other)| {
-        let theirs = priority(other);
-        theirs > own || (theirs == own && Some(*index) < place)
-    });
-    Ok(before.count() as u64)
 }

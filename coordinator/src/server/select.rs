@@ -1,10 +1,11 @@
 //! From the words of a selector to the sweeps and jobs that it means.
 
-use swath_core::id::SweepDigest;
+use swath_core::id::{JobDigest, SweepDigest};
+use swath_core::job::StateName;
 use swath_core::message::JobQuery;
 use swath_core::outcome::Fault;
 use swath_core::suggest::nearest;
-use swath_core::sweep::{Selector, SubjectView, Target};
+use swath_core::sweep::{Filter, Selector, SubjectView, Target};
 use swath_core::view::{JobView, SweepView};
 use swath_store::Store;
 use tonic::Status;
@@ -17,7 +18,25 @@ pub(crate) enum Selected {
     /// Whole sweeps.
     Sweeps(Vec<SweepView>),
     /// Single jobs.
-    Jobs(Vec<JobView>),
+    Jobs(Vec<JobState>),
+}
+
+/// As much of a job as a change needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct JobState {
+    pub(crate) digest: JobDigest,
+    pub(crate) state: StateName,
+    pub(crate) fault: Option<Fault>,
+}
+
+impl JobState {
+    pub(crate) fn of(job: &JobView) -> Self {
+        Self {
+            digest: job.digest,
+            state: job.state,
+            fault: job.fault,
+        }
+    }
 }
 
 /// Reads a selector.
@@ -90,61 +109,149 @@ fn no_sweep(words: &[String], all: &[SweepView]) -> Status {
     Status::not_found(format!("no sweep is named `{word}`{hint}"))
 }
 
-/// The jobs that match.
-pub(crate) async fn jobs(
-    store: &dyn Store,
-    words: &[String],
-    limit: Option<u32>,
-) -> Result<Vec<JobView>, Status> {
-    let selector = parse(words)?;
-    let mut found = Vec::new();
-    for query in queries(store, &selector, words, limit).await? {
-        found.extend(store.jobs(query).await.map_err(|error| status(&error))?);
-    }
-    found.retain(|job| lets_through(&selector, job));
-    let mut seen = std::collections::BTreeSet::new();
-    found.retain(|job| seen.insert(job.digest));
-    if let Some(limit) = limit {
-        found.truncate(limit as usize);
-    }
-    Ok(found)
+/// Jobs that the store is asked for at once: bounds the memory of a look over a
+/// million jobs.
+const PAGE: u32 = 4096;
+
+/// A page of the jobs that match.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) jobs: Vec<JobView>,
+    /// Where the next page begins, if there may be one.
+    pub(crate) next: Option<JobDigest>,
 }
 
-async fn queries(
+/// The jobs that match, at most `limit`, in order of submission after `after`.
+pub(crate) async fn page(
     store: &dyn Store,
-    selector: &Selector,
     words: &[String],
-    limit: Option<u32>,
-) -> Result<Vec<JobQuery>, Status> {
-    // The filters are applied to what the store gives, so it may not stop
-    // early when there are any.
-    let limit = limit.filter(|_| selector.filters.is_empty());
+    after: Option<JobDigest>,
+    limit: u32,
+) -> Result<Page, Status> {
+    let selector = parse(words)?;
+    let scope = scope(store, &selector, words).await?;
+    let mut page = Page {
+        jobs: Vec::new(),
+        next: after,
+    };
+    loop {
+        let query = JobQuery {
+            after: page.next,
+            limit: Some(PAGE),
+            ..scope.query.clone()
+        };
+        let found = store.jobs(query).await.map_err(|error| status(&error))?;
+        let full = found.len() == PAGE as usize;
+        for job in found {
+            page.next = Some(job.digest);
+            if scope.holds(&job) && lets_through(&selector, &job) {
+                page.jobs.push(job);
+                if page.jobs.len() == limit as usize {
+                    return Ok(page);
+                }
+            }
+        }
+        if !full {
+            page.next = None;
+            return Ok(page);
+        }
+    }
+}
+
+/// What is kept of each job that matches.
+pub(crate) async fn collect<T>(
+    store: &dyn Store,
+    words: &[String],
+    mut keep: impl FnMut(JobView) -> Option<T>,
+) -> Result<Vec<T>, Status> {
+    let mut kept = Vec::new();
+    let mut after = None;
+    loop {
+        let page = page(store, words, after, PAGE).await?;
+        kept.extend(page.jobs.into_iter().filter_map(&mut keep));
+        after = page.next;
+        if after.is_none() {
+            return Ok(kept);
+        }
+    }
+}
+
+/// Where the jobs of a selector lie.
+struct Scope {
+    query: JobQuery,
+    /// The names of the sweeps meant, when there are several; the store looks
+    /// through one at a time.
+    names: Vec<String>,
+}
+
+impl Scope {
+    fn holds(&self, job: &JobView) -> bool {
+        self.names.is_empty() || self.names.iter().any(|name| job.sweeps.contains(name))
+    }
+}
+
+async fn scope(store: &dyn Store, selector: &Selector, words: &[String]) -> Result<Scope, Status> {
+    let states = states(selector);
+    let everything = JobQuery {
+        states,
+        ..JobQuery::default()
+    };
     let Some(target) = &selector.target else {
-        return Ok(vec![JobQuery {
-            limit,
-            ..JobQuery::default()
-        }]);
+        return Ok(Scope {
+            query: everything,
+            names: Vec::new(),
+        });
     };
     let all = store.sweeps().await.map_err(|error| status(&error))?;
     let sweeps = sweeps_of(selector, &all);
-    if !sweeps.is_empty() {
-        let of = |sweep: &SweepView| JobQuery {
-            sweep: Some(sweep.digest),
-            limit,
-            ..JobQuery::default()
-        };
-        return Ok(sweeps.iter().map(of).collect());
-    }
-    match target {
-        Target::Word(prefix) if prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            Ok(vec![JobQuery {
-                prefix: Some(prefix.to_lowercase()),
-                limit,
-                ..JobQuery::default()
-            }])
+    match (&sweeps[..], target) {
+        ([sweep], _) => {
+            let query = JobQuery {
+                sweep: Some(sweep.digest),
+                ..everything
+            };
+            Ok(Scope {
+                query,
+                names: Vec::new(),
+            })
         }
-        _ => Err(no_sweep(words, &all)),
+        ([], Target::Word(prefix)) if prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            let query = JobQuery {
+                prefix: Some(prefix.to_lowercase()),
+                ..everything
+            };
+            Ok(Scope {
+                query,
+                names: Vec::new(),
+            })
+        }
+        ([], _) => Err(no_sweep(words, &all)),
+        (several, _) => {
+            let names = several.iter().map(|sweep| sweep.name.clone()).collect();
+            Ok(Scope {
+                query: everything,
+                names,
+            })
+        }
     }
+}
+
+/// The states that a filter over the state leaves, so that the store need not
+/// read the others; empty when it leaves all.
+fn states(selector: &Selector) -> Vec<StateName> {
+    let state = |filter: &&Filter| filter.field == "state";
+    let Some(filter) = selector.filters.iter().find(state) else {
+        return Vec::new();
+    };
+    let says = |name| {
+        filter.matches(&SubjectView {
+            state: Some(name),
+            ..SubjectView::default()
+        })
+    };
+    let possible =
+        |state: &StateName| says(state.name()) || (*state == StateName::Failed && says("diverged"));
+    StateName::ALL.into_iter().filter(possible).collect()
 }
 
 fn lets_through(selector: &Selector, job: &JobView) -> bool {
@@ -165,18 +272,21 @@ fn lets_through(selector: &Selector, job: &JobView) -> bool {
 
 /// The one job that is meant.
 pub(crate) async fn job(store: &dyn Store, words: &[String]) -> Result<JobView, Status> {
-    let mut found = jobs(store, words, None).await?;
+    let mut found = page(store, words, None, 2).await?.jobs;
     let word = words.join(" ");
     match (found.pop(), found.len()) {
-        (None, _) => Err(Status::not_found(format!(
-            "no job matches `{word}`; `coordinator jobs` lists them"
-        ))),
+        (None, _) => Err(no_job(&word)),
         (Some(job), 0) => Ok(job),
-        (Some(_), more) => Err(Status::invalid_argument(format!(
-            "`{word}` matches {} jobs; name one, by its id or with more filters",
-            more + 1
+        (Some(_), _) => Err(Status::invalid_argument(format!(
+            "`{word}` matches several jobs; name one, by its id or with more filters"
         ))),
     }
+}
+
+fn no_job(word: &str) -> Status {
+    Status::not_found(format!(
+        "no job matches `{word}`; `coordinator jobs` lists them"
+    ))
 }
 
 /// What a selector means to a command that takes sweeps and jobs: whole sweeps
@@ -191,12 +301,9 @@ pub(crate) async fn selected(store: &dyn Store, words: &[String]) -> Result<Sele
     if selector.filters.is_empty() && !named.is_empty() {
         return Ok(Selected::Sweeps(named));
     }
-    let found = jobs(store, words, None).await?;
+    let found = collect(store, words, |job| Some(JobState::of(&job))).await?;
     if found.is_empty() {
-        let word = words.join(" ");
-        return Err(Status::not_found(format!(
-            "no job matches `{word}`; `coordinator jobs` lists them"
-        )));
+        return Err(no_job(&words.join(" ")));
     }
     Ok(Selected::Jobs(found))
 }

@@ -222,6 +222,10 @@ impl Store for SqliteStore {
         read(&self.readers, move |conn| Box::pin(read::job(conn, job))).await
     }
 
+    async fn ahead(&self, job: JobDigest) -> Result<u64> {
+        read(&self.readers, move |conn| Box::pin(read::ahead(conn, job))).await
+    }
+
     async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>> {
         read(&self.readers, move |conn| Box::pin(read::known(conn, jobs))).await
     }

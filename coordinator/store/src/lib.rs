@@ -253,6 +253,11 @@ pub trait Store: Send + Sync + 'static {
     /// the newest and has a lease, and `lost` otherwise.
     async fn job(&self, job: JobDigest) -> Result<Option<JobDetail>>;
 
+    /// How many queued jobs are granted before this one: those of a greater
+    /// priority, and of the same one submitted earlier. 0 when it does not
+    /// wait to be granted.
+    async fn ahead(&self, job: JobDigest) -> Result<u64>;
+
     /// Which of these jobs exist, and where they are; in the order given.
     async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>>;
 

@@ -130,6 +130,10 @@ impl Store for MemoryStore {
         Ok(self.with(|ledger| ledger.job(job)))
     }
 
+    async fn ahead(&self, job: JobDigest) -> Result<u64> {
+        Ok(self.with(|ledger| ledger.ahead(job)))
+    }
+
     async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>> {
         Ok(self.with(|ledger| ledger.known(&jobs)))
     }

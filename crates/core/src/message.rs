@@ -259,6 +259,8 @@ pub struct JobQuery {
     pub states: Vec<StateName>,
     /// Whose digest starts with these hex digits.
     pub prefix: Option<String>,
+    /// Only those after this one in order of submission: where a page ended.
+    pub after: Option<JobDigest>,
     /// At most so many; absent: all.
     pub limit: Option<u32>,
 }

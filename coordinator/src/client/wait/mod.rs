@@ -224,6 +224,7 @@ async fn finished(context: &Context, connection: &mut Connection, sweep: &SweepV
         let query = ReadQuery::Jobs {
             selector,
             limit: None,
+            after: None,
         };
         let failed: Jobs = connection.read(&query).await?;
         for line in render::failures::lines(&failed.jobs) {

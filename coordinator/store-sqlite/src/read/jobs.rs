@@ -64,6 +64,19 @@ pub(crate) async fn jobs(conn: &mut SqliteConnection, asked: JobQuery) -> Result
     let states: Vec<&str> = asked.states.iter().map(|state| state.name()).collect();
     let states = (!states.is_empty()).then(|| rows::json(&states));
     let limit = asked.limit.map_or(-1, i64::from);
+    let after = match asked.after {
+        None => 0,
+        Some(digest) => {
+            let digest = &digest.as_bytes()[..];
+            let id = query_scalar!(r#"SELECT id AS "id!" FROM job WHERE digest = ?1"#, digest)
+                .fetch_optional(&mut *conn)
+                .await?;
+            match id {
+                None => return Ok(Vec::new()),
+                Some(id) => id,
+            }
+        }
+    };
     // The unary plus keeps the scan in order of submission: nearly every query
     // asks for nearly every digest.
     let rows = query_as!(
@@ -98,17 +111,35 @@ pub(crate) async fn jobs(conn: &mut SqliteConnection, asked: JobQuery) -> Result
                  WHERE sweep_cell.sweep = ?3 AND sweep_cell.cell = job.cell
                    AND sweep.replicates >= job.replicate))
              AND (?4 IS NULL OR job.state IN (SELECT value FROM json_each(?4)))
+             AND job.id > ?6
            ORDER BY job.id
            LIMIT ?5"#,
         least,
         greatest,
         sweep,
         states,
-        limit
+        limit,
+        after
     )
     .fetch_all(conn)
     .await?;
     views(rows)
+}
+
+/// How many queued jobs are granted before this one.
+pub(crate) async fn ahead(conn: &mut SqliteConnection, job: JobDigest) -> Result<u64> {
+    let digest = &job.as_bytes()[..];
+    let count = query_scalar!(
+        r#"SELECT count(*) AS "count!: i64" FROM job AS own
+           JOIN job AS other ON other.state = 'queued' AND other.priority IS NOT NULL
+               AND (other.priority > own.priority
+                    OR (other.priority = own.priority AND other.id < own.id))
+           WHERE own.digest = ?1 AND own.state = 'queued' AND own.priority IS NOT NULL"#,
+        digest
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count as u64)
 }
 
 /// The least and the greatest digest that start with these hex digits.

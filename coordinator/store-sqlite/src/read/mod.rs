@@ -10,7 +10,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use crate::error::{Result, failed};
 
-pub(crate) use self::jobs::{curves, job, jobs, known, logs};
+pub(crate) use self::jobs::{ahead, curves, job, jobs, known, logs};
 pub(crate) use self::results::results;
 pub(crate) use self::sweeps::{next_due, sources, sweeps, workers};
 

@@ -104,6 +104,7 @@ macro_rules! conformance_suite {
             sweeping::a_cancelled_sweep_takes_no_other_change,
             reading::sweeps_tell_their_state,
             reading::jobs_are_found_by_sweep_state_and_prefix,
+            reading::a_queued_job_knows_its_place,
             reading::a_job_tells_of_its_attempts,
             reading::results_come_in_canonical_order,
             reading::the_last_epochs_span_attempts,

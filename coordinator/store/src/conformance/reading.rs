@@ -94,6 +94,18 @@ pub async fn jobs_are_found_by_sweep_state_and_prefix(bench: &mut Bench) {
         };
         assert_eq!(found(bench.jobs(by_prefix).await), all[2..]);
     }
+    for (place, after) in all.iter().enumerate() {
+        let next = JobQuery {
+            after: Some(*after),
+            ..JobQuery::default()
+        };
+        assert_eq!(found(bench.jobs(next).await), all[place + 1..]);
+    }
+    let beyond = JobQuery {
+        after: Some(job(99, 1)),
+        ..JobQuery::default()
+    };
+    assert_eq!(bench.jobs(beyond).await, []);
     let nowhere = JobQuery {
         sweep: Some(SweepDigest::from_bytes([7; 32])),
         ..JobQuery::default()
@@ -101,6 +113,32 @@ pub async fn jobs_are_found_by_sweep_state_and_prefix(bench: &mut Bench) {
     assert_eq!(bench.jobs(nowhere).await, []);
     let absent = bench.read(async |store| store.job(job(99, 1)).await);
     assert_eq!(absent.await, None);
+}
+
+/// A queued job tells how many go before it: by priority, then by order of
+/// submission.
+pub async fn a_queued_job_knows_its_place(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1, 2, 3], 1)).await;
+    let mut urgent = sweep("urgent", &[4], 1);
+    urgent.priority = 5;
+    bench.submit(&urgent).await;
+    let owner = bench.hello("w").await;
+    for (cell, ahead) in [(4, 0), (1, 1), (2, 2), (3, 3), (99, 0)] {
+        let told = bench.read(async |store| store.ahead(job(cell, 1)).await);
+        assert_eq!(told.await, ahead, "cell {cell}");
+    }
+    assert_eq!(bench.take_one(&owner).await.job, job(4, 1));
+    for (cell, ahead) in [(4, 0), (1, 0), (3, 2)] {
+        let told = bench.read(async |store| store.ahead(job(cell, 1)).await);
+        assert_eq!(told.await, ahead, "cell {cell}");
+    }
+    let pause = SweepChange::Pause {
+        reason: "lunch".to_owned(),
+    };
+    let digest = sweep("s", &[1, 2, 3], 1).digest;
+    bench.change_sweep(digest, pause).await.unwrap();
+    let told = bench.read(async |store| store.ahead(job(3, 1)).await);
+    assert_eq!(told.await, 0, "a paused sweep's jobs wait for no other");
 }
 
 /// Every attempt with its owner, its times and its end.

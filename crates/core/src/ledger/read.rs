@@ -65,8 +65,12 @@ impl Ledger {
             .sweep
             .map(|sweep| self.sweep_index.get(&sweep).copied());
         let limit = query.limit.map_or(usize::MAX, |limit| limit as usize);
+        let first = query.after.map_or(Some(0), |after| {
+            self.job_index.get(&after).map(|index| index + 1)
+        });
         self.jobs
             .iter()
+            .skip(first.unwrap_or(usize::MAX))
             .filter(|row| {
                 let state = row.job.state_name();
                 let held =
@@ -133,6 +137,20 @@ impl Ledger {
                 .collect(),
             late_outcomes: row.late.len() as u64,
         })
+    }
+
+    /// How many queued jobs are granted before this one.
+    pub fn ahead(&self, job: JobDigest) -> u64 {
+        let Some(&own) = self.job_index.get(&job) else {
+            return 0;
+        };
+        let order = |index| Some((std::cmp::Reverse(self.priority(index)?), index));
+        let queued = |row: &JobRow| row.job.state_name() == StateName::Queued;
+        let place = order(own).filter(|_| queued(&self.jobs[own]));
+        let before = |(index, row): &(usize, &JobRow)| {
+            queued(row) && order(*index).is_some_and(|other| Some(other) < place)
+        };
+        self.jobs.iter().enumerate().filter(before).count() as u64
     }
 
     /// Which of these jobs exist, and where they are.
