@@ -8,8 +8,6 @@ mod settings;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
-
 use crate::cli::Cli;
 use crate::client::exit::Exit;
 use crate::client::failure::Failure;
@@ -25,7 +23,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LINGER: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help goes to stdout; a reader that is gone is no error.

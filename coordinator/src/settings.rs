@@ -8,7 +8,7 @@ use swath_coordinator::server::ServeSettings;
 use swath_core::policy::Policy;
 use swath_report::{Format, Style};
 
-use crate::cli::{Global, Local, Serve};
+use crate::cli::{Global, Local, Serve, Typed};
 use crate::client::failure::{Failure, Outcome};
 use crate::client::printer::Printer;
 
@@ -98,6 +98,8 @@ impl Context {
         let text = global.database.as_deref();
         let database = Database::parse(text.unwrap_or(DATABASE_DEFAULT))?;
         let target = match (&global.coordinator, text) {
+            // What is typed goes before the environment.
+            (_, Some(_)) if global.typed == Typed::Database => Target::Database(database.clone()),
             (Some(url), _) => Target::Named(url_of(url)?),
             (None, Some(_)) => Target::Database(database.clone()),
             (None, None) => Target::Nearest(database.clone()),

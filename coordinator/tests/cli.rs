@@ -182,6 +182,26 @@ fn an_unreachable_coordinator_is_named() {
 }
 
 #[test]
+fn a_typed_database_goes_before_the_coordinator_of_the_environment() {
+    let site = Site::new();
+    let ask = |line: &str| {
+        let mut command = site.command(line);
+        command.env("SWATH_COORDINATOR", "http://127.0.0.1:1");
+        command.output().unwrap()
+    };
+    assert_eq!(ask("sweeps").status.code(), Some(4));
+    for line in ["sweeps --database no.db", "--database no.db sweeps"] {
+        let output = ask(line);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{line}: {stderr}");
+        assert!(stderr.contains("there is no database `no.db`"), "{stderr}");
+    }
+    let both = site.run("--coordinator http://127.0.0.1:1 sweeps --database no.db");
+    assert_eq!((both.code, both.stdout.as_str()), (2, ""));
+    assert!(both.stderr.contains("give one"), "{}", both.stderr);
+}
+
+#[test]
 fn wrong_usage_is_2_and_help_is_0() {
     let site = Site::new();
     for line in [

@@ -4,10 +4,13 @@ pub(crate) mod environment;
 pub(crate) mod markdown;
 mod verbs;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::verbs::*;
 
@@ -37,6 +40,40 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
+impl Cli {
+    /// Reads a command line, and the environment where it is silent.
+    pub(crate) fn read<W>(words: impl IntoIterator<Item = W>) -> Result<Self, clap::Error>
+    where
+        W: Into<OsString> + Clone,
+    {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(words)?;
+        let mut cli =
+            Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        let typed = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+        cli.global.typed = match (typed("coordinator"), typed("database")) {
+            // clap's own conflicts count the environment too.
+            (true, true) => {
+                let both = "`--coordinator` and `--database` each say whom to ask; give one";
+                return Err(command.error(ErrorKind::ArgumentConflict, both));
+            }
+            (true, false) => Typed::Coordinator,
+            (false, true) => Typed::Database,
+            (false, false) => Typed::Neither,
+        };
+        Ok(cli)
+    }
+}
+
+/// Whom the command line itself names, whatever the environment says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Typed {
+    #[default]
+    Neither,
+    Coordinator,
+    Database,
+}
+
 const START: &str = "\
 Where to start:
   coordinator run sweeps/quickstart.toml     everything on this machine, ends with the table
@@ -60,6 +97,7 @@ pub(crate) struct Global {
     ///
     /// When none answers there and this is not given, a database of this
     /// machine (`--database`, else `./swath.db`) is opened for the moment.
+    /// `--database` on the command line goes before SWATH_COORDINATOR.
     #[arg(long, global = true, value_name = "URL", env = environment::COORDINATOR)]
     #[arg(hide_env_values = true)]
     pub(crate) coordinator: Option<String>,
@@ -90,6 +128,9 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, env = environment::QUIET)]
     #[arg(value_parser = FalseyValueParser::new(), hide_env_values = true)]
     pub(crate) quiet: bool,
+
+    #[arg(skip)]
+    pub(crate) typed: Typed,
 }
 
 /// How data is printed.
