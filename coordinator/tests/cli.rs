@@ -258,13 +258,33 @@ fn a_database_is_read_and_written_without_a_server() {
     assert_eq!(site.local("extend small --replicates 3").code, 2);
     assert_eq!(site.local("cancel small").code, 0);
     assert_eq!(site.local("pause small").code, 5);
-    let waited = site.local("submit small.toml --wait --timeout 0");
-    assert_eq!(waited.code, 12, "{}", waited.stderr);
+}
+
+#[test]
+fn a_database_without_a_coordinator_is_not_waited_in() {
+    let site = Site::new();
+    assert_eq!(Serving::start(&site, "sqlite:swath.db").stop(), Some(0));
+    let waited = site.local("submit small.toml --wait");
+    assert_eq!((waited.code, waited.stdout.as_str()), (1, ""));
     assert!(
-        waited.stderr.contains("the work goes on"),
+        waited.stderr.contains("`coordinator run small.toml"),
         "{}",
         waited.stderr
     );
+    let nothing = site.local("sweeps -o ids");
+    assert_eq!((nothing.code, nothing.stdout.as_str()), (0, ""));
+    assert_eq!(site.local("submit small.toml").code, 0);
+    let job = site.local("jobs small -o ids --limit 1");
+    let follow = format!("logs -f {}", job.stdout.trim());
+    for line in ["status --watch", "status small -w", &follow] {
+        let done = site.local(line);
+        assert_eq!((done.code, done.stdout.as_str()), (1, ""), "{line}");
+        assert!(
+            done.stderr.contains("coordinator run") && done.stderr.contains("coordinator serve"),
+            "{line}: {}",
+            done.stderr
+        );
+    }
 }
 
 #[test]
@@ -296,6 +316,13 @@ fn a_server_is_asked_and_stops_gracefully() {
     let second = site.run("run small.toml --database sqlite:served.db");
     assert_eq!(second.code, 1);
     assert!(second.stderr.contains("is in use by"), "{}", second.stderr);
+    let waited = ask("submit small.toml --wait --timeout 0");
+    assert_eq!(waited.code, 12, "{}", waited.stderr);
+    assert!(
+        waited.stderr.contains("the work goes on"),
+        "{}",
+        waited.stderr
+    );
     assert_eq!(serving.stop(), Some(0));
 }
 

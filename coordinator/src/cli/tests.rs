@@ -36,7 +36,10 @@ fn words_are_read_as_typed() {
     ));
     assert!(matches!(
         parse("coordinator submit a.toml --priority -3"),
-        Ok(Verb::Submit(Submit { priority: Some(-3), .. }))
+        Ok(Verb::Submit(Submit {
+            priority: Some(-3),
+            ..
+        }))
     ));
     assert!(matches!(
         parse("coordinator --markdown-help"),

@@ -64,6 +64,28 @@ impl Connection {
         }
     }
 
+    /// The same for a command that stays: a database without a coordinator is
+    /// no place to wait in, and nobody else could have it meanwhile. `what` says
+    /// what is refused, `instead` what to do.
+    pub(crate) async fn open_to_stay(
+        context: &Context,
+        what: &str,
+        instead: &str,
+    ) -> Outcome<Self> {
+        let connection = Self::open(context).await?;
+        if !connection.is_local() {
+            return Ok(connection);
+        }
+        connection.close().await?;
+        let path = context.database.path.display();
+        let serve = "`coordinator serve` keeps the database for commands that wait";
+        Err(
+            Failure::error(format!("{what}: no coordinator has {path} open"))
+                .hint(instead)
+                .hint(serve),
+        )
+    }
+
     /// Connects to `url`.
     pub(crate) async fn dial(url: &str, deadline: Duration) -> Outcome<Self> {
         let endpoint = Endpoint::from_shared(url.to_owned())

@@ -76,7 +76,13 @@ pub(crate) async fn curves(context: &Context, arguments: cli::Curves) -> Outcome
 
 pub(crate) async fn logs(context: &Context, arguments: cli::Logs) -> Outcome {
     let mut interrupts = Interrupts::listen(arguments.follow)?;
-    let mut connection = Connection::open(context).await?;
+    let mut connection = if arguments.follow {
+        let instead = "`coordinator logs` without --follow prints what there is, \
+                       `coordinator run SWEEP` trains";
+        Connection::open_to_stay(context, "nothing would come", instead).await?
+    } else {
+        Connection::open(context).await?
+    };
     let mut position = 0;
     let mut seen = false;
     let mut selector = arguments.selector;

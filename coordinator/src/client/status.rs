@@ -15,7 +15,12 @@ use crate::settings::Context;
 
 pub(crate) async fn status(context: &Context, arguments: cli::Status) -> Outcome {
     let mut interrupts = Interrupts::listen(arguments.watch)?;
-    let mut connection = Connection::open(context).await?;
+    let mut connection = if arguments.watch {
+        let instead = "`coordinator status` shows how things are, `coordinator run SWEEP` trains";
+        Connection::open_to_stay(context, "nothing would change", instead).await?
+    } else {
+        Connection::open(context).await?
+    };
     let all = !arguments.selector.is_empty() || context.format == Format::Wide;
     if arguments.watch {
         return watch(

@@ -45,7 +45,13 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
             .warn("--timeout does nothing without --wait");
     }
     let mut interrupts = Interrupts::listen(arguments.wait)?;
-    let mut connection = Connection::open(context).await?;
+    let mut connection = if arguments.wait {
+        let file = arguments.file.display();
+        let instead = format!("`coordinator run {file}` trains it here");
+        Connection::open_to_stay(context, "nothing would train it", &instead).await?
+    } else {
+        Connection::open(context).await?
+    };
     let reply = connection
         .submit(loaded.sources, arguments.priority)
         .await?;
@@ -64,12 +70,6 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
         sweep: receipt.digest,
         timeout: arguments.timeout.map(Duration::from_secs),
     };
-    if connection.is_local() {
-        context.printer.warn(
-            "only a database is here, and nothing trains from it: \
-                              `coordinator run FILE` does",
-        );
-    }
     let ended = wait(context, &mut connection, &goal, &mut interrupts).await?;
     let parting = parting(&receipt.sweep);
     let exit = conclude(context, &mut connection, ended, &parting).await;
