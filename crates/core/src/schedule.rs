@@ -307,7 +307,7 @@ mod tests {
         let spec = rates(50_000, &json!({"epochs": 1}));
         assert_eq!(spec.timeline().batch_size(0), 128);
         let tree = json!({
-            "dataset": {"name": "digits"}, "model": {"name": "resnet_preact", "depth": 8},
+            "dataset": {"name": "cifar10"}, "model": {"name": "resnet_preact", "depth": 8},
             "batch_size": 2048, "epochs": 1, "optimizer": {"lr": 0.1},
         });
         let spec = JobSpec::from_value(&tree).unwrap();

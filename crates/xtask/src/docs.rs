@@ -13,10 +13,28 @@ struct Generator {
 }
 
 /// One line for each generated page; `check` compares them all.
-const GENERATORS: [Generator; 1] = [Generator {
-    path: "docs/cli.md",
-    make: cli_reference,
-}];
+const GENERATORS: [Generator; 2] = [
+    Generator {
+        path: "docs/cli.md",
+        make: cli_reference,
+    },
+    Generator {
+        path: "docs/worker.md",
+        make: worker_reference,
+    },
+];
+
+/// The worker's help as a page. Settings of whoever writes it stay out.
+fn worker_reference(workspace: &Workspace) -> Result<String> {
+    let mut command = workspace.cargo("run");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SWATH_") {
+            command.env_remove(name);
+        }
+    }
+    let help = output(command.args(["--quiet", "-p", "swath-worker", "--", "--help"]))?;
+    Ok(format!("# worker\n\n```text\n{}\n```\n", help.trim_end()))
+}
 
 fn cli_reference(workspace: &Workspace) -> Result<String> {
     let mut command = workspace.cargo("run");

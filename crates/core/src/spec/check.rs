@@ -130,6 +130,19 @@ fn check_batches(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
             format!("{steps} does not divide `batch_size` = {batch}"),
         );
     }
+    if let Some(images) = spec.dataset.train_images()
+        && spec.drop_last
+        && spec.batch_size > images
+    {
+        let batch = spec.batch_size;
+        wrong(
+            "batch_size",
+            format!(
+                "{batch} is more than the {images} training images, and `drop_last` drops what \
+                 is no whole batch; nothing is left to train on"
+            ),
+        );
+    }
     if !spec
         .batch_schedule
         .windows(2)

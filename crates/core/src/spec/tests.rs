@@ -73,6 +73,10 @@ fn errors_name_the_key_and_the_remedy() {
     insta::assert_snapshot!(errors(&with("epochs", json!("ten"))), @r#"`epochs`: must be a whole number from 1 to 2147483648, not "ten""#);
     insta::assert_snapshot!(errors(&with("model.depth", json!(19))), @"`model.depth`: must be 6n+2 for this block, not 19; 14 would do");
     insta::assert_snapshot!(errors(&with("schedule.name", json!("cosin"))), @r#"`schedule.name`: must be one of constant, multistep, cosine, linear, polynomial, sgdr, not "cosin"; did you mean "cosine"?"#);
+    insta::assert_snapshot!(errors(&with("batch_size", json!(2000))), @"`batch_size`: 2000 is more than the 1347 training images, and `drop_last` drops what is no whole batch; nothing is left to train on");
+    let mut whole = with("batch_size", json!(2000));
+    whole["drop_last"] = json!(false);
+    assert!(JobSpec::from_value(&whole).is_ok());
     insta::assert_snapshot!(errors(&with("steps", json!(5))), @"`steps`: excludes `epochs`; the budget is one of them");
     let mixed = with(
         "augmentation",

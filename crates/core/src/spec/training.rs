@@ -90,6 +90,18 @@ pub enum Dataset {
     Folder(OwnData),
 }
 
+impl Dataset {
+    /// Images of the training set, where the name says how many there are.
+    pub const fn train_images(&self) -> Option<u32> {
+        match self {
+            Self::Cifar10 | Self::Cifar100 => Some(50_000),
+            Self::Mnist | Self::FashionMnist | Self::Kmnist => Some(60_000),
+            Self::Digits => Some(1347),
+            Self::Tensors(_) | Self::Folder(_) => None,
+        }
+    }
+}
+
 /// A data set of the user's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::id::{JobDigest, SweepDigest};
+use crate::job::StateName;
 use crate::spec::{canonical, keys, lookup};
 use crate::suggest::nearest;
 
@@ -90,6 +91,8 @@ pub struct SelectorError {
 
 /// Fewer digits would name too much by accident.
 const PREFIX_MIN: usize = 4;
+/// A failed job whose fault is divergence: people look for it by this name.
+const DIVERGED: &str = "diverged";
 const FIELDS: [&str; 3] = ["state", "sweep", "replicate"];
 /// Two characters before one.
 const OPERATORS: [(&str, Operator); 7] = [
@@ -158,6 +161,22 @@ impl Target {
     }
 }
 
+/// A misspelt state would silently match nothing.
+fn check_state(part: &str, text: &str) -> Result<(), SelectorError> {
+    let names = StateName::ALL.map(StateName::name);
+    let names: Vec<_> = names.into_iter().chain([DIVERGED]).collect();
+    if names.contains(&text) {
+        return Ok(());
+    }
+    Err(match nearest(text, names.iter().copied()) {
+        Some(near) => wrong(part, format!("no such state; did you mean `{near}`?")),
+        None => wrong(
+            part,
+            format!("no such state; there are {}", names.join(", ")),
+        ),
+    })
+}
+
 impl Filter {
     fn parse(part: &str) -> Result<Self, SelectorError> {
         let found = part.char_indices().find_map(|(at, _)| {
@@ -182,6 +201,9 @@ impl Filter {
                 ),
             };
             return Err(wrong(field, message));
+        }
+        if field == "state" {
+            check_state(part, text)?;
         }
         let number = text.parse().ok().filter(|number| f64::is_finite(*number));
         let orders = !matches!(operator, Operator::Equal | Operator::NotEqual);

@@ -102,3 +102,14 @@ fn mistakes_are_explained() {
     insta::assert_snapshot!(wrong("a!b"), @"`a!b`: compares nothing; write `!=`");
     insta::assert_snapshot!(wrong("\"a"), @r#"`"a`: has a quote that does not end"#);
 }
+
+#[test]
+fn a_misspelt_state_is_an_error() {
+    let said = |selector| Selector::parse(selector).unwrap_err().to_string();
+    assert_eq!(
+        said("state=suceeded"),
+        "`state=suceeded`: no such state; did you mean `succeeded`?"
+    );
+    assert!(said("state!=blue").contains("there are queued, leased"));
+    assert!(Selector::parse("state=diverged").is_ok());
+}
