@@ -2,14 +2,20 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use swath_coordinator::server::{ServeSettings, Server};
+use swath_core::id::SweepDigest;
+use swath_core::message::{Sources, Submission, SubmittedCell};
 use swath_core::policy::Policy;
+use swath_core::spec::JobSpec;
+use swath_core::time::Timestamp;
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::{PROTOCOL_VERSION, v1};
+use swath_store::Store;
+use swath_store_sqlite::SqliteStore;
 use tempfile::TempDir;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -294,6 +300,43 @@ async fn changes_reach_watchers_and_stopping_ends_them() {
         started.elapsed() < Duration::from_secs(4),
         "a watcher holds no shutdown"
     );
+}
+
+/// As after a boot without the network's time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_set_back_holds_up_no_job() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("swath.db");
+    let store = SqliteStore::open(path, Policy::default()).await.unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let tomorrow = now + Duration::from_hours(24);
+    let spec = JobSpec::from_value(&json!({"trainer": {"null": true}})).unwrap();
+    let submission = Submission {
+        digest: SweepDigest::from_bytes([1; 32]),
+        name: "early".to_owned(),
+        title: String::new(),
+        replicates: 1,
+        priority: 0,
+        sources: Sources::default(),
+        definition: Value::Null,
+        cells: vec![SubmittedCell {
+            digest: spec.cell_digest(),
+            axes: Vec::new(),
+            spec: spec.cell_text(),
+            program: None,
+        }],
+    };
+    let at = Timestamp::from_ms(tomorrow.as_millis() as i64);
+    store.submit(at, submission).await.unwrap();
+    store.close().await.unwrap();
+
+    let server = Server::start(settings(&dir, any_port())).await.unwrap();
+    let site = Site { dir, server };
+    let (mut dispatch, _) = site.clients().await;
+    let welcome = dispatch.hello(hello("w")).await.unwrap().into_inner();
+    let request = exchange(welcome.session, 1, 1, 0);
+    let reply = dispatch.exchange(request).await.unwrap().into_inner();
+    assert_eq!(reply.grants.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

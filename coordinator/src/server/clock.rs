@@ -14,14 +14,17 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn new() -> Self {
+    /// Starts now, but not before `least`: a wall clock that was set back
+    /// between two lives would put the store's times into the future, and jobs
+    /// would wait for them.
+    pub(crate) fn new(least: Timestamp) -> Self {
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let wall_ms = i64::try_from(wall.as_millis()).unwrap_or(i64::MAX);
         Self {
             started: Instant::now(),
-            wall_ms,
+            wall_ms: wall_ms.max(least.as_ms()),
         }
     }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swath_core::policy::Policy;
+use swath_core::time::Timestamp;
 use swath_proto::limits;
 use swath_proto::v1::control_server::ControlServer;
 use swath_proto::v1::dispatch_server::DispatchServer;
@@ -101,7 +102,8 @@ impl Server {
             .local_addr()
             .map_err(|error| ServeError::new(format!("{}: {error}", settings.listen)))?;
         let store = open::open(&settings.database, &settings.policy, address).await?;
-        let state = Arc::new(State::new(Arc::clone(&store), settings.policy));
+        let newest = newest(&*store).await?;
+        let state = Arc::new(State::new(Arc::clone(&store), settings.policy, newest));
         prepare(&state).await?;
         let stop = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, Arc::clone(&state), stop.clone()));
@@ -178,6 +180,16 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
         };
         ServeError::new(format!("cannot listen on {address}: {error}{remedy}"))
     })
+}
+
+/// When the store was last told something, by a worker or a submit.
+async fn newest(store: &dyn Store) -> Result<Timestamp, ServeError> {
+    let failed = |error| ServeError::new(status::causes(&error));
+    let workers = store.workers().await.map_err(failed)?.into_iter();
+    let sweeps = store.sweeps().await.map_err(failed)?.into_iter();
+    let told = workers.map(|worker| worker.seen_at);
+    let told = told.chain(sweeps.map(|sweep| sweep.submitted_at));
+    Ok(told.max().unwrap_or_default())
 }
 
 /// What must hold before the first call: no lease passes for the time that the

@@ -26,11 +26,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(store: Arc<dyn Store>, policy: Policy) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, policy: Policy, newest: Timestamp) -> Self {
         Self {
             store,
             policy,
-            clock: Clock::new(),
+            clock: Clock::new(newest),
             work: watch::Sender::new(0),
             revision: watch::Sender::new(0),
             draining: Mutex::new(BTreeSet::new()),
