@@ -14,6 +14,7 @@ mod submit;
 mod sweeper;
 mod table;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use swath_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
@@ -37,6 +39,9 @@ use self::state::State;
 
 /// How long open calls may take to end at a stop.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long to leave a listener alone that gave an error.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What `serve` was asked to do, command line, environment and defaults
 /// merged.
@@ -205,6 +210,16 @@ async fn prepare(state: &State) -> Result<(), ServeError> {
     Ok(())
 }
 
+/// Without a file descriptor to spare, accepting fails at once and again: one
+/// core would do nothing else, and nobody would know.
+async fn rested<T>(accepted: io::Result<T>) -> io::Result<T> {
+    if let Err(error) = &accepted {
+        tracing::warn!(%error, "a connection cannot be accepted");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+    accepted
+}
+
 async fn serve(
     listener: TcpListener,
     state: Arc<State>,
@@ -229,6 +244,7 @@ async fn serve(
     health.set_serving::<ControlServer<ControlService>>().await;
     // Small replies must not wait for Nagle's timer.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = incoming.then(rested);
     tonic::transport::Server::builder()
         .timeout(limits::EXCHANGE_WAIT_MAX + limits::CONTROL_DEADLINE)
         .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
@@ -240,4 +256,18 @@ async fn serve(
         .add_service(control)
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_that_gives_errors_is_no_busy_loop() {
+        let errors = std::iter::repeat_with(|| Err::<(), _>(io::Error::other("none to spare")));
+        let mut incoming = Box::pin(tokio_stream::iter(errors).then(rested));
+        let first = tokio::time::timeout(ACCEPT_PAUSE / 4, incoming.next()).await;
+        assert!(first.is_err(), "handed on at once");
+        assert!(incoming.next().await.unwrap().is_err());
+    }
 }
