@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::state::State;
-use super::status::status;
+use super::status::worker_status;
 
 pub(crate) struct DispatchService {
     pub(crate) state: Arc<State>,
@@ -40,7 +40,7 @@ impl Dispatch for DispatchService {
             .store
             .hello(state.now(), hello)
             .await
-            .map_err(|error| status(&error))?;
+            .map_err(|error| worker_status(&error))?;
         state.set_draining(&worker, false);
         tracing::info!(%worker, session = %welcome.session, held, requeued = welcome.requeued, "worker says hello");
         if welcome.requeued > 0 {
@@ -92,7 +92,7 @@ impl Dispatch for DispatchService {
             .store
             .heartbeat(state.now(), owner, held)
             .await
-            .map_err(|error| status(&error))?;
+            .map_err(|error| worker_status(&error))?;
         Ok(Response::new(v1::HeartbeatReply {
             verdicts: verdicts.into_iter().map(convert::verdict_message).collect(),
             drain,
@@ -108,7 +108,7 @@ impl Dispatch for DispatchService {
             .store
             .observe(state.now(), owner, reports)
             .await
-            .map_err(|error| status(&error))?;
+            .map_err(|error| worker_status(&error))?;
         state.changed();
         Ok(Response::new(v1::ObserveReply {
             verdicts: verdicts.into_iter().map(convert::verdict_message).collect(),
@@ -125,7 +125,7 @@ impl Dispatch for DispatchService {
             .store
             .release(state.now(), owner, held)
             .await
-            .map_err(|error| status(&error))?;
+            .map_err(|error| worker_status(&error))?;
         state.work_arrived();
         Ok(Response::new(v1::ReleaseReply {}))
     }
@@ -149,7 +149,7 @@ impl DispatchService {
                 .store
                 .exchange(state.now(), exchange.clone())
                 .await
-                .map_err(|error| status(&error))?;
+                .map_err(|error| worker_status(&error))?;
             self.announce(&exchanged);
             let worker = &exchange.owner.worker;
             let wanted = exchange.want > 0 && exchange.finishes.is_empty();

@@ -1,10 +1,10 @@
 //! Errors of the store as gRPC statuses.
 
 use swath_store::StoreError;
-use tonic::Status;
+use tonic::{Code, Status};
 
-/// The status that tells a caller what a store error means for it: whether to
-/// say hello again, to give up, or to try again later.
+/// What a store error means for a command: whether it asked for something that
+/// is not there or not allowed, or whether the store failed.
 pub(crate) fn status(error: &StoreError) -> Status {
     match error {
         StoreError::StaleSession { .. } => {
@@ -14,8 +14,18 @@ pub(crate) fn status(error: &StoreError) -> Status {
         StoreError::Conflict(_) => Status::failed_precondition(error.to_string()),
         StoreError::InUse(_) | StoreError::Failed { .. } => {
             tracing::error!(error = %causes(error), "store call failed");
-            Status::unavailable(causes(error))
+            Status::internal(causes(error))
         }
+    }
+}
+
+/// What a store error means for a worker: whether to say hello again, to give
+/// up, or, when the store failed, to try again later.
+pub(crate) fn worker_status(error: &StoreError) -> Status {
+    let status = status(error);
+    match status.code() {
+        Code::Internal => Status::unavailable(status.message()),
+        _ => status,
     }
 }
 
@@ -31,4 +41,22 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_store_is_an_error_to_people_and_a_pause_to_workers() {
+        let error = StoreError::Failed {
+            message: "disk full".to_owned(),
+            source: None,
+        };
+        assert_eq!(status(&error).code(), Code::Internal);
+        assert_eq!(worker_status(&error).code(), Code::Unavailable);
+        assert!(worker_status(&error).message().contains("disk full"));
+        let error = StoreError::NotFound("worker `w`".to_owned());
+        assert_eq!(worker_status(&error).code(), Code::NotFound);
+    }
 }
