@@ -48,7 +48,11 @@ impl Site {
     }
 
     fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_coordinator"));
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_coordinator")), line)
+    }
+
+    fn command_of(&self, program: &Path, line: &str) -> Command {
+        let mut command = Command::new(program);
         command
             .args(line.split_whitespace())
             .current_dir(self.path())
@@ -285,6 +289,43 @@ fn a_database_without_a_coordinator_is_not_waited_in() {
             done.stderr
         );
     }
+}
+
+#[test]
+fn a_run_that_cannot_train_stores_nothing() {
+    let site = Site::new();
+    let programs = site.path().join("bin");
+    std::fs::create_dir(&programs).unwrap();
+    let alone = programs.join("coordinator");
+    std::fs::copy(env!("CARGO_BIN_EXE_coordinator"), &alone).unwrap();
+    let run = |line: &str| {
+        let line = format!("--database sqlite:swath.db {line}");
+        let output = site.command_of(&alone, &line).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line}: {stderr}");
+        stderr
+    };
+    let stderr = run("run small.toml");
+    assert!(stderr.contains("there is no `worker`"), "{stderr}");
+    assert!(!site.path().join("swath.db").exists());
+
+    assert_eq!(Serving::start(&site, "sqlite:swath.db").stop(), Some(0));
+    let stored = || site.local("jobs -o ids").stdout.lines().count();
+    run("run small.toml");
+    assert_eq!(stored(), 0);
+    std::fs::write(programs.join("worker"), "").unwrap();
+    let stderr = run("run small.toml --state-dir small.toml/worker");
+    assert!(stderr.contains("--state-dir DIR"), "{stderr}");
+    assert_eq!(stored(), 0);
+
+    std::fs::remove_file(programs.join("worker")).unwrap();
+    assert_eq!(site.local("submit small.toml").code, 0);
+    assert_eq!(site.local("pause small").code, 0);
+    run("extend small --replicates 3 --run");
+    assert_eq!(stored(), 6);
+    run("run small");
+    let sweeps = json(&site.local("sweeps -o json").stdout);
+    assert_eq!(sweeps["sweeps"][0]["state"], "paused", "{sweeps}");
 }
 
 #[test]

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use swath_coordinator::api::{ChangeOrder, Changed, Jobs, ReadQuery};
+use swath_coordinator::api::{ChangeOrder, Changed, Jobs, KnownJobs, ReadQuery};
 use swath_coordinator::server::{ServeSettings, Server};
-use swath_core::message::Sources;
+use swath_core::id::JobDigest;
+use swath_core::message::{Known, Sources};
 use swath_core::policy::Policy;
 use swath_core::view::JobView;
 use swath_proto::limits;
@@ -213,6 +214,12 @@ impl Connection {
                 return Ok(jobs);
             }
         }
+    }
+
+    /// Which of `jobs` exist, in their order.
+    pub(crate) async fn known(&mut self, jobs: Vec<JobDigest>) -> Outcome<Vec<Option<Known>>> {
+        let known: KnownJobs = self.read(&ReadQuery::Known { jobs }).await?;
+        Ok(known.jobs)
     }
 
     /// Changes something.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -9,12 +10,13 @@ use std::time::Duration;
 use rustix::process::{
     Pid, Signal, getpid, getppid, kill_process, set_parent_process_death_signal,
 };
+use swath_core::spec::{JobSpec, Work};
 use tokio::process::{Child, Command};
 
 use super::failure::{Failure, Outcome};
 use crate::settings::LocalSettings;
 
-/// How long the worker may take to stop its trainers at a checkpoint.
+/// How long the worker may take to stop its trainers.
 const STOP_WAIT: Duration = Duration::from_secs(40);
 /// How much of the worker's log a failure shows.
 const TAIL_LINES: usize = 8;
@@ -34,6 +36,17 @@ pub(crate) struct Needs {
     pub(crate) programs: BTreeSet<String>,
 }
 
+impl Needs {
+    /// Adds what a job with this spec needs.
+    pub(crate) fn add(&mut self, spec: &JobSpec) {
+        match spec.work() {
+            Work::Training(_) => self.trainer = true,
+            Work::Command(command) => self.programs.extend(command.argv.first().cloned()),
+            Work::Null => {}
+        }
+    }
+}
+
 /// A worker that this command started.
 #[derive(Debug)]
 pub(crate) struct LocalWorker {
@@ -42,24 +55,27 @@ pub(crate) struct LocalWorker {
 }
 
 impl LocalWorker {
+    /// Makes sure that a worker can start, before anything is stored that only
+    /// it would train; the worker's program.
+    pub(crate) fn prepare(settings: &LocalSettings, needs: &Needs) -> Outcome<PathBuf> {
+        let worker = sibling("worker")?;
+        if needs.trainer {
+            find_trainer()?;
+        }
+        let directory = &settings.state_dir;
+        fs::create_dir_all(directory).map_err(|error| cannot_write(directory, &error))?;
+        Ok(worker)
+    }
+
     /// Starts the worker that was built beside this program.
     pub(crate) fn start(
         settings: &LocalSettings,
         coordinator: &str,
         needs: &Needs,
     ) -> Outcome<Self> {
-        let worker = sibling("worker")?;
-        if needs.trainer {
-            find_trainer()?;
-        }
-        let directory = &settings.state_dir;
-        let cannot = |what: &Path, error| {
-            Failure::error(format!("cannot write {}: {error}", what.display()))
-                .hint("choose another place with `--state-dir DIR`")
-        };
-        fs::create_dir_all(directory).map_err(|error| cannot(directory, error))?;
-        let log = directory.join("worker.log");
-        let file = File::create(&log).map_err(|error| cannot(&log, error))?;
+        let worker = Self::prepare(settings, needs)?;
+        let log = settings.state_dir.join("worker.log");
+        let file = File::create(&log).map_err(|error| cannot_write(&log, &error))?;
         let mut command = Command::new(&worker);
         command
             .args(arguments(settings, coordinator, needs))
@@ -94,7 +110,7 @@ impl LocalWorker {
         failure.hint(format!("its log is {}", self.log.display()))
     }
 
-    /// Asks the worker to stop at the next checkpoint, and waits for it.
+    /// Asks the worker to give back what it trains and to stop, and waits for it.
     pub(crate) async fn stop(mut self) {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id as i32));
         if let Some(pid) = pid {
@@ -109,6 +125,11 @@ impl LocalWorker {
             let _ = self.child.kill().await;
         }
     }
+}
+
+fn cannot_write(what: &Path, error: &io::Error) -> Failure {
+    Failure::error(format!("cannot write {}: {error}", what.display()))
+        .hint("choose another place with `--state-dir DIR`")
 }
 
 fn arguments(settings: &LocalSettings, coordinator: &str, needs: &Needs) -> Vec<String> {

@@ -4,17 +4,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use swath_coordinator::api::{ChangeOrder, Jobs, ReadQuery, Status, Workers};
-use swath_core::id::SweepDigest;
-use swath_core::message::Sources;
-use swath_core::spec::{JobSpec, Work};
-use swath_core::sweep::expand;
+use swath_core::id::{JobDigest, SweepDigest};
+use swath_core::job::StateName;
+use swath_core::message::{Known, Sources};
+use swath_core::spec::JobSpec;
+use swath_core::sweep::{Cell, expand};
 use swath_core::view::{JobView, SweepState, SweepView, WorkerState, WorkerView};
 
 use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use super::files;
+use super::files::{self, Loaded};
 use super::local::{self, LocalWorker, Needs};
+use super::plan::KNOWN_CHUNK;
 use super::submit::{receipt, refuse_unsupported, sentence};
 use super::wait::{Goal, Interrupts, Parting, conclude, wait};
 use crate::cli;
@@ -29,13 +31,25 @@ struct Subject {
 
 pub(crate) async fn run(context: &Context, arguments: &cli::Run) -> Outcome {
     let settings = LocalSettings::resolve(&arguments.local, &context.database);
-    let sources = sources(&arguments.sweep)?;
+    let loaded = load(&arguments.sweep)?;
     let mut interrupts = Interrupts::listen(true)?;
-    let mut connection = start(context, sources.is_some()).await?;
+    if let Some(loaded) = &loaded
+        && !context.database.exists()
+    {
+        prepare(&settings, loaded, None).await?;
+    }
+    let mut connection = start(context, loaded.is_some()).await?;
     let again = format!("coordinator run {}", arguments.sweep);
-    let sweep = match sources {
-        Some(sources) => submit(context, &mut connection, sources).await?,
-        None => find(&mut connection, &arguments.sweep).await?.digest,
+    let sweep = match loaded {
+        Some(loaded) => {
+            prepare(&settings, &loaded, Some(&mut connection)).await?;
+            submit(context, &mut connection, loaded.sources).await?
+        }
+        None => {
+            find(&mut connection, vec![arguments.sweep.clone()])
+                .await?
+                .digest
+        }
     };
     let subject = Subject { sweep, again };
     let timeout = arguments.timeout.map(Duration::from_secs);
@@ -60,6 +74,13 @@ pub(crate) async fn extended(
     let settings = LocalSettings::resolve(local, &context.database);
     let mut interrupts = Interrupts::listen(true)?;
     let mut connection = start(context, false).await?;
+    if let ChangeOrder::Extend { selector, .. } = order {
+        let sweep = find(&mut connection, selector.clone()).await?;
+        let selector = vec![sweep.digest.to_string()];
+        let jobs = connection.jobs(selector, None).await?;
+        // The new jobs need what those that are there need or needed.
+        LocalWorker::prepare(&settings, &needs(jobs.iter()))?;
+    }
     let changed = connection.change(order).await?;
     context.printer.note(&changed.message);
     let sweep = changed.sweeps.first().copied();
@@ -77,8 +98,8 @@ pub(crate) async fn extended(
     exit
 }
 
-/// The files of a sweep, if `word` names a file and not a sweep.
-fn sources(word: &str) -> Outcome<Option<Sources>> {
+/// The sweep file that `word` names, if it names a file and not a sweep.
+fn load(word: &str) -> Outcome<Option<Loaded>> {
     let path = Path::new(word);
     let looks_like_file = word.contains('/') || path.extension().is_some();
     if !looks_like_file && !path.is_file() {
@@ -88,7 +109,47 @@ fn sources(word: &str) -> Outcome<Option<Sources>> {
     let expansion = expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
     refuse_unsupported(&expansion)?;
     drop(expansion);
-    Ok(Some(loaded.sources))
+    Ok(Some(loaded))
+}
+
+/// Makes sure that a worker can train what is open of a file, before anything
+/// of it is stored. Without a database every job is open.
+async fn prepare(
+    settings: &LocalSettings,
+    loaded: &Loaded,
+    mut connection: Option<&mut Connection>,
+) -> Outcome<()> {
+    let expansion = expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
+    let replicates = loaded.file.replicates;
+    let mut needs: Option<Needs> = None;
+    let mut cells = expansion.cells();
+    loop {
+        let some = cells.by_ref().take(KNOWN_CHUNK / replicates as usize + 1);
+        let some: Vec<Cell> = some.collect();
+        if some.is_empty() {
+            break;
+        }
+        let jobs = some.iter().flat_map(|cell| cell.jobs(replicates));
+        let jobs: Vec<JobDigest> = jobs.map(|job| job.digest).collect();
+        let known = match &mut connection {
+            Some(connection) => connection.known(jobs).await?,
+            None => vec![None; jobs.len()],
+        };
+        for (cell, known) in some.iter().zip(known.chunks(replicates as usize)) {
+            if known.iter().copied().any(is_open) {
+                needs.get_or_insert_default().add(&cell.spec);
+            }
+        }
+    }
+    match needs {
+        Some(needs) => LocalWorker::prepare(settings, &needs).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Whether a job trains once its sweep is submitted: cancelled ones do again.
+fn is_open(known: Option<Known>) -> bool {
+    known.is_none_or(|known| known.state == StateName::Cancelled || !known.state.is_final())
 }
 
 /// Opens the database; makes it only for a file.
@@ -143,9 +204,9 @@ fn priority_over(sweeps: &[SweepView]) -> i32 {
     greatest.map_or(0, |greatest| greatest.saturating_add(1))
 }
 
-/// The newest sweep that `word` names.
-async fn find(connection: &mut Connection, word: &str) -> Outcome<SweepView> {
-    let selector = vec![word.to_owned()];
+/// The newest sweep that `selector` names.
+async fn find(connection: &mut Connection, selector: Vec<String>) -> Outcome<SweepView> {
+    let word = selector.join(" ");
     let status: Status = connection.read(&ReadQuery::Status { selector }).await?;
     status.sweeps.into_iter().next_back().ok_or_else(|| {
         Failure::new(Exit::NotFound, format!("no sweep is named `{word}`"))
@@ -166,15 +227,22 @@ impl Training<'_> {
     /// Trains what is open of a sweep, and prints its table.
     async fn train(&mut self, subject: &Subject) -> Outcome {
         let id = subject.sweep.to_string();
-        let sweep = find(self.connection, &id).await?;
-        let sweep = self.live(sweep).await?;
+        let sweep = find(self.connection, vec![id.clone()]).await?;
         let goal = Goal {
             sweep: subject.sweep,
             timeout: self.timeout,
         };
-        let worker = if sweep.counts.done() < sweep.counts.total() {
-            let selector = vec![id];
-            let needs = needs(&self.connection.jobs(selector, None).await?);
+        let open = sweep.counts.done() < sweep.counts.total();
+        let needs = if open {
+            let jobs = self.connection.jobs(vec![id], None).await?;
+            let needs = needs(jobs.iter().filter(|job| !job.state.is_final()));
+            LocalWorker::prepare(self.settings, &needs)?;
+            Some(needs)
+        } else {
+            None
+        };
+        let sweep = self.live(sweep).await?;
+        let worker = if let Some(needs) = needs {
             self.welcome().await?;
             let url = self.connection.url();
             Some(LocalWorker::start(self.settings, url, &needs)?)
@@ -293,28 +361,19 @@ fn parting(context: &Context, subject: &Subject, name: &str) -> Parting {
     }
 }
 
-/// What the open ones of `jobs` need of this machine.
-fn needs(jobs: &[JobView]) -> Needs {
+/// What `jobs` need of this machine.
+fn needs<'a>(jobs: impl Iterator<Item = &'a JobView>) -> Needs {
     let mut needs = Needs::default();
-    for job in jobs.iter().filter(|job| !job.state.is_final()) {
-        let Ok(spec) = JobSpec::from_value(&job.spec) else {
-            continue;
-        };
-        match spec.work() {
-            Work::Training(_) => needs.trainer = true,
-            Work::Command(command) => needs.programs.extend(command.argv.first().cloned()),
-            Work::Null => {}
-        }
+    for spec in jobs.filter_map(|job| JobSpec::from_value(&job.spec).ok()) {
+        needs.add(&spec);
     }
     needs
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-    use swath_core::job::StateName;
-
     use clap::Parser;
+    use serde_json::json;
 
     use super::*;
     use crate::cli::Cli;
@@ -322,8 +381,8 @@ mod tests {
 
     #[test]
     fn a_word_without_a_dot_or_a_slash_is_a_sweep() {
-        assert_eq!(sources("quickstart"), Ok(None));
-        assert_eq!(sources("no/such.toml").unwrap_err().exit, Exit::Usage);
+        assert!(load("quickstart").unwrap().is_none());
+        assert_eq!(load("no/such.toml").unwrap_err().exit, Exit::Usage);
     }
 
     #[test]
@@ -342,12 +401,10 @@ mod tests {
     }
 
     #[test]
-    fn only_open_jobs_need_something() {
+    fn commands_need_their_program_only() {
         let mut command = job(1, StateName::Queued);
         command.spec = json!({"trainer": {"command": ["python3", "train.py"]}});
-        let mut done = job(2, StateName::Succeeded);
-        done.spec = json!({"trainer": {"command": ["ruby", "train.rb"]}});
-        let needs = needs(&[command, done]);
+        let needs = needs([command].iter());
         assert!(!needs.trainer);
         assert_eq!(needs.programs.into_iter().collect::<Vec<_>>(), ["python3"]);
     }

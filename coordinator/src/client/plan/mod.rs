@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use swath_coordinator::api::{KnownJobs, ReadQuery};
 use swath_core::id::CellDigest;
 use swath_core::job::StateName;
 use swath_core::message::Known;
@@ -26,7 +25,7 @@ use crate::cli::Plan;
 use crate::settings::{COORDINATOR_DEFAULT, Context, Target};
 
 /// How many jobs are asked for at once.
-const KNOWN_CHUNK: usize = 2_000;
+pub(crate) const KNOWN_CHUNK: usize = 2_000;
 /// A plan is offline: it does not wait for a coordinator.
 const DIAL_DEADLINE: Duration = Duration::from_millis(300);
 
@@ -167,9 +166,9 @@ impl Oracle {
         for part in chunk.chunks_mut(KNOWN_CHUNK) {
             let jobs = part.iter().flat_map(|planned| &planned.jobs);
             let jobs = jobs.map(|(job, _)| job.digest).collect();
-            let known: KnownJobs = connection.read(&ReadQuery::Known { jobs }).await?;
+            let known = connection.known(jobs).await?;
             let slots = part.iter_mut().flat_map(|planned| &mut planned.jobs);
-            for ((_, slot), known) in slots.zip(known.jobs) {
+            for ((_, slot), known) in slots.zip(known) {
                 *slot = known;
             }
         }
