@@ -28,6 +28,12 @@ fn every_flag_has_a_variable_and_a_help() {
 }
 
 #[test]
+fn nothing_is_promised_that_is_not_there() {
+    let page = markdown::page().to_lowercase();
+    assert!(!page.contains("checkpoint"), "{page}");
+}
+
+#[test]
 fn words_are_read_as_typed() {
     let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.verb);
     assert!(matches!(

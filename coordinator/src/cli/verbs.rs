@@ -14,7 +14,7 @@ use super::environment;
 ///
 /// Needs no server: keeps a database beside you, starts a worker with one slot
 /// per core, shows how it goes, and prints the table of results. Ctrl-C stops
-/// it without losing what is done; the same command goes on from there.
+/// it without losing a job that is done; the same command trains the rest.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -39,7 +39,7 @@ pub(crate) struct Local {
     #[arg(long, value_name = "N", env = environment::SLOTS, hide_env_values = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) slots: Option<u32>,
-    /// Where the worker keeps checkpoints and unreported outcomes
+    /// Where the worker keeps its log and unreported outcomes
     /// [default: beside the database, with `.worker` after its name]
     #[arg(long, value_name = "DIR", env = environment::STATE_DIR, hide_env_values = true)]
     pub(crate) state_dir: Option<PathBuf>,

@@ -314,13 +314,13 @@ impl Training<'_> {
         };
         let busy = matches!(&waited, Ok((_, sweep)) if sweep.counts.leased > 0);
         if busy {
-            self.context
-                .printer
-                .note("stopping at the next checkpoint; Ctrl-C again stops at once");
+            self.context.printer.note(
+                "stopping; what is in training starts over next time; Ctrl-C again stops at once",
+            );
         }
         tokio::select! {
             () = worker.stop() => {}
-            // Dropping the worker kills it; checkpoints and outcomes stay.
+            // Dropping the worker kills it; outcomes stay.
             () = self.interrupts.next() => {}
         }
         waited
