@@ -72,7 +72,7 @@ fn a_disturbed_cluster_prints_the_undisturbed_table() {
     let _steady = site.worker("steady", 1, &[]);
     site.write("digits.toml", &digits());
     site.ok(&["submit", "digits.toml"]);
-    wait_for(&site, "digits", "succeeded", 1);
+    wait_for(&site, "digits", "succeeded", 3);
 
     let trainers = trainers_of(&doomed);
     doomed.kill();
@@ -86,6 +86,28 @@ fn a_disturbed_cluster_prints_the_undisturbed_table() {
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert_eq!(rows(&site.json(&["table", "digits"])), expected);
     drop(coordinator);
+}
+
+#[test]
+fn a_killed_trainer_costs_its_attempt_and_no_number() {
+    let expected = undisturbed();
+    let mut site = Site::new();
+    let _coordinator = site.serve();
+    let worker = site.worker("w", 1, &[]);
+    site.write("digits.toml", &digits());
+    site.ok(&["submit", "digits.toml"]);
+    wait_for(&site, "digits", "succeeded", 1);
+    let trainers = trainers_of(&worker);
+    assert!(!trainers.is_empty(), "a warm trainer stays between jobs");
+    kill_group(&trainers);
+    let output = site.run(&["submit", "digits.toml", "--wait"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert_eq!(rows(&site.json(&["table", "digits"])), expected);
+    assert!(
+        attempts(&site, "digits")
+            .iter()
+            .all(|attempt| *attempt <= 2)
+    );
 }
 
 #[test]
