@@ -91,10 +91,12 @@ pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) -> Option<
 async fn next_pause(state: &State) -> Duration {
     let regular = Duration::from_millis(state.policy.sweeper_ms);
     let now = state.now();
-    match state.store.next_due(now).await {
+    // A store that is busy with large reads must not hold the pass up: a late
+    // pass reads as a stopped process, and nothing would ever expire.
+    match tokio::time::timeout(regular, state.store.next_due(now)).await {
         // Not a busy loop when the due job cannot be granted.
-        Ok(Some(due)) => regular.min(due.since(now).max(Duration::from_millis(20))),
-        Ok(None) | Err(_) => regular,
+        Ok(Ok(Some(due))) => regular.min(due.since(now).max(Duration::from_millis(20))),
+        Ok(Ok(None) | Err(_)) | Err(_) => regular,
     }
 }
 

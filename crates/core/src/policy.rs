@@ -79,10 +79,10 @@ impl Policy {
     ///
     /// The first relation that does not hold.
     pub fn check(&self) -> Result<(), PolicyError> {
-        let margin = self.heartbeat_ms * Self::MARGIN_PERCENT / 100;
+        let margin = self.heartbeat_ms.saturating_mul(Self::MARGIN_PERCENT) / 100;
         let relations = [
             (
-                2 * self.heartbeat_ms + margin < self.ttl_ms,
+                self.heartbeat_ms.saturating_mul(2).saturating_add(margin) < self.ttl_ms,
                 format!(
                     "a lease of {} ms must outlive two heartbeats of {} ms and a margin of {margin} ms",
                     self.ttl_ms, self.heartbeat_ms
@@ -93,8 +93,8 @@ impl Policy {
                 "the heartbeat must be longer than 0 ms".to_owned(),
             ),
             (
-                self.sweeper_ms <= self.ttl_ms,
-                "the sweeper must pass once per lease".to_owned(),
+                self.sweeper_ms > 0 && self.sweeper_ms <= self.ttl_ms,
+                "the sweeper must rest between passes, and pass once per lease".to_owned(),
             ),
             (
                 self.grace_min_ms <= self.grace_max_ms,
@@ -107,6 +107,10 @@ impl Policy {
             (
                 self.charged_max >= 1 && self.workers_max >= 1 && self.attempts_max >= 1,
                 "a job must be allowed one attempt".to_owned(),
+            ),
+            (
+                self.cordon_after >= 1 && self.pause_after >= 1,
+                "a worker or a sweep must be allowed one failed job".to_owned(),
             ),
             (
                 self.charged_max <= self.attempts_max,
@@ -175,6 +179,21 @@ mod tests {
                 .to_string()
                 .contains("two heartbeats")
         );
+        let restless = Policy {
+            sweeper_ms: 0,
+            ..Policy::default()
+        };
+        assert!(restless.check().is_err());
+        let strict = Policy {
+            cordon_after: 0,
+            ..Policy::default()
+        };
+        assert!(strict.check().is_err());
+        let endless = Policy {
+            heartbeat_ms: u64::MAX,
+            ..Policy::default()
+        };
+        assert!(endless.check().is_err());
     }
 
     #[test]
