@@ -14,10 +14,17 @@ const BAR_MOST: usize = 24;
 const BAR_LEAST: usize = 8;
 
 /// How far `sweep` is at `now`, on one line:
-/// `[====>   ] 24/36 jobs, 3 training, 1 diverged, ETA 42 s`. `eta` is the
-/// time that is left, where it can be told.
-pub fn progress(sweep: &SweepView, eta: Option<Duration>, now: Timestamp, style: &Style) -> String {
-    let text = words(sweep, eta, now);
+/// `[====>   ] 24/36 jobs, 3 training, 1 diverged, ETA 42 s`. Of the leased
+/// jobs no more than `slots` can train; workers have fetched the others ahead.
+/// `eta` is the time that is left, where it can be told.
+pub fn progress(
+    sweep: &SweepView,
+    slots: u64,
+    eta: Option<Duration>,
+    now: Timestamp,
+    style: &Style,
+) -> String {
+    let text = words(sweep, slots, eta, now);
     let Some(most) = style.width else {
         return format!("{} {text}", bar(sweep, BAR_MOST));
     };
@@ -48,11 +55,13 @@ fn bar(sweep: &SweepView, size: usize) -> String {
     bar
 }
 
-fn words(sweep: &SweepView, eta: Option<Duration>, now: Timestamp) -> String {
+fn words(sweep: &SweepView, slots: u64, eta: Option<Duration>, now: Timestamp) -> String {
     let counts = &sweep.counts;
+    let training = counts.leased.min(slots);
     let mut text = format!("{}/{} jobs", count(counts.done()), count(counts.total()));
     let parts = [
-        (counts.leased, "training"),
+        (training, "training"),
+        (counts.leased - training, "fetched"),
         (counts.suspect, "out of touch"),
         (counts.diverged, "diverged"),
         (counts.failed, "failed"),

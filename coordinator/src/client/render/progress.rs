@@ -30,7 +30,7 @@ pub(crate) fn line(status: &Status, sweep: &SweepView, style: &Style) -> String 
         width: style.width.map(|width| width.saturating_sub(taken)),
         ..*style
     };
-    swath_report::progress(sweep, eta, now, &style) + &waits
+    swath_report::progress(sweep, u64::from(slots), eta, now, &style) + &waits
 }
 
 /// Why nothing trains.

@@ -148,7 +148,7 @@ fn progress_lines() {
     let mut sweep = sweep(&pivot());
     let now = Timestamp::from_ms(95_000);
     let eta = Some(Duration::from_secs(42));
-    let line = progress(&sweep, eta, now, &Style::PIPE);
+    let line = progress(&sweep, 2, eta, now, &Style::PIPE);
     assert_eq!(
         line,
         "[=====================>  ] 32/36 jobs, 1 training, 5 diverged, 1 failed, ETA 42 s"
@@ -158,14 +158,17 @@ fn progress_lines() {
         ..Style::PIPE
     };
     assert_eq!(
-        progress(&sweep, None, now, &narrow),
+        progress(&sweep, 2, None, now, &narrow),
         "32/36 jobs, 1 training, 5 div…"
     );
+    sweep.counts.leased = 4;
+    let line = progress(&sweep, 2, None, now, &Style::PIPE);
+    assert!(line.contains("2 training, 2 fetched, "), "{line}");
     sweep.state = SweepState::Finished;
     sweep.counts.leased = 0;
     sweep.counts.queued = 0;
     sweep.finished_at = Some(Timestamp::from_ms(60_000));
-    let line = progress(&sweep, None, now, &Style::PIPE);
+    let line = progress(&sweep, 2, None, now, &Style::PIPE);
     assert_eq!(
         line,
         "[========================] 32/32 jobs, 5 diverged, 1 failed, took 1 m 00 s"
