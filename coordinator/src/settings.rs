@@ -29,6 +29,9 @@ pub(crate) struct Context {
     pub(crate) policy: Option<Policy>,
     /// What the reader of stdout can be shown.
     pub(crate) style: Style,
+    /// What the next command needs after its words to ask the same: the option
+    /// that was typed, with a space before it, or nothing.
+    pub(crate) asked: String,
 }
 
 /// Whom a command asks.
@@ -104,6 +107,11 @@ impl Context {
             (None, Some(_)) => Target::Database(database.clone()),
             (None, None) => Target::Nearest(database.clone()),
         };
+        let asked = match (global.typed, text, &global.coordinator) {
+            (Typed::Database, Some(text), _) => format!(" --database {}", quoted(text)),
+            (Typed::Coordinator, _, Some(url)) => format!(" --coordinator {}", quoted(url)),
+            _ => String::new(),
+        };
         let printer = Printer::new(global.color, global.quiet);
         let policy = global.policy.as_deref().map(policy).transpose()?;
         Ok(Self {
@@ -113,7 +121,31 @@ impl Context {
             database,
             policy,
             style: printer.style(),
+            asked,
         })
+    }
+
+    /// The same for a verb that works in the database, whomever others ask.
+    pub(crate) fn in_database(&self) -> Self {
+        let asked = match self.target {
+            Target::Named(_) => format!(" --database {}", quoted(&self.database.url())),
+            Target::Database(_) | Target::Nearest(_) => self.asked.clone(),
+        };
+        Self {
+            target: Target::Database(self.database.clone()),
+            asked,
+            ..self.clone()
+        }
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/:._-+=,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 
@@ -222,6 +254,22 @@ mod tests {
         })
         .unwrap();
         assert_eq!(policy_of_one(&context).check(), Ok(()));
+    }
+
+    #[test]
+    fn the_next_command_asks_the_same() {
+        let context = |options: &str| {
+            let words = "coordinator sweeps".split(' ');
+            let cli = Cli::read(words.chain(options.split_whitespace())).unwrap();
+            Context::resolve(&cli.global).unwrap()
+        };
+        let typed = context("--database sqlite:a.db");
+        assert_eq!(typed.asked, " --database sqlite:a.db");
+        assert_eq!(typed.in_database().asked, " --database sqlite:a.db");
+        let typed = context("--coordinator h:1");
+        assert_eq!(typed.asked, " --coordinator h:1");
+        assert_eq!(typed.in_database().asked, " --database sqlite:swath.db");
+        assert_eq!(quoted("sqlite:it's here.db"), r"'sqlite:it'\''s here.db'");
     }
 
     #[test]

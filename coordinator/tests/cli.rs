@@ -239,10 +239,21 @@ fn a_database_is_read_and_written_without_a_server() {
         (&receipt["new_jobs"], &receipt["existed"]),
         (&6.into(), &false.into())
     );
+    let again = "--database sqlite:swath.db`";
     assert!(
-        submitted.stderr.contains("coordinator run small"),
+        submitted
+            .stderr
+            .contains(&format!("`coordinator run small {again}")),
         "{}",
         submitted.stderr
+    );
+    let table = site.local("table small");
+    assert!(
+        table
+            .stderr
+            .contains(&format!("`coordinator status small {again}")),
+        "{}",
+        table.stderr
     );
     let again = site.local("submit small.toml");
     assert_eq!(again.code, 0);
@@ -271,7 +282,9 @@ fn a_database_without_a_coordinator_is_not_waited_in() {
     let waited = site.local("submit small.toml --wait");
     assert_eq!((waited.code, waited.stdout.as_str()), (1, ""));
     assert!(
-        waited.stderr.contains("`coordinator run small.toml"),
+        waited
+            .stderr
+            .contains("`coordinator run small.toml --database sqlite:swath.db`"),
         "{}",
         waited.stderr
     );

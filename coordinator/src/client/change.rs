@@ -60,9 +60,10 @@ pub(crate) async fn extend(context: &Context, arguments: &cli::Extend) -> Outcom
     print(context, &changed)?;
     if local && changed.jobs > 0 {
         let name = arguments.selector.join(" ");
+        let asked = &context.asked;
         context.printer.hint(format!(
-            "nothing trains yet; `coordinator run {name}` trains the new jobs here, \
-             `coordinator serve` hands them to workers"
+            "nothing trains yet; `coordinator run {name}{asked}` trains the new jobs here, \
+             `coordinator serve{asked}` hands them to workers"
         ));
     }
     Ok(Exit::Ok)

@@ -46,7 +46,7 @@ impl Connection {
     pub(crate) async fn open(context: &Context) -> Outcome<Self> {
         match &context.target {
             Target::Named(url) => Self::dial(url, limits::CONNECT_DEADLINE).await,
-            Target::Database(database) if !database.exists() => Err(absent(database)),
+            Target::Database(database) if !database.exists() => Err(absent(database, context)),
             Target::Database(database) => Self::over(database, context).await,
             Target::Nearest(database) => {
                 match Self::dial(COORDINATOR_DEFAULT, NEAR_DEADLINE).await {
@@ -79,7 +79,8 @@ impl Connection {
         }
         connection.close().await?;
         let path = context.database.path.display();
-        let serve = "`coordinator serve` keeps the database for commands that wait";
+        let asked = &context.asked;
+        let serve = format!("`coordinator serve{asked}` keeps the database for commands that wait");
         Err(
             Failure::error(format!("{what}: no coordinator has {path} open"))
                 .hint(instead)
@@ -274,13 +275,16 @@ fn json(message: &impl Serialize) -> Outcome<String> {
     serde_json::to_string(message).map_err(Failure::error)
 }
 
-fn absent(database: &Database) -> Failure {
+fn absent(database: &Database, context: &Context) -> Failure {
+    let asked = &context.asked;
     let path = database.path.display();
     Failure::new(
         super::exit::Exit::NotFound,
         format!("there is no database `{path}`"),
     )
-    .hint("`coordinator run FILE` and `coordinator serve` make one")
+    .hint(format!(
+        "`coordinator run FILE{asked}` and `coordinator serve{asked}` make one"
+    ))
 }
 
 /// A database lies here, and it is not the one of the coordinator that is

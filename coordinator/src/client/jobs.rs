@@ -47,7 +47,7 @@ pub(crate) async fn explain(context: &Context, arguments: cli::Explain) -> Outco
     context.printer.data(&text)?;
     context
         .printer
-        .hint(render::explain::next(&document.detail.job));
+        .hint(render::explain::next(&document.detail.job, &context.asked));
     Ok(Exit::Ok)
 }
 
@@ -77,9 +77,12 @@ pub(crate) async fn curves(context: &Context, arguments: cli::Curves) -> Outcome
 pub(crate) async fn logs(context: &Context, arguments: cli::Logs) -> Outcome {
     let mut interrupts = Interrupts::listen(arguments.follow)?;
     let mut connection = if arguments.follow {
-        let instead = "`coordinator logs` without --follow prints what there is, \
-                       `coordinator run SWEEP` trains";
-        Connection::open_to_stay(context, "nothing would come", instead).await?
+        let asked = &context.asked;
+        let instead = format!(
+            "`coordinator logs` without --follow prints what there is, \
+             `coordinator run SWEEP{asked}` trains"
+        );
+        Connection::open_to_stay(context, "nothing would come", &instead).await?
     } else {
         Connection::open(context).await?
     };

@@ -15,8 +15,9 @@ pub(crate) async fn sweeps(context: &Context) -> Outcome {
     let document: Sweeps = connection.read(&ReadQuery::Sweeps).await?;
     connection.close().await?;
     let listing = render::sweeps::listing(&document.sweeps);
-    let hint = "no sweep yet; `coordinator submit FILE` queues one";
-    print_listing(context, &listing, hint)
+    let asked = &context.asked;
+    let hint = format!("no sweep yet; `coordinator submit FILE{asked}` queues one");
+    print_listing(context, &listing, &hint)
 }
 
 pub(crate) async fn workers(context: &Context) -> Outcome {

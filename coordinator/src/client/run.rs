@@ -30,6 +30,7 @@ struct Subject {
 }
 
 pub(crate) async fn run(context: &Context, arguments: &cli::Run) -> Outcome {
+    let context = &here(context);
     let settings = LocalSettings::resolve(&arguments.local, &context.database);
     let loaded = load(&arguments.sweep)?;
     let mut interrupts = Interrupts::listen(true)?;
@@ -39,7 +40,7 @@ pub(crate) async fn run(context: &Context, arguments: &cli::Run) -> Outcome {
         prepare(&settings, loaded, None).await?;
     }
     let mut connection = start(context, loaded.is_some()).await?;
-    let again = format!("coordinator run {}", arguments.sweep);
+    let again = format!("coordinator run {}{}", arguments.sweep, context.asked);
     let sweep = match loaded {
         Some(loaded) => {
             prepare(&settings, &loaded, Some(&mut connection)).await?;
@@ -71,6 +72,7 @@ pub(crate) async fn extended(
     order: &ChangeOrder,
     local: &cli::Local,
 ) -> Outcome {
+    let context = &here(context);
     let settings = LocalSettings::resolve(local, &context.database);
     let mut interrupts = Interrupts::listen(true)?;
     let mut connection = start(context, false).await?;
@@ -85,7 +87,7 @@ pub(crate) async fn extended(
     context.printer.note(&changed.message);
     let sweep = changed.sweeps.first().copied();
     let sweep = sweep.ok_or_else(|| Failure::error("the coordinator names no sweep"))?;
-    let again = format!("coordinator run {}", sweep.short());
+    let again = format!("coordinator run {}{}", sweep.short(), context.asked);
     let mut training = Training {
         context,
         connection: &mut connection,
@@ -96,6 +98,15 @@ pub(crate) async fn extended(
     let exit = training.train(&Subject { sweep, again }).await;
     connection.close().await?;
     exit
+}
+
+/// What training on this machine works with.
+fn here(context: &Context) -> Context {
+    if let Target::Named(url) = &context.target {
+        let note = format!("this trains on this machine; the coordinator at {url} is not asked");
+        context.printer.note(note);
+    }
+    context.in_database()
 }
 
 /// The sweep file that `word` names, if it names a file and not a sweep.
@@ -155,10 +166,6 @@ fn is_open(known: Option<Known>) -> bool {
 /// Opens the database; makes it only for a file.
 async fn start(context: &Context, create: bool) -> Outcome<Connection> {
     let database = &context.database;
-    if let Target::Named(url) = &context.target {
-        let note = format!("this trains on this machine; the coordinator at {url} is not asked");
-        context.printer.note(note);
-    }
     if !create && !database.exists() {
         let path = database.path.display();
         return Err(
@@ -277,12 +284,12 @@ impl Training<'_> {
 
     /// A paused sweep goes on: whoever types `run` wants that.
     async fn live(&mut self, sweep: SweepView) -> Outcome<SweepView> {
-        let name = &sweep.name;
+        let (name, asked) = (&sweep.name, &self.context.asked);
         match sweep.state {
             SweepState::Cancelled => {
                 Err(
                     Failure::new(Exit::NotAllowed, format!("{name} is cancelled")).hint(format!(
-                        "submit its file again, or `coordinator retry {name}`"
+                        "submit its file again, or `coordinator retry {name}{asked}`"
                     )),
                 )
             }
@@ -334,14 +341,15 @@ impl Training<'_> {
             after: None,
         };
         let jobs: Jobs = self.connection.read(&query).await?;
-        let printer = self.context.printer;
-        printer.hint(format!("coordinator table {name} -o md"));
+        let (printer, asked) = (self.context.printer, &self.context.asked);
+        printer.hint(format!("coordinator table {name} -o md{asked}"));
         if let Some(job) = jobs.jobs.first() {
-            printer.hint(format!("coordinator curves {}", job.digest.short()));
+            let id = job.digest.short();
+            printer.hint(format!("coordinator curves {id}{asked}"));
         }
         let more = replicates.saturating_add(2);
         printer.hint(format!(
-            "coordinator extend {name} --replicates {more} --run"
+            "coordinator extend {name} --replicates {more} --run{asked}"
         ));
         Ok(())
     }
@@ -350,13 +358,13 @@ impl Training<'_> {
 /// What to say when the waiting for sweep `name` ends before it does.
 fn parting(context: &Context, subject: &Subject, name: &str) -> Parting {
     let database = context.database.path.display();
-    let again = &subject.again;
+    let (again, asked) = (&subject.again, &context.asked);
     Parting {
         work: format!("everything done is kept in {database}"),
         next: format!("`{again}` goes on from here"),
         // What failed stays failed until somebody asks for it again.
         resume: format!(
-            "`coordinator retry {name}` queues the failed jobs again, `{again}` trains them"
+            "`coordinator retry {name}{asked}` queues the failed jobs again, `{again}` trains them"
         ),
     }
 }

@@ -16,8 +16,12 @@ use crate::settings::Context;
 pub(crate) async fn status(context: &Context, arguments: cli::Status) -> Outcome {
     let mut interrupts = Interrupts::listen(arguments.watch)?;
     let mut connection = if arguments.watch {
-        let instead = "`coordinator status` shows how things are, `coordinator run SWEEP` trains";
-        Connection::open_to_stay(context, "nothing would change", instead).await?
+        let asked = &context.asked;
+        let instead = format!(
+            "`coordinator status{asked}` shows how things are, \
+             `coordinator run SWEEP{asked}` trains"
+        );
+        Connection::open_to_stay(context, "nothing would change", &instead).await?
     } else {
         Connection::open(context).await?
     };
@@ -47,7 +51,9 @@ fn text(context: &Context, document: &Status, all: bool) -> Outcome<String> {
         return Ok(text);
     }
     Ok(match context.format {
-        Format::Table | Format::Wide => render::status::screen(document, all, &context.style),
+        Format::Table | Format::Wide => {
+            render::status::screen(document, all, &context.asked, &context.style)
+        }
         format => render::sweeps::listing(&document.sweeps).render(format, &context.style),
     })
 }

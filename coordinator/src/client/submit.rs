@@ -47,7 +47,8 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
     let mut interrupts = Interrupts::listen(arguments.wait)?;
     let mut connection = if arguments.wait {
         let file = arguments.file.display();
-        let instead = format!("`coordinator run {file}` trains it here");
+        let asked = &context.asked;
+        let instead = format!("`coordinator run {file}{asked}` trains it here");
         Connection::open_to_stay(context, "nothing would train it", &instead).await?
     } else {
         Connection::open(context).await?
@@ -71,19 +72,22 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
         timeout: arguments.timeout.map(Duration::from_secs),
     };
     let ended = wait(context, &mut connection, &goal, &mut interrupts).await?;
-    let parting = parting(&receipt.sweep);
+    let parting = parting(&receipt.sweep, &context.asked);
     let exit = conclude(context, &mut connection, ended, &parting).await;
     connection.close().await?;
     exit
 }
 
-/// What to say when the waiting for sweep `name` ends before it does.
-fn parting(name: &str) -> Parting {
+/// What to say when the waiting for sweep `name` ends before it does;
+/// `asked` comes after the words of a command.
+fn parting(name: &str, asked: &str) -> Parting {
     Parting {
         work: "the work goes on".to_owned(),
-        next: format!("`coordinator status {name} --watch`, `coordinator table {name}`"),
+        next: format!(
+            "`coordinator status {name} --watch{asked}`, `coordinator table {name}{asked}`"
+        ),
         resume: format!(
-            "`coordinator retry {name}` queues the failed jobs again and lets it go on"
+            "`coordinator retry {name}{asked}` queues the failed jobs again and lets it go on"
         ),
     }
 }
@@ -182,17 +186,18 @@ fn listing(receipt: &Receipt) -> Listing {
 
 fn next(context: &Context, connection: &Connection, receipt: &Receipt) {
     let name = &receipt.sweep;
+    let asked = &context.asked;
     context
         .printer
         .hint(if receipt.measured_jobs == receipt.jobs {
-            format!("everything is measured: `coordinator table {name}`")
+            format!("everything is measured: `coordinator table {name}{asked}`")
         } else if connection.is_local() {
             format!(
-                "nothing trains yet; `coordinator run {name}` trains it here, \
-                 `coordinator serve` hands it to workers"
+                "nothing trains yet; `coordinator run {name}{asked}` trains it here, \
+                 `coordinator serve{asked}` hands it to workers"
             )
         } else {
-            format!("`coordinator status {name} --watch`, `coordinator table {name}`")
+            format!("`coordinator status {name} --watch{asked}`, `coordinator table {name}{asked}`")
         });
 }
 
@@ -202,9 +207,11 @@ mod tests {
 
     #[test]
     fn a_stuck_sweep_goes_on_with_its_failed_jobs() {
-        let parting = parting("small");
+        let parting = parting("small", " --coordinator h:1");
         assert!(
-            parting.resume.contains("`coordinator retry small`"),
+            parting
+                .resume
+                .contains("`coordinator retry small --coordinator h:1`"),
             "{parting:?}"
         );
     }

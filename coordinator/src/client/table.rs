@@ -16,8 +16,9 @@ pub(crate) async fn table(context: &Context, arguments: cli::Table) -> Outcome {
     let open = sweep.counts.total() - sweep.counts.done();
     if open > 0 {
         let (of, name) = (sweep.counts.total(), &sweep.name);
+        let asked = &context.asked;
         context.printer.note(format!(
-            "{open} of {of} jobs are not done yet (`coordinator status {name}`)"
+            "{open} of {of} jobs are not done yet (`coordinator status {name}{asked}`)"
         ));
     }
     Ok(Exit::Ok)

@@ -55,10 +55,10 @@ fn message(job: &JobView, out: &mut String) {
     }
 }
 
-/// Where a reader can look next.
-pub(crate) fn next(job: &JobView) -> String {
+/// Where a reader can look next; `asked` comes after the words of a command.
+pub(crate) fn next(job: &JobView, asked: &str) -> String {
     let id = job.digest.short();
-    format!("`coordinator logs {id}`, `coordinator curves {id}`")
+    format!("`coordinator logs {id}{asked}`, `coordinator curves {id}{asked}`")
 }
 
 /// A job's attempts.

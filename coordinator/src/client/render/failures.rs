@@ -11,8 +11,8 @@ use swath_report::{counted, visible};
 const KINDS_MAX: usize = 10;
 
 /// One line per kind of failure, the most frequent first. Divergence is a
-/// result, and no failure.
-pub(crate) fn lines(jobs: &[JobView]) -> Vec<String> {
+/// result, and no failure. `asked` comes after the words of a command.
+pub(crate) fn lines(jobs: &[JobView], asked: &str) -> Vec<String> {
     let mut kinds: BTreeMap<(Fault, &str), (u64, &JobView)> = BTreeMap::new();
     for job in jobs {
         let Some(fault) = job.fault.filter(|fault| *fault != Fault::Diverged) else {
@@ -28,7 +28,11 @@ pub(crate) fn lines(jobs: &[JobView]) -> Vec<String> {
     let more = kinds.len().saturating_sub(KINDS_MAX);
     let shown = kinds.into_iter().take(KINDS_MAX);
     let mut lines: Vec<String> = shown
-        .map(|((fault, headline), (count, job))| line(fault, headline, count, job))
+        .map(|((fault, headline), (count, job))| {
+            let line = line(fault, headline, count);
+            let id = job.digest.short();
+            format!("{line} (see `coordinator explain {id}{asked}`)")
+        })
         .collect();
     if more > 0 {
         lines.push(format!("and {more} more kinds of failure"));
@@ -36,11 +40,11 @@ pub(crate) fn lines(jobs: &[JobView]) -> Vec<String> {
     lines
 }
 
-fn line(fault: Fault, headline: &str, count: u64, job: &JobView) -> String {
+fn line(fault: Fault, headline: &str, count: u64) -> String {
     let reason = match headline {
         "" => String::new(),
         headline => format!(": {}", visible(headline)),
     };
-    let (jobs, id) = (counted(count, "job"), job.digest.short());
-    format!("{jobs} failed, {fault}{reason} (see `coordinator explain {id}`)")
+    let jobs = counted(count, "job");
+    format!("{jobs} failed, {fault}{reason}")
 }

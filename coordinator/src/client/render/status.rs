@@ -17,8 +17,14 @@ const FINISHED_MAX: usize = 3;
 const OPEN_MAX: usize = 20;
 
 /// The screen. `all` leaves nothing out.
-pub(crate) fn screen(status: &Status, all: bool, style: &Style) -> String {
+pub(crate) fn screen(status: &Status, all: bool, asked: &str, style: &Style) -> String {
     let mut out = String::new();
+    if status.sweeps.is_empty() {
+        let _ = writeln!(
+            out,
+            "no sweep yet; `coordinator submit FILE{asked}` queues one"
+        );
+    }
     sweeps(status, all, style, &mut out);
     open(status, all, style, &mut out);
     failed(status, &mut out);
@@ -32,7 +38,6 @@ fn is_over(sweep: &SweepView) -> bool {
 
 fn sweeps(status: &Status, all: bool, style: &Style, out: &mut String) {
     if status.sweeps.is_empty() {
-        out.push_str("no sweep yet; `coordinator submit FILE` queues one\n");
         return;
     }
     let over = status.sweeps.iter().filter(|sweep| is_over(sweep)).count();

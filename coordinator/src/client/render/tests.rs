@@ -178,12 +178,12 @@ fn the_status_screen() {
         mean_job_seconds: Some(4.0),
         now_ms: NOW_MS,
     };
-    insta::assert_snapshot!(status::screen(&document, false, &Style::PIPE));
+    insta::assert_snapshot!(status::screen(&document, false, "", &Style::PIPE));
 }
 
 #[test]
 fn an_empty_status_says_what_to_do() {
-    insta::assert_snapshot!(status::screen(&status(), false, &Style::PIPE));
+    insta::assert_snapshot!(status::screen(&status(), false, "", &Style::PIPE));
 }
 
 #[test]
@@ -213,11 +213,14 @@ fn an_explanation() {
 
 #[test]
 fn failures_that_are_alike_are_told_once() {
-    let lines = failures::lines(&[
-        failed(1, Fault::Crashed, "no data\nmore"),
-        failed(2, Fault::Crashed, "no data\nelse"),
-        failed(3, Fault::TimedOut, ""),
-        failed(4, Fault::Diverged, "loss is not finite"),
-    ]);
+    let lines = failures::lines(
+        &[
+            failed(1, Fault::Crashed, "no data\nmore"),
+            failed(2, Fault::Crashed, "no data\nelse"),
+            failed(3, Fault::TimedOut, ""),
+            failed(4, Fault::Diverged, "loss is not finite"),
+        ],
+        "",
+    );
     insta::assert_snapshot!(lines.join("\n"));
 }

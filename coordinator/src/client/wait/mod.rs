@@ -5,7 +5,6 @@ mod view;
 
 use std::time::Duration;
 
-use swath_coordinator::api::{Jobs, ReadQuery};
 use swath_core::id::SweepDigest;
 use swath_core::view::{SweepState, SweepView};
 use swath_report::counted;
@@ -184,7 +183,7 @@ pub(crate) async fn conclude(
     parting: &Parting,
 ) -> Outcome {
     let printer = context.printer;
-    let name = &sweep.name;
+    let (name, asked) = (&sweep.name, &context.asked);
     let done = format!(
         "{} of {} jobs are done",
         sweep.counts.done(),
@@ -198,11 +197,11 @@ pub(crate) async fn conclude(
                 "{name} was cancelled with {measured} of {of} jobs measured"
             ));
             printer.hint(format!(
-                "`coordinator table {name}` shows what was measured"
+                "`coordinator table {name}{asked}` shows what was measured"
             ));
             Ok(Exit::Cancelled)
         }
-        Ended::Stuck => Err(stuck(&sweep, parting)),
+        Ended::Stuck => Err(stuck(context, &sweep, parting)),
         Ended::TimedOut => {
             printer.warn(format!("the time is up: {done}; {}", parting.work));
             printer.hint(&parting.next);
@@ -221,18 +220,13 @@ async fn finished(context: &Context, connection: &mut Connection, sweep: &SweepV
     let counts = &sweep.counts;
     if counts.failed > 0 {
         let selector = vec![sweep.digest.to_string(), "state=failed".to_owned()];
-        let query = ReadQuery::Jobs {
-            selector,
-            limit: None,
-            after: None,
-        };
-        let failed: Jobs = connection.read(&query).await?;
-        for line in render::failures::lines(&failed.jobs) {
+        let failed = connection.jobs(selector, None).await?;
+        let (name, asked) = (&sweep.name, &context.asked);
+        for line in render::failures::lines(&failed, asked) {
             context.printer.warn(line);
         }
-        let name = &sweep.name;
         context.printer.hint(format!(
-            "`coordinator retry {name}` queues the failed jobs again"
+            "`coordinator retry {name}{asked}` queues the failed jobs again"
         ));
         return Ok(Exit::FailedCells);
     }
@@ -247,15 +241,15 @@ async fn finished(context: &Context, connection: &mut Connection, sweep: &SweepV
 }
 
 /// The failure of a sweep that is paused because nothing in it succeeds.
-fn stuck(sweep: &SweepView, parting: &Parting) -> Failure {
-    let name = &sweep.name;
+fn stuck(context: &Context, sweep: &SweepView, parting: &Parting) -> Failure {
+    let (name, asked) = (&sweep.name, &context.asked);
     Failure::new(
         Exit::FailedCells,
         format!("{name} is paused: {}", sweep.reason),
     )
     .hint(format!(
-        "`coordinator jobs {name} -o wide` shows the jobs, `coordinator logs JOB` \
-                       what their trainers wrote"
+        "`coordinator jobs {name} -o wide{asked}` shows the jobs, \
+         `coordinator logs JOB{asked}` what their trainers wrote"
     ))
     .hint(format!("mend the cause, then {}", parting.resume))
 }
