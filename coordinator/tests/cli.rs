@@ -276,6 +276,18 @@ fn a_database_is_read_and_written_without_a_server() {
 }
 
 #[test]
+fn a_submit_without_a_priority_keeps_the_sweeps_own() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:served.db");
+    let ask = |line: &str| site.run(&format!("--coordinator {} {line}", serving.url));
+    for (options, expected) in [("--priority 7", 7), ("", 7), ("--priority 0", 0)] {
+        assert_eq!(ask(&format!("submit small.toml {options}")).code, 0);
+        let sweeps = json(&ask("sweeps -o json").stdout);
+        assert_eq!(sweeps["sweeps"][0]["priority"], expected, "{options}");
+    }
+}
+
+#[test]
 fn a_database_without_a_coordinator_is_not_waited_in() {
     let site = Site::new();
     assert_eq!(Serving::start(&site, "sqlite:swath.db").stop(), Some(0));

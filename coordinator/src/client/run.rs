@@ -43,8 +43,8 @@ pub(crate) async fn run(context: &Context, arguments: &cli::Run) -> Outcome {
     let again = format!("coordinator run {}{}", arguments.sweep, context.asked);
     let sweep = match loaded {
         Some(loaded) => {
-            prepare(&settings, &loaded, Some(&mut connection)).await?;
-            submit(context, &mut connection, loaded.sources).await?
+            let digest = prepare(&settings, &loaded, Some(&mut connection)).await?;
+            submit(context, &mut connection, digest, loaded.sources).await?
         }
         None => {
             find(&mut connection, vec![arguments.sweep.clone()])
@@ -124,12 +124,12 @@ fn load(word: &str) -> Outcome<Option<Loaded>> {
 }
 
 /// Makes sure that a worker can train what is open of a file, before anything
-/// of it is stored. Without a database every job is open.
+/// of it is stored; its digest. Without a database every job is open.
 async fn prepare(
     settings: &LocalSettings,
     loaded: &Loaded,
     mut connection: Option<&mut Connection>,
-) -> Outcome<()> {
+) -> Outcome<SweepDigest> {
     let expansion = expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
     let replicates = loaded.file.replicates;
     let mut needs: Option<Needs> = None;
@@ -152,10 +152,10 @@ async fn prepare(
             }
         }
     }
-    match needs {
-        Some(needs) => LocalWorker::prepare(settings, &needs).map(drop),
-        None => Ok(()),
+    if let Some(needs) = needs {
+        LocalWorker::prepare(settings, &needs)?;
     }
+    Ok(expansion.digest())
 }
 
 /// Whether a job trains once its sweep is submitted: cancelled ones do again.
@@ -189,26 +189,30 @@ async fn start(context: &Context, create: bool) -> Outcome<Connection> {
 async fn submit(
     context: &Context,
     connection: &mut Connection,
+    digest: SweepDigest,
     sources: Sources,
 ) -> Outcome<SweepDigest> {
     let query = ReadQuery::Status {
         selector: Vec::new(),
     };
     let status: Status = connection.read(&query).await?;
-    let reply = connection
-        .submit(sources, Some(priority_over(&status.sweeps)))
-        .await?;
+    let priority = priority_over(&status.sweeps, digest);
+    let reply = connection.submit(sources, priority).await?;
     let receipt = receipt(&reply)?;
     context.printer.note(sentence(&receipt));
     Ok(receipt.digest)
 }
 
-fn priority_over(sweeps: &[SweepView]) -> i32 {
-    let open = sweeps
-        .iter()
+/// What puts the sweep `own` before all others that are open; none where what
+/// it has, or would get, does.
+fn priority_over(sweeps: &[SweepView], own: SweepDigest) -> Option<i32> {
+    let (own, others): (Vec<_>, Vec<_>) = sweeps.iter().partition(|it| it.digest == own);
+    let open = others
+        .into_iter()
         .filter(|sweep| sweep.counts.done() < sweep.counts.total());
-    let greatest = open.map(|sweep| sweep.priority).max();
-    greatest.map_or(0, |greatest| greatest.saturating_add(1))
+    let greatest = open.map(|sweep| sweep.priority).max()?;
+    let has = own.first().map_or(0, |own| own.priority);
+    (has <= greatest).then(|| greatest.saturating_add(1))
 }
 
 /// The newest sweep that `selector` names.
@@ -427,7 +431,16 @@ mod tests {
             succeeded: 3,
             ..Default::default()
         };
-        assert_eq!(priority_over(&[open, done.clone()]), 5);
-        assert_eq!(priority_over(&[done]), 0);
+        let own = SweepDigest::from_bytes([7; 32]);
+        assert_eq!(priority_over(&[open.clone(), done.clone()], own), Some(5));
+        assert_eq!(priority_over(&[done.clone()], own), None);
+        // One that goes first already keeps what it has.
+        let mut known = sweep("known");
+        known.digest = own;
+        known.priority = 5;
+        assert_eq!(priority_over(&[open.clone(), known.clone()], own), None);
+        assert_eq!(priority_over(&[known.clone()], own), None);
+        known.priority = 4;
+        assert_eq!(priority_over(&[open, known], own), Some(5));
     }
 }
