@@ -7,7 +7,6 @@ use swath_proto::limits;
 
 use super::event::{Call, CallId, Effect};
 use super::outbox::{REPORT_BYTES, report_bytes};
-use super::pace::LONG;
 use super::{Agent, Pending};
 
 /// The most jobs that one exchange asks for: their specs must fit a message.
@@ -223,14 +222,8 @@ impl Agent {
         if blocked {
             return 0;
         }
-        // A job of some length shows only while it runs.
-        let long = |slot: &&super::Slot| {
-            let running = slot.running.as_ref();
-            running.is_some_and(|running| running.started + LONG < self.now)
-        };
-        let long = self.slots.iter().filter(long).count();
         let slots = self.slots.iter().filter(|slot| !slot.stuck).count();
-        let capacity = slots + (slots - long) * self.pace.prefetch();
+        let capacity = slots + self.brief_slots() * self.pace.expected();
         let asked = [&self.fetching, &self.delivering]
             .into_iter()
             .flatten()
@@ -242,6 +235,11 @@ impl Agent {
 
     /// How long the coordinator may wait for a job.
     fn wait(&self) -> Duration {
+        // What an empty queue gets next may be of another sort, and is not to
+        // be taken in bulk. Without an answer the next question is a small one.
+        if self.pace.expected() > 1 {
+            return Duration::ZERO;
+        }
         let longest = limits::EXCHANGE_WAIT_MAX;
         match (self.config.exit_when_idle, self.idle_since) {
             (Some(patience), Some(since)) => {

@@ -8,6 +8,7 @@ use swath_core::protocol::TrainerEvent;
 use swath_core::spec::{JobSpec, Work};
 
 use super::event::{ChildId, Effect, End, Entry, Line, Program};
+use super::pace::{LONG, Sort};
 use super::slot::{Child, Running, broken};
 use super::{Agent, Waiting};
 use crate::classify::{failed, unexplained};
@@ -22,16 +23,31 @@ const IDLE_GRACE: Duration = Duration::from_secs(2);
 /// How long a job held in advance may wait for a slot before it is given back.
 const WAITING_MAX: Duration = Duration::from_mins(1);
 
+/// A job of a later attempt is kept, be it one too many: many workers that give
+/// one job back in turn would use up its attempts.
+const BOUNCES_MAX: u32 = 8;
+
 impl Agent {
-    /// A job for this worker.
-    pub(super) fn granted(&mut self, grant: Grant) {
+    /// Jobs for this worker. Those that it would not have asked for, had it
+    /// known what they are, are for others.
+    pub(super) fn take(&mut self, grants: Vec<Grant>) {
+        let mut sorts = Vec::with_capacity(grants.len());
+        for grant in grants {
+            sorts.extend(self.granted(grant));
+        }
+        self.pace.granted(&sorts);
+        self.give_back_surplus();
+    }
+
+    /// A job for this worker, and its sort if it is one that can be done.
+    fn granted(&mut self, grant: Grant) -> Option<Sort> {
         let held = grant.held;
         if self.outbox.contains(&held) || self.open().any(|open| open == held) {
-            return;
+            return None;
         }
         if self.drain.is_some() {
             self.releases.push(held);
-            return;
+            return None;
         }
         let spec = match JobSpec::from_json(&grant.spec) {
             Ok(spec) => spec,
@@ -44,14 +60,15 @@ impl Agent {
                 );
                 let fault = Fault::Invalid;
                 self.ended_here(held, Outcome::Failed { fault, message });
-                return;
+                return None;
             }
         };
+        let sort = Sort::of(spec.work());
         let command = match spec.work() {
             Work::Null => {
-                self.pace.job(Duration::ZERO);
+                self.pace.job(sort, Duration::ZERO);
                 self.ended_here(held, null_outcome(spec.seed()));
-                return;
+                return Some(sort);
             }
             Work::Command(command) => {
                 let program = &command.argv[0];
@@ -62,7 +79,7 @@ impl Agent {
                     );
                     let fault = Fault::Crashed;
                     self.ended_here(held, Outcome::Failed { fault, message });
-                    return;
+                    return None;
                 }
                 Some(command.clone())
             }
@@ -74,6 +91,35 @@ impl Agent {
             command,
             since: self.now,
         });
+        Some(sort)
+    }
+
+    /// Gives waiting jobs back, the newest first, that are more than the free
+    /// slots take and their sort may have in advance.
+    fn give_back_surplus(&mut self) {
+        let free = |slot: &&super::Slot| slot.running.is_none() && !slot.stuck;
+        let free = self.slots.iter().filter(free).count();
+        let brief = self.brief_slots();
+        let waiting = std::mem::take(&mut self.waiting);
+        for job in waiting {
+            let advance = brief * self.pace.tolerable(job.sort());
+            let bounced = job.held.attempt.0 > BOUNCES_MAX;
+            if bounced || self.waiting.len() < free + advance {
+                self.waiting.push_back(job);
+            } else {
+                self.releases.push(job.held);
+            }
+        }
+    }
+
+    /// Slots whose job is not known to be a long one: that shows only while it
+    /// runs.
+    pub(super) fn brief_slots(&self) -> usize {
+        let brief = |slot: &&super::Slot| {
+            let running = slot.running.as_ref();
+            running.is_none_or(|running| running.started + LONG >= self.now)
+        };
+        self.slots.iter().filter(brief).count()
     }
 
     /// An attempt that needs no slot to end.
@@ -288,14 +334,18 @@ impl Agent {
             self.config.threads,
         );
         let held = running.held;
+        let sort = running.sort();
         match &outcome {
             Outcome::Measured(measurement) => {
-                self.pace.job(self.now.saturating_sub(running.started));
+                self.pace
+                    .job(sort, self.now.saturating_sub(running.started));
                 tracing::info!(job = %held.job.short(), attempt = %held.attempt, slot = index, test_error = measurement.test_error, "finished");
             }
             Outcome::Failed { fault, message } => {
                 let message = message.lines().next().unwrap_or_default();
                 tracing::warn!(job = %held.job.short(), attempt = %held.attempt, slot = index, %fault, message, "failed");
+                self.pace.failed(sort);
+                self.give_back_surplus();
             }
         }
         self.outbox.push(Entry {
@@ -410,8 +460,8 @@ impl Agent {
                 return;
             }
             self.releases.push(job.held);
+            self.pace.misled(job.sort());
             self.waiting.pop_front();
-            self.pace.misled();
             self.note_stuck_slots();
         }
     }

@@ -32,7 +32,7 @@ pub(crate) use self::journal::{first, last};
 pub use self::lane::Backoff;
 use self::lane::{Jitter, Lane};
 use self::outbox::Outbox;
-use self::pace::Pace;
+use self::pace::{Pace, Sort};
 use self::slot::Slot;
 
 /// Failed questions in a row after which an idle worker does not wait for the
@@ -79,6 +79,12 @@ struct Waiting {
     /// Program and metric; none for the built-in trainer.
     command: Option<swath_core::spec::Command>,
     since: Duration,
+}
+
+impl Waiting {
+    fn sort(&self) -> Sort {
+        Sort::for_slot(self.command.is_some())
+    }
 }
 
 /// The decisions of one worker.

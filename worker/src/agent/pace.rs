@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use swath_core::spec::Work;
+
 /// Jobs shorter than this need more than one in advance.
 const SHORT: f64 = 0.050;
 
@@ -15,23 +17,63 @@ const PREFETCH_MAX: usize = 64;
 /// The weight of the newest measurement.
 const WEIGHT: f64 = 0.2;
 
+/// What a job is made of. How long one sort takes says nothing of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sort {
+    Null,
+    Program,
+    Training,
+}
+
+impl Sort {
+    pub(crate) fn of(work: &Work) -> Self {
+        match work {
+            Work::Null => Self::Null,
+            Work::Command(_) => Self::Program,
+            Work::Training(_) => Self::Training,
+        }
+    }
+
+    /// Of a job that needs a slot.
+    pub(crate) const fn for_slot(is_program: bool) -> Self {
+        if is_program {
+            Self::Program
+        } else {
+            Self::Training
+        }
+    }
+}
+
 /// Measures jobs and exchanges.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pace {
-    job: Option<f64>,
+    /// Seconds of a job of each sort.
+    jobs: [Option<f64>; 3],
     round_trip: Option<f64>,
+    /// Of what the newest grants were, each sort once: what comes next is most
+    /// likely the same.
+    lately: Vec<Sort>,
+    /// So many of one sort came in a row.
+    in_a_row: usize,
 }
 
 impl Pace {
     /// A job took this long.
-    pub(crate) fn job(&mut self, took: Duration) {
-        mix(&mut self.job, took.as_secs_f64());
+    pub(crate) fn job(&mut self, sort: Sort, took: Duration) {
+        mix(&mut self.jobs[sort as usize], took.as_secs_f64());
+    }
+
+    /// A job failed: the next ones may do so, too, and those held in bulk would
+    /// be gone before anybody can stop their sweep.
+    pub(crate) fn failed(&mut self, sort: Sort) {
+        let job = &mut self.jobs[sort as usize];
+        *job = job.map(|job| job.max(SHORT));
     }
 
     /// A job that was taken in advance did not get its turn: the measured jobs
     /// are no guide to those under way.
-    pub(crate) fn misled(&mut self) {
-        self.job = Some(2.0 * LONG.as_secs_f64());
+    pub(crate) fn misled(&mut self, sort: Sort) {
+        self.jobs[sort as usize] = Some(2.0 * LONG.as_secs_f64());
     }
 
     /// Recording an outcome and taking a job took this long.
@@ -39,10 +81,45 @@ impl Pace {
         mix(&mut self.round_trip, took.as_secs_f64());
     }
 
-    /// Jobs to hold in advance per slot: enough for two round trips of short
-    /// jobs, one of ordinary jobs, none of long ones and before any is known.
-    pub(crate) fn prefetch(&self) -> usize {
-        let Some(job) = self.job else { return 0 };
+    /// Jobs of these sorts came together; none, if the queue was empty.
+    pub(crate) fn granted(&mut self, sorts: &[Sort]) {
+        let before = std::mem::take(&mut self.lately);
+        for sort in sorts {
+            if !self.lately.contains(sort) {
+                self.lately.push(*sort);
+            }
+        }
+        self.in_a_row = match self.lately.len() {
+            1 if self.lately == before => self.in_a_row.saturating_add(sorts.len()),
+            1 => sorts.len(),
+            _ => 0,
+        };
+    }
+
+    /// Jobs to ask for in advance per slot: as many as may be held of each sort
+    /// that came lately, and no more than came before a change of sort: what
+    /// was asked for in vain is given back, and each grant counts.
+    pub(crate) fn expected(&self) -> usize {
+        let sorts = self.lately.iter().map(|sort| self.prefetch(*sort));
+        sorts.min().unwrap_or(0).min(self.in_a_row.max(1))
+    }
+
+    /// Jobs of this sort in advance per slot that are not too many when they
+    /// are there already: as long as they are short, any.
+    pub(crate) fn tolerable(&self, sort: Sort) -> usize {
+        match self.jobs[sort as usize] {
+            Some(job) if job < SHORT => PREFETCH_MAX,
+            _ => self.prefetch(sort),
+        }
+    }
+
+    /// Jobs of this sort to hold in advance per slot: enough for two round
+    /// trips of short jobs, one of ordinary jobs, none of long ones and before
+    /// any is known.
+    pub(crate) fn prefetch(&self, sort: Sort) -> usize {
+        let Some(job) = self.jobs[sort as usize] else {
+            return 0;
+        };
         if job > LONG.as_secs_f64() {
             return 0;
         }
@@ -63,20 +140,63 @@ fn mix(mean: &mut Option<f64>, value: f64) {
 mod tests {
     use super::*;
 
-    fn prefetch(job_ms: u64, round_trip_ms: u64) -> usize {
+    fn pace(job_ms: u64, round_trip_ms: u64) -> Pace {
         let mut pace = Pace::default();
-        pace.job(Duration::from_millis(job_ms));
+        pace.job(Sort::Program, Duration::from_millis(job_ms));
         pace.round_trip(Duration::from_millis(round_trip_ms));
-        pace.prefetch()
+        pace
+    }
+
+    fn prefetch(job_ms: u64, round_trip_ms: u64) -> usize {
+        pace(job_ms, round_trip_ms).prefetch(Sort::Program)
     }
 
     #[test]
     fn short_jobs_cover_two_round_trips() {
-        assert_eq!(Pace::default().prefetch(), 0);
+        assert_eq!(Pace::default().prefetch(Sort::Program), 0);
         assert_eq!(prefetch(0, 20), PREFETCH_MAX);
         assert_eq!(prefetch(10, 20), 4);
+        assert_eq!(pace(10, 20).tolerable(Sort::Program), PREFETCH_MAX);
         assert_eq!(prefetch(49, 1), 1);
         assert_eq!(prefetch(2_000, 20), 1);
         assert_eq!(prefetch(60_000, 20), 0);
+    }
+
+    #[test]
+    fn one_sort_says_nothing_of_another() {
+        let mut pace = pace(0, 20);
+        assert_eq!(pace.prefetch(Sort::Training), 0);
+        assert_eq!(pace.expected(), 0);
+        pace.granted(&[Sort::Program; 3]);
+        assert_eq!(pace.expected(), 3);
+        pace.granted(&[Sort::Program; 100]);
+        assert_eq!(pace.expected(), PREFETCH_MAX);
+        pace.granted(&[Sort::Training; 100]);
+        assert_eq!(pace.expected(), 0);
+        pace.job(Sort::Training, Duration::from_secs(2));
+        assert_eq!(pace.expected(), 1);
+        pace.granted(&[Sort::Program, Sort::Training]);
+        assert_eq!(pace.expected(), 1);
+        pace.granted(&[Sort::Program; 2]);
+        assert_eq!(pace.expected(), 2);
+        pace.misled(Sort::Program);
+        assert_eq!(pace.prefetch(Sort::Training), 1);
+        pace.granted(&[]);
+        assert_eq!(pace.expected(), 0);
+    }
+
+    #[test]
+    fn a_failure_ends_bulk_until_jobs_succeed_again() {
+        let mut failed = pace(0, 20);
+        failed.failed(Sort::Program);
+        assert_eq!(failed.prefetch(Sort::Program), 1);
+        assert_eq!(failed.tolerable(Sort::Program), 1);
+        for _ in 0..20 {
+            failed.job(Sort::Program, Duration::ZERO);
+        }
+        assert!(failed.prefetch(Sort::Program) > 30);
+        let mut long = pace(60_000, 20);
+        long.failed(Sort::Program);
+        assert_eq!(long.prefetch(Sort::Program), 0);
     }
 }

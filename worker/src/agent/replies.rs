@@ -137,8 +137,9 @@ impl Agent {
         } else {
             self.pause_after_nothing(&pending, grants.is_empty());
         }
-        for grant in grants {
-            self.granted(grant);
+        // An outcome's answer without jobs says nothing of the queue.
+        if kind == Kind::Fetch || !grants.is_empty() {
+            self.take(grants);
         }
         self.ordered_to_drain(drain);
     }
@@ -162,7 +163,9 @@ impl Agent {
     /// worker, must not be asked in a tight loop.
     fn pause_after_nothing(&mut self, pending: &Pending, nothing: bool) {
         let waited = self.now.saturating_sub(self.fetch.sent_at);
-        if nothing && waited <= pending.wait / 2 {
+        // A question in bulk did not wait on purpose; the next one does.
+        let bulk = self.pace.expected() > 1;
+        if nothing && !bulk && waited <= pending.wait / 2 {
             let pause = NOTHING_PAUSE * (1 << self.fetched_nothing.min(5));
             self.fetched_nothing += 1;
             self.fetch.not_before = self.now + pause;

@@ -9,6 +9,7 @@ use swath_core::protocol::TrainerEvent;
 
 use super::event::ChildId;
 use super::journal::Journal;
+use super::pace::Sort;
 use crate::classify::failed;
 
 /// Epochs whose times the watchdog remembers.
@@ -79,6 +80,10 @@ impl Running {
             said: None,
             stopping: false,
         }
+    }
+
+    pub(crate) fn sort(&self) -> Sort {
+        Sort::for_slot(self.metric.is_some())
     }
 
     /// An epoch ended: what the watchdog learns from it.

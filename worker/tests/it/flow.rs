@@ -47,7 +47,7 @@ async fn lost_replies_lose_and_repeat_nothing() {
     let coordinator = Coordinator::with(Policy::default());
     coordinator.shared.lose_exchanges.store(5, Ordering::SeqCst);
     coordinator.shared.lose_observes.store(2, Ordering::SeqCst);
-    coordinator.submit(&[null(), training("ok")], 20).await;
+    coordinator.submit(&[training("ok")], 20).await;
     let bench = Bench::new(&coordinator, 2);
     let worker = bench.start();
     coordinator.all_are(StateName::Succeeded).await;

@@ -195,25 +195,92 @@ fn a_program_takes_the_slot_of_an_idle_trainer() {
     table.exchange();
     table.answer(fetch, exchanged(&[], vec![program(2, "python3")]));
     table.stopped(child, 2 * SECOND);
-    table.exchange();
     table.done();
     table.ends(child, 0);
     assert_ne!(table.started(), child);
     table.done();
 }
 
-#[test]
-fn a_job_held_in_advance_is_given_back_when_no_slot_gets_free() {
+/// A worker that has done so many null jobs, with its question for more.
+fn after_null_jobs(count: u8) -> (Table, CallId) {
     let (mut table, fetch) = Table::in_session(1);
     table.answer(
         fetch,
-        exchanged(&[], vec![training(1), training(2), training(1)]),
+        exchanged(&[], (100..100 + count).map(null).collect()),
+    );
+    table.spool();
+    let (fetch, exchange, _) = table.exchange();
+    assert_eq!(exchange.want, 1 + u32::from(count).min(64));
+    let (deliver, _, _) = table.exchange();
+    let acks = vec![Ack::Recorded; count.into()];
+    table.answer(deliver, exchanged(&acks, Vec::new()));
+    table.next();
+    (table, fetch)
+}
+
+#[test]
+fn trainings_after_null_jobs_are_not_held_in_bulk() {
+    let (mut table, fetch) = after_null_jobs(100);
+    let many: Vec<_> = (1..=65).map(training).collect();
+    table.answer(fetch, exchanged(&[], many));
+    let child = table.started();
+    let (release, given) = table.release();
+    assert_eq!(given, (2..=65).map(held).collect::<Vec<_>>());
+    table.answer(release, Reply::Released);
+    // Nothing is asked for while nobody knows how long they take.
+    table.done();
+    table.now += SECOND;
+    table.says(child, FINISHED);
+    table.spool();
+    assert_eq!(table.exchange().1.want, 2);
+}
+
+#[test]
+fn programs_in_bulk_are_given_back_when_one_fails() {
+    let (mut table, fetch) = Table::in_session(1);
+    let python = |job| program(job, "python3");
+    table.answer(fetch, exchanged(&[], vec![python(1)]));
+    let child = table.started();
+    table.now += Duration::from_millis(1);
+    table.says(child, r#"{"event":"finished","loss":1}"#);
+    table.ends(child, 0);
+    table.spool();
+    let (fetch, exchange, _) = table.exchange();
+    assert_eq!(exchange.want, 2);
+    table.exchange();
+    table.answer(fetch, exchanged(&[], vec![python(2), python(3)]));
+    let child = table.started();
+    let (fetch, exchange, _) = table.exchange();
+    assert_eq!(exchange.want, 2);
+    table.answer(fetch, exchanged(&[], vec![python(4), python(5)]));
+    table.exchange();
+    table.ends(child, 1);
+    // The next one takes the slot, and one waits.
+    table.started();
+    assert_eq!(fault(&table.spool()).0, Fault::Crashed);
+    assert_eq!(table.release().1, [held(5)]);
+}
+
+#[test]
+fn a_job_that_many_have_given_back_is_kept() {
+    let (mut table, fetch) = after_null_jobs(100);
+    let mut bounced = training(2);
+    bounced.held.attempt = Attempt(9);
+    table.answer(
+        fetch,
+        exchanged(&[], vec![training(1), bounced, training(3)]),
     );
     table.started();
-    table.pass(59 * SECOND);
+    assert_eq!(table.release().1, [held(3)]);
     table.done();
-    table.pass(2 * SECOND);
-    assert_eq!(table.release().1, [held(2)]);
+}
+
+#[test]
+fn a_job_is_taken_once() {
+    let (mut table, fetch) = Table::in_session(1);
+    let twice = vec![training(1), training(1)];
+    table.answer(fetch, exchanged(&[], twice));
+    table.started();
     table.done();
 }
 

@@ -11,13 +11,15 @@ fn null_jobs_are_answered_in_bulk_beside_the_question_for_more() {
     let entries = table.spool();
     assert_eq!(entries.len(), 2);
     assert_eq!(entries[0].finish.outcome, measured(23.4, 0.0));
-    // Jobs of no length: 64 in advance per slot, asked for at once.
-    let (fetch, exchange, _) = table.exchange();
-    assert_eq!((exchange.want, exchange.finishes.len()), (130, 0));
+    // Jobs of no length: as many in advance per slot as have come so.
+    let (fetch, exchange, wait) = table.exchange();
+    assert_eq!((exchange.want, exchange.finishes.len()), (2 + 2 * 2, 0));
+    assert_eq!(wait, Duration::ZERO);
     let (deliver, exchange, wait) = table.exchange();
     assert_eq!((exchange.want, exchange.finishes.len()), (0, 2));
     assert_eq!(wait, Duration::ZERO);
     // The question is still open; what ends meanwhile does not wait for it.
+    table.now += Duration::from_millis(20);
     table.answer(
         deliver,
         exchanged(&[Ack::Recorded, Ack::AlreadyRecorded], Vec::new()),
@@ -26,8 +28,13 @@ fn null_jobs_are_answered_in_bulk_beside_the_question_for_more() {
     let many: Vec<_> = (3..103).map(null).collect();
     table.answer(fetch, exchanged(&[], many));
     assert_eq!(table.spool().len(), 100);
-    table.exchange();
+    let (fetch, exchange, _) = table.exchange();
+    assert_eq!(exchange.want, 2 + 2 * 64);
     assert_eq!(table.exchange().1.finishes.len(), 100);
+    // The queue is empty: what it gets next may be something else.
+    table.answer(fetch, exchanged(&[], Vec::new()));
+    let (_, exchange, wait) = table.exchange();
+    assert_eq!((exchange.want, wait), (2, 30 * SECOND));
     table.done();
 }
 
