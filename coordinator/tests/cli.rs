@@ -262,6 +262,13 @@ fn a_database_is_read_and_written_without_a_server() {
     let jobs = site.local("jobs small params.x=2 -o jsonl");
     assert_eq!(jobs.stdout.lines().count(), 2, "{}", jobs.stderr);
     assert!(jobs.stderr.contains("no coordinator is running"));
+    let records = site.local("jobs small -o csv").stdout;
+    assert!(
+        records.starts_with("job,cell,sweeps,replicate,seed,params.x,state,fault,"),
+        "{records}"
+    );
+    let workers = site.local("workers -o csv").stdout;
+    assert!(workers.starts_with("worker,state,slots,"), "{workers}");
     let known = json(&site.local("plan small.toml -o json").stdout);
     assert_eq!(known["cells"][0]["jobs"][0]["known"], true);
     assert_eq!(site.local("table nosuch").code, 3);

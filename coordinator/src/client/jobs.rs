@@ -23,7 +23,10 @@ pub(crate) async fn jobs(context: &Context, arguments: cli::Jobs) -> Outcome {
     let cli::Jobs { selector, limit } = arguments;
     let jobs = connection.jobs(selector, limit).await?;
     connection.close().await?;
-    let listing = render::jobs::listing(&jobs);
+    let listing = match context.format {
+        Format::Csv => render::jobs::records(&jobs),
+        _ => render::jobs::listing(&jobs),
+    };
     print_listing(context, &listing, "no job matches")
 }
 

@@ -25,7 +25,10 @@ pub(crate) async fn workers(context: &Context) -> Outcome {
     let document: Workers = connection.read(&ReadQuery::Workers).await?;
     let url = connection.url().to_owned();
     connection.close().await?;
-    let listing = render::workers::listing(&document);
+    let listing = match context.format {
+        Format::Csv => render::workers::records(&document),
+        _ => render::workers::listing(&document),
+    };
     let hint = format!("no worker yet; `worker --coordinator {url}` starts one");
     print_listing(context, &listing, &hint)
 }

@@ -84,6 +84,65 @@ fn fields(job: &JobView, varying: &[String]) -> Vec<String> {
     fields
 }
 
+/// A list of jobs for programs: whole ids, plain numbers, one fact a column.
+pub(crate) fn records(jobs: &[JobView]) -> Listing {
+    let varying: Vec<String> = differing(jobs).collect();
+    let head = ["job", "cell", "sweeps", "replicate", "seed"];
+    let tail = [
+        "state",
+        "fault",
+        "attempt",
+        "worker",
+        "epoch",
+        "epoch_test_error",
+        "test_error",
+        "train_seconds",
+        "granted_at",
+        "ended_at",
+        "message",
+    ];
+    let names = varying.iter().map(String::as_str);
+    let names = head.into_iter().chain(names).chain(tail);
+    let mut listing = Listing::new("jobs", names.map(Column::text));
+    for job in jobs {
+        let mut fields = vec![
+            job.digest.to_string(),
+            job.cell.to_string(),
+            job.sweeps.join(" "),
+            job.replicate.to_string(),
+            job.seed.to_string(),
+        ];
+        fields.extend(values(job, &varying));
+        fields.extend(record(job));
+        listing.push(job.digest.to_string(), fields, document(job));
+    }
+    listing
+}
+
+/// What follows the parameters in a record.
+fn record(job: &JobView) -> [String; 11] {
+    let progress = job.progress.as_ref();
+    let measured = job.measurement.as_ref();
+    [
+        job.state.name().to_owned(),
+        plain(job.fault),
+        plain((job.attempt.0 > 0).then_some(job.attempt)),
+        plain(job.worker.as_ref()),
+        plain(progress.map(|observation| observation.epoch)),
+        plain(progress.and_then(|observation| observation.test_error)),
+        plain(measured.map(|measured| measured.test_error)),
+        plain(measured.map(|measured| measured.train_seconds)),
+        moment(job.granted_at),
+        moment(job.ended_at),
+        headline(&job.message).to_owned(),
+    ]
+}
+
+/// A value with every digit; empty when it is absent.
+fn plain(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
 /// What a job has at `paths`; empty where it has nothing.
 pub(crate) fn values(job: &JobView, paths: &[String]) -> impl Iterator<Item = String> {
     paths
@@ -102,8 +161,13 @@ pub(crate) fn epochs(job: &JobView) -> String {
     }
 }
 
-/// The parameters in which `jobs` differ, each a leaf of the spec.
+/// The first parameters in which `jobs` differ, as many as fit.
 pub(crate) fn varying(jobs: &[JobView]) -> Vec<String> {
+    differing(jobs).take(VARYING_MAX).collect()
+}
+
+/// The parameters in which `jobs` differ, each a leaf of the spec.
+fn differing(jobs: &[JobView]) -> impl Iterator<Item = String> {
     let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
     for job in jobs {
         leaves(&job.spec, "", &mut |path, value| {
@@ -117,9 +181,10 @@ pub(crate) fn varying(jobs: &[JobView]) -> Vec<String> {
             entry.jobs += 1;
         });
     }
-    let varies = |seen: &Seen| seen.differs || seen.jobs < jobs.len();
-    let paths = seen.into_iter().filter(|(_, seen)| varies(seen));
-    paths.map(|(path, _)| path).take(VARYING_MAX).collect()
+    let all = jobs.len();
+    seen.into_iter()
+        .filter(move |(_, seen)| seen.differs || seen.jobs < all)
+        .map(|(path, _)| path)
 }
 
 struct Seen {

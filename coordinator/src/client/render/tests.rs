@@ -143,14 +143,16 @@ fn the_list_of_sweeps() {
 
 #[test]
 fn the_list_of_jobs() {
-    let listing = jobs::listing(&[
+    let jobs = [
         job(1, StateName::Leased),
         succeeded(2),
         failed(3, Fault::Crashed, "the trainer died\nwith much to say"),
         failed(4, Fault::Diverged, "loss is not finite"),
-    ]);
+    ];
+    let listing = jobs::listing(&jobs);
     insta::assert_snapshot!("jobs_table", listing.render(Format::Table, &Style::PIPE));
-    insta::assert_snapshot!("jobs_csv", listing.render(Format::Csv, &Style::PIPE));
+    let records = jobs::records(&jobs);
+    insta::assert_snapshot!("jobs_csv", records.render(Format::Csv, &Style::PIPE));
 }
 
 #[test]
@@ -162,6 +164,8 @@ fn the_list_of_workers() {
     };
     let listing = workers::listing(&document);
     insta::assert_snapshot!(listing.render(Format::Wide, &Style::PIPE));
+    let records = workers::records(&document);
+    insta::assert_snapshot!("workers_csv", records.render(Format::Csv, &Style::PIPE));
 }
 
 #[test]

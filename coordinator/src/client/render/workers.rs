@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use swath_coordinator::api::Workers;
 use swath_core::time::Timestamp;
 use swath_core::view::{WorkerState, WorkerView};
-use swath_report::{Listing, ListingColumn as Column, ago};
+use swath_report::{Listing, ListingColumn as Column, ago, utc};
 
 use super::document;
 
@@ -40,6 +40,32 @@ pub(crate) fn listing(workers: &Workers) -> Listing {
             worker.about.version.clone(),
             worker.about.pid.to_string(),
             worker.about.programs.join(" "),
+        ];
+        listing.push(worker.name.as_str(), fields, document(worker));
+    }
+    listing
+}
+
+/// The same for programs: plain numbers, one fact a column.
+pub(crate) fn records(workers: &Workers) -> Listing {
+    let names = [
+        "worker", "state", "slots", "devices", "busy", "seen_at", "host", "pid", "version",
+        "programs", "reason",
+    ];
+    let mut listing = Listing::new("workers", names.map(Column::text));
+    for worker in &workers.workers {
+        let fields = vec![
+            worker.name.to_string(),
+            worker.state.name().to_owned(),
+            worker.about.slots.len().to_string(),
+            worker.about.slots.join(" "),
+            worker.held.to_string(),
+            utc(worker.seen_at),
+            worker.about.host.clone(),
+            worker.about.pid.to_string(),
+            worker.about.version.clone(),
+            worker.about.programs.join(" "),
+            worker.reason.clone(),
         ];
         listing.push(worker.name.as_str(), fields, document(worker));
     }
