@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -221,7 +221,7 @@ fn what_cannot_be_trained_is_invalid() {
     let root = tempfile::tempdir().unwrap();
     let cases = [
         (json!({"precision": "bf16"}), "precision"),
-        (json!({"batch_size": 2000}), "training set of 1347"),
+        (json!({"batch_size": 2000}), "1347 training images"),
         (json!({"dataset": {"name": "kmnist"}}), "SWATH_DATA_MIRROR"),
         (json!({"epoch": 3}), "epoch"),
     ];
@@ -317,10 +317,35 @@ fn the_schedule_is_printed_step_by_step() {
     assert!(rows[22].starts_with("21,1,0.005"), "{}", rows[22]);
 }
 
-/// The real data set, where Debian's package has put it.
+/// Where Debian's package puts Fashion-MNIST.
+const FASHION_MNIST: &str = "/usr/share/datasets/fashion-mnist";
+
+/// Whether the real Fashion-MNIST lies on this machine; says so where not.
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever reads the log must know what was not tested"
+)]
+fn has_fashion_mnist(test: &str) -> bool {
+    let there = Path::new(FASHION_MNIST).is_dir();
+    if !there {
+        eprintln!("SKIP {test}: no {FASHION_MNIST} (on Debian: dataset-fashion-mnist)");
+    }
+    there
+}
+
+/// A few steps on 28×28 images of `dataset`.
+fn short(dataset: &str) -> Value {
+    json!({
+        "dataset": {"name": dataset},
+        "model": {"name": "resnet_preact", "depth": 8, "initial_channels": 4},
+        "batch_size": 128, "steps": 2,
+        "optimizer": {"lr": 0.1},
+    })
+}
+
 #[test]
 fn fashion_mnist_trains() {
-    if !Path::new("/usr/share/datasets/fashion-mnist").is_dir() {
+    if !has_fashion_mnist("fashion_mnist_trains") {
         return;
     }
     let root = tempfile::tempdir().unwrap();
@@ -335,4 +360,75 @@ fn fashion_mnist_trains() {
     let (code, last, stderr) = train(root.path(), &spec, &[]);
     assert_eq!(code, 0, "{stderr}");
     assert!(last["test_error"].as_f64().unwrap() < 75.0, "{last}");
+    // Its sums are known: there is nothing to warn of.
+    assert!(!stderr.contains("warning"), "{stderr}");
+}
+
+#[test]
+fn fashion_mnist_under_another_name_is_refused() {
+    if !has_fashion_mnist("fashion_mnist_under_another_name_is_refused") {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let stem = "train-images-idx3-ubyte";
+    let packed = std::fs::read(format!("{FASHION_MNIST}/{stem}.gz")).unwrap();
+    let mut content = Vec::new();
+    flate2::read::MultiGzDecoder::new(&packed[..])
+        .read_to_end(&mut content)
+        .unwrap();
+    for dataset in ["mnist", "kmnist"] {
+        let directory = root.path().join("no-data").join(dataset);
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join(stem), &content).unwrap();
+        for rest in [
+            "train-labels-idx1-ubyte",
+            "t10k-images-idx3-ubyte",
+            "t10k-labels-idx1-ubyte",
+        ] {
+            let name = format!("{rest}.gz");
+            let from = Path::new(FASHION_MNIST).join(&name);
+            std::fs::copy(from, directory.join(name)).unwrap();
+        }
+        // A list of one's own sums does not make it another data set.
+        let sum = "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888";
+        std::fs::write(directory.join("SHA256SUMS"), format!("{sum}  {stem}\n")).unwrap();
+        let (code, last, stderr) = train(root.path(), &short(dataset), &[]);
+        assert_eq!((code, &last["fault"]), (11, &json!("invalid")), "{stderr}");
+        for part in [
+            stem,
+            "`fashion_mnist`",
+            &format!("`{dataset}`"),
+            &sum[..12],
+            "delete",
+        ] {
+            assert!(stderr.contains(part), "{stderr}");
+        }
+    }
+}
+
+#[test]
+fn data_that_could_only_be_counted_are_warned_of() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("no-data/kmnist");
+    std::fs::create_dir_all(&directory).unwrap();
+    for (part, count) in [("train", 60_000_u32), ("t10k", 10_000)] {
+        let mut images = vec![0, 0, 8, 3];
+        images.extend([count, 28, 28].into_iter().flat_map(u32::to_be_bytes));
+        images.resize(16 + 784 * count as usize, 0);
+        std::fs::write(directory.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
+        let mut labels = vec![0, 0, 8, 1];
+        labels.extend(count.to_be_bytes());
+        labels.resize(8 + count as usize, 0);
+        std::fs::write(directory.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
+    }
+    let (code, _, stderr) = train(root.path(), &short("kmnist"), &[]);
+    assert_eq!(code, 0, "{stderr}");
+    for part in [
+        "warning",
+        "kmnist/t10k-labels-idx1-ubyte",
+        "not their content",
+        "SHA256SUMS",
+    ] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
 }

@@ -1,10 +1,12 @@
 //! SHA-256 of the well-known files.
 //!
 //! A file `SHA256SUMS` beside the data overrides the built-in sums, so that a
-//! mirror may hold files of its own.
+//! mirror may hold files of its own. Where no sum is known, the number of
+//! images must be the published one, and a warning says what that is worth.
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -46,11 +48,51 @@ const FILES: &[(&str, &str, &str)] = &[
         "t10k-labels-idx1-ubyte.gz",
         "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
     ),
+    (
+        "kmnist",
+        "train-images-idx3-ubyte.gz",
+        "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+    ),
+    (
+        "kmnist",
+        "train-labels-idx1-ubyte.gz",
+        "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+    ),
+    (
+        "kmnist",
+        "t10k-images-idx3-ubyte.gz",
+        "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+    ),
+    (
+        "kmnist",
+        "t10k-labels-idx1-ubyte.gz",
+        "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+    ),
 ];
 
-/// Sums of what the files hold when unpacked: Debian packs Fashion-MNIST
-/// differently from its authors.
+/// Sums of what the files hold when unpacked: MNIST is passed on unpacked, too,
+/// and Debian packs Fashion-MNIST differently from its authors.
 const CONTENTS: &[(&str, &str, &str)] = &[
+    (
+        "mnist",
+        "train-images-idx3-ubyte",
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    (
+        "mnist",
+        "train-labels-idx1-ubyte",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    (
+        "mnist",
+        "t10k-images-idx3-ubyte",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    (
+        "mnist",
+        "t10k-labels-idx1-ubyte",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
     (
         "fashion_mnist",
         "train-images-idx3-ubyte",
@@ -86,14 +128,20 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
 ///
 /// # Errors
 ///
-/// [`Failure::Invalid`] with both sums and the remedy where they differ.
+/// [`Failure::Invalid`] with both sums and the remedy where they differ, and
+/// where the file is one of another data set.
 pub(super) fn check_file(dataset: &str, path: &Path, bytes: &[u8]) -> Result<bool, Failure> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let known = overriding(path, &name).or_else(|| built_in(FILES, dataset, &name));
-    compare(path, known.as_deref(), bytes)
+    let known = match overriding(dataset, path)? {
+        Some(sum) => Some(sum),
+        None => built_in(FILES, dataset, &name).or_else(|| built_in(CONTENTS, dataset, &name)),
+    };
+    compare(dataset, path, known.as_deref(), bytes)
 }
 
-/// Checks what a file unpacks to, where no sum of the file itself was known.
+/// Checks what a file unpacks to: that it is not another data set's, and, where
+/// no sum of the file itself was known (`checked`), its own sum. Returns whether
+/// a sum was known.
 ///
 /// # Errors
 ///
@@ -103,15 +151,64 @@ pub(super) fn check_content(
     path: &Path,
     stem: &str,
     bytes: &[u8],
+    checked: bool,
 ) -> Result<bool, Failure> {
-    compare(path, built_in(CONTENTS, dataset, stem).as_deref(), bytes)
+    let known = built_in(CONTENTS, dataset, stem).filter(|_| !checked);
+    Ok(compare(dataset, path, known.as_deref(), bytes)? || checked)
 }
 
-fn compare(path: &Path, known: Option<&str>, bytes: &[u8]) -> Result<bool, Failure> {
+/// Holds that a file without a known sum has as many images as the published
+/// one.
+///
+/// # Errors
+///
+/// [`Failure::Invalid`] with both numbers and the remedy where they differ.
+pub(super) fn check_count(
+    dataset: &str,
+    path: &Path,
+    found: usize,
+    expected: usize,
+) -> Result<(), Failure> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Failure::Invalid(format!(
+        "{} is no file of `{dataset}`: it has {found} images, expected {expected}; delete it and \
+         provide the published one, or, if these data are meant to differ, list the sum of every \
+         file of the data set in a file {SUMS} beside it",
+        path.display()
+    )))
+}
+
+/// What to tell where files could only be counted.
+pub(super) fn unverified(dataset: &str, files: &[&Path]) -> String {
+    let names: Vec<String> = files
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    format!(
+        "warning: no SHA-256 is known for these files of `{dataset}`, so only their number of \
+         images was checked, not their content: {}; a file {SUMS} beside them that lists them \
+         has them checked",
+        names.join(", ")
+    )
+}
+
+fn compare(dataset: &str, path: &Path, known: Option<&str>, bytes: &[u8]) -> Result<bool, Failure> {
+    let found = sha256(bytes);
+    // Even a sum of the user's own does not make one data set another.
+    if let Some(owner) = owner(&found)
+        && owner != dataset
+    {
+        return Err(Failure::Invalid(format!(
+            "{} is a file of `{owner}`, expected one of `{dataset}`: its SHA-256 is {found}; \
+             delete it and provide that of `{dataset}`, or train on `dataset.name = \"{owner}\"`",
+            path.display()
+        )));
+    }
     let Some(expected) = known else {
         return Ok(false);
     };
-    let found = sha256(bytes);
     if found.eq_ignore_ascii_case(expected) {
         return Ok(true);
     }
@@ -122,6 +219,13 @@ fn compare(path: &Path, known: Option<&str>, bytes: &[u8]) -> Result<bool, Failu
     )))
 }
 
+/// The data set that a known sum belongs to.
+fn owner(sum: &str) -> Option<&'static str> {
+    let mut all = FILES.iter().chain(CONTENTS);
+    all.find(|(_, _, known)| *known == sum)
+        .map(|(dataset, _, _)| *dataset)
+}
+
 fn built_in(table: &[(&str, &str, &str)], dataset: &str, name: &str) -> Option<String> {
     table
         .iter()
@@ -129,9 +233,32 @@ fn built_in(table: &[(&str, &str, &str)], dataset: &str, name: &str) -> Option<S
         .map(|(_, _, sum)| (*sum).to_owned())
 }
 
-fn overriding(path: &Path, name: &str) -> Option<String> {
-    let text = std::fs::read_to_string(path.parent()?.join(SUMS)).ok()?;
-    parse(&text).remove(name)
+/// The sum that a [`SUMS`] gives for a file: the one beside it, or, where an
+/// archive was unpacked into a directory of its own, that of the data set.
+fn overriding(dataset: &str, path: &Path) -> Result<Option<String>, Failure> {
+    let beside = path.parent();
+    let above = beside
+        .and_then(Path::parent)
+        .filter(|directory| directory.ends_with(dataset));
+    for directory in beside.into_iter().chain(above) {
+        let sums = directory.join(SUMS);
+        let text = match std::fs::read_to_string(&sums) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            // Sums that cannot be read must not count as none.
+            Err(error) => {
+                return Err(Failure::Invalid(format!(
+                    "cannot read {}: {error}",
+                    sums.display()
+                )));
+            }
+        };
+        let name = path.strip_prefix(directory).unwrap_or(path);
+        if let Some(sum) = parse(&text).remove(&*name.to_string_lossy()) {
+            return Ok(Some(sum));
+        }
+    }
+    Ok(None)
 }
 
 /// `sum name` lines; a `*` before the name marks binary mode.
@@ -172,6 +299,53 @@ mod tests {
         std::fs::write(directory.path().join(SUMS), sums).unwrap();
         assert_eq!(check_file("cifar10", &path, b"no"), Ok(true));
         assert!(check_file("cifar10", &path, b"yes").is_err());
+    }
+
+    #[test]
+    fn sums_above_unpacked_files_override() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("cifar100");
+        std::fs::create_dir(&directory).unwrap();
+        let path = directory.join("cifar-100-binary/test.bin");
+        assert_eq!(check_file("cifar100", &path, b"no"), Ok(false));
+        let sums = format!("{}  cifar-100-binary/test.bin\n", sha256(b"no"));
+        std::fs::write(directory.join(SUMS), sums).unwrap();
+        assert_eq!(check_file("cifar100", &path, b"no"), Ok(true));
+        assert!(check_file("cifar100", &path, b"yes").is_err());
+    }
+
+    #[test]
+    fn sums_that_cannot_be_read_are_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(SUMS), [0xff]).unwrap();
+        let path = directory.path().join("train.bin");
+        let message = check_file("cifar100", &path, b"").unwrap_err().to_string();
+        assert!(
+            message.contains(SUMS) && message.contains("cannot read"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn every_sum_is_known_once() {
+        let mut sums: Vec<&str> = FILES.iter().chain(CONTENTS).map(|known| known.2).collect();
+        sums.sort_unstable();
+        assert!(sums.windows(2).all(|pair| pair[0] != pair[1]));
+        for sum in sums {
+            assert_eq!(sum.len(), 64);
+            assert!(sum.bytes().all(|byte| byte.is_ascii_hexdigit()), "{sum}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_count_names_file_numbers_and_remedy() {
+        let path = Path::new("/data/kmnist/train-images-idx3-ubyte");
+        assert_eq!(check_count("kmnist", path, 60_000, 60_000), Ok(()));
+        let error = check_count("kmnist", path, 3, 60_000).unwrap_err();
+        let message = error.to_string();
+        for part in ["/data/kmnist/train-images", "3", "60000", "kmnist`", SUMS] {
+            assert!(message.contains(part), "{message}");
+        }
     }
 
     #[test]

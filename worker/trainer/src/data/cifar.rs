@@ -4,16 +4,20 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
 use super::locate::Places;
 use super::{Split, checksum, malformed};
 use crate::failure::Failure;
-use crate::files;
+use crate::{files, output};
 
 const PIXELS: usize = 3 * 32 * 32;
+
+/// Images of the published training and test set, alike in both data sets.
+const TRAIN_IMAGES: usize = 50_000;
+const TEST_IMAGES: usize = 10_000;
 
 /// One of the two data sets.
 pub(super) struct Cifar {
@@ -56,6 +60,20 @@ impl Cifar {
     fn members(&self) -> impl Iterator<Item = &'static str> {
         self.train.iter().copied().chain([self.test])
     }
+
+    /// Images of a published member.
+    fn images(&self, member: &str) -> usize {
+        if member == self.test {
+            TEST_IMAGES
+        } else {
+            TRAIN_IMAGES / self.train.len()
+        }
+    }
+
+    /// Bytes of an image with its labels.
+    fn record(&self) -> usize {
+        self.labels + PIXELS
+    }
 }
 
 /// The training and the test set.
@@ -91,17 +109,30 @@ fn unpacked(cifar: &Cifar, places: &Places) -> Option<Result<Members, Failure>> 
     ]
     .into_iter()
     .find(|directory| cifar.members().all(|name| directory.join(name).is_file()))?;
-    Some(
-        cifar
-            .members()
-            .map(|name| {
-                let path = directory.join(name);
-                let bytes = files::read(&path)?;
-                checksum::check_file(cifar.name, &path, &bytes)?;
-                Ok((name.to_owned(), bytes))
-            })
-            .collect(),
-    )
+    Some(read_unpacked(cifar, &directory))
+}
+
+fn read_unpacked(cifar: &Cifar, directory: &Path) -> Result<Members, Failure> {
+    let mut members = Members::new();
+    let mut unverified = Vec::new();
+    for name in cifar.members() {
+        let path = directory.join(name);
+        let bytes = files::read(&path)?;
+        if !checksum::check_file(cifar.name, &path, &bytes)? {
+            unverified.push(path);
+        }
+        members.insert(name.to_owned(), bytes);
+    }
+    if !unverified.is_empty() {
+        for name in cifar.members() {
+            let count = members[name].len() / cifar.record();
+            let path = directory.join(name);
+            checksum::check_count(cifar.name, &path, count, cifar.images(name))?;
+        }
+        let paths: Vec<&Path> = unverified.iter().map(PathBuf::as_path).collect();
+        output::message(&checksum::unverified(cifar.name, &paths));
+    }
+    Ok(members)
 }
 
 fn from_archive(cifar: &Cifar, path: &Path) -> Result<Members, Failure> {
@@ -132,7 +163,7 @@ fn from_archive(cifar: &Cifar, path: &Path) -> Result<Members, Failure> {
 
 fn append(cifar: &Cifar, split: &mut Split, name: &str, members: &Members) -> Result<(), Failure> {
     let bytes = members.get(name).map_or(&[][..], Vec::as_slice);
-    let record = cifar.labels + PIXELS;
+    let record = cifar.record();
     if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
         let what = format!(
             "{} bytes are no whole number of {record}-byte records",
@@ -149,6 +180,8 @@ fn append(cifar: &Cifar, split: &mut Split, name: &str, members: &Members) -> Re
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
@@ -199,10 +232,21 @@ mod tests {
             let sums = format!("{}  {}\n", checksum::sha256(&bytes), cifar.archive);
             files::write_atomically(&path.with_file_name(checksum::SUMS), sums.as_bytes()).unwrap();
             let plain = root.path().join("plain");
+            let mut sums = String::new();
             for name in cifar.members() {
                 let path = plain.join(cifar.name).join(cifar.directory).join(name);
-                files::write_atomically(&path, &records(cifar, 2)).unwrap();
+                let bytes = records(cifar, 2);
+                files::write_atomically(&path, &bytes).unwrap();
+                let sum = checksum::sha256(&bytes);
+                writeln!(sums, "{sum}  {}/{name}", cifar.directory).unwrap();
             }
+            let error = load(cifar, &places(&plain)).unwrap_err().to_string();
+            let expected = cifar.images(cifar.train[0]).to_string();
+            for part in [cifar.train[0], "2 images", &expected, checksum::SUMS] {
+                assert!(error.contains(part), "{error}");
+            }
+            let path = plain.join(cifar.name).join(checksum::SUMS);
+            files::write_atomically(&path, sums.as_bytes()).unwrap();
             let (train, test) = load(cifar, &places(&packed)).unwrap();
             assert_eq!(
                 (train.clone(), test.clone()),

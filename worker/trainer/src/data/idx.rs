@@ -11,7 +11,7 @@ use flate2::read::MultiGzDecoder;
 use super::locate::Places;
 use super::{Split, checksum, malformed};
 use crate::failure::Failure;
-use crate::files;
+use crate::{files, output};
 
 const STEMS: [&str; 4] = [
     "train-images-idx3-ubyte",
@@ -22,6 +22,9 @@ const STEMS: [&str; 4] = [
 
 /// Rows and columns of an image.
 const SIDE: u32 = 28;
+
+/// Images of the published training and test set, alike in the whole family.
+const IMAGES: [usize; 2] = [60_000, 10_000];
 
 /// The training and the test set of `dataset`.
 pub(super) fn load(dataset: &str, places: &Places) -> Result<(Split, Split), Failure> {
@@ -39,8 +42,13 @@ pub(super) fn load(dataset: &str, places: &Places) -> Result<(Split, Split), Fai
         .collect();
     let paths = places.find(dataset, &wanted, public)?;
     let mut parts = Vec::new();
+    let mut unverified = Vec::new();
     for (path, stem) in paths.iter().zip(STEMS) {
-        parts.push((path, unpacked(dataset, path, stem)?));
+        let (content, checked) = unpacked(dataset, path, stem)?;
+        parts.push((path, content));
+        if !checked {
+            unverified.push(path.as_path());
+        }
     }
     let split = |images: usize| -> Result<Split, Failure> {
         let (path, bytes) = &parts[images];
@@ -56,14 +64,21 @@ pub(super) fn load(dataset: &str, places: &Places) -> Result<(Split, Split), Fai
             labels: labels.iter().map(|label| i64::from(*label)).collect(),
         })
     };
-    Ok((split(0)?, split(2)?))
+    let (train, test) = (split(0)?, split(2)?);
+    if !unverified.is_empty() {
+        checksum::check_count(dataset, &paths[0], train.labels.len(), IMAGES[0])?;
+        checksum::check_count(dataset, &paths[2], test.labels.len(), IMAGES[1])?;
+        output::message(&checksum::unverified(dataset, &unverified));
+    }
+    Ok((train, test))
 }
 
-/// The content of an IDX file, its checksum checked.
-fn unpacked(dataset: &str, path: &Path, stem: &str) -> Result<Vec<u8>, Failure> {
+/// The content of an IDX file, its checksum checked, and whether one was known.
+fn unpacked(dataset: &str, path: &Path, stem: &str) -> Result<(Vec<u8>, bool), Failure> {
     let bytes = files::read(path)?;
     let checked = checksum::check_file(dataset, path, &bytes)?;
-    let content = if bytes.starts_with(&[0x1f, 0x8b]) {
+    let packed = bytes.starts_with(&[0x1f, 0x8b]);
+    let content = if packed {
         let mut content = Vec::new();
         MultiGzDecoder::new(&bytes[..])
             .read_to_end(&mut content)
@@ -72,10 +87,13 @@ fn unpacked(dataset: &str, path: &Path, stem: &str) -> Result<Vec<u8>, Failure> 
     } else {
         bytes
     };
-    if !checked {
-        checksum::check_content(dataset, path, stem, &content)?;
-    }
-    Ok(content)
+    // A file that is not packed is its content, and checked as such.
+    let checked = if packed || !path.ends_with(stem) {
+        checksum::check_content(dataset, path, stem, &content, checked)?
+    } else {
+        checked
+    };
+    Ok((content, checked))
 }
 
 fn images_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<(usize, &'a [u8]), Failure> {
@@ -160,6 +178,19 @@ mod tests {
         }
     }
 
+    /// Declares the files of `dataset` as data of the user's own.
+    fn write_sums(places: &Places, dataset: &str) {
+        let directory = places.data.join(dataset);
+        let mut sums = String::new();
+        for entry in std::fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy();
+            let sum = checksum::sha256(&files::read(&path).unwrap());
+            sums.extend([sum.as_str(), "  ", &name, "\n"]);
+        }
+        files::write_atomically(&directory.join(checksum::SUMS), sums.as_bytes()).unwrap();
+    }
+
     fn places(root: &Path) -> Places {
         Places {
             data: root.join("data"),
@@ -173,8 +204,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let places = places(root.path());
         write_set(&places, "kmnist", true);
-        // `mnist.gz` files have built-in sums; plain ones do not.
+        write_sums(&places, "kmnist");
         write_set(&places, "mnist", false);
+        write_sums(&places, "mnist");
         let packed = load("kmnist", &places).unwrap();
         assert_eq!(packed, load("mnist", &places).unwrap());
         assert_eq!(packed.0.labels, [7, 7, 7]);
@@ -183,11 +215,45 @@ mod tests {
 
     #[test]
     fn other_content_under_a_known_name_is_refused() {
+        let cases = [
+            ("fashion_mnist", true, "c59f468a2f67"),
+            ("fashion_mnist", false, "c59f468a2f67"),
+            ("mnist", true, "440fcabf73cc"),
+            ("mnist", false, "ba891046e650"),
+            ("kmnist", true, "51467d22d8cc"),
+        ];
+        for (dataset, packed, sum) in cases {
+            let root = tempfile::tempdir().unwrap();
+            let places = places(root.path());
+            write_set(&places, dataset, packed);
+            let error = load(dataset, &places).unwrap_err().to_string();
+            assert!(error.contains(sum), "{error}");
+        }
+    }
+
+    #[test]
+    fn files_without_a_known_sum_must_have_the_published_counts() {
         let root = tempfile::tempdir().unwrap();
         let places = places(root.path());
-        write_set(&places, "fashion_mnist", true);
-        let error = load("fashion_mnist", &places).unwrap_err().to_string();
-        assert!(error.contains("c59f468a2f67"), "{error}");
+        write_set(&places, "kmnist", false);
+        let error = load("kmnist", &places).unwrap_err().to_string();
+        for part in [
+            "kmnist/train-images-idx3-ubyte",
+            "3 images",
+            "60000",
+            "SHA256SUMS",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        // Sums must cover every file: they declare a set, not a part of one.
+        write_sums(&places, "kmnist");
+        assert!(load("kmnist", &places).is_ok());
+        let path = places.data.join("kmnist").join(checksum::SUMS);
+        let sums = String::from_utf8(files::read(&path).unwrap()).unwrap();
+        let most: Vec<&str> = sums.lines().skip(1).collect();
+        files::write_atomically(&path, most.join("\n").as_bytes()).unwrap();
+        let error = load("kmnist", &places).unwrap_err().to_string();
+        assert!(error.contains("60000"), "{error}");
     }
 
     #[test]
@@ -215,6 +281,7 @@ mod tests {
         let path = places.data.join("kmnist/t10k-labels-idx1-ubyte.gz");
         let bytes = files::read(&path).unwrap();
         files::write_atomically(&path, &bytes[..bytes.len() / 2]).unwrap();
+        write_sums(&places, "kmnist");
         let error = load("kmnist", &places).unwrap_err().to_string();
         assert!(error.contains("t10k-labels-idx1-ubyte.gz"), "{error}");
     }
