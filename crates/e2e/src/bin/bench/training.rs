@@ -12,6 +12,9 @@ use crate::text::{Figure, progress, quantile};
 const TRAIN_IMAGES: usize = 4096;
 const TEST_IMAGES: usize = 64;
 const PIXELS: usize = 3 * 32 * 32;
+/// The series of PyTorch that holds the libtorch which Swath is built on: no
+/// other one is a fair comparison.
+const SERIES: &str = "2.13";
 /// Rounds of Swath and PyTorch in turn, so that a noisy neighbour hits both.
 const ROUNDS: usize = 3;
 
@@ -34,7 +37,7 @@ pub(crate) fn measure() -> Vec<Figure> {
                 "ResNet-preact-20, batch {batch}, round {round} of {ROUNDS}"
             ));
             ours.extend(swath(&site, &data, batch));
-            if let Some(python) = &python {
+            if let Some((python, _)) = &python {
                 default.extend(torch(python, batch, "default"));
                 channels_last.extend(torch(python, batch, "channels_last"));
             }
@@ -45,30 +48,53 @@ pub(crate) fn measure() -> Vec<Figure> {
             format!("{name}: Swath"),
             format!("{swath:.0} images/s"),
         ));
-        if default.is_empty() {
-            figures.push(Figure::plain(format!("{name}: PyTorch"), "not installed"));
-            continue;
+        match &python {
+            Some((_, version)) if !default.is_empty() => {
+                let torch = quantile(&mut default, 0.5);
+                let last = quantile(&mut channels_last, 0.5);
+                figures.extend(compared(&name, version, goal, swath, [torch, last]));
+            }
+            Some((_, version)) => {
+                figures.push(Figure::plain(
+                    format!("{name}: PyTorch {version}"),
+                    "not measured: it failed",
+                ));
+            }
+            None => {
+                figures.push(Figure::plain(format!("{name}: PyTorch"), "not installed"));
+            }
         }
-        let torch = quantile(&mut default, 0.5);
-        let last = quantile(&mut channels_last, 0.5);
+    }
+    figures
+}
+
+/// Images per second of PyTorch `version` (default layout, channels last) and
+/// Swath's over them. Only PyTorch of [`SERIES`] is something to be held to.
+fn compared(name: &str, version: &str, goal: f64, swath: f64, torch: [f64; 2]) -> Vec<Figure> {
+    let layouts = ["default layout", "channels_last"];
+    let comparable = version
+        .strip_prefix(SERIES)
+        .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()));
+    let mark = if comparable {
+        String::new()
+    } else {
+        format!(" (not comparable: Swath is built on {SERIES})")
+    };
+    let mut figures = Vec::new();
+    for (layout, speed) in layouts.into_iter().zip(torch) {
         figures.push(Figure::plain(
-            format!("{name}: PyTorch eager, default layout"),
-            format!("{torch:.0} images/s"),
+            format!("{name}: PyTorch {version} eager, {layout}{mark}"),
+            format!("{speed:.0} images/s"),
         ));
-        figures.push(Figure::plain(
-            format!("{name}: PyTorch eager, channels_last"),
-            format!("{last:.0} images/s"),
-        ));
-        figures.push(Figure::at_least(
-            format!("{name}: Swath over PyTorch default"),
-            swath / torch,
-            goal,
-            "×",
-        ));
-        figures.push(Figure::plain(
-            format!("{name}: Swath over PyTorch channels_last"),
-            format!("{:.2}×", swath / last),
-        ));
+    }
+    for (layout, speed) in layouts.into_iter().zip(torch) {
+        let what = format!("{name}: Swath over PyTorch {version}, {layout}{mark}");
+        let ratio = swath / speed;
+        figures.push(if comparable && layout == layouts[0] {
+            Figure::at_least(what, ratio, goal, "×")
+        } else {
+            Figure::plain(what, format!("{ratio:.2}×"))
+        });
     }
     figures
 }
@@ -128,16 +154,18 @@ fn swath(site: &Site, data: &Path, batch: usize) -> Vec<f64> {
         .collect()
 }
 
-/// A Python that can import torch.
-fn python() -> Option<PathBuf> {
+/// A Python that can import torch, and the version of that.
+fn python() -> Option<(PathBuf, String)> {
     let named = std::env::var_os("SWATH_BENCH_PYTHON").map(PathBuf::from);
     let python = named.unwrap_or_else(|| PathBuf::from("python3"));
     let probe = Command::new(&python)
-        .args(["-c", "import torch"])
+        .args(["-c", "import torch; print(torch.__version__)"])
         .output()
-        .ok()?;
-    if probe.status.success() {
-        return Some(python);
+        .ok();
+    if let Some(probe) = probe.filter(|probe| probe.status.success()) {
+        let version = String::from_utf8_lossy(&probe.stdout).trim().to_owned();
+        progress(&format!("{} has PyTorch {version}", python.display()));
+        return Some((python, version));
     }
     progress("PyTorch is not installed: the trainer is measured alone");
     None
@@ -158,4 +186,32 @@ fn torch(python: &Path, batch: usize, layout: &str) -> Vec<f64> {
     text.lines()
         .filter_map(|line| line.trim().parse().ok())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_series_of_the_libtorch_is_held_to() {
+        for version in ["2.13.0", "2.13.1+cu130", "2.13"] {
+            let figures = compared("R", version, 1.3, 300.0, [200.0, 250.0]);
+            assert!(figures.iter().all(|figure| figure.what.contains(version)));
+            assert!(
+                !figures
+                    .iter()
+                    .any(|figure| figure.what.contains("not comparable"))
+            );
+            let met: Vec<_> = figures.iter().map(|figure| figure.met).collect();
+            assert_eq!(met, [None, None, Some(true), None]);
+        }
+        for version in ["2.12.1", "2.1", "2.130.0", "3.0"] {
+            let figures = compared("R", version, 1.3, 300.0, [200.0, 250.0]);
+            for figure in &figures {
+                assert!(figure.what.contains(version), "{figure:?}");
+                assert!(figure.what.contains("not comparable"), "{figure:?}");
+                assert_eq!(figure.met, None, "{figure:?}");
+            }
+        }
+    }
 }
