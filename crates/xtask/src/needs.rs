@@ -7,6 +7,8 @@ use crate::process::{answers, output, say};
 
 const FASHION_MNIST: &str = "dataset-fashion-mnist";
 const FASHION_MNIST_FILES: &str = "/usr/share/datasets/fashion-mnist";
+/// The package whose tests skip without Fashion-MNIST; each says `SKIP` and its name on stderr.
+const FASHION_MNIST_TESTS: &str = "swath-trainer";
 
 /// Installs what can be installed without asking anybody.
 pub(crate) fn install() {
@@ -30,9 +32,13 @@ pub(crate) fn install() {
 }
 
 fn warn_fashion_mnist(why: &str) {
-    say(format!(
-        "warning: no {FASHION_MNIST_FILES} ({why}); the tests that train on Fashion-MNIST (swath-trainer, swath-e2e) skip"
-    ));
+    say(fashion_mnist_warning(why));
+}
+
+fn fashion_mnist_warning(why: &str) -> String {
+    format!(
+        "warning: no {FASHION_MNIST_FILES} ({why}); the tests of {FASHION_MNIST_TESTS} that read Fashion-MNIST skip"
+    )
 }
 
 fn apt_get(arguments: &[&str]) -> bool {
@@ -46,4 +52,58 @@ fn apt_get(arguments: &[&str]) -> bool {
 
 fn is_root() -> bool {
     output(Command::new("id").arg("-u").stdin(Stdio::null())).is_ok_and(|id| id.trim() == "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// Every Rust file of the tests below `directory`, and of the sources with tests inside.
+    fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("target") && !path.ends_with("xtask") {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    fn package_of(source: &Path) -> String {
+        let manifest = source
+            .ancestors()
+            .map(|directory| directory.join("Cargo.toml"))
+            .find(|manifest| manifest.is_file())
+            .unwrap();
+        let text = fs::read_to_string(manifest).unwrap();
+        let name = text.lines().find_map(|line| line.strip_prefix("name = "));
+        name.unwrap().trim_matches('"').to_owned()
+    }
+
+    #[test]
+    fn the_warning_names_the_package_that_skips_and_its_tests_say_so() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut files = Vec::new();
+        for part in ["coordinator", "crates", "worker"] {
+            sources(&root.join(part), &mut files);
+        }
+        let mut packages = Vec::new();
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            if text.contains(FASHION_MNIST_FILES) {
+                assert!(text.contains("eprintln!(\"SKIP "), "{}", file.display());
+                packages.push(package_of(&file));
+            }
+        }
+        assert_eq!(packages, [FASHION_MNIST_TESTS]);
+        let warning = fashion_mnist_warning("because");
+        assert!(
+            warning.contains(FASHION_MNIST_TESTS) && !warning.contains("e2e"),
+            "{warning}"
+        );
+    }
 }
