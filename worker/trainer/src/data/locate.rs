@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -143,19 +144,32 @@ fn fetch(
     Ok(found)
 }
 
-/// Downloads with curl, which every machine with certificates has.
+/// A mirror must answer a connection within so many seconds.
+const CONNECT_SECONDS: u32 = 20;
+/// A download below [`STALL_BYTES_PER_SECOND`] for so many seconds has stalled.
+const STALL_SECONDS: u32 = 30;
+const STALL_BYTES_PER_SECOND: u32 = 1024;
+
+/// Downloads with curl, which nearly every machine with certificates has.
 fn download(url: &str) -> Result<Vec<u8>, String> {
-    let done = Command::new("curl")
-        .args([
-            "--fail",
-            "--silent",
-            "--show-error",
-            "--location",
-            "--",
-            url,
-        ])
+    download_by("curl", STALL_SECONDS, url)
+}
+
+fn download_by(curl: &str, stall_seconds: u32, url: &str) -> Result<Vec<u8>, String> {
+    let done = Command::new(curl)
+        .args(["--fail", "--silent", "--show-error", "--location"])
+        .args(["--connect-timeout", &CONNECT_SECONDS.to_string()])
+        .args(["--speed-limit", &STALL_BYTES_PER_SECOND.to_string()])
+        .args(["--speed-time", &stall_seconds.to_string()])
+        .args(["--", url])
         .output()
-        .map_err(|error| format!("{url}: curl does not start: {error}"))?;
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotFound => format!(
+                "{url}: `{curl}` is not installed; install it (on Debian: apt-get install curl), \
+                 or put the files there yourself"
+            ),
+            _ => format!("{url}: {curl} does not start: {error}"),
+        })?;
     if done.status.success() {
         Ok(done.stdout)
     } else {
@@ -239,5 +253,25 @@ mod tests {
         let error = places.find("set", &wanted(), "").unwrap_err().to_string();
         assert!(error.contains(&checksum::sha256(b"tow")), "{error}");
         assert!(!root.path().join("data/set/b").exists());
+    }
+
+    #[test]
+    fn a_mirror_that_falls_silent_is_given_up() {
+        // Takes connections, as the system does for it, and never answers.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/set/a", silent.local_addr().unwrap());
+        let error = download_by("curl", 1, &url).unwrap_err();
+        assert!(
+            error.starts_with(&url) && error.contains("too slow"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_missing_curl_is_named_with_the_remedy() {
+        let error = download_by("no-such-curl", 1, "http://localhost/a").unwrap_err();
+        for part in ["http://localhost/a", "no-such-curl", "install"] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 }
