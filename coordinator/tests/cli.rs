@@ -19,6 +19,15 @@ trainer.null = true
 params.x = [1, 2, 3]
 ";
 
+/// What `[fixed]` of a sweep for the built-in trainer needs.
+const TRAINING: &str = "\
+dataset.name = \"cifar10\"
+model.name = \"resnet_preact\"
+model.depth = 20
+batch_size = 128
+optimizer.lr = 0.1
+epochs = 10";
+
 /// A directory of its own, where no database and no variable of the caller's
 /// is seen.
 struct Site {
@@ -158,6 +167,33 @@ fn an_unknown_key_is_named_with_its_place() {
         assert!(done.stderr.contains("did you mean `replicates`?"));
     }
     assert!(!site.path().join("swath.db").exists());
+}
+
+#[test]
+fn what_the_trainer_cannot_compute_is_named_with_its_place() {
+    let site = Site::new();
+    let text = SMALL
+        .replace("trainer.null = true", TRAINING)
+        .replace("params.x = [1, 2, 3]", "precision = [\"fp16_pure\"]");
+    site.write("half.toml", &text);
+    let planned = site.local("plan half.toml -o json");
+    assert_eq!(planned.code, 0, "{}", planned.stderr);
+    assert_eq!(
+        planned
+            .stderr
+            .matches("warning: half.toml:14:14: `precision`: ")
+            .count(),
+        1,
+        "{}",
+        planned.stderr
+    );
+    let refused = site.local("submit half.toml");
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused.stderr.contains("half.toml:14:14"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]

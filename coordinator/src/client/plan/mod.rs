@@ -11,16 +11,13 @@ use std::time::Duration;
 use swath_core::id::CellDigest;
 use swath_core::job::StateName;
 use swath_core::message::Known;
-use swath_core::spec::unsupported;
 use swath_core::sweep::{Cell, Expansion, PlannedJob, expand};
-use swath_report::counted;
 
 use self::sheet::{Sheet, Totals};
 use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::files::{self, Loaded};
-use super::printer::Printer;
 use crate::cli::Plan;
 use crate::settings::{COORDINATOR_DEFAULT, Context, Target};
 
@@ -89,12 +86,10 @@ async fn print(context: &Context, expansions: &[Expansion<'_>], oracle: &mut Ora
     let mut totals = Totals::default();
     sheet.open(&mut out)?;
     for expansion in expansions {
-        let mut gaps = Gaps::default();
         let replicates = expansion.file().replicates;
         sheet.begin(&mut out, expansion)?;
         let mut chunk: Vec<Planned> = Vec::new();
         for cell in expansion.cells() {
-            gaps.see(&cell);
             distinct.see(cell.digest, replicates);
             let jobs = cell.jobs(replicates).map(|job| (job, None)).collect();
             chunk.push(Planned { cell, jobs });
@@ -104,7 +99,9 @@ async fn print(context: &Context, expansions: &[Expansion<'_>], oracle: &mut Ora
         }
         flush(&mut out, &mut sheet, oracle, &mut chunk, &mut totals).await?;
         sheet.end(&mut out)?;
-        gaps.warn(&expansion.file().path, context.printer);
+        for error in expansion.unsupported() {
+            context.printer.warn(error.to_string());
+        }
     }
     totals.distinct_jobs = distinct.jobs();
     sheet.close(&mut out, &totals)?;
@@ -205,31 +202,13 @@ impl Totals {
     fn add(&mut self, planned: &Planned) {
         self.cells += 1;
         self.jobs += planned.jobs.len() as u64;
+        let known_before = self.known;
         for known in planned.jobs.iter().filter_map(|(_, known)| *known) {
             self.known += 1;
             self.measured += u64::from(known.state == StateName::Succeeded);
         }
+        let new = planned.jobs.len() as u64 - (self.known - known_before);
         let epochs = planned.cell.spec.training().and_then(|spec| spec.epochs);
-        self.epochs += u64::from(epochs.unwrap_or(0)) * planned.jobs.len() as u64;
-    }
-}
-
-/// Cells that the trainer cannot compute yet, by what is missing.
-#[derive(Debug, Default)]
-struct Gaps {
-    found: BTreeMap<String, u64>,
-}
-
-impl Gaps {
-    fn see(&mut self, cell: &Cell) {
-        if let Some(gap) = cell.spec.training().and_then(unsupported) {
-            *self.found.entry(gap.to_string()).or_default() += 1;
-        }
-    }
-
-    fn warn(&self, file: &str, printer: Printer) {
-        for (gap, cells) in &self.found {
-            printer.warn(format!("{file}: {gap} ({})", counted(*cells, "cell")));
-        }
+        self.epochs += u64::from(epochs.unwrap_or(0)) * new;
     }
 }

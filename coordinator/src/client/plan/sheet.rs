@@ -18,7 +18,7 @@ pub(crate) struct Totals {
     pub(crate) distinct_jobs: u64,
     pub(crate) known: u64,
     pub(crate) measured: u64,
-    /// Over all jobs whose budget is in epochs.
+    /// Over the new jobs whose budget is in epochs.
     pub(crate) epochs: u64,
 }
 

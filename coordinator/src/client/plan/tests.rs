@@ -99,3 +99,32 @@ fn every_line_of_jsonl_stands_alone() {
     }
     assert_eq!(text.lines().count(), 2);
 }
+
+#[test]
+fn known_jobs_cost_no_epochs() {
+    let read = |path: &str| Err(format!("no file {path}"));
+    let training = "\
+dataset.name = \"cifar10\"
+model.name = \"resnet_preact\"
+model.depth = 20
+optimizer.lr = 0.1
+epochs = 10";
+    let text = SMALL
+        .replace("trainer.command = [\"python3\", \"train.py\"]", training)
+        .replace(
+            "params.width = [1, 20]\nparams.depth = [3]",
+            "batch_size = [128]",
+        );
+    let file = swath_core::sweep::SweepFile::parse("small.toml", &text, &read).unwrap();
+    let expansion = expand(&file).unwrap();
+    let cell = expansion.cells().next().unwrap();
+    let known = Known {
+        state: StateName::Failed,
+        fault: None,
+    };
+    let known = [Some(known), None, None];
+    let jobs = cell.jobs(3).zip(known).collect();
+    let mut totals = Totals::default();
+    totals.add(&Planned { cell, jobs });
+    assert_eq!((totals.jobs, totals.known, totals.epochs), (3, 1, 20));
+}
