@@ -436,6 +436,27 @@ fn a_server_is_asked_and_stops_gracefully() {
 }
 
 #[test]
+fn a_store_that_fails_is_no_unreachable_coordinator() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:served.db");
+    let ask = |line: &str| site.run(&format!("--coordinator {} {line}", serving.url));
+    assert_eq!(ask("submit small.toml").code, 0);
+    for name in ["served.db", "served.db-wal"] {
+        let path = site.path().join(name);
+        let length = std::fs::metadata(&path).unwrap().len() as usize;
+        std::fs::write(&path, vec![0x5a; length]).unwrap();
+    }
+    let done = ask("jobs");
+    assert_eq!(
+        (done.code, done.stdout.as_str()),
+        (1, ""),
+        "{}",
+        done.stderr
+    );
+    assert!(!done.stderr.contains("cannot reach"), "{}", done.stderr);
+}
+
+#[test]
 fn waiting_outlives_a_restart_of_the_coordinator() {
     let site = Site::new();
     let serving = Serving::start(&site, "sqlite:served.db");
