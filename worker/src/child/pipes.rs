@@ -63,6 +63,8 @@ pub(super) async fn read(
                 }
                 sent.extend(lines.into_iter().map(|line| Event::Line { child, line }));
             }
+            // It had nothing to say in its turn, nor may it for hours.
+            () = tokio::task::yield_now(), if !turn => in_a_row = 0,
             () = sleep_until(log.due), if log.has_text() => {}
         }
         if log.due <= Instant::now() {
@@ -220,6 +222,28 @@ mod tests {
         assert_eq!(splitter.push(&block), []);
         assert!(splitter.rest.capacity() == 0);
         assert_eq!(splitter.push(b"\nok\n"), [text("ok")]);
+    }
+
+    #[tokio::test]
+    async fn a_flood_on_stderr_does_not_wait_for_a_line() {
+        use tokio::io::AsyncWriteExt;
+        let (events, mut heard) = tokio::sync::mpsc::channel(1024);
+        let (mut line, stdout) = tokio::io::duplex(64);
+        // More small reads in a row than stdout waits for.
+        let (mut flood, stderr) = tokio::io::duplex(16);
+        let reader = tokio::spawn(read(ChildId(1), stdout, stderr, events));
+        let written = tokio::time::timeout(Duration::from_secs(30), async {
+            flood.write_all(&[b'y'; 4096]).await.unwrap();
+        });
+        written.await.expect("stderr is read");
+        line.write_all(b"{}\n").await.unwrap();
+        drop((line, flood));
+        reader.await.unwrap();
+        let mut lines = 0;
+        while let Some(event) = heard.recv().await {
+            lines += usize::from(matches!(event, Event::Line { .. }));
+        }
+        assert_eq!(lines, 1);
     }
 
     #[test]
