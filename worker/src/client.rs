@@ -51,6 +51,7 @@ impl Client {
         let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| wrong())?;
         let endpoint = endpoint
             .connect_timeout(limits::CONNECT_DEADLINE)
+            .concurrency_limit(limits::CONCURRENCY_PER_CONNECTION)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
             .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
@@ -79,7 +80,7 @@ impl Client {
         let deadline = limits::CALL_DEADLINE + waits;
         match tokio::time::timeout(deadline, self.make(call)).await {
             Ok(result) => result,
-            Err(_) => Err(CallError::Retry(format!(
+            Err(_) => Err(CallError::Unreachable(format!(
                 "no answer for {} s",
                 deadline.as_secs()
             ))),
@@ -201,7 +202,11 @@ fn error(status: &Status) -> CallError {
         Code::FailedPrecondition if message.starts_with(STALE) => {
             CallError::Stale(message.to_owned())
         }
-        code => CallError::Retry(format!("{code:?}: {message}{}", causes(status))),
+        // The coordinator's own words come without a cause.
+        _ if std::error::Error::source(status).is_some() => {
+            CallError::Unreachable(format!("{message}{}", causes(status)))
+        }
+        code => CallError::Retry(format!("{code:?}: {message}")),
     }
 }
 

@@ -92,6 +92,7 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     };
     let config = Config {
         worker: settings.name.clone(),
+        coordinator: settings.coordinator.clone(),
         about: settings.about(),
         threads: settings.threads,
         hang_timeout: settings.hang_timeout,

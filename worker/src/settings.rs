@@ -39,7 +39,8 @@ pub struct Cli {
         long,
         env = "SWATH_COORDINATOR",
         value_name = "URL",
-        default_value = "http://127.0.0.1:7070"
+        default_value = "http://127.0.0.1:7070",
+        value_parser = url_of
     )]
     pub coordinator: String,
 
@@ -95,6 +96,26 @@ pub struct Cli {
     /// `swath_worker=debug` [default: RUST_LOG, or info]
     #[arg(long, env = "SWATH_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
+}
+
+/// The coordinator's URL as typed; a bare `HOST:PORT` will do.
+fn url_of(text: &str) -> Result<String, String> {
+    const LIKE: &str = "write it like http://127.0.0.1:7070";
+    let text = text.trim().trim_end_matches('/');
+    let url = match text.split_once("://") {
+        Some(("https", _)) => {
+            let why = "this version speaks no TLS; use an http:// URL inside a trusted network \
+                       or a tunnel";
+            return Err(why.to_owned());
+        }
+        Some(("http", _)) => text.to_owned(),
+        None if !text.is_empty() => format!("http://{text}"),
+        _ => return Err(format!("it is no coordinator's URL; {LIKE}")),
+    };
+    match tonic::transport::Endpoint::from_shared(url.clone()) {
+        Ok(_) => Ok(url),
+        Err(error) => Err(format!("it is no coordinator's URL: {error}; {LIKE}")),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -258,6 +279,16 @@ mod tests {
                 "{}",
                 argument.get_id()
             );
+        }
+    }
+
+    #[test]
+    fn urls_may_lack_their_scheme() {
+        let of = |url: &str| Cli::try_parse_from(["worker", "--coordinator", url]);
+        assert_eq!(of("h:7070/").unwrap().coordinator, "http://h:7070");
+        assert_eq!(of("http://h:1").unwrap().coordinator, "http://h:1");
+        for wrong in ["", "ftp://h", "http://a b", "https://h:1"] {
+            assert_eq!(of(wrong).unwrap_err().exit_code(), 2, "{wrong}");
         }
     }
 

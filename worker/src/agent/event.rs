@@ -130,7 +130,10 @@ pub enum CallError {
     /// The two speak different protocols; trying again does not help.
     #[error("{0}")]
     Protocol(String),
-    /// Anything that may pass.
+    /// The coordinator did not answer, which may pass.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Anything else that may pass.
     #[error("{0}")]
     Retry(String),
 }

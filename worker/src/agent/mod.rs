@@ -4,6 +4,7 @@
 //!
 //! Time is what has passed since the worker started; wall clocks never come in.
 
+mod away;
 mod calls;
 mod drain;
 mod event;
@@ -24,6 +25,7 @@ use swath_core::id::{Owner, SessionId, WorkerName};
 use swath_core::message::{Held, Report};
 use swath_core::view::WorkerAbout;
 
+use self::away::Away;
 use self::drain::Drain;
 pub use self::event::{
     Call, CallError, CallId, ChildId, Effect, End, Entry, Event, Exit, Line, Program, Reply,
@@ -48,6 +50,8 @@ const STOPPED: Duration = Duration::from_secs(30);
 pub struct Config {
     /// Its name.
     pub worker: WorkerName,
+    /// Where the coordinator is; for messages.
+    pub coordinator: String,
     /// What it says of itself; the slots are the devices.
     pub about: WorkerAbout,
     /// Threads of a trainer.
@@ -103,6 +107,7 @@ pub struct Agent {
     session_since: Duration,
     /// Sessions in a row that were taken away soon after they began.
     displaced: u32,
+    away: Option<Away>,
     heartbeat: Duration,
     drain_time: Duration,
 
@@ -153,6 +158,7 @@ impl Agent {
             session: None,
             session_since: Duration::ZERO,
             displaced: 0,
+            away: None,
             heartbeat: Duration::from_secs(10),
             drain_time: Duration::from_secs(25),
             hello: Lane::default(),
@@ -213,6 +219,7 @@ impl Agent {
             return std::mem::take(&mut self.effects);
         }
         self.forgive_a_gap();
+        self.complain();
         self.give_back_waiting();
         self.watch();
         self.assign();
@@ -310,15 +317,18 @@ impl Agent {
 
     /// Ends after a while without anything to do.
     fn look_idle(&mut self) {
-        let idle = self.session.is_some()
-            && self.open().next().is_none()
-            && self.outbox.is_empty()
-            && self.releases.is_empty();
+        // Without a session nothing can be delivered.
+        let delivered = self.outbox.is_empty() || self.session.is_none();
+        let idle = self.open().next().is_none() && delivered && self.releases.is_empty();
         if !idle {
             self.idle_since = None;
             return;
         }
         self.idle_since.get_or_insert(self.now);
+        if self.session.is_none() {
+            self.give_up();
+            return;
+        }
         // A waiting exchange may just be granted a job, unless nobody answers.
         let asking = self.fetching.is_some() && self.fetch.failures < FAILURES_BEFORE_IDLE;
         if self.idle_is_over() && !asking && self.drain.is_none() {

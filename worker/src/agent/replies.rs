@@ -25,8 +25,9 @@ impl Agent {
         };
         match result {
             Ok(reply) => {
+                let was_away = self.reached();
                 let lane = self.lane(kind);
-                if lane.failures > 0 {
+                if lane.failures > 0 && !was_away {
                     tracing::info!(call = ?kind, failures = lane.failures, "the coordinator answers again");
                 }
                 lane.succeeded();
@@ -34,15 +35,20 @@ impl Agent {
             }
             Err(CallError::Stale(why)) => self.stale(&why),
             Err(CallError::Protocol(why)) => self.exit(Exit::Failed(why)),
+            Err(CallError::Unreachable(why)) => {
+                self.unreachable(&why);
+                self.retry(kind, &why);
+            }
             Err(CallError::Retry(why)) => self.retry(kind, &why),
         }
     }
 
     fn retry(&mut self, kind: Kind, why: &str) {
         let (now, backoff, unit) = (self.now, self.config.backoff, self.jitter.unit());
+        let away = self.away.is_some();
         let lane = self.lane(kind);
         lane.failed(now, backoff, unit);
-        if lane.failures == 1 {
+        if lane.failures == 1 && !away {
             tracing::warn!(call = ?kind, error = why, "a call to the coordinator failed; trying again");
         } else {
             tracing::debug!(call = ?kind, failures = lane.failures, error = why, "a call failed again");
@@ -101,6 +107,7 @@ impl Agent {
         tracing::info!(%session, worker = %self.config.worker, "in session with the coordinator");
         self.session = Some(session);
         self.session_since = self.now;
+        self.idle_since = None;
         self.heartbeat = heartbeat.max(Duration::from_millis(1));
         self.drain_time = drain;
         self.beat.not_before = self.now + self.heartbeat.mul_f64(self.jitter.unit());

@@ -227,6 +227,20 @@ async fn a_state_directory_that_cannot_be_is_named() {
 }
 
 #[tokio::test]
+async fn a_coordinator_that_is_not_there_is_named() {
+    let mut coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    coordinator.stop();
+    let output = Worker::command(&bench, &["--exit-when-idle", "1"]).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    let name = format!("cannot reach the coordinator at {}: ", coordinator.url());
+    assert_eq!(log.matches(&name).count(), 2, "{log}");
+    assert!(log.contains("WARN") && log.contains("; trying again; is `coordinator serve`"));
+}
+
+#[tokio::test]
 async fn the_daemon_is_small() {
     let coordinator = Coordinator::start();
     coordinator.submit(&[null()], 2_000).await;

@@ -116,3 +116,29 @@ fn an_idle_worker_ends_when_its_last_question_is_answered() {
     assert_eq!(table.next(), Effect::Exit(Exit::Done));
     table.done();
 }
+
+#[test]
+fn without_a_coordinator_an_idle_worker_gives_up() {
+    let idle = Config {
+        exit_when_idle: Some(5 * SECOND),
+        ..config(1)
+    };
+    let mut table = Table::new(idle);
+    let unreachable = || Err(CallError::Unreachable("refused".to_owned()));
+    let mut exit = None;
+    while exit.is_none() && table.now < 60 * SECOND {
+        while let Some(effect) = table.effects.pop_front() {
+            match effect {
+                Effect::Call { id, .. } => table.reply(id, unreachable()),
+                Effect::Exit(how) => exit = Some(how),
+                other => panic!("{other:?}"),
+            }
+        }
+        table.pass(SECOND / 10);
+    }
+    assert!((5 * SECOND..6 * SECOND).contains(&table.now));
+    let Some(Exit::Failed(why)) = exit else {
+        panic!("{exit:?}");
+    };
+    assert!(why.contains("http://h:7070: refused") && why.contains("coordinator serve"));
+}

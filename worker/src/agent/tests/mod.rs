@@ -27,6 +27,7 @@ pub(super) struct Table {
 pub(super) fn config(slots: usize) -> Config {
     Config {
         worker: "w".parse().unwrap(),
+        coordinator: "http://h:7070".to_owned(),
         about: WorkerAbout {
             version: "1".to_owned(),
             slots: vec!["cpu".to_owned(); slots],
