@@ -13,7 +13,7 @@ const INTERVAL: Duration = Duration::from_mins(1);
 pub(super) struct Away {
     since: Duration,
     /// When that was last said.
-    told: Option<Duration>,
+    pub(super) told: Option<Duration>,
     why: String,
 }
 

@@ -141,6 +141,28 @@ async fn adopted_processes_leave_no_zombies() {
     until("they are reaped", async || zombies(worker.0.id()) == 0).await;
 }
 
+#[tokio::test]
+async fn a_cancelled_program_leaves_no_zombies() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let file = bench.path("pid");
+    let script = format!(
+        "sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait",
+        file.display()
+    );
+    let spec = command(&["sh", "-c", &script], &serde_json::json!({}));
+    coordinator.submit(&[spec], 1).await;
+    let worker = Worker::start(&bench, &[]);
+    let pid = pid_in(&file).await;
+    let job = coordinator.jobs().await[0].digest;
+    let shared = &coordinator.shared;
+    let cancelled = swath_store::Store::cancel_jobs(&shared.store, shared.now(), vec![job]);
+    cancelled.await.unwrap();
+    coordinator.all_are(StateName::Cancelled).await;
+    until("they are reaped", async || zombies(worker.0.id()) == 0).await;
+    assert!(!lives(pid));
+}
+
 /// How many zombies a process has as children.
 fn zombies(parent: u32) -> usize {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();

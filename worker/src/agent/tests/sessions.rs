@@ -157,3 +157,22 @@ fn a_store_that_lost_an_outcome_gets_it_again() {
     assert_eq!(table.next(), Effect::Acknowledged(vec![held(1)]));
     table.done();
 }
+
+#[test]
+fn an_unreachable_coordinator_is_complained_of_every_minute_until_it_is_back() {
+    let (mut table, mut fetch) = Table::in_session(1);
+    let mut told = Vec::new();
+    let end = 150 * SECOND;
+    while table.now < end {
+        table.reply(fetch, Err(CallError::Unreachable("refused".to_owned())));
+        let at = table.agent.away.as_ref().and_then(|away| away.told);
+        told.extend(at.filter(|at| told.last() != Some(at)));
+        table.pass(31 * SECOND);
+        table.skip_beats();
+        (fetch, _, _) = table.exchange();
+        table.effects.clear();
+    }
+    assert_eq!(told.len(), 3, "{told:?}");
+    table.answer(fetch, exchanged(&[], Vec::new()));
+    assert!(table.agent.away.is_none());
+}
