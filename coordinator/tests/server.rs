@@ -427,3 +427,39 @@ async fn a_submit_without_a_priority_leaves_it() {
         assert_eq!(sweeps["sweeps"][0]["priority"], expected);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_that_failures_paused_is_to_be_retried() {
+    let site = Site::start().await;
+    let (mut dispatch, mut control) = site.clients().await;
+    control.submit(null_sweep(5, 1)).await.unwrap();
+    let session = dispatch
+        .hello(hello("w"))
+        .await
+        .unwrap()
+        .into_inner()
+        .session;
+    let granted = dispatch
+        .exchange(exchange(session, 1, 3, 0))
+        .await
+        .unwrap()
+        .into_inner();
+    let failure = v1::Failure {
+        fault: i32::from(v1::Fault::Invalid),
+        message: "no data".to_owned(),
+    };
+    let failed = |grant: &v1::Grant| v1::Finish {
+        held: grant.held.clone(),
+        outcome: Some(v1::finish::Outcome::Failed(failure.clone())),
+        provenance: None,
+    };
+    let mut request = exchange(session, 2, 0, 0);
+    request.finishes = granted.grants.iter().map(failed).collect();
+    dispatch.exchange(request).await.unwrap();
+    let query = json!({"explain": {"selector": ["nothing", "params.x=4"]}});
+    let reasons = read(&mut control, &query).await["reasons"].to_string();
+    assert!(
+        reasons.contains("no data") && reasons.contains("coordinator retry nothing"),
+        "{reasons}"
+    );
+}

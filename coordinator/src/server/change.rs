@@ -15,6 +15,9 @@ use super::status::status;
 use super::submit::submission;
 use crate::api::{ChangeOrder, Changed};
 
+/// Why a sweep is paused that nobody found broken.
+pub(crate) const OPERATOR_PAUSE: &str = "paused by an operator";
+
 /// Carries out one order.
 pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Changed, Status> {
     let changed = match order {
@@ -22,7 +25,7 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
         ChangeOrder::Retry { selector, diverged } => retry(state, &selector, diverged).await?,
         ChangeOrder::Pause { selector } => {
             let change = SweepChange::Pause {
-                reason: "paused by an operator".to_owned(),
+                reason: OPERATOR_PAUSE.to_owned(),
             };
             each_sweep(state, &selector, &change, "paused").await?
         }

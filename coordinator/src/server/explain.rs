@@ -8,6 +8,8 @@ use swath_core::spec::{JobSpec, Work};
 use swath_core::time::Timestamp;
 use swath_core::view::{JobDetail, JobView, SweepState, SweepView, WorkerState, WorkerView};
 
+use super::change::OPERATOR_PAUSE;
+
 /// What is known around a job.
 pub(crate) struct Facts<'a> {
     pub(crate) detail: &'a JobDetail,
@@ -64,8 +66,14 @@ fn queued(facts: &Facts<'_>) -> Vec<String> {
             .iter()
             .find(|sweep| sweep.state == SweepState::Paused)
     {
+        // Failures paused it: resuming alone would leave the failed jobs behind.
+        let verb = if paused.reason == OPERATOR_PAUSE {
+            "resume"
+        } else {
+            "retry"
+        };
         reasons.push(format!(
-            "sweep `{}` is paused{}; `coordinator resume {}` lets it go on",
+            "sweep `{}` is paused{}; `coordinator {verb} {}` lets it go on",
             paused.name,
             colon(&paused.reason),
             paused.name
