@@ -203,21 +203,41 @@ fn error(status: &Status) -> CallError {
             CallError::Stale(message.to_owned())
         }
         // The coordinator's own words come without a cause.
-        _ if std::error::Error::source(status).is_some() => {
-            CallError::Unreachable(format!("{message}{}", causes(status)))
-        }
+        _ if std::error::Error::source(status).is_some() => CallError::Unreachable(causes(status)),
         code => CallError::Retry(format!("{code:?}: {message}")),
     }
 }
 
-/// What lies below a status that says no more than "transport error".
+/// A status with what lies below it, which may say the same again.
 fn causes(status: &Status) -> String {
-    let mut text = String::new();
+    let mut parts = vec![status.message().to_owned()];
     let mut next = std::error::Error::source(status);
     while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let text = cause.to_string();
+        if !parts.contains(&text) {
+            parts.push(text);
+        }
         next = cause.source();
     }
-    text
+    parts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let refused = std::io::Error::from_raw_os_error(111);
+        let mut status = Status::unavailable("no connection");
+        status.set_source(std::sync::Arc::new(std::io::Error::other(refused)));
+        let text = causes(&status);
+        assert_eq!(text.matches("refused").count(), 1, "{text}");
+        assert!(matches!(error(&status), CallError::Unreachable(why) if why == text));
+        let said = Status::unavailable("starting");
+        assert_eq!(
+            error(&said),
+            CallError::Retry("Unavailable: starting".to_owned())
+        );
+    }
 }
