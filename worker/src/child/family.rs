@@ -40,8 +40,11 @@ pub(super) fn kill(tag: &str) -> usize {
     let end = Instant::now() + LIMIT;
     let mut killed = 0;
     loop {
+        let starting = || children().into_iter().any(is_starting);
+        let before = starting();
         let found = tagged(tag);
-        if found.is_empty() || Instant::now() > end {
+        let none = found.is_empty() && !before && !starting();
+        if none || Instant::now() > end {
             return killed;
         }
         for pid in found {
@@ -90,6 +93,20 @@ fn tagged(tag: &str) -> Vec<Pid> {
         .filter(|pid| *pid != itself && carries(*pid, tag))
         .filter_map(|pid| Pid::from_raw(pid as i32))
         .collect()
+}
+
+/// Whether a process is in the middle of an exec, which takes a while on a busy
+/// machine: its new environment, and with it the tag, is not there yet.
+fn is_starting(pid: Pid) -> bool {
+    let read = |name: &str| std::fs::read(format!("/proc/{}/{name}", pid.as_raw_nonzero()));
+    let empty = |name: &str| read(name).is_ok_and(|bytes| bytes.is_empty());
+    // A dead one has neither for ever.
+    let dead = read("stat").map_or(true, |stat| {
+        let stat = String::from_utf8_lossy(&stat).into_owned();
+        let state = stat.rsplit(')').next().map(str::trim_start);
+        state.is_none_or(|state| state.starts_with(['Z', 'X']))
+    });
+    !dead && empty("environ") && empty("cmdline")
 }
 
 fn carries(pid: u32, tag: &str) -> bool {
