@@ -306,33 +306,35 @@ fn top_level() -> String {
 /// chosen `name` has. Returns every error.
 pub fn check(tree: &Value) -> Vec<SpecError> {
     let mut errors = Vec::new();
-    walk(tree, "", &mut errors);
+    walk(tree, &mut String::new(), &mut errors);
     if errors.is_empty() {
         check_applicable(tree, &mut errors);
     }
     errors
 }
 
-fn walk(value: &Value, path: &str, errors: &mut Vec<SpecError>) {
+/// `path` is one buffer for the whole walk: a grid checks a million trees.
+fn walk(value: &Value, path: &mut String, errors: &mut Vec<SpecError>) {
     if let Some(key) = find(path) {
         if let Err(message) = check_value(key.kind, value) {
-            errors.push(SpecError::new(path, message));
+            errors.push(SpecError::new(path.as_str(), message));
         }
         return;
     }
     match value {
         Value::Object(entries) if path.is_empty() || is_table(path) => {
+            let length = path.len();
             for (name, value) in entries {
-                let path = if path.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{path}.{name}")
-                };
-                walk(value, &path, errors);
+                if length > 0 {
+                    path.push('.');
+                }
+                path.push_str(name);
+                walk(value, path, errors);
+                path.truncate(length);
             }
         }
         _ if is_table(path) => errors.push(SpecError::new(
-            path,
+            path.as_str(),
             format!(
                 "must be a table with {}, not {}",
                 names_under(path),

@@ -13,6 +13,7 @@ mod model;
 mod optimization;
 mod training;
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use self::augmentation::*;
@@ -86,7 +87,8 @@ impl JobSpec {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let mut tree = integral(tree.clone());
+        let mut tree = tree.clone();
+        integral(&mut tree);
         let seed = tree.get("seed").and_then(Value::as_u64).unwrap_or(0);
         let work = if let Some(trainer) = tree.get("trainer") {
             other_work(trainer)?
@@ -232,7 +234,7 @@ pub fn set(tree: &mut Value, path: &str, value: Value) {
 
 fn training(tree: &Value) -> Result<TrainingSpec, Vec<SpecError>> {
     check::required(tree)?;
-    let mut spec: TrainingSpec = serde_json::from_value(tree.clone())
+    let mut spec: TrainingSpec = TrainingSpec::deserialize(tree)
         .map_err(|error| vec![SpecError::new("", error.to_string())])?;
     check::normalize(&mut spec);
     let errors = check::whole(&spec);
@@ -286,20 +288,20 @@ fn other_work(trainer: &Value) -> Result<Work, Vec<SpecError>> {
 
 /// Whole numbers without a fraction, whatever the way they were written: the
 /// typed spec then reads `4.0` where it wants an integer.
-fn integral(value: Value) -> Value {
+fn integral(value: &mut Value) {
     match value {
-        Value::Number(number) => match number.as_f64() {
-            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => {
-                Value::from(float as i64)
+        Value::Number(number) => {
+            if let Some(float) = number.as_f64()
+                && number.is_f64()
+                && float.fract() == 0.0
+                && float.abs() < 9e15
+            {
+                *value = Value::from(float as i64);
             }
-            _ => Value::Number(number),
-        },
-        Value::Array(items) => items.into_iter().map(integral).collect(),
-        Value::Object(entries) => entries
-            .into_iter()
-            .map(|(name, value)| (name, integral(value)))
-            .collect(),
-        other => other,
+        }
+        Value::Array(items) => items.iter_mut().for_each(integral),
+        Value::Object(entries) => entries.values_mut().for_each(integral),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }
 
