@@ -107,6 +107,20 @@ fn measured(grant: &v1::Grant, test_error: f64) -> v1::Finish {
     }
 }
 
+/// Says hello; the new session.
+async fn begin(dispatch: &mut Dispatch) -> u64 {
+    dispatch
+        .hello(hello("w"))
+        .await
+        .unwrap()
+        .into_inner()
+        .session
+}
+
+async fn trade(dispatch: &mut Dispatch, request: v1::ExchangeRequest) -> v1::ExchangeReply {
+    dispatch.exchange(request).await.unwrap().into_inner()
+}
+
 async fn read(control: &mut Control, query: &Value) -> Value {
     let request = v1::ReadRequest {
         query: query.to_string(),
@@ -128,17 +142,8 @@ async fn a_sweep_comes_back_as_a_table() {
     assert!(again.existed);
     assert_eq!(again.new_jobs, 0);
 
-    let session = dispatch
-        .hello(hello("w"))
-        .await
-        .unwrap()
-        .into_inner()
-        .session;
-    let granted = dispatch
-        .exchange(exchange(session, 1, 10, 0))
-        .await
-        .unwrap()
-        .into_inner();
+    let session = begin(&mut dispatch).await;
+    let granted = trade(&mut dispatch, exchange(session, 1, 10, 0)).await;
     assert_eq!(granted.grants.len(), 6);
     let mut request = exchange(session, 2, 0, 0);
     request.finishes = granted
@@ -147,14 +152,9 @@ async fn a_sweep_comes_back_as_a_table() {
         .zip([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
         .map(|(g, e)| measured(g, e))
         .collect();
-    let acks = dispatch
-        .exchange(request.clone())
-        .await
-        .unwrap()
-        .into_inner()
-        .acks;
+    let acks = trade(&mut dispatch, request.clone()).await.acks;
     assert_eq!(acks, vec![i32::from(v1::Ack::Recorded); 6]);
-    let acks = dispatch.exchange(request).await.unwrap().into_inner().acks;
+    let acks = trade(&mut dispatch, request).await.acks;
     assert_eq!(acks, vec![i32::from(v1::Ack::AlreadyRecorded); 6]);
 
     let query = json!({"table": {"selector": ["nothing"], "format": "json", "look": {"width": null, "color": false, "unicode": true}}});
@@ -174,12 +174,7 @@ async fn a_sweep_comes_back_as_a_table() {
 async fn a_waiting_worker_is_woken_by_a_submit() {
     let site = Site::start().await;
     let (mut dispatch, mut control) = site.clients().await;
-    let session = dispatch
-        .hello(hello("w"))
-        .await
-        .unwrap()
-        .into_inner()
-        .session;
+    let session = begin(&mut dispatch).await;
     let mut waiting = dispatch.clone();
     let started = Instant::now();
     let wait = tokio::spawn(async move {
@@ -226,12 +221,7 @@ async fn another_protocol_version_is_refused_with_both_versions() {
 async fn a_stale_session_is_told_so() {
     let site = Site::start().await;
     let (mut dispatch, _) = site.clients().await;
-    let old = dispatch
-        .hello(hello("w"))
-        .await
-        .unwrap()
-        .into_inner()
-        .session;
+    let old = begin(&mut dispatch).await;
     dispatch.hello(hello("w")).await.unwrap();
     let request = v1::HeartbeatRequest {
         worker: "w".to_owned(),
@@ -335,7 +325,7 @@ async fn a_clock_that_was_set_back_holds_up_no_job() {
     let (mut dispatch, _) = site.clients().await;
     let welcome = dispatch.hello(hello("w")).await.unwrap().into_inner();
     let request = exchange(welcome.session, 1, 1, 0);
-    let reply = dispatch.exchange(request).await.unwrap().into_inner();
+    let reply = trade(&mut dispatch, request).await;
     assert_eq!(reply.grants.len(), 1);
 }
 
@@ -391,12 +381,7 @@ async fn jobs_come_in_pages_and_are_found_by_state() {
         .map(|job| job["digest"].clone())
         .collect();
     assert_eq!((seen.len(), &seen), (5, &all));
-    let session = dispatch
-        .hello(hello("w"))
-        .await
-        .unwrap()
-        .into_inner()
-        .session;
+    let session = begin(&mut dispatch).await;
     dispatch.exchange(exchange(session, 1, 2, 0)).await.unwrap();
     for (filter, count) in [
         ("state=leased", 2),
@@ -433,17 +418,8 @@ async fn a_sweep_that_failures_paused_is_to_be_retried() {
     let site = Site::start().await;
     let (mut dispatch, mut control) = site.clients().await;
     control.submit(null_sweep(5, 1)).await.unwrap();
-    let session = dispatch
-        .hello(hello("w"))
-        .await
-        .unwrap()
-        .into_inner()
-        .session;
-    let granted = dispatch
-        .exchange(exchange(session, 1, 3, 0))
-        .await
-        .unwrap()
-        .into_inner();
+    let session = begin(&mut dispatch).await;
+    let granted = trade(&mut dispatch, exchange(session, 1, 3, 0)).await;
     let failure = v1::Failure {
         fault: i32::from(v1::Fault::Invalid),
         message: "no data".to_owned(),

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use swath_coordinator::server::Server;
 use tracing_subscriber::EnvFilter;
 
@@ -15,9 +16,23 @@ use crate::settings::{self, Context};
 /// How long open calls and the store may take to end.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
+/// Takes as many files as the system allows: each worker holds two connections,
+/// and the usual soft limit ends at a few hundred of them.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
     let settings = settings::serve(context, arguments);
     log(arguments)?;
+    raise_file_limit();
     let mut interrupts = Interrupts::listen(true)?;
     let database = settings.database.clone();
     let server = Server::start(settings).await.map_err(Failure::error)?;

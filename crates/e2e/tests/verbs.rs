@@ -211,6 +211,16 @@ fn daemons_stop_when_asked() {
     let mut coordinator = site.serve();
     let mut worker = site.worker("w", 1, &[]);
     worker.wait_for_line("in session");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", coordinator.pid())).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let numbers: Vec<_> = files.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(
+        numbers[0], numbers[1],
+        "hundreds of workers hold two connections each"
+    );
     worker.signal(libc::SIGTERM);
     assert_eq!(worker.wait(Duration::from_secs(20)), 0);
     coordinator.signal(libc::SIGTERM);
