@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use swath_core::message::Ticked;
 use swath_core::policy::Policy;
 use swath_core::time::Timestamp;
 use swath_store::StoreError;
@@ -67,13 +68,16 @@ const FAILURES_MAX: u32 = 5;
 pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) -> Option<StoreError> {
     let mut warmth = Warmth::new(state.now());
     let mut failures = 0;
+    let mut looked = state.now();
     loop {
-        let pause = next_pause(&state).await;
+        let due = next_due(&state, looked).await;
+        looked = state.now();
+        let pause = pause(due, looked, &state.policy);
         tokio::select! {
             () = stop.cancelled() => return None,
             () = tokio::time::sleep(pause) => {}
         }
-        match pass(&state, &mut warmth).await {
+        match pass(&state, &mut warmth, due).await {
             Ok(()) => failures = 0,
             Err(error) => {
                 warmth.cool(state.now());
@@ -87,37 +91,59 @@ pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) -> Option<
     }
 }
 
-/// Until the next pass: regular, or sooner when a backoff ends.
-async fn next_pause(state: &State) -> Duration {
-    let regular = Duration::from_millis(state.policy.sweeper_ms);
-    let now = state.now();
+/// The first end of a backoff after `looked`; now, when the store is too busy to
+/// say. What ended since the last look counts too: it may have begun after it.
+async fn next_due(state: &State, looked: Timestamp) -> Option<Timestamp> {
     // A store that is busy with large reads must not hold the pass up: a late
     // pass reads as a stopped process, and nothing would ever expire.
-    match tokio::time::timeout(regular, state.store.next_due(now)).await {
-        // Not a busy loop when the due job cannot be granted.
-        Ok(Ok(Some(due))) => regular.min(due.since(now).max(Duration::from_millis(20))),
-        Ok(Ok(None) | Err(_)) | Err(_) => regular,
+    let patience = Duration::from_millis(state.policy.sweeper_ms);
+    match tokio::time::timeout(patience, state.store.next_due(looked)).await {
+        Ok(Ok(due)) => due,
+        Ok(Err(_)) | Err(_) => Some(state.now()),
     }
 }
 
-async fn pass(state: &State, warmth: &mut Warmth) -> Result<(), StoreError> {
+/// Until the next pass: regular, or sooner when a backoff ends; never so short
+/// that a job which cannot be granted makes a busy loop.
+fn pause(due: Option<Timestamp>, now: Timestamp, policy: &Policy) -> Duration {
+    let regular = Duration::from_millis(policy.sweeper_ms);
+    let least = Duration::from_millis(20);
+    due.map_or(regular, |due| due.since(now).max(least).min(regular))
+}
+
+/// Whether waiting workers look again: each look is a transaction of the store,
+/// so not without a job that may have become free.
+fn wakes(due: Option<Timestamp>, now: Timestamp, ticked: Ticked) -> bool {
+    ticked.requeued > 0 || due.is_some_and(|due| due <= now)
+}
+
+async fn pass(
+    state: &State,
+    warmth: &mut Warmth,
+    due: Option<Timestamp>,
+) -> Result<(), StoreError> {
     let now = state.now();
-    match warmth.pass(now, &state.policy) {
-        Pass::Forgive => state.store.extend_leases(now).await?,
-        Pass::Tick => {
-            let ticked = state.store.tick(now).await?;
-            if ticked.suspected + ticked.requeued + ticked.ended > 0 {
-                tracing::warn!(
-                    suspected = ticked.suspected,
-                    requeued = ticked.requeued,
-                    ended = ticked.ended,
-                    "leases are over"
-                );
-            }
+    let ticked = match warmth.pass(now, &state.policy) {
+        Pass::Forgive => {
+            state.store.extend_leases(now).await?;
+            Ticked::default()
         }
+        Pass::Tick => state.store.tick(now).await?,
+    };
+    if ticked != Ticked::default() {
+        tracing::warn!(
+            suspected = ticked.suspected,
+            requeued = ticked.requeued,
+            ended = ticked.ended,
+            "leases are over"
+        );
     }
-    // Waiting workers look again: a backoff may have ended.
-    state.work_arrived();
+    if wakes(due, now, ticked) {
+        state.work_arrived();
+    } else {
+        // Readers see times pass.
+        state.changed();
+    }
     Ok(())
 }
 
@@ -152,6 +178,39 @@ mod tests {
             warmth.pass(at(second), &policy);
         }
         assert_eq!(warmth.pass(at(460), &policy), Pass::Tick);
+    }
+
+    #[test]
+    fn workers_are_woken_for_a_job_and_for_nothing_else() {
+        let nothing = Ticked::default();
+        assert!(!wakes(None, at(9), nothing));
+        assert!(!wakes(Some(at(10)), at(9), nothing));
+        assert!(wakes(Some(at(9)), at(9), nothing));
+        let suspected = Ticked {
+            suspected: 1,
+            ..nothing
+        };
+        assert!(!wakes(None, at(9), suspected));
+        assert!(wakes(
+            None,
+            at(9),
+            Ticked {
+                requeued: 1,
+                ..nothing
+            }
+        ));
+    }
+
+    #[test]
+    fn a_pass_comes_when_a_backoff_ends_and_never_in_a_busy_loop() {
+        let policy = Policy::default();
+        assert_eq!(pause(None, at(0), &policy), Duration::from_secs(5));
+        assert_eq!(pause(Some(at(2)), at(0), &policy), Duration::from_secs(2));
+        assert_eq!(pause(Some(at(60)), at(0), &policy), Duration::from_secs(5));
+        assert_eq!(
+            pause(Some(at(0)), at(1), &policy),
+            Duration::from_millis(20)
+        );
     }
 
     #[test]
