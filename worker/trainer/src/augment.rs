@@ -12,6 +12,7 @@ use swath_core::spec::{Augmentation, TrainingSpec};
 use tch::{Device, Kind, Tensor};
 
 use crate::dataset::{Images, Normalizer};
+use crate::loss::Target;
 use crate::rng::{Purpose, Stream};
 
 /// Every random choice of an epoch, in the order of the epoch.
@@ -77,6 +78,22 @@ impl Draws {
     }
 }
 
+/// A batch as a model sees it.
+pub(crate) struct Batch {
+    /// N×C×H×W, normalized, channels last in memory: one tensor, or two that
+    /// show the same images differently.
+    pub(crate) views: Vec<Tensor>,
+    /// What they should be classified as.
+    pub(crate) target: Target,
+}
+
+impl Batch {
+    /// Images.
+    pub(crate) fn count(&self) -> i64 {
+        self.views[0].size()[0]
+    }
+}
+
 /// An epoch's choices on the device.
 pub(crate) struct Epoch {
     order: Tensor,
@@ -107,15 +124,14 @@ impl Epoch {
         }
     }
 
-    /// Images (N×C×H×W, normalized, channels last in memory) and labels of the
-    /// positions `start..start + count`.
+    /// The batch of the positions `start..start + count`.
     pub(crate) fn batch(
         &self,
         set: &Images,
         normalizer: &Normalizer,
         start: i64,
         count: i64,
-    ) -> (Tensor, Tensor) {
+    ) -> Batch {
         let index = self.order.narrow(0, start, count);
         let labels = set.labels.index_select(0, &index);
         let mut pixels = set.pixels.index_select(0, &index);
@@ -127,7 +143,10 @@ impl Epoch {
             let mask = self.squares(corners, &pixels, start);
             let _ = pixels.masked_fill_(&mask, 0.0);
         }
-        (pixels.permute([0, 3, 1, 2]), labels)
+        Batch {
+            views: vec![pixels.permute([0, 3, 1, 2])],
+            target: Target::Labels(labels),
+        }
     }
 
     /// Crops and mirrors N×H×W×C bytes: each output pixel is looked up by its

@@ -4,7 +4,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use crate::dataset::{Images, Normalizer};
 use crate::failure::Failure;
-use crate::model::{Model, Weights};
+use crate::model::{Model, Pass, Weights};
 use crate::process;
 
 /// Images per batch. Larger ones are no faster: their activations leave the
@@ -24,7 +24,7 @@ pub(crate) struct Score {
 pub(crate) fn logits(model: &Model, weights: &Weights, images: &Tensor) -> Result<Tensor, Failure> {
     let count = images.size()[0];
     batches(count, |start, length| {
-        model.forward(weights, &images.narrow(0, start, length), false)
+        model.forward(weights, &images.narrow(0, start, length), Pass::Evaluation)
     })
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn logits_of(
 ) -> Result<Tensor, Failure> {
     batches(set.count(), |start, length| {
         let images = normalizer.images(&set.pixels.narrow(0, start, length));
-        model.forward(weights, &images, false)
+        model.forward(weights, &images, Pass::Evaluation)
     })
 }
 

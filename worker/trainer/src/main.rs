@@ -11,6 +11,7 @@ mod dataset;
 mod evaluate;
 mod failure;
 mod files;
+mod loss;
 mod model;
 mod optim;
 mod output;
@@ -19,6 +20,7 @@ mod provenance;
 mod rng;
 mod session;
 mod spec_file;
+mod step;
 mod tensor_file;
 mod train;
 

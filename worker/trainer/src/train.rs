@@ -11,9 +11,9 @@ use crate::augment::{Draws, Epoch};
 use crate::dataset::Dataset;
 use crate::evaluate::{self, Score};
 use crate::failure::Failure;
-use crate::model::{Model, Weights, flattened};
-use crate::optim::Optimizer;
+use crate::model::{Model, Weights};
 use crate::process;
+use crate::step::{Computed, Stepper};
 
 /// Steps between two looks at the loss on an accelerator, where each look
 /// waits for the device. On the CPU every step is looked at.
@@ -26,7 +26,7 @@ pub(crate) struct Training<'a> {
     model: &'a Model,
     weights: &'a Weights,
     rates: Rates,
-    optimizer: Optimizer,
+    stepper: Stepper<'a>,
     device: Device,
     begun: Instant,
 }
@@ -58,7 +58,7 @@ impl<'a> Training<'a> {
             model,
             weights,
             rates,
-            optimizer: Optimizer::new(&spec.optimizer, weights.flat())?,
+            stepper: Stepper::new(spec, model, weights)?,
             device,
             begun: Instant::now(),
         })
@@ -114,8 +114,13 @@ impl<'a> Training<'a> {
             }
             let start = (step - first) as i64 * batch_size;
             let count = batch_size.min(set.count() - start);
-            let (images, labels) = choices.batch(set, &self.dataset.normalizer, start, count);
-            self.step(step, &images, &labels, &mut sums)?;
+            let batch = choices.batch(set, &self.dataset.normalizer, start, count);
+            let computed = self.stepper.step(step, &batch, self.rates.at(step));
+            sums.add(&computed);
+            // On an accelerator each look waits for the device.
+            if self.device == Device::Cpu || step % LOOK_EVERY == LOOK_EVERY - 1 {
+                sums.check(step)?;
+            }
         }
         let (train_loss, train_error) = sums.read(last)?;
         let train_seconds = begun.elapsed().as_secs_f64();
@@ -132,28 +137,6 @@ impl<'a> Training<'a> {
             images_per_second: Some(sums.images as f64 / train_seconds),
         };
         Ok((observation, score))
-    }
-
-    /// One optimizer step.
-    fn step(
-        &mut self,
-        step: u64,
-        images: &Tensor,
-        labels: &Tensor,
-        sums: &mut Sums,
-    ) -> Result<(), Failure> {
-        let logits = self.model.forward(self.weights, images, true);
-        let loss = logits.cross_entropy_for_logits(labels);
-        sums.add(&loss, &logits, labels);
-        // On the CPU the loss is known here already; a step that would only
-        // spread its NaN is saved.
-        if self.device == Device::Cpu || step % LOOK_EVERY == LOOK_EVERY - 1 {
-            sums.check(step)?;
-        }
-        let mut gradient = gradient(&loss, self.weights);
-        let lr = self.rates.at(step);
-        self.optimizer.step(self.weights.flat(), &mut gradient, lr);
-        Ok(())
     }
 
     fn score(&self, epoch: u64) -> Result<Score, Failure> {
@@ -175,18 +158,15 @@ impl Sums {
     fn new(device: Device) -> Self {
         Self {
             loss: Tensor::zeros([], (Kind::Double, device)),
-            wrong: Tensor::zeros([], (Kind::Int64, device)),
+            wrong: Tensor::zeros([], (Kind::Double, device)),
             images: 0,
         }
     }
 
-    fn add(&mut self, loss: &Tensor, logits: &Tensor, labels: &Tensor) {
-        let count = labels.size()[0];
-        self.images += count;
-        tch::no_grad(|| {
-            self.loss += loss.to_kind(Kind::Double) * count;
-            self.wrong += logits.argmax(1, false).ne_tensor(labels).sum(Kind::Int64);
-        });
+    fn add(&mut self, computed: &Computed) {
+        self.images += computed.images;
+        self.loss += &computed.loss;
+        self.wrong += &computed.wrong;
     }
 
     /// Whether every loss so far was finite: one that was not stays in the sum.
@@ -208,19 +188,6 @@ impl Sums {
         let wrong = self.wrong.double_value(&[]);
         Ok((self.loss.double_value(&[]) / images, 100.0 * wrong / images))
     }
-}
-
-/// The gradient of `loss` by all parameters, in the order of
-/// [`Weights::flat`].
-fn gradient(loss: &Tensor, weights: &Weights) -> Tensor {
-    let parts = gradients(loss, weights);
-    let flat: Vec<Tensor> = parts.iter().map(flattened).collect();
-    Tensor::cat(&flat, 0)
-}
-
-/// The gradient of `loss` by each parameter.
-pub(crate) fn gradients(loss: &Tensor, weights: &Weights) -> Vec<Tensor> {
-    Tensor::run_backward(&[loss], weights.parameters(), false, false)
 }
 
 /// The learning rates of a spec on a training set.

@@ -4,6 +4,7 @@ use swath_core::spec::JobSpec;
 
 use super::*;
 use crate::data::{Facts, Split};
+use crate::loss::Target;
 
 fn spec(augmentation: &Value, seed: u64) -> TrainingSpec {
     let tree = json!({
@@ -101,8 +102,10 @@ fn batched(
     let mut start = 0;
     while start < count {
         let length = batch.min(count - start);
-        let (images, labels) = epoch.batch(&images, &normalizer, start, length);
+        let batch = epoch.batch(&images, &normalizer, start, length);
+        let images = &batch.views[0];
         assert_eq!(images.stride()[1], 1, "channels last");
+        let Target::Labels(labels) = &batch.target;
         let labels = Vec::<i64>::try_from(labels).unwrap();
         for (offset, label) in labels.into_iter().enumerate() {
             let image = draws.order[start as usize + offset];

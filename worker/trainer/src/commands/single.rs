@@ -8,10 +8,10 @@ use crate::cli::{Gradients, Init, Predict, Weighted};
 use crate::data::{self, Places};
 use crate::evaluate;
 use crate::failure::Failure;
-use crate::model::Model;
+use crate::model::{Model, Noise, Pass};
 use crate::session::{self, Session};
 use crate::tensor_file::{self, TensorFile};
-use crate::{dataset, output, spec_file, train};
+use crate::{dataset, output, spec_file, step};
 
 /// Writes the logits of given images.
 pub(super) fn predict(args: &Predict) -> Result<(), Failure> {
@@ -77,9 +77,14 @@ pub(super) fn gradients(args: &Gradients) -> Result<(), Failure> {
     let labels = file.tensor(&file.parse()?, "labels")?;
     check_labels(&file, &labels, images.size()[0], facts.classes)?;
     let labels = labels.to_device(session.device());
-    let logits = model.forward(&weights, &images, true);
+    let noise = Noise {
+        seed: spec_file::training(&job)?.seed,
+        step: 0,
+        chunk: 0,
+    };
+    let logits = model.forward(&weights, &images, Pass::Training(noise));
     let loss = logits.cross_entropy_for_logits(&labels);
-    let gradients = train::gradients(&loss, &weights);
+    let gradients = step::gradients(&loss, &weights);
     let mut tensors = vec![("loss".to_owned(), loss), ("logits".to_owned(), logits)];
     let parameters = &model.layout().parameters;
     for (parameter, gradient) in parameters.iter().zip(gradients) {

@@ -5,6 +5,7 @@
 
 use tch::Tensor;
 
+use super::Pass;
 use super::layout::{Layout, Role};
 use super::weights::Weights;
 
@@ -111,13 +112,13 @@ impl Norm {
 
     /// Normalizes a batch: by its own statistics when training (which move
     /// the running ones), else by the running ones.
-    pub(crate) fn forward(self, weights: &Weights, input: &Tensor, training: bool) -> Tensor {
+    pub(crate) fn forward(self, weights: &Weights, input: &Tensor, pass: Pass) -> Tensor {
         input.batch_norm(
             Some(weights.parameter(self.scale)),
             Some(weights.parameter(self.shift)),
             Some(weights.buffer(self.mean)),
             Some(weights.buffer(self.variance)),
-            training,
+            pass.is_training(),
             NORM_MOMENTUM,
             NORM_EPSILON,
             true,
@@ -126,8 +127,8 @@ impl Norm {
 
     /// [`Norm::forward`] and a ReLU, in place on the normalized batch: the
     /// backward pass of neither needs what is overwritten.
-    pub(crate) fn relu(self, weights: &Weights, input: &Tensor, training: bool) -> Tensor {
-        self.forward(weights, input, training).relu_()
+    pub(crate) fn relu(self, weights: &Weights, input: &Tensor, pass: Pass) -> Tensor {
+        self.forward(weights, input, pass).relu_()
     }
 }
 

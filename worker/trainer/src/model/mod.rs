@@ -15,10 +15,38 @@ use crate::data::Facts;
 use crate::failure::Failure;
 use crate::tensor_file::TensorFile;
 
+/// What a pass through a network is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pass {
+    /// BN by running statistics, nothing random.
+    Evaluation,
+    /// BN by the statistics of the batch, which move the running ones.
+    Training(Noise),
+}
+
+/// Where a training pass takes its random numbers from: nothing else is
+/// carried from pass to pass.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noise {
+    /// The seed of the training.
+    pub(crate) seed: u64,
+    /// The optimizer step, from 0.
+    pub(crate) step: u64,
+    /// The pass within the step, from 0.
+    pub(crate) chunk: u32,
+}
+
+impl Pass {
+    /// Whether BN uses the statistics of the batch.
+    pub(crate) fn is_training(self) -> bool {
+        matches!(self, Self::Training(_))
+    }
+}
+
 /// The computation of an architecture.
 trait Architecture {
     /// Logits (images × classes) of a batch (images × C × H × W, normalized).
-    fn forward(&self, weights: &Weights, images: &Tensor, training: bool) -> Tensor;
+    fn forward(&self, weights: &Weights, images: &Tensor, pass: Pass) -> Tensor;
 }
 
 /// An architecture with its layout; it holds no tensor.
@@ -92,8 +120,8 @@ impl Model {
     }
 
     /// Logits of a batch.
-    pub(crate) fn forward(&self, weights: &Weights, images: &Tensor, training: bool) -> Tensor {
-        self.architecture.forward(weights, images, training)
+    pub(crate) fn forward(&self, weights: &Weights, images: &Tensor, pass: Pass) -> Tensor {
+        self.architecture.forward(weights, images, pass)
     }
 }
 

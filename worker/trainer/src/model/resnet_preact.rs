@@ -10,10 +10,10 @@
 use swath_core::spec::{BlockType, ResnetPreact};
 use tch::Tensor;
 
-use super::Architecture;
 use super::blocks::{Conv, Linear, Map, Norm, global_average};
 use super::layout::Layout;
 use super::weights::Weights;
+use super::{Architecture, Pass};
 
 /// The output of a bottleneck over its inner width.
 const EXPANSION: i64 = 4;
@@ -133,20 +133,20 @@ impl Block {
         (block, map)
     }
 
-    fn forward(&self, weights: &Weights, input: Tensor, training: bool) -> Tensor {
+    fn forward(&self, weights: &Weights, input: Tensor, pass: Pass) -> Tensor {
         let (norm, conv) = self.layers[0];
         let activated = if self.skips_first_relu {
-            norm.forward(weights, &input, training)
+            norm.forward(weights, &input, pass)
         } else {
-            norm.relu(weights, &input, training)
+            norm.relu(weights, &input, pass)
         };
         let mut residual = conv.forward(weights, &activated);
         for (norm, conv) in &self.layers[1..] {
-            let activated = norm.relu(weights, &residual, training);
+            let activated = norm.relu(weights, &residual, pass);
             residual = conv.forward(weights, &activated);
         }
         if let Some(norm) = &self.last_norm {
-            residual = norm.forward(weights, &residual, training);
+            residual = norm.forward(weights, &residual, pass);
         }
         let source = if self.activates_shortcut {
             activated
@@ -163,12 +163,12 @@ impl Block {
 }
 
 impl Architecture for Network {
-    fn forward(&self, weights: &Weights, images: &Tensor, training: bool) -> Tensor {
+    fn forward(&self, weights: &Weights, images: &Tensor, pass: Pass) -> Tensor {
         let mut map = self.stem.forward(weights, images);
         for block in &self.blocks {
-            map = block.forward(weights, map, training);
+            map = block.forward(weights, map, pass);
         }
-        let map = self.norm.relu(weights, &map, training);
+        let map = self.norm.relu(weights, &map, pass);
         self.classifier.forward(weights, &global_average(&map))
     }
 }
