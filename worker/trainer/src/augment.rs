@@ -92,6 +92,17 @@ impl Batch {
     pub(crate) fn count(&self) -> i64 {
         self.views[0].size()[0]
     }
+
+    #[allow(dead_code, clippy::allow_attributes, reason = "for chunked steps")]
+    /// The images `start..start + count` as a batch of their own, without a
+    /// copy; what was mixed stays mixed.
+    pub(crate) fn chunk(&self, start: i64, count: i64) -> Self {
+        let views = self.views.iter();
+        Self {
+            views: views.map(|view| view.narrow(0, start, count)).collect(),
+            target: self.target.chunk(start, count),
+        }
+    }
 }
 
 /// An epoch's choices on the device.

@@ -105,7 +105,9 @@ fn batched(
         let batch = epoch.batch(&images, &normalizer, start, length);
         let images = &batch.views[0];
         assert_eq!(images.stride()[1], 1, "channels last");
-        let Target::Labels(labels) = &batch.target;
+        let Target::Labels(labels) = &batch.target else {
+            panic!("nothing is mixed");
+        };
         let labels = Vec::<i64>::try_from(labels).unwrap();
         for (offset, label) in labels.into_iter().enumerate() {
             let image = draws.order[start as usize + offset];
