@@ -33,6 +33,16 @@ impl Optimizer {
             Self::Sgd(sgd) => sgd.step(parameters, gradient, lr),
         }
     }
+
+    /// Every tensor of its state, by name; they change with later steps.
+    pub(crate) fn state(&self) -> Vec<(String, Tensor)> {
+        let tensors = match self {
+            Self::Sgd(sgd) => sgd.velocity.iter().map(|v| ("velocity", v)),
+        };
+        tensors
+            .map(|(name, tensor)| (format!("optimizer.{name}"), tensor.shallow_clone()))
+            .collect()
+    }
 }
 
 /// SGD as PyTorch defines it: weight decay added to the gradient, no

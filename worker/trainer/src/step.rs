@@ -45,6 +45,65 @@ impl<'a> Stepper<'a> {
         })
     }
 
+    /// All that a step takes over from the steps before it, besides the
+    /// weights and their buffers: tensors by name, on the device. They change
+    /// with later steps.
+    #[allow(dead_code, clippy::allow_attributes, reason = "for checkpoints")]
+    pub(crate) fn state(&self) -> Vec<(String, Tensor)> {
+        self.optimizer.state()
+    }
+
+    /// Goes on from a [`Stepper::state`], bit for bit. Tensors of other names
+    /// are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] where a tensor is missing or is of another shape
+    /// or kind.
+    #[allow(dead_code, clippy::allow_attributes, reason = "for checkpoints")]
+    pub(crate) fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), Failure> {
+        for (name, mut own) in self.state() {
+            let Some((_, saved)) = state.iter().find(|(saved, _)| *saved == name) else {
+                return Err(Failure::invalid(format!("there is no tensor `{name}`")));
+            };
+            if saved.size() != own.size() || saved.kind() != own.kind() {
+                return Err(Failure::invalid(format!(
+                    "`{name}` is {:?} of {:?}, this training's is {:?} of {:?}",
+                    saved.kind(),
+                    saved.size(),
+                    own.kind(),
+                    own.size()
+                )));
+            }
+            no_grad(|| own.copy_(saved));
+        }
+        Ok(())
+    }
+
+    /// The factor on the loss, with dynamic loss scaling only. Waits for the
+    /// device.
+    #[allow(
+        dead_code,
+        clippy::allow_attributes,
+        reason = "for the measurements of an epoch"
+    )]
+    #[expect(clippy::unused_self, reason = "no precision scales its loss yet")]
+    pub(crate) fn loss_scale(&self) -> Option<f64> {
+        None
+    }
+
+    /// Steps that left the weights as they were, because a scaled gradient
+    /// overflowed; with dynamic loss scaling only. Waits for the device.
+    #[allow(
+        dead_code,
+        clippy::allow_attributes,
+        reason = "for the measurements of an epoch"
+    )]
+    #[expect(clippy::unused_self, reason = "no precision scales its loss yet")]
+    pub(crate) fn skipped_steps(&self) -> Option<u64> {
+        None
+    }
+
     /// Updates the weights by `batch` at the rate `lr`. Nothing waits for the
     /// device.
     pub(crate) fn step(&mut self, step: u64, batch: &Batch, lr: f64) -> Computed {
@@ -83,3 +142,6 @@ fn gradient(loss: &Tensor, weights: &Weights) -> Tensor {
 pub(crate) fn gradients(loss: &Tensor, weights: &Weights) -> Vec<Tensor> {
     Tensor::run_backward(&[loss], weights.parameters(), false, false)
 }
+
+#[cfg(test)]
+mod tests;
