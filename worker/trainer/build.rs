@@ -1,10 +1,11 @@
-//! Gives whatever this crate links an rpath to libtorch, so that `trainer` and its tests start with nothing exported.
+//! Builds the fused layers, and gives whatever this crate links an rpath to libtorch, so that `trainer` and its tests start with nothing exported.
 
 use std::env;
 use std::path::Path;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=cpp");
     println!("cargo::rerun-if-env-changed=LIBTORCH");
     let Some(root) = env::var_os("LIBTORCH") else {
         println!(
@@ -21,10 +22,31 @@ fn main() {
                 lib.join("libtorch_cpu.so").display()
             );
             println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
+            fused(&Path::new(&root).join("include"));
         }
         Err(_) => println!(
             "cargo::error=no libtorch in {}; run `cargo xtask setup`, which fetches it once",
             root.display()
         ),
     }
+}
+
+/// Compiles `cpp/` against libtorch's headers.
+fn fused(include: &Path) {
+    let mut build = cc::Build::new();
+    build
+        .cpp(true)
+        .std("c++20")
+        // Optimized in every profile: unoptimized loops would dominate a training.
+        .opt_level(3)
+        .debug(false)
+        .flag("-fopenmp")
+        // The headers are not held to this crate's warnings.
+        .flag("-isystem")
+        .flag(include)
+        .flag("-isystem")
+        .flag(include.join("torch/csrc/api/include"))
+        .define("_GLIBCXX_USE_CXX11_ABI", "1")
+        .files(["cpp/fused.cpp", "cpp/loops.cpp"])
+        .compile("swath_fused");
 }

@@ -11,6 +11,7 @@ mod dataset;
 mod evaluate;
 mod failure;
 mod files;
+mod kernels;
 mod loss;
 mod model;
 mod optim;

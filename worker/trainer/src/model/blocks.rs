@@ -8,6 +8,7 @@ use tch::Tensor;
 use super::Pass;
 use super::layout::{Layout, Role};
 use super::weights::Weights;
+use crate::kernels;
 
 /// Shape of one image's feature map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,22 +114,60 @@ impl Norm {
     /// Normalizes a batch: by its own statistics when training (which move
     /// the running ones), else by the running ones.
     pub(crate) fn forward(self, weights: &Weights, input: &Tensor, pass: Pass) -> Tensor {
-        input.batch_norm(
-            Some(weights.parameter(self.scale)),
-            Some(weights.parameter(self.shift)),
-            Some(weights.buffer(self.mean)),
-            Some(weights.buffer(self.variance)),
+        self.normalized(weights, input, pass, false)
+    }
+
+    /// [`Norm::forward`] and a ReLU.
+    pub(crate) fn relu(self, weights: &Weights, input: &Tensor, pass: Pass) -> Tensor {
+        self.normalized(weights, input, pass, true)
+    }
+
+    /// The sum of `a` and `b`, and [`Norm::relu`] (or, without `relu`,
+    /// [`Norm::forward`]) of it.
+    pub(crate) fn join(
+        self,
+        weights: &Weights,
+        (a, b): (&Tensor, &Tensor),
+        pass: Pass,
+        relu: bool,
+    ) -> (Tensor, Tensor) {
+        if pass.is_training() && kernels::fits(a) && kernels::fits(b) {
+            return kernels::join(a, b, &self.tensors(weights), relu);
+        }
+        let sum = a + b;
+        let out = self.normalized(weights, &sum, pass, relu);
+        (sum, out)
+    }
+
+    fn normalized(self, weights: &Weights, input: &Tensor, pass: Pass, relu: bool) -> Tensor {
+        let norm = self.tensors(weights);
+        if pass.is_training() && kernels::fits(input) {
+            return kernels::norm(input, &norm, relu);
+        }
+        let out = input.batch_norm(
+            Some(norm.scale),
+            Some(norm.shift),
+            Some(norm.mean),
+            Some(norm.variance),
             pass.is_training(),
             NORM_MOMENTUM,
             NORM_EPSILON,
             true,
-        )
+        );
+        // In place: the backward pass of neither needs what is overwritten.
+        let mut out = out;
+        if relu { out.relu_() } else { out }
     }
 
-    /// [`Norm::forward`] and a ReLU, in place on the normalized batch: the
-    /// backward pass of neither needs what is overwritten.
-    pub(crate) fn relu(self, weights: &Weights, input: &Tensor, pass: Pass) -> Tensor {
-        self.forward(weights, input, pass).relu_()
+    fn tensors(self, weights: &Weights) -> kernels::Norm<'_> {
+        kernels::Norm {
+            scale: weights.parameter(self.scale),
+            shift: weights.parameter(self.shift),
+            mean: weights.buffer(self.mean),
+            variance: weights.buffer(self.variance),
+            momentum: NORM_MOMENTUM,
+            epsilon: NORM_EPSILON,
+        }
     }
 }
 
