@@ -3,6 +3,7 @@
 
 use swath_core::id::{Attempt, JobDigest, Owner, SessionId};
 use swath_core::message;
+use swath_core::metrics::Metrics;
 use swath_core::outcome;
 use swath_core::view::WorkerAbout;
 
@@ -226,6 +227,8 @@ fn finish(message: v1::Finish) -> Result<message::Finish> {
             test_loss: measured.test_loss,
             best_test_error: measured.best_test_error,
             train_seconds: measured.train_seconds,
+            // What may not be recorded must not cost the outcome.
+            metrics: Metrics::collect(measured.metrics, |_, _| {}),
         }),
         Outcome::Failed(failed) => outcome::Outcome::Failed {
             fault: fault(failed.fault)?,
@@ -247,6 +250,7 @@ fn finish_message(finish: message::Finish) -> v1::Finish {
             test_loss: measured.test_loss,
             best_test_error: measured.best_test_error,
             train_seconds: measured.train_seconds,
+            metrics: measured.metrics.into_iter().collect(),
         }),
         outcome::Outcome::Failed { fault, message } => Outcome::Failed(v1::Failure {
             fault: fault_message(fault),
@@ -404,6 +408,9 @@ fn observation(message: v1::Observation) -> outcome::Observation {
         lr: finite(message.lr),
         seconds: finite(message.seconds),
         images_per_second: finite(message.images_per_second),
+        distance: finite(message.distance),
+        loss_scale: finite(message.loss_scale),
+        skipped_steps: message.skipped_steps,
     }
 }
 
@@ -418,6 +425,9 @@ fn observation_message(observation: &outcome::Observation) -> v1::Observation {
         lr: observation.lr,
         seconds: observation.seconds,
         images_per_second: observation.images_per_second,
+        distance: observation.distance,
+        loss_scale: observation.loss_scale,
+        skipped_steps: observation.skipped_steps,
     }
 }
 

@@ -235,6 +235,7 @@ fn measured(held: Held) -> Finish {
             test_loss: Some(0.31),
             best_test_error: Some(8.125),
             train_seconds: 1234.5,
+            metrics: swath_core::metrics::Metrics::new(),
         }),
         provenance: Provenance {
             device: "NVIDIA H100".to_owned(),

@@ -146,7 +146,7 @@ impl Recorder {
         let row = query!(
             r#"SELECT attempt.ended, attempt.message, outcome.test_error AS "test_error?",
                       outcome.test_loss, outcome.best_test_error,
-                      outcome.train_seconds AS "train_seconds?"
+                      outcome.train_seconds AS "train_seconds?", outcome.metrics
                FROM attempt
                LEFT JOIN outcome ON outcome.job = attempt.job AND outcome.attempt = attempt.attempt
                WHERE attempt.job = ?1 AND attempt.attempt = ?2 AND attempt.worker = ?3"#,
@@ -165,6 +165,7 @@ impl Recorder {
                     && row.test_loss == measurement.test_loss
                     && row.best_test_error == measurement.best_test_error
                     && row.train_seconds == Some(measurement.train_seconds)
+                    && rows::metrics(row.metrics.as_deref())? == measurement.metrics
             }
             Outcome::Failed { fault, message } => {
                 row.ended.as_deref() == Some(fault.name()) && row.message == *message
@@ -294,11 +295,13 @@ async fn insert_outcome(
     let now = now.as_ms();
     let bits = rows::measurement_bits(measurement);
     let bits = &bits[..];
+    let metrics = &measurement.metrics;
+    let metrics = (!metrics.is_empty()).then(|| rows::json(metrics));
     query!(
         "INSERT INTO outcome
              (job, attempt, test_error, test_loss, best_test_error, train_seconds, bits,
-              provenance, recorded_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+              provenance, recorded_at, metrics)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         job,
         attempt.0,
         measurement.test_error,
@@ -307,7 +310,8 @@ async fn insert_outcome(
         measurement.train_seconds,
         bits,
         provenance,
-        now
+        now,
+        metrics
     )
     .execute(&mut tx.conn)
     .await?;

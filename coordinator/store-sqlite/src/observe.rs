@@ -63,11 +63,14 @@ async fn insert(tx: &mut Tx, job: i64, attempt: u32, observation: &Observation) 
     let lr = finite(observation.lr);
     let seconds = finite(observation.seconds);
     let images_per_second = finite(observation.images_per_second);
+    let distance = finite(observation.distance);
+    let loss_scale = finite(observation.loss_scale);
+    let skipped_steps = observation.skipped_steps.map(|steps| steps as i64);
     query!(
         "INSERT INTO observation
              (job, attempt, epoch, step, train_loss, train_error, test_loss, test_error, lr,
-              seconds, images_per_second)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+              seconds, images_per_second, distance, loss_scale, skipped_steps)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT DO NOTHING",
         job,
         attempt,
@@ -79,7 +82,10 @@ async fn insert(tx: &mut Tx, job: i64, attempt: u32, observation: &Observation) 
         test_error,
         lr,
         seconds,
-        images_per_second
+        images_per_second,
+        distance,
+        loss_scale,
+        skipped_steps
     )
     .execute(&mut tx.conn)
     .await?;

@@ -2,6 +2,7 @@
 
 use swath_core::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
 use swath_core::job::{Job, Lease, State, StateName};
+use swath_core::metrics::Metrics;
 use swath_core::outcome::{Fault, Measurement};
 use swath_core::time::Timestamp;
 
@@ -145,8 +146,16 @@ pub(crate) fn measurement_bits(measurement: &Measurement) -> [u8; 32] {
     bits
 }
 
-/// The measurement with these bits.
-pub(crate) fn measurement(bits: &[u8; 32]) -> Measurement {
+/// The metrics of a column.
+pub(crate) fn metrics(text: Option<&str>) -> Result<Metrics> {
+    match text {
+        None => Ok(Metrics::new()),
+        Some(text) => Ok(serde_json::from_str(text)?),
+    }
+}
+
+/// The measurement with these bits and metrics.
+pub(crate) fn measurement(bits: &[u8; 32], metrics: Metrics) -> Measurement {
     let number = |place: usize| {
         let mut number = [0; 8];
         number.copy_from_slice(&bits[place * 8..][..8]);
@@ -159,6 +168,7 @@ pub(crate) fn measurement(bits: &[u8; 32]) -> Measurement {
         test_loss: optional(1),
         best_test_error: optional(2),
         train_seconds: number(3),
+        metrics,
     }
 }
 

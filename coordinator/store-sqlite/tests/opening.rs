@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sqlx::{Connection, SqliteConnection};
 use swath_core::policy::Policy;
-use swath_store::{Store, StoreError};
+use swath_store::{JobQuery, Store, StoreError};
 use swath_store_sqlite::SqliteStore;
 
 async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
@@ -121,6 +121,49 @@ async fn a_damaged_file_is_refused() {
         text.contains("damaged") && text.contains("backup"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn an_older_schema_is_brought_to_the_newest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("swath.db");
+    open(&path).await.unwrap().close().await.unwrap();
+    let url = format!("sqlite:{}", path.display());
+    let mut conn = SqliteConnection::connect(&url).await.unwrap();
+    // What the second migration added, with what was written before it.
+    sqlx::raw_sql(
+        "DELETE FROM _sqlx_migrations WHERE version = 2;
+         ALTER TABLE outcome DROP COLUMN metrics;
+         ALTER TABLE observation DROP COLUMN distance;
+         ALTER TABLE observation DROP COLUMN loss_scale;
+         ALTER TABLE observation DROP COLUMN skipped_steps;
+         INSERT INTO worker (id, name, state, session, seen_at, about, programs)
+         VALUES (1, 'w', 'active', 1, 0, '{}', '[]');
+         INSERT INTO provenance (id, device, driver, libtorch, trainer, threads, determinism)
+         VALUES (1, '', '', '', '', 0, '');
+         INSERT INTO cell (id, digest, spec) VALUES (1, zeroblob(32), '{}');
+         INSERT INTO job (id, digest, cell, replicate, seed, state, deadline, attempt, worker,
+                          session, granted_at, grants, closed)
+         VALUES (1, zeroblob(32), 1, 1, 7, 'leased', 9, 1, 1, 1, 0, 1, 0);
+         INSERT INTO attempt (job, attempt, worker, session, granted_at) VALUES (1, 1, 1, 1, 0);
+         INSERT INTO observation (job, attempt, epoch, step, test_error) VALUES (1, 1, 1, 5, 9.5);
+         INSERT INTO outcome
+             (job, attempt, test_error, train_seconds, bits, provenance, recorded_at)
+         VALUES (1, 1, 8.25, 1.0, zeroblob(32), 1, 0);
+         UPDATE attempt SET ended = 'measured', ended_at = 1, provenance = 1;
+         UPDATE job SET state = 'succeeded', deadline = NULL, closed = 1, ended_at = 1;",
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    conn.close().await.unwrap();
+    let store = open(&path).await.unwrap();
+    let job = store.jobs(JobQuery::default()).await.unwrap().remove(0);
+    let measured = job.measurement.unwrap();
+    assert_eq!((measured.test_error, measured.metrics.len()), (8.25, 0));
+    let seen = job.progress.unwrap();
+    assert_eq!((seen.test_error, seen.distance), (Some(9.5), None));
+    store.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ pub mod job;
 pub mod judge;
 pub mod ledger;
 pub mod message;
+pub mod metrics;
 pub mod outcome;
 pub mod policy;
 pub mod protocol;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::{Metrics, lenient};
+
 /// The metrics of one epoch of one attempt. Errors are percentages; a value
 /// that was not measured, or is not finite, is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +36,28 @@ pub struct Observation {
     /// Training images per second in this epoch, evaluation excluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images_per_second: Option<f64>,
+    /// Euclidean distance of all parameters from where they started.
+    #[serde(
+        default,
+        deserialize_with = "lenient",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub distance: Option<f64>,
+    /// Factor of the loss before the backward pass, where the precision has
+    /// one.
+    #[serde(
+        default,
+        deserialize_with = "lenient",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub loss_scale: Option<f64>,
+    /// Steps so far that a gradient outside the finite numbers made void.
+    #[serde(
+        default,
+        deserialize_with = "lenient",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub skipped_steps: Option<u64>,
 }
 
 /// What a finished training measured. Errors are percentages.
@@ -49,6 +73,9 @@ pub struct Measurement {
     pub best_test_error: Option<f64>,
     /// Seconds of training, evaluation included.
     pub train_seconds: f64,
+    /// Everything else, by name.
+    #[serde(default, skip_serializing_if = "Metrics::is_empty")]
+    pub metrics: Metrics,
 }
 
 impl Measurement {

@@ -7,7 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::outcome::{Fault, Observation, Provenance};
+use crate::metrics::{Metrics, lenient};
+use crate::outcome::{Fault, Measurement, Observation, Provenance};
 
 /// Exit codes of `trainer train`.
 pub mod exit {
@@ -58,21 +59,7 @@ pub enum TrainerEvent {
         step: u64,
     },
     /// The training ended with a measurement.
-    Finished {
-        /// Test error of the last epoch in percent; a program may report
-        /// another metric instead.
-        #[serde(default)]
-        test_error: Option<f64>,
-        /// Test loss of the last epoch.
-        #[serde(default)]
-        test_loss: Option<f64>,
-        /// Least test error of all epochs.
-        #[serde(default)]
-        best_test_error: Option<f64>,
-        /// Seconds of training, evaluation included.
-        #[serde(default)]
-        train_seconds: Option<f64>,
-    },
+    Finished(Finished),
     /// The training ended without one.
     Failed {
         /// The kind.
@@ -81,4 +68,166 @@ pub enum TrainerEvent {
         #[serde(default)]
         message: String,
     },
+}
+
+/// What a training measured. Only the first four fields are as old as the
+/// protocol: a program may leave out all others, and one of them that is no
+/// number is as good as absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// Test error of the last epoch in percent; a program may report
+    /// another metric instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_error: Option<f64>,
+    /// Test loss of the last epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_loss: Option<f64>,
+    /// Least test error of all epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_test_error: Option<f64>,
+    /// Seconds of training, evaluation included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_seconds: Option<f64>,
+    /// Median of the test errors of the last [`MEDIAN_EPOCHS`] epochs.
+    #[serde(
+        default,
+        deserialize_with = "lenient",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub median_test_error: Option<f64>,
+    /// Mean training loss of the last epoch.
+    #[serde(
+        default,
+        deserialize_with = "lenient",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub train_loss: Option<f64>,
+    /// Training error of the last epoch in percent.
+    #[serde(
+        default,
+        deserialize_with = "lenient",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub train_error: Option<f64>,
+    /// Training images per second over the whole training, evaluation
+    /// excluded.
+    #[serde(
+        default,
+        deserialize_with = "lenient",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub images_per_second: Option<f64>,
+    /// Euclidean distance of all parameters from where they started.
+    #[serde(
+        default,
+        deserialize_with = "lenient",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub distance: Option<f64>,
+    /// Everything else, by name.
+    #[serde(default, skip_serializing_if = "Metrics::is_empty")]
+    pub metrics: Metrics,
+}
+
+/// Epochs that `median_test_error` is over.
+pub const MEDIAN_EPOCHS: usize = 5;
+
+impl Finished {
+    /// The metrics that have a field of their own.
+    pub const FIELDS: [&str; 5] = [
+        "median_test_error",
+        "train_loss",
+        "train_error",
+        "images_per_second",
+        "distance",
+    ];
+
+    fn fields(&mut self) -> [(&'static str, &mut Option<f64>); 5] {
+        let [median, loss, error, speed, distance] = Self::FIELDS;
+        [
+            (median, &mut self.median_test_error),
+            (loss, &mut self.train_loss),
+            (error, &mut self.train_error),
+            (speed, &mut self.images_per_second),
+            (distance, &mut self.distance),
+        ]
+    }
+
+    /// Every metric, those with a field of their own included.
+    pub fn all_metrics(mut self) -> impl Iterator<Item = (String, f64)> {
+        let metrics = std::mem::take(&mut self.metrics);
+        let fields = self
+            .fields()
+            .map(|(name, value)| value.map(|value| (name.to_owned(), value)));
+        metrics.into_iter().chain(fields.into_iter().flatten())
+    }
+}
+
+impl From<Measurement> for Finished {
+    fn from(measured: Measurement) -> Self {
+        let mut finished = Self {
+            test_error: Some(measured.test_error),
+            test_loss: measured.test_loss,
+            best_test_error: measured.best_test_error,
+            train_seconds: Some(measured.train_seconds),
+            metrics: measured.metrics,
+            ..Self::default()
+        };
+        let mut metrics = std::mem::take(&mut finished.metrics);
+        for (name, value) in finished.fields() {
+            *value = metrics.remove(name);
+        }
+        finished.metrics = metrics;
+        finished
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measurement_keeps_its_metrics_on_the_way() {
+        let metrics = [
+            ("distance", 1.5),
+            ("train_loss", 0.25),
+            ("goal.10.epoch", 3.0),
+        ];
+        let metrics = Metrics::collect(metrics, |name, _| panic!("{name}"));
+        let event = TrainerEvent::Finished(Finished::from(Measurement {
+            test_error: 8.5,
+            test_loss: None,
+            best_test_error: Some(8.0),
+            train_seconds: 3.0,
+            metrics: metrics.clone(),
+        }));
+        let text = serde_json::to_string(&event).unwrap();
+        assert_eq!(
+            text,
+            r#"{"event":"finished","test_error":8.5,"best_test_error":8.0,"train_seconds":3.0,"train_loss":0.25,"distance":1.5,"metrics":{"goal.10.epoch":3.0}}"#
+        );
+        let TrainerEvent::Finished(read) = serde_json::from_str(&text).unwrap() else {
+            panic!("another event");
+        };
+        let all = Metrics::collect(read.all_metrics(), |name, _| panic!("{name}"));
+        assert_eq!(all, metrics);
+    }
+
+    #[test]
+    fn fields_that_are_new_never_break_a_program() {
+        let line = r#"{"event":"finished","test_error":1,"distance":"far","train_error":null,"metrics":["x"]}"#;
+        let read: TrainerEvent = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            read,
+            TrainerEvent::Finished(Finished {
+                test_error: Some(1.0),
+                ..Finished::default()
+            })
+        );
+        let line = r#"{"event":"epoch","epoch":1,"skipped_steps":-1,"loss_scale":[]}"#;
+        assert!(matches!(
+            serde_json::from_str(line).unwrap(),
+            TrainerEvent::Epoch(seen) if seen.skipped_steps.is_none() && seen.loss_scale.is_none()
+        ));
+    }
 }

@@ -57,6 +57,7 @@ fn replicate(cell: u64, number: u32) -> ReplicateResult {
             test_loss: Some(0.3),
             best_test_error: Some(5.0),
             train_seconds: 300.0 + spread as f64,
+            metrics: swath_core::metrics::Metrics::new(),
         }),
         last_test_errors: Vec::new(),
         provenance: Some(Provenance {

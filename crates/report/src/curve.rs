@@ -223,6 +223,9 @@ pub fn curve_listing(points: &[CurvePoint]) -> Listing {
         ListingColumn::number("lr"),
         ListingColumn::number("time"),
         ListingColumn::number("images/s"),
+        ListingColumn::number("distance").wide(),
+        ListingColumn::number("loss scale").wide(),
+        ListingColumn::number("skipped steps").wide(),
     ];
     let mut listing = Listing::new("points", columns);
     for point in newest(points) {
@@ -241,6 +244,10 @@ pub fn curve_listing(points: &[CurvePoint]) -> Listing {
             it.lr.map_or_else(String::new, approximate),
             it.seconds.map_or_else(String::new, duration),
             places(it.images_per_second, 0),
+            places(it.distance, 4),
+            places(it.loss_scale, 0),
+            it.skipped_steps
+                .map_or_else(String::new, |it| it.to_string()),
         ];
         listing.push(it.epoch.to_string(), row, json!(point));
     }

@@ -391,6 +391,7 @@ impl Sim {
                 test_loss: None,
                 best_test_error: None,
                 train_seconds: 1.0,
+                metrics: swath_core::metrics::Metrics::new(),
             });
         }
         let message = *self.chance.one_of(&["no data", "signal 9", "out of luck"]);

@@ -289,6 +289,7 @@ pub(crate) fn measurement(held: Held) -> Outcome {
         test_loss: None,
         best_test_error: None,
         train_seconds: 1.0,
+        metrics: swath_core::metrics::Metrics::new(),
     })
 }
 

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use swath_core::metrics::Metrics;
 use swath_core::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
 
 use super::*;
@@ -13,13 +14,15 @@ fn any_held() -> impl Strategy<Value = message::Held> {
 fn any_outcome() -> impl Strategy<Value = Outcome> {
     let number = -1e9..1e9_f64;
     let maybe = proptest::option::of(number.clone());
-    let measured = (number.clone(), maybe.clone(), maybe, number).prop_map(
-        |(test_error, test_loss, best_test_error, train_seconds)| {
+    let metrics = proptest::collection::btree_map("[a-z0-9_.]{1,64}", number.clone(), 0..5);
+    let measured = (number.clone(), maybe.clone(), maybe, number, metrics).prop_map(
+        |(test_error, test_loss, best_test_error, train_seconds, metrics)| {
             Outcome::Measured(Measurement {
                 test_error,
                 test_loss,
                 best_test_error,
                 train_seconds,
+                metrics: Metrics::collect(metrics, |name, _| panic!("{name}")),
             })
         },
     );
@@ -54,10 +57,22 @@ proptest! {
     }
 
     #[test]
-    fn a_report_survives_the_wire(held in any_held(), epoch in any::<u32>(), loss in -1e9..1e9_f64) {
+    fn a_report_survives_the_wire(
+        held in any_held(),
+        epoch in any::<u32>(),
+        loss in -1e9..1e9_f64,
+        skipped_steps in proptest::option::of(any::<u64>()),
+    ) {
         let report_in = message::Report {
             held,
-            observations: vec![Observation { epoch, train_loss: Some(loss), ..Default::default() }],
+            observations: vec![Observation {
+                epoch,
+                train_loss: Some(loss),
+                distance: Some(loss / 3.0),
+                loss_scale: Some(65536.0),
+                skipped_steps,
+                ..Default::default()
+            }],
             log_sequence: 3,
             log: "line\n".to_owned(),
         };
@@ -93,6 +108,28 @@ fn what_is_wrong_is_refused_with_its_field() {
         text(exchange(empty).unwrap_err()),
         "field `outcome`: is missing"
     );
+}
+
+#[test]
+fn metrics_that_may_not_be_recorded_are_left_out() {
+    let measured = v1::Measurement {
+        metrics: [("a", 1.0), ("b", f64::NAN), ("C", 2.0)]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+        ..Default::default()
+    };
+    let finish = v1::Finish {
+        held: Some(held_message(message::Held {
+            job: JobDigest::from_bytes([1; 32]),
+            attempt: Attempt(1),
+        })),
+        outcome: Some(v1::finish::Outcome::Measured(measured)),
+        provenance: None,
+    };
+    let Outcome::Measured(read) = super::finish(finish).unwrap().outcome else {
+        panic!("not measured");
+    };
+    assert_eq!(read.metrics.iter().collect::<Vec<_>>(), [("a", 1.0)]);
 }
 
 #[test]

@@ -286,7 +286,7 @@ impl Agent {
                 return;
             }
             TrainerEvent::Ready { .. } | TrainerEvent::Checkpoint { .. } => return,
-            TrainerEvent::Finished { .. } => running.measured(&event, fields, now),
+            TrainerEvent::Finished(_) => running.measured(event, fields, now),
             TrainerEvent::Failed { fault, message } => Outcome::Failed {
                 fault,
                 message: super::first(&message.replace('\0', "\u{fffd}"), 32 << 10).to_owned(),
@@ -490,5 +490,6 @@ fn null_outcome(seed: u64) -> Outcome {
         test_loss: None,
         best_test_error: None,
         train_seconds: 0.0,
+        metrics: swath_core::metrics::Metrics::new(),
     })
 }

@@ -1,11 +1,13 @@
 //! One slot: its child, and the attempt that the child runs.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::Value;
 use swath_core::message::Held;
+use swath_core::metrics::{MetricError, Metrics};
 use swath_core::outcome::{Fault, Measurement, Outcome, Provenance};
-use swath_core::protocol::TrainerEvent;
+use swath_core::protocol::{Finished, TrainerEvent};
 
 use super::event::ChildId;
 use super::journal::Journal;
@@ -126,19 +128,18 @@ impl Running {
     }
 
     /// What a `finished` line measures.
-    pub(crate) fn measured(&self, event: &TrainerEvent, fields: &Value, now: Duration) -> Outcome {
-        let TrainerEvent::Finished {
-            test_error,
-            test_loss,
-            best_test_error,
-            train_seconds,
-        } = event
-        else {
+    pub(crate) fn measured(
+        &mut self,
+        event: TrainerEvent,
+        fields: &Value,
+        now: Duration,
+    ) -> Outcome {
+        let TrainerEvent::Finished(finished) = event else {
             return broken("not a `finished` line", "");
         };
         let (value, name) = match &self.metric {
             Some(metric) => (fields.get(metric).and_then(Value::as_f64), metric.as_str()),
-            None => (*test_error, "test_error"),
+            None => (finished.test_error, "test_error"),
         };
         let finite = |value: &f64| value.is_finite();
         let Some(value) = value.filter(finite) else {
@@ -152,12 +153,39 @@ impl Running {
         };
         Outcome::Measured(Measurement {
             test_error: value,
-            test_loss: test_loss.filter(finite),
-            best_test_error: best_test_error.filter(finite),
-            train_seconds: train_seconds
+            test_loss: finished.test_loss.filter(finite),
+            best_test_error: finished.best_test_error.filter(finite),
+            train_seconds: finished
+                .train_seconds
                 .filter(finite)
                 .unwrap_or_else(|| now.saturating_sub(self.started).as_secs_f64()),
+            metrics: self.metrics(finished, fields),
         })
+    }
+
+    /// The metrics of a `finished` line. The attempt's log tells which may not
+    /// be recorded.
+    fn metrics(&mut self, finished: Finished, fields: &Value) -> Metrics {
+        let mut warnings = String::new();
+        let mut dropped = |name: &str, error: MetricError| {
+            let name = super::first(name, 100);
+            // Writing to a String cannot fail.
+            let _ = writeln!(warnings, "warning: metric `{name}` is left out: {error}");
+        };
+        for name in Finished::FIELDS {
+            // NaN has come as null.
+            if fields.get(name).is_some_and(|value| !value.is_number()) {
+                dropped(name, MetricError::NotFinite);
+            }
+        }
+        if let Some(metrics) = fields.get("metrics") {
+            Metrics::read(metrics, &mut dropped);
+        }
+        let metrics = Metrics::collect(finished.all_metrics(), &mut dropped);
+        if !warnings.is_empty() {
+            self.journal.write(&warnings, 0);
+        }
+        metrics
     }
 }
 

@@ -27,6 +27,7 @@ fn entry(number: u64, test_error: f64) -> Entry {
             test_loss: Some(0.1 + 0.2),
             best_test_error: None,
             train_seconds: 1e-300,
+            metrics: swath_core::metrics::Metrics::new(),
         })
     };
     Entry {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use swath_core::metrics::Metrics;
 use swath_core::outcome::{Measurement, Observation};
 use swath_core::schedule::{Rates, Timeline};
 use swath_core::spec::TrainingSpec;
@@ -94,6 +95,7 @@ impl<'a> Training<'a> {
             test_loss: Some(last.loss),
             best_test_error: Some(best),
             train_seconds: self.begun.elapsed().as_secs_f64(),
+            metrics: Metrics::new(),
         })
     }
 
@@ -135,6 +137,7 @@ impl<'a> Training<'a> {
             lr: Some(self.rates.at(last - 1)),
             seconds: Some(self.begun.elapsed().as_secs_f64()),
             images_per_second: Some(sums.images as f64 / train_seconds),
+            ..Observation::default()
         };
         Ok((observation, score))
     }

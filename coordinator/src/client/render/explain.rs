@@ -5,6 +5,7 @@ use std::fmt::Write;
 use swath_coordinator::api::Explanation;
 use swath_core::judge::headline;
 use swath_core::spec::canonical;
+use swath_core::summary::text::compact;
 use swath_core::view::{AttemptView, JobView};
 use swath_report::{
     Format, Listing, ListingColumn as Column, Style, counted, duration, utc, visible,
@@ -37,6 +38,7 @@ pub(crate) fn text(explanation: &Explanation, wide: bool, style: &Style) -> Stri
         let _ = writeln!(out, "\n{outcomes} came too late to count");
     }
     message(job, &mut out);
+    metrics(job, &mut out);
     if wide {
         let _ = writeln!(out, "\nspec {}", canonical(&job.spec));
     }
@@ -52,6 +54,27 @@ fn message(job: &JobView, out: &mut String) {
     out.push_str("\nthe last fault said\n");
     for line in text.lines() {
         let _ = writeln!(out, "  {}", visible(line));
+    }
+}
+
+/// What was measured beside the test error.
+fn metrics(job: &JobView, out: &mut String) {
+    let Some(measured) = &job.measurement else {
+        return;
+    };
+    let fields = [
+        ("test_loss", measured.test_loss),
+        ("best_test_error", measured.best_test_error),
+        ("train_seconds", Some(measured.train_seconds)),
+    ];
+    let fields = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let all: Vec<(&str, f64)> = fields.chain(measured.metrics.iter()).collect();
+    let width = all.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    out.push_str("\nit measured\n");
+    for (name, value) in all {
+        let _ = writeln!(out, "  {name:width$}  {}", compact(value));
     }
 }
 

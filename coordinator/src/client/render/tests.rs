@@ -101,6 +101,7 @@ fn succeeded(number: u8) -> JobView {
             test_loss: None,
             best_test_error: None,
             train_seconds: 4.2,
+            metrics: swath_core::metrics::Metrics::new(),
         }),
         ended_at: Some(at(3)),
         ..job(number, StateName::Succeeded)

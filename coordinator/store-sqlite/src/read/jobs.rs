@@ -37,10 +37,14 @@ struct Row {
     lr: Option<f64>,
     seconds: Option<f64>,
     images_per_second: Option<f64>,
+    distance: Option<f64>,
+    loss_scale: Option<f64>,
+    skipped_steps: Option<i64>,
     measured_error: Option<f64>,
     measured_loss: Option<f64>,
     measured_best: Option<f64>,
     measured_seconds: Option<f64>,
+    metrics: Option<String>,
 }
 
 /// The jobs that match, in order of submission.
@@ -91,10 +95,10 @@ pub(crate) async fn jobs(conn: &mut SqliteConnection, asked: JobQuery) -> Result
                   job.ended_at, faulted.message AS "message?",
                   seen.epoch AS "epoch?", seen.step AS "step?", seen.train_loss,
                   seen.train_error, seen.test_loss, seen.test_error, seen.lr, seen.seconds,
-                  seen.images_per_second,
+                  seen.images_per_second, seen.distance, seen.loss_scale, seen.skipped_steps,
                   outcome.test_error AS "measured_error?", outcome.test_loss AS measured_loss,
                   outcome.best_test_error AS measured_best,
-                  outcome.train_seconds AS "measured_seconds?"
+                  outcome.train_seconds AS "measured_seconds?", outcome.metrics
            FROM job
            CROSS JOIN cell ON cell.id = job.cell
            LEFT JOIN worker ON worker.id = job.worker
@@ -195,12 +199,17 @@ fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> 
         lr: row.lr,
         seconds: row.seconds,
         images_per_second: row.images_per_second,
+        distance: row.distance,
+        loss_scale: row.loss_scale,
+        skipped_steps: row.skipped_steps.map(|steps| steps as u64),
     });
+    let metrics = rows::metrics(row.metrics.as_deref())?;
     let measurement = row.measured_error.map(|test_error| Measurement {
         test_error,
         test_loss: row.measured_loss,
         best_test_error: row.measured_best,
         train_seconds: row.measured_seconds.unwrap_or(0.0),
+        metrics,
     });
     Ok(JobView {
         digest: rows::job_digest(&row.digest)?,
@@ -320,7 +329,7 @@ pub(crate) async fn curves(conn: &mut SqliteConnection, job: JobDigest) -> Resul
     let job = &job.as_bytes()[..];
     let rows = query!(
         "SELECT attempt, epoch, step, train_loss, train_error, test_loss, test_error, lr, seconds,
-                images_per_second
+                images_per_second, distance, loss_scale, skipped_steps
          FROM observation WHERE job = (SELECT id FROM job WHERE digest = ?1)
          ORDER BY attempt, epoch",
         job
@@ -339,6 +348,9 @@ pub(crate) async fn curves(conn: &mut SqliteConnection, job: JobDigest) -> Resul
             lr: row.lr,
             seconds: row.seconds,
             images_per_second: row.images_per_second,
+            distance: row.distance,
+            loss_scale: row.loss_scale,
+            skipped_steps: row.skipped_steps.map(|steps| steps as u64),
         },
     });
     Ok(points.collect())

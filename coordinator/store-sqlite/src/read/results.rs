@@ -83,7 +83,7 @@ async fn pack(
                SELECT concat_ws(' ', sweep_cell.position, hex(cell.digest),
                           coalesce(group_concat(concat_ws('/', job.id, job.replicate, job.seed,
                               job.state, hex(job.digest), job.fault, outcome.provenance,
-                              hex(outcome.bits))) FILTER (WHERE job.id IS NOT NULL), '-'),
+                              hex(outcome.bits), outcome.metrics), char(9)) FILTER (WHERE job.id IS NOT NULL), '-'),
                           sweep_cell.axes) AS line
                FROM sweep_cell
                CROSS JOIN cell ON cell.id = sweep_cell.cell
@@ -135,7 +135,7 @@ fn cell(line: &str, beside: &Beside) -> Result<CellResults> {
     let mut replicates = Vec::new();
     if packed != "-" {
         replicates.reserve(packed.len() / 150);
-        for packed in packed.split(',') {
+        for packed in packed.split('\t') {
             replicates.push(replicate(packed, beside)?);
         }
     }
@@ -149,12 +149,13 @@ fn cell(line: &str, beside: &Beside) -> Result<CellResults> {
 }
 
 /// Reads one packed replicate: key, replicate, seed, state and digest; then the
-/// fault of a failed job, or provenance and bits of a succeeded one.
+/// fault of a failed job, or provenance, bits and metrics of a succeeded one.
+/// Metrics hold neither of the characters that keep these things apart.
 fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
     fn read<T: std::str::FromStr>(word: Option<&str>) -> Option<T> {
         word?.parse().ok()
     }
-    let mut words = packed.split('/');
+    let mut words = packed.splitn(8, '/');
     let mut head = || {
         Some((
             read::<i64>(words.next())?,
@@ -184,7 +185,8 @@ fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
                 return Err(damaged());
             };
             result.provenance = beside.provenances.get(&provenance).cloned();
-            result.measurement = Some(rows::measurement(&bits));
+            let metrics = rows::metrics(words.next())?;
+            result.measurement = Some(rows::measurement(&bits, metrics));
         }
         StateName::Failed => {
             result.fault = rows::fault(words.next())?;

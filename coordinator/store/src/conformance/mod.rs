@@ -107,6 +107,8 @@ macro_rules! conformance_suite {
             reading::a_queued_job_knows_its_place,
             reading::a_job_tells_of_its_attempts,
             reading::results_come_in_canonical_order,
+            reading::metrics_come_out_as_they_went_in,
+            reading::observations_keep_every_field,
             reading::the_last_epochs_span_attempts,
             reading::logs_go_on_after_a_position,
             reading::known_jobs_and_sources,

@@ -2,14 +2,15 @@
 
 use swath_core::id::SweepDigest;
 use swath_core::job::StateName;
-use swath_core::outcome::Fault;
+use swath_core::metrics::Metrics;
+use swath_core::outcome::{Fault, Measurement, Observation, Outcome};
 use swath_core::view::SweepState;
 
 use super::bench::Bench;
 use super::script::{
     failed, held, job, measured, observation, provenance, report, sweep, worker_about,
 };
-use crate::{JobQuery, Known, SweepChange};
+use crate::{Ack, JobQuery, Known, SweepChange};
 
 /// From active over paused to finished, with counts and times.
 pub async fn sweeps_tell_their_state(bench: &mut Bench) {
@@ -244,6 +245,69 @@ pub async fn results_come_in_canonical_order(bench: &mut Bench) {
     bench
         .absent(async |store| store.results(unknown, 0).await)
         .await;
+}
+
+/// Whatever a training measured comes out by its name, wherever it is read.
+pub async fn metrics_come_out_as_they_went_in(bench: &mut Bench) {
+    let submission = sweep("s", &[1], 3);
+    bench.submit(&submission).await;
+    let owner = bench.hello("w").await;
+    let grants = bench.take(&owner, 3).await;
+    let numbers = [
+        ("distance", 0.1 + 0.2),
+        ("test_error.cifar10.1", 1e-300),
+        ("goal.10.seconds", -12345678.90625),
+    ];
+    let rich = Metrics::collect(numbers, |name, error| panic!("{name}: {error}"));
+    let outcome = |metrics: &Metrics| {
+        let Outcome::Measured(measurement) = measured(1.0) else {
+            unreachable!("it is measured");
+        };
+        Outcome::Measured(Measurement {
+            metrics: metrics.clone(),
+            ..measurement
+        })
+    };
+    let all = [rich.clone(), Metrics::new(), rich.clone()];
+    for (grant, metrics) in grants.iter().zip(&all) {
+        let ack = bench.finish(&owner, grant.held, outcome(metrics)).await;
+        assert_eq!(ack, Ack::Recorded);
+    }
+    let digest = submission.digest;
+    let cells = bench.read(async |store| store.results(digest, 0).await);
+    let cells = cells.await;
+    for (place, metrics) in all.iter().enumerate() {
+        let measured = cells[0].replicates[place].measurement.clone();
+        assert_eq!(measured.map(|it| it.metrics), Some(metrics.clone()));
+        let measured = bench.job(grants[place].held.job).await.job.measurement;
+        assert_eq!(measured.map(|it| it.metrics), Some(metrics.clone()));
+    }
+    // Other numbers are another outcome.
+    let first = grants[0].held;
+    let ack = bench.finish(&owner, first, outcome(&rich)).await;
+    assert_eq!(ack, Ack::AlreadyRecorded);
+    let ack = bench.finish(&owner, first, outcome(&Metrics::new())).await;
+    assert_eq!(ack, Ack::Stale);
+}
+
+/// What only some trainings observe of an epoch is kept, too.
+pub async fn observations_keep_every_field(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1], 1)).await;
+    let owner = bench.hello("w").await;
+    let attempt = bench.take_one(&owner).await;
+    let rich = observation(1, 50.0);
+    let poor = Observation {
+        epoch: 2,
+        ..Observation::default()
+    };
+    let seen = vec![rich.clone(), poor.clone()];
+    let reports = [report(attempt, seen, 0, "")];
+    bench.observe(&owner, &reports).await.unwrap();
+    let curves = bench.read(async |store| store.curves(attempt.job).await);
+    let seen: Vec<_> = curves.await.into_iter().map(|it| it.observation).collect();
+    assert!(rich.distance.is_some() && rich.loss_scale.is_some() && rich.skipped_steps.is_some());
+    assert_eq!(seen, [rich, poor.clone()]);
+    assert_eq!(bench.job(attempt.job).await.job.progress, Some(poor));
 }
 
 /// An attempt may have resumed another: each epoch counts as the newest one

@@ -211,6 +211,7 @@ mod tests {
             test_loss: None,
             best_test_error: None,
             train_seconds: 1.0,
+            metrics: crate::metrics::Metrics::new(),
         })
     }
 

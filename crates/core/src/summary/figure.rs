@@ -38,7 +38,7 @@ impl Unit {
 }
 
 /// Which number of a replicate is summarised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Quantity {
     /// The test error, or a program's metric, as the sweep measures it.
     Measured(Measure),
@@ -48,6 +48,8 @@ pub enum Quantity {
     TestLoss,
     /// Seconds of training, evaluation included.
     TrainSeconds,
+    /// The metric of this name.
+    Metric(String),
 }
 
 impl Quantity {
@@ -56,7 +58,7 @@ impl Quantity {
     ///
     /// The median of the last k epochs is that of all epochs where a training
     /// has fewer.
-    pub fn of(self, replicate: &ReplicateResult) -> Result<Option<f64>, NotFinite> {
+    pub fn of(&self, replicate: &ReplicateResult) -> Result<Option<f64>, NotFinite> {
         let Some(measurement) = measurement(replicate) else {
             return Ok(None);
         };
@@ -65,11 +67,12 @@ impl Quantity {
             Self::Measured(Measure::Best) | Self::BestTestError => measurement.best_test_error,
             Self::Measured(Measure::MedianOfLast(count)) => {
                 let errors = &replicate.last_test_errors;
-                let from = errors.len().saturating_sub(count as usize);
+                let from = errors.len().saturating_sub(*count as usize);
                 Sample::new(errors[from..].iter().copied())?.median()
             }
             Self::TestLoss => measurement.test_loss,
             Self::TrainSeconds => Some(measurement.train_seconds),
+            Self::Metric(name) => measurement.metrics.get(name),
         };
         value.map(crate::stats::finite).transpose()
     }
@@ -137,7 +140,7 @@ pub struct Figure {
 impl Figure {
     /// The figure of `quantity` over `replicates`, counted by `tally`.
     pub fn new(
-        quantity: Quantity,
+        quantity: &Quantity,
         unit: Unit,
         replicates: &[ReplicateResult],
         tally: Tally,

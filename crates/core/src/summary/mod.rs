@@ -64,7 +64,7 @@ impl Summary {
         }
         values.sort_by(|left, right| left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)));
         let sample = Sample::new(values.iter().map(|(_, value)| *value))?;
-        let time = Quantity::TrainSeconds;
+        let time = &Quantity::TrainSeconds;
         Ok(Self {
             measured: Figure::from_sample(&sample, unit, tally),
             train_time: Figure::new(time, Unit::Seconds, &cell.replicates, tally)?,

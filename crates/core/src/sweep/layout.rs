@@ -5,11 +5,33 @@ use serde::{Deserialize, Serialize};
 use super::error::FileError;
 use super::file::{Section, names};
 use super::source::Node;
+use crate::metrics;
+use crate::protocol::Finished;
 use crate::spec::keys;
 use crate::suggest::nearest;
 
-/// What a column of the table may show beside parameters.
-pub const MEASURES: [&str; 4] = ["test_error", "test_loss", "best_test_error", "train_time"];
+/// What a column of the table may show beside parameters, and beside a metric
+/// of any other name, `metrics.NAME`.
+pub const MEASURES: [&str; 9] = [
+    "test_error",
+    "test_loss",
+    "best_test_error",
+    "train_time",
+    "median_test_error",
+    "train_loss",
+    "train_error",
+    "images_per_second",
+    "distance",
+];
+
+/// The metric that the measure `name` shows: one that every training of the
+/// built-in core sends, or, behind `metrics.`, any.
+pub fn metric_of(name: &str) -> Option<&str> {
+    match name.strip_prefix("metrics.") {
+        Some(metric) => Some(metric).filter(|metric| metrics::is_name(metric)),
+        None => Some(name).filter(|name| Finished::FIELDS.contains(name)),
+    }
+}
 
 /// What the rows, columns and fields of a table show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,8 +157,11 @@ fn key(name: &str) -> Result<(), String> {
 }
 
 fn measure(name: &str, metric: Option<&str>) -> Result<(), String> {
-    if MEASURES.contains(&name) || metric == Some(name) {
+    if MEASURES.contains(&name) || metric == Some(name) || metric_of(name).is_some() {
         return Ok(());
+    }
+    if name.starts_with("metrics.") {
+        return Err(format!("`{name}`: {}", metrics::MetricError::Name));
     }
     let known = || metric.into_iter().chain(MEASURES);
     Err(match nearest(name, known()) {
@@ -147,17 +172,20 @@ fn measure(name: &str, metric: Option<&str>) -> Result<(), String> {
 
 fn measure_or_key(name: &str, metric: Option<&str>) -> Result<(), String> {
     match (measure(name, metric), key(name)) {
-        (Err(message), Err(why)) => Err(if message.contains("did you mean") {
-            message
-        } else if why.contains("did you mean") {
-            why
-        } else {
-            let known = metric.into_iter().chain(MEASURES);
-            format!(
-                "`{name}`: no such parameter or measure; the measures are {}",
-                names(known)
-            )
-        }),
+        (Err(message), Err(why)) => Err(
+            if message.contains("did you mean") || name.starts_with("metrics.") {
+                message
+            } else if why.contains("did you mean") {
+                why
+            } else {
+                let known = metric.into_iter().chain(MEASURES);
+                format!(
+                    "`{name}`: no such parameter or measure; the measures are {}, and \
+                 `metrics.NAME` for any other number that trainings send",
+                    names(known)
+                )
+            },
+        ),
         _ => Ok(()),
     }
 }

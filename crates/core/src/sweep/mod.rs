@@ -28,6 +28,6 @@ pub use self::expression::{
     EvaluationError, Expression, ExpressionError, NoValue, Quantity, rounded,
 };
 pub use self::file::{Measure, REPLICATES_DEFAULT, Reference, SweepFile};
-pub use self::layout::{Layout, MEASURES};
+pub use self::layout::{Layout, MEASURES, metric_of};
 pub use self::recipe::Read;
 pub use self::select::{Filter, Operator, Selector, SelectorError, SubjectView, Target};

@@ -7,7 +7,7 @@ use super::{Column, Field, Kind, Results, Row, Shown, Table, TableError};
 use crate::spec::keys;
 use crate::summary::text::parameter;
 use crate::summary::{Quantity, Unit};
-use crate::sweep::Layout;
+use crate::sweep::{Layout, metric_of};
 
 /// What a measured column shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,7 +145,7 @@ impl Results {
             fields.push(match show {
                 Shows::Parameter(path) => self.parameter(path, place),
                 Shows::Measured(measured) => {
-                    let figure = self.figure(place, measured.quantity, measured.unit)?;
+                    let figure = self.figure(place, &measured.quantity, measured.unit)?;
                     // Once a row: marks and reasons are about its replicates.
                     let told = *first.get_or_insert(figure.n());
                     let is_first = !fields.iter().any(|it| matches!(it, Field::Figure(_)));
@@ -193,24 +193,32 @@ impl Results {
             "best_test_error" => (Quantity::BestTestError, unit),
             "test_loss" => (Quantity::TestLoss, Unit::Plain),
             "train_time" => (Quantity::TrainSeconds, Unit::Seconds),
-            _ => return None,
+            _ => {
+                let metric = metric_of(name)?;
+                let unit = if is_error(metric) { unit } else { Unit::Plain };
+                (Quantity::Metric(metric.to_owned()), unit)
+            }
         };
-        let name = match quantity {
-            Quantity::Measured(_) => self.metric(),
-            _ => name,
+        let name = match &quantity {
+            Quantity::Measured(_) => label(self.metric()),
+            // A dot stands between the parts of a metric's name, as in that of
+            // a test set.
+            Quantity::Metric(metric) => metric.replace('_', " "),
+            _ => label(name),
         };
         // Of a program's own metric nobody said which way is up, and the
         // quickest cell is not the best one.
         let own = self.definition.metric.is_some();
         Some(Measured {
-            quantity,
-            unit,
-            name: label(name),
-            less_is_better: match quantity {
+            less_is_better: match &quantity {
                 Quantity::TestLoss => true,
                 Quantity::TrainSeconds => false,
                 Quantity::Measured(_) | Quantity::BestTestError => !own,
+                Quantity::Metric(metric) => is_error(metric) || is_loss(metric),
             },
+            quantity,
+            unit,
+            name,
         })
     }
 
@@ -233,6 +241,19 @@ impl Results {
             format!("Not shown, but not the same in every row: {names}.")
         })
     }
+}
+
+/// Whether a metric is an error in percent, by the first part of its name.
+fn is_error(metric: &str) -> bool {
+    matches!(
+        metric.split('.').next(),
+        Some("train_error" | "test_error" | "median_test_error")
+    )
+}
+
+/// Whether a metric is a loss.
+fn is_loss(metric: &str) -> bool {
+    matches!(metric.split('.').next(), Some("train_loss" | "test_loss"))
 }
 
 fn heads(shown: &[Shows<'_>]) -> Vec<Column> {

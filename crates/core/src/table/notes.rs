@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::list::Measured;
 use super::{Field, Footnote, Results, Table};
 use crate::job::StateName;
+use crate::protocol::MEDIAN_EPOCHS;
 use crate::summary::text::{counted, decimals};
 use crate::summary::{Quantity, Tally, Unit};
 use crate::sweep::Measure;
@@ -84,8 +85,9 @@ pub(super) fn caption<'a>(
         1 => "one run".to_owned(),
         count => format!("median of {}", counted(u64::from(count), "run")),
     };
+    let last = |count| format!("each the median of its last {}", counted(count, "epoch"));
     for measured in shown {
-        let how = match measured.quantity {
+        let how = match &measured.quantity {
             Quantity::TrainSeconds => continue,
             Quantity::Measured(Measure::Last) | Quantity::TestLoss => {
                 "each at its last epoch".to_owned()
@@ -93,12 +95,12 @@ pub(super) fn caption<'a>(
             Quantity::Measured(Measure::Best) | Quantity::BestTestError => {
                 "each at its best epoch, chosen on the test set".to_owned()
             }
-            Quantity::Measured(Measure::MedianOfLast(count)) => {
-                format!(
-                    "each the median of its last {}",
-                    counted(u64::from(count), "epoch")
-                )
-            }
+            Quantity::Measured(Measure::MedianOfLast(count)) => last(u64::from(*count)),
+            Quantity::Metric(metric) => match metric.as_str() {
+                "median_test_error" => last(MEDIAN_EPOCHS as u64),
+                "train_loss" | "train_error" => "each over its last epoch's batches".to_owned(),
+                _ => "each at its end".to_owned(),
+            },
         };
         let unit = match measured.unit {
             Unit::Percent => " in %",

@@ -51,7 +51,7 @@ impl Results {
                 fields.push(match row.get(&column) {
                     None => Field::Blank,
                     Some(place) => Field::Figure(Shown {
-                        figure: self.figure(*place, measured.quantity, measured.unit)?,
+                        figure: self.figure(*place, &measured.quantity, measured.unit)?,
                         best: false,
                         marks: marks.of(*place),
                         brief: false,

@@ -1,12 +1,16 @@
 //! A sweep with what its cells have come to: the source of every table, and
 //! the rows that programs read.
 
+use std::collections::BTreeMap;
+
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::{Definition, TableError};
 use crate::id::SweepDigest;
+use crate::job::StateName;
+use crate::stats::Sample;
 use crate::summary::{Figure, Mixed, Quantity, Summary, Unit};
 use crate::view::{CellResults, ReplicateResult, SCHEMA_VERSION, SweepView};
 
@@ -94,7 +98,7 @@ impl Results {
     pub(super) fn figure(
         &self,
         place: usize,
-        quantity: Quantity,
+        quantity: &Quantity,
         unit: Unit,
     ) -> Result<Figure, TableError> {
         let (cell, summary) = (&self.cells[place], &self.summaries[place]);
@@ -179,6 +183,45 @@ impl ResultRow<'_> {
     pub fn id(&self) -> String {
         hex(self.cell.cell.as_bytes(), &mut [0; 64]).to_owned()
     }
+
+    /// Every metric of its replicates.
+    fn metrics(&self) -> BTreeMap<&str, Metric> {
+        let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for replicate in &self.cell.replicates {
+            let measurement = replicate.measurement.as_ref();
+            let measurement = measurement.filter(|_| replicate.state == StateName::Succeeded);
+            for (name, value) in measurement.iter().flat_map(|it| it.metrics.iter()) {
+                values.entry(name).or_default().push(value);
+            }
+        }
+        // Metrics are finite.
+        let samples = values
+            .into_iter()
+            .filter_map(|(name, values)| Some((name, Sample::new(values).ok()?)));
+        samples
+            .map(|(name, sample)| (name, Metric::of(&sample)))
+            .collect()
+    }
+}
+
+/// A metric over the replicates of a cell that have it.
+#[derive(Serialize)]
+struct Metric {
+    n: usize,
+    median: Option<f64>,
+    min: Option<f64>,
+    max: Option<f64>,
+}
+
+impl Metric {
+    fn of(sample: &Sample) -> Self {
+        Self {
+            n: sample.len(),
+            median: sample.median(),
+            min: sample.min(),
+            max: sample.max(),
+        }
+    }
 }
 
 impl Serialize for ResultRow<'_> {
@@ -201,6 +244,10 @@ impl Serialize for ResultRow<'_> {
         map.serialize_entry("cancelled", &tally.cancelled)?;
         map.serialize_entry("open", &tally.open)?;
         map.serialize_entry("train_seconds_median", &self.summary.train_time.median())?;
+        let metrics = self.metrics();
+        if !metrics.is_empty() {
+            map.serialize_entry("metrics", &metrics)?;
+        }
         if self.summary.mixed != Mixed::default() {
             map.serialize_entry("mixed", &self.summary.mixed)?;
         }
@@ -263,6 +310,9 @@ impl Serialize for OneReplicate<'_> {
             map.serialize_entry("fault", fault.name())?;
         }
         map.serialize_entry("value", &self.value)?;
+        if let Some(measurement) = it.measurement.as_ref().filter(|it| !it.metrics.is_empty()) {
+            map.serialize_entry("metrics", &measurement.metrics)?;
+        }
         if let Some(device) = it.provenance.as_ref().map(|it| &it.device) {
             map.serialize_entry("device", device)?;
         }

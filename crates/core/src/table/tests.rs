@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use crate::job::StateName;
+use crate::metrics::Metrics;
 use crate::outcome::{Measurement, Provenance};
 use crate::sweep::{SweepFile, expand};
 use crate::time::Timestamp;
@@ -45,6 +46,7 @@ fn cell(index: u64, axes: &[(&str, Value)], test_error: f64) -> CellResults {
                 test_loss: Some(test_error / 10.0),
                 best_test_error: None,
                 train_seconds: 60.0,
+                metrics: Metrics::new(),
             }),
             last_test_errors: Vec::new(),
             provenance: Some(Provenance {
@@ -102,6 +104,41 @@ fn texts(table: &Table) -> Vec<String> {
         lines.push(fields.collect::<Vec<_>>().join(" | "));
     }
     lines
+}
+
+#[test]
+fn columns_show_any_metric() {
+    let mut cells = cells();
+    for (cell, value) in cells.iter_mut().zip([1.0, 2.0, 3.0]) {
+        let measurement = cell.replicates[0].measurement.as_mut().unwrap();
+        let numbers = [
+            ("train_error", value),
+            ("distance", 10.0 * value),
+            ("test_error.cifar10.1", 5.0 - value),
+        ];
+        measurement.metrics = Metrics::collect(numbers, |name, _| panic!("{name}"));
+    }
+    let columns = ["train_error", "distance", "metrics.test_error.cifar10.1"];
+    let results = results(list(&["batch_size"], &columns), cells);
+    let table = results.table().unwrap();
+    assert_eq!(
+        texts(&table),
+        [
+            "batch size | train error (%) | distance | test error.cifar10.1 (%)",
+            "64 | 1.00* | 10.0000 | 4.00",
+            "64 | 2.00 | 20.0000 | 3.00",
+            "32 | 3.00 | 30.0000 | 2.00*",
+            "32 | not measured (1 of 1) | not measured (1 of 1) | not measured (1 of 1)",
+        ]
+    );
+    let document = serde_json::to_value(results.document()).unwrap();
+    let row = &document["rows"][0];
+    assert_eq!(
+        row["metrics"]["distance"],
+        json!({"n": 1, "median": 10.0, "min": 10.0, "max": 10.0})
+    );
+    assert_eq!(row["replicates"][0]["metrics"]["train_error"], 1.0);
+    assert_eq!(document["rows"][3].get("metrics"), None);
 }
 
 #[test]

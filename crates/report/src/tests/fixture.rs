@@ -42,6 +42,7 @@ fn replicate(cell: u8, number: u32, end: &str) -> ReplicateResult {
         test_loss: Some(test_error / 30.0),
         best_test_error: Some(test_error - 0.2),
         train_seconds: 70.0 + f64::from(cell) * 9.0 + f64::from(number),
+        metrics: swath_core::metrics::Metrics::new(),
     });
     ReplicateResult {
         replicate: Replicate(number),
@@ -132,6 +133,9 @@ pub(super) fn points() -> Vec<CurvePoint> {
             lr: Some(0.1),
             seconds: Some(f64::from(epoch) * 6.5),
             images_per_second: Some(7812.4),
+            distance: Some(f64::from(epoch) + 0.125),
+            loss_scale: None,
+            skipped_steps: None,
         },
     };
     (1..=6)

@@ -176,6 +176,30 @@ fn a_program_has_its_exit_code_as_the_last_word() {
 }
 
 #[test]
+fn every_metric_is_recorded_and_what_is_none_is_told() {
+    let (mut table, child) = busy();
+    let line = r#"{"event":"finished","test_error":8.5,"train_seconds":3,"distance":1.5,
+        "train_loss":null,"metrics":{"goal.10.epoch":2,"Bad":1,"worse":NaN}}"#;
+    table.says(child, &line.replace('\n', ""));
+    let entries = table.spool();
+    let Outcome::Measured(measured) = &entries[0].finish.outcome else {
+        panic!("not measured");
+    };
+    let metrics: Vec<_> = measured.metrics.iter().collect();
+    assert_eq!(metrics, [("distance", 1.5), ("goal.10.epoch", 2.0)]);
+    let log = &entries[0].reports[0].log;
+    let told: Vec<_> = log.lines().map(|line| &line[..30]).collect();
+    assert_eq!(
+        told,
+        [
+            "warning: metric `train_loss` i",
+            "warning: metric `Bad` is left ",
+            "warning: metric `worse` is lef"
+        ]
+    );
+}
+
+#[test]
 fn a_program_that_is_not_allowed_does_not_run() {
     let (mut table, fetch) = Table::in_session(1);
     table.answer(fetch, exchanged(&[], vec![program(1, "rm")]));

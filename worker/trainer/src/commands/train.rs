@@ -33,12 +33,7 @@ pub(super) fn run(args: &Train) -> Result<(), Failure> {
 /// Reports how an attempt ended; a stop is reported by the exit code alone.
 pub(super) fn finish(ended: Result<Measurement, Failure>) -> Result<(), Failure> {
     match ended {
-        Ok(measured) => output::json_line(&TrainerEvent::Finished {
-            test_error: Some(measured.test_error),
-            test_loss: measured.test_loss,
-            best_test_error: measured.best_test_error,
-            train_seconds: Some(measured.train_seconds),
-        }),
+        Ok(measured) => output::json_line(&TrainerEvent::Finished(measured.into())),
         Err(failure) => {
             if let Some(fault) = failure.fault() {
                 output::json_line(&TrainerEvent::Failed {
