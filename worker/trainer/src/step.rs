@@ -5,7 +5,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use crate::augment::Batch;
 use crate::failure::Failure;
-use crate::model::{Model, Noise, Pass, Weights, flattened};
+use crate::model::{Model, Noise, Pass, Weights};
 use crate::optim::Optimizer;
 
 /// What turns a batch into an update of the weights.
@@ -28,21 +28,13 @@ pub(crate) struct Computed {
 
 impl<'a> Stepper<'a> {
     /// A stepper with a fresh optimizer.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure::Invalid`] where this trainer does not know the optimizer.
-    pub(crate) fn new(
-        spec: &'a TrainingSpec,
-        model: &'a Model,
-        weights: &'a Weights,
-    ) -> Result<Self, Failure> {
-        Ok(Self {
+    pub(crate) fn new(spec: &'a TrainingSpec, model: &'a Model, weights: &'a Weights) -> Self {
+        Self {
             spec,
             model,
             weights,
-            optimizer: Optimizer::new(&spec.optimizer, weights.flat())?,
-        })
+            optimizer: Optimizer::new(&spec.optimizer, weights),
+        }
     }
 
     /// All that a step takes over from the steps before it, besides the
@@ -124,18 +116,10 @@ impl<'a> Stepper<'a> {
             wrong: batch.target.wrong(&logits),
             images,
         });
-        let mut gradient = gradient(&loss, self.weights);
+        let mut gradient = self.weights.flattened(&gradients(&loss, self.weights));
         self.optimizer.step(self.weights.flat(), &mut gradient, lr);
         computed
     }
-}
-
-/// The gradient of `loss` by all parameters, in the order of
-/// [`Weights::flat`].
-fn gradient(loss: &Tensor, weights: &Weights) -> Tensor {
-    let parts = gradients(loss, weights);
-    let flat: Vec<Tensor> = parts.iter().map(flattened).collect();
-    Tensor::cat(&flat, 0)
 }
 
 /// The gradient of `loss` by each parameter.

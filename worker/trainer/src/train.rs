@@ -59,7 +59,7 @@ impl<'a> Training<'a> {
             model,
             weights,
             rates,
-            stepper: Stepper::new(spec, model, weights)?,
+            stepper: Stepper::new(spec, model, weights),
             device,
             begun: Instant::now(),
         })

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     Augmentation, BlockType, Dataset, Model, Optimizer, Precision, Pyramidnet, Resnet,
-    ResnetPreact, Schedule, SeResnetPreact, SpecError, TrainingSpec, WeightDecayOn, lookup,
+    ResnetPreact, Schedule, SeResnetPreact, SpecError, TrainingSpec, lookup,
 };
 
 /// The keys without which nothing can be trained.
@@ -298,18 +298,9 @@ fn check_augmentation(
 /// Such a spec can be planned, but not submitted.
 pub fn unsupported(spec: &TrainingSpec) -> Option<SpecError> {
     let augmentation = &spec.augmentation;
-    let decay_on = match &spec.optimizer {
-        Optimizer::Sgd(sgd) => sgd.weight_decay_on,
-        _ => WeightDecayOn::All,
-    };
     let found = [
         ("model.name", !matches!(spec.model, Model::ResnetPreact(_))),
         ("dataset.name", matches!(spec.dataset, Dataset::Folder(_))),
-        (
-            "optimizer.name",
-            !matches!(spec.optimizer, Optimizer::Sgd(_)),
-        ),
-        ("optimizer.weight_decay_on", decay_on != WeightDecayOn::All),
         ("ghost_batch_size", spec.ghost_batch_size.is_some()),
         ("accumulation_steps", spec.accumulation_steps.is_some()),
         ("batch_schedule", !spec.batch_schedule.is_empty()),

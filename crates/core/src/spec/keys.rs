@@ -171,6 +171,7 @@ pub const KEYS: &[Key] = &[
     key("optimizer.nesterov", Kind::Bool, &["sgd"], "Nesterov's momentum"),
     key("optimizer.weight_decay", RATE, &[], "weight decay"),
     key("optimizer.weight_decay_on", Kind::Word(&["all", "all_but_bn", "weights"]), &[], "what decays"),
+    key("optimizer.adapt_on", Kind::Word(&["all", "all_but_bn", "weights"]), &["lars"], "what has a local rate; it is 1 for the rest"),
     key("optimizer.trust_coefficient", RATE, &["lars"], "LARS trust coefficient"),
     key("optimizer.threshold", RATE, &["lars"], "weight norm below which the local rate is 1"),
     key("optimizer.eps", RATE, &["lars", "adam", "adamw"], "added to the denominator"),

@@ -51,6 +51,9 @@ pub struct Lars {
     /// What decays.
     #[serde(default)]
     pub weight_decay_on: WeightDecayOn,
+    /// Which parameters have a local rate; it is 1 for the others.
+    #[serde(default)]
+    pub adapt_on: WeightDecayOn,
     /// Factor of the local rate.
     #[serde(default = "one")]
     pub trust_coefficient: f64,
@@ -85,7 +88,7 @@ pub struct Adam {
     pub weight_decay_on: WeightDecayOn,
 }
 
-/// Which parameters decay.
+/// Which parameters decay, or have a local rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightDecayOn {

@@ -32,6 +32,28 @@ pub(crate) enum Role {
     Shift,
 }
 
+/// What weight decay and number formats tell parameters apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Group {
+    /// Weights of convolutions and linear layers.
+    Weight,
+    /// Their biases.
+    Bias,
+    /// Scale and shift of batch normalizations.
+    Norm,
+}
+
+impl Role {
+    /// The group of a parameter of this role.
+    pub(crate) fn group(self) -> Group {
+        match self {
+            Self::Convolution { .. } | Self::Linear { .. } => Group::Weight,
+            Self::LinearBias { .. } => Group::Bias,
+            Self::Scale { .. } | Self::Shift => Group::Norm,
+        }
+    }
+}
+
 /// A trained tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parameter {

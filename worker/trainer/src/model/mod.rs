@@ -10,7 +10,7 @@ use swath_core::spec::{Init, Model as Options};
 use tch::{Device, Tensor};
 
 pub(crate) use self::layout::Layout;
-pub(crate) use self::weights::{Weights, flattened};
+pub(crate) use self::weights::{Segments, Weights};
 use crate::data::Facts;
 use crate::failure::Failure;
 use crate::tensor_file::TensorFile;

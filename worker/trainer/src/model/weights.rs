@@ -2,20 +2,72 @@
 //!
 //! All parameters lie in one flat tensor, so that an optimizer step is a few
 //! operations however many layers there are; each parameter is a view of it.
+//! Its order is that of the groups: first the weights of all convolutions and
+//! linear layers, then their biases, then the batch normalizations, each in
+//! the order of the layout. So what decays is always the front of it.
 //! Convolution weights lie channels last, as the images do: libtorch's fast
 //! convolutions want both so.
 
 use std::path::Path;
 
+use swath_core::spec::WeightDecayOn;
 use swath_core::suggest::nearest;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::layout::Layout;
+use super::layout::{Group, Layout, Parameter};
 use crate::failure::Failure;
 use crate::tensor_file::{self, TensorFile};
 
+/// Where each parameter lies in the flat tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Segments {
+    /// The parameters (by their index in the layout) in the order of the flat
+    /// tensor.
+    order: Vec<usize>,
+    /// Elements of each, in that order.
+    counts: Vec<i64>,
+    /// The group of each, in that order.
+    groups: Vec<Group>,
+}
+
+impl Segments {
+    pub(super) fn new(layout: &Layout) -> Self {
+        let parameters = &layout.parameters;
+        let mut order: Vec<usize> = (0..parameters.len()).collect();
+        // Stable: within a group the order of the layout stays.
+        order.sort_by_key(|index| parameters[*index].role.group());
+        let in_order = || order.iter().map(|index| &parameters[*index]);
+        Self {
+            counts: in_order().map(Parameter::count).collect(),
+            groups: in_order().map(|parameter| parameter.role.group()).collect(),
+            order,
+        }
+    }
+
+    /// Elements of each parameter, in the order of the flat tensor.
+    pub(crate) fn counts(&self) -> &[i64] {
+        &self.counts
+    }
+
+    /// How many parameters at the front are those of `which`.
+    pub(crate) fn parameters(&self, which: WeightDecayOn) -> usize {
+        let last = match which {
+            WeightDecayOn::All => Group::Norm,
+            WeightDecayOn::AllButBn => Group::Bias,
+            WeightDecayOn::Weights => Group::Weight,
+        };
+        self.groups.partition_point(|group| *group <= last)
+    }
+
+    /// How many elements at the front are those of `which`.
+    pub(crate) fn elements(&self, which: WeightDecayOn) -> i64 {
+        self.counts[..self.parameters(which)].iter().sum()
+    }
+}
+
 /// The tensors of one model on one device.
 pub(crate) struct Weights {
+    segments: Segments,
     flat: Tensor,
     parameters: Vec<Tensor>,
     buffers: Vec<Tensor>,
@@ -30,32 +82,47 @@ impl Weights {
     pub(crate) fn zeros(layout: &Layout, device: Device) -> Result<Self, Failure> {
         let options = (Kind::Float, device);
         let flat = Tensor::f_zeros([layout.parameter_count()], options)?;
-        let mut offset = 0;
-        let parameters = layout
-            .parameters
+        let segments = Segments::new(layout);
+        let slices = flat.split_with_sizes(segments.counts(), 0);
+        let mut parameters: Vec<(usize, Tensor)> = segments
+            .order
             .iter()
-            .map(|parameter| {
-                let slice = flat.narrow(0, offset, parameter.count());
-                offset += parameter.count();
-                let view = unflattened(&slice, &parameter.shape);
-                view.detach().set_requires_grad(true)
+            .zip(&slices)
+            .map(|(index, slice)| {
+                let view = unflattened(slice, &layout.parameters[*index].shape);
+                (*index, view.detach().set_requires_grad(true))
             })
             .collect();
+        parameters.sort_by_key(|(index, _)| *index);
         let buffers = layout
             .buffers
             .iter()
             .map(|buffer| Tensor::full([buffer.size], buffer.initial, options))
             .collect();
         Ok(Self {
+            segments,
             flat,
-            parameters,
+            parameters: parameters.into_iter().map(|(_, view)| view).collect(),
             buffers,
         })
     }
 
-    /// All parameters, one after the other.
+    /// All parameters, one after the other, as [`Weights::segments`] says.
     pub(crate) fn flat(&self) -> &Tensor {
         &self.flat
+    }
+
+    /// Where each parameter lies in [`Weights::flat`].
+    pub(crate) fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    /// One tensor per parameter, in the order of the layout, as one tensor in
+    /// the order of [`Weights::flat`].
+    pub(crate) fn flattened(&self, tensors: &[Tensor]) -> Tensor {
+        let order = self.segments.order.iter();
+        let parts: Vec<Tensor> = order.map(|index| flattened(&tensors[*index])).collect();
+        Tensor::cat(&parts, 0)
     }
 
     /// All parameters, in the order of the layout.
@@ -144,7 +211,7 @@ fn unflattened(slice: &Tensor, shape: &[i64]) -> Tensor {
 
 /// A gradient in the order of its parameter's slice of the flat tensor; a
 /// view where it lies so in memory already.
-pub(crate) fn flattened(gradient: &Tensor) -> Tensor {
+fn flattened(gradient: &Tensor) -> Tensor {
     if gradient.dim() == 4 {
         gradient.permute([0, 2, 3, 1]).reshape([-1])
     } else {

@@ -59,11 +59,15 @@ fn bytes(weights: &Weights, stepper: &Stepper) -> Vec<Vec<f64>> {
 
 #[test]
 fn a_restored_stepper_goes_on_bit_for_bit() {
-    for extra in [json!({})] {
+    for extra in [
+        json!({}),
+        json!({"optimizer": {"name": "lars", "lr": 0.1}}),
+        json!({"optimizer": {"name": "adamw", "lr": 0.1, "weight_decay": 0.1}}),
+    ] {
         let job = job(&extra);
         let spec = job.training().unwrap();
         let (model, weights) = network(spec);
-        let mut stepper = Stepper::new(spec, &model, &weights).unwrap();
+        let mut stepper = Stepper::new(spec, &model, &weights);
         for step in 0..3 {
             stepper.step(step, &batch(step as i64, 16), 0.1);
         }
@@ -74,7 +78,7 @@ fn a_restored_stepper_goes_on_bit_for_bit() {
         for (from, to) in weights.buffers().iter().zip(again.buffers()) {
             to.shallow_clone().copy_(from);
         }
-        let mut restored = Stepper::new(spec, &model, &again).unwrap();
+        let mut restored = Stepper::new(spec, &model, &again);
         restored.restore(&saved).unwrap();
         for step in 3..6 {
             stepper.step(step, &batch(step as i64, 16), 0.1);
@@ -93,7 +97,7 @@ fn a_state_of_another_training_is_refused() {
     let job = job(&json!({}));
     let spec = job.training().unwrap();
     let (model, weights) = network(spec);
-    let mut stepper = Stepper::new(spec, &model, &weights).unwrap();
+    let mut stepper = Stepper::new(spec, &model, &weights);
     let error = stepper.restore(&[]).unwrap_err().to_string();
     assert!(error.contains("optimizer.velocity"), "{error}");
     let short = Tensor::zeros([3], (Kind::Float, Device::Cpu));

@@ -1,0 +1,100 @@
+//! Optimizers, over all parameters at once.
+
+mod adam;
+mod lars;
+mod sgd;
+
+use swath_core::spec::Optimizer as Options;
+use tch::{Tensor, no_grad};
+
+use self::adam::Adam;
+use self::lars::Lars;
+use self::sgd::Sgd;
+use crate::model::Weights;
+
+/// An optimizer with its state.
+pub(crate) enum Optimizer {
+    /// Stochastic gradient descent.
+    Sgd(Sgd),
+    /// Layer-wise adaptive rate scaling.
+    Lars(Lars),
+    /// Adam and AdamW.
+    Adam(Adam),
+}
+
+impl Optimizer {
+    /// The optimizer of `options` for `weights`.
+    pub(crate) fn new(optimizer: &Options, weights: &Weights) -> Self {
+        let flat = weights.flat();
+        let segments = weights.segments();
+        match optimizer {
+            Options::Sgd(options) => {
+                let decayed = segments.elements(options.weight_decay_on);
+                Self::Sgd(Sgd::new(options, flat, decayed))
+            }
+            Options::Lars(options) => Self::Lars(Lars::new(options, flat, segments)),
+            Options::Adam(options) | Options::Adamw(options) => {
+                let decayed = segments.elements(options.weight_decay_on);
+                let decoupled = matches!(optimizer, Options::Adamw(_));
+                Self::Adam(Adam::new(options, flat, decayed, decoupled))
+            }
+        }
+    }
+
+    /// One update of the flat `parameters` along the flat `gradient`, which it
+    /// overwrites.
+    pub(crate) fn step(&mut self, parameters: &Tensor, gradient: &mut Tensor, lr: f64) {
+        no_grad(|| match self {
+            Self::Sgd(sgd) => sgd.step(parameters, gradient, lr),
+            Self::Lars(lars) => lars.step(parameters, gradient, lr),
+            Self::Adam(adam) => adam.step(parameters, gradient, lr),
+        });
+    }
+
+    /// Every tensor of its state, by name; they change with later steps.
+    pub(crate) fn state(&self) -> Vec<(String, Tensor)> {
+        let tensors = match self {
+            Self::Sgd(sgd) => sgd.state(),
+            Self::Lars(lars) => lars.state(),
+            Self::Adam(adam) => adam.state(),
+        };
+        tensors
+            .into_iter()
+            .map(|(name, tensor)| (format!("optimizer.{name}"), tensor.shallow_clone()))
+            .collect()
+    }
+}
+
+/// Weight decay of the first `elements` parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Decay {
+    rate: f64,
+    elements: i64,
+}
+
+impl Decay {
+    /// `gradient += rate * parameters` where they decay.
+    fn add(self, gradient: &Tensor, parameters: &Tensor) {
+        if self.rate > 0.0 && self.elements > 0 {
+            let parameters = parameters.narrow(0, 0, self.elements);
+            let mut front = gradient.narrow(0, 0, self.elements);
+            add_scaled(&mut front, &parameters, self.rate);
+        }
+    }
+
+    /// `parameters -= lr * rate * parameters` where they decay.
+    fn shrink(self, parameters: &Tensor, lr: f64) {
+        if self.rate > 0.0 && self.elements > 0 {
+            let mut front = parameters.narrow(0, 0, self.elements);
+            let _ = front.g_mul_scalar_(1.0 - lr * self.rate);
+        }
+    }
+}
+
+/// `target += factor * other`; tch's binding of `add` has no factor.
+fn add_scaled(target: &mut Tensor, other: &Tensor, factor: f64) {
+    let _ = target.g_add_(&(other * factor));
+}
+
+#[cfg(test)]
+mod tests;
