@@ -7,7 +7,6 @@ use swath_core::spec::Loss as Options;
 use tch::{Kind, Tensor};
 
 /// The target of a batch.
-#[allow(dead_code, clippy::allow_attributes, reason = "mixing comes next")]
 pub(crate) enum Target {
     /// One class per image: N, i64.
     Labels(Tensor),

@@ -22,8 +22,17 @@ pub(crate) enum Purpose {
     Crop = 3,
     /// Mirror or not.
     Flip = 4,
-    /// Cutout centres.
+    /// Cutout centres; of dual cutout, those of the first view.
     Cutout = 5,
+    /// Which images are erased, where, and what with.
+    Erasing = 16,
+    /// Cutout centres of the second view of dual cutout.
+    SecondCutout = 17,
+    /// How the images of a batch are mixed; the position is that of the
+    /// batch's first image.
+    Mixing = 18,
+    /// Which images they are mixed with; lane k has the k-th partners.
+    Partner = 19,
 }
 
 /// The draws of one seed for one purpose in one epoch.
@@ -32,6 +41,7 @@ pub(crate) struct Stream {
     key: [u32; 2],
     purpose: u32,
     epoch: u32,
+    lane: u32,
 }
 
 impl Stream {
@@ -41,14 +51,21 @@ impl Stream {
             key: [seed as u32, (seed >> 32) as u32],
             purpose: purpose as u32,
             epoch: epoch as u32,
+            lane: 0,
         }
+    }
+
+    /// The same stream with other numbers: for a position that needs more of
+    /// them than one draw gives. Positions stay below 2^32 then.
+    pub(crate) fn lane(self, lane: u32) -> Self {
+        Self { lane, ..self }
     }
 
     /// Four random words for `position`.
     fn words(self, position: u64) -> [u32; 4] {
         let counter = [
             position as u32,
-            (position >> 32) as u32,
+            (position >> 32) as u32 ^ self.lane,
             self.epoch,
             self.purpose,
         ];
@@ -89,11 +106,36 @@ impl Stream {
         (length * cos, length * sin)
     }
 
-    /// A random order of `0..length` (Fisher & Yates, from the end).
+    /// A number from the Beta distribution with both parameters `alpha` > 0.
+    ///
+    /// A function of two uniform numbers, without rejection (Devroye, *Random
+    /// variate generation in one line of code*, WSC 1996, from Bailey's polar
+    /// method for Student's t, Math. Comp. 62, 1994): with
+    /// p = (U^(-1/alpha) - 1) cos²(2πV), the number is
+    /// (1 ± sqrt(p / (1 + p))) / 2, the sign that of the cosine.
+    pub(crate) fn beta(self, position: u64, alpha: f64) -> f64 {
+        let (first, second) = self.uniforms(position);
+        let cos = (TAU * second).cos();
+        // 1 - u is never 0. Infinite for a tiny alpha, and right so: the
+        // number is then 0 or 1 to all digits.
+        let p = (-(1.0 - first).ln() / alpha).exp_m1() * cos * cos;
+        let root = (1.0 / (1.0 + 1.0 / p)).sqrt();
+        // (1 - root) / 2 without the cancellation.
+        let least = 0.5 / ((1.0 + p) * (1.0 + root));
+        if cos < 0.0 { least } else { 1.0 - least }
+    }
+
+    /// A random order of `0..length`.
     pub(crate) fn permutation(self, length: usize) -> Vec<i64> {
+        self.permutation_at(0, length)
+    }
+
+    /// A random order of `0..length` from the positions after `position`, of
+    /// which it uses up `length - 1` (Fisher & Yates, from the end).
+    pub(crate) fn permutation_at(self, position: u64, length: usize) -> Vec<i64> {
         let mut order: Vec<i64> = (0..length as i64).collect();
         for last in (1..length).rev() {
-            let chosen = self.below(last as u64, last as u64 + 1);
+            let chosen = self.below(position + last as u64, last as u64 + 1);
             order.swap(last, chosen as usize);
         }
         order
@@ -133,87 +175,4 @@ fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The known answers that the authors publish with Random123.
-    #[test]
-    fn philox_gives_the_published_answers() {
-        assert_eq!(
-            philox([0; 4], [0; 2]),
-            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
-        );
-        assert_eq!(
-            philox([u32::MAX; 4], [u32::MAX; 2]),
-            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
-        );
-        assert_eq!(
-            philox(
-                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
-                [0xa409_3822, 0x299f_31d0]
-            ),
-            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
-        );
-    }
-
-    #[test]
-    fn permutations_hold_every_index_once_and_differ_by_epoch() {
-        let order = Stream::new(7, Purpose::Shuffle, 0).permutation(1000);
-        let mut sorted = order.clone();
-        sorted.sort_unstable();
-        assert!(sorted.into_iter().eq(0..1000));
-        assert_ne!(order, Stream::new(7, Purpose::Shuffle, 1).permutation(1000));
-        assert_ne!(order, Stream::new(8, Purpose::Shuffle, 0).permutation(1000));
-        assert_eq!(order, Stream::new(7, Purpose::Shuffle, 0).permutation(1000));
-    }
-
-    #[test]
-    fn permutations_are_uniform() {
-        // 4,800 orders of four things: each of 24 orders 200 times, with a
-        // standard deviation of 13.8.
-        let mut counts = std::collections::HashMap::new();
-        for epoch in 0..4800 {
-            let order = Stream::new(1, Purpose::Shuffle, epoch).permutation(4);
-            *counts.entry(order).or_insert(0) += 1;
-        }
-        assert_eq!(counts.len(), 24);
-        assert!(
-            counts.values().all(|count| (130..270).contains(count)),
-            "{counts:?}"
-        );
-    }
-
-    #[test]
-    fn whole_numbers_are_uniform() {
-        let stream = Stream::new(3, Purpose::Crop, 2);
-        let mut counts = [[0_u32; 9]; 2];
-        for position in 0..9000 {
-            let (first, second) = stream.pair_below(position, 9, 9);
-            counts[0][first as usize] += 1;
-            counts[1][second as usize] += 1;
-        }
-        // 1,000 each, with a standard deviation of 30.
-        assert!(
-            counts
-                .as_flattened()
-                .iter()
-                .all(|n| (850..1150).contains(n)),
-            "{counts:?}"
-        );
-    }
-
-    #[test]
-    fn normals_have_mean_0_and_variance_1() {
-        let stream = Stream::new(5, Purpose::Init, 0);
-        let values: Vec<f64> = (0..20_000)
-            .flat_map(|position| <[f64; 2]>::from(stream.normals(position)))
-            .collect();
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
-        let beyond_two = values.iter().filter(|v| v.abs() > 2.0).count() as f64 / n;
-        assert!(mean.abs() < 0.02, "{mean}");
-        assert!((variance - 1.0).abs() < 0.03, "{variance}");
-        assert!((beyond_two - 0.0455).abs() < 0.006, "{beyond_two}");
-    }
-}
+mod tests;

@@ -103,10 +103,11 @@ impl<'a> Training<'a> {
         let begun = Instant::now();
         let set = &self.dataset.train;
         let size = [self.dataset.facts.height, self.dataset.facts.width];
-        let draws = Draws::new(self.spec, epoch, set.count() as usize, size);
-        let choices = Epoch::new(&draws, &self.spec.augmentation, self.device);
         let timeline = self.rates.timeline();
         let batch_size = timeline.batch_size(epoch) as i64;
+        let images = set.count() as usize;
+        let draws = Draws::new(self.spec, epoch, images, size, batch_size as usize);
+        let choices = Epoch::new(&draws, &self.spec.augmentation, self.device);
         let first = timeline.first_step(epoch);
         let last = timeline.first_step(epoch + 1).min(timeline.total_steps());
         let mut sums = Sums::new(self.device);

@@ -6,77 +6,23 @@
 //! is the place in the order of the epoch, so the choices do not depend on the
 //! batch size.
 //!
-//! Order: gather, random crop, flip, normalize, cutout.
+//! Only what is mixed with what is a matter of the batch.
+//!
+//! Order: gather, random crop, flip, normalize, random erasing, cutout or dual
+//! cutout, mixing.
 
-use swath_core::spec::{Augmentation, TrainingSpec};
+mod draws;
+mod erase;
+mod mix;
+
+use swath_core::spec::Augmentation;
 use tch::{Device, Kind, Tensor};
 
+pub(crate) use self::draws::Draws;
+use self::erase::Rectangles;
+use self::mix::Mixer;
 use crate::dataset::{Images, Normalizer};
 use crate::loss::Target;
-use crate::rng::{Purpose, Stream};
-
-/// Every random choice of an epoch, in the order of the epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Draws {
-    /// Which image stands at each position.
-    pub(crate) order: Vec<i64>,
-    /// First row and column of each crop in the padded image.
-    pub(crate) crop: Option<[Vec<i64>; 2]>,
-    /// 1 where the image is mirrored.
-    pub(crate) flip: Option<Vec<i64>>,
-    /// First row and column of each erased square; may be negative.
-    pub(crate) cutout: Option<[Vec<i64>; 2]>,
-}
-
-impl Draws {
-    /// The draws of `epoch` (counted from 0) for a training set of `count`
-    /// images of `height`×`width`.
-    pub(crate) fn new(spec: &TrainingSpec, epoch: u64, count: usize, size: [i64; 2]) -> Self {
-        let stream = |purpose| Stream::new(spec.seed, purpose, epoch);
-        let positions = 0..count as u64;
-        let pairs = |purpose, rows: i64, columns: i64| -> [Vec<i64>; 2] {
-            let stream = stream(purpose);
-            let (rows, columns): (Vec<i64>, Vec<i64>) = positions
-                .clone()
-                .map(|at| stream.pair_below(at, rows as u64, columns as u64))
-                .map(|(row, column)| (row as i64, column as i64))
-                .unzip();
-            [rows, columns]
-        };
-        let augmentation = &spec.augmentation;
-        let order = if spec.shuffle {
-            stream(Purpose::Shuffle).permutation(count)
-        } else {
-            (0..count as i64).collect()
-        };
-        let crop = augmentation.random_crop.as_ref().map(|crop| {
-            let places = 2 * i64::from(crop.padding) + 1;
-            pairs(Purpose::Crop, places, places)
-        });
-        let flip = augmentation.horizontal_flip.then(|| {
-            let stream = stream(Purpose::Flip);
-            positions
-                .clone()
-                .map(|at| i64::from(stream.coin(at)))
-                .collect()
-        });
-        let cutout = augmentation.cutout.as_ref().map(|cutout| {
-            let side = i64::from(cutout.size);
-            // A square of even side has its centre between pixels, so one
-            // place more where it may lie.
-            let extra = 1 - side % 2;
-            let [height, width] = size;
-            pairs(Purpose::Cutout, height + extra, width + extra)
-                .map(|centres| centres.into_iter().map(|at| at - side / 2).collect())
-        });
-        Self {
-            order,
-            crop,
-            flip,
-            cutout,
-        }
-    }
-}
 
 /// A batch as a model sees it.
 pub(crate) struct Batch {
@@ -93,7 +39,6 @@ impl Batch {
         self.views[0].size()[0]
     }
 
-    #[allow(dead_code, clippy::allow_attributes, reason = "for chunked steps")]
     /// The images `start..start + count` as a batch of their own, without a
     /// copy; what was mixed stays mixed.
     pub(crate) fn chunk(&self, start: i64, count: i64) -> Self {
@@ -110,9 +55,13 @@ pub(crate) struct Epoch {
     order: Tensor,
     crop: Option<[Tensor; 2]>,
     flip: Option<Tensor>,
-    cutout: Option<[Tensor; 2]>,
+    /// The rectangles, and what each is filled with (N×1×1×1).
+    erasing: Option<(Rectangles, Tensor)>,
+    cutout: Option<Rectangles>,
+    /// The squares of the second view, and the weight of the consistency loss.
+    second: Option<(Rectangles, f64)>,
+    mixer: Option<Mixer>,
     padding: i64,
-    cutout_side: i64,
     device: Device,
 }
 
@@ -123,19 +72,38 @@ impl Epoch {
         let to_device = |values: &Vec<i64>| Tensor::from_slice(values).to_device(device);
         let pair = |pair: &[Vec<i64>; 2]| [to_device(&pair[0]), to_device(&pair[1])];
         let padding = augmentation.random_crop.as_ref().map(|crop| crop.padding);
-        let side = augmentation.cutout.as_ref().map(|cutout| cutout.size);
+        let single = augmentation.cutout.as_ref().map(|cutout| cutout.size);
+        let dual = augmentation.dual_cutout.as_ref();
+        let side = single.or(dual.map(|dual| dual.size)).unwrap_or(0);
+        let squares = |corners| Rectangles::squares(corners, side, device);
+        let alpha = dual.map_or(0.0, |dual| dual.alpha);
         Self {
             order: to_device(&draws.order),
             crop: draws.crop.as_ref().map(pair),
             flip: draws.flip.as_ref().map(to_device),
-            cutout: draws.cutout.as_ref().map(pair),
+            erasing: draws.erasing.as_ref().map(|drawn| {
+                let values = Tensor::from_slice(&drawn.value).to_device(device);
+                (
+                    Rectangles::erased(drawn, device),
+                    values.view([-1, 1, 1, 1]),
+                )
+            }),
+            cutout: draws.cutout.as_ref().map(squares),
+            second: draws
+                .second_cutout
+                .as_ref()
+                .map(|corners| (squares(corners), alpha)),
+            mixer: draws
+                .mixing
+                .as_ref()
+                .map(|mixing| Mixer::new(mixing, device)),
             padding: i64::from(padding.unwrap_or(0)),
-            cutout_side: i64::from(side.unwrap_or(0)),
             device,
         }
     }
 
-    /// The batch of the positions `start..start + count`.
+    /// The batch of the positions `start..start + count`. Where images are
+    /// mixed, it is one of the batches that were drawn.
     pub(crate) fn batch(
         &self,
         set: &Images,
@@ -150,14 +118,35 @@ impl Epoch {
             pixels = self.moved(&pixels, start);
         }
         let mut pixels = normalizer.floats(&pixels);
-        if let Some(corners) = &self.cutout {
-            let mask = self.squares(corners, &pixels, start);
-            let _ = pixels.masked_fill_(&mask, 0.0);
+        if let Some((rectangles, values)) = &self.erasing {
+            let stays = rectangles.mask(&pixels, start).logical_not();
+            pixels = pixels.where_self(&stays, &values.narrow(0, start, count));
         }
-        Batch {
-            views: vec![pixels.permute([0, 3, 1, 2])],
-            target: Target::Labels(labels),
+        let second = self.second.as_ref().map(|(squares, consistency)| {
+            let view = pixels.masked_fill(&squares.mask(&pixels, start), 0.0);
+            (view, *consistency)
+        });
+        if let Some(squares) = &self.cutout {
+            let _ = pixels.masked_fill_(&squares.mask(&pixels, start), 0.0);
         }
+        let (mut views, target) = match (second, &self.mixer) {
+            (Some((second, consistency)), _) => (
+                vec![pixels, second],
+                Target::Twice {
+                    labels,
+                    consistency,
+                },
+            ),
+            (None, Some(mixer)) => {
+                let (mixed, target) = mixer.mix(pixels, labels, start);
+                (vec![mixed], target)
+            }
+            (None, None) => (vec![pixels], Target::Labels(labels)),
+        };
+        for view in &mut views {
+            *view = view.permute([0, 3, 1, 2]);
+        }
+        Batch { views, target }
     }
 
     /// Crops and mirrors N×H×W×C bytes: each output pixel is looked up by its
@@ -191,19 +180,6 @@ impl Epoch {
             .reshape([-1, channels])
             .index_select(0, &index.reshape([-1]))
             .view([count, height, width, channels])
-    }
-
-    /// N×H×W×1: true inside each image's square.
-    fn squares(&self, corners: &[Tensor; 2], pixels: &Tensor, start: i64) -> Tensor {
-        let (count, height, width, _) = pixels.size4().unwrap_or_default();
-        let inside = |corner: &Tensor, length: i64| {
-            let from = corner.narrow(0, start, count).unsqueeze(1);
-            let place = Tensor::arange(length, (Kind::Int64, self.device)) - from;
-            place.ge(0).logical_and(&place.lt(self.cutout_side))
-        };
-        let rows = inside(&corners[0], height).unsqueeze(2);
-        let columns = inside(&corners[1], width).unsqueeze(1);
-        rows.logical_and(&columns).unsqueeze(3)
     }
 }
 
