@@ -5,7 +5,7 @@ use std::time::Instant;
 use swath_core::metrics::Metrics;
 use swath_core::outcome::{Measurement, Observation};
 use swath_core::schedule::{Rates, Timeline};
-use swath_core::spec::TrainingSpec;
+use swath_core::spec::{TrainingSpec, oversized};
 use tch::{Device, Kind, Tensor};
 
 use crate::augment::{Draws, Epoch};
@@ -53,6 +53,10 @@ impl<'a> Training<'a> {
         device: Device,
     ) -> Result<Self, Failure> {
         let rates = rates(spec, dataset.facts.train_images)?;
+        let [height, width] = [dataset.facts.height, dataset.facts.width].map(|side| side as u64);
+        if let Some(error) = oversized(&spec.augmentation, height, width) {
+            return Err(Failure::Invalid(error.to_string()));
+        }
         Ok(Self {
             spec,
             dataset,

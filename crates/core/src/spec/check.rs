@@ -1,7 +1,10 @@
 //! Rules over a whole spec: what must be there, and what excludes what.
 
+mod augmentation;
+
 use serde_json::Value;
 
+pub use self::augmentation::oversized;
 use super::{
     Augmentation, BlockType, Dataset, Model, Optimizer, Precision, Pyramidnet, Resnet,
     ResnetPreact, Schedule, SeResnetPreact, SpecError, TrainingSpec, lookup,
@@ -107,7 +110,7 @@ pub(super) fn whole(spec: &TrainingSpec) -> Vec<SpecError> {
     check_schedule(&spec.schedule, spec.optimizer.lr(), &mut wrong);
     check_model(&spec.model, &mut wrong);
     check_data(&spec.dataset, &mut wrong);
-    check_augmentation(&spec.augmentation, spec.loss.label_smoothing, &mut wrong);
+    augmentation::check(spec, &mut wrong);
     errors
 }
 
@@ -243,79 +246,16 @@ fn check_data(dataset: &Dataset, wrong: &mut impl FnMut(&str, String)) {
     }
 }
 
-/// The combinations that the reference refused, or ignored silently.
-fn check_augmentation(
-    augmentation: &Augmentation,
-    label_smoothing: f64,
-    wrong: &mut impl FnMut(&str, String),
-) {
-    let mixing = [
-        ("augmentation.mixup", augmentation.mixup.is_some()),
-        ("augmentation.ricap", augmentation.ricap.is_some()),
-        ("augmentation.cutmix", augmentation.cutmix.is_some()),
-        (
-            "augmentation.dual_cutout",
-            augmentation.dual_cutout.is_some(),
-        ),
-    ];
-    let mixing: Vec<_> = mixing
-        .iter()
-        .filter(|(_, on)| *on)
-        .map(|(key, _)| *key)
-        .collect();
-    if let [first, second, ..] = mixing[..] {
-        wrong(
-            second,
-            format!("contradicts `{first}`; a batch is mixed in one way"),
-        );
-    }
-    if augmentation.cutout.is_some() && augmentation.dual_cutout.is_some() {
-        wrong(
-            "augmentation.cutout",
-            "contradicts `augmentation.dual_cutout`".to_owned(),
-        );
-    }
-    if label_smoothing > 0.0
-        && let Some(first) = mixing.first()
-    {
-        wrong(
-            "loss.label_smoothing",
-            format!("contradicts `{first}`, whose targets are mixed already"),
-        );
-    }
-    if let Some(erasing) = &augmentation.random_erasing
-        && erasing.min_area > erasing.max_area
-    {
-        wrong(
-            "augmentation.random_erasing.min_area",
-            "is above `max_area`".to_owned(),
-        );
-    }
-}
-
 /// The first key of `spec` that this version's trainer cannot compute yet.
 ///
 /// Such a spec can be planned, but not submitted.
 pub fn unsupported(spec: &TrainingSpec) -> Option<SpecError> {
-    let augmentation = &spec.augmentation;
     let found = [
         ("model.name", !matches!(spec.model, Model::ResnetPreact(_))),
         ("dataset.name", matches!(spec.dataset, Dataset::Folder(_))),
         ("ghost_batch_size", spec.ghost_batch_size.is_some()),
         ("accumulation_steps", spec.accumulation_steps.is_some()),
         ("batch_schedule", !spec.batch_schedule.is_empty()),
-        (
-            "augmentation.random_erasing",
-            augmentation.random_erasing.is_some(),
-        ),
-        ("augmentation.mixup", augmentation.mixup.is_some()),
-        ("augmentation.ricap", augmentation.ricap.is_some()),
-        ("augmentation.cutmix", augmentation.cutmix.is_some()),
-        (
-            "augmentation.dual_cutout",
-            augmentation.dual_cutout.is_some(),
-        ),
-        ("loss.label_smoothing", spec.loss.label_smoothing > 0.0),
         ("precision", spec.precision != Precision::Fp32),
         ("gradient_clip_norm", spec.gradient_clip_norm.is_some()),
         ("extra_test_sets", !spec.extra_test_sets.is_empty()),

@@ -115,3 +115,69 @@ fn what_the_trainer_cannot_do_yet_is_named() {
     let spec = JobSpec::from_value(&tree()).unwrap();
     assert_eq!(unsupported(spec.training().unwrap()), None);
 }
+
+#[test]
+fn augmentations_that_contradict_each_other_are_errors() {
+    let augmented = |augmentation: Value, smoothing: f64| {
+        let mut tree = with("augmentation", augmentation);
+        tree["loss"] = json!({ "label_smoothing": smoothing });
+        tree
+    };
+    let wrong = |augmentation, smoothing| errors(&augmented(augmentation, smoothing));
+    insta::assert_snapshot!(wrong(json!({"mixup": {}, "ricap": {}}), 0.0), @"`augmentation.ricap`: contradicts `augmentation.mixup`; a batch is mixed in one way");
+    insta::assert_snapshot!(wrong(json!({"ricap": {}, "cutmix": {}, "dual_cutout": {"size": 4}}), 0.0), @r"
+    `augmentation.cutmix`: contradicts `augmentation.ricap`; a batch is mixed in one way
+    `augmentation.dual_cutout`: contradicts `augmentation.ricap`; a batch is mixed in one way
+    ");
+    insta::assert_snapshot!(wrong(json!({"cutout": {"size": 4}, "dual_cutout": {"size": 4}}), 0.0), @"`augmentation.cutout`: contradicts `augmentation.dual_cutout`, which cuts out of both of its views; drop one of them");
+    insta::assert_snapshot!(wrong(json!({"cutmix": {}}), 0.1), @"`loss.label_smoothing`: contradicts `augmentation.cutmix`, whose targets are mixed already; set it to 0");
+    insta::assert_snapshot!(wrong(json!({"dual_cutout": {"size": 4}}), 0.1), @"`loss.label_smoothing`: contradicts `augmentation.dual_cutout`, whose loss is of two views and plain labels; set it to 0");
+    let mut alone = augmented(json!({"mixup": {}}), 0.0);
+    alone["batch_size"] = json!(1);
+    insta::assert_snapshot!(errors(&alone), @"`augmentation.mixup`: mixes the images of a batch with each other; `batch_size` = 1 leaves none to mix with");
+
+    // Everything that may go together does.
+    let together = json!({
+        "random_crop": {"padding": 1}, "horizontal_flip": true, "random_erasing": {},
+        "cutout": {"size": 3}, "cutmix": {},
+    });
+    for (augmentation, smoothing) in [
+        (together, 0.0),
+        (json!({"cutout": {"size": 3}, "random_erasing": {}}), 0.1),
+        (
+            json!({"dual_cutout": {"size": 3}, "random_erasing": {}}),
+            0.0,
+        ),
+        // What is off contradicts nothing.
+        (
+            json!({"cutout": {"size": 0}, "dual_cutout": {"size": 3}}),
+            0.0,
+        ),
+    ] {
+        let spec = JobSpec::from_value(&augmented(augmentation, smoothing)).unwrap();
+        assert_eq!(unsupported(spec.training().unwrap()), None);
+    }
+}
+
+#[test]
+fn augmentations_outside_their_sense_are_errors() {
+    let wrong = |path: &str, value: Value| errors(&with(&format!("augmentation.{path}"), value));
+    let erasing = |options: Value| wrong("random_erasing", options);
+    insta::assert_snapshot!(erasing(json!({"min_area": 0.5})), @"`augmentation.random_erasing.min_area`: 0.5 is above `max_area` = 0.4");
+    insta::assert_snapshot!(erasing(json!({"min_area": 1, "max_area": 1})), @"`augmentation.random_erasing.min_area`: must be below 1: a rectangle is smaller than the image");
+    insta::assert_snapshot!(erasing(json!({"min_area": 0, "max_area": 0})), @"`augmentation.random_erasing.max_area`: 0 erases nothing; drop `random_erasing`, or set `probability` to 0");
+    insta::assert_snapshot!(erasing(json!({"min_aspect": 3.3})), @"`augmentation.random_erasing.min_aspect`: must be at most 1, not 3.3: aspect ratios reach from it to its inverse");
+    insta::assert_snapshot!(erasing(json!({"min_aspect": 0})), @"`augmentation.random_erasing.min_aspect`: must be a number from 0.000000000001 to 1000000, not 0");
+    insta::assert_snapshot!(erasing(json!({"probability": 1.5})), @"`augmentation.random_erasing.probability`: must be a number from 0 to 1, not 1.5");
+    insta::assert_snapshot!(erasing(json!({"max_attempts": 100_000})), @"`augmentation.random_erasing.max_attempts`: must be at most 1000, not 100000");
+    insta::assert_snapshot!(wrong("mixup.alpha", json!(0)), @"`augmentation.mixup.alpha`: must be a number from 0.000000000001 to 1000000, not 0");
+    insta::assert_snapshot!(wrong("random_crop.padding", json!(8)), @"`augmentation.random_crop.padding`: 8 leaves crops of 8×8 images that show nothing but padding; at most 7 would do");
+    insta::assert_snapshot!(wrong("cutout.size", json!(16)), @"`augmentation.cutout.size`: 16 hides 8×8 images whole, wherever the square lies; at most 14 would do");
+    insta::assert_snapshot!(wrong("dual_cutout", json!({})), @"`augmentation.dual_cutout.size`: 16 hides 8×8 images whole, wherever the square lies; at most 14 would do");
+    insta::assert_snapshot!(errors(&with("loss.label_smoothing", json!(1))), @"`loss.label_smoothing`: must be below 1: at 1 the target no longer depends on the label");
+    for (size, fits) in [(13, true), (14, true), (15, false)] {
+        let tree = with("augmentation.cutout.size", json!(size));
+        assert_eq!(JobSpec::from_value(&tree).is_ok(), fits, "{size}");
+    }
+    assert!(JobSpec::from_value(&with("augmentation.random_crop.padding", json!(7))).is_ok());
+}
