@@ -3,6 +3,7 @@
 //! A command reads a spec, computes, writes its results to stdout (JSON or CSV)
 //! or to files, and says with its exit code how it went.
 
+mod analysis;
 mod augment;
 mod cli;
 mod commands;

@@ -1,0 +1,3 @@
+//! What trained weights are like: measured after a training, without one.
+
+mod lbfgsb;
