@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tch::Device;
 
 /// Trains image classifiers: the training core of Swath.
@@ -47,6 +47,32 @@ pub(crate) enum Command {
     /// Prints JSON: test_error in percent, test_loss, images, per_class_error, and confusion (rows:
     /// the class, columns: the predicted class).
     Evaluate(Weighted),
+    /// Measure how sharp the minimum is that weights lie in
+    ///
+    /// The sharpness of Keskar et al. (ICLR 2017): 100 (max f(x + A y) - f(x)) / (1 + f(x)) over the
+    /// box |y_i| <= epsilon (|(A^+ x)_i| + 1), where f is the mean cross-entropy of plain images,
+    /// with BN's running statistics as they are, x the weights, and A a random matrix of normal
+    /// numbers, one column per dimension, or the identity. The maximum is searched with a few
+    /// iterations of L-BFGS-B, so it is a lower bound. Prints JSON: loss, and for each epsilon the
+    /// sharpness of each trial, mean, sd, largest_loss, evaluations.
+    #[command(
+        after_help = "Example, after `trainer train --spec spec.toml --out result`:\n  \
+        trainer sharpness --spec spec.toml --weights result/weights.safetensors --trials 2"
+    )]
+    Sharpness(Sharpness),
+    /// Measure loss and error on the line through two weight files
+    ///
+    /// Prints CSV: alpha,train_loss,train_error,test_loss,test_error of the weights
+    /// (1 - alpha) A + alpha B (Goodfellow, Vinyals & Saxe 2015), A from --weights, B from --to. At
+    /// 0 and 1 the test columns are those of `trainer evaluate`.
+    #[command(
+        after_help = "Example, from the initial weights to the trained ones:\n  \
+        trainer init --spec spec.toml --out init.safetensors\n  \
+        trainer train --spec spec.toml --out result\n  \
+        trainer line --spec spec.toml --weights init.safetensors \
+        --to result/weights.safetensors --from-alpha 0 --to-alpha 1 --points 11"
+    )]
+    Line(Line),
     /// Write the initial weights of a spec and its seed
     Init(Init),
     /// Compute loss, logits and gradients of one batch, in training mode
@@ -157,6 +183,106 @@ pub(crate) struct Gradients {
     /// Where to write loss, logits and gradients
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+/// Images of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Set {
+    /// The training set
+    Train,
+    /// The test set
+    Test,
+}
+
+/// Which images to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sets {
+    /// The training set
+    Train,
+    /// The test set
+    Test,
+    /// Both
+    Both,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sharpness {
+    #[command(flatten)]
+    pub(crate) weighted: Weighted,
+    /// Size of the box; may be given more than once [default: 1e-3 and 5e-4]
+    #[arg(long, value_name = "E", value_parser = positive, default_values = ["1e-3", "5e-4"],
+          hide_default_value = true)]
+    pub(crate) epsilon: Vec<f64>,
+    /// Dimensions of the random subspaces
+    #[arg(long, value_name = "N", default_value = "100",
+          value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) dimensions: u16,
+    /// Move every parameter for itself instead of along random directions
+    #[arg(long, conflicts_with_all = ["dimensions", "trials", "seed"])]
+    pub(crate) full_space: bool,
+    /// Iterations of L-BFGS-B
+    #[arg(long, value_name = "N", default_value = "10",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) iterations: u32,
+    /// Random subspaces to measure in
+    #[arg(long, value_name = "N", default_value = "5",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) trials: u32,
+    /// Seed of the subspaces: different weights are compared in the same ones
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) seed: u64,
+    /// The images of the loss
+    #[arg(long, value_name = "SET", default_value = "train")]
+    pub(crate) set: Set,
+    /// Only the first N of them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) images: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Line {
+    #[command(flatten)]
+    pub(crate) weighted: Weighted,
+    /// The weights at alpha = 1
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
+    /// Where to begin
+    #[arg(long, value_name = "A", default_value = "-1", allow_negative_numbers = true,
+          value_parser = finite)]
+    pub(crate) from_alpha: f64,
+    /// Where to end
+    #[arg(long, value_name = "A", default_value = "2", allow_negative_numbers = true,
+          value_parser = finite)]
+    pub(crate) to_alpha: f64,
+    /// Points, both ends included
+    #[arg(long, value_name = "N", default_value = "25",
+          value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) points: u32,
+    /// The images to measure; columns of the others stay empty
+    #[arg(long, value_name = "SET", default_value = "both")]
+    pub(crate) set: Sets,
+    /// Compute BN's statistics anew at each point, over the training images
+    ///
+    /// By default the running statistics lie on the line, as the parameters do; a variance that
+    /// would be negative is 0.
+    #[arg(long)]
+    pub(crate) recompute_bn: bool,
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "is no number".to_owned())?;
+    if number.is_finite() {
+        Ok(number)
+    } else {
+        Err("must be finite".to_owned())
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match finite(text)? {
+        number if number > 0.0 => Ok(number),
+        _ => Err("must be greater than 0".to_owned()),
+    }
 }
 
 fn device(text: &str) -> Result<Device, String> {

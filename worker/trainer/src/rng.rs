@@ -33,6 +33,9 @@ pub(crate) enum Purpose {
     Mixing = 18,
     /// Which images they are mixed with; lane k has the k-th partners.
     Partner = 19,
+    /// The columns of a random subspace of the parameters; the epoch is the
+    /// trial.
+    Subspace = 32,
 }
 
 /// The draws of one seed for one purpose in one epoch.

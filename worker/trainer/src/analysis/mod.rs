@@ -1,3 +1,9 @@
 //! What trained weights are like: measured after a training, without one.
 
+mod landscape;
 mod lbfgsb;
+pub(crate) mod line;
+pub(crate) mod sharpness;
+mod subspace;
+
+pub(crate) use self::landscape::Landscape;

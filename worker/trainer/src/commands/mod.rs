@@ -1,7 +1,9 @@
 //! The commands, one function each.
 
 mod inspect;
+mod line;
 mod serve;
+mod sharpness;
 mod single;
 mod train;
 
@@ -19,6 +21,8 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(&args),
         Command::Predict(args) => single::predict(&args),
         Command::Evaluate(args) => single::evaluate(&args),
+        Command::Sharpness(args) => sharpness::run(&args),
+        Command::Line(args) => line::run(&args),
         Command::Init(args) => single::init(&args),
         Command::Gradients(args) => single::gradients(&args),
         Command::Describe(args) => inspect::describe(&args),

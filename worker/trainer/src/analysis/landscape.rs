@@ -1,0 +1,100 @@
+//! The loss of a model as a function of its parameters.
+
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::dataset::{Images, Normalizer};
+use crate::failure::Failure;
+use crate::model::{Model, Pass, Weights, flattened};
+use crate::{process, step};
+
+/// Images per batch: its activations are all that is held at a time.
+const BATCH: i64 = 500;
+
+/// Mean cross-entropy over a set of images around a point of the parameters.
+///
+/// It is a function of the parameters alone: the images are the plain ones,
+/// the labels are hard, and BN normalizes by the running statistics of the
+/// weights, which stay as they are. With the statistics of each batch it would
+/// depend on how the images are cut into batches.
+pub(crate) struct Landscape<'a> {
+    model: &'a Model,
+    weights: &'a Weights,
+    images: Images,
+    normalizer: &'a Normalizer,
+    /// The parameters in the middle: one after the other, doubles.
+    origin: Tensor,
+}
+
+impl<'a> Landscape<'a> {
+    /// The landscape around `weights`, whose parameters it will move.
+    pub(crate) fn new(
+        model: &'a Model,
+        weights: &'a Weights,
+        images: Images,
+        normalizer: &'a Normalizer,
+    ) -> Self {
+        Self {
+            model,
+            weights,
+            images,
+            normalizer,
+            origin: weights.flat().to_kind(Kind::Double),
+        }
+    }
+
+    /// Parameters.
+    pub(super) fn parameters(&self) -> usize {
+        self.origin.numel()
+    }
+
+    /// The device that it lies on.
+    pub(super) fn device(&self) -> Device {
+        self.origin.device()
+    }
+
+    /// The parameters in the middle: doubles, on the device.
+    pub(super) fn origin(&self) -> &Tensor {
+        &self.origin
+    }
+
+    /// Loss, and gradient (f32, on the device), at the origin moved by
+    /// `offset` (doubles); the sum is rounded to f32 once.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Stopped`] within a batch of SIGTERM.
+    pub(super) fn at(&self, offset: &Tensor) -> Result<(f64, Tensor), Failure> {
+        let point = &self.origin + offset;
+        no_grad(|| self.weights.flat().shallow_clone().copy_(&point));
+        drop(point);
+        let device = self.device();
+        let mut loss = Tensor::zeros([], (Kind::Double, device));
+        let mut gradient = Tensor::zeros([self.origin.size()[0]], (Kind::Float, device));
+        let total = self.images.count();
+        for start in (0..total).step_by(BATCH as usize) {
+            if process::stop_requested() {
+                return Err(Failure::Stopped);
+            }
+            let count = BATCH.min(total - start);
+            let share = count as f64 / total as f64;
+            let pixels = self.images.pixels.narrow(0, start, count);
+            let labels = self.images.labels.narrow(0, start, count);
+            let images = self.normalizer.images(&pixels);
+            let logits = self.model.forward(self.weights, &images, Pass::Evaluation);
+            let mean = logits.cross_entropy_for_logits(&labels);
+            let parts = step::gradients(&mean, self.weights);
+            no_grad(|| {
+                let parts: Vec<Tensor> = parts.iter().map(flattened).collect();
+                gradient += Tensor::cat(&parts, 0) * share;
+                loss += mean.to_kind(Kind::Double) * share;
+            });
+        }
+        Ok((loss.double_value(&[]), gradient))
+    }
+}
+
+/// The numbers of a flat tensor, on the host.
+pub(super) fn host(tensor: &Tensor) -> Result<Vec<f64>, Failure> {
+    let doubles = tensor.to_device(Device::Cpu).to_kind(Kind::Double);
+    Ok(Vec::<f64>::try_from(&doubles)?)
+}

@@ -1,0 +1,224 @@
+//! A random subspace of the parameters.
+
+use std::thread;
+
+use tch::{Device, Kind, Tensor};
+
+use super::landscape::host;
+use super::lbfgsb::matrix::Matrix;
+use crate::failure::Failure;
+use crate::rng::{Purpose, Stream};
+
+/// Most bytes of A that are kept. A larger matrix is drawn again for every
+/// product.
+const KEPT_MAX: usize = 2 << 30;
+
+/// Numbers in a block of A: 16 MiB.
+const BLOCK: usize = 1 << 22;
+
+/// The columns of a matrix A of independent standard normal numbers, one row
+/// per parameter.
+///
+/// It is held and multiplied in blocks of rows, each as columns × rows in f32.
+pub(super) struct Subspace {
+    seed: u64,
+    trial: u64,
+    rows: usize,
+    columns: usize,
+    device: Device,
+    kept: Option<Vec<Tensor>>,
+}
+
+impl Subspace {
+    /// The subspace of a seed and a trial. Column k is the same however many
+    /// columns there are.
+    pub(super) fn new(seed: u64, trial: u64, rows: usize, columns: usize, device: Device) -> Self {
+        Self::keeping(KEPT_MAX, seed, trial, [rows, columns], device)
+    }
+
+    fn keeping(
+        most: usize,
+        seed: u64,
+        trial: u64,
+        [rows, columns]: [usize; 2],
+        device: Device,
+    ) -> Self {
+        let mut subspace = Self {
+            seed,
+            trial,
+            rows,
+            columns,
+            device,
+            kept: None,
+        };
+        if rows * columns * size_of::<f32>() <= most {
+            let blocks = (0..subspace.blocks()).map(|index| subspace.draw(index));
+            subspace.kept = Some(blocks.collect());
+        }
+        subspace
+    }
+
+    /// A y: doubles, on the device.
+    pub(super) fn spread(&self, y: &[f64]) -> Tensor {
+        let narrow: Vec<f32> = y.iter().map(|value| *value as f32).collect();
+        let y = Tensor::from_slice(&narrow).to_device(self.device);
+        let parts: Vec<Tensor> = (0..self.blocks())
+            .map(|index| self.with(index, |block| block.tr().mv(&y)))
+            .collect();
+        Tensor::cat(&parts, 0).to_kind(Kind::Double)
+    }
+
+    /// Aᵀ v of an f32 vector on the device.
+    pub(super) fn gathered(&self, v: &Tensor) -> Result<Vec<f64>, Failure> {
+        let mut sum = Tensor::zeros([self.columns as i64], (Kind::Double, self.device));
+        for index in 0..self.blocks() {
+            let (start, count) = self.range(index);
+            let part = v.narrow(0, start as i64, count as i64);
+            sum += self.with(index, |block| block.mv(&part).to_kind(Kind::Double));
+        }
+        host(&sum)
+    }
+
+    /// A⁺ v = (AᵀA)⁻¹ Aᵀ v: A has full column rank.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] where it does not have it to working precision.
+    pub(super) fn preimage(&self, v: &Tensor) -> Result<Vec<f64>, Failure> {
+        let size = self.columns as i64;
+        let mut sum = Tensor::zeros([size, size], (Kind::Double, self.device));
+        for index in 0..self.blocks() {
+            sum += self.with(index, |block| {
+                block.matmul(&block.tr()).to_kind(Kind::Double)
+            });
+        }
+        let entries = host(&sum.flatten(0, -1))?;
+        let normal = Matrix::new(self.columns, |row, column| {
+            entries[row * self.columns + column]
+        });
+        normal.solve(&self.gathered(v)?).ok_or_else(|| {
+            Failure::Invalid(format!(
+                "--dimensions {}: too near to the {} parameters of this model; use fewer, or \
+                 --full-space",
+                self.columns, self.rows
+            ))
+        })
+    }
+
+    /// Rows of a whole block: even, since numbers are drawn in pairs of rows.
+    fn height(&self) -> usize {
+        (BLOCK / self.columns).max(2) & !1
+    }
+
+    fn blocks(&self) -> usize {
+        self.rows.div_ceil(self.height())
+    }
+
+    /// First row and number of rows of a block.
+    fn range(&self, index: usize) -> (usize, usize) {
+        let start = index * self.height();
+        (start, self.height().min(self.rows - start))
+    }
+
+    fn with<T>(&self, index: usize, work: impl FnOnce(&Tensor) -> T) -> T {
+        match &self.kept {
+            Some(blocks) => work(&blocks[index]),
+            None => work(&self.draw(index)),
+        }
+    }
+
+    /// Draws a block, each number from its column and row alone, on as many
+    /// threads as libtorch has.
+    fn draw(&self, index: usize) -> Tensor {
+        let (start, count) = self.range(index);
+        let mut numbers = vec![0.0_f32; count * self.columns];
+        let stream = Stream::new(self.seed, Purpose::Subspace, self.trial);
+        let threads = tch::get_num_threads().max(1) as usize;
+        let share = self.columns.div_ceil(threads);
+        thread::scope(|scope| {
+            for (part, numbers) in numbers.chunks_mut(share * count).enumerate() {
+                scope.spawn(move || {
+                    for (place, numbers) in numbers.chunks_mut(count).enumerate() {
+                        column(stream, part * share + place, start, numbers);
+                    }
+                });
+            }
+        });
+        Tensor::from_slice(&numbers)
+            .view([self.columns as i64, count as i64])
+            .to_device(self.device)
+    }
+}
+
+/// Bits of a position that tell the row.
+const ROW_BITS: u32 = 40;
+
+/// Fills rows `start`.. of a column; `start` is even.
+fn column(stream: Stream, column: usize, start: usize, numbers: &mut [f32]) {
+    let first = ((column as u64) << ROW_BITS) + (start / 2) as u64;
+    for (position, pair) in (first..).zip(numbers.chunks_mut(2)) {
+        let drawn = <[f64; 2]>::from(stream.normals(position));
+        for (number, value) in pair.iter_mut().zip(drawn) {
+            *number = value as f32;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subspace(most: usize, rows: usize, columns: usize) -> Subspace {
+        Subspace::keeping(most, 3, 1, [rows, columns], Device::Cpu)
+    }
+
+    #[test]
+    fn drawing_again_gives_the_same_as_keeping() {
+        let rows = BLOCK / 8 * 2 + 7;
+        let (kept, drawn) = (subspace(usize::MAX, rows, 8), subspace(0, rows, 8));
+        assert!(kept.kept.is_some() && drawn.kept.is_none() && kept.blocks() == 3);
+        let y = [0.5, -1.0, 2.0, 0.0, 1.0, 3.0, -0.25, 1.5];
+        let spread = kept.spread(&y);
+        assert_eq!(spread, drawn.spread(&y));
+        assert_eq!(spread.size(), [rows as i64]);
+        let narrow = spread.to_kind(Kind::Float);
+        assert_eq!(
+            kept.gathered(&narrow).unwrap(),
+            drawn.gathered(&narrow).unwrap()
+        );
+    }
+
+    #[test]
+    fn the_preimage_of_what_is_spread_is_what_it_was() {
+        let subspace = subspace(usize::MAX, 333, 9);
+        let y: Vec<f64> = (0..9).map(|k| f64::from(k) - 4.0).collect();
+        let spread = subspace.spread(&y).to_kind(Kind::Float);
+        for (found, expected) in subspace.preimage(&spread).unwrap().iter().zip(&y) {
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn columns_are_normal_and_the_same_in_a_larger_subspace() {
+        let (small, large) = (subspace(usize::MAX, 5001, 2), subspace(usize::MAX, 5001, 3));
+        assert_eq!(small.spread(&[0.0, 1.0]), large.spread(&[0.0, 1.0, 0.0]));
+        let column = small.spread(&[0.0, 1.0]);
+        let mean = column.mean(Kind::Double).double_value(&[]);
+        let variance = column.square().mean(Kind::Double).double_value(&[]);
+        // Standard errors: 1/√5001 = 0.014 and √(2/5001) = 0.02.
+        assert!(
+            mean.abs() < 0.05 && (variance - 1.0).abs() < 0.07,
+            "{mean} {variance}"
+        );
+        let other = Subspace::new(3, 2, 5001, 2, Device::Cpu);
+        assert_ne!(other.spread(&[0.0, 1.0]), column);
+    }
+
+    #[test]
+    fn a_subspace_of_more_dimensions_than_parameters_is_refused() {
+        let subspace = subspace(usize::MAX, 6, 9);
+        let v = Tensor::ones([6], (Kind::Float, Device::Cpu));
+        let error = subspace.preimage(&v).unwrap_err().to_string();
+        assert!(error.contains("--dimensions 9"), "{error}");
+    }
+}
