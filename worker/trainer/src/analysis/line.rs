@@ -50,13 +50,14 @@ pub(crate) fn place(
 const VARIANCE: &str = "running_var";
 
 fn between(target: &Tensor, [from, to]: [&Tensor; 2], alpha: f64) {
+    let rest = 1.0 - alpha;
     // At the ends the other side counts for nothing, whatever it is.
     let point = if alpha == 0.0 {
         from.shallow_clone()
-    } else if alpha == 1.0 {
+    } else if rest == 0.0 {
         to.shallow_clone()
     } else {
-        from * (1.0 - alpha) + to * alpha
+        from * rest + to * alpha
     };
     target.shallow_clone().copy_(&point);
 }
@@ -99,13 +100,12 @@ impl<'a> Recomputation<'a> {
         };
         let mut known: Vec<(i64, f64)> = Vec::new();
         for (start, count) in cut(images.count(), BATCH) {
-            let kept = match known.iter().find(|(size, _)| *size == count) {
-                Some((_, kept)) => *kept,
-                None => {
-                    let kept = recomputation.kept(weights, start, count)?;
-                    known.push((count, kept));
-                    kept
-                }
+            let kept = if let Some((_, kept)) = known.iter().find(|(size, _)| *size == count) {
+                *kept
+            } else {
+                let kept = recomputation.kept(weights, start, count)?;
+                known.push((count, kept));
+                kept
             };
             recomputation.batches.push((start, count, kept));
         }
@@ -184,6 +184,7 @@ fn cut(total: i64, most: i64) -> impl Iterator<Item = (i64, i64)> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "the ends of a line are exact")]
 mod tests {
     use super::*;
 

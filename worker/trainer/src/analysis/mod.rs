@@ -7,3 +7,6 @@ pub(crate) mod sharpness;
 mod subspace;
 
 pub(crate) use self::landscape::Landscape;
+
+#[cfg(test)]
+mod tests;

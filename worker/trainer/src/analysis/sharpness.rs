@@ -75,7 +75,9 @@ pub(crate) fn rise(
     let mean = (square / size as f64).sqrt();
     // At a stationary point there is no way up to scale by.
     let scale = if mean > 0.0 { FIRST_REACH / mean } else { 1.0 };
-    gradient.iter_mut().for_each(|slope| *slope *= scale);
+    for slope in &mut gradient {
+        *slope *= scale;
+    }
     let start = Place {
         point: vec![0.0; size],
         value: -scale * middle.loss,
@@ -174,7 +176,7 @@ impl<'a> RandomSpace<'a> {
                  dimensions, or --full-space"
             )));
         }
-        let subspace = Subspace::new(seed, trial, parameters, dimensions, landscape.device());
+        let subspace = Subspace::new(seed, trial, [parameters, dimensions], landscape.device());
         let preimage = subspace.preimage(&landscape.origin().to_kind(Kind::Float))?;
         Ok(Self {
             landscape,

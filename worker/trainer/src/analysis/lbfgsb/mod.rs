@@ -123,10 +123,12 @@ pub(super) fn minimize<E>(
 
 /// Whether no coordinate can move against its slope.
 fn stationary(bounds: Bounds<'_>, place: &Place) -> bool {
-    let coordinates = place.gradient.iter().enumerate();
-    coordinates.into_iter().all(|(index, slope)| {
+    let mut coordinates = place.gradient.iter().enumerate();
+    coordinates.all(|(index, slope)| {
         let value = place.point[index];
-        bounds.clamp(index, value - slope) == value
+        let down = *slope > 0.0 && value > bounds.lower[index];
+        let up = *slope < 0.0 && value < bounds.upper[index];
+        !down && !up
     })
 }
 

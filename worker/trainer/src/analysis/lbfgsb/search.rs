@@ -255,7 +255,7 @@ fn beyond(best: Trial, trial: Trial) -> Option<f64> {
     let p = (gamma - trial.slope) + theta;
     let q = (gamma + (best.slope - trial.slope)) + gamma;
     let ratio = p / q;
-    (ratio < 0.0 && gamma != 0.0).then(|| trial.step + ratio * (best.step - trial.step))
+    (ratio < 0.0 && gamma != 0.0).then_some(trial.step + ratio * (best.step - trial.step))
 }
 
 /// Minimum of the parabola through both values and the slope of `a`.
