@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::dataset::{Images, Normalizer};
 use crate::failure::Failure;
-use crate::model::{Model, Pass, Weights, flattened};
+use crate::model::{Model, Pass, Weights};
 use crate::{process, step};
 
 /// Images per batch: its activations are all that is held at a time.
@@ -84,8 +84,7 @@ impl<'a> Landscape<'a> {
             let mean = logits.cross_entropy_for_logits(&labels);
             let parts = step::gradients(&mean, self.weights);
             no_grad(|| {
-                let parts: Vec<Tensor> = parts.iter().map(flattened).collect();
-                gradient += Tensor::cat(&parts, 0) * share;
+                gradient += self.weights.flattened(&parts) * share;
                 loss += mean.to_kind(Kind::Double) * share;
             });
         }
