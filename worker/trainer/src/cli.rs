@@ -38,9 +38,14 @@ pub(crate) enum Command {
     /// lines of `trainer train`. The library stays loaded and the data set stays on the device.
     /// Ends at the end of stdin.
     Serve(Serve),
-    /// Compute logits, in evaluation mode
+    /// Tell the classes of images, in evaluation mode
     ///
-    /// `images` may be u8, normalized as the spec's data set is, or f32, taken as it is.
+    /// With --image, prints a JSON line per file: `image` and `top`, its likeliest classes, each
+    /// with `class` (from 0), `name` and `probability`. The files are cut, resized and normalized
+    /// as the spec's data set is. With --images, writes logits only; `images` may be u8,
+    /// normalized likewise, or f32, taken as it is.
+    #[command(after_help = "Example:\n  trainer predict --spec spec.toml --weights \
+        result/weights.safetensors --image cat.png dog.jpg")]
     Predict(Predict),
     /// Measure weights on the spec's test set
     ///
@@ -153,12 +158,16 @@ pub(crate) struct Weighted {
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) weighted: Weighted,
+    /// PNG or JPEG files
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "images",
+          conflicts_with = "images")]
+    pub(crate) image: Vec<PathBuf>,
     /// Safetensors with `images`, N×C×H×W
+    #[arg(long, value_name = "FILE", requires = "out")]
+    pub(crate) images: Option<PathBuf>,
+    /// Where to write `logits`, N×classes; with --image, it may be left out
     #[arg(long, value_name = "FILE")]
-    pub(crate) images: PathBuf,
-    /// Where to write `logits`, N×classes
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

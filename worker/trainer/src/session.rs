@@ -2,13 +2,12 @@
 
 use std::path::Path;
 use std::rc::Rc;
-use std::time::SystemTime;
 
 use swath_core::spec::{Dataset as Source, JobSpec, TrainingSpec};
 use tch::Device;
 
 use crate::cli::Compute;
-use crate::data::{self, Facts, Places};
+use crate::data::{self, Facts, Places, Stamp};
 use crate::dataset::Dataset;
 use crate::failure::Failure;
 use crate::model::{Model, Weights};
@@ -26,8 +25,8 @@ pub(crate) struct Session {
 #[derive(Clone, Debug, PartialEq)]
 struct Key {
     source: Source,
-    /// Length and time of the file, where the user could have changed it.
-    file: Option<(u64, SystemTime)>,
+    /// That of the files, where the user could have changed them.
+    stamp: Option<Stamp>,
 }
 
 impl Session {
@@ -67,7 +66,10 @@ impl Session {
     ///
     /// [`Failure::Invalid`] where it is missing or bad.
     pub(crate) fn dataset(&mut self, source: &Source) -> Result<Rc<Dataset>, Failure> {
-        let key = Key::of(source);
+        let key = Key {
+            source: source.clone(),
+            stamp: data::stamp(source)?,
+        };
         if let Some((resident, dataset)) = &self.resident
             && *resident == key
         {
@@ -126,19 +128,3 @@ pub(crate) fn load(
 
 /// Has one element per class in every architecture.
 const CLASSIFIER_BIAS: &str = "fc.bias";
-
-impl Key {
-    fn of(source: &Source) -> Self {
-        let path = match source {
-            Source::Tensors(own) | Source::Folder(own) => Some(&own.path),
-            _ => None,
-        };
-        let file = path
-            .and_then(|path| std::fs::metadata(path).ok())
-            .and_then(|metadata| Some((metadata.len(), metadata.modified().ok()?)));
-        Self {
-            source: source.clone(),
-            file,
-        }
-    }
-}

@@ -7,7 +7,7 @@ use serde_json::Value;
 pub use self::augmentation::oversized;
 use super::{
     Augmentation, BlockType, Dataset, Model, Optimizer, Precision, Pyramidnet, Resnet,
-    ResnetPreact, Schedule, SeResnetPreact, SpecError, TrainingSpec, lookup,
+    ResnetPreact, Schedule, SeResnetPreact, Size, SpecError, TrainingSpec, lookup,
 };
 
 /// The keys without which nothing can be trained.
@@ -67,6 +67,12 @@ pub(super) fn normalize(spec: &mut TrainingSpec) {
     random_crop.take_if(|crop| crop.padding == 0);
     cutout.take_if(|cutout| cutout.size == 0);
     random_erasing.take_if(|erasing| erasing.probability == 0.0);
+    if let Dataset::Folder(own) = &mut spec.dataset
+        && let Some(Size::Rectangle([height, width])) = own.size
+        && height == width
+    {
+        own.size = Some(Size::Square(height));
+    }
     spec.accumulation_steps.take_if(|steps| *steps == 1);
     spec.ghost_batch_size
         .take_if(|size| *size >= spec.batch_size);
@@ -241,6 +247,9 @@ fn check_data(dataset: &Dataset, wrong: &mut impl FnMut(&str, String)) {
             "must have as many channels as `dataset.mean`".to_owned(),
         );
     }
+    if data.channels.is_some_and(|channels| channels == 2) {
+        wrong("dataset.channels", "must be 1 or 3, not 2".to_owned());
+    }
     if data.path.is_empty() {
         wrong("dataset.path", "is empty".to_owned());
     }
@@ -252,7 +261,6 @@ fn check_data(dataset: &Dataset, wrong: &mut impl FnMut(&str, String)) {
 pub fn unsupported(spec: &TrainingSpec) -> Option<SpecError> {
     let found = [
         ("model.name", !matches!(spec.model, Model::ResnetPreact(_))),
-        ("dataset.name", matches!(spec.dataset, Dataset::Folder(_))),
         ("ghost_batch_size", spec.ghost_batch_size.is_some()),
         ("accumulation_steps", spec.accumulation_steps.is_some()),
         ("batch_schedule", !spec.batch_schedule.is_empty()),

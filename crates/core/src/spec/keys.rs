@@ -25,6 +25,8 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// A list whose items are of this kind.
     List(&'static Self),
+    /// A side in pixels or `[height, width]`.
+    Size,
     /// A list of `{ epoch, batch_size }`.
     BatchSteps,
     /// Anything; its keys are not Swath's.
@@ -46,6 +48,7 @@ pub struct Key {
 }
 
 const NATURAL: Kind = Kind::Int(1, 1 << 31);
+const SIDE: Kind = Kind::Int(1, 4096);
 const COUNT: Kind = Kind::Int(0, 1 << 31);
 const RATE: Kind = Kind::Float(0.0, 1e6);
 const FRACTION: Kind = Kind::Float(0.0, 1.0);
@@ -138,6 +141,8 @@ pub const KEYS: &[Key] = &[
     key("dataset.path", Kind::Text, &["tensors", "folder"], "where the data set lies"),
     key("dataset.mean", Kind::List(&FRACTION), &["tensors", "folder"], "mean per channel, pixels in 0..1"),
     key("dataset.std", Kind::List(&POSITIVE), &["tensors", "folder"], "standard deviation per channel, pixels in 0..1"),
+    key("dataset.size", Kind::Size, &["folder"], "images are cropped and resized to it: a side, or [height, width]"),
+    key("dataset.channels", Kind::Int(1, 3), &["folder"], "1: grey, 3: colour"),
     key("model.name", Kind::Word(MODELS), &[], "the architecture"),
     key("model.depth", Kind::Int(1, 10_000), DEEP, "layers with weights"),
     key("model.initial_channels", Kind::Int(1, 4096), CHANNELLED, "channels after the stem"),
@@ -415,6 +420,14 @@ pub fn check_value(kind: Kind, value: &Value) -> Result<(), String> {
                 check_value(*item, value).map_err(|text| format!("item {}: {text}", index + 1))
             }),
             None => expected("a list".to_owned()),
+        },
+        Kind::Size => match value.as_array().map(Vec::as_slice) {
+            None if value.is_number() => check_value(SIDE, value),
+            Some([height, width]) => {
+                check_value(SIDE, height)?;
+                check_value(SIDE, width)
+            }
+            _ => expected("a side in pixels or [height, width]".to_owned()),
         },
         Kind::BatchSteps => check_batch_steps(value),
         Kind::Free => Ok(()),

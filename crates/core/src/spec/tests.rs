@@ -180,4 +180,26 @@ fn augmentations_outside_their_sense_are_errors() {
         assert_eq!(JobSpec::from_value(&tree).is_ok(), fits, "{size}");
     }
     assert!(JobSpec::from_value(&with("augmentation.random_crop.padding", json!(7))).is_ok());
+
+fn a_folder_has_a_size_and_channels() {
+    let folder = |size: Value| {
+        with(
+            "dataset",
+            json!({ "name": "folder", "path": "images", "size": size, "channels": 1 }),
+        )
+    };
+    let square = JobSpec::from_value(&folder(json!([32, 32]))).unwrap();
+    let side = JobSpec::from_value(&folder(json!(32.0))).unwrap();
+    assert_eq!(square.job_digest(), side.job_digest());
+    let oblong = JobSpec::from_value(&folder(json!([24, 32]))).unwrap();
+    assert_eq!(oblong, JobSpec::from_json(&oblong.job_text()).unwrap());
+    assert!(unsupported(oblong.training().unwrap()).is_none());
+    for wrong in [json!([32]), json!("32"), json!(0), json!([32, 1.5])] {
+        assert!(errors(&folder(wrong)).contains("dataset.size"));
+    }
+    let mut two = folder(json!(32));
+    set(&mut two, "dataset.channels", json!(2));
+    assert!(errors(&two).contains("must be 1 or 3"));
+    let tensors = json!({ "name": "tensors", "path": "x", "size": 32 });
+    assert!(errors(&with("dataset", tensors)).contains("dataset.size"));
 }

@@ -86,7 +86,8 @@ pub enum Dataset {
     /// A safetensors file with `train_images`, `train_labels`, `test_images`,
     /// `test_labels`.
     Tensors(OwnData),
-    /// Directories `train/<class>` and `test/<class>` of images.
+    /// A directory with `train/<class>` and `test/<class>`, directories of
+    /// images.
     Folder(OwnData),
 }
 
@@ -108,12 +109,47 @@ impl Dataset {
 pub struct OwnData {
     /// Where it lies.
     pub path: String,
-    /// Mean per channel of pixels in 0..1; absent: 0.
+    /// Mean per channel of pixels in 0..1; absent: 0, for a folder that of its
+    /// training images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mean: Vec<f64>,
-    /// Standard deviation per channel of pixels in 0..1; absent: 1.
+    /// Standard deviation per channel of pixels in 0..1; absent: 1, for a folder
+    /// that of its training images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub std: Vec<f64>,
+    /// A folder's images are cropped and resized to it; absent: all have one
+    /// size already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+    /// Channels of a folder's images, 1 or 3; absent: 1 if all are grey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<u32>,
+}
+
+/// The size of an image in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Size {
+    /// As high as wide.
+    Square(u32),
+    /// Height and width.
+    Rectangle([u32; 2]),
+}
+
+impl Size {
+    /// Rows of an image.
+    pub const fn height(self) -> u32 {
+        match self {
+            Self::Square(side) | Self::Rectangle([side, _]) => side,
+        }
+    }
+
+    /// Columns of an image.
+    pub const fn width(self) -> u32 {
+        match self {
+            Self::Square(side) | Self::Rectangle([_, side]) => side,
+        }
+    }
 }
 
 /// The loss: cross-entropy, averaged over the batch.

@@ -18,7 +18,7 @@ const CHUNK: u64 = 4096;
 pub(super) fn describe(args: &Spec) -> Result<(), Failure> {
     let job = spec_file::read(&args.spec)?;
     let spec = spec_file::training(&job)?;
-    let facts = data::facts(&spec.dataset, &Places::from_environment())?;
+    let facts = data::outline(&spec.dataset, &Places::from_environment())?;
     let model = Model::new(&spec.model, &facts)?;
     let rates = train::rates(spec, facts.train_images)?;
     let timeline = rates.timeline();
@@ -42,7 +42,7 @@ pub(super) fn describe(args: &Spec) -> Result<(), Failure> {
 pub(super) fn schedule(args: &Spec) -> Result<(), Failure> {
     let job = spec_file::read(&args.spec)?;
     let spec = spec_file::training(&job)?;
-    let facts = data::facts(&spec.dataset, &Places::from_environment())?;
+    let facts = data::outline(&spec.dataset, &Places::from_environment())?;
     let rates = train::rates(spec, facts.train_images)?;
     let timeline = rates.timeline();
     let mut lines = String::from("step,epoch,lr,batch_size\n");

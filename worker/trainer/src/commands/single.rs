@@ -1,11 +1,14 @@
 //! The commands that compute one thing with given weights: `predict`,
 //! `evaluate`, `init`, `gradients`.
 
+use std::path::PathBuf;
+
+use serde::Serialize;
 use serde_json::json;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::cli::{Gradients, Init, Predict, Weighted};
-use crate::data::{self, Places};
+use crate::data::{self, Facts, Places};
 use crate::evaluate;
 use crate::failure::Failure;
 use crate::model::{Model, Noise, Pass};
@@ -13,16 +16,68 @@ use crate::session::{self, Session};
 use crate::tensor_file::{self, TensorFile};
 use crate::{dataset, output, spec_file, step};
 
-/// Writes the logits of given images.
+/// Classes that are told for an image file.
+const TOP: i64 = 5;
+
+/// A class that an image may be of.
+#[derive(Serialize)]
+struct Guess {
+    class: i64,
+    name: String,
+    probability: f32,
+}
+
+/// Tells the classes of image files, or writes the logits of given tensors.
 pub(super) fn predict(args: &Predict) -> Result<(), Failure> {
     let job = spec_file::read(&args.weighted.spec.spec)?;
     let session = Session::new(args.weighted.compute)?;
     let (model, weights, facts) = session.loaded(&job, &args.weighted.weights)?;
-    let file = TensorFile::read(&args.images)?;
-    let images = file.tensor(&file.parse()?, "images")?;
+    let images = match &args.images {
+        Some(path) => {
+            let file = TensorFile::read(path)?;
+            file.tensor(&file.parse()?, "images")?
+        }
+        None => pictures(&args.image, &facts)?,
+    };
     let images = dataset::given(&images, &facts, session.device())?;
     let logits = evaluate::logits(&model, &weights, &images)?;
-    tensor_file::write(&args.out, &[("logits".to_owned(), logits)])
+    for (index, path) in args.image.iter().enumerate() {
+        output::json_line(&json!({
+            "image": path.to_string_lossy(),
+            "top": guesses(&logits.get(index as i64), &facts),
+        }))?;
+    }
+    match &args.out {
+        Some(out) => tensor_file::write(out, &[("logits".to_owned(), logits)]),
+        None => Ok(()),
+    }
+}
+
+/// Image files as the data set has its images: N×C×H×W, u8.
+fn pictures(paths: &[PathBuf], facts: &Facts) -> Result<Tensor, Failure> {
+    let mut pixels = Vec::new();
+    for path in paths {
+        pixels.extend(data::read_picture(path, facts.shape())?);
+    }
+    let count = paths.len() as i64;
+    let size = [count, facts.channels, facts.height, facts.width];
+    Ok(Tensor::f_from_data_size(&pixels, &size, Kind::Uint8)?)
+}
+
+/// The likeliest classes by the logits of one image, likeliest first.
+fn guesses(logits: &Tensor, facts: &Facts) -> Vec<Guess> {
+    let probabilities = logits.softmax(0, Kind::Float).to_device(tch::Device::Cpu);
+    let (values, classes) = probabilities.topk(TOP.min(facts.classes), 0, true, true);
+    (0..classes.size()[0])
+        .map(|rank| {
+            let class = classes.int64_value(&[rank]);
+            Guess {
+                class,
+                name: facts.class_name(class as usize),
+                probability: values.double_value(&[rank]) as f32,
+            }
+        })
+        .collect()
 }
 
 /// Prints what weights do on the test set.
@@ -59,7 +114,7 @@ pub(super) fn evaluate(args: &Weighted) -> Result<(), Failure> {
 pub(super) fn init(args: &Init) -> Result<(), Failure> {
     let job = spec_file::read(&args.spec.spec)?;
     let spec = spec_file::training(&job)?;
-    let facts = data::facts(&spec.dataset, &Places::from_environment())?;
+    let facts = data::outline(&spec.dataset, &Places::from_environment())?;
     let model = Model::new(&spec.model, &facts)?;
     let weights = model.initial(&spec.init, spec.seed, tch::Device::Cpu)?;
     weights.write(model.layout(), &args.out)

@@ -2,16 +2,25 @@
 
 mod checksum;
 mod cifar;
+mod classes;
 mod digits;
+mod folder;
 mod idx;
 mod locate;
+mod own;
+mod parallel;
+mod picture;
+mod stamp;
 mod tensors;
 
 use std::path::Path;
 
 use swath_core::spec::Dataset as Source;
 
+use self::folder::Folder;
 pub(crate) use self::locate::Places;
+pub(crate) use self::picture::{Shape, read as read_picture};
+pub(crate) use self::stamp::Stamp;
 use crate::failure::Failure;
 
 /// What a model and a schedule must know of a data set before it is loaded.
@@ -31,6 +40,26 @@ pub(crate) struct Facts {
     pub(crate) mean: Vec<f32>,
     /// Standard deviation per channel of pixels in 0..1.
     pub(crate) std: Vec<f32>,
+    /// Names of the classes in the order of their labels; fewer than classes,
+    /// or none, where the data do not name them.
+    pub(crate) class_names: Vec<String>,
+}
+
+impl Facts {
+    /// The name of a class: its number where it has none.
+    pub(crate) fn class_name(&self, class: usize) -> String {
+        let name = self.class_names.get(class);
+        name.map_or_else(|| class.to_string(), Clone::clone)
+    }
+
+    /// The shape of an image.
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
+            channels: self.channels as usize,
+            height: self.height as usize,
+            width: self.width as usize,
+        }
+    }
 }
 
 /// Images with their labels.
@@ -65,6 +94,7 @@ fn named(source: &Source) -> Option<Facts> {
             train_images,
             mean: mean.to_vec(),
             std: std.to_vec(),
+            class_names: classes::names(source),
         })
     };
     // Mean and standard deviation: the constants in general use, which are
@@ -95,6 +125,19 @@ fn named(source: &Source) -> Option<Facts> {
     }
 }
 
+/// The facts of `source` without loading it, where that can be; mean and
+/// standard deviation may be empty. Enough to build a model.
+///
+/// # Errors
+///
+/// [`Failure::Invalid`] where a file is missing or bad.
+pub(crate) fn outline(source: &Source, places: &Places) -> Result<Facts, Failure> {
+    match source {
+        Source::Folder(own) => Folder::list(own)?.facts(own),
+        _ => facts(source, places),
+    }
+}
+
 /// The facts of `source` without loading it, where its name tells them; a data
 /// set of the user's own is read.
 ///
@@ -105,6 +148,28 @@ pub(crate) fn facts(source: &Source, places: &Places) -> Result<Facts, Failure> 
     match named(source) {
         Some(facts) => Ok(facts),
         None => load(source, places).map(|dataset| dataset.facts),
+    }
+}
+
+/// Tells whether the files of a data set of the user's own are those of an
+/// earlier call: none for a well-known one, whose files stay.
+///
+/// # Errors
+///
+/// [`Failure::Invalid`] where they are missing.
+pub(crate) fn stamp(source: &Source) -> Result<Option<Stamp>, Failure> {
+    match source {
+        Source::Folder(own) => {
+            let folder = Folder::list(own)?;
+            let files = folder.items().map(|item| (&*item.path, &item.metadata));
+            Ok(Some(Stamp::of(files)))
+        }
+        Source::Tensors(own) => {
+            let path = Path::new(&own.path);
+            let metadata = std::fs::metadata(path).map_err(|_| own::missing(path, "is no file"))?;
+            Ok(Some(Stamp::of([(path, &metadata)])))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -123,11 +188,7 @@ pub(crate) fn load(source: &Source, places: &Places) -> Result<RawDataset, Failu
         Source::Cifar10 => cifar::load(&cifar::CIFAR10, places)?,
         Source::Cifar100 => cifar::load(&cifar::CIFAR100, places)?,
         Source::Tensors(own) => return tensors::load(own),
-        Source::Folder(_) => {
-            return Err(Failure::invalid(
-                "`dataset.name`: this version's trainer cannot read folders yet",
-            ));
-        }
+        Source::Folder(own) => return Folder::list(own)?.load(own),
     };
     let mut facts = named(source)
         .ok_or_else(|| Failure::invalid("`dataset.name`: no facts for this data set"))?;

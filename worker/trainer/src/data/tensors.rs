@@ -5,7 +5,7 @@ use std::path::Path;
 use safetensors::{Dtype, SafeTensors};
 use swath_core::spec::OwnData;
 
-use super::{Facts, RawDataset, Split, checked};
+use super::{Facts, RawDataset, Split, checked, own as shared};
 use crate::failure::Failure;
 use crate::tensor_file::TensorFile;
 
@@ -18,6 +18,9 @@ const CLASSES: &str = "classes";
 /// one more than the largest label.
 pub(super) fn load(own: &OwnData) -> Result<RawDataset, Failure> {
     let path = Path::new(&own.path);
+    if !path.is_file() {
+        return Err(shared::missing(path, "is no file"));
+    }
     let file = TensorFile::read(path)?;
     let tensors = file.parse()?;
     let (shape, train) = split(&file, &tensors, "train")?;
@@ -34,8 +37,17 @@ pub(super) fn load(own: &OwnData) -> Result<RawDataset, Failure> {
         width: width as i64,
         classes: named_classes(&file)?.unwrap_or(largest.unwrap_or(0) + 1),
         train_images: train.labels.len() as u64,
-        mean: per_channel(&own.mean, channels, 0.0, "dataset.mean")?,
-        std: per_channel(&own.std, channels, 1.0, "dataset.std")?,
+        mean: or_all(
+            shared::per_channel(&own.mean, channels, "dataset.mean")?,
+            channels,
+            0.0,
+        ),
+        std: or_all(
+            shared::per_channel(&own.std, channels, "dataset.std")?,
+            channels,
+            1.0,
+        ),
+        class_names: Vec::new(),
     };
     for (split, name) in [(&train, "train"), (&test, "test")] {
         checked(&facts, split, name).map_err(|error| file.wrong(&error.to_string()))?;
@@ -94,18 +106,12 @@ fn named_classes(file: &TensorFile) -> Result<Option<i64>, Failure> {
     }
 }
 
-fn per_channel(
-    values: &[f64],
-    channels: usize,
-    absent: f32,
-    key: &str,
-) -> Result<Vec<f32>, Failure> {
-    match values.len() {
-        0 => Ok(vec![absent; channels]),
-        length if length == channels => Ok(values.iter().map(|value| *value as f32).collect()),
-        length => Err(Failure::Invalid(format!(
-            "`{key}` has {length} values for images of {channels} channels"
-        ))),
+/// `values`, or `absent` for every channel.
+fn or_all(values: Vec<f32>, channels: usize, absent: f32) -> Vec<f32> {
+    if values.is_empty() {
+        vec![absent; channels]
+    } else {
+        values
     }
 }
 
@@ -131,6 +137,8 @@ mod tests {
             path: path.display().to_string(),
             mean: Vec::new(),
             std: Vec::new(),
+            size: None,
+            channels: None,
         }
     }
 

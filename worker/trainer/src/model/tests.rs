@@ -21,6 +21,7 @@ fn model(options: &Value, image: [i64; 3]) -> Model {
         train_images: 8,
         mean: Vec::new(),
         std: Vec::new(),
+        class_names: Vec::new(),
     };
     Model::new(&job.training().unwrap().model, &facts).unwrap()
 }
