@@ -28,6 +28,7 @@ fn network(spec: &TrainingSpec) -> (Model, Weights) {
         train_images: 64,
         mean: Vec::new(),
         std: Vec::new(),
+        class_names: Vec::new(),
     };
     let model = Model::new(&spec.model, &facts).unwrap();
     let weights = model.initial(&spec.init, spec.seed, Device::Cpu).unwrap();
