@@ -46,6 +46,7 @@ fn compare(options: &Value, naive: impl Fn(&mut Naive, &[f64], f64, i32)) {
         train_images: 64,
         mean: Vec::new(),
         std: Vec::new(),
+        class_names: Vec::new(),
     };
     let model = Model::new(&spec.model, &facts).unwrap();
     let weights = model.initial(&spec.init, spec.seed, Device::Cpu).unwrap();
