@@ -180,7 +180,9 @@ fn augmentations_outside_their_sense_are_errors() {
         assert_eq!(JobSpec::from_value(&tree).is_ok(), fits, "{size}");
     }
     assert!(JobSpec::from_value(&with("augmentation.random_crop.padding", json!(7))).is_ok());
+}
 
+#[test]
 fn a_folder_has_a_size_and_channels() {
     let folder = |size: Value| {
         with(

@@ -31,6 +31,7 @@ fn facts(channels: i64, height: i64, width: i64) -> Facts {
         train_images: 0,
         mean: vec![0.4; channels as usize],
         std: vec![0.2; channels as usize],
+        class_names: Vec::new(),
     }
 }
 
