@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -11,7 +12,7 @@ use tch::Device;
     version,
     about,
     after_help = "Exit codes: 0 finished, 1 crashed, 2 usage, 10 diverged, 11 invalid spec or \
-        data, 12 out of memory, 75 stopped by SIGTERM.\n\n\
+        data, 12 out of memory, 75 stopped (by SIGTERM or --stop-after).\n\n\
         Results go to stdout, messages to stderr.\n\
         Data sets lie in SWATH_DATA_DIR (default ~/.cache/swath/data), in /usr/share/datasets, \
         or are fetched from SWATH_DATA_MIRROR (a directory, file:// or http(s):// URL)."
@@ -25,18 +26,23 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Train one spec
     ///
-    /// Writes JSON lines to stdout: `started`, an `epoch` after each epoch, and `finished` or
-    /// `failed`.
+    /// Writes JSON lines to stdout: `started`, an `epoch` after each epoch, a `checkpoint` after
+    /// each checkpoint, and `finished` or `failed`.
     #[command(
         after_help = "Example:\n  trainer train --spec spec.toml --out result\n\
-        leaves result/weights.safetensors and result/history.jsonl."
+        leaves result/weights.safetensors, result/history.jsonl, result/timing.jsonl and \
+        result/finished.json.\n\n\
+        With --out, checkpoints are written every few minutes, and on SIGTERM before exit 75. \
+        After that, or after a crash, go on with\n  trainer train --spec spec.toml --out result \
+        --resume\nOn the CPU the result has the same bytes as that of a training that nothing \
+        interrupted."
     )]
     Train(Train),
     /// Stay warm and train one spec after the other
     ///
     /// Prints `ready`, then reads one spec (JSON) per line from stdin and answers each with the
     /// lines of `trainer train`. The library stays loaded and the data set stays on the device.
-    /// Ends at the end of stdin.
+    /// Ends at the end of stdin. With --out, a spec whose checkpoint lies there goes on from it.
     Serve(Serve),
     /// Tell the classes of images, in evaluation mode
     ///
@@ -126,20 +132,58 @@ pub(crate) struct Train {
     /// Start from these weights instead of the spec's initial ones
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
-    /// Write weights.safetensors and history.jsonl to this directory
+    /// Write weights, history and checkpoints to this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Go on from the newest whole checkpoint in --out
+    ///
+    /// Starts from step 0 where there is none. A checkpoint of another spec, seed, recipe, trainer,
+    /// libtorch or number of threads is refused. A finished training is not trained again.
+    #[arg(long, requires = "out")]
+    pub(crate) resume: bool,
+    /// Stop once so many optimizer steps are finished, counted from the training's beginning
+    ///
+    /// Writes a checkpoint to --out and exits 75: for queues that limit the time of a job.
+    #[arg(long, value_name = "STEP")]
+    pub(crate) stop_after: Option<u64>,
+    #[command(flatten)]
+    pub(crate) checkpoints: Checkpoints,
     #[command(flatten)]
     pub(crate) compute: Compute,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Write each training's files to DIR/<job digest>
+    /// Write each training's files to DIR/<job digest>, and go on from a checkpoint there
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) checkpoints: Checkpoints,
+    #[command(flatten)]
     pub(crate) compute: Compute,
+}
+
+/// When checkpoints are written to `--out`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Checkpoints {
+    /// Seconds between two checkpoints in --out; 0: not by time
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 180,
+        env = "SWATH_TRAINER_CHECKPOINT_EVERY"
+    )]
+    pub(crate) every: u64,
+    /// Optimizer steps between two checkpoints in --out; default: by time only
+    #[arg(
+        long = "checkpoint-steps",
+        value_name = "STEPS",
+        env = "SWATH_TRAINER_CHECKPOINT_STEPS"
+    )]
+    pub(crate) steps: Option<NonZeroU64>,
+    /// Keep the last two checkpoints of a finished training
+    #[arg(long = "keep-checkpoints")]
+    pub(crate) keep: bool,
 }
 
 /// A spec with weights.

@@ -1,5 +1,8 @@
 //! A data set on the device: one tensor of bytes per split.
 
+use std::cell::OnceCell;
+
+use swath_core::spec::Dataset as Source;
 use tch::{Device, Kind, Tensor};
 
 use crate::data::{Facts, RawDataset, Split};
@@ -94,6 +97,7 @@ pub(crate) struct Dataset {
     pub(crate) test: Images,
     /// Its normalizer.
     pub(crate) normalizer: Normalizer,
+    digest: OnceCell<String>,
 }
 
 impl Dataset {
@@ -104,6 +108,32 @@ impl Dataset {
             train: Images::new(&raw.train, &raw.facts, device),
             test: Images::new(&raw.test, &raw.facts, device),
             normalizer: Normalizer::new(&raw.facts, device),
+            digest: OnceCell::new(),
         }
+    }
+
+    /// The digest of the data, where the user could have changed them: the
+    /// files of the named sets are checked when they are loaded.
+    pub(crate) fn digest(&self, source: &Source) -> Option<String> {
+        matches!(source, Source::Tensors(_) | Source::Folder(_)).then(|| {
+            let digest = self.digest.get_or_init(|| {
+                let mut hasher = blake3::Hasher::new();
+                for tensor in [
+                    &self.train.pixels,
+                    &self.train.labels,
+                    &self.test.pixels,
+                    &self.test.labels,
+                ] {
+                    let count = tensor.numel();
+                    let mut bytes = vec![0; count * tensor.kind().elt_size_in_bytes()];
+                    let plain = tensor.to_device(Device::Cpu).contiguous();
+                    plain.copy_data_u8(&mut bytes, count);
+                    hasher.update(format!("{:?}", tensor.size()).as_bytes());
+                    hasher.update(&bytes);
+                }
+                hasher.finalize().to_hex().to_string()
+            });
+            digest.clone()
+        })
     }
 }

@@ -19,8 +19,8 @@ pub(crate) enum Failure {
     /// An allocation failed, on the host or on the device.
     #[error("{0}")]
     OutOfMemory(String),
-    /// SIGTERM came.
-    #[error("stopped by SIGTERM")]
+    /// SIGTERM came, or a limit that the user set.
+    #[error("stopped")]
     Stopped,
     /// Anything else.
     #[error("{0}")]

@@ -36,6 +36,42 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Failure>
     })
 }
 
+/// Appends `bytes` to `path`, synced.
+///
+/// # Errors
+///
+/// [`Failure::Crashed`] with the path; a part of `bytes` may be there then.
+pub(crate) fn append(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    File::options()
+        .append(true)
+        .open(path)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_data()
+        })
+        .map_err(|error| Failure::Crashed(format!("cannot write {}: {error}", path.display())))
+}
+
+/// Removes what an interrupted [`write_atomically`] left in `directory`. No
+/// other process may be writing there.
+pub(crate) fn remove_temporaries(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if is_temporary(&name.to_string_lossy()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether a file name is one that [`write_atomically`] makes:
+/// `.<name>.<process>.tmp`.
+fn is_temporary(name: &str) -> bool {
+    name.strip_prefix('.')
+        .and_then(|name| name.strip_suffix(".tmp"))
+        .and_then(|name| name.rsplit_once('.'))
+        .is_some_and(|(_, process)| process.parse::<u32>().is_ok())
+}
+
 /// Reads a file whole.
 ///
 /// # Errors
@@ -59,6 +95,22 @@ mod tests {
         write_atomically(&path, b"two").unwrap();
         assert_eq!(read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn appends_and_removes_what_was_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        assert!(append(&path, b"one").is_err(), "there is no file yet");
+        write_atomically(&path, b"one").unwrap();
+        append(&path, b"two").unwrap();
+        for name in [".file.12.tmp", ".file.x.tmp", "file.12.tmp"] {
+            fs::write(directory.path().join(name), "half").unwrap();
+        }
+        remove_temporaries(directory.path());
+        assert_eq!(read(&path).unwrap(), b"onetwo");
+        assert!(!directory.path().join(".file.12.tmp").exists());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod analysis;
 mod augment;
+mod checkpoint;
 mod cli;
 mod commands;
 mod data;
@@ -12,6 +13,7 @@ mod dataset;
 mod evaluate;
 mod failure;
 mod files;
+mod history;
 mod kernels;
 mod loss;
 mod model;

@@ -40,7 +40,6 @@ impl<'a> Stepper<'a> {
     /// All that a step takes over from the steps before it, besides the
     /// weights and their buffers: tensors by name, on the device. They change
     /// with later steps.
-    #[allow(dead_code, clippy::allow_attributes, reason = "for checkpoints")]
     pub(crate) fn state(&self) -> Vec<(String, Tensor)> {
         self.optimizer.state()
     }
@@ -52,7 +51,6 @@ impl<'a> Stepper<'a> {
     ///
     /// [`Failure::Invalid`] where a tensor is missing or is of another shape
     /// or kind.
-    #[allow(dead_code, clippy::allow_attributes, reason = "for checkpoints")]
     pub(crate) fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), Failure> {
         for (name, mut own) in self.state() {
             let Some((_, saved)) = state.iter().find(|(saved, _)| *saved == name) else {

@@ -29,6 +29,14 @@ impl TensorFile {
         })
     }
 
+    /// The content `bytes` of the file `path`.
+    pub(crate) fn of(path: &Path, bytes: Vec<u8>) -> Self {
+        Self {
+            path: path.to_owned(),
+            bytes,
+        }
+    }
+
     /// Its tensors.
     ///
     /// # Errors
@@ -64,20 +72,19 @@ impl TensorFile {
     ///
     /// # Errors
     ///
-    /// As [`TensorFile::view`], and where its type is none of u8, i64, f32.
+    /// As [`TensorFile::view`], and where its type is none of [`KINDS`].
     pub(crate) fn tensor(&self, tensors: &SafeTensors<'_>, name: &str) -> Result<Tensor, Failure> {
         let view = self.view(tensors, name)?;
-        let kind = match view.dtype() {
-            Dtype::U8 => Kind::Uint8,
-            Dtype::I64 => Kind::Int64,
-            Dtype::F32 => Kind::Float,
-            other => {
-                let what = format!("`{name}` is {other:?}; u8, i64 or f32 is wanted");
-                return Err(self.wrong(&what));
-            }
+        let kinds = KINDS.iter().find(|(_, dtype, _)| *dtype == view.dtype());
+        let Some((kind, ..)) = kinds else {
+            let what = format!(
+                "`{name}` is {:?}; u8, i64 or a float is wanted",
+                view.dtype()
+            );
+            return Err(self.wrong(&what));
         };
         let shape: Vec<i64> = view.shape().iter().map(|size| *size as i64).collect();
-        Ok(Tensor::f_from_data_size(view.data(), &shape, kind)?)
+        Ok(Tensor::f_from_data_size(view.data(), &shape, *kind)?)
     }
 
     /// Its free-form metadata.
@@ -104,24 +111,36 @@ impl TensorFile {
 ///
 /// [`Failure::Crashed`] where the file cannot be written.
 pub(crate) fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), Failure> {
+    let bytes = encode(tensors).map_err(|failure| match failure {
+        Failure::Crashed(what) => {
+            Failure::Crashed(format!("cannot write {}: {what}", path.display()))
+        }
+        failure => failure,
+    })?;
+    files::write_atomically(path, &bytes)
+}
+
+/// The bytes of a safetensors file: the same tensors give the same bytes.
+///
+/// # Errors
+///
+/// [`Failure::Crashed`] for a kind of number that such a file has not here,
+/// [`Failure::OutOfMemory`] where the host has no room for them.
+pub(crate) fn encode(tensors: &[(String, Tensor)]) -> Result<Vec<u8>, Failure> {
     let mut owned = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
-        let (dtype, size) = match tensor.kind() {
-            Kind::Float => (Dtype::F32, 4),
-            Kind::Int64 => (Dtype::I64, 8),
-            Kind::Uint8 => (Dtype::U8, 1),
-            other => return Err(Failure::Crashed(format!("cannot write {other:?}"))),
+        let kinds = KINDS.iter().find(|(kind, ..)| *kind == tensor.kind());
+        let Some((_, dtype, size)) = kinds else {
+            return Err(Failure::Crashed(format!("`{name}` is {:?}", tensor.kind())));
         };
         let count = tensor.numel();
         let mut bytes = vec![0; count * size];
         let plain = tensor.detach().to_device(tch::Device::Cpu).contiguous();
         plain.f_copy_data_u8(&mut bytes, count)?;
         let shape: Vec<usize> = tensor.size().iter().map(|size| *size as usize).collect();
-        owned.push((name, dtype, shape, bytes));
+        owned.push((name, *dtype, shape, bytes));
     }
-    let failed = |error: safetensors::SafeTensorError| {
-        Failure::Crashed(format!("cannot write {}: {error}", path.display()))
-    };
+    let failed = |error: safetensors::SafeTensorError| Failure::Crashed(error.to_string());
     let views = owned
         .iter()
         .map(|(name, dtype, shape, bytes)| {
@@ -129,9 +148,18 @@ pub(crate) fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), Fai
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(failed)?;
-    let bytes = safetensors::serialize(views, None).map_err(failed)?;
-    files::write_atomically(path, &bytes)
+    safetensors::serialize(views, None).map_err(failed)
 }
+
+/// The kinds of numbers in files, with the bytes of one.
+const KINDS: [(Kind, Dtype, usize); 6] = [
+    (Kind::Uint8, Dtype::U8, 1),
+    (Kind::Int64, Dtype::I64, 8),
+    (Kind::Float, Dtype::F32, 4),
+    (Kind::Double, Dtype::F64, 8),
+    (Kind::Half, Dtype::F16, 2),
+    (Kind::BFloat16, Dtype::BF16, 2),
+];
 
 #[cfg(test)]
 mod tests {

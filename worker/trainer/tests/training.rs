@@ -166,7 +166,13 @@ fn a_training_learns_and_says_so() {
     assert_eq!(finished["test_error"], events[3]["test_error"]);
     let history = std::fs::read_to_string(out.join("history.jsonl")).unwrap();
     assert_eq!(history.lines().count(), 3);
-    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 2);
+    let names = [
+        "finished.json",
+        "history.jsonl",
+        "timing.jsonl",
+        "weights.safetensors",
+    ];
+    assert_eq!(file_names(&out), names);
 
     let mut command = trainer(root.path());
     command.arg("evaluate").arg("--spec").arg(&path);
@@ -182,6 +188,15 @@ fn a_training_learns_and_says_so() {
     let cells = confusion.iter().flat_map(|row| row.as_array().unwrap());
     assert_eq!(cells.map(|cell| cell.as_i64().unwrap()).sum::<i64>(), 450);
     assert_eq!(evaluated["per_class_error"].as_array().unwrap().len(), 10);
+}
+
+fn file_names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort_unstable();
+    names
 }
 
 /// Runs `train` and gives exit code, last event and stderr.

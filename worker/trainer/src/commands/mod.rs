@@ -1,5 +1,7 @@
 //! The commands, one function each.
 
+mod attempt;
+mod clerk;
 mod inspect;
 mod line;
 mod serve;
@@ -29,3 +31,6 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Schedule(args) => inspect::schedule(&args),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use swath_core::protocol::TrainerEvent;
 
-use super::train;
+use super::attempt::{Order, attempt, finish};
+use crate::checkpoint::Mode;
 use crate::cli::Serve;
 use crate::failure::{Failure, guarded};
 use crate::session::Session;
@@ -35,9 +36,16 @@ pub(super) fn run(args: &Serve) -> Result<(), Failure> {
             let job = spec_file::read_line(&line)?;
             let directory = args.out.as_ref();
             let directory = directory.map(|out| out.join(job.job_digest().to_string()));
-            train::attempt(&mut session, &job, None, directory.as_deref())
+            let order = Order {
+                weights: None,
+                out: directory.as_deref(),
+                mode: Mode::Adopt,
+                pace: args.checkpoints.pace(None),
+                keep: args.checkpoints.keep,
+            };
+            attempt(&mut session, &job, &order)
         });
-        match train::finish(ended) {
+        match finish(ended) {
             Err(Failure::Stopped) => return Err(Failure::Stopped),
             // It is reported; the next spec may do better.
             Err(failure) => output::message(&failure.to_string()),

@@ -1,0 +1,336 @@
+//! The directory of a training: its checkpoints, and whether it finished.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use swath_core::outcome::Measurement;
+
+use super::{Checkpoint, Content, Ended, Identity, Manifest, encode, open, read_tensors};
+use super::{sealed_json, state};
+use crate::failure::Failure;
+use crate::train::State;
+use crate::{files, output};
+
+/// Checkpoints that are kept: the newest, and one for the case that it is
+/// damaged.
+const KEPT: usize = 2;
+
+/// Where checkpoints go that must not be lost and cannot be used.
+const ASIDE: &str = "checkpoint.aside";
+
+const FINISHED: &str = "finished.json";
+
+/// How long a trainer that is being killed may still hold the directory.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two looks whether it still does.
+const LOCK_LOOK: Duration = Duration::from_millis(20);
+
+/// What a training does about earlier ones in its directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Starts from step 0.
+    Anew,
+    /// Goes on from its own newest checkpoint; one of another training is an
+    /// error.
+    Resume,
+    /// Goes on from its own newest checkpoint; one of another training is
+    /// moved aside.
+    Adopt,
+}
+
+/// How a training begins.
+pub(crate) enum Begin {
+    /// At step 0.
+    Fresh,
+    /// Where a checkpoint is.
+    From(Box<Checkpoint>),
+    /// Not at all: it had ended so.
+    Finished(Measurement),
+}
+
+/// A directory that one training at a time writes to.
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Holds the lock; the kernel releases it with the process.
+    lock: File,
+}
+
+impl Folder {
+    /// Makes and locks a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Crashed`] where it cannot be made, or another trainer writes
+    /// to it.
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| {
+            Failure::Crashed(format!("cannot write to {}: {error}", path.display()))
+        };
+        fs::create_dir_all(path).map_err(failed)?;
+        let lock = File::open(path).map_err(failed)?;
+        let begun = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                // A file system without locks has no second trainer to fear
+                // more than one with them.
+                Err(fs::TryLockError::Error(_)) => break,
+                Err(fs::TryLockError::WouldBlock) if begun.elapsed() > LOCK_PATIENCE => {
+                    return Err(Failure::Crashed(format!(
+                        "another trainer is writing to {}; give this one another --out",
+                        path.display()
+                    )));
+                }
+                Err(fs::TryLockError::WouldBlock) => thread::sleep(LOCK_LOOK),
+            }
+        }
+        files::remove_temporaries(path);
+        let folder = Self {
+            path: path.to_owned(),
+            lock,
+        };
+        // Tensors whose JSON was never written.
+        for step in folder.steps() {
+            if !folder.file(step, "json").exists() {
+                folder.remove(step);
+            }
+        }
+        Ok(folder)
+    }
+
+    /// The directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How a training of `own` begins here. What it cannot use is moved aside;
+    /// people hear of everything that was found and not used.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] where it is to resume and another training's files
+    /// are here.
+    pub(crate) fn begin(&self, own: &Identity, mode: Mode) -> Result<Begin, Failure> {
+        if let Some(measurement) = self.finished(own, mode)? {
+            return Ok(Begin::Finished(measurement));
+        }
+        let steps = self.steps();
+        if mode == Mode::Anew {
+            if let Some(step) = steps.last() {
+                output::message(&format!(
+                    "{} holds a checkpoint of step {step}, which `--resume` would have gone on \
+                     from; it is in {ASIDE} now, and this training starts from step 0",
+                    self.path.display()
+                ));
+            }
+            self.move_aside(&steps)?;
+            return Ok(Begin::Fresh);
+        }
+        let mut damaged = BTreeSet::new();
+        for step in steps.iter().rev() {
+            match self.read(*step, own) {
+                Content::Whole(checkpoint) => {
+                    self.move_aside(&damaged)?;
+                    return Ok(Begin::From(Box::new(checkpoint)));
+                }
+                Content::Damaged(why) => {
+                    output::message(&format!(
+                        "the checkpoint of step {step} is damaged, so it is moved to {ASIDE}: {why}"
+                    ));
+                    damaged.insert(*step);
+                }
+                Content::Foreign(differences) => {
+                    let what = another(&self.file(*step, "json"), &differences);
+                    if mode == Mode::Resume {
+                        return Err(refused(&what));
+                    }
+                    output::message(&format!("{what}; it is moved to {ASIDE}"));
+                    break;
+                }
+            }
+        }
+        self.move_aside(&steps)?;
+        if mode == Mode::Resume || !steps.is_empty() {
+            output::message(&format!(
+                "no checkpoint in {} can be gone on from: starting from step 0",
+                self.path.display()
+            ));
+        }
+        Ok(Begin::Fresh)
+    }
+
+    fn finished(&self, own: &Identity, mode: Mode) -> Result<Option<Measurement>, Failure> {
+        let path = self.path.join(FINISHED);
+        if !path.exists() {
+            return Ok(None);
+        }
+        if mode == Mode::Resume {
+            match open::<Ended>(&path, own) {
+                Content::Whole(ended) => return Ok(Some(ended.measurement)),
+                Content::Foreign(differences) => {
+                    return Err(refused(&another(&path, &differences)));
+                }
+                Content::Damaged(why) => output::message(&format!("passed over: {why}")),
+            }
+        }
+        // It would outlive what it tells of.
+        fs::remove_file(&path)?;
+        Ok(None)
+    }
+
+    /// Writes a checkpoint, then removes those that it replaces.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written; the ones before it are untouched then.
+    pub(crate) fn write(
+        &self,
+        identity: &Identity,
+        classes: i64,
+        given_weights: bool,
+        state: &State,
+    ) -> Result<(), Failure> {
+        let step = state.progress.step;
+        let (tensors, json) = encode(identity, classes, given_weights, state)?;
+        let tensor_file = self.file(step, "safetensors");
+        let written = files::write_atomically(&tensor_file, &tensors)
+            .and_then(|()| files::write_atomically(&self.file(step, "json"), &json));
+        if written.is_err() && !self.file(step, "json").exists() {
+            let _ = fs::remove_file(&tensor_file);
+        }
+        written?;
+        let steps = self.steps();
+        for old in steps.iter().rev().skip(KEPT) {
+            self.remove(*old);
+        }
+        Ok(())
+    }
+
+    /// Notes that the training has ended, and removes its checkpoints unless
+    /// they are to be kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Crashed`] where the note cannot be written.
+    pub(crate) fn finish(
+        &self,
+        identity: &Identity,
+        measurement: &Measurement,
+        keep: bool,
+    ) -> Result<(), Failure> {
+        let ended = Ended {
+            identity: identity.clone(),
+            measurement: measurement.clone(),
+        };
+        files::write_atomically(&self.path.join(FINISHED), &sealed_json(&ended)?)?;
+        if !keep {
+            for step in self.steps() {
+                self.remove(step);
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, step: u64, own: &Identity) -> Content<Checkpoint> {
+        let path = self.file(step, "json");
+        let manifest: Manifest = match open(&path, own) {
+            Content::Whole(manifest) => manifest,
+            Content::Foreign(differences) => return Content::Foreign(differences),
+            Content::Damaged(why) => return Content::Damaged(why),
+        };
+        if manifest.progress.step != step {
+            return Content::Damaged(format!(
+                "{}: it is that of step {}",
+                path.display(),
+                manifest.progress.step
+            ));
+        }
+        let tensors = read_tensors(&self.file(step, "safetensors"), &manifest.tensors);
+        let read = tensors.and_then(|file| {
+            state(manifest.progress, &file).map_err(|failure| failure.to_string())
+        });
+        match read {
+            Err(why) => Content::Damaged(why),
+            Ok(state) => Content::Whole(Checkpoint {
+                state,
+                classes: manifest.classes,
+                given_weights: manifest.given_weights,
+                processor: manifest.identity.processor,
+            }),
+        }
+    }
+
+    fn file(&self, step: u64, extension: &str) -> PathBuf {
+        self.path.join(name(step, extension))
+    }
+
+    /// Steps that there is a file of.
+    fn steps(&self) -> BTreeSet<u64> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| {
+                let name = entry.file_name();
+                let rest = name.to_str()?.strip_prefix("checkpoint.")?;
+                let (step, extension) = rest.split_once('.')?;
+                let known = extension == "json" || extension == "safetensors";
+                known.then(|| step.parse().ok()).flatten()
+            })
+            .collect()
+    }
+
+    /// The JSON first: tensors without it are no checkpoint.
+    fn remove(&self, step: u64) {
+        for extension in ["json", "safetensors"] {
+            let _ = fs::remove_file(self.file(step, extension));
+        }
+    }
+
+    /// Moves checkpoints to a directory that holds those of the last such
+    /// move only.
+    fn move_aside(&self, steps: &BTreeSet<u64>) -> Result<(), Failure> {
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let aside = self.path.join(ASIDE);
+        fs::create_dir_all(&aside)?;
+        let aside = Self {
+            path: aside,
+            lock: self.lock.try_clone()?,
+        };
+        for old in aside.steps() {
+            aside.remove(old);
+        }
+        for step in steps {
+            for extension in ["json", "safetensors"] {
+                let (from, to) = (self.file(*step, extension), aside.file(*step, extension));
+                if from.exists() {
+                    fs::rename(from, to)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name(step: u64, extension: &str) -> String {
+    format!("checkpoint.{step:08}.{extension}")
+}
+
+fn another(path: &Path, differences: &[String]) -> String {
+    format!(
+        "{} is of another training: {}",
+        path.display(),
+        differences.join("; ")
+    )
+}
+
+fn refused(what: &str) -> Failure {
+    Failure::Invalid(format!(
+        "{what}. Resume with what it was begun with, give another --out, or leave out --resume \
+         to start from step 0"
+    ))
+}

@@ -1,0 +1,149 @@
+//! Checkpoints: what the rest of a training depends on, in files.
+//!
+//! One checkpoint is two files: `checkpoint.<step>.safetensors` holds its
+//! tensors, `checkpoint.<step>.json` the rest and the digest of the tensors.
+//! Each is written whole beside its place, synced and renamed, the JSON last:
+//! a checkpoint is there once its JSON is.
+
+mod folder;
+mod identity;
+mod sealed;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use swath_core::outcome::Measurement;
+
+pub(crate) use self::folder::{Begin, Folder, Mode};
+pub(crate) use self::identity::Identity;
+use crate::failure::Failure;
+use crate::files;
+use crate::tensor_file::{self, TensorFile};
+use crate::train::{Progress, State};
+
+/// What the JSON of a checkpoint holds.
+#[derive(Serialize, Deserialize)]
+struct Manifest {
+    identity: Identity,
+    /// Classes of the model, which its first weights may have set.
+    classes: i64,
+    /// Whether it began with the weights of a file.
+    given_weights: bool,
+    progress: Progress,
+    /// Digest of the tensor file.
+    tensors: String,
+}
+
+/// What `finished.json` holds.
+#[derive(Serialize, Deserialize)]
+struct Ended {
+    identity: Identity,
+    measurement: Measurement,
+}
+
+/// The part of both that is read before the rest.
+#[derive(Deserialize)]
+struct Head {
+    identity: Identity,
+}
+
+/// A checkpoint in memory.
+pub(crate) struct Checkpoint {
+    /// The training as it was.
+    pub(crate) state: State,
+    /// Classes of the model.
+    pub(crate) classes: i64,
+    /// Whether it began with the weights of a file.
+    pub(crate) given_weights: bool,
+    /// Model of the CPU or GPU that it was written on.
+    pub(crate) processor: String,
+}
+
+/// What a file turned out to be.
+enum Content<T> {
+    /// As it was written, by a training of the same identity.
+    Whole(T),
+    /// As it was written, by another training: the differences.
+    Foreign(Vec<String>),
+    /// Not as it was written: why.
+    Damaged(String),
+}
+
+/// Opens a sealed file of a training of `own`.
+fn open<T: for<'de> Deserialize<'de>>(path: &Path, own: &Identity) -> Content<T> {
+    let bytes = match files::read(path) {
+        Ok(bytes) => bytes,
+        Err(failure) => return Content::Damaged(failure.to_string()),
+    };
+    let Some(content) = sealed::open(&bytes) else {
+        return Content::Damaged(format!(
+            "{}: it is not as it was written (its digest differs)",
+            path.display()
+        ));
+    };
+    let parsed = serde_json::from_slice::<Value>(content)
+        .and_then(|value| Ok((Head::deserialize(&value)?, value)));
+    let (head, value) = match parsed {
+        Ok(parsed) => parsed,
+        // It is whole, so somebody wrote it so.
+        Err(error) => return Content::Foreign(vec![another_version(&error)]),
+    };
+    let differences = own.differences(&head.identity);
+    if !differences.is_empty() {
+        return Content::Foreign(differences);
+    }
+    match T::deserialize(value) {
+        Ok(content) => Content::Whole(content),
+        Err(error) => Content::Foreign(vec![another_version(&error)]),
+    }
+}
+
+fn another_version(error: &serde_json::Error) -> String {
+    format!("another version of the trainer wrote it ({error})")
+}
+
+fn read_tensors(path: &Path, digest: &str) -> Result<TensorFile, String> {
+    let bytes = files::read(path).map_err(|failure| failure.to_string())?;
+    if blake3::hash(&bytes).to_hex().as_str() == digest {
+        Ok(TensorFile::of(path, bytes))
+    } else {
+        Err(format!(
+            "{}: it is not as it was written (its digest differs)",
+            path.display()
+        ))
+    }
+}
+
+fn state(progress: Progress, file: &TensorFile) -> Result<State, Failure> {
+    let parsed = file.parse()?;
+    let tensors = parsed
+        .names()
+        .into_iter()
+        .map(|name| Ok((name.to_owned(), file.tensor(&parsed, name)?)))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    Ok(State { progress, tensors })
+}
+
+/// The bytes of the two files of a checkpoint: tensors, JSON.
+fn encode(
+    identity: &Identity,
+    classes: i64,
+    given_weights: bool,
+    state: &State,
+) -> Result<(Vec<u8>, Vec<u8>), Failure> {
+    let tensors = tensor_file::encode(&state.tensors)?;
+    let manifest = Manifest {
+        identity: identity.clone(),
+        classes,
+        given_weights,
+        progress: state.progress.clone(),
+        tensors: blake3::hash(&tensors).to_hex().to_string(),
+    };
+    Ok((tensors, sealed_json(&manifest)?))
+}
+
+fn sealed_json(content: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    let json = serde_json::to_vec(content).map_err(|error| Failure::Crashed(error.to_string()))?;
+    Ok(sealed::seal(&json))
+}

@@ -1,0 +1,195 @@
+//! One attempt with its events and files: what `train` and `serve` share.
+
+use std::path::Path;
+use std::time::Instant;
+
+use swath_core::outcome::Measurement;
+use swath_core::protocol::TrainerEvent;
+use swath_core::spec::{JobSpec, Model as Options, TrainingSpec};
+use tch::Device;
+
+use super::clerk::{Clerk, Desk, Pace};
+use crate::checkpoint::{Begin, Checkpoint, Folder, Identity, Mode};
+use crate::data::Facts;
+use crate::failure::{Failure, guarded};
+use crate::history::History;
+use crate::model::{Model, Weights};
+use crate::session::{self, Session};
+use crate::train::Training;
+use crate::{output, provenance, spec_file};
+
+/// How an attempt is to go.
+pub(super) struct Order<'a> {
+    /// Weights to start from instead of the spec's initial ones.
+    pub(super) weights: Option<&'a Path>,
+    /// Where its files go.
+    pub(super) out: Option<&'a Path>,
+    /// What to do about files of earlier ones.
+    pub(super) mode: Mode,
+    /// When checkpoints are due.
+    pub(super) pace: Pace,
+    /// Whether the last checkpoints outlive the training.
+    pub(super) keep: bool,
+}
+
+/// Reports how an attempt ended; a stop is reported by the exit code alone.
+pub(super) fn finish(ended: Result<Measurement, Failure>) -> Result<(), Failure> {
+    match ended {
+        Ok(measured) => output::json_line(&TrainerEvent::Finished(measured.into())),
+        Err(failure) => {
+            if let Some(fault) = failure.fault() {
+                output::json_line(&TrainerEvent::Failed {
+                    fault,
+                    message: failure.to_string(),
+                })?;
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Trains `job`, from a checkpoint where there is one to go on from, and
+/// writes its files: the history also of a training that failed, the weights
+/// of one that did not.
+pub(super) fn attempt(
+    session: &mut Session,
+    job: &JobSpec,
+    order: &Order<'_>,
+) -> Result<Measurement, Failure> {
+    let spec = spec_file::training(job)?;
+    warn_about(spec);
+    let device = session.device();
+    let dataset = session.dataset(&spec.dataset)?;
+    let identity = Identity::of(job, device, dataset.digest(&spec.dataset));
+    let folder = order.out.map(Folder::open).transpose()?;
+    let begin = match &folder {
+        Some(folder) => folder.begin(&identity, order.mode)?,
+        None => Begin::Fresh,
+    };
+    let checkpoint = match begin {
+        Begin::Finished(measured) => {
+            output::message("this training has finished already; its result again:");
+            return Ok(measured);
+        }
+        Begin::From(checkpoint) => Some(*checkpoint),
+        Begin::Fresh => None,
+    };
+    let mut facts = dataset.facts.clone();
+    let (model, weights) = prepare(spec, &mut facts, order, checkpoint.as_ref(), device)?;
+    let mut training = Training::new(spec, &dataset, &model, &weights, device)?;
+    let mut clerk = Clerk {
+        desk: None,
+        classes: facts.classes,
+        given_weights: order.weights.is_some(),
+        pace: order.pace,
+        newest: 0,
+        since: Instant::now(),
+        not_before: None,
+        epochs: Vec::new(),
+    };
+    if let Some(checkpoint) = checkpoint {
+        say_resumed(&checkpoint, &identity, order);
+        clerk.given_weights = checkpoint.given_weights;
+        clerk.newest = checkpoint.state.progress.step;
+        clerk.epochs.clone_from(&checkpoint.state.progress.history);
+        training.restore(checkpoint.state)?;
+    }
+    if let Some(folder) = folder {
+        clerk.desk = Some(Desk {
+            history: History::begin(folder.path(), &clerk.epochs)?,
+            folder,
+            identity,
+        });
+    }
+    output::json_line(&TrainerEvent::Started {
+        provenance: provenance::of(device),
+        total_steps: training.timeline().total_steps(),
+        total_epochs: training.timeline().total_epochs() as u32,
+    })?;
+    let ended = guarded(|| training.run(&mut clerk));
+    close(clerk, ended, &model, &weights, order.keep)
+}
+
+/// Model and weights to begin with; weights may know of more classes than
+/// `facts`. Those of a checkpoint come later.
+fn prepare(
+    spec: &TrainingSpec,
+    facts: &mut Facts,
+    order: &Order<'_>,
+    checkpoint: Option<&Checkpoint>,
+    device: Device,
+) -> Result<(Model, Weights), Failure> {
+    if let Some(checkpoint) = checkpoint {
+        facts.classes = checkpoint.classes;
+    } else if let Some(path) = order.weights {
+        return session::load(spec, facts, path, device);
+    }
+    let model = Model::new(&spec.model, facts)?;
+    let weights = model.initial(&spec.init, spec.seed, device)?;
+    Ok((model, weights))
+}
+
+fn say_resumed(checkpoint: &Checkpoint, own: &Identity, order: &Order<'_>) {
+    let progress = &checkpoint.state.progress;
+    output::message(&format!(
+        "going on from the checkpoint of step {} ({} finished epochs, {:.1} s of training)",
+        progress.step,
+        progress.epoch(),
+        progress.seconds
+    ));
+    if let Some(path) = order.weights {
+        output::message(&format!(
+            "--weights {} is passed over: the checkpoint has weights of its own",
+            path.display()
+        ));
+    }
+    if checkpoint.processor != own.processor {
+        output::message(&format!(
+            "warning: the checkpoint was written on {}, this is {}: the bytes of the result may \
+             differ from those of a training on one of them",
+            checkpoint.processor, own.processor
+        ));
+    }
+}
+
+/// Writes what a training leaves in its directory.
+fn close(
+    clerk: Clerk,
+    ended: Result<Measurement, Failure>,
+    model: &Model,
+    weights: &Weights,
+    keep: bool,
+) -> Result<Measurement, Failure> {
+    let Some(mut desk) = clerk.desk else {
+        return ended;
+    };
+    let measured = match ended {
+        Ok(measured) => measured,
+        Err(failure) => {
+            if let Err(unwritten) = desk.history.finish(&clerk.epochs) {
+                output::message(&format!("warning: {unwritten}"));
+            }
+            return Err(failure);
+        }
+    };
+    desk.history.finish(&clerk.epochs)?;
+    weights.write(
+        model.layout(),
+        &desk.folder.path().join("weights.safetensors"),
+    )?;
+    desk.folder.finish(&desk.identity, &measured, keep)?;
+    Ok(measured)
+}
+
+/// Combinations that are computed as they are written, but hardly meant.
+fn warn_about(spec: &TrainingSpec) {
+    if let Options::ResnetPreact(options) = &spec.model
+        && spec.init.zero_gamma
+        && !options.add_last_bn
+    {
+        output::message(
+            "`init.zero_gamma` without `model.add_last_bn`: the last BN of a pre-activation block \
+             stands before a ReLU, whose gradient at 0 is 0; residual branches will not train",
+        );
+    }
+}

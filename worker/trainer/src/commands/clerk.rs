@@ -1,0 +1,167 @@
+//! Who announces a training's epochs and keeps its checkpoints and history.
+
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
+use swath_core::outcome::Observation;
+use swath_core::protocol::TrainerEvent;
+
+use crate::checkpoint::{Folder, Identity};
+use crate::cli::Checkpoints;
+use crate::failure::{Failure, guarded};
+use crate::history::History;
+use crate::train::{Due, Keeper, State};
+use crate::{output, process};
+
+/// After a checkpoint that could not be written, until the next try.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
+
+/// When checkpoints are due.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace {
+    /// Between two checkpoints; none: not by time.
+    pub(super) every: Option<Duration>,
+    /// Steps between two checkpoints; none: not by steps.
+    pub(super) steps: Option<NonZeroU64>,
+    /// Steps after which the training stops.
+    pub(super) stop_after: Option<u64>,
+}
+
+impl Checkpoints {
+    /// The pace of a training that may have to stop after a number of steps.
+    pub(super) fn pace(self, stop_after: Option<u64>) -> Pace {
+        Pace {
+            every: (self.every > 0).then(|| Duration::from_secs(self.every)),
+            steps: self.steps,
+            stop_after,
+        }
+    }
+}
+
+/// What a training writes to its directory.
+pub(super) struct Desk {
+    pub(super) folder: Folder,
+    pub(super) identity: Identity,
+    pub(super) history: History,
+}
+
+/// The keeper of a training that runs by itself.
+pub(super) struct Clerk {
+    pub(super) desk: Option<Desk>,
+    /// Classes of the model.
+    pub(super) classes: i64,
+    /// Whether the training began with the weights of a file.
+    pub(super) given_weights: bool,
+    pub(super) pace: Pace,
+    /// The step of the newest checkpoint; 0 without one.
+    pub(super) newest: u64,
+    /// When it was written or read.
+    pub(super) since: Instant,
+    /// A failed one is not tried again before.
+    pub(super) not_before: Option<Instant>,
+    /// The finished epochs.
+    pub(super) epochs: Vec<Observation>,
+}
+
+impl Clerk {
+    /// Whether the training is to stop, and why.
+    fn stop(&self, step: u64) -> Option<&'static str> {
+        if process::stop_requested() {
+            Some("SIGTERM")
+        } else if self.pace.stop_after.is_some_and(|at| step >= at) {
+            Some("--stop-after")
+        } else {
+            None
+        }
+    }
+
+    /// Whether a checkpoint is due after `step` steps.
+    fn wants(&self, step: u64) -> bool {
+        let now = Instant::now();
+        let by_steps = |steps: NonZeroU64| step - self.newest >= steps.get();
+        let by_time = |every| now - self.since >= every;
+        step > self.newest
+            && self.not_before.is_none_or(|until| until <= now)
+            && (self.pace.steps.is_some_and(by_steps) || self.pace.every.is_some_and(by_time))
+    }
+
+    fn write(&mut self, state: &State) -> Result<(), Failure> {
+        let Some(desk) = &self.desk else {
+            return Ok(());
+        };
+        let step = state.progress.step;
+        let written = guarded(|| {
+            let (classes, given) = (self.classes, self.given_weights);
+            desk.folder.write(&desk.identity, classes, given, state)
+        });
+        self.since = Instant::now();
+        match written {
+            Ok(()) => {
+                self.newest = step;
+                self.not_before = None;
+                output::json_line(&TrainerEvent::Checkpoint {
+                    epoch: state.progress.epoch() as u32,
+                    step,
+                })
+            }
+            Err(failure) => {
+                self.not_before = Some(self.since + AFTER_FAILURE);
+                let kept = match self.newest {
+                    0 => "there is none yet".to_owned(),
+                    newest => format!("that of step {newest} stays"),
+                };
+                output::message(&format!(
+                    "warning: no checkpoint of step {step}: {failure}; {kept}"
+                ));
+                Ok(())
+            }
+        }
+    }
+
+    fn say_stopped(&self, step: u64) {
+        let why = self.stop(step).unwrap_or("SIGTERM");
+        let kept = match (&self.desk, self.newest) {
+            (None, _) => "without --out there is no checkpoint".to_owned(),
+            (Some(_), 0) => "there is no checkpoint: `--resume` starts from step 0".to_owned(),
+            (Some(desk), newest) => format!(
+                "the checkpoint of step {newest} lies in {}: `--resume` goes on from it",
+                desk.folder.path().display()
+            ),
+        };
+        output::message(&format!("stopped by {why} after step {step}; {kept}"));
+    }
+}
+
+impl Keeper for Clerk {
+    fn due(&mut self, step: u64) -> Due {
+        if self.stop(step).is_some() {
+            Due::Stop
+        } else if self.desk.is_some() && self.wants(step) {
+            Due::Checkpoint
+        } else {
+            Due::Step
+        }
+    }
+
+    fn checkpoint(&mut self, state: &State, due: Due) -> Result<(), Failure> {
+        let step = state.progress.step;
+        if step > self.newest {
+            self.write(state)?;
+        }
+        if due == Due::Stop {
+            self.say_stopped(step);
+        }
+        Ok(())
+    }
+
+    fn epoch(&mut self, history: &[Observation]) -> Result<(), Failure> {
+        self.epochs = history.to_vec();
+        if let Some(last) = history.last() {
+            output::json_line(&TrainerEvent::Epoch(last.clone()))?;
+        }
+        if let Some(desk) = &mut self.desk {
+            desk.history.add(history);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! The history of a training in files: a line per finished epoch.
+//!
+//! `history.jsonl` holds what the spec and the seed decide, so an interrupted
+//! training leaves the same bytes as one that was not; `timing.jsonl` holds
+//! what the machine decides.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use swath_core::outcome::Observation;
+use swath_core::protocol::TrainerEvent;
+
+use crate::failure::Failure;
+use crate::{files, output};
+
+/// The history files of a directory.
+pub(crate) struct History {
+    facts: PathBuf,
+    timing: PathBuf,
+    /// Whether the files hold all epochs so far; not after a failed write.
+    whole: bool,
+}
+
+/// A line of `timing.jsonl`.
+#[derive(Serialize)]
+struct Timing {
+    epoch: u32,
+    step: u64,
+    seconds: Option<f64>,
+    images_per_second: Option<f64>,
+}
+
+impl History {
+    /// The files of `directory`, which hold exactly `epochs` then.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Crashed`] where they cannot be written.
+    pub(crate) fn begin(directory: &Path, epochs: &[Observation]) -> Result<Self, Failure> {
+        let mut history = Self {
+            facts: directory.join("history.jsonl"),
+            timing: directory.join("timing.jsonl"),
+            whole: false,
+        };
+        history.rewrite(epochs)?;
+        Ok(history)
+    }
+
+    /// Adds the last of `epochs`. What cannot be written now is written with a
+    /// later epoch, or at the end.
+    pub(crate) fn add(&mut self, epochs: &[Observation]) {
+        let added = match epochs.last() {
+            Some(last) if self.whole => self.append(last),
+            _ => self.rewrite(epochs),
+        };
+        self.whole = added.is_ok();
+        if let Err(failure) = added {
+            output::message(&format!(
+                "warning: {failure}; the history of this epoch waits for the next"
+            ));
+        }
+    }
+
+    /// Writes what could not be written before.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Crashed`] where it still cannot.
+    pub(crate) fn finish(&mut self, epochs: &[Observation]) -> Result<(), Failure> {
+        if self.whole {
+            Ok(())
+        } else {
+            self.rewrite(epochs)
+        }
+    }
+
+    fn append(&self, epoch: &Observation) -> Result<(), Failure> {
+        files::append(&self.facts, line(&facts(epoch))?.as_bytes())?;
+        files::append(&self.timing, line(&timing(epoch))?.as_bytes())
+    }
+
+    fn rewrite(&mut self, epochs: &[Observation]) -> Result<(), Failure> {
+        let mut lines = [String::new(), String::new()];
+        for epoch in epochs {
+            lines[0].push_str(&line(&facts(epoch))?);
+            lines[1].push_str(&line(&timing(epoch))?);
+        }
+        files::write_atomically(&self.facts, lines[0].as_bytes())?;
+        files::write_atomically(&self.timing, lines[1].as_bytes())?;
+        self.whole = true;
+        Ok(())
+    }
+}
+
+/// An epoch without what the clock says.
+fn facts(epoch: &Observation) -> TrainerEvent {
+    TrainerEvent::Epoch(Observation {
+        seconds: None,
+        images_per_second: None,
+        ..epoch.clone()
+    })
+}
+
+fn timing(epoch: &Observation) -> Timing {
+    Timing {
+        epoch: epoch.epoch,
+        step: epoch.step,
+        seconds: epoch.seconds,
+        images_per_second: epoch.images_per_second,
+    }
+}
+
+fn line(value: &impl Serialize) -> Result<String, Failure> {
+    let mut line =
+        serde_json::to_string(value).map_err(|error| Failure::Crashed(error.to_string()))?;
+    line.push('\n');
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn epochs(count: u32) -> Vec<Observation> {
+        let epoch = |epoch| Observation {
+            epoch,
+            step: u64::from(epoch) * 7,
+            test_error: Some(10.0 / f64::from(epoch)),
+            seconds: Some(f64::from(epoch)),
+            images_per_second: Some(1e3),
+            ..Observation::default()
+        };
+        (1..=count).map(epoch).collect()
+    }
+
+    #[test]
+    fn lines_are_added_cut_off_and_free_of_the_clock() {
+        let directory = tempfile::tempdir().unwrap();
+        let read = |name| fs::read_to_string(directory.path().join(name)).unwrap();
+        let mut history = History::begin(directory.path(), &[]).unwrap();
+        assert_eq!(read("history.jsonl"), "");
+        for count in 1..=3 {
+            history.add(&epochs(count));
+        }
+        let whole = read("history.jsonl");
+        assert_eq!(whole.lines().count(), 3);
+        assert!(!whole.contains("second"), "{whole}");
+        assert_eq!(
+            read("timing.jsonl").lines().last(),
+            Some(r#"{"epoch":3,"step":21,"seconds":3.0,"images_per_second":1000.0}"#)
+        );
+        History::begin(directory.path(), &epochs(1))
+            .unwrap()
+            .add(&epochs(2));
+        assert_eq!(read("history.jsonl").lines().count(), 2);
+        assert!(whole.starts_with(&read("history.jsonl")));
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("history.jsonl");
+        let mut history = History::begin(directory.path(), &[]).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        history.add(&epochs(1));
+        assert!(history.finish(&epochs(1)).is_err());
+        fs::remove_dir(&path).unwrap();
+        history.add(&epochs(2));
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
+        history.finish(&epochs(2)).unwrap();
+    }
+}

@@ -1,0 +1,273 @@
+//! One training, from initial weights or from a checkpoint to a measurement.
+
+mod progress;
+
+use std::time::Instant;
+
+use swath_core::metrics::Metrics;
+use swath_core::outcome::{Measurement, Observation};
+use swath_core::schedule::{Rates, Timeline};
+use swath_core::spec::{TrainingSpec, oversized};
+use tch::{Device, Tensor, no_grad};
+
+use self::progress::Sums;
+pub(crate) use self::progress::{Due, Keeper, Progress, State, Totals};
+use crate::augment::{Draws, Epoch};
+use crate::dataset::Dataset;
+use crate::evaluate::{self, Score};
+use crate::failure::Failure;
+use crate::model::{Model, Weights};
+use crate::step::Stepper;
+
+/// Steps between two looks at the loss on an accelerator, where each look
+/// waits for the device. On the CPU every step is looked at.
+const LOOK_EVERY: u64 = 32;
+
+/// What the names of weights and buffers begin with among the tensors of a
+/// [`State`].
+const MODEL: &str = "model.";
+
+/// A training under way.
+pub(crate) struct Training<'a> {
+    spec: &'a TrainingSpec,
+    dataset: &'a Dataset,
+    model: &'a Model,
+    weights: &'a Weights,
+    rates: Rates,
+    stepper: Stepper<'a>,
+    device: Device,
+    /// Its `seconds` are those before `begun`.
+    progress: Progress,
+    begun: Instant,
+}
+
+impl<'a> Training<'a> {
+    /// Prepares a training of `weights`, which it changes in place.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] where the spec does not fit the data set.
+    pub(crate) fn new(
+        spec: &'a TrainingSpec,
+        dataset: &'a Dataset,
+        model: &'a Model,
+        weights: &'a Weights,
+        device: Device,
+    ) -> Result<Self, Failure> {
+        let rates = rates(spec, dataset.facts.train_images)?;
+        let [height, width] = [dataset.facts.height, dataset.facts.width].map(|side| side as u64);
+        if let Some(error) = oversized(&spec.augmentation, height, width) {
+            return Err(Failure::Invalid(error.to_string()));
+        }
+        Ok(Self {
+            spec,
+            dataset,
+            model,
+            weights,
+            rates,
+            stepper: Stepper::new(spec, model, weights),
+            device,
+            progress: Progress::default(),
+            begun: Instant::now(),
+        })
+    }
+
+    /// Goes on from a [`State`] of a training of the same spec, bit for bit.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] where a tensor is missing or does not fit.
+    pub(crate) fn restore(&mut self, state: State) -> Result<(), Failure> {
+        let tensors = state.tensors;
+        for (name, mut own) in self.weights.named(self.model.layout()) {
+            let saved = tensors
+                .iter()
+                .find(|(saved, _)| saved.strip_prefix(MODEL) == Some(&name));
+            let fits = |saved: &Tensor| saved.size() == own.size() && saved.kind() == own.kind();
+            match saved {
+                Some((_, saved)) if fits(saved) => no_grad(|| own.copy_(saved)),
+                _ => return Err(Failure::Invalid(format!("no tensor in it fits `{name}`"))),
+            }
+        }
+        self.stepper.restore(&tensors)?;
+        self.progress = state.progress;
+        Ok(())
+    }
+
+    /// Its epochs and steps.
+    pub(crate) fn timeline(&self) -> &Timeline {
+        self.rates.timeline()
+    }
+
+    /// Trains to the end of the budget.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Diverged`] as soon as a loss is not finite,
+    /// [`Failure::Stopped`] within a step of SIGTERM or of when `keeper` wants
+    /// it, and what `keeper` gives.
+    pub(crate) fn run(mut self, keeper: &mut impl Keeper) -> Result<Measurement, Failure> {
+        self.begun = Instant::now();
+        while self.progress.epoch() < self.timeline().total_epochs() {
+            let observation = self.epoch(keeper)?;
+            self.progress.history.push(observation);
+            keeper.epoch(&self.progress.history)?;
+        }
+        let history = &self.progress.history;
+        let errors = history.iter().filter_map(|epoch| epoch.test_error);
+        let (Some(last), Some(best)) = (history.last(), errors.clone().reduce(f64::min)) else {
+            return Err(Failure::invalid("the budget has no step"));
+        };
+        Ok(Measurement {
+            test_error: last.test_error.unwrap_or(f64::NAN),
+            test_loss: last.test_loss,
+            best_test_error: Some(best),
+            train_seconds: self.seconds(),
+            metrics: Metrics::new(),
+        })
+    }
+
+    /// Seconds since the training began, without time between attempts.
+    fn seconds(&self) -> f64 {
+        self.progress.seconds + self.begun.elapsed().as_secs_f64()
+    }
+
+    /// The rest of the epoch under way.
+    fn epoch(&mut self, keeper: &mut impl Keeper) -> Result<Observation, Failure> {
+        let epoch = self.progress.epoch();
+        let mut lap = Lap {
+            sums: Sums::new(&self.progress.totals, self.device),
+            begun: Instant::now(),
+            before: self.progress.epoch_seconds,
+        };
+        let last = self.steps(epoch, &mut lap, keeper)?;
+        let totals = lap.sums.read(last)?;
+        let train_seconds = lap.seconds();
+        let score = match self.score(epoch) {
+            Err(Failure::Stopped) => {
+                keeper.checkpoint(&self.state(&lap)?, Due::Stop)?;
+                return Err(Failure::Stopped);
+            }
+            score => score?,
+        };
+        self.progress.totals = Totals::default();
+        self.progress.epoch_seconds = 0.0;
+        let images = totals.images as f64;
+        Ok(Observation {
+            epoch: (epoch + 1) as u32,
+            step: last,
+            train_loss: Some(totals.loss / images),
+            train_error: Some(100.0 * totals.wrong / images),
+            test_loss: Some(score.loss),
+            test_error: Some(score.error),
+            lr: Some(self.rates.at(last - 1)),
+            seconds: Some(self.seconds()),
+            images_per_second: Some(images / train_seconds),
+            ..Observation::default()
+        })
+    }
+
+    /// The steps of `epoch` that are not finished; gives the number of steps
+    /// finished then.
+    fn steps(
+        &mut self,
+        epoch: u64,
+        lap: &mut Lap,
+        keeper: &mut impl Keeper,
+    ) -> Result<u64, Failure> {
+        let set = &self.dataset.train;
+        let size = [self.dataset.facts.height, self.dataset.facts.width];
+        let timeline = self.rates.timeline();
+        let batch_size = timeline.batch_size(epoch) as i64;
+        let images = set.count() as usize;
+        let draws = Draws::new(self.spec, epoch, images, size, batch_size as usize);
+        let choices = Epoch::new(&draws, &self.spec.augmentation, self.device);
+        let first = timeline.first_step(epoch);
+        let last = timeline.first_step(epoch + 1).min(timeline.total_steps());
+        for step in self.progress.step..last {
+            self.pause(lap, keeper)?;
+            let start = (step - first) as i64 * batch_size;
+            let count = batch_size.min(set.count() - start);
+            let batch = choices.batch(set, &self.dataset.normalizer, start, count);
+            let computed = self.stepper.step(step, &batch, self.rates.at(step));
+            lap.sums.add(&computed);
+            self.progress.step = step + 1;
+            // On an accelerator each look waits for the device.
+            if self.device == Device::Cpu || step % LOOK_EVERY == LOOK_EVERY - 1 {
+                lap.sums.check(step + 1)?;
+            }
+        }
+        self.pause(lap, keeper)?;
+        Ok(last)
+    }
+
+    /// What is due between two steps.
+    fn pause(&self, lap: &Lap, keeper: &mut impl Keeper) -> Result<(), Failure> {
+        match keeper.due(self.progress.step) {
+            Due::Step => Ok(()),
+            due => {
+                keeper.checkpoint(&self.state(lap)?, due)?;
+                match due {
+                    Due::Stop => Err(Failure::Stopped),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// The training as it is. A loss that is not finite ends it: there is
+    /// nothing to go on from.
+    fn state(&self, lap: &Lap) -> Result<State, Failure> {
+        let progress = Progress {
+            totals: lap.sums.read(self.progress.step)?,
+            seconds: self.seconds(),
+            epoch_seconds: lap.seconds(),
+            ..self.progress.clone()
+        };
+        let weights = self.weights.named(self.model.layout()).into_iter();
+        let weights = weights.map(|(name, tensor)| (format!("{MODEL}{name}"), tensor));
+        Ok(State {
+            progress,
+            tensors: weights.chain(self.stepper.state()).collect(),
+        })
+    }
+
+    fn score(&self, epoch: u64) -> Result<Score, Failure> {
+        let set = &self.dataset.test;
+        let normalizer = &self.dataset.normalizer;
+        let score = evaluate::score(self.model, self.weights, set, normalizer)?;
+        if score.loss.is_finite() {
+            Ok(score)
+        } else {
+            Err(Failure::Diverged(format!(
+                "the test loss left the finite numbers after epoch {}",
+                epoch + 1
+            )))
+        }
+    }
+}
+
+/// The training part of an epoch under way.
+struct Lap {
+    sums: Sums,
+    begun: Instant,
+    /// Seconds of it before `begun`.
+    before: f64,
+}
+
+impl Lap {
+    fn seconds(&self) -> f64 {
+        self.before + self.begun.elapsed().as_secs_f64()
+    }
+}
+
+/// The learning rates of a spec on a training set.
+///
+/// # Errors
+///
+/// [`Failure::Invalid`] where an epoch would have no step.
+pub(crate) fn rates(spec: &TrainingSpec, images: u64) -> Result<Rates, Failure> {
+    let timeline =
+        Timeline::new(spec, images).map_err(|error| Failure::invalid(error.to_string()))?;
+    Ok(Rates::new(spec, timeline))
+}
