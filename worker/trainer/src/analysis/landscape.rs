@@ -1,11 +1,14 @@
 //! The loss of a model as a function of its parameters.
 
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::dataset::{Images, Normalizer};
 use crate::failure::Failure;
 use crate::model::{Model, Pass, Weights};
-use crate::{process, step};
+use crate::{output, process, step};
 
 /// Images per batch: its activations are all that is held at a time.
 const BATCH: i64 = 500;
@@ -23,7 +26,12 @@ pub(crate) struct Landscape<'a> {
     normalizer: &'a Normalizer,
     /// The parameters in the middle: one after the other, doubles.
     origin: Tensor,
+    /// When people were last told how far an evaluation is.
+    told: Cell<Instant>,
 }
+
+/// Evaluations that take longer say how far they are.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl<'a> Landscape<'a> {
     /// The landscape around `weights`, whose parameters it will move.
@@ -39,6 +47,7 @@ impl<'a> Landscape<'a> {
             images,
             normalizer,
             origin: weights.flat().to_kind(Kind::Double),
+            told: Cell::new(Instant::now()),
         }
     }
 
@@ -74,6 +83,10 @@ impl<'a> Landscape<'a> {
         for start in (0..total).step_by(BATCH as usize) {
             if process::stop_requested() {
                 return Err(Failure::Stopped);
+            }
+            if self.told.get().elapsed() > PATIENCE {
+                output::message(&format!("evaluating: image {start} of {total}"));
+                self.told.set(Instant::now());
             }
             let count = BATCH.min(total - start);
             let share = count as f64 / total as f64;

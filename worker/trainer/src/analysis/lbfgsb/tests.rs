@@ -161,11 +161,8 @@ fn rosenbrock(point: &[f64], gradient: &mut [f64]) -> f64 {
 fn rosenbrock_is_solved_inside_and_at_the_edge_of_a_box() {
     let free = minimum(&[-1.2, 1.0], &[-5.0; 2], &[5.0; 2], 60, rosenbrock);
     assert!(free.value < 1e-12, "{free:?}");
-    let many = minimum(&[-0.5; 20], &[-5.0; 20], &[5.0; 20], 300, rosenbrock);
-    assert!(
-        many.value < 1e-8 || (many.value - 3.98).abs() < 0.1,
-        "{many:?}"
-    );
+    let many = minimum(&[0.5; 20], &[-5.0; 20], &[5.0; 20], 300, rosenbrock);
+    assert!(many.value < 1e-10, "{many:?}");
     // With x ≤ 1/2 the valley's floor y = x² is left at x = 1/2: f = 1/4.
     let edge = minimum(&[-1.2, 1.0], &[-5.0; 2], &[0.5, 5.0], 60, rosenbrock);
     assert!((edge.value - 0.25).abs() < 1e-10, "{edge:?}");
