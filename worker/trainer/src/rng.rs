@@ -36,6 +36,12 @@ pub(crate) enum Purpose {
     /// The columns of a random subspace of the parameters; the epoch is the
     /// trial.
     Subspace = 32,
+    /// Weights of branches in the forward pass; the epoch is the step.
+    ShakeForward = 64,
+    /// Weights of branches in the backward pass; the epoch is the step.
+    ShakeBackward = 65,
+    /// The seeds of dropout masks; the epoch is the step.
+    Dropout = 66,
 }
 
 /// The draws of one seed for one purpose in one epoch.

@@ -260,7 +260,6 @@ fn check_data(dataset: &Dataset, wrong: &mut impl FnMut(&str, String)) {
 /// Such a spec can be planned, but not submitted.
 pub fn unsupported(spec: &TrainingSpec) -> Option<SpecError> {
     let found = [
-        ("model.name", !matches!(spec.model, Model::ResnetPreact(_))),
         ("ghost_batch_size", spec.ghost_batch_size.is_some()),
         ("accumulation_steps", spec.accumulation_steps.is_some()),
         ("batch_schedule", !spec.batch_schedule.is_empty()),

@@ -3,12 +3,14 @@
 //! A layer is declared on a [`Layout`], which gives it the indices of its
 //! tensors; its forward pass takes them from a [`Weights`].
 
+use swath_core::spec::BlockType;
 use tch::Tensor;
 
 use super::Pass;
 use super::layout::{Layout, Role};
 use super::weights::Weights;
 use crate::kernels;
+use crate::rng::{Purpose, Stream};
 
 /// Shape of one image's feature map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,30 +23,74 @@ pub(crate) struct Map {
     pub(crate) width: i64,
 }
 
-/// A convolution without bias, padded to keep its size at stride 1.
+impl Map {
+    /// The map after 2×2 pooling, which leaves out an odd last row or column.
+    pub(crate) fn halved(self) -> Self {
+        Self {
+            height: self.height / 2,
+            width: self.width / 2,
+            ..self
+        }
+    }
+}
+
+/// Output channels, kernel, stride and groups of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    out: i64,
+    kernel: i64,
+    stride: i64,
+    groups: i64,
+}
+
+impl Shape {
+    /// `out` channels by a `kernel`×`kernel` of stride 1, in one group.
+    pub(crate) fn new(out: i64, kernel: i64) -> Self {
+        Self {
+            out,
+            kernel,
+            stride: 1,
+            groups: 1,
+        }
+    }
+
+    /// The same with another stride.
+    pub(crate) fn strided(self, stride: i64) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// The same in `groups` groups.
+    pub(crate) fn grouped(self, groups: i64) -> Self {
+        Self { groups, ..self }
+    }
+}
+
+/// A convolution, padded to keep its size at stride 1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Conv {
     weight: usize,
-    stride: i64,
-    padding: i64,
+    bias: Option<usize>,
+    shape: Shape,
 }
 
 impl Conv {
-    /// Declares `name`.weight of `out`×in×`kernel`×`kernel` and gives the map
-    /// after it.
-    pub(crate) fn declare(
-        layout: &mut Layout,
-        name: &str,
-        map: Map,
-        out: i64,
-        kernel: i64,
-        stride: i64,
-    ) -> (Self, Map) {
+    /// Declares `name`.weight of out×(in / groups)×kernel×kernel and gives the
+    /// map after it.
+    pub(crate) fn declare(layout: &mut Layout, name: &str, map: Map, shape: Shape) -> (Self, Map) {
+        let Shape {
+            out,
+            kernel,
+            stride,
+            groups,
+        } = shape;
+        let inputs = map.channels / groups;
         let weight = layout.parameter(
             format!("{name}.weight"),
-            &[out, map.channels, kernel, kernel],
+            &[out, inputs, kernel, kernel],
+            // As PyTorch counts them, which takes no notice of groups in
+            // `fan_out`.
             Role::Convolution {
-                fan_in: map.channels * kernel * kernel,
+                fan_in: inputs * kernel * kernel,
                 fan_out: out * kernel * kernel,
             },
         );
@@ -54,22 +100,68 @@ impl Conv {
             height: (map.height - 1) / stride + 1,
             width: (map.width - 1) / stride + 1,
         };
-        layout.macs += out * map.channels * kernel * kernel * after.height * after.width;
+        layout.macs += out * inputs * kernel * kernel * after.height * after.width;
         let conv = Self {
             weight,
-            stride,
-            padding: kernel / 2,
+            bias: None,
+            shape,
+        };
+        (conv, after)
+    }
+
+    /// As [`Conv::declare`], with `name`.bias.
+    pub(crate) fn declare_biased(
+        layout: &mut Layout,
+        name: &str,
+        map: Map,
+        shape: Shape,
+    ) -> (Self, Map) {
+        let (conv, after) = Self::declare(layout, name, map, shape);
+        let bias = layout.parameter(format!("{name}.bias"), &[shape.out], Role::ConvolutionBias);
+        let conv = Self {
+            bias: Some(bias),
+            ..conv
         };
         (conv, after)
     }
 
     /// Convolves a batch.
     pub(crate) fn forward(self, weights: &Weights, input: &Tensor) -> Tensor {
-        let stride = [self.stride; 2];
-        let padding = [self.padding; 2];
-        let weight = weights.parameter(self.weight);
-        input.conv2d::<&Tensor>(weight, None, stride, padding, [1, 1], 1)
+        debug_assert!(
+            lies_channels_last(input),
+            "{:?} {:?}",
+            input.size(),
+            input.stride()
+        );
+        let Shape {
+            kernel,
+            stride,
+            groups,
+            ..
+        } = self.shape;
+        let bias = self.bias.map(|bias| weights.parameter(bias));
+        input.conv2d(
+            weights.parameter(self.weight),
+            bias,
+            [stride; 2],
+            [kernel / 2; 2],
+            [1, 1],
+            groups,
+        )
     }
+}
+
+/// Whether a batch of maps lies channels last in memory: what convolutions
+/// want, and no layer may undo.
+pub(crate) fn lies_channels_last(batch: &Tensor) -> bool {
+    let (size, stride) = (batch.size(), batch.stride());
+    let mut expected = 1;
+    // The stride of a single place means nothing.
+    [1, 3, 2, 0].into_iter().all(|dimension| {
+        let fits = size[dimension] == 1 || stride[dimension] == expected;
+        expected *= size[dimension];
+        fits
+    })
 }
 
 /// A batch normalization (Ioffe & Szegedy 2015) with PyTorch's constants.
@@ -179,23 +271,34 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// Declares `name`.{weight, bias}.
-    pub(crate) fn declare(layout: &mut Layout, name: &str, inputs: i64, outputs: i64) -> Self {
+    /// Declares `fc`.{weight, bias}, which end every architecture.
+    pub(crate) fn classifier(layout: &mut Layout, inputs: i64, classes: i64) -> Self {
+        let fan_in = inputs;
+        let role = Role::Linear {
+            fan_in,
+            fan_out: classes,
+        };
+        let roles = [role, Role::LinearBias { fan_in }];
+        Self::with_roles(layout, "fc", [inputs, classes], roles)
+    }
+
+    /// Declares `name`.{weight, bias} of a layer inside a block.
+    pub(crate) fn gate(layout: &mut Layout, name: &str, inputs: i64, outputs: i64) -> Self {
+        let fan_in = inputs;
+        let roles = [Role::Gate { fan_in }, Role::GateBias { fan_in }];
+        Self::with_roles(layout, name, [inputs, outputs], roles)
+    }
+
+    fn with_roles(
+        layout: &mut Layout,
+        name: &str,
+        [inputs, outputs]: [i64; 2],
+        [weight, bias]: [Role; 2],
+    ) -> Self {
         layout.macs += inputs * outputs;
         Self {
-            weight: layout.parameter(
-                format!("{name}.weight"),
-                &[outputs, inputs],
-                Role::Linear {
-                    fan_in: inputs,
-                    fan_out: outputs,
-                },
-            ),
-            bias: layout.parameter(
-                format!("{name}.bias"),
-                &[outputs],
-                Role::LinearBias { fan_in: inputs },
-            ),
+            weight: layout.parameter(format!("{name}.weight"), &[outputs, inputs], weight),
+            bias: layout.parameter(format!("{name}.bias"), &[outputs], bias),
         }
     }
 
@@ -211,4 +314,118 @@ impl Linear {
 /// The mean over all places of each map: a batch of vectors.
 pub(crate) fn global_average(input: &Tensor) -> Tensor {
     input.adaptive_avg_pool2d([1, 1]).flatten(1, -1)
+}
+
+/// Inverted dropout (Srivastava et al. 2014): in training each element is 0
+/// with the probability `rate`, and the others grow to keep the mean.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dropout {
+    rate: f64,
+}
+
+impl Dropout {
+    /// Dropout of this rate; of 0, none.
+    pub(crate) fn new(rate: f64) -> Self {
+        Self { rate }
+    }
+
+    /// Fixes the masks of the pass that begins, by (seed, step, chunk). A
+    /// network with dropout calls it once, before its first layer.
+    pub(crate) fn begin(self, pass: Pass) {
+        if let Pass::Training(noise) = pass
+            && self.rate > 0.0
+        {
+            let stream = Stream::new(noise.seed, Purpose::Dropout, noise.step);
+            tch::manual_seed(stream.below(u64::from(noise.chunk), 1 << 63) as i64);
+        }
+    }
+
+    /// The batch with its mask.
+    pub(crate) fn forward(self, input: Tensor, pass: Pass) -> Tensor {
+        if self.rate > 0.0 && pass.is_training() {
+            input.dropout(self.rate, true)
+        } else {
+            input
+        }
+    }
+}
+
+/// Where a block stands in a network of three stages at full, half and quarter
+/// resolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The stage, from 0.
+    pub(crate) stage: usize,
+    /// The block within the stage, from 0.
+    pub(crate) index: u32,
+}
+
+impl Place {
+    /// The places of a network, in the order of its forward pass.
+    pub(crate) fn all(blocks_per_stage: u32) -> impl Iterator<Item = Self> {
+        let stage = move |stage| (0..blocks_per_stage).map(move |index| Self { stage, index });
+        (0..3).flat_map(stage)
+    }
+
+    /// Whether it is the first block of its stage.
+    pub(crate) fn is_first(self) -> bool {
+        self.index == 0
+    }
+
+    /// The stride of its block: the first one of the later stages halves the
+    /// resolution.
+    pub(crate) fn stride(self) -> i64 {
+        if self.is_first() && self.stage > 0 {
+            2
+        } else {
+            1
+        }
+    }
+
+    /// Its name in a state dict.
+    pub(crate) fn name(self) -> String {
+        format!("stage{}.block{}", self.stage + 1, self.index + 1)
+    }
+}
+
+/// The output of a bottleneck over its inner width.
+pub(crate) const EXPANSION: i64 = 4;
+
+/// The convolutions of a residual block with `width` output channels: two of
+/// 3×3, or 1×1, 3×3, 1×1 with an `inner` width. The first 3×3 has the stride.
+pub(crate) fn convolutions(
+    block_type: BlockType,
+    width: i64,
+    inner: i64,
+    stride: i64,
+) -> Vec<Shape> {
+    match block_type {
+        BlockType::Basic => vec![Shape::new(width, 3).strided(stride), Shape::new(width, 3)],
+        BlockType::Bottleneck => vec![
+            Shape::new(inner, 1),
+            Shape::new(inner, 3).strided(stride),
+            Shape::new(width, 1),
+        ],
+    }
+}
+
+/// Blocks per stage of a residual network of `depth` layers with weights.
+pub(crate) fn blocks_per_stage(block_type: BlockType, depth: u32) -> u32 {
+    let layers_per_block = match block_type {
+        BlockType::Basic => 2,
+        BlockType::Bottleneck => 3,
+    };
+    (depth - 2) / (3 * layers_per_block)
+}
+
+/// The widths of the three stages of a residual network: those of basic
+/// blocks, four times as wide from the second stage on where blocks are
+/// bottlenecks. (In He et al. 2016 the first stage is four times as wide, too;
+/// here it keeps the width of the stem.)
+pub(crate) fn stage_widths(block_type: BlockType, initial_channels: u32) -> [i64; 3] {
+    let width = i64::from(initial_channels);
+    match block_type {
+        BlockType::Basic => [width, 2 * width, 4 * width],
+        BlockType::Bottleneck => [width, 2 * width * EXPANSION, 4 * width * EXPANSION],
+    }
 }

@@ -48,9 +48,10 @@ fn start(role: Role, init: &Init) -> Start {
             LinearInit::Framework => framework(fan_in),
             LinearInit::KaimingFanOut | LinearInit::KaimingFanIn => Start::Constant(0.0),
         },
+        Role::Gate { fan_in } | Role::GateBias { fan_in } => framework(fan_in),
         Role::Scale { last_of_block } if last_of_block && init.zero_gamma => Start::Constant(0.0),
         Role::Scale { .. } => Start::Constant(1.0),
-        Role::Shift => Start::Constant(0.0),
+        Role::ConvolutionBias | Role::Shift => Start::Constant(0.0),
     }
 }
 
@@ -102,6 +103,11 @@ mod tests {
         assert_eq!(start(linear, &init), Start::Normal(0.2_f64.sqrt()));
         assert_eq!(start(bias, &init), Start::Constant(0.0));
         assert_eq!(start(last, &init), Start::Constant(0.0));
+        // Whatever the spec says of the classifier.
+        for gate in [Role::Gate { fan_in: 16 }, Role::GateBias { fan_in: 16 }] {
+            assert_eq!(start(gate, &init), Start::Uniform(0.25));
+        }
+        assert_eq!(start(Role::ConvolutionBias, &init), Start::Constant(0.0));
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub(crate) enum Role {
         /// Outgoing connections of an input.
         fan_out: i64,
     },
+    /// Bias of a convolution.
+    ConvolutionBias,
     /// Weight of the classifier.
     Linear {
         /// Inputs.
@@ -20,6 +22,16 @@ pub(crate) enum Role {
     },
     /// Bias of the classifier.
     LinearBias {
+        /// Inputs of its weight.
+        fan_in: i64,
+    },
+    /// Weight of a linear layer inside a block.
+    Gate {
+        /// Inputs.
+        fan_in: i64,
+    },
+    /// Bias of a linear layer inside a block.
+    GateBias {
         /// Inputs of its weight.
         fan_in: i64,
     },

@@ -1,10 +1,20 @@
 //! Models: one file per architecture, made of shared [`blocks`].
 
 mod blocks;
+mod densenet;
 mod init;
 mod layout;
+mod postact;
+mod preact;
+mod pyramidnet;
+mod resnet;
 mod resnet_preact;
+mod resnext;
+mod se_resnet_preact;
+mod shake_shake;
+mod vgg;
 mod weights;
+mod wrn;
 
 use swath_core::spec::{Init, Model as Options};
 use tch::{Device, Tensor};
@@ -60,27 +70,10 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Failure::Invalid`] where this trainer does not know the architecture.
+    /// [`Failure::Invalid`] where the options do not fit the images.
     pub(crate) fn new(options: &Options, facts: &Facts) -> Result<Self, Failure> {
-        let image = blocks::Map {
-            channels: facts.channels,
-            height: facts.height,
-            width: facts.width,
-        };
         let mut layout = Layout::default();
-        let architecture: Box<dyn Architecture> = match options {
-            Options::ResnetPreact(options) => Box::new(resnet_preact::Network::declare(
-                &mut layout,
-                options,
-                image,
-                facts.classes,
-            )),
-            _ => {
-                return Err(Failure::invalid(
-                    "`model.name`: this version's trainer knows `resnet_preact` only",
-                ));
-            }
-        };
+        let architecture = declare(&mut layout, options, facts)?;
         Ok(Self {
             layout,
             architecture,
@@ -123,6 +116,40 @@ impl Model {
     pub(crate) fn forward(&self, weights: &Weights, images: &Tensor, pass: Pass) -> Tensor {
         self.architecture.forward(weights, images, pass)
     }
+}
+
+/// Declares the network of `options` for a data set.
+fn declare(
+    layout: &mut Layout,
+    options: &Options,
+    facts: &Facts,
+) -> Result<Box<dyn Architecture>, Failure> {
+    let classes = facts.classes;
+    let image = blocks::Map {
+        channels: facts.channels,
+        height: facts.height,
+        width: facts.width,
+    };
+    let preact = |layout: &mut Layout, plan: &preact::Plan| {
+        Box::new(preact::Network::declare(layout, plan, image, classes))
+    };
+    Ok(match options {
+        Options::Resnet(options) => Box::new(resnet::declare(layout, options, image, classes)),
+        Options::ResnetPreact(options) => preact(layout, &resnet_preact::plan(options)),
+        Options::SeResnetPreact(options) => preact(layout, &se_resnet_preact::plan(options)?),
+        Options::Wrn(options) => preact(layout, &wrn::plan(options)),
+        Options::Densenet(options) => {
+            Box::new(densenet::Network::declare(layout, options, image, classes)?)
+        }
+        Options::Pyramidnet(options) => Box::new(pyramidnet::Network::declare(
+            layout, options, image, classes,
+        )),
+        Options::Resnext(options) => Box::new(resnext::declare(layout, options, image, classes)),
+        Options::ShakeShake(options) => Box::new(shake_shake::Network::declare(
+            layout, options, image, classes,
+        )),
+        Options::Vgg(options) => Box::new(vgg::Network::declare(layout, options, image, classes)?),
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,270 @@
+//! Shake-shake regularization (Gastaldi 2017): residual networks of two
+//! branches, which are mixed at random.
+//!
+//! A branch is ReLU-conv-BN-ReLU-conv-BN. In training the two are mixed with
+//! α and 1 − α on the way forward, and with an independent β and 1 − β on the
+//! way back, both uniform in 0..1; else, and where the spec turns one off, it
+//! is one half. A shortcut is the identity or two 1×1 convolutions, the second
+//! on the map moved by one pixel, side by side with a BN.
+//!
+//! The architecture of the published numbers (`legacy`) has a stem of the
+//! width of the first stage with a ReLU, and none before the pooling; the
+//! corrected one has a stem of 16 channels without ReLU, so that the first
+//! stage, too, needs convolutions on its first shortcut.
+
+use swath_core::spec::{BlockType, ShakeShake};
+use tch::{Device, Tensor};
+
+use super::blocks::{
+    Conv, Linear, Map, Norm, Place, Shape, blocks_per_stage, global_average, stage_widths,
+};
+use super::layout::Layout;
+use super::weights::Weights;
+use super::{Architecture, Noise, Pass};
+use crate::rng::{Purpose, Stream};
+
+/// Channels of the corrected stem.
+const STEM: i64 = 16;
+
+/// ReLU-conv-BN twice; the first ReLU is shared.
+#[derive(Debug)]
+struct Branch {
+    first: (Conv, Norm),
+    second: (Conv, Norm),
+}
+
+/// The shortcut where the width changes.
+#[derive(Debug)]
+struct Skip {
+    straight: Conv,
+    moved: Conv,
+    norm: Norm,
+}
+
+/// A residual block.
+#[derive(Debug)]
+struct Block {
+    branches: [Branch; 2],
+    skip: Option<Skip>,
+}
+
+/// Which weights of branches are random.
+#[derive(Clone, Copy, Debug)]
+struct Shake {
+    forward: bool,
+    backward: bool,
+    per_image: bool,
+}
+
+/// The whole network.
+#[derive(Debug)]
+pub(super) struct Network {
+    stem: (Conv, Norm),
+    blocks: Vec<Block>,
+    classifier: Linear,
+    shake: Shake,
+    legacy: bool,
+}
+
+impl Network {
+    /// Declares the network for images of `image` and `classes` classes.
+    pub(super) fn declare(
+        layout: &mut Layout,
+        options: &ShakeShake,
+        image: Map,
+        classes: i64,
+    ) -> Self {
+        let widths = stage_widths(BlockType::Basic, options.initial_channels);
+        let stem = if options.legacy { widths[0] } else { STEM };
+        let (conv, mut map) = Conv::declare(layout, "conv", image, Shape::new(stem, 3));
+        let stem = (conv, Norm::declare(layout, "bn", stem));
+        // The modules of the two versions have different names.
+        let skip = if options.legacy { "downsample" } else { "skip" };
+        let mut blocks = Vec::new();
+        for place in Place::all(blocks_per_stage(BlockType::Basic, options.depth)) {
+            let width = widths[place.stage];
+            let (block, after) = Block::declare(layout, place, map, width, skip);
+            blocks.push(block);
+            map = after;
+        }
+        Self {
+            stem,
+            blocks,
+            classifier: Linear::classifier(layout, map.channels, classes),
+            shake: Shake {
+                forward: options.shake_forward,
+                backward: options.shake_backward,
+                per_image: options.shake_image,
+            },
+            legacy: options.legacy,
+        }
+    }
+}
+
+impl Branch {
+    fn declare(
+        layout: &mut Layout,
+        name: &str,
+        input: Map,
+        width: i64,
+        stride: i64,
+    ) -> (Self, Map) {
+        let shape = Shape::new(width, 3);
+        let first = shape.strided(stride);
+        let (conv, map) = Conv::declare(layout, &format!("{name}.conv1"), input, first);
+        let first = (conv, Norm::declare(layout, &format!("{name}.bn1"), width));
+        let (conv, map) = Conv::declare(layout, &format!("{name}.conv2"), map, shape);
+        let norm = Norm::declare_last(layout, &format!("{name}.bn2"), width);
+        let second = (conv, norm);
+        (Self { first, second }, map)
+    }
+
+    fn forward(&self, weights: &Weights, activated: &Tensor, pass: Pass) -> Tensor {
+        let (conv, norm) = &self.first;
+        let map = norm.relu(weights, &conv.forward(weights, activated), pass);
+        let (conv, norm) = &self.second;
+        norm.forward(weights, &conv.forward(weights, &map), pass)
+    }
+}
+
+impl Skip {
+    fn declare(layout: &mut Layout, name: &str, input: Map, width: i64, stride: i64) -> Self {
+        let mut half = |number, out| {
+            let shape = Shape::new(out, 1).strided(stride);
+            Conv::declare(layout, &format!("{name}.conv{number}"), input, shape).0
+        };
+        let (straight, moved) = (half(1, width / 2), half(2, width / 2));
+        Self {
+            straight,
+            moved,
+            norm: Norm::declare(layout, &format!("{name}.bn"), width),
+        }
+    }
+
+    fn forward(&self, weights: &Weights, activated: &Tensor, pass: Pass) -> Tensor {
+        let straight = self.straight.forward(weights, activated);
+        // One row and column less at the start, zeros at the end.
+        let moved = activated.constant_pad_nd([-1, 1, -1, 1]);
+        let moved = self.moved.forward(weights, &moved);
+        let both = Tensor::cat(&[straight, moved], 1);
+        self.norm.forward(weights, &both, pass)
+    }
+}
+
+impl Block {
+    fn declare(
+        layout: &mut Layout,
+        place: Place,
+        input: Map,
+        width: i64,
+        skip: &str,
+    ) -> (Self, Map) {
+        let name = place.name();
+        let stride = place.stride();
+        let mut branch = |number| {
+            let name = format!("{name}.residual_path{number}");
+            Branch::declare(layout, &name, input, width, stride)
+        };
+        let (first, _) = branch(1);
+        let (second, map) = branch(2);
+        let skip = (input.channels != width).then(|| {
+            let name = format!("{name}.shortcut.{skip}");
+            Skip::declare(layout, &name, input, width, stride)
+        });
+        let block = Self {
+            branches: [first, second],
+            skip,
+        };
+        (block, map)
+    }
+
+    fn forward(
+        &self,
+        weights: &Weights,
+        input: Tensor,
+        shares: Option<&Tensor>,
+        pass: Pass,
+    ) -> Tensor {
+        let activated = input.relu();
+        let [first, second] = &self.branches;
+        let first = first.forward(weights, &activated, pass);
+        let second = second.forward(weights, &activated, pass);
+        let mut mixed = match shares {
+            Some(shares) => mix(&first, &second, &shares.get(0), &shares.get(1)),
+            None => (first + second) * 0.5,
+        };
+        let shortcut = match &self.skip {
+            Some(skip) => skip.forward(weights, &activated, pass),
+            None => input,
+        };
+        mixed.g_add_(&shortcut)
+    }
+}
+
+/// `alpha`·`first` + (1 − `alpha`)·`second`, whose gradient is that of the
+/// same mix with `beta`. Both are 1×1×1×1, or N×1×1×1 with a number per image.
+fn mix(first: &Tensor, second: &Tensor, alpha: &Tensor, beta: &Tensor) -> Tensor {
+    let difference = first - second;
+    // What gradients flow through, and what they do not see.
+    let seen = second + beta * &difference;
+    seen + (alpha - beta) * difference.detach()
+}
+
+impl Shake {
+    /// α and β of a pass: blocks×2×(images or 1)×1×1×1; none where all are one
+    /// half. Drawn on the host and moved at once.
+    fn draw(self, pass: Pass, blocks: usize, images: i64, device: Device) -> Option<Tensor> {
+        let Pass::Training(noise) = pass else {
+            return None;
+        };
+        if !self.forward && !self.backward {
+            return None;
+        }
+        let images = if self.per_image { images } else { 1 };
+        let alpha = self.forward.then_some(Purpose::ShakeForward);
+        let beta = self.backward.then_some(Purpose::ShakeBackward);
+        let mut shares = Vec::with_capacity(blocks * 2 * images as usize);
+        for block in 0..blocks as u64 {
+            for purpose in [alpha, beta] {
+                let share =
+                    |image| purpose.map_or(0.5, |purpose| share(noise, purpose, block, image));
+                shares.extend((0..images as u64).map(share));
+            }
+        }
+        let shape = [blocks as i64, 2, images, 1, 1, 1];
+        Some(Tensor::from_slice(&shares).view(shape).to_device(device))
+    }
+}
+
+/// One number in 0..1, by (seed, purpose, step) and (chunk, block, image).
+fn share(noise: Noise, purpose: Purpose, block: u64, image: u64) -> f32 {
+    let stream = Stream::new(noise.seed, purpose, noise.step);
+    // 16, 16 and 32 bits: no network has so many blocks, no batch so many
+    // images or chunks.
+    let position = u64::from(noise.chunk) << 48 | block << 32 | image;
+    stream.uniforms(position).0 as f32
+}
+
+impl Architecture for Network {
+    fn forward(&self, weights: &Weights, images: &Tensor, pass: Pass) -> Tensor {
+        let count = images.size()[0];
+        let shares = self
+            .shake
+            .draw(pass, self.blocks.len(), count, images.device());
+        let (conv, norm) = &self.stem;
+        let stem = conv.forward(weights, images);
+        let mut map = if self.legacy {
+            norm.relu(weights, &stem, pass)
+        } else {
+            norm.forward(weights, &stem, pass)
+        };
+        for (index, block) in self.blocks.iter().enumerate() {
+            let shares = shares.as_ref().map(|shares| shares.get(index as i64));
+            map = block.forward(weights, map, shares.as_ref(), pass);
+        }
+        if !self.legacy {
+            map = map.relu_();
+        }
+        self.classifier.forward(weights, &global_average(&map))
+    }
+}
