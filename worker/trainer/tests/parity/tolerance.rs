@@ -1,7 +1,7 @@
-//! How far the trainer may lie from the fixtures.
+//! How far the trainer may lie from the fixtures, and how far PyTorch does.
 
 /// An optimizer with a trajectory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Optimizer {
     Sgd,
     Lars,
@@ -20,22 +20,134 @@ impl Optimizer {
 pub(crate) const ABSOLUTE: f32 = 1e-4;
 /// Gradients, relatively.
 const RELATIVE: f32 = 1e-3;
-/// A gradient below it is rounding.
-const NOISE: f32 = 1e-6;
 
-pub(crate) fn noise(_case: &str, _name: &str) -> f32 {
-    NOISE
+/// How far one case may lie from its trajectory.
+#[derive(Clone, Copy, Debug)]
+struct Trajectory {
+    /// Weights and running statistics after step 4.
+    weights: f32,
+    /// Their logits of the test images.
+    logits: f32,
+    /// The loss of each step.
+    losses: [f32; 4],
 }
 
-pub(crate) fn gradient(_case: &str) -> f32 {
-    RELATIVE
+const TIGHT: Trajectory = Trajectory {
+    weights: ABSOLUTE,
+    logits: ABSOLUTE,
+    losses: [ABSOLUTE; 4],
+};
+
+/// The trajectories that [`ABSOLUTE`] does not hold.
+///
+/// Where the input of a ReLU comes within rounding of 0, the order of a sum
+/// decides whether its gradient passes, and what follows differs. PyTorch
+/// itself leaves the fixtures then. Measured with PyTorch 2.13.0 on one
+/// thread: the largest difference from the fixture over 13 orders of the
+/// images in each batch (3 for float64), which change nothing but the order of
+/// sums. Without oneDNN, float32 comes to what it does by default or less.
+///
+/// | case, optimizer                | quantity | float32 default | float32 channels_last | float64 |
+/// | ------------------------------ | -------- | --------------- | --------------------- | ------- |
+/// | `resnet_preact_28x28`, SGD     | weights  | 2.2e-4          | 2.2e-4                | 2.2e-4  |
+/// |                                | logits   | 1.0e-3          | 1.0e-3                | 1.0e-3  |
+/// | `resnet_preact_bottleneck`, SGD| weights  | 1.8e-4          | 2.3e-3                | 1.8e-4  |
+/// |                                | logits   | 5.1e-3          | 8.0e-2                | 4.5e-3  |
+/// |                                | step 3   | 2.4e-7          | 5.6e-4                | 2.3e-7  |
+/// |                                | step 4   | 4.2e-5          | 5.9e-4                | 4.2e-5  |
+/// | `resnet_bottleneck`, SGD       | weights  | 1.7e-3          | 5.3e-2                | 2.3e-4  |
+/// |                                | logits   | 9.0e-3          | 4.8e-1                | 2.8e-3  |
+/// |                                | step 2   | 4.8e-7          | 1.4e-3                | 1.0e-7  |
+/// |                                | step 3   | 9.5e-7          | 2.2e-2                | 6.4e-7  |
+/// |                                | step 4   | 4.2e-5          | 3.4e-2                | 1.7e-6  |
+/// | `resnext`, SGD                 | weights  | 8.5e-4          | 2.8e-2                | 5.0e-5  |
+/// |                                | logits   | 9.9e-3          | 3.8e-1                | 5.0e-4  |
+/// |                                | step 2   | 9.5e-7          | 1.9e-4                | 4.8e-7  |
+/// |                                | step 3   | 4.8e-7          | 2.4e-3                | 2.2e-7  |
+/// |                                | step 4   | 8.7e-5          | 3.1e-2                | 1.6e-6  |
+const LOOSE: &[(&str, Optimizer, Trajectory)] = &[
+    (
+        "resnet_preact_28x28",
+        Optimizer::Sgd,
+        Trajectory {
+            weights: 3e-4,
+            logits: 2e-3,
+            ..TIGHT
+        },
+    ),
+    (
+        "resnet_preact_bottleneck",
+        Optimizer::Sgd,
+        Trajectory {
+            weights: 3e-3,
+            logits: 9e-2,
+            losses: [ABSOLUTE, ABSOLUTE, 6e-4, 6e-4],
+        },
+    ),
+    (
+        "resnet_bottleneck",
+        Optimizer::Sgd,
+        Trajectory {
+            weights: 6e-2,
+            logits: 5e-1,
+            losses: [ABSOLUTE, 2e-3, 3e-2, 4e-2],
+        },
+    ),
+    (
+        "resnext",
+        Optimizer::Sgd,
+        Trajectory {
+            weights: 3e-2,
+            logits: 4e-1,
+            losses: [ABSOLUTE, 2e-4, 3e-3, 4e-2],
+        },
+    ),
+];
+
+fn trajectory(case: &str, optimizer: Optimizer) -> Trajectory {
+    let mut loose = LOOSE.iter();
+    let found = loose.find(|(name, of, _)| *name == case && *of == optimizer);
+    found.map_or(TIGHT, |(_, _, trajectory)| *trajectory)
 }
-pub(crate) fn weights(_case: &str, _optimizer: Optimizer) -> f32 {
-    ABSOLUTE
+
+/// Of weights and running statistics after the four steps.
+pub(crate) fn weights(case: &str, optimizer: Optimizer) -> f32 {
+    trajectory(case, optimizer).weights
 }
-pub(crate) fn logits(_case: &str, _optimizer: Optimizer) -> f32 {
-    ABSOLUTE
+
+/// Of logits of the test images after the four steps.
+pub(crate) fn logits(case: &str, optimizer: Optimizer) -> f32 {
+    trajectory(case, optimizer).logits
 }
-pub(crate) fn loss(_case: &str, _optimizer: Optimizer, _step: u64) -> f32 {
-    ABSOLUTE
+
+/// Of the loss of a step, from 1.
+pub(crate) fn loss(case: &str, optimizer: Optimizer, step: u64) -> f32 {
+    trajectory(case, optimizer).losses[step as usize - 1]
+}
+
+/// Of gradients, relatively.
+///
+/// PyTorch, measured as above, the largest relative difference of a gradient:
+///
+/// | case      | float32 default | float32 channels_last | float64 |
+/// | --------- | --------------- | --------------------- | ------- |
+/// | `resnext` | 2.2e-6          | 9.3e-3                | 0       |
+pub(crate) fn gradient(case: &str) -> f32 {
+    match case {
+        "resnext" => 1e-2,
+        _ => RELATIVE,
+    }
+}
+
+/// Below it the gradient of a parameter of this name is rounding.
+///
+/// BN takes away what the bias of a convolution before it adds: its gradient
+/// is 0, and sums of thousands of numbers of either sign give 1.8e-6 in the
+/// fixtures. So is that of the shift of a BN before a BN.
+pub(crate) fn noise(name: &str) -> f32 {
+    if name.contains(".conv") && name.ends_with(".bias") {
+        1e-5
+    } else {
+        1e-6
+    }
 }
