@@ -257,7 +257,6 @@ fn sgd_follows_the_trajectory() {
 }
 
 #[test]
-#[ignore = "this trainer has no LARS yet"]
 fn lars_follows_the_trajectory() {
     follows_the_trajectory(Optimizer::Lars);
 }
@@ -310,7 +309,6 @@ fn every_step_of_sgd_has_the_loss_of_its_fixture() {
 }
 
 #[test]
-#[ignore = "this trainer has no LARS yet"]
 fn every_step_of_lars_has_the_loss_of_its_fixture() {
     every_step_has_the_loss_of_its_fixture(Optimizer::Lars);
 }

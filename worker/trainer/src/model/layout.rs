@@ -59,8 +59,8 @@ impl Role {
     /// The group of a parameter of this role.
     pub(crate) fn group(self) -> Group {
         match self {
-            Self::Convolution { .. } | Self::Linear { .. } => Group::Weight,
-            Self::LinearBias { .. } => Group::Bias,
+            Self::Convolution { .. } | Self::Linear { .. } | Self::Gate { .. } => Group::Weight,
+            Self::ConvolutionBias | Self::LinearBias { .. } | Self::GateBias { .. } => Group::Bias,
             Self::Scale { .. } | Self::Shift => Group::Norm,
         }
     }

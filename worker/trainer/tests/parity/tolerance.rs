@@ -65,6 +65,28 @@ const TIGHT: Trajectory = Trajectory {
 /// |                                | step 2   | 9.5e-7          | 1.9e-4                | 4.8e-7  |
 /// |                                | step 3   | 4.8e-7          | 2.4e-3                | 2.2e-7  |
 /// |                                | step 4   | 8.7e-5          | 3.1e-2                | 1.6e-6  |
+/// | `resnet_preact`, LARS          | weights  | 4.9e-3          | 4.9e-3                | 2.6e-7  |
+/// |                                | logits   | 2.9e-2          | 2.9e-2                | 2.6e-6  |
+/// |                                | step 4   | 1.9e-4          | 1.9e-4                | 1.3e-7  |
+/// | `resnet_bottleneck`, LARS      | weights  | 4.1e-4          | 1.2e-1                | 4.1e-4  |
+/// |                                | logits   | 1.6e-3          | 2.0                   | 1.6e-3  |
+/// |                                | step 2   | 7.2e-7          | 4.3e-3                | 7.2e-8  |
+/// |                                | step 3   | 7.2e-7          | 1.7e-2                | 7.5e-9  |
+/// |                                | step 4   | 4.8e-7          | 2.6e-2                | 2.1e-7  |
+/// | `wrn`, LARS                    | weights  | 2.0e-4          | 7.9e-3                | 2.9e-7  |
+/// |                                | logits   | 9.3e-4          | 4.0e-2                | 1.5e-6  |
+/// |                                | step 3   | 4.8e-7          | 1.9e-4                | 2.8e-7  |
+/// |                                | step 4   | 2.1e-6          | 4.5e-4                | 1.4e-7  |
+/// | `pyramidnet_bottleneck`, LARS  | weights  | 6.4e-4          | 4.3e-3                | 1.4e-5  |
+/// |                                | logits   | 2.3e-2          | 1.3e-1                | 5.5e-4  |
+/// |                                | step 4   | 7.4e-5          | 3.0e-4                | 1.2e-7  |
+/// | `resnext`, LARS                | weights  | 2.4e-3          | 4.4e-2                | 8.0e-4  |
+/// |                                | logits   | 5.0e-2          | 1.4                   | 3.3e-2  |
+/// |                                | step 2   | 4.8e-7          | 1.8e-4                | 2.9e-7  |
+/// |                                | step 3   | 2.4e-7          | 7.4e-3                | 9.0e-8  |
+/// |                                | step 4   | 1.4e-4          | 9.0e-3                | 3.2e-5  |
+/// | `vgg`, LARS                    | weights  | 5.9e-4          | 5.2e-4                | 1.7e-4  |
+/// |                                | logits   | 2.6e-3          | 3.5e-3                | 9.2e-4  |
 const LOOSE: &[(&str, Optimizer, Trajectory)] = &[
     (
         "resnet_preact_28x28",
@@ -100,6 +122,60 @@ const LOOSE: &[(&str, Optimizer, Trajectory)] = &[
             weights: 3e-2,
             logits: 4e-1,
             losses: [ABSOLUTE, 2e-4, 3e-3, 4e-2],
+        },
+    ),
+    (
+        "resnet_preact",
+        Optimizer::Lars,
+        Trajectory {
+            weights: 5e-3,
+            logits: 3e-2,
+            losses: [ABSOLUTE, ABSOLUTE, ABSOLUTE, 2e-4],
+        },
+    ),
+    (
+        "resnet_bottleneck",
+        Optimizer::Lars,
+        Trajectory {
+            weights: 1.2e-1,
+            logits: 2.0,
+            losses: [ABSOLUTE, 5e-3, 2e-2, 3e-2],
+        },
+    ),
+    (
+        "wrn",
+        Optimizer::Lars,
+        Trajectory {
+            weights: 8e-3,
+            logits: 4e-2,
+            losses: [ABSOLUTE, ABSOLUTE, 2e-4, 5e-4],
+        },
+    ),
+    (
+        "pyramidnet_bottleneck",
+        Optimizer::Lars,
+        Trajectory {
+            weights: 5e-3,
+            logits: 1.3e-1,
+            losses: [ABSOLUTE, ABSOLUTE, ABSOLUTE, 3e-4],
+        },
+    ),
+    (
+        "resnext",
+        Optimizer::Lars,
+        Trajectory {
+            weights: 5e-2,
+            logits: 1.4,
+            losses: [ABSOLUTE, 2e-4, 8e-3, 9e-3],
+        },
+    ),
+    (
+        "vgg",
+        Optimizer::Lars,
+        Trajectory {
+            weights: 6e-4,
+            logits: 4e-3,
+            losses: [ABSOLUTE, ABSOLUTE, ABSOLUTE, ABSOLUTE],
         },
     ),
 ];
