@@ -35,6 +35,9 @@ impl Images {
 }
 
 /// Bytes to the numbers that a model sees: `(x / 255 - mean) / std`.
+///
+/// Mean and deviation are those of a row of pixels, W·C numbers: long enough
+/// for vector instructions, which the three of a pixel are not.
 pub(crate) struct Normalizer {
     mean: Tensor,
     std: Tensor,
@@ -43,18 +46,24 @@ pub(crate) struct Normalizer {
 impl Normalizer {
     /// The normalizer of a data set.
     pub(crate) fn new(facts: &Facts, device: Device) -> Self {
+        let row = |channels: &[f32]| {
+            let pixel = Tensor::from_slice(channels).to_device(device);
+            pixel.repeat([facts.width])
+        };
         Self {
-            mean: Tensor::from_slice(&facts.mean).to_device(device),
-            std: Tensor::from_slice(&facts.std).to_device(device),
+            mean: row(&facts.mean),
+            std: row(&facts.std),
         }
     }
 
-    /// N×H×W×C bytes to N×H×W×C floats.
+    /// N×H×W×C bytes, contiguous, to N×H×W×C floats.
     pub(crate) fn floats(&self, pixels: &Tensor) -> Tensor {
-        let mut floats = pixels.to_kind(Kind::Float);
-        let _ = floats.g_div_scalar_(255.0);
-        let _ = floats.g_sub_(&self.mean);
-        floats.g_div_(&self.std)
+        let floats = pixels.to_kind(Kind::Float);
+        let mut rows = floats.view([-1, self.mean.size()[0]]);
+        let _ = rows.g_div_scalar_(255.0);
+        let _ = rows.g_sub_(&self.mean);
+        let _ = rows.g_div_(&self.std);
+        floats
     }
 
     /// N×H×W×C bytes to N×C×H×W floats, channels last in memory.

@@ -65,10 +65,9 @@ impl Mixing {
                 Some(Recipe::Mixup { own })
             } else if let Some(ricap) = &options.ricap {
                 Some(Recipe::Ricap(patches(stream, position, size, ricap.beta)))
-            } else if let Some(cutmix) = &options.cutmix {
-                Some(Recipe::Cutmix(cut(stream, position, size, cutmix.alpha)))
             } else {
-                None
+                let cutmix = options.cutmix.as_ref()?;
+                Some(Recipe::Cutmix(cut(stream, position, size, cutmix.alpha)))
             }
         };
         let starts = (0..count).step_by(batch.max(1));
@@ -179,6 +178,8 @@ impl Mixer {
     pub(super) fn mix(&self, images: Tensor, labels: Tensor, start: i64) -> (Tensor, Target) {
         let (count, height, width, _) = images.size4().unwrap_or_default();
         let all = height * width;
+        // Partners are places in the drawn batch, so it has to be a whole one.
+        debug_assert_eq!(start % self.batch, 0);
         let partner = |set: usize| self.partners[set].narrow(0, start, count);
         let share = |labels: Tensor, weight| Share { labels, weight };
         let part = |pixels: i64| pixels as f64 / all as f64;

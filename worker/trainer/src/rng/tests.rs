@@ -241,7 +241,7 @@ fn betas_have_the_known_distribution() {
 /// Made by an independent implementation of the formula.
 #[test]
 fn betas_stay_what_they_are() {
-    let stream = Stream::new((5 << 32) | 11, Purpose::Mixing, 2);
+    let stream = Stream::new(0x5_0000_000B, Purpose::Mixing, 2);
     let expected = [
         0.964_271_405_566_798_8,
         0.992_149_732_487_009_3,

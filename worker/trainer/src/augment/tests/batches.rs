@@ -80,7 +80,7 @@ proptest! {
             }
             prop_assert_eq!(shares(&found.target), &expected.shares[..]);
             if let Target::Twice { consistency, .. } = &found.target {
-                prop_assert_eq!(*consistency, alpha);
+                prop_assert_eq!(consistency.to_bits(), alpha.to_bits());
             }
             // A chunk shows and asks for what the batch does there.
             let part = found.chunk(1.min(length as i64 - 1), 1);

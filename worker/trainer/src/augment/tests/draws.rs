@@ -61,7 +61,7 @@ fn draws_stay_what_they_were() {
     let augmentation = json!({
         "random_crop": {"padding": 4}, "horizontal_flip": true, "cutout": {"size": 16},
     });
-    let spec = spec(&augmentation, (5 << 32) | 11);
+    let spec = spec(&augmentation, 0x5_0000_000B);
     let draws = Draws::new(&spec, 2, 8, [32, 32], 4);
     assert_eq!(draws.order, [6, 2, 1, 3, 0, 7, 4, 5]);
     let crop = [[7, 3, 2, 8, 2, 5, 1, 7], [3, 6, 4, 7, 3, 6, 5, 6]];

@@ -1,6 +1,7 @@
 //! Batches against a loop over images, draws against their distributions.
 
 mod batches;
+mod cost;
 mod draws;
 mod naive;
 mod sharing;
