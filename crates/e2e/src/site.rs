@@ -86,7 +86,11 @@ impl Site {
                 command.env_remove(name);
             }
         }
-        command.env("HOME", self.path()).env("NO_COLOR", "1");
+        command
+            .env("HOME", self.path())
+            .env("NO_COLOR", "1")
+            // Tests fetch nothing.
+            .env("SWATH_DATA_MIRROR", "none");
         command
     }
 
@@ -120,6 +124,7 @@ impl Site {
         command.current_dir(self.path());
         command
             .env("HOME", self.path())
+            .env("SWATH_DATA_MIRROR", "none")
             .env_remove("SWATH_COORDINATOR");
         command.args(["--coordinator", self.url(), "--name", name]);
         command.args([

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use swath_core::spec::Dataset as Source;
 use tch::{Device, Kind, Tensor};
 
-use crate::data::{Facts, RawDataset, Split};
+use crate::data::{DecodedCopy, Facts, Opened, RawDataset, Split};
 use crate::failure::Failure;
 
 /// The images and labels of a split.
@@ -25,6 +25,16 @@ impl Images {
         Self {
             pixels: pixels.permute([0, 2, 3, 1]).contiguous().to_device(device),
             labels: Tensor::from_slice(&split.labels).to_device(device),
+        }
+    }
+
+    /// A split of a decoded copy: on the CPU its file itself, which is read as
+    /// it is used and shared with every other process that does.
+    fn mapped(copy: &DecodedCopy, index: usize, device: Device) -> Self {
+        let (pixels, labels) = copy.split(index);
+        Self {
+            pixels: pixels.to_device(device),
+            labels: Tensor::from_slice(&labels).to_device(device),
         }
     }
 
@@ -110,6 +120,19 @@ pub(crate) struct Dataset {
 }
 
 impl Dataset {
+    /// Moves an opened data set to `device`.
+    pub(crate) fn of(opened: &Opened, device: Device) -> Self {
+        match opened {
+            Opened::Decoded(raw) => Self::new(raw, device),
+            Opened::Shared(copy) => Self {
+                facts: copy.facts.clone(),
+                train: Images::mapped(copy, 0, device),
+                test: Images::mapped(copy, 1, device),
+                normalizer: Normalizer::new(&copy.facts, device),
+            },
+        }
+    }
+
     /// Moves a loaded data set to `device`.
     pub(crate) fn new(raw: &RawDataset, device: Device) -> Self {
         Self {

@@ -12,6 +12,15 @@ use crate::failure::Failure;
 ///
 /// [`Failure::Crashed`] with the path where any of it fails.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_parts_atomically(path, &[bytes])
+}
+
+/// [`write_atomically`] of bytes that lie in several places.
+///
+/// # Errors
+///
+/// As [`write_atomically`].
+pub(crate) fn write_parts_atomically(path: &Path, parts: &[&[u8]]) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         Failure::Crashed(format!("cannot write {}: {error}", path.display()))
     };
@@ -24,7 +33,7 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Failure>
     let temporary = directory.join(format!(".{name}.{}.tmp", std::process::id()));
     let written = File::create(&temporary)
         .and_then(|mut file| {
-            file.write_all(bytes)?;
+            parts.iter().try_for_each(|part| file.write_all(part))?;
             file.sync_all()
         })
         .and_then(|()| fs::rename(&temporary, path))
@@ -70,6 +79,16 @@ fn is_temporary(name: &str) -> bool {
         .and_then(|name| name.strip_suffix(".tmp"))
         .and_then(|name| name.rsplit_once('.'))
         .is_some_and(|(_, process)| process.parse::<u32>().is_ok())
+}
+
+/// Gives a whole, synced file its name.
+///
+/// # Errors
+///
+/// [`Failure::Crashed`] with the path where that fails.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::rename(from, to)
+        .map_err(|error| Failure::Crashed(format!("cannot write {}: {error}", to.display())))
 }
 
 /// Reads a file whole.

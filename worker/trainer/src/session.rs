@@ -77,8 +77,8 @@ impl Session {
         }
         // Two data sets at a time might not fit the device.
         self.resident = None;
-        let raw = data::load(source, &self.places)?;
-        let dataset = Rc::new(Dataset::new(&raw, self.device));
+        let opened = data::open(source, &self.places)?;
+        let dataset = Rc::new(Dataset::of(&opened, self.device));
         self.resident = Some((key, Rc::clone(&dataset)));
         Ok(dataset)
     }

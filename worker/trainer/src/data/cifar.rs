@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
-use super::locate::Places;
+use super::locate::{Places, Public};
 use super::{Split, checksum, malformed};
 use crate::failure::Failure;
 use crate::{files, output};
@@ -21,7 +21,7 @@ const TEST_IMAGES: usize = 10_000;
 
 /// One of the two data sets.
 pub(super) struct Cifar {
-    name: &'static str,
+    pub(super) name: &'static str,
     archive: &'static str,
     /// Directory inside the archive.
     directory: &'static str,
@@ -76,15 +76,25 @@ impl Cifar {
     }
 }
 
-/// The training and the test set.
-pub(super) fn load(cifar: &Cifar, places: &Places) -> Result<(Split, Split), Failure> {
-    let members = if let Some(members) = unpacked(cifar, places) {
-        members?
-    } else {
-        let wanted = [vec![cifar.archive.to_owned()]];
-        let public = format!("https://www.cs.toronto.edu/~kriz/{}", cifar.archive);
-        let paths = places.find(cifar.name, &wanted, &public)?;
-        from_archive(cifar, &paths[0])?
+/// The files of a data set: its archive, or what it unpacks to.
+pub(super) fn find(cifar: &Cifar, places: &Places) -> Result<Vec<PathBuf>, Failure> {
+    if let Some(directory) = unpacked(cifar, places) {
+        let members = cifar.members();
+        return Ok(members.map(|name| directory.join(name)).collect());
+    }
+    let wanted = [vec![cifar.archive.to_owned()]];
+    let public = Public {
+        base: "https://www.cs.toronto.edu/~kriz",
+        page: "https://www.cs.toronto.edu/~kriz/cifar.html",
+    };
+    places.find(cifar.name, &wanted, public)
+}
+
+/// The training and the test set that the files hold.
+pub(super) fn decode(cifar: &Cifar, paths: &[PathBuf]) -> Result<(Split, Split), Failure> {
+    let members = match paths {
+        [archive] => from_archive(cifar, archive)?,
+        _ => read_unpacked(cifar, paths)?,
     };
     let mut train = Split::default();
     for name in cifar.train {
@@ -97,40 +107,36 @@ pub(super) fn load(cifar: &Cifar, places: &Places) -> Result<(Split, Split), Fai
 
 type Members = HashMap<String, Vec<u8>>;
 
-/// The unpacked files, if all lie in one directory.
-fn unpacked(cifar: &Cifar, places: &Places) -> Option<Result<Members, Failure>> {
+/// The directory that all unpacked files lie in.
+fn unpacked(cifar: &Cifar, places: &Places) -> Option<PathBuf> {
     let own = places.data.join(cifar.name);
     let system = places.system.join(cifar.name);
-    let directory = [
+    [
         own.clone(),
         own.join(cifar.directory),
         system.clone(),
         system.join(cifar.directory),
     ]
     .into_iter()
-    .find(|directory| cifar.members().all(|name| directory.join(name).is_file()))?;
-    Some(read_unpacked(cifar, &directory))
+    .find(|directory| cifar.members().all(|name| directory.join(name).is_file()))
 }
 
-fn read_unpacked(cifar: &Cifar, directory: &Path) -> Result<Members, Failure> {
+fn read_unpacked(cifar: &Cifar, paths: &[PathBuf]) -> Result<Members, Failure> {
     let mut members = Members::new();
     let mut unverified = Vec::new();
-    for name in cifar.members() {
-        let path = directory.join(name);
-        let bytes = files::read(&path)?;
-        if !checksum::check_file(cifar.name, &path, &bytes)? {
-            unverified.push(path);
+    for (name, path) in cifar.members().zip(paths) {
+        let bytes = files::read(path)?;
+        if !checksum::check_file(cifar.name, path, &bytes)? {
+            unverified.push(path.as_path());
         }
         members.insert(name.to_owned(), bytes);
     }
     if !unverified.is_empty() {
-        for name in cifar.members() {
+        for (name, path) in cifar.members().zip(paths) {
             let count = members[name].len() / cifar.record();
-            let path = directory.join(name);
-            checksum::check_count(cifar.name, &path, count, cifar.images(name))?;
+            checksum::check_count(cifar.name, path, count, cifar.images(name))?;
         }
-        let paths: Vec<&Path> = unverified.iter().map(PathBuf::as_path).collect();
-        output::message(&checksum::unverified(cifar.name, &paths));
+        output::message(&checksum::unverified(cifar.name, &unverified));
     }
     Ok(members)
 }
@@ -186,6 +192,10 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
+
+    fn load(cifar: &Cifar, places: &Places) -> Result<(Split, Split), Failure> {
+        decode(cifar, &find(cifar, places)?)
+    }
 
     fn records(cifar: &Cifar, count: u8) -> Vec<u8> {
         (0..count)

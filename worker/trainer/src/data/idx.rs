@@ -4,11 +4,11 @@
 //! each dimension as a big-endian u32, then the values.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::locate::Places;
+use super::locate::{Places, Public};
 use super::{Split, checksum, malformed};
 use crate::failure::Failure;
 use crate::{files, output};
@@ -26,21 +26,33 @@ const SIDE: u32 = 28;
 /// Images of the published training and test set, alike in the whole family.
 const IMAGES: [usize; 2] = [60_000, 10_000];
 
-/// The training and the test set of `dataset`.
-pub(super) fn load(dataset: &str, places: &Places) -> Result<(Split, Split), Failure> {
-    let public = match dataset {
-        "mnist" => "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "kmnist" => "http://codh.rois.ac.jp/kmnist/",
-        _ => {
+/// The files of `dataset`: images and labels, training set first.
+pub(super) fn find(dataset: &str, places: &Places) -> Result<Vec<PathBuf>, Failure> {
+    let (base, page) = match dataset {
+        "mnist" => (
+            "https://ossci-datasets.s3.amazonaws.com/mnist",
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        ),
+        "kmnist" => (
+            "http://codh.rois.ac.jp/kmnist/dataset/kmnist",
+            "http://codh.rois.ac.jp/kmnist/",
+        ),
+        _ => (
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
             "https://github.com/zalandoresearch/fashion-mnist; on Debian: apt-get install \
-              dataset-fashion-mnist"
-        }
+             dataset-fashion-mnist",
+        ),
     };
+    let public = Public { base, page };
     let wanted: Vec<Vec<String>> = STEMS
         .iter()
         .map(|stem| vec![format!("{stem}.gz"), (*stem).to_owned()])
         .collect();
-    let paths = places.find(dataset, &wanted, public)?;
+    places.find(dataset, &wanted, public)
+}
+
+/// The training and the test set that the files hold.
+pub(super) fn decode(dataset: &str, paths: &[PathBuf]) -> Result<(Split, Split), Failure> {
     let mut parts = Vec::new();
     let mut unverified = Vec::new();
     for (path, stem) in paths.iter().zip(STEMS) {
@@ -145,6 +157,10 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
+
+    fn load(dataset: &str, places: &Places) -> Result<(Split, Split), Failure> {
+        decode(dataset, &find(dataset, places)?)
+    }
 
     fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0, 0, 8, dimensions.len() as u8];

@@ -4,9 +4,11 @@ use std::env;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::time::Duration;
 
 use super::checksum::{self, SUMS};
+use super::download::{self, Client, Patience, Trouble};
+use super::lock::Lock;
 use crate::failure::Failure;
 use crate::files;
 use crate::output;
@@ -19,8 +21,20 @@ pub(crate) struct Places {
     /// Data sets of the operating system, never written.
     pub(crate) system: PathBuf,
     /// A directory, `file://` or `http(s)://` URL that holds the same
-    /// directories.
+    /// directories; [`PUBLIC`] for the publishers; none: nothing is fetched.
     pub(crate) mirror: Option<String>,
+}
+
+/// The mirror of those who want none: each data set from its publisher.
+const PUBLIC: &str = "public";
+
+/// Where a data set is published.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Public {
+    /// The URL that its files lie under.
+    pub(super) base: &'static str,
+    /// For people.
+    pub(super) page: &'static str,
 }
 
 /// Files of a data set that must be there: each under one of several names.
@@ -29,7 +43,7 @@ pub(super) type Wanted<'a> = &'a [Vec<String>];
 impl Places {
     /// The places that the environment names: `SWATH_DATA_DIR` (default
     /// `~/.cache/swath/data`), Debian's `/usr/share/datasets`, and
-    /// `SWATH_DATA_MIRROR`.
+    /// `SWATH_DATA_MIRROR` (default [`PUBLIC`]; `none`: nothing is fetched).
     pub(crate) fn from_environment() -> Self {
         let named = |variable: &str| env::var_os(variable).filter(|value| !value.is_empty());
         let cache = || {
@@ -44,13 +58,17 @@ impl Places {
         Self {
             data: named("SWATH_DATA_DIR").map_or_else(|| cache().join("swath/data"), PathBuf::from),
             system: PathBuf::from("/usr/share/datasets"),
-            mirror: named("SWATH_DATA_MIRROR")
-                .map(|value| value.to_string_lossy().trim_end_matches('/').to_owned()),
+            mirror: match named("SWATH_DATA_MIRROR") {
+                None => Some(PUBLIC.to_owned()),
+                Some(value) if value == "none" => None,
+                Some(value) => Some(value.to_string_lossy().trim_end_matches('/').to_owned()),
+            },
         }
     }
 
     /// The files of `dataset`, one per entry of `wanted`, all from one
-    /// directory; fetched from the mirror where they lie nowhere.
+    /// directory; fetched from the mirror where they lie nowhere, by one process
+    /// at a time.
     ///
     /// # Errors
     ///
@@ -59,7 +77,7 @@ impl Places {
         &self,
         dataset: &str,
         wanted: Wanted<'_>,
-        public: &str,
+        public: Public,
     ) -> Result<Vec<PathBuf>, Failure> {
         let own = self.data.join(dataset);
         let system = self.system.join(dataset.replace('_', "-"));
@@ -68,18 +86,37 @@ impl Places {
                 return Ok(files);
             }
         }
-        if let Some(mirror) = &self.mirror {
-            return fetch(mirror, dataset, &own, wanted);
+        let base = match self.mirror.as_deref() {
+            None => return Err(self.absent(dataset, wanted, public, "")),
+            Some(PUBLIC) => public.base.to_owned(),
+            Some(mirror) => format!("{mirror}/{dataset}"),
+        };
+        let waiting = format!("another trainer fetches `{dataset}`; waiting for it");
+        let _lock = Lock::take(&own.join(".lock"), &waiting, Duration::MAX)?;
+        if let Some(files) = all_in(&own, wanted) {
+            return Ok(files);
         }
+        let client = Client::new(Patience::USUAL);
+        fetch(&client, &base, dataset, &own, wanted).map_err(|error| match error {
+            Failure::Invalid(what) => {
+                let what = format!("; fetching it from {base} failed: {what}");
+                self.absent(dataset, wanted, public, &what)
+            }
+            other => other,
+        })
+    }
+
+    fn absent(&self, dataset: &str, wanted: Wanted<'_>, public: Public, tried: &str) -> Failure {
         let names: Vec<&str> = wanted.iter().map(|names| names[0].as_str()).collect();
-        Err(Failure::Invalid(format!(
-            "the data set `{dataset}` is not on this machine: neither {} nor {} holds {}; put the \
-             files there, or set SWATH_DATA_MIRROR to a directory or URL with a directory \
-             {dataset} of them (they are published at {public})",
-            own.display(),
-            system.display(),
+        Failure::Invalid(format!(
+            "the data set `{dataset}` is not on this machine: neither {} nor {} holds {}{tried}; \
+             put the files there, or set SWATH_DATA_MIRROR to a directory or URL with a directory \
+             {dataset} of them (they are published at {})",
+            self.data.join(dataset).display(),
+            self.system.join(dataset.replace('_', "-")).display(),
             names.join(", "),
-        )))
+            public.page,
+        ))
     }
 }
 
@@ -96,91 +133,125 @@ fn all_in(directory: &Path, wanted: Wanted<'_>) -> Option<Vec<PathBuf>> {
         .collect()
 }
 
-/// Copies what is wanted from the mirror to `own`.
+/// Copies what is wanted from `base`, a directory or a URL, to `own`.
 fn fetch(
-    mirror: &str,
+    client: &Client,
+    base: &str,
     dataset: &str,
     own: &Path,
     wanted: Wanted<'_>,
 ) -> Result<Vec<PathBuf>, Failure> {
-    let remote = mirror.starts_with("http://") || mirror.starts_with("https://");
-    let get = |name: &str| -> Result<Vec<u8>, String> {
-        if remote {
-            download(&format!("{mirror}/{dataset}/{name}"))
-        } else {
-            let root = Path::new(mirror.strip_prefix("file://").unwrap_or(mirror));
-            let path = root.join(dataset).join(name);
-            std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))
-        }
-    };
+    std::fs::create_dir_all(own).map_err(|error| {
+        Failure::Invalid(format!(
+            "cannot make the directory {}: {error}",
+            own.display()
+        ))
+    })?;
     // The mirror's own sums come first: its files are checked against them.
-    if let Ok(sums) = get(SUMS) {
-        files::write_atomically(&own.join(SUMS), &sums)?;
+    match get(client, base, SUMS, own) {
+        Ok(part) => {
+            files::rename(&part, &own.join(SUMS))?;
+            download::forget(&part);
+        }
+        Err(Trouble::Absent(_)) => {}
+        Err(trouble) => return Err(of(trouble)),
     }
     let mut found = Vec::new();
     for names in wanted {
-        let mut errors = Vec::new();
-        let got = names.iter().find_map(|name| match get(name) {
-            Ok(bytes) => Some((own.join(name), bytes)),
-            Err(error) => {
-                errors.push(error);
-                None
+        let mut absent = Vec::new();
+        let path = names.iter().find_map(|name| {
+            match checked_file(client, base, dataset, &own.join(name)) {
+                Ok(path) => Some(Ok(path)),
+                Err(Either::Trouble(Trouble::Absent(what))) => {
+                    absent.push(what);
+                    None
+                }
+                Err(Either::Trouble(trouble)) => Some(Err(of(trouble))),
+                Err(Either::Failure(failure)) => Some(Err(failure)),
             }
         });
-        let Some((path, bytes)) = got else {
-            return Err(Failure::Invalid(format!(
-                "the data set `{dataset}` is neither in {} nor on the mirror {mirror} \
-                 (SWATH_DATA_MIRROR): {}",
-                own.display(),
-                errors.join("; ")
-            )));
-        };
-        checksum::check_file(dataset, &path, &bytes)
-            .map_err(|error| Failure::Invalid(format!("from the mirror {mirror}: {error}")))?;
-        files::write_atomically(&path, &bytes)?;
-        output::message(&format!("fetched {} from {mirror}", path.display()));
-        found.push(path);
+        match path {
+            Some(path) => found.push(path?),
+            None => return Err(Failure::Invalid(absent.join("; "))),
+        }
     }
     Ok(found)
 }
 
-/// A mirror must answer a connection within so many seconds.
-const CONNECT_SECONDS: u32 = 20;
-/// A download below [`STALL_BYTES_PER_SECOND`] for so many seconds has stalled.
-const STALL_SECONDS: u32 = 30;
-const STALL_BYTES_PER_SECOND: u32 = 1024;
-
-/// Downloads with curl, which nearly every machine with certificates has.
-fn download(url: &str) -> Result<Vec<u8>, String> {
-    download_by("curl", STALL_SECONDS, url)
+enum Either {
+    Trouble(Trouble),
+    Failure(Failure),
 }
 
-fn download_by(curl: &str, stall_seconds: u32, url: &str) -> Result<Vec<u8>, String> {
-    let done = Command::new(curl)
-        .args(["--fail", "--silent", "--show-error", "--location"])
-        .args(["--connect-timeout", &CONNECT_SECONDS.to_string()])
-        .args(["--speed-limit", &STALL_BYTES_PER_SECOND.to_string()])
-        .args(["--speed-time", &stall_seconds.to_string()])
-        .args(["--", url])
-        .output()
-        .map_err(|error| match error.kind() {
-            ErrorKind::NotFound => format!(
-                "{url}: `{curl}` is not installed; install it (on Debian: apt-get install curl), \
-                 or put the files there yourself"
-            ),
-            _ => format!("{url}: {curl} does not start: {error}"),
-        })?;
-    if done.status.success() {
-        Ok(done.stdout)
-    } else {
-        let text = String::from_utf8_lossy(&done.stderr);
-        Err(format!("{url}: {}", text.trim()))
+/// Fetches one file; it gets its name once its sum is right.
+fn checked_file(
+    client: &Client,
+    base: &str,
+    dataset: &str,
+    path: &Path,
+) -> Result<PathBuf, Either> {
+    let own = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let resumed = part_of(own, &name).exists();
+    let mut tries = 1 + u32::from(resumed);
+    loop {
+        let part = get(client, base, &name, own).map_err(Either::Trouble)?;
+        let bytes = files::read(&part).map_err(Either::Failure)?;
+        match checksum::check_file(dataset, path, &bytes) {
+            Ok(_) => {
+                files::rename(&part, path).map_err(Either::Failure)?;
+                download::forget(&part);
+                output::message(&format!("fetched {} from {base}", path.display()));
+                return Ok(path.to_owned());
+            }
+            Err(failure) => {
+                download::forget(&part);
+                tries -= 1;
+                if tries == 0 {
+                    return Err(Either::Failure(failure));
+                }
+                output::message(&format!("{failure}; fetching it anew"));
+            }
+        }
+    }
+}
+
+/// Copies `base/name` to a file beside its place. Returns that file.
+fn get(client: &Client, base: &str, name: &str, own: &Path) -> Result<PathBuf, Trouble> {
+    let part = part_of(own, name);
+    if base.starts_with("http://") || base.starts_with("https://") {
+        client.fetch(&format!("{base}/{name}"), &part)?;
+        return Ok(part);
+    }
+    let path = Path::new(base.strip_prefix("file://").unwrap_or(base)).join(name);
+    match std::fs::copy(&path, &part) {
+        Ok(_) => Ok(part),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(Trouble::Absent(format!("{}: {error}", path.display())))
+        }
+        Err(error) => Err(Trouble::Failed(format!("{}: {error}", path.display()))),
+    }
+}
+
+fn part_of(own: &Path, name: &str) -> PathBuf {
+    own.join(format!("{name}.part"))
+}
+
+fn of(trouble: Trouble) -> Failure {
+    match trouble {
+        Trouble::Absent(what) | Trouble::Failed(what) => Failure::Invalid(what),
+        Trouble::Stopped => Failure::Stopped,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOWHERE: Public = Public {
+        base: "http://localhost:1",
+        page: "https://example.org/",
+    };
 
     fn places(root: &Path, mirror: Option<String>) -> Places {
         Places {
@@ -202,7 +273,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let places = places(root.path(), None);
         let error = places
-            .find("fashion_mnist", &wanted(), "https://example.org/")
+            .find("fashion_mnist", &wanted(), NOWHERE)
             .unwrap_err()
             .to_string();
         for part in [
@@ -221,9 +292,9 @@ mod tests {
         let places = places(root.path(), None);
         files::write_atomically(&root.path().join("data/set/b"), b"").unwrap();
         files::write_atomically(&root.path().join("system/set/a"), b"").unwrap();
-        assert!(places.find("set", &wanted(), "").is_err());
+        assert!(places.find("set", &wanted(), NOWHERE).is_err());
         files::write_atomically(&root.path().join("system/set/b"), b"").unwrap();
-        let found = places.find("set", &wanted(), "").unwrap();
+        let found = places.find("set", &wanted(), NOWHERE).unwrap();
         assert!(found[0].ends_with("system/set/a"));
     }
 
@@ -236,7 +307,7 @@ mod tests {
             files::write_atomically(&mirror.join("set").join(name), bytes).unwrap();
         }
         let places = places(root.path(), Some(format!("file://{}", mirror.display())));
-        let found = places.find("set", &wanted(), "").unwrap();
+        let found = places.find("set", &wanted(), NOWHERE).unwrap();
         assert!(found[1].ends_with("data/set/b"));
         assert_eq!(files::read(&found[0]).unwrap(), b"one");
     }
@@ -250,28 +321,54 @@ mod tests {
             files::write_atomically(&mirror.join("set").join(name), bytes).unwrap();
         }
         let places = places(root.path(), Some(mirror.display().to_string()));
-        let error = places.find("set", &wanted(), "").unwrap_err().to_string();
+        let error = places
+            .find("set", &wanted(), NOWHERE)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(&checksum::sha256(b"tow")), "{error}");
         assert!(!root.path().join("data/set/b").exists());
     }
 
     #[test]
-    fn a_mirror_that_falls_silent_is_given_up() {
-        // Takes connections, as the system does for it, and never answers.
-        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/set/a", silent.local_addr().unwrap());
-        let error = download_by("curl", 1, &url).unwrap_err();
+    fn a_file_from_a_server_is_checked_before_it_gets_its_name() {
+        let root = tempfile::tempdir().unwrap();
+        let own = root.path().join("set");
+        let sums = format!("{}  a.gz\n", checksum::sha256(b"right"));
+        let wanted = [vec!["a.gz".to_owned()]];
+        let fetch_from = |bodies: Vec<Option<&'static str>>| {
+            let (base, _) = download::tests::files_server(bodies);
+            let client = Client::new(Patience::USUAL);
+            fetch(&client, &base, "set", &own, &wanted)
+        };
+        let sums: &'static str = sums.leak();
+        let error = fetch_from(vec![Some(sums), Some("wrong")]).unwrap_err();
         assert!(
-            error.starts_with(&url) && error.contains("too slow"),
+            error.to_string().contains(&checksum::sha256(b"wrong")),
             "{error}"
         );
+        assert!(!own.join("a.gz").exists() && !own.join("a.gz.part").exists());
+        // Sums that are no more on the server stay in force.
+        std::fs::write(own.join("a.gz.part"), "left by a killed trainer").unwrap();
+        let found = fetch_from(vec![None, Some("wrong"), Some("right")]).unwrap();
+        assert_eq!(files::read(&found[0]).unwrap(), b"right");
+        let left: Vec<_> = std::fs::read_dir(&own).unwrap().flatten().collect();
+        assert_eq!(left.len(), 2, "{left:?}");
     }
 
     #[test]
-    fn a_missing_curl_is_named_with_the_remedy() {
-        let error = download_by("no-such-curl", 1, "http://localhost/a").unwrap_err();
-        for part in ["http://localhost/a", "no-such-curl", "install"] {
-            assert!(error.contains(part), "{error}");
+    fn the_one_who_waited_finds_what_the_other_fetched() {
+        let root = tempfile::tempdir().unwrap();
+        let mirror = root.path().join("mirror");
+        for name in ["a", "b"] {
+            files::write_atomically(&mirror.join("set").join(name), b"x").unwrap();
         }
+        let places = places(root.path(), Some(mirror.display().to_string()));
+        let find = || places.find("set", &wanted(), NOWHERE).unwrap();
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (0..4).map(|_| scope.spawn(find)).collect();
+            for other in others {
+                assert!(other.join().unwrap()[1].ends_with("data/set/b"));
+            }
+        });
     }
 }

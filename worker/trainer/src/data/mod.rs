@@ -3,28 +3,36 @@
 mod checksum;
 mod cifar;
 mod classes;
+mod decoded;
 mod digits;
+mod download;
 mod folder;
 mod idx;
 mod locate;
+mod lock;
 mod own;
 mod parallel;
 mod picture;
+mod source;
 mod stamp;
 mod tensors;
 
 use std::path::Path;
 
-use swath_core::spec::Dataset as Source;
+use serde::{Deserialize, Serialize};
+use swath_core::spec::{Dataset as Source, OwnData};
 
+pub(crate) use self::decoded::DecodedCopy;
 use self::folder::Folder;
 pub(crate) use self::locate::Places;
 pub(crate) use self::picture::{Shape, read as read_picture};
+use self::source::Found;
+pub(crate) use self::source::Opened;
 pub(crate) use self::stamp::Stamp;
 use crate::failure::Failure;
 
 /// What a model and a schedule must know of a data set before it is loaded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Facts {
     /// Channels of an image.
     pub(crate) channels: i64,
@@ -147,7 +155,7 @@ pub(crate) fn outline(source: &Source, places: &Places) -> Result<Facts, Failure
 pub(crate) fn facts(source: &Source, places: &Places) -> Result<Facts, Failure> {
     match named(source) {
         Some(facts) => Ok(facts),
-        None => load(source, places).map(|dataset| dataset.facts),
+        None => open(source, places).map(|opened| opened.facts().clone()),
     }
 }
 
@@ -173,29 +181,19 @@ pub(crate) fn stamp(source: &Source) -> Result<Option<Stamp>, Failure> {
     }
 }
 
-/// Loads `source`.
+/// Opens `source`: maps its decoded copy where there is one, else decodes its
+/// files and writes one. Whatever is wrong with a copy is no reason to fail.
 ///
 /// # Errors
 ///
 /// [`Failure::Invalid`] where it is missing, does not match its checksum or is
 /// malformed; the message names the file and the remedy.
-pub(crate) fn load(source: &Source, places: &Places) -> Result<RawDataset, Failure> {
-    let (train, test) = match source {
-        Source::Digits => digits::load()?,
-        Source::Mnist => idx::load("mnist", places)?,
-        Source::FashionMnist => idx::load("fashion_mnist", places)?,
-        Source::Kmnist => idx::load("kmnist", places)?,
-        Source::Cifar10 => cifar::load(&cifar::CIFAR10, places)?,
-        Source::Cifar100 => cifar::load(&cifar::CIFAR100, places)?,
-        Source::Tensors(own) => return tensors::load(own),
-        Source::Folder(own) => return Folder::list(own)?.load(own),
-    };
-    let mut facts = named(source)
-        .ok_or_else(|| Failure::invalid("`dataset.name`: no facts for this data set"))?;
-    facts.train_images = train.labels.len() as u64;
-    checked(&facts, &train, "train")?;
-    checked(&facts, &test, "test")?;
-    Ok(RawDataset { facts, train, test })
+pub(crate) fn open(source: &Source, places: &Places) -> Result<Opened, Failure> {
+    let mut opened = Found::find(source, places)?.open(&places.data)?;
+    if let Source::Folder(own) | Source::Tensors(own) = source {
+        own::set_moments(opened.facts_mut(), own)?;
+    }
+    Ok(opened)
 }
 
 /// Holds that pixels, labels and classes of a split fit together.

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use swath_core::spec::OwnData;
+
+use super::Facts;
 use crate::failure::Failure;
 
 /// A failure for a `dataset.path` that leads nowhere: relative paths are seen
@@ -32,6 +35,27 @@ pub(super) fn per_channel(values: &[f64], channels: usize, key: &str) -> Result<
             "`{key}` has {length} values for images of {channels} channels"
         ))),
     }
+}
+
+/// Puts the mean and the standard deviation of the options over those of the
+/// data.
+///
+/// # Errors
+///
+/// As [`per_channel`].
+pub(super) fn set_moments(facts: &mut Facts, own: &OwnData) -> Result<(), Failure> {
+    let channels = facts.channels as usize;
+    let given = [
+        (&mut facts.mean, &own.mean, "dataset.mean"),
+        (&mut facts.std, &own.std, "dataset.std"),
+    ];
+    for (values, option, key) in given {
+        let option = per_channel(option, channels, key)?;
+        if !option.is_empty() {
+            *values = option;
+        }
+    }
+    Ok(())
 }
 
 /// Mean and standard deviation of each channel of images (channels first, each

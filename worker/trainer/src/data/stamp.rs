@@ -16,6 +16,11 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
+    /// When the youngest of the files was changed, in seconds since 1970.
+    pub(super) fn youngest(&self) -> i64 {
+        self.youngest
+    }
+
     /// The stamp of `files`.
     pub(super) fn of<'a>(files: impl IntoIterator<Item = (&'a Path, &'a Metadata)>) -> Self {
         let mut hasher = blake3::Hasher::new();
@@ -71,7 +76,7 @@ mod tests {
         assert_eq!(first, of(&[&one]));
         assert_ne!(first, of(&[&two]));
         assert_ne!(first, of(&[&one, &two]));
-        let after = before + Duration::from_nanos(2_000);
+        let after = before + Duration::from_micros(2);
         File::options()
             .write(true)
             .open(&one)

@@ -111,7 +111,8 @@ impl Folder {
         Ok(facts)
     }
 
-    /// Decodes every image; says what was found.
+    /// Decodes every image; says what was found. Mean and standard deviation are
+    /// those of the training images, whatever the options say.
     ///
     /// # Errors
     ///
@@ -122,10 +123,8 @@ impl Folder {
         let train = decoded(&self.train, shape, "decoding training images")?;
         let test = decoded(&self.test, shape, "decoding test images")?;
         let (mean, std) = own::moments(&train.images, shape.channels, shape.height * shape.width);
-        if facts.mean.is_empty() {
-            facts.mean = mean;
-            facts.std = std;
-        }
+        facts.mean = mean;
+        facts.std = std;
         self.tell(&facts, [&train, &test], own);
         Ok(RawDataset { facts, train, test })
     }

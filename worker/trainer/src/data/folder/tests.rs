@@ -77,7 +77,8 @@ fn options_choose_size_channels_and_moments() {
     let dataset = Folder::list(&own).unwrap().load(&own).unwrap();
     let facts = &dataset.facts;
     assert_eq!([facts.channels, facts.height, facts.width], [3, 6, 3]);
-    assert_eq!(facts.mean, [0.5; 3]);
+    let outline = Folder::list(&own).unwrap().facts(&own).unwrap();
+    assert_eq!((outline.mean, outline.std), (vec![0.5; 3], vec![0.25; 3]));
     assert_eq!(dataset.train.images.len(), 4 * 3 * 6 * 3);
     assert_eq!(dataset.train.images[54], 10);
     own.mean = vec![0.5];

@@ -1,0 +1,261 @@
+//! The decoded copy of a data set, which every trainer of a machine maps: n of
+//! them cost the memory of one.
+//!
+//! A file holds [`MAGIC`], the version and the length of the header (u32,
+//! little-endian), the header (JSON), zeros up to a whole page, then the pixels
+//! of the training and the test set (N×H×W×C) and their labels (i64,
+//! little-endian). It is replaced as a whole, never changed: who has it mapped
+//! keeps the old one.
+
+use std::env;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::{Facts, RawDataset, Split, Stamp};
+use crate::failure::Failure;
+use crate::files;
+
+const MAGIC: &[u8; 8] = b"SWATHSET";
+const VERSION: u32 = 1;
+const PAGE: usize = 4096;
+const LABEL: usize = size_of::<i64>();
+
+/// The least bytes of pixels that are worth a file.
+pub(super) const WORTH: u64 = 1 << 20;
+
+/// A source that was changed in the last seconds may be changed again without
+/// a trace: times of files are not that fine.
+const SETTLED_SECONDS: i64 = 2;
+
+/// Makes every opening check the digest, which reads the whole file.
+const VERIFY: &str = "SWATH_DATA_VERIFY";
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    /// That of the files that the copy was made from.
+    stamp: Stamp,
+    facts: Facts,
+    /// Images of the training and the test set.
+    images: [u64; 2],
+    /// BLAKE3 of what follows the header.
+    digest: String,
+}
+
+/// A mapped copy.
+pub(crate) struct DecodedCopy {
+    /// It stays mapped until the process ends, so that views of its pixels can
+    /// never outlive it. That costs addresses: the system takes back pages of a
+    /// file when it needs them.
+    map: &'static Mmap,
+    /// The facts, as they were when it was written.
+    pub(crate) facts: Facts,
+    /// Where pixels and labels lie: training set, test set.
+    parts: [Part; 2],
+}
+
+/// A split in a mapped copy.
+#[derive(Clone, Debug)]
+struct Part {
+    pixels: Range<usize>,
+    labels: Range<usize>,
+}
+
+impl DecodedCopy {
+    /// Maps the copy at `path`; none where there is none of the files of
+    /// `stamp`. Header and length are checked, the digest where the environment
+    /// asks for it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(super) fn open(path: &Path, stamp: &Stamp) -> Result<Option<Self>, String> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let map = mapped(&file).map_err(|error| error.to_string())?;
+        let (header, start) = header_of(&map)?;
+        if header.stamp != *stamp {
+            return Ok(None);
+        }
+        let parts = parts(&header, start).ok_or("its header promises too much")?;
+        if map.len() != parts[1].labels.end {
+            return Err(format!(
+                "it has {} bytes, its header promises {}",
+                map.len(),
+                parts[1].labels.end
+            ));
+        }
+        let verify = env::var_os(VERIFY).is_some_and(|value| !value.is_empty());
+        if verify && blake3::hash(&map[start..]).to_hex().as_str() != header.digest {
+            return Err("its digest is another than that of what was written".to_owned());
+        }
+        Ok(Some(Self {
+            map: Box::leak(Box::new(map)),
+            facts: header.facts,
+            parts,
+        }))
+    }
+
+    /// Pixels (N×H×W×C, u8) and labels (N, i64) of the training set (0) or the
+    /// test set (1). The pixels are the mapped file itself, which cannot be
+    /// written to.
+    #[expect(
+        unsafe_code,
+        reason = "a tensor over foreign memory: it lies within the map, which stays for good"
+    )]
+    pub(crate) fn split(&self, index: usize) -> (Tensor, Vec<i64>) {
+        let Part { pixels, labels } = self.parts[index].clone();
+        let labels = &self.map[labels];
+        let labels: Vec<i64> = labels
+            .as_chunks::<LABEL>()
+            .0
+            .iter()
+            .map(|bytes| i64::from_le_bytes(*bytes))
+            .collect();
+        let Facts {
+            channels,
+            height,
+            width,
+            ..
+        } = self.facts;
+        let size = [labels.len() as i64, height, width, channels];
+        let strides = [height * width * channels, width * channels, channels, 1];
+        let start = self.map[pixels].as_ptr();
+        let pixels =
+            unsafe { Tensor::from_blob(start, &size, &strides, Kind::Uint8, tch::Device::Cpu) };
+        (pixels, labels)
+    }
+}
+
+/// Where the copy of a set lies: `identity` is what tells it from others of its
+/// name.
+pub(super) fn path(directory: &Path, name: &str, identity: &[u8]) -> PathBuf {
+    let digest = blake3::hash(identity).to_hex();
+    directory
+        .join("decoded")
+        .join(format!("{name}-{}.swath", &digest[..16]))
+}
+
+/// Whether the files of `stamp` have been left alone for long enough that their
+/// times tell the next change.
+pub(super) fn settled(stamp: &Stamp) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.is_ok_and(|now| stamp.youngest() + SETTLED_SECONDS <= now.as_secs() as i64)
+}
+
+/// Writes a copy.
+///
+/// # Errors
+///
+/// [`Failure`] with the path where it cannot be written.
+pub(super) fn write(path: &Path, stamp: &Stamp, raw: &RawDataset) -> Result<(), Failure> {
+    let mut payload = [&raw.train, &raw.test].map(|split| channels_last(split, &raw.facts));
+    let [train, test] = &mut payload;
+    let mut labels = Vec::new();
+    for label in raw.train.labels.iter().chain(&raw.test.labels) {
+        labels.extend(label.to_le_bytes());
+    }
+    let mut hasher = blake3::Hasher::new();
+    for part in [&*train, &*test, &labels] {
+        hasher.update(part);
+    }
+    let header = Header {
+        stamp: stamp.clone(),
+        facts: raw.facts.clone(),
+        images: [&raw.train, &raw.test].map(|split| split.labels.len() as u64),
+        digest: hasher.finalize().to_hex().to_string(),
+    };
+    let header = serde_json::to_vec(&header)
+        .map_err(|error| Failure::Crashed(format!("{}: {error}", path.display())))?;
+    let mut head = MAGIC.to_vec();
+    head.extend(VERSION.to_le_bytes());
+    head.extend((header.len() as u32).to_le_bytes());
+    head.extend(header);
+    head.resize(head.len().next_multiple_of(PAGE), 0);
+    files::write_parts_atomically(path, &[&head, train, test, &labels])
+}
+
+/// Pixels of a split as N×H×W×C.
+fn channels_last(split: &Split, facts: &Facts) -> Vec<u8> {
+    if facts.channels == 1 {
+        return split.images.clone();
+    }
+    let size = [
+        split.labels.len() as i64,
+        facts.channels,
+        facts.height,
+        facts.width,
+    ];
+    let pixels = Tensor::from_data_size(&split.images, &size, Kind::Uint8);
+    let mut bytes = vec![0; split.images.len()];
+    let length = bytes.len();
+    pixels
+        .permute([0, 2, 3, 1])
+        .contiguous()
+        .copy_data_u8(&mut bytes, length);
+    bytes
+}
+
+#[expect(
+    unsafe_code,
+    reason = "the file is only ever replaced, so the map does not change while it is read"
+)]
+fn mapped(file: &File) -> std::io::Result<Mmap> {
+    unsafe { Mmap::map(file) }
+}
+
+/// The header and where what follows it begins.
+fn header_of(bytes: &[u8]) -> Result<(Header, usize), String> {
+    let word = |at: usize| {
+        let word = bytes.get(at..at + 4)?;
+        word.try_into().ok().map(u32::from_le_bytes)
+    };
+    let fixed = MAGIC.len() + 8;
+    if !bytes.starts_with(MAGIC) || word(MAGIC.len()) != Some(VERSION) {
+        return Err("it is no decoded copy of this version".to_owned());
+    }
+    let end = fixed + word(MAGIC.len() + 4).unwrap_or(0) as usize;
+    let json = bytes.get(fixed..end).ok_or("its header is cut off")?;
+    let header = serde_json::from_slice(json).map_err(|error| format!("its header: {error}"))?;
+    Ok((header, end.next_multiple_of(PAGE)))
+}
+
+/// Where the splits lie; none where the numbers are absurd.
+fn parts(header: &Header, start: usize) -> Option<[Part; 2]> {
+    let facts = &header.facts;
+    let image = [facts.channels, facts.height, facts.width]
+        .iter()
+        .try_fold(1_usize, |product, side| {
+            product.checked_mul(usize::try_from(*side).ok()?)
+        })?;
+    let mut at = start;
+    let mut next = |count: u64, size: usize| {
+        let from = at;
+        at = at.checked_add(usize::try_from(count).ok()?.checked_mul(size)?)?;
+        Some(from..at)
+    };
+    let [train, test] = header.images;
+    let pixels = [next(train, image)?, next(test, image)?];
+    let labels = [next(train, LABEL)?, next(test, LABEL)?];
+    let [train, test] = pixels;
+    let [train_labels, test_labels] = labels;
+    Some([
+        Part {
+            pixels: train,
+            labels: train_labels,
+        },
+        Part {
+            pixels: test,
+            labels: test_labels,
+        },
+    ])
+}
