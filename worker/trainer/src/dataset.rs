@@ -129,6 +129,7 @@ impl Dataset {
                 train: Images::mapped(copy, 0, device),
                 test: Images::mapped(copy, 1, device),
                 normalizer: Normalizer::new(&copy.facts, device),
+                digest: OnceCell::new(),
             },
         }
     }

@@ -184,6 +184,21 @@ pub(super) fn write(path: &Path, stamp: &Stamp, raw: &RawDataset) -> Result<(), 
     files::write_parts_atomically(path, &[&head, train, test, &labels])
 }
 
+/// Removes what killed writers of this copy left beside it; nobody may be
+/// writing it.
+pub(super) fn clean(path: &Path) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let begins = format!(".{name}.");
+    let entries = path.parent().map(std::fs::read_dir);
+    for entry in entries.into_iter().flatten().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(&begins) && name.ends_with(".tmp") {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Pixels of a split as N×H×W×C.
 fn channels_last(split: &Split, facts: &Facts) -> Vec<u8> {
     if facts.channels == 1 {

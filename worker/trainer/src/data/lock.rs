@@ -51,8 +51,8 @@ impl Lock {
         }
     }
 
-    #[cfg(test)]
-    fn held(&self) -> bool {
+    /// Whether nobody else holds it for sure.
+    pub(super) fn is_held(&self) -> bool {
         self.file.is_some()
     }
 }
@@ -77,10 +77,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("new/lock");
         let first = Lock::take(&path, "", LONG).unwrap();
-        assert!(first.held());
-        assert!(!Lock::take(&path, "", Duration::ZERO).unwrap().held());
+        assert!(first.is_held());
+        assert!(!Lock::take(&path, "", Duration::ZERO).unwrap().is_held());
         thread::scope(|scope| {
-            let second = scope.spawn(|| Lock::take(&path, "waiting", LONG).unwrap().held());
+            let second = scope.spawn(|| Lock::take(&path, "waiting", LONG).unwrap().is_held());
             drop(first);
             assert!(second.join().unwrap());
         });
@@ -89,6 +89,6 @@ mod tests {
     #[test]
     fn where_nofile_can_be_there_is_no_lock() {
         let lock = Lock::take(Path::new("/proc/no/lock"), "", LONG).unwrap();
-        assert!(!lock.held());
+        assert!(!lock.is_held());
     }
 }

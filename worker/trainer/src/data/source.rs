@@ -106,7 +106,10 @@ impl<'a> Found<'a> {
             return Ok(Opened::Shared(copy));
         }
         let waiting = "another trainer decodes the same data set; waiting for its copy";
-        let _lock = Lock::take(&path.with_extension("lock"), waiting, PATIENCE)?;
+        let lock = Lock::take(&path.with_extension("lock"), waiting, PATIENCE)?;
+        if lock.is_held() {
+            decoded::clean(&path);
+        }
         if path.exists()
             && let Ok(Some(copy)) = DecodedCopy::open(&path, &stamp)
         {

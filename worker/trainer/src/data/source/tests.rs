@@ -116,10 +116,14 @@ fn a_damaged_copy_is_replaced() {
         &other_header,
         &other_version,
     ];
+    let name = copy.file_name().unwrap().to_string_lossy();
+    let left = copy.with_file_name(format!(".{name}.1.tmp"));
     for bytes in damaged {
         fs::write(&copy, bytes).unwrap();
+        // By a trainer that was killed while it wrote.
+        fs::write(&left, "").unwrap();
         assert_alike(shared(open(&source, root.path())), &source);
-        assert!(fs::read(&copy).unwrap() == whole);
+        assert!(fs::read(&copy).unwrap() == whole && !left.exists());
     }
 }
 
