@@ -160,3 +160,30 @@ fn one_stop_is_enough_and_the_clock_goes_on() {
         assert_eq!(seconds.len(), 7);
     }
 }
+
+/// In the middle of an epoch, before and after its measurement, after most of
+/// the training.
+const SOME: [u64; 5] = [1, 8, 9, 21, 43];
+
+#[test]
+fn every_optimizer_goes_on_bit_for_bit() {
+    for optimizer in [
+        json!({"name": "sgd", "lr": 0.05, "momentum": 0.0}),
+        json!({"name": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": false}),
+        json!({"name": "lars", "lr": 0.5, "weight_decay": 1e-4}),
+        json!({"name": "adam", "lr": 0.01}),
+        json!({"name": "adamw", "lr": 0.01, "weight_decay": 0.01}),
+    ] {
+        stop_and_go(&json!({"optimizer": optimizer}), SOME.into_iter());
+    }
+}
+
+#[test]
+fn mixed_batches_and_two_views_go_on_bit_for_bit() {
+    for augmentation in [
+        json!({"mixup": {"alpha": 1.0}, "horizontal_flip": true}),
+        json!({"cutmix": {"alpha": 1.0}, "random_erasing": {"probability": 0.5}}),
+    ] {
+        stop_and_go(&json!({"augmentation": augmentation}), SOME.into_iter());
+    }
+}
