@@ -24,6 +24,11 @@ pub mod exit {
     pub const STOPPED: u8 = 75;
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
 /// One line of a trainer. Readers ignore fields and events that they do not
 /// know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +51,10 @@ pub enum TrainerEvent {
         /// Epochs that it will take; 0 when unknown.
         #[serde(default)]
         total_epochs: u32,
+        /// Steps that were finished before, where it goes on from a
+        /// checkpoint. Their epochs are told again after this event.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        step: u64,
     },
     /// An epoch ended.
     Epoch(Observation),

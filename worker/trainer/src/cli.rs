@@ -157,6 +157,9 @@ pub(crate) struct Serve {
     /// Write each training's files to DIR/<job digest>, and go on from a checkpoint there
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Write checkpoints only, to DIR/<job digest>, and remove them once a training has ended
+    #[arg(long = "checkpoints", value_name = "DIR", conflicts_with = "out")]
+    pub(crate) only_checkpoints: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) checkpoints: Checkpoints,
     #[command(flatten)]

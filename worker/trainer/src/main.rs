@@ -42,7 +42,10 @@ fn main() -> ExitCode {
     match failure::guarded(|| commands::run(cli.command)) {
         Ok(()) => ExitCode::from(exit::FINISHED),
         Err(failure) => {
-            output::message(&failure.to_string());
+            // A training has said already where it stopped.
+            if failure != failure::Failure::Stopped {
+                output::message(&failure.to_string());
+            }
             ExitCode::from(failure.exit_code())
         }
     }

@@ -235,6 +235,20 @@ impl Folder {
         Ok(())
     }
 
+    /// Removes all checkpoints, and the directory where it holds nothing else.
+    pub(crate) fn clear(&self) {
+        for step in self.steps() {
+            self.remove(step);
+        }
+        let _ = fs::remove_dir_all(self.path.join(ASIDE));
+        self.remove_if_empty();
+    }
+
+    /// Removes the directory where it is empty.
+    pub(crate) fn remove_if_empty(&self) {
+        let _ = fs::remove_dir(&self.path);
+    }
+
     fn read(&self, step: u64, own: &Identity) -> Content<Checkpoint> {
         let path = self.file(step, "json");
         let manifest: Manifest = match open(&path, own) {

@@ -18,6 +18,17 @@ use crate::session::{self, Session};
 use crate::train::Training;
 use crate::{output, provenance, spec_file};
 
+/// Which files of a training stay after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// None: its directory holds nothing but checkpoints, and goes with them.
+    Nothing,
+    /// Weights, history and measurement.
+    Result,
+    /// These, and the last checkpoints.
+    All,
+}
+
 /// How an attempt is to go.
 pub(super) struct Order<'a> {
     /// Weights to start from instead of the spec's initial ones.
@@ -28,8 +39,8 @@ pub(super) struct Order<'a> {
     pub(super) mode: Mode,
     /// When checkpoints are due.
     pub(super) pace: Pace,
-    /// Whether the last checkpoints outlive the training.
-    pub(super) keep: bool,
+    /// Which files outlive the training.
+    pub(super) kept: Kept,
 }
 
 /// Reports how an attempt ended; a stop is reported by the exit code alone.
@@ -96,7 +107,10 @@ pub(super) fn attempt(
     }
     if let Some(folder) = folder {
         clerk.desk = Some(Desk {
-            history: History::begin(folder.path(), &clerk.epochs)?,
+            history: match order.kept {
+                Kept::Nothing => None,
+                Kept::Result | Kept::All => Some(History::begin(folder.path(), &clerk.epochs)?),
+            },
             folder,
             identity,
         });
@@ -105,9 +119,14 @@ pub(super) fn attempt(
         provenance: provenance::of(device),
         total_steps: training.timeline().total_steps(),
         total_epochs: training.timeline().total_epochs() as u32,
+        step: clerk.newest,
     })?;
+    // Whoever follows this attempt has not seen those before it.
+    for epoch in &clerk.epochs {
+        output::json_line(&TrainerEvent::Epoch(epoch.clone()))?;
+    }
     let ended = guarded(|| training.run(&mut clerk));
-    close(clerk, ended, &model, &weights, order.keep)
+    close(clerk, ended, &model, &weights, order.kept)
 }
 
 /// Model and weights to begin with; weights may know of more classes than
@@ -158,26 +177,38 @@ fn close(
     ended: Result<Measurement, Failure>,
     model: &Model,
     weights: &Weights,
-    keep: bool,
+    kept: Kept,
 ) -> Result<Measurement, Failure> {
-    let Some(mut desk) = clerk.desk else {
+    let Some(Desk {
+        folder,
+        identity,
+        history,
+    }) = clerk.desk
+    else {
+        return ended;
+    };
+    let Some(mut history) = history else {
+        match ended {
+            // Another attempt may go on from its checkpoints.
+            Err(Failure::Stopped | Failure::Crashed(_) | Failure::OutOfMemory(_)) => {
+                folder.remove_if_empty();
+            }
+            Ok(_) | Err(Failure::Invalid(_) | Failure::Diverged(_)) => folder.clear(),
+        }
         return ended;
     };
     let measured = match ended {
         Ok(measured) => measured,
         Err(failure) => {
-            if let Err(unwritten) = desk.history.finish(&clerk.epochs) {
+            if let Err(unwritten) = history.finish(&clerk.epochs) {
                 output::message(&format!("warning: {unwritten}"));
             }
             return Err(failure);
         }
     };
-    desk.history.finish(&clerk.epochs)?;
-    weights.write(
-        model.layout(),
-        &desk.folder.path().join("weights.safetensors"),
-    )?;
-    desk.folder.finish(&desk.identity, &measured, keep)?;
+    history.finish(&clerk.epochs)?;
+    weights.write(model.layout(), &folder.path().join("weights.safetensors"))?;
+    folder.finish(&identity, &measured, kept == Kept::All)?;
     Ok(measured)
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use swath_core::outcome::Observation;
 use swath_core::protocol::TrainerEvent;
 
+use super::attempt::Kept;
 use crate::checkpoint::{Folder, Identity};
 use crate::cli::Checkpoints;
 use crate::failure::{Failure, guarded};
@@ -36,13 +37,19 @@ impl Checkpoints {
             stop_after,
         }
     }
+
+    /// What outlives a training with a directory for its result.
+    pub(super) fn kept(self) -> Kept {
+        if self.keep { Kept::All } else { Kept::Result }
+    }
 }
 
 /// What a training writes to its directory.
 pub(super) struct Desk {
     pub(super) folder: Folder,
     pub(super) identity: Identity,
-    pub(super) history: History,
+    /// None where only checkpoints are kept, and those only until the end.
+    pub(super) history: Option<History>,
 }
 
 /// The keeper of a training that runs by itself.
@@ -122,9 +129,9 @@ impl Clerk {
         let why = self.stop(step).unwrap_or("SIGTERM");
         let kept = match (&self.desk, self.newest) {
             (None, _) => "without --out there is no checkpoint".to_owned(),
-            (Some(_), 0) => "there is no checkpoint: `--resume` starts from step 0".to_owned(),
+            (Some(_), 0) => "there is no checkpoint, so it will start from step 0".to_owned(),
             (Some(desk), newest) => format!(
-                "the checkpoint of step {newest} lies in {}: `--resume` goes on from it",
+                "the checkpoint of step {newest} lies in {}; `--resume` goes on from it",
                 desk.folder.path().display()
             ),
         };
@@ -159,8 +166,8 @@ impl Keeper for Clerk {
         if let Some(last) = history.last() {
             output::json_line(&TrainerEvent::Epoch(last.clone()))?;
         }
-        if let Some(desk) = &mut self.desk {
-            desk.history.add(history);
+        if let Some(history_files) = self.desk.as_mut().and_then(|desk| desk.history.as_mut()) {
+            history_files.add(history);
         }
         Ok(())
     }

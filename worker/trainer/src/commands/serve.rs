@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use swath_core::protocol::TrainerEvent;
 
-use super::attempt::{Order, attempt, finish};
+use super::attempt::{Kept, Order, attempt, finish};
 use crate::checkpoint::Mode;
 use crate::cli::Serve;
 use crate::failure::{Failure, guarded};
@@ -34,14 +34,17 @@ pub(super) fn run(args: &Serve) -> Result<(), Failure> {
         }
         let ended = guarded(|| {
             let job = spec_file::read_line(&line)?;
-            let directory = args.out.as_ref();
-            let directory = directory.map(|out| out.join(job.job_digest().to_string()));
+            let (directory, kept) = match (&args.out, &args.only_checkpoints) {
+                (Some(out), _) => (Some(out), args.checkpoints.kept()),
+                (None, checkpoints) => (checkpoints.as_ref(), Kept::Nothing),
+            };
+            let directory = directory.map(|path| path.join(job.job_digest().to_string()));
             let order = Order {
                 weights: None,
                 out: directory.as_deref(),
                 mode: Mode::Adopt,
                 pace: args.checkpoints.pace(None),
-                keep: args.checkpoints.keep,
+                kept,
             };
             attempt(&mut session, &job, &order)
         });

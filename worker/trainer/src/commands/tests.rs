@@ -9,7 +9,7 @@ use swath_core::outcome::Measurement;
 use swath_core::spec::JobSpec;
 use tch::{Device, Kind, Tensor};
 
-use super::attempt::{Order, attempt};
+use super::attempt::{Kept, Order, attempt};
 use super::clerk::Pace;
 use crate::checkpoint::Mode;
 use crate::cli::Compute;
@@ -84,7 +84,7 @@ fn train(
             stop_after,
             ..Pace::default()
         },
-        keep: false,
+        kept: Kept::Result,
     };
     attempt(session, job, &order)
 }

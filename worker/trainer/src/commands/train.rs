@@ -23,7 +23,7 @@ pub(super) fn run(args: &Train) -> Result<(), Failure> {
                 Mode::Anew
             },
             pace: args.checkpoints.pace(args.stop_after),
-            keep: args.checkpoints.keep,
+            kept: args.checkpoints.kept(),
         };
         attempt(&mut session, &job, &order)
     };

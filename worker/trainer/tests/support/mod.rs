@@ -5,6 +5,8 @@
     reason = "each test program uses its own part of what they share"
 )]
 
+pub(crate) mod stand;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
