@@ -168,7 +168,7 @@ const SOME: [u64; 5] = [1, 8, 9, 21, 43];
 #[test]
 fn every_optimizer_goes_on_bit_for_bit() {
     for optimizer in [
-        json!({"name": "sgd", "lr": 0.05, "momentum": 0.0}),
+        json!({"name": "sgd", "lr": 0.05, "momentum": 0.0, "nesterov": false}),
         json!({"name": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": false}),
         json!({"name": "lars", "lr": 0.5, "weight_decay": 1e-4}),
         json!({"name": "adam", "lr": 0.01}),
@@ -183,7 +183,20 @@ fn mixed_batches_and_two_views_go_on_bit_for_bit() {
     for augmentation in [
         json!({"mixup": {"alpha": 1.0}, "horizontal_flip": true}),
         json!({"cutmix": {"alpha": 1.0}, "random_erasing": {"probability": 0.5}}),
+        json!({"ricap": {"beta": 0.3}}),
+        json!({"dual_cutout": {"size": 2, "alpha": 0.1}}),
     ] {
         stop_and_go(&json!({"augmentation": augmentation}), SOME.into_iter());
+    }
+}
+
+#[test]
+fn noise_inside_of_models_goes_on_bit_for_bit() {
+    for model in [
+        json!({"name": "wrn", "depth": 10, "initial_channels": 4, "widening_factor": 1,
+            "drop_rate": 0.3}),
+        json!({"name": "shake_shake", "depth": 8, "initial_channels": 4}),
+    ] {
+        stop_and_go(&json!({"model": model}), SOME.into_iter());
     }
 }
