@@ -89,7 +89,8 @@ fn batches(count: i64, mut logits: impl FnMut(i64, i64) -> Tensor) -> Result<Ten
             if process::stop_requested() {
                 return Err(Failure::Stopped);
             }
-            parts.push(logits(start, BATCH.min(count - start)));
+            let logits = logits(start, BATCH.min(count - start));
+            parts.push(logits.to_kind(Kind::Float));
         }
         Ok(Tensor::cat(&parts, 0))
     })

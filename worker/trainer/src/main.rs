@@ -19,6 +19,7 @@ mod loss;
 mod model;
 mod optim;
 mod output;
+mod precision;
 mod process;
 mod provenance;
 mod rng;

@@ -97,7 +97,7 @@ impl Session {
         let spec = spec_file::training(job)?;
         let mut facts = data::facts(&spec.dataset, &self.places)?;
         let (model, weights) = load(spec, &mut facts, weights, self.device)?;
-        Ok((model, weights, facts))
+        Ok((model, weights.prepared(spec), facts))
     }
 }
 

@@ -1,12 +1,13 @@
 //! One optimizer step.
 
-use swath_core::spec::TrainingSpec;
+use swath_core::spec::{Precision, TrainingSpec};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::augment::Batch;
 use crate::failure::Failure;
 use crate::model::{Model, Noise, Pass, Weights};
 use crate::optim::Optimizer;
+use crate::precision::Scaler;
 
 /// What turns a batch into an update of the weights.
 pub(crate) struct Stepper<'a> {
@@ -14,6 +15,7 @@ pub(crate) struct Stepper<'a> {
     model: &'a Model,
     weights: &'a Weights,
     optimizer: Optimizer,
+    scaler: Option<Scaler>,
 }
 
 /// What a step computed on the way, on the device.
@@ -33,7 +35,9 @@ impl<'a> Stepper<'a> {
             spec,
             model,
             weights,
-            optimizer: Optimizer::new(&spec.optimizer, weights),
+            optimizer: Optimizer::new(&spec.optimizer, weights, spec.precision),
+            scaler: (spec.precision == Precision::Fp16)
+                .then(|| Scaler::new(weights.flat().device())),
         }
     }
 
@@ -41,11 +45,13 @@ impl<'a> Stepper<'a> {
     /// weights and their buffers: tensors by name, on the device. They change
     /// with later steps.
     pub(crate) fn state(&self) -> Vec<(String, Tensor)> {
-        self.optimizer.state()
+        let mut state = self.optimizer.state();
+        state.extend(self.scaler.iter().flat_map(Scaler::state));
+        state
     }
 
-    /// Goes on from a [`Stepper::state`], bit for bit. Tensors of other names
-    /// are passed over.
+    /// Goes on from a [`Stepper::state`], bit for bit, once the weights are
+    /// those of that moment. Tensors of other names are passed over.
     ///
     /// # Errors
     ///
@@ -67,6 +73,7 @@ impl<'a> Stepper<'a> {
             }
             no_grad(|| own.copy_(saved));
         }
+        no_grad(|| self.weights.refresh());
         Ok(())
     }
 
@@ -77,9 +84,8 @@ impl<'a> Stepper<'a> {
         clippy::allow_attributes,
         reason = "for the measurements of an epoch"
     )]
-    #[expect(clippy::unused_self, reason = "no precision scales its loss yet")]
     pub(crate) fn loss_scale(&self) -> Option<f64> {
-        None
+        self.scaler.as_ref().map(Scaler::scale)
     }
 
     /// Steps that left the weights as they were, because a scaled gradient
@@ -89,24 +95,85 @@ impl<'a> Stepper<'a> {
         clippy::allow_attributes,
         reason = "for the measurements of an epoch"
     )]
-    #[expect(clippy::unused_self, reason = "no precision scales its loss yet")]
     pub(crate) fn skipped_steps(&self) -> Option<u64> {
-        None
+        self.scaler.as_ref().map(Scaler::skipped)
     }
 
-    /// Updates the weights by `batch` at the rate `lr`. Nothing waits for the
-    /// device.
+    /// Updates the weights by `batch` at the rate `lr`: one micro-batch after
+    /// the other, then one update along the mean gradient. Nothing waits for
+    /// the device.
     pub(crate) fn step(&mut self, step: u64, batch: &Batch, lr: f64) -> Computed {
-        let noise = Noise {
-            seed: self.spec.seed,
-            step,
-            chunk: 0,
-        };
-        let forward = |images| {
-            self.model
-                .forward(self.weights, images, Pass::Training(noise))
-        };
-        let logits: Vec<Tensor> = batch.views.iter().map(forward).collect();
+        let (mut gradient, computed) = self.gradient(step, batch);
+        no_grad(|| {
+            match &mut self.scaler {
+                None => update(
+                    &mut self.optimizer,
+                    self.weights,
+                    &mut gradient,
+                    lr,
+                    self.spec,
+                ),
+                Some(scaler) => {
+                    let finite = scaler.unscale(&mut gradient);
+                    scaler.note(&finite);
+                    let changed = std::iter::once(self.weights.flat().shallow_clone())
+                        .chain(self.optimizer.state().into_iter().map(|(_, tensor)| tensor));
+                    only_if(&finite, changed.collect(), || {
+                        update(
+                            &mut self.optimizer,
+                            self.weights,
+                            &mut gradient,
+                            lr,
+                            self.spec,
+                        );
+                    });
+                }
+            }
+            self.weights.refresh();
+        });
+        computed
+    }
+
+    /// The gradient of the mean loss of a batch, in the order of
+    /// [`Weights::flat`], times the factor of loss scaling.
+    fn gradient(&self, step: u64, batch: &Batch) -> (Tensor, Computed) {
+        let parts = i64::from(self.spec.accumulation_steps.unwrap_or(1));
+        if parts == 1 {
+            return self.pass(step, 0, batch);
+        }
+        let count = batch.count();
+        let size = (count + parts - 1) / parts;
+        let mut sum: Option<(Tensor, Computed)> = None;
+        for (index, start) in (0..count).step_by(size as usize).enumerate() {
+            let part = batch.chunk(start, size.min(count - start));
+            let (mut gradient, computed) = self.pass(step, index, &part);
+            let share = part.count() as f64 / count as f64;
+            let _ = gradient.g_mul_scalar_(share);
+            match &mut sum {
+                None => sum = Some((gradient, computed)),
+                Some((gradients, all)) => {
+                    let _ = gradients.g_add_(&gradient);
+                    all.add(&computed);
+                }
+            }
+        }
+        sum.unwrap_or_else(|| self.pass(step, 0, batch))
+    }
+
+    /// [`Stepper::gradient`] of the micro-batch of this index alone.
+    fn pass(&self, step: u64, index: usize, batch: &Batch) -> (Tensor, Computed) {
+        let views = batch.views.iter().enumerate();
+        let logits: Vec<Tensor> = views
+            .map(|(view, images)| {
+                let noise = Noise {
+                    seed: self.spec.seed,
+                    step,
+                    chunk: (index * batch.views.len() + view) as u32,
+                };
+                self.model
+                    .forward(self.weights, images, Pass::Training(noise))
+            })
+            .collect();
         let loss = batch.target.loss(&logits, &self.spec.loss);
         let images = batch.count();
         let computed = no_grad(|| Computed {
@@ -114,9 +181,51 @@ impl<'a> Stepper<'a> {
             wrong: batch.target.wrong(&logits),
             images,
         });
-        let mut gradient = self.weights.flattened(&gradients(&loss, self.weights));
-        self.optimizer.step(self.weights.flat(), &mut gradient, lr);
-        computed
+        let scaled = match &self.scaler {
+            Some(scaler) => scaler.scaled(&loss),
+            None => loss,
+        };
+        let gradient = self.weights.flattened(&gradients(&scaled, self.weights));
+        (gradient, computed)
+    }
+}
+
+impl Computed {
+    fn add(&mut self, other: &Self) {
+        self.loss += &other.loss;
+        self.wrong += &other.wrong;
+        self.images += other.images;
+    }
+}
+
+/// One update along a gradient, which is clipped first where `spec` says so.
+fn update(
+    optimizer: &mut Optimizer,
+    weights: &Weights,
+    gradient: &mut Tensor,
+    lr: f64,
+    spec: &TrainingSpec,
+) {
+    if let Some(limit) = spec.gradient_clip_norm {
+        clip(gradient, limit);
+    }
+    optimizer.step(weights.flat(), gradient, lr);
+}
+
+/// Shortens `gradient` to the norm `limit` where it is longer (Pascanu,
+/// Mikolov & Bengio 2013), as PyTorch does.
+fn clip(gradient: &mut Tensor, limit: f64) {
+    let factor = (gradient.norm() + 1e-6).reciprocal() * limit;
+    let _ = gradient.g_mul_(&factor.clamp_max(1.0));
+}
+
+/// Does `change` and undoes it where `condition`, a scalar on the device, does
+/// not hold. `changed` is all that it changes.
+fn only_if(condition: &Tensor, changed: Vec<Tensor>, change: impl FnOnce()) {
+    let before: Vec<Tensor> = changed.iter().map(Tensor::copy).collect();
+    change();
+    for (mut changed, before) in changed.into_iter().zip(before) {
+        changed.copy_(&changed.where_self(condition, &before));
     }
 }
 

@@ -74,8 +74,27 @@ pub(super) fn normalize(spec: &mut TrainingSpec) {
         own.size = Some(Size::Square(height));
     }
     spec.accumulation_steps.take_if(|steps| *steps == 1);
-    spec.ghost_batch_size
-        .take_if(|size| *size >= spec.batch_size);
+    let largest = micro_batches(spec).max().unwrap_or(0);
+    spec.ghost_batch_size.take_if(|size| *size >= largest);
+}
+
+/// Images per micro-batch of each batch size of the training.
+fn micro_batches(spec: &TrainingSpec) -> impl Iterator<Item = u32> {
+    let parts = spec.accumulation_steps.unwrap_or(1);
+    batch_sizes(spec).map(move |(_, size)| size / parts)
+}
+
+/// Every batch size of the training, with the key that says so.
+fn batch_sizes(spec: &TrainingSpec) -> impl Iterator<Item = (&'static str, u32)> {
+    let later = spec.batch_schedule.iter();
+    // A change at epoch 0 replaces the spec's own size.
+    let own = spec
+        .batch_schedule
+        .first()
+        .is_none_or(|first| first.epoch > 0);
+    own.then_some(("batch_size", spec.batch_size))
+        .into_iter()
+        .chain(later.map(|step| ("batch_schedule", step.batch_size)))
 }
 
 /// Every contradiction of the spec.
@@ -113,6 +132,7 @@ pub(super) fn whole(spec: &TrainingSpec) -> Vec<SpecError> {
         );
     }
     check_batches(spec, &mut wrong);
+    check_precision(spec, &mut wrong);
     check_schedule(&spec.schedule, spec.optimizer.lr(), &mut wrong);
     check_model(&spec.model, &mut wrong);
     check_data(&spec.dataset, &mut wrong);
@@ -121,36 +141,39 @@ pub(super) fn whole(spec: &TrainingSpec) -> Vec<SpecError> {
 }
 
 fn check_batches(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
-    if let Some(ghost) = spec.ghost_batch_size
-        && !spec.batch_size.is_multiple_of(ghost)
-    {
-        let batch = spec.batch_size;
-        wrong(
-            "ghost_batch_size",
-            format!("{ghost} does not divide `batch_size` = {batch}"),
-        );
-    }
-    if let Some(steps) = spec.accumulation_steps
-        && !spec.batch_size.is_multiple_of(steps)
-    {
-        let batch = spec.batch_size;
-        wrong(
-            "accumulation_steps",
-            format!("{steps} does not divide `batch_size` = {batch}"),
-        );
-    }
-    if let Some(images) = spec.dataset.train_images()
-        && spec.drop_last
-        && spec.batch_size > images
-    {
-        let batch = spec.batch_size;
-        wrong(
-            "batch_size",
-            format!(
-                "{batch} is more than the {images} training images, and `drop_last` drops what \
-                 is no whole batch; nothing is left to train on"
-            ),
-        );
+    let parts = spec.accumulation_steps.unwrap_or(1);
+    for (key, batch) in batch_sizes(spec) {
+        if !batch.is_multiple_of(parts) {
+            wrong(
+                "accumulation_steps",
+                format!("{parts} does not divide `{key}` = {batch}"),
+            );
+        } else if let Some(ghost) = spec.ghost_batch_size
+            && ghost < batch / parts
+            && !(batch / parts).is_multiple_of(ghost)
+        {
+            let of = if parts == 1 {
+                ""
+            } else {
+                "the micro-batches of "
+            };
+            wrong(
+                "ghost_batch_size",
+                format!("{ghost} does not divide {of}`{key}` = {batch}"),
+            );
+        }
+        if let Some(images) = spec.dataset.train_images()
+            && spec.drop_last
+            && batch > images
+        {
+            wrong(
+                key,
+                format!(
+                    "{batch} is more than the {images} training images, and `drop_last` drops \
+                     what is no whole batch; nothing is left to train on"
+                ),
+            );
+        }
     }
     if !spec
         .batch_schedule
@@ -158,6 +181,17 @@ fn check_batches(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
         .all(|pair| pair[0].epoch < pair[1].epoch)
     {
         wrong("batch_schedule", "its epochs must ascend".to_owned());
+    }
+}
+
+fn check_precision(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
+    if spec.precision == Precision::Fp16Pure && !matches!(spec.optimizer, Optimizer::Sgd(_)) {
+        wrong(
+            "precision",
+            "`fp16_pure` updates the weights in half precision, where this optimizer's state \
+             vanishes; use `sgd`, or the precision `fp16`"
+                .to_owned(),
+        );
     }
 }
 
@@ -259,14 +293,7 @@ fn check_data(dataset: &Dataset, wrong: &mut impl FnMut(&str, String)) {
 ///
 /// Such a spec can be planned, but not submitted.
 pub fn unsupported(spec: &TrainingSpec) -> Option<SpecError> {
-    let found = [
-        ("ghost_batch_size", spec.ghost_batch_size.is_some()),
-        ("accumulation_steps", spec.accumulation_steps.is_some()),
-        ("batch_schedule", !spec.batch_schedule.is_empty()),
-        ("precision", spec.precision != Precision::Fp32),
-        ("gradient_clip_norm", spec.gradient_clip_norm.is_some()),
-        ("extra_test_sets", !spec.extra_test_sets.is_empty()),
-    ];
+    let found = [("extra_test_sets", !spec.extra_test_sets.is_empty())];
     let (key, _) = found.into_iter().find(|(_, found)| *found)?;
     let message = "this version's trainer cannot compute it yet; \
                    the file can be planned, but not submitted";

@@ -107,10 +107,10 @@ fn programs_keep_their_own_parameters() {
 
 #[test]
 fn what_the_trainer_cannot_do_yet_is_named() {
-    let spec = JobSpec::from_value(&with("precision", json!("bf16"))).unwrap();
+    let spec = JobSpec::from_value(&with("extra_test_sets", json!(["cifar10.1"]))).unwrap();
     assert_eq!(
         unsupported(spec.training().unwrap()).unwrap().key,
-        "precision"
+        "extra_test_sets"
     );
     let spec = JobSpec::from_value(&tree()).unwrap();
     assert_eq!(unsupported(spec.training().unwrap()), None);
@@ -204,4 +204,39 @@ fn a_folder_has_a_size_and_channels() {
     assert!(errors(&two).contains("must be 1 or 3"));
     let tensors = json!({ "name": "tensors", "path": "x", "size": 32 });
     assert!(errors(&with("dataset", tensors)).contains("dataset.size"));
+}
+
+#[test]
+fn batches_divide_into_micro_batches_and_those_into_chunks() {
+    let tree = |batch: u32, parts: u32, ghost: u32, later: u32| {
+        let mut tree = with("accumulation_steps", json!(parts));
+        tree["batch_size"] = json!(batch);
+        tree["ghost_batch_size"] = json!(ghost);
+        tree["batch_schedule"] = json!([{"epoch": 1, "batch_size": later}]);
+        tree
+    };
+    let wrong = |batch, parts, ghost, later| errors(&tree(batch, parts, ghost, later));
+    insta::assert_snapshot!(wrong(64, 3, 8, 96), @"`accumulation_steps`: 3 does not divide `batch_size` = 64");
+    insta::assert_snapshot!(wrong(64, 4, 16, 98), @"`accumulation_steps`: 4 does not divide `batch_schedule` = 98");
+    insta::assert_snapshot!(wrong(64, 2, 16, 112), @"`ghost_batch_size`: 16 does not divide the micro-batches of `batch_schedule` = 112");
+    insta::assert_snapshot!(wrong(64, 1, 16, 1400), @r"
+    `ghost_batch_size`: 16 does not divide `batch_schedule` = 1400
+    `batch_schedule`: 1400 is more than the 1347 training images, and `drop_last` drops what is no whole batch; nothing is left to train on
+    ");
+    let ghost = |tree: &Value| {
+        let spec = JobSpec::from_value(tree).unwrap();
+        spec.training().unwrap().ghost_batch_size
+    };
+    // A chunk may be larger than some micro-batches, and is gone if it is
+    // than all.
+    assert_eq!(ghost(&tree(16, 2, 32, 128)), Some(32));
+    assert_eq!(ghost(&tree(16, 2, 64, 128)), None);
+}
+
+#[test]
+fn pure_half_precision_is_for_sgd() {
+    let mut tree = with("precision", json!("fp16_pure"));
+    assert!(JobSpec::from_value(&tree).is_ok());
+    tree["optimizer"] = json!({"name": "lars", "lr": 0.1});
+    insta::assert_snapshot!(errors(&tree), @"`precision`: `fp16_pure` updates the weights in half precision, where this optimizer's state vanishes; use `sgd`, or the precision `fp16`");
 }

@@ -87,6 +87,7 @@ pub(super) fn attempt(
     };
     let mut facts = dataset.facts.clone();
     let (model, weights) = prepare(spec, &mut facts, order, checkpoint.as_ref(), device)?;
+    let weights = weights.prepared(spec);
     let mut training = Training::new(spec, &dataset, &model, &weights, device)?;
     let mut clerk = Clerk {
         desk: None,

@@ -88,6 +88,7 @@ pub(super) fn evaluate(args: &Weighted) -> Result<(), Failure> {
     let dataset = session.dataset(&spec.dataset)?;
     let mut facts = dataset.facts.clone();
     let (model, weights) = session::load(spec, &mut facts, &args.weights, session.device())?;
+    let weights = weights.prepared(spec);
     let logits = evaluate::logits_of(&model, &weights, &dataset.test, &dataset.normalizer)?;
     let score = evaluate::score_of(&logits, &dataset.test.labels);
     let confusion = evaluate::confusion(&logits, &dataset.test.labels, facts.classes);
@@ -140,10 +141,16 @@ pub(super) fn gradients(args: &Gradients) -> Result<(), Failure> {
     let logits = model.forward(&weights, &images, Pass::Training(noise));
     let loss = logits.cross_entropy_for_logits(&labels);
     let gradients = step::gradients(&loss, &weights);
-    let mut tensors = vec![("loss".to_owned(), loss), ("logits".to_owned(), logits)];
+    let mut tensors = vec![
+        ("loss".to_owned(), loss),
+        ("logits".to_owned(), logits.to_kind(Kind::Float)),
+    ];
     let parameters = &model.layout().parameters;
     for (parameter, gradient) in parameters.iter().zip(gradients) {
-        tensors.push((format!("grad/{}", parameter.name), gradient));
+        tensors.push((
+            format!("grad/{}", parameter.name),
+            gradient.to_kind(Kind::Float),
+        ));
     }
     for (buffer, tensor) in model.layout().buffers.iter().zip(weights.buffers()) {
         tensors.push((

@@ -140,14 +140,8 @@ impl Conv {
             ..
         } = self.shape;
         let bias = self.bias.map(|bias| weights.parameter(bias));
-        input.conv2d(
-            weights.parameter(self.weight),
-            bias,
-            [stride; 2],
-            [kernel / 2; 2],
-            [1, 1],
-            groups,
-        )
+        let weight = weights.parameter(self.weight);
+        in_kind_of(weight, input).conv2d(weight, bias, [stride; 2], [kernel / 2; 2], [1, 1], groups)
     }
 }
 
@@ -162,6 +156,11 @@ pub(crate) fn lies_channels_last(batch: &Tensor) -> bool {
         expected *= size[dimension];
         fits
     })
+}
+
+/// `input` in the number format of `weight`.
+fn in_kind_of(weight: &Tensor, input: &Tensor) -> Tensor {
+    input.to_kind(weight.kind())
 }
 
 /// A batch normalization (Ioffe & Szegedy 2015) with PyTorch's constants.
@@ -223,7 +222,8 @@ impl Norm {
         pass: Pass,
         relu: bool,
     ) -> (Tensor, Tensor) {
-        if pass.is_training() && kernels::fits(a) && kernels::fits(b) {
+        let whole = chunk_of(weights, a, pass).is_none();
+        if whole && pass.is_training() && kernels::fits(a) && kernels::fits(b) {
             return kernels::join(a, b, &self.tensors(weights), relu);
         }
         let sum = a + b;
@@ -232,6 +232,24 @@ impl Norm {
     }
 
     fn normalized(self, weights: &Weights, input: &Tensor, pass: Pass, relu: bool) -> Tensor {
+        if let Some(chunk) = chunk_of(weights, input, pass) {
+            let chunks = input.split(chunk, 0);
+            let parts = chunks
+                .iter()
+                .map(|part| self.by_own_statistics(weights, part, pass, relu));
+            return Tensor::cat(&parts.collect::<Vec<_>>(), 0);
+        }
+        self.by_own_statistics(weights, input, pass, relu)
+    }
+
+    /// What normalizes one chunk of a batch.
+    fn by_own_statistics(
+        self,
+        weights: &Weights,
+        input: &Tensor,
+        pass: Pass,
+        relu: bool,
+    ) -> Tensor {
         let norm = self.tensors(weights);
         if pass.is_training() && kernels::fits(input) {
             return kernels::norm(input, &norm, relu);
@@ -261,6 +279,13 @@ impl Norm {
             epsilon: NORM_EPSILON,
         }
     }
+}
+
+/// Images per chunk of BN statistics where `batch` has several chunks: ghost
+/// batch normalization (Hoffer et al. 2017).
+fn chunk_of(weights: &Weights, batch: &Tensor, pass: Pass) -> Option<i64> {
+    let chunk = weights.statistics_chunk()?;
+    (pass.is_training() && chunk < batch.size()[0]).then_some(chunk)
 }
 
 /// A linear layer with bias.
@@ -304,10 +329,8 @@ impl Linear {
 
     /// Maps a batch of vectors.
     pub(crate) fn forward(self, weights: &Weights, input: &Tensor) -> Tensor {
-        input.linear(
-            weights.parameter(self.weight),
-            Some(weights.parameter(self.bias)),
-        )
+        let weight = weights.parameter(self.weight);
+        in_kind_of(weight, input).linear(weight, Some(weights.parameter(self.bias)))
     }
 }
 

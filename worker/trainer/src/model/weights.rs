@@ -10,12 +10,13 @@
 
 use std::path::Path;
 
-use swath_core::spec::WeightDecayOn;
+use swath_core::spec::{Precision, TrainingSpec, WeightDecayOn};
 use swath_core::suggest::nearest;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::layout::{Group, Layout, Parameter};
 use crate::failure::Failure;
+use crate::precision::low_kind;
 use crate::tensor_file::{self, TensorFile};
 
 /// Where each parameter lies in the flat tensor.
@@ -69,7 +70,15 @@ impl Segments {
 pub(crate) struct Weights {
     segments: Segments,
     flat: Tensor,
+    /// Views of `flat`, in the order of the layout.
     parameters: Vec<Tensor>,
+    /// What layers compute with and gradients are taken by: the same, but
+    /// views of `low` where that holds them.
+    leaves: Vec<Tensor>,
+    /// The front of `flat`, all but BN, in a number format of lower precision.
+    low: Option<Tensor>,
+    /// Images per chunk of BN statistics; none: the whole batch.
+    statistics_chunk: Option<i64>,
     buffers: Vec<Tensor>,
 }
 
@@ -94,6 +103,7 @@ impl Weights {
             })
             .collect();
         parameters.sort_by_key(|(index, _)| *index);
+        let parameters: Vec<Tensor> = parameters.into_iter().map(|(_, view)| view).collect();
         let buffers = layout
             .buffers
             .iter()
@@ -102,9 +112,58 @@ impl Weights {
         Ok(Self {
             segments,
             flat,
-            parameters: parameters.into_iter().map(|(_, view)| view).collect(),
+            leaves: parameters.iter().map(Tensor::shallow_clone).collect(),
+            parameters,
+            low: None,
+            statistics_chunk: None,
             buffers,
         })
+    }
+
+    /// The same weights for passes as `spec` wants them: in its number format,
+    /// with its chunks of BN statistics.
+    pub(crate) fn prepared(mut self, spec: &TrainingSpec) -> Self {
+        self.statistics_chunk = spec.ghost_batch_size.map(i64::from);
+        let Some(kind) = low_kind(spec.precision) else {
+            return self;
+        };
+        let count = self.segments.parameters(LOW);
+        let low = self.front().to_kind(kind);
+        let slices = low.split_with_sizes(&self.segments.counts[..count], 0);
+        for (index, slice) in self.segments.order.iter().zip(&slices) {
+            let view = unflattened(slice, &self.parameters[*index].size());
+            self.leaves[*index] = view.detach().set_requires_grad(true);
+        }
+        self.low = Some(low);
+        if spec.precision == Precision::Fp16Pure {
+            // There the low ones are those that count.
+            self.front().copy_(&self.front().to_kind(kind));
+        }
+        self
+    }
+
+    /// Makes what layers compute with from [`Weights::flat`] anew, after a
+    /// change to it.
+    pub(crate) fn refresh(&self) {
+        if let Some(low) = &self.low {
+            low.shallow_clone().copy_(&self.front());
+        }
+    }
+
+    /// The part of the flat tensor that low precision concerns.
+    fn front(&self) -> Tensor {
+        self.flat.narrow(0, 0, self.segments.elements(LOW))
+    }
+
+    /// The front of [`Weights::flat`] in a number format of lower precision,
+    /// where there is one.
+    pub(crate) fn low(&self) -> Option<&Tensor> {
+        self.low.as_ref()
+    }
+
+    /// Images per chunk of BN statistics; none: the whole batch.
+    pub(super) fn statistics_chunk(&self) -> Option<i64> {
+        self.statistics_chunk
     }
 
     /// All parameters, one after the other, as [`Weights::segments`] says.
@@ -118,16 +177,28 @@ impl Weights {
     }
 
     /// One tensor per parameter, in the order of the layout, as one tensor in
-    /// the order of [`Weights::flat`].
+    /// the order of [`Weights::flat`], in f32.
     pub(crate) fn flattened(&self, tensors: &[Tensor]) -> Tensor {
         let order = self.segments.order.iter();
         let parts: Vec<Tensor> = order.map(|index| flattened(&tensors[*index])).collect();
-        Tensor::cat(&parts, 0)
+        if self.low.is_none() {
+            return Tensor::cat(&parts, 0);
+        }
+        // One conversion for all of low precision.
+        let (low, norms) = parts.split_at(self.segments.parameters(LOW));
+        Tensor::cat(
+            &[
+                Tensor::cat(low, 0).to_kind(Kind::Float),
+                Tensor::cat(norms, 0),
+            ],
+            0,
+        )
     }
 
-    /// All parameters, in the order of the layout.
+    /// All parameters as layers compute with them, in the order of the
+    /// layout: what gradients are taken by.
     pub(crate) fn parameters(&self) -> &[Tensor] {
-        &self.parameters
+        &self.leaves
     }
 
     /// All buffers, in the order of the layout.
@@ -135,9 +206,9 @@ impl Weights {
         &self.buffers
     }
 
-    /// The parameter of this index.
+    /// The parameter of this index as layers compute with it.
     pub(super) fn parameter(&self, index: usize) -> &Tensor {
-        &self.parameters[index]
+        &self.leaves[index]
     }
 
     /// The buffer of this index.
@@ -145,7 +216,7 @@ impl Weights {
         &self.buffers[index]
     }
 
-    /// Every tensor with its name.
+    /// Every tensor with its name, in f32.
     pub(crate) fn named(&self, layout: &Layout) -> Vec<(String, Tensor)> {
         let names = layout.tensors().map(|(name, _)| name.to_owned());
         let tensors = self.parameters.iter().chain(&self.buffers);
@@ -198,6 +269,9 @@ impl Weights {
         Ok(())
     }
 }
+
+/// The parameters that low precision concerns.
+const LOW: WeightDecayOn = WeightDecayOn::AllButBn;
 
 /// A parameter as a view of its slice of the flat tensor.
 fn unflattened(slice: &Tensor, shape: &[i64]) -> Tensor {

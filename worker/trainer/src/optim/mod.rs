@@ -1,13 +1,15 @@
 //! Optimizers, over all parameters at once.
 
 mod adam;
+mod half;
 mod lars;
 mod sgd;
 
-use swath_core::spec::Optimizer as Options;
+use swath_core::spec::{Optimizer as Options, Precision};
 use tch::{Tensor, no_grad};
 
 use self::adam::Adam;
+use self::half::HalfSgd;
 use self::lars::Lars;
 use self::sgd::Sgd;
 use crate::model::Weights;
@@ -16,6 +18,8 @@ use crate::model::Weights;
 pub(crate) enum Optimizer {
     /// Stochastic gradient descent.
     Sgd(Sgd),
+    /// The same, in half precision.
+    HalfSgd(HalfSgd),
     /// Layer-wise adaptive rate scaling.
     Lars(Lars),
     /// Adam and AdamW.
@@ -23,14 +27,20 @@ pub(crate) enum Optimizer {
 }
 
 impl Optimizer {
-    /// The optimizer of `options` for `weights`.
-    pub(crate) fn new(optimizer: &Options, weights: &Weights) -> Self {
+    /// The optimizer of a spec for `weights`; where they are [`Precision::Fp16Pure`]
+    /// it must be SGD.
+    pub(crate) fn new(optimizer: &Options, weights: &Weights, precision: Precision) -> Self {
         let flat = weights.flat();
         let segments = weights.segments();
         match optimizer {
             Options::Sgd(options) => {
                 let decayed = segments.elements(options.weight_decay_on);
-                Self::Sgd(Sgd::new(options, flat, decayed))
+                match weights.low() {
+                    Some(low) if precision == Precision::Fp16Pure => {
+                        Self::HalfSgd(HalfSgd::new(options, flat, low, decayed))
+                    }
+                    _ => Self::Sgd(Sgd::new(options, flat, decayed)),
+                }
             }
             Options::Lars(options) => Self::Lars(Lars::new(options, flat, segments)),
             Options::Adam(options) | Options::Adamw(options) => {
@@ -46,6 +56,7 @@ impl Optimizer {
     pub(crate) fn step(&mut self, parameters: &Tensor, gradient: &mut Tensor, lr: f64) {
         no_grad(|| match self {
             Self::Sgd(sgd) => sgd.step(parameters, gradient, lr),
+            Self::HalfSgd(sgd) => sgd.step(parameters, gradient, lr),
             Self::Lars(lars) => lars.step(parameters, gradient, lr),
             Self::Adam(adam) => adam.step(parameters, gradient, lr),
         });
@@ -55,6 +66,7 @@ impl Optimizer {
     pub(crate) fn state(&self) -> Vec<(String, Tensor)> {
         let tensors = match self {
             Self::Sgd(sgd) => sgd.state(),
+            Self::HalfSgd(sgd) => sgd.state(),
             Self::Lars(lars) => lars.state(),
             Self::Adam(adam) => adam.state(),
         };

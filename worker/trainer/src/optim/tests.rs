@@ -59,7 +59,7 @@ fn compare(options: &Value, naive: impl Fn(&mut Naive, &[f64], f64, i32)) {
             state: vec![[0.0; 2]; tensor.numel()],
         })
         .collect();
-    let mut optimizer = Optimizer::new(&spec.optimizer, &weights);
+    let mut optimizer = Optimizer::new(&spec.optimizer, &weights, spec.precision);
     for step in 1..=4 {
         let lr = 0.1 / f64::from(step);
         let shift = f64::from(step);
