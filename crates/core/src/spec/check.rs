@@ -1,13 +1,14 @@
 //! Rules over a whole spec: what must be there, and what excludes what.
 
 mod augmentation;
+mod model;
 
 use serde_json::Value;
 
 pub use self::augmentation::oversized;
+pub use self::model::overpooled;
 use super::{
-    Augmentation, BlockType, Dataset, Model, Optimizer, Precision, Pyramidnet, Resnet,
-    ResnetPreact, Schedule, SeResnetPreact, Size, SpecError, TrainingSpec, lookup,
+    Augmentation, Dataset, Optimizer, Precision, Schedule, Size, SpecError, TrainingSpec, lookup,
 };
 
 /// The keys without which nothing can be trained.
@@ -134,7 +135,7 @@ pub(super) fn whole(spec: &TrainingSpec) -> Vec<SpecError> {
     check_batches(spec, &mut wrong);
     check_precision(spec, &mut wrong);
     check_schedule(&spec.schedule, spec.optimizer.lr(), &mut wrong);
-    check_model(&spec.model, &mut wrong);
+    model::check(spec, &mut wrong);
     check_data(&spec.dataset, &mut wrong);
     augmentation::check(spec, &mut wrong);
     errors
@@ -219,54 +220,6 @@ fn check_schedule(schedule: &Schedule, lr: f64, wrong: &mut impl FnMut(&str, Str
         wrong(
             "schedule.min_lr",
             format!("{min_lr} is above `optimizer.lr` = {lr}"),
-        );
-    }
-}
-
-fn check_model(model: &Model, wrong: &mut impl FnMut(&str, String)) {
-    let (depth, per_unit, extra) = match model {
-        Model::Resnet(Resnet {
-            depth, block_type, ..
-        })
-        | Model::ResnetPreact(ResnetPreact {
-            depth, block_type, ..
-        })
-        | Model::SeResnetPreact(SeResnetPreact {
-            depth, block_type, ..
-        })
-        | Model::Pyramidnet(Pyramidnet {
-            depth, block_type, ..
-        }) => match block_type {
-            BlockType::Basic => (*depth, 6, 2),
-            BlockType::Bottleneck => (*depth, 9, 2),
-        },
-        Model::Wrn(wrn) => (wrn.depth, 6, 4),
-        Model::Densenet(densenet) => match densenet.block_type {
-            BlockType::Basic => (densenet.depth, 3, 4),
-            BlockType::Bottleneck => (densenet.depth, 6, 4),
-        },
-        Model::Resnext(resnext) => (resnext.depth, 9, 2),
-        Model::ShakeShake(shake) => (shake.depth, 6, 2),
-        Model::Vgg(vgg) => {
-            if vgg.n_channels.len() != vgg.n_layers.len() {
-                wrong(
-                    "model.n_layers",
-                    "must be as long as `model.n_channels`".to_owned(),
-                );
-            }
-            return;
-        }
-    };
-    if depth <= extra || !(depth - extra).is_multiple_of(per_unit) {
-        let below = depth.saturating_sub(extra) / per_unit * per_unit + extra;
-        let near = if below <= extra {
-            extra + per_unit
-        } else {
-            below
-        };
-        wrong(
-            "model.depth",
-            format!("must be {per_unit}n+{extra} for this block, not {depth}; {near} would do"),
         );
     }
 }

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 pub use self::augmentation::*;
 pub use self::canonical::{canonical, number_text};
-pub use self::check::{oversized, unsupported};
+pub use self::check::{overpooled, oversized, unsupported};
 pub use self::model::*;
 pub use self::optimization::*;
 pub use self::training::*;

@@ -240,3 +240,32 @@ fn pure_half_precision_is_for_sgd() {
     tree["optimizer"] = json!({"name": "lars", "lr": 0.1});
     insta::assert_snapshot!(errors(&tree), @"`precision`: `fp16_pure` updates the weights in half precision, where this optimizer's state vanishes; use `sgd`, or the precision `fp16`");
 }
+
+#[test]
+fn models_without_sense_are_errors() {
+    let wrong = |model: Value| errors(&with("model", model));
+    insta::assert_snapshot!(wrong(json!({"name": "vgg"})), @"`model.n_channels`: its 5 stages halve the map each, and 8×8 images can be halved 3 times; at most 3 numbers would do, and as many in `model.n_layers`");
+    insta::assert_snapshot!(wrong(json!({"name": "vgg", "n_channels": [], "n_layers": []})), @"`model.n_channels`: must have a number of channels for at least one stage");
+    insta::assert_snapshot!(wrong(json!({"name": "vgg", "n_channels": [8, 8], "n_layers": [1]})), @"`model.n_layers`: must be as long as `model.n_channels`");
+    insta::assert_snapshot!(wrong(json!({"name": "resnet", "depth": 11, "initial_channels": 3, "block_type": "bottleneck"})), @"`model.initial_channels`: must be at least 4 for bottlenecks, whose inner width is a quarter of it, not 3");
+    insta::assert_snapshot!(wrong(json!({"name": "se_resnet_preact", "depth": 8, "initial_channels": 8})), @"`model.se_reduction`: 16 leaves no hidden unit for the 8 channels of the first stage; at most 8 would do");
+    insta::assert_snapshot!(wrong(json!({"name": "shake_shake", "depth": 8, "initial_channels": 7})), @"`model.initial_channels`: must be even, as shortcuts are made of two halves, not 7");
+    insta::assert_snapshot!(wrong(json!({"name": "wrn", "depth": 12, "widening_factor": 2, "drop_rate": 1})), @r"
+    `model.depth`: must be 6n+4 for this block, not 12; 10 would do
+    `model.drop_rate`: must be below 1: at 1 nothing passes
+    ");
+    insta::assert_snapshot!(wrong(json!({"name": "densenet", "depth": 41, "compression_rate": 0})), @r"
+    `model.depth`: must be 6n+4 for this block, not 41; 40 would do
+    `model.compression_rate`: must be above 0: at 0 a transition keeps no channel
+    ");
+    for right in [
+        json!({"name": "vgg", "n_channels": [8, 8, 8], "n_layers": [1, 1, 1]}),
+        json!({"name": "shake_shake", "depth": 8, "initial_channels": 7, "legacy": true}),
+        json!({"name": "densenet", "depth": 100}),
+        json!({"name": "wrn", "depth": 28, "widening_factor": 10, "drop_rate": 0.3}),
+        json!({"name": "pyramidnet", "depth": 272, "alpha": 200}),
+    ] {
+        let spec = JobSpec::from_value(&with("model", right)).unwrap();
+        assert_eq!(unsupported(spec.training().unwrap()), None);
+    }
+}

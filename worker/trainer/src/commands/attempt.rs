@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use swath_core::outcome::Measurement;
 use swath_core::protocol::TrainerEvent;
-use swath_core::spec::{JobSpec, Model as Options, TrainingSpec};
+use swath_core::spec::{JobSpec, Model as Options, ResnetPreact, SeResnetPreact, TrainingSpec};
 use tch::Device;
 
 use super::clerk::{Clerk, Desk, Pace};
@@ -215,13 +215,24 @@ fn close(
 
 /// Combinations that are computed as they are written, but hardly meant.
 fn warn_about(spec: &TrainingSpec) {
-    if let Options::ResnetPreact(options) = &spec.model
-        && spec.init.zero_gamma
-        && !options.add_last_bn
-    {
-        output::message(
-            "`init.zero_gamma` without `model.add_last_bn`: the last BN of a pre-activation block \
-             stands before a ReLU, whose gradient at 0 is 0; residual branches will not train",
-        );
+    if !spec.init.zero_gamma {
+        return;
+    }
+    match &spec.model {
+        Options::ResnetPreact(ResnetPreact {
+            add_last_bn: false, ..
+        })
+        | Options::SeResnetPreact(SeResnetPreact {
+            add_last_bn: false, ..
+        })
+        | Options::Wrn(_) => output::message(
+            "`init.zero_gamma` where no BN ends a block (`model.add_last_bn` adds one to \
+             pre-activation ResNets): the last BN of its blocks stands before a ReLU, whose \
+             gradient at 0 is 0; residual branches will not train",
+        ),
+        Options::Densenet(_) | Options::Vgg(_) => {
+            output::message("`init.zero_gamma` does nothing for a model without residual blocks")
+        }
+        _ => {}
     }
 }

@@ -452,3 +452,35 @@ pub(crate) fn stage_widths(block_type: BlockType, initial_channels: u32) -> [i64
         BlockType::Bottleneck => [width, 2 * width * EXPANSION, 4 * width * EXPANSION],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::super::Noise;
+    use super::*;
+
+    #[test]
+    fn dropout_keeps_the_mean_and_evaluation_everything() {
+        let ones = Tensor::ones([100, 20, 5, 5], (Kind::Float, Device::Cpu));
+        let dropout = Dropout::new(0.3);
+        let pass = Pass::Training(Noise {
+            seed: 1,
+            step: 2,
+            chunk: 0,
+        });
+        let dropped = dropout.forward(ones.shallow_clone(), pass);
+        let mean = dropped.mean(Kind::Double).double_value(&[]);
+        // 50,000 elements with a standard deviation of 0.65.
+        assert!((mean - 1.0).abs() < 0.015, "{mean}");
+        let zeros = dropped.eq(0.0).to_kind(Kind::Double).mean(Kind::Double);
+        assert!((zeros.double_value(&[]) - 0.3).abs() < 0.01);
+        let largest = dropped.max().double_value(&[]);
+        assert!((largest - 1.0 / 0.7).abs() < 1e-6, "{largest}");
+        assert_eq!(
+            dropout.forward(ones.shallow_clone(), Pass::Evaluation),
+            ones
+        );
+        assert_eq!(Dropout::new(0.0).forward(ones.shallow_clone(), pass), ones);
+    }
+}

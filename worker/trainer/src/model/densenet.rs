@@ -125,6 +125,13 @@ fn transition(
             options.compression_rate, input.channels
         )));
     }
+    if input.height.min(input.width) < 2 {
+        return Err(Failure::Invalid(
+            "`dataset.path`: its images are too small for `densenet`, which halves them twice; \
+             they must have at least 4 rows and columns"
+                .to_owned(),
+        ));
+    }
     let name = format!("stage{stage}.transition");
     let norm = Norm::declare(layout, &format!("{name}.bn"), input.channels);
     let conv = format!("{name}.conv");

@@ -16,7 +16,7 @@ mod vgg;
 mod weights;
 mod wrn;
 
-use swath_core::spec::{Init, Model as Options};
+use swath_core::spec::{Init, Model as Options, overpooled};
 use tch::{Device, Tensor};
 
 pub(crate) use self::layout::Layout;
@@ -119,6 +119,10 @@ impl Model {
 }
 
 /// Declares the network of `options` for a data set.
+///
+/// # Errors
+///
+/// [`Failure::Invalid`] where the options do not fit the images.
 fn declare(
     layout: &mut Layout,
     options: &Options,
@@ -130,13 +134,16 @@ fn declare(
         height: facts.height,
         width: facts.width,
     };
+    if let Some(error) = overpooled(options, image.height as u64, image.width as u64) {
+        return Err(Failure::Invalid(error.to_string()));
+    }
     let preact = |layout: &mut Layout, plan: &preact::Plan| {
         Box::new(preact::Network::declare(layout, plan, image, classes))
     };
     Ok(match options {
         Options::Resnet(options) => Box::new(resnet::declare(layout, options, image, classes)),
         Options::ResnetPreact(options) => preact(layout, &resnet_preact::plan(options)),
-        Options::SeResnetPreact(options) => preact(layout, &se_resnet_preact::plan(options)?),
+        Options::SeResnetPreact(options) => preact(layout, &se_resnet_preact::plan(options)),
         Options::Wrn(options) => preact(layout, &wrn::plan(options)),
         Options::Densenet(options) => {
             Box::new(densenet::Network::declare(layout, options, image, classes)?)
@@ -148,7 +155,7 @@ fn declare(
         Options::ShakeShake(options) => Box::new(shake_shake::Network::declare(
             layout, options, image, classes,
         )),
-        Options::Vgg(options) => Box::new(vgg::Network::declare(layout, options, image, classes)?),
+        Options::Vgg(options) => Box::new(vgg::Network::declare(layout, options, image, classes)),
     })
 }
 

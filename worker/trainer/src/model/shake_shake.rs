@@ -268,3 +268,123 @@ impl Architecture for Network {
         self.classifier.forward(weights, &global_average(&map))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::Kind;
+
+    use super::*;
+
+    const BOTH: Shake = Shake {
+        forward: true,
+        backward: true,
+        per_image: true,
+    };
+    const NOISE: Noise = Noise {
+        seed: 3,
+        step: 7,
+        chunk: 0,
+    };
+
+    fn drawn(shake: Shake, noise: Noise, images: i64) -> Vec<f32> {
+        let shares = shake.draw(Pass::Training(noise), 12, images, Device::Cpu);
+        Vec::try_from(shares.unwrap().flatten(0, -1)).unwrap()
+    }
+
+    #[test]
+    fn shares_are_uniform_and_independent() {
+        let shares = drawn(BOTH, NOISE, 1000);
+        let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
+        assert!(shares.iter().all(|share| (0.0..1.0).contains(share)));
+        // Their standard deviation is 0.289, that of a mean of 12,000 0.0026.
+        let half = |which: usize| -> Vec<f32> {
+            let halves = shares.chunks(1000).skip(which).step_by(2);
+            halves.flatten().map(|share| share - 0.5).collect()
+        };
+        let (alpha, beta) = (half(0), half(1));
+        let next: Vec<f32> = alpha[1000..].to_vec();
+        let product = |left: &[f32], right: &[f32]| -> f32 {
+            let products: Vec<f32> = left.iter().zip(right).map(|(a, b)| a * b).collect();
+            mean(&products) * 12.0
+        };
+        for values in [&alpha, &beta] {
+            assert!(mean(values).abs() < 0.01);
+            assert!((product(values, values) - 1.0).abs() < 0.05);
+        }
+        // α and β, two blocks, two images: correlations, whose standard
+        // deviation is 0.009.
+        for (left, right) in [
+            (&alpha[..], &beta[..]),
+            (&alpha[..], &next[..]),
+            (&alpha[..], &alpha[1..]),
+        ] {
+            let correlation = product(left, right);
+            assert!(correlation.abs() < 0.04, "{correlation}");
+        }
+    }
+
+    #[test]
+    fn shares_depend_on_seed_step_and_chunk_alone() {
+        let at = |seed, step, chunk| drawn(BOTH, Noise { seed, step, chunk }, 4);
+        assert_eq!(at(3, 7, 1), at(3, 7, 1));
+        for (seed, step, chunk) in [(4, 7, 1), (3, 8, 1), (3, 7, 2)] {
+            let (one, other) = (at(3, 7, 1), at(seed, step, chunk));
+            assert!(one.iter().zip(&other).all(|(a, b)| a != b));
+        }
+        // The first images of a longer batch have the shares of a short one.
+        assert_eq!(drawn(BOTH, NOISE, 9)[..4], drawn(BOTH, NOISE, 4)[..4]);
+    }
+
+    #[test]
+    fn what_is_off_is_one_half() {
+        let forward = Shake {
+            backward: false,
+            ..BOTH
+        };
+        let backward = Shake {
+            forward: false,
+            ..BOTH
+        };
+        let is_half = |share: &f32| share.to_bits() == 0.5_f32.to_bits();
+        for (shake, constant) in [(forward, 1), (backward, 0)] {
+            for (index, shares) in drawn(shake, NOISE, 50).chunks(50).enumerate() {
+                assert_eq!(shares.iter().all(is_half), index % 2 == constant);
+            }
+        }
+        let neither = Shake {
+            forward: false,
+            ..forward
+        };
+        let pass = Pass::Training(NOISE);
+        assert!(neither.draw(pass, 12, 4, Device::Cpu).is_none());
+        assert!(BOTH.draw(Pass::Evaluation, 12, 4, Device::Cpu).is_none());
+        let batch = Shake {
+            per_image: false,
+            ..BOTH
+        };
+        let shares = batch.draw(pass, 12, 4, Device::Cpu).unwrap();
+        assert_eq!(shares.size(), [12, 2, 1, 1, 1, 1]);
+    }
+
+    /// By whole numbers, whose sums are exact.
+    #[test]
+    fn a_mix_has_alpha_ahead_and_beta_back() {
+        let map = |from: i64| {
+            let values: Vec<f32> = (from..from + 12)
+                .map(|value| (value * value) as f32)
+                .collect();
+            let map = Tensor::from_slice(&values).view([2, 1, 2, 3]);
+            map.set_requires_grad(true)
+        };
+        let share = |of: [f32; 2]| Tensor::from_slice(&of).view([2, 1, 1, 1]);
+        let (first, second) = (map(1), map(5));
+        let (alpha, beta) = (share([0.25, 1.0]), share([0.75, 0.5]));
+        let mixed = mix(&first, &second, &alpha, &beta);
+        assert_eq!(mixed, &alpha * &first + (1.0 - &alpha) * &second);
+        let upstream = map(3).detach();
+        let loss = (&mixed * &upstream).sum(Kind::Float);
+        let gradients = Tensor::run_backward(&[loss], &[&first, &second], false, false);
+        assert_eq!(gradients[0], &beta * &upstream);
+        assert_eq!(gradients[1], (1.0 - &beta) * &upstream);
+    }
+}

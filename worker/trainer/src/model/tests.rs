@@ -4,6 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::*;
 
+mod architectures;
 mod sizes;
 
 /// The options of a model, with the spec's defaults.
@@ -50,52 +51,6 @@ fn initial_weights_depend_on_the_seed_alone() {
     };
     assert_eq!(flat(1), flat(1));
     assert_ne!(flat(1), flat(2));
-}
-
-#[test]
-fn zero_gamma_makes_every_block_its_shortcut() {
-    let options = json!({"depth": 14, "initial_channels": 4, "add_last_bn": true});
-    let model = model(&options, [1, 8, 8]);
-    let init = Init {
-        zero_gamma: true,
-        ..Init::default()
-    };
-    let weights = model.initial(&init, 1, Device::Cpu).unwrap();
-    let zeros: Vec<String> = weights
-        .named(model.layout())
-        .into_iter()
-        .filter(|(name, tensor)| {
-            name.contains("bn")
-                && name.ends_with("weight")
-                && tensor.sum(Kind::Float).double_value(&[]) == 0.0
-        })
-        .map(|(name, _)| name)
-        .collect();
-    assert_eq!(zeros.len(), 6);
-    assert!(
-        zeros.iter().all(|name| name.ends_with("bn3.weight")),
-        "{zeros:?}"
-    );
-}
-
-#[test]
-fn convolutions_and_their_gradients_lie_channels_last() {
-    let model = model(&json!({"depth": 8}), CIFAR);
-    let weights = model.initial(&Init::default(), 1, Device::Cpu).unwrap();
-    let images = Tensor::rand([2, 32, 32, 3], (Kind::Float, Device::Cpu)).permute([0, 3, 1, 2]);
-    let logits = model.forward(&weights, &images, training());
-    assert_eq!(logits.size(), [2, 10]);
-    let loss = logits.square().mean(Kind::Float);
-    let gradients = Tensor::run_backward(&[loss], weights.parameters(), false, false);
-    for (parameter, gradient) in weights.parameters().iter().zip(&gradients) {
-        if let Ok((_, channels, height, width)) = parameter.size4()
-            && height * width > 1
-        {
-            let expected = vec![channels * height * width, 1, channels * width, channels];
-            assert_eq!(parameter.stride(), expected);
-            assert_eq!(gradient.stride(), expected);
-        }
-    }
 }
 
 #[test]

@@ -9,7 +9,6 @@ use super::blocks::{Conv, Linear, Map, Norm, Shape};
 use super::layout::Layout;
 use super::weights::Weights;
 use super::{Architecture, Pass};
-use crate::failure::Failure;
 
 /// A convolution with what follows it.
 #[derive(Debug)]
@@ -28,26 +27,7 @@ pub(super) struct Network {
 
 impl Network {
     /// Declares the network for images of `image` and `classes` classes.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure::Invalid`] where there are more poolings than the images bear.
-    pub(super) fn declare(
-        layout: &mut Layout,
-        options: &Vgg,
-        image: Map,
-        classes: i64,
-    ) -> Result<Self, Failure> {
-        let most = image.height.min(image.width).ilog2() as usize;
-        let stages = options.n_channels.len();
-        if stages > most {
-            return Err(Failure::Invalid(format!(
-                "`model.n_channels`: each of its {stages} stages halves the map, and images of \
-                 {}×{} can be halved {most} times; give {most} numbers at most, and as many in \
-                 `model.n_layers`",
-                image.height, image.width
-            )));
-        }
+    pub(super) fn declare(layout: &mut Layout, options: &Vgg, image: Map, classes: i64) -> Self {
         let mut map = image;
         let mut stages = Vec::new();
         let sizes = options.n_channels.iter().zip(&options.n_layers);
@@ -71,10 +51,10 @@ impl Network {
             map = map.halved();
         }
         let features = map.channels * map.height * map.width;
-        Ok(Self {
+        Self {
             stages,
             classifier: Linear::classifier(layout, features, classes),
-        })
+        }
     }
 }
 

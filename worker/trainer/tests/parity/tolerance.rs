@@ -196,9 +196,14 @@ pub(crate) fn logits(case: &str, optimizer: Optimizer) -> f32 {
     trajectory(case, optimizer).logits
 }
 
-/// Of the loss of a step, from 1.
-pub(crate) fn loss(case: &str, optimizer: Optimizer, step: u64) -> f32 {
-    trajectory(case, optimizer).losses[step as usize - 1]
+/// Of the loss of a step of SGD, from 1.
+pub(crate) fn loss(case: &str, step: usize) -> f32 {
+    trajectory(case, Optimizer::Sgd).losses[step - 1]
+}
+
+/// Of the mean loss of the four steps.
+pub(crate) fn mean_loss(case: &str, optimizer: Optimizer) -> f32 {
+    trajectory(case, optimizer).losses.iter().sum::<f32>() / 4.0
 }
 
 /// Of gradients, relatively.

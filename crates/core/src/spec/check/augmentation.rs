@@ -115,7 +115,7 @@ fn check_erasing(erasing: &RandomErasing, wrong: &mut impl FnMut(&str, String)) 
 }
 
 /// Height and width of the images, where the name of the data set says it.
-fn side(dataset: &Dataset) -> Option<u64> {
+pub(super) fn side(dataset: &Dataset) -> Option<u64> {
     match dataset {
         Dataset::Cifar10 | Dataset::Cifar100 => Some(32),
         Dataset::Mnist | Dataset::FashionMnist | Dataset::Kmnist => Some(28),
