@@ -197,8 +197,8 @@ pub(crate) fn logits(case: &str, optimizer: Optimizer) -> f32 {
 }
 
 /// Of the loss of a step of SGD, from 1.
-pub(crate) fn loss(case: &str, step: usize) -> f32 {
-    trajectory(case, Optimizer::Sgd).losses[step - 1]
+pub(crate) fn loss(case: &str, step: u64) -> f32 {
+    trajectory(case, Optimizer::Sgd).losses[step as usize - 1]
 }
 
 /// Of the mean loss of the four steps.
