@@ -53,11 +53,12 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  trainer predict --spec spec.toml --weights \
         result/weights.safetensors --image cat.png dog.jpg")]
     Predict(Predict),
-    /// Measure weights on the spec's test set
+    /// Measure weights on a test set
     ///
-    /// Prints JSON: test_error in percent, test_loss, images, per_class_error, and confusion (rows:
-    /// the class, columns: the predicted class).
-    Evaluate(Weighted),
+    /// Prints JSON: error in percent (that of a test set as test_error, too) with its interval of
+    /// 95 % confidence (Clopper and Pearson 1934), loss, images, classes, per_class_error, and
+    /// confusion (rows: the class, columns: the predicted class).
+    Evaluate(Evaluate),
     /// Measure how sharp the minimum is that weights lie in
     ///
     /// The sharpness of Keskar et al. (ICLR 2017): 100 (max f(x + A y) - f(x)) / (1 + f(x)) over the
@@ -149,7 +150,31 @@ pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) checkpoints: Checkpoints,
     #[command(flatten)]
+    pub(crate) measures: Measures,
+    #[command(flatten)]
     pub(crate) compute: Compute,
+}
+
+/// What to measure beside the rest.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Measures {
+    /// Tell in which epoch the test error was first E percent or less; may be repeated
+    ///
+    /// `finished` has the metrics `goal.E.epoch`, `.steps` and `.seconds` of each goal reached.
+    #[arg(long = "goal", value_name = "E", value_parser = goal, value_delimiter = ',',
+          env = "SWATH_TRAINER_GOALS")]
+    pub(crate) goals: Vec<f64>,
+    /// Measure the whole training set at the end, as it is, in evaluation mode
+    ///
+    /// `finished` has the metrics `train_error.evaluation` and `train_loss.evaluation`.
+    #[arg(long)]
+    pub(crate) train_evaluation: bool,
+    /// Write the norm of each parameter and gradient after each epoch to DIR/norms.jsonl
+    #[arg(long, requires = "out")]
+    pub(crate) norms: bool,
+    /// Write what the model says of each image of all test sets to DIR/predictions.safetensors
+    #[arg(long, requires = "out")]
+    pub(crate) predictions: bool,
 }
 
 #[derive(Debug, Args)]
@@ -162,6 +187,8 @@ pub(crate) struct Serve {
     pub(crate) only_checkpoints: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) checkpoints: Checkpoints,
+    #[command(flatten)]
+    pub(crate) measures: Measures,
     #[command(flatten)]
     pub(crate) compute: Compute,
 }
@@ -202,6 +229,19 @@ pub(crate) struct Weighted {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Evaluate {
+    #[command(flatten)]
+    pub(crate) weighted: Weighted,
+    /// `test`, `train` (as it is), `cifar10.1`, `cifar10.1_v4`, the test set of another data set,
+    /// or `tensors:FILE`
+    #[arg(long, value_name = "NAME", default_value = "test")]
+    pub(crate) set: String,
+    /// Write what the model says of each image: NAME/logits, NAME/labels, NAME/predicted
+    #[arg(long, value_name = "FILE")]
+    pub(crate) predictions: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) weighted: Weighted,
@@ -239,6 +279,13 @@ pub(crate) struct Gradients {
     /// Where to write loss, logits and gradients
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+fn goal(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(goal) if (0.0..=100.0).contains(&goal) => Ok(goal),
+        _ => Err("must be a test error in percent".to_owned()),
+    }
 }
 
 /// Images of a data set.

@@ -38,6 +38,14 @@ impl Images {
         }
     }
 
+    /// The test set of a data set.
+    pub(crate) fn test_of(opened: &Opened, device: Device) -> Self {
+        match opened {
+            Opened::Decoded(raw) => Self::new(&raw.test, &raw.facts, device),
+            Opened::Shared(copy) => Self::mapped(copy, 1, device),
+        }
+    }
+
     /// Images.
     pub(crate) fn count(&self) -> i64 {
         self.labels.size()[0]

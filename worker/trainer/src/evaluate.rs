@@ -1,5 +1,7 @@
 //! Measuring a model on a test set, in evaluation mode.
 
+use serde_json::{Map, Value, json};
+use swath_core::stats::clopper_pearson;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::dataset::{Images, Normalizer};
@@ -81,6 +83,43 @@ pub(crate) fn confusion(logits: &Tensor, labels: &Tensor, classes: i64) -> Vec<V
         })
         .collect()
 }
+
+/// What logits come to, for people and programs: error in percent with its
+/// interval of 95 % confidence, loss, images, confusion, error per class.
+pub(crate) fn report(logits: &Tensor, labels: &Tensor, classes: i64) -> Map<String, Value> {
+    let Score { loss, error } = score_of(logits, labels);
+    let confusion = confusion(logits, labels, classes);
+    let images: i64 = confusion.iter().flatten().sum();
+    let rows = || confusion.iter().enumerate();
+    let right: i64 = rows().map(|(class, row)| row[class]).sum();
+    let interval = clopper_pearson((images - right) as u64, images as u64, CONFIDENCE);
+    // A class without images has no error: null.
+    let per_class: Vec<Option<f64>> = rows()
+        .map(|(class, row)| {
+            let images: i64 = row.iter().sum();
+            let wrong = images - row[class];
+            (images > 0).then(|| 100.0 * wrong as f64 / images as f64)
+        })
+        .collect();
+    let fields = [
+        ("error", json!(error)),
+        (
+            "interval",
+            json!(interval.map(|ends| ends.map(|end| 100.0 * end))),
+        ),
+        ("loss", json!(loss)),
+        ("images", json!(images)),
+        ("per_class_error", json!(per_class)),
+        ("confusion", json!(confusion)),
+    ];
+    fields
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// Of the interval of an error.
+const CONFIDENCE: f64 = 0.95;
 
 fn batches(count: i64, mut logits: impl FnMut(i64, i64) -> Tensor) -> Result<Tensor, Failure> {
     no_grad(|| {

@@ -16,6 +16,7 @@ mod files;
 mod history;
 mod kernels;
 mod loss;
+mod measure;
 mod model;
 mod optim;
 mod output;

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use swath_core::spec::{Dataset as Source, JobSpec, TrainingSpec};
+use swath_core::spec::{Dataset as Source, JobSpec, TestSet, TrainingSpec};
 use tch::Device;
 
 use crate::cli::Compute;
-use crate::data::{self, Facts, Places, Stamp};
-use crate::dataset::Dataset;
+use crate::data::{self, Facts, Further, Places, Stamp};
+use crate::dataset::{Dataset, Images};
 use crate::failure::Failure;
 use crate::model::{Model, Weights};
 use crate::spec_file;
@@ -81,6 +81,18 @@ impl Session {
         let dataset = Rc::new(Dataset::of(&opened, self.device));
         self.resident = Some((key, Rc::clone(&dataset)));
         Ok(dataset)
+    }
+
+    /// A further test set for a data set with these facts, on the device.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] where it is missing, bad, or does not fit.
+    pub(crate) fn test_set(&self, set: &TestSet, facts: &Facts) -> Result<Images, Failure> {
+        Ok(match data::test_set(set, facts, &self.places)? {
+            Further::Split(split) => Images::new(&split, facts, self.device),
+            Further::Of(opened) => Images::test_of(&opened, self.device),
+        })
     }
 
     /// The model of `job` with weights from a file, and the facts of its data

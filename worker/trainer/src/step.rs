@@ -16,6 +16,9 @@ pub(crate) struct Stepper<'a> {
     weights: &'a Weights,
     optimizer: Optimizer,
     scaler: Option<Scaler>,
+    /// Whether to keep the gradient of the next step.
+    keeps: bool,
+    kept: Option<Tensor>,
 }
 
 /// What a step computed on the way, on the device.
@@ -36,6 +39,8 @@ impl<'a> Stepper<'a> {
             model,
             weights,
             optimizer: Optimizer::new(&spec.optimizer, weights, spec.precision),
+            keeps: false,
+            kept: None,
             scaler: (spec.precision == Precision::Fp16)
                 .then(|| Scaler::new(weights.flat().device())),
         }
@@ -99,23 +104,40 @@ impl<'a> Stepper<'a> {
         self.scaler.as_ref().map(Scaler::skipped)
     }
 
+    /// Has the next step keep its gradient.
+    pub(crate) fn keep_gradient(&mut self) {
+        self.keeps = true;
+    }
+
+    /// The gradient that a step was to keep, in the order of [`Weights::flat`]:
+    /// before it is clipped, and without weight decay.
+    pub(crate) fn take_gradient(&mut self) -> Option<Tensor> {
+        self.kept.take()
+    }
+
     /// Updates the weights by `batch` at the rate `lr`: one micro-batch after
     /// the other, then one update along the mean gradient. Nothing waits for
     /// the device.
     pub(crate) fn step(&mut self, step: u64, batch: &Batch, lr: f64) -> Computed {
         let (mut gradient, computed) = self.gradient(step, batch);
+        let keeps = std::mem::take(&mut self.keeps);
+        let kept = |gradient: &Tensor| keeps.then(|| gradient.copy());
         no_grad(|| {
             match &mut self.scaler {
-                None => update(
-                    &mut self.optimizer,
-                    self.weights,
-                    &mut gradient,
-                    lr,
-                    self.spec,
-                ),
+                None => {
+                    self.kept = kept(&gradient);
+                    update(
+                        &mut self.optimizer,
+                        self.weights,
+                        &mut gradient,
+                        lr,
+                        self.spec,
+                    );
+                }
                 Some(scaler) => {
                     let finite = scaler.unscale(&mut gradient);
                     scaler.note(&finite);
+                    self.kept = kept(&gradient);
                     let changed = std::iter::once(self.weights.flat().shallow_clone())
                         .chain(self.optimizer.state().into_iter().map(|(_, tensor)| tensor));
                     only_if(&finite, changed.collect(), || {

@@ -11,6 +11,7 @@ mod check;
 pub mod keys;
 mod model;
 mod optimization;
+mod test_set;
 mod training;
 
 use serde::Deserialize;
@@ -21,6 +22,7 @@ pub use self::canonical::{canonical, number_text};
 pub use self::check::{overpooled, oversized, unsupported};
 pub use self::model::*;
 pub use self::optimization::*;
+pub use self::test_set::{TEST_SETS_MAX, TestSet, test_sets, unlike};
 pub use self::training::*;
 use crate::id::{CellDigest, JobDigest};
 

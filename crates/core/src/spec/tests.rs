@@ -106,12 +106,11 @@ fn programs_keep_their_own_parameters() {
 }
 
 #[test]
-fn what_the_trainer_cannot_do_yet_is_named() {
+fn extra_test_sets_are_checked_against_the_data_set() {
     let spec = JobSpec::from_value(&with("extra_test_sets", json!(["cifar10.1"]))).unwrap();
-    assert_eq!(
-        unsupported(spec.training().unwrap()).unwrap().key,
-        "extra_test_sets"
-    );
+    assert_eq!(unsupported(spec.training().unwrap()), None);
+    let errors = JobSpec::from_value(&with("extra_test_sets", json!(["mnist"]))).unwrap_err();
+    assert_eq!(errors[0].key, "extra_test_sets");
     let spec = JobSpec::from_value(&tree()).unwrap();
     assert_eq!(unsupported(spec.training().unwrap()), None);
 }

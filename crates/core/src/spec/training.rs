@@ -92,6 +92,17 @@ pub enum Dataset {
 }
 
 impl Dataset {
+    /// Channels, height, width and classes, where the name tells them.
+    pub const fn shape(&self) -> Option<[u32; 4]> {
+        match self {
+            Self::Cifar10 => Some([3, 32, 32, 10]),
+            Self::Cifar100 => Some([3, 32, 32, 100]),
+            Self::Mnist | Self::FashionMnist | Self::Kmnist => Some([1, 28, 28, 10]),
+            Self::Digits => Some([1, 8, 8, 10]),
+            Self::Tensors(_) | Self::Folder(_) => None,
+        }
+    }
+
     /// Images of the training set, where the name says how many there are.
     pub const fn train_images(&self) -> Option<u32> {
         match self {

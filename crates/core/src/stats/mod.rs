@@ -1,10 +1,13 @@
-//! Order statistics of a few numbers.
+//! Order statistics of a few numbers, and how sure a count is.
 //!
 //! A [`Sample`] holds finite numbers only, sorted, so what it says does not
 //! depend on the order in which they came, and no NaN comes out of it.
 
+mod binomial;
 #[cfg(test)]
 mod tests;
+
+pub use self::binomial::clopper_pearson;
 
 /// A number that is not finite where only finite ones have a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -10,9 +10,11 @@ use tch::Device;
 
 use super::clerk::{Clerk, Desk, Pace};
 use crate::checkpoint::{Begin, Checkpoint, Folder, Identity, Mode};
+use crate::cli::Measures;
 use crate::data::Facts;
 use crate::failure::{Failure, guarded};
 use crate::history::History;
+use crate::measure::{self, Ending};
 use crate::model::{Model, Weights};
 use crate::session::{self, Session};
 use crate::train::Training;
@@ -41,6 +43,8 @@ pub(super) struct Order<'a> {
     pub(super) pace: Pace,
     /// Which files outlive the training.
     pub(super) kept: Kept,
+    /// What to measure beside the rest.
+    pub(super) measures: &'a Measures,
 }
 
 /// Reports how an attempt ended; a stop is reported by the exit code alone.
@@ -88,7 +92,9 @@ pub(super) fn attempt(
     let mut facts = dataset.facts.clone();
     let (model, weights) = prepare(spec, &mut facts, order, checkpoint.as_ref(), device)?;
     let weights = weights.prepared(spec);
-    let mut training = Training::new(spec, &dataset, &model, &weights, device)?;
+    let extra = measure::extra_sets(session, spec, &facts)?;
+    let training = Training::new(spec, &dataset, &model, &weights, device)?;
+    let mut training = training.asked(order.measures.asked(order.out));
     let mut clerk = Clerk {
         desk: None,
         classes: facts.classes,
@@ -104,6 +110,9 @@ pub(super) fn attempt(
         clerk.given_weights = checkpoint.given_weights;
         clerk.newest = checkpoint.state.progress.step;
         clerk.epochs.clone_from(&checkpoint.state.progress.history);
+        if checkpoint.given_weights {
+            training.forget_start();
+        }
         training.restore(checkpoint.state)?;
     }
     if let Some(folder) = folder {
@@ -126,7 +135,16 @@ pub(super) fn attempt(
     for epoch in &clerk.epochs {
         output::json_line(&TrainerEvent::Epoch(epoch.clone()))?;
     }
-    let ended = guarded(|| training.run(&mut clerk));
+    let ended = guarded(|| {
+        let mut measured = training.run(&mut clerk)?;
+        let ending = Ending {
+            dataset: &dataset,
+            model: &model,
+            weights: &weights,
+        };
+        ending.measure(&mut measured, &extra, order.measures, order.out)?;
+        Ok(measured)
+    });
     close(clerk, ended, &model, &weights, order.kept)
 }
 

@@ -45,6 +45,7 @@ pub(super) fn run(args: &Serve) -> Result<(), Failure> {
                 mode: Mode::Adopt,
                 pace: args.checkpoints.pace(None),
                 kept,
+                measures: &args.measures,
             };
             attempt(&mut session, &job, &order)
         });

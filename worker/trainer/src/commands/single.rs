@@ -7,10 +7,11 @@ use serde::Serialize;
 use serde_json::json;
 use tch::{Kind, Tensor, no_grad};
 
-use crate::cli::{Gradients, Init, Predict, Weighted};
+use crate::cli::{Evaluate, Gradients, Init, Predict};
 use crate::data::{self, Facts, Places};
 use crate::evaluate;
 use crate::failure::Failure;
+use crate::measure::{self, ExtraSet};
 use crate::model::{Model, Noise, Pass};
 use crate::session::{self, Session};
 use crate::tensor_file::{self, TensorFile};
@@ -80,35 +81,42 @@ fn guesses(logits: &Tensor, facts: &Facts) -> Vec<Guess> {
         .collect()
 }
 
-/// Prints what weights do on the test set.
-pub(super) fn evaluate(args: &Weighted) -> Result<(), Failure> {
-    let job = spec_file::read(&args.spec.spec)?;
-    let mut session = Session::new(args.compute)?;
+/// Prints what weights do on a set.
+pub(super) fn evaluate(args: &Evaluate) -> Result<(), Failure> {
+    let weighted = &args.weighted;
+    let job = spec_file::read(&weighted.spec.spec)?;
+    let mut session = Session::new(weighted.compute)?;
     let spec = spec_file::training(&job)?;
     let dataset = session.dataset(&spec.dataset)?;
     let mut facts = dataset.facts.clone();
-    let (model, weights) = session::load(spec, &mut facts, &args.weights, session.device())?;
+    let (model, weights) = session::load(spec, &mut facts, &weighted.weights, session.device())?;
     let weights = weights.prepared(spec);
-    let logits = evaluate::logits_of(&model, &weights, &dataset.test, &dataset.normalizer)?;
-    let score = evaluate::score_of(&logits, &dataset.test.labels);
-    let confusion = evaluate::confusion(&logits, &dataset.test.labels, facts.classes);
-    // A class without images has no error: null.
-    let per_class: Vec<Option<f64>> = confusion
-        .iter()
-        .enumerate()
-        .map(|(class, row)| {
-            let images: i64 = row.iter().sum();
-            let wrong = images - row[class];
-            (images > 0).then(|| 100.0 * wrong as f64 / images as f64)
-        })
-        .collect();
-    output::json_line(&json!({
-        "test_error": score.error,
-        "test_loss": score.loss,
-        "images": dataset.test.count(),
-        "per_class_error": per_class,
-        "confusion": confusion,
-    }))
+    let extra;
+    let (name, set) = match args.set.as_str() {
+        "test" => ("test", &dataset.test),
+        "train" => ("train", &dataset.train),
+        other => {
+            extra = ExtraSet::load(&session, other, &facts, "--set")?;
+            (extra.label.as_str(), &extra.images)
+        }
+    };
+    let logits = evaluate::logits_of(&model, &weights, set, &dataset.normalizer)?;
+    let mut line = evaluate::report(&logits, &set.labels, facts.classes);
+    line.insert("set".to_owned(), json!(args.set));
+    if !facts.class_names.is_empty() {
+        let names = (0..facts.classes).map(|class| facts.class_name(class as usize));
+        line.insert("classes".to_owned(), names.collect());
+    }
+    if name != "train" {
+        for measure in ["error", "loss"] {
+            let value = line[measure].clone();
+            line.insert(format!("test_{measure}"), value);
+        }
+    }
+    if let Some(path) = &args.predictions {
+        tensor_file::write(path, &measure::predicted(name, logits, &set.labels))?;
+    }
+    output::json_line(&line)
 }
 
 /// Writes the initial weights of a spec.

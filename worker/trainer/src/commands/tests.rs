@@ -13,6 +13,7 @@ use super::attempt::{Kept, Order, attempt};
 use super::clerk::Pace;
 use crate::checkpoint::Mode;
 use crate::cli::Compute;
+use crate::cli::Measures;
 use crate::failure::Failure;
 use crate::rng::{Purpose, Stream};
 use crate::session::Session;
@@ -85,6 +86,7 @@ fn train(
             ..Pace::default()
         },
         kept: Kept::Result,
+        measures: &Measures::default(),
     };
     attempt(session, job, &order)
 }

@@ -24,6 +24,7 @@ pub(super) fn run(args: &Train) -> Result<(), Failure> {
             },
             pace: args.checkpoints.pace(args.stop_after),
             kept: args.checkpoints.kept(),
+            measures: &args.measures,
         };
         attempt(&mut session, &job, &order)
     };

@@ -2,6 +2,7 @@
 
 mod checksum;
 mod cifar;
+mod cifar101;
 mod classes;
 mod decoded;
 mod digits;
@@ -10,6 +11,7 @@ mod folder;
 mod idx;
 mod locate;
 mod lock;
+mod npy;
 mod own;
 mod parallel;
 mod picture;
@@ -20,7 +22,7 @@ mod tensors;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use swath_core::spec::{Dataset as Source, OwnData};
+use swath_core::spec::{Dataset as Source, OwnData, TestSet};
 
 pub(crate) use self::decoded::DecodedCopy;
 use self::folder::Folder;
@@ -194,6 +196,30 @@ pub(crate) fn open(source: &Source, places: &Places) -> Result<Opened, Failure> 
         own::set_moments(opened.facts_mut(), own)?;
     }
     Ok(opened)
+}
+
+/// A further test set.
+pub(crate) enum Further {
+    /// The images of its own files.
+    Split(Split),
+    /// The test set of this data set.
+    Of(Opened),
+}
+
+/// Loads a further test set for a data set with these facts.
+///
+/// # Errors
+///
+/// As [`open`], and where images or labels of its own files do not fit `facts`.
+pub(crate) fn test_set(set: &TestSet, facts: &Facts, places: &Places) -> Result<Further, Failure> {
+    let split = match set {
+        TestSet::Cifar101 => cifar101::load(cifar101::V6, places)?,
+        TestSet::Cifar101V4 => cifar101::load(cifar101::V4, places)?,
+        TestSet::Named(source) => return open(source, places).map(Further::Of),
+        TestSet::Tensors(path) => tensors::test_set(Path::new(path), facts)?,
+    };
+    checked(facts, &split, &set.label())?;
+    Ok(Further::Split(split))
 }
 
 /// Holds that pixels, labels and classes of a split fit together.

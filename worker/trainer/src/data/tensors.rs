@@ -47,6 +47,20 @@ pub(super) fn load(own: &OwnData) -> Result<RawDataset, Failure> {
     Ok(RawDataset { facts, train, test })
 }
 
+/// `test_images` and `test_labels` of a file, as a test set for a data set
+/// with these facts.
+pub(super) fn test_set(path: &Path, facts: &Facts) -> Result<Split, Failure> {
+    let file = TensorFile::read(path)?;
+    let (shape, test) = split(&file, &file.parse()?, "test")?;
+    let own = [facts.channels, facts.height, facts.width].map(|size| size as usize);
+    if shape != own {
+        let what = format!("its test images are {shape:?}, the training images {own:?}");
+        return Err(file.wrong(&what));
+    }
+    checked(facts, &test, "test").map_err(|error| file.wrong(&error.to_string()))?;
+    Ok(test)
+}
+
 fn split(
     file: &TensorFile,
     tensors: &SafeTensors<'_>,

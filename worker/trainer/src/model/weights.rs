@@ -176,6 +176,15 @@ impl Weights {
         &self.segments
     }
 
+    /// The parts of a tensor like [`Weights::flat`] that belong to each
+    /// parameter, in the order of the layout; as views, each of one dimension.
+    pub(crate) fn parts(&self, flat: &Tensor) -> Vec<Tensor> {
+        let slices = flat.split_with_sizes(self.segments.counts(), 0);
+        let mut parts: Vec<_> = self.segments.order.iter().zip(slices).collect();
+        parts.sort_by_key(|(index, _)| **index);
+        parts.into_iter().map(|(_, part)| part).collect()
+    }
+
     /// One tensor per parameter, in the order of the layout, as one tensor in
     /// the order of [`Weights::flat`], in f32.
     pub(crate) fn flattened(&self, tensors: &[Tensor]) -> Tensor {

@@ -2,9 +2,9 @@
 
 mod progress;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
-use swath_core::metrics::Metrics;
 use swath_core::outcome::{Measurement, Observation};
 use swath_core::schedule::{Rates, Timeline};
 use swath_core::spec::{TrainingSpec, oversized};
@@ -16,6 +16,7 @@ use crate::augment::{Draws, Epoch};
 use crate::dataset::Dataset;
 use crate::evaluate::{self, Score};
 use crate::failure::Failure;
+use crate::measure::{self, Asked, Norms, Start};
 use crate::model::{Model, Weights};
 use crate::step::Stepper;
 
@@ -39,6 +40,10 @@ pub(crate) struct Training<'a> {
     /// Its `seconds` are those before `begun`.
     progress: Progress,
     begun: Instant,
+    /// None where a checkpoint does not tell it.
+    start: Option<Start>,
+    asked: Asked,
+    norms: Option<Norms>,
 }
 
 impl<'a> Training<'a> {
@@ -69,7 +74,24 @@ impl<'a> Training<'a> {
             device,
             progress: Progress::default(),
             begun: Instant::now(),
+            start: Some(Start::new(weights.flat())),
+            asked: Asked::default(),
+            norms: None,
         })
+    }
+
+    /// Measures what is asked, too.
+    pub(crate) fn asked(mut self, asked: Asked) -> Self {
+        let norms = |path: &PathBuf| Norms::new(path.clone(), self.model.layout());
+        self.norms = asked.norms.as_ref().map(norms);
+        self.asked = asked;
+        self
+    }
+
+    /// The training did not start from the weights that it was made with: no
+    /// distance is measured.
+    pub(crate) fn forget_start(&mut self) {
+        self.start = None;
     }
 
     /// Goes on from a [`State`] of a training of the same spec, bit for bit.
@@ -114,17 +136,8 @@ impl<'a> Training<'a> {
             keeper.epoch(&self.progress.history)?;
         }
         let history = &self.progress.history;
-        let errors = history.iter().filter_map(|epoch| epoch.test_error);
-        let (Some(last), Some(best)) = (history.last(), errors.clone().reduce(f64::min)) else {
-            return Err(Failure::invalid("the budget has no step"));
-        };
-        Ok(Measurement {
-            test_error: last.test_error.unwrap_or(f64::NAN),
-            test_loss: last.test_loss,
-            best_test_error: Some(best),
-            train_seconds: self.seconds(),
-            metrics: Metrics::new(),
-        })
+        let batch_size = |epoch| u64::from(self.timeline().batch_size(epoch));
+        measure::finished(history, batch_size, &self.asked.goals, self.seconds())
     }
 
     /// Seconds since the training began, without time between attempts.
@@ -153,7 +166,7 @@ impl<'a> Training<'a> {
         self.progress.totals = Totals::default();
         self.progress.epoch_seconds = 0.0;
         let images = totals.images as f64;
-        Ok(Observation {
+        let observation = Observation {
             epoch: (epoch + 1) as u32,
             step: last,
             train_loss: Some(totals.loss / images),
@@ -163,8 +176,25 @@ impl<'a> Training<'a> {
             lr: Some(self.rates.at(last - 1)),
             seconds: Some(self.seconds()),
             images_per_second: Some(images / train_seconds),
-            ..Observation::default()
-        })
+            distance: self.distance(),
+            loss_scale: self.stepper.loss_scale(),
+            skipped_steps: self.stepper.skipped_steps(),
+        };
+        if let Some(norms) = &mut self.norms {
+            let gradient = self.stepper.take_gradient();
+            let gradients = gradient.map(|it| self.weights.parts(&it));
+            norms.write(
+                &observation,
+                self.weights.parameters(),
+                gradients.as_deref(),
+            )?;
+        }
+        Ok(observation)
+    }
+
+    /// How far the weights are from where they started.
+    fn distance(&self) -> Option<f64> {
+        self.start.as_ref()?.distance(self.weights.flat())
     }
 
     /// The steps of `epoch` that are not finished; gives the number of steps
@@ -189,6 +219,9 @@ impl<'a> Training<'a> {
             let start = (step - first) as i64 * batch_size;
             let count = batch_size.min(set.count() - start);
             let batch = choices.batch(set, &self.dataset.normalizer, start, count);
+            if self.norms.is_some() && step + 1 == last {
+                self.stepper.keep_gradient();
+            }
             let computed = self.stepper.step(step, &batch, self.rates.at(step));
             lap.sums.add(&computed);
             self.progress.step = step + 1;

@@ -135,22 +135,6 @@ s/x.toml:1:2: `optimizer.lr`: is missing; set it in the recipe, [fixed] or an ax
 }
 
 #[test]
-fn what_the_trainer_cannot_do_is_reported_where_it_is_asked_for() {
-    let unsupported = |text: &str| {
-        let file = parsed(&with_head(text));
-        let expansion = expand(&file).unwrap();
-        let errors = expansion.unsupported();
-        errors
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n")
-    };
-    assert_eq!(unsupported("[[grid]]\nbatch_size = [8, 16]\n"), "");
-    insta::assert_snapshot!(unsupported("[fixed]\nextra_test_sets = [\"cifar10.1\"]\n[[grid]]\nbatch_size = [8, 16]\n"), @"s/x.toml:5:19: `extra_test_sets`: this version's trainer cannot compute it yet; the file can be planned, but not submitted");
-}
-
-#[test]
 fn a_fixed_budget_contradicts_an_axis_over_the_other() {
     wrong!("[fixed]\nepochs = 5\n[[grid]]\nsteps = [10]\n", @"s/x.toml:7:10: `steps`: excludes `epochs`; the budget is one of them");
 }

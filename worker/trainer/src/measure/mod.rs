@@ -1,0 +1,147 @@
+//! What is measured of a training beside its loss and its errors.
+//!
+//! What the epochs tell together is a function of their observations alone,
+//! so that a training that goes on from a checkpoint measures the same.
+
+mod ending;
+mod norms;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use swath_core::metrics::Metrics;
+use swath_core::outcome::{Measurement, Observation};
+use swath_core::protocol::MEDIAN_EPOCHS;
+use swath_core::stats::Sample;
+use tch::{Kind, Tensor, no_grad};
+
+pub(crate) use self::ending::{Ending, ExtraSet, extra_sets, predicted};
+pub(crate) use self::norms::Norms;
+use crate::cli::Measures;
+use crate::failure::Failure;
+use crate::output;
+
+/// What is asked of a training on its way.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    /// Test errors in percent, of which the first epoch at or below is told.
+    pub(crate) goals: Vec<f64>,
+    /// Where the norms of all parameters go.
+    pub(crate) norms: Option<PathBuf>,
+}
+
+impl Measures {
+    /// What is asked of a training with its files in `out`.
+    pub(crate) fn asked(&self, out: Option<&Path>) -> Asked {
+        let norms = out.filter(|_| self.norms);
+        Asked {
+            goals: self.goals.clone(),
+            norms: norms.map(|out| out.join("norms.jsonl")),
+        }
+    }
+}
+
+/// The parameters that a training started from.
+pub(crate) struct Start {
+    flat: Tensor,
+}
+
+impl Start {
+    /// A copy of all parameters, on their device.
+    pub(crate) fn new(flat: &Tensor) -> Self {
+        Self {
+            flat: no_grad(|| flat.copy()),
+        }
+    }
+
+    /// The Euclidean distance ‖w − w₀‖₂ of all parameters, BN's scales and
+    /// shifts included. None outside the finite numbers. Waits for the device.
+    pub(crate) fn distance(&self, flat: &Tensor) -> Option<f64> {
+        let distance = no_grad(|| {
+            let difference = flat - &self.flat;
+            difference.to_kind(Kind::Double).norm().double_value(&[])
+        });
+        Some(distance).filter(|distance| distance.is_finite())
+    }
+}
+
+/// Adds a metric; one that may not be recorded is left out with a warning.
+fn record(metrics: &mut Metrics, name: &str, value: f64) {
+    if let Err(error) = metrics.insert(name, value) {
+        output::message(&format!("warning: metric `{name}` is left out: {error}"));
+    }
+}
+
+/// The measurement of a training with these epochs, of which each had the
+/// `batch_size` (in images) of its number, from 0; it took `seconds`.
+///
+/// # Errors
+///
+/// [`Failure::Invalid`] where there was no epoch.
+pub(crate) fn finished(
+    history: &[Observation],
+    batch_size: impl Fn(u64) -> u64,
+    goals: &[f64],
+    seconds: f64,
+) -> Result<Measurement, Failure> {
+    let errors = || history.iter().filter_map(|epoch| epoch.test_error);
+    let (Some(last), Some(best)) = (history.last(), errors().reduce(f64::min)) else {
+        return Err(Failure::invalid("the budget has no step"));
+    };
+    let mut metrics = Metrics::new();
+    let mut add = |name: &str, value: Option<f64>| {
+        if let Some(value) = value {
+            record(&mut metrics, name, value);
+        }
+    };
+    add("median_test_error", median_of_last(errors(), MEDIAN_EPOCHS));
+    add("train_loss", last.train_loss);
+    add("train_error", last.train_error);
+    add("images_per_second", speed(history, batch_size));
+    add("distance", last.distance);
+    for goal in goals {
+        if let Some(epoch) = first_at(history, *goal) {
+            add(&format!("goal.{goal}.epoch"), Some(f64::from(epoch.epoch)));
+            add(&format!("goal.{goal}.steps"), Some(epoch.step as f64));
+            add(&format!("goal.{goal}.seconds"), epoch.seconds);
+        }
+    }
+    Ok(Measurement {
+        test_error: last.test_error.unwrap_or(f64::NAN),
+        test_loss: last.test_loss,
+        best_test_error: Some(best),
+        train_seconds: seconds,
+        metrics,
+    })
+}
+
+/// The median of the last `count` errors, of all where there are fewer.
+fn median_of_last(errors: impl Iterator<Item = f64>, count: usize) -> Option<f64> {
+    let errors: Vec<f64> = errors.collect();
+    let from = errors.len().saturating_sub(count);
+    Sample::new(errors[from..].iter().copied()).ok()?.median()
+}
+
+/// The first epoch with a test error at or below `goal`.
+fn first_at(history: &[Observation], goal: f64) -> Option<&Observation> {
+    let reaches = |epoch: &&Observation| epoch.test_error.is_some_and(|error| error <= goal);
+    history.iter().find(reaches)
+}
+
+/// Training images per second over all epochs: the images over the sum of the
+/// seconds that the epochs took for theirs. A last batch that is not full
+/// counts as one that is.
+fn speed(history: &[Observation], batch_size: impl Fn(u64) -> u64) -> Option<f64> {
+    let (mut images, mut seconds) = (0.0, 0.0);
+    let mut before = 0;
+    for epoch in history {
+        let steps = epoch.step.saturating_sub(before);
+        before = epoch.step;
+        let number = u64::from(epoch.epoch).saturating_sub(1);
+        let of_epoch = (steps * batch_size(number)) as f64;
+        images += of_epoch;
+        seconds += of_epoch / epoch.images_per_second?;
+    }
+    Some(images / seconds).filter(|speed| speed.is_finite())
+}
