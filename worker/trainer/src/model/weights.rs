@@ -71,7 +71,7 @@ pub(crate) struct Weights {
     segments: Segments,
     flat: Tensor,
     /// Views of `flat`, in the order of the layout.
-    parameters: Vec<Tensor>,
+    kept: Vec<Tensor>,
     /// What layers compute with and gradients are taken by: the same, but
     /// views of `low` where that holds them.
     leaves: Vec<Tensor>,
@@ -113,7 +113,7 @@ impl Weights {
             segments,
             flat,
             leaves: parameters.iter().map(Tensor::shallow_clone).collect(),
-            parameters,
+            kept: parameters,
             low: None,
             statistics_chunk: None,
             buffers,
@@ -131,7 +131,7 @@ impl Weights {
         let low = self.front().to_kind(kind);
         let slices = low.split_with_sizes(&self.segments.counts[..count], 0);
         for (index, slice) in self.segments.order.iter().zip(&slices) {
-            let view = unflattened(slice, &self.parameters[*index].size());
+            let view = unflattened(slice, &self.kept[*index].size());
             self.leaves[*index] = view.detach().set_requires_grad(true);
         }
         self.low = Some(low);
@@ -228,7 +228,7 @@ impl Weights {
     /// Every tensor with its name, in f32.
     pub(crate) fn named(&self, layout: &Layout) -> Vec<(String, Tensor)> {
         let names = layout.tensors().map(|(name, _)| name.to_owned());
-        let tensors = self.parameters.iter().chain(&self.buffers);
+        let tensors = self.kept.iter().chain(&self.buffers);
         names.zip(tensors.map(Tensor::shallow_clone)).collect()
     }
 
