@@ -14,8 +14,11 @@ use tch::Device;
     after_help = "Exit codes: 0 finished, 1 crashed, 2 usage, 10 diverged, 11 invalid spec or \
         data, 12 out of memory, 75 stopped (by SIGTERM or --stop-after).\n\n\
         Results go to stdout, messages to stderr.\n\
-        Data sets lie in SWATH_DATA_DIR (default ~/.cache/swath/data), in /usr/share/datasets, \
-        or are fetched from SWATH_DATA_MIRROR (a directory, file:// or http(s):// URL)."
+        Data sets lie in SWATH_DATA_DIR (default ~/.cache/swath/data) or in \
+        /usr/share/datasets; else they are fetched from SWATH_DATA_MIRROR (a directory, file:// or \
+        http(s):// URL; `none`: never; default: from their publishers).\n\
+        Images of your own: dataset = { name = \"folder\", path = \"images\" } with \
+        images/train/CLASS/*.png and images/test/CLASS/*.png (or .jpg)."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]

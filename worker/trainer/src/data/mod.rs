@@ -155,6 +155,12 @@ pub(crate) fn outline(source: &Source, places: &Places) -> Result<Facts, Failure
 ///
 /// [`Failure::Invalid`] where a file is missing or bad.
 pub(crate) fn facts(source: &Source, places: &Places) -> Result<Facts, Failure> {
+    // Only mean and standard deviation take the pixels.
+    if let Source::Folder(own) = source
+        && !own.mean.is_empty()
+    {
+        return outline(source, places);
+    }
     match named(source) {
         Some(facts) => Ok(facts),
         None => open(source, places).map(|opened| opened.facts().clone()),
