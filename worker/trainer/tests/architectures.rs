@@ -83,7 +83,6 @@ fn every_architecture_learns_digits() {
         let finished = events.last().unwrap();
         assert_eq!(finished["event"], "finished");
         let error = finished["test_error"].as_f64().unwrap();
-        println!("{} {error}", model["name"]);
         if error >= bound {
             errors.push(format!("{}: {error}", model["name"]));
         }

@@ -23,6 +23,7 @@ struct Misses(Vec<String>);
 impl Misses {
     /// Notes `what` of `case` where it is `far` away; `--nocapture` prints it
     /// anyway.
+    #[expect(clippy::print_stdout, reason = "a test prints for who asks for it")]
     fn check(&mut self, case: &Case, what: &str, far: f32, tolerance: f32) {
         let line = format!("{}: {what} {far:.1e} (of {tolerance:.0e})", case.name());
         println!("{line}");

@@ -243,13 +243,15 @@ fn warn_about(spec: &TrainingSpec) {
         | Options::SeResnetPreact(SeResnetPreact {
             add_last_bn: false, ..
         })
-        | Options::Wrn(_) => output::message(
-            "`init.zero_gamma` where no BN ends a block (`model.add_last_bn` adds one to \
-             pre-activation ResNets): the last BN of its blocks stands before a ReLU, whose \
-             gradient at 0 is 0; residual branches will not train",
-        ),
+        | Options::Wrn(_) => {
+            output::message(
+                "`init.zero_gamma` where no BN ends a block (`model.add_last_bn` adds one to \
+                 pre-activation ResNets): the last BN of its blocks stands before a ReLU, whose \
+                 gradient at 0 is 0; residual branches will not train",
+            );
+        }
         Options::Densenet(_) | Options::Vgg(_) => {
-            output::message("`init.zero_gamma` does nothing for a model without residual blocks")
+            output::message("`init.zero_gamma` does nothing for a model without residual blocks");
         }
         _ => {}
     }

@@ -226,7 +226,8 @@ pub(crate) fn gradient(case: &str) -> f32 {
 /// is 0, and sums of thousands of numbers of either sign give 1.8e-6 in the
 /// fixtures. So is that of the shift of a BN before a BN.
 pub(crate) fn noise(name: &str) -> f32 {
-    if name.contains(".conv") && name.ends_with(".bias") {
+    let (layer, tensor) = name.rsplit_once('.').unwrap_or(("", name));
+    if layer.contains(".conv") && tensor == "bias" {
         1e-5
     } else {
         1e-6
