@@ -1,6 +1,7 @@
 //! The shell: does what the agent decides, and tells it what happens.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,6 +20,10 @@ const EVENTS_WAITING: usize = 256;
 /// Events that are taken in before anything is decided: what comes together
 /// is written and sent together.
 const EVENTS_AT_ONCE: usize = 512;
+
+/// Checkpoints of trainings that went on elsewhere, or never, are removed when
+/// the worker starts and they are older.
+const CHECKPOINTS_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// Why a worker could not start.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +82,8 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     // Spec files of that life, too.
     let specs = settings.state_dir.join("specs");
     let _none = std::fs::remove_dir_all(&specs);
+    let checkpoints = settings.state_dir.join("checkpoints");
+    remove_old(&checkpoints, CHECKPOINTS_KEPT);
     adopt_orphans().map_err(StartError::system("adopt orphaned processes"))?;
 
     let (calm, from_calls) = mpsc::unbounded_channel();
@@ -88,6 +95,7 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
         threads: settings.threads,
         data_dir: settings.data_dir.clone(),
         specs,
+        checkpoints,
         family,
     };
     let config = Config {
@@ -227,5 +235,41 @@ impl Shell {
             Effect::Exit(exit) => return Some(exit),
         }
         None
+    }
+}
+
+/// Removes the directories below `directory` that were last changed longer
+/// than `age` ago.
+fn remove_old(directory: &Path, age: Duration) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        let old = changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|since| since > age));
+        if old && let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::warn!(%error, path = %entry.path().display(), "old checkpoints stay");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn only_old_checkpoints_are_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, days) in [("old", 8), ("new", 6)] {
+            let path = directory.path().join(name);
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("checkpoint.00000001.json"), "{}").unwrap();
+            let changed = SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+            File::open(&path).unwrap().set_modified(changed).unwrap();
+        }
+        remove_old(directory.path(), CHECKPOINTS_KEPT);
+        assert!(!directory.path().join("old").exists());
+        assert!(directory.path().join("new").exists());
+        remove_old(&directory.path().join("nowhere"), CHECKPOINTS_KEPT);
     }
 }

@@ -25,7 +25,9 @@ that the worker was started in. They get the job spec as JSON on stdin and in th
 SWATH_DEVICE and SWATH_THREADS, and print the JSON lines of the trainer.
 
 SIGTERM or Ctrl-C: takes no more jobs, stops and gives back what it runs, delivers outcomes, exits.
-A second one ends it at once; nothing is lost but the trainings under way.
+A second one ends it at once; nothing is lost but the trainings under way, from their last
+checkpoints on: the built-in trainer writes one every few minutes, and when it is stopped, to the
+state directory, and goes on from it when its job comes back to this worker.
 
 Exit codes: 0 drained, or idle for --exit-when-idle; 1 error; 2 usage; 3 another worker has its
 name; 130 second signal.";

@@ -276,12 +276,15 @@ impl Agent {
             return;
         };
         let outcome = match event {
-            TrainerEvent::Started { provenance, .. } => {
+            TrainerEvent::Started {
+                provenance, step, ..
+            } => {
                 running.provenance = provenance;
+                running.resumed_at = step;
                 return;
             }
             TrainerEvent::Epoch(observation) => {
-                running.epoch(now);
+                running.epoch(now, observation.step);
                 running.journal.observe(observation);
                 return;
             }

@@ -59,6 +59,9 @@ pub(crate) struct Running {
     pub(crate) sign: Duration,
     pub(crate) epoch_at: Option<Duration>,
     pub(crate) epochs: Vec<f64>,
+    /// Steps that an earlier attempt took. Their epochs are told again at
+    /// once and say nothing about how long one takes.
+    pub(crate) resumed_at: u64,
     pub(crate) provenance: Provenance,
     pub(crate) journal: Journal,
     /// A program's own word about its end; counts when it exits.
@@ -77,6 +80,7 @@ impl Running {
             sign: now,
             epoch_at: None,
             epochs: Vec::new(),
+            resumed_at: 0,
             provenance: Provenance::default(),
             journal: Journal::new(held),
             said: None,
@@ -88,8 +92,12 @@ impl Running {
         Sort::for_slot(self.metric.is_some())
     }
 
-    /// An epoch ended: what the watchdog learns from it.
-    pub(crate) fn epoch(&mut self, now: Duration) {
+    /// An epoch ended after `step` steps, where that is known: what the
+    /// watchdog learns from it.
+    pub(crate) fn epoch(&mut self, now: Duration, step: u64) {
+        if step <= self.resumed_at && self.resumed_at > 0 {
+            return;
+        }
         if let Some(last) = self.epoch_at.replace(now) {
             if self.epochs.len() == EPOCHS_REMEMBERED {
                 self.epochs.remove(0);
@@ -192,4 +200,31 @@ impl Running {
 /// The outcome of an attempt whose child said what it must not.
 pub(crate) fn broken(how: &str, tail: &str) -> Outcome {
     failed(Fault::Crashed, &format!("broke the protocol: {how}"), tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use swath_core::id::{Attempt, JobDigest};
+
+    use super::*;
+
+    #[test]
+    fn epochs_that_are_told_again_teach_no_impatience() {
+        let second = Duration::from_secs(1);
+        let held = Held {
+            job: JobDigest::from_bytes([0; 32]),
+            attempt: Attempt(2),
+        };
+        let mut running = Running::new(held, None, String::new(), second);
+        running.resumed_at = 250;
+        running.epoch(second, 100);
+        running.epoch(second, 200);
+        assert_eq!(running.patience(second), second * FIRST_FACTOR);
+        running.epoch(11 * second, 300);
+        assert_eq!(running.patience(second), second * 200);
+        // A program need not count steps.
+        let mut running = Running::new(held, None, String::new(), second);
+        running.epoch(11 * second, 0);
+        assert_eq!(running.patience(second), second * 200);
+    }
 }

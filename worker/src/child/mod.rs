@@ -40,6 +40,8 @@ pub struct Setting {
     pub data_dir: PathBuf,
     /// Where spec files of programs go; below it nothing else lives.
     pub specs: PathBuf,
+    /// Where trainers keep checkpoints until their trainings end.
+    pub checkpoints: PathBuf,
     /// Names this worker's children among all processes of the host.
     pub family: String,
 }
@@ -156,7 +158,9 @@ impl Children {
                 let mut command = Command::new(&setting.trainer);
                 command
                     .args(["serve", "--device", device, "--threads"])
-                    .arg(setting.threads.to_string());
+                    .arg(setting.threads.to_string())
+                    .arg("--checkpoints")
+                    .arg(&setting.checkpoints);
                 (setting.trainer.display().to_string(), command)
             }
             Program::Command { argv, spec } => {
