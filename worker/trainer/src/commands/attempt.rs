@@ -110,10 +110,10 @@ pub(super) fn attempt(
         clerk.given_weights = checkpoint.given_weights;
         clerk.newest = checkpoint.state.progress.step;
         clerk.epochs.clone_from(&checkpoint.state.progress.history);
-        if checkpoint.given_weights {
-            training.forget_start();
-        }
         training.restore(checkpoint.state)?;
+    }
+    if clerk.given_weights {
+        training.keep_start();
     }
     if let Some(folder) = folder {
         clerk.desk = Some(Desk {

@@ -201,3 +201,16 @@ fn noise_inside_of_models_goes_on_bit_for_bit() {
         stop_and_go(&json!({"model": model}), SOME.into_iter());
     }
 }
+
+#[test]
+fn number_formats_and_parts_of_batches_go_on_bit_for_bit() {
+    for extra in [
+        json!({"precision": "bf16"}),
+        json!({"precision": "fp16"}),
+        json!({"precision": "fp16_pure"}),
+        json!({"ghost_batch_size": 4, "gradient_clip_norm": 0.5, "drop_last": true}),
+        json!({"accumulation_steps": 2, "drop_last": true}),
+    ] {
+        stop_and_go(&extra, SOME.into_iter());
+    }
+}

@@ -55,6 +55,11 @@ impl Start {
         }
     }
 
+    /// The copy.
+    pub(crate) fn flat(&self) -> Tensor {
+        self.flat.shallow_clone()
+    }
+
     /// The Euclidean distance ‖w − w₀‖₂ of all parameters, BN's scales and
     /// shifts included. None outside the finite numbers. Waits for the device.
     pub(crate) fn distance(&self, flat: &Tensor) -> Option<f64> {

@@ -28,6 +28,10 @@ const LOOK_EVERY: u64 = 32;
 /// [`State`].
 const MODEL: &str = "model.";
 
+/// The name of the parameters that a training started from among the tensors
+/// of a [`State`], where they are kept.
+const START: &str = "start";
+
 /// A training under way.
 pub(crate) struct Training<'a> {
     spec: &'a TrainingSpec,
@@ -40,8 +44,9 @@ pub(crate) struct Training<'a> {
     /// Its `seconds` are those before `begun`.
     progress: Progress,
     begun: Instant,
-    /// None where a checkpoint does not tell it.
-    start: Option<Start>,
+    start: Start,
+    /// Whether checkpoints hold it.
+    keep_start: bool,
     asked: Asked,
     norms: Option<Norms>,
 }
@@ -74,7 +79,8 @@ impl<'a> Training<'a> {
             device,
             progress: Progress::default(),
             begun: Instant::now(),
-            start: Some(Start::new(weights.flat())),
+            start: Start::new(weights.flat()),
+            keep_start: false,
             asked: Asked::default(),
             norms: None,
         })
@@ -88,10 +94,10 @@ impl<'a> Training<'a> {
         self
     }
 
-    /// The training did not start from the weights that it was made with: no
-    /// distance is measured.
-    pub(crate) fn forget_start(&mut self) {
-        self.start = None;
+    /// Nothing but a checkpoint can tell where the training started: the spec
+    /// and its seed do not.
+    pub(crate) fn keep_start(&mut self) {
+        self.keep_start = true;
     }
 
     /// Goes on from a [`State`] of a training of the same spec, bit for bit.
@@ -110,6 +116,9 @@ impl<'a> Training<'a> {
                 Some((_, saved)) if fits(saved) => no_grad(|| own.copy_(saved)),
                 _ => return Err(Failure::Invalid(format!("no tensor in it fits `{name}`"))),
             }
+        }
+        if let Some((_, start)) = tensors.iter().find(|(name, _)| name == START) {
+            self.start = Start::new(&start.to_device(self.device));
         }
         self.stepper.restore(&tensors)?;
         self.progress = state.progress;
@@ -194,7 +203,7 @@ impl<'a> Training<'a> {
 
     /// How far the weights are from where they started.
     fn distance(&self) -> Option<f64> {
-        self.start.as_ref()?.distance(self.weights.flat())
+        self.start.distance(self.weights.flat())
     }
 
     /// The steps of `epoch` that are not finished; gives the number of steps
@@ -259,9 +268,12 @@ impl<'a> Training<'a> {
         };
         let weights = self.weights.named(self.model.layout()).into_iter();
         let weights = weights.map(|(name, tensor)| (format!("{MODEL}{name}"), tensor));
+        let start = self
+            .keep_start
+            .then(|| (START.to_owned(), self.start.flat()));
         Ok(State {
             progress,
-            tensors: weights.chain(self.stepper.state()).collect(),
+            tensors: weights.chain(self.stepper.state()).chain(start).collect(),
         })
     }
 
