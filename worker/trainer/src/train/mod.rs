@@ -145,7 +145,7 @@ impl<'a> Training<'a> {
             keeper.epoch(&self.progress.history)?;
         }
         let history = &self.progress.history;
-        let batch_size = |epoch| u64::from(self.timeline().batch_size(epoch));
+        let batch_size = |epoch| self.timeline().batch_size(epoch);
         measure::finished(history, batch_size, &self.asked.goals, self.seconds())
     }
 
