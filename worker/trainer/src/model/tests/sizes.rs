@@ -1,8 +1,10 @@
 //! Sizes of the standard configurations against those of the reference
-//! implementation. Well-known ones among them are also in the papers:
-//! MACs are those of convolutions and linear layers, gates included, for one
-//! image. WRN-28-10 has 36.5 M parameters, DenseNet-BC-100-12 0.8 M, PyramidNet-110
-//! with α = 270 28.3 M, ResNeXt-29 8x64d 34.4 M, shake-shake 2x96d 26.2 M.
+//! implementation. MACs are those of convolutions and linear layers, gates
+//! included, for one image.
+//!
+//! Well-known ones among them are also in the papers: WRN-28-10 has 36.5 M
+//! parameters, DenseNet-BC-100-12 0.8 M, PyramidNet-110 with α = 270 28.3 M,
+//! ResNeXt-29 8x64d 34.4 M, shake-shake 2x96d 26.2 M.
 
 use super::*;
 
