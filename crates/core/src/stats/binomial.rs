@@ -72,18 +72,19 @@ fn fraction(x: f64, a: f64, b: f64) -> f64 {
     /// It takes about the square root of the larger parameter.
     const TERMS: u32 = 100_000;
     let kept = |value: f64| if value.abs() < TINY { TINY } else { value };
-    let mut c = 1.0;
-    let mut d = 1.0 / kept(1.0 - (a + b) * x / (a + 1.0));
-    let mut product = d;
+    let mut above = 1.0;
+    let mut below = 1.0 / kept(1.0 - (a + b) * x / (a + 1.0));
+    let mut product = below;
     for term in 1..TERMS {
-        let m = f64::from(term);
-        let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
-        let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
+        let at = f64::from(term);
+        let twice = a + 2.0 * at;
+        let even = at * (b - at) * x / ((twice - 1.0) * twice);
+        let odd = -(a + at) * (a + b + at) * x / (twice * (twice + 1.0));
         let mut change = 1.0;
         for coefficient in [even, odd] {
-            d = 1.0 / kept(1.0 + coefficient * d);
-            c = kept(1.0 + coefficient / c);
-            change = c * d;
+            below = 1.0 / kept(1.0 + coefficient * below);
+            above = kept(1.0 + coefficient / above);
+            change = above * below;
             product *= change;
         }
         if (change - 1.0).abs() < 1e-15 {
