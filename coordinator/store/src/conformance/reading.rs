@@ -256,7 +256,7 @@ pub async fn metrics_come_out_as_they_went_in(bench: &mut Bench) {
     let numbers = [
         ("distance", 0.1 + 0.2),
         ("test_error.cifar10.1", 1e-300),
-        ("goal.10.seconds", -12345678.90625),
+        ("goal.10.seconds", -12_345_678.906_25),
     ];
     let rich = Metrics::collect(numbers, |name, error| panic!("{name}: {error}"));
     let outcome = |metrics: &Metrics| {
