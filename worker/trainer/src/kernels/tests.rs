@@ -174,3 +174,97 @@ fn a_gradient_that_others_hold_is_left_alone() {
     assert_eq!(first[0], second[0]);
     assert_eq!(given, kept);
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
+    #[test]
+    fn a_fused_shake_is_the_composed_one(
+        images in 2_i64..5, channels in 1_i64..40, side in 2_i64..9, per_image: bool,
+        used in 1_usize..8,
+    ) {
+        let shape = [images, channels, side, side];
+        let [a, b, skip] = [1, 2, 3].map(|at| normal(shape, 0.5, at).set_requires_grad(true));
+        let count = if per_image { images } else { 1 };
+        let share = |at| normal([count, 1, 1, 1], 0.5, at).reshape([-1]);
+        let (alpha, beta) = (share(4), share(5));
+        let states = [State::new(channels), State::new(channels)];
+        let plain = [State::new(channels), State::new(channels)];
+        let found = shake(
+            &Shake { a: &a, b: &b, skip: &skip, alpha: &alpha, beta: &beta },
+            [&states[0].norm(), &states[1].norm()],
+        );
+        let [alpha, beta] = [alpha, beta].map(|share| share.to_kind(Kind::Double).view([-1, 1, 1, 1]));
+        let (na, nb) = (plain[0].composed(&a, false), plain[1].composed(&b, false));
+        let difference = &na - &nb;
+        let mixed = &nb + &beta * &difference + (&alpha - &beta) * difference.detach();
+        let sum = &skip + mixed;
+        let active = sum.relu();
+        let expected = [sum, active.shallow_clone(), active];
+        for (found, expected) in found.iter().zip(&expected) {
+            close(found, expected, "output");
+        }
+        // Any of the three may have readers or none.
+        let pick = |outs: &[Tensor; 3]| {
+            let parts = outs.iter().enumerate().filter(|(at, _)| used >> at & 1 == 1);
+            let parts = parts.map(|(at, out)| weighted(&[out]) * (at as f64 + 1.0));
+            parts.reduce(|a, b| a + b).unwrap()
+        };
+        let of = |state: &[State; 2]| -> Vec<Tensor> {
+            state.iter().flat_map(|state| [&state.scale, &state.shift]).map(Tensor::shallow_clone).collect()
+        };
+        let leaves = |state: &[State; 2]| -> Vec<Tensor> {
+            [&a, &b, &skip].map(Tensor::shallow_clone).into_iter().chain(of(state)).collect()
+        };
+        let found = Tensor::run_backward(&[pick(&found)], &leaves(&states), false, false);
+        let expected = Tensor::run_backward(&[pick(&expected)], &leaves(&plain), false, false);
+        for (found, expected) in found.iter().zip(&expected) {
+            close(found, expected, "gradient");
+        }
+    }
+
+    #[test]
+    fn a_fused_dense_block_is_the_concatenated_one(
+        images in 1_i64..4, first in 1_i64..20, growth in 1_i64..20, layers in 1_usize..5,
+        side in 3_i64..7,
+    ) {
+        let maps = |count| normal([images, count, side, side], 0.3, 30);
+        let sizes: Vec<i64> = std::iter::once(first).chain(vec![growth; layers]).collect();
+        let inputs: Vec<Tensor> =
+            sizes.iter().map(|count| maps(*count).set_requires_grad(true)).collect();
+        let channels = |upto: usize| sizes[..=upto].iter().sum::<i64>();
+        let fused: Vec<State> = (0..sizes.len()).map(|at| State::new(channels(at))).collect();
+        let plain: Vec<State> = (0..sizes.len()).map(|at| State::new(channels(at))).collect();
+        let mut block = Dense::new(&inputs[0], channels(layers));
+        // As in a network, each layer's maps depend on all before them.
+        let mut found = Vec::new();
+        let mut expected = Vec::new();
+        let mut all: Vec<Tensor> = Vec::new();
+        for at in 0..sizes.len() {
+            let through = |before: &[Tensor]| match before.last() {
+                Some(out) => &inputs[at] * out.mean_dim([1_i64].as_slice(), true, out.kind()),
+                None => inputs[at].shallow_clone(),
+            };
+            let out = block.grow(&through(&found), &fused[at].norm());
+            found.push(out);
+            let new = through(&expected).to_kind(Kind::Double);
+            all.push(new);
+            expected.push(plain[at].composed(&Tensor::cat(&all, 1), true));
+        }
+        for at in 0..sizes.len() {
+            close(&found[at], &expected[at], "output");
+            close(&fused[at].mean, &plain[at].mean, "running mean");
+            close(&fused[at].variance, &plain[at].variance, "running variance");
+        }
+        let leaves = |states: &[State]| -> Vec<Tensor> {
+            let own = states.iter().flat_map(|state| [&state.scale, &state.shift]);
+            inputs.iter().chain(own).map(Tensor::shallow_clone).collect()
+        };
+        let weigh = |outs: &[Tensor]| weighted(&outs.iter().collect::<Vec<_>>());
+        let found = Tensor::run_backward(&[weigh(&found)], &leaves(&fused), false, false);
+        let expected = Tensor::run_backward(&[weigh(&expected)], &leaves(&plain), false, false);
+        for (found, expected) in found.iter().zip(&expected) {
+            close(found, expected, "gradient");
+        }
+    }
+}

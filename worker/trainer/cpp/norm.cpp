@@ -4,102 +4,10 @@
 //
 // Batch normalization as Ioffe & Szegedy (2015) and PyTorch's constants have it.
 
-#include <torch/csrc/autograd/custom_function.h>
-#include <torch/torch.h>
-
-#include <cstring>
-#include <string>
-#include <vector>
-
-#include "loops.h"
-#include "rows.h"
+#include "norm.h"
 
 namespace swath {
-
-using torch::Tensor;
-using torch::autograd::AutogradContext;
-using torch::autograd::tensor_list;
-using torch::autograd::variable_list;
-
 namespace {
-
-constexpr auto kLast = at::MemoryFormat::ChannelsLast;
-
-Cut cut_of(const Tensor& map) { return Cut(map.size(1), map.numel()); }
-
-float* floats(const Tensor& tensor) { return tensor.mutable_data_ptr<float>(); }
-const float* read(const Tensor& tensor) { return tensor.const_data_ptr<float>(); }
-
-// The arguments of a batch normalization.
-struct Norm {
-  Tensor scale;
-  Tensor shift;
-  Tensor mean;
-  Tensor variance;
-  double momentum;
-  double epsilon;
-};
-
-// Mean and 1 / sqrt(variance + epsilon) per channel of a batch.
-struct Statistics {
-  Tensor mean;
-  Tensor inverse;
-};
-
-// Statistics from sums of x - origin and its square; they move the running ones.
-Statistics statistics(const Norm& norm, const Cut& cut, const Sums& sums,
-                      const std::vector<float>& origin) {
-  const auto sum = Sums::folded(cut, sums.first);
-  const auto square = Sums::folded(cut, sums.second);
-  const double count = static_cast<double>(cut.count / cut.channels);
-  Statistics found{at::empty({cut.channels}, at::kFloat), at::empty({cut.channels}, at::kFloat)};
-  float* mean = floats(found.mean);
-  float* inverse = floats(found.inverse);
-  float* running_mean = floats(norm.mean);
-  float* running_variance = floats(norm.variance);
-  const double keep = 1.0 - norm.momentum;
-  for (int64_t c = 0; c < cut.channels; ++c) {
-    const double shifted = sum[c] / count;
-    const double variance = std::max(0.0, square[c] / count - shifted * shifted);
-    const double centre = origin[c] + shifted;
-    mean[c] = static_cast<float>(centre);
-    inverse[c] = static_cast<float>(1.0 / std::sqrt(variance + norm.epsilon));
-    const double unbiased = variance * count / std::max(1.0, count - 1.0);
-    running_mean[c] = static_cast<float>(keep * running_mean[c] + norm.momentum * centre);
-    running_variance[c] =
-        static_cast<float>(keep * running_variance[c] + norm.momentum * unbiased);
-  }
-  return found;
-}
-
-// The affine map x * scale + shift that a normalization amounts to.
-struct Affine {
-  std::vector<float> scale;
-  std::vector<float> shift;
-
-  Affine(const Cut& cut, const Tensor& mean, const Tensor& inverse, const Tensor& gamma,
-         const Tensor& beta) {
-    const float *m = read(mean), *i = read(inverse), *g = read(gamma), *b = read(beta);
-    scale = cut.repeated([&](int64_t c) { return g[c] * i[c]; });
-    shift = cut.repeated([&](int64_t c) { return b[c] - m[c] * (g[c] * i[c]); });
-  }
-};
-
-// One pixel is of the size of all others, so sums of differences from it lose no digits.
-std::vector<float> origin_of(const Cut& cut, const float* map) {
-  return cut.repeated([&](int64_t c) { return map[c]; });
-}
-
-Tensor applied(const Tensor& map, const Cut& cut, const Affine& affine, bool relu) {
-  Tensor out = at::empty_like(map, map.options(), kLast);
-  const float* x = read(map);
-  float* y = floats(out);
-  cut.each([&](int64_t start, int64_t count, int64_t) {
-    loops::apply(x + start, count, cut.block, affine.scale.data(), affine.shift.data(), relu,
-                 y + start);
-  });
-  return out;
-}
 
 // The gradients of a normalization by its input, scale and shift. `more` is added to the first.
 variable_list backward(const Tensor& gradient, const Tensor& more, const Tensor& map,
@@ -109,6 +17,7 @@ variable_list backward(const Tensor& gradient, const Tensor& more, const Tensor&
   const Affine affine(cut, mean, inverse, gamma, beta);
   const float *m = read(mean), *i = read(inverse), *s = read(gamma);
   const auto means = cut.repeated([&](int64_t c) { return m[c]; });
+  const bool own = is_own(gradient) && gradient.is_contiguous(kLast);
   const Tensor g = gradient.contiguous(kLast);
   const float *gp = read(g), *x = read(map);
   Sums sums(cut);
@@ -126,9 +35,6 @@ variable_list backward(const Tensor& gradient, const Tensor& more, const Tensor&
       [&](int64_t c) { return -double(s[c]) * i[c] * i[c] * i[c] * product[c] / count; });
   const auto c0 = cut.repeated([&](int64_t c) { return -double(s[c]) * i[c] * sum[c] / count; });
   const Tensor extra = more.defined() ? more.contiguous(kLast) : more;
-  // A gradient that nobody else holds is overwritten: it is in the cache already.
-  const bool own = gradient.use_count() == 1 && gradient.storage().use_count() == 1 &&
-                   gradient.is_same(g);
   const Tensor dx = own ? g : at::empty_like(g, g.options(), kLast);
   const float* e = extra.defined() ? read(extra) : nullptr;
   float* out = floats(dx);
@@ -218,22 +124,6 @@ struct Joined : torch::autograd::Function<Joined> {
   }
 };
 
-char* told(const char* what) { return strdup(what); }
-
-template <typename Work>
-char* caught(const Work& work) {
-  try {
-    work();
-    return nullptr;
-  } catch (const std::exception& error) {
-    return told(error.what());
-  } catch (...) {
-    return told("an unknown C++ exception");
-  }
-}
-
-const Tensor& of(const void* tensor) { return *static_cast<const Tensor*>(tensor); }
-
 }  // namespace
 }  // namespace swath
 
@@ -241,22 +131,20 @@ const Tensor& of(const void* tensor) { return *static_cast<const Tensor*>(tensor
 // the caller.
 extern "C" {
 
-char* swath_norm(void** out, const void* x, const void* scale, const void* shift, const void* mean,
-                 const void* variance, double momentum, double epsilon, int relu) {
+char* swath_norm(void** out, const void* x, const swath::NormArguments* n, int relu) {
   return swath::caught([&] {
     using namespace swath;
-    *out = new Tensor(Normalized::apply(of(x), of(scale), of(shift), of(mean), of(variance),
-                                        momentum, epsilon, relu != 0));
+    *out = new Tensor(Normalized::apply(of(x), of(n->scale), of(n->shift), of(n->mean),
+                                        of(n->variance), n->momentum, n->epsilon, relu != 0));
   });
 }
 
-char* swath_join(void** sum, void** out, const void* a, const void* b, const void* scale,
-                 const void* shift, const void* mean, const void* variance, double momentum,
-                 double epsilon, int relu) {
+char* swath_join(void** sum, void** out, const void* a, const void* b,
+                 const swath::NormArguments* n, int relu) {
   return swath::caught([&] {
     using namespace swath;
-    auto made = Joined::apply(of(a), of(b), of(scale), of(shift), of(mean), of(variance), momentum,
-                              epsilon, relu != 0);
+    auto made = Joined::apply(of(a), of(b), of(n->scale), of(n->shift), of(n->mean),
+                              of(n->variance), n->momentum, n->epsilon, relu != 0);
     *sum = new Tensor(made[0]);
     *out = new Tensor(made[1]);
   });
