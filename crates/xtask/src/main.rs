@@ -77,9 +77,10 @@ enum Verb {
     /// Measure speed on this machine and print a table
     ///
     /// `cargo xtask bench` measures everything, `cargo xtask bench queue` the store and the queue, `cargo xtask bench
-    /// training` the trainer beside eager PyTorch 2.13, if a Python has it (SWATH_BENCH_PYTHON names the Python).
+    /// train` the trainer beside PyTorch 2.13, and `cargo xtask bench fashion` the errors of both on Fashion-MNIST, if a
+    /// Python has it (SWATH_BENCH_PYTHON names the Python).
     Bench {
-        /// The parts: queue, training
+        /// The parts: queue, train, fashion
         args: Vec<String>,
     },
 

@@ -213,24 +213,6 @@ impl Norm {
         self.normalized(weights, input, pass, true)
     }
 
-    /// The sum of `a` and `b`, and [`Norm::relu`] (or, without `relu`,
-    /// [`Norm::forward`]) of it.
-    pub(crate) fn join(
-        self,
-        weights: &Weights,
-        (a, b): (&Tensor, &Tensor),
-        pass: Pass,
-        relu: bool,
-    ) -> (Tensor, Tensor) {
-        let whole = chunk_of(weights, a, pass).is_none();
-        if whole && pass.is_training() && kernels::fits(a) && kernels::fits(b) {
-            return kernels::join(a, b, &self.tensors(weights), relu);
-        }
-        let sum = a + b;
-        let out = self.normalized(weights, &sum, pass, relu);
-        (sum, out)
-    }
-
     fn normalized(self, weights: &Weights, input: &Tensor, pass: Pass, relu: bool) -> Tensor {
         if let Some(chunk) = chunk_of(weights, input, pass) {
             let chunks = input.split(chunk, 0);
@@ -269,7 +251,8 @@ impl Norm {
         if relu { out.relu_() } else { out }
     }
 
-    fn tensors(self, weights: &Weights) -> kernels::Norm<'_> {
+    /// Its tensors and constants.
+    pub(crate) fn tensors(self, weights: &Weights) -> kernels::Norm<'_> {
         kernels::Norm {
             scale: weights.parameter(self.scale),
             shift: weights.parameter(self.shift),
@@ -286,6 +269,57 @@ impl Norm {
 fn chunk_of(weights: &Weights, batch: &Tensor, pass: Pass) -> Option<i64> {
     let chunk = weights.statistics_chunk()?;
     (pass.is_training() && chunk < batch.size()[0]).then_some(chunk)
+}
+
+/// Whether `input` takes the fused layers that normalize a whole batch.
+pub(crate) fn is_fused(weights: &Weights, input: &Tensor, pass: Pass) -> bool {
+    pass.is_training() && chunk_of(weights, input, pass).is_none() && kernels::fits(input)
+}
+
+/// A map, or two whose sum it is and that nobody has added up yet: the
+/// normalization that follows a residual block does it on its way.
+pub(crate) struct Sum {
+    first: Tensor,
+    second: Option<Tensor>,
+}
+
+impl From<Tensor> for Sum {
+    fn from(map: Tensor) -> Self {
+        Self {
+            first: map,
+            second: None,
+        }
+    }
+}
+
+impl Sum {
+    /// `a + b`.
+    pub(crate) fn of(a: Tensor, b: Tensor) -> Self {
+        Self {
+            first: a,
+            second: Some(b),
+        }
+    }
+
+    /// The sum itself, and what [`Norm::relu`] (or, without `relu`,
+    /// [`Norm::forward`]) makes of it.
+    pub(crate) fn normalized(
+        self,
+        norm: Norm,
+        weights: &Weights,
+        pass: Pass,
+        relu: bool,
+    ) -> (Tensor, Tensor) {
+        let sum = match self.second {
+            Some(second) if is_fused(weights, &self.first, pass) && kernels::fits(&second) => {
+                return kernels::join(&self.first, &second, &norm.tensors(weights), relu);
+            }
+            Some(second) => self.first + second,
+            None => self.first,
+        };
+        let out = norm.normalized(weights, &sum, pass, relu);
+        (sum, out)
+    }
 }
 
 /// A linear layer with bias.
@@ -347,6 +381,11 @@ pub(crate) struct Dropout {
 }
 
 impl Dropout {
+    /// Whether there is none.
+    pub(crate) fn is_off(self) -> bool {
+        self.rate == 0.0
+    }
+
     /// Dropout of this rate; of 0, none.
     pub(crate) fn new(rate: f64) -> Self {
         Self { rate }

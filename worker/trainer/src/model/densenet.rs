@@ -11,11 +11,12 @@
 use swath_core::spec::{BlockType, Densenet};
 use tch::Tensor;
 
-use super::blocks::{Conv, Dropout, Linear, Map, Norm, Place, Shape, global_average};
+use super::blocks::{Conv, Dropout, Linear, Map, Norm, Place, Shape, global_average, is_fused};
 use super::layout::Layout;
 use super::weights::Weights;
 use super::{Architecture, Pass};
 use crate::failure::Failure;
+use crate::kernels;
 
 /// Inner width of a bottleneck over the growth rate.
 const BOTTLENECK: i64 = 4;
@@ -139,43 +140,90 @@ fn transition(
     Ok(((norm, conv), map.halved()))
 }
 
-/// BN-ReLU of all `features`, side by side. They stay joined: the next layer
-/// adds its own to them.
-fn concatenated(weights: &Weights, norm: Norm, features: &mut Vec<Tensor>, pass: Pass) -> Tensor {
-    if features.len() > 1 {
-        *features = vec![Tensor::cat(features, 1)];
+/// The maps of a dense block so far.
+enum Features {
+    /// Side by side in the fused layers.
+    Fused(kernels::Dense),
+    /// One beside the other, or joined by the last layer that read them.
+    Loose(Vec<Tensor>),
+}
+
+impl Features {
+    /// Features that will have `channels` channels, the first of them like
+    /// `first`.
+    fn new(weights: &Weights, first: &Tensor, channels: i64, pass: Pass) -> Self {
+        if is_fused(weights, first, pass) {
+            Self::Fused(kernels::Dense::new(first, channels))
+        } else {
+            Self::Loose(Vec::new())
+        }
     }
-    norm.relu(weights, &features[0], pass)
+
+    /// Adds `maps`; gives BN-ReLU of all that there are.
+    fn grow(&mut self, weights: &Weights, maps: Tensor, norm: Norm, pass: Pass) -> Tensor {
+        match self {
+            Self::Fused(dense) => dense.grow(&maps, &norm.tensors(weights)),
+            Self::Loose(features) => {
+                features.push(maps);
+                if features.len() > 1 {
+                    *features = vec![Tensor::cat(features, 1)];
+                }
+                norm.relu(weights, &features[0], pass)
+            }
+        }
+    }
+}
+
+impl Network {
+    /// Dropout after a convolution of activated maps.
+    fn convolved(&self, weights: &Weights, conv: Conv, activated: &Tensor, pass: Pass) -> Tensor {
+        self.dropout.forward(conv.forward(weights, activated), pass)
+    }
+
+    /// The maps that `layer` makes of the activated features.
+    fn layer(&self, weights: &Weights, layer: &[Layer], first: &Tensor, pass: Pass) -> Tensor {
+        let mut map = self.convolved(weights, layer[0].1, first, pass);
+        for (norm, conv) in &layer[1..] {
+            let activated = norm.relu(weights, &map, pass);
+            map = self.convolved(weights, *conv, &activated, pass);
+        }
+        map
+    }
+
+    /// 1×1 convolution and pooling. Both are linear, so without dropout
+    /// between them the pooling comes first: a quarter of the work.
+    fn transition(&self, weights: &Weights, conv: Conv, activated: &Tensor, pass: Pass) -> Tensor {
+        let pooled = |map: &Tensor| map.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None);
+        if self.dropout.is_off() {
+            conv.forward(weights, &pooled(activated))
+        } else {
+            pooled(&self.convolved(weights, conv, activated, pass))
+        }
+    }
 }
 
 impl Architecture for Network {
     fn forward(&self, weights: &Weights, images: &Tensor, pass: Pass) -> Tensor {
         self.dropout.begin(pass);
-        let mut features = vec![self.stem.forward(weights, images)];
+        let mut maps = self.stem.forward(weights, images);
         for stage in &self.stages {
+            // The last normalization of a block reads all of its channels.
+            let (norm, conv) = match stage.transition {
+                Some((norm, conv)) => (norm, Some(conv)),
+                None => (self.norm, None),
+            };
+            let channels = norm.tensors(weights).scale.numel() as i64;
+            let mut features = Features::new(weights, &maps, channels, pass);
             for layer in &stage.layers {
-                let (norm, conv) = layer[0];
-                let activated = concatenated(weights, norm, &mut features, pass);
-                let mut map = self
-                    .dropout
-                    .forward(conv.forward(weights, &activated), pass);
-                for (norm, conv) in &layer[1..] {
-                    let activated = norm.relu(weights, &map, pass);
-                    map = self
-                        .dropout
-                        .forward(conv.forward(weights, &activated), pass);
-                }
-                features.push(map);
+                let activated = features.grow(weights, maps, layer[0].0, pass);
+                maps = self.layer(weights, layer, &activated, pass);
             }
-            if let Some((norm, conv)) = stage.transition {
-                let activated = concatenated(weights, norm, &mut features, pass);
-                let map = self
-                    .dropout
-                    .forward(conv.forward(weights, &activated), pass);
-                features = vec![map.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None)];
-            }
+            let activated = features.grow(weights, maps, norm, pass);
+            maps = match conv {
+                Some(conv) => self.transition(weights, conv, &activated, pass),
+                None => activated,
+            };
         }
-        let map = concatenated(weights, self.norm, &mut features, pass);
-        self.classifier.forward(weights, &global_average(&map))
+        self.classifier.forward(weights, &global_average(&maps))
     }
 }

@@ -11,7 +11,7 @@ use swath_core::spec::BlockType;
 use tch::Tensor;
 
 use super::blocks::{
-    Conv, Dropout, EXPANSION, Linear, Map, Norm, Place, Shape, convolutions, global_average,
+    Conv, Dropout, EXPANSION, Linear, Map, Norm, Place, Shape, Sum, convolutions, global_average,
 };
 use super::layout::Layout;
 use super::weights::Weights;
@@ -137,13 +137,9 @@ impl Block {
         (block, map)
     }
 
-    fn forward(&self, weights: &Weights, input: Tensor, dropout: Dropout, pass: Pass) -> Tensor {
+    fn forward(&self, weights: &Weights, input: Sum, dropout: Dropout, pass: Pass) -> Sum {
         let (norm, conv) = self.layers[0];
-        let activated = if self.skips_first_relu {
-            norm.forward(weights, &input, pass)
-        } else {
-            norm.relu(weights, &input, pass)
-        };
+        let (input, activated) = input.normalized(norm, weights, pass, !self.skips_first_relu);
         let mut residual = conv.forward(weights, &activated);
         for (norm, conv) in &self.layers[1..] {
             // Between the convolutions: of a block's two ReLUs and two places
@@ -167,9 +163,7 @@ impl Block {
             Some(conv) => conv.forward(weights, &source),
             None => source,
         };
-        // In place: no backward pass needs the output of a convolution, a BN
-        // or a product.
-        residual.g_add_(&shortcut)
+        Sum::of(residual, shortcut)
     }
 }
 
@@ -194,11 +188,11 @@ impl Gate {
 impl Architecture for Network {
     fn forward(&self, weights: &Weights, images: &Tensor, pass: Pass) -> Tensor {
         self.dropout.begin(pass);
-        let mut map = self.stem.forward(weights, images);
+        let mut map = Sum::from(self.stem.forward(weights, images));
         for block in &self.blocks {
             map = block.forward(weights, map, self.dropout, pass);
         }
-        let map = self.norm.relu(weights, &map, pass);
+        let (_, map) = map.normalized(self.norm, weights, pass, true);
         self.classifier.forward(weights, &global_average(&map))
     }
 }

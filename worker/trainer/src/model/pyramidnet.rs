@@ -10,7 +10,7 @@ use swath_core::spec::{BlockType, Pyramidnet};
 use tch::Tensor;
 
 use super::blocks::{
-    Conv, EXPANSION, Linear, Map, Norm, Place, Shape, blocks_per_stage, convolutions,
+    Conv, EXPANSION, Linear, Map, Norm, Place, Shape, Sum, blocks_per_stage, convolutions,
     global_average,
 };
 use super::layout::Layout;
@@ -107,16 +107,15 @@ impl Block {
         (block, map)
     }
 
-    fn forward(&self, weights: &Weights, input: Tensor, pass: Pass) -> Tensor {
+    fn forward(&self, weights: &Weights, input: Sum, pass: Pass) -> Sum {
         let (norm, conv) = self.layers[0];
-        let normalized = norm.forward(weights, &input, pass);
+        let (input, normalized) = input.normalized(norm, weights, pass, false);
         let mut residual = conv.forward(weights, &normalized);
         for (norm, conv) in &self.layers[1..] {
             residual = conv.forward(weights, &norm.relu(weights, &residual, pass));
         }
-        let mut residual = self.last_norm.forward(weights, &residual, pass);
-        // In place: no backward pass needs the output of a BN.
-        residual.g_add_(&self.shortcut(input))
+        let residual = self.last_norm.forward(weights, &residual, pass);
+        Sum::of(residual, self.shortcut(input))
     }
 
     fn shortcut(&self, input: Tensor) -> Tensor {
@@ -138,11 +137,12 @@ impl Block {
 impl Architecture for Network {
     fn forward(&self, weights: &Weights, images: &Tensor, pass: Pass) -> Tensor {
         let (conv, norm) = &self.stem;
-        let mut map = norm.forward(weights, &conv.forward(weights, images), pass);
+        let stem = norm.forward(weights, &conv.forward(weights, images), pass);
+        let mut map = Sum::from(stem);
         for block in &self.blocks {
             map = block.forward(weights, map, pass);
         }
-        let map = self.norm.relu(weights, &map, pass);
+        let (_, map) = map.normalized(self.norm, weights, pass, true);
         self.classifier.forward(weights, &global_average(&map))
     }
 }

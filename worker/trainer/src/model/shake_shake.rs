@@ -16,11 +16,12 @@ use swath_core::spec::{BlockType, ShakeShake};
 use tch::{Device, Tensor};
 
 use super::blocks::{
-    Conv, Linear, Map, Norm, Place, Shape, blocks_per_stage, global_average, stage_widths,
+    Conv, Linear, Map, Norm, Place, Shape, blocks_per_stage, global_average, is_fused, stage_widths,
 };
 use super::layout::Layout;
 use super::weights::Weights;
 use super::{Architecture, Noise, Pass};
+use crate::kernels;
 use crate::rng::{Purpose, Stream};
 
 /// Channels of the corrected stem.
@@ -119,11 +120,12 @@ impl Branch {
         (Self { first, second }, map)
     }
 
-    fn forward(&self, weights: &Weights, activated: &Tensor, pass: Pass) -> Tensor {
+    /// All but the last BN, and that.
+    fn forward(&self, weights: &Weights, activated: &Tensor, pass: Pass) -> (Tensor, Norm) {
         let (conv, norm) = &self.first;
         let map = norm.relu(weights, &conv.forward(weights, activated), pass);
-        let (conv, norm) = &self.second;
-        norm.forward(weights, &conv.forward(weights, &map), pass)
+        let (conv, norm) = self.second;
+        (conv.forward(weights, &map), norm)
     }
 }
 
@@ -181,23 +183,55 @@ impl Block {
     fn forward(
         &self,
         weights: &Weights,
-        input: Tensor,
+        input: Features,
         shares: Option<&Tensor>,
         pass: Pass,
-    ) -> Tensor {
-        let activated = input.relu();
+    ) -> Features {
         let [first, second] = &self.branches;
-        let first = first.forward(weights, &activated, pass);
-        let second = second.forward(weights, &activated, pass);
-        let mut mixed = match shares {
-            Some(shares) => mix(&first, &second, &shares.get(0), &shares.get(1)),
-            None => (first + second) * 0.5,
-        };
+        let (first, first_norm) = first.forward(weights, &input.activated[0], pass);
+        let (second, second_norm) = second.forward(weights, &input.activated[1], pass);
         let shortcut = match &self.skip {
-            Some(skip) => skip.forward(weights, &activated, pass),
-            None => input,
+            Some(skip) => skip.forward(weights, &input.activated[0], pass),
+            None => input.map,
         };
-        mixed.g_add_(&shortcut)
+        let half = Tensor::full([2, 1, 1, 1, 1], 0.5, (first.kind(), first.device()));
+        let shares = shares.unwrap_or(&half);
+        let [alpha, beta] = [shares.get(0), shares.get(1)];
+        if is_fused(weights, &first, pass) {
+            let norms = [first_norm, second_norm].map(|norm| norm.tensors(weights));
+            let shake = kernels::Shake {
+                a: &first,
+                b: &second,
+                skip: &shortcut,
+                alpha: &alpha,
+                beta: &beta,
+            };
+            let [map, one, other] = kernels::shake(&shake, [&norms[0], &norms[1]]);
+            return Features {
+                map,
+                activated: [one, other],
+            };
+        }
+        let first = first_norm.forward(weights, &first, pass);
+        let second = second_norm.forward(weights, &second, pass);
+        Features::of(mix(&first, &second, &alpha, &beta).g_add_(&shortcut))
+    }
+}
+
+/// What a block hands to the next.
+struct Features {
+    map: Tensor,
+    /// Its ReLU, once for each branch.
+    activated: [Tensor; 2],
+}
+
+impl Features {
+    fn of(map: Tensor) -> Self {
+        let activated = map.relu();
+        Self {
+            activated: [activated.shallow_clone(), activated],
+            map,
+        }
     }
 }
 
@@ -253,19 +287,18 @@ impl Architecture for Network {
             .draw(pass, self.blocks.len(), count, images.device());
         let (conv, norm) = &self.stem;
         let stem = conv.forward(weights, images);
-        let mut map = if self.legacy {
+        let mut map = Features::of(if self.legacy {
             norm.relu(weights, &stem, pass)
         } else {
             norm.forward(weights, &stem, pass)
-        };
+        });
         for (index, block) in self.blocks.iter().enumerate() {
             let shares = shares.as_ref().map(|shares| shares.get(index as i64));
             map = block.forward(weights, map, shares.as_ref(), pass);
         }
-        if !self.legacy {
-            map = map.relu_();
-        }
-        self.classifier.forward(weights, &global_average(&map))
+        let [activated, _] = map.activated;
+        let last = if self.legacy { map.map } else { activated };
+        self.classifier.forward(weights, &global_average(&last))
     }
 }
 

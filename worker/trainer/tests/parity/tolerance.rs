@@ -85,6 +85,8 @@ const TIGHT: Trajectory = Trajectory {
 /// |                                | step 2   | 4.8e-7          | 1.8e-4                | 2.9e-7  |
 /// |                                | step 3   | 2.4e-7          | 7.4e-3                | 9.0e-8  |
 /// |                                | step 4   | 1.4e-4          | 9.0e-3                | 3.2e-5  |
+/// | `densenet`, LARS               | weights  | 2.9e-5          | 2.1e-2                | 2.4e-7  |
+/// |                                | step 4   | 4.8e-7          | 4.2e-4                | 2.7e-7  |
 /// | `vgg`, LARS                    | weights  | 5.9e-4          | 5.2e-4                | 1.7e-4  |
 /// |                                | logits   | 2.6e-3          | 3.5e-3                | 9.2e-4  |
 const LOOSE: &[(&str, Optimizer, Trajectory)] = &[
@@ -167,6 +169,15 @@ const LOOSE: &[(&str, Optimizer, Trajectory)] = &[
             weights: 5e-2,
             logits: 1.4,
             losses: [ABSOLUTE, 2e-4, 8e-3, 9e-3],
+        },
+    ),
+    (
+        "densenet",
+        Optimizer::Lars,
+        Trajectory {
+            weights: 3e-3,
+            logits: 3e-3,
+            ..TIGHT
         },
     ),
     (

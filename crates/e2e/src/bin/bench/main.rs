@@ -5,6 +5,8 @@
 //! time is printed beside them.
 
 mod disk;
+mod fashion;
+mod pytorch;
 mod queue;
 mod text;
 mod training;
@@ -15,11 +17,15 @@ use std::process::ExitCode;
 const HELP: &str = "\
 Measures Swath on this machine and prints a table.
 
-usage: bench [queue] [training]     both when none is named
+usage: bench [queue] [train] [fashion]     all when none is named
 
-queue     the store and the queue: a coordinator and workers as processes
-training  images per second of the trainer, beside eager PyTorch where
-          `python3 -c 'import torch'` works (SWATH_BENCH_PYTHON names the Python)
+queue    the store and the queue: a coordinator and workers as processes
+train    images per second and memory of the trainer on four networks, beside
+         PyTorch (eager, channels last, torch.compile) and the networks'
+         convolutions alone, where `python3 -c 'import torch'` works
+         (SWATH_BENCH_PYTHON names the Python); about 15 minutes
+fashion  the same training of Fashion-MNIST by Swath and by a PyTorch script,
+         five seeds each: test errors and wall times
 ";
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
@@ -30,7 +36,7 @@ fn main() -> ExitCode {
         print!("{}", queue::stamp());
         return ExitCode::SUCCESS;
     }
-    let known = |word: &String| ["queue", "training"].contains(&word.as_str());
+    let known = |word: &String| ["queue", "train", "fashion"].contains(&word.as_str());
     if !words.iter().all(known) {
         print!("{HELP}");
         return ExitCode::from(2);
@@ -40,8 +46,11 @@ fn main() -> ExitCode {
     if wanted("queue") {
         figures.extend(queue::measure());
     }
-    if wanted("training") {
+    if wanted("train") {
         figures.extend(training::measure());
+    }
+    if wanted("fashion") {
+        figures.extend(fashion::measure());
     }
     print!("{}", text::table(&figures));
     ExitCode::SUCCESS

@@ -34,6 +34,25 @@ impl Figure {
         }
     }
 
+    /// A figure that is to be at most `goal`.
+    pub(crate) fn at_most(what: impl Into<String>, value: f64, goal: f64, unit: &str) -> Self {
+        Self {
+            what: what.into(),
+            value: format!("{value:.*}{unit}", digits(value)),
+            goal: format!("at most {goal}{unit}"),
+            met: Some(value <= goal),
+        }
+    }
+
+    /// The same figure, held to nothing.
+    pub(crate) fn unheld(self) -> Self {
+        Self {
+            goal: "not comparable".to_owned(),
+            met: None,
+            ..self
+        }
+    }
+
     /// A figure that is to be below `goal`.
     pub(crate) fn below(what: impl Into<String>, value: f64, goal: f64, unit: &str) -> Self {
         Self {
