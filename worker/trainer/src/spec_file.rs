@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use swath_core::spec::{JobSpec, TrainingSpec, Work, unsupported};
+use swath_core::spec::{JobSpec, TrainingSpec, Work};
 
 use crate::failure::Failure;
 use crate::files;
@@ -28,25 +28,18 @@ pub(crate) fn read_line(line: &str) -> Result<JobSpec, Failure> {
     parse(line).map_err(Failure::Invalid)
 }
 
-/// The training that `job` asks for, if this trainer can compute it.
+/// The training that `job` asks for.
 ///
 /// # Errors
 ///
-/// [`Failure::Invalid`] with the key that it cannot compute.
+/// [`Failure::Invalid`] where it is none.
 pub(crate) fn training(job: &JobSpec) -> Result<&TrainingSpec, Failure> {
-    let spec = match (job.training(), job.work()) {
-        (Some(spec), _) => spec,
-        (None, Work::Command(_)) => {
-            return Err(Failure::invalid(
-                "`trainer.command`: this spec is for another program, not for the built-in \
-                 trainer",
-            ));
-        }
-        (None, _) => return Err(Failure::invalid("this spec trains nothing")),
-    };
-    match unsupported(spec) {
-        Some(error) => Err(Failure::Invalid(error.to_string())),
-        None => Ok(spec),
+    match (job.training(), job.work()) {
+        (Some(spec), _) => Ok(spec),
+        (None, Work::Command(_)) => Err(Failure::invalid(
+            "`trainer.command`: this spec is for another program, not for the built-in trainer",
+        )),
+        (None, _) => Err(Failure::invalid("this spec trains nothing")),
     }
 }
 
@@ -83,12 +76,5 @@ mod tests {
     fn wrong_keys_are_named() {
         let message = parse(&JSON.replace("batch_size", "batch_szie")).unwrap_err();
         assert!(message.contains("batch_szie"), "{message}");
-    }
-
-    #[test]
-    fn what_cannot_be_computed_yet_is_invalid() {
-        let job = parse(&JSON.replace("\"epochs\"", "\"precision\":\"bf16\",\"epochs\"")).unwrap();
-        let message = training(&job).unwrap_err().to_string();
-        assert!(message.contains("`precision`"), "{message}");
     }
 }
