@@ -107,12 +107,13 @@ fn programs_keep_their_own_parameters() {
 
 #[test]
 fn extra_test_sets_are_checked_against_the_data_set() {
-    let spec = JobSpec::from_value(&with("extra_test_sets", json!(["cifar10.1"]))).unwrap();
+    let sets = json!(["digits", "tensors:mine.safetensors"]);
+    let spec = JobSpec::from_value(&with("extra_test_sets", sets)).unwrap();
     assert_eq!(unsupported(spec.training().unwrap()), None);
-    let errors = JobSpec::from_value(&with("extra_test_sets", json!(["mnist"]))).unwrap_err();
-    assert_eq!(errors[0].key, "extra_test_sets");
-    let spec = JobSpec::from_value(&tree()).unwrap();
-    assert_eq!(unsupported(spec.training().unwrap()), None);
+    insta::assert_snapshot!(errors(&with("extra_test_sets", json!(["cifar10.1", "cifar10.2"]))), @"
+    `extra_test_sets`: `cifar10.1` has images of 3×32×32 in 10 classes, the training set 1×8×8 in 10 classes
+    `extra_test_sets`: `cifar10.2`: no such test set; did you mean `cifar10.1`?
+    ");
 }
 
 #[test]
