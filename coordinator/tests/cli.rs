@@ -1,144 +1,11 @@
 //! The command line as a shell sees it: exit codes, stdout and stderr.
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+mod support;
 
-use serde_json::Value;
-use tempfile::TempDir;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
-const SMALL: &str = "\
-[sweep]
-name = \"small\"
-replicates = 2
-
-[fixed]
-trainer.null = true
-
-[[grid]]
-params.x = [1, 2, 3]
-";
-
-/// What `[fixed]` of a sweep for the built-in trainer needs.
-const TRAINING: &str = "\
-dataset.name = \"cifar10\"
-model.name = \"resnet_preact\"
-model.depth = 20
-batch_size = 128
-optimizer.lr = 0.1
-epochs = 10";
-
-/// A directory of its own, where no database and no variable of the caller's
-/// is seen.
-struct Site {
-    directory: TempDir,
-}
-
-/// What a command did.
-struct Done {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Site {
-    fn new() -> Self {
-        let directory = TempDir::new().unwrap();
-        std::fs::write(directory.path().join("small.toml"), SMALL).unwrap();
-        Self { directory }
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.directory.path().join(name), text).unwrap();
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn command(&self, line: &str) -> Command {
-        self.command_of(Path::new(env!("CARGO_BIN_EXE_coordinator")), line)
-    }
-
-    fn command_of(&self, program: &Path, line: &str) -> Command {
-        let mut command = Command::new(program);
-        command
-            .args(line.split_whitespace())
-            .current_dir(self.path())
-            .stdin(Stdio::null());
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("SWATH_") {
-                command.env_remove(name);
-            }
-        }
-        command
-    }
-
-    fn run(&self, line: &str) -> Done {
-        let output = self.command(line).output().unwrap();
-        Done {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    /// Asks the database of this site, and nobody else.
-    fn local(&self, line: &str) -> Done {
-        self.run(&format!("--database sqlite:swath.db {line}"))
-    }
-}
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap()
-}
-
-/// A coordinator that serves until it is dropped.
-struct Serving {
-    child: Child,
-    url: String,
-}
-
-impl Serving {
-    fn start(site: &Site, database: &str) -> Self {
-        Self::at(site, database, "127.0.0.1:0")
-    }
-
-    fn at(site: &Site, database: &str, listen: &str) -> Self {
-        let line = format!("serve --listen {listen} --database {database} --log off");
-        let mut child = site.command(&line).stderr(Stdio::piped()).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
-        // Read on, so that it never waits for a reader.
-        std::thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
-        let url = line
-            .trim()
-            .strip_prefix("listening on ")
-            .unwrap_or_else(|| panic!("{line}"));
-        let (url, rest) = url.split_once(", ").unwrap();
-        assert_eq!(rest, format!("database {database}"));
-        Self {
-            url: url.to_owned(),
-            child,
-        }
-    }
-
-    /// Ends it as an operator would; its exit code.
-    fn stop(mut self) -> Option<i32> {
-        let id = self.child.id().to_string();
-        let killed = Command::new("kill").args(["-TERM", &id]).status().unwrap();
-        assert!(killed.success());
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use support::{SMALL, Serving, Site, json};
 
 #[test]
 fn a_plan_works_offline() {
@@ -167,33 +34,6 @@ fn an_unknown_key_is_named_with_its_place() {
         assert!(done.stderr.contains("did you mean `replicates`?"));
     }
     assert!(!site.path().join("swath.db").exists());
-}
-
-#[test]
-fn what_the_trainer_cannot_compute_is_named_with_its_place() {
-    let site = Site::new();
-    let text = SMALL
-        .replace("trainer.null = true", TRAINING)
-        .replace("params.x = [1, 2, 3]", "precision = [\"fp16_pure\"]");
-    site.write("half.toml", &text);
-    let planned = site.local("plan half.toml -o json");
-    assert_eq!(planned.code, 0, "{}", planned.stderr);
-    assert_eq!(
-        planned
-            .stderr
-            .matches("warning: half.toml:14:14: `precision`: ")
-            .count(),
-        1,
-        "{}",
-        planned.stderr
-    );
-    let refused = site.local("submit half.toml");
-    assert_eq!(refused.code, 2);
-    assert!(
-        refused.stderr.contains("half.toml:14:14"),
-        "{}",
-        refused.stderr
-    );
 }
 
 #[test]

@@ -67,7 +67,8 @@ pub struct Cli {
     #[arg(long, env = "SWATH_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Where outcomes are kept until they are delivered [default: ~/.local/state/swath/NAME]
+    /// Where outcomes are kept until they are delivered, and checkpoints of trainings under way
+    /// [default: ~/.local/state/swath/NAME]
     #[arg(long, env = "SWATH_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
@@ -150,7 +151,7 @@ pub struct Settings {
     pub threads: u32,
     /// Where data sets are.
     pub data_dir: PathBuf,
-    /// Where outcomes are kept.
+    /// Where outcomes and checkpoints are kept.
     pub state_dir: PathBuf,
     /// When to end without a job.
     pub exit_when_idle: Option<Duration>,

@@ -22,7 +22,7 @@ pub(crate) const REPLICATES: &str = "SWATH_REPLICATES";
 pub(crate) const RUN: &str = "SWATH_RUN";
 
 /// Variables that belong to no flag of `coordinator`, with what they do.
-pub(crate) const OTHERS: [(&str, &str); 6] = [
+pub(crate) const OTHERS: [(&str, &str); 13] = [
     (
         "SWATH_DATA_DIR",
         "where workers keep data sets; default `~/.cache/swath/data`, and \
@@ -30,15 +30,46 @@ pub(crate) const OTHERS: [(&str, &str); 6] = [
     ),
     (
         "SWATH_DATA_MIRROR",
-        "a base URL or a directory to fetch data sets from, instead of the public ones",
+        "a base URL or a directory to fetch data sets from, instead of the public ones; `none`: \
+         nothing is fetched",
+    ),
+    (
+        "SWATH_DATA_VERIFY",
+        "set to anything: trainers check the digest of a decoded data set whenever they open it",
     ),
     (
         "SWATH_TRAINER",
         "the trainer that workers start, instead of the one beside them",
     ),
     (
+        "SWATH_TRAINER_DEVICE",
+        "`--device` of `trainer`: `cpu`, the default, or `cuda:N`; a worker names it itself",
+    ),
+    (
+        "SWATH_TRAINER_THREADS",
+        "`--threads` of `trainer`: threads on the CPU; default: all cores; a worker names them itself",
+    ),
+    (
+        "SWATH_TRAINER_CHECKPOINT_EVERY",
+        "`--every` of `trainer`: seconds between two checkpoints; default 180; 0: not by time",
+    ),
+    (
+        "SWATH_TRAINER_CHECKPOINT_STEPS",
+        "`--checkpoint-steps` of `trainer`: optimizer steps between two checkpoints; default: by \
+         time only",
+    ),
+    (
+        "SWATH_TRAINER_GOALS",
+        "`--goal` of `trainer`: test errors in percent, separated by commas, to tell the first \
+         epoch of",
+    ),
+    (
         "SWATH_LIBTORCH",
         "a libtorch to build the trainer with, instead of the one that `cargo xtask setup` fetches",
+    ),
+    (
+        "SWATH_BENCH_PYTHON",
+        "the Python with PyTorch that `cargo xtask bench` compares with; default `python3`",
     ),
     (
         "RUST_LOG",

@@ -17,7 +17,7 @@ use super::failure::{Failure, Outcome};
 use super::files::{self, Loaded};
 use super::local::{self, LocalWorker, Needs};
 use super::plan::KNOWN_CHUNK;
-use super::submit::{receipt, refuse_unsupported, sentence};
+use super::submit::{receipt, sentence};
 use super::wait::{Goal, Interrupts, Parting, conclude, wait};
 use crate::cli;
 use crate::settings::{Context, LocalSettings, Target, policy_of_one};
@@ -117,9 +117,7 @@ fn load(word: &str) -> Outcome<Option<Loaded>> {
         return Ok(None);
     }
     let loaded = files::load(path)?;
-    let expansion = expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
-    refuse_unsupported(&expansion)?;
-    drop(expansion);
+    expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
     Ok(Some(loaded))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use swath_core::id::SweepDigest;
-use swath_core::sweep::{Expansion, expand};
+use swath_core::sweep::expand;
 use swath_core::view::SCHEMA_VERSION;
 use swath_proto::v1::SubmitReply;
 use swath_report::{Format, Listing, ListingColumn as Column, counted};
@@ -37,8 +37,7 @@ pub(crate) struct Receipt {
 
 pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcome {
     let loaded = files::load(&arguments.file)?;
-    let expansion = expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
-    refuse_unsupported(&expansion)?;
+    expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
     if arguments.timeout.is_some() && !arguments.wait {
         context
             .printer
@@ -89,14 +88,6 @@ fn parting(name: &str, asked: &str) -> Parting {
         resume: format!(
             "`coordinator retry {name}{asked}` queues the failed jobs again and lets it go on"
         ),
-    }
-}
-
-/// Refuses what the trainer cannot compute yet, before anything is sent.
-pub(crate) fn refuse_unsupported(expansion: &Expansion<'_>) -> Outcome<()> {
-    match expansion.unsupported() {
-        [] => Ok(()),
-        errors => Err(Failure::files(errors)),
     }
 }
 

@@ -20,7 +20,6 @@ pub(crate) struct SubmitError(pub(crate) String);
 pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, SubmitError> {
     let file = parse(&sources)?;
     let expansion = expand(&file).map_err(|errors| joined(&errors))?;
-    refuse_unsupported(&expansion)?;
     let definition = definition(&expansion)?;
     let cells = expansion
         .cells()
@@ -96,13 +95,4 @@ pub(crate) fn parse(sources: &Sources) -> Result<SweepFile, SubmitError> {
 fn joined(errors: &[FileError]) -> SubmitError {
     let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
     SubmitError(lines.join("\n"))
-}
-
-/// A sweep that this version's trainer cannot compute is not accepted: its jobs
-/// would all fail.
-fn refuse_unsupported(expansion: &Expansion<'_>) -> Result<(), SubmitError> {
-    match expansion.unsupported() {
-        [] => Ok(()),
-        errors => Err(joined(errors)),
-    }
 }

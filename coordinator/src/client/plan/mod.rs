@@ -99,9 +99,6 @@ async fn print(context: &Context, expansions: &[Expansion<'_>], oracle: &mut Ora
         }
         flush(&mut out, &mut sheet, oracle, &mut chunk, &mut totals).await?;
         sheet.end(&mut out)?;
-        for error in expansion.unsupported() {
-            context.printer.warn(error.to_string());
-        }
     }
     totals.distinct_jobs = distinct.jobs();
     sheet.close(&mut out, &totals)?;

@@ -243,11 +243,3 @@ fn check_data(dataset: &Dataset, wrong: &mut impl FnMut(&str, String)) {
         wrong("dataset.path", "is empty".to_owned());
     }
 }
-
-/// The first key of `spec` that this version's trainer cannot compute yet: it
-/// computes all.
-///
-/// Such a spec can be planned, but not submitted.
-pub const fn unsupported(_spec: &TrainingSpec) -> Option<SpecError> {
-    None
-}

@@ -356,9 +356,9 @@ fn check_applicable(tree: &Value, errors: &mut Vec<SpecError>) {
         let Some(entries) = tree.get(table) else {
             continue;
         };
-        if entries.get(leaf).is_none() {
+        let Some(value) = entries.get(leaf) else {
             continue;
-        }
+        };
         let default = match table {
             "optimizer" => Some("sgd"),
             _ => None,
@@ -366,10 +366,16 @@ fn check_applicable(tree: &Value, errors: &mut Vec<SpecError>) {
         let Some(name) = entries.get("name").and_then(Value::as_str).or(default) else {
             continue;
         };
-        if !key.under.contains(&name) {
+        if !key.under.contains(&name) && !denies_nesterov(key.path, value) {
             errors.push(inapplicable(table, leaf, name));
         }
     }
+}
+
+/// Whether this says that there is no Nesterov momentum: true of every
+/// optimizer but SGD, so a recipe or an axis may say it of them too.
+pub(crate) fn denies_nesterov(path: &str, value: &Value) -> bool {
+    path == "optimizer.nesterov" && *value == Value::Bool(false)
 }
 
 fn inapplicable(table: &str, leaf: &str, name: &str) -> SpecError {

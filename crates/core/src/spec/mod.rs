@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 pub use self::augmentation::*;
 pub use self::canonical::{canonical, number_text};
-pub use self::check::{overpooled, oversized, unsupported};
+pub use self::check::{overpooled, oversized};
 pub use self::model::*;
 pub use self::optimization::*;
 pub use self::test_set::{TEST_SETS_MAX, TestSet, test_sets, unlike};
@@ -96,6 +96,7 @@ impl JobSpec {
             other_work(trainer)?
         } else {
             name_optimizer(&mut tree);
+            drop_denied_nesterov(&mut tree);
             Work::Training(Box::new(training(&tree)?))
         };
         if let Work::Training(spec) = &work {
@@ -251,6 +252,18 @@ fn training(tree: &Value) -> Result<TrainingSpec, Vec<SpecError>> {
 fn name_optimizer(tree: &mut Value) {
     if let Some(Value::Object(optimizer)) = tree.get_mut("optimizer") {
         optimizer.entry("name").or_insert_with(|| "sgd".into());
+    }
+}
+
+/// `nesterov = false` says nothing of an optimizer that has no such option.
+fn drop_denied_nesterov(tree: &mut Value) {
+    if let Some(Value::Object(optimizer)) = tree.get_mut("optimizer")
+        && optimizer.get("name").and_then(Value::as_str) != Some("sgd")
+        && optimizer
+            .get("nesterov")
+            .is_some_and(|value| keys::denies_nesterov("optimizer.nesterov", value))
+    {
+        optimizer.remove("nesterov");
     }
 }
 

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// An architecture with its options. CIFAR-type: three stages and a global
-/// average pool, for square images of any size from 8 on.
+/// average pool. VGG has the stages that are given, each with a pool, and no
+/// average.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Model {
@@ -23,7 +24,7 @@ pub enum Model {
     Resnext(Resnext),
     /// Shake-shake regularized network.
     ShakeShake(ShakeShake),
-    /// VGG with batch normalization.
+    /// VGG, with batch normalization unless it is turned off.
     Vgg(Vgg),
 }
 

@@ -222,7 +222,8 @@ pub enum Precision {
     Bf16,
     /// Half-precision autocast with dynamic loss scaling.
     Fp16,
-    /// Everything in half precision.
+    /// Weights, activations, gradients and updates in half precision; the
+    /// parameters and statistics of BN stay in single precision.
     Fp16Pure,
 }
 

@@ -30,7 +30,6 @@ pub struct Expansion<'a> {
     digest: SweepDigest,
     grid: Grid,
     totals: Totals,
-    unsupported: Vec<FileError>,
 }
 
 /// How much a sweep is.
@@ -134,7 +133,6 @@ pub fn expand(file: &SweepFile) -> Result<Expansion<'_>, Vec<FileError>> {
         kept: Vec::new(),
         digest: SweepDigest::from_bytes([0; 32]),
         totals: Totals::default(),
-        unsupported: Vec::new(),
     };
     expansion.survey()?;
     Ok(expansion)
@@ -183,12 +181,6 @@ impl<'a> Expansion<'a> {
         self.totals
     }
 
-    /// What this version's trainer cannot compute, at the line that asks for
-    /// it: such a sweep can be planned, but not submitted.
-    pub fn unsupported(&self) -> &[FileError] {
-        &self.unsupported
-    }
-
     /// The cells in canonical order, made one by one.
     pub fn cells(&self) -> Cells<'_> {
         Cells {
@@ -226,7 +218,6 @@ impl<'a> Expansion<'a> {
     /// Sees every point once.
     fn survey(&mut self) -> Result<(), Vec<FileError>> {
         let mut faults = Faults::default();
-        let mut unsupported = Faults::default();
         let mut cells = BTreeSet::new();
         let mut values = vec![BTreeSet::new(); self.paths.len()];
         let mut hasher = blake3::Hasher::new_derive_key("swath sweep v1");
@@ -252,11 +243,6 @@ impl<'a> Expansion<'a> {
                     let new = cells.insert(cell.digest);
                     if new {
                         totals.cells += 1;
-                        if let Some(error) = plan.unsupported(at, &cell.spec)
-                            && unsupported.list.len() < ERRORS_MAX
-                        {
-                            unsupported.add(vec![error], || plan.describe(at));
-                        }
                         hasher.update(cell.digest.as_bytes());
                         grid.see(&cell, &mut values, &mut hasher);
                     } else {
@@ -274,7 +260,6 @@ impl<'a> Expansion<'a> {
             return Err(vec![self.emptied()]);
         }
         totals.jobs = totals.cells * u64::from(self.file.replicates);
-        self.unsupported = unsupported.report(Some(totals.cells));
         (self.grid, self.kept, self.totals) = (grid, kept, totals);
         self.digest = SweepDigest::from_bytes(*hasher.finalize().as_bytes());
         Ok(())

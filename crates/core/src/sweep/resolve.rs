@@ -8,7 +8,7 @@ use super::file::SweepFile;
 use super::grid::{Block, Choice};
 use super::settings::{ALTERNATIVES, Assigned, Formula};
 use crate::spec::keys::{self, Kind};
-use crate::spec::{JobSpec, lookup, set, unsupported};
+use crate::spec::{JobSpec, lookup, set};
 
 /// A block, prepared so that a cell costs little.
 #[derive(Clone, Debug)]
@@ -170,12 +170,6 @@ impl<'a> Plan<'a> {
         place.error(key, message)
     }
 
-    /// What this version's trainer cannot compute at point `index`.
-    pub(super) fn unsupported(&self, index: u64, spec: &JobSpec) -> Option<FileError> {
-        let error = unsupported(spec.training()?)?;
-        Some(self.placed(error.key, error.message, &self.choices(index)))
-    }
-
     /// The axes of point `index` for a message: `epochs = 5, batch_size = 32`.
     pub(super) fn describe(&self, index: u64) -> String {
         let choices = self.choices(index);
@@ -213,6 +207,10 @@ pub(super) fn unused(file: &SweepFile) -> Vec<FileError> {
         let Some(option) = Conditional::of(path) else {
             continue;
         };
+        if matches!(&setting.value, Assigned::Literal(value) if keys::denies_nesterov(path, value))
+        {
+            continue;
+        }
         let taken = |block: &Block| match block
             .axes
             .iter()

@@ -215,6 +215,28 @@ fn options_follow_the_name_that_a_later_layer_chose() {
 }
 
 #[test]
+fn no_nesterov_goes_with_an_axis_over_every_optimizer() {
+    let found = |text: &str| -> Vec<_> {
+        let cells = cells(&with_head(text));
+        let nesterov = cells.iter().map(|cell| cell.spec.get("optimizer.nesterov"));
+        nesterov
+            .map(|value| value.and_then(Value::as_bool))
+            .collect()
+    };
+    let names = "[[grid]]\n\"optimizer.name\" = [\"sgd\", \"lars\", \"adam\"]\n";
+    let axis = format!("{names}\"optimizer.nesterov\" = [false]\n");
+    let fixed = format!("[fixed]\noptimizer.nesterov = false\n{names}");
+    for text in [axis, fixed] {
+        assert_eq!(found(&text), [Some(false), None, None], "{text}");
+    }
+    let text = "[fixed]\noptimizer.nesterov = false\n[[grid]]\n\"optimizer.name\" = [\"lars\"]\n";
+    assert_eq!(found(text), [None]);
+    let axis = format!("{names}\"optimizer.nesterov\" = [true]\n");
+    let file = parsed(&with_head(&axis));
+    assert_eq!(expand(&file).unwrap_err().len(), 2);
+}
+
+#[test]
 fn steps_replace_the_epochs_of_a_recipe() {
     let text = with_head("[[grid]]\nsteps = [100, 200]\n");
     assert!(

@@ -1,0 +1,107 @@
+//! What can happen to a job, and what comes of it.
+
+use crate::id::{Attempt, Owner, SessionId, WorkerName};
+use crate::outcome::Outcome;
+
+/// What can happen to a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// A worker session takes it.
+    Grant {
+        /// Who.
+        owner: Owner,
+    },
+    /// The owner says that it runs this attempt.
+    Heartbeat {
+        /// Which.
+        attempt: Attempt,
+        /// Who says so.
+        owner: Owner,
+    },
+    /// The worker, in a new session, says that it still holds this attempt.
+    Claim {
+        /// Which.
+        attempt: Attempt,
+        /// The new session.
+        owner: Owner,
+    },
+    /// The worker came back in a session newer than `owner`, without it.
+    SessionLost {
+        /// The new session.
+        newer: SessionId,
+    },
+    /// The sweeper looks at the clock.
+    Tick,
+    /// The owner reports the attempt's outcome.
+    Finish {
+        /// Which.
+        attempt: Attempt,
+        /// Who says so.
+        owner: Owner,
+        /// What came of it.
+        outcome: &'a Outcome,
+        /// A random number in 0..1, for the backoff.
+        unit: f64,
+    },
+    /// The owner gives the attempt back: drained, or told to stop.
+    Release {
+        /// Which.
+        attempt: Attempt,
+        /// Who says so.
+        owner: Owner,
+    },
+    /// The coordinator takes back a grant that its worker never mentioned.
+    TakeBack {
+        /// Which.
+        attempt: Attempt,
+    },
+    /// The coordinator starts: no lease may pass for the time it was away.
+    Restart,
+    /// The coordinator or its store was away for a while: the lease lives on
+    /// for at least one ttl.
+    Extend,
+    /// No live sweep wants the job any more.
+    Cancel,
+    /// A sweep wants it (again).
+    Want,
+    /// An operator wants it tried again.
+    Retry,
+    /// A charged fault turned out to be its worker's, not the job's.
+    Uncharge {
+        /// The worker that was cordoned.
+        worker: WorkerName,
+    },
+}
+
+/// What came of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The job changed, or was confirmed in its state.
+    Changed,
+    /// Nothing to do: the event does not concern the state the job is in.
+    Unchanged,
+}
+
+/// Why an event was refused. The job is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The attempt or the session is not the newest, or the job went on
+    /// without it.
+    #[error("stale: a newer attempt, a newer session or a final state stands")]
+    Stale,
+    /// The job is not waiting.
+    #[error("not waiting for a worker")]
+    NotQueued,
+    /// The job waits for the end of its backoff.
+    #[error("waiting for the end of its backoff")]
+    BackingOff,
+    /// A succeeded job is never trained again.
+    #[error("already succeeded")]
+    Succeeded,
+    /// The job is still under way.
+    #[error("not final yet")]
+    NotFinal,
+    /// The measurement is not finite.
+    #[error("a measurement that is not finite")]
+    NotFinite,
+}
