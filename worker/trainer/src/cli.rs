@@ -16,7 +16,8 @@ use tch::Device;
         Results go to stdout, messages to stderr.\n\
         Data sets lie in SWATH_DATA_DIR (default ~/.cache/swath/data) or in \
         /usr/share/datasets; else they are fetched from SWATH_DATA_MIRROR (a directory, file:// or \
-        http(s):// URL; `none`: never; default: from their publishers).\n\
+        http(s):// URL; `none`: never; default: from their publishers). Trainers share one decoded \
+        copy of each; with SWATH_DATA_VERIFY=1 they check its digest at each start.\n\
         Images of your own: dataset = { name = \"folder\", path = \"images\" } with \
         images/train/CLASS/*.png and images/test/CLASS/*.png (or .jpg)."
 )]
@@ -92,7 +93,8 @@ pub(crate) enum Command {
     Init(Init),
     /// Compute loss, logits and gradients of one batch, in training mode
     ///
-    /// Writes `loss`, `logits`, `grad/<parameter>` for every parameter, and
+    /// Writes `loss` (with the spec's label smoothing), `logits`, `grad/<parameter>` for every
+    /// parameter, and
     /// `after_forward/<buffer>` for the running statistics after the batch.
     Gradients(Gradients),
     /// Print the size of a model and of its training

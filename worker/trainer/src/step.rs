@@ -84,22 +84,12 @@ impl<'a> Stepper<'a> {
 
     /// The factor on the loss, with dynamic loss scaling only. Waits for the
     /// device.
-    #[allow(
-        dead_code,
-        clippy::allow_attributes,
-        reason = "for the measurements of an epoch"
-    )]
     pub(crate) fn loss_scale(&self) -> Option<f64> {
         self.scaler.as_ref().map(Scaler::scale)
     }
 
     /// Steps that left the weights as they were, because a scaled gradient
     /// overflowed; with dynamic loss scaling only. Waits for the device.
-    #[allow(
-        dead_code,
-        clippy::allow_attributes,
-        reason = "for the measurements of an epoch"
-    )]
     pub(crate) fn skipped_steps(&self) -> Option<u64> {
         self.scaler.as_ref().map(Scaler::skipped)
     }

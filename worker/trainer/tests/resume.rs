@@ -4,11 +4,10 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{self, BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::stand::{Stand, copy, images, last, names, stderr};
@@ -28,12 +27,21 @@ fn follow(command: &mut Command, count: usize) -> (Child, Lines<BufReader<ChildS
 }
 
 /// The steps of the checkpoints that are written.
-fn checkpoints(lines: &mut Lines<BufReader<ChildStdout>>) -> impl Iterator<Item = u64> {
+fn checkpoints(lines: &mut impl Iterator<Item = io::Result<String>>) -> impl Iterator<Item = u64> {
     lines.filter_map(|line| {
         let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
         let is_checkpoint = event["event"] == "checkpoint";
         is_checkpoint.then(|| event["step"].as_u64().unwrap())
     })
+}
+
+/// Returns once `child` makes, renames or removes a file of `directory`, or
+/// has ended: a kill then falls into the writing of a checkpoint.
+fn wait_for_a_write(child: &mut Child, directory: &Path) {
+    let before = names(directory);
+    while names(directory) == before && child.try_wait().unwrap().is_none() {
+        thread::yield_now();
+    }
 }
 
 fn terminate(child: &Child) {
@@ -49,15 +57,19 @@ fn a_training_killed_at_any_moment_gives_the_same_bytes() {
     let mut kills = 0;
     let mut random = 12345_u64;
     for round in 0.. {
-        let every = ["1", "3"][round % 2];
+        let every = ["1", "3"][round / 2 % 2];
         let out = format!("killed-{}", round / 7);
         let flags = ["--resume", "--checkpoint-steps", every];
-        let (mut child, _lines, steps) = follow(&mut stand.train(&out, &flags), 1 + round % 2);
-        // The moment of the kill is random: within a step, within a write.
+        let (mut child, mut lines, _) = follow(&mut stand.train(&out, &flags), 0);
         random = random
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        thread::sleep(Duration::from_micros(random >> 51));
+        // The first line is `started`: some are killed before a checkpoint.
+        let events = 1 + (random >> 62) as usize;
+        let steps: Vec<u64> = checkpoints(&mut lines.by_ref().take(events)).collect();
+        if round % 2 == 1 {
+            wait_for_a_write(&mut child, &stand.path(&out));
+        }
         child.kill().unwrap();
         let killed = child.wait().unwrap().code().is_none();
         kills += u32::from(killed);

@@ -172,7 +172,7 @@ pub struct Loss {
     pub label_smoothing: f64,
 }
 
-/// How weights start. BN starts at 1 and 0, biases of convolutions at 0.
+/// How weights start. Shifts of BN and biases of convolutions start at 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Init {
@@ -182,7 +182,11 @@ pub struct Init {
     /// Classifier weights.
     #[serde(default)]
     pub linear: LinearInit,
-    /// The last BN gamma of each residual block starts at 0.
+    /// Gammas of BN; absent from the canonical form where they start at 1, so
+    /// that specs from before there was a choice keep their digests.
+    #[serde(default, skip_serializing_if = "BnInit::is_ones")]
+    pub bn: BnInit,
+    /// The last BN gamma of each residual block starts at 0, whatever `bn` says.
     #[serde(default)]
     pub zero_gamma: bool,
 }
@@ -209,6 +213,30 @@ pub enum LinearInit {
     KaimingFanOut,
     /// Kaiming normal over incoming connections, bias 0.
     KaimingFanIn,
+    /// N(0, 0.01²), bias 0 (Goyal et al. 2017).
+    Normal,
+}
+
+/// How the gammas of BN start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BnInit {
+    /// All at 1.
+    #[default]
+    Ones,
+    /// U(0, 1).
+    Uniform,
+}
+
+impl BnInit {
+    /// By reference, as serde asks.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature that serde calls"
+    )]
+    fn is_ones(&self) -> bool {
+        *self == Self::Ones
+    }
 }
 
 /// Number format of the training.

@@ -95,21 +95,9 @@ pub(super) fn attempt(
     let extra = measure::extra_sets(session, spec, &facts)?;
     let training = Training::new(spec, &dataset, &model, &weights, device)?;
     let mut training = training.asked(order.measures.asked(order.out));
-    let mut clerk = Clerk {
-        desk: None,
-        classes: facts.classes,
-        given_weights: order.weights.is_some(),
-        pace: order.pace,
-        newest: 0,
-        since: Instant::now(),
-        not_before: None,
-        epochs: Vec::new(),
-    };
+    let mut clerk = clerk(order, facts.classes, checkpoint.as_ref());
     if let Some(checkpoint) = checkpoint {
         say_resumed(&checkpoint, &identity, order);
-        clerk.given_weights = checkpoint.given_weights;
-        clerk.newest = checkpoint.state.progress.step;
-        clerk.epochs.clone_from(&checkpoint.state.progress.history);
         training.restore(checkpoint.state)?;
     }
     if clerk.given_weights {
@@ -125,16 +113,7 @@ pub(super) fn attempt(
             identity,
         });
     }
-    output::json_line(&TrainerEvent::Started {
-        provenance: provenance::of(device),
-        total_steps: training.timeline().total_steps(),
-        total_epochs: training.timeline().total_epochs() as u32,
-        step: clerk.newest,
-    })?;
-    // Whoever follows this attempt has not seen those before it.
-    for epoch in &clerk.epochs {
-        output::json_line(&TrainerEvent::Epoch(epoch.clone()))?;
-    }
+    say_started(&training, &clerk, device)?;
     let ended = guarded(|| {
         let mut measured = training.run(&mut clerk)?;
         let ending = Ending {
@@ -165,6 +144,40 @@ fn prepare(
     let model = Model::new(&spec.model, facts)?;
     let weights = model.initial(&spec.init, spec.seed, device)?;
     Ok((model, weights))
+}
+
+/// A clerk without a desk, who knows of what came before `checkpoint`.
+fn clerk(order: &Order<'_>, classes: i64, checkpoint: Option<&Checkpoint>) -> Clerk {
+    let progress = checkpoint.map(|checkpoint| &checkpoint.state.progress);
+    Clerk {
+        desk: None,
+        classes,
+        given_weights: match checkpoint {
+            Some(checkpoint) => checkpoint.given_weights,
+            None => order.weights.is_some(),
+        },
+        pace: order.pace,
+        newest: progress.map_or(0, |progress| progress.step),
+        since: Instant::now(),
+        not_before: None,
+        epochs: progress.map_or_else(Vec::new, |progress| progress.history.clone()),
+    }
+}
+
+/// Reports the start, and the epochs of the attempts before this one: whoever
+/// follows it has not seen them.
+fn say_started(training: &Training<'_>, clerk: &Clerk, device: Device) -> Result<(), Failure> {
+    let timeline = training.timeline();
+    output::json_line(&TrainerEvent::Started {
+        provenance: provenance::of(device),
+        total_steps: timeline.total_steps(),
+        total_epochs: timeline.total_epochs() as u32,
+        step: clerk.newest,
+    })?;
+    for epoch in &clerk.epochs {
+        output::json_line(&TrainerEvent::Epoch(epoch.clone()))?;
+    }
+    Ok(())
 }
 
 fn say_resumed(checkpoint: &Checkpoint, own: &Identity, order: &Order<'_>) {

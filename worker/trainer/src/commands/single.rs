@@ -11,6 +11,7 @@ use crate::cli::{Evaluate, Gradients, Init, Predict};
 use crate::data::{self, Facts, Places};
 use crate::evaluate;
 use crate::failure::Failure;
+use crate::loss::Target;
 use crate::measure::{self, ExtraSet};
 use crate::model::{Model, Noise, Pass};
 use crate::session::{self, Session};
@@ -141,13 +142,15 @@ pub(super) fn gradients(args: &Gradients) -> Result<(), Failure> {
     let labels = file.tensor(&file.parse()?, "labels")?;
     check_labels(&file, &labels, images.size()[0], facts.classes)?;
     let labels = labels.to_device(session.device());
+    let spec = spec_file::training(&job)?;
     let noise = Noise {
-        seed: spec_file::training(&job)?.seed,
+        seed: spec.seed,
         step: 0,
         chunk: 0,
     };
     let logits = model.forward(&weights, &images, Pass::Training(noise));
-    let loss = logits.cross_entropy_for_logits(&labels);
+    let target = Target::Labels(labels);
+    let loss = target.loss(std::slice::from_ref(&logits), &spec.loss);
     let gradients = step::gradients(&loss, &weights);
     let mut tensors = vec![
         ("loss".to_owned(), loss),

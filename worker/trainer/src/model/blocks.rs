@@ -10,7 +10,6 @@ use super::Pass;
 use super::layout::{Layout, Role};
 use super::weights::Weights;
 use crate::kernels;
-use crate::rng::{Purpose, Stream};
 
 /// Shape of one image's feature map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,7 +212,14 @@ impl Norm {
         self.normalized(weights, input, pass, true)
     }
 
-    fn normalized(self, weights: &Weights, input: &Tensor, pass: Pass, relu: bool) -> Tensor {
+    /// [`Norm::relu`] or [`Norm::forward`].
+    pub(crate) fn normalized(
+        self,
+        weights: &Weights,
+        input: &Tensor,
+        pass: Pass,
+        relu: bool,
+    ) -> Tensor {
         if let Some(chunk) = chunk_of(weights, input, pass) {
             let chunks = input.split(chunk, 0);
             let parts = chunks
@@ -276,52 +282,6 @@ pub(crate) fn is_fused(weights: &Weights, input: &Tensor, pass: Pass) -> bool {
     pass.is_training() && chunk_of(weights, input, pass).is_none() && kernels::fits(input)
 }
 
-/// A map, or two whose sum it is and that nobody has added up yet: the
-/// normalization that follows a residual block does it on its way.
-pub(crate) struct Sum {
-    first: Tensor,
-    second: Option<Tensor>,
-}
-
-impl From<Tensor> for Sum {
-    fn from(map: Tensor) -> Self {
-        Self {
-            first: map,
-            second: None,
-        }
-    }
-}
-
-impl Sum {
-    /// `a + b`.
-    pub(crate) fn of(a: Tensor, b: Tensor) -> Self {
-        Self {
-            first: a,
-            second: Some(b),
-        }
-    }
-
-    /// The sum itself, and what [`Norm::relu`] (or, without `relu`,
-    /// [`Norm::forward`]) makes of it.
-    pub(crate) fn normalized(
-        self,
-        norm: Norm,
-        weights: &Weights,
-        pass: Pass,
-        relu: bool,
-    ) -> (Tensor, Tensor) {
-        let sum = match self.second {
-            Some(second) if is_fused(weights, &self.first, pass) && kernels::fits(&second) => {
-                return kernels::join(&self.first, &second, &norm.tensors(weights), relu);
-            }
-            Some(second) => self.first + second,
-            None => self.first,
-        };
-        let out = norm.normalized(weights, &sum, pass, relu);
-        (sum, out)
-    }
-}
-
 /// A linear layer with bias.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Linear {
@@ -371,45 +331,6 @@ impl Linear {
 /// The mean over all places of each map: a batch of vectors.
 pub(crate) fn global_average(input: &Tensor) -> Tensor {
     input.adaptive_avg_pool2d([1, 1]).flatten(1, -1)
-}
-
-/// Inverted dropout (Srivastava et al. 2014): in training each element is 0
-/// with the probability `rate`, and the others grow to keep the mean.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dropout {
-    rate: f64,
-}
-
-impl Dropout {
-    /// Whether there is none.
-    pub(crate) fn is_off(self) -> bool {
-        self.rate == 0.0
-    }
-
-    /// Dropout of this rate; of 0, none.
-    pub(crate) fn new(rate: f64) -> Self {
-        Self { rate }
-    }
-
-    /// Fixes the masks of the pass that begins, by (seed, step, chunk). A
-    /// network with dropout calls it once, before its first layer.
-    pub(crate) fn begin(self, pass: Pass) {
-        if let Pass::Training(noise) = pass
-            && self.rate > 0.0
-        {
-            let stream = Stream::new(noise.seed, Purpose::Dropout, noise.step);
-            tch::manual_seed(stream.below(u64::from(noise.chunk), 1 << 63) as i64);
-        }
-    }
-
-    /// The batch with its mask.
-    pub(crate) fn forward(self, input: Tensor, pass: Pass) -> Tensor {
-        if self.rate > 0.0 && pass.is_training() {
-            input.dropout(self.rate, true)
-        } else {
-            input
-        }
-    }
 }
 
 /// Where a block stands in a network of three stages at full, half and quarter
@@ -489,37 +410,5 @@ pub(crate) fn stage_widths(block_type: BlockType, initial_channels: u32) -> [i64
     match block_type {
         BlockType::Basic => [width, 2 * width, 4 * width],
         BlockType::Bottleneck => [width, 2 * width * EXPANSION, 4 * width * EXPANSION],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tch::{Device, Kind};
-
-    use super::super::Noise;
-    use super::*;
-
-    #[test]
-    fn dropout_keeps_the_mean_and_evaluation_everything() {
-        let ones = Tensor::ones([100, 20, 5, 5], (Kind::Float, Device::Cpu));
-        let dropout = Dropout::new(0.3);
-        let pass = Pass::Training(Noise {
-            seed: 1,
-            step: 2,
-            chunk: 0,
-        });
-        let dropped = dropout.forward(ones.shallow_clone(), pass);
-        let mean = dropped.mean(Kind::Double).double_value(&[]);
-        // 50,000 elements with a standard deviation of 0.65.
-        assert!((mean - 1.0).abs() < 0.015, "{mean}");
-        let zeros = dropped.eq(0.0).to_kind(Kind::Double).mean(Kind::Double);
-        assert!((zeros.double_value(&[]) - 0.3).abs() < 0.01);
-        let largest = dropped.max().double_value(&[]);
-        assert!((largest - 1.0 / 0.7).abs() < 1e-6, "{largest}");
-        assert_eq!(
-            dropout.forward(ones.shallow_clone(), Pass::Evaluation),
-            ones
-        );
-        assert_eq!(Dropout::new(0.0).forward(ones.shallow_clone(), pass), ones);
     }
 }

@@ -11,7 +11,8 @@
 use swath_core::spec::{BlockType, Densenet};
 use tch::Tensor;
 
-use super::blocks::{Conv, Dropout, Linear, Map, Norm, Place, Shape, global_average, is_fused};
+use super::blocks::{Conv, Linear, Map, Norm, Place, Shape, global_average, is_fused};
+use super::dropout::Dropout;
 use super::layout::Layout;
 use super::weights::Weights;
 use super::{Architecture, Pass};

@@ -1,7 +1,7 @@
 //! How weights start: drawn from the seed alone, on the host, so that they are
 //! the same whatever the device and whatever ran before.
 
-use swath_core::spec::{ConvInit, Init, LinearInit};
+use swath_core::spec::{BnInit, ConvInit, Init, LinearInit};
 use tch::{Tensor, no_grad};
 
 use super::layout::{Layout, Role};
@@ -16,7 +16,12 @@ enum Start {
     Normal(f64),
     /// U(-bound, bound).
     Uniform(f64),
+    /// U(0, 1).
+    Unit,
 }
+
+/// Standard deviation of a normal classifier (Goyal et al. 2017, 5.1).
+const CLASSIFIER_SD: f64 = 0.01;
 
 /// Fills all parameters.
 pub(super) fn fill(layout: &Layout, weights: &Weights, init: &Init, seed: u64) {
@@ -43,14 +48,20 @@ fn start(role: Role, init: &Init) -> Start {
             LinearInit::Framework => framework(fan_in),
             LinearInit::KaimingFanOut => kaiming(fan_out),
             LinearInit::KaimingFanIn => kaiming(fan_in),
+            LinearInit::Normal => Start::Normal(CLASSIFIER_SD),
         },
         Role::LinearBias { fan_in } => match init.linear {
             LinearInit::Framework => framework(fan_in),
-            LinearInit::KaimingFanOut | LinearInit::KaimingFanIn => Start::Constant(0.0),
+            LinearInit::KaimingFanOut | LinearInit::KaimingFanIn | LinearInit::Normal => {
+                Start::Constant(0.0)
+            }
         },
         Role::Gate { fan_in } | Role::GateBias { fan_in } => framework(fan_in),
         Role::Scale { last_of_block } if last_of_block && init.zero_gamma => Start::Constant(0.0),
-        Role::Scale { .. } => Start::Constant(1.0),
+        Role::Scale { .. } => match init.bn {
+            BnInit::Ones => Start::Constant(1.0),
+            BnInit::Uniform => Start::Unit,
+        },
         Role::ConvolutionBias | Role::Shift => Start::Constant(0.0),
     }
 }
@@ -70,6 +81,7 @@ fn draw(start: Start, stream: Stream, count: usize) -> Vec<f32> {
             let (first, second) = stream.uniforms(at);
             (bound * (2.0 * first - 1.0), bound * (2.0 * second - 1.0))
         }),
+        Start::Unit => paired(&|at| stream.uniforms(at)),
     }
 }
 
@@ -103,6 +115,20 @@ mod tests {
         assert_eq!(start(linear, &init), Start::Normal(0.2_f64.sqrt()));
         assert_eq!(start(bias, &init), Start::Constant(0.0));
         assert_eq!(start(last, &init), Start::Constant(0.0));
+        let inner = Role::Scale {
+            last_of_block: false,
+        };
+        assert_eq!(start(inner, &init), Start::Constant(1.0));
+        init.bn = BnInit::Uniform;
+        init.linear = LinearInit::Normal;
+        assert_eq!(start(inner, &init), Start::Unit);
+        // `zero_gamma` wins.
+        assert_eq!(start(last, &init), Start::Constant(0.0));
+        init.zero_gamma = false;
+        assert_eq!(start(last, &init), Start::Unit);
+        assert_eq!(start(linear, &init), Start::Normal(0.01));
+        assert_eq!(start(bias, &init), Start::Constant(0.0));
+        assert_eq!(start(Role::Shift, &init), Start::Constant(0.0));
         // Whatever the spec says of the classifier.
         for gate in [Role::Gate { fan_in: 16 }, Role::GateBias { fan_in: 16 }] {
             assert_eq!(start(gate, &init), Start::Uniform(0.25));
@@ -118,6 +144,12 @@ mod tests {
         assert!(uniform.iter().all(|value| value.abs() <= 0.5));
         let mean = uniform.iter().sum::<f32>() / 9999.0;
         assert!(mean.abs() < 0.01, "{mean}");
+        let unit = draw(Start::Unit, stream, 9999);
+        assert!(unit.iter().all(|value| (0.0..=1.0).contains(value)));
+        let mean = unit.iter().sum::<f32>() / 9999.0;
+        assert!((mean - 0.5).abs() < 0.01, "{mean}");
+        let variance = unit.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / 9999.0;
+        assert!((variance - 1.0 / 12.0).abs() < 0.003, "{variance}");
         let normal = draw(Start::Normal(0.1), stream, 9999);
         let square = normal.iter().map(|value| value * value).sum::<f32>() / 9999.0;
         assert!((square - 0.01).abs() < 0.0005, "{square}");

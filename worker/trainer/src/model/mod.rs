@@ -2,6 +2,7 @@
 
 mod blocks;
 mod densenet;
+mod dropout;
 mod init;
 mod layout;
 mod postact;
@@ -12,6 +13,7 @@ mod resnet_preact;
 mod resnext;
 mod se_resnet_preact;
 mod shake_shake;
+mod sum;
 mod vgg;
 mod weights;
 mod wrn;

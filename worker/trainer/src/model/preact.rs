@@ -11,9 +11,11 @@ use swath_core::spec::BlockType;
 use tch::Tensor;
 
 use super::blocks::{
-    Conv, Dropout, EXPANSION, Linear, Map, Norm, Place, Shape, Sum, convolutions, global_average,
+    Conv, EXPANSION, Linear, Map, Norm, Place, Shape, convolutions, global_average,
 };
+use super::dropout::Dropout;
 use super::layout::Layout;
+use super::sum::Sum;
 use super::weights::Weights;
 use super::{Architecture, Pass};
 

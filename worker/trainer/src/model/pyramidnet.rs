@@ -10,10 +10,11 @@ use swath_core::spec::{BlockType, Pyramidnet};
 use tch::Tensor;
 
 use super::blocks::{
-    Conv, EXPANSION, Linear, Map, Norm, Place, Shape, Sum, blocks_per_stage, convolutions,
+    Conv, EXPANSION, Linear, Map, Norm, Place, Shape, blocks_per_stage, convolutions,
     global_average,
 };
 use super::layout::Layout;
+use super::sum::Sum;
 use super::weights::Weights;
 use super::{Architecture, Pass};
 
