@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::agent::{Agent, CallId, Config, Effect, Event, Exit};
-use crate::child::{Children, Setting, adopt_orphans, kill_leftovers};
+use crate::child::{Children, Setting, kill_leftovers};
 use crate::client::Client;
 use crate::settings::Settings;
 use crate::spool::{Service, Spool, now_ms};
@@ -84,7 +84,6 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     let _none = std::fs::remove_dir_all(&specs);
     let checkpoints = settings.state_dir.join("checkpoints");
     remove_old(&checkpoints, CHECKPOINTS_KEPT);
-    adopt_orphans().map_err(StartError::system("adopt orphaned processes"))?;
 
     let (calm, from_calls) = mpsc::unbounded_channel();
     let (busy, from_children) = mpsc::channel(EVENTS_WAITING);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use swath_worker::agent::Exit;
+use swath_worker::child::adopt_orphans;
 use swath_worker::daemon;
 use swath_worker::settings::{Cli, Settings};
 use tracing_subscriber::EnvFilter;
@@ -34,6 +35,12 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return fail(USAGE, &error.to_string()),
     };
+    if let Err(error) = adopt_orphans() {
+        return fail(
+            1,
+            &format!("cannot start: cannot adopt orphaned processes: {error}"),
+        );
+    }
     // One thread: children die with the thread that started them, and this
     // one lives as long as the process.
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -11,7 +11,8 @@ use rustix::process::{Pid, Signal, WaitOptions};
 /// How long to go on killing what keeps forking.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Makes orphans of children the worker's own, so that they can be reaped.
+/// Makes orphans of children the worker's own, so that they can be reaped. For
+/// a process that is nothing but a worker.
 ///
 /// # Errors
 ///
@@ -59,8 +60,12 @@ pub(super) fn kill(tag: &str) -> usize {
 
 /// Reaps processes that the worker has adopted and that have ended, by
 /// themselves or killed. What `is_own` says is its own child is left to those
-/// who wait for it.
+/// who wait for it. Where the process adopts none, every other child belongs to
+/// somebody else in it, who waits for it too.
 pub(super) fn reap(is_own: impl Fn(Pid) -> bool) {
+    if !matches!(rustix::process::child_subreaper(), Ok(Some(_))) {
+        return;
+    }
     for pid in children().into_iter().filter(|pid| !is_own(*pid)) {
         // It may still run.
         let _reaped = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);

@@ -29,7 +29,7 @@ async fn the_python_example_trains() {
         assert!(measured.test_error < 40.0, "{measured:?}");
         assert!(measured.train_seconds > 0.0);
         let curve = coordinator.shared.store.curves(job.digest).await.unwrap();
-        assert_eq!(curve.len(), 5);
+        assert_eq!(curve.len(), 5, "{curve:?}");
         let logs = coordinator.shared.store.logs(job.digest, 0).await.unwrap();
         assert!(logs[0].text.starts_with("weights "));
     }
