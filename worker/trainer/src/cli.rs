@@ -46,7 +46,7 @@ pub(crate) enum Command {
     ///
     /// Prints `ready`, then reads one spec (JSON) per line from stdin and answers each with the
     /// lines of `trainer train`. The library stays loaded and the data set stays on the device.
-    /// Ends at the end of stdin. With --out, a spec whose checkpoint lies there goes on from it.
+    /// Ends at the end of stdin. With --out or --checkpoints, a spec whose checkpoint lies there goes on from it.
     Serve(Serve),
     /// Tell the classes of images, in evaluation mode
     ///

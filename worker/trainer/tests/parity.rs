@@ -253,6 +253,43 @@ fn gradients_match() {
 }
 
 #[test]
+fn gradients_take_the_label_smoothing_of_the_spec() {
+    let case = cases().remove(0);
+    let mut spec = case.spec(Optimizer::Sgd);
+    spec["loss"] = json!({"label_smoothing": 0.1});
+    let spec = support::write_spec(case.root.path(), &spec);
+    let (batch, out) = (
+        case.path("batch.safetensors"),
+        case.path("smooth.safetensors"),
+    );
+    let mut command = trainer(case.root.path());
+    command.arg("gradients").arg("--spec").arg(&spec);
+    command.arg("--weights").arg(case.path("init.safetensors"));
+    command
+        .arg("--images")
+        .arg(&batch)
+        .arg("--labels")
+        .arg(&batch);
+    succeed(command.arg("--out").arg(&out));
+    let found = read(&out);
+    // The mean over images of -log softmax, averaged over all classes, is that
+    // to the even distribution.
+    let classes = found["logits"].shape[1];
+    let logits = found["logits"].floats();
+    let rows = logits.chunks(classes);
+    let images = rows.len() as f32;
+    let even = rows.map(|row| {
+        let total: f32 = row.iter().map(|logit| logit.exp()).sum();
+        total.ln() - row.iter().sum::<f32>() / classes as f32
+    });
+    let even = even.sum::<f32>() / images;
+    let plain = case.arrays["loss_train"].floats()[0];
+    let far = found["loss"].floats()[0] - (0.9 * plain + 0.1 * even);
+    assert!((even - plain).abs() > 0.01, "the two would not differ");
+    assert!(far.abs() < ABSOLUTE, "{far}");
+}
+
+#[test]
 fn sgd_follows_the_trajectory() {
     follows_the_trajectory(Optimizer::Sgd);
 }

@@ -47,6 +47,8 @@ fn what_is_written_otherwise_is_the_same_job() {
     let spec = |tree: &Value| JobSpec::from_value(tree).unwrap().job_digest();
     let plain = spec(&tree());
     assert_eq!(plain, spec(&with("optimizer.momentum", json!(0.9))));
+    assert_eq!(plain, spec(&with("init.bn", json!("ones"))));
+    assert_ne!(plain, spec(&with("init.bn", json!("uniform"))));
     assert_eq!(plain, spec(&with("batch_size", json!(32.0))));
     assert_eq!(
         plain,

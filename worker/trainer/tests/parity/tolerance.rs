@@ -89,6 +89,37 @@ const TIGHT: Trajectory = Trajectory {
 /// |                                | step 4   | 4.8e-7          | 4.2e-4                | 2.7e-7  |
 /// | `vgg`, LARS                    | weights  | 5.9e-4          | 5.2e-4                | 1.7e-4  |
 /// |                                | logits   | 2.6e-3          | 3.5e-3                | 9.2e-4  |
+///
+/// That PyTorch leaves a fixture is the reason for a limit here; the limit is
+/// ours: the smaller one of PyTorch's largest difference and three times the
+/// trainer's own, rounded up, at least [`ABSOLUTE`]. The trainer's own is the
+/// largest one on a Xeon with AVX-512 on one thread, as it is, with
+/// `ATEN_CPU_CAPABILITY=avx2`, with `ONEDNN_MAX_CPU_ISA=SSE41`, and with this
+/// and `ATEN_CPU_CAPABILITY=default`, whose sums run in other orders:
+///
+/// | case, optimizer                 | weights | logits | mean loss |
+/// | ------------------------------- | ------- | ------ | --------- |
+/// | `resnet_preact_28x28`, SGD      | 2.2e-4  | 1.0e-3 |           |
+/// | `resnet_preact_bottleneck`, SGD | 2.2e-3  | 8.0e-2 | 9.4e-5    |
+/// | `resnet_bottleneck`, SGD        | 1.3e-2  | 9.0e-2 | 1.9e-3    |
+/// | `wrn`, SGD                      |         | 1.7e-4 |           |
+/// | `resnext`, SGD                  | 9.5e-4  | 9.5e-3 | 2.3e-5    |
+/// | `resnet_preact`, LARS           | 4.9e-3  | 2.9e-2 | 4.3e-5    |
+/// | `resnet_bottleneck`, LARS       | 4.1e-2  | 2.3e-1 | 4.4e-4    |
+/// | `wrn`, LARS                     | 2.0e-4  | 9.3e-4 | 5.4e-7    |
+/// | `pyramidnet_bottleneck`, LARS   | 6.4e-4  | 2.2e-2 | 1.8e-5    |
+/// | `resnext`, LARS                 | 2.4e-3  | 7.3e-2 | 2.7e-5    |
+/// | `densenet`, LARS                | 1.7e-3  | 1.6e-3 |           |
+/// | `densenet_bc`, LARS             | 1.1e-4  | 5.2e-4 |           |
+/// | `vgg`, LARS                     | 1.2e-4  | 1.2e-3 |           |
+///
+/// Two have limits above what PyTorch missed by, as its orders of images did
+/// not come across what another instruction set does: `wrn` with SGD and
+/// `densenet_bc`. `resnet_preact_bottleneck` with LARS comes to 1.3 (logits)
+/// where all is SSE4.1: a limit of that size would hold nothing, so it keeps
+/// [`ABSOLUTE`], and a processor without AVX2 misses it.
+/// `ONEDNN_MAX_CPU_ISA=AVX2` was not measured: libtorch 2.13.0 (and PyTorch)
+/// then writes past its memory in a strided 1×1 convolution of 4 channels.
 const LOOSE: &[(&str, Optimizer, Trajectory)] = &[
     (
         "resnet_preact_28x28",
@@ -112,18 +143,26 @@ const LOOSE: &[(&str, Optimizer, Trajectory)] = &[
         "resnet_bottleneck",
         Optimizer::Sgd,
         Trajectory {
-            weights: 6e-2,
-            logits: 5e-1,
-            losses: [ABSOLUTE, 2e-3, 3e-2, 4e-2],
+            weights: 4e-2,
+            logits: 3e-1,
+            losses: [ABSOLUTE, ABSOLUTE, 3e-4, 2.5e-2],
+        },
+    ),
+    (
+        "wrn",
+        Optimizer::Sgd,
+        Trajectory {
+            logits: 5e-4,
+            ..TIGHT
         },
     ),
     (
         "resnext",
         Optimizer::Sgd,
         Trajectory {
-            weights: 3e-2,
-            logits: 4e-1,
-            losses: [ABSOLUTE, 2e-4, 3e-3, 4e-2],
+            weights: 3e-3,
+            logits: 3e-2,
+            losses: [ABSOLUTE, ABSOLUTE, ABSOLUTE, 3e-4],
         },
     ),
     (
@@ -140,35 +179,35 @@ const LOOSE: &[(&str, Optimizer, Trajectory)] = &[
         Optimizer::Lars,
         Trajectory {
             weights: 1.2e-1,
-            logits: 2.0,
-            losses: [ABSOLUTE, 5e-3, 2e-2, 3e-2],
+            logits: 7e-1,
+            losses: [ABSOLUTE, ABSOLUTE, ABSOLUTE, 5e-3],
         },
     ),
     (
         "wrn",
         Optimizer::Lars,
         Trajectory {
-            weights: 8e-3,
-            logits: 4e-2,
-            losses: [ABSOLUTE, ABSOLUTE, 2e-4, 5e-4],
+            weights: 6e-4,
+            logits: 3e-3,
+            ..TIGHT
         },
     ),
     (
         "pyramidnet_bottleneck",
         Optimizer::Lars,
         Trajectory {
-            weights: 5e-3,
-            logits: 1.3e-1,
-            losses: [ABSOLUTE, ABSOLUTE, ABSOLUTE, 3e-4],
+            weights: 2e-3,
+            logits: 7e-2,
+            ..TIGHT
         },
     ),
     (
         "resnext",
         Optimizer::Lars,
         Trajectory {
-            weights: 5e-2,
-            logits: 1.4,
-            losses: [ABSOLUTE, 2e-4, 8e-3, 9e-3],
+            weights: 8e-3,
+            logits: 2.2e-1,
+            ..TIGHT
         },
     ),
     (
@@ -181,12 +220,21 @@ const LOOSE: &[(&str, Optimizer, Trajectory)] = &[
         },
     ),
     (
+        "densenet_bc",
+        Optimizer::Lars,
+        Trajectory {
+            weights: 4e-4,
+            logits: 1.6e-3,
+            ..TIGHT
+        },
+    ),
+    (
         "vgg",
         Optimizer::Lars,
         Trajectory {
-            weights: 6e-4,
-            logits: 4e-3,
-            losses: [ABSOLUTE, ABSOLUTE, ABSOLUTE, ABSOLUTE],
+            weights: 4e-4,
+            logits: 3.5e-3,
+            ..TIGHT
         },
     ),
 ];
@@ -219,14 +267,15 @@ pub(crate) fn mean_loss(case: &str, optimizer: Optimizer) -> f32 {
 
 /// Of gradients, relatively.
 ///
-/// PyTorch, measured as above, the largest relative difference of a gradient:
+/// PyTorch, measured as above, the largest relative difference of a gradient
+/// (the trainer's own is 2.2e-3):
 ///
 /// | case      | float32 default | float32 channels_last | float64 |
 /// | --------- | --------------- | --------------------- | ------- |
 /// | `resnext` | 2.2e-6          | 9.3e-3                | 0       |
 pub(crate) fn gradient(case: &str) -> f32 {
     match case {
-        "resnext" => 1e-2,
+        "resnext" => 7e-3,
         _ => RELATIVE,
     }
 }
