@@ -1,6 +1,6 @@
 //! Safetensors files: weights, images, logits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
@@ -124,11 +124,15 @@ pub(crate) fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), Fai
 ///
 /// # Errors
 ///
-/// [`Failure::Crashed`] for a kind of number that such a file has not here,
-/// [`Failure::OutOfMemory`] where the host has no room for them.
+/// [`Failure::Crashed`] for a kind of number that such a file has not here and
+/// for a name that two tensors have, [`Failure::OutOfMemory`] where the host has no room for them.
 pub(crate) fn encode(tensors: &[(String, Tensor)]) -> Result<Vec<u8>, Failure> {
     let mut owned = Vec::with_capacity(tensors.len());
+    let mut names = BTreeSet::new();
     for (name, tensor) in tensors {
+        if !names.insert(name) {
+            return Err(Failure::Crashed(format!("two tensors are named `{name}`")));
+        }
         let kinds = KINDS.iter().find(|(kind, ..)| *kind == tensor.kind());
         let Some((_, dtype, size)) = kinds else {
             return Err(Failure::Crashed(format!("`{name}` is {:?}", tensor.kind())));
@@ -179,6 +183,16 @@ mod tests {
         let file = TensorFile::read(&path).unwrap();
         let read = file.tensor(&file.parse().unwrap(), "x").unwrap();
         assert_eq!(read, plain);
+    }
+
+    #[test]
+    fn a_name_is_for_one_tensor() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.safetensors");
+        let tensor = || ("x".to_owned(), Tensor::from(1_i64));
+        let error = write(&path, &[tensor(), tensor()]).unwrap_err().to_string();
+        assert!(error.contains("two tensors are named `x`"), "{error}");
+        assert!(error.contains("x.safetensors") && !path.exists(), "{error}");
     }
 
     #[test]

@@ -185,6 +185,13 @@ fn sets_goals_and_predictions_are_measured_at_the_end() {
     assert_eq!(noise["error"], metrics["test_error.noise"]);
     assert_eq!(train["error"], metrics["train_error.evaluation"]);
     assert_eq!(train["loss"], metrics["train_loss.evaluation"]);
+    // A test set in a file of that name is none of training images.
+    let [file, named] =
+        ["noise.safetensors", "train.safetensors"].map(|name| root.path().join(name));
+    std::fs::copy(file, named).unwrap();
+    let named = of("tensors:train.safetensors");
+    assert_eq!(named["test_error"], noise["test_error"]);
+    assert_eq!(named["test_loss"], noise["loss"]);
     assert_eq!(
         (&train["images"], train.get("test_error")),
         (&json!(1347), None)
@@ -207,6 +214,7 @@ fn a_set_that_is_missing_or_does_not_fit_ends_a_training_before_it_starts() {
         ("tensors:noise.safetensors", "[1, 9, 9]"),
         ("cifar10.1", "3×32×32"),
         ("cifar10.3", "did you mean"),
+        ("tensors:test.safetensors", "rename the file"),
     ] {
         write_spec(root.path(), &digits(&json!({"extra_test_sets": [set]})));
         let output = run(root.path(), &["train", "--spec", "spec.json"]);

@@ -13,6 +13,9 @@ pub const TEST_SETS_MAX: usize = 16;
 /// Bytes of a set's name in those of its metrics.
 const LABEL_BYTES: usize = 48;
 
+/// The labels of the sets of the data set trained on.
+const OWN_LABELS: [&str; 2] = ["test", "train"];
+
 /// A test set beside that of the data set trained on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TestSet {
@@ -123,6 +126,14 @@ pub(super) fn check(dataset: &Dataset, names: &[String], wrong: &mut impl FnMut(
             wrong(KEY, unlike(name, other, own));
         }
         let label = set.label();
+        if OWN_LABELS.contains(&label.as_str()) {
+            let message = format!(
+                "`{name}` would be reported as `{label}`, as the data set's own {label} set is; \
+                 rename the file"
+            );
+            wrong(KEY, message);
+            continue;
+        }
         match labels.iter().find(|(seen, _)| *seen == label) {
             Some((_, seen)) => wrong(
                 KEY,
@@ -181,6 +192,20 @@ mod tests {
         assert!(TestSet::parse("tensors:").is_err());
         let near = TestSet::parse("cifar10.2").unwrap_err();
         assert!(near.contains("did you mean `cifar10.1`"), "{near}");
+    }
+
+    #[test]
+    fn the_labels_of_the_data_set_are_its_own() {
+        let names = ["tensors:a/Test.st", "tensors:train.st", "tensors:tests.st"];
+        assert_eq!(
+            faults(&Dataset::Digits, &names),
+            [
+                "`tensors:a/Test.st` would be reported as `test`, as the data set's own test set \
+                 is; rename the file",
+                "`tensors:train.st` would be reported as `train`, as the data set's own train set \
+                 is; rename the file",
+            ]
+        );
     }
 
     #[test]

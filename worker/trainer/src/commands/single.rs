@@ -108,7 +108,8 @@ pub(super) fn evaluate(args: &Evaluate) -> Result<(), Failure> {
         let names = (0..facts.classes).map(|class| facts.class_name(class as usize));
         line.insert("classes".to_owned(), names.collect());
     }
-    if name != "train" {
+    // A file may have the name `train`, and is a test set.
+    if args.set != "train" {
         for measure in ["error", "loss"] {
             let value = line[measure].clone();
             line.insert(format!("test_{measure}"), value);

@@ -17,7 +17,7 @@ use crate::{output, process};
 /// Why a file did not come.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// The server has no such file.
+    /// The server has no such file, or none for this client.
     Absent(String),
     /// Anything else; what did come is kept for the next try.
     Failed(String),
@@ -242,9 +242,12 @@ fn starts_at(headers: &HeaderMap) -> Option<u64> {
 
 fn of_status(url: &str, status: StatusCode) -> Ended {
     match status {
-        StatusCode::NOT_FOUND | StatusCode::GONE => {
-            Ended::For(Trouble::Absent(format!("{url}: {status}")))
-        }
+        // Stores that do not list their files to everyone deny those that
+        // they do not have.
+        StatusCode::NOT_FOUND
+        | StatusCode::GONE
+        | StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN => Ended::For(Trouble::Absent(format!("{url}: {status}"))),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
             Ended::Again(status.to_string())
         }

@@ -356,6 +356,26 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_denies_what_it_has_not_may_have_the_rest() {
+        for refusal in ["401 Unauthorized", "403 Forbidden", "404 Not Found"] {
+            let root = tempfile::tempdir().unwrap();
+            let own = root.path().join("set");
+            let client = Client::new(Patience::USUAL);
+            // No sums, no `a.gz`, but `a` and `b`.
+            let bodies = vec![None, None, Some("one"), Some("two")];
+            let (base, heads) = download::tests::refusing_server(refusal, bodies);
+            let found = fetch(&client, &base, "set", &own, &wanted()).unwrap();
+            assert!(heads.recv().unwrap().contains("sha256sums"));
+            assert!(found[0].ends_with("a"), "{refusal}: {found:?}");
+            assert_eq!(files::read(&found[1]).unwrap(), b"two");
+            // A file that is nowhere is told with the server's reason.
+            let (base, _) = download::tests::refusing_server(refusal, vec![None; 3]);
+            let error = fetch(&client, &base, "set", &own, &wanted()).unwrap_err();
+            assert!(error.to_string().contains(refusal), "{error}");
+        }
+    }
+
+    #[test]
     fn the_one_who_waited_finds_what_the_other_fetched() {
         let root = tempfile::tempdir().unwrap();
         let mirror = root.path().join("mirror");

@@ -38,12 +38,20 @@ fn says(head: &str, body: &[u8]) -> Answer {
 pub(in crate::data) fn files_server(
     bodies: Vec<Option<&'static str>>,
 ) -> (String, Receiver<String>) {
+    refusing_server("404 Not Found", bodies)
+}
+
+/// As [`files_server`]; none: `refusal`.
+pub(in crate::data) fn refusing_server(
+    refusal: &str,
+    bodies: Vec<Option<&'static str>>,
+) -> (String, Receiver<String>) {
     let answers = bodies.into_iter().map(|body| match body {
         Some(body) => says(
             &format!("200 OK\r\nContent-Length: {}", body.len()),
             body.as_bytes(),
         ),
-        None => says("404 Not Found\r\nContent-Length: 0", b""),
+        None => says(&format!("{refusal}\r\nContent-Length: 0"), b""),
     });
     server(answers.collect())
 }
@@ -120,14 +128,17 @@ fn a_range_that_does_not_fit_starts_over() {
 
 #[test]
 fn a_missing_file_is_not_asked_for_again() {
-    let (done, _, heads) = fetched(vec![says("404 Not Found\r\nContent-Length: 0", b"")]);
-    assert!(
-        matches!(done, Err(Trouble::Absent(what)) if what.contains("404")),
-        "{heads:?}"
-    );
-    assert_eq!(heads.len(), 1);
-    let (done, ..) = fetched(vec![says("403 Forbidden\r\nContent-Length: 0", b"")]);
-    assert!(matches!(done, Err(Trouble::Failed(what)) if what.contains("403")));
+    for status in ["404 Not Found", "403 Forbidden", "401 Unauthorized"] {
+        let head = format!("{status}\r\nContent-Length: 0");
+        let (done, _, heads) = fetched(vec![says(&head, b"")]);
+        assert!(
+            matches!(done, Err(Trouble::Absent(what)) if what.contains(status)),
+            "{heads:?}"
+        );
+        assert_eq!(heads.len(), 1);
+    }
+    let (done, ..) = fetched(vec![says("400 Bad Request\r\nContent-Length: 0", b"")]);
+    assert!(matches!(done, Err(Trouble::Failed(what)) if what.contains("400")));
 }
 
 #[test]
