@@ -51,7 +51,7 @@ pub(crate) const OTHERS: [(&str, &str); 13] = [
     ),
     (
         "SWATH_TRAINER_CHECKPOINT_EVERY",
-        "`--every` of `trainer`: seconds between two checkpoints; default 180; 0: not by time",
+        "`--checkpoint-every` of `trainer`: seconds between two checkpoints; default 180; 0: not by time",
     ),
     (
         "SWATH_TRAINER_CHECKPOINT_STEPS",

@@ -203,7 +203,7 @@ pub(crate) struct Serve {
 pub(crate) struct Checkpoints {
     /// Seconds between two checkpoints in --out; 0: not by time
     #[arg(
-        long,
+        long = "checkpoint-every",
         value_name = "SECONDS",
         default_value_t = 180,
         env = "SWATH_TRAINER_CHECKPOINT_EVERY"
@@ -421,5 +421,29 @@ mod tests {
         assert_eq!(device("cpu"), Ok(Device::Cpu));
         assert_eq!(device("cuda:1"), Ok(Device::Cuda(1)));
         assert!(device("cuda:x").is_err() && device("tpu").is_err());
+    }
+
+    /// A page that names an option which is not there is worse than none.
+    #[test]
+    fn the_page_names_options_that_are_there() {
+        let page = include_str!("../../../docs/trainer.md");
+        let known: Vec<String> = Cli::command()
+            .get_subcommands()
+            .flat_map(|command| command.get_arguments())
+            .filter_map(|argument| argument.get_long().map(str::to_owned))
+            .collect();
+        // Options of the worker, which the page names, too.
+        let others = ["state-dir"];
+        let mut named = 0;
+        for word in page.split(|next: char| !(next.is_ascii_lowercase() || next == '-')) {
+            if let Some(option) = word.strip_prefix("--")
+                && option.starts_with(|first: char| first.is_ascii_lowercase())
+            {
+                named += 1;
+                let there = known.iter().any(|known| known == option);
+                assert!(there || others.contains(&option), "--{option}");
+            }
+        }
+        assert!(named > 20, "{named}");
     }
 }
