@@ -377,3 +377,118 @@ fn two_trainers_do_not_share_a_directory() {
         stderr(&output)
     );
 }
+
+/// A stand with a further test set that takes a while to measure.
+fn stand_with_a_long_ending() -> Stand {
+    let count = 60_000;
+    let stand = Stand::new(&json!({"extra_test_sets": ["tensors:further.safetensors"]}));
+    let mut arrays = images();
+    arrays.retain(|name, _| name.starts_with("test_"));
+    let pixels = arrays.get_mut("test_images").unwrap();
+    pixels.shape[0] = count;
+    pixels.bytes = vec![7; count * 64];
+    let labels = arrays.get_mut("test_labels").unwrap();
+    labels.shape = vec![count];
+    labels.bytes = vec![0; count * 8];
+    write(&stand.path("further.safetensors"), &arrays);
+    stand
+}
+
+#[test]
+fn a_stop_in_the_measurements_at_the_end_keeps_the_training() {
+    let stand = stand_with_a_long_ending();
+    let train = |out: &str, flags: &[&str]| {
+        let mut command = stand.train(out, flags);
+        command.current_dir(stand.root.path());
+        command
+    };
+    let mut child = train("out", &[])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut messages = BufReader::new(child.stderr.take().unwrap()).lines();
+    let measuring = |line: &io::Result<String>| line.as_ref().unwrap().contains("measuring");
+    assert!(messages.by_ref().any(|line| measuring(&line)));
+    terminate(&child);
+    let said: Vec<String> = messages.map(Result::unwrap).collect();
+    let said = said.join(" ");
+    for part in ["stopped by SIGTERM", "step 24", "--resume"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+    let left = names(&stand.path("out"));
+    for name in ["checkpoint.00000024.json", "weights.safetensors"] {
+        assert!(left.contains(&name.to_owned()), "{left:?}");
+    }
+
+    // Only the measurements are made again.
+    let output = succeed(&mut train("out", &["--resume"]));
+    let events = lines(&output);
+    assert_eq!(events[0]["step"], 24);
+    let metrics = &last(&output)["metrics"];
+    assert_eq!(metrics["test_images.further"], 60_000.0);
+    let mut plain = stand.spec.clone();
+    plain.as_object_mut().unwrap().remove("extra_test_sets");
+    stand.write_spec(&plain);
+    assert!(stand.whole() == stand.bytes("out"));
+}
+
+#[test]
+fn a_failure_at_the_end_keeps_the_training() {
+    let stand = Stand::new(&json!({}));
+    let whole = stand.whole();
+    stand.stopped("out", "11");
+    let blocked = stand.path("out/predictions.safetensors");
+    fs::create_dir(&blocked).unwrap();
+    let flags = ["--resume", "--predictions", "--checkpoint-steps", "1"];
+    let output = stand.train("out", &flags).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stand.bytes("out") == whole);
+    fs::remove_dir(&blocked).unwrap();
+    let events = lines(&succeed(&mut stand.train("out", &flags)));
+    assert_eq!(events[0]["step"], 24);
+    assert!(blocked.is_file());
+    assert!(stand.bytes("out") == whole);
+}
+
+#[test]
+fn results_of_an_earlier_training_do_not_stay_beside_a_new_one() {
+    let stand = Stand::new(&json!({}));
+    let flags = ["--norms", "--predictions"];
+    succeed(&mut stand.train("out", &flags));
+    let earlier = fs::read(stand.path("out/norms.jsonl")).unwrap();
+    let mut spec = stand.spec.clone();
+    spec["seed"] = json!(6);
+    stand.write_spec(&spec);
+    // The second of three epochs is under way.
+    stand.stopped("out", "11");
+    let late = [
+        "norms.jsonl",
+        "predictions.safetensors",
+        "weights.safetensors",
+    ];
+    for name in late {
+        assert!(!stand.path("out").join(name).exists(), "{name}");
+        assert!(stand.path("out/result.aside").join(name).exists(), "{name}");
+    }
+    assert!(fs::read(stand.path("out/result.aside/norms.jsonl")).unwrap() == earlier);
+    succeed(&mut stand.train("out", &["--resume", "--norms"]));
+    let norms = fs::read_to_string(stand.path("out/norms.jsonl")).unwrap();
+    let epochs: Vec<Value> = norms
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["epoch"].take())
+        .collect();
+    assert_eq!(epochs, [2, 3]);
+}
+
+#[test]
+fn norms_that_cannot_be_written_do_not_end_a_training() {
+    let stand = Stand::new(&json!({}));
+    let whole = stand.whole();
+    stand.stopped("out", "11");
+    fs::create_dir(stand.path("out/norms.jsonl")).unwrap();
+    let text = stderr(&succeed(&mut stand.train("out", &["--resume", "--norms"])));
+    assert!(text.contains("the norms of epoch 2"), "{text}");
+    assert!(stand.bytes("out") == whole);
+}

@@ -23,6 +23,19 @@ const ASIDE: &str = "checkpoint.aside";
 
 const FINISHED: &str = "finished.json";
 
+/// The file of the weights that a training ended with.
+pub(crate) const WEIGHTS: &str = "weights.safetensors";
+
+/// Where the results of an earlier training go.
+const RESULT_ASIDE: &str = "result.aside";
+
+/// What a training leaves that the next one does not write in any case, or
+/// writes only at its end.
+const LATE: [&str; 3] = [WEIGHTS, "predictions.safetensors", "norms.jsonl"];
+
+/// What belongs to it.
+const EARLY: [&str; 2] = ["history.jsonl", "timing.jsonl"];
+
 /// How long a trainer that is being killed may still hold the directory.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -161,6 +174,33 @@ impl Folder {
             ));
         }
         Ok(Begin::Fresh)
+    }
+
+    /// Moves the results of an earlier training aside: nobody must take them
+    /// for those of the one that begins here at step 0. Of several such moves
+    /// the last one stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Crashed`] where they cannot be moved.
+    pub(crate) fn set_results_aside(&self) -> Result<(), Failure> {
+        if !LATE.iter().any(|name| self.path.join(name).exists()) {
+            return Ok(());
+        }
+        let aside = self.path.join(RESULT_ASIDE);
+        let _ = fs::remove_dir_all(&aside);
+        fs::create_dir_all(&aside)?;
+        for name in LATE.iter().chain(&EARLY) {
+            let from = self.path.join(name);
+            if from.exists() {
+                fs::rename(from, aside.join(name))?;
+            }
+        }
+        output::message(&format!(
+            "the results of an earlier training in {} are in {RESULT_ASIDE} now",
+            self.path.display()
+        ));
+        Ok(())
     }
 
     fn finished(&self, own: &Identity, mode: Mode) -> Result<Option<Measurement>, Failure> {

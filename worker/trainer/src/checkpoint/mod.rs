@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use swath_core::outcome::Measurement;
 
-pub(crate) use self::folder::{Begin, Folder, Mode};
+pub(crate) use self::folder::{Begin, Folder, Mode, WEIGHTS};
 pub(crate) use self::identity::Identity;
 use crate::failure::Failure;
 use crate::files;

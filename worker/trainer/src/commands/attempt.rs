@@ -14,10 +14,10 @@ use crate::cli::Measures;
 use crate::data::Facts;
 use crate::failure::{Failure, guarded};
 use crate::history::History;
-use crate::measure::{self, Ending};
+use crate::measure::{self, Ending, ExtraSet};
 use crate::model::{Model, Weights};
 use crate::session::{self, Session};
-use crate::train::Training;
+use crate::train::{Progress, Training};
 use crate::{output, provenance, spec_file};
 
 /// Which files of a training stay after it.
@@ -96,6 +96,13 @@ pub(super) fn attempt(
     let training = Training::new(spec, &dataset, &model, &weights, device)?;
     let mut training = training.asked(order.measures.asked(order.out));
     let mut clerk = clerk(order, facts.classes, checkpoint.as_ref());
+    clerk.more_to_measure = measure::more_to_measure(&extra, order.measures, order.out);
+    if let Some(folder) = &folder
+        && checkpoint.is_none()
+        && order.kept != Kept::Nothing
+    {
+        folder.set_results_aside()?;
+    }
     if let Some(checkpoint) = checkpoint {
         say_resumed(&checkpoint, &identity, order);
         training.restore(checkpoint.state)?;
@@ -114,17 +121,32 @@ pub(super) fn attempt(
         });
     }
     say_started(&training, &clerk, device)?;
-    let ended = guarded(|| {
-        let mut measured = training.run(&mut clerk)?;
-        let ending = Ending {
-            dataset: &dataset,
-            model: &model,
-            weights: &weights,
-        };
-        ending.measure(&mut measured, &extra, order.measures, order.out)?;
-        Ok(measured)
-    });
-    close(clerk, ended, &model, &weights, order.kept)
+    let ending = Ending {
+        dataset: &dataset,
+        model: &model,
+        weights: &weights,
+    };
+    let ended = guarded(|| run(training, &mut clerk, &ending, &extra, order));
+    close(clerk, ended, order.kept)
+}
+
+/// Trains and measures. The weights are written in between: nothing that
+/// happens to the measurements may cost a finished training.
+fn run(
+    training: Training<'_>,
+    clerk: &mut Clerk,
+    ending: &Ending<'_>,
+    extra: &[ExtraSet],
+    order: &Order<'_>,
+) -> Result<Measurement, Failure> {
+    let mut measured = training.run(clerk)?;
+    clerk.keep_weights(ending.weights, ending.model.layout())?;
+    let ended = ending.measure(&mut measured, extra, order.measures, order.out);
+    if ended == Err(Failure::Stopped) {
+        clerk.say_stopped_measuring();
+    }
+    ended?;
+    Ok(measured)
 }
 
 /// Model and weights to begin with; weights may know of more classes than
@@ -158,6 +180,8 @@ fn clerk(order: &Order<'_>, classes: i64, checkpoint: Option<&Checkpoint>) -> Cl
         },
         pace: order.pace,
         newest: progress.map_or(0, |progress| progress.step),
+        newest_epochs: progress.map_or(0, Progress::epoch),
+        more_to_measure: false,
         since: Instant::now(),
         not_before: None,
         epochs: progress.map_or_else(Vec::new, |progress| progress.history.clone()),
@@ -203,12 +227,10 @@ fn say_resumed(checkpoint: &Checkpoint, own: &Identity, order: &Order<'_>) {
     }
 }
 
-/// Writes what a training leaves in its directory.
+/// Writes what a training leaves in its directory beside its weights.
 fn close(
     clerk: Clerk,
     ended: Result<Measurement, Failure>,
-    model: &Model,
-    weights: &Weights,
     kept: Kept,
 ) -> Result<Measurement, Failure> {
     let Some(Desk {
@@ -239,7 +261,6 @@ fn close(
         }
     };
     history.finish(&clerk.epochs)?;
-    weights.write(model.layout(), &folder.path().join("weights.safetensors"))?;
     folder.finish(&identity, &measured, kept == Kept::All)?;
     Ok(measured)
 }

@@ -7,10 +7,11 @@ use swath_core::outcome::Observation;
 use swath_core::protocol::TrainerEvent;
 
 use super::attempt::Kept;
-use crate::checkpoint::{Folder, Identity};
+use crate::checkpoint::{Folder, Identity, WEIGHTS};
 use crate::cli::Checkpoints;
 use crate::failure::{Failure, guarded};
 use crate::history::History;
+use crate::model::{Layout, Weights};
 use crate::train::{Due, Keeper, State};
 use crate::{output, process};
 
@@ -62,6 +63,11 @@ pub(super) struct Clerk {
     pub(super) pace: Pace,
     /// The step of the newest checkpoint; 0 without one.
     pub(super) newest: u64,
+    /// The epochs that it knows of.
+    pub(super) newest_epochs: u64,
+    /// Whether something that takes long or may fail comes after the last
+    /// step.
+    pub(super) more_to_measure: bool,
     /// When it was written or read.
     pub(super) since: Instant,
     /// A failed one is not tried again before.
@@ -105,6 +111,7 @@ impl Clerk {
         match written {
             Ok(()) => {
                 self.newest = step;
+                self.newest_epochs = state.progress.epoch();
                 self.not_before = None;
                 output::json_line(&TrainerEvent::Checkpoint {
                     epoch: state.progress.epoch() as u32,
@@ -125,7 +132,28 @@ impl Clerk {
         }
     }
 
-    fn say_stopped(&self, step: u64) {
+    /// Writes the weights of a finished training where they are to stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Crashed`] where they cannot be written.
+    pub(super) fn keep_weights(&self, weights: &Weights, layout: &Layout) -> Result<(), Failure> {
+        match &self.desk {
+            Some(desk) if desk.history.is_some() => {
+                weights.write(layout, &desk.folder.path().join(WEIGHTS))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says that the measurements after the last step were cut off.
+    pub(super) fn say_stopped_measuring(&self) {
+        let step = self.epochs.last().map_or(0, |epoch| epoch.step);
+        self.say_stopped(step, ", in the measurements at the end");
+    }
+
+    /// `further`: what was under way after `step`.
+    fn say_stopped(&self, step: u64, further: &str) {
         let why = self.stop(step).unwrap_or("SIGTERM");
         let kept = match (&self.desk, self.newest) {
             (None, _) => "without --out there is no checkpoint".to_owned(),
@@ -135,7 +163,9 @@ impl Clerk {
                 desk.folder.path().display()
             ),
         };
-        output::message(&format!("stopped by {why} after step {step}; {kept}"));
+        output::message(&format!(
+            "stopped by {why} after step {step}{further}; {kept}"
+        ));
     }
 }
 
@@ -150,13 +180,17 @@ impl Keeper for Clerk {
         }
     }
 
+    fn due_at_end(&mut self) -> bool {
+        self.desk.is_some() && self.more_to_measure
+    }
+
     fn checkpoint(&mut self, state: &State, due: Due) -> Result<(), Failure> {
         let step = state.progress.step;
-        if step > self.newest {
+        if (step, state.progress.epoch()) > (self.newest, self.newest_epochs) {
             self.write(state)?;
         }
         if due == Due::Stop {
-            self.say_stopped(step);
+            self.say_stopped(step, "");
         }
         Ok(())
     }

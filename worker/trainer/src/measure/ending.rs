@@ -70,6 +70,11 @@ impl ExtraSet {
     }
 }
 
+/// Whether an ending has something to measure, which takes long or may fail.
+pub(crate) fn more_to_measure(extra: &[ExtraSet], asked: &Measures, out: Option<&Path>) -> bool {
+    !extra.is_empty() || asked.train_evaluation || (asked.predictions && out.is_some())
+}
+
 /// Weights to measure.
 pub(crate) struct Ending<'a> {
     pub(crate) dataset: &'a Dataset,

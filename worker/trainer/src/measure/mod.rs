@@ -16,7 +16,7 @@ use swath_core::protocol::MEDIAN_EPOCHS;
 use swath_core::stats::Sample;
 use tch::{Kind, Tensor, no_grad};
 
-pub(crate) use self::ending::{Ending, ExtraSet, extra_sets, predicted};
+pub(crate) use self::ending::{Ending, ExtraSet, extra_sets, more_to_measure, predicted};
 pub(crate) use self::norms::Norms;
 use crate::cli::Measures;
 use crate::failure::Failure;

@@ -9,6 +9,7 @@ use tch::{Kind, Tensor, no_grad};
 use crate::failure::Failure;
 use crate::files;
 use crate::model::Layout;
+use crate::output;
 
 /// Writes one line per epoch to `norms.jsonl`.
 pub(crate) struct Norms {
@@ -33,11 +34,12 @@ impl Norms {
     /// Writes the line of `epoch`: ‖w‖₂ of each parameter, and ‖g‖₂ of its
     /// gradient in the epoch's last step; null where an earlier attempt
     /// took that step. Lines of an earlier attempt
-    /// that got farther than this one are dropped.
+    /// that got farther than this one are dropped. A line that cannot be
+    /// written now is written with that of a later epoch.
     ///
     /// # Errors
     ///
-    /// [`Failure::Crashed`] where the file cannot be written.
+    /// [`Failure`] where the norms cannot be computed.
     pub(crate) fn write(
         &mut self,
         epoch: &Observation,
@@ -55,7 +57,13 @@ impl Norms {
             .get_or_insert_with(|| before(&self.path, epoch.epoch));
         text.push_str(&line.to_string());
         text.push('\n');
-        files::write_atomically(&self.path, text.as_bytes())
+        if let Err(failure) = files::write_atomically(&self.path, text.as_bytes()) {
+            output::message(&format!(
+                "warning: {failure}; the norms of epoch {} wait for the next",
+                epoch.epoch
+            ));
+        }
+        Ok(())
     }
 
     fn by_name(&self, tensors: &[Tensor]) -> Result<Map<String, Value>, Failure> {
@@ -83,4 +91,38 @@ fn before(path: &Path, epoch: u32) -> String {
         .lines()
         .filter(|line| number(line).is_some_and(|number| number < u64::from(epoch)));
     kept.flat_map(|line| [line, "\n"]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_written_is_written_with_the_next_epoch() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("norms.jsonl");
+        fs::create_dir(&path).unwrap();
+        let mut norms = Norms {
+            path: path.clone(),
+            names: vec!["fc.bias".to_owned()],
+            text: None,
+        };
+        let weights = [Tensor::from_slice(&[3.0_f32, 4.0])];
+        let mut epoch = Observation::default();
+        for number in 1..=2 {
+            epoch.epoch = number;
+            norms.write(&epoch, &weights, None).unwrap();
+            if number == 1 {
+                fs::remove_dir(&path).unwrap();
+            }
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let numbers: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["epoch"].take())
+            .collect();
+        assert_eq!(numbers, [1, 2]);
+    }
 }

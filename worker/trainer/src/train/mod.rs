@@ -130,7 +130,8 @@ impl<'a> Training<'a> {
         self.rates.timeline()
     }
 
-    /// Trains to the end of the budget.
+    /// Trains to the end of the budget. One restored at its end has no step
+    /// left and gives its measurement.
     ///
     /// # Errors
     ///
@@ -146,7 +147,16 @@ impl<'a> Training<'a> {
         }
         let history = &self.progress.history;
         let batch_size = |epoch| self.timeline().batch_size(epoch);
-        measure::finished(history, batch_size, &self.asked.goals, self.seconds())
+        let (goals, seconds) = (&self.asked.goals, self.seconds());
+        let measured = measure::finished(history, batch_size, goals, seconds)?;
+        if keeper.due_at_end() {
+            let progress = Progress {
+                seconds,
+                ..self.progress.clone()
+            };
+            keeper.checkpoint(&self.state_at(progress), Due::Checkpoint)?;
+        }
+        Ok(measured)
     }
 
     /// Seconds since the training began, without time between attempts.
@@ -266,15 +276,19 @@ impl<'a> Training<'a> {
             epoch_seconds: lap.seconds(),
             ..self.progress.clone()
         };
+        Ok(self.state_at(progress))
+    }
+
+    fn state_at(&self, progress: Progress) -> State {
         let weights = self.weights.named(self.model.layout()).into_iter();
         let weights = weights.map(|(name, tensor)| (format!("{MODEL}{name}"), tensor));
         let start = self
             .keep_start
             .then(|| (START.to_owned(), self.start.flat()));
-        Ok(State {
+        State {
             progress,
             tensors: weights.chain(self.stepper.state()).chain(start).collect(),
-        })
+        }
     }
 
     fn score(&self, epoch: u64) -> Result<Score, Failure> {

@@ -68,6 +68,10 @@ pub(crate) trait Keeper {
     /// of an epoch: before its measurement and after it.
     fn due(&mut self, step: u64) -> Due;
 
+    /// Whether a checkpoint of the finished training, with all its epochs, is
+    /// due before its result is made.
+    fn due_at_end(&mut self) -> bool;
+
     /// Keeps a checkpoint. One that cannot be written is no reason to end a
     /// training.
     ///
