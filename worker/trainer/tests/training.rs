@@ -235,7 +235,7 @@ fn a_divergence_ends_the_training_at_once() {
 fn what_cannot_be_trained_is_invalid() {
     let root = tempfile::tempdir().unwrap();
     let cases = [
-        (json!({"precision": "bf16"}), "precision"),
+        (json!({"precision": "bf61"}), "precision"),
         (json!({"batch_size": 2000}), "1347 training images"),
         (json!({"dataset": {"name": "kmnist"}}), "SWATH_DATA_MIRROR"),
         (json!({"epoch": 3}), "epoch"),
