@@ -134,6 +134,7 @@ pub(super) fn whole(spec: &TrainingSpec) -> Vec<SpecError> {
         );
     }
     check_batches(spec, &mut wrong);
+    check_betas(&spec.optimizer, &mut wrong);
     check_precision(spec, &mut wrong);
     check_schedule(&spec.schedule, spec.optimizer.lr(), &mut wrong);
     model::check(spec, &mut wrong);
@@ -184,6 +185,23 @@ fn check_batches(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
         .all(|pair| pair[0].epoch < pair[1].epoch)
     {
         wrong("batch_schedule", "its epochs must ascend".to_owned());
+    }
+}
+
+fn check_betas(optimizer: &Optimizer, wrong: &mut impl FnMut(&str, String)) {
+    let (Optimizer::Adam(adam) | Optimizer::Adamw(adam)) = optimizer else {
+        return;
+    };
+    for (key, beta) in [
+        ("optimizer.beta1", adam.beta1),
+        ("optimizer.beta2", adam.beta2),
+    ] {
+        if beta >= 1.0 {
+            wrong(
+                key,
+                "must be below 1: at 1 no gradient enters the moment".to_owned(),
+            );
+        }
     }
 }
 

@@ -283,3 +283,67 @@ fn models_without_sense_are_errors() {
         JobSpec::from_value(&with("model", right)).unwrap();
     }
 }
+
+#[test]
+fn sizes_of_a_vgg_have_bounds() {
+    let vgg = |n_channels: Value, n_layers: Value| {
+        let model = json!({"name": "vgg", "n_channels": n_channels, "n_layers": n_layers});
+        let mut tree = with("model", model);
+        set(
+            &mut tree,
+            "dataset",
+            json!({"name": "tensors", "path": "x"}),
+        );
+        tree
+    };
+    for (tree, what) in [
+        (vgg(json!([8]), json!([2_147_483_648_u32])), "from 1 to 100"),
+        (vgg(json!([4097]), json!([1])), "from 1 to 4096"),
+        (
+            vgg(json!(vec![8; 17]), json!(vec![1; 17])),
+            "17 stages; at most 16",
+        ),
+    ] {
+        let errors = errors(&tree);
+        assert!(errors.contains(what), "{errors}");
+    }
+    assert!(JobSpec::from_value(&vgg(json!(vec![4096; 16]), json!(vec![100; 16]))).is_ok());
+}
+
+#[test]
+fn betas_are_below_one() {
+    for name in ["adam", "adamw"] {
+        for beta in ["beta1", "beta2"] {
+            let tree =
+                |value: f64| with("optimizer", json!({"name": name, "lr": 0.1, beta: value}));
+            let errors = errors(&tree(1.0));
+            assert!(
+                errors.contains(&format!("`optimizer.{beta}`: must be below 1")),
+                "{errors}"
+            );
+            assert!(JobSpec::from_value(&tree(0.0)).is_ok());
+        }
+    }
+}
+
+#[test]
+fn every_batch_has_images_to_mix() {
+    let tree = |own: u32, epoch: u32, later: u32| {
+        let mut tree = with("augmentation", json!({"mixup": {}}));
+        tree["batch_size"] = json!(own);
+        tree["batch_schedule"] = json!([{"epoch": epoch, "batch_size": later}]);
+        tree
+    };
+    let wrong = errors(&tree(32, 1, 1));
+    assert!(
+        wrong.contains("`batch_schedule` = 1 leaves none to mix with"),
+        "{wrong}"
+    );
+    let wrong = errors(&tree(1, 1, 32));
+    assert!(
+        wrong.contains("`batch_size` = 1 leaves none to mix with"),
+        "{wrong}"
+    );
+    // No epoch has the spec's own size.
+    assert!(JobSpec::from_value(&tree(1, 0, 32)).is_ok());
+}

@@ -12,6 +12,9 @@ use crate::tensor_file::TensorFile;
 /// The metadata key that may name the number of classes.
 const CLASSES: &str = "classes";
 
+/// The most classes: more are labels that mean something else.
+const CLASSES_MAX: i64 = 1 << 20;
+
 /// Loads the file at `own.path`, relative to the working directory.
 ///
 /// Mean 0 and standard deviation 1. The classes are those that the file's metadata names under `classes`, else
@@ -31,6 +34,12 @@ pub(super) fn load(own: &OwnData) -> Result<RawDataset, Failure> {
     }
     let [channels, height, width] = shape;
     let largest = train.labels.iter().chain(&test.labels).max().copied();
+    if let Some(label) = largest
+        && label >= CLASSES_MAX
+    {
+        let what = format!("the label {label}; labels count classes from 0, at most {CLASSES_MAX}");
+        return Err(file.wrong(&what));
+    }
     let facts = Facts {
         channels: channels as i64,
         height: height as i64,
@@ -76,6 +85,13 @@ fn split(
         );
         return Err(file.wrong(&what));
     };
+    if [channels, height, width].contains(&0) {
+        let what = format!(
+            "`{images_name}` has the shape {:?}: images without a pixel",
+            images.shape()
+        );
+        return Err(file.wrong(&what));
+    }
     if images.dtype() != Dtype::U8 {
         return Err(file.wrong(&format!("`{images_name}` is {:?}, not u8", images.dtype())));
     }
@@ -107,8 +123,10 @@ fn named_classes(file: &TensorFile) -> Result<Option<i64>, Failure> {
         return Ok(None);
     };
     match text.parse() {
-        Ok(classes) if classes > 0 => Ok(Some(classes)),
-        _ => Err(file.wrong(&format!("its metadata says {CLASSES} = {text:?}"))),
+        Ok(classes) if (1..=CLASSES_MAX).contains(&classes) => Ok(Some(classes)),
+        _ => Err(file.wrong(&format!(
+            "its metadata says {CLASSES} = {text:?}, not 1 to {CLASSES_MAX}"
+        ))),
     }
 }
 
@@ -155,9 +173,18 @@ mod tests {
     fn what_does_not_fit_names_the_file() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("x");
-        for own in [write(&path, &[0, -1], 8), write(&path, &[0], 9)] {
-            let error = load(&own).unwrap_err().to_string();
-            assert!(error.contains(&own.path), "{error}");
+        for (labels, test_side) in [
+            (&[0, -1][..], 8),
+            (&[0], 9),
+            (&[0], 0),
+            (&[i64::MAX], 8),
+            (&[CLASSES_MAX], 8),
+        ] {
+            let own = write(&path, labels, test_side);
+            match load(&own).unwrap_err() {
+                Failure::Invalid(what) => assert!(what.contains(&own.path), "{what}"),
+                other => panic!("{other}"),
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What a model consists of, before anything is allocated: names, shapes,
 //! initial values and multiply-accumulate counts. Pure.
 
+use crate::failure::Failure;
+
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -66,6 +68,9 @@ impl Role {
     }
 }
 
+/// The bytes of the widest number.
+const BYTES: i64 = 8;
+
 /// A trained tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parameter {
@@ -125,6 +130,35 @@ impl Layout {
             initial,
         });
         self.buffers.len() - 1
+    }
+
+    /// Adds the multiply-accumulates of a layer: the product of `factors`. More
+    /// than can be counted stay at the largest number, which
+    /// [`Layout::check`] refuses.
+    pub(crate) fn work(&mut self, factors: &[i64]) {
+        let product = |product: i64, factor: &i64| product.saturating_mul(*factor);
+        self.macs = self.macs.saturating_add(factors.iter().fold(1, product));
+    }
+
+    /// Holds that everything can be counted, parameters in bytes too.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] with the key where it cannot.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let parameters = self.parameters.iter().try_fold(0_i64, |sum, parameter| {
+            let sizes = parameter.shape.iter();
+            let count = sizes.copied().try_fold(1, i64::checked_mul)?;
+            sum.checked_add(count)
+        });
+        let bytes = parameters.and_then(|count| count.checked_mul(BYTES));
+        if bytes.is_some() && self.macs < i64::MAX {
+            return Ok(());
+        }
+        Err(Failure::invalid(
+            "`model`: its parameters or multiply-accumulates are too many to be counted; make it \
+             smaller",
+        ))
     }
 
     /// Trained numbers.

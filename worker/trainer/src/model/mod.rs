@@ -72,10 +72,12 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Failure::Invalid`] where the options do not fit the images.
+    /// [`Failure::Invalid`] where the options do not fit the images, and for a
+    /// model too large to be counted.
     pub(crate) fn new(options: &Options, facts: &Facts) -> Result<Self, Failure> {
         let mut layout = Layout::default();
         let architecture = declare(&mut layout, options, facts)?;
+        layout.check()?;
         Ok(Self {
             layout,
             architecture,

@@ -85,6 +85,24 @@ fn weights_survive_a_file_and_other_models_refuse_it() {
     assert!(error.contains("no tensor `stage1.block2"), "{error}");
 }
 
+#[test]
+fn a_model_too_large_to_be_counted_is_refused() {
+    let refused = |options: Value, classes: i64| {
+        let model = Model::new(&parsed(&options), &facts(CIFAR, classes));
+        match model.err() {
+            Some(Failure::Invalid(what)) => assert!(what.contains("smaller"), "{what}"),
+            other => panic!("{other:?}"),
+        }
+    };
+    let wide = json!({
+        "name": "wrn", "depth": 10_000, "initial_channels": 4096, "widening_factor": 1024,
+    });
+    refused(wide, 10);
+    refused(json!({"name": "resnet", "depth": 8}), i64::MAX);
+    // Countable, but not in bytes.
+    refused(json!({"name": "resnet", "depth": 8}), i64::MAX / 100);
+}
+
 fn training() -> Pass {
     Pass::Training(Noise {
         seed: 1,

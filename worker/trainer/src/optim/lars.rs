@@ -11,6 +11,7 @@ use crate::model::Segments;
 /// ```text
 /// local <- trust * |w| / (eps + |g| + decay * |w|)     g without decay
 /// local <- 1                                           where |w| < threshold
+///                                                      or would divide by 0
 /// v <- momentum * v + lr * local * (g + decay * w)
 /// w <- w - v
 /// ```
@@ -83,8 +84,9 @@ impl Lars {
     fn local_rates(&self, parameters: &Tensor, gradient: &Tensor) -> Tensor {
         let norms = self.norms.of(parameters);
         let below = &self.decays * &norms + self.norms.of(gradient) + self.eps;
-        let mut rates = &norms * self.trust / below;
+        let mut rates = &norms * self.trust / &below;
         let _ = rates.masked_fill_(&norms.lt(self.threshold), 1.0);
+        let _ = rates.masked_fill_(&below.eq(0.0), 1.0);
         let rest = rates.size()[0] - self.adapted;
         let _ = rates.narrow(0, self.adapted, rest).fill_(1.0);
         rates
@@ -132,6 +134,35 @@ impl Norms {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tensor_without_a_gradient_stays_where_nothing_is_added() {
+        let counts = [2_i64, 1, 1];
+        let zeros = |count| Tensor::zeros([count], (Kind::Float, Device::Cpu));
+        let mut lars = Lars {
+            momentum: 0.0,
+            trust: 0.5,
+            eps: 0.0,
+            threshold: 0.0,
+            decay: Decay {
+                rate: 0.0,
+                elements: 0,
+            },
+            adapted: 3,
+            decays: zeros(3),
+            norms: Norms {
+                counts: counts.to_vec(),
+                on_device: Tensor::from_slice(&counts),
+            },
+            owner: Tensor::from_slice(&[0_i32, 0, 1, 2]),
+            velocity: zeros(4),
+        };
+        let parameters = Tensor::from_slice(&[3.0_f32, 4.0, 2.0, 0.0]);
+        let mut gradient = Tensor::from_slice(&[0.0_f32, 0.0, 1.0, 0.0]);
+        lars.step(&parameters, &mut gradient, 0.5);
+        // 2 - 0.5 * (0.5 * 2 / 1) * 1
+        assert_eq!(parameters, Tensor::from_slice(&[3.0_f32, 4.0, 1.5, 0.0]));
+    }
 
     #[test]
     fn both_ways_to_the_norms_agree() {

@@ -1,6 +1,7 @@
 //! Rules over what is done to the training images.
 
 use super::super::{Augmentation, Dataset, RandomErasing, SpecError, TrainingSpec};
+use super::batch_sizes;
 
 /// More tries than this to place a rectangle would only hide that none fits.
 const MOST_ATTEMPTS: u32 = 1000;
@@ -65,11 +66,15 @@ fn check_mixing(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
             format!("contradicts `{first}`, {reason}; set it to 0"),
         );
     }
-    if spec.batch_size == 1 && !dual {
+    let mut alone = batch_sizes(spec).filter(|(_, size)| *size == 1);
+    if let Some((key, _)) = alone.next()
+        && !dual
+    {
         wrong(
             first,
-            "mixes the images of a batch with each other; `batch_size` = 1 leaves none to mix with"
-                .to_owned(),
+            format!(
+                "mixes the images of a batch with each other; `{key}` = 1 leaves none to mix with"
+            ),
         );
     }
 }

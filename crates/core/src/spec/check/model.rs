@@ -9,6 +9,9 @@ use super::augmentation::side;
 /// The output of a bottleneck over its inner width.
 const EXPANSION: u32 = 4;
 
+/// The most stages of a VGG: each halves the map.
+const VGG_STAGES_MAX: usize = 16;
+
 /// Every contradiction of the model.
 pub(super) fn check(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
     if let Model::Vgg(vgg) = &spec.model {
@@ -29,7 +32,7 @@ pub(super) fn check(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
 pub fn overpooled(model: &Model, height: u64, width: u64) -> Option<SpecError> {
     let Model::Vgg(vgg) = model else { return None };
     let stages = vgg.n_channels.len();
-    let most = height.min(width).ilog2() as usize;
+    let most = height.min(width).checked_ilog2().unwrap_or(0) as usize;
     (stages > most).then(|| {
         let message = format!(
             "its {stages} stages halve the map each, and {height}×{width} images can be halved \
@@ -44,6 +47,13 @@ fn check_vgg(vgg: &Vgg, wrong: &mut impl FnMut(&str, String)) {
         wrong(
             "model.n_channels",
             "must have a number of channels for at least one stage".to_owned(),
+        );
+    }
+    if vgg.n_channels.len() > VGG_STAGES_MAX {
+        let count = vgg.n_channels.len();
+        wrong(
+            "model.n_channels",
+            format!("{count} stages; at most {VGG_STAGES_MAX} are allowed"),
         );
     }
     if vgg.n_channels.len() != vgg.n_layers.len() {
