@@ -429,7 +429,7 @@ mod tests {
         let page = include_str!("../../../docs/trainer.md");
         let known: Vec<String> = Cli::command()
             .get_subcommands()
-            .flat_map(|command| command.get_arguments())
+            .flat_map(clap::Command::get_arguments)
             .filter_map(|argument| argument.get_long().map(str::to_owned))
             .collect();
         // Options of the worker, which the page names, too.
