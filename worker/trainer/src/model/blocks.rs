@@ -242,19 +242,11 @@ impl Norm {
         if pass.is_training() && kernels::fits(input) {
             return kernels::norm(input, &norm, relu);
         }
-        // libtorch divides by one value less than there are, 0 by 0 for one; as
-        // in the fused layers, the variance of one value counts as 0.
-        let single = pass.is_training() && values_per_channel(input) == 1;
-        let unused = single.then(|| norm.variance.copy());
-        if single {
-            // Not by way of autograd: an earlier chunk may have kept it.
-            let _ = norm.variance.data().g_mul_scalar_(1.0 - NORM_MOMENTUM);
-        }
         let out = input.batch_norm(
             Some(norm.scale),
             Some(norm.shift),
             Some(norm.mean),
-            Some(unused.as_ref().unwrap_or(norm.variance)),
+            Some(norm.variance),
             pass.is_training(),
             NORM_MOMENTUM,
             NORM_EPSILON,
@@ -276,12 +268,6 @@ impl Norm {
             epsilon: NORM_EPSILON,
         }
     }
-}
-
-/// Values of each channel of a batch.
-fn values_per_channel(batch: &Tensor) -> i64 {
-    let size = batch.size();
-    size[0] * size[2..].iter().product::<i64>()
 }
 
 /// Images per chunk of BN statistics where `batch` has several chunks: ghost
