@@ -47,6 +47,6 @@ fn fused(include: &Path) {
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
-        .files(["norm", "loops", "shake", "dense"].map(|name| format!("cpp/{name}.cpp")))
+        .files(["norm", "loops", "shake", "dense", "memory"].map(|name| format!("cpp/{name}.cpp")))
         .compile("swath_fused");
 }

@@ -36,7 +36,8 @@ pub(crate) fn record<'a>(out: &mut String, fields: impl Iterator<Item = Cow<'a, 
 
 fn write_field(out: &mut String, field: &str) {
     let plain = |byte: u8| !matches!(byte, b',' | b'"' | b'\n' | b'\r');
-    let edges = field.starts_with(' ') || field.ends_with(' ');
+    // Readers take a byte order mark at the very beginning for none of the text.
+    let edges = field.starts_with([' ', '\u{feff}']) || field.ends_with(' ');
     if !edges && field.bytes().all(plain) {
         out.push_str(field);
         return;

@@ -33,7 +33,10 @@ pub(crate) fn stop_requested() -> bool {
 /// then pays for their page faults again: at batch 1024, a third of a step.
 /// Huge pages save a tenth of every step, which would go to address
 /// translation.
-#[expect(unsafe_code, reason = "mallopt has no safe interface")]
+#[expect(
+    unsafe_code,
+    reason = "neither mallopt nor libtorch's allocator has a safe interface"
+)]
 pub(crate) fn keep_freed_memory() {
     // The largest threshold that glibc accepts for `M_MMAP_THRESHOLD` is half
     // a heap, 32 MiB on 64 bits; no blocks by mmap switches it off altogether.
@@ -47,6 +50,13 @@ pub(crate) fn keep_freed_memory() {
     }
     #[cfg(target_env = "gnu")]
     reserve_huge_pages();
+    // Freed tensors leave holes then, which the next ones must fit into.
+    unsafe { swath_plain_memory() };
+}
+
+#[expect(unsafe_code, reason = "libtorch's allocator is set in C++ (`cpp/memory.cpp`)")]
+unsafe extern "C" {
+    fn swath_plain_memory();
 }
 
 /// Bytes of a huge page.
@@ -93,5 +103,27 @@ fn reserve_huge_pages() {
             libc::free(block);
         }
         return;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn a_tensor_takes_the_hole_of_one_of_its_size() {
+        keep_freed_memory();
+        let block = || Tensor::zeros([8 << 20], (Kind::Uint8, Device::Cpu));
+        let tensors: Vec<Tensor> = (0..3).map(|_| block()).collect();
+        let hole = tensors[1].data_ptr();
+        assert!(
+            tensors.iter().all(|one| one.data_ptr().align_offset(64) == 0),
+            "aligned"
+        );
+        let [_first, second, _third]: [Tensor; 3] = tensors.try_into().unwrap();
+        drop(second);
+        assert_eq!(block().data_ptr(), hole);
     }
 }

@@ -16,6 +16,7 @@ fn texts() -> impl Strategy<Value = String> + Clone {
         ".*",
         "[|\\\\_*`<>\\[\\]~&#$ ab\\n\\r\\t\",;=+@-]{0,12}",
         "\\PC{0,6}[\u{202e}\u{7}\u{1b}]\\PC{0,6}",
+        "\u{feff}[=@ a-]{0,3}",
         Just(String::new()),
     ]
 }
