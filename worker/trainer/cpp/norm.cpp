@@ -94,7 +94,11 @@ struct Joined : torch::autograd::Function<Joined> {
     const Cut cut = cut_of(left);
     const float *l = read(left), *r = read(right);
     const auto origin = cut.repeated([&](int64_t c) { return l[c] + r[c]; });
-    Tensor whole = at::empty_like(left, left.options(), kLast);
+    // The sum takes the place of `a`: no layer that makes one half of a sum looks at what it made
+    // again (autograd would say so). A leaf is somebody's data, a view shows it.
+    const bool in_place = left.is_same(a) && !a.is_leaf() && !a.is_view();
+    if (in_place) context->mark_dirty({a});
+    Tensor whole = in_place ? a : at::empty_like(left, left.options(), kLast);
     float* out = floats(whole);
     Sums sums(cut);
     cut.each([&](int64_t start, int64_t count, int64_t task) {

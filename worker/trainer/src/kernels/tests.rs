@@ -118,13 +118,19 @@ proptest! {
     #[test]
     fn a_join_is_a_sum_and_its_norm(
         images in 1_i64..5, channels in 1_i64..40, side in 2_i64..9, relu: bool, both: bool,
+        made: bool,
     ) {
         let shape = [images, channels, side, side];
         let a = normal(shape, 1.0, 1).set_requires_grad(true);
         let b = normal(shape, -3.0, 2).set_requires_grad(true);
         let (fused, plain) = (State::new(channels), State::new(channels));
-        let (sum, found) = join(&a, &b, &fused.norm(), relu);
-        let whole = &a + &b;
+        // What a layer made may be overwritten, a leaf may not.
+        let half = if made { &a * 2.0 } else { a.shallow_clone() };
+        let whole = &half + &b;
+        let kept = a.copy();
+        let (sum, found) = join(&half, &b, &fused.norm(), relu);
+        prop_assert_eq!(&a, &kept);
+        prop_assert_eq!(made, sum.data_ptr() == half.data_ptr(), "in place of what was made");
         let expected = plain.composed(&whole, relu);
         close(&sum, &whole, "sum");
         close(&found, &expected, "output");
