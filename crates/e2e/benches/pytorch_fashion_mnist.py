@@ -17,6 +17,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from pytorch_augment import crop_and_flip
 from pytorch_models import ResNetPreact
 
 MEAN, STD = 0.2860, 0.3530
@@ -35,17 +36,6 @@ def split(directory, name):
 def normalized(images):
     x = (images.float() / 255 - MEAN) / STD
     return x.contiguous(memory_format=torch.channels_last)
-
-
-def augmented(images):
-    n, _, h, w = images.shape
-    padded = F.pad(images, (4, 4, 4, 4))
-    rows = torch.randint(0, 9, (n, 1)) + torch.arange(h)
-    columns = torch.randint(0, 9, (n, 1)) + torch.arange(w)
-    columns = torch.where(torch.rand(n, 1) < 0.5, columns.flip(1), columns)
-    batch = torch.arange(n)
-    cropped = padded.permute(0, 2, 3, 1)[batch[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return normalized(cropped.permute(0, 3, 1, 2))
 
 
 def main():
@@ -74,7 +64,7 @@ def main():
         for chunk in torch.randperm(len(images))[: steps * args.batch].split(args.batch):
             for group in optimizer.param_groups:
                 group["lr"] = args.lr * 0.5 * (1 + math.cos(math.pi * step / total))
-            loss = F.cross_entropy(model(augmented(images[chunk])), labels[chunk])
+            loss = F.cross_entropy(model(normalized(crop_and_flip(images[chunk]))), labels[chunk])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -16,18 +16,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from pytorch_augment import crop_and_flip
 from pytorch_models import MODELS
-
-
-def augment(images):
-    n, _, h, w = images.shape
-    padded = F.pad(images, (4, 4, 4, 4))
-    rows = torch.randint(0, 9, (n, 1)) + torch.arange(h)
-    columns = torch.randint(0, 9, (n, 1)) + torch.arange(w)
-    columns = torch.where(torch.rand(n, 1) < 0.5, columns.flip(1), columns)
-    batch = torch.arange(n)
-    cropped = padded.permute(0, 2, 3, 1)[batch[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return (cropped.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
 
 
 def training_step(model, how):
@@ -40,7 +30,7 @@ def training_step(model, how):
     forward = torch.compile(model) if how == "compile" else model
 
     def step(images, labels):
-        x = augment(images).contiguous(memory_format=layout)
+        x = ((crop_and_flip(images).float() / 255 - 0.5) / 0.25).contiguous(memory_format=layout)
         loss = F.cross_entropy(forward(x), labels)
         optimizer.zero_grad()
         loss.backward()

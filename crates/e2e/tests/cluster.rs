@@ -111,6 +111,48 @@ fn a_killed_trainer_costs_its_attempt_and_no_number() {
 }
 
 #[test]
+fn a_killed_trainer_goes_on_from_its_checkpoint() {
+    let text = SweepText::digits("long")
+        .replicates(1)
+        .grid("batch_size = [32]\n")
+        .to_string()
+        .replace("epochs = 2", "epochs = 12");
+    let mut undisturbed = Site::new();
+    let _coordinator = undisturbed.serve();
+    let _worker = undisturbed.worker("w", 1, &[]);
+    undisturbed.write("long.toml", &text);
+    undisturbed.ok(&["submit", "long.toml", "--wait"]);
+
+    let mut site = Site::new();
+    let _coordinator = site.serve();
+    let mut command = site.worker_command("w", 1);
+    command.env("SWATH_TRAINER_CHECKPOINT_STEPS", "10");
+    let worker = Process::start("w", &mut command);
+    site.write("long.toml", &text);
+    site.ok(&["submit", "long.toml"]);
+    let checkpoints = site.path().join("state-w/checkpoints");
+    wait_until("a checkpoint", PATIENCE, || {
+        let jobs = std::fs::read_dir(&checkpoints).ok()?.flatten();
+        let files = jobs.flat_map(|job| std::fs::read_dir(job.path())).flatten();
+        let mut names = files.flatten().map(|file| file.file_name());
+        names.find(|name| name.to_string_lossy().ends_with(".json"))
+    });
+    kill_group(&trainers_of(&worker));
+    site.ok(&["submit", "long.toml", "--wait"]);
+
+    assert_eq!(attempts(&site, "long"), [2]);
+    let logs = site.ok(&["logs", "long"]);
+    assert!(
+        logs.contains("going on from the checkpoint of step"),
+        "{logs}"
+    );
+    let table = |site: &Site| rows(&site.json(&["table", "long"]));
+    assert_eq!(table(&site), table(&undisturbed));
+    let left = std::fs::read_dir(&checkpoints).unwrap().count();
+    assert_eq!(left, 0, "checkpoints go with their training");
+}
+
+#[test]
 fn growing_a_sweep_trains_only_what_is_missing() {
     let mut site = Site::new();
     let _coordinator = site.serve();

@@ -58,18 +58,10 @@ struct Normalized : torch::autograd::Function<Normalized> {
                         const Tensor& shift, const Tensor& mean, const Tensor& variance,
                         double momentum, double epsilon, bool relu) {
     const Tensor map = x.contiguous(kLast);
-    const Cut cut = cut_of(map);
-    const float* values = read(map);
-    const auto origin = origin_of(cut, values);
-    Sums sums(cut);
-    cut.each([&](int64_t start, int64_t count, int64_t task) {
-      loops::moments(values + start, count, cut.block, origin.data(), sums.first_of(task),
-                     sums.second_of(task));
-    });
-    const Norm norm{scale, shift, mean, variance, momentum, epsilon};
-    const Statistics found = statistics(norm, cut, sums, origin);
+    const Statistics found = measured(map, Norm{scale, shift, mean, variance, momentum, epsilon});
     context->save_for_backward({map, found.mean, found.inverse, scale, shift});
     context->saved_data["relu"] = relu;
+    const Cut cut = cut_of(map);
     return applied(map, cut, Affine(cut, found.mean, found.inverse, scale, shift), relu);
   }
 

@@ -108,6 +108,19 @@ inline std::vector<float> origin_of(const Cut& cut, const float* map) {
   return cut.repeated([&](int64_t c) { return map[c]; });
 }
 
+// Statistics of a map; they move the running ones.
+inline Statistics measured(const Tensor& map, const Norm& norm) {
+  const Cut cut = cut_of(map);
+  const float* values = read(map);
+  const auto origin = origin_of(cut, values);
+  Sums sums(cut);
+  cut.each([&](int64_t start, int64_t count, int64_t task) {
+    loops::moments(values + start, count, cut.block, origin.data(), sums.first_of(task),
+                   sums.second_of(task));
+  });
+  return statistics(norm, cut, sums, origin);
+}
+
 inline Tensor applied(const Tensor& map, const Cut& cut, const Affine& affine, bool relu) {
   Tensor out = at::empty_like(map, map.options(), kLast);
   const float* x = read(map);

@@ -82,18 +82,6 @@ static void part_block(const float* __restrict g, const float* __restrict a,
   }
 }
 
-Statistics measured(const Tensor& map, const Norm& norm) {
-  const Cut cut = cut_of(map);
-  const float* values = read(map);
-  const auto origin = origin_of(cut, values);
-  Sums sums(cut);
-  cut.each([&](int64_t start, int64_t count, int64_t task) {
-    loops::moments(values + start, count, cut.block, origin.data(), sums.first_of(task),
-                   sums.second_of(task));
-  });
-  return statistics(norm, cut, sums, origin);
-}
-
 // The coefficients of a normalization's backward pass, and the gradients of its parameters.
 struct Spread {
   std::vector<float> mean, by_g, by_x, constant;

@@ -54,7 +54,10 @@ pub(crate) fn keep_freed_memory() {
     unsafe { swath_plain_memory() };
 }
 
-#[expect(unsafe_code, reason = "libtorch's allocator is set in C++ (`cpp/memory.cpp`)")]
+#[expect(
+    unsafe_code,
+    reason = "libtorch's allocator is set in C++ (`cpp/memory.cpp`)"
+)]
 unsafe extern "C" {
     fn swath_plain_memory();
 }
@@ -119,7 +122,9 @@ mod tests {
         let tensors: Vec<Tensor> = (0..3).map(|_| block()).collect();
         let hole = tensors[1].data_ptr();
         assert!(
-            tensors.iter().all(|one| one.data_ptr().align_offset(64) == 0),
+            tensors
+                .iter()
+                .all(|one| one.data_ptr().align_offset(64) == 0),
             "aligned"
         );
         let [_first, second, _third]: [Tensor; 3] = tensors.try_into().unwrap();

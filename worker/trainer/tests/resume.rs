@@ -116,6 +116,23 @@ fn sigterm_writes_a_checkpoint_and_exits_with_75() {
 }
 
 #[test]
+fn a_finished_training_says_what_it_was_not_asked_to_measure() {
+    let stand = Stand::new(&json!({}));
+    let first = ["--resume", "--goal", "99.9", "--train-evaluation"];
+    succeed(&mut stand.train("out", &first));
+    let again = stderr(&succeed(&mut stand.train("out", &first)));
+    assert!(again.contains("finished already"), "{again}");
+    assert!(!again.contains("warning"), "{again}");
+    let more = ["--resume", "--norms", "--predictions"];
+    let text = stderr(&succeed(&mut stand.train("out", &more)));
+    assert!(
+        text.contains("nothing of --norms, --predictions,"),
+        "{text}"
+    );
+    assert!(text.contains("leave out --resume"), "{text}");
+}
+
+#[test]
 fn a_stop_without_a_directory_says_that_nothing_is_kept() {
     let stand = Stand::new(&json!({}));
     let mut command = trainer(stand.root.path());

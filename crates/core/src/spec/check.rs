@@ -134,7 +134,7 @@ pub(super) fn whole(spec: &TrainingSpec) -> Vec<SpecError> {
         );
     }
     check_batches(spec, &mut wrong);
-    check_betas(&spec.optimizer, &mut wrong);
+    check_adam(&spec.optimizer, &mut wrong);
     check_precision(spec, &mut wrong);
     check_schedule(&spec.schedule, spec.optimizer.lr(), &mut wrong);
     model::check(spec, &mut wrong);
@@ -188,7 +188,7 @@ fn check_batches(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
     }
 }
 
-fn check_betas(optimizer: &Optimizer, wrong: &mut impl FnMut(&str, String)) {
+fn check_adam(optimizer: &Optimizer, wrong: &mut impl FnMut(&str, String)) {
     let (Optimizer::Adam(adam) | Optimizer::Adamw(adam)) = optimizer else {
         return;
     };
@@ -202,6 +202,14 @@ fn check_betas(optimizer: &Optimizer, wrong: &mut impl FnMut(&str, String)) {
                 "must be below 1: at 1 no gradient enters the moment".to_owned(),
             );
         }
+    }
+    if adam.eps <= 0.0 {
+        wrong(
+            "optimizer.eps",
+            "must be greater than 0: a weight whose gradients have all been 0 would be divided by \
+             it"
+            .to_owned(),
+        );
     }
 }
 

@@ -327,6 +327,19 @@ fn betas_are_below_one() {
 }
 
 #[test]
+fn adam_never_divides_by_zero() {
+    for name in ["adam", "adamw"] {
+        let tree = |eps: f64| with("optimizer", json!({"name": name, "lr": 0.1, "eps": eps}));
+        let errors = errors(&tree(0.0));
+        assert!(
+            errors.contains("`optimizer.eps`: must be greater than 0"),
+            "{errors}"
+        );
+        assert!(JobSpec::from_value(&tree(1e-12)).is_ok());
+    }
+}
+
+#[test]
 fn every_batch_has_images_to_mix() {
     let tree = |own: u32, epoch: u32, later: u32| {
         let mut tree = with("augmentation", json!({"mixup": {}}));

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use swath_core::outcome::Measurement;
 
+use super::hold::{hold, unusable};
 use super::{Checkpoint, Content, Ended, Identity, Manifest, encode, open, read_tensors};
 use super::{sealed_json, state};
 use crate::failure::Failure;
@@ -35,12 +34,6 @@ const LATE: [&str; 3] = [WEIGHTS, "predictions.safetensors", "norms.jsonl"];
 
 /// What belongs to it.
 const EARLY: [&str; 2] = ["history.jsonl", "timing.jsonl"];
-
-/// How long a trainer that is being killed may still hold the directory.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Between two looks whether it still does.
-const LOCK_LOOK: Duration = Duration::from_millis(20);
 
 /// What a training does about earlier ones in its directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +63,17 @@ pub(crate) struct Folder {
     path: PathBuf,
     /// Holds the lock; the kernel releases it with the process.
     lock: File,
+    /// Whether it was not there before.
+    made: bool,
+}
+
+/// A training that never began leaves no directory behind.
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.made {
+            self.remove_if_empty();
+        }
+    }
 }
 
 impl Folder {
@@ -77,34 +81,18 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// [`Failure::Crashed`] where it cannot be made, or another trainer writes
-    /// to it.
-    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| {
-            Failure::Crashed(format!("cannot write to {}: {error}", path.display()))
-        };
-        fs::create_dir_all(path).map_err(failed)?;
-        let lock = File::open(path).map_err(failed)?;
-        let begun = Instant::now();
-        loop {
-            match lock.try_lock() {
-                Ok(()) => break,
-                // A file system without locks has no second trainer to fear
-                // more than one with them.
-                Err(fs::TryLockError::Error(_)) => break,
-                Err(fs::TryLockError::WouldBlock) if begun.elapsed() > LOCK_PATIENCE => {
-                    return Err(Failure::Crashed(format!(
-                        "another trainer is writing to {}; give this one another --out",
-                        path.display()
-                    )));
-                }
-                Err(fs::TryLockError::WouldBlock) => thread::sleep(LOCK_LOOK),
-            }
-        }
+    /// [`Failure::Crashed`] where it cannot be made, or another trainer goes on
+    /// writing to it; [`Failure::Stopped`] where SIGTERM comes before it is
+    /// done.
+    pub(crate) fn open(path: &Path, mode: Mode) -> Result<Self, Failure> {
+        let made = !path.exists();
+        fs::create_dir_all(path).map_err(|error| unusable(path, &error))?;
+        let lock = hold(path, mode)?;
         files::remove_temporaries(path);
         let folder = Self {
             path: path.to_owned(),
             lock,
+            made,
         };
         // Tensors whose JSON was never written.
         for step in folder.steps() {
@@ -354,6 +342,7 @@ impl Folder {
         let aside = Self {
             path: aside,
             lock: self.lock.try_clone()?,
+            made: false,
         };
         for old in aside.steps() {
             aside.remove(old);

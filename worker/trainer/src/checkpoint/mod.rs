@@ -6,6 +6,7 @@
 //! a checkpoint is there once its JSON is.
 
 mod folder;
+mod hold;
 mod identity;
 mod sealed;
 

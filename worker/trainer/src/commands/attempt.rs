@@ -76,7 +76,10 @@ pub(super) fn attempt(
     let device = session.device();
     let dataset = session.dataset(&spec.dataset)?;
     let identity = Identity::of(job, device, dataset.digest(&spec.dataset));
-    let folder = order.out.map(Folder::open).transpose()?;
+    let folder = order
+        .out
+        .map(|path| Folder::open(path, order.mode))
+        .transpose()?;
     let begin = match &folder {
         Some(folder) => folder.begin(&identity, order.mode)?,
         None => Begin::Fresh,
@@ -84,6 +87,7 @@ pub(super) fn attempt(
     let checkpoint = match begin {
         Begin::Finished(measured) => {
             output::message("this training has finished already; its result again:");
+            say_not_measured(&measured, order);
             return Ok(measured);
         }
         Begin::From(checkpoint) => Some(*checkpoint),
@@ -202,6 +206,42 @@ fn say_started(training: &Training<'_>, clerk: &Clerk, device: Device) -> Result
         output::json_line(&TrainerEvent::Epoch(epoch.clone()))?;
     }
     Ok(())
+}
+
+/// A training that has finished is not measured again: its weights may be
+/// gone.
+fn say_not_measured(measured: &Measurement, order: &Order<'_>) {
+    let missing = missing(measured, order);
+    if !missing.is_empty() {
+        output::message(&format!(
+            "warning: it has nothing of {}, and a finished training is not measured again: leave \
+             out --resume to train and measure it from step 0",
+            missing.join(", ")
+        ));
+    }
+}
+
+/// Measurements of `order` that a training which ended as `measured` may not
+/// have made.
+fn missing(measured: &Measurement, order: &Order<'_>) -> Vec<&'static str> {
+    let asked = order.measures;
+    let known = |start: &str| measured.metrics.keys().any(|name| name.starts_with(start));
+    let file = |name: &str| order.out.is_some_and(|out| out.join(name).exists());
+    let found = [
+        ("--weights", order.weights.is_some()),
+        ("--goal", !asked.goals.is_empty() && !known("goal.")),
+        (
+            "--train-evaluation",
+            asked.train_evaluation && !known("train_error.evaluation"),
+        ),
+        ("--norms", asked.norms && !file("norms.jsonl")),
+        (
+            "--predictions",
+            asked.predictions && !file("predictions.safetensors"),
+        ),
+    ];
+    let named = found.into_iter().filter(|(_, missing)| *missing);
+    named.map(|(name, _)| name).collect()
 }
 
 fn say_resumed(checkpoint: &Checkpoint, own: &Identity, order: &Order<'_>) {
