@@ -1,13 +1,22 @@
-//! Order statistics of a few numbers, and how sure a count is.
+//! Order statistics of a few numbers, how sure they and counts are, and whether
+//! two samples differ.
 //!
 //! A [`Sample`] holds finite numbers only, sorted, so what it says does not
 //! depend on the order in which they came, and no NaN comes out of it.
 
 mod binomial;
+mod bootstrap;
+mod compare;
+mod normal;
 #[cfg(test)]
 mod tests;
 
 pub use self::binomial::clopper_pearson;
+pub use self::bootstrap::median_interval;
+pub use self::compare::{
+    DIVISIONS_MAX, Statistic, Test, benjamini_hochberg, holm, least_p, mann_whitney, permutation,
+};
+pub use self::normal::{Z_95, median_error, upper_tail};
 
 /// A number that is not finite where only finite ones have a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +85,24 @@ impl Sample {
             self.sorted.iter().map(|value| value / count).sum()
         };
         Some(mean.clamp(min, max) + 0.0)
+    }
+
+    /// The standard deviation of what the sample was drawn from, estimated with
+    /// `n - 1`; none of fewer than two numbers, or where a square is too large
+    /// for a double.
+    pub fn deviation(&self) -> Option<f64> {
+        if self.len() < 2 {
+            return None;
+        }
+        let mean = self.mean()?;
+        let squares = self.sorted.iter().map(|value| (value - mean).powi(2));
+        let variance = squares.sum::<f64>() / (self.len() - 1) as f64;
+        Some(variance.sqrt()).filter(|it| it.is_finite())
+    }
+
+    /// The numbers, least first.
+    pub fn sorted(&self) -> &[f64] {
+        &self.sorted
     }
 
     /// The value below which the share `q` of the sample lies, linear between

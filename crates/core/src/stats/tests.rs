@@ -87,6 +87,16 @@ fn what_is_not_finite_is_refused() {
     }
 }
 
+/// `numpy.std(x, ddof=1)`.
+#[test]
+fn deviations() {
+    let deviation = |values: &[f64]| Sample::new(values.iter().copied()).unwrap().deviation();
+    let found = deviation(&[7.1, 7.3, 7.2, 7.9, 7.5]).unwrap();
+    assert!((found - 0.316_227_766_016_838).abs() < 1e-12);
+    assert_eq!(deviation(&[1.0]), None);
+    assert_eq!(deviation(&[f64::MAX, f64::MIN]), None);
+}
+
 #[test]
 fn the_known_ones() {
     let sample = Sample::new([4.0, 1.0, 3.0, 2.0]).unwrap();
