@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 use swath_core::id::{JobDigest, SweepDigest, WorkerName};
 use swath_core::message::Known;
-use swath_core::view::{CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView};
+use swath_core::view::{
+    CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
+};
 
 /// What can be read. Selectors are the words that a user typed; the server
 /// resolves them.
@@ -42,6 +44,11 @@ pub enum ReadQuery {
         format: String,
         /// How it looks on a terminal.
         look: Look,
+    },
+    /// What every cell of one sweep has come to → [`SweepResults`].
+    Results {
+        /// A sweep selector that matches one sweep (the newest of its name).
+        selector: Vec<String>,
     },
     /// One job's observations → [`Curves`].
     Curves {
@@ -85,6 +92,17 @@ pub struct TableText {
     pub sweep: SweepView,
     /// The table in the format asked for.
     pub text: String,
+}
+
+/// One sweep's results as facts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepResults {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The sweep.
+    pub sweep: SweepView,
+    /// Its cells with every replicate.
+    pub cells: Vec<CellResults>,
 }
 
 /// Every sweep, oldest first.

@@ -22,6 +22,8 @@ pub(crate) const DATABASE_DEFAULT: &str = "sqlite:swath.db";
 pub(crate) struct Context {
     pub(crate) printer: Printer,
     pub(crate) format: Format,
+    /// The file that is to be written, instead of stdout.
+    pub(crate) file: Option<PathBuf>,
     pub(crate) target: Target,
     /// The database of `serve` and `run`.
     pub(crate) database: Database,
@@ -116,7 +118,8 @@ impl Context {
         let policy = global.policy.as_deref().map(policy).transpose()?;
         Ok(Self {
             printer,
-            format: global.output.into(),
+            format: global.output.format(),
+            file: global.output.file(),
             target,
             database,
             policy,

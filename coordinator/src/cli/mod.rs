@@ -2,6 +2,7 @@
 
 pub(crate) mod environment;
 pub(crate) mod markdown;
+mod output;
 mod verbs;
 
 use std::ffi::OsString;
@@ -12,6 +13,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::output::{Output, OutputParser};
 pub(crate) use self::verbs::*;
 
 /// Sweeps of training jobs: from a file to a table of results.
@@ -114,10 +116,11 @@ pub(crate) struct Global {
     #[arg(hide_env_values = true)]
     pub(crate) policy: Option<PathBuf>,
 
-    /// How to print what was asked for
-    #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
-    #[arg(default_value_t = Format::Table, env = environment::OUTPUT, hide_env_values = true)]
-    pub(crate) output: Format,
+    /// How to print what was asked for; `export` and `plot` take a file too,
+    /// whose ending says how it is written
+    #[arg(short, long, global = true, value_parser = OutputParser, value_name = "FORMAT")]
+    #[arg(default_value = "table", env = environment::OUTPUT, hide_env_values = true)]
+    pub(crate) output: Output,
 
     /// When to colour
     #[arg(long, global = true, value_enum, value_name = "WHEN")]
@@ -150,6 +153,8 @@ pub(crate) enum Format {
     Md,
     /// A LaTeX table
     Latex,
+    /// One HTML page, complete in itself
+    Html,
     /// Only ids, one a line, for other commands
     Ids,
 }
@@ -164,6 +169,7 @@ impl From<Format> for swath_report::Format {
             Format::Csv => Self::Csv,
             Format::Md => Self::Markdown,
             Format::Latex => Self::Latex,
+            Format::Html => Self::Html,
             Format::Ids => Self::Ids,
         }
     }
@@ -188,6 +194,7 @@ pub(crate) enum Verb {
     Plan(Plan),
     Submit(Submit),
     Table(Table),
+    Export(Export),
     Status(Status),
     Sweeps(Sweeps),
     Jobs(Jobs),

@@ -141,6 +141,24 @@ pub(crate) struct Table {
     pub(crate) selector: Vec<String>,
 }
 
+/// Writes a sweep's results to a file, for other programs and for papers
+///
+/// The ending of the file says what it is: `.parquet`, `.csv` and `.jsonl` have
+/// one record per replicate with every axis, measure and what it ran on;
+/// `.html`, `.tex` and `.md` have the table. Without a file, the records go to
+/// stdout as CSV, or as `-o jsonl|md|latex|html` says.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator export quickstart -o quickstart.parquet
+  coordinator export quickstart -o table.html
+  coordinator export last | head")]
+pub(crate) struct Export {
+    /// Which sweep
+    #[arg(value_name = "SWEEP", required = true)]
+    pub(crate) selector: Vec<String>,
+}
+
 /// Shows a job's learning curves
 #[derive(Args, Debug)]
 #[command(after_help = "\

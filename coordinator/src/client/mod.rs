@@ -3,6 +3,7 @@
 mod change;
 mod connection;
 pub(crate) mod exit;
+mod export;
 pub(crate) mod failure;
 mod files;
 mod jobs;
@@ -18,20 +19,26 @@ mod submit;
 mod table;
 mod wait;
 
+use std::path::Path;
+
 use clap::CommandFactory;
 
 use self::exit::Exit;
-use self::failure::Outcome;
+use self::failure::{Failure, Outcome};
 use crate::cli::{Cli, Completions, Verb, markdown};
 use crate::settings::Context;
 
 /// Does what was typed.
 pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
+    if let (Some(file), false) = (&context.file, matches!(verb, Verb::Export(_))) {
+        return Err(no_file(file));
+    }
     match verb {
         Verb::Run(arguments) => run::run(context, &arguments).await,
         Verb::Plan(arguments) => plan::plan(context, &arguments).await,
         Verb::Submit(arguments) => submit::submit(context, &arguments).await,
         Verb::Table(arguments) => table::table(context, arguments).await,
+        Verb::Export(arguments) => export::export(context, arguments).await,
         Verb::Status(arguments) => status::status(context, arguments).await,
         Verb::Sweeps(_) => read::sweeps(context).await,
         Verb::Jobs(arguments) => jobs::jobs(context, arguments).await,
@@ -54,6 +61,15 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
             Ok(Exit::Ok)
         }
     }
+}
+
+/// Only some verbs write files.
+fn no_file(file: &Path) -> Failure {
+    let file = file.display();
+    Failure::usage(format!(
+        "`-o {file}`: only `export` writes a file; the others print, so name a format and write \
+         `-o FORMAT > {file}`"
+    ))
 }
 
 fn completions(context: &Context, arguments: &Completions) -> Outcome {

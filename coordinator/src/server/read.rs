@@ -13,10 +13,10 @@ use super::explain::{self, Facts};
 use super::select;
 use super::state::State;
 use super::status::status;
-use super::table::table_text;
+use super::table::{cells_of, table_text};
 use crate::api::{
     Curves, Explanation, JOBS_PER_PAGE, Jobs, KnownJobs, Logs, ReadQuery, Status as StatusDocument,
-    Sweeps, TableText, Workers,
+    SweepResults, Sweeps, TableText, Workers,
 };
 
 /// Failed jobs that a status shows.
@@ -66,6 +66,15 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
                 schema_version,
                 sweep,
                 text,
+            })
+        }
+        ReadQuery::Results { selector } => {
+            let sweep = select::sweep(store, &selector).await?;
+            let cells = cells_of(store, &sweep).await?;
+            json(&SweepResults {
+                schema_version,
+                sweep,
+                cells,
             })
         }
         ReadQuery::Curves { selector } => {

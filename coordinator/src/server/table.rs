@@ -1,13 +1,26 @@
 //! The table of a sweep as text.
 
 use swath_core::table::{Definition, Results};
-use swath_core::view::SweepView;
+use swath_core::view::{CellResults, SweepView};
 use swath_report::{Format, Style};
 use swath_store::Store;
 use tonic::Status;
 
 use super::status::status;
 use crate::api::Look;
+
+/// Every cell of a sweep, with as many last epochs as its table needs.
+pub(crate) async fn cells_of(
+    store: &dyn Store,
+    sweep: &SweepView,
+) -> Result<Vec<CellResults>, Status> {
+    let definition =
+        Definition::read(&sweep.definition).map_err(|error| Status::internal(error.to_string()))?;
+    store
+        .results(sweep.digest, definition.last_epochs())
+        .await
+        .map_err(|error| status(&error))
+}
 
 /// Reads a sweep's results and renders them. Summing up and drawing a large
 /// table takes a core for a while, so it leaves the runtime's threads.
@@ -18,12 +31,7 @@ pub(crate) async fn table_text(
     look: Look,
 ) -> Result<String, Status> {
     let format: Format = format.parse().map_err(Status::invalid_argument)?;
-    let definition =
-        Definition::read(&sweep.definition).map_err(|error| Status::internal(error.to_string()))?;
-    let cells = store
-        .results(sweep.digest, definition.last_epochs())
-        .await
-        .map_err(|error| status(&error))?;
+    let cells = cells_of(store, sweep).await?;
     let sweep = sweep.clone();
     let style = Style {
         color: look.color,

@@ -21,13 +21,15 @@ pub enum Format {
     Markdown,
     /// A LaTeX table for the package booktabs.
     Latex,
+    /// One HTML page.
+    Html,
     /// One id per line.
     Ids,
 }
 
 impl Format {
     /// Every format, in the order of the help.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Table,
         Self::Wide,
         Self::Json,
@@ -35,6 +37,7 @@ impl Format {
         Self::Csv,
         Self::Markdown,
         Self::Latex,
+        Self::Html,
         Self::Ids,
     ];
 
@@ -48,6 +51,7 @@ impl Format {
             Self::Csv => "csv",
             Self::Markdown => "md",
             Self::Latex => "latex",
+            Self::Html => "html",
             Self::Ids => "ids",
         }
     }

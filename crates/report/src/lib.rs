@@ -1,5 +1,5 @@
 //! Tables, lists, curves and progress as text: for terminals, Markdown, CSV,
-//! JSON and LaTeX.
+//! JSON, LaTeX and HTML.
 //!
 //! Everything here is a function from facts and a [`Style`] to a string. What
 //! a terminal is, what time it is and where the text goes, callers know.
@@ -15,10 +15,12 @@ macro_rules! put {
 mod csv;
 mod curve;
 mod format;
+mod html;
 mod latex;
 mod listing;
 mod markdown;
 mod progress;
+mod records;
 mod results;
 mod sheet;
 mod style;
@@ -33,6 +35,7 @@ pub use self::curve::{curve, curve_listing};
 pub use self::format::Format;
 pub use self::listing::{Listing, ListingColumn};
 pub use self::progress::progress;
+pub use self::records::{Datum, Field, Kind, Records};
 pub use self::results::results;
 pub use self::style::{Style, visible};
 pub use self::time::{ago, utc};
@@ -49,6 +52,8 @@ pub enum Markup {
     Markdown,
     /// A LaTeX table for the package booktabs.
     Latex,
+    /// One HTML page, complete in itself.
+    Html,
     /// The table's texts as CSV.
     Csv,
 }

@@ -82,6 +82,7 @@ impl Listing {
             Format::Csv => self.sheet(true).render(Markup::Csv, style),
             Format::Markdown => self.sheet(true).render(Markup::Markdown, style),
             Format::Latex => self.sheet(true).render(Markup::Latex, style),
+            Format::Html => self.sheet(true).render(Markup::Html, style),
             Format::Ids => lines(self.ids.iter().map(|id| crate::visible(id))),
             Format::Json => {
                 let document = json!({

@@ -23,6 +23,7 @@ pub fn results(results: &Results, format: Format, style: &Style) -> Result<Strin
         Format::Wide => table(&results.wide()?, Markup::Plain, style),
         Format::Markdown => table(&results.table()?, Markup::Markdown, style),
         Format::Latex => table(&results.table()?, Markup::Latex, style),
+        Format::Html => table(&results.table()?, Markup::Html, style),
         Format::Csv => records(results),
         Format::Json => json(&results.document(), style.width.is_some()),
         Format::Jsonl => documents(results),

@@ -6,7 +6,7 @@ use swath_core::summary::Unit;
 use swath_core::table::{Column, Field, Kind, Shown, Table};
 
 use crate::style::{Style, Tone};
-use crate::{Markup, csv, latex, markdown, terminal};
+use crate::{Markup, csv, html, latex, markdown, terminal};
 
 /// Texts in rows and columns.
 #[derive(Clone, Debug, Default)]
@@ -144,6 +144,7 @@ impl<'a> Sheet<'a> {
             Markup::Plain => terminal::render(self, *style),
             Markup::Markdown => markdown::render(self),
             Markup::Latex => latex::render(self),
+            Markup::Html => html::render(self),
             Markup::Csv => csv::render(self),
         }
     }

@@ -115,7 +115,7 @@ impl Sheet {
                 let tail = TAIL.iter().map(|(name, width)| format!("{name:<width$}"));
                 writeln!(out, "{}", line(names.chain(tail)))
             }
-            Format::Markdown | Format::Latex => {
+            Format::Markdown | Format::Latex | Format::Html => {
                 self.listing = Listing::new("cells", self.headings());
                 Ok(())
             }
@@ -149,7 +149,7 @@ impl Sheet {
                 writeln!(out, "{}", self.text_row(planned))?;
                 text_jobs(out, planned)
             }
-            Format::Markdown | Format::Latex => {
+            Format::Markdown | Format::Latex | Format::Html => {
                 let fields = self.fields(planned);
                 self.listing
                     .push(planned.cell.digest.to_string(), fields, Value::Null);
@@ -162,7 +162,7 @@ impl Sheet {
     pub(crate) fn end(&self, out: &mut impl Write) -> io::Result<()> {
         match self.format {
             Format::Json => write!(out, "]{}", if self.many { "}" } else { "," }),
-            Format::Markdown | Format::Latex => {
+            Format::Markdown | Format::Latex | Format::Html => {
                 let gap = if self.sweeps > 1 { "\n" } else { "" };
                 write!(
                     out,

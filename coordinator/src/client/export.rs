@@ -1,0 +1,129 @@
+//! `export`: the results of a sweep in a file.
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use swath_coordinator::api::{ReadQuery, SweepResults};
+use swath_core::table::Results;
+use swath_report::{Format, Records, Style, counted};
+
+use super::connection::Connection;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use crate::cli;
+use crate::settings::Context;
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// One record per replicate.
+    Csv,
+    Jsonl,
+    /// The table.
+    Table(Format),
+}
+
+/// Endings of files, and what they mean.
+const ENDINGS: [(&str, Form); 6] = [
+    ("csv", Form::Csv),
+    ("jsonl", Form::Jsonl),
+    ("html", Form::Table(Format::Html)),
+    ("tex", Form::Table(Format::Latex)),
+    ("md", Form::Table(Format::Markdown)),
+    ("json", Form::Table(Format::Json)),
+];
+
+impl Form {
+    fn of_file(path: &Path) -> Outcome<Self> {
+        let ending = path.extension().unwrap_or_default().to_string_lossy();
+        let ending = ending.to_lowercase();
+        let known = ENDINGS.iter().find(|(known, _)| *known == ending);
+        known.map(|(_, form)| *form).ok_or_else(|| {
+            let all = ENDINGS.map(|(ending, _)| format!(".{ending}")).join(", ");
+            let path = path.display();
+            Failure::usage(format!(
+                "`{path}`: `.{ending}` is no known ending; there are {all}"
+            ))
+        })
+    }
+
+    const fn of_format(format: Format) -> Self {
+        match format {
+            // What a reader of a pipe most likely is.
+            Format::Table | Format::Wide | Format::Csv => Self::Csv,
+            Format::Jsonl => Self::Jsonl,
+            other => Self::Table(other),
+        }
+    }
+}
+
+pub(crate) async fn export(context: &Context, arguments: cli::Export) -> Outcome {
+    let form = match &context.file {
+        Some(path) => Form::of_file(path)?,
+        None => Form::of_format(context.format),
+    };
+    let mut connection = Connection::open(context).await?;
+    let selector = arguments.selector;
+    let found: SweepResults = connection.read(&ReadQuery::Results { selector }).await?;
+    connection.close().await?;
+    let results = Results::new(&found.sweep, found.cells).map_err(Failure::error)?;
+    let Some(path) = &context.file else {
+        let mut out = context.printer.stdout();
+        write(form, &results, &mut out)?;
+        out.flush()?;
+        return Ok(Exit::Ok);
+    };
+    into_file(path, |file| write(form, &results, file))?;
+    let replicates = found.sweep.counts.total();
+    context.printer.note(format!(
+        "{} of {} are in {}",
+        counted(replicates, "replicate"),
+        found.sweep.name,
+        path.display()
+    ));
+    Ok(Exit::Ok)
+}
+
+fn write(form: Form, results: &Results, out: &mut impl Write) -> Outcome<()> {
+    match form {
+        Form::Csv => Records::new(results).write_csv(out)?,
+        Form::Jsonl => Records::new(results).write_jsonl(out)?,
+        Form::Table(format) => {
+            let text = swath_report::results(results, format, &Style::PIPE);
+            let text = text.map_err(|error| Failure::new(Exit::NotAllowed, error))?;
+            out.write_all(text.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file whole or not at all: a reader never sees half of one.
+pub(crate) fn into_file(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<&mut std::fs::File>) -> Outcome<()>,
+) -> Outcome<()> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::error(format!("cannot write {}: {error}", path.display()))
+    };
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix(".swath-")
+        .permissions(readable())
+        .tempfile_in(directory)
+        .map_err(|error| failed(&error))?;
+    let mut out = BufWriter::new(file.as_file_mut());
+    fill(&mut out)?;
+    out.flush().map_err(|error| failed(&error))?;
+    drop(out);
+    file.persist(path).map_err(|error| failed(&error.error))?;
+    Ok(())
+}
+
+/// As any file that a person makes; the umask takes away from it.
+fn readable() -> std::fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::Permissions::from_mode(0o666)
+}

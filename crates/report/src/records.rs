@@ -1,0 +1,345 @@
+//! One record per replicate, for programs: every axis in a column of its own
+//! type, what was measured, and what it ran on.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use swath_core::summary::Quantity;
+use swath_core::summary::text::parameter;
+use swath_core::table::Results;
+use swath_core::view::{CellResults, ReplicateResult};
+
+use crate::csv;
+
+/// One field of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Datum<'a> {
+    /// Nothing: not measured yet, or no such parameter here.
+    Null,
+    /// Words.
+    Text(Cow<'a, str>),
+    /// A whole number of an axis.
+    Integer(i64),
+    /// A whole number that is never below 0.
+    Count(u64),
+    /// A number.
+    Number(f64),
+    /// Yes or no.
+    Flag(bool),
+}
+
+/// What a column's fields are; any of them may be null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Words.
+    Text,
+    /// Whole numbers.
+    Integer,
+    /// Whole numbers that are never below 0.
+    Count,
+    /// Numbers.
+    Number,
+    /// Yes or no.
+    Flag,
+}
+
+/// A column: its name, what its fields are, and where they come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name; no two columns share one.
+    pub name: String,
+    /// What its fields are.
+    pub kind: Kind,
+    source: Source,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    Sweep,
+    Cell,
+    Index,
+    Axis(String),
+    Replicate,
+    Seed,
+    Job,
+    State,
+    Fault,
+    Value,
+    TestError,
+    BestTestError,
+    TestLoss,
+    Seconds,
+    Metric(String),
+    Device,
+    Driver,
+    Libtorch,
+    Trainer,
+    Threads,
+    Determinism,
+}
+
+/// The columns before the axes, between axes and metrics, and at the end.
+const BEFORE: [(&str, Kind, Source); 3] = [
+    ("sweep", Kind::Text, Source::Sweep),
+    ("cell", Kind::Text, Source::Cell),
+    ("index", Kind::Count, Source::Index),
+];
+const BETWEEN: [(&str, Kind, Source); 10] = [
+    ("replicate", Kind::Count, Source::Replicate),
+    ("seed", Kind::Count, Source::Seed),
+    ("job", Kind::Text, Source::Job),
+    ("state", Kind::Text, Source::State),
+    ("fault", Kind::Text, Source::Fault),
+    ("value", Kind::Number, Source::Value),
+    ("test_error", Kind::Number, Source::TestError),
+    ("best_test_error", Kind::Number, Source::BestTestError),
+    ("test_loss", Kind::Number, Source::TestLoss),
+    ("train_seconds", Kind::Number, Source::Seconds),
+];
+const BEHIND: [(&str, Kind, Source); 6] = [
+    ("device", Kind::Text, Source::Device),
+    ("driver", Kind::Text, Source::Driver),
+    ("libtorch", Kind::Text, Source::Libtorch),
+    ("trainer", Kind::Text, Source::Trainer),
+    ("threads", Kind::Count, Source::Threads),
+    ("determinism", Kind::Text, Source::Determinism),
+];
+
+/// Every replicate of a sweep as a record.
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    results: &'a Results,
+    fields: Vec<Field>,
+}
+
+impl<'a> Records<'a> {
+    /// The records of a sweep. `value` is what the sweep measures, by its rule
+    /// over epochs; `test_error` what was reported at the end, which for a
+    /// program is the metric that its file names.
+    pub fn new(results: &'a Results) -> Self {
+        let fixed = |(name, kind, source): (&str, Kind, Source)| Field {
+            name: name.to_owned(),
+            kind,
+            source,
+        };
+        let taken = |name: &str| {
+            let all = BEFORE.iter().chain(&BETWEEN).chain(&BEHIND);
+            all.into_iter().any(|(fixed, ..)| *fixed == name)
+        };
+        let mut fields: Vec<Field> = BEFORE.map(fixed).into();
+        fields.extend(results.axes().iter().map(|axis| Field {
+            name: if taken(axis) {
+                format!("axis.{axis}")
+            } else {
+                axis.clone()
+            },
+            kind: kind_of(results, axis),
+            source: Source::Axis(axis.clone()),
+        }));
+        fields.extend(BETWEEN.map(fixed));
+        let mut metrics: BTreeSet<&str> = BTreeSet::new();
+        let cells = results.cells().map(|(cell, _)| cell);
+        for replicate in cells.flat_map(|cell| &cell.replicates) {
+            let measured = replicate.measurement.iter();
+            metrics.extend(measured.flat_map(|it| it.metrics.iter().map(|(name, _)| name)));
+        }
+        fields.extend(metrics.into_iter().map(|metric| Field {
+            name: format!("metrics.{metric}"),
+            kind: Kind::Number,
+            source: Source::Metric(metric.to_owned()),
+        }));
+        fields.extend(BEHIND.map(fixed));
+        Self { results, fields }
+    }
+
+    /// The columns.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// The replicates in canonical order, each with its cell.
+    pub fn rows(&self) -> impl Iterator<Item = (&'a CellResults, &'a ReplicateResult)> + use<'a> {
+        let cells = self.results.cells().map(|(cell, _)| cell);
+        cells.flat_map(|cell| cell.replicates.iter().map(move |it| (cell, it)))
+    }
+
+    /// What a record has in a column.
+    pub fn datum(
+        &self,
+        field: &Field,
+        cell: &'a CellResults,
+        it: &'a ReplicateResult,
+    ) -> Datum<'a> {
+        let measurement = it
+            .measurement
+            .as_ref()
+            .filter(|_| it.state == swath_core::job::StateName::Succeeded);
+        let number = |value: Option<f64>| value.map_or(Datum::Null, Datum::Number);
+        let ran = |of: fn(&swath_core::outcome::Provenance) -> &str| {
+            let text = it.provenance.as_ref().map_or("", of);
+            if text.is_empty() {
+                Datum::Null
+            } else {
+                Datum::Text(text.into())
+            }
+        };
+        match &field.source {
+            Source::Sweep => Datum::Text(self.results.name().into()),
+            Source::Cell => Datum::Text(cell.cell.to_string().into()),
+            Source::Index => Datum::Count(cell.index),
+            Source::Axis(axis) => {
+                let value = cell.axes.iter().find(|(path, _)| path == axis);
+                value.map_or(Datum::Null, |(_, value)| typed(value, field.kind))
+            }
+            Source::Replicate => Datum::Count(it.replicate.0.into()),
+            Source::Seed => Datum::Count(it.seed),
+            Source::Job => Datum::Text(it.job.to_string().into()),
+            Source::State => Datum::Text(it.state.name().into()),
+            Source::Fault => it
+                .fault
+                .map_or(Datum::Null, |fault| Datum::Text(fault.name().into())),
+            Source::Value => {
+                let quantity = Quantity::Measured(self.results.definition().measure);
+                number(quantity.of(it).ok().flatten())
+            }
+            Source::TestError => number(measurement.map(|it| it.test_error)),
+            Source::BestTestError => number(measurement.and_then(|it| it.best_test_error)),
+            Source::TestLoss => number(measurement.and_then(|it| it.test_loss)),
+            Source::Seconds => number(measurement.map(|it| it.train_seconds)),
+            Source::Metric(name) => number(measurement.and_then(|it| it.metrics.get(name))),
+            Source::Device => ran(|it| &it.device),
+            Source::Driver => ran(|it| &it.driver),
+            Source::Libtorch => ran(|it| &it.libtorch),
+            Source::Trainer => ran(|it| &it.trainer),
+            Source::Determinism => ran(|it| &it.determinism),
+            Source::Threads => it
+                .provenance
+                .as_ref()
+                .filter(|it| it.threads > 0)
+                .map_or(Datum::Null, |it| Datum::Count(it.threads.into())),
+        }
+    }
+
+    /// Writes them as CSV with a header; nulls are empty fields.
+    ///
+    /// # Errors
+    ///
+    /// When `out` cannot be written.
+    pub fn write_csv(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut line = String::new();
+        csv::record(
+            &mut line,
+            self.fields.iter().map(|it| it.name.as_str().into()),
+        );
+        out.write_all(line.as_bytes())?;
+        for (cell, it) in self.rows() {
+            line.clear();
+            let texts = self
+                .fields
+                .iter()
+                .map(|field| text(self.datum(field, cell, it)));
+            csv::record(&mut line, texts);
+            out.write_all(line.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Writes them as JSON, a document per line; nulls are written.
+    ///
+    /// # Errors
+    ///
+    /// When `out` cannot be written.
+    pub fn write_jsonl(&self, out: &mut impl Write) -> io::Result<()> {
+        for (cell, it) in self.rows() {
+            let line = Line {
+                records: self,
+                cell,
+                it,
+            };
+            serde_json::to_writer(&mut *out, &line)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+}
+
+struct Line<'r, 'a> {
+    records: &'r Records<'a>,
+    cell: &'a CellResults,
+    it: &'a ReplicateResult,
+}
+
+impl Serialize for Line<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = &self.records.fields;
+        let mut map = serializer.serialize_map(Some(fields.len()))?;
+        for field in fields {
+            map.serialize_entry(&field.name, &self.records.datum(field, self.cell, self.it))?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Datum<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_none(),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Integer(value) => serializer.serialize_i64(*value),
+            Self::Count(value) => serializer.serialize_u64(*value),
+            Self::Number(value) => serializer.serialize_f64(*value),
+            Self::Flag(value) => serializer.serialize_bool(*value),
+        }
+    }
+}
+
+fn text(datum: Datum<'_>) -> Cow<'_, str> {
+    match datum {
+        Datum::Null => Cow::Borrowed(""),
+        Datum::Text(text) => text,
+        Datum::Integer(value) => value.to_string().into(),
+        Datum::Count(value) => value.to_string().into(),
+        Datum::Number(value) => value.to_string().into(),
+        Datum::Flag(value) => value.to_string().into(),
+    }
+}
+
+/// The narrowest kind that holds every value of an axis.
+fn kind_of(results: &Results, axis: &str) -> Kind {
+    let mut kind = None;
+    for (cell, _) in results.cells() {
+        let value = cell.axes.iter().find(|(path, _)| path == axis);
+        let this = match value.map(|(_, value)| value) {
+            None | Some(Value::Null) => continue,
+            Some(Value::Bool(_)) => Kind::Flag,
+            Some(value) if value.is_i64() => Kind::Integer,
+            Some(value) if value.is_number() => Kind::Number,
+            Some(_) => return Kind::Text,
+        };
+        kind = match (kind, this) {
+            (None, _) => Some(this),
+            (Some(kind), _) if kind == this => Some(kind),
+            (Some(Kind::Integer | Kind::Number), Kind::Integer | Kind::Number) => {
+                Some(Kind::Number)
+            }
+            _ => return Kind::Text,
+        };
+    }
+    kind.unwrap_or(Kind::Text)
+}
+
+fn typed(value: &Value, kind: Kind) -> Datum<'static> {
+    let found = match kind {
+        _ if value.is_null() => Some(Datum::Null),
+        Kind::Flag => value.as_bool().map(Datum::Flag),
+        Kind::Integer => value.as_i64().map(Datum::Integer),
+        Kind::Count => value.as_u64().map(Datum::Count),
+        Kind::Number => value.as_f64().map(Datum::Number),
+        Kind::Text => None,
+    };
+    found.unwrap_or_else(|| Datum::Text(parameter(value).into()))
+}
