@@ -1,0 +1,226 @@
+//! The shipped sweeps and their references against the published tables, row
+//! by row.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use swath_core::id::CellDigest;
+use swath_core::spec::keys;
+use swath_core::sweep::Cell;
+
+use super::files::{Line, Lines, cells, same, sweep, value};
+use super::rows::{Conditions, of_job, of_row};
+
+/// The sweep of each published table.
+const TABLES: [(&str, u32, u32); 16] = [
+    ("models", 1, 1),
+    ("resnet_preact20_wide", 2, 2),
+    ("wrn_shake_shake", 3, 3),
+    ("wrn_multi_gpu", 4, 4),
+    ("fashion_mnist_published", 5, 6),
+    ("mnist", 7, 7),
+    ("kmnist", 8, 8),
+    ("residual_units", 9, 9),
+    ("regularization", 10, 10),
+    ("linear_scaling", 11, 14),
+    ("initial_lr", 15, 22),
+    ("longer_training", 23, 27),
+    ("lars", 28, 34),
+    ("ghost_bn", 35, 38),
+    ("weight_decay_bn", 39, 41),
+    ("precision", 42, 45),
+];
+
+/// The cells of each of these sweeps.
+static CELLS: LazyLock<BTreeMap<&str, Vec<Cell>>> = LazyLock::new(|| {
+    let sweeps = TABLES.iter().map(|(name, ..)| *name);
+    sweeps
+        .map(|name| (name, cells(&format!("{name}.toml"))))
+        .collect()
+});
+
+static ROWS: LazyLock<Lines> = LazyLock::new(|| Lines::of("reference/published_cells.csv"));
+
+fn table(row: Line<'_>) -> u32 {
+    row.get("table").parse().unwrap()
+}
+
+fn sweep_of(table: u32) -> &'static str {
+    let found = TABLES
+        .iter()
+        .find(|(_, first, last)| (*first..=*last).contains(&table));
+    found.unwrap().0
+}
+
+/// The one cell among `cells` of which they hold.
+fn one<'a>(wanted: &Conditions, cells: &'a [Cell], row: &str) -> &'a Cell {
+    let found: Vec<_> = cells.iter().filter(|cell| wanted.hold(cell)).collect();
+    assert_eq!(found.len(), 1, "cells of {row}");
+    found[0]
+}
+
+/// Each published row with its cell.
+fn matched() -> Vec<(Line<'static>, &'static Cell)> {
+    let rows = ROWS.iter().map(|row| {
+        let cells = &CELLS[sweep_of(table(row))];
+        let name = format!("T{}, line {}", table(row), row.get("line"));
+        (row, one(&of_row(row), cells, &name))
+    });
+    rows.collect()
+}
+
+#[test]
+fn every_published_row_is_one_cell_and_every_cell_a_published_row() {
+    let matched = matched();
+    assert_eq!(matched.len(), 362);
+    for (name, first, last) in TABLES {
+        let rows = matched
+            .iter()
+            .filter(|(row, _)| (first..=last).contains(&table(*row)));
+        let seen: BTreeSet<_> = rows.map(|(_, cell)| cell.digest).collect();
+        let all: BTreeSet<_> = CELLS[name].iter().map(|cell| cell.digest).collect();
+        assert_eq!(seen, all, "{name}");
+    }
+}
+
+#[test]
+fn tables_10_to_45_are_the_181_published_jobs() {
+    let jobs = Lines::of("reference/published_jobs.csv");
+    let mut rows: BTreeMap<CellDigest, Vec<u32>> = BTreeMap::new();
+    for (row, cell) in matched().into_iter().filter(|(row, _)| table(*row) >= 10) {
+        rows.entry(cell.digest).or_default().push(table(row));
+    }
+    let distinct: BTreeMap<_, _> = TABLES
+        .iter()
+        .filter(|(_, first, _)| *first >= 10)
+        .flat_map(|(name, ..)| &CELLS[name])
+        .map(|cell| (cell.digest, cell.clone()))
+        .collect();
+    let cells: Vec<_> = distinct.into_values().collect();
+    assert_eq!((rows.values().flatten().count(), cells.len()), (260, 181));
+    let mut seen = BTreeSet::new();
+    for job in jobs.iter() {
+        let listed = job.get("cells (table:err(runs,time))");
+        let cell = one(&of_job(job), &cells, listed);
+        assert!(seen.insert(cell.digest), "{listed}: twice");
+        let tables: Vec<u32> = listed
+            .split(" ; ")
+            .map(|place| place[1..].split(':').next().unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(rows[&cell.digest], tables, "{listed}");
+        let training = cell.spec.training().unwrap();
+        let steps = 50_000 / training.batch_size * training.epochs.unwrap();
+        assert_eq!(job.get("total_steps"), steps.to_string(), "{listed}");
+    }
+    assert_eq!(seen.len(), 181);
+}
+
+/// What a line of a reference must say as the published row does.
+const VALUES: [(&str, &str); 5] = [
+    ("test_error", "err"),
+    ("n", "runs"),
+    ("minutes", "minutes"),
+    ("best", "best"),
+    ("paper", "paper"),
+];
+
+#[test]
+fn references_hold_every_published_value_at_its_cell() {
+    let matched = matched();
+    let mut rows = matched.iter();
+    for (name, ..) in TABLES {
+        let file = sweep(&format!("{name}.toml"));
+        assert_eq!(
+            file.reference.unwrap().file,
+            format!("reference/{name}.csv")
+        );
+        let reference = Lines::of(&format!("reference/{name}.csv"));
+        let keys: Vec<_> = reference
+            .columns()
+            .iter()
+            .filter(|column| keys::find(column).is_some())
+            .collect();
+        for line in reference.iter() {
+            let (row, cell) = rows.next().unwrap();
+            let place = format!("{name}.csv, T{}, line {}", table(*row), row.get("line"));
+            assert_eq!(line.get("table"), row.get("table"), "{place}");
+            let about: Vec<_> = CELLS[name]
+                .iter()
+                .filter(|cell| {
+                    keys.iter()
+                        .all(|key| same(&value(cell, key), line.get(key)))
+                })
+                .map(|cell| cell.digest)
+                .collect();
+            assert_eq!(about, [cell.digest], "{place}");
+            for (ours, theirs) in VALUES {
+                let theirs = match row.get(theirs) {
+                    "N/A" => "",
+                    // No training of a row without a value.
+                    "0" if ours == "n" => "",
+                    text => text,
+                };
+                assert!(same(line.get(ours), theirs), "{place}: {ours}");
+            }
+            let valued = !line.get("test_error").is_empty();
+            assert!(valued || line.get("caveat").contains("published blank"));
+            assert!(valued || line.get("tolerance").is_empty(), "{place}");
+        }
+    }
+    assert!(rows.next().is_none());
+}
+
+#[test]
+fn where_table_and_figure_disagree_the_reference_has_both() {
+    let mut found = Vec::new();
+    for (name, ..) in TABLES {
+        for line in Lines::of(&format!("reference/{name}.csv")).iter() {
+            if !line.get("figure_error").is_empty() {
+                let columns = ["batch_size", "optimizer.lr", "epochs"].map(|it| line.get(it));
+                let errors = ["test_error", "figure_error"].map(|it| line.get(it));
+                let (table, cell, errors) =
+                    (line.get("table"), columns.join(" "), errors.join(" "));
+                found.push(format!("T{table} {cell}: {errors}"));
+            }
+        }
+    }
+    let text = found.join("\n");
+    insta::assert_snapshot!(text, @r"
+    T14 4096 3.2 800: 8.14 9.14
+    T17 1024 0.8 200: 8.08 8.49
+    T17 1024 0.4 200: 8.49 9.15
+    T18 512 3.2 200: 8.51 8.1
+    T23 1024 0.8 200: 8.08 8.49
+    T28 4096 0.02 200: 8.21 8.44
+    T29 2048 0.02 200: 8.05 7.86
+    T30 1024 0.8 200: 8.08 8.49
+    T30 1024 0.4 200: 8.49 9.15
+    T31 512 3.2 200: 8.51 8.1
+    T34 4096 0.02 200: 8.21 8.44
+    T39 4096 1.6 200: 8.78 9.79
+    T41 1024 1.6 200: 8.53 8.57
+    T43 512 0.8 200: 7.89 8.4
+    ");
+}
+
+#[test]
+fn medians_are_those_of_the_runs_behind_them() {
+    let mut checked = 0;
+    for (name, ..) in TABLES {
+        for line in Lines::of(&format!("reference/{name}.csv")).iter() {
+            let runs = line.get("runs").split_whitespace();
+            let mut runs: Vec<f64> = runs.map(|run| run.parse().unwrap()).collect();
+            if runs.is_empty() {
+                continue;
+            }
+            runs.sort_by(f64::total_cmp);
+            assert_eq!(line.get("n"), runs.len().to_string());
+            let published: f64 = line.get("test_error").parse().unwrap();
+            // Runs were read off a figure.
+            let middle = runs[runs.len() / 2];
+            assert!((middle - published).abs() < 0.02, "{runs:?}: {published}");
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 21);
+}
