@@ -89,7 +89,7 @@ fn the_readme_of_the_sweeps_counts_them_right() {
         // File, tables, rows, cells, jobs, hours, remark; the examples have
         // a remark only.
         if fields.len() > 4 {
-            let totals = &plan(&[file.clone()])["totals"];
+            let totals = &plan(std::slice::from_ref(&file))["totals"];
             let counts = ["cells", "jobs"].map(|count| totals[count].to_string());
             assert_eq!(counts, [fields[4], fields[5]], "{name}");
         }
