@@ -43,10 +43,20 @@ struct PlainAllocator final : c10::Allocator {
   }
 };
 
-PlainAllocator plain;
+// Never destroyed: tensors may outlive every static object.
+PlainAllocator* const plain = new PlainAllocator;
+
+// Priority over libtorch's own allocator, before the first tensor: libtorch may give a block back
+// to another allocator than it took it from, if the allocator changes in between.
+const bool installed = [] {
+  c10::SetCPUAllocator(plain, 1);
+  return true;
+}();
 
 }  // namespace
 }  // namespace swath
 
-// Priority over libtorch's own allocator, for all tensors made from now on.
-extern "C" void swath_plain_memory() { c10::SetCPUAllocator(&swath::plain, 1); }
+// Whether tensors are made here. A call of it links this file, so that they are.
+extern "C" bool swath_plain_memory() {
+  return swath::installed && c10::GetCPUAllocator() == swath::plain;
+}

@@ -51,7 +51,8 @@ pub(crate) fn keep_freed_memory() {
     #[cfg(target_env = "gnu")]
     reserve_huge_pages();
     // Freed tensors leave holes then, which the next ones must fit into.
-    unsafe { swath_plain_memory() };
+    let fits = unsafe { swath_plain_memory() };
+    debug_assert!(fits, "tensors are made in libtorch's blocks");
 }
 
 #[expect(
@@ -59,7 +60,7 @@ pub(crate) fn keep_freed_memory() {
     reason = "libtorch's allocator is set in C++ (`cpp/memory.cpp`)"
 )]
 unsafe extern "C" {
-    fn swath_plain_memory();
+    fn swath_plain_memory() -> bool;
 }
 
 /// Bytes of a huge page.

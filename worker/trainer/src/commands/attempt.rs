@@ -225,7 +225,12 @@ fn say_not_measured(measured: &Measurement, order: &Order<'_>) {
 /// have made.
 fn missing(measured: &Measurement, order: &Order<'_>) -> Vec<&'static str> {
     let asked = order.measures;
-    let known = |start: &str| measured.metrics.keys().any(|name| name.starts_with(start));
+    let known = |start: &str| {
+        measured
+            .metrics
+            .iter()
+            .any(|(name, _)| name.starts_with(start))
+    };
     let file = |name: &str| order.out.is_some_and(|out| out.join(name).exists());
     let found = [
         ("--weights", order.weights.is_some()),
