@@ -221,7 +221,13 @@ pub enum ChangeOrder {
     Retry {
         /// A selector.
         selector: Vec<String>,
-        /// Diverged jobs too.
+        /// Those that failed, but did not diverge.
+        #[serde(default)]
+        failed: bool,
+        /// Those that were cancelled.
+        #[serde(default)]
+        missing: bool,
+        /// Those that diverged. None of the three: failed and missing ones.
         diverged: bool,
     },
     /// Pauses the sweeps that match.
@@ -241,6 +247,8 @@ pub enum ChangeOrder {
         /// Replicates per cell; more than it has.
         replicates: u32,
     },
+    /// Stores numbers from elsewhere.
+    Import(ImportOrder),
     /// Gives a worker no more jobs.
     Cordon {
         /// Its name.
@@ -258,6 +266,26 @@ pub enum ChangeOrder {
     },
 }
 
+/// Numbers to import.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportOrder {
+    /// A sweep selector; empty: the sweeps whose reference the file is.
+    pub selector: Vec<String>,
+    /// The file's name, for errors and for the footnote.
+    pub file: String,
+    /// Its text, CSV.
+    pub text: String,
+    /// Who says so, where the file does not.
+    pub source: String,
+    /// Only rows whose column `table` says this.
+    #[serde(default)]
+    pub table: Option<String>,
+    /// Forget first what the same sources had said of these sweeps.
+    #[serde(default)]
+    pub replace: bool,
+}
+
 /// What came of a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
@@ -265,7 +293,7 @@ pub struct Changed {
     pub schema_version: u32,
     /// The sweeps that changed, or that were made.
     pub sweeps: Vec<SweepDigest>,
-    /// How many jobs changed, or are new.
+    /// How many jobs changed, or are new; of an import, how many numbers.
     pub jobs: u64,
     /// One sentence for people.
     pub message: String,

@@ -1,5 +1,7 @@
 //! The command line as a shell sees it: exit codes, stdout and stderr.
 
+#[path = "verbs/import.rs"]
+mod import;
 mod support;
 
 use std::io::{BufRead, BufReader};

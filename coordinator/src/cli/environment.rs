@@ -18,6 +18,12 @@ pub(crate) const WATCH: &str = "SWATH_WATCH";
 pub(crate) const LIMIT: &str = "SWATH_LIMIT";
 pub(crate) const FOLLOW: &str = "SWATH_FOLLOW";
 pub(crate) const DIVERGED: &str = "SWATH_DIVERGED";
+pub(crate) const FAILED: &str = "SWATH_FAILED";
+pub(crate) const MISSING: &str = "SWATH_MISSING";
+pub(crate) const SWEEP: &str = "SWATH_SWEEP";
+pub(crate) const SOURCE: &str = "SWATH_SOURCE";
+pub(crate) const TABLE: &str = "SWATH_TABLE";
+pub(crate) const REPLACE: &str = "SWATH_REPLACE";
 pub(crate) const REPLICATES: &str = "SWATH_REPLICATES";
 pub(crate) const RUN: &str = "SWATH_RUN";
 

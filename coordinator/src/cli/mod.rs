@@ -203,6 +203,7 @@ pub(crate) enum Verb {
     Curves(Curves),
     Extend(Extend),
     Retry(Retry),
+    Import(Import),
     Cancel(Cancel),
     Pause(Pause),
     Resume(Resume),

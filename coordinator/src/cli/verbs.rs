@@ -234,16 +234,29 @@ pub(crate) struct Resume {
 }
 
 /// Queues failed and cancelled jobs again
+///
+/// The same seed is trained once more, and every attempt stays on record
+/// (`coordinator explain JOB` lists them). What diverged is never replaced
+/// without being asked for.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   coordinator retry quickstart
+  coordinator retry quickstart --diverged
   coordinator retry last batch_size=1024 state=failed")]
 pub(crate) struct Retry {
     /// Which sweeps or jobs
     #[arg(value_name = "SELECTOR", required = true)]
     pub(crate) selector: Vec<String>,
-    /// Diverged jobs too; the same seed most likely diverges again
+    /// Only those that failed [default: these and those that are missing]
+    #[arg(long, env = environment::FAILED, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) failed: bool,
+    /// Only those that are missing because they were cancelled
+    #[arg(long, env = environment::MISSING, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) missing: bool,
+    /// Only those that diverged; the same seed most likely diverges again
     #[arg(long, env = environment::DIVERGED, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) diverged: bool,
@@ -271,6 +284,44 @@ pub(crate) struct Extend {
     pub(crate) run: bool,
     #[command(flatten)]
     pub(crate) local: Local,
+}
+
+/// Lets numbers from elsewhere count in a sweep's table
+///
+/// A CSV file: its first line names columns, each further line is a number. The
+/// columns are parameters (`batch_size`, `optimizer.lr`, …) and `test_error`,
+/// and if wanted `n` (the runs that it is the median of), `runs` (each of them),
+/// `replicate`, `seed`, `seconds` or `minutes`, `source`, `sweep`, `table`. A
+/// line belongs to the one cell that has its parameters; an empty field is any
+/// value. Nothing is stored when a line is wrong, and the same file twice is a
+/// no-op.
+///
+/// Imported numbers count among the replicates of a cell and are told in a
+/// footnote. They lie beside the jobs, which can still be trained: a
+/// measurement takes its place back.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator import sweeps/reference/initial_lr.csv     into the sweep that names it as its reference
+  coordinator import old_runs.csv --sweep quickstart --source 'before Swath'
+  coordinator import sweeps/reference/precision.csv --table 45 --replace")]
+pub(crate) struct Import {
+    /// The CSV file
+    #[arg(value_name = "FILE.csv")]
+    pub(crate) file: PathBuf,
+    /// The sweep, or several [default: those that name the file as their reference, else the only one]
+    #[arg(long, value_name = "SWEEP", env = environment::SWEEP, hide_env_values = true)]
+    pub(crate) sweep: Option<String>,
+    /// Who says so, where the file does not [default: the file's name]
+    #[arg(long, value_name = "TEXT", env = environment::SOURCE, hide_env_values = true)]
+    pub(crate) source: Option<String>,
+    /// Only lines whose column `table` says this
+    #[arg(long, value_name = "TABLE", env = environment::TABLE, hide_env_values = true)]
+    pub(crate) table: Option<String>,
+    /// Forget first what the same sources had said of these sweeps
+    #[arg(long, env = environment::REPLACE, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) replace: bool,
 }
 
 /// Keeps sweeps and hands out jobs to workers

@@ -26,8 +26,19 @@ pub(crate) async fn resume(context: &Context, arguments: cli::Resume) -> Outcome
 }
 
 pub(crate) async fn retry(context: &Context, arguments: cli::Retry) -> Outcome {
-    let cli::Retry { selector, diverged } = arguments;
-    order(context, ChangeOrder::Retry { selector, diverged }).await
+    let cli::Retry {
+        selector,
+        failed,
+        missing,
+        diverged,
+    } = arguments;
+    let retry = ChangeOrder::Retry {
+        selector,
+        failed,
+        missing,
+        diverged,
+    };
+    order(context, retry).await
 }
 
 pub(crate) async fn cordon(context: &Context, arguments: cli::Cordon) -> Outcome {
@@ -70,7 +81,7 @@ pub(crate) async fn extend(context: &Context, arguments: &cli::Extend) -> Outcom
 }
 
 /// Carries out one order and says what came of it.
-async fn order(context: &Context, order: ChangeOrder) -> Outcome {
+pub(crate) async fn order(context: &Context, order: ChangeOrder) -> Outcome {
     let mut connection = Connection::open(context).await?;
     let changed = connection.change(&order).await?;
     connection.close().await?;

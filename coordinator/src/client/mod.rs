@@ -6,6 +6,7 @@ pub(crate) mod exit;
 mod export;
 pub(crate) mod failure;
 mod files;
+mod import;
 mod jobs;
 mod local;
 mod plan;
@@ -47,6 +48,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Curves(arguments) => jobs::curves(context, arguments).await,
         Verb::Extend(arguments) => change::extend(context, &arguments).await,
         Verb::Retry(arguments) => change::retry(context, arguments).await,
+        Verb::Import(arguments) => import::import(context, &arguments).await,
         Verb::Cancel(arguments) => change::cancel(context, arguments).await,
         Verb::Pause(arguments) => change::pause(context, arguments).await,
         Verb::Resume(arguments) => change::resume(context, arguments).await,

@@ -9,6 +9,7 @@ use swath_core::outcome::Fault;
 use swath_core::view::{SCHEMA_VERSION, SweepView};
 use tonic::Status;
 
+use super::import::import;
 use super::select::{self, JobState, Selected};
 use super::state::State;
 use super::status::status;
@@ -22,7 +23,20 @@ pub(crate) const OPERATOR_PAUSE: &str = "paused by an operator";
 pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Changed, Status> {
     let changed = match order {
         ChangeOrder::Cancel { selector } => cancel(state, &selector).await?,
-        ChangeOrder::Retry { selector, diverged } => retry(state, &selector, diverged).await?,
+        ChangeOrder::Retry {
+            selector,
+            failed,
+            missing,
+            diverged,
+        } => {
+            let all = !(failed || missing || diverged);
+            let kinds = Kinds {
+                failed: failed || all,
+                missing: missing || all,
+                diverged,
+            };
+            retry(state, &selector, kinds).await?
+        }
         ChangeOrder::Pause { selector } => {
             let change = SweepChange::Pause {
                 reason: OPERATOR_PAUSE.to_owned(),
@@ -36,6 +50,7 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
             selector,
             replicates,
         } => extend(state, &selector, replicates).await?,
+        ChangeOrder::Import(order) => return import(state, order).await,
         ChangeOrder::Cordon { worker } => {
             let change = WorkerChange::Cordon {
                 reason: "cordoned by an operator".to_owned(),
@@ -145,7 +160,38 @@ async fn cancel(state: &State, selector: &[String]) -> Result<Changed, Status> {
     }
 }
 
-async fn retry(state: &State, selector: &[String], diverged: bool) -> Result<Changed, Status> {
+/// Which jobs a retry is for.
+#[derive(Clone, Copy)]
+struct Kinds {
+    failed: bool,
+    missing: bool,
+    diverged: bool,
+}
+
+impl Kinds {
+    fn hold(self, job: &JobState) -> bool {
+        match (job.state, job.fault) {
+            // Under the same seed it most likely diverges again: only on demand.
+            (StateName::Failed, Some(Fault::Diverged)) => self.diverged,
+            (StateName::Failed, _) => self.failed,
+            (StateName::Cancelled, _) => self.missing,
+            _ => false,
+        }
+    }
+
+    /// Of which there is none: `failed or cancelled job`.
+    fn named(self) -> String {
+        let names = [
+            (self.failed, "failed"),
+            (self.missing, "cancelled"),
+            (self.diverged, "diverged"),
+        ];
+        let names: Vec<_> = names.iter().filter(|it| it.0).map(|it| it.1).collect();
+        format!("{} job", names.join(" or "))
+    }
+}
+
+async fn retry(state: &State, selector: &[String], kinds: Kinds) -> Result<Changed, Status> {
     let (jobs, sweeps) = match select::selected(&*state.store, selector).await? {
         Selected::Sweeps(sweeps) => (
             select::collect(&*state.store, selector, |job| Some(JobState::of(&job))).await?,
@@ -153,13 +199,7 @@ async fn retry(state: &State, selector: &[String], diverged: bool) -> Result<Cha
         ),
         Selected::Jobs(jobs) => (jobs, Vec::new()),
     };
-    // A retry under the same seed would diverge again; only on demand.
-    let wanted = |job: &JobState| match job.state {
-        StateName::Failed => diverged || job.fault != Some(Fault::Diverged),
-        StateName::Cancelled => true,
-        _ => false,
-    };
-    let chosen: Vec<_> = jobs.into_iter().filter(wanted).collect();
+    let chosen: Vec<_> = jobs.into_iter().filter(|job| kinds.hold(job)).collect();
     let count = state
         .store
         .retry_jobs(state.now(), digests_of(&chosen))
@@ -176,7 +216,7 @@ async fn retry(state: &State, selector: &[String], diverged: bool) -> Result<Cha
         }
     }
     let message = match count {
-        0 => "no failed or cancelled job to retry".to_owned(),
+        0 => format!("no {} to retry", kinds.named()),
         1 => "1 job is queued again".to_owned(),
         count => format!("{count} jobs are queued again"),
     };

@@ -5,6 +5,7 @@ mod clock;
 mod control;
 mod dispatch;
 mod explain;
+mod import;
 mod open;
 mod read;
 mod select;

@@ -13,6 +13,7 @@
 mod error;
 mod exchange;
 mod grant;
+mod import;
 mod lease;
 mod lock;
 mod observe;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::SqlitePool;
 use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_core::import::{ImportBatch, ImportCounts};
 use swath_core::job::Event;
 use swath_core::message::{
     Exchange, Exchanged, Held, Hello, JobQuery, Known, Report, Sources, Submission, Submitted,
@@ -189,6 +191,12 @@ impl Store for SqliteStore {
     async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
         self.writer
             .run(move |tx| Box::pin(sweep::retry_jobs(tx, now, jobs)))
+            .await
+    }
+
+    async fn import(&self, now: Timestamp, batch: ImportBatch) -> Result<ImportCounts> {
+        self.writer
+            .run(move |tx| Box::pin(import::import(tx, now, batch)))
             .await
     }
 

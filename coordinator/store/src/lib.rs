@@ -13,6 +13,7 @@ mod memory;
 
 use async_trait::async_trait;
 use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_core::import::{ImportBatch, ImportCounts};
 use swath_core::ledger::LedgerError;
 use swath_core::time::Timestamp;
 use swath_core::view::{
@@ -217,6 +218,18 @@ pub trait Store: Send + Sync + 'static {
     /// waits is always needed by somebody.
     async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64>;
 
+    /// Stores numbers from elsewhere, all or nothing. Each lies under the name
+    /// of a sweep, a cell, its source and a place; the same number again is a
+    /// no-op, wherever it stands. With `replace`, what the batch's sources had
+    /// said of the batch's sweeps is forgotten first. No job changes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] when no sweep of that name has such a cell,
+    /// [`StoreError::Conflict`] when a source contradicts what it said before,
+    /// or a number may not be stored.
+    async fn import(&self, now: Timestamp, batch: ImportBatch) -> Result<ImportCounts>;
+
     /// Changes whether a worker gets jobs. Activating clears its row of failed
     /// jobs and the reason.
     ///
@@ -263,6 +276,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// A sweep's cells with the results of their replicates, in canonical
     /// order; [`StoreError::NotFound`] for an unknown sweep.
+    ///
+    /// Imported numbers of the sweep's name are among the replicates, in the
+    /// order of source and place, by [`swath_core::import::fill`].
     ///
     /// `provenance` is that of the newest attempt's outcome, if the job has
     /// succeeded or failed. `last_epochs` > 0 fills `last_test_errors` of

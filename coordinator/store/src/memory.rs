@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_core::import::{ImportBatch, ImportCounts};
 use swath_core::ledger::Ledger;
 use swath_core::policy::Policy;
 use swath_core::time::Timestamp;
@@ -103,6 +104,10 @@ impl Store for MemoryStore {
 
     async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
         Ok(self.with(|ledger| ledger.retry_jobs(now, &jobs)))
+    }
+
+    async fn import(&self, _now: Timestamp, batch: ImportBatch) -> Result<ImportCounts> {
+        Ok(self.with(|ledger| ledger.import(batch))?)
     }
 
     async fn change_worker(

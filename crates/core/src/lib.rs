@@ -7,6 +7,7 @@
 
 pub mod eta;
 pub mod id;
+pub mod import;
 pub mod job;
 pub mod judge;
 pub mod ledger;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName};
+use crate::import::Imported;
 use crate::job::StateName;
 use crate::outcome::{Fault, Measurement, Observation, Provenance};
 use crate::time::Timestamp;
@@ -291,6 +292,10 @@ pub struct ReplicateResult {
     pub last_test_errors: Vec<f64>,
     /// What it ran on.
     pub provenance: Option<Provenance>,
+    /// The number from elsewhere that stands in its place; then it has
+    /// succeeded without a measurement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Box<Imported>>,
 }
 
 /// One cell of a sweep with the results of its replicates.

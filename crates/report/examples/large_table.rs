@@ -64,6 +64,7 @@ fn replicate(cell: u64, number: u32) -> ReplicateResult {
             device: if spread > 990 { "NVIDIA A" } else { "NVIDIA B" }.to_owned(),
             ..Provenance::default()
         }),
+        imported: None,
     }
 }
 

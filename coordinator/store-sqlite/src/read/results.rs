@@ -12,11 +12,13 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 use sqlx::{SqliteConnection, query, query_scalar};
 use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_core::import::fill;
 use swath_core::job::StateName;
 use swath_core::outcome::Provenance;
 use swath_core::view::{CellResults, ReplicateResult};
 
 use crate::error::{Failure, Result};
+use crate::import;
 use crate::rows;
 use crate::sweep::unknown;
 
@@ -31,7 +33,7 @@ pub(crate) async fn results(
 ) -> Result<Vec<CellResults>> {
     let bytes = &digest.as_bytes()[..];
     let sweep = query!(
-        r#"SELECT id AS "id!", replicates,
+        r#"SELECT id AS "id!", name, replicates,
                   (SELECT count(*) FROM sweep_cell WHERE sweep = sweep.id) AS "cells!: i64"
            FROM sweep WHERE digest = ?1"#,
         bytes
@@ -66,6 +68,14 @@ pub(crate) async fn results(
     }
     // The order within a text is SQLite's to choose.
     cells.sort_unstable_by_key(|cell| cell.index);
+    let mut imports = import::of_sweep(conn, &sweep.name).await?;
+    if !imports.is_empty() {
+        for cell in &mut cells {
+            if let Some(numbers) = imports.remove(&cell.cell.as_bytes()[..]) {
+                fill(&mut cell.replicates, numbers);
+            }
+        }
+    }
     Ok(cells)
 }
 
@@ -176,6 +186,7 @@ fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
         measurement: None,
         last_test_errors: beside.last_errors(id),
         provenance: None,
+        imported: None,
     };
     match state {
         StateName::Succeeded => {

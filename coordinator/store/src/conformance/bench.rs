@@ -6,11 +6,14 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_core::import::{ImportBatch, ImportCounts};
 use swath_core::job::StateName;
 use swath_core::outcome::Outcome;
 use swath_core::policy::Policy;
 use swath_core::time::Timestamp;
-use swath_core::view::{CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView};
+use swath_core::view::{
+    CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
+};
 
 use super::script::{finish, worker_about};
 use crate::{
@@ -281,6 +284,19 @@ impl Bench {
         let now = self.now;
         let ask = async |store: &dyn Store| store.change_sweep(now, sweep, change.clone()).await;
         self.step("change_sweep", ask).await
+    }
+
+    /// [`Store::import`].
+    pub async fn import(&mut self, batch: ImportBatch) -> Result<ImportCounts> {
+        let now = self.now;
+        let ask = async |store: &dyn Store| store.import(now, batch.clone()).await;
+        self.step("import", ask).await
+    }
+
+    /// [`Store::results`] without the last epochs.
+    pub async fn results(&self, sweep: SweepDigest) -> Vec<CellResults> {
+        let ask = async |store: &dyn Store| store.results(sweep, 0).await;
+        self.both("results", ask).await.unwrap()
     }
 
     /// [`Store::cancel_jobs`].

@@ -21,6 +21,7 @@
 pub mod bench;
 pub mod finishing;
 pub mod granting;
+pub mod importing;
 pub mod judging;
 pub mod leasing;
 pub mod random;
@@ -102,6 +103,11 @@ macro_rules! conformance_suite {
             sweeping::jobs_are_cancelled_and_retried_alone,
             sweeping::retrying_a_job_revives_its_newest_sweep,
             sweeping::a_cancelled_sweep_takes_no_other_change,
+            importing::imports_lie_beside_the_jobs,
+            importing::a_measurement_is_never_hidden_by_an_import,
+            importing::an_import_can_be_repeated_and_replaced,
+            importing::an_import_is_all_or_nothing,
+            importing::a_grown_sweep_keeps_its_imports,
             reading::sweeps_tell_their_state,
             reading::jobs_are_found_by_sweep_state_and_prefix,
             reading::a_queued_job_knows_its_place,
@@ -153,6 +159,7 @@ mod tests {
             ("leasing", include_str!("leasing.rs")),
             ("sessions", include_str!("sessions.rs")),
             ("sweeping", include_str!("sweeping.rs")),
+            ("importing", include_str!("importing.rs")),
             ("reading", include_str!("reading.rs")),
         ];
         for (module, text) in modules {

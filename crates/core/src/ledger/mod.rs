@@ -7,6 +7,7 @@
 
 mod check;
 mod exchange;
+mod import;
 mod read;
 mod submit;
 mod time;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 pub use self::check::Broken;
+use self::import::Imports;
 use crate::id::{
     Attempt, CellDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest, WorkerName,
 };
@@ -59,6 +61,8 @@ pub struct Ledger {
     jobs: Vec<JobRow>,
     job_index: BTreeMap<JobDigest, usize>,
     workers: BTreeMap<WorkerName, WorkerRow>,
+    /// Numbers from elsewhere.
+    imports: Imports,
     /// The greatest session given to anybody.
     sessions: SessionId,
     /// Grants ever made; orders them.
@@ -193,6 +197,7 @@ impl Ledger {
             jobs: Vec::new(),
             job_index: BTreeMap::new(),
             workers: BTreeMap::new(),
+            imports: BTreeMap::new(),
             sessions: SessionId(0),
             grants: 0,
         }

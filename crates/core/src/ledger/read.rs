@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{AttemptRow, End, JobRow, Ledger, LedgerError, Sweep};
 use crate::id::{Attempt, JobDigest, Replicate, SweepDigest};
+use crate::import;
 use crate::job::{State, StateName};
 use crate::message::{JobQuery, Known, Sources};
 use crate::outcome::{Fault, Outcome};
@@ -177,20 +178,24 @@ impl Ledger {
         last_epochs: u32,
     ) -> Result<Vec<CellResults>, LedgerError> {
         let sweep = &self.sweeps[self.sweep(sweep)?];
-        let replicates = sweep.replicates as usize;
+        let count = sweep.replicates as usize;
         let cells = sweep.cells.iter().enumerate();
         Ok(cells
-            .map(|(place, (cell, axes))| CellResults {
-                index: place as u64,
-                cell: *cell,
-                axes: axes.clone(),
-                replicates: sweep.jobs[place * replicates..(place + 1) * replicates]
-                    .iter()
+            .map(|(place, (cell, axes))| {
+                let jobs = sweep.jobs[place * count..(place + 1) * count].iter();
+                let mut replicates = jobs
                     .zip(1..)
                     .map(|(index, replicate)| {
                         self.jobs[*index].result(Replicate(replicate), last_epochs as usize)
                     })
-                    .collect(),
+                    .collect();
+                import::fill(&mut replicates, self.imports_of(&sweep.name, *cell));
+                CellResults {
+                    index: place as u64,
+                    cell: *cell,
+                    axes: axes.clone(),
+                    replicates,
+                }
             })
             .collect())
     }
@@ -290,6 +295,7 @@ impl JobRow {
             measurement: self.measurement().cloned(),
             last_test_errors: self.last_test_errors(last_epochs),
             provenance: ran_on.filter(|_| ended).cloned(),
+            imported: None,
         }
     }
 

@@ -59,6 +59,14 @@ impl Quantity {
     /// The median of the last k epochs is that of all epochs where a training
     /// has fewer.
     pub fn of(&self, replicate: &ReplicateResult) -> Result<Option<f64>, NotFinite> {
+        if let Some(imported) = &replicate.imported {
+            let value = match self {
+                Self::Measured(_) => Some(imported.test_error),
+                Self::TrainSeconds => imported.seconds,
+                _ => None,
+            };
+            return value.map(crate::stats::finite).transpose();
+        }
         let Some(measurement) = measurement(replicate) else {
             return Ok(None);
         };

@@ -58,7 +58,7 @@ impl Summary {
                 continue;
             };
             values.push((replicate.replicate, value));
-            if let Measure::MedianOfLast(count) = measure {
+            if let (Measure::MedianOfLast(count), None) = (measure, &replicate.imported) {
                 short += u32::from(replicate.last_test_errors.len() < count as usize);
             }
         }

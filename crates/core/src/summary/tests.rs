@@ -32,6 +32,7 @@ fn replicate(number: u32, end: &str) -> ReplicateResult {
         measurement,
         last_test_errors: Vec::new(),
         provenance: None,
+        imported: None,
     }
 }
 

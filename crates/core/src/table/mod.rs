@@ -7,6 +7,7 @@
 //! order in which they arrived.
 
 mod definition;
+mod imported;
 mod label;
 mod list;
 mod notes;

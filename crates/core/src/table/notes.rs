@@ -168,6 +168,7 @@ pub(super) fn footnotes<'a>(
         .into_iter()
         .any(|measured| measured.quantity == Quantity::TrainSeconds);
     let facts = facts.into_iter().flatten();
+    let facts = facts.chain(super::imported::notes(results));
     let facts = facts.chain(ended(results)).chain(devices(results, times));
     notes.extend(facts.map(|text| Footnote { mark: None, text }));
     notes

@@ -303,8 +303,12 @@ impl Serialize for OneReplicate<'_> {
         let it = self.replicate;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("replicate", &it.replicate)?;
-        map.serialize_entry("job", &Hex(it.job.as_bytes()))?;
-        map.serialize_entry("seed", &it.seed)?;
+        if let Some(imported) = &it.imported {
+            map.serialize_entry("imported", imported)?;
+        } else {
+            map.serialize_entry("job", &Hex(it.job.as_bytes()))?;
+            map.serialize_entry("seed", &it.seed)?;
+        }
         map.serialize_entry("state", it.state.name())?;
         if let Some(fault) = it.fault {
             map.serialize_entry("fault", fault.name())?;

@@ -53,6 +53,7 @@ fn cell(index: u64, axes: &[(&str, Value)], test_error: f64) -> CellResults {
                 device: format!("Device {}", index / 4),
                 ..Provenance::default()
             }),
+            imported: None,
         }],
     }
 }

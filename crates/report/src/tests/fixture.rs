@@ -56,6 +56,7 @@ fn replicate(cell: u8, number: u32, end: &str) -> ReplicateResult {
         }),
         measurement,
         last_test_errors: Vec::new(),
+        imported: None,
     }
 }
 

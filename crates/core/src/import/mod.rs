@@ -1,0 +1,185 @@
+//! Numbers from elsewhere: published, or measured by other means.
+//!
+//! An imported number is no outcome of a job. A job is named by what it
+//! computes, recipe and seed, and it is one job for every sweep that holds its
+//! cell; a number from a paper was computed by something else, and holds for
+//! the table that it was published in. So imports lie beside the jobs, under
+//! the sweep's name and the cell: jobs stay as they are and can be trained,
+//! a grown sweep keeps its imports, and only the table joins both, by [`fill`].
+
+mod read;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::read::{Candidate, CandidateCell, ImportError, ROWS_MAX, read};
+use crate::id::{CellDigest, JobDigest, Replicate};
+use crate::job::StateName;
+use crate::view::ReplicateResult;
+
+/// The most runs that one imported number may stand for.
+pub const RUNS_MAX: u32 = 1000;
+
+/// A number from elsewhere.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Test error in percent, or the metric that the sweep measures.
+    pub test_error: f64,
+    /// Seconds of one training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// How many runs it is the median of.
+    pub runs: u32,
+    /// The replicate that it stands for, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicate: Option<Replicate>,
+    /// The seed that it was computed with, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Who says so.
+    pub source: String,
+    /// The file that it came in.
+    pub file: String,
+    /// Its line there, from 1.
+    pub line: u32,
+}
+
+impl Imported {
+    /// Whether `other` says the same, wherever it stands.
+    pub fn says(&self, other: &Self) -> bool {
+        let all = |it: &Self| {
+            let seconds = it.seconds.map(f64::to_bits);
+            let test_error = it.test_error.to_bits();
+            (test_error, seconds, it.runs, it.replicate, it.seed)
+        };
+        self.source == other.source && all(self) == all(other)
+    }
+
+    /// Whether its numbers may be stored.
+    pub fn is_sound(&self) -> bool {
+        self.test_error.is_finite()
+            && self.seconds.is_none_or(|it| it.is_finite() && it >= 0.0)
+            && (1..=RUNS_MAX).contains(&self.runs)
+    }
+}
+
+/// One number for one cell of a sweep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImportRow {
+    /// The name of the sweep: whatever has this name and the cell shows it.
+    pub sweep: String,
+    /// The cell.
+    pub cell: CellDigest,
+    /// Tells apart the numbers that one source has for one cell, from 1.
+    pub place: u32,
+    /// The number.
+    pub number: Imported,
+}
+
+impl ImportRow {
+    /// That its source had said something else.
+    pub fn contradicts(&self, known: &Imported) -> String {
+        let Imported {
+            source, file, line, ..
+        } = &self.number;
+        format!(
+            "{file}:{line}: `{source}` said {} of this cell before ({}:{}), not {}; import it \
+             under another source, or let it replace what that source said",
+            known.test_error, known.file, known.line, self.number.test_error
+        )
+    }
+
+    /// That its numbers may not be stored.
+    pub fn is_unsound(&self) -> String {
+        let Imported { file, line, .. } = &self.number;
+        format!("{file}:{line}: its numbers are not finite, or it is of no or too many runs")
+    }
+
+    /// The cell that is not there.
+    pub fn cell_of_sweep(&self) -> String {
+        format!("cell {} in a sweep `{}`", self.cell.short(), self.sweep)
+    }
+}
+
+/// Numbers to store, all or nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ImportBatch {
+    /// Forget first what the same sources had said of the same sweeps.
+    pub replace: bool,
+    /// The numbers.
+    pub rows: Vec<ImportRow>,
+}
+
+/// What came of an import.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportCounts {
+    /// Numbers that were not there.
+    pub new: u64,
+    /// Numbers that were there already, and the same.
+    pub known: u64,
+    /// Numbers that were forgotten first.
+    pub removed: u64,
+}
+
+/// Lets imported numbers count among a cell's `replicates`, which come in
+/// order.
+///
+/// A number that names a replicate, or its seed, stands in its place; others
+/// take the first places that are left, once per run. A replicate that was
+/// measured here, or that failed here, is never replaced: a number without a
+/// place comes after the last.
+pub fn fill(replicates: &mut Vec<ReplicateResult>, numbers: impl IntoIterator<Item = Imported>) {
+    let mut others = Vec::new();
+    for number in numbers {
+        let named = replicates.iter_mut().find(|it| {
+            number.replicate == Some(it.replicate)
+                || (number.replicate.is_none() && number.seed == Some(it.seed))
+        });
+        match named {
+            Some(it) if number.runs == 1 && is_free(it) => stand_in(it, number),
+            _ => others.push(number),
+        }
+    }
+    let mut from = 0;
+    for number in others {
+        for _ in 0..number.runs {
+            while replicates.get(from).is_some_and(|it| !is_free(it)) {
+                from += 1;
+            }
+            match replicates.get_mut(from) {
+                Some(it) => stand_in(it, number.clone()),
+                None => replicates.push(extra(replicates.last(), number.clone())),
+            }
+        }
+    }
+}
+
+fn is_free(replicate: &ReplicateResult) -> bool {
+    let ended_here = matches!(replicate.state, StateName::Succeeded | StateName::Failed);
+    !ended_here && replicate.imported.is_none()
+}
+
+fn stand_in(replicate: &mut ReplicateResult, number: Imported) {
+    replicate.state = StateName::Succeeded;
+    replicate.fault = None;
+    replicate.measurement = None;
+    replicate.last_test_errors.clear();
+    replicate.provenance = None;
+    replicate.imported = Some(Box::new(number));
+}
+
+/// A number beyond the sweep's own replicates; it has no job.
+fn extra(last: Option<&ReplicateResult>, number: Imported) -> ReplicateResult {
+    ReplicateResult {
+        replicate: Replicate(last.map_or(0, |it| it.replicate.0).saturating_add(1)),
+        job: JobDigest::from_bytes([0; 32]),
+        seed: number.seed.unwrap_or(0),
+        state: StateName::Succeeded,
+        fault: None,
+        measurement: None,
+        last_test_errors: Vec::new(),
+        provenance: None,
+        imported: Some(Box::new(number)),
+    }
+}
