@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use swath_core::id::{JobDigest, SweepDigest, WorkerName};
-use swath_core::message::Known;
+use swath_core::message::{Known, Sources};
 use swath_core::view::{
     CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
 };
@@ -47,6 +47,11 @@ pub enum ReadQuery {
     },
     /// What every cell of one sweep has come to → [`SweepResults`].
     Results {
+        /// A sweep selector that matches one sweep (the newest of its name).
+        selector: Vec<String>,
+    },
+    /// The files that one sweep was submitted from → [`SweepSources`].
+    Sources {
         /// A sweep selector that matches one sweep (the newest of its name).
         selector: Vec<String>,
     },
@@ -103,6 +108,17 @@ pub struct SweepResults {
     pub sweep: SweepView,
     /// Its cells with every replicate.
     pub cells: Vec<CellResults>,
+}
+
+/// The files that one sweep was submitted from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepSources {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The sweep.
+    pub sweep: SweepDigest,
+    /// Its files.
+    pub sources: Sources,
 }
 
 /// Every sweep, oldest first.

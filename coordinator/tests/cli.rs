@@ -2,6 +2,8 @@
 
 #[path = "verbs/import.rs"]
 mod import;
+#[path = "verbs/lock.rs"]
+mod lock;
 mod support;
 
 use std::io::{BufRead, BufReader};

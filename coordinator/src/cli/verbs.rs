@@ -134,11 +134,19 @@ pub(crate) struct Jobs {
 Examples:
   coordinator table quickstart
   coordinator table quickstart -o md > table.md
-  coordinator table last -o json | jq '.rows[].median'")]
+  coordinator table last -o json | jq '.rows[].median'
+  coordinator table --lock quickstart.lock")]
 pub(crate) struct Table {
     /// Which sweep
-    #[arg(value_name = "SWEEP", required = true)]
+    #[arg(
+        value_name = "SWEEP",
+        required_unless_present = "lock",
+        conflicts_with = "lock"
+    )]
     pub(crate) selector: Vec<String>,
+    /// Draw it from a lock file, which `export --lock` writes, and ask nobody
+    #[arg(long, value_name = "FILE", env = environment::LOCK, hide_env_values = true)]
+    pub(crate) lock: Option<PathBuf>,
 }
 
 /// Writes a sweep's results to a file, for other programs and for papers
@@ -152,11 +160,17 @@ pub(crate) struct Table {
 Examples:
   coordinator export quickstart -o quickstart.parquet
   coordinator export quickstart -o table.html
+  coordinator export quickstart --lock quickstart.lock
   coordinator export last | head")]
 pub(crate) struct Export {
     /// Which sweep
     #[arg(value_name = "SWEEP", required = true)]
     pub(crate) selector: Vec<String>,
+    /// Write a lock file instead: every job with its seed, attempt, value, device
+    /// and versions, and the sweep's files, from which `table --lock` draws the
+    /// same table
+    #[arg(long, value_name = "FILE", env = environment::LOCK, hide_env_values = true)]
+    pub(crate) lock: Option<PathBuf>,
 }
 
 /// Shows a job's learning curves

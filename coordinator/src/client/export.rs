@@ -10,6 +10,7 @@ use swath_report::{Format, Records, Style, counted};
 use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use super::lock;
 use crate::cli;
 use crate::settings::Context;
 
@@ -58,6 +59,9 @@ impl Form {
 }
 
 pub(crate) async fn export(context: &Context, arguments: cli::Export) -> Outcome {
+    if let Some(path) = &arguments.lock {
+        return lock::write(context, arguments.selector, path).await;
+    }
     let form = match &context.file {
         Some(path) => Form::of_file(path)?,
         None => Form::of_format(context.format),

@@ -9,6 +9,7 @@ mod files;
 mod import;
 mod jobs;
 mod local;
+mod lock;
 mod plan;
 pub(crate) mod printer;
 mod read;

@@ -6,10 +6,14 @@ use swath_core::view::SweepView;
 use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::Outcome;
+use super::lock;
 use crate::cli;
 use crate::settings::Context;
 
 pub(crate) async fn table(context: &Context, arguments: cli::Table) -> Outcome {
+    if let Some(path) = &arguments.lock {
+        return lock::table(context, path);
+    }
     let mut connection = Connection::open(context).await?;
     let sweep = print(context, &mut connection, arguments.selector).await?;
     connection.close().await?;

@@ -16,7 +16,7 @@ use super::status::status;
 use super::table::{cells_of, table_text};
 use crate::api::{
     Curves, Explanation, JOBS_PER_PAGE, Jobs, KnownJobs, Logs, ReadQuery, Status as StatusDocument,
-    SweepResults, Sweeps, TableText, Workers,
+    SweepResults, SweepSources, Sweeps, TableText, Workers,
 };
 
 /// Failed jobs that a status shows.
@@ -75,6 +75,15 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
                 schema_version,
                 sweep,
                 cells,
+            })
+        }
+        ReadQuery::Sources { selector } => {
+            let sweep = select::sweep(store, &selector).await?.digest;
+            let sources = store.sources(sweep).await.map_err(failed)?;
+            json(&SweepSources {
+                schema_version,
+                sweep,
+                sources,
             })
         }
         ReadQuery::Curves { selector } => {

@@ -2,7 +2,7 @@
 
 use crate::support::{SMALL, Serving, Site, json};
 
-const RUNS: &str = "\
+pub(crate) const RUNS: &str = "\
 table,params.x,test_error,n,runs,minutes,caveat
 1,1,7.6,3,,24,
 1,2,6.5,2,6.4 6.6,,single runs
@@ -10,7 +10,7 @@ table,params.x,test_error,n,runs,minutes,caveat
 2,3,5.25,1,,,
 ";
 
-fn submitted() -> Site {
+pub(crate) fn submitted() -> Site {
     let site = Site::new();
     site.write("other.toml", &SMALL.replace("small", "other"));
     site.write("runs.csv", RUNS);

@@ -11,6 +11,7 @@ pub mod import;
 pub mod job;
 pub mod judge;
 pub mod ledger;
+pub mod lock;
 pub mod message;
 pub mod metrics;
 pub mod outcome;

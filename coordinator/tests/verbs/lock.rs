@@ -1,0 +1,70 @@
+//! `export --lock` and `table --lock` as a shell sees them.
+
+use super::import::{RUNS, submitted};
+use crate::support::{Site, json};
+
+#[test]
+fn a_lock_file_draws_the_same_table_without_a_database() {
+    let site = submitted();
+    assert_eq!(site.local("import runs.csv").code, 0);
+    let done = site.local("export small --lock small.lock");
+    assert_eq!(
+        (done.code, done.stdout.as_str()),
+        (0, ""),
+        "{}",
+        done.stderr
+    );
+    let elsewhere = Site::new();
+    let text = std::fs::read_to_string(site.path().join("small.lock")).unwrap();
+    elsewhere.write("small.lock", &text);
+    for format in [
+        "table", "wide", "json", "jsonl", "csv", "md", "latex", "html",
+    ] {
+        let here = site.local(&format!("table small -o {format}"));
+        let there = elsewhere.run(&format!("table --lock small.lock -o {format}"));
+        assert_eq!(there.code, 0, "{}", there.stderr);
+        assert!(!there.stdout.is_empty());
+        assert_eq!(there.stdout, here.stdout, "{format}");
+    }
+    // The same store gives the same file.
+    assert_eq!(site.local("export small --lock again.lock").code, 0);
+    let again = std::fs::read_to_string(site.path().join("again.lock")).unwrap();
+    assert_eq!(again, text);
+}
+
+#[test]
+fn a_lock_file_names_every_job_and_holds_the_files() {
+    let site = submitted();
+    assert_eq!(site.local("export small --lock small.lock").code, 0);
+    let text = std::fs::read_to_string(site.path().join("small.lock")).unwrap();
+    let lock = json(&text);
+    let jobs = site.local("jobs small -o ids").stdout;
+    for job in jobs.lines() {
+        assert!(text.contains(job), "{job}");
+    }
+    assert_eq!(lock["lock_version"], 1);
+    let file = lock["sources"]["files"]["small.toml"].as_str().unwrap();
+    assert_eq!(file, crate::support::SMALL);
+    let first = &lock["cells"][0]["replicates"][0];
+    assert!(
+        first["seed"].is_u64() && first["value"].is_null(),
+        "{first}"
+    );
+}
+
+#[test]
+fn what_is_no_lock_file_is_refused() {
+    let site = Site::new();
+    site.write("runs.csv", RUNS);
+    site.write("new.lock", r#"{"lock_version": 2}"#);
+    for (file, why) in [
+        ("runs.csv", "runs.csv: it is no lock file"),
+        ("new.lock", "new.lock: it has version 2"),
+        ("none.lock", "cannot read none.lock"),
+    ] {
+        let done = site.run(&format!("table --lock {file}"));
+        assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{file}");
+        assert!(done.stderr.contains(why), "{}", done.stderr);
+    }
+    assert_eq!(site.run("table small --lock new.lock").code, 2);
+}
