@@ -113,10 +113,10 @@ fn checkpoints_alone_go_with_their_training() {
 
 #[test]
 fn a_training_that_cannot_begin_leaves_no_directory() {
-    let stand = Stand::new(&json!({"batch_size": 100_000}));
+    let stand = Stand::new(&json!({"extra_test_sets": ["cifar10.1"]}));
     let output = serve(&stand, "--checkpoints", &[])
         .wait_with_output()
         .unwrap();
-    assert_eq!(last(&output)["fault"], "invalid");
-    assert!(!stand.path("served").exists() || names(&stand.path("served")).is_empty());
+    assert_eq!(last(&output)["event"], "failed", "{}", stderr(&output));
+    assert!(names(&stand.path("served")).is_empty());
 }
