@@ -349,16 +349,19 @@ fn follows_the_trajectory(optimizer: Optimizer) {
 fn every_step_has_the_loss_of_its_fixture() {
     let mut misses = Misses::default();
     for case in cases() {
-        let expected = case.losses(Optimizer::Sgd);
-        assert_eq!(expected.len(), 4);
-        let mut before = 0.0;
-        // The last one is in the mean of the whole trajectory.
-        for (step, expected) in (1..4).zip(&expected) {
-            let sum = mean_loss(&trained(&case, Optimizer::Sgd, step, &[])) * step as f64;
-            let far = (sum - before - expected).abs() as f32;
-            before = sum;
-            let tolerance = tolerance::loss(case.name(), step);
-            misses.check(&case, &format!("loss of step {step}"), far, tolerance);
+        for optimizer in [Optimizer::Sgd, Optimizer::Lars] {
+            let expected = case.losses(optimizer);
+            assert_eq!(expected.len(), 4);
+            let mut before = 0.0;
+            // The last one is in the mean of the whole trajectory.
+            for (step, expected) in (1..4).zip(&expected) {
+                let sum = mean_loss(&trained(&case, optimizer, step, &[])) * step as f64;
+                let far = (sum - before - expected).abs() as f32;
+                before = sum;
+                let tolerance = tolerance::loss(case.name(), optimizer, step);
+                let what = format!("{}, loss of step {step}", optimizer.name());
+                misses.check(&case, &what, far, tolerance);
+            }
         }
     }
     misses.none();

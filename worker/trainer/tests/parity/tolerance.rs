@@ -113,6 +113,8 @@ const TIGHT: Trajectory = Trajectory {
 /// | `densenet_bc`, LARS             | 1.1e-4  | 5.2e-4 |           |
 /// | `vgg`, LARS                     | 1.2e-4  | 1.2e-3 |           |
 ///
+/// Step 3 of `resnet_bottleneck` with LARS: 2.2e-4.
+///
 /// Two have limits above what PyTorch missed by, as its orders of images did
 /// not come across what another instruction set does: `wrn` with SGD and
 /// `densenet_bc`. `resnet_preact_bottleneck` with LARS comes to 1.3 (logits)
@@ -180,7 +182,7 @@ const LOOSE: &[(&str, Optimizer, Trajectory)] = &[
         Trajectory {
             weights: 1.2e-1,
             logits: 7e-1,
-            losses: [ABSOLUTE, ABSOLUTE, ABSOLUTE, 5e-3],
+            losses: [ABSOLUTE, ABSOLUTE, 7e-4, 5e-3],
         },
     ),
     (
@@ -255,9 +257,9 @@ pub(crate) fn logits(case: &str, optimizer: Optimizer) -> f32 {
     trajectory(case, optimizer).logits
 }
 
-/// Of the loss of a step of SGD, from 1.
-pub(crate) fn loss(case: &str, step: u64) -> f32 {
-    trajectory(case, Optimizer::Sgd).losses[step as usize - 1]
+/// Of the loss of a step, from 1.
+pub(crate) fn loss(case: &str, optimizer: Optimizer, step: u64) -> f32 {
+    trajectory(case, optimizer).losses[step as usize - 1]
 }
 
 /// Of the mean loss of the four steps.
