@@ -4,6 +4,8 @@
 mod import;
 #[path = "verbs/lock.rs"]
 mod lock;
+#[path = "verbs/published.rs"]
+mod published;
 mod support;
 
 use std::io::{BufRead, BufReader};

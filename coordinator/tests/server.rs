@@ -439,3 +439,57 @@ async fn a_sweep_that_failures_paused_is_to_be_retried() {
         "{reasons}"
     );
 }
+
+async fn change(control: &mut Control, order: Value) -> Value {
+    let order = order.to_string();
+    let reply = control.change(v1::ChangeRequest { order }).await;
+    serde_json::from_str(&reply.unwrap().into_inner().document).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_takes_what_is_asked_for_and_keeps_every_attempt() {
+    let site = Site::start().await;
+    let (mut dispatch, mut control) = site.clients().await;
+    control.submit(null_sweep(4, 1)).await.unwrap();
+    let session = begin(&mut dispatch).await;
+    let granted = trade(&mut dispatch, exchange(session, 1, 3, 0)).await;
+    let failed = |grant: &v1::Grant, fault: v1::Fault| v1::Finish {
+        held: grant.held.clone(),
+        outcome: Some(v1::finish::Outcome::Failed(v1::Failure {
+            fault: i32::from(fault),
+            message: "no".to_owned(),
+        })),
+        provenance: None,
+    };
+    let mut request = exchange(session, 2, 0, 0);
+    request.finishes = vec![
+        measured(&granted.grants[0], 1.0),
+        failed(&granted.grants[1], v1::Fault::Invalid),
+        failed(&granted.grants[2], v1::Fault::Diverged),
+    ];
+    dispatch.exchange(request).await.unwrap();
+    let last = json!({"cancel": {"selector": ["nothing", "params.x=3"]}});
+    assert_eq!(change(&mut control, last).await["jobs"], 1);
+    for (kinds, count) in [
+        (json!({"failed": true, "diverged": false}), 1),
+        (json!({"missing": true, "diverged": false}), 1),
+        (json!({"diverged": false}), 0),
+        (json!({"diverged": true}), 1),
+        (json!({"diverged": true}), 0),
+    ] {
+        let mut retry = kinds.clone();
+        retry["selector"] = json!(["nothing"]);
+        let changed = change(&mut control, json!({"retry": retry})).await;
+        assert_eq!(changed["jobs"], count, "{kinds}: {changed}");
+    }
+    // The same job under the same seed: the first attempt stays on record.
+    let granted = trade(&mut dispatch, exchange(session, 3, 3, 0)).await;
+    let mut request = exchange(session, 4, 0, 0);
+    request.finishes = granted.grants.iter().map(|it| measured(it, 2.0)).collect();
+    dispatch.exchange(request).await.unwrap();
+    let query = json!({"explain": {"selector": ["nothing", "params.x=2"]}});
+    let detail = read(&mut control, &query).await["detail"].clone();
+    let ended = |at: usize| detail["attempts"][at]["ended"].clone();
+    assert_eq!((ended(0), ended(1)), (json!("diverged"), json!("measured")));
+    assert_eq!(detail["job"]["state"], "succeeded");
+}

@@ -203,6 +203,7 @@ pub(crate) enum Verb {
     Curves(Curves),
     Extend(Extend),
     Retry(Retry),
+    Replay(Replay),
     Import(Import),
     Cancel(Cancel),
     Pause(Pause),

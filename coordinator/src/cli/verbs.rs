@@ -300,6 +300,26 @@ pub(crate) struct Extend {
     pub(crate) local: Local,
 }
 
+/// Trains one job again on this machine and compares it, bit by bit
+///
+/// Nothing of it is kept. Every number that the training reports is compared,
+/// epoch by epoch; the distance of the weights from where they started is among
+/// them. What differs is told with what may be why: another device, version or
+/// number of threads. Exit code 10: it differs.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator replay 3fa9c1
+  coordinator replay quickstart replicate=1 batch_size=16 optimizer.lr=0.05 -o json")]
+pub(crate) struct Replay {
+    /// Which job
+    #[arg(value_name = "JOB", required = true)]
+    pub(crate) selector: Vec<String>,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", env = environment::TIMEOUT, hide_env_values = true)]
+    pub(crate) timeout: Option<u64>,
+}
+
 /// Lets numbers from elsewhere count in a sweep's table
 ///
 /// A CSV file: its first line names columns, each further line is a number. The

@@ -14,6 +14,7 @@ mod plan;
 pub(crate) mod printer;
 mod read;
 mod render;
+mod replay;
 mod run;
 mod serve;
 mod status;
@@ -49,6 +50,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Curves(arguments) => jobs::curves(context, arguments).await,
         Verb::Extend(arguments) => change::extend(context, &arguments).await,
         Verb::Retry(arguments) => change::retry(context, arguments).await,
+        Verb::Replay(arguments) => replay::replay(context, &arguments).await,
         Verb::Import(arguments) => import::import(context, &arguments).await,
         Verb::Cancel(arguments) => change::cancel(context, arguments).await,
         Verb::Pause(arguments) => change::pause(context, arguments).await,

@@ -38,6 +38,27 @@ fn run_does_everything_and_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_replay_is_bit_for_bit_the_same_and_leaves_nothing() {
+    let site = Site::new();
+    site.write("digits.toml", &SweepText::digits("digits").to_string());
+    let output = site.run(&["run", "digits.toml"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let before = site.ok(&["jobs", "-o", "json"]);
+    let second = ["digits", "replicate=2", "batch_size=128"];
+    let replay = site.json(&[&["replay"], &second[..]].concat());
+    assert_eq!(replay["identical"], true, "{replay}");
+    assert_eq!(replay["differences"], serde_json::json!([]));
+    assert!(replay["compared"].as_u64().unwrap() > 10, "{replay}");
+    let text = site.ok(&[&["replay"], &second[..]].concat());
+    assert!(text.contains("identical"), "{text}");
+    let after = site.ok(&["jobs", "-o", "json"]);
+    let jobs = |text: &str| serde_json::from_str::<Value>(text).unwrap()["jobs"].clone();
+    assert_eq!(jobs(&after), jobs(&before));
+    let missing = site.run(&["replay", "ffffffffffff"]);
+    assert_eq!(missing.code, Some(3), "{}", missing.stderr);
+}
+
+#[test]
 fn the_python_example_fills_its_table() {
     let site = Site::new();
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/python");

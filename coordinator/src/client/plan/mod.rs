@@ -1,5 +1,6 @@
 //! `plan`: what files would train, cell by cell, in bounded memory.
 
+mod price;
 mod sheet;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use swath_core::job::StateName;
 use swath_core::message::Known;
 use swath_core::sweep::{Cell, Expansion, PlannedJob, expand};
 
+use self::price::{Ground, Pricing};
 use self::sheet::{Sheet, Totals};
 use super::connection::Connection;
 use super::exit::Exit;
@@ -84,23 +86,28 @@ async fn print(context: &Context, expansions: &[Expansion<'_>], oracle: &mut Ora
     let mut sheet = Sheet::new(context.format, expansions);
     let mut distinct = Distinct::default();
     let mut totals = Totals::default();
+    let mut pricing = Pricing::new(oracle.ground().await?);
     sheet.open(&mut out)?;
     for expansion in expansions {
         let replicates = expansion.file().replicates;
         sheet.begin(&mut out, expansion)?;
+        pricing.published = price::published(expansion);
         let mut chunk: Vec<Planned> = Vec::new();
+        let mut counts = (&mut totals, &mut pricing);
         for cell in expansion.cells() {
-            distinct.see(cell.digest, replicates);
+            let _before = distinct.see(cell.digest, replicates);
             let jobs = cell.jobs(replicates).map(|job| (job, None)).collect();
             chunk.push(Planned { cell, jobs });
             if chunk.len() * replicates as usize >= KNOWN_CHUNK {
-                flush(&mut out, &mut sheet, oracle, &mut chunk, &mut totals).await?;
+                flush(&mut out, &mut sheet, oracle, &mut chunk, &mut counts).await?;
             }
         }
-        flush(&mut out, &mut sheet, oracle, &mut chunk, &mut totals).await?;
+        flush(&mut out, &mut sheet, oracle, &mut chunk, &mut counts).await?;
         sheet.end(&mut out)?;
     }
     totals.distinct_jobs = distinct.jobs();
+    totals.price = pricing.price;
+    totals.slots = pricing.ground.slots;
     sheet.close(&mut out, &totals)?;
     out.flush()?;
     Ok(Exit::Ok)
@@ -112,11 +119,12 @@ async fn flush(
     sheet: &mut Sheet,
     oracle: &mut Oracle,
     chunk: &mut Vec<Planned>,
-    totals: &mut Totals,
+    (totals, pricing): &mut (&mut Totals, &mut Pricing),
 ) -> Outcome<()> {
     oracle.tell(chunk).await?;
     for planned in chunk.drain(..) {
         totals.add(&planned);
+        pricing.add(&planned);
         sheet.cell(out, &planned)?;
     }
     Ok(())
@@ -153,6 +161,14 @@ impl Oracle {
         }
     }
 
+    /// What is known of paces.
+    async fn ground(&mut self) -> Outcome<Ground> {
+        match self {
+            Self::Nobody => Ok(Ground::default()),
+            Self::Coordinator(connection) => Ground::of(connection).await,
+        }
+    }
+
     async fn tell(&mut self, chunk: &mut [Planned]) -> Outcome<()> {
         let Self::Coordinator(connection) = self else {
             return Ok(());
@@ -185,9 +201,12 @@ struct Distinct {
 }
 
 impl Distinct {
-    fn see(&mut self, cell: CellDigest, replicates: u32) {
+    /// Notes a cell; says how many of its replicates were there before.
+    fn see(&mut self, cell: CellDigest, replicates: u32) -> u32 {
         let most = self.cells.entry(cell).or_default();
-        *most = replicates.max(*most);
+        let before = *most;
+        *most = replicates.max(before);
+        before
     }
 
     fn jobs(&self) -> u64 {

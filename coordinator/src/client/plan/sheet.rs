@@ -3,14 +3,15 @@
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
+use swath_core::price::Price;
 use swath_core::sweep::{Expansion, GridAxis};
 use swath_core::view::SCHEMA_VERSION;
 
-use super::Planned;
+use super::{Planned, price};
 use swath_report::{Format, Listing, ListingColumn, Style, counted, parameter};
 
 /// What all files of a plan come to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Totals {
     pub(crate) cells: u64,
     pub(crate) jobs: u64,
@@ -20,6 +21,10 @@ pub(crate) struct Totals {
     pub(crate) measured: u64,
     /// Over the new jobs whose budget is in epochs.
     pub(crate) epochs: u64,
+    /// Of the jobs that are not measured.
+    pub(crate) price: Price,
+    /// Slots that would take a job.
+    pub(crate) slots: u32,
 }
 
 /// Writes a plan.
@@ -184,11 +189,23 @@ impl Sheet {
                     distinct_jobs,
                     ..
                 } = totals;
-                let totals = json!({"cells": cells, "jobs": jobs, "distinct_jobs": distinct_jobs});
+                let price = &totals.price;
+                let slots = totals.slots;
+                let mut totals =
+                    json!({"cells": cells, "jobs": jobs, "distinct_jobs": distinct_jobs});
+                if price.measured + price.published > 0 {
+                    totals["price"] = price::document(price, slots);
+                }
                 let close = if self.many { "]," } else { "" };
                 writeln!(out, "{close}\"totals\":{totals}}}")
             }
-            Format::Table | Format::Wide => writeln!(out, "\n{}", summary(totals, self.many)),
+            Format::Table | Format::Wide => {
+                writeln!(out, "\n{}", summary(totals, self.many))?;
+                match price::sentence(&totals.price, totals.slots) {
+                    Some(price) => writeln!(out, "{price}"),
+                    None => Ok(()),
+                }
+            }
             _ => Ok(()),
         }
     }

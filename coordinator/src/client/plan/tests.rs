@@ -35,7 +35,7 @@ fn plan_of(format: Format, texts: &[&str]) -> String {
         let replicates = expansion.file().replicates;
         sheet.begin(&mut out, expansion).unwrap();
         for cell in expansion.cells() {
-            distinct.see(cell.digest, replicates);
+            let _before = distinct.see(cell.digest, replicates);
             let jobs = cell.jobs(replicates).map(|job| (job, None)).collect();
             let planned = Planned { cell, jobs };
             totals.add(&planned);

@@ -353,7 +353,7 @@ impl Row<'_> {
         }
         if values.len() != number.runs as usize {
             let (got, runs) = (values.len(), number.runs);
-            return Err(self.error(place, format!("it has {got} runs, and `n` is {runs}")));
+            return Err(self.error(place, format!("there are {got}, and `n` is {runs}")));
         }
         let median = Sample::new(values.iter().copied())
             .ok()

@@ -102,7 +102,7 @@ fn what_is_wrong_is_told_with_its_place_and_the_nearest() {
     runs.csv:6: it has 2 fields, the header has 3
     ");
     insta::assert_snapshot!(errors("batch_size,test_error,n,runs\n64,7,2,7\n64,7,1,8\n"), @"
-    runs.csv:2: column 4 `runs`: it has 1 runs, and `n` is 2
+    runs.csv:2: column 4 `runs`: there are 1, and `n` is 2
     runs.csv:3: column 4 `runs`: their median is 8, and `test_error` is 7
     ");
     insta::assert_snapshot!(errors("sweep,batch_size,test_error,n\nscalin,64,7,1\nscaling,64,7,0\n"), @"

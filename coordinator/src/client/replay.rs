@@ -1,0 +1,289 @@
+//! `replay`: trains a job once more, beside the database, and compares.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde_json::json;
+use swath_coordinator::api::{Curves, Explanation, ReadQuery};
+use swath_core::id::{JobDigest, Replicate, SweepDigest};
+use swath_core::job::StateName;
+use swath_core::message::{Sources, Submission, SubmittedCell};
+use swath_core::outcome::Provenance;
+use swath_core::replay::{Comparison, Difference, Told};
+use swath_core::seed::seed;
+use swath_core::spec::{JobSpec, Work, canonical, cell_digest, job_digest};
+use swath_core::time::Timestamp;
+use swath_core::view::{CurvePoint, JobDetail, JobView, SCHEMA_VERSION};
+use swath_report::counted;
+use swath_store::Store;
+use swath_store_sqlite::SqliteStore;
+
+use super::connection::Connection;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::local::{LocalWorker, Needs};
+use super::read::json as as_json;
+use super::wait::{Ended, Goal, Interrupts, wait};
+use crate::cli;
+use crate::settings::{Context, Database, LocalSettings, policy_of_one};
+
+/// Differences that are shown one by one.
+const SHOWN: usize = 8;
+
+/// What was trained, and what it told.
+struct Trained {
+    detail: JobDetail,
+    points: Vec<CurvePoint>,
+}
+
+/// What programs get.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema_version: u32,
+    job: JobDigest,
+    identical: bool,
+    #[serde(flatten)]
+    comparison: &'a Comparison,
+    before: Option<&'a Provenance>,
+    now: Option<&'a Provenance>,
+}
+
+pub(crate) async fn replay(context: &Context, arguments: &cli::Replay) -> Outcome {
+    let mut connection = Connection::open(context).await?;
+    let before = read(&mut connection, arguments.selector.clone()).await;
+    connection.close().await?;
+    let before = before?;
+    let job = &before.detail.job;
+    if job.state != StateName::Succeeded {
+        let (id, state) = (job.digest.short(), job.state.name());
+        let asked = &context.asked;
+        return Err(Failure::new(
+            Exit::NotAllowed,
+            format!("job {id} is {state}: there is no measurement to compare with"),
+        )
+        .hint(format!("`coordinator explain {id}{asked}` says why")));
+    }
+    let directory = tempfile::tempdir()
+        .map_err(|error| Failure::error(format!("cannot make a temporary directory: {error}")))?;
+    let timeout = arguments.timeout.map(Duration::from_secs);
+    let now = again(context, &before, directory.path(), timeout).await?;
+    let Some(now) = now else {
+        return Ok(Exit::Timeout);
+    };
+    print(context, &before, &now)
+}
+
+async fn read(connection: &mut Connection, selector: Vec<String>) -> Outcome<Trained> {
+    let found: Explanation = connection.read(&ReadQuery::Explain { selector }).await?;
+    let selector = vec![found.detail.job.digest.to_string()];
+    let curves: Curves = connection.read(&ReadQuery::Curves { selector }).await?;
+    Ok(Trained {
+        detail: found.detail,
+        points: curves.points,
+    })
+}
+
+/// Trains the job in a database of its own; nothing when the time was up.
+async fn again(
+    context: &Context,
+    before: &Trained,
+    directory: &Path,
+    timeout: Option<Duration>,
+) -> Outcome<Option<Trained>> {
+    let job = &before.detail.job;
+    let spec = JobSpec::from_value(&job.spec).map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Failure::error(format!(
+            "this program cannot read its spec: {}",
+            errors.join("; ")
+        ))
+    })?;
+    let mut needs = Needs::default();
+    needs.add(&spec);
+    let database = Database {
+        path: directory.join("replay.db"),
+    };
+    let threads = newest(&before.detail).map_or(0, |it| it.threads);
+    let settings = LocalSettings {
+        slots: slots_of(threads),
+        state_dir: directory.join("worker"),
+    };
+    LocalWorker::prepare(&settings, &needs)?;
+    let policy = policy_of_one(context);
+    // Another name than the job's, so that a selector finds the job alone.
+    let sweep = SweepDigest::from_bytes(job.digest.as_bytes().map(|byte| !byte));
+    let store = SqliteStore::open(&database.path, policy.clone());
+    let store = store.await.map_err(Failure::error)?;
+    let kept = keep(&store, job, &spec, sweep).await;
+    store.close().await.map_err(Failure::error)?;
+    kept?;
+    let mut interrupts = Interrupts::listen(true)?;
+    let mut connection = Connection::start(&database, policy).await?;
+    let mut worker = LocalWorker::start(&settings, connection.url(), &needs)?;
+    let goal = Goal { sweep, timeout };
+    let ended = tokio::select! {
+        failure = worker.ended() => Err(failure),
+        waited = wait(context, &mut connection, &goal, &mut interrupts) => waited,
+    };
+    worker.stop().await;
+    let found = match ended {
+        Ok((Ended::Interrupted, _)) => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        Ok((Ended::TimedOut, _)) => Ok(None),
+        Ok(_) => read(&mut connection, vec![job.digest.to_string()])
+            .await
+            .map(Some),
+        Err(failure) => Err(failure),
+    };
+    connection.close().await?;
+    found
+}
+
+/// As many slots as give each the threads that the job had: the order of a sum
+/// depends on them.
+fn slots_of(threads: u32) -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    (cores / threads.max(1)).clamp(1, cores)
+}
+
+/// Stores the job alone: its cell, and of its replicates all others cancelled.
+async fn keep(
+    store: &SqliteStore,
+    job: &JobView,
+    spec: &JobSpec,
+    sweep: SweepDigest,
+) -> Outcome<()> {
+    let text = canonical(&job.spec);
+    let cell = cell_digest(&text);
+    if job_digest(&text, job.seed) != job.digest {
+        return Err(Failure::new(
+            Exit::NotAllowed,
+            format!(
+                "job {} was computed by another recipe version than this program has; only the \
+                 version that named it can replay it",
+                job.digest.short()
+            ),
+        ));
+    }
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let now = Timestamp::from_ms(now.as_millis() as i64);
+    let submission = Submission {
+        digest: sweep,
+        name: "replay".to_owned(),
+        title: String::new(),
+        replicates: job.replicate.0,
+        priority: 0,
+        sources: Sources::default(),
+        definition: json!({}),
+        cells: vec![SubmittedCell {
+            digest: cell,
+            axes: Vec::new(),
+            spec: text.clone(),
+            program: match spec.work() {
+                Work::Command(command) => command.argv.first().cloned(),
+                Work::Training(_) | Work::Null => None,
+            },
+        }],
+    };
+    let others = (1..job.replicate.0).map(|it| job_digest(&text, seed(cell, Replicate(it))));
+    let others = others.collect();
+    store
+        .submit(now, submission)
+        .await
+        .map_err(Failure::error)?;
+    store
+        .cancel_jobs(now, others)
+        .await
+        .map_err(Failure::error)?;
+    Ok(())
+}
+
+/// What the newest attempt ran on.
+fn newest(detail: &JobDetail) -> Option<&Provenance> {
+    detail.attempts.last()?.provenance.as_ref()
+}
+
+fn print(context: &Context, before: &Trained, now: &Trained) -> Outcome {
+    let job = &before.detail.job;
+    let (Some(first), Some(second)) = (&job.measurement, &now.detail.job.measurement) else {
+        let message = &now.detail.job.message;
+        return Err(Failure::error(format!(
+            "job {} did not succeed again: {message}",
+            job.digest.short()
+        )));
+    };
+    let ran_on = (newest(&before.detail), newest(&now.detail));
+    let comparison = Comparison::new(
+        &Told {
+            measurement: first,
+            points: &before.points,
+            provenance: ran_on.0,
+        },
+        &Told {
+            measurement: second,
+            points: &now.points,
+            provenance: ran_on.1,
+        },
+    );
+    let document = Document {
+        schema_version: SCHEMA_VERSION,
+        job: job.digest,
+        identical: comparison.is_identical(),
+        comparison: &comparison,
+        before: ran_on.0,
+        now: ran_on.1,
+    };
+    let text = match as_json(context, &document)? {
+        Some(text) => text,
+        None => text(job.digest, &comparison),
+    };
+    context.printer.data(&text)?;
+    Ok(if comparison.is_identical() {
+        Exit::Ok
+    } else {
+        Exit::FailedCells
+    })
+}
+
+fn text(job: JobDigest, comparison: &Comparison) -> String {
+    let (id, all) = (job.short(), counted(comparison.compared, "number"));
+    if comparison.is_identical() {
+        let mut text = format!("job {id}: identical, {all} bit by bit\n");
+        for reason in &comparison.reasons {
+            text.push_str(&format!("  although: {reason}\n"));
+        }
+        return text;
+    }
+    let count = comparison.differences.len();
+    let mut text = format!("job {id}: differs in {count} of {all}\n");
+    for difference in comparison.differences.iter().take(SHOWN) {
+        let Difference {
+            number,
+            epoch,
+            before,
+            now,
+        } = difference;
+        let at = epoch.map_or_else(|| "at the end".to_owned(), |it| format!("epoch {it}"));
+        let shown = |it: &Option<f64>| it.map_or_else(|| "nothing".to_owned(), |it| it.to_string());
+        text.push_str(&format!(
+            "  {number}, {at}: {}, now {}\n",
+            shown(before),
+            shown(now)
+        ));
+    }
+    if count > SHOWN {
+        text.push_str(&format!(
+            "  and {} more (`-o json` has all)\n",
+            count - SHOWN
+        ));
+    }
+    for reason in &comparison.reasons {
+        text.push_str(&format!("  may be why: {reason}\n"));
+    }
+    if comparison.reasons.is_empty() {
+        text.push_str("  nothing that it ran on explains it: its program is not deterministic\n");
+    }
+    text
+}
