@@ -12,6 +12,7 @@ macro_rules! shipped {
 
 /// Every file by its path under `sweeps/`.
 const FILES: &[(&str, &str)] = shipped![
+    "README.md",
     "fashion_mnist.toml",
     "fashion_mnist_published.toml",
     "ghost_bn.toml",
@@ -63,7 +64,7 @@ const FILES: &[(&str, &str)] = shipped![
 /// The names of the sweep files.
 pub(crate) fn sweeps() -> impl Iterator<Item = &'static str> {
     let names = FILES.iter().map(|(path, _)| *path);
-    names.filter(|path| !path.contains('/'))
+    names.filter(|path| *path != "README.md" && !path.contains('/'))
 }
 
 pub(crate) fn read(path: &str) -> Result<String, String> {

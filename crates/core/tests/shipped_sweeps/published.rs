@@ -8,7 +8,7 @@ use swath_core::id::CellDigest;
 use swath_core::spec::keys;
 use swath_core::sweep::Cell;
 
-use super::files::{Line, Lines, cells, same, sweep, value};
+use super::files::{Line, Lines, cells, read, same, sweep, sweeps, value};
 use super::rows::{Conditions, of_job, of_row};
 
 /// The sweep of each published table.
@@ -225,12 +225,62 @@ fn medians_are_those_of_the_runs_behind_them() {
             }
             runs.sort_by(f64::total_cmp);
             assert_eq!(line.get("n"), runs.len().to_string());
-            let published: f64 = line.get("test_error").parse().unwrap();
-            // Runs were read off a figure.
             let middle = runs[runs.len() / 2];
-            assert!((middle - published).abs() < 0.02, "{runs:?}: {published}");
+            assert!(
+                same(&middle.to_string(), line.get("test_error")),
+                "{runs:?}"
+            );
             checked += 1;
         }
     }
     assert_eq!(checked, 21);
+}
+
+/// Hours of one training of each cell; one that was published several times
+/// counts with the mean.
+fn hours<'a>(rows: impl Iterator<Item = &'a (Line<'static>, &'static Cell)>) -> f64 {
+    let mut minutes: BTreeMap<CellDigest, Vec<f64>> = BTreeMap::new();
+    for (row, cell) in rows.filter(|(row, _)| !row.get("minutes").is_empty()) {
+        let of_cell = minutes.entry(cell.digest).or_default();
+        of_cell.push(row.get("minutes").parse().unwrap());
+    }
+    let means = minutes
+        .values()
+        .map(|them| them.iter().sum::<f64>() / them.len() as f64);
+    means.sum::<f64>() / 60.0
+}
+
+#[test]
+fn the_readme_counts_rows_cells_jobs_and_hours() {
+    let readme = read("README.md").unwrap();
+    let line_of = |name: &str| {
+        let start = format!("| `{name}` |");
+        let line = readme.lines().find(|line| line.starts_with(&start));
+        line.unwrap_or_else(|| panic!("{name}"))
+    };
+    for path in sweeps() {
+        line_of(path);
+    }
+    let matched = matched();
+    for (name, first, last) in TABLES {
+        let path = format!("{name}.toml");
+        let fields: Vec<_> = line_of(&path).split('|').map(str::trim).collect();
+        let range: Vec<_> = fields[2].split(['–', ',']).map(str::trim).collect();
+        let ends = [first, last].map(|table| format!("T{table}"));
+        assert_eq!(range, ends[usize::from(first == last)..], "{name}");
+        let rows = || {
+            let mut rows = matched.iter();
+            std::iter::from_fn(move || rows.find(|(row, _)| (first..=last).contains(&table(*row))))
+        };
+        let jobs = CELLS[name].len() * sweep(&path).replicates as usize;
+        let counts = [rows().count(), CELLS[name].len(), jobs].map(|count| count.to_string());
+        assert_eq!(counts, fields[3..6], "{name}");
+        assert_eq!(fields[6], format!("{:.0}", hours(rows())), "{name}");
+    }
+    let distinct: BTreeSet<_> = matched.iter().map(|(_, cell)| cell.digest).collect();
+    let all = format!("{} different cells, 1,617 hours", distinct.len());
+    assert!(readme.contains(&all), "{all}");
+    assert_eq!(format!("{:.0}", hours(matched.iter())), "1617");
+    let single = ROWS.iter().filter(|row| row.get("runs") == "1").count();
+    assert!(readme.contains(&format!("- {single} rows are single trainings")));
 }
