@@ -118,10 +118,12 @@ proptest! {
     #[test]
     fn a_join_is_a_sum_and_its_norm(
         images in 1_i64..5, channels in 1_i64..40, side in 2_i64..9, relu: bool, both: bool,
-        made: bool,
+        made: bool, view: bool,
     ) {
         let shape = [images, channels, side, side];
-        let a = normal(shape, 1.0, 1).set_requires_grad(true);
+        // `normal` gives a view, its copy is none.
+        let a = if view { normal(shape, 1.0, 1) } else { normal(shape, 1.0, 1).copy() };
+        let a = a.set_requires_grad(true);
         let b = normal(shape, -3.0, 2).set_requires_grad(true);
         let (fused, plain) = (State::new(channels), State::new(channels));
         // What a layer made may be overwritten, a leaf may not.
