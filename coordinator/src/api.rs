@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use swath_core::id::{JobDigest, SweepDigest, WorkerName};
 use swath_core::message::{Known, Sources};
+use swath_core::table::Check;
 use swath_core::view::{
     CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
 };
@@ -97,6 +98,9 @@ pub struct TableText {
     pub sweep: SweepView,
     /// The table in the format asked for.
     pub text: String,
+    /// How its cells stand to what was published; absent without a reference.
+    #[serde(default)]
+    pub check: Option<Check>,
 }
 
 /// One sweep's results as facts.

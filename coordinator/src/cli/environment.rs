@@ -27,6 +27,7 @@ pub(crate) const TABLE: &str = "SWATH_TABLE";
 pub(crate) const REPLACE: &str = "SWATH_REPLACE";
 pub(crate) const REPLICATES: &str = "SWATH_REPLICATES";
 pub(crate) const RUN: &str = "SWATH_RUN";
+pub(crate) const CHECK: &str = "SWATH_CHECK";
 
 /// Variables that belong to no flag of `coordinator`, with what they do.
 pub(crate) const OTHERS: [(&str, &str); 13] = [

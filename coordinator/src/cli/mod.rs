@@ -89,7 +89,8 @@ With workers on other machines:
 Exit codes:
   0 ok · 1 error · 2 usage or invalid file · 3 not found · 4 coordinator unreachable
   5 not allowed · 10 the sweep finished with failed cells · 11 cancelled
-  12 --timeout reached · 130 interrupted, the work goes on";
+  12 --timeout reached · 130 interrupted, the work goes on
+  With `table --check`: 0 reproduced · 3 undecided · 10 not reproduced";
 
 /// What every verb understands.
 #[derive(Args, Debug)]

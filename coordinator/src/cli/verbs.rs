@@ -128,13 +128,15 @@ pub(crate) struct Jobs {
 /// Prints a sweep's table of results
 ///
 /// The median over the replicates of each cell; `(2 of 3)` when some are not
-/// there, and never a number without its n then.
+/// there, and never a number without its n then. Where the sweep has a
+/// [reference], each cell stands beside what was published of it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   coordinator table quickstart
   coordinator table quickstart -o md > table.md
   coordinator table last -o json | jq '.rows[].median'
+  coordinator table linear_scaling --check     is what was published reproduced?
   coordinator table --lock quickstart.lock")]
 pub(crate) struct Table {
     /// Which sweep
@@ -147,6 +149,11 @@ pub(crate) struct Table {
     /// Draw it from a lock file, which `export --lock` writes, and ask nobody
     #[arg(long, value_name = "FILE", env = environment::LOCK, hide_env_values = true)]
     pub(crate) lock: Option<PathBuf>,
+    /// Say by the exit code whether every published value was reproduced: 0 all,
+    /// 10 some not, 3 some undecided or without a cell
+    #[arg(long, conflicts_with = "lock", env = environment::CHECK, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) check: bool,
 }
 
 /// Writes a sweep's results to a file, for other programs and for papers

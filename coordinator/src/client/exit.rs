@@ -11,13 +11,14 @@ pub(crate) enum Exit {
     Error,
     /// The command line or a file is wrong; nothing was changed.
     Usage,
-    /// Nothing has this name or id.
+    /// Nothing has this name or id; or `--check` leaves a value undecided.
     NotFound,
     /// No coordinator answered.
     Unreachable,
     /// The coordinator understood and refused.
     NotAllowed,
-    /// The sweep came to its end with failed cells.
+    /// The sweep came to its end with failed cells; or `--check` found a value
+    /// that was not reproduced.
     FailedCells,
     /// The sweep was cancelled while it was waited for.
     Cancelled,
@@ -64,10 +65,13 @@ impl Exit {
             Self::Ok => "ok",
             Self::Error => "error",
             Self::Usage => "usage or invalid file; nothing was changed",
-            Self::NotFound => "not found",
+            Self::NotFound => "not found; with `--check`: some published value is undecided",
             Self::Unreachable => "coordinator unreachable",
             Self::NotAllowed => "not allowed",
-            Self::FailedCells => "the sweep finished with failed cells",
+            Self::FailedCells => {
+                "the sweep finished with failed cells; with `--check`: some published value was \
+                 not reproduced"
+            }
             Self::Cancelled => "cancelled",
             Self::Timeout => "`--timeout` reached; the work goes on",
             Self::Interrupted => "interrupted while waiting; the work goes on",

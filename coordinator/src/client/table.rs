@@ -1,11 +1,12 @@
 //! `table`: the results of a sweep.
 
 use swath_coordinator::api::{Look, ReadQuery, TableText};
+use swath_core::table::{Check, Verdict};
 use swath_core::view::SweepView;
 
 use super::connection::Connection;
 use super::exit::Exit;
-use super::failure::Outcome;
+use super::failure::{Failure, Outcome};
 use super::lock;
 use crate::cli;
 use crate::settings::Context;
@@ -15,7 +16,7 @@ pub(crate) async fn table(context: &Context, arguments: cli::Table) -> Outcome {
         return lock::table(context, path);
     }
     let mut connection = Connection::open(context).await?;
-    let sweep = print(context, &mut connection, arguments.selector).await?;
+    let TableText { sweep, check, .. } = read(context, &mut connection, arguments.selector).await?;
     connection.close().await?;
     let open = sweep.counts.total() - sweep.counts.done();
     if open > 0 {
@@ -25,7 +26,25 @@ pub(crate) async fn table(context: &Context, arguments: cli::Table) -> Outcome {
             "{open} of {of} jobs are not done yet (`coordinator status {name}{asked}`)"
         ));
     }
+    if arguments.check {
+        return checked(context, &sweep.name, check);
+    }
     Ok(Exit::Ok)
+}
+
+/// Tells how the sweep stands to what was published.
+fn checked(context: &Context, name: &str, check: Option<Check>) -> Outcome {
+    let Some(check) = check else {
+        let message = format!("{name} has no published values to check against");
+        return Err(Failure::usage(message)
+            .hint("name a file of them under [reference] in the sweep file, and submit it again"));
+    };
+    context.printer.say(format!("{name}: {}", check.words()));
+    Ok(match check.verdict() {
+        Verdict::Reproduced => Exit::Ok,
+        Verdict::NotReproduced => Exit::FailedCells,
+        Verdict::Undecided => Exit::NotFound,
+    })
 }
 
 /// Prints the table of one sweep, which the coordinator draws: the same store
@@ -35,6 +54,14 @@ pub(crate) async fn print(
     connection: &mut Connection,
     selector: Vec<String>,
 ) -> Outcome<SweepView> {
+    Ok(read(context, connection, selector).await?.sweep)
+}
+
+async fn read(
+    context: &Context,
+    connection: &mut Connection,
+    selector: Vec<String>,
+) -> Outcome<TableText> {
     let query = ReadQuery::Table {
         selector,
         format: context.format.name().to_owned(),
@@ -42,7 +69,7 @@ pub(crate) async fn print(
     };
     let document: TableText = connection.read(&query).await?;
     context.printer.data(&document.text)?;
-    Ok(document.sweep)
+    Ok(document)
 }
 
 fn look(context: &Context) -> Look {

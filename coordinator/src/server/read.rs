@@ -61,11 +61,12 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
             look,
         } => {
             let sweep = select::sweep(store, &selector).await?;
-            let text = table_text(store, &sweep, &format, look).await?;
+            let (text, check) = table_text(store, &sweep, &format, look).await?;
             json(&TableText {
                 schema_version,
                 sweep,
                 text,
+                check,
             })
         }
         ReadQuery::Results { selector } => {

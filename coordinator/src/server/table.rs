@@ -1,6 +1,6 @@
 //! The table of a sweep as text.
 
-use swath_core::table::{Definition, Results};
+use swath_core::table::{Check, Definition, Results, TableError};
 use swath_core::view::{CellResults, SweepView};
 use swath_report::{Format, Style};
 use swath_store::Store;
@@ -29,7 +29,7 @@ pub(crate) async fn table_text(
     sweep: &SweepView,
     format: &str,
     look: Look,
-) -> Result<String, Status> {
+) -> Result<(String, Option<Check>), Status> {
     let format: Format = format.parse().map_err(Status::invalid_argument)?;
     let cells = cells_of(store, sweep).await?;
     let sweep = sweep.clone();
@@ -40,10 +40,11 @@ pub(crate) async fn table_text(
     };
     let drawn = tokio::task::spawn_blocking(move || {
         let results = Results::new(&sweep, cells)?;
-        swath_report::results(&results, format, &style)
+        let text = swath_report::results(&results, format, &style)?;
+        Ok((text, results.check()))
     });
     drawn
         .await
         .map_err(|error| Status::internal(error.to_string()))?
-        .map_err(|error| Status::failed_precondition(error.to_string()))
+        .map_err(|error: TableError| Status::failed_precondition(error.to_string()))
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use swath_core::summary::text::parameter;
-use swath_core::table::{ResultRow, Results, TableError};
+use swath_core::table::{Compared, ResultRow, Results, TableError, Verdict};
 use swath_core::view::SCHEMA_VERSION;
 
 use crate::listing::lines;
@@ -84,10 +84,27 @@ const FIELDS: [&str; 13] = [
     "cell",
 ];
 
+/// What follows them where there are published values; several of one cell are
+/// separated by semicolons.
+const REFERENCE: [&str; 6] = [
+    "published",
+    "published_figure",
+    "published_n",
+    "published_minutes",
+    "difference",
+    "verdict",
+];
+
 fn records(results: &Results) -> String {
     let axes = results.axes();
+    let reference = if results.has_reference() {
+        &REFERENCE[..]
+    } else {
+        &[]
+    };
     let mut out = String::new();
     let heads = axes.iter().map(String::as_str).chain(FIELDS);
+    let heads = heads.chain(reference.iter().copied());
     csv::record(&mut out, heads.map(Cow::Borrowed));
     for row in results.rows() {
         let (cell, summary) = (row.cell, row.summary);
@@ -118,9 +135,39 @@ fn records(results: &Results) -> String {
             number(summary.train_time.median()),
             row.id().into(),
         ];
-        csv::record(&mut out, named.chain(measured));
+        let compared = if results.has_reference() {
+            published(row)
+        } else {
+            Vec::new()
+        };
+        csv::record(&mut out, named.chain(measured).chain(compared));
     }
     out
+}
+
+/// The fields of [`REFERENCE`].
+fn published(row: ResultRow<'_>) -> Vec<Cow<'static, str>> {
+    let compared = row.compared();
+    let joined = |value: fn(&Compared<'_>) -> Option<f64>| {
+        let texts = compared
+            .iter()
+            .map(|it| value(it).map_or_else(String::new, exact));
+        Cow::from(texts.collect::<Vec<_>>().join(";"))
+    };
+    let verdict = match row.verdict() {
+        Some(Verdict::Reproduced) => "reproduced",
+        Some(Verdict::NotReproduced) => "not_reproduced",
+        Some(Verdict::Undecided) => "undecided",
+        None => "",
+    };
+    vec![
+        joined(|it| it.published.test_error),
+        joined(|it| it.published.figure_error),
+        joined(|it| Some(f64::from(it.published.n))),
+        joined(|it| it.published.minutes),
+        joined(|it| it.difference),
+        verdict.into(),
+    ]
 }
 
 /// Every digit that it takes to read the same double back.

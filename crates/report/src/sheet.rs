@@ -104,6 +104,23 @@ impl<'a> Cell<'a> {
     fn of_field(field: &'a Field) -> Self {
         let (text, kind) = match field {
             Field::Figure(shown) => return Self::of_figure(shown),
+            Field::Noted {
+                text,
+                behind,
+                marks,
+            } => {
+                return Self {
+                    text: Cow::Borrowed(text),
+                    behind: behind.clone(),
+                    marks,
+                    kind: if text.contains('/') {
+                        CellKind::Text
+                    } else {
+                        CellKind::Number
+                    },
+                    ..Self::default()
+                };
+            }
             Field::Blank => ("", CellKind::Text),
             Field::Text(text) => (text.as_str(), CellKind::Text),
             Field::Number(text) => (text.as_str(), CellKind::Number),

@@ -17,7 +17,7 @@ pub use self::figure::{Figure, Quantity, Tally, Unit};
 use crate::id::Replicate;
 use crate::job::StateName;
 use crate::outcome::Provenance;
-use crate::stats::{NotFinite, Sample};
+use crate::stats::{NotFinite, Sample, median_interval};
 use crate::sweep::Measure;
 use crate::view::{CellResults, ReplicateResult};
 
@@ -72,6 +72,27 @@ impl Summary {
             mixed: Mixed::of(cell),
             short,
         })
+    }
+
+    /// The mean of the measured values.
+    pub fn mean(&self) -> Option<f64> {
+        self.sample().mean()
+    }
+
+    /// Their standard deviation, estimated with `n - 1`; none of fewer than two.
+    pub fn deviation(&self) -> Option<f64> {
+        self.sample().deviation()
+    }
+
+    /// The 95 % bootstrap interval of their median; see
+    /// [`crate::stats::median_interval`].
+    pub fn interval(&self) -> Option<[f64; 2]> {
+        median_interval(&self.sample(), 0.95)
+    }
+
+    /// The measured values; they are finite.
+    pub fn sample(&self) -> Sample {
+        Sample::new(self.values.iter().map(|(_, value)| *value)).unwrap_or_default()
     }
 
     /// What became of the replicates.

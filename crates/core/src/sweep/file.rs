@@ -362,10 +362,15 @@ fn reference(
         return None;
     };
     match (recipes.read)(file) {
-        Ok(text) => Some(Reference {
-            file: file.to_owned(),
-            text,
-        }),
+        Ok(text) => {
+            if let Err(mistakes) = crate::table::Reference::read(&recipes.shown(file), &text) {
+                errors.extend(mistakes);
+            }
+            Some(Reference {
+                file: file.to_owned(),
+                text,
+            })
+        }
         Err(why) => {
             let message = format!("cannot read `{}`: {why}", recipes.shown(file));
             errors.push(section.error("file", message));

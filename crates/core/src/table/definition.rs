@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::TableError;
+use super::{Published, Reference, TableError};
 use crate::spec::Work;
 use crate::summary::Unit;
 use crate::sweep::{Expansion, Layout, Measure};
@@ -25,6 +25,9 @@ pub struct Definition {
     /// Parameters that the table shows and that are no axes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
+    /// What was published of its cells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<Published>,
 }
 
 /// A parameter that is no axis.
@@ -75,6 +78,7 @@ impl Definition {
             measure: file.measure,
             metric: metric.filter(|metric| metric != "test_error"),
             parameters,
+            published: published(expansion),
         }
     }
 
@@ -120,4 +124,11 @@ impl Definition {
             .or_else(of_parameter)
             .filter(|value| !value.is_null())
     }
+}
+
+/// The lines of the sweep's reference, which was checked when it was read.
+fn published(expansion: &Expansion<'_>) -> Vec<Published> {
+    let reference = expansion.file().reference.as_ref();
+    let reference = reference.and_then(|it| Reference::read(&it.file, &it.text).ok());
+    reference.map_or_else(Vec::new, |it| it.published(expansion))
 }

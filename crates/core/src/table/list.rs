@@ -33,6 +33,47 @@ impl Measured {
 enum Shows<'a> {
     Parameter(&'a str),
     Measured(Measured),
+    /// What was published of the cell, and how it compares.
+    Reference(Beside),
+}
+
+/// A column beside a measured one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    Published,
+    Difference,
+    Verdict,
+    Time,
+}
+
+impl Beside {
+    /// What follows a measured column.
+    const fn following(quantity: &Quantity) -> &'static [Self] {
+        match quantity {
+            Quantity::Measured(_) => &[Self::Published, Self::Difference, Self::Verdict],
+            Quantity::TrainSeconds => &[Self::Time],
+            _ => &[],
+        }
+    }
+
+    fn column(self, unit: Unit) -> Column {
+        let (name, unit) = match self {
+            Self::Published => ("published", Some(unit)),
+            Self::Difference => ("difference", None),
+            Self::Verdict => ("verdict", None),
+            Self::Time => ("published time", Some(Unit::Seconds)),
+        };
+        Column {
+            name: name.to_owned(),
+            group: None,
+            unit,
+            kind: if self == Self::Verdict {
+                Kind::Name
+            } else {
+                Kind::Measure
+            },
+        }
+    }
 }
 
 impl Results {
@@ -54,7 +95,8 @@ impl Results {
     }
 
     /// The table with one row per cell that shows everything: every axis, the
-    /// median with its least and greatest value, the time, the cell's id.
+    /// median with its n, least and greatest value, mean, standard deviation and
+    /// bootstrap interval, the time, the cell's id.
     ///
     /// # Errors
     ///
@@ -63,9 +105,10 @@ impl Results {
         let rows = self.axes.clone();
         let columns = [self.metric().to_owned(), "train_time".to_owned()];
         let mut table = self.list(&rows, &columns)?;
-        let at = table.columns.len() - 1;
+        // Right behind the median.
+        let at = rows.len() + 1;
         let unit = self.definition.unit();
-        for name in ["max", "min", "n"] {
+        for name in ["95 % interval", "sd", "mean", "max", "min", "n"] {
             let column = Column {
                 name: name.to_owned(),
                 group: None,
@@ -86,6 +129,13 @@ impl Results {
                 Some(value) => Field::Number(unit.text(value)),
                 None => Field::Blank,
             };
+            let interval = summary.interval();
+            let interval = interval.map_or(Field::Blank, |[low, high]| {
+                Field::Number(format!("{} to {}", unit.text(low), unit.text(high)))
+            });
+            row.fields.insert(at, interval);
+            row.fields.insert(at, number(summary.deviation()));
+            row.fields.insert(at, number(summary.mean()));
             row.fields.insert(at, number(figure.max()));
             row.fields.insert(at, number(figure.min()));
             let n = format!("{} of {}", figure.n(), figure.of());
@@ -99,12 +149,18 @@ impl Results {
         let mut shown: Vec<Shows<'_>> = Vec::new();
         shown.extend(rows.iter().map(|path| Shows::Parameter(path)));
         for name in columns {
-            shown.push(self.shows(name)?);
+            let next = self.shows(name)?;
+            let beside = match &next {
+                Shows::Measured(it) if self.has_reference() => Beside::following(&it.quantity),
+                _ => &[],
+            };
+            shown.push(next);
+            shown.extend(beside.iter().copied().map(Shows::Reference));
         }
         let measures = || {
             shown.iter().filter_map(|it| match it {
                 Shows::Measured(measured) => Some(measured),
-                Shows::Parameter(_) => None,
+                Shows::Parameter(_) | Shows::Reference(_) => None,
             })
         };
         let marks = Marks::new(self);
@@ -117,7 +173,7 @@ impl Results {
         let mut table = Table {
             title: self.title.clone(),
             notes: caption(self, measures()),
-            columns: heads(&shown),
+            columns: heads(&shown, self.definition.unit()),
             rows: fields,
             footnotes: footnotes(self, measures(), &marks),
             best: None,
@@ -144,6 +200,7 @@ impl Results {
         for show in shown {
             fields.push(match show {
                 Shows::Parameter(path) => self.parameter(path, place),
+                Shows::Reference(beside) => self.published_field(*beside, place, marks),
                 Shows::Measured(measured) => {
                     let figure = self.figure(place, &measured.quantity, measured.unit)?;
                     // Once a row: marks and reasons are about its replicates.
@@ -163,6 +220,47 @@ impl Results {
             });
         }
         Ok(fields)
+    }
+
+    /// What was published of the cell at `place`, or how it compares.
+    fn published_field(&self, beside: Beside, place: usize, marks: &Marks) -> Field {
+        let compared = self.compared(place);
+        let unit = self.definition.unit();
+        match beside {
+            Beside::Published => {
+                let texts = compared.iter().filter_map(|it| it.published.test_error);
+                let text = distinct(texts.map(|value| unit.text(value)));
+                let figures = compared.iter().filter_map(|it| it.published.figure_error);
+                let figures = distinct(figures.map(|value| unit.text(value)));
+                let behind = (!figures.is_empty()).then(|| format!("figure {figures}"));
+                if text.is_empty() && behind.is_none() {
+                    return Field::Blank;
+                }
+                Field::Noted {
+                    text,
+                    behind,
+                    marks: marks.of_published(place),
+                }
+            }
+            Beside::Difference => {
+                // To the value that is reproduced, or else the nearest.
+                let differences = compared.iter().filter_map(|it| it.difference);
+                let least = differences.min_by(|left, right| left.abs().total_cmp(&right.abs()));
+                least.map_or(Field::Blank, |it| Field::Number(signed(&unit.text(it))))
+            }
+            Beside::Verdict => self
+                .verdict(place)
+                .map_or(Field::Blank, |it| Field::Text(it.words().to_owned())),
+            Beside::Time => {
+                let minutes = compared.iter().filter_map(|it| it.published.minutes);
+                let text = distinct(minutes.map(|it| Unit::Seconds.text(60.0 * it)));
+                if text.is_empty() {
+                    Field::Blank
+                } else {
+                    Field::Number(text)
+                }
+            }
+        }
     }
 
     /// The field of a parameter.
@@ -243,6 +341,27 @@ impl Results {
     }
 }
 
+/// Each text once, in order, with slashes between.
+fn distinct(texts: impl Iterator<Item = String>) -> String {
+    let mut all: Vec<String> = Vec::new();
+    for text in texts {
+        if !all.contains(&text) {
+            all.push(text);
+        }
+    }
+    all.join(" / ")
+}
+
+/// A difference with its sign; 0.00 has none.
+pub(super) fn signed(text: &str) -> String {
+    let is_zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    if is_zero || text.starts_with('-') {
+        text.to_owned()
+    } else {
+        format!("+{text}")
+    }
+}
+
 /// Whether a metric is an error in percent, by the first part of its name.
 fn is_error(metric: &str) -> bool {
     matches!(
@@ -256,10 +375,10 @@ fn is_loss(metric: &str) -> bool {
     matches!(metric.split('.').next(), Some("train_loss" | "test_loss"))
 }
 
-fn heads(shown: &[Shows<'_>]) -> Vec<Column> {
+fn heads(shown: &[Shows<'_>], unit: Unit) -> Vec<Column> {
     let paths = shown.iter().filter_map(|show| match show {
         Shows::Parameter(path) => Some(*path),
-        Shows::Measured(_) => None,
+        Shows::Measured(_) | Shows::Reference(_) => None,
     });
     let mut names = labels(paths).into_iter();
     let columns = shown.iter().map(|show| match show {
@@ -270,6 +389,7 @@ fn heads(shown: &[Shows<'_>]) -> Vec<Column> {
             kind: Kind::Name,
         },
         Shows::Measured(measured) => measured.column(),
+        Shows::Reference(beside) => beside.column(unit),
     });
     columns.collect()
 }

@@ -6,21 +6,28 @@
 //! the facts alone, so the same results give the same table, whatever the
 //! order in which they arrived.
 
+mod border;
+mod compared;
 mod definition;
 mod imported;
 mod label;
 mod list;
 mod notes;
 mod pivot;
+mod reference;
 mod results;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::compared::{Check, Compared};
 pub use self::definition::{Definition, Parameter};
 pub use self::label::label;
+pub use self::reference::{Published, Reference};
 pub use self::results::{Document, ResultRow, Results};
+pub use self::verdict::{Judgement, Side, Verdict, judge, ordinary_deviation};
 use crate::id::CellDigest;
 use crate::summary::{Figure, Unit};
 
@@ -91,6 +98,16 @@ pub enum Field {
     Text(String),
     /// A number that needs no n: of a parameter, or a count.
     Number(String),
+    /// A number from elsewhere, or one that others give: as text, with what
+    /// stands in brackets behind it, and the marks of the footnotes that it needs.
+    Noted {
+        /// The number; several are separated by a slash.
+        text: String,
+        /// What stands in brackets.
+        behind: Option<String>,
+        /// As in [`Shown`].
+        marks: Vec<String>,
+    },
     /// What was measured.
     Figure(Shown),
 }

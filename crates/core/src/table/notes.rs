@@ -4,65 +4,164 @@
 use std::collections::BTreeMap;
 
 use super::list::Measured;
-use super::{Field, Footnote, Results, Table};
+use super::{Field, Footnote, Results, Table, Verdict};
 use crate::job::StateName;
 use crate::protocol::MEDIAN_EPOCHS;
 use crate::summary::text::{counted, decimals};
 use crate::summary::{Quantity, Tally, Unit};
 use crate::sweep::Measure;
 
-/// Which cells carry which mark.
+/// Which fields carry which mark.
+#[derive(Default)]
 pub(super) struct Marks {
-    /// Per cell.
-    of: Vec<Option<usize>>,
+    /// Per cell, for its figure.
+    figures: Vec<Vec<usize>>,
+    /// Per cell, for its published value.
+    published: Vec<Vec<usize>>,
     texts: Vec<String>,
-    /// One text that is true of every measured cell needs no marks.
-    everywhere: bool,
+    /// The letters of the texts; none for one that is true of every value that it
+    /// could mark.
+    letters: Vec<Option<String>>,
 }
 
 impl Marks {
+    /// The marks of a table that shows published values, where there are any, in
+    /// columns of their own.
     pub(super) fn new(results: &Results) -> Self {
-        let mut texts: Vec<String> = Vec::new();
-        let mut of = Vec::with_capacity(results.summaries.len());
-        for summary in &results.summaries {
-            of.push((!summary.mixed.is_empty()).then(|| {
-                let text = summary.mixed.describe();
-                texts.iter().position(|it| *it == text).unwrap_or_else(|| {
-                    texts.push(text);
-                    texts.len() - 1
-                })
-            }));
+        let mut marks = Self::mixed(results);
+        if results.has_reference() {
+            marks.add_published(results);
         }
-        let mut measured = of
-            .iter()
-            .zip(&results.summaries)
-            .filter(|(_, summary)| summary.tally().succeeded > 0)
-            .map(|(mark, _)| mark);
-        let everywhere = texts.len() == 1 && measured.all(Option::is_some);
-        Self {
-            of,
-            texts,
-            everywhere,
-        }
+        marks.lettered()
     }
 
-    /// The marks of the cell at `place`.
-    pub(super) fn of(&self, place: usize) -> Vec<String> {
-        match self.of[place] {
-            Some(mark) if !self.everywhere => vec![letter(mark)],
-            _ => Vec::new(),
+    /// The marks of a table of figures alone, of which those that were not
+    /// reproduced are marked if they are `measured`.
+    pub(super) fn of_figures(results: &Results, measured: bool) -> Self {
+        let mut marks = Self::mixed(results);
+        for place in (0..marks.figures.len()).filter(|_| measured) {
+            let text = match results.verdict(place) {
+                Some(Verdict::NotReproduced) => {
+                    "Not reproduced: what was published differs by more than the noise of both \
+                     sides, or the reference's tolerance"
+                }
+                Some(Verdict::Undecided) => "Undecided: whether this is what was published",
+                Some(Verdict::Reproduced) | None => continue,
+            };
+            let mark = marks.mark(text);
+            marks.figures[place].push(mark);
         }
+        marks.lettered()
     }
 
-    fn footnotes(&self) -> impl Iterator<Item = Footnote> {
-        self.texts.iter().enumerate().map(|(mark, text)| Footnote {
-            mark: (!self.everywhere).then(|| letter(mark)),
-            text: if self.everywhere {
-                format!("Every median mixes {text}")
-            } else {
-                format!("The median mixes {text}")
-            },
+    fn mixed(results: &Results) -> Self {
+        let cells = results.summaries.len();
+        let mut marks = Self {
+            figures: vec![Vec::new(); cells],
+            published: vec![Vec::new(); cells],
+            ..Self::default()
+        };
+        let measured = results.summaries.iter();
+        let mut measured = measured.filter(|it| it.tally().succeeded > 0);
+        let first = measured.next().map(|it| &it.mixed);
+        if let Some(first) = first.filter(|it| !it.is_empty())
+            && measured.all(|it| it.mixed == *first)
+        {
+            marks.mark(&format!("Every median mixes {}", first.describe()));
+            marks.letters.push(None);
+            return marks;
+        }
+        for (place, summary) in results.summaries.iter().enumerate() {
+            if !summary.mixed.is_empty() {
+                let text = format!("The median mixes {}", summary.mixed.describe());
+                let mark = marks.mark(&text);
+                marks.figures[place].push(mark);
+            }
+        }
+        marks
+    }
+
+    fn add_published(&mut self, results: &Results) {
+        let mut values = 0;
+        for place in 0..self.published.len() {
+            let mut noted = Vec::new();
+            let mut has_value = false;
+            for compared in results.compared(place) {
+                let published = compared.published;
+                let parts = published.caveat.split("; ");
+                for part in parts.filter(|part| !part.is_empty()) {
+                    noted.push(self.mark(&format!("Published: {part}")));
+                }
+                if published.values().count() > 1 {
+                    noted.push(self.mark(
+                        "The published table and figure disagree: the figure's value is in \
+                         brackets, and either counts as reproduced",
+                    ));
+                }
+                has_value |= published.values().next().is_some();
+            }
+            values += usize::from(has_value);
+            noted.sort_unstable();
+            noted.dedup();
+            self.published[place] = noted;
+        }
+        let mut counts = vec![0; self.texts.len()];
+        for mark in self.published.iter().flatten() {
+            counts[*mark] += 1;
+        }
+        let mut letters = std::mem::take(&mut self.letters);
+        for count in counts.into_iter().skip(letters.len()) {
+            let is_common = count == values && count > 1;
+            letters.push((!is_common).then(String::new));
+        }
+        self.letters = letters;
+    }
+
+    /// Gives every text that needs one its letter.
+    fn lettered(mut self) -> Self {
+        self.letters
+            .resize_with(self.texts.len(), || Some(String::new()));
+        let needed = self.letters.iter_mut().flatten();
+        for (at, text) in needed.enumerate() {
+            *text = letter(at);
+        }
+        self
+    }
+
+    fn mark(&mut self, text: &str) -> usize {
+        let known = self.texts.iter().position(|it| it == text);
+        known.unwrap_or_else(|| {
+            self.texts.push(text.to_owned());
+            self.texts.len() - 1
         })
+    }
+
+    /// The marks of the figure of the cell at `place`.
+    pub(super) fn of(&self, place: usize) -> Vec<String> {
+        self.letters_of(&self.figures[place])
+    }
+
+    /// The marks of what was published of it.
+    pub(super) fn of_published(&self, place: usize) -> Vec<String> {
+        self.letters_of(&self.published[place])
+    }
+
+    fn letters_of(&self, marks: &[usize]) -> Vec<String> {
+        let letters = marks.iter().filter_map(|mark| self.letters[*mark].clone());
+        letters.collect()
+    }
+
+    /// Those with marks first.
+    fn footnotes(&self) -> impl Iterator<Item = Footnote> {
+        let notes = |marked: bool| {
+            let both = self.letters.iter().zip(&self.texts);
+            both.filter(move |(letter, _)| letter.is_some() == marked)
+                .map(|(mark, text)| Footnote {
+                    mark: mark.clone(),
+                    text: text.clone(),
+                })
+        };
+        notes(true).chain(notes(false))
     }
 }
 
@@ -170,8 +269,19 @@ pub(super) fn footnotes<'a>(
     let facts = facts.into_iter().flatten();
     let facts = facts.chain(super::imported::notes(results));
     let facts = facts.chain(ended(results)).chain(devices(results, times));
+    let facts = facts.chain(reproduced(results)).chain(results.border());
     notes.extend(facts.map(|text| Footnote { mark: None, text }));
     notes
+}
+
+/// How the sweep stands to what was published.
+fn reproduced(results: &Results) -> Option<String> {
+    let check = results.check()?;
+    Some(format!(
+        "Published values: {}; reproduced where ours differs by no more than the noise of both \
+         sides (95 %), or the reference's own tolerance",
+        check.words()
+    ))
 }
 
 /// That some medians are over fewer replicates than the rest.

@@ -8,6 +8,7 @@ use super::label::{label, labels};
 use super::notes::{Marks, caption, footnotes, mark_best};
 use super::{Column, Field, Kind, Results, Row, Shown, Table, TableError};
 use crate::spec::canonical;
+use crate::summary::Quantity;
 use crate::summary::text::parameter;
 
 /// The values of one parameter over all cells.
@@ -39,7 +40,8 @@ impl Results {
                 return Err(self.overlap(other, rows, columns));
             }
         }
-        let marks = Marks::new(self);
+        let is_measured = matches!(measured.quantity, Quantity::Measured(_));
+        let marks = Marks::of_figures(self, is_measured);
         let mut body = Vec::with_capacity(grid.len());
         for row in grid.values() {
             let Some(place) = row.values().next() else {

@@ -7,7 +7,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{Definition, TableError};
+use super::{Compared, Definition, TableError, Verdict};
 use crate::id::SweepDigest;
 use crate::job::StateName;
 use crate::stats::Sample;
@@ -28,6 +28,8 @@ pub struct Results {
     pub(super) cells: Vec<CellResults>,
     /// One per cell.
     pub(super) summaries: Vec<Summary>,
+    /// For each cell the published lines about it; empty without a reference.
+    pub(super) published: Vec<Vec<usize>>,
 }
 
 impl Results {
@@ -53,8 +55,9 @@ impl Results {
             title: sweep.title.clone(),
             digest: sweep.digest,
             replicates: sweep.replicates,
-            definition,
             axes: axes(&cells),
+            published: Self::lines_of_cells(&definition, &cells),
+            definition,
             cells,
             summaries,
         })
@@ -82,11 +85,14 @@ impl Results {
 
     /// The rows for programs, in canonical order.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = ResultRow<'_>> {
-        self.cells().map(|(cell, summary)| ResultRow {
-            cell,
-            summary,
-            results: self,
-        })
+        self.cells()
+            .enumerate()
+            .map(|(place, (cell, summary))| ResultRow {
+                cell,
+                summary,
+                results: self,
+                place,
+            })
     }
 
     /// The document for programs: every row under the sweep's name.
@@ -176,9 +182,20 @@ pub struct ResultRow<'a> {
     /// What it has come to.
     pub summary: &'a Summary,
     results: &'a Results,
+    place: usize,
 }
 
-impl ResultRow<'_> {
+impl<'a> ResultRow<'a> {
+    /// What was published of the cell, and how it compares.
+    pub fn compared(&self) -> Vec<Compared<'a>> {
+        self.results.compared(self.place)
+    }
+
+    /// The verdict over all of it.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.results.verdict(self.place)
+    }
+
     /// The id of the cell.
     pub fn id(&self) -> String {
         hex(self.cell.cell.as_bytes(), &mut [0; 64]).to_owned()
@@ -236,6 +253,9 @@ impl Serialize for ResultRow<'_> {
         map.serialize_entry("median", &measured.median())?;
         map.serialize_entry("min", &measured.min())?;
         map.serialize_entry("max", &measured.max())?;
+        map.serialize_entry("mean", &self.summary.mean())?;
+        map.serialize_entry("deviation", &self.summary.deviation())?;
+        map.serialize_entry("interval", &self.summary.interval())?;
         map.serialize_entry("values", &Values(self.summary))?;
         map.serialize_entry("even", &measured.is_even())?;
         map.serialize_entry("succeeded", &tally.succeeded)?;
@@ -251,9 +271,9 @@ impl Serialize for ResultRow<'_> {
         if self.summary.mixed != Mixed::default() {
             map.serialize_entry("mixed", &self.summary.mixed)?;
         }
-        // Filled where a sweep is compared with published values.
-        map.serialize_entry("reference", &Value::Null)?;
-        map.serialize_entry("verdict", &Value::Null)?;
+        let compared = self.compared();
+        map.serialize_entry("reference", &(!compared.is_empty()).then_some(&compared))?;
+        map.serialize_entry("verdict", &self.verdict())?;
         map.serialize_entry("replicates", &Replicates(self))?;
         map.end()
     }

@@ -97,6 +97,16 @@ fn texts(table: &Table) -> Vec<String> {
         let fields = row.fields.iter().map(|field| match field {
             Field::Blank => "-".to_owned(),
             Field::Text(text) | Field::Number(text) => text.clone(),
+            Field::Noted {
+                text,
+                behind,
+                marks,
+            } => {
+                let behind = behind
+                    .as_ref()
+                    .map_or_else(String::new, |it| format!(" ({it})"));
+                format!("{text}{behind}{}", marks.concat())
+            }
             Field::Figure(shown) => {
                 let star = if shown.best { "*" } else { "" };
                 format!("{}{star}", shown.figure)
@@ -252,8 +262,9 @@ fn the_wide_table_shows_everything() {
     assert_eq!(
         texts(&table)[..2],
         [
-            "batch size | lr | test error (%) | n | min (%) | max (%) | train time | cell",
-            "64 | 3.2 | 10.00 | 1 of 1 | 10.00 | 10.00 | 1 m 00 s | 000000000000",
+            "batch size | lr | test error (%) | n | min (%) | max (%) | mean (%) | sd (%) | \
+             95 % interval (%) | train time | cell",
+            "64 | 3.2 | 10.00 | 1 of 1 | 10.00 | 10.00 | 10.00 | - | - | 1 m 00 s | 000000000000",
         ]
     );
 }
@@ -354,4 +365,130 @@ proptest! {
             prop_assert_eq!(row.fields.len(), table.columns.len());
         }
     }
+}
+
+fn with_reference(mut definition: Value, published: &Value) -> Value {
+    definition["published"] = published.clone();
+    definition
+}
+
+#[test]
+fn published_values_stand_beside_ours() {
+    let published = json!([
+        {"line": 2, "cells": [0], "table": "11", "test_error": 9.9, "n": 1, "minutes": 22.0},
+        {"line": 3, "cells": [1], "test_error": 8.1, "figure_error": 9.1, "n": 1},
+        {"line": 4, "cells": [2], "test_error": 5.0, "n": 3, "caveat": "another code"},
+        {"line": 5, "cells": [3], "n": 1},
+        {"line": 6, "cells": [], "test_error": 1.0, "n": 1},
+    ]);
+    let list = list(
+        &["batch_size", "optimizer.lr"],
+        &["test_error", "train_time"],
+    );
+    let results = results(with_reference(list, &published), cells());
+    let table = results.table().unwrap();
+    assert_eq!(
+        texts(&table),
+        [
+            "batch size | lr | test error (%) | published (%) | difference | verdict | train time \
+             | published time",
+            "64 | 3.2 | 10.00 | 9.90 | +0.10 | reproduced | 1 m 00 s | 22 m 00 s",
+            "64 | 0.8 | 9.00 | 8.10 (figure 9.10)a | -0.10 | reproduced | 1 m 00 s | -",
+            "32 | 1.6 | 8.00 | 5.00b | +3.00 | not reproduced | 1 m 00 s | -",
+            "32 | 0.8 | 7.00* | - | - | - | 1 m 00 s | -",
+        ]
+    );
+    let notes: Vec<&str> = table.footnotes.iter().map(|it| it.text.as_str()).collect();
+    assert!(
+        notes[0].starts_with("The published table and figure disagree"),
+        "{notes:?}"
+    );
+    assert_eq!(notes[1], "Published: another code");
+    assert!(
+        notes[2].starts_with(
+            "Published values: 2 reproduced, 1 not reproduced, 0 undecided; 1 published value of \
+             no cell of this sweep; "
+        ),
+        "{notes:?}"
+    );
+    let check = results.check().unwrap();
+    assert_eq!(check.verdict(), Verdict::NotReproduced);
+    let rows = serde_json::to_value(results.document()).unwrap();
+    let row = &rows["rows"][0];
+    assert_eq!(row["verdict"], "reproduced");
+    let reference = &row["reference"][0];
+    assert_eq!(
+        (&reference["test_error"], &reference["minutes"]),
+        (&json!(9.9), &json!(22.0))
+    );
+    assert_eq!(reference.get("cells"), None);
+    assert!(reference["margin"].as_f64().unwrap() > 0.4);
+    assert_eq!(rows["rows"][3]["verdict"], Value::Null);
+}
+
+#[test]
+fn a_pivot_marks_what_was_not_reproduced() {
+    let published = json!([
+        {"line": 2, "cells": [0], "test_error": 9.9, "n": 1},
+        {"line": 3, "cells": [1], "test_error": 5.1, "n": 1},
+    ]);
+    let table = results(with_reference(pivot(), &published), cells())
+        .table()
+        .unwrap();
+    let marks = table
+        .rows
+        .iter()
+        .flat_map(|row| &row.fields)
+        .filter_map(|field| match field {
+            Field::Figure(shown) if !shown.marks.is_empty() => Some(shown.figure.to_string()),
+            _ => None,
+        });
+    assert_eq!(marks.collect::<Vec<_>>(), ["9.00"]);
+    assert!(table.footnotes[0].text.starts_with("Not reproduced: "));
+}
+
+#[test]
+fn nothing_is_decided_early_and_all_diverged_is_not_reproduced() {
+    let published = json!([{"line": 2, "cells": [0, 1, 2, 3], "test_error": 9.0, "n": 1}]);
+    let mut cells = cells();
+    cells[1].replicates[0].state = StateName::Leased;
+    cells[2].replicates[0].state = StateName::Failed;
+    cells[2].replicates[0].fault = Some(crate::outcome::Fault::Diverged);
+    cells[3].replicates[0].state = StateName::Cancelled;
+    let results = results(with_reference(pivot(), &published), cells);
+    use Verdict::{NotReproduced, Undecided};
+    let verdicts = (0..4).map(|place| results.verdict(place));
+    assert_eq!(
+        verdicts.collect::<Vec<_>>(),
+        [NotReproduced, Undecided, NotReproduced, Undecided].map(Some)
+    );
+    let nothing = Check::default();
+    assert_eq!(nothing.verdict(), Verdict::Undecided);
+}
+
+#[test]
+fn the_best_at_the_border_is_told() {
+    let grid = |best: usize| {
+        let rates = [0.1, 0.2, 0.4];
+        let cells = rates.iter().zip(0..).map(|(lr, index)| {
+            let axes = [("batch_size", json!(64)), ("optimizer.lr", json!(lr))];
+            cell(index, &axes, if index as usize == best { 7.0 } else { 8.0 })
+        });
+        let definition = list(&["optimizer.lr"], &["test_error"]);
+        results(definition, cells.collect())
+            .table()
+            .unwrap()
+            .footnotes
+    };
+    let told: Vec<String> = grid(2).into_iter().map(|note| note.text).collect();
+    assert_eq!(
+        told,
+        [
+            "The best cell (7.00 at lr 0.4) has the greatest lr that was tried; to look further, \
+             add a value above 0.4 to `optimizer.lr` in the sweep file and submit it again: what \
+             is measured stays"
+        ]
+    );
+    assert!(grid(0)[0].text.contains("add a value below 0.1"));
+    assert_eq!(grid(1), []);
 }

@@ -70,7 +70,7 @@ fn styles() -> impl Strategy<Value = Style> {
 
 fn plain(field: &Field) -> &str {
     match field {
-        Field::Text(text) | Field::Number(text) => text,
+        Field::Text(text) | Field::Number(text) | Field::Noted { text, .. } => text,
         Field::Blank | Field::Figure(_) => "",
     }
 }

@@ -74,20 +74,20 @@ fn everything_at_a_terminal() {
     Test error in %: median of 3 runs, each at its last epoch.
     Not final: 32 of 36 replicates done (88 %).
 
-    batch size    lr  test error (%)                             n  min (%)  max (%)  train time         cell
-    ──────────  ────  ────────────────────────────────────  ──────  ───────  ───────  ─────────────────  ────────────
-            64  0.05   9.41                                 3 of 3     9.38     9.62  1 m 12 s           c0c0c0c0c0c0
-            64  0.2    8.21*                                3 of 3     8.05     8.44  1 m 21 s           c1c1c1c1c1c1
-            64  0.8   10.68 (2 of 3, 1 diverged)            2 of 3    10.35    11.02  1 m 30 s (2 of 3)  c2c2c2c2c2c2
-            64  3.2   diverged (3 of 3)                     0 of 3                    diverged           c3c3c3c3c3c3
-           256  0.05  12.80                                 3 of 3    12.60    12.90  1 m 48 s           c4c4c4c4c4c4
-           256  0.2    8.90 [a]                             3 of 3     8.70     9.10  1 m 57 s           c5c5c5c5c5c5
-           256  0.8    8.46                                 3 of 3     8.39     8.50  2 m 06 s           c6c6c6c6c6c6
-           256  3.2   14.20 (1 of 3, 1 diverged, 1 failed)  1 of 3    14.20    14.20  2 m 16 s (1 of 3)  c7c7c7c7c7c7
-          1024  0.05  21.30                                 3 of 3    20.90    22.40  2 m 24 s           c8c8c8c8c8c8
-          1024  0.2   13.23 (2 of 3)                        2 of 3    13.10    13.37  2 m 33 s (2 of 3)  c9c9c9c9c9c9
-          1024  0.8    9.70                                 3 of 3     9.52     9.88  2 m 42 s           cacacacacaca
-          1024  3.2   pending                               0 of 3                    pending            cbcbcbcbcbcb
+    batch size    lr  test error (%)                             n  min (%)  max (%)  mean (%)  sd (%)  95 % interval (%)  train time         cell
+    ──────────  ────  ────────────────────────────────────  ──────  ───────  ───────  ────────  ──────  ─────────────────  ─────────────────  ────────────
+            64  0.05   9.41                                 3 of 3     9.38     9.62      9.47    0.13      9.38 to 9.62   1 m 12 s           c0c0c0c0c0c0
+            64  0.2    8.21*                                3 of 3     8.05     8.44      8.23    0.20      8.05 to 8.44   1 m 21 s           c1c1c1c1c1c1
+            64  0.8   10.68 (2 of 3, 1 diverged)            2 of 3    10.35    11.02     10.68    0.47     10.35 to 11.02  1 m 30 s (2 of 3)  c2c2c2c2c2c2
+            64  3.2   diverged (3 of 3)                     0 of 3                                                         diverged           c3c3c3c3c3c3
+           256  0.05  12.80                                 3 of 3    12.60    12.90     12.77    0.15     12.60 to 12.90  1 m 48 s           c4c4c4c4c4c4
+           256  0.2    8.90 [a]                             3 of 3     8.70     9.10      8.90    0.20      8.70 to 9.10   1 m 57 s           c5c5c5c5c5c5
+           256  0.8    8.46                                 3 of 3     8.39     8.50      8.45    0.06      8.39 to 8.50   2 m 06 s           c6c6c6c6c6c6
+           256  3.2   14.20 (1 of 3, 1 diverged, 1 failed)  1 of 3    14.20    14.20     14.20                             2 m 16 s (1 of 3)  c7c7c7c7c7c7
+          1024  0.05  21.30                                 3 of 3    20.90    22.40     21.53    0.78     20.90 to 22.40  2 m 24 s           c8c8c8c8c8c8
+          1024  0.2   13.23 (2 of 3)                        2 of 3    13.10    13.37     13.23    0.19     13.10 to 13.37  2 m 33 s (2 of 3)  c9c9c9c9c9c9
+          1024  0.8    9.70                                 3 of 3     9.52     9.88      9.70    0.18      9.52 to 9.88   2 m 42 s           cacacacacaca
+          1024  3.2   pending                               0 of 3                                                         pending            cbcbcbcbcbcb
 
     *: the least of its column among cells with every run.
     [a] The median mixes device models (NVIDIA H100, NVIDIA H200).
@@ -255,11 +255,17 @@ fn json() {
           },
           "cancelled": 0,
           "cell": "c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5",
+          "deviation": 0.20000000000000018,
           "diverged": 0,
           "even": false,
           "failed": 0,
           "index": 5,
+          "interval": [
+            8.7,
+            9.1
+          ],
           "max": 9.1,
+          "mean": 8.9,
           "median": 8.9,
           "min": 8.7,
           "mixed": {
@@ -314,11 +320,14 @@ fn json() {
           },
           "cancelled": 0,
           "cell": "c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7",
+          "deviation": null,
           "diverged": 1,
           "even": false,
           "failed": 1,
           "index": 7,
+          "interval": null,
           "max": 14.2,
+          "mean": 14.2,
           "median": 14.2,
           "min": 14.2,
           "n": 1,
@@ -370,7 +379,7 @@ fn json() {
 fn json_lines() {
     let text = shown(&pivot(), Format::Jsonl);
     assert_eq!(text.lines().count(), 12);
-    assert_snapshot!(text.lines().nth(3).unwrap(), @r#"{"schema_version":1,"sweep":"rates","cell":"c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3","index":3,"axes":{"batch_size":64,"optimizer.lr":3.2},"n":0,"of":3,"median":null,"min":null,"max":null,"values":[],"even":false,"succeeded":0,"diverged":3,"failed":0,"cancelled":0,"open":0,"train_seconds_median":null,"reference":null,"verdict":null,"replicates":[{"replicate":1,"job":"3131313131313131313131313131313131313131313131313131313131313131","seed":301,"state":"failed","fault":"diverged","value":null},{"replicate":2,"job":"3232323232323232323232323232323232323232323232323232323232323232","seed":302,"state":"failed","fault":"diverged","value":null},{"replicate":3,"job":"3333333333333333333333333333333333333333333333333333333333333333","seed":303,"state":"failed","fault":"diverged","value":null}]}"#);
+    assert_snapshot!(text.lines().nth(3).unwrap(), @r#"{"schema_version":1,"sweep":"rates","cell":"c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3","index":3,"axes":{"batch_size":64,"optimizer.lr":3.2},"n":0,"of":3,"median":null,"min":null,"max":null,"mean":null,"deviation":null,"interval":null,"values":[],"even":false,"succeeded":0,"diverged":3,"failed":0,"cancelled":0,"open":0,"train_seconds_median":null,"reference":null,"verdict":null,"replicates":[{"replicate":1,"job":"3131313131313131313131313131313131313131313131313131313131313131","seed":301,"state":"failed","fault":"diverged","value":null},{"replicate":2,"job":"3232323232323232323232323232323232323232323232323232323232323232","seed":302,"state":"failed","fault":"diverged","value":null},{"replicate":3,"job":"3333333333333333333333333333333333333333333333333333333333333333","seed":303,"state":"failed","fault":"diverged","value":null}]}"#);
     for line in text.lines() {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(row["schema_version"], 1);
