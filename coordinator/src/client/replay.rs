@@ -249,41 +249,73 @@ fn print(context: &Context, before: &Trained, now: &Trained) -> Outcome {
 
 fn text(job: JobDigest, comparison: &Comparison) -> String {
     let (id, all) = (job.short(), counted(comparison.compared, "number"));
+    let reasons = comparison.reasons.iter();
     if comparison.is_identical() {
-        let mut text = format!("job {id}: identical, {all} bit by bit\n");
-        for reason in &comparison.reasons {
-            text.push_str(&format!("  although: {reason}\n"));
-        }
-        return text;
+        let first = format!("job {id}: identical, {all} bit by bit\n");
+        let rest = reasons.map(|reason| format!("  although: {reason}\n"));
+        return [first].into_iter().chain(rest).collect();
     }
     let count = comparison.differences.len();
-    let mut text = format!("job {id}: differs in {count} of {all}\n");
-    for difference in comparison.differences.iter().take(SHOWN) {
-        let Difference {
-            number,
-            epoch,
-            before,
-            now,
-        } = difference;
-        let at = epoch.map_or_else(|| "at the end".to_owned(), |it| format!("epoch {it}"));
-        let shown = |it: &Option<f64>| it.map_or_else(|| "nothing".to_owned(), |it| it.to_string());
-        text.push_str(&format!(
-            "  {number}, {at}: {}, now {}\n",
-            shown(before),
-            shown(now)
-        ));
-    }
+    let mut lines = vec![format!("job {id}: differs in {count} of {all}\n")];
+    let shown = comparison.differences.iter().take(SHOWN);
+    lines.extend(shown.map(difference));
     if count > SHOWN {
-        text.push_str(&format!(
-            "  and {} more (`-o json` has all)\n",
-            count - SHOWN
-        ));
+        let more = count - SHOWN;
+        lines.push(format!("  and {more} more (`-o json` has all)\n"));
     }
-    for reason in &comparison.reasons {
-        text.push_str(&format!("  may be why: {reason}\n"));
-    }
+    lines.extend(reasons.map(|reason| format!("  may be why: {reason}\n")));
     if comparison.reasons.is_empty() {
-        text.push_str("  nothing that it ran on explains it: its program is not deterministic\n");
+        let line = "  nothing that it ran on explains it: its program is not deterministic\n";
+        lines.push(line.to_owned());
     }
-    text
+    lines.concat()
+}
+
+fn difference(difference: &Difference) -> String {
+    let Difference {
+        number,
+        epoch,
+        before,
+        now,
+    } = difference;
+    let at = epoch.map_or_else(|| "at the end".to_owned(), |it| format!("epoch {it}"));
+    let shown = |it: &Option<f64>| it.map_or_else(|| "nothing".to_owned(), |it| it.to_string());
+    format!("  {number}, {at}: {}, now {}\n", shown(before), shown(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn comparison(count: u32, reasons: &[&str]) -> Comparison {
+        let differences = (1..=count).map(|epoch| Difference {
+            number: "train_loss".to_owned(),
+            epoch: (epoch < count).then_some(epoch),
+            before: Some(0.5),
+            now: (epoch > 1).then_some(0.25),
+        });
+        Comparison {
+            compared: 40,
+            differences: differences.collect(),
+            reasons: reasons.iter().map(|&reason| reason.to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_verdict_says_what_differs_and_what_may_be_why() {
+        let job = JobDigest::from_bytes([0xab; 32]);
+        insta::assert_snapshot!(text(job, &comparison(0, &["another trainer: a, now b"])), @"
+        job abababababab: identical, 40 numbers bit by bit
+          although: another trainer: a, now b
+        ");
+        insta::assert_snapshot!(text(job, &comparison(2, &[])), @"
+        job abababababab: differs in 2 of 40 numbers
+          train_loss, epoch 1: 0.5, now nothing
+          train_loss, at the end: 0.5, now 0.25
+          nothing that it ran on explains it: its program is not deterministic
+        ");
+        let many = text(job, &comparison(11, &["another device: a, now b"]));
+        assert!(many.contains("and 3 more"), "{many}");
+        assert!(many.contains("may be why: another device"), "{many}");
+    }
 }

@@ -63,15 +63,19 @@ pub(crate) async fn import(state: &Arc<State>, order: ImportOrder) -> Result<Cha
     let counts = store.import(state.now(), batch).await;
     let counts = counts.map_err(|error| status(&error))?;
     state.changed();
-    let mut message = format!("{} of {file} imported into ", numbers(counts.new));
     let names: Vec<_> = sweeps.iter().map(|it| format!("`{}`", it.name)).collect();
-    message.push_str(&names.join(", "));
+    let new = numbers(counts.new);
+    let mut parts = vec![format!(
+        "{new} of {file} imported into {}",
+        names.join(", ")
+    )];
     if counts.known > 0 {
-        message.push_str(&format!(", {} there already", numbers(counts.known)));
+        parts.push(format!("{} there already", numbers(counts.known)));
     }
     if counts.removed > 0 {
-        message.push_str(&format!(", {} replaced", numbers(counts.removed)));
+        parts.push(format!("{} replaced", numbers(counts.removed)));
     }
+    let message = parts.join(", ");
     Ok(Changed {
         schema_version: SCHEMA_VERSION,
         sweeps: select::digests(&sweeps),

@@ -59,12 +59,12 @@ pub(super) fn sentence(price: &Price, slots: u32) -> Option<String> {
         }
     }
     let hours = price.seconds / 3600.0;
-    let mut text = format!("{hours:.1} device-hours to go ({})", grounds.join(", "));
-    if let Some(seconds) = price.through_in(slots) {
-        let slots = counted(u64::from(slots), "slot");
-        text.push_str(&format!(", {} on {slots}", duration(seconds)));
-    }
-    Some(text)
+    let text = format!("{hours:.1} device-hours to go ({})", grounds.join(", "));
+    let slots_text = counted(u64::from(slots), "slot");
+    Some(match price.through_in(slots) {
+        Some(seconds) => format!("{text}, {} on {slots_text}", duration(seconds)),
+        None => text,
+    })
 }
 
 /// What programs get.

@@ -114,7 +114,7 @@ impl Bench {
         let at = format!("a read after {after}");
         let now = self.now;
         let sweeps = self.both(&at, async |store| store.sweeps().await);
-        let sweeps = sweeps.await.unwrap();
+        sweeps.await.unwrap();
         let jobs = self.both(&at, async |store| store.jobs(JobQuery::default()).await);
         let jobs = jobs.await.unwrap();
         let workers = self.both(&at, async |store| store.workers().await);
@@ -133,11 +133,16 @@ impl Bench {
             }
         }
         if changed {
-            for sweep in sweeps {
-                let sweep = sweep.digest;
-                let results = self.both(&at, async |store| store.results(sweep, 2).await);
-                results.await.unwrap();
-            }
+            self.compare_results(&at).await;
+        }
+    }
+
+    async fn compare_results(&self, at: &str) {
+        let sweeps = self.both(at, async |store| store.sweeps().await);
+        for sweep in sweeps.await.unwrap() {
+            let sweep = sweep.digest;
+            let results = self.both(at, async |store| store.results(sweep, 2).await);
+            results.await.unwrap();
         }
     }
 
@@ -290,7 +295,9 @@ impl Bench {
     pub async fn import(&mut self, batch: ImportBatch) -> Result<ImportCounts> {
         let now = self.now;
         let ask = async |store: &dyn Store| store.import(now, batch.clone()).await;
-        self.step("import", ask).await
+        let reply = self.step("import", ask).await;
+        self.compare_results("a read after import").await;
+        reply
     }
 
     /// [`Store::results`] without the last epochs.

@@ -106,7 +106,7 @@ pub async fn an_import_can_be_repeated_and_replaced(bench: &mut Bench) {
     assert_eq!(bench.import(batch(&rows)).await.unwrap(), counts(2, 0, 0));
     assert_eq!(bench.import(batch(&rows)).await.unwrap(), counts(0, 2, 0));
     let mut moved = rows[0].clone();
-    moved.number.file = "elsewhere.csv".to_owned();
+    "elsewhere.csv".clone_into(&mut moved.number.file);
     assert_eq!(
         bench.import(batch(&[moved])).await.unwrap(),
         counts(0, 1, 0)

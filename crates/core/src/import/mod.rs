@@ -8,8 +8,10 @@
 //! a grown sweep keeps its imports, and only the table joins both, by [`fill`].
 
 mod read;
+mod rows;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use serde::{Deserialize, Serialize};
 

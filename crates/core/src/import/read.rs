@@ -6,6 +6,8 @@ use std::fmt;
 use csv::StringRecord;
 use serde_json::Value;
 
+use super::rows::Rows;
+use super::value::{is_value, listed, nearest_value, written};
 use super::{ImportRow, Imported, RUNS_MAX};
 use crate::id::{CellDigest, Replicate};
 use crate::stats::Sample;
@@ -188,10 +190,10 @@ struct Columns<'a> {
 }
 
 /// What a row says, and of which cells, as (candidate, cell).
-struct Found {
-    numbers: Vec<Imported>,
-    table: String,
-    cells: Vec<(usize, CellDigest)>,
+pub(super) struct Found {
+    pub(super) numbers: Vec<Imported>,
+    pub(super) table: String,
+    pub(super) cells: Vec<(usize, CellDigest)>,
 }
 
 impl<'a> Columns<'a> {
@@ -316,13 +318,11 @@ impl Row<'_> {
         let Some(text) = self.text(column) else {
             return Ok(None);
         };
-        match text.parse().ok().filter(fits) {
-            Some(value) => Ok(Some(value)),
-            None => {
-                let message = format!("`{text}` is no {what}");
-                Err(self.error(self.columns.others[column], message))
-            }
+        if let Some(value) = text.parse().ok().filter(fits) {
+            return Ok(Some(value));
         }
+        let message = format!("`{text}` is no {what}");
+        Err(self.error(self.columns.others[column], message))
     }
 
     fn number(&self, column: &str) -> Result<Option<f64>, ImportError> {
@@ -469,106 +469,4 @@ impl Row<'_> {
 
 fn cells(candidates: &[Candidate]) -> impl Iterator<Item = &CandidateCell> + Clone {
     candidates.iter().flat_map(|candidate| &candidate.cells)
-}
-
-/// Whether `text` writes `value`. Numbers are equal to the twelve digits that
-/// the results of expressions have.
-fn is_value(value: &Value, text: &str) -> bool {
-    match value {
-        Value::Number(number) => {
-            let (Some(value), Ok(text)) = (number.as_f64(), text.parse::<f64>()) else {
-                return false;
-            };
-            (value - text).abs() <= 1e-12 * value.abs()
-        }
-        Value::Bool(value) => text == if *value { "true" } else { "false" },
-        Value::Null => text == "none",
-        Value::String(value) => value == text,
-        other => other.to_string() == text,
-    }
-}
-
-fn written(value: &Value) -> String {
-    match value {
-        Value::Null => "none".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn nearest_value(text: &str, values: &[String]) -> String {
-    let as_number = |text: &str| text.parse::<f64>().ok();
-    let near = match as_number(text) {
-        Some(number) => {
-            let far = |value: &&String| {
-                as_number(value).map_or(f64::INFINITY, |value| (value - number).abs())
-            };
-            let nearest = values.iter().min_by(|a, b| far(a).total_cmp(&far(b)));
-            nearest.map(String::as_str)
-        }
-        None => nearest(text, values.iter().map(String::as_str)),
-    };
-    let all = listed(values.iter().map(String::as_str), 8);
-    match near {
-        Some(near) if values.len() > 1 => format!("the nearest is `{near}` of {all}"),
-        _ => format!("it has {all}"),
-    }
-}
-
-/// Names, each once, at most `most` of them.
-fn listed<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> String {
-    let mut seen: Vec<&str> = Vec::new();
-    for name in names {
-        if !seen.contains(&name) {
-            seen.push(name);
-        }
-        if seen.len() > most {
-            break;
-        }
-    }
-    let more = seen.len() > most;
-    seen.truncate(most);
-    let text: Vec<String> = seen.iter().map(|name| format!("`{name}`")).collect();
-    format!("{}{}", text.join(", "), if more { " …" } else { "" })
-}
-
-/// Rows with a place each among those of the same source and cell.
-#[derive(Default)]
-struct Rows {
-    rows: Vec<ImportRow>,
-    /// By candidate, cell and source: where the row is, and the tables that it
-    /// stood in.
-    seen: BTreeMap<(usize, CellDigest, String), Vec<(usize, Vec<String>)>>,
-}
-
-impl Rows {
-    fn add(&mut self, found: Found, candidates: &[Candidate]) {
-        let Found {
-            numbers,
-            table,
-            cells,
-        } = found;
-        let each = cells
-            .iter()
-            .flat_map(|of| numbers.iter().map(move |it| (of, it)));
-        for (&(at, cell), number) in each {
-            let key = (at, cell, number.source.clone());
-            let seen = self.seen.entry(key).or_default();
-            // The same number under another table is the same number.
-            let twin = seen.iter_mut().find(|(row, tables)| {
-                self.rows[*row].number.says(number) && !tables.contains(&table)
-            });
-            if let Some((_, tables)) = twin {
-                tables.push(table.clone());
-                continue;
-            }
-            seen.push((self.rows.len(), vec![table.clone()]));
-            self.rows.push(ImportRow {
-                sweep: candidates[at].sweep.clone(),
-                cell,
-                place: seen.len() as u32,
-                number: number.clone(),
-            });
-        }
-    }
 }
