@@ -20,10 +20,8 @@ use crate::api::{
 };
 
 /// Failed jobs that a status shows.
-const FAILED_SHOWN: usize = 10;
-/// Failed jobs of a sweep that they are chosen from.
-const FAILED_SEEN: u32 = 100;
-/// Open attempts of a sweep that a status shows.
+const FAILED_SHOWN: u32 = 10;
+/// Open attempts, of a sweep or of all, that a status shows.
 const OPEN_SHOWN: u32 = 1000;
 
 /// Answers one query with a JSON document.
@@ -135,21 +133,27 @@ fn json(document: &impl Serialize) -> Result<String, Status> {
 async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocument, Status> {
     let store = &*state.store;
     let sweeps = select::sweeps(store, selector).await?;
+    // Sweeps can be many: where all are meant, two questions are enough.
+    let all = selector.is_empty();
+    let any = sweeps.iter().map(|sweep| Some(sweep.digest));
+    let asked: Vec<_> = if all { vec![None] } else { any.collect() };
     let mut open = Vec::new();
     let mut failures = Vec::new();
-    for sweep in &sweeps {
-        if sweep.counts.leased + sweep.counts.suspect > 0 {
-            let states = vec![StateName::Leased, StateName::Suspect];
-            open.extend(of_sweep(store, sweep, states, OPEN_SHOWN).await?);
-        }
-        if sweep.counts.failed + sweep.counts.diverged > 0 {
-            failures.extend(of_sweep(store, sweep, vec![StateName::Failed], FAILED_SEEN).await?);
-        }
+    for sweep in asked {
+        let query = JobQuery {
+            sweep,
+            states: vec![StateName::Leased, StateName::Suspect],
+            limit: Some(OPEN_SHOWN),
+            ..JobQuery::default()
+        };
+        open.extend(store.jobs(query).await.map_err(failed)?);
+        let last = store.last_failed(sweep, FAILED_SHOWN);
+        failures.extend(last.await.map_err(failed)?);
     }
     dedup(&mut open);
     dedup(&mut failures);
     failures.sort_by_key(|job| std::cmp::Reverse(job.ended_at));
-    failures.truncate(FAILED_SHOWN);
+    failures.truncate(FAILED_SHOWN as usize);
     Ok(StatusDocument {
         schema_version: SCHEMA_VERSION,
         mean_job_seconds: mean_job_seconds(store, &sweeps).await?,
@@ -159,21 +163,6 @@ async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocume
         failed: failures,
         now_ms: state.now().as_ms(),
     })
-}
-
-async fn of_sweep(
-    store: &dyn Store,
-    sweep: &SweepView,
-    states: Vec<StateName>,
-    limit: u32,
-) -> Result<Vec<JobView>, Status> {
-    let query = JobQuery {
-        sweep: Some(sweep.digest),
-        states,
-        limit: Some(limit),
-        ..JobQuery::default()
-    };
-    store.jobs(query).await.map_err(failed)
 }
 
 fn dedup(jobs: &mut Vec<JobView>) {

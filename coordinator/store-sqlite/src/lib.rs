@@ -230,6 +230,13 @@ impl Store for SqliteStore {
         read(&self.readers, move |conn| Box::pin(read::job(conn, job))).await
     }
 
+    async fn last_failed(&self, sweep: Option<SweepDigest>, limit: u32) -> Result<Vec<JobView>> {
+        read(&self.readers, move |conn| {
+            Box::pin(read::last_failed(conn, sweep, limit))
+        })
+        .await
+    }
+
     async fn ahead(&self, job: JobDigest) -> Result<u64> {
         read(&self.readers, move |conn| Box::pin(read::ahead(conn, job))).await
     }

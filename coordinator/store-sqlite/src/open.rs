@@ -70,9 +70,10 @@ pub(crate) async fn readers(path: &Path) -> Result<SqlitePool> {
             options(path)
                 .read_only(true)
                 // The kernel's copy serves all readers: a large table would
-                // drive itself out of each one's own cache.
+                // drive itself out of each one's own cache. Mapped pages count as
+                // the memory of the process, once per reader.
                 .pragma("cache_size", "-4096")
-                .pragma("mmap_size", "134217728")
+                .pragma("mmap_size", "33554432")
                 // Rows cross a thread boundary; a long channel saves switches.
                 .row_buffer_size(1024),
         )

@@ -150,6 +150,7 @@ pub(crate) async fn submit(
         sweep::want(tx, now, sweep).await?;
         sweep::update_priorities(tx, sweep).await?;
     }
+    insert_counts(tx, sweep).await?;
     Ok(Submitted {
         existed: false,
         revived: false,
@@ -284,6 +285,29 @@ async fn insert_jobs(
     .execute(&mut tx.conn)
     .await?;
     Ok(inserted.rows_affected())
+}
+
+/// Counts the jobs of a new sweep; from then on a trigger keeps the counts.
+async fn insert_counts(tx: &mut Tx, sweep: i64) -> Result<()> {
+    query!(
+        "INSERT INTO sweep_counts
+             (sweep, cells, queued, leased, suspect, succeeded, failed, diverged, cancelled, ended_at)
+         SELECT ?1, (SELECT count(*) FROM sweep_cell WHERE sweep_cell.sweep = ?1),
+                count(*) FILTER (WHERE job.state = 'queued'),
+                count(*) FILTER (WHERE job.state = 'leased'),
+                count(*) FILTER (WHERE job.state = 'suspect'),
+                count(*) FILTER (WHERE job.state = 'succeeded'),
+                count(*) FILTER (WHERE job.fault <> 'diverged'),
+                count(*) FILTER (WHERE job.fault = 'diverged'),
+                count(*) FILTER (WHERE job.state = 'cancelled'),
+                max(job.ended_at)
+         FROM sweep_job JOIN job ON job.id = sweep_job.job
+         WHERE sweep_job.sweep = ?1",
+        sweep
+    )
+    .execute(&mut tx.conn)
+    .await?;
+    Ok(())
 }
 
 async fn count_succeeded(tx: &mut Tx, sweep: i64) -> Result<u64> {

@@ -2,6 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use swath_core::policy::Policy;
+use swath_core::view::Counts;
 use swath_store::Store;
 use swath_store_sqlite::SqliteStore;
 use tempfile::TempDir;
@@ -29,6 +30,7 @@ const SETUP: &str = "
     INSERT INTO job (id, digest, cell, replicate, seed, priority, state, not_before, granted_at)
     SELECT value, unhex(printf('%064x', value)), 1, value, 7, 0, 'queued', 0, 0
     FROM json_each('[1,2,3,4,5,6]');
+    INSERT INTO sweep_counts (sweep, cells, queued) VALUES (1, 1, 6);
     UPDATE job SET state = 'leased', not_before = NULL, deadline = 9, attempt = 1, worker = 1,
                    session = 1, grants = 1, closed = 0
     WHERE id BETWEEN 2 AND 5;
@@ -318,3 +320,45 @@ async fn old_requests_are_forgotten() {
         .unwrap();
     assert_eq!(least, 5);
 }
+
+/// What a trigger keeps is what the migration that made it counts in a file of
+/// an older schema.
+#[tokio::test]
+async fn counts_are_kept_as_they_are_counted() {
+    let (mut conn, folder) = database().await;
+    sqlx::raw_sql("UPDATE job SET state = 'queued', not_before = 2, fault = NULL, ended_at = NULL WHERE id = 6;")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    let one_each = Counts {
+        queued: 2,
+        leased: 1,
+        suspect: 1,
+        succeeded: 1,
+        failed: 0,
+        diverged: 1,
+        cancelled: 0,
+    };
+    let path = folder.path().join("swath.db");
+    for round in ["kept", "counted"] {
+        let store = SqliteStore::open(&path, Policy::default()).await.unwrap();
+        let sweeps = store.sweeps().await.unwrap();
+        assert_eq!(
+            (sweeps[0].cells, sweeps[0].counts),
+            (1, one_each),
+            "{round}"
+        );
+        store.close().await.unwrap();
+        sqlx::raw_sql(BEFORE_COUNTS)
+            .execute(&mut conn)
+            .await
+            .unwrap();
+    }
+}
+
+const BEFORE_COUNTS: &str = "
+    DROP TRIGGER job_is_counted;
+    DROP TABLE sweep_counts;
+    DROP INDEX job_failed_last;
+    DELETE FROM _sqlx_migrations WHERE version >= 4;
+";

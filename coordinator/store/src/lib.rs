@@ -261,6 +261,10 @@ pub trait Store: Send + Sync + 'static {
     /// that of the remembered fault.
     async fn jobs(&self, query: JobQuery) -> Result<Vec<JobView>>;
 
+    /// The jobs that failed last, of a sweep or of any: the newest end first,
+    /// and among equal ends in order of submission; none of an unknown sweep.
+    async fn last_failed(&self, sweep: Option<SweepDigest>, limit: u32) -> Result<Vec<JobView>>;
+
     /// One job with its attempts. An attempt whose outcome or release is
     /// recorded shows that with its time; without, `ended` is empty while it is
     /// the newest and has a lease, and `lost` otherwise.

@@ -127,6 +127,10 @@ impl Store for MemoryStore {
         Ok(self.with(|ledger| ledger.sources(sweep))?)
     }
 
+    async fn last_failed(&self, sweep: Option<SweepDigest>, limit: u32) -> Result<Vec<JobView>> {
+        Ok(self.with(|ledger| ledger.last_failed(sweep, limit)))
+    }
+
     async fn jobs(&self, query: JobQuery) -> Result<Vec<JobView>> {
         Ok(self.with(|ledger| ledger.jobs(&query)))
     }

@@ -76,11 +76,11 @@ enum Verb {
 
     /// Measure speed on this machine and print a table
     ///
-    /// `cargo xtask bench` measures everything, `cargo xtask bench queue` the store and the queue, `cargo xtask bench
-    /// train` the trainer beside PyTorch 2.13, and `cargo xtask bench fashion` the errors of both on Fashion-MNIST, if a
-    /// Python has it (SWATH_BENCH_PYTHON names the Python).
+    /// `cargo xtask bench` measures everything, `cargo xtask bench queue` the queue, `cargo xtask bench store` the reading
+    /// of a store with a million jobs, `cargo xtask bench train` the trainer beside PyTorch 2.13, and `cargo xtask bench
+    /// fashion` the errors of both on Fashion-MNIST, if a Python has it (SWATH_BENCH_PYTHON names the Python).
     Bench {
-        /// The parts: queue, train, fashion
+        /// The parts: queue, store, train, fashion
         args: Vec<String>,
     },
 

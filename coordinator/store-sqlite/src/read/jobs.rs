@@ -1,12 +1,13 @@
 //! Jobs, their attempts, curves and logs.
 
 use sqlx::{SqliteConnection, query, query_as, query_scalar};
-use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId};
+use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest};
 use swath_core::message::{JobQuery, Known};
 use swath_core::outcome::{Fault, Measurement, Observation, Provenance};
 use swath_core::time::Timestamp;
 use swath_core::view::{AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
 
+use super::find;
 use crate::error::Result;
 use crate::rows;
 
@@ -47,87 +48,65 @@ struct Row {
     metrics: Option<String>,
 }
 
+/// Jobs that are read by one statement.
+const CHUNK: usize = 4096;
+
 /// The jobs that match, in order of submission.
 pub(crate) async fn jobs(conn: &mut SqliteConnection, asked: JobQuery) -> Result<Vec<JobView>> {
-    let sweep = match asked.sweep {
-        None => None,
-        Some(digest) => {
-            let digest = &digest.as_bytes()[..];
-            let id = query_scalar!(r#"SELECT id AS "id!" FROM sweep WHERE digest = ?1"#, digest)
-                .fetch_optional(&mut *conn)
-                .await?;
-            match id {
-                None => return Ok(Vec::new()),
-                some => some,
-            }
-        }
-    };
-    let Some((least, greatest)) = digests_from(asked.prefix.as_deref().unwrap_or_default()) else {
-        return Ok(Vec::new());
-    };
-    let states: Vec<&str> = asked.states.iter().map(|state| state.name()).collect();
-    let states = (!states.is_empty()).then(|| rows::json(&states));
-    let limit = asked.limit.map_or(-1, i64::from);
-    let after = match asked.after {
-        None => 0,
-        Some(digest) => {
-            let digest = &digest.as_bytes()[..];
-            let id = query_scalar!(r#"SELECT id AS "id!" FROM job WHERE digest = ?1"#, digest)
-                .fetch_optional(&mut *conn)
-                .await?;
-            match id {
-                None => return Ok(Vec::new()),
-                Some(id) => id,
-            }
-        }
-    };
-    // The unary plus keeps the scan in order of submission: nearly every query
-    // asks for nearly every digest.
-    let rows = query_as!(
-        Row,
-        r#"SELECT job.digest, cell.digest AS cell, cell.spec, job.replicate, job.seed,
-                  (SELECT json_group_array(sweep.name ORDER BY sweep.id) FROM sweep_cell
-                   JOIN sweep ON sweep.id = sweep_cell.sweep
-                   WHERE sweep_cell.cell = job.cell AND sweep.replicates >= job.replicate)
-                      AS "sweeps!: String",
-                  job.state, job.fault, job.stop, job.attempt, job.charged,
-                  worker.name AS "worker?", job.granted_at, job.not_before, job.deadline,
-                  job.ended_at, faulted.message AS "message?",
-                  seen.epoch AS "epoch?", seen.step AS "step?", seen.train_loss,
-                  seen.train_error, seen.test_loss, seen.test_error, seen.lr, seen.seconds,
-                  seen.images_per_second, seen.distance, seen.loss_scale, seen.skipped_steps,
-                  outcome.test_error AS "measured_error?", outcome.test_loss AS measured_loss,
-                  outcome.best_test_error AS measured_best,
-                  outcome.train_seconds AS "measured_seconds?", outcome.metrics
-           FROM job
-           CROSS JOIN cell ON cell.id = job.cell
-           LEFT JOIN worker ON worker.id = job.worker
-           LEFT JOIN attempt AS faulted
-               ON faulted.job = job.id AND faulted.attempt = job.faulted
-           LEFT JOIN observation AS seen
-               ON seen.job = job.id AND seen.attempt = job.attempt AND seen.epoch = (
-                   SELECT max(epoch) FROM observation
-                   WHERE job = job.id AND attempt = job.attempt)
-           LEFT JOIN outcome ON outcome.job = job.id
-           WHERE +job.digest BETWEEN ?1 AND ?2
-             AND (?3 IS NULL OR EXISTS (
-                 SELECT 1 FROM sweep_cell JOIN sweep ON sweep.id = sweep_cell.sweep
-                 WHERE sweep_cell.sweep = ?3 AND sweep_cell.cell = job.cell
-                   AND sweep.replicates >= job.replicate))
-             AND (?4 IS NULL OR job.state IN (SELECT value FROM json_each(?4)))
-             AND job.id > ?6
-           ORDER BY job.id
-           LIMIT ?5"#,
-        least,
-        greatest,
-        sweep,
-        states,
-        limit,
-        after
-    )
-    .fetch_all(conn)
-    .await?;
-    views(rows)
+    let ids = find::ids(conn, &asked).await?;
+    with_ids(conn, &ids).await
+}
+
+/// The jobs that failed last, the newest first.
+pub(crate) async fn last_failed(
+    conn: &mut SqliteConnection,
+    sweep: Option<SweepDigest>,
+    limit: u32,
+) -> Result<Vec<JobView>> {
+    let ids = find::last_failed(conn, sweep, limit).await?;
+    with_ids(conn, &ids).await
+}
+
+/// The jobs with these keys, in this order.
+async fn with_ids(conn: &mut SqliteConnection, ids: &[i64]) -> Result<Vec<JobView>> {
+    let mut found = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(CHUNK) {
+        let asked = rows::json(ids);
+        let rows = query_as!(
+            Row,
+            r#"SELECT job.digest, cell.digest AS cell, cell.spec, job.replicate, job.seed,
+                      (SELECT json_group_array(sweep.name ORDER BY sweep.id) FROM sweep_cell
+                       JOIN sweep ON sweep.id = sweep_cell.sweep
+                       WHERE sweep_cell.cell = job.cell AND sweep.replicates >= job.replicate)
+                          AS "sweeps!: String",
+                      job.state, job.fault, job.stop, job.attempt, job.charged,
+                      worker.name AS "worker?", job.granted_at, job.not_before, job.deadline,
+                      job.ended_at, faulted.message AS "message?",
+                      seen.epoch AS "epoch?", seen.step AS "step?", seen.train_loss,
+                      seen.train_error, seen.test_loss, seen.test_error, seen.lr, seen.seconds,
+                      seen.images_per_second, seen.distance, seen.loss_scale, seen.skipped_steps,
+                      outcome.test_error AS "measured_error?", outcome.test_loss AS measured_loss,
+                      outcome.best_test_error AS measured_best,
+                      outcome.train_seconds AS "measured_seconds?", outcome.metrics
+               FROM json_each(?1) AS asked
+               CROSS JOIN job ON job.id = asked.value
+               CROSS JOIN cell ON cell.id = job.cell
+               LEFT JOIN worker ON worker.id = job.worker
+               LEFT JOIN attempt AS faulted
+                   ON faulted.job = job.id AND faulted.attempt = job.faulted
+               LEFT JOIN observation AS seen
+                   ON seen.job = job.id AND seen.attempt = job.attempt AND seen.epoch = (
+                       SELECT max(epoch) FROM observation
+                       WHERE job = job.id AND attempt = job.attempt)
+               LEFT JOIN outcome ON outcome.job = job.id
+               ORDER BY asked.key + 0"#,
+            asked
+        )
+        .fetch_all(&mut *conn)
+        .await?;
+        found.append(&mut views(rows)?);
+    }
+    Ok(found)
 }
 
 /// How many queued jobs are granted before this one.
@@ -144,22 +123,6 @@ pub(crate) async fn ahead(conn: &mut SqliteConnection, job: JobDigest) -> Result
     .fetch_one(conn)
     .await?;
     Ok(count as u64)
-}
-
-/// The least and the greatest digest that start with these hex digits.
-fn digests_from(prefix: &str) -> Option<(Vec<u8>, Vec<u8>)> {
-    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if prefix.len() > 64 || !prefix.bytes().all(is_hex) {
-        return None;
-    }
-    let filled = |digit: char| {
-        let mut text = prefix.to_owned();
-        text.extend(std::iter::repeat_n(digit, 64 - prefix.len()));
-        text.parse()
-            .ok()
-            .map(|digest: JobDigest| digest.as_bytes().to_vec())
-    };
-    Some((filled('0')?, filled('f')?))
 }
 
 fn views(rows: Vec<Row>) -> Result<Vec<JobView>> {

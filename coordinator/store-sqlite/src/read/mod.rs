@@ -1,6 +1,7 @@
 //! Reading: from connections of its own, each on a snapshot, so that no reader
 //! waits for the writer and the writer for no reader.
 
+mod find;
 mod jobs;
 mod results;
 mod sweeps;
@@ -10,7 +11,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use crate::error::{Result, failed};
 
-pub(crate) use self::jobs::{ahead, curves, job, jobs, known, logs};
+pub(crate) use self::jobs::{ahead, curves, job, jobs, known, last_failed, logs};
 pub(crate) use self::results::results;
 pub(crate) use self::sweeps::{next_due, sources, sweeps, workers};
 

@@ -33,9 +33,8 @@ pub(crate) async fn results(
 ) -> Result<Vec<CellResults>> {
     let bytes = &digest.as_bytes()[..];
     let sweep = query!(
-        r#"SELECT id AS "id!", name, replicates,
-                  (SELECT count(*) FROM sweep_cell WHERE sweep = sweep.id) AS "cells!: i64"
-           FROM sweep WHERE digest = ?1"#,
+        r#"SELECT id AS "id!", name, replicates, cells
+           FROM sweep JOIN sweep_counts ON sweep_counts.sweep = sweep.id WHERE digest = ?1"#,
         bytes
     )
     .fetch_optional(&mut *conn)
@@ -260,10 +259,11 @@ async fn provenances_of_failures(
 ) -> Result<HashMap<i64, i64>> {
     let rows = query!(
         r#"SELECT job.id, attempt.provenance AS "provenance!"
-           FROM job INDEXED BY job_failed
-           CROSS JOIN sweep_cell ON sweep_cell.cell = job.cell AND sweep_cell.sweep = ?1
+           FROM sweep_cell
+           CROSS JOIN job INDEXED BY job_failed ON job.cell = sweep_cell.cell
            CROSS JOIN attempt ON attempt.job = job.id AND attempt.attempt = job.attempt
-           WHERE job.state = 'failed' AND attempt.provenance IS NOT NULL"#,
+           WHERE sweep_cell.sweep = ?1 AND job.state = 'failed'
+             AND attempt.provenance IS NOT NULL"#,
         sweep
     )
     .fetch_all(conn)

@@ -1,7 +1,5 @@
 //! Sweeps, workers, and when something is due.
 
-use std::collections::HashMap;
-
 use sqlx::{SqliteConnection, query, query_scalar};
 use swath_core::id::{SessionId, SweepDigest};
 use swath_core::message::Sources;
@@ -15,18 +13,25 @@ use crate::worker::worker_state;
 
 /// Every sweep, oldest first.
 pub(crate) async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<SweepView>> {
-    let counted = counts(conn).await?;
     let rows = query!(
-        r#"SELECT id, digest, name, title, replicates, priority, live, paused, reason, definition,
-                  submitted_at,
-                  (SELECT count(*) FROM sweep_cell WHERE sweep = sweep.id) AS "cells!: i64"
-           FROM sweep ORDER BY id"#
+        "SELECT digest, name, title, replicates, priority, live, paused, reason, definition,
+                submitted_at, cells, queued, leased, suspect, succeeded, failed, diverged,
+                cancelled, ended_at
+         FROM sweep JOIN sweep_counts ON sweep_counts.sweep = sweep.id ORDER BY sweep.id"
     )
     .fetch_all(conn)
     .await?;
     rows.into_iter()
         .map(|row| {
-            let (counts, ended_at) = counted.get(&row.id).copied().unwrap_or_default();
+            let counts = Counts {
+                queued: row.queued as u64,
+                leased: row.leased as u64,
+                suspect: row.suspect as u64,
+                succeeded: row.succeeded as u64,
+                failed: row.failed as u64,
+                diverged: row.diverged as u64,
+                cancelled: row.cancelled as u64,
+            };
             let finished = counts.done() == counts.total();
             Ok(SweepView {
                 digest: rows::sweep_digest(&row.digest)?,
@@ -44,31 +49,11 @@ pub(crate) async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<SweepView>
                 priority: row.priority as i32,
                 counts,
                 submitted_at: Timestamp::from_ms(row.submitted_at),
-                finished_at: ended_at.map(Timestamp::from_ms).filter(|_| finished),
+                finished_at: row.ended_at.map(Timestamp::from_ms).filter(|_| finished),
                 definition: serde_json::from_str(&row.definition)?,
             })
         })
         .collect()
-}
-
-/// Per sweep, its jobs by where they are, and when the last of them ended.
-async fn counts(conn: &mut SqliteConnection) -> Result<HashMap<i64, (Counts, Option<i64>)>> {
-    let rows = query!(
-        r#"SELECT sweep_job.sweep AS "sweep!", job.state AS "state!", job.fault, count(*) AS "jobs!: i64",
-                  max(job.ended_at) AS "ended_at: i64"
-           FROM sweep_job JOIN job ON job.id = sweep_job.job
-           GROUP BY sweep_job.sweep, job.state, job.fault"#
-    )
-    .fetch_all(conn)
-    .await?;
-    let mut counted: HashMap<i64, (Counts, Option<i64>)> = HashMap::new();
-    for row in rows {
-        let (counts, ended_at) = counted.entry(row.sweep).or_default();
-        let fault = rows::fault(row.fault.as_deref())?;
-        counts.add(rows::state_name(&row.state)?, fault, row.jobs as u64);
-        *ended_at = row.ended_at.max(*ended_at);
-    }
-    Ok(counted)
 }
 
 /// The files that a sweep was submitted from.

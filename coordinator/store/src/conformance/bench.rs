@@ -117,6 +117,8 @@ impl Bench {
         sweeps.await.unwrap();
         let jobs = self.both(&at, async |store| store.jobs(JobQuery::default()).await);
         let jobs = jobs.await.unwrap();
+        let failed = self.both(&at, async |store| store.last_failed(None, 2).await);
+        failed.await.unwrap();
         let workers = self.both(&at, async |store| store.workers().await);
         workers.await.unwrap();
         let due = self.both(&at, async |store| store.next_due(now).await);
@@ -143,6 +145,18 @@ impl Bench {
             let sweep = sweep.digest;
             let results = self.both(at, async |store| store.results(sweep, 2).await);
             results.await.unwrap();
+            let failed = self.both(at, async |store| store.last_failed(Some(sweep), 2).await);
+            failed.await.unwrap();
+            // Along each of the ways that a store may go.
+            for states in [vec![], vec![StateName::Succeeded], vec![StateName::Leased]] {
+                let query = JobQuery {
+                    sweep: Some(sweep),
+                    states,
+                    ..JobQuery::default()
+                };
+                let jobs = self.both(at, async |store| store.jobs(query.clone()).await);
+                jobs.await.unwrap();
+            }
         }
     }
 

@@ -110,6 +110,8 @@ macro_rules! conformance_suite {
             importing::a_grown_sweep_keeps_its_imports,
             reading::sweeps_tell_their_state,
             reading::jobs_are_found_by_sweep_state_and_prefix,
+            reading::jobs_of_a_scattered_sweep_are_found,
+            reading::the_last_failures_come_first,
             reading::a_queued_job_knows_its_place,
             reading::a_job_tells_of_its_attempts,
             reading::results_come_in_canonical_order,

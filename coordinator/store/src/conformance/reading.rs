@@ -116,6 +116,56 @@ pub async fn jobs_are_found_by_sweep_state_and_prefix(bench: &mut Bench) {
     assert_eq!(absent.await, None);
 }
 
+/// A sweep's jobs come in order of submission, also where those of other sweeps
+/// lie between them.
+pub async fn jobs_of_a_scattered_sweep_are_found(bench: &mut Bench) {
+    let cells: Vec<u32> = (1..=40).collect();
+    bench.submit(&sweep("all", &cells, 1)).await;
+    let ends = sweep("ends", &[40, 1], 2);
+    bench.submit(&ends).await;
+    let of_ends = JobQuery {
+        sweep: Some(ends.digest),
+        ..JobQuery::default()
+    };
+    let found = bench.jobs(of_ends.clone()).await;
+    let found: Vec<_> = found.iter().map(|view| view.digest).collect();
+    assert_eq!(found, [job(1, 1), job(40, 1), job(40, 2), job(1, 2)]);
+    let second = JobQuery {
+        after: Some(found[0]),
+        limit: Some(1),
+        states: vec![StateName::Queued],
+        ..of_ends
+    };
+    let found = bench.jobs(second).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].digest, job(40, 1));
+}
+
+/// The failures that a status shows are the last ones.
+pub async fn the_last_failures_come_first(bench: &mut Bench) {
+    let one = sweep("one", &[1, 2, 3], 1);
+    bench.submit(&one).await;
+    bench.submit(&sweep("two", &[4], 1)).await;
+    let owner = bench.hello("w").await;
+    let grants = bench.take(&owner, 4).await;
+    for place in [1, 0, 3] {
+        bench.pass_ms(10);
+        let diverged = failed(Fault::Diverged, "it diverged");
+        bench.finish(&owner, grants[place].held, diverged).await;
+    }
+    let last = async |sweep: Option<SweepDigest>, limit: u32| {
+        let found = bench.read(async |store| store.last_failed(sweep, limit).await);
+        found
+            .await
+            .iter()
+            .map(|view| view.digest)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(last(None, 9).await, [job(4, 1), job(1, 1), job(2, 1)]);
+    assert_eq!(last(Some(one.digest), 1).await, [job(1, 1)]);
+    assert_eq!(last(Some(SweepDigest::from_bytes([7; 32])), 9).await, []);
+}
+
 /// A queued job tells how many go before it: by priority, then by order of
 /// submission.
 pub async fn a_queued_job_knows_its_place(bench: &mut Bench) {

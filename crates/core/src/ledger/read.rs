@@ -86,6 +86,18 @@ impl Ledger {
             .collect()
     }
 
+    /// The jobs that failed last, of a sweep or of any, the newest end first.
+    pub fn last_failed(&self, sweep: Option<SweepDigest>, limit: u32) -> Vec<JobView> {
+        let mut failed = self.jobs(&JobQuery {
+            sweep,
+            states: vec![StateName::Failed],
+            ..JobQuery::default()
+        });
+        failed.sort_by_key(|job| std::cmp::Reverse(job.ended_at));
+        failed.truncate(limit as usize);
+        failed
+    }
+
     fn job_view(&self, row: &JobRow) -> JobView {
         let job = &row.job;
         let mut sweeps: Vec<String> = Vec::new();

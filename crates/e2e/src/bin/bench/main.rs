@@ -8,6 +8,7 @@ mod disk;
 mod fashion;
 mod pytorch;
 mod queue;
+mod store;
 mod text;
 mod training;
 
@@ -17,9 +18,12 @@ use std::process::ExitCode;
 const HELP: &str = "\
 Measures Swath on this machine and prints a table.
 
-usage: bench [queue] [train] [fashion]     all when none is named
+usage: bench [queue] [store] [train] [fashion]     all when none is named
 
 queue    the store and the queue: a coordinator and workers as processes
+store    commands that read a store of 1,000 sweeps, a million jobs and 20 million
+         observations; a minute or two and 2 GB of disk to fill it first, in
+         the temporary directory (SWATH_BENCH_STORE=small: seconds)
 train    images per second and memory of the trainer on four networks, beside
          PyTorch (eager, channels last, torch.compile) and the networks'
          convolutions alone, where `python3 -c 'import torch'` works
@@ -36,7 +40,7 @@ fn main() -> ExitCode {
         print!("{}", queue::stamp());
         return ExitCode::SUCCESS;
     }
-    let known = |word: &String| ["queue", "train", "fashion"].contains(&word.as_str());
+    let known = |word: &String| ["queue", "store", "train", "fashion"].contains(&word.as_str());
     if !words.iter().all(known) {
         print!("{HELP}");
         return ExitCode::from(2);
@@ -45,6 +49,9 @@ fn main() -> ExitCode {
     let mut figures = Vec::new();
     if wanted("queue") {
         figures.extend(queue::measure());
+    }
+    if wanted("store") {
+        figures.extend(store::measure());
     }
     if wanted("train") {
         figures.extend(training::measure());

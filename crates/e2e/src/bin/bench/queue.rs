@@ -39,14 +39,7 @@ fn large_sweep(site: &Site, coordinator: &Process, figures: &mut Vec<Figure>) {
     progress(&format!(
         "submit of {CELLS} cells × {REPLICATES} replicates"
     ));
-    let text = SweepText::null("large", 1)
-        .replicates(REPLICATES)
-        .grid(&format!(
-            "\"params.x\" = {:?}\n\"params.y\" = {:?}\n",
-            list(CELLS / 20),
-            list(20)
-        ));
-    site.write("large.toml", &text.to_string());
+    site.write("large.toml", &large(CELLS, REPLICATES));
     let started = Instant::now();
     site.ok(&["submit", "large.toml"]);
     let seconds = started.elapsed().as_secs_f64();
@@ -92,6 +85,14 @@ fn large_sweep(site: &Site, coordinator: &Process, figures: &mut Vec<Figure>) {
     ));
 }
 
+/// A sweep file of so many cells, a multiple of 20, of jobs that do nothing.
+pub(crate) fn large(cells: u32, replicates: u32) -> String {
+    let text = SweepText::null("large", 1).replicates(replicates);
+    let (x, y) = (list(cells / 20), list(20));
+    text.grid(&format!("\"params.x\" = {x:?}\n\"params.y\" = {y:?}\n"))
+        .to_string()
+}
+
 fn list(count: u32) -> Vec<u32> {
     (0..count).collect()
 }
@@ -107,9 +108,18 @@ fn rate(document: &Value) -> f64 {
 }
 
 fn resident_mb(pid: u32) -> f64 {
+    memory_mb(pid, "VmRSS:")
+}
+
+/// The most that a process ever had resident, in megabytes.
+pub(crate) fn peak_mb(pid: u32) -> f64 {
+    memory_mb(pid, "VmHWM:")
+}
+
+fn memory_mb(pid: u32, what: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let kilobytes = status.lines().find_map(|line| {
-        line.strip_prefix("VmRSS:")?
+        line.strip_prefix(what)?
             .split_whitespace()
             .next()?
             .parse::<f64>()
