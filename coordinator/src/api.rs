@@ -39,8 +39,12 @@ pub enum ReadQuery {
     /// One sweep's table, rendered by the server: the same store gives the same
     /// bytes to every reader → [`TableText`].
     Table {
-        /// A sweep selector that matches one sweep (the newest of its name).
+        /// A sweep selector that matches one sweep (the newest of its name), and
+        /// filters over its parameters.
         selector: Vec<String>,
+        /// How it is laid out, where not as the sweep file says.
+        #[serde(default)]
+        shape: Shape,
         /// As `-o` names it.
         format: String,
         /// How it looks on a terminal.
@@ -48,13 +52,21 @@ pub enum ReadQuery {
     },
     /// What every cell of one sweep has come to → [`SweepResults`].
     Results {
-        /// A sweep selector that matches one sweep (the newest of its name).
+        /// A sweep selector that matches one sweep (the newest of its name), and
+        /// filters over its parameters.
         selector: Vec<String>,
     },
     /// The files that one sweep was submitted from → [`SweepSources`].
     Sources {
         /// A sweep selector that matches one sweep (the newest of its name).
         selector: Vec<String>,
+    },
+    /// The learning curves of the jobs that match → [`JobCurves`].
+    JobCurves {
+        /// A job selector.
+        selector: Vec<String>,
+        /// At most so many jobs; absent, or more than [`CURVES_MOST`]: that many.
+        limit: Option<u32>,
     },
     /// One job's observations → [`Curves`].
     Curves {
@@ -75,6 +87,21 @@ pub enum ReadQuery {
         /// Their digests.
         jobs: Vec<JobDigest>,
     },
+}
+
+/// How a table is laid out. What is empty is as the sweep file has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    /// The parameters that name the rows.
+    pub rows: Vec<String>,
+    /// What the columns show; with `cell` the one parameter whose values they
+    /// are.
+    pub columns: Vec<String>,
+    /// The measure in the fields of a pivot.
+    pub cell: Option<String>,
+    /// What rows are sorted by; a hyphen before it: falling.
+    pub sort: Option<String>,
 }
 
 /// How a table looks on a terminal.
@@ -110,8 +137,10 @@ pub struct SweepResults {
     pub schema_version: u32,
     /// The sweep.
     pub sweep: SweepView,
-    /// Its cells with every replicate.
+    /// Those of its cells that were asked for, with every replicate.
     pub cells: Vec<CellResults>,
+    /// Says which these are, when they are not all; for captions.
+    pub chosen: Option<String>,
 }
 
 /// The files that one sweep was submitted from.
@@ -190,6 +219,29 @@ pub struct Explanation {
 pub struct Curves {
     /// Of the document.
     pub schema_version: u32,
+    /// The job.
+    pub job: JobView,
+    /// Its observations, by attempt and epoch.
+    pub points: Vec<CurvePoint>,
+}
+
+/// The most jobs of one answer with curves.
+pub const CURVES_MOST: u32 = 10_000;
+
+/// Learning curves of several jobs, in order of submission.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobCurves {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The jobs with their observations, by attempt and epoch.
+    pub jobs: Vec<JobCurve>,
+    /// Whether more jobs match.
+    pub more: bool,
+}
+
+/// One job with its learning curve.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobCurve {
     /// The job.
     pub job: JobView,
     /// Its observations, by attempt and epoch.

@@ -26,6 +26,14 @@ pub(crate) const SOURCE: &str = "SWATH_SOURCE";
 pub(crate) const TABLE: &str = "SWATH_TABLE";
 pub(crate) const REPLACE: &str = "SWATH_REPLACE";
 pub(crate) const REPLICATES: &str = "SWATH_REPLICATES";
+pub(crate) const KIND: &str = "SWATH_KIND";
+pub(crate) const X: &str = "SWATH_X";
+pub(crate) const BY: &str = "SWATH_BY";
+pub(crate) const TARGET: &str = "SWATH_TARGET";
+pub(crate) const ROWS: &str = "SWATH_ROWS";
+pub(crate) const COLUMNS: &str = "SWATH_COLUMNS";
+pub(crate) const CELL: &str = "SWATH_CELL";
+pub(crate) const SORT: &str = "SWATH_SORT";
 pub(crate) const RUN: &str = "SWATH_RUN";
 pub(crate) const CHECK: &str = "SWATH_CHECK";
 

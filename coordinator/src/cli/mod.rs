@@ -196,6 +196,7 @@ pub(crate) enum Verb {
     Submit(Submit),
     Table(Table),
     Export(Export),
+    Plot(Plot),
     Status(Status),
     Sweeps(Sweeps),
     Jobs(Jobs),

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 use swath_core::id::WorkerName;
 
@@ -135,11 +135,13 @@ pub(crate) struct Jobs {
 Examples:
   coordinator table quickstart
   coordinator table quickstart -o md > table.md
+  coordinator table quickstart 'batch_size<=64' --cell train_time
+  coordinator table quickstart --rows batch_size,optimizer.lr --columns test_error --sort test_error
   coordinator table last -o json | jq '.rows[].median'
   coordinator table linear_scaling --check     is what was published reproduced?
   coordinator table --lock quickstart.lock")]
 pub(crate) struct Table {
-    /// Which sweep
+    /// Which sweep, and filters that choose its cells
     #[arg(
         value_name = "SWEEP",
         required_unless_present = "lock",
@@ -154,6 +156,35 @@ pub(crate) struct Table {
     #[arg(long, conflicts_with = "lock", env = environment::CHECK, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) check: bool,
+    /// The parameters that name the rows, instead of those of the sweep file
+    #[arg(long, value_name = "AXIS", env = environment::ROWS, hide_env_values = true)]
+    #[arg(
+        value_delimiter = ',',
+        help_heading = "Layout",
+        conflicts_with = "lock"
+    )]
+    pub(crate) rows: Vec<String>,
+    /// What the columns show: measures and parameters, or with `--cell` the one
+    /// parameter whose values they are
+    #[arg(long, value_name = "NAME", env = environment::COLUMNS, hide_env_values = true)]
+    #[arg(
+        value_delimiter = ',',
+        help_heading = "Layout",
+        conflicts_with = "lock"
+    )]
+    pub(crate) columns: Vec<String>,
+    /// The measure in the fields of a pivot
+    #[arg(long, value_name = "MEASURE", env = environment::CELL, hide_env_values = true)]
+    #[arg(help_heading = "Layout", conflicts_with = "lock")]
+    pub(crate) cell: Option<String>,
+    /// Sort rows by a parameter or a measure; `-NAME`: the greatest first
+    #[arg(long, value_name = "NAME", env = environment::SORT, hide_env_values = true)]
+    #[arg(
+        allow_hyphen_values = true,
+        help_heading = "Layout",
+        conflicts_with = "lock"
+    )]
+    pub(crate) sort: Option<String>,
 }
 
 /// Writes a sweep's results to a file, for other programs and for papers
@@ -168,9 +199,9 @@ Examples:
   coordinator export quickstart -o quickstart.parquet
   coordinator export quickstart -o table.html
   coordinator export quickstart --lock quickstart.lock
-  coordinator export last | head")]
+  coordinator export quickstart 'batch_size<=64' | head")]
 pub(crate) struct Export {
-    /// Which sweep
+    /// Which sweep, and filters that choose its cells
     #[arg(value_name = "SWEEP", required = true)]
     pub(crate) selector: Vec<String>,
     /// Write a lock file instead: every job with its seed, attempt, value, device
@@ -178,6 +209,57 @@ pub(crate) struct Export {
     /// same table
     #[arg(long, value_name = "FILE", env = environment::LOCK, hide_env_values = true)]
     pub(crate) lock: Option<PathBuf>,
+}
+
+/// Draws a sweep's results, as SVG or PNG or in letters
+///
+/// The ending of `-o FILE` says whether it is an SVG or a PNG; without a file
+/// the plot is drawn in the terminal. Every run is shown beside the median of
+/// its cell, and the caption says of how many runs.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator plot quickstart
+  coordinator plot quickstart -o error.svg
+  coordinator plot quickstart --kind heat -o heat.png
+  coordinator plot quickstart --kind curves batch_size=16 -o curves.svg
+  coordinator plot quickstart --kind steps --target 8 -o steps.svg")]
+pub(crate) struct Plot {
+    /// Which sweep, and filters that choose its cells; for curves, which jobs
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selector: Vec<String>,
+    /// What is shown [default: what suits the sweep's axes]
+    #[arg(long, value_enum, value_name = "KIND", env = environment::KIND, hide_env_values = true)]
+    pub(crate) kind: Option<PlotKind>,
+    /// The axis that runs to the right [default: that of the kind]
+    #[arg(long, value_name = "AXIS", env = environment::X, hide_env_values = true)]
+    pub(crate) x: Option<String>,
+    /// The axes that tell lines apart, or name the rows of a heat map
+    /// [default: what suits]
+    #[arg(long, value_name = "AXIS", env = environment::BY, hide_env_values = true)]
+    #[arg(value_delimiter = ',')]
+    pub(crate) by: Vec<String>,
+    /// For `--kind steps`: the test error to reach, in percent
+    /// [default: the least that every batch size reaches]
+    #[arg(long, value_name = "PERCENT", env = environment::TARGET, hide_env_values = true)]
+    pub(crate) target: Option<f64>,
+}
+
+/// What a plot shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlotKind {
+    /// Error against learning rate, a line per batch size
+    Lr,
+    /// Error against batch size, a line per budget, at the best learning rate
+    Batch,
+    /// Error over batch size and learning rate as colours, the best marked
+    Heat,
+    /// Learning curves of jobs, test and training
+    Curves,
+    /// The replicates of each cell beside each other
+    Box,
+    /// Steps until a test error is reached, against batch size
+    Steps,
 }
 
 /// Shows a job's learning curves

@@ -20,12 +20,14 @@ enum Form {
     /// One record per replicate.
     Csv,
     Jsonl,
+    Parquet,
     /// The table.
     Table(Format),
 }
 
 /// Endings of files, and what they mean.
-const ENDINGS: [(&str, Form); 6] = [
+const ENDINGS: [(&str, Form); 7] = [
+    ("parquet", Form::Parquet),
     ("csv", Form::Csv),
     ("jsonl", Form::Jsonl),
     ("html", Form::Table(Format::Html)),
@@ -88,10 +90,11 @@ pub(crate) async fn export(context: &Context, arguments: cli::Export) -> Outcome
     Ok(Exit::Ok)
 }
 
-fn write(form: Form, results: &Results, out: &mut impl Write) -> Outcome<()> {
+fn write(form: Form, results: &Results, out: &mut (impl Write + Send)) -> Outcome<()> {
     match form {
         Form::Csv => Records::new(results).write_csv(out)?,
         Form::Jsonl => Records::new(results).write_jsonl(out)?,
+        Form::Parquet => Records::new(results).write_parquet(out)?,
         Form::Table(format) => {
             let text = swath_report::results(results, format, &Style::PIPE);
             let text = text.map_err(|error| Failure::new(Exit::NotAllowed, error))?;

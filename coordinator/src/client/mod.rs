@@ -11,6 +11,7 @@ mod jobs;
 mod local;
 mod lock;
 mod plan;
+mod plot;
 pub(crate) mod printer;
 mod read;
 mod render;
@@ -33,7 +34,10 @@ use crate::settings::Context;
 
 /// Does what was typed.
 pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
-    if let (Some(file), false) = (&context.file, matches!(verb, Verb::Export(_))) {
+    if let (Some(file), false) = (
+        &context.file,
+        matches!(verb, Verb::Export(_) | Verb::Plot(_)),
+    ) {
         return Err(no_file(file));
     }
     match verb {
@@ -42,6 +46,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Submit(arguments) => submit::submit(context, &arguments).await,
         Verb::Table(arguments) => table::table(context, arguments).await,
         Verb::Export(arguments) => export::export(context, arguments).await,
+        Verb::Plot(arguments) => plot::plot(context, arguments).await,
         Verb::Status(arguments) => status::status(context, arguments).await,
         Verb::Sweeps(_) => read::sweeps(context).await,
         Verb::Jobs(arguments) => jobs::jobs(context, arguments).await,
@@ -72,7 +77,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
 fn no_file(file: &Path) -> Failure {
     let file = file.display();
     Failure::usage(format!(
-        "`-o {file}`: only `export` writes a file; the others print, so name a format and write \
+        "`-o {file}`: only `export` and `plot` write files; the others print, so name a format and write \
          `-o FORMAT > {file}`"
     ))
 }

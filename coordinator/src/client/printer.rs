@@ -32,7 +32,7 @@ impl Printer {
 
     /// Where data goes, buffered; flush it. Colour is taken out unless it is
     /// wanted there.
-    pub(crate) fn stdout(self) -> impl Write {
+    pub(crate) fn stdout(self) -> impl Write + Send {
         io::BufWriter::new(AutoStream::new(io::stdout(), self.color))
     }
 

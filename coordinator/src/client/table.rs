@@ -1,6 +1,6 @@
 //! `table`: the results of a sweep.
 
-use swath_coordinator::api::{Look, ReadQuery, TableText};
+use swath_coordinator::api::{Look, ReadQuery, Shape, TableText};
 use swath_core::table::{Check, Verdict};
 use swath_core::view::SweepView;
 
@@ -16,7 +16,14 @@ pub(crate) async fn table(context: &Context, arguments: cli::Table) -> Outcome {
         return lock::table(context, path);
     }
     let mut connection = Connection::open(context).await?;
-    let TableText { sweep, check, .. } = read(context, &mut connection, arguments.selector).await?;
+    let shape = Shape {
+        rows: arguments.rows,
+        columns: arguments.columns,
+        cell: arguments.cell,
+        sort: arguments.sort,
+    };
+    let TableText { sweep, check, .. } =
+        read(context, &mut connection, arguments.selector, shape).await?;
     connection.close().await?;
     let open = sweep.counts.total() - sweep.counts.done();
     if open > 0 {
@@ -53,17 +60,20 @@ pub(crate) async fn print(
     context: &Context,
     connection: &mut Connection,
     selector: Vec<String>,
+    shape: Shape,
 ) -> Outcome<SweepView> {
-    Ok(read(context, connection, selector).await?.sweep)
+    Ok(read(context, connection, selector, shape).await?.sweep)
 }
 
 async fn read(
     context: &Context,
     connection: &mut Connection,
     selector: Vec<String>,
+    shape: Shape,
 ) -> Outcome<TableText> {
     let query = ReadQuery::Table {
         selector,
+        shape,
         format: context.format.name().to_owned(),
         look: look(context),
     };

@@ -15,8 +15,8 @@ use super::state::State;
 use super::status::status;
 use super::table::{cells_of, table_text};
 use crate::api::{
-    Curves, Explanation, JOBS_PER_PAGE, Jobs, KnownJobs, Logs, ReadQuery, Status as StatusDocument,
-    SweepResults, SweepSources, Sweeps, TableText, Workers,
+    CURVES_MOST, Curves, Explanation, JOBS_PER_PAGE, JobCurve, JobCurves, Jobs, KnownJobs, Logs,
+    ReadQuery, Status as StatusDocument, SweepResults, SweepSources, Sweeps, TableText, Workers,
 };
 
 /// Failed jobs that a status shows.
@@ -55,11 +55,12 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
         ReadQuery::Explain { selector } => json(&explanation(state, &selector).await?),
         ReadQuery::Table {
             selector,
+            shape,
             format,
             look,
         } => {
-            let sweep = select::sweep(store, &selector).await?;
-            let (text, check) = table_text(store, &sweep, &format, look).await?;
+            let (sweep, filters) = select::cells(store, &selector).await?;
+            let (text, check) = table_text(store, &sweep, &filters, shape, &format, look).await?;
             json(&TableText {
                 schema_version,
                 sweep,
@@ -68,12 +69,13 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
             })
         }
         ReadQuery::Results { selector } => {
-            let sweep = select::sweep(store, &selector).await?;
-            let cells = cells_of(store, &sweep).await?;
+            let (sweep, filters) = select::cells(store, &selector).await?;
+            let cells = cells_of(store, &sweep, &filters).await?;
             json(&SweepResults {
                 schema_version,
                 sweep,
                 cells,
+                chosen: swath_core::table::chosen(&filters),
             })
         }
         ReadQuery::Sources { selector } => {
@@ -84,6 +86,9 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
                 sweep,
                 sources,
             })
+        }
+        ReadQuery::JobCurves { selector, limit } => {
+            json(&job_curves(store, &selector, limit).await?)
         }
         ReadQuery::Curves { selector } => {
             let job = select::job(store, &selector).await?;
@@ -128,6 +133,32 @@ fn failed(error: swath_store::StoreError) -> Status {
 
 fn json(document: &impl Serialize) -> Result<String, Status> {
     serde_json::to_string(document).map_err(|error| Status::internal(error.to_string()))
+}
+
+async fn job_curves(
+    store: &dyn Store,
+    selector: &[String],
+    limit: Option<u32>,
+) -> Result<JobCurves, Status> {
+    let limit = limit.unwrap_or(CURVES_MOST).min(CURVES_MOST);
+    let page = select::page(store, selector, None, limit).await?;
+    let more = match page.next {
+        None => false,
+        after => {
+            let rest = select::page(store, selector, after, 1).await?;
+            !rest.jobs.is_empty()
+        }
+    };
+    let mut jobs = Vec::with_capacity(page.jobs.len());
+    for job in page.jobs {
+        let points = store.curves(job.digest).await.map_err(failed)?;
+        jobs.push(JobCurve { job, points });
+    }
+    Ok(JobCurves {
+        schema_version: SCHEMA_VERSION,
+        jobs,
+        more,
+    })
 }
 
 async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocument, Status> {

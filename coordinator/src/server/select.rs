@@ -99,6 +99,17 @@ pub(crate) async fn sweep(store: &dyn Store, words: &[String]) -> Result<SweepVi
     Ok(newest)
 }
 
+/// The one sweep that is meant, and filters over its cells.
+pub(crate) async fn cells(
+    store: &dyn Store,
+    words: &[String],
+) -> Result<(SweepView, Vec<Filter>), Status> {
+    let filters = parse(words)?.filters;
+    let is_target = |word: &&String| !word.contains(['=', '<', '>', '!']);
+    let target: Vec<String> = words.iter().filter(is_target).cloned().collect();
+    Ok((sweep(store, &target).await?, filters))
+}
+
 fn no_sweep(words: &[String], all: &[SweepView]) -> Status {
     let word = words.join(" ");
     let hint = match nearest(&word, all.iter().map(|sweep| sweep.name.as_str())) {

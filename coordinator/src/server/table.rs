@@ -1,25 +1,28 @@
 //! The table of a sweep as text.
 
-use swath_core::table::{Check, Definition, Results, TableError};
+use swath_core::sweep::{Filter, Layout};
+use swath_core::table::{Check, Definition, Results, TableError, choose, chosen};
 use swath_core::view::{CellResults, SweepView};
 use swath_report::{Format, Style};
 use swath_store::Store;
 use tonic::Status;
 
 use super::status::status;
-use crate::api::Look;
+use crate::api::{Look, Shape};
 
-/// Every cell of a sweep, with as many last epochs as its table needs.
+/// The cells of a sweep that the filters let through, with as many last epochs as its table needs.
 pub(crate) async fn cells_of(
     store: &dyn Store,
     sweep: &SweepView,
+    filters: &[Filter],
 ) -> Result<Vec<CellResults>, Status> {
     let definition =
         Definition::read(&sweep.definition).map_err(|error| Status::internal(error.to_string()))?;
-    store
+    let cells = store
         .results(sweep.digest, definition.last_epochs())
         .await
-        .map_err(|error| status(&error))
+        .map_err(|error| status(&error))?;
+    choose(&definition, cells, filters).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 /// Reads a sweep's results and renders them. Summing up and drawing a large
@@ -27,19 +30,32 @@ pub(crate) async fn cells_of(
 pub(crate) async fn table_text(
     store: &dyn Store,
     sweep: &SweepView,
+    filters: &[Filter],
+    shape: Shape,
     format: &str,
     look: Look,
 ) -> Result<(String, Option<Check>), Status> {
     let format: Format = format.parse().map_err(Status::invalid_argument)?;
-    let cells = cells_of(store, sweep).await?;
-    let sweep = sweep.clone();
+    let cells = cells_of(store, sweep, filters).await?;
+    let mut sweep = sweep.clone();
+    lay_out(&mut sweep, &shape)?;
+    if let Some(chosen) = chosen(filters) {
+        sweep.title = match sweep.title.trim_end_matches('.') {
+            "" => chosen,
+            title => format!("{title}. {chosen}"),
+        };
+    }
     let style = Style {
         color: look.color,
         width: look.width.map(usize::from),
         unicode: look.unicode,
     };
     let drawn = tokio::task::spawn_blocking(move || {
-        let results = Results::new(&sweep, cells)?;
+        let mut results = Results::new(&sweep, cells)?;
+        if let Some(by) = &shape.sort {
+            let name = by.strip_prefix('-').unwrap_or(by);
+            results.sort(name, name.len() < by.len())?;
+        }
         let text = swath_report::results(&results, format, &style)?;
         Ok((text, results.check()))
     });
@@ -47,4 +63,48 @@ pub(crate) async fn table_text(
         .await
         .map_err(|error| Status::internal(error.to_string()))?
         .map_err(|error: TableError| Status::failed_precondition(error.to_string()))
+}
+
+/// Replaces the layout of a sweep's table by what was asked for.
+fn lay_out(sweep: &mut SweepView, shape: &Shape) -> Result<(), Status> {
+    let Shape {
+        rows,
+        columns,
+        cell,
+        ..
+    } = shape;
+    if rows.is_empty() && columns.is_empty() && cell.is_none() {
+        return Ok(());
+    }
+    let definition =
+        Definition::read(&sweep.definition).map_err(|error| Status::internal(error.to_string()))?;
+    let (own_rows, own_columns, own_cell) = match definition.layout {
+        Layout::List { rows, columns } => (rows, columns, None),
+        Layout::Pivot {
+            rows,
+            columns,
+            cell,
+        } => (rows, vec![columns], Some(cell)),
+    };
+    let given =
+        |given: &Vec<String>, own: Vec<String>| if given.is_empty() { own } else { given.clone() };
+    // Columns without a cell ask for a list.
+    let cell = cell.clone().or(own_cell.filter(|_| columns.is_empty()));
+    let rows = given(rows, own_rows);
+    let columns = given(columns, own_columns);
+    let layout = match (cell, columns.as_slice()) {
+        (None, _) => Layout::List { rows, columns },
+        (Some(cell), [column]) => Layout::Pivot {
+            rows,
+            columns: column.clone(),
+            cell,
+        },
+        (Some(_), _) => {
+            let message = "a pivot has one parameter as its columns; give one with `--columns`";
+            return Err(Status::invalid_argument(message));
+        }
+    };
+    let layout = serde_json::to_value(layout);
+    sweep.definition["layout"] = layout.map_err(|error| Status::internal(error.to_string()))?;
+    Ok(())
 }

@@ -10,7 +10,7 @@ use swath_core::outcome::{Fault, Measurement, Provenance};
 use swath_core::table::{Results, TableError};
 use swath_core::time::Timestamp;
 use swath_core::view::{CellResults, Counts, ReplicateResult, SweepState, SweepView};
-use swath_report::{Format, Style, results};
+use swath_report::{Format, Records, Style, results};
 
 const CELLS: u64 = 13_020;
 const REPLICATES: u32 = 5;
@@ -118,5 +118,14 @@ fn main() -> Result<(), TableError> {
         let (median, least) = time(|| (), |()| results(&summed, format, &Style::PIPE));
         println!("{format:<10} {median:6.1} ms median, {least:6.1} ms least, {bytes} bytes");
     }
+    let parquet = || {
+        let mut bytes = Vec::new();
+        Records::new(&summed)
+            .write_parquet(&mut bytes)
+            .map(|()| bytes.len())
+    };
+    let bytes = parquet().unwrap_or(0);
+    let (median, least) = time(|| (), |()| parquet());
+    println!("parquet    {median:6.1} ms median, {least:6.1} ms least, {bytes} bytes");
     Ok(())
 }

@@ -17,7 +17,7 @@ const LINES: usize = 12;
 
 /// The newest word on each epoch: where an attempt went on from a checkpoint
 /// of an older one, the epochs before it are the older one's.
-fn newest(points: &[CurvePoint]) -> Vec<&CurvePoint> {
+pub fn newest(points: &[CurvePoint]) -> Vec<&CurvePoint> {
     let mut by_epoch: BTreeMap<u32, &CurvePoint> = BTreeMap::new();
     for point in points {
         let kept = by_epoch.entry(point.observation.epoch).or_insert(point);

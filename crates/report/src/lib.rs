@@ -19,6 +19,7 @@ mod html;
 mod latex;
 mod listing;
 mod markdown;
+mod parquet;
 mod progress;
 mod records;
 mod results;
@@ -31,7 +32,7 @@ mod time;
 
 pub use swath_core::summary::text::{compact, count, counted, decimals, duration, parameter};
 
-pub use self::curve::{curve, curve_listing};
+pub use self::curve::{curve, curve_listing, newest};
 pub use self::format::Format;
 pub use self::listing::{Listing, ListingColumn};
 pub use self::progress::progress;

@@ -216,7 +216,14 @@ pub(crate) async fn conclude(
 }
 
 async fn finished(context: &Context, connection: &mut Connection, sweep: &SweepView) -> Outcome {
-    table::print(context, connection, vec![sweep.digest.to_string()]).await?;
+    let selector = vec![sweep.digest.to_string()];
+    table::print(
+        context,
+        connection,
+        selector,
+        swath_coordinator::api::Shape::default(),
+    )
+    .await?;
     let counts = &sweep.counts;
     if counts.failed > 0 {
         let selector = vec![sweep.digest.to_string(), "state=failed".to_owned()];

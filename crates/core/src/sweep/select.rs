@@ -259,6 +259,18 @@ impl Filter {
 }
 
 impl Operator {
+    /// How it is written.
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Less => "<",
+            Self::LessEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterEqual => ">=",
+        }
+    }
+
     #[expect(
         clippy::float_cmp,
         reason = "both were read from decimals: equal texts give equal doubles"

@@ -7,6 +7,7 @@
 //! order in which they arrived.
 
 mod border;
+mod choose;
 mod compared;
 mod definition;
 mod imported;
@@ -16,12 +17,14 @@ mod notes;
 mod pivot;
 mod reference;
 mod results;
+mod sort;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::choose::{choose, chosen};
 pub use self::compared::{Check, Compared};
 pub use self::definition::{Definition, Parameter};
 pub use self::label::label;
@@ -161,6 +164,14 @@ pub enum TableError {
     /// A column shows what nothing measures.
     #[error("the table asks for `{0}`, which is no parameter and no measure")]
     UnknownColumn(String),
+    /// A filter is over what is no axis.
+    #[error("`{field}` tells no cells of this sweep apart; its axes are {axes}")]
+    UnknownFilter {
+        /// What it is over.
+        field: String,
+        /// The axes, with commas between.
+        axes: String,
+    },
     /// Two cells of a pivot have one place.
     #[error(
         "the table cannot be drawn: {count} cells fall on the same place, {place}, and differ in \

@@ -68,6 +68,11 @@ impl Results {
         &self.name
     }
 
+    /// Its title; may be empty.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
     /// Every axis, in order of first appearance.
     pub fn axes(&self) -> &[String] {
         &self.axes

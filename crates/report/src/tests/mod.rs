@@ -1,4 +1,5 @@
 mod fixture;
 mod lists;
 mod properties;
+mod records;
 mod snapshots;

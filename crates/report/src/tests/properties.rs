@@ -163,6 +163,18 @@ proptest! {
     }
 
     #[test]
+    fn html_has_the_fields_as_text_and_no_tags_of_theirs(table in tables()) {
+        let page = crate::table(&table, Markup::Html, &Style::PIPE);
+        let body = page.split("<tbody>").nth(1).unwrap_or("");
+        prop_assert_eq!(body.matches("<td").count(), body.matches("</td>").count());
+        let fields: usize = table.rows.iter().map(|row| row.fields.len()).sum();
+        prop_assert_eq!(body.matches("<td").count(), fields);
+        let entities = ["amp;", "lt;", "gt;", "quot;", "#39;"];
+        let is_entity = |rest: &str| entities.iter().any(|it| rest.starts_with(it));
+        prop_assert!(page.split('&').skip(1).all(is_entity));
+    }
+
+    #[test]
     fn listings_take_any_text(
         rows in proptest::collection::vec((texts(), texts()), 0..5),
         style in styles(),

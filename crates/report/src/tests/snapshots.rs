@@ -186,6 +186,11 @@ fn markdown() {
 }
 
 #[test]
+fn html() {
+    assert_snapshot!("html", shown(&pivot(), Format::Html));
+}
+
+#[test]
 fn latex() {
     assert_snapshot!(shown(&pivot(), Format::Latex), @r#"
     % needs \usepackage{booktabs}

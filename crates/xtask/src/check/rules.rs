@@ -6,9 +6,10 @@ use serde_json::Value;
 use crate::workspace::Workspace;
 
 /// Which of our crates a crate may use (not counting dev-dependencies). A crate that is not listed may use none.
-const OURS: [(&str, &[&str]); 11] = [
+const OURS: [(&str, &[&str]); 12] = [
     ("swath-core", &[]),
     ("swath-report", &["swath-core"]),
+    ("swath-plot", &["swath-core"]),
     ("swath-proto", &["swath-core"]),
     ("swath-store", &["swath-core"]),
     ("swath-store-sqlite", &["swath-core", "swath-store"]),
@@ -17,6 +18,7 @@ const OURS: [(&str, &[&str]); 11] = [
         "swath-coordinator",
         &[
             "swath-core",
+            "swath-plot",
             "swath-proto",
             "swath-report",
             "swath-store",

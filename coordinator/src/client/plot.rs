@@ -1,0 +1,199 @@
+//! `plot`: results and learning curves as pictures.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::Value;
+use swath_coordinator::api::{JobCurve, JobCurves, ReadQuery, SweepResults};
+use swath_core::outcome::Observation;
+use swath_core::summary::text::parameter;
+use swath_core::table::{Results, label};
+use swath_core::view::CurvePoint;
+use swath_plot::{Chart, Curve, Kind, Request};
+use swath_report::newest;
+
+use super::connection::Connection;
+use super::exit::Exit;
+use super::export::into_file;
+use super::failure::{Failure, Outcome};
+use crate::cli;
+use crate::settings::Context;
+
+/// Columns of a plot where no terminal says how many there are.
+const COLUMNS: usize = 80;
+
+impl From<cli::PlotKind> for Kind {
+    fn from(kind: cli::PlotKind) -> Self {
+        match kind {
+            cli::PlotKind::Lr => Self::Lr,
+            cli::PlotKind::Batch => Self::Batch,
+            cli::PlotKind::Heat => Self::Heat,
+            cli::PlotKind::Curves => Self::Curves,
+            cli::PlotKind::Box => Self::Box,
+            cli::PlotKind::Steps => Self::Steps,
+        }
+    }
+}
+
+/// In what form a picture is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Svg,
+    Png,
+}
+
+impl Form {
+    fn of_file(path: &Path) -> Outcome<Self> {
+        let ending = path.extension().unwrap_or_default().to_string_lossy();
+        match ending.to_lowercase().as_str() {
+            "svg" => Ok(Self::Svg),
+            "png" => Ok(Self::Png),
+            other => Err(Failure::usage(format!(
+                "`{}`: a plot is no `.{other}`; name it .svg or .png",
+                path.display()
+            ))),
+        }
+    }
+}
+
+pub(crate) async fn plot(context: &Context, arguments: cli::Plot) -> Outcome {
+    let file = context.file.as_deref();
+    let file = file.map(|path| Form::of_file(path).map(|form| (path, form)));
+    let file = file.transpose()?;
+    let mut connection = Connection::open(context).await?;
+    let chart = chart(&mut connection, arguments).await?;
+    connection.close().await?;
+    let Some((path, form)) = file else {
+        let width = context.style.width.unwrap_or(COLUMNS);
+        let text = swath_plot::text(&chart, width, context.style.unicode);
+        context.printer.data(&text)?;
+        return Ok(Exit::Ok);
+    };
+    let bytes = match form {
+        Form::Svg => swath_plot::svg(&chart).into_bytes(),
+        Form::Png => swath_plot::png(&chart).map_err(Failure::error)?,
+    };
+    into_file(path, |out| Ok(out.write_all(&bytes)?))?;
+    context
+        .printer
+        .note(format!("the plot is in {}", path.display()));
+    Ok(Exit::Ok)
+}
+
+async fn chart(connection: &mut Connection, arguments: cli::Plot) -> Outcome<Chart> {
+    let selector = arguments.selector;
+    let kind = arguments.kind.map(Kind::from);
+    let request = Request {
+        x: arguments.x,
+        by: arguments.by,
+        target: arguments.target,
+    };
+    if kind == Some(Kind::Curves) {
+        return curves(connection, selector).await;
+    }
+    let query = ReadQuery::Results {
+        selector: selector.clone(),
+    };
+    let found: SweepResults = connection.read(&query).await?;
+    let chosen = found.chosen;
+    let results = Results::new(&found.sweep, found.cells).map_err(Failure::error)?;
+    let kind = kind.unwrap_or_else(|| Kind::suited(&results));
+    let chart = if kind == Kind::Steps {
+        let curves = observations(connection, selector).await?;
+        swath_plot::steps(&results, &curves, &request)
+    } else {
+        swath_plot::results(&results, kind, &request)
+    };
+    let mut chart = chart.map_err(|error| Failure::new(Exit::NotAllowed, error))?;
+    chart.caption.extend(chosen);
+    Ok(chart)
+}
+
+/// The curves of every job that matches, named by what tells them apart.
+async fn curves(connection: &mut Connection, selector: Vec<String>) -> Outcome<Chart> {
+    let title = selector.join(" ");
+    let found = read(connection, selector).await?;
+    let specs: Vec<BTreeMap<String, String>> =
+        found.jobs.iter().map(|it| leaves(&it.job.spec)).collect();
+    let mut differ: Vec<&String> = specs.iter().flat_map(BTreeMap::keys).collect();
+    differ.sort();
+    differ.dedup();
+    differ.retain(|path| {
+        let first = specs.first().and_then(|spec| spec.get(*path));
+        specs.iter().any(|spec| spec.get(*path) != first)
+    });
+    let one = found.jobs.len() == 1;
+    let name = |(curve, spec): (&JobCurve, &BTreeMap<String, String>)| Curve {
+        name: match differ.as_slice() {
+            [] if one => format!("replicate {}", curve.job.replicate.0),
+            [] => "all runs".to_owned(),
+            paths => {
+                let values = paths
+                    .iter()
+                    .map(|path| spec.get(*path).map_or("none", String::as_str));
+                values.collect::<Vec<_>>().join(", ")
+            }
+        },
+        points: epochs(&curve.points),
+    };
+    let curves: Vec<Curve> = found.jobs.iter().zip(&specs).map(name).collect();
+    let legend: Vec<String> = differ.iter().map(|path| label(path)).collect();
+    let chart = swath_plot::curves(&title, &legend.join(", "), &curves);
+    chart.map_err(|error| Failure::new(Exit::NotAllowed, error))
+}
+
+async fn observations(
+    connection: &mut Connection,
+    selector: Vec<String>,
+) -> Outcome<BTreeMap<swath_core::id::JobDigest, Vec<Observation>>> {
+    let found = read(connection, selector).await?;
+    let jobs = found.jobs.iter();
+    Ok(jobs.map(|it| (it.job.digest, epochs(&it.points))).collect())
+}
+
+/// The curves of the jobs that match; half of them would be a picture of
+/// nothing.
+async fn read(connection: &mut Connection, selector: Vec<String>) -> Outcome<JobCurves> {
+    let query = ReadQuery::JobCurves {
+        selector,
+        limit: None,
+    };
+    let found: JobCurves = connection.read(&query).await?;
+    if found.more {
+        let jobs = found.jobs.len();
+        return Err(Failure::usage(format!(
+            "more than {jobs} jobs match; choose fewer with filters over parameters"
+        )));
+    }
+    Ok(found)
+}
+
+fn epochs(points: &[CurvePoint]) -> Vec<Observation> {
+    newest(points)
+        .into_iter()
+        .map(|it| it.observation.clone())
+        .collect()
+}
+
+/// Every value of a spec by its path.
+fn leaves(spec: &Value) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![(String::new(), spec)];
+    while let Some((path, value)) = open.pop() {
+        match value.as_object() {
+            Some(table) => open.extend(table.iter().map(|(key, value)| {
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
+                (path, value)
+            })),
+            None => {
+                found.insert(path, parameter(value));
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,114 @@
+//! The axes of a sweep that vary, and the places of its cells on them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use swath_core::summary::text::parameter;
+use swath_core::table::Results;
+
+/// One axis.
+#[derive(Clone, Debug)]
+pub(super) struct Axis {
+    pub(super) path: String,
+    /// Numbers rise; others stand in order of first appearance.
+    pub(super) values: Vec<Value>,
+    /// For each cell the place of its value; none where it has none.
+    pub(super) places: Vec<Option<usize>>,
+    /// Whether every value is a number.
+    pub(super) numeric: bool,
+}
+
+impl Axis {
+    pub(super) fn number(&self, cell: usize) -> Option<f64> {
+        self.values.get(self.places[cell]?)?.as_f64()
+    }
+
+    pub(super) fn text(&self, cell: usize) -> String {
+        let value = self.places[cell].and_then(|place| self.values.get(place));
+        value.map_or_else(|| "none".to_owned(), parameter)
+    }
+
+    fn is_named(&self, names: &[&str]) -> bool {
+        let last = self.path.rsplit('.').next().unwrap_or(&self.path);
+        self.numeric && names.contains(&last)
+    }
+}
+
+/// Every axis that varies.
+#[derive(Clone, Debug)]
+pub(super) struct Axes {
+    pub(super) all: Vec<Axis>,
+}
+
+impl Axes {
+    pub(super) fn of(results: &Results) -> Self {
+        let axes = results.axes().iter().map(|path| read(results, path));
+        Self {
+            all: axes.filter(|axis| axis.values.len() > 1).collect(),
+        }
+    }
+
+    pub(super) fn find(&self, path: &str) -> Option<&Axis> {
+        self.all.iter().find(|axis| axis.path == path)
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.all.iter().map(|axis| axis.path.clone()).collect()
+    }
+
+    fn named(&self, names: &[&str]) -> Option<&Axis> {
+        self.all.iter().find(|axis| axis.is_named(names))
+    }
+
+    pub(super) fn lr(&self) -> Option<&Axis> {
+        self.named(&["lr", "learning_rate", "initial_lr", "base_lr"])
+    }
+
+    pub(super) fn batch(&self) -> Option<&Axis> {
+        self.named(&["batch_size", "batch"])
+    }
+
+    pub(super) fn budget(&self) -> Option<&Axis> {
+        self.named(&["epochs", "steps", "max_steps"])
+    }
+
+    pub(super) fn numeric(&self) -> Option<&Axis> {
+        self.all.iter().find(|axis| axis.numeric)
+    }
+}
+
+fn read(results: &Results, path: &str) -> Axis {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut values: Vec<Value> = Vec::new();
+    let mut places = Vec::new();
+    for (cell, _) in results.cells() {
+        let value = cell.axes.iter().find(|(axis, _)| axis == path);
+        let value = value.map(|(_, value)| value).filter(|it| !it.is_null());
+        places.push(value.map(|value| {
+            *seen.entry(parameter(value)).or_insert_with(|| {
+                values.push(value.clone());
+                values.len() - 1
+            })
+        }));
+    }
+    let numeric = values.iter().all(|it| it.as_f64().is_some());
+    if numeric {
+        let number = |place: &usize| values[*place].as_f64().unwrap_or_default();
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by(|left, right| number(left).total_cmp(&number(right)));
+        let mut place_of = vec![0; order.len()];
+        for (new, old) in order.iter().enumerate() {
+            place_of[*old] = new;
+        }
+        values = order.iter().map(|old| values[*old].clone()).collect();
+        for place in places.iter_mut().flatten() {
+            *place = place_of[*place];
+        }
+    }
+    Axis {
+        path: path.to_owned(),
+        values,
+        places,
+        numeric,
+    }
+}

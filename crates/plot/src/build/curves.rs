@@ -1,0 +1,143 @@
+//! Learning curves of one or many jobs.
+
+use std::collections::BTreeMap;
+
+use swath_core::outcome::Observation;
+use swath_core::summary::text::counted;
+
+use super::PlotError;
+use crate::chart::{Axis, Body, Chart, Grid, Point, Series};
+
+/// The curve of one job.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Curve {
+    /// What it belongs to: curves of one name are replicates of each other.
+    pub name: String,
+    /// Its epochs, each once.
+    pub points: Vec<Observation>,
+}
+
+/// Names in one picture: as many as there are colours.
+const NAMES_MOST: usize = 7;
+
+/// Error by epoch: of each name the median over its jobs, test and training,
+/// and how far apart the jobs are. `legend` says what names are made of.
+///
+/// # Errors
+///
+/// When no curve has a point.
+pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, PlotError> {
+    let mut groups: Vec<(&str, Vec<&Curve>)> = Vec::new();
+    for curve in curves {
+        match groups.iter_mut().find(|(name, _)| *name == curve.name) {
+            Some((_, group)) => group.push(curve),
+            None => groups.push((&curve.name, vec![curve])),
+        }
+    }
+    let all = groups.len();
+    if all > NAMES_MOST {
+        // The best at the end of training tell most; stable, so ties keep order.
+        groups.sort_by(|(_, left), (_, right)| last(left).total_cmp(&last(right)));
+        groups.truncate(NAMES_MOST);
+    }
+    let (mut test, mut train) = (Vec::new(), Vec::new());
+    let mut most = 0;
+    for (look, (name, group)) in groups.iter().enumerate() {
+        most = most.max(group.len());
+        let series = |name: &str, faint, field: fn(&Observation) -> Option<f64>| Series {
+            name: name.to_owned(),
+            look,
+            faint,
+            band: !faint,
+            points: points(group, field),
+            ..Series::default()
+        };
+        test.push(series(name, false, |it| it.test_error));
+        train.push(series("", true, |it| it.train_error));
+    }
+    let has = |series: &[Series]| series.iter().any(|it| !it.points.is_empty());
+    let (has_test, has_train) = (has(&test), has(&train));
+    if !has_test && !has_train {
+        return Err(PlotError::NoCurves);
+    }
+    if !has_test {
+        // Their names would be nowhere.
+        for (train, test) in train.iter_mut().zip(&test) {
+            train.name.clone_from(&test.name);
+        }
+    }
+    let mut caption = vec![match (has_test, has_train) {
+        (true, true) => "Thick: test error. Thin: training error.".to_owned(),
+        (true, false) => "Test error.".to_owned(),
+        _ => "Training error.".to_owned(),
+    }];
+    caption.push(match most {
+        1 => "One run each (n = 1).".to_owned(),
+        _ => format!(
+            "Median of {} each (n up to {most}); band: least to greatest of the test error.",
+            counted(most as u64, "run")
+        ),
+    });
+    if all > NAMES_MOST {
+        caption.push(format!(
+            "The {NAMES_MOST} of {all} with the least error at their last epoch."
+        ));
+    }
+    let grid = Grid {
+        legend: legend.to_owned(),
+        series: train.into_iter().chain(test).collect(),
+        ticks: Vec::new(),
+    };
+    let mut chart = Chart {
+        title: title.to_owned(),
+        caption,
+        x: Axis {
+            title: "epoch".to_owned(),
+            log: false,
+        },
+        y: Axis {
+            title: "error (%)".to_owned(),
+            log: false,
+        },
+        body: Body::default(),
+    };
+    let (_, up) = grid.numbers(&chart.x, &chart.y);
+    let least = up.iter().copied().fold(f64::INFINITY, f64::min);
+    let greatest = up.iter().copied().fold(0.0, f64::max);
+    // Nought, where training often ends, is on no logarithmic axis.
+    chart.y.log = least > 0.0 && greatest / least >= 20.0;
+    chart.body = Body::Lines(grid);
+    Ok(chart)
+}
+
+/// The median of the last test errors of a name, infinite without any.
+fn last(group: &[&Curve]) -> f64 {
+    let of = |curve: &&Curve| curve.points.iter().rev().find_map(|it| it.test_error);
+    let mut values: Vec<f64> = group.iter().filter_map(of).collect();
+    median(&mut values).unwrap_or(f64::INFINITY)
+}
+
+fn points(group: &[&Curve], field: fn(&Observation) -> Option<f64>) -> Vec<Point> {
+    let mut by_epoch: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for point in group.iter().flat_map(|curve| &curve.points) {
+        if let Some(value) = field(point).filter(|it| it.is_finite()) {
+            by_epoch.entry(point.epoch).or_default().push(value);
+        }
+    }
+    let of = |(epoch, mut values): (u32, Vec<f64>)| Point {
+        x: f64::from(epoch),
+        y: median(&mut values),
+        complete: values.len() == group.len(),
+        values,
+        diverged: 0,
+    };
+    by_epoch.into_iter().map(of).collect()
+}
+
+/// The median; the values are sorted on the way.
+pub(crate) fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    let lower = *values.get((values.len() - 1) / 2)?;
+    Some(f64::midpoint(lower, upper))
+}

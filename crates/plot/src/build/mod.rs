@@ -1,0 +1,223 @@
+//! From results to a chart.
+
+mod axes;
+mod curves;
+mod grid;
+mod steps;
+
+use std::fmt;
+use std::str::FromStr;
+
+use swath_core::summary::Unit;
+use swath_core::summary::text::counted;
+use swath_core::table::{Results, label};
+
+use self::axes::Axes;
+pub(crate) use self::curves::median as median_of;
+pub use self::curves::{Curve, curves};
+pub use self::steps::steps;
+use crate::chart::Chart;
+
+/// What a plot shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The error against the learning rate, a line per batch size.
+    Lr,
+    /// The error against the batch size, a line per budget.
+    Batch,
+    /// The error over batch size and learning rate as colours.
+    Heat,
+    /// Learning curves: test and training error by epoch.
+    Curves,
+    /// A box per cell over its replicates.
+    Box,
+    /// Steps until an error is reached, against the batch size.
+    Steps,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Lr,
+        Self::Batch,
+        Self::Heat,
+        Self::Curves,
+        Self::Box,
+        Self::Steps,
+    ];
+
+    /// What a user types.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lr => "lr",
+            Self::Batch => "batch",
+            Self::Heat => "heat",
+            Self::Curves => "curves",
+            Self::Box => "box",
+            Self::Steps => "steps",
+        }
+    }
+
+    /// The kind that suits a sweep's axes: over the learning rate, else over
+    /// the batch size, else over any numbers, else boxes.
+    pub fn suited(results: &Results) -> Self {
+        let axes = Axes::of(results);
+        match () {
+            () if axes.lr().is_some() => Self::Lr,
+            () if axes.batch().is_some() => Self::Batch,
+            () if axes.numeric().is_some() => Self::Lr,
+            () => Self::Box,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = |kind: &Self| kind.name() == text;
+        Self::ALL.into_iter().find(named).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("`{text}` is no kind of plot; there are {names}")
+        })
+    }
+}
+
+/// What is asked for beside the kind.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Request {
+    /// The axis that runs to the right, instead of the kind's own.
+    pub x: Option<String>,
+    /// The axes that tell lines (or the rows of a heat map) apart, instead of
+    /// those that suit.
+    pub by: Vec<String>,
+    /// The test error in percent that `steps` waits for.
+    pub target: Option<f64>,
+}
+
+/// Why there is no plot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlotError {
+    /// No axis of the sweep is what the kind needs.
+    NoAxis {
+        /// What is needed.
+        needs: &'static str,
+        /// The axes that vary.
+        axes: Vec<String>,
+    },
+    /// The sweep has no such axis, or it does not vary.
+    UnknownAxis {
+        /// What was asked for.
+        axis: String,
+        /// The axes that vary.
+        axes: Vec<String>,
+    },
+    /// More lines than can be told apart.
+    TooMany {
+        /// How many.
+        lines: usize,
+    },
+    /// Nobody said which of several cells is the best.
+    NoBest {
+        /// The axes that would be chosen from.
+        axes: Vec<String>,
+        /// What is measured.
+        metric: String,
+    },
+    /// There are no curves with test errors.
+    NoCurves,
+}
+
+impl fmt::Display for PlotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |axes: &[String]| match axes {
+            [] => "no axis varies".to_owned(),
+            axes => format!("these axes vary: {}", axes.join(", ")),
+        };
+        match self {
+            Self::NoAxis { needs, axes } => write!(
+                f,
+                "this plot needs {needs}; {}; name one with `--x`, or try `--kind box`",
+                list(axes)
+            ),
+            Self::UnknownAxis { axis, axes } => {
+                write!(f, "`{axis}` is no axis that varies; {}", list(axes))
+            }
+            Self::TooMany { lines } => write!(
+                f,
+                "{lines} lines cannot be told apart, at most {LINES_MOST}; name fewer axes with \
+                 `--by`, or choose cells with filters"
+            ),
+            Self::NoBest { axes, metric } => write!(
+                f,
+                "several cells fall on one point, and nobody said whether a small {metric} is \
+                 good; add {} to `--by`, or choose cells with filters",
+                axes.join(", ")
+            ),
+            Self::NoCurves => f.write_str("no epoch with a test error is recorded yet"),
+        }
+    }
+}
+
+impl std::error::Error for PlotError {}
+
+/// The most lines of a plot.
+pub(crate) const LINES_MOST: usize = 14;
+
+/// The chart of a sweep's results. For curves see [`curves`] and [`steps`].
+///
+/// # Errors
+///
+/// When the sweep lacks an axis that the kind needs, or has too much to show.
+pub fn results(results: &Results, kind: Kind, request: &Request) -> Result<Chart, PlotError> {
+    match kind {
+        Kind::Lr => grid::against_lr(results, request),
+        Kind::Batch => grid::against_batch(results, request),
+        Kind::Heat => grid::heat(results, request),
+        Kind::Box => Ok(grid::boxes(results)),
+        Kind::Curves | Kind::Steps => Err(PlotError::NoCurves),
+    }
+}
+
+/// What is measured, as an axis says it.
+fn measure(results: &Results) -> String {
+    let name = label(results.metric());
+    match results.definition().unit() {
+        Unit::Percent => format!("{name} (%)"),
+        _ => name,
+    }
+}
+
+/// What an axis of a sweep is called beside a plot.
+fn axis_title(path: &str) -> String {
+    match path.rsplit('.').next().unwrap_or(path) {
+        "lr" => "learning rate".to_owned(),
+        "batch_size" => "batch size (images)".to_owned(),
+        "epochs" => "budget (epochs)".to_owned(),
+        _ => label(path),
+    }
+}
+
+fn title(results: &Results) -> String {
+    match results.title() {
+        "" => results.name().to_owned(),
+        title => title.to_owned(),
+    }
+}
+
+/// How far a sweep is that is not through, and what became of its runs.
+fn progress(results: &Results) -> Option<String> {
+    let tallies = || results.cells().map(|(_, summary)| summary.tally());
+    let (open, of): (u32, u32) =
+        tallies().fold((0, 0), |(open, of), it| (open + it.open, of + it.of));
+    (open > 0).then(|| {
+        let all = counted(u64::from(of), "run");
+        format!("Not final: {} of {all} done.", of - open)
+    })
+}

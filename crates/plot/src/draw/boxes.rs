@@ -1,0 +1,122 @@
+//! Samples beside each other, one per row, so that their names read level.
+
+use super::{
+    AXIS, Area, EDGE, TICK, TICK_GAP, TICK_LENGTH, WIDTH, fitted, frame, lower_axis, lower_title,
+    nothing,
+};
+use swath_core::stats::Sample;
+
+use crate::chart::{Boxes, Chart, Row};
+use crate::font::width;
+use crate::palette::{Color, INK, Marker, PALE, WHITE, look};
+use crate::scale::Scale;
+use crate::scene::{Anchor, Pen, Scene, Text};
+
+const ROW: f64 = 22.0;
+const NAME_MOST: f64 = 230.0;
+/// Fewer runs than this have no quartiles worth a box.
+const BOX_LEAST: usize = 5;
+
+pub(super) fn draw(scene: &mut Scene, chart: &Chart, boxes: &Boxes, top: f64) -> f64 {
+    let fits = |value: &f64| value.is_finite() && (!chart.x.log || *value > 0.0);
+    let values: Vec<f64> = boxes
+        .rows
+        .iter()
+        .flat_map(|it| it.values.iter().copied())
+        .filter(fits)
+        .collect();
+    let scale = Scale::around(&values, chart.x.log, 0.05);
+    let names = boxes.rows.iter().map(|it| width(&it.name, TICK, false));
+    let names = names
+        .fold(width(&boxes.legend, TICK, true), f64::max)
+        .min(NAME_MOST);
+    let notes = boxes
+        .rows
+        .iter()
+        .map(|it| width(&it.note, TICK, false))
+        .fold(0.0, f64::max);
+    let area = Area {
+        left: EDGE + names + 10.0,
+        top: top + ROW,
+        right: WIDTH - EDGE - notes - 12.0,
+        bottom: top + ROW + ROW * boxes.rows.len().max(1) as f64 + 4.0,
+    };
+    let word = |x, y, text: String, bold, anchor| Text {
+        x,
+        y,
+        text,
+        size: TICK,
+        bold,
+        anchor,
+        color: INK,
+        ..Text::default()
+    };
+    let head = fitted(&boxes.legend, TICK * 1.08, NAME_MOST);
+    scene.text(word(area.left - 10.0, top + TICK, head, true, Anchor::End));
+    lower_axis(scene, &area, &scale, &scale.ticks(9));
+    frame(scene, &area);
+    for (at, row) in boxes.rows.iter().enumerate() {
+        let y = area.top + 2.0 + ROW * (at as f64 + 0.5);
+        let text = y + TICK * 0.36;
+        let name = fitted(&row.name, TICK, NAME_MOST);
+        scene.text(word(area.left - 10.0, text, name, false, Anchor::End));
+        scene.text(word(
+            area.right + 12.0,
+            text,
+            row.note.clone(),
+            false,
+            Anchor::Start,
+        ));
+        if at > 0 {
+            let edge = y - ROW / 2.0;
+            scene.line([(area.left, edge), (area.right, edge)], Pen::new(PALE, 0.5));
+        }
+        sample(scene, &area, &scale, row, y);
+    }
+    if values.is_empty() {
+        nothing(scene, &area);
+    }
+    let under = area.bottom + TICK_LENGTH + TICK_GAP + TICK;
+    lower_title(scene, &chart.x.title, &area, under).max(under + AXIS)
+}
+
+fn sample(scene: &mut Scene, area: &Area, scale: &Scale, row: &Row, y: f64) {
+    let (color, ..) = look(0);
+    let dot: Color = look(1).0;
+    let place = |value: f64| scale.share(value).map(|share| area.x(share));
+    let Ok(sorted) = Sample::new(row.values.iter().copied()) else {
+        return;
+    };
+    let at = |share: f64| sorted.quantile(share).and_then(place);
+    let (Some(low), Some(median), Some(high)) = (at(0.0), at(0.5), at(1.0)) else {
+        return;
+    };
+    let pen = Pen::new(color, 1.2);
+    if row.values.len() > 1 {
+        scene.line([(low, y), (high, y)], pen);
+        for end in [low, high] {
+            scene.line([(end, y - 4.0), (end, y + 4.0)], pen);
+        }
+    }
+    if let (Some(lower), Some(upper)) = (at(0.25), at(0.75))
+        && row.values.len() >= BOX_LEAST
+    {
+        scene.rect(
+            [lower, y - 7.0, upper - lower, 14.0],
+            Some(WHITE),
+            Some(pen),
+        );
+    }
+    scene.line([(median, y - 7.0), (median, y + 7.0)], Pen::new(color, 2.6));
+    // Side by side, so that equal runs are seen; the same runs, the same places.
+    for (number, value) in row.values.iter().enumerate() {
+        let aside = [0.0, -3.2, 3.2][number % 3];
+        if let Some(x) = place(*value) {
+            let pen = Pen {
+                opacity: 0.85,
+                ..Pen::new(dot, 0.0)
+            };
+            scene.marker((x, y + aside), 2.0, Marker::Circle, false, pen);
+        }
+    }
+}

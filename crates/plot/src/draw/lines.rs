@@ -1,0 +1,290 @@
+//! Lines over numbers, with every run.
+
+use super::{
+    AXIS, Area, EDGE, TICK, TICK_GAP, TICK_LENGTH, WIDTH, fitted, frame, left_axis, lower_axis,
+    lower_title, nothing, upward_title, widest,
+};
+use crate::chart::{Chart, Grid, Point, Series};
+use crate::font::width;
+use crate::palette::{INK, Marker, look};
+use crate::scale::{Scale, Tick};
+use crate::scene::{Pen, Scene, Text};
+use swath_core::summary::text::compact;
+
+/// Height of the area.
+const HEIGHT: f64 = 310.0;
+/// The sample beside a name, and the most that a name may take.
+const SAMPLE: f64 = 34.0;
+const NAME_MOST: f64 = 170.0;
+const LINE: f64 = 20.0;
+/// Names in the legend, beyond which it would leave the picture.
+const NAMES_MOST: usize = 15;
+/// How far apart series stand that share an x.
+const DODGE: f64 = 5.0;
+const DODGE_MOST: f64 = 22.0;
+/// The same for crosses above.
+const CROSS: f64 = 9.0;
+
+pub(super) fn draw(scene: &mut Scene, chart: &Chart, grid: &Grid, top: f64) -> f64 {
+    let (across, up) = grid.numbers(&chart.x, &chart.y);
+    let x = Scale::around(&across, chart.x.log, 0.06);
+    let y = Scale::around(&up, chart.y.log, 0.07);
+    let y_ticks = y.ticks(8);
+    let left = EDGE + AXIS + 8.0 + widest(&y_ticks) + TICK_GAP + TICK_LENGTH;
+    let legend = legend_width(grid);
+    let diverged = grid
+        .series
+        .iter()
+        .flat_map(|it| &it.points)
+        .any(|it| it.diverged > 0);
+    let area = Area {
+        left,
+        top: top + if diverged { 14.0 } else { 4.0 },
+        right: WIDTH - EDGE - legend,
+        bottom: top + HEIGHT,
+    };
+    left_axis(scene, &area, &y, &y_ticks);
+    lower_axis(scene, &area, &x, &x_ticks(grid, &x));
+    frame(scene, &area);
+    upward_title(scene, &chart.y.title, &area, EDGE + AXIS * 0.8);
+    if up.is_empty() {
+        nothing(scene, &area);
+    }
+    let places = Places { area, x, y };
+    for series in grid.series.iter().filter(|it| it.band) {
+        places.band(scene, series);
+    }
+    let dodges = dodges(grid);
+    for (series, dodge) in grid.series.iter().zip(&dodges) {
+        places.line(scene, series, *dodge);
+    }
+    for (series, dodge) in grid.series.iter().zip(&dodges) {
+        places.points(scene, series, *dodge);
+    }
+    places.diverged(scene, grid);
+    draw_legend(scene, grid, &area);
+    let under = area.bottom + TICK_LENGTH + TICK_GAP + TICK;
+    lower_title(scene, &chart.x.title, &area, under)
+}
+
+/// The values themselves where they are few, else round numbers.
+fn x_ticks(grid: &Grid, scale: &Scale) -> Vec<Tick> {
+    if grid.ticks.is_empty() {
+        return scale.ticks(9);
+    }
+    let ticks = grid.ticks.iter().map(|at| Tick {
+        at: *at,
+        text: compact(*at),
+    });
+    ticks.collect()
+}
+
+/// Series with markers stand beside each other.
+fn dodges(grid: &Grid) -> Vec<f64> {
+    let count = grid.series.iter().filter(|it| it.markers).count();
+    let step = DODGE.min(DODGE_MOST / count.max(1) as f64);
+    let mut at = 0;
+    let of = |series: &Series| {
+        if !series.markers {
+            return 0.0;
+        }
+        at += 1;
+        (at as f64 - f64::midpoint(1.0, count as f64)) * step
+    };
+    grid.series.iter().map(of).collect()
+}
+
+struct Places {
+    area: Area,
+    x: Scale,
+    y: Scale,
+}
+
+impl Places {
+    fn at(&self, x: f64, y: f64, dodge: f64) -> Option<(f64, f64)> {
+        let x = self.area.x(self.x.share(x)?) + dodge;
+        Some((x, self.area.y(self.y.share(y)?)))
+    }
+
+    fn median(&self, point: &Point, dodge: f64) -> Option<(f64, f64)> {
+        self.at(point.x, point.y?, dodge)
+    }
+
+    /// Least to greatest as a band.
+    fn band(&self, scene: &mut Scene, series: &Series) {
+        let end = |point: &Point, value: Option<&f64>| self.at(point.x, *value?, 0.0);
+        let several = || series.points.iter().filter(|it| it.values.len() > 1);
+        let lower = several().filter_map(|it| end(it, it.values.first()));
+        let upper = several().filter_map(|it| end(it, it.values.last()));
+        let mut outline: Vec<_> = lower.collect();
+        let back: Vec<_> = upper.collect();
+        outline.extend(back.iter().rev());
+        if outline.len() > 3 {
+            scene.area(&outline, look(series.look).0, 0.16);
+        }
+    }
+
+    fn line(&self, scene: &mut Scene, series: &Series, dodge: f64) {
+        let pen = line_pen(series);
+        // Where a point is missing the line has a gap.
+        for part in series.points.split(|point| point.y.is_none()) {
+            let places: Vec<_> = part
+                .iter()
+                .filter_map(|it| self.median(it, dodge))
+                .collect();
+            if let ([place], false) = (places.as_slice(), series.markers) {
+                let radius = if series.faint { 1.6 } else { 2.4 };
+                scene.marker(
+                    *place,
+                    radius,
+                    Marker::Circle,
+                    false,
+                    Pen::new(pen.color, 0.0),
+                );
+            }
+            scene.line(places, pen);
+        }
+    }
+
+    /// Above each x a cross per series of which runs diverged there.
+    fn diverged(&self, scene: &mut Scene, grid: &Grid) {
+        let mut seen: Vec<(f64, Vec<usize>)> = Vec::new();
+        for series in &grid.series {
+            for point in series.points.iter().filter(|it| it.diverged > 0) {
+                match seen.iter_mut().find(|(x, _)| x.total_cmp(&point.x).is_eq()) {
+                    Some((_, looks)) => looks.push(series.look),
+                    None => seen.push((point.x, vec![series.look])),
+                }
+            }
+        }
+        for (x, looks) in seen {
+            let Some(share) = self.x.share(x) else {
+                continue;
+            };
+            let first = self.area.x(share) - CROSS * (looks.len() - 1) as f64 / 2.0;
+            for (at, series) in looks.into_iter().enumerate() {
+                let place = (first + CROSS * at as f64, self.area.top - 7.0);
+                let pen = Pen::new(look(series).0, 1.6);
+                scene.marker(place, 3.0, Marker::Cross, false, pen);
+            }
+        }
+    }
+
+    /// Bars, runs and medians of a series with markers.
+    fn points(&self, scene: &mut Scene, series: &Series, dodge: f64) {
+        let (color, _, marker) = look(series.look);
+        for point in series.points.iter().filter(|_| series.markers) {
+            let ends = [point.values.first(), point.values.last()];
+            let ends = ends.map(|it| self.at(point.x, *it?, dodge));
+            if let [Some(low), Some(high)] = ends
+                && !series.band
+                && point.values.len() > 1
+            {
+                let cap = |(x, y): (f64, f64)| [(x - 3.0, y), (x + 3.0, y)];
+                let pen = Pen::new(color, 1.0);
+                scene.line([low, high], pen);
+                scene.line(cap(low), pen);
+                scene.line(cap(high), pen);
+            }
+            for value in point.values.iter().filter(|_| point.values.len() > 1) {
+                if let Some(place) = self.at(point.x, *value, dodge) {
+                    let pen = Pen {
+                        opacity: 0.65,
+                        ..Pen::new(color, 0.0)
+                    };
+                    scene.marker(place, 1.7, Marker::Circle, false, pen);
+                }
+            }
+            if let Some(place) = self.median(point, dodge) {
+                scene.marker(place, 4.0, marker, !point.complete, Pen::new(color, 1.3));
+            }
+        }
+    }
+}
+
+fn line_pen(series: &Series) -> Pen {
+    let (color, dash, _) = look(series.look);
+    if series.faint {
+        let dash: &'static [f64] = &[3.0, 2.5];
+        return Pen {
+            dash,
+            ..Pen::new(color, 1.0)
+        };
+    }
+    Pen {
+        dash,
+        ..Pen::new(color, 1.7)
+    }
+}
+
+fn named(grid: &Grid) -> impl Iterator<Item = &Series> {
+    grid.series.iter().filter(|series| !series.name.is_empty())
+}
+
+fn legend_width(grid: &Grid) -> f64 {
+    if named(grid).count() < 2 && grid.legend.is_empty() {
+        return 0.0;
+    }
+    let names = named(grid).map(|it| SAMPLE + width(&it.name, TICK, false).min(NAME_MOST));
+    let title = width(&grid.legend, TICK, true);
+    names.fold(title.min(NAME_MOST + SAMPLE), f64::max) + 18.0
+}
+
+fn draw_legend(scene: &mut Scene, grid: &Grid, area: &Area) {
+    if legend_width(grid) == 0.0 {
+        return;
+    }
+    let left = area.right + 18.0;
+    let mut y = area.top + TICK;
+    if !grid.legend.is_empty() {
+        scene.text(Text {
+            x: left,
+            y,
+            text: fitted(&grid.legend, TICK, NAME_MOST + SAMPLE),
+            size: TICK,
+            bold: true,
+            color: INK,
+            ..Text::default()
+        });
+        y += LINE;
+    }
+    let all = named(grid).count();
+    let shown = if all > NAMES_MOST {
+        NAMES_MOST - 1
+    } else {
+        all
+    };
+    for series in named(grid).take(shown) {
+        let middle = y - TICK * 0.36;
+        scene.line(
+            [(left, middle), (left + SAMPLE - 8.0, middle)],
+            line_pen(series),
+        );
+        if series.markers {
+            let (color, _, marker) = look(series.look);
+            let place = (left + (SAMPLE - 8.0) / 2.0, middle);
+            scene.marker(place, 4.0, marker, false, Pen::new(color, 1.3));
+        }
+        legend_text(
+            scene,
+            left + SAMPLE,
+            y,
+            fitted(&series.name, TICK, NAME_MOST),
+        );
+        y += LINE;
+    }
+    if shown < all {
+        legend_text(scene, left, y, format!("and {} more", all - shown));
+    }
+}
+
+fn legend_text(scene: &mut Scene, x: f64, y: f64, text: String) {
+    scene.text(Text {
+        x,
+        y,
+        text,
+        size: TICK,
+        color: INK,
+        ..Text::default()
+    });
+}

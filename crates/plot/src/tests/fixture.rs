@@ -1,0 +1,93 @@
+//! A small sweep with everything that can befall a cell.
+
+use serde_json::{Value, json};
+use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_core::job::StateName;
+use swath_core::metrics::Metrics;
+use swath_core::outcome::{Fault, Measurement, Observation};
+use swath_core::table::Results;
+use swath_core::time::Timestamp;
+use swath_core::view::{CellResults, Counts, ReplicateResult, SweepState, SweepView};
+
+fn replicate(cell: usize, number: usize, end: &str) -> ReplicateResult {
+    let (state, fault) = match end {
+        "d" => (StateName::Failed, Some(Fault::Diverged)),
+        "q" => (StateName::Queued, None),
+        _ => (StateName::Succeeded, None),
+    };
+    ReplicateResult {
+        replicate: Replicate(number as u32 + 1),
+        job: JobDigest::from_bytes([(cell * 16 + number) as u8; 32]),
+        seed: number as u64,
+        state,
+        fault,
+        measurement: end.parse().ok().map(|test_error| Measurement {
+            test_error,
+            test_loss: None,
+            best_test_error: None,
+            train_seconds: 1.0,
+            metrics: Metrics::new(),
+        }),
+        last_test_errors: Vec::new(),
+        provenance: None,
+    }
+}
+
+/// A sweep with these axes, and for each cell its values on them and the ends
+/// of its replicates.
+pub(super) fn results(title: &str, axes: &[&str], cells: &[(&[Value], &str)]) -> Results {
+    let replicates = cells.iter().map(|(_, ends)| ends.split(' ').count()).max();
+    let cell = |(index, (values, ends)): (usize, &(&[Value], &str))| CellResults {
+        index: index as u64,
+        cell: CellDigest::from_bytes([index as u8; 32]),
+        axes: axes
+            .iter()
+            .map(|it| (*it).to_owned())
+            .zip(values.iter().cloned())
+            .collect(),
+        replicates: ends
+            .split(' ')
+            .enumerate()
+            .map(|(number, end)| replicate(index, number, end))
+            .collect(),
+    };
+    let sweep = SweepView {
+        digest: SweepDigest::from_bytes([7; 32]),
+        name: "small".to_owned(),
+        title: title.to_owned(),
+        state: SweepState::Active,
+        reason: String::new(),
+        cells: cells.len() as u64,
+        replicates: replicates.unwrap_or(0) as u32,
+        priority: 0,
+        counts: Counts::default(),
+        submitted_at: Timestamp::from_ms(0),
+        finished_at: None,
+        definition: json!({"layout": {"list": {"rows": axes, "columns": ["test_error"]}}}),
+    };
+    Results::new(&sweep, cells.iter().enumerate().map(cell).collect()).unwrap()
+}
+
+/// Batch size × learning rate.
+pub(super) fn small() -> Results {
+    let cells: [(&[Value], &str); 6] = [
+        (&[json!(64), json!(0.05)], "9.41 9.62 9.38"),
+        (&[json!(64), json!(0.2)], "8.21 8.05 8.44"),
+        (&[json!(64), json!(0.8)], "10.35 d 11.02"),
+        (&[json!(256), json!(0.05)], "12.8 12.6 12.9"),
+        (&[json!(256), json!(0.2)], "8.9 9.1 q"),
+        (&[json!(256), json!(0.8)], "d d d"),
+    ];
+    results("Rates & <batches>", &["batch_size", "optimizer.lr"], &cells)
+}
+
+/// The error falls from 40 by a factor per epoch.
+pub(super) fn epochs(factor: f64, steps: u64) -> Vec<Observation> {
+    let epoch = |epoch: u32| {
+        let error = 40.0 * factor.powi(epoch as i32);
+        json!({"epoch": epoch, "step": steps * u64::from(epoch), "test_error": error, "train_error": error / 2.0})
+    };
+    (1..=6)
+        .map(|at| serde_json::from_value(epoch(at)).unwrap())
+        .collect()
+}
