@@ -136,7 +136,14 @@ impl Grid {
         let fits = |axis: &Axis, value: f64| value.is_finite() && (!axis.log || value > 0.0);
         let points = || self.series.iter().flat_map(|it| &it.points);
         let across = points().map(|it| it.x).filter(|it| fits(x, *it));
-        let up = points().flat_map(|it| it.y.into_iter().chain(it.values.iter().copied()));
+        let up = self.series.iter().flat_map(|series| {
+            // Runs that are not drawn need no room.
+            let drawn = series.markers || series.band;
+            series.points.iter().flat_map(move |it| {
+                let runs = it.values.iter().copied().filter(move |_| drawn);
+                it.y.into_iter().chain(runs)
+            })
+        });
         (across.collect(), up.filter(|it| fits(y, *it)).collect())
     }
 }

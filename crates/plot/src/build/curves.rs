@@ -28,7 +28,7 @@ const NAMES_MOST: usize = 7;
 /// When no curve has a point.
 pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, PlotError> {
     let mut groups: Vec<(&str, Vec<&Curve>)> = Vec::new();
-    for curve in curves {
+    for curve in curves.iter().filter(|it| !it.points.is_empty()) {
         match groups.iter_mut().find(|(name, _)| *name == curve.name) {
             Some((_, group)) => group.push(curve),
             None => groups.push((&curve.name, vec![curve])),

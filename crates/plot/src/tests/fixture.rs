@@ -30,6 +30,7 @@ fn replicate(cell: usize, number: usize, end: &str) -> ReplicateResult {
         }),
         last_test_errors: Vec::new(),
         provenance: None,
+        imported: None,
     }
 }
 
