@@ -1,6 +1,7 @@
 //! The sweeps that ship with Swath expand to what they say.
 
 mod files;
+mod matched;
 mod published;
 mod rows;
 

@@ -1,0 +1,213 @@
+//! The published tables come out of a store that holds the published numbers.
+
+#[path = "../../core/tests/shipped_sweeps/files.rs"]
+#[allow(dead_code, reason = "the tests of core use the rest")]
+mod files;
+#[path = "../../core/tests/shipped_sweeps/matched.rs"]
+#[allow(dead_code, reason = "the tests of core use the rest")]
+mod matched;
+#[path = "../../core/tests/shipped_sweeps/rows.rs"]
+#[allow(dead_code, reason = "the tests of core use the rest")]
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::Value;
+use swath_e2e::{Process, Site};
+
+use files::Line;
+use matched::{TABLES, matched, sweep_of, table};
+
+/// One published row that has a value.
+#[derive(Clone, Debug, PartialEq)]
+struct Published {
+    test_error: f64,
+    runs: u64,
+    seconds: Option<f64>,
+}
+
+impl Published {
+    fn of(row: Line<'_>) -> Option<Self> {
+        let number = |column| row.get(column).parse::<f64>().ok();
+        Some(Self {
+            test_error: number("err")?,
+            runs: row.get("runs").parse().unwrap(),
+            seconds: number("minutes").map(|minutes| minutes * 60.0),
+        })
+    }
+}
+
+/// What was published of the cells of a sweep, in any of its tables or in one:
+/// each number once, however many tables repeat it. With the count of rows.
+fn published(sweep: &str, only: Option<u32>) -> (BTreeMap<String, Vec<Published>>, usize) {
+    let mut of_cells: BTreeMap<String, Vec<Published>> = BTreeMap::new();
+    let mut count = 0;
+    for (row, cell) in matched() {
+        let number = table(row);
+        if sweep_of(number) != sweep || only.is_some_and(|only| only != number) {
+            continue;
+        }
+        if let Some(found) = Published::of(row) {
+            count += 1;
+            let seen = of_cells.entry(cell.digest.to_string()).or_default();
+            if !seen.contains(&found) {
+                seen.push(found);
+            }
+        }
+    }
+    (of_cells, count)
+}
+
+/// A site that sees the shipped sweeps as a user does, at the root of the
+/// repository.
+fn site() -> Site {
+    let site = Site::new();
+    let sweeps = concat!(env!("CARGO_MANIFEST_DIR"), "/../../sweeps");
+    std::os::unix::fs::symlink(Path::new(sweeps), site.path().join("sweeps")).unwrap();
+    site
+}
+
+/// A store into which every published number was imported.
+fn filled() -> (Site, Process) {
+    let mut site = site();
+    let serving = site.serve();
+    for (name, ..) in TABLES {
+        site.ok(&["submit", &format!("sweeps/{name}.toml")]);
+        let done = site.run(&["import", &format!("sweeps/reference/{name}.csv")]);
+        assert_eq!(done.code, Some(0), "{name}: {}", done.stderr);
+        assert!(
+            done.stderr.contains(&format!("`{name}`")),
+            "{}",
+            done.stderr
+        );
+    }
+    (site, serving)
+}
+
+/// The rows of a Markdown table by their fields, without what marks the best.
+fn drawn(text: &str) -> Vec<BTreeMap<String, String>> {
+    let fields = |line: &str| -> Vec<String> {
+        let line = line.trim_matches('|').replace("**", "");
+        line.split('|').map(|it| it.trim().to_owned()).collect()
+    };
+    let mut lines = text.lines().filter(|line| line.starts_with('|'));
+    let heads = fields(lines.next().unwrap());
+    let row = |line| heads.iter().cloned().zip(fields(line)).collect();
+    lines.skip(1).map(row).collect()
+}
+
+/// Holds a sweep's table to the published rows of all its tables, or of one:
+/// each number is in one row, and no other row has a value. The cells of which
+/// several numbers were published.
+fn compare(site: &Site, sweep: &str, only: Option<u32>) -> usize {
+    let (mut published, _) = published(sweep, only);
+    let document = site.json(&["table", sweep]);
+    let rows = document["rows"].as_array().unwrap();
+    let text = drawn(&site.ok(&["table", sweep, "-o", "md"]));
+    assert_eq!(rows.len(), text.len(), "{sweep}");
+    let mut disputed = 0;
+    for (row, text) in rows.iter().zip(text) {
+        let place = format!("{sweep}, {only:?}: {}", row["axes"]);
+        let cell = row["cell"].as_str().unwrap();
+        let said = published.remove(cell).unwrap_or_default();
+        let (median, n) = (row["median"].as_f64(), row["n"].as_u64().unwrap());
+        let seconds = row["train_seconds_median"].as_f64();
+        let shown = &text["test error (%)"];
+        match &said[..] {
+            [] => assert_eq!((median, n, &**shown), (None, 0, "pending"), "{place}"),
+            [one] => {
+                assert_eq!(median, Some(one.test_error), "{place}");
+                assert_eq!((n, seconds), (one.runs, one.seconds), "{place}");
+                let number = format!("{:.2}", one.test_error);
+                let of = row["of"].as_u64().unwrap();
+                let whole = if n == of {
+                    number
+                } else {
+                    format!("{number} ({n} of {of})")
+                };
+                assert_eq!(*shown, whole, "{place}");
+            }
+            several => {
+                disputed += 1;
+                let mut values = row["values"].as_array().unwrap().clone();
+                let key = |value: &Value| value.as_f64().unwrap();
+                values.sort_by(|left, right| key(left).total_cmp(&key(right)));
+                let mut wanted: Vec<f64> = several.iter().map(|it| it.test_error).collect();
+                wanted.sort_by(f64::total_cmp);
+                assert_eq!(values, wanted, "{place}");
+            }
+        }
+        let replicates = row["replicates"].as_array().unwrap();
+        let valued = replicates.iter().filter(|it| !it["value"].is_null());
+        assert!(
+            valued.clone().all(|it| it["imported"].is_object()),
+            "{place}"
+        );
+        assert_eq!(valued.count() as u64, n, "{place}");
+    }
+    assert!(published.is_empty(), "{sweep}: {published:?}");
+    disputed
+}
+
+#[test]
+fn a_store_of_the_published_numbers_gives_every_published_table() {
+    let (site, _serving) = filled();
+    let mut rows = 0;
+    for (name, first, last) in TABLES {
+        let disputed = compare(&site, name, None);
+        // One device's trainings beside another's; elsewhere no table disagrees
+        // with a table of the same sweep.
+        assert_eq!(disputed, if name == "precision" { 7 } else { 0 }, "{name}");
+        if disputed == 0 {
+            rows += published(name, None).1;
+            continue;
+        }
+        // Each table by itself is as it was published.
+        for number in first..=last {
+            let file = format!("sweeps/reference/{name}.csv");
+            let number = number.to_string();
+            site.ok(&["import", &file, "--table", &number, "--replace"]);
+            let number = number.parse().unwrap();
+            assert_eq!(compare(&site, name, Some(number)), 0, "T{number}");
+            rows += published(name, Some(number)).1;
+        }
+    }
+    // Of 362, nine have no value.
+    assert_eq!(rows, 353);
+    for format in ["md", "latex"] {
+        insta::assert_snapshot!(format, site.ok(&["table", "ghost_bn", "-o", format]));
+    }
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a measured time, for who looks for it")]
+fn a_plan_of_every_published_table_counts_181_jobs_behind_the_grids() {
+    let site = site();
+    let files: Vec<String> = TABLES
+        .iter()
+        .map(|(name, ..)| format!("sweeps/{name}.toml"))
+        .collect();
+    let mut arguments = vec!["--database", "sqlite:swath.db", "plan"];
+    arguments.extend(files.iter().map(String::as_str));
+    let started = Instant::now();
+    let plan = site.json(&arguments);
+    eprintln!("plan of {} files: {:?}", files.len(), started.elapsed());
+    let first_grid = |name: &str| TABLES.iter().any(|it| it.0 == name && it.1 >= 10);
+    let (mut cells, mut by_replicate) = (0, BTreeMap::<usize, BTreeSet<String>>::new());
+    for sweep in plan["sweeps"].as_array().unwrap() {
+        if !first_grid(sweep["sweep"].as_str().unwrap()) {
+            continue;
+        }
+        for cell in sweep["cells"].as_array().unwrap() {
+            cells += 1;
+            for (place, job) in cell["jobs"].as_array().unwrap().iter().enumerate() {
+                let digest = job["digest"].as_str().unwrap().to_owned();
+                by_replicate.entry(place).or_default().insert(digest);
+            }
+        }
+    }
+    let distinct: Vec<usize> = by_replicate.values().map(BTreeSet::len).collect();
+    assert_eq!((cells, distinct), (250, vec![181; 3]));
+}
