@@ -68,6 +68,17 @@ pub enum ReadQuery {
         /// At most so many jobs; absent, or more than [`CURVES_MOST`]: that many.
         limit: Option<u32>,
     },
+    /// Two sweeps beside each other, rendered by the server → [`CompareText`].
+    Compare {
+        /// A sweep selector that matches one sweep.
+        left: Vec<String>,
+        /// Another; differences are this one's less the left one's.
+        right: Vec<String>,
+        /// As `-o` names it.
+        format: String,
+        /// How it looks on a terminal.
+        look: Look,
+    },
     /// One job's observations → [`Curves`].
     Curves {
         /// A job selector that matches one job.
@@ -152,6 +163,15 @@ pub struct SweepSources {
     pub sweep: SweepDigest,
     /// Its files.
     pub sources: Sources,
+}
+
+/// Two sweeps beside each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CompareText {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The comparison in the format asked for.
+    pub text: String,
 }
 
 /// Every sweep, oldest first.

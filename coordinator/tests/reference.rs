@@ -10,9 +10,9 @@ use support::{SMALL, Serving, Site, json};
 use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::{PROTOCOL_VERSION, v1};
 
-/// Measures every queued job: the errors of the cell with this `params.x`, in
-/// the order of the replicates.
-async fn measure(url: &str, errors: &HashMap<u64, Vec<f64>>) {
+/// Measures every queued job: `error` of its parameters and of how many jobs with
+/// the same were measured before it.
+async fn measure(url: &str, error: impl Fn(&Value, usize) -> f64) {
     let mut dispatch = DispatchClient::connect(url.to_owned()).await.unwrap();
     let hello = v1::HelloRequest {
         protocol: PROTOCOL_VERSION,
@@ -31,16 +31,16 @@ async fn measure(url: &str, errors: &HashMap<u64, Vec<f64>>) {
     };
     let granted = dispatch.exchange(exchange(1, 100, Vec::new())).await;
     let grants = granted.unwrap().into_inner().grants;
-    let mut seen: HashMap<u64, usize> = HashMap::new();
+    let mut seen: HashMap<String, usize> = HashMap::new();
     let finishes = grants.iter().map(|grant| {
         let spec: Value = serde_json::from_str(&grant.spec).unwrap();
-        let x = spec["params"]["x"].as_u64().unwrap();
-        let at = seen.entry(x).or_default();
+        let params = &spec["params"];
+        let at = seen.entry(params.to_string()).or_default();
         *at += 1;
         v1::Finish {
             held: grant.held.clone(),
             outcome: Some(v1::finish::Outcome::Measured(v1::Measurement {
-                test_error: errors[&x][*at - 1],
+                test_error: error(params, *at - 1),
                 train_seconds: 60.0,
                 ..Default::default()
             })),
@@ -59,14 +59,7 @@ fn with_reference(name: &str) -> String {
     format!("{named}\n[reference]\nfile = \"{name}.csv\"\n")
 }
 
-const ERRORS: [(u64, [f64; 2]); 3] = [(1, [8.1, 8.3]), (2, [9.0, 9.2]), (3, [5.0, 5.1])];
-
-fn errors() -> HashMap<u64, Vec<f64>> {
-    ERRORS
-        .iter()
-        .map(|(x, errors)| (*x, errors.to_vec()))
-        .collect()
-}
+const ERRORS: [[f64; 2]; 3] = [[8.1, 8.3], [9.0, 9.2], [5.0, 5.1]];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn published_values_are_checked() {
@@ -91,7 +84,8 @@ async fn published_values_are_checked() {
         open.stderr
     );
 
-    measure(&serving.url, &errors()).await;
+    let error = |params: &Value, at: usize| ERRORS[params["x"].as_u64().unwrap() as usize - 1][at];
+    measure(&serving.url, error).await;
     let checked = run("table some --check -o csv");
     assert_eq!(checked.code, 10, "{}", checked.stderr);
     assert_eq!(
@@ -162,4 +156,82 @@ fn a_wrong_reference_is_named_with_its_place() {
             done.stderr
         );
     }
+}
+
+/// A sweep over `params.x`, with five replicates of each cell.
+fn sweep(name: &str, y: u32, values: &str) -> String {
+    let file = SMALL.replace("small", name).replace("[1, 2, 3]", values);
+    let file = file.replace("replicates = 2", "replicates = 5");
+    file.replace("trainer.null", &format!("params.y = {y}\ntrainer.null"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sweeps_are_compared_cell_by_cell() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:swath.db");
+    let run = |line: &str| site.run(&format!("--coordinator {} {line}", serving.url));
+    site.write("one.toml", &sweep("one", 0, "[1, 2, 3]"));
+    site.write("two.toml", &sweep("two", 1, "[1, 2, 4]"));
+    let other = SMALL
+        .replace("small", "other")
+        .replace("params.x", "params.z");
+    site.write("other.toml", &other);
+    for name in ["one", "two", "other"] {
+        let done = run(&format!("submit {name}.toml"));
+        assert_eq!(done.code, 0, "{}", done.stderr);
+    }
+    // With x = 1 the sweeps are apart, with x = 2 they are mixed.
+    measure(&serving.url, |params, at| {
+        let (x, y) = (params["x"].as_f64(), params["y"].as_f64());
+        let lift = if x == Some(1.0) { 1.0 } else { 0.05 };
+        8.0 + x.unwrap_or(0.0) + lift * y.unwrap_or(0.0) + 0.1 * at as f64
+    })
+    .await;
+    let compared = run("compare one two");
+    assert_eq!((compared.code, compared.stderr.as_str()), (0, ""));
+    insta::assert_snapshot!(compared.stdout, @r"
+    two beside one
+    2 pairs of one and two; differences are two less one.
+    Best: one 9.20 at x 1, two 10.20 at x 1: two is more (p = 0.008, for cells picked as the best).
+
+    x  one (%)  two (%)  difference      p  corrected p  outcome
+    ─  ───────  ───────  ──────────  ─────  ───────────  ────────────────────────────
+    1     9.20    10.20       +1.00  0.008        0.016  two is more
+    2    10.20    10.25       +0.05  0.690        0.690  not distinguishable at n = 5
+
+    p by the U test of Mann and Whitney, two-sided, exact for up to 50 replicates of both; corrected for 2 tests by Holm's method; a difference counts at a corrected p of at most 0.05.
+    1 cell of one has no partner.
+    1 cell of two has no partner.
+    ");
+    let document = json(&run("compare two one -o json").stdout);
+    let rows = document["rows"].as_array().unwrap();
+    assert_eq!(rows[0]["outcome"], "less");
+    // 2 of the 252 ways to divide ten, twice.
+    assert!((rows[0]["p_corrected"].as_f64().unwrap() - 4.0 / 252.0).abs() < 1e-12);
+    assert_eq!(rows[1]["outcome"], "not_distinguishable");
+    assert_eq!(document["best"]["outcome"], "less");
+    let lines = run("compare one two -o jsonl").stdout;
+    assert_eq!(lines.lines().count(), 2);
+    let ids = run("compare one two -o ids").stdout;
+    assert_eq!(ids.lines().count(), 2);
+    for format in ["md", "latex", "html", "csv", "wide"] {
+        let done = run(&format!("compare one two -o {format}"));
+        assert!(
+            done.stdout.contains("two is more"),
+            "{format}: {}",
+            done.stdout
+        );
+    }
+    let same = run("compare one one -o csv").stdout;
+    assert_eq!(same.matches("the same cell").count(), 3, "{same}");
+
+    let apart = run("compare one other");
+    assert_eq!(apart.code, 2);
+    assert!(
+        apart.stderr.contains("one and other share no axis"),
+        "{}",
+        apart.stderr
+    );
+    assert_eq!(run("compare one nobody").code, 3);
+    assert_eq!(serving.stop(), Some(0));
 }

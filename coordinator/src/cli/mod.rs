@@ -195,6 +195,7 @@ pub(crate) enum Verb {
     Plan(Plan),
     Submit(Submit),
     Table(Table),
+    Compare(Compare),
     Export(Export),
     Plot(Plot),
     Status(Status),

@@ -187,6 +187,26 @@ pub(crate) struct Table {
     pub(crate) sort: Option<String>,
 }
 
+/// Sets two sweeps beside each other, cell by cell
+///
+/// Cells are pairs where they agree on every axis that both sweeps have. Each
+/// difference is tested (Mann and Whitney's U test, corrected for the number of
+/// pairs), and the best cells of both are compared. With 3 replicates of each
+/// cell no difference can be significant: it says so, and how many it takes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator compare cosine multistep
+  coordinator compare cosine multistep -o json | jq '.rows[] | select(.outcome == \"less\")'")]
+pub(crate) struct Compare {
+    /// One sweep
+    #[arg(value_name = "SWEEP")]
+    pub(crate) left: String,
+    /// The other; differences are its values less those of the first
+    #[arg(value_name = "OTHER")]
+    pub(crate) right: String,
+}
+
 /// Writes a sweep's results to a file, for other programs and for papers
 ///
 /// The ending of the file says what it is: `.parquet`, `.csv` and `.jsonl` have

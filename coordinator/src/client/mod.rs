@@ -1,6 +1,7 @@
 //! Every verb: asks a coordinator, or is one.
 
 mod change;
+mod compare;
 mod connection;
 pub(crate) mod exit;
 mod export;
@@ -47,6 +48,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Table(arguments) => table::table(context, arguments).await,
         Verb::Export(arguments) => export::export(context, arguments).await,
         Verb::Plot(arguments) => plot::plot(context, arguments).await,
+        Verb::Compare(arguments) => compare::compare(context, arguments).await,
         Verb::Status(arguments) => status::status(context, arguments).await,
         Verb::Sweeps(_) => read::sweeps(context).await,
         Verb::Jobs(arguments) => jobs::jobs(context, arguments).await,

@@ -82,7 +82,7 @@ async fn read(
     Ok(document)
 }
 
-fn look(context: &Context) -> Look {
+pub(super) fn look(context: &Context) -> Look {
     let style = context.style;
     Look {
         width: style.width.and_then(|width| u16::try_from(width).ok()),

@@ -13,10 +13,11 @@ use super::explain::{self, Facts};
 use super::select;
 use super::state::State;
 use super::status::status;
-use super::table::{cells_of, table_text};
+use super::table::{cells_of, comparison_text, table_text};
 use crate::api::{
-    CURVES_MOST, Curves, Explanation, JOBS_PER_PAGE, JobCurve, JobCurves, Jobs, KnownJobs, Logs,
-    ReadQuery, Status as StatusDocument, SweepResults, SweepSources, Sweeps, TableText, Workers,
+    CURVES_MOST, CompareText, Curves, Explanation, JOBS_PER_PAGE, JobCurve, JobCurves, Jobs,
+    KnownJobs, Logs, ReadQuery, Status as StatusDocument, SweepResults, SweepSources, Sweeps,
+    TableText, Workers,
 };
 
 /// Failed jobs that a status shows.
@@ -89,6 +90,20 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
         }
         ReadQuery::JobCurves { selector, limit } => {
             json(&job_curves(store, &selector, limit).await?)
+        }
+        ReadQuery::Compare {
+            left,
+            right,
+            format,
+            look,
+        } => {
+            let left = select::sweep(store, &left).await?;
+            let right = select::sweep(store, &right).await?;
+            let text = comparison_text(store, [&left, &right], &format, look).await?;
+            json(&CompareText {
+                schema_version,
+                text,
+            })
         }
         ReadQuery::Curves { selector } => {
             let job = select::job(store, &selector).await?;

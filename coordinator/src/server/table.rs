@@ -1,7 +1,7 @@
 //! The table of a sweep as text.
 
 use swath_core::sweep::{Filter, Layout};
-use swath_core::table::{Check, Definition, Results, TableError, choose, chosen};
+use swath_core::table::{Check, Comparison, Definition, Results, TableError, choose, chosen};
 use swath_core::view::{CellResults, SweepView};
 use swath_report::{Format, Style};
 use swath_store::Store;
@@ -45,11 +45,7 @@ pub(crate) async fn table_text(
             title => format!("{title}. {chosen}"),
         };
     }
-    let style = Style {
-        color: look.color,
-        width: look.width.map(usize::from),
-        unicode: look.unicode,
-    };
+    let style = style(look);
     let drawn = tokio::task::spawn_blocking(move || {
         let mut results = Results::new(&sweep, cells)?;
         if let Some(by) = &shape.sort {
@@ -107,4 +103,42 @@ fn lay_out(sweep: &mut SweepView, shape: &Shape) -> Result<(), Status> {
     let layout = serde_json::to_value(layout);
     sweep.definition["layout"] = layout.map_err(|error| Status::internal(error.to_string()))?;
     Ok(())
+}
+
+/// Reads the results of two sweeps and renders them beside each other.
+pub(crate) async fn comparison_text(
+    store: &dyn Store,
+    sweeps: [&SweepView; 2],
+    format: &str,
+    look: Look,
+) -> Result<String, Status> {
+    let format: Format = format.parse().map_err(Status::invalid_argument)?;
+    let mut read = Vec::new();
+    for sweep in sweeps {
+        read.push((sweep.clone(), cells_of(store, sweep, &[]).await?));
+    }
+    let style = style(look);
+    let drawn = tokio::task::spawn_blocking(move || {
+        let mut results = Vec::new();
+        for (sweep, cells) in read {
+            results.push(Results::new(&sweep, cells)?);
+        }
+        let comparison = Comparison::new(&results[0], &results[1])?;
+        Ok(swath_report::comparison(&comparison, format, &style))
+    });
+    drawn
+        .await
+        .map_err(|error| Status::internal(error.to_string()))?
+        .map_err(|error: TableError| match error {
+            TableError::Incomparable(_) => Status::invalid_argument(error.to_string()),
+            other => Status::failed_precondition(other.to_string()),
+        })
+}
+
+fn style(look: Look) -> Style {
+    Style {
+        color: look.color,
+        width: look.width.map(usize::from),
+        unicode: look.unicode,
+    }
 }

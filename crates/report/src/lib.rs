@@ -12,6 +12,7 @@ macro_rules! put {
     }};
 }
 
+mod comparison;
 mod csv;
 mod curve;
 mod format;
@@ -32,6 +33,7 @@ mod time;
 
 pub use swath_core::summary::text::{compact, count, counted, decimals, duration, parameter};
 
+pub use self::comparison::comparison;
 pub use self::curve::{curve, curve_listing, newest};
 pub use self::format::Format;
 pub use self::listing::{Listing, ListingColumn};

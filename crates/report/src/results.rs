@@ -33,7 +33,7 @@ pub fn results(results: &Results, format: Format, style: &Style) -> Result<Strin
 
 /// `value` as JSON with a line end. A document made of maps with text keys and
 /// finite numbers cannot fail to be written.
-fn json(value: &impl Serialize, pretty: bool) -> String {
+pub(crate) fn json(value: &impl Serialize, pretty: bool) -> String {
     let text = if pretty {
         serde_json::to_string_pretty(value)
     } else {

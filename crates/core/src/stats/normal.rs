@@ -1,6 +1,6 @@
 //! The normal distribution, and how far medians of it scatter.
 
-use std::f64::consts::{FRAC_PI_2, PI, SQRT_2};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_2, PI, SQRT_2};
 
 /// What a standard normal number leaves 2.5 % above it.
 pub const Z_95: f64 = 1.959_963_984_540_054;
@@ -49,10 +49,36 @@ fn erfc_fraction(x: f64) -> f64 {
 /// (of an even number: of the mean of the two middle ones), by integration over
 /// their joint density.
 const MEDIAN_ERRORS: [f64; 30] = [
-    1.0, 0.707_107, 0.669_829, 0.546_077, 0.535_569, 0.463_403, 0.458_745, 0.410_099, 0.407_555,
-    0.371_923, 0.370_354, 0.342_806, 0.341_759, 0.319_637, 0.318_896, 0.300_625, 0.300_078,
-    0.284_655, 0.284_238, 0.270_993, 0.270_665, 0.259_13, 0.258_867, 0.248_702, 0.248_488,
-    0.239_441, 0.239_264, 0.231_145, 0.230_996, 0.223_656,
+    1.0,
+    FRAC_1_SQRT_2,
+    0.669_829,
+    0.546_077,
+    0.535_569,
+    0.463_403,
+    0.458_745,
+    0.410_099,
+    0.407_555,
+    0.371_923,
+    0.370_354,
+    0.342_806,
+    0.341_759,
+    0.319_637,
+    0.318_896,
+    0.300_625,
+    0.300_078,
+    0.284_655,
+    0.284_238,
+    0.270_993,
+    0.270_665,
+    0.259_13,
+    0.258_867,
+    0.248_702,
+    0.248_488,
+    0.239_441,
+    0.239_264,
+    0.231_145,
+    0.230_996,
+    0.223_656,
 ];
 
 /// The standard error of the median of `n` normal numbers of standard deviation

@@ -97,7 +97,8 @@ enum End {
     Greatest,
 }
 
-fn of<'a>(cell: &'a CellResults, axis: &str) -> Option<&'a Value> {
+/// The value of an axis in a cell.
+pub(super) fn of<'a>(cell: &'a CellResults, axis: &str) -> Option<&'a Value> {
     let mut axes = cell.axes.iter();
     axes.find(|(path, _)| path == axis).map(|(_, value)| value)
 }

@@ -176,6 +176,7 @@ impl Results {
 }
 
 /// Programs find the cells by the row.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn without_cells<S: serde::Serializer>(
     published: &&Published,
     serializer: S,

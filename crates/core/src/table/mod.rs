@@ -9,6 +9,7 @@
 mod border;
 mod choose;
 mod compared;
+mod comparison;
 mod definition;
 mod imported;
 mod label;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::choose::{choose, chosen};
 pub use self::compared::{Check, Compared};
+pub use self::comparison::{Comparison, Outcome, PAIRS_MAX, Pair};
 pub use self::definition::{Definition, Parameter};
 pub use self::label::label;
 pub use self::reference::{Published, Reference};
@@ -172,6 +174,9 @@ pub enum TableError {
         /// The axes, with commas between.
         axes: String,
     },
+    /// Two sweeps that have nothing to compare.
+    #[error("{0}")]
+    Incomparable(String),
     /// Two cells of a pivot have one place.
     #[error(
         "the table cannot be drawn: {count} cells fall on the same place, {place}, and differ in \

@@ -492,3 +492,90 @@ fn the_best_at_the_border_is_told() {
     assert!(grid(0)[0].text.contains("add a value below 0.1"));
     assert_eq!(grid(1), []);
 }
+
+/// A sweep over learning rates: the errors of each cell's replicates. `start` is
+/// the first of its digests.
+fn replicated(start: u8, cells: &[&[f64]]) -> Results {
+    let made = cells.iter().zip(0_u8..).map(|(errors, at)| {
+        let axes = [("optimizer.lr", json!(at + 1))];
+        let mut made = cell(u64::from(at), &axes, errors[0]);
+        made.cell = CellDigest::from_bytes([start + at; 32]);
+        let first = made.replicates.remove(0);
+        made.replicates = errors
+            .iter()
+            .zip(1..)
+            .map(|(error, number)| {
+                let mut replicate = first.clone();
+                replicate.replicate = Replicate(number);
+                replicate.measurement.as_mut().unwrap().test_error = *error;
+                replicate
+            })
+            .collect();
+        made
+    });
+    results(list(&["optimizer.lr"], &["test_error"]), made.collect())
+}
+
+fn outcomes(left: &Results, right: &Results) -> Vec<Value> {
+    let comparison = serde_json::to_value(Comparison::new(left, right).unwrap()).unwrap();
+    let rows = comparison["rows"].as_array().unwrap();
+    rows.iter().map(|row| row["outcome"].clone()).collect()
+}
+
+#[test]
+fn three_against_three_are_not_distinguishable() {
+    let left = replicated(1, &[&[8.0, 8.1, 8.2]]);
+    let right = replicated(9, &[&[20.0, 20.1, 20.2]]);
+    assert_eq!(outcomes(&left, &right), ["too_few"]);
+    let table = Comparison::new(&left, &right).unwrap().table(false);
+    assert_eq!(
+        texts(&table)[1],
+        "1 | 8.10 | 20.10 | +12.00 | 0.100 | 0.100 | not distinguishable at n = 3: too few for \
+         any difference"
+    );
+    let told = &table.footnotes[1].text;
+    assert!(told.contains("the least p of 3 against 3 is 0.1"), "{told}");
+    assert!(
+        told.contains("it takes 4 of each cell: `coordinator extend small --replicates 4`"),
+        "{told}"
+    );
+}
+
+#[test]
+fn pairs_are_corrected_for_each_other() {
+    let low = [8.0, 8.1, 8.2, 8.3];
+    let high = [9.0, 9.1, 9.2, 9.3];
+    // Four against four tell one difference, not two.
+    assert_eq!(
+        outcomes(&replicated(1, &[&high]), &replicated(9, &[&low])),
+        ["less"]
+    );
+    let two = outcomes(
+        &replicated(1, &[&high, &low]),
+        &replicated(9, &[&low, &high]),
+    );
+    assert_eq!(two, ["too_few", "too_few"]);
+}
+
+#[test]
+fn what_cannot_be_compared() {
+    let left = replicated(1, &[&[8.0], &[9.0]]);
+    // One digest, one cell; and nobody has a partner for the second.
+    let right = replicated(1, &[&[8.0]]);
+    assert_eq!(outcomes(&left, &right), ["same"]);
+    let notes = Comparison::new(&left, &right)
+        .unwrap()
+        .table(true)
+        .footnotes;
+    let notes: Vec<String> = notes.into_iter().map(|it| it.text).collect();
+    assert_eq!(notes.len(), 1);
+    assert!(notes[0].starts_with("1 cell of small"), "{notes:?}");
+    assert!(notes[0].ends_with("has no partner"), "{notes:?}");
+    let mut other = right.clone();
+    other.axes = vec!["epochs".to_owned()];
+    let error = Comparison::new(&left, &other).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "small and small share no axis; their cells cannot be paired"
+    );
+}
