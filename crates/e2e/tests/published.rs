@@ -151,6 +151,19 @@ fn compare(site: &Site, sweep: &str, only: Option<u32>) -> usize {
     disputed
 }
 
+/// Each published value reproduces itself, and is told to be no training of
+/// ours.
+fn check(site: &Site, sweep: &str) {
+    let done = site.run(&["table", sweep, "--check", "-q"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let cells = published(sweep, None).0.len();
+    let said = format!(
+        "{sweep}: {cells} reproduced, 0 not reproduced, 0 undecided; {cells} cells by imported \
+         numbers alone"
+    );
+    assert_eq!(done.stderr.trim_end(), said);
+}
+
 #[test]
 fn a_store_of_the_published_numbers_gives_every_published_table() {
     let (site, _serving) = filled();
@@ -160,6 +173,7 @@ fn a_store_of_the_published_numbers_gives_every_published_table() {
         // One device's trainings beside another's; elsewhere no table disagrees
         // with a table of the same sweep.
         assert_eq!(disputed, if name == "precision" { 7 } else { 0 }, "{name}");
+        check(&site, name);
         if disputed == 0 {
             rows += published(name, None).1;
             continue;

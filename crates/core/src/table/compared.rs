@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::verdict::{Side, Verdict, judge, over_all};
 use super::{Published, Results};
+use crate::job::StateName;
 use crate::summary::Unit;
 use crate::summary::text::counted;
 
@@ -35,6 +36,9 @@ pub struct Check {
     pub undecided: u32,
     /// Published values that are of no cell of the sweep.
     pub unmatched: u32,
+    /// Cells with a verdict on imported numbers alone.
+    #[serde(default)]
+    pub imported: u32,
 }
 
 impl Check {
@@ -60,6 +64,10 @@ impl Check {
             // Writing to a String cannot fail.
             let _ = write!(text, "; {lines} of no cell of this sweep");
         }
+        if self.imported > 0 {
+            let cells = counted(u64::from(self.imported), "cell");
+            let _ = write!(text, "; {cells} by imported numbers alone");
+        }
         text
     }
 }
@@ -73,7 +81,8 @@ impl Results {
     /// The cell at `place` beside each published line about it, in the order of
     /// the file.
     ///
-    /// Nothing is decided while replicates are open. A cell that diverged with
+    /// Nothing is decided while replicates are open, unless none was begun: a
+    /// cell of imported numbers alone is what it is. A cell that diverged with
     /// every replicate did not reproduce a value.
     pub fn compared(&self, place: usize) -> Vec<Compared<'_>> {
         let lines = self.published.get(place).map_or(&[][..], Vec::as_slice);
@@ -123,13 +132,28 @@ impl Results {
             difference: best.map(|it| it.difference),
             margin: best.and_then(|it| it.margin),
             verdict: best.map(|it| {
-                if tally.open > 0 {
+                if tally.open > 0 && self.is_begun(place) {
                     Verdict::Undecided
                 } else {
                     it.verdict
                 }
             }),
         }
+    }
+
+    /// Whether a replicate of the cell was trained here, or is.
+    fn is_begun(&self, place: usize) -> bool {
+        let replicates = self.cells[place].replicates.iter();
+        let mut ours = replicates.filter(|it| it.imported.is_none());
+        ours.any(|it| !matches!(it.state, StateName::Queued | StateName::Cancelled))
+    }
+
+    /// Whether every number of the cell is from elsewhere.
+    fn is_imported(&self, place: usize) -> bool {
+        let replicates = self.cells[place].replicates.iter();
+        let mut numbers = replicates.filter(|it| it.state == StateName::Succeeded);
+        let some = numbers.clone().next().is_some();
+        some && numbers.all(|it| it.imported.is_some())
     }
 
     /// The verdict over every published line about the cell at `place`:
@@ -145,7 +169,9 @@ impl Results {
         }
         let mut check = Check::default();
         for place in 0..self.cells.len() {
-            match self.verdict(place) {
+            let verdict = self.verdict(place);
+            check.imported += u32::from(verdict.is_some() && self.is_imported(place));
+            match verdict {
                 Some(Verdict::Reproduced) => check.reproduced += 1,
                 Some(Verdict::NotReproduced) => check.not_reproduced += 1,
                 Some(Verdict::Undecided) => check.undecided += 1,

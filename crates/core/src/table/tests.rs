@@ -1,3 +1,5 @@
+mod imported;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
