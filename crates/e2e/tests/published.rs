@@ -1,13 +1,12 @@
 //! The published tables come out of a store that holds the published numbers.
 
 #[path = "../../core/tests/shipped_sweeps/files.rs"]
-#[allow(dead_code, reason = "the tests of core use the rest")]
+#[expect(dead_code, reason = "the tests of core use the rest")]
 mod files;
 #[path = "../../core/tests/shipped_sweeps/matched.rs"]
-#[allow(dead_code, reason = "the tests of core use the rest")]
 mod matched;
 #[path = "../../core/tests/shipped_sweeps/rows.rs"]
-#[allow(dead_code, reason = "the tests of core use the rest")]
+#[expect(dead_code, reason = "the tests of core use the rest")]
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,7 +104,15 @@ fn compare(site: &Site, sweep: &str, only: Option<u32>) -> usize {
     let (mut published, _) = published(sweep, only);
     let document = site.json(&["table", sweep]);
     let rows = document["rows"].as_array().unwrap();
-    let text = drawn(&site.ok(&["table", sweep, "-o", "md"]));
+    let text = site.ok(&["table", sweep, "-o", "md"]);
+    for (mark, _) in text
+        .lines()
+        .filter_map(|line| line.strip_prefix("- <sup>")?.split_once('<'))
+    {
+        let fields = text.matches(&format!("<sup>{mark}</sup>")).count() - 1;
+        assert!(fields > 0, "{sweep}: no field has the mark {mark}");
+    }
+    let text = drawn(&text);
     assert_eq!(rows.len(), text.len(), "{sweep}");
     let mut disputed = 0;
     for (row, text) in rows.iter().zip(text) {

@@ -141,11 +141,16 @@ fn widen(sheet: &Sheet<'_>, columns: &mut [Column]) {
 }
 
 /// Cuts the widest text columns until the lines fit the terminal. Numbers are
-/// never cut: a line may then be too long after all.
+/// never cut; where the lines would be too long after all, nothing is.
 fn narrow(columns: &mut [Column], style: Style) {
     let Some(most) = style.width else { return };
     let used: usize = columns.iter().map(|column| column.width + GAP).sum();
     let mut over = used.saturating_sub(GAP).saturating_sub(most);
+    let texts = columns.iter().filter(|it| it.align == Align::Left);
+    let spare: usize = texts.map(|it| it.width.saturating_sub(TEXT_LEAST)).sum();
+    if over > spare {
+        return;
+    }
     while over > 0 {
         let texts = columns.iter_mut().filter(|it| it.align == Align::Left);
         let Some(widest) = texts.max_by_key(|column| column.width) else {

@@ -88,17 +88,24 @@ impl Marks {
             let mut has_value = false;
             for compared in results.compared(place) {
                 let published = compared.published;
+                let count = published.values().count();
+                if count == 0 {
+                    // A blank field carries no mark.
+                    continue;
+                }
+                // Said below, and better.
+                let said = |part: &str| count > 1 && part == "table and figure disagree";
                 let parts = published.caveat.split("; ");
-                for part in parts.filter(|part| !part.is_empty()) {
+                for part in parts.filter(|part| !part.is_empty() && !said(part)) {
                     noted.push(self.mark(&format!("Published: {part}")));
                 }
-                if published.values().count() > 1 {
+                if count > 1 {
                     noted.push(self.mark(
                         "The published table and figure disagree: the figure's value is in \
                          brackets, and either counts as reproduced",
                     ));
                 }
-                has_value |= published.values().next().is_some();
+                has_value = true;
             }
             values += usize::from(has_value);
             noted.sort_unstable();

@@ -67,6 +67,15 @@ fn listings() {
     gpu-01  active        8
     gpu-02  cordoned     16  3 jobs failed …
     "#);
+    // Too narrow for the numbers and the least of every text.
+    let narrower = Style {
+        width: Some(30),
+        ..Style::PIPE
+    };
+    assert_eq!(
+        listing.render(Format::Table, &narrower),
+        listing.render(Format::Table, &Style::PIPE)
+    );
     assert_snapshot!(listing.render(Format::Markdown, &Style::PIPE), @r#"
     | worker | state | slots | host | reason |
     | --- | --- | ---: | --- | --- |
