@@ -123,6 +123,11 @@ fn reads(site: &Site, size: &Size, coordinator: &Process, figures: &mut Vec<Figu
             200.0,
         ),
         (
+            vec!["export", "large", "-o", "large.parquet"],
+            format!("export of {replicates} replicates to Parquet"),
+            2000.0,
+        ),
+        (
             vec!["export", "large", "-o", "large.jsonl"],
             format!("export of {replicates} replicates to JSON Lines"),
             2000.0,
@@ -134,24 +139,11 @@ fn reads(site: &Site, size: &Size, coordinator: &Process, figures: &mut Vec<Figu
         ),
     ];
     for (words, what, goal) in held {
-        let milliseconds = median_ms(site, &words);
-        figures.push(Figure::below(
-            format!("{what}, whole command, median of {RUNS}"),
-            milliseconds,
-            goal,
-            " ms",
-        ));
+        figures.push(timed(site, &words, &what, Some(goal)));
     }
-    figures.extend(plan(site));
-    progress("a page of jobs, and the coordinator's memory");
-    let milliseconds = median_ms(site, &["jobs", "small-7"]);
-    figures.push(Figure::plain(
-        format!(
-            "jobs of a sweep of {}, median of {RUNS}",
-            CELLS * REPLICATES
-        ),
-        format!("{milliseconds:.0} ms"),
-    ));
+    figures.push(plan(site));
+    let what = format!("jobs of a sweep of {}", CELLS * REPLICATES);
+    figures.push(timed(site, &["jobs", "small-7"], &what, None));
     figures.push(Figure::below(
         "coordinator's peak resident memory, after all of this",
         peak_mb(coordinator.pid()),
@@ -161,26 +153,16 @@ fn reads(site: &Site, size: &Size, coordinator: &Process, figures: &mut Vec<Figu
 }
 
 /// The plan of every published table against that store.
-fn plan(site: &Site) -> Option<Figure> {
+fn plan(site: &Site) -> Figure {
     let files = shipped();
     if files.is_empty() {
-        return Some(Figure::plain(
-            "plan of all published tables",
-            "no sweeps/ here",
-        ));
+        return Figure::plain("plan of all published tables", "no sweeps/ here");
     }
     let mut words = vec!["plan"];
     words.extend(files.iter().filter_map(|file| file.to_str()));
     words.extend(["-o", "json"]);
-    Some(Figure::below(
-        format!(
-            "plan of all published tables, {} files, whole command, median of {RUNS}",
-            files.len()
-        ),
-        median_ms(site, &words),
-        1000.0,
-        " ms",
-    ))
+    let what = format!("plan of all published tables, {} files", files.len());
+    timed(site, &words, &what, Some(1000.0))
 }
 
 /// The sweep files of the repository, where the benchmark runs.
@@ -197,14 +179,23 @@ fn shipped() -> Vec<PathBuf> {
     files
 }
 
-fn median_ms(site: &Site, words: &[&str]) -> f64 {
-    progress(&words.join(" "));
-    let mut times: Vec<f64> = (0..RUNS)
-        .map(|_| {
-            let started = Instant::now();
-            site.ok(words);
-            started.elapsed().as_secs_f64() * 1e3
-        })
-        .collect();
-    quantile(&mut times, 0.5)
+/// The median wall time of a command, or why there is none.
+fn timed(site: &Site, words: &[&str], what: &str, goal: Option<f64>) -> Figure {
+    progress(what);
+    let mut times = Vec::new();
+    for _ in 0..RUNS {
+        let started = Instant::now();
+        let output = site.run(words);
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+        if output.code != Some(0) {
+            let why = output.stderr.lines().next().unwrap_or_default();
+            return Figure::plain(what, format!("failed: {why}"));
+        }
+    }
+    let milliseconds = quantile(&mut times, 0.5);
+    let what = format!("{what}, whole command, median of {RUNS}");
+    match goal {
+        Some(goal) => Figure::below(what, milliseconds, goal, " ms"),
+        None => Figure::plain(what, format!("{milliseconds:.0} ms")),
+    }
 }
