@@ -3,6 +3,7 @@
 pub(crate) mod environment;
 pub(crate) mod markdown;
 mod output;
+mod results;
 mod verbs;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::output::{Output, OutputParser};
+pub(crate) use self::results::*;
 pub(crate) use self::verbs::*;
 
 /// Sweeps of training jobs: from a file to a table of results.

@@ -81,8 +81,8 @@ fn path(steps: &[Step]) -> Option<Path> {
             Step::Move(x, y) => path.move_to(*x as f32, *y as f32),
             Step::Line(x, y) => path.line_to(*x as f32, *y as f32),
             Step::Curve(all) => {
-                let [a, b, c, d, x, y] = all.map(|it| it as f32);
-                path.cubic_to(a, b, c, d, x, y);
+                let [x1, y1, x2, y2, x, y] = all.map(|it| it as f32);
+                path.cubic_to(x1, y1, x2, y2, x, y);
             }
             Step::Close => path.close(),
         }

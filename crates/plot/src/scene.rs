@@ -50,6 +50,7 @@ pub(crate) enum Anchor {
 
 /// One line of letters; `x`, `y` is where its baseline is anchored.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "what is written is its text")]
 pub(crate) struct Text {
     pub(crate) x: f64,
     pub(crate) y: f64,

@@ -54,7 +54,7 @@ fn lines(out: &mut String, chart: &Chart, grid: &Grid, width: usize, unicode: bo
             } else {
                 &[]
             };
-            spread.iter().copied().collect()
+            spread.to_vec()
         };
         let mut put_at = |at: f64, value: f64, letter: char| {
             if let (Some(across), Some(up)) = (x.share(at), y.share(value)) {

@@ -1,6 +1,7 @@
 //! Charts over the cells of a sweep.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use swath_core::summary::text::{counted, decimals};
 use swath_core::summary::{Summary, Unit};
@@ -207,7 +208,7 @@ fn lines(results: &Results, axes: &Axes, x: &Axis, by: &[&Axis]) -> Result<Chart
             log: spread(
                 &x.values
                     .iter()
-                    .filter_map(|it| it.as_f64())
+                    .filter_map(serde_json::Value::as_f64)
                     .collect::<Vec<_>>(),
                 4.0,
             ),
@@ -425,7 +426,7 @@ pub(super) fn boxes(results: &Results) -> Chart {
             None => "n = 0".to_owned(),
         };
         if tally.diverged > 0 {
-            note.push_str(&format!(", {} div.", tally.diverged));
+            let _ = write!(note, ", {} div.", tally.diverged);
         }
         rows.push(Row {
             name: names.join(", "),

@@ -89,32 +89,29 @@ fn field(scene: &mut Scene, scale: &Scale, cell: &Cell, [x, y, w, h]: [f64; 4], 
             ..Text::default()
         });
     };
-    match cell.value.filter(|value| value.is_finite()) {
-        Some(value) => {
-            let up = if cell.note.is_empty() { 0.0 } else { 6.0 };
-            let size = if w < 44.0 { 9.0 } else { TICK };
-            let text = decimals(value, places);
-            line(text, size, y + h / 2.0 + size * 0.36 - up, cell.best, ink);
-            line(cell.note.clone(), NOTE, y + h / 2.0 + 12.0, false, ink);
-        }
-        None => {
-            scene.rect(
-                [x + 1.5, y + 1.5, w - 3.0, h - 3.0],
-                None,
-                Some(Pen::new(PALE, 1.0)),
-            );
-            let y = y + h / 2.0 + NOTE * 0.36;
-            scene.text(Text {
-                x: middle,
-                y,
-                text: fitted(&cell.note, NOTE, w - 4.0),
-                size: NOTE,
-                anchor: Anchor::Middle,
-                color: GREY,
-                ..Text::default()
-            });
-        }
+    if let Some(value) = cell.value.filter(|value| value.is_finite()) {
+        let up = if cell.note.is_empty() { 0.0 } else { 6.0 };
+        let size = if w < 44.0 { 9.0 } else { TICK };
+        let text = decimals(value, places);
+        line(text, size, y + h / 2.0 + size * 0.36 - up, cell.best, ink);
+        line(cell.note.clone(), NOTE, y + h / 2.0 + 12.0, false, ink);
+        return;
     }
+    scene.rect(
+        [x + 1.5, y + 1.5, w - 3.0, h - 3.0],
+        None,
+        Some(Pen::new(PALE, 1.0)),
+    );
+    let y = y + h / 2.0 + NOTE * 0.36;
+    scene.text(Text {
+        x: middle,
+        y,
+        text: fitted(&cell.note, NOTE, w - 4.0),
+        size: NOTE,
+        anchor: Anchor::Middle,
+        color: GREY,
+        ..Text::default()
+    });
 }
 
 /// The names of rows and columns; where those of the columns end.

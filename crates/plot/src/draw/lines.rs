@@ -83,13 +83,13 @@ fn x_ticks(grid: &Grid, scale: &Scale) -> Vec<Tick> {
 fn dodges(grid: &Grid) -> Vec<f64> {
     let count = grid.series.iter().filter(|it| it.markers).count();
     let step = DODGE.min(DODGE_MOST / count.max(1) as f64);
-    let mut at = 0;
+    let mut at = 0.0;
     let of = |series: &Series| {
         if !series.markers {
             return 0.0;
         }
-        at += 1;
-        (at as f64 - f64::midpoint(1.0, count as f64)) * step
+        at += 1.0;
+        (at - f64::midpoint(1.0, count as f64)) * step
     };
     grid.series.iter().map(of).collect()
 }

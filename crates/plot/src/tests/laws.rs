@@ -197,8 +197,11 @@ fn pictures_are_pictures_and_the_same_again() {
     assert_eq!(bytes, png(&chart).unwrap());
     let side = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
     let scene = crate::scene(&chart);
-    assert_eq!(f64::from(side(16)), scene.width * 3.0);
-    assert_eq!(f64::from(side(20)), scene.height * 3.0);
+    assert_eq!(f64::from(side(16)).to_bits(), (scene.width * 3.0).to_bits());
+    assert_eq!(
+        f64::from(side(20)).to_bits(),
+        (scene.height * 3.0).to_bits()
+    );
 }
 
 #[test]

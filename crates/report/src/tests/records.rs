@@ -63,7 +63,8 @@ fn json_lines_tell_the_same_as_csv() {
                 Value::Null => assert_eq!(text, ""),
                 Value::String(word) => assert_eq!(text, word),
                 Value::Number(number) => {
-                    assert_eq!(text.parse::<f64>().unwrap(), number.as_f64().unwrap());
+                    let number = number.as_f64().unwrap();
+                    assert_eq!(text.parse::<f64>().unwrap().to_bits(), number.to_bits());
                 }
                 other => panic!("{name}: {other}"),
             }
@@ -90,7 +91,9 @@ fn parquet_reads_back_as_csv_does() {
             match field {
                 Field::Null => assert_eq!(text, "", "{name}"),
                 Field::Str(word) => assert_eq!(text, word),
-                Field::Double(number) => assert_eq!(text.parse::<f64>().unwrap(), *number),
+                Field::Double(number) => {
+                    assert_eq!(text.parse::<f64>().unwrap().to_bits(), number.to_bits());
+                }
                 Field::Long(number) => assert_eq!(*text, number.to_string()),
                 Field::ULong(number) => assert_eq!(*text, number.to_string()),
                 other => panic!("{name}: {other:?}"),

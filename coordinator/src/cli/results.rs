@@ -1,0 +1,178 @@
+//! The verbs that show and write results.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
+
+use super::environment;
+
+/// Prints a sweep's table of results
+///
+/// The median over the replicates of each cell; `(2 of 3)` when some are not
+/// there, and never a number without its n then. Where the sweep has a
+/// [reference], each cell stands beside what was published of it.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator table quickstart
+  coordinator table quickstart -o md > table.md
+  coordinator table quickstart 'batch_size<=64' --cell train_time
+  coordinator table quickstart --rows batch_size,optimizer.lr --columns test_error --sort test_error
+  coordinator table last -o json | jq '.rows[].median'
+  coordinator table linear_scaling --check     is what was published reproduced?
+  coordinator table --lock quickstart.lock")]
+pub(crate) struct Table {
+    /// Which sweep, and filters that choose its cells
+    #[arg(
+        value_name = "SWEEP",
+        required_unless_present = "lock",
+        conflicts_with = "lock"
+    )]
+    pub(crate) selector: Vec<String>,
+    /// Draw it from a lock file, which `export --lock` writes, and ask nobody
+    #[arg(long, value_name = "FILE", env = environment::LOCK, hide_env_values = true)]
+    pub(crate) lock: Option<PathBuf>,
+    /// Say by the exit code whether every published value was reproduced: 0 all,
+    /// 10 some not, 3 some undecided or without a cell
+    #[arg(long, conflicts_with = "lock", env = environment::CHECK, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) check: bool,
+    /// The parameters that name the rows, instead of those of the sweep file
+    #[arg(long, value_name = "AXIS", env = environment::ROWS, hide_env_values = true)]
+    #[arg(
+        value_delimiter = ',',
+        help_heading = "Layout",
+        conflicts_with = "lock"
+    )]
+    pub(crate) rows: Vec<String>,
+    /// What the columns show: measures and parameters, or with `--cell` the one
+    /// parameter whose values they are
+    #[arg(long, value_name = "NAME", env = environment::COLUMNS, hide_env_values = true)]
+    #[arg(
+        value_delimiter = ',',
+        help_heading = "Layout",
+        conflicts_with = "lock"
+    )]
+    pub(crate) columns: Vec<String>,
+    /// The measure in the fields of a pivot
+    #[arg(long, value_name = "MEASURE", env = environment::CELL, hide_env_values = true)]
+    #[arg(help_heading = "Layout", conflicts_with = "lock")]
+    pub(crate) cell: Option<String>,
+    /// Sort rows by a parameter or a measure; `-NAME`: the greatest first
+    #[arg(long, value_name = "NAME", env = environment::SORT, hide_env_values = true)]
+    #[arg(
+        allow_hyphen_values = true,
+        help_heading = "Layout",
+        conflicts_with = "lock"
+    )]
+    pub(crate) sort: Option<String>,
+}
+
+/// Sets two sweeps beside each other, cell by cell
+///
+/// Cells are pairs where they agree on every axis that both sweeps have. Each
+/// difference is tested (Mann and Whitney's U test, corrected for the number of
+/// pairs), and the best cells of both are compared. With 3 replicates of each
+/// cell no difference can be significant: it says so, and how many it takes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator compare cosine multistep
+  coordinator compare cosine multistep -o json | jq '.rows[] | select(.outcome == \"less\")'")]
+pub(crate) struct Compare {
+    /// One sweep
+    #[arg(value_name = "SWEEP")]
+    pub(crate) left: String,
+    /// The other; differences are its values less those of the first
+    #[arg(value_name = "OTHER")]
+    pub(crate) right: String,
+}
+
+/// Writes a sweep's results to a file, for other programs and for papers
+///
+/// The ending of the file says what it is: `.parquet`, `.csv` and `.jsonl` have
+/// one record per replicate with every axis, measure and what it ran on;
+/// `.html`, `.tex` and `.md` have the table. Without a file, the records go to
+/// stdout as CSV, or as `-o jsonl|md|latex|html` says.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator export quickstart -o quickstart.parquet
+  coordinator export quickstart -o table.html
+  coordinator export quickstart --lock quickstart.lock
+  coordinator export quickstart 'batch_size<=64' | head")]
+pub(crate) struct Export {
+    /// Which sweep, and filters that choose its cells
+    #[arg(value_name = "SWEEP", required = true)]
+    pub(crate) selector: Vec<String>,
+    /// Write a lock file instead: every job with its seed, attempt, value, device
+    /// and versions, and the sweep's files, from which `table --lock` draws the
+    /// same table
+    #[arg(long, value_name = "FILE", env = environment::LOCK, hide_env_values = true)]
+    pub(crate) lock: Option<PathBuf>,
+}
+
+/// Draws a sweep's results, as SVG or PNG or in letters
+///
+/// The ending of `-o FILE` says whether it is an SVG or a PNG; without a file
+/// the plot is drawn in the terminal. Every run is shown beside the median of
+/// its cell, and the caption says of how many runs.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator plot quickstart
+  coordinator plot quickstart -o error.svg
+  coordinator plot quickstart --kind heat -o heat.png
+  coordinator plot quickstart --kind curves batch_size=16 -o curves.svg
+  coordinator plot quickstart --kind steps --target 8 -o steps.svg")]
+pub(crate) struct Plot {
+    /// Which sweep, and filters that choose its cells; for curves, which jobs
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selector: Vec<String>,
+    /// What is shown [default: what suits the sweep's axes]
+    #[arg(long, value_enum, value_name = "KIND", env = environment::KIND, hide_env_values = true)]
+    pub(crate) kind: Option<PlotKind>,
+    /// The axis that runs to the right [default: that of the kind]
+    #[arg(long, value_name = "AXIS", env = environment::X, hide_env_values = true)]
+    pub(crate) x: Option<String>,
+    /// The axes that tell lines apart, or name the rows of a heat map
+    /// [default: what suits]
+    #[arg(long, value_name = "AXIS", env = environment::BY, hide_env_values = true)]
+    #[arg(value_delimiter = ',')]
+    pub(crate) by: Vec<String>,
+    /// For `--kind steps`: the test error to reach, in percent
+    /// [default: the least that every batch size reaches]
+    #[arg(long, value_name = "PERCENT", env = environment::TARGET, hide_env_values = true)]
+    pub(crate) target: Option<f64>,
+}
+
+/// What a plot shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlotKind {
+    /// Error against learning rate, a line per batch size
+    Lr,
+    /// Error against batch size, a line per budget, at the best learning rate
+    Batch,
+    /// Error over batch size and learning rate as colours, the best marked
+    Heat,
+    /// Learning curves of jobs, test and training
+    Curves,
+    /// The replicates of each cell beside each other
+    Box,
+    /// Steps until a test error is reached, against batch size
+    Steps,
+}
+
+/// Shows a job's learning curves
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator curves 3fa9c1
+  coordinator curves quickstart replicate=1 batch_size=16 optimizer.lr=0.05
+  coordinator curves 3fa9c1 -o csv > curve.csv")]
+pub(crate) struct Curves {
+    /// Which job
+    #[arg(value_name = "JOB", required = true)]
+    pub(crate) selector: Vec<String>,
+}
