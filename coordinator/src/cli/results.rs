@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{FalseyValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use swath_plot::Kind;
 
 use super::environment;
 
@@ -131,8 +132,9 @@ pub(crate) struct Plot {
     #[arg(value_name = "SELECTOR", required = true)]
     pub(crate) selector: Vec<String>,
     /// What is shown [default: what suits the sweep's axes]
-    #[arg(long, value_enum, value_name = "KIND", env = environment::KIND, hide_env_values = true)]
-    pub(crate) kind: Option<PlotKind>,
+    #[arg(long, value_name = "KIND", env = environment::KIND, hide_env_values = true)]
+    #[arg(value_parser = plot_kind())]
+    pub(crate) kind: Option<Kind>,
     /// The axis that runs to the right [default: that of the kind]
     #[arg(long, value_name = "AXIS", env = environment::X, hide_env_values = true)]
     pub(crate) x: Option<String>,
@@ -147,21 +149,10 @@ pub(crate) struct Plot {
     pub(crate) target: Option<f64>,
 }
 
-/// What a plot shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PlotKind {
-    /// Error against learning rate, a line per batch size
-    Lr,
-    /// Error against batch size, a line per budget, at the best learning rate
-    Batch,
-    /// Error over batch size and learning rate as colours, the best marked
-    Heat,
-    /// Learning curves of jobs, test and training
-    Curves,
-    /// The replicates of each cell beside each other
-    Box,
-    /// Steps until a test error is reached, against batch size
-    Steps,
+/// Reads the kind of a plot.
+fn plot_kind() -> impl TypedValueParser<Value = Kind> {
+    let kinds = Kind::ALL.map(|kind| PossibleValue::new(kind.name()).help(kind.about()));
+    PossibleValuesParser::new(kinds).try_map(|name| name.parse::<Kind>())
 }
 
 /// Shows a job's learning curves

@@ -23,19 +23,6 @@ use crate::settings::Context;
 /// Columns of a plot where no terminal says how many there are.
 const COLUMNS: usize = 80;
 
-impl From<cli::PlotKind> for Kind {
-    fn from(kind: cli::PlotKind) -> Self {
-        match kind {
-            cli::PlotKind::Lr => Self::Lr,
-            cli::PlotKind::Batch => Self::Batch,
-            cli::PlotKind::Heat => Self::Heat,
-            cli::PlotKind::Curves => Self::Curves,
-            cli::PlotKind::Box => Self::Box,
-            cli::PlotKind::Steps => Self::Steps,
-        }
-    }
-}
-
 /// In what form a picture is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -83,7 +70,7 @@ pub(crate) async fn plot(context: &Context, arguments: cli::Plot) -> Outcome {
 
 async fn chart(connection: &mut Connection, arguments: cli::Plot) -> Outcome<Chart> {
     let selector = arguments.selector;
-    let kind = arguments.kind.map(Kind::from);
+    let kind = arguments.kind;
     let request = Request {
         x: arguments.x,
         by: arguments.by,

@@ -12,6 +12,7 @@ pub mod job;
 pub mod judge;
 pub mod ledger;
 pub mod lock;
+pub mod markup;
 pub mod message;
 pub mod metrics;
 pub mod outcome;

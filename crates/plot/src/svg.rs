@@ -1,5 +1,7 @@
 //! A scene as SVG.
 
+use swath_core::markup::escaped;
+
 use crate::chart::Chart;
 use crate::font::FAMILY;
 use crate::palette::Color;
@@ -101,25 +103,4 @@ fn number(value: f64) -> String {
 
 fn hex([red, green, blue]: Color) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
-}
-
-/// `text` so that XML shows it as it is; what is no character of XML, or acts
-/// on the order of letters, is shown as one that says so.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(' '),
-            '\u{fffe}' | '\u{ffff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                out.push('\u{fffd}');
-            }
-            _ if char.is_control() => out.push('\u{fffd}'),
-            _ => out.push(char),
-        }
-    }
-    out
 }

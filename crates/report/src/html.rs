@@ -1,6 +1,8 @@
 //! Tables as one HTML page that needs nothing beside it: no script, no style
 //! sheet, no font.
 
+use swath_core::markup;
+
 use crate::sheet::{Align, Cell, CellKind, Sheet};
 use crate::style::visible;
 
@@ -134,22 +136,7 @@ fn footnotes(out: &mut String, sheet: &Sheet<'_>) {
     out.push_str("</ul>\n");
 }
 
-/// `text` so that HTML and SVG show it as it is, in text and in quoted
-/// attributes.
-pub(crate) fn escaped(text: &str) -> String {
-    let text = visible(text);
-    let mut out = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // No character of XML, whatever the encoding.
-            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            _ => out.push(char),
-        }
-    }
-    out
+/// `text` in markup, with everything that acts on the reader written out.
+fn escaped(text: &str) -> String {
+    markup::escaped(&visible(text))
 }

@@ -58,6 +58,18 @@ impl Kind {
         }
     }
 
+    /// What it shows, in a line.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Lr => "Error against learning rate, a line per batch size",
+            Self::Batch => "Error against batch size, a line per budget, at the best learning rate",
+            Self::Heat => "Error over batch size and learning rate as colours, the best marked",
+            Self::Curves => "Learning curves of jobs, test and training",
+            Self::Box => "The replicates of each cell beside each other",
+            Self::Steps => "Steps until a test error is reached, against batch size",
+        }
+    }
+
     /// The kind that suits a sweep's axes: over the learning rate, else over
     /// the batch size, else over any numbers, else boxes.
     pub fn suited(results: &Results) -> Self {

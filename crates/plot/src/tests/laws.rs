@@ -134,7 +134,7 @@ fn is_well_formed(document: &str) -> bool {
         };
     }
     let entity = |rest: &str| {
-        ["amp;", "lt;", "gt;", "quot;"]
+        ["amp;", "lt;", "gt;", "quot;", "#39;"]
             .iter()
             .any(|it| rest.starts_with(it))
     };
