@@ -1,7 +1,7 @@
 //! Between wire types and the types of the core. Decoding checks everything
 //! that a peer could get wrong, limits included; encoding cannot fail.
 
-use swath_core::id::{Attempt, JobDigest, Owner, SessionId};
+use swath_core::id::{Attempt, JobDigest, Owner, SessionId, WeightsDigest};
 use swath_core::message;
 use swath_core::metrics::Metrics;
 use swath_core::outcome;
@@ -229,6 +229,9 @@ fn finish(message: v1::Finish) -> Result<message::Finish> {
             train_seconds: measured.train_seconds,
             // What may not be recorded must not cost the outcome.
             metrics: Metrics::collect(measured.metrics, |_, _| {}),
+            weights: measured
+                .weights
+                .and_then(|bytes| WeightsDigest::from_slice(&bytes)),
         }),
         Outcome::Failed(failed) => outcome::Outcome::Failed {
             fault: fault(failed.fault)?,
@@ -251,6 +254,7 @@ fn finish_message(finish: message::Finish) -> v1::Finish {
             best_test_error: measured.best_test_error,
             train_seconds: measured.train_seconds,
             metrics: measured.metrics.into_iter().collect(),
+            weights: measured.weights.map(|digest| digest.as_bytes().to_vec()),
         }),
         outcome::Outcome::Failed { fault, message } => Outcome::Failed(v1::Failure {
             fault: fault_message(fault),

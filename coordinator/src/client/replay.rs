@@ -10,7 +10,7 @@ use swath_core::id::{JobDigest, Replicate, SweepDigest};
 use swath_core::job::StateName;
 use swath_core::message::{Sources, Submission, SubmittedCell};
 use swath_core::outcome::Provenance;
-use swath_core::replay::{Comparison, Difference, Told};
+use swath_core::replay::{Comparison, Difference, Told, WeightsCompared};
 use swath_core::seed::seed;
 use swath_core::spec::{JobSpec, Work, canonical, cell_digest, job_digest};
 use swath_core::time::Timestamp;
@@ -250,25 +250,59 @@ fn print(context: &Context, before: &Trained, now: &Trained) -> Outcome {
 fn text(job: JobDigest, comparison: &Comparison) -> String {
     let (id, all) = (job.short(), counted(comparison.compared, "number"));
     let reasons = comparison.reasons.iter();
+    let same = comparison.weights.are_same();
     if comparison.is_identical() {
-        let first = format!("job {id}: identical, {all} bit by bit\n");
+        let weights = match (same, comparison.weights.now) {
+            (Some(true), Some(digest)) => format!(" and weights {}", digest.short()),
+            _ => String::new(),
+        };
+        let first = format!("job {id}: identical, {all} bit by bit{weights}\n");
         let rest = reasons.map(|reason| format!("  although: {reason}\n"));
+        let rest = rest.chain(uncompared(comparison));
         return [first].into_iter().chain(rest).collect();
     }
     let count = comparison.differences.len();
-    let mut lines = vec![format!("job {id}: differs in {count} of {all}\n")];
+    let weights = match (count, same) {
+        (0, _) => format!("its weights, in none of {all}"),
+        (_, Some(false)) => format!("its weights and {count} of {all}"),
+        (_, Some(true)) => format!("{count} of {all}, not in its weights"),
+        (_, None) => format!("{count} of {all}"),
+    };
+    let mut lines = vec![format!("job {id}: differs in {weights}\n")];
+    if let WeightsCompared {
+        before: Some(before),
+        now: Some(now),
+    } = comparison.weights
+        && before != now
+    {
+        let (before, now) = (before.short(), now.short());
+        lines.push(format!("  weights, at the end: {before}, now {now}\n"));
+    }
     let shown = comparison.differences.iter().take(SHOWN);
     lines.extend(shown.map(difference));
     if count > SHOWN {
         let more = count - SHOWN;
         lines.push(format!("  and {more} more (`-o json` has all)\n"));
     }
+    lines.extend(uncompared(comparison));
     lines.extend(reasons.map(|reason| format!("  may be why: {reason}\n")));
     if comparison.reasons.is_empty() {
         let line = "  nothing that it ran on explains it: its program is not deterministic\n";
         lines.push(line.to_owned());
     }
     lines.concat()
+}
+
+/// Says why weights were not compared, where one training named its own.
+fn uncompared(comparison: &Comparison) -> Option<String> {
+    let which = match (comparison.weights.before, comparison.weights.now) {
+        (None, Some(_)) => "the first training",
+        (Some(_), None) => "the training just made",
+        _ => return None,
+    };
+    Some(format!(
+        "  weights not compared: {which} did not name its own\n"
+    ))
 }
 
 fn difference(difference: &Difference) -> String {
@@ -285,6 +319,8 @@ fn difference(difference: &Difference) -> String {
 
 #[cfg(test)]
 mod tests {
+    use swath_core::id::WeightsDigest;
+
     use super::*;
 
     fn comparison(count: u32, reasons: &[&str]) -> Comparison {
@@ -297,6 +333,7 @@ mod tests {
         Comparison {
             compared: 40,
             differences: differences.collect(),
+            weights: WeightsCompared::default(),
             reasons: reasons.iter().map(|&reason| reason.to_owned()).collect(),
         }
     }
@@ -317,5 +354,37 @@ mod tests {
         let many = text(job, &comparison(11, &["another device: a, now b"]));
         assert!(many.contains("and 3 more"), "{many}");
         assert!(many.contains("may be why: another device"), "{many}");
+    }
+
+    #[test]
+    fn a_verdict_names_the_weights() {
+        let job = JobDigest::from_bytes([0xab; 32]);
+        let digest = |byte| Some(WeightsDigest::from_bytes([byte; 32]));
+        let told = |count, before, now| {
+            let mut comparison = comparison(count, &[]);
+            comparison.weights = WeightsCompared { before, now };
+            text(job, &comparison)
+        };
+        insta::assert_snapshot!(told(0, digest(1), digest(1)), @"job abababababab: identical, 40 numbers bit by bit and weights 010101010101");
+        insta::assert_snapshot!(told(0, None, digest(1)), @"
+        job abababababab: identical, 40 numbers bit by bit
+          weights not compared: the first training did not name its own
+        ");
+        insta::assert_snapshot!(told(0, digest(1), digest(2)), @"
+        job abababababab: differs in its weights, in none of 40 numbers
+          weights, at the end: 010101010101, now 020202020202
+          nothing that it ran on explains it: its program is not deterministic
+        ");
+        insta::assert_snapshot!(told(1, digest(1), digest(2)), @"
+        job abababababab: differs in its weights and 1 of 40 numbers
+          weights, at the end: 010101010101, now 020202020202
+          train_loss, at the end: 0.5, now nothing
+          nothing that it ran on explains it: its program is not deterministic
+        ");
+        insta::assert_snapshot!(told(1, digest(1), digest(1)), @"
+        job abababababab: differs in 1 of 40 numbers, not in its weights
+          train_loss, at the end: 0.5, now nothing
+          nothing that it ran on explains it: its program is not deterministic
+        ");
     }
 }

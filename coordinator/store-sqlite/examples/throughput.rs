@@ -236,6 +236,7 @@ fn measured(held: Held) -> Finish {
             best_test_error: Some(8.125),
             train_seconds: 1234.5,
             metrics: swath_core::metrics::Metrics::new(),
+            weights: None,
         }),
         provenance: Provenance {
             device: "NVIDIA H100".to_owned(),

@@ -146,7 +146,8 @@ impl Recorder {
         let row = query!(
             r#"SELECT attempt.ended, attempt.message, outcome.test_error AS "test_error?",
                       outcome.test_loss, outcome.best_test_error,
-                      outcome.train_seconds AS "train_seconds?", outcome.metrics
+                      outcome.train_seconds AS "train_seconds?", outcome.metrics,
+                      outcome.weights
                FROM attempt
                LEFT JOIN outcome ON outcome.job = attempt.job AND outcome.attempt = attempt.attempt
                WHERE attempt.job = ?1 AND attempt.attempt = ?2 AND attempt.worker = ?3"#,
@@ -166,6 +167,7 @@ impl Recorder {
                     && row.best_test_error == measurement.best_test_error
                     && row.train_seconds == Some(measurement.train_seconds)
                     && rows::metrics(row.metrics.as_deref())? == measurement.metrics
+                    && rows::weights(row.weights.as_deref()) == measurement.weights
             }
             Outcome::Failed { fault, message } => {
                 row.ended.as_deref() == Some(fault.name()) && row.message == *message
@@ -297,11 +299,13 @@ async fn insert_outcome(
     let bits = &bits[..];
     let metrics = &measurement.metrics;
     let metrics = (!metrics.is_empty()).then(|| rows::json(metrics));
+    let weights = measurement.weights.as_ref();
+    let weights = weights.map(|digest| &digest.as_bytes()[..]);
     query!(
         "INSERT INTO outcome
              (job, attempt, test_error, test_loss, best_test_error, train_seconds, bits,
-              provenance, recorded_at, metrics)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+              provenance, recorded_at, metrics, weights)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         job,
         attempt.0,
         measurement.test_error,
@@ -311,7 +315,8 @@ async fn insert_outcome(
         bits,
         provenance,
         now,
-        metrics
+        metrics,
+        weights
     )
     .execute(&mut tx.conn)
     .await?;

@@ -1,6 +1,8 @@
 //! Between columns and the types of the core.
 
-use swath_core::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
+use swath_core::id::{
+    Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest, WorkerName,
+};
 use swath_core::job::{Job, Lease, State, StateName};
 use swath_core::metrics::Metrics;
 use swath_core::outcome::{Fault, Measurement};
@@ -154,8 +156,17 @@ pub(crate) fn metrics(text: Option<&str>) -> Result<Metrics> {
     }
 }
 
-/// The measurement with these bits and metrics.
-pub(crate) fn measurement(bits: &[u8; 32], metrics: Metrics) -> Measurement {
+/// The digest of a column, where there is one.
+pub(crate) fn weights(bytes: Option<&[u8]>) -> Option<WeightsDigest> {
+    bytes.and_then(WeightsDigest::from_slice)
+}
+
+/// The measurement with these bits, metrics and weights.
+pub(crate) fn measurement(
+    bits: &[u8; 32],
+    metrics: Metrics,
+    weights: Option<WeightsDigest>,
+) -> Measurement {
     let number = |place: usize| {
         let mut number = [0; 8];
         number.copy_from_slice(&bits[place * 8..][..8]);
@@ -169,6 +180,7 @@ pub(crate) fn measurement(bits: &[u8; 32], metrics: Metrics) -> Measurement {
         best_test_error: optional(2),
         train_seconds: number(3),
         metrics,
+        weights,
     }
 }
 

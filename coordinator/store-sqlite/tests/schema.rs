@@ -360,5 +360,5 @@ const BEFORE_COUNTS: &str = "
     DROP TRIGGER job_is_counted;
     DROP TABLE sweep_counts;
     DROP INDEX job_failed_last;
-    DELETE FROM _sqlx_migrations WHERE version >= 4;
+    DELETE FROM _sqlx_migrations WHERE version = 4;
 ";

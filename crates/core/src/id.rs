@@ -114,6 +114,11 @@ digest! {
     /// Names a sweep: its resolved content.
     SweepDigest, "a sweep digest"
 }
+digest! {
+    /// Names the weights that a training ended with: the BLAKE3 digest of the
+    /// safetensors file that holds them, whether or not it was written.
+    WeightsDigest, "a digest of weights"
+}
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident, $inner:ty) => {

@@ -156,6 +156,7 @@ mod tests {
             best_test_error: None,
             train_seconds: 1.0,
             metrics: crate::metrics::Metrics::new(),
+            weights: None,
         });
         assert!(streak(row, job(4), &measured, true).is_empty());
     }

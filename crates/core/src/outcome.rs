@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::WeightsDigest;
 use crate::metrics::{Metrics, lenient};
 
 /// The metrics of one epoch of one attempt. Errors are percentages; a value
@@ -76,6 +77,9 @@ pub struct Measurement {
     /// Everything else, by name.
     #[serde(default, skip_serializing_if = "Metrics::is_empty")]
     pub metrics: Metrics,
+    /// What the training ended with; a program may have no weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<WeightsDigest>,
 }
 
 impl Measurement {

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::WeightsDigest;
 use crate::metrics::{Metrics, lenient};
 use crate::outcome::{Fault, Measurement, Observation, Provenance};
 
@@ -136,6 +137,14 @@ pub struct Finished {
     /// Everything else, by name.
     #[serde(default, skip_serializing_if = "Metrics::is_empty")]
     pub metrics: Metrics,
+    /// What the training ended with, by the BLAKE3 digest of its safetensors
+    /// file.
+    #[serde(
+        default,
+        deserialize_with = "lenient",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub weights: Option<WeightsDigest>,
 }
 
 /// Epochs that `median_test_error` is over.
@@ -180,6 +189,7 @@ impl From<Measurement> for Finished {
             best_test_error: measured.best_test_error,
             train_seconds: Some(measured.train_seconds),
             metrics: measured.metrics,
+            weights: measured.weights,
             ..Self::default()
         };
         let mut metrics = std::mem::take(&mut finished.metrics);
@@ -209,22 +219,27 @@ mod tests {
             best_test_error: Some(8.0),
             train_seconds: 3.0,
             metrics: metrics.clone(),
+            weights: Some(WeightsDigest::from_bytes([0xab; 32])),
         }));
         let text = serde_json::to_string(&event).unwrap();
+        let weights = "ab".repeat(32);
         assert_eq!(
             text,
-            r#"{"event":"finished","test_error":8.5,"best_test_error":8.0,"train_seconds":3.0,"train_loss":0.25,"distance":1.5,"metrics":{"goal.10.epoch":3.0}}"#
+            format!(
+                r#"{{"event":"finished","test_error":8.5,"best_test_error":8.0,"train_seconds":3.0,"train_loss":0.25,"distance":1.5,"metrics":{{"goal.10.epoch":3.0}},"weights":"{weights}"}}"#
+            )
         );
         let TrainerEvent::Finished(read) = serde_json::from_str(&text).unwrap() else {
             panic!("another event");
         };
+        assert_eq!(read.weights, Some(WeightsDigest::from_bytes([0xab; 32])));
         let all = Metrics::collect(read.all_metrics(), |name, _| panic!("{name}"));
         assert_eq!(all, metrics);
     }
 
     #[test]
     fn fields_that_are_new_never_break_a_program() {
-        let line = r#"{"event":"finished","test_error":1,"distance":"far","train_error":null,"metrics":["x"]}"#;
+        let line = r#"{"event":"finished","test_error":1,"distance":"far","train_error":null,"metrics":["x"],"weights":"ab"}"#;
         let read: TrainerEvent = serde_json::from_str(line).unwrap();
         assert_eq!(
             read,

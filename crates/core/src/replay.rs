@@ -1,13 +1,13 @@
 //! Whether a job that was trained again came to the same.
 //!
-//! What a training reports is compared bit by bit: every number but times. The
-//! distance of the parameters from where they started is among them, in every
-//! epoch, so that weights which differ show, although nobody keeps them.
+//! What a training reports is compared bit by bit: every number but times, and
+//! the digest of the weights that it ended with, which nobody need keep.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::WeightsDigest;
 use crate::outcome::{Measurement, Observation, Provenance};
 use crate::view::CurvePoint;
 
@@ -36,6 +36,24 @@ pub struct Difference {
     pub now: Option<f64>,
 }
 
+/// Both digests of the weights; absent where a training reported none, as a
+/// program does, and as trainers before they named their weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightsCompared {
+    /// As it was.
+    pub before: Option<WeightsDigest>,
+    /// As it is now.
+    pub now: Option<WeightsDigest>,
+}
+
+impl WeightsCompared {
+    /// Whether both are known and the same; nothing when one of them is not
+    /// known.
+    pub fn are_same(&self) -> Option<bool> {
+        Some(self.before? == self.now?)
+    }
+}
+
 /// What came of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
@@ -43,6 +61,8 @@ pub struct Comparison {
     pub compared: u64,
     /// Those that differ: by epoch, then those of the end.
     pub differences: Vec<Difference>,
+    /// The weights at the end.
+    pub weights: WeightsCompared,
     /// What else differs, and so may be why.
     pub reasons: Vec<String>,
 }
@@ -50,7 +70,13 @@ pub struct Comparison {
 impl Comparison {
     /// Compares two trainings of one job.
     pub fn new(before: &Told<'_>, now: &Told<'_>) -> Self {
-        let mut comparison = Self::default();
+        let mut comparison = Self {
+            weights: WeightsCompared {
+                before: before.measurement.weights,
+                now: now.measurement.weights,
+            },
+            ..Self::default()
+        };
         let (left, right) = (epochs(before.points), epochs(now.points));
         let mut seen: Vec<u32> = left.keys().chain(right.keys()).copied().collect();
         seen.sort_unstable();
@@ -65,9 +91,10 @@ impl Comparison {
         comparison
     }
 
-    /// Whether every number is the same.
+    /// Whether every number is the same, and so are the weights as far as they
+    /// are known.
     pub fn is_identical(&self) -> bool {
-        self.differences.is_empty()
+        self.differences.is_empty() && self.weights.are_same() != Some(false)
     }
 
     fn add(&mut self, epoch: Option<u32>, before: &Numbers<'_>, now: &Numbers<'_>) {
@@ -184,6 +211,7 @@ mod tests {
             best_test_error: None,
             train_seconds: seconds,
             metrics: Metrics::collect(metrics, |name, _| panic!("{name}")),
+            weights: None,
         }
     }
 
@@ -250,6 +278,19 @@ mod tests {
                 "the device does not compute the same bits every time"
             ]
         );
+        // Weights that differ in no number that was reported.
+        let weights = |byte| Some(WeightsDigest::from_bytes([byte; 32]));
+        let mut named = [before.clone(), before.clone(), before.clone()];
+        named[0].weights = weights(1);
+        named[1].weights = weights(2);
+        let pair = |left: usize, right: usize| {
+            Comparison::new(&told(&named[left], &cpu), &told(&named[right], &cpu))
+        };
+        assert!(!pair(0, 1).is_identical() && pair(0, 1).differences.is_empty());
+        assert!(pair(0, 0).is_identical());
+        assert_eq!(pair(0, 0).weights.are_same(), Some(true));
+        assert!(pair(0, 2).is_identical());
+        assert_eq!(pair(0, 2).weights.are_same(), None);
         let missing = Comparison::new(
             &Told {
                 points: &[point(1, 1, 2.0)],

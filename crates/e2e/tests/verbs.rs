@@ -49,8 +49,16 @@ fn a_replay_is_bit_for_bit_the_same_and_leaves_nothing() {
     assert_eq!(replay["identical"], true, "{replay}");
     assert_eq!(replay["differences"], serde_json::json!([]));
     assert!(replay["compared"].as_u64().unwrap() > 10, "{replay}");
+    let weights = &replay["weights"];
+    assert_eq!(weights["before"].as_str().unwrap().len(), 64, "{replay}");
+    assert_eq!(weights["now"], weights["before"]);
+    let job = site.json(&[&["explain"], &second[..]].concat());
+    assert_eq!(job["job"]["measurement"]["weights"], weights["before"]);
     let text = site.ok(&[&["replay"], &second[..]].concat());
-    assert!(text.contains("identical"), "{text}");
+    assert!(
+        text.contains("identical") && text.contains("and weights "),
+        "{text}"
+    );
     let after = site.ok(&["jobs", "-o", "json"]);
     let jobs = |text: &str| serde_json::from_str::<Value>(text).unwrap()["jobs"].clone();
     assert_eq!(jobs(&after), jobs(&before));

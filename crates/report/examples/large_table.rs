@@ -58,6 +58,7 @@ fn replicate(cell: u64, number: u32) -> ReplicateResult {
             best_test_error: Some(5.0),
             train_seconds: 300.0 + spread as f64,
             metrics: swath_core::metrics::Metrics::new(),
+            weights: None,
         }),
         last_test_errors: Vec::new(),
         provenance: Some(Provenance {

@@ -80,6 +80,7 @@ enum Source {
     Trainer,
     Threads,
     Determinism,
+    Weights,
 }
 
 /// The columns before the axes, between axes and metrics, and at the end.
@@ -88,7 +89,7 @@ const BEFORE: [(&str, Kind, Source); 3] = [
     ("cell", Kind::Text, Source::Cell),
     ("index", Kind::Count, Source::Index),
 ];
-const BETWEEN: [(&str, Kind, Source); 10] = [
+const BETWEEN: [(&str, Kind, Source); 11] = [
     ("replicate", Kind::Count, Source::Replicate),
     ("seed", Kind::Count, Source::Seed),
     ("job", Kind::Text, Source::Job),
@@ -99,6 +100,7 @@ const BETWEEN: [(&str, Kind, Source); 10] = [
     ("best_test_error", Kind::Number, Source::BestTestError),
     ("test_loss", Kind::Number, Source::TestLoss),
     ("train_seconds", Kind::Number, Source::Seconds),
+    ("weights", Kind::Text, Source::Weights),
 ];
 const BEHIND: [(&str, Kind, Source); 6] = [
     ("device", Kind::Text, Source::Device),
@@ -210,6 +212,9 @@ impl<'a> Records<'a> {
             Source::BestTestError => number(measurement.and_then(|it| it.best_test_error)),
             Source::TestLoss => number(measurement.and_then(|it| it.test_loss)),
             Source::Seconds => number(measurement.map(|it| it.train_seconds)),
+            Source::Weights => measurement
+                .and_then(|it| it.weights)
+                .map_or(Datum::Null, |it| Datum::Text(it.to_string().into())),
             Source::Metric(name) => number(measurement.and_then(|it| it.metrics.get(name))),
             Source::Device => ran(|it| &it.device),
             Source::Driver => ran(|it| &it.driver),

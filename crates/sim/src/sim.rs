@@ -392,6 +392,7 @@ impl Sim {
                 best_test_error: None,
                 train_seconds: 1.0,
                 metrics: swath_core::metrics::Metrics::new(),
+                weights: None,
             });
         }
         let message = *self.chance.one_of(&["no data", "signal 9", "out of luck"]);

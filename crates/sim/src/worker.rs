@@ -290,6 +290,7 @@ pub(crate) fn measurement(held: Held) -> Outcome {
         best_test_error: None,
         train_seconds: 1.0,
         metrics: swath_core::metrics::Metrics::new(),
+        weights: None,
     })
 }
 

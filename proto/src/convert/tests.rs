@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use swath_core::id::WeightsDigest;
 use swath_core::metrics::Metrics;
 use swath_core::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
 
@@ -23,6 +24,7 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
                 best_test_error,
                 train_seconds,
                 metrics: Metrics::collect(metrics, |name, _| panic!("{name}")),
+                weights: Some(WeightsDigest::from_bytes([9; 32])),
             })
         },
     );
@@ -111,11 +113,12 @@ fn what_is_wrong_is_refused_with_its_field() {
 }
 
 #[test]
-fn metrics_that_may_not_be_recorded_are_left_out() {
+fn what_may_not_be_recorded_is_left_out() {
     let measured = v1::Measurement {
         metrics: [("a", 1.0), ("b", f64::NAN), ("C", 2.0)]
             .map(|(name, value)| (name.to_owned(), value))
             .into(),
+        weights: Some(vec![1; 31]),
         ..Default::default()
     };
     let finish = v1::Finish {
@@ -130,6 +133,7 @@ fn metrics_that_may_not_be_recorded_are_left_out() {
         panic!("not measured");
     };
     assert_eq!(read.metrics.iter().collect::<Vec<_>>(), [("a", 1.0)]);
+    assert_eq!(read.weights, None);
 }
 
 #[test]

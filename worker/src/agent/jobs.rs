@@ -494,5 +494,6 @@ fn null_outcome(seed: u64) -> Outcome {
         best_test_error: None,
         train_seconds: 0.0,
         metrics: swath_core::metrics::Metrics::new(),
+        weights: None,
     })
 }

@@ -167,6 +167,7 @@ impl Running {
                 .train_seconds
                 .filter(finite)
                 .unwrap_or_else(|| now.saturating_sub(self.started).as_secs_f64()),
+            weights: finished.weights,
             metrics: self.metrics(finished, fields),
         })
     }

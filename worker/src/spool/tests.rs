@@ -28,6 +28,7 @@ fn entry(number: u64, test_error: f64) -> Entry {
             best_test_error: None,
             train_seconds: 1e-300,
             metrics: swath_core::metrics::Metrics::new(),
+            weights: None,
         })
     };
     Entry {

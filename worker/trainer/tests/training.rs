@@ -118,8 +118,37 @@ fn warm_and_cold_trainings_give_the_same_bytes() {
     );
     let bytes = |directory: &Path| std::fs::read(directory.join("weights.safetensors")).unwrap();
     assert!(bytes(&cold) == bytes(&directory), "weights differ");
-    let last = |events: &[Value]| events.last().unwrap()["test_loss"].clone();
-    assert_eq!(last(&events), last(&lines(&output)));
+    let last = |events: &[Value]| events.last().unwrap().clone();
+    let (warm, cold) = (last(&events), last(&lines(&output)));
+    assert_eq!(warm["test_loss"], cold["test_loss"]);
+    // The weights are named by the file that holds them.
+    let digest = blake3::hash(&bytes(&directory)).to_string();
+    assert_eq!(warm["weights"], digest);
+    assert_eq!(cold["weights"], digest);
+}
+
+#[test]
+fn weights_are_named_although_nobody_keeps_them() {
+    let root = tempfile::tempdir().unwrap();
+    let named = |spec: &Value| {
+        let path = write_spec(root.path(), spec);
+        let output = succeed(trainer(root.path()).arg("train").arg("--spec").arg(&path));
+        let events = lines(&output);
+        events.last().unwrap()["weights"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let [first, second] = [1, 2].map(|seed| digits(&json!({"seed": seed, "epochs": 1})));
+    let digest = named(&first);
+    assert_eq!(digest.len(), 64);
+    assert_eq!(named(&first), digest);
+    assert_ne!(named(&second), digest);
+    assert_eq!(
+        std::fs::read_dir(root.path()).unwrap().count(),
+        1,
+        "only the spec"
+    );
 }
 
 #[test]

@@ -76,6 +76,9 @@ fn metrics(job: &JobView, out: &mut String) {
     for (name, value) in all {
         let _ = writeln!(out, "  {name:width$}  {}", compact(value));
     }
+    if let Some(weights) = measured.weights {
+        let _ = writeln!(out, "  {:width$}  {weights}", "weights");
+    }
 }
 
 /// Where a reader can look next; `asked` comes after the words of a command.

@@ -102,6 +102,7 @@ fn succeeded(number: u8) -> JobView {
             best_test_error: None,
             train_seconds: 4.2,
             metrics: swath_core::metrics::Metrics::new(),
+            weights: None,
         }),
         ended_at: Some(at(3)),
         ..job(number, StateName::Succeeded)

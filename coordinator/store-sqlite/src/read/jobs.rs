@@ -46,6 +46,7 @@ struct Row {
     measured_best: Option<f64>,
     measured_seconds: Option<f64>,
     metrics: Option<String>,
+    weights: Option<Vec<u8>>,
 }
 
 /// Jobs that are read by one statement.
@@ -87,7 +88,8 @@ async fn with_ids(conn: &mut SqliteConnection, ids: &[i64]) -> Result<Vec<JobVie
                       seen.images_per_second, seen.distance, seen.loss_scale, seen.skipped_steps,
                       outcome.test_error AS "measured_error?", outcome.test_loss AS measured_loss,
                       outcome.best_test_error AS measured_best,
-                      outcome.train_seconds AS "measured_seconds?", outcome.metrics
+                      outcome.train_seconds AS "measured_seconds?", outcome.metrics,
+                      outcome.weights
                FROM json_each(?1) AS asked
                CROSS JOIN job ON job.id = asked.value
                CROSS JOIN cell ON cell.id = job.cell
@@ -173,6 +175,7 @@ fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> 
         best_test_error: row.measured_best,
         train_seconds: row.measured_seconds.unwrap_or(0.0),
         metrics,
+        weights: rows::weights(row.weights.as_deref()),
     });
     Ok(JobView {
         digest: rows::job_digest(&row.digest)?,

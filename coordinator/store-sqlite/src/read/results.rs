@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use sqlx::{SqliteConnection, query, query_scalar};
-use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest, WeightsDigest};
 use swath_core::import::fill;
 use swath_core::job::StateName;
 use swath_core::outcome::Provenance;
@@ -92,7 +92,8 @@ async fn pack(
                SELECT concat_ws(' ', sweep_cell.position, hex(cell.digest),
                           coalesce(group_concat(concat_ws('/', job.id, job.replicate, job.seed,
                               job.state, hex(job.digest), job.fault, outcome.provenance,
-                              hex(outcome.bits), outcome.metrics), char(9)) FILTER (WHERE job.id IS NOT NULL), '-'),
+                              hex(outcome.bits), hex(outcome.weights), outcome.metrics),
+                              char(9)) FILTER (WHERE job.id IS NOT NULL), '-'),
                           sweep_cell.axes) AS line
                FROM sweep_cell
                CROSS JOIN cell ON cell.id = sweep_cell.cell
@@ -158,13 +159,14 @@ fn cell(line: &str, beside: &Beside) -> Result<CellResults> {
 }
 
 /// Reads one packed replicate: key, replicate, seed, state and digest; then the
-/// fault of a failed job, or provenance, bits and metrics of a succeeded one.
+/// fault of a failed job, or provenance, bits, weights and metrics of a
+/// succeeded one.
 /// Metrics hold neither of the characters that keep these things apart.
 fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
     fn read<T: std::str::FromStr>(word: Option<&str>) -> Option<T> {
         word?.parse().ok()
     }
-    let mut words = packed.splitn(8, '/');
+    let mut words = packed.splitn(9, '/');
     let mut head = || {
         Some((
             read::<i64>(words.next())?,
@@ -195,8 +197,10 @@ fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
                 return Err(damaged());
             };
             result.provenance = beside.provenances.get(&provenance).cloned();
+            let weights = words.next().and_then(unhex);
+            let weights = weights.map(WeightsDigest::from_bytes);
             let metrics = rows::metrics(words.next())?;
-            result.measurement = Some(rows::measurement(&bits, metrics));
+            result.measurement = Some(rows::measurement(&bits, metrics, weights));
         }
         StateName::Failed => {
             result.fault = rows::fault(words.next())?;

@@ -1,6 +1,6 @@
 //! What readers get.
 
-use swath_core::id::SweepDigest;
+use swath_core::id::{SweepDigest, WeightsDigest};
 use swath_core::job::StateName;
 use swath_core::metrics::Metrics;
 use swath_core::outcome::{Fault, Measurement, Observation, Outcome};
@@ -8,7 +8,7 @@ use swath_core::view::SweepState;
 
 use super::bench::Bench;
 use super::script::{
-    failed, held, job, measured, observation, provenance, report, sweep, worker_about,
+    failed, held, job, measured, observation, provenance, report, sweep, weights, worker_about,
 };
 use crate::{Ack, JobQuery, Known, SweepChange};
 
@@ -309,35 +309,56 @@ pub async fn metrics_come_out_as_they_went_in(bench: &mut Bench) {
         ("goal.10.seconds", -12_345_678.906_25),
     ];
     let rich = Metrics::collect(numbers, |name, error| panic!("{name}: {error}"));
-    let outcome = |metrics: &Metrics| {
+    let outcome = |metrics: &Metrics, weights: Option<WeightsDigest>| {
         let Outcome::Measured(measurement) = measured(1.0) else {
             unreachable!("it is measured");
         };
         Outcome::Measured(Measurement {
             metrics: metrics.clone(),
+            weights,
             ..measurement
         })
     };
-    let all = [rich.clone(), Metrics::new(), rich.clone()];
-    for (grant, metrics) in grants.iter().zip(&all) {
-        let ack = bench.finish(&owner, grant.held, outcome(metrics)).await;
+    let all = [
+        (rich.clone(), Some(weights(1.0))),
+        (Metrics::new(), Some(weights(2.0))),
+        (rich.clone(), None),
+    ];
+    for (grant, (metrics, weights)) in grants.iter().zip(&all) {
+        let outcome = outcome(metrics, *weights);
+        let ack = bench.finish(&owner, grant.held, outcome).await;
         assert_eq!(ack, Ack::Recorded);
     }
     let digest = submission.digest;
     let cells = bench.read(async |store| store.results(digest, 0).await);
     let cells = cells.await;
-    for (place, metrics) in all.iter().enumerate() {
+    for (place, told) in all.iter().enumerate() {
         let measured = cells[0].replicates[place].measurement.clone();
-        assert_eq!(measured.map(|it| it.metrics), Some(metrics.clone()));
+        assert_eq!(
+            measured.map(|it| (it.metrics, it.weights)).as_ref(),
+            Some(told)
+        );
         let measured = bench.job(grants[place].held.job).await.job.measurement;
-        assert_eq!(measured.map(|it| it.metrics), Some(metrics.clone()));
+        assert_eq!(
+            measured.map(|it| (it.metrics, it.weights)).as_ref(),
+            Some(told)
+        );
     }
-    // Other numbers are another outcome.
+    // Other numbers and other weights are another outcome.
     let first = grants[0].held;
-    let ack = bench.finish(&owner, first, outcome(&rich)).await;
-    assert_eq!(ack, Ack::AlreadyRecorded);
-    let ack = bench.finish(&owner, first, outcome(&Metrics::new())).await;
-    assert_eq!(ack, Ack::Stale);
+    let same = outcome(&rich, Some(weights(1.0)));
+    assert_eq!(
+        bench.finish(&owner, first, same).await,
+        Ack::AlreadyRecorded
+    );
+    let others = [
+        outcome(&Metrics::new(), Some(weights(1.0))),
+        outcome(&rich, Some(weights(2.0))),
+        outcome(&rich, None),
+    ];
+    for other in others {
+        assert_eq!(bench.finish(&owner, first, other).await, Ack::Stale);
+    }
 }
 
 /// What only some trainings observe of an epoch is kept, too.

@@ -212,6 +212,7 @@ mod tests {
             best_test_error: None,
             train_seconds: 1.0,
             metrics: crate::metrics::Metrics::new(),
+            weights: None,
         })
     }
 

@@ -22,6 +22,7 @@ fn replicate(number: u32, end: &str) -> ReplicateResult {
         best_test_error: (number != 2).then_some(test_error - 0.5),
         train_seconds: 60.0 + f64::from(number),
         metrics: crate::metrics::Metrics::new(),
+        weights: None,
     });
     ReplicateResult {
         replicate: Replicate(number),

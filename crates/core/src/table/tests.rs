@@ -49,6 +49,7 @@ fn cell(index: u64, axes: &[(&str, Value)], test_error: f64) -> CellResults {
                 best_test_error: None,
                 train_seconds: 60.0,
                 metrics: Metrics::new(),
+                weights: None,
             }),
             last_test_errors: Vec::new(),
             provenance: Some(Provenance {

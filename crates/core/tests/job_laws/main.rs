@@ -36,6 +36,7 @@ fn measured(test_error: f64) -> Outcome {
         best_test_error: None,
         train_seconds: 1.0,
         metrics: swath_core::metrics::Metrics::new(),
+        weights: None,
     })
 }
 

@@ -27,6 +27,7 @@ fn replicate(cell: usize, number: usize, end: &str) -> ReplicateResult {
             best_test_error: None,
             train_seconds: 1.0,
             metrics: Metrics::new(),
+            weights: None,
         }),
         last_test_errors: Vec::new(),
         provenance: None,

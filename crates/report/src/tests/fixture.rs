@@ -43,6 +43,7 @@ fn replicate(cell: u8, number: u32, end: &str) -> ReplicateResult {
         best_test_error: Some(test_error - 0.2),
         train_seconds: 70.0 + f64::from(cell) * 9.0 + f64::from(number),
         metrics: swath_core::metrics::Metrics::new(),
+        weights: None,
     });
     ReplicateResult {
         replicate: Replicate(number),

@@ -91,6 +91,7 @@ pub(super) fn measured(test_error: f64, train_seconds: f64) -> Outcome {
         best_test_error: None,
         train_seconds,
         metrics: swath_core::metrics::Metrics::new(),
+        weights: None,
     })
 }
 

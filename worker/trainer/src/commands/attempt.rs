@@ -144,7 +144,7 @@ fn run(
     order: &Order<'_>,
 ) -> Result<Measurement, Failure> {
     let mut measured = training.run(clerk)?;
-    clerk.keep_weights(ending.weights, ending.model.layout())?;
+    measured.weights = Some(clerk.keep_weights(ending.weights, ending.model.layout())?);
     let ended = ending.measure(&mut measured, extra, order.measures, order.out);
     if ended == Err(Failure::Stopped) {
         clerk.say_stopped_measuring();

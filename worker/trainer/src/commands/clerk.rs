@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
+use swath_core::id::WeightsDigest;
 use swath_core::outcome::Observation;
 use swath_core::protocol::TrainerEvent;
 
@@ -13,7 +14,7 @@ use crate::failure::{Failure, guarded};
 use crate::history::History;
 use crate::model::{Layout, Weights};
 use crate::train::{Due, Keeper, State};
-use crate::{output, process};
+use crate::{files, output, process, tensor_file};
 
 /// After a checkpoint that could not be written, until the next try.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
@@ -132,18 +133,25 @@ impl Clerk {
         }
     }
 
-    /// Writes the weights of a finished training where they are to stay.
+    /// Writes the weights of a finished training where they are to stay; names
+    /// them in any case.
     ///
     /// # Errors
     ///
-    /// [`Failure::Crashed`] where they cannot be written.
-    pub(super) fn keep_weights(&self, weights: &Weights, layout: &Layout) -> Result<(), Failure> {
-        match &self.desk {
-            Some(desk) if desk.history.is_some() => {
-                weights.write(layout, &desk.folder.path().join(WEIGHTS))
-            }
-            _ => Ok(()),
+    /// [`Failure::Crashed`] where they cannot be written,
+    /// [`Failure::OutOfMemory`] where the host has no room for a copy of them.
+    pub(super) fn keep_weights(
+        &self,
+        weights: &Weights,
+        layout: &Layout,
+    ) -> Result<WeightsDigest, Failure> {
+        let bytes = tensor_file::encode(&weights.named(layout))?;
+        if let Some(desk) = &self.desk
+            && desk.history.is_some()
+        {
+            files::write_atomically(&desk.folder.path().join(WEIGHTS), &bytes)?;
         }
+        Ok(WeightsDigest::from_bytes(*blake3::hash(&bytes).as_bytes()))
     }
 
     /// Says that the measurements after the last step were cut off.

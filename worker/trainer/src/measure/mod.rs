@@ -118,6 +118,7 @@ pub(crate) fn finished(
         best_test_error: Some(best),
         train_seconds: seconds,
         metrics,
+        weights: None,
     })
 }
 
