@@ -69,7 +69,7 @@ pub enum TrainerEvent {
         step: u64,
     },
     /// The training ended with a measurement.
-    Finished(Finished),
+    Finished(Box<Finished>),
     /// The training ended without one.
     Failed {
         /// The kind.
@@ -213,14 +213,14 @@ mod tests {
             ("goal.10.epoch", 3.0),
         ];
         let metrics = Metrics::collect(metrics, |name, _| panic!("{name}"));
-        let event = TrainerEvent::Finished(Finished::from(Measurement {
+        let event = TrainerEvent::Finished(Box::new(Finished::from(Measurement {
             test_error: 8.5,
             test_loss: None,
             best_test_error: Some(8.0),
             train_seconds: 3.0,
             metrics: metrics.clone(),
             weights: Some(WeightsDigest::from_bytes([0xab; 32])),
-        }));
+        })));
         let text = serde_json::to_string(&event).unwrap();
         let weights = "ab".repeat(32);
         assert_eq!(
@@ -243,10 +243,10 @@ mod tests {
         let read: TrainerEvent = serde_json::from_str(line).unwrap();
         assert_eq!(
             read,
-            TrainerEvent::Finished(Finished {
+            TrainerEvent::Finished(Box::new(Finished {
                 test_error: Some(1.0),
                 ..Finished::default()
-            })
+            }))
         );
         let line = r#"{"event":"epoch","epoch":1,"skipped_steps":-1,"loss_scale":[]}"#;
         assert!(matches!(

@@ -53,7 +53,10 @@ fn a_replay_is_bit_for_bit_the_same_and_leaves_nothing() {
     assert_eq!(weights["before"].as_str().unwrap().len(), 64, "{replay}");
     assert_eq!(weights["now"], weights["before"]);
     let job = site.json(&[&["explain"], &second[..]].concat());
-    assert_eq!(job["detail"]["job"]["measurement"]["weights"], weights["before"]);
+    assert_eq!(
+        job["detail"]["job"]["measurement"]["weights"],
+        weights["before"]
+    );
     let text = site.ok(&[&["replay"], &second[..]].concat());
     assert!(
         text.contains("identical") && text.contains("and weights "),

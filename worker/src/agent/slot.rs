@@ -168,7 +168,7 @@ impl Running {
                 .filter(finite)
                 .unwrap_or_else(|| now.saturating_sub(self.started).as_secs_f64()),
             weights: finished.weights,
-            metrics: self.metrics(finished, fields),
+            metrics: self.metrics(*finished, fields),
         })
     }
 

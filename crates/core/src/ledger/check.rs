@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn every_invariant_sees_its_damage() {
         let end = |outcome| {
-            let outcome = End::Outcome(outcome, Provenance::default());
+            let outcome = End::Outcome(Box::new(outcome), Provenance::default());
             Some((Timestamp::from_ms(0), outcome))
         };
         let damages: Vec<(&str, &'static str)> = vec![

@@ -113,7 +113,10 @@ impl Ledger {
             }
         };
         if let Some(attempt) = row.attempts.last_mut() {
-            attempt.end = Some((now, End::Outcome(finish.outcome, finish.provenance)));
+            attempt.end = Some((
+                now,
+                End::Outcome(Box::new(finish.outcome), finish.provenance),
+            ));
         }
     }
 

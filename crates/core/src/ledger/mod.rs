@@ -150,7 +150,7 @@ impl AttemptRow {
 #[derive(Clone, Debug)]
 enum End {
     Released,
-    Outcome(Outcome, Provenance),
+    Outcome(Box<Outcome>, Provenance),
 }
 
 /// An outcome that came too late to count.

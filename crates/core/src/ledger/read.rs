@@ -272,7 +272,7 @@ impl JobRow {
             None => (Fault::Lost.name(), "", None),
             Some((_, End::Released)) => ("released", "", None),
             Some((_, End::Outcome(outcome, provenance))) => {
-                let (ended, message) = match outcome {
+                let (ended, message) = match outcome.as_ref() {
                     Outcome::Measured(_) => ("measured", ""),
                     Outcome::Failed { fault, message } => (fault.name(), message.as_str()),
                 };

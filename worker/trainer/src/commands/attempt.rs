@@ -50,7 +50,7 @@ pub(super) struct Order<'a> {
 /// Reports how an attempt ended; a stop is reported by the exit code alone.
 pub(super) fn finish(ended: Result<Measurement, Failure>) -> Result<(), Failure> {
     match ended {
-        Ok(measured) => output::json_line(&TrainerEvent::Finished(measured.into())),
+        Ok(measured) => output::json_line(&TrainerEvent::Finished(Box::new(measured.into()))),
         Err(failure) => {
             if let Some(fault) = failure.fault() {
                 output::json_line(&TrainerEvent::Failed {
