@@ -214,7 +214,15 @@ async fn sweeps_are_compared_cell_by_cell() {
     assert_eq!(lines.lines().count(), 2);
     let ids = run("compare one two -o ids").stdout;
     assert_eq!(ids.lines().count(), 2);
-    for format in ["md", "latex", "html", "csv", "wide"] {
+    let csv = run("compare one two -o csv").stdout;
+    let lines: Vec<&str> = csv.lines().collect();
+    let heads = "left_cell,left_n,left_of,left_median,left_values,left_imported,right_cell,";
+    assert!(lines[0].starts_with(&format!("params.x,{heads}")), "{csv}");
+    let cells = ["left", "right"].map(|side| rows[0][side]["cell"].as_str().unwrap());
+    assert!(cells.iter().all(|it| lines[1].contains(it)), "{csv}");
+    let numbers = ",0.007936507936507936,0.015873015873015872,0.007936507936507936,true,more";
+    assert!(lines[1].ends_with(numbers), "{csv}");
+    for format in ["md", "latex", "html", "wide"] {
         let done = run(&format!("compare one two -o {format}"));
         assert!(
             done.stdout.contains("two is more"),
@@ -223,7 +231,7 @@ async fn sweeps_are_compared_cell_by_cell() {
         );
     }
     let same = run("compare one one -o csv").stdout;
-    assert_eq!(same.matches("the same cell").count(), 3, "{same}");
+    assert_eq!(same.matches(",same\r\n").count(), 3, "{same}");
 
     let apart = run("compare one other");
     assert_eq!(apart.code, 2);

@@ -269,9 +269,11 @@ pub(crate) struct Replay {
 /// value. Nothing is stored when a line is wrong, and the same file twice is a
 /// no-op.
 ///
-/// Imported numbers count among the replicates of a cell and are told in a
-/// footnote. They lie beside the jobs, which can still be trained: a
-/// measurement takes its place back.
+/// Imported numbers count among the replicates of a cell, whose figure has the
+/// mark of a footnote that says whose they are; exports have a column `imported`.
+/// A median of several runs counts as often in n and in the median, and in no
+/// other statistic: it is no run. They lie beside the jobs, which can still be
+/// trained: a measurement takes its place back.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -70,10 +70,16 @@ fn imported_numbers_fill_a_table_that_was_never_trained() {
     assert_eq!(first["imported"]["file"], "runs.csv");
     assert_eq!(first["imported"]["line"], 3);
     let text = site.local("table small").stdout;
-    assert!(
-        text.contains("6 runs in 3 cells are imported from runs.csv, not trained here; of 3 runs, only the median is known"),
-        "{text}"
-    );
+    for said in [
+        "7.60 [a]",
+        "6.50* [b]",
+        "5.25 (1 of 2) [c]",
+        "[a] Imported, not trained here: the median of 3 runs that are not known one by one, from runs.csv:2.",
+        "[b] Imported, not trained here: 2 runs, from runs.csv:3.",
+        "[c] Imported, not trained here: 1 run, from runs.csv:5.",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
     // The jobs wait as before.
     let jobs = site.local("jobs small state=queued -o ids").stdout;
     assert_eq!(jobs.lines().count(), 6);
@@ -85,7 +91,7 @@ fn the_same_file_again_is_a_no_op_and_a_correction_replaces() {
     assert_eq!(site.local("import runs.csv --source paper").code, 0);
     let before = site.local("table small").stdout;
     assert!(
-        before.contains("imported from paper (runs.csv)"),
+        before.contains("2 runs, from paper (runs.csv:3)"),
         "{before}"
     );
     let again = site.local("import runs.csv --source paper");

@@ -298,6 +298,14 @@ pub struct ReplicateResult {
     pub imported: Option<Box<Imported>>,
 }
 
+impl ReplicateResult {
+    /// Whether its number sums up several runs; see
+    /// [`Imported::is_summary`].
+    pub fn is_summary(&self) -> bool {
+        self.imported.as_ref().is_some_and(|it| it.is_summary())
+    }
+}
+
 /// One cell of a sweep with the results of its replicates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellResults {

@@ -88,13 +88,22 @@ fn filled() -> (Site, Process) {
 /// The rows of a Markdown table by their fields, without what marks the best.
 fn drawn(text: &str) -> Vec<BTreeMap<String, String>> {
     let fields = |line: &str| -> Vec<String> {
-        let line = line.trim_matches('|').replace("**", "");
+        let line = without_marks(&line.trim_matches('|').replace("**", ""));
         line.split('|').map(|it| it.trim().to_owned()).collect()
     };
     let mut lines = text.lines().filter(|line| line.starts_with('|'));
     let heads = fields(lines.next().unwrap());
     let row = |line| heads.iter().cloned().zip(fields(line)).collect();
     lines.skip(1).map(row).collect()
+}
+
+/// A line without what points to footnotes.
+fn without_marks(line: &str) -> String {
+    let mut parts = line.split("<sup>");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.map(|part| part.split_once("</sup>").unwrap().1);
+    let line = first + &rest.collect::<String>();
+    line.split('|').map(str::trim).collect::<Vec<_>>().join("|")
 }
 
 /// Holds a sweep's table to the published rows of all its tables, or of one:

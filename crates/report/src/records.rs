@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use swath_core::import::Imported;
 use swath_core::summary::Quantity;
 use swath_core::summary::text::parameter;
 use swath_core::table::Results;
@@ -81,6 +82,10 @@ enum Source {
     Threads,
     Determinism,
     Weights,
+    Imported,
+    RunsBehind,
+    Teller,
+    FileLine,
 }
 
 /// The columns before the axes, between axes and metrics, and at the end.
@@ -102,13 +107,17 @@ const BETWEEN: [(&str, Kind, Source); 11] = [
     ("train_seconds", Kind::Number, Source::Seconds),
     ("weights", Kind::Text, Source::Weights),
 ];
-const BEHIND: [(&str, Kind, Source); 6] = [
+const BEHIND: [(&str, Kind, Source); 10] = [
     ("device", Kind::Text, Source::Device),
     ("driver", Kind::Text, Source::Driver),
     ("libtorch", Kind::Text, Source::Libtorch),
     ("trainer", Kind::Text, Source::Trainer),
     ("threads", Kind::Count, Source::Threads),
     ("determinism", Kind::Text, Source::Determinism),
+    ("imported", Kind::Flag, Source::Imported),
+    ("imported_runs", Kind::Count, Source::RunsBehind),
+    ("imported_source", Kind::Text, Source::Teller),
+    ("imported_from", Kind::Text, Source::FileLine),
 ];
 
 /// Every replicate of a sweep as a record.
@@ -121,7 +130,9 @@ pub struct Records<'a> {
 impl<'a> Records<'a> {
     /// The records of a sweep. `value` is what the sweep measures, by its rule
     /// over epochs; `test_error` what was reported at the end, which for a
-    /// program is the metric that its file names.
+    /// program is the metric that its file names. An imported number has no job
+    /// and no `test_error`; the median of several runs stands for as many
+    /// replicates, and is the `value` of the first.
     pub fn new(results: &'a Results) -> Self {
         let fixed = |(name, kind, source): (&str, Kind, Source)| Field {
             name: name.to_owned(),
@@ -198,12 +209,18 @@ impl<'a> Records<'a> {
                 value.map_or(Datum::Null, |(_, value)| typed(value, field.kind))
             }
             Source::Replicate => Datum::Count(it.replicate.0.into()),
-            Source::Seed => Datum::Count(it.seed),
+            // What stands in a job's place was not computed by it.
+            Source::Seed => match &it.imported {
+                None => Datum::Count(it.seed),
+                Some(imported) => imported.seed.map_or(Datum::Null, Datum::Count),
+            },
+            Source::Job if it.imported.is_some() => Datum::Null,
             Source::Job => Datum::Text(it.job.to_string().into()),
             Source::State => Datum::Text(it.state.name().into()),
             Source::Fault => it
                 .fault
                 .map_or(Datum::Null, |fault| Datum::Text(fault.name().into())),
+            Source::Value if is_repeated(cell, it) => Datum::Null,
             Source::Value => {
                 let quantity = Quantity::Measured(self.results.definition().measure);
                 number(quantity.of(it).ok().flatten())
@@ -226,6 +243,10 @@ impl<'a> Records<'a> {
                 .as_ref()
                 .filter(|it| it.threads > 0)
                 .map_or(Datum::Null, |it| Datum::Count(it.threads.into())),
+            Source::Imported => Datum::Flag(it.imported.is_some()),
+            Source::RunsBehind | Source::Teller | Source::FileLine => {
+                (it.imported.as_deref()).map_or(Datum::Null, |it| said(&field.source, it))
+            }
         }
     }
 
@@ -287,6 +308,25 @@ impl Serialize for Line<'_, '_> {
         }
         map.end()
     }
+}
+
+/// What an imported number says of where it comes from.
+fn said<'a>(source: &Source, number: &'a Imported) -> Datum<'a> {
+    match source {
+        Source::RunsBehind => Datum::Count(number.runs.into()),
+        Source::Teller => Datum::Text(number.source.as_str().into()),
+        _ => Datum::Text(format!("{}:{}", number.file, number.line).into()),
+    }
+}
+
+/// Whether an earlier replicate of the cell has the value already: an imported
+/// median stands for several, and is one number.
+fn is_repeated(cell: &CellResults, it: &ReplicateResult) -> bool {
+    let mut alike = cell.replicates.iter();
+    it.is_summary()
+        && alike
+            .find(|other| other.imported == it.imported)
+            .is_some_and(|first| first.replicate != it.replicate)
 }
 
 impl Serialize for Datum<'_> {

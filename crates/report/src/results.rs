@@ -68,7 +68,7 @@ fn documents(results: &Results) -> String {
 }
 
 /// What follows the axes in a record.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 15] = [
     "n",
     "of",
     "median",
@@ -82,6 +82,8 @@ const FIELDS: [&str; 13] = [
     "open",
     "train_seconds_median",
     "cell",
+    "imported",
+    "imported_from",
 ];
 
 /// What follows them where there are published values; several of one cell are
@@ -134,6 +136,8 @@ fn records(results: &Results) -> String {
             count(tally.open),
             number(summary.train_time.median()),
             row.id().into(),
+            count(row.imported()),
+            row.imported_from().join("; ").into(),
         ];
         let compared = if results.has_reference() {
             published(row)
@@ -171,6 +175,6 @@ fn published(row: ResultRow<'_>) -> Vec<Cow<'static, str>> {
 }
 
 /// Every digit that it takes to read the same double back.
-fn exact(value: f64) -> String {
+pub(crate) fn exact(value: f64) -> String {
     format!("{value}")
 }

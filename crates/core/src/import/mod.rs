@@ -58,6 +58,12 @@ impl Imported {
         self.source == other.source && all(self) == all(other)
     }
 
+    /// Whether it sums up runs that nobody told one by one. It counts in a median,
+    /// but it is no run: nothing follows from it about how runs scatter.
+    pub const fn is_summary(&self) -> bool {
+        self.runs > 1
+    }
+
     /// Whether its numbers may be stored.
     pub fn is_sound(&self) -> bool {
         self.test_error.is_finite()

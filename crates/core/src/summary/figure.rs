@@ -141,8 +141,9 @@ pub struct Figure {
     unit: Unit,
     n: u32,
     tally: Tally,
-    /// Median, least, greatest.
-    values: Option<[f64; 3]>,
+    median: Option<f64>,
+    /// Least and greatest; none where a run is known by a median alone.
+    ends: Option<[f64; 2]>,
 }
 
 impl Figure {
@@ -154,21 +155,29 @@ impl Figure {
         tally: Tally,
     ) -> Result<Self, NotFinite> {
         let mut values = Vec::with_capacity(replicates.len());
+        let mut is_told = true;
         for replicate in replicates {
             values.extend(quantity.of(replicate)?);
+            is_told &= !replicate.is_summary();
         }
-        Ok(Self::from_sample(&Sample::new(values)?, unit, tally))
+        Ok(Self::from_sample(
+            &Sample::new(values)?,
+            unit,
+            tally,
+            is_told,
+        ))
     }
 
-    /// The figure of a sample.
-    pub(super) fn from_sample(sample: &Sample, unit: Unit, tally: Tally) -> Self {
-        let values = (sample.median().zip(sample.min()).zip(sample.max()))
-            .map(|((median, min), max)| [median, min, max]);
+    /// The figure of a sample; `is_told`: each of its numbers is that of a run,
+    /// and none a median that stands for several.
+    pub(super) fn from_sample(sample: &Sample, unit: Unit, tally: Tally, is_told: bool) -> Self {
+        let ends = sample.min().zip(sample.max());
         Self {
             unit,
             n: sample.len() as u32,
             tally,
-            values,
+            median: sample.median(),
+            ends: ends.filter(|_| is_told).map(|(min, max)| [min, max]),
         }
     }
 
@@ -204,18 +213,18 @@ impl Figure {
 
     /// The median, to compare, plot or export beside [`Figure::n`]; for text
     /// there is only [`fmt::Display`].
-    pub fn median(&self) -> Option<f64> {
-        self.values.map(|[median, ..]| median)
+    pub const fn median(&self) -> Option<f64> {
+        self.median
     }
 
-    /// The least value; see [`Figure::median`].
+    /// The least value, where every run is known; see [`Figure::median`].
     pub fn min(&self) -> Option<f64> {
-        self.values.map(|[_, min, _]| min)
+        self.ends.map(|[min, _]| min)
     }
 
-    /// The greatest value; see [`Figure::median`].
+    /// The greatest value; see [`Figure::min`].
     pub fn max(&self) -> Option<f64> {
-        self.values.map(|[.., max]| max)
+        self.ends.map(|[_, max]| max)
     }
 
     /// Its text in two parts, the number (or the word in its place) and what

@@ -28,8 +28,12 @@ pub struct Summary {
     pub measured: Figure,
     /// The training time of the same replicates.
     pub train_time: Figure,
-    /// The measured values by replicate; one without a value is absent.
+    /// The measured values by replicate, each of one run; a replicate without a
+    /// value is absent, and so is one that an imported median stands for.
     pub values: Vec<(Replicate, f64)>,
+    /// Runs that are known by imported medians alone. They count in the median,
+    /// and in no other statistic.
+    pub summarised: u32,
     /// In what the replicates behind the numbers differ beside their seeds.
     pub mixed: Mixed,
     /// Replicates whose median over the last epochs is over fewer epochs than
@@ -52,45 +56,53 @@ impl Summary {
     ) -> Result<Self, NotFinite> {
         let tally = Tally::new(&cell.replicates, replicates);
         let mut values = Vec::with_capacity(cell.replicates.len());
-        let mut short = 0;
+        let (mut medians, mut short) = (Vec::new(), 0);
         for replicate in &cell.replicates {
             let Some(value) = Quantity::Measured(measure).of(replicate)? else {
                 continue;
             };
+            if replicate.is_summary() {
+                medians.push(value);
+                continue;
+            }
             values.push((replicate.replicate, value));
             if let (Measure::MedianOfLast(count), None) = (measure, &replicate.imported) {
                 short += u32::from(replicate.last_test_errors.len() < count as usize);
             }
         }
         values.sort_by(|left, right| left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)));
-        let sample = Sample::new(values.iter().map(|(_, value)| *value))?;
+        let all = values.iter().map(|(_, value)| *value);
+        let sample = Sample::new(all.chain(medians.iter().copied()))?;
         let time = &Quantity::TrainSeconds;
         Ok(Self {
-            measured: Figure::from_sample(&sample, unit, tally),
+            measured: Figure::from_sample(&sample, unit, tally, medians.is_empty()),
             train_time: Figure::new(time, Unit::Seconds, &cell.replicates, tally)?,
             values,
+            summarised: medians.len() as u32,
             mixed: Mixed::of(cell),
             short,
         })
     }
 
-    /// The mean of the measured values.
+    /// The mean of the measured values; none where a run is known by a median
+    /// alone.
     pub fn mean(&self) -> Option<f64> {
-        self.sample().mean()
+        self.sample().mean().filter(|_| self.summarised == 0)
     }
 
-    /// Their standard deviation, estimated with `n - 1`; none of fewer than two.
+    /// The standard deviation of the runs that are known one by one, estimated
+    /// with `n - 1`; none of fewer than two.
     pub fn deviation(&self) -> Option<f64> {
         self.sample().deviation()
     }
 
-    /// The 95 % bootstrap interval of their median; see
+    /// The 95 % bootstrap interval of the median, where every run is known; see
     /// [`crate::stats::median_interval`].
     pub fn interval(&self) -> Option<[f64; 2]> {
-        median_interval(&self.sample(), 0.95)
+        median_interval(&self.sample(), 0.95).filter(|_| self.summarised == 0)
     }
 
-    /// The measured values; they are finite.
+    /// The measured values, each of one run; they are finite.
     pub fn sample(&self) -> Sample {
         Sample::new(self.values.iter().map(|(_, value)| *value)).unwrap_or_default()
     }

@@ -143,6 +143,44 @@ fn what_differs_is_told() {
     assert!(Mixed::of(&cell).is_empty());
 }
 
+fn number(test_error: f64, runs: u32) -> crate::import::Imported {
+    crate::import::Imported {
+        test_error,
+        seconds: Some(60.0),
+        runs,
+        replicate: None,
+        seed: None,
+        source: "a paper".to_owned(),
+        file: "a.csv".to_owned(),
+        line: 2,
+    }
+}
+
+#[test]
+fn an_imported_median_is_no_three_equal_runs() {
+    let mut imported = cell("q q q");
+    crate::import::fill(&mut imported.replicates, [number(7.29, 3)]);
+    let summed = summary(&imported, Measure::Last, 3);
+    assert_eq!(summed.measured.to_string(), "7.29");
+    assert_eq!((summed.measured.n(), summed.summarised), (3, 3));
+    assert!(summed.values.is_empty() && summed.sample().is_empty());
+    let ends = [summed.measured.min(), summed.measured.max()];
+    assert_eq!(ends, [None; 2]);
+    assert_eq!((summed.mean(), summed.deviation()), (None, None));
+    assert_eq!(summed.interval(), None);
+    let time = summed.train_time;
+    assert_eq!((time.median(), time.n(), time.min()), (Some(60.0), 3, None));
+    // Beside two runs of ours it moves the median, and they alone scatter.
+    let mut mixed = cell("7.0 7.2 q q q");
+    crate::import::fill(&mut mixed.replicates, [number(7.29, 3)]);
+    let summed = summary(&mixed, Measure::Last, 5);
+    assert_eq!(summed.measured.to_string(), "7.29");
+    assert_eq!((summed.values.len(), summed.summarised), (2, 3));
+    assert_eq!((summed.mean(), summed.interval()), (None, None));
+    let deviation = summed.deviation().unwrap();
+    assert!((deviation - 0.02_f64.sqrt()).abs() < 1e-9, "{deviation}");
+}
+
 fn end() -> impl Strategy<Value = String> {
     let word = |text: &'static str| Just(text.to_owned());
     prop_oneof![
@@ -184,6 +222,32 @@ proptest! {
         shuffled.replicates = order.iter().map(|at| cell.replicates[*at].clone()).collect();
         for measure in [Measure::Last, Measure::Best] {
             prop_assert_eq!(summary(&cell, measure, 8), summary(&shuffled, measure, 8));
+        }
+    }
+
+    /// Medians from elsewhere count as runs in n and in the median; runs that are
+    /// known one by one are all that any other statistic is made of.
+    #[test]
+    fn statistics_are_of_runs_alone(
+        ends in proptest::collection::vec(end(), 0..6),
+        numbers in proptest::collection::vec((0.0..100.0_f64, 1..5_u32), 0..4),
+    ) {
+        let mut cell = cell(&ends.join(" "));
+        let before = summary(&cell, Measure::Last, 0);
+        let fill = numbers.iter().map(|(value, runs)| number(*value, *runs));
+        crate::import::fill(&mut cell.replicates, fill);
+        let after = summary(&cell, Measure::Last, 0);
+        let of_medians: u32 = numbers.iter().map(|it| it.1).filter(|runs| *runs > 1).sum();
+        let singles = numbers.iter().filter(|it| it.1 == 1).count();
+        prop_assert_eq!(after.summarised, of_medians);
+        prop_assert_eq!(after.values.len(), before.values.len() + singles);
+        prop_assert_eq!(after.measured.n() as usize, after.values.len() + of_medians as usize);
+        if of_medians > 0 {
+            prop_assert!(after.mean().is_none() && after.interval().is_none());
+            prop_assert!(after.measured.min().is_none() && after.measured.max().is_none());
+        }
+        if singles == 0 {
+            prop_assert_eq!(after.deviation(), before.deviation());
         }
     }
 

@@ -1,20 +1,24 @@
 //! Two sweeps beside each other, cell by cell.
 
+mod rows;
+
 use std::collections::BTreeMap;
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::Value;
 
+pub use self::rows::{PairRow, PairSide};
 use super::border::of;
+use super::imported::Marked;
 use super::label::labels;
 use super::list::signed;
+use super::notes::letter;
 use super::{Column, Field, Footnote, Kind, Results, Row, Shown, Table, TableError};
 use crate::spec::canonical;
 use crate::stats::{Test, holm, least_p, mann_whitney};
 use crate::summary::text::{counted, decimals, parameter};
 use crate::summary::{Summary, Unit};
-use crate::view::{CellResults, SCHEMA_VERSION};
+use crate::view::CellResults;
 
 /// A corrected p of at most so much is called a difference.
 const ALPHA: f64 = 0.05;
@@ -35,6 +39,8 @@ pub struct Comparison<'a> {
     alone: [usize; 2],
     /// The best cells against each other, if both sweeps have one.
     best: Option<Pair>,
+    /// Which cells of either sweep rest on numbers from elsewhere.
+    imported: [Marked; 2],
 }
 
 /// A cell of either sweep, and what their difference comes to.
@@ -67,6 +73,23 @@ pub enum Outcome {
     Same,
     /// A side has no measurement yet.
     Missing,
+    /// A side has only imported medians, and no run to test with.
+    Untold,
+}
+
+impl Outcome {
+    /// Its name, for programs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Less => "less",
+            Self::More => "more",
+            Self::NotDistinguishable => "not_distinguishable",
+            Self::TooFew => "too_few",
+            Self::Same => "same",
+            Self::Missing => "missing",
+            Self::Untold => "untold",
+        }
+    }
 }
 
 impl<'a> Comparison<'a> {
@@ -106,6 +129,7 @@ impl<'a> Comparison<'a> {
             pairs: Vec::new(),
             alone: [0; 2],
             best: None,
+            imported: [left, right].map(Marked::of),
         };
         comparison.join()?;
         comparison.test();
@@ -153,16 +177,19 @@ impl<'a> Comparison<'a> {
     fn pair(&self, places: [usize; 2]) -> Pair {
         let (left, right) = (self.cell(0, places), self.cell(1, places));
         let medians = left.1.measured.median().zip(right.1.measured.median());
-        let same = left.0.cell == right.0.cell;
+        // Numbers from elsewhere belong to a sweep, jobs to every sweep.
+        let is_ours = |side: usize| self.imported[side].of[places[side]].is_none();
+        let same = left.0.cell == right.0.cell && is_ours(0) && is_ours(1);
         let test = if same {
             None
         } else {
             mann_whitney(&left.1.sample(), &right.1.sample())
         };
-        let outcome = match (same, test) {
-            (true, _) => Outcome::Same,
-            (false, None) => Outcome::Missing,
-            (false, Some(_)) => Outcome::NotDistinguishable,
+        let outcome = match (same, test, medians) {
+            (true, ..) => Outcome::Same,
+            (false, None, None) => Outcome::Missing,
+            (false, None, Some(_)) => Outcome::Untold,
+            (false, Some(_), _) => Outcome::NotDistinguishable,
         };
         Pair {
             places,
@@ -226,15 +253,13 @@ impl<'a> Comparison<'a> {
 
     fn columns(&self, wide: bool) -> Vec<Column> {
         let unit = self.left.definition.unit();
-        let [left, right] = &self.own;
-        let axes = self.shared.iter().chain(left).chain(right).copied();
         let column = |name: String, unit: Option<Unit>, kind: Kind| Column {
             name,
             group: None,
             unit,
             kind,
         };
-        let mut columns: Vec<Column> = labels(axes)
+        let mut columns: Vec<Column> = labels(self.axes())
             .into_iter()
             .map(|name| column(name, None, Kind::Name))
             .collect();
@@ -281,7 +306,7 @@ impl<'a> Comparison<'a> {
             fields.push(Field::Figure(Shown {
                 figure: self.cell(side, pair.places).1.measured,
                 best: false,
-                marks: Vec::new(),
+                marks: self.mark(side, pair.places[side]).into_iter().collect(),
                 brief: false,
             }));
         }
@@ -301,9 +326,17 @@ impl<'a> Comparison<'a> {
         fields
     }
 
+    /// The mark of a cell that rests on numbers from elsewhere: those of the right
+    /// sweep come after those of the left one.
+    fn mark(&self, side: usize, place: usize) -> Option<String> {
+        let at = self.imported[side].of[place]?;
+        Some(letter(side * self.imported[0].texts.len() + at))
+    }
+
     /// The outcome in words.
     fn words(&self, pair: &Pair) -> String {
-        let n = [0, 1].map(|side| self.cell(side, pair.places).1.measured.n());
+        // What was tested: runs that are known by a median alone were not.
+        let n = [0, 1].map(|side| self.cell(side, pair.places).1.values.len());
         let at = if n[0] == n[1] {
             format!("n = {}", n[0])
         } else {
@@ -317,6 +350,7 @@ impl<'a> Comparison<'a> {
             Outcome::TooFew => format!("not distinguishable at {at}: too few for any difference"),
             Outcome::Same => "the same cell".to_owned(),
             Outcome::Missing => "not measured".to_owned(),
+            Outcome::Untold => "not tested: the runs behind a median are not known".to_owned(),
         }
     }
 
@@ -363,8 +397,13 @@ impl<'a> Comparison<'a> {
                 texts.push(format!("{cells} of {name} {verb} no partner"));
             }
         }
+        let imported = self.imported.iter().flat_map(|it| &it.texts);
+        let imported = imported.enumerate().map(|(at, text)| Footnote {
+            mark: Some(letter(at)),
+            text: text.clone(),
+        });
         let note = |text| Footnote { mark: None, text };
-        texts.into_iter().map(note).collect()
+        imported.chain(texts.into_iter().map(note)).collect()
     }
 
     /// What it would take to tell anything.
@@ -395,11 +434,8 @@ impl<'a> Comparison<'a> {
     }
 
     /// The pairs for programs.
-    pub fn rows(&self) -> impl Iterator<Item = impl Serialize> {
-        self.pairs.iter().map(|pair| PairRow {
-            comparison: self,
-            pair,
-        })
+    pub fn rows(&self) -> impl Iterator<Item = PairRow<'_>> {
+        self.pairs.iter().map(|pair| PairRow::new(self, pair))
     }
 }
 
@@ -430,65 +466,5 @@ fn chance(p: f64) -> String {
         format!("{p:.0e}")
     } else {
         decimals(p, 3)
-    }
-}
-
-impl Serialize for Comparison<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("schema_version", &SCHEMA_VERSION)?;
-        for (side, results) in [("left", self.left), ("right", self.right)] {
-            let sweep = serde_json::json!({"sweep": results.name, "digest": results.digest});
-            map.serialize_entry(side, &sweep)?;
-        }
-        map.serialize_entry("metric", self.left.metric())?;
-        map.serialize_entry("measure", &self.left.definition.measure.to_string())?;
-        map.serialize_entry("test", "mann_whitney")?;
-        map.serialize_entry("correction", "holm")?;
-        map.serialize_entry("alpha", &ALPHA)?;
-        map.serialize_entry("tests", &self.tests())?;
-        map.serialize_entry("alone", &self.alone)?;
-        let row = |pair| PairRow {
-            comparison: self,
-            pair,
-        };
-        map.serialize_entry("best", &self.best.as_ref().map(row))?;
-        let rows: Vec<PairRow<'_>> = self.pairs.iter().map(row).collect();
-        map.serialize_entry("rows", &rows)?;
-        map.end()
-    }
-}
-
-/// One pair for programs.
-struct PairRow<'a> {
-    comparison: &'a Comparison<'a>,
-    pair: &'a Pair,
-}
-
-impl Serialize for PairRow<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let pair = self.pair;
-        let mut map = serializer.serialize_map(None)?;
-        for (side, name) in ["left", "right"].into_iter().enumerate() {
-            let (cell, summary) = self.comparison.cell(side, pair.places);
-            let axes: serde_json::Map<String, Value> = cell.axes.iter().cloned().collect();
-            let values: Vec<f64> = summary.values.iter().map(|(_, it)| *it).collect();
-            let document = serde_json::json!({
-                "cell": cell.cell,
-                "axes": axes,
-                "n": summary.measured.n(),
-                "of": summary.measured.of(),
-                "median": summary.measured.median(),
-                "values": values,
-            });
-            map.serialize_entry(name, &document)?;
-        }
-        map.serialize_entry("difference", &pair.difference)?;
-        map.serialize_entry("p", &pair.test.map(|it| it.p))?;
-        map.serialize_entry("p_corrected", &pair.corrected)?;
-        map.serialize_entry("p_least", &pair.test.map(|it| it.least))?;
-        map.serialize_entry("exact", &pair.test.map(|it| it.exact))?;
-        map.serialize_entry("outcome", &pair.outcome)?;
-        map.end()
     }
 }

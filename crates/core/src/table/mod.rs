@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::choose::{choose, chosen};
 pub use self::compared::{Check, Compared};
-pub use self::comparison::{Comparison, Outcome, PAIRS_MAX, Pair};
+pub use self::comparison::{Comparison, Outcome, PAIRS_MAX, Pair, PairRow, PairSide};
 pub use self::definition::{Definition, Parameter};
 pub use self::label::label;
 pub use self::reference::{Published, Reference};

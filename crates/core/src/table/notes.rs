@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::imported::Marked;
 use super::list::Measured;
 use super::{Field, Footnote, Results, Table, Verdict};
 use crate::job::StateName;
@@ -29,6 +30,7 @@ impl Marks {
     /// columns of their own.
     pub(super) fn new(results: &Results) -> Self {
         let mut marks = Self::mixed(results);
+        marks.add_imported(results);
         if results.has_reference() {
             marks.add_published(results);
         }
@@ -39,6 +41,7 @@ impl Marks {
     /// reproduced are marked if they are `measured`.
     pub(super) fn of_figures(results: &Results, measured: bool) -> Self {
         let mut marks = Self::mixed(results);
+        marks.add_imported(results);
         for place in (0..marks.figures.len()).filter(|_| measured) {
             let text = match results.verdict(place) {
                 Some(Verdict::NotReproduced) => {
@@ -79,6 +82,17 @@ impl Marks {
             }
         }
         marks
+    }
+
+    /// Each cell that rests on numbers from elsewhere, also where all do.
+    fn add_imported(&mut self, results: &Results) {
+        let imported = Marked::of(results);
+        for (place, text) in imported.of.iter().enumerate() {
+            if let Some(text) = text {
+                let mark = self.mark(&imported.texts[*text]);
+                self.figures[place].push(mark);
+            }
+        }
     }
 
     fn add_published(&mut self, results: &Results) {
@@ -173,7 +187,7 @@ impl Marks {
 }
 
 /// `a` to `z`, then `a1` and so on.
-fn letter(mark: usize) -> String {
+pub(super) fn letter(mark: usize) -> String {
     let letter = char::from(b'a' + (mark % 26) as u8);
     match mark / 26 {
         0 => letter.to_string(),
@@ -274,7 +288,6 @@ pub(super) fn footnotes<'a>(
         .into_iter()
         .any(|measured| measured.quantity == Quantity::TrainSeconds);
     let facts = facts.into_iter().flatten();
-    let facts = facts.chain(super::imported::notes(results));
     let facts = facts.chain(ended(results)).chain(devices(results, times));
     let facts = facts.chain(reproduced(results)).chain(results.border());
     notes.extend(facts.map(|text| Footnote { mark: None, text }));

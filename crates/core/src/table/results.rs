@@ -7,8 +7,10 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::imported::{numbers, share};
 use super::{Compared, Definition, TableError, Verdict};
 use crate::id::SweepDigest;
+use crate::import::Imported;
 use crate::job::StateName;
 use crate::stats::Sample;
 use crate::summary::{Figure, Mixed, Quantity, Summary, Unit};
@@ -206,6 +208,18 @@ impl<'a> ResultRow<'a> {
         hex(self.cell.cell.as_bytes(), &mut [0; 64]).to_owned()
     }
 
+    /// How many of its runs are imported.
+    pub fn imported(&self) -> u32 {
+        share(self.cell)[0]
+    }
+
+    /// Who said so: `a paper (runs.csv:2)`, once for each imported number.
+    pub fn imported_from(&self) -> Vec<String> {
+        let numbers = numbers(self.cell).into_iter();
+        let text = |it: &Imported| format!("{} ({}:{})", it.source, it.file, it.line);
+        numbers.map(text).collect()
+    }
+
     /// Every metric of its replicates.
     fn metrics(&self) -> BTreeMap<&str, Metric> {
         let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
@@ -268,6 +282,11 @@ impl Serialize for ResultRow<'_> {
         map.serialize_entry("failed", &tally.failed)?;
         map.serialize_entry("cancelled", &tally.cancelled)?;
         map.serialize_entry("open", &tally.open)?;
+        map.serialize_entry("imported", &self.imported())?;
+        let from = self.imported_from();
+        if !from.is_empty() {
+            map.serialize_entry("imported_from", &from)?;
+        }
         map.serialize_entry("train_seconds_median", &self.summary.train_time.median())?;
         let metrics = self.metrics();
         if !metrics.is_empty() {

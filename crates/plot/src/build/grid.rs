@@ -258,6 +258,25 @@ fn point(x: f64, summary: &Summary) -> Point {
     }
 }
 
+/// That some numbers are from elsewhere.
+fn imported(results: &Results) -> Option<String> {
+    let rows = results.rows();
+    let (runs, known_by_medians) = rows.fold((0, 0), |(runs, medians), row| {
+        let of_medians = u64::from(row.summary.summarised);
+        (runs + u64::from(row.imported()), medians + of_medians)
+    });
+    let medians = match known_by_medians {
+        0 => String::new(),
+        count => format!("; of {} only medians are known", counted(count, "run")),
+    };
+    (runs > 0).then(|| {
+        format!(
+            "Imported, not trained here: {}{medians}.",
+            counted(runs, "run")
+        )
+    })
+}
+
 fn caption(results: &Results, grid: &Grid, note: Option<String>) -> Vec<String> {
     let points = || grid.series.iter().flat_map(|it| &it.points);
     let n = replicates(results);
@@ -286,6 +305,7 @@ fn caption(results: &Results, grid: &Grid, note: Option<String>) -> Vec<String> 
         let runs = counted(u64::from(diverged), "run");
         caption.push(format!("× above the plot: {runs} diverged there."));
     }
+    caption.extend(imported(results));
     caption.extend(progress(results));
     caption
 }
@@ -357,6 +377,7 @@ pub(super) fn heat(results: &Results, request: &Request) -> Result<Chart, PlotEr
     if cells.iter().flatten().any(|it| it.best) {
         caption.push("Framed: the least of its row among fields with every run.".to_owned());
     }
+    caption.extend(imported(results));
     caption.extend(progress(results));
     Ok(Chart {
         title: title(results),
@@ -430,7 +451,11 @@ pub(super) fn boxes(results: &Results) -> Chart {
         }
         rows.push(Row {
             name: names.join(", "),
-            values: point.values,
+            // Of imported medians no run is known: they are drawn alone.
+            values: match point.y {
+                Some(median) if point.values.is_empty() => vec![median],
+                _ => point.values,
+            },
             note,
         });
     }
@@ -449,6 +474,7 @@ pub(super) fn boxes(results: &Results) -> Chart {
             "The first {BOXES_MOST} of {cells} cells; choose others with filters."
         ));
     }
+    caption.extend(imported(results));
     caption.extend(progress(results));
     let values: Vec<f64> = rows
         .iter()

@@ -3,6 +3,7 @@
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::Value;
+use swath_core::import::{Imported, fill};
 use swath_core::table::Results;
 
 use super::fixture;
@@ -62,6 +63,7 @@ fn json_lines_tell_the_same_as_csv() {
             match &line[name] {
                 Value::Null => assert_eq!(text, ""),
                 Value::String(word) => assert_eq!(text, word),
+                Value::Bool(flag) => assert_eq!(*text, flag.to_string()),
                 Value::Number(number) => {
                     let number = number.as_f64().unwrap();
                     assert_eq!(text.parse::<f64>().unwrap().to_bits(), number.to_bits());
@@ -91,6 +93,7 @@ fn parquet_reads_back_as_csv_does() {
             match field {
                 Field::Null => assert_eq!(text, "", "{name}"),
                 Field::Str(word) => assert_eq!(text, word),
+                Field::Bool(flag) => assert_eq!(*text, flag.to_string()),
                 Field::Double(number) => {
                     assert_eq!(text.parse::<f64>().unwrap().to_bits(), number.to_bits());
                 }
@@ -99,6 +102,79 @@ fn parquet_reads_back_as_csv_does() {
                 other => panic!("{name}: {other:?}"),
             }
         }
+    }
+}
+
+/// A median of three runs and a single run, beside the replicates of two cells.
+fn with_imports() -> Results {
+    let number = |line, runs, seed| Imported {
+        test_error: 7.29,
+        seconds: Some(60.5),
+        runs,
+        replicate: None,
+        seed,
+        source: "a paper".to_owned(),
+        file: "a.csv".to_owned(),
+        line,
+    };
+    let mut cells = fixture::cells();
+    fill(&mut cells[11].replicates, [number(2, 3, None)]);
+    fill(&mut cells[9].replicates, [number(3, 1, Some(7))]);
+    Results::new(&fixture::sweep(&fixture::pivot()), cells).unwrap()
+}
+
+#[test]
+fn imported_numbers_are_told_from_measured_ones() {
+    let results = with_imports();
+    let rows = csv_of(&results);
+    let columns = [
+        "imported",
+        "imported_runs",
+        "imported_source",
+        "imported_from",
+        "value",
+        "job",
+        "seed",
+        "test_error",
+    ];
+    let column = |name: &str| rows[0].iter().position(|it| it == name).unwrap();
+    let of = |row: &[String]| columns.map(|name| row[column(name)].clone()).join("|");
+    let imported: Vec<String> = rows
+        .iter()
+        .filter(|row| row[column("imported")] == "true")
+        .map(|row| of(row))
+        .collect();
+    assert_eq!(
+        imported,
+        [
+            "true|1|a paper|a.csv:3|7.29||7|",
+            // One number, whatever it stands for: no spread can be made of it.
+            "true|3|a paper|a.csv:2|7.29|||",
+            "true|3|a paper|a.csv:2||||",
+            "true|3|a paper|a.csv:2||||",
+        ]
+    );
+    let others = rows[1..]
+        .iter()
+        .filter(|row| row[column("imported")] == "false");
+    assert_eq!(others.count(), 32);
+    let table = crate::results(&results, crate::Format::Csv, &crate::Style::PIPE).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(
+        lines[0].ends_with(",cell,imported,imported_from"),
+        "{table}"
+    );
+    assert!(lines[1].ends_with(",0,"), "{table}");
+    assert!(lines[12].ends_with(",3,a paper (a.csv:2)"), "{table}");
+    for (format, mark) in [
+        (crate::Format::Table, "7.29* [c]"),
+        (crate::Format::Markdown, "<sup>c</sup>"),
+        (crate::Format::Latex, "\\textsuperscript{c}"),
+        (crate::Format::Html, "7.29</strong><sup>c</sup>"),
+    ] {
+        let text = crate::results(&results, format, &crate::Style::PIPE).unwrap();
+        assert!(text.contains(mark), "{text}");
+        assert!(text.contains("(a.csv:2)"), "{text}");
     }
 }
 

@@ -223,19 +223,19 @@ fn latex() {
 #[test]
 fn csv() {
     assert_snapshot!(shown(&pivot(), Format::Csv).replace("\r\n", "\n"), @r#"
-    batch_size,optimizer.lr,n,of,median,min,max,values,succeeded,diverged,failed,cancelled,open,train_seconds_median,cell
-    64,0.05,3,3,9.41,9.38,9.62,9.41;9.62;9.38,3,0,0,0,0,72,c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0
-    64,0.2,3,3,8.21,8.05,8.44,8.21;8.05;8.44,3,0,0,0,0,81,c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1
-    64,0.8,2,3,10.684999999999999,10.35,11.02,10.35;11.02,2,1,0,0,0,90,c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2
-    64,3.2,0,3,,,,,0,3,0,0,0,,c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3
-    256,0.05,3,3,12.8,12.6,12.9,12.8;12.6;12.9,3,0,0,0,0,108,c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4
-    256,0.2,3,3,8.9,8.7,9.1,8.9;9.1;8.7,3,0,0,0,0,117,c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5
-    256,0.8,3,3,8.46,8.39,8.5,8.46;8.5;8.39,3,0,0,0,0,126,c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6
-    256,3.2,1,3,14.2,14.2,14.2,14.2,1,1,1,0,0,136,c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7
-    1024,0.05,3,3,21.3,20.9,22.4,21.3;20.9;22.4,3,0,0,0,0,144,c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8
-    1024,0.2,2,3,13.235,13.1,13.37,13.37;13.1,2,0,0,0,1,152.5,c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9
-    1024,0.8,3,3,9.7,9.52,9.88,9.52;9.88;9.7,3,0,0,0,0,162,cacacacacacacacacacacacacacacacacacacacacacacacacacacacacacacaca
-    1024,3.2,0,3,,,,,0,0,0,0,3,,cbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcb
+    batch_size,optimizer.lr,n,of,median,min,max,values,succeeded,diverged,failed,cancelled,open,train_seconds_median,cell,imported,imported_from
+    64,0.05,3,3,9.41,9.38,9.62,9.41;9.62;9.38,3,0,0,0,0,72,c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0,0,
+    64,0.2,3,3,8.21,8.05,8.44,8.21;8.05;8.44,3,0,0,0,0,81,c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1,0,
+    64,0.8,2,3,10.684999999999999,10.35,11.02,10.35;11.02,2,1,0,0,0,90,c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2,0,
+    64,3.2,0,3,,,,,0,3,0,0,0,,c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3,0,
+    256,0.05,3,3,12.8,12.6,12.9,12.8;12.6;12.9,3,0,0,0,0,108,c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4c4,0,
+    256,0.2,3,3,8.9,8.7,9.1,8.9;9.1;8.7,3,0,0,0,0,117,c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5,0,
+    256,0.8,3,3,8.46,8.39,8.5,8.46;8.5;8.39,3,0,0,0,0,126,c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6,0,
+    256,3.2,1,3,14.2,14.2,14.2,14.2,1,1,1,0,0,136,c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7,0,
+    1024,0.05,3,3,21.3,20.9,22.4,21.3;20.9;22.4,3,0,0,0,0,144,c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8c8,0,
+    1024,0.2,2,3,13.235,13.1,13.37,13.37;13.1,2,0,0,0,1,152.5,c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9c9,0,
+    1024,0.8,3,3,9.7,9.52,9.88,9.52;9.88;9.7,3,0,0,0,0,162,cacacacacacacacacacacacacacacacacacacacacacacacacacacacacacacaca,0,
+    1024,3.2,0,3,,,,,0,0,0,0,3,,cbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcbcb,0,
     "#);
 }
 
@@ -264,6 +264,7 @@ fn json() {
           "diverged": 0,
           "even": false,
           "failed": 0,
+          "imported": 0,
           "index": 5,
           "interval": [
             8.7,
@@ -329,6 +330,7 @@ fn json() {
           "diverged": 1,
           "even": false,
           "failed": 1,
+          "imported": 0,
           "index": 7,
           "interval": null,
           "max": 14.2,
@@ -384,7 +386,7 @@ fn json() {
 fn json_lines() {
     let text = shown(&pivot(), Format::Jsonl);
     assert_eq!(text.lines().count(), 12);
-    assert_snapshot!(text.lines().nth(3).unwrap(), @r#"{"schema_version":1,"sweep":"rates","cell":"c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3","index":3,"axes":{"batch_size":64,"optimizer.lr":3.2},"n":0,"of":3,"median":null,"min":null,"max":null,"mean":null,"deviation":null,"interval":null,"values":[],"even":false,"succeeded":0,"diverged":3,"failed":0,"cancelled":0,"open":0,"train_seconds_median":null,"reference":null,"verdict":null,"replicates":[{"replicate":1,"job":"3131313131313131313131313131313131313131313131313131313131313131","seed":301,"state":"failed","fault":"diverged","value":null},{"replicate":2,"job":"3232323232323232323232323232323232323232323232323232323232323232","seed":302,"state":"failed","fault":"diverged","value":null},{"replicate":3,"job":"3333333333333333333333333333333333333333333333333333333333333333","seed":303,"state":"failed","fault":"diverged","value":null}]}"#);
+    assert_snapshot!(text.lines().nth(3).unwrap(), @r#"{"schema_version":1,"sweep":"rates","cell":"c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3","index":3,"axes":{"batch_size":64,"optimizer.lr":3.2},"n":0,"of":3,"median":null,"min":null,"max":null,"mean":null,"deviation":null,"interval":null,"values":[],"even":false,"succeeded":0,"diverged":3,"failed":0,"cancelled":0,"open":0,"imported":0,"train_seconds_median":null,"reference":null,"verdict":null,"replicates":[{"replicate":1,"job":"3131313131313131313131313131313131313131313131313131313131313131","seed":301,"state":"failed","fault":"diverged","value":null},{"replicate":2,"job":"3232323232323232323232323232323232323232323232323232323232323232","seed":302,"state":"failed","fault":"diverged","value":null},{"replicate":3,"job":"3333333333333333333333333333333333333333333333333333333333333333","seed":303,"state":"failed","fault":"diverged","value":null}]}"#);
     for line in text.lines() {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(row["schema_version"], 1);
