@@ -47,6 +47,9 @@ fn fused(include: &Path) {
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
-        .files(["norm", "loops", "shake", "dense", "memory"].map(|name| format!("cpp/{name}.cpp")))
+        .files(
+            ["norm", "loops", "shake", "dense", "memory", "device"]
+                .map(|name| format!("cpp/{name}.cpp")),
+        )
         .compile("swath_fused");
 }

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod outcome;
 pub mod policy;
 pub mod price;
+pub mod probe;
 pub mod protocol;
 pub mod replay;
 pub mod schedule;

@@ -4,26 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::spec::canonical;
+use crate::probe::workload;
 use crate::stats::Sample;
-
-/// Keys that leave the time of an epoch as it is, or nearly.
-const TIMELESS: [&str; 6] = ["epochs", "steps", "schedule", "warmup", "init", "loss"];
-
-/// The part of a cell's spec that its time per epoch depends on, as a text: the
-/// model, the data, the batch, the precision, but not how fast it learns.
-pub fn workload(spec: &Value) -> String {
-    let mut spec = spec.clone();
-    if let Some(tree) = spec.as_object_mut() {
-        for key in TIMELESS {
-            tree.remove(key);
-        }
-        if let Some(optimizer) = tree.get_mut("optimizer").and_then(Value::as_object_mut) {
-            optimizer.retain(|key, _| key == "name");
-        }
-    }
-    canonical(&spec)
-}
 
 /// The length of a training in the unit that its spec has, epochs or steps; 1
 /// where it has neither.

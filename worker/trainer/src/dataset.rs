@@ -114,6 +114,9 @@ pub(crate) fn given(images: &Tensor, facts: &Facts, device: Device) -> Result<Te
     }
 }
 
+/// Different images of a data set that is made up.
+const MADE_UP: i64 = 64;
+
 /// A whole data set on the device.
 pub(crate) struct Dataset {
     /// What it is.
@@ -139,6 +142,31 @@ impl Dataset {
                 normalizer: Normalizer::new(&copy.facts, device),
                 digest: OnceCell::new(),
             },
+        }
+    }
+
+    /// A data set with these facts and so many test images, but nothing to
+    /// learn: for what only costs what a real one costs.
+    pub(crate) fn made_up(facts: Facts, test_images: i64, device: Device) -> Self {
+        let images = |count: i64| {
+            let size = [MADE_UP, facts.height, facts.width, facts.channels];
+            let pixels: Vec<u8> = (0..size.iter().product::<i64>() as u32)
+                // Spreads over all bytes (Knuth's multiplicative hash).
+                .map(|place| (place.wrapping_mul(2_654_435_761) >> 24) as u8)
+                .collect();
+            let some = Tensor::from_data_size(&pixels, &size, Kind::Uint8).to_device(device);
+            let pixels = some.repeat([count / MADE_UP + 1, 1, 1, 1]);
+            Images {
+                pixels: pixels.narrow(0, 0, count),
+                labels: Tensor::arange(count, (Kind::Int64, device)).remainder(facts.classes),
+            }
+        };
+        Self {
+            train: images(facts.train_images as i64),
+            test: images(test_images),
+            normalizer: Normalizer::new(&facts, device),
+            facts,
+            digest: OnceCell::new(),
         }
     }
 

@@ -83,6 +83,23 @@ impl Session {
         Ok(dataset)
     }
 
+    /// A data set that costs what that of `source` costs: made up where its name
+    /// tells enough, so that nothing is fetched for it. The resident one goes:
+    /// its memory would count.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::dataset`].
+    pub(crate) fn like(&mut self, source: &Source) -> Result<Rc<Dataset>, Failure> {
+        let Some(test_images) = source.test_images() else {
+            return self.dataset(source);
+        };
+        self.resident = None;
+        let facts = data::facts(source, &self.places)?;
+        let dataset = Dataset::made_up(facts, i64::from(test_images), self.device);
+        Ok(Rc::new(dataset))
+    }
+
     /// A further test set for a data set with these facts, on the device.
     ///
     /// # Errors

@@ -113,6 +113,12 @@ pub(super) fn whole(spec: &TrainingSpec) -> Vec<SpecError> {
         }
         _ => {}
     }
+    if spec.probe && spec.steps.is_none() {
+        wrong(
+            "probe",
+            "measures so many `steps`; give them instead of `epochs`".to_owned(),
+        );
+    }
     if spec.optimizer.lr() <= 0.0 {
         wrong("optimizer.lr", "must be greater than 0".to_owned());
     }

@@ -218,8 +218,10 @@ pub const KEYS: &[Key] = &[
     key("drop_last", Kind::Bool, &[], "drop the last, partial batch"),
     key("seed", Kind::Int(0, (1 << 53) - 1), &[], "everything random derives from it"),
     key("extra_test_sets", Kind::List(&Kind::Text), &[], "evaluated at the end"),
+    key("probe", Kind::Bool, &[], "measure `steps` steps instead of training"),
     key("trainer.command", Kind::List(&Kind::Text), &[], "a program that speaks the trainer protocol"),
     key("trainer.metric", Kind::Text, &[], "the field of its `finished` event that fills the cell"),
+    key("trainer.probe", Kind::Bool, &[], "the program measures its steps where `probe` is set"),
     key("trainer.null", Kind::Bool, &[], "do nothing at all: measures the queue itself"),
     key("params", Kind::Free, &[], "free parameters of a program"),
 ];

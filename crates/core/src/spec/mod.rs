@@ -91,6 +91,7 @@ impl JobSpec {
         }
         let mut tree = tree.clone();
         integral(&mut tree);
+        drop_denied_probes(&mut tree);
         let seed = tree.get("seed").and_then(Value::as_u64).unwrap_or(0);
         let work = if let Some(trainer) = tree.get("trainer") {
             other_work(trainer)?
@@ -135,6 +136,11 @@ impl JobSpec {
             Work::Training(spec) => Some(spec),
             Work::Command(_) | Work::Null => None,
         }
+    }
+
+    /// Whether it measures steps instead of training.
+    pub fn is_probe(&self) -> bool {
+        self.tree.get("probe") == Some(&Value::Bool(true))
     }
 
     /// Its seed.
@@ -264,6 +270,21 @@ fn drop_denied_nesterov(tree: &mut Value) {
             .is_some_and(|value| keys::denies_nesterov("optimizer.nesterov", value))
     {
         optimizer.remove("nesterov");
+    }
+}
+
+/// `probe = false` is what its absence says.
+fn drop_denied_probes(tree: &mut Value) {
+    let denied = |table: &mut Map<String, Value>| {
+        if table.get("probe") == Some(&Value::Bool(false)) {
+            table.remove("probe");
+        }
+    };
+    if let Some(tree) = tree.as_object_mut() {
+        denied(tree);
+        if let Some(Value::Object(trainer)) = tree.get_mut("trainer") {
+            denied(trainer);
+        }
     }
 }
 

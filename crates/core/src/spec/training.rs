@@ -62,6 +62,9 @@ pub struct TrainingSpec {
     /// Further test sets, evaluated at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extra_test_sets: Vec<String>,
+    /// Not a training but the measurement of its steps: see [`crate::probe`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub probe: bool,
     /// Everything random derives from it.
     #[serde(default)]
     pub seed: u64,
@@ -109,6 +112,17 @@ impl Dataset {
             Self::Cifar10 | Self::Cifar100 => Some(50_000),
             Self::Mnist | Self::FashionMnist | Self::Kmnist => Some(60_000),
             Self::Digits => Some(1347),
+            Self::Tensors(_) | Self::Folder(_) => None,
+        }
+    }
+
+    /// Images of the test set, where the name says how many there are.
+    pub const fn test_images(&self) -> Option<u32> {
+        match self {
+            Self::Cifar10 | Self::Cifar100 | Self::Mnist | Self::FashionMnist | Self::Kmnist => {
+                Some(10_000)
+            }
+            Self::Digits => Some(450),
             Self::Tensors(_) | Self::Folder(_) => None,
         }
     }

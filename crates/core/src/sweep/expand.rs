@@ -43,6 +43,9 @@ pub struct Totals {
     pub duplicates: u64,
     /// Points that `exclude` removed.
     pub excluded: u64,
+    /// Cells that measure steps instead of training: all of them or none.
+    #[serde(default)]
+    pub probes: u64,
 }
 
 /// The axes of a sweep and their values, as tables show them.
@@ -181,6 +184,11 @@ impl<'a> Expansion<'a> {
         self.totals
     }
 
+    /// Whether its cells measure steps instead of training.
+    pub fn is_of_probes(&self) -> bool {
+        self.totals.probes > 0
+    }
+
     /// The cells in canonical order, made one by one.
     pub fn cells(&self) -> Cells<'_> {
         Cells {
@@ -243,6 +251,7 @@ impl<'a> Expansion<'a> {
                     let new = cells.insert(cell.digest);
                     if new {
                         totals.cells += 1;
+                        totals.probes += u64::from(cell.spec.is_probe());
                         hasher.update(cell.digest.as_bytes());
                         grid.see(&cell, &mut values, &mut hasher);
                     } else {
@@ -258,6 +267,13 @@ impl<'a> Expansion<'a> {
         }
         if totals.cells == 0 {
             return Err(vec![self.emptied()]);
+        }
+        if totals.probes > 0 && totals.probes < totals.cells {
+            let Totals { cells, probes, .. } = totals;
+            let message = format!(
+                "is set in {probes} of {cells} cells; trainings and probes need a sweep each"
+            );
+            return Err(vec![self.file.place.error("probe", message)]);
         }
         totals.jobs = totals.cells * u64::from(self.file.replicates);
         (self.grid, self.kept, self.totals) = (grid, kept, totals);

@@ -18,7 +18,7 @@ use crate::measure::{self, Ending, ExtraSet};
 use crate::model::{Model, Weights};
 use crate::session::{self, Session};
 use crate::train::{Progress, Training};
-use crate::{output, provenance, spec_file};
+use crate::{output, probe, provenance, spec_file};
 
 /// Which files of a training stay after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,9 @@ pub(super) fn attempt(
     order: &Order<'_>,
 ) -> Result<Measurement, Failure> {
     let spec = spec_file::training(job)?;
+    if spec.probe {
+        return probe::run(session, spec);
+    }
     warn_about(spec);
     let device = session.device();
     let dataset = session.dataset(&spec.dataset)?;

@@ -96,7 +96,8 @@ batch_size=32 optimizer.lr=0.2 epochs=5
             cells: 4,
             jobs: 12,
             duplicates: 0,
-            excluded: 0
+            excluded: 0,
+            probes: 0,
         }
     );
     assert_eq!(
