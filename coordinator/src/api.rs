@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 use swath_core::id::{JobDigest, SweepDigest, WorkerName};
+use swath_core::job::StateName;
 use swath_core::message::{Known, Sources};
+use swath_core::outcome::{Fault, Measurement, Provenance};
 use swath_core::table::Check;
 use swath_core::view::{
     CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
@@ -93,6 +95,11 @@ pub enum ReadQuery {
     },
     /// Every worker → [`Workers`].
     Workers,
+    /// What probes came to → [`Probes`].
+    Probes {
+        /// Their digests.
+        jobs: Vec<JobDigest>,
+    },
     /// Which of these jobs exist → [`KnownJobs`].
     Known {
         /// Their digests.
@@ -297,6 +304,30 @@ pub struct KnownJobs {
     pub schema_version: u32,
     /// In the order asked.
     pub jobs: Vec<Option<Known>>,
+}
+
+/// What probes came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probes {
+    /// Of the document.
+    pub schema_version: u32,
+    /// In the order asked; none where there is no such job.
+    pub probes: Vec<Option<ProbeView>>,
+}
+
+/// What one probe came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeView {
+    /// Where it is.
+    pub state: StateName,
+    /// Why it failed; absent otherwise.
+    pub fault: Option<Fault>,
+    /// The last fault's message; empty when there is none.
+    pub message: String,
+    /// What it measured.
+    pub measurement: Option<Measurement>,
+    /// What its newest outcome ran on.
+    pub provenance: Option<Provenance>,
 }
 
 /// What can be changed.

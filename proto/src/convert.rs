@@ -5,7 +5,7 @@ use swath_core::id::{Attempt, JobDigest, Owner, SessionId, WeightsDigest};
 use swath_core::message;
 use swath_core::metrics::Metrics;
 use swath_core::outcome;
-use swath_core::view::WorkerAbout;
+use swath_core::view::{DeviceAbout, WorkerAbout};
 
 use crate::{limits, v1};
 
@@ -121,6 +121,14 @@ fn present<T>(field: &'static str, value: Option<T>) -> Result<T> {
 pub fn hello(message: v1::HelloRequest) -> Result<message::Hello> {
     at_most("slots", message.slots.len(), 1024)?;
     at_most("programs", message.programs.len(), 1024)?;
+    at_most("devices", message.devices.len(), 1024)?;
+    let devices = message.devices.into_iter().map(|device| {
+        Ok(DeviceAbout {
+            device: limited("device", device.device, 64)?,
+            model: limited("model", device.model, 256)?,
+            memory_bytes: device.memory_bytes,
+        })
+    });
     Ok(message::Hello {
         worker: owner(&message.worker, 0)?.worker,
         held: held_all(&message.held)?,
@@ -130,12 +138,18 @@ pub fn hello(message: v1::HelloRequest) -> Result<message::Hello> {
             version: limited("version", message.version, 256)?,
             slots: message.slots,
             programs: message.programs,
+            devices: devices.collect::<Result<_>>()?,
         },
     })
 }
 
 /// A worker's hello, encoded.
 pub fn hello_message(hello: message::Hello) -> v1::HelloRequest {
+    let devices = hello.about.devices.into_iter().map(|device| v1::Device {
+        device: device.device,
+        model: device.model,
+        memory_bytes: device.memory_bytes,
+    });
     v1::HelloRequest {
         protocol: crate::PROTOCOL_VERSION,
         worker: hello.worker.to_string(),
@@ -144,6 +158,7 @@ pub fn hello_message(hello: message::Hello) -> v1::HelloRequest {
         version: hello.about.version,
         slots: hello.about.slots,
         programs: hello.about.programs,
+        devices: devices.collect(),
         held: hello.held.into_iter().map(held_message).collect(),
     }
 }

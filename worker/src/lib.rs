@@ -10,6 +10,7 @@ pub mod classify;
 pub mod client;
 pub mod daemon;
 pub mod devices;
+pub mod hardware;
 pub mod line;
 pub mod settings;
 pub mod spool;

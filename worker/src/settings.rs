@@ -9,6 +9,7 @@ use swath_core::view::WorkerAbout;
 
 use crate::agent::Backoff;
 use crate::devices::Devices;
+use crate::hardware;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -229,6 +230,7 @@ impl Settings {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slots: self.slots.clone(),
             programs: self.programs.clone(),
+            devices: hardware::devices(&self.slots),
         }
     }
 

@@ -34,6 +34,7 @@ pub(crate) const ROWS: &str = "SWATH_ROWS";
 pub(crate) const COLUMNS: &str = "SWATH_COLUMNS";
 pub(crate) const CELL: &str = "SWATH_CELL";
 pub(crate) const SORT: &str = "SWATH_SORT";
+pub(crate) const PROBE: &str = "SWATH_PROBE";
 pub(crate) const RUN: &str = "SWATH_RUN";
 pub(crate) const CHECK: &str = "SWATH_CHECK";
 

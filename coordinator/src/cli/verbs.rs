@@ -50,16 +50,31 @@ pub(crate) struct Local {
 /// Works offline. Every cell, its jobs and how many of them are known already,
 /// if a coordinator or a database is there to ask. Several files are one plan:
 /// a job that two of them need counts once.
+///
+/// The price of what is not measured comes from jobs alike that were trained
+/// here, else from probes, else from published times. --probe measures what has
+/// no price: 20 steps for each different cost of a step, as jobs that only take
+/// idle slots, or on this machine where no coordinator answers. Their time and
+/// memory are kept and serve later plans.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   coordinator plan sweeps/quickstart.toml
+  coordinator plan sweeps/quickstart.toml --probe     measures what it will cost
   coordinator plan sweeps/*.toml -o json | jq .totals
   coordinator plan sweeps/quickstart.toml -o csv      one line per job")]
 pub(crate) struct Plan {
     /// Sweep files
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
+    /// Measure the time and memory of steps that were not measured yet
+    #[arg(long, env = environment::PROBE, hide_env_values = true)]
+    pub(crate) probe: bool,
+    /// With --probe: give up waiting after so long
+    #[arg(long, value_name = "SECONDS", env = environment::TIMEOUT, hide_env_values = true)]
+    pub(crate) timeout: Option<u64>,
+    #[command(flatten)]
+    pub(crate) local: Local,
 }
 
 /// Queues a sweep file

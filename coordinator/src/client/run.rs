@@ -18,7 +18,7 @@ use super::files::{self, Loaded};
 use super::local::{self, LocalWorker, Needs};
 use super::plan::KNOWN_CHUNK;
 use super::submit::{receipt, sentence};
-use super::wait::{Goal, Interrupts, Parting, conclude, wait};
+use super::wait::{Ended, Goal, Interrupts, Parting, conclude, wait};
 use crate::cli;
 use crate::settings::{Context, LocalSettings, Target, policy_of_one};
 
@@ -162,7 +162,7 @@ fn is_open(known: Option<Known>) -> bool {
 }
 
 /// Opens the database; makes it only for a file.
-async fn start(context: &Context, create: bool) -> Outcome<Connection> {
+pub(super) async fn start(context: &Context, create: bool) -> Outcome<Connection> {
     let database = &context.database;
     if !create && !database.exists() {
         let path = database.path.display();
@@ -224,12 +224,12 @@ async fn find(connection: &mut Connection, selector: Vec<String>) -> Outcome<Swe
 }
 
 /// Training on this machine.
-struct Training<'a> {
-    context: &'a Context,
-    connection: &'a mut Connection,
-    settings: &'a LocalSettings,
-    interrupts: &'a mut Interrupts,
-    timeout: Option<Duration>,
+pub(super) struct Training<'a> {
+    pub(super) context: &'a Context,
+    pub(super) connection: &'a mut Connection,
+    pub(super) settings: &'a LocalSettings,
+    pub(super) interrupts: &'a mut Interrupts,
+    pub(super) timeout: Option<Duration>,
 }
 
 impl Training<'_> {
@@ -271,7 +271,7 @@ impl Training<'_> {
 
     /// The worker of this machine gets jobs again, whatever an earlier one of
     /// its name did.
-    async fn welcome(&mut self) -> Outcome<()> {
+    pub(super) async fn welcome(&mut self) -> Outcome<()> {
         let workers: Workers = self.connection.read(&ReadQuery::Workers).await?;
         let own = |worker: &WorkerView| worker.name.as_str() == local::NAME;
         let refused = |worker: &&WorkerView| own(worker) && worker.state != WorkerState::Active;
@@ -309,11 +309,11 @@ impl Training<'_> {
     }
 
     /// Waits while the worker works; stops it then.
-    async fn work(
+    pub(super) async fn work(
         &mut self,
         worker: Option<LocalWorker>,
         goal: &Goal,
-    ) -> Outcome<(super::wait::Ended, SweepView)> {
+    ) -> Outcome<(Ended, SweepView)> {
         let Some(mut worker) = worker else {
             return wait(self.context, self.connection, goal, self.interrupts).await;
         };

@@ -15,7 +15,7 @@ use super::change::change;
 use super::read::read;
 use super::state::State;
 use super::status::status;
-use super::submit::submission;
+use super::submit::{priority_of, submission};
 
 pub(crate) struct ControlService {
     pub(crate) state: Arc<State>,
@@ -50,10 +50,11 @@ impl Control for ControlService {
         }
         let state = &self.state;
         let digest = submission.digest;
-        submission.priority = match message.priority {
+        let asked = match message.priority {
             Some(priority) => priority,
             None => known_priority(state, digest).await?,
         };
+        submission.priority = priority_of(&submission.definition, asked);
         let submitted = state
             .store
             .submit(state.now(), submission)

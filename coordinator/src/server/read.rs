@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use swath_core::job::StateName;
 use swath_core::message::JobQuery;
-use swath_core::view::{JobView, SCHEMA_VERSION, SweepView};
+use swath_core::view::{JobDetail, JobView, SCHEMA_VERSION, SweepView};
 use swath_store::Store;
 use tonic::Status;
 
@@ -16,8 +16,8 @@ use super::status::status;
 use super::table::{cells_of, comparison_text, table_text};
 use crate::api::{
     CURVES_MOST, CompareText, Curves, Explanation, JOBS_PER_PAGE, JobCurve, JobCurves, Jobs,
-    KnownJobs, Logs, ReadQuery, Status as StatusDocument, SweepResults, SweepSources, Sweeps,
-    TableText, Workers,
+    KnownJobs, Logs, ProbeView, Probes, ReadQuery, Status as StatusDocument, SweepResults,
+    SweepSources, Sweeps, TableText, Workers,
 };
 
 /// Failed jobs that a status shows.
@@ -131,6 +131,17 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
                 now_ms,
             })
         }
+        ReadQuery::Probes { jobs } => {
+            let mut probes = Vec::with_capacity(jobs.len());
+            for job in jobs {
+                let detail = store.job(job).await.map_err(failed)?;
+                probes.push(detail.map(probe_view));
+            }
+            json(&Probes {
+                schema_version,
+                probes,
+            })
+        }
         ReadQuery::Known { jobs } => {
             let jobs = store.known(jobs).await.map_err(failed)?;
             json(&KnownJobs {
@@ -148,6 +159,18 @@ fn failed(error: swath_store::StoreError) -> Status {
 
 fn json(document: &impl Serialize) -> Result<String, Status> {
     serde_json::to_string(document).map_err(|error| Status::internal(error.to_string()))
+}
+
+fn probe_view(detail: JobDetail) -> ProbeView {
+    let JobDetail { job, attempts, .. } = detail;
+    let provenance = attempts.into_iter().rev().find_map(|it| it.provenance);
+    ProbeView {
+        state: job.state,
+        fault: job.fault,
+        message: job.message,
+        measurement: job.measurement,
+        provenance,
+    }
 }
 
 async fn job_curves(

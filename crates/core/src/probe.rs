@@ -10,12 +10,16 @@
 //! that shape.
 
 mod file;
+mod fit;
 
 use serde_json::{Value, json};
 
 pub use self::file::sweep_text;
+pub use self::fit::{Device, Fit, Memory, fit, gibibytes};
+use crate::id::{JobDigest, Replicate};
 use crate::metrics::Metrics;
 use crate::schedule::Timeline;
+use crate::seed::seed;
 use crate::spec::{JobSpec, TrainingSpec, Work, canonical};
 
 /// Steps that a probe times.
@@ -24,6 +28,15 @@ pub const STEPS: u32 = 20;
 /// The priority of a sweep of probes, and of no other: they only take slots
 /// that nothing else wants.
 pub const PRIORITY: i32 = i32::MIN;
+
+/// What marks the spec of a probe, and the definition of a sweep of probes.
+pub const MARK: &str = "probe";
+
+/// Whether a resolved spec is that of a probe, or a stored definition that of a
+/// sweep of probes.
+pub fn is_marked(tree: &Value) -> bool {
+    tree.get(MARK) == Some(&Value::Bool(true))
+}
 
 /// Keys that leave the cost of a step as it is, or nearly.
 const COSTLESS: [&str; 8] = [
@@ -46,10 +59,6 @@ fn essence(spec: &Value) -> Value {
     };
     for key in COSTLESS {
         tree.remove(key);
-    }
-    if let Some(trainer) = tree.get_mut("trainer").and_then(Value::as_object_mut) {
-        trainer.remove("probe");
-        return spec;
     }
     if let Some(optimizer) = tree.get_mut("optimizer").and_then(Value::as_object_mut) {
         optimizer.retain(|key, _| ["name", "momentum", "nesterov"].contains(&key.as_str()));
@@ -84,6 +93,14 @@ pub struct Probe {
     pub spec: JobSpec,
 }
 
+impl Probe {
+    /// Its job: that of the first replicate.
+    pub fn job(&self) -> JobDigest {
+        let seed = seed(self.spec.cell_digest(), Replicate(1));
+        self.spec.with_seed(seed).job_digest()
+    }
+}
+
 /// The probes of a cell: one for each of its batch sizes. None of a program
 /// that does not say `trainer.probe`: it would train instead.
 pub fn probes(spec: &JobSpec) -> Vec<Probe> {
@@ -98,8 +115,6 @@ pub fn probes(spec: &JobSpec) -> Vec<Probe> {
         entries.remove("batch_schedule");
         if batch_size > 0 {
             entries.insert("batch_size".to_owned(), json!(batch_size));
-        } else if let Some(trainer) = entries.get_mut("trainer") {
-            trainer["probe"] = json!(true);
         }
         entries.insert("steps".to_owned(), json!(STEPS));
         entries.insert("probe".to_owned(), json!(true));

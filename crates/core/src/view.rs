@@ -269,6 +269,20 @@ pub struct WorkerAbout {
     pub slots: Vec<String>,
     /// The programs that it may run.
     pub programs: Vec<String>,
+    /// Its devices, each once; empty where the worker does not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceAbout>,
+}
+
+/// What a worker says of one of its devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceAbout {
+    /// As its slots name it: `cpu`, `cuda:0`.
+    pub device: String,
+    /// Its model, as a provenance names it; empty when it is not known.
+    pub model: String,
+    /// Its memory in bytes, that of the host for `cpu`; 0 when it is not known.
+    pub memory_bytes: u64,
 }
 
 /// What one replicate of a cell has come to.

@@ -1,6 +1,8 @@
 //! `plan`: what files would train, cell by cell, in bounded memory.
 
+mod ground;
 mod price;
+mod probe;
 mod sheet;
 #[cfg(test)]
 mod tests;
@@ -12,10 +14,15 @@ use std::time::Duration;
 use swath_core::id::CellDigest;
 use swath_core::job::StateName;
 use swath_core::message::Known;
+use swath_core::price::Source;
+use swath_core::probe::Fit;
 use swath_core::sweep::{Cell, Expansion, PlannedJob, expand};
 
-use self::price::{Ground, Pricing};
+use self::ground::{Estimate, Ground};
+use self::price::Pricing;
 use self::sheet::{Sheet, Totals};
+use swath_report::counted;
+
 use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
@@ -38,7 +45,17 @@ pub(crate) struct Planned {
 pub(crate) async fn plan(context: &Context, arguments: &Plan) -> Outcome {
     let loaded = load_all(arguments)?;
     let expansions = expand_all(&loaded)?;
-    let mut oracle = Oracle::open(context).await;
+    let mut oracle = if arguments.probe {
+        Oracle::Coordinator(Box::new(
+            probe::measure(context, arguments, &expansions).await?,
+        ))
+    } else {
+        if arguments.timeout.is_some() {
+            let warning = "--timeout does nothing without --probe";
+            context.printer.warn(warning);
+        }
+        Oracle::open(context).await
+    };
     let printed = print(context, &expansions, &mut oracle).await;
     oracle.close().await;
     printed
@@ -87,6 +104,7 @@ async fn print(context: &Context, expansions: &[Expansion<'_>], oracle: &mut Ora
     let mut distinct = Distinct::default();
     let mut totals = Totals::default();
     let mut pricing = Pricing::new(oracle.ground().await?);
+    sheet.shows_estimates = matches!(oracle, Oracle::Coordinator(_));
     sheet.open(&mut out)?;
     for expansion in expansions {
         let replicates = expansion.file().replicates;
@@ -107,9 +125,17 @@ async fn print(context: &Context, expansions: &[Expansion<'_>], oracle: &mut Ora
     }
     totals.distinct_jobs = distinct.jobs();
     totals.price = pricing.price;
+    let unknown = totals.probeable;
     totals.slots = pricing.ground.slots;
     sheet.close(&mut out, &totals)?;
     out.flush()?;
+    if unknown > 0 && matches!(oracle, Oracle::Coordinator(_)) {
+        let cells = counted(unknown, "cell");
+        context.printer.hint(format!(
+            "the steps of {cells} were never measured; `coordinator plan FILE --probe{}` does it",
+            context.asked
+        ));
+    }
     Ok(Exit::Ok)
 }
 
@@ -121,11 +147,12 @@ async fn flush(
     chunk: &mut Vec<Planned>,
     (totals, pricing): &mut (&mut Totals, &mut Pricing),
 ) -> Outcome<()> {
-    oracle.tell(chunk).await?;
+    oracle.tell(chunk, &mut pricing.ground).await?;
     for planned in chunk.drain(..) {
         totals.add(&planned);
-        pricing.add(&planned);
-        sheet.cell(out, &planned)?;
+        let estimate = pricing.add(&planned);
+        totals.see(&estimate);
+        sheet.cell(out, &planned, &estimate)?;
     }
     Ok(())
 }
@@ -169,7 +196,7 @@ impl Oracle {
         }
     }
 
-    async fn tell(&mut self, chunk: &mut [Planned]) -> Outcome<()> {
+    async fn tell(&mut self, chunk: &mut [Planned], ground: &mut Ground) -> Outcome<()> {
         let Self::Coordinator(connection) = self else {
             return Ok(());
         };
@@ -181,6 +208,8 @@ impl Oracle {
             for ((_, slot), known) in slots.zip(known) {
                 *slot = known;
             }
+            let specs = part.iter().map(|planned| &planned.cell.spec);
+            ground.learn(connection, specs).await?;
         }
         Ok(())
     }
@@ -215,6 +244,16 @@ impl Distinct {
 }
 
 impl Totals {
+    fn see(&mut self, estimate: &Estimate) {
+        match estimate.fit {
+            Fit::TooLarge(_) => self.too_large += 1,
+            Fit::Unknown(_) => self.fit_unknown += 1,
+            Fit::Fits => self.fit += 1,
+        }
+        let unmeasured = !matches!(estimate.seconds, Some((_, Source::Jobs | Source::Probe)));
+        self.probeable += u64::from(estimate.probeable && unmeasured);
+    }
+
     fn add(&mut self, planned: &Planned) {
         self.cells += 1;
         self.jobs += planned.jobs.len() as u64;

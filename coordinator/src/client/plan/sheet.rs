@@ -3,12 +3,14 @@
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use swath_core::price::Price;
+use swath_core::price::{Price, Source};
+use swath_core::probe::{Fit, Memory, gibibytes};
 use swath_core::sweep::{Expansion, GridAxis};
 use swath_core::view::SCHEMA_VERSION;
 
+use super::ground::Estimate;
 use super::{Planned, price};
-use swath_report::{Format, Listing, ListingColumn, Style, counted, parameter};
+use swath_report::{Format, Listing, ListingColumn, Style, counted, duration, parameter};
 
 /// What all files of a plan come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -25,12 +27,20 @@ pub(crate) struct Totals {
     pub(crate) price: Price,
     /// Slots that would take a job.
     pub(crate) slots: u32,
+    /// Cells that fit in memory, that do not, and of which nobody knows.
+    pub(crate) fit: u64,
+    pub(crate) too_large: u64,
+    pub(crate) fit_unknown: u64,
+    /// Cells without a measured time that a probe would give one.
+    pub(crate) probeable: u64,
 }
 
 /// Writes a plan.
 #[derive(Debug)]
 pub(crate) struct Sheet {
     format: Format,
+    /// Whether somebody was there to ask what cells need.
+    pub(crate) shows_estimates: bool,
     /// More than one file.
     many: bool,
     /// Every axis of every file: the columns of CSV.
@@ -46,6 +56,17 @@ pub(crate) struct Sheet {
 }
 
 const TAIL: [(&str, usize); 3] = [("cell", 12), ("jobs", 5), ("known", 5)];
+/// What a cell needs, beside that where somebody could be asked.
+const ESTIMATES: [(&str, usize); 3] = [("step", 8), ("job", 9), ("memory", 8)];
+/// The same for programs: columns, and the keys of their document.
+const RECORDS: [(&str, &str); 6] = [
+    ("step_seconds", "step_seconds"),
+    ("job_seconds", "job_seconds"),
+    ("time_from", "from"),
+    ("device", "device"),
+    ("memory_bytes", "memory_bytes"),
+    ("fits", "fits"),
+];
 
 impl Sheet {
     pub(crate) fn new(format: Format, expansions: &[Expansion<'_>]) -> Self {
@@ -60,6 +81,7 @@ impl Sheet {
         }
         Self {
             format,
+            shows_estimates: false,
             many: expansions.len() > 1,
             axes,
             columns: Vec::new(),
@@ -81,6 +103,9 @@ impl Sheet {
                 write!(out, "sweep,cell,replicate,seed,job,known")?;
                 for axis in &self.axes {
                     write!(out, ",{}", csv_field(axis))?;
+                }
+                for (name, _) in RECORDS {
+                    write!(out, ",{name}")?;
                 }
                 writeln!(out)
             }
@@ -117,7 +142,7 @@ impl Sheet {
                     .columns
                     .iter()
                     .map(|(name, width)| format!("{name:<width$}"));
-                let tail = TAIL.iter().map(|(name, width)| format!("{name:<width$}"));
+                let tail = self.tail().map(|(name, width)| format!("{name:<width$}"));
                 writeln!(out, "{}", line(names.chain(tail)))
             }
             Format::Markdown | Format::Latex | Format::Html => {
@@ -128,34 +153,50 @@ impl Sheet {
         }
     }
 
-    pub(crate) fn cell(&mut self, out: &mut impl Write, planned: &Planned) -> io::Result<()> {
+    /// The columns after the axes, with their widths.
+    fn tail(&self) -> impl Iterator<Item = &'static (&'static str, usize)> {
+        let estimates: &[_] = if self.shows_estimates {
+            &ESTIMATES
+        } else {
+            &[]
+        };
+        TAIL.iter().chain(estimates)
+    }
+
+    pub(crate) fn cell(
+        &mut self,
+        out: &mut impl Write,
+        planned: &Planned,
+        estimate: &Estimate,
+    ) -> io::Result<()> {
         self.cells += 1;
         match self.format {
             Format::Json => {
                 if self.cells > 1 {
                     out.write_all(b",")?;
                 }
-                serde_json::to_writer(&mut *out, &document(planned)).map_err(io::Error::from)
+                let document = self.document(planned, estimate);
+                serde_json::to_writer(&mut *out, &document).map_err(io::Error::from)
             }
             Format::Jsonl => {
-                let mut document = document(planned);
+                let mut document = self.document(planned, estimate);
                 document["schema_version"] = SCHEMA_VERSION.into();
                 document["sweep"] = self.sweep.as_str().into();
                 serde_json::to_writer(&mut *out, &document)?;
                 writeln!(out)
             }
-            Format::Csv => self.csv_rows(out, planned),
+            Format::Csv => self.csv_rows(out, planned, estimate),
             Format::Ids => planned
                 .jobs
                 .iter()
                 .try_for_each(|(job, _)| writeln!(out, "{}", job.digest)),
-            Format::Table => writeln!(out, "{}", self.text_row(planned)),
+            Format::Table => writeln!(out, "{}", self.text_row(planned, estimate)),
             Format::Wide => {
-                writeln!(out, "{}", self.text_row(planned))?;
+                writeln!(out, "{}", self.text_row(planned, estimate))?;
                 text_jobs(out, planned)
             }
             Format::Markdown | Format::Latex | Format::Html => {
-                let fields = self.fields(planned);
+                let fields = self.fields(planned, estimate);
                 self.listing
                     .push(planned.cell.digest.to_string(), fields, Value::Null);
                 Ok(())
@@ -191,27 +232,53 @@ impl Sheet {
                 } = totals;
                 let price = &totals.price;
                 let slots = totals.slots;
+                let memory = json!({
+                    "cells_that_fit": totals.fit,
+                    "cells_that_do_not": totals.too_large,
+                    "cells_unknown": totals.fit_unknown,
+                });
                 let mut totals =
                     json!({"cells": cells, "jobs": jobs, "distinct_jobs": distinct_jobs});
-                if price.measured + price.published > 0 {
+                if price.priced() > 0 {
                     totals["price"] = price::document(price, slots);
+                }
+                if self.shows_estimates {
+                    totals["memory"] = memory;
                 }
                 let close = if self.many { "]," } else { "" };
                 writeln!(out, "{close}\"totals\":{totals}}}")
             }
             Format::Table | Format::Wide => {
                 writeln!(out, "\n{}", summary(totals, self.many))?;
-                match price::sentence(&totals.price, totals.slots) {
-                    Some(price) => writeln!(out, "{price}"),
-                    None => Ok(()),
-                }
+                let price = price::sentence(&totals.price, totals.slots);
+                let lines = price.into_iter().chain(self.memory_sentence(totals));
+                lines
+                    .into_iter()
+                    .try_for_each(|line| writeln!(out, "{line}"))
             }
             _ => Ok(()),
         }
     }
 
+    /// What is known of memory, in one line.
+    fn memory_sentence(&self, totals: &Totals) -> Option<String> {
+        if !self.shows_estimates {
+            return None;
+        }
+        let counts = [
+            (totals.too_large, "will not fit"),
+            (totals.fit_unknown, "unknown"),
+            (totals.fit, "fit"),
+        ];
+        let told = counts.into_iter().filter(|(count, _)| *count > 0);
+        let told: Vec<String> = told
+            .map(|(count, what)| format!("{} {what}", counted(count, "cell")))
+            .collect();
+        Some(format!("memory: {}", told.join(", ")))
+    }
+
     /// The fields of a cell's row, in the order of the columns.
-    fn fields(&self, planned: &Planned) -> Vec<String> {
+    fn fields(&self, planned: &Planned, estimate: &Estimate) -> Vec<String> {
         let axes = self.columns.iter().map(|(name, _)| value(planned, name));
         let known = planned
             .jobs
@@ -223,13 +290,15 @@ impl Sheet {
             planned.jobs.len().to_string(),
             known.to_string(),
         ];
-        axes.chain(tail).collect()
+        let estimates = self.shows_estimates.then(|| shown(estimate));
+        let estimates = estimates.into_iter().flatten();
+        axes.chain(tail).chain(estimates).collect()
     }
 
-    fn text_row(&self, planned: &Planned) -> String {
+    fn text_row(&self, planned: &Planned, estimate: &Estimate) -> String {
         let columns = self.columns.iter().map(|(_, width)| width);
-        let widths = columns.chain(TAIL.iter().map(|(_, width)| width));
-        let fields = self.fields(planned);
+        let widths = columns.chain(self.tail().map(|(_, width)| width));
+        let fields = self.fields(planned, estimate);
         line(
             fields
                 .iter()
@@ -238,7 +307,18 @@ impl Sheet {
         )
     }
 
-    fn csv_rows(&self, out: &mut impl Write, planned: &Planned) -> io::Result<()> {
+    fn csv_rows(
+        &self,
+        out: &mut impl Write,
+        planned: &Planned,
+        estimate: &Estimate,
+    ) -> io::Result<()> {
+        let known = estimate.document();
+        let records = RECORDS.map(|(_, key)| match &known[key] {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
         for (job, known) in &planned.jobs {
             let cell = planned.cell.digest;
             let (sweep, known) = (&self.sweep, known.is_some());
@@ -250,9 +330,21 @@ impl Sheet {
             for axis in &self.axes {
                 write!(out, ",{}", csv_field(&value(planned, axis)))?;
             }
+            for record in &records {
+                write!(out, ",{}", csv_field(record))?;
+            }
             writeln!(out)?;
         }
         Ok(())
+    }
+
+    /// What programs get of a cell.
+    fn document(&self, planned: &Planned, estimate: &Estimate) -> Value {
+        let mut document = plain_document(planned);
+        if self.shows_estimates {
+            document["estimate"] = estimate.document();
+        }
+        document
     }
 
     fn headings(&self) -> Vec<ListingColumn> {
@@ -260,12 +352,10 @@ impl Sheet {
             .columns
             .iter()
             .map(|(name, _)| ListingColumn::number(name));
-        let [cell, jobs, known] = TAIL.map(|(name, _)| name);
-        let tail = [
-            ListingColumn::text(cell),
-            ListingColumn::number(jobs),
-            ListingColumn::number(known),
-        ];
+        let tail = self.tail().map(|(name, _)| match *name {
+            "cell" => ListingColumn::text(name),
+            _ => ListingColumn::number(name),
+        });
         axes.chain(tail).collect()
     }
 }
@@ -294,7 +384,37 @@ fn line(fields: impl Iterator<Item = String>) -> String {
     fields.join("  ").trim_end().to_owned()
 }
 
-fn document(planned: &Planned) -> Value {
+/// A time, and what is known of the memory, as people read them.
+fn shown(estimate: &Estimate) -> [String; 3] {
+    let dash = || "-".to_owned();
+    let step = estimate.step_seconds.map_or_else(dash, step_time);
+    let job = match estimate.seconds {
+        Some((seconds, Source::Published)) => format!("~{}", duration(seconds)),
+        Some((seconds, _)) => duration(seconds),
+        None => dash(),
+    };
+    let memory = match &estimate.memory {
+        Memory::Bytes(bytes) => gibibytes(*bytes),
+        Memory::RanOut(_) | Memory::Unknown => dash(),
+    };
+    let memory = match &estimate.fit {
+        Fit::TooLarge(why) => format!("will not fit: {why}"),
+        Fit::Unknown(why) if !why.is_empty() => why.clone(),
+        Fit::Fits | Fit::Unknown(_) => memory,
+    };
+    [step, job, memory]
+}
+
+/// Seconds of a step: `12.3 ms`, `1.88 s`.
+fn step_time(seconds: f64) -> String {
+    if seconds < 1.0 {
+        format!("{:.1} ms", seconds * 1000.0)
+    } else {
+        format!("{seconds:.2} s")
+    }
+}
+
+fn plain_document(planned: &Planned) -> Value {
     let jobs = planned.jobs.iter().map(|(job, known)| {
         json!({
             "digest": job.digest,

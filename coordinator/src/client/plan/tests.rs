@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+use swath_core::price::Source;
+use swath_core::probe::{Fit, Memory};
 use swath_report::Format;
 
 const SMALL: &str = "\
@@ -20,6 +22,11 @@ params.depth = [3]
 
 /// The plan of files with these texts, as text.
 fn plan_of(format: Format, texts: &[&str]) -> String {
+    plan_with(format, texts, None)
+}
+
+/// The same where a coordinator said what each cell needs.
+fn plan_with(format: Format, texts: &[&str], estimate: Option<&Estimate>) -> String {
     let read = |path: &str| Err(format!("no file {path}"));
     let files: Vec<_> = texts
         .iter()
@@ -27,6 +34,9 @@ fn plan_of(format: Format, texts: &[&str]) -> String {
         .collect();
     let expansions: Vec<_> = files.iter().map(|file| expand(file).unwrap()).collect();
     let mut sheet = Sheet::new(format, &expansions);
+    sheet.shows_estimates = estimate.is_some();
+    let nothing = Estimate::default();
+    let estimate = estimate.unwrap_or(&nothing);
     let mut out = Vec::new();
     let mut distinct = Distinct::default();
     let mut totals = Totals::default();
@@ -39,11 +49,15 @@ fn plan_of(format: Format, texts: &[&str]) -> String {
             let jobs = cell.jobs(replicates).map(|job| (job, None)).collect();
             let planned = Planned { cell, jobs };
             totals.add(&planned);
-            sheet.cell(&mut out, &planned).unwrap();
+            totals.see(estimate);
+            let jobs = planned.jobs.len() as u64;
+            totals.price.add(jobs, estimate.seconds);
+            sheet.cell(&mut out, &planned, estimate).unwrap();
         }
         sheet.end(&mut out).unwrap();
     }
     totals.distinct_jobs = distinct.jobs();
+    totals.slots = 2;
     sheet.close(&mut out, &totals).unwrap();
     String::from_utf8(out).unwrap()
 }
@@ -57,6 +71,35 @@ fn text_for_reading() {
 fn every_file_format_is_whole() {
     let formats = [Format::Csv, Format::Markdown, Format::Latex, Format::Ids];
     let texts = formats.map(|format| plan_of(format, &[SMALL]));
+    insta::assert_snapshot!(texts.join("---\n"));
+}
+
+#[test]
+fn what_cells_need_stands_beside_them() {
+    let probed = Estimate {
+        seconds: Some((4000.0, Source::Probe)),
+        step_seconds: Some(0.0123),
+        device: "NVIDIA H100".to_owned(),
+        memory: Memory::Bytes(3e9),
+        fit: Fit::Fits,
+        probeable: false,
+    };
+    let large = Estimate {
+        seconds: None,
+        step_seconds: None,
+        memory: Memory::RanOut("NVIDIA T4".to_owned()),
+        fit: Fit::TooLarge("its probe ran out of memory on NVIDIA T4".to_owned()),
+        ..probed.clone()
+    };
+    let published = Estimate {
+        seconds: Some((7.0, Source::Published)),
+        ..Estimate::default()
+    };
+    let texts = [&probed, &large, &published].map(|estimate| {
+        [Format::Table, Format::Csv, Format::Markdown, Format::Jsonl]
+            .map(|format| plan_with(format, &[SMALL], Some(estimate)))
+            .join("\n")
+    });
     insta::assert_snapshot!(texts.join("---\n"));
 }
 

@@ -131,6 +131,7 @@ fn worker(name: &str, seen: i64) -> WorkerView {
             version: "0.1.0".to_owned(),
             slots: vec!["cpu".to_owned(), "cpu".to_owned()],
             programs: vec!["python3".to_owned()],
+            devices: Vec::new(),
         },
         held: 2,
         failed_in_a_row: 0,

@@ -78,7 +78,7 @@ async fn hello(database: &Path) -> Result<(), Error> {
             pid: 1,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slots: vec!["cpu".to_owned()],
-            programs: Vec::new(),
+            ..WorkerAbout::default()
         },
         held: Vec::new(),
     };

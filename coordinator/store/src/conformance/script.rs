@@ -163,5 +163,6 @@ pub fn worker_about(programs: &[&str]) -> WorkerAbout {
         version: "0.1.0".to_owned(),
         slots: vec!["cpu".to_owned()],
         programs: programs.iter().map(|&name| name.to_owned()).collect(),
+        ..WorkerAbout::default()
     }
 }

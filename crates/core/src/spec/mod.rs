@@ -140,7 +140,7 @@ impl JobSpec {
 
     /// Whether it measures steps instead of training.
     pub fn is_probe(&self) -> bool {
-        self.tree.get("probe") == Some(&Value::Bool(true))
+        crate::probe::is_marked(&self.tree)
     }
 
     /// Its seed.

@@ -1,0 +1,218 @@
+//! What is known of the time and memory that cells need.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use swath_coordinator::api::{ProbeView, Probes, ReadQuery, Workers};
+use swath_core::id::JobDigest;
+use swath_core::outcome::Fault;
+use swath_core::price::{Paces, Source};
+use swath_core::probe::{self, Device, Fit, Memory, Probe, Timing, workload};
+use swath_core::spec::JobSpec;
+use swath_core::time::Timestamp;
+use swath_core::view::WorkerState;
+
+use crate::client::connection::Connection;
+use crate::client::failure::Outcome;
+use crate::client::render::workers::{is_there, slots_at_work};
+
+/// Measured jobs that paces are taken from: bounds the time that a plan takes
+/// over a store of a million jobs.
+const PACES_OVER: u32 = 2_000;
+
+/// What a coordinator knows of times, memory and workers.
+#[derive(Debug, Default)]
+pub(super) struct Ground {
+    paces: Paces,
+    /// The probes of each workload that was looked at.
+    workloads: BTreeMap<String, Vec<Part>>,
+    /// Slots of the workers that get jobs.
+    pub(super) slots: u32,
+    /// Their devices.
+    devices: Vec<Device>,
+}
+
+/// One batch size of a workload.
+#[derive(Clone, Debug)]
+struct Part {
+    batch_size: u32,
+    known: Option<ProbeView>,
+    timing: Option<Timing>,
+}
+
+/// What one cell needs, as far as it is known.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Estimate {
+    /// Seconds of one of its jobs, and how that is known.
+    pub(crate) seconds: Option<(f64, Source)>,
+    /// Seconds of one step at its first batch size.
+    pub(crate) step_seconds: Option<f64>,
+    /// The device model of its probe; empty without one.
+    pub(crate) device: String,
+    pub(crate) memory: Memory,
+    pub(crate) fit: Fit,
+    /// Whether a probe could tell more.
+    pub(crate) probeable: bool,
+}
+
+impl Default for Estimate {
+    fn default() -> Self {
+        Self {
+            seconds: None,
+            step_seconds: None,
+            device: String::new(),
+            memory: Memory::Unknown,
+            fit: Fit::Unknown(String::new()),
+            probeable: false,
+        }
+    }
+}
+
+impl Ground {
+    /// What a coordinator has measured, and who would work.
+    pub(super) async fn of(connection: &mut Connection) -> Outcome<Self> {
+        let selector = vec!["state=succeeded".to_owned()];
+        let jobs = connection.jobs(selector, Some(PACES_OVER)).await?;
+        let mut paces = Paces::default();
+        for job in &jobs {
+            if let Some(measurement) = &job.measurement {
+                paces.add(&job.spec, measurement.train_seconds);
+            }
+        }
+        let workers: Workers = connection.read(&ReadQuery::Workers).await?;
+        let now = Timestamp::from_ms(workers.now_ms);
+        let slots = slots_at_work(&workers.workers, now);
+        let active = workers
+            .workers
+            .iter()
+            .filter(|worker| worker.state == WorkerState::Active && is_there(worker, now));
+        let devices = active.flat_map(|worker| &worker.about.devices);
+        let devices = devices.map(|device| Device {
+            model: device.model.clone(),
+            memory_bytes: device.memory_bytes,
+        });
+        Ok(Self {
+            paces,
+            slots,
+            devices: devices.collect(),
+            ..Self::default()
+        })
+    }
+
+    /// Asks for the probes of workloads that it has not seen yet.
+    pub(super) async fn learn<'a>(
+        &mut self,
+        connection: &mut Connection,
+        specs: impl Iterator<Item = &'a JobSpec>,
+    ) -> Outcome<()> {
+        let mut asked: Vec<(String, Vec<Probe>)> = Vec::new();
+        for spec in specs {
+            let workload = workload(spec.cell_tree());
+            let seen = asked.iter().any(|(seen, _)| *seen == workload);
+            if !seen && !self.workloads.contains_key(&workload) {
+                asked.push((workload, probe::probes(spec)));
+            }
+        }
+        let probes = asked.iter().flat_map(|(_, probes)| probes);
+        let jobs: Vec<JobDigest> = probes.map(Probe::job).collect();
+        let mut known = ask(connection, jobs).await?.into_iter();
+        for (workload, probes) in asked {
+            let parts = probes.into_iter().map(|probe| {
+                let known = known.next().flatten();
+                let measured = known.as_ref().and_then(|it| it.measurement.as_ref());
+                Part {
+                    batch_size: probe.batch_size,
+                    timing: measured.and_then(|it| Timing::of(&it.metrics)),
+                    known,
+                }
+            });
+            self.workloads.insert(workload, parts.collect());
+        }
+        Ok(())
+    }
+
+    /// What a cell needs; `published` says what its jobs took elsewhere.
+    pub(super) fn estimate(&self, spec: &JobSpec, published: Option<f64>) -> Estimate {
+        let none = Vec::new();
+        let parts = self.workloads.get(&workload(spec.cell_tree()));
+        let parts = parts.unwrap_or(&none);
+        let timing = |size| {
+            let part = parts.iter().find(|part| part.batch_size == size)?;
+            part.timing.as_ref()
+        };
+        let measured = self.paces.seconds(spec.cell_tree());
+        let seconds = [
+            (measured, Source::Jobs),
+            (probe::seconds(spec, timing), Source::Probe),
+            (published, Source::Published),
+        ];
+        let memory = parts.iter().map(Part::memory).reduce(Memory::most);
+        let memory = memory.unwrap_or_default();
+        Estimate {
+            seconds: seconds
+                .into_iter()
+                .find_map(|(seconds, source)| Some((seconds?, source))),
+            step_seconds: parts
+                .first()
+                .and_then(|part| Some(part.timing?.step_seconds)),
+            device: parts.iter().find_map(Part::device).unwrap_or_default(),
+            fit: probe::fit(&memory, &self.devices),
+            memory,
+            probeable: parts.iter().any(|part| part.timing.is_none())
+                || (parts.is_empty() && !probe::probes(spec).is_empty()),
+        }
+    }
+}
+
+impl Part {
+    fn device(&self) -> Option<String> {
+        let known = self.known.as_ref()?;
+        let provenance = known.provenance.as_ref()?;
+        Some(provenance.device.clone()).filter(|device| !device.is_empty())
+    }
+
+    fn memory(&self) -> Memory {
+        let ran_out = |known: &ProbeView| known.fault == Some(Fault::OutOfMemory);
+        if self.known.as_ref().is_some_and(ran_out) {
+            return Memory::RanOut(self.device().unwrap_or_default());
+        }
+        let bytes = self.timing.and_then(|timing| timing.memory_bytes);
+        bytes.map_or(Memory::Unknown, Memory::Bytes)
+    }
+}
+
+/// What these probes came to, in their order.
+pub(super) async fn ask(
+    connection: &mut Connection,
+    jobs: Vec<JobDigest>,
+) -> Outcome<Vec<Option<ProbeView>>> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found: Probes = connection.read(&ReadQuery::Probes { jobs }).await?;
+    Ok(found.probes)
+}
+
+impl Estimate {
+    /// What programs get; null where nothing is known.
+    pub(super) fn document(&self) -> Value {
+        let (fits, why) = match &self.fit {
+            Fit::Fits => (Some(true), ""),
+            Fit::TooLarge(why) => (Some(false), &**why),
+            Fit::Unknown(why) => (None, &**why),
+        };
+        let bytes = match self.memory {
+            Memory::Bytes(bytes) => Some(bytes),
+            Memory::Unknown | Memory::RanOut(_) => None,
+        };
+        json!({
+            "job_seconds": self.seconds.map(|(seconds, _)| seconds),
+            "from": self.seconds.map(|(_, source)| source),
+            "step_seconds": self.step_seconds,
+            "device": Some(&self.device).filter(|device| !device.is_empty()),
+            "memory_bytes": bytes,
+            "fits": fits,
+            "memory_note": Some(why).filter(|why| !why.is_empty()),
+        })
+    }
+}

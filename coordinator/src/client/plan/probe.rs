@@ -1,0 +1,217 @@
+//! `plan --probe`: has the steps measured whose cost nobody knows yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use swath_coordinator::api::{ChangeOrder, ProbeView};
+use swath_core::id::{JobDigest, SweepDigest};
+use swath_core::job::StateName;
+use swath_core::message::Sources;
+use swath_core::outcome::Fault;
+use swath_core::probe::{self, Probe};
+use swath_core::sweep::{Cell, Expansion};
+use swath_report::counted;
+
+use super::{KNOWN_CHUNK, ground};
+use crate::cli::Plan;
+use crate::client::connection::Connection;
+use crate::client::failure::{Failure, Outcome};
+use crate::client::local::{LocalWorker, Needs};
+use crate::client::run::{self, Training};
+use crate::client::submit::receipt;
+use crate::client::wait::{Ended, Goal, Interrupts, wait};
+use crate::settings::{Context, LocalSettings, Target};
+
+/// The longest name of a sweep.
+const NAME_MAX: usize = 64;
+
+/// Measures what is not known of the plan, as far as it gets; the line to the
+/// coordinator that knows it then.
+pub(super) async fn measure(
+    context: &Context,
+    arguments: &Plan,
+    expansions: &[Expansion<'_>],
+) -> Outcome<Connection> {
+    let mut interrupts = Interrupts::listen(true)?;
+    let (mut connection, here) = open(context).await?;
+    let probes = wanted(&mut connection, expansions).await?;
+    let open = open_of(&mut connection, &probes).await?;
+    if open.is_empty() {
+        let all = match probes.len() {
+            0 => "there are no steps to measure".to_owned(),
+            count => format!(
+                "{} of this plan: all measured before",
+                counted(count as u64, "probe")
+            ),
+        };
+        context.printer.note(all);
+        return Ok(connection);
+    }
+    let mut needs = Needs::default();
+    for probe in &open {
+        needs.add(&probe.spec);
+    }
+    let settings = LocalSettings::resolve(&arguments.local, &context.database);
+    if here {
+        LocalWorker::prepare(&settings, &needs)?;
+    }
+    let sweep = submit(&mut connection, expansions, &open).await?;
+    let known = (probes.len() - open.len()) as u64;
+    context.printer.note(format!(
+        "measuring {} of {} steps, {known} known already",
+        counted(open.len() as u64, "probe"),
+        probe::STEPS
+    ));
+    let goal = Goal {
+        sweep,
+        timeout: arguments.timeout.map(Duration::from_secs),
+    };
+    let ended = if here {
+        let mut training = Training {
+            context,
+            connection: &mut connection,
+            settings: &settings,
+            interrupts: &mut interrupts,
+            timeout: goal.timeout,
+        };
+        training.welcome().await?;
+        let worker = LocalWorker::start(&settings, training.connection.url(), &needs)?;
+        training.work(Some(worker), &goal).await?.0
+    } else {
+        wait(context, &mut connection, &goal, &mut interrupts)
+            .await?
+            .0
+    };
+    let why = match ended {
+        Ended::Finished => return Ok(connection),
+        Ended::Cancelled => "the probes were cancelled",
+        Ended::Stuck => "the probes are paused",
+        Ended::TimedOut => "the time is up",
+        Ended::Interrupted => "interrupted",
+    };
+    let rest = if here {
+        "the same command measures the rest"
+    } else {
+        "the probes go on"
+    };
+    let warning = format!("{why}: the plan shows what was measured so far; {rest}");
+    context.printer.warn(warning);
+    Ok(connection)
+}
+
+/// The coordinator that is meant, if one answers; else one over the database
+/// of this machine, and whether it is that.
+async fn open(context: &Context) -> Outcome<(Connection, bool)> {
+    if let Target::Named(_) = context.target {
+        return Ok((Connection::open(context).await?, false));
+    }
+    if let Ok(connection) = Connection::open(context).await {
+        if !connection.is_local() {
+            return Ok((connection, false));
+        }
+        connection.close().await?;
+    }
+    context
+        .printer
+        .note("no coordinator is at work here: this machine measures");
+    Ok((run::start(context, true).await?, true))
+}
+
+/// The probes of every cell that is not all measured, each once.
+async fn wanted(connection: &mut Connection, expansions: &[Expansion<'_>]) -> Outcome<Vec<Probe>> {
+    let mut workloads = BTreeSet::new();
+    let mut probes: BTreeMap<JobDigest, Probe> = BTreeMap::new();
+    let mut order = Vec::new();
+    for expansion in expansions {
+        let replicates = expansion.file().replicates;
+        let mut cells = expansion.cells();
+        loop {
+            let some = cells.by_ref().take(KNOWN_CHUNK / replicates as usize + 1);
+            let some: Vec<Cell> = some.collect();
+            if some.is_empty() {
+                break;
+            }
+            let jobs = some.iter().flat_map(|cell| cell.jobs(replicates));
+            let jobs = jobs.map(|job| job.digest).collect();
+            let known = connection.known(jobs).await?;
+            for (cell, known) in some.iter().zip(known.chunks(replicates as usize)) {
+                let measured = known
+                    .iter()
+                    .all(|known| known.is_some_and(|it| it.state == StateName::Succeeded));
+                if measured || !workloads.insert(probe::workload(cell.spec.cell_tree())) {
+                    continue;
+                }
+                for probe in probe::probes(&cell.spec) {
+                    let job = probe.job();
+                    if probes.insert(job, probe).is_none() {
+                        order.push(job);
+                    }
+                }
+            }
+        }
+    }
+    Ok(order
+        .into_iter()
+        .filter_map(|job| probes.remove(&job))
+        .collect())
+}
+
+/// The probes that have no answer yet. One that crashed or was lost starts
+/// over.
+async fn open_of(connection: &mut Connection, probes: &[Probe]) -> Outcome<Vec<Probe>> {
+    let mut open = Vec::new();
+    for some in probes.chunks(KNOWN_CHUNK) {
+        let jobs = some.iter().map(Probe::job).collect();
+        let known = ground::ask(connection, jobs).await?;
+        for (probe, known) in some.iter().zip(known) {
+            match known {
+                Some(known) if is_answer(&known) => continue,
+                Some(known) if known.state == StateName::Failed => {
+                    let order = ChangeOrder::Retry {
+                        selector: vec![probe.job().to_string()],
+                        failed: true,
+                        missing: false,
+                        diverged: false,
+                    };
+                    connection.change(&order).await?;
+                }
+                _ => {}
+            }
+            open.push(probe.clone());
+        }
+    }
+    Ok(open)
+}
+
+/// Whether the same probe again would come to the same.
+fn is_answer(known: &ProbeView) -> bool {
+    known.state == StateName::Succeeded
+        || matches!(
+            known.fault,
+            Some(Fault::OutOfMemory | Fault::Invalid | Fault::Diverged)
+        )
+}
+
+async fn submit(
+    connection: &mut Connection,
+    expansions: &[Expansion<'_>],
+    probes: &[Probe],
+) -> Outcome<SweepDigest> {
+    let main = "probe.toml".to_owned();
+    let names: Vec<&str> = expansions.iter().map(|it| &*it.file().name).collect();
+    let title = format!("Steps of {}, for its plan", names.join(", "));
+    let name = match names.as_slice() {
+        [name] => format!("probe-{name}"),
+        _ => "probe-several".to_owned(),
+    };
+    let name: String = name.chars().take(NAME_MAX).collect();
+    let text = probe::sweep_text(&name, &title, probes)
+        .ok_or_else(|| Failure::error("a parameter of the plan cannot be written in TOML"))?;
+    let sources = Sources {
+        files: BTreeMap::from([(main.clone(), text)]),
+        main,
+        replicates: None,
+    };
+    let reply = connection.submit(sources, None).await?;
+    Ok(receipt(&reply)?.digest)
+}
