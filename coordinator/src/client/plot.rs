@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use serde_json::Value;
-use swath_coordinator::api::{JobCurve, JobCurves, ReadQuery, SweepResults};
+use swath_coordinator::api::{JobCurve, JobCurves, ReadQuery, SweepResults, Sweeps};
 use swath_core::outcome::Observation;
 use swath_core::summary::text::parameter;
 use swath_core::table::{Results, label};
@@ -99,7 +99,7 @@ async fn chart(connection: &mut Connection, arguments: cli::Plot) -> Outcome<Cha
 
 /// The curves of every job that matches, named by what tells them apart.
 async fn curves(connection: &mut Connection, selector: Vec<String>) -> Outcome<Chart> {
-    let title = selector.join(" ");
+    let title = heading(connection, &selector).await?;
     let found = read(connection, selector).await?;
     let specs: Vec<BTreeMap<String, String>> =
         found.jobs.iter().map(|it| leaves(&it.job.spec)).collect();
@@ -128,6 +128,20 @@ async fn curves(connection: &mut Connection, selector: Vec<String>) -> Outcome<C
     let legend: Vec<String> = differ.iter().map(|path| label(path)).collect();
     let chart = swath_plot::curves(&title, &legend.join(", "), &curves);
     chart.map_err(|error| Failure::new(Exit::NotAllowed, error))
+}
+
+/// The title of the sweep that is asked for, with the filters; else what was
+/// asked for.
+async fn heading(connection: &mut Connection, selector: &[String]) -> Outcome<String> {
+    let Sweeps { sweeps, .. } = connection.read(&ReadQuery::Sweeps).await?;
+    let named = |word: &String| {
+        let sweep = sweeps.iter().rev().find(|it| it.name == *word);
+        sweep.map(|it| it.title.clone()).filter(|it| !it.is_empty())
+    };
+    let words = selector
+        .iter()
+        .map(|word| named(word).unwrap_or_else(|| word.clone()));
+    Ok(words.collect::<Vec<_>>().join(", "))
 }
 
 async fn observations(

@@ -76,12 +76,16 @@ pub struct Point {
     pub x: f64,
     /// The median; none when no run has a value.
     pub y: Option<f64>,
-    /// Every run's value, rising.
+    /// Of how many runs it is the median.
+    pub n: u32,
+    /// The value of every run that is known by itself, rising.
     pub values: Vec<f64>,
     /// Whether every run that there should be is in it.
     pub complete: bool,
     /// Runs that diverged.
     pub diverged: u32,
+    /// Whether some of it was computed elsewhere, and that is to be seen.
+    pub imported: bool,
 }
 
 /// Samples beside each other.
@@ -100,6 +104,8 @@ pub struct Row {
     pub name: String,
     /// Its values, rising; may be empty.
     pub values: Vec<f64>,
+    /// Its median, if it has one, and the same as text.
+    pub median: Option<(f64, String)>,
     /// What is said of it behind: `n = 3`.
     pub note: String,
 }
@@ -128,6 +134,16 @@ pub struct Cell {
     pub note: String,
     /// Whether it is the best of its row.
     pub best: bool,
+    /// Whether some of it was computed elsewhere, and that is to be seen.
+    pub imported: bool,
+}
+
+impl Row {
+    /// Every number that has a place on the axis.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = f64> {
+        let median = self.median.iter().map(|(median, _)| *median);
+        self.values.iter().copied().chain(median)
+    }
 }
 
 impl Grid {

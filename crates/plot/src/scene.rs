@@ -147,6 +147,17 @@ impl Scene {
         });
     }
 
+    /// A thin circle around a point.
+    pub(crate) fn ring(&mut self, place: (f64, f64), radius: f64, pen: Pen) {
+        self.shape(Shape {
+            steps: circle(place, radius),
+            stroke: Some(pen.color),
+            width: pen.width,
+            opacity: pen.opacity,
+            ..Shape::default()
+        });
+    }
+
     /// A marker around a point; a hollow one is filled with white.
     pub(crate) fn marker(
         &mut self,

@@ -2,7 +2,7 @@
 
 use swath_core::summary::text::decimals;
 
-use crate::chart::{Body, Boxes, Chart, Grid, Heat};
+use crate::chart::{Body, Boxes, Chart, Grid, Heat, Row};
 use crate::scale::Scale;
 
 /// Columns and lines of the area.
@@ -24,9 +24,30 @@ pub(crate) fn write(chart: &Chart, width: usize, unicode: bool) -> String {
     }
     out.push('\n');
     for sentence in &chart.caption {
-        put!(out, "{sentence}\n");
+        wrapped(&mut out, sentence, " ", width);
     }
-    out
+    // No line ends in a space.
+    let lines: Vec<&str> = out.lines().map(str::trim_end).collect();
+    lines.join("\n") + "\n"
+}
+
+/// A text in lines of at most `width`, broken at `gap`; a longer word stays.
+fn wrapped(out: &mut String, text: &str, gap: &str, width: usize) {
+    let mut used = 0;
+    for word in text.split(gap) {
+        let count = word.chars().count();
+        if used > 0 && used + gap.len() + count > width {
+            out.push('\n');
+            used = 0;
+        }
+        if used > 0 {
+            out.push_str(gap);
+            used += gap.len();
+        }
+        out.push_str(word);
+        used += count;
+    }
+    out.push('\n');
 }
 
 fn lines(out: &mut String, chart: &Chart, grid: &Grid, width: usize, unicode: bool) {
@@ -111,7 +132,7 @@ fn lines(out: &mut String, chart: &Chart, grid: &Grid, width: usize, unicode: bo
         out.truncate(out.len() - 2);
         out.push('\n');
     }
-    legend(out, grid);
+    legend(out, grid, width);
 }
 
 fn given(values: &[f64]) -> Vec<crate::scale::Tick> {
@@ -122,7 +143,7 @@ fn given(values: &[f64]) -> Vec<crate::scale::Tick> {
     values.iter().map(tick).collect()
 }
 
-fn legend(out: &mut String, grid: &Grid) {
+fn legend(out: &mut String, grid: &Grid, width: usize) {
     let named: Vec<_> = grid
         .series
         .iter()
@@ -145,15 +166,12 @@ fn legend(out: &mut String, grid: &Grid) {
     } else {
         format!("{}: ", grid.legend)
     };
-    put!(out, "\n{head}{}\n", names.join("   "));
+    out.push('\n');
+    wrapped(out, &format!("{head}{}", names.join("   ")), "   ", width);
 }
 
 fn rows(out: &mut String, chart: &Chart, boxes: &Boxes, width: usize, unicode: bool) {
-    let values: Vec<f64> = boxes
-        .rows
-        .iter()
-        .flat_map(|it| it.values.iter().copied())
-        .collect();
+    let values: Vec<f64> = boxes.rows.iter().flat_map(Row::numbers).collect();
     let scale = Scale::around(&values, chart.x.log, 0.02);
     let count = |text: &str| text.chars().count();
     let margin = boxes
@@ -163,12 +181,12 @@ fn rows(out: &mut String, chart: &Chart, boxes: &Boxes, width: usize, unicode: b
         .max()
         .unwrap_or(0)
         .max(count(&boxes.legend));
-    let notes = boxes
-        .rows
-        .iter()
-        .map(|it| count(&it.note))
-        .max()
-        .unwrap_or(0);
+    let widest = |text: fn(&Row) -> &str| {
+        let counts = boxes.rows.iter().map(|it| count(text(it)));
+        counts.max().unwrap_or(0)
+    };
+    let medians = widest(|it| it.median.as_ref().map_or("", |(_, text)| text));
+    let notes = medians + 2 + widest(|it| &it.note);
     let columns = width
         .saturating_sub(margin + notes + 4)
         .clamp(WIDTH_LEAST, WIDTH_MOST);
@@ -177,7 +195,9 @@ fn rows(out: &mut String, chart: &Chart, boxes: &Boxes, width: usize, unicode: b
     } else {
         ('-', '|', '#', '.')
     };
-    put!(out, "{:>margin$}\n", boxes.legend);
+    if !boxes.legend.is_empty() {
+        put!(out, "{:>margin$}\n", boxes.legend);
+    }
     for row in &boxes.rows {
         let mut line = vec![' '; columns];
         let place = |value: f64| {
@@ -194,12 +214,17 @@ fn rows(out: &mut String, chart: &Chart, boxes: &Boxes, width: usize, unicode: b
             line[low] = end;
             line[high] = end;
         }
-        let mut sorted = row.values.clone();
-        if let Some(at) = crate::build::median_of(&mut sorted).and_then(place) {
+        if let Some(at) = row.median.as_ref().and_then(|(median, _)| place(*median)) {
             line[at] = middle;
         }
         let line: String = line.iter().collect();
-        put!(out, "{:>margin$}  {line}  {}\n", row.name, row.note);
+        let median = row.median.as_ref().map_or("", |(_, text)| text);
+        put!(
+            out,
+            "{:>margin$}  {line}  {median:>medians$}  {}\n",
+            row.name,
+            row.note
+        );
     }
     let mut labels = String::new();
     for tick in scale.ticks(6).iter().filter(|it| !it.text.is_empty()) {
@@ -225,18 +250,28 @@ fn rows(out: &mut String, chart: &Chart, boxes: &Boxes, width: usize, unicode: b
 }
 
 fn table(out: &mut String, chart: &Chart, heat: &Heat) {
-    let text = |cell: &crate::chart::Cell| {
-        let number = cell.value.map(|value| decimals(value, heat.places));
+    let number = |cell: &crate::chart::Cell| {
         let mark = if cell.best { "*" } else { "" };
-        let parts = [number, Some(cell.note.clone()).filter(|it| !it.is_empty())];
-        let joined: Vec<String> = parts.into_iter().flatten().collect();
-        format!("{}{mark}", joined.join(" "))
+        match cell.value {
+            Some(value) => format!("{}{mark}", decimals(value, heat.places)),
+            None => cell.note.clone(),
+        }
+    };
+    // Of how many runs a number is stands below it.
+    let below = |cell: &crate::chart::Cell| match cell.value {
+        Some(_) => cell.note.clone(),
+        None => String::new(),
     };
     let count = |text: &str| text.chars().count();
     let body: Vec<Vec<String>> = heat
         .cells
         .iter()
-        .map(|row| row.iter().map(text).collect())
+        .map(|row| row.iter().map(number).collect())
+        .collect();
+    let notes: Vec<Vec<String>> = heat
+        .cells
+        .iter()
+        .map(|row| row.iter().map(below).collect())
         .collect();
     let margin = heat
         .rows
@@ -247,7 +282,7 @@ fn table(out: &mut String, chart: &Chart, heat: &Heat) {
         .max(count(&chart.y.title));
     let widths: Vec<usize> = (0..heat.columns.len())
         .map(|at| {
-            let cells = body.iter().filter_map(|row| row.get(at));
+            let cells = body.iter().chain(&notes).filter_map(|row| row.get(at));
             cells
                 .map(|it| count(it))
                 .max()
@@ -269,8 +304,11 @@ fn table(out: &mut String, chart: &Chart, heat: &Heat) {
         }
         out.push('\n');
     };
-    for (name, row) in heat.rows.iter().zip(&body) {
+    for ((name, row), notes) in heat.rows.iter().zip(&body).zip(&notes) {
         line(out, name, row);
+        if notes.iter().any(|it| !it.is_empty()) {
+            line(out, "", notes);
+        }
     }
     line(out, &chart.y.title, &heat.columns);
 }

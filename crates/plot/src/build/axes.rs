@@ -28,10 +28,29 @@ impl Axis {
         value.map_or_else(|| "none".to_owned(), parameter)
     }
 
+    /// Whether every cell has a value.
+    pub(super) fn is_whole(&self) -> bool {
+        self.places.iter().all(Option::is_some)
+    }
+
+    /// Cells without a value differ from those with one.
+    fn varies(&self) -> bool {
+        self.values.len() > 1 || (self.values.len() == 1 && !self.is_whole())
+    }
+
     fn is_named(&self, names: &[&str]) -> bool {
         let last = self.path.rsplit('.').next().unwrap_or(&self.path);
-        self.numeric && names.contains(&last)
+        self.numeric && self.values.len() > 1 && names.contains(&last)
     }
+}
+
+/// Whether an axis says nothing that the others do not say already.
+pub(super) fn depends(axis: &Axis, others: &[&Axis]) -> bool {
+    let mut seen: BTreeMap<Vec<Option<usize>>, Option<usize>> = BTreeMap::new();
+    (0..axis.places.len()).all(|cell| {
+        let key = others.iter().map(|it| it.places[cell]).collect();
+        *seen.entry(key).or_insert(axis.places[cell]) == axis.places[cell]
+    })
 }
 
 /// Every axis that varies.
@@ -44,7 +63,7 @@ impl Axes {
     pub(super) fn of(results: &Results) -> Self {
         let axes = results.axes().iter().map(|path| read(results, path));
         Self {
-            all: axes.filter(|axis| axis.values.len() > 1).collect(),
+            all: axes.filter(Axis::varies).collect(),
         }
     }
 
@@ -72,8 +91,26 @@ impl Axes {
         self.named(&["epochs", "steps", "max_steps"])
     }
 
+    /// One of numbers, if there is one that every cell has.
     pub(super) fn numeric(&self) -> Option<&Axis> {
-        self.all.iter().find(|axis| axis.numeric)
+        let several = || self.several().filter(|axis| axis.numeric);
+        several().find(|axis| axis.is_whole()).or(several().next())
+    }
+
+    /// One with several values that every cell has, other than `taken`; else
+    /// one that most have.
+    pub(super) fn shared(&self, taken: Option<&str>) -> Option<&Axis> {
+        let others = || {
+            self.several()
+                .filter(|axis| Some(axis.path.as_str()) != taken)
+        };
+        let lacking = |axis: &&Axis| axis.places.iter().filter(|it| it.is_none()).count();
+        others().min_by_key(lacking)
+    }
+
+    /// Those with at least two values.
+    pub(super) fn several(&self) -> impl Iterator<Item = &Axis> {
+        self.all.iter().filter(|axis| axis.values.len() > 1)
     }
 }
 

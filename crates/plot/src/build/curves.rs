@@ -102,10 +102,14 @@ pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, Plot
         body: Body::default(),
     };
     let (_, up) = grid.numbers(&chart.x, &chart.y);
-    let least = up.iter().copied().fold(f64::INFINITY, f64::min);
-    let greatest = up.iter().copied().fold(0.0, f64::max);
-    // Nought, where training often ends, is on no logarithmic axis.
-    chart.y.log = least > 0.0 && greatest / least >= 20.0;
+    let positive = || up.iter().copied().filter(|it| *it > 0.0);
+    let least = positive().fold(f64::INFINITY, f64::min);
+    let greatest = positive().fold(0.0, f64::max);
+    chart.y.log = greatest / least >= 20.0;
+    if chart.y.log && up.iter().any(|it| *it <= 0.0) {
+        let sentence = "On the lower edge: an error of 0.".to_owned();
+        chart.caption.push(sentence);
+    }
     chart.body = Body::Lines(grid);
     Ok(chart)
 }
@@ -127,9 +131,11 @@ fn points(group: &[&Curve], field: fn(&Observation) -> Option<f64>) -> Vec<Point
     let of = |(epoch, mut values): (u32, Vec<f64>)| Point {
         x: f64::from(epoch),
         y: median(&mut values),
+        n: values.len() as u32,
         complete: values.len() == group.len(),
         values,
         diverged: 0,
+        imported: false,
     };
     by_epoch.into_iter().map(of).collect()
 }

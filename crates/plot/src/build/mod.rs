@@ -1,8 +1,12 @@
 //! From results to a chart.
 
 mod axes;
+mod boxes;
 mod curves;
 mod grid;
+mod heat;
+mod imports;
+mod names;
 mod steps;
 
 use std::fmt;
@@ -13,7 +17,6 @@ use swath_core::summary::text::counted;
 use swath_core::table::{Results, label};
 
 use self::axes::Axes;
-pub(crate) use self::curves::median as median_of;
 pub use self::curves::{Curve, curves};
 pub use self::steps::steps;
 use crate::chart::Chart;
@@ -191,9 +194,17 @@ pub fn results(results: &Results, kind: Kind, request: &Request) -> Result<Chart
     match kind {
         Kind::Lr => grid::against_lr(results, request),
         Kind::Batch => grid::against_batch(results, request),
-        Kind::Heat => grid::heat(results, request),
-        Kind::Box => Ok(grid::boxes(results)),
+        Kind::Heat => heat::heat(results, request),
+        Kind::Box => Ok(boxes::boxes(results)),
         Kind::Curves | Kind::Steps => Err(PlotError::NoCurves),
+    }
+}
+
+const fn places(unit: Unit) -> usize {
+    match unit {
+        Unit::Percent => 2,
+        Unit::Plain => 4,
+        Unit::Seconds => 0,
     }
 }
 

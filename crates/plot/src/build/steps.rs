@@ -190,9 +190,11 @@ impl<'a> Reached<'a> {
             let point = Point {
                 x,
                 y: median(&mut values),
+                n: values.len() as u32,
                 complete: values.len() == curves.len(),
                 values,
                 diverged: 0,
+                imported: false,
             };
             let rank = |it: &Point| (!it.complete, it.y.unwrap_or(f64::INFINITY));
             let better = best.as_ref().is_none_or(|best| {

@@ -9,10 +9,15 @@ use crate::palette::{BLACK, GREY, INK, PALE, WHITE, cividis, ink_on};
 use crate::scale::Scale;
 use crate::scene::{Anchor, Pen, Scene, Text};
 
+/// The least height of a row, and of all together: beside them stands the
+/// title of their axis.
 const ROW: f64 = 38.0;
+const ROWS_LEAST: f64 = 132.0;
 const COLUMN_MOST: f64 = 110.0;
 const BAR: f64 = 14.0;
 const NOTE: f64 = 10.0;
+/// The longest name of a column that stands upright.
+const UPRIGHT_MOST: f64 = 110.0;
 
 pub(super) fn draw(scene: &mut Scene, chart: &Chart, heat: &Heat, top: f64) -> f64 {
     let values: Vec<f64> = heat
@@ -29,6 +34,7 @@ pub(super) fn draw(scene: &mut Scene, chart: &Chart, heat: &Heat, top: f64) -> f
         .iter()
         .map(|it| width(it, TICK, false))
         .fold(0.0, f64::max);
+    let row_height = ROW.max(ROWS_LEAST / heat.rows.len().max(1) as f64);
     let left = EDGE + AXIS + 10.0 + names.min(150.0) + 8.0;
     let bar = 26.0 + BAR + 8.0 + widest(&ticks) + 8.0 + AXIS;
     let columns = heat.columns.len().max(1) as f64;
@@ -38,15 +44,15 @@ pub(super) fn draw(scene: &mut Scene, chart: &Chart, heat: &Heat, top: f64) -> f
         left,
         top,
         right: left + column * columns,
-        bottom: top + ROW * heat.rows.len().max(1) as f64,
+        bottom: top + row_height * heat.rows.len().max(1) as f64,
     };
     for (at, row) in heat.cells.iter().enumerate() {
         for (place, cell) in row.iter().enumerate() {
             let corner = [
                 area.left + column * place as f64,
-                area.top + ROW * at as f64,
+                area.top + row_height * at as f64,
                 column,
-                ROW,
+                row_height,
             ];
             field(scene, &scale, cell, corner, heat.places);
         }
@@ -56,13 +62,13 @@ pub(super) fn draw(scene: &mut Scene, chart: &Chart, heat: &Heat, top: f64) -> f
         for (place, _) in row.iter().enumerate().filter(|(_, it)| it.best) {
             let [x, y] = [
                 area.left + column * place as f64,
-                area.top + ROW * at as f64,
+                area.top + row_height * at as f64,
             ];
-            scene.rect([x, y, column, ROW], None, Some(Pen::new(WHITE, 5.0)));
-            scene.rect([x, y, column, ROW], None, Some(Pen::new(BLACK, 2.6)));
+            scene.rect([x, y, column, row_height], None, Some(Pen::new(WHITE, 5.0)));
+            scene.rect([x, y, column, row_height], None, Some(Pen::new(BLACK, 2.6)));
         }
     }
-    let under = labels(scene, heat, &area, column);
+    let under = labels(scene, heat, &area, [column, row_height]);
     upward_title(scene, &chart.y.title, &area, EDGE + AXIS * 0.8);
     if !values.is_empty() {
         color_bar(scene, heat, &area, &scale, &ticks);
@@ -76,12 +82,20 @@ fn field(scene: &mut Scene, scale: &Scale, cell: &Cell, [x, y, w, h]: [f64; 4], 
     let ground = share.map_or(WHITE, |share| cividis(1.0 - share));
     scene.rect([x, y, w, h], Some(ground), Some(Pen::new(WHITE, 1.5)));
     let ink = ink_on(ground);
+    if cell.imported {
+        let right = x + w - 2.0;
+        scene.area(
+            &[(right - 9.0, y + 2.0), (right, y + 2.0), (right, y + 11.0)],
+            ink,
+            0.9,
+        );
+    }
     let middle = x + w / 2.0;
     let mut line = |text: String, size: f64, y: f64, bold: bool, color| {
         scene.text(Text {
             x: middle,
             y,
-            text: fitted(&text, size, w - 4.0),
+            text: fitted(&text, size, w - 4.0, bold),
             size,
             bold,
             anchor: Anchor::Middle,
@@ -106,7 +120,7 @@ fn field(scene: &mut Scene, scale: &Scale, cell: &Cell, [x, y, w, h]: [f64; 4], 
     scene.text(Text {
         x: middle,
         y,
-        text: fitted(&cell.note, NOTE, w - 4.0),
+        text: fitted(&cell.note, NOTE, w - 4.0, false),
         size: NOTE,
         anchor: Anchor::Middle,
         color: GREY,
@@ -115,7 +129,7 @@ fn field(scene: &mut Scene, scale: &Scale, cell: &Cell, [x, y, w, h]: [f64; 4], 
 }
 
 /// The names of rows and columns; where those of the columns end.
-fn labels(scene: &mut Scene, heat: &Heat, area: &Area, column: f64) -> f64 {
+fn labels(scene: &mut Scene, heat: &Heat, area: &Area, [column, row]: [f64; 2]) -> f64 {
     let word = |x, y, text, anchor| Text {
         x,
         y,
@@ -126,17 +140,34 @@ fn labels(scene: &mut Scene, heat: &Heat, area: &Area, column: f64) -> f64 {
         ..Text::default()
     };
     for (at, name) in heat.rows.iter().enumerate() {
-        let y = area.top + ROW * (at as f64 + 0.5) + TICK * 0.36;
-        let name = fitted(name, TICK, 150.0);
+        let y = area.top + row * (at as f64 + 0.5) + TICK * 0.36;
+        let name = fitted(name, TICK, 150.0, false);
         scene.text(word(area.left - 8.0, y, name, Anchor::End));
     }
-    let y = area.bottom + TICK + 5.0;
+    let widths = heat.columns.iter().map(|it| width(it, TICK, false));
+    let longest = widths.fold(0.0, f64::max);
+    // Names that are wider than their columns stand upright.
+    let upright = longest > column - 4.0;
+    let most = if upright { UPRIGHT_MOST } else { column };
+    let y = area.bottom + if upright { 5.0 } else { TICK + 5.0 };
     for (at, name) in heat.columns.iter().enumerate() {
         let x = area.left + column * (at as f64 + 0.5);
-        let name = fitted(name, TICK, column - 2.0);
-        scene.text(word(x, y, name, Anchor::Middle));
+        let name = fitted(name, TICK, most, false);
+        let text = if upright {
+            Text {
+                upward: true,
+                ..word(x + TICK * 0.36, y, name, Anchor::End)
+            }
+        } else {
+            word(x, y, name, Anchor::Middle)
+        };
+        scene.text(text);
     }
-    y
+    y + if upright {
+        longest.min(UPRIGHT_MOST)
+    } else {
+        0.0
+    }
 }
 
 /// The scale of the colours, in forty steps.

@@ -1,12 +1,12 @@
 //! Lines over numbers, with every run.
 
 use super::{
-    AXIS, Area, EDGE, TICK, TICK_GAP, TICK_LENGTH, WIDTH, fitted, frame, left_axis, lower_axis,
-    lower_title, nothing, upward_title, widest,
+    AXIS, Area, EDGE, TICK, TICK_GAP, TICK_LENGTH, WIDTH, frame, left_axis, lower_axis,
+    lower_title, nothing, two_lines, upward_title, widest, wrapped,
 };
 use crate::chart::{Chart, Grid, Point, Series};
 use crate::font::width;
-use crate::palette::{INK, Marker, look};
+use crate::palette::{GREY, INK, Marker, look};
 use crate::scale::{Scale, Tick};
 use crate::scene::{Pen, Scene, Text};
 use swath_core::summary::text::compact;
@@ -15,10 +15,18 @@ use swath_core::summary::text::compact;
 const HEIGHT: f64 = 310.0;
 /// The sample beside a name, and the most that a name may take.
 const SAMPLE: f64 = 34.0;
-const NAME_MOST: f64 = 170.0;
+/// From the area to the legend.
+const SAMPLE_GAP: f64 = 18.0;
+const NAME_MOST: f64 = 210.0;
 const LINE: f64 = 20.0;
+/// From the first line of a name to its second.
+const SECOND: f64 = 14.0;
+/// What a line of the heading may take in any case.
+const HEADING_LEAST: f64 = 110.0;
 /// Names in the legend, beyond which it would leave the picture.
 const NAMES_MOST: usize = 15;
+/// Markers on a line that has one only here and there.
+const SIGNS: usize = 5;
 /// How far apart series stand that share an x.
 const DODGE: f64 = 5.0;
 const DODGE_MOST: f64 = 22.0;
@@ -101,8 +109,12 @@ struct Places {
 }
 
 impl Places {
+    /// What a logarithmic axis cannot show, nought, lies on its lower edge.
     fn at(&self, x: f64, y: f64, dodge: f64) -> Option<(f64, f64)> {
         let x = self.area.x(self.x.share(x)?) + dodge;
+        if self.y.log && y.total_cmp(&0.0).is_eq() {
+            return Some((x, self.area.bottom));
+        }
         Some((x, self.area.y(self.y.share(y)?)))
     }
 
@@ -143,6 +155,24 @@ impl Places {
                 );
             }
             scene.line(places, pen);
+        }
+        if !series.markers && !series.faint {
+            self.signs(scene, series);
+        }
+    }
+
+    /// A few markers on a line without: in grey, dashes alone tell little.
+    fn signs(&self, scene: &mut Scene, series: &Series) {
+        let (color, _, marker) = look(series.look);
+        let stride = series.points.len().div_ceil(SIGNS).max(1);
+        // Where many lines run together, their markers stand apart.
+        let places = series
+            .points
+            .iter()
+            .skip(series.look % stride)
+            .step_by(stride);
+        for place in places.filter_map(|it| self.median(it, 0.0)) {
+            scene.marker(place, 3.2, marker, false, Pen::new(color, 1.0));
         }
     }
 
@@ -196,6 +226,10 @@ impl Places {
                 }
             }
             if let Some(place) = self.median(point, dodge) {
+                if point.imported {
+                    let pen = Pen::new(GREY, 0.9);
+                    scene.ring(place, 7.0, pen);
+                }
                 scene.marker(place, 4.0, marker, !point.complete, Pen::new(color, 1.3));
             }
         }
@@ -204,16 +238,10 @@ impl Places {
 
 fn line_pen(series: &Series) -> Pen {
     let (color, dash, _) = look(series.look);
-    if series.faint {
-        let dash: &'static [f64] = &[3.0, 2.5];
-        return Pen {
-            dash,
-            ..Pen::new(color, 1.0)
-        };
-    }
+    let width = if series.faint { 0.9 } else { 1.7 };
     Pen {
         dash,
-        ..Pen::new(color, 1.7)
+        ..Pen::new(color, width)
     }
 }
 
@@ -226,27 +254,39 @@ fn legend_width(grid: &Grid) -> f64 {
         return 0.0;
     }
     let names = named(grid).map(|it| SAMPLE + width(&it.name, TICK, false).min(NAME_MOST));
-    let title = width(&grid.legend, TICK, true);
-    names.fold(title.min(NAME_MOST + SAMPLE), f64::max) + 18.0
+    let names = names.fold(0.0, f64::max);
+    let title = heading(grid, names)
+        .into_iter()
+        .map(|it| width(&it, TICK, true));
+    title.fold(names, f64::max) + SAMPLE_GAP
+}
+
+/// What stands above the names, in lines not much wider than they.
+fn heading(grid: &Grid, names: f64) -> Vec<String> {
+    wrapped(&grid.legend, TICK, true, names.max(HEADING_LEAST))
 }
 
 fn draw_legend(scene: &mut Scene, grid: &Grid, area: &Area) {
-    if legend_width(grid) == 0.0 {
+    let legend = legend_width(grid);
+    if legend == 0.0 {
         return;
     }
-    let left = area.right + 18.0;
+    let left = area.right + SAMPLE_GAP;
     let mut y = area.top + TICK;
-    if !grid.legend.is_empty() {
+    for text in heading(grid, legend - SAMPLE_GAP) {
         scene.text(Text {
             x: left,
             y,
-            text: fitted(&grid.legend, TICK, NAME_MOST + SAMPLE),
+            text,
             size: TICK,
             bold: true,
             color: INK,
             ..Text::default()
         });
-        y += LINE;
+        y += LINE - 3.0;
+    }
+    if !grid.legend.is_empty() {
+        y += 3.0;
     }
     let all = named(grid).count();
     let shown = if all > NAMES_MOST {
@@ -260,17 +300,18 @@ fn draw_legend(scene: &mut Scene, grid: &Grid, area: &Area) {
             [(left, middle), (left + SAMPLE - 8.0, middle)],
             line_pen(series),
         );
-        if series.markers {
+        if series.markers || !series.faint {
             let (color, _, marker) = look(series.look);
             let place = (left + (SAMPLE - 8.0) / 2.0, middle);
             scene.marker(place, 4.0, marker, false, Pen::new(color, 1.3));
         }
-        legend_text(
-            scene,
-            left + SAMPLE,
-            y,
-            fitted(&series.name, TICK, NAME_MOST),
-        );
+        for (at, text) in two_lines(&series.name, TICK, NAME_MOST)
+            .into_iter()
+            .enumerate()
+        {
+            y += SECOND * f64::from(u8::from(at > 0));
+            legend_text(scene, left + SAMPLE, y, text);
+        }
         y += LINE;
     }
     if shown < all {

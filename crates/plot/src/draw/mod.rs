@@ -97,7 +97,7 @@ fn caption(scene: &mut Scene, chart: &Chart, y: f64) -> f64 {
 
 /// The title of the vertical axis, read from below upward.
 fn upward_title(scene: &mut Scene, text: &str, area: &Area, x: f64) {
-    let fitted = fitted(text, AXIS, area.bottom - area.top + 40.0);
+    let fitted = fitted(text, AXIS, area.bottom - area.top + 40.0, false);
     scene.text(Text {
         x,
         y: f64::midpoint(area.top, area.bottom),
@@ -116,7 +116,7 @@ fn lower_title(scene: &mut Scene, text: &str, area: &Area, y: f64) -> f64 {
     scene.text(Text {
         x: f64::midpoint(area.left, area.right),
         y,
-        text: fitted(text, AXIS, WIDTH - 2.0 * EDGE),
+        text: fitted(text, AXIS, WIDTH - 2.0 * EDGE, false),
         size: AXIS,
         anchor: Anchor::Middle,
         color: INK,
@@ -230,7 +230,7 @@ fn wrapped(text: &str, size: f64, bold: bool, most: f64) -> Vec<String> {
             if !line.is_empty() {
                 lines.push(line);
             }
-            line = fitted(word, size, most);
+            line = fitted(word, size, most, bold);
         }
     }
     if !line.is_empty() {
@@ -240,17 +240,34 @@ fn wrapped(text: &str, size: f64, bold: bool, most: f64) -> Vec<String> {
 }
 
 /// `text` cut to this width, its end marked.
-fn fitted(text: &str, size: f64, most: f64) -> String {
-    if width(text, size, false) <= most {
+fn fitted(text: &str, size: f64, most: f64, bold: bool) -> String {
+    if width(text, size, bold) <= most {
         return text.to_owned();
     }
+    // The bold font has no such letter as `…`.
+    let mark = if bold { "..." } else { "…" };
+    let most = most - width(mark, size, bold);
     let mut kept = String::new();
     for char in text.chars() {
         kept.push(char);
-        if width(&kept, size, false) + size > most {
+        if width(&kept, size, bold) > most {
+            kept.pop();
             break;
         }
     }
-    kept.push('…');
+    kept.push_str(mark);
     kept
+}
+
+/// `text` in one line, or in two where it is too long for that.
+fn two_lines(text: &str, size: f64, most: f64) -> Vec<String> {
+    if width(text, size, false) <= most {
+        return vec![text.to_owned()];
+    }
+    let first = wrapped(text, size, false, most).into_iter().next();
+    let first = first.unwrap_or_default();
+    match text.trim_start().strip_prefix(&first) {
+        Some(rest) if !rest.is_empty() => vec![first, fitted(rest.trim_start(), size, most, false)],
+        _ => vec![fitted(text, size, most, false)],
+    }
 }

@@ -53,21 +53,36 @@ pub(super) fn results(title: &str, axes: &[&str], cells: &[(&[Value], &str)]) ->
             .map(|(number, end)| replicate(index, number, end))
             .collect(),
     };
-    let sweep = SweepView {
+    let cells: Vec<CellResults> = cells.iter().enumerate().map(cell).collect();
+    Results::new(&sweep(title, axes, cells.len(), replicates), cells).unwrap()
+}
+
+/// The same sweep with other cells.
+pub(super) fn with_cells(results: &Results, cells: Vec<CellResults>) -> Results {
+    let axes: Vec<&str> = results.axes().iter().map(String::as_str).collect();
+    let replicates = cells.iter().map(|it| it.replicates.len()).max();
+    Results::new(
+        &sweep(results.title(), &axes, cells.len(), replicates),
+        cells,
+    )
+    .unwrap()
+}
+
+fn sweep(title: &str, axes: &[&str], cells: usize, replicates: Option<usize>) -> SweepView {
+    SweepView {
         digest: SweepDigest::from_bytes([7; 32]),
         name: "small".to_owned(),
         title: title.to_owned(),
         state: SweepState::Active,
         reason: String::new(),
-        cells: cells.len() as u64,
+        cells: cells as u64,
         replicates: replicates.unwrap_or(0) as u32,
         priority: 0,
         counts: Counts::default(),
         submitted_at: Timestamp::from_ms(0),
         finished_at: None,
         definition: json!({"layout": {"list": {"rows": axes, "columns": ["test_error"]}}}),
-    };
-    Results::new(&sweep, cells.iter().enumerate().map(cell).collect()).unwrap()
+    }
 }
 
 /// Batch size × learning rate.

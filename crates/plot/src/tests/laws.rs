@@ -27,15 +27,18 @@ fn point() -> impl Strategy<Value = Point> {
         values,
         any::<bool>(),
         0..3u32,
+        any::<bool>(),
     )
-        .prop_map(|(x, y, mut values, complete, diverged)| {
+        .prop_map(|(x, y, mut values, complete, diverged, imported)| {
             values.sort_by(f64::total_cmp);
             Point {
                 x,
                 y,
+                n: values.len() as u32,
                 values,
                 complete,
                 diverged,
+                imported,
             }
         })
 }
@@ -64,14 +67,35 @@ fn body() -> impl Strategy<Value = Body> {
         prop::collection::vec(series(), 0..20),
         prop::collection::vec(number(), 0..4),
     );
-    let row = (words(), prop::collection::vec(number(), 0..7), words());
-    let row = row.prop_map(|(name, mut values, note)| {
+    let median = prop::option::of((number(), words()));
+    let row = (
+        words(),
+        prop::collection::vec(number(), 0..7),
+        median,
+        words(),
+    );
+    let row = row.prop_map(|(name, mut values, median, note)| {
         values.sort_by(f64::total_cmp);
-        Row { name, values, note }
+        Row {
+            name,
+            values,
+            median,
+            note,
+        }
     });
-    let cell = (prop::option::of(number()), words(), any::<bool>());
+    let cell = (
+        prop::option::of(number()),
+        words(),
+        any::<bool>(),
+        any::<bool>(),
+    );
     let cell = cell
-        .prop_map(|(value, note, best)| Cell { value, note, best })
+        .prop_map(|(value, note, best, imported)| Cell {
+            value,
+            note,
+            best,
+            imported,
+        })
         .boxed();
     let heat = (1..5usize, 1..5usize).prop_flat_map(move |(rows, columns)| {
         let cells = prop::collection::vec(prop::collection::vec(cell.clone(), columns), rows);

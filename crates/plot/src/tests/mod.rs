@@ -1,3 +1,4 @@
 mod fixture;
+mod hard;
 mod kinds;
 mod laws;
