@@ -206,6 +206,8 @@ fn a_store_of_the_published_numbers_gives_every_published_table() {
     }
     // Of 362, nine have no value.
     assert_eq!(rows, 353);
+    // Rows have the names that they were published under.
+    insta::assert_snapshot!("labels", site.ok(&["table", "models", "-o", "md"]));
     for format in ["md", "latex"] {
         insta::assert_snapshot!(format, site.ok(&["table", "ghost_bn", "-o", format]));
     }

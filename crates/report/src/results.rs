@@ -105,7 +105,9 @@ fn records(results: &Results) -> String {
         &[]
     };
     let mut out = String::new();
+    let labelled = results.rows().any(|row| row.label().is_some());
     let heads = axes.iter().map(String::as_str).chain(FIELDS);
+    let heads = heads.chain(labelled.then_some("label"));
     let heads = heads.chain(reference.iter().copied());
     csv::record(&mut out, heads.map(Cow::Borrowed));
     for row in results.rows() {
@@ -144,7 +146,8 @@ fn records(results: &Results) -> String {
         } else {
             Vec::new()
         };
-        csv::record(&mut out, named.chain(measured).chain(compared));
+        let label = labelled.then(|| row.label().unwrap_or_default().into());
+        csv::record(&mut out, named.chain(measured).chain(label).chain(compared));
     }
     out
 }

@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use super::error::FileError;
 use super::file::SweepFile;
 use super::grid::Block;
+use super::naming::Labels;
 use super::resolve::{Plan, Point, unused};
 use crate::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use crate::seed::seed;
 use crate::spec::{JobSpec, canonical, cell_digest, job_digest, lookup};
+use crate::summary::text::parameter;
 
 /// The most jobs that one sweep may have.
 pub const JOBS_MAX: u128 = 1_000_000;
@@ -78,6 +80,8 @@ pub struct Cell {
     pub digest: CellDigest,
     /// Its canonical text.
     pub text: String,
+    /// What tables call it, where its block says so.
+    pub label: Option<String>,
 }
 
 /// One job of a cell.
@@ -207,7 +211,14 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    fn cell(&self, index: u32, tree: &Value, spec: JobSpec) -> Cell {
+    fn cell(&self, index: u32, point: (&Plan<'_>, u64), tree: &Value, spec: JobSpec) -> Cell {
+        let (plan, at) = point;
+        let written = |path: &str| {
+            let value = lookup(tree, path).or_else(|| spec.get(path));
+            value.map_or_else(|| "none".to_owned(), parameter)
+        };
+        let labels = plan.block.labels.as_ref();
+        let label = labels.and_then(|it| it.of(at, written));
         let axes = self.paths.iter().filter_map(|path| {
             let value = lookup(tree, path).or_else(|| spec.get(path))?;
             Some(((*path).to_owned(), value.clone()))
@@ -220,6 +231,7 @@ impl<'a> Expansion<'a> {
             digest: cell_digest(&text),
             spec,
             text,
+            label,
         }
     }
 
@@ -247,7 +259,7 @@ impl<'a> Expansion<'a> {
                     false
                 }
                 Point::Cell { tree, spec } => {
-                    let cell = self.cell(totals.cells as u32, &tree, *spec);
+                    let cell = self.cell(totals.cells as u32, (plan, at), &tree, *spec);
                     let new = cells.insert(cell.digest);
                     if new {
                         totals.cells += 1;
@@ -302,14 +314,21 @@ impl<'a> Expansion<'a> {
 /// What the digest of a sweep covers beside its cells.
 fn header(file: &SweepFile) -> String {
     let reference = file.reference.as_ref().map(|reference| &reference.text);
-    canonical(&json!({
+    let mut covered = json!({
         "name": file.name,
         "title": file.title,
         "replicates": file.replicates,
         "measure": file.measure.to_string(),
         "table": file.layout,
         "reference": reference,
-    }))
+    });
+    let labels = file.blocks.iter().map(|block| block.labels.as_ref());
+    let labels: Vec<_> = labels.map(|it| it.map(Labels::written)).collect();
+    // Files without labels are named as before there were any.
+    if labels.iter().any(Option::is_some) {
+        covered["labels"] = json!(labels);
+    }
+    canonical(&covered)
 }
 
 impl Grid {
@@ -394,7 +413,7 @@ impl Iterator for Cells<'_> {
             }
             // Every point was seen by `survey`: those kept are cells.
             if let Point::Cell { tree, spec } = plan.point(at) {
-                let cell = self.expansion.cell(self.index, &tree, *spec);
+                let cell = self.expansion.cell(self.index, (plan, at), &tree, *spec);
                 self.index += 1;
                 return Some(cell);
             }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{FileError, Place};
 use super::grid::{self, Block};
 use super::layout::Layout;
+use super::naming::LABEL;
 use super::recipe::{Read, Recipes};
 use super::settings::{Assigned, Settings, lay};
 use super::source::{self, Entry, Node, Shape};
@@ -203,9 +204,12 @@ impl Parts {
                 axes.push(path.to_owned());
             }
         }
+        if blocks.iter().any(|block| block.labels.is_some()) {
+            axes.insert(0, LABEL.to_owned());
+        }
         let metric = metric(&settings);
         let layout = match &self.table {
-            Some(table) => Layout::read(&table.node, axes, metric.as_deref(), errors),
+            Some(table) => Layout::read(&table.node, &axes, metric.as_deref(), errors),
             None => Layout::plain(axes, metric.as_deref().unwrap_or("test_error")),
         };
         let reference = self

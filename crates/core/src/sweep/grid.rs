@@ -1,6 +1,7 @@
 //! The `[[grid]]` blocks: axes, zipped axes and exclusions.
 
 use super::error::{FileError, Place};
+use super::naming::{LABEL, Labels};
 use super::settings::{Assigned, Formula, leaves};
 use super::source::{Entry, Node, Shape};
 use crate::spec::keys::{self, Key, Kind};
@@ -12,6 +13,7 @@ pub(super) struct Block {
     /// In written order; the first varies slowest.
     pub(super) axes: Vec<Axis>,
     pub(super) excludes: Vec<Formula>,
+    pub(super) labels: Option<Labels>,
     pub(super) place: Place,
 }
 
@@ -67,6 +69,7 @@ fn block(entries: &[Entry], place: &Place, errors: &mut Vec<FileError>) -> Block
     let mut axes = Vec::new();
     let mut excludes = Vec::new();
     let mut plain = Vec::new();
+    let mut labels = None;
     for entry in entries {
         match entry.name.as_str() {
             "zip" => {
@@ -79,6 +82,7 @@ fn block(entries: &[Entry], place: &Place, errors: &mut Vec<FileError>) -> Block
                     excludes.extend(Formula::parse(item, "exclude", errors));
                 }
             }
+            LABEL => labels = Labels::read(&entry.node, errors),
             name => match misspelt(name) {
                 Some(near) => {
                     let message = format!("unknown key; did you mean `{near}`?");
@@ -91,7 +95,10 @@ fn block(entries: &[Entry], place: &Place, errors: &mut Vec<FileError>) -> Block
     for leaf in leaves(&plain, errors) {
         axes.extend(axis(&leaf.path, leaf.key, leaf.entry, errors));
     }
-    if entries.iter().all(|entry| entry.name == "exclude") {
+    if entries
+        .iter()
+        .all(|entry| matches!(&*entry.name, "exclude" | LABEL))
+    {
         let message = "has no axis; give at least one key with its values, like epochs = [10]";
         errors.push(place.error("grid", message));
     }
@@ -99,8 +106,12 @@ fn block(entries: &[Entry], place: &Place, errors: &mut Vec<FileError>) -> Block
     let block = Block {
         axes,
         excludes,
+        labels,
         place: place.clone(),
     };
+    if let Some(labels) = &block.labels {
+        labels.check(block.size(), errors);
+    }
     report_repeated(&block, errors);
     block
 }
@@ -110,7 +121,7 @@ fn misspelt(name: &str) -> Option<&'static str> {
     if keys::find(name).is_some() || keys::is_table(name) {
         return None;
     }
-    nearest(name, ["zip", "exclude"])
+    nearest(name, ["zip", "exclude", LABEL])
 }
 
 fn report_repeated(block: &Block, errors: &mut Vec<FileError>) {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::FileError;
 use super::file::{Section, names};
+use super::naming::LABEL;
 use super::source::Node;
 use crate::metrics;
 use crate::protocol::Finished;
@@ -64,15 +65,16 @@ impl Layout {
         }
     }
 
-    /// Reads `[table]`. `metric` is what a program reports instead of
+    /// Reads `[table]`. `axes` are what names rows by default, [`LABEL`] among them
+    /// where cells have one; `metric` is what a program reports instead of
     /// `test_error`.
     pub(super) fn read(
         node: &Node,
-        axes: Vec<String>,
+        axes: &[String],
         metric: Option<&str>,
         errors: &mut Vec<FileError>,
     ) -> Self {
-        let plain = Self::plain(axes, metric.unwrap_or("test_error"));
+        let plain = Self::plain(axes.to_vec(), metric.unwrap_or("test_error"));
         let section = Section::open("table", node, &["rows", "columns", "cell"], errors);
         let mut list = |key: &'static str, check: &dyn Fn(&str) -> Result<(), String>| {
             let node = section.get(key)?;
@@ -97,7 +99,16 @@ impl Layout {
             }
             Some(items)
         };
-        let shown = |name: &str| measure_or_key(name, metric);
+        let is_label = axes.iter().any(|axis| axis == LABEL);
+        let key = |name: &str| match name {
+            LABEL if is_label => Ok(()),
+            LABEL => Err("`label`: no [[grid]] block has one".to_owned()),
+            name => key(name),
+        };
+        let shown = |name: &str| match name {
+            LABEL => key(name),
+            name => measure_or_key(name, metric),
+        };
         let cell = list("cell", &|name| measure(name, metric));
         let rows = list("rows", &key);
         let columns = match cell {
@@ -142,7 +153,7 @@ impl Layout {
         rows.iter()
             .chain(columns)
             .map(String::as_str)
-            .filter(|name| keys::find(name).is_some())
+            .filter(|name| *name == LABEL || keys::find(name).is_some())
     }
 }
 

@@ -12,6 +12,7 @@ mod expression;
 mod file;
 mod grid;
 mod layout;
+mod naming;
 mod recipe;
 mod resolve;
 mod select;
@@ -29,5 +30,6 @@ pub use self::expression::{
 };
 pub use self::file::{Measure, REPLICATES_DEFAULT, Reference, SweepFile};
 pub use self::layout::{Layout, MEASURES, metric_of};
+pub use self::naming::LABEL;
 pub use self::recipe::Read;
 pub use self::select::{Filter, Operator, Selector, SelectorError, SubjectView, Target};

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Published, Reference, TableError};
 use crate::spec::Work;
 use crate::summary::Unit;
-use crate::sweep::{Expansion, Layout, Measure};
+use crate::sweep::{Expansion, LABEL, Layout, Measure};
 use crate::view::CellResults;
 
 /// The part of a sweep's definition that its table needs. It is read from, and
@@ -60,8 +60,11 @@ impl Definition {
                 metric = Some(command.metric.clone());
             }
             for parameter in &mut parameters {
-                let value = cell.spec.get(&parameter.path);
-                parameter.values.push(value.cloned().unwrap_or(Value::Null));
+                let value = match &*parameter.path {
+                    LABEL => cell.label.as_deref().map(Value::from),
+                    path => cell.spec.get(path).cloned(),
+                };
+                parameter.values.push(value.unwrap_or_default());
             }
             if parameters.is_empty() {
                 break;

@@ -1,13 +1,15 @@
 //! Tables with one row per cell, and what they share with pivots: which
 //! column shows what.
 
+use std::collections::BTreeSet;
+
 use super::label::{label, labels};
 use super::notes::{Marks, caption, footnotes, mark_best};
 use super::{Column, Field, Kind, Results, Row, Shown, Table, TableError};
-use crate::spec::keys;
+use crate::spec::{canonical, keys};
 use crate::summary::text::parameter;
 use crate::summary::{Quantity, Unit};
-use crate::sweep::{Layout, metric_of};
+use crate::sweep::{LABEL, Layout, metric_of};
 
 /// What a measured column shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -276,7 +278,7 @@ impl Results {
     fn shows<'a>(&self, name: &'a str) -> Result<Shows<'a>, TableError> {
         match self.measured(name) {
             Some(measured) => Ok(Shows::Measured(measured)),
-            None if keys::find(name).is_some() => Ok(Shows::Parameter(name)),
+            None if name == LABEL || keys::find(name).is_some() => Ok(Shows::Parameter(name)),
             None => Err(TableError::UnknownColumn(name.to_owned())),
         }
     }
@@ -320,8 +322,26 @@ impl Results {
         })
     }
 
+    /// Whether labels tell all rows apart, with the other parameters that are shown.
+    fn is_labelled(&self, shown: &[Shows<'_>]) -> bool {
+        let paths = shown.iter().filter_map(|show| match show {
+            Shows::Parameter(path) => Some(*path),
+            Shows::Measured(_) | Shows::Reference(_) => None,
+        });
+        let paths: Vec<&str> = paths.collect();
+        let mut seen = BTreeSet::new();
+        let mut rows = self.cells.iter().map(|cell| {
+            let values = paths.iter().map(|path| self.definition.value(path, cell));
+            values.map(|it| it.map(canonical)).collect::<Vec<_>>()
+        });
+        paths.contains(&LABEL) && rows.all(|row| seen.insert(row))
+    }
+
     /// A warning for rows that no shown parameter tells apart.
     fn ambiguous(&self, shown: &[Shows<'_>]) -> Option<String> {
+        if self.is_labelled(shown) {
+            return None;
+        }
         let hidden: Vec<String> = self
             .axes
             .iter()

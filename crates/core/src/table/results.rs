@@ -14,6 +14,7 @@ use crate::import::Imported;
 use crate::job::StateName;
 use crate::stats::Sample;
 use crate::summary::{Figure, Mixed, Quantity, Summary, Unit};
+use crate::sweep::LABEL;
 use crate::view::{CellResults, ReplicateResult, SCHEMA_VERSION, SweepView};
 
 /// A sweep with its cells and their summaries.
@@ -208,6 +209,12 @@ impl<'a> ResultRow<'a> {
         hex(self.cell.cell.as_bytes(), &mut [0; 64]).to_owned()
     }
 
+    /// What tables call it, where they do.
+    pub fn label(&self) -> Option<&'a str> {
+        let value = self.results.definition.value(LABEL, self.cell);
+        value.and_then(Value::as_str)
+    }
+
     /// How many of its runs are imported.
     pub fn imported(&self) -> u32 {
         share(self.cell)[0]
@@ -267,6 +274,9 @@ impl Serialize for ResultRow<'_> {
         map.serialize_entry("cell", &Hex(self.cell.cell.as_bytes()))?;
         map.serialize_entry("index", &self.cell.index)?;
         map.serialize_entry("axes", &Axes(&self.cell.axes))?;
+        if let Some(label) = self.label() {
+            map.serialize_entry(LABEL, label)?;
+        }
         map.serialize_entry("n", &measured.n())?;
         map.serialize_entry("of", &measured.of())?;
         map.serialize_entry("median", &measured.median())?;

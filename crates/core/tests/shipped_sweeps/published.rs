@@ -26,6 +26,25 @@ fn every_published_row_is_one_cell_and_every_cell_a_published_row() {
 }
 
 #[test]
+fn rows_of_model_tables_are_named_as_published() {
+    let plain = |text: &str| {
+        text.replace(',', ", ")
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let matched = matched();
+    let named = matched.iter().filter(|(row, _)| table(*row) <= 10);
+    let mut count = 0;
+    for (row, cell) in named {
+        let label = cell.label.as_deref().unwrap_or_default();
+        assert_eq!(plain(label), plain(row.get("model")), "T{}", table(*row));
+        count += 1;
+    }
+    assert_eq!(count, 118);
+}
+
+#[test]
 fn tables_10_to_45_are_the_181_published_jobs() {
     let jobs = Lines::of("reference/published_jobs.csv");
     let mut rows: BTreeMap<CellDigest, Vec<u32>> = BTreeMap::new();

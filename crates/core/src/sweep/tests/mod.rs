@@ -1,6 +1,7 @@
 //! Sweep files as people write them.
 
 mod errors;
+mod labels;
 mod laws;
 mod selectors;
 
