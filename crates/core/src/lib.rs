@@ -21,6 +21,7 @@ pub mod price;
 pub mod probe;
 pub mod protocol;
 pub mod replay;
+pub mod replication;
 pub mod schedule;
 pub mod seed;
 pub mod spec;

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use crate::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
 use crate::job::StateName;
 use crate::outcome::{Fault, Observation, Outcome, Provenance};
+use crate::replication::Bounds;
+use crate::time::Timestamp;
 use crate::view::WorkerAbout;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,7 +19,8 @@ pub struct Sources {
     pub main: String,
     /// Path, as the sweep file names it, to text.
     pub files: BTreeMap<String, String>,
-    /// Replicates that replace the file's own, after `extend`.
+    /// Replicates that replace the file's own, after `extend`; its `max`, where
+    /// results decide how many a cell gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicates: Option<u32>,
 }
@@ -31,8 +34,11 @@ pub struct Submission {
     pub name: String,
     /// Its title; may be empty.
     pub title: String,
-    /// Replicates per cell.
+    /// Replicates per cell; at first, where there is a `replicates_max`.
     pub replicates: u32,
+    /// Replicates per cell at most, where results decide how many there are:
+    /// see [`crate::replication`].
+    pub replicates_max: Option<u32>,
     /// The greatest goes first.
     pub priority: i32,
     /// Where it came from.
@@ -71,6 +77,30 @@ pub struct Submitted {
     pub new_jobs: u64,
     /// How many of them had succeeded before.
     pub succeeded: u64,
+}
+
+/// A sweep whose results are to be looked at: do its cells need more replicates?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicationDue {
+    /// The sweep.
+    pub sweep: SweepDigest,
+    /// How many replicates its cells get.
+    pub bounds: Bounds,
+    /// Rounds of seeds that were given before.
+    pub rounds: u32,
+    /// When its last job ended. With `rounds` it names what the look is at.
+    pub ended_at: Timestamp,
+}
+
+/// What came of telling the store what a look found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replicated {
+    /// Replicates that the sweep has beside those it had.
+    pub seeds: u64,
+    /// How many of their jobs did not exist before.
+    pub new_jobs: u64,
+    /// Whether the sweep is settled by it.
+    pub settled: bool,
 }
 
 /// An attempt that a worker holds.

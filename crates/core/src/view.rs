@@ -8,6 +8,7 @@ use crate::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDiges
 use crate::import::Imported;
 use crate::job::StateName;
 use crate::outcome::{Fault, Measurement, Observation, Provenance};
+use crate::replication::{Decision, Verdict};
 use crate::time::Timestamp;
 
 /// The version of every JSON document that readers get.
@@ -72,7 +73,7 @@ pub enum SweepState {
     Active,
     /// Its jobs are not granted until it is resumed.
     Paused,
-    /// Every job is final.
+    /// Every job is final, and none follows.
     Finished,
     /// Cancelled by an operator.
     Cancelled,
@@ -93,8 +94,11 @@ pub struct SweepView {
     pub reason: String,
     /// Cells.
     pub cells: u64,
-    /// Replicates per cell.
+    /// Replicates per cell; at first, where results decide how many.
     pub replicates: u32,
+    /// How far that is decided; absent where every cell has as many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication: Option<ReplicationView>,
     /// Its priority; the greatest goes first.
     pub priority: i32,
     /// Its jobs.
@@ -106,6 +110,54 @@ pub struct SweepView {
     /// What it was made from and how its table is laid out, as the submitter
     /// stored it.
     pub definition: Value,
+}
+
+/// How many replicates the cells of a sweep get, as far as its results have
+/// decided: see [`crate::replication`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicationView {
+    /// Replicates of a cell, at most.
+    pub max: u32,
+    /// Rounds of seeds that were given so far.
+    pub rounds: u32,
+    /// Replicates that they gave, over all cells.
+    pub seeds: u64,
+    /// How it stands, once nothing more is to be given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<SettledView>,
+}
+
+/// That a sweep gets no more replicates, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettledView {
+    /// When that was found.
+    pub at: Timestamp,
+    /// Pairs of cells next to each other in the order of medians.
+    pub pairs: u64,
+    /// Those whose order is not decided.
+    pub undecided: u64,
+}
+
+/// Every decision about the replicates of a sweep.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReplicationRecord {
+    /// The replicates that were given, in the order in which they were.
+    pub decisions: Vec<DecisionView>,
+    /// What the last look found, once nothing more is to be given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+}
+
+/// One decision.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecisionView {
+    /// The round, from 1.
+    pub round: u32,
+    /// When it was made.
+    pub at: Timestamp,
+    /// The decision.
+    #[serde(flatten)]
+    pub decision: Decision,
 }
 
 /// One job.

@@ -45,6 +45,7 @@ pub(crate) fn sweeps() -> Vec<Submission> {
         name: format!("sweep {digest}"),
         title: String::new(),
         replicates,
+        replicates_max: None,
         priority: i32::from(digest),
         sources: Sources::default(),
         definition: serde_json::Value::Null,

@@ -153,8 +153,11 @@ impl Ledger {
     ///
     /// A job of which it does not hold.
     pub fn references_hold(&self) -> Result<(), Broken> {
-        let whole =
-            |sweep: &Sweep| sweep.jobs.len() == sweep.cells.len() * sweep.replicates as usize;
+        let whole = |sweep: &Sweep| {
+            let jobs: u32 = sweep.counts.iter().sum();
+            let enough = sweep.counts.iter().all(|count| *count >= sweep.replicates);
+            enough && sweep.counts.len() == sweep.cells.len() && sweep.jobs.len() == jobs as usize
+        };
         if !self.sweeps.iter().all(whole) || self.job_index.len() != self.jobs.len() {
             return Err(Broken {
                 invariant: "a sweep without all of its jobs",
@@ -231,6 +234,7 @@ mod tests {
             name: "s".to_owned(),
             title: String::new(),
             replicates: 2,
+            replicates_max: None,
             priority: 0,
             sources: Sources::default(),
             definition: serde_json::Value::Null,

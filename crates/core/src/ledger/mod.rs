@@ -9,6 +9,7 @@ mod check;
 mod exchange;
 mod import;
 mod read;
+mod replicate;
 mod submit;
 mod time;
 mod worker;
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 pub use self::check::Broken;
 use self::import::Imports;
+use self::replicate::Replication;
 use crate::id::{
     Attempt, CellDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest, WorkerName,
 };
@@ -75,12 +77,15 @@ struct Sweep {
     name: String,
     title: String,
     replicates: u32,
+    replication: Option<Replication>,
     priority: i32,
     sources: Sources,
     definition: Value,
     cells: Vec<(CellDigest, Vec<(String, Value)>)>,
     /// Cell by cell, and replicate by replicate within a cell.
     jobs: Vec<usize>,
+    /// How many jobs each cell has.
+    counts: Vec<u32>,
     live: bool,
     /// Why it is paused, if it is.
     paused: Option<String>,

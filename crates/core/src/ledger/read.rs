@@ -26,7 +26,7 @@ impl Ledger {
         for row in jobs() {
             counts.add(row.job.state_name(), row.failed(), 1);
         }
-        let finished = counts.done() == counts.total();
+        let finished = counts.done() == counts.total() && self.is_settled(sweep);
         SweepView {
             digest: sweep.digest,
             name: sweep.name.clone(),
@@ -40,13 +40,11 @@ impl Ledger {
             reason: sweep.paused.clone().unwrap_or_default(),
             cells: sweep.cells.len() as u64,
             replicates: sweep.replicates,
+            replication: self.replication_view(sweep),
             priority: sweep.priority,
             counts,
             submitted_at: sweep.submitted_at,
-            finished_at: jobs()
-                .filter_map(|row| row.ended_at)
-                .max()
-                .filter(|_| finished),
+            finished_at: self.last_end(sweep).filter(|_| finished),
             definition: sweep.definition.clone(),
         }
     }
@@ -190,12 +188,14 @@ impl Ledger {
         last_epochs: u32,
     ) -> Result<Vec<CellResults>, LedgerError> {
         let sweep = &self.sweeps[self.sweep(sweep)?];
-        let count = sweep.replicates as usize;
-        let cells = sweep.cells.iter().enumerate();
+        let cells = sweep.cells.iter().zip(&sweep.counts).enumerate();
+        let mut rest = &sweep.jobs[..];
         Ok(cells
-            .map(|(place, (cell, axes))| {
-                let jobs = sweep.jobs[place * count..(place + 1) * count].iter();
+            .map(|(place, ((cell, axes), count))| {
+                let (jobs, others) = rest.split_at(*count as usize);
+                rest = others;
                 let mut replicates = jobs
+                    .iter()
                     .zip(1..)
                     .map(|(index, replicate)| {
                         self.jobs[*index].result(Replicate(replicate), last_epochs as usize)

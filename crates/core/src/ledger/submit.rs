@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::replicate::Replication;
 use super::{Cell, JobRow, Ledger, LedgerError, Sweep};
 use crate::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use crate::job::{Applied, Event, Job, StateName};
@@ -35,7 +36,8 @@ impl Ledger {
         let mut cells = Vec::new();
         for (cell, tree) in submission.cells.into_iter().zip(trees) {
             for replicate in 1..=submission.replicates {
-                jobs.push(self.job_of(&cell, Replicate(replicate), sweep, now));
+                let replicate = Replicate(replicate);
+                jobs.push(self.job_of(cell.digest, &cell.spec, replicate, sweep, now));
             }
             cells.push((cell.digest, cell.axes));
             self.cells.entry(cell.digest).or_insert(Cell {
@@ -57,9 +59,11 @@ impl Ledger {
             name: submission.name,
             title: submission.title,
             replicates: submission.replicates,
+            replication: submission.replicates_max.map(Replication::new),
             priority: submission.priority,
             sources: submission.sources,
             definition: submission.definition,
+            counts: vec![submission.replicates; cells.len()],
             cells,
             jobs,
             live: true,
@@ -90,22 +94,26 @@ impl Ledger {
     }
 
     /// The job of one replicate, made if it does not exist.
-    fn job_of(
+    pub(super) fn job_of(
         &mut self,
-        cell: &SubmittedCell,
+        cell: CellDigest,
+        spec: &str,
         replicate: Replicate,
         sweep: usize,
         now: Timestamp,
     ) -> usize {
-        let seed = seed(cell.digest, replicate);
-        let digest = job_digest(&cell.spec, seed);
+        let seed = seed(cell, replicate);
+        let digest = job_digest(spec, seed);
         let next = self.jobs.len();
         let index = *self.job_index.entry(digest).or_insert(next);
         if index == next {
             self.jobs
-                .push(new_row(digest, cell.digest, replicate, seed, now));
+                .push(new_row(digest, cell, replicate, seed, now));
         }
-        self.jobs[index].sweeps.push(sweep);
+        let holders = &mut self.jobs[index].sweeps;
+        // An older sweep may get the job later.
+        let place = holders.partition_point(|holder| *holder < sweep);
+        holders.insert(place, sweep);
         index
     }
 

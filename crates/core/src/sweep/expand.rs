@@ -11,6 +11,7 @@ use super::grid::Block;
 use super::naming::Labels;
 use super::resolve::{Plan, Point, unused};
 use crate::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use crate::replication::{Bounds, UNTIL_RANKED};
 use crate::seed::seed;
 use crate::spec::{JobSpec, canonical, cell_digest, job_digest, lookup};
 use crate::summary::text::parameter;
@@ -39,7 +40,7 @@ pub struct Expansion<'a> {
 pub struct Totals {
     /// Different cells.
     pub cells: u64,
-    /// Cells times replicates.
+    /// Cells times replicates; at first, where results decide how many.
     pub jobs: u64,
     /// Points that repeat an earlier cell, and were dropped.
     pub duplicates: u64,
@@ -151,11 +152,11 @@ fn check_size(file: &SweepFile) -> Result<(), Vec<FileError>> {
         .iter()
         .map(Block::size)
         .fold(0, u128::saturating_add);
-    let jobs = cells.saturating_mul(file.replicates.into());
+    let replicates = file.replicates_max.unwrap_or(file.replicates);
+    let jobs = cells.saturating_mul(replicates.into());
     let largest = file.blocks.iter().max_by_key(|block| block.size());
     match largest {
         Some(block) if jobs > JOBS_MAX => {
-            let replicates = file.replicates;
             let message = format!(
                 "makes {jobs} jobs, {cells} cells x {replicates} replicates; \
                  a sweep has at most {JOBS_MAX}, counted before `exclude`"
@@ -314,10 +315,14 @@ impl<'a> Expansion<'a> {
 /// What the digest of a sweep covers beside its cells.
 fn header(file: &SweepFile) -> String {
     let reference = file.reference.as_ref().map(|reference| &reference.text);
+    let replicates = match file.bounds() {
+        None => json!(file.replicates),
+        Some(Bounds { min, max }) => json!({ "min": min, "max": max, "until": UNTIL_RANKED }),
+    };
     let mut covered = json!({
         "name": file.name,
         "title": file.title,
-        "replicates": file.replicates,
+        "replicates": replicates,
         "measure": file.measure.to_string(),
         "table": file.layout,
         "reference": reference,

@@ -10,16 +10,13 @@ use super::grid::{self, Block};
 use super::layout::Layout;
 use super::naming::LABEL;
 use super::recipe::{Read, Recipes};
+use super::replicates;
 use super::settings::{Assigned, Settings, lay};
 use super::source::{self, Entry, Node, Shape};
+use crate::replication::Bounds;
 use crate::spec::keys;
 use crate::suggest::nearest;
 
-/// How often a cell is trained unless the file says otherwise: the least
-/// number with a median that one outlier does not move.
-pub const REPLICATES_DEFAULT: u32 = 3;
-/// More would be a mistake.
-const REPLICATES_MAX: i64 = 10_000;
 const NAME_MAX: usize = 64;
 
 /// A sweep file, read and checked key by key. What depends on the cell is
@@ -32,8 +29,11 @@ pub struct SweepFile {
     pub name: String,
     /// For people; the name when the file has none.
     pub title: String,
-    /// How often each cell is trained.
+    /// How often each cell is trained; at first, where there is a `replicates_max`.
     pub replicates: u32,
+    /// How often at most, where that follows from what is measured: see
+    /// [`crate::replication`].
+    pub replicates_max: Option<u32>,
     /// Which of a training's test errors counts.
     pub measure: Measure,
     /// How the table is laid out.
@@ -100,6 +100,13 @@ impl FromStr for Measure {
 const MEASURE: &str = "must be \"last\", \"best\" or { median_of_last = k } with k >= 1";
 
 impl SweepFile {
+    /// The bounds between which results decide how often a cell is trained, if
+    /// they do.
+    pub fn bounds(&self) -> Option<Bounds> {
+        let min = self.replicates;
+        self.replicates_max.map(|max| Bounds { min, max })
+    }
+
     /// Reads a sweep file. `read` gives recipes and the reference by their
     /// paths relative to it.
     ///
@@ -216,11 +223,13 @@ impl Parts {
             .reference
             .and_then(|entry| reference(&entry, recipes, errors));
         let name = name(&section, errors)?;
+        let (replicates, replicates_max) = replicates::read(&section, errors);
         Some(SweepFile {
             path: path.to_owned(),
             title: title(&section, errors).unwrap_or_else(|| name.clone()),
             name,
-            replicates: replicates(&section, errors),
+            replicates,
+            replicates_max,
             measure: measure(&section, errors),
             layout,
             reference,
@@ -276,13 +285,13 @@ impl<'a> Section<'a> {
         self.get(name).map_or(self.place, |node| &node.place)
     }
 
-    fn error(&self, name: &str, message: impl Into<String>) -> FileError {
+    pub(super) fn error(&self, name: &str, message: impl Into<String>) -> FileError {
         self.place_of(name)
             .error(format!("{}.{name}", self.name), message)
     }
 }
 
-fn unknown(name: &str, known: &[&str]) -> String {
+pub(super) fn unknown(name: &str, known: &[&str]) -> String {
     match nearest(name, known.iter().copied()) {
         Some(near) => format!("unknown key; did you mean `{near}`?"),
         None => format!("unknown key; there are {}", names(known.iter().copied())),
@@ -317,22 +326,6 @@ fn title(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<String> {
         _ => {
             errors.push(section.error("title", "must be a text"));
             None
-        }
-    }
-}
-
-fn replicates(section: &Section<'_>, errors: &mut Vec<FileError>) -> u32 {
-    let Some(node) = section.get("replicates") else {
-        return REPLICATES_DEFAULT;
-    };
-    let value = node.value();
-    match value.as_i64() {
-        Some(count) if (1..=REPLICATES_MAX).contains(&count) => count as u32,
-        _ => {
-            let what = keys::describe(&value);
-            let message = format!("must be a whole number from 1 to {REPLICATES_MAX}, not {what}");
-            errors.push(section.error("replicates", message));
-            REPLICATES_DEFAULT
         }
     }
 }

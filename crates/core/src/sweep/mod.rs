@@ -14,6 +14,7 @@ mod grid;
 mod layout;
 mod naming;
 mod recipe;
+mod replicates;
 mod resolve;
 mod select;
 mod settings;
@@ -28,8 +29,9 @@ pub use self::expand::{
 pub use self::expression::{
     EvaluationError, Expression, ExpressionError, NoValue, Quantity, rounded,
 };
-pub use self::file::{Measure, REPLICATES_DEFAULT, Reference, SweepFile};
+pub use self::file::{Measure, Reference, SweepFile};
 pub use self::layout::{Layout, MEASURES, metric_of};
 pub use self::naming::LABEL;
 pub use self::recipe::Read;
+pub use self::replicates::REPLICATES_DEFAULT;
 pub use self::select::{Filter, Operator, Selector, SelectorError, SubjectView, Target};

@@ -18,6 +18,7 @@ fn sweep(definition: Value) -> SweepView {
         name: "small".to_owned(),
         title: "A small sweep".to_owned(),
         state: SweepState::Finished,
+        replication: None,
         reason: String::new(),
         cells: 4,
         replicates: 1,

@@ -1,0 +1,203 @@
+//! Sweeps whose results decide how many replicates their cells get.
+
+use super::{Ledger, LedgerError, Sweep};
+use crate::id::{Replicate, SweepDigest};
+use crate::job::Event;
+use crate::message::{Replicated, ReplicationDue};
+use crate::replication::{Bounds, Decision, Look, Verdict};
+use crate::time::Timestamp;
+use crate::view::{DecisionView, ReplicationRecord, ReplicationView, SettledView};
+
+/// What was decided of a sweep.
+#[derive(Clone, Debug)]
+pub(super) struct Replication {
+    max: u32,
+    rounds: u32,
+    decisions: Vec<DecisionView>,
+    settled: Option<Settled>,
+}
+
+#[derive(Clone, Debug)]
+struct Settled {
+    at: Timestamp,
+    /// When the last job had ended that was looked at.
+    as_of: Timestamp,
+    verdict: Verdict,
+}
+
+impl Replication {
+    pub(super) const fn new(max: u32) -> Self {
+        Self {
+            max,
+            rounds: 0,
+            decisions: Vec::new(),
+            settled: None,
+        }
+    }
+}
+
+impl Ledger {
+    /// When the last job of a sweep ended; none while one is open.
+    pub(super) fn last_end(&self, sweep: &Sweep) -> Option<Timestamp> {
+        let rows = || sweep.jobs.iter().map(|index| &self.jobs[*index]);
+        let open = rows().any(|row| !row.job.state_name().is_final());
+        rows()
+            .filter_map(|row| row.ended_at)
+            .max()
+            .filter(|_| !open)
+    }
+
+    /// How a sweep is settled, if its last look was at what its jobs are now.
+    fn settled<'a>(&self, sweep: &'a Sweep) -> Option<&'a Settled> {
+        let settled = sweep.replication.as_ref()?.settled.as_ref()?;
+        Some(settled).filter(|it| self.last_end(sweep) == Some(it.as_of))
+    }
+
+    /// Whether no replicates are to follow.
+    pub(super) fn is_settled(&self, sweep: &Sweep) -> bool {
+        sweep.replication.is_none() || self.settled(sweep).is_some()
+    }
+
+    pub(super) fn replication_view(&self, sweep: &Sweep) -> Option<ReplicationView> {
+        let replication = sweep.replication.as_ref()?;
+        Some(ReplicationView {
+            max: replication.max,
+            rounds: replication.rounds,
+            seeds: replication.decisions.len() as u64,
+            settled: self.settled(sweep).map(|it| SettledView {
+                at: it.at,
+                pairs: it.verdict.pairs,
+                undecided: it.verdict.undecided.len() as u64,
+            }),
+        })
+    }
+
+    /// What is to be looked at, oldest sweep first.
+    pub fn replication_due(&self) -> Vec<ReplicationDue> {
+        let due = |sweep| self.due(sweep);
+        self.sweeps.iter().filter_map(due).collect()
+    }
+
+    fn due(&self, sweep: &Sweep) -> Option<ReplicationDue> {
+        let replication = sweep.replication.as_ref()?;
+        if !sweep.live || sweep.paused.is_some() || self.is_settled(sweep) {
+            return None;
+        }
+        Some(ReplicationDue {
+            sweep: sweep.digest,
+            bounds: Bounds {
+                min: sweep.replicates,
+                max: replication.max,
+            },
+            rounds: replication.rounds,
+            ended_at: self.last_end(sweep)?,
+        })
+    }
+
+    /// Takes what a look found, if it was at what is still due.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NotFound`] for an unknown sweep.
+    pub fn replicate(
+        &mut self,
+        now: Timestamp,
+        due: ReplicationDue,
+        look: Look,
+    ) -> Result<Replicated, LedgerError> {
+        let sweep = self.sweep(due.sweep)?;
+        if self.due(&self.sweeps[sweep]) != Some(due) {
+            return Ok(Replicated::default());
+        }
+        match look {
+            Look::Open => Ok(Replicated::default()),
+            Look::Seeds(decisions) => Ok(self.give(now, sweep, due, decisions)),
+            Look::Settled(verdict) => {
+                if let Some(replication) = &mut self.sweeps[sweep].replication {
+                    replication.settled = Some(Settled {
+                        at: now,
+                        as_of: due.ended_at,
+                        verdict,
+                    });
+                }
+                Ok(Replicated {
+                    settled: true,
+                    ..Replicated::default()
+                })
+            }
+        }
+    }
+
+    fn give(
+        &mut self,
+        now: Timestamp,
+        sweep: usize,
+        due: ReplicationDue,
+        decisions: Vec<Decision>,
+    ) -> Replicated {
+        let existing = self.jobs.len();
+        let round = due.rounds + 1;
+        let mut given = Vec::new();
+        for decision in decisions {
+            if self.give_one(now, sweep, due.bounds.max, &decision).is_some() {
+                given.push(DecisionView {
+                    round,
+                    at: now,
+                    decision,
+                });
+            }
+        }
+        let seeds = given.len() as u64;
+        if let Some(replication) = &mut self.sweeps[sweep].replication
+            && seeds > 0
+        {
+            replication.rounds = round;
+            replication.settled = None;
+            replication.decisions.extend(given);
+        }
+        Replicated {
+            seeds,
+            new_jobs: (self.jobs.len() - existing) as u64,
+            settled: false,
+        }
+    }
+
+    /// None where the replicate is not the next one of a cell of the sweep.
+    fn give_one(
+        &mut self,
+        now: Timestamp,
+        sweep: usize,
+        max: u32,
+        decision: &Decision,
+    ) -> Option<()> {
+        let row = &self.sweeps[sweep];
+        let place = row.cells.iter().position(|it| it.0 == decision.cell)?;
+        let Replicate(next) = decision.replicate;
+        if next != row.counts[place] + 1 || next > max {
+            return None;
+        }
+        let text = self.cells.get(&decision.cell)?.text.clone();
+        let index = self.job_of(decision.cell, &text, decision.replicate, sweep, now);
+        let row = &mut self.sweeps[sweep];
+        row.counts[place] = next;
+        let end: u32 = row.counts[..=place].iter().sum();
+        row.jobs.insert(end as usize - 1, index);
+        // A want is never refused.
+        let _applied = self.apply(index, &Event::Want, now);
+        Some(())
+    }
+
+    /// What was decided of a sweep, and how it is settled.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NotFound`] for an unknown sweep.
+    pub fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord, LedgerError> {
+        let sweep = &self.sweeps[self.sweep(sweep)?];
+        let decisions = sweep.replication.as_ref().map(|it| it.decisions.clone());
+        Ok(ReplicationRecord {
+            decisions: decisions.unwrap_or_default(),
+            verdict: self.settled(sweep).map(|it| it.verdict.clone()),
+        })
+    }
+}
