@@ -306,6 +306,7 @@ async fn a_clock_that_was_set_back_holds_up_no_job() {
         name: "early".to_owned(),
         title: String::new(),
         replicates: 1,
+        replicates_max: None,
         priority: 0,
         sources: Sources::default(),
         definition: Value::Null,

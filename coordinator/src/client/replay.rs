@@ -174,6 +174,7 @@ async fn keep(
         name: "replay".to_owned(),
         title: String::new(),
         replicates: job.replicate.0,
+        replicates_max: None,
         priority: 0,
         sources: Sources::default(),
         definition: json!({}),

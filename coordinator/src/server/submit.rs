@@ -39,6 +39,7 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
         name: file.name.clone(),
         title: file.title.clone(),
         replicates: file.replicates,
+        replicates_max: file.replicates_max,
         priority: priority_of(&definition, priority),
         sources,
         definition,
@@ -100,8 +101,10 @@ pub(crate) fn parse(sources: &Sources) -> Result<SweepFile, SubmitError> {
     };
     let mut file =
         SweepFile::parse(&sources.main, main, &read).map_err(|errors| joined(&errors))?;
-    if let Some(replicates) = sources.replicates {
-        file.replicates = replicates;
+    match (sources.replicates, &mut file.replicates_max) {
+        (Some(replicates), Some(max)) => *max = replicates,
+        (Some(replicates), None) => file.replicates = replicates,
+        (None, _) => {}
     }
     Ok(file)
 }

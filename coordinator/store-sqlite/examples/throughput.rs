@@ -164,6 +164,7 @@ fn submission(name: &str, first: usize, cells: usize) -> Submission {
         name: name.to_owned(),
         title: String::new(),
         replicates: REPLICATES,
+        replicates_max: None,
         priority: 0,
         sources: Sources::default(),
         definition: json!({}),

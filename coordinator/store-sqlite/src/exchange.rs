@@ -379,11 +379,11 @@ async fn find_or_insert(tx: &mut Tx, provenance: &Provenance) -> Result<i64> {
 /// Pauses the live, unpaused sweeps that hold this job and are broken.
 async fn pause_holders(tx: &mut Tx, job: i64) -> Result<Vec<(SweepDigest, String)>> {
     let holders = query!(
-        "SELECT sweep.id, sweep.digest, sweep.replicates
+        "SELECT sweep.id, sweep.digest
          FROM job
          JOIN sweep_cell ON sweep_cell.cell = job.cell
          JOIN sweep ON sweep.id = sweep_cell.sweep
-         WHERE job.id = ?1 AND job.replicate <= sweep.replicates
+         WHERE job.id = ?1 AND job.replicate <= sweep_cell.replicates
            AND sweep.live = 1 AND sweep.paused = 0
          ORDER BY sweep.id",
         job
@@ -392,10 +392,10 @@ async fn pause_holders(tx: &mut Tx, job: i64) -> Result<Vec<(SweepDigest, String
     .await?;
     let mut paused = Vec::new();
     for holder in holders {
-        if any_succeeded(tx, holder.id, holder.replicates).await? {
+        if any_succeeded(tx, holder.id).await? {
             continue;
         }
-        let Some(faults) = faults_alike(tx, holder.id, holder.replicates).await? else {
+        let Some(faults) = faults_alike(tx, holder.id).await? else {
             continue;
         };
         if let Some(reason) = judge::pause(false, &faults, &tx.policy) {
@@ -406,15 +406,14 @@ async fn pause_holders(tx: &mut Tx, job: i64) -> Result<Vec<(SweepDigest, String
     Ok(paused)
 }
 
-async fn any_succeeded(tx: &mut Tx, sweep: i64, replicates: i64) -> Result<bool> {
+async fn any_succeeded(tx: &mut Tx, sweep: i64) -> Result<bool> {
     let found = query_scalar!(
         r#"SELECT EXISTS (
                SELECT 1 FROM outcome
                CROSS JOIN job ON job.id = outcome.job
                CROSS JOIN sweep_cell ON sweep_cell.cell = job.cell AND sweep_cell.sweep = ?1
-               WHERE job.replicate <= ?2) AS "found!: bool""#,
-        sweep,
-        replicates
+               WHERE job.replicate <= sweep_cell.replicates) AS "found!: bool""#,
+        sweep
     )
     .fetch_one(&mut tx.conn)
     .await?;
@@ -422,16 +421,15 @@ async fn any_succeeded(tx: &mut Tx, sweep: i64, replicates: i64) -> Result<bool>
 }
 
 /// The remembered faults of a sweep's jobs, if they are all alike.
-async fn faults_alike(tx: &mut Tx, sweep: i64, replicates: i64) -> Result<Option<Vec<LastFault>>> {
+async fn faults_alike(tx: &mut Tx, sweep: i64) -> Result<Option<Vec<LastFault>>> {
     // From the faults to the sweep, not from its jobs: few have one.
     let mut rows = query!(
         "SELECT attempt.ended, attempt.message
          FROM job INDEXED BY job_faulted
          CROSS JOIN sweep_cell ON sweep_cell.cell = job.cell AND sweep_cell.sweep = ?1
          CROSS JOIN attempt ON attempt.job = job.id AND attempt.attempt = job.faulted
-         WHERE job.faulted IS NOT NULL AND job.replicate <= ?2",
-        sweep,
-        replicates
+         WHERE job.faulted IS NOT NULL AND job.replicate <= sweep_cell.replicates",
+        sweep
     )
     .fetch(&mut tx.conn);
     let mut faults: Vec<LastFault> = Vec::new();

@@ -19,6 +19,7 @@ mod lock;
 mod observe;
 mod open;
 mod read;
+mod replicate;
 mod rows;
 mod submit;
 mod sweep;
@@ -35,13 +36,14 @@ use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_core::import::{ImportBatch, ImportCounts};
 use swath_core::job::Event;
 use swath_core::message::{
-    Exchange, Exchanged, Held, Hello, JobQuery, Known, Report, Sources, Submission, Submitted,
-    SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+    Exchange, Exchanged, Held, Hello, JobQuery, Known, Replicated, ReplicationDue, Report, Sources,
+    Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
 use swath_core::policy::Policy;
+use swath_core::replication::Look;
 use swath_core::time::Timestamp;
 use swath_core::view::{
-    CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
+    CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView, WorkerView,
 };
 use swath_store::{Result, Store};
 use tokio::sync::Mutex;
@@ -192,6 +194,28 @@ impl Store for SqliteStore {
         self.writer
             .run(move |tx| Box::pin(sweep::retry_jobs(tx, now, jobs)))
             .await
+    }
+
+    async fn replication_due(&self) -> Result<Vec<ReplicationDue>> {
+        read(&self.readers, |conn| Box::pin(replicate::due(conn))).await
+    }
+
+    async fn replicate(
+        &self,
+        now: Timestamp,
+        due: ReplicationDue,
+        look: Look,
+    ) -> Result<Replicated> {
+        self.writer
+            .run(move |tx| Box::pin(replicate::replicate(tx, now, due, look)))
+            .await
+    }
+
+    async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {
+        read(&self.readers, move |conn| {
+            Box::pin(replicate::recorded(conn, sweep))
+        })
+        .await
     }
 
     async fn import(&self, now: Timestamp, batch: ImportBatch) -> Result<ImportCounts> {

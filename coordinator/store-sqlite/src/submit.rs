@@ -9,6 +9,7 @@ use swath_core::time::Timestamp;
 use swath_store::StoreError;
 
 use crate::error::Result;
+use crate::replicate;
 use crate::rows;
 use crate::sweep;
 use crate::writer::Tx;
@@ -24,6 +25,7 @@ pub(crate) struct Prepared {
     name: String,
     title: String,
     replicates: u32,
+    replicates_max: Option<u32>,
     priority: i32,
     sources: Sources,
     definition: serde_json::Value,
@@ -71,6 +73,7 @@ impl Prepared {
             name: submission.name,
             title: submission.title,
             replicates,
+            replicates_max: submission.replicates_max,
             priority: submission.priority,
             sources: submission.sources,
             definition: submission.definition,
@@ -140,7 +143,7 @@ pub(crate) async fn submit(
     let sweep = insert_sweep(tx, now, &prepared).await?;
     let mut new_jobs = 0;
     for chunk in &prepared.chunks {
-        insert_cells(tx, sweep, chunk).await?;
+        insert_cells(tx, sweep, chunk, prepared.replicates).await?;
         new_jobs += insert_jobs(tx, now, sweep, chunk, &prepared).await?;
     }
     let mut succeeded = 0;
@@ -151,6 +154,9 @@ pub(crate) async fn submit(
         sweep::update_priorities(tx, sweep).await?;
     }
     insert_counts(tx, sweep).await?;
+    if let Some(most) = prepared.replicates_max {
+        replicate::insert(tx, sweep, most).await?;
+    }
     Ok(Submitted {
         existed: false,
         revived: false,
@@ -189,8 +195,7 @@ async fn resubmit(
         sweep::update_priorities(tx, sweep).await?;
     }
     let jobs = query_scalar!(
-        r#"SELECT count(*) * (SELECT replicates FROM sweep WHERE id = ?1) AS "jobs!: i64"
-           FROM sweep_cell WHERE sweep = ?1"#,
+        r#"SELECT coalesce(sum(replicates), 0) AS "jobs!: i64" FROM sweep_cell WHERE sweep = ?1"#,
         sweep
     )
     .fetch_one(&mut tx.conn)
@@ -227,7 +232,7 @@ async fn insert_sweep(tx: &mut Tx, now: Timestamp, prepared: &Prepared) -> Resul
     Ok(new.last_insert_rowid())
 }
 
-async fn insert_cells(tx: &mut Tx, sweep: i64, chunk: &Chunk) -> Result<()> {
+async fn insert_cells(tx: &mut Tx, sweep: i64, chunk: &Chunk, replicates: u32) -> Result<()> {
     query!(
         "INSERT INTO cell (digest, spec, program)
          SELECT substr(?1, line.key * 32 + 1, 32), line.value, ?3
@@ -241,14 +246,15 @@ async fn insert_cells(tx: &mut Tx, sweep: i64, chunk: &Chunk) -> Result<()> {
     .execute(&mut tx.conn)
     .await?;
     query!(
-        "INSERT INTO sweep_cell (sweep, position, cell, axes)
-         SELECT ?1, ?2 + line.key, cell.id, line.value
+        "INSERT INTO sweep_cell (sweep, position, cell, axes, replicates)
+         SELECT ?1, ?2 + line.key, cell.id, line.value, ?5
          FROM json_each(?4) AS line
          CROSS JOIN cell ON cell.digest = substr(?3, line.key * 32 + 1, 32)",
         sweep,
         chunk.first,
         chunk.cell_digests,
-        chunk.axes
+        chunk.axes,
+        replicates
     )
     .execute(&mut tx.conn)
     .await?;
@@ -287,10 +293,11 @@ async fn insert_jobs(
     Ok(inserted.rows_affected())
 }
 
-/// Counts the jobs of a new sweep; from then on a trigger keeps the counts.
-async fn insert_counts(tx: &mut Tx, sweep: i64) -> Result<()> {
+/// Counts the jobs of a sweep that is new or got more; from then on a trigger
+/// keeps the counts.
+pub(crate) async fn insert_counts(tx: &mut Tx, sweep: i64) -> Result<()> {
     query!(
-        "INSERT INTO sweep_counts
+        "REPLACE INTO sweep_counts
              (sweep, cells, queued, leased, suspect, succeeded, failed, diverged, cancelled, ended_at)
          SELECT ?1, (SELECT count(*) FROM sweep_cell WHERE sweep_cell.sweep = ?1),
                 count(*) FILTER (WHERE job.state = 'queued'),

@@ -79,7 +79,7 @@ pub(crate) async fn update_priorities(tx: &mut Tx, sweep: i64) -> Result<()> {
         "UPDATE job SET priority = (
              SELECT max(sweep.priority) FROM sweep_cell
              JOIN sweep ON sweep.id = sweep_cell.sweep
-             WHERE sweep_cell.cell = job.cell AND sweep.replicates >= job.replicate
+             WHERE sweep_cell.cell = job.cell AND sweep_cell.replicates >= job.replicate
                AND sweep.live = 1 AND sweep.paused = 0)
          WHERE job.cell IN (SELECT cell FROM sweep_cell WHERE sweep = ?1)
            AND job.state <> 'succeeded'",
@@ -100,11 +100,14 @@ async fn cancel(tx: &mut Tx, now: Timestamp, sweep: i64) -> Result<()> {
     query!(
         "UPDATE job SET state = 'cancelled', not_before = NULL, ended_at = ?2
          WHERE job.state = 'queued'
+           AND EXISTS (
+               SELECT 1 FROM sweep_cell
+               WHERE sweep_cell.sweep = ?1 AND sweep_cell.cell = job.cell
+                 AND sweep_cell.replicates >= job.replicate)
            AND job.cell IN (SELECT cell FROM sweep_cell WHERE sweep = ?1)
-           AND job.replicate <= (SELECT replicates FROM sweep WHERE id = ?1)
            AND NOT EXISTS (
                SELECT 1 FROM sweep_cell JOIN sweep ON sweep.id = sweep_cell.sweep
-               WHERE sweep_cell.cell = job.cell AND sweep.replicates >= job.replicate
+               WHERE sweep_cell.cell = job.cell AND sweep_cell.replicates >= job.replicate
                  AND sweep.live = 1)",
         sweep,
         now_ms
@@ -114,11 +117,13 @@ async fn cancel(tx: &mut Tx, now: Timestamp, sweep: i64) -> Result<()> {
     let open = query_scalar!(
         r#"SELECT job.id AS "id!" FROM job
            WHERE job.deadline IS NOT NULL
-             AND job.cell IN (SELECT cell FROM sweep_cell WHERE sweep = ?1)
-             AND job.replicate <= (SELECT replicates FROM sweep WHERE id = ?1)
+             AND EXISTS (
+                 SELECT 1 FROM sweep_cell
+                 WHERE sweep_cell.sweep = ?1 AND sweep_cell.cell = job.cell
+                   AND sweep_cell.replicates >= job.replicate)
              AND NOT EXISTS (
                  SELECT 1 FROM sweep_cell JOIN sweep ON sweep.id = sweep_cell.sweep
-                 WHERE sweep_cell.cell = job.cell AND sweep.replicates >= job.replicate
+                 WHERE sweep_cell.cell = job.cell AND sweep_cell.replicates >= job.replicate
                    AND sweep.live = 1)"#,
         sweep
     )
@@ -154,7 +159,12 @@ pub(crate) async fn want(tx: &mut Tx, now: Timestamp, sweep: i64) -> Result<()> 
 }
 
 /// Applies an event that is never refused.
-async fn apply_to(tx: &mut Tx, now: Timestamp, ids: &[i64], event: &Event<'_>) -> Result<()> {
+pub(crate) async fn apply_to(
+    tx: &mut Tx,
+    now: Timestamp,
+    ids: &[i64],
+    event: &Event<'_>,
+) -> Result<()> {
     let mut jobs = Workset::default();
     jobs.load(tx, ids).await?;
     for id in ids {
@@ -211,7 +221,8 @@ async fn revive_holder(tx: &mut Tx, job: i64) -> Result<()> {
         r#"SELECT max(sweep.live) AS "live: i64", max(sweep.id) AS "newest: i64"
            FROM job
            JOIN sweep_cell ON sweep_cell.cell = job.cell
-           JOIN sweep ON sweep.id = sweep_cell.sweep AND sweep.replicates >= job.replicate
+               AND sweep_cell.replicates >= job.replicate
+           JOIN sweep ON sweep.id = sweep_cell.sweep
            WHERE job.id = ?1"#,
         job
     )

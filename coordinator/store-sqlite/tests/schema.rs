@@ -22,7 +22,7 @@ const SETUP: &str = "
     INSERT INTO sweep (id, digest, name, title, replicates, priority, sources, definition, submitted_at)
     VALUES (1, zeroblob(32), 's', '', 6, 0, '{}', '{}', 0);
     INSERT INTO cell (id, digest, spec) VALUES (1, zeroblob(32), '{}');
-    INSERT INTO sweep_cell (sweep, position, cell, axes) VALUES (1, 0, 1, '[]');
+    INSERT INTO sweep_cell (sweep, position, cell, axes, replicates) VALUES (1, 0, 1, '[]', 6);
     INSERT INTO worker (id, name, state, session, seen_at, about, programs)
     VALUES (1, 'w', 'active', 1, 0, '{}', '[]');
     INSERT INTO provenance (id, device, driver, libtorch, trainer, threads, determinism)
@@ -357,7 +357,16 @@ async fn counts_are_kept_as_they_are_counted() {
 }
 
 const BEFORE_COUNTS: &str = "
+    DROP TABLE decision;
+    DROP TABLE replication;
     DROP TRIGGER job_is_counted;
+    DROP VIEW sweep_job;
+    ALTER TABLE sweep_cell DROP COLUMN replicates;
+    CREATE VIEW sweep_job AS
+        SELECT sweep_cell.sweep, sweep_cell.position, job.replicate, job.id AS job
+        FROM sweep_cell
+        JOIN sweep ON sweep.id = sweep_cell.sweep
+        JOIN job ON job.cell = sweep_cell.cell AND job.replicate <= sweep.replicates;
     DROP TABLE sweep_counts;
     DROP INDEX job_failed_last;
     DELETE FROM _sqlx_migrations WHERE version = 4;

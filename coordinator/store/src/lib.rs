@@ -15,9 +15,10 @@ use async_trait::async_trait;
 use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_core::import::{ImportBatch, ImportCounts};
 use swath_core::ledger::LedgerError;
+use swath_core::replication::Look;
 use swath_core::time::Timestamp;
 use swath_core::view::{
-    CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
+    CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView, WorkerView,
 };
 
 pub use swath_core::message::*;
@@ -218,6 +219,34 @@ pub trait Store: Send + Sync + 'static {
     /// waits is always needed by somebody.
     async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64>;
 
+    /// The sweeps whose results are to be looked at, oldest first: live,
+    /// unpaused, with a `replicates_max`, every job final, and not settled since
+    /// the last of them ended.
+    async fn replication_due(&self) -> Result<Vec<ReplicationDue>>;
+
+    /// Takes what a look found, in one transaction. Nothing happens when it was
+    /// at something that is not due any more, so a repeat is a no-op.
+    ///
+    /// *Seeds* are a new round. A decision counts if it gives a cell of the
+    /// sweep the replicate after its last one, at most its `replicates_max`-th;
+    /// others are ignored. Its job comes last in the order of submission, if it
+    /// did not exist, and is wanted. A *settled* sweep is not due again before a
+    /// job of it ends once more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown sweep.
+    async fn replicate(
+        &self,
+        now: Timestamp,
+        due: ReplicationDue,
+        look: Look,
+    ) -> Result<Replicated>;
+
+    /// Every decision about the replicates of a sweep, in order, and how it is
+    /// settled; [`StoreError::NotFound`] for an unknown sweep.
+    async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord>;
+
     /// Stores numbers from elsewhere, all or nothing. Each lies under the name
     /// of a sweep, a cell, its source and a place; the same number again is a
     /// no-op, wherever it stands. With `replace`, what the batch's sources had
@@ -244,7 +273,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<()>;
 
     /// Every sweep, oldest first. Its state is cancelled when it is not live,
-    /// else finished when every job is final, else paused, else active; the
+    /// else finished when every job is final and, where results decide how many
+    /// there are, that is settled; else paused, else active; the
     /// reason is there as long as it is paused, whatever its state.
     async fn sweeps(&self) -> Result<Vec<SweepView>>;
 

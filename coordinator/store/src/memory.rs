@@ -7,14 +7,15 @@ use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_core::import::{ImportBatch, ImportCounts};
 use swath_core::ledger::Ledger;
 use swath_core::policy::Policy;
+use swath_core::replication::Look;
 use swath_core::time::Timestamp;
 use swath_core::view::{
-    CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
+    CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView, WorkerView,
 };
 
 use crate::{
-    Exchange, Exchanged, Held, Hello, JobQuery, Known, Report, Result, Sources, Store, Submission,
-    Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+    Exchange, Exchanged, Held, Hello, JobQuery, Known, Replicated, ReplicationDue, Report, Result,
+    Sources, Store, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
 
 /// Keeps everything in memory: gone when it is dropped.
@@ -104,6 +105,23 @@ impl Store for MemoryStore {
 
     async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
         Ok(self.with(|ledger| ledger.retry_jobs(now, &jobs)))
+    }
+
+    async fn replication_due(&self) -> Result<Vec<ReplicationDue>> {
+        Ok(self.with(|ledger| ledger.replication_due()))
+    }
+
+    async fn replicate(
+        &self,
+        now: Timestamp,
+        due: ReplicationDue,
+        look: Look,
+    ) -> Result<Replicated> {
+        Ok(self.with(|ledger| ledger.replicate(now, due, look))?)
+    }
+
+    async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {
+        Ok(self.with(|ledger| ledger.replication(sweep))?)
     }
 
     async fn import(&self, _now: Timestamp, batch: ImportBatch) -> Result<ImportCounts> {

@@ -25,6 +25,7 @@ fn sweep() -> SweepView {
         reason: String::new(),
         cells: CELLS,
         replicates: REPLICATES,
+        replication: None,
         priority: 0,
         counts: Counts::default(),
         submitted_at: Timestamp::from_ms(0),

@@ -60,6 +60,7 @@ impl Coordinator {
             name: "sweep".to_owned(),
             title: String::new(),
             replicates,
+            replicates_max: None,
             priority: 0,
             sources: Sources::default(),
             definition: Value::Null,

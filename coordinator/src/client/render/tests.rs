@@ -47,6 +47,7 @@ pub(crate) fn sweep(name: &str) -> SweepView {
         reason: String::new(),
         cells: 15,
         replicates: 3,
+        replication: None,
         priority: 0,
         counts: Counts {
             queued: 20,

@@ -81,7 +81,7 @@ pub(super) async fn last_failed(
         r#"SELECT job.id AS "id!" FROM sweep
            CROSS JOIN sweep_cell ON sweep_cell.sweep = sweep.id
            CROSS JOIN job INDEXED BY job_failed
-               ON job.cell = sweep_cell.cell AND job.replicate <= sweep.replicates
+               ON job.cell = sweep_cell.cell AND job.replicate <= sweep_cell.replicates
            WHERE sweep.id = ?1 AND job.state = 'failed'
            ORDER BY job.ended_at DESC, job.id LIMIT ?2"#,
         sweep,
@@ -111,9 +111,9 @@ async fn by_digest(conn: &mut SqliteConnection, prefix: &str, asked: &Asked) -> 
            WHERE job.digest BETWEEN ?1 AND ?2 AND +job.id > ?3
              AND (?4 IS NULL OR job.state IN (SELECT value FROM json_each(?4)))
              AND (?5 IS NULL OR EXISTS (
-                 SELECT 1 FROM sweep_cell JOIN sweep ON sweep.id = sweep_cell.sweep
+                 SELECT 1 FROM sweep_cell
                  WHERE sweep_cell.sweep = ?5 AND sweep_cell.cell = job.cell
-                   AND sweep.replicates >= job.replicate))
+                   AND sweep_cell.replicates >= job.replicate))
            ORDER BY job.id LIMIT ?6"#,
         least,
         greatest,
@@ -148,9 +148,9 @@ async fn under_lease(conn: &mut SqliteConnection, asked: &Asked) -> Result<Vec<i
            WHERE job.deadline IS NOT NULL AND +job.id > ?1
              AND job.state IN (SELECT value FROM json_each(?2))
              AND (?3 IS NULL OR EXISTS (
-                 SELECT 1 FROM sweep_cell JOIN sweep ON sweep.id = sweep_cell.sweep
+                 SELECT 1 FROM sweep_cell
                  WHERE sweep_cell.sweep = ?3 AND sweep_cell.cell = job.cell
-                   AND sweep.replicates >= job.replicate))
+                   AND sweep_cell.replicates >= job.replicate))
            ORDER BY job.id LIMIT ?4"#,
         asked.after,
         asked.states,
@@ -177,7 +177,8 @@ async fn of_sweep(conn: &mut SqliteConnection, sweep: i64, asked: &Asked) -> Res
         let ids = query_scalar!(
             r#"SELECT job.id AS "id!" FROM sweep
                CROSS JOIN sweep_cell ON sweep_cell.sweep = sweep.id
-               CROSS JOIN job ON job.cell = sweep_cell.cell AND job.replicate <= sweep.replicates
+               CROSS JOIN job ON job.cell = sweep_cell.cell
+                   AND job.replicate <= sweep_cell.replicates
                WHERE sweep.id = ?1 AND +job.id > ?2
                  AND (?3 IS NULL OR job.state IN (SELECT value FROM json_each(?3)))
                ORDER BY job.id LIMIT ?4"#,
@@ -194,9 +195,9 @@ async fn of_sweep(conn: &mut SqliteConnection, sweep: i64, asked: &Asked) -> Res
            CROSS JOIN job ON job.id > ?2 AND job.id <= ?3
            WHERE sweep.id = ?1
              AND (?4 IS NULL OR job.state IN (SELECT value FROM json_each(?4)))
-             AND job.replicate <= sweep.replicates
              AND EXISTS (SELECT 1 FROM sweep_cell
-                         WHERE sweep_cell.sweep = sweep.id AND sweep_cell.cell = job.cell)
+                         WHERE sweep_cell.sweep = sweep.id AND sweep_cell.cell = job.cell
+                           AND sweep_cell.replicates >= job.replicate)
            ORDER BY job.id LIMIT ?5"#,
         sweep,
         after,

@@ -78,7 +78,8 @@ async fn with_ids(conn: &mut SqliteConnection, ids: &[i64]) -> Result<Vec<JobVie
             r#"SELECT job.digest, cell.digest AS cell, cell.spec, job.replicate, job.seed,
                       (SELECT json_group_array(sweep.name ORDER BY sweep.id) FROM sweep_cell
                        JOIN sweep ON sweep.id = sweep_cell.sweep
-                       WHERE sweep_cell.cell = job.cell AND sweep.replicates >= job.replicate)
+                       WHERE sweep_cell.cell = job.cell
+                         AND sweep_cell.replicates >= job.replicate)
                           AS "sweeps!: String",
                       job.state, job.fault, job.stop, job.attempt, job.charged,
                       worker.name AS "worker?", job.granted_at, job.not_before, job.deadline,

@@ -33,7 +33,7 @@ pub(crate) async fn results(
 ) -> Result<Vec<CellResults>> {
     let bytes = &digest.as_bytes()[..];
     let sweep = query!(
-        r#"SELECT id AS "id!", name, replicates, cells
+        r#"SELECT id AS "id!", name, cells
            FROM sweep JOIN sweep_counts ON sweep_counts.sweep = sweep.id WHERE digest = ?1"#,
         bytes
     )
@@ -52,7 +52,7 @@ pub(crate) async fn results(
     let beside = Arc::new(beside);
     let mut reading = Vec::new();
     for first in (0..sweep.cells).step_by(PACKED) {
-        let packed = pack(conn, sweep.id, sweep.replicates, first).await?;
+        let packed = pack(conn, sweep.id, first).await?;
         let beside = Arc::clone(&beside);
         reading.push(tokio::task::spawn_blocking(move || {
             packed.lines().map(|line| cell(line, &beside)).collect()
@@ -80,12 +80,7 @@ pub(crate) async fn results(
 
 /// Some cells of a sweep from position `first` on, one per line: position,
 /// digest, replicates, axes.
-async fn pack(
-    conn: &mut SqliteConnection,
-    sweep: i64,
-    replicates: i64,
-    first: i64,
-) -> Result<String> {
+async fn pack(conn: &mut SqliteConnection, sweep: i64, first: i64) -> Result<String> {
     let end = first + PACKED as i64;
     let packed = query_scalar!(
         r#"SELECT group_concat(line, char(10)) AS "packed?: String" FROM (
@@ -97,13 +92,13 @@ async fn pack(
                           sweep_cell.axes) AS line
                FROM sweep_cell
                CROSS JOIN cell ON cell.id = sweep_cell.cell
-               LEFT JOIN job ON job.cell = sweep_cell.cell AND job.replicate <= ?2
+               LEFT JOIN job ON job.cell = sweep_cell.cell
+                   AND job.replicate <= sweep_cell.replicates
                LEFT JOIN outcome ON outcome.job = job.id
                WHERE sweep_cell.sweep = ?1
-                 AND sweep_cell.position >= ?3 AND sweep_cell.position < ?4
+                 AND sweep_cell.position >= ?2 AND sweep_cell.position < ?3
                GROUP BY sweep_cell.position)"#,
         sweep,
-        replicates,
         first,
         end
     )

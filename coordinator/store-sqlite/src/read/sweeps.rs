@@ -4,7 +4,7 @@ use sqlx::{SqliteConnection, query, query_scalar};
 use swath_core::id::{SessionId, SweepDigest};
 use swath_core::message::Sources;
 use swath_core::time::Timestamp;
-use swath_core::view::{Counts, SweepState, SweepView, WorkerView};
+use swath_core::view::{Counts, ReplicationView, SettledView, SweepState, SweepView, WorkerView};
 
 use crate::error::Result;
 use crate::rows;
@@ -14,10 +14,14 @@ use crate::worker::worker_state;
 /// Every sweep, oldest first.
 pub(crate) async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<SweepView>> {
     let rows = query!(
-        "SELECT digest, name, title, replicates, priority, live, paused, reason, definition,
+        r#"SELECT digest, name, title, replicates, priority, live, paused, reason, definition,
                 submitted_at, cells, queued, leased, suspect, succeeded, failed, diverged,
-                cancelled, ended_at
-         FROM sweep JOIN sweep_counts ON sweep_counts.sweep = sweep.id ORDER BY sweep.id"
+                cancelled, ended_at, most AS "most?", rounds AS "rounds?", seeds AS "seeds?",
+                settled_at, as_of, pairs AS "pairs?", undecided AS "undecided?"
+         FROM sweep
+         JOIN sweep_counts ON sweep_counts.sweep = sweep.id
+         LEFT JOIN replication ON replication.sweep = sweep.id
+         ORDER BY sweep.id"#
     )
     .fetch_all(conn)
     .await?;
@@ -32,7 +36,9 @@ pub(crate) async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<SweepView>
                 diverged: row.diverged as u64,
                 cancelled: row.cancelled as u64,
             };
-            let finished = counts.done() == counts.total();
+            let over = counts.done() == counts.total();
+            let settled_at = row.settled_at.filter(|_| over && row.as_of == row.ended_at);
+            let finished = over && (row.most.is_none() || settled_at.is_some());
             Ok(SweepView {
                 digest: rows::sweep_digest(&row.digest)?,
                 name: row.name,
@@ -46,6 +52,16 @@ pub(crate) async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<SweepView>
                 reason: row.reason,
                 cells: row.cells as u64,
                 replicates: row.replicates as u32,
+                replication: row.most.map(|most| ReplicationView {
+                    max: most as u32,
+                    rounds: row.rounds.unwrap_or(0) as u32,
+                    seeds: row.seeds.unwrap_or(0) as u64,
+                    settled: settled_at.map(|at| SettledView {
+                        at: Timestamp::from_ms(at),
+                        pairs: row.pairs.unwrap_or(0) as u64,
+                        undecided: row.undecided.unwrap_or(0) as u64,
+                    }),
+                }),
                 priority: row.priority as i32,
                 counts,
                 submitted_at: Timestamp::from_ms(row.submitted_at),

@@ -10,6 +10,8 @@ use swath_core::import::{ImportBatch, ImportCounts};
 use swath_core::job::StateName;
 use swath_core::outcome::Outcome;
 use swath_core::policy::Policy;
+use swath_core::replication::{Look, Trials, look};
+use swath_core::sweep::Measure;
 use swath_core::time::Timestamp;
 use swath_core::view::{
     CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
@@ -17,8 +19,9 @@ use swath_core::view::{
 
 use super::script::{finish, worker_about};
 use crate::{
-    Ack, Exchange, Exchanged, Finish, Grant, Held, Hello, JobQuery, MemoryStore, Report, Result,
-    Store, StoreError, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+    Ack, Exchange, Exchanged, Finish, Grant, Held, Hello, JobQuery, MemoryStore, Replicated,
+    ReplicationDue, Report, Result, Store, StoreError, Submission, Submitted, SweepChange, Ticked,
+    Verdict, Welcome, WorkerChange,
 };
 
 /// What is read of one job.
@@ -123,6 +126,7 @@ impl Bench {
         workers.await.unwrap();
         let due = self.both(&at, async |store| store.next_due(now).await);
         due.await.unwrap();
+        self.due().await;
         let mut changed = whole;
         for job in jobs {
             let job = job.digest;
@@ -145,6 +149,8 @@ impl Bench {
             let sweep = sweep.digest;
             let results = self.both(at, async |store| store.results(sweep, 2).await);
             results.await.unwrap();
+            let record = self.both(at, async |store| store.replication(sweep).await);
+            record.await.unwrap();
             let failed = self.both(at, async |store| store.last_failed(Some(sweep), 2).await);
             failed.await.unwrap();
             // Along each of the ways that a store may go.
@@ -311,6 +317,29 @@ impl Bench {
         let ask = async |store: &dyn Store| store.import(now, batch.clone()).await;
         let reply = self.step("import", ask).await;
         self.compare_results("a read after import").await;
+        reply
+    }
+
+    /// [`Store::replication_due`].
+    pub async fn due(&self) -> Vec<ReplicationDue> {
+        let due = self.both("due", async |store| store.replication_due().await);
+        due.await.unwrap()
+    }
+
+    /// What a look at the results of a sweep finds.
+    pub async fn look(&self, due: ReplicationDue) -> Look {
+        let results = self.results(due.sweep).await;
+        let trials = results.iter().map(|it| Trials::new(it, Measure::Last));
+        let trials: Vec<Trials> = trials.collect::<Result<_, _>>().unwrap();
+        look(due.bounds, &trials)
+    }
+
+    /// [`Store::replicate`].
+    pub async fn replicate(&mut self, due: ReplicationDue, look: &Look) -> Result<Replicated> {
+        let now = self.now;
+        let ask = async |store: &dyn Store| store.replicate(now, due, look.clone()).await;
+        let reply = self.step("replicate", ask).await;
+        self.compare_results("a read after replicate").await;
         reply
     }
 

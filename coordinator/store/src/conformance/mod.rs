@@ -26,6 +26,7 @@ pub mod judging;
 pub mod leasing;
 pub mod random;
 pub mod reading;
+pub mod replicating;
 pub mod script;
 pub mod sessions;
 pub mod sweeping;
@@ -108,6 +109,12 @@ macro_rules! conformance_suite {
             importing::an_import_can_be_repeated_and_replaced,
             importing::an_import_is_all_or_nothing,
             importing::a_grown_sweep_keeps_its_imports,
+            replicating::a_round_gives_each_cell_its_next_replicate,
+            replicating::a_decision_that_does_not_follow_is_ignored,
+            replicating::a_settled_sweep_is_finished,
+            replicating::a_sweep_that_rests_is_left_alone,
+            replicating::a_replicate_that_exists_is_not_trained_again,
+            replicating::fixed_replicates_stay,
             reading::sweeps_tell_their_state,
             reading::jobs_are_found_by_sweep_state_and_prefix,
             reading::jobs_of_a_scattered_sweep_are_found,

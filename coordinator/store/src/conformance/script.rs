@@ -25,6 +25,7 @@ pub fn sweep(name: &str, cells: &[u32], replicates: u32) -> Submission {
         name: name.to_owned(),
         title: format!("About {name}"),
         replicates,
+        replicates_max: None,
         priority: 0,
         sources: Sources {
             main: file.clone(),

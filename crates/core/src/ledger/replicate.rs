@@ -139,7 +139,10 @@ impl Ledger {
         let round = due.rounds + 1;
         let mut given = Vec::new();
         for decision in decisions {
-            if self.give_one(now, sweep, due.bounds.max, &decision).is_some() {
+            if self
+                .give_one(now, sweep, due.bounds.max, &decision)
+                .is_some()
+            {
                 given.push(DecisionView {
                     round,
                     at: now,

@@ -107,8 +107,7 @@ impl Ledger {
         let next = self.jobs.len();
         let index = *self.job_index.entry(digest).or_insert(next);
         if index == next {
-            self.jobs
-                .push(new_row(digest, cell, replicate, seed, now));
+            self.jobs.push(new_row(digest, cell, replicate, seed, now));
         }
         let holders = &mut self.jobs[index].sweeps;
         // An older sweep may get the job later.

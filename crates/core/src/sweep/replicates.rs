@@ -32,7 +32,9 @@ pub(super) fn read(section: &Section<'_>, errors: &mut Vec<FileError>) -> (u32, 
 /// A number of replicates.
 fn count(node: &Node, key: &str, errors: &mut Vec<FileError>) -> Option<u32> {
     let value = node.value();
-    let count = value.as_i64().filter(|it| (1..=REPLICATES_MAX).contains(it));
+    let count = value
+        .as_i64()
+        .filter(|it| (1..=REPLICATES_MAX).contains(it));
     if count.is_none() {
         let what = keys::describe(&value);
         let message = format!("must be a whole number from 1 to {REPLICATES_MAX}, not {what}");
@@ -52,8 +54,13 @@ fn adaptive(node: &Node, errors: &mut Vec<FileError>) -> Option<Bounds> {
     let mut bound = |name: &str| match get(name) {
         Some(node) => count(node, &format!(".{name}"), errors),
         None => {
-            let message = format!("is missing; there are {{ min = 3, max = 10, until = \"{UNTIL_RANKED}\" }}");
-            errors.push(node.place.error(format!("sweep.replicates.{name}"), message));
+            let message = format!(
+                "is missing; there are {{ min = 3, max = 10, until = \"{UNTIL_RANKED}\" }}"
+            );
+            errors.push(
+                node.place
+                    .error(format!("sweep.replicates.{name}"), message),
+            );
             None
         }
     };
@@ -81,7 +88,9 @@ fn adaptive(node: &Node, errors: &mut Vec<FileError>) -> Option<Bounds> {
 fn wrong(bounds: Bounds) -> Option<String> {
     let Bounds { min, max } = bounds;
     if max < min {
-        return Some(format!("is less than `min`, {min}; raise it, or lower `min`"));
+        return Some(format!(
+            "is less than `min`, {min}; raise it, or lower `min`"
+        ));
     }
     if max == min {
         return Some(format!(

@@ -77,6 +77,7 @@ fn sweep(title: &str, axes: &[&str], cells: usize, replicates: Option<usize>) ->
         reason: String::new(),
         cells: cells as u64,
         replicates: replicates.unwrap_or(0) as u32,
+        replication: None,
         priority: 0,
         counts: Counts::default(),
         submitted_at: Timestamp::from_ms(0),

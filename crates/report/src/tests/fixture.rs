@@ -89,6 +89,7 @@ pub(super) fn sweep(layout: &Value) -> SweepView {
         reason: String::new(),
         cells: 12,
         replicates: 3,
+        replication: None,
         priority: 0,
         counts: Counts {
             queued: 3,

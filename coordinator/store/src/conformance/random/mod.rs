@@ -73,6 +73,7 @@ enum Op {
         pick: Pick,
     },
     Tick,
+    Look,
     Restart,
     Extend,
     CancelJobs(u8),
@@ -265,9 +266,10 @@ fn op() -> impl Strategy<Value = Op> {
         4 => hello,
         16 => exchange,
         8 => heartbeat,
-        4 => observe,
+        5 => observe,
         2 => release,
         7 => Just(Op::Tick),
+        4 => Just(Op::Look),
         1 => Just(Op::Restart),
         1 => Just(Op::Extend),
         1 => any::<u8>().prop_map(Op::CancelJobs),
@@ -287,13 +289,20 @@ mod tests {
     #[test]
     fn random_sequences_reach_every_kind_of_reply() {
         let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-        let runner = TestRunner::new_with_rng(config(), rng);
+        // Without a disk behind it, more are soon done.
+        let config = Config {
+            cases: 96,
+            ..config()
+        };
+        let runner = TestRunner::new_with_rng(config, rng);
         let happened = run_with(runner, async |policy| (MemoryStore::new(policy), ()));
         let wanted = [
             "submit revived",
             "tick suspected",
             "tick requeued",
             "tick ended",
+            "look seeds",
+            "look settled",
             "cancel changed",
             "retry changed",
             "hello requeued",

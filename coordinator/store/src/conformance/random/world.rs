@@ -7,6 +7,7 @@ use swath_core::id::{JobDigest, Owner, SessionId};
 use swath_core::outcome::{Fault, Outcome};
 
 use super::super::bench::Bench;
+use super::super::replicating::adaptive;
 use super::super::script::{
     failed, finish, job, job_of, observation, program_cell, report, sweep, worker_about,
 };
@@ -18,22 +19,25 @@ pub(super) type Counted = BTreeMap<String, u64>;
 
 pub(super) const WORKERS: [&str; 3] = ["a", "b", "c"];
 
-pub(super) const SWEEPS: usize = 4;
+pub(super) const SWEEPS: usize = 5;
 
 /// Sweeps that share jobs: the second and the third overlap the first, the
-/// third has its name and more replicates, the last needs a program.
+/// third has its name and more replicates, the fourth needs a program, and of
+/// the last, results decide the replicates.
 fn submission(which: u8, priority: i32) -> Submission {
     let mut submission = match which {
         0 => sweep("first", &[1, 2], 2),
         1 => sweep("second", &[2, 3, 4], 1),
         2 => sweep("first", &[2, 1], 3),
+        4 => adaptive("adaptive", &[3, 1], 1, 2),
         _ => {
             let mut submission = sweep("program", &[5], 1);
             submission.cells.push(program_cell("tool"));
             submission
         }
     };
-    submission.priority = priority;
+    // Mostly granted first, or it would rarely come to a look.
+    submission.priority = priority + if which == 4 { 2 } else { 0 };
     submission
 }
 
@@ -89,7 +93,7 @@ impl World {
 
     /// Something to do and somebody to do it, or many operations are lost.
     pub(super) async fn start(&mut self, bench: &mut Bench) {
-        for which in [0, 1] {
+        for which in [0, 1, 4] {
             bench.submit(&submission(which, 0)).await;
         }
         for worker in [0, 1] {
@@ -197,6 +201,14 @@ impl World {
                 self.count("tick", "suspected", ticked.suspected);
                 self.count("tick", "requeued", ticked.requeued);
                 self.count("tick", "ended", ticked.ended);
+            }
+            Op::Look => {
+                for due in bench.due().await {
+                    let look = bench.look(due).await;
+                    let done = bench.replicate(due, &look).await.unwrap();
+                    self.count("look", "seeds", done.seeds);
+                    self.count("look", "settled", u64::from(done.settled));
+                }
             }
             Op::Restart => bench.restart().await,
             Op::Extend => bench.extend_leases().await,
