@@ -232,7 +232,8 @@ pub(crate) struct Retry {
 
 /// Trains more replicates of each cell of a sweep
 ///
-/// The replicates that are there stay as they are; only the new ones train.
+/// The replicates that are there stay as they are; only the new ones train. Where
+/// results decide how many a cell gets, it is their `max` that is raised.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

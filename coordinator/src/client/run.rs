@@ -205,9 +205,7 @@ async fn submit(
 /// it has, or would get, does.
 fn priority_over(sweeps: &[SweepView], own: SweepDigest) -> Option<i32> {
     let (own, others): (Vec<_>, Vec<_>) = sweeps.iter().partition(|it| it.digest == own);
-    let open = others
-        .into_iter()
-        .filter(|sweep| sweep.counts.done() < sweep.counts.total());
+    let open = others.into_iter().filter(|sweep| sweep.is_open());
     let greatest = open.map(|sweep| sweep.priority).max()?;
     let has = own.first().map_or(0, |own| own.priority);
     (has <= greatest).then(|| greatest.saturating_add(1))
@@ -241,10 +239,11 @@ impl Training<'_> {
             sweep: subject.sweep,
             timeout: self.timeout,
         };
-        let open = sweep.counts.done() < sweep.counts.total();
-        let needs = if open {
+        let needs = if sweep.is_open() {
             let jobs = self.connection.jobs(vec![id], None).await?;
-            let needs = needs(jobs.iter().filter(|job| !job.state.is_final()));
+            // Where results decide, any cell may get a job that is like its others.
+            let all = sweep.replication.is_some();
+            let needs = needs(jobs.iter().filter(|job| all || !job.state.is_final()));
             LocalWorker::prepare(self.settings, &needs)?;
             Some(needs)
         } else {
@@ -264,7 +263,7 @@ impl Training<'_> {
         let name = sweep.name.clone();
         let exit = conclude(self.context, self.connection, ended, &parting).await?;
         if matches!(exit, Exit::Ok | Exit::FailedCells) {
-            self.suggest(&name, sweep.replicates).await?;
+            self.suggest(&name, sweep.replicates_most()).await?;
         }
         Ok(exit)
     }

@@ -33,6 +33,12 @@ pub(crate) async fn table(context: &Context, arguments: cli::Table) -> Outcome {
             "{open} of {of} jobs are not done yet (`coordinator status {name}{asked}`)"
         ));
     }
+    if open == 0 && sweep.is_open() {
+        let name = &sweep.name;
+        context.printer.note(format!(
+            "cells of {name} may still get more replicates, as their results need"
+        ));
+    }
     if arguments.check {
         return checked(context, &sweep.name, check);
     }

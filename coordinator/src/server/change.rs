@@ -229,10 +229,15 @@ async fn retry(state: &State, selector: &[String], kinds: Kinds) -> Result<Chang
 
 async fn extend(state: &State, selector: &[String], replicates: u32) -> Result<Changed, Status> {
     let sweep = select::sweep(&*state.store, selector).await?;
-    if replicates <= sweep.replicates {
+    let most = sweep.replicates_most();
+    if replicates <= most {
+        let has = match sweep.replication {
+            Some(_) => format!("may have up to {most} replicates per cell"),
+            None => format!("has {most} replicates"),
+        };
         return Err(Status::invalid_argument(format!(
-            "sweep `{}` has {} replicates already; --replicates must be more",
-            sweep.name, sweep.replicates
+            "sweep `{}` {has} already; --replicates must be more",
+            sweep.name
         )));
     }
     let mut sources = state.store.sources(sweep.digest).await.map_err(failed)?;
@@ -248,8 +253,14 @@ async fn extend(state: &State, selector: &[String], replicates: u32) -> Result<C
         .submit(state.now(), submission)
         .await
         .map_err(failed)?;
+    let has = match sweep.replication {
+        Some(_) => {
+            format!("may have up to {replicates} replicates per cell now, as its results need")
+        }
+        None => format!("has {replicates} replicates now"),
+    };
     let message = format!(
-        "sweep `{}` has {replicates} replicates now: {} jobs, {} of them new",
+        "sweep `{}` {has}: {} jobs, {} of them new",
         sweep.name, submitted.jobs, submitted.new_jobs
     );
     Ok(Changed {

@@ -8,6 +8,7 @@ mod explain;
 mod import;
 mod open;
 mod read;
+mod replication;
 mod select;
 mod state;
 mod status;
@@ -80,6 +81,7 @@ pub struct Server {
     failure: watch::Receiver<Option<ServeError>>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     sweeping: JoinHandle<()>,
+    replicating: JoinHandle<()>,
     store: StoreHandle,
 }
 
@@ -113,6 +115,7 @@ impl Server {
         prepare(&state).await?;
         let stop = CancellationToken::new();
         let serving = tokio::spawn(serve(listener, Arc::clone(&state), stop.clone()));
+        let replicating = tokio::spawn(replication::replicate(Arc::clone(&state), stop.clone()));
         let (failed, failure) = watch::channel(None);
         let sweeping = {
             let stop = stop.clone();
@@ -131,6 +134,7 @@ impl Server {
             failure,
             serving,
             sweeping,
+            replicating,
             store: StoreHandle(store),
         })
     }
@@ -155,6 +159,7 @@ impl Server {
             self.serving.abort();
         }
         self.sweeping.abort();
+        self.replicating.abort();
         self.store
             .0
             .close()

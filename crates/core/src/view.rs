@@ -112,6 +112,20 @@ pub struct SweepView {
     pub definition: Value,
 }
 
+impl SweepView {
+    /// Whether jobs are open, or may follow from the results.
+    pub fn is_open(&self) -> bool {
+        let settled = |it: &ReplicationView| it.settled.is_some();
+        let settled = self.replication.as_ref().is_none_or(settled);
+        !settled || self.counts.done() < self.counts.total()
+    }
+
+    /// The most replicates that a cell may have.
+    pub fn replicates_most(&self) -> u32 {
+        self.replication.map_or(self.replicates, |it| it.max)
+    }
+}
+
 /// How many replicates the cells of a sweep get, as far as its results have
 /// decided: see [`crate::replication`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

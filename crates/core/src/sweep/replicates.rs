@@ -54,9 +54,8 @@ fn adaptive(node: &Node, errors: &mut Vec<FileError>) -> Option<Bounds> {
     let mut bound = |name: &str| match get(name) {
         Some(node) => count(node, &format!(".{name}"), errors),
         None => {
-            let message = format!(
-                "is missing; there are {{ min = 3, max = 10, until = \"{UNTIL_RANKED}\" }}"
-            );
+            let message =
+                format!("is missing; write {{ min = 3, max = 10, until = \"{UNTIL_RANKED}\" }}");
             errors.push(
                 node.place
                     .error(format!("sweep.replicates.{name}"), message),
@@ -99,7 +98,7 @@ fn wrong(bounds: Bounds) -> Option<String> {
     }
     (!bounds.can_decide()).then(|| {
         format!(
-            "can never decide: the least p of {max} runs against {max} is {:.2}, and after each \
+            "can never decide: the least p of {max} runs against {max} is {:.3}, and after each \
              of up to {} looks a pair is decided only at p <= {:.3}; use at least {}",
             bounds.least_p(),
             bounds.looks(),

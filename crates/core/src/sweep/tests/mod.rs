@@ -1,5 +1,6 @@
 //! Sweep files as people write them.
 
+mod adaptive;
 mod errors;
 mod labels;
 mod laws;

@@ -1,0 +1,110 @@
+//! Looks at sweeps whose results decide how many replicates their cells get:
+//! as soon as the last job of one has ended, so that no slot waits long.
+//!
+//! What is due stands in the store, so a coordinator that was away goes on where
+//! it stopped, and two looks at the same results find the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use swath_core::message::ReplicationDue;
+use swath_core::replication::{Look, Trials, look};
+use swath_core::table::Definition;
+use swath_store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+use super::state::State;
+use super::status::causes;
+
+/// Between two questions for what is due: outcomes come by thousands, ends of
+/// sweeps do not.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// Looks until cancelled.
+pub(crate) async fn replicate(state: Arc<State>, stop: CancellationToken) {
+    let mut changes = state.revision();
+    // What fails for one sweep must not be tried again without pause.
+    let regular = Duration::from_millis(state.policy.sweeper_ms);
+    loop {
+        changes.mark_unchanged();
+        let rest = match pass(&state).await {
+            Ok(()) => PAUSE,
+            Err(error) => {
+                tracing::error!(%error, "the replicates of a sweep cannot be decided");
+                regular
+            }
+        };
+        let changed = async {
+            tokio::time::sleep(rest).await;
+            let _closed = changes.changed().await;
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = changed => {}
+        }
+    }
+}
+
+/// Looks at everything that is due, until nothing is: a round whose every job
+/// has been trained for another sweep is followed by the next at once.
+async fn pass(state: &State) -> Result<(), String> {
+    let failed = |error: StoreError| causes(&error);
+    loop {
+        let due = state.store.replication_due().await.map_err(failed)?;
+        let mut moved = false;
+        for due in due {
+            let found = found(state, due).await?;
+            moved |= tell(state, due, found).await.map_err(failed)?;
+        }
+        if !moved {
+            return Ok(());
+        }
+    }
+}
+
+/// What a look at a sweep finds.
+async fn found(state: &State, due: ReplicationDue) -> Result<Look, String> {
+    let failed = |error: StoreError| causes(&error);
+    let sweeps = state.store.sweeps().await.map_err(failed)?;
+    let sweep = sweeps.into_iter().find(|it| it.digest == due.sweep);
+    let sweep = sweep.ok_or_else(|| format!("sweep {} vanished", due.sweep.short()))?;
+    let definition = Definition::read(&sweep.definition).map_err(|error| error.to_string())?;
+    let results = state.store.results(due.sweep, definition.last_epochs());
+    let results = results.await.map_err(failed)?;
+    // Thousands of tests take a core for a while.
+    let looked = tokio::task::spawn_blocking(move || {
+        let trials = results
+            .iter()
+            .map(|it| Trials::new(it, definition.measure))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(look(due.bounds, &trials))
+    });
+    looked
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error: swath_core::stats::NotFinite| format!("{}: {error}", sweep.name))
+}
+
+/// Tells the store, and whoever waits for it; says whether anything came of it.
+async fn tell(state: &State, due: ReplicationDue, look: Look) -> Result<bool, StoreError> {
+    let undecided = match &look {
+        Look::Settled(verdict) => verdict.undecided.len(),
+        Look::Open | Look::Seeds(_) => 0,
+    };
+    let done = state.store.replicate(state.now(), due, look).await?;
+    let sweep = due.sweep.short();
+    if done.seeds > 0 {
+        let round = due.rounds + 1;
+        tracing::info!(
+            sweep,
+            round,
+            seeds = done.seeds,
+            "cells get more replicates"
+        );
+        state.work_arrived();
+    } else if done.settled {
+        tracing::info!(sweep, undecided, "the replicates of a sweep are settled");
+        state.changed();
+    }
+    Ok(done.seeds > 0 || done.settled)
+}
