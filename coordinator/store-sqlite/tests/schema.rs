@@ -369,5 +369,5 @@ const BEFORE_COUNTS: &str = "
         JOIN job ON job.cell = sweep_cell.cell AND job.replicate <= sweep.replicates;
     DROP TABLE sweep_counts;
     DROP INDEX job_failed_last;
-    DELETE FROM _sqlx_migrations WHERE version = 4;
+    DELETE FROM _sqlx_migrations WHERE version IN (4, 5);
 ";
