@@ -151,6 +151,7 @@ fn imported_numbers_do_not_steer() {
             best_test_error: None,
             train_seconds: 1.0,
             metrics: crate::metrics::Metrics::new(),
+            weights: None,
         }),
         last_test_errors: Vec::new(),
         provenance: None,
