@@ -1,6 +1,8 @@
 //! What commands ask of a coordinator and what it answers: JSON inside the
 //! `Control` service's messages, so that a later HTTP API serves the same.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use swath_core::id::{JobDigest, SweepDigest, WorkerName};
 use swath_core::job::StateName;
@@ -8,7 +10,7 @@ use swath_core::message::{Known, Sources};
 use swath_core::outcome::{Fault, Measurement, Provenance};
 use swath_core::table::Check;
 use swath_core::view::{
-    CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
 };
 
 /// What can be read. Selectors are the words that a user typed; the server
@@ -95,6 +97,11 @@ pub enum ReadQuery {
     },
     /// Every worker → [`Workers`].
     Workers,
+    /// Trainings that cost alike and were measured → [`AlikeJobs`].
+    Alike {
+        /// Workloads, as [`swath_core::probe::workload`] writes them.
+        workloads: Vec<String>,
+    },
     /// What probes came to → [`Probes`].
     Probes {
         /// Their digests.
@@ -207,6 +214,10 @@ pub struct Status {
     pub failed: Vec<JobView>,
     /// Mean seconds of the succeeded jobs' trainings, if there are any.
     pub mean_job_seconds: Option<f64>,
+    /// Seconds until sweeps in work are through, jobs under way included, where
+    /// that can be told: of the newest 8 that have a measured job.
+    #[serde(default)]
+    pub eta_seconds: BTreeMap<SweepDigest, f64>,
     /// The coordinator's clock.
     pub now_ms: i64,
 }
@@ -304,6 +315,19 @@ pub struct KnownJobs {
     pub schema_version: u32,
     /// In the order asked.
     pub jobs: Vec<Option<Known>>,
+}
+
+/// The most trainings of one workload in an answer.
+pub const ALIKE_MOST: u32 = 64;
+
+/// Trainings that cost alike and were measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlikeJobs {
+    /// Of the document.
+    pub schema_version: u32,
+    /// In the order asked: at most [`ALIKE_MOST`] of each workload, those of the
+    /// newest cells first.
+    pub alike: Vec<Vec<Alike>>,
 }
 
 /// What probes came to.

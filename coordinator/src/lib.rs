@@ -2,4 +2,5 @@
 //! people's commands.
 
 pub mod api;
+pub mod eta;
 pub mod server;

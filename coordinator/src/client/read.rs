@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 use swath_coordinator::api::{ReadQuery, Sweeps, Workers};
-use swath_report::{Format, Listing};
+use swath_core::probe::is_marked;
+use swath_report::{Format, Listing, counted};
 
 use super::connection::Connection;
 use super::exit::Exit;
@@ -14,8 +15,19 @@ pub(crate) async fn sweeps(context: &Context) -> Outcome {
     let mut connection = Connection::open(context).await?;
     let document: Sweeps = connection.read(&ReadQuery::Sweeps).await?;
     connection.close().await?;
-    let listing = render::sweeps::listing(&document.sweeps);
     let asked = &context.asked;
+    let mut sweeps = document.sweeps;
+    let before = sweeps.len();
+    if context.format == Format::Table {
+        sweeps.retain(|sweep| !is_marked(&sweep.definition));
+    }
+    let hidden = (before - sweeps.len()) as u64;
+    if hidden > 0 {
+        let probes = counted(hidden, "probe sweep");
+        let note = format!("{probes} not shown; `coordinator sweeps -o wide{asked}` lists all");
+        context.printer.note(note);
+    }
+    let listing = render::sweeps::listing(&sweeps);
     let hint = format!("no sweep yet; `coordinator submit FILE{asked}` queues one");
     print_listing(context, &listing, &hint)
 }

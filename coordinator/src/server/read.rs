@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use swath_core::id::SweepDigest;
 use swath_core::job::StateName;
 use swath_core::message::JobQuery;
+use swath_core::probe::{WorkloadKey, is_marked};
 use swath_core::view::{JobDetail, JobView, SCHEMA_VERSION, SweepView};
 use swath_store::Store;
 use tonic::Status;
@@ -15,10 +17,11 @@ use super::state::State;
 use super::status::status;
 use super::table::{cells_of, comparison_text, table_text};
 use crate::api::{
-    CURVES_MOST, CompareText, Curves, Explanation, JOBS_PER_PAGE, JobCurve, JobCurves, Jobs,
-    KnownJobs, Logs, ProbeView, Probes, ReadQuery, Status as StatusDocument, SweepResults,
-    SweepSources, Sweeps, TableText, Workers,
+    ALIKE_MOST, AlikeJobs, CURVES_MOST, CompareText, Curves, Explanation, JOBS_PER_PAGE, JobCurve,
+    JobCurves, Jobs, KnownJobs, Logs, ProbeView, Probes, ReadQuery, Status as StatusDocument,
+    SweepResults, SweepSources, Sweeps, TableText, Workers,
 };
+use crate::eta::{self, slots_at_work};
 
 /// Failed jobs that a status shows.
 const FAILED_SHOWN: u32 = 10;
@@ -131,6 +134,17 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
                 now_ms,
             })
         }
+        ReadQuery::Alike { workloads } => {
+            let mut alike = Vec::with_capacity(workloads.len());
+            for workload in workloads {
+                let key = WorkloadKey::of(&workload);
+                alike.push(store.alike(key, ALIKE_MOST).await.map_err(failed)?);
+            }
+            json(&AlikeJobs {
+                schema_version,
+                alike,
+            })
+        }
         ReadQuery::Probes { jobs } => {
             let mut probes = Vec::with_capacity(jobs.len());
             for job in jobs {
@@ -223,14 +237,24 @@ async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocume
     dedup(&mut failures);
     failures.sort_by_key(|job| std::cmp::Reverse(job.ended_at));
     failures.truncate(FAILED_SHOWN as usize);
+    let workers = store.workers().await.map_err(failed)?;
+    let means = means(store, &sweeps).await?;
+    let now = state.now();
+    let slots = slots_at_work(&workers, now);
+    let eta = |(digest, mean): &(SweepDigest, f64)| {
+        let sweep = sweeps.iter().find(|sweep| sweep.digest == *digest)?;
+        let eta = eta::of_sweep(sweep, Some(*mean), &open, slots, now)?;
+        Some((*digest, eta.as_secs_f64()))
+    };
     Ok(StatusDocument {
         schema_version: SCHEMA_VERSION,
-        mean_job_seconds: mean_job_seconds(store, &sweeps).await?,
-        workers: store.workers().await.map_err(failed)?,
+        mean_job_seconds: means.first().map(|(_, mean)| *mean),
+        eta_seconds: means.iter().filter_map(eta).collect(),
+        workers,
         sweeps,
         open,
         failed: failures,
-        now_ms: state.now().as_ms(),
+        now_ms: now.as_ms(),
     })
 }
 
@@ -242,13 +266,11 @@ fn dedup(jobs: &mut Vec<JobView>) {
 /// Jobs that a mean training time is taken over.
 const MEAN_OVER: u32 = 200;
 
-/// The mean training time of the first succeeded jobs of the newest sweep that
-/// is still in work.
-async fn mean_job_seconds(store: &dyn Store, sweeps: &[SweepView]) -> Result<Option<f64>, Status> {
-    let in_work = |sweep: &&SweepView| sweep.counts.done() < sweep.counts.total();
-    let Some(sweep) = sweeps.iter().rev().find(in_work) else {
-        return Ok(None);
-    };
+/// Sweeps whose time is estimated.
+const ESTIMATED: usize = 8;
+
+/// The mean training time of the first succeeded jobs of a sweep.
+async fn mean_job_seconds(store: &dyn Store, sweep: &SweepView) -> Result<Option<f64>, Status> {
     let query = JobQuery {
         sweep: Some(sweep.digest),
         states: vec![StateName::Succeeded],
@@ -262,6 +284,24 @@ async fn mean_job_seconds(store: &dyn Store, sweeps: &[SweepView]) -> Result<Opt
         .collect();
     let count = seconds.len();
     Ok((count > 0).then(|| seconds.iter().sum::<f64>() / count as f64))
+}
+
+/// The newest sweeps in work with the mean training time of each; probes come
+/// last, since what they take tells little.
+async fn means(store: &dyn Store, sweeps: &[SweepView]) -> Result<Vec<(SweepDigest, f64)>, Status> {
+    // To look for a measured job where there is none takes a look at all.
+    let in_work = |sweep: &&SweepView| {
+        sweep.counts.done() < sweep.counts.total() && sweep.counts.succeeded > 0
+    };
+    let mut newest: Vec<&SweepView> = sweeps.iter().rev().filter(in_work).collect();
+    newest.sort_by_key(|sweep| is_marked(&sweep.definition));
+    let mut means = Vec::new();
+    for sweep in newest.into_iter().take(ESTIMATED) {
+        if let Some(mean) = mean_job_seconds(store, sweep).await? {
+            means.push((sweep.digest, mean));
+        }
+    }
+    Ok(means)
 }
 
 async fn explanation(state: &State, selector: &[String]) -> Result<Explanation, Status> {

@@ -4,6 +4,7 @@ use swath_core::id::{JobDigest, SweepDigest};
 use swath_core::job::StateName;
 use swath_core::message::JobQuery;
 use swath_core::outcome::Fault;
+use swath_core::probe::is_marked;
 use swath_core::suggest::nearest;
 use swath_core::sweep::{Filter, Selector, SubjectView, Target};
 use swath_core::view::{JobView, SweepView};
@@ -50,7 +51,7 @@ fn sweeps_of(selector: &Selector, sweeps: &[SweepView]) -> Vec<SweepView> {
     let Some(target) = &selector.target else {
         return sweeps.to_vec();
     };
-    let newest = sweeps.last().map(|sweep| sweep.digest);
+    let newest = newest(sweeps).map(|sweep| sweep.digest);
     let matches = |sweep: &&SweepView| {
         target.matches(&SubjectView {
             sweep_name: &sweep.name,
@@ -60,6 +61,12 @@ fn sweeps_of(selector: &Selector, sweeps: &[SweepView]) -> Vec<SweepView> {
         })
     };
     sweeps.iter().filter(matches).cloned().collect()
+}
+
+/// The newest sweep that people have submitted: probes come from plans.
+fn newest(sweeps: &[SweepView]) -> Option<&SweepView> {
+    let of_people = |sweep: &&SweepView| !is_marked(&sweep.definition);
+    sweeps.iter().rev().find(of_people)
 }
 
 /// The sweeps that match; an error when the selector names none.
@@ -83,6 +90,9 @@ pub(crate) async fn sweeps(store: &dyn Store, words: &[String]) -> Result<Vec<Sw
 /// share a name.
 pub(crate) async fn sweep(store: &dyn Store, words: &[String]) -> Result<SweepView, Status> {
     let mut found = sweeps(store, words).await?;
+    if words.is_empty() {
+        found = newest(&found).into_iter().cloned().collect();
+    }
     let Some(newest) = found.pop() else {
         return Err(Status::not_found("there is no sweep yet; submit one"));
     };

@@ -6,7 +6,8 @@ use swath_core::id::{Attempt, Owner, SweepDigest};
 use swath_core::job::{Event, Refusal};
 use swath_core::judge::{self, LastFault};
 use swath_core::message::{Ack, Exchange, Finish, Held, Notice};
-use swath_core::outcome::{Measurement, Outcome, Provenance};
+use swath_core::outcome::{Fault, Measurement, Outcome, Provenance};
+use swath_core::policy::Policy;
 use swath_core::time::Timestamp;
 use swath_core::view::WorkerState;
 
@@ -114,7 +115,8 @@ impl Recorder {
             unit: judge::backoff_unit(job, attempt),
         };
         let applied = if self.newest {
-            self.jobs.apply(id, &event, self.now, &tx.policy)
+            let policy = policy_for(tx, id, finish.outcome.fault()).await?;
+            self.jobs.apply(id, &event, self.now, &policy)
         } else {
             Err(Refusal::Stale)
         };
@@ -250,7 +252,7 @@ impl Recorder {
             }
         }
         // A measurement needs no look: it ends the row in any case.
-        let wanted = finish.outcome.fault().is_none() || is_wanted(tx, id).await?;
+        let wanted = finish.outcome.fault().is_none() || judge::blames(priority(tx, id).await?);
         let failed = std::mem::take(&mut self.worker.failed);
         self.worker.failed = judge::streak(failed, finish.held.job, &finish.outcome, wanted);
         let Some(reason) = judge::cordon(&self.worker.failed, &tx.policy) else {
@@ -278,12 +280,22 @@ impl Recorder {
     }
 }
 
-/// Whether any live, unpaused sweep wants the job.
-async fn is_wanted(tx: &mut Tx, job: i64) -> Result<bool> {
+/// The greatest priority of the live, unpaused sweeps that want the job.
+async fn priority(tx: &mut Tx, job: i64) -> Result<Option<i32>> {
     let priority = query_scalar!("SELECT priority FROM job WHERE id = ?1", job)
         .fetch_one(&mut tx.conn)
         .await?;
-    Ok(priority.is_some())
+    Ok(priority.map(|priority| priority as i32))
+}
+
+/// The policy by which the job takes an outcome with this fault.
+async fn policy_for(tx: &mut Tx, job: i64, fault: Option<Fault>) -> Result<Policy> {
+    // For nothing else the priority matters.
+    let priority = match fault {
+        Some(Fault::OutOfMemory) => priority(tx, job).await?,
+        _ => None,
+    };
+    Ok(judge::policy_for(&tx.policy, priority, fault))
 }
 
 async fn insert_outcome(
@@ -379,7 +391,7 @@ async fn find_or_insert(tx: &mut Tx, provenance: &Provenance) -> Result<i64> {
 /// Pauses the live, unpaused sweeps that hold this job and are broken.
 async fn pause_holders(tx: &mut Tx, job: i64) -> Result<Vec<(SweepDigest, String)>> {
     let holders = query!(
-        "SELECT sweep.id, sweep.digest
+        "SELECT sweep.id, sweep.digest, sweep.priority
          FROM job
          JOIN sweep_cell ON sweep_cell.cell = job.cell
          JOIN sweep ON sweep.id = sweep_cell.sweep
@@ -392,6 +404,9 @@ async fn pause_holders(tx: &mut Tx, job: i64) -> Result<Vec<(SweepDigest, String
     .await?;
     let mut paused = Vec::new();
     for holder in holders {
+        if judge::is_of_probes(holder.priority as i32) {
+            continue;
+        }
         if any_succeeded(tx, holder.id).await? {
             continue;
         }

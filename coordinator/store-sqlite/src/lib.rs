@@ -40,10 +40,12 @@ use swath_core::message::{
     Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
 use swath_core::policy::Policy;
+use swath_core::probe::WorkloadKey;
 use swath_core::replication::Look;
 use swath_core::time::Timestamp;
 use swath_core::view::{
-    CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    WorkerView,
 };
 use swath_store::{Result, Store};
 use tokio::sync::Mutex;
@@ -267,6 +269,13 @@ impl Store for SqliteStore {
 
     async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>> {
         read(&self.readers, move |conn| Box::pin(read::known(conn, jobs))).await
+    }
+
+    async fn alike(&self, workload: WorkloadKey, limit: u32) -> Result<Vec<Alike>> {
+        read(&self.readers, move |conn| {
+            Box::pin(read::alike(conn, workload, limit))
+        })
+        .await
     }
 
     async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>> {

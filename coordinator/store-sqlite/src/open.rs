@@ -9,9 +9,11 @@ use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Connection, SqliteConnection, SqlitePool};
+use swath_core::probe::WorkloadKey;
 use swath_store::{Result, StoreError};
 
 use crate::error::{cannot_open, failed};
+use crate::rows;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
@@ -58,7 +60,46 @@ pub(crate) async fn writer(path: &Path) -> Result<SqliteConnection> {
         let message = format!("cannot bring {} to the newest schema", path.display());
         failed(message, error)
     })?;
+    name_workloads(&mut conn).await.map_err(|error| {
+        let message = format!("cannot sort the cells of {} by cost", path.display());
+        failed(message, error)
+    })?;
     Ok(conn)
+}
+
+/// Cells whose workload is found at once.
+const NAMED_AT_ONCE: i64 = 4096;
+
+/// Names the workload of cells that were stored by a build that knew none.
+async fn name_workloads(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    loop {
+        let mut tx = conn.begin().await?;
+        let unnamed = sqlx::query!(
+            r#"SELECT id AS "id!", spec FROM cell INDEXED BY cell_by_workload
+               WHERE workload IS NULL LIMIT ?1"#,
+            NAMED_AT_ONCE
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        if unnamed.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<i64> = unnamed.iter().map(|cell| cell.id).collect();
+        let ids = rows::json(&ids);
+        let keys = unnamed
+            .iter()
+            .flat_map(|cell| WorkloadKey::of_cell(&cell.spec).0);
+        let keys: Vec<u8> = keys.collect();
+        sqlx::query!(
+            "UPDATE cell SET workload = substr(?2, line.key * 16 + 1, 16)
+             FROM json_each(?1) AS line WHERE cell.id = line.value",
+            ids,
+            keys
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+    }
 }
 
 /// Connections that only read.

@@ -3,6 +3,7 @@
 use sqlx::{query, query_scalar};
 use swath_core::id::{Replicate, SweepDigest};
 use swath_core::message::{Sources, Submission, Submitted, SubmittedCell};
+use swath_core::probe::WorkloadKey;
 use swath_core::seed::seed;
 use swath_core::spec::job_digest;
 use swath_core::time::Timestamp;
@@ -42,6 +43,7 @@ struct Chunk {
     /// The position of the first cell.
     first: i64,
     cell_digests: Vec<u8>,
+    workloads: Vec<u8>,
     /// JSON array.
     specs: String,
     /// That of all these cells.
@@ -100,10 +102,12 @@ fn check(cell: &SubmittedCell) -> swath_store::Result<()> {
 fn chunk(first: i64, cells: &[SubmittedCell], replicates: u32) -> Chunk {
     let jobs = cells.len() * replicates as usize;
     let mut cell_digests = Vec::with_capacity(cells.len() * 32);
+    let mut workloads = Vec::with_capacity(cells.len() * 16);
     let mut job_digests = Vec::with_capacity(jobs * 32);
     let mut seeds = Vec::with_capacity(jobs);
     for cell in cells {
         cell_digests.extend_from_slice(cell.digest.as_bytes());
+        workloads.extend_from_slice(&WorkloadKey::of_cell(&cell.spec).0);
         for replicate in 1..=replicates {
             let seed = seed(cell.digest, Replicate(replicate));
             job_digests.extend_from_slice(job_digest(&cell.spec, seed).as_bytes());
@@ -115,6 +119,7 @@ fn chunk(first: i64, cells: &[SubmittedCell], replicates: u32) -> Chunk {
     Chunk {
         first,
         cell_digests,
+        workloads,
         specs: rows::json(&specs),
         program: cells.first().and_then(|cell| cell.program.clone()),
         axes: rows::json(&axes),
@@ -234,14 +239,16 @@ async fn insert_sweep(tx: &mut Tx, now: Timestamp, prepared: &Prepared) -> Resul
 
 async fn insert_cells(tx: &mut Tx, sweep: i64, chunk: &Chunk, replicates: u32) -> Result<()> {
     query!(
-        "INSERT INTO cell (digest, spec, program)
-         SELECT substr(?1, line.key * 32 + 1, 32), line.value, ?3
+        "INSERT INTO cell (digest, spec, program, workload)
+         SELECT substr(?1, line.key * 32 + 1, 32), line.value, ?3,
+                substr(?4, line.key * 16 + 1, 16)
          FROM json_each(?2) AS line
          WHERE true
          ON CONFLICT (digest) DO NOTHING",
         chunk.cell_digests,
         chunk.specs,
-        chunk.program
+        chunk.program,
+        chunk.workloads
     )
     .execute(&mut tx.conn)
     .await?;

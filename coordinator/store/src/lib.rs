@@ -15,10 +15,12 @@ use async_trait::async_trait;
 use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_core::import::{ImportBatch, ImportCounts};
 use swath_core::ledger::LedgerError;
+use swath_core::probe::WorkloadKey;
 use swath_core::replication::Look;
 use swath_core::time::Timestamp;
 use swath_core::view::{
-    CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    WorkerView,
 };
 
 pub use swath_core::message::*;
@@ -136,8 +138,12 @@ pub trait Store: Send + Sync + 'static {
     /// if the job exists and its numbers are finite; an outcome of an older
     /// session is always too late.
     ///
+    /// A probe that runs out of memory fails at once, by
+    /// [`swath_core::judge::policy_for`].
+    ///
     /// *Judgement*, after each recorded outcome: every live, unpaused sweep
-    /// that holds the job is paused if [`swath_core::judge::pause`] says so. If
+    /// that holds the job is paused if [`swath_core::judge::pause`] says so, but
+    /// for those of probes; neither does a probe lengthen a worker's row. If
     /// one was, the failures are the sweep's: the worker's row is cleared.
     /// Otherwise its row goes on by [`swath_core::judge::streak`], and as long
     /// as [`swath_core::judge::cordon`] gives a reason, the jobs of the row are
@@ -307,6 +313,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Which of these jobs exist, and where they are; in the order given.
     async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>>;
+
+    /// Measured trainings of this workload, at most `limit`: those of the
+    /// newest cells, and of a cell the newest jobs.
+    async fn alike(&self, workload: WorkloadKey, limit: u32) -> Result<Vec<Alike>>;
 
     /// A sweep's cells with the results of their replicates, in canonical
     /// order; [`StoreError::NotFound`] for an unknown sweep.

@@ -7,10 +7,12 @@ use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_core::import::{ImportBatch, ImportCounts};
 use swath_core::ledger::Ledger;
 use swath_core::policy::Policy;
+use swath_core::probe::WorkloadKey;
 use swath_core::replication::Look;
 use swath_core::time::Timestamp;
 use swath_core::view::{
-    CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    WorkerView,
 };
 
 use crate::{
@@ -163,6 +165,10 @@ impl Store for MemoryStore {
 
     async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>> {
         Ok(self.with(|ledger| ledger.known(&jobs)))
+    }
+
+    async fn alike(&self, workload: WorkloadKey, limit: u32) -> Result<Vec<Alike>> {
+        Ok(self.with(|ledger| ledger.alike(workload, limit)))
     }
 
     async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>> {

@@ -4,6 +4,7 @@
 use crate::id::{Attempt, JobDigest};
 use crate::outcome::{Fault, Outcome};
 use crate::policy::Policy;
+use crate::probe;
 
 /// The different jobs that a worker failed in a row, after one more outcome of
 /// its. A measurement ends the row; only charged faults lengthen it, since the
@@ -22,6 +23,29 @@ pub fn streak(
         Some(_) => {}
     }
     row
+}
+
+/// Whether a failed job of this priority may be its worker's doing: it is
+/// wanted, and no probe, which finds out what fails.
+pub const fn blames(priority: Option<i32>) -> bool {
+    matches!(priority, Some(priority) if !is_of_probes(priority))
+}
+
+/// Whether a sweep of this priority is one of probes. What fails of it tells
+/// of the cells, so it is never paused for that.
+pub const fn is_of_probes(priority: i32) -> bool {
+    priority == probe::PRIORITY
+}
+
+/// The policy by which a job of this priority takes an outcome. A probe that
+/// ran out of memory has found what it was to find; another attempt would cost
+/// another worker its memory.
+pub fn policy_for(policy: &Policy, priority: Option<i32>, fault: Option<Fault>) -> Policy {
+    let found = fault == Some(Fault::OutOfMemory) && priority.is_some_and(is_of_probes);
+    Policy {
+        charged_max: if found { 1 } else { policy.charged_max },
+        ..policy.clone()
+    }
 }
 
 /// Why a worker with this row of failed jobs is to be cordoned, if it is. The

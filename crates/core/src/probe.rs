@@ -84,6 +84,29 @@ pub fn workload(spec: &Value) -> String {
     canonical(&essence(spec))
 }
 
+/// Names what trainings have in common that cost alike. Probes have it in
+/// common with nothing else: what they take is not what trainings take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WorkloadKey(pub [u8; 16]);
+
+impl WorkloadKey {
+    /// That of a [`workload`].
+    pub fn of(workload: &str) -> Self {
+        let mut key = [0; 16];
+        let hash = blake3::derive_key("swath workload v1", workload.as_bytes());
+        key.copy_from_slice(&hash[..16]);
+        Self(key)
+    }
+
+    /// That of a cell with this canonical text.
+    pub fn of_cell(cell_text: &str) -> Self {
+        match serde_json::from_str(cell_text) {
+            Ok(spec) if !is_marked(&spec) => Self::of(&workload(&spec)),
+            _ => Self::of(cell_text),
+        }
+    }
+}
+
 /// One probe of a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {

@@ -351,6 +351,17 @@ pub struct DeviceAbout {
     pub memory_bytes: u64,
 }
 
+/// A training that was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alike {
+    /// The resolved spec of its cell: a tree without the seed.
+    pub spec: Value,
+    /// Seconds that it took.
+    pub train_seconds: f64,
+    /// The device model that it ran on.
+    pub device: String,
+}
+
 /// What one replicate of a cell has come to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReplicateResult {

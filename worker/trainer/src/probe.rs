@@ -84,6 +84,7 @@ pub(crate) fn run(
         test_loss: None,
         best_test_error: None,
         train_seconds: begun.elapsed().as_secs_f64(),
+        weights: None,
         metrics: timing.metrics(),
     })
 }

@@ -3,22 +3,17 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use swath_coordinator::api::{ProbeView, Probes, ReadQuery, Workers};
+use swath_coordinator::api::{AlikeJobs, ProbeView, Probes, ReadQuery, Workers};
+use swath_coordinator::eta::{at_work, slots_at_work};
 use swath_core::id::JobDigest;
 use swath_core::outcome::Fault;
 use swath_core::price::{Paces, Source};
 use swath_core::probe::{self, Device, Fit, Memory, Probe, Timing, workload};
 use swath_core::spec::JobSpec;
 use swath_core::time::Timestamp;
-use swath_core::view::WorkerState;
 
 use crate::client::connection::Connection;
 use crate::client::failure::Outcome;
-use crate::client::render::workers::{is_there, slots_at_work};
-
-/// Measured jobs that paces are taken from: bounds the time that a plan takes
-/// over a store of a million jobs.
-const PACES_OVER: u32 = 2_000;
 
 /// What a coordinator knows of times, memory and workers.
 #[derive(Debug, Default)]
@@ -71,35 +66,23 @@ impl Default for Estimate {
 impl Ground {
     /// What a coordinator has measured, and who would work.
     pub(super) async fn of(connection: &mut Connection) -> Outcome<Self> {
-        let selector = vec!["state=succeeded".to_owned()];
-        let jobs = connection.jobs(selector, Some(PACES_OVER)).await?;
-        let mut paces = Paces::default();
-        for job in &jobs {
-            if let Some(measurement) = &job.measurement {
-                paces.add(&job.spec, measurement.train_seconds);
-            }
-        }
         let workers: Workers = connection.read(&ReadQuery::Workers).await?;
         let now = Timestamp::from_ms(workers.now_ms);
         let slots = slots_at_work(&workers.workers, now);
-        let active = workers
-            .workers
-            .iter()
-            .filter(|worker| worker.state == WorkerState::Active && is_there(worker, now));
+        let active = at_work(&workers.workers, now);
         let devices = active.flat_map(|worker| &worker.about.devices);
         let devices = devices.map(|device| Device {
             model: device.model.clone(),
             memory_bytes: device.memory_bytes,
         });
         Ok(Self {
-            paces,
             slots,
             devices: devices.collect(),
             ..Self::default()
         })
     }
 
-    /// Asks for the probes of workloads that it has not seen yet.
+    /// Asks for trainings and probes of workloads that it has not seen yet.
     pub(super) async fn learn<'a>(
         &mut self,
         connection: &mut Connection,
@@ -112,6 +95,14 @@ impl Ground {
             if !seen && !self.workloads.contains_key(&workload) {
                 asked.push((workload, probe::probes(spec)));
             }
+        }
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let workloads = asked.iter().map(|(workload, _)| workload.clone()).collect();
+        let found: AlikeJobs = connection.read(&ReadQuery::Alike { workloads }).await?;
+        for alike in found.alike.iter().flatten() {
+            self.paces.add(&alike.spec, alike.train_seconds);
         }
         let probes = asked.iter().flat_map(|(_, probes)| probes);
         let jobs: Vec<JobDigest> = probes.map(Probe::job).collect();

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use swath_coordinator::api::Status;
-use swath_core::eta::{Pace, remaining};
+use swath_coordinator::eta::{is_there, of_sweep, slots_at_work};
 use swath_core::time::Timestamp;
 use swath_core::view::{SweepState, SweepView};
 use swath_report::Style;
-
-use super::workers::{is_there, slots_at_work};
 
 /// A sweep's bar and counts, and what it waits for if it waits.
 pub(crate) fn line(status: &Status, sweep: &SweepView, style: &Style) -> String {
@@ -43,18 +41,8 @@ fn missing(status: &Status, now: Timestamp) -> &'static str {
 }
 
 fn estimate(status: &Status, sweep: &SweepView, now: Timestamp, slots: u32) -> Option<Duration> {
-    let own = status
-        .open
-        .iter()
-        .filter(|job| job.sweeps.contains(&sweep.name));
-    let elapsed: Vec<f64> = own
-        .filter_map(|job| Some(now.since(job.granted_at?).as_secs_f64()))
-        .collect();
-    let took: Vec<f64> = status.mean_job_seconds.into_iter().collect();
-    remaining(&Pace {
-        took: &took,
-        queued: sweep.counts.queued,
-        elapsed: &elapsed,
-        slots,
-    })
+    match status.eta_seconds.get(&sweep.digest) {
+        Some(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
+        None => of_sweep(sweep, status.mean_job_seconds, &status.open, slots, now),
+    }
 }

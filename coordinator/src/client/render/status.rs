@@ -3,13 +3,15 @@
 use std::fmt::Write;
 
 use swath_coordinator::api::Status;
+use swath_coordinator::eta::is_there;
 use swath_core::judge::headline;
+use swath_core::probe::is_marked;
 use swath_core::time::Timestamp;
 use swath_core::view::{JobView, SweepState, SweepView, WorkerView};
 use swath_report::{Format, Listing, ListingColumn as Column, Style, counted, duration, visible};
 
 use super::sweeps::state_name;
-use super::workers::{is_there, slots};
+use super::workers::slots;
 use super::{jobs, percent, progress};
 
 /// Finished sweeps shown beside those in work, unless all are asked for.
@@ -40,7 +42,10 @@ fn sweeps(status: &Status, all: bool, style: &Style, out: &mut String) {
     if status.sweeps.is_empty() {
         return;
     }
-    let over = status.sweeps.iter().filter(|sweep| is_over(sweep)).count();
+    // What probes found stands in plans.
+    let shown = |sweep: &&SweepView| all || !is_over(sweep) || !is_marked(&sweep.definition);
+    let shown: Vec<&SweepView> = status.sweeps.iter().filter(shown).collect();
+    let over = shown.iter().filter(|sweep| is_over(sweep)).count();
     let mut hidden = if all {
         0
     } else {
@@ -50,13 +55,13 @@ fn sweeps(status: &Status, all: bool, style: &Style, out: &mut String) {
         let sweeps = counted(hidden as u64, "older sweep");
         let _ = writeln!(out, "({sweeps} not shown; `coordinator sweeps` lists all)");
     }
-    let names = status.sweeps.iter().map(|sweep| sweep.name.chars().count());
+    let names = shown.iter().map(|sweep| sweep.name.chars().count());
     let width = names.max().unwrap_or(0);
     let style = Style {
         width: style.width.map(|most| most.saturating_sub(width + 13)),
         ..*style
     };
-    for sweep in &status.sweeps {
+    for sweep in shown {
         if hidden > 0 && is_over(sweep) {
             hidden -= 1;
             continue;

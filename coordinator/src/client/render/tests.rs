@@ -1,4 +1,6 @@
 use serde_json::json;
+use std::collections::BTreeMap;
+
 use swath_coordinator::api::{Explanation, Status, Workers};
 use swath_core::id::{
     Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
@@ -34,6 +36,7 @@ pub(crate) fn status() -> Status {
         open: Vec::new(),
         failed: Vec::new(),
         mean_job_seconds: None,
+        eta_seconds: BTreeMap::new(),
         now_ms: NOW_MS,
     }
 }
@@ -184,6 +187,7 @@ fn the_status_screen() {
         open: vec![job(1, StateName::Leased), job(2, StateName::Leased)],
         failed: vec![failed(3, Fault::Crashed, "the trainer died")],
         mean_job_seconds: Some(4.0),
+        eta_seconds: BTreeMap::new(),
         now_ms: NOW_MS,
     };
     insta::assert_snapshot!(status::screen(&document, false, "", &Style::PIPE));

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 
 use swath_coordinator::api::Workers;
+use swath_coordinator::eta::is_there;
 use swath_core::time::Timestamp;
-use swath_core::view::{WorkerState, WorkerView};
+use swath_core::view::WorkerView;
 use swath_report::{Listing, ListingColumn as Column, ago, utc};
 
 use super::document;
-
-/// A worker that was silent for so long is not counted as there: twice the
-/// usual life of a lease.
-const SILENT_MS: i64 = 120_000;
 
 pub(crate) fn listing(workers: &Workers) -> Listing {
     let now = Timestamp::from_ms(workers.now_ms);
@@ -72,11 +69,6 @@ pub(crate) fn records(workers: &Workers) -> Listing {
     listing
 }
 
-/// Whether a worker was heard of lately.
-pub(crate) fn is_there(worker: &WorkerView, now: Timestamp) -> bool {
-    now.as_ms() - worker.seen_at.as_ms() <= SILENT_MS
-}
-
 fn state(worker: &WorkerView, now: Timestamp) -> String {
     if is_there(worker, now) {
         worker.state.name().to_owned()
@@ -95,15 +87,4 @@ pub(crate) fn slots(worker: &WorkerView) -> String {
         .into_iter()
         .map(|(device, count)| format!("{count} {device}"));
     parts.collect::<Vec<_>>().join(", ")
-}
-
-/// Slots that would take a job.
-pub(crate) fn slots_at_work(workers: &[WorkerView], now: Timestamp) -> u32 {
-    let active =
-        |worker: &&WorkerView| worker.state == WorkerState::Active && is_there(worker, now);
-    let slots = workers
-        .iter()
-        .filter(active)
-        .map(|worker| worker.about.slots.len());
-    slots.sum::<usize>() as u32
 }

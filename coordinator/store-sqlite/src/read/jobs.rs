@@ -4,8 +4,9 @@ use sqlx::{SqliteConnection, query, query_as, query_scalar};
 use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest};
 use swath_core::message::{JobQuery, Known};
 use swath_core::outcome::{Fault, Measurement, Observation, Provenance};
+use swath_core::probe::WorkloadKey;
 use swath_core::time::Timestamp;
-use swath_core::view::{AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
+use swath_core::view::{Alike, AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
 
 use super::find;
 use crate::error::Result;
@@ -289,6 +290,35 @@ pub(crate) async fn known(
         });
     }
     Ok(known)
+}
+
+/// Measured trainings of a workload, those of the newest cells first.
+pub(crate) async fn alike(
+    conn: &mut SqliteConnection,
+    workload: WorkloadKey,
+    limit: u32,
+) -> Result<Vec<Alike>> {
+    let workload = &workload.0[..];
+    let rows = query!(
+        "SELECT cell.spec, outcome.train_seconds, provenance.device
+         FROM cell INDEXED BY cell_by_workload
+         CROSS JOIN job INDEXED BY job_succeeded ON job.cell = cell.id AND job.state = 'succeeded'
+         CROSS JOIN outcome ON outcome.job = job.id
+         CROSS JOIN provenance ON provenance.id = outcome.provenance
+         WHERE cell.workload = ?1 ORDER BY cell.id DESC, job.id DESC LIMIT ?2",
+        workload,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    let alike = rows.into_iter().map(|row| {
+        Ok(Alike {
+            spec: serde_json::from_str(&row.spec)?,
+            train_seconds: row.train_seconds,
+            device: row.device,
+        })
+    });
+    alike.collect()
 }
 
 /// A job's observations, by attempt and epoch.

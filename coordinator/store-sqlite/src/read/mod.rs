@@ -11,7 +11,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use crate::error::{Result, failed};
 
-pub(crate) use self::jobs::{ahead, curves, job, jobs, known, last_failed, logs};
+pub(crate) use self::jobs::{ahead, alike, curves, job, jobs, known, last_failed, logs};
 pub(crate) use self::results::results;
 pub(crate) use self::sweeps::{next_due, sources, sweeps, workers};
 

@@ -10,11 +10,12 @@ use swath_core::import::{ImportBatch, ImportCounts};
 use swath_core::job::StateName;
 use swath_core::outcome::Outcome;
 use swath_core::policy::Policy;
+use swath_core::probe::WorkloadKey;
 use swath_core::replication::{Look, Trials, look};
 use swath_core::sweep::Measure;
 use swath_core::time::Timestamp;
 use swath_core::view::{
-    CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
 };
 
 use super::script::{finish, worker_about};
@@ -406,6 +407,12 @@ impl Bench {
     pub async fn jobs(&self, query: JobQuery) -> Vec<JobView> {
         let ask = async |store: &dyn Store| store.jobs(query.clone()).await;
         self.read(ask).await
+    }
+
+    /// Measured trainings of a workload.
+    pub async fn alike(&self, workload: WorkloadKey, limit: u32) -> Vec<Alike> {
+        self.read(async |store| store.alike(workload, limit).await)
+            .await
     }
 
     /// A sweep that exists.

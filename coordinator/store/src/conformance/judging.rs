@@ -246,3 +246,35 @@ pub async fn every_broken_sweep_of_a_shared_job_is_paused(bench: &mut Bench) {
     assert!(view.reason.contains("no data set"));
     assert_eq!(bench.sweep(large.digest).await.state, SweepState::Paused);
 }
+
+/// A probe finds out what fails: running out of memory is its answer at once,
+/// and neither its worker nor its sweep is found broken.
+pub async fn probes_that_fail_are_an_answer(bench: &mut Bench) {
+    let mut probes = sweep("s", &[1, 2, 3, 4, 5], 1);
+    probes.priority = swath_core::probe::PRIORITY;
+    bench.submit(&probes).await;
+    let owner = bench.hello("w").await;
+    for number in 1..=4 {
+        let attempt = bench.take_one(&owner).await;
+        assert_eq!(attempt, held(job(number, 1), 1));
+        let outcome = finish(attempt, failed(Fault::OutOfMemory, "alike"));
+        let exchanged = bench.trade(&owner, vec![outcome], 0).await.unwrap();
+        assert_eq!(
+            (exchanged.acks, exchanged.notices),
+            (vec![Ack::Recorded], vec![])
+        );
+        let view = bench.job(attempt.job).await.job;
+        assert_eq!(view.state, StateName::Failed);
+        assert_eq!(view.fault, Some(Fault::OutOfMemory));
+    }
+    let worker = bench.worker(&owner.worker).await;
+    assert_eq!(
+        (worker.state, worker.failed_in_a_row),
+        (WorkerState::Active, 0)
+    );
+    assert_eq!(bench.sweep(probes.digest).await.state, SweepState::Active);
+    // What crashes may do better next time.
+    let (attempt, notices) = crash(bench, &owner, "signal 11").await;
+    assert_eq!(notices, []);
+    assert_eq!(bench.state(attempt.job).await, StateName::Queued);
+}

@@ -4,13 +4,14 @@ use swath_core::id::{SweepDigest, WeightsDigest};
 use swath_core::job::StateName;
 use swath_core::metrics::Metrics;
 use swath_core::outcome::{Fault, Measurement, Observation, Outcome};
+use swath_core::probe::WorkloadKey;
 use swath_core::view::SweepState;
 
 use super::bench::Bench;
 use super::script::{
     failed, held, job, measured, observation, provenance, report, sweep, weights, worker_about,
 };
-use crate::{Ack, JobQuery, Known, SweepChange};
+use crate::{Ack, JobQuery, Known, SubmittedCell, SweepChange};
 
 /// From active over paused to finished, with counts and times.
 pub async fn sweeps_tell_their_state(bench: &mut Bench) {
@@ -502,4 +503,46 @@ pub async fn workers_tell_what_they_hold(bench: &mut Bench) {
     assert_eq!(bench.worker(&late.worker).await.held, 2);
     bench.give_up().await;
     assert_eq!(bench.worker(&late.worker).await.held, 0);
+}
+
+/// Trainings that cost alike are found by their workload, the newest first;
+/// probes are none.
+pub async fn trainings_alike_are_found(bench: &mut Bench) {
+    let training = |lr: f64, probe: bool| {
+        let tree = serde_json::json!({
+            "dataset": {"name": "digits"},
+            "model": {"name": "resnet_preact", "depth": 8},
+            "batch_size": 32,
+            "optimizer": {"lr": lr},
+            "steps": 20,
+            "probe": probe,
+        });
+        let spec = swath_core::spec::JobSpec::from_value(&tree).expect("a spec");
+        SubmittedCell {
+            digest: spec.cell_digest(),
+            axes: Vec::new(),
+            spec: spec.cell_text(),
+            program: None,
+        }
+    };
+    let mut submission = sweep("s", &[1], 2);
+    let cells = [(0.1, false), (0.2, false), (0.1, true)];
+    let cells = cells.map(|(lr, probe)| training(lr, probe));
+    let key = WorkloadKey::of_cell(&cells[0].spec);
+    assert_eq!(key, WorkloadKey::of_cell(&cells[1].spec));
+    submission.cells.extend(cells);
+    bench.submit(&submission).await;
+    let owner = bench.hello("w").await;
+    assert_eq!(bench.alike(key, 9).await, vec![]);
+    for (place, grant) in bench.take(&owner, 8).await.into_iter().enumerate() {
+        let outcome = measured(place as f64);
+        bench.finish(&owner, grant.held, outcome).await;
+    }
+    let alike = bench.alike(key, 9).await;
+    let lrs: Vec<_> = alike
+        .iter()
+        .map(|alike| alike.spec["optimizer"]["lr"].as_f64())
+        .collect();
+    assert_eq!(lrs, [Some(0.2), Some(0.2), Some(0.1), Some(0.1)]);
+    assert_eq!(bench.alike(key, 3).await, alike[..3]);
 }

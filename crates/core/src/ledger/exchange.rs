@@ -69,7 +69,10 @@ impl Ledger {
             unit: judge::backoff_unit(job, attempt),
         };
         let applied = if newest {
-            self.apply(index, &event, now)
+            let priority = self.priority(index);
+            let fault = finish.outcome.fault();
+            let policy = judge::policy_for(&self.policy, priority, fault);
+            self.apply_by(&policy, index, &event, now)
         } else {
             Err(Refusal::Stale)
         };
@@ -158,7 +161,7 @@ impl Ledger {
                 .into_iter()
                 .map(|(sweep, reason)| Notice::Paused { sweep, reason }),
         );
-        let wanted = self.priority(index).is_some();
+        let wanted = judge::blames(self.priority(index));
         let row = &self.jobs[index];
         let job = row.digest;
         let Some(outcome) = row.newest_attempt().and_then(AttemptRow::outcome) else {
@@ -197,7 +200,7 @@ impl Ledger {
         let mut paused = Vec::new();
         for holder in self.jobs[index].sweeps.clone() {
             let sweep = &self.sweeps[holder];
-            if !sweep.live || sweep.paused.is_some() {
+            if !sweep.live || sweep.paused.is_some() || judge::is_of_probes(sweep.priority) {
                 continue;
             }
             let jobs = || sweep.jobs.iter().map(|job| &self.jobs[*job]);

@@ -233,16 +233,27 @@ impl Ledger {
         Some(&self.jobs[*self.job_index.get(&job)?])
     }
 
-    /// The one way to a changed job.
     fn apply(
         &mut self,
         index: usize,
         event: &Event<'_>,
         now: Timestamp,
     ) -> Result<Applied, Refusal> {
+        let policy = self.policy.clone();
+        self.apply_by(&policy, index, event, now)
+    }
+
+    /// The one way to a changed job.
+    fn apply_by(
+        &mut self,
+        policy: &Policy,
+        index: usize,
+        event: &Event<'_>,
+        now: Timestamp,
+    ) -> Result<Applied, Refusal> {
         let row = &mut self.jobs[index];
         let was_final = row.job.state_name().is_final();
-        let applied = row.job.apply(event, now, &self.policy)?;
+        let applied = row.job.apply(event, now, policy)?;
         match (was_final, row.job.state_name().is_final()) {
             (false, true) => row.ended_at = Some(now),
             (true, false) => {

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::{AttemptRow, End, JobRow, Ledger, LedgerError, Sweep};
-use crate::id::{Attempt, JobDigest, Replicate, SweepDigest};
+use crate::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
 use crate::import;
 use crate::job::{State, StateName};
 use crate::message::{JobQuery, Known, Sources};
 use crate::outcome::{Fault, Outcome};
+use crate::probe::WorkloadKey;
 use crate::view::{
-    AttemptView, CellResults, Counts, CurvePoint, JobDetail, JobView, LogChunk, ReplicateResult,
-    SweepState, SweepView, WorkerView,
+    Alike, AttemptView, CellResults, Counts, CurvePoint, JobDetail, JobView, LogChunk,
+    ReplicateResult, SweepState, SweepView, WorkerView,
 };
 
 impl Ledger {
@@ -175,6 +176,42 @@ impl Ledger {
                 })
             })
             .collect()
+    }
+
+    /// Measured trainings of this workload, at most `limit`: those of the
+    /// newest cells, and of a cell the newest jobs.
+    pub fn alike(&self, workload: WorkloadKey, limit: u32) -> Vec<Alike> {
+        let mut cells: Vec<(CellDigest, usize)> = Vec::new();
+        let mut found = Vec::new();
+        for (index, row) in self.jobs.iter().enumerate() {
+            let first = match cells.iter().find(|(cell, _)| *cell == row.cell) {
+                Some((_, first)) => *first,
+                None => {
+                    cells.push((row.cell, index));
+                    index
+                }
+            };
+            let text = self.cells.get(&row.cell).map_or("", |cell| &cell.text);
+            let measured = row.job.state_name() == StateName::Succeeded
+                && WorkloadKey::of_cell(text) == workload;
+            let end = row
+                .newest_attempt()
+                .and_then(|attempt| attempt.end.as_ref());
+            if measured
+                && let Some((_, End::Outcome(outcome, provenance))) = end
+                && let Outcome::Measured(outcome) = &**outcome
+            {
+                let alike = Alike {
+                    spec: serde_json::from_str(text).unwrap_or_default(),
+                    train_seconds: outcome.train_seconds,
+                    device: provenance.device.clone(),
+                };
+                found.push((first, index, alike));
+            }
+        }
+        found.sort_by_key(|(first, index, _)| std::cmp::Reverse((*first, *index)));
+        found.truncate(limit as usize);
+        found.into_iter().map(|(_, _, alike)| alike).collect()
     }
 
     /// A sweep's cells with the results of their replicates.

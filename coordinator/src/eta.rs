@@ -1,0 +1,51 @@
+//! When sweeps will be through, from what readers see of them.
+
+use std::time::Duration;
+
+use swath_core::eta::{Pace, remaining};
+use swath_core::time::Timestamp;
+use swath_core::view::{JobView, SweepView, WorkerState, WorkerView};
+
+/// A worker that was silent for so long is not counted as there: twice the
+/// usual life of a lease.
+const SILENT_MS: i64 = 120_000;
+
+/// Whether a worker was heard of lately.
+pub fn is_there(worker: &WorkerView, now: Timestamp) -> bool {
+    now.as_ms() - worker.seen_at.as_ms() <= SILENT_MS
+}
+
+/// The workers that get jobs.
+pub fn at_work(workers: &[WorkerView], now: Timestamp) -> impl Iterator<Item = &WorkerView> {
+    let active =
+        move |worker: &&WorkerView| worker.state == WorkerState::Active && is_there(worker, now);
+    workers.iter().filter(active)
+}
+
+/// Slots that would take a job.
+pub fn slots_at_work(workers: &[WorkerView], now: Timestamp) -> u32 {
+    let slots = at_work(workers, now).map(|worker| worker.about.slots.len());
+    slots.sum::<usize>() as u32
+}
+
+/// How long until the last job of `sweep` ends, where its jobs take
+/// `mean_seconds` and those of `open` that it holds are under way.
+pub fn of_sweep(
+    sweep: &SweepView,
+    mean_seconds: Option<f64>,
+    open: &[JobView],
+    slots: u32,
+    now: Timestamp,
+) -> Option<Duration> {
+    let own = open.iter().filter(|job| job.sweeps.contains(&sweep.name));
+    let elapsed: Vec<f64> = own
+        .filter_map(|job| Some(now.since(job.granted_at?).as_secs_f64()))
+        .collect();
+    let took: Vec<f64> = mean_seconds.into_iter().collect();
+    remaining(&Pace {
+        took: &took,
+        queued: sweep.counts.queued,
+        elapsed: &elapsed,
+        slots,
+    })
+}
