@@ -13,7 +13,7 @@ use proptest::test_runner::{Config, TestRunner};
 use swath_core::outcome::{Fault, Outcome};
 use swath_core::policy::Policy;
 
-use self::world::{Counted, SWEEPS, WORKERS, World};
+use self::world::{Counted, IMPORTED, SWEEPS, WORKERS, World};
 use super::bench::Bench;
 use super::script::{failed, measured};
 use crate::{Store, SweepChange, WorkerChange};
@@ -79,6 +79,27 @@ enum Op {
     CancelJobs(u8),
     RetryJobs(u8),
     Worker(u8, WorkerChange),
+    Import {
+        /// Of [`IMPORTED`].
+        sweep: u8,
+        replace: bool,
+        rows: Vec<Said>,
+    },
+}
+
+/// What one of two sources says of a cell: one of few numbers, so that sources
+/// repeat and contradict themselves.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    /// The place of the cell among those of its sweep; beyond, it has no such cell.
+    x: u8,
+    by_other: bool,
+    place: u8,
+    value: u8,
+    /// 0 is refused.
+    runs: u8,
+    /// Names the replicate of this number.
+    replicate: Option<u8>,
 }
 
 /// Tight limits, so that short sequences reach them.
@@ -127,7 +148,7 @@ where
         .enable_all()
         .build()
         .unwrap();
-    let steps = prop::collection::vec((pause(), op()), 8..80);
+    let steps = prop::collection::vec((pause(), op()), 8..90);
     // Sometimes everything fails alike, as when a data set is missing.
     let mood = prop::option::weighted(0.3, prop::sample::select(&Fault::ALL[..]));
     let happened = RefCell::new(Counted::new());
@@ -212,6 +233,32 @@ fn worker_change() -> impl Strategy<Value = WorkerChange> {
     ]
 }
 
+fn import() -> impl Strategy<Value = Op> {
+    let said = (
+        prop_oneof![20 => 0..2_u8, 1 => Just(u8::MAX)],
+        prop::bool::weighted(0.3),
+        prop_oneof![3 => Just(1), 1 => Just(2)],
+        prop_oneof![5 => Just(0), 1 => Just(1)],
+        prop_oneof![9 => Just(1), 2 => Just(3), 1 => Just(0)],
+        prop::option::weighted(0.1, 1..4_u8),
+    )
+        .prop_map(|(x, by_other, place, value, runs, replicate)| Said {
+            x,
+            by_other,
+            place,
+            value,
+            runs,
+            replicate,
+        });
+    let rows = prop::collection::vec(said, 1..3);
+    let sweep = prop_oneof![6 => Just(0), 3 => Just(1), 1 => 2..IMPORTED.len() as u8];
+    (sweep, prop::bool::weighted(0.3), rows).prop_map(|(sweep, replace, rows)| Op::Import {
+        sweep,
+        replace,
+        rows,
+    })
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let worker = || 0..WORKERS.len() as u8;
     let exchange = (
@@ -266,7 +313,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => hello,
         16 => exchange,
         8 => heartbeat,
-        5 => observe,
+        6 => observe,
         2 => release,
         7 => Just(Op::Tick),
         4 => Just(Op::Look),
@@ -275,6 +322,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<u8>().prop_map(Op::CancelJobs),
         2 => any::<u8>().prop_map(Op::RetryJobs),
         2 => (worker(), worker_change()).prop_map(|(worker, change)| Op::Worker(worker, change)),
+        3 => import(),
     ]
 }
 
@@ -322,6 +370,11 @@ mod tests {
             "observe Keep",
             "observe Stop",
             "observe Fenced",
+            "import new",
+            "import known",
+            "import removed",
+            "import Conflict",
+            "import NotFound",
         ];
         for reply in wanted {
             let times = happened.get(reply).copied().unwrap_or(0);

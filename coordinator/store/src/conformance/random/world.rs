@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use swath_core::id::{JobDigest, Owner, SessionId};
+use swath_core::id::{JobDigest, Owner, Replicate, SessionId};
+use swath_core::import::{ImportBatch, ImportRow, Imported};
 use swath_core::outcome::{Fault, Outcome};
 
 use super::super::bench::Bench;
 use super::super::replicating::adaptive;
 use super::super::script::{
-    failed, finish, job, job_of, observation, program_cell, report, sweep, worker_about,
+    failed, finish, job, job_of, observation, plain_cell, program_cell, report, sweep, worker_about,
 };
-use super::{Op, Pick, Session};
+use super::{Op, Pick, Said, Session};
 use crate::{Ack, Exchange, Finish, Grant, Held, Hello, Submission};
 
 /// What came of operations, and how often.
@@ -20,6 +21,39 @@ pub(super) type Counted = BTreeMap<String, u64>;
 pub(super) const WORKERS: [&str; 3] = ["a", "b", "c"];
 
 pub(super) const SWEEPS: usize = 5;
+
+/// Sweeps that numbers are imported into, with their cells; the last is none.
+pub(super) const IMPORTED: [(&str, &[u32]); 4] = [
+    ("first", &[1, 2]),
+    ("second", &[2, 3, 4]),
+    ("program", &[5]),
+    ("nobody", &[1]),
+];
+
+/// Numbers that a source says of cells of a sweep.
+fn numbers(sweep: u8, replace: bool, rows: &[Said]) -> ImportBatch {
+    let (name, cells) = IMPORTED[sweep as usize];
+    let x = |said: &Said| cells.get(usize::from(said.x)).copied().unwrap_or(99);
+    let row = |(line, said): (u32, &Said)| ImportRow {
+        sweep: name.to_owned(),
+        cell: plain_cell(x(said)).digest,
+        place: u32::from(said.place),
+        number: Imported {
+            test_error: 6.0 + f64::from(said.value),
+            seconds: (said.value > 0).then_some(60.5),
+            runs: u32::from(said.runs),
+            replicate: said.replicate.map(|it| Replicate(u32::from(it))),
+            seed: None,
+            source: if said.by_other { "other" } else { "paper" }.to_owned(),
+            file: "paper.csv".to_owned(),
+            line,
+        },
+    };
+    ImportBatch {
+        replace,
+        rows: (2..).zip(rows).map(row).collect(),
+    }
+}
 
 /// Sweeps that share jobs: the second and the third overlap the first, the
 /// third has its name and more replicates, the fourth needs a program, and of
@@ -226,12 +260,28 @@ impl World {
                 let name = WORKERS[worker as usize].parse().unwrap();
                 let _refused = bench.change_worker(&name, change).await;
             }
+            Op::Import {
+                sweep,
+                replace,
+                rows,
+            } => self.import(bench, numbers(sweep, replace, &rows)).await,
             Op::Hello {
                 worker,
                 claims,
                 program,
             } => self.hello(bench, worker, claims, program).await,
             other => self.speak(bench, other).await,
+        }
+    }
+
+    async fn import(&mut self, bench: &mut Bench, batch: ImportBatch) {
+        match bench.import(batch).await {
+            Ok(counts) => {
+                self.count("import", "new", counts.new);
+                self.count("import", "known", counts.known);
+                self.count("import", "removed", counts.removed);
+            }
+            Err(error) => self.count("import", error, 1),
         }
     }
 
