@@ -2,15 +2,34 @@
 
 use swath_coordinator::api::{ChangeOrder, ImportOrder};
 
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use swath_proto::limits::CONTROL_REQUEST_BYTES;
+use swath_report::count;
+
 use super::change::order;
 use super::failure::{Failure, Outcome};
 use crate::cli;
 use crate::settings::Context;
 
+/// Files with fewer lines are stored before anybody could read how far they are.
+const LONG: usize = 2000;
+const TICK: Duration = Duration::from_millis(120);
+/// The file without what a request has beside it.
+const BYTES_MAX: usize = CONTROL_REQUEST_BYTES - (64 << 10);
+
 pub(crate) async fn import(context: &Context, arguments: &cli::Import) -> Outcome {
     let path = arguments.file.display();
     let text = std::fs::read_to_string(&arguments.file)
         .map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))?;
+    // As JSON, a line end takes a byte more.
+    let lines = text.lines().count();
+    if text.len() + lines > BYTES_MAX {
+        let (size, most) = (text.len() >> 20, BYTES_MAX >> 20);
+        let message = format!("{path} has {size} MiB; a file has at most {most} MiB");
+        return Err(Failure::usage(message).hint("split it, and import each part"));
+    }
     let name = arguments.file.file_name().unwrap_or_default();
     let source = arguments.source.clone();
     let import = ImportOrder {
@@ -21,5 +40,29 @@ pub(crate) async fn import(context: &Context, arguments: &cli::Import) -> Outcom
         table: arguments.table.clone(),
         replace: arguments.replace,
     };
-    order(context, ChangeOrder::Import(import)).await
+    let bar = (lines >= LONG).then(|| progress(context, lines)).flatten();
+    let done = order(context, ChangeOrder::Import(import)).await;
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    done
+}
+
+/// A line on a terminal that says for how long a long file is being stored.
+fn progress(context: &Context, lines: usize) -> Option<ProgressBar> {
+    let style = context.printer.progress_style()?;
+    let bar = ProgressBar::new_spinner();
+    if let Ok(template) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+        bar.set_style(if style.unicode {
+            template
+        } else {
+            template.tick_chars("|/-\\ ")
+        });
+    }
+    bar.set_message(format!(
+        "importing {} lines, all or none",
+        count(lines as u64)
+    ));
+    bar.enable_steady_tick(TICK);
+    Some(bar)
 }

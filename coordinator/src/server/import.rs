@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swath_core::import::{self, Candidate, CandidateCell, ImportBatch};
+use swath_core::import::{self, Candidate, CandidateCell, ImportBatch, NoTarget};
 use swath_core::view::{SCHEMA_VERSION, SweepView};
 use swath_store::Store;
 use tonic::Status;
@@ -91,28 +91,12 @@ fn numbers(count: u64) -> String {
     }
 }
 
-/// The newest sweep of each name that is meant: those that the order selects,
-/// else those whose published values are this very file, else the only one.
+/// See [`import::targets`].
 async fn sweeps(store: &dyn Store, order: &ImportOrder) -> Result<Vec<SweepView>, Status> {
-    let mut found = select::sweeps(store, &order.selector).await?;
-    found.reverse();
-    let mut names = std::collections::BTreeSet::new();
-    found.retain(|sweep| names.insert(sweep.name.clone()));
-    found.reverse();
-    if !order.selector.is_empty() {
-        return Ok(found);
-    }
-    let refers = |sweep: &&SweepView| sweep.definition["reference"]["text"] == order.text;
-    let referring: Vec<_> = found.iter().filter(refers).cloned().collect();
-    match (referring.is_empty(), found.len()) {
-        (false, _) => Ok(referring),
-        (true, 1) => Ok(found),
-        (true, 0) => Err(Status::not_found(
-            "there is no sweep yet that numbers could be imported into; submit one",
-        )),
-        (true, _) => Err(Status::invalid_argument(format!(
-            "no sweep names {} as its reference; say which one it is for with `--sweep SWEEP`",
-            order.file
-        ))),
-    }
+    let found = select::sweeps(store, &order.selector).await?;
+    let chosen = !order.selector.is_empty();
+    import::targets(found, chosen, &order.file, &order.text).map_err(|error| match error {
+        NoTarget::NoSweep => Status::not_found(error.to_string()),
+        NoTarget::Unclear { .. } => Status::invalid_argument(error.to_string()),
+    })
 }

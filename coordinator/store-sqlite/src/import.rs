@@ -1,10 +1,11 @@
 //! Numbers from elsewhere come in, and out again.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::collections::hash_map::{Entry, HashMap};
 
 use futures_util::TryStreamExt;
 use sqlx::{SqliteConnection, query, query_scalar};
-use swath_core::id::Replicate;
+use swath_core::id::{CellDigest, Replicate};
 use swath_core::import::{ImportBatch, ImportCounts, ImportRow, Imported};
 use swath_core::time::Timestamp;
 use swath_store::StoreError;
@@ -34,8 +35,9 @@ pub(crate) async fn import(
             counts.removed += done.execute(&mut tx.conn).await?.rows_affected();
         }
     }
+    let mut seen = Seen::default();
     for row in &batch.rows {
-        if add(tx, now, row).await? {
+        if add(tx, now, row, &mut seen).await? {
             counts.new += 1;
         } else {
             counts.known += 1;
@@ -44,11 +46,50 @@ pub(crate) async fn import(
     Ok(counts)
 }
 
+/// What was looked up for earlier rows: most are of the same sweeps, cells and
+/// sources.
+#[derive(Default)]
+struct Seen<'a> {
+    /// Ids, by sweep and digest.
+    cells: HashMap<(&'a str, CellDigest), i64>,
+    /// By sweep and source: what the source had said, and has by now.
+    said: HashMap<(&'a str, &'a str), Said>,
+}
+
+/// Numbers by cell and place.
+type Said = HashMap<(i64, u32), Imported>;
+
 /// Stores one number; says whether it is new.
-async fn add(tx: &mut Tx, now: Timestamp, row: &ImportRow) -> Result<bool> {
+async fn add<'a>(
+    tx: &mut Tx,
+    now: Timestamp,
+    row: &'a ImportRow,
+    seen: &mut Seen<'a>,
+) -> Result<bool> {
     if !row.number.is_sound() {
         return Err(StoreError::Conflict(row.is_unsound()).into());
     }
+    let cell = match seen.cells.entry((&row.sweep, row.cell)) {
+        Entry::Occupied(known) => *known.get(),
+        Entry::Vacant(free) => *free.insert(cell(tx, row).await?),
+    };
+    let said = match seen.said.entry((&row.sweep, &row.number.source)) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(free) => free.insert(said(tx, row).await?),
+    };
+    match said.entry((cell, row.place)) {
+        Entry::Occupied(known) if known.get().says(&row.number) => return Ok(false),
+        Entry::Occupied(known) => {
+            return Err(StoreError::Conflict(row.contradicts(known.get())).into());
+        }
+        Entry::Vacant(free) => free.insert(row.number.clone()),
+    };
+    insert(tx, now, row, cell).await?;
+    Ok(true)
+}
+
+/// The id of the cell that a row is of.
+async fn cell(tx: &mut Tx, row: &ImportRow) -> Result<i64> {
     let digest = &row.cell.as_bytes()[..];
     let cell = query_scalar!(
         r#"SELECT cell.id AS "id!" FROM cell
@@ -59,14 +100,11 @@ async fn add(tx: &mut Tx, now: Timestamp, row: &ImportRow) -> Result<bool> {
         row.sweep
     )
     .fetch_optional(&mut tx.conn)
-    .await?
-    .ok_or_else(|| StoreError::NotFound(row.cell_of_sweep()))?;
-    if let Some(known) = known(tx, cell, row).await? {
-        if known.says(&row.number) {
-            return Ok(false);
-        }
-        return Err(StoreError::Conflict(row.contradicts(&known)).into());
-    }
+    .await?;
+    Ok(cell.ok_or_else(|| StoreError::NotFound(row.cell_of_sweep()))?)
+}
+
+async fn insert(tx: &mut Tx, now: Timestamp, row: &ImportRow, cell: i64) -> Result<()> {
     let Imported {
         test_error,
         seconds,
@@ -99,32 +137,34 @@ async fn add(tx: &mut Tx, now: Timestamp, row: &ImportRow) -> Result<bool> {
     )
     .execute(&mut tx.conn)
     .await?;
-    Ok(true)
+    Ok(())
 }
 
-/// What the source of `row` has said in its place.
-async fn known(tx: &mut Tx, cell: i64, row: &ImportRow) -> Result<Option<Imported>> {
+/// What the source of `row` has said of the cells of its sweep.
+async fn said(tx: &mut Tx, row: &ImportRow) -> Result<Said> {
     let source = &row.number.source;
-    let known = query!(
-        "SELECT test_error, seconds, runs, replicate, seed, file, line FROM import
-         WHERE sweep = ?1 AND cell = ?2 AND source = ?3 AND place = ?4",
+    let mut rows = query!(
+        "SELECT cell, place, test_error, seconds, runs, replicate, seed, file, line FROM import
+         WHERE sweep = ?1 AND source = ?2",
         row.sweep,
-        cell,
-        source,
-        row.place
+        source
     )
-    .fetch_optional(&mut tx.conn)
-    .await?;
-    Ok(known.map(|known| Imported {
-        test_error: known.test_error,
-        seconds: known.seconds,
-        runs: known.runs as u32,
-        replicate: known.replicate.map(|it| Replicate(it as u32)),
-        seed: known.seed.map(|seed| seed as u64),
-        source: source.clone(),
-        file: known.file,
-        line: known.line as u32,
-    }))
+    .fetch(&mut tx.conn);
+    let mut said = Said::new();
+    while let Some(known) = rows.try_next().await? {
+        let number = Imported {
+            test_error: known.test_error,
+            seconds: known.seconds,
+            runs: known.runs as u32,
+            replicate: known.replicate.map(|it| Replicate(it as u32)),
+            seed: known.seed.map(|seed| seed as u64),
+            source: source.clone(),
+            file: known.file,
+            line: known.line as u32,
+        };
+        said.insert((known.cell, known.place as u32), number);
+    }
+    Ok(said)
 }
 
 /// The numbers of the sweeps of this name, by the digest of their cell, each

@@ -7,8 +7,10 @@
 //! the sweep's name and the cell: jobs stay as they are and can be trained,
 //! a grown sweep keeps its imports, and only the table joins both, by [`fill`].
 
+mod find;
 mod read;
 mod rows;
+mod target;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -16,6 +18,7 @@ mod value;
 use serde::{Deserialize, Serialize};
 
 pub use self::read::{Candidate, CandidateCell, ImportError, ROWS_MAX, read};
+pub use self::target::{NoTarget, targets};
 use crate::id::{CellDigest, JobDigest, Replicate};
 use crate::job::StateName;
 use crate::view::ReplicateResult;

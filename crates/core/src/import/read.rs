@@ -6,8 +6,9 @@ use std::fmt;
 use csv::StringRecord;
 use serde_json::Value;
 
+use super::find::{Field, Finder, Missed};
 use super::rows::Rows;
-use super::value::{is_value, listed, nearest_value, written};
+use super::value::listed;
 use super::{ImportRow, Imported, RUNS_MAX};
 use crate::id::{CellDigest, Replicate};
 use crate::stats::Sample;
@@ -61,7 +62,7 @@ pub struct CandidateCell {
 }
 
 impl CandidateCell {
-    fn value(&self, path: &str) -> Option<&Value> {
+    pub(super) fn value(&self, path: &str) -> Option<&Value> {
         let axis = self.axes.iter().find(|(axis, _)| axis == path);
         axis.map(|(_, value)| value)
             .or_else(|| path.split('.').try_fold(&self.spec, |at, key| at.get(key)))
@@ -125,6 +126,7 @@ pub fn read(
         let message = "there is no column `table` to choose by".to_owned();
         return Err(vec![error_at(file, 1, None, message)]);
     }
+    let mut finders: Vec<Finder<'_>> = candidates.iter().map(Finder::new).collect();
     let mut rows = Rows::default();
     let mut errors = Vec::new();
     for (count, record) in reader.records().enumerate() {
@@ -134,7 +136,7 @@ pub fn read(
                 Err(error_at(file, count as u64 + 2, None, message))
             }
             Ok(record) if !columns.is_of(&record, only_table) => Ok(None),
-            Ok(record) => columns.row(&record, source, candidates),
+            Ok(record) => columns.row(&record, source, &mut finders),
             Err(error) => Err(broken(file, &error)),
         };
         match found {
@@ -147,7 +149,7 @@ pub fn read(
         }
     }
     if errors.is_empty() {
-        Ok(rows.rows)
+        Ok(rows.all)
     } else {
         Err(errors)
     }
@@ -254,7 +256,7 @@ impl<'a> Columns<'a> {
         &self,
         record: &StringRecord,
         source: &str,
-        candidates: &[Candidate],
+        finders: &mut [Finder<'_>],
     ) -> Result<Option<Found>, ImportError> {
         let line = record.position().map_or(0, csv::Position::line);
         let row = Row {
@@ -286,7 +288,7 @@ impl<'a> Columns<'a> {
         Ok(Some(Found {
             numbers: row.runs(number)?,
             table: row.text("table").unwrap_or_default().to_owned(),
-            cells: row.cells(candidates)?,
+            cells: row.cells(finders)?,
         }))
     }
 }
@@ -372,23 +374,23 @@ impl Row<'_> {
     }
 
     /// The cell of each candidate that the row is about.
-    fn cells(&self, candidates: &[Candidate]) -> Result<Vec<(usize, CellDigest)>, ImportError> {
+    fn cells(&self, finders: &mut [Finder<'_>]) -> Result<Vec<(usize, CellDigest)>, ImportError> {
         let named = self.text("sweep");
         let mut found = Vec::new();
         let mut first_error = None;
         let mut seen = false;
-        for (at, candidate) in candidates.iter().enumerate() {
-            if named.is_some_and(|name| name != candidate.sweep) {
+        for (at, finder) in finders.iter_mut().enumerate() {
+            if named.is_some_and(|name| name != finder.sweep()) {
                 continue;
             }
             seen = true;
-            match self.cell(candidate) {
+            match self.cell(finder) {
                 Ok(cell) => found.push((at, cell)),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
         if let (false, Some(name)) = (seen, named) {
-            let names = candidates.iter().map(|it| it.sweep.as_str());
+            let names = finders.iter().map(Finder::sweep);
             let hint = match nearest(name, names.clone()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there are {}", listed(names, 8)),
@@ -402,63 +404,23 @@ impl Row<'_> {
         }
     }
 
-    /// The one cell of a candidate that has the row's parameters.
-    fn cell(&self, candidate: &Candidate) -> Result<CellDigest, ImportError> {
-        let mut left: Vec<&CandidateCell> = candidate.cells.iter().collect();
-        for &place in &self.columns.parameters {
-            let (name, text) = (&self.columns.names[place], &self.record[place]);
-            if text.is_empty() {
-                continue;
-            }
-            let value_of = |cell: &CandidateCell| cell.value(name).cloned().unwrap_or_default();
-            let has = |cell: &&CandidateCell| is_value(&value_of(cell), text);
-            let fitting: Vec<_> = left.iter().copied().filter(has).collect();
-            if fitting.is_empty() {
-                let mut values: Vec<String> =
-                    left.iter().map(|cell| written(&value_of(cell))).collect();
-                values.sort();
-                values.dedup();
-                let message = format!(
-                    "no cell of `{}` with what stands before has `{text}`; {}",
-                    candidate.sweep,
-                    nearest_value(text, &values)
-                );
-                return Err(self.error(place, message));
-            }
-            left = fitting;
-        }
-        if left.len() > 1 {
-            let is_bare = |cell: &&CandidateCell| self.is_bare(cell);
-            let bare: Vec<_> = left.iter().copied().filter(is_bare).collect();
-            if !bare.is_empty() {
-                left = bare;
-            }
-        }
-        match left[..] {
-            [cell] => Ok(cell.digest),
-            [] => Err(self.whole(format!("sweep `{}` has no cell", candidate.sweep))),
-            [first, second, ..] => {
-                let differs = |(axis, value): &&(String, Value)| second.value(axis) != Some(value);
-                let axis = first.axes.iter().find(differs);
-                let axis = axis.map_or("", |(axis, _)| axis.as_str());
-                Err(self.whole(format!(
-                    "it fits {} cells of `{}`, which differ in `{axis}`; say its value",
-                    left.len(),
-                    candidate.sweep
-                )))
-            }
-        }
+    /// The fields of the parameters, with their places; empty where nothing is asked
+    /// for.
+    fn fields(&self) -> Vec<Field<'_>> {
+        let parameters = self.columns.parameters.iter();
+        let field = |&place: &usize| Field {
+            place,
+            name: &self.columns.names[place],
+            text: &self.record[place],
+        };
+        parameters.map(field).collect()
     }
 
-    /// Whether a cell has nothing, or what says nothing, where the row has.
-    fn is_bare(&self, cell: &CandidateCell) -> bool {
-        let names = &self.columns.names;
-        let parameters = self.columns.parameters.iter();
-        let mut empty = parameters.filter(|place| self.record[**place].is_empty());
-        empty.all(|place| match cell.value(&names[*place]) {
-            None | Some(Value::Null | Value::Bool(false)) => true,
-            Some(Value::Number(number)) => number.as_f64() == Some(0.0),
-            Some(_) => false,
+    /// The one cell of a candidate that has the row's parameters.
+    fn cell(&self, finder: &mut Finder<'_>) -> Result<CellDigest, ImportError> {
+        finder.find(&self.fields()).map_err(|missed| match missed {
+            Missed::At(place, message) => self.error(place, message),
+            Missed::Whole(message) => self.whole(message),
         })
     }
 

@@ -2,25 +2,34 @@
 
 use std::collections::BTreeMap;
 
-use super::ImportRow;
 use super::read::{Candidate, Found};
+use super::{ImportRow, Imported};
 use crate::id::CellDigest;
+
+/// Whose number of which cell: candidate, cell and source.
+type Key = (usize, CellDigest, String);
 
 /// Rows with a place each among those of the same source and cell.
 #[derive(Default)]
 pub(super) struct Rows {
-    pub(super) rows: Vec<ImportRow>,
-    /// By candidate, cell and source.
-    seen: BTreeMap<(usize, CellDigest, String), Vec<Seen>>,
+    pub(super) all: Vec<ImportRow>,
+    places: BTreeMap<Key, u32>,
+    /// By number, as [`Imported::says`] compares it.
+    seen: BTreeMap<(Key, Number), Seen>,
 }
 
-/// Where a row is, and the tables that its number stood in.
+type Number = (u64, Option<u64>, u32, Option<u32>, Option<u64>);
+
+/// How often a number counts, and how often each table has it.
+#[derive(Default)]
 struct Seen {
-    row: usize,
-    tables: Vec<String>,
+    rows: u32,
+    tables: BTreeMap<String, u32>,
 }
 
 impl Rows {
+    /// The same number under another table is the same number; twice under one, it
+    /// counts twice.
     pub(super) fn add(&mut self, found: Found, candidates: &[Candidate]) {
         let Found {
             numbers,
@@ -32,25 +41,31 @@ impl Rows {
             .flat_map(|of| numbers.iter().map(move |it| (of, it)));
         for (&(at, cell), number) in each {
             let key = (at, cell, number.source.clone());
-            let seen = self.seen.entry(key).or_default();
-            // The same number under another table is the same number.
-            let twin = seen.iter_mut().find(|Seen { row, tables }| {
-                self.rows[*row].number.says(number) && !tables.contains(&table)
-            });
-            if let Some(Seen { tables, .. }) = twin {
-                tables.push(table.clone());
+            let seen = self.seen.entry((key.clone(), said(number))).or_default();
+            let here = seen.tables.entry(table.clone()).or_default();
+            *here += 1;
+            if *here <= seen.rows {
                 continue;
             }
-            seen.push(Seen {
-                row: self.rows.len(),
-                tables: vec![table.clone()],
-            });
-            self.rows.push(ImportRow {
+            seen.rows += 1;
+            let place = self.places.entry(key).or_default();
+            *place += 1;
+            self.all.push(ImportRow {
                 sweep: candidates[at].sweep.clone(),
                 cell,
-                place: seen.len() as u32,
+                place: *place,
                 number: number.clone(),
             });
         }
     }
+}
+
+fn said(number: &Imported) -> Number {
+    (
+        number.test_error.to_bits(),
+        number.seconds.map(f64::to_bits),
+        number.runs,
+        number.replicate.map(|it| it.0),
+        number.seed,
+    )
 }

@@ -1,3 +1,5 @@
+use std::fmt::Write;
+
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -109,6 +111,57 @@ fn what_is_wrong_is_told_with_its_place_and_the_nearest() {
     runs.csv:2: column 1 `sweep`: no sweep here is named `scalin`; did you mean `scaling`?
     runs.csv:3: column 4 `n`: `0` is no whole number from 1 to 1000
     ");
+}
+
+/// A grid of many cells and a long file of numbers for them, of several spellings.
+#[test]
+fn long_files_over_large_grids_are_read_in_one_pass() {
+    let (batches, rates, rows_of_each) = (20_u32, 50_u32, 5_u32);
+    let mut cells = Vec::new();
+    for at in 0..batches * rates {
+        let (batch, lr) = (1 + at / rates, 0.01 * f64::from(1 + at % rates));
+        let mut one = cell(0, batch, lr);
+        one.digest = CellDigest::from_bytes(*blake3::hash(&at.to_le_bytes()).as_bytes());
+        cells.push(one);
+    }
+    let candidates = [Candidate {
+        sweep: "large".to_owned(),
+        cells,
+    }];
+    let mut text = String::from("optimizer.lr,batch_size,test_error\n");
+    for row in 0..batches * rates * rows_of_each {
+        let at = row % (batches * rates);
+        let (batch, lr) = (1 + at / rates, 0.01 * f64::from(1 + at % rates));
+        let lr = if row % 2 == 0 {
+            format!("{lr}")
+        } else {
+            format!("{lr:e}")
+        };
+        writeln!(text, "{lr},{batch},7.{row}").unwrap();
+    }
+    let rows = read("long.csv", &text, "me", None, &candidates).unwrap();
+    assert_eq!(rows.len() as u32, batches * rates * rows_of_each);
+    for (row, found) in (0..).zip(&rows) {
+        let at: u32 = row % (batches * rates);
+        assert_eq!(found.cell, candidates[0].cells[at as usize].digest);
+        assert_eq!(found.place, 1 + row / (batches * rates));
+    }
+}
+
+#[test]
+fn a_file_is_no_longer_than_it_may_be() {
+    let mut text = String::from("batch_size,test_error\n");
+    for _ in 0..=ROWS_MAX {
+        text.push_str("64,7\n");
+    }
+    assert_eq!(
+        errors(&text),
+        "runs.csv:100002: a file has at most 100000 rows"
+    );
+    // Every one of them is a replicate of its own.
+    text.truncate(text.len() - "64,7\n".len());
+    let found = rows(&text);
+    assert_eq!((found.len(), found[ROWS_MAX - 1].1), (ROWS_MAX, 100_000));
 }
 
 fn job(replicate: u32, state: StateName) -> ReplicateResult {
