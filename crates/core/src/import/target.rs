@@ -70,6 +70,7 @@ mod tests {
             reason: String::new(),
             cells: 1,
             replicates: 1,
+            replication: None,
             priority: 0,
             counts: Counts::default(),
             submitted_at: Timestamp::from_ms(0),
