@@ -70,11 +70,29 @@ async fn published_values_are_checked() {
     let lines = "params.x,test_error,n,figure_error,minutes\n1,8.14,1,9.14,22\n2,7.9,3,,\n";
     site.write("some.csv", lines);
     site.write("all.toml", &with_reference("all"));
-    site.write("all.csv", "params.x,test_error,n\n1,8.14,1\n2,9.0,1\n");
+    // The last line is about no cell: told, and no reason against the others.
+    site.write(
+        "all.csv",
+        "params.x,test_error,n\n1,8.14,1\n2,9.0,1\n4,7,1\n",
+    );
     for line in ["submit some.toml", "submit all.toml", "submit small.toml"] {
         let done = run(line);
         assert_eq!(done.code, 0, "{}", done.stderr);
+        let stray = "warning: all.csv:4:1: `params.x`: no cell of the sweep has `4` with what \
+                     stands before; the nearest is `3` of `1`, `2`, `3`";
+        assert_eq!(
+            done.stderr.contains(stray),
+            line == "submit all.toml",
+            "{}",
+            done.stderr
+        );
     }
+    let planned = site.local("plan all.toml");
+    assert!(
+        planned.code == 0 && planned.stderr.contains("all.csv:4:1"),
+        "{}",
+        planned.stderr
+    );
     let open = run("table some --check -q");
     assert_eq!(open.code, 3, "{}", open.stderr);
     assert!(
@@ -127,6 +145,9 @@ async fn published_values_are_checked() {
     ");
     let all = run("table all --check");
     assert_eq!(all.code, 0, "{}", all.stderr);
+    let told = "2 reproduced, 0 not reproduced, 0 undecided; 1 published value of no cell of this \
+                sweep (line 4 of the reference)";
+    assert!(all.stderr.contains(told), "{}", all.stderr);
     let document = json(&run("table all -o json").stdout);
     assert_eq!(document["rows"][1]["verdict"], "reproduced");
     assert_eq!(document["rows"][1]["reference"][0]["test_error"], 9.0);

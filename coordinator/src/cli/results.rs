@@ -22,7 +22,8 @@ Examples:
   coordinator table quickstart --rows batch_size,optimizer.lr --columns test_error --sort test_error
   coordinator table last -o json | jq '.rows[].median'
   coordinator table linear_scaling --check     is what was published reproduced?
-  coordinator table --lock quickstart.lock")]
+  coordinator table --lock quickstart.lock
+  coordinator table --lock quickstart.lock --check")]
 pub(crate) struct Table {
     /// Which sweep, and filters that choose its cells
     #[arg(
@@ -34,9 +35,9 @@ pub(crate) struct Table {
     /// Draw it from a lock file, which `export --lock` writes, and ask nobody
     #[arg(long, value_name = "FILE", env = environment::LOCK, hide_env_values = true)]
     pub(crate) lock: Option<PathBuf>,
-    /// Say by the exit code whether every published value was reproduced: 0 all,
-    /// 10 some not, 3 some undecided or without a cell
-    #[arg(long, conflicts_with = "lock", env = environment::CHECK, hide_env_values = true)]
+    /// Say by the exit code whether what was published of the cells was reproduced:
+    /// 0 all, 10 some not, 3 some undecided
+    #[arg(long, env = environment::CHECK, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) check: bool,
     /// The parameters that name the rows, instead of those of the sweep file

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use swath_core::message::Sources;
-use swath_core::sweep::SweepFile;
+use swath_core::sweep::{Expansion, SweepFile};
 
 use super::failure::{Failure, Outcome};
+use crate::settings::Context;
 
 /// A sweep file with everything that it names.
 #[derive(Debug)]
@@ -42,6 +43,13 @@ pub(crate) fn load(path: &Path) -> Outcome<Loaded> {
             replicates: None,
         },
     })
+}
+
+/// Tells what most likely is a slip in a file that can be trained as it is.
+pub(crate) fn warn(context: &Context, expansion: &Expansion<'_>) {
+    for stray in expansion.strays() {
+        context.printer.warn(stray.to_string());
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::connection::Connection;
 use super::exit::Exit;
 use super::export::into_file;
 use super::failure::{Failure, Outcome};
+use super::table::checked;
 use crate::settings::Context;
 
 /// Writes the lock file of one sweep.
@@ -48,8 +49,9 @@ pub(crate) async fn write(context: &Context, selector: Vec<String>, path: &Path)
     Ok(Exit::Ok)
 }
 
-/// Prints the table of a lock file, asking nobody.
-pub(crate) fn table(context: &Context, path: &Path) -> Outcome {
+/// Prints the table of a lock file, asking nobody; with `check` it is held to what
+/// was published, as that of a coordinator is.
+pub(crate) fn table(context: &Context, path: &Path, check: bool) -> Outcome {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
@@ -59,5 +61,8 @@ pub(crate) fn table(context: &Context, path: &Path) -> Outcome {
     context
         .printer
         .data(&text.map_err(|error| Failure::new(Exit::NotAllowed, error))?)?;
+    if check {
+        return checked(context, results.name(), results.check().as_ref());
+    }
     Ok(Exit::Ok)
 }

@@ -37,13 +37,13 @@ pub(crate) async fn run(context: &Context, arguments: &cli::Run) -> Outcome {
     if let Some(loaded) = &loaded
         && !context.database.exists()
     {
-        prepare(&settings, loaded, None).await?;
+        prepare(context, &settings, loaded, None).await?;
     }
     let mut connection = start(context, loaded.is_some()).await?;
     let again = format!("coordinator run {}{}", arguments.sweep, context.asked);
     let sweep = match loaded {
         Some(loaded) => {
-            let digest = prepare(&settings, &loaded, Some(&mut connection)).await?;
+            let digest = prepare(context, &settings, &loaded, Some(&mut connection)).await?;
             submit(context, &mut connection, digest, loaded.sources).await?
         }
         None => {
@@ -124,11 +124,15 @@ fn load(word: &str) -> Outcome<Option<Loaded>> {
 /// Makes sure that a worker can train what is open of a file, before anything
 /// of it is stored; its digest. Without a database every job is open.
 async fn prepare(
+    context: &Context,
     settings: &LocalSettings,
     loaded: &Loaded,
     mut connection: Option<&mut Connection>,
 ) -> Outcome<SweepDigest> {
     let expansion = expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
+    if connection.is_some() {
+        files::warn(context, &expansion);
+    }
     let replicates = loaded.file.replicates;
     let mut needs: Option<Needs> = None;
     let mut cells = expansion.cells();

@@ -37,7 +37,9 @@ pub(crate) struct Receipt {
 
 pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcome {
     let loaded = files::load(&arguments.file)?;
-    expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
+    let expansion = expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
+    files::warn(context, &expansion);
+    drop(expansion);
     if arguments.timeout.is_some() && !arguments.wait {
         context
             .printer

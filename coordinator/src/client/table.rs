@@ -13,7 +13,7 @@ use crate::settings::Context;
 
 pub(crate) async fn table(context: &Context, arguments: cli::Table) -> Outcome {
     if let Some(path) = &arguments.lock {
-        return lock::table(context, path);
+        return lock::table(context, path, arguments.check);
     }
     let mut connection = Connection::open(context).await?;
     let shape = Shape {
@@ -40,13 +40,13 @@ pub(crate) async fn table(context: &Context, arguments: cli::Table) -> Outcome {
         ));
     }
     if arguments.check {
-        return checked(context, &sweep.name, check);
+        return checked(context, &sweep.name, check.as_ref());
     }
     Ok(Exit::Ok)
 }
 
 /// Tells how the sweep stands to what was published.
-fn checked(context: &Context, name: &str, check: Option<Check>) -> Outcome {
+pub(super) fn checked(context: &Context, name: &str, check: Option<&Check>) -> Outcome {
     let Some(check) = check else {
         let message = format!("{name} has no published values to check against");
         return Err(Failure::usage(message)

@@ -33,6 +33,41 @@ fn a_lock_file_draws_the_same_table_without_a_database() {
 }
 
 #[test]
+fn a_lock_file_is_checked_as_the_store_is() {
+    let site = Site::new();
+    let file = crate::support::SMALL.to_owned() + "\n[reference]\nfile = \"runs.csv\"\n";
+    site.write("small.toml", &file);
+    site.write("runs.csv", RUNS);
+    let serving = crate::support::Serving::start(&site, "sqlite:swath.db");
+    let submit = format!("submit small.toml --coordinator {}", serving.url);
+    assert_eq!(site.run(&submit).code, 0);
+    assert_eq!(serving.stop(), Some(0));
+    let unlike = RUNS.replace("6.5,2,6.4 6.6", "9.5,2,9.4 9.6");
+    for (numbers, code) in [(None, 3), (Some(RUNS), 0), (Some(&*unlike), 10)] {
+        if let Some(numbers) = numbers {
+            site.write("numbers.csv", numbers);
+            let done = site.local("import numbers.csv --sweep small --replace");
+            assert_eq!(done.code, 0, "{}", done.stderr);
+        }
+        assert_eq!(site.local("export small --lock small.lock").code, 0);
+        let here = site.local("table small --check -q");
+        let there = site.run("table --lock small.lock --check -q");
+        assert_eq!((here.code, there.code), (code, code), "{}", there.stderr);
+        assert_eq!(here.stderr, there.stderr);
+        assert_eq!(here.stdout, there.stdout);
+    }
+    let plain = submitted();
+    assert_eq!(plain.local("export small --lock small.lock").code, 0);
+    let none = plain.run("table --lock small.lock --check");
+    assert_eq!(none.code, 2, "{}", none.stderr);
+    assert!(
+        none.stderr.contains("has no published values"),
+        "{}",
+        none.stderr
+    );
+}
+
+#[test]
 fn a_lock_file_names_every_job_and_holds_the_files() {
     let site = submitted();
     assert_eq!(site.local("export small --lock small.lock").code, 0);

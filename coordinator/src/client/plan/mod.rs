@@ -45,6 +45,9 @@ pub(crate) struct Planned {
 pub(crate) async fn plan(context: &Context, arguments: &Plan) -> Outcome {
     let loaded = load_all(arguments)?;
     let expansions = expand_all(&loaded)?;
+    for expansion in &expansions {
+        files::warn(context, expansion);
+    }
     let mut oracle = if arguments.probe {
         Oracle::Coordinator(Box::new(
             probe::measure(context, arguments, &expansions).await?,

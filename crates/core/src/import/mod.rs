@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::read::{Candidate, CandidateCell, ImportError, ROWS_MAX, read};
 pub use self::target::{NoTarget, targets};
+pub(crate) use self::value::nearest_value;
 use crate::id::{CellDigest, JobDigest, Replicate};
 use crate::job::StateName;
 use crate::view::ReplicateResult;

@@ -45,7 +45,7 @@ pub(super) fn written(value: &Value) -> String {
     }
 }
 
-pub(super) fn nearest_value(text: &str, values: &[String]) -> String {
+pub(crate) fn nearest_value(text: &str, values: &[String]) -> String {
     let as_number = |text: &str| text.parse::<f64>().ok();
     let near = match as_number(text) {
         Some(number) => {

@@ -179,6 +179,17 @@ impl<'a> Expansion<'a> {
         self.digest
     }
 
+    /// The lines of its reference that are about no cell; see
+    /// [`crate::table::Reference::strays`].
+    pub fn strays(&self) -> Vec<FileError> {
+        let reference = self.file.reference.as_ref();
+        let read = reference.and_then(|it| {
+            let shown = super::recipe::join(&self.file.path, &it.file);
+            crate::table::Reference::read(&shown, &it.text).ok()
+        });
+        read.map_or_else(Vec::new, |it| it.strays(self))
+    }
+
     /// Its axes and their values.
     pub fn grid(&self) -> &Grid {
         &self.grid

@@ -72,7 +72,7 @@ impl Recipes<'_> {
 }
 
 /// `path` as written in the file `beside`.
-fn join(beside: &str, path: &str) -> String {
+pub(super) fn join(beside: &str, path: &str) -> String {
     if path.starts_with('/') {
         return path.to_owned();
     }

@@ -10,6 +10,9 @@ use crate::job::StateName;
 use crate::summary::Unit;
 use crate::summary::text::counted;
 
+/// Lines without a cell that are named.
+const LINES_MAX: usize = 20;
+
 /// A cell beside one published line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Compared<'a> {
@@ -26,7 +29,7 @@ pub struct Compared<'a> {
 }
 
 /// How a sweep stands to what was published.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// Cells by verdict.
     pub reproduced: u32,
@@ -34,19 +37,22 @@ pub struct Check {
     pub not_reproduced: u32,
     /// See [`Verdict::Undecided`]; cells that are not final among them.
     pub undecided: u32,
-    /// Published values that are of no cell of the sweep.
+    /// Published values that are of no cell of the sweep; they say nothing of it.
     pub unmatched: u32,
+    /// Their lines in the reference.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmatched_lines: Vec<u32>,
     /// Cells with a verdict on imported numbers alone.
     #[serde(default)]
     pub imported: u32,
 }
 
 impl Check {
-    /// The verdict over all: reproduced only where nothing is missing.
+    /// The verdict over all cells: reproduced only where nothing is missing.
     pub const fn verdict(&self) -> Verdict {
         if self.not_reproduced > 0 {
             Verdict::NotReproduced
-        } else if self.undecided > 0 || self.unmatched > 0 || self.reproduced == 0 {
+        } else if self.undecided > 0 || self.reproduced == 0 {
             Verdict::Undecided
         } else {
             Verdict::Reproduced
@@ -62,7 +68,12 @@ impl Check {
         if self.unmatched > 0 {
             let lines = counted(u64::from(self.unmatched), "published value");
             // Writing to a String cannot fail.
+            let at: Vec<String> = self.unmatched_lines.iter().map(u32::to_string).collect();
+            let noun = if at.len() == 1 { "line" } else { "lines" };
             let _ = write!(text, "; {lines} of no cell of this sweep");
+            if !at.is_empty() {
+                let _ = write!(text, " ({noun} {} of the reference)", at.join(", "));
+            }
         }
         if self.imported > 0 {
             let cells = counted(u64::from(self.imported), "cell");
@@ -180,7 +191,9 @@ impl Results {
         }
         let published = self.definition.published.iter();
         let unmatched = published.filter(|it| it.cells.is_empty() && it.values().next().is_some());
-        check.unmatched = unmatched.count() as u32;
+        check.unmatched_lines = unmatched.map(|it| it.line).collect();
+        check.unmatched = check.unmatched_lines.len() as u32;
+        check.unmatched_lines.truncate(LINES_MAX);
         Some(check)
     }
 

@@ -4,8 +4,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::import::nearest_value;
 use crate::spec::{canonical, keys};
 use crate::suggest::nearest;
+use crate::summary::text::{compact, parameter};
 use crate::sweep::{Cell, Expansion, FileError, Place};
 
 /// Columns with what was published; those named by parameters say of what.
@@ -18,6 +20,9 @@ const COLUMNS: [&str; 7] = [
     "caveat",
     "minutes",
 ];
+
+/// Lines that are told at once to be of no cell.
+const STRAYS_MAX: usize = 20;
 
 /// One published value, as a sweep keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,7 +68,7 @@ impl Published {
 struct Line {
     published: Published,
     /// By column of a parameter; blank fields are left out.
-    wanted: Vec<(usize, Wanted)>,
+    wanted: Vec<(usize, Wanted, Place)>,
 }
 
 #[derive(Clone, Debug)]
@@ -128,12 +133,55 @@ impl Reference {
             let values: Vec<Option<&Value>> = values.collect();
             for (line, published) in self.lines.iter().zip(&mut published) {
                 let mut wanted = line.wanted.iter();
-                if wanted.all(|(column, wanted)| wanted.is(values[*column])) {
+                if wanted.all(|(column, wanted, _)| wanted.is(values[*column])) {
                     published.cells.push(u64::from(cell.index));
                 }
             }
         }
         published
+    }
+}
+
+impl Reference {
+    /// What is said of no cell of `expansion`, each with the field that no cell has
+    /// and what is nearest: most likely a slip, as such a line says nothing.
+    pub fn strays(&self, expansion: &Expansion<'_>) -> Vec<FileError> {
+        let published = self.published(expansion).into_iter().zip(&self.lines);
+        let strays = published.filter(|(it, _)| it.cells.is_empty() && it.values().count() > 0);
+        let lines: Vec<&Line> = strays.map(|(_, line)| line).take(STRAYS_MAX).collect();
+        if lines.is_empty() {
+            return Vec::new();
+        }
+        let cells: Vec<Cell> = expansion.cells().collect();
+        let strays = lines.iter().filter_map(|line| self.stray(line, &cells));
+        strays.collect()
+    }
+
+    /// The first field of a line that none of the cells has which are like it in the
+    /// fields before.
+    fn stray(&self, line: &Line, cells: &[Cell]) -> Option<FileError> {
+        let mut left: Vec<&Cell> = cells.iter().collect();
+        for (column, wanted, place) in &line.wanted {
+            let path = &self.parameters[*column];
+            let fits = |cell: &&Cell| wanted.is(value(cell, path));
+            let fitting: Vec<&Cell> = left.iter().copied().filter(fits).collect();
+            if fitting.is_empty() {
+                let of_cell =
+                    |cell: &&Cell| value(cell, path).map_or_else(|| "none".to_owned(), parameter);
+                let mut values: Vec<String> = left.iter().map(of_cell).collect();
+                values.sort();
+                values.dedup();
+                let near = nearest_value(&wanted.text(), &values);
+                let message = format!(
+                    "no cell of the sweep has `{}` with what stands before; {near}; this line \
+                     says nothing of the sweep",
+                    wanted.text()
+                );
+                return Some(place.error(path.as_str(), message));
+            }
+            left = fitting;
+        }
+        None
     }
 }
 
@@ -144,6 +192,13 @@ fn value<'a>(cell: &'a Cell, path: &str) -> Option<&'a Value> {
 }
 
 impl Wanted {
+    fn text(&self) -> String {
+        match self {
+            Self::Number(number) => compact(*number),
+            Self::Text(text) => text.clone(),
+        }
+    }
+
     fn is(&self, value: Option<&Value>) -> bool {
         match (self, value) {
             (Self::Number(wanted), Some(Value::Number(number))) => {
@@ -228,6 +283,7 @@ fn line(columns: &[Kind], fields: Vec<Field>, errors: &mut Vec<FileError>) -> Li
                     Some(number) => Wanted::Number(number),
                     None => Wanted::Text(field.text),
                 },
+                field.place,
             )),
             Kind::Published(column) => {
                 if let Err(message) = published.set(column, &field.text) {

@@ -51,6 +51,27 @@ fn lines_find_their_cells() {
 }
 
 #[test]
+fn lines_without_a_cell_are_told_with_the_nearest() {
+    let file = SweepFile::parse("s/small.toml", SWEEP, &|_| Err("none".to_owned()));
+    let file = file.unwrap();
+    let expansion = expand(&file).unwrap();
+    let text = "batch_size,optimizer.lr,test_error\n128,0.1,8\n64,0.3,7\n96,,7\n32,0.1,\n";
+    let reference = Reference::read("s/small.csv", text).unwrap();
+    let strays = reference.strays(&expansion);
+    let strays: Vec<String> = strays.iter().map(ToString::to_string).collect();
+    // The last has no value: nothing is lost with it.
+    assert_eq!(
+        strays,
+        [
+            "s/small.csv:3:4: `optimizer.lr`: no cell of the sweep has `0.3` with what stands \
+             before; the nearest is `0.2` of `0.1`, `0.2`; this line says nothing of the sweep",
+            "s/small.csv:4:1: `batch_size`: no cell of the sweep has `96` with what stands \
+             before; the nearest is `128` of `128`, `64`; this line says nothing of the sweep",
+        ]
+    );
+}
+
+#[test]
 fn texts_and_what_a_cell_has_not() {
     let all = published(
         "schedule.name,schedule.milestones,test_error\ncosine,none,1\nmultistep,,2\ncosine,[1],3\n",

@@ -411,7 +411,7 @@ fn published_values_stand_beside_ours() {
     assert!(
         notes[2].starts_with(
             "Published values: 2 reproduced, 1 not reproduced, 0 undecided; 1 published value of \
-             no cell of this sweep; "
+             no cell of this sweep (line 6 of the reference); "
         ),
         "{notes:?}"
     );
