@@ -15,6 +15,7 @@ macro_rules! put {
 mod comparison;
 mod csv;
 mod curve;
+mod fit;
 mod format;
 mod html;
 mod latex;

@@ -110,6 +110,9 @@ impl Listing {
             text: Cow::Borrowed(self.columns[*at].name.as_str()),
             group: None,
             align: align(&self.columns[*at]),
+            name: false,
+            counts: false,
+            lines: Vec::new(),
         });
         let rows = self.rows.iter().map(|row| {
             let cells = shown.iter().map(|at| {

@@ -19,6 +19,8 @@ pub(crate) struct Sheet<'a> {
     pub(crate) footnotes: Vec<(&'a str, &'a str)>,
     /// What a cell marked as best is.
     pub(crate) best: Option<&'a str>,
+    /// Whether it may be set anew to fit: a row of a list stays one line.
+    pub(crate) fits: bool,
 }
 
 /// What stands above a column.
@@ -27,6 +29,22 @@ pub(crate) struct Head<'a> {
     pub(crate) text: Cow<'a, str>,
     pub(crate) group: Option<&'a str>,
     pub(crate) align: Align,
+    /// Whether its fields name their rows.
+    pub(crate) name: bool,
+    /// Whether what stands in brackets is of how many runs a number is.
+    pub(crate) counts: bool,
+    /// The text on several lines; empty when it is on one.
+    pub(crate) lines: Vec<String>,
+}
+
+impl Head<'_> {
+    /// Its text line by line.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
+        let whole = self.lines.is_empty().then_some(self.text.as_ref());
+        whole
+            .into_iter()
+            .chain(self.lines.iter().map(String::as_str))
+    }
 }
 
 /// To which side the texts of a column are set.
@@ -135,10 +153,15 @@ impl<'a> Cell<'a> {
 
 impl<'a> Sheet<'a> {
     pub(crate) fn of_table(table: &'a Table) -> Self {
+        let names = table.columns.iter();
+        let names = names.take_while(|it| it.kind == Kind::Name).count();
         let heads = table.columns.iter().enumerate().map(|(at, column)| Head {
             text: Cow::Owned(column.heading()),
             group: column.group.as_deref(),
             align: align(table, at, column),
+            name: at < names,
+            counts: is_counted(table, at),
+            lines: Vec::new(),
         });
         let rows = table.rows.iter();
         let rows = rows.map(|row| row.fields.iter().map(Cell::of_field).collect());
@@ -153,6 +176,7 @@ impl<'a> Sheet<'a> {
                 .map(|note| (note.mark.as_deref().unwrap_or(""), note.text.as_str()))
                 .collect(),
             best: table.best.as_deref(),
+            fits: true,
         }
     }
 
@@ -165,6 +189,12 @@ impl<'a> Sheet<'a> {
             Markup::Csv => csv::render(self),
         }
     }
+}
+
+/// Whether a column has figures, whose brackets say of how many runs they are.
+fn is_counted(table: &Table, at: usize) -> bool {
+    let mut fields = table.rows.iter().filter_map(|row| row.fields.get(at));
+    fields.any(|field| matches!(field, Field::Figure(_)))
 }
 
 /// Measured columns and columns of numbers are set to the right.

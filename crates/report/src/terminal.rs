@@ -2,16 +2,32 @@
 
 use std::borrow::Cow;
 
+use crate::fit::Room;
 use crate::sheet::{Align, Cell, CellKind, Sheet};
 use crate::style::{Style, Tone, cut, visible, width};
 
-/// Between two columns.
-const GAP: usize = 2;
+/// Between two columns, and the least where there is little room.
+const GAPS: [f64; 2] = [2.0, 1.0];
+/// How wide a table may be that is written to where nobody says how much room
+/// there is.
+const WIDTH: usize = 100;
 /// A text column is never cut below this.
 const TEXT_LEAST: usize = 8;
 
 pub(crate) fn render(sheet: &Sheet<'_>, style: Style) -> String {
-    let columns = layout(sheet, style);
+    let mut fitted = Cow::Borrowed(sheet);
+    let mut gap = GAPS[0] as usize;
+    if sheet.fits {
+        let room = Room {
+            most: style.width.unwrap_or(WIDTH) as f64,
+            gaps: GAPS,
+            text: |text| width(&visible(text)) as f64,
+            cell: size,
+        };
+        gap = room.fit(fitted.to_mut()) as usize;
+    }
+    let sheet = fitted.as_ref();
+    let columns = layout(sheet, style, gap);
     let mut out = String::new();
     if !sheet.title.is_empty() {
         out.push_str(&style.paint(Tone::Strong, &visible(sheet.title)));
@@ -25,14 +41,10 @@ pub(crate) fn render(sheet: &Sheet<'_>, style: Style) -> String {
         out.push('\n');
     }
     groups(&mut out, sheet, &columns, style);
-    for (head, column) in sheet.heads.iter().zip(&columns) {
-        let text = visible(&head.text);
-        column.place(&mut out, &text, &style.paint(Tone::Strong, &text));
-    }
-    end_line(&mut out);
+    heads(&mut out, sheet, &columns, style);
     for column in &columns {
         out.push_str(&style.rule(column.width));
-        out.push_str(&" ".repeat(GAP));
+        spaces(&mut out, column.gap);
     }
     end_line(&mut out);
     for row in &sheet.rows {
@@ -45,9 +57,34 @@ pub(crate) fn render(sheet: &Sheet<'_>, style: Style) -> String {
     out
 }
 
+/// The heads, their last lines just above the rule.
+fn heads(out: &mut String, sheet: &Sheet<'_>, columns: &[Column], style: Style) {
+    let most = sheet.heads.iter().map(|head| head.lines().count()).max();
+    for line in (0..most.unwrap_or(0)).rev() {
+        for (head, column) in sheet.heads.iter().zip(columns) {
+            let above = head.lines().count().checked_sub(line + 1);
+            let text = above.and_then(|at| head.lines().nth(at)).unwrap_or("");
+            let text = visible(text);
+            column.place(out, &text, &style.paint(Tone::Strong, &text));
+        }
+        end_line(out);
+    }
+}
+
+/// What a field takes: its number up to the point, and the rest.
+fn size(cell: &Cell<'_>) -> [f64; 2] {
+    let text = visible(&cell.text);
+    let (left, right) = split(&text);
+    // A star is counted in any case.
+    let behind = tail_width(cell, Style::PIPE);
+    [width(left) as f64, (width(right) + behind) as f64]
+}
+
 /// How the texts of one column are set.
 struct Column {
     width: usize,
+    /// What follows it.
+    gap: usize,
     /// Columns before the decimal point.
     whole: usize,
     /// Columns before the first number; words begin there too.
@@ -75,25 +112,25 @@ fn tail(out: &mut String, cell: &Cell<'_>, style: Style) {
         out.push_str(behind);
         out.push(')');
     }
-    for mark in cell.marks {
-        out.push_str(" [");
-        out.push_str(mark);
-        out.push(']');
+    if !cell.marks.is_empty() {
+        put!(out, " [{}]", cell.marks.join(","));
     }
 }
 
 /// The columns that [`tail`] takes; it is ASCII.
 fn tail_width(cell: &Cell<'_>, style: Style) -> usize {
-    let marks: usize = cell.marks.iter().map(|mark| mark.len() + 3).sum();
+    let marks: usize = cell.marks.iter().map(|mark| mark.len() + 1).sum();
+    let marks = marks + 2 * usize::from(marks > 0);
     usize::from(cell.best && !style.color)
         + cell.behind.as_ref().map_or(0, |behind| behind.len() + 3)
         + marks
 }
 
-fn layout(sheet: &Sheet<'_>, style: Style) -> Vec<Column> {
+fn layout(sheet: &Sheet<'_>, style: Style, gap: usize) -> Vec<Column> {
     let mut columns: Vec<Column> = Vec::with_capacity(sheet.heads.len());
     for (at, head) in sheet.heads.iter().enumerate() {
-        let (mut whole, mut rest, mut text) = (0, 0, width(&visible(&head.text)));
+        let heads = head.lines().map(|line| width(&visible(line)));
+        let (mut whole, mut rest, mut text) = (0, 0, heads.max().unwrap_or(0));
         let mut tails = false;
         for cell in sheet.rows.iter().filter_map(|row| row.get(at)) {
             let shown = visible(&cell.text);
@@ -111,6 +148,7 @@ fn layout(sheet: &Sheet<'_>, style: Style) -> Vec<Column> {
         let start = text.saturating_sub(whole + rest);
         columns.push(Column {
             width: text.max(whole + rest),
+            gap,
             whole: whole + start,
             // Where nothing follows the numbers everything ends together.
             start: if tails { start } else { usize::MAX },
@@ -131,8 +169,9 @@ fn widen(sheet: &Sheet<'_>, columns: &mut [Column]) {
     {
         let end = at + span.len();
         if let Some(group) = span.first().and_then(|head| head.group) {
-            let used: usize = columns[at..end].iter().map(|it| it.width + GAP).sum();
-            let lacking = (width(&visible(group)) + GAP).saturating_sub(used);
+            let used: usize = columns[at..end].iter().map(|it| it.width + it.gap).sum();
+            let gap = columns[at].gap;
+            let lacking = (width(&visible(group)) + gap).saturating_sub(used);
             columns[end - 1].width += lacking;
             columns[end - 1].whole += lacking;
         }
@@ -144,8 +183,9 @@ fn widen(sheet: &Sheet<'_>, columns: &mut [Column]) {
 /// never cut; where the lines would be too long after all, nothing is.
 fn narrow(columns: &mut [Column], style: Style) {
     let Some(most) = style.width else { return };
-    let used: usize = columns.iter().map(|column| column.width + GAP).sum();
-    let mut over = used.saturating_sub(GAP).saturating_sub(most);
+    let used: usize = columns.iter().map(|column| column.width + column.gap).sum();
+    let last = columns.last().map_or(0, |column| column.gap);
+    let mut over = used.saturating_sub(last).saturating_sub(most);
     let texts = columns.iter().filter(|it| it.align == Align::Left);
     let spare: usize = texts.map(|it| it.width.saturating_sub(TEXT_LEAST)).sum();
     if over > spare {
@@ -174,7 +214,7 @@ impl Column {
         };
         spaces(out, before);
         out.push_str(painted);
-        spaces(out, space - before + GAP);
+        spaces(out, space - before + self.gap);
     }
 
     fn write(&self, out: &mut String, cell: &Cell<'_>, style: Style) {
@@ -195,7 +235,7 @@ impl Column {
         out.push_str(&style.paint(cell.tone, &text));
         tail(out, cell, style);
         let used = self.whole.max(left) + width(right) + tail_width(cell, style);
-        spaces(out, self.width.saturating_sub(used) + GAP);
+        spaces(out, self.width.saturating_sub(used) + self.gap);
     }
 }
 
@@ -220,9 +260,10 @@ fn groups(out: &mut String, sheet: &Sheet<'_>, columns: &[Column], style: Style)
         .chunk_by(|left, right| left.group == right.group)
     {
         let end = at + span.len();
-        let room: usize = columns[at..end].iter().map(|it| it.width + GAP).sum();
+        let room: usize = columns[at..end].iter().map(|it| it.width + it.gap).sum();
         let text = visible(span.first().and_then(|head| head.group).unwrap_or(""));
-        let before = room.saturating_sub(GAP + width(&text)) / 2;
+        let gap = columns[at].gap;
+        let before = room.saturating_sub(gap + width(&text)) / 2;
         spaces(out, before);
         out.push_str(&style.paint(Tone::Strong, &text));
         spaces(out, room.saturating_sub(before + width(&text)));

@@ -232,9 +232,11 @@ impl Results {
             Beside::Published => {
                 let texts = compared.iter().filter_map(|it| it.published.test_error);
                 let text = distinct(texts.map(|value| unit.text(value)));
+                // Where both are, a footnote has the figure's.
                 let figures = compared.iter().filter_map(|it| it.published.figure_error);
                 let figures = distinct(figures.map(|value| unit.text(value)));
-                let behind = (!figures.is_empty()).then(|| format!("figure {figures}"));
+                let alone = text.is_empty() && !figures.is_empty();
+                let behind = alone.then(|| format!("figure {figures}"));
                 if text.is_empty() && behind.is_none() {
                     return Field::Blank;
                 }
@@ -255,7 +257,7 @@ impl Results {
                 .map_or(Field::Blank, |it| Field::Text(it.words().to_owned())),
             Beside::Time => {
                 let minutes = compared.iter().filter_map(|it| it.published.minutes);
-                let text = distinct(minutes.map(|it| Unit::Seconds.text(60.0 * it)));
+                let text = distinct(minutes.map(minutes_text));
                 if text.is_empty() {
                     Field::Blank
                 } else {
@@ -358,6 +360,15 @@ impl Results {
             let names = hidden.join(", ");
             format!("Not shown, but not the same in every row: {names}.")
         })
+    }
+}
+
+/// A time that was published in whole minutes has no seconds.
+fn minutes_text(minutes: f64) -> String {
+    if minutes < 60.0 && minutes.fract() == 0.0 {
+        format!("{minutes} m")
+    } else {
+        Unit::Seconds.text(60.0 * minutes)
     }
 }
 

@@ -113,11 +113,12 @@ impl Marks {
                 for part in parts.filter(|part| !part.is_empty() && !said(part)) {
                     noted.push(self.mark(&format!("Published: {part}")));
                 }
-                if count > 1 {
-                    noted.push(self.mark(
-                        "The published table and figure disagree: the figure's value is in \
-                         brackets, and either counts as reproduced",
-                    ));
+                let figure = published.figure_error.filter(|_| count > 1);
+                if let Some(value) = figure {
+                    noted.push(self.mark(&format!(
+                        "Published: {} in the figure beside the table; either counts as reproduced",
+                        results.definition.unit().text(value)
+                    )));
                 }
                 has_value = true;
             }

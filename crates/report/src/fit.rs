@@ -1,0 +1,303 @@
+//! Tables that are wider than their place: narrower, with every fact kept.
+//!
+//! In this order, and only as far as it takes: heads on several lines; what a
+//! neighbour says already is not said again; what is the same in every row goes
+//! into a sentence above; less room between columns; the columns that name a
+//! row become one, on several lines.
+
+use std::borrow::Cow;
+
+use crate::sheet::{Align, Cell, CellKind, Head, Sheet};
+use crate::style::visible;
+
+/// How much room there is, and how texts are measured, in any one unit.
+pub(crate) struct Room {
+    /// The widest that a table may be.
+    pub(crate) most: f64,
+    /// Between columns, and the least of it.
+    pub(crate) gaps: [f64; 2],
+    /// What a text takes.
+    pub(crate) text: fn(&str) -> f64,
+    /// What a field takes in all: its number up to the point, and the rest.
+    pub(crate) cell: fn(&Cell<'_>) -> [f64; 2],
+}
+
+/// A cell's name on one line is at least so many letters long.
+const NAME_LEAST: usize = 18;
+
+/// Short words of heads for where there is no room.
+const SHORT: [(&str, &str); 2] = [("difference", "diff."), ("corrected p", "corr. p")];
+
+impl Room {
+    /// Makes `sheet` fit; returns the room between columns.
+    pub(crate) fn fit(&self, sheet: &mut Sheet<'_>) -> f64 {
+        let [gap, least] = self.gaps;
+        let steps: [fn(&mut Sheet<'_>); 4] = [|_| {}, once_a_row, fold_constants, once_a_column];
+        for step in steps {
+            if self.width(sheet, gap) <= self.most {
+                return gap;
+            }
+            step(sheet);
+            // What is below them may be narrower now.
+            self.break_heads(sheet);
+        }
+        if self.width(sheet, gap) <= self.most {
+            return gap;
+        }
+        if self.width(sheet, least) > self.most {
+            self.merge_names(sheet, least);
+            self.break_heads(sheet);
+        }
+        least
+    }
+
+    /// The width of the whole table.
+    fn width(&self, sheet: &Sheet<'_>, gap: f64) -> f64 {
+        let columns = (0..sheet.heads.len()).map(|at| self.column(sheet, at));
+        columns.map(|it| it + gap).sum::<f64>() - gap
+    }
+
+    fn column(&self, sheet: &Sheet<'_>, at: usize) -> f64 {
+        let lines = sheet.heads[at].lines();
+        let head = lines.map(|line| (self.text)(line)).fold(0.0, f64::max);
+        head.max(self.body(sheet, at))
+    }
+
+    /// The widest field of a column, numbers aligned at their points.
+    fn body(&self, sheet: &Sheet<'_>, at: usize) -> f64 {
+        let (mut whole, mut rest, mut text) = (0.0f64, 0.0f64, 0.0f64);
+        for cell in sheet.rows.iter().filter_map(|row| row.get(at)) {
+            let [left, right] = (self.cell)(cell);
+            if cell.kind == CellKind::Number && sheet.heads[at].align == Align::Right {
+                whole = whole.max(left);
+                rest = rest.max(right);
+            } else {
+                text = text.max(left + right);
+            }
+        }
+        text.max(whole + rest)
+    }
+
+    /// Breaks heads between words where they are wider than what is below.
+    fn break_heads(&self, sheet: &mut Sheet<'_>) {
+        for at in 0..sheet.heads.len() {
+            let body = self.body(sheet, at);
+            let head = &mut sheet.heads[at];
+            if head.group.is_some() {
+                continue;
+            }
+            let short = SHORT.iter().find(|(long, _)| *long == head.text);
+            let text = short.map_or(head.text.as_ref(), |(_, short)| short);
+            let longest = text.split(' ').map(|word| (self.text)(word));
+            let most = longest.fold(body, f64::max);
+            head.lines = broken(text, " ", |line| (self.text)(line) <= most);
+        }
+    }
+
+    /// Makes one column of those that name a row: first of those that some rows
+    /// lack, together with what they belong to, else of all.
+    fn merge_names(&self, sheet: &mut Sheet<'_>, gap: f64) {
+        let names = sheet.heads.iter().take_while(|head| head.name).count();
+        let lacking = |at: &usize| sheet.rows.iter().any(|row| row[*at].text.is_empty());
+        let some: Vec<usize> = (0..names).filter(|at| *at == 0 || lacking(at)).collect();
+        let all: Vec<usize> = (0..names).collect();
+        for merged in [some, all] {
+            let others = (0..sheet.heads.len()).filter(|at| !merged.contains(at));
+            let others: f64 = others.map(|at| self.column(sheet, at) + gap).sum();
+            let room = self.most - others;
+            let least = (self.text)(&"e".repeat(NAME_LEAST));
+            if merged.len() > 1 && room >= least {
+                self.merge(sheet, &merged, room);
+                return;
+            }
+        }
+    }
+
+    fn merge(&self, sheet: &mut Sheet<'_>, merged: &[usize], room: f64) {
+        let usual: Vec<Option<usize>> = merged.iter().map(|at| usual(sheet, *at)).collect();
+        let unsaid = merged.iter().zip(&usual).filter_map(|(at, row)| {
+            let cell = &sheet.rows[(*row)?][*at];
+            Some(named(&sheet.heads[*at], cell))
+        });
+        let unsaid: Vec<String> = unsaid.collect();
+        if !unsaid.is_empty() {
+            let text = format!("Where nothing else is said: {}.", unsaid.join(", "));
+            sheet.notes.push(Cow::Owned(text));
+        }
+        let usual = merged.iter().zip(usual);
+        let usual: Vec<Option<String>> = usual
+            .map(|(at, row)| Some(sheet.rows[row?][*at].text.as_ref().to_owned()))
+            .collect();
+        let heads = std::mem::take(&mut sheet.heads);
+        let mut rows = Vec::with_capacity(sheet.rows.len());
+        for mut row in std::mem::take(&mut sheet.rows) {
+            let parts = merged.iter().zip(&usual).filter_map(|(at, usual)| {
+                let text = &row[*at].text;
+                let said = !text.is_empty() && usual.as_deref() != Some(text);
+                said.then(|| named(&heads[*at], &row[*at]))
+            });
+            let text = parts.collect::<Vec<_>>().join(", ");
+            let fits = |line: &str| (self.text)(line) + (self.text)("  ,") <= room;
+            let mut lines = broken(&text, ", ", fits).into_iter().peekable();
+            let mut at = 0;
+            row.retain(|_| {
+                at += 1;
+                !merged.contains(&(at - 1))
+            });
+            let others = row.len();
+            let mut first = Some(row);
+            while let Some(mut line) = lines.next() {
+                if lines.peek().is_some() {
+                    line.push(',');
+                }
+                let rest = first.take();
+                let name = if rest.is_some() {
+                    line
+                } else {
+                    format!("  {line}")
+                };
+                let mut whole = vec![Cell {
+                    text: Cow::Owned(name),
+                    ..Cell::default()
+                }];
+                whole.extend(rest.unwrap_or_else(|| vec![Cell::default(); others]));
+                rows.push(whole);
+            }
+            if let Some(row) = first {
+                rows.push(std::iter::once(Cell::default()).chain(row).collect());
+            }
+        }
+        let kept = heads.into_iter().enumerate();
+        let kept = kept.filter_map(|(at, head)| (!merged.contains(&at)).then_some(head));
+        let name = Head {
+            text: Cow::Borrowed("cell"),
+            group: None,
+            align: Align::Left,
+            name: true,
+            counts: false,
+            lines: Vec::new(),
+        };
+        sheet.heads = std::iter::once(name).chain(kept).collect();
+        sheet.rows = rows;
+    }
+}
+
+/// A row whose value more than half of all have, in a column without blanks: it
+/// goes without saying. That of the first column never does.
+fn usual(sheet: &Sheet<'_>, at: usize) -> Option<usize> {
+    let texts: Vec<&str> = sheet.rows.iter().map(|row| row[at].text.as_ref()).collect();
+    if at == 0 || texts.contains(&"") {
+        return None;
+    }
+    let count = |text: &str| texts.iter().filter(|it| **it == text).count();
+    let most = (0..texts.len()).max_by_key(|row| count(texts[*row]))?;
+    (2 * count(texts[most]) > texts.len()).then_some(most)
+}
+
+/// A value with the name of its parameter; words need none.
+fn named(head: &Head<'_>, cell: &Cell<'_>) -> String {
+    let text = &cell.text;
+    if cell.kind == CellKind::Text && !is_value(text) {
+        return text.as_ref().to_owned();
+    }
+    let name = head.text.strip_prefix("model ").unwrap_or(&head.text);
+    format!("{name} {text}")
+}
+
+/// Whether a word says nothing without the name of its parameter.
+fn is_value(text: &str) -> bool {
+    matches!(text, "true" | "false") || text.starts_with('[')
+}
+
+/// `text` in lines that `fits` takes, broken at `gap`; a longer word stays whole.
+fn broken(text: &str, gap: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(gap) {
+        let longer = lines.last().map(|line| format!("{line}{gap}{word}"));
+        match (longer, lines.last_mut()) {
+            (Some(longer), Some(line)) if fits(&longer) => *line = longer,
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// Takes the brackets out of a column whose rows have told the same already.
+fn once_a_row(sheet: &mut Sheet<'_>) {
+    let has = |at: usize| sheet.rows.iter().any(|row| row[at].behind.is_some());
+    let mut columns = (0..sheet.heads.len()).filter(|at| sheet.heads[*at].counts && has(*at));
+    let Some(first) = columns.next() else { return };
+    let columns: Vec<usize> = columns.collect();
+    let mut taken = false;
+    for at in columns {
+        let told = |row: &Vec<Cell<'_>>| match (&row[at].behind, &row[first].behind) {
+            (Some(here), Some(told)) => told.starts_with(here.as_str()),
+            (None, None) => true,
+            _ => row[at].behind.is_none() && row[at].kind == CellKind::Text,
+        };
+        if sheet.rows.iter().all(told) {
+            for row in &mut sheet.rows {
+                row[at].behind = None;
+            }
+            taken = true;
+        }
+    }
+    if taken {
+        let text = "The n in brackets is that of the whole row.";
+        sheet.notes.push(Cow::Borrowed(text));
+    }
+}
+
+/// Says once what stands in the brackets of a column, if it is always the same.
+fn once_a_column(sheet: &mut Sheet<'_>) {
+    for at in 0..sheet.heads.len() {
+        let numbers = || {
+            let cells = sheet.rows.iter().map(|row| &row[at]);
+            cells.filter(|it| it.kind == CellKind::Number)
+        };
+        let first = numbers().next().and_then(|it| it.behind.clone());
+        let Some(behind) = first.filter(|_| sheet.heads[at].counts) else {
+            continue;
+        };
+        if numbers().count() < 2 || !numbers().all(|it| it.behind.as_ref() == Some(&behind)) {
+            continue;
+        }
+        for row in &mut sheet.rows {
+            row[at].behind.take_if(|it| *it == behind);
+        }
+        let text = format!(
+            "In brackets behind every {}: {behind}.",
+            sheet.heads[at].text
+        );
+        sheet
+            .notes
+            .retain(|it| !it.starts_with("The n in brackets"));
+        sheet.notes.push(Cow::Owned(text));
+    }
+}
+
+/// Names what is the same in every row above the table.
+fn fold_constants(sheet: &mut Sheet<'_>) {
+    let names = sheet.heads.iter().take_while(|head| head.name).count();
+    let same = |at: &usize| {
+        let mut texts = sheet.rows.iter().map(|row| &row[*at].text);
+        let first = texts.next();
+        first.is_some_and(|first| !first.is_empty() && texts.all(|text| text == first))
+    };
+    let folded: Vec<usize> = (0..names).filter(same).collect();
+    if folded.is_empty() || folded.len() == names || sheet.rows.len() < 2 {
+        return;
+    }
+    let texts = folded.iter().map(|at| {
+        let value = &sheet.rows[0][*at].text;
+        format!("{} {}", sheet.heads[*at].text, visible(value))
+    });
+    let text = format!("In every row: {}.", texts.collect::<Vec<_>>().join(", "));
+    sheet.notes.push(Cow::Owned(text));
+    for at in folded.into_iter().rev() {
+        sheet.heads.remove(at);
+        for row in &mut sheet.rows {
+            row.remove(at);
+        }
+    }
+}
