@@ -52,7 +52,7 @@ impl Room {
     }
 
     /// The width of the whole table.
-    fn width(&self, sheet: &Sheet<'_>, gap: f64) -> f64 {
+    pub(crate) fn width(&self, sheet: &Sheet<'_>, gap: f64) -> f64 {
         let columns = (0..sheet.heads.len()).map(|at| self.column(sheet, at));
         columns.map(|it| it + gap).sum::<f64>() - gap
     }

@@ -73,21 +73,23 @@ fn everything_at_a_terminal() {
     Batch size & learning rate
     Test error in %: median of 3 runs, each at its last epoch.
     Not final: 32 of 36 replicates done (88 %).
+    The n in brackets is that of the whole row.
 
-    batch size    lr  test error (%)                             n  min (%)  max (%)  mean (%)  sd (%)  95 % interval (%)  train time         cell
-    ──────────  ────  ────────────────────────────────────  ──────  ───────  ───────  ────────  ──────  ─────────────────  ─────────────────  ────────────
-            64  0.05   9.41                                 3 of 3     9.38     9.62      9.47    0.13      9.38 to 9.62   1 m 12 s           c0c0c0c0c0c0
-            64  0.2    8.21*                                3 of 3     8.05     8.44      8.23    0.20      8.05 to 8.44   1 m 21 s           c1c1c1c1c1c1
-            64  0.8   10.68 (2 of 3, 1 diverged)            2 of 3    10.35    11.02     10.68    0.47     10.35 to 11.02  1 m 30 s (2 of 3)  c2c2c2c2c2c2
-            64  3.2   diverged (3 of 3)                     0 of 3                                                         diverged           c3c3c3c3c3c3
-           256  0.05  12.80                                 3 of 3    12.60    12.90     12.77    0.15     12.60 to 12.90  1 m 48 s           c4c4c4c4c4c4
-           256  0.2    8.90 [a]                             3 of 3     8.70     9.10      8.90    0.20      8.70 to 9.10   1 m 57 s           c5c5c5c5c5c5
-           256  0.8    8.46                                 3 of 3     8.39     8.50      8.45    0.06      8.39 to 8.50   2 m 06 s           c6c6c6c6c6c6
-           256  3.2   14.20 (1 of 3, 1 diverged, 1 failed)  1 of 3    14.20    14.20     14.20                             2 m 16 s (1 of 3)  c7c7c7c7c7c7
-          1024  0.05  21.30                                 3 of 3    20.90    22.40     21.53    0.78     20.90 to 22.40  2 m 24 s           c8c8c8c8c8c8
-          1024  0.2   13.23 (2 of 3)                        2 of 3    13.10    13.37     13.23    0.19     13.10 to 13.37  2 m 33 s (2 of 3)  c9c9c9c9c9c9
-          1024  0.8    9.70                                 3 of 3     9.52     9.88      9.70    0.18      9.52 to 9.88   2 m 42 s           cacacacacaca
-          1024  3.2   pending                               0 of 3                                                         pending            cbcbcbcbcbcb
+    batch                                                    min   max  mean   sd  95 % interval    train
+     size   lr test error (%)                            n   (%)   (%)   (%)  (%)            (%)     time cell
+    ───── ──── ──────────────────────────────────── ────── ───── ───── ───── ──── ────────────── ──────── ────────────
+       64 0.05  9.41                                3 of 3  9.38  9.62  9.47 0.13  9.38 to 9.62  1 m 12 s c0c0c0c0c0c0
+       64 0.2   8.21*                               3 of 3  8.05  8.44  8.23 0.20  8.05 to 8.44  1 m 21 s c1c1c1c1c1c1
+       64 0.8  10.68 (2 of 3, 1 diverged)           2 of 3 10.35 11.02 10.68 0.47 10.35 to 11.02 1 m 30 s c2c2c2c2c2c2
+       64 3.2  diverged (3 of 3)                    0 of 3                                       diverged c3c3c3c3c3c3
+      256 0.05 12.80                                3 of 3 12.60 12.90 12.77 0.15 12.60 to 12.90 1 m 48 s c4c4c4c4c4c4
+      256 0.2   8.90 [a]                            3 of 3  8.70  9.10  8.90 0.20  8.70 to 9.10  1 m 57 s c5c5c5c5c5c5
+      256 0.8   8.46                                3 of 3  8.39  8.50  8.45 0.06  8.39 to 8.50  2 m 06 s c6c6c6c6c6c6
+      256 3.2  14.20 (1 of 3, 1 diverged, 1 failed) 1 of 3 14.20 14.20 14.20                     2 m 16 s c7c7c7c7c7c7
+     1024 0.05 21.30                                3 of 3 20.90 22.40 21.53 0.78 20.90 to 22.40 2 m 24 s c8c8c8c8c8c8
+     1024 0.2  13.23 (2 of 3)                       2 of 3 13.10 13.37 13.23 0.19 13.10 to 13.37 2 m 33 s c9c9c9c9c9c9
+     1024 0.8   9.70                                3 of 3  9.52  9.88  9.70 0.18  9.52 to 9.88  2 m 42 s cacacacacaca
+     1024 3.2  pending                              0 of 3                                        pending cbcbcbcbcbcb
 
     *: the least of its column among cells with every run.
     [a] The median mixes device models (NVIDIA H100, NVIDIA H200).
@@ -197,25 +199,27 @@ fn latex() {
     \begin{table}
       \centering
       \caption{Batch size \& learning rate. Test error in \%: median of 3 runs, each at its last epoch. Not final: 32 of 36 replicates done (88 \%).}
-      \begin{tabular}{rrrr}
+      \footnotesize\setlength{\tabcolsep}{3pt}
+      \begin{tabular}{@{}r@{}lr@{}lr@{}lr@{}l@{}}
         \toprule
-         & \multicolumn{3}{c}{batch size} \\
-        \cmidrule(lr){2-4}
-        lr & 64 & 256 & 1024 \\
+         &  & \multicolumn{6}{c}{batch size} \\
+        \cmidrule(lr){3-8}
+        \multicolumn{2}{c}{lr} & \multicolumn{2}{c}{64} & \multicolumn{2}{c}{256} & \multicolumn{2}{c}{1024} \\
         \midrule
-        0.05 & 9.41 & 12.80 & 21.30 \\
-        0.2 & \textbf{8.21} & 8.90\textsuperscript{a} & 13.23 (2 of 3) \\
-        0.8 & 10.68 (2 of 3, 1 diverged) & \textbf{8.46} & \textbf{9.70} \\
-        3.2 & diverged (3 of 3) & 14.20 (1 of 3, 1 diverged, 1 failed) & pending \\
+        0 & .05 & 9 & .41 & 12 & .80 & 21 & .30 \\
+        0 & .2 & \textbf{8} & \textbf{.21} & 8 & .90\textsuperscript{a} & 13 & .23 (2 of 3) \\
+        0 & .8 & 10 & .68 (2 of 3, 1 diverged) & \textbf{8} & \textbf{.46} & \textbf{9} & \textbf{.70} \\
+        3 & .2 & \multicolumn{2}{l}{diverged (3 of 3)} & 14 & .20 (1 of 3, 1 diverged, 1 failed) & \multicolumn{2}{l}{pending} \\
         \bottomrule
       \end{tabular}
-      \par\footnotesize Bold: the least of its column among cells with every run.
-      \par\footnotesize \textsuperscript{a} The median mixes device models (NVIDIA H100, NVIDIA H200).
-      \par\footnotesize 3 cells have a median of fewer runs, as told in brackets.
-      \par\footnotesize The median of an even number of runs is the mean of the two middle ones.
-      \par\footnotesize 5 runs diverged, in 3 cells.
-      \par\footnotesize 1 run failed, in 1 cell.
-      \par\footnotesize Trained on NVIDIA H100 (10 cells), NVIDIA H200 (1 cell).
+      \par\smallskip\raggedright\footnotesize
+      Bold: the least of its column among cells with every run.\par
+      \textsuperscript{a} The median mixes device models (NVIDIA H100, NVIDIA H200).\par
+      3 cells have a median of fewer runs, as told in brackets.\par
+      The median of an even number of runs is the mean of the two middle ones.\par
+      5 runs diverged, in 3 cells.\par
+      1 run failed, in 1 cell.\par
+      Trained on NVIDIA H100 (10 cells), NVIDIA H200 (1 cell).\par
     \end{table}
     "#);
 }
