@@ -243,3 +243,61 @@ fn a_plan_of_every_published_table_counts_181_jobs_behind_the_grids() {
     let distinct: Vec<usize> = by_replicate.values().map(BTreeSet::len).collect();
     assert_eq!((cells, distinct), (250, vec![181; 3]));
 }
+
+/// What the published tables look like when they are printed: none wider than
+/// 100 columns, and LaTeX that a real engine sets without an error and without a
+/// line that is wider than the text.
+#[test]
+fn published_tables_fit_their_place() {
+    let (site, _serving) = filled();
+    let mut document = String::from(
+        "\\documentclass{article}\n\\usepackage{booktabs,longtable}\n\\begin{document}\n",
+    );
+    for (name, ..) in TABLES {
+        let text = site.ok(&["table", name]);
+        let mut lines = text.lines().skip_while(|line| !line.starts_with('─'));
+        let rule = lines.next().unwrap().chars().count();
+        let rows = lines.take_while(|line| !line.is_empty());
+        let widest = rows.map(|line| line.chars().count()).fold(rule, usize::max);
+        assert!(widest <= 100, "{name}: {widest} columns");
+        document.push_str(&site.ok(&["table", name, "-o", "latex"]));
+        document.push_str("\\clearpage\n");
+    }
+    document.push_str("\\end{document}\n");
+    std::fs::write(site.path().join("tables.tex"), document).unwrap();
+    typeset(site.path());
+}
+
+/// Sets `tables.tex` by pdflatex, where there is one.
+#[expect(
+    clippy::print_stderr,
+    reason = "that a check was left out, and how to have it"
+)]
+fn typeset(directory: &Path) {
+    let mut engine = std::process::Command::new("pdflatex");
+    engine.args(["-interaction=nonstopmode", "-halt-on-error", "tables.tex"]);
+    engine.current_dir(directory);
+    // The second time the columns of long tables have their widths.
+    for _ in 0..3 {
+        match engine.output() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                eprintln!("not checked: no pdflatex here; install texlive-latex-recommended");
+                return;
+            }
+            done => {
+                let done = done.unwrap();
+                let said = String::from_utf8_lossy(&done.stdout);
+                assert!(done.status.success(), "{said}");
+            }
+        }
+    }
+    let log = std::fs::read(directory.join("tables.log")).unwrap();
+    let log = String::from_utf8_lossy(&log);
+    let wide = log.lines().filter_map(|line| {
+        let points = line.strip_prefix("Overfull \\hbox (")?;
+        points.split_once("pt")?.0.parse::<f64>().ok()
+    });
+    let widest = wide.fold(0.0, f64::max);
+    assert!(widest < 2.0, "a line is {widest} pt too wide: {log}");
+    assert!(!log.contains("Float too large"), "{log}");
+}

@@ -106,7 +106,10 @@ impl Room {
             let others: f64 = others.map(|at| self.column(sheet, at) + gap).sum();
             let room = self.most - others;
             let least = (self.text)(&"e".repeat(NAME_LEAST));
-            if merged.len() > 1 && room >= least {
+            let is_words = merged
+                .iter()
+                .all(|at| sheet.heads[*at].align == Align::Left);
+            if (merged.len() > 1 || is_words) && !merged.is_empty() && room >= least {
                 self.merge(sheet, &merged, room);
                 return;
             }
@@ -129,16 +132,32 @@ impl Room {
             .map(|(at, row)| Some(sheet.rows[row?][*at].text.as_ref().to_owned()))
             .collect();
         let heads = std::mem::take(&mut sheet.heads);
+        let names: Vec<Cow<'_, str>> = heads.iter().map(|head| head.text.clone()).collect();
         let mut rows = Vec::with_capacity(sheet.rows.len());
         for mut row in std::mem::take(&mut sheet.rows) {
             let parts = merged.iter().zip(&usual).filter_map(|(at, usual)| {
                 let text = &row[*at].text;
                 let said = !text.is_empty() && usual.as_deref() != Some(text);
-                said.then(|| named(&heads[*at], &row[*at]))
+                let text = || match merged {
+                    [_] => row[*at].text.as_ref().to_owned(),
+                    _ => named(&heads[*at], &row[*at]),
+                };
+                said.then(text)
             });
             let text = parts.collect::<Vec<_>>().join(", ");
             let fits = |line: &str| (self.text)(line) + (self.text)("  ,") <= room;
-            let mut lines = broken(&text, ", ", fits).into_iter().peekable();
+            let mut lines = Vec::new();
+            for line in broken(&text, ", ", fits) {
+                // A name of its own may be longer than a line.
+                lines.extend(broken(&line, " ", |line| fits(line)));
+                let last = lines.last_mut();
+                if let Some(line) = last {
+                    line.push(',');
+                }
+            }
+            if let Some(line) = lines.last_mut() {
+                line.pop();
+            }
             let mut at = 0;
             row.retain(|_| {
                 at += 1;
@@ -146,10 +165,7 @@ impl Room {
             });
             let others = row.len();
             let mut first = Some(row);
-            while let Some(mut line) = lines.next() {
-                if lines.peek().is_some() {
-                    line.push(',');
-                }
+            for line in lines {
                 let rest = first.take();
                 let name = if rest.is_some() {
                     line
@@ -169,8 +185,12 @@ impl Room {
         }
         let kept = heads.into_iter().enumerate();
         let kept = kept.filter_map(|(at, head)| (!merged.contains(&at)).then_some(head));
+        let text = match merged {
+            [only] => names[*only].clone(),
+            _ => Cow::Borrowed("cell"),
+        };
         let name = Head {
-            text: Cow::Borrowed("cell"),
+            text,
             group: None,
             align: Align::Left,
             name: true,

@@ -7,7 +7,7 @@ use crate::style::visible;
 
 /// The width of the text of the class article, in points, less what an estimate
 /// may be wrong by.
-const TEXT: f64 = 345.0 - 7.0;
+const TEXT: f64 = 345.0 - 10.0;
 /// Lines of a table that may be higher than a page with its notes.
 const LONG: usize = 36;
 
@@ -38,7 +38,7 @@ const SMALLER: [Size; 3] = [
     Size {
         command: "\\scriptsize",
         scale: 0.8,
-        sides: 2.5,
+        sides: 1.8,
     },
 ];
 

@@ -1,3 +1,4 @@
+mod fit;
 mod fixture;
 mod lists;
 mod properties;
