@@ -6,7 +6,7 @@ use std::time::Duration;
 use swath_coordinator::api::{ChangeOrder, Jobs, ReadQuery, Status, Workers};
 use swath_core::id::{JobDigest, SweepDigest};
 use swath_core::job::StateName;
-use swath_core::message::{Known, Sources};
+use swath_core::message::Known;
 use swath_core::spec::JobSpec;
 use swath_core::sweep::{Cell, expand};
 use swath_core::view::{JobView, SweepState, SweepView, WorkerState, WorkerView};
@@ -44,7 +44,7 @@ pub(crate) async fn run(context: &Context, arguments: &cli::Run) -> Outcome {
     let sweep = match loaded {
         Some(loaded) => {
             let digest = prepare(context, &settings, &loaded, Some(&mut connection)).await?;
-            submit(context, &mut connection, digest, loaded.sources).await?
+            submit(context, &mut connection, digest, loaded).await?
         }
         None => {
             find(&mut connection, vec![arguments.sweep.clone()])
@@ -192,15 +192,15 @@ async fn submit(
     context: &Context,
     connection: &mut Connection,
     digest: SweepDigest,
-    sources: Sources,
+    loaded: Loaded,
 ) -> Outcome<SweepDigest> {
     let query = ReadQuery::Status {
         selector: Vec::new(),
     };
     let status: Status = connection.read(&query).await?;
     let priority = priority_over(&status.sweeps, digest);
-    let reply = connection.submit(sources, priority).await?;
-    let receipt = receipt(&reply)?;
+    let reply = connection.submit(loaded.sources, priority).await?;
+    let receipt = receipt(&reply)?.up_to(loaded.file.replicates_max);
     context.printer.note(sentence(&receipt));
     Ok(receipt.digest)
 }

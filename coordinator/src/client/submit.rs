@@ -33,6 +33,20 @@ pub(crate) struct Receipt {
     pub(crate) existed: bool,
     /// It had been cancelled, and is live again.
     pub(crate) revived: bool,
+    /// Jobs that there may be, where results decide how many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) most_jobs: Option<u64>,
+}
+
+impl Receipt {
+    /// Of a file whose cells may get so many replicates.
+    #[must_use]
+    pub(crate) fn up_to(self, most: Option<u32>) -> Self {
+        Self {
+            most_jobs: most.map(|most| self.cells * u64::from(most)),
+            ..self
+        }
+    }
 }
 
 pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcome {
@@ -57,7 +71,7 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
     let reply = connection
         .submit(loaded.sources, arguments.priority)
         .await?;
-    let receipt = receipt(&reply)?;
+    let receipt = receipt(&reply)?.up_to(loaded.file.replicates_max);
     for warning in &reply.warnings {
         context.printer.warn(warning);
     }
@@ -108,6 +122,7 @@ pub(crate) fn receipt(reply: &SubmitReply) -> Outcome<Receipt> {
         measured_jobs: reply.succeeded,
         existed: reply.existed,
         revived: reply.revived,
+        most_jobs: None,
     })
 }
 
@@ -123,7 +138,10 @@ pub(crate) fn sentence(receipt: &Receipt) -> String {
     let digest = receipt.digest.short();
     let cells = counted(receipt.cells, "cell");
     let jobs = counted(receipt.jobs, "job");
-    let what = format!("{sweep} ({digest}): {cells}, {jobs}");
+    let most = receipt.most_jobs.map_or_else(String::new, |most| {
+        format!(" (up to {most}, as their results need)")
+    });
+    let what = format!("{sweep} ({digest}): {cells}, {jobs}{most}");
     if receipt.revived {
         format!("{what}; it was cancelled and goes on, {measured_jobs} measured already")
     } else if receipt.existed {

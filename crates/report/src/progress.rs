@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use swath_core::summary::text::{count, duration};
+use swath_core::summary::text::{count, counted, duration};
 use swath_core::time::Timestamp;
-use swath_core::view::{SweepState, SweepView};
+use swath_core::view::{ReplicationView, SweepState, SweepView};
 
 use crate::Style;
 use crate::style::{Tone, cut, width};
@@ -55,6 +55,23 @@ fn bar(sweep: &SweepView, size: usize) -> String {
     bar
 }
 
+/// How far it is decided how many replicates the cells get.
+fn replication(it: &ReplicationView) -> String {
+    let spent = match it.rounds {
+        0 => "no round yet".to_owned(),
+        rounds => format!("round {rounds}, {} added", counted(it.seeds, "seed")),
+    };
+    match it.settled {
+        None => spent,
+        Some(settled) if settled.undecided == 0 => format!("{spent}, settled"),
+        Some(settled) => format!(
+            "{spent}, settled with {} of {} undecided",
+            settled.undecided,
+            counted(settled.pairs, "pair")
+        ),
+    }
+}
+
 fn words(sweep: &SweepView, slots: u64, eta: Option<Duration>, now: Timestamp) -> String {
     let counts = &sweep.counts;
     let training = counts.leased.min(slots);
@@ -71,6 +88,9 @@ fn words(sweep: &SweepView, slots: u64, eta: Option<Duration>, now: Timestamp) -
         if jobs > 0 {
             put!(text, ", {} {word}", count(jobs));
         }
+    }
+    if let Some(it) = &sweep.replication {
+        put!(text, ", {}", replication(it));
     }
     let end = sweep.finished_at.unwrap_or(now);
     let took = duration(end.since(sweep.submitted_at).as_secs_f64());

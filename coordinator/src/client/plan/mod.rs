@@ -113,6 +113,7 @@ async fn print(context: &Context, expansions: &[Expansion<'_>], oracle: &mut Ora
         let replicates = expansion.file().replicates;
         sheet.begin(&mut out, expansion)?;
         pricing.published = price::published(expansion);
+        pricing.most = expansion.file().replicates_max.unwrap_or(replicates);
         let mut chunk: Vec<Planned> = Vec::new();
         let mut counts = (&mut totals, &mut pricing);
         for cell in expansion.cells() {
@@ -128,6 +129,7 @@ async fn print(context: &Context, expansions: &[Expansion<'_>], oracle: &mut Ora
     }
     totals.distinct_jobs = distinct.jobs();
     totals.price = pricing.price;
+    (totals.most_jobs, totals.more_seconds) = (pricing.most_jobs(), pricing.more_seconds);
     let unknown = totals.probeable;
     totals.slots = pricing.ground.slots;
     sheet.close(&mut out, &totals)?;

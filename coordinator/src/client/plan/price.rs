@@ -83,7 +83,12 @@ pub(super) struct Pricing {
     pub(super) ground: Ground,
     pub(super) published: BTreeMap<CellDigest, f64>,
     pub(super) price: Price,
+    /// The most replicates that a cell may get.
+    pub(super) most: u32,
+    /// What those beyond the first ones would take.
+    pub(super) more_seconds: f64,
     seen: Distinct,
+    seen_most: Distinct,
 }
 
 impl Pricing {
@@ -94,6 +99,11 @@ impl Pricing {
         }
     }
 
+    /// Jobs with every replicate that results may ask for, each once.
+    pub(super) fn most_jobs(&self) -> u64 {
+        self.seen_most.jobs()
+    }
+
     /// Adds what is not measured of a cell; what the cell needs.
     pub(super) fn add(&mut self, planned: &Planned) -> Estimate {
         let published = self.published.get(&planned.cell.digest).copied();
@@ -101,6 +111,14 @@ impl Pricing {
         let before = self
             .seen
             .see(planned.cell.digest, planned.jobs.len() as u32);
+        let first = planned.jobs.len() as u32;
+        let most = self.most.max(first);
+        let before_most = self.seen_most.see(planned.cell.digest, most);
+        // Those beyond the first ones; another file may have named some.
+        let more = most.saturating_sub(before_most);
+        let more = more.saturating_sub(first.saturating_sub(before));
+        let seconds = estimate.seconds.map_or(0.0, |(seconds, _)| seconds);
+        self.more_seconds += seconds * f64::from(more);
         let jobs = planned.jobs.iter().skip(before as usize);
         let is_open =
             |known: &Option<Known>| known.is_none_or(|known| known.state != StateName::Succeeded);

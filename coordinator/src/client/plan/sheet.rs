@@ -19,6 +19,10 @@ pub(crate) struct Totals {
     pub(crate) jobs: u64,
     /// Each job once, however many files need it.
     pub(crate) distinct_jobs: u64,
+    /// With every replicate that results may ask for.
+    pub(crate) most_jobs: u64,
+    /// What those beyond `jobs` would take, in seconds of one slot.
+    pub(crate) more_seconds: f64,
     pub(crate) known: u64,
     pub(crate) measured: u64,
     /// Over the new jobs whose budget is in epochs.
@@ -228,6 +232,8 @@ impl Sheet {
                     cells,
                     jobs,
                     distinct_jobs,
+                    most_jobs,
+                    more_seconds,
                     ..
                 } = totals;
                 let price = &totals.price;
@@ -242,6 +248,13 @@ impl Sheet {
                 if price.priced() > 0 {
                     totals["price"] = price::document(price, slots);
                 }
+                if most_jobs > distinct_jobs {
+                    totals["most_jobs"] = (*most_jobs).into();
+                    if price.priced() > 0 {
+                        let most = price.seconds + more_seconds;
+                        totals["price"]["most_device_seconds"] = most.into();
+                    }
+                }
                 if self.shows_estimates {
                     totals["memory"] = memory;
                 }
@@ -250,7 +263,11 @@ impl Sheet {
             }
             Format::Table | Format::Wide => {
                 writeln!(out, "\n{}", summary(totals, self.many))?;
-                let price = price::sentence(&totals.price, totals.slots);
+                let mut price = price::sentence(&totals.price, totals.slots);
+                if let Some(price) = price.as_mut().filter(|_| totals.more_seconds > 0.0) {
+                    let most = (totals.price.seconds + totals.more_seconds) / 3600.0;
+                    price.push_str(&format!("; up to {most:.2} device-hours, as results need"));
+                }
                 let lines = price.into_iter().chain(self.memory_sentence(totals));
                 lines
                     .into_iter()
@@ -435,6 +452,9 @@ fn summary(totals: &Totals, many: bool) -> String {
     let mut parts = vec![counted(totals.cells, "cell"), counted(totals.jobs, "job")];
     if many {
         parts.push(format!("{} distinct", totals.distinct_jobs));
+    }
+    if totals.most_jobs > totals.distinct_jobs {
+        parts.push(format!("up to {} as results need", totals.most_jobs));
     }
     parts.push(format!("{} known already", totals.known));
     if totals.measured > 0 {

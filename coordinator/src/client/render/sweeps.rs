@@ -48,7 +48,10 @@ fn fields(sweep: &SweepView) -> Vec<String> {
         sweep.digest.short(),
         state_name(sweep.state).to_owned(),
         sweep.cells.to_string(),
-        sweep.replicates.to_string(),
+        match sweep.replication {
+            Some(it) => format!("{} to {}", sweep.replicates, it.max),
+            None => sweep.replicates.to_string(),
+        },
         counts.total().to_string(),
         counts.succeeded.to_string(),
         (counts.total() - counts.done()).to_string(),

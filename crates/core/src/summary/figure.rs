@@ -144,6 +144,8 @@ pub struct Figure {
     median: Option<f64>,
     /// Least and greatest; none where a run is known by a median alone.
     ends: Option<[f64; 2]>,
+    /// Whether its text tells the n in any case.
+    counted: bool,
 }
 
 impl Figure {
@@ -178,7 +180,20 @@ impl Figure {
             tally,
             median: sample.median(),
             ends: ends.filter(|_| is_told).map(|(min, max)| [min, max]),
+            counted: false,
         }
+    }
+
+    /// With its n told in any case: where cells have different numbers of
+    /// replicates, and no caption can tell them.
+    #[must_use]
+    pub const fn counted(self, counted: bool) -> Self {
+        Self { counted, ..self }
+    }
+
+    /// Whether its text tells its n in any case.
+    pub const fn is_counted(&self) -> bool {
+        self.counted
     }
 
     /// Its unit.
@@ -254,7 +269,10 @@ impl Figure {
                 (word.to_owned(), count)
             }
         };
-        if (n == of && self.n > 0) || (self.n == 0 && open == of) {
+        if n == of && self.n > 0 {
+            return (word, self.counted.then(|| format!("n = {n}")));
+        }
+        if self.n == 0 && open == of {
             return (word, None);
         }
         let mut behind = format!("{n} of {of}");
@@ -271,6 +289,7 @@ impl Figure {
     /// the n stays.
     pub fn brief(&self) -> (String, Option<String>) {
         match (self.median(), self.parts()) {
+            (Some(_), (word, _)) if self.is_complete() => (word, None),
             (Some(_), (word, Some(_))) => (word, Some(format!("{} of {}", self.n, self.of()))),
             (Some(_), (word, None)) => (word, None),
             (None, (word, _)) => (word, None),

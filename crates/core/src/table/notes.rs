@@ -8,6 +8,7 @@ use super::list::Measured;
 use super::{Field, Footnote, Results, Table, Verdict};
 use crate::job::StateName;
 use crate::protocol::MEDIAN_EPOCHS;
+use crate::replication::Bounds;
 use crate::summary::text::{counted, decimals};
 use crate::summary::{Quantity, Tally, Unit};
 use crate::sweep::Measure;
@@ -202,9 +203,10 @@ pub(super) fn caption<'a>(
     shown: impl Iterator<Item = &'a Measured>,
 ) -> Vec<String> {
     let mut notes = Vec::new();
-    let runs = match results.replicates {
-        1 => "one run".to_owned(),
-        count => format!("median of {}", counted(u64::from(count), "run")),
+    let runs = match (results.replicates, results.replication) {
+        (least, Some(it)) => format!("median of {least} to {} runs", it.max),
+        (1, None) => "one run".to_owned(),
+        (count, None) => format!("median of {}", counted(u64::from(count), "run")),
     };
     let last = |count| format!("each the median of its last {}", counted(count, "epoch"));
     for measured in shown {
@@ -227,7 +229,7 @@ pub(super) fn caption<'a>(
             Unit::Percent => " in %",
             Unit::Plain | Unit::Seconds => "",
         };
-        let how = if results.replicates == 1 {
+        let how = if results.replicates == 1 && results.replication.is_none() {
             how.replacen("each ", "", 1)
         } else {
             how
@@ -289,6 +291,7 @@ pub(super) fn footnotes<'a>(
         .into_iter()
         .any(|measured| measured.quantity == Quantity::TrainSeconds);
     let facts = facts.into_iter().flatten();
+    let facts = facts.chain(replication(results));
     let facts = facts.chain(ended(results)).chain(devices(results, times));
     let facts = facts.chain(reproduced(results)).chain(results.border());
     notes.extend(facts.map(|text| Footnote { mark: None, text }));
@@ -316,6 +319,40 @@ fn replicates(results: &Results) -> Option<String> {
             counted(fewer as u64, "cell")
         )
     })
+}
+
+/// That results decided how often a cell was trained, and how far they got.
+fn replication(results: &Results) -> Option<String> {
+    let it = results.replication?;
+    let bounds = Bounds {
+        min: results.replicates,
+        max: it.max,
+    };
+    let (least, most, level) = (bounds.min, bounds.max, bounds.level());
+    let rule = format!(
+        "Numbers of runs chosen from results: {least} for each cell, and up to {most} where the U \
+         test of Mann and Whitney does not tell it from its neighbour in the order of medians \
+         (p <= {level:.4} at each look)"
+    );
+    let spent = match it.rounds {
+        0 => "none was added".to_owned(),
+        rounds => format!(
+            "{} added in {}",
+            counted(it.seeds, "run"),
+            counted(u64::from(rounds), "round")
+        ),
+    };
+    let state = match it.settled {
+        None => "not settled yet".to_owned(),
+        Some(it) if it.pairs == 0 => "no two cells could be compared".to_owned(),
+        Some(it) if it.undecided == 0 => "all neighbours are told apart".to_owned(),
+        Some(it) => format!(
+            "{} of {} of neighbours not told apart",
+            it.undecided,
+            counted(it.pairs, "pair")
+        ),
+    };
+    Some(format!("{rule}; {spent}, {state}"))
 }
 
 fn even(results: &Results) -> Option<String> {

@@ -15,7 +15,7 @@ use crate::job::StateName;
 use crate::stats::Sample;
 use crate::summary::{Figure, Mixed, Quantity, Summary, Unit};
 use crate::sweep::LABEL;
-use crate::view::{CellResults, ReplicateResult, SCHEMA_VERSION, SweepView};
+use crate::view::{CellResults, ReplicateResult, ReplicationView, SCHEMA_VERSION, SweepView};
 
 /// A sweep with its cells and their summaries.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Results {
     pub(super) title: String,
     pub(super) digest: SweepDigest,
     pub(super) replicates: u32,
+    /// Where results decide how many a cell has.
+    pub(super) replication: Option<ReplicationView>,
     pub(super) definition: Definition,
     /// Every axis, in order of first appearance.
     pub(super) axes: Vec<String>,
@@ -53,11 +55,15 @@ impl Results {
                 .map_err(|_| TableError::NotFinite { cell: cell.cell })?;
             summaries.push(summary);
         }
+        if sweep.replication.is_some() {
+            count(&mut summaries);
+        }
         Ok(Self {
             name: sweep.name.clone(),
             title: sweep.title.clone(),
             digest: sweep.digest,
             replicates: sweep.replicates,
+            replication: sweep.replication,
             axes: axes(&cells),
             published: Self::lines_of_cells(&definition, &cells),
             definition,
@@ -120,8 +126,22 @@ impl Results {
             Quantity::Measured(_) => Ok(summary.measured),
             Quantity::TrainSeconds => Ok(summary.train_time),
             other => Figure::new(other, unit, &cell.replicates, summary.tally())
+                .map(|figure| figure.counted(summary.measured.is_counted()))
                 .map_err(|_| TableError::NotFinite { cell: cell.cell }),
         }
+    }
+}
+
+/// Lets every figure tell its n where cells have different numbers of replicates.
+fn count(summaries: &mut [Summary]) {
+    let mut counts = summaries.iter().map(|it| it.tally().of);
+    let first = counts.next();
+    if counts.all(|count| Some(count) == first) {
+        return;
+    }
+    for summary in summaries {
+        summary.measured = summary.measured.counted(true);
+        summary.train_time = summary.train_time.counted(true);
     }
 }
 
@@ -162,6 +182,9 @@ impl Serialize for Document<'_> {
         map.serialize_entry("measure", &results.definition.measure.to_string())?;
         map.serialize_entry("metric", results.metric())?;
         map.serialize_entry("replicates", &results.replicates)?;
+        if let Some(replication) = &results.replication {
+            map.serialize_entry("replication", replication)?;
+        }
         map.serialize_entry("rows", &Rows(results))?;
         map.end()
     }
