@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use swath_core::id::{JobDigest, SweepDigest, WorkerName};
+use swath_core::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_core::job::StateName;
 use swath_core::message::{Known, Sources};
 use swath_core::outcome::{Fault, Measurement, Provenance};
+use swath_core::replication::Undecided;
 use swath_core::table::Check;
 use swath_core::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk, SweepView,
+    WorkerView,
 };
 
 /// What can be read. Selectors are the words that a user typed; the server
@@ -94,6 +96,12 @@ pub enum ReadQuery {
         selector: Vec<String>,
         /// Only what comes after it; 0: everything kept.
         position: u64,
+    },
+    /// Why the cells of one sweep have the replicates that they have →
+    /// [`Decisions`].
+    Decisions {
+        /// A sweep selector that matches one sweep.
+        selector: Vec<String>,
     },
     /// Every worker → [`Workers`].
     Workers,
@@ -295,6 +303,39 @@ pub struct Logs {
     pub job: JobView,
     /// The text, in order.
     pub chunks: Vec<LogChunk>,
+}
+
+/// What the results of one sweep decided about its replicates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decisions {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The sweep.
+    pub sweep: SweepView,
+    /// The replicates that were given, in the order in which they were.
+    pub decisions: Vec<Decided>,
+    /// Once nothing more is to be given, the pairs whose order is not decided.
+    pub undecided: Vec<Undecided>,
+    /// The cells that all this is about.
+    pub cells: Vec<NamedCell>,
+}
+
+/// One replicate that was given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decided {
+    /// Its job.
+    pub job: Option<JobDigest>,
+    /// Why.
+    pub decision: DecisionView,
+}
+
+/// A cell with what names it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedCell {
+    /// Its digest.
+    pub cell: CellDigest,
+    /// Its axes in written order.
+    pub axes: Vec<(String, serde_json::Value)>,
 }
 
 /// Every worker, by name.

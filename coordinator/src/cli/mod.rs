@@ -204,6 +204,7 @@ pub(crate) enum Verb {
     Sweeps(Sweeps),
     Jobs(Jobs),
     Explain(Explain),
+    Decisions(Decisions),
     Logs(Logs),
     Curves(Curves),
     Extend(Extend),

@@ -140,6 +140,23 @@ pub(crate) struct Jobs {
     pub(crate) limit: Option<u32>,
 }
 
+/// Says why cells of a sweep got more replicates than others
+///
+/// For sweeps with `replicates = { min, max, until = "ranked" }`: each replicate
+/// beyond `min`, with the two neighbouring cells whose order was not decided,
+/// their medians, and the p of the exact U test against its level; then the pairs
+/// that stay undecided.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator decisions close_rates
+  coordinator decisions close_rates -o csv > why.csv")]
+pub(crate) struct Decisions {
+    /// Which sweep
+    #[arg(value_name = "SWEEP", required = true)]
+    pub(crate) selector: Vec<String>,
+}
+
 /// Lists every worker
 #[derive(Args, Debug)]
 pub(crate) struct Workers {}

@@ -53,6 +53,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Sweeps(_) => read::sweeps(context).await,
         Verb::Jobs(arguments) => jobs::jobs(context, arguments).await,
         Verb::Explain(arguments) => jobs::explain(context, arguments).await,
+        Verb::Decisions(arguments) => read::decisions(context, arguments).await,
         Verb::Logs(arguments) => jobs::logs(context, arguments).await,
         Verb::Curves(arguments) => jobs::curves(context, arguments).await,
         Verb::Extend(arguments) => change::extend(context, &arguments).await,

@@ -1,7 +1,7 @@
 //! Verbs that print one list, and what all readers share.
 
 use serde::Serialize;
-use swath_coordinator::api::{ReadQuery, Sweeps, Workers};
+use swath_coordinator::api::{Decisions, ReadQuery, Sweeps, Workers};
 use swath_core::probe::is_marked;
 use swath_report::{Format, Listing, counted};
 
@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::render;
+use crate::cli;
 use crate::settings::Context;
 
 pub(crate) async fn sweeps(context: &Context) -> Outcome {
@@ -42,6 +43,27 @@ pub(crate) async fn workers(context: &Context) -> Outcome {
         _ => render::workers::listing(&document),
     };
     let hint = format!("no worker yet; `worker --coordinator {url}` starts one");
+    print_listing(context, &listing, &hint)
+}
+
+pub(crate) async fn decisions(context: &Context, arguments: cli::Decisions) -> Outcome {
+    let mut connection = Connection::open(context).await?;
+    let query = ReadQuery::Decisions {
+        selector: arguments.selector,
+    };
+    let document: Decisions = connection.read(&query).await?;
+    connection.close().await?;
+    let listing = render::decisions::listing(&document, context.format != Format::Ids);
+    let sweep = &document.sweep;
+    let hint = match sweep.replication {
+        Some(it) if it.settled.is_some() => "no cell needed more replicates".to_owned(),
+        Some(_) => "nothing is decided yet: jobs are open".to_owned(),
+        None => format!(
+            "every cell of {} has {} replicates; a file decides by \
+             `replicates = {{ min = 3, max = 10, until = \"ranked\" }}`",
+            sweep.name, sweep.replicates
+        ),
+    };
     print_listing(context, &listing, &hint)
 }
 

@@ -3,6 +3,7 @@
 mod change;
 mod clock;
 mod control;
+mod decisions;
 mod dispatch;
 mod explain;
 mod import;

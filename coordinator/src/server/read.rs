@@ -11,6 +11,7 @@ use swath_core::view::{JobDetail, JobView, SCHEMA_VERSION, SweepView};
 use swath_store::Store;
 use tonic::Status;
 
+use super::decisions::decisions;
 use super::explain::{self, Facts};
 use super::select;
 use super::state::State;
@@ -125,6 +126,10 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
                 job,
                 chunks,
             })
+        }
+        ReadQuery::Decisions { selector } => {
+            let sweep = select::sweep(store, &selector).await?;
+            json(&decisions(store, sweep).await?)
         }
         ReadQuery::Workers => {
             let workers = store.workers().await.map_err(failed)?;

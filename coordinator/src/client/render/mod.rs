@@ -1,5 +1,6 @@
 //! From documents to what people read. Nothing here prints, waits or asks.
 
+pub(crate) mod decisions;
 pub(crate) mod explain;
 pub(crate) mod failures;
 pub(crate) mod jobs;

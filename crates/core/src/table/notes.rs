@@ -332,7 +332,7 @@ fn replication(results: &Results) -> Option<String> {
     let rule = format!(
         "Numbers of runs chosen from results: {least} for each cell, and up to {most} where the U \
          test of Mann and Whitney does not tell it from its neighbour in the order of medians \
-         (p <= {level:.4} at each look)"
+         (p <= {level:.5} at each look)"
     );
     let spent = match it.rounds {
         0 => "none was added".to_owned(),
