@@ -18,7 +18,7 @@ use super::status::causes;
 
 /// Between two questions for what is due: outcomes come by thousands, ends of
 /// sweeps do not.
-const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Looks until cancelled.
 pub(crate) async fn replicate(state: Arc<State>, stop: CancellationToken) {

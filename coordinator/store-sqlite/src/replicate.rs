@@ -1,5 +1,8 @@
 //! Sweeps whose results decide how many replicates their cells get.
 
+use std::collections::BTreeSet;
+
+use serde::Serialize;
 use sqlx::{SqliteConnection, query, query_scalar};
 use swath_core::id::{Replicate, SweepDigest};
 use swath_core::job::Event;
@@ -119,27 +122,14 @@ async fn give(
     decisions: &[Decision],
 ) -> Result<Replicated> {
     let round = due.rounds + 1;
-    let mut existing = Vec::new();
-    let mut done = Replicated::default();
-    for decision in decisions {
-        let Replicate(next) = decision.replicate;
-        if next > due.bounds.max {
-            continue;
-        }
-        let Some(cell) = grow(tx, sweep, decision).await? else {
-            continue;
-        };
-        done.seeds += 1;
-        match insert_job(tx, now, &cell, decision).await? {
-            None => done.new_jobs += 1,
-            Some(job) => existing.push(job),
-        }
-        record(tx, now, sweep, cell.id, round, decision).await?;
+    let given = next_ones(tx, sweep, due.bounds.max, decisions).await?;
+    if given.rows.is_empty() {
+        return Ok(Replicated::default());
     }
-    if done.seeds == 0 {
-        return Ok(done);
-    }
-    let seeds = done.seeds as i64;
+    let existing = existing(tx, &given).await?;
+    let new_jobs = insert_jobs(tx, now, &given).await?;
+    record(tx, now, sweep, round, &given).await?;
+    let seeds = given.rows.len() as i64;
     query!(
         "UPDATE replication SET rounds = ?2, seeds = seeds + ?3, settled_at = NULL, as_of = NULL,
              pairs = 0, undecided = 0, verdict = NULL
@@ -153,96 +143,127 @@ async fn give(
     sweep::apply_to(tx, now, &existing, &Event::Want).await?;
     sweep::update_priorities(tx, sweep).await?;
     submit::insert_counts(tx, sweep).await?;
-    Ok(done)
+    Ok(Replicated {
+        seeds: seeds as u64,
+        new_jobs,
+        settled: false,
+    })
 }
 
-struct Cell {
-    id: i64,
-    spec: String,
+/// The decisions of a round that count: thousands, so that each statement takes
+/// all of them.
+#[derive(Default)]
+struct Given {
+    rows: Vec<Row>,
+    /// One after the other, as in a submission.
+    job_digests: Vec<u8>,
 }
 
-/// Lets a cell of the sweep have the replicate; none where that is not its next.
-async fn grow(tx: &mut Tx, sweep: i64, decision: &Decision) -> Result<Option<Cell>> {
-    let digest = &decision.cell.as_bytes()[..];
-    let Replicate(next) = decision.replicate;
-    let cell = query!(
-        r#"SELECT cell.id AS "id!", cell.spec FROM cell
-           JOIN sweep_cell ON sweep_cell.cell = cell.id AND sweep_cell.sweep = ?1
-           WHERE cell.digest = ?2 AND sweep_cell.replicates + 1 = ?3"#,
+#[derive(Serialize)]
+struct Row {
+    cell: i64,
+    replicate: u32,
+    seed: u64,
+    pair: String,
+}
+
+/// Those that give a cell of the sweep its next replicate, at most its `max`-th.
+async fn next_ones(tx: &mut Tx, sweep: i64, max: u32, decisions: &[Decision]) -> Result<Given> {
+    let digests = decisions.iter().flat_map(|it| *it.cell.as_bytes());
+    let digests: Vec<u8> = digests.collect();
+    let replicates: Vec<u32> = decisions.iter().map(|it| it.replicate.0).collect();
+    let replicates = rows::json(&replicates);
+    let cells = query!(
+        r#"SELECT line.key + 0 AS "place!: i64", cell.id AS "cell!: i64", cell.spec
+           FROM json_each(?3) AS line
+           CROSS JOIN cell ON cell.digest = substr(?2, line.key * 32 + 1, 32)
+           CROSS JOIN sweep_cell ON sweep_cell.cell = cell.id AND sweep_cell.sweep = ?1
+           WHERE sweep_cell.replicates + 1 = line.value AND line.value <= ?4
+           ORDER BY line.key"#,
         sweep,
-        digest,
-        next
+        digests,
+        replicates,
+        max
     )
-    .fetch_optional(&mut tx.conn)
+    .fetch_all(&mut tx.conn)
     .await?;
-    let Some(cell) = cell else {
-        return Ok(None);
-    };
-    query!(
-        "UPDATE sweep_cell SET replicates = ?3 WHERE sweep = ?1 AND cell = ?2",
-        sweep,
-        cell.id,
-        next
-    )
-    .execute(&mut tx.conn)
-    .await?;
-    Ok(Some(Cell {
-        id: cell.id,
-        spec: cell.spec,
-    }))
-}
-
-/// The job of the decision: its key if it existed.
-async fn insert_job(
-    tx: &mut Tx,
-    now: Timestamp,
-    cell: &Cell,
-    decision: &Decision,
-) -> Result<Option<i64>> {
-    let seed = seed(decision.cell, decision.replicate);
-    let digest = job_digest(&cell.spec, seed);
-    let digest = &digest.as_bytes()[..];
-    let existing = query_scalar!(r#"SELECT id AS "id!" FROM job WHERE digest = ?1"#, digest)
-        .fetch_optional(&mut tx.conn)
-        .await?;
-    if existing.is_some() {
-        return Ok(existing);
+    let mut given = Given::default();
+    let mut seen = BTreeSet::new();
+    for found in cells {
+        let Some(decision) = decisions.get(found.place as usize) else {
+            continue;
+        };
+        if !seen.insert(found.cell) {
+            continue;
+        }
+        let seed = seed(decision.cell, decision.replicate);
+        let digest = job_digest(&found.spec, seed);
+        given.job_digests.extend_from_slice(digest.as_bytes());
+        given.rows.push(Row {
+            cell: found.cell,
+            replicate: decision.replicate.0,
+            seed,
+            pair: rows::json(&decision.pair),
+        });
     }
-    let (seed, now) = (seed as i64, now.as_ms());
-    query!(
+    Ok(given)
+}
+
+/// The keys of the jobs that exist already.
+async fn existing(tx: &mut Tx, given: &Given) -> Result<Vec<i64>> {
+    let places: Vec<usize> = (0..given.rows.len()).collect();
+    let places = rows::json(&places);
+    let ids = query_scalar!(
+        r#"SELECT job.id AS "id!: i64" FROM json_each(?2) AS line
+           CROSS JOIN job ON job.digest = substr(?1, line.value * 32 + 1, 32)"#,
+        given.job_digests,
+        places
+    );
+    Ok(ids.fetch_all(&mut tx.conn).await?)
+}
+
+/// Says how many of the jobs did not exist.
+async fn insert_jobs(tx: &mut Tx, now: Timestamp, given: &Given) -> Result<u64> {
+    let now = now.as_ms();
+    let lines = rows::json(&given.rows);
+    // The order of the lines is the order of submission.
+    let inserted = query!(
         "INSERT INTO job (digest, cell, replicate, seed, state, not_before, granted_at)
-         VALUES (?1, ?2, ?3, ?4, 'queued', ?5, ?5)",
-        digest,
-        cell.id,
-        decision.replicate.0,
-        seed,
+         SELECT substr(?1, line.key * 32 + 1, 32), line.value ->> 'cell',
+                line.value ->> 'replicate', line.value ->> 'seed', 'queued', ?3, ?3
+         FROM json_each(?2) AS line
+         WHERE true
+         ON CONFLICT DO NOTHING",
+        given.job_digests,
+        lines,
         now
     )
     .execute(&mut tx.conn)
     .await?;
-    Ok(None)
+    Ok(inserted.rows_affected())
 }
 
-async fn record(
-    tx: &mut Tx,
-    now: Timestamp,
-    sweep: i64,
-    cell: i64,
-    round: u32,
-    decision: &Decision,
-) -> Result<()> {
+/// Lets the cells have their replicates, and keeps the reasons.
+async fn record(tx: &mut Tx, now: Timestamp, sweep: i64, round: u32, given: &Given) -> Result<()> {
     let now = now.as_ms();
-    let pair = rows::json(&decision.pair);
+    let lines = rows::json(&given.rows);
+    query!(
+        "UPDATE sweep_cell SET replicates = replicates + 1
+         WHERE sweep = ?1 AND cell IN (SELECT line.value ->> 'cell' FROM json_each(?2) AS line)",
+        sweep,
+        lines
+    )
+    .execute(&mut tx.conn)
+    .await?;
     query!(
         "INSERT INTO decision (sweep, place, round, decided_at, cell, replicate, pair)
-         SELECT ?1, coalesce(max(place), 0) + 1, ?2, ?3, ?4, ?5, ?6
-         FROM decision WHERE sweep = ?1",
+         SELECT ?1, line.key + 1 + (SELECT count(*) FROM decision WHERE sweep = ?1), ?2, ?3,
+                line.value ->> 'cell', line.value ->> 'replicate', line.value ->> 'pair'
+         FROM json_each(?4) AS line",
         sweep,
         round,
         now,
-        cell,
-        decision.replicate.0,
-        pair
+        lines
     )
     .execute(&mut tx.conn)
     .await?;
