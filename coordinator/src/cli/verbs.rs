@@ -149,8 +149,8 @@ pub(crate) struct Jobs {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  coordinator decisions close_rates
-  coordinator decisions close_rates -o csv > why.csv")]
+  coordinator decisions python_ranked
+  coordinator decisions python_ranked -o csv > why.csv")]
 pub(crate) struct Decisions {
     /// Which sweep
     #[arg(value_name = "SWEEP", required = true)]

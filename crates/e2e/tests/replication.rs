@@ -155,3 +155,17 @@ fn a_paused_sweep_decides_nothing_until_it_goes_on() {
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert!(counts(&site.json(&["table", "close"]))[0] > 3);
 }
+
+#[test]
+fn the_shipped_example_trains_close_cells_more_often() {
+    let site = Site::new();
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/python");
+    for name in ["train.py", "ranked.toml"] {
+        let text = std::fs::read_to_string(format!("{examples}/{name}")).unwrap();
+        site.write(name, &text);
+    }
+    let output = site.run(&["run", "ranked.toml"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let n = counts(&site.json(&["table", "python_ranked"]));
+    assert!(n[2] < n[0] && n[2] < n[1], "{n:?}");
+}

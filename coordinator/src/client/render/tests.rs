@@ -1,20 +1,21 @@
-use serde_json::json;
 use std::collections::BTreeMap;
 
-use swath_coordinator::api::{Explanation, Status, Workers};
+use serde_json::json;
+use swath_coordinator::api::{Decided, Decisions, Explanation, NamedCell, Status, Workers};
 use swath_core::id::{
     Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
 };
 use swath_core::job::StateName;
 use swath_core::outcome::{Fault, Measurement, Observation, Provenance};
+use swath_core::replication::{Decision, Neighbour, Pair, Stop, Undecided};
 use swath_core::time::Timestamp;
 use swath_core::view::{
-    AttemptView, Counts, JobDetail, JobView, SCHEMA_VERSION, SweepState, SweepView, WorkerAbout,
-    WorkerState, WorkerView,
+    AttemptView, Counts, DecisionView, JobDetail, JobView, SCHEMA_VERSION, SweepState, SweepView,
+    WorkerAbout, WorkerState, WorkerView,
 };
 use swath_report::{Format, Style};
 
-use super::{explain, failures, jobs, status, sweeps, workers};
+use super::{decisions, explain, failures, jobs, status, sweeps, workers};
 
 /// 2026-03-01T12:00:00Z.
 const NOW_MS: i64 = 1_772_366_400_000;
@@ -173,6 +174,68 @@ fn the_list_of_workers() {
     insta::assert_snapshot!(listing.render(Format::Wide, &Style::PIPE));
     let records = workers::records(&document);
     insta::assert_snapshot!("workers_csv", records.render(Format::Csv, &Style::PIPE));
+}
+
+#[test]
+fn the_list_of_decisions() {
+    let digest = |number: u8| CellDigest::from_bytes([number; 32]);
+    let side = |number, n, median| Neighbour {
+        cell: digest(number),
+        replicates: n,
+        n,
+        median,
+    };
+    let pair = Pair {
+        better: side(1, 3, Some(8.25)),
+        worse: side(2, 3, Some(8.5)),
+        p: 0.7,
+        level: 0.00625,
+    };
+    let decided = Decided {
+        job: Some(JobDigest::from_bytes([9; 32])),
+        decision: DecisionView {
+            round: 1,
+            at: at(60),
+            decision: Decision {
+                cell: digest(2),
+                replicate: Replicate(4),
+                pair,
+            },
+        },
+    };
+    let diverged = Pair {
+        better: side(2, 10, Some(8.5)),
+        worse: side(3, 10, None),
+        p: 0.19,
+        ..pair
+    };
+    let undecided = [(Stop::Max, diverged), (Stop::Cancelled, pair)];
+    let undecided = undecided.map(|(stop, pair)| Undecided { pair, stop });
+    let named = [(1, 0.1), (2, 0.2), (3, 0.4)].map(|(number, lr)| NamedCell {
+        cell: digest(number),
+        axes: vec![
+            ("batch_size".to_owned(), json!(128)),
+            ("optimizer.lr".to_owned(), json!(lr)),
+        ],
+    });
+    let document = Decisions {
+        schema_version: SCHEMA_VERSION,
+        sweep: sweep("close"),
+        decisions: vec![decided],
+        undecided: undecided.to_vec(),
+        cells: named.to_vec(),
+    };
+    let listing = decisions::listing(&document, true);
+    insta::assert_snapshot!(listing.render(Format::Table, &Style::PIPE));
+    insta::assert_snapshot!(
+        "decisions_jsonl",
+        listing.render(Format::Jsonl, &Style::PIPE)
+    );
+    let jobs = decisions::listing(&document, false);
+    assert_eq!(
+        jobs.render(Format::Ids, &Style::PIPE),
+        format!("{}\n", "09".repeat(32))
+    );
 }
 
 #[test]

@@ -1,3 +1,4 @@
+mod adaptive;
 mod imported;
 
 use proptest::prelude::*;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use serde_json::json;
 use swath_core::time::Timestamp;
-use swath_core::view::SweepState;
+use swath_core::view::{ReplicationView, SettledView, SweepState, SweepView};
 
 use super::fixture::{pivot, points, sweep};
 use crate::{Format, Listing, ListingColumn, Style, curve, curve_listing, progress};
@@ -182,4 +182,40 @@ fn progress_lines() {
         line,
         "[========================] 32/32 jobs, 5 diverged, 1 failed, took 1 m 00 s"
     );
+}
+
+#[test]
+fn progress_tells_of_replicates_that_results_decide() {
+    let mut sweep = sweep(&pivot());
+    let told = |sweep: &SweepView| {
+        let line = progress(sweep, 2, None, Timestamp::from_ms(95_000), &Style::PIPE);
+        line.split_once("1 failed, ").unwrap().1.to_owned()
+    };
+    let mut replication = ReplicationView {
+        max: 10,
+        rounds: 0,
+        seeds: 0,
+        settled: None,
+    };
+    sweep.replication = Some(replication);
+    assert_eq!(told(&sweep), "no round yet, 1 m 35 s so far");
+    (replication.rounds, replication.seeds) = (2, 7);
+    sweep.replication = Some(replication);
+    assert_eq!(told(&sweep), "round 2, 7 seeds added, 1 m 35 s so far");
+    let mut settled = SettledView {
+        at: Timestamp::from_ms(60_000),
+        pairs: 5,
+        undecided: 0,
+    };
+    replication.settled = Some(settled);
+    sweep.replication = Some(replication);
+    sweep.state = SweepState::Finished;
+    sweep.finished_at = Some(Timestamp::from_ms(60_000));
+    let wanted = "round 2, 7 seeds added, settled, took 1 m 00 s";
+    assert_eq!(told(&sweep), wanted);
+    settled.undecided = 1;
+    replication.settled = Some(settled);
+    sweep.replication = Some(replication);
+    let wanted = "round 2, 7 seeds added, settled with 1 of 5 pairs undecided, took 1 m 00 s";
+    assert_eq!(told(&sweep), wanted);
 }
