@@ -13,7 +13,7 @@ use crate::{Replicated, ReplicationDue, StoreError, Submission, SweepChange};
 /// A sweep whose cells get `min` to `max` replicates.
 pub fn adaptive(name: &str, cells: &[u32], min: u32, max: u32) -> Submission {
     let mut submission = sweep(&format!("{name} to {max}"), cells, min);
-    submission.name = name.to_owned();
+    name.clone_into(&mut submission.name);
     submission.replicates_max = Some(max);
     submission
 }

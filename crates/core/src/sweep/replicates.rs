@@ -51,17 +51,17 @@ fn adaptive(node: &Node, errors: &mut Vec<FileError>) -> Option<Bounds> {
         let path = format!("sweep.replicates.{}", entry.name);
         errors.push(entry.place.error(path, unknown(&entry.name, &KEYS)));
     }
-    let mut bound = |name: &str| match get(name) {
-        Some(node) => count(node, &format!(".{name}"), errors),
-        None => {
-            let message =
-                format!("is missing; write {{ min = 3, max = 10, until = \"{UNTIL_RANKED}\" }}");
-            errors.push(
-                node.place
-                    .error(format!("sweep.replicates.{name}"), message),
-            );
-            None
+    let mut bound = |name: &str| {
+        if let Some(node) = get(name) {
+            return count(node, &format!(".{name}"), errors);
         }
+        let message =
+            format!("is missing; write {{ min = 3, max = 10, until = \"{UNTIL_RANKED}\" }}");
+        errors.push(
+            node.place
+                .error(format!("sweep.replicates.{name}"), message),
+        );
+        None
     };
     let (min, max) = (bound("min"), bound("max"));
     let until = get("until");

@@ -29,17 +29,17 @@ fn adaptive(settled: Option<SettledView>) -> Results {
     Results::new(&sweep, cells.collect()).unwrap()
 }
 
-fn settled(undecided: u64) -> Option<SettledView> {
-    Some(SettledView {
+const fn settled(undecided: u64) -> SettledView {
+    SettledView {
         at: Timestamp::from_ms(9),
         pairs: 2,
         undecided,
-    })
+    }
 }
 
 #[test]
 fn every_number_tells_its_n_where_cells_differ() {
-    let table = adaptive(settled(1)).table().unwrap();
+    let table = adaptive(Some(settled(1))).table().unwrap();
     let mut lines = table.notes.clone();
     lines.extend(texts(&table));
     lines.extend(table.footnotes.iter().map(|it| it.text.clone()));
@@ -65,18 +65,18 @@ fn the_footnote_tells_how_far_it_is() {
     };
     assert_eq!(told(None), "4 runs added in 2 rounds, not settled yet");
     assert_eq!(
-        told(settled(0)),
+        told(Some(settled(0))),
         "4 runs added in 2 rounds, all neighbours are told apart"
     );
     assert_eq!(
-        told(settled(1)),
+        told(Some(settled(1))),
         "4 runs added in 2 rounds, 1 of 2 pairs of neighbours not told apart"
     );
 }
 
 #[test]
 fn programs_get_the_same_facts() {
-    let document = serde_json::to_value(adaptive(settled(1)).document()).unwrap();
+    let document = serde_json::to_value(adaptive(Some(settled(1))).document()).unwrap();
     assert_eq!(document["replicates"], 3);
     assert_eq!(document["replication"]["settled"]["undecided"], 1);
     assert_eq!(document["rows"][2]["of"], 3);
