@@ -263,11 +263,14 @@ impl Sheet {
             }
             Format::Table | Format::Wide => {
                 writeln!(out, "\n{}", summary(totals, self.many))?;
-                let mut price = price::sentence(&totals.price, totals.slots);
-                if let Some(price) = price.as_mut().filter(|_| totals.more_seconds > 0.0) {
-                    let most = (totals.price.seconds + totals.more_seconds) / 3600.0;
-                    price.push_str(&format!("; up to {most:.2} device-hours, as results need"));
-                }
+                let most = (totals.price.seconds + totals.more_seconds) / 3600.0;
+                let price = price::sentence(&totals.price, totals.slots).map(|price| {
+                    if totals.more_seconds > 0.0 {
+                        format!("{price}; up to {most:.2} device-hours, as results need")
+                    } else {
+                        price
+                    }
+                });
                 let lines = price.into_iter().chain(self.memory_sentence(totals));
                 lines
                     .into_iter()
