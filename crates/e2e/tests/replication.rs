@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use swath_e2e::{Site, SweepText, rows, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A program whose error is a function of cell and seed: the cells 1 and 2 lie
 /// close together, 30 far away. It waits for a file.
