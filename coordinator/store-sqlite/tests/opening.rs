@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sqlx::{Connection, SqliteConnection};
 use swath_core::policy::Policy;
+use swath_core::probe::WorkloadKey;
 use swath_store::{JobQuery, Store, StoreError};
 use swath_store_sqlite::SqliteStore;
 
@@ -163,6 +164,10 @@ async fn an_older_schema_is_brought_to_the_newest() {
     assert_eq!((measured.test_error, measured.metrics.len()), (8.25, 0));
     let seen = job.progress.unwrap();
     assert_eq!((seen.test_error, seen.distance), (Some(9.5), None));
+    // What no older build knew of its cell is worked out.
+    let alike = store.alike(WorkloadKey::of_cell("{}"), 9).await.unwrap();
+    let seconds = alike.iter().map(|alike| alike.train_seconds);
+    assert_eq!(seconds.collect::<Vec<_>>(), [1.0]);
     store.close().await.unwrap();
 }
 

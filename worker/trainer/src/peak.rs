@@ -27,16 +27,12 @@ impl Peak {
     /// Bytes so far: of the device, or on the CPU of this process. 0 where it
     /// cannot be told.
     pub(crate) fn bytes(self) -> u64 {
-        match self.device {
-            Device::Cuda(index) => {
-                let peak = i8::try_from(index).map_or(-1, device_peak);
-                u64::try_from(peak).unwrap_or(0)
-            }
-            _ => {
-                let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-                resident_peak(&text).unwrap_or(0)
-            }
+        if let Device::Cuda(index) = self.device {
+            let peak = i8::try_from(index).map_or(-1, device_peak);
+            return u64::try_from(peak).unwrap_or(0);
         }
+        let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        resident_peak(&text).unwrap_or(0)
     }
 }
 

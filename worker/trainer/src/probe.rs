@@ -28,7 +28,7 @@ use crate::{evaluate, output, process, provenance, session};
 const WARM_UP: u64 = 3;
 
 /// A probe that takes longer has measured enough with [`LEAST`] steps.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// The fewest steps that are timed.
 const LEAST: usize = 3;

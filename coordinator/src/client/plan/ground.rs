@@ -6,25 +6,37 @@ use serde_json::{Value, json};
 use swath_coordinator::api::{AlikeJobs, ProbeView, Probes, ReadQuery, Workers};
 use swath_coordinator::eta::{at_work, slots_at_work};
 use swath_core::id::JobDigest;
+use swath_core::job::StateName;
 use swath_core::outcome::Fault;
 use swath_core::price::{Paces, Source};
 use swath_core::probe::{self, Device, Fit, Memory, Probe, Timing, workload};
 use swath_core::spec::JobSpec;
 use swath_core::time::Timestamp;
+use swath_core::view::{Alike, WorkerView};
 
 use crate::client::connection::Connection;
 use crate::client::failure::Outcome;
+use crate::client::local;
 
 /// What a coordinator knows of times, memory and workers.
 #[derive(Debug, Default)]
 pub(super) struct Ground {
     paces: Paces,
-    /// The probes of each workload that was looked at.
-    workloads: BTreeMap<String, Vec<Part>>,
+    /// The workloads that were looked at.
+    workloads: BTreeMap<String, Workload>,
     /// Slots of the workers that get jobs.
     pub(super) slots: u32,
     /// Their devices.
     devices: Vec<Device>,
+}
+
+/// What cells have in common that cost alike.
+#[derive(Debug)]
+struct Workload {
+    /// The device model of the trainings alike; empty when there are several
+    /// or none.
+    device: String,
+    parts: Vec<Part>,
 }
 
 /// One batch size of a workload.
@@ -42,7 +54,7 @@ pub(crate) struct Estimate {
     pub(crate) seconds: Option<(f64, Source)>,
     /// Seconds of one step at its first batch size.
     pub(crate) step_seconds: Option<f64>,
-    /// The device model of its probe; empty without one.
+    /// The device model that this was measured on; empty where it was not.
     pub(crate) device: String,
     pub(crate) memory: Memory,
     pub(crate) fit: Fit,
@@ -68,9 +80,21 @@ impl Ground {
     pub(super) async fn of(connection: &mut Connection) -> Outcome<Self> {
         let workers: Workers = connection.read(&ReadQuery::Workers).await?;
         let now = Timestamp::from_ms(workers.now_ms);
-        let slots = slots_at_work(&workers.workers, now);
-        let active = at_work(&workers.workers, now);
-        let devices = active.flat_map(|worker| &worker.about.devices);
+        let mut slots = slots_at_work(&workers.workers, now);
+        let mut there: Vec<&WorkerView> = at_work(&workers.workers, now).collect();
+        if there.is_empty() {
+            // Whoever worked before will again.
+            there = workers.workers.iter().collect();
+        }
+        if slots == 0 && connection.is_local() {
+            // `run` starts its worker again.
+            let local = |worker: &&&WorkerView| worker.name.as_str() == local::NAME;
+            slots = there
+                .iter()
+                .find(local)
+                .map_or(0, |worker| worker.about.slots.len() as u32);
+        }
+        let devices = there.iter().flat_map(|worker| &worker.about.devices);
         let devices = devices.map(|device| Device {
             model: device.model.clone(),
             memory_bytes: device.memory_bytes,
@@ -85,7 +109,7 @@ impl Ground {
     /// Asks for trainings and probes of workloads that it has not seen yet.
     pub(super) async fn learn<'a>(
         &mut self,
-        connection: &mut Connection,
+        connection: Option<&mut Connection>,
         specs: impl Iterator<Item = &'a JobSpec>,
     ) -> Outcome<()> {
         let mut asked: Vec<(String, Vec<Probe>)> = Vec::new();
@@ -99,15 +123,18 @@ impl Ground {
         if asked.is_empty() {
             return Ok(());
         }
-        let workloads = asked.iter().map(|(workload, _)| workload.clone()).collect();
-        let found: AlikeJobs = connection.read(&ReadQuery::Alike { workloads }).await?;
-        for alike in found.alike.iter().flatten() {
-            self.paces.add(&alike.spec, alike.train_seconds);
+        let mut alike = Vec::new();
+        let mut known = Vec::new();
+        if let Some(connection) = connection {
+            let workloads = asked.iter().map(|(workload, _)| workload.clone()).collect();
+            let found: AlikeJobs = connection.read(&ReadQuery::Alike { workloads }).await?;
+            alike = found.alike;
+            let probes = asked.iter().flat_map(|(_, probes)| probes);
+            known = ask(connection, probes.map(Probe::job).collect()).await?;
         }
-        let probes = asked.iter().flat_map(|(_, probes)| probes);
-        let jobs: Vec<JobDigest> = probes.map(Probe::job).collect();
-        let mut known = ask(connection, jobs).await?.into_iter();
+        let (mut alike, mut known) = (alike.into_iter(), known.into_iter());
         for (workload, probes) in asked {
+            let device = self.add(alike.next().unwrap_or_default());
             let parts = probes.into_iter().map(|probe| {
                 let known = known.next().flatten();
                 let measured = known.as_ref().and_then(|it| it.measurement.as_ref());
@@ -117,16 +144,33 @@ impl Ground {
                     known,
                 }
             });
-            self.workloads.insert(workload, parts.collect());
+            let parts = parts.collect();
+            self.workloads.insert(workload, Workload { device, parts });
         }
         Ok(())
     }
 
+    /// Takes the paces of trainings alike: those on devices that are at work
+    /// here, if there are some. Gives the device model, if it is one.
+    fn add(&mut self, alike: Vec<Alike>) -> String {
+        let is_here = |alike: &Alike| self.devices.iter().any(|it| it.model == alike.device);
+        let some_here = alike.iter().any(is_here);
+        let (here, _): (Vec<Alike>, Vec<Alike>) = alike
+            .into_iter()
+            .partition(|alike| !some_here || is_here(alike));
+        for alike in &here {
+            self.paces.add(&alike.spec, alike.train_seconds);
+        }
+        match here.first() {
+            Some(first) if here.iter().all(|it| it.device == first.device) => first.device.clone(),
+            _ => String::new(),
+        }
+    }
+
     /// What a cell needs; `published` says what its jobs took elsewhere.
     pub(super) fn estimate(&self, spec: &JobSpec, published: Option<f64>) -> Estimate {
-        let none = Vec::new();
-        let parts = self.workloads.get(&workload(spec.cell_tree()));
-        let parts = parts.unwrap_or(&none);
+        let known = self.workloads.get(&workload(spec.cell_tree()));
+        let parts = known.map_or(&[][..], |known| &known.parts);
         let timing = |size| {
             let part = parts.iter().find(|part| part.batch_size == size)?;
             part.timing.as_ref()
@@ -146,16 +190,23 @@ impl Ground {
             step_seconds: parts
                 .first()
                 .and_then(|part| Some(part.timing?.step_seconds)),
-            device: parts.iter().find_map(Part::device).unwrap_or_default(),
+            device: match known {
+                Some(known) if !known.device.is_empty() => known.device.clone(),
+                _ => parts.iter().find_map(Part::device).unwrap_or_default(),
+            },
             fit: probe::fit(&memory, &self.devices),
             memory,
-            probeable: parts.iter().any(|part| part.timing.is_none())
-                || (parts.is_empty() && !probe::probes(spec).is_empty()),
+            probeable: parts.iter().any(Part::is_open),
         }
     }
 }
 
 impl Part {
+    /// Whether a probe could tell more.
+    fn is_open(&self) -> bool {
+        self.timing.is_none() && !self.known.as_ref().is_some_and(is_answer)
+    }
+
     fn device(&self) -> Option<String> {
         let known = self.known.as_ref()?;
         let provenance = known.provenance.as_ref()?;
@@ -170,6 +221,12 @@ impl Part {
         let bytes = self.timing.and_then(|timing| timing.memory_bytes);
         bytes.map_or(Memory::Unknown, Memory::Bytes)
     }
+}
+
+/// Whether the same probe again would come to the same.
+pub(super) fn is_answer(known: &ProbeView) -> bool {
+    let ends = [Fault::OutOfMemory, Fault::Invalid, Fault::Diverged];
+    known.state == StateName::Succeeded || known.fault.is_some_and(|fault| ends.contains(&fault))
 }
 
 /// What these probes came to, in their order.

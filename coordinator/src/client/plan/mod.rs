@@ -61,7 +61,21 @@ pub(crate) async fn plan(context: &Context, arguments: &Plan) -> Outcome {
     };
     let printed = print(context, &expansions, &mut oracle).await;
     oracle.close().await;
-    printed
+    let totals = printed?;
+    if totals.probeable > 0 && context.format.is_for_terminals() {
+        let files: Vec<_> = arguments
+            .files
+            .iter()
+            .map(|file| file.to_string_lossy())
+            .collect();
+        context.printer.hint(format!(
+            "`coordinator plan {} --probe{}` measures what the steps of {} take",
+            files.join(" "),
+            context.asked,
+            counted(totals.probeable, "cell")
+        ));
+    }
+    Ok(Exit::Ok)
 }
 
 /// Every file, or every error of every file.
@@ -101,7 +115,12 @@ fn refuse(lines: Vec<String>) -> Outcome<()> {
     })
 }
 
-async fn print(context: &Context, expansions: &[Expansion<'_>], oracle: &mut Oracle) -> Outcome {
+/// Prints the plan; what it comes to.
+async fn print(
+    context: &Context,
+    expansions: &[Expansion<'_>],
+    oracle: &mut Oracle,
+) -> Outcome<Totals> {
     let mut out = context.printer.stdout();
     let mut sheet = Sheet::new(context.format, expansions);
     let mut distinct = Distinct::default();
@@ -130,18 +149,10 @@ async fn print(context: &Context, expansions: &[Expansion<'_>], oracle: &mut Ora
     totals.distinct_jobs = distinct.jobs();
     totals.price = pricing.price;
     (totals.most_jobs, totals.more_seconds) = (pricing.most_jobs(), pricing.more_seconds);
-    let unknown = totals.probeable;
     totals.slots = pricing.ground.slots;
     sheet.close(&mut out, &totals)?;
     out.flush()?;
-    if unknown > 0 && matches!(oracle, Oracle::Coordinator(_)) {
-        let cells = counted(unknown, "cell");
-        context.printer.hint(format!(
-            "the steps of {cells} were never measured; `coordinator plan FILE --probe{}` does it",
-            context.asked
-        ));
-    }
-    Ok(Exit::Ok)
+    Ok(totals)
 }
 
 /// Asks for the jobs of `chunk`, and prints it.
@@ -203,7 +214,8 @@ impl Oracle {
 
     async fn tell(&mut self, chunk: &mut [Planned], ground: &mut Ground) -> Outcome<()> {
         let Self::Coordinator(connection) = self else {
-            return Ok(());
+            let specs = chunk.iter().map(|planned| &planned.cell.spec);
+            return ground.learn(None, specs).await;
         };
         for part in chunk.chunks_mut(KNOWN_CHUNK) {
             let jobs = part.iter().flat_map(|planned| &planned.jobs);
@@ -214,7 +226,7 @@ impl Oracle {
                 *slot = known;
             }
             let specs = part.iter().map(|planned| &planned.cell.spec);
-            ground.learn(connection, specs).await?;
+            ground.learn(Some(connection), specs).await?;
         }
         Ok(())
     }

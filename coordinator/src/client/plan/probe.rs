@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use swath_coordinator::api::{ChangeOrder, ProbeView};
+use swath_coordinator::api::ChangeOrder;
 use swath_core::id::{JobDigest, SweepDigest};
 use swath_core::job::StateName;
 use swath_core::message::Sources;
-use swath_core::outcome::Fault;
 use swath_core::probe::{self, Probe};
 use swath_core::sweep::{Cell, Expansion};
 use swath_report::counted;
@@ -165,7 +164,7 @@ async fn open_of(connection: &mut Connection, probes: &[Probe]) -> Outcome<Vec<P
         let known = ground::ask(connection, jobs).await?;
         for (probe, known) in some.iter().zip(known) {
             match known {
-                Some(known) if is_answer(&known) => continue,
+                Some(known) if ground::is_answer(&known) => continue,
                 Some(known) if known.state == StateName::Failed => {
                     let order = ChangeOrder::Retry {
                         selector: vec![probe.job().to_string()],
@@ -181,15 +180,6 @@ async fn open_of(connection: &mut Connection, probes: &[Probe]) -> Outcome<Vec<P
         }
     }
     Ok(open)
-}
-
-/// Whether the same probe again would come to the same.
-fn is_answer(known: &ProbeView) -> bool {
-    known.state == StateName::Succeeded
-        || matches!(
-            known.fault,
-            Some(Fault::OutOfMemory | Fault::Invalid | Fault::Diverged)
-        )
 }
 
 async fn submit(

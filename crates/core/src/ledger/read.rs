@@ -181,16 +181,10 @@ impl Ledger {
     /// Measured trainings of this workload, at most `limit`: those of the
     /// newest cells, and of a cell the newest jobs.
     pub fn alike(&self, workload: WorkloadKey, limit: u32) -> Vec<Alike> {
-        let mut cells: Vec<(CellDigest, usize)> = Vec::new();
+        let mut cells: BTreeMap<CellDigest, usize> = BTreeMap::new();
         let mut found = Vec::new();
         for (index, row) in self.jobs.iter().enumerate() {
-            let first = match cells.iter().find(|(cell, _)| *cell == row.cell) {
-                Some((_, first)) => *first,
-                None => {
-                    cells.push((row.cell, index));
-                    index
-                }
-            };
+            let first = *cells.entry(row.cell).or_insert(index);
             let text = self.cells.get(&row.cell).map_or("", |cell| &cell.text);
             let measured = row.job.state_name() == StateName::Succeeded
                 && WorkloadKey::of_cell(text) == workload;
