@@ -242,6 +242,9 @@ fn broken(text: &str, gap: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
     lines
 }
 
+/// What [`once_a_row`] says.
+const OF_ROW: &str = "The n in brackets is that of the whole row.";
+
 /// Takes the brackets out of a column whose rows have told the same already.
 fn once_a_row(sheet: &mut Sheet<'_>) {
     let has = |at: usize| sheet.rows.iter().any(|row| row[at].behind.is_some());
@@ -263,19 +266,23 @@ fn once_a_row(sheet: &mut Sheet<'_>) {
         }
     }
     if taken {
-        let text = "The n in brackets is that of the whole row.";
-        sheet.notes.push(Cow::Borrowed(text));
+        sheet.notes.push(Cow::Borrowed(OF_ROW));
     }
 }
 
-/// Says once what stands in the brackets of a column, if it is always the same.
+/// Says once what stands in the brackets of a column, if it is always the same;
+/// of all columns in one note where they agree.
 fn once_a_column(sheet: &mut Sheet<'_>) {
+    let mut said: Vec<(String, String)> = Vec::new();
+    let mut counting = 0;
     for at in 0..sheet.heads.len() {
         let numbers = || {
             let cells = sheet.rows.iter().map(|row| &row[at]);
             cells.filter(|it| it.kind == CellKind::Number)
         };
         let first = numbers().next().and_then(|it| it.behind.clone());
+        let some = numbers().any(|it| it.behind.is_some());
+        counting += usize::from(some && sheet.heads[at].counts);
         let Some(behind) = first.filter(|_| sheet.heads[at].counts) else {
             continue;
         };
@@ -285,13 +292,23 @@ fn once_a_column(sheet: &mut Sheet<'_>) {
         for row in &mut sheet.rows {
             row[at].behind.take_if(|it| *it == behind);
         }
-        let text = format!(
-            "In brackets behind every {}: {behind}.",
-            sheet.heads[at].text
-        );
-        sheet
-            .notes
-            .retain(|it| !it.starts_with("The n in brackets"));
+        said.push((behind, sheet.heads[at].text.to_string()));
+    }
+    let Some((first, _)) = said.first() else {
+        return;
+    };
+    let of_row = sheet.notes.iter().position(|it| it == OF_ROW);
+    let same = said.len() == counting && said.iter().all(|(it, _)| it == first);
+    if same && (said.len() > 1 || of_row.is_some()) {
+        let text = format!("In brackets behind every number: {first}.");
+        if let Some(at) = of_row {
+            sheet.notes.remove(at);
+        }
+        sheet.notes.push(Cow::Owned(text));
+        return;
+    }
+    for (behind, head) in said {
+        let text = format!("In brackets behind every {head}: {behind}.");
         sheet.notes.push(Cow::Owned(text));
     }
 }

@@ -2,8 +2,11 @@
 
 use insta::assert_snapshot;
 use proptest::prelude::*;
-use swath_core::table::{Column, Field, Kind, Row, Table};
+use swath_core::summary::{Figure, Quantity, Tally, Unit};
+use swath_core::sweep::Measure;
+use swath_core::table::{Column, Field, Kind, Row, Shown, Table};
 
+use super::fixture::replicate;
 use crate::style::width;
 use crate::{Markup, Style, table};
 
@@ -102,6 +105,59 @@ fn a_table_gets_narrower_step_by_step() {
       long name,
       mixup alpha 1
     ");
+}
+
+/// A pivot of single runs: what stands in every bracket is said once, and by
+/// column where columns differ.
+#[test]
+fn the_same_brackets_everywhere_are_said_once() {
+    let pivot = |last: &str| {
+        let mut columns = vec![column("lr", Kind::Name)];
+        columns.extend(["4096", "2048", "1024"].map(|it| column(it, Kind::Measure)));
+        let figure = |ends: &str| {
+            let ends = ends.split(' ').zip(1..);
+            let runs: Vec<_> = ends.map(|(end, it)| replicate(1, it, end)).collect();
+            let tally = Tally::new(&runs, 3);
+            let measured = Quantity::Measured(Measure::Last);
+            Field::Figure(Shown {
+                figure: Figure::new(&measured, Unit::Percent, &runs, tally).unwrap(),
+                best: false,
+                marks: vec!["a".to_owned()],
+                brief: false,
+            })
+        };
+        let row = |lr: &str| Row {
+            fields: vec![
+                Field::Number(lr.to_owned()),
+                figure("10.57 q q"),
+                figure("8.25 q q"),
+                figure(last),
+            ],
+        };
+        Table {
+            columns,
+            rows: ["3.2", "1.6"].map(row).into(),
+            ..Table::default()
+        }
+    };
+    let notes = |of: &Table| -> Vec<String> {
+        let text = within(40, of);
+        let notes = text.lines().filter(|it| it.contains("n brackets"));
+        notes.map(str::to_owned).collect()
+    };
+    assert_eq!(
+        notes(&pivot("8.07 q q")),
+        ["In brackets behind every number: 1 of 3."]
+    );
+    // The second column is told by the first; the third tells its own.
+    assert_eq!(
+        notes(&pivot("8.07 8.09 q")),
+        [
+            "The n in brackets is that of the whole row.",
+            "In brackets behind every 4096: 1 of 3.",
+            "In brackets behind every 1024: 2 of 3.",
+        ]
+    );
 }
 
 /// Every fact of a row is in its lines, or above.

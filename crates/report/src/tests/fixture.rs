@@ -25,7 +25,7 @@ const CELLS: [(u32, f64, &str); 12] = [
     (1024, 3.2, "q q q"),
 ];
 
-fn replicate(cell: u8, number: u32, end: &str) -> ReplicateResult {
+pub(super) fn replicate(cell: u8, number: u32, end: &str) -> ReplicateResult {
     let (value, other) = match end.strip_suffix('@') {
         Some(value) => (value, true),
         None => (end, false),
