@@ -45,11 +45,12 @@ pub(super) fn heat(results: &Results, request: &Request) -> Result<Chart, PlotEr
             let best = best(&here, &all);
             line.push(best.map_or_else(Cell::default, |cell| heat_cell(all[cell], mark)));
         }
-        if results.definition().metric.is_none() {
-            mark_best(&mut line);
-        }
         cells.push(line);
     }
+    let framed = match results.definition().metric {
+        None => mark_best(&mut cells),
+        Some(_) => None,
+    };
     let note = choice(results, &axes, &[x, y], crowded)?;
     let texts = |axis: &Axis| -> Vec<String> {
         axis.values
@@ -64,9 +65,7 @@ pub(super) fn heat(results: &Results, request: &Request) -> Result<Chart, PlotEr
         n => format!("Median of {n} runs per field (n = {n}) unless it says how many of them."),
     }];
     caption.extend(note);
-    if cells.iter().flatten().any(|it| it.best) {
-        caption.push("Framed: the least of its row among fields with every run.".to_owned());
-    }
+    caption.extend(framed);
     if cells
         .iter()
         .flatten()
@@ -115,12 +114,62 @@ fn heat_cell((cell, summary): Place<'_>, mark: bool) -> Cell {
     }
 }
 
-/// Marks the least of a row among those with every run, when it has company.
-fn mark_best(line: &mut [Cell]) {
-    let complete = |cell: &Cell| cell.value.filter(|_| cell.note.is_empty());
-    let values: Vec<f64> = line.iter().filter_map(complete).collect();
-    let least = values.iter().copied().reduce(f64::min);
-    for cell in line.iter_mut().filter(|_| values.len() > 1) {
-        cell.best = complete(cell).is_some() && complete(cell) == least;
+/// Marks the least of each row among the fields with every run, when it has
+/// company; where no field of the map has every run and all have equally many,
+/// among all. What the caption says of that, if any is marked.
+fn mark_best(cells: &mut [Vec<Cell>]) -> Option<String> {
+    let measured = || cells.iter().flatten().filter(|it| it.value.is_some());
+    let first = measured().next()?.note.clone();
+    let alike = measured().all(|it| it.note == first);
+    let note = if alike { first } else { String::new() };
+    let comparable = |cell: &Cell| cell.value.filter(|_| cell.note == note);
+    for line in cells.iter_mut() {
+        let values: Vec<f64> = line.iter().filter_map(comparable).collect();
+        let least = values.iter().copied().reduce(f64::min);
+        for cell in line.iter_mut().filter(|_| values.len() > 1) {
+            cell.best = comparable(cell).is_some() && comparable(cell) == least;
+        }
+    }
+    let runs = match note.as_str() {
+        "" => "every run".to_owned(),
+        note => format!("{note} runs"),
+    };
+    let any = cells.iter().flatten().any(|it| it.best);
+    any.then(|| format!("Framed: the least of its row among fields with {runs}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(value: f64, note: &str) -> Cell {
+        Cell {
+            value: Some(value),
+            note: note.to_owned(),
+            ..Cell::default()
+        }
+    }
+
+    #[test]
+    fn the_least_of_a_row_is_framed_among_fields_of_equally_many_runs() {
+        let best = |rows: &[&[(f64, &str)]]| {
+            let mut cells: Vec<Vec<Cell>> = Vec::new();
+            for row in rows {
+                let fields = row.iter().map(|(value, note)| field(*value, note));
+                cells.push(fields.collect());
+            }
+            let said = mark_best(&mut cells);
+            let marks = cells.iter().flatten().map(|it| it.best);
+            (marks.collect::<Vec<_>>(), said.unwrap_or_default())
+        };
+        let (marks, said) = best(&[&[(3.0, ""), (2.0, ""), (1.0, "1 of 3")], &[(1.0, "")]]);
+        assert_eq!(marks, [false, true, false, false]);
+        assert!(said.ends_with("with every run."), "{said}");
+        let (marks, said) = best(&[&[(3.0, "1 of 3"), (2.0, "1 of 3")]]);
+        assert_eq!(marks, [false, true]);
+        assert!(said.ends_with("with 1 of 3 runs."), "{said}");
+        let (marks, said) = best(&[&[(3.0, "1 of 3"), (2.0, "2 of 3")]]);
+        assert_eq!((marks, said.as_str()), (vec![false, false], ""));
+        assert_eq!(best(&[]).1, "");
     }
 }
