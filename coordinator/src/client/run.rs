@@ -8,7 +8,7 @@ use swath_core::id::{JobDigest, SweepDigest};
 use swath_core::job::StateName;
 use swath_core::message::Known;
 use swath_core::spec::JobSpec;
-use swath_core::sweep::{Cell, expand};
+use swath_core::sweep::{Cell, Expansion, expand};
 use swath_core::view::{JobView, SweepState, SweepView, WorkerState, WorkerView};
 
 use super::connection::Connection;
@@ -121,26 +121,20 @@ fn load(word: &str) -> Outcome<Option<Loaded>> {
     Ok(Some(loaded))
 }
 
-/// Makes sure that a worker can train what is open of a file, before anything
-/// of it is stored; its digest. Without a database every job is open.
-async fn prepare(
-    context: &Context,
-    settings: &LocalSettings,
-    loaded: &Loaded,
+/// Tells of each cell of a sweep what a store knows of its jobs, some thousand
+/// at a time; nothing of any without one.
+pub(super) async fn each_known(
+    expansion: &Expansion<'_>,
     mut connection: Option<&mut Connection>,
-) -> Outcome<SweepDigest> {
-    let expansion = expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
-    if connection.is_some() {
-        files::warn(context, &expansion);
-    }
-    let replicates = loaded.file.replicates;
-    let mut needs: Option<Needs> = None;
+    mut told: impl FnMut(&Cell, &[Option<Known>]),
+) -> Outcome<()> {
+    let replicates = expansion.file().replicates;
     let mut cells = expansion.cells();
     loop {
         let some = cells.by_ref().take(KNOWN_CHUNK / replicates as usize + 1);
         let some: Vec<Cell> = some.collect();
         if some.is_empty() {
-            break;
+            return Ok(());
         }
         let jobs = some.iter().flat_map(|cell| cell.jobs(replicates));
         let jobs: Vec<JobDigest> = jobs.map(|job| job.digest).collect();
@@ -149,11 +143,30 @@ async fn prepare(
             None => vec![None; jobs.len()],
         };
         for (cell, known) in some.iter().zip(known.chunks(replicates as usize)) {
-            if known.iter().copied().any(is_open) {
-                needs.get_or_insert_default().add(&cell.spec);
-            }
+            told(cell, known);
         }
     }
+}
+
+/// Makes sure that a worker can train what is open of a file, before anything
+/// of it is stored; its digest. Without a database every job is open.
+async fn prepare(
+    context: &Context,
+    settings: &LocalSettings,
+    loaded: &Loaded,
+    connection: Option<&mut Connection>,
+) -> Outcome<SweepDigest> {
+    let expansion = expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
+    if connection.is_some() {
+        files::warn(context, &expansion);
+    }
+    let mut needs: Option<Needs> = None;
+    each_known(&expansion, connection, |cell, known| {
+        if known.iter().copied().any(is_open) {
+            needs.get_or_insert_default().add(&cell.spec);
+        }
+    })
+    .await?;
     if let Some(needs) = needs {
         LocalWorker::prepare(settings, &needs)?;
     }

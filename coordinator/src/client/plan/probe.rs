@@ -8,7 +8,7 @@ use swath_core::id::{JobDigest, SweepDigest};
 use swath_core::job::StateName;
 use swath_core::message::Sources;
 use swath_core::probe::{self, Probe};
-use swath_core::sweep::{Cell, Expansion};
+use swath_core::sweep::Expansion;
 use swath_report::counted;
 
 use super::{KNOWN_CHUNK, ground};
@@ -122,32 +122,21 @@ async fn wanted(connection: &mut Connection, expansions: &[Expansion<'_>]) -> Ou
     let mut probes: BTreeMap<JobDigest, Probe> = BTreeMap::new();
     let mut order = Vec::new();
     for expansion in expansions {
-        let replicates = expansion.file().replicates;
-        let mut cells = expansion.cells();
-        loop {
-            let some = cells.by_ref().take(KNOWN_CHUNK / replicates as usize + 1);
-            let some: Vec<Cell> = some.collect();
-            if some.is_empty() {
-                break;
+        run::each_known(expansion, Some(&mut *connection), |cell, known| {
+            let measured = known
+                .iter()
+                .all(|known| known.is_some_and(|it| it.state == StateName::Succeeded));
+            if measured || !workloads.insert(probe::workload(cell.spec.cell_tree())) {
+                return;
             }
-            let jobs = some.iter().flat_map(|cell| cell.jobs(replicates));
-            let jobs = jobs.map(|job| job.digest).collect();
-            let known = connection.known(jobs).await?;
-            for (cell, known) in some.iter().zip(known.chunks(replicates as usize)) {
-                let measured = known
-                    .iter()
-                    .all(|known| known.is_some_and(|it| it.state == StateName::Succeeded));
-                if measured || !workloads.insert(probe::workload(cell.spec.cell_tree())) {
-                    continue;
-                }
-                for probe in probe::probes(&cell.spec) {
-                    let job = probe.job();
-                    if probes.insert(job, probe).is_none() {
-                        order.push(job);
-                    }
+            for probe in probe::probes(&cell.spec) {
+                let job = probe.job();
+                if probes.insert(job, probe).is_none() {
+                    order.push(job);
                 }
             }
-        }
+        })
+        .await?;
     }
     Ok(order
         .into_iter()
