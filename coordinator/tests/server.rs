@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use swath_core::message::{Sources, Submission, SubmittedCell};
 use swath_core::policy::Policy;
 use swath_core::spec::JobSpec;
 use swath_core::time::Timestamp;
+use swath_engine::Engine;
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::{PROTOCOL_VERSION, v1};
@@ -297,7 +299,7 @@ async fn changes_reach_watchers_and_stopping_ends_them() {
 async fn a_clock_that_was_set_back_holds_up_no_job() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("swath.db");
-    let store = SqliteStore::open(path, Policy::default()).await.unwrap();
+    let store = Arc::new(SqliteStore::open(path).await.unwrap());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let tomorrow = now + Duration::from_hours(24);
     let spec = JobSpec::from_value(&json!({"trainer": {"null": true}})).unwrap();
@@ -318,7 +320,10 @@ async fn a_clock_that_was_set_back_holds_up_no_job() {
         }],
     };
     let at = Timestamp::from_ms(tomorrow.as_millis() as i64);
-    store.submit(at, submission).await.unwrap();
+    let engine = Engine::start(store.clone(), Policy::default(), "");
+    let engine = engine.await.unwrap();
+    engine.submit(at, submission).await.unwrap();
+    engine.stop().await;
     store.close().await.unwrap();
 
     let server = Server::start(settings(&dir, any_port())).await.unwrap();

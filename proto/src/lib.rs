@@ -19,3 +19,6 @@ pub mod v1 {
 /// Raised when an older worker and a newer coordinator, or the other way
 /// round, would misunderstand each other.
 pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The metadata of a status that names the coordinator to be asked instead.
+pub const LEADER: &str = "swath-leader";

@@ -1,6 +1,7 @@
 //! `replay`: trains a job once more, beside the database, and compares.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -10,11 +11,13 @@ use swath_core::id::{JobDigest, Replicate, SweepDigest};
 use swath_core::job::StateName;
 use swath_core::message::{Sources, Submission, SubmittedCell};
 use swath_core::outcome::Provenance;
+use swath_core::policy::Policy;
 use swath_core::replay::{Comparison, Difference, Told, WeightsCompared};
 use swath_core::seed::seed;
 use swath_core::spec::{JobSpec, Work, canonical, cell_digest, job_digest};
 use swath_core::time::Timestamp;
 use swath_core::view::{CurvePoint, JobDetail, JobView, SCHEMA_VERSION};
+use swath_engine::Engine;
 use swath_report::counted;
 use swath_store::Store;
 use swath_store_sqlite::SqliteStore;
@@ -113,9 +116,9 @@ async fn again(
     let policy = policy_of_one(context);
     // Another name than the job's, so that a selector finds the job alone.
     let sweep = SweepDigest::from_bytes(job.digest.as_bytes().map(|byte| !byte));
-    let store = SqliteStore::open(&database.path, policy.clone());
-    let store = store.await.map_err(Failure::error)?;
-    let kept = keep(&store, job, &spec, sweep).await;
+    let store = SqliteStore::open(&database.path);
+    let store = Arc::new(store.await.map_err(Failure::error)?);
+    let kept = keep(Arc::clone(&store), &policy, job, &spec, sweep).await;
     store.close().await.map_err(Failure::error)?;
     kept?;
     let mut interrupts = Interrupts::listen(true)?;
@@ -148,7 +151,8 @@ fn slots_of(threads: u32) -> u32 {
 
 /// Stores the job alone: its cell, and of its replicates all others cancelled.
 async fn keep(
-    store: &SqliteStore,
+    store: Arc<SqliteStore>,
+    policy: &Policy,
     job: &JobView,
     spec: &JobSpec,
     sweep: SweepDigest,
@@ -190,14 +194,13 @@ async fn keep(
     };
     let others = (1..job.replicate.0).map(|it| job_digest(&text, seed(cell, Replicate(it))));
     let others = others.collect();
-    store
-        .submit(now, submission)
-        .await
-        .map_err(Failure::error)?;
-    store
-        .cancel_jobs(now, others)
-        .await
-        .map_err(Failure::error)?;
+    let engine = Engine::start(store, policy.clone(), "").await;
+    let engine = engine.map_err(Failure::error)?;
+    let submitted = engine.submit(now, submission).await;
+    submitted.map_err(Failure::error)?;
+    let cancelled = engine.cancel_jobs(now, others).await;
+    cancelled.map_err(Failure::error)?;
+    engine.stop().await;
     Ok(())
 }
 

@@ -56,7 +56,7 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
                 reason: "cordoned by an operator".to_owned(),
             };
             state
-                .store
+                .engine
                 .change_worker(state.now(), worker.clone(), change)
                 .await
                 .map_err(failed)?;
@@ -67,7 +67,7 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
         ChangeOrder::Activate { worker } => {
             let change = WorkerChange::Activate;
             state
-                .store
+                .engine
                 .change_worker(state.now(), worker.clone(), change)
                 .await
                 .map_err(failed)?;
@@ -77,7 +77,7 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
         ChangeOrder::Drain { worker } => {
             let change = WorkerChange::Drain;
             state
-                .store
+                .engine
                 .change_worker(state.now(), worker.clone(), change)
                 .await
                 .map_err(failed)?;
@@ -87,7 +87,7 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
             ))
         }
     };
-    state.work_arrived();
+    state.changed();
     Ok(changed)
 }
 
@@ -117,7 +117,7 @@ async fn each_sweep(
     let sweeps = select::sweeps(&*state.store, selector).await?;
     for sweep in &sweeps {
         state
-            .store
+            .engine
             .change_sweep(state.now(), sweep.digest, change.clone())
             .await
             .map_err(failed)?;
@@ -148,7 +148,7 @@ async fn cancel(state: &State, selector: &[String]) -> Result<Changed, Status> {
         Selected::Sweeps(_) => each_sweep(state, selector, &SweepChange::Cancel, "cancelled").await,
         Selected::Jobs(jobs) => {
             let count = state
-                .store
+                .engine
                 .cancel_jobs(state.now(), digests_of(&jobs))
                 .await
                 .map_err(failed)?;
@@ -201,7 +201,7 @@ async fn retry(state: &State, selector: &[String], kinds: Kinds) -> Result<Chang
     };
     let chosen: Vec<_> = jobs.into_iter().filter(|job| kinds.hold(job)).collect();
     let count = state
-        .store
+        .engine
         .retry_jobs(state.now(), digests_of(&chosen))
         .await
         .map_err(failed)?;
@@ -209,7 +209,7 @@ async fn retry(state: &State, selector: &[String], kinds: Kinds) -> Result<Chang
     for sweep in &sweeps {
         if sweep.state == swath_core::view::SweepState::Paused {
             state
-                .store
+                .engine
                 .change_sweep(state.now(), sweep.digest, SweepChange::Resume)
                 .await
                 .map_err(failed)?;
@@ -249,7 +249,7 @@ async fn extend(state: &State, selector: &[String], replicates: u32) -> Result<C
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
     let digest = submission.digest;
     let submitted = state
-        .store
+        .engine
         .submit(state.now(), submission)
         .await
         .map_err(failed)?;

@@ -56,7 +56,7 @@ impl Control for ControlService {
         };
         submission.priority = priority_of(&submission.definition, asked);
         let submitted = state
-            .store
+            .engine
             .submit(state.now(), submission)
             .await
             .map_err(|error| status(&error))?;
@@ -68,7 +68,7 @@ impl Control for ControlService {
             existed = submitted.existed,
             "sweep submitted"
         );
-        state.work_arrived();
+        state.changed();
         reply.existed = submitted.existed;
         reply.revived = submitted.revived;
         reply.jobs = submitted.jobs;

@@ -37,17 +37,13 @@ impl Dispatch for DispatchService {
         let state = &self.state;
         let held = hello.held.len();
         let welcome = state
-            .store
+            .engine
             .hello(state.now(), hello)
             .await
             .map_err(|error| worker_status(&error))?;
         state.set_draining(&worker, false);
         tracing::info!(%worker, session = %welcome.session, held, requeued = welcome.requeued, "worker says hello");
-        if welcome.requeued > 0 {
-            state.work_arrived();
-        } else {
-            state.changed();
-        }
+        state.changed();
         Ok(Response::new(v1::HelloReply {
             session: welcome.session.0,
             verdicts: welcome
@@ -89,7 +85,7 @@ impl Dispatch for DispatchService {
         let state = &self.state;
         let drain = state.is_draining(&owner.worker);
         let verdicts = state
-            .store
+            .engine
             .heartbeat(state.now(), owner, held)
             .await
             .map_err(|error| worker_status(&error))?;
@@ -105,7 +101,7 @@ impl Dispatch for DispatchService {
         let reports = convert::reports(message.reports)?;
         let state = &self.state;
         let verdicts = state
-            .store
+            .engine
             .observe(state.now(), owner, reports)
             .await
             .map_err(|error| worker_status(&error))?;
@@ -122,51 +118,43 @@ impl Dispatch for DispatchService {
         let state = &self.state;
         tracing::info!(worker = %owner.worker, attempts = held.len(), "worker gives attempts back");
         state
-            .store
+            .engine
             .release(state.now(), owner, held)
             .await
             .map_err(|error| worker_status(&error))?;
-        state.work_arrived();
+        state.changed();
         Ok(Response::new(v1::ReleaseReply {}))
     }
 }
 
 impl DispatchService {
-    /// One exchange; when it brought neither an acknowledgement nor a job,
-    /// again as soon as there may be one, until `wait` is over.
+    /// One exchange; when it brought neither an acknowledgement nor a job, the
+    /// worker waits for one until `wait` is over.
     async fn exchange_or_wait(
         &self,
-        mut exchange: Exchange,
+        exchange: Exchange,
         wait: Duration,
     ) -> Result<Exchanged, Status> {
         let state = &self.state;
         let until = Instant::now() + wait;
-        // Subscribed before the first look: what arrives between the look and
-        // the wait is not missed.
-        let mut work = state.work();
-        loop {
-            let exchanged = state
-                .store
-                .exchange(state.now(), exchange.clone())
-                .await
-                .map_err(|error| worker_status(&error))?;
-            self.announce(&exchanged);
-            let worker = &exchange.owner.worker;
-            let wanted = exchange.want > 0 && exchange.finishes.is_empty();
-            if !wanted || !exchanged.grants.is_empty() || state.is_draining(worker) {
-                return Ok(exchanged);
-            }
-            exchange.finishes.clear();
-            tokio::select! {
-                changed = work.changed() => {
-                    if changed.is_err() {
-                        return Ok(exchanged);
-                    }
-                }
-                () = tokio::time::sleep_until(until) => return Ok(exchanged),
-                () = self.stop.cancelled() => return Ok(exchanged),
-            }
+        let exchanged = state.engine.exchange(state.now(), exchange.clone()).await;
+        let exchanged = exchanged.map_err(|error| worker_status(&error))?;
+        self.announce(&exchanged);
+        let wanted = exchange.want > 0 && exchange.finishes.is_empty();
+        let draining = state.is_draining(&exchange.owner.worker);
+        if !wanted || !exchanged.grants.is_empty() || draining {
+            return Ok(exchanged);
         }
+        let over = async {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                () = self.stop.cancelled() => {}
+            }
+        };
+        let exchanged = state.engine.wait_for_jobs(exchange, over).await;
+        let exchanged = exchanged.map_err(|error| worker_status(&error))?;
+        self.announce(&exchanged);
+        Ok(exchanged)
     }
 
     fn announce(&self, exchanged: &Exchanged) {

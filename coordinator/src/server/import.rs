@@ -60,7 +60,7 @@ pub(crate) async fn import(state: &Arc<State>, order: ImportOrder) -> Result<Cha
         return Err(Status::invalid_argument(message));
     }
     let batch = ImportBatch { replace, rows };
-    let counts = store.import(state.now(), batch).await;
+    let counts = state.engine.import(state.now(), batch).await;
     let counts = counts.map_err(|error| status(&error))?;
     state.changed();
     let names: Vec<_> = sweeps.iter().map(|it| format!("`{}`", it.name)).collect();

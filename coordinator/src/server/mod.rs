@@ -1,4 +1,4 @@
-//! The server: gRPC in front of a store.
+//! The server: gRPC in front of the engine and its store.
 
 mod change;
 mod clock;
@@ -24,10 +24,11 @@ use std::time::Duration;
 
 use swath_core::policy::Policy;
 use swath_core::time::Timestamp;
+use swath_engine::{Engine, Role};
 use swath_proto::limits;
 use swath_proto::v1::control_server::ControlServer;
 use swath_proto::v1::dispatch_server::DispatchServer;
-use swath_store::Store;
+use swath_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -83,6 +84,8 @@ pub struct Server {
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     sweeping: JoinHandle<()>,
     replicating: JoinHandle<()>,
+    following: JoinHandle<()>,
+    engine: Engine,
     store: StoreHandle,
 }
 
@@ -110,11 +113,18 @@ impl Server {
         let address = listener
             .local_addr()
             .map_err(|error| ServeError::new(format!("{}: {error}", settings.listen)))?;
-        let store = open::open(&settings.database, &settings.policy, address).await?;
-        let newest = newest(&*store).await?;
-        let state = Arc::new(State::new(Arc::clone(&store), settings.policy, newest));
-        prepare(&state).await?;
+        let store = open::open(&settings.database).await?;
+        let reached = format!("http://{address}");
+        let engine = Engine::join(Arc::clone(&store), settings.policy.clone(), &reached)
+            .await
+            .map_err(|error| ServeError::new(status::causes(&error)))?;
+        let state = Arc::new(State::new(engine.clone(), settings.policy));
+        let mut role = engine.role();
+        if *role.borrow_and_update() == Role::Leads {
+            prepare(&state).await.map_err(ServeError::new)?;
+        }
         let stop = CancellationToken::new();
+        let following = tokio::spawn(follow(role, Arc::clone(&state), stop.clone()));
         let serving = tokio::spawn(serve(listener, Arc::clone(&state), stop.clone()));
         let replicating = tokio::spawn(replication::replicate(Arc::clone(&state), stop.clone()));
         let (failed, failure) = watch::channel(None);
@@ -136,6 +146,8 @@ impl Server {
             serving,
             sweeping,
             replicating,
+            following,
+            engine,
             store: StoreHandle(store),
         })
     }
@@ -161,6 +173,8 @@ impl Server {
         }
         self.sweeping.abort();
         self.replicating.abort();
+        self.following.abort();
+        self.engine.stop().await;
         self.store
             .0
             .close()
@@ -195,26 +209,43 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
 }
 
 /// When the store was last told something, by a worker or a submit.
-async fn newest(store: &dyn Store) -> Result<Timestamp, ServeError> {
-    let failed = |error| ServeError::new(status::causes(&error));
-    let workers = store.workers().await.map_err(failed)?.into_iter();
-    let sweeps = store.sweeps().await.map_err(failed)?.into_iter();
+async fn newest(store: &dyn Store) -> Result<Timestamp, StoreError> {
+    let workers = store.workers().await?.into_iter();
+    let sweeps = store.sweeps().await?.into_iter();
     let told = workers.map(|worker| worker.seen_at);
     let told = told.chain(sweeps.map(|sweep| sweep.submitted_at));
     Ok(told.max().unwrap_or_default())
 }
 
-/// What must hold before the first call: no lease passes for the time that the
-/// coordinator was away.
-async fn prepare(state: &State) -> Result<(), ServeError> {
-    let failed = |error| ServeError::new(status::causes(&error));
-    state.store.restart(state.now()).await.map_err(failed)?;
+/// What must hold before the first call of a leader: no lease passes for the
+/// time that nobody led.
+async fn prepare(state: &State) -> Result<(), String> {
+    let failed = |error: StoreError| status::causes(&error);
+    state.not_before(newest(&*state.store).await.map_err(failed)?);
+    state.engine.restart(state.now()).await.map_err(failed)?;
     for worker in state.store.workers().await.map_err(failed)? {
-        if worker.state == swath_core::view::WorkerState::Draining {
-            state.set_draining(&worker.name, true);
-        }
+        let draining = worker.state == swath_core::view::WorkerState::Draining;
+        state.set_draining(&worker.name, draining);
     }
     Ok(())
+}
+
+/// Prepares whenever this coordinator takes the lead.
+async fn follow(mut role: watch::Receiver<Role>, state: Arc<State>, stop: CancellationToken) {
+    loop {
+        let changed = tokio::select! {
+            changed = role.changed() => changed,
+            () = stop.cancelled() => return,
+        };
+        if changed.is_err() {
+            return;
+        }
+        let leads = *role.borrow_and_update() == Role::Leads;
+        if leads && let Err(error) = prepare(&state).await {
+            tracing::error!(error, "the lead cannot be taken up");
+        }
+        state.changed();
+    }
 }
 
 /// Without a file descriptor to spare, accepting fails at once and again: one

@@ -1,10 +1,8 @@
 //! Opens the store that `--database` names.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use swath_core::policy::Policy;
 use swath_store::Store;
 use swath_store_sqlite::SqliteStore;
 
@@ -41,21 +39,11 @@ impl Database {
     }
 }
 
-/// Opens it; `address` is what a second coordinator is told.
-pub(crate) async fn open(
-    database: &str,
-    policy: &Policy,
-    address: SocketAddr,
-) -> Result<Arc<dyn Store>, ServeError> {
+/// Opens it.
+pub(crate) async fn open(database: &str) -> Result<Arc<dyn Store>, ServeError> {
     let Database::Sqlite(path) = Database::parse(database)?;
-    let failed = |error| ServeError::new(causes(&error));
-    let store = SqliteStore::open(&path, policy.clone())
-        .await
-        .map_err(failed)?;
-    store
-        .set_holder_note(&format!("http://{address}"))
-        .await
-        .map_err(failed)?;
+    let store = SqliteStore::open(&path).await;
+    let store = store.map_err(|error| ServeError::new(causes(&error)))?;
     Ok(Arc::new(store))
 }
 

@@ -323,7 +323,7 @@ async fn explanation(state: &State, selector: &[String]) -> Result<Explanation, 
         detail: &detail,
         sweeps: &sweeps,
         workers: &workers,
-        ahead: store.ahead(job.digest).await.map_err(failed)?,
+        ahead: state.engine.ahead(job.digest).await.map_err(failed)?,
         policy: &state.policy,
         now: state.now(),
     };

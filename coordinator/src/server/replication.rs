@@ -29,6 +29,7 @@ pub(crate) async fn replicate(state: Arc<State>, stop: CancellationToken) {
         changes.mark_unchanged();
         let rest = match pass(&state).await {
             Ok(()) => PAUSE,
+            Err(_) if !state.engine.leads() => regular,
             Err(error) => {
                 tracing::error!(%error, "the replicates of a sweep cannot be decided");
                 regular
@@ -50,7 +51,7 @@ pub(crate) async fn replicate(state: Arc<State>, stop: CancellationToken) {
 async fn pass(state: &State) -> Result<(), String> {
     let failed = |error: StoreError| causes(&error);
     loop {
-        let due = state.store.replication_due().await.map_err(failed)?;
+        let due = state.engine.replication_due().await.map_err(failed)?;
         let mut moved = false;
         for due in due {
             let found = found(state, due).await?;
@@ -91,7 +92,7 @@ async fn tell(state: &State, due: ReplicationDue, look: Look) -> Result<bool, St
         Look::Settled(verdict) => verdict.undecided.len(),
         Look::Open | Look::Seeds(_) => 0,
     };
-    let done = state.store.replicate(state.now(), due, look).await?;
+    let done = state.engine.replicate(state.now(), due, look).await?;
     let sweep = due.sweep.short();
     if done.seeds > 0 {
         let round = due.rounds + 1;
@@ -101,7 +102,7 @@ async fn tell(state: &State, due: ReplicationDue, look: Look) -> Result<bool, St
             seeds = done.seeds,
             "cells get more replicates"
         );
-        state.work_arrived();
+        state.changed();
     } else if done.settled {
         tracing::info!(sweep, undecided, "the replicates of a sweep are settled");
         state.changed();

@@ -1,4 +1,4 @@
-//! What every handler shares: the store, the clock, and who waits for what.
+//! What every handler shares: the engine, the store, the clock, and who waits for what.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use swath_core::id::WorkerName;
 use swath_core::policy::Policy;
 use swath_core::time::Timestamp;
+use swath_engine::Engine;
 use swath_store::Store;
 use tokio::sync::watch;
 
@@ -13,11 +14,12 @@ use super::clock::Clock;
 
 /// Shared by the handlers and the sweeper.
 pub(crate) struct State {
+    /// What decides; every write goes through it.
+    pub(crate) engine: Engine,
+    /// What is read.
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policy: Policy,
     clock: Clock,
-    /// Grows when jobs may have become grantable: waiting workers look again.
-    work: watch::Sender<u64>,
     /// Grows with every change that a reader could see.
     revision: watch::Sender<u64>,
     /// Workers that an operator drains, so that every reply can say so without
@@ -26,12 +28,12 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(store: Arc<dyn Store>, policy: Policy, newest: Timestamp) -> Self {
+    pub(crate) fn new(engine: Engine, policy: Policy) -> Self {
         Self {
-            store,
+            store: Arc::clone(engine.store()),
+            engine,
             policy,
-            clock: Clock::new(newest),
-            work: watch::Sender::new(0),
+            clock: Clock::new(Timestamp::default()),
             revision: watch::Sender::new(0),
             draining: Mutex::new(BTreeSet::new()),
         }
@@ -41,19 +43,14 @@ impl State {
         self.clock.now()
     }
 
-    /// Wakes the workers that wait for a job.
-    pub(crate) fn work_arrived(&self) {
-        self.work.send_modify(|count| *count += 1);
-        self.changed();
+    /// Lets the clock go on from `least`, if it is behind.
+    pub(crate) fn not_before(&self, least: Timestamp) {
+        self.clock.not_before(least);
     }
 
     /// Wakes the readers that watch.
     pub(crate) fn changed(&self) {
         self.revision.send_modify(|count| *count += 1);
-    }
-
-    pub(crate) fn work(&self) -> watch::Receiver<u64> {
-        self.work.subscribe()
     }
 
     pub(crate) fn revision(&self) -> watch::Receiver<u64> {

@@ -12,11 +12,21 @@ pub(crate) fn status(error: &StoreError) -> Status {
         }
         StoreError::NotFound(_) => Status::not_found(error.to_string()),
         StoreError::Conflict(_) => Status::failed_precondition(error.to_string()),
+        StoreError::NotLeader { leader } => not_leader(error, leader.as_deref()),
         StoreError::InUse(_) | StoreError::Failed { .. } => {
             tracing::error!(error = %causes(error), "store call failed");
             Status::internal(causes(error))
         }
     }
+}
+
+/// That another coordinator is to be asked, and which.
+fn not_leader(error: &StoreError, leader: Option<&str>) -> Status {
+    let mut status = Status::unavailable(error.to_string());
+    if let Some(Ok(leader)) = leader.map(str::parse) {
+        status.metadata_mut().insert(swath_proto::LEADER, leader);
+    }
+    status
 }
 
 /// What a store error means for a worker: whether to say hello again, to give

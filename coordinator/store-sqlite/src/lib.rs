@@ -1,68 +1,52 @@
 //! The store in one SQLite file.
 //!
-//! One connection writes, in batches of whatever waits (`writer`); a pool of
-//! others reads snapshots (`read`). An operation loads the jobs that it
-//! concerns, asks `swath-core`, and writes what changed in one guarded
-//! statement (`workset`). The schema in `migrations/sqlite` refuses what must
-//! never be.
+//! One connection writes what the engine decided, a commit per transaction, and
+//! gives it back (`writer`, `commit`, `load`); a pool of others reads snapshots
+//! (`read`). The schema in `migrations/sqlite` refuses what must never be.
 //!
 //! Queries are checked when this crate is compiled, against `.sqlx`;
 //! `cargo xtask sqlx` writes that directory anew after a query or a migration
 //! changed.
 
+mod commit;
 mod error;
-mod exchange;
-mod grant;
-mod import;
-mod lease;
+mod load;
 mod lock;
-mod observe;
 mod open;
 mod read;
-mod replicate;
 mod rows;
-mod submit;
-mod sweep;
-mod worker;
-mod workset;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
-use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
-use swath_core::import::{ImportBatch, ImportCounts};
-use swath_core::job::Event;
-use swath_core::message::{
-    Exchange, Exchanged, Held, Hello, JobQuery, Known, Replicated, ReplicationDue, Report, Sources,
-    Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
-};
-use swath_core::policy::Policy;
+use swath_core::id::{CellDigest, JobDigest, SweepDigest};
+use swath_core::message::{JobQuery, Known, Sources};
 use swath_core::probe::WorkloadKey;
-use swath_core::replication::Look;
-use swath_core::time::Timestamp;
 use swath_core::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerView,
 };
-use swath_store::{Result, Store};
-use tokio::sync::Mutex;
+use swath_store::{
+    CellKey, Changes, Names, Result, Said, Start, Store, StoreError, StoredCell, Term,
+};
 
-use self::error::failed;
 use self::lock::Lock;
 use self::read::read;
-use self::submit::Prepared;
 use self::writer::Writer;
+
+/// Whoever holds the file leads until it closes it.
+const TERM: Term = Term(1);
 
 /// A store in one SQLite file, which no other process may open meanwhile.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
-    /// Given up by `close`; the writer holds it, too, until it has ended.
-    lock: Mutex<Option<Arc<Lock>>>,
+    /// Where its leader can be reached.
+    address: Mutex<Option<String>>,
 }
 
 impl SqliteStore {
@@ -70,171 +54,94 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`swath_store::StoreError::InUse`] with the holder when another process
-    /// has it; [`swath_store::StoreError::Failed`] when it cannot be written,
-    /// is not ours, is damaged, or has a newer schema than this build knows.
-    pub async fn open(path: impl AsRef<Path>, policy: Policy) -> Result<Self> {
+    /// [`StoreError::InUse`] with the holder when another process has it;
+    /// [`StoreError::Failed`] when it cannot be written, is not ours, is
+    /// damaged, or has a newer schema than this build knows.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         open::check_place(path)?;
-        let lock = Arc::new(Lock::take(path)?);
+        let lock = Lock::take(path)?;
         let conn = open::writer(path).await?;
         let readers = open::readers(path).await?;
         Ok(Self {
-            writer: Writer::start(conn, policy, Arc::clone(&lock)),
+            writer: Writer::new(conn, lock),
             readers,
-            lock: Mutex::new(Some(lock)),
+            address: Mutex::new(None),
         })
     }
 
-    /// Notes where the holder can be reached, for whoever finds the file in
-    /// use.
-    pub async fn set_holder_note(&self, address: &str) -> Result<()> {
-        match &*self.lock.lock().await {
-            Some(lock) => lock.write(address),
-            None => Err(writer::closed()),
-        }
+    fn set_address(&self, address: Option<String>) {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn restart(&self, now: Timestamp) -> Result<()> {
-        let work = self
-            .writer
-            .run(move |tx| Box::pin(lease::to_all_leases(tx, now, Event::Restart)));
-        work.await
+    async fn lead(&self, address: &str) -> Result<Term> {
+        self.writer.note_address(address).await?;
+        self.set_address(Some(address.to_owned()));
+        Ok(TERM)
     }
 
-    async fn submit(&self, now: Timestamp, submission: Submission) -> Result<Submitted> {
-        let prepared = tokio::task::spawn_blocking(move || Prepared::new(submission))
-            .await
-            .map_err(|error| failed("a submission could not be read", error))?;
+    async fn renew(&self, _term: Term) -> Result<()> {
+        Ok(())
+    }
+
+    async fn leader(&self) -> Result<Option<String>> {
+        let address = self.address.lock();
+        Ok(address.unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    async fn start(&self) -> Result<Start> {
         self.writer
-            .run(move |tx| Box::pin(submit::submit(tx, now, prepared)))
+            .run(|tx| Box::pin(load::start(&mut tx.conn)))
             .await
     }
 
-    async fn hello(&self, now: Timestamp, hello: Hello) -> Result<Welcome> {
+    async fn open_cells(&self, after: CellKey, limit: u32) -> Result<Vec<StoredCell>> {
         self.writer
-            .run(move |tx| Box::pin(lease::hello(tx, now, hello)))
+            .run(move |tx| Box::pin(load::open_cells(&mut tx.conn, after, limit)))
             .await
     }
 
-    async fn exchange(&self, now: Timestamp, exchange: Exchange) -> Result<Exchanged> {
-        let done = self
-            .writer
-            .run(move |tx| Box::pin(exchange::exchange(tx, now, exchange)))
-            .await?;
-        let grants = done.grants.into_iter();
-        Ok(Exchanged {
-            acks: done.acks,
-            grants: grants.map(grant::RawGrant::write_out).collect(),
-            notices: done.notices,
-        })
+    async fn load(&self, names: &Names) -> Result<Vec<StoredCell>> {
+        let names = names.clone();
+        self.writer
+            .run(|tx| Box::pin(async move { load::load(&mut tx.conn, &names).await }))
+            .await
     }
 
-    async fn heartbeat(
+    async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>> {
+        let cells = cells.to_vec();
+        self.writer
+            .run(|tx| Box::pin(async move { load::specs(&mut tx.conn, &cells).await }))
+            .await
+    }
+
+    async fn said(
         &self,
-        now: Timestamp,
-        owner: Owner,
-        held: Vec<Held>,
-    ) -> Result<Vec<Verdict>> {
+        cells: &[(String, CellDigest)],
+        sources: &[(String, String)],
+    ) -> Result<Said> {
+        let (cells, sources) = (cells.to_vec(), sources.to_vec());
         self.writer
-            .run(move |tx| Box::pin(async move { lease::heartbeat(tx, now, &owner, held).await }))
+            .run(|tx| Box::pin(async move { load::said(&mut tx.conn, &cells, &sources).await }))
             .await
     }
 
-    async fn observe(
-        &self,
-        now: Timestamp,
-        owner: Owner,
-        reports: Vec<Report>,
-    ) -> Result<Vec<Verdict>> {
-        self.writer
-            .run(move |tx| {
-                Box::pin(async move { observe::observe(tx, now, &owner, reports).await })
-            })
-            .await
-    }
-
-    async fn release(&self, now: Timestamp, owner: Owner, held: Vec<Held>) -> Result<()> {
-        self.writer
-            .run(move |tx| Box::pin(async move { lease::release(tx, now, &owner, held).await }))
-            .await
-    }
-
-    async fn tick(&self, now: Timestamp) -> Result<Ticked> {
-        self.writer
-            .run(move |tx| Box::pin(lease::tick(tx, now)))
-            .await
-    }
-
-    async fn extend_leases(&self, now: Timestamp) -> Result<()> {
-        self.writer
-            .run(move |tx| Box::pin(lease::to_all_leases(tx, now, Event::Extend)))
-            .await
-    }
-
-    async fn change_sweep(
-        &self,
-        now: Timestamp,
-        sweep: SweepDigest,
-        change: SweepChange,
-    ) -> Result<()> {
-        self.writer
-            .run(move |tx| Box::pin(sweep::change(tx, now, sweep, change)))
-            .await
-    }
-
-    async fn cancel_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
-        self.writer
-            .run(move |tx| Box::pin(sweep::cancel_jobs(tx, now, jobs)))
-            .await
-    }
-
-    async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
-        self.writer
-            .run(move |tx| Box::pin(sweep::retry_jobs(tx, now, jobs)))
-            .await
-    }
-
-    async fn replication_due(&self) -> Result<Vec<ReplicationDue>> {
-        read(&self.readers, |conn| Box::pin(replicate::due(conn))).await
-    }
-
-    async fn replicate(
-        &self,
-        now: Timestamp,
-        due: ReplicationDue,
-        look: Look,
-    ) -> Result<Replicated> {
-        self.writer
-            .run(move |tx| Box::pin(replicate::replicate(tx, now, due, look)))
-            .await
+    async fn commit(&self, term: Term, changes: Changes) -> Result<()> {
+        if term != TERM {
+            let message = format!("term {term:?} is over; begin anew with what the file holds");
+            return Err(StoreError::InUse(message));
+        }
+        self.writer.commit(changes).await
     }
 
     async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {
         read(&self.readers, move |conn| {
-            Box::pin(replicate::recorded(conn, sweep))
+            Box::pin(read::replication(conn, sweep))
         })
         .await
-    }
-
-    async fn import(&self, now: Timestamp, batch: ImportBatch) -> Result<ImportCounts> {
-        self.writer
-            .run(move |tx| Box::pin(import::import(tx, now, batch)))
-            .await
-    }
-
-    async fn change_worker(
-        &self,
-        _now: Timestamp,
-        worker: WorkerName,
-        change: WorkerChange,
-    ) -> Result<()> {
-        self.writer
-            .run(move |tx| Box::pin(async move { worker::change(tx, &worker, change).await }))
-            .await
     }
 
     async fn sweeps(&self) -> Result<Vec<SweepView>> {
@@ -252,10 +159,6 @@ impl Store for SqliteStore {
         read(&self.readers, move |conn| Box::pin(read::jobs(conn, query))).await
     }
 
-    async fn job(&self, job: JobDigest) -> Result<Option<JobDetail>> {
-        read(&self.readers, move |conn| Box::pin(read::job(conn, job))).await
-    }
-
     async fn last_failed(&self, sweep: Option<SweepDigest>, limit: u32) -> Result<Vec<JobView>> {
         read(&self.readers, move |conn| {
             Box::pin(read::last_failed(conn, sweep, limit))
@@ -263,8 +166,8 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn ahead(&self, job: JobDigest) -> Result<u64> {
-        read(&self.readers, move |conn| Box::pin(read::ahead(conn, job))).await
+    async fn job(&self, job: JobDigest) -> Result<Option<JobDetail>> {
+        read(&self.readers, move |conn| Box::pin(read::job(conn, job))).await
     }
 
     async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>> {
@@ -300,17 +203,9 @@ impl Store for SqliteStore {
         read(&self.readers, |conn| Box::pin(read::workers(conn))).await
     }
 
-    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>> {
-        read(&self.readers, move |conn| {
-            Box::pin(read::next_due(conn, now))
-        })
-        .await
-    }
-
     async fn close(&self) -> Result<()> {
         self.readers.close().await;
-        // Its own hold on the lock is the last one.
-        drop(self.lock.lock().await.take());
+        self.set_address(None);
         self.writer.close().await;
         Ok(())
     }

@@ -23,6 +23,8 @@ const BUSY: Duration = Duration::from_secs(5);
 const CHECKED_BYTES: u64 = 256 << 20;
 /// Readers at a time; each has its own page cache.
 const READERS: u32 = 4;
+/// Rows cross a thread boundary; a long channel saves switches.
+const ROW_BUFFER: usize = 1024;
 /// What marks a file as ours; set by the first migration.
 const APPLICATION_ID: i64 = 1_400_337_512;
 
@@ -47,7 +49,9 @@ fn options(path: &Path) -> SqliteConnectOptions {
 /// Opens the one connection that writes, with the newest schema in place.
 pub(crate) async fn writer(path: &Path) -> Result<SqliteConnection> {
     let is_new = !path.exists();
-    let options = options(path).create_if_missing(true);
+    let options = options(path)
+        .create_if_missing(true)
+        .row_buffer_size(ROW_BUFFER);
     let mut conn = SqliteConnection::connect_with(&options)
         .await
         .map_err(|error| cannot_open(path, error))?;
@@ -115,8 +119,7 @@ pub(crate) async fn readers(path: &Path) -> Result<SqlitePool> {
                 // the memory of the process, once per reader.
                 .pragma("cache_size", "-4096")
                 .pragma("mmap_size", "33554432")
-                // Rows cross a thread boundary; a long channel saves switches.
-                .row_buffer_size(1024),
+                .row_buffer_size(ROW_BUFFER),
         )
         .await
         .map_err(|error| cannot_open(path, error))

@@ -7,6 +7,7 @@ use swath_core::job::{Job, Lease, State, StateName};
 use swath_core::metrics::Metrics;
 use swath_core::outcome::{Fault, Measurement};
 use swath_core::time::Timestamp;
+use swath_core::view::WorkerState;
 
 use crate::error::{Failure, Result};
 
@@ -14,6 +15,7 @@ use crate::error::{Failure, Result};
 #[derive(Debug)]
 pub(crate) struct JobRow {
     pub(crate) id: i64,
+    pub(crate) cell: i64,
     pub(crate) digest: Vec<u8>,
     pub(crate) state: String,
     pub(crate) not_before: Option<i64>,
@@ -75,7 +77,12 @@ impl JobRow {
             StateName::Leased => lease().map(State::Leased),
             StateName::Suspect => lease().map(State::Suspect),
             StateName::Succeeded => Some(State::Succeeded),
-            StateName::Failed => fault(self.fault.as_deref())?.map(State::Failed),
+            StateName::Failed => self
+                .fault
+                .as_deref()
+                .map(fault)
+                .transpose()?
+                .map(State::Failed),
             StateName::Cancelled => Some(State::Cancelled),
         };
         state.ok_or_else(|| Failure::Damaged(format!("job {} lacks columns", self.id)))
@@ -90,9 +97,12 @@ pub(crate) fn state_name(name: &str) -> Result<StateName> {
     StateName::from_name(name).ok_or_else(|| unknown("state", name))
 }
 
-pub(crate) fn fault(name: Option<&str>) -> Result<Option<Fault>> {
-    let read = |name| Fault::from_name(name).ok_or_else(|| unknown("fault", name));
-    name.map(read).transpose()
+pub(crate) fn fault(name: &str) -> Result<Fault> {
+    Fault::from_name(name).ok_or_else(|| unknown("fault", name))
+}
+
+pub(crate) fn worker_state(name: &str) -> Result<WorkerState> {
+    WorkerState::from_name(name).ok_or_else(|| unknown("state of a worker", name))
 }
 
 pub(crate) fn worker_name(name: &str) -> Result<WorkerName> {
@@ -163,24 +173,35 @@ pub(crate) fn weights(bytes: Option<&[u8]>) -> Option<WeightsDigest> {
 
 /// The measurement with these bits, metrics and weights.
 pub(crate) fn measurement(
-    bits: &[u8; 32],
+    bits: &[u8],
     metrics: Metrics,
     weights: Option<WeightsDigest>,
-) -> Measurement {
-    let number = |place: usize| {
-        let mut number = [0; 8];
-        number.copy_from_slice(&bits[place * 8..][..8]);
-        f64::from_be_bytes(number)
-    };
+) -> Result<Measurement> {
+    let numbers = numbers(bits)?;
     // Only finite numbers are recorded.
-    let optional = |place| Some(number(place)).filter(|number| !number.is_nan());
-    Measurement {
-        test_error: number(0),
+    let optional = |place: usize| Some(numbers[place]).filter(|number| !number.is_nan());
+    Ok(Measurement {
+        test_error: numbers[0],
         test_loss: optional(1),
         best_test_error: optional(2),
-        train_seconds: number(3),
+        train_seconds: numbers[3],
         metrics,
         weights,
+    })
+}
+
+/// The seconds of the measurement with these bits.
+pub(crate) fn train_seconds(bits: &[u8]) -> Result<f64> {
+    numbers(bits).map(|numbers| numbers[3])
+}
+
+fn numbers(bits: &[u8]) -> Result<[f64; 4]> {
+    let (numbers, rest) = bits.as_chunks::<8>();
+    match numbers {
+        [a, b, c, d] if rest.is_empty() => Ok([*a, *b, *c, *d].map(f64::from_be_bytes)),
+        _ => Err(Failure::Damaged(
+            "a measurement is not four numbers".to_owned(),
+        )),
     }
 }
 

@@ -1,23 +1,18 @@
-//! What keeps sweeps, jobs and outcomes: the [`Store`] trait, its memory
-//! implementation, and the conformance suite that holds every implementation
-//! to it.
+//! What keeps sweeps, jobs and outcomes: the [`Store`] trait.
 //!
-//! Decisions live in `swath-core`; a store loads a job, asks
-//! [`swath_core::job::Job::apply`], and writes what came of it in one guarded
-//! statement of one transaction. A call returns after its transaction is
-//! durable.
+//! A store decides nothing. It keeps the [`Changes`] that the engine decided,
+//! all or nothing, gives back what the engine needs to decide on, and answers
+//! readers.
 
-#[cfg(any(test, feature = "conformance"))]
-pub mod conformance;
-mod memory;
+mod changes;
+mod cold;
+mod key;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
-use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
-use swath_core::import::{ImportBatch, ImportCounts};
-use swath_core::ledger::LedgerError;
+use swath_core::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_core::probe::WorkloadKey;
-use swath_core::replication::Look;
-use swath_core::time::Timestamp;
 use swath_core::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerView,
@@ -25,9 +20,11 @@ use swath_core::view::{
 
 pub use swath_core::message::*;
 
-pub use self::memory::MemoryStore;
+pub use self::changes::*;
+pub use self::cold::*;
+pub use self::key::*;
 
-/// Why a store could not do what it was asked.
+/// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The session is not the newest of its worker, or was never given.
@@ -47,6 +44,15 @@ pub enum StoreError {
     /// Somebody else has the store; a second coordinator, most likely.
     #[error("{0}")]
     InUse(String),
+    /// Another coordinator leads, or none does at the moment.
+    #[error("{}", match leader {
+        Some(leader) => format!("another coordinator leads: {leader}"),
+        None => "no coordinator leads at the moment; try again in a few seconds".to_owned(),
+    })]
+    NotLeader {
+        /// Where the leader can be reached.
+        leader: Option<String>,
+    },
     /// The store itself failed; nothing of the call was kept.
     #[error("store: {message}")]
     Failed {
@@ -58,225 +64,76 @@ pub enum StoreError {
     },
 }
 
-impl From<LedgerError> for StoreError {
-    fn from(error: LedgerError) -> Self {
-        match error {
-            LedgerError::StaleSession { worker, session } => Self::StaleSession { worker, session },
-            LedgerError::NotFound(what) => Self::NotFound(what),
-            LedgerError::Conflict(why) => Self::Conflict(why),
-        }
-    }
-}
-
 /// A result of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Keeps sweeps, cells, jobs, attempts, outcomes, observations and workers.
+/// One stretch of leadership over a store, growing: a commit under an older one
+/// is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Term(pub i64);
+
+/// How often a leader renews its term. A store lets another one take over when
+/// it has not heard of the leader for three times as long.
+pub const RENEW_EVERY: Duration = Duration::from_secs(2);
+
+/// Keeps what the engine decided, and answers readers.
 ///
-/// `now` is the store's clock as the coordinator reads it: monotonic within
-/// one life of the coordinator. Worker clocks never come in here.
-///
-/// # Sessions
-///
-/// Session numbers grow over the whole store, so the newest session of a
-/// worker is greater than any it had. A session is *newest* when it equals the
-/// worker's, *older* when it is below it, and was *never given* when the worker
-/// is unknown or the number is above. [`Store::heartbeat`], [`Store::observe`]
-/// and [`Store::release`] refuse all but the newest with
-/// [`StoreError::StaleSession`]; [`Store::exchange`] says what it does. Each of
-/// them sets the worker's `seen_at` when the session is the newest.
-///
-/// # Attempts
-///
-/// An attempt *counts* while [`swath_core::job::Job::holds`]: newest, not
-/// ended, its job not final; also when its lease has passed and the job waits
-/// again. What is named but does not exist, a job or an attempt, is stale like
-/// any other word too late.
-///
-/// # Recorded faults
-///
-/// A job remembers kind, headline and message of the last fault recorded for
-/// it, of whatever kind. A measurement clears it, and so does whatever makes
-/// the job start over: a retry, or a want that finds it cancelled.
+/// Writers: there is one, the engine of the leader. Every call of it, `lead` to
+/// `commit`, sees all earlier commits. Reads see every commit that was
+/// acknowledged before they began.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// The coordinator starts: every open lease lives on for at least
-    /// ttl + grace from now.
-    async fn restart(&self, now: Timestamp) -> Result<()>;
-
-    /// Stores a sweep with its cells and the jobs that do not exist yet, all or
-    /// nothing. A digest that exists already is a no-op, except that a
-    /// cancelled sweep is live again, unpaused, and a different priority is
-    /// taken over.
-    ///
-    /// New jobs come in the order of the cells, and within a cell in the order
-    /// of the replicates: that is the order of submission. A new sweep, or one
-    /// that is live again, wants all of its jobs: those that exist get
-    /// [`swath_core::job::Event::Want`].
+    /// Makes the caller, who can be reached at `address`, the only one whose
+    /// commits are taken, for as long as it renews that in time.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Conflict`] when a cell's spec is not a JSON object.
-    async fn submit(&self, now: Timestamp, submission: Submission) -> Result<Submitted>;
+    /// [`StoreError::InUse`] while somebody else leads.
+    async fn lead(&self, address: &str) -> Result<Term>;
 
-    /// A worker starts or reconnects: gets the next session, which fences the
-    /// older ones. Per held attempt the verdict says what to do with it; what
-    /// the older sessions held and `hello` does not claim goes back to the
-    /// queue at once. `requeued` counts the jobs that wait again for that.
-    ///
-    /// A draining worker is active again by this, a cordoned one stays
-    /// cordoned. The row of jobs that it failed stays as it is.
-    async fn hello(&self, now: Timestamp, hello: Hello) -> Result<Welcome>;
-
-    /// Records outcomes and grants jobs, in one transaction.
-    ///
-    /// *Outcomes*, one after the other. When the same worker, in whatever
-    /// session, has recorded an equal outcome (provenance aside) for this
-    /// attempt: [`Ack::AlreadyRecorded`]. Otherwise the job is asked, with
-    /// [`swath_core::judge::backoff_unit`] for the backoff. What comes too late
-    /// is [`Ack::Stale`] and kept aside, once per attempt, worker and outcome,
-    /// if the job exists and its numbers are finite; an outcome of an older
-    /// session is always too late.
-    ///
-    /// A probe that runs out of memory fails at once, by
-    /// [`swath_core::judge::policy_for`].
-    ///
-    /// *Judgement*, after each recorded outcome: every live, unpaused sweep
-    /// that holds the job is paused if [`swath_core::judge::pause`] says so, but
-    /// for those of probes; neither does a probe lengthen a worker's row. If
-    /// one was, the failures are the sweep's: the worker's row is cleared.
-    /// Otherwise its row goes on by [`swath_core::judge::streak`], and as long
-    /// as [`swath_core::judge::cordon`] gives a reason, the jobs of the row are
-    /// uncharged for this worker and it is cordoned if it is active. Notices
-    /// come in this order, those of sweeps by order of submission.
-    ///
-    /// *Grants* go by priority (greatest first), then by order of submission,
-    /// to queued jobs whose backoff is over and that a live, unpaused sweep
-    /// wants, and only to workers that are active; a job with a program only to
-    /// a worker that allows it. A request id that was granted jobs in this
-    /// session gets those again, in the same order, as far as this session
-    /// still has their leases, and no others.
+    /// Leads on; to be called every [`RENEW_EVERY`].
     ///
     /// # Errors
     ///
-    /// [`StoreError::StaleSession`] for a session that was never given, and
-    /// for an older one that brings no outcomes. Outcomes of an older session
-    /// are acknowledged, so that its worker need not keep them, and it gets no
-    /// grants.
-    async fn exchange(&self, now: Timestamp, exchange: Exchange) -> Result<Exchanged>;
+    /// [`StoreError::InUse`] when somebody else leads by now.
+    async fn renew(&self, term: Term) -> Result<()>;
 
-    /// Extends the leases of the attempts in `held`; one verdict each, in
-    /// order: [`Verdict::Fenced`] when it does not count,
-    /// [`Verdict::Stop`] when it is to stop or its worker is draining,
-    /// [`Verdict::Keep`] otherwise. A lease of this session that two heartbeats
-    /// in a row do not mention is taken back; a mention or a claim starts the
-    /// count again.
-    async fn heartbeat(
+    /// Where the leader can be reached, if there is one.
+    async fn leader(&self) -> Result<Option<String>>;
+
+    /// What the engine begins with.
+    async fn start(&self) -> Result<Start>;
+
+    /// At most `limit` cells with a job that is not final, those with keys above
+    /// `after` in their order.
+    async fn open_cells(&self, after: CellKey, limit: u32) -> Result<Vec<StoredCell>>;
+
+    /// The cells that exist of those that are named, each once.
+    async fn load(&self, names: &Names) -> Result<Vec<StoredCell>>;
+
+    /// The canonical specs of these cells, in order.
+    async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>>;
+
+    /// What is there already where numbers are to be imported: `cells` by the
+    /// name of their sweep, and everything that `sources` have said, each with
+    /// the name of a sweep.
+    async fn said(
         &self,
-        now: Timestamp,
-        owner: Owner,
-        held: Vec<Held>,
-    ) -> Result<Vec<Verdict>>;
+        cells: &[(String, CellDigest)],
+        sources: &[(String, String)],
+    ) -> Result<Said>;
 
-    /// Stores observations and log text of open attempts. Repeats are ignored:
-    /// observations by epoch, log chunks by sequence number, the first stays;
-    /// a chunk with sequence number 0 is none. Attempts that do not count store
-    /// nothing. One verdict per report, in order, as of a heartbeat; leases are
-    /// not extended.
-    async fn observe(
-        &self,
-        now: Timestamp,
-        owner: Owner,
-        reports: Vec<Report>,
-    ) -> Result<Vec<Verdict>>;
-
-    /// Gives attempts back to the queue, not charged. Stale ones are ignored.
-    async fn release(&self, now: Timestamp, owner: Owner, held: Vec<Held>) -> Result<()>;
-
-    /// The sweeper's pass: leases that are over become suspect, suspects whose
-    /// grace is over go back to the queue.
-    async fn tick(&self, now: Timestamp) -> Result<Ticked>;
-
-    /// Extends every open lease to at least now + ttl: the coordinator or the
-    /// store was away, and nothing may expire for that.
-    async fn extend_leases(&self, now: Timestamp) -> Result<()>;
-
-    /// Changes a sweep; its jobs follow. Cancelling cancels only the jobs that
-    /// no other live sweep needs, and does nothing to a cancelled sweep.
+    /// Writes `changes` in one transaction and returns when they are durable.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotFound`] for an unknown sweep, [`StoreError::Conflict`]
-    /// for any other change to a cancelled one.
-    async fn change_sweep(
-        &self,
-        now: Timestamp,
-        sweep: SweepDigest,
-        change: SweepChange,
-    ) -> Result<()>;
-
-    /// Cancels jobs, whatever sweeps want them. Returns how many changed;
-    /// unknown jobs do not.
-    async fn cancel_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64>;
-
-    /// Queues failed and cancelled jobs again. Returns how many changed. A job
-    /// that no live sweep holds makes the newest sweep that holds it live
-    /// again, unpaused, without wanting that sweep's other jobs: a job that
-    /// waits is always needed by somebody.
-    async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64>;
-
-    /// The sweeps whose results are to be looked at, oldest first: live,
-    /// unpaused, with a `replicates_max`, every job final, and not settled since
-    /// the last of them ended.
-    async fn replication_due(&self) -> Result<Vec<ReplicationDue>>;
-
-    /// Takes what a look found, in one transaction. Nothing happens when it was
-    /// at something that is not due any more, so a repeat is a no-op.
-    ///
-    /// *Seeds* are a new round. A decision counts if it gives a cell of the
-    /// sweep the replicate after its last one, at most its `replicates_max`-th;
-    /// others are ignored. Its job comes last in the order of submission, if it
-    /// did not exist, and is wanted. A *settled* sweep is not due again before a
-    /// job of it ends once more.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::NotFound`] for an unknown sweep.
-    async fn replicate(
-        &self,
-        now: Timestamp,
-        due: ReplicationDue,
-        look: Look,
-    ) -> Result<Replicated>;
+    /// After any error the engine must begin anew: it may be that they were
+    /// written.
+    async fn commit(&self, term: Term, changes: Changes) -> Result<()>;
 
     /// Every decision about the replicates of a sweep, in order, and how it is
     /// settled; [`StoreError::NotFound`] for an unknown sweep.
     async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord>;
-
-    /// Stores numbers from elsewhere, all or nothing. Each lies under the name
-    /// of a sweep, a cell, its source and a place; the same number again is a
-    /// no-op, wherever it stands. With `replace`, what the batch's sources had
-    /// said of the batch's sweeps is forgotten first. No job changes.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::NotFound`] when no sweep of that name has such a cell,
-    /// [`StoreError::Conflict`] when a source contradicts what it said before,
-    /// or a number may not be stored.
-    async fn import(&self, now: Timestamp, batch: ImportBatch) -> Result<ImportCounts>;
-
-    /// Changes whether a worker gets jobs. Activating clears its row of failed
-    /// jobs and the reason.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::NotFound`] for an unknown worker.
-    async fn change_worker(
-        &self,
-        now: Timestamp,
-        worker: WorkerName,
-        change: WorkerChange,
-    ) -> Result<()>;
 
     /// Every sweep, oldest first. Its state is cancelled when it is not live,
     /// else finished when every job is final and, where results decide how many
@@ -305,11 +162,6 @@ pub trait Store: Send + Sync + 'static {
     /// recorded shows that with its time; without, `ended` is empty while it is
     /// the newest and has a lease, and `lost` otherwise.
     async fn job(&self, job: JobDigest) -> Result<Option<JobDetail>>;
-
-    /// How many queued jobs are granted before this one: those of a greater
-    /// priority, and of the same one submitted earlier. 0 when it does not
-    /// wait to be granted.
-    async fn ahead(&self, job: JobDigest) -> Result<u64>;
 
     /// Which of these jobs exist, and where they are; in the order given.
     async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>>;
@@ -341,10 +193,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every worker, by name. `held` counts its leases.
     async fn workers(&self) -> Result<Vec<WorkerView>>;
-
-    /// When the next backoff ends after `now`, among queued jobs that a live,
-    /// unpaused sweep wants: the coordinator wakes waiting workers then.
-    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>>;
 
     /// Ends background work and closes files; later calls fail.
     async fn close(&self) -> Result<()>;

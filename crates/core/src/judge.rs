@@ -2,22 +2,22 @@
 //! broken, how urgent is a job.
 
 use crate::id::{Attempt, JobDigest};
-use crate::outcome::{Fault, Outcome};
+use crate::outcome::Fault;
 use crate::policy::Policy;
 use crate::probe;
 
 /// The different jobs that a worker failed in a row, after one more outcome of
-/// its. A measurement ends the row; only charged faults lengthen it, since the
+/// its: a fault, or a measurement. A measurement ends the row; only charged faults lengthen it, since the
 /// others are the job's own doing or nobody's. A job that is not `wanted`, all
 /// its sweeps being paused, was granted before the pause: what paused them is
 /// not the worker's doing.
 pub fn streak(
     mut row: Vec<JobDigest>,
     job: JobDigest,
-    outcome: &Outcome,
+    fault: Option<Fault>,
     wanted: bool,
 ) -> Vec<JobDigest> {
-    match outcome.fault() {
+    match fault {
         None => row.clear(),
         Some(fault) if wanted && Policy::charges(fault) && !row.contains(&job) => row.push(job),
         Some(_) => {}
@@ -60,7 +60,7 @@ pub fn cordon(row: &[JobDigest], policy: &Policy) -> Option<String> {
 }
 
 /// The last fault of one job of a sweep.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LastFault {
     /// The fault.
     pub fault: Fault,
@@ -84,17 +84,18 @@ pub const fn may_pause(fault: Fault) -> bool {
 /// result, not a reason to stop.
 pub fn pause(any_succeeded: bool, faults: &[LastFault], policy: &Policy) -> Option<String> {
     let first = faults.first()?;
-    let alike = faults.iter().all(|fault| fault == first);
-    let pause = !any_succeeded
-        && alike
-        && may_pause(first.fault)
-        && faults.len() >= policy.pause_after as usize;
+    let alike = !any_succeeded && faults.iter().all(|fault| fault == first);
+    alike.then(|| pause_alike(first, faults.len() as u64, policy))?
+}
+
+/// Why a sweep is to be paused of which no job has succeeded, and as many as
+/// `jobs` came to an outcome, all of them to this fault.
+pub fn pause_alike(fault: &LastFault, jobs: u64, policy: &Policy) -> Option<String> {
+    let pause = may_pause(fault.fault) && jobs >= u64::from(policy.pause_after);
     pause.then(|| {
         format!(
-            "its first {} jobs all failed alike: {}: {}",
-            faults.len(),
-            first.fault,
-            first.headline
+            "its first {jobs} jobs all failed alike: {}: {}",
+            fault.fault, fault.headline
         )
     })
 }
@@ -142,17 +143,8 @@ pub fn priority(wishes: impl IntoIterator<Item = Wish>) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Measurement;
-
     fn job(byte: u8) -> JobDigest {
         JobDigest::from_bytes([byte; 32])
-    }
-
-    fn failed(fault: Fault) -> Outcome {
-        Outcome::Failed {
-            fault,
-            message: String::new(),
-        }
     }
 
     fn fault(fault: Fault, headline: &str) -> LastFault {
@@ -164,25 +156,17 @@ mod tests {
 
     #[test]
     fn a_row_holds_different_jobs_and_ends_with_a_measurement() {
-        let crashed = failed(Fault::Crashed);
-        let row = streak(vec![], job(1), &crashed, true);
-        let row = streak(row, job(1), &crashed, true);
-        let row = streak(row, job(2), &failed(Fault::Diverged), true);
-        let row = streak(row, job(2), &crashed, false);
+        let crashed = Some(Fault::Crashed);
+        let row = streak(vec![], job(1), crashed, true);
+        let row = streak(row, job(1), crashed, true);
+        let row = streak(row, job(2), Some(Fault::Diverged), true);
+        let row = streak(row, job(2), crashed, false);
         assert_eq!(row, [job(1)]);
-        let row = streak(row, job(2), &crashed, true);
+        let row = streak(row, job(2), crashed, true);
         assert_eq!(cordon(&row, &Policy::default()), None);
-        let row = streak(row, job(3), &crashed, true);
+        let row = streak(row, job(3), crashed, true);
         assert!(cordon(&row, &Policy::default()).is_some());
-        let measured = Outcome::Measured(Measurement {
-            test_error: 1.0,
-            test_loss: None,
-            best_test_error: None,
-            train_seconds: 1.0,
-            metrics: crate::metrics::Metrics::new(),
-            weights: None,
-        });
-        assert!(streak(row, job(4), &measured, true).is_empty());
+        assert!(streak(row, job(4), None, true).is_empty());
     }
 
     #[test]

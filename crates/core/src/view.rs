@@ -50,9 +50,19 @@ impl Counts {
         self.succeeded + self.failed + self.diverged + self.cancelled
     }
 
-    /// Counts one more job.
+    /// Counts so many more jobs.
     pub fn add(&mut self, state: StateName, fault: Option<Fault>, jobs: u64) {
-        let field = match (state, fault) {
+        *self.of(state, fault) += jobs;
+    }
+
+    /// Counts one job where it is now, and no longer where it was.
+    pub fn move_one(&mut self, from: (StateName, Option<Fault>), to: (StateName, Option<Fault>)) {
+        *self.of(to.0, to.1) += 1;
+        *self.of(from.0, from.1) -= 1;
+    }
+
+    const fn of(&mut self, state: StateName, fault: Option<Fault>) -> &mut u64 {
+        match (state, fault) {
             (StateName::Queued, _) => &mut self.queued,
             (StateName::Leased, _) => &mut self.leased,
             (StateName::Suspect, _) => &mut self.suspect,
@@ -60,8 +70,7 @@ impl Counts {
             (StateName::Failed, Some(Fault::Diverged)) => &mut self.diverged,
             (StateName::Failed, _) => &mut self.failed,
             (StateName::Cancelled, _) => &mut self.cancelled,
-        };
-        *field += jobs;
+        }
     }
 }
 

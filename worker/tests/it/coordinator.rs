@@ -10,14 +10,16 @@ use swath_core::policy::Policy;
 use swath_core::time::Timestamp;
 use swath_proto::v1::dispatch_server::{Dispatch, DispatchServer};
 use swath_proto::{convert, v1};
-use swath_store::{MemoryStore, Store, StoreError};
+use swath_store_conformance::StoreError;
+use swath_store_conformance::oracle::Oracle;
+use swath_store_conformance::subject::Subject;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
 /// What all lives of the coordinator share.
 pub(crate) struct Shared {
-    pub(crate) store: MemoryStore,
+    pub(crate) store: Oracle,
     policy: Policy,
     began: Instant,
     /// So many replies to exchanges are lost after their transaction.
@@ -64,7 +66,7 @@ impl Coordinator {
 
     pub(crate) fn with(policy: Policy) -> Self {
         let shared = Shared {
-            store: MemoryStore::new(policy.clone()),
+            store: Oracle::new(policy.clone()),
             policy,
             began: Instant::now(),
             lose_exchanges: AtomicU32::new(0),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 use swath_core::job::StateName;
-use swath_store::Store;
+use swath_store_conformance::subject::Subject;
 
 use crate::coordinator::Coordinator;
 use crate::support::{Bench, command};

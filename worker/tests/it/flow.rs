@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use swath_core::job::StateName;
 use swath_core::policy::Policy;
-use swath_store::Store;
+use swath_store_conformance::subject::Subject;
 use swath_worker::agent::Exit;
 
 use crate::coordinator::Coordinator;
@@ -111,7 +111,7 @@ async fn a_stale_session_is_followed_by_another_with_what_is_held() {
     })
     .await;
     // Somebody takes the name once, claiming nothing.
-    let hello = swath_store::Hello {
+    let hello = swath_store_conformance::Hello {
         worker: "w".parse().unwrap(),
         about: swath_core::view::WorkerAbout::default(),
         held: Vec::new(),

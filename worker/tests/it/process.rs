@@ -156,7 +156,11 @@ async fn a_cancelled_program_leaves_no_zombies() {
     let pid = pid_in(&file).await;
     let job = coordinator.jobs().await[0].digest;
     let shared = &coordinator.shared;
-    let cancelled = swath_store::Store::cancel_jobs(&shared.store, shared.now(), vec![job]);
+    let cancelled = swath_store_conformance::subject::Subject::cancel_jobs(
+        &shared.store,
+        shared.now(),
+        vec![job],
+    );
     cancelled.await.unwrap();
     coordinator.all_are(StateName::Cancelled).await;
     until("they are reaped", async || zombies(worker.0.id()) == 0).await;
@@ -207,7 +211,7 @@ async fn an_outcome_survives_kill() {
     assert_eq!(worker.code().await, Some(0));
     assert_eq!(coordinator.count(StateName::Succeeded).await, 1);
     coordinator.assert_first_attempts().await;
-    let curve = swath_store::Store::curves(
+    let curve = swath_store_conformance::subject::Subject::curves(
         &coordinator.shared.store,
         coordinator.jobs().await[0].digest,
     );

@@ -9,7 +9,7 @@ use swath_core::job::StateName;
 use swath_core::message::{JobQuery, Sources, Submission, SubmittedCell};
 use swath_core::spec::{JobSpec, Work};
 use swath_core::view::{JobDetail, JobView};
-use swath_store::Store;
+use swath_store_conformance::subject::Subject;
 use swath_worker::agent::{Backoff, Exit};
 use swath_worker::daemon::{self, StartError};
 use swath_worker::settings::Settings;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use swath_core::job::StateName;
-use swath_store::Store;
+use swath_store_conformance::subject::Subject;
 
 use crate::coordinator::Coordinator;
 use crate::support::{Bench, lives, pid_in, training, until};

@@ -144,7 +144,7 @@ fn digests_from(prefix: &str) -> Option<(Vec<u8>, Vec<u8>)> {
 /// Leased and suspect jobs: as many as there are slots.
 async fn under_lease(conn: &mut SqliteConnection, asked: &Asked) -> Result<Vec<i64>> {
     let ids = query_scalar!(
-        r#"SELECT job.id AS "id!" FROM job INDEXED BY job_lease
+        r#"SELECT job.id AS "id!" FROM job INDEXED BY job_lease_of_worker
            WHERE job.deadline IS NOT NULL AND +job.id > ?1
              AND job.state IN (SELECT value FROM json_each(?2))
              AND (?3 IS NULL OR EXISTS (

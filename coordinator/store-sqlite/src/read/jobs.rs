@@ -3,7 +3,7 @@
 use sqlx::{SqliteConnection, query, query_as, query_scalar};
 use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest};
 use swath_core::message::{JobQuery, Known};
-use swath_core::outcome::{Fault, Measurement, Observation, Provenance};
+use swath_core::outcome::{Fault, Observation, Provenance};
 use swath_core::probe::WorkloadKey;
 use swath_core::time::Timestamp;
 use swath_core::view::{Alike, AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
@@ -42,10 +42,7 @@ struct Row {
     distance: Option<f64>,
     loss_scale: Option<f64>,
     skipped_steps: Option<i64>,
-    measured_error: Option<f64>,
-    measured_loss: Option<f64>,
-    measured_best: Option<f64>,
-    measured_seconds: Option<f64>,
+    bits: Option<Vec<u8>>,
     metrics: Option<String>,
     weights: Option<Vec<u8>>,
 }
@@ -88,10 +85,7 @@ async fn with_ids(conn: &mut SqliteConnection, ids: &[i64]) -> Result<Vec<JobVie
                       seen.epoch AS "epoch?", seen.step AS "step?", seen.train_loss,
                       seen.train_error, seen.test_loss, seen.test_error, seen.lr, seen.seconds,
                       seen.images_per_second, seen.distance, seen.loss_scale, seen.skipped_steps,
-                      outcome.test_error AS "measured_error?", outcome.test_loss AS measured_loss,
-                      outcome.best_test_error AS measured_best,
-                      outcome.train_seconds AS "measured_seconds?", outcome.metrics,
-                      outcome.weights
+                      outcome.bits AS "bits?", outcome.metrics, outcome.weights
                FROM json_each(?1) AS asked
                CROSS JOIN job ON job.id = asked.value
                CROSS JOIN cell ON cell.id = job.cell
@@ -111,22 +105,6 @@ async fn with_ids(conn: &mut SqliteConnection, ids: &[i64]) -> Result<Vec<JobVie
         found.append(&mut views(rows)?);
     }
     Ok(found)
-}
-
-/// How many queued jobs are granted before this one.
-pub(crate) async fn ahead(conn: &mut SqliteConnection, job: JobDigest) -> Result<u64> {
-    let digest = &job.as_bytes()[..];
-    let count = query_scalar!(
-        r#"SELECT count(*) AS "count!: i64" FROM job AS own
-           JOIN job AS other ON other.state = 'queued' AND other.priority IS NOT NULL
-               AND (other.priority > own.priority
-                    OR (other.priority = own.priority AND other.id < own.id))
-           WHERE own.digest = ?1 AND own.state = 'queued' AND own.priority IS NOT NULL"#,
-        digest
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(count as u64)
 }
 
 fn views(rows: Vec<Row>) -> Result<Vec<JobView>> {
@@ -170,15 +148,14 @@ fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> 
         loss_scale: row.loss_scale,
         skipped_steps: row.skipped_steps.map(|steps| steps as u64),
     });
-    let metrics = rows::metrics(row.metrics.as_deref())?;
-    let measurement = row.measured_error.map(|test_error| Measurement {
-        test_error,
-        test_loss: row.measured_loss,
-        best_test_error: row.measured_best,
-        train_seconds: row.measured_seconds.unwrap_or(0.0),
-        metrics,
-        weights: rows::weights(row.weights.as_deref()),
-    });
+    let measurement = match &row.bits {
+        Some(bits) => {
+            let metrics = rows::metrics(row.metrics.as_deref())?;
+            let weights = rows::weights(row.weights.as_deref());
+            Some(rows::measurement(bits, metrics, weights)?)
+        }
+        None => None,
+    };
     Ok(JobView {
         digest: rows::job_digest(&row.digest)?,
         cell,
@@ -187,7 +164,7 @@ fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> 
         spec,
         sweeps,
         state: rows::state_name(&row.state)?,
-        fault: rows::fault(row.fault.as_deref())?,
+        fault: row.fault.as_deref().map(rows::fault).transpose()?,
         stop: row.stop != 0,
         attempt: rows::attempt(row.attempt),
         charged: row.charged as u32,
@@ -286,7 +263,7 @@ pub(crate) async fn known(
     for row in rows {
         known[row.place as usize] = Some(Known {
             state: rows::state_name(&row.state)?,
-            fault: rows::fault(row.fault.as_deref())?,
+            fault: row.fault.as_deref().map(rows::fault).transpose()?,
         });
     }
     Ok(known)
@@ -300,7 +277,7 @@ pub(crate) async fn alike(
 ) -> Result<Vec<Alike>> {
     let workload = &workload.0[..];
     let rows = query!(
-        "SELECT cell.spec, outcome.train_seconds, provenance.device
+        "SELECT cell.spec, outcome.bits, provenance.device
          FROM cell INDEXED BY cell_by_workload
          CROSS JOIN job INDEXED BY job_succeeded ON job.cell = cell.id AND job.state = 'succeeded'
          CROSS JOIN outcome ON outcome.job = job.id
@@ -314,7 +291,7 @@ pub(crate) async fn alike(
     let alike = rows.into_iter().map(|row| {
         Ok(Alike {
             spec: serde_json::from_str(&row.spec)?,
-            train_seconds: row.train_seconds,
+            train_seconds: rows::train_seconds(&row.bits)?,
             device: row.device,
         })
     });

@@ -2,18 +2,28 @@
 //! waits for the writer and the writer for no reader.
 
 mod find;
+mod imports;
 mod jobs;
+mod replication;
 mod results;
 mod sweeps;
 
 use futures_util::future::BoxFuture;
 use sqlx::{SqliteConnection, SqlitePool};
+use swath_core::id::SweepDigest;
+use swath_store::StoreError;
 
-use crate::error::{Result, failed};
+use crate::error::{Failure, Result, failed};
 
-pub(crate) use self::jobs::{ahead, alike, curves, job, jobs, known, last_failed, logs};
+pub(crate) use self::jobs::{alike, curves, job, jobs, known, last_failed, logs};
+pub(crate) use self::replication::replication;
 pub(crate) use self::results::results;
-pub(crate) use self::sweeps::{next_due, sources, sweeps, workers};
+pub(crate) use self::sweeps::{sources, sweeps, workers};
+
+/// That there is no such sweep.
+fn unknown(sweep: SweepDigest) -> Failure {
+    Failure::Refused(StoreError::NotFound(format!("sweep {}", sweep.short())))
+}
 
 /// Runs `work` on one snapshot. In a task of its own: a reader that goes away
 /// in the middle must not leave a connection inside a transaction.

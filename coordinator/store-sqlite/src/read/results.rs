@@ -11,16 +11,15 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use sqlx::{SqliteConnection, query, query_scalar};
-use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest, WeightsDigest};
+use swath_core::id::{JobDigest, Replicate, SweepDigest, WeightsDigest};
 use swath_core::import::fill;
 use swath_core::job::StateName;
 use swath_core::outcome::Provenance;
 use swath_core::view::{CellResults, ReplicateResult};
 
+use super::{imports, unknown};
 use crate::error::{Failure, Result};
-use crate::import;
 use crate::rows;
-use crate::sweep::unknown;
 
 /// Cells per text: some hundred kilobytes.
 const PACKED: usize = 512;
@@ -67,10 +66,10 @@ pub(crate) async fn results(
     }
     // The order within a text is SQLite's to choose.
     cells.sort_unstable_by_key(|cell| cell.index);
-    let mut imports = import::of_sweep(conn, &sweep.name).await?;
+    let mut imports = imports::of_sweep(conn, &sweep.name).await?;
     if !imports.is_empty() {
         for cell in &mut cells {
-            if let Some(numbers) = imports.remove(&cell.cell.as_bytes()[..]) {
+            if let Some(numbers) = imports.remove(&cell.cell) {
                 fill(&mut cell.replicates, numbers);
             }
         }
@@ -134,7 +133,7 @@ fn cell(line: &str, beside: &Beside) -> Result<CellResults> {
     let mut words = line.splitn(4, ' ');
     let mut next = || words.next().ok_or_else(damaged);
     let index = next()?.parse().map_err(|_| damaged())?;
-    let digest = unhex(next()?).ok_or_else(damaged)?;
+    let digest = next()?.parse().map_err(|_| damaged())?;
     let packed = next()?;
     let axes = serde_json::from_str(next()?)?;
     let mut replicates = Vec::new();
@@ -147,7 +146,7 @@ fn cell(line: &str, beside: &Beside) -> Result<CellResults> {
     replicates.sort_unstable_by_key(|result| result.replicate);
     Ok(CellResults {
         index,
-        cell: CellDigest::from_bytes(digest),
+        cell: digest,
         axes,
         replicates,
     })
@@ -168,7 +167,7 @@ fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
             read::<u32>(words.next())?,
             read::<u64>(words.next())?,
             StateName::from_name(words.next()?)?,
-            JobDigest::from_bytes(unhex(words.next()?)?),
+            read::<JobDigest>(words.next())?,
         ))
     };
     let damaged = || Failure::Damaged(format!("a result reads `{packed}`"));
@@ -187,18 +186,17 @@ fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
     match state {
         StateName::Succeeded => {
             let provenance: Option<i64> = read(words.next());
-            let bits = words.next().and_then(unhex);
+            let bits = words.next().and_then(bits);
             let (Some(provenance), Some(bits)) = (provenance, bits) else {
                 return Err(damaged());
             };
             result.provenance = beside.provenances.get(&provenance).cloned();
-            let weights = words.next().and_then(unhex);
-            let weights = weights.map(WeightsDigest::from_bytes);
+            let weights = read::<WeightsDigest>(words.next());
             let metrics = rows::metrics(words.next())?;
-            result.measurement = Some(rows::measurement(&bits, metrics, weights));
+            result.measurement = Some(rows::measurement(&bits, metrics, weights)?);
         }
         StateName::Failed => {
-            result.fault = rows::fault(words.next())?;
+            result.fault = words.next().map(rows::fault).transpose()?;
             let provenance = beside.of_failures.get(&id);
             let provenance = provenance.and_then(|id| beside.provenances.get(id));
             result.provenance = provenance.cloned();
@@ -208,27 +206,15 @@ fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
     Ok(result)
 }
 
-/// The 32 bytes of 64 upper-case hex digits.
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    /// Above 15 for what is no digit.
-    const DIGITS: [u8; 256] = {
-        let mut digits = [0xff; 256];
-        let mut value = 0;
-        while value < 16 {
-            digits[b"0123456789ABCDEF"[value] as usize] = value as u8;
-            value += 1;
-        }
-        digits
-    };
-    let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
-    let mut bytes = [0; 32];
-    let mut all = 0;
-    for (byte, pair) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
-        let [high, low] = pair.map(|digit| DIGITS[usize::from(digit)]);
-        all |= high | low;
-        *byte = high << 4 | low;
+/// The bits of four numbers, from the hex digits of each.
+fn bits(digits: &str) -> Option<[u8; 32]> {
+    let mut bits = [0; 32];
+    for (number, place) in bits.chunks_exact_mut(8).enumerate() {
+        let digits = digits.get(number * 16..number * 16 + 16)?;
+        let value = u64::from_str_radix(digits, 16).ok()?;
+        place.copy_from_slice(&value.to_be_bytes());
     }
-    (all < 16).then_some(bytes)
+    Some(bits)
 }
 
 async fn provenances(conn: &mut SqliteConnection) -> Result<BTreeMap<i64, Provenance>> {

@@ -1,4 +1,4 @@
-//! Sweeps, workers, and when something is due.
+//! Sweeps and workers.
 
 use sqlx::{SqliteConnection, query, query_scalar};
 use swath_core::id::{SessionId, SweepDigest};
@@ -6,10 +6,9 @@ use swath_core::message::Sources;
 use swath_core::time::Timestamp;
 use swath_core::view::{Counts, ReplicationView, SettledView, SweepState, SweepView, WorkerView};
 
+use super::unknown;
 use crate::error::Result;
 use crate::rows;
-use crate::sweep::unknown;
-use crate::worker::worker_state;
 
 /// Every sweep, oldest first.
 pub(crate) async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<SweepView>> {
@@ -97,7 +96,7 @@ pub(crate) async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerVie
             let failed: Vec<String> = serde_json::from_str(&row.failed)?;
             Ok(WorkerView {
                 name: rows::worker_name(&row.name)?,
-                state: worker_state(&row.state)?,
+                state: rows::worker_state(&row.state)?,
                 reason: row.reason,
                 session: SessionId(row.session as u64),
                 seen_at: Timestamp::from_ms(row.seen_at),
@@ -107,21 +106,4 @@ pub(crate) async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerVie
             })
         })
         .collect()
-}
-
-/// When the next backoff ends after `now`, of jobs that could be granted then.
-pub(crate) async fn next_due(
-    conn: &mut SqliteConnection,
-    now: Timestamp,
-) -> Result<Option<Timestamp>> {
-    let now = now.as_ms();
-    let due = query_scalar!(
-        "SELECT not_before FROM job INDEXED BY job_backoff
-         WHERE state = 'queued' AND attempt > 0 AND not_before > ?1 AND priority IS NOT NULL
-         ORDER BY not_before LIMIT 1",
-        now
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(due.flatten().map(Timestamp::from_ms))
 }

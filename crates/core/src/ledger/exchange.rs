@@ -174,7 +174,12 @@ impl Ledger {
             worker_row.row.clear();
             return;
         }
-        worker_row.row = judge::streak(std::mem::take(&mut worker_row.row), job, outcome, wanted);
+        worker_row.row = judge::streak(
+            std::mem::take(&mut worker_row.row),
+            job,
+            outcome.fault(),
+            wanted,
+        );
         let Some(reason) = judge::cordon(&worker_row.row, &self.policy) else {
             return;
         };

@@ -1,0 +1,414 @@
+//! Outcomes in, judgements, jobs out.
+
+use swath_core::id::{Attempt, JobDigest, Owner, SweepDigest, WorkerName};
+use swath_core::job::{Event, Refusal};
+use swath_core::judge::{self, LastFault};
+use swath_core::message::{Ack, Exchange, Finish, Held, Notice};
+use swath_core::outcome::{Measurement, Outcome};
+use swath_core::seed::seed;
+use swath_core::time::Timestamp;
+use swath_core::view::WorkerState;
+use swath_store::{
+    AttemptEnd, CellKey, End, GrantRequest, JobKey, LateOutcome, NewAttempt, OutcomeRow,
+    REQUESTS_KEPT, WorkerKey,
+};
+
+use super::hot::{Loc, OutcomeKey, Recorded};
+use super::{Ledger, Result, stale};
+
+/// What came of an exchange, before the specs of its grants are written out:
+/// the ledger does not hold them.
+#[derive(Debug, PartialEq)]
+pub struct Drafted {
+    /// One per finish, in order.
+    pub acks: Vec<Ack>,
+    /// Jobs for the worker.
+    pub grants: Vec<Draft>,
+    /// What the outcomes set off.
+    pub notices: Vec<Notice>,
+}
+
+/// A grant without its spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// The job and the attempt.
+    pub held: Held,
+    /// Whose spec it is.
+    pub cell: CellKey,
+    /// The seed that goes into it.
+    pub seed: u64,
+}
+
+/// Who brings outcomes.
+struct Bringer<'a> {
+    owner: &'a Owner,
+    worker: WorkerKey,
+    /// Whether its session is the newest.
+    newest: bool,
+}
+
+impl Ledger {
+    /// Records outcomes and grants jobs. The cells of all jobs that have
+    /// outcomes must be held.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StaleSession`] for a session that was never given, and
+    /// for an older one that brings no outcomes.
+    pub fn exchange(&mut self, now: Timestamp, exchange: Exchange) -> Result<Drafted> {
+        let owner = exchange.owner;
+        let worker = self.worker_keys.get(&owner.worker).copied();
+        let worker = worker.ok_or_else(|| stale(&owner))?;
+        let session = self.workers[&worker].session;
+        let newest = session == owner.session;
+        let older = session > owner.session && owner.session.0 > 0;
+        let acknowledges = older && !exchange.finishes.is_empty();
+        if !newest && !acknowledges {
+            return Err(stale(&owner));
+        }
+        let bringer = Bringer {
+            owner: &owner,
+            worker,
+            newest,
+        };
+        let mut notices = Vec::new();
+        let mut acks = Vec::with_capacity(exchange.finishes.len());
+        for finish in exchange.finishes {
+            acks.push(self.finish(now, &bringer, finish, &mut notices));
+        }
+        let mut grants = Vec::new();
+        if newest {
+            self.heard(&owner, now)?;
+            grants = self.grants(now, &owner, worker, exchange.request, exchange.want);
+        }
+        Ok(Drafted {
+            acks,
+            grants,
+            notices,
+        })
+    }
+
+    fn finish(
+        &mut self,
+        now: Timestamp,
+        bringer: &Bringer<'_>,
+        finish: Finish,
+        notices: &mut Vec<Notice>,
+    ) -> Ack {
+        let Held { job, attempt } = finish.held;
+        let Some(at) = self.find_job(job) else {
+            return Ack::Stale;
+        };
+        let outcome = OutcomeKey::of(&finish.outcome);
+        if self.recorded(at, attempt, &bringer.owner.worker, outcome) {
+            return Ack::AlreadyRecorded;
+        }
+        let event = Event::Finish {
+            attempt,
+            owner: bringer.owner.clone(),
+            outcome: &finish.outcome,
+            unit: judge::backoff_unit(job, attempt),
+        };
+        let applied = if bringer.newest {
+            let fault = finish.outcome.fault();
+            let policy = judge::policy_for(&self.policy, self.priority(at), fault);
+            self.apply_by(&policy, at, &event, now)
+        } else {
+            Err(Refusal::Stale)
+        };
+        match applied {
+            Ok(_) => {
+                let fault = finish.outcome.fault();
+                self.record(at, now, bringer, finish, outcome);
+                self.judge(at, bringer.worker, job, fault.is_some(), notices, now);
+                Ack::Recorded
+            }
+            Err(Refusal::NotFinite) => Ack::Refused,
+            Err(_) => {
+                self.keep_aside(at, now, bringer, finish);
+                Ack::Stale
+            }
+        }
+    }
+
+    fn recorded(
+        &self,
+        at: Loc,
+        attempt: Attempt,
+        worker: &WorkerName,
+        outcome: OutcomeKey,
+    ) -> bool {
+        let outcomes = self.entry(at).lived().map_or(&[][..], |it| &it.outcomes);
+        outcomes.iter().any(|known| {
+            known.attempt == attempt && known.worker == *worker && known.outcome == outcome
+        })
+    }
+
+    fn record(
+        &mut self,
+        at: Loc,
+        now: Timestamp,
+        bringer: &Bringer<'_>,
+        finish: Finish,
+        outcome: OutcomeKey,
+    ) {
+        let attempt = finish.held.attempt;
+        let entry = self.entry_mut(at);
+        let job = entry.key;
+        entry.lived_mut().outcomes.push(Recorded {
+            attempt,
+            worker: bringer.owner.worker.clone(),
+            outcome,
+        });
+        let provenance = finish.provenance;
+        let (end, fault) = match finish.outcome {
+            Outcome::Measured(measurement) => {
+                self.changes.outcomes.push(OutcomeRow {
+                    job,
+                    attempt,
+                    measurement,
+                    provenance: provenance.clone(),
+                    recorded_at: now,
+                });
+                (End::Measured { provenance }, None)
+            }
+            Outcome::Failed { fault, message } => {
+                let headline = judge::headline(&message).to_owned();
+                let end = End::Failed {
+                    fault,
+                    message,
+                    provenance,
+                };
+                (end, Some(LastFault { fault, headline }))
+            }
+        };
+        self.changes.ends.push(AttemptEnd {
+            job,
+            attempt,
+            at: now,
+            end,
+        });
+        self.remember(at, fault.as_ref());
+    }
+
+    /// Keeps an outcome that came too late.
+    fn keep_aside(&mut self, at: Loc, now: Timestamp, bringer: &Bringer<'_>, finish: Finish) {
+        let finite = match &finish.outcome {
+            Outcome::Measured(measurement) => Measurement::is_finite(measurement),
+            Outcome::Failed { .. } => true,
+        };
+        if finite {
+            self.changes.late.push(LateOutcome {
+                job: self.entry(at).key,
+                attempt: finish.held.attempt,
+                worker: bringer.worker,
+                session: bringer.owner.session,
+                outcome: finish.outcome,
+                provenance: finish.provenance,
+                recorded_at: now,
+            });
+        }
+    }
+
+    /// Whether the outcome just recorded shows that a sweep or the worker is
+    /// broken.
+    fn judge(
+        &mut self,
+        at: Loc,
+        worker: WorkerKey,
+        job: JobDigest,
+        failed: bool,
+        notices: &mut Vec<Notice>,
+        now: Timestamp,
+    ) {
+        // Only faults pause a sweep, and a measurement ends a row in any case.
+        let paused = if failed {
+            self.pause_holders(at, now)
+        } else {
+            Vec::new()
+        };
+        let wanted = judge::blames(self.priority(at));
+        let fault = self.entry(at).fault().map(|last| last.fault);
+        let Some(row) = self.workers.get_mut(&worker) else {
+            return;
+        };
+        if !paused.is_empty() {
+            let paused = paused.into_iter();
+            notices.extend(paused.map(|(sweep, reason)| Notice::Paused { sweep, reason }));
+            row.failed.clear();
+            return;
+        }
+        row.failed = judge::streak(std::mem::take(&mut row.failed), job, fault, wanted);
+        let Some(reason) = judge::cordon(&row.failed, &self.policy) else {
+            return;
+        };
+        if row.state == WorkerState::Active {
+            row.state = WorkerState::Cordoned;
+            row.reason.clone_from(&reason);
+            let worker = row.name.clone();
+            notices.push(Notice::Cordoned { worker, reason });
+        }
+        let name = row.name.clone();
+        for job in row.failed.clone() {
+            if let Some(at) = self.find_job(job) {
+                let worker = name.clone();
+                // Taking a charge back is never refused, and changes nothing of
+                // a job that is final: such a one need not be held.
+                let _applied = self.apply(at, &Event::Uncharge { worker }, now);
+            }
+        }
+    }
+
+    /// Pauses the sweeps that hold this job and are broken.
+    fn pause_holders(&mut self, at: Loc, now: Timestamp) -> Vec<(SweepDigest, String)> {
+        let mut paused = Vec::new();
+        for key in self.holders(at) {
+            let sweep = self.sweep(key);
+            let rests = !sweep.live || sweep.paused.is_some();
+            if rests || judge::is_of_probes(sweep.priority) || sweep.faults.len() > 1 {
+                continue;
+            }
+            let alike = sweep.faults.first_key_value();
+            let reason = alike
+                .and_then(|(fault, jobs)| judge::pause_alike(fault, *jobs, &self.policy))
+                .filter(|_| sweep.counts.succeeded == 0);
+            if let Some(reason) = reason {
+                let sweep = self.sweep_mut(key);
+                sweep.paused = Some(reason.clone());
+                paused.push((sweep.digest, reason));
+                self.wished_anew(key, now);
+            }
+        }
+        paused
+    }
+
+    fn grants(
+        &mut self,
+        now: Timestamp,
+        owner: &Owner,
+        worker: WorkerKey,
+        request: u64,
+        want: u32,
+    ) -> Vec<Draft> {
+        let row = &self.workers[&worker];
+        if let Some((_, granted)) = row.requests.iter().find(|(known, _)| *known == request) {
+            let again = granted
+                .iter()
+                .filter_map(|held| self.still_held(owner, *held));
+            return again.collect();
+        }
+        if row.state != WorkerState::Active || want == 0 {
+            return Vec::new();
+        }
+        let needs = row.needs.clone();
+        for at in self.index.rested(now) {
+            self.refile(at, now);
+        }
+        let mut drafts = Vec::new();
+        let mut granted = Vec::new();
+        let mut last = None;
+        while drafts.len() < want as usize {
+            let Some(next) = self.index.next(&needs, last) else {
+                break;
+            };
+            last = Some(next);
+            if let Some((job, draft)) = self.grant(next.at, owner, worker, now) {
+                granted.push((job, draft.held.attempt));
+                drafts.push(draft);
+            }
+        }
+        if !drafts.is_empty() {
+            self.note_request(owner, worker, request, &drafts, granted);
+        }
+        drafts
+    }
+
+    /// A grant of an earlier request, if the session still has its lease.
+    fn still_held(&self, owner: &Owner, (job, attempt): (JobDigest, Attempt)) -> Option<Draft> {
+        let at = self.find_job(job)?;
+        let job = &self.entry(at).lived()?.job;
+        let held = job.attempt == attempt && job.lease().is_some_and(|it| it.owner == *owner);
+        held.then(|| self.draft(at, attempt))
+    }
+
+    fn note_request(
+        &mut self,
+        owner: &Owner,
+        worker: WorkerKey,
+        request: u64,
+        drafts: &[Draft],
+        granted: Vec<(JobKey, Attempt)>,
+    ) {
+        self.changes.requests.push(GrantRequest {
+            worker,
+            session: owner.session,
+            request,
+            grants: granted,
+        });
+        if let Some(row) = self.workers.get_mut(&worker) {
+            let held = drafts.iter().map(|it| (it.held.job, it.held.attempt));
+            row.requests.push_back((request, held.collect()));
+            // The smallest numbers go, as they do in the store.
+            while row.requests.len() > REQUESTS_KEPT {
+                let least = (0..row.requests.len()).min_by_key(|at| row.requests[*at].0);
+                row.requests.remove(least.unwrap_or(0));
+            }
+        }
+    }
+
+    fn grant(
+        &mut self,
+        at: Loc,
+        owner: &Owner,
+        worker: WorkerKey,
+        now: Timestamp,
+    ) -> Option<(JobKey, Draft)> {
+        let grant = Event::Grant {
+            owner: owner.clone(),
+        };
+        // The worker is noted first: the lease is filed under it. A refusal
+        // means that its backoff is not over.
+        self.apply_grant(at, &grant, worker, now).ok()?;
+        let entry = self.entry_mut(at);
+        let key = entry.key;
+        let lived = entry.lived_mut();
+        lived.unmentioned = 0;
+        let attempt = lived.job.attempt;
+        self.changes.attempts.push(NewAttempt {
+            job: key,
+            attempt,
+            worker,
+            session: owner.session,
+            granted_at: now,
+        });
+        Some((key, self.draft(at, attempt)))
+    }
+
+    fn apply_grant(
+        &mut self,
+        at: Loc,
+        grant: &Event<'_>,
+        worker: WorkerKey,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let before = self.entry(at).lived().and_then(|lived| lived.worker);
+        self.entry_mut(at).lived_mut().worker = Some(worker);
+        let applied = self.apply(at, grant, now);
+        if applied.is_err() {
+            self.entry_mut(at).lived_mut().worker = before;
+        }
+        applied.map(drop)
+    }
+
+    fn draft(&self, at: Loc, attempt: Attempt) -> Draft {
+        let cell = self.cell(at.cell);
+        Draft {
+            held: Held {
+                job: self.entry(at).digest,
+                attempt,
+            },
+            cell: cell.key,
+            seed: seed(cell.digest, at.replicate()),
+        }
+    }
+}

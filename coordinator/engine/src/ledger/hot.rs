@@ -1,0 +1,225 @@
+//! The jobs that the ledger holds: cells with open jobs, each with all of its
+//! jobs. A job that waits and was never granted takes few bytes, since there
+//! may be a million of them.
+
+use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, WorkerName};
+use swath_core::job::{Applied, Event, Job, Refusal, State, StateName};
+use swath_core::judge::LastFault;
+use swath_core::outcome::{Fault, Outcome};
+use swath_core::policy::Policy;
+use swath_core::time::Timestamp;
+use swath_store::{CellKey, JobKey, JobRow, SweepKey, WorkerKey};
+
+/// Where a job is among the cells that are held. It may be another's when its
+/// cell has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Loc {
+    pub(super) cell: u32,
+    pub(super) place: u32,
+}
+
+impl Loc {
+    /// Jobs of a cell lie in order of their replicates, from 1.
+    pub(super) const fn replicate(self) -> Replicate {
+        Replicate(self.place + 1)
+    }
+}
+
+/// What kind of worker a job needs; counts the kinds that were ever asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Need(pub(super) u32);
+
+/// A cell with all of its jobs.
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub(super) key: CellKey,
+    pub(super) digest: CellDigest,
+    pub(super) need: Need,
+    /// The sweeps that have it, in order of submission, and how many of its
+    /// replicates each holds.
+    pub(super) holders: Vec<(SweepKey, u32)>,
+    pub(super) jobs: Vec<Entry>,
+    /// How many of its jobs are not final.
+    pub(super) open: u32,
+    /// Whether it is among those that may leave at the end of the batch.
+    pub(super) touched: bool,
+}
+
+impl Cell {
+    /// The sweeps that hold the job in this place.
+    pub(super) fn holders_of(&self, place: u32) -> impl Iterator<Item = SweepKey> {
+        let holding = self.holders.iter().filter(move |(_, held)| *held > place);
+        holding.map(|(sweep, _)| *sweep)
+    }
+
+    /// How many replicates a sweep holds of it.
+    pub(super) fn held_by(&self, sweep: SweepKey) -> u32 {
+        let found = self.holders.iter().find(|(holder, _)| *holder == sweep);
+        found.map_or(0, |(_, held)| *held)
+    }
+}
+
+/// A job.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) key: JobKey,
+    pub(super) digest: JobDigest,
+    pub(super) life: Life,
+    pub(super) filed: Filed,
+    /// Whether it changed since the last commit.
+    pub(super) changed: bool,
+}
+
+/// What has become of a job.
+#[derive(Debug)]
+pub(super) enum Life {
+    /// It waits since then and was never granted.
+    Fresh(Timestamp),
+    /// Anything else.
+    Lived(Box<Lived>),
+}
+
+/// A job that was granted or changed.
+#[derive(Debug)]
+pub(super) struct Lived {
+    pub(super) job: Job,
+    /// The worker of `job.owner`.
+    pub(super) worker: Option<WorkerKey>,
+    /// Heartbeats in a row that did not mention its lease.
+    pub(super) unmentioned: u32,
+    /// The last recorded fault, and the attempt that it ended.
+    pub(super) fault: Option<(Attempt, LastFault)>,
+    pub(super) ended_at: Option<Timestamp>,
+    /// The outcomes of its attempts.
+    pub(super) outcomes: Vec<Recorded>,
+}
+
+/// That an attempt has brought an outcome.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Recorded {
+    pub(super) attempt: Attempt,
+    /// Who got the grant.
+    pub(super) worker: WorkerName,
+    pub(super) outcome: OutcomeKey,
+}
+
+/// Tells outcomes apart without keeping them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OutcomeKey([u8; 16]);
+
+impl OutcomeKey {
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        // Texts of outcomes are exact, and they always have one.
+        let text = serde_json::to_vec(outcome).unwrap_or_default();
+        let mut key = [0; 16];
+        key.copy_from_slice(&blake3::hash(&text).as_bytes()[..16]);
+        Self(key)
+    }
+}
+
+/// Where the indexes have a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filed {
+    /// Nowhere: it is final, or waits and nobody wants it now.
+    Nowhere,
+    /// Among those to be granted, by priority.
+    Queue(i32),
+    /// Among those to be granted from then on.
+    Backoff(Timestamp),
+    /// Among the leases, until then, of this worker.
+    Lease(Timestamp, WorkerKey),
+}
+
+impl Entry {
+    pub(super) const fn fresh(key: JobKey, digest: JobDigest, since: Timestamp) -> Self {
+        Self {
+            key,
+            digest,
+            life: Life::Fresh(since),
+            filed: Filed::Nowhere,
+            changed: false,
+        }
+    }
+
+    pub(super) fn lived(&self) -> Option<&Lived> {
+        match &self.life {
+            Life::Fresh(_) => None,
+            Life::Lived(lived) => Some(lived),
+        }
+    }
+
+    pub(super) fn lived_mut(&mut self) -> &mut Lived {
+        if let Life::Fresh(since) = self.life {
+            self.life = Life::Lived(Box::new(Lived::new(since)));
+        }
+        match &mut self.life {
+            Life::Lived(lived) => lived,
+            Life::Fresh(_) => unreachable!("it was replaced above"),
+        }
+    }
+
+    pub(super) fn state_name(&self) -> StateName {
+        self.lived()
+            .map_or(StateName::Queued, |lived| lived.job.state_name())
+    }
+
+    /// Its state, and why it failed if it did.
+    pub(super) fn standing(&self) -> (StateName, Option<Fault>) {
+        let fault = match self.lived().map(|lived| &lived.job.state) {
+            Some(State::Failed(fault)) => Some(*fault),
+            _ => None,
+        };
+        (self.state_name(), fault)
+    }
+
+    pub(super) fn fault(&self) -> Option<&LastFault> {
+        let (_, fault) = self.lived()?.fault.as_ref()?;
+        Some(fault)
+    }
+
+    /// Asks [`Job::apply`].
+    pub(super) fn apply(
+        &mut self,
+        event: &Event<'_>,
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Result<Applied, Refusal> {
+        match &mut self.life {
+            Life::Lived(lived) => lived.job.apply(event, now, policy),
+            Life::Fresh(since) => {
+                let mut lived = Lived::new(*since);
+                let applied = lived.job.apply(event, now, policy)?;
+                if applied == Applied::Changed {
+                    self.life = Life::Lived(Box::new(lived));
+                }
+                Ok(applied)
+            }
+        }
+    }
+
+    /// What is stored of it; none of a job that is as it was made.
+    pub(super) fn row(&self) -> Option<JobRow> {
+        let lived = self.lived()?;
+        Some(JobRow {
+            key: self.key,
+            job: lived.job.clone(),
+            worker: lived.worker,
+            unmentioned: lived.unmentioned,
+            faulted: lived.fault.as_ref().map(|(attempt, _)| *attempt),
+            ended_at: lived.ended_at,
+        })
+    }
+}
+
+impl Lived {
+    const fn new(since: Timestamp) -> Self {
+        Self {
+            job: Job::new(since),
+            worker: None,
+            unmentioned: 0,
+            fault: None,
+            ended_at: None,
+            outcomes: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Which job is next: by priority and order of submission, by the end of a
+//! backoff, by the end of a lease, by worker. Every look takes the logarithm of
+//! the number of jobs.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use swath_core::time::Timestamp;
+use swath_store::{JobKey, WorkerKey};
+
+use super::hot::{Filed, Loc, Need};
+
+/// A job that may be granted, in the order of grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Waiting {
+    pub(super) priority: Reverse<i32>,
+    pub(super) job: JobKey,
+    pub(super) at: Loc,
+}
+
+/// A job and when something is due for it.
+pub(super) type Timed = (Timestamp, JobKey, Loc);
+
+/// Every open job, by what may happen to it next.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// Those to be granted, by what they need.
+    queues: Vec<BTreeSet<Waiting>>,
+    /// Those to be granted later.
+    backoffs: BTreeSet<Timed>,
+    /// Leases, by their end or that of their grace.
+    deadlines: BTreeSet<Timed>,
+    leases: BTreeMap<WorkerKey, BTreeSet<(JobKey, Loc)>>,
+}
+
+const LAST: Loc = Loc {
+    cell: u32::MAX,
+    place: u32::MAX,
+};
+
+impl Index {
+    /// Makes room for one more kind of need.
+    pub(super) fn add_need(&mut self) {
+        self.queues.push(BTreeSet::new());
+    }
+
+    pub(super) fn file(&mut self, filed: Filed, need: Need, job: JobKey, at: Loc) {
+        match filed {
+            Filed::Nowhere => {}
+            Filed::Queue(priority) => {
+                self.queues[need.0 as usize].insert(Waiting {
+                    priority: Reverse(priority),
+                    job,
+                    at,
+                });
+            }
+            Filed::Backoff(until) => {
+                self.backoffs.insert((until, job, at));
+            }
+            Filed::Lease(until, worker) => {
+                self.deadlines.insert((until, job, at));
+                self.leases.entry(worker).or_default().insert((job, at));
+            }
+        }
+    }
+
+    pub(super) fn unfile(&mut self, filed: Filed, need: Need, job: JobKey, at: Loc) {
+        match filed {
+            Filed::Nowhere => {}
+            Filed::Queue(priority) => {
+                self.queues[need.0 as usize].remove(&Waiting {
+                    priority: Reverse(priority),
+                    job,
+                    at,
+                });
+            }
+            Filed::Backoff(until) => {
+                self.backoffs.remove(&(until, job, at));
+            }
+            Filed::Lease(until, worker) => {
+                self.deadlines.remove(&(until, job, at));
+                if let Some(leases) = self.leases.get_mut(&worker) {
+                    leases.remove(&(job, at));
+                    if leases.is_empty() {
+                        self.leases.remove(&worker);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next job to be granted to one who meets these needs, after `last`.
+    pub(super) fn next(&self, needs: &[Need], last: Option<Waiting>) -> Option<Waiting> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let queues = needs.iter().map(|need| &self.queues[need.0 as usize]);
+        let heads = queues.filter_map(|queue| queue.range((from, Bound::Unbounded)).next());
+        heads.min().copied()
+    }
+
+    /// The jobs whose backoff is over at `now`.
+    pub(super) fn rested(&self, now: Timestamp) -> Vec<Loc> {
+        let over = self.backoffs.range(..=(now, JobKey(i64::MAX), LAST));
+        over.map(|(_, _, at)| *at).collect()
+    }
+
+    /// When the first backoff ends after `now`.
+    pub(super) fn next_rested(&self, now: Timestamp) -> Option<Timestamp> {
+        let after = (
+            Bound::Excluded((now, JobKey(i64::MAX), LAST)),
+            Bound::Unbounded,
+        );
+        self.backoffs.range(after).next().map(|(until, ..)| *until)
+    }
+
+    /// The leases that are over at `now`, or whose grace is.
+    pub(super) fn over(&self, now: Timestamp) -> Vec<Loc> {
+        let over = self.deadlines.range(..=(now, JobKey(i64::MAX), LAST));
+        over.map(|(_, _, at)| *at).collect()
+    }
+
+    /// Every lease.
+    pub(super) fn all_leases(&self) -> Vec<Loc> {
+        self.deadlines.iter().map(|(_, _, at)| *at).collect()
+    }
+
+    /// The leases of a worker, in order of submission.
+    pub(super) fn leases_of(&self, worker: WorkerKey) -> Vec<Loc> {
+        let leases = self.leases.get(&worker).into_iter().flatten();
+        leases.map(|(_, at)| *at).collect()
+    }
+
+    /// How many jobs are granted before this one if nobody lacks what they need.
+    pub(super) fn waiting_before(&self, own: Waiting) -> u64 {
+        let before = self.queues.iter().map(|queue| queue.range(..own).count());
+        before.sum::<usize>() as u64
+    }
+
+    /// The jobs that wait for the end of their backoff.
+    pub(super) fn backing_off(&self) -> impl Iterator<Item = Loc> {
+        self.backoffs.iter().map(|(_, _, at)| *at)
+    }
+
+    /// How many entries there are in all; for checks.
+    pub(super) fn len(&self) -> usize {
+        let queued: usize = self.queues.iter().map(BTreeSet::len).sum();
+        queued + self.backoffs.len() + self.deadlines.len()
+    }
+}

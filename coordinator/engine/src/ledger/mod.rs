@@ -1,0 +1,359 @@
+//! What is open, in memory, and every decision about it.
+//!
+//! The ledger is pure: the time is an argument, and each call changes it in
+//! memory and gathers what is to be written ([`Ledger::take_changes`]). Every
+//! change of a job goes through [`swath_core::job::Job::apply`]. It holds the
+//! cells that have open jobs, each with all of its jobs, and of everything else
+//! little: sweeps without their cells, and workers. What a call needs beside
+//! that is named by [`Ledger::missing`] and given by [`Ledger::warm`].
+
+mod check;
+mod exchange;
+mod hot;
+mod import;
+mod index;
+mod replicate;
+mod submit;
+mod sweep;
+mod time;
+mod warm;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use hashbrown::HashTable;
+use swath_core::id::{CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
+use swath_core::job::{Applied, Event, Refusal, State, StateName};
+use swath_core::judge::{self, LastFault, Wish};
+use swath_core::policy::Policy;
+use swath_core::time::Timestamp;
+use swath_store::{CellKey, Changes, JobKey, StoreError, SweepKey, WorkerKey};
+
+pub use self::check::Broken;
+pub use self::exchange::{Draft, Drafted};
+use self::hot::{Cell, Entry, Filed, Life, Loc, Need};
+pub(crate) use self::import::sources as import_sources;
+use self::index::Index;
+pub use self::submit::Prepared;
+use self::sweep::Sweep;
+pub use self::warm::{Looked, Wanted};
+use self::worker::Worker;
+
+/// A result of the ledger. Nothing changed if it is an error.
+pub(crate) type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// What is open, and every decision about it.
+#[derive(Debug)]
+pub struct Ledger {
+    policy: Policy,
+    sweeps: BTreeMap<SweepKey, Sweep>,
+    sweep_keys: HashMap<SweepDigest, SweepKey>,
+    /// Those whose results decide how many replicates their cells get.
+    adaptive: BTreeSet<SweepKey>,
+    /// Places of cells that left are used again.
+    cells: Vec<Option<Cell>>,
+    free: Vec<u32>,
+    cell_places: HashTable<u32>,
+    job_places: HashTable<Loc>,
+    index: Index,
+    /// By program; none for the built-in core.
+    needs: HashMap<Option<String>, Need>,
+    workers: BTreeMap<WorkerKey, Worker>,
+    worker_keys: HashMap<WorkerName, WorkerKey>,
+    /// The greatest session given to anybody.
+    sessions: SessionId,
+    last_cell: CellKey,
+    last_job: JobKey,
+    /// What is to be written of what was decided, but for what the next three
+    /// name.
+    changes: Changes,
+    changed_jobs: Vec<Loc>,
+    changed_sweeps: BTreeSet<SweepKey>,
+    changed_workers: BTreeSet<WorkerKey>,
+    /// Cells that may leave at the end of the batch.
+    touched: Vec<u32>,
+}
+
+impl Ledger {
+    /// An empty ledger under these limits.
+    pub fn new(policy: Policy) -> Self {
+        let mut ledger = Self {
+            policy,
+            sweeps: BTreeMap::new(),
+            sweep_keys: HashMap::new(),
+            adaptive: BTreeSet::new(),
+            cells: Vec::new(),
+            free: Vec::new(),
+            cell_places: HashTable::new(),
+            job_places: HashTable::new(),
+            index: Index::default(),
+            needs: HashMap::new(),
+            workers: BTreeMap::new(),
+            worker_keys: HashMap::new(),
+            sessions: SessionId(0),
+            last_cell: CellKey(0),
+            last_job: JobKey(0),
+            changes: Changes::default(),
+            changed_jobs: Vec::new(),
+            changed_sweeps: BTreeSet::new(),
+            changed_workers: BTreeSet::new(),
+            touched: Vec::new(),
+        };
+        ledger.need(None);
+        ledger
+    }
+
+    /// Its limits.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What was decided since the last time, to be committed.
+    pub fn take_changes(&mut self) -> Changes {
+        let mut changes = std::mem::take(&mut self.changes);
+        for at in std::mem::take(&mut self.changed_jobs) {
+            let entry = self.entry_mut(at);
+            entry.changed = false;
+            changes.jobs.extend(entry.row());
+        }
+        for key in std::mem::take(&mut self.changed_sweeps) {
+            changes
+                .sweeps
+                .extend(self.sweeps.get(&key).map(|sweep| sweep.row(key)));
+        }
+        for key in std::mem::take(&mut self.changed_workers) {
+            changes
+                .workers
+                .extend(self.workers.get(&key).map(|worker| worker.row(key)));
+        }
+        changes
+    }
+
+    fn cell(&self, place: u32) -> &Cell {
+        self.cells[place as usize]
+            .as_ref()
+            .expect("the place of a cell that is held")
+    }
+
+    fn cell_mut(&mut self, place: u32) -> &mut Cell {
+        self.cells[place as usize]
+            .as_mut()
+            .expect("the place of a cell that is held")
+    }
+
+    fn entry(&self, at: Loc) -> &Entry {
+        &self.cell(at.cell).jobs[at.place as usize]
+    }
+
+    fn entry_mut(&mut self, at: Loc) -> &mut Entry {
+        &mut self.cell_mut(at.cell).jobs[at.place as usize]
+    }
+
+    /// Where a job is, if its cell is held.
+    fn find_job(&self, job: JobDigest) -> Option<Loc> {
+        let same = |at: &Loc| self.entry(*at).digest == job;
+        self.job_places.find(hash(job.as_bytes()), same).copied()
+    }
+
+    /// Where a cell is, if it is held.
+    fn find_cell(&self, cell: CellDigest) -> Option<u32> {
+        let same = |place: &u32| self.cell(*place).digest == cell;
+        self.cell_places.find(hash(cell.as_bytes()), same).copied()
+    }
+
+    /// The key of a cell, if it is held.
+    pub fn cell_key(&self, cell: CellDigest) -> Option<CellKey> {
+        let place = self.find_cell(cell)?;
+        Some(self.cell(place).key)
+    }
+
+    /// The kind of need of those that need this program.
+    fn need(&mut self, program: Option<String>) -> Need {
+        let next = Need(self.needs.len() as u32);
+        let need = *self.needs.entry(program).or_insert(next);
+        if need == next {
+            self.index.add_need();
+        }
+        need
+    }
+
+    fn apply(&mut self, at: Loc, event: &Event<'_>, now: Timestamp) -> Result<Applied, Refusal> {
+        let policy = self.policy.clone();
+        self.apply_by(&policy, at, event, now)
+    }
+
+    /// The one way to a changed job.
+    fn apply_by(
+        &mut self,
+        policy: &Policy,
+        at: Loc,
+        event: &Event<'_>,
+        now: Timestamp,
+    ) -> Result<Applied, Refusal> {
+        let entry = self.entry_mut(at);
+        let before = entry.standing();
+        let applied = entry.apply(event, now, policy)?;
+        if applied == Applied::Unchanged {
+            return Ok(applied);
+        }
+        let after = entry.standing();
+        match (before.0.is_final(), after.0.is_final()) {
+            (false, true) => {
+                entry.lived_mut().ended_at = Some(now);
+                self.cell_mut(at.cell).open -= 1;
+            }
+            (true, false) => {
+                entry.lived_mut().ended_at = None;
+                self.cell_mut(at.cell).open += 1;
+                self.remember(at, None);
+            }
+            _ => {}
+        }
+        if before != after {
+            self.count(at, before, after, now);
+        }
+        self.changed(at);
+        self.refile(at, now);
+        debug_assert_eq!(
+            self.entry(at)
+                .lived()
+                .map(|lived| lived.job.check(&self.policy)),
+            Some(Ok(())),
+            "after {event:?}"
+        );
+        Ok(applied)
+    }
+
+    /// Counts a job where it is now in every sweep that holds it.
+    fn count(
+        &mut self,
+        at: Loc,
+        before: (StateName, Option<swath_core::outcome::Fault>),
+        after: (StateName, Option<swath_core::outcome::Fault>),
+        now: Timestamp,
+    ) {
+        for key in self.holders(at) {
+            if let Some(sweep) = self.sweeps.get_mut(&key) {
+                sweep.counts.move_one(before, after);
+                if after.0.is_final() {
+                    sweep.ended_at = sweep.ended_at.max(Some(now));
+                }
+                if after.0 == StateName::Succeeded {
+                    sweep.faults.clear();
+                }
+                self.changed_sweeps.insert(key);
+            }
+        }
+    }
+
+    /// Notes the last fault that was recorded for a job.
+    fn remember(&mut self, at: Loc, fault: Option<&LastFault>) {
+        let entry = self.entry_mut(at);
+        let before = entry.fault().cloned();
+        if before.is_none() && fault.is_none() {
+            return;
+        }
+        let lived = entry.lived_mut();
+        lived.fault = fault.map(|fault| (lived.job.attempt, fault.clone()));
+        for key in self.holders(at) {
+            if let Some(sweep) = self.sweeps.get_mut(&key) {
+                sweep.forget_fault(before.as_ref());
+                sweep.add_fault(fault, 1);
+            }
+        }
+        self.changed(at);
+    }
+
+    /// Notes that a job's row is to be written.
+    fn changed(&mut self, at: Loc) {
+        let entry = self.entry_mut(at);
+        if !entry.changed {
+            entry.changed = true;
+            self.changed_jobs.push(at);
+        }
+        self.touch(at.cell);
+    }
+
+    /// Lets a cell leave at the end of the batch if nothing of it is open then.
+    fn touch(&mut self, place: u32) {
+        let cell = self.cell_mut(place);
+        if !cell.touched {
+            cell.touched = true;
+            self.touched.push(place);
+        }
+    }
+
+    /// Puts a job where it belongs in the indexes.
+    fn refile(&mut self, at: Loc, now: Timestamp) {
+        let filed = self.place_of(at, now);
+        let cell = self.cell_mut(at.cell);
+        let need = cell.need;
+        let entry = &mut cell.jobs[at.place as usize];
+        let before = std::mem::replace(&mut entry.filed, filed);
+        let key = entry.key;
+        if before != filed {
+            self.index.unfile(before, need, key, at);
+            self.index.file(filed, need, key, at);
+        }
+    }
+
+    fn place_of(&self, at: Loc, now: Timestamp) -> Filed {
+        let queue = |until: Option<Timestamp>| match (self.priority(at), until) {
+            (None, _) => Filed::Nowhere,
+            (Some(_), Some(until)) => Filed::Backoff(until),
+            (Some(priority), None) => Filed::Queue(priority),
+        };
+        let lived = match &self.entry(at).life {
+            Life::Fresh(_) => return queue(None),
+            Life::Lived(lived) => lived,
+        };
+        match &lived.job.state {
+            State::Queued { not_before } => queue(Some(*not_before).filter(|at| *at > now)),
+            State::Leased(lease) | State::Suspect(lease) => {
+                lived.worker.map_or(Filed::Nowhere, |worker| {
+                    Filed::Lease(lease.deadline, worker)
+                })
+            }
+            State::Succeeded | State::Failed(_) | State::Cancelled => Filed::Nowhere,
+        }
+    }
+
+    /// The sweeps that hold a job, in order of submission.
+    fn holders(&self, at: Loc) -> Vec<SweepKey> {
+        self.cell(at.cell).holders_of(at.place).collect()
+    }
+
+    fn wishes(&self, at: Loc) -> impl Iterator<Item = Wish> {
+        let holders = self.cell(at.cell).holders_of(at.place);
+        holders.filter_map(|sweep| Some(self.sweeps.get(&sweep)?.wish()))
+    }
+
+    fn needed(&self, at: Loc) -> bool {
+        judge::needed(self.wishes(at))
+    }
+
+    fn priority(&self, at: Loc) -> Option<i32> {
+        judge::priority(self.wishes(at))
+    }
+
+    /// The owner's worker, whose newest session it must be.
+    fn newest(&self, owner: &Owner) -> Result<WorkerKey> {
+        let key = self.worker_keys.get(&owner.worker).copied();
+        key.filter(|key| self.workers[key].session == owner.session)
+            .ok_or_else(|| stale(owner))
+    }
+}
+
+fn stale(owner: &Owner) -> StoreError {
+    StoreError::StaleSession {
+        worker: owner.worker.clone(),
+        session: owner.session.0,
+    }
+}
+
+/// Digests are spread evenly as they are.
+fn hash(digest: &[u8; 32]) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    u64::from_le_bytes(first)
+}

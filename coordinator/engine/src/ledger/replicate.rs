@@ -1,0 +1,189 @@
+//! Sweeps whose results decide how many replicates their cells get.
+
+use swath_core::id::Replicate;
+use swath_core::message::{Replicated, ReplicationDue};
+use swath_core::replication::{Bounds, Decision, Look, Verdict};
+use swath_core::seed::seed;
+use swath_core::spec::job_digest;
+use swath_core::time::Timestamp;
+use swath_store::{DecisionRow, GrownCell, ReplicationRow, SettledRow, SweepKey};
+
+use super::sweep::Sweep;
+use super::{Ledger, Result};
+
+/// How far the replicates of a sweep are decided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Replication {
+    pub(super) max: u32,
+    pub(super) rounds: u32,
+    pub(super) seeds: u64,
+    /// When the last job had ended that was looked at when it was settled.
+    pub(super) settled_as_of: Option<Timestamp>,
+}
+
+impl Replication {
+    pub(super) const fn new(max: u32) -> Self {
+        Self {
+            max,
+            rounds: 0,
+            seeds: 0,
+            settled_as_of: None,
+        }
+    }
+}
+
+impl Ledger {
+    /// What is to be looked at, oldest sweep first.
+    pub fn replication_due(&self) -> Vec<ReplicationDue> {
+        let sweeps = self.adaptive.iter().map(|key| self.sweep(*key));
+        sweeps.filter_map(due).collect()
+    }
+
+    /// The sweep that a look is at, if its replicates are decided by it.
+    pub(super) fn is_due(&self, asked: ReplicationDue) -> Result<Option<SweepKey>> {
+        let key = self.sweep_key(asked.sweep)?;
+        Ok((due(self.sweep(key)) == Some(asked)).then_some(key))
+    }
+
+    /// Takes what a look found, if it was at what is still due. The cells of
+    /// its decisions must be held; `specs` gives their specs, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`swath_store::StoreError::NotFound`] for an unknown sweep.
+    pub fn replicate(
+        &mut self,
+        now: Timestamp,
+        asked: ReplicationDue,
+        look: Look,
+        specs: &[String],
+    ) -> Result<Replicated> {
+        let Some(key) = self.is_due(asked)? else {
+            return Ok(Replicated::default());
+        };
+        match look {
+            Look::Open => Ok(Replicated::default()),
+            Look::Seeds(decisions) => Ok(self.give(now, key, asked, &decisions, specs)),
+            Look::Settled(verdict) => {
+                self.settle(now, key, asked.ended_at, verdict);
+                Ok(Replicated {
+                    settled: true,
+                    ..Replicated::default()
+                })
+            }
+        }
+    }
+
+    fn settle(&mut self, now: Timestamp, key: SweepKey, as_of: Timestamp, verdict: Verdict) {
+        self.decide(key, |replication| replication.settled_as_of = Some(as_of));
+        if let Some(row) = self.changes.replications.last_mut() {
+            row.settled = Some(SettledRow {
+                at: now,
+                as_of,
+                verdict,
+            });
+        }
+    }
+
+    /// Changes what is decided of a sweep, and notes that.
+    fn decide(&mut self, key: SweepKey, change: impl FnOnce(&mut Replication)) {
+        let sweep = self.sweeps.get_mut(&key);
+        if let Some(replication) = sweep.and_then(|sweep| sweep.replication.as_mut()) {
+            change(replication);
+            self.changes.replications.push(ReplicationRow {
+                sweep: key,
+                max: replication.max,
+                rounds: replication.rounds,
+                seeds: replication.seeds,
+                settled: None,
+            });
+        }
+    }
+
+    fn give(
+        &mut self,
+        now: Timestamp,
+        key: SweepKey,
+        due: ReplicationDue,
+        decisions: &[Decision],
+        specs: &[String],
+    ) -> Replicated {
+        let before = self.last_job;
+        let round = due.rounds + 1;
+        let mut place = self.sweep(key).replication.map_or(0, |it| it.seeds);
+        let seeds_before = place;
+        for (decision, spec) in decisions.iter().zip(specs) {
+            let Some(cell) = self.give_one(now, key, due.bounds.max, decision, spec) else {
+                continue;
+            };
+            place += 1;
+            self.changes.decisions.push(DecisionRow {
+                sweep: key,
+                place,
+                round,
+                at: now,
+                cell,
+                replicate: decision.replicate,
+                pair: decision.pair,
+            });
+        }
+        let seeds = place - seeds_before;
+        if seeds > 0 {
+            self.decide(key, |replication| {
+                replication.rounds = round;
+                replication.seeds += seeds;
+                replication.settled_as_of = None;
+            });
+        }
+        Replicated {
+            seeds,
+            new_jobs: (self.last_job.0 - before.0) as u64,
+            settled: false,
+        }
+    }
+
+    /// None where the replicate is not the next one of a cell of the sweep.
+    fn give_one(
+        &mut self,
+        now: Timestamp,
+        key: SweepKey,
+        max: u32,
+        decision: &Decision,
+        spec: &str,
+    ) -> Option<swath_store::CellKey> {
+        let place = self.find_cell(decision.cell)?;
+        let cell = self.cell(place);
+        let held = cell.held_by(key);
+        let Replicate(next) = decision.replicate;
+        if held == 0 || next != held + 1 || next > max {
+            return None;
+        }
+        let cell = cell.key;
+        let seed = seed(decision.cell, decision.replicate);
+        self.join(key, place, next, now, |_| (seed, job_digest(spec, seed)));
+        self.changes.grown.push(GrownCell {
+            sweep: key,
+            cell,
+            replicates: next,
+        });
+        Some(cell)
+    }
+}
+
+fn due(sweep: &Sweep) -> Option<ReplicationDue> {
+    let replication = sweep.replication.as_ref()?;
+    let ended_at = sweep.last_end()?;
+    let rests = !sweep.live || sweep.paused.is_some();
+    if rests || replication.settled_as_of == Some(ended_at) {
+        return None;
+    }
+    Some(ReplicationDue {
+        sweep: sweep.digest,
+        bounds: Bounds {
+            min: sweep.replicates,
+            max: replication.max,
+        },
+        rounds: replication.rounds,
+        ended_at,
+    })
+}

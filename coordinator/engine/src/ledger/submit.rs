@@ -1,0 +1,319 @@
+//! Sweeps come, with their cells and jobs.
+
+use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_core::job::Event;
+use swath_core::message::{Submission, Submitted, SubmittedCell};
+use swath_core::probe::WorkloadKey;
+use swath_core::seed::seed;
+use swath_core::spec::job_digest;
+use swath_core::time::Timestamp;
+use swath_core::view::Counts;
+use swath_store::{NewCell, NewJob, NewSweep, NewSweepCell, ReplicationRow, StoreError, SweepKey};
+
+use super::hot::{Cell, Entry, Loc};
+use super::replicate::Replication;
+use super::sweep::Sweep;
+use super::{Ledger, Result, hash};
+
+/// A submission with what follows from it. Made outside of the engine: to hash
+/// tens of thousands of jobs takes longer than to decide about them.
+#[derive(Debug)]
+pub struct Prepared {
+    submission: Submission,
+    workloads: Vec<WorkloadKey>,
+    /// Seed and digest of each cell's first replicates, cell by cell.
+    jobs: Vec<(u64, JobDigest)>,
+    /// A cell that cannot be stored, if the sweep is new.
+    refused: Option<CellDigest>,
+}
+
+impl Prepared {
+    /// Derives the jobs of a submission.
+    pub fn new(submission: Submission) -> Self {
+        let cells = &submission.cells;
+        let refused = cells.iter().find(|cell| !is_object(cell));
+        let mut jobs = Vec::with_capacity(cells.len() * submission.replicates as usize);
+        for cell in cells {
+            jobs.extend((1..=submission.replicates).map(|replicate| {
+                let seed = seed(cell.digest, Replicate(replicate));
+                (seed, job_digest(&cell.spec, seed))
+            }));
+        }
+        Self {
+            workloads: cells
+                .iter()
+                .map(|cell| WorkloadKey::of_cell(&cell.spec))
+                .collect(),
+            jobs,
+            refused: refused.map(|cell| cell.digest),
+            submission,
+        }
+    }
+
+    /// The sweep.
+    pub const fn digest(&self) -> SweepDigest {
+        self.submission.digest
+    }
+
+    /// Its cells.
+    pub fn cells(&self) -> impl Iterator<Item = CellDigest> {
+        self.submission.cells.iter().map(|cell| cell.digest)
+    }
+}
+
+/// A spec without a place for its seed could never be granted.
+fn is_object(cell: &SubmittedCell) -> bool {
+    cell.spec.trim_start().starts_with('{')
+        && serde_json::from_str::<serde::de::IgnoredAny>(&cell.spec).is_ok()
+}
+
+impl Ledger {
+    /// Stores a sweep with its cells and the jobs that do not exist yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] when a cell's spec is not a JSON object.
+    pub fn submit(&mut self, now: Timestamp, prepared: Prepared) -> Result<Submitted> {
+        if let Some(key) = self.sweep_keys.get(&prepared.submission.digest).copied() {
+            return Ok(self.resubmit(key, prepared.submission.priority, now));
+        }
+        if let Some(cell) = prepared.refused {
+            return Err(StoreError::Conflict(format!(
+                "the spec of cell {} is not a JSON object",
+                cell.short()
+            )));
+        }
+        let key = self.add_sweep(now, &prepared.submission);
+        let Prepared {
+            submission,
+            workloads,
+            jobs,
+            ..
+        } = prepared;
+        let before = self.last_job;
+        let replicates = submission.replicates;
+        let mut jobs = &jobs[..];
+        for ((position, cell), workload) in (0..).zip(submission.cells).zip(workloads) {
+            let (own, others) = jobs.split_at(replicates as usize);
+            jobs = others;
+            let place = match self.find_cell(cell.digest) {
+                Some(place) => place,
+                None => self.add_cell(&cell, workload),
+            };
+            self.changes.sweep_cells.push(NewSweepCell {
+                sweep: key,
+                position,
+                cell: self.cell(place).key,
+                axes: cell.axes,
+                replicates,
+            });
+            self.join(key, place, replicates, now, |number| own[number as usize]);
+        }
+        let sweep = self.sweep(key);
+        Ok(Submitted {
+            existed: false,
+            revived: false,
+            jobs: sweep.counts.total(),
+            new_jobs: (self.last_job.0 - before.0) as u64,
+            succeeded: sweep.counts.succeeded,
+        })
+    }
+
+    fn resubmit(&mut self, key: SweepKey, priority: i32, now: Timestamp) -> Submitted {
+        let sweep = self.sweep_mut(key);
+        let revived = !sweep.live;
+        let wished = revived || sweep.priority != priority;
+        sweep.priority = priority;
+        if revived {
+            sweep.live = true;
+            sweep.paused = None;
+        }
+        if wished {
+            self.wished_anew(key, now);
+        }
+        if revived {
+            for at in self.held_jobs(key) {
+                // A want is never refused.
+                let _applied = self.apply(at, &Event::Want, now);
+            }
+        }
+        let counts = self.sweep(key).counts;
+        Submitted {
+            existed: true,
+            revived,
+            jobs: counts.total(),
+            new_jobs: 0,
+            succeeded: counts.succeeded,
+        }
+    }
+
+    fn add_sweep(&mut self, now: Timestamp, submission: &Submission) -> SweepKey {
+        let last = self.sweeps.last_key_value().map(|(key, _)| *key);
+        let key = last.unwrap_or_default().next();
+        self.changes.new_sweeps.push(NewSweep {
+            key,
+            digest: submission.digest,
+            name: submission.name.clone(),
+            title: submission.title.clone(),
+            replicates: submission.replicates,
+            cells: submission.cells.len() as u64,
+            sources: submission.sources.clone(),
+            definition: submission.definition.clone(),
+            submitted_at: now,
+        });
+        if let Some(max) = submission.replicates_max {
+            self.adaptive.insert(key);
+            self.changes.replications.push(ReplicationRow {
+                sweep: key,
+                max,
+                rounds: 0,
+                seeds: 0,
+                settled: None,
+            });
+        }
+        self.sweep_keys.insert(submission.digest, key);
+        self.changed_sweeps.insert(key);
+        self.sweeps.insert(
+            key,
+            Sweep {
+                digest: submission.digest,
+                replicates: submission.replicates,
+                live: true,
+                paused: None,
+                priority: submission.priority,
+                counts: Counts::default(),
+                ended_at: None,
+                replication: submission.replicates_max.map(Replication::new),
+                faults: std::collections::BTreeMap::new(),
+                cells: std::collections::BTreeSet::new(),
+            },
+        );
+        key
+    }
+
+    fn add_cell(&mut self, cell: &SubmittedCell, workload: WorkloadKey) -> u32 {
+        self.last_cell = self.last_cell.next();
+        self.changes.cells.push(NewCell {
+            key: self.last_cell,
+            digest: cell.digest,
+            spec: cell.spec.clone(),
+            program: cell.program.clone(),
+            workload,
+        });
+        let need = self.need(cell.program.clone());
+        self.hold(Cell {
+            key: self.last_cell,
+            digest: cell.digest,
+            need,
+            holders: Vec::new(),
+            jobs: Vec::new(),
+            open: 0,
+            touched: false,
+        })
+    }
+
+    /// Lets a sweep hold replicates 1 to `held` of a cell that it did not have,
+    /// or of which it held fewer. Those that do not exist are made, with the
+    /// seed and the digest that `named` gives for their place; all that are new
+    /// to the sweep are wanted.
+    pub(super) fn join(
+        &mut self,
+        key: SweepKey,
+        place: u32,
+        held: u32,
+        now: Timestamp,
+        named: impl Fn(u32) -> (u64, JobDigest),
+    ) {
+        let cell = self.cell_mut(place);
+        let existing = cell.jobs.len() as u32;
+        let before = cell.held_by(key);
+        match cell
+            .holders
+            .binary_search_by_key(&key, |(holder, _)| *holder)
+        {
+            Ok(found) => cell.holders[found].1 = held,
+            Err(free) => cell.holders.insert(free, (key, held)),
+        }
+        self.touch(place);
+        if let Some(sweep) = self.sweeps.get_mut(&key) {
+            sweep.cells.insert(place);
+        }
+        for number in before..held {
+            let at = Loc {
+                cell: place,
+                place: number,
+            };
+            if number >= existing {
+                let (seed, digest) = named(number);
+                self.add_job(at, seed, digest, now);
+            }
+            self.count_in(key, at);
+            // A want is never refused.
+            let _applied = self.apply(at, &Event::Want, now);
+            self.refile(at, now);
+        }
+    }
+
+    fn add_job(&mut self, at: Loc, seed: u64, digest: JobDigest, now: Timestamp) {
+        let job = self.last_job.next();
+        self.last_job = job;
+        let cell = self.cell_mut(at.cell);
+        cell.open += 1;
+        cell.jobs.push(Entry::fresh(job, digest, now));
+        let cell = cell.key;
+        self.changes.new_jobs.push(NewJob {
+            key: job,
+            digest,
+            cell,
+            replicate: at.replicate(),
+            seed,
+            since: now,
+        });
+        self.hold_job(digest, at);
+    }
+
+    /// Counts a job in a sweep that did not hold it.
+    fn count_in(&mut self, key: SweepKey, at: Loc) {
+        let entry = self.entry(at);
+        let (state, fault) = entry.standing();
+        let ended_at = entry.lived().and_then(|lived| lived.ended_at);
+        let remembered = entry.fault().cloned();
+        let sweep = self.sweep_mut(key);
+        sweep.counts.add(state, fault, 1);
+        sweep.ended_at = sweep.ended_at.max(ended_at);
+        sweep.add_fault(remembered.as_ref(), 1);
+        if sweep.counts.succeeded > 0 {
+            sweep.faults.clear();
+        }
+    }
+
+    pub(super) fn hold_job(&mut self, digest: JobDigest, at: Loc) {
+        let cells = &self.cells;
+        let again = |at: &Loc| {
+            let cell = cells[at.cell as usize].as_ref();
+            cell.map_or(0, |cell| {
+                hash(cell.jobs[at.place as usize].digest.as_bytes())
+            })
+        };
+        self.job_places
+            .insert_unique(hash(digest.as_bytes()), at, again);
+    }
+
+    /// Takes a cell in, with whatever jobs it has.
+    pub(super) fn hold(&mut self, cell: Cell) -> u32 {
+        let digest = cell.digest;
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.cells.push(None);
+            (self.cells.len() - 1) as u32
+        });
+        self.cells[place as usize] = Some(cell);
+        let cells = &self.cells;
+        let again = |place: &u32| {
+            let cell = cells[*place as usize].as_ref();
+            cell.map_or(0, |cell| hash(cell.digest.as_bytes()))
+        };
+        self.cell_places
+            .insert_unique(hash(digest.as_bytes()), place, again);
+        place
+    }
+}

@@ -1,0 +1,204 @@
+//! Sweeps: what the ledger holds of them, and what operators do to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use swath_core::id::{JobDigest, SweepDigest};
+use swath_core::job::{Applied, Event};
+use swath_core::judge::{LastFault, Wish};
+use swath_core::message::SweepChange;
+use swath_core::time::Timestamp;
+use swath_core::view::Counts;
+use swath_store::{StoreError, SweepKey, SweepRow};
+
+use super::hot::Loc;
+use super::{Ledger, Result};
+
+/// A sweep without its files, its table and its cells.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    pub(super) digest: SweepDigest,
+    /// Replicates per cell at first.
+    pub(super) replicates: u32,
+    pub(super) live: bool,
+    /// Why it is paused, if it is.
+    pub(super) paused: Option<String>,
+    pub(super) priority: i32,
+    pub(super) counts: Counts,
+    /// When the last of its jobs ended; as [`SweepRow::ended_at`].
+    pub(super) ended_at: Option<Timestamp>,
+    pub(super) replication: Option<super::replicate::Replication>,
+    /// The remembered faults of its jobs and how many have each, as long as no
+    /// job has succeeded: then nothing follows from them any more.
+    pub(super) faults: BTreeMap<LastFault, u64>,
+    /// Its cells that are held.
+    pub(super) cells: BTreeSet<u32>,
+}
+
+impl Sweep {
+    pub(super) const fn wish(&self) -> Wish {
+        Wish {
+            live: self.live,
+            paused: self.paused.is_some(),
+            priority: self.priority,
+        }
+    }
+
+    pub(super) fn row(&self, key: SweepKey) -> SweepRow {
+        SweepRow {
+            key,
+            live: self.live,
+            paused: self.paused.clone(),
+            priority: self.priority,
+            counts: self.counts,
+            ended_at: self.ended_at,
+        }
+    }
+
+    /// When the last of its jobs ended; none while one is open.
+    pub(super) fn last_end(&self) -> Option<Timestamp> {
+        self.ended_at
+            .filter(|_| self.counts.done() == self.counts.total())
+    }
+
+    /// Notes that so many of its jobs remember this fault.
+    pub(super) fn add_fault(&mut self, fault: Option<&LastFault>, jobs: u64) {
+        if let Some(fault) = fault
+            && self.counts.succeeded == 0
+        {
+            *self.faults.entry(fault.clone()).or_default() += jobs;
+        }
+    }
+
+    /// Notes that one job less remembers this fault.
+    pub(super) fn forget_fault(&mut self, fault: Option<&LastFault>) {
+        if let Some(fault) = fault
+            && let Some(jobs) = self.faults.get_mut(fault)
+        {
+            *jobs -= 1;
+            if *jobs == 0 {
+                self.faults.remove(fault);
+            }
+        }
+    }
+}
+
+impl Ledger {
+    /// Changes a sweep; its jobs follow.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown sweep, [`StoreError::Conflict`]
+    /// for a change other than cancelling to a cancelled one.
+    pub fn change_sweep(
+        &mut self,
+        now: Timestamp,
+        digest: SweepDigest,
+        change: SweepChange,
+    ) -> Result<()> {
+        let key = self.sweep_key(digest)?;
+        let sweep = self.sweep_mut(key);
+        match (sweep.live, change) {
+            (true, SweepChange::Cancel) => {
+                sweep.live = false;
+                self.cancel_unneeded(key, now);
+            }
+            (true, SweepChange::Pause { reason }) => sweep.paused = Some(reason),
+            (true, SweepChange::Resume) => sweep.paused = None,
+            (true, SweepChange::Priority(priority)) => sweep.priority = priority,
+            (false, SweepChange::Cancel) => return Ok(()),
+            (false, _) => {
+                return Err(StoreError::Conflict(format!(
+                    "sweep {} is cancelled; submit it again",
+                    digest.short()
+                )));
+            }
+        }
+        self.wished_anew(key, now);
+        Ok(())
+    }
+
+    pub(super) fn sweep_key(&self, digest: SweepDigest) -> Result<SweepKey> {
+        let key = self.sweep_keys.get(&digest).copied();
+        key.ok_or_else(|| StoreError::NotFound(format!("sweep {}", digest.short())))
+    }
+
+    pub(super) fn sweep(&self, key: SweepKey) -> &Sweep {
+        &self.sweeps[&key]
+    }
+
+    pub(super) fn sweep_mut(&mut self, key: SweepKey) -> &mut Sweep {
+        self.changed_sweeps.insert(key);
+        self.sweeps.get_mut(&key).expect("the key of a sweep")
+    }
+
+    /// The jobs of a sweep whose cells are held: every open one.
+    pub(super) fn held_jobs(&self, key: SweepKey) -> Vec<Loc> {
+        let mut jobs = Vec::new();
+        for &place in &self.sweep(key).cells {
+            let held = self.cell(place).held_by(key);
+            jobs.extend((0..held).map(|job| Loc {
+                cell: place,
+                place: job,
+            }));
+        }
+        jobs
+    }
+
+    /// Files the jobs of a sweep anew: what it wishes has changed.
+    pub(super) fn wished_anew(&mut self, key: SweepKey, now: Timestamp) {
+        for at in self.held_jobs(key) {
+            self.refile(at, now);
+        }
+    }
+
+    fn cancel_unneeded(&mut self, key: SweepKey, now: Timestamp) {
+        for at in self.held_jobs(key) {
+            if !self.needed(at) {
+                // A cancel is never refused.
+                let _applied = self.apply(at, &Event::Cancel, now);
+            }
+        }
+    }
+
+    /// Cancels jobs, whatever sweeps want them; says how many changed. Those
+    /// that are not held are final, or do not exist.
+    pub fn cancel_jobs(&mut self, now: Timestamp, jobs: &[JobDigest]) -> u64 {
+        let mut changed = 0;
+        for job in jobs {
+            if let Some(at) = self.find_job(*job) {
+                changed += u64::from(self.apply(at, &Event::Cancel, now) == Ok(Applied::Changed));
+            }
+        }
+        changed
+    }
+
+    /// Queues failed and cancelled jobs again; says how many changed. The
+    /// cells of all of them must be held.
+    pub fn retry_jobs(&mut self, now: Timestamp, jobs: &[JobDigest]) -> u64 {
+        let mut changed = 0;
+        for job in jobs {
+            let Some(at) = self.find_job(*job) else {
+                continue;
+            };
+            if self.apply(at, &Event::Retry, now) == Ok(Applied::Changed) {
+                changed += 1;
+                self.revive_holder(at, now);
+            }
+        }
+        changed
+    }
+
+    /// Makes the newest sweep that holds a job live if none is: what waits must
+    /// be needed, or it would wait for ever.
+    fn revive_holder(&mut self, at: Loc, now: Timestamp) {
+        if self.needed(at) {
+            return;
+        }
+        if let Some(newest) = self.holders(at).last().copied() {
+            let sweep = self.sweep_mut(newest);
+            sweep.live = true;
+            sweep.paused = None;
+            self.wished_anew(newest, now);
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! How cells come into the ledger and leave it: they are held as long as they
+//! have open jobs, and for the rest of a batch that needs them.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+
+use swath_core::id::{CellDigest, JobDigest, SweepDigest};
+use swath_core::job::{Job, State};
+use swath_core::policy::Policy;
+use swath_core::time::Timestamp;
+use swath_store::{Names, Start, StoredCell, StoredJob, StoredSweep, SweepKey, WorkerRow};
+
+use super::hot::{Cell, Entry, Filed, Life, Lived, Loc, OutcomeKey, Recorded};
+use super::replicate::Replication;
+use super::sweep::Sweep;
+use super::worker::Worker;
+use super::{Ledger, hash};
+
+/// What a call needs to be held beside what is open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The cells of these jobs.
+    Jobs(Vec<JobDigest>),
+    /// These cells.
+    Cells(Vec<CellDigest>),
+    /// What a submit of this sweep with these cells changes.
+    Submit(SweepDigest, Vec<CellDigest>),
+}
+
+/// What was asked of the store in this batch: what of it is not held does not
+/// exist.
+#[derive(Debug, Default)]
+pub struct Looked {
+    jobs: HashSet<JobDigest>,
+    cells: HashSet<CellDigest>,
+    sweeps: HashSet<SweepKey>,
+}
+
+impl Looked {
+    /// Notes that the store was asked for these.
+    pub fn note(&mut self, names: &Names) {
+        self.jobs.extend(&names.jobs);
+        self.cells.extend(&names.cells);
+        self.sweeps.extend(&names.sweeps);
+    }
+}
+
+impl Ledger {
+    /// A ledger that holds everything but cells.
+    pub fn start(policy: Policy, start: Start) -> Self {
+        let mut ledger = Self::new(policy);
+        ledger.last_cell = start.last_cell;
+        ledger.last_job = start.last_job;
+        for sweep in start.sweeps {
+            ledger.warm_sweep(sweep);
+        }
+        for worker in start.workers {
+            ledger.warm_worker(worker);
+        }
+        for request in start.requests {
+            if let Some(worker) = ledger.workers.get_mut(&request.worker) {
+                worker.requests.push_back((request.request, request.grants));
+            }
+        }
+        ledger
+    }
+
+    fn warm_sweep(&mut self, sweep: StoredSweep) {
+        let key = sweep.row.key;
+        self.sweep_keys.insert(sweep.digest, key);
+        if sweep.replication.is_some() {
+            self.adaptive.insert(key);
+        }
+        let replication = sweep.replication.map(|it| Replication {
+            max: it.max,
+            rounds: it.rounds,
+            seeds: it.seeds,
+            settled_as_of: it.settled_as_of,
+        });
+        self.sweeps.insert(
+            key,
+            Sweep {
+                digest: sweep.digest,
+                replicates: sweep.replicates,
+                live: sweep.row.live,
+                paused: sweep.row.paused,
+                priority: sweep.row.priority,
+                counts: sweep.row.counts,
+                ended_at: sweep.row.ended_at,
+                replication,
+                faults: sweep.faults.into_iter().collect::<BTreeMap<_, _>>(),
+                cells: BTreeSet::new(),
+            },
+        );
+    }
+
+    fn warm_worker(&mut self, row: WorkerRow) {
+        let programs = row.about.programs.iter().cloned();
+        let needs = std::iter::once(None).chain(programs.map(Some));
+        let needs: BTreeSet<_> = needs.map(|program| self.need(program)).collect();
+        self.sessions = self.sessions.max(row.session);
+        self.worker_keys.insert(row.name.clone(), row.key);
+        self.workers.insert(
+            row.key,
+            Worker {
+                name: row.name,
+                state: row.state,
+                reason: row.reason,
+                session: row.session,
+                seen_at: row.seen_at,
+                about: row.about,
+                failed: row.failed,
+                requests: VecDeque::new(),
+                needs: needs.into_iter().collect(),
+            },
+        );
+    }
+
+    /// What is to be loaded before a call that wants this.
+    pub fn missing(&self, wanted: &Wanted, looked: &Looked) -> Names {
+        let mut names = Names::default();
+        match wanted {
+            Wanted::Nothing => {}
+            Wanted::Jobs(jobs) => {
+                let cold =
+                    |job: &JobDigest| self.find_job(*job).is_none() && !looked.jobs.contains(job);
+                names.jobs.extend(jobs.iter().copied().filter(cold));
+            }
+            Wanted::Cells(cells) => self.missing_cells(cells, looked, &mut names),
+            Wanted::Submit(sweep, cells) => match self.sweep_keys.get(sweep) {
+                None => self.missing_cells(cells, looked, &mut names),
+                Some(key) => {
+                    // Only what is cancelled is wanted again.
+                    let revived = !self.sweep(*key).live;
+                    if revived && !looked.sweeps.contains(key) {
+                        names.sweeps.push(*key);
+                    }
+                }
+            },
+        }
+        names
+    }
+
+    fn missing_cells(&self, cells: &[CellDigest], looked: &Looked, names: &mut Names) {
+        let cold =
+            |cell: &CellDigest| self.find_cell(*cell).is_none() && !looked.cells.contains(cell);
+        names.cells.extend(cells.iter().copied().filter(cold));
+    }
+
+    /// Takes in cells as they are stored; one that is held already stays as it
+    /// is. `now` is when their backoffs are judged.
+    pub fn warm(&mut self, cells: Vec<StoredCell>, now: Timestamp) {
+        for cell in cells {
+            if self.find_cell(cell.digest).is_none() {
+                self.warm_cell(cell, now);
+            }
+        }
+    }
+
+    fn warm_cell(&mut self, stored: StoredCell, now: Timestamp) {
+        let need = self.need(stored.program);
+        let jobs: Vec<Entry> = stored
+            .jobs
+            .into_iter()
+            .map(|job| self.entry_of(job))
+            .collect();
+        let open = jobs
+            .iter()
+            .filter(|job| !job.state_name().is_final())
+            .count();
+        let digests: Vec<JobDigest> = jobs.iter().map(|job| job.digest).collect();
+        let holders = stored.holders;
+        let sweeps: Vec<SweepKey> = holders.iter().map(|(sweep, _)| *sweep).collect();
+        let place = self.hold(Cell {
+            key: stored.key,
+            digest: stored.digest,
+            need,
+            holders,
+            jobs,
+            open: open as u32,
+            touched: false,
+        });
+        for sweep in sweeps {
+            if let Some(sweep) = self.sweeps.get_mut(&sweep) {
+                sweep.cells.insert(place);
+            }
+        }
+        for (digest, number) in digests.into_iter().zip(0..) {
+            let at = Loc {
+                cell: place,
+                place: number,
+            };
+            self.hold_job(digest, at);
+            self.refile(at, now);
+        }
+        self.touch(place);
+    }
+
+    fn entry_of(&self, stored: StoredJob) -> Entry {
+        let owner = stored.job.owner.as_ref();
+        let worker = owner.and_then(|owner| self.worker_keys.get(&owner.worker));
+        let outcomes = stored.outcomes.into_iter();
+        let lived = Lived {
+            worker: worker.copied(),
+            unmentioned: stored.unmentioned,
+            fault: stored.fault,
+            ended_at: stored.ended_at,
+            outcomes: outcomes
+                .map(|(attempt, worker, outcome)| Recorded {
+                    attempt,
+                    worker,
+                    outcome: OutcomeKey::of(&outcome),
+                })
+                .collect(),
+            job: stored.job,
+        };
+        Entry {
+            key: stored.key,
+            digest: stored.digest,
+            life: fresh(&lived).unwrap_or_else(|| Life::Lived(Box::new(lived))),
+            filed: Filed::Nowhere,
+            changed: false,
+        }
+    }
+
+    /// Ends a batch that was committed: what of it is no longer open leaves.
+    pub fn settle_batch(&mut self) {
+        for place in std::mem::take(&mut self.touched) {
+            let cell = self.cell_mut(place);
+            cell.touched = false;
+            if cell.open == 0 {
+                self.let_go(place);
+            }
+        }
+    }
+
+    fn let_go(&mut self, place: u32) {
+        let digest = self.cell(place).digest;
+        let jobs: Vec<JobDigest> = self.cell(place).jobs.iter().map(|job| job.digest).collect();
+        for (job, number) in jobs.into_iter().zip(0..) {
+            let at = Loc {
+                cell: place,
+                place: number,
+            };
+            if let Ok(found) = self
+                .job_places
+                .find_entry(hash(job.as_bytes()), |it| *it == at)
+            {
+                found.remove();
+            }
+        }
+        let hash = hash(digest.as_bytes());
+        if let Ok(found) = self.cell_places.find_entry(hash, |it| *it == place) {
+            found.remove();
+        }
+        if let Some(cell) = self.cells[place as usize].take() {
+            for (sweep, _) in cell.holders {
+                if let Some(sweep) = self.sweeps.get_mut(&sweep) {
+                    sweep.cells.remove(&place);
+                }
+            }
+        }
+        self.free.push(place);
+    }
+
+    /// Whether nothing was decided that is not committed yet.
+    pub fn is_settled(&self) -> bool {
+        self.changes.is_empty()
+            && self.changed_jobs.is_empty()
+            && self.changed_sweeps.is_empty()
+            && self.changed_workers.is_empty()
+    }
+}
+
+/// A job that is as it was made.
+fn fresh(lived: &Lived) -> Option<Life> {
+    let State::Queued { not_before } = lived.job.state else {
+        return None;
+    };
+    let as_made = lived.job == Job::new(not_before) && lived.fault.is_none();
+    as_made.then_some(Life::Fresh(not_before))
+}

@@ -1,0 +1,348 @@
+//! What workers say on their way: hello, heartbeats, observations, releases.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use swath_core::id::{Attempt, JobDigest, Owner, SessionId, WorkerName};
+use swath_core::job::{Applied, Event, StateName};
+use swath_core::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
+use swath_core::time::Timestamp;
+use swath_core::view::{WorkerAbout, WorkerState};
+use swath_store::{AttemptEnd, End, LogRow, ObservationRow, StoreError, WorkerKey, WorkerRow};
+
+use super::hot::{Loc, Need};
+use super::{Ledger, Result};
+
+/// Heartbeats in a row that may not miss a lease.
+const MISSED_MAX: u32 = 2;
+
+/// A worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) name: WorkerName,
+    pub(super) state: WorkerState,
+    /// Why it gets no jobs; empty otherwise.
+    pub(super) reason: String,
+    pub(super) session: SessionId,
+    pub(super) seen_at: Timestamp,
+    pub(super) about: WorkerAbout,
+    /// Different jobs that it failed in a row.
+    pub(super) failed: Vec<JobDigest>,
+    /// What the last requests of this session were granted.
+    pub(super) requests: VecDeque<(u64, Vec<(JobDigest, Attempt)>)>,
+    /// The kinds of needs that it meets.
+    pub(super) needs: Vec<Need>,
+}
+
+impl Worker {
+    pub(super) fn row(&self, key: WorkerKey) -> WorkerRow {
+        WorkerRow {
+            key,
+            name: self.name.clone(),
+            state: self.state,
+            reason: self.reason.clone(),
+            session: self.session,
+            seen_at: self.seen_at,
+            about: self.about.clone(),
+            failed: self.failed.clone(),
+        }
+    }
+}
+
+impl Ledger {
+    /// A worker starts or reconnects and gets its next session.
+    pub fn hello(&mut self, now: Timestamp, hello: Hello) -> Welcome {
+        self.sessions = self.sessions.next();
+        let session = self.sessions;
+        let key = self.greet(now, &hello, session);
+        let owner = Owner {
+            worker: hello.worker,
+            session,
+        };
+        let mut verdicts = Vec::with_capacity(hello.held.len());
+        for held in hello.held {
+            let claim = Event::Claim {
+                attempt: held.attempt,
+                owner: owner.clone(),
+            };
+            verdicts.push(self.confirm(held, &claim, false, now));
+        }
+        Welcome {
+            session,
+            verdicts,
+            requeued: self.lose_older(key, session, now),
+        }
+    }
+
+    fn greet(&mut self, now: Timestamp, hello: &Hello, session: SessionId) -> WorkerKey {
+        let programs = hello.about.programs.iter().cloned();
+        let needs = std::iter::once(None).chain(programs.map(Some));
+        let needs: BTreeSet<Need> = needs.map(|program| self.need(program)).collect();
+        let last = self.workers.last_key_value().map(|(key, _)| *key);
+        let next = last.unwrap_or_default().next();
+        let key = *self.worker_keys.entry(hello.worker.clone()).or_insert(next);
+        let worker = self.workers.entry(key).or_insert_with(|| Worker {
+            name: hello.worker.clone(),
+            state: WorkerState::Active,
+            reason: String::new(),
+            session,
+            seen_at: now,
+            about: WorkerAbout::default(),
+            failed: Vec::new(),
+            requests: VecDeque::new(),
+            needs: Vec::new(),
+        });
+        worker.session = session;
+        worker.seen_at = now;
+        worker.about = hello.about.clone();
+        worker.requests.clear();
+        worker.needs = needs.into_iter().collect();
+        if worker.state == WorkerState::Draining {
+            worker.state = WorkerState::Active;
+        }
+        self.changed_workers.insert(key);
+        key
+    }
+
+    /// Takes back what sessions of a worker before `newer` hold; says how many
+    /// jobs wait again for that.
+    fn lose_older(&mut self, worker: WorkerKey, newer: SessionId, now: Timestamp) -> u64 {
+        let mut requeued = 0;
+        for at in self.index.leases_of(worker) {
+            let lost = self.apply(at, &Event::SessionLost { newer }, now);
+            let queued = self.entry(at).state_name() == StateName::Queued;
+            requeued += u64::from(lost == Ok(Applied::Changed) && queued);
+        }
+        requeued
+    }
+
+    /// Notes that the newest session of a worker was heard of.
+    pub(super) fn heard(&mut self, owner: &Owner, now: Timestamp) -> Result<WorkerKey> {
+        let key = self.newest(owner)?;
+        if let Some(worker) = self.workers.get_mut(&key) {
+            worker.seen_at = now;
+        }
+        self.changed_workers.insert(key);
+        Ok(key)
+    }
+
+    /// The state of a worker, if the session is its newest.
+    pub fn worker_state(&self, owner: &Owner) -> Option<WorkerState> {
+        let key = self.newest(owner).ok()?;
+        Some(self.workers[&key].state)
+    }
+
+    /// Whether a worker could be granted a job now.
+    pub fn has_job_for(&self, owner: &Owner, now: Timestamp) -> bool {
+        let Ok(key) = self.newest(owner) else {
+            return false;
+        };
+        let worker = &self.workers[&key];
+        let waits = || {
+            let waiting = self.index.next(&worker.needs, None).is_some();
+            waiting || !self.index.rested(now).is_empty()
+        };
+        worker.state == WorkerState::Active && waits()
+    }
+
+    fn is_draining(&self, worker: WorkerKey) -> bool {
+        self.workers[&worker].state == WorkerState::Draining
+    }
+
+    /// Applies a heartbeat or a claim to the job that it names. One that is not
+    /// held is final, or does not exist.
+    fn confirm(
+        &mut self,
+        held: Held,
+        event: &Event<'_>,
+        draining: bool,
+        now: Timestamp,
+    ) -> Verdict {
+        let Some(at) = self.find_job(held.job) else {
+            return Verdict::Fenced;
+        };
+        if self.apply(at, event, now).is_err() {
+            return Verdict::Fenced;
+        }
+        self.set_unmentioned(at, 0);
+        self.verdict(at, draining)
+    }
+
+    fn set_unmentioned(&mut self, at: Loc, heartbeats: u32) {
+        let lived = self.entry_mut(at).lived_mut();
+        if lived.unmentioned != heartbeats {
+            lived.unmentioned = heartbeats;
+            self.changed(at);
+        }
+    }
+
+    fn verdict(&self, at: Loc, draining: bool) -> Verdict {
+        let stopping = self
+            .entry(at)
+            .lived()
+            .is_some_and(|lived| lived.job.stopping());
+        if draining || stopping {
+            Verdict::Stop
+        } else {
+            Verdict::Keep
+        }
+    }
+
+    /// Extends the leases of the attempts that the worker mentions, and takes
+    /// back those that it did not mention twice in a row.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StaleSession`] unless the session is the newest.
+    pub fn heartbeat(
+        &mut self,
+        now: Timestamp,
+        owner: &Owner,
+        held: &[Held],
+    ) -> Result<Vec<Verdict>> {
+        let key = self.heard(owner, now)?;
+        let draining = self.is_draining(key);
+        let mut verdicts = Vec::with_capacity(held.len());
+        for held in held {
+            let heartbeat = Event::Heartbeat {
+                attempt: held.attempt,
+                owner: owner.clone(),
+            };
+            verdicts.push(self.confirm(*held, &heartbeat, draining, now));
+        }
+        self.take_back_missed(now, key, owner, &held.iter().copied().collect());
+        Ok(verdicts)
+    }
+
+    fn take_back_missed(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerKey,
+        owner: &Owner,
+        mentioned: &BTreeSet<Held>,
+    ) {
+        for at in self.index.leases_of(worker) {
+            let entry = self.entry(at);
+            let Some(lived) = entry.lived() else {
+                continue;
+            };
+            let attempt = lived.job.attempt;
+            let held = Held {
+                job: entry.digest,
+                attempt,
+            };
+            let own = lived.job.lease().is_some_and(|lease| lease.owner == *owner);
+            if !own || mentioned.contains(&held) {
+                continue;
+            }
+            let missed = lived.unmentioned + 1;
+            self.set_unmentioned(at, missed);
+            if missed >= MISSED_MAX {
+                // It has a lease, so taking it back is not refused.
+                let _applied = self.apply(at, &Event::TakeBack { attempt }, now);
+            }
+        }
+    }
+
+    /// Stores observations and log text of attempts that count.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StaleSession`] unless the session is the newest.
+    pub fn observe(
+        &mut self,
+        now: Timestamp,
+        owner: &Owner,
+        reports: Vec<Report>,
+    ) -> Result<Vec<Verdict>> {
+        let key = self.heard(owner, now)?;
+        let draining = self.is_draining(key);
+        let mut verdicts = Vec::with_capacity(reports.len());
+        for report in reports {
+            verdicts.push(self.store_report(report, owner, draining));
+        }
+        Ok(verdicts)
+    }
+
+    fn store_report(&mut self, report: Report, owner: &Owner, draining: bool) -> Verdict {
+        let Held { job, attempt } = report.held;
+        let Some(at) = self.find_job(job) else {
+            return Verdict::Fenced;
+        };
+        let entry = self.entry(at);
+        let counts = entry
+            .lived()
+            .is_some_and(|lived| lived.job.holds(attempt, owner));
+        if !counts {
+            return Verdict::Fenced;
+        }
+        let job = entry.key;
+        let rows = report
+            .observations
+            .into_iter()
+            .map(|observation| ObservationRow {
+                job,
+                attempt,
+                observation,
+            });
+        self.changes.observations.extend(rows);
+        if report.log_sequence > 0 {
+            self.changes.logs.push(LogRow {
+                job,
+                attempt,
+                sequence: report.log_sequence,
+                text: report.log,
+            });
+        }
+        self.verdict(at, draining)
+    }
+
+    /// Gives attempts back to the queue, not charged.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StaleSession`] unless the session is the newest.
+    pub fn release(&mut self, now: Timestamp, owner: &Owner, held: &[Held]) -> Result<()> {
+        self.heard(owner, now)?;
+        for Held { job, attempt } in held {
+            let Some(at) = self.find_job(*job) else {
+                continue;
+            };
+            let release = Event::Release {
+                attempt: *attempt,
+                owner: owner.clone(),
+            };
+            if self.apply(at, &release, now).is_ok() {
+                self.changes.ends.push(AttemptEnd {
+                    job: self.entry(at).key,
+                    attempt: *attempt,
+                    at: now,
+                    end: End::Released,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes whether a worker gets jobs.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown worker.
+    pub fn change_worker(&mut self, worker: &WorkerName, change: WorkerChange) -> Result<()> {
+        let key = self.worker_keys.get(worker).copied();
+        let key = key.ok_or_else(|| StoreError::NotFound(format!("worker `{worker}`")))?;
+        let Some(worker) = self.workers.get_mut(&key) else {
+            return Ok(());
+        };
+        (worker.state, worker.reason) = match change {
+            WorkerChange::Activate => {
+                worker.failed.clear();
+                (WorkerState::Active, String::new())
+            }
+            WorkerChange::Cordon { reason } => (WorkerState::Cordoned, reason),
+            WorkerChange::Drain => (WorkerState::Draining, String::new()),
+        };
+        self.changed_workers.insert(key);
+        Ok(())
+    }
+}

@@ -1,0 +1,539 @@
+//! The engine: decides, in memory, what becomes of sweeps, jobs and workers,
+//! and lets a store keep it.
+//!
+//! [`ledger`] is pure: every decision, with the time as an argument. [`Engine`]
+//! runs it: one task takes all calls that wait, loads what they name and is not
+//! held, asks the ledger, commits once, and answers after the commit. When a
+//! commit fails, what is in memory may be ahead of the store: it is thrown away
+//! and loaded again, as at a start.
+
+mod call;
+pub mod ledger;
+mod parked;
+mod specs;
+mod task;
+pub mod warmth;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_core::import::ImportBatch;
+use swath_core::import::ImportCounts;
+use swath_core::message::{
+    Exchange, Exchanged, Grant, Held, Hello, Replicated, ReplicationDue, Report, Submission,
+    Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+};
+use swath_core::policy::Policy;
+use swath_core::replication::Look;
+use swath_core::spec::job_text;
+use swath_core::time::Timestamp;
+use swath_store::{Result, Store, StoreError};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::call::{Call, Extra, Extras, Op, closed};
+use self::ledger::{Draft, Ledger, Prepared, Wanted};
+use self::parked::Waiting;
+use self::specs::Specs;
+use self::task::{Message, Task};
+
+/// Calls that may wait for the engine before their callers wait with them.
+const QUEUE: usize = 4096;
+
+/// The way to the engine. Clones lead to the same one.
+///
+/// `now` is the coordinator's clock: monotonic within one life of it. Worker
+/// clocks never come in here. Every call returns after what it changed is
+/// durable; a caller that goes away changes nothing.
+///
+/// # Sessions
+///
+/// Session numbers grow over the whole store, so the newest session of a
+/// worker is greater than any it had. A session is *newest* when it equals the
+/// worker's, *older* when it is below it, and was *never given* when the worker
+/// is unknown or the number is above. [`Engine::heartbeat`], [`Engine::observe`]
+/// and [`Engine::release`] refuse all but the newest with
+/// [`StoreError::StaleSession`]; [`Engine::exchange`] says what it does. Each of
+/// them sets the worker's `seen_at` when the session is the newest.
+///
+/// # Attempts
+///
+/// An attempt *counts* while [`swath_core::job::Job::holds`]: newest, not
+/// ended, its job not final; also when its lease has passed and the job waits
+/// again. What is named but does not exist, a job or an attempt, is stale like
+/// any other word too late.
+///
+/// # Recorded faults
+///
+/// A job remembers kind, headline and message of the last fault recorded for
+/// it, of whatever kind. A measurement clears it, and so does whatever makes
+/// the job start over: a retry, or a want that finds it cancelled.
+#[derive(Clone)]
+pub struct Engine {
+    calls: mpsc::Sender<Message>,
+    store: Arc<dyn Store>,
+    specs: Arc<Specs>,
+    waits: Arc<AtomicU64>,
+    role: watch::Receiver<Role>,
+}
+
+/// Whether an engine may write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It leads.
+    Leads,
+    /// Another one does, or none.
+    StandsBy {
+        /// Where that one can be reached.
+        leader: Option<String>,
+    },
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+impl Engine {
+    /// Leads the store, loads what is open, and starts the engine's task.
+    /// `address` is where others find this coordinator.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`] while somebody else leads, and whatever keeps the
+    /// store from being read.
+    pub async fn start(store: Arc<dyn Store>, policy: Policy, address: &str) -> Result<Self> {
+        let mut task = Task::new(Arc::clone(&store), policy, address);
+        task.lead().await?;
+        Ok(Self::spawn(task, store))
+    }
+
+    /// Like [`Engine::start`], but stands by while somebody else leads, and
+    /// leads as soon as nobody does.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the store from being read.
+    pub async fn join(store: Arc<dyn Store>, policy: Policy, address: &str) -> Result<Self> {
+        let mut task = Task::new(Arc::clone(&store), policy, address);
+        match task.lead().await {
+            Ok(()) => {}
+            Err(StoreError::InUse(_)) => task.stand_by().await,
+            Err(error) => return Err(error),
+        }
+        Ok(Self::spawn(task, store))
+    }
+
+    fn spawn(task: Task, store: Arc<dyn Store>) -> Self {
+        let (calls, waiting) = mpsc::channel(QUEUE);
+        let role = task.role();
+        tokio::spawn(task.run(waiting));
+        Self {
+            calls,
+            store,
+            specs: Arc::new(Specs::default()),
+            waits: Arc::new(AtomicU64::new(0)),
+            role,
+        }
+    }
+
+    /// Whether this engine leads, as it changes.
+    pub fn role(&self) -> watch::Receiver<Role> {
+        self.role.clone()
+    }
+
+    /// Whether it leads now.
+    pub fn leads(&self) -> bool {
+        *self.role.borrow() == Role::Leads
+    }
+
+    /// The store, for reads.
+    pub const fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Answers what was asked before, and ends. The store stays open.
+    pub async fn stop(&self) {
+        let (reply, ended) = oneshot::channel();
+        if self.calls.send(Message::Stop(reply)).await.is_ok() {
+            // An error means that it has ended, too.
+            let _ended = ended.await;
+        }
+    }
+
+    async fn run<T, F>(&self, now: Option<Timestamp>, wanted: Wanted, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Ledger, Timestamp) -> Result<T> + Send + Sync + 'static,
+    {
+        let work = |ledger: &mut Ledger, now, _: Extras| work(ledger, now);
+        self.run_with(now, wanted, Extra::Nothing, work).await
+    }
+
+    async fn run_with<T, F>(
+        &self,
+        now: Option<Timestamp>,
+        wanted: Wanted,
+        extra: Extra,
+        work: F,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Ledger, Timestamp, Extras) -> Result<T> + Send + Sync + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let call: Box<dyn Call> = Box::new(Op {
+            now,
+            wanted,
+            extra,
+            work,
+            reply,
+        });
+        self.calls
+            .send(Message::Call(call))
+            .await
+            .map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// The coordinator starts: every open lease lives on for at least
+    /// ttl + grace from now.
+    pub async fn restart(&self, now: Timestamp) -> Result<()> {
+        let work = |ledger: &mut Ledger, now| {
+            ledger.restart(now);
+            Ok(())
+        };
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// Stores a sweep with its cells and the jobs that do not exist yet, all or
+    /// nothing. A digest that exists already is a no-op, except that a
+    /// cancelled sweep is live again, unpaused, and a different priority is
+    /// taken over.
+    ///
+    /// New jobs come in the order of the cells, and within a cell in the order
+    /// of the replicates: that is the order of submission. A new sweep, or one
+    /// that is live again, wants all of its jobs: those that exist get
+    /// [`swath_core::job::Event::Want`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] when a cell's spec is not a JSON object.
+    pub async fn submit(&self, now: Timestamp, submission: Submission) -> Result<Submitted> {
+        let prepared = tokio::task::spawn_blocking(move || Prepared::new(submission));
+        let prepared = prepared.await.map_err(|error| StoreError::Failed {
+            message: "a submission could not be read".to_owned(),
+            source: Some(Box::new(error)),
+        })?;
+        let wanted = Wanted::Submit(prepared.digest(), prepared.cells().collect());
+        let work = |ledger: &mut Ledger, now| ledger.submit(now, prepared);
+        self.run(Some(now), wanted, work).await
+    }
+
+    /// A worker starts or reconnects: gets the next session, which fences the
+    /// older ones. Per held attempt the verdict says what to do with it; what
+    /// the older sessions held and `hello` does not claim goes back to the
+    /// queue at once. `requeued` counts the jobs that wait again for that.
+    ///
+    /// A draining worker is active again by this, a cordoned one stays
+    /// cordoned. The row of jobs that it failed stays as it is.
+    pub async fn hello(&self, now: Timestamp, hello: Hello) -> Result<Welcome> {
+        let work = |ledger: &mut Ledger, now| Ok(ledger.hello(now, hello));
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// Records outcomes and grants jobs, in one transaction.
+    ///
+    /// *Outcomes*, one after the other. When the same worker, in whatever
+    /// session, has recorded an equal outcome (provenance aside) for this
+    /// attempt: [`swath_core::message::Ack::AlreadyRecorded`]. Otherwise the job
+    /// is asked, with [`swath_core::judge::backoff_unit`] for the backoff. What
+    /// comes too late is [`swath_core::message::Ack::Stale`] and kept aside, once
+    /// per attempt, worker and outcome, if the job exists and its numbers are
+    /// finite; an outcome of an older session is always too late.
+    ///
+    /// A probe that runs out of memory fails at once, by
+    /// [`swath_core::judge::policy_for`].
+    ///
+    /// *Judgement*, after each recorded outcome: every live, unpaused sweep
+    /// that holds the job is paused if [`swath_core::judge::pause`] says so, but
+    /// for those of probes; neither does a probe lengthen a worker's row. If
+    /// one was, the failures are the sweep's: the worker's row is cleared.
+    /// Otherwise its row goes on by [`swath_core::judge::streak`], and as long
+    /// as [`swath_core::judge::cordon`] gives a reason, the jobs of the row are
+    /// uncharged for this worker and it is cordoned if it is active. Notices
+    /// come in this order, those of sweeps by order of submission.
+    ///
+    /// *Grants* go by priority (greatest first), then by order of submission,
+    /// to queued jobs whose backoff is over and that a live, unpaused sweep
+    /// wants, and only to workers that are active; a job with a program only to
+    /// a worker that allows it. A request id that was granted jobs in this
+    /// session gets those again, in the same order, as far as this session
+    /// still has their leases, and no others.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StaleSession`] for a session that was never given, and
+    /// for an older one that brings no outcomes. Outcomes of an older session
+    /// are acknowledged, so that its worker need not keep them, and it gets no
+    /// grants.
+    pub async fn exchange(&self, now: Timestamp, exchange: Exchange) -> Result<Exchanged> {
+        let jobs = exchange.finishes.iter().map(|finish| finish.held.job);
+        let wanted = match exchange.finishes.len() {
+            0 => Wanted::Nothing,
+            _ => Wanted::Jobs(jobs.collect()),
+        };
+        let work = |ledger: &mut Ledger, now| ledger.exchange(now, exchange);
+        let drafted = self.run(Some(now), wanted, work).await?;
+        Ok(Exchanged {
+            acks: drafted.acks,
+            grants: self.write_out(&drafted.grants).await?,
+            notices: drafted.notices,
+        })
+    }
+
+    /// Waits until there is a job for a worker whose exchange brought none, or
+    /// until `over`. Its jobs are granted in the batch that brings them. A
+    /// worker that cannot get any, as it is drained, waits no longer.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StaleSession`] once the session is not the newest.
+    pub async fn wait_for_jobs(
+        &self,
+        exchange: Exchange,
+        over: impl Future<Output = ()> + Send,
+    ) -> Result<Exchanged> {
+        let id = self.waits.fetch_add(1, Ordering::Relaxed);
+        let (reply, mut answer) = oneshot::channel();
+        let waiting = Waiting {
+            id,
+            exchange: Exchange {
+                finishes: Vec::new(),
+                ..exchange
+            },
+            reply,
+        };
+        let asked = self.calls.send(Message::Wait(waiting)).await;
+        asked.map_err(|_| closed())?;
+        let drafted = tokio::select! {
+            drafted = &mut answer => drafted,
+            () = over => {
+                // What was granted meanwhile must not be lost.
+                let ended = self.calls.send(Message::EndWait(id)).await;
+                ended.map_err(|_| closed())?;
+                answer.await
+            }
+        };
+        let drafted = drafted.map_err(|_| closed())??;
+        Ok(Exchanged {
+            acks: drafted.acks,
+            grants: self.write_out(&drafted.grants).await?,
+            notices: drafted.notices,
+        })
+    }
+
+    /// Grants with their specs. A caller that does not get that far repeats its
+    /// request.
+    async fn write_out(&self, drafts: &[Draft]) -> Result<Vec<Grant>> {
+        let cells: Vec<_> = drafts.iter().map(|draft| draft.cell).collect();
+        let specs = self.specs.of(&*self.store, &cells).await?;
+        let grants = drafts.iter().zip(specs);
+        let grants = grants.map(|(draft, spec)| Grant {
+            held: draft.held,
+            // A submit refuses cells whose text has no place for a seed.
+            spec: job_text(&spec, draft.seed).unwrap_or_default(),
+        });
+        Ok(grants.collect())
+    }
+
+    /// Extends the leases of the attempts in `held`; one verdict each, in
+    /// order: [`Verdict::Fenced`] when it does not count,
+    /// [`Verdict::Stop`] when it is to stop or its worker is draining,
+    /// [`Verdict::Keep`] otherwise. A lease of this session that two heartbeats
+    /// in a row do not mention is taken back; a mention or a claim starts the
+    /// count again.
+    pub async fn heartbeat(
+        &self,
+        now: Timestamp,
+        owner: Owner,
+        held: Vec<Held>,
+    ) -> Result<Vec<Verdict>> {
+        let work = move |ledger: &mut Ledger, now| ledger.heartbeat(now, &owner, &held);
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// Stores observations and log text of open attempts. Repeats are ignored:
+    /// observations by epoch, log chunks by sequence number, the first stays;
+    /// a chunk with sequence number 0 is none. Attempts that do not count store
+    /// nothing. One verdict per report, in order, as of a heartbeat; leases are
+    /// not extended.
+    pub async fn observe(
+        &self,
+        now: Timestamp,
+        owner: Owner,
+        reports: Vec<Report>,
+    ) -> Result<Vec<Verdict>> {
+        let work = move |ledger: &mut Ledger, now| ledger.observe(now, &owner, reports);
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// Gives attempts back to the queue, not charged. Stale ones are ignored.
+    pub async fn release(&self, now: Timestamp, owner: Owner, held: Vec<Held>) -> Result<()> {
+        let work = move |ledger: &mut Ledger, now| ledger.release(now, &owner, &held);
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// The sweeper's pass: leases that are over become suspect, suspects whose
+    /// grace is over go back to the queue.
+    pub async fn tick(&self, now: Timestamp) -> Result<Ticked> {
+        let work = |ledger: &mut Ledger, now| Ok(ledger.tick(now));
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// Extends every open lease to at least now + ttl: the coordinator or the
+    /// store was away, and nothing may expire for that.
+    pub async fn extend_leases(&self, now: Timestamp) -> Result<()> {
+        let work = |ledger: &mut Ledger, now| {
+            ledger.extend_leases(now);
+            Ok(())
+        };
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// Changes a sweep; its jobs follow. Cancelling cancels only the jobs that
+    /// no other live sweep needs, and does nothing to a cancelled sweep.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown sweep, [`StoreError::Conflict`]
+    /// for any other change to a cancelled one.
+    pub async fn change_sweep(
+        &self,
+        now: Timestamp,
+        sweep: SweepDigest,
+        change: SweepChange,
+    ) -> Result<()> {
+        let work = move |ledger: &mut Ledger, now| ledger.change_sweep(now, sweep, change);
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// Cancels jobs, whatever sweeps want them. Returns how many changed;
+    /// unknown jobs do not.
+    pub async fn cancel_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
+        let work = move |ledger: &mut Ledger, now| Ok(ledger.cancel_jobs(now, &jobs));
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// Queues failed and cancelled jobs again. Returns how many changed. A job
+    /// that no live sweep holds makes the newest sweep that holds it live
+    /// again, unpaused, without wanting that sweep's other jobs: a job that
+    /// waits is always needed by somebody.
+    pub async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
+        let wanted = Wanted::Jobs(jobs.clone());
+        let work = move |ledger: &mut Ledger, now| Ok(ledger.retry_jobs(now, &jobs));
+        self.run(Some(now), wanted, work).await
+    }
+
+    /// The sweeps whose results are to be looked at, oldest first: live,
+    /// unpaused, with a `replicates_max`, every job final, and not settled since
+    /// the last of them ended.
+    pub async fn replication_due(&self) -> Result<Vec<ReplicationDue>> {
+        let work = |ledger: &mut Ledger, _| Ok(ledger.replication_due());
+        self.run(None, Wanted::Nothing, work).await
+    }
+
+    /// Takes what a look found, in one transaction. Nothing happens when it was
+    /// at something that is not due any more, so a repeat is a no-op.
+    ///
+    /// *Seeds* are a new round. A decision counts if it gives a cell of the
+    /// sweep the replicate after its last one, at most its `replicates_max`-th;
+    /// others are ignored. Its job comes last in the order of submission, if it
+    /// did not exist, and is wanted. A *settled* sweep is not due again before a
+    /// job of it ends once more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown sweep.
+    pub async fn replicate(
+        &self,
+        now: Timestamp,
+        due: ReplicationDue,
+        look: Look,
+    ) -> Result<Replicated> {
+        let cells = match &look {
+            Look::Seeds(decisions) => decisions.iter().map(|it| it.cell).collect(),
+            Look::Open | Look::Settled(_) => Vec::new(),
+        };
+        let work = move |ledger: &mut Ledger, now, extras: Extras| {
+            ledger.replicate(now, due, look, &extras.specs)
+        };
+        let wanted = Wanted::Cells(cells.clone());
+        self.run_with(Some(now), wanted, Extra::Specs(cells), work)
+            .await
+    }
+
+    /// Stores numbers from elsewhere, all or nothing. Each lies under the name
+    /// of a sweep, a cell, its source and a place; the same number again is a
+    /// no-op, wherever it stands. With `replace`, what the batch's sources had
+    /// said of the batch's sweeps is forgotten first. No job changes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] when no sweep of that name has such a cell,
+    /// [`StoreError::Conflict`] when a source contradicts what it said before,
+    /// or a number may not be stored.
+    pub async fn import(&self, now: Timestamp, batch: ImportBatch) -> Result<ImportCounts> {
+        let rows = batch.rows.iter();
+        let extra = Extra::Said {
+            cells: rows.map(|row| (row.sweep.clone(), row.cell)).collect(),
+            sources: ledger::import_sources(&batch),
+        };
+        let work =
+            move |ledger: &mut Ledger, now, extras: Extras| ledger.import(now, batch, extras.said);
+        self.run_with(Some(now), Wanted::Nothing, extra, work).await
+    }
+
+    /// Changes whether a worker gets jobs. Activating clears its row of failed
+    /// jobs and the reason.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown worker.
+    pub async fn change_worker(
+        &self,
+        now: Timestamp,
+        worker: WorkerName,
+        change: WorkerChange,
+    ) -> Result<()> {
+        let work = move |ledger: &mut Ledger, _| ledger.change_worker(&worker, change);
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// How many queued jobs are granted before this one: those of a greater
+    /// priority, and of the same one submitted earlier. 0 when it does not
+    /// wait to be granted.
+    pub async fn ahead(&self, job: JobDigest) -> Result<u64> {
+        let work = move |ledger: &mut Ledger, _| Ok(ledger.ahead(job));
+        self.run(None, Wanted::Nothing, work).await
+    }
+
+    /// When the next backoff ends after `now`, among queued jobs that a live,
+    /// unpaused sweep wants: the coordinator wakes waiting workers then.
+    pub async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        let work = move |ledger: &mut Ledger, _| Ok(ledger.next_due(now));
+        self.run(None, Wanted::Nothing, work).await
+    }
+
+    /// Checks every invariant over all that is held, for tests.
+    ///
+    /// # Errors
+    ///
+    /// The first that does not hold.
+    pub async fn ledger_check(&self) -> Result<(), String> {
+        let work = |ledger: &mut Ledger, _| Ok(ledger.check().map_err(|it| it.to_string()));
+        let checked = self.run(None, Wanted::Nothing, work).await;
+        checked.map_err(|error| error.to_string())?
+    }
+}

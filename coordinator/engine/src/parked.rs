@@ -1,0 +1,90 @@
+//! Workers that wait for a job. As soon as there is one for them, it is granted
+//! in the batch that brought it, and nobody is woken for nothing.
+
+use std::collections::VecDeque;
+
+use swath_core::message::Exchange;
+use swath_core::time::Timestamp;
+use swath_core::view::WorkerState;
+use swath_store::Result;
+use tokio::sync::oneshot;
+
+use crate::call::{Answer, Refusal, answer};
+use crate::ledger::{Drafted, Ledger};
+
+/// Names a wait, so that it can be ended.
+pub(crate) type WaitId = u64;
+
+/// A worker that waits for a job.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) id: WaitId,
+    /// Without outcomes: nothing is asked twice.
+    pub(crate) exchange: Exchange,
+    pub(crate) reply: oneshot::Sender<Result<Drafted>>,
+}
+
+impl Waiting {
+    /// There is nothing for it.
+    pub(crate) fn send_away(self) {
+        let nothing = Drafted {
+            acks: Vec::new(),
+            grants: Vec::new(),
+            notices: Vec::new(),
+        };
+        let _gone = self.reply.send(Ok(nothing));
+    }
+
+    pub(crate) fn refuse(self, why: Refusal) {
+        let _gone = self.reply.send(Err(why.into()));
+    }
+}
+
+/// Those who wait, the longest first.
+#[derive(Debug, Default)]
+pub(crate) struct Parked(VecDeque<Waiting>);
+
+impl Parked {
+    pub(crate) fn add(&mut self, waiting: Waiting) {
+        self.0.push_back(waiting);
+    }
+
+    /// Ends a wait, unless that has happened.
+    pub(crate) fn end(&mut self, id: WaitId) {
+        if let Some(place) = self.0.iter().position(|waiting| waiting.id == id)
+            && let Some(waiting) = self.0.remove(place)
+        {
+            waiting.send_away();
+        }
+    }
+
+    /// Grants jobs to those who can have one now; says what to tell them after
+    /// the commit. Whoever cannot get any more, as a drained worker, waits no
+    /// longer; whoever has gone is forgotten.
+    pub(crate) fn serve(&mut self, ledger: &mut Ledger, now: Timestamp) -> Vec<Answer> {
+        let mut answers: Vec<Answer> = Vec::new();
+        let mut still = VecDeque::with_capacity(self.0.len());
+        for waiting in self.0.drain(..) {
+            if waiting.reply.is_closed() {
+                continue;
+            }
+            let state = ledger.worker_state(&waiting.exchange.owner);
+            let waits = matches!(state, Some(WorkerState::Active | WorkerState::Cordoned));
+            let served = !waits || ledger.has_job_for(&waiting.exchange.owner, now);
+            if !served {
+                still.push_back(waiting);
+                continue;
+            }
+            let result = ledger.exchange(now, waiting.exchange);
+            answers.push(answer(result, waiting.reply));
+        }
+        self.0 = still;
+        answers
+    }
+
+    pub(crate) fn refuse_all(&mut self, why: &Refusal) {
+        for waiting in self.0.drain(..) {
+            waiting.refuse(why.clone());
+        }
+    }
+}

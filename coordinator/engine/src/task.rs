@@ -1,0 +1,414 @@
+//! The one task that decides: takes what waits, loads what is cold, asks the
+//! ledger, commits once, and only then answers.
+//!
+//! While a commit waits for the disk, the next batch gathers by itself; an idle
+//! engine never waits for company.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use swath_core::policy::Policy;
+use swath_core::time::Timestamp;
+use swath_store::{CellKey, Names, RENEW_EVERY, Result, Store, StoreError, Term};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::Role;
+use crate::call::{Answer, Call, Extra, Extras, Refusal, closed};
+use crate::ledger::{Ledger, Looked};
+use crate::parked::{Parked, WaitId, Waiting};
+
+/// Calls per batch, so that the first of a batch is not kept waiting for the
+/// last of a long queue.
+const BATCH: usize = 256;
+
+/// Cells that are read at once at a start.
+const PAGE: u32 = 4096;
+
+/// What the task is sent.
+pub(crate) enum Message {
+    Call(Box<dyn Call>),
+    /// A worker waits for a job.
+    Wait(Waiting),
+    /// It does not any more.
+    EndWait(WaitId),
+    Stop(oneshot::Sender<()>),
+}
+
+/// The one task that decides.
+pub(crate) struct Task {
+    store: Arc<dyn Store>,
+    policy: Policy,
+    /// Where this coordinator can be reached.
+    address: String,
+    /// None while somebody else leads.
+    term: Option<Term>,
+    role: watch::Sender<Role>,
+    /// None after a commit that failed: it may be ahead of the store.
+    ledger: Option<Ledger>,
+    /// The latest time that a call came with: calls may overtake each other on
+    /// their way here.
+    now: Timestamp,
+    parked: Parked,
+}
+
+impl Task {
+    pub(crate) fn new(store: Arc<dyn Store>, policy: Policy, address: &str) -> Self {
+        Self {
+            store,
+            policy,
+            address: address.to_owned(),
+            term: None,
+            role: watch::Sender::new(Role::StandsBy { leader: None }),
+            ledger: None,
+            now: Timestamp::from_ms(i64::MIN),
+            parked: Parked::default(),
+        }
+    }
+
+    /// Who leads, as it changes.
+    pub(crate) fn role(&self) -> watch::Receiver<Role> {
+        self.role.subscribe()
+    }
+
+    /// Takes the lead, if nobody has it, and loads what is open.
+    pub(crate) async fn lead(&mut self) -> Result<()> {
+        self.term = Some(self.store.lead(&self.address).await?);
+        self.load().await?;
+        self.role.send_replace(Role::Leads);
+        Ok(())
+    }
+
+    /// Loads what is open.
+    async fn load(&mut self) -> Result<()> {
+        let mut ledger = Ledger::start(self.policy.clone(), self.store.start().await?);
+        let mut after = CellKey(0);
+        loop {
+            let page = self.store.open_cells(after, PAGE).await?;
+            let Some(last) = page.last() else {
+                break;
+            };
+            after = last.key;
+            ledger.warm(page, self.now);
+            ledger.settle_batch();
+        }
+        self.ledger = Some(ledger);
+        Ok(())
+    }
+
+    /// Serves until told to stop, or until nobody is left who could ask.
+    pub(crate) async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+        let mut stopped = None;
+        let mut beat = interval(RENEW_EVERY);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while stopped.is_none() {
+            tokio::select! {
+                first = messages.recv() => {
+                    let Some(first) = first else { return };
+                    let batch = Batch::gather(first, &mut messages);
+                    stopped = self.take(batch).await;
+                }
+                _ = beat.tick() => self.beat().await,
+            }
+        }
+        messages.close();
+        self.parked.refuse_all(&closed());
+        while let Some(message) = messages.recv().await {
+            match message {
+                Message::Call(call) => call.refuse(closed()),
+                Message::Wait(waiting) => waiting.refuse(closed()),
+                Message::EndWait(_) | Message::Stop(_) => {}
+            }
+        }
+        if let Some(reply) = stopped {
+            let _gone = reply.send(());
+        }
+    }
+
+    /// Leads on, or tries to.
+    async fn beat(&mut self) {
+        match self.term {
+            Some(term) => match self.store.renew(term).await {
+                Ok(()) => {}
+                Err(StoreError::InUse(_)) => self.step_down().await,
+                Err(error) => {
+                    tracing::warn!(error = %with_causes(&error), "the store cannot be reached");
+                }
+            },
+            None => match self.lead().await {
+                Ok(()) => tracing::info!("this coordinator leads now"),
+                Err(StoreError::InUse(_)) => self.stand_by().await,
+                Err(error) => {
+                    self.term = None;
+                    tracing::warn!(error = %with_causes(&error), "cannot try to lead");
+                }
+            },
+        }
+    }
+
+    /// Somebody else leads: what is in memory is worth nothing any more.
+    async fn step_down(&mut self) {
+        tracing::warn!("another coordinator has taken the lead; this one stands by");
+        self.term = None;
+        self.ledger = None;
+        self.stand_by().await;
+        let refusal = self.not_leader();
+        self.parked.refuse_all(&refusal);
+    }
+
+    pub(crate) async fn stand_by(&self) {
+        let leader = self.store.leader().await.unwrap_or_default();
+        self.role.send_if_modified(|role| {
+            let now = Role::StandsBy { leader };
+            let changed = *role != now;
+            *role = now;
+            changed
+        });
+    }
+
+    fn not_leader(&self) -> Refusal {
+        match &*self.role.borrow() {
+            Role::StandsBy { leader } => Refusal::NotLeader(leader.clone()),
+            Role::Leads => Refusal::NotLeader(None),
+        }
+    }
+
+    /// Decides what came; says whom to tell that it has ended, if it is to end.
+    async fn take(&mut self, mut batch: Batch) -> Option<oneshot::Sender<()>> {
+        for waiting in batch.waits.drain(..) {
+            self.parked.add(waiting);
+        }
+        while batch.is_to_be_decided() {
+            self.batch(&mut batch.calls).await;
+            batch.parked = false;
+        }
+        for id in batch.ended.drain(..) {
+            self.parked.end(id);
+        }
+        batch.stop
+    }
+
+    /// Decides calls from the front of `calls`, commits, and answers them.
+    async fn batch(&mut self, calls: &mut VecDeque<Box<dyn Call>>) {
+        let Some(term) = self.term else {
+            let refusal = self.not_leader();
+            self.parked.refuse_all(&refusal);
+            for call in calls.drain(..) {
+                call.refuse(refusal.clone());
+            }
+            return;
+        };
+        let mut answers = Vec::with_capacity(calls.len());
+        let error = match self.decide_and_commit(term, calls, &mut answers).await {
+            Ok(()) => {
+                for answer in answers {
+                    answer(Ok(()));
+                }
+                return;
+            }
+            Err(error) => error,
+        };
+        // What was decided is not kept, or nobody knows.
+        self.ledger = None;
+        let refusal = if matches!(error, StoreError::InUse(_)) {
+            self.step_down().await;
+            self.not_leader()
+        } else {
+            let why = with_causes(&error);
+            tracing::error!(error = %why, "the store failed; what is open is loaded again");
+            Refusal::Failed(why)
+        };
+        for answer in answers {
+            answer(Err(refusal.clone()));
+        }
+        for call in calls.drain(..) {
+            call.refuse(refusal.clone());
+        }
+    }
+
+    async fn decide_and_commit(
+        &mut self,
+        term: Term,
+        calls: &mut VecDeque<Box<dyn Call>>,
+        answers: &mut Vec<Answer>,
+    ) -> Result<()> {
+        let mut looked = Looked::default();
+        self.load_for(calls, &mut looked).await?;
+        self.decide(calls, &mut looked, answers).await?;
+        let Some(ledger) = &mut self.ledger else {
+            return Ok(());
+        };
+        answers.extend(self.parked.serve(ledger, self.now));
+        let changes = ledger.take_changes();
+        if !changes.is_empty() {
+            self.store.commit(term, changes).await?;
+        }
+        ledger.settle_batch();
+        Ok(())
+    }
+
+    /// Loads in one go what the calls want, as far as can be told before.
+    async fn load_for(
+        &mut self,
+        calls: &VecDeque<Box<dyn Call>>,
+        looked: &mut Looked,
+    ) -> Result<()> {
+        if self.ledger.is_none() {
+            self.load().await?;
+        }
+        let Some(ledger) = &self.ledger else {
+            return Ok(());
+        };
+        let mut names = Names::default();
+        for call in calls {
+            let missing = ledger.missing(call.wanted(), looked);
+            names.jobs.extend(missing.jobs);
+            names.cells.extend(missing.cells);
+            names.sweeps.extend(missing.sweeps);
+        }
+        self.warm(names, looked).await
+    }
+
+    async fn warm(&mut self, names: Names, looked: &mut Looked) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let cells = self.store.load(&names).await?;
+        looked.note(&names);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.warm(cells, self.now);
+        }
+        Ok(())
+    }
+
+    async fn decide(
+        &mut self,
+        calls: &mut VecDeque<Box<dyn Call>>,
+        looked: &mut Looked,
+        answers: &mut Vec<Answer>,
+    ) -> Result<()> {
+        while let Some(call) = calls.pop_front() {
+            let alone = !matches!(call.extra(), Extra::Nothing);
+            if alone && !answers.is_empty() {
+                calls.push_front(call);
+                return Ok(());
+            }
+            let Some(ledger) = &self.ledger else {
+                return Ok(());
+            };
+            // An earlier call of the batch may have made it want more.
+            let names = ledger.missing(call.wanted(), looked);
+            let ready = match self.warm(names, looked).await {
+                Ok(()) => self.extras(call.extra()).await,
+                Err(error) => Err(error),
+            };
+            match ready {
+                Ok(extras) => answers.push(self.ask(call, extras)?),
+                Err(error) => {
+                    calls.push_front(call);
+                    return Err(error);
+                }
+            }
+            if alone {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// A call that panics takes its batch with it, and nobody else.
+    fn ask(&mut self, call: Box<dyn Call>, extras: Extras) -> Result<Answer> {
+        if let Some(now) = call.now() {
+            self.now = self.now.max(now);
+        }
+        let now = self.now;
+        let Some(ledger) = &mut self.ledger else {
+            return Err(broken());
+        };
+        let decide = AssertUnwindSafe(|| call.decide(ledger, now, extras));
+        catch_unwind(decide).map_err(|_| broken())
+    }
+
+    async fn extras(&self, extra: &Extra) -> Result<Extras> {
+        let mut extras = Extras::default();
+        match extra {
+            Extra::Nothing => {}
+            Extra::Said { cells, sources } => {
+                extras.said = self.store.said(cells, sources).await?;
+            }
+            Extra::Specs(cells) => {
+                let Some(ledger) = &self.ledger else {
+                    return Ok(extras);
+                };
+                let keys: Vec<_> = cells.iter().map(|cell| ledger.cell_key(*cell)).collect();
+                let held: Vec<_> = keys.iter().copied().flatten().collect();
+                let mut specs = self.store.specs(&held).await?.into_iter();
+                let spec = |key: Option<CellKey>| key.and_then(|_| specs.next());
+                extras.specs = keys
+                    .into_iter()
+                    .map(spec)
+                    .map(Option::unwrap_or_default)
+                    .collect();
+            }
+        }
+        Ok(extras)
+    }
+}
+
+/// What waits already; nothing after a stop.
+#[derive(Default)]
+struct Batch {
+    calls: VecDeque<Box<dyn Call>>,
+    waits: Vec<Waiting>,
+    ended: Vec<WaitId>,
+    /// Somebody began to wait: there may be a job for it by now.
+    parked: bool,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Batch {
+    fn gather(first: Message, messages: &mut mpsc::Receiver<Message>) -> Self {
+        let mut batch = Self::default();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Call(call) => batch.calls.push_back(call),
+                Message::Wait(waiting) => batch.waits.push(waiting),
+                Message::EndWait(id) => batch.ended.push(id),
+                Message::Stop(reply) => {
+                    batch.stop = Some(reply);
+                    break;
+                }
+            }
+            next = (batch.calls.len() < BATCH)
+                .then(|| messages.try_recv().ok())
+                .flatten();
+        }
+        batch.parked = !batch.waits.is_empty();
+        batch
+    }
+
+    fn is_to_be_decided(&self) -> bool {
+        !self.calls.is_empty() || self.parked
+    }
+}
+
+fn broken() -> StoreError {
+    StoreError::Failed {
+        message: "a call could not be decided, which is a fault of the coordinator: please report \
+                  what the log says"
+            .to_owned(),
+        source: None,
+    }
+}
+
+fn with_causes(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

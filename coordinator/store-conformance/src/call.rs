@@ -1,0 +1,150 @@
+//! Calls that change something, as values: so that several can be made at
+//! once, and made again of the model.
+
+use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_core::import::{ImportBatch, ImportCounts};
+use swath_core::replication::Look;
+use swath_core::time::Timestamp;
+
+use crate::subject::Subject;
+use crate::{
+    Exchange, Exchanged, Held, Hello, Replicated, ReplicationDue, Report, Result, Submission,
+    Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+};
+
+/// One call.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// [`Subject::restart`].
+    Restart,
+    /// [`Subject::submit`].
+    Submit(Submission),
+    /// [`Subject::hello`].
+    Hello(Hello),
+    /// [`Subject::exchange`].
+    Exchange(Exchange),
+    /// [`Subject::heartbeat`].
+    Heartbeat(Owner, Vec<Held>),
+    /// [`Subject::observe`].
+    Observe(Owner, Vec<Report>),
+    /// [`Subject::release`].
+    Release(Owner, Vec<Held>),
+    /// [`Subject::tick`].
+    Tick,
+    /// [`Subject::extend_leases`].
+    Extend,
+    /// [`Subject::change_sweep`].
+    ChangeSweep(SweepDigest, SweepChange),
+    /// [`Subject::cancel_jobs`].
+    CancelJobs(Vec<JobDigest>),
+    /// [`Subject::retry_jobs`].
+    RetryJobs(Vec<JobDigest>),
+    /// [`Subject::replicate`].
+    Replicate(ReplicationDue, Look),
+    /// [`Subject::import`].
+    Import(ImportBatch),
+    /// [`Subject::change_worker`].
+    ChangeWorker(WorkerName, WorkerChange),
+}
+
+/// What a call was answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// By submit.
+    Submitted(Submitted),
+    /// By hello.
+    Welcome(Welcome),
+    /// By exchange.
+    Exchanged(Exchanged),
+    /// By heartbeat and observe.
+    Verdicts(Vec<Verdict>),
+    /// By tick.
+    Ticked(Ticked),
+    /// By calls that say no more.
+    Done(()),
+    /// By cancel and retry: so many jobs.
+    Changed(u64),
+    /// By replicate.
+    Replicated(Replicated),
+    /// By import.
+    Imported(ImportCounts),
+}
+
+impl Call {
+    /// Makes this call.
+    pub async fn make(self, subject: &dyn Subject, now: Timestamp) -> Result<Reply> {
+        match self {
+            Self::Restart => subject.restart(now).await.map(Reply::Done),
+            Self::Submit(sweep) => subject.submit(now, sweep).await.map(Reply::Submitted),
+            Self::Hello(hello) => subject.hello(now, hello).await.map(Reply::Welcome),
+            Self::Exchange(exchange) => {
+                let exchanged = subject.exchange(now, exchange).await;
+                exchanged.map(Reply::Exchanged)
+            }
+            Self::Heartbeat(owner, held) => {
+                let verdicts = subject.heartbeat(now, owner, held).await;
+                verdicts.map(Reply::Verdicts)
+            }
+            Self::Observe(owner, reports) => {
+                let verdicts = subject.observe(now, owner, reports).await;
+                verdicts.map(Reply::Verdicts)
+            }
+            Self::Release(owner, held) => {
+                let done = subject.release(now, owner, held).await;
+                done.map(Reply::Done)
+            }
+            Self::Tick => subject.tick(now).await.map(Reply::Ticked),
+            Self::Extend => subject.extend_leases(now).await.map(Reply::Done),
+            Self::ChangeSweep(sweep, change) => {
+                let done = subject.change_sweep(now, sweep, change).await;
+                done.map(Reply::Done)
+            }
+            Self::CancelJobs(jobs) => subject.cancel_jobs(now, jobs).await.map(Reply::Changed),
+            Self::RetryJobs(jobs) => subject.retry_jobs(now, jobs).await.map(Reply::Changed),
+            Self::Replicate(due, look) => {
+                let replicated = subject.replicate(now, due, look).await;
+                replicated.map(Reply::Replicated)
+            }
+            Self::Import(batch) => subject.import(now, batch).await.map(Reply::Imported),
+            Self::ChangeWorker(worker, change) => {
+                let done = subject.change_worker(now, worker, change).await;
+                done.map(Reply::Done)
+            }
+        }
+    }
+}
+
+/// What one kind of reply says.
+pub trait Said: Sized {
+    /// Out of a reply.
+    ///
+    /// # Panics
+    ///
+    /// When the reply is of another kind.
+    fn of(reply: Reply) -> Self;
+}
+
+macro_rules! said {
+    ($($kind:ident($what:ty),)*) => {
+        $(impl Said for $what {
+            fn of(reply: Reply) -> Self {
+                match reply {
+                    Reply::$kind(what) => what,
+                    other => panic!("{other:?} is the reply to another call"),
+                }
+            }
+        })*
+    };
+}
+
+said! {
+    Submitted(Submitted),
+    Welcome(Welcome),
+    Exchanged(Exchanged),
+    Verdicts(Vec<Verdict>),
+    Ticked(Ticked),
+    Done(()),
+    Changed(u64),
+    Replicated(Replicated),
+    Imported(ImportCounts),
+}

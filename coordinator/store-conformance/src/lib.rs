@@ -1,0 +1,278 @@
+//! The suite that holds the engine over every store to its contract.
+//!
+//! Each scenario drives the engine over the store under test and the naive
+//! ledger of the core side by side and compares every reply and the state after
+//! every step; besides, it says itself what must come out, so that the model is
+//! held to the contract too. Every scenario runs once more with an engine that
+//! crashes after every step: what is in the store is all there is. A last test
+//! does the same with random sequences of operations, crashes and commits that
+//! fail among them.
+//!
+//! A store instantiates it in its tests:
+//!
+//! ```ignore
+//! async fn fresh(policy: Policy) -> (MyStore, impl Sized) {
+//!     let folder = tempfile::tempdir().unwrap();
+//!     (MyStore::open(folder.path()).await.unwrap(), folder)
+//! }
+//! swath_store_conformance::conformance_suite!(fresh);
+//! ```
+//!
+//! The second part of what `fresh` returns lives as long as the test.
+
+pub mod batching;
+pub mod bench;
+pub mod call;
+pub mod cooling;
+pub mod finishing;
+pub mod granting;
+pub mod importing;
+pub mod judging;
+pub mod leasing;
+pub mod memory;
+pub mod oracle;
+pub mod random;
+pub mod reading;
+pub mod recovering;
+pub mod replicating;
+pub mod script;
+pub mod sessions;
+pub mod subject;
+pub mod sweeping;
+pub mod tested;
+pub mod watched;
+mod words;
+
+use std::time::Duration;
+
+use swath_core::policy::Policy;
+
+pub use swath_store::*;
+
+use self::bench::Bench;
+pub use self::memory::MemoryStore;
+
+/// The limits under which the scenarios run: production's, but fewer attempts.
+pub fn policy() -> Policy {
+    Policy {
+        attempts_max: 6,
+        ..Policy::default()
+    }
+}
+
+/// Two tests per scenario, with and without crashes, and one with random
+/// sequences, for the stores that `$make` makes: an `async fn(Policy) -> (impl Store, impl Sized)`.
+#[macro_export]
+macro_rules! conformance_suite {
+    ($make:path) => {
+        $crate::conformance_scenarios! { $make;
+            granting::grants_go_by_priority_then_by_submission,
+            granting::a_sweep_is_granted_cell_by_cell,
+            granting::a_repeated_request_gets_its_grants_again,
+            granting::a_request_without_grants_may_ask_again,
+            granting::programs_go_to_workers_that_allow_them,
+            granting::only_active_workers_are_granted_jobs,
+            granting::a_shared_job_is_as_urgent_as_its_most_urgent_open_sweep,
+            granting::a_job_waits_for_the_end_of_its_backoff,
+            granting::the_spec_of_a_grant_holds_its_seed,
+            finishing::a_measurement_is_recorded_once,
+            finishing::another_outcome_for_a_recorded_attempt_is_stale,
+            finishing::a_late_finish_is_adopted_while_suspect,
+            finishing::a_late_finish_is_adopted_while_queued_again,
+            finishing::a_finish_after_a_newer_grant_is_stale,
+            finishing::a_measurement_that_is_not_finite_is_refused,
+            finishing::divergence_and_invalid_specs_end_a_job_at_once,
+            finishing::a_lost_trainer_is_not_charged,
+            finishing::a_finish_after_a_release_is_stale,
+            finishing::what_does_not_exist_is_stale,
+            finishing::outcomes_are_recorded_before_grants,
+            reading::trainings_alike_are_found,
+            judging::charged_faults_end_a_job,
+            judging::faults_on_three_workers_end_a_job,
+            judging::attempts_are_bounded,
+            judging::a_worker_that_fails_jobs_in_a_row_is_cordoned,
+            judging::failures_after_a_pause_cordon_nobody,
+            judging::a_measurement_ends_a_row,
+            judging::a_sweep_that_fails_alike_is_paused,
+            judging::a_sweep_with_a_success_is_not_paused,
+            judging::probes_that_fail_are_an_answer,
+            judging::every_broken_sweep_of_a_shared_job_is_paused,
+            leasing::a_lease_passes_in_two_steps,
+            leasing::grace_grows_with_the_training,
+            leasing::a_heartbeat_brings_an_attempt_back,
+            leasing::what_two_heartbeats_do_not_mention_is_taken_back,
+            leasing::a_released_job_is_not_charged,
+            leasing::a_draining_worker_is_told_to_stop,
+            leasing::a_start_extends_every_lease,
+            leasing::an_absence_extends_every_lease,
+            leasing::repeated_observations_are_ignored,
+            leasing::a_cut_off_worker_may_still_observe,
+            sessions::sessions_grow_and_fence,
+            sessions::an_older_session_is_only_acknowledged,
+            sessions::a_session_that_was_never_given_is_refused,
+            sessions::claims_survive_a_restart_of_the_worker,
+            sessions::claims_of_others_are_fenced,
+            sessions::a_claim_may_bring_a_lost_attempt_back,
+            sessions::a_cordon_outlives_a_session,
+            sweeping::submitting_twice_is_a_no_op,
+            sweeping::a_grown_sweep_keeps_its_jobs,
+            sweeping::a_spec_must_be_an_object,
+            sweeping::cancelling_spares_shared_jobs,
+            sweeping::a_cancelled_attempt_is_stopped,
+            sweeping::a_measurement_counts_although_cancelled,
+            sweeping::a_cancelled_sweep_can_be_revived,
+            sweeping::a_stopped_job_starts_over,
+            sweeping::jobs_are_cancelled_and_retried_alone,
+            sweeping::retrying_a_job_revives_its_newest_sweep,
+            sweeping::a_cancelled_sweep_takes_no_other_change,
+            importing::imports_lie_beside_the_jobs,
+            importing::a_measurement_is_never_hidden_by_an_import,
+            importing::an_import_can_be_repeated_and_replaced,
+            importing::an_import_is_all_or_nothing,
+            importing::a_grown_sweep_keeps_its_imports,
+            replicating::a_round_gives_each_cell_its_next_replicate,
+            replicating::a_decision_that_does_not_follow_is_ignored,
+            replicating::a_settled_sweep_is_finished,
+            replicating::a_sweep_that_rests_is_left_alone,
+            replicating::a_replicate_that_exists_is_not_trained_again,
+            replicating::fixed_replicates_stay,
+            reading::sweeps_tell_their_state,
+            reading::jobs_are_found_by_sweep_state_and_prefix,
+            reading::jobs_of_a_scattered_sweep_are_found,
+            reading::the_last_failures_come_first,
+            reading::a_queued_job_knows_its_place,
+            reading::a_job_tells_of_its_attempts,
+            reading::results_come_in_canonical_order,
+            reading::metrics_come_out_as_they_went_in,
+            reading::observations_keep_every_field,
+            reading::the_last_epochs_span_attempts,
+            reading::logs_go_on_after_a_position,
+            reading::known_jobs_and_sources,
+            reading::workers_tell_what_they_hold,
+            batching::calls_that_wait_are_one_commit,
+            batching::what_changes_nothing_is_not_written,
+            batching::a_job_lives_twice_in_one_commit,
+            batching::a_job_begins_in_the_commit_that_changes_it,
+            batching::sweeps_that_come_together_share_cells,
+            batching::a_sweep_goes_and_comes_in_one_commit,
+            batching::a_session_is_fenced_in_the_commit_that_grants_anew,
+            batching::a_request_and_its_repeat_meet,
+            batching::imports_come_with_their_sweep,
+            batching::a_round_meets_other_calls,
+            batching::judgements_see_the_outcomes_before_them,
+            batching::a_caller_that_goes_away_is_served,
+            cooling::a_cold_job_hears_its_outcome_again,
+            cooling::a_cold_job_is_held_by_nobody,
+            cooling::a_cold_job_is_retried,
+            cooling::a_cold_sweep_is_revived,
+            cooling::a_sweep_grows_over_cold_cells,
+            cooling::a_shared_cell_has_other_replicates_in_each_sweep,
+            cooling::a_paused_sweep_shares_its_cell,
+            cooling::a_row_of_failures_names_cold_jobs,
+            cooling::cold_faults_pause_a_sweep,
+            cooling::cold_cells_meet_in_one_commit,
+            recovering::a_commit_that_fails_leaves_nothing,
+            recovering::a_commit_whose_word_is_lost_counts,
+            recovering::a_hello_whose_word_is_lost_fences,
+            recovering::an_engine_survives_many_failures,
+            recovering::a_crash_forgets_nothing,
+            recovering::an_older_term_writes_nothing,
+            recovering::cells_are_loaded_by_every_name,
+        }
+
+        #[test]
+        fn random_sequences_agree_with_the_model() {
+            $crate::random::run($make);
+        }
+    };
+}
+
+/// One test per listed scenario.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_scenarios {
+    ($make:path; $($module:ident::$name:ident,)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::run_scenario($make, false, $crate::$module::$name);
+            }
+        )*
+
+        /// The same, with an engine that crashes after every step.
+        mod crashing {
+            use super::*;
+
+            $(
+                #[test]
+                fn $name() {
+                    $crate::run_scenario($make, true, $crate::$module::$name);
+                }
+            )*
+        }
+    };
+}
+
+/// Runs one scenario on a store that `make` makes, with an engine that crashes
+/// after every step if `crashing`.
+#[doc(hidden)]
+pub fn run_scenario<S, G, F>(make: F, crashing: bool, scenario: impl AsyncFn(&mut Bench))
+where
+    S: Store,
+    F: AsyncFn(Policy) -> (S, G),
+{
+    let run = async {
+        let (store, _guard) = make(policy()).await;
+        let mut bench = Bench::start(store, policy(), crashing).await;
+        scenario(&mut bench).await;
+        bench.end().await;
+    };
+    let done = runtime().block_on(async { tokio::time::timeout(LIMIT, run).await });
+    done.expect("nobody waits for ever");
+}
+
+/// How long one scenario or sequence may take, on a machine that is busy.
+const LIMIT: Duration = Duration::from_mins(5);
+
+/// One thread for everything, and one for what blocks: so that calls come to
+/// the engine in the order in which they are made; see [`Bench::together`].
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+#[cfg(test)]
+mod tests {
+    /// A scenario that is written but not listed would never run.
+    #[test]
+    fn every_scenario_is_listed() {
+        let suite = include_str!("lib.rs");
+        let modules = [
+            ("granting", include_str!("granting.rs")),
+            ("finishing", include_str!("finishing.rs")),
+            ("judging", include_str!("judging.rs")),
+            ("leasing", include_str!("leasing.rs")),
+            ("sessions", include_str!("sessions.rs")),
+            ("sweeping", include_str!("sweeping.rs")),
+            ("importing", include_str!("importing.rs")),
+            ("replicating", include_str!("replicating.rs")),
+            ("reading", include_str!("reading.rs")),
+            ("batching", include_str!("batching.rs")),
+            ("cooling", include_str!("cooling.rs")),
+            ("recovering", include_str!("recovering.rs")),
+        ];
+        for (module, text) in modules {
+            for line in text.lines() {
+                let Some(rest) = line.strip_prefix("pub async fn ") else {
+                    continue;
+                };
+                let name = rest.split('(').next().unwrap_or_default();
+                let listed = format!("{module}::{name},");
+                assert!(suite.contains(&listed), "{listed} is not in the suite");
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The rows, and how they are found.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use swath_core::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
+use swath_core::import::Imported;
+use swath_core::job::{Job, StateName};
+use swath_core::outcome::{Fault, Observation, Outcome, Provenance};
+use swath_core::time::Timestamp;
+
+use crate::{
+    AttemptEnd, CellKey, DecisionRow, End, GrantRequest, JobKey, JobRow, LateOutcome, LogRow,
+    NewAttempt, NewCell, NewJob, NewSweep, NewSweepCell, OutcomeRow, ReplicationRow, Result,
+    SettledRow, StoreError, SweepKey, SweepRow, Term, WorkerKey, WorkerRow,
+};
+
+/// All rows, with what finds them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tables {
+    pub(super) term: Term,
+    pub(super) leader: Option<String>,
+    pub(super) closed: bool,
+    pub(super) sweeps: BTreeMap<SweepKey, SweepRec>,
+    pub(super) cells: BTreeMap<CellKey, CellRec>,
+    pub(super) jobs: BTreeMap<JobKey, JobRec>,
+    pub(super) workers: BTreeMap<WorkerKey, WorkerRow>,
+    /// In the order in which they came.
+    pub(super) requests: Vec<GrantRequest>,
+    /// By sweep, cell, source and place.
+    pub(super) imports: BTreeMap<(String, CellKey, String, u32), Imported>,
+    pub(super) sweep_keys: BTreeMap<SweepDigest, SweepKey>,
+    pub(super) cell_keys: BTreeMap<CellDigest, CellKey>,
+    pub(super) job_keys: BTreeMap<JobDigest, JobKey>,
+    pub(super) worker_keys: BTreeMap<WorkerName, WorkerKey>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct SweepRec {
+    pub(super) new: NewSweep,
+    pub(super) row: SweepRow,
+    /// In canonical order.
+    pub(super) cells: Vec<NewSweepCell>,
+    pub(super) replication: Option<ReplicationRow>,
+    /// In order.
+    pub(super) decisions: Vec<DecisionRow>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct CellRec {
+    pub(super) new: NewCell,
+    /// Replicate i at i - 1.
+    pub(super) jobs: Vec<JobKey>,
+    /// The sweeps that have it, in order of submission.
+    pub(super) holders: BTreeSet<SweepKey>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct JobRec {
+    pub(super) new: NewJob,
+    pub(super) row: JobRow,
+    /// Attempt n at n - 1.
+    pub(super) attempts: Vec<AttemptRec>,
+    pub(super) late: Vec<LateOutcome>,
+    /// In the order in which they came.
+    pub(super) logs: Vec<LogRow>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct AttemptRec {
+    pub(super) new: NewAttempt,
+    pub(super) outcome: Option<OutcomeRow>,
+    pub(super) end: Option<AttemptEnd>,
+    /// By epoch.
+    pub(super) observations: BTreeMap<u32, Observation>,
+}
+
+impl Tables {
+    pub(super) fn sweep_of(&self, sweep: SweepDigest) -> Result<&SweepRec> {
+        let found = self.sweep_keys.get(&sweep);
+        found
+            .map(|key| &self.sweeps[key])
+            .ok_or_else(|| StoreError::NotFound(format!("sweep {}", sweep.short())))
+    }
+
+    pub(super) fn job_of(&self, job: JobDigest) -> Option<&JobRec> {
+        Some(&self.jobs[self.job_keys.get(&job)?])
+    }
+
+    /// The jobs of a sweep: cell by cell, and replicate by replicate.
+    pub(super) fn jobs_of<'a>(&'a self, sweep: &'a SweepRec) -> impl Iterator<Item = &'a JobRec> {
+        sweep.cells.iter().flat_map(|held| self.held_by(held))
+    }
+
+    /// The jobs of one of its cells.
+    pub(super) fn held_by(&self, held: &NewSweepCell) -> impl Iterator<Item = &JobRec> {
+        let jobs = self.cells[&held.cell].jobs.iter();
+        jobs.take(held.replicates as usize)
+            .map(|key| &self.jobs[key])
+    }
+
+    /// How many replicates of a cell a sweep holds.
+    pub(super) fn replicates_of(&self, sweep: SweepKey, cell: CellKey) -> u32 {
+        let cells = self.sweeps[&sweep].cells.iter();
+        let mut held = cells.filter(|held| held.cell == cell);
+        held.next().map_or(0, |held| held.replicates)
+    }
+}
+
+impl SweepRec {
+    /// When the last job ended; none while one is open.
+    pub(super) fn last_end(&self) -> Option<Timestamp> {
+        let counts = &self.row.counts;
+        self.row
+            .ended_at
+            .filter(|_| counts.done() == counts.total())
+    }
+
+    /// How it is settled, if its last look was at what its jobs are now.
+    pub(super) fn settled(&self) -> Option<&SettledRow> {
+        let settled = self.replication.as_ref()?.settled.as_ref()?;
+        Some(settled).filter(|it| self.last_end() == Some(it.as_of))
+    }
+}
+
+impl JobRec {
+    pub(super) const fn new(new: NewJob) -> Self {
+        Self {
+            new,
+            row: JobRow {
+                key: new.key,
+                job: Job::new(new.since),
+                worker: None,
+                unmentioned: 0,
+                faulted: None,
+                ended_at: None,
+            },
+            attempts: Vec::new(),
+            late: Vec::new(),
+            logs: Vec::new(),
+        }
+    }
+
+    pub(super) const fn state(&self) -> StateName {
+        self.row.job.state_name()
+    }
+
+    /// Why it failed, if it did.
+    pub(super) const fn fault(&self) -> Option<Fault> {
+        match self.row.job.state {
+            swath_core::job::State::Failed(fault) => Some(fault),
+            _ => None,
+        }
+    }
+
+    pub(super) fn attempt(&self, attempt: Attempt) -> Option<&AttemptRec> {
+        self.attempts.get((attempt.0 as usize).checked_sub(1)?)
+    }
+
+    pub(super) fn newest(&self) -> Option<&AttemptRec> {
+        self.attempts.last()
+    }
+
+    /// The remembered fault, with its whole message.
+    pub(super) fn remembered(&self) -> Option<(Attempt, Fault, &str)> {
+        let faulted = self.row.faulted?;
+        match &self.attempt(faulted)?.end.as_ref()?.end {
+            End::Failed { fault, message, .. } => Some((faulted, *fault, message)),
+            _ => None,
+        }
+    }
+}
+
+impl AttemptRec {
+    /// The outcome that it brought, and what it ran on.
+    pub(super) fn outcome(&self) -> Option<(Outcome, &Provenance)> {
+        match &self.end.as_ref()?.end {
+            End::Released => None,
+            End::Measured { provenance } => {
+                let row = self.outcome.as_ref()?;
+                Some((Outcome::Measured(row.measurement.clone()), provenance))
+            }
+            End::Failed {
+                fault,
+                message,
+                provenance,
+            } => {
+                let outcome = Outcome::Failed {
+                    fault: *fault,
+                    message: message.clone(),
+                };
+                Some((outcome, provenance))
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What must hold of the rows after every commit.
+
+use swath_core::job::StateName;
+use swath_core::view::Counts;
+
+use super::commit::{Refused, ensure};
+use super::tables::{JobRec, SweepRec, Tables};
+use crate::{End, JobRow};
+
+/// Whether a job may go from the row that it has to this one; what it is
+/// granted and what came of that is written before.
+pub(super) fn step(rec: &JobRec, row: &JobRow) -> Refused {
+    let (key, before, after) = (row.key, &rec.row.job, &row.job);
+    let (was, is) = (before.state_name(), after.state_name());
+    ensure(after.attempt >= before.attempt, || {
+        format!("the attempts of job {key} grow less")
+    })?;
+    ensure(was != StateName::Succeeded || rec.row == *row, || {
+        format!("job {key} has succeeded and changes")
+    })?;
+    // Only a retry, or a new want, leaves a final state.
+    let over = matches!(was, StateName::Failed | StateName::Cancelled);
+    let again = is == StateName::Queued || after.attempt > before.attempt;
+    ensure(!over || again || is.is_final(), || {
+        format!("job {key} goes on after it was final")
+    })
+}
+
+impl Tables {
+    pub(super) fn verify(&self) -> Refused {
+        self.jobs.values().try_for_each(|rec| self.job_holds(rec))?;
+        self.sweeps
+            .values()
+            .try_for_each(|rec| self.sweep_holds(rec))
+    }
+
+    fn job_holds(&self, rec: &JobRec) -> Refused {
+        let (key, row, job) = (rec.new.key, &rec.row, &rec.row.job);
+        let holds = |holds: bool, what: &str| ensure(holds, || format!("job {key} {what}"));
+        let is_final = rec.state().is_final();
+        let lease = job.lease();
+        holds(
+            rec.attempts.len() as u32 == job.attempt.0,
+            "has other attempts than its number says",
+        )?;
+        holds(
+            job.grants <= job.attempt.0,
+            "was granted more often than its attempts say",
+        )?;
+        holds(
+            row.ended_at.is_some() == is_final,
+            "has an end without being final, or the reverse",
+        )?;
+        let name = row.worker.map(|worker| &self.workers[&worker].name);
+        holds(
+            name == job.owner.as_ref().map(|owner| &owner.worker),
+            "names another worker than its owner",
+        )?;
+        holds(
+            row.faulted.is_some() == rec.remembered().is_some(),
+            "remembers a fault that nobody brought",
+        )?;
+        let measured = rec.attempts.iter().filter(|it| it.outcome.is_some());
+        let measured: Vec<u32> = measured.map(|it| it.new.attempt.0).collect();
+        let succeeded = rec.state() == StateName::Succeeded;
+        let wanted = if succeeded {
+            vec![job.attempt.0]
+        } else {
+            vec![]
+        };
+        holds(
+            measured == wanted,
+            "has a measurement without its state, or the reverse",
+        )?;
+        let told = rec.attempts.iter().all(|it| {
+            let end = it.end.as_ref().map(|it| &it.end);
+            it.outcome.is_some() == matches!(end, Some(End::Measured { .. }))
+        });
+        holds(told, "has an outcome whose attempt has not ended with it")?;
+        let ended = rec.newest().is_none_or(|it| it.end.is_some());
+        holds(
+            !ended || (job.closed && lease.is_none()),
+            "goes on with an attempt that has ended",
+        )?;
+        let newest = lease.is_none_or(|lease| {
+            let worker = row.worker.map(|worker| &self.workers[&worker]);
+            worker.is_some_and(|worker| worker.session == lease.owner.session)
+        });
+        holds(newest, "is leased by a session that is not the newest")?;
+        let holders = &self.cells[&rec.new.cell].holders;
+        let held = |sweep| self.replicates_of(sweep, rec.new.cell) >= rec.new.replicate.0;
+        let mut holders = holders.iter().filter(|sweep| held(**sweep)).peekable();
+        holds(holders.peek().is_some(), "is of no sweep")?;
+        let stopping = job.stopping();
+        let live = holders.any(|sweep| self.sweeps[sweep].row.live);
+        holds(is_final || stopping || live, "waits and nobody needs it")
+    }
+
+    fn sweep_holds(&self, rec: &SweepRec) -> Refused {
+        let key = rec.new.key;
+        let holds = |holds: bool, what: &str| ensure(holds, || format!("sweep {key} {what}"));
+        let whole = rec.cells.len() as u64 == rec.new.cells
+            && rec
+                .cells
+                .iter()
+                .all(|held| self.cells[&held.cell].jobs.len() as u32 >= held.replicates);
+        holds(whole, "has not all of its cells and jobs")?;
+        let mut counts = Counts::default();
+        for job in self.jobs_of(rec) {
+            counts.add(job.state(), job.fault(), 1);
+        }
+        ensure(counts == rec.row.counts, || {
+            format!(
+                "sweep {key} counts its jobs as {:?}, and they are {counts:?}",
+                rec.row.counts
+            )
+        })?;
+        let ended = self.jobs_of(rec).filter_map(|job| job.row.ended_at).max();
+        let done = counts.done() == counts.total();
+        ensure(!done || ended == rec.row.ended_at, || {
+            format!(
+                "sweep {key} ended at {:?} and not at {ended:?}",
+                rec.row.ended_at
+            )
+        })?;
+        let seeds = rec.replication.as_ref().map_or(0, |it| it.seeds);
+        holds(
+            seeds == rec.decisions.len() as u64,
+            "has other decisions than it counts",
+        )
+    }
+}

@@ -1,0 +1,215 @@
+//! The naive ledger behind a mutex: the model that the engine is held to.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_core::import::{ImportBatch, ImportCounts};
+use swath_core::ledger::{Ledger, LedgerError};
+use swath_core::policy::Policy;
+use swath_core::probe::WorkloadKey;
+use swath_core::replication::Look;
+use swath_core::time::Timestamp;
+use swath_core::view::{
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    WorkerView,
+};
+
+use crate::subject::Subject;
+use crate::{
+    Exchange, Exchanged, Held, Hello, JobQuery, Known, Replicated, ReplicationDue, Report, Result,
+    Sources, StoreError, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome,
+    WorkerChange,
+};
+
+/// Says what must come out: it walks through all of its jobs where the engine
+/// has an index, and never crashes.
+#[derive(Debug)]
+pub struct Oracle {
+    ledger: Mutex<Ledger>,
+}
+
+impl Oracle {
+    /// An empty one under these limits.
+    pub const fn new(policy: Policy) -> Self {
+        Self {
+            ledger: Mutex::new(Ledger::new(policy)),
+        }
+    }
+
+    /// Lets `f` see, or change, the ledger.
+    pub fn with<T>(&self, f: impl FnOnce(&mut Ledger) -> T) -> T {
+        // A panic in a test may poison the lock; what the ledger holds then is
+        // that test's to judge.
+        f(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[async_trait]
+impl Subject for Oracle {
+    async fn restart(&self, now: Timestamp) -> Result<()> {
+        self.with(|ledger| ledger.restart(now));
+        Ok(())
+    }
+
+    async fn submit(&self, now: Timestamp, submission: Submission) -> Result<Submitted> {
+        self.with(|ledger| ledger.submit(now, submission))
+            .map_err(told)
+    }
+
+    async fn hello(&self, now: Timestamp, hello: Hello) -> Result<Welcome> {
+        Ok(self.with(|ledger| ledger.hello(now, hello)))
+    }
+
+    async fn exchange(&self, now: Timestamp, exchange: Exchange) -> Result<Exchanged> {
+        self.with(|ledger| ledger.exchange(now, exchange))
+            .map_err(told)
+    }
+
+    async fn heartbeat(
+        &self,
+        now: Timestamp,
+        owner: Owner,
+        held: Vec<Held>,
+    ) -> Result<Vec<Verdict>> {
+        self.with(|ledger| ledger.heartbeat(now, &owner, &held))
+            .map_err(told)
+    }
+
+    async fn observe(
+        &self,
+        now: Timestamp,
+        owner: Owner,
+        reports: Vec<Report>,
+    ) -> Result<Vec<Verdict>> {
+        self.with(|ledger| ledger.observe(now, &owner, reports))
+            .map_err(told)
+    }
+
+    async fn release(&self, now: Timestamp, owner: Owner, held: Vec<Held>) -> Result<()> {
+        self.with(|ledger| ledger.release(now, &owner, &held))
+            .map_err(told)
+    }
+
+    async fn tick(&self, now: Timestamp) -> Result<Ticked> {
+        Ok(self.with(|ledger| ledger.tick(now)))
+    }
+
+    async fn extend_leases(&self, now: Timestamp) -> Result<()> {
+        self.with(|ledger| ledger.extend_leases(now));
+        Ok(())
+    }
+
+    async fn change_sweep(
+        &self,
+        now: Timestamp,
+        sweep: SweepDigest,
+        change: SweepChange,
+    ) -> Result<()> {
+        self.with(|ledger| ledger.change_sweep(now, sweep, change))
+            .map_err(told)
+    }
+
+    async fn cancel_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
+        Ok(self.with(|ledger| ledger.cancel_jobs(now, &jobs)))
+    }
+
+    async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
+        Ok(self.with(|ledger| ledger.retry_jobs(now, &jobs)))
+    }
+
+    async fn replication_due(&self) -> Result<Vec<ReplicationDue>> {
+        Ok(self.with(|ledger| ledger.replication_due()))
+    }
+
+    async fn replicate(
+        &self,
+        now: Timestamp,
+        due: ReplicationDue,
+        look: Look,
+    ) -> Result<Replicated> {
+        self.with(|ledger| ledger.replicate(now, due, look))
+            .map_err(told)
+    }
+
+    async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {
+        self.with(|ledger| ledger.replication(sweep)).map_err(told)
+    }
+
+    async fn import(&self, _now: Timestamp, batch: ImportBatch) -> Result<ImportCounts> {
+        self.with(|ledger| ledger.import(batch)).map_err(told)
+    }
+
+    async fn change_worker(
+        &self,
+        _now: Timestamp,
+        worker: WorkerName,
+        change: WorkerChange,
+    ) -> Result<()> {
+        self.with(|ledger| ledger.change_worker(&worker, change))
+            .map_err(told)
+    }
+
+    async fn sweeps(&self) -> Result<Vec<SweepView>> {
+        Ok(self.with(|ledger| ledger.sweeps()))
+    }
+
+    async fn sources(&self, sweep: SweepDigest) -> Result<Sources> {
+        self.with(|ledger| ledger.sources(sweep)).map_err(told)
+    }
+
+    async fn last_failed(&self, sweep: Option<SweepDigest>, limit: u32) -> Result<Vec<JobView>> {
+        Ok(self.with(|ledger| ledger.last_failed(sweep, limit)))
+    }
+
+    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobView>> {
+        Ok(self.with(|ledger| ledger.jobs(&query)))
+    }
+
+    async fn job(&self, job: JobDigest) -> Result<Option<JobDetail>> {
+        Ok(self.with(|ledger| ledger.job(job)))
+    }
+
+    async fn ahead(&self, job: JobDigest) -> Result<u64> {
+        Ok(self.with(|ledger| ledger.ahead(job)))
+    }
+
+    async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>> {
+        Ok(self.with(|ledger| ledger.known(&jobs)))
+    }
+
+    async fn alike(&self, workload: WorkloadKey, limit: u32) -> Result<Vec<Alike>> {
+        Ok(self.with(|ledger| ledger.alike(workload, limit)))
+    }
+
+    async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>> {
+        self.with(|ledger| ledger.results(sweep, last_epochs))
+            .map_err(told)
+    }
+
+    async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>> {
+        Ok(self.with(|ledger| ledger.curves(job)))
+    }
+
+    async fn logs(&self, job: JobDigest, position: u64) -> Result<Vec<LogChunk>> {
+        Ok(self.with(|ledger| ledger.logs(job, position)))
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerView>> {
+        Ok(self.with(|ledger| ledger.workers()))
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        Ok(self.with(|ledger| ledger.next_due(now)))
+    }
+}
+
+fn told(error: LedgerError) -> StoreError {
+    match error {
+        LedgerError::StaleSession { worker, session } => {
+            StoreError::StaleSession { worker, session }
+        }
+        LedgerError::NotFound(what) => StoreError::NotFound(what),
+        LedgerError::Conflict(why) => StoreError::Conflict(why),
+    }
+}

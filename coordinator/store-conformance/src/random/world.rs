@@ -1,0 +1,455 @@
+//! What the workers of a random sequence know, and what they do with it.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use swath_core::id::{JobDigest, Owner, Replicate, SessionId, WorkerName};
+use swath_core::import::{ImportBatch, ImportRow, Imported};
+use swath_core::outcome::{Fault, Outcome};
+
+use super::super::bench::Bench;
+use super::super::replicating::adaptive;
+use super::super::script::{
+    failed, finish, job, job_of, observation, plain_cell, program_cell, report, sweep, worker_about,
+};
+use super::{Op, Pick, Said, Session};
+use crate::call::{Call, Reply};
+use crate::{
+    Ack, Exchange, Exchanged, Finish, Grant, Held, Hello, Result, StoreError, Submission, Welcome,
+};
+
+/// What came of operations, and how often.
+pub(super) type Counted = BTreeMap<String, u64>;
+
+pub(super) const WORKERS: [&str; 3] = ["a", "b", "c"];
+
+pub(super) const SWEEPS: usize = 5;
+
+/// Sweeps that numbers are imported into, with their cells; the last is none.
+pub(super) const IMPORTED: [(&str, &[u32]); 4] = [
+    ("first", &[1, 2]),
+    ("second", &[2, 3, 4]),
+    ("program", &[5]),
+    ("nobody", &[1]),
+];
+
+/// Numbers that a source says of cells of a sweep.
+fn numbers(sweep: u8, replace: bool, rows: &[Said]) -> ImportBatch {
+    let (name, cells) = IMPORTED[sweep as usize];
+    let x = |said: &Said| cells.get(usize::from(said.x)).copied().unwrap_or(99);
+    let row = |(line, said): (u32, &Said)| ImportRow {
+        sweep: name.to_owned(),
+        cell: plain_cell(x(said)).digest,
+        place: u32::from(said.place),
+        number: Imported {
+            test_error: 6.0 + f64::from(said.value),
+            seconds: (said.value > 0).then_some(60.5),
+            runs: u32::from(said.runs),
+            replicate: said.replicate.map(|it| Replicate(u32::from(it))),
+            seed: None,
+            source: if said.by_other { "other" } else { "paper" }.to_owned(),
+            file: "paper.csv".to_owned(),
+            line,
+        },
+    };
+    ImportBatch {
+        replace,
+        rows: (2..).zip(rows).map(row).collect(),
+    }
+}
+
+/// Sweeps that share jobs: the second and the third overlap the first, the
+/// third has its name and more replicates, the fourth needs a program, and of
+/// the last, results decide the replicates.
+fn submission(which: u8, priority: i32) -> Submission {
+    let mut submission = match which {
+        0 => sweep("first", &[1, 2], 2),
+        1 => sweep("second", &[2, 3, 4], 1),
+        2 => sweep("first", &[2, 1], 3),
+        4 => adaptive("adaptive", &[3, 1], 1, 2),
+        _ => {
+            let mut submission = sweep("program", &[5], 1);
+            submission.cells.push(program_cell("tool"));
+            submission
+        }
+    };
+    // Mostly granted first, or it would rarely come to a look.
+    submission.priority = priority + if which == 4 { 2 } else { 0 };
+    submission
+}
+
+/// The jobs of all sweeps whose bit is set, and one that never exists.
+fn jobs(bits: u8) -> Vec<JobDigest> {
+    let all = [
+        job(1, 1),
+        job(1, 2),
+        job(2, 1),
+        job(2, 3),
+        job(3, 1),
+        job(5, 1),
+        job_of(&program_cell("tool"), 1),
+        job(99, 1),
+    ];
+    let chosen = all.into_iter().enumerate();
+    chosen
+        .filter(|(place, _)| bits & (1 << place) != 0)
+        .map(|(_, job)| job)
+        .collect()
+}
+
+/// What the workers of a sequence know.
+pub(super) struct World {
+    mood: Option<Fault>,
+    sessions: BTreeMap<u8, Vec<SessionId>>,
+    /// Attempts that each worker was granted, oldest first, without those
+    /// whose outcome was acknowledged.
+    seen: BTreeMap<u8, Vec<Held>>,
+    /// Those, with it.
+    done: BTreeMap<u8, Vec<(Held, Outcome)>>,
+    requests: u64,
+    /// A commit is to fail.
+    failing: bool,
+    happened: Counted,
+}
+
+impl World {
+    /// A world in which, if there is a mood, every attempt fails like that.
+    pub(super) fn new(mood: Option<Fault>) -> Self {
+        Self {
+            mood,
+            sessions: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            done: BTreeMap::new(),
+            requests: 0,
+            failing: false,
+            happened: Counted::new(),
+        }
+    }
+
+    /// What came of the operations, and how often.
+    pub(super) fn happened(self) -> Counted {
+        self.happened
+    }
+
+    /// Something to do and somebody to do it, or many operations are lost.
+    pub(super) async fn start(&mut self, bench: &mut Bench) {
+        for which in [0, 1, 4] {
+            bench.submit(&submission(which, 0)).await;
+        }
+        for worker in [0, 1] {
+            let hello = self.hello(worker, 0, true);
+            let welcome = bench.greet(hello.clone()).await;
+            self.welcomed(&hello, welcome);
+        }
+    }
+
+    fn count(&mut self, call: &str, what: impl Debug, times: u64) {
+        if times > 0 {
+            let what = format!("{what:?}");
+            let kind = what.trim_matches('"').split([' ', '{', '(']).next();
+            let kind = format!("{call} {}", kind.unwrap_or_default());
+            *self.happened.entry(kind).or_default() += times;
+        }
+    }
+
+    fn owner(&self, worker: u8, session: Session) -> Owner {
+        let given = self.sessions.get(&worker).map_or(&[][..], Vec::as_slice);
+        let newest = given.last().copied().unwrap_or_default();
+        Owner {
+            worker: name(worker),
+            session: match session {
+                Session::Newest => newest,
+                Session::Older => given.iter().rev().nth(1).copied().unwrap_or(newest),
+                Session::Future => SessionId(newest.0 + 50),
+            },
+        }
+    }
+
+    fn attempt(&self, worker: u8, pick: Pick) -> Held {
+        let worker = (worker + u8::from(pick.of_other)) % WORKERS.len() as u8;
+        let known: Vec<Held> = if pick.done {
+            let done = self.done.get(&worker).into_iter().flatten();
+            done.map(|(held, _)| *held).collect()
+        } else {
+            self.seen.get(&worker).cloned().unwrap_or_default()
+        };
+        let back = pick.back as usize % known.len().max(1);
+        let named = known.iter().rev().nth(back).copied();
+        let mut held = named.unwrap_or(super::super::script::held(job(1, 1), 1));
+        held.attempt.0 += u32::from(pick.wrong);
+        held
+    }
+
+    /// A finish of the picked attempt. One that was recorded already is said
+    /// again as it was.
+    fn finish_of(&self, worker: u8, pick: Pick, outcome: Outcome) -> Option<Finish> {
+        // Without an attempt of its own, a worker mostly has nothing to say.
+        let idle = self.seen.get(&worker).is_none_or(Vec::is_empty);
+        if idle && !(pick.done || pick.of_other || pick.wrong) {
+            return None;
+        }
+        let held = self.attempt(worker, pick);
+        let done = self.done.values().flatten();
+        let before = done.rev().find(|(done, _)| *done == held && pick.done);
+        let outcome = match (before, self.mood) {
+            (Some((_, outcome)), _) => outcome.clone(),
+            (None, Some(fault)) => failed(fault, "no data"),
+            (None, None) => outcome,
+        };
+        Some(finish(held, outcome))
+    }
+
+    fn ended(&mut self, worker: u8, finish: Finish) {
+        for seen in self.seen.values_mut() {
+            seen.retain(|held| *held != finish.held);
+        }
+        let done = self.done.entry(worker).or_default();
+        done.push((finish.held, finish.outcome));
+    }
+
+    /// The newest attempts of a worker whose bit is *not* set: most.
+    fn recent(&self, worker: u8, but: u8) -> Vec<Held> {
+        let seen = self.seen.get(&worker).map_or(&[][..], Vec::as_slice);
+        let recent = seen.iter().rev().take(8).enumerate();
+        // Two random bytes would agree too rarely: leave out one in four.
+        let out = but & but.rotate_left(3);
+        recent
+            .filter(|(place, _)| out & (1 << place) == 0)
+            .map(|(_, held)| *held)
+            .collect()
+    }
+
+    fn saw(&mut self, worker: u8, grants: &[Grant]) {
+        let seen = self.seen.entry(worker).or_default();
+        for grant in grants {
+            if !seen.contains(&grant.held) {
+                seen.push(grant.held);
+            }
+        }
+    }
+
+    pub(super) async fn step(&mut self, bench: &mut Bench, op: Op) {
+        let calls = match op {
+            Op::Crash => return bench.crash().await,
+            Op::Fail(when) => {
+                self.failing = true;
+                return bench.fail_next(when);
+            }
+            Op::Together(ops) => {
+                let mut calls = Vec::new();
+                for op in ops {
+                    calls.extend(self.calls(bench, op).await);
+                }
+                // What is committed alone is not to be known to have failed
+                // with others.
+                let alone = |call: &Call| matches!(call, Call::Import(_) | Call::Replicate(..));
+                calls.retain(|call| !self.failing || !alone(call));
+                calls
+            }
+            op => {
+                let mut calls = self.calls(bench, op).await;
+                if self.failing {
+                    calls.truncate(1);
+                }
+                calls
+            }
+        };
+        if calls.is_empty() {
+            return;
+        }
+        let replies = bench.together(calls.clone()).await;
+        bench.compare_results("what may be committed").await;
+        self.failing = false;
+        let lost = |reply: &Result<Reply>| matches!(reply, Err(StoreError::Failed { .. }));
+        self.count("commit", "failed", u64::from(replies.iter().any(lost)));
+        for (call, reply) in calls.into_iter().zip(replies) {
+            self.hear(call, reply);
+        }
+    }
+
+    /// The calls that an operation stands for.
+    async fn calls(&mut self, bench: &Bench, op: Op) -> Vec<Call> {
+        let call = match op {
+            Op::Submit(which, priority) => Call::Submit(submission(which, priority)),
+            Op::Change(which, change) => Call::ChangeSweep(submission(which, 0).digest, change),
+            Op::Tick => Call::Tick,
+            Op::Look => {
+                let mut calls = Vec::new();
+                for due in bench.due().await {
+                    calls.push(Call::Replicate(due, bench.look(due).await));
+                }
+                return calls;
+            }
+            Op::Restart => Call::Restart,
+            Op::Extend => Call::Extend,
+            // Few at a time, or nothing is left to do.
+            Op::CancelJobs(bits) => Call::CancelJobs(jobs(bits & bits.rotate_left(1))),
+            Op::RetryJobs(bits) => Call::RetryJobs(jobs(bits)),
+            Op::Worker(worker, change) => Call::ChangeWorker(name(worker), change),
+            Op::Import {
+                sweep,
+                replace,
+                rows,
+            } => Call::Import(numbers(sweep, replace, &rows)),
+            Op::Hello {
+                worker,
+                claims,
+                program,
+            } => Call::Hello(self.hello(worker, claims, program)),
+            other => return self.speak(other).into_iter().collect(),
+        };
+        vec![call]
+    }
+
+    fn hello(&self, worker: u8, claims: u8, program: bool) -> Hello {
+        let programs: &[&str] = if program { &["tool"] } else { &[] };
+        Hello {
+            worker: name(worker),
+            about: worker_about(programs),
+            held: self.recent(worker, claims),
+        }
+    }
+
+    /// What a worker says within a session.
+    fn speak(&mut self, op: Op) -> Option<Call> {
+        Some(match op {
+            Op::Exchange {
+                worker,
+                session,
+                repeat,
+                finishes,
+                want,
+            } => {
+                self.requests += 1;
+                let finishes = finishes.into_iter();
+                Call::Exchange(Exchange {
+                    owner: self.owner(worker, session),
+                    request: self.requests.saturating_sub(repeat.map_or(0, u64::from)),
+                    finishes: finishes
+                        .filter_map(|(pick, outcome)| self.finish_of(worker, pick, outcome))
+                        .collect(),
+                    want: u32::from(want),
+                })
+            }
+            Op::Heartbeat {
+                worker,
+                session,
+                mentions,
+                extra,
+            } => {
+                let mut held = self.recent(worker, mentions);
+                held.extend(extra.map(|pick| self.attempt(worker, pick)));
+                Call::Heartbeat(self.owner(worker, session), held)
+            }
+            Op::Observe {
+                worker,
+                session,
+                pick,
+                epoch,
+                log,
+            } => {
+                let epochs =
+                    (1..=u32::from(epoch)).map(|epoch| observation(epoch, f64::from(epoch)));
+                let report = report(
+                    self.attempt(worker, pick),
+                    epochs.collect(),
+                    u64::from(log),
+                    &format!("line {log}\n"),
+                );
+                Call::Observe(self.owner(worker, session), vec![report])
+            }
+            Op::Release {
+                worker,
+                session,
+                pick,
+            } => {
+                let held = vec![self.attempt(worker, pick)];
+                Call::Release(self.owner(worker, session), held)
+            }
+            _ => return None,
+        })
+    }
+
+    /// Learns from a reply what its caller learns.
+    fn hear(&mut self, call: Call, reply: Result<Reply>) {
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(error) => {
+                if matches!(call, Call::Import(_)) {
+                    self.count("import", error, 1);
+                }
+                return;
+            }
+        };
+        match (call, reply) {
+            (Call::Exchange(exchange), Reply::Exchanged(exchanged)) => {
+                self.exchanged(exchange, exchanged);
+            }
+            (Call::Hello(hello), Reply::Welcome(welcome)) => self.welcomed(&hello, welcome),
+            (Call::Heartbeat(..), Reply::Verdicts(verdicts)) => {
+                for verdict in verdicts {
+                    self.count("heartbeat", verdict, 1);
+                }
+            }
+            (Call::Observe(..), Reply::Verdicts(verdicts)) => {
+                for verdict in verdicts {
+                    self.count("observe", verdict, 1);
+                }
+            }
+            (Call::CancelJobs(_), Reply::Changed(jobs)) => self.count("cancel", "changed", jobs),
+            (Call::RetryJobs(_), Reply::Changed(jobs)) => self.count("retry", "changed", jobs),
+            (_, Reply::Submitted(submitted)) => {
+                self.count("submit", "revived", u64::from(submitted.revived));
+            }
+            (_, Reply::Ticked(ticked)) => {
+                self.count("tick", "suspected", ticked.suspected);
+                self.count("tick", "requeued", ticked.requeued);
+                self.count("tick", "ended", ticked.ended);
+            }
+            (_, Reply::Replicated(done)) => {
+                self.count("look", "seeds", done.seeds);
+                self.count("look", "settled", u64::from(done.settled));
+            }
+            (_, Reply::Imported(counts)) => {
+                self.count("import", "new", counts.new);
+                self.count("import", "known", counts.known);
+                self.count("import", "removed", counts.removed);
+            }
+            _ => {}
+        }
+    }
+
+    fn exchanged(&mut self, exchange: Exchange, exchanged: Exchanged) {
+        let worker = place(&exchange.owner.worker);
+        self.saw(worker, &exchanged.grants);
+        self.count("exchange", "granted", exchanged.grants.len() as u64);
+        for (ack, finish) in exchanged.acks.into_iter().zip(exchange.finishes) {
+            self.count("exchange", ack, 1);
+            if ack != Ack::Refused {
+                self.ended(worker, finish);
+            }
+        }
+        for notice in exchanged.notices {
+            self.count("exchange", notice, 1);
+        }
+    }
+
+    fn welcomed(&mut self, hello: &Hello, welcome: Welcome) {
+        self.count("hello", "requeued", welcome.requeued);
+        for verdict in welcome.verdicts {
+            self.count("hello", verdict, 1);
+        }
+        let given = self.sessions.entry(place(&hello.worker)).or_default();
+        given.push(welcome.session);
+    }
+}
+
+fn name(worker: u8) -> WorkerName {
+    WORKERS[worker as usize].parse().unwrap()
+}
+
+fn place(worker: &WorkerName) -> u8 {
+    let mut names = WORKERS.iter();
+    let place = names.position(|name| *name == worker.as_str());
+    place.expect("one of the workers") as u8
+}

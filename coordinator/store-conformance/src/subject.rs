@@ -1,0 +1,137 @@
+//! What scenarios call: the engine over a store, or the model in its place.
+
+use async_trait::async_trait;
+use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_core::import::{ImportBatch, ImportCounts};
+use swath_core::probe::WorkloadKey;
+use swath_core::replication::Look;
+use swath_core::time::Timestamp;
+use swath_core::view::{
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    WorkerView,
+};
+
+use crate::{
+    Exchange, Exchanged, Held, Hello, JobQuery, Known, Replicated, ReplicationDue, Report, Result,
+    Sources, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+};
+
+/// Every call of the engine and every read of a store, under the names that
+/// they have there, which is where they are documented.
+#[async_trait]
+pub trait Subject: Send + Sync {
+    /// The coordinator starts.
+    async fn restart(&self, now: Timestamp) -> Result<()>;
+
+    /// A sweep comes.
+    async fn submit(&self, now: Timestamp, submission: Submission) -> Result<Submitted>;
+
+    /// A worker starts or reconnects.
+    async fn hello(&self, now: Timestamp, hello: Hello) -> Result<Welcome>;
+
+    /// Outcomes come, jobs go.
+    async fn exchange(&self, now: Timestamp, exchange: Exchange) -> Result<Exchanged>;
+
+    /// A worker is there, with these attempts.
+    async fn heartbeat(
+        &self,
+        now: Timestamp,
+        owner: Owner,
+        held: Vec<Held>,
+    ) -> Result<Vec<Verdict>>;
+
+    /// A worker tells of its attempts.
+    async fn observe(
+        &self,
+        now: Timestamp,
+        owner: Owner,
+        reports: Vec<Report>,
+    ) -> Result<Vec<Verdict>>;
+
+    /// A worker gives attempts back.
+    async fn release(&self, now: Timestamp, owner: Owner, held: Vec<Held>) -> Result<()>;
+
+    /// The sweeper's pass.
+    async fn tick(&self, now: Timestamp) -> Result<Ticked>;
+
+    /// Something was away.
+    async fn extend_leases(&self, now: Timestamp) -> Result<()>;
+
+    /// An operator changes a sweep.
+    async fn change_sweep(
+        &self,
+        now: Timestamp,
+        sweep: SweepDigest,
+        change: SweepChange,
+    ) -> Result<()>;
+
+    /// An operator cancels jobs.
+    async fn cancel_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64>;
+
+    /// An operator has jobs tried again.
+    async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64>;
+
+    /// The sweeps whose results are to be looked at.
+    async fn replication_due(&self) -> Result<Vec<ReplicationDue>>;
+
+    /// What a look found.
+    async fn replicate(
+        &self,
+        now: Timestamp,
+        due: ReplicationDue,
+        look: Look,
+    ) -> Result<Replicated>;
+
+    /// Numbers come from elsewhere.
+    async fn import(&self, now: Timestamp, batch: ImportBatch) -> Result<ImportCounts>;
+
+    /// An operator changes a worker.
+    async fn change_worker(
+        &self,
+        now: Timestamp,
+        worker: WorkerName,
+        change: WorkerChange,
+    ) -> Result<()>;
+
+    /// How many queued jobs are granted before this one.
+    async fn ahead(&self, job: JobDigest) -> Result<u64>;
+
+    /// When the next backoff ends.
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>>;
+
+    /// What was decided of a sweep's replicates.
+    async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord>;
+
+    /// Every sweep.
+    async fn sweeps(&self) -> Result<Vec<SweepView>>;
+
+    /// A sweep's files.
+    async fn sources(&self, sweep: SweepDigest) -> Result<Sources>;
+
+    /// The jobs that match.
+    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobView>>;
+
+    /// The jobs that failed last.
+    async fn last_failed(&self, sweep: Option<SweepDigest>, limit: u32) -> Result<Vec<JobView>>;
+
+    /// One job with its attempts.
+    async fn job(&self, job: JobDigest) -> Result<Option<JobDetail>>;
+
+    /// Which of these jobs exist.
+    async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>>;
+
+    /// Measured trainings of a workload.
+    async fn alike(&self, workload: WorkloadKey, limit: u32) -> Result<Vec<Alike>>;
+
+    /// A sweep's table.
+    async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>>;
+
+    /// A job's observations.
+    async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>>;
+
+    /// A job's log.
+    async fn logs(&self, job: JobDigest, position: u64) -> Result<Vec<LogChunk>>;
+
+    /// Every worker.
+    async fn workers(&self) -> Result<Vec<WorkerView>>;
+}

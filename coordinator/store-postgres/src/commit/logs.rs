@@ -1,0 +1,146 @@
+//! What attempts have to tell on their way: observations and log text.
+
+use sqlx::query;
+use swath_core::outcome::Observation;
+use swath_store::{LogRow, ObservationRow};
+
+use super::CHUNK;
+use crate::error::Result;
+use crate::session::Session;
+use crate::text;
+
+/// Bytes of log text kept per attempt: its tail, where a failure explains
+/// itself.
+const LOG_KEPT: i64 = 64 * 1024;
+
+/// Epochs; a repeat is ignored, and what is not finite is absent.
+pub(super) async fn insert_observations(
+    session: &mut Session,
+    observations: &[ObservationRow],
+) -> Result<()> {
+    for chunk in observations.chunks(CHUNK) {
+        let jobs: Vec<i64> = chunk.iter().map(|row| row.job.0).collect();
+        let attempts: Vec<i64> = chunk.iter().map(|row| row.attempt.0.into()).collect();
+        let seen = || chunk.iter().map(|row| &row.observation);
+        let epochs: Vec<i64> = seen().map(|it| it.epoch.into()).collect();
+        let steps: Vec<i64> = seen().map(|it| it.step as i64).collect();
+        let skipped = seen().map(|it| it.skipped_steps.map(|steps| steps as i64));
+        let skipped: Vec<Option<i64>> = skipped.collect();
+        let number = |of: fn(&Observation) -> Option<f64>| -> Vec<Option<f64>> {
+            let finite = |value: &f64| value.is_finite();
+            seen().map(|it| of(it).filter(finite)).collect()
+        };
+        query!(
+            "INSERT INTO observation
+                 (job, attempt, epoch, step, train_loss, train_error, test_loss, test_error, lr,
+                  seconds, images_per_second, distance, loss_scale, skipped_steps)
+             SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[],
+                 $5::double precision[], $6::double precision[], $7::double precision[],
+                 $8::double precision[], $9::double precision[], $10::double precision[],
+                 $11::double precision[], $12::double precision[], $13::double precision[],
+                 $14::bigint[])
+             ON CONFLICT DO NOTHING",
+            &jobs,
+            &attempts,
+            &epochs,
+            &steps,
+            &number(|it| it.train_loss) as &[Option<f64>],
+            &number(|it| it.train_error) as &[Option<f64>],
+            &number(|it| it.test_loss) as &[Option<f64>],
+            &number(|it| it.test_error) as &[Option<f64>],
+            &number(|it| it.lr) as &[Option<f64>],
+            &number(|it| it.seconds) as &[Option<f64>],
+            &number(|it| it.images_per_second) as &[Option<f64>],
+            &number(|it| it.distance) as &[Option<f64>],
+            &number(|it| it.loss_scale) as &[Option<f64>],
+            &skipped as &[Option<i64>]
+        )
+        .execute(&mut *session)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Pieces of logs. A repeat is ignored, also of one that had to make room since.
+pub(super) async fn append(session: &mut Session, logs: &[LogRow]) -> Result<()> {
+    // Each may hold as much as is kept.
+    for chunk in logs.chunks(256) {
+        let jobs: Vec<i64> = chunk.iter().map(|row| row.job.0).collect();
+        let attempts: Vec<i64> = chunk.iter().map(|row| row.attempt.0.into()).collect();
+        let sequences = chunk.iter().map(|row| row.sequence);
+        let sequences = sequences.map(|it| i64::try_from(it).unwrap_or(i64::MAX));
+        let sequences: Vec<i64> = sequences.collect();
+        let texts = chunk
+            .iter()
+            .map(|row| text::kept(tail(&row.text, LOG_KEPT as usize)));
+        let texts: Vec<_> = texts.collect();
+        let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
+        // Positions go on from the newest piece of the job, which always stays.
+        query!(
+            "INSERT INTO log_chunk (job, position, attempt, sequence, text)
+             SELECT fresh.job,
+                    (SELECT coalesce(max(position), 0) FROM log_chunk
+                     WHERE log_chunk.job = fresh.job)
+                        + row_number() OVER (PARTITION BY fresh.job ORDER BY fresh.place),
+                    fresh.attempt, fresh.sequence, fresh.text
+             FROM (
+                 SELECT DISTINCT ON (line.job, line.attempt, line.sequence) line.*
+                 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[])
+                     WITH ORDINALITY AS line (job, attempt, sequence, text, place)
+                 JOIN attempt ON attempt.job = line.job AND attempt.attempt = line.attempt
+                 WHERE line.sequence > attempt.log_gone AND NOT EXISTS (
+                     SELECT 1 FROM log_chunk
+                     WHERE log_chunk.job = line.job AND log_chunk.attempt = line.attempt
+                       AND log_chunk.sequence = line.sequence)
+                 ORDER BY line.job, line.attempt, line.sequence, line.place) AS fresh",
+            &jobs,
+            &attempts,
+            &sequences,
+            &texts as &[&str]
+        )
+        .execute(&mut *session)
+        .await?;
+        drop_old(session, &jobs, &attempts).await?;
+    }
+    Ok(())
+}
+
+/// Keeps the newest pieces of these attempts that fit together.
+async fn drop_old(session: &mut Session, jobs: &[i64], attempts: &[i64]) -> Result<()> {
+    query!(
+        "WITH touched AS (
+             SELECT DISTINCT line.job, line.attempt
+             FROM unnest($1::bigint[], $2::bigint[]) AS line (job, attempt)),
+         sized AS (
+             SELECT log_chunk.job, log_chunk.attempt, log_chunk.position, log_chunk.sequence,
+                    sum(told_octets(log_chunk.text)) OVER (
+                        PARTITION BY log_chunk.job, log_chunk.attempt
+                        ORDER BY log_chunk.position DESC) AS octets
+             FROM touched
+             JOIN log_chunk ON log_chunk.job = touched.job AND log_chunk.attempt = touched.attempt),
+         gone AS (
+             SELECT job, attempt, position, sequence FROM sized WHERE octets > $3),
+         noted AS (
+             UPDATE attempt SET log_gone = greatest(attempt.log_gone, newest.sequence)
+             FROM (SELECT job, attempt, max(sequence) AS sequence FROM gone
+                   GROUP BY job, attempt) AS newest
+             WHERE attempt.job = newest.job AND attempt.attempt = newest.attempt)
+         DELETE FROM log_chunk USING gone
+         WHERE log_chunk.job = gone.job AND log_chunk.position = gone.position",
+        jobs,
+        attempts,
+        LOG_KEPT as _
+    )
+    .execute(session)
+    .await?;
+    Ok(())
+}
+
+/// The last `bytes` of a text, from a character on.
+fn tail(text: &str, bytes: usize) -> &str {
+    let from = text.len().saturating_sub(bytes);
+    let from = (from..text.len())
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(text.len());
+    &text[from..]
+}

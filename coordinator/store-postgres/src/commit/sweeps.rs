@@ -1,0 +1,177 @@
+//! Sweeps and their cells.
+
+use sqlx::query;
+use swath_store::{GrownCell, NewCell, NewSweep, NewSweepCell, SweepRow};
+
+use super::{CHUNK, all_written};
+use crate::error::Result;
+use crate::rows;
+use crate::session::Session;
+use crate::text;
+
+/// New sweeps; what may change of them follows.
+pub(super) async fn insert(session: &mut Session, sweeps: &[NewSweep]) -> Result<()> {
+    // Few, and each may hold megabytes.
+    for sweep in sweeps {
+        let digest = &sweep.digest.as_bytes()[..];
+        let name = text::kept(&sweep.name);
+        let title = text::kept(&sweep.title);
+        let sources = rows::json(&sweep.sources);
+        let definition = rows::json(&sweep.definition);
+        query!(
+            "INSERT INTO sweep (id, digest, name, title, replicates, priority, sources, definition,
+                                submitted_at)
+             VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8)",
+            sweep.key.0,
+            digest,
+            &*name,
+            &*title,
+            i64::from(sweep.replicates),
+            sources,
+            definition,
+            sweep.submitted_at.as_ms()
+        )
+        .execute(&mut *session)
+        .await?;
+        query!(
+            "INSERT INTO sweep_counts (sweep, cells) VALUES ($1, $2)",
+            sweep.key.0,
+            sweep.cells as i64
+        )
+        .execute(&mut *session)
+        .await?;
+    }
+    Ok(())
+}
+
+/// What may change of sweeps. The row with its files is written only where
+/// something of it changed: mostly only counts did.
+pub(super) async fn update(session: &mut Session, sweeps: &[SweepRow]) -> Result<()> {
+    for chunk in sweeps.chunks(CHUNK) {
+        let ids: Vec<i64> = chunk.iter().map(|row| row.key.0).collect();
+        let live: Vec<bool> = chunk.iter().map(|row| row.live).collect();
+        let paused: Vec<bool> = chunk.iter().map(|row| row.paused.is_some()).collect();
+        let reasons = chunk.iter().map(|row| row.paused.as_deref().unwrap_or(""));
+        let reasons: Vec<_> = reasons.map(text::kept).collect();
+        let reasons: Vec<&str> = reasons.iter().map(|reason| &**reason).collect();
+        let priorities: Vec<i64> = chunk.iter().map(|row| row.priority.into()).collect();
+        let count = |of: fn(&SweepRow) -> u64| -> Vec<i64> {
+            chunk.iter().map(|row| of(row) as i64).collect()
+        };
+        let ended: Vec<Option<i64>> = chunk
+            .iter()
+            .map(|row| row.ended_at.map(|at| at.as_ms()))
+            .collect();
+        let done = query!(
+            "WITH line AS MATERIALIZED (
+                 SELECT * FROM unnest($1::bigint[], $2::boolean[], $3::boolean[], $4::text[],
+                     $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+                     $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
+                 AS line (id, live, paused, reason, priority, queued, leased, suspect, succeeded,
+                          failed, diverged, cancelled, ended_at)),
+             said AS (
+                 UPDATE sweep SET live = line.live, paused = line.paused, reason = line.reason,
+                     priority = line.priority
+                 FROM line
+                 WHERE sweep.id = line.id
+                   AND (sweep.live, sweep.paused, sweep.reason, sweep.priority)
+                       IS DISTINCT FROM (line.live, line.paused, line.reason, line.priority))
+             UPDATE sweep_counts SET queued = line.queued, leased = line.leased,
+                 suspect = line.suspect, succeeded = line.succeeded, failed = line.failed,
+                 diverged = line.diverged, cancelled = line.cancelled, ended_at = line.ended_at
+             FROM line WHERE sweep_counts.sweep = line.id",
+            &ids,
+            &live,
+            &paused,
+            &reasons as &[&str],
+            &priorities,
+            &count(|row| row.counts.queued),
+            &count(|row| row.counts.leased),
+            &count(|row| row.counts.suspect),
+            &count(|row| row.counts.succeeded),
+            &count(|row| row.counts.failed),
+            &count(|row| row.counts.diverged),
+            &count(|row| row.counts.cancelled),
+            &ended as &[Option<i64>]
+        )
+        .execute(&mut *session)
+        .await?;
+        all_written(done.rows_affected(), chunk.len(), "sweeps")?;
+    }
+    Ok(())
+}
+
+/// New cells.
+pub(super) async fn insert_cells(session: &mut Session, cells: &[NewCell]) -> Result<()> {
+    for chunk in cells.chunks(CHUNK) {
+        let ids: Vec<i64> = chunk.iter().map(|row| row.key.0).collect();
+        let digests: Vec<&[u8]> = chunk.iter().map(|row| &row.digest.as_bytes()[..]).collect();
+        let specs: Vec<_> = chunk.iter().map(|row| text::kept(&row.spec)).collect();
+        let specs: Vec<&str> = specs.iter().map(|spec| &**spec).collect();
+        let programs = chunk.iter().map(|row| row.program.as_deref().map(text::kept));
+        let programs: Vec<_> = programs.collect();
+        let programs: Vec<Option<&str>> = programs.iter().map(Option::as_deref).collect();
+        let workloads: Vec<&[u8]> = chunk.iter().map(|row| &row.workload.0[..]).collect();
+        query!(
+            "INSERT INTO cell (id, digest, spec, program, workload)
+             SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::text[], $5::bytea[])",
+            &ids,
+            &digests as &[&[u8]],
+            &specs as &[&str],
+            &programs as &[Option<&str>],
+            &workloads as &[&[u8]]
+        )
+        .execute(&mut *session)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Cells of new sweeps.
+pub(super) async fn insert_sweep_cells(
+    session: &mut Session,
+    cells: &[NewSweepCell],
+) -> Result<()> {
+    for chunk in cells.chunks(CHUNK) {
+        let sweeps: Vec<i64> = chunk.iter().map(|row| row.sweep.0).collect();
+        let positions: Vec<i64> = chunk.iter().map(|row| row.position as i64).collect();
+        let ids: Vec<i64> = chunk.iter().map(|row| row.cell.0).collect();
+        let axes: Vec<String> = chunk.iter().map(|row| rows::json(&row.axes)).collect();
+        let replicates: Vec<i64> = chunk.iter().map(|row| row.replicates.into()).collect();
+        query!(
+            "INSERT INTO sweep_cell (sweep, position, cell, axes, replicates)
+             SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[],
+                                  $5::bigint[])",
+            &sweeps,
+            &positions,
+            &ids,
+            &axes,
+            &replicates
+        )
+        .execute(&mut *session)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Cells that a sweep holds more replicates of.
+pub(super) async fn grow(session: &mut Session, grown: &[GrownCell]) -> Result<()> {
+    for chunk in grown.chunks(CHUNK) {
+        let sweeps: Vec<i64> = chunk.iter().map(|row| row.sweep.0).collect();
+        let cells: Vec<i64> = chunk.iter().map(|row| row.cell.0).collect();
+        let replicates: Vec<i64> = chunk.iter().map(|row| row.replicates.into()).collect();
+        let done = query!(
+            "UPDATE sweep_cell SET replicates = line.replicates
+             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
+                 AS line (sweep, cell, replicates)
+             WHERE sweep_cell.sweep = line.sweep AND sweep_cell.cell = line.cell",
+            &sweeps,
+            &cells,
+            &replicates
+        )
+        .execute(&mut *session)
+        .await?;
+        all_written(done.rows_affected(), chunk.len(), "cells of sweeps")?;
+    }
+    Ok(())
+}

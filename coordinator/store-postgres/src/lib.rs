@@ -1,0 +1,264 @@
+//! The store in a Postgres database.
+//!
+//! One connection writes what the engine decided, in statements that take many
+//! rows each (`commit`); others read, each on one state of the database
+//! (`read`, `cold`). Coordinators that share a database lead it one at a time
+//! (`leader`). The schema in `migrations/postgres` refuses what must never be.
+//!
+//! Queries are checked when this crate is compiled, against `.sqlx`;
+//! `cargo xtask sqlx` writes that directory anew after a query or a migration
+//! changed.
+
+mod address;
+mod cold;
+mod commit;
+mod error;
+mod leader;
+mod open;
+mod read;
+mod rows;
+mod session;
+mod text;
+mod writer;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::PgPool;
+use swath_core::id::{CellDigest, JobDigest, SweepDigest};
+use swath_core::probe::WorkloadKey;
+use swath_core::view::{
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    WorkerView,
+};
+use swath_store::{
+    CellKey, Changes, JobQuery, Known, Names, Result, Said, Sources, Start, Store, StoredCell, Term,
+};
+
+use self::address::Address;
+use self::leader::{Led, Step};
+use self::session::read;
+use self::writer::Writer;
+
+/// How a database is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Readers at a time, each on a connection of its own.
+    pub readers: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { readers: 8 }
+    }
+}
+
+/// A store in a Postgres database, which several coordinators may share: one of
+/// them leads, all can read.
+#[derive(Clone, Debug)]
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pool: PgPool,
+    pooled: bool,
+    writer: Writer,
+    led: Led,
+}
+
+impl PostgresStore {
+    /// Opens the database at `url` (`postgres://USER:PASSWORD@HOST:PORT/NAME`),
+    /// with the newest schema.
+    ///
+    /// Behind a pooler that hands on transactions instead of sessions, as
+    /// PgBouncer does with `pool_mode = transaction`, the address must say
+    /// `pooler=transaction`: then no statement is prepared for longer than one
+    /// transaction. Nothing else is kept in a session in any case.
+    ///
+    /// # Errors
+    ///
+    /// [`swath_store::StoreError::Failed`], with what to do, when the database
+    /// cannot be reached or used, is not ours, or has a newer schema than this
+    /// build knows; [`swath_store::StoreError::InUse`] when a coordinator of an
+    /// older build leads it.
+    pub async fn open(url: &str, options: Options) -> Result<Self> {
+        let address = Address::read(url)?;
+        // Detached: whoever gives up waiting leaves no transaction behind.
+        let preparing = {
+            let address = address.clone();
+            tokio::spawn(async move { open::prepare(&address).await })
+        };
+        preparing
+            .await
+            .map_err(|error| error::failed("opening the database ended early", error))??;
+        let pool = open::pool(&address, options.readers.max(1) + 1);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                writer: Writer::new(pool.clone(), address.pooled),
+                pool,
+                pooled: address.pooled,
+                led: Led::not(),
+            }),
+        })
+    }
+
+    async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(
+                &'c mut session::Session,
+            ) -> futures_util::future::BoxFuture<'c, error::Result<T>>
+            + Send
+            + 'static,
+    {
+        read(&self.shared.pool, self.shared.pooled, work).await
+    }
+
+    /// Runs `work` where nobody can cancel it.
+    async fn detached<T, W>(&self, work: impl FnOnce(Arc<Shared>) -> W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T>> + Send + 'static,
+    {
+        let working = tokio::spawn(work(Arc::clone(&self.shared)));
+        working
+            .await
+            .map_err(|error| error::failed("a writing task ended early", error))?
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn lead(&self, address: &str) -> Result<Term> {
+        let address: Arc<str> = address.into();
+        self.detached(|shared| async move {
+            let led = &shared.led;
+            let address = &*address;
+            shared.writer.step(&Step::Lead { led, address }).await
+        })
+        .await
+    }
+
+    async fn renew(&self, term: Term) -> Result<()> {
+        self.detached(|shared| async move {
+            shared.writer.step(&Step::Renew(term)).await.map(drop)
+        })
+        .await
+    }
+
+    async fn leader(&self) -> Result<Option<String>> {
+        self.read(|session| Box::pin(leader::holder(session))).await
+    }
+
+    async fn start(&self) -> Result<Start> {
+        self.read(|session| Box::pin(cold::start(session))).await
+    }
+
+    async fn open_cells(&self, after: CellKey, limit: u32) -> Result<Vec<StoredCell>> {
+        self.read(move |session| Box::pin(cold::open_cells(session, after, limit)))
+            .await
+    }
+
+    async fn load(&self, names: &Names) -> Result<Vec<StoredCell>> {
+        let names = names.clone();
+        self.read(move |session| Box::pin(cold::load(session, names)))
+            .await
+    }
+
+    async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>> {
+        let cells: Vec<i64> = cells.iter().map(|cell| cell.0).collect();
+        self.read(move |session| Box::pin(cold::specs(session, cells)))
+            .await
+    }
+
+    async fn said(
+        &self,
+        cells: &[(String, CellDigest)],
+        sources: &[(String, String)],
+    ) -> Result<Said> {
+        let (cells, sources) = (cells.to_vec(), sources.to_vec());
+        self.read(move |session| Box::pin(cold::said(session, cells, sources)))
+            .await
+    }
+
+    async fn commit(&self, term: Term, changes: Changes) -> Result<()> {
+        self.detached(|shared| async move { shared.writer.commit(term, &changes).await })
+            .await
+    }
+
+    async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {
+        self.read(move |session| Box::pin(read::replication(session, sweep)))
+            .await
+    }
+
+    async fn sweeps(&self) -> Result<Vec<SweepView>> {
+        self.read(|session| Box::pin(read::sweeps(session))).await
+    }
+
+    async fn sources(&self, sweep: SweepDigest) -> Result<Sources> {
+        self.read(move |session| Box::pin(read::sources(session, sweep)))
+            .await
+    }
+
+    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobView>> {
+        self.read(move |session| Box::pin(read::jobs(session, query)))
+            .await
+    }
+
+    async fn last_failed(&self, sweep: Option<SweepDigest>, limit: u32) -> Result<Vec<JobView>> {
+        self.read(move |session| Box::pin(read::last_failed(session, sweep, limit)))
+            .await
+    }
+
+    async fn job(&self, job: JobDigest) -> Result<Option<JobDetail>> {
+        self.read(move |session| Box::pin(read::job(session, job)))
+            .await
+    }
+
+    async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>> {
+        self.read(move |session| Box::pin(read::known(session, jobs)))
+            .await
+    }
+
+    async fn alike(&self, workload: WorkloadKey, limit: u32) -> Result<Vec<Alike>> {
+        self.read(move |session| Box::pin(read::alike(session, workload, limit)))
+            .await
+    }
+
+    async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>> {
+        self.read(move |session| Box::pin(read::results(session, sweep, last_epochs)))
+            .await
+    }
+
+    async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>> {
+        self.read(move |session| Box::pin(read::curves(session, job)))
+            .await
+    }
+
+    async fn logs(&self, job: JobDigest, position: u64) -> Result<Vec<LogChunk>> {
+        self.read(move |session| Box::pin(read::logs(session, job, position)))
+            .await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerView>> {
+        self.read(|session| Box::pin(read::workers(session))).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.detached(|shared| async move {
+            // Whoever waits to lead need not wait for this one to be missed.
+            if shared.led.leads() {
+                let leaving = shared.writer.step(&Step::Leave(&shared.led)).await;
+                if let Err(error) = leaving {
+                    tracing::warn!(%error, "the lead could not be given up");
+                }
+            }
+            shared.writer.close().await;
+            shared.pool.close().await;
+            Ok(())
+        })
+        .await
+    }
+}

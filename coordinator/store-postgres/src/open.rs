@@ -1,0 +1,223 @@
+//! Opening a database: whether it can be reached, is ours, and has a schema
+//! that this build knows.
+
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgConnection, PgPool, raw_sql};
+use swath_store::{Result, StoreError};
+
+use crate::address::Address;
+use crate::error::{failed, sql_state, state, told};
+use crate::session;
+use crate::text;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
+
+/// The oldest server that is tried out.
+const OLDEST_SERVER: u32 = 14;
+/// How long a server may keep a new connection waiting.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long a call waits for a connection of the pool.
+const ACQUIRE: Duration = Duration::from_secs(30);
+/// "Swth": names the lock under which a schema is changed.
+const SCHEMA_LOCK: i64 = 1_400_337_512;
+
+/// The greatest version of a schema that this build knows.
+pub(crate) fn newest() -> i64 {
+    let versions = MIGRATIONS.iter().map(|step| step.version);
+    versions.max().unwrap_or(0)
+}
+
+/// Sees that the database is there and fit, with the newest schema in place.
+pub(crate) async fn prepare(address: &Address) -> Result<()> {
+    let connecting = PgConnection::connect_with(&address.options);
+    let mut conn = match tokio::time::timeout(CONNECT, connecting).await {
+        Ok(Ok(conn)) => conn,
+        Ok(Err(error)) => return Err(unreachable(address, error)),
+        Err(_late) => {
+            return Err(told(format!(
+                "cannot open the database {}: no answer within {} s; is that host right, and does \
+                 a firewall lie between?",
+                address.place,
+                CONNECT.as_secs()
+            )));
+        }
+    };
+    check_server(&mut conn, address).await?;
+    migrate(&mut conn, address).await?;
+    if let Err(error) = conn.close().await {
+        tracing::debug!(%error, "a connection did not end cleanly");
+    }
+    Ok(())
+}
+
+/// The connections that work is done on, none of them open yet.
+pub(crate) fn pool(address: &Address, connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .before_acquire(|conn, _| session::clean(conn))
+        .connect_lazy_with(address.options.clone())
+}
+
+fn unreachable(address: &Address, error: sqlx::Error) -> StoreError {
+    let place = &address.place;
+    let remedy = match (&error, sql_state(&error).as_deref()) {
+        (sqlx::Error::Io(_), _) => {
+            "no server answers there; is it running, and are host and port right?"
+        }
+        (sqlx::Error::Tls(_), _) => {
+            "no secure connection comes about; see `sslmode` and `sslrootcert` of its address"
+        }
+        (_, Some(state::BAD_PASSWORD)) => {
+            "the user or the password is wrong; both stand in its address, a password may also \
+             stand in PGPASSWORD or ~/.pgpass"
+        }
+        (_, Some(state::BAD_ROLE)) => {
+            "the server does not let this user in; see its pg_hba.conf, and the user in the address"
+        }
+        (_, Some(state::NO_SUCH_DATABASE)) => {
+            "there is no such database; make it with `createdb`, or name another"
+        }
+        (_, Some(state::TOO_MANY_CONNECTIONS)) => {
+            "the server takes no more connections; raise its max_connections, or end some"
+        }
+        (_, Some(state::STARTING)) => "the server is starting or ending; try again",
+        (_, Some(state::DENIED)) => "this user may not connect to it; grant it that",
+        _ => "see the cause",
+    };
+    failed(format!("cannot open the database {place}: {remedy}"), error)
+}
+
+fn refused(address: &Address, problem: &str) -> StoreError {
+    told(format!("cannot open the database {}: {problem}", address.place))
+}
+
+async fn check_server(conn: &mut PgConnection, address: &Address) -> Result<()> {
+    let unreadable = |error| unreachable(address, error);
+    let version: i32 =
+        sqlx::query_scalar("SELECT current_setting('server_version_num')::integer")
+            .persistent(false)
+            .fetch_one(&mut *conn)
+            .await
+            .map_err(unreadable)?;
+    let version = version.unsigned_abs() / 10_000;
+    if version < OLDEST_SERVER {
+        let problem = format!(
+            "its server is Postgres {version}, and Swath needs {OLDEST_SERVER} or newer; upgrade it"
+        );
+        return Err(refused(address, &problem));
+    }
+    let encoding: String = sqlx::query_scalar("SELECT current_setting('server_encoding')")
+        .persistent(false)
+        .fetch_one(conn)
+        .await
+        .map_err(unreadable)?;
+    if encoding != "UTF8" {
+        let problem = format!(
+            "its texts are in {encoding}; make one with \
+             `createdb --encoding=UTF8 --template=template0 --locale=C NAME`"
+        );
+        return Err(refused(address, &problem));
+    }
+    Ok(())
+}
+
+/// Brings the schema up to date, in one transaction, under a lock that ends with
+/// it: of two that start at once, the second finds all done.
+async fn migrate(conn: &mut PgConnection, address: &Address) -> Result<()> {
+    let failing = |error| failed(cannot_migrate(address), error);
+    let mut tx = conn.begin().await.map_err(failing)?;
+    let lock = format!("SELECT pg_advisory_xact_lock({SCHEMA_LOCK})");
+    raw_sql(sqlx::AssertSqlSafe(lock))
+        .execute(&mut *tx)
+        .await
+        .map_err(failing)?;
+    let version = found(&mut tx, address).await?;
+    let newest = newest();
+    if version > newest {
+        let problem = format!(
+            "its schema has version {version}, and this build knows versions up to {newest}; use \
+             the build that wrote it, or a newer one"
+        );
+        return Err(refused(address, &problem));
+    }
+    if version > 0 && version < newest {
+        check_unled(&mut tx, address).await?;
+    }
+    let mut migrations = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
+    // That lock would be the session's; this transaction holds one.
+    migrations.set_locking(false);
+    migrations
+        .run_direct(None, &mut *tx, false)
+        .await
+        .map_err(|error| failed(cannot_migrate(address), error))?;
+    tx.commit().await.map_err(failing)
+}
+
+fn cannot_migrate(address: &Address) -> String {
+    format!(
+        "cannot bring the database {} to the newest schema; its user must own the database, or \
+         its schema `public`",
+        address.place
+    )
+}
+
+/// The version of the schema that is there, 0 where nothing is.
+async fn found(conn: &mut PgConnection, address: &Address) -> Result<i64> {
+    let failing = |error| unreachable(address, error);
+    let ask = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL
+                   AND to_regclass('sweep_cell') IS NOT NULL,
+               EXISTS (SELECT 1 FROM pg_class
+                       WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v'))";
+    let (ours, any): (bool, bool) = sqlx::query_as(ask)
+        .persistent(false)
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(failing)?;
+    if !ours && any {
+        let problem = "it holds the tables of another program; make one of its own with \
+                       `createdb`, or name another";
+        return Err(refused(address, problem));
+    }
+    if !ours {
+        return Ok(0);
+    }
+    sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
+        .persistent(false)
+        .fetch_one(conn)
+        .await
+        .map_err(failing)
+}
+
+/// Nobody may lead with an older build while the schema changes. Holds whoever
+/// would begin to lead until it has changed; they look at its version then.
+async fn check_unled(conn: &mut PgConnection, address: &Address) -> Result<()> {
+    let failing = |error| unreachable(address, error);
+    let has_leader: bool = sqlx::query_scalar("SELECT to_regclass('leader') IS NOT NULL")
+        .persistent(false)
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(failing)?;
+    if !has_leader {
+        return Ok(());
+    }
+    let ask = "SELECT holder, until > clock_timestamp() FROM leader FOR UPDATE";
+    let (holder, leads): (String, bool) = sqlx::query_as(ask)
+        .persistent(false)
+        .fetch_one(conn)
+        .await
+        .map_err(failing)?;
+    if !leads {
+        return Ok(());
+    }
+    Err(StoreError::InUse(format!(
+        "the database {} is led by the coordinator at {}, which is of an older build; end that one \
+         before this build changes the schema",
+        address.place,
+        text::told(holder)
+    )))
+}

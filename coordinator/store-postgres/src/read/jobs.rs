@@ -1,0 +1,365 @@
+//! Jobs, their attempts, curves and logs.
+
+use sqlx::{query, query_as, query_scalar};
+use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest};
+use swath_core::message::{JobQuery, Known};
+use swath_core::outcome::{Fault, Measurement, Observation, Provenance};
+use swath_core::probe::WorkloadKey;
+use swath_core::time::Timestamp;
+use swath_core::view::{Alike, AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
+
+use super::find;
+use crate::error::Result;
+use crate::rows;
+use crate::session::Session;
+use crate::text;
+
+struct Row {
+    digest: Vec<u8>,
+    cell: Vec<u8>,
+    spec: String,
+    replicate: i64,
+    seed: i64,
+    sweeps: Vec<String>,
+    state: String,
+    fault: Option<String>,
+    stop: bool,
+    attempt: i64,
+    charged: i64,
+    worker: Option<String>,
+    granted_at: i64,
+    not_before: Option<i64>,
+    deadline: Option<i64>,
+    ended_at: Option<i64>,
+    message: Option<String>,
+    epoch: Option<i64>,
+    step: Option<i64>,
+    train_loss: Option<f64>,
+    train_error: Option<f64>,
+    test_loss: Option<f64>,
+    test_error: Option<f64>,
+    lr: Option<f64>,
+    seconds: Option<f64>,
+    images_per_second: Option<f64>,
+    distance: Option<f64>,
+    loss_scale: Option<f64>,
+    skipped_steps: Option<i64>,
+    measured_error: Option<f64>,
+    measured_loss: Option<f64>,
+    measured_best: Option<f64>,
+    measured_seconds: Option<f64>,
+    metrics: Option<String>,
+    weights: Option<Vec<u8>>,
+}
+
+/// Jobs that are read by one statement.
+const CHUNK: usize = 4096;
+
+/// The jobs that match, in order of submission.
+pub(crate) async fn jobs(session: &mut Session, asked: JobQuery) -> Result<Vec<JobView>> {
+    let ids = find::ids(session, &asked).await?;
+    with_ids(session, &ids).await
+}
+
+/// The jobs that failed last, the newest first.
+pub(crate) async fn last_failed(
+    session: &mut Session,
+    sweep: Option<SweepDigest>,
+    limit: u32,
+) -> Result<Vec<JobView>> {
+    let ids = find::last_failed(session, sweep, limit).await?;
+    with_ids(session, &ids).await
+}
+
+/// The jobs with these keys, in this order.
+async fn with_ids(session: &mut Session, ids: &[i64]) -> Result<Vec<JobView>> {
+    let mut found = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(CHUNK) {
+        let rows = query_as!(
+            Row,
+            r#"SELECT job.digest, cell.digest AS cell, cell.spec, job.replicate, job.seed,
+                      ARRAY(SELECT sweep.name FROM sweep_cell
+                            JOIN sweep ON sweep.id = sweep_cell.sweep
+                            WHERE sweep_cell.cell = job.cell
+                              AND sweep_cell.replicates >= job.replicate
+                            ORDER BY sweep.id) AS "sweeps!: Vec<String>",
+                      job.state, job.fault, job.stop, job.attempt, job.charged,
+                      worker.name AS "worker?", job.granted_at, job.not_before, job.deadline,
+                      job.ended_at, faulted.message AS "message?",
+                      seen.epoch AS "epoch?", seen.step AS "step?", seen.train_loss,
+                      seen.train_error, seen.test_loss, seen.test_error, seen.lr, seen.seconds,
+                      seen.images_per_second, seen.distance, seen.loss_scale, seen.skipped_steps,
+                      outcome.test_error AS "measured_error?", outcome.test_loss AS measured_loss,
+                      outcome.best_test_error AS measured_best,
+                      outcome.train_seconds AS "measured_seconds?", outcome.metrics,
+                      outcome.weights
+               FROM unnest($1::bigint[]) WITH ORDINALITY AS asked (id, place)
+               JOIN job ON job.id = asked.id
+               JOIN cell ON cell.id = job.cell
+               LEFT JOIN worker ON worker.id = job.worker
+               LEFT JOIN attempt AS faulted
+                   ON faulted.job = job.id AND faulted.attempt = job.faulted
+               LEFT JOIN LATERAL (
+                   SELECT * FROM observation
+                   WHERE observation.job = job.id AND observation.attempt = job.attempt
+                   ORDER BY observation.epoch DESC LIMIT 1) AS seen ON job.attempt > 0
+               LEFT JOIN outcome ON outcome.job = job.id
+               ORDER BY asked.place"#,
+            ids
+        )
+        .fetch_all(&mut *session)
+        .await?;
+        found.append(&mut views(rows)?);
+    }
+    Ok(found)
+}
+
+fn views(rows: Vec<Row>) -> Result<Vec<JobView>> {
+    // Replicates of a cell come one after the other: its spec is read once.
+    let mut last: Option<(CellDigest, serde_json::Value)> = None;
+    let mut views = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        let cell = rows::cell_digest(&row.cell)?;
+        let spec = match &last {
+            Some((same, spec)) if *same == cell => spec.clone(),
+            _ => {
+                let spec = text::told(std::mem::take(&mut row.spec));
+                let spec: serde_json::Value = serde_json::from_str(&spec)?;
+                last = Some((cell, spec.clone()));
+                spec
+            }
+        };
+        views.push(view(row, cell, spec)?);
+    }
+    Ok(views)
+}
+
+fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> {
+    let mut sweeps: Vec<String> = Vec::new();
+    for name in row.sweeps.into_iter().map(text::told) {
+        if !sweeps.contains(&name) {
+            sweeps.push(name);
+        }
+    }
+    let progress = row.epoch.map(|epoch| Observation {
+        epoch: epoch as u32,
+        step: row.step.unwrap_or(0) as u64,
+        train_loss: row.train_loss,
+        train_error: row.train_error,
+        test_loss: row.test_loss,
+        test_error: row.test_error,
+        lr: row.lr,
+        seconds: row.seconds,
+        images_per_second: row.images_per_second,
+        distance: row.distance,
+        loss_scale: row.loss_scale,
+        skipped_steps: row.skipped_steps.map(|steps| steps as u64),
+    });
+    let metrics = rows::metrics(row.metrics.as_deref())?;
+    let measurement = row.measured_error.map(|test_error| Measurement {
+        test_error,
+        test_loss: row.measured_loss,
+        best_test_error: row.measured_best,
+        train_seconds: row.measured_seconds.unwrap_or(0.0),
+        metrics,
+        weights: rows::weights(row.weights.as_deref()),
+    });
+    Ok(JobView {
+        digest: rows::job_digest(&row.digest)?,
+        cell,
+        replicate: Replicate(row.replicate as u32),
+        seed: row.seed as u64,
+        spec,
+        sweeps,
+        state: rows::state_name(&row.state)?,
+        fault: rows::fault(row.fault.as_deref())?,
+        stop: row.stop,
+        attempt: rows::attempt(row.attempt),
+        charged: row.charged as u32,
+        worker: row.worker.as_deref().map(rows::worker_name).transpose()?,
+        granted_at: (row.attempt > 0).then_some(Timestamp::from_ms(row.granted_at)),
+        not_before: row.not_before.map(Timestamp::from_ms),
+        deadline: row.deadline.map(Timestamp::from_ms),
+        ended_at: row.ended_at.map(Timestamp::from_ms),
+        progress,
+        measurement,
+        message: row.message.map(text::told).unwrap_or_default(),
+    })
+}
+
+/// One job with its attempts.
+pub(crate) async fn job(session: &mut Session, digest: JobDigest) -> Result<Option<JobDetail>> {
+    let bytes = &digest.as_bytes()[..];
+    let id = query_scalar!("SELECT id FROM job WHERE digest = $1", bytes)
+        .fetch_optional(&mut *session)
+        .await?;
+    let Some(id) = id else {
+        return Ok(None);
+    };
+    let Some(job) = with_ids(session, &[id]).await?.pop() else {
+        return Ok(None);
+    };
+    let attempts = query!(
+        r#"SELECT attempt.attempt, worker.name AS worker, attempt.session, attempt.granted_at,
+                  attempt.ended_at, attempt.ended, attempt.message,
+                  provenance.device AS "device?", provenance.driver AS "driver?",
+                  provenance.libtorch AS "libtorch?", provenance.trainer AS "trainer?",
+                  provenance.threads AS "threads?", provenance.determinism AS "determinism?"
+           FROM attempt
+           JOIN worker ON worker.id = attempt.worker
+           LEFT JOIN provenance ON provenance.id = attempt.provenance
+           WHERE attempt.job = $1 ORDER BY attempt.attempt"#,
+        id
+    )
+    .fetch_all(&mut *session)
+    .await?;
+    let late = query_scalar!(
+        r#"SELECT count(*) AS "late!" FROM late_outcome WHERE job = $1"#,
+        id
+    )
+    .fetch_one(session)
+    .await?;
+    let mut views = Vec::with_capacity(attempts.len());
+    for row in attempts {
+        let open = job.deadline.is_some() && job.attempt == rows::attempt(row.attempt);
+        let told = |text: Option<String>| text.map(text::told).unwrap_or_default();
+        views.push(AttemptView {
+            attempt: rows::attempt(row.attempt),
+            worker: rows::worker_name(&row.worker)?,
+            session: SessionId(row.session as u64),
+            granted_at: Timestamp::from_ms(row.granted_at),
+            ended_at: row.ended_at.map(Timestamp::from_ms),
+            ended: match row.ended {
+                Some(ended) => ended,
+                None if open => String::new(),
+                None => Fault::Lost.name().to_owned(),
+            },
+            message: text::told(row.message),
+            provenance: row.device.map(|device| Provenance {
+                device: text::told(device),
+                driver: told(row.driver),
+                libtorch: told(row.libtorch),
+                trainer: told(row.trainer),
+                threads: row.threads.unwrap_or(0) as u32,
+                determinism: told(row.determinism),
+            }),
+        });
+    }
+    Ok(Some(JobDetail {
+        job,
+        attempts: views,
+        late_outcomes: late as u64,
+    }))
+}
+
+/// Which of these jobs exist, and where they are; in the order given.
+pub(crate) async fn known(
+    session: &mut Session,
+    jobs: Vec<JobDigest>,
+) -> Result<Vec<Option<Known>>> {
+    let digests: Vec<&[u8]> = jobs.iter().map(|job| &job.as_bytes()[..]).collect();
+    let rows = query!(
+        r#"SELECT asked.place AS "place!", job.state, job.fault
+           FROM unnest($1::bytea[]) WITH ORDINALITY AS asked (digest, place)
+           JOIN job ON job.digest = asked.digest"#,
+        &digests as &[&[u8]]
+    )
+    .fetch_all(session)
+    .await?;
+    let mut known = vec![None; jobs.len()];
+    for row in rows {
+        if let Some(place) = known.get_mut(row.place as usize - 1) {
+            *place = Some(Known {
+                state: rows::state_name(&row.state)?,
+                fault: rows::fault(row.fault.as_deref())?,
+            });
+        }
+    }
+    Ok(known)
+}
+
+/// Measured trainings of a workload, those of the newest cells first.
+pub(crate) async fn alike(
+    session: &mut Session,
+    workload: WorkloadKey,
+    limit: u32,
+) -> Result<Vec<Alike>> {
+    let workload = &workload.0[..];
+    let rows = query!(
+        "SELECT cell.spec, outcome.train_seconds, provenance.device
+         FROM cell
+         JOIN job ON job.cell = cell.id AND job.state = 'succeeded'
+         JOIN outcome ON outcome.job = job.id
+         JOIN provenance ON provenance.id = outcome.provenance
+         WHERE cell.workload = $1 ORDER BY cell.id DESC, job.id DESC LIMIT $2",
+        workload,
+        i64::from(limit)
+    )
+    .fetch_all(session)
+    .await?;
+    let alike = rows.into_iter().map(|row| {
+        Ok(Alike {
+            spec: serde_json::from_str(&text::told(row.spec))?,
+            train_seconds: row.train_seconds,
+            device: text::told(row.device),
+        })
+    });
+    alike.collect()
+}
+
+/// A job's observations, by attempt and epoch.
+pub(crate) async fn curves(session: &mut Session, job: JobDigest) -> Result<Vec<CurvePoint>> {
+    let job = &job.as_bytes()[..];
+    let rows = query!(
+        "SELECT attempt, epoch, step, train_loss, train_error, test_loss, test_error, lr, seconds,
+                images_per_second, distance, loss_scale, skipped_steps
+         FROM observation WHERE job = (SELECT id FROM job WHERE digest = $1)
+         ORDER BY attempt, epoch",
+        job
+    )
+    .fetch_all(session)
+    .await?;
+    let points = rows.into_iter().map(|row| CurvePoint {
+        attempt: rows::attempt(row.attempt),
+        observation: Observation {
+            epoch: row.epoch as u32,
+            step: row.step as u64,
+            train_loss: row.train_loss,
+            train_error: row.train_error,
+            test_loss: row.test_loss,
+            test_error: row.test_error,
+            lr: row.lr,
+            seconds: row.seconds,
+            images_per_second: row.images_per_second,
+            distance: row.distance,
+            loss_scale: row.loss_scale,
+            skipped_steps: row.skipped_steps.map(|steps| steps as u64),
+        },
+    });
+    Ok(points.collect())
+}
+
+/// What a job's trainers wrote to stderr, after `position`.
+pub(crate) async fn logs(
+    session: &mut Session,
+    job: JobDigest,
+    position: u64,
+) -> Result<Vec<LogChunk>> {
+    let job = &job.as_bytes()[..];
+    let position = i64::try_from(position).unwrap_or(i64::MAX);
+    let rows = query!(
+        "SELECT position, attempt, text
+         FROM log_chunk WHERE job = (SELECT id FROM job WHERE digest = $1) AND position > $2
+         ORDER BY position",
+        job,
+        position
+    )
+    .fetch_all(session)
+    .await?;
+    let chunks = rows.into_iter().map(|row| LogChunk {
+        position: row.position as u64,
+        attempt: Attempt(row.attempt as u32),
+        text: text::told(row.text),
+    });
+    Ok(chunks.collect())
+}

@@ -1,0 +1,336 @@
+//! A sweep's cells with their results.
+//!
+//! A large sweep has a hundred thousand jobs, and each row costs more than what
+//! is in it. So the jobs of a few hundred cells come as one row of columns, and
+//! are put together on other threads while the server gathers the next.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use sqlx::query;
+use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_core::import::{Imported, fill};
+use swath_core::job::StateName;
+use swath_core::outcome::{Measurement, Provenance};
+use swath_core::view::{CellResults, ReplicateResult};
+
+use crate::error::{Failure, Result, unknown};
+use crate::rows;
+use crate::session::Session;
+use crate::text;
+
+/// Cells per row.
+const PACKED: usize = 512;
+
+/// A sweep's cells with the results of their replicates, in canonical order.
+pub(crate) async fn results(
+    session: &mut Session,
+    digest: SweepDigest,
+    last_epochs: u32,
+) -> Result<Vec<CellResults>> {
+    let bytes = &digest.as_bytes()[..];
+    let sweep = query!(
+        "SELECT id, name, cells
+         FROM sweep JOIN sweep_counts ON sweep_counts.sweep = sweep.id WHERE digest = $1",
+        bytes
+    )
+    .fetch_optional(&mut *session)
+    .await?
+    .ok_or_else(|| unknown(digest))?;
+    let mut beside = Beside {
+        provenances: provenances(session).await?,
+        of_failures: provenances_of_failures(session, sweep.id).await?,
+        errors: HashMap::new(),
+        last_epochs: last_epochs as usize,
+    };
+    if last_epochs > 0 {
+        beside.errors = test_errors(session, sweep.id).await?;
+    }
+    let beside = Arc::new(beside);
+    let mut reading = Vec::new();
+    for first in (0..sweep.cells).step_by(PACKED) {
+        let cells = cells(session, sweep.id, first).await?;
+        let jobs = jobs(session, sweep.id, first).await?;
+        let beside = Arc::clone(&beside);
+        let reading_some = tokio::task::spawn_blocking(move || put_together(cells, jobs, &beside));
+        reading.push(reading_some);
+    }
+    let mut cells = Vec::with_capacity(sweep.cells as usize);
+    for some in reading {
+        let some = some
+            .await
+            .map_err(|error| Failure::Damaged(format!("results cannot be read: {error}")))?;
+        cells.append(&mut some?);
+    }
+    let mut imports = imports(session, &sweep.name).await?;
+    if !imports.is_empty() {
+        for cell in &mut cells {
+            if let Some(numbers) = imports.remove(&cell.cell.as_bytes()[..]) {
+                fill(&mut cell.replicates, numbers);
+            }
+        }
+    }
+    Ok(cells)
+}
+
+struct CellRow {
+    position: i64,
+    digest: Vec<u8>,
+    axes: String,
+}
+
+/// Cells of a sweep from position `first` on.
+async fn cells(session: &mut Session, sweep: i64, first: i64) -> Result<Vec<CellRow>> {
+    let rows = sqlx::query_as!(
+        CellRow,
+        "SELECT position, digest, axes
+         FROM sweep_cell JOIN cell ON cell.id = sweep_cell.cell
+         WHERE sweep = $1 AND position >= $2 AND position < $3 ORDER BY position",
+        sweep,
+        first,
+        first + PACKED as i64
+    )
+    .fetch_all(session)
+    .await?;
+    Ok(rows)
+}
+
+/// Jobs in columns, in order of cell and replicate. What only succeeded jobs
+/// have is absent of the others.
+struct Columns {
+    positions: Vec<i64>,
+    ids: Vec<i64>,
+    replicates: Vec<i64>,
+    seeds: Vec<i64>,
+    states: Vec<String>,
+    /// 32 bytes each.
+    digests: Vec<u8>,
+    faults: Vec<Option<String>>,
+    test_errors: Vec<Option<f64>>,
+    test_losses: Vec<Option<f64>>,
+    best: Vec<Option<f64>>,
+    seconds: Vec<Option<f64>>,
+    provenances: Vec<Option<i64>>,
+    metrics: Vec<Option<String>>,
+    weights: Vec<Option<Vec<u8>>>,
+}
+
+/// The jobs of these cells; the order of the rows below is that of the columns.
+async fn jobs(session: &mut Session, sweep: i64, first: i64) -> Result<Columns> {
+    let columns = sqlx::query_as!(
+        Columns,
+        r#"SELECT coalesce(array_agg(position), '{}') AS "positions!",
+                  coalesce(array_agg(id), '{}') AS "ids!",
+                  coalesce(array_agg(replicate), '{}') AS "replicates!",
+                  coalesce(array_agg(seed), '{}') AS "seeds!",
+                  coalesce(array_agg(state), '{}') AS "states!",
+                  coalesce(string_agg(digest, ''), '') AS "digests!",
+                  coalesce(array_agg(fault), '{}') AS "faults!: Vec<Option<String>>",
+                  coalesce(array_agg(test_error), '{}') AS "test_errors!: Vec<Option<f64>>",
+                  coalesce(array_agg(test_loss), '{}') AS "test_losses!: Vec<Option<f64>>",
+                  coalesce(array_agg(best_test_error), '{}') AS "best!: Vec<Option<f64>>",
+                  coalesce(array_agg(train_seconds), '{}') AS "seconds!: Vec<Option<f64>>",
+                  coalesce(array_agg(provenance), '{}') AS "provenances!: Vec<Option<i64>>",
+                  coalesce(array_agg(metrics), '{}') AS "metrics!: Vec<Option<String>>",
+                  coalesce(array_agg(weights), '{}') AS "weights!: Vec<Option<Vec<u8>>>"
+           FROM (
+               SELECT sweep_cell.position, job.id, job.replicate, job.seed, job.state, job.digest,
+                      job.fault, outcome.test_error, outcome.test_loss, outcome.best_test_error,
+                      outcome.train_seconds, outcome.provenance, outcome.metrics, outcome.weights
+               FROM sweep_cell
+               JOIN job ON job.cell = sweep_cell.cell AND job.replicate <= sweep_cell.replicates
+               LEFT JOIN outcome ON outcome.job = job.id
+               WHERE sweep_cell.sweep = $1 AND sweep_cell.position >= $2
+                 AND sweep_cell.position < $3
+               ORDER BY sweep_cell.position, job.replicate) AS line"#,
+        sweep,
+        first,
+        first + PACKED as i64
+    )
+    .fetch_one(session)
+    .await?;
+    Ok(columns)
+}
+
+/// What few jobs need, or what many share.
+struct Beside {
+    provenances: BTreeMap<i64, Provenance>,
+    /// By job.
+    of_failures: HashMap<i64, i64>,
+    /// By job.
+    errors: HashMap<i64, Vec<f64>>,
+    last_epochs: usize,
+}
+
+impl Beside {
+    fn last_errors(&self, job: i64) -> Vec<f64> {
+        // Mostly nobody asks.
+        if self.last_epochs == 0 {
+            return Vec::new();
+        }
+        let errors = self.errors.get(&job).map_or(&[][..], Vec::as_slice);
+        errors[errors.len().saturating_sub(self.last_epochs)..].to_vec()
+    }
+}
+
+fn put_together(
+    cells: Vec<CellRow>,
+    mut jobs: Columns,
+    beside: &Beside,
+) -> Result<Vec<CellResults>> {
+    let mut at = 0;
+    let mut found = Vec::with_capacity(cells.len());
+    for row in cells {
+        let mut replicates = Vec::new();
+        while jobs.positions.get(at) == Some(&row.position) {
+            replicates.push(jobs.take(at, beside)?);
+            at += 1;
+        }
+        found.push(CellResults {
+            index: row.position as u64,
+            cell: rows::cell_digest(&row.digest)?,
+            axes: serde_json::from_str(&row.axes)?,
+            replicates,
+        });
+    }
+    Ok(found)
+}
+
+impl Columns {
+    /// The job in this place.
+    fn take(&mut self, at: usize, beside: &Beside) -> Result<ReplicateResult> {
+        let damaged = || Failure::Damaged("a result lacks columns".to_owned());
+        let digest = self.digests.get(at * 32..(at + 1) * 32).ok_or_else(damaged)?;
+        let state = rows::state_name(&self.states[at])?;
+        let id = self.ids[at];
+        let mut result = ReplicateResult {
+            replicate: Replicate(self.replicates[at] as u32),
+            job: JobDigest::from_slice(digest).ok_or_else(damaged)?,
+            seed: self.seeds[at] as u64,
+            state,
+            fault: None,
+            measurement: None,
+            last_test_errors: Vec::new(),
+            provenance: None,
+            imported: None,
+        };
+        match state {
+            StateName::Succeeded => {
+                let provenance = self.provenances[at].ok_or_else(damaged)?;
+                result.provenance = beside.provenances.get(&provenance).cloned();
+                result.last_test_errors = beside.last_errors(id);
+                result.measurement = Some(Measurement {
+                    test_error: self.test_errors[at].ok_or_else(damaged)?,
+                    test_loss: self.test_losses[at],
+                    best_test_error: self.best[at],
+                    train_seconds: self.seconds[at].ok_or_else(damaged)?,
+                    metrics: rows::metrics(self.metrics[at].as_deref())?,
+                    weights: rows::weights(self.weights[at].as_deref()),
+                });
+            }
+            StateName::Failed => {
+                result.fault = rows::fault(self.faults[at].as_deref())?;
+                let provenance = beside.of_failures.get(&id);
+                let provenance = provenance.and_then(|id| beside.provenances.get(id));
+                result.provenance = provenance.cloned();
+            }
+            _ => {}
+        }
+        Ok(result)
+    }
+}
+
+async fn provenances(session: &mut Session) -> Result<BTreeMap<i64, Provenance>> {
+    let rows = query!(
+        "SELECT id, device, driver, libtorch, trainer, threads, determinism FROM provenance"
+    )
+    .fetch_all(session)
+    .await?;
+    let provenances = rows.into_iter().map(|row| {
+        let provenance = Provenance {
+            device: text::told(row.device),
+            driver: text::told(row.driver),
+            libtorch: text::told(row.libtorch),
+            trainer: text::told(row.trainer),
+            threads: row.threads as u32,
+            determinism: text::told(row.determinism),
+        };
+        (row.id, provenance)
+    });
+    Ok(provenances.collect())
+}
+
+/// What the newest attempts of failed jobs ran on, by job.
+async fn provenances_of_failures(session: &mut Session, sweep: i64) -> Result<HashMap<i64, i64>> {
+    let rows = query!(
+        r#"SELECT job.id, attempt.provenance AS "provenance!"
+           FROM sweep_cell
+           JOIN job ON job.cell = sweep_cell.cell
+           JOIN attempt ON attempt.job = job.id AND attempt.attempt = job.attempt
+           WHERE sweep_cell.sweep = $1 AND job.state = 'failed'
+             AND attempt.provenance IS NOT NULL"#,
+        sweep
+    )
+    .fetch_all(session)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id, row.provenance))
+        .collect())
+}
+
+/// The test errors of succeeded jobs by epoch, by job. Later attempts replace
+/// what earlier ones saw of the same epoch.
+async fn test_errors(session: &mut Session, sweep: i64) -> Result<HashMap<i64, Vec<f64>>> {
+    let mut rows = query!(
+        r#"SELECT DISTINCT ON (seen.job, seen.epoch) seen.job, seen.test_error AS "test_error!"
+           FROM sweep_job
+           JOIN job ON job.id = sweep_job.job AND job.state = 'succeeded'
+           JOIN observation AS seen ON seen.job = job.id
+           WHERE sweep_job.sweep = $1 AND seen.test_error IS NOT NULL
+           ORDER BY seen.job, seen.epoch, seen.attempt DESC"#,
+        sweep
+    )
+    .fetch(session);
+    let mut errors: HashMap<i64, Vec<f64>> = HashMap::new();
+    while let Some(row) = rows.try_next().await? {
+        errors.entry(row.job).or_default().push(row.test_error);
+    }
+    Ok(errors)
+}
+
+/// The numbers from elsewhere of the sweeps of this name (as it is kept), by the
+/// digest of their cell, each cell's by source and place.
+async fn imports(session: &mut Session, sweep: &str) -> Result<HashMap<Vec<u8>, Vec<Imported>>> {
+    let rows = query!(
+        "SELECT cell.digest, source, place, test_error, seconds, runs, replicate, seed, file, line
+         FROM import JOIN cell ON cell.id = import.cell
+         WHERE import.sweep = $1",
+        sweep
+    )
+    .fetch_all(session)
+    .await?;
+    let mut numbers: HashMap<Vec<u8>, Vec<(i64, Imported)>> = HashMap::new();
+    for row in rows {
+        let number = Imported {
+            test_error: row.test_error,
+            seconds: row.seconds,
+            runs: row.runs as u32,
+            replicate: row.replicate.map(|it| Replicate(it as u32)),
+            seed: row.seed.map(|seed| seed as u64),
+            source: text::told(row.source),
+            file: text::told(row.file),
+            line: row.line as u32,
+        };
+        numbers.entry(row.digest).or_default().push((row.place, number));
+    }
+    // Here and not by the server, which has some texts in another way.
+    let in_order = numbers.into_iter().map(|(cell, mut of_cell)| {
+        of_cell.sort_by(|(place, one), (other_place, other)| {
+            (&one.source, place).cmp(&(&other.source, other_place))
+        });
+        (cell, of_cell.into_iter().map(|(_, number)| number).collect())
+    });
+    Ok(in_order.collect())
+}

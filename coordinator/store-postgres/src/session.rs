@@ -1,0 +1,204 @@
+//! One connection inside one transaction.
+//!
+//! Everything happens in transactions: what a session remembers is lost behind
+//! a pooler that hands on transactions, so nothing is asked of it. Transactions
+//! are begun and ended here and in tasks that nobody can cancel, since sqlx
+//! leaves a connection inside one when the future that begins it is dropped.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo, PgArguments};
+use sqlx::{
+    AssertSqlSafe, Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlSafeStr,
+    SqlStr, raw_sql,
+};
+
+use crate::error::{Failure, Result};
+
+/// How long any one statement may take before its connection is given up.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// A reader sees one state of the database, that of its first statement.
+const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+     SET LOCAL statement_timeout = '55s';
+     SET LOCAL idle_in_transaction_session_timeout = '60s';
+     SET LOCAL jit = off";
+
+/// A connection, taken from the pool for one transaction or for many.
+pub(crate) struct Session {
+    conn: PoolConnection<Postgres>,
+    /// Whether statements are prepared once and kept.
+    persistent: bool,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Takes a connection.
+    pub(crate) async fn take(pool: &PgPool, pooled: bool) -> Result<Self> {
+        Ok(Self {
+            conn: pool.acquire().await?,
+            persistent: !pooled,
+        })
+    }
+
+    /// Runs statements that return nothing.
+    pub(crate) async fn run(&mut self, statements: impl SqlSafeStr) -> Result<()> {
+        in_time(raw_sql(statements).execute(&mut *self.conn)).await?;
+        Ok(())
+    }
+
+    /// Whether statements return a row, of whichever of them.
+    pub(crate) async fn any(&mut self, statements: String) -> Result<bool> {
+        let statements = raw_sql(AssertSqlSafe(statements));
+        let rows = in_time(statements.fetch_all(&mut *self.conn)).await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Ends the transaction without keeping anything; says whether the
+    /// connection is as good as before.
+    pub(crate) async fn undo(&mut self) -> bool {
+        self.run("ROLLBACK").await.is_ok()
+    }
+
+    /// Cuts the connection: whatever it was in the middle of is undone by the
+    /// server.
+    pub(crate) fn cut(self) {
+        drop(self.conn.detach());
+    }
+}
+
+/// What `asking` brings, if it does in time.
+pub(crate) async fn in_time<T>(
+    asking: impl Future<Output = std::result::Result<T, sqlx::Error>>,
+) -> Result<T> {
+    match tokio::time::timeout(ANSWER, asking).await {
+        Ok(answer) => Ok(answer?),
+        Err(_late) => Err(Failure::Late),
+    }
+}
+
+/// Runs `work` on one state of the database. In a task of its own: a reader
+/// that goes away in the middle must not leave a connection inside a
+/// transaction.
+pub(crate) async fn read<T, F>(pool: &PgPool, pooled: bool, work: F) -> swath_store::Result<T>
+where
+    T: Send + 'static,
+    F: for<'c> FnOnce(&'c mut Session) -> BoxFuture<'c, Result<T>> + Send + 'static,
+{
+    let pool = pool.clone();
+    let reading = tokio::spawn(async move {
+        let mut session = Session::take(&pool, pooled).await?;
+        let result = match session.run(BEGIN_READING).await {
+            Ok(()) => match tokio::time::timeout(ANSWER, work(&mut session)).await {
+                Ok(result) => result,
+                Err(_late) => Err(Failure::Late),
+            },
+            Err(failure) => Err(failure),
+        };
+        let late = matches!(result, Err(Failure::Late));
+        if late || !session.undo().await {
+            session.cut();
+        }
+        result
+    });
+    match reading.await {
+        Ok(result) => result.map_err(Into::into),
+        Err(error) => Err(crate::error::failed("a reading task ended early", error)),
+    }
+}
+
+/// Ends a transaction that somebody left open, before the connection is used
+/// again. (A ROLLBACK alone would fill the server's log with warnings.)
+pub(crate) fn clean(conn: &mut PgConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+    Box::pin(async move {
+        let clean = raw_sql("BEGIN; ROLLBACK").execute(conn);
+        match tokio::time::timeout(Duration::from_secs(5), clean).await {
+            Ok(Ok(_)) => Ok(true),
+            _ => Ok(false),
+        }
+    })
+}
+
+/// A query that says anew whether it is prepared for good.
+struct Prepared<E> {
+    query: E,
+    persistent: bool,
+}
+
+impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Prepared<E> {
+    fn sql(self) -> SqlStr {
+        self.query.sql()
+    }
+
+    fn statement(&self) -> Option<&PgStatement> {
+        self.query.statement()
+    }
+
+    fn take_arguments(
+        &mut self,
+    ) -> std::result::Result<Option<PgArguments>, sqlx::error::BoxDynError> {
+        self.query.take_arguments()
+    }
+
+    fn persistent(&self) -> bool {
+        self.persistent && self.query.persistent()
+    }
+}
+
+impl<'c> Executor<'c> for &'c mut Session {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, std::result::Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let persistent = self.persistent;
+        (&mut *self.conn).fetch_many(Prepared { query, persistent })
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, std::result::Result<Option<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let persistent = self.persistent;
+        (&mut *self.conn).fetch_optional(Prepared { query, persistent })
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, std::result::Result<PgStatement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        (&mut *self.conn).prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(
+        self,
+        sql: SqlStr,
+    ) -> BoxFuture<'e, std::result::Result<Describe<Postgres>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        (&mut *self.conn).describe(sql)
+    }
+}

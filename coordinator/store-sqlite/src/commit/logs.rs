@@ -1,0 +1,132 @@
+//! Observations and log text: row by row, which keeps every bit of a number and
+//! every byte of a text. They come by the epoch, not by the job.
+
+use sqlx::query;
+use swath_store::{LogRow, ObservationRow};
+
+use crate::error::Result;
+use crate::writer::Tx;
+
+/// Bytes of log text kept per attempt: its tail, where a failure explains
+/// itself.
+const LOG_KEPT: i64 = 64 * 1024;
+
+/// A repeat of an epoch is ignored; what is not finite is absent.
+pub(super) async fn insert_observations(tx: &mut Tx, rows: &[ObservationRow]) -> Result<()> {
+    let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+    for row in rows {
+        let seen = &row.observation;
+        let job = row.job.0;
+        let step = seen.step as i64;
+        let train_loss = finite(seen.train_loss);
+        let train_error = finite(seen.train_error);
+        let test_loss = finite(seen.test_loss);
+        let test_error = finite(seen.test_error);
+        let lr = finite(seen.lr);
+        let seconds = finite(seen.seconds);
+        let images_per_second = finite(seen.images_per_second);
+        let distance = finite(seen.distance);
+        let loss_scale = finite(seen.loss_scale);
+        let skipped_steps = seen.skipped_steps.map(|steps| steps as i64);
+        query!(
+            "INSERT INTO observation
+                 (job, attempt, epoch, step, train_loss, train_error, test_loss, test_error, lr,
+                  seconds, images_per_second, distance, loss_scale, skipped_steps)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             ON CONFLICT DO NOTHING",
+            job,
+            row.attempt.0,
+            seen.epoch,
+            step,
+            train_loss,
+            train_error,
+            test_loss,
+            test_error,
+            lr,
+            seconds,
+            images_per_second,
+            distance,
+            loss_scale,
+            skipped_steps
+        )
+        .execute(&mut tx.conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// A repeat is ignored, also of a chunk that had to make room since.
+pub(super) async fn append(tx: &mut Tx, rows: &[LogRow]) -> Result<()> {
+    for row in rows {
+        let job = row.job.0;
+        let attempt = row.attempt.0;
+        let sequence = i64::try_from(row.sequence).unwrap_or(i64::MAX);
+        let text = tail(&row.text, LOG_KEPT as usize);
+        let added = query!(
+            "INSERT INTO log_chunk (job, position, attempt, sequence, text)
+             SELECT ?1, (SELECT coalesce(max(position), 0) + 1 FROM log_chunk WHERE job = ?1),
+                    ?2, ?3, ?4
+             WHERE ?3 > (SELECT log_gone FROM attempt WHERE job = ?1 AND attempt = ?2)
+             ON CONFLICT DO NOTHING",
+            job,
+            attempt,
+            sequence,
+            text
+        )
+        .execute(&mut tx.conn)
+        .await?
+        .rows_affected();
+        if added > 0 {
+            drop_old_log(tx, job, attempt).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the newest chunks of an attempt that fit together.
+async fn drop_old_log(tx: &mut Tx, job: i64, attempt: u32) -> Result<()> {
+    // The newest chunk always stays: positions go on from it.
+    let gone = sqlx::query_scalar!(
+        r#"SELECT max(position) AS "position?: i64" FROM (
+               SELECT position, sum(octet_length(text)) OVER (ORDER BY position DESC) AS bytes
+               FROM log_chunk WHERE job = ?1 AND attempt = ?2)
+           WHERE bytes > ?3"#,
+        job,
+        attempt,
+        LOG_KEPT
+    )
+    .fetch_one(&mut tx.conn)
+    .await?;
+    let Some(gone) = gone else {
+        return Ok(());
+    };
+    query!(
+        "UPDATE attempt SET log_gone = max(log_gone, (
+             SELECT max(sequence) FROM log_chunk
+             WHERE job = ?1 AND attempt = ?2 AND position <= ?3))
+         WHERE job = ?1 AND attempt = ?2",
+        job,
+        attempt,
+        gone
+    )
+    .execute(&mut tx.conn)
+    .await?;
+    query!(
+        "DELETE FROM log_chunk WHERE job = ?1 AND attempt = ?2 AND position <= ?3",
+        job,
+        attempt,
+        gone
+    )
+    .execute(&mut tx.conn)
+    .await?;
+    Ok(())
+}
+
+/// The last `bytes` of a text, from a character on.
+fn tail(text: &str, bytes: usize) -> &str {
+    let from = text.len().saturating_sub(bytes);
+    let from = (from..text.len())
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(text.len());
+    &text[from..]
+}

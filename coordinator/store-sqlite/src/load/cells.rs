@@ -1,0 +1,254 @@
+//! Cells with all of their jobs.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sqlx::{SqliteConnection, query, query_as, query_scalar};
+use swath_core::judge::{self, LastFault};
+use swath_core::outcome::Outcome;
+use swath_core::time::Timestamp;
+use swath_store::{CellKey, JobKey, Names, StoredCell, StoredJob, SweepKey};
+
+use crate::error::{Failure, Result};
+use crate::rows::{self, JobRow};
+
+/// Cells that are read at once, and names that are looked up at once.
+const CHUNK: usize = 4096;
+
+/// The next cells with a job that is not final.
+pub(crate) async fn open_cells(
+    conn: &mut SqliteConnection,
+    after: CellKey,
+    limit: u32,
+) -> Result<Vec<StoredCell>> {
+    let keys = query_scalar!(
+        r#"SELECT DISTINCT cell FROM job INDEXED BY job_open
+           WHERE ended_at IS NULL AND cell > ?1
+           ORDER BY cell LIMIT ?2"#,
+        after.0,
+        limit
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    with_keys(conn, &keys).await
+}
+
+/// The cells that exist of those that are named.
+pub(crate) async fn load(conn: &mut SqliteConnection, names: &Names) -> Result<Vec<StoredCell>> {
+    let mut keys = BTreeSet::new();
+    for jobs in names.jobs.chunks(CHUNK) {
+        let asked = rows::hex_array(jobs);
+        let found = query_scalar!(
+            "SELECT job.cell FROM json_each(?1) AS asked
+             CROSS JOIN job ON job.digest = unhex(asked.value)",
+            asked
+        );
+        keys.extend(found.fetch_all(&mut *conn).await?);
+    }
+    for cells in names.cells.chunks(CHUNK) {
+        let asked = rows::hex_array(cells);
+        let found = query_scalar!(
+            r#"SELECT cell.id AS "id!" FROM json_each(?1) AS asked
+               CROSS JOIN cell ON cell.digest = unhex(asked.value)"#,
+            asked
+        );
+        keys.extend(found.fetch_all(&mut *conn).await?);
+    }
+    for sweep in &names.sweeps {
+        let found = query_scalar!("SELECT cell FROM sweep_cell WHERE sweep = ?1", sweep.0);
+        keys.extend(found.fetch_all(&mut *conn).await?);
+    }
+    with_keys(conn, &Vec::from_iter(keys)).await
+}
+
+/// The canonical specs of these cells, in order.
+pub(crate) async fn specs(conn: &mut SqliteConnection, cells: &[CellKey]) -> Result<Vec<String>> {
+    let mut specs = Vec::with_capacity(cells.len());
+    for cells in cells.chunks(CHUNK) {
+        let asked: Vec<i64> = cells.iter().map(|cell| cell.0).collect();
+        let asked = rows::json(&asked);
+        let found = query_scalar!(
+            "SELECT cell.spec FROM json_each(?1) AS asked
+             CROSS JOIN cell ON cell.id = asked.value ORDER BY asked.key + 0",
+            asked
+        )
+        .fetch_all(&mut *conn)
+        .await?;
+        if found.len() != cells.len() {
+            return Err(Failure::Damaged("it lacks cells that have jobs".to_owned()));
+        }
+        specs.extend(found);
+    }
+    Ok(specs)
+}
+
+/// The cells with these keys, which rise.
+async fn with_keys(conn: &mut SqliteConnection, keys: &[i64]) -> Result<Vec<StoredCell>> {
+    let mut cells = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(CHUNK) {
+        cells.append(&mut page(conn, &rows::json(keys)).await?);
+    }
+    Ok(cells)
+}
+
+/// The cells with the keys of a JSON array.
+async fn page(conn: &mut SqliteConnection, keys: &str) -> Result<Vec<StoredCell>> {
+    let found = query!(
+        r#"SELECT cell.id AS "id!", cell.digest, cell.program FROM json_each(?1) AS asked
+           CROSS JOIN cell ON cell.id = asked.value ORDER BY cell.id"#,
+        keys
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut cells = Vec::with_capacity(found.len());
+    let mut places = HashMap::with_capacity(found.len());
+    for row in found {
+        places.insert(row.id, cells.len());
+        cells.push(StoredCell {
+            key: CellKey(row.id),
+            digest: rows::cell_digest(&row.digest)?,
+            program: row.program,
+            holders: Vec::new(),
+            jobs: Vec::new(),
+        });
+    }
+    let holders = query!(
+        r#"SELECT sweep_cell.cell, sweep_cell.sweep AS "sweep!", sweep_cell.replicates
+           FROM json_each(?1) AS asked
+           CROSS JOIN sweep_cell ON sweep_cell.cell = asked.value
+           ORDER BY sweep_cell.cell, sweep_cell.sweep"#,
+        keys
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    for row in holders {
+        if let Some(place) = places.get(&row.cell) {
+            let holder = (SweepKey(row.sweep), row.replicates as u32);
+            cells[*place].holders.push(holder);
+        }
+    }
+    let granted = jobs(conn, keys, &places, &mut cells).await?;
+    if !granted.is_empty() {
+        outcomes(conn, keys, &granted, &mut cells).await?;
+    }
+    remember(&mut cells)?;
+    Ok(cells)
+}
+
+/// Where a job is: the place of its cell, and its own there.
+type Place = (usize, usize);
+
+/// Reads the jobs; gives back where those are that were ever granted.
+async fn jobs(
+    conn: &mut SqliteConnection,
+    keys: &str,
+    places: &HashMap<i64, usize>,
+    cells: &mut [StoredCell],
+) -> Result<HashMap<i64, Place>> {
+    let found = query_as!(
+        JobRow,
+        r#"SELECT job.id AS "id!", job.cell, job.digest, job.state, job.not_before, job.deadline,
+                  job.stop, job.fault, job.attempt, worker.name AS "worker?", job.session,
+                  job.granted_at, job.grants, job.charged, job.failed_on, job.closed,
+                  job.unmentioned, job.faulted, job.ended_at
+           FROM json_each(?1) AS asked
+           CROSS JOIN job ON job.cell = asked.value
+           LEFT JOIN worker ON worker.id = job.worker
+           ORDER BY job.cell, job.replicate"#,
+        keys
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut granted = HashMap::new();
+    for row in found {
+        let Some(place) = places.get(&row.cell) else {
+            continue;
+        };
+        let jobs = &mut cells[*place].jobs;
+        if row.attempt > 0 {
+            granted.insert(row.id, (*place, jobs.len()));
+        }
+        jobs.push(StoredJob {
+            key: JobKey(row.id),
+            digest: rows::job_digest(&row.digest)?,
+            job: row.job()?,
+            unmentioned: row.unmentioned as u32,
+            // The fault is found among the outcomes.
+            fault: row.faulted.map(|attempt| (rows::attempt(attempt), NOTHING)),
+            ended_at: row.ended_at.map(Timestamp::from_ms),
+            outcomes: Vec::new(),
+        });
+    }
+    Ok(granted)
+}
+
+/// Stands in for a fault until it is read.
+const NOTHING: LastFault = LastFault {
+    fault: swath_core::outcome::Fault::Lost,
+    headline: String::new(),
+};
+
+async fn outcomes(
+    conn: &mut SqliteConnection,
+    keys: &str,
+    granted: &HashMap<i64, Place>,
+    cells: &mut [StoredCell],
+) -> Result<()> {
+    let found = query!(
+        r#"SELECT attempt.job AS "job!", attempt.attempt AS "attempt!",
+                  worker.name AS worker, attempt.ended AS "ended!", attempt.message,
+                  outcome.bits AS "bits?", outcome.metrics, outcome.weights
+           FROM json_each(?1) AS asked
+           CROSS JOIN job ON job.cell = asked.value AND job.attempt > 0
+           CROSS JOIN attempt ON attempt.job = job.id
+               AND attempt.ended IS NOT NULL AND attempt.ended <> 'released'
+           CROSS JOIN worker ON worker.id = attempt.worker
+           LEFT JOIN outcome
+               ON outcome.job = attempt.job AND outcome.attempt = attempt.attempt
+           ORDER BY attempt.job, attempt.attempt"#,
+        keys
+    )
+    .fetch_all(conn)
+    .await?;
+    for row in found {
+        let Some((cell, job)) = granted.get(&row.job) else {
+            continue;
+        };
+        let outcome = match (row.ended.as_str(), &row.bits) {
+            ("measured", Some(bits)) => {
+                let metrics = rows::metrics(row.metrics.as_deref())?;
+                let weights = rows::weights(row.weights.as_deref());
+                Outcome::Measured(rows::measurement(bits, metrics, weights)?)
+            }
+            ("measured", None) => {
+                let attempt = row.attempt;
+                let message = format!("attempt {attempt} of job {} has no numbers", row.job);
+                return Err(Failure::Damaged(message));
+            }
+            (fault, _) => Outcome::Failed {
+                fault: rows::fault(fault)?,
+                message: row.message,
+            },
+        };
+        let worker = rows::worker_name(&row.worker)?;
+        let outcomes = &mut cells[*cell].jobs[*job].outcomes;
+        outcomes.push((rows::attempt(row.attempt), worker, outcome));
+    }
+    Ok(())
+}
+
+/// Fills in the faults that jobs remember.
+fn remember(cells: &mut [StoredCell]) -> Result<()> {
+    for job in cells.iter_mut().flat_map(|cell| &mut cell.jobs) {
+        let Some((attempt, remembered)) = &mut job.fault else {
+            continue;
+        };
+        let mut told = job.outcomes.iter().filter(|(of, ..)| of == attempt);
+        let Some((.., Outcome::Failed { fault, message })) = told.next() else {
+            let message = format!("job {} remembers a fault that nobody told", job.key);
+            return Err(Failure::Damaged(message));
+        };
+        remembered.fault = *fault;
+        judge::headline(message).clone_into(&mut remembered.headline);
+    }
+    Ok(())
+}

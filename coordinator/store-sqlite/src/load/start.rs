@@ -1,0 +1,181 @@
+//! What the engine holds of everything.
+
+use std::collections::hash_map::{Entry, HashMap};
+
+use futures_util::TryStreamExt;
+use sqlx::{SqliteConnection, query, query_scalar};
+use swath_core::id::SessionId;
+use swath_core::judge::{self, LastFault};
+use swath_core::time::Timestamp;
+use swath_core::view::Counts;
+use swath_store::{
+    CellKey, JobKey, Start, StoredReplication, StoredRequest, StoredSweep, SweepKey, SweepRow,
+    WorkerKey, WorkerRow,
+};
+
+use crate::error::Result;
+use crate::rows;
+
+pub(crate) async fn start(conn: &mut SqliteConnection) -> Result<Start> {
+    let mut sweeps = sweeps(conn).await?;
+    let mut faults = faults(conn).await?;
+    for sweep in &mut sweeps {
+        sweep.faults = faults.remove(&sweep.row.key).unwrap_or_default();
+    }
+    let last_cell = query_scalar!(r#"SELECT max(id) AS "id: i64" FROM cell"#);
+    let last_cell = last_cell.fetch_one(&mut *conn).await?;
+    let last_job = query_scalar!(r#"SELECT max(id) AS "id: i64" FROM job"#);
+    let last_job = last_job.fetch_one(&mut *conn).await?;
+    Ok(Start {
+        sweeps,
+        workers: workers(conn).await?,
+        requests: requests(conn).await?,
+        last_cell: CellKey(last_cell.unwrap_or(0)),
+        last_job: JobKey(last_job.unwrap_or(0)),
+    })
+}
+
+/// Every sweep, in order of submission, without its faults.
+async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<StoredSweep>> {
+    let rows = query!(
+        r#"SELECT sweep.id AS "id!", digest, replicates, priority, live, paused, reason,
+                  queued, leased, suspect, succeeded, failed, diverged, cancelled, ended_at,
+                  most AS "most?", rounds AS "rounds?", seeds AS "seeds?", as_of
+           FROM sweep
+           JOIN sweep_counts ON sweep_counts.sweep = sweep.id
+           LEFT JOIN replication ON replication.sweep = sweep.id
+           ORDER BY sweep.id"#
+    )
+    .fetch_all(conn)
+    .await?;
+    let sweeps = rows.into_iter().map(|row| {
+        Ok(StoredSweep {
+            digest: rows::sweep_digest(&row.digest)?,
+            replicates: row.replicates as u32,
+            row: SweepRow {
+                key: SweepKey(row.id),
+                live: row.live != 0,
+                paused: (row.paused != 0).then_some(row.reason),
+                priority: row.priority as i32,
+                counts: Counts {
+                    queued: row.queued as u64,
+                    leased: row.leased as u64,
+                    suspect: row.suspect as u64,
+                    succeeded: row.succeeded as u64,
+                    failed: row.failed as u64,
+                    diverged: row.diverged as u64,
+                    cancelled: row.cancelled as u64,
+                },
+                ended_at: row.ended_at.map(Timestamp::from_ms),
+            },
+            replication: row.most.map(|most| StoredReplication {
+                max: most as u32,
+                rounds: row.rounds.unwrap_or(0) as u32,
+                seeds: row.seeds.unwrap_or(0) as u64,
+                settled_as_of: row.as_of.map(Timestamp::from_ms),
+            }),
+            faults: Vec::new(),
+        })
+    });
+    sweeps.collect()
+}
+
+/// Remembered faults, each with how many jobs have it.
+type Faults = Vec<(LastFault, u64)>;
+
+/// The remembered faults of sweeps of which no job has succeeded, in the order
+/// of their jobs.
+async fn faults(conn: &mut SqliteConnection) -> Result<HashMap<SweepKey, Faults>> {
+    let mut rows = query!(
+        r#"SELECT sweep_cell.sweep, attempt.ended AS "ended!", attempt.message
+           FROM sweep_counts
+           CROSS JOIN sweep_cell ON sweep_cell.sweep = sweep_counts.sweep
+           CROSS JOIN job INDEXED BY job_faulted
+               ON job.cell = sweep_cell.cell AND job.replicate <= sweep_cell.replicates
+           CROSS JOIN attempt ON attempt.job = job.id AND attempt.attempt = job.faulted
+           WHERE sweep_counts.succeeded = 0 AND job.faulted IS NOT NULL
+             AND attempt.ended IS NOT NULL
+           ORDER BY sweep_cell.sweep, job.id"#
+    )
+    .fetch(conn);
+    let mut all: HashMap<SweepKey, Faults> = HashMap::new();
+    // Where each fault of a sweep is in its list: every job may have its own.
+    let mut places = HashMap::new();
+    while let Some(row) = rows.try_next().await? {
+        let sweep = SweepKey(row.sweep);
+        let fault = rows::fault(&row.ended)?;
+        let headline = judge::headline(&row.message);
+        let faults = all.entry(sweep).or_default();
+        match places.entry((sweep, fault, headline.to_owned())) {
+            Entry::Occupied(place) => {
+                let place: &usize = place.get();
+                faults[*place].1 += 1;
+            }
+            Entry::Vacant(free) => {
+                free.insert(faults.len());
+                let headline = headline.to_owned();
+                faults.push((LastFault { fault, headline }, 1));
+            }
+        }
+    }
+    Ok(all)
+}
+
+async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerRow>> {
+    let rows = query!(
+        r#"SELECT id AS "id!", name, state, reason, session, seen_at, about, failed
+           FROM worker ORDER BY id"#
+    )
+    .fetch_all(conn)
+    .await?;
+    let workers = rows.into_iter().map(|row| {
+        Ok(WorkerRow {
+            key: WorkerKey(row.id),
+            name: rows::worker_name(&row.name)?,
+            state: rows::worker_state(&row.state)?,
+            reason: row.reason,
+            session: SessionId(row.session as u64),
+            seen_at: Timestamp::from_ms(row.seen_at),
+            about: serde_json::from_str(&row.about)?,
+            failed: serde_json::from_str(&row.failed)?,
+        })
+    });
+    workers.collect()
+}
+
+/// What the newest sessions' requests were granted.
+async fn requests(conn: &mut SqliteConnection) -> Result<Vec<StoredRequest>> {
+    let rows = query!(
+        r#"SELECT grant_request.worker, grant_request.request, job.digest AS "digest?",
+                  (line.value ->> 1) AS "attempt?: i64"
+           FROM worker
+           CROSS JOIN grant_request
+               ON grant_request.worker = worker.id AND grant_request.session = worker.session
+           LEFT JOIN json_each(grant_request.grants) AS line
+           LEFT JOIN job ON job.id = line.value ->> 0
+           ORDER BY grant_request.worker, grant_request.request, line.key"#
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut requests: Vec<StoredRequest> = Vec::new();
+    for row in rows {
+        let worker = WorkerKey(row.worker);
+        let request = row.request as u64;
+        let same = |it: &&mut StoredRequest| it.worker == worker && it.request == request;
+        let grant = match (&row.digest, row.attempt) {
+            (Some(digest), Some(attempt)) => {
+                Some((rows::job_digest(digest)?, rows::attempt(attempt)))
+            }
+            _ => None,
+        };
+        match requests.last_mut().filter(same) {
+            Some(known) => known.grants.extend(grant),
+            None => requests.push(StoredRequest {
+                worker,
+                request,
+                grants: Vec::from_iter(grant),
+            }),
+        }
+    }
+    Ok(requests)
+}

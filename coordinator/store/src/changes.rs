@@ -1,0 +1,398 @@
+//! What one commit writes: rows, not statements. The engine decided them; a
+//! store only keeps them.
+
+use serde_json::Value;
+use swath_core::id::{
+    Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
+};
+use swath_core::import::Imported;
+use swath_core::job::Job;
+use swath_core::message::Sources;
+use swath_core::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
+use swath_core::probe::WorkloadKey;
+use swath_core::replication::{Pair, Verdict};
+use swath_core::time::Timestamp;
+use swath_core::view::{Counts, WorkerAbout, WorkerState};
+
+use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};
+
+/// Everything that one commit writes, or nothing of it.
+///
+/// A store writes the lists in the order of these fields, so that whatever a
+/// row names is there before it. Within a list the order counts too.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// New sweeps.
+    pub new_sweeps: Vec<NewSweep>,
+    /// Sweeps that changed, and every new one.
+    pub sweeps: Vec<SweepRow>,
+    /// New cells.
+    pub cells: Vec<NewCell>,
+    /// Cells of new sweeps.
+    pub sweep_cells: Vec<NewSweepCell>,
+    /// Cells of a sweep that have another number of replicates now.
+    pub grown: Vec<GrownCell>,
+    /// Workers that are new or changed, each once.
+    pub workers: Vec<WorkerRow>,
+    /// New jobs: queued, never granted.
+    pub new_jobs: Vec<NewJob>,
+    /// New attempts; those of a job in order.
+    pub attempts: Vec<NewAttempt>,
+    /// What attempts measured.
+    pub outcomes: Vec<OutcomeRow>,
+    /// How attempts ended, each once.
+    pub ends: Vec<AttemptEnd>,
+    /// Jobs that changed, each once, as they are now.
+    pub jobs: Vec<JobRow>,
+    /// Outcomes that came too late to count. A repeat (the same job, attempt,
+    /// worker and outcome) is ignored.
+    pub late: Vec<LateOutcome>,
+    /// Epochs of attempts. A repeat (the same job, attempt and epoch) is
+    /// ignored; numbers that are not finite are absent.
+    pub observations: Vec<ObservationRow>,
+    /// Pieces of logs. A repeat (the same job, attempt and sequence number) is
+    /// ignored.
+    pub logs: Vec<LogRow>,
+    /// What requests were granted.
+    pub requests: Vec<GrantRequest>,
+    /// How far the replicates of sweeps are decided, where that changed or
+    /// begins.
+    pub replications: Vec<ReplicationRow>,
+    /// Decisions about replicates.
+    pub decisions: Vec<DecisionRow>,
+    /// Of which sources everything is forgotten that they said of a sweep, by
+    /// the sweep's name; before `imports`.
+    pub forgotten: Vec<(String, String)>,
+    /// Numbers from elsewhere.
+    pub imports: Vec<NewImport>,
+}
+
+impl Changes {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A new sweep; what may change of it is in its [`SweepRow`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewSweep {
+    /// Its key.
+    pub key: SweepKey,
+    /// Its digest.
+    pub digest: SweepDigest,
+    /// Its name.
+    pub name: String,
+    /// Its title; may be empty.
+    pub title: String,
+    /// Replicates per cell at first.
+    pub replicates: u32,
+    /// How many cells it has.
+    pub cells: u64,
+    /// Its files.
+    pub sources: Sources,
+    /// How its table is laid out.
+    pub definition: Value,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+}
+
+/// What may change of a sweep.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SweepRow {
+    /// Its key.
+    pub key: SweepKey,
+    /// Whether it is not cancelled.
+    pub live: bool,
+    /// Why it is paused, if it is.
+    pub paused: Option<String>,
+    /// The greatest goes first.
+    pub priority: i32,
+    /// Its jobs.
+    pub counts: Counts,
+    /// When the last of its jobs ended that has ended. A job that starts over
+    /// ends later than it did, so this holds again by the time that every job
+    /// is final.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// A new cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewCell {
+    /// Its key.
+    pub key: CellKey,
+    /// Its digest.
+    pub digest: CellDigest,
+    /// Its canonical spec, without a seed.
+    pub spec: String,
+    /// The program that its jobs need, if they are not for the built-in core.
+    pub program: Option<String>,
+    /// What its trainings cost alike with.
+    pub workload: WorkloadKey,
+}
+
+/// That a sweep has a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewSweepCell {
+    /// The sweep.
+    pub sweep: SweepKey,
+    /// The place in canonical order, from 0.
+    pub position: u64,
+    /// The cell.
+    pub cell: CellKey,
+    /// Its axes in written order.
+    pub axes: Vec<(String, Value)>,
+    /// The sweep holds replicates 1 to so many of it.
+    pub replicates: u32,
+}
+
+/// That a sweep holds more replicates of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrownCell {
+    /// The sweep.
+    pub sweep: SweepKey,
+    /// The cell.
+    pub cell: CellKey,
+    /// The sweep holds replicates 1 to so many of it now.
+    pub replicates: u32,
+}
+
+/// A worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerRow {
+    /// Its key.
+    pub key: WorkerKey,
+    /// Its name.
+    pub name: WorkerName,
+    /// Whether it gets jobs.
+    pub state: WorkerState,
+    /// Why it does not; empty otherwise.
+    pub reason: String,
+    /// Its newest session.
+    pub session: SessionId,
+    /// When it was last heard of.
+    pub seen_at: Timestamp,
+    /// What it said of itself.
+    pub about: WorkerAbout,
+    /// The different jobs that it failed in a row.
+    pub failed: Vec<JobDigest>,
+}
+
+/// A new job: queued from `since` on, as [`Job::new`] makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewJob {
+    /// Its key.
+    pub key: JobKey,
+    /// Its digest.
+    pub digest: JobDigest,
+    /// Its cell.
+    pub cell: CellKey,
+    /// Which repetition of its cell it is.
+    pub replicate: Replicate,
+    /// Its seed.
+    pub seed: u64,
+    /// When it was made.
+    pub since: Timestamp,
+}
+
+/// What may change of a job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobRow {
+    /// Its key.
+    pub key: JobKey,
+    /// Its life.
+    pub job: Job,
+    /// The worker of `job.owner`.
+    pub worker: Option<WorkerKey>,
+    /// Heartbeats in a row that did not mention its lease.
+    pub unmentioned: u32,
+    /// The attempt whose fault is remembered.
+    pub faulted: Option<Attempt>,
+    /// When it became final, while it is.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// A new attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewAttempt {
+    /// The job.
+    pub job: JobKey,
+    /// Its number.
+    pub attempt: Attempt,
+    /// Who got the grant.
+    pub worker: WorkerKey,
+    /// In which session.
+    pub session: SessionId,
+    /// When.
+    pub granted_at: Timestamp,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptEnd {
+    /// The job.
+    pub job: JobKey,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// When that was recorded.
+    pub at: Timestamp,
+    /// How.
+    pub end: End,
+}
+
+/// How an attempt ended, as its worker told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// It was given back.
+    Released,
+    /// It brought a measurement; its [`OutcomeRow`] has the numbers.
+    Measured {
+        /// What it ran on.
+        provenance: Provenance,
+    },
+    /// It brought a fault.
+    Failed {
+        /// Which.
+        fault: Fault,
+        /// Its whole message.
+        message: String,
+        /// What it ran on.
+        provenance: Provenance,
+    },
+}
+
+/// What a job measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutcomeRow {
+    /// The job.
+    pub job: JobKey,
+    /// Its newest attempt.
+    pub attempt: Attempt,
+    /// The numbers.
+    pub measurement: Measurement,
+    /// What it ran on.
+    pub provenance: Provenance,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+}
+
+/// An outcome that came too late to count.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LateOutcome {
+    /// The job.
+    pub job: JobKey,
+    /// The attempt that its worker named; it may never have been granted.
+    pub attempt: Attempt,
+    /// Who told.
+    pub worker: WorkerKey,
+    /// In which session.
+    pub session: SessionId,
+    /// What.
+    pub outcome: Outcome,
+    /// What it ran on.
+    pub provenance: Provenance,
+    /// When it was kept aside.
+    pub recorded_at: Timestamp,
+}
+
+/// An epoch of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObservationRow {
+    /// The job.
+    pub job: JobKey,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// Its metrics.
+    pub observation: Observation,
+}
+
+/// A piece of what a trainer wrote to stderr.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRow {
+    /// The job.
+    pub job: JobKey,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// Counts the pieces of the attempt, from 1.
+    pub sequence: u64,
+    /// The text.
+    pub text: String,
+}
+
+/// What a request was granted: a lost reply is answered with the same. A store
+/// keeps the newest [`REQUESTS_KEPT`] of a worker's newest session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantRequest {
+    /// The worker.
+    pub worker: WorkerKey,
+    /// Its session.
+    pub session: SessionId,
+    /// The request.
+    pub request: u64,
+    /// Jobs and attempts, in the order in which they were granted.
+    pub grants: Vec<(JobKey, Attempt)>,
+}
+
+/// A worker repeats a request only until it is answered: the last few are
+/// enough.
+pub const REQUESTS_KEPT: usize = 16;
+
+/// How far the replicates of a sweep are decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplicationRow {
+    /// The sweep.
+    pub sweep: SweepKey,
+    /// Replicates of a cell, at most.
+    pub max: u32,
+    /// Rounds of seeds that were given so far.
+    pub rounds: u32,
+    /// Replicates that they gave, over all cells.
+    pub seeds: u64,
+    /// How it is settled, if it is.
+    pub settled: Option<SettledRow>,
+}
+
+/// How the replicates of a sweep are settled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SettledRow {
+    /// When that was found.
+    pub at: Timestamp,
+    /// When the last job had ended that was looked at.
+    pub as_of: Timestamp,
+    /// What was found.
+    pub verdict: Verdict,
+}
+
+/// That a cell gets another replicate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DecisionRow {
+    /// The sweep.
+    pub sweep: SweepKey,
+    /// Counts the decisions of the sweep, from 1.
+    pub place: u64,
+    /// The round, from 1.
+    pub round: u32,
+    /// When it was made.
+    pub at: Timestamp,
+    /// The cell.
+    pub cell: CellKey,
+    /// The replicate.
+    pub replicate: Replicate,
+    /// The reason.
+    pub pair: Pair,
+}
+
+/// A number from elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewImport {
+    /// The name of the sweep.
+    pub sweep: String,
+    /// The cell.
+    pub cell: CellKey,
+    /// Tells apart the numbers that one source has for one cell, from 1.
+    pub place: u32,
+    /// The number.
+    pub number: Imported,
+    /// When it came.
+    pub at: Timestamp,
+}

@@ -1,0 +1,133 @@
+//! What a store gives back of what it keeps: the rows that the engine begins
+//! with, and those that it asks for later.
+
+use swath_core::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
+use swath_core::import::Imported;
+use swath_core::job::Job;
+use swath_core::judge::LastFault;
+use swath_core::outcome::Outcome;
+use swath_core::time::Timestamp;
+
+use crate::changes::{SweepRow, WorkerRow};
+use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};
+
+/// What the engine holds of everything, whether open or not; the cells with
+/// open jobs come page by page, by [`crate::Store::open_cells`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Start {
+    /// Every sweep, in order of submission.
+    pub sweeps: Vec<StoredSweep>,
+    /// Every worker.
+    pub workers: Vec<WorkerRow>,
+    /// What the newest sessions' requests were granted; those of a worker in
+    /// order.
+    pub requests: Vec<StoredRequest>,
+    /// The greatest key of a cell; 0 when there is none.
+    pub last_cell: CellKey,
+    /// The greatest key of a job; 0 when there is none.
+    pub last_job: JobKey,
+}
+
+/// A sweep without its files, its table and its cells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredSweep {
+    /// Its digest.
+    pub digest: SweepDigest,
+    /// Replicates per cell at first.
+    pub replicates: u32,
+    /// What may change of it.
+    pub row: SweepRow,
+    /// How far its replicates are decided, where results decide them.
+    pub replication: Option<StoredReplication>,
+    /// The remembered faults of its jobs, each with how many jobs have it; only
+    /// of a sweep of which none has succeeded.
+    pub faults: Vec<(LastFault, u64)>,
+}
+
+/// How far the replicates of a sweep are decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredReplication {
+    /// Replicates of a cell, at most.
+    pub max: u32,
+    /// Rounds of seeds that were given so far.
+    pub rounds: u32,
+    /// Replicates that they gave, over all cells.
+    pub seeds: u64,
+    /// When the last job had ended that was looked at when it was settled.
+    pub settled_as_of: Option<Timestamp>,
+}
+
+/// What a request was granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRequest {
+    /// The worker.
+    pub worker: WorkerKey,
+    /// The request, of the worker's newest session.
+    pub request: u64,
+    /// In the order in which they were granted.
+    pub grants: Vec<(JobDigest, Attempt)>,
+}
+
+/// A cell with all of its jobs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredCell {
+    /// Its key.
+    pub key: CellKey,
+    /// Its digest.
+    pub digest: CellDigest,
+    /// The program that its jobs need.
+    pub program: Option<String>,
+    /// The sweeps that have it, in order of submission, with the number of its
+    /// replicates that each holds.
+    pub holders: Vec<(SweepKey, u32)>,
+    /// Its jobs: replicates 1, 2, and so on.
+    pub jobs: Vec<StoredJob>,
+}
+
+/// A job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredJob {
+    /// Its key.
+    pub key: JobKey,
+    /// Its digest.
+    pub digest: JobDigest,
+    /// Its life.
+    pub job: Job,
+    /// Heartbeats in a row that did not mention its lease.
+    pub unmentioned: u32,
+    /// The attempt whose fault is remembered, with that fault.
+    pub fault: Option<(Attempt, LastFault)>,
+    /// When it became final, while it is.
+    pub ended_at: Option<Timestamp>,
+    /// The outcomes of its attempts, with the worker that got the grant.
+    pub outcomes: Vec<(Attempt, WorkerName, Outcome)>,
+}
+
+/// Whose cells to load: those that exist of all that is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The cells of these jobs.
+    pub jobs: Vec<JobDigest>,
+    /// These cells.
+    pub cells: Vec<CellDigest>,
+    /// The cells of these sweeps.
+    pub sweeps: Vec<SweepKey>,
+}
+
+impl Names {
+    /// Whether nothing is named.
+    pub const fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.cells.is_empty() && self.sweeps.is_empty()
+    }
+}
+
+/// What is there already where numbers are to be imported.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Said {
+    /// The keys of the cells that were asked for, in order; none where no sweep
+    /// of that name has such a cell.
+    pub cells: Vec<Option<CellKey>>,
+    /// What the sources that were asked for have said: sweep, cell, place and
+    /// number.
+    pub numbers: Vec<(String, CellDigest, u32, Imported)>,
+}
