@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use swath_core::error::with_causes;
 use swath_core::id::SessionId;
 use swath_core::message::Verdict;
 use swath_proto::v1::dispatch_client::DispatchClient;
@@ -203,23 +204,11 @@ fn error(status: &Status) -> CallError {
             CallError::Stale(message.to_owned())
         }
         // The coordinator's own words come without a cause.
-        _ if std::error::Error::source(status).is_some() => CallError::Unreachable(causes(status)),
+        _ if std::error::Error::source(status).is_some() => {
+            CallError::Unreachable(with_causes(message.to_owned(), status))
+        }
         code => CallError::Retry(format!("{code:?}: {message}")),
     }
-}
-
-/// A status with what lies below it, which may say the same again.
-fn causes(status: &Status) -> String {
-    let mut parts = vec![status.message().to_owned()];
-    let mut next = std::error::Error::source(status);
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !parts.contains(&text) {
-            parts.push(text);
-        }
-        next = cause.source();
-    }
-    parts.join(": ")
 }
 
 #[cfg(test)]
@@ -231,9 +220,11 @@ mod tests {
         let refused = std::io::Error::from_raw_os_error(111);
         let mut status = Status::unavailable("no connection");
         status.set_source(std::sync::Arc::new(std::io::Error::other(refused)));
-        let text = causes(&status);
-        assert_eq!(text.matches("refused").count(), 1, "{text}");
-        assert!(matches!(error(&status), CallError::Unreachable(why) if why == text));
+        let CallError::Unreachable(why) = error(&status) else {
+            panic!("{status:?}");
+        };
+        assert!(why.starts_with("no connection: "), "{why}");
+        assert_eq!(why.matches("refused").count(), 1, "{why}");
         let said = Status::unavailable("starting");
         assert_eq!(
             error(&said),

@@ -19,7 +19,7 @@ use swath_proto::v1::{WatchEvent, WatchRequest};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Streaming};
 
-use super::failure::{Failure, Outcome, causes};
+use super::failure::{Failure, Outcome, innermost};
 use crate::settings::{COORDINATOR_DEFAULT, Context, Database, Target};
 
 /// How long the coordinator of this machine may take to answer before its
@@ -100,7 +100,7 @@ impl Connection {
         let dialled = tokio::time::timeout(deadline, endpoint.connect()).await;
         let channel = match dialled {
             Ok(Ok(channel)) => channel,
-            Ok(Err(error)) => return Err(Failure::unreachable(url, causes(&error))),
+            Ok(Err(error)) => return Err(Failure::unreachable(url, innermost(&error))),
             Err(_) => {
                 let why = format!("no answer within {} ms", deadline.as_millis());
                 return Err(Failure::unreachable(url, why));
