@@ -5,9 +5,10 @@ use std::time::Duration;
 use swath_core::error::with_causes;
 use swath_core::id::SessionId;
 use swath_core::message::Verdict;
+use swath_proto::address::{AddressError, endpoint};
 use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::{PROTOCOL_VERSION, convert, limits, v1};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use crate::agent::{Call, CallError, Reply};
@@ -26,13 +27,6 @@ pub struct Client {
     beats: DispatchClient<Channel>,
 }
 
-/// The address is none.
-#[derive(Debug, thiserror::Error)]
-#[error("`{address}` is not an address of a coordinator; give one like http://HOST:7070")]
-pub struct AddressError {
-    address: String,
-}
-
 impl Client {
     /// For the coordinator at `address`. Connects when there is something to
     /// say, and again whenever that is necessary.
@@ -43,14 +37,7 @@ impl Client {
     ///
     /// When the address is none.
     pub fn new(address: &str) -> Result<Self, AddressError> {
-        let wrong = || AddressError {
-            address: address.to_owned(),
-        };
-        if !address.starts_with("http://") {
-            return Err(wrong());
-        }
-        let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| wrong())?;
-        let endpoint = endpoint
+        let endpoint = endpoint(address)?
             .connect_timeout(limits::CONNECT_DEADLINE)
             .concurrency_limit(limits::CONCURRENCY_PER_CONNECTION)
             .tcp_nodelay(true)

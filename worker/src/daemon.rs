@@ -33,7 +33,7 @@ pub enum StartError {
     Spool(#[from] crate::spool::SpoolError),
     /// Its coordinator's address.
     #[error(transparent)]
-    Address(#[from] crate::client::AddressError),
+    Address(#[from] swath_proto::address::AddressError),
     /// Something that the operating system refused.
     #[error("cannot {doing}: {source}")]
     System {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use swath_core::id::WorkerName;
 use swath_core::view::WorkerAbout;
+use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
 
 use crate::agent::Backoff;
 use crate::devices::Devices;
@@ -42,7 +43,7 @@ pub struct Cli {
         long,
         env = "SWATH_COORDINATOR",
         value_name = "URL",
-        default_value = "http://127.0.0.1:7070",
+        default_value = COORDINATOR_DEFAULT,
         value_parser = url_of
     )]
     pub coordinator: String,
@@ -100,26 +101,6 @@ pub struct Cli {
     /// `swath_worker=debug` [default: RUST_LOG, or info]
     #[arg(long, env = "SWATH_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
-}
-
-/// The coordinator's URL as typed; a bare `HOST:PORT` will do.
-fn url_of(text: &str) -> Result<String, String> {
-    const LIKE: &str = "write it like http://127.0.0.1:7070";
-    let text = text.trim().trim_end_matches('/');
-    let url = match text.split_once("://") {
-        Some(("https", _)) => {
-            let why = "this version speaks no TLS; use an http:// URL inside a trusted network \
-                       or a tunnel";
-            return Err(why.to_owned());
-        }
-        Some(("http", _)) => text.to_owned(),
-        None if !text.is_empty() => format!("http://{text}"),
-        _ => return Err(format!("it is no coordinator's URL; {LIKE}")),
-    };
-    match tonic::transport::Endpoint::from_shared(url.clone()) {
-        Ok(_) => Ok(url),
-        Err(error) => Err(format!("it is no coordinator's URL: {error}; {LIKE}")),
-    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

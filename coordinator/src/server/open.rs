@@ -1,7 +1,6 @@
 //! Opens the store that `--database` names.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use swath_core::policy::Policy;
@@ -10,36 +9,7 @@ use swath_store_sqlite::SqliteStore;
 
 use super::ServeError;
 use super::status::causes;
-
-/// Where the database is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Database {
-    /// A SQLite file.
-    Sqlite(PathBuf),
-}
-
-impl Database {
-    /// Reads `sqlite:PATH`.
-    ///
-    /// # Errors
-    ///
-    /// When it is another database, or no path.
-    pub fn parse(text: &str) -> Result<Self, ServeError> {
-        let path = text
-            .strip_prefix("sqlite://")
-            .or_else(|| text.strip_prefix("sqlite:"))
-            .filter(|path| !path.is_empty());
-        match path {
-            Some(path) => Ok(Self::Sqlite(PathBuf::from(path))),
-            None if text.starts_with("postgres") => Err(ServeError::new(
-                "--database: this version keeps its data in SQLite only; use `sqlite:PATH`",
-            )),
-            None => Err(ServeError::new(format!(
-                "--database `{text}`: must be `sqlite:PATH`, like `sqlite:swath.db`"
-            ))),
-        }
-    }
-}
+use crate::database::Database;
 
 /// Opens it; `address` is what a second coordinator is told.
 pub(crate) async fn open(
@@ -47,7 +17,8 @@ pub(crate) async fn open(
     policy: &Policy,
     address: SocketAddr,
 ) -> Result<Arc<dyn Store>, ServeError> {
-    let Database::Sqlite(path) = Database::parse(database)?;
+    let Database::Sqlite(path) =
+        Database::parse(database).map_err(|error| ServeError::new(causes(&error)))?;
     let failed = |error| ServeError::new(causes(&error));
     let store = SqliteStore::open(&path, policy.clone())
         .await
@@ -57,21 +28,4 @@ pub(crate) async fn open(
         .await
         .map_err(failed)?;
     Ok(Arc::new(store))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn databases_are_read() {
-        let path = |text| match Database::parse(text) {
-            Ok(Database::Sqlite(path)) => path.display().to_string(),
-            Err(error) => error.to_string(),
-        };
-        assert_eq!(path("sqlite:swath.db"), "swath.db");
-        assert_eq!(path("sqlite:///var/lib/swath.db"), "/var/lib/swath.db");
-        assert!(path("postgres://x/y").contains("SQLite only"));
-        assert!(path("swath.db").contains("must be `sqlite:PATH`"));
-    }
 }
