@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
+use rustix::process::Pid;
 use swath_core::id::WorkerName;
 use swath_core::view::WorkerAbout;
 use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
@@ -97,10 +98,20 @@ pub struct Cli {
     #[arg(long, env = "SWATH_HANG_TIMEOUT", value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     pub hang_timeout: Duration,
 
+    /// The process that started this worker, which is killed when that one dies
+    #[arg(long, value_name = "PID", hide = true, value_parser = process)]
+    pub parent: Option<Pid>,
+
     /// What to log to stderr: error, warn, info, debug, trace, or directives as
     /// `swath_worker=debug` [default: RUST_LOG, or info]
     #[arg(long, env = "SWATH_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
+}
+
+fn process(text: &str) -> Result<Pid, String> {
+    let pid = text.parse().ok().filter(|pid| *pid > 0);
+    pid.and_then(Pid::from_raw)
+        .ok_or_else(|| "not the id of a process".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -259,12 +270,9 @@ mod tests {
         let command = Cli::command();
         command.clone().debug_assert();
         for argument in command.get_arguments() {
-            let own = !["help", "version"].contains(&argument.get_id().as_str());
-            assert!(
-                !own || argument.get_env().is_some(),
-                "{}",
-                argument.get_id()
-            );
+            let id = argument.get_id().as_str();
+            let own = !["help", "version", "parent"].contains(&id);
+            assert!(!own || argument.get_env().is_some(), "{id}");
         }
     }
 
