@@ -241,7 +241,6 @@ impl Connection {
             files: sources.files.into_iter().collect(),
             priority,
             replicates: sources.replicates,
-            dry_run: false,
         };
         let reply = self.client.submit(timed(request)).await;
         let reply = reply.map_err(|status| Failure::refused(&self.url, &status))?;
