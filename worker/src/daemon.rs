@@ -37,9 +37,9 @@ pub enum StartError {
     /// Something that the operating system refused.
     #[error("cannot {doing}: {source}")]
     System {
-        /// What.
+        /// What it was asked for.
         doing: &'static str,
-        /// Why.
+        /// How it refused.
         source: std::io::Error,
     },
 }

@@ -38,7 +38,7 @@ pub(crate) struct Totals {
     pub(crate) loss: f64,
     /// Wrongly classified images; a fraction where targets are mixed.
     pub(crate) wrong: f64,
-    /// Images.
+    /// How many images these are of.
     pub(crate) images: i64,
 }
 
