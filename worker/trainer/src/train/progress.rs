@@ -80,12 +80,12 @@ pub(crate) trait Keeper {
     /// Where the training cannot go on.
     fn checkpoint(&mut self, state: &State, due: Due) -> Result<(), Failure>;
 
-    /// An epoch was measured; it is the last of `history`.
+    /// An epoch was measured: the next after those that it knows of.
     ///
     /// # Errors
     ///
     /// Where the training cannot go on.
-    fn epoch(&mut self, history: &[Observation]) -> Result<(), Failure>;
+    fn epoch(&mut self, measured: &Observation) -> Result<(), Failure>;
 }
 
 /// [`Totals`] that are still being added to, on the device.
