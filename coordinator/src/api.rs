@@ -217,8 +217,7 @@ pub struct Status {
     /// Open attempts of these sweeps with their newest observation, at most 1,000
     /// of each.
     pub open: Vec<JobView>,
-    /// Failed jobs of these sweeps, newest first, at most 10; of a sweep with
-    /// more than 100, from the first 100 that were submitted.
+    /// Failed jobs of these sweeps, newest first, at most 10.
     pub failed: Vec<JobView>,
     /// Mean seconds of the succeeded jobs' trainings, if there are any.
     pub mean_job_seconds: Option<f64>,
@@ -325,7 +324,7 @@ pub struct Decisions {
 pub struct Decided {
     /// Its job.
     pub job: Option<JobDigest>,
-    /// Why.
+    /// Why it was given.
     pub decision: DecisionView,
 }
 

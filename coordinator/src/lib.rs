@@ -2,5 +2,6 @@
 //! people's commands.
 
 pub mod api;
+pub mod database;
 pub mod eta;
 pub mod server;

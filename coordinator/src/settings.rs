@@ -3,19 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use serde::Deserialize;
+use swath_coordinator::database::Database;
 use swath_coordinator::server::ServeSettings;
 use swath_core::policy::Policy;
+use swath_proto::address::url_of;
 use swath_report::{Format, Style};
 
 use crate::cli::{Global, Local, Serve, Typed};
 use crate::client::failure::{Failure, Outcome};
 use crate::client::printer::Printer;
-
-/// Where a coordinator listens unless it is told otherwise.
-pub(crate) const COORDINATOR_DEFAULT: &str = "http://127.0.0.1:7070";
-/// Where a database lies unless it is said otherwise.
-pub(crate) const DATABASE_DEFAULT: &str = "sqlite:swath.db";
 
 /// What every verb works with.
 #[derive(Clone, Debug)]
@@ -47,65 +43,18 @@ pub(crate) enum Target {
     Nearest(Database),
 }
 
-/// A SQLite database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Database {
-    pub(crate) path: PathBuf,
-}
-
-impl Database {
-    fn parse(text: &str) -> Outcome<Self> {
-        if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-            return Err(Failure::usage(
-                "Postgres is not supported by this version; use `--database sqlite:PATH`",
-            ));
-        }
-        let path = text.strip_prefix("sqlite:").unwrap_or(text);
-        let path = path.strip_prefix("//").unwrap_or(path);
-        let scheme = path.split_once(':').map(|(scheme, _)| scheme);
-        if path.is_empty() || scheme.is_some_and(|scheme| !scheme.contains('/')) {
-            return Err(Failure::usage(format!(
-                "`{text}` names no database; write `sqlite:PATH`"
-            )));
-        }
-        Ok(Self {
-            path: PathBuf::from(path),
-        })
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("sqlite:{}", self.path.display())
-    }
-
-    pub(crate) fn exists(&self) -> bool {
-        self.path.is_file()
-    }
-
-    /// Where the coordinator that has it open listens, as it noted beside it.
-    pub(crate) fn holder(&self) -> Option<String> {
-        let mut path = self.path.clone().into_os_string();
-        path.push(".lock");
-        let text = std::fs::read_to_string(path).ok()?;
-        let note: Holder = serde_json::from_str(&text).ok()?;
-        (!note.address.is_empty()).then_some(note.address)
-    }
-}
-
-/// What the store's lock file says of its holder.
-#[derive(Debug, Deserialize)]
-struct Holder {
-    #[serde(default)]
-    address: String,
-}
-
 impl Context {
     pub(crate) fn resolve(global: &Global) -> Outcome<Self> {
         let text = global.database.as_deref();
-        let database = Database::parse(text.unwrap_or(DATABASE_DEFAULT))?;
+        let database =
+            Database::parse(text.unwrap_or(Database::DEFAULT)).map_err(Failure::usage)?;
         let target = match (&global.coordinator, text) {
             // What is typed goes before the environment.
             (_, Some(_)) if global.typed == Typed::Database => Target::Database(database.clone()),
-            (Some(url), _) => Target::Named(url_of(url)?),
+            (Some(url), _) => Target::Named(
+                url_of(url)
+                    .map_err(|error| Failure::usage(format!("--coordinator `{url}`: {error}")))?,
+            ),
             (None, Some(_)) => Target::Database(database.clone()),
             (None, None) => Target::Nearest(database.clone()),
         };
@@ -149,32 +98,6 @@ fn quoted(word: &str) -> String {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
-/// A coordinator's URL as typed; a bare `HOST:PORT` will do.
-fn url_of(text: &str) -> Outcome<String> {
-    let text = text.trim().trim_end_matches('/');
-    if text.starts_with("https://") {
-        return Err(Failure::usage(format!(
-            "`{text}`: this version speaks no TLS; use an http:// URL inside a trusted network \
-             or a tunnel"
-        )));
-    }
-    let url = match text.split_once("://") {
-        Some(("http", _)) => text.to_owned(),
-        None if !text.is_empty() => format!("http://{text}"),
-        _ => {
-            return Err(Failure::usage(format!(
-                "`{text}` is no coordinator's URL; write it like {COORDINATOR_DEFAULT}"
-            )));
-        }
-    };
-    match tonic::transport::Endpoint::from_shared(url.clone()) {
-        Ok(_) => Ok(url),
-        Err(error) => Err(Failure::usage(format!(
-            "`{text}` is no coordinator's URL: {error}; write it like {COORDINATOR_DEFAULT}"
-        ))),
     }
 }
 
@@ -227,11 +150,7 @@ pub(crate) struct LocalSettings {
 impl LocalSettings {
     pub(crate) fn resolve(arguments: &Local, database: &Database) -> Self {
         let cores = || available_parallelism().map_or(1, |cores| cores.get() as u32);
-        let beside = || {
-            let mut name = database.path.clone().into_os_string();
-            name.push(".worker");
-            PathBuf::from(name)
-        };
+        let beside = || database.beside(".worker");
         Self {
             slots: arguments.slots.unwrap_or_else(cores),
             state_dir: arguments.state_dir.clone().unwrap_or_else(beside),
@@ -273,29 +192,5 @@ mod tests {
         assert_eq!(typed.asked, " --coordinator h:1");
         assert_eq!(typed.in_database().asked, " --database sqlite:swath.db");
         assert_eq!(quoted("sqlite:it's here.db"), r"'sqlite:it'\''s here.db'");
-    }
-
-    #[test]
-    fn databases_are_sqlite() {
-        let path = |text: &str| Database::parse(text).map(|database| database.path);
-        assert_eq!(path("sqlite:a/b.db"), Ok("a/b.db".into()));
-        assert_eq!(path("sqlite:///srv/b.db"), Ok("/srv/b.db".into()));
-        assert_eq!(path("b.db"), Ok("b.db".into()));
-        assert!(path("postgres://h/db").unwrap_err().lines[0].contains("Postgres"));
-        assert!(path("mysql://h/db").is_err());
-        assert!(path("sqlite:").is_err());
-    }
-
-    #[test]
-    fn urls_may_lack_their_scheme() {
-        assert_eq!(
-            url_of("localhost:7070/"),
-            Ok("http://localhost:7070".into())
-        );
-        assert_eq!(url_of("http://h:1"), Ok("http://h:1".into()));
-        assert!(url_of("https://h:1").unwrap_err().lines[0].contains("TLS"));
-        for wrong in ["", "ftp://h", "http://a b"] {
-            assert!(url_of(wrong).is_err(), "{wrong}");
-        }
     }
 }

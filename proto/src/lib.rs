@@ -1,6 +1,7 @@
 //! The wire contract: gRPC services, generated types, and their conversion to
 //! the types of the core. Generated types stop at [`convert`].
 
+pub mod address;
 pub mod convert;
 pub mod limits;
 

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use swath_core::error::with_causes;
 use swath_core::id::SessionId;
 use swath_core::message::Verdict;
+use swath_proto::address::{AddressError, endpoint};
 use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::{PROTOCOL_VERSION, convert, limits, v1};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use crate::agent::{Call, CallError, Reply};
@@ -25,13 +27,6 @@ pub struct Client {
     beats: DispatchClient<Channel>,
 }
 
-/// The address is none.
-#[derive(Debug, thiserror::Error)]
-#[error("`{address}` is not an address of a coordinator; give one like http://HOST:7070")]
-pub struct AddressError {
-    address: String,
-}
-
 impl Client {
     /// For the coordinator at `address`. Connects when there is something to
     /// say, and again whenever that is necessary.
@@ -42,14 +37,7 @@ impl Client {
     ///
     /// When the address is none.
     pub fn new(address: &str) -> Result<Self, AddressError> {
-        let wrong = || AddressError {
-            address: address.to_owned(),
-        };
-        if !address.starts_with("http://") {
-            return Err(wrong());
-        }
-        let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| wrong())?;
-        let endpoint = endpoint
+        let endpoint = endpoint(address)?
             .connect_timeout(limits::CONNECT_DEADLINE)
             .concurrency_limit(limits::CONCURRENCY_PER_CONNECTION)
             .tcp_nodelay(true)
@@ -203,23 +191,11 @@ fn error(status: &Status) -> CallError {
             CallError::Stale(message.to_owned())
         }
         // The coordinator's own words come without a cause.
-        _ if std::error::Error::source(status).is_some() => CallError::Unreachable(causes(status)),
+        _ if std::error::Error::source(status).is_some() => {
+            CallError::Unreachable(with_causes(message.to_owned(), status))
+        }
         code => CallError::Retry(format!("{code:?}: {message}")),
     }
-}
-
-/// A status with what lies below it, which may say the same again.
-fn causes(status: &Status) -> String {
-    let mut parts = vec![status.message().to_owned()];
-    let mut next = std::error::Error::source(status);
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !parts.contains(&text) {
-            parts.push(text);
-        }
-        next = cause.source();
-    }
-    parts.join(": ")
 }
 
 #[cfg(test)]
@@ -231,9 +207,11 @@ mod tests {
         let refused = std::io::Error::from_raw_os_error(111);
         let mut status = Status::unavailable("no connection");
         status.set_source(std::sync::Arc::new(std::io::Error::other(refused)));
-        let text = causes(&status);
-        assert_eq!(text.matches("refused").count(), 1, "{text}");
-        assert!(matches!(error(&status), CallError::Unreachable(why) if why == text));
+        let CallError::Unreachable(why) = error(&status) else {
+            panic!("{status:?}");
+        };
+        assert!(why.starts_with("no connection: "), "{why}");
+        assert_eq!(why.matches("refused").count(), 1, "{why}");
         let said = Status::unavailable("starting");
         assert_eq!(
             error(&said),

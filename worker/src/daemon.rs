@@ -33,13 +33,13 @@ pub enum StartError {
     Spool(#[from] crate::spool::SpoolError),
     /// Its coordinator's address.
     #[error(transparent)]
-    Address(#[from] crate::client::AddressError),
+    Address(#[from] swath_proto::address::AddressError),
     /// Something that the operating system refused.
     #[error("cannot {doing}: {source}")]
     System {
-        /// What.
+        /// What it was asked for.
         doing: &'static str,
-        /// Why.
+        /// How it refused.
         source: std::io::Error,
     },
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use swath_worker::agent::Exit;
-use swath_worker::child::adopt_orphans;
+use swath_worker::child::{adopt_orphans, die_with};
 use swath_worker::daemon;
 use swath_worker::settings::{Cli, Settings};
 use tracing_subscriber::EnvFilter;
@@ -31,6 +31,9 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+    if let Some(Err(error)) = cli.parent.map(die_with) {
+        return fail(1, &format!("cannot start under --parent: {error}"));
+    }
     let settings = match Settings::resolve(cli) {
         Ok(settings) => settings,
         Err(error) => return fail(USAGE, &error.to_string()),

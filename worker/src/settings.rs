@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
+use rustix::process::Pid;
 use swath_core::id::WorkerName;
 use swath_core::view::WorkerAbout;
+use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
 
 use crate::agent::Backoff;
 use crate::devices::Devices;
@@ -42,7 +44,7 @@ pub struct Cli {
         long,
         env = "SWATH_COORDINATOR",
         value_name = "URL",
-        default_value = "http://127.0.0.1:7070",
+        default_value = COORDINATOR_DEFAULT,
         value_parser = url_of
     )]
     pub coordinator: String,
@@ -96,30 +98,20 @@ pub struct Cli {
     #[arg(long, env = "SWATH_HANG_TIMEOUT", value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     pub hang_timeout: Duration,
 
+    /// The process that started this worker, which is killed when that one dies
+    #[arg(long, value_name = "PID", hide = true, value_parser = process)]
+    pub parent: Option<Pid>,
+
     /// What to log to stderr: error, warn, info, debug, trace, or directives as
     /// `swath_worker=debug` [default: RUST_LOG, or info]
     #[arg(long, env = "SWATH_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
 }
 
-/// The coordinator's URL as typed; a bare `HOST:PORT` will do.
-fn url_of(text: &str) -> Result<String, String> {
-    const LIKE: &str = "write it like http://127.0.0.1:7070";
-    let text = text.trim().trim_end_matches('/');
-    let url = match text.split_once("://") {
-        Some(("https", _)) => {
-            let why = "this version speaks no TLS; use an http:// URL inside a trusted network \
-                       or a tunnel";
-            return Err(why.to_owned());
-        }
-        Some(("http", _)) => text.to_owned(),
-        None if !text.is_empty() => format!("http://{text}"),
-        _ => return Err(format!("it is no coordinator's URL; {LIKE}")),
-    };
-    match tonic::transport::Endpoint::from_shared(url.clone()) {
-        Ok(_) => Ok(url),
-        Err(error) => Err(format!("it is no coordinator's URL: {error}; {LIKE}")),
-    }
+fn process(text: &str) -> Result<Pid, String> {
+    let pid = text.parse().ok().filter(|pid| *pid > 0);
+    pid.and_then(Pid::from_raw)
+        .ok_or_else(|| "not the id of a process".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -278,12 +270,9 @@ mod tests {
         let command = Cli::command();
         command.clone().debug_assert();
         for argument in command.get_arguments() {
-            let own = !["help", "version"].contains(&argument.get_id().as_str());
-            assert!(
-                !own || argument.get_env().is_some(),
-                "{}",
-                argument.get_id()
-            );
+            let id = argument.get_id().as_str();
+            let own = !["help", "version", "parent"].contains(&id);
+            assert!(!own || argument.get_env().is_some(), "{id}");
         }
     }
 

@@ -7,20 +7,22 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use swath_coordinator::api::{ChangeOrder, Changed, Jobs, KnownJobs, ReadQuery};
+use swath_coordinator::database::Database;
 use swath_coordinator::server::{ServeSettings, Server};
 use swath_core::id::JobDigest;
 use swath_core::message::{Known, Sources};
 use swath_core::policy::Policy;
 use swath_core::view::JobView;
+use swath_proto::address::{self, COORDINATOR_DEFAULT};
 use swath_proto::limits;
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::{ChangeRequest, ReadRequest, SubmitReply, SubmitRequest};
 use swath_proto::v1::{WatchEvent, WatchRequest};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Streaming};
 
-use super::failure::{Failure, Outcome, causes};
-use crate::settings::{COORDINATOR_DEFAULT, Context, Database, Target};
+use super::failure::{Failure, Outcome, innermost};
+use crate::settings::{Context, Target};
 
 /// How long the coordinator of this machine may take to answer before its
 /// database is looked at.
@@ -56,8 +58,7 @@ impl Connection {
                     }
                     Err(_) if database.exists() => Self::over(database, context).await,
                     Err(failure) => {
-                        let path = database.path.display();
-                        let hint = format!("there is no database `{path}` here either");
+                        let hint = format!("there is no database `{database}` here either");
                         Err(failure.hint(hint))
                     }
                 }
@@ -78,11 +79,11 @@ impl Connection {
             return Ok(connection);
         }
         connection.close().await?;
-        let path = context.database.path.display();
+        let database = &context.database;
         let asked = &context.asked;
         let serve = format!("`coordinator serve{asked}` keeps the database for commands that wait");
         Err(
-            Failure::error(format!("{what}: no coordinator has {path} open"))
+            Failure::error(format!("{what}: no coordinator has {database} open"))
                 .hint(instead)
                 .hint(serve),
         )
@@ -90,8 +91,8 @@ impl Connection {
 
     /// Connects to `url`.
     pub(crate) async fn dial(url: &str, deadline: Duration) -> Outcome<Self> {
-        let endpoint = Endpoint::from_shared(url.to_owned())
-            .map_err(|error| Failure::usage(format!("`{url}` is no URL: {error}")))?
+        let endpoint = address::endpoint(url)
+            .map_err(|error| Failure::usage(format!("`{url}`: {error}")))?
             .connect_timeout(deadline)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
@@ -100,7 +101,7 @@ impl Connection {
         let dialled = tokio::time::timeout(deadline, endpoint.connect()).await;
         let channel = match dialled {
             Ok(Ok(channel)) => channel,
-            Ok(Err(error)) => return Err(Failure::unreachable(url, causes(&error))),
+            Ok(Err(error)) => return Err(Failure::unreachable(url, innermost(&error))),
             Err(_) => {
                 let why = format!("no answer within {} ms", deadline.as_millis());
                 return Err(Failure::unreachable(url, why));
@@ -120,21 +121,19 @@ impl Connection {
     async fn over(database: &Database, context: &Context) -> Outcome<Self> {
         let give_up = tokio::time::Instant::now() + HELD_WAIT;
         loop {
-            let failure =
-                match Self::start(database, context.policy.clone().unwrap_or_default()).await {
-                    Ok(connection) => {
-                        let path = database.path.display();
-                        let note = format!("no coordinator is running; reading {path} directly");
-                        context.printer.note(note);
-                        return Ok(connection);
-                    }
-                    Err(failure) => failure,
-                };
+            let policy = context.policy.clone().unwrap_or_default();
+            let failure = match Self::start(database, policy).await {
+                Ok(connection) => {
+                    let note = format!("no coordinator is running; reading {database} directly");
+                    context.printer.note(note);
+                    return Ok(connection);
+                }
+                Err(failure) => failure,
+            };
             if let Some(address) = database.holder()
                 && let Ok(connection) = Self::dial(&address, NEAR_DEADLINE).await
             {
-                let path = database.path.display();
-                let note = format!("{path} is held by the coordinator at {address}; asking it");
+                let note = format!("{database} is held by the coordinator at {address}; asking it");
                 context.printer.note(note);
                 return Ok(connection);
             }
@@ -242,7 +241,6 @@ impl Connection {
             files: sources.files.into_iter().collect(),
             priority,
             replicates: sources.replicates,
-            dry_run: false,
         };
         let reply = self.client.submit(timed(request)).await;
         let reply = reply.map_err(|status| Failure::refused(&self.url, &status))?;
@@ -277,10 +275,9 @@ fn json(message: &impl Serialize) -> Outcome<String> {
 
 fn absent(database: &Database, context: &Context) -> Failure {
     let asked = &context.asked;
-    let path = database.path.display();
     Failure::new(
         super::exit::Exit::NotFound,
-        format!("there is no database `{path}`"),
+        format!("there is no database `{database}`"),
     )
     .hint(format!(
         "`coordinator run FILE{asked}` and `coordinator serve{asked}` make one"
@@ -291,9 +288,9 @@ fn absent(database: &Database, context: &Context) -> Failure {
 /// asked: the user may mean either.
 fn note_other(database: &Database, context: &Context) {
     if database.exists() && database.holder().as_deref() != Some(COORDINATOR_DEFAULT) {
-        let (path, url) = (database.path.display(), database.url());
+        let url = database.url();
         context.printer.note(format!(
-            "asking the coordinator at {COORDINATOR_DEFAULT}, not {path} here; \
+            "asking the coordinator at {COORDINATOR_DEFAULT}, not {database} here; \
              `--database {url}` asks that"
         ));
     }

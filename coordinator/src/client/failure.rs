@@ -72,7 +72,7 @@ impl Failure {
             | Code::Unauthenticated
             | Code::FailedPrecondition
             | Code::AlreadyExists => Exit::NotAllowed,
-            Code::Unavailable => return Self::unreachable(url, causes(status)),
+            Code::Unavailable => return Self::unreachable(url, innermost(status)),
             Code::DeadlineExceeded | Code::Cancelled => {
                 return Self::unreachable(url, "it did not answer in time");
             }
@@ -92,7 +92,7 @@ impl Failure {
 
 /// The innermost reason of a broken connection: the outer ones say "transport
 /// error".
-pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{
-    Pid, Signal, getpid, getppid, kill_process, set_parent_process_death_signal,
-};
+use rustix::process::{Pid, Signal, kill_process};
 use swath_core::spec::{JobSpec, Work};
 use tokio::process::{Child, Command};
 
@@ -23,9 +21,6 @@ const TAIL_LINES: usize = 8;
 
 /// The name of the worker that `run` starts.
 pub(crate) const NAME: &str = "local";
-
-/// ESRCH.
-const NO_SUCH_PROCESS: i32 = 3;
 
 /// What the jobs of a sweep need of this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +74,9 @@ impl LocalWorker {
         let mut command = Command::new(&worker);
         command
             .args(arguments(settings, coordinator, needs))
+            // No worker is left behind when this command is killed.
+            .arg("--parent")
+            .arg(std::process::id().to_string())
             // What the sweep names is all that may run, and nothing ends this
             // worker but this command.
             .env_remove("SWATH_ALLOW_COMMAND")
@@ -90,7 +88,6 @@ impl LocalWorker {
             // when the worker stops.
             .process_group(0)
             .kill_on_drop(true);
-        die_with_this_command(&mut command);
         let child = command.spawn().map_err(|error| {
             Failure::error(format!("cannot start {}: {error}", worker.display()))
         })?;
@@ -147,28 +144,6 @@ fn arguments(settings: &LocalSettings, coordinator: &str, needs: &Needs) -> Vec<
         arguments.extend(["--allow-command".to_owned(), program.clone()]);
     }
     arguments
-}
-
-/// Leaves no worker behind when this command is killed.
-#[expect(
-    unsafe_code,
-    reason = "pre_exec has no safe interface; the closure makes two system calls and allocates \
-              nothing"
-)]
-fn die_with_this_command(command: &mut Command) {
-    let this = getpid();
-    // SAFETY: between fork and exec the closure only makes system calls, which
-    // are async-signal-safe.
-    unsafe {
-        command.pre_exec(move || {
-            set_parent_process_death_signal(Some(Signal::KILL))?;
-            // This command may have died before that took effect.
-            if getppid() != Some(this) {
-                return Err(std::io::Error::from_raw_os_error(NO_SUCH_PROCESS));
-            }
-            Ok(())
-        });
-    }
 }
 
 /// Makes sure that the worker will find a trainer, the way it looks for it.

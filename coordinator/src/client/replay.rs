@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::json;
 use swath_coordinator::api::{Curves, Explanation, ReadQuery};
+use swath_coordinator::database::Database;
 use swath_core::id::{JobDigest, Replicate, SweepDigest};
 use swath_core::job::StateName;
 use swath_core::message::{Sources, Submission, SubmittedCell};
@@ -29,7 +30,7 @@ use super::local::{LocalWorker, Needs};
 use super::read::json as as_json;
 use super::wait::{Ended, Goal, Interrupts, wait};
 use crate::cli;
-use crate::settings::{Context, Database, LocalSettings, policy_of_one};
+use crate::settings::{Context, LocalSettings, policy_of_one};
 
 /// Differences that are shown one by one.
 const SHOWN: usize = 8;
@@ -104,9 +105,7 @@ async fn again(
     })?;
     let mut needs = Needs::default();
     needs.add(&spec);
-    let database = Database {
-        path: directory.join("replay.db"),
-    };
+    let path = directory.join("replay.db");
     let threads = newest(&before.detail).map_or(0, |it| it.threads);
     let settings = LocalSettings {
         slots: slots_of(threads),
@@ -116,13 +115,13 @@ async fn again(
     let policy = policy_of_one(context);
     // Another name than the job's, so that a selector finds the job alone.
     let sweep = SweepDigest::from_bytes(job.digest.as_bytes().map(|byte| !byte));
-    let store = SqliteStore::open(&database.path);
+    let store = SqliteStore::open(&path);
     let store = Arc::new(store.await.map_err(Failure::error)?);
     let kept = keep(Arc::clone(&store), &policy, job, &spec, sweep).await;
     store.close().await.map_err(Failure::error)?;
     kept?;
     let mut interrupts = Interrupts::listen(true)?;
-    let mut connection = Connection::start(&database, policy).await?;
+    let mut connection = Connection::start(&Database::Sqlite(path), policy).await?;
     let mut worker = LocalWorker::start(&settings, connection.url(), &needs)?;
     let goal = Goal { sweep, timeout };
     let ended = tokio::select! {

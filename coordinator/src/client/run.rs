@@ -182,11 +182,9 @@ fn is_open(known: Option<Known>) -> bool {
 pub(super) async fn start(context: &Context, create: bool) -> Outcome<Connection> {
     let database = &context.database;
     if !create && !database.exists() {
-        let path = database.path.display();
-        return Err(
-            Failure::new(Exit::NotFound, format!("there is no database `{path}`"))
-                .hint("name a sweep file, or the database with `--database sqlite:PATH`"),
-        );
+        let missing = format!("there is no database `{database}`");
+        return Err(Failure::new(Exit::NotFound, missing)
+            .hint("name a sweep file, or the database with `--database sqlite:PATH`"));
     }
     Connection::start(database, policy_of_one(context))
         .await
@@ -375,7 +373,7 @@ impl Training<'_> {
 
 /// What to say when the waiting for sweep `name` ends before it does.
 fn parting(context: &Context, subject: &Subject, name: &str) -> Parting {
-    let database = context.database.path.display();
+    let database = &context.database;
     let (again, asked) = (&subject.again, &context.asked);
     Parting {
         work: format!("everything done is kept in {database}"),

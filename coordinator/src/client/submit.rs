@@ -72,9 +72,6 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
         .submit(loaded.sources, arguments.priority)
         .await?;
     let receipt = receipt(&reply)?.up_to(loaded.file.replicates_max);
-    for warning in &reply.warnings {
-        context.printer.warn(warning);
-    }
     if !arguments.wait {
         print(context, &receipt)?;
         next(context, &connection, &receipt);

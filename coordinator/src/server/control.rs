@@ -39,17 +39,9 @@ impl Control for ControlService {
             .await
             .map_err(|error| Status::internal(error.to_string()))?
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let mut reply = v1::SubmitReply {
-            sweep: submission.digest.as_bytes().to_vec(),
-            name: submission.name.clone(),
-            cells: submission.cells.len() as u64,
-            ..v1::SubmitReply::default()
-        };
-        if message.dry_run {
-            return Ok(Response::new(reply));
-        }
         let state = &self.state;
-        let digest = submission.digest;
+        let (digest, name) = (submission.digest, submission.name.clone());
+        let cells = submission.cells.len() as u64;
         let asked = match message.priority {
             Some(priority) => priority,
             None => known_priority(state, digest).await?,
@@ -62,19 +54,23 @@ impl Control for ControlService {
             .map_err(|error| status(&error))?;
         tracing::info!(
             sweep = %digest.short(),
-            name = reply.name,
+            name,
             jobs = submitted.jobs,
             new = submitted.new_jobs,
             existed = submitted.existed,
             "sweep submitted"
         );
         state.changed();
-        reply.existed = submitted.existed;
-        reply.revived = submitted.revived;
-        reply.jobs = submitted.jobs;
-        reply.new_jobs = submitted.new_jobs;
-        reply.succeeded = submitted.succeeded;
-        Ok(Response::new(reply))
+        Ok(Response::new(v1::SubmitReply {
+            sweep: digest.as_bytes().to_vec(),
+            name,
+            existed: submitted.existed,
+            revived: submitted.revived,
+            cells,
+            jobs: submitted.jobs,
+            new_jobs: submitted.new_jobs,
+            succeeded: submitted.succeeded,
+        }))
     }
 
     async fn read(&self, request: Request<v1::ReadRequest>) -> Reply<v1::ReadReply> {

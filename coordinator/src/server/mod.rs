@@ -38,7 +38,6 @@ use tonic::transport::server::TcpIncoming;
 
 use self::control::ControlService;
 use self::dispatch::DispatchService;
-pub use self::open::Database;
 use self::state::State;
 
 /// How long open calls may take to end at a stop.

@@ -1,5 +1,6 @@
 //! Errors of the store as gRPC statuses.
 
+pub(crate) use swath_core::error::causes;
 use swath_store::StoreError;
 use tonic::{Code, Status};
 
@@ -37,20 +38,6 @@ pub(crate) fn worker_status(error: &StoreError) -> Status {
         Code::Internal => Status::unavailable(status.message()),
         _ => status,
     }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ macro_rules! digest {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(hex(&self.0, &mut [0; 64]))
             }
         }
 
@@ -81,8 +81,9 @@ macro_rules! digest {
     };
 }
 
-/// The digits of a digest. Tables and JSON print them by the ten thousand.
-fn hex<'a>(bytes: &[u8; 32], digits: &'a mut [u8; 64]) -> &'a str {
+/// The hex digits of 32 bytes, written to `digits`: tables and JSON print
+/// digests by the hundred thousand.
+pub fn hex<'a>(bytes: &[u8; 32], digits: &'a mut [u8; 64]) -> &'a str {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
         pair[0] = DIGITS[usize::from(byte >> 4)];

@@ -5,6 +5,7 @@
 //! generator: time is an argument, and every decision is a function over
 //! state. `clippy.toml` beside this crate holds the rule.
 
+pub mod error;
 pub mod eta;
 pub mod id;
 pub mod import;

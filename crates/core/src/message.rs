@@ -117,10 +117,10 @@ pub struct Held {
 pub struct Hello {
     /// Its name.
     pub worker: WorkerName,
-    /// The session that it had, when it only lost the connection or restarted
-    /// with its spool; its attempts are claimed under the new one.
+    /// What it says of itself: its host, its slots, its devices.
     pub about: WorkerAbout,
-    /// What it holds: training, or with an outcome in its spool.
+    /// What it holds: training, or with an outcome in its spool. It is claimed
+    /// under the new session.
     pub held: Vec<Held>,
 }
 
@@ -151,7 +151,7 @@ pub enum Verdict {
 /// Outcomes out, jobs in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exchange {
-    /// Who.
+    /// The worker in its session.
     pub owner: Owner,
     /// Names the request within the session, growing; a repeat has the same.
     pub request: u64,
@@ -213,14 +213,14 @@ pub enum Notice {
     Cordoned {
         /// The worker.
         worker: WorkerName,
-        /// Why.
+        /// Which failures did it, for people.
         reason: String,
     },
     /// The first jobs of a sweep all failed alike.
     Paused {
         /// The sweep.
         sweep: SweepDigest,
-        /// Why.
+        /// Which failures did it, for people.
         reason: String,
     },
 }
@@ -257,7 +257,7 @@ pub enum SweepChange {
     Cancel,
     /// Its jobs are not granted any more.
     Pause {
-        /// Why.
+        /// Why, for whoever finds it paused.
         reason: String,
     },
     /// They are again.
@@ -273,7 +273,7 @@ pub enum WorkerChange {
     Activate,
     /// It gets no more jobs.
     Cordon {
-        /// Why.
+        /// Why, for whoever finds it cordoned.
         reason: String,
     },
     /// It gets no more jobs and gives back what it has.

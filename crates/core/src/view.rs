@@ -27,9 +27,9 @@ pub struct Counts {
     pub succeeded: u64,
     /// Failed for good; diverged ones are not counted here.
     pub failed: u64,
-    /// Diverged.
+    /// Failed because they diverged.
     pub diverged: u64,
-    /// Cancelled.
+    /// Ended because nobody wants them any more.
     pub cancelled: u64,
 }
 
@@ -101,7 +101,7 @@ pub struct SweepView {
     pub state: SweepState,
     /// Why it is paused; empty otherwise.
     pub reason: String,
-    /// Cells.
+    /// How many cells it has.
     pub cells: u64,
     /// Replicates per cell; at first, where results decide how many.
     pub replicates: u32,
@@ -374,7 +374,7 @@ pub struct Alike {
 /// What one replicate of a cell has come to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReplicateResult {
-    /// Which.
+    /// Its number within the cell, from 1.
     pub replicate: Replicate,
     /// Its job.
     pub job: JobDigest,

@@ -72,7 +72,7 @@ pub struct Series {
 /// One point: a median with the runs that it is of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Point {
-    /// Where.
+    /// Its place on the x axis.
     pub x: f64,
     /// The median; none when no run has a value.
     pub y: Option<f64>,

@@ -18,8 +18,8 @@ pub(crate) fn render(sheet: &Sheet<'_>) -> String {
     out
 }
 
-/// Writes one record.
-pub(crate) fn record<'a>(out: &mut String, fields: impl Iterator<Item = Cow<'a, str>>) {
+/// Appends one record to `out`.
+pub fn record<'a>(out: &mut String, fields: impl Iterator<Item = Cow<'a, str>>) {
     let begin = out.len();
     for (at, field) in fields.enumerate() {
         if at > 0 {

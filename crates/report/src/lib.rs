@@ -35,6 +35,7 @@ mod time;
 pub use swath_core::summary::text::{compact, count, counted, decimals, duration, parameter};
 
 pub use self::comparison::comparison;
+pub use self::csv::record as csv_record;
 pub use self::curve::{curve, curve_listing, newest};
 pub use self::format::Format;
 pub use self::listing::{Listing, ListingColumn};

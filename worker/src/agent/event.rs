@@ -18,41 +18,41 @@ pub struct ChildId(pub u64);
 pub enum Event {
     /// A call came back.
     Reply {
-        /// Which.
+        /// The call.
         call: CallId,
-        /// With what.
+        /// The answer, or why there is none.
         result: Result<Reply, CallError>,
     },
     /// A child wrote a line to its stdout.
     Line {
-        /// Who.
+        /// The child.
         child: ChildId,
-        /// What.
+        /// The line.
         line: Line,
     },
     /// A child wrote to its stderr.
     Stderr {
-        /// Who.
+        /// The child.
         child: ChildId,
-        /// What.
+        /// The text.
         text: String,
         /// Bytes that were left out after it, for coming too fast.
         dropped: u64,
     },
     /// A child ended, with everything that it had started.
     Exited {
-        /// Who.
+        /// The child.
         child: ChildId,
-        /// How.
+        /// How it ended.
         end: End,
     },
     /// Outcomes are on the disk.
     Spooled(Vec<Held>),
     /// They are not.
     SpoolFailed {
-        /// Which.
+        /// Their attempts.
         held: Vec<Held>,
-        /// Why.
+        /// Why they could not be written.
         error: String,
     },
     /// SIGTERM or SIGINT.
@@ -77,7 +77,7 @@ pub enum End {
     Exit(i32),
     /// By a signal.
     Signal {
-        /// Which.
+        /// Its number.
         signal: i32,
         /// Whether the kernel counted an out-of-memory kill meanwhile.
         oom: bool,
@@ -145,30 +145,30 @@ pub enum Call {
     Hello(Hello),
     /// Outcomes out, jobs in.
     Exchange {
-        /// What.
+        /// The outcomes, and how many jobs are wanted.
         exchange: Exchange,
         /// How long the coordinator may wait for a job.
         wait: Duration,
     },
     /// Keep the leases alive.
     Heartbeat {
-        /// Who.
+        /// This worker in its session.
         owner: Owner,
         /// All of them.
         held: Vec<Held>,
     },
     /// Observations and logs.
     Observe {
-        /// Who.
+        /// This worker in its session.
         owner: Owner,
-        /// What.
+        /// What its attempts have to tell.
         reports: Vec<Report>,
     },
     /// Give attempts back.
     Release {
-        /// Who.
+        /// This worker in its session.
         owner: Owner,
-        /// Which.
+        /// The attempts.
         held: Vec<Held>,
     },
 }
@@ -204,7 +204,7 @@ pub enum Effect {
     Call {
         /// Its name.
         id: CallId,
-        /// What.
+        /// What to ask.
         call: Call,
     },
     /// Forget a call; no reply is awaited any more.
@@ -214,21 +214,21 @@ pub enum Effect {
     Start {
         /// Its name.
         child: ChildId,
-        /// What.
+        /// What to run.
         program: Program,
         /// The device of its slot.
         device: String,
     },
     /// Write a spec to a trainer.
     Feed {
-        /// To whom.
+        /// The trainer.
         child: ChildId,
         /// One line of JSON.
         spec: String,
     },
     /// SIGTERM, and SIGKILL after `grace`; at once if that is zero.
     Stop {
-        /// Whom.
+        /// The child to end.
         child: ChildId,
         /// How long it has to end by itself.
         grace: Duration,

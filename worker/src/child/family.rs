@@ -6,7 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, getppid, set_parent_process_death_signal};
 
 /// How long to go on killing what keeps forking.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -20,6 +21,21 @@ const LIMIT: Duration = Duration::from_secs(2);
 pub fn adopt_orphans() -> std::io::Result<()> {
     let itself = Pid::from_raw(std::process::id() as i32);
     rustix::process::set_child_subreaper(itself)?;
+    Ok(())
+}
+
+/// Has the kernel kill this process when the thread of `parent` that started it
+/// ends, however that happens.
+///
+/// # Errors
+///
+/// When `parent` is gone already, or did not start this process.
+pub fn die_with(parent: Pid) -> std::io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It may have died before that took effect.
+    if getppid() != Some(parent) {
+        return Err(Errno::SRCH.into());
+    }
     Ok(())
 }
 

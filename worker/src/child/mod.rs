@@ -20,7 +20,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-pub use self::family::{adopt_orphans, kill_leftovers};
+pub use self::family::{adopt_orphans, die_with, kill_leftovers};
 use crate::agent::{ChildId, End, Event, Program};
 
 /// How long pipes may stay open after the last process of a child is gone.
@@ -215,23 +215,16 @@ fn prepare(command: &mut Command, setting: &Setting, device: &str, family: &str)
     die_with_worker(command);
 }
 
-/// Has the kernel kill the child when the worker dies, however it dies.
+/// Has the child die with the worker.
 #[expect(
     unsafe_code,
     reason = "pre_exec has no safe interface; the closure makes two system calls and allocates \
               nothing, as it must between fork and exec"
 )]
 fn die_with_worker(command: &mut Command) {
-    let worker = Pid::from_raw(std::process::id() as i32);
+    let worker = rustix::process::getpid();
     unsafe {
-        command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-            // The worker may have died before that took effect.
-            if rustix::process::getppid() != worker {
-                return Err(io::Error::from_raw_os_error(3));
-            }
-            Ok(())
-        });
+        command.pre_exec(move || die_with(worker));
     }
 }
 

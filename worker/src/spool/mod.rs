@@ -72,7 +72,7 @@ pub enum SpoolError {
         path: PathBuf,
         /// What failed.
         doing: &'static str,
-        /// Why.
+        /// What the operating system said.
         source: io::Error,
     },
 }

@@ -106,6 +106,32 @@ async fn kill_takes_trainers_along_and_a_restart_starts_over() {
 }
 
 #[tokio::test]
+async fn a_worker_dies_with_the_parent_that_it_is_told() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let mut stranger = Worker::start(&bench, &["--parent", "1"]);
+    assert_eq!(stranger.code().await, Some(1));
+    let file = bench.path("worker");
+    let worker = Worker::command(&bench, &[]);
+    let mut parent = Command::new("sh");
+    parent
+        .arg("-c")
+        .arg("\"$@\" --parent $$ & echo $! > $PID_FILE; exec sleep 1000")
+        .arg("sh")
+        .arg(worker.get_program())
+        .args(worker.get_args())
+        .env("PID_FILE", &file);
+    let mut parent = Worker(parent.spawn().unwrap());
+    let (_, trainer) = hanging(&coordinator, &bench, "hang").await;
+    let worker = pid_in(&file).await;
+    assert!(lives(worker));
+    parent.signal(Signal::KILL);
+    assert_eq!(parent.code().await, None);
+    until("the worker is gone", async || !lives(worker)).await;
+    until("its trainer is gone", async || !lives(trainer)).await;
+}
+
+#[tokio::test]
 async fn what_a_killed_worker_left_running_is_killed_at_the_next_start() {
     let coordinator = Coordinator::start();
     let bench = Bench::new(&coordinator, 1);

@@ -46,7 +46,7 @@ impl Images {
         }
     }
 
-    /// Images.
+    /// How many images it has.
     pub(crate) fn count(&self) -> i64 {
         self.labels.size()[0]
     }

@@ -21,6 +21,7 @@ use swath_core::sweep::{Cell, Expansion, PlannedJob, expand};
 use self::ground::{Estimate, Ground};
 use self::price::Pricing;
 use self::sheet::{Sheet, Totals};
+use swath_proto::address::COORDINATOR_DEFAULT;
 use swath_report::counted;
 
 use super::connection::Connection;
@@ -28,7 +29,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::files::{self, Loaded};
 use crate::cli::Plan;
-use crate::settings::{COORDINATOR_DEFAULT, Context, Target};
+use crate::settings::{Context, Target};
 
 /// How many jobs are asked for at once.
 pub(crate) const KNOWN_CHUNK: usize = 2_000;

@@ -1,5 +1,6 @@
 //! A plan in each format, written cell by cell.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
@@ -10,7 +11,9 @@ use swath_core::view::SCHEMA_VERSION;
 
 use super::ground::Estimate;
 use super::{Planned, price};
-use swath_report::{Format, Listing, ListingColumn, Style, counted, duration, parameter};
+use swath_report::{
+    Format, Listing, ListingColumn, Style, counted, csv_record, duration, parameter,
+};
 
 /// What all files of a plan come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -62,7 +65,9 @@ pub(crate) struct Sheet {
 const TAIL: [(&str, usize); 3] = [("cell", 12), ("jobs", 5), ("known", 5)];
 /// What a cell needs, beside that where somebody could be asked.
 const ESTIMATES: [(&str, usize); 3] = [("step", 8), ("job", 9), ("memory", 8)];
-/// The same for programs: columns, and the keys of their document.
+/// Of a job, the columns of CSV before the axes.
+const JOB: [&str; 6] = ["sweep", "cell", "replicate", "seed", "job", "known"];
+/// What its cell needs for programs: columns, and the keys of their document.
 const RECORDS: [(&str, &str); 6] = [
     ("step_seconds", "step_seconds"),
     ("job_seconds", "job_seconds"),
@@ -104,14 +109,10 @@ impl Sheet {
             }
             Format::Json => write!(out, "{{\"schema_version\":{SCHEMA_VERSION},"),
             Format::Csv => {
-                write!(out, "sweep,cell,replicate,seed,job,known")?;
-                for axis in &self.axes {
-                    write!(out, ",{}", csv_field(axis))?;
-                }
-                for (name, _) in RECORDS {
-                    write!(out, ",{name}")?;
-                }
-                writeln!(out)
+                let axes = self.axes.iter().map(String::as_str);
+                let names = JOB.into_iter().chain(axes);
+                let names = names.chain(RECORDS.map(|(name, _)| name));
+                csv_line(out, names.map(Cow::Borrowed))
             }
             _ => Ok(()),
         }
@@ -340,20 +341,17 @@ impl Sheet {
             other => other.to_string(),
         });
         for (job, known) in &planned.jobs {
-            let cell = planned.cell.digest;
-            let (sweep, known) = (&self.sweep, known.is_some());
-            write!(
-                out,
-                "{sweep},{cell},{},{},{},{known}",
-                job.replicate, job.seed, job.digest
-            )?;
-            for axis in &self.axes {
-                write!(out, ",{}", csv_field(&value(planned, axis)))?;
-            }
-            for record in &records {
-                write!(out, ",{}", csv_field(record))?;
-            }
-            writeln!(out)?;
+            let fields = [
+                self.sweep.clone(),
+                planned.cell.digest.to_string(),
+                job.replicate.to_string(),
+                job.seed.to_string(),
+                job.digest.to_string(),
+                known.is_some().to_string(),
+            ];
+            let axes = self.axes.iter().map(|axis| value(planned, axis));
+            let fields = fields.into_iter().chain(axes).map(Cow::Owned);
+            csv_line(out, fields.chain(records.iter().map(Cow::from)))?;
         }
         Ok(())
     }
@@ -469,13 +467,13 @@ fn summary(totals: &Totals, many: bool) -> String {
     parts.join(", ")
 }
 
-/// A field of a CSV line.
-fn csv_field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
+fn csv_line<'a>(
+    out: &mut impl Write,
+    fields: impl Iterator<Item = Cow<'a, str>>,
+) -> io::Result<()> {
+    let mut line = String::new();
+    csv_record(&mut line, fields);
+    out.write_all(line.as_bytes())
 }
 
 /// The jobs of a cell, under its row.

@@ -8,24 +8,24 @@ use crate::outcome::Outcome;
 pub enum Event<'a> {
     /// A worker session takes it.
     Grant {
-        /// Who.
+        /// The worker in its session.
         owner: Owner,
     },
     /// The owner says that it runs this attempt.
     Heartbeat {
-        /// Which.
+        /// The attempt.
         attempt: Attempt,
         /// Who says so.
         owner: Owner,
     },
     /// The worker, in a new session, says that it still holds this attempt.
     Claim {
-        /// Which.
+        /// The attempt.
         attempt: Attempt,
         /// The new session.
         owner: Owner,
     },
-    /// The worker came back in a session newer than `owner`, without it.
+    /// The worker that holds it came back in a newer session, without it.
     SessionLost {
         /// The new session.
         newer: SessionId,
@@ -34,7 +34,7 @@ pub enum Event<'a> {
     Tick,
     /// The owner reports the attempt's outcome.
     Finish {
-        /// Which.
+        /// The attempt.
         attempt: Attempt,
         /// Who says so.
         owner: Owner,
@@ -45,14 +45,14 @@ pub enum Event<'a> {
     },
     /// The owner gives the attempt back: drained, or told to stop.
     Release {
-        /// Which.
+        /// The attempt.
         attempt: Attempt,
         /// Who says so.
         owner: Owner,
     },
     /// The coordinator takes back a grant that its worker never mentioned.
     TakeBack {
-        /// Which.
+        /// The attempt of that grant.
         attempt: Attempt,
     },
     /// The coordinator starts: no lease may pass for the time it was away.

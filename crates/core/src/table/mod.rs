@@ -157,7 +157,7 @@ pub enum TableError {
     /// A stored number is no number.
     #[error("cell {cell} has a recorded number that is not finite")]
     NotFinite {
-        /// Where.
+        /// The cell with it.
         cell: CellDigest,
     },
     /// The sweep was stored without what its table needs.

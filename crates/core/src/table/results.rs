@@ -177,7 +177,7 @@ impl Serialize for Document<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("schema_version", &SCHEMA_VERSION)?;
         map.serialize_entry("sweep", &results.name)?;
-        map.serialize_entry("digest", &Hex(results.digest.as_bytes()))?;
+        map.serialize_entry("digest", &results.digest)?;
         map.serialize_entry("title", &results.title)?;
         map.serialize_entry("measure", &results.definition.measure.to_string())?;
         map.serialize_entry("metric", results.metric())?;
@@ -229,7 +229,7 @@ impl<'a> ResultRow<'a> {
 
     /// The id of the cell.
     pub fn id(&self) -> String {
-        hex(self.cell.cell.as_bytes(), &mut [0; 64]).to_owned()
+        self.cell.cell.to_string()
     }
 
     /// What tables call it, where they do.
@@ -294,7 +294,7 @@ impl Serialize for ResultRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (measured, tally) = (&self.summary.measured, self.summary.tally());
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("cell", &Hex(self.cell.cell.as_bytes()))?;
+        map.serialize_entry("cell", &self.cell.cell)?;
         map.serialize_entry("index", &self.cell.index)?;
         map.serialize_entry("axes", &Axes(&self.cell.axes))?;
         if let Some(label) = self.label() {
@@ -383,7 +383,7 @@ impl Serialize for OneReplicate<'_> {
         if let Some(imported) = &it.imported {
             map.serialize_entry("imported", imported)?;
         } else {
-            map.serialize_entry("job", &Hex(it.job.as_bytes()))?;
+            map.serialize_entry("job", &it.job)?;
             map.serialize_entry("seed", &it.seed)?;
         }
         map.serialize_entry("state", it.state.name())?;
@@ -399,23 +399,4 @@ impl Serialize for OneReplicate<'_> {
         }
         map.end()
     }
-}
-
-/// A digest in hex, written at once: a large table has a hundred thousand.
-struct Hex<'a>(&'a [u8; 32]);
-
-impl Serialize for Hex<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(hex(self.0, &mut [0; 64]))
-    }
-}
-
-fn hex<'a>(bytes: &[u8; 32], text: &'a mut [u8; 64]) -> &'a str {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-    // Hex digits are ASCII.
-    str::from_utf8(text).unwrap_or_default()
 }

@@ -51,7 +51,7 @@ impl<'a> Landscape<'a> {
         }
     }
 
-    /// Parameters.
+    /// How many parameters it has.
     pub(super) fn parameters(&self) -> usize {
         self.origin.numel()
     }

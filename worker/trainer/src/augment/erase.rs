@@ -13,9 +13,9 @@ pub(crate) struct Erasing {
     pub(crate) top: Vec<i64>,
     /// First column.
     pub(crate) left: Vec<i64>,
-    /// Rows.
+    /// How many rows.
     pub(crate) height: Vec<i64>,
-    /// Columns.
+    /// How many columns.
     pub(crate) width: Vec<i64>,
     /// What it is filled with: one number in 0..1 for all pixels and channels.
     pub(crate) value: Vec<f32>,

@@ -34,7 +34,7 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Images.
+    /// How many images it has.
     pub(crate) fn count(&self) -> i64 {
         self.views[0].size()[0]
     }

@@ -203,13 +203,11 @@ impl Keeper for Clerk {
         Ok(())
     }
 
-    fn epoch(&mut self, history: &[Observation]) -> Result<(), Failure> {
-        self.epochs = history.to_vec();
-        if let Some(last) = history.last() {
-            output::json_line(&TrainerEvent::Epoch(last.clone()))?;
-        }
-        if let Some(history_files) = self.desk.as_mut().and_then(|desk| desk.history.as_mut()) {
-            history_files.add(history);
+    fn epoch(&mut self, measured: &Observation) -> Result<(), Failure> {
+        self.epochs.push(measured.clone());
+        output::json_line(&TrainerEvent::Epoch(measured.clone()))?;
+        if let Some(history) = self.desk.as_mut().and_then(|desk| desk.history.as_mut()) {
+            history.add(&self.epochs);
         }
         Ok(())
     }

@@ -5,11 +5,11 @@
 //! images must be the published one, and a warning says what that is worth.
 
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use swath_core::id::hex;
 
 use crate::failure::Failure;
 
@@ -117,11 +117,7 @@ const CONTENTS: &[(&str, &str, &str)] = &[
 
 /// The SHA-256 of `bytes` in hexadecimal.
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    hex(&Sha256::digest(bytes).into(), &mut [0; 64]).to_owned()
 }
 
 /// Checks a file's bytes. Returns whether a sum was known.

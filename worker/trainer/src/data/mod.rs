@@ -42,7 +42,7 @@ pub(crate) struct Facts {
     pub(crate) height: i64,
     /// Columns of an image.
     pub(crate) width: i64,
-    /// Classes.
+    /// How many classes there are.
     pub(crate) classes: i64,
     /// Images of the training set.
     pub(crate) train_images: u64,

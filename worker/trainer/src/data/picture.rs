@@ -24,9 +24,9 @@ pub(super) struct Head {
 pub(crate) struct Shape {
     /// 1 or 3.
     pub(crate) channels: usize,
-    /// Rows.
+    /// Number of rows.
     pub(crate) height: usize,
-    /// Columns.
+    /// Number of columns.
     pub(crate) width: usize,
 }
 

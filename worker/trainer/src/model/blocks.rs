@@ -14,11 +14,11 @@ use crate::kernels;
 /// Shape of one image's feature map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Map {
-    /// Channels.
+    /// Number of channels.
     pub(crate) channels: i64,
-    /// Rows.
+    /// Number of rows.
     pub(crate) height: i64,
-    /// Columns.
+    /// Number of columns.
     pub(crate) width: i64,
 }
 

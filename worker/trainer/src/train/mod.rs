@@ -141,9 +141,9 @@ impl<'a> Training<'a> {
     pub(crate) fn run(mut self, keeper: &mut impl Keeper) -> Result<Measurement, Failure> {
         self.begun = Instant::now();
         while self.progress.epoch() < self.timeline().total_epochs() {
-            let observation = self.epoch(keeper)?;
-            self.progress.history.push(observation);
-            keeper.epoch(&self.progress.history)?;
+            let measured = self.epoch(keeper)?;
+            keeper.epoch(&measured)?;
+            self.progress.history.push(measured);
         }
         let history = &self.progress.history;
         let batch_size = |epoch| self.timeline().batch_size(epoch);

@@ -38,7 +38,7 @@ pub(crate) struct Totals {
     pub(crate) loss: f64,
     /// Wrongly classified images; a fraction where targets are mixed.
     pub(crate) wrong: f64,
-    /// Images.
+    /// How many images these are of.
     pub(crate) images: i64,
 }
 
@@ -80,12 +80,12 @@ pub(crate) trait Keeper {
     /// Where the training cannot go on.
     fn checkpoint(&mut self, state: &State, due: Due) -> Result<(), Failure>;
 
-    /// An epoch was measured; it is the last of `history`.
+    /// An epoch was measured: the next after those that it knows of.
     ///
     /// # Errors
     ///
     /// Where the training cannot go on.
-    fn epoch(&mut self, history: &[Observation]) -> Result<(), Failure>;
+    fn epoch(&mut self, measured: &Observation) -> Result<(), Failure>;
 }
 
 /// [`Totals`] that are still being added to, on the device.

@@ -265,5 +265,4 @@ pub fn benjamini_hochberg(p: &[f64]) -> Vec<f64> {
 }
 
 #[cfg(test)]
-#[path = "compare_tests.rs"]
 mod tests;

@@ -27,7 +27,7 @@ pub(crate) struct Computed {
     pub(crate) loss: Tensor,
     /// Wrongly classified images; a fraction where targets are mixed.
     pub(crate) wrong: Tensor,
-    /// Images.
+    /// How many images these are of.
     pub(crate) images: i64,
 }
 

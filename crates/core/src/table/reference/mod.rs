@@ -424,5 +424,4 @@ impl Iterator for Records<'_> {
 }
 
 #[cfg(test)]
-#[path = "reference_tests.rs"]
 mod tests;
