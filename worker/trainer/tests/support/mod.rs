@@ -90,6 +90,25 @@ impl Array {
         let chunks = self.bytes.as_chunks::<4>().0.iter();
         chunks.map(|bytes| f32::from_le_bytes(*bytes)).collect()
     }
+
+    /// Its values, which must be f32 or f64.
+    pub(crate) fn values(&self) -> Vec<f64> {
+        if self.dtype == Dtype::F32 {
+            return self.floats().into_iter().map(f64::from).collect();
+        }
+        assert_eq!(self.dtype, Dtype::F64);
+        let chunks = self.bytes.as_chunks::<8>().0.iter();
+        chunks.map(|bytes| f64::from_le_bytes(*bytes)).collect()
+    }
+
+    /// Its first `count` rows.
+    pub(crate) fn first(&self, count: usize) -> Self {
+        let length = self.bytes.len() / self.shape[0] * count;
+        let mut first = self.clone();
+        first.shape[0] = count;
+        first.bytes.truncate(length);
+        first
+    }
 }
 
 /// The tensors of a safetensors file.
@@ -127,24 +146,4 @@ pub(crate) fn under(arrays: &Arrays, prefix: &str) -> Arrays {
         .iter()
         .filter_map(|(name, array)| Some((name.strip_prefix(prefix)?.to_owned(), array.clone())))
         .collect()
-}
-
-/// The largest absolute difference.
-pub(crate) fn distance(left: &Array, right: &Array) -> f32 {
-    assert_eq!(left.shape, right.shape);
-    let pairs = left.floats().into_iter().zip(right.floats());
-    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
-}
-
-/// The norm of the difference over the norm of `expected`.
-pub(crate) fn relative(found: &Array, expected: &Array) -> f32 {
-    assert_eq!(found.shape, expected.shape);
-    let norm = |values: Vec<f32>| values.iter().map(|v| v * v).sum::<f32>().sqrt();
-    let expected = expected.floats();
-    let difference = found
-        .floats()
-        .into_iter()
-        .zip(&expected)
-        .map(|(a, b)| a - b);
-    norm(difference.collect()) / norm(expected).max(1e-12)
 }
