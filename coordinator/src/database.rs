@@ -9,24 +9,20 @@ use serde_json::Value;
 pub enum Database {
     /// A SQLite file.
     Sqlite(PathBuf),
+    /// A Postgres database, by its URL.
+    Postgres(String),
 }
 
-/// A text that names no database of this version.
+/// A text that names no database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DatabaseError {
-    /// One that this version has no store for.
-    #[error("Postgres is not supported by this version; use `--database sqlite:PATH`")]
-    Postgres,
-    /// Something else, or nothing.
-    #[error("`{0}` names no database; write `sqlite:PATH`")]
-    Unknown(String),
-}
+#[error("`{0}` names no database; write `sqlite:PATH` or `postgres://USER@HOST/NAME`")]
+pub struct DatabaseError(String);
 
 impl Database {
     /// The database unless it is said otherwise.
     pub const DEFAULT: &str = "sqlite:swath.db";
 
-    /// Reads `sqlite:PATH`; a bare path will do.
+    /// Reads `sqlite:PATH`, where a bare path will do, or a URL of Postgres.
     ///
     /// # Errors
     ///
@@ -38,36 +34,48 @@ impl Database {
         };
         match scheme {
             "sqlite" => match place.strip_prefix("//").unwrap_or(place) {
-                "" => Err(DatabaseError::Unknown(text.to_owned())),
+                "" => Err(DatabaseError(text.to_owned())),
                 path => Ok(Self::Sqlite(path.into())),
             },
-            "postgres" | "postgresql" => Err(DatabaseError::Postgres),
-            _ => Err(DatabaseError::Unknown(text.to_owned())),
+            "postgres" | "postgresql" if place.starts_with("//") => {
+                Ok(Self::Postgres(text.to_owned()))
+            }
+            _ => Err(DatabaseError(text.to_owned())),
         }
     }
 
     /// What [`Self::parse`] reads as this one.
     pub fn url(&self) -> String {
-        format!("sqlite:{self}")
+        match self {
+            Self::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Self::Postgres(url) => url.clone(),
+        }
     }
 
-    /// Whether there is one already.
+    /// Whether there may be one already: a file is looked for, a server is not
+    /// asked.
     pub fn exists(&self) -> bool {
-        let Self::Sqlite(path) = self;
-        path.is_file()
+        match self {
+            Self::Sqlite(path) => path.is_file(),
+            Self::Postgres(_) => true,
+        }
     }
 
-    /// The path with `ending` after its name.
+    /// Where to put what belongs to it: the path of a file with `ending` after
+    /// its name.
     pub fn beside(&self, ending: &str) -> PathBuf {
-        let Self::Sqlite(path) = self;
-        let mut path = path.clone().into_os_string();
+        let mut path = match self {
+            Self::Sqlite(path) => path.clone().into_os_string(),
+            Self::Postgres(_) => "swath".into(),
+        };
         path.push(ending);
         path.into()
     }
 
-    /// Where the coordinator that has it open listens, as it noted in the lock
-    /// file.
+    /// Where the coordinator that has a file open listens, as it noted in the
+    /// lock file.
     pub fn holder(&self) -> Option<String> {
+        let Self::Sqlite(_) = self else { return None };
         let note = std::fs::read(self.beside(".lock")).ok()?;
         let note: Value = serde_json::from_slice(&note).ok()?;
         let address = note["address"].as_str()?;
@@ -76,11 +84,27 @@ impl Database {
 }
 
 impl std::fmt::Display for Database {
-    /// What messages call it: the path.
+    /// What messages call it: the path, or the URL without its password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self::Sqlite(path) = self;
-        path.display().fmt(f)
+        match self {
+            Self::Sqlite(path) => path.display().fmt(f),
+            Self::Postgres(url) => f.write_str(&without_password(url)),
+        }
     }
+}
+
+/// A URL as it may be shown.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let authority = rest.find(['/', '?']).unwrap_or(rest.len());
+    // A password may hold an `@` that should have been escaped.
+    let Some(end) = rest[..authority].rfind('@') else {
+        return url.to_owned();
+    };
+    let user = rest[..end].split(':').next().unwrap_or_default();
+    format!("{scheme}://{user}{}", &rest[end..])
 }
 
 #[cfg(test)]
@@ -88,19 +112,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn databases_are_sqlite() {
+    fn files_are_sqlite() {
         let sqlite = |path: &str| Ok(Database::Sqlite(path.into()));
         assert_eq!(Database::parse("sqlite:a/b.db"), sqlite("a/b.db"));
         assert_eq!(Database::parse("sqlite:///srv/b.db"), sqlite("/srv/b.db"));
         assert_eq!(Database::parse("b.db"), sqlite("b.db"));
         assert_eq!(Database::parse("./a:b.db"), sqlite("./a:b.db"));
-        for postgres in ["postgres://h/db", "postgresql://h/db"] {
-            assert_eq!(Database::parse(postgres), Err(DatabaseError::Postgres));
-        }
-        for wrong in ["", "sqlite:", "sqlite://", "mysql://h/db"] {
-            let unknown = DatabaseError::Unknown(wrong.to_owned());
+        for wrong in ["", "sqlite:", "sqlite://", "mysql://h/db", "postgres:db"] {
+            let unknown = DatabaseError(wrong.to_owned());
             assert_eq!(Database::parse(wrong), Err(unknown));
         }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let shown = |url: &str| Database::parse(url).unwrap().to_string();
+        assert_eq!(shown("postgres://u:p@h/db"), "postgres://u@h/db");
+        assert_eq!(
+            shown("postgresql://u:p@w@h:5432/db?sslmode=require"),
+            "postgresql://u@h:5432/db?sslmode=require"
+        );
+        assert_eq!(shown("postgres://u@h/db"), "postgres://u@h/db");
+        assert_eq!(shown("postgres:///db"), "postgres:///db");
+        assert_eq!(Database::parse("postgres://u:p@h/db").unwrap().url(), "postgres://u:p@h/db");
     }
 
     #[test]

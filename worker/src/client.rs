@@ -11,7 +11,7 @@ use swath_proto::{PROTOCOL_VERSION, convert, limits, v1};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::agent::{Call, CallError, Reply};
+use swath_agent::{Call, CallError, Reply};
 
 /// What the message of a stale session begins with.
 const STALE: &str = "stale session";

@@ -8,11 +8,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::agent::{Agent, CallId, Config, Effect, Event, Exit};
 use crate::child::{Children, Setting, kill_leftovers};
 use crate::client::Client;
 use crate::settings::Settings;
 use crate::spool::{Service, Spool, now_ms};
+use swath_agent::{Agent, CallId, Config, Effect, Event, Exit};
 
 /// Events of children that may wait; then the children have to.
 const EVENTS_WAITING: usize = 256;

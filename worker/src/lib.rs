@@ -1,16 +1,13 @@
 //! `worker`: the daemon that runs jobs on a host.
 //!
-//! [`agent`] decides, without IO; [`daemon`] does what it decides. Outcomes go
+//! [`swath_agent`] decides, without IO; [`daemon`] does what it decides. Outcomes go
 //! through the [`spool`], trainers and programs are [`child`] processes, and
 //! [`client`] speaks with the coordinator.
 
-pub mod agent;
 pub mod child;
-pub mod classify;
 pub mod client;
 pub mod daemon;
 pub mod devices;
 pub mod hardware;
-pub mod line;
 pub mod settings;
 pub mod spool;

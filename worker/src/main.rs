@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use swath_worker::agent::Exit;
+use swath_agent::Exit;
 use swath_worker::child::{adopt_orphans, die_with};
 use swath_worker::daemon;
 use swath_worker::settings::{Cli, Settings};

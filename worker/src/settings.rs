@@ -9,9 +9,9 @@ use swath_core::id::WorkerName;
 use swath_core::view::WorkerAbout;
 use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
 
-use crate::agent::Backoff;
 use crate::devices::Devices;
 use crate::hardware;
+use swath_agent::Backoff;
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -7,6 +7,7 @@
 //! commit fails, what is in memory may be ahead of the store: it is thrown away
 //! and loaded again, as at a start.
 
+mod by_hand;
 mod call;
 pub mod ledger;
 mod parked;
@@ -31,6 +32,7 @@ use swath_core::time::Timestamp;
 use swath_store::{Result, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use self::by_hand::ByHand;
 use self::call::{Call, Extra, Extras, Op, closed};
 use self::ledger::{Draft, Ledger, Prepared, Wanted};
 use self::parked::Waiting;
@@ -116,26 +118,53 @@ impl Engine {
     ///
     /// Whatever keeps the store from being read.
     pub async fn join(store: Arc<dyn Store>, policy: Policy, address: &str) -> Result<Self> {
-        let mut task = Task::new(Arc::clone(&store), policy, address);
+        let task = Self::joined(Arc::clone(&store), policy, address).await?;
+        Ok(Self::spawn(task, store))
+    }
+
+    /// Like [`Engine::join`], but nothing happens by itself: calls wait for
+    /// [`ByHand::turn`]. No runtime is needed, except by [`Engine::submit`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the store from being read.
+    pub async fn by_hand(
+        store: Arc<dyn Store>,
+        policy: Policy,
+        address: &str,
+    ) -> Result<(Self, ByHand)> {
+        let task = Self::joined(Arc::clone(&store), policy, address).await?;
+        let (engine, waiting) = Self::before(&task, store);
+        Ok((engine, ByHand::new(task, waiting)))
+    }
+
+    async fn joined(store: Arc<dyn Store>, policy: Policy, address: &str) -> Result<Task> {
+        let mut task = Task::new(store, policy, address);
         match task.lead().await {
             Ok(()) => {}
             Err(StoreError::InUse(_)) => task.stand_by().await,
             Err(error) => return Err(error),
         }
-        Ok(Self::spawn(task, store))
+        Ok(task)
     }
 
     fn spawn(task: Task, store: Arc<dyn Store>) -> Self {
-        let (calls, waiting) = mpsc::channel(QUEUE);
-        let role = task.role();
+        let (engine, waiting) = Self::before(&task, store);
         tokio::spawn(task.run(waiting));
-        Self {
+        engine
+    }
+
+    /// The way to this task, and where it ends.
+    fn before(task: &Task, store: Arc<dyn Store>) -> (Self, mpsc::Receiver<Message>) {
+        let (calls, waiting) = mpsc::channel(QUEUE);
+        let engine = Self {
             calls,
             store,
             specs: Arc::new(Specs::default()),
             waits: Arc::new(AtomicU64::new(0)),
-            role,
-        }
+            role: task.role(),
+        };
+        (engine, waiting)
     }
 
     /// Whether this engine leads, as it changes.
@@ -226,6 +255,15 @@ impl Engine {
             message: "a submission could not be read".to_owned(),
             source: Some(Box::new(error)),
         })?;
+        self.submit_prepared(now, prepared).await
+    }
+
+    /// [`Engine::submit`] of what was prepared before.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn submit_prepared(&self, now: Timestamp, prepared: Prepared) -> Result<Submitted> {
         let wanted = Wanted::Submit(prepared.digest(), prepared.cells().collect());
         let work = |ledger: &mut Ledger, now| ledger.submit(now, prepared);
         self.run(Some(now), wanted, work).await

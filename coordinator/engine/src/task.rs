@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use swath_core::error::causes;
 use swath_core::policy::Policy;
 use swath_core::time::Timestamp;
 use swath_store::{CellKey, Names, RENEW_EVERY, Result, Store, StoreError, Term};
@@ -72,6 +73,16 @@ impl Task {
         self.role.subscribe()
     }
 
+    /// What is open, as far as it is loaded.
+    pub(crate) const fn ledger(&self) -> Option<&Ledger> {
+        self.ledger.as_ref()
+    }
+
+    /// Throws away what is open; the next call loads it again.
+    pub(crate) fn forget(&mut self) {
+        self.ledger = None;
+    }
+
     /// Takes the lead, if nobody has it, and loads what is open.
     pub(crate) async fn lead(&mut self) -> Result<()> {
         self.term = Some(self.store.lead(&self.address).await?);
@@ -127,13 +138,13 @@ impl Task {
     }
 
     /// Leads on, or tries to.
-    async fn beat(&mut self) {
+    pub(crate) async fn beat(&mut self) {
         match self.term {
             Some(term) => match self.store.renew(term).await {
                 Ok(()) => {}
                 Err(StoreError::InUse(_)) => self.step_down().await,
                 Err(error) => {
-                    tracing::warn!(error = %with_causes(&error), "the store cannot be reached");
+                    tracing::warn!(error = %causes(&error), "the store cannot be reached");
                 }
             },
             None => match self.lead().await {
@@ -141,7 +152,7 @@ impl Task {
                 Err(StoreError::InUse(_)) => self.stand_by().await,
                 Err(error) => {
                     self.term = None;
-                    tracing::warn!(error = %with_causes(&error), "cannot try to lead");
+                    tracing::warn!(error = %causes(&error), "cannot try to lead");
                 }
             },
         }
@@ -175,7 +186,7 @@ impl Task {
     }
 
     /// Decides what came; says whom to tell that it has ended, if it is to end.
-    async fn take(&mut self, mut batch: Batch) -> Option<oneshot::Sender<()>> {
+    pub(crate) async fn take(&mut self, mut batch: Batch) -> Option<oneshot::Sender<()>> {
         for waiting in batch.waits.drain(..) {
             self.parked.add(waiting);
         }
@@ -215,7 +226,7 @@ impl Task {
             self.step_down().await;
             self.not_leader()
         } else {
-            let why = with_causes(&error);
+            let why = causes(&error);
             tracing::error!(error = %why, "the store failed; what is open is loaded again");
             Refusal::Failed(why)
         };
@@ -358,7 +369,7 @@ impl Task {
 
 /// What waits already; nothing after a stop.
 #[derive(Default)]
-struct Batch {
+pub(crate) struct Batch {
     calls: VecDeque<Box<dyn Call>>,
     waits: Vec<Waiting>,
     ended: Vec<WaitId>,
@@ -368,7 +379,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn gather(first: Message, messages: &mut mpsc::Receiver<Message>) -> Self {
+    pub(crate) fn gather(first: Message, messages: &mut mpsc::Receiver<Message>) -> Self {
         let mut batch = Self::default();
         let mut next = Some(first);
         while let Some(message) = next {
@@ -401,14 +412,4 @@ fn broken() -> StoreError {
             .to_owned(),
         source: None,
     }
-}
-
-fn with_causes(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

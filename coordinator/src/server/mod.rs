@@ -130,8 +130,8 @@ impl Server {
         let sweeping = {
             let stop = stop.clone();
             tokio::spawn(async move {
-                if let Some(error) = sweeper::sweep(state, stop).await {
-                    let _ = failed.send(Some(ServeError::new(status::causes(&error))));
+                if let Some(why) = sweeper::sweep(state, stop).await {
+                    let _ = failed.send(Some(ServeError::new(why)));
                 } else {
                     // Keeps the channel open until the server is dropped.
                     failed.closed().await;

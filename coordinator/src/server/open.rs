@@ -2,18 +2,25 @@
 
 use std::sync::Arc;
 
+use swath_core::error::causes;
 use swath_store::Store;
+use swath_store_postgres::{Options, PostgresStore};
 use swath_store_sqlite::SqliteStore;
 
 use super::ServeError;
-use super::status::causes;
 use crate::database::Database;
 
 /// Opens it.
 pub(crate) async fn open(database: &str) -> Result<Arc<dyn Store>, ServeError> {
-    let Database::Sqlite(path) =
-        Database::parse(database).map_err(|error| ServeError::new(causes(&error)))?;
-    let store = SqliteStore::open(&path).await;
-    let store = store.map_err(|error| ServeError::new(causes(&error)))?;
-    Ok(Arc::new(store))
+    let failed = |error: &dyn std::error::Error| ServeError::new(causes(error));
+    match Database::parse(database).map_err(|error| failed(&error))? {
+        Database::Sqlite(path) => {
+            let store = SqliteStore::open(&path).await;
+            Ok(Arc::new(store.map_err(|error| failed(&error))?))
+        }
+        Database::Postgres(url) => {
+            let store = PostgresStore::open(&url, Options::default()).await;
+            Ok(Arc::new(store.map_err(|error| failed(&error))?))
+        }
+    }
 }

@@ -13,13 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::state::State;
 use super::status::causes;
 
-/// Failed passes in a row after which the store is given up.
-const FAILURES_MAX: u32 = 5;
-
-/// Sweeps until cancelled; returns the store's error when it is given up.
-pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) -> Option<StoreError> {
+/// Sweeps until cancelled; returns why, when the store is lost for good. A store
+/// that only cannot be reached is waited for: nothing passes meanwhile.
+pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) -> Option<String> {
     let mut warmth = Warmth::new(state.now());
-    let mut failures = 0;
     let mut looked = state.now();
     loop {
         let due = next_due(&state, looked).await;
@@ -29,18 +26,17 @@ pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) -> Option<
             () = stop.cancelled() => return None,
             () = tokio::time::sleep(pause) => {}
         }
-        match pass(&state, &mut warmth).await {
-            Ok(()) => failures = 0,
-            // Whoever leads sweeps; after a takeover nothing passes at once.
-            Err(StoreError::NotLeader { .. }) => warmth.cool(state.now()),
-            Err(error) => {
-                warmth.cool(state.now());
-                failures += 1;
-                tracing::error!(error = %causes(&error), failures, "sweeper's pass failed");
-                if failures >= FAILURES_MAX {
-                    return Some(error);
-                }
-            }
+        let Err(error) = pass(&state, &mut warmth).await else {
+            continue;
+        };
+        // After a takeover nothing passes at once either.
+        warmth.cool(state.now());
+        if let Some(why) = state.store.lost() {
+            return Some(why);
+        }
+        // Whoever leads sweeps.
+        if !matches!(error, StoreError::NotLeader { .. }) {
+            tracing::error!(error = %causes(&error), "the sweeper's pass failed");
         }
     }
 }

@@ -63,15 +63,13 @@ pub async fn calls_that_wait_are_one_commit(bench: &mut Bench) {
 
 /// Refusals and no-ops need no commit.
 pub async fn what_changes_nothing_is_not_written(bench: &mut Bench) {
-    let submission = sweep("s", &[1], 1);
-    bench.submit(&submission).await;
+    bench.submit(&sweep("s", &[1], 1)).await;
     let nobody: WorkerName = "nobody".parse().unwrap();
     let owner = Owner {
         worker: nobody.clone(),
         session: SessionId(7),
     };
     let calls = [
-        Call::Submit(submission),
         Call::Tick,
         Call::Restart,
         Call::Extend,

@@ -43,16 +43,16 @@ struct Asked {
 /// Drives the engine over the store under test and the model side by side:
 /// every reply and, after every step, the state must be the same.
 pub struct Bench {
-    tested: Tested,
-    oracle: Oracle,
-    watch: Arc<Watch>,
+    pub(crate) tested: Tested,
+    pub(crate) oracle: Oracle,
+    pub(crate) watch: Arc<Watch>,
     policy: Policy,
     /// What the next call is told.
     pub now: Timestamp,
     requests: u64,
     /// The model's jobs as of the last comparison.
     compared: BTreeMap<JobDigest, Depth>,
-    crashing: bool,
+    pub(crate) crashing: bool,
 }
 
 impl Bench {
@@ -304,7 +304,8 @@ impl Bench {
     }
 }
 
-fn same<T: Debug + PartialEq>(what: &str, got: &Result<T>, wanted: &Result<T>) {
+/// Holds the engine's reply to the model's.
+pub(crate) fn same<T: Debug + PartialEq>(what: &str, got: &Result<T>, wanted: &Result<T>) {
     match (got, wanted) {
         (Ok(got), Ok(wanted)) => assert_eq!(got, wanted, "{what}: engine, then model"),
         (Err(got), Err(wanted)) => assert_eq!(
@@ -317,7 +318,7 @@ fn same<T: Debug + PartialEq>(what: &str, got: &Result<T>, wanted: &Result<T>) {
 }
 
 /// Lets a call begin: most are sent to the engine by that.
-async fn poll_once<T>(mut call: Pin<&mut impl Future<Output = T>>) {
+pub(crate) async fn poll_once<T>(mut call: Pin<&mut impl Future<Output = T>>) {
     let polled = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
     assert!(polled.is_pending(), "answered by an engine that is busy");
 }

@@ -40,6 +40,7 @@ pub mod sessions;
 pub mod subject;
 pub mod sweeping;
 pub mod tested;
+pub mod waiting;
 pub mod watched;
 mod words;
 
@@ -176,8 +177,14 @@ macro_rules! conformance_suite {
             recovering::a_hello_whose_word_is_lost_fences,
             recovering::an_engine_survives_many_failures,
             recovering::a_crash_forgets_nothing,
+            recovering::the_last_requests_are_kept,
             recovering::an_older_term_writes_nothing,
             recovering::cells_are_loaded_by_every_name,
+            waiting::a_job_goes_to_whoever_waits_longest,
+            waiting::a_wait_ends_with_what_it_waits_for,
+            waiting::a_wait_outlasts_a_backoff,
+            waiting::a_wait_hears_of_a_commit_that_failed,
+            waiting::a_wait_that_is_over_gets_nothing,
         }
 
         #[test]
@@ -216,10 +223,11 @@ macro_rules! conformance_scenarios {
 /// Runs one scenario on a store that `make` makes, with an engine that crashes
 /// after every step if `crashing`.
 #[doc(hidden)]
-pub fn run_scenario<S, G, F>(make: F, crashing: bool, scenario: impl AsyncFn(&mut Bench))
+pub fn run_scenario<S, G, F, R>(make: F, crashing: bool, scenario: R)
 where
     S: Store,
     F: AsyncFn(Policy) -> (S, G),
+    R: AsyncFnOnce(&mut Bench),
 {
     let run = async {
         let (store, _guard) = make(policy()).await;
@@ -263,6 +271,7 @@ mod tests {
             ("batching", include_str!("batching.rs")),
             ("cooling", include_str!("cooling.rs")),
             ("recovering", include_str!("recovering.rs")),
+            ("waiting", include_str!("waiting.rs")),
         ];
         for (module, text) in modules {
             for line in text.lines() {

@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::script::{failed, finish, held, job, measured, sweep};
 use crate::tested::ADDRESS;
 use crate::watched::When;
-use crate::{Ack, CellKey, Changes, Names, StoreError, SweepChange, WorkerChange};
+use crate::{Ack, CellKey, Changes, Names, REQUESTS_KEPT, StoreError, SweepChange, WorkerChange};
 
 /// Makes calls whose commit fails.
 async fn failing(bench: &mut Bench, when: When, calls: Vec<Call>) {
@@ -121,6 +121,27 @@ pub async fn a_crash_forgets_nothing(bench: &mut Bench) {
     bench.crash().await;
     bench.pass_ms(1);
     assert_eq!(bench.take_one(&owner).await, held(kept.job, 2));
+}
+
+/// The last few requests of a session are answered again as they were, whatever
+/// happened in between.
+pub async fn the_last_requests_are_kept(bench: &mut Bench) {
+    let cells: Vec<u32> = (1..=20).collect();
+    bench.submit(&sweep("s", &cells, 1)).await;
+    let owner = bench.hello("w").await;
+    let mut asked = Vec::new();
+    for _ in &cells {
+        let ask = bench.asking(&owner, vec![], 1);
+        let granted = bench.exchange(ask.clone()).await.unwrap();
+        asked.push((ask, granted));
+    }
+    bench.crash().await;
+    for (ask, granted) in asked.into_iter().rev().take(REQUESTS_KEPT) {
+        assert_eq!(bench.exchange(ask).await.unwrap(), granted);
+    }
+    let other = bench.hello("w").await;
+    bench.crash().await;
+    assert_eq!(bench.take(&other, 1).await.len(), 1);
 }
 
 /// Nobody writes who does not lead any more: neither by hand nor by an engine

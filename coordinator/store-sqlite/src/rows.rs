@@ -1,5 +1,6 @@
 //! Between columns and the types of the core.
 
+use serde::Deserialize;
 use swath_core::id::{
     Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest, WorkerName,
 };
@@ -11,28 +12,29 @@ use swath_core::view::WorkerState;
 
 use crate::error::{Failure, Result};
 
-/// The columns of a job that its life depends on.
-#[derive(Debug)]
+/// The columns of a job that its life depends on, as a JSON array has them.
+#[derive(Debug, Deserialize)]
 pub(crate) struct JobRow {
     pub(crate) id: i64,
-    pub(crate) cell: i64,
-    pub(crate) digest: Vec<u8>,
-    pub(crate) state: String,
-    pub(crate) not_before: Option<i64>,
-    pub(crate) deadline: Option<i64>,
-    pub(crate) stop: i64,
-    pub(crate) fault: Option<String>,
-    pub(crate) attempt: i64,
-    pub(crate) worker: Option<String>,
-    pub(crate) session: Option<i64>,
-    pub(crate) granted_at: i64,
-    pub(crate) grants: i64,
-    pub(crate) charged: i64,
-    pub(crate) failed_on: Option<String>,
-    pub(crate) closed: i64,
-    pub(crate) unmentioned: i64,
-    pub(crate) faulted: Option<i64>,
-    pub(crate) ended_at: Option<i64>,
+    pub(crate) replicate: u32,
+    pub(crate) digest: JobDigest,
+    state: String,
+    not_before: Option<Timestamp>,
+    deadline: Option<Timestamp>,
+    stop: u8,
+    fault: Option<String>,
+    pub(crate) attempt: u32,
+    worker: Option<WorkerName>,
+    session: Option<SessionId>,
+    granted_at: Timestamp,
+    grants: u32,
+    charged: u32,
+    /// JSON array.
+    failed_on: Option<String>,
+    closed: u8,
+    pub(crate) unmentioned: u32,
+    pub(crate) faulted: Option<Attempt>,
+    pub(crate) ended_at: Option<Timestamp>,
 }
 
 impl JobRow {
@@ -40,8 +42,8 @@ impl JobRow {
     pub(crate) fn job(&self) -> Result<Job> {
         let owner = match (&self.worker, self.session) {
             (Some(worker), Some(session)) => Some(Owner {
-                worker: worker_name(worker)?,
-                session: SessionId(session as u64),
+                worker: worker.clone(),
+                session,
             }),
             _ => None,
         };
@@ -51,11 +53,11 @@ impl JobRow {
         };
         Ok(Job {
             state: self.state(owner.as_ref())?,
-            attempt: attempt(self.attempt),
+            attempt: Attempt(self.attempt),
             owner,
-            granted_at: Timestamp::from_ms(self.granted_at),
-            grants: self.grants as u32,
-            charged: self.charged as u32,
+            granted_at: self.granted_at,
+            grants: self.grants,
+            charged: self.charged,
             failed_on,
             closed: self.closed != 0,
         })
@@ -65,15 +67,15 @@ impl JobRow {
         let lease = || {
             Some(Lease {
                 owner: owner?.clone(),
-                granted_at: Timestamp::from_ms(self.granted_at),
-                deadline: Timestamp::from_ms(self.deadline?),
+                granted_at: self.granted_at,
+                deadline: self.deadline?,
                 stop: self.stop != 0,
             })
         };
         let state = match state_name(&self.state)? {
-            StateName::Queued => self.not_before.map(|at| State::Queued {
-                not_before: Timestamp::from_ms(at),
-            }),
+            StateName::Queued => self
+                .not_before
+                .map(|not_before| State::Queued { not_before }),
             StateName::Leased => lease().map(State::Leased),
             StateName::Suspect => lease().map(State::Suspect),
             StateName::Succeeded => Some(State::Succeeded),

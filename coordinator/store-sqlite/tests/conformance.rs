@@ -4,12 +4,12 @@ use swath_core::policy::Policy;
 use swath_store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
-async fn fresh(policy: Policy) -> (SqliteStore, TempDir) {
+async fn fresh(_policy: Policy) -> (SqliteStore, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.path().join("swath.db"), policy)
+    let store = SqliteStore::open(folder.path().join("swath.db"))
         .await
         .unwrap();
     (store, folder)
 }
 
-swath_store::conformance_suite!(fresh);
+swath_store_conformance::conformance_suite!(fresh);

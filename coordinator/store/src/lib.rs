@@ -194,6 +194,12 @@ pub trait Store: Send + Sync + 'static {
     /// Every worker, by name. `held` counts its leases.
     async fn workers(&self) -> Result<Vec<WorkerView>>;
 
+    /// Why nothing may be written here any more, until the coordinator is
+    /// started again: what was written can no longer be trusted to be kept.
+    fn lost(&self) -> Option<String> {
+        None
+    }
+
     /// Ends background work and closes files; later calls fail.
     async fn close(&self) -> Result<()>;
 }

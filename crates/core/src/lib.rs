@@ -12,6 +12,7 @@ pub mod import;
 pub mod job;
 pub mod judge;
 pub mod ledger;
+pub mod limits;
 pub mod lock;
 pub mod markup;
 pub mod message;

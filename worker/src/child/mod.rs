@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 pub use self::family::{adopt_orphans, die_with, kill_leftovers};
-use crate::agent::{ChildId, End, Event, Program};
+use swath_agent::{ChildId, End, Event, Program};
 
 /// How long pipes may stay open after the last process of a child is gone.
 const PIPES_GRACE: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep_until};
 
-use crate::agent::{ChildId, Event, Line};
+use swath_agent::{ChildId, Event, Line};
 
 /// The longest line of the protocol.
 const LINE_BYTES: usize = 1 << 20;

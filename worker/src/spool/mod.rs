@@ -25,7 +25,7 @@ use self::lock::Lock;
 use self::record::{Ended, Record};
 pub use self::service::Service;
 pub(crate) use self::service::now_ms;
-use crate::agent::Entry;
+use swath_agent::Entry;
 
 /// How long acknowledged outcomes are kept.
 pub const KEPT: Duration = Duration::from_hours(7 * 24);

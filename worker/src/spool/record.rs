@@ -5,7 +5,7 @@ use swath_core::id::{Attempt, JobDigest};
 use swath_core::message::{Finish, Held, Report};
 use swath_core::outcome::{Observation, Outcome, Provenance};
 
-use crate::agent::Entry;
+use swath_agent::Entry;
 
 /// Hex digits of the checksum before each record.
 const CHECKSUM_DIGITS: usize = 16;

@@ -9,7 +9,7 @@ use swath_core::message::Held;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Spool;
-use crate::agent::{Entry, Event};
+use swath_agent::{Entry, Event};
 
 enum Order {
     Put(Vec<Entry>),

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use swath_agent::Exit;
 use swath_core::job::StateName;
 use swath_core::policy::Policy;
 use swath_store_conformance::subject::Subject;
-use swath_worker::agent::Exit;
 
 use crate::coordinator::Coordinator;
 use crate::support::{Bench, null, training, until};

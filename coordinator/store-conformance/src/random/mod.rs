@@ -91,7 +91,7 @@ enum Op {
     /// The next commit fails.
     Fail(When),
     /// These, in one go.
-    Together(Vec<Op>),
+    Together(Vec<Self>),
 }
 
 /// What one of two sources says of a cell: one of few numbers, so that sources

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use sqlx::query;
-use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_core::id::{JobDigest, Replicate, SweepDigest};
 use swath_core::import::{Imported, fill};
 use swath_core::job::StateName;
 use swath_core::outcome::{Measurement, Provenance};

@@ -13,27 +13,35 @@ use crate::rows;
 use crate::writer::Tx;
 
 pub(super) async fn insert(tx: &mut Tx, jobs: &[NewJob]) -> Result<()> {
-    for jobs in chunks(jobs, |_| 32) {
-        let mut digests = Vec::with_capacity(jobs.len() * 32);
-        let mut list = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            digests.extend_from_slice(job.digest.as_bytes());
-            let since = job.since.as_ms();
-            list.push((job.key.0, job.cell.0, job.replicate, job.seed, since));
+    // Tens of thousands, most of them made at once.
+    for jobs in jobs.chunk_by(|a, b| a.since == b.since) {
+        for jobs in chunks(jobs, |_| 32) {
+            insert_alike(tx, jobs[0].since, jobs).await?;
         }
-        let list = lines(&list);
-        query!(
-            "INSERT INTO job (id, digest, cell, replicate, seed, state, not_before, granted_at)
-             SELECT line.value ->> 0, substr(?2, line.key * 32 + 1, 32), line.value ->> 1,
-                    line.value ->> 2, line.value ->> 3, 'queued', line.value ->> 4,
-                    line.value ->> 4
-             FROM json_each(?1) AS line",
-            list,
-            digests
-        )
-        .execute(&mut tx.conn)
-        .await?;
     }
+    Ok(())
+}
+
+async fn insert_alike(tx: &mut Tx, since: Timestamp, jobs: &[NewJob]) -> Result<()> {
+    let mut digests = Vec::with_capacity(jobs.len() * 32);
+    let mut list = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        digests.extend_from_slice(job.digest.as_bytes());
+        list.push((job.key.0, job.cell.0, job.replicate, job.seed));
+    }
+    let list = lines(&list);
+    let since = since.as_ms();
+    query!(
+        "INSERT INTO job (id, digest, cell, replicate, seed, state, not_before, granted_at)
+         SELECT line.value ->> 0, substr(?2, line.key * 32 + 1, 32), line.value ->> 1,
+                line.value ->> 2, line.value ->> 3, 'queued', ?3, ?3
+         FROM json_each(?1) AS line",
+        list,
+        digests,
+        since
+    )
+    .execute(&mut tx.conn)
+    .await?;
     Ok(())
 }
 

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sqlx::{SqliteConnection, query, query_as, query_scalar};
+use sqlx::{SqliteConnection, query, query_scalar};
 use swath_core::judge::{self, LastFault};
-use swath_core::outcome::Outcome;
-use swath_core::time::Timestamp;
+use swath_core::outcome::{Fault, Outcome};
 use swath_store::{CellKey, JobKey, Names, StoredCell, StoredJob, SweepKey};
 
 use crate::error::{Failure, Result};
@@ -90,43 +89,50 @@ async fn with_keys(conn: &mut SqliteConnection, keys: &[i64]) -> Result<Vec<Stor
     Ok(cells)
 }
 
-/// The cells with the keys of a JSON array.
+/// The cells with the keys of a JSON array. Each is one row, with its holders
+/// and jobs as JSON: to hand a row from SQLite's thread to another costs more
+/// than to find it.
 async fn page(conn: &mut SqliteConnection, keys: &str) -> Result<Vec<StoredCell>> {
     let found = query!(
-        r#"SELECT cell.id AS "id!", cell.digest, cell.program FROM json_each(?1) AS asked
+        r#"SELECT cell.id AS "id!", cell.digest, cell.program,
+                  (SELECT json_group_array(json_array(sweep_cell.sweep, sweep_cell.replicates))
+                   FROM sweep_cell WHERE sweep_cell.cell = cell.id) AS "holders!: String",
+                  (SELECT json_group_array(json_array(
+                       job.id, job.replicate, hex(job.digest), job.state, job.not_before,
+                       job.deadline, job.stop, job.fault, job.attempt, worker.name, job.session,
+                       job.granted_at, job.grants, job.charged, job.failed_on, job.closed,
+                       job.unmentioned, job.faulted, job.ended_at))
+                   FROM job LEFT JOIN worker ON worker.id = job.worker
+                   WHERE job.cell = cell.id) AS "jobs!: String"
+           FROM json_each(?1) AS asked
            CROSS JOIN cell ON cell.id = asked.value ORDER BY cell.id"#,
         keys
     )
     .fetch_all(&mut *conn)
     .await?;
     let mut cells = Vec::with_capacity(found.len());
-    let mut places = HashMap::with_capacity(found.len());
+    let mut granted = HashMap::new();
     for row in found {
-        places.insert(row.id, cells.len());
+        let mut holders: Vec<(i64, u32)> = serde_json::from_str(&row.holders)?;
+        holders.sort_unstable();
+        let holders = holders.into_iter();
+        let mut jobs: Vec<JobRow> = serde_json::from_str(&row.jobs)?;
+        jobs.sort_unstable_by_key(|job| job.replicate);
+        for (place, job) in jobs.iter().enumerate() {
+            if job.attempt > 0 {
+                granted.insert(job.id, (cells.len(), place));
+            }
+        }
         cells.push(StoredCell {
             key: CellKey(row.id),
             digest: rows::cell_digest(&row.digest)?,
             program: row.program,
-            holders: Vec::new(),
-            jobs: Vec::new(),
+            holders: holders
+                .map(|(sweep, count)| (SweepKey(sweep), count))
+                .collect(),
+            jobs: jobs.iter().map(job).collect::<Result<_>>()?,
         });
     }
-    let holders = query!(
-        r#"SELECT sweep_cell.cell, sweep_cell.sweep AS "sweep!", sweep_cell.replicates
-           FROM json_each(?1) AS asked
-           CROSS JOIN sweep_cell ON sweep_cell.cell = asked.value
-           ORDER BY sweep_cell.cell, sweep_cell.sweep"#,
-        keys
-    )
-    .fetch_all(&mut *conn)
-    .await?;
-    for row in holders {
-        if let Some(place) = places.get(&row.cell) {
-            let holder = (SweepKey(row.sweep), row.replicates as u32);
-            cells[*place].holders.push(holder);
-        }
-    }
-    let granted = jobs(conn, keys, &places, &mut cells).await?;
     if !granted.is_empty() {
         outcomes(conn, keys, &granted, &mut cells).await?;
     }
@@ -134,63 +140,32 @@ async fn page(conn: &mut SqliteConnection, keys: &str) -> Result<Vec<StoredCell>
     Ok(cells)
 }
 
-/// Where a job is: the place of its cell, and its own there.
-type Place = (usize, usize);
-
-/// Reads the jobs; gives back where those are that were ever granted.
-async fn jobs(
-    conn: &mut SqliteConnection,
-    keys: &str,
-    places: &HashMap<i64, usize>,
-    cells: &mut [StoredCell],
-) -> Result<HashMap<i64, Place>> {
-    let found = query_as!(
-        JobRow,
-        r#"SELECT job.id AS "id!", job.cell, job.digest, job.state, job.not_before, job.deadline,
-                  job.stop, job.fault, job.attempt, worker.name AS "worker?", job.session,
-                  job.granted_at, job.grants, job.charged, job.failed_on, job.closed,
-                  job.unmentioned, job.faulted, job.ended_at
-           FROM json_each(?1) AS asked
-           CROSS JOIN job ON job.cell = asked.value
-           LEFT JOIN worker ON worker.id = job.worker
-           ORDER BY job.cell, job.replicate"#,
-        keys
-    )
-    .fetch_all(conn)
-    .await?;
-    let mut granted = HashMap::new();
-    for row in found {
-        let Some(place) = places.get(&row.cell) else {
-            continue;
-        };
-        let jobs = &mut cells[*place].jobs;
-        if row.attempt > 0 {
-            granted.insert(row.id, (*place, jobs.len()));
-        }
-        jobs.push(StoredJob {
-            key: JobKey(row.id),
-            digest: rows::job_digest(&row.digest)?,
-            job: row.job()?,
-            unmentioned: row.unmentioned as u32,
-            // The fault is found among the outcomes.
-            fault: row.faulted.map(|attempt| (rows::attempt(attempt), NOTHING)),
-            ended_at: row.ended_at.map(Timestamp::from_ms),
-            outcomes: Vec::new(),
-        });
-    }
-    Ok(granted)
+/// A job without its outcomes.
+fn job(row: &JobRow) -> Result<StoredJob> {
+    Ok(StoredJob {
+        key: JobKey(row.id),
+        digest: row.digest,
+        job: row.job()?,
+        unmentioned: row.unmentioned,
+        // The fault is found among the outcomes.
+        fault: row.faulted.map(|attempt| (attempt, NOTHING)),
+        ended_at: row.ended_at,
+        outcomes: Vec::new(),
+    })
 }
 
 /// Stands in for a fault until it is read.
 const NOTHING: LastFault = LastFault {
-    fault: swath_core::outcome::Fault::Lost,
+    fault: Fault::Lost,
     headline: String::new(),
 };
 
+/// Reads the outcomes of jobs that were ever granted: `granted` has the place of
+/// the cell of each, and its own there.
 async fn outcomes(
     conn: &mut SqliteConnection,
     keys: &str,
-    granted: &HashMap<i64, Place>,
+    granted: &HashMap<i64, (usize, usize)>,
     cells: &mut [StoredCell],
 ) -> Result<()> {
     let found = query!(

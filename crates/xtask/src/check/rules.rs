@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::workspace::Workspace;
 
 /// Which of our crates a crate may use (not counting dev-dependencies). A crate that is not listed may use none.
-const OURS: [(&str, &[&str]); 12] = [
+const OURS: [(&str, &[&str]); 13] = [
     ("swath-core", &[]),
     ("swath-report", &["swath-core"]),
     ("swath-plot", &["swath-core"]),
@@ -26,9 +26,19 @@ const OURS: [(&str, &[&str]); 12] = [
             "swath-store-postgres",
         ],
     ),
-    ("swath-worker", &["swath-core", "swath-proto"]),
+    ("swath-agent", &["swath-core"]),
+    ("swath-worker", &["swath-agent", "swath-core", "swath-proto"]),
     ("swath-trainer", &["swath-core"]),
-    ("swath-sim", &["swath-core", "swath-store"]),
+    (
+        "swath-sim",
+        &[
+            "swath-agent",
+            "swath-core",
+            "swath-engine",
+            "swath-store",
+            "swath-store-conformance",
+        ],
+    ),
     (
         "swath-e2e",
         &[
@@ -57,9 +67,13 @@ const RESERVED: [(&str, &[&str]); 3] = [
 ];
 
 /// What may not reach a crate by any path: the crate is pure, or must not link it.
-const UNREACHABLE: [(&str, &[&str]); 3] = [
+const UNREACHABLE: [(&str, &[&str]); 4] = [
     (
         "swath-core",
+        &["tokio", "sqlx", "tonic", "tch", "getrandom", "rand"],
+    ),
+    (
+        "swath-agent",
         &["tokio", "sqlx", "tonic", "tch", "getrandom", "rand"],
     ),
     ("swath-worker", &["tch", "torch-sys", "sqlx"]),

@@ -15,7 +15,7 @@ const EVENTS: [&str; 6] = [
 
 /// What a line is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Parsed {
+pub(crate) enum Parsed {
     /// An event, with all its fields.
     Event(TrainerEvent, Value),
     /// An event that this version does not know; to be ignored.
@@ -27,7 +27,7 @@ pub enum Parsed {
 }
 
 /// Reads a line.
-pub fn parse(line: &str) -> Parsed {
+pub(crate) fn parse(line: &str) -> Parsed {
     let trimmed = line.trim();
     if !trimmed.starts_with('{') {
         return Parsed::Text;

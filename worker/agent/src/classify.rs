@@ -3,7 +3,7 @@
 use swath_core::outcome::{Fault, Outcome};
 use swath_core::protocol::exit;
 
-use crate::agent::{End, last};
+use crate::{End, first, last};
 
 /// The tail of stderr that a fault's message quotes.
 const QUOTED_BYTES: usize = 8 << 10;
@@ -13,7 +13,7 @@ const HEADLINE_BYTES: usize = 300;
 
 /// The outcome of an attempt whose child ended without saying how it went.
 /// `tail` is the end of what it wrote to stderr.
-pub fn unexplained(end: &End, tail: &str) -> Outcome {
+pub(crate) fn unexplained(end: &End, tail: &str) -> Outcome {
     let (fault, how) = match end {
         End::NotStarted(why) => (Fault::Crashed, format!("cannot be started: {why}")),
         End::Exit(code) => of_code(*code),
@@ -68,12 +68,12 @@ fn of_code(code: i32) -> (Fault, String) {
 
 /// A fault whose first line tells what happened, with the tail of stderr after
 /// it.
-pub fn failed(fault: Fault, how: &str, tail: &str) -> Outcome {
+pub(crate) fn failed(fault: Fault, how: &str, tail: &str) -> Outcome {
     let mut message = how.to_owned();
     let tail = last(tail, QUOTED_BYTES).trim_end();
     if let Some(cause) = cause(tail) {
         message.push_str(": ");
-        message.push_str(crate::agent::first(cause, HEADLINE_BYTES));
+        message.push_str(first(cause, HEADLINE_BYTES));
     }
     if tail.lines().filter(|line| !line.trim().is_empty()).count() > 1 {
         message.push_str("\n\nstderr ended with:\n");

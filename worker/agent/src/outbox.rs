@@ -1,12 +1,12 @@
 //! Outcomes on their way to the coordinator: first to the disk, then the
 //! reports of their attempts, then themselves.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use swath_core::limits;
 use swath_core::message::{Ack, Finish, Held, Report, Verdict};
 use swath_core::outcome::{Fault, Outcome};
-use swath_proto::limits;
 
 use super::event::Entry;
 
@@ -30,13 +30,13 @@ const RECENT_MAX: usize = 1024;
 /// has.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    entries: HashMap<Held, Item>,
+    entries: BTreeMap<Held, Item>,
     /// To be written, in order.
     unwritten: Vec<Held>,
     /// Being written.
     writing: bool,
     /// Could not be written; offered all the same, and tried again.
-    failed: HashSet<Held>,
+    failed: BTreeSet<Held>,
     retry_at: Option<Duration>,
     /// Have reports that must arrive first.
     reporting: VecDeque<Held>,
@@ -122,7 +122,7 @@ impl Outbox {
         let retry = self.retry_at.is_some_and(|at| at <= now);
         // Also when something else was written meanwhile: the disk is well.
         if retry || self.disk_is_well() {
-            self.unwritten.extend(self.failed.drain());
+            self.unwritten.extend(std::mem::take(&mut self.failed));
         }
         let held: Vec<_> = std::mem::take(&mut self.unwritten);
         let entries: Vec<_> = held

@@ -6,11 +6,13 @@
 
 mod away;
 mod calls;
+mod classify;
 mod drain;
 mod event;
 mod jobs;
 mod journal;
 mod lane;
+mod line;
 mod outbox;
 mod pace;
 mod replies;
@@ -30,7 +32,7 @@ use self::drain::Drain;
 pub use self::event::{
     Call, CallError, CallId, ChildId, Effect, End, Entry, Event, Exit, Line, Program, Reply,
 };
-pub(crate) use self::journal::{first, last};
+use self::journal::{first, last};
 pub use self::lane::Backoff;
 use self::lane::{Jitter, Lane};
 use self::outbox::Outbox;

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::time::Duration;
 
+use swath_core::limits;
 use swath_core::message::{Held, Report};
 use swath_core::outcome::Observation;
-use swath_proto::limits;
 
 /// Between two reports of an attempt.
 const INTERVAL: Duration = Duration::from_secs(1);

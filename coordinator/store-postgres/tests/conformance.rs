@@ -1,0 +1,19 @@
+//! The suite that every store is held to, on a database.
+#![expect(clippy::exit, reason = "without a server there is nothing to run")]
+
+mod support;
+
+use support::Database;
+use swath_core::policy::Policy;
+use swath_store_postgres::PostgresStore;
+
+async fn fresh(_policy: Policy) -> (PostgresStore, Database) {
+    let Some(database) = Database::new().await else {
+        // Nothing of the suite runs without; what is to be done is said.
+        std::process::exit(0);
+    };
+    let store = database.store().await;
+    (store, database)
+}
+
+swath_store_conformance::conformance_suite!(fresh);

@@ -1,0 +1,27 @@
+//! Limits of what workers and the coordinator tell each other, the same on both
+//! sides. Those of the wire alone are in `swath-proto`, beside it.
+
+use std::time::Duration;
+
+/// The largest message of a worker, in bytes.
+pub const DISPATCH_MESSAGE_BYTES: usize = 4 << 20;
+/// The deadline of a call that does not wait on purpose.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(5);
+/// The longest that an exchange may wait for a job.
+pub const EXCHANGE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// The most attempts that one heartbeat or hello may name.
+pub const HELD_MAX: usize = 4096;
+/// The most outcomes that one exchange may carry.
+pub const FINISHES_MAX: usize = 1024;
+/// The most jobs that one exchange may ask for.
+pub const WANT_MAX: u32 = 1024;
+/// The most observations of one report.
+pub const OBSERVATIONS_MAX: usize = 512;
+/// The largest log chunk, in bytes.
+pub const LOG_CHUNK_BYTES: usize = 64 << 10;
+/// The longest fault message, in bytes; the tail of stderr is in it.
+pub const MESSAGE_BYTES: usize = 64 << 10;
+
+// A wait must be over well before keepalive or a proxy gives up on the call.
+const _: () = assert!(EXCHANGE_WAIT_MAX.as_secs() >= CALL_DEADLINE.as_secs());
+const _: () = assert!(FINISHES_MAX <= HELD_MAX);
