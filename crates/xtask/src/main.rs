@@ -69,10 +69,15 @@ enum Verb {
         args: Vec<String>,
     },
 
-    /// Formatting, lints, the dependency rule, file sizes, generated files: what review should not have to find
+    /// Formatting, lints, dependencies, file sizes, containers, generated files: what review should not have to find
     ///
-    /// Every check runs, whatever the ones before it found; the failures are listed at the end.
-    Check,
+    /// Every check runs, whatever the ones before it found, and says `ok`, `failed` or `skipped` with what it lacks; the end
+    /// counts them. Where CI is set, what is lacking is installed, below CARGO_HOME; elsewhere only with --install.
+    Check {
+        /// Install what checks lack, into swath-xtask/ below CARGO_HOME (~/.cargo); cargo-deny compiles for minutes
+        #[arg(long)]
+        install: bool,
+    },
 
     /// Measure speed on this machine and print a table
     ///
@@ -99,7 +104,9 @@ fn main() -> ExitCode {
         Verb::Setup => libtorch::setup(&workspace),
         Verb::Quickstart => quickstart::run(&workspace),
         Verb::Test { no_check, args } => test::run(&workspace, !no_check, &args),
-        Verb::Check => libtorch::ensure(&workspace).and_then(|()| check::run(&workspace)),
+        Verb::Check { install } => {
+            libtorch::ensure(&workspace).and_then(|()| check::run(&workspace, install))
+        }
         Verb::Bench { args } => bench::run(&workspace, &args),
         Verb::Docs => docs::write(&workspace),
         Verb::Sqlx => sqlx::write(&workspace),

@@ -2,8 +2,13 @@
 
 use std::io::ErrorKind;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+/// How often a program with a time limit is looked at.
+const POLL: Duration = Duration::from_millis(50);
 
 /// A step of xtask itself, set apart from the output of what it runs.
 pub(crate) fn say(text: impl std::fmt::Display) {
@@ -28,6 +33,30 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command
         .status()
         .with_context(|| format!("cannot start `{}`", shown(command)))?;
+    if !status.success() {
+        bail!("`{}` failed ({status})", shown(command));
+    }
+    Ok(())
+}
+
+/// The same for what may take long; it is ended when its time is over, though not what it started in turn.
+pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", shown(command)))?;
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if started.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            let seconds = limit.as_secs();
+            bail!("`{}` took more than {seconds} s", shown(command));
+        }
+        thread::sleep(POLL);
+    };
     if !status.success() {
         bail!("`{}` failed ({status})", shown(command));
     }
@@ -93,6 +122,17 @@ mod tests {
             "ERROR: no matching file"
         );
         assert_eq!(last_line(""), "no message");
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_is_ended() {
+        let ok = run_within(&mut Command::new("true"), Duration::from_mins(1));
+        assert!(ok.is_ok(), "{ok:?}");
+        let failed = run_within(&mut Command::new("false"), Duration::from_mins(1));
+        assert!(failed.unwrap_err().to_string().contains("`false` failed"));
+        let mut endless = Command::new("sleep");
+        let error = run_within(endless.arg("600"), Duration::ZERO).unwrap_err();
+        assert_eq!(error.to_string(), "`sleep 600` took more than 0 s");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) fn run(workspace: &Workspace, with_check: bool, args: &[String]) -> R
     needs::install();
     let mut failures = Vec::new();
     // A failed check does not hide what the tests say.
-    if with_check && let Err(error) = check::run(workspace) {
+    if with_check && let Err(error) = check::run(workspace, false) {
         say(format!("{error:#}; going on with the tests"));
         failures.push("checks");
     }
@@ -78,7 +78,7 @@ fn all_tests(workspace: &Workspace, binaries: &Path, args: &[String]) -> Result<
         .args(args)
         .env("SWATH_BIN_DIR", binaries)
         .stdin(Stdio::null());
-    if std::env::var_os("CI").is_some() {
+    if needs::is_ci() {
         command.env("PROPTEST_RNG_SEED", SEED_IN_CI);
     }
     if !has_nextest {

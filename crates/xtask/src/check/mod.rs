@@ -1,51 +1,120 @@
 //! What review should not have to find.
 
+mod containers;
 mod files;
 mod rules;
+mod tools;
+
+use std::fmt;
 
 use anyhow::{Result, bail};
 
 use crate::process::{answers, run as run_command, say};
 use crate::workspace::Workspace;
-use crate::{docs, sqlx};
+use crate::{docs, needs, sqlx};
+use tools::{Install, Missing, Source, Tool};
 
-type Check = (&'static str, fn(&Workspace) -> Result<()>);
+/// A check fails with an error, and is skipped with the error [`Missing`].
+type Check = (&'static str, fn(&Workspace, Install) -> Result<()>);
 
 /// The quick ones first.
-const CHECKS: [Check; 7] = [
-    ("formatting", formatting),
-    ("files", files::check),
-    ("dependency rule", rules::check),
+const CHECKS: [Check; 11] = [
+    ("formatting", |workspace, _| formatting(workspace)),
+    ("files", |workspace, _| files::check(workspace)),
+    ("dependency rule", |workspace, _| rules::check(workspace)),
+    ("Dockerfiles", |workspace, _| {
+        containers::dockerfiles(workspace)
+    }),
+    (
+        "Compose file, read by docker-compose",
+        containers::docker_compose,
+    ),
+    (
+        "Compose file, by its specification",
+        containers::specification,
+    ),
+    ("unused dependencies", machete),
     ("licences and bans", deny),
-    ("lints", lints),
-    ("query cache", sqlx::check),
-    ("generated pages", docs::check),
+    ("lints", |workspace, _| lints(workspace)),
+    ("query cache", |workspace, _| sqlx::check(workspace)),
+    ("generated pages", |workspace, _| docs::check(workspace)),
 ];
 
-/// Runs every check, whatever the ones before it found.
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    let mut failed = Vec::new();
+const DENY: Tool = Tool {
+    name: "cargo-deny",
+    version: "0.20.2",
+    source: Source::Cargo,
+    by_hand: "cargo install cargo-deny --locked",
+};
+
+const MACHETE: Tool = Tool {
+    name: "cargo-machete",
+    version: "0.9.2",
+    source: Source::Cargo,
+    by_hand: "cargo install cargo-machete --locked",
+};
+
+/// Runs every check, whatever the ones before it found. What they lack is installed in CI, or if `install` says so.
+pub(crate) fn run(workspace: &Workspace, install: bool) -> Result<()> {
+    let install = if install || needs::is_ci() {
+        Install::Yes
+    } else {
+        Install::No
+    };
+    let mut tally = Tally::default();
     for (name, check) in CHECKS {
-        match check(workspace) {
-            Ok(()) => say(format!("check: {name}: ok")),
-            Err(error) => {
-                say(format!("check: {name}: FAILED: {error:#}"));
-                failed.push(name);
-            }
-        }
+        let told = tally.add(name, check(workspace, install));
+        say(format!("check: {name}: {told}"));
     }
-    if !failed.is_empty() {
-        bail!(
-            "{} of {} checks failed: {}",
-            failed.len(),
-            CHECKS.len(),
-            failed.join(", ")
-        );
+    say(format!("checks: {tally}"));
+    if !tally.failed.is_empty() {
+        bail!("checks failed: {}", tally.failed.join(", "));
     }
     Ok(())
 }
 
+/// How the checks came out.
+#[derive(Debug, Default)]
+struct Tally {
+    ok: usize,
+    failed: Vec<&'static str>,
+    skipped: usize,
+}
+
+impl Tally {
+    /// Counts a check, and says what came of it.
+    fn add(&mut self, name: &'static str, done: Result<()>) -> String {
+        match done {
+            Ok(()) => {
+                self.ok += 1;
+                "ok".to_owned()
+            }
+            Err(error) if error.is::<Missing>() => {
+                self.skipped += 1;
+                format!("skipped: {error:#}")
+            }
+            Err(error) => {
+                self.failed.push(name);
+                format!("failed: {error:#}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ok", self.ok)?;
+        for (count, word) in [(self.failed.len(), "failed"), (self.skipped, "skipped")] {
+            if count > 0 {
+                write!(f, ", {count} {word}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn formatting(workspace: &Workspace) -> Result<()> {
+    require_component(workspace, "fmt", "rustfmt")?;
     match run_command(workspace.cargo("fmt").args(["--all", "--check"])) {
         Ok(()) => Ok(()),
         Err(_) => bail!("`cargo fmt --all` formats the files shown above"),
@@ -53,6 +122,7 @@ fn formatting(workspace: &Workspace) -> Result<()> {
 }
 
 fn lints(workspace: &Workspace) -> Result<()> {
+    require_component(workspace, "clippy", "clippy")?;
     run_command(workspace.cargo("clippy").args([
         "--workspace",
         "--all-targets",
@@ -63,18 +133,48 @@ fn lints(workspace: &Workspace) -> Result<()> {
     ]))
 }
 
-/// The dependency rule itself is held by `rules`; cargo-deny adds licences and what comes in indirectly.
-fn deny(workspace: &Workspace) -> Result<()> {
-    if !answers(workspace.cargo("deny").arg("--version")) {
-        say(
-            "check: cargo-deny is not installed, so licences are not looked at (`cargo install cargo-deny`)",
-        );
+/// Minimal toolchains come without these.
+fn require_component(workspace: &Workspace, verb: &str, component: &str) -> Result<()> {
+    if answers(workspace.cargo(verb).arg("--version")) {
         return Ok(());
     }
+    let how = format!("{component} is not installed; `rustup component add {component}` does that");
+    Err(Missing(how).into())
+}
+
+/// What a Cargo.toml names and its crate does not use. The table of the workspace is looked through by `rules`.
+fn machete(workspace: &Workspace, install: Install) -> Result<()> {
+    let mut command = MACHETE.command(install)?;
+    run_command(command.arg(&workspace.root))
+}
+
+/// The dependency rule itself is held by `rules`; cargo-deny adds licences and what comes in indirectly.
+fn deny(workspace: &Workspace, install: Install) -> Result<()> {
+    let mut command = DENY.command(install)?;
     // Advisories need the network and change by themselves: not a matter of this checkout.
-    run_command(
-        workspace
-            .cargo("deny")
-            .args(["check", "bans", "licenses", "sources"]),
-    )
+    command.args(["check", "bans", "licenses", "sources"]);
+    run_command(command.current_dir(&workspace.root))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_check_that_did_not_look_is_never_ok() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.add("a", Ok(())), "ok");
+        let missing = Missing("no tool; install it".to_owned());
+        assert_eq!(
+            tally.add("b", Err(missing.into())),
+            "skipped: no tool; install it"
+        );
+        assert_eq!(tally.to_string(), "1 ok, 1 skipped");
+        let failed = anyhow!("2 lines").context("bad");
+        assert_eq!(tally.add("c", Err(failed)), "failed: bad: 2 lines");
+        assert_eq!(tally.to_string(), "1 ok, 1 failed, 1 skipped");
+        assert_eq!(tally.failed, ["c"]);
+    }
 }

@@ -1,5 +1,8 @@
 //! The dependency rule of ARCHITECTURE.md, held against `cargo metadata`.
 
+use std::collections::BTreeSet;
+use std::fs;
+
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
@@ -57,12 +60,7 @@ const RESERVED: [(&str, &[&str]); 3] = [
     ("sqlx", &["swath-store-sqlite", "swath-store-postgres"]),
     (
         "tonic",
-        &[
-            "swath-proto",
-            "swath-coordinator",
-            "swath-worker",
-            "swath-e2e",
-        ],
+        &["swath-proto", "swath-coordinator", "swath-worker"],
     ),
 ];
 
@@ -82,25 +80,54 @@ const UNREACHABLE: [(&str, &[&str]); 4] = [
 
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let metadata = workspace.metadata(&["--filter-platform", "x86_64-unknown-linux-gnu"])?;
-    let broken = broken(&metadata)?;
+    let mut broken = broken(&metadata)?;
+    let manifest = fs::read_to_string(workspace.path("Cargo.toml"))?;
+    broken.extend(unused_in_table(&manifest, &metadata)?);
     if !broken.is_empty() {
         bail!("{}", broken.join("; "));
     }
     Ok(())
 }
 
-fn broken(metadata: &Value) -> Result<Vec<String>> {
+/// The packages of the workspace.
+fn members(metadata: &Value) -> Result<impl Iterator<Item = &Value>> {
     let members = metadata["workspace_members"]
         .as_array()
         .context("cargo metadata lists no members")?;
     let packages = metadata["packages"]
         .as_array()
         .context("cargo metadata lists no packages")?;
+    let is_member = |package: &&Value| members.contains(&package["id"]);
+    Ok(packages.iter().filter(is_member))
+}
+
+/// What `[workspace.dependencies]` offers and no member takes, which cargo-machete does not look for.
+fn unused_in_table(manifest: &str, metadata: &Value) -> Result<Vec<String>> {
+    let taken = members(metadata)?
+        .flat_map(|package| package["dependencies"].as_array().into_iter().flatten())
+        .filter_map(|dependency| {
+            dependency["rename"]
+                .as_str()
+                .or(dependency["name"].as_str())
+        })
+        .collect::<BTreeSet<_>>();
+    let lines = manifest.lines().map(str::trim);
+    let table = lines
+        .skip_while(|line| *line != "[workspace.dependencies]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['));
+    let offered = table
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| Some(line.split_once('=')?.0.trim()));
+    Ok(offered
+        .filter(|name| !taken.contains(name))
+        .map(|name| format!("no crate uses {name} of [workspace.dependencies]"))
+        .collect())
+}
+
+fn broken(metadata: &Value) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for package in packages
-        .iter()
-        .filter(|package| members.contains(&package["id"]))
-    {
+    for package in members(metadata)? {
         let name = package["name"].as_str().context("a package has no name")?;
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
             found.extend(complaint(name, dependency));
@@ -301,6 +328,29 @@ mod tests {
         assert!(
             found[1].contains("swath-unlisted depends on swath-core"),
             "{found:?}"
+        );
+    }
+
+    #[test]
+    fn what_the_workspace_offers_to_nobody_is_found() {
+        let metadata = metadata(&[
+            ("swath-core", &[("serde", "normal"), ("proptest", "dev")]),
+            ("serde", &[("rand", "normal")]),
+        ]);
+        let manifest = "\
+[workspace]
+[workspace.dependencies]
+# Why
+proptest = \"1\"
+rand = \"0.10\"
+serde = { version = \"1\", features = [] }
+
+[profile.dev]
+debug = 1
+";
+        assert_eq!(
+            unused_in_table(manifest, &metadata).unwrap(),
+            ["no crate uses rand of [workspace.dependencies]"]
         );
     }
 

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Healthy is a worker that the coordinator has heard from lately; an idle one asks for jobs every 30 seconds. A worker
+# that was cut off is unhealthy and trains on all the same: nothing should stop it for that.
+set -eu
+most_seconds=120
+name=${SWATH_WORKER_NAME:-$(hostname)}
+known=$(coordinator --quiet workers -o jsonl)
+if ! worker=$(printf '%s\n' "$known" | grep -F "\"name\":\"$name\""); then
+    echo "the coordinator does not know $name"
+    exit 1
+fi
+seen_ms=$(printf '%s\n' "$worker" | sed 's/.*"seen_at":\([0-9]*\).*/\1/')
+age=$(($(date +%s) - seen_ms / 1000))
+echo "the coordinator heard from $name $age s ago"
+[ "$age" -le "$most_seconds" ]
