@@ -15,6 +15,10 @@ use swath_core::view::{
     WorkerView,
 };
 
+/// The reason of a sweep that an operator paused: any other one is that its jobs
+/// fail.
+pub const OPERATOR_PAUSE: &str = "paused by an operator";
+
 /// What can be read. Selectors are the words that a user typed; the server
 /// resolves them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -134,7 +134,10 @@ mod tests {
         );
         assert_eq!(shown("postgres://u@h/db"), "postgres://u@h/db");
         assert_eq!(shown("postgres:///db"), "postgres:///db");
-        assert_eq!(Database::parse("postgres://u:p@h/db").unwrap().url(), "postgres://u:p@h/db");
+        assert_eq!(
+            Database::parse("postgres://u:p@h/db").unwrap().url(),
+            "postgres://u:p@h/db"
+        );
     }
 
     #[test]

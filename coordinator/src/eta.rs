@@ -37,7 +37,9 @@ pub fn of_sweep(
     slots: u32,
     now: Timestamp,
 ) -> Option<Duration> {
-    let own = open.iter().filter(|job| job.sweeps.contains(&sweep.name));
+    let own = open
+        .iter()
+        .filter(|job| job.holders.contains(&sweep.digest));
     let elapsed: Vec<f64> = own
         .filter_map(|job| Some(now.since(job.granted_at?).as_secs_f64()))
         .collect();

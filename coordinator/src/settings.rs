@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 use swath_coordinator::database::Database;
 use swath_coordinator::server::ServeSettings;
 use swath_core::policy::Policy;
-use swath_proto::address::url_of;
+use swath_proto::address::{url_of, urls_of};
 use swath_report::{Format, Style};
 
 use crate::cli::{Global, Local, Serve, Typed};
@@ -35,8 +35,8 @@ pub(crate) struct Context {
 /// Whom a command asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// The coordinator that was named.
-    Named(String),
+    /// The coordinators that were named, in the order in which they are tried.
+    Named(Vec<String>),
     /// The database that was named, without a server.
     Database(Database),
     /// The coordinator of this machine, else its database.
@@ -51,16 +51,16 @@ impl Context {
         let target = match (&global.coordinator, text) {
             // What is typed goes before the environment.
             (_, Some(_)) if global.typed == Typed::Database => Target::Database(database.clone()),
-            (Some(url), _) => Target::Named(
-                url_of(url)
-                    .map_err(|error| Failure::usage(format!("--coordinator `{url}`: {error}")))?,
+            (Some(urls), _) => Target::Named(
+                urls_of(urls)
+                    .map_err(|error| Failure::usage(format!("--coordinator `{urls}`: {error}")))?,
             ),
             (None, Some(_)) => Target::Database(database.clone()),
             (None, None) => Target::Nearest(database.clone()),
         };
         let asked = match (global.typed, text, &global.coordinator) {
             (Typed::Database, Some(text), _) => format!(" --database {}", quoted(text)),
-            (Typed::Coordinator, _, Some(url)) => format!(" --coordinator {}", quoted(url)),
+            (Typed::Coordinator, _, Some(urls)) => format!(" --coordinator {}", quoted(urls)),
             _ => String::new(),
         };
         let printer = Printer::new(global.color, global.quiet);
@@ -102,12 +102,16 @@ fn quoted(word: &str) -> String {
 }
 
 /// What `serve` listens on and keeps.
-pub(crate) fn serve(context: &Context, arguments: &Serve) -> ServeSettings {
-    ServeSettings {
+pub(crate) fn serve(context: &Context, arguments: &Serve) -> Outcome<ServeSettings> {
+    let advertise = arguments.advertise.as_ref().map(|url| {
+        url_of(url).map_err(|error| Failure::usage(format!("--advertise `{url}`: {error}")))
+    });
+    Ok(ServeSettings {
         listen: arguments.listen,
+        advertise: advertise.transpose()?,
         database: context.database.url(),
         policy: context.policy.clone().unwrap_or_default(),
-    }
+    })
 }
 
 /// The policy of a coordinator with one worker, which `run` starts: somebody
@@ -188,8 +192,10 @@ mod tests {
         let typed = context("--database sqlite:a.db");
         assert_eq!(typed.asked, " --database sqlite:a.db");
         assert_eq!(typed.in_database().asked, " --database sqlite:a.db");
-        let typed = context("--coordinator h:1");
-        assert_eq!(typed.asked, " --coordinator h:1");
+        let typed = context("--coordinator h:1,http://g:2/");
+        assert_eq!(typed.asked, " --coordinator h:1,http://g:2/");
+        let urls = ["http://h:1", "http://g:2"].map(str::to_owned);
+        assert_eq!(typed.target, Target::Named(urls.to_vec()));
         assert_eq!(typed.in_database().asked, " --database sqlite:swath.db");
         assert_eq!(quoted("sqlite:it's here.db"), r"'sqlite:it'\''s here.db'");
     }

@@ -1,5 +1,7 @@
 //! The command line as a shell sees it: exit codes, stdout and stderr.
 
+#[path = "verbs/away.rs"]
+mod away;
 #[path = "verbs/import.rs"]
 mod import;
 #[path = "verbs/lock.rs"]
@@ -300,37 +302,6 @@ fn a_store_that_fails_is_no_unreachable_coordinator() {
         done.stderr
     );
     assert!(!done.stderr.contains("cannot reach"), "{}", done.stderr);
-}
-
-#[test]
-fn waiting_outlives_a_restart_of_the_coordinator() {
-    let site = Site::new();
-    let serving = Serving::start(&site, "sqlite:served.db");
-    let url = serving.url.clone();
-    let line = format!("--coordinator {url} submit small.toml --wait --timeout 60");
-    let mut waiting = site
-        .command(&line)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(waiting.stderr.take().unwrap())
-        .lines()
-        .map(Result::unwrap);
-    let mut until = |what: &str| {
-        let found = lines.find(|line| line.contains(what));
-        assert!(found.is_some(), "no line says `{what}`");
-    };
-    until("no worker is connected");
-    assert_eq!(serving.stop(), Some(0));
-    until("trying again until it is back");
-    let serving = Serving::at(&site, "sqlite:served.db", url.trim_start_matches("http://"));
-    until("the coordinator is back");
-    let cancelled = site.run(&format!("--coordinator {url} cancel small"));
-    assert_eq!(cancelled.code, 0, "{}", cancelled.stderr);
-    until("small was cancelled");
-    assert_eq!(waiting.wait().unwrap().code(), Some(11));
-    assert_eq!(serving.stop(), Some(0));
 }
 
 #[test]

@@ -43,6 +43,7 @@ impl Site {
     async fn start() -> Self {
         let dir = TempDir::new().unwrap();
         let server = Server::start(ServeSettings {
+            advertise: None,
             listen: ([127, 0, 0, 1], 0).into(),
             database: format!("sqlite:{}", dir.path().join("swath.db").display()),
             policy: Policy::default(),

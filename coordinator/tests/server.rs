@@ -13,6 +13,7 @@ use swath_core::policy::Policy;
 use swath_core::spec::JobSpec;
 use swath_core::time::Timestamp;
 use swath_engine::Engine;
+use swath_proto::refusal::Reason;
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::{PROTOCOL_VERSION, v1};
@@ -33,6 +34,7 @@ type Control = ControlClient<Channel>;
 fn settings(dir: &TempDir, listen: SocketAddr) -> ServeSettings {
     ServeSettings {
         listen,
+        advertise: None,
         database: format!("sqlite:{}", dir.path().join("swath.db").display()),
         policy: Policy::default(),
     }
@@ -232,7 +234,7 @@ async fn a_stale_session_is_told_so() {
     };
     let status = dispatch.heartbeat(request).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
-    assert!(status.message().starts_with("stale session"), "{status}");
+    assert_eq!(Reason::of(&status), Some(Reason::StaleSession), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

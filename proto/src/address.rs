@@ -1,4 +1,7 @@
-//! Where a coordinator is.
+//! Where coordinators are, and which of them is asked next.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use tonic::transport::Endpoint;
 
@@ -26,6 +29,23 @@ pub fn url_of(text: &str) -> Result<String, AddressError> {
     Ok(url.trim_end_matches('/').to_owned())
 }
 
+/// The URLs of the coordinators that `text` names, separated by commas, each
+/// once.
+///
+/// # Errors
+///
+/// When one of them is another URL, or none.
+pub fn urls_of(text: &str) -> Result<Vec<String>, AddressError> {
+    let mut urls = Vec::new();
+    for url in text.split(',') {
+        let url = url_of(url)?;
+        if !urls.contains(&url) {
+            urls.push(url);
+        }
+    }
+    Ok(urls)
+}
+
 /// What is dialled for a coordinator's URL as typed; a bare `HOST:PORT` will do.
 ///
 /// # Errors
@@ -42,9 +62,146 @@ pub fn endpoint(text: &str) -> Result<Endpoint, AddressError> {
     Endpoint::from_shared(url).map_err(|error| AddressError::Wrong(format!(": {error}")))
 }
 
+/// The most coordinators that are asked for one call beside those of a list:
+/// whom standbys name.
+const NAMED_MAX: usize = 4;
+
+/// Which coordinators are asked for one call, and in which order, until one does
+/// what it was asked: each once, first the one that answered last, then the others
+/// of the list in turn. Whom a standby names goes before them.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    open: VecDeque<String>,
+    asked: Vec<String>,
+    most: usize,
+}
+
+impl Walk {
+    /// Over `list`, from `first` on, which may be another one.
+    pub fn new(list: &[String], first: &str) -> Self {
+        let at = list.iter().position(|url| url == first);
+        let (before, after) = list.split_at(at.unwrap_or(0));
+        let other = at.is_none().then(|| first.to_owned());
+        let rest = after.iter().chain(before).cloned();
+        Self {
+            open: other.into_iter().chain(rest).collect(),
+            asked: Vec::new(),
+            most: list.len() + NAMED_MAX,
+        }
+    }
+
+    /// The one that was asked last stands by, and says that `leader` leads. A
+    /// leader that was asked already does not have another turn: it is away, or
+    /// leads no more.
+    pub fn named(&mut self, leader: &str) {
+        let (Ok(leader), Some(by)) = (url_of(leader), self.asked.last()) else {
+            return;
+        };
+        let again = self.asked.contains(&leader) || self.asked.len() >= self.most;
+        if again || !may_follow(by, &leader) {
+            return;
+        }
+        self.open.retain(|url| *url != leader);
+        self.open.push_front(leader);
+    }
+}
+
+impl Iterator for Walk {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let url = self.open.pop_front()?;
+        self.asked.push(url.clone());
+        Some(url)
+    }
+}
+
+/// Whether the coordinator at `by` can mean by `leader` what is meant by it here:
+/// the loopback address of another host is not this one's, and another
+/// coordinator may listen there.
+fn may_follow(by: &str, leader: &str) -> bool {
+    is_near(by) || !is_near(leader)
+}
+
+/// Whether a URL leads to this host, whichever that is.
+fn is_near(url: &str) -> bool {
+    let Ok(endpoint) = endpoint(url) else {
+        return false;
+    };
+    let host = endpoint.uri().host().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<IpAddr>() {
+        Ok(ip) => ip.is_loopback() || ip.is_unspecified(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn list(urls: &[&str]) -> Vec<String> {
+        urls.iter().map(|url| format!("http://{url}")).collect()
+    }
+
+    #[test]
+    fn several_urls_are_a_list() {
+        let urls = urls_of("a:1, http://b:2/,a:1").unwrap();
+        assert_eq!(urls, list(&["a:1", "b:2"]));
+        for wrong in ["", "a:1,", "a:1,https://b:1"] {
+            assert!(urls_of(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn each_coordinator_has_one_turn_from_the_last_that_answered_on() {
+        let urls = list(&["a", "b", "c"]);
+        let from = |first: &str| Walk::new(&urls, first).collect::<Vec<_>>();
+        assert_eq!(from("http://b"), list(&["b", "c", "a"]));
+        assert_eq!(from("http://other"), list(&["other", "a", "b", "c"]));
+    }
+
+    #[test]
+    fn whom_a_standby_names_is_next_and_once() {
+        let mut walk = Walk::new(&list(&["a", "b", "c"]), "http://a");
+        walk.next();
+        walk.named("http://c/");
+        assert_eq!(walk.next().as_deref(), Some("http://c"));
+        // It leads no more, and names one that has just been asked.
+        walk.named("http://a");
+        walk.named("ftp://d");
+        assert_eq!(walk.next().as_deref(), Some("http://b"));
+        walk.named("http://c");
+        walk.named("http://d");
+        assert_eq!(walk.next().as_deref(), Some("http://d"));
+        assert_eq!(walk.next(), None);
+    }
+
+    #[test]
+    fn standbys_cannot_send_anybody_round_for_ever() {
+        let mut walk = Walk::new(&list(&["a"]), "http://a");
+        let mut asked = 0;
+        while walk.next().is_some() {
+            asked += 1;
+            walk.named(&format!("http://more{asked}"));
+        }
+        assert_eq!(asked, 1 + NAMED_MAX);
+    }
+
+    #[test]
+    fn the_loopback_of_another_host_is_not_followed() {
+        for (by, leader, follows) in [
+            ("http://head:1", "http://127.0.0.1:1", false),
+            ("http://head:1", "http://0.0.0.0:1", false),
+            ("http://head:1", "http://[::]:1", false),
+            ("http://head:1", "http://localhost:1", false),
+            ("http://head:1", "http://other:1", true),
+            ("http://127.0.0.1:2", "http://127.0.0.1:1", true),
+            ("http://localhost:2", "http://[::1]:1", true),
+        ] {
+            assert_eq!(may_follow(by, leader), follows, "{by} {leader}");
+        }
+    }
 
     #[test]
     fn urls_may_lack_their_scheme() {

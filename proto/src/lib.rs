@@ -4,6 +4,7 @@
 pub mod address;
 pub mod convert;
 pub mod limits;
+pub mod refusal;
 
 /// Generated from `swath/v1/*.proto`.
 #[expect(
@@ -19,7 +20,7 @@ pub mod v1 {
 
 /// Raised when an older worker and a newer coordinator, or the other way
 /// round, would misunderstand each other.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The metadata of a status that names the coordinator to be asked instead.
 pub const LEADER: &str = "swath-leader";

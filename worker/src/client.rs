@@ -1,43 +1,222 @@
-//! Calls to the coordinator.
+//! Calls to the coordinator: of several, to the one that leads.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use swath_core::error::with_causes;
 use swath_core::id::SessionId;
 use swath_core::message::Verdict;
-use swath_proto::address::{AddressError, endpoint};
+use swath_proto::address::{AddressError, Walk, endpoint};
+use swath_proto::refusal::{Reason, Refusal};
 use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::{PROTOCOL_VERSION, convert, limits, v1};
-use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
+use tokio::sync::watch;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
 
 use swath_agent::{Call, CallError, Reply};
 
-/// What the message of a stale session begins with.
-const STALE: &str = "stale session";
+/// How often one call follows others that found another coordinator meanwhile.
+const MOVES_MAX: u32 = 4;
 
-/// What the message of a protocol mismatch begins with.
-const PROTOCOL: &str = "protocol";
-
-/// The coordinator as this worker sees it. Heartbeats have a connection of
-/// their own: bulk must not make them late.
+/// The coordinator as this worker sees it. Clones share what they know of it.
 #[derive(Clone, Debug)]
 pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Those that may be asked, in order.
+    addresses: Vec<String>,
+    /// The one that answered last. A call that waits elsewhere moves there.
+    last: watch::Sender<String>,
+    /// Connections that were made, by address.
+    lines: Mutex<BTreeMap<String, Line>>,
+}
+
+/// Connections to one coordinator. Heartbeats have one of their own: bulk must
+/// not make them late.
+#[derive(Clone, Debug)]
+struct Line {
     bulk: DispatchClient<Channel>,
     beats: DispatchClient<Channel>,
 }
 
+/// What a call to one coordinator came to.
+#[derive(Debug, PartialEq)]
+enum Told {
+    /// What it came to in the end: others would not know better.
+    Final(Result<Reply, CallError>),
+    /// Another one is to be asked, for the reason in the text: the leader, if it
+    /// is named.
+    Elsewhere(String, Option<String>),
+    /// Another call was answered elsewhere meanwhile.
+    Moved,
+}
+
 impl Client {
-    /// For the coordinator at `address`. Connects when there is something to
-    /// say, and again whenever that is necessary.
+    /// For the coordinators at `addresses`, of which one leads. Connects when
+    /// there is something to say, and again whenever that is necessary.
+    ///
+    /// # Errors
+    ///
+    /// When one of the addresses is none, or there are none.
+    pub fn new(addresses: &[String]) -> Result<Self, AddressError> {
+        let first = addresses.first().map_or("", String::as_str);
+        endpoint(first)?;
+        for address in addresses {
+            endpoint(address)?;
+        }
+        Ok(Self {
+            shared: Arc::new(Shared {
+                addresses: addresses.to_vec(),
+                last: watch::Sender::new(first.to_owned()),
+                lines: Mutex::default(),
+            }),
+        })
+    }
+
+    /// Makes a call, to the first coordinator that does what it is asked, and to
+    /// each by the deadline. The one that answered last is asked before all
+    /// others.
     ///
     /// To be called in a runtime.
     ///
     /// # Errors
     ///
-    /// When the address is none.
-    pub fn new(address: &str) -> Result<Self, AddressError> {
-        let endpoint = endpoint(address)?
+    /// What the agent must know of the failure.
+    pub async fn call(self, call: Call) -> Result<Reply, CallError> {
+        let shared = &self.shared;
+        let mut last = shared.last.subscribe();
+        let first = last.borrow_and_update().clone();
+        let mut walk = Walk::new(&shared.addresses, &first);
+        let mut vain = Vec::new();
+        let mut moves = 0;
+        let mut next = walk.next();
+        while let Some(address) = next {
+            match shared.ask(&address, call.clone(), &mut last).await {
+                Told::Final(result) => {
+                    shared.answered(&address);
+                    return result;
+                }
+                Told::Elsewhere(why, leader) => {
+                    vain.push((address, why));
+                    if let Some(leader) = leader {
+                        walk.named(&leader);
+                    }
+                    next = walk.next();
+                }
+                Told::Moved if moves < MOVES_MAX => {
+                    moves += 1;
+                    next = Some(last.borrow_and_update().clone());
+                }
+                Told::Moved => next = walk.next(),
+            }
+        }
+        Err(CallError::Unreachable(reasons(vain)))
+    }
+}
+
+/// Why nobody did what was asked. The only address is known to the reader.
+fn reasons(mut vain: Vec<(String, String)>) -> String {
+    if vain.len() == 1 {
+        return vain.remove(0).1;
+    }
+    let vain: Vec<String> = vain
+        .iter()
+        .map(|(address, why)| format!("{address}: {why}"))
+        .collect();
+    vain.join("; ")
+}
+
+impl Shared {
+    async fn ask(&self, address: &str, call: Call, last: &mut watch::Receiver<String>) -> Told {
+        let line = match self.line(address) {
+            Ok(line) => line,
+            Err(error) => return Told::Elsewhere(error.to_string(), None),
+        };
+        let waits = match &call {
+            Call::Exchange { wait, .. } => *wait,
+            _ => Duration::ZERO,
+        };
+        let deadline = limits::CALL_DEADLINE + waits;
+        tokio::select! {
+            made = tokio::time::timeout(deadline, line.make(call)) => match made {
+                Ok(Ok(reply)) => Told::Final(Ok(reply)),
+                Ok(Err(told)) => told,
+                Err(_) => Told::Elsewhere(format!("no answer for {} s", deadline.as_secs()), None),
+            },
+            () = elsewhere(last, address) => Told::Moved,
+        }
+    }
+
+    /// The connections to `address`.
+    fn line(&self, address: &str) -> Result<Line, AddressError> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = lines.get(address) {
+            return Ok(line.clone());
+        }
+        let line = Line::to(&endpoint(address)?);
+        lines.insert(address.to_owned(), line.clone());
+        Ok(line)
+    }
+
+    /// The coordinator at `address` does what it is asked; connections to others
+    /// are of no use any more.
+    fn answered(&self, address: &str) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|other, _| other == address);
+        drop(lines);
+        self.last.send_if_modified(|last| {
+            let moves = last != address;
+            if moves {
+                tracing::info!("the coordinator at {address} answers from now on");
+                address.clone_into(last);
+            }
+            moves
+        });
+    }
+}
+
+/// Resolves when a call was answered by another coordinator than that at
+/// `address`.
+async fn elsewhere(last: &mut watch::Receiver<String>, address: &str) {
+    while last.changed().await.is_ok() {
+        if *last.borrow_and_update() != address {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+impl From<CallError> for Told {
+    fn from(error: CallError) -> Self {
+        Self::Final(Err(error))
+    }
+}
+
+impl From<Status> for Told {
+    fn from(status: Status) -> Self {
+        let message = status.message();
+        let error = match Refusal::of(&status) {
+            Refusal::Unanswered(why) => return Self::Elsewhere(why, None),
+            Refusal::Elsewhere { leader, message } => return Self::Elsewhere(message, leader),
+            Refusal::Refused(Some(Reason::StaleSession)) => CallError::Stale(message.to_owned()),
+            Refusal::Refused(Some(Reason::Protocol)) => CallError::Protocol(format!(
+                "{message} (this worker is version {} and speaks protocol {PROTOCOL_VERSION})",
+                env!("CARGO_PKG_VERSION")
+            )),
+            Refusal::Refused(_) => CallError::Retry(format!("{:?}: {message}", status.code())),
+        };
+        error.into()
+    }
+}
+
+impl Line {
+    fn to(endpoint: &Endpoint) -> Self {
+        let endpoint = endpoint
+            .clone()
             .connect_timeout(limits::CONNECT_DEADLINE)
             .concurrency_limit(limits::CONCURRENCY_PER_CONNECTION)
             .tcp_nodelay(true)
@@ -49,54 +228,26 @@ impl Client {
                 .max_decoding_message_size(limits::DISPATCH_MESSAGE_BYTES)
                 .max_encoding_message_size(limits::DISPATCH_MESSAGE_BYTES)
         };
-        Ok(Self {
+        Self {
             bulk: client(),
             beats: client(),
-        })
-    }
-
-    /// Makes a call, by its deadline.
-    ///
-    /// # Errors
-    ///
-    /// What the agent must know of the failure.
-    pub async fn call(self, call: Call) -> Result<Reply, CallError> {
-        let waits = match &call {
-            Call::Exchange { wait, .. } => *wait,
-            _ => Duration::ZERO,
-        };
-        let deadline = limits::CALL_DEADLINE + waits;
-        match tokio::time::timeout(deadline, self.make(call)).await {
-            Ok(result) => result,
-            Err(_) => Err(CallError::Unreachable(format!(
-                "no answer for {} s",
-                deadline.as_secs()
-            ))),
         }
     }
 
-    async fn make(mut self, call: Call) -> Result<Reply, CallError> {
+    async fn make(mut self, call: Call) -> Result<Reply, Told> {
         match call {
             Call::Hello(hello) => {
                 let held = hello.held.len();
                 let request = Request::new(convert::hello_message(hello));
-                let reply = self
-                    .bulk
-                    .hello(request)
-                    .await
-                    .map_err(|status| error(&status))?;
-                welcome(&reply.into_inner(), held)
+                let reply = self.bulk.hello(request).await?;
+                Ok(welcome(&reply.into_inner(), held)?)
             }
             Call::Exchange { exchange, wait } => {
                 let finishes = exchange.finishes.len();
                 let wait_ms = wait.as_millis() as u32;
                 let request = Request::new(convert::exchange_message(exchange, wait_ms));
-                let reply = self
-                    .bulk
-                    .exchange(request)
-                    .await
-                    .map_err(|status| error(&status))?;
-                exchanged(reply.into_inner(), finishes)
+                let reply = self.bulk.exchange(request).await?;
+                Ok(exchanged(reply.into_inner(), finishes)?)
             }
             Call::Heartbeat { owner, held } => {
                 let count = held.len();
@@ -105,11 +256,7 @@ impl Client {
                     session: owner.session.0,
                     held: held.into_iter().map(convert::held_message).collect(),
                 };
-                let reply = self
-                    .beats
-                    .heartbeat(request)
-                    .await
-                    .map_err(|status| error(&status))?;
+                let reply = self.beats.heartbeat(request).await?;
                 let reply = reply.into_inner();
                 Ok(Reply::Beaten {
                     verdicts: verdicts(&reply.verdicts, count)?,
@@ -123,11 +270,7 @@ impl Client {
                     session: owner.session.0,
                     reports: reports.into_iter().map(convert::report_message).collect(),
                 };
-                let reply = self
-                    .bulk
-                    .observe(request)
-                    .await
-                    .map_err(|status| error(&status))?;
+                let reply = self.bulk.observe(request).await?;
                 Ok(Reply::Observed(verdicts(
                     &reply.into_inner().verdicts,
                     count,
@@ -139,10 +282,7 @@ impl Client {
                     session: owner.session.0,
                     held: held.into_iter().map(convert::held_message).collect(),
                 };
-                self.bulk
-                    .release(request)
-                    .await
-                    .map_err(|status| error(&status))?;
+                self.bulk.release(request).await?;
                 Ok(Reply::Released)
             }
         }
@@ -180,42 +320,53 @@ fn unreadable(what: impl std::fmt::Display) -> CallError {
     CallError::Retry(format!("the coordinator's answer cannot be read: {what}"))
 }
 
-fn error(status: &Status) -> CallError {
-    let message = status.message();
-    match status.code() {
-        Code::FailedPrecondition if message.starts_with(PROTOCOL) => CallError::Protocol(format!(
-            "{message} (this worker is version {} and speaks protocol {PROTOCOL_VERSION})",
-            env!("CARGO_PKG_VERSION")
-        )),
-        Code::FailedPrecondition if message.starts_with(STALE) => {
-            CallError::Stale(message.to_owned())
-        }
-        // The coordinator's own words come without a cause.
-        _ if std::error::Error::source(status).is_some() => {
-            CallError::Unreachable(with_causes(message.to_owned(), status))
-        }
-        code => CallError::Retry(format!("{code:?}: {message}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use swath_proto::refusal::not_leader;
+    use tonic::Code;
+
     use super::*;
 
     #[test]
-    fn a_cause_is_told_once() {
+    fn a_refusal_is_read_by_its_reason_and_not_by_its_words() {
+        let stale = Reason::StaleSession.status("words");
+        let expected = CallError::Stale("words".to_owned());
+        assert_eq!(Told::from(stale), expected.into());
+        let Told::Final(Err(CallError::Protocol(why))) = Reason::Protocol.status("other").into()
+        else {
+            panic!("an agent that goes on");
+        };
+        assert!(why.starts_with("other (this worker is version"), "{why}");
+        let disk = Reason::StoreFailed.status_as(Code::Unavailable, "stale session");
+        let expected = CallError::Retry("Unavailable: stale session".to_owned());
+        assert_eq!(Told::from(disk), expected.into());
+    }
+
+    #[test]
+    fn another_coordinator_is_asked_after_a_standby_and_after_silence() {
+        let standby = not_leader("b leads", Some("http://b:1"));
+        let leader = Some("http://b:1".to_owned());
+        assert_eq!(
+            Told::from(standby),
+            Told::Elsewhere("b leads".to_owned(), leader)
+        );
         let refused = std::io::Error::from_raw_os_error(111);
         let mut status = Status::unavailable("no connection");
-        status.set_source(std::sync::Arc::new(std::io::Error::other(refused)));
-        let CallError::Unreachable(why) = error(&status) else {
-            panic!("{status:?}");
+        status.set_source(Arc::new(std::io::Error::other(refused)));
+        let Told::Elsewhere(why, None) = status.into() else {
+            panic!("final");
         };
-        assert!(why.starts_with("no connection: "), "{why}");
-        assert_eq!(why.matches("refused").count(), 1, "{why}");
-        let said = Status::unavailable("starting");
+        assert!(why.contains("refused"), "{why}");
+    }
+
+    #[test]
+    fn the_addresses_are_told_where_there_are_several() {
+        let vain = |address: &str| (format!("http://{address}"), "refused".to_owned());
+        assert_eq!(reasons(vec![vain("a")]), "refused");
         assert_eq!(
-            error(&said),
-            CallError::Retry("Unavailable: starting".to_owned())
+            reasons(vec![vain("a"), vain("b")]),
+            "http://a: refused; http://b: refused"
         );
+        assert!(Client::new(&[]).is_err());
     }
 }

@@ -63,7 +63,7 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     let terminate = signal(SignalKind::terminate()).map_err(StartError::system("take SIGTERM"))?;
     let interrupt = signal(SignalKind::interrupt()).map_err(StartError::system("take SIGINT"))?;
     let ended = signal(SignalKind::child()).map_err(StartError::system("take SIGCHLD"))?;
-    let client = Client::new(&settings.coordinator)?;
+    let client = Client::new(&settings.coordinators)?;
     let (spool, restored) = Spool::open(&settings.state_dir, now_ms())?;
     if restored.damaged > 0 {
         tracing::warn!(
@@ -99,7 +99,7 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     };
     let config = Config {
         worker: settings.name.clone(),
-        coordinator: settings.coordinator.clone(),
+        coordinator: settings.coordinators.join(" or "),
         about: settings.about(),
         threads: settings.threads,
         hang_timeout: settings.hang_timeout,

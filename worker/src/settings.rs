@@ -13,15 +13,21 @@ use crate::devices::Devices;
 use crate::hardware;
 use swath_agent::Backoff;
 
+/// The longest time between two calls that find no coordinator which leads, where
+/// there are several.
+const TAKEOVER_WAIT_MAX: Duration = Duration::from_secs(3);
+
 const AFTER_HELP: &str = "\
 Examples:
   worker --coordinator http://gpu-head:7070 --device cuda:0=4,cuda:1=4
   worker --device cpu:2 --allow-command python3 --exit-when-idle 60
+  worker --coordinator http://head-1:7070,http://head-2:7070
 
 The worker asks the coordinator for jobs, runs each in a trainer process on one of its slots, and
 reports what comes of it. Several slots per GPU are normal: small models leave a GPU mostly idle.
 While the coordinator is away the trainings go on; outcomes are kept in the state directory and
-delivered when it is back.
+delivered when it is back. Of several coordinators over one database, one leads: the others say
+which, and when it is away, all are tried until one has taken over.
 
 Programs of sweep files (`trainer.command`) run only if they are allowed by name, in the directory
 that the worker was started in. They get the job spec as JSON on stdin and in the file SWATH_SPEC,
@@ -39,15 +45,16 @@ name; 130 second signal.";
 #[derive(Debug, Parser)]
 #[command(name = "worker", version, after_long_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
-    /// Address of the coordinator
+    /// Address of the coordinator; of several, separated by commas, the one that leads is asked
     #[arg(
         long,
         env = "SWATH_COORDINATOR",
-        value_name = "URL",
+        value_name = "URL[,URL…]",
         default_value = COORDINATOR_DEFAULT,
+        value_delimiter = ',',
         value_parser = url_of
     )]
-    pub coordinator: String,
+    pub coordinator: Vec<String>,
 
     /// Name of this worker, unique among those of the coordinator [default: the host's name]
     #[arg(long, env = "SWATH_WORKER_NAME", value_name = "NAME")]
@@ -132,8 +139,8 @@ pub struct SettingsError(String);
 /// Everything resolved.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where the coordinator is.
-    pub coordinator: String,
+    /// Where coordinators are, in the order in which they are tried.
+    pub coordinators: Vec<String>,
     /// Who this is.
     pub name: WorkerName,
     /// The host that it is on.
@@ -198,8 +205,10 @@ impl Settings {
             Some(directory) => directory,
             None => below_home("XDG_STATE_HOME", ".local/state", "--state-dir", &state)?,
         };
+        let coordinators = each_once(cli.coordinator);
         Ok(Self {
-            coordinator: cli.coordinator,
+            backoff: backoff(coordinators.len()),
+            coordinators,
             name,
             host,
             slots,
@@ -210,7 +219,6 @@ impl Settings {
             programs: cli.allow_command,
             trainer: cli.trainer.unwrap_or_else(default_trainer),
             hang_timeout: cli.hang_timeout.max(Duration::from_millis(100)),
-            backoff: Backoff::default(),
         })
     }
 
@@ -231,6 +239,29 @@ impl Settings {
     pub fn family(&self) -> String {
         let hash = blake3::hash(self.state_dir.as_os_str().as_encoded_bytes());
         format!("worker-{}", &hash.to_hex().as_str()[..16])
+    }
+}
+
+fn each_once(all: Vec<String>) -> Vec<String> {
+    let mut once = Vec::new();
+    for one in all {
+        if !once.contains(&one) {
+            once.push(one);
+        }
+    }
+    once
+}
+
+/// Where another coordinator may take over, it is found soon after it has.
+fn backoff(coordinators: usize) -> Backoff {
+    let usual = Backoff::default();
+    Backoff {
+        max: if coordinators > 1 {
+            usual.max.min(TAKEOVER_WAIT_MAX)
+        } else {
+            usual.max
+        },
+        ..usual
     }
 }
 
@@ -277,13 +308,18 @@ mod tests {
     }
 
     #[test]
-    fn urls_may_lack_their_scheme() {
+    fn urls_may_lack_their_scheme_and_be_several() {
         let of = |url: &str| Cli::try_parse_from(["worker", "--coordinator", url]);
-        assert_eq!(of("h:7070/").unwrap().coordinator, "http://h:7070");
-        assert_eq!(of("http://h:1").unwrap().coordinator, "http://h:1");
-        for wrong in ["", "ftp://h", "http://a b", "https://h:1"] {
+        assert_eq!(of("h:7070/").unwrap().coordinator, ["http://h:7070"]);
+        assert_eq!(of("http://h:1").unwrap().coordinator, ["http://h:1"]);
+        for wrong in ["", "ftp://h", "http://a b", "https://h:1", "h:1,"] {
             assert_eq!(of(wrong).unwrap_err().exit_code(), 2, "{wrong}");
         }
+        let resolved = |url| Settings::resolve(of(url).unwrap()).unwrap();
+        let several = resolved("h:1, g:2,http://h:1");
+        assert_eq!(several.coordinators, ["http://h:1", "http://g:2"]);
+        assert_eq!(several.backoff.max, TAKEOVER_WAIT_MAX);
+        assert_eq!(resolved("h:1").backoff, Backoff::default());
     }
 
     #[test]

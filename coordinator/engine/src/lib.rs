@@ -46,7 +46,7 @@ const QUEUE: usize = 4096;
 ///
 /// `now` is the coordinator's clock: monotonic within one life of it. Worker
 /// clocks never come in here. Every call returns after what it changed is
-/// durable; a caller that goes away changes nothing.
+/// durable; a call is carried out though its caller goes away.
 ///
 /// # Sessions
 ///

@@ -7,6 +7,7 @@ pub(crate) const OUTPUT: &str = "SWATH_OUTPUT";
 pub(crate) const COLOR: &str = "SWATH_COLOR";
 pub(crate) const QUIET: &str = "SWATH_QUIET";
 pub(crate) const LISTEN: &str = "SWATH_LISTEN";
+pub(crate) const ADVERTISE: &str = "SWATH_ADVERTISE";
 pub(crate) const POLICY: &str = "SWATH_POLICY";
 pub(crate) const LOG: &str = "SWATH_LOG";
 pub(crate) const SLOTS: &str = "SWATH_SLOTS";

@@ -98,12 +98,14 @@ Exit codes:
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Which coordinator to ask [default: `http://127.0.0.1:7070`]
+    /// Which coordinator to ask, or several, separated by commas
+    /// [default: `http://127.0.0.1:7070`]
     ///
-    /// When none answers there and this is not given, a database of this
+    /// Of several the first that answers is asked; what changes something goes
+    /// to the one that leads. When none answers there and this is not given, a database of this
     /// machine (`--database`, else `./swath.db`) is opened for the moment.
     /// `--database` on the command line goes before SWATH_COORDINATOR.
-    #[arg(long, global = true, value_name = "URL", env = environment::COORDINATOR)]
+    #[arg(long, global = true, value_name = "URL[,URL…]", env = environment::COORDINATOR)]
     #[arg(hide_env_values = true)]
     pub(crate) coordinator: Option<String>,
 

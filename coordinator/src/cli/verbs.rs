@@ -341,12 +341,18 @@ pub(crate) struct Import {
 Examples:
   coordinator serve
   coordinator serve --listen 0.0.0.0:7070 --database sqlite:/srv/swath/swath.db
+  coordinator serve --listen 0.0.0.0:7070 --advertise http://head.lab:7070
   coordinator serve --policy policy.toml --log debug")]
 pub(crate) struct Serve {
     /// Where to listen; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
     #[arg(env = environment::LISTEN, hide_env_values = true)]
     pub(crate) listen: SocketAddr,
+    /// The URL by which workers and other coordinators reach this one
+    /// [default: where it listens; with the name of this host, where that is
+    /// every address]
+    #[arg(long, value_name = "URL", env = environment::ADVERTISE, hide_env_values = true)]
+    pub(crate) advertise: Option<String>,
     /// What to log on stderr: a level, or filters as in RUST_LOG [default: info]
     #[arg(long, value_name = "FILTER", env = environment::LOG, hide_env_values = true)]
     pub(crate) log: Option<String>,

@@ -13,15 +13,16 @@ use swath_core::id::JobDigest;
 use swath_core::message::{Known, Sources};
 use swath_core::policy::Policy;
 use swath_core::view::JobView;
-use swath_proto::address::{self, COORDINATOR_DEFAULT};
+use swath_proto::address::{self, COORDINATOR_DEFAULT, Walk};
 use swath_proto::limits;
+use swath_proto::refusal::{Refusal, innermost};
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::{ChangeRequest, ReadRequest, SubmitReply, SubmitRequest};
 use swath_proto::v1::{WatchEvent, WatchRequest};
 use tonic::transport::Channel;
-use tonic::{Request, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::failure::{Failure, Outcome, innermost};
+use super::failure::{Failure, Outcome, Tried};
 use crate::settings::{Context, Target};
 
 /// How long the coordinator of this machine may take to answer before its
@@ -30,14 +31,17 @@ const NEAR_DEADLINE: Duration = Duration::from_millis(300);
 /// How long to wait for a database that another command has for a moment.
 const HELD_WAIT: Duration = Duration::from_secs(3);
 const HELD_POLL: Duration = Duration::from_millis(50);
-/// How the store says that another process has the database.
-const IN_USE: &str = "is in use by";
 
-/// A line to a coordinator.
+type Client = ControlClient<Channel>;
+
+/// A line to a coordinator, and to others if that one goes away or does not lead.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    client: ControlClient<Channel>,
+    client: Client,
+    /// Where it leads now.
     url: String,
+    /// Who may be asked, in order.
+    urls: Vec<String>,
     /// The one that was started for this command.
     local: Option<Server>,
 }
@@ -47,11 +51,11 @@ impl Connection {
     /// The coordinator that the command line means.
     pub(crate) async fn open(context: &Context) -> Outcome<Self> {
         match &context.target {
-            Target::Named(url) => Self::dial(url, limits::CONNECT_DEADLINE).await,
+            Target::Named(urls) => Self::reach(urls, limits::CONNECT_DEADLINE).await,
             Target::Database(database) if !database.exists() => Err(absent(database, context)),
             Target::Database(database) => Self::over(database, context).await,
             Target::Nearest(database) => {
-                match Self::dial(COORDINATOR_DEFAULT, NEAR_DEADLINE).await {
+                match Self::reach_one(COORDINATOR_DEFAULT, NEAR_DEADLINE).await {
                     Ok(connection) => {
                         note_other(database, context);
                         Ok(connection)
@@ -89,32 +93,28 @@ impl Connection {
         )
     }
 
-    /// Connects to `url`.
-    pub(crate) async fn dial(url: &str, deadline: Duration) -> Outcome<Self> {
-        let endpoint = address::endpoint(url)
-            .map_err(|error| Failure::usage(format!("`{url}`: {error}")))?
-            .connect_timeout(deadline)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT);
-        // The deadline of the endpoint does not cover the resolver.
-        let dialled = tokio::time::timeout(deadline, endpoint.connect()).await;
-        let channel = match dialled {
-            Ok(Ok(channel)) => channel,
-            Ok(Err(error)) => return Err(Failure::unreachable(url, innermost(&error))),
-            Err(_) => {
-                let why = format!("no answer within {} ms", deadline.as_millis());
-                return Err(Failure::unreachable(url, why));
+    /// Connects to the first of `urls` that answers.
+    pub(crate) async fn reach(urls: &[String], deadline: Duration) -> Outcome<Self> {
+        let mut tried = Vec::new();
+        for url in urls {
+            match dial(url, deadline).await {
+                Ok(client) => {
+                    return Ok(Self {
+                        client,
+                        url: url.clone(),
+                        urls: urls.to_vec(),
+                        local: None,
+                    });
+                }
+                Err(why) => tried.push(Tried::silent(url, why)),
             }
-        };
-        let client = ControlClient::new(channel)
-            .max_decoding_message_size(limits::CONTROL_MESSAGE_BYTES)
-            .max_encoding_message_size(limits::CONTROL_MESSAGE_BYTES);
-        Ok(Self {
-            client,
-            url: url.to_owned(),
-            local: None,
-        })
+        }
+        Err(Failure::unreachable(&tried))
+    }
+
+    /// Connects to the only coordinator at `url`.
+    async fn reach_one(url: &str, deadline: Duration) -> Outcome<Self> {
+        Self::reach(&[url.to_owned()], deadline).await
     }
 
     /// Opens a database without a server, or asks whoever holds it.
@@ -131,15 +131,14 @@ impl Connection {
                 Err(failure) => failure,
             };
             if let Some(address) = database.holder()
-                && let Ok(connection) = Self::dial(&address, NEAR_DEADLINE).await
+                && let Ok(connection) = Self::reach_one(&address, NEAR_DEADLINE).await
             {
                 let note = format!("{database} is held by the coordinator at {address}; asking it");
                 context.printer.note(note);
                 return Ok(connection);
             }
             // Another command may have had it for a moment, and be gone.
-            let held = failure.lines.iter().any(|line| line.contains(IN_USE));
-            if !held || tokio::time::Instant::now() > give_up {
+            if !failure.in_use || tokio::time::Instant::now() > give_up {
                 return Err(failure);
             }
             tokio::time::sleep(HELD_POLL).await;
@@ -150,12 +149,13 @@ impl Connection {
     pub(crate) async fn start(database: &Database, policy: Policy) -> Outcome<Self> {
         let settings = ServeSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            advertise: None,
             database: database.url(),
             policy,
         };
-        let server = Server::start(settings).await.map_err(Failure::error)?;
+        let server = Server::start(settings).await?;
         let url = format!("http://{}", server.address());
-        let mut connection = Self::dial(&url, limits::CONNECT_DEADLINE).await?;
+        let mut connection = Self::reach_one(&url, limits::CONNECT_DEADLINE).await?;
         connection.local = Some(server);
         Ok(connection)
     }
@@ -163,6 +163,11 @@ impl Connection {
     /// Where it leads.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Everywhere that it may lead, for people.
+    pub(crate) fn place(&self) -> String {
+        self.urls.join(" or ")
     }
 
     /// Whether it leads to a database that this command opened.
@@ -179,17 +184,65 @@ impl Connection {
     pub(crate) async fn close(self) -> Outcome<()> {
         drop(self.client);
         match self.local {
-            Some(server) => server.stop().await.map_err(Failure::error),
+            Some(server) => Ok(server.stop().await?),
             None => Ok(()),
         }
+    }
+
+    /// Makes a call: of the coordinators that may be asked, to the first that
+    /// does it, the one of last time before all others. One that stands by says
+    /// who leads. One that breaks off may have done it: others are asked for the
+    /// same only if it is `repeatable`.
+    async fn ask<T>(
+        &mut self,
+        repeatable: bool,
+        call: impl AsyncFn(&mut Client) -> Result<Response<T>, Status>,
+    ) -> Outcome<T> {
+        let mut walk = Walk::new(&self.urls, &self.url);
+        let mut tried = Vec::new();
+        while let Some(url) = walk.next() {
+            if url != self.url {
+                match dial(&url, limits::CONNECT_DEADLINE).await {
+                    Ok(client) => self.client = client,
+                    Err(why) => {
+                        tried.push(Tried::silent(&url, why));
+                        continue;
+                    }
+                }
+                self.url.clone_from(&url);
+            }
+            let status = match call(&mut self.client).await {
+                Ok(reply) => return Ok(reply.into_inner()),
+                Err(status) => status,
+            };
+            match Refusal::of(&status) {
+                Refusal::Unanswered(why) => {
+                    tried.push(Tried::silent(&url, why));
+                    if !repeatable {
+                        break;
+                    }
+                }
+                Refusal::Elsewhere { leader, message } => {
+                    tried.push(Tried::standby(&url, message));
+                    if let Some(leader) = leader {
+                        walk.named(&leader);
+                    }
+                }
+                Refusal::Refused(_) => return Err(Failure::refused(&url, &status)),
+            }
+        }
+        Err(Failure::unreachable(&tried))
     }
 
     /// Reads one document.
     pub(crate) async fn read<T: DeserializeOwned>(&mut self, query: &ReadQuery) -> Outcome<T> {
         let query = json(query)?;
-        let reply = self.client.read(timed(ReadRequest { query })).await;
-        let reply = reply.map_err(|status| Failure::refused(&self.url, &status))?;
-        self.document(&reply.into_inner().document)
+        let read = async |client: &mut Client| {
+            let query = query.clone();
+            client.read(timed(ReadRequest { query })).await
+        };
+        let reply = self.ask(true, read).await?;
+        self.document(&reply.document)
     }
 
     /// The jobs that match, at most `limit`, page by page.
@@ -225,12 +278,15 @@ impl Connection {
     /// Changes something.
     pub(crate) async fn change(&mut self, order: &ChangeOrder) -> Outcome<Changed> {
         let order = json(order)?;
-        let reply = self.client.change(timed(ChangeRequest { order })).await;
-        let reply = reply.map_err(|status| Failure::refused(&self.url, &status))?;
-        self.document(&reply.into_inner().document)
+        let change = async |client: &mut Client| {
+            let order = order.clone();
+            client.change(timed(ChangeRequest { order })).await
+        };
+        let reply = self.ask(false, change).await?;
+        self.document(&reply.document)
     }
 
-    /// Stores a sweep.
+    /// Stores a sweep; one that is stored is left as it is.
     pub(crate) async fn submit(
         &mut self,
         sources: Sources,
@@ -242,17 +298,16 @@ impl Connection {
             priority,
             replicates: sources.replicates,
         };
-        let reply = self.client.submit(timed(request)).await;
-        let reply = reply.map_err(|status| Failure::refused(&self.url, &status))?;
-        Ok(reply.into_inner())
+        let submit = async |client: &mut Client| client.submit(timed(request.clone())).await;
+        self.ask(true, submit).await
     }
 
     /// A stream that says when something changed.
     pub(crate) async fn watch(&mut self, interval: Duration) -> Outcome<Streaming<WatchEvent>> {
         let min_interval_ms = interval.as_millis() as u32;
-        let reply = self.client.watch(WatchRequest { min_interval_ms }).await;
-        let reply = reply.map_err(|status| Failure::refused(&self.url, &status))?;
-        Ok(reply.into_inner())
+        let request = WatchRequest { min_interval_ms };
+        let watch = async |client: &mut Client| client.watch(request).await;
+        self.ask(true, watch).await
     }
 
     fn document<T: DeserializeOwned>(&self, text: &str) -> Outcome<T> {
@@ -261,6 +316,26 @@ impl Connection {
                 .hint("it is a coordinator of another version; use its own `coordinator` command")
         })
     }
+}
+
+/// Connects to `url`; why not, where nobody answers.
+async fn dial(url: &str, deadline: Duration) -> Result<Client, String> {
+    let endpoint = address::endpoint(url)
+        .map_err(|error| error.to_string())?
+        .connect_timeout(deadline)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT);
+    // The deadline of the endpoint does not cover the resolver.
+    let dialled = tokio::time::timeout(deadline, endpoint.connect()).await;
+    let channel = match dialled {
+        Ok(Ok(channel)) => channel,
+        Ok(Err(error)) => return Err(innermost(&error)),
+        Err(_) => return Err(format!("no answer within {} ms", deadline.as_millis())),
+    };
+    Ok(ControlClient::new(channel)
+        .max_decoding_message_size(limits::CONTROL_MESSAGE_BYTES)
+        .max_encoding_message_size(limits::CONTROL_MESSAGE_BYTES))
 }
 
 fn timed<T>(message: T) -> Request<T> {

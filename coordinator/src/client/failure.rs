@@ -3,7 +3,9 @@
 use std::fmt::Display;
 use std::io;
 
+use swath_coordinator::server::ServeError;
 use swath_core::sweep::FileError;
+use swath_proto::refusal::Refusal;
 use tonic::{Code, Status};
 
 use super::exit::Exit;
@@ -14,6 +16,8 @@ pub(crate) struct Failure {
     pub(crate) exit: Exit,
     /// What went wrong, then what to do; empty when there is nothing to say.
     pub(crate) lines: Vec<String>,
+    /// Another coordinator has the database, which may pass.
+    pub(crate) in_use: bool,
 }
 
 /// What a command returns.
@@ -21,9 +25,15 @@ pub(crate) type Outcome<T = Exit> = Result<T, Failure>;
 
 impl Failure {
     pub(crate) fn new(exit: Exit, line: impl Display) -> Self {
+        Self::of(exit, vec![line.to_string()])
+    }
+
+    /// With more than one line.
+    pub(crate) const fn of(exit: Exit, lines: Vec<String>) -> Self {
         Self {
             exit,
-            lines: vec![line.to_string()],
+            lines,
+            in_use: false,
         }
     }
 
@@ -44,19 +54,31 @@ impl Failure {
 
     /// Errors of a sweep file, each at its place.
     pub(crate) fn files(errors: &[FileError]) -> Self {
-        Self {
-            exit: Exit::Usage,
-            lines: errors.iter().map(ToString::to_string).collect(),
-        }
+        Self::of(
+            Exit::Usage,
+            errors.iter().map(ToString::to_string).collect(),
+        )
     }
 
-    /// No coordinator answers at `url`.
-    pub(crate) fn unreachable(url: &str, why: impl Display) -> Self {
-        Self::new(
-            Exit::Unreachable,
-            format!("cannot reach a coordinator at {url}: {why}"),
-        )
-        .hint(
+    /// No coordinator did what it was asked, of all that were tried.
+    pub(crate) fn unreachable(tried: &[Tried]) -> Self {
+        let told = |(index, tried): (usize, &Tried)| {
+            let nor = if index == 0 {
+                "cannot reach a coordinator"
+            } else {
+                "nor"
+            };
+            format!("{nor} at {}: {}", tried.url, tried.why)
+        };
+        let lines = tried.iter().enumerate().map(told).collect();
+        let failure = Self::of(Exit::Unreachable, lines);
+        if tried.iter().any(|tried| tried.stands_by) {
+            return failure.hint(
+                "the coordinator that leads is away; another takes over within seconds: try \
+                 again then",
+            );
+        }
+        failure.hint(
             "start one with `coordinator serve`, or name another with `--coordinator URL` \
              or SWATH_COORDINATOR",
         )
@@ -64,7 +86,13 @@ impl Failure {
 
     /// What a coordinator at `url` answered instead of what was asked for.
     pub(crate) fn refused(url: &str, status: &Status) -> Self {
-        let message = status.message();
+        match Refusal::of(status) {
+            Refusal::Unanswered(why) => return Self::unreachable(&[Tried::silent(url, why)]),
+            Refusal::Elsewhere { message, .. } => {
+                return Self::unreachable(&[Tried::standby(url, message)]);
+            }
+            Refusal::Refused(_) => {}
+        }
         let exit = match status.code() {
             Code::InvalidArgument | Code::OutOfRange => Exit::Usage,
             Code::NotFound => Exit::NotFound,
@@ -72,34 +100,54 @@ impl Failure {
             | Code::Unauthenticated
             | Code::FailedPrecondition
             | Code::AlreadyExists => Exit::NotAllowed,
-            Code::Unavailable => return Self::unreachable(url, innermost(status)),
-            Code::DeadlineExceeded | Code::Cancelled => {
-                return Self::unreachable(url, "it did not answer in time");
-            }
             Code::Unimplemented => {
                 return Self::error(format!("{url} does not know this command"))
                     .hint("it is another program, or a coordinator of another version");
             }
             _ => Exit::Error,
         };
-        let lines: Vec<String> = message.lines().map(str::to_owned).collect();
+        let lines: Vec<String> = status.message().lines().map(str::to_owned).collect();
         if lines.is_empty() {
             return Self::new(exit, format!("{url} answered {:?}", status.code()));
         }
-        Self { exit, lines }
+        Self::of(exit, lines)
     }
 }
 
-/// The innermost reason of a broken connection: the outer ones say "transport
-/// error".
-pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+/// A coordinator that was asked in vain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tried {
+    url: String,
+    why: String,
+    /// It answered that it does not lead.
+    stands_by: bool,
+}
+
+impl Tried {
+    /// One that does not answer.
+    pub(crate) fn silent(url: &str, why: impl Display) -> Self {
+        Self {
+            url: url.to_owned(),
+            why: why.to_string(),
+            stands_by: false,
+        }
     }
-    match innermost.downcast_ref::<Status>() {
-        Some(status) => status.message().to_owned(),
-        None => innermost.to_string(),
+
+    /// One that answers, and does not lead.
+    pub(crate) fn standby(url: &str, why: impl Display) -> Self {
+        Self {
+            stands_by: true,
+            ..Self::silent(url, why)
+        }
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        Self {
+            in_use: error.in_use,
+            ..Self::error(error.message)
+        }
     }
 }
 
@@ -107,10 +155,7 @@ impl From<io::Error> for Failure {
     /// Of writing output: a reader that has seen enough is no error.
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self {
-                exit: Exit::Ok,
-                lines: Vec::new(),
-            };
+            return Self::of(Exit::Ok, Vec::new());
         }
         Self::error(format!("cannot write the output: {error}"))
     }
@@ -140,14 +185,27 @@ mod tests {
 
     #[test]
     fn unreachable_says_where_and_what_to_do() {
-        insta::assert_snapshot!(
-            Failure::unreachable("http://127.0.0.1:7070", "connection refused")
-                .lines
-                .join("\n"),
-            @r"
+        let silent = |url: &str| Tried::silent(url, "connection refused");
+        let told = |tried: &[Tried]| Failure::unreachable(tried).lines.join("\n");
+        insta::assert_snapshot!(told(&[silent("http://127.0.0.1:7070")]), @r"
         cannot reach a coordinator at http://127.0.0.1:7070: connection refused
         start one with `coordinator serve`, or name another with `--coordinator URL` or SWATH_COORDINATOR
-        "
-        );
+        ");
+        let standby = Tried::standby("http://a:1", "another coordinator leads: http://b:1");
+        insta::assert_snapshot!(told(&[standby, silent("http://b:1")]), @r"
+        cannot reach a coordinator at http://a:1: another coordinator leads: http://b:1
+        nor at http://b:1: connection refused
+        the coordinator that leads is away; another takes over within seconds: try again then
+        ");
+    }
+
+    #[test]
+    fn a_broken_connection_is_no_answer() {
+        let reset = io::Error::from_raw_os_error(104);
+        let mut broken = Status::unknown("transport error");
+        broken.set_source(std::sync::Arc::new(reset));
+        let failure = Failure::refused("http://x", &broken);
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert!(failure.lines[0].contains("reset"), "{failure:?}");
     }
 }

@@ -102,8 +102,9 @@ pub(crate) async fn extended(
 
 /// What training on this machine works with.
 fn here(context: &Context) -> Context {
-    if let Target::Named(url) = &context.target {
-        let note = format!("this trains on this machine; the coordinator at {url} is not asked");
+    if let Target::Named(urls) = &context.target {
+        let urls = urls.join(" or ");
+        let note = format!("this trains on this machine; the coordinator at {urls} is not asked");
         context.printer.note(note);
     }
     context.in_database()
@@ -189,10 +190,9 @@ pub(super) async fn start(context: &Context, create: bool) -> Outcome<Connection
     Connection::start(database, policy_of_one(context))
         .await
         .map_err(|failure| match database.holder() {
-            Some(address) if failure.lines.iter().any(|line| line.contains(&address)) => failure
-                .hint(format!(
-                    "`coordinator submit FILE --wait --coordinator {address}` hands a sweep to it"
-                )),
+            Some(address) if failure.in_use => failure.hint(format!(
+                "`coordinator submit FILE --wait --coordinator {address}` hands a sweep to it"
+            )),
             _ => failure,
         })
 }

@@ -30,12 +30,12 @@ fn raise_file_limit() {
 }
 
 pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
-    let settings = settings::serve(context, arguments);
+    let settings = settings::serve(context, arguments)?;
     log(arguments)?;
     raise_file_limit();
     let mut interrupts = Interrupts::listen(true)?;
     let database = settings.database.clone();
-    let server = Server::start(settings).await.map_err(Failure::error)?;
+    let server = Server::start(settings).await?;
     let address = server.address();
     // The one line that scripts wait for; quiet does not hide it.
     context.printer.say(format!(

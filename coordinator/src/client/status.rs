@@ -9,7 +9,7 @@ use super::failure::Outcome;
 use super::printer::Printer;
 use super::read::json;
 use super::render;
-use super::wait::{Feed, Interrupts, Update};
+use super::wait::{Feed, Interrupts, Stall, Update, away, back};
 use crate::cli;
 use crate::settings::Context;
 
@@ -41,18 +41,22 @@ pub(crate) async fn status(context: &Context, arguments: cli::Status) -> Outcome
     };
     let document: Status = connection.read(&query).await?;
     connection.close().await?;
-    context.printer.data(&text(context, &document, all)?)?;
+    context.printer.data(&text(context, &document, &[], all)?)?;
     Ok(Exit::Ok)
 }
 
-/// One document in the format that was asked for.
-fn text(context: &Context, document: &Status, all: bool) -> Outcome<String> {
+/// One document in the format that was asked for; on a screen with what keeps
+/// sweeps from moving.
+fn text(context: &Context, document: &Status, stalls: &[Stall], all: bool) -> Outcome<String> {
     if let Some(text) = json(context, document)? {
         return Ok(text);
     }
     Ok(match context.format {
         Format::Table | Format::Wide => {
-            render::status::screen(document, all, &context.asked, &context.style)
+            let screen = render::status::screen(document, all, &context.asked, &context.style);
+            let stalls: String = stalls.iter().map(|it| it.line() + "\n").collect();
+            let gap = if stalls.is_empty() { "" } else { "\n" };
+            screen + gap + &stalls
         }
         format => render::sweeps::listing(&document.sweeps).render(format, &context.style),
     })
@@ -76,21 +80,23 @@ async fn watch(
             update = feed.next(&mut connection) => update?,
         };
         match update {
-            Update::Status { status, back } => {
-                if back {
+            Update::Status {
+                status,
+                stalls,
+                back: is_back,
+            } => {
+                if is_back {
                     screen.leave();
-                    context.printer.note("the coordinator is back");
+                    context.printer.note(back(&connection));
                 }
-                let text = text(context, &status, all)?;
+                let text = text(context, &status, &stalls, all)?;
                 if let Some(drawing) = screen.draw(&text) {
                     Printer::draw(&drawing)?;
                 }
             }
             Update::Lost(failure) => {
                 screen.leave();
-                let why = failure.lines.first().map_or("it is away", String::as_str);
-                let line = format!("{why}; trying again until it is back");
-                context.printer.warn(line);
+                context.printer.warn(away(&connection, &failure));
             }
         }
     }

@@ -14,10 +14,7 @@ use super::select::{self, JobState, Selected};
 use super::state::State;
 use super::status::status;
 use super::submit::submission;
-use crate::api::{ChangeOrder, Changed};
-
-/// Why a sweep is paused that nobody found broken.
-pub(crate) const OPERATOR_PAUSE: &str = "paused by an operator";
+use crate::api::{ChangeOrder, Changed, OPERATOR_PAUSE};
 
 /// Carries out one order.
 pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Changed, Status> {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::state::State;
-use super::status::worker_status;
+use super::status::{other_protocol, worker_status};
 
 pub(crate) struct DispatchService {
     pub(crate) state: Arc<State>,
@@ -26,11 +26,7 @@ impl Dispatch for DispatchService {
     async fn hello(&self, request: Request<v1::HelloRequest>) -> Reply<v1::HelloReply> {
         let message = request.into_inner();
         if message.protocol != PROTOCOL_VERSION {
-            return Err(Status::failed_precondition(format!(
-                "protocol: this coordinator speaks version {PROTOCOL_VERSION}, the worker version \
-                 {}; install the same release on both",
-                message.protocol
-            )));
+            return Err(other_protocol(message.protocol));
         }
         let hello = convert::hello(message)?;
         let worker = hello.worker.clone();

@@ -8,7 +8,7 @@ use swath_core::spec::{JobSpec, Work};
 use swath_core::time::Timestamp;
 use swath_core::view::{JobDetail, JobView, SweepState, SweepView, WorkerState, WorkerView};
 
-use super::change::OPERATOR_PAUSE;
+use crate::api::OPERATOR_PAUSE;
 
 /// What is known around a job.
 pub(crate) struct Facts<'a> {
@@ -57,11 +57,11 @@ fn queued(facts: &Facts<'_>) -> Vec<String> {
     let holding: Vec<_> = facts
         .sweeps
         .iter()
-        .filter(|sweep| job.sweeps.contains(&sweep.name))
+        .filter(|sweep| job.holders.contains(&sweep.digest))
         .collect();
-    let open =
-        |sweep: &&SweepView| matches!(sweep.state, SweepState::Active | SweepState::Finished);
-    if !holding.iter().any(open)
+    if !holding
+        .iter()
+        .any(|sweep| sweep.state == SweepState::Active)
         && let Some(paused) = holding
             .iter()
             .find(|sweep| sweep.state == SweepState::Paused)
@@ -76,7 +76,7 @@ fn queued(facts: &Facts<'_>) -> Vec<String> {
             "sweep `{}` is paused{}; `coordinator {verb} {}` lets it go on",
             paused.name,
             colon(&paused.reason),
-            paused.name
+            told_apart(paused, facts.sweeps)
         ));
     }
     reasons.extend(no_worker(facts));
@@ -88,6 +88,16 @@ fn queued(facts: &Facts<'_>) -> Vec<String> {
         });
     }
     reasons
+}
+
+/// What to call a sweep in a command: by its name where no other shares it.
+fn told_apart(sweep: &SweepView, all: &[SweepView]) -> String {
+    let namesakes = all.iter().filter(|other| other.name == sweep.name).count();
+    if namesakes > 1 {
+        sweep.digest.short()
+    } else {
+        sweep.name.clone()
+    }
 }
 
 /// Why no worker would take it, if none would.

@@ -1,5 +1,6 @@
 //! The server: gRPC in front of the engine and its store.
 
+mod advertise;
 mod change;
 mod clock;
 mod control;
@@ -52,6 +53,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ServeSettings {
     /// Where gRPC listens; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// The URL by which others reach it; by default it follows from where it
+    /// listens.
+    pub advertise: Option<String>,
     /// `sqlite:PATH`.
     pub database: String,
     /// Times and limits of the lease protocol.
@@ -64,12 +68,22 @@ pub struct ServeSettings {
 pub struct ServeError {
     /// What went wrong and what to do.
     pub message: String,
+    /// Another coordinator has the database, which may pass.
+    pub in_use: bool,
 }
 
 impl ServeError {
     fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
+            in_use: false,
+        }
+    }
+
+    fn of(error: &StoreError) -> Self {
+        Self {
+            message: status::causes(error),
+            in_use: matches!(error, StoreError::InUse(_)),
         }
     }
 }
@@ -113,10 +127,10 @@ impl Server {
             .local_addr()
             .map_err(|error| ServeError::new(format!("{}: {error}", settings.listen)))?;
         let store = open::open(&settings.database).await?;
-        let reached = format!("http://{address}");
+        let reached = advertise::url(settings.advertise, address).await;
         let engine = Engine::join(Arc::clone(&store), settings.policy.clone(), &reached)
             .await
-            .map_err(|error| ServeError::new(status::causes(&error)))?;
+            .map_err(|error| ServeError::of(&error))?;
         let state = Arc::new(State::new(engine.clone(), settings.policy));
         let mut role = engine.role();
         if *role.borrow_and_update() == Role::Leads {
@@ -178,7 +192,7 @@ impl Server {
             .0
             .close()
             .await
-            .map_err(|error| ServeError::new(status::causes(&error)))
+            .map_err(|error| ServeError::of(&error))
     }
 
     /// Resolves when the server cannot go on by itself, as when its store

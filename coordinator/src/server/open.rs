@@ -12,15 +12,15 @@ use crate::database::Database;
 
 /// Opens it.
 pub(crate) async fn open(database: &str) -> Result<Arc<dyn Store>, ServeError> {
-    let failed = |error: &dyn std::error::Error| ServeError::new(causes(error));
-    match Database::parse(database).map_err(|error| failed(&error))? {
+    let named = Database::parse(database);
+    match named.map_err(|error| ServeError::new(causes(&error)))? {
         Database::Sqlite(path) => {
             let store = SqliteStore::open(&path).await;
-            Ok(Arc::new(store.map_err(|error| failed(&error))?))
+            Ok(Arc::new(store.map_err(|error| ServeError::of(&error))?))
         }
         Database::Postgres(url) => {
             let store = PostgresStore::open(&url, Options::default()).await;
-            Ok(Arc::new(store.map_err(|error| failed(&error))?))
+            Ok(Arc::new(store.map_err(|error| ServeError::of(&error))?))
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Errors of the store as gRPC statuses.
 
 pub(crate) use swath_core::error::causes;
+use swath_proto::PROTOCOL_VERSION;
+use swath_proto::refusal::{Reason, not_leader};
 use swath_store::StoreError;
 use tonic::{Code, Status};
 
@@ -9,35 +11,34 @@ use tonic::{Code, Status};
 pub(crate) fn status(error: &StoreError) -> Status {
     match error {
         StoreError::StaleSession { .. } => {
-            Status::failed_precondition(format!("stale session: {error}"))
+            Reason::StaleSession.status(format!("stale session: {error}"))
         }
-        StoreError::NotFound(_) => Status::not_found(error.to_string()),
-        StoreError::Conflict(_) => Status::failed_precondition(error.to_string()),
-        StoreError::NotLeader { leader } => not_leader(error, leader.as_deref()),
+        StoreError::NotFound(_) => Reason::NotFound.status(error.to_string()),
+        StoreError::Conflict(_) => Reason::Conflict.status(error.to_string()),
+        StoreError::NotLeader { leader } => not_leader(error.to_string(), leader.as_deref()),
         StoreError::InUse(_) | StoreError::Failed { .. } => {
             tracing::error!(error = %causes(error), "store call failed");
-            Status::internal(causes(error))
+            Reason::StoreFailed.status(causes(error))
         }
     }
-}
-
-/// That another coordinator is to be asked, and which.
-fn not_leader(error: &StoreError, leader: Option<&str>) -> Status {
-    let mut status = Status::unavailable(error.to_string());
-    if let Some(Ok(leader)) = leader.map(str::parse) {
-        status.metadata_mut().insert(swath_proto::LEADER, leader);
-    }
-    status
 }
 
 /// What a store error means for a worker: whether to say hello again, to give
 /// up, or, when the store failed, to try again later.
 pub(crate) fn worker_status(error: &StoreError) -> Status {
     let status = status(error);
-    match status.code() {
-        Code::Internal => Status::unavailable(status.message()),
+    match Reason::of(&status) {
+        Some(reason @ Reason::StoreFailed) => reason.status_as(Code::Unavailable, status.message()),
         _ => status,
     }
+}
+
+/// That a worker speaks another protocol, `theirs`.
+pub(crate) fn other_protocol(theirs: u32) -> Status {
+    Reason::Protocol.status(format!(
+        "protocol: this coordinator speaks version {PROTOCOL_VERSION}, the worker version \
+         {theirs}; install the same release on both"
+    ))
 }
 
 #[cfg(test)]
@@ -55,5 +56,23 @@ mod tests {
         assert!(worker_status(&error).message().contains("disk full"));
         let error = StoreError::NotFound("worker `w`".to_owned());
         assert_eq!(worker_status(&error).code(), Code::NotFound);
+    }
+
+    #[test]
+    fn programs_read_the_reason_and_not_the_words() {
+        let failed = StoreError::Failed {
+            message: "disk full".to_owned(),
+            source: None,
+        };
+        let cases = [
+            (failed, Reason::StoreFailed),
+            (StoreError::NotFound("job".to_owned()), Reason::NotFound),
+            (StoreError::Conflict("no".to_owned()), Reason::Conflict),
+            (StoreError::NotLeader { leader: None }, Reason::NotLeader),
+        ];
+        for (error, reason) in cases {
+            assert_eq!(Reason::of(&status(&error)), Some(reason), "{error}");
+            assert_eq!(Reason::of(&worker_status(&error)), Some(reason), "{error}");
+        }
     }
 }

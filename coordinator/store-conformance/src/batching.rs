@@ -63,13 +63,15 @@ pub async fn calls_that_wait_are_one_commit(bench: &mut Bench) {
 
 /// Refusals and no-ops need no commit.
 pub async fn what_changes_nothing_is_not_written(bench: &mut Bench) {
-    bench.submit(&sweep("s", &[1], 1)).await;
+    let same = sweep("s", &[1], 1);
+    bench.submit(&same).await;
     let nobody: WorkerName = "nobody".parse().unwrap();
     let owner = Owner {
         worker: nobody.clone(),
         session: SessionId(7),
     };
     let calls = [
+        Call::Submit(same),
         Call::Tick,
         Call::Restart,
         Call::Extend,

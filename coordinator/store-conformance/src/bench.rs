@@ -17,6 +17,7 @@ use swath_core::time::Timestamp;
 use swath_core::view::{CurvePoint, JobDetail, LogChunk};
 
 use crate::call::{Call, Reply, Said};
+use crate::copying;
 use crate::oracle::Oracle;
 use crate::subject::Subject;
 use crate::tested::Tested;
@@ -298,6 +299,8 @@ impl Bench {
         self.compare("the end", true).await;
         self.crash().await;
         self.tested.stop().await;
+        copying::verify_and_copy(self.store(), &self.policy).await;
+        assert_eq!(self.watch.differences(), [""; 0]);
         self.store().close().await.unwrap();
         let after = self.store().sweeps().await;
         assert!(after.is_err(), "{after:?} from a closed store");

@@ -24,6 +24,7 @@ pub mod batching;
 pub mod bench;
 pub mod call;
 pub mod cooling;
+pub mod copying;
 pub mod finishing;
 pub mod granting;
 pub mod importing;

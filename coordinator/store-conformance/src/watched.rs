@@ -15,7 +15,8 @@ use tokio::sync::Notify;
 
 use crate::memory::{MemoryStore, failed};
 use crate::{
-    CellKey, Changes, JobQuery, Known, Names, Result, Said, Sources, Start, Store, StoredCell, Term,
+    CellKey, Census, Changes, JobQuery, Known, Names, Result, Said, Snapshot, Sources, Start, Store,
+    StoredCell, Term,
 };
 
 /// When a commit fails.
@@ -276,6 +277,15 @@ impl<S: Store> Store for Watched<S> {
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {
         self.store.workers().await
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        let mut got = self.store.snapshot().await?;
+        let mut wanted = self.mirror.snapshot().await?;
+        let wanted = Census::take(&mut *wanted, &mut |_, _| {}).await?;
+        let all = Census::take(&mut *got, &mut |_, _| {}).await?;
+        self.same("a snapshot", &all, &wanted);
+        Ok(got)
     }
 
     async fn close(&self) -> Result<()> {

@@ -78,11 +78,11 @@ fn without_pooler(url: &str) -> Result<(String, bool)> {
             _ => rest.push(pair),
         }
     }
-    let url = match rest.is_empty() {
-        true => base.to_owned(),
-        false => format!("{base}?{}", rest.join("&")),
-    };
-    Ok((url, pooled))
+    if rest.is_empty() {
+        Ok((base.to_owned(), pooled))
+    } else {
+        Ok((format!("{base}?{}", rest.join("&")), pooled))
+    }
 }
 
 #[cfg(test)]
@@ -116,7 +116,10 @@ mod tests {
     fn other_addresses_are_told_what_one_reads_like() {
         for url in ["swath.db", "mysql://x/y", "postgres://me@[/x"] {
             let error = Address::read(url).unwrap_err().to_string();
-            assert!(error.contains("postgres://USER@HOST:PORT/DATABASE"), "{error}");
+            assert!(
+                error.contains("postgres://USER@HOST:PORT/DATABASE"),
+                "{error}"
+            );
         }
     }
 }

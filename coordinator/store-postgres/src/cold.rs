@@ -348,25 +348,23 @@ async fn outcomes(session: &mut Session, cells: &[i64]) -> Result<Outcomes> {
     .await?;
     let mut outcomes = Outcomes::new();
     for row in rows {
-        let outcome = match (row.test_error, row.train_seconds) {
-            (Some(test_error), Some(train_seconds)) => Outcome::Measured(Measurement {
-                test_error,
-                test_loss: row.test_loss,
-                best_test_error: row.best_test_error,
-                train_seconds,
-                metrics: rows::metrics(row.metrics.as_deref())?,
-                weights: rows::weights(row.weights.as_deref()),
-            }),
-            _ => {
+        let outcome =
+            if let (Some(test_error), Some(train_seconds)) = (row.test_error, row.train_seconds) {
+                Outcome::Measured(Measurement {
+                    test_error,
+                    test_loss: row.test_loss,
+                    best_test_error: row.best_test_error,
+                    train_seconds,
+                    metrics: rows::metrics(row.metrics.as_deref())?,
+                    weights: rows::weights(row.weights.as_deref()),
+                })
+            } else {
                 let Some(fault) = rows::fault(Some(&row.ended))? else {
                     continue;
                 };
-                Outcome::Failed {
-                    fault,
-                    message: text::told(row.message),
-                }
-            }
-        };
+                let message = text::told(row.message);
+                Outcome::Failed { fault, message }
+            };
         let worker = rows::worker_name(&row.worker)?;
         let attempt = rows::attempt(row.attempt);
         let of_job = outcomes.entry(row.job).or_default();

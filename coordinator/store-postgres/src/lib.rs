@@ -142,9 +142,9 @@ impl Store for PostgresStore {
     }
 
     async fn renew(&self, term: Term) -> Result<()> {
-        self.detached(|shared| async move {
-            shared.writer.step(&Step::Renew(term)).await.map(drop)
-        })
+        self.detached(
+            |shared| async move { shared.writer.step(&Step::Renew(term)).await.map(drop) },
+        )
         .await
     }
 

@@ -93,17 +93,19 @@ fn unreachable(address: &Address, error: sqlx::Error) -> StoreError {
 }
 
 fn refused(address: &Address, problem: &str) -> StoreError {
-    told(format!("cannot open the database {}: {problem}", address.place))
+    told(format!(
+        "cannot open the database {}: {problem}",
+        address.place
+    ))
 }
 
 async fn check_server(conn: &mut PgConnection, address: &Address) -> Result<()> {
     let unreadable = |error| unreachable(address, error);
-    let version: i32 =
-        sqlx::query_scalar("SELECT current_setting('server_version_num')::integer")
-            .persistent(false)
-            .fetch_one(&mut *conn)
-            .await
-            .map_err(unreadable)?;
+    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::integer")
+        .persistent(false)
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(unreadable)?;
     let version = version.unsigned_abs() / 10_000;
     if version < OLDEST_SERVER {
         let problem = format!(

@@ -29,16 +29,11 @@ use swath_core::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerView,
 };
-use swath_store::{
-    CellKey, Changes, Names, Result, Said, Start, Store, StoreError, StoredCell, Term,
-};
+use swath_store::{CellKey, Changes, Names, Result, Said, Start, Store, StoredCell, Term};
 
 use self::lock::Lock;
 use self::read::read;
 use self::writer::Writer;
-
-/// Whoever holds the file leads until it closes it.
-const TERM: Term = Term(1);
 
 /// A store in one SQLite file, which no other process may open meanwhile.
 #[derive(Debug)]
@@ -54,8 +49,8 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError::InUse`] with the holder when another process has it;
-    /// [`StoreError::Failed`] when it cannot be written, is not ours, is
+    /// [`swath_store::StoreError::InUse`] with the holder when another process has it;
+    /// [`swath_store::StoreError::Failed`] when it cannot be written, is not ours, is
     /// damaged, or has a newer schema than this build knows.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -78,13 +73,13 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn lead(&self, address: &str) -> Result<Term> {
-        self.writer.note_address(address).await?;
+        let term = self.writer.lead(address).await?;
         self.set_address(Some(address.to_owned()));
-        Ok(TERM)
+        Ok(term)
     }
 
-    async fn renew(&self, _term: Term) -> Result<()> {
-        Ok(())
+    async fn renew(&self, term: Term) -> Result<()> {
+        self.writer.renew(term).await
     }
 
     async fn leader(&self) -> Result<Option<String>> {
@@ -130,11 +125,7 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, term: Term, changes: Changes) -> Result<()> {
-        if term != TERM {
-            let message = format!("term {term:?} is over; begin anew with what the file holds");
-            return Err(StoreError::InUse(message));
-        }
-        self.writer.commit(changes).await
+        self.writer.commit(term, changes).await
     }
 
     async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use sqlx::{Connection, SqliteConnection};
 use swath_core::outcome::Provenance;
-use swath_store::{Changes, StoreError};
-use tokio::sync::Mutex;
+use swath_store::{Changes, StoreError, Term};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::commit;
 use crate::error::{Failure, Result, code, failed, sqlite_code};
@@ -37,6 +37,9 @@ struct Desk {
     lock: Option<Lock>,
     /// Why nothing may be written any more, if so.
     stopped: Option<String>,
+    /// Whose commits are taken; 0 while nobody leads. The file is this
+    /// process's, so this fences what is left of an engine that began anew.
+    term: Term,
 }
 
 /// The way to the connection.
@@ -57,23 +60,35 @@ impl Writer {
             tx: Some(tx),
             lock: Some(lock),
             stopped: None,
+            term: Term(0),
         };
         Self {
             desk: Arc::new(Mutex::new(desk)),
         }
     }
 
-    /// Writes where the holder of the file can be reached, for whoever finds it
-    /// in use.
-    pub(crate) async fn note_address(&self, address: &str) -> swath_store::Result<()> {
-        let desk = self.desk.lock().await;
-        desk.lock.as_ref().ok_or_else(closed)?.write(address)
+    /// Begins the next term, after all commits of those before, and notes where
+    /// its leader can be reached for whoever finds the file in use.
+    pub(crate) async fn lead(&self, address: &str) -> swath_store::Result<Term> {
+        let mut desk = self.desk.lock().await;
+        desk.lock.as_ref().ok_or_else(closed)?.write(address)?;
+        desk.term.0 += 1;
+        Ok(desk.term)
+    }
+
+    /// Whether this is still the term.
+    pub(crate) async fn renew(&self, term: Term) -> swath_store::Result<()> {
+        self.desk.lock().await.check(term)
     }
 
     /// Writes `changes`, all or nothing; answers when they are durable.
-    pub(crate) async fn commit(&self, changes: Changes) -> swath_store::Result<()> {
-        self.run(move |tx| Box::pin(async move { tx.commit(&changes).await }))
-            .await
+    pub(crate) async fn commit(&self, term: Term, changes: Changes) -> swath_store::Result<()> {
+        let desk = Arc::clone(&self.desk).lock_owned().await;
+        desk.check(term)?;
+        run(desk, move |tx| {
+            Box::pin(async move { tx.commit(&changes).await })
+        })
+        .await
     }
 
     /// Runs `work` when all that came before is done.
@@ -82,14 +97,7 @@ impl Writer {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
     {
-        // Waited for out here, so that work whose caller is gone never begins
-        // behind the back of the next.
-        let mut desk = Arc::clone(&self.desk).lock_owned().await;
-        let working = tokio::spawn(async move { desk.run(work).await });
-        match working.await {
-            Ok(result) => result,
-            Err(error) => Err(failed("a writing task ended early", error)),
-        }
+        run(Arc::clone(&self.desk).lock_owned().await, work).await
     }
 
     /// Ends after what has begun.
@@ -104,7 +112,29 @@ impl Writer {
     }
 }
 
+/// Runs `work` in a task. The desk is waited for before, by the caller, so that
+/// work whose caller is gone never begins behind the back of the next.
+async fn run<T, F>(mut desk: OwnedMutexGuard<Desk>, work: F) -> swath_store::Result<T>
+where
+    T: Send + 'static,
+    F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
+{
+    let working = tokio::spawn(async move { desk.run(work).await });
+    match working.await {
+        Ok(result) => result,
+        Err(error) => Err(failed("a writing task ended early", error)),
+    }
+}
+
 impl Desk {
+    fn check(&self, term: Term) -> swath_store::Result<()> {
+        if term == self.term && term > Term(0) {
+            return Ok(());
+        }
+        let message = "another engine of this coordinator leads by now; lead again".to_owned();
+        Err(StoreError::InUse(message))
+    }
+
     async fn run<T, F>(&mut self, work: F) -> swath_store::Result<T>
     where
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>>,

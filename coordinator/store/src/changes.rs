@@ -1,6 +1,7 @@
 //! What one commit writes: rows, not statements. The engine decided them; a
 //! store only keeps them.
 
+use serde::Serialize;
 use serde_json::Value;
 use swath_core::id::{
     Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
@@ -14,6 +15,7 @@ use swath_core::replication::{Pair, Verdict};
 use swath_core::time::Timestamp;
 use swath_core::view::{Counts, WorkerAbout, WorkerState};
 
+use crate::dump::Copied;
 use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};
 
 /// Everything that one commit writes, or nothing of it.
@@ -60,11 +62,13 @@ pub struct Changes {
     pub replications: Vec<ReplicationRow>,
     /// Decisions about replicates.
     pub decisions: Vec<DecisionRow>,
-    /// Of which sources everything is forgotten that they said of a sweep, by
-    /// the sweep's name; before `imports`.
+    /// Names of sweeps, each with a source: what that has said of the sweep is
+    /// forgotten, before `imports`.
     pub forgotten: Vec<(String, String)>,
     /// Numbers from elsewhere.
     pub imports: Vec<NewImport>,
+    /// What only a copy of another store has to write.
+    pub copied: Option<Box<Copied>>,
 }
 
 impl Changes {
@@ -75,7 +79,7 @@ impl Changes {
 }
 
 /// A new sweep; what may change of it is in its [`SweepRow`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewSweep {
     /// Its key.
     pub key: SweepKey,
@@ -98,7 +102,7 @@ pub struct NewSweep {
 }
 
 /// What may change of a sweep.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SweepRow {
     /// Its key.
     pub key: SweepKey,
@@ -117,7 +121,7 @@ pub struct SweepRow {
 }
 
 /// A new cell.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewCell {
     /// Its key.
     pub key: CellKey,
@@ -128,11 +132,13 @@ pub struct NewCell {
     /// The program that its jobs need, if they are not for the built-in core.
     pub program: Option<String>,
     /// What its trainings cost alike with.
+    // Follows from the spec.
+    #[serde(skip)]
     pub workload: WorkloadKey,
 }
 
 /// That a sweep has a cell.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewSweepCell {
     /// The sweep.
     pub sweep: SweepKey,
@@ -147,7 +153,7 @@ pub struct NewSweepCell {
 }
 
 /// That a sweep holds more replicates of a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct GrownCell {
     /// The sweep.
     pub sweep: SweepKey,
@@ -158,7 +164,7 @@ pub struct GrownCell {
 }
 
 /// A worker.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WorkerRow {
     /// Its key.
     pub key: WorkerKey,
@@ -179,7 +185,7 @@ pub struct WorkerRow {
 }
 
 /// A new job: queued from `since` on, as [`Job::new`] makes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct NewJob {
     /// Its key.
     pub key: JobKey,
@@ -196,7 +202,7 @@ pub struct NewJob {
 }
 
 /// What may change of a job.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JobRow {
     /// Its key.
     pub key: JobKey,
@@ -212,8 +218,23 @@ pub struct JobRow {
     pub ended_at: Option<Timestamp>,
 }
 
+impl JobRow {
+    /// Whether nothing has happened to it since it was made.
+    pub fn is_as_made(&self) -> bool {
+        *self
+            == Self {
+                key: self.key,
+                job: Job::new(self.job.granted_at),
+                worker: None,
+                unmentioned: 0,
+                faulted: None,
+                ended_at: None,
+            }
+    }
+}
+
 /// A new attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct NewAttempt {
     /// The job.
     pub job: JobKey,
@@ -228,7 +249,7 @@ pub struct NewAttempt {
 }
 
 /// How an attempt ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AttemptEnd {
     /// The job.
     pub job: JobKey,
@@ -241,7 +262,7 @@ pub struct AttemptEnd {
 }
 
 /// How an attempt ended, as its worker told.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum End {
     /// It was given back.
     Released,
@@ -262,7 +283,7 @@ pub enum End {
 }
 
 /// What a job measured.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OutcomeRow {
     /// The job.
     pub job: JobKey,
@@ -277,7 +298,7 @@ pub struct OutcomeRow {
 }
 
 /// An outcome that came too late to count.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LateOutcome {
     /// The job.
     pub job: JobKey,
@@ -296,7 +317,7 @@ pub struct LateOutcome {
 }
 
 /// An epoch of an attempt.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ObservationRow {
     /// The job.
     pub job: JobKey,
@@ -307,7 +328,7 @@ pub struct ObservationRow {
 }
 
 /// A piece of what a trainer wrote to stderr.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogRow {
     /// The job.
     pub job: JobKey,
@@ -320,8 +341,8 @@ pub struct LogRow {
 }
 
 /// What a request was granted: a lost reply is answered with the same. A store
-/// keeps the newest [`REQUESTS_KEPT`] of a worker's newest session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// keeps the [`REQUESTS_KEPT`] greatest requests of a worker's newest session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GrantRequest {
     /// The worker.
     pub worker: WorkerKey,
@@ -338,7 +359,7 @@ pub struct GrantRequest {
 pub const REQUESTS_KEPT: usize = 16;
 
 /// How far the replicates of a sweep are decided.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReplicationRow {
     /// The sweep.
     pub sweep: SweepKey,
@@ -353,7 +374,7 @@ pub struct ReplicationRow {
 }
 
 /// How the replicates of a sweep are settled.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SettledRow {
     /// When that was found.
     pub at: Timestamp,
@@ -364,7 +385,7 @@ pub struct SettledRow {
 }
 
 /// That a cell gets another replicate.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct DecisionRow {
     /// The sweep.
     pub sweep: SweepKey,
@@ -383,7 +404,7 @@ pub struct DecisionRow {
 }
 
 /// A number from elsewhere.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewImport {
     /// The name of the sweep.
     pub sweep: String,

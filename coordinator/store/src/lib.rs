@@ -6,7 +6,11 @@
 
 mod changes;
 mod cold;
+pub mod copy;
+mod dump;
 mod key;
+pub mod verify;
+mod walk;
 
 use std::time::Duration;
 
@@ -22,7 +26,9 @@ pub use swath_core::message::*;
 
 pub use self::changes::*;
 pub use self::cold::*;
+pub use self::dump::*;
 pub use self::key::*;
+pub use self::walk::{Census, Progress};
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +90,8 @@ pub const RENEW_EVERY: Duration = Duration::from_secs(2);
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Makes the caller, who can be reached at `address`, the only one whose
-    /// commits are taken, for as long as it renews that in time.
+    /// commits are taken, for as long as it renews that in time. Whoever leads
+    /// already may lead anew at once, under a greater term.
     ///
     /// # Errors
     ///
@@ -193,6 +200,25 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every worker, by name. `held` counts its leases.
     async fn workers(&self) -> Result<Vec<WorkerView>>;
+
+    /// What is stored at this moment, to be read at leisure.
+    ///
+    /// # Errors
+    ///
+    /// Where a store cannot hold on to a state of itself, as those that only
+    /// tests have.
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        Err(StoreError::Failed {
+            message: "this store gives no snapshots".to_owned(),
+            source: None,
+        })
+    }
+
+    /// How far this store is a copy of another one, as long as it is not yet a
+    /// whole one. Until then [`Store::start`] fails.
+    async fn copying(&self) -> Result<Option<Copying>> {
+        Ok(None)
+    }
 
     /// Why nothing may be written here any more, until the coordinator is
     /// started again: what was written can no longer be trusted to be kept.

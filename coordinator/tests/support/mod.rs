@@ -96,7 +96,11 @@ impl Serving {
     }
 
     pub(crate) fn at(site: &Site, database: &str, listen: &str) -> Self {
-        let line = format!("serve --listen {listen} --database {database} --log off");
+        Self::with(site, database, &format!("--listen {listen}"))
+    }
+
+    pub(crate) fn with(site: &Site, database: &str, options: &str) -> Self {
+        let line = format!("serve --database {database} --log off {options}");
         let mut child = site.command(&line).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();

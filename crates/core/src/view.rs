@@ -196,8 +196,11 @@ pub struct JobView {
     pub seed: u64,
     /// The resolved spec of its cell: a tree without the seed.
     pub spec: Value,
-    /// The names of the sweeps that hold it.
+    /// The names of the sweeps that hold it, each once.
     pub sweeps: Vec<String>,
+    /// Those sweeps, which may share a name, in order of submission.
+    #[serde(default)]
+    pub holders: Vec<SweepDigest>,
     /// Where it is.
     pub state: StateName,
     /// Why it failed; absent otherwise.

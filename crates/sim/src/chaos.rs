@@ -1,136 +1,106 @@
 //! Mishaps and operators.
 
 use swath_core::id::{JobDigest, SweepDigest, WorkerName};
-use swath_core::ledger::Ledger;
-use swath_core::message::{Sources, Submission, SubmittedCell, SweepChange, WorkerChange};
-use swath_core::spec::cell_digest;
-use swath_core::time::Timestamp;
+use swath_core::message::{Submission, SweepChange, WorkerChange};
+use swath_engine::ledger::Prepared;
+use swath_store::Result;
 
 use crate::Faults;
+use crate::cells::sweeps;
 use crate::chance::Chance;
-use crate::worker::Worker;
+use crate::desk::Desk;
 
 /// What can go wrong at some moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mishap {
     Crash,
     Freeze,
+    Signal,
     Outage,
+    Stall,
+    Takeover,
+    Away,
     Jump,
     Operator,
 }
 
 pub(crate) fn mishap(chance: &mut Chance, faults: &Faults) -> Option<Mishap> {
-    let weights = [
-        faults.crash,
-        faults.freeze,
-        faults.outage,
-        faults.jump,
-        faults.operator,
-    ];
     let mishaps = [
-        Mishap::Crash,
-        Mishap::Freeze,
-        Mishap::Outage,
-        Mishap::Jump,
-        Mishap::Operator,
+        (faults.crash, Mishap::Crash),
+        (faults.freeze, Mishap::Freeze),
+        (faults.signal, Mishap::Signal),
+        (faults.outage, Mishap::Outage),
+        (faults.stall, Mishap::Stall),
+        (faults.takeover, Mishap::Takeover),
+        (faults.away, Mishap::Away),
+        (faults.jump, Mishap::Jump),
+        (faults.operator, Mishap::Operator),
     ];
-    chance.weighted(&weights).map(|place| mishaps[place])
+    let weights = mishaps.map(|(weight, _)| weight);
+    chance.weighted(&weights).map(|place| mishaps[place].1)
 }
 
-/// Sweeps that share cells, the second being the first one grown.
-pub(crate) fn sweeps() -> Vec<Submission> {
-    let sweep = |digest: u8, cells: &[u32], replicates| Submission {
-        digest: SweepDigest::from_bytes([digest; 32]),
-        name: format!("sweep {digest}"),
-        title: String::new(),
-        replicates,
-        replicates_max: None,
-        priority: i32::from(digest),
-        sources: Sources::default(),
-        definition: serde_json::Value::Null,
-        cells: cells.iter().map(|x| cell(*x)).collect(),
-    };
-    vec![
-        sweep(1, &[1, 2], 2),
-        sweep(2, &[1, 2, 3], 2),
-        sweep(3, &[3, 4, 5], 1),
-    ]
+/// What an operator does.
+#[derive(Clone, Debug)]
+pub(crate) enum Deed {
+    Submit(Box<Submission>),
+    Change(SweepDigest, SweepChange),
+    Cancel(JobDigest),
+    Retry(JobDigest),
+    Tend(WorkerName, WorkerChange),
 }
 
-fn cell(x: u32) -> SubmittedCell {
-    let spec = format!(r#"{{"params":{{"x":{x}}},"trainer":{{"null":true}}}}"#);
-    SubmittedCell {
-        digest: cell_digest(&spec),
-        axes: Vec::new(),
-        spec,
-        program: None,
+impl Deed {
+    /// Does it. Much of it is refused: what is unknown or cancelled takes no
+    /// change.
+    pub(crate) async fn done(self, desk: Desk) -> Result<()> {
+        let (engine, now) = (desk.engine(), desk.now());
+        match self {
+            Self::Submit(submission) => {
+                let prepared = Prepared::new(*submission);
+                engine.submit_prepared(now, prepared).await.map(drop)
+            }
+            Self::Change(sweep, change) => engine.change_sweep(now, sweep, change).await,
+            Self::Cancel(job) => engine.cancel_jobs(now, vec![job]).await.map(drop),
+            Self::Retry(job) => engine.retry_jobs(now, vec![job]).await.map(drop),
+            Self::Tend(worker, change) => {
+                let draining = change == WorkerChange::Drain;
+                engine.change_worker(now, worker.clone(), change).await?;
+                desk.set_draining(&worker, draining);
+                Ok(())
+            }
+        }
     }
 }
 
-/// An operator does something, sensible or not; says what.
-pub(crate) fn meddle(
-    chance: &mut Chance,
-    ledger: &mut Ledger,
-    workers: &[Worker],
-    now: Timestamp,
-) -> String {
+/// Something that an operator could do, sensible or not.
+pub(crate) fn meddle(chance: &mut Chance, workers: &[WorkerName], jobs: &[JobDigest]) -> Deed {
     let sweep = chance.one_of(&sweeps()).clone();
-    let worker = chance.one_of(workers).name.clone();
-    let jobs: Vec<JobDigest> = ledger.states().map(|(job, _)| job).collect();
-    let change = match chance.within(0..10) {
-        0 => SweepChange::Cancel,
-        1 => SweepChange::Pause {
+    let change = |change| Deed::Change(sweep.digest, change);
+    let worker = chance.one_of(workers).clone();
+    match chance.within(0..15) {
+        0 => change(SweepChange::Cancel),
+        1 => change(SweepChange::Pause {
             reason: "lunch".to_owned(),
-        },
-        2 => SweepChange::Priority(chance.within(0..5) as i32),
-        3 | 4 => SweepChange::Resume,
-        5 => {
-            let said = format!("submits {:?}", sweep.digest);
-            // The cells are objects: nothing to refuse.
-            return ledger
-                .submit(now, sweep)
-                .map_or_else(|error| error.to_string(), |_| said);
+        }),
+        2 => change(SweepChange::Priority(chance.within(0..5) as i32)),
+        3..=5 => change(SweepChange::Resume),
+        6 | 7 => Deed::Submit(Box::new(sweep)),
+        8 if !jobs.is_empty() => Deed::Cancel(*chance.one_of(jobs)),
+        9 | 10 if !jobs.is_empty() => Deed::Retry(*chance.one_of(jobs)),
+        11 => Deed::Tend(worker, WorkerChange::Drain),
+        12 => {
+            let reason = "smoke".to_owned();
+            Deed::Tend(worker, WorkerChange::Cordon { reason })
         }
-        6 if !jobs.is_empty() => {
-            let job = *chance.one_of(&jobs);
-            ledger.cancel_jobs(now, &[job]);
-            return format!("cancels {job:?}");
-        }
-        7 if !jobs.is_empty() => {
-            let job = *chance.one_of(&jobs);
-            ledger.retry_jobs(now, &[job]);
-            return format!("retries {job:?}");
-        }
-        _ => return tend(chance, ledger, &worker),
-    };
-    let said = format!("{change:?} of {:?}", sweep.digest);
-    // A sweep that is unknown or cancelled refuses most changes.
-    let _refused = ledger.change_sweep(now, sweep.digest, change);
-    said
+        _ => Deed::Tend(worker, WorkerChange::Activate),
+    }
 }
 
-fn tend(chance: &mut Chance, ledger: &mut Ledger, worker: &WorkerName) -> String {
-    let change = match chance.within(0..4) {
-        0 => WorkerChange::Drain,
-        1 => WorkerChange::Cordon {
-            reason: "smoke".to_owned(),
-        },
-        _ => WorkerChange::Activate,
-    };
-    let said = format!("{change:?} of {worker}");
-    // A worker that never said hello is unknown.
-    let _refused = ledger.change_worker(worker, change);
-    said
-}
-
-/// The operator puts right what keeps jobs from being granted.
-pub(crate) fn soothe(ledger: &mut Ledger, workers: &[Worker], now: Timestamp) {
-    for sweep in sweeps() {
-        // Cancelled ones stay cancelled.
-        let _refused = ledger.change_sweep(now, sweep.digest, SweepChange::Resume);
-    }
-    for worker in workers {
-        let _refused = ledger.change_worker(&worker.name, WorkerChange::Activate);
-    }
+/// What puts right whatever keeps jobs from being granted.
+pub(crate) fn soothe(workers: &[WorkerName]) -> Vec<Deed> {
+    let resume = |sweep: Submission| Deed::Change(sweep.digest, SweepChange::Resume);
+    let activate = |worker: &WorkerName| Deed::Tend(worker.clone(), WorkerChange::Activate);
+    let resumed = sweeps().into_iter().map(resume);
+    resumed.chain(workers.iter().map(activate)).collect()
 }

@@ -1,125 +1,231 @@
-//! What must hold of a whole history, beside the ledger's own invariants.
+//! What must hold of a whole history, beside the invariants of ledger and rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use swath_agent::{Entry, Reply};
 use swath_core::id::{Attempt, JobDigest, Owner};
 use swath_core::job::{Job, StateName};
-use swath_core::ledger::Ledger;
-use swath_core::message::{Ack, Exchange, Exchanged, Held};
+use swath_core::message::{Ack, Exchange, Grant, Held};
 use swath_core::outcome::Outcome;
+use swath_store::{Store, StoredCell, StoredJob};
 
-use crate::worker::error_of;
+use crate::cells::Plan;
+use crate::coordinator::at_once;
+use crate::disk::Disk;
+use crate::trainer::Execution;
 
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     jobs: BTreeMap<JobDigest, Job>,
-    /// Every outcome whose recording was acknowledged.
-    acknowledged: BTreeMap<(JobDigest, Attempt), Outcome>,
+    /// Every execution of a job on a slot, in order.
+    pub(crate) executions: Vec<Execution>,
+    /// By the bits of what it measures.
+    by_error: BTreeMap<u64, usize>,
+    /// The attempt that an execution was told to be, once it was.
+    attempts: BTreeMap<usize, Held>,
+    /// What agents told of an attempt.
+    told: BTreeMap<Held, Vec<Outcome>>,
+    /// Every outcome that was ever in the store.
+    recorded: BTreeMap<JobDigest, BTreeMap<Attempt, Outcome>>,
+    /// Attempts whose outcome was acknowledged as recorded.
+    acknowledged: BTreeSet<Held>,
     /// What each request of a session was granted when it first was.
     granted: BTreeMap<(Owner, u64), Vec<Held>>,
+    /// Who was granted an attempt.
+    grantees: BTreeMap<Held, Owner>,
+}
+
+type Checked = Result<(), String>;
+
+fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(broken()) }
 }
 
 impl History {
-    /// Notes what the coordinator answers when it does, whether or not it
-    /// arrives.
-    pub(crate) fn exchange(
-        &mut self,
-        asked: &Exchange,
-        exchanged: &Exchanged,
-    ) -> Result<(), String> {
-        let grants: Vec<Held> = exchanged.grants.iter().map(|grant| grant.held).collect();
+    /// A child begins to work on a job.
+    pub(crate) fn begin(&mut self, execution: Execution) -> usize {
+        let number = self.executions.len();
+        self.by_error.insert(execution.error.to_bits(), number);
+        self.executions.push(execution);
+        number
+    }
+
+    /// An agent puts outcomes on its disk: what it measured must be of the job
+    /// that it says, and of one attempt alone.
+    pub(crate) fn told(&mut self, entries: &[Entry]) -> Checked {
+        for entry in entries {
+            let held = entry.finish.held;
+            let outcome = &entry.finish.outcome;
+            if let Outcome::Measured(measured) = outcome
+                && let Some(number) = self.by_error.get(&measured.test_error.to_bits())
+            {
+                let job = self.executions[*number].planned.job;
+                let attempt = *self.attempts.entry(*number).or_insert(held);
+                ensure(job == held.job && attempt == held, || {
+                    format!("{held:?} has what {attempt:?} of {job:?} measured")
+                })?;
+            }
+            let told = self.told.entry(held).or_default();
+            if !told.contains(outcome) {
+                told.push(outcome.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The coordinator answers an exchange, whether or not that arrives.
+    pub(crate) fn exchanged(&mut self, asked: &Exchange, reply: &Reply) -> Checked {
+        let Reply::Exchanged { acks, grants, .. } = reply else {
+            return Ok(());
+        };
+        ensure(acks.len() == asked.finishes.len(), || {
+            format!("{} acks: {asked:?}", acks.len())
+        })?;
+        self.grants(asked, grants)?;
+        for (finish, ack) in asked.finishes.iter().zip(acks) {
+            let held = finish.held;
+            let recorded = self.recorded.get(&held.job);
+            let recorded = recorded.and_then(|it| it.get(&held.attempt));
+            let same = recorded == Some(&finish.outcome);
+            let holds = match ack {
+                Ack::Recorded => same && self.acknowledged.insert(held),
+                Ack::AlreadyRecorded => same,
+                // A repeat is answered as success.
+                Ack::Stale => !same,
+                Ack::Refused => false,
+            };
+            ensure(holds, || {
+                format!("I4, I9: {ack:?} to {finish:?}, and recorded is {recorded:?}")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn grants(&mut self, asked: &Exchange, grants: &[Grant]) -> Checked {
+        let held: Vec<Held> = grants.iter().map(|grant| grant.held).collect();
+        for held in &held {
+            let grantee = self.grantees.entry(*held).or_insert(asked.owner.clone());
+            ensure(*grantee == asked.owner, || {
+                format!("I1: {held:?} is granted to {grantee:?} and {asked:?}")
+            })?;
+        }
         let request = (asked.owner.clone(), asked.request);
         if let Some(first) = self.granted.get(&request) {
-            if grants.iter().any(|held| !first.contains(held)) {
-                return Err(format!("a repeated request is granted more: {asked:?}"));
-            }
-        } else if !grants.is_empty() {
-            self.granted.insert(request, grants);
+            return ensure(held.iter().all(|held| first.contains(held)), || {
+                format!("a repeated request is granted more: {asked:?}")
+            });
         }
-        self.acknowledge(asked, exchanged)
+        if !held.is_empty() {
+            self.granted.insert(request, held);
+        }
+        Ok(())
     }
 
-    fn acknowledge(&mut self, asked: &Exchange, exchanged: &Exchanged) -> Result<(), String> {
-        for (finish, ack) in asked.finishes.iter().zip(&exchanged.acks) {
-            let key = (finish.held.job, finish.held.attempt);
-            let before = self.acknowledged.get(&key);
-            match ack {
-                Ack::Recorded if before.is_some() => {
-                    return Err(format!("recorded twice: {finish:?}"));
+    /// Compares the rows with what was seen before. `may_revive` when somebody
+    /// may bring back what failed or was cancelled.
+    pub(crate) fn check(&mut self, cells: &[StoredCell], may_revive: bool) -> Checked {
+        for stored in cells.iter().flat_map(|cell| &cell.jobs) {
+            let (digest, after) = (stored.digest, &stored.job);
+            self.outcomes(stored)?;
+            match self.jobs.get_mut(&digest) {
+                Some(before) if before == after => {}
+                Some(before) => {
+                    step_keeps_the_laws(before, after, may_revive)
+                        .map_err(|law| format!("{law}: {digest:?}\n{before:?}\n{after:?}"))?;
+                    *before = after.clone();
                 }
-                Ack::Recorded => {
-                    self.acknowledged.insert(key, finish.outcome.clone());
+                None => {
+                    self.jobs.insert(digest, after.clone());
                 }
-                Ack::AlreadyRecorded if before != Some(&finish.outcome) => {
-                    return Err(format!("not recorded before: {finish:?}"));
-                }
-                Ack::Stale if before == Some(&finish.outcome) => {
-                    return Err(format!("I4: a repeat is not acknowledged: {finish:?}"));
-                }
-                _ => {}
             }
         }
         Ok(())
     }
 
-    /// Compares the ledger with what was seen before this step. An operator may
-    /// bring back what failed or was cancelled, nobody else.
-    pub(crate) fn check(&mut self, ledger: &Ledger, by_operator: bool) -> Result<(), String> {
-        ledger.check().map_err(|broken| broken.to_string())?;
-        for ((job, attempt), outcome) in &self.acknowledged {
-            if ledger.outcome(*job, *attempt) != Some(outcome) {
-                return Err(format!(
-                    "I9: the acknowledged outcome of {job:?} attempt {attempt} is lost"
-                ));
+    /// What was recorded once stays, and nothing is that nobody told.
+    fn outcomes(&mut self, stored: &StoredJob) -> Checked {
+        let job = stored.digest;
+        let recorded = self.recorded.entry(job).or_default();
+        for (attempt, _, outcome) in &stored.outcomes {
+            let attempt = *attempt;
+            if let Some(before) = recorded.get(&attempt) {
+                ensure(before == outcome, || {
+                    format!("I4: attempt {attempt} of {job:?} had {before:?}, now {outcome:?}")
+                })?;
+                continue;
             }
+            let told = self.told.get(&Held { job, attempt });
+            ensure(told.is_some_and(|told| told.contains(outcome)), || {
+                format!("attempt {attempt} of {job:?} has {outcome:?}, which nobody told")
+            })?;
+            recorded.insert(attempt, outcome.clone());
         }
-        for view in ledger.states() {
-            let (digest, after) = view;
-            if let Some(before) = self.jobs.get(&digest) {
-                step_keeps_the_laws(before, after, by_operator)
-                    .map_err(|law| format!("{law}: {digest:?}\n{before:?}\n{after:?}"))?;
-            }
-            if self.jobs.get(&digest) != Some(after) {
-                self.jobs.insert(digest, after.clone());
-            }
-        }
-        Ok(())
+        ensure(recorded.len() == stored.outcomes.len(), || {
+            format!("I9: a recorded outcome of {job:?} is lost: {recorded:?}")
+        })
+    }
+
+    /// Every job that exists.
+    pub(crate) fn known(&self) -> Vec<JobDigest> {
+        self.jobs.keys().copied().collect()
+    }
+
+    /// Every job, as it is stored.
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.values()
+    }
+
+    /// Whether every job is final.
+    pub(crate) fn is_over(&self) -> bool {
+        self.jobs().all(|job| job.state_name().is_final())
     }
 
     /// What must hold when everything is over.
-    pub(crate) fn end(&self, ledger: &Ledger) -> Result<(), String> {
-        let mut measurements: BTreeMap<JobDigest, usize> = BTreeMap::new();
-        for ((job, attempt), outcome) in &self.acknowledged {
-            let Outcome::Measured(measured) = outcome else {
-                continue;
-            };
-            *measurements.entry(*job).or_default() += 1;
-            if measured.test_error.to_bits() != error_of(*job, attempt.0).to_bits() {
-                return Err(format!("{job:?} has the number of another attempt"));
-            }
-        }
-        for (job, state) in ledger.states() {
-            let measured = measurements.get(&job).copied().unwrap_or(0);
+    pub(crate) fn end(&self, plan: &Plan, disk: &Disk) -> Checked {
+        for (job, state) in &self.jobs {
+            let outcomes = self.recorded.get(job).into_iter().flatten();
+            let measured = outcomes.filter_map(|(attempt, outcome)| match outcome {
+                Outcome::Measured(measured) => Some((*attempt, measured.test_error)),
+                Outcome::Failed { .. } => None,
+            });
+            let measured: Vec<(Attempt, f64)> = measured.collect();
             let wanted = usize::from(state.state_name() == StateName::Succeeded);
-            if measured != wanted {
-                return Err(format!("{job:?} has {measured} measurements: {state:?}"));
+            ensure(measured.len() == wanted, || {
+                format!("{job:?} has the measurements {measured:?}: {state:?}")
+            })?;
+            if let Some((attempt, error)) = measured.first()
+                && !plan.is_null(*job)
+            {
+                self.is_whole(*job, *attempt, *error, disk)?;
             }
         }
         Ok(())
     }
+
+    /// A measurement is of an execution, and every epoch of that is told.
+    fn is_whole(&self, job: JobDigest, attempt: Attempt, error: f64, disk: &Disk) -> Checked {
+        let number = self.by_error.get(&error.to_bits());
+        let number = number.ok_or_else(|| format!("nothing has measured {error} for {job:?}"))?;
+        let epochs = self.executions[*number].epochs;
+        let curve = at_once(disk.rows().curves(job)).map_err(|error| error.to_string())?;
+        let own = curve.iter().filter(|point| point.attempt == attempt);
+        let told: Vec<u32> = own.map(|point| point.observation.epoch).collect();
+        let wanted: Vec<u32> = (1..=epochs).collect();
+        ensure(told == wanted, || {
+            format!("attempt {attempt} of {job:?} tells of the epochs {told:?} of {epochs}")
+        })
+    }
 }
 
-fn step_keeps_the_laws(before: &Job, after: &Job, by_operator: bool) -> Result<(), &'static str> {
-    let grown = after.attempt.0.checked_sub(before.attempt.0);
-    if !matches!(grown, Some(0 | 1)) {
-        return Err("I2: an attempt number was left out or came back");
+fn step_keeps_the_laws(before: &Job, after: &Job, may_revive: bool) -> Result<(), &'static str> {
+    if after.attempt < before.attempt {
+        return Err("I2: an attempt number came back");
     }
-    let succeeded = before.state_name() == StateName::Succeeded;
-    if succeeded && before != after {
+    if before.state_name() == StateName::Succeeded {
         return Err("I4: a measured job changed");
     }
-    if before.state_name().is_final() && before != after && !by_operator {
+    if before.state_name().is_final() && !may_revive {
         return Err("I4: a final state changed");
     }
     Ok(())

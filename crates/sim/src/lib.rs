@@ -1,23 +1,35 @@
-//! A deterministic simulation of the lease protocol: the ledger, a virtual
-//! clock, faulty workers on a faulty network, and one seeded source of chance.
+//! A deterministic simulation of Swath: the engine over rows in memory, the
+//! workers' agents, a virtual clock, a faulty network, faulty machines, and one
+//! seeded source of chance.
+//!
+//! What decides is production's own: [`swath_engine`] with its ledger, its task
+//! (turned by hand) and its warmth, and [`swath_agent`]. Only what does IO there
+//! is played here: the network, the disk of a spool, trainers, and the store,
+//! whose rows lie in memory and refuse what a schema refuses.
 //!
 //! A run has two parts. In the first, everything goes wrong that a seed can
-//! think of: messages are lost, repeated and overtake each other, workers
-//! crash, freeze and come back, the coordinator is away and starts again, its
-//! clock jumps, an operator cancels, pauses and retries. After every step the
-//! ledger's invariants and the history's are checked. In the second part
-//! nothing goes wrong any more, and every job must become final in bounded
-//! time. The same seed gives the same run, to the last message.
+//! think of: messages are lost, repeated and overtake each other; workers crash,
+//! freeze, are told to end and come back; trainers fail in every way; commits
+//! fail, or succeed and nobody hears of it; the coordinator crashes, stands
+//! still, or is overtaken by another one while it does; its clock jumps; an
+//! operator cancels, pauses and retries. After every commit the invariants of
+//! ledger, rows and history are checked. In the second part nothing goes wrong
+//! any more, and every job must become final in bounded time. The same seed
+//! gives the same run, to the last message.
 
+mod cells;
 mod chance;
 mod chaos;
 mod coordinator;
+mod desk;
+mod disk;
 mod history;
+mod machine;
 mod network;
 mod sim;
-mod worker;
+mod trainer;
 
-pub use self::sim::{Failure, Report, run};
+pub use self::sim::{Failure, Report, run, run_forgetful};
 
 /// What may go wrong, as shares of messages and weights of mishaps.
 #[derive(Clone, Debug)]
@@ -30,13 +42,25 @@ pub struct Faults {
     pub slow: f64,
     /// Share of attempts that end with a fault.
     pub failing: f64,
+    /// Share of commits that fail, or whose word is lost.
+    pub refused: f64,
+    /// Share of writes to a spool that fail.
+    pub unwritten: f64,
     /// Weight of a worker's process dying.
     pub crash: u32,
     /// Weight of a worker's process freezing for a while.
     pub freeze: u32,
-    /// Weight of the coordinator being away for a while.
+    /// Weight of a worker being told to end.
+    pub signal: u32,
+    /// Weight of the coordinator dying, and starting again after a while.
     pub outage: u32,
-    /// Weight of the store's clock jumping ahead.
+    /// Weight of the coordinator standing still for a while.
+    pub stall: u32,
+    /// Weight of another coordinator taking over from one that stands still.
+    pub takeover: u32,
+    /// Weight of the store being away for a while.
+    pub away: u32,
+    /// Weight of the coordinator's clock jumping ahead.
     pub jump: u32,
     /// Weight of an operator doing something.
     pub operator: u32,
@@ -50,18 +74,29 @@ impl Faults {
             duplicated: 0.1,
             slow: 0.05,
             failing: 0.15,
+            refused: 0.02,
+            unwritten: 0.05,
             crash: 4,
             freeze: 4,
+            signal: 2,
             outage: 1,
+            stall: 1,
+            takeover: 1,
+            away: 1,
             jump: 1,
-            operator: 3,
+            operator: 4,
         }
     }
 
-    /// Only what is not the workers' doing: outages and jumps of the clock.
+    /// Only what is not the workers' doing: the coordinator and its store are
+    /// away, stand still, or their clock jumps.
     pub const fn absences() -> Self {
         Self {
+            refused: 0.02,
             outage: 3,
+            stall: 2,
+            takeover: 2,
+            away: 2,
             jump: 2,
             ..Self::none()
         }
@@ -74,9 +109,15 @@ impl Faults {
             duplicated: 0.0,
             slow: 0.0,
             failing: 0.0,
+            refused: 0.0,
+            unwritten: 0.0,
             crash: 0,
             freeze: 0,
+            signal: 0,
             outage: 0,
+            stall: 0,
+            takeover: 0,
+            away: 0,
             jump: 0,
             operator: 0,
         }

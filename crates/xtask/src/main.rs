@@ -9,6 +9,7 @@ mod check;
 mod docs;
 mod libtorch;
 mod needs;
+mod postgres;
 mod process;
 mod progress;
 mod quickstart;
@@ -31,6 +32,9 @@ Environment:
   LIBTORCH        if you export it yourself, it is used as it is
   XDG_CACHE_HOME  the fetched libtorch is kept in swath/libtorch/ below it,
                   for all checkouts (default ~/.cache)
+  SWATH_TEST_POSTGRES  a Postgres server for the tests, as
+                  postgres://USER@HOST:PORT/postgres; the user must be able
+                  to make databases (default: one is started)
 
 Start with `cargo xtask quickstart`.";
 
@@ -92,9 +96,10 @@ enum Verb {
     /// Write the generated pages under docs/ anew
     Docs,
 
-    /// Write the .sqlx query cache anew, after a change to a query or a migration
+    /// Write the .sqlx query caches anew, after a change to a query or a migration
     ///
-    /// Applies migrations/sqlite to a temporary database and compiles the SQLite store against it.
+    /// Applies migrations/sqlite and migrations/postgres to temporary databases and compiles the stores against them. The
+    /// second needs a Postgres server: one is started if it is installed, or SWATH_TEST_POSTGRES names one.
     Sqlx,
 }
 

@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::postgres;
 use crate::process::{answers, output, say};
 
 const FASHION_MNIST: &str = "dataset-fashion-mnist";
 const FASHION_MNIST_FILES: &str = "/usr/share/datasets/fashion-mnist";
 /// The package whose tests skip without Fashion-MNIST; each says `SKIP` and its name on stderr.
 const FASHION_MNIST_TESTS: &str = "swath-trainer";
+/// The package whose tests skip without a Postgres server.
+const POSTGRES_TESTS: &str = "swath-store-postgres";
 
 /// Where nobody is there to be asked, and nobody's machine to be kept as it is.
 pub(crate) fn is_ci() -> bool {
@@ -17,22 +20,40 @@ pub(crate) fn is_ci() -> bool {
 
 /// Installs what can be installed without asking anybody.
 pub(crate) fn install() {
-    if Path::new(FASHION_MNIST_FILES).is_dir() {
-        return;
+    let has_files = || Path::new(FASHION_MNIST_FILES).is_dir();
+    if !has_files() {
+        match apt_install(FASHION_MNIST) {
+            Ok(()) if has_files() => {}
+            Ok(()) => warn_fashion_mnist("the package brought none"),
+            Err(why) => warn_fashion_mnist(&why),
+        }
     }
-    if !is_root() {
-        warn_fashion_mnist(&format!(
-            "not root: `sudo apt-get install {FASHION_MNIST}` installs it"
+    let named = std::env::var_os(postgres::SERVER).is_some_and(|url| !url.is_empty());
+    if !named
+        && !postgres::is_there()
+        && let Err(why) = apt_install(postgres::PACKAGE)
+    {
+        say(format!(
+            "warning: no Postgres server ({why}; or name one that is there in {}); the tests of {POSTGRES_TESTS} skip",
+            postgres::SERVER
         ));
-        return;
     }
-    say(format!("installing Debian's package {FASHION_MNIST}"));
+}
+
+/// Installs one of Debian's packages, or says why not.
+fn apt_install(package: &str) -> Result<(), String> {
+    if !is_root() {
+        return Err(format!(
+            "not root: `sudo apt-get install {package}` installs it"
+        ));
+    }
+    say(format!("installing Debian's package {package}"));
     // Package lists may be missing or old, as in most containers; they are renewed only if the first try fails.
-    let installed = apt_get(&["install", "--yes", "--no-install-recommends", FASHION_MNIST])
-        || (apt_get(&["update"])
-            && apt_get(&["install", "--yes", "--no-install-recommends", FASHION_MNIST]));
-    if !installed || !Path::new(FASHION_MNIST_FILES).is_dir() {
-        warn_fashion_mnist(&format!("`apt-get install {FASHION_MNIST}` failed"));
+    let arguments = ["install", "--yes", "--no-install-recommends", package];
+    if apt_get(&arguments) || (apt_get(&["update"]) && apt_get(&arguments)) {
+        Ok(())
+    } else {
+        Err(format!("`apt-get install {package}` failed"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The query cache: what the SQLite store's queries look like to a real database, checked in so that nobody needs one.
+//! The query caches: what the queries of a SQL store look like to a real database, checked in so that nobody needs one.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,63 +9,81 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
+use crate::check::Missing;
+use crate::postgres::Server;
 use crate::process::{output, run, say};
 use crate::workspace::Workspace;
 
-const PACKAGE: &str = "swath-store-sqlite";
-const CRATE: &str = "coordinator/store-sqlite";
-const MIGRATIONS: &str = "migrations/sqlite";
+/// A SQL store with its queries.
+struct Store {
+    package: &'static str,
+    /// The directory of the crate; the cache lies in `.sqlx` below it, where the macros look first.
+    path: &'static str,
+    migrations: &'static str,
+    dialect: Dialect,
+}
+
+#[derive(Clone, Copy)]
+enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+const STORES: [Store; 2] = [
+    Store {
+        package: "swath-store-sqlite",
+        path: "coordinator/store-sqlite",
+        migrations: "migrations/sqlite",
+        dialect: Dialect::Sqlite,
+    },
+    Store {
+        package: "swath-store-postgres",
+        path: "coordinator/store-postgres",
+        migrations: "migrations/postgres",
+        dialect: Dialect::Postgres,
+    },
+];
 
 type Cache = BTreeMap<String, String>;
 
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
-    let cache = generate(workspace)?;
-    let directory = directory(workspace);
-    fs::create_dir_all(&directory)?;
-    for name in read(&directory)?
-        .keys()
-        .filter(|name| !cache.contains_key(*name))
-    {
-        fs::remove_file(directory.join(name))?;
+    for store in &STORES {
+        let cache = store.generate(workspace)?;
+        let directory = store.cache(workspace);
+        fs::create_dir_all(&directory)?;
+        for name in read(&directory)?
+            .keys()
+            .filter(|name| !cache.contains_key(*name))
+        {
+            fs::remove_file(directory.join(name))?;
+        }
+        for (name, text) in &cache {
+            fs::write(directory.join(name), text)?;
+        }
+        say(format!(
+            "wrote {} queries to {}",
+            cache.len(),
+            shown(workspace, &directory)
+        ));
     }
-    for (name, text) in &cache {
-        fs::write(directory.join(name), text)?;
-    }
-    say(format!(
-        "wrote {} queries to {}",
-        cache.len(),
-        shown(workspace, &directory)
-    ));
     Ok(())
 }
 
-/// Compares without touching the checkout; skipped while nothing that the cache is made from has changed.
+/// Compares without touching the checkout. A store whose database is not there is skipped, after the others were compared.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    let directory = directory(workspace);
-    let checked_in = read(&directory)?;
-    if checked_in.is_empty() && !uses_queries(workspace)? {
-        return Ok(());
+    let mut missing = Vec::new();
+    for store in &STORES {
+        match store.check(workspace) {
+            Err(error) if error.is::<Missing>() => {
+                missing.push(format!("queries of {}: {error:#}", store.package));
+            }
+            done => done?,
+        }
     }
-    let stamp = workspace.target_dir()?.join("xtask/query-cache.stamp");
-    let inputs = inputs(workspace, &directory)?;
-    if fs::read_to_string(&stamp).is_ok_and(|old| old == inputs) {
-        return Ok(());
-    }
-    if generate(workspace)? != checked_in {
-        let directory = shown(workspace, &directory);
-        bail!("{directory} is out of date: `cargo xtask sqlx` writes it anew");
-    }
-    fs::create_dir_all(stamp.parent().context("the stamp lies in a directory")?)?;
-    fs::write(&stamp, inputs).with_context(|| format!("cannot write {}", stamp.display()))
-}
-
-/// Beside the crate, unless the workspace keeps one for all.
-fn directory(workspace: &Workspace) -> PathBuf {
-    let shared = workspace.path(".sqlx");
-    if shared.is_dir() {
-        shared
+    if missing.is_empty() {
+        Ok(())
     } else {
-        workspace.path(CRATE).join(".sqlx")
+        Err(Missing(missing.join("; ")).into())
     }
 }
 
@@ -96,43 +114,105 @@ fn read(directory: &Path) -> Result<Cache> {
     Ok(cache)
 }
 
-/// Compiles the store against a fresh database with all migrations, which makes sqlx write one file for each query.
-fn generate(workspace: &Workspace) -> Result<Cache> {
-    let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
-    let database = scratch.path().join("schema.db");
-    let queries = scratch.path().join("queries");
-    fs::create_dir(&queries)?;
-    migrate(workspace, &database)?;
-    let url = format!("sqlite:{}", database.display());
-    let mut compile = workspace.cargo("rustc");
-    compile.args(["--quiet", "--profile", "check", "--lib", "-p", PACKAGE]);
-    compile
-        .env("SQLX_OFFLINE", "false")
-        .env("SQLX_OFFLINE_DIR", &queries)
-        .env("DATABASE_URL", &url);
-    if let Some(variable) = url_variable(
-        &fs::read_to_string(workspace.path(CRATE).join("sqlx.toml")).unwrap_or_default(),
-    ) {
-        compile.env(variable, &url);
+impl Store {
+    fn cache(&self, workspace: &Workspace) -> PathBuf {
+        workspace.path(self.path).join(".sqlx")
     }
-    // cargo does not know that the macros write files: a name it has not seen makes it compile this crate again.
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_nanos();
-    compile.args(["--", "--cfg", &format!("query_cache=\"{now}\"")]);
-    run(&mut compile).context("the store does not compile against its migrations")?;
-    read(&queries)
+
+    /// Skipped while nothing that the cache is made from has changed.
+    fn check(&self, workspace: &Workspace) -> Result<()> {
+        let directory = self.cache(workspace);
+        let checked_in = read(&directory)?;
+        if checked_in.is_empty() && !self.uses_queries(workspace)? {
+            return Ok(());
+        }
+        let stamp = workspace
+            .target_dir()?
+            .join(format!("xtask/query-cache-{}.stamp", self.package));
+        let inputs = self.inputs(workspace)?;
+        if fs::read_to_string(&stamp).is_ok_and(|old| old == inputs) {
+            return Ok(());
+        }
+        if self.generate(workspace)? != checked_in {
+            let directory = shown(workspace, &directory);
+            bail!("{directory} is out of date: `cargo xtask sqlx` writes it anew");
+        }
+        fs::create_dir_all(stamp.parent().context("the stamp lies in a directory")?)?;
+        fs::write(&stamp, inputs).with_context(|| format!("cannot write {}", stamp.display()))
+    }
+
+    /// Compiles the store against a fresh database with all migrations, which makes sqlx write one file for each query.
+    fn generate(&self, workspace: &Workspace) -> Result<Cache> {
+        let migrations = files(&workspace.path(self.migrations), "sql")?;
+        match self.dialect {
+            Dialect::Sqlite => {
+                let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
+                let database = scratch.path().join("schema.db");
+                migrate(&database, &migrations)?;
+                self.compile(workspace, &format!("sqlite:{}", database.display()))
+            }
+            Dialect::Postgres => {
+                let server = Server::find()?;
+                let name = format!("swath_queries_{}", std::process::id());
+                let database = server.database(&name)?;
+                database
+                    .run(&migrations)
+                    .context("the migrations cannot be applied")?;
+                self.compile(workspace, &database.url)
+            }
+        }
+    }
+
+    fn compile(&self, workspace: &Workspace, url: &str) -> Result<Cache> {
+        let queries = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let mut compile = workspace.cargo("rustc");
+        compile.args(["--quiet", "--profile", "check", "--lib", "-p", self.package]);
+        compile
+            .env("SQLX_OFFLINE", "false")
+            .env("SQLX_OFFLINE_DIR", queries.path());
+        let settings = fs::read_to_string(workspace.path(self.path).join("sqlx.toml"));
+        let variable = url_variable(&settings.unwrap_or_default());
+        compile.env(variable.as_deref().unwrap_or("DATABASE_URL"), url);
+        // cargo does not know that the macros write files: a name it has not seen makes it compile this crate again.
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos();
+        compile.args(["--", "--cfg", &format!("query_cache=\"{now}\"")]);
+        run(&mut compile).context("the store does not compile against its migrations")?;
+        read(queries.path())
+    }
+
+    fn uses_queries(&self, workspace: &Workspace) -> Result<bool> {
+        let sources = files(&workspace.path(self.path).join("src"), "rs")?;
+        Ok(sources.iter().any(|path| {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            ["query!", "query_as!", "query_scalar!"]
+                .iter()
+                .any(|name| text.contains(name))
+        }))
+    }
+
+    /// Everything the cache is made from, as one text; itself included, so that an edit of it is noticed.
+    fn inputs(&self, workspace: &Workspace) -> Result<String> {
+        let source = workspace.path(self.path);
+        let mut paths = files(&workspace.path(self.migrations), "sql")?;
+        paths.extend(files(&source.join("src"), "rs")?);
+        paths.extend(files(&self.cache(workspace), "json")?);
+        paths.extend(["Cargo.toml", "sqlx.toml"].map(|name| source.join(name)));
+        let mut text = String::new();
+        for path in paths.iter().filter(|path| path.exists()) {
+            writeln!(text, "== {}\n{}", path.display(), fs::read_to_string(path)?)?;
+        }
+        Ok(text)
+    }
 }
 
 /// Python's own SQLite, as it is needed for libtorch anyway and xtask stays free of a database driver.
-fn migrate(workspace: &Workspace, database: &Path) -> Result<()> {
+fn migrate(database: &Path, migrations: &[PathBuf]) -> Result<()> {
     let program = "import sqlite3, sys\nd = sqlite3.connect(sys.argv[1])\nfor p in sys.argv[2:]: d.executescript(open(p, encoding='utf-8').read())";
     let mut command = Command::new("python3");
-    command
-        .args(["-c", program])
-        .arg(database)
-        .args(files(&workspace.path(MIGRATIONS), "sql")?);
+    command.args(["-c", program]).arg(database).args(migrations);
     output(command.stdin(Stdio::null()))
         .map(drop)
         .context("the migrations cannot be applied")
@@ -149,30 +229,6 @@ fn url_variable(sqlx_toml: &str) -> Option<String> {
         .trim()
         .trim_matches('"');
     Some(value.to_owned())
-}
-
-fn uses_queries(workspace: &Workspace) -> Result<bool> {
-    let sources = files(&workspace.path(CRATE).join("src"), "rs")?;
-    Ok(sources.iter().any(|path| {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        ["query!", "query_as!", "query_scalar!"]
-            .iter()
-            .any(|name| text.contains(name))
-    }))
-}
-
-/// Everything the cache is made from, as one text; itself included, so that an edit of it is noticed.
-fn inputs(workspace: &Workspace, cache: &Path) -> Result<String> {
-    let source = workspace.path(CRATE);
-    let mut paths = files(&workspace.path(MIGRATIONS), "sql")?;
-    paths.extend(files(&source.join("src"), "rs")?);
-    paths.extend(files(cache, "json")?);
-    paths.extend(["Cargo.toml", "sqlx.toml"].map(|name| source.join(name)));
-    let mut text = String::new();
-    for path in paths.iter().filter(|path| path.exists()) {
-        writeln!(text, "== {}\n{}", path.display(), fs::read_to_string(path)?)?;
-    }
-    Ok(text)
 }
 
 /// All files with an extension below a directory, sorted; none where there is no such directory.
@@ -211,27 +267,31 @@ mod tests {
     #[test]
     fn migrations_are_applied_in_the_order_of_their_names() {
         let root = tempfile::tempdir().unwrap();
-        let workspace = Workspace {
-            root: root.path().into(),
-        };
-        let migrations = workspace.path(MIGRATIONS);
-        fs::create_dir_all(&migrations).unwrap();
-        fs::write(
-            migrations.join("0002_more.sql"),
-            "ALTER TABLE a ADD COLUMN y;",
-        )
-        .unwrap();
-        fs::write(migrations.join("0001_first.sql"), "CREATE TABLE a (x);").unwrap();
-        let database = workspace.path("x.db");
-        migrate(&workspace, &database).unwrap();
-        assert!(database.exists());
+        let path = |name: &str| root.path().join(name);
+        fs::write(path("0002_more.sql"), "ALTER TABLE a ADD COLUMN y;").unwrap();
+        fs::write(path("0001_first.sql"), "CREATE TABLE a (x);").unwrap();
+        let migrations = || files(root.path(), "sql").unwrap();
+        migrate(&path("x.db"), &migrations()).unwrap();
+        assert!(path("x.db").exists());
 
-        fs::write(migrations.join("0003_bad.sql"), "CREATE TABLE a (x);").unwrap();
-        let error = format!(
-            "{:#}",
-            migrate(&workspace, &workspace.path("y.db")).unwrap_err()
-        );
+        fs::write(path("0003_bad.sql"), "CREATE TABLE a (x);").unwrap();
+        let error = migrate(&path("y.db"), &migrations()).unwrap_err();
+        let error = format!("{error:#}");
         assert!(error.contains("already exists"), "{error}");
+    }
+
+    /// What one dialect has at a step, the other has at the same.
+    #[test]
+    fn stores_have_migrations_of_the_same_names() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let names = STORES.map(|store| {
+            let migrations = files(&root.join(store.migrations), "sql").unwrap();
+            let names = migrations
+                .iter()
+                .map(|path| path.file_name().unwrap().to_owned());
+            names.collect::<Vec<_>>()
+        });
+        assert_eq!(names[0], names[1]);
     }
 
     #[test]

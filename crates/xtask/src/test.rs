@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::check::Missing;
+use crate::postgres::{self, Server};
 use crate::process::{answers, run as run_command, say, shown};
 use crate::totals::Totals;
 use crate::workspace::Workspace;
@@ -39,7 +41,8 @@ pub(crate) fn run(workspace: &Workspace, with_check: bool, args: &[String]) -> R
         failures.push("documentation tests");
     }
     say("tests");
-    if !all_tests(workspace, &binaries, args)? {
+    let server = postgres_server()?;
+    if !all_tests(workspace, &binaries, server.as_ref(), args)? {
         failures.push("tests");
     }
     if !failures.is_empty() {
@@ -61,8 +64,22 @@ fn build(workspace: &Workspace) -> Result<std::path::PathBuf> {
     Ok(workspace.target_dir()?.join("debug"))
 }
 
+/// A server for the tests that need one; without, they say that they skip.
+fn postgres_server() -> Result<Option<Server>> {
+    match Server::find() {
+        Ok(server) => Ok(Some(server)),
+        Err(error) if error.is::<Missing>() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The runner's totals come last, where they are looked for.
-fn all_tests(workspace: &Workspace, binaries: &Path, args: &[String]) -> Result<bool> {
+fn all_tests(
+    workspace: &Workspace,
+    binaries: &Path,
+    server: Option<&Server>,
+    args: &[String],
+) -> Result<bool> {
     let has_nextest = answers(workspace.cargo("nextest").arg("--version"));
     let mut command = workspace.cargo(if has_nextest { "nextest" } else { "test" });
     if has_nextest {
@@ -78,6 +95,9 @@ fn all_tests(workspace: &Workspace, binaries: &Path, args: &[String]) -> Result<
         .args(args)
         .env("SWATH_BIN_DIR", binaries)
         .stdin(Stdio::null());
+    if let Some(server) = server {
+        command.env(postgres::SERVER, server.url());
+    }
     if needs::is_ci() {
         command.env("PROPTEST_RNG_SEED", SEED_IN_CI);
     }

@@ -2,12 +2,13 @@
 //! failures on demand.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use swath_core::policy::Policy;
 use swath_core::time::Timestamp;
+use swath_proto::refusal::{Reason, not_leader};
 use swath_proto::v1::dispatch_server::{Dispatch, DispatchServer};
 use swath_proto::{convert, v1};
 use swath_store_conformance::StoreError;
@@ -45,6 +46,8 @@ impl Shared {
 /// A coordinator that can be stopped and started again at its address.
 pub(crate) struct Coordinator {
     pub(crate) shared: Arc<Shared>,
+    /// Who leads, while this one stands by.
+    leader: Arc<Mutex<Option<String>>>,
     pub(crate) address: SocketAddr,
     stop: Option<(oneshot::Sender<()>, std::thread::JoinHandle<()>)>,
 }
@@ -76,9 +79,30 @@ impl Coordinator {
             drain: AtomicBool::new(false),
             other_protocol: AtomicBool::new(false),
         };
+        Self::over(Arc::new(shared), None)
+    }
+
+    /// Another one over the same store, which stands by and names this one.
+    pub(crate) fn standby(&self) -> Self {
+        Self::over(Arc::clone(&self.shared), Some(self.url()))
+    }
+
+    /// A standby leads from now on.
+    pub(crate) fn take_over(&self) {
+        *self.leader.lock().unwrap() = None;
+    }
+
+    /// Stands by from now on, and names `leader`. Whoever waits for a job here is
+    /// not told.
+    pub(crate) fn stand_by(&self, leader: &Self) {
+        *self.leader.lock().unwrap() = Some(leader.url());
+    }
+
+    fn over(shared: Arc<Shared>, leader: Option<String>) -> Self {
         let listener = listen("127.0.0.1:0".parse().unwrap());
         let mut coordinator = Self {
-            shared: Arc::new(shared),
+            shared,
+            leader: Arc::new(Mutex::new(leader)),
             address: listener.local_addr().unwrap(),
             stop: None,
         };
@@ -94,7 +118,10 @@ impl Coordinator {
     /// connections, as when a process is killed.
     fn serve(&mut self, listener: std::net::TcpListener) {
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = Server(Arc::clone(&self.shared));
+        let server = Server {
+            shared: Arc::clone(&self.shared),
+            leader: Arc::clone(&self.leader),
+        };
         let serve = async move {
             let listener = TcpListener::from_std(listener).unwrap();
             let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
@@ -134,13 +161,24 @@ fn listen(address: SocketAddr) -> std::net::TcpListener {
     listener
 }
 
-struct Server(Arc<Shared>);
+struct Server {
+    shared: Arc<Shared>,
+    leader: Arc<Mutex<Option<String>>>,
+}
+
+impl Server {
+    /// Refuses what only the one does that leads.
+    fn lead(&self) -> Result<(), Status> {
+        match &*self.leader.lock().unwrap() {
+            Some(leader) => Err(not_leader("this one stands by", Some(leader))),
+            None => Ok(()),
+        }
+    }
+}
 
 fn status(error: StoreError) -> Status {
     match error {
-        StoreError::StaleSession { .. } => {
-            Status::failed_precondition(format!("stale session: {error}"))
-        }
+        StoreError::StaleSession { .. } => Reason::StaleSession.status(error.to_string()),
         error => Status::internal(error.to_string()),
     }
 }
@@ -159,11 +197,12 @@ impl Dispatch for Server {
         &self,
         request: Request<v1::HelloRequest>,
     ) -> Result<Response<v1::HelloReply>, Status> {
-        let shared = &self.0;
+        self.lead()?;
+        let shared = &self.shared;
         shared.hellos.fetch_add(1, Ordering::SeqCst);
         if shared.other_protocol.load(Ordering::SeqCst) {
             let theirs = request.get_ref().protocol;
-            return Err(Status::failed_precondition(format!(
+            return Err(Reason::Protocol.status(format!(
                 "protocol {theirs} of the worker is not 99 of the coordinator"
             )));
         }
@@ -187,12 +226,17 @@ impl Dispatch for Server {
         &self,
         request: Request<v1::ExchangeRequest>,
     ) -> Result<Response<v1::ExchangeReply>, Status> {
-        let shared = &self.0;
+        self.lead()?;
+        let shared = &self.shared;
         shared.exchanges.fetch_add(1, Ordering::SeqCst);
         let wait = Duration::from_millis(u64::from(request.get_ref().wait_ms));
         let exchange = convert::exchange(request.into_inner())?;
         let until = Instant::now() + wait;
         loop {
+            if self.lead().is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                continue;
+            }
             let once = exchange.clone();
             let done = shared
                 .store
@@ -221,10 +265,11 @@ impl Dispatch for Server {
         &self,
         request: Request<v1::HeartbeatRequest>,
     ) -> Result<Response<v1::HeartbeatReply>, Status> {
+        self.lead()?;
         let request = request.into_inner();
         let owner = convert::owner(&request.worker, request.session)?;
         let held = convert::held_all(&request.held)?;
-        let (shared, now) = (&self.0, self.0.now());
+        let (shared, now) = (&self.shared, self.shared.now());
         let verdicts = shared
             .store
             .heartbeat(now, owner, held)
@@ -240,10 +285,11 @@ impl Dispatch for Server {
         &self,
         request: Request<v1::ObserveRequest>,
     ) -> Result<Response<v1::ObserveReply>, Status> {
+        self.lead()?;
         let request = request.into_inner();
         let owner = convert::owner(&request.worker, request.session)?;
         let reports = convert::reports(request.reports)?;
-        let (shared, now) = (&self.0, self.0.now());
+        let (shared, now) = (&self.shared, self.shared.now());
         let verdicts = shared
             .store
             .observe(now, owner, reports)
@@ -259,12 +305,13 @@ impl Dispatch for Server {
         &self,
         request: Request<v1::ReleaseRequest>,
     ) -> Result<Response<v1::ReleaseReply>, Status> {
+        self.lead()?;
         let request = request.into_inner();
         let owner = convert::owner(&request.worker, request.session)?;
         let held = convert::held_all(&request.held)?;
-        self.0
+        self.shared
             .store
-            .release(self.0.now(), owner, held)
+            .release(self.shared.now(), owner, held)
             .await
             .map_err(status)?;
         Ok(Response::new(v1::ReleaseReply {}))

@@ -7,4 +7,5 @@ mod faults;
 mod flow;
 mod process;
 mod support;
+mod takeover;
 mod trainers;

@@ -21,7 +21,8 @@ impl Worker {
         let settings = &bench.settings;
         let mut worker = Command::new(env!("CARGO_BIN_EXE_worker"));
         worker
-            .args(["--coordinator", &settings.coordinator, "--name", "w"])
+            .args(["--coordinator", &settings.coordinators.join(",")])
+            .args(["--name", "w"])
             .arg("--state-dir")
             .arg(&settings.state_dir)
             .arg("--trainer")

@@ -128,7 +128,7 @@ impl Bench {
     pub(crate) fn new(coordinator: &Coordinator, slots: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let settings = Settings {
-            coordinator: coordinator.url(),
+            coordinators: vec![coordinator.url()],
             name: "w".parse().unwrap(),
             host: "host".to_owned(),
             slots: vec!["cpu".to_owned(); slots],

@@ -120,15 +120,15 @@ impl Ledger {
     }
 
     fn resubmit(&mut self, key: SweepKey, priority: i32, now: Timestamp) -> Submitted {
-        let sweep = self.sweep_mut(key);
+        let sweep = self.sweep(key);
         let revived = !sweep.live;
-        let wished = revived || sweep.priority != priority;
-        sweep.priority = priority;
-        if revived {
-            sweep.live = true;
-            sweep.paused = None;
-        }
-        if wished {
+        if revived || sweep.priority != priority {
+            let sweep = self.sweep_mut(key);
+            sweep.priority = priority;
+            if revived {
+                sweep.live = true;
+                sweep.paused = None;
+            }
             self.wished_anew(key, now);
         }
         if revived {
@@ -232,8 +232,13 @@ impl Ledger {
             .binary_search_by_key(&key, |(holder, _)| *holder)
         {
             Ok(found) => cell.holders[found].1 = held,
-            Err(free) => cell.holders.insert(free, (key, held)),
+            Err(free) => {
+                cell.holders.reserve_exact(1);
+                cell.holders.insert(free, (key, held));
+            }
         }
+        // There may be a million of them, mostly as they were submitted.
+        cell.jobs.reserve_exact(held.saturating_sub(existing) as usize);
         self.touch(place);
         if let Some(sweep) = self.sweeps.get_mut(&key) {
             sweep.cells.insert(place);

@@ -110,10 +110,7 @@ fn refuse(lines: Vec<String>) -> Outcome<()> {
     if lines.is_empty() {
         return Ok(());
     }
-    Err(Failure {
-        exit: Exit::Usage,
-        lines,
-    })
+    Err(Failure::of(Exit::Usage, lines))
 }
 
 /// Prints the plan; what it comes to.
@@ -185,10 +182,14 @@ impl Oracle {
     /// A plan goes on without a coordinator, and says so.
     async fn open(context: &Context) -> Self {
         let (opened, whom) = match &context.target {
-            Target::Named(url) => (Connection::dial(url, DIAL_DEADLINE).await, url.as_str()),
+            Target::Named(urls) => {
+                let opened = Connection::reach(urls, DIAL_DEADLINE).await;
+                (opened, urls.join(" or "))
+            }
             Target::Database(database) if !database.exists() => return Self::Nobody,
             Target::Database(_) | Target::Nearest(_) => {
-                (Connection::open(context).await, COORDINATOR_DEFAULT)
+                let opened = Connection::open(context).await;
+                (opened, COORDINATOR_DEFAULT.to_owned())
             }
         };
         match opened {

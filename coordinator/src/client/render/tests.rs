@@ -79,6 +79,7 @@ pub(crate) fn job(number: u8, state: StateName) -> JobView {
             "optimizer": {"name": "sgd", "lr": 0.05},
         }),
         sweeps: vec!["small".to_owned()],
+        holders: Vec::new(),
         state,
         fault: None,
         stop: false,

@@ -1,12 +1,14 @@
 //! The status of sweeps, again and again: at each change, through restarts of
 //! the coordinator.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use swath_coordinator::api::{ReadQuery, Status};
 use swath_proto::v1::WatchEvent;
 use tonic::Streaming;
 
+use super::stall::{Stall, Stalls};
 use crate::client::connection::Connection;
 use crate::client::exit::Exit;
 use crate::client::failure::{Failure, Outcome};
@@ -15,8 +17,9 @@ use crate::client::failure::{Failure, Outcome};
 const INTERVAL: Duration = Duration::from_millis(400);
 /// Without a change the clock still moves on.
 const REFRESH: Duration = Duration::from_secs(2);
-/// Between two tries to reach a coordinator that is away.
-const RETRY: Duration = Duration::from_secs(1);
+/// Between two tries to reach a coordinator that is away: at first, and at most.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+const RETRY_MOST: Duration = Duration::from_secs(4);
 
 /// What is new.
 #[derive(Debug)]
@@ -25,10 +28,12 @@ pub(crate) enum Update {
     Status {
         /// The document.
         status: Box<Status>,
-        /// The coordinator was away, and is back.
+        /// Why sweeps stand still that do.
+        stalls: Vec<Stall>,
+        /// The coordinator was away, and one answers again.
         back: bool,
     },
-    /// The coordinator is away. The next update waits until it is back.
+    /// No coordinator answers. The next update waits until one does.
     Lost(Failure),
 }
 
@@ -37,22 +42,41 @@ pub(crate) enum Update {
 pub(crate) struct Feed {
     selector: Vec<String>,
     events: Option<Streaming<WatchEvent>>,
+    stalls: Stalls,
     phase: Phase,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    First,
+    /// Nothing was read yet. Whether a coordinator is there at all is known only
+    /// if it has answered something else.
+    First {
+        known: bool,
+    },
     Following,
-    Lost,
+    /// It did not answer so many times in a row.
+    Lost {
+        tries: u32,
+    },
 }
 
 impl Feed {
-    pub(crate) const fn new(selector: Vec<String>) -> Self {
+    /// Of the sweeps that `selector` names.
+    pub(crate) fn new(selector: Vec<String>) -> Self {
+        Self::starting(selector, Phase::First { known: false })
+    }
+
+    /// The same of a coordinator that has answered something else before.
+    pub(crate) fn going_on(selector: Vec<String>) -> Self {
+        Self::starting(selector, Phase::First { known: true })
+    }
+
+    fn starting(selector: Vec<String>, phase: Phase) -> Self {
         Self {
             selector,
             events: None,
-            phase: Phase::First,
+            stalls: Stalls::default(),
+            phase,
         }
     }
 
@@ -60,37 +84,54 @@ impl Feed {
     pub(crate) async fn next(&mut self, connection: &mut Connection) -> Outcome<Update> {
         loop {
             match self.phase {
-                Phase::First => {}
+                Phase::First { .. } => {}
                 Phase::Following => self.change(connection).await?,
-                Phase::Lost => tokio::time::sleep(RETRY).await,
+                Phase::Lost { tries } => tokio::time::sleep(pause(tries, unit())).await,
             }
             let selector = self.selector.clone();
             match connection.read(&ReadQuery::Status { selector }).await {
-                Ok(status) => {
-                    if self.events.is_none() {
-                        self.events = connection.watch(INTERVAL).await.ok();
-                    }
-                    let back = self.phase == Phase::Lost;
-                    self.phase = Phase::Following;
-                    return Ok(Update::Status {
-                        status: Box::new(status),
-                        back,
-                    });
-                }
-                Err(failure) if failure.exit != Exit::Unreachable => return Err(failure),
-                // What was started for this command does not come back, and
-                // what never answered is no coordinator.
-                Err(failure) if connection.is_local() => return Err(failure),
-                Err(failure) if self.phase == Phase::First => return Err(failure),
+                Ok(status) => return Ok(self.answered(connection, status).await),
                 Err(failure) => {
                     self.events = None;
-                    if self.phase != Phase::Lost {
-                        self.phase = Phase::Lost;
-                        return Ok(Update::Lost(failure));
+                    if let Some(lost) = self.lost(connection, failure)? {
+                        return Ok(lost);
                     }
                 }
             }
         }
+    }
+
+    async fn answered(&mut self, connection: &mut Connection, status: Box<Status>) -> Update {
+        if self.events.is_none() {
+            self.events = connection.watch(INTERVAL).await.ok();
+        }
+        let stalls = self.stalls.of(connection, &status).await;
+        let back = matches!(self.phase, Phase::Lost { .. });
+        self.phase = Phase::Following;
+        Update::Status {
+            status,
+            stalls,
+            back,
+        }
+    }
+
+    /// That no coordinator answers, told once; an error when waiting for one is
+    /// of no use.
+    fn lost(&mut self, connection: &Connection, failure: Failure) -> Outcome<Option<Update>> {
+        // What was started for this command does not come back, and what never
+        // answered is no coordinator.
+        let never = self.phase == Phase::First { known: false };
+        if failure.exit != Exit::Unreachable || connection.is_local() || never {
+            return Err(failure);
+        }
+        let told = if let Phase::Lost { tries } = &mut self.phase {
+            *tries += 1;
+            None
+        } else {
+            self.phase = Phase::Lost { tries: 1 };
+            Some(Update::Lost(failure))
+        };
+        Ok(told)
     }
 
     /// Resolves when something changed, or may have.
@@ -108,13 +149,57 @@ impl Feed {
             }
         };
         let goes_on = tokio::select! {
-            error = failed => return Err(Failure::error(error)),
+            error = failed => return Err(Failure::from(error)),
             goes_on = event => goes_on,
-            () = tokio::time::sleep(REFRESH) => true,
+            () = tokio::time::sleep(self.stalls.patience(connection).min(REFRESH)) => true,
         };
         if !goes_on {
             self.events = None;
         }
         Ok(())
+    }
+}
+
+/// What to say of a coordinator that is away.
+pub(crate) fn away(connection: &Connection, failure: &Failure) -> String {
+    let why = failure.lines.first();
+    let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+    let place = connection.place();
+    format!("the coordinator at {place} does not answer; waiting for it, Ctrl-C to leave{why}")
+}
+
+/// What to say of one that answers again.
+pub(crate) fn back(connection: &Connection) -> String {
+    format!("the coordinator at {} answers again", connection.url())
+}
+
+/// How long to wait before the next try, after so many: with jitter, so that
+/// watchers do not come back together. `unit` is a random number in 0..1.
+pub(super) fn pause(tries: u32, unit: f64) -> Duration {
+    let doubled = RETRY_FIRST.saturating_mul(1 << tries.saturating_sub(1).min(8));
+    let most = doubled.min(RETRY_MOST);
+    RETRY_FIRST / 5 + most.mul_f64(unit.clamp(0.0, 1.0))
+}
+
+/// A random number in 0..1.
+pub(super) fn unit() -> f64 {
+    let bits = RandomState::new().hash_one(());
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_become_rarer_and_never_stop() {
+        assert_eq!(pause(1, 0.0), Duration::from_millis(50));
+        assert_eq!(pause(1, 1.0), Duration::from_millis(300));
+        assert_eq!(pause(3, 1.0), Duration::from_millis(1050));
+        assert_eq!(pause(u32::MAX, 1.0), Duration::from_millis(4050));
+        let units: Vec<f64> = (0..1000).map(|_| unit()).collect();
+        assert!(units.iter().all(|unit| (0.0..1.0).contains(unit)));
+        let mean = units.iter().sum::<f64>() / 1000.0;
+        assert!((mean - 0.5).abs() < 0.1, "{mean}");
     }
 }

@@ -1,17 +1,20 @@
 //! Waiting for a sweep: live progress on stderr, its table at the end.
 
 mod feed;
+mod stall;
 mod view;
 
 use std::time::Duration;
 
+use swath_coordinator::api::{OPERATOR_PAUSE, Shape};
 use swath_core::id::SweepDigest;
 use swath_core::view::{SweepState, SweepView};
 use swath_report::counted;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-pub(crate) use self::feed::{Feed, Update};
+pub(crate) use self::feed::{Feed, Update, away, back};
+pub(crate) use self::stall::Stall;
 use self::view::View;
 use super::connection::Connection;
 use super::exit::Exit;
@@ -88,7 +91,7 @@ pub(crate) async fn wait(
 ) -> Outcome<(Ended, SweepView)> {
     let deadline = goal.timeout.map(|timeout| Instant::now() + timeout);
     let mut view = View::new(context.printer);
-    let mut feed = Feed::new(vec![goal.sweep.to_string()]);
+    let mut feed = Feed::going_on(vec![goal.sweep.to_string()]);
     let mut last: Option<SweepView> = None;
     loop {
         let update = tokio::select! {
@@ -98,15 +101,20 @@ pub(crate) async fn wait(
             update = feed.next(connection) => update?,
         };
         match update {
-            Update::Lost(failure) => view.lost(connection.url(), &failure),
-            Update::Status { status, back } => {
+            Update::Lost(failure) => view.lost(connection, &failure),
+            Update::Status {
+                status,
+                stalls,
+                back,
+            } => {
                 if back {
-                    view.say("the coordinator is back");
+                    view.say(&feed::back(connection));
                 }
                 let Some(sweep) = status.sweeps.iter().find(|it| it.digest == goal.sweep) else {
                     return Err(vanished(goal.sweep));
                 };
-                view.show(&status, sweep);
+                let stall = stalls.iter().find(|it| it.sweep == goal.sweep);
+                view.show(&status, sweep, stall);
                 let ended = ended(sweep);
                 last = Some(sweep.clone());
                 if let Some(ended) = ended {
@@ -160,7 +168,7 @@ fn ended(sweep: &SweepView) -> Option<Ended> {
 
 fn is_stuck(sweep: &SweepView) -> bool {
     let training = sweep.counts.leased + sweep.counts.suspect;
-    training == 0 && sweep.reason.contains("failed alike")
+    training == 0 && sweep.reason != OPERATOR_PAUSE
 }
 
 /// What to say when the waiting ends before the sweep does.
@@ -215,19 +223,50 @@ pub(crate) async fn conclude(
     }
 }
 
+/// What a coordinator that has just told of the end may need to restart, so that
+/// the table is printed all the same.
+const RESTART_WAIT: Duration = Duration::from_mins(1);
+
+/// Reads what belongs to the end of the waiting, again while the coordinator is
+/// away.
+async fn patiently<T>(
+    context: &Context,
+    connection: &mut Connection,
+    read: impl AsyncFn(&mut Connection) -> Outcome<T>,
+) -> Outcome<T> {
+    let give_up = Instant::now() + RESTART_WAIT;
+    let mut tries = 0;
+    loop {
+        let failure = match read(connection).await {
+            Err(failure) if failure.exit == Exit::Unreachable => failure,
+            done => return done,
+        };
+        if connection.is_local() || Instant::now() > give_up {
+            return Err(failure);
+        }
+        if tries == 0 {
+            context.printer.warn(feed::away(connection, &failure));
+        }
+        tries += 1;
+        tokio::time::sleep(feed::pause(tries, feed::unit())).await;
+    }
+}
+
 async fn finished(context: &Context, connection: &mut Connection, sweep: &SweepView) -> Outcome {
-    let selector = vec![sweep.digest.to_string()];
-    table::print(
-        context,
-        connection,
-        selector,
-        swath_coordinator::api::Shape::default(),
-    )
-    .await?;
+    let selector = || vec![sweep.digest.to_string()];
+    let shown = async |connection: &mut Connection| {
+        table::print(context, connection, selector(), Shape::default()).await
+    };
+    patiently(context, connection, shown).await?;
     let counts = &sweep.counts;
     if counts.failed > 0 {
-        let selector = vec![sweep.digest.to_string(), "state=failed".to_owned()];
-        let failed = connection.jobs(selector, None).await?;
+        let failed = async |connection: &mut Connection| {
+            let state = "state=failed".to_owned();
+            connection
+                .jobs([selector(), vec![state]].concat(), None)
+                .await
+        };
+        let failed = patiently(context, connection, failed).await?;
         let (name, asked) = (&sweep.name, &context.asked);
         for line in render::failures::lines(&failed, asked) {
             context.printer.warn(line);
@@ -285,7 +324,7 @@ mod tests {
         view.counts.leased = 1;
         assert_eq!(ended(&view), None);
         view.counts.leased = 0;
-        view.reason = "paused by an operator".to_owned();
+        OPERATOR_PAUSE.clone_into(&mut view.reason);
         assert_eq!(ended(&view), None);
     }
 

@@ -11,6 +11,9 @@ use swath_core::table::Definition;
 use swath_core::view::SweepView;
 use swath_report::{Style, visible};
 
+use super::feed::away;
+use super::stall::Stall;
+use crate::client::connection::Connection;
 use crate::client::failure::Failure;
 use crate::client::printer::Printer;
 use crate::client::render::{jobs, progress};
@@ -30,6 +33,8 @@ pub(super) struct View {
     live: Option<(ProgressBar, Style)>,
     /// When the next plain line is due.
     due: Instant,
+    /// Why nothing moves, as it was last told in a plain line, and when.
+    stalled: Option<(String, Instant)>,
     /// Divergences, and kinds of failure, that were told already.
     told: BTreeSet<String>,
 }
@@ -49,20 +54,45 @@ impl View {
             printer,
             live,
             due: Instant::now() + PLAIN_FIRST,
+            stalled: None,
             told: BTreeSet::new(),
         }
     }
 
-    /// Shows the newest status.
-    pub(super) fn show(&mut self, status: &Status, sweep: &SweepView) {
+    /// Shows the newest status, and why nothing moves.
+    pub(super) fn show(&mut self, status: &Status, sweep: &SweepView, stall: Option<&Stall>) {
         self.tell_failures(status, sweep);
+        let stall = stall.map(Stall::line);
         match &self.live {
             Some((bar, style)) => {
                 let mut lines = vec![progress::line(status, sweep, style)];
+                let width = style.width.unwrap_or(usize::MAX);
+                lines.extend(stall.iter().flat_map(|stall| wrapped(stall, width)));
                 lines.extend(open_lines(status, &parameters(sweep), style));
                 bar.set_message(lines.join("\n"));
             }
-            None => self.show_plain(&progress::line(status, sweep, &Style::PIPE)),
+            None => {
+                self.show_stall(stall);
+                self.show_plain(&progress::line(status, sweep, &Style::PIPE));
+            }
+        }
+    }
+
+    /// Tells why nothing moves, at once, and again when it is something else: not
+    /// at each change of a number in it.
+    fn show_stall(&mut self, stall: Option<String>) {
+        let Some(line) = stall else {
+            self.stalled = None;
+            return;
+        };
+        let now = Instant::now();
+        let told = self
+            .stalled
+            .as_ref()
+            .is_some_and(|(told, at)| *told == line || now < *at + PLAIN_INTERVAL);
+        if !told {
+            self.printer.note(&line);
+            self.stalled = Some((line, now));
         }
     }
 
@@ -105,12 +135,10 @@ impl View {
     }
 
     /// The coordinator is away.
-    pub(super) fn lost(&self, url: &str, failure: &Failure) {
-        let why = failure.lines.first().map_or("it is away", String::as_str);
-        let line = format!("{why}; the work goes on, trying again until it is back");
-        self.above(|printer| printer.warn(line));
+    pub(super) fn lost(&self, connection: &Connection, failure: &Failure) {
+        self.above(|printer| printer.warn(away(connection, failure)));
         if let Some((bar, _)) = &self.live {
-            bar.set_message(format!("waiting for {url}"));
+            bar.set_message(format!("waiting for {}", connection.place()));
         }
     }
 
@@ -128,6 +156,23 @@ impl View {
             None => print(self.printer),
         }
     }
+}
+
+/// `text` in lines of at most `most` columns, broken between words: a line that
+/// wraps by itself would tear the screen.
+fn wrapped(text: &str, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let word: String = word.chars().take(most).collect();
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= most => {
+                line.push(' ');
+                line.push_str(&word);
+            }
+            _ => lines.push(word),
+        }
+    }
+    lines
 }
 
 /// What trains, one line each; the rest in one.
@@ -169,6 +214,26 @@ mod tests {
 
     use super::*;
     use crate::client::render::tests::{job, status};
+
+    #[test]
+    fn reasons_break_between_words() {
+        let wrapped = |most| wrapped("no worker is connected", most);
+        assert_eq!(wrapped(usize::MAX), ["no worker is connected"]);
+        assert_eq!(wrapped(12), ["no worker is", "connected"]);
+        assert_eq!(wrapped(4), ["no", "work", "is", "conn"]);
+    }
+
+    #[test]
+    fn a_reason_is_told_once_until_work_moves() {
+        let mut view = View::new(Printer::new(crate::cli::Color::Never, true));
+        view.show_stall(Some("2 jobs go before it".to_owned()));
+        let told = view.stalled.clone();
+        assert!(told.is_some());
+        view.show_stall(Some("1 job goes before it".to_owned()));
+        assert_eq!(view.stalled, told);
+        view.show_stall(None);
+        assert_eq!(view.stalled, None);
+    }
 
     #[test]
     fn what_trains_fits_the_screen() {

@@ -12,7 +12,15 @@ use crate::{
 };
 
 impl Tables {
-    pub(super) fn start(&self) -> Start {
+    /// What an engine begins with, unless it is half a copy.
+    pub(super) fn begin(&self) -> crate::Result<Start> {
+        match self.copying {
+            Some(_) => Err(crate::unfinished()),
+            None => Ok(self.start()),
+        }
+    }
+
+    fn start(&self) -> Start {
         let request = |it: &crate::GrantRequest| StoredRequest {
             worker: it.worker,
             request: it.request,
@@ -140,7 +148,7 @@ impl Tables {
             numbers: numbers
                 .map(|((sweep, cell, _, place), number)| {
                     let cell = self.cells[cell].new.digest;
-                    (sweep.clone(), cell, *place, number.clone())
+                    (sweep.clone(), cell, *place, number.number.clone())
                 })
                 .collect(),
         }

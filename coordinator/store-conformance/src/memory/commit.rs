@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::tables::{AttemptRec, CellRec, JobRec, SweepRec, Tables};
+use super::tables::{AttemptRec, CellRec, JobRec, Said, SweepRec, Tables};
 use crate::{
-    AttemptEnd, CellKey, Changes, DecisionRow, End, GrantRequest, GrownCell, JobKey, JobRow,
+    AttemptEnd, CellKey, Changes, Copied, CopiedLog, DecisionRow, End, GrantRequest, GrownCell, JobKey, JobRow,
     LateOutcome, LogRow, NewAttempt, NewCell, NewImport, NewJob, NewSweep, NewSweepCell,
     ObservationRow, OutcomeRow, REQUESTS_KEPT, ReplicationRow, SweepKey, SweepRow, WorkerKey,
     WorkerRow,
@@ -51,6 +51,7 @@ impl Tables {
             decisions,
             forgotten,
             imports,
+            copied,
         } = changes;
         each_once("sweep", sweeps.iter().map(|row| row.key))?;
         each_once("worker", workers.iter().map(|row| row.key))?;
@@ -80,7 +81,27 @@ impl Tables {
             self.imports
                 .retain(|(of, _, by, _), _| *of != sweep || *by != source);
         }
-        all(imports, |new| self.add_import(new))
+        all(imports, |new| self.add_import(new))?;
+        match copied {
+            Some(copied) => self.write_copied(*copied),
+            None => Ok(()),
+        }
+    }
+
+    fn write_copied(&mut self, copied: Copied) -> Refused {
+        for gone in copied.gone {
+            self.attempt_mut(gone.job, gone.attempt)?.log_gone = gone.sequence;
+        }
+        for log in copied.logs {
+            let key = log.row.job;
+            self.attempt_mut(key, log.row.attempt)?;
+            let logs = &mut self.job_mut(key)?.logs;
+            let follows = logs.last().is_none_or(|last| last.position < log.position);
+            ensure(follows, || format!("a piece of the log of job {key} does not follow"))?;
+            logs.push(log);
+        }
+        self.copying = copied.copying;
+        Ok(())
     }
 
     fn add_sweep(&mut self, new: NewSweep, row: Option<&SweepRow>) -> Refused {
@@ -213,6 +234,7 @@ impl Tables {
             new,
             outcome: None,
             end: None,
+            log_gone: 0,
             observations: std::collections::BTreeMap::new(),
         });
         ensure(attempts.len() as u32 == new.attempt.0, || {
@@ -278,12 +300,14 @@ impl Tables {
 
     fn keep_aside(&mut self, row: LateOutcome) -> Refused {
         self.worker(row.worker)?;
+        let came = self.came;
         let late = &mut self.job_mut(row.job)?.late;
-        let same = |it: &LateOutcome| {
+        let same = |(_, it): &(u64, LateOutcome)| {
             it.attempt == row.attempt && it.worker == row.worker && it.outcome == row.outcome
         };
         if !late.iter().any(same) {
-            late.push(row);
+            late.push((came, row));
+            self.came += 1;
         }
         Ok(())
     }
@@ -299,11 +323,14 @@ impl Tables {
         ensure(row.sequence > 0, || {
             format!("a piece of the log of job {} without a number", row.job)
         })?;
-        self.attempt_mut(row.job, row.attempt)?;
+        if self.attempt_mut(row.job, row.attempt)?.log_gone >= row.sequence {
+            return Ok(());
+        }
         let logs = &mut self.job_mut(row.job)?.logs;
-        let same = |it: &LogRow| it.attempt == row.attempt && it.sequence == row.sequence;
+        let same = |it: &CopiedLog| it.row.attempt == row.attempt && it.row.sequence == row.sequence;
         if !logs.iter().any(same) {
-            logs.push(row);
+            let position = logs.last().map_or(0, |it| it.position) + 1;
+            logs.push(CopiedLog { position, row });
         }
         Ok(())
     }
@@ -376,7 +403,13 @@ impl Tables {
         })?;
         let key = (new.sweep, new.cell, new.number.source.clone(), new.place);
         let text = format!("import {key:?} is there twice");
-        let before = self.imports.insert(key, new.number);
+        let said = Said {
+            number: new.number,
+            at: new.at,
+            came: self.came,
+        };
+        self.came += 1;
+        let before = self.imports.insert(key, said);
         ensure(before.is_none(), || text)
     }
 }

@@ -6,6 +6,7 @@
 
 mod cold;
 mod commit;
+mod dump;
 mod read;
 mod tables;
 mod verify;
@@ -20,10 +21,11 @@ use swath_core::view::{
     WorkerView,
 };
 
+use self::dump::Dump;
 use self::tables::Tables;
 use crate::{
-    CellKey, Changes, JobQuery, Known, Names, Result, Said, Sources, Start, Store, StoreError,
-    StoredCell, Term,
+    CellKey, Changes, Copying, JobQuery, Known, Names, Result, Said, Snapshot, Sources, Start,
+    Store, StoreError, StoredCell, Term,
 };
 
 /// Keeps rows in memory. A clone is another handle on the same rows, as a
@@ -102,7 +104,7 @@ impl Store for MemoryStore {
     }
 
     async fn start(&self) -> Result<Start> {
-        self.with(|tables| Ok(tables.start()))
+        self.with(|tables| tables.begin())
     }
 
     async fn open_cells(&self, after: CellKey, limit: u32) -> Result<Vec<StoredCell>> {
@@ -180,6 +182,14 @@ impl Store for MemoryStore {
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {
         self.with(|tables| Ok(tables.workers()))
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        self.with(|tables| -> Result<Box<dyn Snapshot>> { Ok(Box::new(Dump(tables.clone()))) })
+    }
+
+    async fn copying(&self) -> Result<Option<Copying>> {
+        self.with(|tables| Ok(tables.copying.clone()))
     }
 
     async fn close(&self) -> Result<()> {

@@ -76,11 +76,15 @@ impl Tables {
         let job = &rec.row.job;
         let cell = &self.cells[&rec.new.cell];
         let mut sweeps: Vec<String> = Vec::new();
+        let mut holders = Vec::new();
         for sweep in &cell.holders {
-            let holds = self.replicates_of(*sweep, rec.new.cell) >= rec.new.replicate.0;
-            let name = &self.sweeps[sweep].new.name;
-            if holds && !sweeps.contains(name) {
-                sweeps.push(name.clone());
+            if self.replicates_of(*sweep, rec.new.cell) < rec.new.replicate.0 {
+                continue;
+            }
+            let sweep = &self.sweeps[sweep].new;
+            holders.push(sweep.digest);
+            if !sweeps.contains(&sweep.name) {
+                sweeps.push(sweep.name.clone());
             }
         }
         let observations = rec.newest().map(|it| &it.observations);
@@ -92,6 +96,7 @@ impl Tables {
             seed: rec.new.seed,
             spec: serde_json::from_str(&cell.new.spec).unwrap_or_default(),
             sweeps,
+            holders,
             state: job.state_name(),
             fault: rec.fault(),
             stop: job.stopping(),
@@ -182,7 +187,7 @@ impl Tables {
                 .imports
                 .iter()
                 .filter(|((name, cell, ..), _)| *name == rec.new.name && *cell == held.cell);
-            import::fill(&mut replicates, imported.map(|(_, number)| number.clone()));
+            import::fill(&mut replicates, imported.map(|(_, it)| it.number.clone()));
             CellResults {
                 index: held.position,
                 cell: self.cells[&held.cell].new.digest,
@@ -206,10 +211,10 @@ impl Tables {
 
     pub(super) fn logs(&self, job: JobDigest, position: u64) -> Vec<LogChunk> {
         let logs = self.job_of(job).map_or(&[][..], |rec| &rec.logs);
-        let chunks = (1..).zip(logs).map(|(position, log)| LogChunk {
-            position,
-            attempt: log.attempt,
-            text: log.text.clone(),
+        let chunks = logs.iter().map(|log| LogChunk {
+            position: log.position,
+            attempt: log.row.attempt,
+            text: log.row.text.clone(),
         });
         chunks.filter(|chunk| chunk.position > position).collect()
     }

@@ -9,7 +9,7 @@ use swath_core::outcome::{Fault, Observation, Outcome, Provenance};
 use swath_core::time::Timestamp;
 
 use crate::{
-    AttemptEnd, CellKey, DecisionRow, End, GrantRequest, JobKey, JobRow, LateOutcome, LogRow,
+    AttemptEnd, CellKey, CopiedLog, Copying, DecisionRow, End, GrantRequest, JobKey, JobRow, LateOutcome,
     NewAttempt, NewCell, NewJob, NewSweep, NewSweepCell, OutcomeRow, ReplicationRow, Result,
     SettledRow, StoreError, SweepKey, SweepRow, Term, WorkerKey, WorkerRow,
 };
@@ -27,7 +27,11 @@ pub(super) struct Tables {
     /// In the order in which they came.
     pub(super) requests: Vec<GrantRequest>,
     /// By sweep, cell, source and place.
-    pub(super) imports: BTreeMap<(String, CellKey, String, u32), Imported>,
+    pub(super) imports: BTreeMap<(String, CellKey, String, u32), Said>,
+    /// How many imports and late outcomes ever came.
+    pub(super) came: u64,
+    /// How far they are a copy of another store's.
+    pub(super) copying: Option<Copying>,
     pub(super) sweep_keys: BTreeMap<SweepDigest, SweepKey>,
     pub(super) cell_keys: BTreeMap<CellDigest, CellKey>,
     pub(super) job_keys: BTreeMap<JobDigest, JobKey>,
@@ -60,9 +64,19 @@ pub(super) struct JobRec {
     pub(super) row: JobRow,
     /// Attempt n at n - 1.
     pub(super) attempts: Vec<AttemptRec>,
-    pub(super) late: Vec<LateOutcome>,
+    /// Each with its number among all that came.
+    pub(super) late: Vec<(u64, LateOutcome)>,
     /// In the order in which they came.
-    pub(super) logs: Vec<LogRow>,
+    pub(super) logs: Vec<CopiedLog>,
+}
+
+/// A number from elsewhere.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) number: Imported,
+    pub(super) at: Timestamp,
+    /// Its number among all that came.
+    pub(super) came: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +84,8 @@ pub(super) struct AttemptRec {
     pub(super) new: NewAttempt,
     pub(super) outcome: Option<OutcomeRow>,
     pub(super) end: Option<AttemptEnd>,
+    /// The last piece of its log that had to make room where it was before.
+    pub(super) log_gone: u64,
     /// By epoch.
     pub(super) observations: BTreeMap<u32, Observation>,
 }

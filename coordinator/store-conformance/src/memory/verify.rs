@@ -28,6 +28,10 @@ pub(super) fn step(rec: &JobRec, row: &JobRow) -> Refused {
 
 impl Tables {
     pub(super) fn verify(&self) -> Refused {
+        // Half a copy has jobs whose sweeps count others, too.
+        if self.copying.is_some() {
+            return Ok(());
+        }
         self.jobs.values().try_for_each(|rec| self.job_holds(rec))?;
         self.sweeps
             .values()

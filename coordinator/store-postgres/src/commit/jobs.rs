@@ -2,6 +2,7 @@
 
 use sqlx::query;
 use swath_core::job::State;
+use swath_core::time::Timestamp;
 use swath_store::{JobRow, NewJob};
 
 use super::{CHUNK, all_written};
@@ -85,8 +86,9 @@ impl Columns<'_> {
             .push((!job.failed_on.is_empty()).then(|| rows::json(&job.failed_on)));
         self.closed.push(job.closed);
         self.unmentioned.push(row.unmentioned.into());
-        self.faulted.push(row.faulted.map(|attempt| attempt.0.into()));
-        self.ended_at.push(row.ended_at.map(|at| at.as_ms()));
+        self.faulted
+            .push(row.faulted.map(|attempt| attempt.0.into()));
+        self.ended_at.push(row.ended_at.map(Timestamp::as_ms));
     }
 }
 
@@ -94,7 +96,9 @@ impl Columns<'_> {
 pub(super) async fn update(session: &mut Session, jobs: &[JobRow]) -> Result<()> {
     for chunk in jobs.chunks(CHUNK) {
         let mut columns = Columns::default();
-        chunk.iter().for_each(|row| columns.push(row));
+        for row in chunk {
+            columns.push(row);
+        }
         let done = query!(
             "UPDATE job SET state = line.state, not_before = line.not_before,
                  deadline = line.deadline, stop = line.stop, fault = line.fault,

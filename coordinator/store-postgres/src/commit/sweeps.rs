@@ -1,6 +1,7 @@
 //! Sweeps and their cells.
 
 use sqlx::query;
+use swath_core::time::Timestamp;
 use swath_store::{GrownCell, NewCell, NewSweep, NewSweepCell, SweepRow};
 
 use super::{CHUNK, all_written};
@@ -60,7 +61,7 @@ pub(super) async fn update(session: &mut Session, sweeps: &[SweepRow]) -> Result
         };
         let ended: Vec<Option<i64>> = chunk
             .iter()
-            .map(|row| row.ended_at.map(|at| at.as_ms()))
+            .map(|row| row.ended_at.map(Timestamp::as_ms))
             .collect();
         let done = query!(
             "WITH line AS MATERIALIZED (
@@ -108,7 +109,9 @@ pub(super) async fn insert_cells(session: &mut Session, cells: &[NewCell]) -> Re
         let digests: Vec<&[u8]> = chunk.iter().map(|row| &row.digest.as_bytes()[..]).collect();
         let specs: Vec<_> = chunk.iter().map(|row| text::kept(&row.spec)).collect();
         let specs: Vec<&str> = specs.iter().map(|spec| &**spec).collect();
-        let programs = chunk.iter().map(|row| row.program.as_deref().map(text::kept));
+        let programs = chunk
+            .iter()
+            .map(|row| row.program.as_deref().map(text::kept));
         let programs: Vec<_> = programs.collect();
         let programs: Vec<Option<&str>> = programs.iter().map(Option::as_deref).collect();
         let workloads: Vec<&[u8]> = chunk.iter().map(|row| &row.workload.0[..]).collect();

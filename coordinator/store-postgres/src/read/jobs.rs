@@ -21,6 +21,7 @@ struct Row {
     replicate: i64,
     seed: i64,
     sweeps: Vec<String>,
+    holders: Vec<Vec<u8>>,
     state: String,
     fault: Option<String>,
     stop: bool,
@@ -83,6 +84,11 @@ async fn with_ids(session: &mut Session, ids: &[i64]) -> Result<Vec<JobView>> {
                             WHERE sweep_cell.cell = job.cell
                               AND sweep_cell.replicates >= job.replicate
                             ORDER BY sweep.id) AS "sweeps!: Vec<String>",
+                      ARRAY(SELECT sweep.digest FROM sweep_cell
+                            JOIN sweep ON sweep.id = sweep_cell.sweep
+                            WHERE sweep_cell.cell = job.cell
+                              AND sweep_cell.replicates >= job.replicate
+                            ORDER BY sweep.id) AS "holders!: Vec<Vec<u8>>",
                       job.state, job.fault, job.stop, job.attempt, job.charged,
                       worker.name AS "worker?", job.granted_at, job.not_before, job.deadline,
                       job.ended_at, faulted.message AS "message?",
@@ -135,6 +141,8 @@ fn views(rows: Vec<Row>) -> Result<Vec<JobView>> {
 }
 
 fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> {
+    let holders = row.holders.iter().map(|it| rows::sweep_digest(it));
+    let holders = holders.collect::<Result<_>>()?;
     let mut sweeps: Vec<String> = Vec::new();
     for name in row.sweeps.into_iter().map(text::told) {
         if !sweeps.contains(&name) {
@@ -171,6 +179,7 @@ fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> 
         seed: row.seed as u64,
         spec,
         sweeps,
+        holders,
         state: rows::state_name(&row.state)?,
         fault: rows::fault(row.fault.as_deref())?,
         stop: row.stop,

@@ -201,7 +201,10 @@ impl Columns {
     /// The job in this place.
     fn take(&mut self, at: usize, beside: &Beside) -> Result<ReplicateResult> {
         let damaged = || Failure::Damaged("a result lacks columns".to_owned());
-        let digest = self.digests.get(at * 32..(at + 1) * 32).ok_or_else(damaged)?;
+        let digest = self
+            .digests
+            .get(at * 32..(at + 1) * 32)
+            .ok_or_else(damaged)?;
         let state = rows::state_name(&self.states[at])?;
         let id = self.ids[at];
         let mut result = ReplicateResult {
@@ -323,14 +326,20 @@ async fn imports(session: &mut Session, sweep: &str) -> Result<HashMap<Vec<u8>, 
             file: text::told(row.file),
             line: row.line as u32,
         };
-        numbers.entry(row.digest).or_default().push((row.place, number));
+        numbers
+            .entry(row.digest)
+            .or_default()
+            .push((row.place, number));
     }
     // Here and not by the server, which has some texts in another way.
     let in_order = numbers.into_iter().map(|(cell, mut of_cell)| {
         of_cell.sort_by(|(place, one), (other_place, other)| {
             (&one.source, place).cmp(&(&other.source, other_place))
         });
-        (cell, of_cell.into_iter().map(|(_, number)| number).collect())
+        (
+            cell,
+            of_cell.into_iter().map(|(_, number)| number).collect(),
+        )
     });
     Ok(in_order.collect())
 }

@@ -82,7 +82,9 @@ async fn run(server: &str, sql: &str) {
         {
             Ok(_) => return,
             Err(error) => {
-                let code = error.as_database_error().and_then(|it| it.code());
+                let code = error
+                    .as_database_error()
+                    .and_then(sqlx::error::DatabaseError::code);
                 assert_eq!(code.as_deref(), Some("55006"), "{sql}: {error}");
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }

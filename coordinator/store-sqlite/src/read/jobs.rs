@@ -74,7 +74,8 @@ async fn with_ids(conn: &mut SqliteConnection, ids: &[i64]) -> Result<Vec<JobVie
         let rows = query_as!(
             Row,
             r#"SELECT job.digest, cell.digest AS cell, cell.spec, job.replicate, job.seed,
-                      (SELECT json_group_array(sweep.name ORDER BY sweep.id) FROM sweep_cell
+                      (SELECT json_group_array(json_array(sweep.name, lower(hex(sweep.digest)))
+                               ORDER BY sweep.id) FROM sweep_cell
                        JOIN sweep ON sweep.id = sweep_cell.sweep
                        WHERE sweep_cell.cell = job.cell
                          AND sweep_cell.replicates >= job.replicate)
@@ -128,10 +129,10 @@ fn views(rows: Vec<Row>) -> Result<Vec<JobView>> {
 
 fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> {
     let mut sweeps: Vec<String> = Vec::new();
-    let names: Vec<String> = serde_json::from_str(&row.sweeps)?;
-    for name in names {
-        if !sweeps.contains(&name) {
-            sweeps.push(name);
+    let holders: Vec<(String, SweepDigest)> = serde_json::from_str(&row.sweeps)?;
+    for (name, _) in &holders {
+        if !sweeps.contains(name) {
+            sweeps.push(name.clone());
         }
     }
     let progress = row.epoch.map(|epoch| Observation {
@@ -163,6 +164,7 @@ fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> 
         seed: row.seed as u64,
         spec,
         sweeps,
+        holders: holders.into_iter().map(|(_, digest)| digest).collect(),
         state: rows::state_name(&row.state)?,
         fault: row.fault.as_deref().map(rows::fault).transpose()?,
         stop: row.stop != 0,

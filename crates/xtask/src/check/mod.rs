@@ -12,7 +12,8 @@ use anyhow::{Result, bail};
 use crate::process::{answers, run as run_command, say};
 use crate::workspace::Workspace;
 use crate::{docs, needs, sqlx};
-use tools::{Install, Missing, Source, Tool};
+pub(crate) use tools::Missing;
+use tools::{Install, Source, Tool};
 
 /// A check fails with an error, and is skipped with the error [`Missing`].
 type Check = (&'static str, fn(&Workspace, Install) -> Result<()>);

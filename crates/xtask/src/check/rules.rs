@@ -30,7 +30,10 @@ const OURS: [(&str, &[&str]); 13] = [
         ],
     ),
     ("swath-agent", &["swath-core"]),
-    ("swath-worker", &["swath-agent", "swath-core", "swath-proto"]),
+    (
+        "swath-worker",
+        &["swath-agent", "swath-core", "swath-proto"],
+    ),
     ("swath-trainer", &["swath-core"]),
     (
         "swath-sim",

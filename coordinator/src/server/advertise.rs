@@ -1,0 +1,52 @@
+//! What a coordinator tells others of where it is.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How long the name service may take: a start does not wait for one that is
+/// broken.
+const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
+
+/// The URL by which others reach the coordinator that listens at `address`: the
+/// one that was given, else the address. Nobody can dial the wildcard address, so
+/// the name of this host takes its place, if that is a name that leads anywhere.
+pub(super) async fn url(given: Option<String>, address: SocketAddr) -> String {
+    if let Some(given) = given {
+        return given;
+    }
+    if address.ip().is_unspecified()
+        && let Ok(host) = hostname::get()
+        && let Some(host) = host.to_str()
+        && resolves(host, address.port()).await
+    {
+        return format!("http://{host}:{}", address.port());
+    }
+    format!("http://{address}")
+}
+
+async fn resolves(host: &str, port: u16) -> bool {
+    let lookup = tokio::net::lookup_host((host, port));
+    let found = tokio::time::timeout(LOOKUP_DEADLINE, lookup).await;
+    found.is_ok_and(|found| found.is_ok_and(|mut addresses| addresses.next().is_some()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wildcard_address_is_told_to_nobody_who_has_a_name() {
+        let at = |address: &str| address.parse::<SocketAddr>().unwrap();
+        let given = Some("http://head:1".to_owned());
+        assert_eq!(url(given, at("0.0.0.0:7070")).await, "http://head:1");
+        assert_eq!(url(None, at("10.0.0.1:7")).await, "http://10.0.0.1:7");
+        let told = url(None, at("0.0.0.0:7070")).await;
+        let host = hostname::get().unwrap().into_string().unwrap();
+        let expected = if resolves(&host, 7070).await {
+            format!("http://{host}:7070")
+        } else {
+            "http://0.0.0.0:7070".to_owned()
+        };
+        assert_eq!(told, expected);
+    }
+}

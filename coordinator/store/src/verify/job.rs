@@ -1,0 +1,215 @@
+//! What must hold of one job with its attempts.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use swath_core::id::{Attempt, SessionId, WorkerName};
+use swath_core::job::{Job, State};
+use swath_core::outcome::Fault;
+use swath_core::policy::Policy;
+use swath_core::seed::seed;
+use swath_core::spec;
+use swath_core::time::Timestamp;
+
+use crate::changes::{AttemptEnd, Changes, End, JobRow, NewAttempt, NewJob, OutcomeRow};
+use crate::cold::StoredCell;
+use crate::key::WorkerKey;
+use crate::walk::take;
+
+/// A job with its attempts.
+pub(super) struct Facts<'a> {
+    pub(super) new: &'a NewJob,
+    pub(super) job: Cow<'a, Job>,
+    /// None of a job that is as it was made.
+    row: Option<&'a JobRow>,
+    attempts: &'a [NewAttempt],
+    outcomes: &'a [OutcomeRow],
+    ends: &'a [AttemptEnd],
+}
+
+impl<'a> Facts<'a> {
+    /// The jobs of a page.
+    pub(super) fn gather(rows: &'a Changes) -> Vec<Self> {
+        let (mut attempts, mut outcomes) = (&rows.attempts[..], &rows.outcomes[..]);
+        let (mut ends, mut jobs) = (&rows.ends[..], &rows.jobs[..]);
+        let gather = |new: &'a NewJob| {
+            let row = take(&mut jobs, |row| row.key == new.key).first();
+            Self {
+                new,
+                job: row.map_or_else(
+                    || Cow::Owned(Job::new(new.since)),
+                    |row| Cow::Borrowed(&row.job),
+                ),
+                row,
+                attempts: take(&mut attempts, |row| row.job == new.key),
+                outcomes: take(&mut outcomes, |row| row.job == new.key),
+                ends: take(&mut ends, |row| row.job == new.key),
+            }
+        };
+        rows.new_jobs.iter().map(gather).collect()
+    }
+
+    /// Why it failed, if it did.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self.job.state {
+            State::Failed(fault) => Some(fault),
+            _ => None,
+        }
+    }
+
+    pub(super) fn ended_at(&self) -> Option<Timestamp> {
+        self.row.and_then(|row| row.ended_at)
+    }
+
+    fn end_of(&self, attempt: Attempt) -> Option<&End> {
+        let mut ends = self.ends.iter();
+        ends.find(|it| it.attempt == attempt).map(|it| &it.end)
+    }
+
+    /// Every invariant that does not hold.
+    pub(super) fn check(
+        &self,
+        policy: &Policy,
+        workers: &HashMap<WorkerKey, (WorkerName, SessionId)>,
+    ) -> Vec<&'static str> {
+        let holds = [
+            (self.attempts_follow(), "I2: its attempts have gaps"),
+            (
+                self.attempts_have_workers(workers),
+                "I3: an attempt of a worker or session that never was",
+            ),
+            (
+                self.newest_is_open_or_ended(),
+                "I1: it goes on with an attempt that has ended",
+            ),
+            (
+                self.is_leased_rightly(workers),
+                "I3: it is leased by a session that is not the newest of its worker",
+            ),
+            (
+                self.is_measured_once(),
+                "I4: a measurement without its state, or the reverse",
+            ),
+            (
+                self.ends_agree(),
+                "I4: an attempt that ended otherwise than its outcome says",
+            ),
+            (
+                self.ended_at().is_some() == self.job.state_name().is_final(),
+                "I4: the time of an end without the end, or the reverse",
+            ),
+            (self.failed_rightly(), "I9: it failed without that fault"),
+            (
+                self.remembers_rightly(),
+                "it remembers a fault that nobody told",
+            ),
+        ];
+        let alone = self.job.check(policy).err();
+        let broken = holds.iter().filter(|(holds, _)| !holds);
+        alone
+            .into_iter()
+            .chain(broken.map(|(_, what)| *what))
+            .collect()
+    }
+
+    fn attempts_follow(&self) -> bool {
+        let numbers = self.attempts.iter().map(|it| it.attempt.0);
+        numbers.eq(1..=self.job.attempt.0)
+    }
+
+    fn attempts_have_workers(
+        &self,
+        workers: &HashMap<WorkerKey, (WorkerName, SessionId)>,
+    ) -> bool {
+        self.attempts.iter().all(|it| {
+            let worker = workers.get(&it.worker);
+            worker.is_some_and(|(_, newest)| it.session <= *newest && it.session.0 > 0)
+        })
+    }
+
+    fn newest_is_open_or_ended(&self) -> bool {
+        let newest = self.attempts.last();
+        let ended = newest.is_none_or(|it| self.end_of(it.attempt).is_some());
+        !ended || (self.job.closed && self.job.lease().is_none())
+    }
+
+    fn is_leased_rightly(&self, workers: &HashMap<WorkerKey, (WorkerName, SessionId)>) -> bool {
+        let worker = self.row.and_then(|row| row.worker);
+        let worker = worker.and_then(|key| workers.get(&key));
+        let named = match (&self.job.owner, worker) {
+            (Some(owner), Some((name, newest))) => {
+                owner.worker == *name && owner.session <= *newest
+            }
+            (None, None) => true,
+            _ => false,
+        };
+        let newest = self.job.lease().is_none_or(|lease| {
+            worker.is_some_and(|(_, newest)| lease.owner.session == *newest)
+        });
+        named && newest
+    }
+
+    /// Exactly one outcome where it has succeeded, of the newest attempt, and
+    /// none elsewhere.
+    fn is_measured_once(&self) -> bool {
+        let succeeded = self.job.state == State::Succeeded;
+        let mut measured = self.outcomes.iter();
+        match (measured.next(), measured.next()) {
+            (Some(one), None) => {
+                succeeded && one.attempt == self.job.attempt && one.measurement.is_finite()
+            }
+            (None, _) => !succeeded,
+            (Some(_), Some(_)) => false,
+        }
+    }
+
+    fn ends_agree(&self) -> bool {
+        let granted = |it: &AttemptEnd| self.attempts.iter().any(|of| of.attempt == it.attempt);
+        let measured = |attempt| matches!(self.end_of(attempt), Some(End::Measured { .. }));
+        let ends = self.ends.iter().all(|it| {
+            let outcome = self.outcomes.iter().any(|of| of.attempt == it.attempt);
+            granted(it) && outcome == measured(it.attempt)
+        });
+        ends && self.outcomes.iter().all(|it| measured(it.attempt))
+    }
+
+    fn failed_rightly(&self) -> bool {
+        let Some(fault) = self.fault() else {
+            return true;
+        };
+        match self.end_of(self.job.attempt) {
+            Some(End::Failed { fault: told, .. }) => *told == fault,
+            // Out of attempts while the last one was lost or given back.
+            _ => fault == Fault::Lost,
+        }
+    }
+
+    fn remembers_rightly(&self) -> bool {
+        let faulted = self.row.and_then(|row| row.faulted);
+        faulted.is_none_or(|it| matches!(self.end_of(it), Some(End::Failed { .. })))
+    }
+
+    /// I6: it is named by what it computes, and its seed follows from its cell.
+    pub(super) fn check_name(
+        &self,
+        cell: Option<&StoredCell>,
+        spec: Option<&str>,
+    ) -> Vec<&'static str> {
+        let (Some(cell), Some(spec)) = (cell, spec) else {
+            return vec!["its cell is not there"];
+        };
+        let mut broken = Vec::new();
+        if spec::job_digest(spec, self.new.seed) != self.new.digest {
+            broken.push("I6: its digest is not that of its spec and seed");
+        }
+        if seed(cell.digest, self.new.replicate) != self.new.seed {
+            broken.push("I6: its seed is not that of its cell and replicate");
+        }
+        let place = (self.new.replicate.0 as usize).checked_sub(1);
+        let there = place.and_then(|place| cell.jobs.get(place));
+        if there.is_none_or(|there| there.key != self.new.key) {
+            broken.push("its cell lacks a replicate before it");
+        }
+        broken
+    }
+}

@@ -1,0 +1,331 @@
+//! Coordinators that go away, come back, stand by or name another one; and work
+//! that does not move.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStderr, ChildStdout, Stdio};
+use std::time::{Duration, Instant};
+
+use swath_proto::refusal::not_leader;
+use swath_proto::v1::control_server::{Control, ControlServer};
+use swath_proto::v1::dispatch_client::DispatchClient;
+use swath_proto::{PROTOCOL_VERSION, v1};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status};
+
+use crate::support::{Serving, Site, json};
+
+/// Where nobody listens.
+const DEAD: &str = "http://127.0.0.1:1";
+
+/// A command that stays, read line by line.
+struct Staying<R> {
+    child: Child,
+    lines: std::io::Lines<BufReader<R>>,
+}
+
+impl<R: std::io::Read> Staying<R> {
+    /// Reads until a line says `what`.
+    fn until(&mut self, what: &str) -> String {
+        let mut seen = Vec::new();
+        for line in self.lines.by_ref() {
+            let line = line.unwrap();
+            if line.contains(what) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("no line says `{what}`: {seen:#?}");
+    }
+
+    fn code(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+/// Reads its stderr; nobody reads what it prints.
+fn staying(site: &Site, line: &str) -> Staying<ChildStderr> {
+    let mut command = site.command(line);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    Staying { child, lines }
+}
+
+/// Reads what it prints.
+fn printing(site: &Site, line: &str) -> Staying<ChildStdout> {
+    let mut command = site.command(line);
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    Staying { child, lines }
+}
+
+fn interrupt(child: &Child) {
+    let id = child.id().to_string();
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args(["-INT", &id]).status().unwrap().success());
+}
+
+fn listen_of(url: &str) -> &str {
+    url.trim_start_matches("http://")
+}
+
+#[test]
+fn waiting_outlives_a_restart_of_the_coordinator() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:served.db");
+    let url = serving.url.clone();
+    let line = format!("--coordinator {url} submit small.toml --wait --timeout 60");
+    let mut waiting = staying(&site, &line);
+    waiting.until("no worker is connected");
+    assert_eq!(serving.stop(), Some(0));
+    let lost = waiting.until("does not answer; waiting for it, Ctrl-C to leave");
+    assert!(lost.contains(&format!("the coordinator at {url}")), "{lost}");
+    let serving = Serving::at(&site, "sqlite:served.db", listen_of(&url));
+    waiting.until(&format!("the coordinator at {url} answers again"));
+    // It is told of each time once, however the coordinator ends.
+    drop(serving);
+    waiting.until("does not answer; waiting for it");
+    let serving = Serving::at(&site, "sqlite:served.db", listen_of(&url));
+    waiting.until("answers again");
+    let cancelled = site.run(&format!("--coordinator {url} cancel small"));
+    assert_eq!(cancelled.code, 0, "{}", cancelled.stderr);
+    waiting.until("small was cancelled");
+    assert_eq!(waiting.code(), Some(11));
+    assert_eq!(serving.stop(), Some(0));
+}
+
+#[test]
+fn waiting_for_a_coordinator_ends_with_its_time() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:served.db");
+    let line = format!("--coordinator {} submit small.toml --wait --timeout 6", serving.url);
+    let mut waiting = staying(&site, &line);
+    waiting.until("no worker is connected");
+    drop(serving);
+    waiting.until("does not answer; waiting for it");
+    waiting.until("the time is up");
+    assert_eq!(waiting.code(), Some(12));
+}
+
+#[test]
+fn watching_outlives_a_killed_coordinator() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:served.db");
+    let url = serving.url.clone();
+    let submitted = site.run(&format!("--coordinator {url} submit small.toml"));
+    assert_eq!(submitted.code, 0, "{}", submitted.stderr);
+    let line = format!("--coordinator {url} status small --watch");
+    let mut watching = staying(&site, &line);
+    let mut seen = printing(&site, &line);
+    seen.until("0/6 jobs");
+    seen.until("small waits, next is job");
+    drop(serving);
+    watching.until("does not answer; waiting for it, Ctrl-C to leave");
+    let serving = Serving::at(&site, "sqlite:served.db", listen_of(&url));
+    watching.until("answers again");
+    interrupt(&watching.child);
+    watching.until("the work goes on");
+    assert_eq!(watching.code(), Some(130));
+    interrupt(&seen.child);
+    assert_eq!(seen.code(), Some(130));
+    assert_eq!(serving.stop(), Some(0));
+}
+
+#[test]
+fn the_first_coordinator_of_a_list_that_answers_is_asked() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:served.db");
+    let list = format!("{DEAD},{}", serving.url);
+    let done = site.run(&format!("--coordinator {list} submit small.toml"));
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(
+        done.stderr.contains(&format!("--coordinator {list}")),
+        "the next command asks the same: {}",
+        done.stderr
+    );
+    assert_eq!(serving.stop(), Some(0));
+    let done = site.run(&format!("--coordinator {list} sweeps"));
+    assert_eq!((done.code, done.stdout.as_str()), (4, ""));
+    for told in list.split(',').chain(["coordinator serve"]) {
+        assert!(done.stderr.contains(told), "{told}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn a_wait_moves_on_to_whoever_took_over() {
+    let site = Site::new();
+    let first = Serving::start(&site, "sqlite:served.db");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let second = free.local_addr().unwrap().to_string();
+    drop(free);
+    let list = format!("{},{second}", first.url);
+    let line = format!("--coordinator {list} submit small.toml --wait --timeout 60");
+    let mut waiting = staying(&site, &line);
+    waiting.until("no worker is connected");
+    assert_eq!(first.stop(), Some(0));
+    waiting.until("does not answer; waiting for it");
+    let second = Serving::at(&site, "sqlite:served.db", &second);
+    waiting.until(&format!("the coordinator at {} answers again", second.url));
+    let cancelled = site.run(&format!("--coordinator {list} cancel small"));
+    assert_eq!(cancelled.code, 0, "{}", cancelled.stderr);
+    waiting.until("small was cancelled");
+    assert_eq!(second.stop(), Some(0));
+}
+
+/// A coordinator that stands by: it would read, and sends everybody who wants to
+/// change something to the leader.
+struct Standby {
+    leader: Option<String>,
+}
+
+impl Standby {
+    /// Serves in a runtime of its own, for as long as the test runs; its URL.
+    fn start(leader: Option<&str>) -> String {
+        let standby = Self {
+            leader: leader.map(str::to_owned),
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serve = async move {
+            let incoming = TcpListenerStream::new(TcpListener::from_std(listener).unwrap());
+            tonic::transport::Server::builder()
+                .add_service(ControlServer::new(standby))
+                .serve_with_incoming(incoming)
+                .await
+                .unwrap();
+        };
+        std::thread::spawn(move || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().build().unwrap().block_on(serve);
+        });
+        url
+    }
+
+    fn refusal(&self) -> Status {
+        not_leader("this one stands by", self.leader.as_deref())
+    }
+}
+
+#[tonic::async_trait]
+impl Control for Standby {
+    async fn submit(
+        &self,
+        _: Request<v1::SubmitRequest>,
+    ) -> Result<Response<v1::SubmitReply>, Status> {
+        Err(self.refusal())
+    }
+
+    async fn read(&self, _: Request<v1::ReadRequest>) -> Result<Response<v1::ReadReply>, Status> {
+        Err(Status::not_found("nothing is here"))
+    }
+
+    async fn change(
+        &self,
+        _: Request<v1::ChangeRequest>,
+    ) -> Result<Response<v1::ChangeReply>, Status> {
+        Err(self.refusal())
+    }
+
+    type WatchStream = ReceiverStream<Result<v1::WatchEvent, Status>>;
+
+    async fn watch(
+        &self,
+        _: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        Err(self.refusal())
+    }
+}
+
+#[test]
+fn a_standby_sends_changes_to_the_leader() {
+    let site = Site::new();
+    let leader = Serving::start(&site, "sqlite:served.db");
+    let standby = Standby::start(Some(&leader.url));
+    let done = site.run(&format!("--coordinator {standby} submit small.toml"));
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let done = site.run(&format!("--coordinator {standby} pause small"));
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let sweeps = site.run(&format!("--coordinator {} sweeps -o json", leader.url));
+    assert_eq!(json(&sweeps.stdout)["sweeps"][0]["state"], "paused");
+    // What is only read is read where it was asked for.
+    let done = site.run(&format!("--coordinator {standby} sweeps"));
+    assert_eq!(done.code, 3, "{}", done.stderr);
+    assert_eq!(leader.stop(), Some(0));
+}
+
+#[test]
+fn a_standby_that_names_the_wrong_one_is_not_the_end_of_the_list() {
+    let site = Site::new();
+    let leader = Serving::start(&site, "sqlite:served.db");
+    let standby = Standby::start(Some(DEAD));
+    let list = format!("{standby},{}", leader.url);
+    let done = site.run(&format!("--coordinator {list} submit small.toml"));
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_eq!(leader.stop(), Some(0));
+}
+
+#[test]
+fn a_change_that_nobody_leads_fails_at_once_and_says_why() {
+    let site = Site::new();
+    let lost = Standby::start(Some(DEAD));
+    let none = Standby::start(None);
+    let done = site.run(&format!("--coordinator {lost},{none} submit small.toml"));
+    assert_eq!((done.code, done.stdout.as_str()), (4, ""));
+    for told in [&*lost, DEAD, &*none, "this one stands by", "takes over within seconds"] {
+        assert!(done.stderr.contains(told), "{told}: {}", done.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_wait_says_soon_why_nothing_moves() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:served.db");
+    let url = serving.url.clone();
+    let command = "{ command = [\"mytrain\"], metric = \"accuracy_error\" }";
+    let program = crate::support::SMALL.replace("trainer.null = true", &format!("trainer = {command}"));
+    site.write("program.toml", &program.replace("\"small\"", "\"program\""));
+    let began = Instant::now();
+    let line = |file: &str| format!("--coordinator {url} submit {file} --wait --timeout 60");
+    let mut waiting = staying(&site, &line("small.toml"));
+    waiting.until("small waits, next is job");
+    assert!(began.elapsed() < Duration::from_secs(10));
+    let mut worker = DispatchClient::connect(url.clone()).await.unwrap();
+    let hello = v1::HelloRequest {
+        protocol: PROTOCOL_VERSION,
+        worker: "w".to_owned(),
+        slots: vec!["cpu".to_owned()],
+        ..v1::HelloRequest::default()
+    };
+    worker.hello(hello).await.unwrap();
+    let mut other = staying(&site, &line("program.toml"));
+    other.until("no active worker may run `mytrain`");
+    assert_eq!(site.run(&format!("--coordinator {url} cordon w")).code, 0);
+    let mut other = staying(&site, &line("program.toml"));
+    other.until("every connected worker is cordoned");
+    assert_eq!(site.run(&format!("--coordinator {url} pause program")).code, 0);
+    let mut other = staying(&site, &line("program.toml"));
+    other.until("is paused (paused by an operator); `coordinator resume program`");
+    for sweep in ["small", "program"] {
+        let done = site.run(&format!("--coordinator {url} cancel {sweep}"));
+        assert_eq!(done.code, 0, "{}", done.stderr);
+    }
+    waiting.until("small was cancelled");
+    other.until("program was cancelled");
+    assert_eq!(serving.stop(), Some(0));
+}
+
+#[test]
+fn a_coordinator_tells_others_where_it_is() {
+    let site = Site::new();
+    let options = "--listen 127.0.0.1:0 --advertise head.lab:7070";
+    let serving = Serving::with(&site, "sqlite:served.db", options);
+    let lock = std::fs::read_to_string(site.path().join("served.db.lock")).unwrap();
+    assert_eq!(json(&lock)["address"], "http://head.lab:7070");
+    assert_eq!(serving.stop(), Some(0));
+    let done = site.run("serve --advertise ftp://head");
+    assert_eq!(done.code, 2);
+    assert!(done.stderr.contains("--advertise `ftp://head`"), "{}", done.stderr);
+}

@@ -1,0 +1,123 @@
+//! The work: sweeps that share cells, and what their jobs are.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_core::message::{Sources, Submission, SubmittedCell};
+use swath_core::seed::seed;
+use swath_core::spec::JobSpec;
+
+/// The program that some workers may run.
+pub(crate) const PROGRAM: &str = "python3";
+
+/// The field that it reports.
+pub(crate) const METRIC: &str = "loss";
+
+/// Cells are named by a number, from 1.
+const CELLS: u32 = 8;
+
+/// Replicates that a cell can come to have.
+const REPLICATES: u32 = 4;
+
+/// The only cell whose jobs end without a slot.
+const NULL: u32 = 7;
+
+/// Those whose jobs are a program's.
+const PROGRAMS: [u32; 2] = [3, 6];
+
+/// A job that can come to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Planned {
+    pub(crate) job: JobDigest,
+    /// The number of its cell.
+    pub(crate) cell: u32,
+}
+
+/// Every job that can come to be, by its seed.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    jobs: BTreeMap<u64, Planned>,
+    pub(crate) cells: Vec<CellDigest>,
+}
+
+impl Plan {
+    pub(crate) fn new() -> Self {
+        let mut jobs = BTreeMap::new();
+        let mut cells = Vec::new();
+        for x in 1..=CELLS {
+            let spec = spec(x);
+            let cell = spec.cell_digest();
+            cells.push(cell);
+            for replicate in 1..=REPLICATES {
+                let seed = seed(cell, Replicate(replicate));
+                let job = spec.with_seed(seed).job_digest();
+                jobs.insert(seed, Planned { job, cell: x });
+            }
+        }
+        Self { jobs, cells }
+    }
+
+    /// The job of this spec.
+    pub(crate) fn job(&self, spec: &str) -> Option<Planned> {
+        let spec: serde_json::Value = serde_json::from_str(spec).ok()?;
+        self.jobs.get(&spec["seed"].as_u64()?).copied()
+    }
+
+    /// Whether a job ends without a slot.
+    pub(crate) fn is_null(&self, job: JobDigest) -> bool {
+        let null = |it: &Planned| it.job == job && it.cell == NULL;
+        self.jobs.values().any(null)
+    }
+}
+
+fn spec(x: u32) -> JobSpec {
+    let spec = if x == NULL {
+        json!({ "params": { "x": x }, "trainer": { "null": true }, "seed": 0 })
+    } else if PROGRAMS.contains(&x) {
+        let trainer = json!({ "command": [PROGRAM, "train.py"], "metric": METRIC });
+        json!({ "params": { "x": x }, "trainer": trainer, "seed": 0 })
+    } else {
+        json!({
+            "dataset": { "name": "cifar10" }, "model": { "name": "vgg" }, "batch_size": x,
+            "epochs": 2, "optimizer": { "lr": 0.1 }, "seed": 0,
+        })
+    };
+    JobSpec::from_json(&spec.to_string()).expect("a spec that is valid")
+}
+
+/// Sweeps that share cells: the second is the first one grown, and results
+/// decide the replicates of the last two.
+pub(crate) fn sweeps() -> Vec<Submission> {
+    vec![
+        sweep(1, &[1, 2], 2, None),
+        sweep(2, &[1, 2, 3], 2, None),
+        sweep(3, &[3, 4, 5, NULL], 1, None),
+        sweep(4, &[2, 4, 8], 1, Some(REPLICATES)),
+        sweep(5, &[6, 8], 2, Some(3)),
+    ]
+}
+
+fn sweep(digest: u8, cells: &[u32], replicates: u32, max: Option<u32>) -> Submission {
+    Submission {
+        digest: SweepDigest::from_bytes([digest; 32]),
+        name: format!("sweep {digest}"),
+        title: String::new(),
+        replicates,
+        replicates_max: max,
+        priority: i32::from(digest % 3),
+        sources: Sources::default(),
+        definition: serde_json::Value::Null,
+        cells: cells.iter().map(|x| cell(*x)).collect(),
+    }
+}
+
+fn cell(x: u32) -> SubmittedCell {
+    let spec = spec(x);
+    SubmittedCell {
+        digest: spec.cell_digest(),
+        axes: Vec::new(),
+        spec: spec.cell_text(),
+        program: PROGRAMS.contains(&x).then(|| PROGRAM.to_owned()),
+    }
+}

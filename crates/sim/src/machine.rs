@@ -1,0 +1,179 @@
+//! A worker's machine: its process with the agent in it, the children of that,
+//! and the disk with the spool, which alone survives.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use swath_agent::{Agent, Backoff, CallId, ChildId, Config, Effect, Entry, Event};
+use swath_core::id::WorkerName;
+use swath_core::message::Held;
+use swath_core::view::WorkerAbout;
+
+use crate::cells::PROGRAM;
+use crate::chance::Chance;
+
+/// How long a trainer may be silent.
+const HANG_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// What a spool hands to an agent of outcomes that were delivered.
+const RECENT_MAX: usize = 1024;
+
+/// A machine.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) name: WorkerName,
+    slots: usize,
+    programs: bool,
+    /// Grows when the process starts.
+    pub(crate) life: u32,
+    pub(crate) process: Option<Process>,
+    /// Frozen until then.
+    pub(crate) frozen_until: Option<u64>,
+    pub(crate) spool: Spool,
+    /// How late its shell may look at the clock, in milliseconds.
+    pub(crate) laziness: u64,
+}
+
+/// A worker's process.
+#[derive(Debug)]
+pub(crate) struct Process {
+    agent: Agent,
+    started: u64,
+    /// Calls that are awaited.
+    pub(crate) calls: BTreeSet<CallId>,
+    pub(crate) children: BTreeMap<ChildId, Child>,
+    /// When it looks next, if nothing happens.
+    pub(crate) wakes: u64,
+}
+
+/// A child of a worker's process.
+#[derive(Debug, Default)]
+pub(crate) struct Child {
+    /// Which execution it works on, of all that there were.
+    pub(crate) execution: Option<usize>,
+}
+
+/// Outcomes on a disk.
+#[derive(Debug, Default)]
+pub(crate) struct Spool {
+    open: Vec<Entry>,
+    recent: Vec<Entry>,
+    /// Acknowledged, which is not synced at once.
+    acknowledged: Vec<Held>,
+}
+
+impl Spool {
+    pub(crate) fn put(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            let held = entry.finish.held;
+            self.open.retain(|known| known.finish.held != held);
+            self.open.push(entry.clone());
+        }
+        self.sync();
+    }
+
+    pub(crate) fn acknowledge(&mut self, held: Vec<Held>) {
+        self.acknowledged.extend(held);
+    }
+
+    fn sync(&mut self) {
+        for held in std::mem::take(&mut self.acknowledged) {
+            let found = self.open.iter().position(|it| it.finish.held == held);
+            if let Some(place) = found {
+                self.recent.push(self.open.remove(place));
+            }
+        }
+        let excess = self.recent.len().saturating_sub(RECENT_MAX);
+        self.recent.drain(..excess);
+    }
+
+    /// Whether everything in it was delivered.
+    fn is_delivered(&self) -> bool {
+        let mut open = self.open.iter();
+        open.all(|entry| self.acknowledged.contains(&entry.finish.held))
+    }
+}
+
+impl Machine {
+    pub(crate) fn new(chance: &mut Chance, place: u64) -> Option<Self> {
+        Some(Self {
+            name: format!("w{place}").parse().ok()?,
+            slots: chance.within(1..4) as usize,
+            // Somebody must run the programs.
+            programs: place == 0 || chance.happens(0.5),
+            life: 0,
+            process: None,
+            frozen_until: None,
+            spool: Spool::default(),
+            laziness: chance.within(300..2_500),
+        })
+    }
+
+    /// Starts, with what the spool has kept.
+    pub(crate) fn start(&mut self, at: u64, seed: u64) {
+        self.life += 1;
+        let programs = if self.programs { &[PROGRAM][..] } else { &[] };
+        let config = Config {
+            worker: self.name.clone(),
+            coordinator: "http://coordinator".to_owned(),
+            about: WorkerAbout {
+                version: "1".to_owned(),
+                slots: vec!["cpu".to_owned(); self.slots],
+                programs: programs.iter().map(ToString::to_string).collect(),
+                ..WorkerAbout::default()
+            },
+            threads: 1,
+            hang_timeout: HANG_TIMEOUT,
+            backoff: Backoff::default(),
+            exit_when_idle: None,
+            seed,
+        };
+        let (open, recent) = (self.spool.open.clone(), self.spool.recent.clone());
+        self.process = Some(Process {
+            agent: Agent::new(config, open, recent),
+            started: at,
+            calls: BTreeSet::new(),
+            children: BTreeMap::new(),
+            wakes: u64::MAX,
+        });
+    }
+
+    /// The process ends, and every child with it. What the disk had not synced
+    /// may be lost.
+    pub(crate) fn end(&mut self, synced: bool) {
+        self.process = None;
+        if synced {
+            self.spool.sync();
+        } else {
+            self.spool.acknowledged.clear();
+        }
+    }
+
+    /// Whether nothing is left to do or to say.
+    pub(crate) fn is_idle(&self) -> bool {
+        let works = |child: &Child| child.execution.is_some();
+        let mut children = self.process.iter().flat_map(|it| it.children.values());
+        !children.any(works) && self.spool.is_delivered()
+    }
+}
+
+impl Process {
+    fn time(&self, at: u64) -> Duration {
+        Duration::from_millis(at.saturating_sub(self.started))
+    }
+
+    pub(crate) fn handle(&mut self, at: u64, event: Event) {
+        let now = self.time(at);
+        self.agent.handle(now, event);
+    }
+
+    pub(crate) fn settle(&mut self, at: u64) -> Vec<Effect> {
+        let now = self.time(at);
+        self.agent.settle(now)
+    }
+
+    /// When it looks next if nothing happens, in the simulation's time.
+    pub(crate) fn next_look(&self) -> u64 {
+        self.started + self.agent.wakes().as_millis() as u64 + 1
+    }
+}

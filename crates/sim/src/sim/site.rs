@@ -1,0 +1,304 @@
+//! What happens on workers' machines, and what their agents ask for.
+
+use std::time::Duration;
+
+use swath_agent::{Call, CallError, ChildId, Effect, End, Entry, Event as Told, Line, Program};
+use swath_core::limits::CALL_DEADLINE;
+
+use super::{Doing, Event, Failure, Happening, SECOND, Sim};
+use crate::machine::Child;
+use crate::network::{Address, Answer, Request, arrivals};
+use crate::trainer::{Execution, ready};
+
+impl Sim {
+    pub(super) fn starts(&mut self, place: usize) -> Result<(), Failure> {
+        if self.machines[place].process.is_some() {
+            return Ok(());
+        }
+        let seed = self.chance.within(0..u64::MAX);
+        self.machines[place].start(self.at, seed);
+        self.act(place)
+    }
+
+    /// A process ends and starts again after a while.
+    pub(super) fn ends(&mut self, place: usize, synced: bool, down: u64) {
+        let life = self.machines[place].life;
+        let process = self.machines[place].process.as_ref();
+        let calls: Vec<_> = process.iter().flat_map(|it| it.calls.clone()).collect();
+        self.machines[place].end(synced);
+        for call in calls {
+            let worker = place;
+            self.hang_up(Address { worker, life, call });
+        }
+        self.after(down, Event::Starts(place));
+    }
+
+    /// The coordinator hears that nobody waits for an answer, if it does.
+    fn hang_up(&mut self, from: Address) {
+        let delays = arrivals(&mut self.chance, &self.faults);
+        if let Some(delay) = delays.first() {
+            self.after(*delay, Event::HangsUp(from));
+        }
+    }
+
+    pub(super) fn at_worker(
+        &mut self,
+        place: usize,
+        life: u32,
+        what: Happening,
+    ) -> Result<(), Failure> {
+        let at = self.at;
+        let machine = &mut self.machines[place];
+        let Some(process) = machine.process.as_mut().filter(|_| machine.life == life) else {
+            return Ok(());
+        };
+        let told = match what {
+            Happening::Look => {
+                if process.wakes > at {
+                    return Ok(());
+                }
+                process.wakes = u64::MAX;
+                None
+            }
+            Happening::Signal => Some(Told::Signal),
+            Happening::Answered(Answer { to, result }) => {
+                if !process.calls.remove(&to.call) {
+                    return Ok(());
+                }
+                let call = to.call;
+                Some(Told::Reply { call, result })
+            }
+            Happening::Late(from) => {
+                if !process.calls.remove(&from.call) {
+                    return Ok(());
+                }
+                self.hang_up(from);
+                let why = "no answer in time".to_owned();
+                Some(Told::Reply {
+                    call: from.call,
+                    result: Err(CallError::Unreachable(why)),
+                })
+            }
+            Happening::Written { entries, fails } => {
+                let held = entries.iter().map(|entry| entry.finish.held).collect();
+                if fails {
+                    let error = "no space left on device".to_owned();
+                    Some(Told::SpoolFailed { held, error })
+                } else {
+                    machine.spool.put(&entries);
+                    Some(Told::Spooled(held))
+                }
+            }
+            Happening::Child {
+                child,
+                execution,
+                does,
+            } => match self.child_does(place, child, execution, does) {
+                None => return Ok(()),
+                told => told,
+            },
+        };
+        if let (Some(told), Some(process)) = (told, self.machines[place].process.as_mut()) {
+            process.handle(at, told);
+        }
+        self.act(place)
+    }
+
+    /// What the agent is told of a child, unless that has ended or does
+    /// something else by now.
+    fn child_does(
+        &mut self,
+        place: usize,
+        id: ChildId,
+        execution: Option<usize>,
+        does: Doing,
+    ) -> Option<Told> {
+        let process = self.machines[place].process.as_mut()?;
+        let child = process.children.get_mut(&id)?;
+        if execution.is_some() && child.execution != execution {
+            return None;
+        }
+        match does {
+            Doing::Says(text) => {
+                if text.contains("\"finished\"") || text.contains("\"failed\"") {
+                    child.execution = None;
+                }
+                let line = Line::Text(text);
+                Some(Told::Line { child: id, line })
+            }
+            Doing::Ends(end) => {
+                process.children.remove(&id);
+                Some(Told::Exited { child: id, end })
+            }
+        }
+    }
+
+    /// Lets an agent decide, and does what it asks for.
+    fn act(&mut self, place: usize) -> Result<(), Failure> {
+        let at = self.at;
+        let Some(process) = self.machines[place].process.as_mut() else {
+            return Ok(());
+        };
+        for effect in process.settle(at) {
+            self.perform(place, effect)?;
+        }
+        let machine = &mut self.machines[place];
+        let (life, least) = (machine.life, at + machine.laziness);
+        let Some(process) = machine.process.as_mut() else {
+            return Ok(());
+        };
+        let next = process.next_look().max(least);
+        if next < process.wakes {
+            process.wakes = next;
+            let what = Happening::Look;
+            let worker = place;
+            self.after(next - at, Event::Happens { worker, life, what });
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, place: usize, effect: Effect) -> Result<(), Failure> {
+        let life = self.machines[place].life;
+        let Some(process) = self.machines[place].process.as_mut() else {
+            return Ok(());
+        };
+        match effect {
+            Effect::Call { id, call } => {
+                process.calls.insert(id);
+                let worker = place;
+                let from = Address {
+                    worker,
+                    life,
+                    call: id,
+                };
+                self.call(from, &call);
+            }
+            Effect::Abort(call) => {
+                process.calls.remove(&call);
+                let worker = place;
+                self.hang_up(Address { worker, life, call });
+            }
+            Effect::Start { child, program, .. } => {
+                process.children.insert(child, Child::default());
+                match program {
+                    Program::Trainer => {
+                        let after = self.chance.within(100..3 * SECOND);
+                        self.child(place, child, None, after, Doing::Says(ready()));
+                    }
+                    Program::Command { spec, .. } => self.feed(place, child, &spec, false)?,
+                }
+            }
+            Effect::Feed { child, spec } => self.feed(place, child, &spec, true)?,
+            Effect::Stop { child, grace } => self.stop(place, child, grace),
+            Effect::Spool(entries) => {
+                let told = self.history.told(&entries);
+                told.map_err(|broken| self.failure(broken))?;
+                self.spool(place, entries);
+            }
+            Effect::Acknowledged(held) => self.machines[place].spool.acknowledge(held),
+            Effect::Exit(exit) => {
+                self.note(format!("worker {place} ends: {exit:?}"));
+                let down = self.chance.within(SECOND..60 * SECOND);
+                self.ends(place, true, down);
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, from: Address, call: &Call) {
+        let waits = match call {
+            Call::Exchange { wait, .. } => *wait,
+            _ => Duration::ZERO,
+        };
+        let deadline = (CALL_DEADLINE + waits).as_millis() as u64;
+        for delay in arrivals(&mut self.chance, &self.faults) {
+            let call = call.clone();
+            self.after(delay, Event::Arrives(Request { from, call }));
+        }
+        let what = Happening::Late(from);
+        let (worker, life) = (from.worker, from.life);
+        self.after(deadline, Event::Happens { worker, life, what });
+    }
+
+    fn child(
+        &mut self,
+        place: usize,
+        child: ChildId,
+        execution: Option<usize>,
+        after: u64,
+        does: Doing,
+    ) {
+        let what = Happening::Child {
+            child,
+            execution,
+            does,
+        };
+        let (worker, life) = (place, self.machines[place].life);
+        self.after(after, Event::Happens { worker, life, what });
+    }
+
+    /// A child is given a spec.
+    fn feed(
+        &mut self,
+        place: usize,
+        child: ChildId,
+        spec: &str,
+        serves: bool,
+    ) -> Result<(), Failure> {
+        let Some(planned) = self.plan.job(spec) else {
+            return Err(self.failure(format!("nobody has submitted {spec}")));
+        };
+        let number = self.history.executions.len();
+        let execution = Execution::new(&mut self.chance, planned, number);
+        let failing = self.faults.failing;
+        let script = execution.script(&mut self.chance, serves, failing);
+        self.history.begin(execution);
+        let process = self.machines[place].process.as_mut();
+        if let Some(child) = process.and_then(|it| it.children.get_mut(&child)) {
+            child.execution = Some(number);
+        }
+        for (after, text) in script.lines {
+            self.child(place, child, Some(number), after, Doing::Says(text));
+        }
+        if let Some((after, end)) = script.end {
+            // A program ends although it has said how it went.
+            let execution = Some(number).filter(|_| serves);
+            self.child(place, child, execution, after, Doing::Ends(end));
+        }
+        Ok(())
+    }
+
+    /// A child is told to end, and killed when it does not.
+    fn stop(&mut self, place: usize, child: ChildId, grace: Duration) {
+        let process = self.machines[place].process.as_mut();
+        if process.is_none_or(|it| !it.children.contains_key(&child)) {
+            return;
+        }
+        let grace = grace.as_millis() as u64;
+        let (after, end) = if grace == 0 || self.chance.happens(0.2) {
+            let oom = false;
+            (grace, End::Signal { signal: 9, oom })
+        } else {
+            (self.chance.within(0..grace), End::Exit(75))
+        };
+        // Now and then a driver holds a process that was killed.
+        let held = if self.chance.happens(self.faults.failing / 10.0) {
+            self.chance.within(SECOND..180 * SECOND)
+        } else {
+            0
+        };
+        self.child(place, child, None, after + held + 5, Doing::Ends(end));
+    }
+
+    fn spool(&mut self, place: usize, entries: Vec<Entry>) {
+        let fails = self.chance.happens(self.faults.unwritten);
+        let after = self.chance.within(1..30);
+        // It may be on the disk before anybody knows.
+        if !fails && self.chance.happens(0.5) {
+            self.machines[place].spool.put(&entries);
+        }
+        let what = Happening::Written { entries, fails };
+        let (worker, life) = (place, self.machines[place].life);
+        self.after(after, Event::Happens { worker, life, what });
+    }
+}
