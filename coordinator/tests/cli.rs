@@ -8,6 +8,8 @@ mod import;
 mod lock;
 #[path = "verbs/published.rs"]
 mod published;
+#[path = "verbs/store.rs"]
+mod store;
 mod support;
 
 use std::io::{BufRead, BufReader};
@@ -328,11 +330,14 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
-fn postgres_and_broken_policies_are_refused() {
+fn unknown_databases_and_broken_policies_are_refused() {
     let site = Site::new();
-    let done = site.run("serve --database postgres://host/db");
+    let done = site.run("serve --database mysql://host/db");
     assert_eq!(done.code, 2);
-    assert!(done.stderr.contains("Postgres is not supported"));
+    assert!(done.stderr.contains("names no database"), "{}", done.stderr);
+    let done = site.run("serve --listen 127.0.0.1:0 --database postgres://127.0.0.1:1/db");
+    assert_eq!(done.code, 1);
+    assert!(done.stderr.contains("127.0.0.1:1"), "{}", done.stderr);
     site.write("policy.toml", "ttl_ms = 1000\nheartbeet_ms = 5\n");
     let done = site.run("serve --policy policy.toml");
     assert_eq!(done.code, 2);

@@ -17,4 +17,4 @@ CREATE TABLE sweep_counts (
 ) WITH (fillfactor = 50);
 
 -- What failed last, without a look at all that failed.
-CREATE INDEX job_failed_last ON job (ended_at DESC, id) WHERE state = 'failed';
+CREATE INDEX job_failed_last ON job (ended_at DESC, id) WHERE fault IS NOT NULL;

@@ -4,5 +4,4 @@
 ALTER TABLE cell ADD COLUMN workload bytea CHECK (octet_length(workload) = 16);
 
 CREATE INDEX cell_by_workload ON cell (workload);
--- (No index of the succeeded jobs of a cell: a cell has few others, and each
--- index that asks for the state costs every change of it.)
+-- (No index of the succeeded jobs of a cell: it has few others.)

@@ -2,7 +2,7 @@
 -- steps at once: attempts, outcomes, ends, jobs, in this order.
 
 -- The jobs that the engine begins with.
-CREATE INDEX job_open ON job (cell) WHERE state IN ('queued', 'leased', 'suspect');
+CREATE INDEX job_open ON job (cell) WHERE ended_at IS NULL;
 
 -- The coordinator whose commits are taken. It is locked for as long as one is
 -- under way, so that nobody can take over in the middle of it.

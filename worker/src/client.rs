@@ -187,7 +187,7 @@ async fn elsewhere(last: &mut watch::Receiver<String>, address: &str) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 impl From<CallError> for Told {

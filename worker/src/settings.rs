@@ -49,7 +49,7 @@ pub struct Cli {
     #[arg(
         long,
         env = "SWATH_COORDINATOR",
-        value_name = "URL[,URL…]",
+        value_name = "URL,…",
         default_value = COORDINATOR_DEFAULT,
         value_delimiter = ',',
         value_parser = url_of

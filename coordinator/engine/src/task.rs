@@ -11,7 +11,7 @@ use std::sync::Arc;
 use swath_core::error::causes;
 use swath_core::policy::Policy;
 use swath_core::time::Timestamp;
-use swath_store::{CellKey, Names, RENEW_EVERY, Result, Store, StoreError, Term};
+use swath_store::{CellKey, Names, RENEW_EVERY, Result, Start, Store, StoreError, Term};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -52,6 +52,9 @@ pub(crate) struct Task {
     /// their way here.
     now: Timestamp,
     parked: Parked,
+    /// So many calls are decided one by one: one of a batch that failed may be
+    /// to blame, and the others are not to fail with it again.
+    one_by_one: usize,
 }
 
 impl Task {
@@ -65,6 +68,7 @@ impl Task {
             ledger: None,
             now: Timestamp::from_ms(i64::MIN),
             parked: Parked::default(),
+            one_by_one: 0,
         }
     }
 
@@ -93,7 +97,9 @@ impl Task {
 
     /// Loads what is open.
     async fn load(&mut self) -> Result<()> {
-        let mut ledger = Ledger::start(self.policy.clone(), self.store.start().await?);
+        let start = self.store.start().await?;
+        self.now = self.now.max(latest(&start));
+        let mut ledger = Ledger::start(self.policy.clone(), start);
         let mut after = CellKey(0);
         loop {
             let page = self.store.open_cells(after, PAGE).await?;
@@ -222,6 +228,7 @@ impl Task {
         };
         // What was decided is not kept, or nobody knows.
         self.ledger = None;
+        self.one_by_one = answers.len() + calls.len();
         let refusal = if matches!(error, StoreError::InUse(_)) {
             self.step_down().await;
             self.not_leader()
@@ -321,7 +328,8 @@ impl Task {
                     return Err(error);
                 }
             }
-            if alone {
+            if alone || self.one_by_one > 0 {
+                self.one_by_one = self.one_by_one.saturating_sub(1);
                 return Ok(());
             }
         }
@@ -403,6 +411,15 @@ impl Batch {
     fn is_to_be_decided(&self) -> bool {
         !self.calls.is_empty() || self.parked
     }
+}
+
+/// The latest time that is stored of an end or of a word. A wall clock that was
+/// set back since must not let a job end before it did already.
+fn latest(start: &Start) -> Timestamp {
+    let ends = start.sweeps.iter().filter_map(|sweep| sweep.row.ended_at);
+    let words = start.workers.iter().map(|worker| worker.seen_at);
+    let latest = ends.chain(words).max();
+    latest.unwrap_or(Timestamp::from_ms(i64::MIN))
 }
 
 fn broken() -> StoreError {

@@ -48,21 +48,33 @@ fn verbs(root: &Command, page: &mut String) {
         );
     }
     for verb in shown() {
-        let name = verb.get_name();
-        let usage = verb.clone().render_usage().to_string();
-        let usage = usage.trim_start_matches("Usage: ");
-        let _ = write!(
-            page,
-            "\n### `coordinator {name}`\n\n```text\n{usage}\n```\n\n{}\n",
-            about(verb)
-        );
-        let own = verb.get_arguments().filter(|arg| !arg.is_global_set());
-        options("", own.filter(|arg| arg.get_id() != "help").collect(), page);
-        if let Some(examples) = verb.get_after_help() {
-            let examples = examples.to_string();
-            let (heading, lines) = examples.split_once('\n').unwrap_or(("", &examples));
-            let _ = write!(page, "\n{heading}\n\n```text\n{}\n```\n", outdent(lines));
+        section(verb.get_name(), verb, page);
+        for below in verb.get_subcommands() {
+            if below.get_name() != "help" {
+                section(
+                    &format!("{} {}", verb.get_name(), below.get_name()),
+                    below,
+                    page,
+                );
+            }
         }
+    }
+}
+
+fn section(name: &str, verb: &Command, page: &mut String) {
+    let usage = verb.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ");
+    let _ = write!(
+        page,
+        "\n### `coordinator {name}`\n\n```text\n{usage}\n```\n\n{}\n",
+        about(verb)
+    );
+    let own = verb.get_arguments().filter(|arg| !arg.is_global_set());
+    options("", own.filter(|arg| arg.get_id() != "help").collect(), page);
+    if let Some(examples) = verb.get_after_help() {
+        let examples = examples.to_string();
+        let (heading, lines) = examples.split_once('\n').unwrap_or(("", &examples));
+        let _ = write!(page, "\n{heading}\n\n```text\n{}\n```\n", outdent(lines));
     }
 }
 

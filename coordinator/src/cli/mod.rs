@@ -4,6 +4,7 @@ pub(crate) mod environment;
 pub(crate) mod markdown;
 mod output;
 mod results;
+mod store;
 mod verbs;
 
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::output::{Output, OutputParser};
 pub(crate) use self::results::*;
+pub(crate) use self::store::*;
 pub(crate) use self::verbs::*;
 
 /// Sweeps of training jobs: from a file to a table of results.
@@ -105,7 +107,7 @@ pub(crate) struct Global {
     /// to the one that leads. When none answers there and this is not given, a database of this
     /// machine (`--database`, else `./swath.db`) is opened for the moment.
     /// `--database` on the command line goes before SWATH_COORDINATOR.
-    #[arg(long, global = true, value_name = "URL[,URL…]", env = environment::COORDINATOR)]
+    #[arg(long, global = true, value_name = "URL,…", env = environment::COORDINATOR)]
     #[arg(hide_env_values = true)]
     pub(crate) coordinator: Option<String>,
 
@@ -221,6 +223,7 @@ pub(crate) enum Verb {
     Cordon(Cordon),
     Activate(Activate),
     Drain(Drain),
+    Store(Store),
     Completions(Completions),
     /// Prints docs/cli.md
     #[command(hide = true, long_flag = "markdown-help")]

@@ -18,6 +18,8 @@ pub(crate) struct Failure {
     pub(crate) lines: Vec<String>,
     /// Another coordinator has the database, which may pass.
     pub(crate) in_use: bool,
+    /// The coordinators that were asked in vain.
+    pub(crate) tried: Vec<Tried>,
 }
 
 /// What a command returns.
@@ -34,6 +36,7 @@ impl Failure {
             exit,
             lines,
             in_use: false,
+            tried: Vec::new(),
         }
     }
 
@@ -71,7 +74,10 @@ impl Failure {
             format!("{nor} at {}: {}", tried.url, tried.why)
         };
         let lines = tried.iter().enumerate().map(told).collect();
-        let failure = Self::of(Exit::Unreachable, lines);
+        let failure = Self {
+            tried: tried.to_vec(),
+            ..Self::of(Exit::Unreachable, lines)
+        };
         if tried.iter().any(|tried| tried.stands_by) {
             return failure.hint(
                 "the coordinator that leads is away; another takes over within seconds: try \
@@ -118,7 +124,7 @@ impl Failure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tried {
     url: String,
-    why: String,
+    pub(crate) why: String,
     /// It answered that it does not lead.
     stands_by: bool,
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use swath_coordinator::api::{Curves, Explanation, Logs, ReadQuery};
 use swath_report::{Format, curve, curve_listing};
+use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::Outcome;
 use super::read::{json, print_listing};
 use super::render;
-use super::wait::Interrupts;
+use super::wait::{Interrupts, patiently};
 use crate::cli;
 use crate::settings::Context;
 
@@ -91,10 +92,17 @@ pub(crate) async fn logs(context: &Context, arguments: cli::Logs) -> Outcome {
     };
     let mut position = 0;
     let mut seen = false;
+    let mut followed = false;
     let mut selector = arguments.selector;
     loop {
         let query = ReadQuery::Logs { selector, position };
-        let document: Logs = connection.read(&query).await?;
+        let read = async |connection: &mut Connection| connection.read::<Logs>(&query).await;
+        // What never answered is no coordinator, and a look is taken at once.
+        let give_up = (!followed).then(Instant::now);
+        let document = tokio::select! {
+            () = interrupts.next() => break,
+            document = patiently(context, &mut connection, give_up, read) => document?,
+        };
         for chunk in &document.chunks {
             position = position.max(chunk.position);
             seen = true;
@@ -104,6 +112,7 @@ pub(crate) async fn logs(context: &Context, arguments: cli::Logs) -> Outcome {
         if !arguments.follow || over {
             break;
         }
+        followed = true;
         // A retry could make other jobs match: stay with this one.
         selector = vec![document.job.digest.to_string()];
         tokio::select! {

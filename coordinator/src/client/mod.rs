@@ -20,6 +20,7 @@ mod replay;
 mod run;
 mod serve;
 mod status;
+mod store;
 mod submit;
 mod table;
 mod wait;
@@ -68,6 +69,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Cordon(arguments) => change::cordon(context, arguments).await,
         Verb::Activate(arguments) => change::activate(context, arguments).await,
         Verb::Drain(arguments) => change::drain(context, arguments).await,
+        Verb::Store(arguments) => store::store(context, &arguments).await,
         Verb::Completions(arguments) => completions(context, &arguments),
         Verb::MarkdownHelp => {
             context.printer.data(&markdown::page())?;

@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 
 use crate::memory::{MemoryStore, failed};
 use crate::{
-    CellKey, Census, Changes, JobQuery, Known, Names, Result, Said, Snapshot, Sources, Start, Store,
-    StoredCell, Term,
+    CellKey, Census, Changes, JobQuery, Known, Names, Result, Said, Snapshot, Sources, Start,
+    Store, StoredCell, Term,
 };
 
 /// When a commit fails.

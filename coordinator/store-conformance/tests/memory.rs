@@ -8,3 +8,10 @@ async fn fresh(_policy: Policy) -> (MemoryStore, ()) {
 }
 
 swath_store_conformance::conformance_suite!(fresh);
+
+#[test]
+fn copies_go_on_where_they_were() {
+    swath_store_conformance::copying::copies_go_on_where_they_were(async || {
+        Some((swath_store_conformance::MemoryStore::new(), ()))
+    });
+}

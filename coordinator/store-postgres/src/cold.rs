@@ -11,8 +11,8 @@ use swath_core::outcome::{Measurement, Outcome};
 use swath_core::time::Timestamp;
 use swath_core::view::Counts;
 use swath_store::{
-    CellKey, JobKey, Names, Said, Start, StoredCell, StoredJob, StoredReplication, StoredRequest,
-    StoredSweep, SweepKey, SweepRow, WorkerKey, WorkerRow,
+    CellKey, Copying, JobKey, Names, Said, Start, StoredCell, StoredJob, StoredReplication,
+    StoredRequest, StoredSweep, SweepKey, SweepRow, WorkerKey, WorkerRow,
 };
 
 use crate::error::{Failure, Result};
@@ -22,6 +22,9 @@ use crate::text;
 
 /// What the engine holds of everything.
 pub(crate) async fn start(session: &mut Session) -> Result<Start> {
+    if copying(session).await?.is_some() {
+        return Err(Failure::Refused(swath_store::unfinished()));
+    }
     let sweeps = sweeps(session).await?;
     let workers = workers(session).await?;
     let requests = requests(session).await?;
@@ -38,6 +41,14 @@ pub(crate) async fn start(session: &mut Session) -> Result<Start> {
         last_cell: CellKey(last.cell),
         last_job: JobKey(last.job),
     })
+}
+
+/// How far it is a copy of another store, as long as it is not a whole one.
+pub(crate) async fn copying(session: &mut Session) -> Result<Option<Copying>> {
+    let state = query_scalar!("SELECT state FROM copying");
+    let state = state.fetch_optional(session).await?;
+    let read = |state: String| serde_json::from_str(&state);
+    Ok(state.map(read).transpose()?)
 }
 
 async fn sweeps(session: &mut Session) -> Result<Vec<StoredSweep>> {
@@ -203,7 +214,7 @@ pub(crate) async fn open_cells(
 ) -> Result<Vec<StoredCell>> {
     let ids = query_scalar!(
         "SELECT DISTINCT cell FROM job
-         WHERE state IN ('queued', 'leased', 'suspect') AND cell > $1
+         WHERE ended_at IS NULL AND cell > $1
          ORDER BY cell LIMIT $2",
         after.0,
         i64::from(limit)

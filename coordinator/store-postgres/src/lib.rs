@@ -18,10 +18,12 @@ mod open;
 mod read;
 mod rows;
 mod session;
+mod snapshot;
 mod text;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::PgPool;
@@ -32,13 +34,17 @@ use swath_core::view::{
     WorkerView,
 };
 use swath_store::{
-    CellKey, Changes, JobQuery, Known, Names, Result, Said, Sources, Start, Store, StoredCell, Term,
+    CellKey, Changes, Copying, JobQuery, Known, Names, Result, Said, Snapshot, Sources, Start,
+    Store, StoredCell, Term,
 };
 
 use self::address::Address;
 use self::leader::{Led, Step};
 use self::session::read;
 use self::writer::Writer;
+
+/// How long `close` waits for readers.
+const CLOSE: Duration = Duration::from_secs(5);
 
 /// How a database is used.
 #[derive(Clone, Copy, Debug)]
@@ -246,6 +252,20 @@ impl Store for PostgresStore {
         self.read(|session| Box::pin(read::workers(session))).await
     }
 
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        // A connection of its own: readers come and go, this one may last.
+        let held = self
+            .detached(|shared| async move {
+                snapshot::Held::take(shared.pool.clone(), shared.pooled).await
+            })
+            .await?;
+        Ok(Box::new(held))
+    }
+
+    async fn copying(&self) -> Result<Option<Copying>> {
+        self.read(|session| Box::pin(cold::copying(session))).await
+    }
+
     async fn close(&self) -> Result<()> {
         self.detached(|shared| async move {
             // Whoever waits to lead need not wait for this one to be missed.
@@ -256,7 +276,8 @@ impl Store for PostgresStore {
                 }
             }
             shared.writer.close().await;
-            shared.pool.close().await;
+            // Whoever still reads, or holds a snapshot, is not waited for long.
+            let _late = tokio::time::timeout(CLOSE, shared.pool.close()).await;
             Ok(())
         })
         .await

@@ -10,7 +10,6 @@ use swath_store::{Result, StoreError};
 
 use crate::address::Address;
 use crate::error::{failed, sql_state, state, told};
-use crate::session;
 use crate::text;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
@@ -58,8 +57,8 @@ pub(crate) fn pool(address: &Address, connections: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
+        // Whoever takes one finds out by what it says first.
         .test_before_acquire(false)
-        .before_acquire(|conn, _| session::clean(conn))
         .connect_lazy_with(address.options.clone())
 }
 
@@ -150,14 +149,58 @@ async fn migrate(conn: &mut PgConnection, address: &Address) -> Result<()> {
     if version > 0 && version < newest {
         check_unled(&mut tx, address).await?;
     }
-    let mut migrations = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
-    // That lock would be the session's; this transaction holds one.
-    migrations.set_locking(false);
-    migrations
-        .run_direct(None, &mut *tx, false)
-        .await
-        .map_err(|error| failed(cannot_migrate(address), error))?;
+    apply(&mut tx, address).await?;
     tx.commit().await.map_err(failing)
+}
+
+/// Takes the steps that were not taken yet. By hand, as sqlx's own way would
+/// prepare statements, and lock for longer than a transaction.
+async fn apply(conn: &mut PgConnection, address: &Address) -> Result<()> {
+    let failing = |error| failed(cannot_migrate(address), error);
+    raw_sql(
+        "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
+             version bigint PRIMARY KEY, description text NOT NULL,
+             installed_on timestamptz NOT NULL DEFAULT now(), success boolean NOT NULL,
+             checksum bytea NOT NULL, execution_time bigint NOT NULL)",
+    )
+    .execute(&mut *conn)
+    .await
+    .map_err(failing)?;
+    let taken: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations")
+            .persistent(false)
+            .fetch_all(&mut *conn)
+            .await
+            .map_err(failing)?;
+    for step in MIGRATIONS.iter() {
+        match taken.iter().find(|(version, _)| *version == step.version) {
+            Some((_, checksum)) if checksum[..] == step.checksum[..] => continue,
+            Some((version, _)) => {
+                let problem = format!(
+                    "step {version} of its schema is not the one of this build; use the build \
+                     that wrote it"
+                );
+                return Err(refused(address, &problem));
+            }
+            None => {}
+        }
+        raw_sql(step.sql.clone())
+            .execute(&mut *conn)
+            .await
+            .map_err(failing)?;
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES ($1, $2, true, $3, 0)",
+        )
+        .persistent(false)
+        .bind(step.version)
+        .bind(&*step.description)
+        .bind(&*step.checksum)
+        .execute(&mut *conn)
+        .await
+        .map_err(failing)?;
+    }
+    Ok(())
 }
 
 fn cannot_migrate(address: &Address) -> String {

@@ -13,8 +13,8 @@ use futures_util::stream::BoxStream;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{
-    AssertSqlSafe, Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlSafeStr,
-    SqlStr, raw_sql,
+    AssertSqlSafe, Describe, Either, Execute, Executor, PgPool, Postgres, SqlSafeStr, SqlStr,
+    raw_sql,
 };
 
 use crate::error::{Failure, Result};
@@ -22,17 +22,29 @@ use crate::error::{Failure, Result};
 /// How long any one statement may take before its connection is given up.
 const ANSWER: Duration = Duration::from_mins(1);
 
-/// A reader sees one state of the database, that of its first statement.
+/// A transaction that somebody left open would swallow all that follows. (A
+/// ROLLBACK alone would fill the server's log with warnings.)
+const CLEAN: &str = "BEGIN; ROLLBACK;";
+
+/// A reader sees one state of the database, that of its first statement. What a
+/// statement is given says nothing about how to go about it, so it is planned
+/// once and not each time.
 const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
      SET LOCAL statement_timeout = '55s';
      SET LOCAL idle_in_transaction_session_timeout = '60s';
+     SET LOCAL plan_cache_mode = force_generic_plan;
      SET LOCAL jit = off";
+
+/// Connections of a pool that may turn out to be gone, one after the other.
+const GONE: u32 = 32;
 
 /// A connection, taken from the pool for one transaction or for many.
 pub(crate) struct Session {
     conn: PoolConnection<Postgres>,
     /// Whether statements are prepared once and kept.
     persistent: bool,
+    /// Whether its commits must be told to be durable.
+    pub(crate) careless: bool,
 }
 
 impl fmt::Debug for Session {
@@ -42,12 +54,30 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Takes a connection.
+    /// Takes a connection that is inside no transaction.
     pub(crate) async fn take(pool: &PgPool, pooled: bool) -> Result<Self> {
-        Ok(Self {
-            conn: pool.acquire().await?,
-            persistent: !pooled,
-        })
+        Self::begun(pool, pooled, "").await
+    }
+
+    /// Takes a connection and begins a transaction on it.
+    pub(crate) async fn begun(pool: &PgPool, pooled: bool, begin: &str) -> Result<Self> {
+        let begin = format!("{CLEAN} {begin}");
+        let mut gone = 0;
+        loop {
+            let mut session = Self {
+                conn: pool.acquire().await?,
+                persistent: !pooled,
+                careless: false,
+            };
+            let Err(failure) = session.run(AssertSqlSafe(begin.clone())).await else {
+                return Ok(session);
+            };
+            session.cut();
+            gone += 1;
+            if gone > GONE {
+                return Err(failure);
+            }
+        }
     }
 
     /// Runs statements that return nothing.
@@ -96,13 +126,10 @@ where
 {
     let pool = pool.clone();
     let reading = tokio::spawn(async move {
-        let mut session = Session::take(&pool, pooled).await?;
-        let result = match session.run(BEGIN_READING).await {
-            Ok(()) => match tokio::time::timeout(ANSWER, work(&mut session)).await {
-                Ok(result) => result,
-                Err(_late) => Err(Failure::Late),
-            },
-            Err(failure) => Err(failure),
+        let mut session = Session::begun(&pool, pooled, BEGIN_READING).await?;
+        let result = match tokio::time::timeout(ANSWER, work(&mut session)).await {
+            Ok(result) => result,
+            Err(_late) => Err(Failure::Late),
         };
         let late = matches!(result, Err(Failure::Late));
         if late || !session.undo().await {
@@ -114,18 +141,6 @@ where
         Ok(result) => result.map_err(Into::into),
         Err(error) => Err(crate::error::failed("a reading task ended early", error)),
     }
-}
-
-/// Ends a transaction that somebody left open, before the connection is used
-/// again. (A ROLLBACK alone would fill the server's log with warnings.)
-pub(crate) fn clean(conn: &mut PgConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
-    Box::pin(async move {
-        let clean = raw_sql("BEGIN; ROLLBACK").execute(conn);
-        match tokio::time::timeout(Duration::from_secs(5), clean).await {
-            Ok(Ok(_)) => Ok(true),
-            _ => Ok(false),
-        }
-    })
 }
 
 /// A query that says anew whether it is prepared for good.

@@ -173,12 +173,15 @@ impl Writer {
         if state.closed {
             return Err(Ended::undone(Failure::Refused(told("it is closed"))));
         }
-        match state.session.take() {
-            Some(session) => Ok(session),
-            None => Session::take(&self.pool, self.pooled)
-                .await
-                .map_err(Ended::undone),
+        if let Some(session) = state.session.take() {
+            return Ok(session);
         }
+        let taking = async {
+            let mut session = Session::take(&self.pool, self.pooled).await?;
+            session.careless = leader::is_careless(&mut session).await?;
+            Ok(session)
+        };
+        taking.await.map_err(Ended::undone)
     }
 
     /// Lets no more be written; what is under way is finished before.

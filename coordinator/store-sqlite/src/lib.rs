@@ -8,6 +8,7 @@
 //! `cargo xtask sqlx` writes that directory anew after a query or a migration
 //! changed.
 
+mod backup;
 mod commit;
 mod error;
 mod load;
@@ -15,6 +16,7 @@ mod lock;
 mod open;
 mod read;
 mod rows;
+mod snapshot;
 mod writer;
 
 use std::path::Path;
@@ -29,7 +31,12 @@ use swath_core::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerView,
 };
-use swath_store::{CellKey, Changes, Names, Result, Said, Start, Store, StoredCell, Term};
+use swath_store::{
+    CellKey, Changes, Copying, Names, Result, Said, Snapshot, Start, Store, StoredCell, Term,
+};
+
+pub use self::backup::backup;
+pub use self::snapshot::snapshot;
 
 use self::lock::Lock;
 use self::read::read;
@@ -192,6 +199,21 @@ impl Store for SqliteStore {
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {
         read(&self.readers, |conn| Box::pin(read::workers(conn))).await
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        let held = snapshot::Held::beside(&self.readers.connect_options()).await?;
+        Ok(Box::new(held))
+    }
+
+    async fn copying(&self) -> Result<Option<Copying>> {
+        self.writer
+            .run(|tx| Box::pin(load::copying(&mut tx.conn)))
+            .await
+    }
+
+    fn lost(&self) -> Option<String> {
+        self.writer.stopped()
     }
 
     async fn close(&self) -> Result<()> {

@@ -125,6 +125,32 @@ pub(crate) async fn readers(path: &Path) -> Result<SqlitePool> {
         .map_err(|error| cannot_open(path, error))
 }
 
+/// A connection that only looks at a file which another process may be writing:
+/// it must be there, ours, and of the schema of this build.
+pub(crate) async fn looker(path: &Path) -> Result<SqliteConnection> {
+    if !path.is_file() {
+        return Err(refused(path, "there is no such file"));
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(BUSY)
+        .statement_cache_capacity(200)
+        .pragma("cache_size", "-16384")
+        .row_buffer_size(ROW_BUFFER);
+    let mut conn = SqliteConnection::connect_with(&options)
+        .await
+        .map_err(|error| cannot_open(path, error))?;
+    check_ours(&mut conn, path).await?;
+    if version(&mut conn, path).await? == Some(newest()) {
+        return Ok(conn);
+    }
+    check_version(&mut conn, path).await?;
+    let problem = "its schema is that of an older build; `coordinator serve` of this build, started \
+                   once, brings it to the newest";
+    Err(refused(path, problem))
+}
+
 /// Whether a file can be there at all.
 pub(crate) fn check_place(path: &Path) -> Result<()> {
     let directory = match path.parent() {
@@ -184,8 +210,14 @@ async fn check_whole(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
     Err(refused(path, &problem))
 }
 
-/// A newer build may have changed what columns mean.
-async fn check_version(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
+/// The greatest version of a schema that this build knows.
+fn newest() -> i64 {
+    let versions = MIGRATIONS.iter().map(|step| step.version);
+    versions.max().unwrap_or(0)
+}
+
+/// The version of the schema that is there, if any is.
+async fn version(conn: &mut SqliteConnection, path: &Path) -> Result<Option<i64>> {
     let error = |error| cannot_open(path, error);
     let has_any: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations')",
@@ -194,14 +226,19 @@ async fn check_version(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
     .await
     .map_err(error)?;
     if !has_any {
-        return Ok(());
+        return Ok(None);
     }
     let version: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
         .fetch_one(&mut *conn)
         .await
         .map_err(error)?;
-    let newest = MIGRATIONS.iter().map(|step| step.version).max();
-    let newest = newest.unwrap_or(0);
+    Ok(Some(version))
+}
+
+/// A newer build may have changed what columns mean.
+async fn check_version(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let version = version(conn, path).await?.unwrap_or(0);
+    let newest = newest();
     if version <= newest {
         return Ok(());
     }

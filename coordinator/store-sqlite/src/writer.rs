@@ -5,7 +5,7 @@
 //! future: a caller that goes away must neither cut a transaction in two nor
 //! see a store that its own commit is yet to reach.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
 use sqlx::{Connection, SqliteConnection};
@@ -36,7 +36,7 @@ struct Desk {
     /// Given up after the connection: nobody else may write while this might.
     lock: Option<Lock>,
     /// Why nothing may be written any more, if so.
-    stopped: Option<String>,
+    stopped: Arc<OnceLock<String>>,
     /// Whose commits are taken; 0 while nobody leads. The file is this
     /// process's, so this fences what is left of an engine that began anew.
     term: Term,
@@ -46,6 +46,8 @@ struct Desk {
 #[derive(Debug)]
 pub(crate) struct Writer {
     desk: Arc<Mutex<Desk>>,
+    /// That of the desk, to be read while somebody is at it.
+    stopped: Arc<OnceLock<String>>,
 }
 
 impl Writer {
@@ -56,15 +58,22 @@ impl Writer {
             provenances: Vec::new(),
             begun: false,
         };
+        let stopped = Arc::new(OnceLock::new());
         let desk = Desk {
             tx: Some(tx),
             lock: Some(lock),
-            stopped: None,
+            stopped: Arc::clone(&stopped),
             term: Term(0),
         };
         Self {
             desk: Arc::new(Mutex::new(desk)),
+            stopped,
         }
+    }
+
+    /// Why nothing may be written any more, if so.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        self.stopped.get().cloned()
     }
 
     /// Begins the next term, after all commits of those before, and notes where
@@ -139,7 +148,7 @@ impl Desk {
     where
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>>,
     {
-        if let Some(why) = &self.stopped {
+        if let Some(why) = self.stopped.get() {
             return Err(lost(why));
         }
         let tx = self.tx.as_mut().ok_or_else(closed)?;
@@ -155,9 +164,7 @@ impl Desk {
              ({error}); check the disk, then start the coordinator again"
         );
         tracing::error!("{why}");
-        let told = lost(&why);
-        self.stopped = Some(why);
-        Err(told)
+        Err(lost(self.stopped.get_or_init(|| why)))
     }
 }
 

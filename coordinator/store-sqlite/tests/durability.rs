@@ -9,7 +9,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use swath_core::id::{Attempt, JobDigest, Owner, SweepDigest};
@@ -93,8 +94,13 @@ async fn work(
 }
 
 fn print_acknowledged(held: Held) {
-    // One write per line, so that a kill leaves whole lines or none.
-    let line = format!("ack {} {}\n", held.job, held.attempt);
+    tell(&format!("ack {} {}", held.job, held.attempt));
+}
+
+/// One write per line, so that a kill leaves whole lines or none. The test's own
+/// harness may have begun a line before.
+fn tell(line: &str) {
+    let line = format!("\n{line}\n");
     std::io::stdout().write_all(line.as_bytes()).unwrap();
 }
 
@@ -108,20 +114,20 @@ fn again(program: &mut Command, test: &str, database: &Path) -> Child {
         .unwrap()
 }
 
-/// Reads acknowledgements until the process ends.
-fn acknowledged(output: BufReader<ChildStdout>, into: &mut BTreeMap<JobDigest, u32>) -> usize {
-    let mut count = 0;
+/// Reads acknowledgements until the process ends, and counts them on the way.
+fn acknowledged(output: BufReader<ChildStdout>, count: &AtomicUsize) -> BTreeMap<JobDigest, u32> {
+    let mut all = BTreeMap::new();
     for line in output.lines().map_while(Result::ok) {
         let words: Vec<&str> = line.split(' ').collect();
         if let ["ack", job, attempt] = words[..]
             && let (Ok(job), Ok(attempt)) = (job.parse(), attempt.parse())
         {
-            count += 1;
-            let before = into.insert(job, attempt);
+            let before = all.insert(job, attempt);
             assert_eq!(before, None, "{job} was acknowledged twice");
+            count.fetch_add(1, Ordering::Relaxed);
         }
     }
-    count
+    all
 }
 
 async fn hold_to(path: &Path, acknowledged: &BTreeMap<JobDigest, u32>) {
@@ -179,17 +185,23 @@ async fn acknowledged_outcomes_survive_kills() {
     close(&engine).await;
 
     let mut all = BTreeMap::new();
-    for round in 0..10_u64 {
+    for round in 0..10 {
         let mut program = Command::new(std::env::current_exe().unwrap());
         let mut child = again(&mut program, "child_that_works_until_killed", &path);
         let output = BufReader::new(child.stdout.take().unwrap());
-        let reader = std::thread::spawn(move || {
-            let mut some = BTreeMap::new();
-            acknowledged(output, &mut some);
-            some
-        });
-        // From the middle of opening to the middle of the work.
-        tokio::time::sleep(Duration::from_millis(60 + round * round * 13 % 400)).await;
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let reader = std::thread::spawn(move || acknowledged(output, &counted));
+        // In the middle of opening, or of the work.
+        if round % 3 == 0 {
+            tokio::time::sleep(Duration::from_millis(20 + round as u64 * 13)).await;
+        } else {
+            let enough = || count.load(Ordering::Relaxed) >= round * round * 3;
+            let start = Instant::now();
+            while !enough() && start.elapsed() < Duration::from_mins(1) {
+                tokio::time::sleep(Duration::from_micros(100)).await;
+            }
+        }
         child.kill().unwrap();
         child.wait().unwrap();
         for (job, attempt) in reader.join().unwrap() {
@@ -258,15 +270,16 @@ fn child_that_writes_until_the_disk_fails() {
     runtime.block_on(async {
         let store = SqliteStore::open(&path).await.unwrap();
         let term = store.lead("here").await.unwrap();
+        assert_eq!(store.lost(), None);
         let mut n = 1;
         let failed = loop {
             if let Err(failed) = store.commit(term, bare(n)).await {
                 break failed;
             }
-            println!("\nack {n}");
+            tell(&format!("ack {n}"));
             n += 1;
         };
-        println!("\nfailed: {failed}");
+        tell(&format!("failed: {failed}"));
         let names = Names {
             sweeps: vec![SweepKey(1)],
             ..Names::default()
@@ -278,10 +291,11 @@ fn child_that_writes_until_the_disk_fails() {
             store.load(&names).await.err(),
         ];
         for later in later {
-            println!("\nlater: {}", later.unwrap());
+            tell(&format!("later: {}", later.unwrap()));
         }
+        tell(&format!("later: {}", store.lost().unwrap()));
         // What was written before can still be read.
-        println!("\nread {}", store.sweeps().await.unwrap().len());
+        tell(&format!("read {}", store.sweeps().await.unwrap().len()));
     });
 }
 
@@ -313,7 +327,7 @@ async fn a_failing_disk_stops_the_store() {
         told.collect::<Vec<&str>>()
     };
     let failed = [told("failed: "), told("later: ")].concat();
-    assert_eq!(failed.len(), 5, "{lines:?}");
+    assert_eq!(failed.len(), 6, "{lines:?}");
     for text in failed {
         assert!(
             text.contains("stopped") && text.contains("check the disk"),
@@ -325,7 +339,7 @@ async fn a_failing_disk_stops_the_store() {
     assert_eq!(told("read "), [all.len().to_string()]);
     let store = SqliteStore::open(&path).await.unwrap();
     let kept = sweeps(&store).await;
-    assert_eq!(kept, Vec::from_iter(1..=all.len() as i64));
+    assert_eq!(kept, (1..=all.len() as i64).collect::<Vec<_>>());
 }
 
 /// Asks again and again, going away at another moment each time, until the
@@ -412,7 +426,7 @@ async fn a_commit_that_nobody_waits_for_is_whole() {
         let done = tokio::time::timeout(patience, store.commit(term, changes)).await;
         gone += usize::from(done.is_err());
         let found = sweeps(&store).await;
-        let mut with_it = Vec::from_iter(kept.iter().copied().chain([n, n + 1000]));
+        let mut with_it = [&kept[..], &[n, n + 1000]].concat();
         with_it.sort_unstable();
         if found == with_it {
             kept = with_it;

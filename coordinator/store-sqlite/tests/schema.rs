@@ -367,7 +367,7 @@ async fn names_digests_and_ranges_are_checked() {
         ),
         (
             "INSERT INTO attempt (job, attempt, worker, session, granted_at) VALUES (1, 0, 1, 1, 0)",
-            "CHECK",
+            "one after the other",
         ),
         ("UPDATE attempt SET ended = 'lost', ended_at = 1 WHERE job = 2", "an_outcome_has_a_provenance"),
         ("UPDATE attempt SET ended_at = 1 WHERE job = 2", "an_end_has_a_time"),

@@ -1,10 +1,11 @@
 //! Coordinators that go away, come back, stand by or name another one; and work
 //! that does not move.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStderr, ChildStdout, Stdio};
+use std::io::{BufRead, BufReader, Lines, PipeReader};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
+use swath_core::id::JobDigest;
 use swath_proto::refusal::not_leader;
 use swath_proto::v1::control_server::{Control, ControlServer};
 use swath_proto::v1::dispatch_client::DispatchClient;
@@ -18,14 +19,24 @@ use crate::support::{Serving, Site, json};
 /// Where nobody listens.
 const DEAD: &str = "http://127.0.0.1:1";
 
-/// A command that stays, read line by line.
-struct Staying<R> {
+/// A command that stays, read line by line, whatever it prints or says.
+struct Staying {
     child: Child,
-    lines: std::io::Lines<BufReader<R>>,
+    lines: Lines<BufReader<PipeReader>>,
 }
 
-impl<R: std::io::Read> Staying<R> {
-    /// Reads until a line says `what`.
+impl Staying {
+    fn start(site: &Site, line: &str) -> Self {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut command = site.command(line);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer);
+        Self {
+            child: command.spawn().unwrap(),
+            lines: BufReader::new(reader).lines(),
+        }
+    }
+
+    /// Reads until a line has `what`.
     fn until(&mut self, what: &str) -> String {
         let mut seen = Vec::new();
         for line in self.lines.by_ref() {
@@ -41,24 +52,6 @@ impl<R: std::io::Read> Staying<R> {
     fn code(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
-}
-
-/// Reads its stderr; nobody reads what it prints.
-fn staying(site: &Site, line: &str) -> Staying<ChildStderr> {
-    let mut command = site.command(line);
-    command.stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    Staying { child, lines }
-}
-
-/// Reads what it prints.
-fn printing(site: &Site, line: &str) -> Staying<ChildStdout> {
-    let mut command = site.command(line);
-    command.stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    Staying { child, lines }
 }
 
 fn interrupt(child: &Child) {
@@ -77,11 +70,14 @@ fn waiting_outlives_a_restart_of_the_coordinator() {
     let serving = Serving::start(&site, "sqlite:served.db");
     let url = serving.url.clone();
     let line = format!("--coordinator {url} submit small.toml --wait --timeout 60");
-    let mut waiting = staying(&site, &line);
+    let mut waiting = Staying::start(&site, &line);
     waiting.until("no worker is connected");
     assert_eq!(serving.stop(), Some(0));
     let lost = waiting.until("does not answer; waiting for it, Ctrl-C to leave");
-    assert!(lost.contains(&format!("the coordinator at {url}")), "{lost}");
+    assert!(
+        lost.contains(&format!("the coordinator at {url}")),
+        "{lost}"
+    );
     let serving = Serving::at(&site, "sqlite:served.db", listen_of(&url));
     waiting.until(&format!("the coordinator at {url} answers again"));
     // It is told of each time once, however the coordinator ends.
@@ -100,8 +96,11 @@ fn waiting_outlives_a_restart_of_the_coordinator() {
 fn waiting_for_a_coordinator_ends_with_its_time() {
     let site = Site::new();
     let serving = Serving::start(&site, "sqlite:served.db");
-    let line = format!("--coordinator {} submit small.toml --wait --timeout 6", serving.url);
-    let mut waiting = staying(&site, &line);
+    let line = format!(
+        "--coordinator {} submit small.toml --wait --timeout 6",
+        serving.url
+    );
+    let mut waiting = Staying::start(&site, &line);
     waiting.until("no worker is connected");
     drop(serving);
     waiting.until("does not answer; waiting for it");
@@ -117,20 +116,94 @@ fn watching_outlives_a_killed_coordinator() {
     let submitted = site.run(&format!("--coordinator {url} submit small.toml"));
     assert_eq!(submitted.code, 0, "{}", submitted.stderr);
     let line = format!("--coordinator {url} status small --watch");
-    let mut watching = staying(&site, &line);
-    let mut seen = printing(&site, &line);
-    seen.until("0/6 jobs");
-    seen.until("small waits, next is job");
+    let mut watching = Staying::start(&site, &line);
+    watching.until("0/6 jobs");
+    watching.until("small waits, next is job");
     drop(serving);
     watching.until("does not answer; waiting for it, Ctrl-C to leave");
     let serving = Serving::at(&site, "sqlite:served.db", listen_of(&url));
     watching.until("answers again");
+    watching.until("0/6 jobs");
     interrupt(&watching.child);
     watching.until("the work goes on");
     assert_eq!(watching.code(), Some(130));
-    interrupt(&seen.child);
-    assert_eq!(seen.code(), Some(130));
     assert_eq!(serving.stop(), Some(0));
+}
+
+#[tokio::test]
+async fn following_a_log_outlives_a_killed_coordinator() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:served.db");
+    let url = serving.url.clone();
+    let submitted = site.run(&format!("--coordinator {url} submit small.toml"));
+    assert_eq!(submitted.code, 0, "{}", submitted.stderr);
+    let (worker, held) = trains(&url, (1, "it begins\n")).await;
+    let job = worker.job.clone();
+    let mut following = Staying::start(&site, &format!("--coordinator {url} logs {job} --follow"));
+    following.until("it begins");
+    drop(serving);
+    following.until("does not answer; waiting for it, Ctrl-C to leave");
+    let serving = Serving::at(&site, "sqlite:served.db", listen_of(&url));
+    following.until("answers again");
+    worker.writes(&url, held, (2, "it goes on\n")).await;
+    following.until("it goes on");
+    interrupt(&following.child);
+    assert_eq!(following.code(), Some(0));
+    assert_eq!(serving.stop(), Some(0));
+}
+
+/// A worker that has one job.
+struct Worker {
+    session: u64,
+    job: String,
+}
+
+/// Takes a job, and writes something about it.
+async fn trains(url: &str, log: (u64, &str)) -> (Worker, v1::Held) {
+    let mut client = DispatchClient::connect(url.to_owned()).await.unwrap();
+    let welcome = client.hello(hello()).await.unwrap().into_inner();
+    let exchange = v1::ExchangeRequest {
+        worker: "w".to_owned(),
+        session: welcome.session,
+        request: 1,
+        want: 1,
+        ..v1::ExchangeRequest::default()
+    };
+    let reply = client.exchange(exchange).await.unwrap().into_inner();
+    let held = reply.grants[0].held.clone().unwrap();
+    let worker = Worker {
+        session: welcome.session,
+        job: JobDigest::from_slice(&held.job).unwrap().to_string(),
+    };
+    worker.writes(url, held.clone(), log).await;
+    (worker, held)
+}
+
+impl Worker {
+    async fn writes(&self, url: &str, held: v1::Held, (log_sequence, log): (u64, &str)) {
+        let mut client = DispatchClient::connect(url.to_owned()).await.unwrap();
+        let report = v1::Report {
+            held: Some(held),
+            log_sequence,
+            log: log.to_owned(),
+            ..v1::Report::default()
+        };
+        let request = v1::ObserveRequest {
+            worker: "w".to_owned(),
+            session: self.session,
+            reports: vec![report],
+        };
+        client.observe(request).await.unwrap();
+    }
+}
+
+fn hello() -> v1::HelloRequest {
+    v1::HelloRequest {
+        protocol: PROTOCOL_VERSION,
+        worker: "w".to_owned(),
+        slots: vec!["cpu".to_owned()],
+        ..v1::HelloRequest::default()
+    }
 }
 
 #[test]
@@ -162,7 +235,7 @@ fn a_wait_moves_on_to_whoever_took_over() {
     drop(free);
     let list = format!("{},{second}", first.url);
     let line = format!("--coordinator {list} submit small.toml --wait --timeout 60");
-    let mut waiting = staying(&site, &line);
+    let mut waiting = Staying::start(&site, &line);
     waiting.until("no worker is connected");
     assert_eq!(first.stop(), Some(0));
     waiting.until("does not answer; waiting for it");
@@ -274,7 +347,13 @@ fn a_change_that_nobody_leads_fails_at_once_and_says_why() {
     let none = Standby::start(None);
     let done = site.run(&format!("--coordinator {lost},{none} submit small.toml"));
     assert_eq!((done.code, done.stdout.as_str()), (4, ""));
-    for told in [&*lost, DEAD, &*none, "this one stands by", "takes over within seconds"] {
+    for told in [
+        &*lost,
+        DEAD,
+        &*none,
+        "this one stands by",
+        "takes over within seconds",
+    ] {
         assert!(done.stderr.contains(told), "{told}: {}", done.stderr);
     }
 }
@@ -285,28 +364,26 @@ async fn a_wait_says_soon_why_nothing_moves() {
     let serving = Serving::start(&site, "sqlite:served.db");
     let url = serving.url.clone();
     let command = "{ command = [\"mytrain\"], metric = \"accuracy_error\" }";
-    let program = crate::support::SMALL.replace("trainer.null = true", &format!("trainer = {command}"));
+    let program =
+        crate::support::SMALL.replace("trainer.null = true", &format!("trainer = {command}"));
     site.write("program.toml", &program.replace("\"small\"", "\"program\""));
     let began = Instant::now();
     let line = |file: &str| format!("--coordinator {url} submit {file} --wait --timeout 60");
-    let mut waiting = staying(&site, &line("small.toml"));
+    let mut waiting = Staying::start(&site, &line("small.toml"));
     waiting.until("small waits, next is job");
     assert!(began.elapsed() < Duration::from_secs(10));
     let mut worker = DispatchClient::connect(url.clone()).await.unwrap();
-    let hello = v1::HelloRequest {
-        protocol: PROTOCOL_VERSION,
-        worker: "w".to_owned(),
-        slots: vec!["cpu".to_owned()],
-        ..v1::HelloRequest::default()
-    };
-    worker.hello(hello).await.unwrap();
-    let mut other = staying(&site, &line("program.toml"));
+    worker.hello(hello()).await.unwrap();
+    let mut other = Staying::start(&site, &line("program.toml"));
     other.until("no active worker may run `mytrain`");
     assert_eq!(site.run(&format!("--coordinator {url} cordon w")).code, 0);
-    let mut other = staying(&site, &line("program.toml"));
+    let mut other = Staying::start(&site, &line("program.toml"));
     other.until("every connected worker is cordoned");
-    assert_eq!(site.run(&format!("--coordinator {url} pause program")).code, 0);
-    let mut other = staying(&site, &line("program.toml"));
+    assert_eq!(
+        site.run(&format!("--coordinator {url} pause program")).code,
+        0
+    );
+    let mut other = Staying::start(&site, &line("program.toml"));
     other.until("is paused (paused by an operator); `coordinator resume program`");
     for sweep in ["small", "program"] {
         let done = site.run(&format!("--coordinator {url} cancel {sweep}"));
@@ -327,5 +404,9 @@ fn a_coordinator_tells_others_where_it_is() {
     assert_eq!(serving.stop(), Some(0));
     let done = site.run("serve --advertise ftp://head");
     assert_eq!(done.code, 2);
-    assert!(done.stderr.contains("--advertise `ftp://head`"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("--advertise `ftp://head`"),
+        "{}",
+        done.stderr
+    );
 }

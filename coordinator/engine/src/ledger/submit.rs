@@ -238,7 +238,8 @@ impl Ledger {
             }
         }
         // There may be a million of them, mostly as they were submitted.
-        cell.jobs.reserve_exact(held.saturating_sub(existing) as usize);
+        cell.jobs
+            .reserve_exact(held.saturating_sub(existing) as usize);
         self.touch(place);
         if let Some(sweep) = self.sweeps.get_mut(&key) {
             sweep.cells.insert(place);

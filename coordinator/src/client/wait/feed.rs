@@ -162,8 +162,12 @@ impl Feed {
 
 /// What to say of a coordinator that is away.
 pub(crate) fn away(connection: &Connection, failure: &Failure) -> String {
-    let why = failure.lines.first();
-    let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+    let mut whys: Vec<&str> = failure.tried.iter().map(|it| &*it.why).collect();
+    whys.dedup();
+    let why = match whys.join("; ") {
+        none if none.is_empty() => none,
+        whys => format!(" ({whys})"),
+    };
     let place = connection.place();
     format!("the coordinator at {place} does not answer; waiting for it, Ctrl-C to leave{why}")
 }

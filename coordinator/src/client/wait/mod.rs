@@ -227,21 +227,26 @@ pub(crate) async fn conclude(
 /// the table is printed all the same.
 const RESTART_WAIT: Duration = Duration::from_mins(1);
 
-/// Reads what belongs to the end of the waiting, again while the coordinator is
-/// away.
-async fn patiently<T>(
+/// Reads something, again while the coordinator is away: until `give_up`, or for
+/// ever, when the caller can be interrupted.
+pub(crate) async fn patiently<T>(
     context: &Context,
     connection: &mut Connection,
+    give_up: Option<Instant>,
     read: impl AsyncFn(&mut Connection) -> Outcome<T>,
 ) -> Outcome<T> {
-    let give_up = Instant::now() + RESTART_WAIT;
     let mut tries = 0;
     loop {
         let failure = match read(connection).await {
             Err(failure) if failure.exit == Exit::Unreachable => failure,
-            done => return done,
+            done => {
+                if tries > 0 {
+                    context.printer.note(feed::back(connection));
+                }
+                return done;
+            }
         };
-        if connection.is_local() || Instant::now() > give_up {
+        if connection.is_local() || give_up.is_some_and(|at| Instant::now() > at) {
             return Err(failure);
         }
         if tries == 0 {
@@ -253,11 +258,12 @@ async fn patiently<T>(
 }
 
 async fn finished(context: &Context, connection: &mut Connection, sweep: &SweepView) -> Outcome {
+    let give_up = Some(Instant::now() + RESTART_WAIT);
     let selector = || vec![sweep.digest.to_string()];
     let shown = async |connection: &mut Connection| {
         table::print(context, connection, selector(), Shape::default()).await
     };
-    patiently(context, connection, shown).await?;
+    patiently(context, connection, give_up, shown).await?;
     let counts = &sweep.counts;
     if counts.failed > 0 {
         let failed = async |connection: &mut Connection| {
@@ -266,7 +272,7 @@ async fn finished(context: &Context, connection: &mut Connection, sweep: &SweepV
                 .jobs([selector(), vec![state]].concat(), None)
                 .await
         };
-        let failed = patiently(context, connection, failed).await?;
+        let failed = patiently(context, connection, give_up, failed).await?;
         let (name, asked) = (&sweep.name, &context.asked);
         for line in render::failures::lines(&failed, asked) {
             context.printer.warn(line);

@@ -63,19 +63,16 @@ impl View {
     pub(super) fn show(&mut self, status: &Status, sweep: &SweepView, stall: Option<&Stall>) {
         self.tell_failures(status, sweep);
         let stall = stall.map(Stall::line);
-        match &self.live {
-            Some((bar, style)) => {
-                let mut lines = vec![progress::line(status, sweep, style)];
-                let width = style.width.unwrap_or(usize::MAX);
-                lines.extend(stall.iter().flat_map(|stall| wrapped(stall, width)));
-                lines.extend(open_lines(status, &parameters(sweep), style));
-                bar.set_message(lines.join("\n"));
-            }
-            None => {
-                self.show_stall(stall);
-                self.show_plain(&progress::line(status, sweep, &Style::PIPE));
-            }
-        }
+        let Some((bar, style)) = &self.live else {
+            self.show_stall(stall);
+            self.show_plain(&progress::line(status, sweep, &Style::PIPE));
+            return;
+        };
+        let mut lines = vec![progress::line(status, sweep, style)];
+        let width = style.width.unwrap_or(usize::MAX);
+        lines.extend(stall.iter().flat_map(|stall| wrapped(stall, width)));
+        lines.extend(open_lines(status, &parameters(sweep), style));
+        bar.set_message(lines.join("\n"));
     }
 
     /// Tells why nothing moves, at once, and again when it is something else: not

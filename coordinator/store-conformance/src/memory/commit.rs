@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::tables::{AttemptRec, CellRec, JobRec, Said, SweepRec, Tables};
 use crate::{
-    AttemptEnd, CellKey, Changes, Copied, CopiedLog, DecisionRow, End, GrantRequest, GrownCell, JobKey, JobRow,
-    LateOutcome, LogRow, NewAttempt, NewCell, NewImport, NewJob, NewSweep, NewSweepCell,
-    ObservationRow, OutcomeRow, REQUESTS_KEPT, ReplicationRow, SweepKey, SweepRow, WorkerKey,
-    WorkerRow,
+    AttemptEnd, CellKey, Changes, Copied, CopiedLog, DecisionRow, End, GrantRequest, GrownCell,
+    JobKey, JobRow, LateOutcome, LogRow, NewAttempt, NewCell, NewImport, NewJob, NewSweep,
+    NewSweepCell, ObservationRow, OutcomeRow, REQUESTS_KEPT, ReplicationRow, SweepKey, SweepRow,
+    WorkerKey, WorkerRow,
 };
 
 /// Why a row may not be written.
@@ -97,7 +97,9 @@ impl Tables {
             self.attempt_mut(key, log.row.attempt)?;
             let logs = &mut self.job_mut(key)?.logs;
             let follows = logs.last().is_none_or(|last| last.position < log.position);
-            ensure(follows, || format!("a piece of the log of job {key} does not follow"))?;
+            ensure(follows, || {
+                format!("a piece of the log of job {key} does not follow")
+            })?;
             logs.push(log);
         }
         self.copying = copied.copying;
@@ -327,7 +329,8 @@ impl Tables {
             return Ok(());
         }
         let logs = &mut self.job_mut(row.job)?.logs;
-        let same = |it: &CopiedLog| it.row.attempt == row.attempt && it.row.sequence == row.sequence;
+        let same =
+            |it: &CopiedLog| it.row.attempt == row.attempt && it.row.sequence == row.sequence;
         if !logs.iter().any(same) {
             let position = logs.last().map_or(0, |it| it.position) + 1;
             logs.push(CopiedLog { position, row });

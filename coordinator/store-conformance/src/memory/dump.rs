@@ -70,7 +70,9 @@ impl Tables {
                 all.new_sweeps.push(it.new.clone());
                 all.sweeps.push(it.row.clone());
             }),
-            Part::Cells => rows(self.cells.values(), |all, it| all.cells.push(it.new.clone())),
+            Part::Cells => rows(self.cells.values(), |all, it| {
+                all.cells.push(it.new.clone())
+            }),
             Part::SweepCells => rows(sweeps().flat_map(|it| &it.cells), |all, it| {
                 all.sweep_cells.push((*it).clone());
             }),

@@ -9,9 +9,9 @@ use swath_core::outcome::{Fault, Observation, Outcome, Provenance};
 use swath_core::time::Timestamp;
 
 use crate::{
-    AttemptEnd, CellKey, CopiedLog, Copying, DecisionRow, End, GrantRequest, JobKey, JobRow, LateOutcome,
-    NewAttempt, NewCell, NewJob, NewSweep, NewSweepCell, OutcomeRow, ReplicationRow, Result,
-    SettledRow, StoreError, SweepKey, SweepRow, Term, WorkerKey, WorkerRow,
+    AttemptEnd, CellKey, CopiedLog, Copying, DecisionRow, End, GrantRequest, JobKey, JobRow,
+    LateOutcome, NewAttempt, NewCell, NewJob, NewSweep, NewSweepCell, OutcomeRow, ReplicationRow,
+    Result, SettledRow, StoreError, SweepKey, SweepRow, Term, WorkerKey, WorkerRow,
 };
 
 /// All rows, with what finds them.

@@ -24,8 +24,15 @@ async fn main() {
         let store = swath_store_postgres::PostgresStore::open(&url, options)
             .await
             .unwrap();
-        println!("{}", if pooler.is_empty() { "prepared statements" } else { pooler });
-        work::measure(&store).await;
+        println!(
+            "{}",
+            if pooler.is_empty() {
+                "prepared statements"
+            } else {
+                pooler
+            }
+        );
+        work::measure(&store, true).await;
         store.close().await.unwrap();
     }
 }

@@ -5,6 +5,7 @@
 
 mod around;
 mod attempts;
+mod copied;
 mod jobs;
 mod logs;
 mod sweeps;
@@ -78,7 +79,11 @@ pub(crate) async fn write(
     around::write_replications(session, &changes.replications).await?;
     around::insert_decisions(session, &changes.decisions).await?;
     around::forget_imports(session, &changes.forgotten).await?;
-    around::insert_imports(session, &changes.imports).await
+    around::insert_imports(session, &changes.imports).await?;
+    match &changes.copied {
+        Some(copied) => copied::write(session, copied).await,
+        None => Ok(()),
+    }
 }
 
 /// Stores the provenances that are not stored yet.

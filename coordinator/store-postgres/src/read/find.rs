@@ -69,7 +69,7 @@ pub(super) async fn last_failed(
 ) -> Result<Vec<i64>> {
     let Some(digest) = sweep else {
         let ids = query_scalar!(
-            "SELECT id FROM job WHERE state = 'failed' ORDER BY ended_at DESC, id LIMIT $1",
+            "SELECT id FROM job WHERE fault IS NOT NULL ORDER BY ended_at DESC, id LIMIT $1",
             i64::from(limit)
         );
         return Ok(ids.fetch_all(session).await?);
@@ -80,7 +80,7 @@ pub(super) async fn last_failed(
     let ids = query_scalar!(
         "SELECT job.id FROM sweep_cell
          JOIN job ON job.cell = sweep_cell.cell AND job.replicate <= sweep_cell.replicates
-         WHERE sweep_cell.sweep = $1 AND job.state = 'failed'
+         WHERE sweep_cell.sweep = $1 AND job.fault IS NOT NULL
          ORDER BY job.ended_at DESC, job.id LIMIT $2",
         sweep,
         i64::from(limit)
@@ -146,7 +146,9 @@ fn digests_from(prefix: &str) -> Option<(Vec<u8>, Vec<u8>)> {
 async fn under_lease(session: &mut Session, asked: &Asked) -> Result<Vec<i64>> {
     let ids = query_scalar!(
         "WITH held AS MATERIALIZED (
-             SELECT id, cell, replicate, state FROM job WHERE state IN ('leased', 'suspect'))
+             SELECT job.id, job.cell, job.replicate, job.state FROM attempt
+             JOIN job ON job.id = attempt.job AND job.attempt = attempt.attempt
+             WHERE attempt.ended IS NULL AND job.deadline IS NOT NULL)
          SELECT held.id FROM held
          WHERE held.id > $1
            AND held.state = ANY($2::text[])

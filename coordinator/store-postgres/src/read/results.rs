@@ -271,7 +271,7 @@ async fn provenances_of_failures(session: &mut Session, sweep: i64) -> Result<Ha
            FROM sweep_cell
            JOIN job ON job.cell = sweep_cell.cell
            JOIN attempt ON attempt.job = job.id AND attempt.attempt = job.attempt
-           WHERE sweep_cell.sweep = $1 AND job.state = 'failed'
+           WHERE sweep_cell.sweep = $1 AND job.fault IS NOT NULL
              AND attempt.provenance IS NOT NULL"#,
         sweep
     )

@@ -135,8 +135,10 @@ pub(crate) async fn replication(
 pub(crate) async fn workers(session: &mut Session) -> Result<Vec<WorkerView>> {
     let rows = query!(
         r#"SELECT name, state, reason, session, seen_at, about, failed,
-                  (SELECT count(*) FROM job
-                   WHERE job.worker = worker.id AND job.state IN ('leased', 'suspect')) AS "held!"
+                  (SELECT count(*) FROM attempt
+                   JOIN job ON job.id = attempt.job AND job.attempt = attempt.attempt
+                   WHERE attempt.worker = worker.id AND attempt.ended IS NULL
+                     AND job.deadline IS NOT NULL) AS "held!"
            FROM worker ORDER BY name"#
     )
     .fetch_all(session)

@@ -43,6 +43,11 @@ impl Database {
         Some(Self { server, name, url })
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its store.
     pub(crate) async fn store(&self) -> PostgresStore {
         PostgresStore::open(&self.url, Options::default())

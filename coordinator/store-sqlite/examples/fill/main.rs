@@ -11,11 +11,10 @@ use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection, SqliteConnection};
-use swath_core::message::Hello;
-use swath_core::policy::Policy;
+use swath_core::id::SessionId;
 use swath_core::time::Timestamp;
-use swath_core::view::WorkerAbout;
-use swath_store::Store;
+use swath_core::view::{WorkerAbout, WorkerState};
+use swath_store::{Changes, Store, WorkerKey, WorkerRow};
 use swath_store_sqlite::SqliteStore;
 
 const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
@@ -70,9 +69,15 @@ fn number(word: &str) -> Result<i64, Error> {
 
 /// Brings the schema up to date and lets a worker in, as the real store does.
 async fn hello(database: &Path) -> Result<(), Error> {
-    let store = SqliteStore::open(database, Policy::default()).await?;
-    let hello = Hello {
-        worker: "filler".parse()?,
+    let store = SqliteStore::open(database).await?;
+    let term = store.lead("").await?;
+    let filler = WorkerRow {
+        key: WorkerKey(1),
+        name: "filler".parse()?,
+        state: WorkerState::Active,
+        reason: String::new(),
+        session: SessionId(1),
+        seen_at: NOW,
         about: WorkerAbout {
             host: "host".to_owned(),
             pid: 1,
@@ -80,9 +85,13 @@ async fn hello(database: &Path) -> Result<(), Error> {
             slots: vec!["cpu".to_owned()],
             ..WorkerAbout::default()
         },
-        held: Vec::new(),
+        failed: Vec::new(),
     };
-    store.hello(NOW, hello).await?;
+    let changes = Changes {
+        workers: vec![filler],
+        ..Changes::default()
+    };
+    store.commit(term, changes).await?;
     store.close().await?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Attempts, how they ended, and what they measured.
 
 use sqlx::{query, query_scalar};
+use swath_core::id::WeightsDigest;
 use swath_core::outcome::Provenance;
 use swath_store::{AttemptEnd, End, LateOutcome, NewAttempt, OutcomeRow};
 
@@ -31,7 +32,7 @@ pub(super) async fn insert(tx: &mut Tx, attempts: &[NewAttempt]) -> Result<()> {
             "INSERT INTO attempt (job, attempt, worker, session, granted_at)
              SELECT line.value ->> 0, line.value ->> 1, line.value ->> 2, line.value ->> 3,
                     line.value ->> 4
-             FROM json_each(?1) AS line",
+             FROM jsonb_each(?1) AS line",
             list
         )
         .execute(&mut tx.conn)
@@ -50,7 +51,7 @@ pub(super) async fn insert_outcomes(tx: &mut Tx, outcomes: &[OutcomeRow]) -> Res
             let provenance = provenance(tx, &row.provenance).await?;
             let measured = &row.measurement;
             let bits = beside.add(rows::measurement_bits(measured));
-            let weights = beside.add_some(measured.weights.as_ref().map(|it| it.as_bytes()));
+            let weights = beside.add_some(measured.weights.as_ref().map(WeightsDigest::as_bytes));
             let metrics = &measured.metrics;
             list.push((
                 row.job.0,
@@ -75,7 +76,7 @@ pub(super) async fn insert_outcomes(tx: &mut Tx, outcomes: &[OutcomeRow]) -> Res
                     line.value ->> 4, line.value ->> 5, substr(?2, line.value ->> 6, 32),
                     line.value ->> 7, line.value ->> 8, line.value ->> 9,
                     substr(?2, line.value ->> 10, 32)
-             FROM json_each(?1) AS line",
+             FROM jsonb_each(?1) AS line",
             list,
             beside
         )
@@ -165,7 +166,7 @@ pub(super) async fn keep_late(tx: &mut Tx, late: &[LateOutcome]) -> Result<()> {
              SELECT line.value ->> 0, line.value ->> 1, line.value ->> 2, line.value ->> 3,
                     CAST(substr(?2, line.value ->> 4, line.value ->> 5) AS TEXT),
                     CAST(substr(?2, line.value ->> 6, line.value ->> 7) AS TEXT), line.value ->> 8
-             FROM json_each(?1) AS line
+             FROM jsonb_each(?1) AS line
              WHERE true
              ON CONFLICT DO NOTHING",
             list,

@@ -35,7 +35,7 @@ async fn insert_alike(tx: &mut Tx, since: Timestamp, jobs: &[NewJob]) -> Result<
         "INSERT INTO job (id, digest, cell, replicate, seed, state, not_before, granted_at)
          SELECT line.value ->> 0, substr(?2, line.key * 32 + 1, 32), line.value ->> 1,
                 line.value ->> 2, line.value ->> 3, 'queued', ?3, ?3
-         FROM json_each(?1) AS line",
+         FROM jsonb_each(?1) AS line",
         list,
         digests,
         since

@@ -4,6 +4,7 @@
 //! constraints and triggers of the schema are its witness.
 
 mod attempts;
+mod copied;
 mod imports;
 mod jobs;
 mod logs;
@@ -18,25 +19,52 @@ use crate::writer::Tx;
 
 /// Writes everything, within a transaction of the caller's.
 pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
-    sweeps::insert(tx, &changes.new_sweeps).await?;
-    sweeps::update(tx, &changes.sweeps).await?;
-    sweeps::insert_cells(tx, &changes.cells).await?;
-    sweeps::insert_sweep_cells(tx, &changes.sweep_cells).await?;
-    sweeps::grow(tx, &changes.grown).await?;
-    workers::write(tx, &changes.workers).await?;
-    jobs::insert(tx, &changes.new_jobs).await?;
-    attempts::insert(tx, &changes.attempts).await?;
-    attempts::insert_outcomes(tx, &changes.outcomes).await?;
-    attempts::end(tx, &changes.ends).await?;
-    jobs::update(tx, &changes.jobs).await?;
-    attempts::keep_late(tx, &changes.late).await?;
-    logs::insert_observations(tx, &changes.observations).await?;
-    logs::append(tx, &changes.logs).await?;
-    workers::remember_requests(tx, &changes.requests).await?;
-    sweeps::write_replications(tx, &changes.replications).await?;
-    sweeps::insert_decisions(tx, &changes.decisions).await?;
-    imports::forget(tx, &changes.forgotten).await?;
-    imports::insert(tx, &changes.imports).await
+    // Every list is named: a new one is not forgotten here.
+    let Changes {
+        new_sweeps,
+        sweeps,
+        cells,
+        sweep_cells,
+        grown,
+        workers,
+        new_jobs,
+        attempts,
+        outcomes,
+        ends,
+        jobs,
+        late,
+        observations,
+        logs,
+        requests,
+        replications,
+        decisions,
+        forgotten,
+        imports,
+        copied,
+    } = changes;
+    sweeps::insert(tx, new_sweeps).await?;
+    sweeps::update(tx, sweeps).await?;
+    sweeps::insert_cells(tx, cells).await?;
+    sweeps::insert_sweep_cells(tx, sweep_cells).await?;
+    sweeps::grow(tx, grown).await?;
+    workers::write(tx, workers).await?;
+    jobs::insert(tx, new_jobs).await?;
+    attempts::insert(tx, attempts).await?;
+    attempts::insert_outcomes(tx, outcomes).await?;
+    attempts::end(tx, ends).await?;
+    jobs::update(tx, jobs).await?;
+    attempts::keep_late(tx, late).await?;
+    logs::insert_observations(tx, observations).await?;
+    logs::append(tx, logs).await?;
+    workers::remember_requests(tx, requests).await?;
+    sweeps::write_replications(tx, replications).await?;
+    sweeps::insert_decisions(tx, decisions).await?;
+    imports::forget(tx, forgotten).await?;
+    imports::insert(tx, imports).await?;
+    match copied {
+        None => Ok(()),
+        Some(copied) => copied::write(tx, copied).await,
+    }
 }
 
 /// Holds a statement to the number of rows that it was given.

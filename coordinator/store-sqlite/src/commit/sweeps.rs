@@ -1,6 +1,7 @@
 //! Sweeps, their cells, and how many replicates these get.
 
 use sqlx::query;
+use swath_core::time::Timestamp;
 use swath_store::{
     DecisionRow, GrownCell, NewCell, NewSweep, NewSweepCell, ReplicationRow, SweepRow,
 };
@@ -74,7 +75,7 @@ pub(super) async fn update(tx: &mut Tx, sweeps: &[SweepRow]) -> Result<()> {
                 count.failed,
                 count.diverged,
                 count.cancelled,
-                ended_at.map(|at| at.as_ms()),
+                ended_at.map(Timestamp::as_ms),
             ));
         }
         let (states, beside) = (lines(&states), beside.as_slice());
@@ -132,7 +133,7 @@ pub(super) async fn insert_cells(tx: &mut Tx, cells: &[NewCell]) -> Result<()> {
                     CAST(substr(?2, line.value ->> 1, line.value ->> 2) AS TEXT),
                     CAST(substr(?2, line.value ->> 3, line.value ->> 4) AS TEXT),
                     substr(?3, line.key * 48 + 33, 16)
-             FROM json_each(?1) AS line",
+             FROM jsonb_each(?1) AS line",
             list,
             beside,
             names
@@ -166,7 +167,7 @@ pub(super) async fn insert_sweep_cells(tx: &mut Tx, cells: &[NewSweepCell]) -> R
             "INSERT INTO sweep_cell (sweep, position, cell, axes, replicates)
              SELECT line.value ->> 0, line.value ->> 1, line.value ->> 2,
                     CAST(substr(?2, line.value ->> 3, line.value ->> 4) AS TEXT), line.value ->> 5
-             FROM json_each(?1) AS line",
+             FROM jsonb_each(?1) AS line",
             list,
             beside
         )
@@ -256,7 +257,7 @@ pub(super) async fn insert_decisions(tx: &mut Tx, decisions: &[DecisionRow]) -> 
              SELECT line.value ->> 0, line.value ->> 1, line.value ->> 2, line.value ->> 3,
                     line.value ->> 4, line.value ->> 5,
                     CAST(substr(?2, line.value ->> 6, line.value ->> 7) AS TEXT)
-             FROM json_each(?1) AS line",
+             FROM jsonb_each(?1) AS line",
             list,
             beside
         )

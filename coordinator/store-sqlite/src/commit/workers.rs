@@ -39,7 +39,7 @@ pub(super) async fn write(tx: &mut Tx, workers: &[WorkerRow]) -> Result<()> {
                     line.value ->> 5, line.value ->> 6,
                     CAST(substr(?2, line.value ->> 7, line.value ->> 8) AS TEXT),
                     line.value ->> 9, line.value ->> 10
-             FROM json_each(?1) AS line
+             FROM jsonb_each(?1) AS line
              WHERE true
              ON CONFLICT (id) DO UPDATE SET
                  state = excluded.state, reason = excluded.reason, session = excluded.session,
@@ -71,7 +71,7 @@ pub(super) async fn remember_requests(tx: &mut Tx, requests: &[GrantRequest]) ->
         query!(
             "INSERT INTO grant_request (worker, session, request, grants)
              SELECT line.value ->> 0, line.value ->> 1, line.value ->> 2, line.value -> 3
-             FROM json_each(?1) AS line",
+             FROM jsonb_each(?1) AS line",
             list
         )
         .execute(&mut tx.conn)

@@ -7,4 +7,4 @@ mod start;
 
 pub(crate) use self::cells::{load, open_cells, specs};
 pub(crate) use self::said::said;
-pub(crate) use self::start::start;
+pub(crate) use self::start::{copying, start};

@@ -9,14 +9,17 @@ use swath_core::judge::{self, LastFault};
 use swath_core::time::Timestamp;
 use swath_core::view::Counts;
 use swath_store::{
-    CellKey, JobKey, Start, StoredReplication, StoredRequest, StoredSweep, SweepKey, SweepRow,
-    WorkerKey, WorkerRow,
+    CellKey, Copying, JobKey, Start, StoredReplication, StoredRequest, StoredSweep, SweepKey,
+    SweepRow, WorkerKey, WorkerRow,
 };
 
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::rows;
 
 pub(crate) async fn start(conn: &mut SqliteConnection) -> Result<Start> {
+    if copying(conn).await?.is_some() {
+        return Err(Failure::Refused(swath_store::unfinished()));
+    }
     let mut sweeps = sweeps(conn).await?;
     let mut faults = faults(conn).await?;
     for sweep in &mut sweeps {
@@ -33,6 +36,14 @@ pub(crate) async fn start(conn: &mut SqliteConnection) -> Result<Start> {
         last_cell: CellKey(last_cell.unwrap_or(0)),
         last_job: JobKey(last_job.unwrap_or(0)),
     })
+}
+
+/// How far it is a copy of another store, as long as it is not a whole one.
+pub(crate) async fn copying(conn: &mut SqliteConnection) -> Result<Option<Copying>> {
+    let state = query_scalar!("SELECT state FROM copying");
+    let state = state.fetch_optional(conn).await?;
+    let read = |state: String| serde_json::from_str(&state);
+    Ok(state.map(read).transpose()?)
 }
 
 /// Every sweep, in order of submission, without its faults.

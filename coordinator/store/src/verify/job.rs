@@ -117,10 +117,7 @@ impl<'a> Facts<'a> {
         numbers.eq(1..=self.job.attempt.0)
     }
 
-    fn attempts_have_workers(
-        &self,
-        workers: &HashMap<WorkerKey, (WorkerName, SessionId)>,
-    ) -> bool {
+    fn attempts_have_workers(&self, workers: &HashMap<WorkerKey, (WorkerName, SessionId)>) -> bool {
         self.attempts.iter().all(|it| {
             let worker = workers.get(&it.worker);
             worker.is_some_and(|(_, newest)| it.session <= *newest && it.session.0 > 0)
@@ -143,9 +140,10 @@ impl<'a> Facts<'a> {
             (None, None) => true,
             _ => false,
         };
-        let newest = self.job.lease().is_none_or(|lease| {
-            worker.is_some_and(|(_, newest)| lease.owner.session == *newest)
-        });
+        let newest = self
+            .job
+            .lease()
+            .is_none_or(|lease| worker.is_some_and(|(_, newest)| lease.owner.session == *newest));
         named && newest
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -9,18 +10,24 @@ use serde_json::Value;
 use crate::workspace::Workspace;
 
 /// Which of our crates a crate may use (not counting dev-dependencies). A crate that is not listed may use none.
-const OURS: [(&str, &[&str]); 13] = [
+const OURS: [(&str, &[&str]); 15] = [
     ("swath-core", &[]),
     ("swath-report", &["swath-core"]),
     ("swath-plot", &["swath-core"]),
     ("swath-proto", &["swath-core"]),
     ("swath-store", &["swath-core"]),
+    ("swath-engine", &["swath-core", "swath-store"]),
+    (
+        "swath-store-conformance",
+        &["swath-core", "swath-engine", "swath-store"],
+    ),
     ("swath-store-sqlite", &["swath-core", "swath-store"]),
     ("swath-store-postgres", &["swath-core", "swath-store"]),
     (
         "swath-coordinator",
         &[
             "swath-core",
+            "swath-engine",
             "swath-plot",
             "swath-proto",
             "swath-report",
@@ -81,15 +88,50 @@ const UNREACHABLE: [(&str, &[&str]); 4] = [
     ("swath-coordinator", &["tch", "torch-sys"]),
 ];
 
+/// The stores keep what the engine decided: they know neither the events of a job nor the limits that decide.
+const STORES: [&str; 2] = [
+    "coordinator/store-sqlite/src",
+    "coordinator/store-postgres/src",
+];
+const DECIDING: [&str; 4] = ["Policy", "Event::", "Job::apply", "swath_engine"];
+
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let metadata = workspace.metadata(&["--filter-platform", "x86_64-unknown-linux-gnu"])?;
     let mut broken = broken(&metadata)?;
     let manifest = fs::read_to_string(workspace.path("Cargo.toml"))?;
     broken.extend(unused_in_table(&manifest, &metadata)?);
+    for store in STORES {
+        for file in sources(&workspace.path(store))? {
+            let text = fs::read_to_string(&file)?;
+            broken.extend(decides(&file.display().to_string(), &text));
+        }
+    }
     if !broken.is_empty() {
         bail!("{}", broken.join("; "));
     }
     Ok(())
+}
+
+/// What a file of a store names that only decisions need.
+fn decides(file: &str, text: &str) -> Option<String> {
+    let named = DECIDING.iter().find(|word| text.contains(**word))?;
+    Some(format!(
+        "{file} names {named}: decisions live in the engine, a store keeps what comes of them"
+    ))
+}
+
+/// The Rust files below a directory.
+fn sources(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(sources(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// The packages of the workspace.
@@ -291,6 +333,16 @@ mod tests {
             ("rand", &[]),
         ]);
         assert_eq!(broken(&design).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_store_that_decides_is_found() {
+        let found = decides("grant.rs", "jobs.apply(id, &Event::Tick, now)");
+        assert!(found.unwrap().contains("grant.rs names Event::"));
+        assert_eq!(
+            decides("rows.rs", "use swath_core::job::{Job, State};"),
+            None
+        );
     }
 
     #[test]
