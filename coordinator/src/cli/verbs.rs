@@ -334,8 +334,10 @@ pub(crate) struct Import {
 
 /// Keeps sweeps and hands out jobs to workers
 ///
-/// One coordinator per database. SIGTERM or Ctrl-C stop it gracefully; workers
-/// train on meanwhile and report when it is back.
+/// One coordinator leads a database. Others may stand by over Postgres: they
+/// answer readers, and one of them takes over within seconds. SIGTERM or Ctrl-C
+/// stop it gracefully; workers train on meanwhile and report when it, or another
+/// one that they know, is back.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -32,6 +32,8 @@ struct Seen {
     trouble: Option<Trouble>,
     /// Commits that were written.
     commits: u64,
+    /// Digest of what they wrote.
+    written: u64,
     /// Why one was refused that must never be.
     refused: Option<String>,
 }
@@ -69,6 +71,11 @@ impl Disk {
         self.with(|seen| seen.commits)
     }
 
+    /// Digest of everything that was written, in order.
+    pub(crate) fn written(&self) -> u64 {
+        self.with(|seen| seen.written)
+    }
+
     /// Why a commit was refused that must never be, if one was.
     pub(crate) fn refused(&self) -> Option<String> {
         self.with(|seen| seen.refused.take())
@@ -84,6 +91,11 @@ impl Disk {
             _ => Ok(&self.rows),
         }
     }
+}
+
+/// FNV-1a, by word: the same on every machine.
+pub(crate) const fn fold(digest: u64, number: u64) -> u64 {
+    (digest ^ number).wrapping_mul(0x0100_0000_01b3)
 }
 
 fn failed(message: &str) -> StoreError {
@@ -137,9 +149,13 @@ impl Store for Disk {
         if trouble == Some(Trouble::Before) {
             return Err(failed("the disk is full"));
         }
+        let text = format!("{changes:?}");
         let written = rows.commit(term, changes).await;
         self.with(|seen| match &written {
-            Ok(()) => seen.commits += 1,
+            Ok(()) => {
+                seen.commits += 1;
+                seen.written = text.bytes().map(u64::from).fold(seen.written, fold);
+            }
             Err(StoreError::InUse(_)) => {}
             Err(error) => seen.refused = Some(error.to_string()),
         });

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use swath_agent::{Entry, Reply};
 use swath_core::id::{Attempt, JobDigest, Owner};
 use swath_core::job::{Job, StateName};
-use swath_core::message::{Ack, Exchange, Grant, Held};
+use swath_core::message::{Ack, Exchange, Grant, Held, Verdict};
 use swath_core::outcome::Outcome;
 use swath_store::{Store, StoredCell, StoredJob};
 
@@ -20,6 +20,15 @@ pub(crate) struct History {
     jobs: BTreeMap<JobDigest, Job>,
     /// Every execution of a job on a slot, in order.
     pub(crate) executions: Vec<Execution>,
+    /// The longest of those that came to nothing although the coordinator had
+    /// said to keep them.
+    pub(crate) lost_ms: u64,
+    /// The attempts of a job that a worker has heard of and not begun.
+    heard: BTreeMap<(usize, JobDigest), BTreeSet<Held>>,
+    /// Every attempt that a worker has heard of.
+    known: BTreeSet<Held>,
+    /// Attempts that the coordinator has said to keep.
+    kept: BTreeSet<Held>,
     /// By the bits of what it measures.
     by_error: BTreeMap<u64, usize>,
     /// The attempt that an execution was told to be, once it was.
@@ -43,12 +52,58 @@ fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Checked {
 }
 
 impl History {
-    /// A child begins to work on a job.
-    pub(crate) fn begin(&mut self, execution: Execution) -> usize {
+    /// A child of this worker begins to work on a job.
+    pub(crate) fn begin(&mut self, worker: usize, mut execution: Execution) -> usize {
         let number = self.executions.len();
+        // It begins them in the order in which they came.
+        let heard = self.heard.get_mut(&(worker, execution.planned.job));
+        execution.held = heard.and_then(BTreeSet::pop_first);
         self.by_error.insert(execution.error.to_bits(), number);
         self.executions.push(execution);
         number
+    }
+
+    /// A worker hears of grants.
+    pub(crate) fn heard(&mut self, worker: usize, reply: &Reply) {
+        let Reply::Exchanged { grants, .. } = reply else {
+            return;
+        };
+        for Grant { held, .. } in grants {
+            // A repeated answer tells nothing new.
+            if self.known.insert(*held) {
+                let heard = self.heard.entry((worker, held.job)).or_default();
+                heard.insert(*held);
+            }
+        }
+    }
+
+    /// A worker gives attempts back.
+    pub(crate) fn released(&mut self, worker: usize, held: &[Held]) {
+        for held in held {
+            if let Some(heard) = self.heard.get_mut(&(worker, held.job)) {
+                heard.remove(held);
+            }
+        }
+    }
+
+    /// The coordinator says what to do with what a worker holds.
+    pub(crate) fn beaten(&mut self, held: &[Held], reply: &Reply) {
+        let Reply::Beaten { verdicts, .. } = reply else {
+            return;
+        };
+        for (held, verdict) in held.iter().zip(verdicts) {
+            if *verdict == Verdict::Keep {
+                self.kept.insert(*held);
+            }
+        }
+    }
+
+    /// An execution comes to nothing.
+    pub(crate) fn lost(&mut self, at: u64, execution: usize) {
+        let Execution { held, begun, .. } = self.executions[execution];
+        if held.is_some_and(|held| self.kept.contains(&held)) {
+            self.lost_ms = self.lost_ms.max(at - begun);
+        }
     }
 
     /// An agent puts outcomes on its disk: what it measured must be of the job
@@ -167,7 +222,7 @@ impl History {
     }
 
     /// Every job that exists.
-    pub(crate) fn known(&self) -> Vec<JobDigest> {
+    pub(crate) fn every_job(&self) -> Vec<JobDigest> {
         self.jobs.keys().copied().collect()
     }
 

@@ -88,6 +88,17 @@ impl Faults {
         }
     }
 
+    /// Everything goes wrong, and the store and whoever leads most of all.
+    pub const fn unreliable() -> Self {
+        Self {
+            refused: 0.3,
+            away: 8,
+            outage: 6,
+            takeover: 6,
+            ..Self::all()
+        }
+    }
+
     /// Only what is not the workers' doing: the coordinator and its store are
     /// away, stand still, or their clock jumps.
     pub const fn absences() -> Self {

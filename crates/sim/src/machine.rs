@@ -27,8 +27,6 @@ pub(crate) struct Machine {
     /// Grows when the process starts.
     pub(crate) life: u32,
     pub(crate) process: Option<Process>,
-    /// Frozen until then.
-    pub(crate) frozen_until: Option<u64>,
     pub(crate) spool: Spool,
     /// How late its shell may look at the clock, in milliseconds.
     pub(crate) laziness: u64,
@@ -103,7 +101,6 @@ impl Machine {
             programs: place == 0 || chance.happens(0.5),
             life: 0,
             process: None,
-            frozen_until: None,
             spool: Spool::default(),
             laziness: chance.within(300..2_500),
         })

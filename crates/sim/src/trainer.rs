@@ -3,6 +3,7 @@
 
 use serde_json::json;
 use swath_agent::End;
+use swath_core::message::Held;
 use swath_core::outcome::{Fault, Observation, Provenance};
 use swath_core::protocol::TrainerEvent;
 
@@ -25,12 +26,15 @@ pub(crate) struct Execution {
     pub(crate) error: f64,
     /// Epochs that it tells of.
     pub(crate) epochs: u32,
+    pub(crate) begun: u64,
+    /// The attempt that it is, as far as is known.
+    pub(crate) held: Option<Held>,
     takes_ms: u64,
 }
 
 impl Execution {
     /// The `number`-th of all.
-    pub(crate) fn new(chance: &mut Chance, planned: Planned, number: usize) -> Self {
+    pub(crate) fn new(chance: &mut Chance, planned: Planned, number: usize, begun: u64) -> Self {
         let noise = chance.within(0..500) as f64 / 100.0;
         // Some cells are alike, some are not: results decide that.
         let level = f64::from(planned.cell / 3 * 4);
@@ -38,6 +42,8 @@ impl Execution {
             planned,
             error: level + noise + number as f64 * 1e-6,
             epochs: chance.within(0..4) as u32,
+            begun,
+            held: None,
             takes_ms: chance.within(5_000..480_000),
         }
     }
@@ -53,7 +59,7 @@ impl Execution {
         let after = self.takes_ms;
         let exit = |code| Some((after + 20, End::Exit(code)));
         if !chance.happens(failing) {
-            lines.push((after, self.finished(Some(self.error))));
+            lines.push((after, finished(Some(self.error))));
             let end = if serves { None } else { exit(0) };
             return Script { lines, end };
         }
@@ -63,7 +69,7 @@ impl Execution {
                 if serves { None } else { exit(1) }
             }
             4 => {
-                lines.push((after, self.finished(None)));
+                lines.push((after, finished(None)));
                 if serves { None } else { exit(0) }
             }
             5 => {
@@ -89,12 +95,12 @@ impl Execution {
             ..Observation::default()
         }))
     }
+}
 
-    /// A trainer and a program name it each in their way.
-    fn finished(&self, error: Option<f64>) -> String {
-        json!({ "event": "finished", "test_error": error, METRIC: error, "train_seconds": 1.0 })
-            .to_string()
-    }
+/// A trainer and a program name it each in their way.
+fn finished(error: Option<f64>) -> String {
+    json!({ "event": "finished", "test_error": error, METRIC: error, "train_seconds": 1.0 })
+        .to_string()
 }
 
 pub(crate) fn ready() -> String {

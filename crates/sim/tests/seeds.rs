@@ -52,34 +52,67 @@ fn lawful(run: Result<Report, Failure>) -> Report {
 
 #[test]
 fn every_fault_is_survived() {
-    let reports = run_all(40, &Faults::all());
-    for r in &reports { eprintln!("{r:?}"); }
+    let reports = run_all(30, &Faults::all());
+    if reports.len() < 30 {
+        return;
+    }
+    // Faults must bite, and most of the work must be done in spite of them.
+    let sum = |field: fn(&Report) -> u64| reports.iter().map(field).sum::<u64>();
+    let (jobs, attempts) = (sum(|run| run.jobs), sum(|run| run.attempts));
+    let succeeded = sum(|run| run.succeeded);
+    assert!(
+        attempts * 10 > jobs * 14,
+        "{attempts} attempts of {jobs} jobs"
+    );
+    assert!(succeeded * 10 > jobs * 8, "{succeeded} of {jobs} jobs");
+    let decided = sum(|run| run.decided);
+    assert!(decided > 0, "results never asked for a replicate");
 }
 
-/// A coordinator that is away, or whose clock jumps, re-runs nothing.
+/// Commits fail, or succeed and nobody hears of it; whoever leads dies or is
+/// overtaken all the time.
+#[test]
+fn a_store_that_fails_is_survived() {
+    let reports = run_all(8, &Faults::unreliable());
+    let lives: u64 = reports.iter().map(|run| run.lives).sum();
+    assert!(lives > 2 * reports.len() as u64, "{lives} lives");
+}
+
+/// A coordinator that is away, or whose clock jumps, re-runs nothing that it
+/// has once said to keep. What it has just granted it may take back: heartbeats
+/// that waited while it stood still do not name that yet.
 #[test]
 fn absences_of_the_coordinator_rerun_nothing() {
-    let reports = run_all(10, &Faults::absences());
-    for (seed, report) in seeds(10).into_iter().zip(reports) {
-        eprintln!("{report:?}");
+    let reports = run_all(8, &Faults::absences());
+    for (seed, report) in seeds(8).into_iter().zip(reports) {
         assert_eq!(report.succeeded, report.jobs, "seed {seed}");
-        let once = report.jobs - report.slotless;
-        assert_eq!(report.executions, once, "seed {seed}");
+        assert_eq!(report.lost_ms, 0, "seed {seed}");
     }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    for seed in [1, 2, 3] {
+    for seed in [1, 2] {
         let first = lawful(run(seed, &Faults::all()));
         let again = lawful(run(seed, &Faults::all()));
         assert_eq!(first, again);
     }
+    let first = lawful(run(1, &Faults::all()));
+    let other = lawful(run(4, &Faults::all()));
+    assert_ne!(first.trace, other.trace);
 }
+
+/// What is in the store is all there is: an engine that loads everything again
+/// at each turn does the same, to the last message.
 #[test]
-fn forgetful() {
-    let faults = Faults { away: 0, refused: 0.0, ..Faults::all() };
-    for seed in [1, 2, 3] {
+fn an_engine_that_forgets_everything_does_the_same() {
+    // While the store is away, only what is in memory can be answered.
+    let faults = Faults {
+        away: 0,
+        refused: 0.0,
+        ..Faults::all()
+    };
+    for seed in [1, 2] {
         let first = lawful(run(seed, &faults));
         let again = lawful(run_forgetful(seed, &faults));
         assert_eq!(first, again);

@@ -1,15 +1,15 @@
 //! A sweep's cells with their results.
 //!
 //! A large sweep has a hundred thousand jobs, and each row costs more than what
-//! is in it. So the jobs of a few hundred cells come as one row of columns, and
-//! are put together on other threads while the server gathers the next.
+//! is in it. So the jobs of a hundred cells come as one row of columns, and are
+//! put together on other threads while the server gathers the next ones.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use sqlx::query;
-use swath_core::id::{JobDigest, Replicate, SweepDigest};
+use swath_core::id::{Replicate, SweepDigest};
 use swath_core::import::{Imported, fill};
 use swath_core::job::StateName;
 use swath_core::outcome::{Measurement, Provenance};
@@ -20,8 +20,9 @@ use crate::rows;
 use crate::session::Session;
 use crate::text;
 
-/// Cells per row.
-const PACKED: usize = 512;
+/// Cells per row: with their jobs some hundred kilobytes, so that the server is
+/// a row or two ahead.
+const PACKED: i64 = 128;
 
 /// A sweep's cells with the results of their replicates, in canonical order.
 pub(crate) async fn results(
@@ -31,8 +32,8 @@ pub(crate) async fn results(
 ) -> Result<Vec<CellResults>> {
     let bytes = &digest.as_bytes()[..];
     let sweep = query!(
-        "SELECT id, name, cells
-         FROM sweep JOIN sweep_counts ON sweep_counts.sweep = sweep.id WHERE digest = $1",
+        r#"SELECT id, name, cells, failed + diverged AS "failed!"
+           FROM sweep JOIN sweep_counts ON sweep_counts.sweep = sweep.id WHERE digest = $1"#,
         bytes
     )
     .fetch_optional(&mut *session)
@@ -40,29 +41,19 @@ pub(crate) async fn results(
     .ok_or_else(|| unknown(digest))?;
     let mut beside = Beside {
         provenances: provenances(session).await?,
-        of_failures: provenances_of_failures(session, sweep.id).await?,
+        of_failures: HashMap::new(),
         errors: HashMap::new(),
         last_epochs: last_epochs as usize,
     };
+    // To look for them takes as long as to look at every cell.
+    if sweep.failed > 0 {
+        beside.of_failures = provenances_of_failures(session, sweep.id).await?;
+    }
     if last_epochs > 0 {
         beside.errors = test_errors(session, sweep.id).await?;
     }
     let beside = Arc::new(beside);
-    let mut reading = Vec::new();
-    for first in (0..sweep.cells).step_by(PACKED) {
-        let cells = cells(session, sweep.id, first).await?;
-        let jobs = jobs(session, sweep.id, first).await?;
-        let beside = Arc::clone(&beside);
-        let reading_some = tokio::task::spawn_blocking(move || put_together(cells, jobs, &beside));
-        reading.push(reading_some);
-    }
-    let mut cells = Vec::with_capacity(sweep.cells as usize);
-    for some in reading {
-        let some = some
-            .await
-            .map_err(|error| Failure::Damaged(format!("results cannot be read: {error}")))?;
-        cells.append(&mut some?);
-    }
+    let mut cells = cells(session, sweep.id, sweep.cells, beside).await?;
     let mut imports = imports(session, &sweep.name).await?;
     if !imports.is_empty() {
         for cell in &mut cells {
@@ -74,31 +65,14 @@ pub(crate) async fn results(
     Ok(cells)
 }
 
-struct CellRow {
-    position: i64,
-    digest: Vec<u8>,
-    axes: String,
-}
-
-/// Cells of a sweep from position `first` on.
-async fn cells(session: &mut Session, sweep: i64, first: i64) -> Result<Vec<CellRow>> {
-    let rows = sqlx::query_as!(
-        CellRow,
-        "SELECT position, digest, axes
-         FROM sweep_cell JOIN cell ON cell.id = sweep_cell.cell
-         WHERE sweep = $1 AND position >= $2 AND position < $3 ORDER BY position",
-        sweep,
-        first,
-        first + PACKED as i64
-    )
-    .fetch_all(session)
-    .await?;
-    Ok(rows)
-}
-
-/// Jobs in columns, in order of cell and replicate. What only succeeded jobs
+/// Some cells with their jobs, in columns and in order. What only succeeded jobs
 /// have is absent of the others.
 struct Columns {
+    cells: Vec<i64>,
+    /// 32 bytes each.
+    cell_digests: Vec<u8>,
+    axes: Vec<String>,
+    /// Of the cell of each job.
     positions: Vec<i64>,
     ids: Vec<i64>,
     replicates: Vec<i64>,
@@ -116,41 +90,84 @@ struct Columns {
     weights: Vec<Option<Vec<u8>>>,
 }
 
-/// The jobs of these cells; the order of the rows below is that of the columns.
-async fn jobs(session: &mut Session, sweep: i64, first: i64) -> Result<Columns> {
-    let columns = sqlx::query_as!(
+/// The cells of a sweep, which are so many. The order of the lines is that of
+/// the columns.
+async fn cells(
+    session: &mut Session,
+    sweep: i64,
+    count: i64,
+    beside: Arc<Beside>,
+) -> Result<Vec<CellResults>> {
+    let mut rows = sqlx::query_as!(
         Columns,
-        r#"SELECT coalesce(array_agg(position), '{}') AS "positions!",
-                  coalesce(array_agg(id), '{}') AS "ids!",
-                  coalesce(array_agg(replicate), '{}') AS "replicates!",
-                  coalesce(array_agg(seed), '{}') AS "seeds!",
-                  coalesce(array_agg(state), '{}') AS "states!",
-                  coalesce(string_agg(digest, ''), '') AS "digests!",
-                  coalesce(array_agg(fault), '{}') AS "faults!: Vec<Option<String>>",
-                  coalesce(array_agg(test_error), '{}') AS "test_errors!: Vec<Option<f64>>",
-                  coalesce(array_agg(test_loss), '{}') AS "test_losses!: Vec<Option<f64>>",
-                  coalesce(array_agg(best_test_error), '{}') AS "best!: Vec<Option<f64>>",
-                  coalesce(array_agg(train_seconds), '{}') AS "seconds!: Vec<Option<f64>>",
-                  coalesce(array_agg(provenance), '{}') AS "provenances!: Vec<Option<i64>>",
-                  coalesce(array_agg(metrics), '{}') AS "metrics!: Vec<Option<String>>",
-                  coalesce(array_agg(weights), '{}') AS "weights!: Vec<Option<Vec<u8>>>"
-           FROM (
-               SELECT sweep_cell.position, job.id, job.replicate, job.seed, job.state, job.digest,
-                      job.fault, outcome.test_error, outcome.test_loss, outcome.best_test_error,
-                      outcome.train_seconds, outcome.provenance, outcome.metrics, outcome.weights
-               FROM sweep_cell
-               JOIN job ON job.cell = sweep_cell.cell AND job.replicate <= sweep_cell.replicates
-               LEFT JOIN outcome ON outcome.job = job.id
-               WHERE sweep_cell.sweep = $1 AND sweep_cell.position >= $2
-                 AND sweep_cell.position < $3
-               ORDER BY sweep_cell.position, job.replicate) AS line"#,
+        r#"SELECT cells.positions AS "cells!", cells.digests AS "cell_digests!",
+                  cells.axes AS "axes!", jobs.positions AS "positions!", ids AS "ids!",
+                  replicates AS "replicates!", seeds AS "seeds!", states AS "states!",
+                  jobs.digests AS "digests!", faults AS "faults!: Vec<Option<String>>",
+                  test_errors AS "test_errors!: Vec<Option<f64>>",
+                  test_losses AS "test_losses!: Vec<Option<f64>>",
+                  best AS "best!: Vec<Option<f64>>", seconds AS "seconds!: Vec<Option<f64>>",
+                  provenances AS "provenances!: Vec<Option<i64>>",
+                  metrics AS "metrics!: Vec<Option<String>>",
+                  weights AS "weights!: Vec<Option<Vec<u8>>>"
+           FROM generate_series(0, $2::bigint - 1, $3::bigint) AS part (first)
+           CROSS JOIN LATERAL (
+               SELECT coalesce(array_agg(position), '{}') AS positions,
+                      coalesce(string_agg(digest, ''), '') AS digests,
+                      coalesce(array_agg(axes), '{}') AS axes
+               FROM (
+                   SELECT position, digest, axes
+                   FROM sweep_cell JOIN cell ON cell.id = sweep_cell.cell
+                   WHERE sweep = $1 AND position >= first AND position < first + $3
+                   ORDER BY position) AS line) AS cells
+           CROSS JOIN LATERAL (
+               SELECT coalesce(array_agg(position), '{}') AS positions,
+                      coalesce(array_agg(id), '{}') AS ids,
+                      coalesce(array_agg(replicate), '{}') AS replicates,
+                      coalesce(array_agg(seed), '{}') AS seeds,
+                      coalesce(array_agg(state), '{}') AS states,
+                      coalesce(string_agg(digest, ''), '') AS digests,
+                      coalesce(array_agg(fault), '{}') AS faults,
+                      coalesce(array_agg(test_error), '{}') AS test_errors,
+                      coalesce(array_agg(test_loss), '{}') AS test_losses,
+                      coalesce(array_agg(best_test_error), '{}') AS best,
+                      coalesce(array_agg(train_seconds), '{}') AS seconds,
+                      coalesce(array_agg(provenance), '{}') AS provenances,
+                      coalesce(array_agg(metrics), '{}') AS metrics,
+                      coalesce(array_agg(weights), '{}') AS weights
+               FROM (
+                   SELECT sweep_cell.position, job.id, job.replicate, job.seed, job.state,
+                          job.digest, job.fault, outcome.test_error, outcome.test_loss,
+                          outcome.best_test_error, outcome.train_seconds, outcome.provenance,
+                          outcome.metrics, outcome.weights
+                   FROM sweep_cell
+                   JOIN job ON job.cell = sweep_cell.cell
+                       AND job.replicate <= sweep_cell.replicates
+                   LEFT JOIN outcome ON outcome.job = job.id
+                   WHERE sweep_cell.sweep = $1 AND sweep_cell.position >= first
+                     AND sweep_cell.position < first + $3
+                   ORDER BY sweep_cell.position) AS line) AS jobs"#,
         sweep,
-        first,
-        first + PACKED as i64
+        count,
+        PACKED
     )
-    .fetch_one(session)
-    .await?;
-    Ok(columns)
+    .fetch(session);
+    let mut reading = Vec::new();
+    while let Some(columns) = rows.try_next().await? {
+        let beside = Arc::clone(&beside);
+        let putting = tokio::task::spawn_blocking(move || columns.put_together(&beside));
+        reading.push(putting);
+    }
+    let mut cells = Vec::with_capacity(count as usize);
+    for some in reading {
+        let some = some
+            .await
+            .map_err(|error| Failure::Damaged(format!("results cannot be read: {error}")))?;
+        cells.append(&mut some?);
+    }
+    // As they came, most likely: nobody asked the server for it.
+    cells.sort_by_key(|cell| cell.index);
+    Ok(cells)
 }
 
 /// What few jobs need, or what many share.
@@ -174,42 +191,41 @@ impl Beside {
     }
 }
 
-fn put_together(
-    cells: Vec<CellRow>,
-    mut jobs: Columns,
-    beside: &Beside,
-) -> Result<Vec<CellResults>> {
-    let mut at = 0;
-    let mut found = Vec::with_capacity(cells.len());
-    for row in cells {
-        let mut replicates = Vec::new();
-        while jobs.positions.get(at) == Some(&row.position) {
-            replicates.push(jobs.take(at, beside)?);
-            at += 1;
-        }
-        found.push(CellResults {
-            index: row.position as u64,
-            cell: rows::cell_digest(&row.digest)?,
-            axes: serde_json::from_str(&row.axes)?,
-            replicates,
-        });
-    }
-    Ok(found)
+/// One of many digests that lie one after the other.
+fn digest(all: &[u8], at: usize) -> Result<&[u8]> {
+    let digest = all.get(at * 32..(at + 1) * 32);
+    digest.ok_or_else(|| Failure::Damaged("a digest is missing".to_owned()))
 }
 
 impl Columns {
+    fn put_together(self, beside: &Beside) -> Result<Vec<CellResults>> {
+        let mut at = 0;
+        let mut found = Vec::with_capacity(self.cells.len());
+        for (place, position) in self.cells.iter().enumerate() {
+            let mut replicates = Vec::new();
+            while self.positions.get(at) == Some(position) {
+                replicates.push(self.replicate(at, beside)?);
+                at += 1;
+            }
+            replicates.sort_by_key(|result| result.replicate);
+            found.push(CellResults {
+                index: *position as u64,
+                cell: rows::cell_digest(digest(&self.cell_digests, place)?)?,
+                axes: serde_json::from_str(&self.axes[place])?,
+                replicates,
+            });
+        }
+        Ok(found)
+    }
+
     /// The job in this place.
-    fn take(&mut self, at: usize, beside: &Beside) -> Result<ReplicateResult> {
+    fn replicate(&self, at: usize, beside: &Beside) -> Result<ReplicateResult> {
         let damaged = || Failure::Damaged("a result lacks columns".to_owned());
-        let digest = self
-            .digests
-            .get(at * 32..(at + 1) * 32)
-            .ok_or_else(damaged)?;
         let state = rows::state_name(&self.states[at])?;
         let id = self.ids[at];
         let mut result = ReplicateResult {
             replicate: Replicate(self.replicates[at] as u32),
-            job: JobDigest::from_slice(digest).ok_or_else(damaged)?,
+            job: rows::job_digest(digest(&self.digests, at)?)?,
             seed: self.seeds[at] as u64,
             state,
             fault: None,

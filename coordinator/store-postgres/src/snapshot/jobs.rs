@@ -111,15 +111,14 @@ async fn attempts(session: &mut Session, after: i64, last: i64, all: &mut Change
             continue;
         };
         let provenance = move || {
-            let provenance = Some(Provenance {
+            Some(Provenance {
                 device: text::told(row.device?),
                 driver: text::told(row.driver?),
                 libtorch: text::told(row.libtorch?),
                 trainer: text::told(row.trainer?),
                 threads: row.threads? as u32,
                 determinism: text::told(row.determinism?),
-            });
-            provenance
+            })
         };
         let provenance = provenance().ok_or_else(|| {
             Failure::Damaged(format!("attempt {attempt} of job {job} has no provenance"))

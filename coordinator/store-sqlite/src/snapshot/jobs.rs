@@ -109,15 +109,14 @@ async fn attempts(
             continue;
         };
         let provenance = move || {
-            let provenance = Some(Provenance {
+            Some(Provenance {
                 device: row.device?,
                 driver: row.driver?,
                 libtorch: row.libtorch?,
                 trainer: row.trainer?,
                 threads: row.threads? as u32,
                 determinism: row.determinism?,
-            });
-            provenance
+            })
         };
         let provenance = provenance().ok_or_else(|| {
             Failure::Damaged(format!("attempt {attempt} of job {job} has no provenance"))

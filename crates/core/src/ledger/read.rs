@@ -115,7 +115,11 @@ impl Ledger {
             seed: row.seed,
             spec: cell.map(|cell| cell.tree.clone()).unwrap_or_default(),
             sweeps,
-            holders: row.sweeps.iter().map(|it| self.sweeps[*it].digest).collect(),
+            holders: row
+                .sweeps
+                .iter()
+                .map(|it| self.sweeps[*it].digest)
+                .collect(),
             state: job.state_name(),
             fault: row.failed(),
             stop: job.stopping(),

@@ -6,8 +6,7 @@ use swath_agent::{Call, CallError};
 use swath_core::limits::EXCHANGE_WAIT_MAX;
 use swath_store::{Names, Result as Answered, StoreError};
 
-use super::{Event, Failure, HOUR, Happening, MINUTE, SECOND, Sim};
-use crate::chaos::Mishap;
+use super::{Event, Failure, Happening, SECOND, Sim};
 use crate::coordinator::{Done, Purpose};
 use crate::disk::Trouble;
 use crate::network::{Answer, Request, arrivals};
@@ -82,15 +81,13 @@ impl Sim {
     /// The engine takes what waits: decides, commits, answers.
     fn turn(&mut self) -> Result<(), Failure> {
         let revives = self.coordinator.may_revive();
-        let away = self.faults.refused > 0.0 && self.chance.happens(self.faults.refused);
-        if away {
+        if self.chance.happens(self.faults.refused) {
             let written = self.chance.happens(0.5);
-            let trouble = if written {
+            self.coordinator.disk.trouble_next(if written {
                 Trouble::After
             } else {
                 Trouble::Before
-            };
-            self.coordinator.disk.trouble_next(trouble);
+            });
         }
         if self.forgetful {
             self.coordinator.forget();
@@ -131,7 +128,7 @@ impl Sim {
     fn answer(&mut self, done: Vec<(Purpose, Done)>) -> Result<(), Failure> {
         for (purpose, done) in done {
             match (purpose, done) {
-                (Purpose::Call(request), Done::Answered(result)) => self.reply(request, result)?,
+                (Purpose::Call(request), Done::Answered(result)) => self.reply(&request, result)?,
                 (_, Done::Swept(Ok(Some(due)))) => {
                     // It sweeps when a backoff ends, too.
                     let after = due.since(self.coordinator.now()).as_millis() as u64;
@@ -140,7 +137,10 @@ impl Sim {
                         self.after(after, Event::SweepOnce);
                     }
                 }
-                (purpose, done) => self.note(format!("{purpose:?}: {done:?}")),
+                (purpose, Done::Did(Err(error)) | Done::Swept(Err(error))) => {
+                    self.note(format!("{purpose:?}: {error}"));
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -148,12 +148,15 @@ impl Sim {
 
     fn reply(
         &mut self,
-        request: Request,
+        request: &Request,
         result: Answered<swath_agent::Reply>,
     ) -> Result<(), Failure> {
         if let (Call::Exchange { exchange, .. }, Ok(reply)) = (&request.call, &result) {
             let checked = self.history.exchanged(exchange, reply);
             checked.map_err(|broken| self.failure(broken))?;
+        }
+        if let (Call::Heartbeat { held, .. }, Ok(reply)) = (&request.call, &result) {
+            self.history.beaten(held, reply);
         }
         let answer = Answer {
             to: request.from,
@@ -165,37 +168,6 @@ impl Sim {
             self.after(delay, Event::Happens { worker, life, what });
         }
         Ok(())
-    }
-
-    pub(super) fn befalls_coordinator(&mut self, mishap: Mishap) {
-        match mishap {
-            Mishap::Outage => {
-                let away = self.chance.within(SECOND..20 * MINUTE);
-                self.coordinator.crash();
-                // The wall clock may be set meanwhile, to whatever.
-                let by = self.chance.within(0..2 * HOUR) as i64;
-                self.coordinator.jump(by - HOUR as i64);
-                self.after(away, Event::CoordinatorStarts);
-            }
-            Mishap::Stall => {
-                let until = self.at + self.chance.within(5 * SECOND..10 * MINUTE);
-                self.stalled_until = self.stalled_until.max(until);
-            }
-            Mishap::Takeover => {
-                if !self.coordinator.becomes_ghost() {
-                    return;
-                }
-                self.stalled_until = 0;
-                let taken = self.chance.within(6 * SECOND..30 * SECOND);
-                self.after(taken, Event::CoordinatorStarts);
-                let wakes = taken + self.chance.within(1..3 * MINUTE);
-                self.after(wakes, Event::GhostGoesOn);
-            }
-            _ => {
-                let by = self.chance.within(2 * MINUTE..6 * HOUR);
-                self.coordinator.jump(by as i64);
-            }
-        }
     }
 
     /// One that stood still goes on: it may say what it likes, and writes

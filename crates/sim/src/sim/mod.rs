@@ -1,22 +1,23 @@
 //! The loop: one queue of events in virtual time.
 
 mod centre;
+mod mishaps;
+mod report;
 mod site;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 
 use swath_agent::{ChildId, End, Entry};
-use swath_core::job::StateName;
 use swath_core::policy::Policy;
-use swath_store::Names;
+use swath_store::Store;
 
+pub use self::report::{Failure, Report};
 use crate::Faults;
 use crate::cells::{Plan, sweeps};
 use crate::chance::Chance;
-use crate::chaos::{self, Deed, Mishap};
+use crate::chaos::{self, Deed};
 use crate::coordinator::{Coordinator, Purpose, at_once};
-use crate::disk::Trouble;
+use crate::disk::fold;
 use crate::history::History;
 use crate::machine::Machine;
 use crate::network::{Address, Answer, Request};
@@ -33,58 +34,6 @@ const CALM: u64 = 12 * HOUR;
 
 /// What a failure shows of what happened before it.
 const REMEMBERED: usize = 80;
-
-/// What a run came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// Events that happened.
-    pub steps: u64,
-    /// Digest of what happened when, and of the rows at the end: equal for
-    /// equal runs.
-    pub trace: u64,
-    /// Attempts that were granted.
-    pub attempts: u64,
-    /// Executions of jobs on slots.
-    pub executions: u64,
-    /// Jobs that were measured.
-    pub succeeded: u64,
-    /// Every job.
-    pub jobs: u64,
-    /// Jobs that end without a slot.
-    pub slotless: u64,
-    /// Lives of the coordinator.
-    pub lives: u64,
-    /// Commits.
-    pub commits: u64,
-    /// Replicates that results asked for.
-    pub decided: u64,
-    /// When the last job became final, in milliseconds after calm set in.
-    pub settled_after_ms: u64,
-}
-
-/// A run that broke a law.
-#[derive(Clone, Debug)]
-pub struct Failure {
-    /// Its seed, which replays it.
-    pub seed: u64,
-    /// When, in virtual milliseconds.
-    pub at: u64,
-    /// Which law, and where.
-    pub broken: String,
-    /// What happened last.
-    pub last: Vec<String>,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in &self.last {
-            writeln!(f, "{line}")?;
-        }
-        write!(f, "seed {} at {} ms: {}", self.seed, self.at, self.broken)
-    }
-}
-
-impl std::error::Error for Failure {}
 
 /// What happens to one life of a worker's process.
 #[derive(Clone, Debug)]
@@ -116,6 +65,13 @@ enum Doing {
     Ends(End),
 }
 
+/// Somebody who can stand still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Worker(usize),
+    Coordinator,
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     /// To a worker's process.
@@ -125,7 +81,8 @@ enum Event {
         what: Happening,
     },
     Starts(usize),
-    Thaws(usize),
+    /// Somebody who stood still goes on.
+    Thaws(Who),
     /// At the coordinator.
     Arrives(Request),
     HangsUp(Address),
@@ -152,8 +109,9 @@ struct Sim {
     queued: u64,
     plan: Plan,
     coordinator: Coordinator,
-    /// The coordinator stands still until then.
-    stalled_until: u64,
+    /// Who stands still, until when, and what happens to him then, in order.
+    frozen: BTreeMap<Who, (u64, Vec<Event>)>,
+    /// Whether the engine is about to take a turn.
     turns: bool,
     machines: Vec<Machine>,
     history: History,
@@ -209,7 +167,7 @@ impl Sim {
             queued: 0,
             plan: Plan::new(),
             coordinator: Coordinator::new(policy),
-            stalled_until: 0,
+            frozen: BTreeMap::new(),
             turns: false,
             machines,
             history: History::default(),
@@ -245,10 +203,11 @@ impl Sim {
     fn calm(&mut self) {
         self.faults = Faults::none();
         self.note("calm".to_owned());
-        self.stalled_until = 0;
+        for who in self.frozen.keys().copied().collect::<Vec<_>>() {
+            self.thaw(who);
+        }
         self.coordinator.disk.trouble(None);
         for worker in 0..self.machines.len() {
-            self.machines[worker].frozen_until = None;
             self.after(0, Event::Starts(worker));
         }
         self.after(0, Event::CoordinatorStarts);
@@ -293,7 +252,7 @@ impl Sim {
     /// Whether results ask for more replicates, or have yet to say that they do
     /// not.
     fn is_due(&self) -> bool {
-        let sweeps = at_once(swath_store::Store::sweeps(self.coordinator.disk.rows()));
+        let sweeps = at_once(self.coordinator.disk.rows().sweeps());
         sweeps.unwrap_or_default().iter().any(|sweep| {
             let open = sweep.replication.is_some_and(|it| it.settled.is_none());
             open && sweep.state == swath_core::view::SweepState::Active
@@ -317,11 +276,11 @@ impl Sim {
         match event {
             Event::Happens { worker, life, what } => self.at_worker(worker, life, what),
             Event::Starts(worker) => self.starts(worker),
-            Event::Thaws(worker) => {
-                let frozen = &mut self.machines[worker].frozen_until;
-                // It may have been frozen again meanwhile, for longer.
-                if frozen.is_some_and(|until| until <= self.at) {
-                    *frozen = None;
+            Event::Thaws(who) => {
+                // He may have been frozen again meanwhile, for longer.
+                let frozen = self.frozen.get(&who);
+                if frozen.is_some_and(|(until, _)| *until <= self.at) {
+                    self.thaw(who);
                 }
                 Ok(())
             }
@@ -343,66 +302,33 @@ impl Sim {
 
     /// What happens to somebody who is frozen happens when he thaws.
     fn waits(&mut self, event: &Event) -> bool {
-        let until = match event {
-            Event::Happens { worker, .. } => self.machines[*worker].frozen_until,
+        let who = match event {
+            Event::Happens { worker, .. } => Who::Worker(*worker),
             Event::Arrives(_)
             | Event::HangsUp(_)
             | Event::WaitEnds(_)
             | Event::Turn
             | Event::Sweep
-            | Event::SweepOnce => Some(self.stalled_until),
-            _ => None,
+            | Event::SweepOnce => Who::Coordinator,
+            _ => return false,
         };
-        let Some(until) = until.filter(|until| *until > self.at) else {
+        let Some((_, waiting)) = self.frozen.get_mut(&who) else {
             return false;
         };
-        let delay = until + 1 - self.at;
-        self.after(delay, event.clone());
+        waiting.push(event.clone());
         true
     }
 
-    /// Something goes wrong.
-    fn mishap(&mut self) {
-        let next = self.chance.within(5 * SECOND..2 * MINUTE);
-        let Some(mishap) = chaos::mishap(&mut self.chance, &self.faults) else {
-            return;
-        };
-        self.after(next, Event::Mishap);
-        let place = self.chance.within(0..self.machines.len() as u64) as usize;
-        self.note(format!("{mishap:?}"));
-        match mishap {
-            Mishap::Crash => {
-                let down = self.chance.within(SECOND..10 * MINUTE);
-                let synced = self.chance.happens(0.5);
-                self.ends(place, synced, down);
-            }
-            Mishap::Freeze => {
-                let frozen = self.chance.within(5 * SECOND..12 * MINUTE);
-                let until = self.machines[place].frozen_until;
-                let until = until.max(Some(self.at + frozen));
-                self.machines[place].frozen_until = until;
-                self.after(frozen, Event::Thaws(place));
-            }
-            Mishap::Signal => {
-                let life = self.machines[place].life;
-                let what = Happening::Signal;
-                let worker = place;
-                self.after(0, Event::Happens { worker, life, what });
-            }
-            Mishap::Operator => {
-                let workers: Vec<_> = self.machines.iter().map(|it| it.name.clone()).collect();
-                let jobs = self.history.known();
-                let deed = chaos::meddle(&mut self.chance, &workers, &jobs);
-                self.errand(Purpose::Deed(deed));
-            }
-            Mishap::Away => {
-                let away = self.chance.within(SECOND..5 * MINUTE);
-                self.coordinator.disk.trouble(Some(Trouble::Away));
-                self.after(away, Event::StoreComesBack);
-            }
-            Mishap::Outage | Mishap::Stall | Mishap::Takeover | Mishap::Jump => {
-                self.befalls_coordinator(mishap);
-            }
+    fn freeze(&mut self, who: Who, time: u64) {
+        let frozen = self.frozen.entry(who).or_default();
+        frozen.0 = frozen.0.max(self.at + time);
+        self.after(time, Event::Thaws(who));
+    }
+
+    fn thaw(&mut self, who: Who) {
+        let (_, waiting) = self.frozen.remove(&who).unwrap_or_default();
+        for event in waiting {
+            self.after(0, event);
         }
     }
 
@@ -437,56 +363,4 @@ impl Sim {
             self.trace = fold(self.trace, number);
         }
     }
-
-    fn failure(&self, broken: String) -> Failure {
-        let show = |(at, line): &(u64, Line)| match line {
-            Line::Event(event) => format!("{at:>9} {event:?}"),
-            Line::Said(what) => format!("{at:>9} {what}"),
-        };
-        Failure {
-            seed: self.seed,
-            at: self.at,
-            broken,
-            last: self.last.iter().map(show).collect(),
-        }
-    }
-
-    fn report(&self, settled: u64) -> Result<Report, Failure> {
-        let disk = &self.coordinator.disk;
-        let ended = self.history.end(&self.plan, disk);
-        ended.map_err(|broken| self.failure(broken))?;
-        let cells = self.plan.cells.clone();
-        let cells = self.coordinator.stored(&Names {
-            cells,
-            ..Names::default()
-        });
-        let start = at_once(swath_store::Store::start(disk.rows()));
-        let whole = format!("{start:?} {cells:?}");
-        let jobs = cells.iter().flat_map(|cell| &cell.jobs);
-        let succeeded = jobs
-            .clone()
-            .filter(|it| it.job.state_name() == StateName::Succeeded);
-        let sweeps = start.map(|it| it.sweeps).unwrap_or_default();
-        let decided = sweeps.iter().filter_map(|sweep| sweep.replication);
-        Ok(Report {
-            steps: self.steps,
-            trace: whole
-                .bytes()
-                .fold(self.trace, |digest, byte| fold(digest, u64::from(byte))),
-            attempts: jobs.clone().map(|it| u64::from(it.job.attempt.0)).sum(),
-            executions: self.history.executions.len() as u64,
-            succeeded: succeeded.count() as u64,
-            jobs: jobs.clone().count() as u64,
-            slotless: jobs.filter(|it| self.plan.is_null(it.digest)).count() as u64,
-            lives: u64::from(self.coordinator.lives),
-            commits: disk.commits(),
-            decided: decided.map(|it| it.seeds).sum(),
-            settled_after_ms: settled.saturating_sub(CHAOS),
-        })
-    }
-}
-
-/// FNV-1a, by word: the same on every machine.
-const fn fold(digest: u64, number: u64) -> u64 {
-    (digest ^ number).wrapping_mul(0x0100_0000_01b3)
 }

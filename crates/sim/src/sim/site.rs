@@ -65,6 +65,9 @@ impl Sim {
                 if !process.calls.remove(&to.call) {
                     return Ok(());
                 }
+                if let Ok(reply) = &result {
+                    self.history.heard(place, reply);
+                }
                 let call = to.call;
                 Some(Told::Reply { call, result })
             }
@@ -127,7 +130,10 @@ impl Sim {
                 Some(Told::Line { child: id, line })
             }
             Doing::Ends(end) => {
-                process.children.remove(&id);
+                let ended = process.children.remove(&id);
+                if let Some(number) = ended.and_then(|child| child.execution) {
+                    self.history.lost(self.at, number);
+                }
                 Some(Told::Exited { child: id, end })
             }
         }
@@ -210,6 +216,9 @@ impl Sim {
             Call::Exchange { wait, .. } => *wait,
             _ => Duration::ZERO,
         };
+        if let Call::Release { held, .. } = call {
+            self.history.released(from.worker, held);
+        }
         let deadline = (CALL_DEADLINE + waits).as_millis() as u64;
         for delay in arrivals(&mut self.chance, &self.faults) {
             let call = call.clone();
@@ -249,10 +258,10 @@ impl Sim {
             return Err(self.failure(format!("nobody has submitted {spec}")));
         };
         let number = self.history.executions.len();
-        let execution = Execution::new(&mut self.chance, planned, number);
+        let execution = Execution::new(&mut self.chance, planned, number, self.at);
         let failing = self.faults.failing;
         let script = execution.script(&mut self.chance, serves, failing);
-        self.history.begin(execution);
+        self.history.begin(place, execution);
         let process = self.machines[place].process.as_mut();
         if let Some(child) = process.and_then(|it| it.children.get_mut(&child)) {
             child.execution = Some(number);
