@@ -59,10 +59,10 @@ pub(super) fn counts(census: &Census) -> String {
     let shown: Vec<String> = shown
         .map(|(part, count)| format!("{} {count}", part.name()))
         .collect();
-    match shown.is_empty() {
-        true => "nothing yet".to_owned(),
-        false => shown.join(", "),
+    if shown.is_empty() {
+        return "nothing yet".to_owned();
     }
+    shown.join(", ")
 }
 
 fn document(found: &Verified) -> serde_json::Value {

@@ -39,12 +39,15 @@ impl Snapshot for Dump {
     }
 }
 
-/// Rows of a part, in order, each with what adds it.
-type Rows<'a> = Vec<(PageKey, Box<dyn Fn(&mut Changes) + 'a>)>;
+/// A row of a part: its place, and what adds it.
+type Row<'a> = (PageKey, Box<dyn Fn(&mut Changes) + 'a>);
+
+/// Rows of a part, in order.
+type Rows<'a> = Vec<Row<'a>>;
 
 /// Rows in the order in which they come, with keys that count them.
 fn rows<'a, T: 'a>(all: impl IntoIterator<Item = T>, add: fn(&mut Changes, &T)) -> Rows<'a> {
-    let row = |(place, row): (i64, T)| -> (PageKey, Box<dyn Fn(&mut Changes) + 'a>) {
+    let row = |(place, row): (i64, T)| -> Row<'a> {
         (PageKey([place, 0, 0]), Box::new(move |all| add(all, &row)))
     };
     (0..).zip(all).map(row).collect()
@@ -71,7 +74,7 @@ impl Tables {
                 all.sweeps.push(it.row.clone());
             }),
             Part::Cells => rows(self.cells.values(), |all, it| {
-                all.cells.push(it.new.clone())
+                all.cells.push(it.new.clone());
             }),
             Part::SweepCells => rows(sweeps().flat_map(|it| &it.cells), |all, it| {
                 all.sweep_cells.push((*it).clone());
