@@ -2,7 +2,7 @@
 //! SWATH_TEST_POSTGRES names: a large submission, null jobs in commits of sixty,
 //! and the results of the large sweep.
 //!
-//! `SWATH_TEST_POSTGRES=… cargo run --release -p swath-store-postgres --example throughput`
+//! `SWATH_TEST_POSTGRES=… cargo run --release -p swath-store-postgres --example postgres_throughput`
 
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 
