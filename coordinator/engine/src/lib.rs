@@ -391,7 +391,8 @@ impl Engine {
     /// [`Verdict::Stop`] when it is to stop or its worker is draining,
     /// [`Verdict::Keep`] otherwise. A lease of this session that two heartbeats
     /// in a row do not mention is taken back; a mention or a claim starts the
-    /// count again.
+    /// count again. What was granted less than a heartbeat ago is not counted:
+    /// it may be on its way.
     pub async fn heartbeat(
         &self,
         now: Timestamp,

@@ -105,6 +105,7 @@ pub async fn a_crash_forgets_nothing(bench: &mut Bench) {
     bench.crash().await;
     assert_eq!(bench.exchange(ask).await.unwrap(), granted);
     let [kept, missed] = [granted.grants[0].held, granted.grants[1].held];
+    bench.pass(bench.policy().heartbeat());
     bench.beat(&owner, &[kept]).await;
     bench.crash().await;
     bench.beat(&owner, &[kept]).await;

@@ -123,6 +123,11 @@ impl Policy {
         }
     }
 
+    /// Between two heartbeats of a worker.
+    pub const fn heartbeat(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_ms)
+    }
+
     /// The life of a lease.
     pub const fn ttl(&self) -> Duration {
         Duration::from_millis(self.ttl_ms)

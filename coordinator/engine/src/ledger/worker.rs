@@ -231,7 +231,10 @@ impl Ledger {
                 attempt,
             };
             let own = lived.job.lease().is_some_and(|lease| lease.owner == *owner);
-            if !own || mentioned.contains(&held) {
+            // A heartbeat on its way cannot name what was granted since: when
+            // the coordinator stood still, several of them come at once.
+            let fresh = now.since(lived.job.granted_at) < self.policy.heartbeat();
+            if !own || fresh || mentioned.contains(&held) {
                 continue;
             }
             let missed = lived.unmentioned + 1;

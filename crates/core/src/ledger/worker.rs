@@ -135,7 +135,8 @@ impl Ledger {
                 attempt,
             };
             let own = row.job.lease().is_some_and(|lease| lease.owner == *owner);
-            if !own || mentioned.contains(&held) {
+            let fresh = now.since(row.job.granted_at) < self.policy.heartbeat();
+            if !own || fresh || mentioned.contains(&held) {
                 continue;
             }
             if let Some(attempt) = row.attempts.last_mut() {
