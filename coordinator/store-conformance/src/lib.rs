@@ -1,7 +1,7 @@
 //! The suite that holds the engine over every store to its contract.
 //!
 //! Each scenario drives the engine over the store under test and the naive
-//! ledger of the core side by side and compares every reply and the state after
+//! ledger (`ledger`) side by side and compares every reply and the state after
 //! every step; besides, it says itself what must come out, so that the model is
 //! held to the contract too. Every scenario runs once more with an engine that
 //! crashes after every step: what is in the store is all there is. A last test
@@ -30,6 +30,7 @@ pub mod granting;
 pub mod importing;
 pub mod judging;
 pub mod leasing;
+pub mod ledger;
 pub mod memory;
 pub mod oracle;
 pub mod random;

@@ -2,10 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::ledger::{Ledger, LedgerError};
 use async_trait::async_trait;
 use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_core::import::{ImportBatch, ImportCounts};
-use swath_core::ledger::{Ledger, LedgerError};
 use swath_core::policy::Policy;
 use swath_core::probe::WorkloadKey;
 use swath_core::replication::Look;

@@ -11,7 +11,6 @@ pub mod id;
 pub mod import;
 pub mod job;
 pub mod judge;
-pub mod ledger;
 pub mod limits;
 pub mod lock;
 pub mod markup;

@@ -1,12 +1,12 @@
 //! Sweeps whose results decide how many replicates their cells get.
 
 use super::{Ledger, LedgerError, Sweep};
-use crate::id::{Replicate, SweepDigest};
-use crate::job::Event;
-use crate::message::{Replicated, ReplicationDue};
-use crate::replication::{Bounds, Decision, Look, Verdict};
-use crate::time::Timestamp;
-use crate::view::{DecisionView, ReplicationRecord, ReplicationView, SettledView};
+use swath_core::id::{Replicate, SweepDigest};
+use swath_core::job::Event;
+use swath_core::message::{Replicated, ReplicationDue};
+use swath_core::replication::{Bounds, Decision, Look, Verdict};
+use swath_core::time::Timestamp;
+use swath_core::view::{DecisionView, ReplicationRecord, ReplicationView, SettledView};
 
 /// What was decided of a sweep.
 #[derive(Clone, Debug)]

@@ -3,13 +3,13 @@
 use std::cmp::Reverse;
 
 use super::{AttemptRow, End, LateOutcome, Ledger, LedgerError, Standing, stale};
-use crate::id::{Attempt, Owner, SweepDigest, WorkerName};
-use crate::job::{Event, Refusal, StateName};
-use crate::judge::{self, LastFault};
-use crate::message::{Ack, Exchange, Exchanged, Finish, Grant, Held, Notice};
-use crate::outcome::{Measurement, Outcome};
-use crate::time::Timestamp;
-use crate::view::WorkerState;
+use swath_core::id::{Attempt, Owner, SweepDigest, WorkerName};
+use swath_core::job::{Event, Refusal, StateName};
+use swath_core::judge::{self, LastFault};
+use swath_core::message::{Ack, Exchange, Exchanged, Finish, Grant, Held, Notice};
+use swath_core::outcome::{Measurement, Outcome};
+use swath_core::time::Timestamp;
+use swath_core::view::WorkerState;
 
 impl Ledger {
     /// Records outcomes and grants jobs.
@@ -318,7 +318,7 @@ impl Ledger {
                 attempt: row.job.attempt,
             },
             // A submit refuses cells whose text has no place for a seed.
-            spec: crate::spec::job_text(text, row.seed).unwrap_or_default(),
+            spec: swath_core::spec::job_text(text, row.seed).unwrap_or_default(),
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{End, Ledger, LedgerError, LogRow, WorkerRow};
-use crate::id::{Owner, SessionId, WorkerName};
-use crate::job::{Applied, Event, StateName};
-use crate::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
-use crate::time::Timestamp;
-use crate::view::{LogChunk, WorkerState};
+use swath_core::id::{Owner, SessionId, WorkerName};
+use swath_core::job::{Applied, Event, StateName};
+use swath_core::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
+use swath_core::time::Timestamp;
+use swath_core::view::{LogChunk, WorkerState};
 
 /// Heartbeats in a row that may not miss a lease.
 const MISSED_MAX: u32 = 2;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{AttemptRow, End, JobRow, Ledger, LedgerError, Sweep};
-use crate::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
-use crate::import;
-use crate::job::{State, StateName};
-use crate::message::{JobQuery, Known, Sources};
-use crate::outcome::{Fault, Outcome};
-use crate::probe::WorkloadKey;
-use crate::view::{
+use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_core::import;
+use swath_core::job::{State, StateName};
+use swath_core::message::{JobQuery, Known, Sources};
+use swath_core::outcome::{Fault, Outcome};
+use swath_core::probe::WorkloadKey;
+use swath_core::view::{
     Alike, AttemptView, CellResults, Counts, CurvePoint, JobDetail, JobView, LogChunk,
     ReplicateResult, SweepState, SweepView, WorkerView,
 };

@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use super::replicate::Replication;
 use super::{Cell, JobRow, Ledger, LedgerError, Sweep};
-use crate::id::{CellDigest, JobDigest, Replicate, SweepDigest};
-use crate::job::{Applied, Event, Job, StateName};
-use crate::message::{Submission, Submitted, SubmittedCell, SweepChange};
-use crate::seed::seed;
-use crate::spec::job_digest;
-use crate::time::Timestamp;
+use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_core::job::{Applied, Event, Job, StateName};
+use swath_core::message::{Submission, Submitted, SubmittedCell, SweepChange};
+use swath_core::seed::seed;
+use swath_core::spec::job_digest;
+use swath_core::time::Timestamp;
 
 impl Ledger {
     /// Stores a sweep with its cells and the jobs that do not exist yet.

@@ -1,9 +1,9 @@
 //! What the clock brings: leases that pass, starts, and absences.
 
 use super::Ledger;
-use crate::job::{Applied, Event, State, StateName};
-use crate::message::Ticked;
-use crate::time::Timestamp;
+use swath_core::job::{Applied, Event, State, StateName};
+use swath_core::message::Ticked;
+use swath_core::time::Timestamp;
 
 impl Ledger {
     /// The sweeper's pass over every job.

@@ -1,9 +1,9 @@
 //! What holds of a whole ledger at any time: one function per invariant.
 
 use super::{Ledger, Sweep};
-use crate::id::{Attempt, JobDigest};
-use crate::job::{State, StateName};
-use crate::outcome::Outcome;
+use swath_core::id::{Attempt, JobDigest};
+use swath_core::job::{State, StateName};
+use swath_core::outcome::Outcome;
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -142,7 +142,7 @@ impl Ledger {
             match newest.and_then(Outcome::fault) {
                 Some(recorded) => recorded == fault,
                 // Out of attempts while the last one was lost.
-                None => fault == crate::outcome::Fault::Lost,
+                None => fault == swath_core::outcome::Fault::Lost,
             }
         })
     }
@@ -174,7 +174,7 @@ impl Ledger {
                     && !row.sweeps.is_empty()
                     && row.sweeps.iter().all(held)
                     && cell.is_some_and(|cell| {
-                        crate::spec::job_digest(&cell.text, row.seed) == row.digest
+                        swath_core::spec::job_digest(&cell.text, row.seed) == row.digest
                     })
             },
         )
@@ -200,13 +200,13 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{CellDigest, SessionId, SweepDigest};
     use crate::ledger::End;
-    use crate::message::{Exchange, Finish, Held, Hello, Sources, Submission, SubmittedCell};
-    use crate::outcome::{Measurement, Provenance};
-    use crate::policy::Policy;
-    use crate::time::Timestamp;
-    use crate::view::WorkerAbout;
+    use swath_core::id::{CellDigest, SessionId, SweepDigest};
+    use swath_core::message::{Exchange, Finish, Held, Hello, Sources, Submission, SubmittedCell};
+    use swath_core::outcome::{Measurement, Provenance};
+    use swath_core::policy::Policy;
+    use swath_core::time::Timestamp;
+    use swath_core::view::WorkerAbout;
 
     fn measured() -> Outcome {
         Outcome::Measured(Measurement {
@@ -214,7 +214,7 @@ mod tests {
             test_loss: None,
             best_test_error: None,
             train_seconds: 1.0,
-            metrics: crate::metrics::Metrics::new(),
+            metrics: swath_core::metrics::Metrics::new(),
             weights: None,
         })
     }
@@ -246,7 +246,7 @@ mod tests {
             about: WorkerAbout::default(),
             held: Vec::new(),
         };
-        let owner = crate::id::Owner {
+        let owner = swath_core::id::Owner {
             worker: hello.worker.clone(),
             session: ledger.hello(now, hello).session,
         };
@@ -309,7 +309,7 @@ mod tests {
                 "I9",
                 broken(|all| {
                     let row = &mut all.jobs[1];
-                    row.job.state = State::Failed(crate::outcome::Fault::Diverged);
+                    row.job.state = State::Failed(swath_core::outcome::Fault::Diverged);
                     row.ended_at = Some(Timestamp::from_ms(0));
                 }),
             ),

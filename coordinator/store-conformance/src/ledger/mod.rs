@@ -1,9 +1,9 @@
-//! Every sweep, job, attempt and worker in memory: the model that a store is
-//! held to, and the whole of a store for tests.
+//! Every sweep, job, attempt and worker in memory, as simple as can be: the
+//! model that the engine is held to. It looks at all jobs for everything, and
+//! knows no indexes, no cold cells and no store.
 //!
-//! The ledger is pure: the time is an argument, and every change of a job goes
-//! through [`Job::apply`]. Its operations are those of the store's trait, which
-//! documents them; here stands how they hang together.
+//! It is pure: the time is an argument, and every change of a job goes through
+//! [`Job::apply`]. Its operations are those of the engine, which documents them.
 
 mod check;
 mod exchange;
@@ -21,16 +21,16 @@ use serde_json::Value;
 pub use self::check::Broken;
 use self::import::Imports;
 use self::replicate::Replication;
-use crate::id::{
+use swath_core::id::{
     Attempt, CellDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest, WorkerName,
 };
-use crate::job::{Applied, Event, Job, Refusal};
-use crate::judge::{self, LastFault, Wish};
-use crate::message::Sources;
-use crate::outcome::{Measurement, Observation, Outcome, Provenance};
-use crate::policy::Policy;
-use crate::time::Timestamp;
-use crate::view::{LogChunk, WorkerAbout, WorkerState};
+use swath_core::job::{Applied, Event, Job, Refusal};
+use swath_core::judge::{self, LastFault, Wish};
+use swath_core::message::Sources;
+use swath_core::outcome::{Measurement, Observation, Outcome, Provenance};
+use swath_core::policy::Policy;
+use swath_core::time::Timestamp;
+use swath_core::view::{LogChunk, WorkerAbout, WorkerState};
 
 /// Why the ledger could not do what it was asked. Nothing changed then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
