@@ -17,7 +17,7 @@ use swath_core::replay::{Comparison, Difference, Told, WeightsCompared};
 use swath_core::seed::seed;
 use swath_core::spec::{JobSpec, Work, canonical, cell_digest, job_digest};
 use swath_core::time::Timestamp;
-use swath_core::view::{CurvePoint, JobDetail, JobView, SCHEMA_VERSION};
+use swath_core::view::{CurvePoint, JobDetail, JobView, SCHEMA_VERSION, SweepKind};
 use swath_engine::Engine;
 use swath_report::counted;
 use swath_store::Store;
@@ -178,6 +178,7 @@ async fn keep(
         title: String::new(),
         replicates: job.replicate.0,
         replicates_max: None,
+        kind: SweepKind::Training,
         priority: 0,
         sources: Sources::default(),
         definition: json!({}),

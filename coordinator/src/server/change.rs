@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use swath_core::cause::{CordonCause, PauseCause};
 use swath_core::id::JobDigest;
 use swath_core::job::StateName;
 use swath_core::message::{SweepChange, WorkerChange};
@@ -14,7 +15,7 @@ use super::select::{self, JobState, Selected};
 use super::state::State;
 use super::status::status;
 use super::submit::submission;
-use crate::api::{ChangeOrder, Changed, OPERATOR_PAUSE};
+use crate::api::{ChangeOrder, Changed};
 
 /// Carries out one order.
 pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Changed, Status> {
@@ -36,7 +37,7 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
         }
         ChangeOrder::Pause { selector } => {
             let change = SweepChange::Pause {
-                reason: OPERATOR_PAUSE.to_owned(),
+                cause: PauseCause::Operator,
             };
             each_sweep(state, &selector, &change, "paused").await?
         }
@@ -50,7 +51,7 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
         ChangeOrder::Import(order) => return import(state, order).await,
         ChangeOrder::Cordon { worker } => {
             let change = WorkerChange::Cordon {
-                reason: "cordoned by an operator".to_owned(),
+                cause: CordonCause::Operator,
             };
             state
                 .engine
@@ -84,7 +85,6 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
             ))
         }
     };
-    state.changed();
     Ok(changed)
 }
 

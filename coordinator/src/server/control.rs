@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::change::change;
+use super::follow::Following;
 use super::read::read;
 use super::state::State;
 use super::status::status;
-use super::submit::{priority_of, submission};
+use super::submit::submission;
 
 pub(crate) struct ControlService {
     pub(crate) state: Arc<State>,
@@ -46,7 +47,7 @@ impl Control for ControlService {
             Some(priority) => priority,
             None => known_priority(state, digest).await?,
         };
-        submission.priority = priority_of(&submission.definition, asked);
+        submission.priority = asked;
         let submitted = state
             .engine
             .submit(state.now(), submission)
@@ -60,7 +61,6 @@ impl Control for ControlService {
             existed = submitted.existed,
             "sweep submitted"
         );
-        state.changed();
         Ok(Response::new(v1::SubmitReply {
             sweep: digest.as_bytes().to_vec(),
             name,
@@ -89,35 +89,19 @@ impl Control for ControlService {
         Ok(Response::new(v1::ChangeReply { document }))
     }
 
-    type WatchStream = ReceiverStream<Result<v1::WatchEvent, Status>>;
+    type WatchStream = ReceiverStream<Result<v1::WatchReply, Status>>;
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Reply<Self::WatchStream> {
-        let interval = Duration::from_millis(u64::from(request.into_inner().min_interval_ms));
-        let (events, stream) = tokio::sync::mpsc::channel(1);
-        let mut revision = self.state.revision();
+        let asked = request.into_inner();
+        let interval = Duration::from_millis(u64::from(asked.min_interval_ms));
+        let (replies, stream) = tokio::sync::mpsc::channel(1);
+        let following = Following::new(Arc::clone(&self.state), asked.after, interval);
         let stop = self.stop.clone();
         tokio::spawn(async move {
-            loop {
-                let event = v1::WatchEvent {
-                    revision: *revision.borrow_and_update(),
-                };
-                if events.send(Ok(event)).await.is_err() {
-                    return;
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = events.closed() => return,
-                    () = tokio::time::sleep(interval) => {}
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = events.closed() => return,
-                    changed = revision.changed() => {
-                        if changed.is_err() {
-                            return;
-                        }
-                    }
-                }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = replies.closed() => {}
+                () = following.send(&replies) => {}
             }
         });
         Ok(Response::new(ReceiverStream::new(stream)))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_core::message::{Exchange, Exchanged, Notice};
+use swath_core::message::{Exchange, Exchanged};
 use swath_proto::v1::dispatch_server::Dispatch;
 use swath_proto::{PROTOCOL_VERSION, convert, limits, v1};
 use tokio::time::Instant;
@@ -39,7 +39,6 @@ impl Dispatch for DispatchService {
             .map_err(|error| worker_status(&error))?;
         state.set_draining(&worker, false);
         tracing::info!(%worker, session = %welcome.session, held, requeued = welcome.requeued, "worker says hello");
-        state.changed();
         Ok(Response::new(v1::HelloReply {
             session: welcome.session.0,
             verdicts: welcome
@@ -101,7 +100,6 @@ impl Dispatch for DispatchService {
             .observe(state.now(), owner, reports)
             .await
             .map_err(|error| worker_status(&error))?;
-        state.changed();
         Ok(Response::new(v1::ObserveReply {
             verdicts: verdicts.into_iter().map(convert::verdict_message).collect(),
         }))
@@ -118,7 +116,6 @@ impl Dispatch for DispatchService {
             .release(state.now(), owner, held)
             .await
             .map_err(|error| worker_status(&error))?;
-        state.changed();
         Ok(Response::new(v1::ReleaseReply {}))
     }
 }
@@ -135,7 +132,6 @@ impl DispatchService {
         let until = Instant::now() + wait;
         let exchanged = state.engine.exchange(state.now(), exchange.clone()).await;
         let exchanged = exchanged.map_err(|error| worker_status(&error))?;
-        self.announce(&exchanged);
         let wanted = exchange.want > 0 && exchange.finishes.is_empty();
         let draining = state.is_draining(&exchange.owner.worker);
         if !wanted || !exchanged.grants.is_empty() || draining {
@@ -149,23 +145,6 @@ impl DispatchService {
         };
         let exchanged = state.engine.wait_for_jobs(exchange, over).await;
         let exchanged = exchanged.map_err(|error| worker_status(&error))?;
-        self.announce(&exchanged);
         Ok(exchanged)
-    }
-
-    fn announce(&self, exchanged: &Exchanged) {
-        for notice in &exchanged.notices {
-            match notice {
-                Notice::Cordoned { worker, reason } => {
-                    tracing::warn!(%worker, reason, "worker cordoned");
-                }
-                Notice::Paused { sweep, reason } => {
-                    tracing::warn!(sweep = %sweep.short(), reason, "sweep paused");
-                }
-            }
-        }
-        if !exchanged.acks.is_empty() || !exchanged.grants.is_empty() {
-            self.state.changed();
-        }
     }
 }

@@ -62,7 +62,6 @@ pub(crate) async fn import(state: &Arc<State>, order: ImportOrder) -> Result<Cha
     let batch = ImportBatch { replace, rows };
     let counts = state.engine.import(state.now(), batch).await;
     let counts = counts.map_err(|error| status(&error))?;
-    state.changed();
     let names: Vec<_> = sweeps.iter().map(|it| format!("`{}`", it.name)).collect();
     let new = numbers(counts.new);
     let mut parts = vec![format!(

@@ -7,6 +7,7 @@ mod control;
 mod decisions;
 mod dispatch;
 mod explain;
+mod follow;
 mod import;
 mod open;
 mod read;
@@ -257,7 +258,6 @@ async fn follow(mut role: watch::Receiver<Role>, state: Arc<State>, stop: Cancel
         if leads && let Err(error) = prepare(&state).await {
             tracing::error!(error, "the lead cannot be taken up");
         }
-        state.changed();
     }
 }
 

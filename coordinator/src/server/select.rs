@@ -4,10 +4,9 @@ use swath_core::id::{JobDigest, SweepDigest};
 use swath_core::job::StateName;
 use swath_core::message::JobQuery;
 use swath_core::outcome::Fault;
-use swath_core::probe::is_marked;
 use swath_core::suggest::nearest;
 use swath_core::sweep::{Filter, Selector, SubjectView, Target};
-use swath_core::view::{JobView, SweepView};
+use swath_core::view::{JobView, SweepKind, SweepView};
 use swath_store::Store;
 use tonic::Status;
 
@@ -65,7 +64,7 @@ fn sweeps_of(selector: &Selector, sweeps: &[SweepView]) -> Vec<SweepView> {
 
 /// The newest sweep that people have submitted: probes come from plans.
 fn newest(sweeps: &[SweepView]) -> Option<&SweepView> {
-    let of_people = |sweep: &&SweepView| !is_marked(&sweep.definition);
+    let of_people = |sweep: &&SweepView| sweep.kind == SweepKind::Training;
     sweeps.iter().rev().find(of_people)
 }
 

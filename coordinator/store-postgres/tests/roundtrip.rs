@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use serde_json::json;
+use swath_core::cause::PauseCause;
 use swath_core::id::{CellDigest, JobDigest, Owner, SweepDigest};
 use swath_core::import::{ImportBatch, ImportRow, Imported};
 use swath_core::outcome::{Fault, Outcome, Provenance};
@@ -297,9 +298,13 @@ async fn texts_come_back_whatever_is_in_them() {
         .map(|(held, message)| (*held, failed(Fault::Diverged, message)));
     let told: Vec<(Held, Outcome)> = told.collect();
     assert_eq!(exchange(&engine, &owner, 2, &told).await, []);
-    let reason = "re\0ason".to_owned();
+    let cause = PauseCause::FailedAlike {
+        jobs: 3,
+        fault: Fault::Crashed,
+        headline: "he\0ad".to_owned(),
+    };
     let pause = SweepChange::Pause {
-        reason: reason.clone(),
+        cause: cause.clone(),
     };
     engine.change_sweep(NOW, digest, pause).await.unwrap();
 
@@ -312,7 +317,7 @@ async fn texts_come_back_whatever_is_in_them() {
         assert_eq!(attempt.provenance.as_ref().unwrap().driver, "x\0y");
     }
     assert_eq!(store.logs(held[0].job, 0).await.unwrap()[0].text, log);
-    assert_eq!(store.sweeps().await.unwrap()[0].reason, reason);
+    assert_eq!(store.sweeps().await.unwrap()[0].paused, Some(cause));
     let results = store.results(digest, 0).await.unwrap();
     assert_eq!(results[2].axes[0].1, json!("ä\0\"\\'b"));
 }

@@ -11,7 +11,6 @@ use swath_core::outcome::Fault;
 use swath_core::price::{Paces, Source};
 use swath_core::probe::{self, Device, Fit, Memory, Probe, Timing, workload};
 use swath_core::spec::JobSpec;
-use swath_core::time::Timestamp;
 use swath_core::view::{Alike, WorkerView};
 
 use crate::client::connection::Connection;
@@ -79,9 +78,8 @@ impl Ground {
     /// What a coordinator has measured, and who would work.
     pub(super) async fn of(connection: &mut Connection) -> Outcome<Self> {
         let workers: Workers = connection.read(&ReadQuery::Workers).await?;
-        let now = Timestamp::from_ms(workers.now_ms);
-        let mut slots = slots_at_work(&workers.workers, now);
-        let mut there: Vec<&WorkerView> = at_work(&workers.workers, now).collect();
+        let mut slots = slots_at_work(&workers.workers);
+        let mut there: Vec<&WorkerView> = at_work(&workers.workers).collect();
         if there.is_empty() {
             // Whoever worked before will again.
             there = workers.workers.iter().collect();

@@ -75,7 +75,8 @@ async fn hello(database: &Path) -> Result<(), Error> {
         key: WorkerKey(1),
         name: "filler".parse()?,
         state: WorkerState::Active,
-        reason: String::new(),
+        kind: swath_core::view::SweepKind::Training,
+        paused: None,
         session: SessionId(1),
         seen_at: NOW,
         about: WorkerAbout {

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::sweep::{SweepFile, expand};
+use crate::view::SweepKind;
 
 fn tree() -> Value {
     json!({
@@ -208,7 +209,7 @@ proptest! {
             .map_err(|errors| TestCaseError::fail(format!("{errors:?}\n{text}")))?;
         let expansion = expand(&file)
             .map_err(|errors| TestCaseError::fail(format!("{errors:?}\n{text}")))?;
-        prop_assert!(expansion.is_of_probes());
+        prop_assert_eq!(expansion.kind(), SweepKind::Probe);
         let mut found: Vec<_> = expansion.cells().map(|cell| cell.digest).collect();
         let mut wanted: Vec<_> = wanted.iter().map(|it| it.spec.cell_digest()).collect();
         found.sort_unstable();

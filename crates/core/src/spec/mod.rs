@@ -140,7 +140,7 @@ impl JobSpec {
 
     /// Whether it measures steps instead of training.
     pub fn is_probe(&self) -> bool {
-        crate::probe::is_marked(&self.tree)
+        crate::probe::is_probe(&self.tree)
     }
 
     /// Its seed.

@@ -15,6 +15,7 @@ use crate::replication::{Bounds, UNTIL_RANKED};
 use crate::seed::seed;
 use crate::spec::{JobSpec, canonical, cell_digest, job_digest, lookup};
 use crate::summary::text::parameter;
+use crate::view::SweepKind;
 
 /// The most jobs that one sweep may have.
 pub const JOBS_MAX: u128 = 1_000_000;
@@ -200,9 +201,13 @@ impl<'a> Expansion<'a> {
         self.totals
     }
 
-    /// Whether its cells measure steps instead of training.
-    pub fn is_of_probes(&self) -> bool {
-        self.totals.probes > 0
+    /// Whether its cells train, or measure steps.
+    pub fn kind(&self) -> SweepKind {
+        if self.totals.probes > 0 {
+            SweepKind::Probe
+        } else {
+            SweepKind::Training
+        }
     }
 
     /// The cells in canonical order, made one by one.
