@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::change::change;
+use super::error::ApiError;
 use super::follow::Following;
 use super::read::read;
 use super::state::State;
-use super::status::status;
 use super::submit::submission;
 
 pub(crate) struct ControlService {
@@ -38,8 +38,8 @@ impl Control for ControlService {
         // Expanding a large grid takes a core for a while.
         let mut submission = tokio::task::spawn_blocking(move || submission(sources, 0))
             .await
-            .map_err(|error| Status::internal(error.to_string()))?
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+            .map_err(ApiError::internal)?
+            .map_err(ApiError::invalid)?;
         let state = &self.state;
         let (digest, name) = (submission.digest, submission.name.clone());
         let cells = submission.cells.len() as u64;
@@ -52,7 +52,7 @@ impl Control for ControlService {
             .engine
             .submit(state.now(), submission)
             .await
-            .map_err(|error| status(&error))?;
+            .map_err(ApiError::from)?;
         tracing::info!(
             sweep = %digest.short(),
             name,
@@ -84,8 +84,7 @@ impl Control for ControlService {
         let order = serde_json::from_str(&request.into_inner().order)
             .map_err(|error| Status::invalid_argument(format!("field `order`: {error}")))?;
         let changed = change(&self.state, order).await?;
-        let document =
-            serde_json::to_string(&changed).map_err(|error| Status::internal(error.to_string()))?;
+        let document = serde_json::to_string(&changed).map_err(ApiError::internal)?;
         Ok(Response::new(v1::ChangeReply { document }))
     }
 
@@ -109,8 +108,8 @@ impl Control for ControlService {
 }
 
 /// The priority of a known sweep, which a submit without one leaves as it is.
-async fn known_priority(state: &State, digest: SweepDigest) -> Result<i32, Status> {
-    let sweeps = state.store.sweeps().await.map_err(|error| status(&error))?;
+async fn known_priority(state: &State, digest: SweepDigest) -> Result<i32, ApiError> {
+    let sweeps = state.store.sweeps().await.map_err(ApiError::from)?;
     let known = sweeps.iter().find(|sweep| sweep.digest == digest);
     Ok(known.map_or(0, |sweep| sweep.priority))
 }

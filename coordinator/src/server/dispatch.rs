@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::error::{other_protocol, worker_status};
 use super::state::State;
-use super::status::{other_protocol, worker_status};
 
 pub(crate) struct DispatchService {
     pub(crate) state: Arc<State>,
@@ -36,7 +36,7 @@ impl Dispatch for DispatchService {
             .engine
             .hello(state.now(), hello)
             .await
-            .map_err(|error| worker_status(&error))?;
+            .map_err(worker_status)?;
         state.set_draining(&worker, false);
         tracing::info!(%worker, session = %welcome.session, held, requeued = welcome.requeued, "worker says hello");
         Ok(Response::new(v1::HelloReply {
@@ -83,7 +83,7 @@ impl Dispatch for DispatchService {
             .engine
             .heartbeat(state.now(), owner, held)
             .await
-            .map_err(|error| worker_status(&error))?;
+            .map_err(worker_status)?;
         Ok(Response::new(v1::HeartbeatReply {
             verdicts: verdicts.into_iter().map(convert::verdict_message).collect(),
             drain,
@@ -99,7 +99,7 @@ impl Dispatch for DispatchService {
             .engine
             .observe(state.now(), owner, reports)
             .await
-            .map_err(|error| worker_status(&error))?;
+            .map_err(worker_status)?;
         Ok(Response::new(v1::ObserveReply {
             verdicts: verdicts.into_iter().map(convert::verdict_message).collect(),
         }))
@@ -115,7 +115,7 @@ impl Dispatch for DispatchService {
             .engine
             .release(state.now(), owner, held)
             .await
-            .map_err(|error| worker_status(&error))?;
+            .map_err(worker_status)?;
         Ok(Response::new(v1::ReleaseReply {}))
     }
 }
@@ -131,7 +131,7 @@ impl DispatchService {
         let state = &self.state;
         let until = Instant::now() + wait;
         let exchanged = state.engine.exchange(state.now(), exchange.clone()).await;
-        let exchanged = exchanged.map_err(|error| worker_status(&error))?;
+        let exchanged = exchanged.map_err(worker_status)?;
         let wanted = exchange.want > 0 && exchange.finishes.is_empty();
         let draining = state.is_draining(&exchange.owner.worker);
         if !wanted || !exchanged.grants.is_empty() || draining {
@@ -144,7 +144,7 @@ impl DispatchService {
             }
         };
         let exchanged = state.engine.wait_for_jobs(exchange, over).await;
-        let exchanged = exchanged.map_err(|error| worker_status(&error))?;
+        let exchanged = exchanged.map_err(worker_status)?;
         Ok(exchanged)
     }
 }

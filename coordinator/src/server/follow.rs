@@ -10,8 +10,8 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 use tonic::Status;
 
+use super::error::ApiError;
 use super::state::State;
-use super::status::status;
 use crate::live::News;
 
 /// Events in one message. Whoever has missed as many reads anew, which costs less.
@@ -77,7 +77,7 @@ impl Following {
 
     async fn news(&mut self) -> Result<News, Status> {
         let store = &self.state.store;
-        let failed = |error| status(&error);
+        let failed = |error| Status::from(ApiError::from(error));
         let events = store.events(self.after, EVENTS_MOST).await;
         let events = events.map_err(failed)?;
         let last = match events.last() {

@@ -6,6 +6,7 @@ mod clock;
 mod control;
 mod decisions;
 mod dispatch;
+mod error;
 mod explain;
 mod follow;
 mod import;
@@ -14,7 +15,6 @@ mod read;
 mod replication;
 mod select;
 mod state;
-mod status;
 mod submit;
 mod sweeper;
 mod table;
@@ -83,7 +83,7 @@ impl ServeError {
 
     fn of(error: &StoreError) -> Self {
         Self {
-            message: status::causes(error),
+            message: error::causes(error),
             in_use: matches!(error, StoreError::InUse(_)),
         }
     }
@@ -234,7 +234,7 @@ async fn newest(store: &dyn Store) -> Result<Timestamp, StoreError> {
 /// What must hold before the first call of a leader: no lease passes for the
 /// time that nobody led.
 async fn prepare(state: &State) -> Result<(), String> {
-    let failed = |error: StoreError| status::causes(&error);
+    let failed = |error: StoreError| error::causes(&error);
     state.not_before(newest(&*state.store).await.map_err(failed)?);
     state.engine.restart(state.now()).await.map_err(failed)?;
     for worker in state.store.workers().await.map_err(failed)? {

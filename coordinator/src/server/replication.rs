@@ -13,8 +13,8 @@ use swath_core::table::Definition;
 use swath_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
+use super::error::causes;
 use super::state::State;
-use super::status::causes;
 
 /// Between two questions for what is due: outcomes come by thousands, ends of
 /// sweeps do not.

@@ -9,8 +9,8 @@ use swath_engine::warmth::{Pass, Warmth};
 use swath_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
+use super::error::causes;
 use super::state::State;
-use super::status::causes;
 
 /// Sweeps until cancelled; returns why, when the store is lost for good. A store
 /// that only cannot be reached is waited for: nothing passes meanwhile.

@@ -75,8 +75,7 @@ async fn hello(database: &Path) -> Result<(), Error> {
         key: WorkerKey(1),
         name: "filler".parse()?,
         state: WorkerState::Active,
-        kind: swath_core::view::SweepKind::Training,
-        paused: None,
+        cordoned: None,
         session: SessionId(1),
         seen_at: NOW,
         about: WorkerAbout {
