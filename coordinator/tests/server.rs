@@ -7,12 +7,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use swath_coordinator::server::{ServeSettings, Server};
-use swath_core::id::SweepDigest;
-use swath_core::message::{Sources, Submission, SubmittedCell};
-use swath_core::policy::Policy;
-use swath_core::spec::JobSpec;
-use swath_core::time::Timestamp;
 use swath_engine::Engine;
+use swath_model::id::SweepDigest;
+use swath_model::message::{Sources, Submission, SubmittedCell};
+use swath_model::policy::Policy;
+use swath_model::spec::JobSpec;
+use swath_model::time::Timestamp;
 use swath_proto::refusal::Reason;
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::dispatch_client::DispatchClient;

@@ -4,8 +4,8 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use swath_coordinator::api::{ReadQuery, SweepResults};
-use swath_core::table::Results;
 use swath_report::{Format, Records, Style, counted};
+use swath_results::table::Results;
 
 use super::connection::Connection;
 use super::exit::Exit;

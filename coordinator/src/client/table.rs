@@ -1,8 +1,8 @@
 //! `table`: the results of a sweep.
 
 use swath_coordinator::api::{Look, ReadQuery, Shape, TableText};
-use swath_core::table::{Check, Verdict};
-use swath_core::view::SweepView;
+use swath_model::view::SweepView;
+use swath_results::table::{Check, Verdict};
 
 use super::connection::Connection;
 use super::exit::Exit;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_core::message::Ticked;
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
 use swath_engine::warmth::{Pass, Warmth};
+use swath_model::message::Ticked;
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_store::StoreError;
 use tokio_util::sync::CancellationToken;
 

@@ -10,11 +10,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use swath_core::id::JobDigest;
-use swath_core::job::StateName;
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
-use swath_core::view::{CurvePoint, JobDetail, LogChunk};
+use swath_model::id::JobDigest;
+use swath_model::job::StateName;
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
+use swath_model::view::{CurvePoint, JobDetail, LogChunk};
 
 use crate::call::{Call, Reply, Said};
 use crate::copying;

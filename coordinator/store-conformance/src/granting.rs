@@ -1,8 +1,8 @@
 //! Who is granted what, in which order, and what a repeated request gets.
 
-use swath_core::job::StateName;
-use swath_core::judge::backoff_unit;
-use swath_core::outcome::Fault;
+use swath_model::job::StateName;
+use swath_model::judge::backoff_unit;
+use swath_model::outcome::Fault;
 
 use super::bench::Bench;
 use super::script::{
@@ -10,7 +10,7 @@ use super::script::{
 };
 use crate::{Exchange, Grant, Hello, SweepChange, WorkerChange};
 
-fn jobs(grants: &[Grant]) -> Vec<swath_core::id::JobDigest> {
+fn jobs(grants: &[Grant]) -> Vec<swath_model::id::JobDigest> {
     grants.iter().map(|grant| grant.held.job).collect()
 }
 
@@ -107,7 +107,7 @@ pub async fn programs_go_to_workers_that_allow_them(bench: &mut Bench) {
     };
     bench.greet(hello(&["other.py"])).await;
     let session = bench.greet(hello(&["other.py", "bench.py"])).await.session;
-    let able = swath_core::id::Owner {
+    let able = swath_model::id::Owner {
         worker: "able".parse().unwrap(),
         session,
     };
@@ -204,7 +204,7 @@ pub async fn the_spec_of_a_grant_holds_its_seed(bench: &mut Bench) {
         );
         assert_eq!(grant.spec, spec);
         assert_eq!(view.cell, cell.digest);
-        let seed = swath_core::seed::seed(cell.digest, view.replicate);
+        let seed = swath_model::seed::seed(cell.digest, view.replicate);
         assert_eq!(view.seed, seed);
     }
 }

@@ -1,9 +1,9 @@
 //! When a job, a worker or a sweep is found broken.
 
-use swath_core::id::{JobDigest, Owner};
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
-use swath_core::view::{SweepState, WorkerState};
+use swath_model::id::{JobDigest, Owner};
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
+use swath_model::view::{SweepState, WorkerState};
 
 use super::bench::Bench;
 use super::script::{failed, finish, held, job, measured, sweep};
@@ -225,7 +225,7 @@ pub async fn every_broken_sweep_of_a_shared_job_is_paused(bench: &mut Bench) {
         .await
         .unwrap();
     let owner = bench.hello("w").await;
-    let mut paused: Vec<swath_core::id::SweepDigest> = Vec::new();
+    let mut paused: Vec<swath_model::id::SweepDigest> = Vec::new();
     let taken: Vec<JobDigest> = {
         let grants = bench.take(&owner, 3).await;
         for grant in &grants {
@@ -251,7 +251,7 @@ pub async fn every_broken_sweep_of_a_shared_job_is_paused(bench: &mut Bench) {
 /// and neither its worker nor its sweep is found broken.
 pub async fn probes_that_fail_are_an_answer(bench: &mut Bench) {
     let mut probes = sweep("s", &[1, 2, 3, 4, 5], 1);
-    probes.priority = swath_core::probe::PRIORITY;
+    probes.priority = swath_model::probe::PRIORITY;
     bench.submit(&probes).await;
     let owner = bench.hello("w").await;
     for number in 1..=4 {

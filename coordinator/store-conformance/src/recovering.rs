@@ -1,8 +1,8 @@
 //! Commits that fail, and engines that crash: what the store has is all there
 //! is, and all that counts.
 
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
 
 use crate::bench::Bench;
 use crate::call::Call;

@@ -1,8 +1,8 @@
 //! Lives of workers: a newer session fences the older ones.
 
-use swath_core::id::{Owner, SessionId};
-use swath_core::job::StateName;
-use swath_core::view::WorkerState;
+use swath_model::id::{Owner, SessionId};
+use swath_model::job::StateName;
+use swath_model::view::WorkerState;
 
 use super::bench::Bench;
 use super::script::{finish, held, job, measured, sweep};

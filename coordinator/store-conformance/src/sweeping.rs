@@ -1,9 +1,9 @@
 //! Sweeps come, grow, are cancelled and revived; jobs follow.
 
 use serde_json::json;
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
-use swath_core::view::SweepState;
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
+use swath_model::view::SweepState;
 
 use super::bench::Bench;
 use super::script::{failed, job, measured, plain_cell, sweep};

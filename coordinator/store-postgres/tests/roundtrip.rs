@@ -9,18 +9,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use serde_json::json;
-use swath_core::id::{CellDigest, JobDigest, Owner, SweepDigest};
-use swath_core::import::{ImportBatch, ImportRow, Imported};
-use swath_core::outcome::{Fault, Outcome, Provenance};
-use swath_core::policy::Policy;
-use swath_core::probe::WorkloadKey;
-use swath_core::spec::cell_digest;
-use swath_core::time::Timestamp;
-use swath_core::view::{
+use swath_engine::Engine;
+use swath_model::id::{CellDigest, JobDigest, Owner, SweepDigest};
+use swath_model::import::{ImportBatch, ImportRow, Imported};
+use swath_model::outcome::{Fault, Outcome, Provenance};
+use swath_model::policy::Policy;
+use swath_model::probe::WorkloadKey;
+use swath_model::spec::cell_digest;
+use swath_model::time::Timestamp;
+use swath_model::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerAbout, WorkerView,
 };
-use swath_engine::Engine;
 use swath_store_conformance::script::{failed, finish, measured, provenance, report, sweep};
 use swath_store_conformance::{
     CellKey, Changes, Copying, Exchange, Held, Hello, JobQuery, Known, MemoryStore, Names, Result,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
-use swath_core::message::{Sources, Submission, SubmittedCell};
-use swath_core::seed::seed;
-use swath_core::spec::JobSpec;
+use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_model::message::{Sources, Submission, SubmittedCell};
+use swath_model::seed::seed;
+use swath_model::spec::JobSpec;
 
 /// The program that some workers may run.
 pub(crate) const PROGRAM: &str = "python3";

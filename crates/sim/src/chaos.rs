@@ -1,8 +1,8 @@
 //! Mishaps and operators.
 
-use swath_core::id::{JobDigest, SweepDigest, WorkerName};
-use swath_core::message::{Submission, SweepChange, WorkerChange};
 use swath_engine::ledger::Prepared;
+use swath_model::id::{JobDigest, SweepDigest, WorkerName};
+use swath_model::message::{Submission, SweepChange, WorkerChange};
 use swath_store::Result;
 
 use crate::Faults;

@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use swath_core::id::CellDigest;
-use swath_core::job::StateName;
-use swath_core::message::Known;
-use swath_core::price::Source;
-use swath_core::probe::Fit;
-use swath_core::sweep::{Cell, Expansion, PlannedJob, expand};
+use swath_model::id::CellDigest;
+use swath_model::job::StateName;
+use swath_model::message::Known;
+use swath_results::fit::Fit;
+use swath_results::price::Source;
+use swath_sweep::{Cell, Expansion, PlannedJob, expand};
 
 use self::ground::{Estimate, Ground};
 use self::price::Pricing;

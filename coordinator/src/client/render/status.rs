@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use swath_coordinator::api::Status;
 use swath_coordinator::eta::is_there;
-use swath_core::judge::headline;
-use swath_core::probe::is_marked;
-use swath_core::time::Timestamp;
-use swath_core::view::{JobView, SweepState, SweepView, WorkerView};
+use swath_model::judge::headline;
+use swath_model::probe::is_marked;
+use swath_model::time::Timestamp;
+use swath_model::view::{JobView, SweepState, SweepView, WorkerView};
 use swath_report::{Format, Listing, ListingColumn as Column, Style, counted, duration, visible};
 
 use super::sweeps::state_name;

@@ -247,7 +247,7 @@ impl Tables {
     fn attempt_mut(
         &mut self,
         job: JobKey,
-        attempt: swath_core::id::Attempt,
+        attempt: swath_model::id::Attempt,
     ) -> std::result::Result<&mut AttemptRec, String> {
         let place = (attempt.0 as usize).checked_sub(1);
         let attempts = &mut self.job_mut(job)?.attempts;

@@ -10,8 +10,8 @@ use std::cell::RefCell;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use swath_core::outcome::{Fault, Outcome};
-use swath_core::policy::Policy;
+use swath_model::outcome::{Fault, Outcome};
+use swath_model::policy::Policy;
 
 use self::world::{Counted, IMPORTED, SWEEPS, WORKERS, World};
 use super::bench::Bench;

@@ -1,7 +1,7 @@
 //! Attempts, how they ended, and what they measured.
 
 use sqlx::query;
-use swath_core::metrics::Metrics;
+use swath_model::metrics::Metrics;
 use swath_store::{AttemptEnd, End, LateOutcome, NewAttempt, OutcomeRow};
 
 use super::{CHUNK, Known, all_written};
