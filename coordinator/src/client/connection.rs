@@ -25,6 +25,8 @@ use tonic::{Request, Response, Status, Streaming};
 use super::failure::{Failure, Outcome, Tried};
 use crate::settings::{Context, Target};
 
+/// How many jobs are asked for at once.
+pub(crate) const KNOWN_CHUNK: usize = 2_000;
 /// How long the coordinator of this machine may take to answer before its
 /// database is looked at.
 const NEAR_DEADLINE: Duration = Duration::from_millis(300);

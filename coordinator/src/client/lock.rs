@@ -8,11 +8,11 @@ use swath_coordinator::api::{ReadQuery, SweepResults, SweepSources};
 use swath_report::counted;
 use swath_results::lock::Lock;
 
+use super::check::checked;
 use super::connection::Connection;
 use super::exit::Exit;
-use super::export::into_file;
 use super::failure::{Failure, Outcome};
-use super::table::checked;
+use super::output::into_file;
 use crate::settings::Context;
 
 /// Writes the lock file of one sweep.

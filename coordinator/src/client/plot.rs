@@ -15,8 +15,8 @@ use swath_results::table::{Results, label};
 
 use super::connection::Connection;
 use super::exit::Exit;
-use super::export::into_file;
 use super::failure::{Failure, Outcome};
+use super::output::into_file;
 use crate::cli;
 use crate::settings::Context;
 

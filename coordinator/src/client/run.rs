@@ -11,12 +11,11 @@ use swath_model::spec::JobSpec;
 use swath_model::view::{JobView, SweepState, SweepView, WorkerState, WorkerView};
 use swath_sweep::{Cell, Expansion, expand};
 
-use super::connection::Connection;
+use super::connection::{Connection, KNOWN_CHUNK};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::files::{self, Loaded};
 use super::local::{self, LocalWorker, Needs};
-use super::plan::KNOWN_CHUNK;
 use super::submit::{receipt, sentence};
 use super::wait::{Ended, Goal, Interrupts, Parting, conclude, wait};
 use crate::cli;

@@ -7,8 +7,8 @@ use swath_model::spec::keys;
 use swath_model::suggest::nearest;
 
 use super::error::FileError;
-use super::file::{Section, names};
 use super::naming::LABEL;
+use super::section::{Section, names};
 use super::source::Node;
 
 /// What a column of the table may show beside parameters, and beside a metric

@@ -18,6 +18,7 @@ mod recipe;
 pub mod reference;
 mod replicates;
 mod resolve;
+mod section;
 mod select;
 mod settings;
 mod source;

@@ -4,7 +4,7 @@ use swath_model::replication::{Bounds, UNTIL_RANKED};
 use swath_model::spec::keys;
 
 use super::error::FileError;
-use super::file::{Section, unknown};
+use super::section::{Section, unknown};
 use super::source::{Node, Shape};
 
 /// How often a cell is trained unless the file says otherwise: the least

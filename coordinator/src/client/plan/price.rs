@@ -11,8 +11,8 @@ use swath_results::import::{self, Candidate, CandidateCell};
 use swath_results::price::Price;
 use swath_sweep::Expansion;
 
+use super::cell::{Distinct, Planned};
 use super::ground::{Estimate, Ground};
-use super::{Distinct, Planned};
 
 /// The published seconds of each cell of a sweep that has some.
 pub(super) fn published(expansion: &Expansion<'_>) -> BTreeMap<CellDigest, f64> {

@@ -12,9 +12,9 @@ use swath_report::counted;
 use swath_sweep::Expansion;
 use swath_sweep::probe::sweep_text;
 
-use super::{KNOWN_CHUNK, ground};
+use super::ground;
 use crate::cli::Plan;
-use crate::client::connection::Connection;
+use crate::client::connection::{Connection, KNOWN_CHUNK};
 use crate::client::failure::{Failure, Outcome};
 use crate::client::local::{LocalWorker, Needs};
 use crate::client::run::{self, Training};

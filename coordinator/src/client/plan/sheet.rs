@@ -9,8 +9,9 @@ use swath_results::fit::{Fit, Memory, gibibytes};
 use swath_results::price::{Price, Source};
 use swath_sweep::{Expansion, GridAxis};
 
+use super::cell::Planned;
 use super::ground::Estimate;
-use super::{Planned, price};
+use super::price;
 use swath_report::{
     Format, Listing, ListingColumn, Style, counted, csv_record, duration, parameter,
 };

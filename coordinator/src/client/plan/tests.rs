@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+use swath_model::message::Known;
 use swath_report::Format;
 use swath_results::fit::{Fit, Memory};
 use swath_results::price::Source;

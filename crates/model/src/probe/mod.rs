@@ -33,6 +33,13 @@ pub fn is_marked(tree: &Value) -> bool {
     tree.get(MARK) == Some(&Value::Bool(true))
 }
 
+impl JobSpec {
+    /// Whether it measures steps instead of training.
+    pub fn is_probe(&self) -> bool {
+        is_marked(self.cell_tree())
+    }
+}
+
 /// Keys that leave the cost of a step as it is, or nearly.
 const COSTLESS: [&str; 8] = [
     "epochs",

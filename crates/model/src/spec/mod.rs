@@ -138,11 +138,6 @@ impl JobSpec {
         }
     }
 
-    /// Whether it measures steps instead of training.
-    pub fn is_probe(&self) -> bool {
-        crate::probe::is_marked(&self.tree)
-    }
-
     /// Its seed.
     pub fn seed(&self) -> u64 {
         self.seed
