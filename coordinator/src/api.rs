@@ -15,9 +15,7 @@ use swath_model::view::{
 };
 use swath_results::table::Check;
 
-/// The reason of a sweep that an operator paused: any other one is that its jobs
-/// fail.
-pub const OPERATOR_PAUSE: &str = "paused by an operator";
+use crate::explain::ExplainItem;
 
 /// What can be read. Selectors are the words that a user typed; the server
 /// resolves them.
@@ -106,6 +104,12 @@ pub enum ReadQuery {
     Decisions {
         /// A sweep selector that matches one sweep.
         selector: Vec<String>,
+    },
+    /// The jobs of these digests that exist → [`Jobs`]; at most
+    /// [`NAMED_MOST`].
+    Named {
+        /// The digests.
+        jobs: Vec<JobDigest>,
     },
     /// Every worker → [`Workers`].
     Workers,
@@ -225,13 +229,49 @@ pub struct Status {
     pub failed: Vec<JobView>,
     /// Mean seconds of the succeeded jobs' trainings, if there are any.
     pub mean_job_seconds: Option<f64>,
+    /// How long trainings of sweeps in work take: of the newest 8 that have a
+    /// measured job.
+    #[serde(default)]
+    pub paces: BTreeMap<SweepDigest, Pace>,
     /// Seconds until sweeps in work are through, jobs under way included, where
     /// that can be told: of the newest 8 that have a measured job.
     #[serde(default)]
     pub eta_seconds: BTreeMap<SweepDigest, f64>,
+    /// The newest event that this is sure to contain: [`crate::live::Live`]
+    /// goes on from it.
+    #[serde(default)]
+    pub last_event: u64,
     /// The coordinator's clock.
     pub now_ms: i64,
 }
+
+/// Failed jobs of a status.
+pub const FAILED_SHOWN: u32 = 10;
+/// Open attempts, of a sweep or of all, of a status.
+pub const OPEN_SHOWN: u32 = 1000;
+
+/// How long trainings take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pace {
+    /// How many were measured.
+    pub jobs: u64,
+    /// Their mean, in seconds.
+    pub seconds: f64,
+}
+
+impl Pace {
+    /// With one more training.
+    pub fn and(self, seconds: f64) -> Self {
+        let jobs = self.jobs + 1;
+        Self {
+            jobs,
+            seconds: self.seconds + (seconds - self.seconds) / jobs as f64,
+        }
+    }
+}
+
+/// The most jobs that can be asked for by name at once.
+pub const NAMED_MOST: usize = 100;
 
 /// The most jobs of one answer.
 pub const JOBS_PER_PAGE: u32 = 10_000;
@@ -257,7 +297,9 @@ pub struct Explanation {
     pub schema_version: u32,
     /// The job and its attempts.
     pub detail: JobDetail,
-    /// Why it is where it is and what could be done, a sentence each.
+    /// Why it is where it is and what could be done, most important first.
+    pub items: Vec<ExplainItem>,
+    /// The same in words, a sentence each.
     pub reasons: Vec<String>,
     /// The coordinator's clock.
     pub now_ms: i64,

@@ -9,6 +9,7 @@
 
 mod by_hand;
 mod call;
+mod journal;
 pub mod ledger;
 mod parked;
 mod specs;
@@ -77,6 +78,7 @@ pub struct Engine {
     specs: Arc<Specs>,
     waits: Arc<AtomicU64>,
     role: watch::Receiver<Role>,
+    told: watch::Receiver<u64>,
 }
 
 /// Whether an engine may write.
@@ -163,6 +165,7 @@ impl Engine {
             specs: Arc::new(Specs::default()),
             waits: Arc::new(AtomicU64::new(0)),
             role: task.role(),
+            told: task.told(),
         };
         (engine, waiting)
     }
@@ -170,6 +173,12 @@ impl Engine {
     /// Whether this engine leads, as it changes.
     pub fn role(&self) -> watch::Receiver<Role> {
         self.role.clone()
+    }
+
+    /// The number of the newest event that this engine has committed, or found
+    /// when it began to lead.
+    pub fn told(&self) -> watch::Receiver<u64> {
+        self.told.clone()
     }
 
     /// Whether it leads now.
@@ -300,8 +309,7 @@ impl Engine {
     /// one was, the failures are the sweep's: the worker's row is cleared.
     /// Otherwise its row goes on by [`swath_model::judge::streak`], and as long
     /// as [`swath_model::judge::cordon`] gives a reason, the jobs of the row are
-    /// uncharged for this worker and it is cordoned if it is active. Notices
-    /// come in this order, those of sweeps by order of submission.
+    /// uncharged for this worker and it is cordoned if it is active.
     ///
     /// *Grants* go by priority (greatest first), then by order of submission,
     /// to queued jobs whose backoff is over and that a live, unpaused sweep
@@ -327,7 +335,6 @@ impl Engine {
         Ok(Exchanged {
             acks: drafted.acks,
             grants: self.write_out(&drafted.grants).await?,
-            notices: drafted.notices,
         })
     }
 
@@ -368,7 +375,6 @@ impl Engine {
         Ok(Exchanged {
             acks: drafted.acks,
             grants: self.write_out(&drafted.grants).await?,
-            notices: drafted.notices,
         })
     }
 

@@ -30,7 +30,6 @@ impl Waiting {
         let nothing = Drafted {
             acks: Vec::new(),
             grants: Vec::new(),
-            notices: Vec::new(),
         };
         let _gone = self.reply.send(Ok(nothing));
     }

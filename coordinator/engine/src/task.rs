@@ -17,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Role;
 use crate::call::{Answer, Call, Extra, Extras, Refusal, closed};
+use crate::journal;
 use crate::ledger::{Ledger, Looked};
 use crate::parked::{Parked, WaitId, Waiting};
 
@@ -46,6 +47,8 @@ pub(crate) struct Task {
     /// None while somebody else leads.
     term: Option<Term>,
     role: watch::Sender<Role>,
+    /// The number of the newest event that is committed.
+    told: watch::Sender<u64>,
     /// None after a commit that failed: it may be ahead of the store.
     ledger: Option<Ledger>,
     /// The latest time that a call came with: calls may overtake each other on
@@ -65,6 +68,7 @@ impl Task {
             address: address.to_owned(),
             term: None,
             role: watch::Sender::new(Role::StandsBy { leader: None }),
+            told: watch::Sender::new(0),
             ledger: None,
             now: Timestamp::from_ms(i64::MIN),
             parked: Parked::default(),
@@ -75,6 +79,11 @@ impl Task {
     /// Who leads, as it changes.
     pub(crate) fn role(&self) -> watch::Receiver<Role> {
         self.role.subscribe()
+    }
+
+    /// The number of the newest event, as it grows.
+    pub(crate) fn told(&self) -> watch::Receiver<u64> {
+        self.told.subscribe()
     }
 
     /// What is open, as far as it is loaded.
@@ -99,6 +108,7 @@ impl Task {
     async fn load(&mut self) -> Result<()> {
         let start = self.store.start().await?;
         self.now = self.now.max(latest(&start));
+        self.told.send_replace(start.last_event);
         let mut ledger = Ledger::start(self.policy.clone(), start);
         let mut after = CellKey(0);
         loop {
@@ -110,6 +120,7 @@ impl Task {
             ledger.warm(page, self.now);
             ledger.settle_batch();
         }
+        ledger.all_is_told();
         self.ledger = Some(ledger);
         Ok(())
     }
@@ -258,11 +269,18 @@ impl Task {
             return Ok(());
         };
         answers.extend(self.parked.serve(ledger, self.now));
-        let changes = ledger.take_changes();
+        let changes = ledger.take_changes(self.now);
+        let newest = changes.events.last().map(|event| event.seq);
+        let told = changes.events.iter().filter(|it| journal::is_told(it));
+        let told: Vec<_> = told.cloned().collect();
         if !changes.is_empty() {
             self.store.commit(term, changes).await?;
         }
         ledger.settle_batch();
+        told.iter().for_each(journal::log);
+        if let Some(newest) = newest {
+            self.told.send_replace(newest);
+        }
         Ok(())
     }
 
@@ -413,12 +431,12 @@ impl Batch {
     }
 }
 
-/// The latest time that is stored of an end or of a word. A wall clock that was
+/// The latest time that is stored of an end, a word or an event. A wall clock that was
 /// set back since must not let a job end before it did already.
 fn latest(start: &Start) -> Timestamp {
     let ends = start.sweeps.iter().filter_map(|sweep| sweep.row.ended_at);
     let words = start.workers.iter().map(|worker| worker.seen_at);
-    let latest = ends.chain(words).max();
+    let latest = ends.chain(words).chain(start.last_event_at).max();
     latest.unwrap_or(Timestamp::from_ms(i64::MIN))
 }
 

@@ -18,7 +18,7 @@ use swath_proto::limits;
 use swath_proto::refusal::{Refusal, innermost};
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::{ChangeRequest, ReadRequest, SubmitReply, SubmitRequest};
-use swath_proto::v1::{WatchEvent, WatchRequest};
+use swath_proto::v1::{WatchReply, WatchRequest};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -304,15 +304,26 @@ impl Connection {
         self.ask(true, submit).await
     }
 
-    /// A stream that says when something changed.
-    pub(crate) async fn watch(&mut self, interval: Duration) -> Outcome<Streaming<WatchEvent>> {
-        let min_interval_ms = interval.as_millis() as u32;
-        let request = WatchRequest { min_interval_ms };
+    /// A stream of what happens after an event.
+    pub(crate) async fn watch(
+        &mut self,
+        after: u64,
+        interval: Duration,
+    ) -> Outcome<Streaming<WatchReply>> {
+        let request = WatchRequest {
+            min_interval_ms: interval.as_millis() as u32,
+            after,
+        };
         let watch = async |client: &mut Client| client.watch(request).await;
         self.ask(true, watch).await
     }
 
-    fn document<T: DeserializeOwned>(&self, text: &str) -> Outcome<T> {
+    /// Reads a document of the coordinator.
+    ///
+    /// # Errors
+    ///
+    /// When it is of another version.
+    pub(crate) fn document<T: DeserializeOwned>(&self, text: &str) -> Outcome<T> {
         serde_json::from_str(text).map_err(|error| {
             Failure::error(format!("cannot read the answer of {}: {error}", self.url))
                 .hint("it is a coordinator of another version; use its own `coordinator` command")

@@ -17,7 +17,7 @@ use swath_model::policy::Policy;
 use swath_model::seed::seed;
 use swath_model::spec::{JobSpec, Work, canonical, cell_digest, job_digest};
 use swath_model::time::Timestamp;
-use swath_model::view::{CurvePoint, JobDetail, JobView, SCHEMA_VERSION};
+use swath_model::view::{CurvePoint, JobDetail, JobView, SCHEMA_VERSION, SweepKind};
 use swath_report::counted;
 use swath_results::replay::{Comparison, Difference, Told, WeightsCompared};
 use swath_store::Store;
@@ -178,6 +178,7 @@ async fn keep(
         title: String::new(),
         replicates: job.replicate.0,
         replicates_max: None,
+        kind: SweepKind::Training,
         priority: 0,
         sources: Sources::default(),
         definition: json!({}),

@@ -313,7 +313,8 @@ impl Training<'_> {
                 self.connection
                     .change(&ChangeOrder::Resume { selector })
                     .await?;
-                let note = format!("{name} was paused ({}) and goes on", sweep.reason);
+                let why = super::render::words(sweep.paused.as_ref());
+                let note = format!("{name} was paused ({why}) and goes on");
                 self.context.printer.note(note);
                 Ok(sweep)
             }

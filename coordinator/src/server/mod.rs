@@ -6,14 +6,15 @@ mod clock;
 mod control;
 mod decisions;
 mod dispatch;
+mod error;
 mod explain;
+mod follow;
 mod import;
 mod open;
 mod read;
 mod replication;
 mod select;
 mod state;
-mod status;
 mod submit;
 mod sweeper;
 mod table;
@@ -82,7 +83,7 @@ impl ServeError {
 
     fn of(error: &StoreError) -> Self {
         Self {
-            message: status::causes(error),
+            message: error::causes(error),
             in_use: matches!(error, StoreError::InUse(_)),
         }
     }
@@ -233,7 +234,7 @@ async fn newest(store: &dyn Store) -> Result<Timestamp, StoreError> {
 /// What must hold before the first call of a leader: no lease passes for the
 /// time that nobody led.
 async fn prepare(state: &State) -> Result<(), String> {
-    let failed = |error: StoreError| status::causes(&error);
+    let failed = |error: StoreError| error::causes(&error);
     state.not_before(newest(&*state.store).await.map_err(failed)?);
     state.engine.restart(state.now()).await.map_err(failed)?;
     for worker in state.store.workers().await.map_err(failed)? {
@@ -257,7 +258,6 @@ async fn follow(mut role: watch::Receiver<Role>, state: Arc<State>, stop: Cancel
         if leads && let Err(error) = prepare(&state).await {
             tracing::error!(error, "the lead cannot be taken up");
         }
-        state.changed();
     }
 }
 

@@ -14,8 +14,8 @@ use swath_results::table::Definition;
 use swath_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
+use super::error::causes;
 use super::state::State;
-use super::status::causes;
 
 /// Between two questions for what is due: outcomes come by thousands, ends of
 /// sweeps do not.
@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Looks until cancelled.
 pub(crate) async fn replicate(state: Arc<State>, stop: CancellationToken) {
-    let mut changes = state.revision();
+    let mut changes = state.engine.told();
     // What fails for one sweep must not be tried again without pause.
     let regular = Duration::from_millis(state.policy.sweeper_ms);
     loop {
@@ -103,10 +103,8 @@ async fn tell(state: &State, due: ReplicationDue, look: Look) -> Result<bool, St
             seeds = done.seeds,
             "cells get more replicates"
         );
-        state.changed();
     } else if done.settled {
         tracing::info!(sweep, undecided, "the replicates of a sweep are settled");
-        state.changed();
     }
     Ok(done.seeds > 0 || done.settled)
 }

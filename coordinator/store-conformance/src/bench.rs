@@ -235,6 +235,12 @@ impl Bench {
         }
     }
 
+    /// Everything that happened, as the store under test tells it.
+    pub(crate) async fn events(&self) -> Vec<swath_model::event::Event> {
+        let store = self.tested.engine().store();
+        store.events(0, u32::MAX).await.unwrap()
+    }
+
     /// Compares everything that can be read; of each job in depth only where
     /// the model changed since the last time, or `whole`.
     pub(crate) async fn compare(&mut self, after: &str, whole: bool) {

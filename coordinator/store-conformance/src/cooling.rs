@@ -194,7 +194,7 @@ pub async fn a_paused_sweep_shares_its_cell(bench: &mut Bench) {
     bench.submit(&many).await;
     bench.submit(&few).await;
     let pause = SweepChange::Pause {
-        reason: "lunch".to_owned(),
+        cause: swath_model::cause::PauseCause::Operator,
     };
     bench.change_sweep(many.digest, pause).await.unwrap();
     bench.crash().await;

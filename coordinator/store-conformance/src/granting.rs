@@ -120,7 +120,7 @@ pub async fn only_active_workers_are_granted_jobs(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1], 1)).await;
     let owner = bench.hello("w").await;
     let cordon = WorkerChange::Cordon {
-        reason: "smells of smoke".to_owned(),
+        cause: swath_model::cause::CordonCause::Operator,
     };
     for change in [cordon, WorkerChange::Drain] {
         bench.change_worker(&owner.worker, change).await.unwrap();
@@ -142,7 +142,7 @@ pub async fn a_shared_job_is_as_urgent_as_its_most_urgent_open_sweep(bench: &mut
     bench.submit(&sweep("s", &[1, 2, 3], 1)).await;
     bench.submit(&urgent).await;
     let pause = SweepChange::Pause {
-        reason: "lunch".to_owned(),
+        cause: swath_model::cause::PauseCause::Operator,
     };
     bench
         .change_sweep(urgent.digest, pause.clone())
@@ -176,7 +176,7 @@ pub async fn a_job_waits_for_the_end_of_its_backoff(bench: &mut Bench) {
     // Nobody waits for a job that is not to be granted then.
     let digest = sweep("s", &[1], 1).digest;
     let pause = SweepChange::Pause {
-        reason: "lunch".to_owned(),
+        cause: swath_model::cause::PauseCause::Operator,
     };
     for (change, next) in [(pause, None), (SweepChange::Resume, Some(due))] {
         bench.change_sweep(digest, change).await.unwrap();

@@ -196,7 +196,7 @@ pub async fn a_sweep_that_rests_is_left_alone(bench: &mut Bench) {
     measure(bench, &owner, |_, _| 8.0).await;
     let (due, look) = one_due(bench).await;
     let pause = SweepChange::Pause {
-        reason: "lunch".to_owned(),
+        cause: swath_model::cause::PauseCause::Operator,
     };
     bench.change_sweep(digest, pause).await.unwrap();
     assert_eq!(bench.sweep(digest).await.state, SweepState::Paused);

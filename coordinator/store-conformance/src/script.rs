@@ -24,6 +24,7 @@ pub fn sweep(name: &str, cells: &[u32], replicates: u32) -> Submission {
         digest: SweepDigest::from_bytes(bytes),
         name: name.to_owned(),
         title: format!("About {name}"),
+        kind: swath_model::view::SweepKind::Training,
         replicates,
         replicates_max: None,
         priority: 0,

@@ -135,7 +135,7 @@ pub async fn a_wait_ends_with_what_it_waits_for(bench: &mut Bench) {
     let third = bench.hello("third").await;
     let waits = [bench.asking(&third, vec![], 1)];
     let cordon = WorkerChange::Cordon {
-        reason: "smoke".to_owned(),
+        cause: swath_model::cause::CordonCause::Operator,
     };
     let call = Call::ChangeWorker(third.worker.clone(), cordon);
     assert!(wait_while(bench, &waits, call).await[0].is_none());

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
@@ -276,6 +277,17 @@ impl<S: Store> Store for Watched<S> {
         self.store.logs(job, position).await
     }
 
+    async fn events(&self, after: u64, limit: u32) -> Result<Vec<Event>> {
+        let got = self.store.events(after, limit).await?;
+        let wanted = self.mirror.events(after, limit).await?;
+        self.same("events", &got, &wanted);
+        Ok(got)
+    }
+
+    async fn last_event(&self) -> Result<u64> {
+        self.store.last_event().await
+    }
+
     async fn workers(&self) -> Result<Vec<WorkerView>> {
         self.store.workers().await
     }
@@ -286,6 +298,8 @@ impl<S: Store> Store for Watched<S> {
         let wanted = Census::take(&mut *wanted, &mut |_, _| {}).await?;
         let all = Census::take(&mut *got, &mut |_, _| {}).await?;
         self.same("a snapshot", &all, &wanted);
+        // No copy has them, but they are as they were told.
+        self.events(0, u32::MAX).await?;
         Ok(got)
     }
 

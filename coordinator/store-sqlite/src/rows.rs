@@ -8,9 +8,26 @@ use swath_model::job::{Job, Lease, State, StateName};
 use swath_model::metrics::Metrics;
 use swath_model::outcome::{Fault, Measurement};
 use swath_model::time::Timestamp;
-use swath_model::view::WorkerState;
+use swath_model::view::{SweepKind, WorkerState};
 
 use crate::error::{Failure, Result};
+
+/// A cause that is kept as JSON; none where there is no text.
+pub(crate) fn cause<T: serde::de::DeserializeOwned>(text: &str) -> Result<Option<T>> {
+    let some = (!text.is_empty()).then_some(text);
+    Ok(some.map(serde_json::from_str).transpose()?)
+}
+
+/// What is kept of a cause.
+pub(crate) fn cause_text<T: serde::Serialize>(cause: Option<&T>) -> String {
+    cause.map_or_else(String::new, json)
+}
+
+/// What a sweep of this name is for.
+pub(crate) fn sweep_kind(name: &str) -> Result<SweepKind> {
+    let damaged = || Failure::Damaged(format!("`{name}` is no kind of sweep"));
+    SweepKind::from_name(name).ok_or_else(damaged)
+}
 
 /// The columns of a job that its life depends on, as a JSON array has them.
 #[derive(Debug, Deserialize)]

@@ -238,6 +238,7 @@ fn bare(n: i64) -> Changes {
         digest: SweepDigest::from_bytes(digest),
         name: format!("sweep-{n}"),
         title: String::new(),
+        kind: swath_model::view::SweepKind::Training,
         replicates: 1,
         cells: 0,
         sources: Sources {

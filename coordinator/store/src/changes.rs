@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::event::Event;
 use swath_model::id::{
     Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
 };
@@ -13,7 +15,7 @@ use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance}
 use swath_model::probe::WorkloadKey;
 use swath_model::replication::{Pair, Verdict};
 use swath_model::time::Timestamp;
-use swath_model::view::{Counts, WorkerAbout, WorkerState};
+use swath_model::view::{Counts, SweepKind, WorkerAbout, WorkerState};
 
 use crate::dump::Copied;
 use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};
@@ -44,6 +46,8 @@ pub struct Changes {
     pub outcomes: Vec<OutcomeRow>,
     /// How attempts ended, each once.
     pub ends: Vec<AttemptEnd>,
+    /// When attempts were lost, each once.
+    pub lost: Vec<LostAttempt>,
     /// Jobs that changed, each once, as they are now.
     pub jobs: Vec<JobRow>,
     /// Outcomes that came too late to count. A repeat (the same job, attempt,
@@ -67,6 +71,9 @@ pub struct Changes {
     pub forgotten: Vec<(String, String)>,
     /// Numbers from elsewhere.
     pub imports: Vec<NewImport>,
+    /// What happened, in order. A store keeps the last [`EVENTS_KEPT`], or a
+    /// few more.
+    pub events: Vec<Event>,
     /// What only a copy of another store has to write.
     pub copied: Option<Box<Copied>>,
 }
@@ -89,6 +96,8 @@ pub struct NewSweep {
     pub name: String,
     /// Its title; may be empty.
     pub title: String,
+    /// What it is for.
+    pub kind: SweepKind,
     /// Replicates per cell at first.
     pub replicates: u32,
     /// How many cells it has.
@@ -109,7 +118,7 @@ pub struct SweepRow {
     /// Whether it is not cancelled.
     pub live: bool,
     /// Why it is paused, if it is.
-    pub paused: Option<String>,
+    pub paused: Option<PauseCause>,
     /// The greatest goes first.
     pub priority: i32,
     /// Its jobs.
@@ -172,8 +181,8 @@ pub struct WorkerRow {
     pub name: WorkerName,
     /// Whether it gets jobs.
     pub state: WorkerState,
-    /// Why it does not; empty otherwise.
-    pub reason: String,
+    /// Why it is cordoned, if it is.
+    pub cordoned: Option<CordonCause>,
     /// Its newest session.
     pub session: SessionId,
     /// When it was last heard of.
@@ -259,6 +268,17 @@ pub struct AttemptEnd {
     pub at: Timestamp,
     /// How.
     pub end: End,
+}
+
+/// That an attempt's lease ended without word of it, or that it came back since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LostAttempt {
+    /// The job.
+    pub job: JobKey,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// When its lease ended; none when it came back.
+    pub at: Option<Timestamp>,
 }
 
 /// How an attempt ended, as its worker told.
@@ -357,6 +377,9 @@ pub struct GrantRequest {
 /// A worker repeats a request only until it is answered: the last few are
 /// enough.
 pub const REQUESTS_KEPT: usize = 16;
+
+/// So many events are kept. Whoever has not followed for longer reads anew.
+pub const EVENTS_KEPT: u64 = 50_000;
 
 /// How far the replicates of a sweep are decided.
 #[derive(Clone, Debug, PartialEq, Serialize)]

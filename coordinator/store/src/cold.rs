@@ -7,6 +7,7 @@ use swath_model::job::Job;
 use swath_model::judge::LastFault;
 use swath_model::outcome::Outcome;
 use swath_model::time::Timestamp;
+use swath_model::view::{SettledView, SweepKind};
 
 use crate::changes::{SweepRow, WorkerRow};
 use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};
@@ -26,6 +27,10 @@ pub struct Start {
     pub last_cell: CellKey,
     /// The greatest key of a job; 0 when there is none.
     pub last_job: JobKey,
+    /// The number of the newest event; 0 when there is none.
+    pub last_event: u64,
+    /// When that happened: no time is given after it that is earlier.
+    pub last_event_at: Option<Timestamp>,
 }
 
 /// A sweep without its files, its table and its cells.
@@ -33,6 +38,8 @@ pub struct Start {
 pub struct StoredSweep {
     /// Its digest.
     pub digest: SweepDigest,
+    /// What it is for.
+    pub kind: SweepKind,
     /// Replicates per cell at first.
     pub replicates: u32,
     /// What may change of it.
@@ -53,8 +60,9 @@ pub struct StoredReplication {
     pub rounds: u32,
     /// Replicates that they gave, over all cells.
     pub seeds: u64,
-    /// When the last job had ended that was looked at when it was settled.
-    pub settled_as_of: Option<Timestamp>,
+    /// How it is settled, if it is, and when the last job had ended that was
+    /// looked at then.
+    pub settled: Option<(Timestamp, SettledView)>,
 }
 
 /// What a request was granted.

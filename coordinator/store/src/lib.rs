@@ -15,6 +15,7 @@ mod walk;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
@@ -166,8 +167,8 @@ pub trait Store: Send + Sync + 'static {
     async fn last_failed(&self, sweep: Option<SweepDigest>, limit: u32) -> Result<Vec<JobView>>;
 
     /// One job with its attempts. An attempt whose outcome or release is
-    /// recorded shows that with its time; without, `ended` is empty while it is
-    /// the newest and has a lease, and `lost` otherwise.
+    /// recorded shows that with its time; without, one that was lost shows
+    /// that with its time.
     async fn job(&self, job: JobDigest) -> Result<Option<JobDetail>>;
 
     /// Which of these jobs exist, and where they are; in the order given.
@@ -197,6 +198,13 @@ pub trait Store: Send + Sync + 'static {
     /// which it arrived. Positions count a job's chunks from 1; none of an
     /// unknown job.
     async fn logs(&self, job: JobDigest, position: u64) -> Result<Vec<LogChunk>>;
+
+    /// Events after this one, in order, at most `limit`. The first is not the
+    /// next when that is not kept any more.
+    async fn events(&self, after: u64, limit: u32) -> Result<Vec<Event>>;
+
+    /// The number of the newest event; 0 before the first.
+    async fn last_event(&self) -> Result<u64>;
 
     /// Every worker, by name. `held` counts its leases.
     async fn workers(&self) -> Result<Vec<WorkerView>>;

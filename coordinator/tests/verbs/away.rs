@@ -302,7 +302,7 @@ impl Control for Standby {
         Err(self.refusal())
     }
 
-    type WatchStream = ReceiverStream<Result<v1::WatchEvent, Status>>;
+    type WatchStream = ReceiverStream<Result<v1::WatchReply, Status>>;
 
     async fn watch(
         &self,

@@ -1,10 +1,11 @@
 //! Judgements over more than one job: is this worker broken, is this sweep
 //! broken, how urgent is a job.
 
+use crate::cause::{CordonCause, PauseCause};
 use crate::id::{Attempt, JobDigest};
 use crate::outcome::Fault;
 use crate::policy::Policy;
-use crate::probe;
+use crate::view::SweepKind;
 
 /// The different jobs that a worker failed in a row, after one more outcome of
 /// its: a fault, or a measurement. A measurement ends the row; only charged faults lengthen it, since the
@@ -25,23 +26,17 @@ pub fn streak(
     row
 }
 
-/// Whether a failed job of this priority may be its worker's doing: it is
+/// Whether a failed job of this urgency may be its worker's doing: it is
 /// wanted, and no probe, which finds out what fails.
-pub const fn blames(priority: Option<i32>) -> bool {
-    matches!(priority, Some(priority) if !is_of_probes(priority))
+pub const fn blames(urgency: Option<Urgency>) -> bool {
+    matches!(urgency, Some(Urgency::Training(_)))
 }
 
-/// Whether a sweep of this priority is one of probes. What fails of it tells
-/// of the cells, so it is never paused for that.
-pub const fn is_of_probes(priority: i32) -> bool {
-    priority == probe::PRIORITY
-}
-
-/// The policy by which a job of this priority takes an outcome. A probe that
+/// The policy by which a job of this urgency takes an outcome. A probe that
 /// ran out of memory has found what it was to find; another attempt would cost
 /// another worker its memory.
-pub fn policy_for(policy: &Policy, priority: Option<i32>, fault: Option<Fault>) -> Policy {
-    let found = fault == Some(Fault::OutOfMemory) && priority.is_some_and(is_of_probes);
+pub fn policy_for(policy: &Policy, urgency: Option<Urgency>, fault: Option<Fault>) -> Policy {
+    let found = fault == Some(Fault::OutOfMemory) && urgency == Some(Urgency::Probe);
     Policy {
         charged_max: if found { 1 } else { policy.charged_max },
         ..policy.clone()
@@ -50,13 +45,9 @@ pub fn policy_for(policy: &Policy, priority: Option<i32>, fault: Option<Fault>) 
 
 /// Why a worker with this row of failed jobs is to be cordoned, if it is. The
 /// jobs of the row are uncharged then.
-pub fn cordon(row: &[JobDigest], policy: &Policy) -> Option<String> {
-    (row.len() >= policy.cordon_after as usize).then(|| {
-        format!(
-            "{} different jobs failed on it in a row; look at its logs, then activate it",
-            row.len()
-        )
-    })
+pub fn cordon(row: &[JobDigest], policy: &Policy) -> Option<CordonCause> {
+    let jobs = row.len() as u64;
+    (jobs >= u64::from(policy.cordon_after)).then_some(CordonCause::FailedInARow { jobs })
 }
 
 /// The last fault of one job of a sweep.
@@ -82,7 +73,7 @@ pub const fn may_pause(fault: Fault) -> bool {
 /// the first `pause_after` that came to an outcome all failed alike. `faults`
 /// holds the last fault of each of its jobs that has one. Divergence is a
 /// result, not a reason to stop.
-pub fn pause(any_succeeded: bool, faults: &[LastFault], policy: &Policy) -> Option<String> {
+pub fn pause(any_succeeded: bool, faults: &[LastFault], policy: &Policy) -> Option<PauseCause> {
     let first = faults.first()?;
     let alike = !any_succeeded && faults.iter().all(|fault| fault == first);
     alike.then(|| pause_alike(first, faults.len() as u64, policy))?
@@ -90,13 +81,12 @@ pub fn pause(any_succeeded: bool, faults: &[LastFault], policy: &Policy) -> Opti
 
 /// Why a sweep is to be paused of which no job has succeeded, and as many as
 /// `jobs` came to an outcome, all of them to this fault.
-pub fn pause_alike(fault: &LastFault, jobs: u64, policy: &Policy) -> Option<String> {
+pub fn pause_alike(fault: &LastFault, jobs: u64, policy: &Policy) -> Option<PauseCause> {
     let pause = may_pause(fault.fault) && jobs >= u64::from(policy.pause_after);
-    pause.then(|| {
-        format!(
-            "its first {jobs} jobs all failed alike: {}: {}",
-            fault.fault, fault.headline
-        )
+    pause.then(|| PauseCause::FailedAlike {
+        jobs,
+        fault: fault.fault,
+        headline: fault.headline.clone(),
     })
 }
 
@@ -120,8 +110,20 @@ pub struct Wish {
     pub live: bool,
     /// Its jobs are not granted.
     pub paused: bool,
+    /// What it is for.
+    pub kind: SweepKind,
     /// The greatest goes first.
     pub priority: i32,
+}
+
+/// How urgent a job is; the greatest is granted first. Probes take only slots
+/// that nothing else wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Only sweeps of probes want it.
+    Probe,
+    /// The greatest priority of the sweeps that want it trained.
+    Training(i32),
 }
 
 /// Whether any live sweep, paused or not, needs a job: if none does, it is
@@ -130,13 +132,16 @@ pub fn needed(wishes: impl IntoIterator<Item = Wish>) -> bool {
     wishes.into_iter().any(|wish| wish.live)
 }
 
-/// A job's priority: the greatest of the live, unpaused sweeps that want it;
-/// none when it is not to be granted.
-pub fn priority(wishes: impl IntoIterator<Item = Wish>) -> Option<i32> {
+/// A job's urgency: the greatest of the live, unpaused sweeps that want it; none
+/// when it is not to be granted.
+pub fn urgency(wishes: impl IntoIterator<Item = Wish>) -> Option<Urgency> {
     wishes
         .into_iter()
         .filter(|wish| wish.live && !wish.paused)
-        .map(|wish| wish.priority)
+        .map(|wish| match wish.kind {
+            SweepKind::Probe => Urgency::Probe,
+            SweepKind::Training => Urgency::Training(wish.priority),
+        })
         .max()
 }
 
@@ -173,7 +178,12 @@ mod tests {
     fn a_sweep_is_paused_only_when_all_fail_alike() {
         let policy = Policy::default();
         let same = vec![fault(Fault::Invalid, "no data"); 3];
-        assert!(pause(false, &same, &policy).unwrap().contains("no data"));
+        let cause = PauseCause::FailedAlike {
+            jobs: 3,
+            fault: Fault::Invalid,
+            headline: "no data".to_owned(),
+        };
+        assert_eq!(pause(false, &same, &policy), Some(cause));
         assert_eq!(pause(true, &same, &policy), None);
         assert_eq!(pause(false, &same[..2], &policy), None);
         let diverged = vec![fault(Fault::Diverged, "loss is NaN"); 3];
@@ -199,13 +209,23 @@ mod tests {
         let wish = |live, paused, priority| Wish {
             live,
             paused,
+            kind: SweepKind::Training,
             priority,
         };
         assert_eq!(
-            priority([wish(true, true, 9), wish(true, false, 1)]),
-            Some(1)
+            urgency([wish(true, true, 9), wish(true, false, 1)]),
+            Some(Urgency::Training(1))
         );
-        assert_eq!(priority([wish(false, false, 9)]), None);
+        assert_eq!(urgency([wish(false, false, 9)]), None);
+        let probe = Wish {
+            kind: SweepKind::Probe,
+            ..wish(true, false, 9)
+        };
+        assert_eq!(urgency([probe]), Some(Urgency::Probe));
+        assert_eq!(
+            urgency([probe, wish(true, false, i32::MIN)]),
+            Some(Urgency::Training(i32::MIN))
+        );
         assert!(needed([wish(true, true, 9)]));
     }
 }

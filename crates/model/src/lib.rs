@@ -6,7 +6,9 @@
 //! generator: time is an argument, and every decision is a function over
 //! state. `clippy.toml` beside this crate holds the rule.
 
+pub mod cause;
 pub mod error;
+pub mod event;
 pub mod id;
 pub mod import;
 pub mod job;

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::cause::{CordonCause, PauseCause};
 use crate::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
 use crate::job::StateName;
 use crate::outcome::{Fault, Observation, Outcome, Provenance};
 use crate::replication::Bounds;
 use crate::time::Timestamp;
-use crate::view::WorkerAbout;
+use crate::view::{SweepKind, WorkerAbout};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -39,7 +40,9 @@ pub struct Submission {
     /// Replicates per cell at most, where results decide how many there are:
     /// see [`crate::replication`].
     pub replicates_max: Option<u32>,
-    /// The greatest goes first.
+    /// What it is for.
+    pub kind: SweepKind,
+    /// The greatest goes first; sweeps of probes come after all others.
     pub priority: i32,
     /// Where it came from.
     pub sources: Sources,
@@ -179,8 +182,6 @@ pub struct Exchanged {
     pub acks: Vec<Ack>,
     /// Jobs for the worker.
     pub grants: Vec<Grant>,
-    /// What the outcomes set off, for the log and for waiting readers.
-    pub notices: Vec<Notice>,
 }
 
 /// What came of a finish.
@@ -204,25 +205,6 @@ pub struct Grant {
     pub held: Held,
     /// The canonical spec, seed included.
     pub spec: String,
-}
-
-/// Something that an operator would want to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// A worker failed too many different jobs in a row.
-    Cordoned {
-        /// The worker.
-        worker: WorkerName,
-        /// Which failures did it, for people.
-        reason: String,
-    },
-    /// The first jobs of a sweep all failed alike.
-    Paused {
-        /// The sweep.
-        sweep: SweepDigest,
-        /// Which failures did it, for people.
-        reason: String,
-    },
 }
 
 /// What an attempt has to tell on its way.
@@ -257,8 +239,8 @@ pub enum SweepChange {
     Cancel,
     /// Its jobs are not granted any more.
     Pause {
-        /// Why, for whoever finds it paused.
-        reason: String,
+        /// Why.
+        cause: PauseCause,
     },
     /// They are again.
     Resume,
@@ -273,8 +255,8 @@ pub enum WorkerChange {
     Activate,
     /// It gets no more jobs.
     Cordon {
-        /// Why, for whoever finds it cordoned.
-        reason: String,
+        /// Why.
+        cause: CordonCause,
     },
     /// It gets no more jobs and gives back what it has.
     Drain,

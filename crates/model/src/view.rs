@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::cause::{CordonCause, PauseCause};
 use crate::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName};
 use crate::import::Imported;
 use crate::job::StateName;
@@ -74,6 +75,35 @@ impl Counts {
     }
 }
 
+/// What a sweep is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SweepKind {
+    /// Its jobs are trained, or run a program, for their results.
+    #[default]
+    Training,
+    /// Its jobs measure what steps cost. What fails tells about the cells, so
+    /// neither sweep nor worker is blamed.
+    Probe,
+}
+
+impl SweepKind {
+    /// Its name in the store and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Training => "training",
+            Self::Probe => "probe",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Training, Self::Probe]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
 /// What a sweep is doing, read from its jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -88,6 +118,19 @@ pub enum SweepState {
     Cancelled,
 }
 
+impl SweepState {
+    /// That of a sweep that is live or not, has nothing left to do or not, and
+    /// is paused or not.
+    pub const fn of(live: bool, finished: bool, paused: bool) -> Self {
+        match (live, finished, paused) {
+            (false, _, _) => Self::Cancelled,
+            (true, true, _) => Self::Finished,
+            (true, false, true) => Self::Paused,
+            (true, false, false) => Self::Active,
+        }
+    }
+}
+
 /// One sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepView {
@@ -97,10 +140,14 @@ pub struct SweepView {
     pub name: String,
     /// Its title; may be empty.
     pub title: String,
+    /// What it is for.
+    #[serde(default)]
+    pub kind: SweepKind,
     /// What it is doing.
     pub state: SweepState,
-    /// Why it is paused; empty otherwise.
-    pub reason: String,
+    /// Why it is paused; absent while it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<PauseCause>,
     /// How many cells it has.
     pub cells: u64,
     /// Replicates per cell; at first, where results decide how many.
@@ -320,8 +367,9 @@ pub struct WorkerView {
     pub name: WorkerName,
     /// Whether it gets jobs.
     pub state: WorkerState,
-    /// Why it does not; empty otherwise.
-    pub reason: String,
+    /// Why it is cordoned; absent while it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cordoned: Option<CordonCause>,
     /// Its newest session.
     pub session: SessionId,
     /// When it was last heard of.
@@ -332,6 +380,10 @@ pub struct WorkerView {
     pub held: u64,
     /// Different jobs that it failed in a row.
     pub failed_in_a_row: u32,
+    /// Whether it was not heard of for the life of a lease. Stores do not know
+    /// the time and say no.
+    #[serde(default)]
+    pub silent: bool,
 }
 
 /// What a worker says of itself at its hello.

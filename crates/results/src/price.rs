@@ -29,7 +29,7 @@ pub struct Paces {
 impl Paces {
     /// Notes that a training of this cell took `seconds`. A probe is none.
     pub fn add(&mut self, spec: &Value, seconds: f64) {
-        if probe::is_marked(spec) {
+        if probe::is_probe(spec) {
             return;
         }
         let (unit, length) = length(spec);

@@ -103,6 +103,7 @@ fn sweep(digest: u8, cells: &[u32], replicates: u32, max: Option<u32>) -> Submis
         digest: SweepDigest::from_bytes([digest; 32]),
         name: format!("sweep {digest}"),
         title: String::new(),
+        kind: swath_model::view::SweepKind::Training,
         replicates,
         replicates_max: max,
         priority: i32::from(digest % 3),

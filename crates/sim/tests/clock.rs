@@ -65,6 +65,7 @@ fn a_job_ends_later_than_it_did_before() {
         title: String::new(),
         replicates: 1,
         replicates_max: None,
+        kind: swath_model::view::SweepKind::Training,
         priority: 0,
         sources: Sources::default(),
         definition: serde_json::Value::Null,

@@ -9,6 +9,7 @@ use swath_model::replication::{Bounds, UNTIL_RANKED};
 use swath_model::seed::seed;
 use swath_model::spec::{JobSpec, canonical, cell_digest, job_digest, lookup};
 use swath_model::text::parameter;
+use swath_model::view::SweepKind;
 
 use super::error::FileError;
 use super::file::SweepFile;
@@ -200,9 +201,13 @@ impl<'a> Expansion<'a> {
         self.totals
     }
 
-    /// Whether its cells measure steps instead of training.
-    pub fn is_of_probes(&self) -> bool {
-        self.totals.probes > 0
+    /// Whether its cells train, or measure steps.
+    pub fn kind(&self) -> SweepKind {
+        if self.totals.probes > 0 {
+            SweepKind::Probe
+        } else {
+            SweepKind::Training
+        }
     }
 
     /// The cells in canonical order, made one by one.

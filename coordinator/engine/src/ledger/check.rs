@@ -82,7 +82,7 @@ impl Ledger {
             return Err(broken("a job that is not found", digest));
         }
         let Some(lived) = entry.lived() else {
-            let wanted = self.priority(at).map_or(Filed::Nowhere, Filed::Queue);
+            let wanted = self.urgency(at).map_or(Filed::Nowhere, Filed::Queue);
             let placed = entry.filed == wanted && self.needed(at);
             return placed
                 .then_some(())
@@ -115,9 +115,9 @@ impl Ledger {
             return Err(broken("I5: a job waits that nobody needs", digest));
         }
         let placed = match (lived.job.state_name(), entry.filed) {
-            (StateName::Queued, Filed::Queue(priority)) => self.priority(at) == Some(priority),
-            (StateName::Queued, Filed::Backoff(_)) => self.priority(at).is_some(),
-            (StateName::Queued, Filed::Nowhere) => self.priority(at).is_none(),
+            (StateName::Queued, Filed::Queue(urgency)) => self.urgency(at) == Some(urgency),
+            (StateName::Queued, Filed::Backoff(_)) => self.urgency(at).is_some(),
+            (StateName::Queued, Filed::Nowhere) => self.urgency(at).is_none(),
             (StateName::Leased | StateName::Suspect, Filed::Lease(until, worker)) => {
                 lived.job.lease().map(|it| it.deadline) == Some(until)
                     && lived.worker == Some(worker)

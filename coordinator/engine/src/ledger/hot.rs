@@ -4,7 +4,7 @@
 
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, WorkerName};
 use swath_model::job::{Applied, Event, Job, Refusal, State, StateName};
-use swath_model::judge::LastFault;
+use swath_model::judge::{LastFault, Urgency};
 use swath_model::outcome::{Fault, Outcome};
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
@@ -122,12 +122,22 @@ impl OutcomeKey {
 pub(super) enum Filed {
     /// Nowhere: it is final, or waits and nobody wants it now.
     Nowhere,
-    /// Among those to be granted, by priority.
-    Queue(i32),
+    /// Among those to be granted.
+    Queue(Urgency),
     /// Among those to be granted from then on.
     Backoff(Timestamp),
     /// Among the leases, until then, of this worker.
     Lease(Timestamp, WorkerKey),
+}
+
+impl Filed {
+    /// The worker that has its lease.
+    pub(super) const fn worker(self) -> Option<WorkerKey> {
+        match self {
+            Self::Lease(_, worker) => Some(worker),
+            Self::Nowhere | Self::Queue(_) | Self::Backoff(_) => None,
+        }
+    }
 }
 
 impl Entry {
@@ -170,6 +180,11 @@ impl Entry {
             _ => None,
         };
         (self.state_name(), fault)
+    }
+
+    /// Whether its worker is told to stop it.
+    pub(super) fn stopping(&self) -> bool {
+        self.lived().is_some_and(|lived| lived.job.stopping())
     }
 
     pub(super) fn fault(&self) -> Option<&LastFault> {

@@ -1,5 +1,6 @@
 //! Sweeps come, with their cells and jobs.
 
+use swath_model::event::What;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::Event;
 use swath_model::message::{Submission, Submitted, SubmittedCell};
@@ -155,6 +156,7 @@ impl Ledger {
             digest: submission.digest,
             name: submission.name.clone(),
             title: submission.title.clone(),
+            kind: submission.kind,
             replicates: submission.replicates,
             cells: submission.cells.len() as u64,
             sources: submission.sources.clone(),
@@ -177,6 +179,7 @@ impl Ledger {
             key,
             Sweep {
                 digest: submission.digest,
+                kind: submission.kind,
                 replicates: submission.replicates,
                 live: true,
                 paused: None,
@@ -186,8 +189,10 @@ impl Ledger {
                 replication: submission.replicates_max.map(Replication::new),
                 faults: std::collections::BTreeMap::new(),
                 cells: std::collections::BTreeSet::new(),
+                told: None,
             },
         );
+        self.tell_of_sweep(key, What::SweepSubmitted, now);
         key
     }
 

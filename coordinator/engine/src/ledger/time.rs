@@ -25,7 +25,19 @@ impl Ledger {
                 }
             }
         }
+        self.note_silent(now);
         ticked
+    }
+
+    /// Notes who was not heard of for the life of a lease.
+    fn note_silent(&mut self, now: Timestamp) {
+        let ttl = self.policy.ttl();
+        for (key, worker) in &mut self.workers {
+            if !worker.silent && now.since(worker.seen_at) > ttl {
+                worker.silent = true;
+                self.changed_workers.insert(*key);
+            }
+        }
     }
 
     /// The coordinator starts: every lease lives on for at least ttl + grace.
@@ -53,7 +65,7 @@ impl Ledger {
     }
 
     /// How many queued jobs are granted before this one: those of a greater
-    /// priority, and of the same one submitted earlier. 0 when it does not wait
+    /// urgency, and of the same one submitted earlier. 0 when it does not wait
     /// to be granted.
     pub fn ahead(&self, job: JobDigest) -> u64 {
         let own = self.find_job(job).and_then(|at| self.waiting(at));
@@ -67,9 +79,9 @@ impl Ledger {
     /// The place of a job among those that wait to be granted.
     fn waiting(&self, at: Loc) -> Option<Waiting> {
         let entry = self.entry(at);
-        let priority = self.priority(at)?;
+        let urgency = self.urgency(at)?;
         (entry.state_name() == StateName::Queued).then_some(Waiting {
-            priority: Reverse(priority),
+            urgency: Reverse(urgency),
             job: entry.key,
             at,
         })

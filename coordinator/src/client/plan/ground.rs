@@ -10,7 +10,6 @@ use swath_model::job::StateName;
 use swath_model::outcome::Fault;
 use swath_model::probe::{self, Probe, Timing, workload};
 use swath_model::spec::JobSpec;
-use swath_model::time::Timestamp;
 use swath_model::view::{Alike, WorkerView};
 use swath_results::fit::{self, Device, Fit, Memory};
 use swath_results::price::{Paces, Source};
@@ -80,9 +79,8 @@ impl Ground {
     /// What a coordinator has measured, and who would work.
     pub(super) async fn of(connection: &mut Connection) -> Outcome<Self> {
         let workers: Workers = connection.read(&ReadQuery::Workers).await?;
-        let now = Timestamp::from_ms(workers.now_ms);
-        let mut slots = slots_at_work(&workers.workers, now);
-        let mut there: Vec<&WorkerView> = at_work(&workers.workers, now).collect();
+        let mut slots = slots_at_work(&workers.workers);
+        let mut there: Vec<&WorkerView> = at_work(&workers.workers).collect();
         if there.is_empty() {
             // Whoever worked before will again.
             there = workers.workers.iter().collect();

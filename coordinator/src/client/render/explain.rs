@@ -24,8 +24,8 @@ pub(crate) fn text(explanation: &Explanation, wide: bool, style: &Style) -> Stri
         out,
         "sweep {sweeps}, cell {cell}, replicate {replicate}, seed {seed}\n"
     );
-    for reason in &explanation.reasons {
-        let _ = writeln!(out, "- {}", visible(reason));
+    for item in &explanation.items {
+        let _ = writeln!(out, "- {}", visible(&item.text(job.digest)));
     }
     let attempts = attempts(&explanation.detail.attempts);
     if !explanation.detail.attempts.is_empty() {

@@ -21,6 +21,11 @@ pub(crate) fn moment(at: Option<Timestamp>) -> String {
     at.map(utc).unwrap_or_default()
 }
 
+/// A cause in words for a list; empty when there is none.
+pub(crate) fn words(cause: Option<&impl std::fmt::Display>) -> String {
+    cause.map(ToString::to_string).unwrap_or_default()
+}
+
 /// A percentage for a list; empty when it is absent.
 pub(crate) fn percent(value: Option<f64>) -> String {
     value.map(|value| format!("{value:.2}")).unwrap_or_default()

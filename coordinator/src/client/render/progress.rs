@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use swath_coordinator::api::Status;
-use swath_coordinator::eta::{is_there, of_sweep, slots_at_work};
+use swath_coordinator::eta::{of_sweep, slots_at_work};
+use swath_model::cause::PauseCause;
 use swath_model::time::Timestamp;
 use swath_model::view::{SweepState, SweepView};
 use swath_report::Style;
@@ -11,16 +12,15 @@ use swath_report::Style;
 /// A sweep's bar and counts, and what it waits for if it waits.
 pub(crate) fn line(status: &Status, sweep: &SweepView, style: &Style) -> String {
     let now = Timestamp::from_ms(status.now_ms);
-    let slots = slots_at_work(&status.workers, now);
+    let slots = slots_at_work(&status.workers);
     let eta = estimate(status, sweep, now, slots);
     let waits = match sweep.state {
-        SweepState::Paused if !sweep.reason.is_empty() => {
-            let reason = sweep.reason.as_str();
-            format!(": {}", reason.strip_prefix("paused ").unwrap_or(reason))
-        }
-        SweepState::Active if slots == 0 && sweep.counts.leased == 0 => {
-            missing(status, now).to_owned()
-        }
+        SweepState::Paused => match &sweep.paused {
+            Some(PauseCause::Operator) => ": by an operator".to_owned(),
+            Some(cause) => format!(": {cause}"),
+            None => String::new(),
+        },
+        SweepState::Active if slots == 0 && sweep.counts.leased == 0 => missing(status).to_owned(),
         _ => String::new(),
     };
     let taken = waits.chars().count();
@@ -32,9 +32,9 @@ pub(crate) fn line(status: &Status, sweep: &SweepView, style: &Style) -> String 
 }
 
 /// Why nothing trains.
-fn missing(status: &Status, now: Timestamp) -> &'static str {
-    if status.workers.iter().any(|worker| is_there(worker, now)) {
-        ", every worker is cordoned"
+fn missing(status: &Status) -> &'static str {
+    if status.workers.iter().any(|worker| !worker.silent) {
+        ", no worker takes jobs"
     } else {
         ", no worker is connected"
     }

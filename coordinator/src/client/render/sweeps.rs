@@ -63,6 +63,6 @@ fn fields(sweep: &SweepView) -> Vec<String> {
         moment(sweep.finished_at),
         sweep.digest.to_string(),
         sweep.title.clone(),
-        sweep.reason.clone(),
+        super::words(sweep.paused.as_ref()),
     ]
 }

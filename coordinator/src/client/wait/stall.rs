@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use swath_coordinator::api::{Explanation, Jobs, ReadQuery, Status};
+use swath_coordinator::explain::ExplainItem;
 use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::view::{SweepState, SweepView};
@@ -23,7 +24,7 @@ const ASK_EVERY: Duration = Duration::from_secs(2);
 const ASKED_MAX: usize = 4;
 
 /// A sweep of which nothing trains.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stall {
     pub(crate) sweep: SweepDigest,
     /// Its name.
@@ -31,14 +32,15 @@ pub(crate) struct Stall {
     /// Its next job.
     job: JobDigest,
     /// Why that one waits, most important first.
-    reasons: Vec<String>,
+    reasons: Vec<ExplainItem>,
 }
 
 impl Stall {
     /// In one line for people.
     pub(crate) fn line(&self) -> String {
         let (name, job) = (&self.name, self.job.short());
-        let reasons = self.reasons.join("; ");
+        let reasons = self.reasons.iter().map(|item| item.text(self.job));
+        let reasons = reasons.collect::<Vec<_>>().join("; ");
         format!("{name} waits, next is job {job}: {reasons}")
     }
 }
@@ -134,12 +136,12 @@ async fn ask(connection: &mut Connection, sweep: &SweepView) -> Outcome<Option<S
     };
     let selector = vec![job.digest.to_string()];
     let found: Explanation = connection.read(&ReadQuery::Explain { selector }).await?;
-    let moved = found.detail.job.state != state || found.reasons.is_empty();
+    let moved = found.detail.job.state != state || found.items.is_empty();
     Ok((!moved).then(|| Stall {
         sweep: sweep.digest,
         name: sweep.name.clone(),
         job: job.digest,
-        reasons: found.reasons,
+        reasons: found.items,
     }))
 }
 
@@ -186,11 +188,12 @@ mod tests {
             sweep: sweep("small").digest,
             name: "small".to_owned(),
             job: JobDigest::from_bytes([1; 32]),
-            reasons: vec!["no worker is connected".to_owned(), "and more".to_owned()],
+            reasons: vec![ExplainItem::NoWorker { ever: true }, ExplainItem::Stopping],
         };
         assert_eq!(
             stall.line(),
-            "small waits, next is job 010101010101: no worker is connected; and more"
+            "small waits, next is job 010101010101: no worker is connected; start one: \
+             `worker --coordinator URL`; it is cancelled; its worker hears so at its next heartbeat"
         );
     }
 }

@@ -235,6 +235,7 @@ mod tests {
             title: String::new(),
             replicates: 2,
             replicates_max: None,
+            kind: swath_model::view::SweepKind::Training,
             priority: 0,
             sources: Sources::default(),
             definition: serde_json::Value::Null,

@@ -58,6 +58,7 @@ impl Ledger {
             digest: submission.digest,
             name: submission.name,
             title: submission.title,
+            kind: submission.kind,
             replicates: submission.replicates,
             replication: submission.replicates_max.map(Replication::new),
             priority: submission.priority,
@@ -149,7 +150,7 @@ impl Ledger {
                 row.live = false;
                 self.cancel_unneeded(index, now);
             }
-            (true, SweepChange::Pause { reason }) => row.paused = Some(reason),
+            (true, SweepChange::Pause { cause }) => row.paused = Some(cause),
             (true, SweepChange::Resume) => row.paused = None,
             (true, SweepChange::Priority(priority)) => row.priority = priority,
             (false, SweepChange::Cancel) => {}

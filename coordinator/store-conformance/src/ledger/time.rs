@@ -45,7 +45,7 @@ impl Ledger {
         let jobs = self.jobs.iter().enumerate();
         jobs.filter_map(|(index, row)| match row.job.state {
             State::Queued { not_before } if not_before > now => {
-                self.priority(index).map(|_| not_before)
+                self.urgency(index).map(|_| not_before)
             }
             _ => None,
         })

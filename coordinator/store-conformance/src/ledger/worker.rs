@@ -22,7 +22,7 @@ impl Ledger {
             .entry(hello.worker.clone())
             .or_insert_with(|| WorkerRow {
                 state: WorkerState::Active,
-                reason: String::new(),
+                cordoned: None,
                 session,
                 seen_at: now,
                 about: hello.about.clone(),
@@ -239,13 +239,13 @@ impl Ledger {
             .workers
             .get_mut(worker)
             .ok_or_else(|| LedgerError::NotFound(format!("worker `{worker}`")))?;
-        (row.state, row.reason) = match change {
+        (row.state, row.cordoned) = match change {
             WorkerChange::Activate => {
                 row.row.clear();
-                (WorkerState::Active, String::new())
+                (WorkerState::Active, None)
             }
-            WorkerChange::Cordon { reason } => (WorkerState::Cordoned, reason),
-            WorkerChange::Drain => (WorkerState::Draining, String::new()),
+            WorkerChange::Cordon { cause } => (WorkerState::Cordoned, Some(cause)),
+            WorkerChange::Drain => (WorkerState::Draining, None),
         };
         Ok(())
     }

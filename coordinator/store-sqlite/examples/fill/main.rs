@@ -75,7 +75,7 @@ async fn hello(database: &Path) -> Result<(), Error> {
         key: WorkerKey(1),
         name: "filler".parse()?,
         state: WorkerState::Active,
-        reason: String::new(),
+        cordoned: None,
         session: SessionId(1),
         seen_at: NOW,
         about: WorkerAbout {

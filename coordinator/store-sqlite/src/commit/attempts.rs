@@ -3,7 +3,8 @@
 use sqlx::{query, query_scalar};
 use swath_model::id::WeightsDigest;
 use swath_model::outcome::Provenance;
-use swath_store::{AttemptEnd, End, LateOutcome, NewAttempt, OutcomeRow};
+use swath_model::time::Timestamp;
+use swath_store::{AttemptEnd, End, LateOutcome, LostAttempt, NewAttempt, OutcomeRow};
 
 use super::all_written;
 use super::pack::{Beside, chunks, lines};
@@ -124,6 +125,27 @@ pub(super) async fn end(tx: &mut Tx, ends: &[AttemptEnd]) -> Result<()> {
         .await?
         .rows_affected();
         all_written("attempts", written, ends.len())?;
+    }
+    Ok(())
+}
+
+pub(super) async fn lose(tx: &mut Tx, lost: &[LostAttempt]) -> Result<()> {
+    for lost in chunks(lost, |_| 0) {
+        let list = lost
+            .iter()
+            .map(|it| (it.job.0, it.attempt, it.at.map(Timestamp::as_ms)));
+        let list = lines(&list.collect::<Vec<_>>());
+        let written = query!(
+            "WITH line AS MATERIALIZED (SELECT value FROM json_each(?1))
+             UPDATE attempt SET lost_at = line.value ->> 2
+             FROM line
+             WHERE attempt.job = line.value ->> 0 AND attempt.attempt = line.value ->> 1",
+            list
+        )
+        .execute(&mut tx.conn)
+        .await?
+        .rows_affected();
+        all_written("attempts", written, lost.len())?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Reading: from connections of its own, each on a snapshot, so that no reader
 //! waits for the writer and the writer for no reader.
 
+mod events;
 mod find;
 mod imports;
 mod jobs;
@@ -15,6 +16,7 @@ use swath_store::StoreError;
 
 use crate::error::{Failure, Result, failed};
 
+pub(crate) use self::events::{events, last_event};
 pub(crate) use self::jobs::{alike, curves, job, jobs, known, last_failed, logs};
 pub(crate) use self::replication::replication;
 pub(crate) use self::results::results;

@@ -20,23 +20,15 @@ use crate::spec::{JobSpec, TrainingSpec, Work, canonical};
 /// Steps that a probe times.
 pub const STEPS: u32 = 20;
 
-/// The priority of a sweep of probes, and of no other: they only take slots
-/// that nothing else wants.
-pub const PRIORITY: i32 = i32::MIN;
-
-/// What marks the spec of a probe, and the definition of a sweep of probes.
-pub const MARK: &str = "probe";
-
-/// Whether a resolved spec is that of a probe, or a stored definition that of a
-/// sweep of probes.
-pub fn is_marked(tree: &Value) -> bool {
-    tree.get(MARK) == Some(&Value::Bool(true))
+/// Whether a resolved spec is that of a probe.
+pub fn is_probe(spec: &Value) -> bool {
+    spec.get("probe") == Some(&Value::Bool(true))
 }
 
 impl JobSpec {
     /// Whether it measures steps instead of training.
     pub fn is_probe(&self) -> bool {
-        is_marked(self.cell_tree())
+        is_probe(self.cell_tree())
     }
 }
 
@@ -103,7 +95,7 @@ impl WorkloadKey {
     /// That of a cell with this canonical text.
     pub fn of_cell(cell_text: &str) -> Self {
         match serde_json::from_str(cell_text) {
-            Ok(spec) if !is_marked(&spec) => Self::of(&workload(&spec)),
+            Ok(spec) if !is_probe(&spec) => Self::of(&workload(&spec)),
             _ => Self::of(cell_text),
         }
     }

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use swath_model::probe::probes;
 use swath_model::spec::JobSpec;
+use swath_model::view::SweepKind;
 
 use super::*;
 use crate::{SweepFile, expand};
@@ -52,7 +53,7 @@ proptest! {
             .map_err(|errors| TestCaseError::fail(format!("{errors:?}\n{text}")))?;
         let expansion = expand(&file)
             .map_err(|errors| TestCaseError::fail(format!("{errors:?}\n{text}")))?;
-        prop_assert!(expansion.is_of_probes());
+        prop_assert_eq!(expansion.kind(), SweepKind::Probe);
         let mut found: Vec<_> = expansion.cells().map(|cell| cell.digest).collect();
         let mut wanted: Vec<_> = wanted.iter().map(|it| it.spec.cell_digest()).collect();
         found.sort_unstable();
