@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use swath_core::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
-use swath_core::job::StateName;
-use swath_core::message::{Known, Sources};
-use swath_core::outcome::{Fault, Measurement, Provenance};
-use swath_core::replication::Undecided;
-use swath_core::table::Check;
-use swath_core::view::{
+use swath_model::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
+use swath_model::job::StateName;
+use swath_model::message::{Known, Sources};
+use swath_model::outcome::{Fault, Measurement, Provenance};
+use swath_model::replication::Undecided;
+use swath_model::view::{
     Alike, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk, SweepView,
     WorkerView,
 };
+use swath_results::table::Check;
 
 use crate::explain::ExplainItem;
 
@@ -115,7 +115,7 @@ pub enum ReadQuery {
     Workers,
     /// Trainings that cost alike and were measured → [`AlikeJobs`].
     Alike {
-        /// Workloads, as [`swath_core::probe::workload`] writes them.
+        /// Workloads, as [`swath_model::probe::workload`] writes them.
         workloads: Vec<String>,
     },
     /// What probes came to → [`Probes`].

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use swath_core::eta::{Pace, remaining};
-use swath_core::time::Timestamp;
-use swath_core::view::{JobView, SweepView, WorkerState, WorkerView};
+use swath_model::time::Timestamp;
+use swath_model::view::{JobView, SweepView, WorkerState, WorkerView};
+use swath_results::eta::{Pace, remaining};
 
 /// The workers that get jobs.
 pub fn at_work(workers: &[WorkerView]) -> impl Iterator<Item = &WorkerView> {

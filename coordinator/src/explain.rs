@@ -1,10 +1,10 @@
 //! Why a job is where it is, and what could be done: facts, and how they read.
 
 use serde::{Deserialize, Serialize};
-use swath_core::cause::{CordonCause, PauseCause};
-use swath_core::id::{Attempt, JobDigest, WorkerName};
-use swath_core::outcome::Fault;
-use swath_core::view::WorkerState;
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::id::{Attempt, JobDigest, WorkerName};
+use swath_model::outcome::Fault;
+use swath_model::view::WorkerState;
 
 /// One reason why a job is where it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use swath_coordinator::api::{Jobs, ReadQuery, Status};
 use swath_coordinator::live::{Folded, Live, News};
 use swath_coordinator::server::{ServeSettings, Server};
-use swath_core::event::What;
-use swath_core::id::SweepDigest;
-use swath_core::message::{Sources, Submission, SubmittedCell};
-use swath_core::policy::Policy;
-use swath_core::spec::JobSpec;
-use swath_core::time::Timestamp;
 use swath_engine::Engine;
+use swath_model::event::What;
+use swath_model::id::SweepDigest;
+use swath_model::message::{Sources, Submission, SubmittedCell};
+use swath_model::policy::Policy;
+use swath_model::spec::JobSpec;
+use swath_model::time::Timestamp;
 use swath_proto::refusal::Reason;
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::dispatch_client::DispatchClient;
@@ -453,7 +453,7 @@ async fn a_clock_that_was_set_back_holds_up_no_job() {
         title: String::new(),
         replicates: 1,
         replicates_max: None,
-        kind: swath_core::view::SweepKind::Training,
+        kind: swath_model::view::SweepKind::Training,
         priority: 0,
         sources: Sources::default(),
         definition: Value::Null,

@@ -1,9 +1,9 @@
 //! What of the events an operator wants to find in the log.
 
-use swath_core::event::{Event, Requeued, What};
-use swath_core::id::{JobDigest, SweepDigest};
-use swath_core::outcome::Fault;
-use swath_core::view::{SweepState, WorkerState};
+use swath_model::event::{Event, Requeued, What};
+use swath_model::id::{JobDigest, SweepDigest};
+use swath_model::outcome::Fault;
+use swath_model::view::{SweepState, WorkerState};
 
 /// Whether [`log`] has something to say of it.
 pub(crate) fn is_told(event: &Event) -> bool {

@@ -19,17 +19,17 @@ pub mod warmth;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
-use swath_core::import::ImportBatch;
-use swath_core::import::ImportCounts;
-use swath_core::message::{
+use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_model::import::ImportBatch;
+use swath_model::import::ImportCounts;
+use swath_model::message::{
     Exchange, Exchanged, Grant, Held, Hello, Replicated, ReplicationDue, Report, Submission,
     Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
-use swath_core::policy::Policy;
-use swath_core::replication::Look;
-use swath_core::spec::job_text;
-use swath_core::time::Timestamp;
+use swath_model::policy::Policy;
+use swath_model::replication::Look;
+use swath_model::spec::job_text;
+use swath_model::time::Timestamp;
 use swath_store::{Result, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -61,7 +61,7 @@ const QUEUE: usize = 4096;
 ///
 /// # Attempts
 ///
-/// An attempt *counts* while [`swath_core::job::Job::holds`]: newest, not
+/// An attempt *counts* while [`swath_model::job::Job::holds`]: newest, not
 /// ended, its job not final; also when its lease has passed and the job waits
 /// again. What is named but does not exist, a job or an attempt, is stale like
 /// any other word too late.
@@ -253,7 +253,7 @@ impl Engine {
     /// New jobs come in the order of the cells, and within a cell in the order
     /// of the replicates: that is the order of submission. A new sweep, or one
     /// that is live again, wants all of its jobs: those that exist get
-    /// [`swath_core::job::Event::Want`].
+    /// [`swath_model::job::Event::Want`].
     ///
     /// # Errors
     ///
@@ -294,21 +294,21 @@ impl Engine {
     ///
     /// *Outcomes*, one after the other. When the same worker, in whatever
     /// session, has recorded an equal outcome (provenance aside) for this
-    /// attempt: [`swath_core::message::Ack::AlreadyRecorded`]. Otherwise the job
-    /// is asked, with [`swath_core::judge::backoff_unit`] for the backoff. What
-    /// comes too late is [`swath_core::message::Ack::Stale`] and kept aside, once
+    /// attempt: [`swath_model::message::Ack::AlreadyRecorded`]. Otherwise the job
+    /// is asked, with [`swath_model::judge::backoff_unit`] for the backoff. What
+    /// comes too late is [`swath_model::message::Ack::Stale`] and kept aside, once
     /// per attempt, worker and outcome, if the job exists and its numbers are
     /// finite; an outcome of an older session is always too late.
     ///
     /// A probe that runs out of memory fails at once, by
-    /// [`swath_core::judge::policy_for`].
+    /// [`swath_model::judge::policy_for`].
     ///
     /// *Judgement*, after each recorded outcome: every live, unpaused sweep
-    /// that holds the job is paused if [`swath_core::judge::pause`] says so, but
+    /// that holds the job is paused if [`swath_model::judge::pause`] says so, but
     /// for those of probes; neither does a probe lengthen a worker's row. If
     /// one was, the failures are the sweep's: the worker's row is cleared.
-    /// Otherwise its row goes on by [`swath_core::judge::streak`], and as long
-    /// as [`swath_core::judge::cordon`] gives a reason, the jobs of the row are
+    /// Otherwise its row goes on by [`swath_model::judge::streak`], and as long
+    /// as [`swath_model::judge::cordon`] gives a reason, the jobs of the row are
     /// uncharged for this worker and it is cordoned if it is active.
     ///
     /// *Grants* go by priority (greatest first), then by order of submission,

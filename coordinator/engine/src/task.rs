@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use swath_core::error::causes;
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
+use swath_model::error::causes;
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_store::{CellKey, Names, RENEW_EVERY, Result, Start, Store, StoreError, Term};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};

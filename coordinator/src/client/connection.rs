@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use swath_coordinator::api::{ChangeOrder, Changed, Jobs, KnownJobs, ReadQuery};
 use swath_coordinator::database::Database;
 use swath_coordinator::server::{ServeSettings, Server};
-use swath_core::id::JobDigest;
-use swath_core::message::{Known, Sources};
-use swath_core::policy::Policy;
-use swath_core::view::JobView;
+use swath_model::id::JobDigest;
+use swath_model::message::{Known, Sources};
+use swath_model::policy::Policy;
+use swath_model::view::JobView;
 use swath_proto::address::{self, COORDINATOR_DEFAULT, Walk};
 use swath_proto::limits;
 use swath_proto::refusal::{Refusal, innermost};
@@ -25,6 +25,8 @@ use tonic::{Request, Response, Status, Streaming};
 use super::failure::{Failure, Outcome, Tried};
 use crate::settings::{Context, Target};
 
+/// How many jobs are asked for at once.
+pub(crate) const KNOWN_CHUNK: usize = 2_000;
 /// How long the coordinator of this machine may take to answer before its
 /// database is looked at.
 const NEAR_DEADLINE: Duration = Duration::from_millis(300);

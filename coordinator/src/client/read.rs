@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use swath_coordinator::api::{Decisions, ReadQuery, Sweeps, Workers};
-use swath_core::view::SweepKind;
+use swath_model::view::SweepKind;
 use swath_report::{Format, Listing, counted};
 
 use super::connection::Connection;

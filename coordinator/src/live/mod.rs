@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use swath_core::event::{Event, Failed, What};
-use swath_core::id::{JobDigest, SweepDigest};
-use swath_core::job::StateName;
-use swath_core::time::Timestamp;
-use swath_core::view::{JobView, SweepView};
+use swath_model::event::{Event, Failed, What};
+use swath_model::id::{JobDigest, SweepDigest};
+use swath_model::job::StateName;
+use swath_model::time::Timestamp;
+use swath_model::view::{JobView, SweepView};
 
 use crate::api::{FAILED_SHOWN, OPEN_SHOWN, Pace, Status};
 use crate::eta;

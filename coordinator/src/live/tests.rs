@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use swath_core::event::{Requeued, SweepNow, WorkerNow};
-use swath_core::id::{Attempt, CellDigest, Replicate, SessionId, WorkerName};
-use swath_core::outcome::{Fault, Observation};
-use swath_core::view::{Counts, SCHEMA_VERSION, SweepKind, SweepState, WorkerState, WorkerView};
+use swath_model::event::{Requeued, SweepNow, WorkerNow};
+use swath_model::id::{Attempt, CellDigest, Replicate, SessionId, WorkerName};
+use swath_model::outcome::{Fault, Observation};
+use swath_model::view::{Counts, SCHEMA_VERSION, SweepKind, SweepState, WorkerState, WorkerView};
 
 use super::*;
 
@@ -76,7 +76,7 @@ fn live() -> Live {
             cordoned: None,
             session: SessionId(1),
             seen_at: Timestamp::from_ms(0),
-            about: swath_core::view::WorkerAbout {
+            about: swath_model::view::WorkerAbout {
                 slots: vec!["cpu".to_owned()],
                 ..Default::default()
             },

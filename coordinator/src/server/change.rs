@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use swath_core::cause::{CordonCause, PauseCause};
-use swath_core::id::JobDigest;
-use swath_core::job::StateName;
-use swath_core::message::{SweepChange, WorkerChange};
-use swath_core::outcome::Fault;
-use swath_core::view::{SCHEMA_VERSION, SweepView};
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::id::JobDigest;
+use swath_model::job::StateName;
+use swath_model::message::{SweepChange, WorkerChange};
+use swath_model::outcome::Fault;
+use swath_model::view::{SCHEMA_VERSION, SweepView};
 
 use super::error::ApiError;
 use super::import::import;
@@ -198,7 +198,7 @@ async fn retry(state: &State, selector: &[String], kinds: Kinds) -> Result<Chang
         .map_err(ApiError::from)?;
     // A sweep that was paused because everything failed goes on too.
     for sweep in &sweeps {
-        if sweep.state == swath_core::view::SweepState::Paused {
+        if sweep.state == swath_model::view::SweepState::Paused {
             state
                 .engine
                 .change_sweep(state.now(), sweep.digest, SweepChange::Resume)

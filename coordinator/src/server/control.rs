@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_core::id::SweepDigest;
-use swath_core::message::Sources;
+use swath_model::id::SweepDigest;
+use swath_model::message::Sources;
 use swath_proto::v1;
 use swath_proto::v1::control_server::Control;
 use tokio_stream::wrappers::ReceiverStream;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swath_core::id::CellDigest;
-use swath_core::view::{CellResults, SCHEMA_VERSION, SweepView};
+use swath_model::id::CellDigest;
+use swath_model::view::{CellResults, SCHEMA_VERSION, SweepView};
 use swath_store::Store;
 
 use super::error::ApiError;
@@ -29,7 +29,7 @@ pub(crate) async fn decisions(store: &dyn Store, sweep: SweepView) -> Result<Dec
     }
     let by_digest: BTreeMap<CellDigest, &CellResults> =
         cells.iter().map(|cell| (cell.cell, cell)).collect();
-    let job = |decision: &swath_core::replication::Decision| {
+    let job = |decision: &swath_model::replication::Decision| {
         let cell = by_digest.get(&decision.cell)?;
         let mut replicates = cell.replicates.iter();
         replicates

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_core::message::{Exchange, Exchanged};
+use swath_model::message::{Exchange, Exchanged};
 use swath_proto::v1::dispatch_server::Dispatch;
 use swath_proto::{PROTOCOL_VERSION, convert, limits, v1};
 use tokio::time::Instant;

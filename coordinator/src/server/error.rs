@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-pub(crate) use swath_core::error::causes;
+pub(crate) use swath_model::error::causes;
 use swath_proto::PROTOCOL_VERSION;
 use swath_proto::refusal::{Reason, not_leader};
 use swath_store::StoreError;

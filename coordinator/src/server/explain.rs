@@ -1,12 +1,12 @@
 //! Why a job is where it is, from the same facts that the engine grants by.
 
-use swath_core::job::StateName;
-use swath_core::judge::headline;
-use swath_core::outcome::Fault;
-use swath_core::policy::Policy;
-use swath_core::spec::{JobSpec, Work};
-use swath_core::time::Timestamp;
-use swath_core::view::{JobDetail, JobView, SweepState, SweepView, WorkerState, WorkerView};
+use swath_model::job::StateName;
+use swath_model::judge::headline;
+use swath_model::outcome::Fault;
+use swath_model::policy::Policy;
+use swath_model::spec::{JobSpec, Work};
+use swath_model::time::Timestamp;
+use swath_model::view::{JobDetail, JobView, SweepState, SweepView, WorkerState, WorkerView};
 
 use crate::explain::ExplainItem;
 

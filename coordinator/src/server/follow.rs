@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_core::view::SCHEMA_VERSION;
+use swath_model::view::SCHEMA_VERSION;
 use swath_proto::v1;
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use swath_core::import::{self, Candidate, CandidateCell, ImportBatch, NoTarget};
-use swath_core::view::{SCHEMA_VERSION, SweepView};
+use swath_model::import::ImportBatch;
+use swath_model::view::{SCHEMA_VERSION, SweepView};
+use swath_results::import::{self, Candidate, CandidateCell, NoTarget};
 use swath_store::Store;
 
 use super::error::ApiError;

@@ -24,9 +24,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
 use swath_engine::{Engine, Role};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_proto::limits;
 use swath_proto::v1::control_server::ControlServer;
 use swath_proto::v1::dispatch_server::DispatchServer;
@@ -238,7 +238,7 @@ async fn prepare(state: &State) -> Result<(), String> {
     state.not_before(newest(&*state.store).await.map_err(failed)?);
     state.engine.restart(state.now()).await.map_err(failed)?;
     for worker in state.store.workers().await.map_err(failed)? {
-        let draining = worker.state == swath_core::view::WorkerState::Draining;
+        let draining = worker.state == swath_model::view::WorkerState::Draining;
         state.set_draining(&worker.name, draining);
     }
     Ok(())

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use swath_core::id::SweepDigest;
-use swath_core::job::StateName;
-use swath_core::message::JobQuery;
-use swath_core::probe::WorkloadKey;
-use swath_core::view::{JobDetail, JobView, SCHEMA_VERSION, SweepKind, SweepView, WorkerView};
+use swath_model::id::SweepDigest;
+use swath_model::job::StateName;
+use swath_model::message::JobQuery;
+use swath_model::probe::WorkloadKey;
+use swath_model::view::{JobDetail, JobView, SCHEMA_VERSION, SweepKind, SweepView, WorkerView};
 use swath_store::Store;
 
 use super::decisions::decisions;
@@ -75,7 +75,7 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
                 schema_version,
                 sweep,
                 cells,
-                chosen: swath_core::table::chosen(&filters),
+                chosen: swath_results::table::chosen(&filters),
             })
         }
         ReadQuery::Sources { selector } => {

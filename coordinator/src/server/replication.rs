@@ -7,9 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_core::message::ReplicationDue;
-use swath_core::replication::{Look, Trials, look};
-use swath_core::table::Definition;
+use swath_model::message::ReplicationDue;
+use swath_model::replication::Look;
+use swath_results::replication::{Trials, look};
+use swath_results::table::Definition;
 use swath_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
@@ -83,7 +84,7 @@ async fn found(state: &State, due: ReplicationDue) -> Result<Look, String> {
     looked
         .await
         .map_err(|error| error.to_string())?
-        .map_err(|error: swath_core::stats::NotFinite| format!("{}: {error}", sweep.name))
+        .map_err(|error: swath_stats::NotFinite| format!("{}: {error}", sweep.name))
 }
 
 /// Tells the store, and whoever waits for it; says whether anything came of it.

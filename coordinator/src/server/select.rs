@@ -1,13 +1,13 @@
 //! From the words of a selector to the sweeps and jobs that it means.
 
-use swath_core::id::{JobDigest, SweepDigest};
-use swath_core::job::StateName;
-use swath_core::message::JobQuery;
-use swath_core::outcome::Fault;
-use swath_core::suggest::nearest;
-use swath_core::sweep::{Filter, Selector, SubjectView, Target};
-use swath_core::view::{JobView, SweepKind, SweepView};
+use swath_model::id::{JobDigest, SweepDigest};
+use swath_model::job::StateName;
+use swath_model::message::JobQuery;
+use swath_model::outcome::Fault;
+use swath_model::suggest::nearest;
+use swath_model::view::{JobView, SweepKind, SweepView};
 use swath_store::Store;
+use swath_sweep::{Filter, Selector, SubjectView, Target};
 
 use super::error::ApiError;
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use swath_core::id::WorkerName;
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
 use swath_engine::Engine;
+use swath_model::id::WorkerName;
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_store::Store;
 
 use super::clock::Clock;

@@ -1,10 +1,10 @@
 //! From a sweep's files to what the store keeps of it.
 
 use serde_json::{Value, json};
-use swath_core::message::{Sources, Submission, SubmittedCell};
-use swath_core::spec::Work;
-use swath_core::sweep::{Expansion, FileError, SweepFile, expand};
-use swath_core::table::Definition;
+use swath_model::message::{Sources, Submission, SubmittedCell};
+use swath_model::spec::Work;
+use swath_results::table::Definition;
+use swath_sweep::{Expansion, FileError, SweepFile, expand};
 
 /// The largest sweep file or recipe, in bytes.
 const FILE_BYTES_MAX: usize = 4 << 20;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
 use swath_engine::warmth::{Pass, Warmth};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_store::StoreError;
 use tokio_util::sync::CancellationToken;
 

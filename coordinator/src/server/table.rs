@@ -1,10 +1,10 @@
 //! The table of a sweep as text.
 
-use swath_core::sweep::{Filter, Layout};
-use swath_core::table::{Check, Comparison, Definition, Results, TableError, choose, chosen};
-use swath_core::view::{CellResults, SweepView};
+use swath_model::view::{CellResults, SweepView};
 use swath_report::{Format, Style};
+use swath_results::table::{Check, Comparison, Definition, Results, TableError, choose, chosen};
 use swath_store::Store;
+use swath_sweep::{Filter, Layout};
 
 use super::error::ApiError;
 use crate::api::{Look, Shape};

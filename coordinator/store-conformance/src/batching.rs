@@ -1,9 +1,9 @@
 //! Several calls in one commit: each sees what those before it did.
 
-use swath_core::id::{Owner, SessionId, WorkerName};
-use swath_core::import::{ImportBatch, ImportRow, Imported};
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
+use swath_model::id::{Owner, SessionId, WorkerName};
+use swath_model::import::{ImportBatch, ImportRow, Imported};
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
 
 use crate::bench::Bench;
 use crate::call::{Call, Reply, Said};

@@ -1,10 +1,10 @@
 //! When a job, a worker or a sweep is found broken.
 
-use swath_core::cause::{CordonCause, PauseCause};
-use swath_core::id::{JobDigest, Owner};
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
-use swath_core::view::{SweepState, WorkerState};
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::id::{JobDigest, Owner};
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
+use swath_model::view::{SweepState, WorkerState};
 
 use super::bench::Bench;
 use super::script::{failed, finish, held, job, measured, sweep};
@@ -251,7 +251,7 @@ pub async fn every_broken_sweep_of_a_shared_job_is_paused(bench: &mut Bench) {
 /// and neither its worker nor its sweep is found broken.
 pub async fn probes_that_fail_are_an_answer(bench: &mut Bench) {
     let mut probes = sweep("s", &[1, 2, 3, 4, 5], 1);
-    probes.kind = swath_core::view::SweepKind::Probe;
+    probes.kind = swath_model::view::SweepKind::Probe;
     bench.submit(&probes).await;
     let owner = bench.hello("w").await;
     for number in 1..=4 {

@@ -1,8 +1,8 @@
 //! Commits that fail, and engines that crash: what the store has is all there
 //! is, and all that counts.
 
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
 
 use crate::bench::Bench;
 use crate::call::Call;
@@ -157,7 +157,7 @@ pub async fn an_older_term_writes_nothing(bench: &mut Bench) {
     let newer = store.lead(ADDRESS).await.unwrap();
     assert!(newer > older);
     let mut workers = store.start().await.unwrap().workers;
-    workers[0].cordoned = Some(swath_core::cause::CordonCause::Operator);
+    workers[0].cordoned = Some(swath_model::cause::CordonCause::Operator);
     let changes = Changes {
         workers,
         ..Changes::default()

@@ -1,8 +1,8 @@
 //! Lives of workers: a newer session fences the older ones.
 
-use swath_core::id::{Owner, SessionId};
-use swath_core::job::StateName;
-use swath_core::view::WorkerState;
+use swath_model::id::{Owner, SessionId};
+use swath_model::job::StateName;
+use swath_model::view::WorkerState;
 
 use super::bench::Bench;
 use super::script::{finish, held, job, measured, sweep};
@@ -163,7 +163,7 @@ pub async fn a_cordon_outlives_a_session(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1], 1)).await;
     let owner = bench.hello("w").await;
     let cordon = WorkerChange::Cordon {
-        cause: swath_core::cause::CordonCause::Operator,
+        cause: swath_model::cause::CordonCause::Operator,
     };
     bench.change_worker(&owner.worker, cordon).await.unwrap();
     let owner = bench.hello("w").await;
@@ -171,7 +171,7 @@ pub async fn a_cordon_outlives_a_session(bench: &mut Bench) {
     assert_eq!(view.state, WorkerState::Cordoned);
     assert_eq!(
         view.cordoned,
-        Some(swath_core::cause::CordonCause::Operator)
+        Some(swath_model::cause::CordonCause::Operator)
     );
     assert_eq!(bench.take(&owner, 1).await, []);
 }

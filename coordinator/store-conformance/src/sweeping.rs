@@ -1,9 +1,9 @@
 //! Sweeps come, grow, are cancelled and revived; jobs follow.
 
 use serde_json::json;
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
-use swath_core::view::SweepState;
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
+use swath_model::view::SweepState;
 
 use super::bench::Bench;
 use super::script::{failed, job, measured, plain_cell, sweep};
@@ -81,7 +81,7 @@ pub async fn cancelling_spares_shared_jobs(bench: &mut Bench) {
     bench.submit(&two).await;
     // A paused sweep still needs its jobs.
     let pause = SweepChange::Pause {
-        cause: swath_core::cause::PauseCause::Operator,
+        cause: swath_model::cause::PauseCause::Operator,
     };
     bench.change_sweep(two.digest, pause).await.unwrap();
     bench
@@ -160,7 +160,7 @@ pub async fn a_cancelled_sweep_can_be_revived(bench: &mut Bench) {
     let owner = bench.hello("w").await;
     let attempt = bench.take_one(&owner).await;
     let pause = SweepChange::Pause {
-        cause: swath_core::cause::PauseCause::Operator,
+        cause: swath_model::cause::PauseCause::Operator,
     };
     for change in [pause, SweepChange::Cancel, SweepChange::Cancel] {
         bench.change_sweep(submission.digest, change).await.unwrap();
@@ -271,7 +271,7 @@ pub async fn a_cancelled_sweep_takes_no_other_change(bench: &mut Bench) {
         .await
         .unwrap();
     let pause = SweepChange::Pause {
-        cause: swath_core::cause::PauseCause::Operator,
+        cause: swath_model::cause::PauseCause::Operator,
     };
     for change in [pause, SweepChange::Resume, SweepChange::Priority(3)] {
         let refused = bench.change_sweep(submission.digest, change).await;

@@ -5,10 +5,10 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use swath_core::event::Event;
-use swath_core::id::{CellDigest, JobDigest, SweepDigest};
-use swath_core::probe::WorkloadKey;
-use swath_core::view::{
+use swath_model::event::Event;
+use swath_model::id::{CellDigest, JobDigest, SweepDigest};
+use swath_model::probe::WorkloadKey;
+use swath_model::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerView,
 };
@@ -140,8 +140,9 @@ fn start_in_order(mut start: Start) -> Start {
     start.workers.sort_by_key(|row| row.key);
     start.requests.sort_by_key(|row| (row.worker, row.request));
     for sweep in &mut start.sweeps {
-        let key =
-            |fault: &(swath_core::judge::LastFault, u64)| (fault.0.fault, fault.0.headline.clone());
+        let key = |fault: &(swath_model::judge::LastFault, u64)| {
+            (fault.0.fault, fault.0.headline.clone())
+        };
         sweep.faults.sort_by_key(key);
     }
     start

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{query, query_as, query_scalar};
-use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, WorkerName};
-use swath_core::import::Imported;
-use swath_core::judge::{self, LastFault};
-use swath_core::outcome::{Measurement, Outcome};
-use swath_core::time::Timestamp;
-use swath_core::view::{Counts, SettledView};
+use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, WorkerName};
+use swath_model::import::Imported;
+use swath_model::judge::{self, LastFault};
+use swath_model::outcome::{Measurement, Outcome};
+use swath_model::time::Timestamp;
+use swath_model::view::{Counts, SettledView};
 use swath_store::{
     CellKey, Copying, JobKey, Names, Said, Start, StoredCell, StoredJob, StoredReplication,
     StoredRequest, StoredSweep, SweepKey, SweepRow, WorkerKey, WorkerRow,

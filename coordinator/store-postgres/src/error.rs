@@ -1,6 +1,6 @@
 //! What can go wrong inside an operation, and what its caller is told.
 
-use swath_core::id::SweepDigest;
+use swath_model::id::SweepDigest;
 use swath_store::StoreError;
 
 /// Why an operation ended without a result.

@@ -1,13 +1,13 @@
-//! Between columns and the types of the core.
+//! Between columns and the types of the model.
 
-use swath_core::id::{
+use swath_model::id::{
     Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest, WorkerName,
 };
-use swath_core::job::{Job, Lease, State, StateName};
-use swath_core::metrics::Metrics;
-use swath_core::outcome::{Fault, Provenance};
-use swath_core::time::Timestamp;
-use swath_core::view::{SweepKind, WorkerState};
+use swath_model::job::{Job, Lease, State, StateName};
+use swath_model::metrics::Metrics;
+use swath_model::outcome::{Fault, Provenance};
+use swath_model::time::Timestamp;
+use swath_model::view::{SweepKind, WorkerState};
 
 use crate::error::{Failure, Result};
 
@@ -53,7 +53,7 @@ pub(crate) struct JobRow {
 }
 
 impl JobRow {
-    /// The job of the core.
+    /// The job of the model.
     pub(crate) fn job(&self) -> Result<Job> {
         let owner = match (&self.worker, self.session) {
             (Some(worker), Some(session)) => Some(Owner {

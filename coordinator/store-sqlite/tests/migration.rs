@@ -6,14 +6,14 @@ use std::path::Path;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
-use swath_core::cause::{CordonCause, PauseCause};
-use swath_core::id::{Attempt, CellDigest, JobDigest, Owner, SessionId};
-use swath_core::job::{Job, Lease, State};
-use swath_core::judge::LastFault;
-use swath_core::outcome::{Fault, Measurement, Outcome};
-use swath_core::probe::WorkloadKey;
-use swath_core::time::Timestamp;
-use swath_core::view::Counts;
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::id::{Attempt, CellDigest, JobDigest, Owner, SessionId};
+use swath_model::job::{Job, Lease, State};
+use swath_model::judge::LastFault;
+use swath_model::outcome::{Fault, Measurement, Outcome};
+use swath_model::probe::WorkloadKey;
+use swath_model::time::Timestamp;
+use swath_model::view::Counts;
 use swath_store_conformance::{
     CellKey, JobKey, JobQuery, Names, Store, StoredCell, StoredJob, StoredReplication,
     StoredRequest, SweepKey, WorkerKey,

@@ -4,15 +4,15 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use swath_core::cause::PauseCause;
-use swath_core::id::Owner;
-use swath_core::import::{ImportBatch, ImportRow, Imported};
-use swath_core::outcome::{Fault, Outcome, Provenance};
-use swath_core::policy::Policy;
-use swath_core::spec::cell_digest;
-use swath_core::time::Timestamp;
-use swath_core::view::WorkerAbout;
 use swath_engine::Engine;
+use swath_model::cause::PauseCause;
+use swath_model::id::Owner;
+use swath_model::import::{ImportBatch, ImportRow, Imported};
+use swath_model::outcome::{Fault, Outcome, Provenance};
+use swath_model::policy::Policy;
+use swath_model::spec::cell_digest;
+use swath_model::time::Timestamp;
+use swath_model::view::WorkerAbout;
 use swath_store_conformance::script::{failed, finish, measured, provenance, report, sweep};
 use swath_store_conformance::watched::{Watch, Watched};
 use swath_store_conformance::{Exchange, Held, Hello, SubmittedCell, SweepChange};

@@ -3,19 +3,19 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use swath_core::cause::{CordonCause, PauseCause};
-use swath_core::event::Event;
-use swath_core::id::{
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::event::Event;
+use swath_model::id::{
     Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
 };
-use swath_core::import::Imported;
-use swath_core::job::Job;
-use swath_core::message::Sources;
-use swath_core::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
-use swath_core::probe::WorkloadKey;
-use swath_core::replication::{Pair, Verdict};
-use swath_core::time::Timestamp;
-use swath_core::view::{Counts, SweepKind, WorkerAbout, WorkerState};
+use swath_model::import::Imported;
+use swath_model::job::Job;
+use swath_model::message::Sources;
+use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
+use swath_model::probe::WorkloadKey;
+use swath_model::replication::{Pair, Verdict};
+use swath_model::time::Timestamp;
+use swath_model::view::{Counts, SweepKind, WorkerAbout, WorkerState};
 
 use crate::dump::Copied;
 use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};

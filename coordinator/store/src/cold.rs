@@ -1,13 +1,13 @@
 //! What a store gives back of what it keeps: the rows that the engine begins
 //! with, and those that it asks for later.
 
-use swath_core::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
-use swath_core::import::Imported;
-use swath_core::job::Job;
-use swath_core::judge::LastFault;
-use swath_core::outcome::Outcome;
-use swath_core::time::Timestamp;
-use swath_core::view::{SettledView, SweepKind};
+use swath_model::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
+use swath_model::import::Imported;
+use swath_model::job::Job;
+use swath_model::judge::LastFault;
+use swath_model::outcome::Outcome;
+use swath_model::time::Timestamp;
+use swath_model::view::{SettledView, SweepKind};
 
 use crate::changes::{SweepRow, WorkerRow};
 use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};

@@ -15,15 +15,15 @@ mod walk;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use swath_core::event::Event;
-use swath_core::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
-use swath_core::probe::WorkloadKey;
-use swath_core::view::{
+use swath_model::event::Event;
+use swath_model::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
+use swath_model::probe::WorkloadKey;
+use swath_model::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerView,
 };
 
-pub use swath_core::message::*;
+pub use swath_model::message::*;
 
 pub use self::changes::*;
 pub use self::cold::*;
@@ -182,7 +182,7 @@ pub trait Store: Send + Sync + 'static {
     /// order; [`StoreError::NotFound`] for an unknown sweep.
     ///
     /// Imported numbers of the sweep's name are among the replicates, in the
-    /// order of source and place, by [`swath_core::import::fill`].
+    /// order of source and place, by [`swath_model::import::fill`].
     ///
     /// `provenance` is that of the newest attempt's outcome, if the job has
     /// succeeded or failed. `last_epochs` > 0 fills `last_test_errors` of

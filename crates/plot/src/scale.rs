@@ -1,6 +1,6 @@
 //! From numbers to places along an axis, and the ticks that read well.
 
-use swath_core::summary::text::approximate;
+use swath_model::text::approximate;
 
 /// A scale from `low` to `high`, linear or logarithmic.
 #[derive(Clone, Copy, Debug, PartialEq)]

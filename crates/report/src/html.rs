@@ -1,7 +1,7 @@
 //! Tables as one HTML page that needs nothing beside it: no script, no style
 //! sheet, no font.
 
-use swath_core::markup;
+use swath_model::markup;
 
 use crate::sheet::{Align, Cell, CellKind, Sheet};
 use crate::style::visible;

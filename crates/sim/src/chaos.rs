@@ -1,8 +1,8 @@
 //! Mishaps and operators.
 
-use swath_core::id::{JobDigest, SweepDigest, WorkerName};
-use swath_core::message::{Submission, SweepChange, WorkerChange};
 use swath_engine::ledger::Prepared;
+use swath_model::id::{JobDigest, SweepDigest, WorkerName};
+use swath_model::message::{Submission, SweepChange, WorkerChange};
 use swath_store::Result;
 
 use crate::Faults;
@@ -81,7 +81,7 @@ pub(crate) fn meddle(chance: &mut Chance, workers: &[WorkerName], jobs: &[JobDig
     match chance.within(0..15) {
         0 => change(SweepChange::Cancel),
         1 => change(SweepChange::Pause {
-            cause: swath_core::cause::PauseCause::Operator,
+            cause: swath_model::cause::PauseCause::Operator,
         }),
         2 => change(SweepChange::Priority(chance.within(0..5) as i32)),
         3..=5 => change(SweepChange::Resume),
@@ -92,7 +92,7 @@ pub(crate) fn meddle(chance: &mut Chance, workers: &[WorkerName], jobs: &[JobDig
         12 => Deed::Tend(
             worker,
             WorkerChange::Cordon {
-                cause: swath_core::cause::CordonCause::Operator,
+                cause: swath_model::cause::CordonCause::Operator,
             },
         ),
         _ => Deed::Tend(worker, WorkerChange::Activate),

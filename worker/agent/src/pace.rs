@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use swath_core::spec::Work;
+use swath_model::spec::Work;
 
 /// Jobs shorter than this need more than one in advance.
 const SHORT: f64 = 0.050;

@@ -1,8 +1,8 @@
 //! What holds of a whole ledger at any time.
 
-use swath_core::id::JobDigest;
-use swath_core::job::StateName;
-use swath_core::view::Counts;
+use swath_model::id::JobDigest;
+use swath_model::job::StateName;
+use swath_model::view::Counts;
 
 use super::Ledger;
 use super::hot::{Cell, Filed, Loc};

@@ -1,12 +1,12 @@
 //! What the ledger tells about what it decided: events, in the order in which
 //! things happened; of sweeps and workers once per batch, as they are then.
 
-use swath_core::event::{Event, Failed, Requeued, SweepNow, What, WorkerNow};
-use swath_core::job::{self, StateName};
-use swath_core::judge::headline;
-use swath_core::outcome::{Fault, Outcome};
-use swath_core::time::Timestamp;
-use swath_core::view::SweepState;
+use swath_model::event::{Event, Failed, Requeued, SweepNow, What, WorkerNow};
+use swath_model::job::{self, StateName};
+use swath_model::judge::headline;
+use swath_model::outcome::{Fault, Outcome};
+use swath_model::time::Timestamp;
+use swath_model::view::SweepState;
 use swath_store::{SweepKey, WorkerKey};
 
 use super::Ledger;

@@ -1,13 +1,13 @@
 //! Outcomes in, judgements, jobs out.
 
-use swath_core::id::{Attempt, JobDigest, Owner, WorkerName};
-use swath_core::job::{Event, Refusal};
-use swath_core::judge::{self, LastFault};
-use swath_core::message::{Ack, Exchange, Finish, Held};
-use swath_core::outcome::{Measurement, Outcome};
-use swath_core::seed::seed;
-use swath_core::time::Timestamp;
-use swath_core::view::{SweepKind, WorkerState};
+use swath_model::id::{Attempt, JobDigest, Owner, WorkerName};
+use swath_model::job::{Event, Refusal};
+use swath_model::judge::{self, LastFault};
+use swath_model::message::{Ack, Exchange, Finish, Held};
+use swath_model::outcome::{Measurement, Outcome};
+use swath_model::seed::seed;
+use swath_model::time::Timestamp;
+use swath_model::view::{SweepKind, WorkerState};
 use swath_store::{
     AttemptEnd, CellKey, End, GrantRequest, JobKey, LateOutcome, NewAttempt, OutcomeRow,
     REQUESTS_KEPT, WorkerKey,

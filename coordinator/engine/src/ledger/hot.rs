@@ -2,12 +2,12 @@
 //! jobs. A job that waits and was never granted takes few bytes, since there
 //! may be a million of them.
 
-use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, WorkerName};
-use swath_core::job::{Applied, Event, Job, Refusal, State, StateName};
-use swath_core::judge::{LastFault, Urgency};
-use swath_core::outcome::{Fault, Outcome};
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
+use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, WorkerName};
+use swath_model::job::{Applied, Event, Job, Refusal, State, StateName};
+use swath_model::judge::{LastFault, Urgency};
+use swath_model::outcome::{Fault, Outcome};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_store::{CellKey, JobKey, JobRow, SweepKey, WorkerKey};
 
 /// Where a job is among the cells that are held. It may be another's when its

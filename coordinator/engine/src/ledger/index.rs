@@ -6,8 +6,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use swath_core::judge::Urgency;
-use swath_core::time::Timestamp;
+use swath_model::judge::Urgency;
+use swath_model::time::Timestamp;
 use swath_store::{JobKey, WorkerKey};
 
 use super::hot::{Filed, Loc, Need};

@@ -2,7 +2,7 @@
 //!
 //! The ledger is pure: the time is an argument, and each call changes it in
 //! memory and gathers what is to be written ([`Ledger::take_changes`]). Every
-//! change of a job goes through [`swath_core::job::Job::apply`]. It holds the
+//! change of a job goes through [`swath_model::job::Job::apply`]. It holds the
 //! cells that have open jobs, each with all of its jobs, and of everything else
 //! little: sweeps without their cells, and workers. What a call needs beside
 //! that is named by [`Ledger::missing`] and given by [`Ledger::warm`].
@@ -23,12 +23,12 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use hashbrown::HashTable;
-use swath_core::event::What;
-use swath_core::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
-use swath_core::job::{Applied, Event, Refusal, State, StateName};
-use swath_core::judge::{self, LastFault, Urgency, Wish};
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
+use swath_model::event::What;
+use swath_model::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
+use swath_model::job::{Applied, Event, Refusal, State, StateName};
+use swath_model::judge::{self, LastFault, Urgency, Wish};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_store::{CellKey, Changes, JobKey, LostAttempt, StoreError, SweepKey, WorkerKey};
 
 pub use self::check::Broken;

@@ -1,12 +1,12 @@
 //! Sweeps whose results decide how many replicates their cells get.
 
-use swath_core::id::Replicate;
-use swath_core::message::{Replicated, ReplicationDue};
-use swath_core::replication::{Bounds, Decision, Look, Verdict};
-use swath_core::seed::seed;
-use swath_core::spec::job_digest;
-use swath_core::time::Timestamp;
-use swath_core::view::{ReplicationView, SettledView};
+use swath_model::id::Replicate;
+use swath_model::message::{Replicated, ReplicationDue};
+use swath_model::replication::{Bounds, Decision, Look, Verdict};
+use swath_model::seed::seed;
+use swath_model::spec::job_digest;
+use swath_model::time::Timestamp;
+use swath_model::view::{ReplicationView, SettledView};
 use swath_store::{DecisionRow, GrownCell, ReplicationRow, SettledRow, SweepKey};
 
 use super::sweep::Sweep;

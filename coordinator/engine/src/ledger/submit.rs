@@ -1,14 +1,14 @@
 //! Sweeps come, with their cells and jobs.
 
-use swath_core::event::What;
-use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
-use swath_core::job::Event;
-use swath_core::message::{Submission, Submitted, SubmittedCell};
-use swath_core::probe::WorkloadKey;
-use swath_core::seed::seed;
-use swath_core::spec::job_digest;
-use swath_core::time::Timestamp;
-use swath_core::view::Counts;
+use swath_model::event::What;
+use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_model::job::Event;
+use swath_model::message::{Submission, Submitted, SubmittedCell};
+use swath_model::probe::WorkloadKey;
+use swath_model::seed::seed;
+use swath_model::spec::job_digest;
+use swath_model::time::Timestamp;
+use swath_model::view::Counts;
 use swath_store::{NewCell, NewJob, NewSweep, NewSweepCell, ReplicationRow, StoreError, SweepKey};
 
 use super::hot::{Cell, Entry, Loc};

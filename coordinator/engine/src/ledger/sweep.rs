@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swath_core::cause::PauseCause;
-use swath_core::event::SweepNow;
-use swath_core::id::{JobDigest, SweepDigest};
-use swath_core::job::{Applied, Event};
-use swath_core::judge::{LastFault, Wish};
-use swath_core::message::SweepChange;
-use swath_core::time::Timestamp;
-use swath_core::view::{Counts, SweepKind};
+use swath_model::cause::PauseCause;
+use swath_model::event::SweepNow;
+use swath_model::id::{JobDigest, SweepDigest};
+use swath_model::job::{Applied, Event};
+use swath_model::judge::{LastFault, Wish};
+use swath_model::message::SweepChange;
+use swath_model::time::Timestamp;
+use swath_model::view::{Counts, SweepKind};
 use swath_store::{StoreError, SweepKey, SweepRow};
 
 use super::hot::Loc;

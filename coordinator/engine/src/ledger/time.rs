@@ -2,10 +2,10 @@
 
 use std::cmp::Reverse;
 
-use swath_core::id::JobDigest;
-use swath_core::job::{Applied, Event, StateName};
-use swath_core::message::Ticked;
-use swath_core::time::Timestamp;
+use swath_model::id::JobDigest;
+use swath_model::job::{Applied, Event, StateName};
+use swath_model::message::Ticked;
+use swath_model::time::Timestamp;
 
 use super::Ledger;
 use super::hot::Loc;

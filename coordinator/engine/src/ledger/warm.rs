@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use swath_core::id::{CellDigest, JobDigest, SweepDigest};
-use swath_core::job::{Job, State};
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
+use swath_model::id::{CellDigest, JobDigest, SweepDigest};
+use swath_model::job::{Job, State};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_store::{Names, Start, StoredCell, StoredJob, StoredSweep, SweepKey, WorkerRow};
 
 use super::hot::{Cell, Entry, Filed, Life, Lived, Loc, OutcomeKey, Recorded};

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use swath_core::cause::CordonCause;
-use swath_core::event::{What, WorkerNow};
-use swath_core::id::{Attempt, JobDigest, Owner, SessionId, WorkerName};
-use swath_core::job::{Applied, Event, StateName};
-use swath_core::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
-use swath_core::time::Timestamp;
-use swath_core::view::{WorkerAbout, WorkerState};
+use swath_model::cause::CordonCause;
+use swath_model::event::{What, WorkerNow};
+use swath_model::id::{Attempt, JobDigest, Owner, SessionId, WorkerName};
+use swath_model::job::{Applied, Event, StateName};
+use swath_model::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
+use swath_model::time::Timestamp;
+use swath_model::view::{WorkerAbout, WorkerState};
 use swath_store::{AttemptEnd, End, LogRow, ObservationRow, StoreError, WorkerKey, WorkerRow};
 
 use super::hot::{Loc, Need};

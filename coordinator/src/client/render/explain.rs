@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use swath_coordinator::api::Explanation;
-use swath_core::judge::headline;
-use swath_core::spec::canonical;
-use swath_core::summary::text::compact;
-use swath_core::view::{AttemptView, JobView};
+use swath_model::judge::headline;
+use swath_model::spec::canonical;
+use swath_model::text::compact;
+use swath_model::view::{AttemptView, JobView};
 use swath_report::{
     Format, Listing, ListingColumn as Column, Style, counted, duration, utc, visible,
 };

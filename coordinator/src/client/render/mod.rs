@@ -13,7 +13,7 @@ pub(crate) mod workers;
 
 use serde::Serialize;
 use serde_json::Value;
-use swath_core::time::Timestamp;
+use swath_model::time::Timestamp;
 use swath_report::utc;
 
 /// An optional point in time; empty when it is absent.

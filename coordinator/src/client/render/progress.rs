@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use swath_coordinator::api::Status;
 use swath_coordinator::eta::{of_sweep, slots_at_work};
-use swath_core::cause::PauseCause;
-use swath_core::time::Timestamp;
-use swath_core::view::{SweepState, SweepView};
+use swath_model::cause::PauseCause;
+use swath_model::time::Timestamp;
+use swath_model::view::{SweepState, SweepView};
 use swath_report::Style;
 
 /// A sweep's bar and counts, and what it waits for if it waits.

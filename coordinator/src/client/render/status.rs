@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use swath_coordinator::api::Status;
-use swath_core::judge::headline;
-use swath_core::time::Timestamp;
-use swath_core::view::{JobView, SweepKind, SweepState, SweepView, WorkerView};
+use swath_model::judge::headline;
+use swath_model::time::Timestamp;
+use swath_model::view::{JobView, SweepKind, SweepState, SweepView, WorkerView};
 use swath_report::{Format, Listing, ListingColumn as Column, Style, counted, duration, visible};
 
 use super::sweeps::state_name;

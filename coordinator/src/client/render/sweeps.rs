@@ -1,6 +1,6 @@
 //! The list of sweeps.
 
-use swath_core::view::{SweepState, SweepView};
+use swath_model::view::{SweepState, SweepView};
 use swath_report::{Listing, ListingColumn as Column};
 
 use super::{document, moment};

@@ -3,15 +3,15 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use swath_coordinator::api::{Decided, Decisions, Explanation, NamedCell, Status, Workers};
 use swath_coordinator::explain::ExplainItem;
-use swath_core::cause::PauseCause;
-use swath_core::id::{
+use swath_model::cause::PauseCause;
+use swath_model::id::{
     Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
 };
-use swath_core::job::StateName;
-use swath_core::outcome::{Fault, Measurement, Observation, Provenance};
-use swath_core::replication::{Decision, Neighbour, Pair, Stop, Undecided};
-use swath_core::time::Timestamp;
-use swath_core::view::{
+use swath_model::job::StateName;
+use swath_model::outcome::{Fault, Measurement, Observation, Provenance};
+use swath_model::replication::{Decision, Neighbour, Pair, Stop, Undecided};
+use swath_model::time::Timestamp;
+use swath_model::view::{
     AttemptView, Counts, DecisionView, JobDetail, JobView, SCHEMA_VERSION, SweepState, SweepView,
     WorkerAbout, WorkerState, WorkerView,
 };
@@ -52,7 +52,7 @@ pub(crate) fn sweep(name: &str) -> SweepView {
         name: name.to_owned(),
         title: "A small sweep".to_owned(),
         state: SweepState::Active,
-        kind: swath_core::view::SweepKind::Training,
+        kind: swath_model::view::SweepKind::Training,
         paused: None,
         cells: 15,
         replicates: 3,
@@ -112,7 +112,7 @@ fn succeeded(number: u8) -> JobView {
             test_loss: None,
             best_test_error: None,
             train_seconds: 4.2,
-            metrics: swath_core::metrics::Metrics::new(),
+            metrics: swath_model::metrics::Metrics::new(),
             weights: None,
         }),
         ended_at: Some(at(3)),

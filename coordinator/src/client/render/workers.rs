@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use swath_coordinator::api::Workers;
-use swath_core::time::Timestamp;
-use swath_core::view::WorkerView;
+use swath_model::time::Timestamp;
+use swath_model::view::WorkerView;
 use swath_report::{Listing, ListingColumn as Column, ago, utc};
 
 use super::{document, words};

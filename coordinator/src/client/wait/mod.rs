@@ -7,9 +7,9 @@ mod view;
 use std::time::Duration;
 
 use swath_coordinator::api::Shape;
-use swath_core::cause::PauseCause;
-use swath_core::id::SweepDigest;
-use swath_core::view::{SweepState, SweepView};
+use swath_model::cause::PauseCause;
+use swath_model::id::SweepDigest;
+use swath_model::view::{SweepState, SweepView};
 use swath_report::counted;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
@@ -309,9 +309,9 @@ fn stuck(context: &Context, sweep: &SweepView, parting: &Parting) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use swath_core::judge::{LastFault, pause};
-    use swath_core::outcome::Fault;
-    use swath_core::policy::Policy;
+    use swath_model::judge::{LastFault, pause};
+    use swath_model::outcome::Fault;
+    use swath_model::policy::Policy;
 
     use super::*;
     use crate::client::render::tests::sweep;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use swath_coordinator::api::{Explanation, Jobs, ReadQuery, Status};
 use swath_coordinator::explain::ExplainItem;
-use swath_core::id::{JobDigest, SweepDigest};
-use swath_core::job::StateName;
-use swath_core::view::{SweepState, SweepView};
+use swath_model::id::{JobDigest, SweepDigest};
+use swath_model::job::StateName;
+use swath_model::view::{SweepState, SweepView};
 use tokio::time::Instant;
 
 use crate::client::connection::Connection;
@@ -147,7 +147,7 @@ async fn ask(connection: &mut Connection, sweep: &SweepView) -> Outcome<Option<S
 
 #[cfg(test)]
 mod tests {
-    use swath_core::view::Counts;
+    use swath_model::view::Counts;
 
     use super::*;
     use crate::client::render::tests::sweep;

@@ -3,14 +3,14 @@
 use std::cmp::Reverse;
 
 use super::{AttemptRow, End, LateOutcome, Ledger, LedgerError, Standing, stale};
-use swath_core::id::{Attempt, Owner, WorkerName};
-use swath_core::job::{Event, Refusal, StateName};
-use swath_core::judge::{self, LastFault};
-use swath_core::message::{Ack, Exchange, Exchanged, Finish, Grant, Held};
-use swath_core::outcome::{Measurement, Outcome};
-use swath_core::time::Timestamp;
-use swath_core::view::SweepKind;
-use swath_core::view::WorkerState;
+use swath_model::id::{Attempt, Owner, WorkerName};
+use swath_model::job::{Event, Refusal, StateName};
+use swath_model::judge::{self, LastFault};
+use swath_model::message::{Ack, Exchange, Exchanged, Finish, Grant, Held};
+use swath_model::outcome::{Measurement, Outcome};
+use swath_model::time::Timestamp;
+use swath_model::view::SweepKind;
+use swath_model::view::WorkerState;
 
 impl Ledger {
     /// Records outcomes and grants jobs.
@@ -293,7 +293,7 @@ impl Ledger {
                 attempt: row.job.attempt,
             },
             // A submit refuses cells whose text has no place for a seed.
-            spec: swath_core::spec::job_text(text, row.seed).unwrap_or_default(),
+            spec: swath_model::spec::job_text(text, row.seed).unwrap_or_default(),
         }
     }
 }

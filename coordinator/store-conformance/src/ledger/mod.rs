@@ -21,18 +21,18 @@ use serde_json::Value;
 pub use self::check::Broken;
 use self::import::Imports;
 use self::replicate::Replication;
-use swath_core::cause::{CordonCause, PauseCause};
-use swath_core::id::{
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::id::{
     Attempt, CellDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest, WorkerName,
 };
-use swath_core::job::{Applied, Event, Job, Refusal};
-use swath_core::judge::{self, LastFault, Urgency, Wish};
-use swath_core::message::Sources;
-use swath_core::outcome::{Measurement, Observation, Outcome, Provenance};
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
-use swath_core::view::SweepKind;
-use swath_core::view::{LogChunk, WorkerAbout, WorkerState};
+use swath_model::job::{Applied, Event, Job, Refusal};
+use swath_model::judge::{self, LastFault, Urgency, Wish};
+use swath_model::message::Sources;
+use swath_model::outcome::{Measurement, Observation, Outcome, Provenance};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
+use swath_model::view::SweepKind;
+use swath_model::view::{LogChunk, WorkerAbout, WorkerState};
 
 /// Why the ledger could not do what it was asked. Nothing changed then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{AttemptRow, End, JobRow, Ledger, LedgerError, Sweep};
-use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
-use swath_core::import;
-use swath_core::job::{State, StateName};
-use swath_core::message::{JobQuery, Known, Sources};
-use swath_core::outcome::{Fault, Outcome};
-use swath_core::probe::WorkloadKey;
-use swath_core::view::{
+use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_model::import;
+use swath_model::job::{State, StateName};
+use swath_model::message::{JobQuery, Known, Sources};
+use swath_model::outcome::{Fault, Outcome};
+use swath_model::probe::WorkloadKey;
+use swath_model::view::{
     Alike, AttemptView, CellResults, Counts, CurvePoint, JobDetail, JobView, LogChunk,
     ReplicateResult, SweepState, SweepView, WorkerView,
 };

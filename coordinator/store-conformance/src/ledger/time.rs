@@ -1,9 +1,9 @@
 //! What the clock brings: leases that pass, starts, and absences.
 
 use super::Ledger;
-use swath_core::job::{Applied, Event, State, StateName};
-use swath_core::message::Ticked;
-use swath_core::time::Timestamp;
+use swath_model::job::{Applied, Event, State, StateName};
+use swath_model::message::Ticked;
+use swath_model::time::Timestamp;
 
 impl Ledger {
     /// The sweeper's pass over every job.

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{End, Ledger, LedgerError, LogRow, WorkerRow};
-use swath_core::id::{Owner, SessionId, WorkerName};
-use swath_core::job::{Applied, Event, StateName};
-use swath_core::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
-use swath_core::time::Timestamp;
-use swath_core::view::{LogChunk, WorkerState};
+use swath_model::id::{Owner, SessionId, WorkerName};
+use swath_model::job::{Applied, Event, StateName};
+use swath_model::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
+use swath_model::time::Timestamp;
+use swath_model::view::{LogChunk, WorkerState};
 
 /// Heartbeats in a row that may not miss a lease.
 const MISSED_MAX: u32 = 2;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use swath_core::id::CellDigest;
-use swath_core::judge::{LastFault, headline};
-use swath_core::view::SettledView;
+use swath_model::id::CellDigest;
+use swath_model::judge::{LastFault, headline};
+use swath_model::view::SettledView;
 
 use super::tables::{JobRec, SweepRec, Tables};
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use swath_core::event::Event;
+use swath_model::event::Event;
 
 use super::tables::{AttemptRec, CellRec, JobRec, Said, SweepRec, Tables};
 use crate::{
@@ -254,7 +254,7 @@ impl Tables {
     fn attempt_mut(
         &mut self,
         job: JobKey,
-        attempt: swath_core::id::Attempt,
+        attempt: swath_model::id::Attempt,
     ) -> std::result::Result<&mut AttemptRec, String> {
         let place = (attempt.0 as usize).checked_sub(1);
         let attempts = &mut self.job_mut(job)?.attempts;

@@ -15,10 +15,10 @@ mod verify;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use swath_core::event::Event;
-use swath_core::id::{CellDigest, JobDigest, SweepDigest};
-use swath_core::probe::WorkloadKey;
-use swath_core::view::{
+use swath_model::event::Event;
+use swath_model::id::{CellDigest, JobDigest, SweepDigest};
+use swath_model::probe::WorkloadKey;
+use swath_model::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerView,
 };

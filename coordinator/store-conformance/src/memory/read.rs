@@ -3,13 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use swath_core::id::{Attempt, JobDigest, SweepDigest, WorkerName};
-use swath_core::import;
-use swath_core::job::{State, StateName};
-use swath_core::outcome::{Fault, Outcome};
-use swath_core::probe::WorkloadKey;
-use swath_core::replication::Decision;
-use swath_core::view::{
+use swath_model::id::{Attempt, JobDigest, SweepDigest, WorkerName};
+use swath_model::import;
+use swath_model::job::{State, StateName};
+use swath_model::outcome::{Fault, Outcome};
+use swath_model::probe::WorkloadKey;
+use swath_model::replication::Decision;
+use swath_model::view::{
     Alike, AttemptView, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk,
     ReplicateResult, ReplicationRecord, ReplicationView, SettledView, SweepState, SweepView,
     WorkerView,

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swath_core::event::Event;
-use swath_core::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
-use swath_core::import::Imported;
-use swath_core::job::{Job, StateName};
-use swath_core::outcome::{Fault, Observation, Outcome, Provenance};
-use swath_core::time::Timestamp;
+use swath_model::event::Event;
+use swath_model::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
+use swath_model::import::Imported;
+use swath_model::job::{Job, StateName};
+use swath_model::outcome::{Fault, Observation, Outcome, Provenance};
+use swath_model::time::Timestamp;
 
 use super::told::Told;
 use crate::{
@@ -170,7 +170,7 @@ impl JobRec {
     /// Why it failed, if it did.
     pub(super) const fn fault(&self) -> Option<Fault> {
         match self.row.job.state {
-            swath_core::job::State::Failed(fault) => Some(fault),
+            swath_model::job::State::Failed(fault) => Some(fault),
             _ => None,
         }
     }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use swath_core::event::{Event, SweepNow, What, WorkerNow};
-use swath_core::id::{JobDigest, SweepDigest, WorkerName};
-use swath_core::job::StateName;
+use swath_model::event::{Event, SweepNow, What, WorkerNow};
+use swath_model::id::{JobDigest, SweepDigest, WorkerName};
+use swath_model::job::StateName;
 
 /// How things are, as they were told.
 #[derive(Clone, Debug, Default)]

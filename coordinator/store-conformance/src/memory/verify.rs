@@ -1,8 +1,8 @@
 //! What must hold of the rows after every commit.
 
-use swath_core::event::{SweepNow, WorkerNow};
-use swath_core::job::StateName;
-use swath_core::view::Counts;
+use swath_model::event::{SweepNow, WorkerNow};
+use swath_model::job::StateName;
+use swath_model::view::Counts;
 
 use super::commit::{Refused, ensure};
 use super::tables::{JobRec, SweepRec, Tables};

@@ -10,8 +10,8 @@ use std::cell::RefCell;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use swath_core::outcome::{Fault, Outcome};
-use swath_core::policy::Policy;
+use swath_model::outcome::{Fault, Outcome};
+use swath_model::policy::Policy;
 
 use self::world::{Counted, IMPORTED, SWEEPS, WORKERS, World};
 use super::bench::Bench;
@@ -227,7 +227,7 @@ fn sweep_change() -> impl Strategy<Value = SweepChange> {
     prop_oneof![
         3 => Just(SweepChange::Cancel),
         1 => Just(SweepChange::Pause {
-        cause: swath_core::cause::PauseCause::Operator,
+        cause: swath_model::cause::PauseCause::Operator,
     }),
         2 => Just(SweepChange::Resume),
         1 => (-1..3_i32).prop_map(SweepChange::Priority),
@@ -238,7 +238,7 @@ fn worker_change() -> impl Strategy<Value = WorkerChange> {
     prop_oneof![
         4 => Just(WorkerChange::Activate),
         1 => Just(WorkerChange::Cordon {
-        cause: swath_core::cause::CordonCause::Operator,
+        cause: swath_model::cause::CordonCause::Operator,
     }),
         1 => Just(WorkerChange::Drain),
     ]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use swath_core::cause::{CordonCause, PauseCause};
-use swath_core::event::{Event, What};
-use swath_core::id::{JobDigest, Owner, Replicate, SessionId, WorkerName};
-use swath_core::import::{ImportBatch, ImportRow, Imported};
-use swath_core::outcome::{Fault, Outcome};
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::event::{Event, What};
+use swath_model::id::{JobDigest, Owner, Replicate, SessionId, WorkerName};
+use swath_model::import::{ImportBatch, ImportRow, Imported};
+use swath_model::outcome::{Fault, Outcome};
 
 use super::super::bench::Bench;
 use super::super::replicating::adaptive;

@@ -1,8 +1,8 @@
 //! Attempts, how they ended, and what they measured.
 
 use sqlx::query;
-use swath_core::metrics::Metrics;
-use swath_core::time::Timestamp;
+use swath_model::metrics::Metrics;
+use swath_model::time::Timestamp;
 use swath_store::{AttemptEnd, End, LateOutcome, LostAttempt, NewAttempt, OutcomeRow};
 
 use super::{CHUNK, Known, all_written};

@@ -1,7 +1,7 @@
 //! What happened.
 
 use sqlx::query;
-use swath_core::event::Event;
+use swath_model::event::Event;
 use swath_store::EVENTS_KEPT;
 
 use super::CHUNK;

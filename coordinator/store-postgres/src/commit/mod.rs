@@ -11,7 +11,7 @@ mod jobs;
 mod logs;
 mod sweeps;
 
-use swath_core::outcome::Provenance;
+use swath_model::outcome::Provenance;
 use swath_store::{Changes, End};
 
 use crate::error::{Failure, Result};

@@ -1,7 +1,7 @@
 //! Sweeps and their cells.
 
 use sqlx::query;
-use swath_core::time::Timestamp;
+use swath_model::time::Timestamp;
 use swath_store::{GrownCell, NewCell, NewSweep, NewSweepCell, SweepRow};
 
 use super::{CHUNK, all_written};

@@ -1,11 +1,11 @@
 //! Sweeps, the decisions about their replicates, and workers.
 
 use sqlx::{query, query_scalar};
-use swath_core::id::{Replicate, SessionId, SweepDigest};
-use swath_core::message::Sources;
-use swath_core::replication::Decision;
-use swath_core::time::Timestamp;
-use swath_core::view::{
+use swath_model::id::{Replicate, SessionId, SweepDigest};
+use swath_model::message::Sources;
+use swath_model::replication::Decision;
+use swath_model::time::Timestamp;
+use swath_model::view::{
     Counts, DecisionView, ReplicationRecord, ReplicationView, SettledView, SweepState, SweepView,
     WorkerView,
 };

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use sqlx::{query, query_as};
-use swath_core::id::{Replicate, SessionId};
-use swath_core::outcome::{Measurement, Observation, Provenance};
-use swath_core::time::Timestamp;
+use swath_model::id::{Replicate, SessionId};
+use swath_model::outcome::{Measurement, Observation, Provenance};
+use swath_model::time::Timestamp;
 use swath_store::{
     AttemptEnd, CellKey, Changes, End, JobKey, JobRow, LogGone, LostAttempt, NewAttempt, NewJob,
     ObservationRow, OutcomeRow, PageKey, WorkerKey,

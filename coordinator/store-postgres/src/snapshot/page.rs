@@ -1,11 +1,11 @@
 //! Pages of a snapshot: rows in the order of their keys.
 
 use sqlx::query;
-use swath_core::id::{Replicate, SessionId};
-use swath_core::import::Imported;
-use swath_core::probe::WorkloadKey;
-use swath_core::time::Timestamp;
-use swath_core::view::Counts;
+use swath_model::id::{Replicate, SessionId};
+use swath_model::import::Imported;
+use swath_model::probe::WorkloadKey;
+use swath_model::time::Timestamp;
+use swath_model::view::Counts;
 use swath_store::{
     CellKey, Changes, CopiedLog, DecisionRow, GrantRequest, JobKey, LateOutcome, LogRow, NewCell,
     NewImport, NewSweep, NewSweepCell, Page, PageKey, Part, ReplicationRow, SettledRow, SweepKey,

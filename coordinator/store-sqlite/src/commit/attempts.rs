@@ -1,9 +1,9 @@
 //! Attempts, how they ended, and what they measured.
 
 use sqlx::{query, query_scalar};
-use swath_core::id::WeightsDigest;
-use swath_core::outcome::Provenance;
-use swath_core::time::Timestamp;
+use swath_model::id::WeightsDigest;
+use swath_model::outcome::Provenance;
+use swath_model::time::Timestamp;
 use swath_store::{AttemptEnd, End, LateOutcome, LostAttempt, NewAttempt, OutcomeRow};
 
 use super::all_written;
@@ -160,8 +160,8 @@ fn message(end: &End) -> &str {
 pub(super) async fn keep_late(tx: &mut Tx, late: &[LateOutcome]) -> Result<()> {
     // About as long as what else an outcome has.
     let bytes = |it: &LateOutcome| match &it.outcome {
-        swath_core::outcome::Outcome::Failed { message, .. } => message.len() + 512,
-        swath_core::outcome::Outcome::Measured(_) => 1024,
+        swath_model::outcome::Outcome::Failed { message, .. } => message.len() + 512,
+        swath_model::outcome::Outcome::Measured(_) => 1024,
     };
     for late in chunks(late, bytes) {
         let mut beside = Beside::default();

@@ -1,7 +1,7 @@
 //! Sweeps, their cells, and how many replicates these get.
 
 use sqlx::query;
-use swath_core::time::Timestamp;
+use swath_model::time::Timestamp;
 use swath_store::{
     DecisionRow, GrownCell, NewCell, NewSweep, NewSweepCell, ReplicationRow, SweepRow,
 };

@@ -4,10 +4,10 @@ use std::collections::hash_map::{Entry, HashMap};
 
 use futures_util::TryStreamExt;
 use sqlx::{SqliteConnection, query, query_scalar};
-use swath_core::id::SessionId;
-use swath_core::judge::{self, LastFault};
-use swath_core::time::Timestamp;
-use swath_core::view::{Counts, SettledView};
+use swath_model::id::SessionId;
+use swath_model::judge::{self, LastFault};
+use swath_model::time::Timestamp;
+use swath_model::view::{Counts, SettledView};
 use swath_store::{
     CellKey, Copying, JobKey, Start, StoredReplication, StoredRequest, StoredSweep, SweepKey,
     SweepRow, WorkerKey, WorkerRow,

@@ -1,8 +1,8 @@
 //! What happened.
 
 use sqlx::{SqliteConnection, query, query_scalar};
-use swath_core::event::Event;
-use swath_core::time::Timestamp;
+use swath_model::event::Event;
+use swath_model::time::Timestamp;
 
 use crate::error::Result;
 use crate::rows;

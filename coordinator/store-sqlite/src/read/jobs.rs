@@ -1,12 +1,12 @@
 //! Jobs, their attempts, curves and logs.
 
 use sqlx::{SqliteConnection, query, query_as, query_scalar};
-use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest};
-use swath_core::message::{JobQuery, Known};
-use swath_core::outcome::{Fault, Observation, Provenance};
-use swath_core::probe::WorkloadKey;
-use swath_core::time::Timestamp;
-use swath_core::view::{Alike, AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
+use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest};
+use swath_model::message::{JobQuery, Known};
+use swath_model::outcome::{Fault, Observation, Provenance};
+use swath_model::probe::WorkloadKey;
+use swath_model::time::Timestamp;
+use swath_model::view::{Alike, AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
 
 use super::find;
 use crate::error::Result;

@@ -11,7 +11,7 @@ mod sweeps;
 
 use futures_util::future::BoxFuture;
 use sqlx::{SqliteConnection, SqlitePool};
-use swath_core::id::SweepDigest;
+use swath_model::id::SweepDigest;
 use swath_store::StoreError;
 
 use crate::error::{Failure, Result, failed};

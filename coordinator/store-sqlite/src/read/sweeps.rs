@@ -1,10 +1,10 @@
 //! Sweeps and workers.
 
 use sqlx::{SqliteConnection, query, query_scalar};
-use swath_core::id::{SessionId, SweepDigest};
-use swath_core::message::Sources;
-use swath_core::time::Timestamp;
-use swath_core::view::{Counts, ReplicationView, SettledView, SweepState, SweepView, WorkerView};
+use swath_model::id::{SessionId, SweepDigest};
+use swath_model::message::Sources;
+use swath_model::time::Timestamp;
+use swath_model::view::{Counts, ReplicationView, SettledView, SweepState, SweepView, WorkerView};
 
 use super::unknown;
 use crate::error::Result;

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use sqlx::{SqliteConnection, query};
-use swath_core::id::{Replicate, SessionId};
-use swath_core::outcome::{Observation, Provenance};
-use swath_core::time::Timestamp;
+use swath_model::id::{Replicate, SessionId};
+use swath_model::outcome::{Observation, Provenance};
+use swath_model::time::Timestamp;
 use swath_store::{
     AttemptEnd, CellKey, Changes, End, JobKey, JobRow, LogGone, LostAttempt, NewAttempt, NewJob,
     ObservationRow, OutcomeRow, PageKey, WorkerKey,

@@ -1,6 +1,6 @@
 //! Rectangles of images that are painted over: random erasing, cutout.
 
-use swath_core::spec::RandomErasing;
+use swath_model::spec::RandomErasing;
 use tch::{Device, Kind, Tensor};
 
 use crate::rng::Stream;

@@ -5,7 +5,7 @@
 //! so nothing waits for the device. Who is mixed with whom goes to the device
 //! with the other choices of the epoch.
 
-use swath_core::spec::TrainingSpec;
+use swath_model::spec::TrainingSpec;
 use tch::{Device, Tensor};
 
 use crate::loss::{Share, Target};

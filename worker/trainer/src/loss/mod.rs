@@ -3,7 +3,7 @@
 //! Losses are computed in f32 whatever the kind of the logits: a cross-entropy
 //! in half precision would lose what it is there to measure.
 
-use swath_core::spec::Loss as Options;
+use swath_model::spec::Loss as Options;
 use tch::{Kind, Tensor};
 
 /// The target of a batch.

@@ -1,7 +1,7 @@
 //! How weights start: drawn from the seed alone, on the host, so that they are
 //! the same whatever the device and whatever ran before.
 
-use swath_core::spec::{BnInit, ConvInit, Init, LinearInit};
+use swath_model::spec::{BnInit, ConvInit, Init, LinearInit};
 use tch::{Tensor, no_grad};
 
 use super::layout::{Layout, Role};

@@ -4,7 +4,7 @@
 //! The first stage keeps the width of the stem in bottleneck blocks, too; the
 //! other stages have four times their basic width then.
 
-use swath_core::spec::Resnet;
+use swath_model::spec::Resnet;
 
 use super::blocks::{EXPANSION, Map, blocks_per_stage, convolutions, stage_widths};
 use super::layout::Layout;

@@ -4,7 +4,7 @@
 //! The first stage keeps the width of the stem in bottleneck blocks, too; the
 //! other stages have four times their basic width then.
 
-use swath_core::spec::ResnetPreact;
+use swath_model::spec::ResnetPreact;
 
 use super::blocks::{blocks_per_stage, stage_widths};
 use super::preact::Plan;
