@@ -61,7 +61,7 @@ impl Coordinator {
             title: String::new(),
             replicates,
             replicates_max: None,
-            kind: swath_core::view::SweepKind::Training,
+            kind: swath_model::view::SweepKind::Training,
             priority: 0,
             sources: Sources::default(),
             definition: Value::Null,
