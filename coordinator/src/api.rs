@@ -261,6 +261,7 @@ pub struct Pace {
 
 impl Pace {
     /// With one more training.
+    #[must_use]
     pub fn and(self, seconds: f64) -> Self {
         let jobs = self.jobs + 1;
         Self {
