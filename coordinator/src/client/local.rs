@@ -175,8 +175,14 @@ fn sibling(name: &str) -> Outcome<PathBuf> {
     if path.is_file() {
         return Ok(path);
     }
-    let release = own.components().any(|part| part.as_os_str() == "release");
-    let profile = if release { " --release" } else { "" };
+    let built_as = |profile| own.parent().is_some_and(|folder| folder.ends_with(profile));
+    let profile = if built_as("release") {
+        " --release"
+    } else if built_as("quickstart") {
+        " --profile quickstart"
+    } else {
+        ""
+    };
     let failure = Failure::error(format!("there is no `{name}` beside {}", own.display()));
     Err(if name == "trainer" {
         failure

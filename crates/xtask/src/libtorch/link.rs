@@ -44,7 +44,7 @@ pub(crate) fn point_to(workspace: &Workspace, directory: &Path) -> Result<()> {
 /// cargo sees the same path in LIBTORCH as before and would keep what was linked against the old directory.
 fn forget_builds(workspace: &Workspace) {
     say("libtorch has changed: the trainer is built anew");
-    for profile in ["dev", "release"] {
+    for profile in ["dev", "quickstart", "release"] {
         let mut clean = workspace.cargo("clean");
         clean.args([
             "--quiet",
