@@ -10,7 +10,7 @@ use swath_model::message::{Known, Sources};
 use swath_model::outcome::{Fault, Measurement, Provenance};
 use swath_model::replication::Undecided;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk, SweepView,
+    Alike, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk, SweepRecord, SweepView,
     WorkerView,
 };
 use swath_results::table::Check;
@@ -24,6 +24,11 @@ use crate::explain::ExplainItem;
 pub enum ReadQuery {
     /// Every sweep → [`Sweeps`].
     Sweeps,
+    /// One sweep with its definition → [`SweepDocument`].
+    Sweep {
+        /// A sweep selector that matches one sweep (the newest of its name).
+        selector: Vec<String>,
+    },
     /// The sweeps that match and the workers → [`Status`].
     Status {
         /// A sweep selector; empty: every sweep.
@@ -163,7 +168,7 @@ pub struct TableText {
     /// Of the document.
     pub schema_version: u32,
     /// The sweep.
-    pub sweep: SweepView,
+    pub sweep: SweepRecord,
     /// The table in the format asked for.
     pub text: String,
     /// How its cells stand to what was published; absent without a reference.
@@ -177,7 +182,7 @@ pub struct SweepResults {
     /// Of the document.
     pub schema_version: u32,
     /// The sweep.
-    pub sweep: SweepView,
+    pub sweep: SweepRecord,
     /// Those of its cells that were asked for, with every replicate.
     pub cells: Vec<CellResults>,
     /// Says which these are, when they are not all; for captions.
@@ -193,6 +198,15 @@ pub struct SweepSources {
     pub sweep: SweepDigest,
     /// Its files.
     pub sources: Sources,
+}
+
+/// One sweep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepDocument {
+    /// Of the document.
+    pub schema_version: u32,
+    /// The sweep.
+    pub sweep: SweepRecord,
 }
 
 /// Two sweeps beside each other.

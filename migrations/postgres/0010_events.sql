@@ -35,6 +35,9 @@ UPDATE worker SET reason = CASE
 ALTER TABLE sweep RENAME COLUMN reason TO cause;
 ALTER TABLE worker RENAME COLUMN reason TO cause;
 
+-- Whether it was not heard of for the life of a lease.
+ALTER TABLE worker ADD COLUMN silent boolean NOT NULL DEFAULT false;
+
 -- When its lease ended without a word of it, as long as it has not come back.
 ALTER TABLE attempt ADD COLUMN lost_at bigint;
 -- Until now that was inferred when it was read.

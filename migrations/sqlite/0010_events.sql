@@ -37,6 +37,9 @@ UPDATE worker SET reason = CASE
 ALTER TABLE sweep RENAME COLUMN reason TO cause;
 ALTER TABLE worker RENAME COLUMN reason TO cause;
 
+-- Whether it was not heard of for the life of a lease.
+ALTER TABLE worker ADD COLUMN silent INTEGER NOT NULL DEFAULT 0 CHECK (silent = 0 OR silent = 1);
+
 -- When its lease ended without a word of it, as long as it has not come back.
 ALTER TABLE attempt ADD COLUMN lost_at INTEGER;
 -- Until now that was inferred when it was read.
@@ -48,3 +51,12 @@ UPDATE attempt SET lost_at = coalesce(
 WHERE ended IS NULL AND NOT EXISTS (
     SELECT 1 FROM job
     WHERE job.id = attempt.job AND job.attempt = attempt.attempt AND job.deadline IS NOT NULL);
+
+-- Its numbers are in `bits`, exactly; written beside them they lost their last
+-- digits, and nobody read them.
+ALTER TABLE outcome DROP COLUMN test_error;
+ALTER TABLE outcome DROP COLUMN test_loss;
+ALTER TABLE outcome DROP COLUMN best_test_error;
+ALTER TABLE outcome DROP COLUMN train_seconds;
+-- What a worker says of itself has them.
+ALTER TABLE worker DROP COLUMN programs;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use swath_model::import::ImportBatch;
-use swath_model::view::{SCHEMA_VERSION, SweepView};
+use swath_model::view::{SCHEMA_VERSION, SweepRecord};
 use swath_results::import::{self, Candidate, CandidateCell, NoTarget};
 use swath_store::Store;
 
@@ -91,8 +91,11 @@ fn numbers(count: u64) -> String {
 }
 
 /// See [`import::targets`].
-async fn sweeps(store: &dyn Store, order: &ImportOrder) -> Result<Vec<SweepView>, ApiError> {
-    let found = select::sweeps(store, &order.selector).await?;
+async fn sweeps(store: &dyn Store, order: &ImportOrder) -> Result<Vec<SweepRecord>, ApiError> {
+    let mut found = Vec::new();
+    for sweep in select::sweeps(store, &order.selector).await? {
+        found.push(store.sweep(sweep.digest).await?);
+    }
     let chosen = !order.selector.is_empty();
     import::targets(found, chosen, &order.file, &order.text).map_err(|error| match error {
         NoTarget::NoSweep => ApiError::not_found(error.to_string()),

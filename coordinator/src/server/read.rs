@@ -19,7 +19,7 @@ use super::table::{cells_of, comparison_text, table_text};
 use crate::api::{
     ALIKE_MOST, AlikeJobs, CURVES_MOST, CompareText, Curves, Explanation, FAILED_SHOWN,
     JOBS_PER_PAGE, JobCurve, JobCurves, Jobs, KnownJobs, Logs, NAMED_MOST, OPEN_SHOWN, Pace,
-    ProbeView, Probes, ReadQuery, Status as StatusDocument, SweepResults, SweepSources, Sweeps,
+    ProbeView, Probes, ReadQuery, Status as StatusDocument, SweepDocument, SweepResults, SweepSources, Sweeps,
     TableText, Workers,
 };
 use crate::eta::{self, slots_at_work};
@@ -37,6 +37,10 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
                 sweeps,
             })
         }
+        ReadQuery::Sweep { selector } => json(&SweepDocument {
+            schema_version,
+            sweep: select::record(store, &selector).await?,
+        }),
         ReadQuery::Status { selector } => json(&sweep_status(state, &selector).await?),
         ReadQuery::Jobs {
             selector,
@@ -96,8 +100,8 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
             format,
             look,
         } => {
-            let left = select::sweep(store, &left).await?;
-            let right = select::sweep(store, &right).await?;
+            let left = select::record(store, &left).await?;
+            let right = select::record(store, &right).await?;
             let text = comparison_text(store, [&left, &right], &format, look).await?;
             json(&CompareText {
                 schema_version,
@@ -278,7 +282,8 @@ async fn workers(state: &State) -> Result<Vec<WorkerView>, ApiError> {
     let mut workers = state.store.workers().await.map_err(ApiError::from)?;
     let now = state.now();
     for worker in &mut workers {
-        worker.silent = now.since(worker.seen_at) > state.policy.ttl();
+        // The sweeper may not have looked yet.
+        worker.silent |= now.since(worker.seen_at) > state.policy.ttl();
     }
     Ok(workers)
 }

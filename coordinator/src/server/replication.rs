@@ -67,9 +67,7 @@ async fn pass(state: &State) -> Result<(), String> {
 /// What a look at a sweep finds.
 async fn found(state: &State, due: ReplicationDue) -> Result<Look, String> {
     let failed = |error: StoreError| causes(&error);
-    let sweeps = state.store.sweeps().await.map_err(failed)?;
-    let sweep = sweeps.into_iter().find(|it| it.digest == due.sweep);
-    let sweep = sweep.ok_or_else(|| format!("sweep {} vanished", due.sweep.short()))?;
+    let sweep = state.store.sweep(due.sweep).await.map_err(failed)?;
     let definition = Definition::read(&sweep.definition).map_err(|error| error.to_string())?;
     let results = state.store.results(due.sweep, definition.last_epochs());
     let results = results.await.map_err(failed)?;

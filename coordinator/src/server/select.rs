@@ -5,7 +5,7 @@ use swath_model::job::StateName;
 use swath_model::message::JobQuery;
 use swath_model::outcome::Fault;
 use swath_model::suggest::nearest;
-use swath_model::view::{JobView, SweepKind, SweepView};
+use swath_model::view::{JobView, SweepKind, SweepRecord, SweepView};
 use swath_store::Store;
 use swath_sweep::{Filter, Selector, SubjectView, Target};
 
@@ -110,15 +110,21 @@ pub(crate) async fn sweep(store: &dyn Store, words: &[String]) -> Result<SweepVi
     Ok(newest)
 }
 
+/// The one sweep that is meant, with its definition.
+pub(crate) async fn record(store: &dyn Store, words: &[String]) -> Result<SweepRecord, ApiError> {
+    let sweep = sweep(store, words).await?.digest;
+    Ok(store.sweep(sweep).await?)
+}
+
 /// The one sweep that is meant, and filters over its cells.
 pub(crate) async fn cells(
     store: &dyn Store,
     words: &[String],
-) -> Result<(SweepView, Vec<Filter>), ApiError> {
+) -> Result<(SweepRecord, Vec<Filter>), ApiError> {
     let filters = parse(words)?.filters;
     let is_target = |word: &&String| !word.contains(['=', '<', '>', '!']);
     let target: Vec<String> = words.iter().filter(is_target).cloned().collect();
-    Ok((sweep(store, &target).await?, filters))
+    Ok((record(store, &target).await?, filters))
 }
 
 fn no_sweep(words: &[String], all: &[SweepView]) -> ApiError {

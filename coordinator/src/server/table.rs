@@ -1,6 +1,6 @@
 //! The table of a sweep as text.
 
-use swath_model::view::{CellResults, SweepView};
+use swath_model::view::{CellResults, SweepRecord};
 use swath_report::{Format, Style};
 use swath_results::table::{Check, Comparison, Definition, Results, TableError, choose, chosen};
 use swath_store::Store;
@@ -12,7 +12,7 @@ use crate::api::{Look, Shape};
 /// The cells of a sweep that the filters let through, with as many last epochs as its table needs.
 pub(crate) async fn cells_of(
     store: &dyn Store,
-    sweep: &SweepView,
+    sweep: &SweepRecord,
     filters: &[Filter],
 ) -> Result<Vec<CellResults>, ApiError> {
     let definition = Definition::read(&sweep.definition).map_err(ApiError::internal)?;
@@ -27,7 +27,7 @@ pub(crate) async fn cells_of(
 /// table takes a core for a while, so it leaves the runtime's threads.
 pub(crate) async fn table_text(
     store: &dyn Store,
-    sweep: &SweepView,
+    sweep: &SweepRecord,
     filters: &[Filter],
     shape: Shape,
     format: &str,
@@ -38,7 +38,7 @@ pub(crate) async fn table_text(
     let mut sweep = sweep.clone();
     lay_out(&mut sweep, &shape)?;
     if let Some(chosen) = chosen(filters) {
-        sweep.title = match sweep.title.trim_end_matches('.') {
+        sweep.view.title = match sweep.title.trim_end_matches('.') {
             "" => chosen,
             title => format!("{title}. {chosen}"),
         };
@@ -60,7 +60,7 @@ pub(crate) async fn table_text(
 }
 
 /// Replaces the layout of a sweep's table by what was asked for.
-fn lay_out(sweep: &mut SweepView, shape: &Shape) -> Result<(), ApiError> {
+fn lay_out(sweep: &mut SweepRecord, shape: &Shape) -> Result<(), ApiError> {
     let Shape {
         rows,
         columns,
@@ -105,7 +105,7 @@ fn lay_out(sweep: &mut SweepView, shape: &Shape) -> Result<(), ApiError> {
 /// Reads the results of two sweeps and renders them beside each other.
 pub(crate) async fn comparison_text(
     store: &dyn Store,
-    sweeps: [&SweepView; 2],
+    sweeps: [&SweepRecord; 2],
     format: &str,
     look: Look,
 ) -> Result<String, ApiError> {

@@ -11,7 +11,7 @@ use swath_model::probe::WorkloadKey;
 use swath_model::replication::Look;
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord, SweepView,
     WorkerView,
 };
 
@@ -148,6 +148,10 @@ impl Subject for Oracle {
     ) -> Result<()> {
         self.with(|ledger| ledger.change_worker(&worker, change))
             .map_err(told)
+    }
+
+    async fn sweep(&self, sweep: SweepDigest) -> Result<SweepRecord> {
+        self.with(|ledger| ledger.sweep_record(sweep)).map_err(told)
     }
 
     async fn sweeps(&self) -> Result<Vec<SweepView>> {

@@ -41,7 +41,9 @@ pub async fn sweeps_tell_their_state(bench: &mut Bench) {
     );
     assert_eq!((view.counts.leased, view.counts.queued), (1, 1));
     assert_eq!((view.cells, view.replicates), (2, 1));
-    assert_eq!(view.definition, one.definition);
+    let digest = one.digest;
+    let record = bench.read(async |store| store.sweep(digest).await).await;
+    assert_eq!((record.view, record.definition), (view, one.definition));
     bench
         .change_sweep(one.digest, SweepChange::Resume)
         .await

@@ -7,7 +7,7 @@ use swath_model::probe::WorkloadKey;
 use swath_model::replication::Look;
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord, SweepView,
     WorkerView,
 };
 
@@ -104,6 +104,9 @@ pub trait Subject: Send + Sync {
 
     /// Every sweep.
     async fn sweeps(&self) -> Result<Vec<SweepView>>;
+
+    /// One sweep with its definition.
+    async fn sweep(&self, sweep: SweepDigest) -> Result<SweepRecord>;
 
     /// A sweep's files.
     async fn sources(&self, sweep: SweepDigest) -> Result<Sources>;

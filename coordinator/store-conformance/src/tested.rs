@@ -11,7 +11,7 @@ use swath_model::probe::WorkloadKey;
 use swath_model::replication::Look;
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord, SweepView,
     WorkerView,
 };
 
@@ -176,6 +176,10 @@ impl Subject for Tested {
 
     async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {
         self.engine().store().replication(sweep).await
+    }
+
+    async fn sweep(&self, sweep: SweepDigest) -> Result<SweepRecord> {
+        self.engine().store().sweep(sweep).await
     }
 
     async fn sweeps(&self) -> Result<Vec<SweepView>> {

@@ -9,7 +9,7 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord, SweepView,
     WorkerView,
 };
 use tokio::sync::Notify;
@@ -235,6 +235,13 @@ impl<S: Store> Store for Watched<S> {
 
     async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {
         self.store.replication(sweep).await
+    }
+
+    async fn sweep(&self, sweep: SweepDigest) -> Result<SweepRecord> {
+        let got = self.store.sweep(sweep).await?;
+        let wanted = self.mirror.sweep(sweep).await?;
+        self.same("a sweep", &got, &wanted);
+        Ok(got)
     }
 
     async fn sweeps(&self) -> Result<Vec<SweepView>> {

@@ -155,7 +155,8 @@ fn last_fault(ended: Option<&str>, message: String) -> Result<Option<LastFault>>
 
 async fn workers(session: &mut Session) -> Result<Vec<WorkerRow>> {
     let rows = query!(
-        "SELECT id, name, state, cause, session, seen_at, about, failed FROM worker ORDER BY id"
+        "SELECT id, name, state, cause, session, seen_at, about, failed, silent
+         FROM worker ORDER BY id"
     )
     .fetch_all(session)
     .await?;
@@ -170,6 +171,7 @@ async fn workers(session: &mut Session) -> Result<Vec<WorkerRow>> {
                 seen_at: Timestamp::from_ms(row.seen_at),
                 about: serde_json::from_str(&row.about)?,
                 failed: serde_json::from_str(&row.failed)?,
+                silent: row.silent,
             })
         })
         .collect()

@@ -31,7 +31,7 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord, SweepView,
     WorkerView,
 };
 use swath_store::{
@@ -197,6 +197,11 @@ impl Store for PostgresStore {
 
     async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {
         self.read(move |session| Box::pin(read::replication(session, sweep)))
+            .await
+    }
+
+    async fn sweep(&self, sweep: SweepDigest) -> Result<SweepRecord> {
+        self.read(move |session| Box::pin(read::sweep(session, sweep)))
             .await
     }
 

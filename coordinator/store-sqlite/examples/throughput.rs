@@ -388,5 +388,6 @@ fn worker(key: i64) -> WorkerRow {
         seen_at: NOW,
         about: WorkerAbout::default(),
         failed: Vec::new(),
+        silent: false,
     }
 }

@@ -29,7 +29,7 @@ use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::message::{JobQuery, Known, Sources};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord, SweepView,
     WorkerView,
 };
 use swath_store::{
@@ -139,6 +139,13 @@ impl Store for SqliteStore {
     async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {
         read(&self.readers, move |conn| {
             Box::pin(read::replication(conn, sweep))
+        })
+        .await
+    }
+
+    async fn sweep(&self, sweep: SweepDigest) -> Result<SweepRecord> {
+        read(&self.readers, move |conn| {
+            Box::pin(read::sweep(conn, sweep))
         })
         .await
     }

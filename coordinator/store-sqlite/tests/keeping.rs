@@ -178,8 +178,7 @@ const DAMAGES: [(&str, &str); 22] = [
         "I4: a measurement without its state",
     ),
     (
-        "INSERT INTO outcome SELECT 3, attempt, test_error, test_loss, best_test_error,
-             train_seconds, bits, provenance, recorded_at, metrics, weights
+        "INSERT INTO outcome SELECT 3, attempt, bits, provenance, recorded_at, metrics, weights
          FROM outcome WHERE job = 1",
         "I4: an attempt that ended otherwise",
     ),

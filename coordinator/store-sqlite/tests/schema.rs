@@ -21,8 +21,8 @@ const SETUP: &str = "
     VALUES (1, zeroblob(32), 's', '', 6, 0, '{}', '{}', 0);
     INSERT INTO cell (id, digest, spec) VALUES (1, zeroblob(32), '{}');
     INSERT INTO sweep_cell (sweep, position, cell, axes, replicates) VALUES (1, 0, 1, '[]', 6);
-    INSERT INTO worker (id, name, state, session, seen_at, about, programs)
-    VALUES (1, 'w', 'active', 1, 0, '{}', '[]');
+    INSERT INTO worker (id, name, state, session, seen_at, about)
+    VALUES (1, 'w', 'active', 1, 0, '{}');
     INSERT INTO provenance (id, device, driver, libtorch, trainer, threads, determinism)
     VALUES (1, '', '', '', '', 0, '');
     INSERT INTO job (id, digest, cell, replicate, seed, state, not_before, granted_at)
@@ -34,8 +34,8 @@ const SETUP: &str = "
     UPDATE job SET state = 'leased', not_before = NULL, deadline = 9, attempt = 1, worker = 1,
                    session = 1, grants = 1, closed = 0
     WHERE id BETWEEN 2 AND 5;
-    INSERT INTO outcome (job, attempt, test_error, train_seconds, bits, provenance, recorded_at)
-    VALUES (4, 1, 8.25, 1.0, zeroblob(32), 1, 0);
+    INSERT INTO outcome (job, attempt, bits, provenance, recorded_at)
+    VALUES (4, 1, zeroblob(32), 1, 0);
     UPDATE attempt SET ended = 'measured', ended_at = 1, provenance = 1 WHERE job = 4;
     UPDATE job SET state = 'suspect' WHERE id = 3;
     UPDATE job SET state = 'succeeded', deadline = NULL, closed = 1, ended_at = 1 WHERE id = 4;
@@ -138,8 +138,8 @@ async fn other_ends_are_left_for_what_comes_after_the_queue() {
         "UPDATE job SET state = 'cancelled', fault = NULL WHERE id = 5",
         "INSERT INTO attempt (job, attempt, worker, session, granted_at)
          VALUES (5, 2, 1, 1, 0), (6, 1, 1, 1, 0), (6, 2, 1, 1, 0)",
-        "INSERT INTO outcome (job, attempt, test_error, train_seconds, bits, provenance, recorded_at)
-         VALUES (5, 2, 8.25, 1.0, zeroblob(32), 1, 0)",
+        "INSERT INTO outcome (job, attempt, bits, provenance, recorded_at)
+         VALUES (5, 2, zeroblob(32), 1, 0)",
         "UPDATE job SET state = 'succeeded', attempt = 2 WHERE id = 5",
         "UPDATE job SET state = 'failed', fault = 'lost', attempt = 2, worker = 1, session = 1
          WHERE id = 6",
@@ -192,20 +192,20 @@ async fn attempts_are_granted_one_after_the_other() {
 #[tokio::test]
 async fn outcomes_are_written_once_for_open_attempts() {
     const INSERT: &str = "INSERT INTO outcome
-        (job, attempt, test_error, train_seconds, bits, provenance, recorded_at) VALUES ";
+        (job, attempt, bits, provenance, recorded_at) VALUES ";
     let insert = |values: &str| format!("{INSERT}{values}");
     let open = "an outcome is of the newest attempt";
     let statements = [
-        (insert("(4, 1, 1.0, 1.0, zeroblob(32), 1, 0)"), open),
-        (insert("(5, 1, 1.0, 1.0, zeroblob(32), 1, 0)"), open),
-        (insert("(1, 1, 1.0, 1.0, zeroblob(32), 1, 0)"), open),
-        (insert("(2, 2, 1.0, 1.0, zeroblob(32), 1, 0)"), open),
+        (insert("(4, 1, zeroblob(32), 1, 0)"), open),
+        (insert("(5, 1, zeroblob(32), 1, 0)"), open),
+        (insert("(1, 1, zeroblob(32), 1, 0)"), open),
+        (insert("(2, 2, zeroblob(32), 1, 0)"), open),
         // Its attempt is closed, or not the newest, or has ended.
         (
             format!(
                 "UPDATE job SET state = 'queued', not_before = 0, deadline = NULL, closed = 1
                      WHERE id = 3; {}",
-                insert("(3, 1, 1.0, 1.0, zeroblob(32), 1, 0)")
+                insert("(3, 1, zeroblob(32), 1, 0)")
             ),
             open,
         ),
@@ -214,7 +214,7 @@ async fn outcomes_are_written_once_for_open_attempts() {
                 "INSERT INTO attempt (job, attempt, worker, session, granted_at)
                      VALUES (1, 1, 1, 1, 0), (1, 2, 1, 1, 0);
                      {}",
-                insert("(1, 1, 1.0, 1.0, zeroblob(32), 1, 0)")
+                insert("(1, 1, zeroblob(32), 1, 0)")
             ),
             open,
         ),
@@ -222,18 +222,18 @@ async fn outcomes_are_written_once_for_open_attempts() {
             format!(
                 "UPDATE attempt SET ended = 'released', ended_at = 1 WHERE job = 1 AND attempt = 2;
                      {}",
-                insert("(1, 2, 1.0, 1.0, zeroblob(32), 1, 0)")
+                insert("(1, 2, zeroblob(32), 1, 0)")
             ),
             open,
         ),
-        (insert("(2, 1, 1.0, 1.0, zeroblob(31), 1, 0)"), "CHECK"),
-        (insert("(2, 1, NULL, 1.0, zeroblob(32), 1, 0)"), "NOT NULL"),
+        (insert("(2, 1, zeroblob(31), 1, 0)"), "CHECK"),
+        (insert("(2, 1, NULL, 1, 0)"), "NOT NULL"),
         (
-            insert("(2, 1, 1.0, 1.0, zeroblob(32), 99, 0)"),
+            insert("(2, 1, zeroblob(32), 99, 0)"),
             "FOREIGN KEY",
         ),
         (
-            "UPDATE outcome SET test_error = 1.0".to_owned(),
+            "UPDATE outcome SET bits = zeroblob(32)".to_owned(),
             "an outcome never changes",
         ),
         (

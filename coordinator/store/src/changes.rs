@@ -191,6 +191,8 @@ pub struct WorkerRow {
     pub about: WorkerAbout,
     /// The different jobs that it failed in a row.
     pub failed: Vec<JobDigest>,
+    /// Whether it was not heard of for the life of a lease.
+    pub silent: bool,
 }
 
 /// A new job: queued from `since` on, as [`Job::new`] makes it.

@@ -19,7 +19,7 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord, SweepView,
     WorkerView,
 };
 
@@ -148,6 +148,10 @@ pub trait Store: Send + Sync + 'static {
     /// there are, that is settled; else paused, else active; the
     /// reason is there as long as it is paused, whatever its state.
     async fn sweeps(&self) -> Result<Vec<SweepView>>;
+
+    /// One sweep with its definition; [`StoreError::NotFound`] for an unknown
+    /// one.
+    async fn sweep(&self, sweep: SweepDigest) -> Result<SweepRecord>;
 
     /// The files that a sweep was submitted from; [`StoreError::NotFound`] for
     /// an unknown sweep.

@@ -73,7 +73,7 @@ fn a_plan_measures_steps_once_and_prices_by_them() {
     assert!(!listed.contains("probe"), "{listed}");
     let sweeps = site.json(&["sweeps"]);
     assert_eq!(sweeps["sweeps"][0]["name"], "probe-digits");
-    assert_eq!(sweeps["sweeps"][0]["definition"]["probe"], true);
+    assert_eq!(sweeps["sweeps"][0]["kind"], "probe");
     assert_eq!(site.run(&["table", "last"]).code, Some(3));
     let status = site.ok(&["status"]);
     assert!(!status.contains("probe-digits"), "{status}");

@@ -1,6 +1,8 @@
 //! What readers see of sweeps, jobs and workers: plain data, the same for the
 //! command line, JSON output and any later surface.
 
+use std::ops::Deref;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -163,9 +165,6 @@ pub struct SweepView {
     pub submitted_at: Timestamp,
     /// When its last job became final; absent while one is not.
     pub finished_at: Option<Timestamp>,
-    /// What it was made from and how its table is laid out, as the submitter
-    /// stored it.
-    pub definition: Value,
 }
 
 impl SweepView {
@@ -179,6 +178,25 @@ impl SweepView {
     /// The most replicates that a cell may have.
     pub fn replicates_most(&self) -> u32 {
         self.replication.map_or(self.replicates, |it| it.max)
+    }
+}
+
+/// A sweep with what its table is drawn from, which may be large.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepRecord {
+    /// The sweep.
+    #[serde(flatten)]
+    pub view: SweepView,
+    /// What it was made from and how its table is laid out, as the submitter
+    /// stored it.
+    pub definition: Value,
+}
+
+impl Deref for SweepRecord {
+    type Target = SweepView;
+
+    fn deref(&self) -> &SweepView {
+        &self.view
     }
 }
 
@@ -380,8 +398,7 @@ pub struct WorkerView {
     pub held: u64,
     /// Different jobs that it failed in a row.
     pub failed_in_a_row: u32,
-    /// Whether it was not heard of for the life of a lease. Stores do not know
-    /// the time and say no.
+    /// Whether it was not heard of for the life of a lease.
     #[serde(default)]
     pub silent: bool,
 }

@@ -8,7 +8,7 @@ use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::outcome::{Fault, Measurement, Provenance};
 use swath_model::time::Timestamp;
-use swath_model::view::{CellResults, Counts, ReplicateResult, SweepState, SweepView};
+use swath_model::view::{CellResults, Counts, ReplicateResult, SweepRecord, SweepState, SweepView};
 use swath_report::{Format, Records, Style, results};
 use swath_results::table::{Results, TableError};
 
@@ -16,8 +16,8 @@ const CELLS: u64 = 13_020;
 const REPLICATES: u32 = 5;
 const TIMES: usize = 15;
 
-fn sweep() -> SweepView {
-    SweepView {
+fn sweep() -> SweepRecord {
+    let view = SweepView {
         digest: SweepDigest::from_bytes([7; 32]),
         name: "large".to_owned(),
         title: "A large sweep".to_owned(),
@@ -31,6 +31,9 @@ fn sweep() -> SweepView {
         counts: Counts::default(),
         submitted_at: Timestamp::from_ms(0),
         finished_at: None,
+    };
+    SweepRecord {
+        view,
         definition: json!({"layout": {"list": {
             "rows": ["batch_size", "optimizer.lr", "schedule.name", "epochs"],
             "columns": ["test_error", "train_time"],

@@ -8,7 +8,7 @@ use serde_json::Value;
 use swath_model::id::{Attempt, CellDigest, JobDigest};
 use swath_model::message::Sources;
 use swath_model::spec::RECIPE_VERSION;
-use swath_model::view::{CellResults, ReplicateResult, SCHEMA_VERSION, SweepView};
+use swath_model::view::{CellResults, ReplicateResult, SCHEMA_VERSION, SweepRecord};
 use swath_sweep::Measure;
 
 use crate::summary::Quantity;
@@ -30,7 +30,7 @@ pub struct Lock {
     /// What the built-in trainer computes for a spec.
     pub recipe_version: u32,
     /// The sweep.
-    pub sweep: SweepView,
+    pub sweep: SweepRecord,
     /// The files that it was submitted from.
     pub sources: Sources,
     /// Its cells in canonical order.
@@ -87,7 +87,7 @@ impl Lock {
     /// When the sweep's definition cannot be read.
     pub fn new(
         swath: &str,
-        sweep: SweepView,
+        sweep: SweepRecord,
         sources: Sources,
         cells: Vec<CellResults>,
         attempts: &BTreeMap<JobDigest, Attempt>,

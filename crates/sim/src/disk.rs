@@ -8,7 +8,7 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord, SweepView,
     WorkerView,
 };
 use swath_store::{
@@ -169,6 +169,10 @@ impl Store for Disk {
 
     async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {
         self.reached()?.replication(sweep).await
+    }
+
+    async fn sweep(&self, sweep: SweepDigest) -> Result<SweepRecord> {
+        self.reached()?.sweep(sweep).await
     }
 
     async fn sweeps(&self) -> Result<Vec<SweepView>> {

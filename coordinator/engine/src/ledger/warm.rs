@@ -117,7 +117,7 @@ impl Ledger {
                 failed: row.failed,
                 requests: VecDeque::new(),
                 needs: needs.into_iter().collect(),
-                silent: false,
+                silent: row.silent,
                 told: None,
             },
         );

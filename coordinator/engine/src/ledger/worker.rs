@@ -50,6 +50,7 @@ impl Worker {
             seen_at: self.seen_at,
             about: self.about.clone(),
             failed: self.failed.clone(),
+            silent: self.silent,
         }
     }
 }

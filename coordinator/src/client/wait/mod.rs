@@ -114,6 +114,7 @@ pub(crate) async fn wait(
                 let Some(sweep) = status.sweeps.iter().find(|it| it.digest == goal.sweep) else {
                     return Err(vanished(goal.sweep));
                 };
+                view.learn_names(connection, goal.sweep).await;
                 let stall = stalls.iter().find(|it| it.sweep == goal.sweep);
                 view.show(&status, sweep, stall);
                 let ended = ended(sweep);

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use swath_coordinator::api::Status;
+use swath_coordinator::api::{ReadQuery, Status, SweepDocument};
+use swath_model::id::SweepDigest;
 use swath_model::judge::headline;
 use swath_model::outcome::Fault;
-use swath_model::view::SweepView;
+use swath_model::view::{SweepRecord, SweepView};
 use swath_report::{Style, visible};
 use swath_results::table::Definition;
 
@@ -37,6 +38,8 @@ pub(super) struct View {
     stalled: Option<(String, Instant)>,
     /// Divergences, and kinds of failure, that were told already.
     told: BTreeSet<String>,
+    /// Those by which the sweep's table names its cells, once they were read.
+    parameters: Option<Vec<String>>,
 }
 
 impl View {
@@ -56,12 +59,27 @@ impl View {
             due: Instant::now() + PLAIN_FIRST,
             stalled: None,
             told: BTreeSet::new(),
+            parameters: None,
         }
+    }
+
+    /// Reads by which parameters jobs of the sweep are named. Where that cannot be
+    /// read now, they are named without, and it is tried again.
+    pub(super) async fn learn_names(&mut self, connection: &mut Connection, sweep: SweepDigest) {
+        if self.parameters.is_none() {
+            let selector = vec![sweep.to_string()];
+            let found = connection.read::<SweepDocument>(&ReadQuery::Sweep { selector });
+            self.parameters = found.await.ok().map(|found| parameters(&found.sweep));
+        }
+    }
+
+    fn names(&self) -> &[String] {
+        self.parameters.as_deref().unwrap_or_default()
     }
 
     /// Shows the newest status, and why nothing moves.
     pub(super) fn show(&mut self, status: &Status, sweep: &SweepView, stall: Option<&Stall>) {
-        self.tell_failures(status, sweep);
+        self.tell_failures(status);
         let stall = stall.map(Stall::line);
         let Some((bar, style)) = &self.live else {
             self.show_stall(stall);
@@ -71,7 +89,7 @@ impl View {
         let mut lines = vec![progress::line(status, sweep, style)];
         let width = style.width.unwrap_or(usize::MAX);
         lines.extend(stall.iter().flat_map(|stall| wrapped(stall, width)));
-        lines.extend(open_lines(status, &parameters(sweep), style));
+        lines.extend(open_lines(status, self.names(), style));
         bar.set_message(lines.join("\n"));
     }
 
@@ -102,8 +120,7 @@ impl View {
 
     /// Tells each divergence, and each kind of failure once, oldest first: the
     /// end counts them.
-    fn tell_failures(&mut self, status: &Status, sweep: &SweepView) {
-        let shown = parameters(sweep);
+    fn tell_failures(&mut self, status: &Status) {
         for job in status.failed.iter().rev() {
             let reason = visible(headline(&job.message));
             let colon = if reason.is_empty() { "" } else { ": " };
@@ -117,7 +134,7 @@ impl View {
             if !self.told.insert(kind) {
                 continue;
             }
-            let line = format!("{} {what}", jobs::name(job, &shown));
+            let line = format!("{} {what}", jobs::name(job, self.names()));
             if diverged {
                 self.say(&line);
             } else {
@@ -198,7 +215,7 @@ fn open_lines(status: &Status, shown: &[String], style: &Style) -> Vec<String> {
 }
 
 /// The parameters by which a sweep's table names its cells.
-fn parameters(sweep: &SweepView) -> Vec<String> {
+fn parameters(sweep: &SweepRecord) -> Vec<String> {
     // A definition that this version cannot read only costs the names.
     Definition::read(&sweep.definition)
         .map(|definition| definition.layout.parameters().map(str::to_owned).collect())

@@ -184,6 +184,8 @@ struct WorkerRow {
     cordoned: Option<CordonCause>,
     session: SessionId,
     seen_at: Timestamp,
+    /// Whether it was not heard of for the life of a lease.
+    silent: bool,
     about: WorkerAbout,
     /// Different jobs that it failed in a row.
     row: Vec<JobDigest>,
@@ -298,6 +300,7 @@ impl Ledger {
         match self.workers.get_mut(&owner.worker) {
             Some(worker) if worker.session == owner.session => {
                 worker.seen_at = now;
+                worker.silent = false;
                 Ok(worker.state)
             }
             _ => Err(stale(owner)),

@@ -11,7 +11,7 @@ use swath_model::outcome::{Fault, Outcome};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
     Alike, AttemptView, CellResults, Counts, CurvePoint, JobDetail, JobView, LogChunk,
-    ReplicateResult, SweepState, SweepView, WorkerView,
+    ReplicateResult, SweepRecord, SweepState, SweepView, WorkerView,
 };
 
 impl Ledger {
@@ -42,8 +42,20 @@ impl Ledger {
             counts,
             submitted_at: sweep.submitted_at,
             finished_at: self.last_end(sweep).filter(|_| finished),
-            definition: sweep.definition.clone(),
         }
+    }
+
+    /// One sweep with its definition.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NotFound`] for an unknown sweep.
+    pub fn sweep_record(&self, sweep: SweepDigest) -> Result<SweepRecord, LedgerError> {
+        let sweep = &self.sweeps[self.sweep(sweep)?];
+        Ok(SweepRecord {
+            view: self.sweep_view(sweep),
+            definition: sweep.definition.clone(),
+        })
     }
 
     /// The files that a sweep was submitted from.
@@ -284,7 +296,7 @@ impl Ledger {
                 about: worker.about.clone(),
                 held: held.get(name).copied().unwrap_or(0),
                 failed_in_a_row: worker.row.len() as u32,
-                silent: false,
+                silent: worker.silent,
             })
             .collect()
     }

@@ -18,6 +18,10 @@ impl Ledger {
                 }
             }
         }
+        let ttl = self.policy.ttl();
+        for worker in self.workers.values_mut() {
+            worker.silent |= now.since(worker.seen_at) > ttl;
+        }
         ticked
     }
 

@@ -25,11 +25,13 @@ impl Ledger {
                 cordoned: None,
                 session,
                 seen_at: now,
+                silent: false,
                 about: hello.about.clone(),
                 row: Vec::new(),
             });
         row.session = session;
         row.seen_at = now;
+        row.silent = false;
         row.about = hello.about;
         if row.state == WorkerState::Draining {
             row.state = WorkerState::Active;

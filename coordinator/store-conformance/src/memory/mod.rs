@@ -19,7 +19,7 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord, SweepView,
     WorkerView,
 };
 
@@ -140,6 +140,10 @@ impl Store for MemoryStore {
 
     async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {
         self.with(|tables| tables.replication(sweep))
+    }
+
+    async fn sweep(&self, sweep: SweepDigest) -> Result<SweepRecord> {
+        self.with(|tables| tables.sweep(sweep))
     }
 
     async fn sweeps(&self) -> Result<Vec<SweepView>> {

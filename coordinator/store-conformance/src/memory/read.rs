@@ -11,7 +11,7 @@ use swath_model::probe::WorkloadKey;
 use swath_model::replication::Decision;
 use swath_model::view::{
     Alike, AttemptView, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk,
-    ReplicateResult, ReplicationRecord, ReplicationView, SettledView, SweepState, SweepView,
+    ReplicateResult, ReplicationRecord, ReplicationView, SettledView, SweepRecord, SweepState, SweepView,
     WorkerView,
 };
 
@@ -33,6 +33,14 @@ impl Tables {
         Ok(ReplicationRecord {
             decisions: rec.decisions.iter().map(decision).collect(),
             verdict: rec.settled().map(|it| it.verdict.clone()),
+        })
+    }
+
+    pub(super) fn sweep(&self, sweep: SweepDigest) -> Result<SweepRecord> {
+        let rec = self.sweep_of(sweep)?;
+        Ok(SweepRecord {
+            view: sweep_view(rec),
+            definition: rec.new.definition.clone(),
         })
     }
 
@@ -235,7 +243,7 @@ impl Tables {
                     about: row.about.clone(),
                     held: held(name) as u64,
                     failed_in_a_row: row.failed.len() as u32,
-                    silent: false,
+                    silent: row.silent,
                 }
             })
             .collect()
@@ -270,7 +278,6 @@ fn sweep_view(rec: &SweepRec) -> SweepView {
         counts: row.counts,
         submitted_at: new.submitted_at,
         finished_at: rec.last_end().filter(|_| finished),
-        definition: new.definition.clone(),
     }
 }
 

@@ -67,7 +67,7 @@ impl Tables {
                 cordoned: view.cordoned,
                 held: view.held,
                 failed_in_a_row: view.failed_in_a_row,
-                silent: told.is_some_and(|told| told.silent),
+                silent: view.silent,
             };
             ensure(told == Some(&is), || {
                 format!("worker {} was told as {told:?} and is {is:?}", view.name)

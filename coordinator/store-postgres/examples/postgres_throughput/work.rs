@@ -177,6 +177,7 @@ impl Sweep {
             seen_at: at(ms),
             about: WorkerAbout::default(),
             failed: Vec::new(),
+            silent: false,
         }
     }
 

@@ -24,14 +24,16 @@ pub(super) async fn write_workers(session: &mut Session, workers: &[WorkerRow]) 
         let seen: Vec<i64> = chunk.iter().map(|row| row.seen_at.as_ms()).collect();
         let about: Vec<String> = chunk.iter().map(|row| rows::json(&row.about)).collect();
         let failed: Vec<String> = chunk.iter().map(|row| rows::json(&row.failed)).collect();
+        let silent: Vec<bool> = chunk.iter().map(|row| row.silent).collect();
         query!(
-            "INSERT INTO worker (id, name, state, cause, session, seen_at, about, failed)
+            "INSERT INTO worker (id, name, state, cause, session, seen_at, about, failed,
+                                 silent)
              SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
-                                  $6::bigint[], $7::text[], $8::text[])
+                                  $6::bigint[], $7::text[], $8::text[], $9::boolean[])
              ON CONFLICT (id) DO UPDATE SET
                  name = excluded.name, state = excluded.state, cause = excluded.cause,
                  session = excluded.session, seen_at = excluded.seen_at, about = excluded.about,
-                 failed = excluded.failed",
+                 failed = excluded.failed, silent = excluded.silent",
             &ids,
             &names as &[&str],
             &states as &[&str],
@@ -39,7 +41,8 @@ pub(super) async fn write_workers(session: &mut Session, workers: &[WorkerRow]) 
             &sessions,
             &seen,
             &about,
-            &failed
+            &failed,
+            &silent
         )
         .execute(&mut *session)
         .await?;

@@ -10,4 +10,4 @@ mod sweeps;
 pub(crate) use self::events::{events, last_event};
 pub(crate) use self::jobs::{alike, curves, job, jobs, known, last_failed, logs};
 pub(crate) use self::results::results;
-pub(crate) use self::sweeps::{replication, sources, sweeps, workers};
+pub(crate) use self::sweeps::{replication, sources, sweep, sweeps, workers};

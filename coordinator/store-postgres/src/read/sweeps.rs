@@ -1,12 +1,12 @@
 //! Sweeps, the decisions about their replicates, and workers.
 
-use sqlx::{query, query_scalar};
+use sqlx::{query, query_as, query_scalar};
 use swath_model::id::{Replicate, SessionId, SweepDigest};
 use swath_model::message::Sources;
 use swath_model::replication::Decision;
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    Counts, DecisionView, ReplicationRecord, ReplicationView, SettledView, SweepState, SweepView,
+    Counts, DecisionView, ReplicationRecord, ReplicationView, SettledView, SweepRecord, SweepState, SweepView,
     WorkerView,
 };
 
@@ -15,13 +15,87 @@ use crate::rows;
 use crate::session::Session;
 use crate::text;
 
+/// What is read of a sweep without its definition.
+#[derive(Debug)]
+struct Row {
+    digest: Vec<u8>,
+    name: String,
+    title: String,
+    kind: String,
+    replicates: i64,
+    priority: i64,
+    live: bool,
+    cause: String,
+    submitted_at: i64,
+    cells: i64,
+    queued: i64,
+    leased: i64,
+    suspect: i64,
+    succeeded: i64,
+    failed: i64,
+    diverged: i64,
+    cancelled: i64,
+    ended_at: Option<i64>,
+    most: Option<i64>,
+    rounds: Option<i64>,
+    seeds: Option<i64>,
+    settled_at: Option<i64>,
+    as_of: Option<i64>,
+    pairs: Option<i64>,
+    undecided: Option<i64>,
+}
+
+impl Row {
+    fn view(self) -> Result<SweepView> {
+        let counts = Counts {
+            queued: self.queued as u64,
+            leased: self.leased as u64,
+            suspect: self.suspect as u64,
+            succeeded: self.succeeded as u64,
+            failed: self.failed as u64,
+            diverged: self.diverged as u64,
+            cancelled: self.cancelled as u64,
+        };
+        let over = counts.done() == counts.total();
+        let settled_at = self
+            .settled_at
+            .filter(|_| over && self.as_of == self.ended_at);
+        let finished = over && (self.most.is_none() || settled_at.is_some());
+        Ok(SweepView {
+            digest: rows::sweep_digest(&self.digest)?,
+            name: text::told(self.name),
+            title: text::told(self.title),
+            kind: rows::sweep_kind(&self.kind)?,
+            state: SweepState::of(self.live, finished, !self.cause.is_empty()),
+            paused: rows::cause(&self.cause)?,
+            cells: self.cells as u64,
+            replicates: self.replicates as u32,
+            replication: self.most.map(|most| ReplicationView {
+                max: most as u32,
+                rounds: self.rounds.unwrap_or(0) as u32,
+                seeds: self.seeds.unwrap_or(0) as u64,
+                settled: settled_at.map(|at| SettledView {
+                    at: Timestamp::from_ms(at),
+                    pairs: self.pairs.unwrap_or(0) as u64,
+                    undecided: self.undecided.unwrap_or(0) as u64,
+                }),
+            }),
+            priority: self.priority as i32,
+            counts,
+            submitted_at: Timestamp::from_ms(self.submitted_at),
+            finished_at: self.ended_at.map(Timestamp::from_ms).filter(|_| finished),
+        })
+    }
+}
+
 /// Every sweep, oldest first.
 pub(crate) async fn sweeps(session: &mut Session) -> Result<Vec<SweepView>> {
-    let rows = query!(
-        r#"SELECT digest, name, title, kind, replicates, priority, live, cause, definition,
-                  submitted_at, cells, queued, leased, suspect, succeeded, failed, diverged,
-                  cancelled, ended_at, most AS "most?", rounds AS "rounds?", seeds AS "seeds?",
-                  settled_at, as_of, pairs AS "pairs?", undecided AS "undecided?"
+    let rows = query_as!(
+        Row,
+        r#"SELECT digest, name, title, kind, replicates, priority, live, cause, submitted_at,
+                  cells, queued, leased, suspect, succeeded, failed, diverged, cancelled,
+                  ended_at, most AS "most?", rounds AS "rounds?", seeds AS "seeds?", settled_at,
+                  as_of, pairs AS "pairs?", undecided AS "undecided?"
            FROM sweep
            JOIN sweep_counts ON sweep_counts.sweep = sweep.id
            LEFT JOIN replication ON replication.sweep = sweep.id
@@ -29,47 +103,34 @@ pub(crate) async fn sweeps(session: &mut Session) -> Result<Vec<SweepView>> {
     )
     .fetch_all(session)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let counts = Counts {
-                queued: row.queued as u64,
-                leased: row.leased as u64,
-                suspect: row.suspect as u64,
-                succeeded: row.succeeded as u64,
-                failed: row.failed as u64,
-                diverged: row.diverged as u64,
-                cancelled: row.cancelled as u64,
-            };
-            let over = counts.done() == counts.total();
-            let settled_at = row.settled_at.filter(|_| over && row.as_of == row.ended_at);
-            let finished = over && (row.most.is_none() || settled_at.is_some());
-            Ok(SweepView {
-                digest: rows::sweep_digest(&row.digest)?,
-                name: text::told(row.name),
-                title: text::told(row.title),
-                kind: rows::sweep_kind(&row.kind)?,
-                state: SweepState::of(row.live, finished, !row.cause.is_empty()),
-                paused: rows::cause(&row.cause)?,
-                cells: row.cells as u64,
-                replicates: row.replicates as u32,
-                replication: row.most.map(|most| ReplicationView {
-                    max: most as u32,
-                    rounds: row.rounds.unwrap_or(0) as u32,
-                    seeds: row.seeds.unwrap_or(0) as u64,
-                    settled: settled_at.map(|at| SettledView {
-                        at: Timestamp::from_ms(at),
-                        pairs: row.pairs.unwrap_or(0) as u64,
-                        undecided: row.undecided.unwrap_or(0) as u64,
-                    }),
-                }),
-                priority: row.priority as i32,
-                counts,
-                submitted_at: Timestamp::from_ms(row.submitted_at),
-                finished_at: row.ended_at.map(Timestamp::from_ms).filter(|_| finished),
-                definition: serde_json::from_str(&row.definition)?,
-            })
-        })
-        .collect()
+    rows.into_iter().map(Row::view).collect()
+}
+
+/// One sweep with its definition.
+pub(crate) async fn sweep(session: &mut Session, sweep: SweepDigest) -> Result<SweepRecord> {
+    let digest = &sweep.as_bytes()[..];
+    let row = query_as!(
+        Row,
+        r#"SELECT digest, name, title, kind, replicates, priority, live, cause, submitted_at,
+                  cells, queued, leased, suspect, succeeded, failed, diverged, cancelled,
+                  ended_at, most AS "most?", rounds AS "rounds?", seeds AS "seeds?", settled_at,
+                  as_of, pairs AS "pairs?", undecided AS "undecided?"
+           FROM sweep
+           JOIN sweep_counts ON sweep_counts.sweep = sweep.id
+           LEFT JOIN replication ON replication.sweep = sweep.id
+           WHERE digest = $1"#,
+        digest
+    )
+    .fetch_optional(&mut *session)
+    .await?
+    .ok_or_else(|| unknown(sweep))?;
+    let definition = query_scalar!("SELECT definition FROM sweep WHERE digest = $1", digest)
+        .fetch_one(session)
+        .await?;
+    Ok(SweepRecord {
+        view: row.view()?,
+        definition: serde_json::from_str(&definition)?,
+    })
 }
 
 /// The files that a sweep was submitted from.
@@ -130,7 +191,7 @@ pub(crate) async fn replication(
 /// Every worker, by name.
 pub(crate) async fn workers(session: &mut Session) -> Result<Vec<WorkerView>> {
     let rows = query!(
-        r#"SELECT name, state, cause, session, seen_at, about, failed,
+        r#"SELECT name, state, cause, session, seen_at, about, failed, silent,
                   (SELECT count(*) FROM attempt
                    JOIN job ON job.id = attempt.job AND job.attempt = attempt.attempt
                    WHERE attempt.worker = worker.id AND attempt.ended IS NULL
@@ -151,7 +212,7 @@ pub(crate) async fn workers(session: &mut Session) -> Result<Vec<WorkerView>> {
                 about: serde_json::from_str(&row.about)?,
                 held: row.held as u64,
                 failed_in_a_row: failed.len() as u32,
-                silent: false,
+                silent: row.silent,
             })
         })
         .collect()

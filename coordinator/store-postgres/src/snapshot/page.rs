@@ -179,7 +179,7 @@ async fn workers(
     page: &mut Filling,
 ) -> Result<()> {
     let found = query!(
-        r#"SELECT id, name, state, cause, session, seen_at, about, failed
+        r#"SELECT id, name, state, cause, session, seen_at, about, failed, silent
            FROM worker WHERE id > $1 ORDER BY id LIMIT $2"#,
         after,
         i64::from(limit)
@@ -196,6 +196,7 @@ async fn workers(
             seen_at: Timestamp::from_ms(row.seen_at),
             about: serde_json::from_str(&row.about)?,
             failed: serde_json::from_str(&row.failed)?,
+            silent: row.silent,
         });
     }
     Ok(())

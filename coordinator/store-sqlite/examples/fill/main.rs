@@ -86,6 +86,7 @@ async fn hello(database: &Path) -> Result<(), Error> {
             ..WorkerAbout::default()
         },
         failed: Vec::new(),
+        silent: false,
     };
     let changes = Changes {
         workers: vec![filler],

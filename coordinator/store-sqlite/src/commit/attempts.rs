@@ -42,8 +42,7 @@ pub(super) async fn insert(tx: &mut Tx, attempts: &[NewAttempt]) -> Result<()> {
     Ok(())
 }
 
-/// What is read back is `bits`; the four numbers on their way through JSON may
-/// lose the last of theirs.
+/// Numbers go as bits: on their way through JSON they could lose their last digits.
 pub(super) async fn insert_outcomes(tx: &mut Tx, outcomes: &[OutcomeRow]) -> Result<()> {
     for outcomes in chunks(outcomes, |_| 256) {
         let mut beside = Beside::default();
@@ -57,10 +56,6 @@ pub(super) async fn insert_outcomes(tx: &mut Tx, outcomes: &[OutcomeRow]) -> Res
             list.push((
                 row.job.0,
                 row.attempt,
-                measured.test_error,
-                measured.test_loss,
-                measured.best_test_error,
-                measured.train_seconds,
                 bits.0,
                 provenance,
                 row.recorded_at.as_ms(),
@@ -71,12 +66,10 @@ pub(super) async fn insert_outcomes(tx: &mut Tx, outcomes: &[OutcomeRow]) -> Res
         let (list, beside) = (lines(&list), beside.as_slice());
         query!(
             "INSERT INTO outcome
-                 (job, attempt, test_error, test_loss, best_test_error, train_seconds, bits,
-                  provenance, recorded_at, metrics, weights)
-             SELECT line.value ->> 0, line.value ->> 1, line.value ->> 2, line.value ->> 3,
-                    line.value ->> 4, line.value ->> 5, substr(?2, line.value ->> 6, 32),
-                    line.value ->> 7, line.value ->> 8, line.value ->> 9,
-                    substr(?2, line.value ->> 10, 32)
+                 (job, attempt, bits, provenance, recorded_at, metrics, weights)
+             SELECT line.value ->> 0, line.value ->> 1, substr(?2, line.value ->> 2, 32),
+                    line.value ->> 3, line.value ->> 4, line.value ->> 5,
+                    substr(?2, line.value ->> 6, 32)
              FROM jsonb_each(?1) AS line",
             list,
             beside

@@ -26,14 +26,14 @@ pub(super) async fn write(tx: &mut Tx, workers: &[WorkerRow]) -> Result<()> {
                 worker.seen_at.as_ms(),
                 about.0,
                 about.1,
-                rows::json(&worker.about.programs),
                 rows::json(&worker.failed),
+                u8::from(worker.silent),
             ));
         }
         let (list, beside) = (lines(&list), beside.as_slice());
         query!(
             "INSERT INTO worker
-                 (id, name, state, cause, session, seen_at, about, programs, failed)
+                 (id, name, state, cause, session, seen_at, about, failed, silent)
              SELECT line.value ->> 0, line.value ->> 1, line.value ->> 2,
                     CAST(substr(?2, line.value ->> 3, line.value ->> 4) AS TEXT),
                     line.value ->> 5, line.value ->> 6,
@@ -43,8 +43,8 @@ pub(super) async fn write(tx: &mut Tx, workers: &[WorkerRow]) -> Result<()> {
              WHERE true
              ON CONFLICT (id) DO UPDATE SET
                  state = excluded.state, cause = excluded.cause, session = excluded.session,
-                 seen_at = excluded.seen_at, about = excluded.about,
-                 programs = excluded.programs, failed = excluded.failed",
+                 seen_at = excluded.seen_at, about = excluded.about, failed = excluded.failed,
+                 silent = excluded.silent",
             list,
             beside
         )

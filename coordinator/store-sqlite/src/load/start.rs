@@ -147,7 +147,7 @@ async fn faults(conn: &mut SqliteConnection) -> Result<HashMap<SweepKey, Faults>
 
 async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerRow>> {
     let rows = query!(
-        r#"SELECT id AS "id!", name, state, cause, session, seen_at, about, failed
+        r#"SELECT id AS "id!", name, state, cause, session, seen_at, about, failed, silent
            FROM worker ORDER BY id"#
     )
     .fetch_all(conn)
@@ -162,6 +162,7 @@ async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerRow>> {
             seen_at: Timestamp::from_ms(row.seen_at),
             about: serde_json::from_str(&row.about)?,
             failed: serde_json::from_str(&row.failed)?,
+            silent: row.silent != 0,
         })
     });
     workers.collect()

@@ -20,7 +20,7 @@ pub(crate) use self::events::{events, last_event};
 pub(crate) use self::jobs::{alike, curves, job, jobs, known, last_failed, logs};
 pub(crate) use self::replication::replication;
 pub(crate) use self::results::results;
-pub(crate) use self::sweeps::{sources, sweeps, workers};
+pub(crate) use self::sweeps::{sources, sweep, sweeps, workers};
 
 /// That there is no such sweep.
 fn unknown(sweep: SweepDigest) -> Failure {

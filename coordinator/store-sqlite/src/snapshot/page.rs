@@ -176,7 +176,7 @@ async fn workers(
     page: &mut Filling,
 ) -> Result<()> {
     let found = query!(
-        r#"SELECT id AS "id!", name, state, cause, session, seen_at, about, failed
+        r#"SELECT id AS "id!", name, state, cause, session, seen_at, about, failed, silent
            FROM worker WHERE id > ?1 ORDER BY id LIMIT ?2"#,
         after,
         limit
@@ -193,6 +193,7 @@ async fn workers(
             seen_at: Timestamp::from_ms(row.seen_at),
             about: serde_json::from_str(&row.about)?,
             failed: serde_json::from_str(&row.failed)?,
+            silent: row.silent != 0,
         });
     }
     Ok(())

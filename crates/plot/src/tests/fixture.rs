@@ -6,7 +6,7 @@ use swath_model::job::StateName;
 use swath_model::metrics::Metrics;
 use swath_model::outcome::{Fault, Measurement, Observation};
 use swath_model::time::Timestamp;
-use swath_model::view::{CellResults, Counts, ReplicateResult, SweepState, SweepView};
+use swath_model::view::{CellResults, Counts, ReplicateResult, SweepRecord, SweepState, SweepView};
 use swath_results::table::Results;
 
 fn replicate(cell: usize, number: usize, end: &str) -> ReplicateResult {
@@ -68,8 +68,8 @@ pub(super) fn with_cells(results: &Results, cells: Vec<CellResults>) -> Results 
     .unwrap()
 }
 
-fn sweep(title: &str, axes: &[&str], cells: usize, replicates: Option<usize>) -> SweepView {
-    SweepView {
+fn sweep(title: &str, axes: &[&str], cells: usize, replicates: Option<usize>) -> SweepRecord {
+    let view = SweepView {
         digest: SweepDigest::from_bytes([7; 32]),
         name: "small".to_owned(),
         title: title.to_owned(),
@@ -83,6 +83,9 @@ fn sweep(title: &str, axes: &[&str], cells: usize, replicates: Option<usize>) ->
         counts: Counts::default(),
         submitted_at: Timestamp::from_ms(0),
         finished_at: None,
+    };
+    SweepRecord {
+        view,
         definition: json!({"layout": {"list": {"rows": axes, "columns": ["test_error"]}}}),
     }
 }

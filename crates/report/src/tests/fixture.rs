@@ -5,7 +5,7 @@ use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::outcome::{Fault, Measurement, Observation, Provenance};
 use swath_model::time::Timestamp;
-use swath_model::view::{CellResults, Counts, CurvePoint, ReplicateResult, SweepState, SweepView};
+use swath_model::view::{CellResults, Counts, CurvePoint, ReplicateResult, SweepRecord, SweepState, SweepView};
 use swath_results::table::Results;
 
 /// Per cell its three replicates: a test error, `d`iverged, `f`ailed, or
@@ -80,8 +80,8 @@ pub(super) fn cells() -> Vec<CellResults> {
         .collect()
 }
 
-pub(super) fn sweep(layout: &Value) -> SweepView {
-    SweepView {
+pub(super) fn sweep(layout: &Value) -> SweepRecord {
+    let view = SweepView {
         digest: SweepDigest::from_bytes([0x5e; 32]),
         name: "rates".to_owned(),
         title: "Batch size & learning rate".to_owned(),
@@ -102,6 +102,9 @@ pub(super) fn sweep(layout: &Value) -> SweepView {
         },
         submitted_at: Timestamp::from_ms(0),
         finished_at: None,
+    };
+    SweepRecord {
+        view,
         definition: json!({ "layout": layout }),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use swath_model::view::SweepView;
+use swath_model::view::SweepRecord;
 
 /// Why a file is meant for no sweep.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,19 +26,19 @@ pub enum NoTarget {
 ///
 /// When that is none.
 pub fn targets(
-    found: Vec<SweepView>,
+    found: Vec<SweepRecord>,
     chosen: bool,
     file: &str,
     text: &str,
-) -> Result<Vec<SweepView>, NoTarget> {
+) -> Result<Vec<SweepRecord>, NoTarget> {
     let mut names = BTreeSet::new();
     let newest = found.into_iter().rev();
-    let mut newest: Vec<SweepView> = newest.filter(|it| names.insert(it.name.clone())).collect();
+    let mut newest: Vec<SweepRecord> = newest.filter(|it| names.insert(it.name.clone())).collect();
     newest.reverse();
     if chosen {
         return Ok(newest);
     }
-    let refers = |sweep: &SweepView| sweep.definition["reference"]["text"] == text;
+    let refers = |sweep: &SweepRecord| sweep.definition["reference"]["text"] == text;
     if newest.iter().any(refers) {
         newest.retain(refers);
         return Ok(newest);
@@ -57,12 +57,12 @@ mod tests {
     use serde_json::json;
     use swath_model::id::SweepDigest;
     use swath_model::time::Timestamp;
-    use swath_model::view::{Counts, SweepState};
+    use swath_model::view::{Counts, SweepState, SweepView};
 
     use super::*;
 
-    fn sweep(number: u8, name: &str, reference: &str) -> SweepView {
-        SweepView {
+    fn sweep(number: u8, name: &str, reference: &str) -> SweepRecord {
+        let view = SweepView {
             digest: SweepDigest::from_bytes([number; 32]),
             name: name.to_owned(),
             title: String::new(),
@@ -76,11 +76,14 @@ mod tests {
             counts: Counts::default(),
             submitted_at: Timestamp::from_ms(0),
             finished_at: None,
+        };
+        SweepRecord {
+            view,
             definition: json!({"reference": {"text": reference}}),
         }
     }
 
-    fn meant(found: &[SweepView], chosen: bool) -> Result<Vec<u8>, NoTarget> {
+    fn meant(found: &[SweepRecord], chosen: bool) -> Result<Vec<u8>, NoTarget> {
         let targets = targets(found.to_vec(), chosen, "a.csv", "its text")?;
         Ok(targets.iter().map(|it| it.digest.as_bytes()[0]).collect())
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use swath_model::id::SweepDigest;
 use swath_model::import::Imported;
 use swath_model::job::StateName;
-use swath_model::view::{CellResults, ReplicateResult, ReplicationView, SCHEMA_VERSION, SweepView};
+use swath_model::view::{CellResults, ReplicateResult, ReplicationView, SCHEMA_VERSION, SweepRecord};
 use swath_stats::Sample;
 use swath_sweep::LABEL;
 
@@ -44,7 +44,7 @@ impl Results {
     ///
     /// When the sweep's definition cannot be read, or a recorded number is not
     /// finite.
-    pub fn new(sweep: &SweepView, mut cells: Vec<CellResults>) -> Result<Self, TableError> {
+    pub fn new(sweep: &SweepRecord, mut cells: Vec<CellResults>) -> Result<Self, TableError> {
         let definition = Definition::read(&sweep.definition)?;
         cells.sort_by_key(|cell| (cell.index, cell.cell));
         let mut summaries = Vec::with_capacity(cells.len());

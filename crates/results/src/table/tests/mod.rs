@@ -8,13 +8,13 @@ use swath_model::job::StateName;
 use swath_model::metrics::Metrics;
 use swath_model::outcome::{Measurement, Provenance};
 use swath_model::time::Timestamp;
-use swath_model::view::{CellResults, Counts, ReplicateResult, SweepState, SweepView};
+use swath_model::view::{CellResults, Counts, ReplicateResult, SweepRecord, SweepState, SweepView};
 use swath_sweep::{SweepFile, expand};
 
 use super::*;
 
-fn sweep(definition: Value) -> SweepView {
-    SweepView {
+fn sweep(definition: Value) -> SweepRecord {
+    let view = SweepView {
         digest: SweepDigest::from_bytes([1; 32]),
         name: "small".to_owned(),
         title: "A small sweep".to_owned(),
@@ -28,6 +28,9 @@ fn sweep(definition: Value) -> SweepView {
         counts: Counts::default(),
         submitted_at: Timestamp::from_ms(0),
         finished_at: None,
+    };
+    SweepRecord {
+        view,
         definition,
     }
 }
