@@ -25,7 +25,7 @@ enum Form {
     Table(Format),
 }
 
-/// Endings of files, and what they mean.
+/// The file endings, and what each means.
 const ENDINGS: [(&str, Form); 7] = [
     ("parquet", Form::Parquet),
     ("csv", Form::Csv),
@@ -52,7 +52,7 @@ impl Form {
 
     const fn of_format(format: Format) -> Self {
         match format {
-            // What a reader of a pipe most likely is.
+            // What a reader of a pipe most likely expects.
             Format::Table | Format::Wide | Format::Csv => Self::Csv,
             Format::Jsonl => Self::Jsonl,
             other => Self::Table(other),
@@ -104,7 +104,7 @@ fn write(form: Form, results: &Results, out: &mut (impl Write + Send)) -> Outcom
     Ok(())
 }
 
-/// Writes a file whole or not at all: a reader never sees half of one.
+/// Writes a file as a whole or not at all: a reader never sees half of it.
 pub(crate) fn into_file(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&mut std::fs::File>) -> Outcome<()>,
@@ -129,7 +129,8 @@ pub(crate) fn into_file(
     Ok(())
 }
 
-/// As any file that a person makes; the umask takes away from it.
+/// The permissions of any file that a person makes; the umask takes away from
+/// them.
 fn readable() -> std::fs::Permissions {
     use std::os::unix::fs::PermissionsExt;
     std::fs::Permissions::from_mode(0o666)

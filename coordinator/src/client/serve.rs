@@ -1,4 +1,4 @@
-//! `serve`: a coordinator that stays.
+//! `serve`: a coordinator that keeps running.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -16,8 +16,9 @@ use crate::settings::{self, Context};
 /// How long open calls and the store may take to end.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
-/// Takes as many files as the system allows: each worker holds two connections,
-/// and the usual soft limit ends at a few hundred of them.
+/// Raises the limit of open files as far as the system allows: each worker
+/// holds two
+/// connections, and the usual soft limit allows only a few hundred.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -37,7 +38,7 @@ pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
     let database = settings.database.clone();
     let server = Server::start(settings).await?;
     let address = server.address();
-    // The one line that scripts wait for; quiet does not hide it.
+    // Scripts wait for this one line; `--quiet` does not hide it.
     context.printer.say(format!(
         "listening on http://{address}, database {database}"
     ));

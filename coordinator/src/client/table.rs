@@ -45,7 +45,7 @@ pub(crate) async fn table(context: &Context, arguments: cli::Table) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Tells how the sweep stands to what was published.
+/// Says how the sweep compares with the published values.
 pub(super) fn checked(context: &Context, name: &str, check: Option<&Check>) -> Outcome {
     let Some(check) = check else {
         let message = format!("{name} has no published values to check against");
@@ -60,7 +60,8 @@ pub(super) fn checked(context: &Context, name: &str, check: Option<&Check>) -> O
     })
 }
 
-/// Prints the table of one sweep, which the coordinator draws: the same store
+/// Prints the table of one sweep. The coordinator draws it, so that the same
+/// store
 /// gives every reader the same bytes.
 pub(crate) async fn print(
     context: &Context,

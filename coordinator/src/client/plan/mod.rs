@@ -79,7 +79,7 @@ pub(crate) async fn plan(context: &Context, arguments: &Plan) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Every file, or every error of every file.
+/// Loads every file; fails with every error of every file.
 fn load_all(arguments: &Plan) -> Outcome<Vec<Loaded>> {
     let mut loaded = Vec::new();
     let mut lines = Vec::new();
@@ -113,7 +113,7 @@ fn refuse(lines: Vec<String>) -> Outcome<()> {
     Err(Failure::of(Exit::Usage, lines))
 }
 
-/// Prints the plan; what it comes to.
+/// Prints the plan and returns its totals.
 async fn print(
     context: &Context,
     expansions: &[Expansion<'_>],
@@ -153,7 +153,7 @@ async fn print(
     Ok(totals)
 }
 
-/// Asks for the jobs of `chunk`, and prints it.
+/// Asks about the jobs of `chunk`, and prints it.
 async fn flush(
     out: &mut impl Write,
     sheet: &mut Sheet,
@@ -179,7 +179,7 @@ enum Oracle {
 }
 
 impl Oracle {
-    /// A plan goes on without a coordinator, and says so.
+    /// Without a coordinator the plan goes on, and says so.
     async fn open(context: &Context) -> Self {
         let (opened, whom) = match &context.target {
             Target::Named(urls) => {
@@ -206,7 +206,7 @@ impl Oracle {
         }
     }
 
-    /// What is known of paces.
+    /// What is known about paces.
     async fn ground(&mut self) -> Outcome<Ground> {
         match self {
             Self::Nobody => Ok(Ground::default()),
@@ -241,15 +241,16 @@ impl Oracle {
     }
 }
 
-/// Counts each job once over several files: a cell's jobs are its first
-/// replicates, so the greatest number of them holds all.
+/// Counts each job once over several files. A cell's jobs are its first
+/// replicates,
+/// so the greatest number of replicates covers all.
 #[derive(Debug, Default)]
 struct Distinct {
     cells: BTreeMap<CellDigest, u32>,
 }
 
 impl Distinct {
-    /// Notes a cell; says how many of its replicates were there before.
+    /// Notes a cell; returns how many of its replicates were there before.
     fn see(&mut self, cell: CellDigest, replicates: u32) -> u32 {
         let most = self.cells.entry(cell).or_default();
         let before = *most;

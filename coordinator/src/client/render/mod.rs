@@ -1,4 +1,4 @@
-//! From documents to what people read. Nothing here prints, waits or asks.
+//! Turns documents into what people read. Nothing here prints, waits or asks.
 
 pub(crate) mod decisions;
 pub(crate) mod explain;
@@ -26,7 +26,7 @@ pub(crate) fn percent(value: Option<f64>) -> String {
     value.map(|value| format!("{value:.2}")).unwrap_or_default()
 }
 
-/// A view as the JSON that programs get.
+/// A view as JSON for programs.
 pub(crate) fn document(view: &impl Serialize) -> Value {
     // Views are plain data with text keys, which always have a JSON form.
     serde_json::to_value(view).unwrap_or_default()

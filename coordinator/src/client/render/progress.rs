@@ -1,14 +1,14 @@
-//! How far a sweep is, in one line.
+//! The progress of a sweep, in one line.
 
 use std::time::Duration;
 
 use swath_coordinator::api::Status;
 use swath_coordinator::eta::{is_there, of_sweep, slots_at_work};
 use swath_core::time::Timestamp;
-use swath_core::view::{SweepState, SweepView};
+use swath_core::view::{SweepState, SweepView, WorkerState};
 use swath_report::Style;
 
-/// A sweep's bar and counts, and what it waits for if it waits.
+/// A sweep's bar and counts and, if it waits, what it waits for.
 pub(crate) fn line(status: &Status, sweep: &SweepView, style: &Style) -> String {
     let now = Timestamp::from_ms(status.now_ms);
     let slots = slots_at_work(&status.workers, now);
@@ -31,12 +31,17 @@ pub(crate) fn line(status: &Status, sweep: &SweepView, style: &Style) -> String 
     swath_report::progress(sweep, u64::from(slots), eta, now, &style) + &waits
 }
 
-/// Why nothing trains.
+/// Why nothing trains, where no worker that is there takes jobs.
 fn missing(status: &Status, now: Timestamp) -> &'static str {
-    if status.workers.iter().any(|worker| is_there(worker, now)) {
-        ", every worker is cordoned"
-    } else {
+    let there = || status.workers.iter().filter(|it| is_there(it, now));
+    if there().next().is_none() {
         ", no worker is connected"
+    } else if there().all(|worker| worker.state == WorkerState::Cordoned) {
+        ", every worker is cordoned"
+    } else if there().all(|worker| worker.state == WorkerState::Draining) {
+        ", every worker is draining"
+    } else {
+        ", every worker is cordoned or draining"
     }
 }
 

@@ -14,7 +14,8 @@ use super::sweeps::state_name;
 use super::workers::slots;
 use super::{jobs, percent, progress};
 
-/// Finished sweeps shown beside those in work, unless all are asked for.
+/// How many finished sweeps are shown beside the active ones, unless all are
+/// asked for.
 const FINISHED_MAX: usize = 3;
 const OPEN_MAX: usize = 20;
 
@@ -42,7 +43,7 @@ fn sweeps(status: &Status, all: bool, style: &Style, out: &mut String) {
     if status.sweeps.is_empty() {
         return;
     }
-    // What probes found stands in plans.
+    // What probes found is shown by `plan`.
     let shown = |sweep: &&SweepView| all || !is_over(sweep) || !is_marked(&sweep.definition);
     let shown: Vec<&SweepView> = status.sweeps.iter().filter(shown).collect();
     let over = shown.iter().filter(|sweep| is_over(sweep)).count();

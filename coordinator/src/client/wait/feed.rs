@@ -1,5 +1,5 @@
-//! The status of sweeps, again and again: at each change, through restarts of
-//! the coordinator.
+//! The status of sweeps at each change, also through restarts of the
+//! coordinator.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -13,11 +13,12 @@ use crate::client::connection::Connection;
 use crate::client::exit::Exit;
 use crate::client::failure::{Failure, Outcome};
 
-/// Changes come no faster than this.
+/// Shortest time between two updates.
 const INTERVAL: Duration = Duration::from_millis(400);
-/// Without a change the clock still moves on.
+/// Updates come at least this often: the clock moves on without a change.
 const REFRESH: Duration = Duration::from_secs(2);
-/// Between two tries to reach a coordinator that is away: at first, and at most.
+/// Pause between two tries to reach a coordinator that is away: at first, and at
+/// most.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MOST: Duration = Duration::from_secs(4);
 
@@ -28,9 +29,9 @@ pub(crate) enum Update {
     Status {
         /// The document.
         status: Box<Status>,
-        /// Why sweeps stand still that do.
+        /// Why sweeps stand still, for those that do.
         stalls: Vec<Stall>,
-        /// The coordinator was away, and one answers again.
+        /// Whether the coordinator was away and answers again.
         back: bool,
     },
     /// No coordinator answers. The next update waits until one does.
@@ -48,25 +49,26 @@ pub(crate) struct Feed {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nothing was read yet. Whether a coordinator is there at all is known only
-    /// if it has answered something else.
+    /// Nothing has been read yet. `known` says whether a coordinator has
+    /// answered
+    /// something else before.
     First {
         known: bool,
     },
     Following,
-    /// It did not answer so many times in a row.
+    /// The coordinator did not answer so many times in a row.
     Lost {
         tries: u32,
     },
 }
 
 impl Feed {
-    /// Of the sweeps that `selector` names.
+    /// A feed about the sweeps that `selector` names.
     pub(crate) fn new(selector: Vec<String>) -> Self {
         Self::starting(selector, Phase::First { known: false })
     }
 
-    /// The same of a coordinator that has answered something else before.
+    /// The same for a coordinator that has answered something else before.
     pub(crate) fn going_on(selector: Vec<String>) -> Self {
         Self::starting(selector, Phase::First { known: true })
     }
@@ -80,7 +82,7 @@ impl Feed {
         }
     }
 
-    /// The next update; at once the first time.
+    /// The next update; the first comes at once.
     pub(crate) async fn next(&mut self, connection: &mut Connection) -> Outcome<Update> {
         loop {
             match self.phase {
@@ -115,11 +117,13 @@ impl Feed {
         }
     }
 
-    /// That no coordinator answers, told once; an error when waiting for one is
-    /// of no use.
+    /// Reports once that no coordinator answers; an error when waiting for one
+    /// is of no
+    /// use.
     fn lost(&mut self, connection: &Connection, failure: Failure) -> Outcome<Option<Update>> {
-        // What was started for this command does not come back, and what never
-        // answered is no coordinator.
+        // A coordinator that was started for this command does not come back,
+        // and an address
+        // that never answered is no coordinator.
         let never = self.phase == Phase::First { known: false };
         if failure.exit != Exit::Unreachable || connection.is_local() || never {
             return Err(failure);
@@ -134,7 +138,7 @@ impl Feed {
         Ok(told)
     }
 
-    /// Resolves when something changed, or may have.
+    /// Resolves when something changed, or may have changed.
     async fn change(&mut self, connection: &Connection) -> Outcome<()> {
         let failed = async {
             match connection.local() {
@@ -160,7 +164,7 @@ impl Feed {
     }
 }
 
-/// What to say of a coordinator that is away.
+/// What to say about a coordinator that is away.
 pub(crate) fn away(connection: &Connection, failure: &Failure) -> String {
     let mut whys: Vec<&str> = failure.tried.iter().map(|it| &*it.why).collect();
     whys.dedup();
@@ -172,13 +176,15 @@ pub(crate) fn away(connection: &Connection, failure: &Failure) -> String {
     format!("the coordinator at {place} does not answer; waiting for it, Ctrl-C to leave{why}")
 }
 
-/// What to say of one that answers again.
+/// What to say about a coordinator that answers again.
 pub(crate) fn back(connection: &Connection) -> String {
     format!("the coordinator at {} answers again", connection.url())
 }
 
-/// How long to wait before the next try, after so many: with jitter, so that
-/// watchers do not come back together. `unit` is a random number in 0..1.
+/// How long to wait before the next try, after `tries` failed ones; with
+/// jitter, so
+/// that watchers do not all come back at once. `unit` is a random number in
+/// 0..1.
 pub(super) fn pause(tries: u32, unit: f64) -> Duration {
     let doubled = RETRY_FIRST.saturating_mul(1 << tries.saturating_sub(1).min(8));
     let most = doubled.min(RETRY_MOST);
