@@ -18,8 +18,9 @@ impl<'a> Written<'a> {
         }
     }
 
-    /// Whether this is `value`. Numbers are equal to the twelve digits that the
-    /// results of expressions have.
+    /// Whether this is `value`. Numbers are compared to twelve digits, as many
+    /// as results
+    /// of expressions have.
     pub(super) fn is(&self, value: &Value) -> bool {
         let text = self.text;
         match value {
@@ -64,7 +65,7 @@ pub(crate) fn nearest_value(text: &str, values: &[String]) -> String {
     }
 }
 
-/// Names, each once, at most `most` of them.
+/// A list of names, each once, at most `most` of them.
 pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> String {
     let mut seen: Vec<&str> = Vec::new();
     for name in names {
