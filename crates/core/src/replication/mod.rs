@@ -1,29 +1,42 @@
-//! Which cells get another replicate, where a sweep leaves that to its results.
+//! Which cells get another replicate, in sweeps that let their results decide.
 //!
 //! `replicates = { min = 3, max = 10, until = "ranked" }` trains `min`
-//! replicates of every cell. Each time that all jobs of the sweep are final,
-//! [`look`] orders the cells by their medians and asks of every two neighbours
-//! whether their order is decided. Where it is not, the one with fewer
-//! replicates gets the next seed, both where they have equally many. The sweep
-//! is settled when nothing more can be given.
+//! replicates of
+//! every cell. Each time all jobs of the sweep are final, [`look`] orders the
+//! cells
+//! by their medians and asks of every two neighbours whether their order is
+//! decided.
+//! Where it is not, the one with fewer replicates gets the next seed, or both
+//! if they
+//! have equally many. The sweep is settled when nothing more can be given.
 //!
-//! *The test* is the exact one of Mann and Whitney ([`mann_whitney`]), two-sided:
-//! it asks for nothing but the order of the numbers, so a replicate that
-//! diverged counts as worse than any number.
+//! *The test* is the exact one of Mann and Whitney ([`mann_whitney`]), two-sided.
+//! It
+//! uses only the order of the numbers, so a replicate that diverged counts as
+//! worse
+//! than any number.
 //!
-//! *The level.* A pair is looked at again and again until its order is decided,
-//! and a test at 0.05 each time would find a difference between equal cells far
-//! more often than that (Armitage, `McPherson` and Rowe, 1969, "Repeated
-//! significance tests on accumulating data"). Bonferroni's inequality (Dunn,
-//! 1961) holds the chance below 0.05 for any two cells: after each look without
-//! a decision the lesser of the two counts has grown, so until the first
-//! decision there are at most `max - min + 1` looks, and each is made at 0.05
-//! over that number. It is the chance for one pair, not for all pairs of a
-//! table, and a failed job that is retried gives its pairs one look more.
+//! *The level.* A pair is looked at again and again until its order is decided.
+//! A test
+//! at 0.05 each time would find a difference between equal cells far more often
+//! than
+//! that (Armitage, `McPherson` and Rowe, 1969, "Repeated significance tests on
+//! accumulating data"). Bonferroni's inequality (Dunn, 1961) keeps the chance
+//! below
+//! 0.05 for any two cells: after each look without a decision the lesser of the
+//! two
+//! counts has grown, so until the first decision there are at most `max - min +
+//! 1`
+//! looks, and each is made at 0.05 divided by that number. This is the chance
+//! for one
+//! pair, not for all pairs of a table; and a failed job that is retried gives
+//! its
+//! pairs one more look.
 //!
 //! Everything here follows from the numbers alone, not from the order in which
-//! they came. Imported numbers are not asked: what is decided is what this
-//! coordinator trains.
+//! they
+//! came. Imported numbers are ignored: only what this coordinator trains
+//! decides.
 
 #[cfg(test)]
 mod tests;
@@ -38,29 +51,29 @@ use crate::summary::Quantity;
 use crate::sweep::Measure;
 use crate::view::{CellResults, ReplicateResult};
 
-/// The chance to call the order of two equal cells decided, at most.
+/// The greatest chance of calling the order of two equal cells decided.
 pub const ALPHA: f64 = 0.05;
-/// The rule in words, as `until` names it and as tables tell it.
+/// The rule's name, as `until` gives it and as tables show it.
 pub const UNTIL_RANKED: &str = "ranked";
 /// A replicate that diverged: worse than any number that is measured.
 const DIVERGED: f64 = f64::MAX;
 
-/// How many replicates a cell gets.
+/// How many replicates a cell may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
-    /// So many in any case.
+    /// Every cell gets so many.
     pub min: u32,
-    /// So many at most.
+    /// No cell gets more than so many.
     pub max: u32,
 }
 
 impl Bounds {
-    /// Looks at a pair until its order is decided, at most.
+    /// The most looks at a pair until its order is decided.
     pub fn looks(self) -> u32 {
         self.max.saturating_sub(self.min).saturating_add(1)
     }
 
-    /// The p of a pair whose order is decided, at most.
+    /// The greatest p at which the order of a pair is decided.
     pub fn level(self) -> f64 {
         ALPHA / f64::from(self.looks())
     }
@@ -75,7 +88,7 @@ impl Bounds {
         self.least_p() <= self.level()
     }
 
-    /// The least `max` from this one on that can decide.
+    /// The least `max` from this one on with which an order can be decided.
     pub fn deciding_max(self) -> u32 {
         let from = self.max.max(self.min);
         let decides = |max: &u32| Self { max: *max, ..self }.can_decide();
@@ -92,19 +105,20 @@ pub enum Trial {
     Open,
     /// It measured this.
     Measured(f64),
-    /// Worse than any number.
+    /// It diverged: worse than any number.
     Diverged,
-    /// It ended without a number: failed, or without what the sweep measures.
+    /// It ended without a number: it failed, or lacks what the sweep measures.
     Nothing,
-    /// Somebody wanted it no more.
+    /// It was cancelled.
     Cancelled,
 }
 
 impl Trial {
-    /// What became of `replicate`; none for a number that has no job.
+    /// What became of `replicate`; none for a number without a job.
     fn of(replicate: &ReplicateResult, measure: Measure) -> Result<Option<Self>, NotFinite> {
         if replicate.imported.is_some() {
-            // It stands where nothing ended here, or beyond the last job.
+            // A number that is imported stands where nothing ended here, or
+            // beyond the last job.
             let is_job = replicate.job.as_bytes() != &[0; 32];
             return Ok(is_job.then_some(Self::Cancelled));
         }
@@ -119,7 +133,7 @@ impl Trial {
         }))
     }
 
-    /// Its place among the numbers.
+    /// The number by which it is ranked.
     const fn rank(self) -> Option<f64> {
         match self {
             Self::Measured(value) => Some(value),
@@ -141,7 +155,7 @@ pub struct Trials {
 }
 
 impl Trials {
-    /// What became of the jobs of `cell`, whose trainings are measured so.
+    /// What became of the jobs of `cell`, in a sweep with this measure.
     ///
     /// # Errors
     ///
@@ -168,7 +182,7 @@ pub struct Neighbour {
     pub replicates: u32,
     /// How many of them are ranked: measured or diverged.
     pub n: u32,
-    /// Their median; absent where that is one that diverged.
+    /// Their median; absent if it lies at one that diverged.
     pub median: Option<f64>,
 }
 
@@ -181,7 +195,7 @@ pub struct Pair {
     pub worse: Neighbour,
     /// The chance of a difference at least so large between equal cells.
     pub p: f64,
-    /// The order is decided where `p` is not above this.
+    /// The order is decided if `p` is not above this.
     pub level: f64,
 }
 
@@ -192,22 +206,23 @@ impl Pair {
     }
 }
 
-/// A cell gets a replicate.
+/// The decision that a cell gets a replicate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// The cell.
     pub cell: CellDigest,
-    /// The replicate.
+    /// The replicate that it gets.
     pub replicate: Replicate,
-    /// The pair that is not decided; of two, the one further from it.
+    /// The undecided pair that is the reason; of two, the one further from a
+    /// decision.
     pub pair: Pair,
 }
 
-/// Why a pair that is not decided gets no more.
+/// Why an undecided pair gets no more replicates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
-    /// The cell that would get the next seed has all that it may have.
+    /// The cell that would get the next seed has reached `max`.
     Max,
     /// A job of it was cancelled.
     Cancelled,
@@ -218,7 +233,7 @@ pub enum Stop {
 pub struct Undecided {
     /// The pair.
     pub pair: Pair,
-    /// Why it gets no more.
+    /// Why it gets no more replicates.
     pub stop: Stop,
 }
 
@@ -227,7 +242,7 @@ pub struct Undecided {
 pub struct Verdict {
     /// Pairs of neighbours that were tested.
     pub pairs: u64,
-    /// Those whose order stays undecided, the best first.
+    /// The pairs whose order stays undecided, the best first.
     pub undecided: Vec<Undecided>,
 }
 
@@ -242,8 +257,9 @@ pub enum Look {
     Settled(Verdict),
 }
 
-/// Looks at the cells of a sweep, which may come in any order, and so may the
-/// trials of each.
+/// Looks at the cells of a sweep. Neither the order of the cells nor that of
+/// their
+/// trials matters.
 pub fn look(bounds: Bounds, cells: &[Trials]) -> Look {
     let is_open = |cell: &Trials| cell.trials.contains(&Trial::Open);
     if cells.iter().any(is_open) {
@@ -278,7 +294,8 @@ pub fn look(bounds: Bounds, cells: &[Trials]) -> Look {
     if decisions.is_empty() {
         return Look::Settled(verdict);
     }
-    // Two pairs may ask for the same cell; the clearer need is the reason.
+    // Two pairs may ask for the same cell; the one further from a decision is
+    // the reason.
     decisions.sort_by(|(left, one), (right, other)| {
         let order = left.cmp(right);
         order.then(other.pair.p.total_cmp(&one.pair.p))
@@ -299,10 +316,10 @@ struct Ranked {
 }
 
 impl Ranked {
-    /// None for a cell without a number that did not diverge either.
+    /// None for a cell in which nothing was measured and nothing diverged.
     fn new(cell: &Trials) -> Option<Self> {
         let ranks = cell.trials.iter().filter_map(|trial| trial.rank());
-        // What is not finite was refused when it was read.
+        // Numbers that are not finite were refused when they were read.
         let sample = Sample::new(ranks).ok()?;
         let sorted = sample.sorted();
         let middle = sorted.len() / 2;
@@ -338,7 +355,7 @@ impl Ranked {
     }
 }
 
-/// None where both diverged: neither is worse.
+/// Tests a pair; none where both diverged, because neither is worse.
 fn test(bounds: Bounds, better: &Ranked, worse: &Ranked) -> Option<Pair> {
     if better.median.is_infinite() {
         return None;
