@@ -11,8 +11,9 @@ use crate::protocol::Finished;
 use crate::spec::keys;
 use crate::suggest::nearest;
 
-/// What a column of the table may show beside parameters, and beside a metric
-/// of any other name, `metrics.NAME`.
+/// What a column of the table may show, in addition to parameters and to any
+/// other metric
+/// as `metrics.NAME`.
 pub const MEASURES: [&str; 9] = [
     "test_error",
     "test_loss",
@@ -26,7 +27,8 @@ pub const MEASURES: [&str; 9] = [
 ];
 
 /// The metric that the measure `name` shows: one that every training of the
-/// built-in core sends, or, behind `metrics.`, any.
+/// built-in trainer
+/// sends, or any metric after `metrics.`.
 pub fn metric_of(name: &str) -> Option<&str> {
     match name.strip_prefix("metrics.") {
         Some(metric) => Some(metric).filter(|metric| metrics::is_name(metric)),
@@ -42,7 +44,7 @@ pub enum Layout {
     List {
         /// The parameters that name the row.
         rows: Vec<String>,
-        /// What is shown for it.
+        /// What the columns show.
         columns: Vec<String>,
     },
     /// One field per cell.
@@ -51,7 +53,7 @@ pub enum Layout {
         rows: Vec<String>,
         /// The parameter whose values are the columns.
         columns: String,
-        /// What is shown in a field.
+        /// What a field shows.
         cell: String,
     },
 }
@@ -65,9 +67,9 @@ impl Layout {
         }
     }
 
-    /// Reads `[table]`. `axes` are what names rows by default, [`LABEL`] among them
-    /// where cells have one; `metric` is what a program reports instead of
-    /// `test_error`.
+    /// Reads `[table]`. `axes` name the rows by default, among them [`LABEL`] where
+    /// cells have
+    /// labels; `metric` is what a program reports instead of `test_error`.
     pub(super) fn read(
         node: &Node,
         axes: &[String],

@@ -1,4 +1,4 @@
-//! Some cells of a sweep: those that filters over its parameters let through.
+//! A selection of the cells of a sweep, by filters over its parameters.
 
 use serde_json::{Map, Value};
 
@@ -6,11 +6,11 @@ use super::{Definition, TableError, label::label};
 use crate::sweep::{Filter, SubjectView};
 use crate::view::CellResults;
 
-/// The cells that every filter lets through, in the order that they came in.
+/// The cells that pass every filter, in their original order.
 ///
 /// # Errors
 ///
-/// When a filter is over what tells no cells of this sweep apart.
+/// When a filter is over something that does not vary in this sweep.
 pub fn choose(
     definition: &Definition,
     cells: Vec<CellResults>,

@@ -38,7 +38,7 @@ fn binary(
 ) -> Evaluated<Quantity> {
     let symbol = operator.symbol();
     if let Operator::And | Operator::Or = operator {
-        // The right side may have no value where the left one decides.
+        // The right side may have no value if the left side decides the result.
         let left = truth(evaluate(left, lookup)?, at, symbol)?;
         if left == (operator == Operator::Or) {
             return Ok(Quantity::Truth(left));

@@ -60,7 +60,7 @@ fn conditions_compare_numbers_and_words() {
     holds("schedule.name != \"cosine\"", false);
     holds("0.1 * 3 == 0.3", true);
     holds("(batch_size > 90) == true", true);
-    // The right side has no value, and is not asked.
+    // The right side has no value, and is not evaluated.
     holds("schedule.name == 'sgdr' && schedule.t0 > 5", false);
 }
 

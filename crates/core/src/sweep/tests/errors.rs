@@ -1,4 +1,4 @@
-//! What a wrong file is answered with.
+//! The errors for wrong files.
 
 use super::*;
 
@@ -60,7 +60,7 @@ s/x.toml:6:50: `exclude`: must be an expression, like "batch_size > 64"
 s/x.toml:6:12: `exclude`: "epochs + 1" must be true or false, not 6 (in the cell epochs = 5)
 s/x.toml:6:12: `exclude`: "epochs + 1" must be true or false, not 7 (in the cell epochs = 6)
 "#);
-    // Escapes move columns: the text itself is named.
+    // Escapes shift columns, so the place of the whole text is named.
     wrong!("[[grid]]\n\"optimizer.lr\" = \"0.1\\t* batch_szie\"\n", @r#"s/x.toml:5:18: `optimizer.lr`: in "0.1	* batch_szie": `batch_szie`: unknown key; did you mean `batch_size`?"#);
 }
 
