@@ -105,10 +105,11 @@ pub(crate) struct Global {
     /// Which coordinator to ask, or several, separated by commas
     /// [default: `http://127.0.0.1:7070`]
     ///
-    /// Of several, the first that answers is asked; changes go to the one that leads.
-    /// When none answers and this option is not given, the command opens a database
-    /// of this machine (`--database`, else `./swath.db`) while it runs.
-    /// `--database` on the command line takes precedence over SWATH_COORDINATOR.
+    /// Of several, the first that answers is asked; changes go to the one that
+    /// leads. When none answers and this option is not given, the command opens
+    /// a database of this machine (`--database`, else `./swath.db`) while it
+    /// runs. `--database` on the command line takes precedence over
+    /// SWATH_COORDINATOR.
     #[arg(long, global = true, value_name = "URL,…", env = environment::COORDINATOR)]
     #[arg(hide_env_values = true)]
     pub(crate) coordinator: Option<String>,
@@ -120,8 +121,8 @@ pub(crate) struct Global {
     #[arg(hide_env_values = true)]
     pub(crate) database: Option<String>,
 
-    /// A TOML file with times and limits of the lease protocol, for `serve`
-    /// and `run`
+    /// A TOML file with times and limits of the lease protocol, for `serve` and
+    /// `run`
     #[arg(long, global = true, value_name = "FILE", env = environment::POLICY)]
     #[arg(hide_env_values = true)]
     pub(crate) policy: Option<PathBuf>,

@@ -12,8 +12,7 @@ use super::environment;
 ///
 /// Shows the median over the replicates of each cell. Where replicates are
 /// missing, the median says over how many it is: `(2 of 3)`. Where the sweep
-/// has a
-/// [reference], each cell stands beside the values published for it.
+/// has a [reference], each cell stands beside the values published for it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -37,8 +36,8 @@ pub(crate) struct Table {
     /// coordinator
     #[arg(long, value_name = "FILE", env = environment::LOCK, hide_env_values = true)]
     pub(crate) lock: Option<PathBuf>,
-    /// Tell by the exit code whether the published values were reproduced: 0 all,
-    /// 10 some not, 3 some undecided
+    /// Tell by the exit code whether the published values were reproduced: 0
+    /// all, 10 some not, 3 some undecided
     #[arg(long, env = environment::CHECK, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) check: bool,
@@ -77,12 +76,9 @@ pub(crate) struct Table {
 ///
 /// Cells form a pair where they agree on every axis that both sweeps have. Each
 /// difference is tested by Mann and Whitney's U test, corrected for the number
-/// of
-/// pairs, and the best cells of both are compared. With 3 replicates of each
-/// cell
-/// no difference can be significant: the table says so, and how many replicates
-/// it
-/// takes.
+/// of pairs, and the best cells of both are compared. With 3 replicates of each
+/// cell no difference can be significant: the table says so, and how many
+/// replicates it takes.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -100,11 +96,9 @@ pub(crate) struct Compare {
 /// Writes a sweep's results to a file, for other programs and for papers
 ///
 /// The ending of the file sets the format: `.parquet`, `.csv` and `.jsonl` have
-/// one
-/// record per replicate, with every axis and measure and what it ran on;
-/// `.html`,
-/// `.tex` and `.md` have the table. Without a file, the records go to stdout as
-/// CSV, or in the format of `-o jsonl|md|latex|html`.
+/// one record per replicate, with every axis and measure and what it ran on;
+/// `.html`, `.tex` and `.md` have the table. Without a file, the records go to
+/// stdout as CSV, or in the format of `-o jsonl|md|latex|html`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -116,9 +110,9 @@ pub(crate) struct Export {
     /// Which sweep, and filters that choose its cells
     #[arg(value_name = "SWEEP", required = true)]
     pub(crate) selector: Vec<String>,
-    /// Write a lock file instead: the sweep's files, and every job with its seed,
-    /// attempt, value, device and versions; `table --lock` draws the same table
-    /// from it
+    /// Write a lock file instead: the sweep's files, and every job with its
+    /// seed, attempt, value, device and versions; `table --lock` draws the same
+    /// table from it
     #[arg(long, value_name = "FILE", env = environment::LOCK, hide_env_values = true)]
     pub(crate) lock: Option<PathBuf>,
 }
@@ -126,9 +120,8 @@ pub(crate) struct Export {
 /// Draws a sweep's results as SVG, as PNG or in the terminal
 ///
 /// The ending of `-o FILE` sets the format, SVG or PNG; without a file the plot
-/// is
-/// drawn in the terminal. Every run is shown beside the median of its cell, and
-/// the caption says how many runs there are.
+/// is drawn in the terminal. Every run is shown beside the median of its cell,
+/// and the caption says how many runs there are.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -13,10 +13,9 @@ use super::environment;
 /// Trains a sweep on this machine and prints its table
 ///
 /// Needs no server: it keeps a database in the current directory, starts a
-/// worker
-/// with one slot per core, shows progress, and prints the table of results.
-/// Ctrl-C
-/// stops it without losing a finished job; the same command trains the rest.
+/// worker with one slot per core, shows progress, and prints the table of
+/// results. Ctrl-C stops it without losing a finished job; the same command
+/// trains the rest.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -41,8 +40,8 @@ pub(crate) struct Local {
     #[arg(long, value_name = "N", env = environment::SLOTS, hide_env_values = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) slots: Option<u32>,
-    /// Where the worker keeps its log and unreported outcomes
-    /// [default: beside the database, named after it with `.worker` added]
+    /// Where the worker keeps its log and unreported outcomes [default: beside
+    /// the database, named after it with `.worker` added]
     #[arg(long, value_name = "DIR", env = environment::STATE_DIR, hide_env_values = true)]
     pub(crate) state_dir: Option<PathBuf>,
 }
@@ -50,18 +49,14 @@ pub(crate) struct Local {
 /// Shows what sweep files would train, without training
 ///
 /// Works offline. Shows every cell and its jobs and, if a coordinator or a
-/// database
-/// can be asked, how many of them are known already. Several files are one
-/// plan: a
-/// job that two of them need counts once.
+/// database can be asked, how many of them are known already. Several files are
+/// one plan: a job that two of them need counts once.
 ///
 /// Jobs that are not measured yet are priced by similar jobs trained here, else
-/// by
-/// probes, else by published times. --probe measures what has no price: it
-/// times 20
-/// steps of each kind, in jobs that only take idle slots, or on this machine if
-/// no
-/// coordinator answers. The measured time and memory are kept for later plans.
+/// by probes, else by published times. --probe measures what has no price: it
+/// times 20 steps of each kind, in jobs that only take idle slots, or on this
+/// machine if no coordinator answers. The measured time and memory are kept for
+/// later plans.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -86,8 +81,7 @@ pub(crate) struct Plan {
 /// Queues a sweep file
 ///
 /// Submitting the same file twice changes nothing; a grown file queues only
-/// what is
-/// new. Jobs that another sweep has trained are not trained again.
+/// what is new. Jobs that another sweep has trained are not trained again.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -153,8 +147,7 @@ pub(crate) struct Jobs {
 /// For sweeps with `replicates = { min, max, until = "ranked" }`. Lists each
 /// replicate beyond `min` with the two neighbouring cells whose order was not
 /// decided, their medians, and the p of the exact U test with the level it is
-/// held
-/// against; then the pairs that stay undecided.
+/// held against; then the pairs that stay undecided.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -284,12 +277,9 @@ pub(crate) struct Extend {
 /// Trains one job again on this machine and compares the results bit by bit
 ///
 /// The new results are not kept. Every number that the training reports is
-/// compared,
-/// epoch by epoch, among them the distance of the weights from where they
-/// started.
-/// Each difference is shown with its possible reasons: another device, version
-/// or
-/// number of threads. Exit code 10: the results differ.
+/// compared, epoch by epoch, among them the distance of the weights from where
+/// they started. Each difference is shown with its possible reasons: another
+/// device, version or number of threads. Exit code 10: the results differ.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -307,8 +297,7 @@ pub(crate) struct Replay {
 /// Adds numbers from elsewhere to a sweep's table
 ///
 /// Takes a CSV file: its first line names the columns, and each further line is
-/// one
-/// number. The columns are parameters (`batch_size`, `optimizer.lr`, …) and
+/// one number. The columns are parameters (`batch_size`, `optimizer.lr`, …) and
 /// `test_error`, and optionally `n` (how many runs it is the median of), `runs`
 /// (the value of each), `replicate`, `seed`, `seconds` or `minutes`, `source`,
 /// `sweep`, `table`. A line belongs to the one cell that has its parameters; an
@@ -317,9 +306,9 @@ pub(crate) struct Replay {
 ///
 /// Imported numbers count among the replicates of their cell. A footnote at its
 /// figure says whose they are; exports have a column `imported`. A median of
-/// several runs counts as that many runs in n and in the median, and in no other
-/// statistic, because it is not a run. Jobs are not changed: they can still be
-/// trained, and a measurement then replaces the imported number.
+/// several runs counts as that many runs in n and in the median, and in no
+/// other statistic, because it is not a run. Jobs are not changed: they can
+/// still be trained, and a measurement then replaces the imported number.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -330,7 +319,8 @@ pub(crate) struct Import {
     /// The CSV file
     #[arg(value_name = "FILE.csv")]
     pub(crate) file: PathBuf,
-    /// The sweep or sweeps [default: those that name the file as their reference, else the only one]
+    /// The sweep or sweeps [default: those that name the file as their
+    /// reference, else the only one]
     #[arg(long, value_name = "SWEEP", env = environment::SWEEP, hide_env_values = true)]
     pub(crate) sweep: Option<String>,
     /// Who published the numbers, where the file does not say [default: the
@@ -349,11 +339,9 @@ pub(crate) struct Import {
 /// Serves sweeps and hands out jobs to workers
 ///
 /// One coordinator leads a database. Over Postgres, others may stand by: they
-/// answer
-/// readers, and one of them takes over within seconds. SIGTERM or Ctrl-C stops
-/// it
-/// gracefully; workers train on and report when a coordinator that they know is
-/// back.
+/// answer readers, and one of them takes over within seconds. SIGTERM or Ctrl-C
+/// stops it gracefully; workers train on and report when a coordinator that
+/// they know is back.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -368,8 +356,7 @@ pub(crate) struct Serve {
     pub(crate) listen: SocketAddr,
     /// The URL by which workers and other coordinators reach this one
     /// [default: the address it listens on; if that is every address, the name
-    /// of
-    /// this host]
+    /// of this host]
     #[arg(long, value_name = "URL", env = environment::ADVERTISE, hide_env_values = true)]
     pub(crate) advertise: Option<String>,
     /// What to log on stderr: a level, or filters as in RUST_LOG [default: info]

@@ -27,8 +27,7 @@ use super::failure::{Failure, Outcome, Tried};
 use crate::settings::{Context, Target};
 
 /// How long the coordinator of this machine may take to answer before the
-/// command
-/// turns to its database.
+/// command turns to its database.
 const NEAR_DEADLINE: Duration = Duration::from_millis(300);
 /// How long to wait for a database that another command has open for a moment.
 const HELD_WAIT: Duration = Duration::from_secs(3);
@@ -36,7 +35,8 @@ const HELD_POLL: Duration = Duration::from_millis(50);
 
 type Client = ControlClient<Channel>;
 
-/// A connection to a coordinator, and to others if it goes away or does not lead.
+/// A connection to a coordinator, and to others if it goes away or does not
+/// lead.
 #[derive(Debug)]
 pub(crate) struct Connection {
     client: Client,
@@ -73,10 +73,8 @@ impl Connection {
     }
 
     /// As [`Self::open`], for a command that stays: it must not hold a database
-    /// without
-    /// a coordinator, because nobody else could use it meanwhile. `what` says
-    /// what is
-    /// refused, `instead` what to do.
+    /// without a coordinator, because nobody else could use it meanwhile.
+    /// `what` says what is refused, `instead` what to do.
     pub(crate) async fn open_to_stay(
         context: &Context,
         what: &str,
@@ -196,11 +194,9 @@ impl Connection {
     }
 
     /// Makes a call to the coordinators that may be asked, the one of last time
-    /// first,
-    /// until one answers it. One that stands by names the leader. One that
-    /// breaks off
-    /// may have carried out the call: others get the same call only if it is
-    /// `repeatable`.
+    /// first, until one answers it. One that stands by names the leader. One
+    /// that breaks off may have carried out the call: others get the same call
+    /// only if it is `repeatable`.
     async fn ask<T>(
         &mut self,
         repeatable: bool,
@@ -368,8 +364,7 @@ fn absent(database: &Database, context: &Context) -> Failure {
 }
 
 /// Warns that a database lies here that is not the one of the coordinator that
-/// is
-/// asked: the user may mean either.
+/// is asked: the user may mean either.
 fn note_other(database: &Database, context: &Context) {
     if database.exists() && database.holder().as_deref() != Some(COORDINATOR_DEFAULT) {
         let url = database.url();

@@ -51,8 +51,7 @@ pub(crate) struct LocalWorker {
 
 impl LocalWorker {
     /// Makes sure that a worker can start, before anything is stored that only
-    /// this
-    /// worker would train. Returns the worker's program.
+    /// this worker would train. Returns the worker's program.
     pub(crate) fn prepare(settings: &LocalSettings, needs: &Needs) -> Outcome<PathBuf> {
         let worker = sibling("worker")?;
         if needs.trainer {

@@ -50,8 +50,7 @@ pub(crate) async fn write(context: &Context, selector: Vec<String>, path: &Path)
 }
 
 /// Prints the table of a lock file without a coordinator; with `check` it is
-/// compared
-/// with the published values, as a coordinator's table is.
+/// compared with the published values, as a coordinator's table is.
 pub(crate) fn table(context: &Context, path: &Path, check: bool) -> Outcome {
     let shown = path.display();
     let text = std::fs::read_to_string(path)

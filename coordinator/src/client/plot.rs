@@ -154,8 +154,7 @@ async fn observations(
 }
 
 /// The curves of the matching jobs. Too many are refused: half of them would be
-/// a
-/// picture of nothing.
+/// a picture of nothing.
 async fn read(connection: &mut Connection, selector: Vec<String>) -> Outcome<JobCurves> {
     let query = ReadQuery::JobCurves {
         selector,

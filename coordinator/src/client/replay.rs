@@ -142,8 +142,7 @@ async fn again(
 }
 
 /// The number of slots that leaves each the threads that the job had: the order
-/// of a
-/// sum depends on them.
+/// of a sum depends on them.
 fn slots_of(threads: u32) -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
     (cores / threads.max(1)).clamp(1, cores)

@@ -123,9 +123,8 @@ fn load(word: &str) -> Outcome<Option<Loaded>> {
 }
 
 /// Passes to the callback, for each cell of a sweep, what a store knows about
-/// its
-/// jobs; it asks for some thousand at a time. Without a connection it passes
-/// nothing.
+/// its jobs; it asks for some thousand at a time. Without a connection it
+/// passes nothing.
 pub(super) async fn each_known(
     expansion: &Expansion<'_>,
     mut connection: Option<&mut Connection>,
@@ -152,8 +151,8 @@ pub(super) async fn each_known(
 }
 
 /// Makes sure that a worker can train the open jobs of a file, before anything
-/// of it
-/// is stored. Returns the sweep's digest. Without a database every job is open.
+/// of it is stored. Returns the sweep's digest. Without a database every job is
+/// open.
 async fn prepare(
     context: &Context,
     settings: &LocalSettings,
@@ -202,8 +201,7 @@ pub(super) async fn start(context: &Context, create: bool) -> Outcome<Connection
 }
 
 /// Queues a file ahead of all other open sweeps in the database: the user waits
-/// for
-/// this one.
+/// for this one.
 async fn submit(
     context: &Context,
     connection: &mut Connection,
@@ -222,8 +220,7 @@ async fn submit(
 }
 
 /// The priority that puts the sweep `own` before all other open sweeps; none if
-/// the
-/// one that it has, or would get, already does.
+/// the one that it has, or would get, already does.
 fn priority_over(sweeps: &[SweepView], own: SweepDigest) -> Option<i32> {
     let (own, others): (Vec<_>, Vec<_>) = sweeps.iter().partition(|it| it.digest == own);
     let open = others.into_iter().filter(|sweep| sweep.is_open());
@@ -262,7 +259,8 @@ impl Training<'_> {
         };
         let needs = if sweep.is_open() {
             let jobs = self.connection.jobs(vec![id], None).await?;
-            // Where results decide, any cell may get another job like those it has.
+            // Where results decide, any cell may get another job like those it
+            // has.
             let all = sweep.replication.is_some();
             let needs = needs(jobs.iter().filter(|job| all || !job.state.is_final()));
             LocalWorker::prepare(self.settings, &needs)?;
@@ -290,8 +288,7 @@ impl Training<'_> {
     }
 
     /// Lets the worker of this machine get jobs again, whatever happened to an
-    /// earlier one
-    /// of the same name.
+    /// earlier one of the same name.
     pub(super) async fn welcome(&mut self) -> Outcome<()> {
         let workers: Workers = self.connection.read(&ReadQuery::Workers).await?;
         let own = |worker: &WorkerView| worker.name.as_str() == local::NAME;

@@ -17,8 +17,7 @@ use crate::settings::{self, Context};
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
 /// Raises the limit of open files as far as the system allows: each worker
-/// holds two
-/// connections, and the usual soft limit allows only a few hundred.
+/// holds two connections, and the usual soft limit allows only a few hundred.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {

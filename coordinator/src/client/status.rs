@@ -46,8 +46,7 @@ pub(crate) async fn status(context: &Context, arguments: cli::Status) -> Outcome
 }
 
 /// One document in the format that was asked for; on a screen also what keeps
-/// sweeps
-/// from moving.
+/// sweeps from moving.
 fn text(context: &Context, document: &Status, stalls: &[Stall], all: bool) -> Outcome<String> {
     if let Some(text) = json(context, document)? {
         return Ok(text);
@@ -115,8 +114,7 @@ struct Screen {
 
 impl Screen {
     /// What to print so that `text` replaces what is on the screen; none when
-    /// it is the
-    /// same.
+    /// it is the same.
     fn draw(&mut self, text: &str) -> Option<String> {
         if text == self.last {
             return None;
@@ -124,8 +122,7 @@ impl Screen {
         text.clone_into(&mut self.last);
         Some(if self.live {
             // Go to the upper left, then clear the screen: counting lines back
-            // would fail where
-            // the terminal wraps them.
+            // would fail where the terminal wraps them.
             format!("\x1b[H\x1b[2J{text}")
         } else {
             text.to_owned()

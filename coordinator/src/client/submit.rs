@@ -91,8 +91,7 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
 }
 
 /// What to say when the waiting for sweep `name` ends before the sweep does;
-/// `asked`
-/// follows the words of a command.
+/// `asked` follows the words of a command.
 fn parting(name: &str, asked: &str) -> Parting {
     Parting {
         work: "the work goes on".to_owned(),

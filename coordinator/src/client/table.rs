@@ -61,8 +61,7 @@ pub(super) fn checked(context: &Context, name: &str, check: Option<&Check>) -> O
 }
 
 /// Prints the table of one sweep. The coordinator draws it, so that the same
-/// store
-/// gives every reader the same bytes.
+/// store gives every reader the same bytes.
 pub(crate) async fn print(
     context: &Context,
     connection: &mut Connection,

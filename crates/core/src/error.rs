@@ -8,8 +8,7 @@ pub fn causes(error: &dyn Error) -> String {
 }
 
 /// `text`, then those causes of `error` that it does not contain yet: many an
-/// error
-/// repeats the one below it.
+/// error repeats the one below it.
 pub fn with_causes(mut text: String, error: &dyn Error) -> String {
     let mut next = error.source();
     while let Some(cause) = next {

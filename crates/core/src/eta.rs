@@ -16,10 +16,8 @@ pub struct Pace<'a> {
 }
 
 /// How long until the last job ends, if jobs last as long as the measured ones
-/// did on
-/// average and slots are shared evenly. None while nothing is measured or
-/// nothing
-/// works on it.
+/// did on average and slots are shared evenly. None while nothing is measured
+/// or nothing works on it.
 pub fn remaining(pace: &Pace<'_>) -> Option<Duration> {
     let usable = |seconds: &&f64| seconds.is_finite() && **seconds >= 0.0;
     let took: Vec<f64> = pace.took.iter().filter(usable).copied().collect();

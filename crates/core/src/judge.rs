@@ -6,11 +6,11 @@ use crate::outcome::Fault;
 use crate::policy::Policy;
 use crate::probe;
 
-/// The different jobs that a worker has failed in a row, after one more outcome: a
-/// fault, or a measurement. A measurement ends the row. Only charged faults lengthen
-/// it, because the others are the job's own doing or nobody's. A job that is not
-/// `wanted` (all its sweeps are paused) was granted before the pause, and what
-/// paused them is not the worker's doing.
+/// The different jobs that a worker has failed in a row, after one more
+/// outcome: a fault, or a measurement. A measurement ends the row. Only charged
+/// faults lengthen it, because the others are the job's own doing or nobody's.
+/// A job that is not `wanted` (all its sweeps are paused) was granted before
+/// the pause, and what paused them is not the worker's doing.
 pub fn streak(
     mut row: Vec<JobDigest>,
     job: JobDigest,
@@ -26,24 +26,20 @@ pub fn streak(
 }
 
 /// Whether a failed job of this priority may be its worker's doing: it must be
-/// wanted,
-/// and not a probe, because a probe is there to find out what fails.
+/// wanted, and not a probe, because a probe is there to find out what fails.
 pub const fn blames(priority: Option<i32>) -> bool {
     matches!(priority, Some(priority) if !is_of_probes(priority))
 }
 
 /// Whether a sweep of this priority is one of probes. Their failures say
-/// something
-/// about the cells, so such a sweep is never paused for them.
+/// something about the cells, so such a sweep is never paused for them.
 pub const fn is_of_probes(priority: i32) -> bool {
     priority == probe::PRIORITY
 }
 
 /// The policy under which a job of this priority takes an outcome. A probe that
-/// ran
-/// out of memory has found what it was to find; another attempt would only
-/// exhaust
-/// another worker's memory.
+/// ran out of memory has found what it was to find; another attempt would only
+/// exhaust another worker's memory.
 pub fn policy_for(policy: &Policy, priority: Option<i32>, fault: Option<Fault>) -> Policy {
     let found = fault == Some(Fault::OutOfMemory) && priority.is_some_and(is_of_probes);
     Policy {
@@ -53,8 +49,7 @@ pub fn policy_for(policy: &Policy, priority: Option<i32>, fault: Option<Fault>) 
 }
 
 /// The reason to cordon a worker with this row of failed jobs, if there is one.
-/// The
-/// jobs of the row are then uncharged.
+/// The jobs of the row are then uncharged.
 pub fn cordon(row: &[JobDigest], policy: &Policy) -> Option<String> {
     (row.len() >= policy.cordon_after as usize).then(|| {
         format!(
@@ -84,12 +79,9 @@ pub const fn may_pause(fault: Fault) -> bool {
 }
 
 /// The reason to pause a sweep, if there is one: none of its jobs has
-/// succeeded, and
-/// the first `pause_after` that came to an outcome all failed alike. `faults`
-/// holds
-/// the last fault of each of its jobs that has one. Divergence is a result, not
-/// a
-/// reason to stop.
+/// succeeded, and the first `pause_after` that came to an outcome all failed
+/// alike. `faults` holds the last fault of each of its jobs that has one.
+/// Divergence is a result, not a reason to stop.
 pub fn pause(any_succeeded: bool, faults: &[LastFault], policy: &Policy) -> Option<String> {
     let first = faults.first()?;
     let alike = !any_succeeded && faults.iter().all(|fault| fault == first);
@@ -97,8 +89,7 @@ pub fn pause(any_succeeded: bool, faults: &[LastFault], policy: &Policy) -> Opti
 }
 
 /// The reason to pause a sweep of which no job has succeeded and `jobs` jobs
-/// have come
-/// to an outcome, all of them with this fault.
+/// have come to an outcome, all of them with this fault.
 pub fn pause_alike(fault: &LastFault, jobs: u64, policy: &Policy) -> Option<String> {
     let pause = may_pause(fault.fault) && jobs >= u64::from(policy.pause_after);
     pause.then(|| {
@@ -110,10 +101,8 @@ pub fn pause_alike(fault: &LastFault, jobs: u64, policy: &Policy) -> Option<Stri
 }
 
 /// The random number in 0..1 for the backoff after this attempt. It is computed
-/// from
-/// job and attempt, so that every store waits alike and a test can predict it,
-/// while
-/// the jobs of one bad moment still spread out.
+/// from job and attempt, so that every store waits alike and a test can predict
+/// it, while the jobs of one bad moment still spread out.
 pub fn backoff_unit(job: JobDigest, attempt: Attempt) -> f64 {
     let mut hasher = blake3::Hasher::new_derive_key("swath backoff v1");
     hasher.update(job.as_bytes());
@@ -143,8 +132,7 @@ pub fn needed(wishes: impl IntoIterator<Item = Wish>) -> bool {
 }
 
 /// A job's priority: the greatest among the live, unpaused sweeps that need it;
-/// none
-/// when the job is not to be granted.
+/// none when the job is not to be granted.
 pub fn priority(wishes: impl IntoIterator<Item = Wish>) -> Option<i32> {
     wishes
         .into_iter()

@@ -81,8 +81,7 @@ pub enum LockError {
 
 impl Lock {
     /// Makes a lock file of the results of a sweep. `attempts` is the newest
-    /// attempt of
-    /// each job that had one.
+    /// attempt of each job that had one.
     ///
     /// # Errors
     ///

@@ -1,6 +1,5 @@
 //! The messages of the lease protocol and of submitting: what goes into a store
-//! and
-//! comes out of it, and what workers and coordinator tell each other.
+//! and comes out of it, and what workers and coordinator tell each other.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +20,7 @@ pub struct Sources {
     /// The text of each file, by its path as the sweep file names it.
     pub files: BTreeMap<String, String>,
     /// Replicates that replace the file's own, after `extend`; where results
-    /// decide how
-    /// many a cell gets, they replace its `max`.
+    /// decide how many a cell gets, they replace its `max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicates: Option<u32>,
 }
@@ -52,8 +50,8 @@ pub struct Submission {
 }
 
 /// One cell of a submission. Its jobs follow from it: replicate i has the seed
-/// `core::seed::seed(digest, i)` and the digest
-/// `core::spec::job_digest(spec, seed)`.
+/// `core::seed::seed(digest, i)` and the digest `core::spec::job_digest(spec,
+/// seed)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubmittedCell {
     /// Its digest.
@@ -124,8 +122,7 @@ pub struct Hello {
     /// What it says of itself: its host, its slots, its devices.
     pub about: WorkerAbout,
     /// The attempts it holds: in training, or with an outcome in its spool. The
-    /// new session
-    /// claims them.
+    /// new session claims them.
     pub held: Vec<Held>,
 }
 

@@ -102,8 +102,8 @@ impl Metrics {
     }
 
     /// The metrics of a JSON object. A value that is not a number counts as one
-    /// that is
-    /// not finite, and so does `value` itself if it is absent or no object.
+    /// that is not finite, and so does `value` itself if it is absent or no
+    /// object.
     pub fn read(value: &Value, mut dropped: impl FnMut(&str, MetricError)) -> Self {
         match value {
             Value::Object(object) => {
@@ -130,8 +130,7 @@ impl IntoIterator for Metrics {
 }
 
 /// Reads what may be recorded and leaves out the rest: a wrong metric must not
-/// cost
-/// the training that sent it.
+/// cost the training that sent it.
 impl<'de> Deserialize<'de> for Metrics {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;

@@ -8,8 +8,7 @@ use crate::id::WeightsDigest;
 use crate::metrics::{Metrics, lenient};
 
 /// The metrics of one epoch of one attempt. Errors are percentages. A value
-/// that was
-/// not measured, or is not finite, is absent.
+/// that was not measured, or is not finite, is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     /// Finished epochs, counted from 1.

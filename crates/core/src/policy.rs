@@ -134,8 +134,7 @@ impl Policy {
     }
 
     /// How long a suspect attempt that has trained for `elapsed` may still come
-    /// back:
-    /// repeating a long job is expensive, waiting is not.
+    /// back: repeating a long job is expensive, waiting is not.
     pub fn grace(&self, elapsed: Duration) -> Duration {
         let elapsed = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         let share = elapsed.saturating_mul(self.grace_percent) / 100;

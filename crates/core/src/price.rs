@@ -42,8 +42,7 @@ impl Paces {
     }
 
     /// Seconds that a training of this cell will take: its length times the
-    /// median pace
-    /// of similar ones. None where there were none.
+    /// median pace of similar ones. None where there were none.
     pub fn seconds(&self, spec: &Value) -> Option<f64> {
         let (unit, length) = length(spec);
         let paces = self.measured.get(&(workload(spec), unit))?;
@@ -103,8 +102,8 @@ impl Price {
     }
 
     /// Seconds until the jobs are done on so many busy devices, but no less
-    /// than the
-    /// longest job takes; none when a job has no price or there is no device.
+    /// than the longest job takes; none when a job has no price or there is no
+    /// device.
     pub fn through_in(&self, devices: u32) -> Option<f64> {
         let shared = self.seconds / f64::from(devices);
         (devices > 0 && self.unknown == 0).then(|| shared.max(self.longest))
@@ -167,8 +166,7 @@ mod tests {
 
     proptest! {
         /// In whatever order jobs come, their price is the sum, and more
-        /// devices never take
-        /// longer.
+        /// devices never take longer.
         #[test]
         fn the_price_is_a_sum(
             jobs in prop::collection::vec((1_u64..50, 0.0..1e5_f64), 1..20),

@@ -53,8 +53,7 @@ pub enum TrainerEvent {
         #[serde(default)]
         total_epochs: u32,
         /// Steps that were finished before, when it goes on from a checkpoint.
-        /// Their epochs
-        /// are reported again after this event.
+        /// Their epochs are reported again after this event.
         #[serde(default, skip_serializing_if = "is_zero")]
         step: u64,
     },
@@ -82,8 +81,8 @@ pub enum TrainerEvent {
 }
 
 /// What a training measured. Only the first four fields are as old as the
-/// protocol. A
-/// program may leave out the others; one that is not a number counts as absent.
+/// protocol. A program may leave out the others; one that is not a number
+/// counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
     /// Test error of the last epoch in percent; a program may report

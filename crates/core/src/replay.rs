@@ -1,8 +1,7 @@
 //! Whether a job that was trained again gave the same result.
 //!
 //! What a training reports is compared bit by bit: every number except times,
-//! and the
-//! digest of the final weights, which need not be kept.
+//! and the digest of the final weights, which need not be kept.
 
 use std::collections::BTreeMap;
 
@@ -38,8 +37,8 @@ pub struct Difference {
 }
 
 /// Both digests of the weights; absent where a training reported none, as
-/// programs do
-/// and as trainers did before they reported a digest of their weights.
+/// programs do and as trainers did before they reported a digest of their
+/// weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WeightsCompared {
     /// The digest before.

@@ -1,21 +1,15 @@
 //! Which step of a training has which learning rate: pure functions of the spec
-//! and the
-//! size of its training set.
+//! and the size of its training set.
 //!
 //! [`Timeline`] divides the budget into epochs and optimizer steps; [`Rates`]
-//! gives the
-//! learning rate of each step. Steps and epochs count from 0. The rate of step
-//! `t`
-//! multiplies that step's update, so the first step after the warm-up has the
-//! full
-//! rate, and the end of a schedule (its factor at `t = T`) belongs to the first
-//! step
-//! that is no longer taken.
+//! gives the learning rate of each step. Steps and epochs count from 0. The
+//! rate of step `t` multiplies that step's update, so the first step after the
+//! warm-up has the full rate, and the end of a schedule (its factor at `t = T`)
+//! belongs to the first step that is no longer taken.
 //!
 //! A warm-up takes the first steps of the budget. Schedules without milestones
-//! run over
-//! the rest of it; milestones are epochs of the whole training, as papers give
-//! them.
+//! run over the rest of it; milestones are epochs of the whole training, as
+//! papers give them.
 
 use std::f64::consts::PI;
 
@@ -38,8 +32,7 @@ pub struct Timeline {
 }
 
 /// The batch is larger than the training set and partial batches are dropped:
-/// an epoch
-/// would have no step.
+/// an epoch would have no step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`batch_size` = {batch_size} is larger than the training set of {images} images, \
@@ -226,13 +219,11 @@ impl Rates {
     }
 
     /// Whether `step` is at or after a milestone. From 1 on a milestone is an
-    /// epoch (which
-    /// may have a fraction); below 1 it is a share of the budget.
+    /// epoch (which may have a fraction); below 1 it is a share of the budget.
     fn has_passed(&self, step: u64, milestone: f64) -> bool {
         if milestone < 1.0 {
             // The product of a decimal fraction and a whole number may lie a
-            // hair above the whole
-            // number that is meant.
+            // hair above the whole number that is meant.
             let at = milestone * self.timeline.total_steps as f64;
             step as f64 >= at - 1e-9 * at
         } else {

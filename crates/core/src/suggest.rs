@@ -3,8 +3,7 @@
 /// The candidate nearest to `name`, if one is near enough to be what was meant.
 ///
 /// The distance counts inserted, removed, changed and swapped characters; up to
-/// a third of
-/// the name may be wrong.
+/// a third of the name may be wrong.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (name.chars().count() / 3).max(1);
     candidates

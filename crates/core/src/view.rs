@@ -1,6 +1,5 @@
 //! What readers see of sweeps, jobs and workers: plain data, the same for the
-//! command line, for JSON
-//! output and for any later surface.
+//! command line, for JSON output and for any later surface.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -138,8 +137,7 @@ impl SweepView {
 }
 
 /// How many replicates the cells of a sweep get, as far as its results have
-/// decided: see
-/// [`crate::replication`].
+/// decided: see [`crate::replication`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicationView {
     /// The most replicates of a cell.
@@ -400,8 +398,7 @@ pub struct ReplicateResult {
     /// What it ran on.
     pub provenance: Option<Provenance>,
     /// The imported number that stands in its place; the replicate then counts
-    /// as succeeded, without a
-    /// measurement.
+    /// as succeeded, without a measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Box<Imported>>,
 }

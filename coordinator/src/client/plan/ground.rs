@@ -152,8 +152,7 @@ impl Ground {
     }
 
     /// Takes the paces of similar trainings: if there are some on devices that
-    /// work here,
-    /// only those. Returns the device model, if all have the same.
+    /// work here, only those. Returns the device model, if all have the same.
     fn add(&mut self, alike: Vec<Alike>) -> String {
         let is_here = |alike: &Alike| self.devices.iter().any(|it| it.model == alike.device);
         let some_here = alike.iter().any(is_here);

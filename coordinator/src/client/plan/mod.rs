@@ -242,8 +242,7 @@ impl Oracle {
 }
 
 /// Counts each job once over several files. A cell's jobs are its first
-/// replicates,
-/// so the greatest number of replicates covers all.
+/// replicates, so the greatest number of replicates covers all.
 #[derive(Debug, Default)]
 struct Distinct {
     cells: BTreeMap<CellDigest, u32>,

@@ -99,8 +99,7 @@ pub(super) async fn measure(
 }
 
 /// The coordinator that is meant, if one answers; else one over the database of
-/// this
-/// machine. Also returns whether it is the latter.
+/// this machine. Also returns whether it is the latter.
 async fn open(context: &Context) -> Outcome<(Connection, bool)> {
     if let Target::Named(_) = context.target {
         return Ok((Connection::open(context).await?, false));

@@ -10,8 +10,7 @@ use swath_core::table::label;
 use swath_report::{Listing, ListingColumn as Column, parameter, utc};
 
 /// One row per replicate that was given, then one per pair that stays
-/// undecided. The
-/// pairs come only with `all`, because they are no jobs.
+/// undecided. The pairs come only with `all`, because they are no jobs.
 pub(crate) fn listing(document: &Decisions, all: bool) -> Listing {
     let columns = [
         Column::number("round"),

@@ -11,8 +11,7 @@ use swath_report::{counted, visible};
 const KINDS_MAX: usize = 10;
 
 /// One line per kind of failure, the most frequent first. Divergence is a
-/// result, not
-/// a failure. `asked` follows the words of a command.
+/// result, not a failure. `asked` follows the words of a command.
 pub(crate) fn lines(jobs: &[JobView], asked: &str) -> Vec<String> {
     let mut kinds: BTreeMap<(Fault, &str), (u64, &JobView)> = BTreeMap::new();
     for job in jobs {

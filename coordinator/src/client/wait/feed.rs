@@ -17,8 +17,8 @@ use crate::client::failure::{Failure, Outcome};
 const INTERVAL: Duration = Duration::from_millis(400);
 /// Updates come at least this often: the clock moves on without a change.
 const REFRESH: Duration = Duration::from_secs(2);
-/// Pause between two tries to reach a coordinator that is away: at first, and at
-/// most.
+/// Pause between two tries to reach a coordinator that is away: at first, and
+/// at most.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MOST: Duration = Duration::from_secs(4);
 
@@ -50,8 +50,7 @@ pub(crate) struct Feed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Nothing has been read yet. `known` says whether a coordinator has
-    /// answered
-    /// something else before.
+    /// answered something else before.
     First {
         known: bool,
     },
@@ -118,12 +117,10 @@ impl Feed {
     }
 
     /// Reports once that no coordinator answers; an error when waiting for one
-    /// is of no
-    /// use.
+    /// is of no use.
     fn lost(&mut self, connection: &Connection, failure: Failure) -> Outcome<Option<Update>> {
         // A coordinator that was started for this command does not come back,
-        // and an address
-        // that never answered is no coordinator.
+        // and an address that never answered is no coordinator.
         let never = self.phase == Phase::First { known: false };
         if failure.exit != Exit::Unreachable || connection.is_local() || never {
             return Err(failure);
@@ -182,9 +179,8 @@ pub(crate) fn back(connection: &Connection) -> String {
 }
 
 /// How long to wait before the next try, after `tries` failed ones; with
-/// jitter, so
-/// that watchers do not all come back at once. `unit` is a random number in
-/// 0..1.
+/// jitter, so that watchers do not all come back at once. `unit` is a random
+/// number in 0..1.
 pub(super) fn pause(tries: u32, unit: f64) -> Duration {
     let doubled = RETRY_FIRST.saturating_mul(1 << tries.saturating_sub(1).min(8));
     let most = doubled.min(RETRY_MOST);

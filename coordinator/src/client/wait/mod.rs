@@ -179,8 +179,7 @@ pub(crate) struct Parting {
     /// What to type to go on.
     pub(crate) next: String,
     /// What to type so that a sweep goes on, with its failed jobs, after it was
-    /// paused
-    /// because its jobs fail.
+    /// paused because its jobs fail.
     pub(crate) resume: String,
 }
 
@@ -225,13 +224,11 @@ pub(crate) async fn conclude(
 }
 
 /// How long a coordinator that has just reported the end may take to restart;
-/// the
-/// table is printed all the same.
+/// the table is printed all the same.
 const RESTART_WAIT: Duration = Duration::from_mins(1);
 
 /// Reads something, and tries again while the coordinator is away: until
-/// `give_up`, or
-/// without end when the caller can be interrupted.
+/// `give_up`, or without end when the caller can be interrupted.
 pub(crate) async fn patiently<T>(
     context: &Context,
     connection: &mut Connection,

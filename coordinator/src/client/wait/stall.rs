@@ -13,8 +13,7 @@ use crate::client::connection::Connection;
 use crate::client::failure::Outcome;
 
 /// How long a sweep may stand still before the reason is shown: a worker that
-/// is there
-/// takes its jobs within a moment.
+/// is there takes its jobs within a moment.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The same when this command starts the worker, which takes longer.
 const PATIENCE_WHILE_STARTING: Duration = Duration::from_secs(5);
@@ -85,7 +84,8 @@ impl Stalls {
         stalls
     }
 
-    /// How long until a sweep that stands still is asked about for the first time.
+    /// How long until a sweep that stands still is asked about for the first
+    /// time.
     pub(super) fn patience(&self, connection: &Connection) -> Duration {
         let patience = patience(connection);
         let left = self.still.values().filter_map(|still| {

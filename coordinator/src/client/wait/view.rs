@@ -76,9 +76,8 @@ impl View {
         bar.set_message(lines.join("\n"));
     }
 
-    /// Prints why nothing moves: at once, and again when the reason changes, but
-    /// not when
-    /// only a number in it changes.
+    /// Prints why nothing moves: at once, and again when the reason changes,
+    /// but not when only a number in it changes.
     fn show_stall(&mut self, stall: Option<String>) {
         let Some(line) = stall else {
             self.stalled = None;
@@ -103,8 +102,7 @@ impl View {
     }
 
     /// Prints each divergence, and each kind of failure once, oldest first; the
-    /// end of the
-    /// waiting counts them.
+    /// end of the waiting counts them.
     fn tell_failures(&mut self, status: &Status, sweep: &SweepView) {
         let shown = parameters(sweep);
         for job in status.failed.iter().rev() {
@@ -159,8 +157,7 @@ impl View {
 }
 
 /// `text` in lines of at most `most` columns, broken between words: a line that
-/// the
-/// terminal wraps would break the screen.
+/// the terminal wraps would break the screen.
 fn wrapped(text: &str, most: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

@@ -90,8 +90,8 @@ impl<'a> Finder<'a> {
     }
 
     /// The cell that has these fields. Where several match, cells without the
-    /// parameter
-    /// of an empty field are preferred; then exactly one must be left.
+    /// parameter of an empty field are preferred; then exactly one must be
+    /// left.
     pub(super) fn find(&mut self, fields: &[Field<'_>]) -> Result<CellDigest, Missed> {
         let candidate = self.candidate;
         let mut left = self.all.clone();

@@ -62,9 +62,8 @@ impl Imported {
         self.source == other.source && all(self) == all(other)
     }
 
-    /// Whether it sums up runs whose values are not known one by one. It counts in
-    /// a
-    /// median, but it is no run: it does not show how runs scatter.
+    /// Whether it sums up runs whose values are not known one by one. It counts
+    /// in a median, but it is no run: it does not show how runs scatter.
     pub const fn is_summary(&self) -> bool {
         self.runs > 1
     }
@@ -140,10 +139,9 @@ pub struct ImportCounts {
 /// order.
 ///
 /// A number that names a replicate, or its seed, takes that place. Other
-/// numbers
-/// take the first free places, one per run. A replicate that was measured or
-/// that
-/// failed here is never replaced: a number without a free place is appended.
+/// numbers take the first free places, one per run. A replicate that was
+/// measured or that failed here is never replaced: a number without a free
+/// place is appended.
 pub fn fill(replicates: &mut Vec<ReplicateResult>, numbers: impl IntoIterator<Item = Imported>) {
     let mut others = Vec::new();
     for number in numbers {

@@ -95,20 +95,14 @@ impl fmt::Display for ImportError {
 /// Reads the rows of a CSV `text` and finds the cells that they belong to.
 ///
 /// The first line names the columns: parameters, `test_error`, and optionally
-/// `n`
-/// (how many runs it is the median of), `runs` (the test error of each,
-/// separated by
-/// spaces), `replicate`, `seed`, `seconds` or `minutes`, `source`, `sweep`,
-/// `table`.
-/// A row belongs to the cell, of each candidate, that has the values of its
-/// parameters. An empty field matches any value; where several cells match,
-/// only
-/// those without that parameter are considered, and exactly one must be left. A
-/// row
-/// without a test error is skipped; with `only_table`, so is a row of another
-/// table.
-/// A number that one file gives twice for one cell, under different values of
-/// `table`, counts once.
+/// `n` (how many runs it is the median of), `runs` (the test error of each,
+/// separated by spaces), `replicate`, `seed`, `seconds` or `minutes`, `source`,
+/// `sweep`, `table`. A row belongs to the cell, of each candidate, that has the
+/// values of its parameters. An empty field matches any value; where several
+/// cells match, only those without that parameter are considered, and exactly
+/// one must be left. A row without a test error is skipped; with `only_table`,
+/// so is a row of another table. A number that one file gives twice for one
+/// cell, under different values of `table`, counts once.
 ///
 /// # Errors
 ///
@@ -410,8 +404,8 @@ impl Row<'_> {
         }
     }
 
-    /// The fields of the parameters, with the indices of their columns; an empty one
-    /// matches any value.
+    /// The fields of the parameters, with the indices of their columns; an
+    /// empty one matches any value.
     fn fields(&self) -> Vec<Field<'_>> {
         let parameters = self.columns.parameters.iter();
         let field = |&place: &usize| Field {

@@ -28,9 +28,8 @@ struct Seen {
 }
 
 impl Rows {
-    /// Adds a number. The same number under another table counts once; twice under
-    /// the
-    /// same table, it counts twice.
+    /// Adds a number. The same number under another table counts once; twice
+    /// under the same table, it counts twice.
     pub(super) fn add(&mut self, found: Found, candidates: &[Candidate]) {
         let Found {
             numbers,

@@ -19,10 +19,8 @@ pub enum NoTarget {
 }
 
 /// The sweeps that a file is meant for, from those `found`, oldest first: the
-/// newest of
-/// each name. All of them if they were `chosen` by name; else those whose
-/// published
-/// values are this very `text`; else the only one.
+/// newest of each name. All of them if they were `chosen` by name; else those
+/// whose published values are this very `text`; else the only one.
 ///
 /// # Errors
 ///
@@ -97,8 +95,8 @@ mod tests {
         ];
         assert_eq!(meant(&all, false), Ok(vec![3, 4]));
         assert_eq!(meant(&all, true), Ok(vec![2, 3, 4]));
-        // A sweep that was grown without its reference is not matched through an
-        // older one.
+        // A sweep that was grown without its reference is not matched through
+        // an older one.
         let grown = [sweep(1, "a", text), sweep(2, "a", "another")];
         assert_eq!(meant(&grown, false), Ok(vec![2]));
         let unclear = NoTarget::Unclear {

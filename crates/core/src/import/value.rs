@@ -19,8 +19,7 @@ impl<'a> Written<'a> {
     }
 
     /// Whether this is `value`. Numbers are compared to twelve digits, as many
-    /// as results
-    /// of expressions have.
+    /// as results of expressions have.
     pub(super) fn is(&self, value: &Value) -> bool {
         let text = self.text;
         match value {

@@ -1,11 +1,9 @@
 //! The life of a job. [`Job::apply`] is the only code that changes one.
 //!
 //! The attempt number rises at a grant and nowhere else, so it fences: what an
-//! older
-//! attempt or an older session says changes nothing. A late report of the
-//! newest
-//! attempt counts as long as no newer one was granted, even after its lease has
-//! passed: a cut-off worker must not cost a 16-hour training.
+//! older attempt or an older session says changes nothing. A late report of the
+//! newest attempt counts as long as no newer one was granted, even after its
+//! lease has passed: a cut-off worker must not cost a 16-hour training.
 
 mod event;
 mod state;
@@ -39,8 +37,7 @@ pub struct Job {
     /// The workers on which those faults happened.
     pub failed_on: BTreeSet<WorkerName>,
     /// Whether the newest attempt has reported its end already; no later report
-    /// of it can
-    /// be adopted then.
+    /// of it can be adopted then.
     pub closed: bool,
 }
 
@@ -156,10 +153,9 @@ impl Job {
     }
 
     /// Whether a report of `owner` about this attempt still counts: it is the
-    /// newest
-    /// attempt, it has not ended, and the job is not final. That is also so
-    /// when its
-    /// lease has passed, as long as nobody else was granted the job.
+    /// newest attempt, it has not ended, and the job is not final. That is also
+    /// so when its lease has passed, as long as nobody else was granted the
+    /// job.
     pub fn holds(&self, attempt: Attempt, owner: &Owner) -> bool {
         self.owned(attempt, owner).is_ok()
     }
@@ -228,8 +224,7 @@ impl Job {
             }
             State::Suspect(lease) if lease.deadline <= now => {
                 // The attempt stays open: until a newer one is granted, a late
-                // report of it is
-                // adopted.
+                // report of it is adopted.
                 self.requeue_or_end(lease.stop, Fault::Lost, now, policy);
                 Applied::Changed
             }
@@ -334,8 +329,8 @@ impl Job {
     }
 
     /// Queues the job again with nothing charged. A job that was stopped may
-    /// have used up
-    /// its attempts before; counting on from there would exceed every limit.
+    /// have used up its attempts before; counting on from there would exceed
+    /// every limit.
     fn start_over(&mut self, now: Timestamp) {
         self.grants = 0;
         self.charged = 0;
@@ -364,8 +359,7 @@ impl Job {
     }
 
     /// Checks what must hold for a job in any state: the part of I1 to I5 that
-    /// one job
-    /// can show.
+    /// one job can show.
     ///
     /// # Errors
     ///

@@ -12,10 +12,8 @@ use crate::spec::keys;
 const AXES: [&str; 2] = ["model.name", "batch_size"];
 
 /// A sweep file of these probes, which must not be empty. What they have in
-/// common is
-/// fixed; each probe is a block with the rest as its axes. None where a value
-/// cannot
-/// be written in TOML.
+/// common is fixed; each probe is a block with the rest as its axes. None where
+/// a value cannot be written in TOML.
 pub fn sweep_text(name: &str, title: &str, probes: &[Probe]) -> Option<String> {
     let leaves: Vec<Leaves> = probes
         .iter()

@@ -9,8 +9,7 @@ pub enum Memory {
     /// Its steps used at most so many bytes.
     Bytes(f64),
     /// Its steps ran out of memory on this device model; empty when the probe
-    /// did not
-    /// report its device.
+    /// did not report its device.
     RanOut(String),
 }
 

@@ -2,15 +2,12 @@
 //! memory, without training.
 //!
 //! A probe is a job like any other: it is named by what it computes, kept and
-//! retried,
-//! and running out of memory is a fault as in any job. Its spec is that of a
-//! training
-//! without what does not affect the cost of a step (learning rates, budgets,
-//! initial
-//! weights), so one probe serves all cells of the same cost. The spec says
-//! `probe = true` and has a budget of [`STEPS`] steps, which the probe takes on
-//! made-up images of the data set's shape where the data set's name determines
-//! it.
+//! retried, and running out of memory is a fault as in any job. Its spec is
+//! that of a training without what does not affect the cost of a step (learning
+//! rates, budgets, initial weights), so one probe serves all cells of the same
+//! cost. The spec says `probe = true` and has a budget of [`STEPS`] steps,
+//! which the probe takes on made-up images of the data set's shape where the
+//! data set's name determines it.
 
 mod file;
 mod fit;
@@ -29,8 +26,7 @@ use crate::spec::{JobSpec, TrainingSpec, Work, canonical};
 pub const STEPS: u32 = 20;
 
 /// The priority of sweeps of probes, and of no other sweep: they only take
-/// slots that
-/// nothing else wants.
+/// slots that nothing else wants.
 pub const PRIORITY: i32 = i32::MIN;
 
 /// The key that marks the spec of a probe, and the definition of a sweep of
@@ -38,8 +34,7 @@ pub const PRIORITY: i32 = i32::MIN;
 pub const MARK: &str = "probe";
 
 /// Whether a resolved spec is that of a probe, or a stored definition that of a
-/// sweep
-/// of probes.
+/// sweep of probes.
 pub fn is_marked(tree: &Value) -> bool {
     tree.get(MARK) == Some(&Value::Bool(true))
 }
@@ -57,8 +52,8 @@ const COSTLESS: [&str; 8] = [
 ];
 
 /// What a cell's spec says about the cost of its steps: the model, the data,
-/// the batch
-/// and the precision, but not the learning rate or the length of the training.
+/// the batch and the precision, but not the learning rate or the length of the
+/// training.
 fn essence(spec: &Value) -> Value {
     let mut spec = spec.clone();
     let Some(tree) = spec.as_object_mut() else {
@@ -86,15 +81,13 @@ fn essence(spec: &Value) -> Value {
 }
 
 /// The part of a cell's spec that determines its cost per step, as a text.
-/// Cells with
-/// the same text cost the same per epoch and per step.
+/// Cells with the same text cost the same per epoch and per step.
 pub fn workload(spec: &Value) -> String {
     canonical(&essence(spec))
 }
 
 /// Names what trainings of the same cost have in common. A probe has a key of
-/// its own,
-/// because it does not take as long as a training.
+/// its own, because it does not take as long as a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WorkloadKey(pub [u8; 16]);
 
@@ -134,8 +127,8 @@ impl Probe {
 }
 
 /// The probes of a cell, one for each of its batch sizes. There is none for a
-/// program
-/// that does not say `trainer.probe`, because the program would train instead.
+/// program that does not say `trainer.probe`, because the program would train
+/// instead.
 pub fn probes(spec: &JobSpec) -> Vec<Probe> {
     let sizes = match spec.work() {
         Work::Training(training) => batch_sizes(training),
@@ -174,8 +167,7 @@ fn batch_sizes(spec: &TrainingSpec) -> Vec<u32> {
 }
 
 /// What a probe measured. It reports this in metrics whose names begin with
-/// `probe.`;
-/// a program must report the first and may report the others.
+/// `probe.`; a program must report the first and may report the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Timing {
     /// Seconds of one optimizer step.
@@ -187,8 +179,7 @@ pub struct Timing {
     /// Images of the training set.
     pub train_images: Option<f64>,
     /// The most memory in use at once, in bytes: the device's memory, or on a
-    /// CPU that of
-    /// the process.
+    /// CPU that of the process.
     pub memory_bytes: Option<f64>,
 }
 
@@ -233,9 +224,8 @@ impl Timing {
 }
 
 /// Seconds that one job of this cell takes: its steps times what a step of
-/// their batch
-/// size takes, plus an evaluation per epoch. None where a batch size was not
-/// measured.
+/// their batch size takes, plus an evaluation per epoch. None where a batch
+/// size was not measured.
 pub fn seconds<'a>(spec: &JobSpec, timing: impl Fn(u32) -> Option<&'a Timing>) -> Option<f64> {
     let Some(training) = spec.training() else {
         let timing = timing(0)?;

@@ -1,41 +1,28 @@
 //! Which cells get another replicate, in sweeps that let their results decide.
 //!
 //! `replicates = { min = 3, max = 10, until = "ranked" }` trains `min`
-//! replicates of
-//! every cell. Each time all jobs of the sweep are final, [`look`] orders the
-//! cells
-//! by their medians and asks of every two neighbours whether their order is
-//! decided.
-//! Where it is not, the one with fewer replicates gets the next seed, or both
-//! if they
-//! have equally many. The sweep is settled when nothing more can be given.
+//! replicates of every cell. Each time all jobs of the sweep are final,
+//! [`look`] orders the cells by their medians and asks of every two neighbours
+//! whether their order is decided. Where it is not, the one with fewer
+//! replicates gets the next seed, or both if they have equally many. The sweep
+//! is settled when nothing more can be given.
 //!
-//! *The test* is the exact one of Mann and Whitney ([`mann_whitney`]), two-sided.
-//! It
-//! uses only the order of the numbers, so a replicate that diverged counts as
-//! worse
-//! than any number.
+//! *The test* is the exact one of Mann and Whitney ([`mann_whitney`]),
+//! two-sided. It uses only the order of the numbers, so a replicate that
+//! diverged counts as worse than any number.
 //!
 //! *The level.* A pair is looked at again and again until its order is decided.
-//! A test
-//! at 0.05 each time would find a difference between equal cells far more often
-//! than
-//! that (Armitage, `McPherson` and Rowe, 1969, "Repeated significance tests on
-//! accumulating data"). Bonferroni's inequality (Dunn, 1961) keeps the chance
-//! below
-//! 0.05 for any two cells: after each look without a decision the lesser of the
-//! two
-//! counts has grown, so until the first decision there are at most `max - min +
-//! 1`
-//! looks, and each is made at 0.05 divided by that number. This is the chance
-//! for one
-//! pair, not for all pairs of a table; and a failed job that is retried gives
-//! its
-//! pairs one more look.
+//! A test at 0.05 each time would find a difference between equal cells far
+//! more often than that (Armitage, `McPherson` and Rowe, 1969, "Repeated
+//! significance tests on accumulating data"). Bonferroni's inequality (Dunn,
+//! 1961) keeps the chance below 0.05 for any two cells: after each look without
+//! a decision the lesser of the two counts has grown, so until the first
+//! decision there are at most `max - min + 1` looks, and each is made at 0.05
+//! divided by that number. This is the chance for one pair, not for all pairs
+//! of a table; and a failed job that is retried gives its pairs one more look.
 //!
 //! Everything here follows from the numbers alone, not from the order in which
-//! they
-//! came. Imported numbers are ignored: only what this coordinator trains
+//! they came. Imported numbers are ignored: only what this coordinator trains
 //! decides.
 
 #[cfg(test)]
@@ -258,8 +245,7 @@ pub enum Look {
 }
 
 /// Looks at the cells of a sweep. Neither the order of the cells nor that of
-/// their
-/// trials matters.
+/// their trials matters.
 pub fn look(bounds: Bounds, cells: &[Trials]) -> Look {
     let is_open = |cell: &Trials| cell.trials.contains(&Trial::Open);
     if cells.iter().any(is_open) {

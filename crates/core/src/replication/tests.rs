@@ -19,9 +19,8 @@ fn measured(values: &[f64]) -> Vec<Trial> {
 }
 
 /// Trains what is decided until the sweep is settled. Returns the counts of the
-/// cells,
-/// the rounds, and how it was settled. `value` gives what becomes of the i-th
-/// replicate of a cell, from 1.
+/// cells, the rounds, and how it was settled. `value` gives what becomes of the
+/// i-th replicate of a cell, from 1.
 fn run(
     bounds: Bounds,
     cells: u64,

@@ -41,8 +41,7 @@ pub struct Key {
     /// What it takes.
     pub kind: Kind,
     /// The values of the table's `name` for which the key has a meaning; empty
-    /// when it
-    /// always has.
+    /// when it always has.
     pub under: &'static [&'static str],
     /// One line for people.
     pub doc: &'static str,

@@ -3,8 +3,7 @@
 //! A spec comes in as a tree (from TOML or JSON), is checked key by key against
 //! [`keys::KEYS`], gets its defaults, is checked as a whole, and is written in
 //! canonical form: two ways to write one computation give the same bytes, and
-//! so the
-//! same digest.
+//! so the same digest.
 
 mod augmentation;
 mod canonical;
@@ -28,8 +27,7 @@ pub use self::training::*;
 use crate::id::{CellDigest, JobDigest};
 
 /// Raised when the built-in trainer computes something else for the same spec;
-/// every
-/// job then gets a new name.
+/// every job then gets a new name.
 pub const RECIPE_VERSION: u32 = 1;
 
 /// What is wrong with a spec, and at which key.
@@ -207,8 +205,7 @@ pub fn job_digest(cell_text: &str, seed: u64) -> JobDigest {
 }
 
 /// The canonical text of a job, made from its cell's text by adding the seed.
-/// None when
-/// the cell's text is not a JSON object.
+/// None when the cell's text is not a JSON object.
 pub fn job_text(cell_text: &str, seed: u64) -> Option<String> {
     let mut tree: Value = serde_json::from_str(cell_text).ok()?;
     tree.as_object_mut()?.insert("seed".to_owned(), seed.into());
@@ -326,8 +323,7 @@ fn other_work(trainer: &Value) -> Result<Work, Vec<SpecError>> {
 }
 
 /// Turns whole numbers into integers, in whatever way they were written: the
-/// typed spec
-/// can then read `4.0` where it wants an integer.
+/// typed spec can then read `4.0` where it wants an integer.
 fn integral(value: &mut Value) {
     match value {
         Value::Number(number) => {

@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// An architecture with its options, of the CIFAR type: three stages and a
-/// global
-/// average pool. A VGG has as many stages as given, each with a pool, and no
-/// average.
+/// global average pool. A VGG has as many stages as given, each with a pool,
+/// and no average.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Model {

@@ -74,8 +74,7 @@ impl TestSet {
     }
 
     /// The part of its metrics' names that stands for it: `test_error.<label>`.
-    /// A file's
-    /// label is its name without directory and extension.
+    /// A file's label is its name without directory and extension.
     pub fn label(&self) -> String {
         let all = named();
         let known = all.iter().find(|(_, set)| set == self);
@@ -159,8 +158,8 @@ pub fn unlike(name: &str, set: [u32; 4], training: [u32; 4]) -> String {
 /// The extra test sets of a spec.
 ///
 /// # Errors
-/// When one of them has no such name.
-/// Where one has no such name.
+///
+/// When one of the names is unknown.
 pub fn test_sets(names: &[String]) -> Result<Vec<TestSet>, SpecError> {
     let parse = |name: &String| {
         TestSet::parse(name).map_err(|message| SpecError::new("extra_test_sets", message))

@@ -243,8 +243,7 @@ fn batches_divide_into_micro_batches_and_those_into_chunks() {
         spec.training().unwrap().ghost_batch_size
     };
     // A chunk may be larger than some micro-batches; if it is larger than all
-    // of them, it
-    // is dropped.
+    // of them, it is dropped.
     assert_eq!(ghost(&tree(16, 2, 32, 128)), Some(32));
     assert_eq!(ghost(&tree(16, 2, 64, 128)), None);
 }

@@ -137,18 +137,15 @@ pub struct OwnData {
     /// Where it lies.
     pub path: String,
     /// Mean per channel of pixels in 0..1; absent: 0, or for a folder that of
-    /// its training
-    /// images.
+    /// its training images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mean: Vec<f64>,
     /// Standard deviation per channel of pixels in 0..1; absent: 1, or for a
-    /// folder that of
-    /// its training images.
+    /// folder that of its training images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub std: Vec<f64>,
     /// The size to which a folder's images are cropped and resized; absent: all
-    /// have one size
-    /// already.
+    /// have one size already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
     /// Channels of a folder's images, 1 or 3; absent: 1 if all are grey.
@@ -202,8 +199,7 @@ pub struct Init {
     #[serde(default)]
     pub linear: LinearInit,
     /// Gammas of BN; absent from the canonical form where they start at 1, so
-    /// that specs
-    /// from before this option keep their digests.
+    /// that specs from before this option keep their digests.
     #[serde(default, skip_serializing_if = "BnInit::is_ones")]
     pub bn: BnInit,
     /// Whether the last BN gamma of each residual block starts at 0, whatever

@@ -1,12 +1,9 @@
 //! Confidence intervals for a count of errors.
 
 /// The interval of Clopper and Pearson (1934) for a probability, after `wrong`
-/// of `of`
-/// trials: it contains the probability with at least the chance `confidence`.
-/// None
-/// where there was no trial, where more are wrong than there were, or where the
-/// confidence is not between 0 and 1.
-/// there were, or the confidence is not within 0 and 1.
+/// of `of` trials: it contains the probability with at least the chance
+/// `confidence`. None where there was no trial, where more are wrong than there
+/// were, or where the confidence is not between 0 and 1.
 ///
 /// Its ends are quantiles of beta distributions: `B(α/2; k, n-k+1)` and
 /// `B(1-α/2; k+1, n-k)`.
@@ -30,8 +27,7 @@ pub fn clopper_pearson(wrong: u64, of: u64, confidence: f64) -> Option<[f64; 2]>
 }
 
 /// The point where the distribution function of Beta(a, b) reaches `q`, found
-/// by halving
-/// until two doubles are neighbours.
+/// by halving until two doubles are neighbours.
 fn beta_quantile(q: f64, a: f64, b: f64) -> f64 {
     let (mut low, mut high) = (0.0_f64, 1.0_f64);
     loop {
@@ -48,8 +44,7 @@ fn beta_quantile(q: f64, a: f64, b: f64) -> f64 {
 }
 
 /// The regularized incomplete beta function `I_x(a, b)`: below the mean by its
-/// continued
-/// fraction (DLMF 8.17.22), which converges fast there; above it by
+/// continued fraction (DLMF 8.17.22), which converges fast there; above it by
 /// `I_x(a, b) = 1 - I_{1-x}(b, a)`.
 fn beta_below(x: f64, a: f64, b: f64) -> f64 {
     if x <= 0.0 {

@@ -5,20 +5,15 @@ use std::ops::RangeInclusive;
 use super::Sample;
 
 /// The bootstrap interval of the median with the chance `confidence`, by the
-/// percentile
-/// method (Efron 1979); none for fewer than two numbers, or where `confidence`
-/// is not
-/// between 0 and 1.
-/// `confidence` is not within 0 and 1.
+/// percentile method (Efron 1979); none for fewer than two numbers, or where
+/// `confidence` is not between 0 and 1.
 ///
 /// Nothing is drawn: the distribution of the median of a resample is known
 /// exactly, so the interval is the one that endless resamples would give.
 ///
 /// For three numbers it reaches from the least to the greatest, which contains
-/// the true
-/// median of a continuous distribution in 3 of 4 cases, not in 95 %: so few
-/// numbers
-/// allow no better.
+/// the true median of a continuous distribution in 3 of 4 cases, not in 95 %:
+/// so few numbers allow no better.
 pub fn median_interval(sample: &Sample, confidence: f64) -> Option<[f64; 2]> {
     if sample.len() < 2 || !(confidence > 0.0 && confidence < 1.0) {
         return None;
@@ -33,8 +28,8 @@ pub fn median_interval(sample: &Sample, confidence: f64) -> Option<[f64; 2]> {
 struct Resampled<'a> {
     sorted: &'a [f64],
     /// For an odd count: the chance that the median is at most the i-th least
-    /// number. For an
-    /// even one: `(i/n)^m`, the chance that m draws are among the i least.
+    /// number. For an even one: `(i/n)^m`, the chance that m draws are among
+    /// the i least.
     within: Vec<f64>,
     /// The ways to choose the lower half, for an even count.
     ln_ways: f64,
@@ -109,10 +104,9 @@ impl<'a> Resampled<'a> {
             return self.within[below];
         }
         // The complement: the upper middle draw is greater than every number
-        // that has, together
-        // with the lower middle draw, a mean of at most `value`. The greatest
-        // of the lower
-        // half is at i, and the upper half lies wholly above `to`.
+        // that has, together with the lower middle draw, a mean of at most
+        // `value`. The greatest of the lower half is at i, and the upper half
+        // lies wholly above `to`.
         let mut above = 0.0;
         let mut to = n;
         for i in 1..=n {
@@ -139,8 +133,8 @@ impl<'a> Resampled<'a> {
     }
 
     /// The least value that the median exceeds with a chance of at most `1 -
-    /// q`, found by
-    /// halving over the doubles between the least and the greatest number.
+    /// q`, found by halving over the doubles between the least and the greatest
+    /// number.
     fn quantile(&self, q: f64) -> f64 {
         // The sum of the chances equals what it stands for only up to rounding.
         let q = q - 1e-12;

@@ -1,10 +1,8 @@
 //! Order statistics of a few numbers, confidence intervals, and tests whether
-//! two samples
-//! differ.
+//! two samples differ.
 //!
 //! A [`Sample`] holds only finite numbers, sorted. So its results do not depend
-//! on the
-//! order in which the numbers came, and are never NaN.
+//! on the order in which the numbers came, and are never NaN.
 
 mod binomial;
 mod bootstrap;
@@ -76,8 +74,7 @@ impl Sample {
     }
 
     /// The arithmetic mean. It is finite and lies between the least and the
-    /// greatest number
-    /// even where the sum is too large for a double.
+    /// greatest number even where the sum is too large for a double.
     pub fn mean(&self) -> Option<f64> {
         let (min, max) = (self.min()?, self.max()?);
         let count = self.len() as f64;
@@ -91,10 +88,8 @@ impl Sample {
     }
 
     /// The standard deviation of the distribution that the sample was drawn
-    /// from, estimated
-    /// with `n - 1`; none for fewer than two numbers, or where a square is too
-    /// large for a
-    /// double.
+    /// from, estimated with `n - 1`; none for fewer than two numbers, or where
+    /// a square is too large for a double.
     pub fn deviation(&self) -> Option<f64> {
         if self.len() < 2 {
             return None;
@@ -111,8 +106,8 @@ impl Sample {
     }
 
     /// The value below which the share `q` of the sample lies, with linear
-    /// interpolation
-    /// between neighbours. `q` is limited to 0..=1; NaN gives none.
+    /// interpolation between neighbours. `q` is limited to 0..=1; NaN gives
+    /// none.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         if q.is_nan() {
             return None;

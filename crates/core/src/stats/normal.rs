@@ -8,8 +8,7 @@ pub const Z_95: f64 = 1.959_963_984_540_054;
 /// The chance that a standard normal number is greater than `z`: `erfc(z/√2)/2`.
 ///
 /// Uses the series of erf (DLMF 7.6.2) near zero and the continued fraction of
-/// erfc
-/// (DLMF 7.9.2) far from it; 12 digits are right everywhere.
+/// erfc (DLMF 7.9.2) far from it; 12 digits are right everywhere.
 pub fn upper_tail(z: f64) -> f64 {
     if z.is_nan() {
         return f64::NAN;
@@ -37,8 +36,7 @@ fn erf_series(x: f64) -> f64 {
 }
 
 /// `erfc(x) = e^{-x²}/√π · 1/(x + (1/2)/(x + (2/2)/(x + …)))`, evaluated from
-/// far inside
-/// outwards.
+/// far inside outwards.
 fn erfc_fraction(x: f64) -> f64 {
     let mut inner = x;
     for k in (1..=120_u32).rev() {

@@ -54,8 +54,7 @@ pub enum Quantity {
 
 impl Quantity {
     /// The value for a replicate; none when it has no measurement, or when the
-    /// measurement
-    /// lacks this quantity.
+    /// measurement lacks this quantity.
     ///
     /// The median of the last k epochs is that of all epochs where a training
     /// has fewer.
@@ -136,8 +135,7 @@ impl Tally {
 }
 
 /// A median over a cell's replicates, with its n. Its text always contains the
-/// n where
-/// that is less than the number of replicates.
+/// n where that is less than the number of replicates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figure {
     unit: Unit,
@@ -173,8 +171,7 @@ impl Figure {
     }
 
     /// The figure of a sample. `is_told` says that each of its numbers is the
-    /// value of one
-    /// run, not a median that stands for several.
+    /// value of one run, not a median that stands for several.
     pub(super) fn from_sample(sample: &Sample, unit: Unit, tally: Tally, is_told: bool) -> Self {
         let ends = sample.min().zip(sample.max());
         Self {
@@ -188,8 +185,7 @@ impl Figure {
     }
 
     /// Shows the n in any case: for tables whose cells have different numbers
-    /// of replicates,
-    /// which no caption can tell.
+    /// of replicates, which no caption can tell.
     #[must_use]
     pub const fn counted(self, counted: bool) -> Self {
         Self { counted, ..self }
@@ -231,8 +227,7 @@ impl Figure {
     }
 
     /// The median, to compare, plot or export beside [`Figure::n`]; as text
-    /// there is only
-    /// [`fmt::Display`].
+    /// there is only [`fmt::Display`].
     pub const fn median(&self) -> Option<f64> {
         self.median
     }
@@ -248,8 +243,7 @@ impl Figure {
     }
 
     /// Its text in two parts: the number (or the word in its place), and what
-    /// follows in
-    /// brackets. A column can then align the numbers.
+    /// follows in brackets. A column can then align the numbers.
     pub fn parts(&self) -> (String, Option<String>) {
         let Tally {
             of,
@@ -292,8 +286,7 @@ impl Figure {
 
 impl Figure {
     /// The same where a neighbour already says what became of the other
-    /// replicates: only the
-    /// n stays.
+    /// replicates: only the n stays.
     pub fn brief(&self) -> (String, Option<String>) {
         match (self.median(), self.parts()) {
             (Some(_), (word, _)) if self.is_complete() => (word, None),

@@ -1,10 +1,8 @@
 //! What a cell's replicates amount to.
 //!
 //! The sweep file fixes before the training which value of a replicate is
-//! measured. A
-//! replicate that diverged or failed is counted and shown, never dropped: a
-//! median over
-//! the others says so.
+//! measured. A replicate that diverged or failed is counted and shown, never
+//! dropped: a median over the others says so.
 
 mod figure;
 #[cfg(test)]
@@ -31,12 +29,10 @@ pub struct Summary {
     /// The training time of the same replicates.
     pub train_time: Figure,
     /// The measured values by replicate, each of one run. A replicate without a
-    /// value is
-    /// absent, and so is one that an imported median stands for.
+    /// value is absent, and so is one that an imported median stands for.
     pub values: Vec<(Replicate, f64)>,
     /// Runs that are known only through imported medians. They count in the
-    /// median and in
-    /// no other statistic.
+    /// median and in no other statistic.
     pub summarised: u32,
     /// How the replicates behind the numbers differ, apart from their seeds.
     pub mixed: Mixed,
@@ -95,8 +91,7 @@ impl Summary {
     }
 
     /// The standard deviation of the runs that are known one by one, estimated
-    /// with `n - 1`;
-    /// none for fewer than two.
+    /// with `n - 1`; none for fewer than two.
     pub fn deviation(&self) -> Option<f64> {
         self.sample().deviation()
     }
@@ -124,8 +119,7 @@ impl Summary {
 }
 
 /// How the measured replicates of one cell differ. Each list is sorted, and
-/// empty where
-/// they agree; what a replicate does not report is not compared.
+/// empty where they agree; what a replicate does not report is not compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Mixed {
     /// Device models.

@@ -226,8 +226,7 @@ proptest! {
     }
 
     /// Imported medians count as runs in n and in the median; every other
-    /// statistic uses only
-    /// runs that are known one by one.
+    /// statistic uses only runs that are known one by one.
     #[test]
     fn statistics_are_of_runs_alone(
         ends in proptest::collection::vec(end(), 0..6),

@@ -25,8 +25,7 @@ pub fn compact(value: f64) -> String {
 }
 
 /// `value` to four significant digits, in the form of [`compact`]: for measured
-/// and
-/// computed numbers, whose further digits mean nothing.
+/// and computed numbers, whose further digits mean nothing.
 pub fn approximate(value: f64) -> String {
     let rounded = format!("{value:.3e}").parse().unwrap_or(value);
     compact(rounded)
@@ -59,7 +58,7 @@ pub fn duration(seconds: f64) -> String {
     if seconds < 0.0 {
         return format!("-{}", duration(-seconds));
     }
-    // Decides by the rounded value, so that 59.97 s does not become `60.0 s`.
+    // Decides by the rounded value, so that 59.7 s is not shown as `60 s`.
     let tenths = (seconds * 10.0).round();
     if tenths < 100.0 {
         return format!("{:.1} s", tenths / 10.0);

@@ -75,8 +75,7 @@ pub struct Cell {
     /// Its place in the canonical order, counted from 0.
     pub index: u32,
     /// Every axis of the sweep with its value in this cell. An axis that this
-    /// cell's block does
-    /// not vary has the value of the spec, if there is one.
+    /// cell's block does not vary has the value of the spec, if there is one.
     pub axes: Vec<(String, Value)>,
     /// The spec that it computes.
     pub spec: JobSpec,
@@ -177,8 +176,7 @@ impl<'a> Expansion<'a> {
     }
 
     /// The sweep's digest. It covers what the file resolves to, so not comments
-    /// and
-    /// formatting.
+    /// and formatting.
     pub fn digest(&self) -> SweepDigest {
         self.digest
     }
@@ -466,8 +464,7 @@ impl Faults {
     }
 
     /// The errors in the order of the file. An error that not all of the
-    /// `points` have names
-    /// the first cell that has it.
+    /// `points` have names the first cell that has it.
     fn report(mut self, points: Option<u64>) -> Vec<FileError> {
         self.list.sort_by(|(left, ..), (right, ..)| {
             (&left.file, left.line, left.column).cmp(&(&right.file, right.line, right.column))

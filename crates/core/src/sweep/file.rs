@@ -20,8 +20,7 @@ use crate::suggest::nearest;
 const NAME_MAX: usize = 64;
 
 /// A sweep file, read and checked key by key. What depends on the cell is
-/// checked by
-/// [`super::expand`].
+/// checked by [`super::expand`].
 #[derive(Clone, Debug)]
 pub struct SweepFile {
     /// The file, as the user named it.
@@ -103,8 +102,7 @@ const MEASURE: &str = "must be \"last\", \"best\" or { median_of_last = k } with
 
 impl SweepFile {
     /// The bounds between which results decide how often a cell is trained;
-    /// none if they do
-    /// not decide.
+    /// none if they do not decide.
     pub fn bounds(&self) -> Option<Bounds> {
         let min = self.replicates;
         self.replicates_max.map(|max| Bounds { min, max })

@@ -12,8 +12,7 @@ use crate::spec::keys;
 use crate::suggest::nearest;
 
 /// What a column of the table may show, in addition to parameters and to any
-/// other metric
-/// as `metrics.NAME`.
+/// other metric as `metrics.NAME`.
 pub const MEASURES: [&str; 9] = [
     "test_error",
     "test_loss",
@@ -27,8 +26,7 @@ pub const MEASURES: [&str; 9] = [
 ];
 
 /// The metric that the measure `name` shows: one that every training of the
-/// built-in trainer
-/// sends, or any metric after `metrics.`.
+/// built-in trainer sends, or any metric after `metrics.`.
 pub fn metric_of(name: &str) -> Option<&str> {
     match name.strip_prefix("metrics.") {
         Some(metric) => Some(metric).filter(|metric| metrics::is_name(metric)),
@@ -67,9 +65,9 @@ impl Layout {
         }
     }
 
-    /// Reads `[table]`. `axes` name the rows by default, among them [`LABEL`] where
-    /// cells have
-    /// labels; `metric` is what a program reports instead of `test_error`.
+    /// Reads `[table]`. `axes` name the rows by default, among them [`LABEL`]
+    /// where cells have labels; `metric` is what a program reports instead of
+    /// `test_error`.
     pub(super) fn read(
         node: &Node,
         axes: &[String],

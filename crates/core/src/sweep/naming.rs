@@ -49,7 +49,8 @@ impl Labels {
         })
     }
 
-    /// Reports an error unless there is one label, or one for each of the `points`.
+    /// Reports an error unless there is one label, or one for each of the
+    /// `points`.
     pub(super) fn check(&self, points: u128, errors: &mut Vec<FileError>) {
         let count = self.templates.len();
         if self.is_list && count as u128 != points {

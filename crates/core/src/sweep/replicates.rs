@@ -7,16 +7,14 @@ use crate::replication::{Bounds, UNTIL_RANKED};
 use crate::spec::keys;
 
 /// How often a cell is trained unless the file says otherwise: the least number
-/// whose median
-/// is not moved by a single outlier.
+/// whose median is not moved by a single outlier.
 pub const REPLICATES_DEFAULT: u32 = 3;
 /// A greater number is a mistake.
 const REPLICATES_MAX: i64 = 10_000;
 const KEYS: [&str; 3] = ["min", "max", "until"];
 
 /// Reads `sweep.replicates`, a number or `{ min, max, until }`: how often each
-/// cell is
-/// trained and, where results decide, how often at most.
+/// cell is trained and, where results decide, how often at most.
 pub(super) fn read(section: &Section<'_>, errors: &mut Vec<FileError>) -> (u32, Option<u32>) {
     match section.get("replicates") {
         None => (REPLICATES_DEFAULT, None),

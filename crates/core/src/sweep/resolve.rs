@@ -52,9 +52,8 @@ impl<'a> Plan<'a> {
         let axis = |path: &str| block.paths().any(|axis| axis == path);
         for (path, setting) in &file.settings {
             // An axis over one kind of budget replaces a recipe's budget of the
-            // other kind; a budget
-            // of the other kind in `[fixed]` of the same file is a
-            // contradiction.
+            // other kind; a budget of the other kind in `[fixed]` of the same
+            // file is a contradiction.
             let replaced = setting.layer < file.fixed_layer
                 && ALTERNATIVES
                     .iter()
@@ -198,8 +197,7 @@ impl Conditional {
 }
 
 /// The options of `[fixed]` that no value of an axis over their table's name
-/// accepts: they
-/// would be dropped from every cell.
+/// accepts: they would be dropped from every cell.
 pub(super) fn unused(file: &SweepFile) -> Vec<FileError> {
     let mut errors = Vec::new();
     let settings = file
@@ -403,8 +401,7 @@ impl Scope<'_> {
     }
 
     /// The spec as far as it is known. Defaults depend only on names, so what
-    /// is not known yet
-    /// may be any value of its kind.
+    /// is not known yet may be any value of its kind.
     fn with_defaults(&self) -> Option<JobSpec> {
         let mut tree = self.tree.clone();
         for pending in &self.pending {

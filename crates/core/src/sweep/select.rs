@@ -9,8 +9,7 @@ use crate::spec::{canonical, keys, lookup};
 use crate::suggest::nearest;
 
 /// Which sweeps or jobs are meant: those that the target names and that pass
-/// every filter.
-/// Without a target, all that pass.
+/// every filter. Without a target, all that pass.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Selector {
     /// The named sweep, job or pattern.
@@ -61,8 +60,7 @@ pub enum Operator {
 }
 
 /// What a selector sees of a sweep or a job. An absent field matches no target,
-/// and no
-/// filter except `!=`.
+/// and no filter except `!=`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SubjectView<'a> {
     /// The sweep's name.

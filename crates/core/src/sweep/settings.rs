@@ -45,8 +45,7 @@ pub(super) struct Leaf<'a> {
 }
 
 /// Keys of which a spec has only one: setting one in a later layer replaces the
-/// other of an
-/// earlier layer.
+/// other of an earlier layer.
 pub(super) const ALTERNATIVES: [(&str, &str); 4] = [
     ("epochs", "steps"),
     ("steps", "epochs"),
@@ -182,8 +181,7 @@ fn descend<'a>(
 }
 
 /// The error for something that is not a key: it is unknown, or it is a value
-/// where a table
-/// of keys should be.
+/// where a table of keys should be.
 fn misplaced(path: &str, entry: &Entry) -> FileError {
     if !keys::is_table(path) {
         return entry.place.error(path, keys::unknown(path).message);

@@ -20,8 +20,7 @@ pub(super) struct Node {
 pub(super) enum Shape {
     Scalar(Value),
     /// A text. `exact`: its characters are in the file as they are, one column
-    /// each from the
-    /// second on, so that a place inside it can be named.
+    /// each from the second on, so that a place inside it can be named.
     Text {
         text: String,
         exact: bool,
@@ -149,8 +148,7 @@ impl<'a> Source<'a> {
             entries.push((at, name, item));
         }
         // Dotted keys are grouped by their table, but what counts is the order
-        // in which they were
-        // written.
+        // in which they were written.
         entries.sort_by_key(|(at, ..)| *at);
         entries
             .into_iter()

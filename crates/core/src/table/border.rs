@@ -8,11 +8,9 @@ use crate::view::CellResults;
 
 impl Results {
     /// A sentence for each numeric axis at whose end the best cell lies: a
-    /// better cell may lie
-    /// beyond. Axes with fewer than three values at the best cell have no
-    /// inside and are left
-    /// out. None while a replicate is open, or where it is not known that less
-    /// is better.
+    /// better cell may lie beyond. Axes with fewer than three values at the
+    /// best cell have no inside and are left out. None while a replicate is
+    /// open, or where it is not known that less is better.
     pub(super) fn border(&self) -> Vec<String> {
         let is_final = self.summaries.iter().all(|it| it.tally().open == 0);
         if self.definition.metric.is_some() || !is_final {
@@ -66,8 +64,7 @@ impl Results {
     }
 
     /// Whether `value` is at an end of `axis` among the cells that agree with
-    /// `cell` on every
-    /// other axis.
+    /// `cell` on every other axis.
     fn end(&self, cell: &CellResults, axis: &str, value: f64) -> Option<End> {
         let beside = self.cells.iter().filter(|other| {
             other.axes.len() == cell.axes.len()

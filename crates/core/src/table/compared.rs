@@ -20,8 +20,7 @@ pub struct Compared<'a> {
     #[serde(flatten, serialize_with = "without_cells")]
     pub published: &'a Published,
     /// Our value minus the published one. Of two published values, in table and
-    /// figure, it uses
-    /// the one that is reproduced, or else the nearer.
+    /// figure, it uses the one that is reproduced, or else the nearer.
     pub difference: Option<f64>,
     /// The greatest difference at which the values agree.
     pub margin: Option<f64>,
@@ -95,10 +94,8 @@ impl Results {
     /// the file.
     ///
     /// Nothing is decided while replicates are open, unless none was begun: a
-    /// cell with
-    /// only imported numbers is complete as it is. A cell that diverged in
-    /// every replicate
-    /// did not reproduce a value.
+    /// cell with only imported numbers is complete as it is. A cell that
+    /// diverged in every replicate did not reproduce a value.
     pub fn compared(&self, place: usize) -> Vec<Compared<'_>> {
         let lines = self.published.get(place).map_or(&[][..], Vec::as_slice);
         let lines = lines.iter().map(|line| &self.definition.published[*line]);
@@ -172,8 +169,7 @@ impl Results {
     }
 
     /// The verdict over every published line about the cell at `place`:
-    /// reproduced if any line
-    /// is; none without a published value.
+    /// reproduced if any line is; none without a published value.
     pub fn verdict(&self, place: usize) -> Option<Verdict> {
         over_all(self.compared(place).iter().filter_map(|it| it.verdict))
     }

@@ -10,8 +10,7 @@ use crate::sweep::{Expansion, LABEL, Layout, Measure};
 use crate::view::CellResults;
 
 /// The part of a sweep's definition that its table needs. It is read from, and
-/// written as, a
-/// JSON object that may have other keys as well.
+/// written as, a JSON object that may have other keys as well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
     /// How the table is laid out.
@@ -20,8 +19,7 @@ pub struct Definition {
     #[serde(default)]
     pub measure: Measure,
     /// The metric that a program reports in place of the test error; absent for
-    /// the built-in
-    /// trainer.
+    /// the built-in trainer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
     /// Parameters that the table shows and that are not axes.

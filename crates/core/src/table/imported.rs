@@ -12,8 +12,7 @@ use crate::view::CellResults;
 const RANGES_MAX: usize = 12;
 
 /// Which cells rest on imported numbers, and the footnotes that say so. Cells
-/// share a footnote
-/// if everything but the line of the file is the same.
+/// share a footnote if everything but the line of the file is the same.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Marked {
     pub(super) texts: Vec<String>,

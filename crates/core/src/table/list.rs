@@ -84,8 +84,7 @@ impl Results {
     /// # Errors
     ///
     /// When the layout shows something that nothing measures, or cells of a
-    /// pivot fall on the
-    /// same place.
+    /// pivot fall on the same place.
     pub fn table(&self) -> Result<Table, TableError> {
         match &self.definition.layout {
             Layout::List { rows, columns } => self.list(rows, columns),
@@ -98,10 +97,8 @@ impl Results {
     }
 
     /// The table with one row per cell that shows everything: every axis; the
-    /// median with its
-    /// n; least and greatest value, mean, standard deviation and bootstrap
-    /// interval; the time;
-    /// the cell's id.
+    /// median with its n; least and greatest value, mean, standard deviation
+    /// and bootstrap interval; the time; the cell's id.
     ///
     /// # Errors
     ///
@@ -314,8 +311,7 @@ impl Results {
             _ => label(name),
         };
         // For a program's own metric nobody has said which direction is better,
-        // and the quickest
-        // cell is not the best one.
+        // and the quickest cell is not the best one.
         let own = self.definition.metric.is_some();
         Some(Measured {
             less_is_better: match &quantity {
@@ -330,8 +326,8 @@ impl Results {
         })
     }
 
-    /// Whether the labels, together with the other parameters shown, tell all rows
-    /// apart.
+    /// Whether the labels, together with the other parameters shown, tell all
+    /// rows apart.
     fn is_labelled(&self, shown: &[Shows<'_>]) -> bool {
         let paths = shown.iter().filter_map(|show| match show {
             Shows::Parameter(path) => Some(*path),

@@ -1,12 +1,10 @@
 //! The result table of a sweep, not yet rendered.
 //!
 //! [`Results`] joins a sweep with the results of its cells; it is also the
-//! machine-readable
-//! form, one row per cell. [`Results::table`] lays it out as the sweep file
-//! asks: one row per
-//! cell, or a pivot. Everything is computed from the facts alone, so the same
-//! results give the
-//! same table, in whatever order they arrived.
+//! machine-readable form, one row per cell. [`Results::table`] lays it out as
+//! the sweep file asks: one row per cell, or a pivot. Everything is computed
+//! from the facts alone, so the same results give the same table, in whatever
+//! order they arrived.
 
 mod border;
 mod choose;
@@ -107,8 +105,7 @@ pub enum Field {
     /// A number that needs no n: a parameter's value, or a count.
     Number(String),
     /// An imported number, or one that others published: as text, with what
-    /// follows in brackets,
-    /// and the marks of its footnotes.
+    /// follows in brackets, and the marks of its footnotes.
     Noted {
         /// The number; several are separated by a slash.
         text: String,
@@ -131,8 +128,7 @@ pub struct Shown {
     /// The marks of its footnotes.
     pub marks: Vec<String>,
     /// Whether a neighbour in its row already says what became of the
-    /// replicates that it does not
-    /// cover.
+    /// replicates that it does not cover.
     pub brief: bool,
 }
 

@@ -1,6 +1,5 @@
 //! What a table says in addition to its fields: how it was measured, and every
-//! fact without
-//! which a field would be misread.
+//! fact without which a field would be misread.
 
 use std::collections::BTreeMap;
 
@@ -22,8 +21,8 @@ pub(super) struct Marks {
     /// For each cell, the notes about its published value.
     published: Vec<Vec<usize>>,
     texts: Vec<String>,
-    /// The letters of the texts; none for a text that is true of every value that
-    /// it could mark.
+    /// The letters of the texts; none for a text that is true of every value
+    /// that it could mark.
     letters: Vec<Option<String>>,
 }
 
@@ -40,8 +39,7 @@ impl Marks {
     }
 
     /// The marks of a table of figures only. Figures that did not reproduce the
-    /// published value are
-    /// marked if they are `measured`.
+    /// published value are marked if they are `measured`.
     pub(super) fn of_figures(results: &Results, measured: bool) -> Self {
         let mut marks = Self::mixed(results);
         marks.add_imported(results);
@@ -404,8 +402,7 @@ fn ended(results: &Results) -> impl Iterator<Item = String> {
 }
 
 /// Says that cells were trained on different device models: times compare only
-/// within one model,
-/// and on some models so do the numbers.
+/// within one model, and on some models so do the numbers.
 fn devices(results: &Results, times: bool) -> Option<String> {
     let mut cells_of: BTreeMap<&str, u64> = BTreeMap::new();
     for cell in &results.cells {
@@ -434,8 +431,7 @@ fn devices(results: &Results, times: bool) -> Option<String> {
 }
 
 /// Marks the least median of a column, and all that read the same. Only
-/// complete cells take part:
-/// a median of the surviving replicates is too good.
+/// complete cells take part: a median of the surviving replicates is too good.
 pub(super) fn mark_best(table: &mut Table, at: usize) {
     let complete = |field: &Field| match field {
         Field::Figure(shown) if shown.figure.is_complete() => shown.figure.median(),

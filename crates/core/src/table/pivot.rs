@@ -80,8 +80,7 @@ impl Results {
     }
 
     /// The values of a parameter, in order of first appearance. Numbers that do
-    /// not appear in order
-    /// are sorted: rising, unless the first two fall.
+    /// not appear in order are sorted: rising, unless the first two fall.
     fn scale(&self, path: &str) -> Scale {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         let mut values: Vec<Option<&Value>> = Vec::new();

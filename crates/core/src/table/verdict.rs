@@ -6,18 +6,15 @@ use serde::{Deserialize, Serialize};
 use crate::stats::{Z_95, median_error};
 
 /// The standard deviation of one training of an image classifier around its
-/// mean, in percentage
-/// points of test error, where the error is [`ORDINARY_ERROR`]. It is pooled
-/// over 22 recipes of 3 or 5
-/// trainings each at errors of 3 to 7 %, read from the figures of
-/// pytorch_image_classification's README
-/// (0.174 and 0.179 in the two groups).
+/// mean, in percentage points of test error, where the error is
+/// [`ORDINARY_ERROR`]. It is pooled over 22 recipes of 3 or 5 trainings each at
+/// errors of 3 to 7 %, read from the figures of pytorch_image_classification's
+/// README (0.174 and 0.179 in the two groups).
 const ORDINARY_DEVIATION: f64 = 0.175;
 /// The middle of those errors, in percent.
 const ORDINARY_ERROR: f64 = 5.0;
 /// A margin of more than so many ordinary deviations says nothing: values that
-/// are plainly different
-/// would agree.
+/// are plainly different would agree.
 const MARGIN_MAX: f64 = 4.0;
 
 /// The result of comparing with a published value.
@@ -77,8 +74,7 @@ pub fn ordinary_deviation(error: f64) -> f64 {
 }
 
 /// Judges `ours` against `theirs`; exchanging the two changes the sign of the
-/// difference and nothing
-/// else.
+/// difference and nothing else.
 ///
 /// * σ, the deviation of one training, is the greatest of what is ordinary at
 ///   the mean of both medians (where `percent`: they are test errors) and the
@@ -126,8 +122,7 @@ fn margin(ours: Side, theirs: Side, ordinary: f64, tolerance: Option<f64>) -> Op
 }
 
 /// The verdict over several published values: reproduced if any is, not
-/// reproduced if none is; none
-/// without a value.
+/// reproduced if none is; none without a value.
 pub(super) fn over_all(verdicts: impl Iterator<Item = Verdict>) -> Option<Verdict> {
     verdicts.reduce(|left, right| match (left, right) {
         (Verdict::Reproduced, _) | (_, Verdict::Reproduced) => Verdict::Reproduced,

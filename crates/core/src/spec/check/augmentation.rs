@@ -131,8 +131,7 @@ pub(super) fn side(dataset: &Dataset) -> Option<u64> {
 }
 
 /// Options that leave nothing to see of images of `height`×`width`: a crop that
-/// may lie
-/// in the padding, or a square that always hides everything.
+/// may lie in the padding, or a square that always hides everything.
 pub fn oversized(augmentation: &Augmentation, height: u64, width: u64) -> Option<SpecError> {
     if let Some(crop) = &augmentation.random_crop
         && u64::from(crop.padding) >= height.min(width)

@@ -58,8 +58,7 @@ pub(super) fn required(tree: &Value) -> Result<(), Vec<SpecError>> {
 }
 
 /// Replaces the ways to say "off" by leaving the key out; the optimizer has its
-/// name
-/// by now.
+/// name by now.
 pub(super) fn normalize(spec: &mut TrainingSpec) {
     let Augmentation {
         random_crop,

@@ -29,8 +29,7 @@ pub(super) fn check(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
 }
 
 /// The error for a VGG that halves images of this size to nothing, at the
-/// option that
-/// does so.
+/// option that does so.
 pub fn overpooled(model: &Model, height: u64, width: u64) -> Option<SpecError> {
     let Model::Vgg(vgg) = model else { return None };
     let stages = vgg.n_channels.len();

@@ -5,8 +5,7 @@ use super::Sample;
 use super::normal::upper_tail;
 
 /// For up to so many numbers in both samples together, the distribution of
-/// ranks is
-/// counted exactly; the counts then fit into a double.
+/// ranks is counted exactly; the counts then fit into a double.
 const EXACT_MAX: usize = 50;
 /// The most divisions that a permutation test tries: 10 against 10 have
 /// 184,756.
@@ -16,12 +15,10 @@ pub const DIVISIONS_MAX: u64 = 200_000;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Test {
     /// The chance of a difference at least this large, in either direction, if
-    /// both samples
-    /// come from one distribution.
+    /// both samples come from one distribution.
     pub p: f64,
-    /// The least possible `p` with so many numbers, whatever they are: 0.1 for 3
-    /// against 3, so
-    /// nothing can be significant at 0.05 there.
+    /// The least possible `p` with so many numbers, whatever they are: 0.1 for
+    /// 3 against 3, so nothing can be significant at 0.05 there.
     pub least: f64,
     /// Whether every division was counted; otherwise `p` is an approximation.
     pub exact: bool,
@@ -45,14 +42,11 @@ pub fn least_p(n: usize, m: usize) -> f64 {
 }
 
 /// The U test of Mann and Whitney (1947), two-sided: whether the numbers of one
-/// sample
-/// tend to be greater. None where a sample is empty.
+/// sample tend to be greater. None where a sample is empty.
 ///
 /// Up to 50 numbers it is exact, ties included: the distribution over all
-/// divisions of the
-/// pooled midranks. Above that it is the normal approximation with corrections
-/// for ties
-/// and continuity.
+/// divisions of the pooled midranks. Above that it is the normal approximation
+/// with corrections for ties and continuity.
 pub fn mann_whitney(left: &Sample, right: &Sample) -> Option<Test> {
     if left.is_empty() || right.is_empty() {
         return None;
@@ -244,9 +238,8 @@ impl Walk<'_> {
 }
 
 /// Corrects for many tests by the method of Holm (1979): the chance that any
-/// true equality
-/// is called a difference stays below alpha. The results are in the order of
-/// `p`.
+/// true equality is called a difference stays below alpha. The results are in
+/// the order of `p`.
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|left, right| p[*left].total_cmp(&p[*right]));
@@ -260,10 +253,8 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
 }
 
 /// Corrects for many tests by the method of Benjamini and Hochberg (1995):
-/// among the called
-/// differences, the expected share of true equalities stays below alpha. The
-/// results are
-/// in the order of `p`.
+/// among the called differences, the expected share of true equalities stays
+/// below alpha. The results are in the order of `p`.
 pub fn benjamini_hochberg(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|left, right| p[*left].total_cmp(&p[*right]));

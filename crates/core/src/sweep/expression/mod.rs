@@ -149,8 +149,7 @@ impl Quantity {
     }
 
     /// The value for a parameter: a number is rounded to 12 significant digits,
-    /// so that
-    /// `0.1 * 96 / 128` equals the 0.075 that a person would write.
+    /// so that `0.1 * 96 / 128` equals the 0.075 that a person would write.
     pub fn into_value(self) -> Value {
         match self {
             Self::Number(number) => number_value(rounded(number)),

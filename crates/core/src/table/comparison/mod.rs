@@ -95,8 +95,7 @@ impl Outcome {
 
 impl<'a> Comparison<'a> {
     /// Joins the cells of two sweeps that agree on every axis that both sweeps
-    /// have. An axis of
-    /// only one sweep gives several pairs.
+    /// have. An axis of only one sweep gives several pairs.
     ///
     /// # Errors
     ///
@@ -211,8 +210,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// Corrects the p of every pair for the number of tests. The best cells
-    /// against each other
-    /// are a question of its own.
+    /// against each other are a question of its own.
     fn test(&mut self) {
         let p: Vec<f64> = self
             .pairs
@@ -330,9 +328,8 @@ impl<'a> Comparison<'a> {
         fields
     }
 
-    /// The mark of a cell that rests on imported numbers. The marks of the right
-    /// sweep come
-    /// after those of the left one.
+    /// The mark of a cell that rests on imported numbers. The marks of the
+    /// right sweep come after those of the left one.
     fn mark(&self, side: usize, place: usize) -> Option<String> {
         let at = self.imported[side].of[place]?;
         Some(letter(side * self.imported[0].texts.len() + at))

@@ -62,8 +62,7 @@ impl<'a> PairRow<'a> {
 
 impl Comparison<'_> {
     /// The axes in the order of the table: those of both sweeps, then those of
-    /// only the left one,
-    /// then those of only the right one.
+    /// only the left one, then those of only the right one.
     pub fn axes(&self) -> impl Iterator<Item = &str> {
         let [left, right] = &self.own;
         self.shared.iter().chain(left).chain(right).copied()

@@ -125,8 +125,7 @@ impl Reference {
     }
 
     /// What was published about which cells of `expansion`. A line may be about
-    /// several cells, or
-    /// about none.
+    /// several cells, or about none.
     pub fn published(&self, expansion: &Expansion<'_>) -> Vec<Published> {
         let published = self.lines.iter().map(|line| line.published.clone());
         let mut published: Vec<Published> = published.collect();
@@ -145,9 +144,9 @@ impl Reference {
 }
 
 impl Reference {
-    /// The lines about no cell of `expansion`, each with the field that no cell has
-    /// and the nearest
-    /// value: most likely a slip, because such a line has no effect.
+    /// The lines about no cell of `expansion`, each with the field that no cell
+    /// has and the nearest value: most likely a slip, because such a line has
+    /// no effect.
     pub fn strays(&self, expansion: &Expansion<'_>) -> Vec<FileError> {
         let published = self.published(expansion).into_iter().zip(&self.lines);
         let strays = published.filter(|(it, _)| it.cells.is_empty() && it.values().count() > 0);
@@ -160,8 +159,8 @@ impl Reference {
         strays.collect()
     }
 
-    /// The first field of a line that no cell has among those that match the fields
-    /// before it.
+    /// The first field of a line that no cell has among those that match the
+    /// fields before it.
     fn stray(&self, line: &Line, cells: &[Cell]) -> Option<FileError> {
         let mut left: Vec<&Cell> = cells.iter().collect();
         for (column, wanted, place) in &line.wanted {
@@ -340,8 +339,7 @@ struct Field {
 }
 
 /// The records of a CSV file (RFC 4180). Each field has its place, which errors
-/// name; blanks
-/// around a field are not part of it.
+/// name; blanks around a field are not part of it.
 struct Records<'a> {
     rest: &'a str,
     place: Place,
