@@ -9,14 +9,14 @@ const SLOTS_MAX: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Devices(Vec<(String, usize)>);
 
-/// A text that names no devices.
+/// A text that does not name devices.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}; examples: cpu:2, cuda:0=4, cuda:0=4,cuda:1=4")]
 pub struct DevicesError(String);
 
 impl Devices {
-    /// One device per slot. With several devices they take turns, so that the
-    /// first jobs spread over them.
+    /// The device of each slot. Several devices take turns, so that the first
+    /// jobs spread over them.
     pub fn slots(&self) -> Vec<String> {
         let most = self.0.iter().map(|(_, slots)| *slots).max().unwrap_or(0);
         let round = |turn: usize| {
