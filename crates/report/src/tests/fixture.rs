@@ -1,4 +1,4 @@
-//! A sweep of twelve cells with everything that can befall one.
+//! A sweep of twelve cells with everything that can happen to one.
 
 use serde_json::{Value, json};
 use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
