@@ -1,4 +1,4 @@
-//! When sweeps will be through, from what readers see of them.
+//! When sweeps will end, estimated from what readers see of them.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use swath_core::eta::{Pace, remaining};
 use swath_core::time::Timestamp;
 use swath_core::view::{JobView, SweepView, WorkerState, WorkerView};
 
-/// A worker that was silent for so long is not counted as there: twice the
-/// usual life of a lease.
+/// A worker that has been silent for longer counts as gone: twice the usual
+/// life of a lease.
 const SILENT_MS: i64 = 120_000;
 
-/// Whether a worker was heard of lately.
+/// Whether a worker was heard from lately.
 pub fn is_there(worker: &WorkerView, now: Timestamp) -> bool {
     now.as_ms() - worker.seen_at.as_ms() <= SILENT_MS
 }
@@ -22,14 +22,14 @@ pub fn at_work(workers: &[WorkerView], now: Timestamp) -> impl Iterator<Item = &
     workers.iter().filter(active)
 }
 
-/// Slots that would take a job.
+/// How many slots would take a job.
 pub fn slots_at_work(workers: &[WorkerView], now: Timestamp) -> u32 {
     let slots = at_work(workers, now).map(|worker| worker.about.slots.len());
     slots.sum::<usize>() as u32
 }
 
-/// How long until the last job of `sweep` ends, where its jobs take
-/// `mean_seconds` and those of `open` that it holds are under way.
+/// How long until the last job of `sweep` ends, if its jobs take `mean_seconds`
+/// on average and those jobs of `open` that belong to it are running.
 pub fn of_sweep(
     sweep: &SweepView,
     mean_seconds: Option<f64>,

@@ -1,5 +1,5 @@
-//! Why a job is where it is, in sentences, from the same facts that the store
-//! grants by.
+//! Why a job is in its state, in sentences, from the same facts by which jobs
+//! are granted.
 
 use swath_core::job::StateName;
 use swath_core::outcome::Fault;
@@ -10,12 +10,12 @@ use swath_core::view::{JobDetail, JobView, SweepState, SweepView, WorkerState, W
 
 use crate::api::OPERATOR_PAUSE;
 
-/// What is known around a job.
+/// The facts that explain a job's state.
 pub(crate) struct Facts<'a> {
     pub(crate) detail: &'a JobDetail,
     pub(crate) sweeps: &'a [SweepView],
     pub(crate) workers: &'a [WorkerView],
-    /// Queued jobs that go before it.
+    /// How many queued jobs are granted before it.
     pub(crate) ahead: u64,
     pub(crate) policy: &'a Policy,
     pub(crate) now: Timestamp,
@@ -66,7 +66,7 @@ fn queued(facts: &Facts<'_>) -> Vec<String> {
             .iter()
             .find(|sweep| sweep.state == SweepState::Paused)
     {
-        // Failures paused it: resuming alone would leave the failed jobs behind.
+        // Failures paused it; resuming alone would leave the failed jobs behind.
         let verb = if paused.reason == OPERATOR_PAUSE {
             "resume"
         } else {
@@ -90,7 +90,8 @@ fn queued(facts: &Facts<'_>) -> Vec<String> {
     reasons
 }
 
-/// What to call a sweep in a command: by its name where no other shares it.
+/// What to call a sweep in a command: its name, unless another sweep has the
+/// same.
 fn told_apart(sweep: &SweepView, all: &[SweepView]) -> String {
     let namesakes = all.iter().filter(|other| other.name == sweep.name).count();
     if namesakes > 1 {
@@ -100,7 +101,7 @@ fn told_apart(sweep: &SweepView, all: &[SweepView]) -> String {
     }
 }
 
-/// Why no worker would take it, if none would.
+/// Why no worker would take the job, if none would.
 fn no_worker(facts: &Facts<'_>) -> Option<String> {
     let silent_after = facts.policy.ttl();
     let alive = |worker: &&WorkerView| facts.now.since(worker.seen_at) <= silent_after;

@@ -1,4 +1,4 @@
-//! What people's commands read: one document per query.
+//! The answers to read commands: one document per query.
 
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ use crate::api::{
 };
 use crate::eta::{self, slots_at_work};
 
-/// Failed jobs that a status shows.
+/// How many failed jobs a status shows.
 const FAILED_SHOWN: u32 = 10;
-/// Open attempts, of a sweep or of all, that a status shows.
+/// How many open attempts a status shows, of one sweep or of all.
 const OPEN_SHOWN: u32 = 1000;
 
 /// Answers one query with a JSON document.
@@ -221,7 +221,7 @@ async fn job_curves(
 async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocument, Status> {
     let store = &*state.store;
     let sweeps = select::sweeps(store, selector).await?;
-    // Sweeps can be many: where all are meant, two questions are enough.
+    // There may be many sweeps: where all are meant, two queries are enough.
     let all = selector.is_empty();
     let any = sweeps.iter().map(|sweep| Some(sweep.digest));
     let asked: Vec<_> = if all { vec![None] } else { any.collect() };
@@ -268,10 +268,10 @@ fn dedup(jobs: &mut Vec<JobView>) {
     jobs.retain(|job| seen.insert(job.digest));
 }
 
-/// Jobs that a mean training time is taken over.
+/// The number of jobs over which a mean training time is taken.
 const MEAN_OVER: u32 = 200;
 
-/// Sweeps whose time is estimated.
+/// How many sweeps get an estimate.
 const ESTIMATED: usize = 8;
 
 /// The mean training time of the first succeeded jobs of a sweep.
@@ -291,10 +291,10 @@ async fn mean_job_seconds(store: &dyn Store, sweep: &SweepView) -> Result<Option
     Ok((count > 0).then(|| seconds.iter().sum::<f64>() / count as f64))
 }
 
-/// The newest sweeps in work with the mean training time of each; probes come
-/// last, since what they take tells little.
+/// The newest active sweeps, with the mean training time of each. Probes come
+/// last, because their times say little.
 async fn means(store: &dyn Store, sweeps: &[SweepView]) -> Result<Vec<(SweepDigest, f64)>, Status> {
-    // To look for a measured job where there is none takes a look at all.
+    // Looking for a measured job where there is none would mean looking at all.
     let in_work = |sweep: &&SweepView| {
         sweep.counts.done() < sweep.counts.total() && sweep.counts.succeeded > 0
     };

@@ -1,4 +1,4 @@
-//! From the words of a selector to the sweeps and jobs that it means.
+//! Finds the sweeps and jobs that a selector means.
 
 use swath_core::id::{JobDigest, SweepDigest};
 use swath_core::job::StateName;
@@ -22,7 +22,7 @@ pub(crate) enum Selected {
     Jobs(Vec<JobState>),
 }
 
-/// As much of a job as a change needs.
+/// The part of a job that a change needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct JobState {
     pub(crate) digest: JobDigest,
@@ -45,8 +45,8 @@ pub(crate) fn parse(words: &[String]) -> Result<Selector, Status> {
     Selector::parse(&words.join(" ")).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
-/// The sweeps that a selector's target names, oldest first; every sweep when
-/// it has none.
+/// The sweeps that a selector's target names, oldest first; all sweeps when it
+/// has no target.
 fn sweeps_of(selector: &Selector, sweeps: &[SweepView]) -> Vec<SweepView> {
     let Some(target) = &selector.target else {
         return sweeps.to_vec();
@@ -63,13 +63,14 @@ fn sweeps_of(selector: &Selector, sweeps: &[SweepView]) -> Vec<SweepView> {
     sweeps.iter().filter(matches).cloned().collect()
 }
 
-/// The newest sweep that people have submitted: probes come from plans.
+/// The newest sweep that people have submitted, so none of probes, which plans
+/// submit.
 fn newest(sweeps: &[SweepView]) -> Option<&SweepView> {
     let of_people = |sweep: &&SweepView| !is_marked(&sweep.definition);
     sweeps.iter().rev().find(of_people)
 }
 
-/// The sweeps that match; an error when the selector names none.
+/// The matching sweeps; an error when the selector names none.
 pub(crate) async fn sweeps(store: &dyn Store, words: &[String]) -> Result<Vec<SweepView>, Status> {
     let selector = parse(words)?;
     if let Some(filter) = selector.filters.first() {
@@ -86,8 +87,8 @@ pub(crate) async fn sweeps(store: &dyn Store, words: &[String]) -> Result<Vec<Sw
     Ok(found)
 }
 
-/// The one sweep that is meant: the newest of those that match, when they
-/// share a name.
+/// The one sweep that is meant: the newest of those that match, if they share a
+/// name.
 pub(crate) async fn sweep(store: &dyn Store, words: &[String]) -> Result<SweepView, Status> {
     let mut found = sweeps(store, words).await?;
     if words.is_empty() {
@@ -109,7 +110,7 @@ pub(crate) async fn sweep(store: &dyn Store, words: &[String]) -> Result<SweepVi
     Ok(newest)
 }
 
-/// The one sweep that is meant, and filters over its cells.
+/// The one sweep that is meant, and the filters over its cells.
 pub(crate) async fn cells(
     store: &dyn Store,
     words: &[String],
@@ -130,15 +131,15 @@ fn no_sweep(words: &[String], all: &[SweepView]) -> Status {
     Status::not_found(format!("no sweep is named `{word}`{hint}"))
 }
 
-/// Jobs that the store is asked for at once: bounds the memory of a look over a
-/// million jobs.
+/// How many jobs to request from the store at once; this limits the memory of a
+/// look over a million jobs.
 const PAGE: u32 = 4096;
 
 /// A page of the jobs that match.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) jobs: Vec<JobView>,
-    /// Where the next page begins, if there may be one.
+    /// The last job of this page, if there may be another one.
     pub(crate) next: Option<JobDigest>,
 }
 
@@ -179,7 +180,7 @@ pub(crate) async fn page(
     }
 }
 
-/// What is kept of each job that matches.
+/// What is kept of each matching job.
 pub(crate) async fn collect<T>(
     store: &dyn Store,
     words: &[String],
@@ -197,11 +198,11 @@ pub(crate) async fn collect<T>(
     }
 }
 
-/// Where the jobs of a selector lie.
+/// Where to look for the jobs of a selector.
 struct Scope {
     query: JobQuery,
-    /// The names of the sweeps meant, when there are several; the store looks
-    /// through one at a time.
+    /// The names of the sweeps that are meant, if there are several; the store
+    /// searches one at a time.
     names: Vec<String>,
 }
 
@@ -257,8 +258,8 @@ async fn scope(store: &dyn Store, selector: &Selector, words: &[String]) -> Resu
     }
 }
 
-/// The states that a filter over the state leaves, so that the store need not
-/// read the others; empty when it leaves all.
+/// The states that a filter over the state allows, so that the store need not
+/// read other jobs; empty when it allows all.
 fn states(selector: &Selector) -> Vec<StateName> {
     let state = |filter: &&Filter| filter.field == "state";
     let Some(filter) = selector.filters.iter().find(state) else {
@@ -284,7 +285,7 @@ fn lets_through(selector: &Selector, job: &JobView) -> bool {
         spec: Some(&job.spec),
         ..SubjectView::default()
     };
-    // A diverged job is a failed one that people look for by its own name.
+    // A diverged job is a failed one that people look for under its own name.
     let diverged = job.fault == Some(Fault::Diverged);
     selector.filters.iter().all(|filter| {
         filter.matches(&view(job.state.name())) || (diverged && filter.matches(&view("diverged")))
@@ -310,8 +311,8 @@ fn no_job(word: &str) -> Status {
     ))
 }
 
-/// What a selector means to a command that takes sweeps and jobs: whole sweeps
-/// when it names one and filters nothing, else jobs.
+/// What a selector means for a command that takes sweeps and jobs: whole sweeps
+/// if it names one and has no filter, otherwise jobs.
 pub(crate) async fn selected(store: &dyn Store, words: &[String]) -> Result<Selected, Status> {
     let selector = parse(words)?;
     if words.is_empty() {

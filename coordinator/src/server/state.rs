@@ -1,4 +1,5 @@
-//! What every handler shares: the engine, the store, the clock, and who waits for what.
+//! What every handler shares: the engine, the store, the clock, and those who wait for
+//! changes.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,16 +15,16 @@ use super::clock::Clock;
 
 /// Shared by the handlers and the sweeper.
 pub(crate) struct State {
-    /// What decides; every write goes through it.
+    /// The engine, through which every write goes.
     pub(crate) engine: Engine,
-    /// What is read.
+    /// The store, for reads.
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policy: Policy,
     clock: Clock,
     /// Grows with every change that a reader could see.
     revision: watch::Sender<u64>,
-    /// Workers that an operator drains, so that every reply can say so without
-    /// a read.
+    /// Workers that an operator drains; kept here so that every reply can say
+    /// so without a read.
     draining: Mutex<BTreeSet<WorkerName>>,
 }
 
@@ -43,12 +44,12 @@ impl State {
         self.clock.now()
     }
 
-    /// Lets the clock go on from `least`, if it is behind.
+    /// Moves the clock forward to `least`, if it is behind.
     pub(crate) fn not_before(&self, least: Timestamp) {
         self.clock.not_before(least);
     }
 
-    /// Wakes the readers that watch.
+    /// Wakes the readers that watch for changes.
     pub(crate) fn changed(&self) {
         self.revision.send_modify(|count| *count += 1);
     }

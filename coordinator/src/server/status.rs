@@ -6,8 +6,8 @@ use swath_proto::refusal::{Reason, not_leader};
 use swath_store::StoreError;
 use tonic::{Code, Status};
 
-/// What a store error means for a command: whether it asked for something that
-/// is not there or not allowed, or whether the store failed.
+/// The status of a store error for a command: it asked for something that does
+/// not exist or is not allowed, or the store failed.
 pub(crate) fn status(error: &StoreError) -> Status {
     match error {
         StoreError::StaleSession { .. } => {
@@ -23,8 +23,8 @@ pub(crate) fn status(error: &StoreError) -> Status {
     }
 }
 
-/// What a store error means for a worker: whether to say hello again, to give
-/// up, or, when the store failed, to try again later.
+/// The status of a store error for a worker: it must say hello again, give up
+/// or, if the store failed, try again later.
 pub(crate) fn worker_status(error: &StoreError) -> Status {
     let status = status(error);
     match Reason::of(&status) {
@@ -33,7 +33,7 @@ pub(crate) fn worker_status(error: &StoreError) -> Status {
     }
 }
 
-/// That a worker speaks another protocol, `theirs`.
+/// The status for a worker that uses another protocol, `theirs`.
 pub(crate) fn other_protocol(theirs: u32) -> Status {
     Reason::Protocol.status(format!(
         "protocol: this coordinator speaks version {PROTOCOL_VERSION}, the worker version \

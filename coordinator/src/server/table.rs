@@ -10,7 +10,7 @@ use tonic::Status;
 use super::status::status;
 use crate::api::{Look, Shape};
 
-/// The cells of a sweep that the filters let through, with as many last epochs as its table needs.
+/// The cells of a sweep that pass the filters, with as many last epochs as its table needs.
 pub(crate) async fn cells_of(
     store: &dyn Store,
     sweep: &SweepView,
@@ -25,8 +25,8 @@ pub(crate) async fn cells_of(
     choose(&definition, cells, filters).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
-/// Reads a sweep's results and renders them. Summing up and drawing a large
-/// table takes a core for a while, so it leaves the runtime's threads.
+/// Reads a sweep's results and renders them. Rendering a large table occupies a
+/// core for a while, so it runs outside the runtime's threads.
 pub(crate) async fn table_text(
     store: &dyn Store,
     sweep: &SweepView,
@@ -61,7 +61,7 @@ pub(crate) async fn table_text(
         .map_err(|error: TableError| Status::failed_precondition(error.to_string()))
 }
 
-/// Replaces the layout of a sweep's table by what was asked for.
+/// Replaces the layout of a sweep's table by the one that was asked for.
 fn lay_out(sweep: &mut SweepView, shape: &Shape) -> Result<(), Status> {
     let Shape {
         rows,
@@ -84,7 +84,7 @@ fn lay_out(sweep: &mut SweepView, shape: &Shape) -> Result<(), Status> {
     };
     let given =
         |given: &Vec<String>, own: Vec<String>| if given.is_empty() { own } else { given.clone() };
-    // Columns without a cell ask for a list.
+    // Columns without a cell mean a list.
     let cell = cell.clone().or(own_cell.filter(|_| columns.is_empty()));
     let rows = given(rows, own_rows);
     let columns = given(columns, own_columns);
