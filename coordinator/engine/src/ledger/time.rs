@@ -1,4 +1,4 @@
-//! What the clock brings: leases that pass, starts, and absences.
+//! What changes with time: leases that pass, starts, and absences.
 
 use std::cmp::Reverse;
 
@@ -12,8 +12,8 @@ use super::hot::Loc;
 use super::index::Waiting;
 
 impl Ledger {
-    /// The sweeper's pass: leases that are over become suspect, suspects whose
-    /// grace is over go back to the queue.
+    /// The sweeper's pass: leases that are over become suspect, and suspect
+    /// jobs whose grace is over go back to the queue.
     pub fn tick(&mut self, now: Timestamp) -> Ticked {
         let mut ticked = Ticked::default();
         for at in self.index.over(now) {
@@ -28,13 +28,14 @@ impl Ledger {
         ticked
     }
 
-    /// The coordinator starts: every lease lives on for at least ttl + grace.
+    /// The coordinator starts: every lease lives for at least another ttl +
+    /// grace.
     pub fn restart(&mut self, now: Timestamp) {
         self.each_lease(&Event::Restart, now);
     }
 
-    /// The coordinator or its store was away: every lease lives on for at
-    /// least one ttl.
+    /// The coordinator or its store was away: every lease lives for at least
+    /// another ttl.
     pub fn extend_leases(&mut self, now: Timestamp) {
         self.each_lease(&Event::Extend, now);
     }
@@ -46,15 +47,15 @@ impl Ledger {
         }
     }
 
-    /// When the next backoff ends after `now`, of jobs that could be granted
+    /// When the next backoff after `now` ends, among jobs that could be granted
     /// then.
     pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         self.index.next_rested(now)
     }
 
-    /// How many queued jobs are granted before this one: those of a greater
-    /// priority, and of the same one submitted earlier. 0 when it does not wait
-    /// to be granted.
+    /// How many queued jobs are granted before this one: those with a greater
+    /// priority, and those with the same priority that were submitted earlier.
+    /// 0 when the job does not wait to be granted.
     pub fn ahead(&self, job: JobDigest) -> u64 {
         let own = self.find_job(job).and_then(|at| self.waiting(at));
         let Some(own) = own else {
