@@ -7,7 +7,7 @@
 ARG BASE=debian:bookworm-slim
 ARG BUILD_BASE=rust:1.95-bookworm
 
-# libtorch (540 MB) comes before everything else and of nothing but xtask, so that a change elsewhere does not fetch it
+# libtorch (540 MB) is fetched first, and with xtask alone, so that a change elsewhere does not fetch it
 # again. The trainer contains the path of the directory it was built with, so it is built in its final place.
 FROM ${BUILD_BASE} AS libtorch
 RUN apt-get update \

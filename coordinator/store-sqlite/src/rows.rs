@@ -1,4 +1,4 @@
-//! Between columns and the types of the core.
+//! Conversion between columns and the types of the core.
 
 use serde::Deserialize;
 use swath_core::id::{
@@ -12,7 +12,8 @@ use swath_core::view::WorkerState;
 
 use crate::error::{Failure, Result};
 
-/// The columns of a job that its life depends on, as a JSON array has them.
+/// The columns of a job on which its life depends, in the order of the JSON
+/// array.
 #[derive(Debug, Deserialize)]
 pub(crate) struct JobRow {
     pub(crate) id: i64,
@@ -29,7 +30,7 @@ pub(crate) struct JobRow {
     granted_at: Timestamp,
     grants: u32,
     charged: u32,
-    /// JSON array.
+    /// The workers, as a JSON array.
     failed_on: Option<String>,
     closed: u8,
     pub(crate) unmentioned: u32,
@@ -38,7 +39,7 @@ pub(crate) struct JobRow {
 }
 
 impl JobRow {
-    /// The job of the core.
+    /// The job as the core knows it.
     pub(crate) fn job(&self) -> Result<Job> {
         let owner = match (&self.worker, self.session) {
             (Some(worker), Some(session)) => Some(Owner {
@@ -131,7 +132,7 @@ fn short(what: &str) -> Failure {
     Failure::Damaged(format!("a {what} digest is not 32 bytes long"))
 }
 
-/// Digests as one JSON array of hex texts: how many go into one statement.
+/// Digests as one JSON array of hex texts, so that many fit into one statement.
 pub(crate) fn hex_array<T: std::fmt::Display>(digests: impl IntoIterator<Item = T>) -> String {
     let texts: Vec<String> = digests
         .into_iter()
@@ -140,12 +141,13 @@ pub(crate) fn hex_array<T: std::fmt::Display>(digests: impl IntoIterator<Item = 
     json(&texts)
 }
 
-/// JSON text of what always has one: numbers, texts and their arrays.
+/// The JSON text of a value that always has one: numbers, texts and their
+/// arrays.
 pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// A measurement as four big-endian doubles, NaN for what is absent.
+/// A measurement as four big-endian doubles, with NaN for an absent number.
 pub(crate) fn measurement_bits(measurement: &Measurement) -> [u8; 32] {
     let numbers = [
         Some(measurement.test_error),
@@ -160,7 +162,7 @@ pub(crate) fn measurement_bits(measurement: &Measurement) -> [u8; 32] {
     bits
 }
 
-/// The metrics of a column.
+/// The metrics in a column.
 pub(crate) fn metrics(text: Option<&str>) -> Result<Metrics> {
     match text {
         None => Ok(Metrics::new()),
@@ -168,12 +170,12 @@ pub(crate) fn metrics(text: Option<&str>) -> Result<Metrics> {
     }
 }
 
-/// The digest of a column, where there is one.
+/// The digest in a column, if there is one.
 pub(crate) fn weights(bytes: Option<&[u8]>) -> Option<WeightsDigest> {
     bytes.and_then(WeightsDigest::from_slice)
 }
 
-/// The measurement with these bits, metrics and weights.
+/// The measurement from these bits, metrics and weights.
 pub(crate) fn measurement(
     bits: &[u8],
     metrics: Metrics,
@@ -192,7 +194,7 @@ pub(crate) fn measurement(
     })
 }
 
-/// The seconds of the measurement with these bits.
+/// The seconds in the measurement with these bits.
 pub(crate) fn train_seconds(bits: &[u8]) -> Result<f64> {
     numbers(bits).map(|numbers| numbers[3])
 }
@@ -207,7 +209,8 @@ fn numbers(bits: &[u8]) -> Result<[f64; 4]> {
     }
 }
 
-/// A session as a column; one above every possible for those that do not fit.
+/// A session as a column; if it does not fit, a number above every possible
+/// session.
 pub(crate) fn session(session: SessionId) -> i64 {
     i64::try_from(session.0).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! What one commit writes: rows, not statements. The engine decided them; a
+//! What one commit writes: rows, not statements. The engine decides them; a
 //! store only keeps them.
 
 use serde::Serialize;
@@ -18,10 +18,10 @@ use swath_core::view::{Counts, WorkerAbout, WorkerState};
 use crate::dump::Copied;
 use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};
 
-/// Everything that one commit writes, or nothing of it.
+/// Everything that one commit writes, all or nothing.
 ///
-/// A store writes the lists in the order of these fields, so that whatever a
-/// row names is there before it. Within a list the order counts too.
+/// A store writes the lists in the order of these fields, so that the rows to
+/// which a row refers exist before it. Within a list the order matters too.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
     /// New sweeps.
@@ -32,7 +32,7 @@ pub struct Changes {
     pub cells: Vec<NewCell>,
     /// Cells of new sweeps.
     pub sweep_cells: Vec<NewSweepCell>,
-    /// Cells of a sweep that have another number of replicates now.
+    /// Cells of which a sweep now has another number of replicates.
     pub grown: Vec<GrownCell>,
     /// Workers that are new or changed, each once.
     pub workers: Vec<WorkerRow>,
@@ -46,28 +46,28 @@ pub struct Changes {
     pub ends: Vec<AttemptEnd>,
     /// Jobs that changed, each once, as they are now.
     pub jobs: Vec<JobRow>,
-    /// Outcomes that came too late to count. A repeat (the same job, attempt,
+    /// Outcomes that came too late to count. A repeat (same job, attempt,
     /// worker and outcome) is ignored.
     pub late: Vec<LateOutcome>,
-    /// Epochs of attempts. A repeat (the same job, attempt and epoch) is
-    /// ignored; numbers that are not finite are absent.
+    /// Epochs of attempts. A repeat (same job, attempt and epoch) is ignored;
+    /// numbers that are not finite are absent.
     pub observations: Vec<ObservationRow>,
-    /// Pieces of logs. A repeat (the same job, attempt and sequence number) is
+    /// Pieces of logs. A repeat (same job, attempt and sequence number) is
     /// ignored.
     pub logs: Vec<LogRow>,
     /// What requests were granted.
     pub requests: Vec<GrantRequest>,
-    /// How far the replicates of sweeps are decided, where that changed or
-    /// begins.
+    /// How far the replicates of sweeps are decided, where that begins or
+    /// changed.
     pub replications: Vec<ReplicationRow>,
     /// Decisions about replicates.
     pub decisions: Vec<DecisionRow>,
-    /// Names of sweeps, each with a source: what that has said of the sweep is
-    /// forgotten, before `imports`.
+    /// Names of sweeps, each with a source whose numbers for the sweep are
+    /// removed, before `imports` are written.
     pub forgotten: Vec<(String, String)>,
-    /// Numbers from elsewhere.
+    /// Imported numbers.
     pub imports: Vec<NewImport>,
-    /// What only a copy of another store has to write.
+    /// What only a copy of another store must write.
     pub copied: Option<Box<Copied>>,
 }
 
@@ -78,7 +78,7 @@ impl Changes {
     }
 }
 
-/// A new sweep; what may change of it is in its [`SweepRow`].
+/// A new sweep; what may change about it is in its [`SweepRow`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewSweep {
     /// Its key.
@@ -101,7 +101,7 @@ pub struct NewSweep {
     pub submitted_at: Timestamp,
 }
 
-/// What may change of a sweep.
+/// What may change about a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SweepRow {
     /// Its key.
@@ -110,13 +110,13 @@ pub struct SweepRow {
     pub live: bool,
     /// Why it is paused, if it is.
     pub paused: Option<String>,
-    /// The greatest goes first.
+    /// Its priority; sweeps with a greater one go first.
     pub priority: i32,
     /// Its jobs.
     pub counts: Counts,
-    /// When the last of its jobs ended that has ended. A job that starts over
-    /// ends later than it did, so this holds again by the time that every job
-    /// is final.
+    /// When the last of its jobs ended, among those that have ended. A job that
+    /// starts over ends again later, so this is right again by the time every
+    /// job is final.
     pub ended_at: Option<Timestamp>,
 }
 
@@ -129,15 +129,16 @@ pub struct NewCell {
     pub digest: CellDigest,
     /// Its canonical spec, without a seed.
     pub spec: String,
-    /// The program that its jobs need, if they are not for the built-in core.
+    /// The program that its jobs need, unless they are for the built-in
+    /// trainer.
     pub program: Option<String>,
-    /// What its trainings cost alike with.
+    /// The workload that its trainings belong to; they cost the same per step.
     // Follows from the spec.
     #[serde(skip)]
     pub workload: WorkloadKey,
 }
 
-/// That a sweep has a cell.
+/// A cell of a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewSweepCell {
     /// The sweep.
@@ -148,18 +149,18 @@ pub struct NewSweepCell {
     pub cell: CellKey,
     /// Its axes in written order.
     pub axes: Vec<(String, Value)>,
-    /// The sweep holds replicates 1 to so many of it.
+    /// The sweep holds replicates 1 to this one.
     pub replicates: u32,
 }
 
-/// That a sweep holds more replicates of a cell.
+/// A cell of which a sweep holds more replicates now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct GrownCell {
     /// The sweep.
     pub sweep: SweepKey,
     /// The cell.
     pub cell: CellKey,
-    /// The sweep holds replicates 1 to so many of it now.
+    /// The sweep now holds replicates 1 to this one.
     pub replicates: u32,
 }
 
@@ -172,15 +173,15 @@ pub struct WorkerRow {
     pub name: WorkerName,
     /// Whether it gets jobs.
     pub state: WorkerState,
-    /// Why it does not; empty otherwise.
+    /// Why it gets no jobs; empty if it does.
     pub reason: String,
     /// Its newest session.
     pub session: SessionId,
-    /// When it was last heard of.
+    /// When the coordinator last heard from it.
     pub seen_at: Timestamp,
-    /// What it said of itself.
+    /// What it said about itself.
     pub about: WorkerAbout,
-    /// The different jobs that it failed in a row.
+    /// The different jobs that it has failed in a row.
     pub failed: Vec<JobDigest>,
 }
 
@@ -197,11 +198,11 @@ pub struct NewJob {
     pub replicate: Replicate,
     /// Its seed.
     pub seed: u64,
-    /// When it was made.
+    /// When it was created.
     pub since: Timestamp,
 }
 
-/// What may change of a job.
+/// What may change about a job.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JobRow {
     /// Its key.
@@ -210,16 +211,16 @@ pub struct JobRow {
     pub job: Job,
     /// The worker of `job.owner`.
     pub worker: Option<WorkerKey>,
-    /// Heartbeats in a row that did not mention its lease.
+    /// How many heartbeats in a row did not mention its lease.
     pub unmentioned: u32,
     /// The attempt whose fault is remembered.
     pub faulted: Option<Attempt>,
-    /// When it became final, while it is.
+    /// When it became final; absent while it is not.
     pub ended_at: Option<Timestamp>,
 }
 
 impl JobRow {
-    /// Whether nothing has happened to it since it was made.
+    /// Whether nothing has happened to it since it was created.
     pub fn is_as_made(&self) -> bool {
         *self
             == Self {
@@ -240,11 +241,11 @@ pub struct NewAttempt {
     pub job: JobKey,
     /// Its number.
     pub attempt: Attempt,
-    /// Who got the grant.
+    /// The worker that got the grant.
     pub worker: WorkerKey,
-    /// In which session.
+    /// The session that got it.
     pub session: SessionId,
-    /// When.
+    /// When it was granted.
     pub granted_at: Timestamp,
 }
 
@@ -255,29 +256,29 @@ pub struct AttemptEnd {
     pub job: JobKey,
     /// The attempt.
     pub attempt: Attempt,
-    /// When that was recorded.
+    /// When the end was recorded.
     pub at: Timestamp,
-    /// How.
+    /// How it ended.
     pub end: End,
 }
 
-/// How an attempt ended, as its worker told.
+/// How an attempt ended, as its worker reported.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum End {
     /// It was given back.
     Released,
     /// It brought a measurement; its [`OutcomeRow`] has the numbers.
     Measured {
-        /// What it ran on.
+        /// What the attempt ran on.
         provenance: Provenance,
     },
     /// It brought a fault.
     Failed {
-        /// Which.
+        /// Which fault.
         fault: Fault,
         /// Its whole message.
         message: String,
-        /// What it ran on.
+        /// What the attempt ran on.
         provenance: Provenance,
     },
 }
@@ -291,7 +292,7 @@ pub struct OutcomeRow {
     pub attempt: Attempt,
     /// The numbers.
     pub measurement: Measurement,
-    /// What it ran on.
+    /// What the attempt ran on.
     pub provenance: Provenance,
     /// When it was recorded.
     pub recorded_at: Timestamp,
@@ -304,13 +305,13 @@ pub struct LateOutcome {
     pub job: JobKey,
     /// The attempt that its worker named; it may never have been granted.
     pub attempt: Attempt,
-    /// Who told.
+    /// The worker that reported it.
     pub worker: WorkerKey,
-    /// In which session.
+    /// The session in which it did.
     pub session: SessionId,
-    /// What.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What it ran on.
+    /// What the attempt ran on.
     pub provenance: Provenance,
     /// When it was kept aside.
     pub recorded_at: Timestamp,
@@ -327,20 +328,20 @@ pub struct ObservationRow {
     pub observation: Observation,
 }
 
-/// A piece of what a trainer wrote to stderr.
+/// A piece of text that a trainer wrote to stderr.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogRow {
     /// The job.
     pub job: JobKey,
     /// The attempt.
     pub attempt: Attempt,
-    /// Counts the pieces of the attempt, from 1.
+    /// The number of the piece within the attempt, from 1.
     pub sequence: u64,
     /// The text.
     pub text: String,
 }
 
-/// What a request was granted: a lost reply is answered with the same. A store
+/// What a request was granted, so that a lost reply can be sent again. A store
 /// keeps the [`REQUESTS_KEPT`] greatest requests of a worker's newest session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GrantRequest {
@@ -354,8 +355,8 @@ pub struct GrantRequest {
     pub grants: Vec<(JobKey, Attempt)>,
 }
 
-/// A worker repeats a request only until it is answered: the last few are
-/// enough.
+/// How many requests are kept. A worker repeats a request only until it is
+/// answered, so the last few are enough.
 pub const REQUESTS_KEPT: usize = 16;
 
 /// How far the replicates of a sweep are decided.
@@ -363,11 +364,11 @@ pub const REQUESTS_KEPT: usize = 16;
 pub struct ReplicationRow {
     /// The sweep.
     pub sweep: SweepKey,
-    /// Replicates of a cell, at most.
+    /// The most replicates of a cell.
     pub max: u32,
-    /// Rounds of seeds that were given so far.
+    /// How many rounds of seeds were given so far.
     pub rounds: u32,
-    /// Replicates that they gave, over all cells.
+    /// How many replicates those rounds gave, over all cells.
     pub seeds: u64,
     /// How it is settled, if it is.
     pub settled: Option<SettledRow>,
@@ -384,12 +385,12 @@ pub struct SettledRow {
     pub verdict: Verdict,
 }
 
-/// That a cell gets another replicate.
+/// A decision that a cell gets another replicate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct DecisionRow {
     /// The sweep.
     pub sweep: SweepKey,
-    /// Counts the decisions of the sweep, from 1.
+    /// The number of the decision within the sweep, from 1.
     pub place: u64,
     /// The round, from 1.
     pub round: u32,
@@ -399,11 +400,11 @@ pub struct DecisionRow {
     pub cell: CellKey,
     /// The replicate.
     pub replicate: Replicate,
-    /// The reason.
+    /// The undecided pair that is the reason.
     pub pair: Pair,
 }
 
-/// A number from elsewhere.
+/// An imported number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewImport {
     /// The name of the sweep.
@@ -414,6 +415,6 @@ pub struct NewImport {
     pub place: u32,
     /// The number.
     pub number: Imported,
-    /// When it came.
+    /// When it was imported.
     pub at: Timestamp,
 }

@@ -1,5 +1,5 @@
-//! What a store gives back of what it keeps: the rows that the engine begins
-//! with, and those that it asks for later.
+//! What a store returns of what it keeps: the rows with which the engine
+//! begins, and those that it asks for later.
 
 use swath_core::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_core::import::Imported;
@@ -11,16 +11,16 @@ use swath_core::time::Timestamp;
 use crate::changes::{SweepRow, WorkerRow};
 use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};
 
-/// What the engine holds of everything, whether open or not; the cells with
-/// open jobs come page by page, by [`crate::Store::open_cells`].
+/// What the engine holds about everything, open or not. The cells with open
+/// jobs come page by page from [`crate::Store::open_cells`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Start {
     /// Every sweep, in order of submission.
     pub sweeps: Vec<StoredSweep>,
     /// Every worker.
     pub workers: Vec<WorkerRow>,
-    /// What the newest sessions' requests were granted; those of a worker in
-    /// order.
+    /// What the requests of the newest sessions were granted; those of a worker
+    /// are in order.
     pub requests: Vec<StoredRequest>,
     /// The greatest key of a cell; 0 when there is none.
     pub last_cell: CellKey,
@@ -35,25 +35,26 @@ pub struct StoredSweep {
     pub digest: SweepDigest,
     /// Replicates per cell at first.
     pub replicates: u32,
-    /// What may change of it.
+    /// What may change about it.
     pub row: SweepRow,
     /// How far its replicates are decided, where results decide them.
     pub replication: Option<StoredReplication>,
     /// The remembered faults of its jobs, each with how many jobs have it; only
-    /// of a sweep of which none has succeeded.
+    /// for a sweep of which no job has succeeded.
     pub faults: Vec<(LastFault, u64)>,
 }
 
 /// How far the replicates of a sweep are decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredReplication {
-    /// Replicates of a cell, at most.
+    /// The most replicates of a cell.
     pub max: u32,
-    /// Rounds of seeds that were given so far.
+    /// How many rounds of seeds were given so far.
     pub rounds: u32,
-    /// Replicates that they gave, over all cells.
+    /// How many replicates those rounds gave, over all cells.
     pub seeds: u64,
-    /// When the last job had ended that was looked at when it was settled.
+    /// When the last job had ended that was looked at when the sweep was
+    /// settled.
     pub settled_as_of: Option<Timestamp>,
 }
 
@@ -62,9 +63,9 @@ pub struct StoredReplication {
 pub struct StoredRequest {
     /// The worker.
     pub worker: WorkerKey,
-    /// The request, of the worker's newest session.
+    /// The request's number, in the worker's newest session.
     pub request: u64,
-    /// In the order in which they were granted.
+    /// The granted jobs, in order.
     pub grants: Vec<(JobDigest, Attempt)>,
 }
 
@@ -77,8 +78,8 @@ pub struct StoredCell {
     pub digest: CellDigest,
     /// The program that its jobs need.
     pub program: Option<String>,
-    /// The sweeps that have it, in order of submission, with the number of its
-    /// replicates that each holds.
+    /// The sweeps that have it, in order of submission, with how many of its
+    /// replicates each holds.
     pub holders: Vec<(SweepKey, u32)>,
     /// Its jobs: replicates 1, 2, and so on.
     pub jobs: Vec<StoredJob>,
@@ -93,17 +94,17 @@ pub struct StoredJob {
     pub digest: JobDigest,
     /// Its life.
     pub job: Job,
-    /// Heartbeats in a row that did not mention its lease.
+    /// How many heartbeats in a row did not mention its lease.
     pub unmentioned: u32,
-    /// The attempt whose fault is remembered, with that fault.
+    /// The attempt whose fault is remembered, with the fault.
     pub fault: Option<(Attempt, LastFault)>,
-    /// When it became final, while it is.
+    /// When it became final; absent while it is not.
     pub ended_at: Option<Timestamp>,
     /// The outcomes of its attempts, with the worker that got the grant.
     pub outcomes: Vec<(Attempt, WorkerName, Outcome)>,
 }
 
-/// Whose cells to load: those that exist of all that is named.
+/// Which cells to load: those that exist of everything that is named here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// The cells of these jobs.
@@ -121,13 +122,12 @@ impl Names {
     }
 }
 
-/// What is there already where numbers are to be imported.
+/// What exists already for numbers that are about to be imported.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Said {
     /// The keys of the cells that were asked for, in order; none where no sweep
     /// of that name has such a cell.
     pub cells: Vec<Option<CellKey>>,
-    /// What the sources that were asked for have said: sweep, cell, place and
-    /// number.
+    /// What the requested sources have said: sweep, cell, place and number.
     pub numbers: Vec<(String, CellDigest, u32, Imported)>,
 }
