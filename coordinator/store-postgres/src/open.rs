@@ -14,13 +14,13 @@ use crate::text;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
 
-/// The oldest server that is tried out.
+/// The oldest version of Postgres that is tested.
 const OLDEST_SERVER: u32 = 14;
 /// How long a server may keep a new connection waiting.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a call waits for a connection of the pool.
 const ACQUIRE: Duration = Duration::from_secs(30);
-/// "Swth": names the lock under which a schema is changed.
+/// "Swth": the number of the lock under which the schema is changed.
 const SCHEMA_LOCK: i64 = 1_400_337_512;
 
 /// The greatest version of a schema that this build knows.
@@ -29,7 +29,8 @@ pub(crate) fn newest() -> i64 {
     versions.max().unwrap_or(0)
 }
 
-/// Sees that the database is there and fit, with the newest schema in place.
+/// Makes sure that the database exists and is fit, and brings its schema up to
+/// date.
 pub(crate) async fn prepare(address: &Address) -> Result<()> {
     let connecting = PgConnection::connect_with(&address.options);
     let mut conn = match tokio::time::timeout(CONNECT, connecting).await {
@@ -52,12 +53,12 @@ pub(crate) async fn prepare(address: &Address) -> Result<()> {
     Ok(())
 }
 
-/// The connections that work is done on, none of them open yet.
+/// The pool of connections for work; none is open yet.
 pub(crate) fn pool(address: &Address, connections: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
-        // Whoever takes one finds out by what it says first.
+        // A lost connection is noticed by its first statement.
         .test_before_acquire(false)
         .connect_lazy_with(address.options.clone())
 }
@@ -127,8 +128,8 @@ async fn check_server(conn: &mut PgConnection, address: &Address) -> Result<()> 
     Ok(())
 }
 
-/// Brings the schema up to date, in one transaction, under a lock that ends with
-/// it: of two that start at once, the second finds all done.
+/// Brings the schema up to date in one transaction, under a lock that ends with
+/// it: of two that start at once, the second finds everything done.
 async fn migrate(conn: &mut PgConnection, address: &Address) -> Result<()> {
     let failing = |error| failed(cannot_migrate(address), error);
     let mut tx = conn.begin().await.map_err(failing)?;
@@ -153,8 +154,9 @@ async fn migrate(conn: &mut PgConnection, address: &Address) -> Result<()> {
     tx.commit().await.map_err(failing)
 }
 
-/// Takes the steps that were not taken yet. By hand, as sqlx's own way would
-/// prepare statements, and lock for longer than a transaction.
+/// Runs the migrations that were not run yet. This is done by hand, because
+/// sqlx's own way would prepare statements, and would lock for longer than a
+/// transaction.
 async fn apply(conn: &mut PgConnection, address: &Address) -> Result<()> {
     let failing = |error| failed(cannot_migrate(address), error);
     raw_sql(
@@ -211,7 +213,7 @@ fn cannot_migrate(address: &Address) -> String {
     )
 }
 
-/// The version of the schema that is there, 0 where nothing is.
+/// The version of the schema in the database; 0 if there is none.
 async fn found(conn: &mut PgConnection, address: &Address) -> Result<i64> {
     let failing = |error| unreachable(address, error);
     let ask = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL
@@ -238,8 +240,9 @@ async fn found(conn: &mut PgConnection, address: &Address) -> Result<i64> {
         .map_err(failing)
 }
 
-/// Nobody may lead with an older build while the schema changes. Holds whoever
-/// would begin to lead until it has changed; they look at its version then.
+/// Checks that no older build leads while the schema changes. A coordinator
+/// that would begin to lead has to wait until it has changed, and then looks at
+/// its version.
 async fn check_unled(conn: &mut PgConnection, address: &Address) -> Result<()> {
     let failing = |error| unreachable(address, error);
     let has_leader: bool = sqlx::query_scalar("SELECT to_regclass('leader') IS NOT NULL")

@@ -1,4 +1,4 @@
-//! Between columns and the types of the core.
+//! Conversion between columns and the types of the core.
 
 use swath_core::id::{
     Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest, WorkerName,
@@ -11,7 +11,7 @@ use swath_core::view::WorkerState;
 
 use crate::error::{Failure, Result};
 
-/// The columns of a job that its life depends on.
+/// The columns of a job on which its life depends.
 #[derive(Debug)]
 pub(crate) struct JobRow {
     pub(crate) id: i64,
@@ -36,7 +36,7 @@ pub(crate) struct JobRow {
 }
 
 impl JobRow {
-    /// The job of the core.
+    /// The job as the core knows it.
     pub(crate) fn job(&self) -> Result<Job> {
         let owner = match (&self.worker, self.session) {
             (Some(worker), Some(session)) => Some(Owner {
@@ -125,12 +125,13 @@ fn short(what: &str) -> Failure {
     Failure::Damaged(format!("a {what} digest is not 32 bytes long"))
 }
 
-/// JSON text of what always has one: numbers, texts, and what is made of them.
+/// The JSON text of a value that always has one: numbers, texts, and what is
+/// made of them.
 pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// The metrics of a column.
+/// The metrics in a column.
 pub(crate) fn metrics(text: Option<&str>) -> Result<Metrics> {
     match text {
         None => Ok(Metrics::new()),
@@ -138,17 +139,18 @@ pub(crate) fn metrics(text: Option<&str>) -> Result<Metrics> {
     }
 }
 
-/// The digest of a column, where there is one.
+/// The digest in a column, if there is one.
 pub(crate) fn weights(bytes: Option<&[u8]>) -> Option<WeightsDigest> {
     bytes.and_then(WeightsDigest::from_slice)
 }
 
-/// What names a provenance in its table.
+/// The digest by which a provenance is found in its table.
 pub(crate) fn provenance_digest(provenance: &Provenance) -> [u8; 32] {
     *blake3::hash(json(provenance).as_bytes()).as_bytes()
 }
 
-/// A session as a column; one above every possible for those that do not fit.
+/// A session as a column; if it does not fit, a number above every possible
+/// session.
 pub(crate) fn session(session: SessionId) -> i64 {
     i64::try_from(session.0).unwrap_or(i64::MAX)
 }

@@ -10,7 +10,7 @@ use crate::rows;
 use crate::session::Session;
 use crate::text;
 
-/// New attempts.
+/// Inserts new attempts.
 pub(super) async fn insert(session: &mut Session, attempts: &[NewAttempt]) -> Result<()> {
     for chunk in attempts.chunks(CHUNK) {
         let jobs: Vec<i64> = chunk.iter().map(|row| row.job.0).collect();
@@ -35,7 +35,7 @@ pub(super) async fn insert(session: &mut Session, attempts: &[NewAttempt]) -> Re
     Ok(())
 }
 
-/// What attempts measured.
+/// Inserts what attempts measured.
 pub(super) async fn insert_outcomes(
     session: &mut Session,
     known: &Known<'_>,
@@ -80,7 +80,7 @@ pub(super) async fn insert_outcomes(
     Ok(())
 }
 
-/// How attempts ended.
+/// Writes how attempts ended.
 pub(super) async fn end(
     session: &mut Session,
     known: &Known<'_>,
@@ -128,7 +128,7 @@ pub(super) async fn end(
     Ok(())
 }
 
-/// Outcomes that came too late, once each.
+/// Inserts outcomes that came too late, each once.
 pub(super) async fn insert_late(session: &mut Session, late: &[LateOutcome]) -> Result<()> {
     for chunk in late.chunks(CHUNK) {
         let jobs: Vec<i64> = chunk.iter().map(|row| row.job.0).collect();
