@@ -15,7 +15,7 @@ use crate::{files, output};
 
 const PIXELS: usize = 3 * 32 * 32;
 
-/// Images of the published training and test set, alike in both data sets.
+/// Images of the published training and test set, the same in both data sets.
 const TRAIN_IMAGES: usize = 50_000;
 const TEST_IMAGES: usize = 10_000;
 

@@ -70,7 +70,8 @@ pub(super) fn load(version: Version, places: &Places) -> Result<Split, Failure> 
     })
 }
 
-/// Images of rows of pixels of channels, as images of channels of rows.
+/// Images in the order rows, columns, channels, rearranged to channels, rows,
+/// columns.
 fn channels_first(bytes: &[u8]) -> Vec<u8> {
     const AREA: usize = SIDE * SIDE;
     let mut planes = Vec::with_capacity(bytes.len());
