@@ -1,23 +1,23 @@
-//! Arrays as NumPy saves them: the format NPY 1.0 to 3.0, row by row,
-//! little-endian whole numbers of one, four or eight bytes.
+//! Arrays as NumPy saves them: NPY 1.0 to 3.0, row by row, with little-endian
+//! integers of one, four or eight bytes.
 
 use std::path::Path;
 
 use super::malformed;
 use crate::failure::Failure;
 
-/// An array of whole numbers.
+/// An array of integers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Array<'a> {
     /// Its shape.
     pub(super) shape: Vec<usize>,
-    /// What one number is.
+    /// The type of the numbers.
     pub(super) kind: Kind,
     /// The numbers, row by row.
     pub(super) bytes: &'a [u8],
 }
 
-/// The types that are read.
+/// The types that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     U8,
@@ -128,7 +128,7 @@ impl Array<'_> {
     }
 }
 
-/// The bytes of an array as NumPy writes it.
+/// The bytes of an array, as NumPy would write it.
 #[cfg(test)]
 pub(super) fn written(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
     let mut header =
