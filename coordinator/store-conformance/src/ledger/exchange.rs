@@ -1,4 +1,4 @@
-//! Outcomes in, judgements, jobs out.
+//! Records outcomes, judges them, and grants jobs.
 
 use std::cmp::Reverse;
 
@@ -194,7 +194,7 @@ impl Ledger {
         for job in worker_row.row.clone() {
             if let Some(&index) = self.job_index.get(&job) {
                 let worker = worker.clone();
-                // Taking a charge back is never refused.
+                // Uncharging a job is never refused.
                 let _applied = self.apply(index, &Event::Uncharge { worker }, now);
             }
         }
@@ -251,8 +251,8 @@ impl Ledger {
         grants
     }
 
-    /// The grants of this request that the session still has, oldest first;
-    /// none if the request was never granted anything.
+    /// The grants of this request that the session still has, oldest first.
+    /// `None` if nothing was ever granted to the request.
     fn granted_before(&self, owner: &Owner, request: u64) -> Option<Vec<Grant>> {
         let mut attempts: Vec<(u64, usize, Attempt)> = Vec::new();
         for (index, row) in self.jobs.iter().enumerate() {
@@ -294,7 +294,7 @@ impl Ledger {
         let grant = Event::Grant {
             owner: owner.clone(),
         };
-        // Refused when its backoff is not over.
+        // This is refused while its backoff lasts.
         self.apply(index, &grant, now).ok()?;
         self.grants += 1;
         self.jobs[index].attempts.push(AttemptRow {
@@ -317,7 +317,8 @@ impl Ledger {
                 job: row.digest,
                 attempt: row.job.attempt,
             },
-            // A submit refuses cells whose text has no place for a seed.
+            // A submission is refused if the text of a cell has no place for a
+            // seed.
             spec: swath_core::spec::job_text(text, row.seed).unwrap_or_default(),
         }
     }
