@@ -193,7 +193,7 @@ pub struct SweepSources {
     pub schema_version: u32,
     /// The sweep.
     pub sweep: SweepDigest,
-    /// Its files.
+    /// The sweep's files.
     pub sources: Sources,
 }
 
@@ -334,7 +334,7 @@ pub struct Decisions {
 /// One replicate that was given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decided {
-    /// Its job.
+    /// The replicate's job.
     pub job: Option<JobDigest>,
     /// Why it was given.
     pub decision: DecisionView,
@@ -343,7 +343,7 @@ pub struct Decided {
 /// A cell with what names it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NamedCell {
-    /// Its digest.
+    /// The cell's digest.
     pub cell: CellDigest,
     /// Its axes in written order.
     pub axes: Vec<(String, serde_json::Value)>,
@@ -451,17 +451,17 @@ pub enum ChangeOrder {
     Import(ImportOrder),
     /// Gives a worker no more jobs.
     Cordon {
-        /// Its name.
+        /// The worker's name.
         worker: WorkerName,
     },
     /// Gives a worker jobs again.
     Activate {
-        /// Its name.
+        /// The worker's name.
         worker: WorkerName,
     },
     /// Asks a worker to give back its jobs and to leave.
     Drain {
-        /// Its name.
+        /// The worker's name.
         worker: WorkerName,
     },
 }

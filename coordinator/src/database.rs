@@ -15,7 +15,7 @@ pub enum Database {
 
 /// A text that does not name a database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no database; write `sqlite:PATH` or `postgres://USER@HOST/NAME`")]
+#[error("`{0}` is not a database address; write `sqlite:PATH` or `postgres://USER@HOST/NAME`")]
 pub struct DatabaseError(String);
 
 impl Database {

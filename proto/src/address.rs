@@ -15,7 +15,7 @@ pub enum AddressError {
     #[error("this version speaks no TLS; use an http:// URL inside a trusted network or a tunnel")]
     Tls,
     /// It is wrong for another reason; the text gives it, if there is one.
-    #[error("it is no coordinator's URL{0}; write it like {COORDINATOR_DEFAULT}")]
+    #[error("it is not the URL of a coordinator{0}; write it like {COORDINATOR_DEFAULT}")]
     Wrong(String),
 }
 
@@ -212,7 +212,10 @@ mod tests {
         assert_eq!(url_of("https://h:1"), Err(AddressError::Tls));
         for wrong in ["", "ftp://h", "http://a b"] {
             let error = url_of(wrong).unwrap_err().to_string();
-            assert!(error.starts_with("it is no coordinator's URL"), "{error}");
+            assert!(
+                error.starts_with("it is not the URL of a coordinator"),
+                "{error}"
+            );
         }
     }
 }

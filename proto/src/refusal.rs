@@ -103,7 +103,7 @@ pub enum Refusal {
     Elsewhere {
         /// The URL of the one that leads, if this one knows it.
         leader: Option<String>,
-        /// Its message.
+        /// The message of the refusal.
         message: String,
     },
     /// A coordinator refused the call.

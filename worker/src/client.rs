@@ -172,7 +172,7 @@ impl Shared {
         self.last.send_if_modified(|last| {
             let moves = last != address;
             if moves {
-                tracing::info!("the coordinator at {address} answers from now on");
+                tracing::info!("the coordinator at {address} is used from now on");
                 address.clone_into(last);
             }
             moves

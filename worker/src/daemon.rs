@@ -39,7 +39,7 @@ pub enum StartError {
     System {
         /// What it was asked to do.
         doing: &'static str,
-        /// Its error.
+        /// The system's error.
         source: std::io::Error,
     },
 }

@@ -52,7 +52,7 @@ impl FromStr for Devices {
 }
 
 fn device(part: &str) -> Result<(String, usize), DevicesError> {
-    let wrong = || DevicesError(format!("`{part}` is no device"));
+    let wrong = || DevicesError(format!("`{part}` is not a device"));
     let (name, slots) = match part.strip_prefix("cpu") {
         Some("") => ("cpu".to_owned(), "1"),
         Some(rest) => (
@@ -69,7 +69,7 @@ fn device(part: &str) -> Result<(String, usize), DevicesError> {
     match slots.parse() {
         Ok(slots) if (1..=SLOTS_MAX).contains(&slots) => Ok((name, slots)),
         _ => Err(DevicesError(format!(
-            "`{slots}` is no number of slots (1 to {SLOTS_MAX}) in `{part}`"
+            "`{slots}` is not a number of slots (1 to {SLOTS_MAX}) in `{part}`"
         ))),
     }
 }

@@ -24,19 +24,19 @@ Examples:
   worker --coordinator http://head-1:7070,http://head-2:7070
 
 The worker asks the coordinator for jobs, runs each in a trainer process on one of its slots, and
-reports what comes of it. Several slots per GPU are normal: small models leave a GPU mostly idle.
-While the coordinator is away the trainings go on; outcomes are kept in the state directory and
-delivered when it is back. Of several coordinators over one database, one leads: the others say
-which, and when it is away, all are tried until one has taken over.
+reports the outcome. Several slots per GPU are normal: small models leave a GPU mostly idle.
+While the coordinator is away, trainings continue; outcomes are kept in the state directory and
+delivered when it is back. If several coordinators share one database, one of them leads, and the
+others tell the worker which. When the leader is away, the worker tries all until one has taken over.
 
 Programs of sweep files (`trainer.command`) run only if they are allowed by name, in the directory
 that the worker was started in. They get the job spec as JSON on stdin and in the file SWATH_SPEC,
 SWATH_DEVICE and SWATH_THREADS, and print the JSON lines of the trainer.
 
 SIGTERM or Ctrl-C: takes no more jobs, stops and gives back what it runs, delivers outcomes, exits.
-A second one ends it at once; nothing is lost but the trainings under way, from their last
-checkpoints on: the built-in trainer writes one every few minutes, and when it is stopped, to the
-state directory, and goes on from it when its job comes back to this worker.
+A second one ends it at once. Then only the work since the last checkpoint of each training is lost.
+The built-in trainer writes checkpoints to the state directory every few minutes and when it is
+stopped, and continues from there when the job comes back to this worker.
 
 Exit codes: 0 drained, or idle for --exit-when-idle; 1 error; 2 usage; 3 another worker has its
 name; 130 second signal.";

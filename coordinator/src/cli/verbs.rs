@@ -21,7 +21,7 @@ use super::environment;
 Examples:
   coordinator run sweeps/quickstart.toml
   coordinator run sweeps/quickstart.toml --slots 2 -o md > table.md
-  coordinator run quickstart          what is open of a sweep that the database knows")]
+  coordinator run quickstart          the open jobs of a sweep in the database")]
 pub(crate) struct Run {
     /// A sweep file, or the name of a sweep in the database
     #[arg(value_name = "FILE|SWEEP")]
@@ -340,7 +340,7 @@ pub(crate) struct Import {
 ///
 /// One coordinator leads a database. Over Postgres, others may stand by: they
 /// answer readers, and one of them takes over within seconds. SIGTERM or Ctrl-C
-/// stops it gracefully; workers train on and report when a coordinator that
+/// stops it gracefully; workers keep training and report when a coordinator that
 /// they know is back.
 #[derive(Args, Debug)]
 #[command(after_help = "\

@@ -45,7 +45,7 @@ impl Form {
             let all = ENDINGS.map(|(ending, _)| format!(".{ending}")).join(", ");
             let path = path.display();
             Failure::usage(format!(
-                "`{path}`: `.{ending}` is no known ending; there are {all}"
+                "`{path}`: `.{ending}` is not a known ending; the known ones are {all}"
             ))
         })
     }

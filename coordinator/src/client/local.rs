@@ -153,7 +153,7 @@ fn find_trainer() -> Outcome<()> {
         Some(named) => {
             let named = named.to_string_lossy();
             Err(Failure::error(format!(
-                "SWATH_TRAINER names `{named}`, which is no file"
+                "SWATH_TRAINER names `{named}`, which is not a file"
             )))
         }
         None if on_path("trainer") => Ok(()),

@@ -342,7 +342,7 @@ impl Training<'_> {
         let busy = matches!(&waited, Ok((_, sweep)) if sweep.counts.leased > 0);
         if busy {
             self.context.printer.note(
-                "stopping; what is in training starts over next time; Ctrl-C again stops at once",
+                "stopping; jobs in training start over next time; Ctrl-C again stops at once",
             );
         }
         tokio::select! {

@@ -48,7 +48,7 @@ pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
     if failed.is_none() {
         context
             .printer
-            .note("stopping; workers train on and report when it is back");
+            .note("stopping; workers keep training and report when it is back");
     }
     let stopped = tokio::select! {
         stopped = tokio::time::timeout(STOP_WAIT, server.stop()) => stopped,

@@ -159,11 +159,11 @@ fn leased(facts: &Facts<'_>, job: &JobView) -> Vec<String> {
         None => "no epoch is done yet".to_owned(),
     };
     reasons.push(format!(
-        "worker `{worker}` has attempt {} since {since} s; {progress}",
+        "worker `{worker}` has had attempt {} for {since} s; {progress}",
         job.attempt
     ));
     if job.stop {
-        reasons.push("it is cancelled; its worker hears so at its next heartbeat".to_owned());
+        reasons.push("it is cancelled; its worker learns of it at its next heartbeat".to_owned());
     }
     reasons
 }
@@ -175,7 +175,7 @@ fn suspect(facts: &Facts<'_>, job: &JobView) -> Vec<String> {
         .map_or_else(String::new, ToString::to_string);
     let left = job.deadline.map_or(0, |at| at.since(facts.now).as_secs());
     vec![format!(
-        "worker `{worker}` is not heard of; attempt {} may still come back, and in {left} s the job \
+        "worker `{worker}` is not heard from; attempt {} may still come back, and in {left} s the job \
          is queued again",
         job.attempt
     )]
@@ -201,15 +201,15 @@ fn failed(facts: &Facts<'_>, job: &JobView) -> Vec<String> {
                 .to_owned()
         }
         Fault::Invalid => {
-            format!("the spec cannot be trained as it is; mend the cause, then `coordinator retry {id}`")
+            format!("the spec cannot be trained as it is; fix the cause, then `coordinator retry {id}`")
         }
         Fault::Lost => format!(
-            "it was granted {} times without an end; `coordinator retry {id}` starts anew",
+            "it was granted {} times without an end; `coordinator retry {id}` starts it over",
             facts.policy.attempts_max
         ),
         Fault::Crashed | Fault::OutOfMemory | Fault::TimedOut => format!(
             "it failed {} times; `coordinator logs {id}` shows what its trainers wrote, \
-             `coordinator retry {id}` starts anew",
+             `coordinator retry {id}` starts it over",
             job.charged
         ),
     };

@@ -255,7 +255,7 @@ async fn follow(mut role: watch::Receiver<Role>, state: Arc<State>, stop: Cancel
         }
         let leads = *role.borrow_and_update() == Role::Leads;
         if leads && let Err(error) = prepare(&state).await {
-            tracing::error!(error, "the lead cannot be taken up");
+            tracing::error!(error, "the lead cannot be taken");
         }
         state.changed();
     }

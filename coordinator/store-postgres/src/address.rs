@@ -71,8 +71,8 @@ fn without_pooler(url: &str) -> Result<(String, bool)> {
             Some(("pooler", "session")) => {}
             Some(("pooler", other)) => {
                 return Err(told(format!(
-                    "the address of the database says `pooler={other}`; a pooler is there for a \
-                     `session` or for a `transaction`"
+                    "the address of the database says `pooler={other}`; it must be `session` or \
+                     `transaction`"
                 )));
             }
             _ => rest.push(pair),

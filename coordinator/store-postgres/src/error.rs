@@ -42,7 +42,7 @@ impl From<Failure> for StoreError {
         match failure {
             Failure::Refused(error) => error,
             Failure::Database(error) => failed(remedy(&error), error),
-            Failure::Late => told("the database did not answer in time; see to it and its network"),
+            Failure::Late => told("the database did not answer in time; check it and its network"),
             Failure::Damaged(message) => told(format!(
                 "the database is not as this program writes it: {message}; restore it from a backup"
             )),
@@ -54,11 +54,11 @@ impl From<Failure> for StoreError {
 fn remedy(error: &sqlx::Error) -> &'static str {
     match sql_state(error).as_deref() {
         Some(state::NO_SUCH_STATEMENT | state::STATEMENT_EXISTS) => {
-            "the database is behind a pooler that hands on transactions, not sessions; add \
+            "the database is behind a pooler that passes on transactions, not sessions; add \
              `pooler=transaction` to its address, after a `?` or a `&`"
         }
         Some(state::DISK_FULL) => "the database has no room left; make some",
-        Some(state::READ_ONLY) => "the database takes no writes: it is a standby, or set so",
+        Some(state::READ_ONLY) => "the database is read-only: it is a standby, or set to be so",
         Some(state::TOO_MANY_CONNECTIONS) => {
             "the database takes no more connections; raise its max_connections, or end some"
         }

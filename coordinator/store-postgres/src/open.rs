@@ -39,7 +39,7 @@ pub(crate) async fn prepare(address: &Address) -> Result<()> {
         Err(_late) => {
             return Err(told(format!(
                 "cannot open the database {}: no answer within {} s; is that host right, and does \
-                 a firewall lie between?",
+                 a firewall block it?",
                 address.place,
                 CONNECT.as_secs()
             )));
@@ -70,11 +70,11 @@ fn unreachable(address: &Address, error: sqlx::Error) -> StoreError {
             "no server answers there; is it running, and are host and port right?"
         }
         (sqlx::Error::Tls(_), _) => {
-            "no secure connection comes about; see `sslmode` and `sslrootcert` of its address"
+            "no secure connection can be made; see `sslmode` and `sslrootcert` in its address"
         }
         (_, Some(state::BAD_PASSWORD)) => {
-            "the user or the password is wrong; both stand in its address, a password may also \
-             stand in PGPASSWORD or ~/.pgpass"
+            "the user or the password is wrong; both are part of its address; the password may \
+             also be in PGPASSWORD or ~/.pgpass"
         }
         (_, Some(state::BAD_ROLE)) => {
             "the server does not let this user in; see its pg_hba.conf, and the user in the address"
@@ -86,7 +86,7 @@ fn unreachable(address: &Address, error: sqlx::Error) -> StoreError {
             "the server takes no more connections; raise its max_connections, or end some"
         }
         (_, Some(state::STARTING)) => "the server is starting or ending; try again",
-        (_, Some(state::DENIED)) => "this user may not connect to it; grant it that",
+        (_, Some(state::DENIED)) => "this user may not connect to it; grant it the right to",
         _ => "see the cause",
     };
     failed(format!("cannot open the database {place}: {remedy}"), error)
@@ -120,7 +120,7 @@ async fn check_server(conn: &mut PgConnection, address: &Address) -> Result<()> 
         .map_err(unreadable)?;
     if encoding != "UTF8" {
         let problem = format!(
-            "its texts are in {encoding}; make one with \
+            "its text encoding is {encoding}; make one with \
              `createdb --encoding=UTF8 --template=template0 --locale=C NAME`"
         );
         return Err(refused(address, &problem));

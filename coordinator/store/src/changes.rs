@@ -81,19 +81,19 @@ impl Changes {
 /// A new sweep; what may change about it is in its [`SweepRow`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewSweep {
-    /// Its key.
+    /// The sweep's key.
     pub key: SweepKey,
-    /// Its digest.
+    /// The sweep's digest.
     pub digest: SweepDigest,
-    /// Its name.
+    /// The sweep's name.
     pub name: String,
-    /// Its title; may be empty.
+    /// The sweep's title; may be empty.
     pub title: String,
     /// Replicates per cell at first.
     pub replicates: u32,
     /// How many cells it has.
     pub cells: u64,
-    /// Its files.
+    /// The sweep's files.
     pub sources: Sources,
     /// How its table is laid out.
     pub definition: Value,
@@ -104,7 +104,7 @@ pub struct NewSweep {
 /// What may change about a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SweepRow {
-    /// Its key.
+    /// The sweep's key.
     pub key: SweepKey,
     /// Whether it is not cancelled.
     pub live: bool,
@@ -112,7 +112,7 @@ pub struct SweepRow {
     pub paused: Option<String>,
     /// Its priority; sweeps with a greater one go first.
     pub priority: i32,
-    /// Its jobs.
+    /// How many of the sweep's jobs are in each state.
     pub counts: Counts,
     /// When the last of its jobs ended, among those that have ended. A job that
     /// starts over ends again later, so this is right again by the time every
@@ -123,9 +123,9 @@ pub struct SweepRow {
 /// A new cell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewCell {
-    /// Its key.
+    /// The cell's key.
     pub key: CellKey,
-    /// Its digest.
+    /// The cell's digest.
     pub digest: CellDigest,
     /// Its canonical spec, without a seed.
     pub spec: String,
@@ -167,15 +167,15 @@ pub struct GrownCell {
 /// A worker.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WorkerRow {
-    /// Its key.
+    /// The worker's key.
     pub key: WorkerKey,
-    /// Its name.
+    /// The worker's name.
     pub name: WorkerName,
     /// Whether it gets jobs.
     pub state: WorkerState,
     /// Why it gets no jobs; empty if it does.
     pub reason: String,
-    /// Its newest session.
+    /// The worker's newest session.
     pub session: SessionId,
     /// When the coordinator last heard from it.
     pub seen_at: Timestamp,
@@ -188,15 +188,15 @@ pub struct WorkerRow {
 /// A new job: queued from `since` on, as [`Job::new`] makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct NewJob {
-    /// Its key.
+    /// The job's key.
     pub key: JobKey,
-    /// Its digest.
+    /// The job's digest.
     pub digest: JobDigest,
-    /// Its cell.
+    /// The job's cell.
     pub cell: CellKey,
     /// Which repetition of its cell it is.
     pub replicate: Replicate,
-    /// Its seed.
+    /// The job's seed.
     pub seed: u64,
     /// When it was created.
     pub since: Timestamp,
@@ -205,9 +205,9 @@ pub struct NewJob {
 /// What may change about a job.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JobRow {
-    /// Its key.
+    /// The job's key.
     pub key: JobKey,
-    /// Its life.
+    /// The job in its present state.
     pub job: Job,
     /// The worker of `job.owner`.
     pub worker: Option<WorkerKey>,
@@ -239,7 +239,7 @@ impl JobRow {
 pub struct NewAttempt {
     /// The job.
     pub job: JobKey,
-    /// Its number.
+    /// The attempt's number.
     pub attempt: Attempt,
     /// The worker that got the grant.
     pub worker: WorkerKey,
@@ -276,7 +276,7 @@ pub enum End {
     Failed {
         /// Which fault.
         fault: Fault,
-        /// Its whole message.
+        /// The fault's whole message.
         message: String,
         /// What the attempt ran on.
         provenance: Provenance,
@@ -288,7 +288,7 @@ pub enum End {
 pub struct OutcomeRow {
     /// The job.
     pub job: JobKey,
-    /// Its newest attempt.
+    /// The job's newest attempt.
     pub attempt: Attempt,
     /// The numbers.
     pub measurement: Measurement,
@@ -324,7 +324,7 @@ pub struct ObservationRow {
     pub job: JobKey,
     /// The attempt.
     pub attempt: Attempt,
-    /// Its metrics.
+    /// The epoch's metrics.
     pub observation: Observation,
 }
 
@@ -347,7 +347,7 @@ pub struct LogRow {
 pub struct GrantRequest {
     /// The worker.
     pub worker: WorkerKey,
-    /// Its session.
+    /// The worker's session.
     pub session: SessionId,
     /// The request.
     pub request: u64,

@@ -31,7 +31,7 @@ pub struct Start {
 /// A sweep without its files, its table and its cells.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredSweep {
-    /// Its digest.
+    /// The sweep's digest.
     pub digest: SweepDigest,
     /// Replicates per cell at first.
     pub replicates: u32,
@@ -72,9 +72,9 @@ pub struct StoredRequest {
 /// A cell with all of its jobs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredCell {
-    /// Its key.
+    /// The cell's key.
     pub key: CellKey,
-    /// Its digest.
+    /// The cell's digest.
     pub digest: CellDigest,
     /// The program that its jobs need.
     pub program: Option<String>,
@@ -88,11 +88,11 @@ pub struct StoredCell {
 /// A job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredJob {
-    /// Its key.
+    /// The job's key.
     pub key: JobKey,
-    /// Its digest.
+    /// The job's digest.
     pub digest: JobDigest,
-    /// Its life.
+    /// The job in its present state.
     pub job: Job,
     /// How many heartbeats in a row did not mention its lease.
     pub unmentioned: u32,

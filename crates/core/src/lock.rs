@@ -43,7 +43,7 @@ pub struct Lock {
 pub struct LockedCell {
     /// Its place in canonical order.
     pub index: u64,
-    /// Its digest.
+    /// The cell's digest.
     pub cell: CellDigest,
     /// Its axes in written order.
     pub axes: Vec<(String, Value)>,
@@ -69,7 +69,7 @@ pub struct LockedReplicate {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// The text is not JSON, or not that of a lock file.
-    #[error("it is no lock file: {0}")]
+    #[error("it is not a lock file: {0}")]
     NotALock(String),
     /// It was written by another version.
     #[error("it has version {0}, and this program reads version {LOCK_VERSION}")]

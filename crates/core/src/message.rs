@@ -32,7 +32,7 @@ pub struct Submission {
     pub digest: SweepDigest,
     /// The name that people use.
     pub name: String,
-    /// Its title; may be empty.
+    /// The sweep's title; may be empty.
     pub title: String,
     /// Replicates per cell; at first, where there is a `replicates_max`.
     pub replicates: u32,
@@ -54,7 +54,7 @@ pub struct Submission {
 /// seed)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubmittedCell {
-    /// Its digest.
+    /// The cell's digest.
     pub digest: CellDigest,
     /// Its axes in written order.
     pub axes: Vec<(String, Value)>,
@@ -169,7 +169,7 @@ pub struct Exchange {
 pub struct Finish {
     /// The attempt.
     pub held: Held,
-    /// Its outcome.
+    /// The attempt's outcome.
     pub outcome: Outcome,
     /// What the attempt ran on.
     pub provenance: Provenance,
@@ -216,14 +216,14 @@ pub enum Notice {
     Cordoned {
         /// The worker.
         worker: WorkerName,
-        /// Which failures did it, for people.
+        /// The failures that caused it, as a text for people.
         reason: String,
     },
     /// The first jobs of a sweep all failed alike.
     Paused {
         /// The sweep.
         sweep: SweepDigest,
-        /// Which failures did it, for people.
+        /// The failures that caused it, as a text for people.
         reason: String,
     },
 }
@@ -302,7 +302,7 @@ pub struct JobQuery {
 /// A job that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
-    /// Its state.
+    /// The job's state.
     pub state: StateName,
     /// Why it failed, if it did.
     pub fault: Option<Fault>,

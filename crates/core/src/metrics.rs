@@ -27,7 +27,7 @@ pub enum MetricError {
     #[error("its name must be 1 to {NAME_BYTES} of the characters a-z, 0-9, `_` and `.`")]
     Name,
     /// The value is not finite.
-    #[error("it is no finite number")]
+    #[error("it is not a finite number")]
     NotFinite,
     /// There are as many as allowed already.
     #[error("a training has at most {METRICS_MAX} metrics")]

@@ -15,7 +15,7 @@ use crate::outcome::{Fault, Measurement, Observation, Provenance};
 pub mod exit {
     /// The training finished.
     pub const FINISHED: u8 = 0;
-    /// The loss left the finite numbers.
+    /// The loss was not finite any more.
     pub const DIVERGED: u8 = 10;
     /// The spec cannot be trained.
     pub const INVALID: u8 = 11;

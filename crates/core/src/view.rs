@@ -91,11 +91,11 @@ pub enum SweepState {
 /// One sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepView {
-    /// Its digest.
+    /// The sweep's digest.
     pub digest: SweepDigest,
     /// Its name; a grown file shares it with the sweep that it grew from.
     pub name: String,
-    /// Its title; may be empty.
+    /// The sweep's title; may be empty.
     pub title: String,
     /// What it is doing.
     pub state: SweepState,
@@ -111,7 +111,7 @@ pub struct SweepView {
     pub replication: Option<ReplicationView>,
     /// Its priority; sweeps with a greater one go first.
     pub priority: i32,
-    /// Its jobs.
+    /// How many of the sweep's jobs are in each state.
     pub counts: Counts,
     /// When it was submitted.
     pub submitted_at: Timestamp,
@@ -187,13 +187,13 @@ pub struct DecisionView {
 /// One job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
-    /// Its digest.
+    /// The job's digest.
     pub digest: JobDigest,
-    /// Its cell.
+    /// The job's cell.
     pub cell: CellDigest,
     /// Which repetition of its cell it is.
     pub replicate: Replicate,
-    /// Its seed.
+    /// The job's seed.
     pub seed: u64,
     /// The resolved spec of its cell: a tree without the seed.
     pub spec: Value,
@@ -202,13 +202,13 @@ pub struct JobView {
     /// The sweeps that hold it, which may share a name, in order of submission.
     #[serde(default)]
     pub holders: Vec<SweepDigest>,
-    /// Its state.
+    /// The job's state.
     pub state: StateName,
     /// Why it failed; absent if it did not.
     pub fault: Option<Fault>,
     /// Whether the worker of its open attempt is told to stop.
     pub stop: bool,
-    /// Its newest attempt.
+    /// The job's newest attempt.
     pub attempt: Attempt,
     /// How many faults were charged to it.
     pub charged: u32,
@@ -233,9 +233,9 @@ pub struct JobView {
 /// One attempt of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptView {
-    /// Its number.
+    /// The attempt's number.
     pub attempt: Attempt,
-    /// Its worker.
+    /// The attempt's worker.
     pub worker: WorkerName,
     /// The worker's session at the grant.
     pub session: SessionId,
@@ -318,13 +318,13 @@ impl WorkerState {
 /// One worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerView {
-    /// Its name.
+    /// The worker's name.
     pub name: WorkerName,
     /// Whether it gets jobs.
     pub state: WorkerState,
     /// Why it gets no jobs; empty if it does.
     pub reason: String,
-    /// Its newest session.
+    /// The worker's newest session.
     pub session: SessionId,
     /// When the coordinator last heard from it.
     pub seen_at: Timestamp,
@@ -339,11 +339,11 @@ pub struct WorkerView {
 /// What a worker says about itself in its hello.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerAbout {
-    /// Its host.
+    /// The worker's host.
     pub host: String,
-    /// Its process.
+    /// The id of the worker's process.
     pub pid: u32,
-    /// Its version.
+    /// The worker's version.
     pub version: String,
     /// Its slots, each by its device, such as `cpu` or `cuda:0`.
     pub slots: Vec<String>,
@@ -381,9 +381,9 @@ pub struct Alike {
 pub struct ReplicateResult {
     /// Its number within the cell, from 1.
     pub replicate: Replicate,
-    /// Its job.
+    /// The replicate's job.
     pub job: JobDigest,
-    /// Its seed.
+    /// The replicate's seed.
     pub seed: u64,
     /// The state of the job.
     pub state: StateName,
@@ -416,7 +416,7 @@ impl ReplicateResult {
 pub struct CellResults {
     /// Its place in the sweep's canonical order, from 0.
     pub index: u64,
-    /// Its digest.
+    /// The cell's digest.
     pub cell: CellDigest,
     /// Its axes in written order.
     pub axes: Vec<(String, Value)>,

@@ -76,7 +76,7 @@ impl FromStr for Format {
         let named = |format: &Self| format.name() == text;
         Self::ALL.into_iter().find(named).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            format!("`{text}` is no format; there are {names}")
+            format!("`{text}` is not a format; the formats are {names}")
         })
     }
 }

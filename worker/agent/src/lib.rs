@@ -50,7 +50,7 @@ const STOPPED: Duration = Duration::from_secs(30);
 /// What does not change while the worker runs.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Its name.
+    /// The worker's name.
     pub worker: WorkerName,
     /// The coordinator's URLs, for messages.
     pub coordinator: String,

@@ -155,7 +155,7 @@ impl Running {
             let how = match fields.get(name) {
                 None => format!("its `finished` line has no `{name}`"),
                 Some(found) => {
-                    format!("`{name}` of its `finished` line is {found}, no finite number")
+                    format!("`{name}` of its `finished` line is {found}, not a finite number")
                 }
             };
             return failed(Fault::Crashed, &how, "");

@@ -46,7 +46,7 @@ pub fn kill_leftovers(family: &str) {
     if killed > 0 {
         tracing::warn!(
             processes = killed,
-            "killed what a former life of this worker had left running"
+            "killed what an earlier process of this worker had left running"
         );
     }
 }

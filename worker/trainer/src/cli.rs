@@ -14,8 +14,8 @@ use tch::Device;
     after_help = "Exit codes: 0 finished, 1 crashed, 2 usage, 10 diverged, 11 invalid spec or \
         data, 12 out of memory, 75 stopped (by SIGTERM or --stop-after).\n\n\
         Results go to stdout, messages to stderr.\n\
-        Data sets lie in SWATH_DATA_DIR (default ~/.cache/swath/data) or in \
-        /usr/share/datasets; else they are fetched from SWATH_DATA_MIRROR (a directory, file:// or \
+        Data sets are read from SWATH_DATA_DIR (default ~/.cache/swath/data) or /usr/share/datasets; \
+        if they are in neither, they are fetched from SWATH_DATA_MIRROR (a directory, file:// or \
         http(s):// URL; `none`: never; default: from their publishers). Trainers share one decoded \
         copy of each; with SWATH_DATA_VERIFY=1 they check its digest at each start.\n\
         Images of your own: dataset = { name = \"folder\", path = \"images\" } with \
@@ -37,9 +37,8 @@ pub(crate) enum Command {
         leaves result/weights.safetensors, result/history.jsonl, result/timing.jsonl and \
         result/finished.json.\n\n\
         With --out, checkpoints are written every few minutes, and on SIGTERM before exit 75. \
-        After that, or after a crash, go on with\n  trainer train --spec spec.toml --out result \
-        --resume\nOn the CPU the result has the same bytes as that of a training that nothing \
-        interrupted."
+        After that, or after a crash, continue with\n  trainer train --spec spec.toml --out result \
+        --resume\nOn the CPU the result has the same bytes as that of an uninterrupted training."
     )]
     Train(Train),
     /// Keep running and train one spec after the other
@@ -407,7 +406,7 @@ fn device(text: &str) -> Result<Device, String> {
         Some(("cuda", index)) => index
             .parse()
             .map(Device::Cuda)
-            .map_err(|_| format!("`{index}` is no number of a GPU")),
+            .map_err(|_| format!("`{index}` is not the number of a GPU")),
         _ => Err("must be `cpu` or `cuda:N`".to_owned()),
     }
 }

@@ -56,7 +56,7 @@ impl History {
         self.whole = added.is_ok();
         if let Err(failure) = added {
             output::message(&format!(
-                "warning: {failure}; the history of this epoch waits for the next"
+                "warning: {failure}; the history of this epoch is written with the next one"
             ));
         }
     }

@@ -168,7 +168,10 @@ fn what_is_wrong_with_a_folder_or_an_image_is_said() {
     succeed(&mut at(root, "init --spec spec.toml --out weights"));
     let (code, text) = failed("predict --spec spec.toml --weights weights --image spec.toml");
     assert_eq!(code, Some(11), "{text}");
-    assert!(text.contains("spec.toml is no whole PNG or JPEG"), "{text}");
+    assert!(
+        text.contains("spec.toml is not a complete PNG or JPEG"),
+        "{text}"
+    );
     let (code, text) = failed("predict --spec spec.toml --weights weights");
     assert_eq!(code, Some(2), "{text}");
 }

@@ -103,7 +103,7 @@ impl Ledger {
         ledger
     }
 
-    /// Its limits.
+    /// The ledger's limits.
     pub const fn policy(&self) -> &Policy {
         &self.policy
     }

@@ -56,7 +56,7 @@ impl Prepared {
         self.submission.digest
     }
 
-    /// Its cells.
+    /// The sweep's cells.
     pub fn cells(&self) -> impl Iterator<Item = CellDigest> {
         self.submission.cells.iter().map(|cell| cell.digest)
     }

@@ -42,7 +42,7 @@ pub(super) fn sentence(price: &Price, slots: u32) -> Option<String> {
     }
     let mut grounds = Vec::new();
     for (count, ground) in [
-        (price.measured, "by what others like them took here"),
+        (price.measured, "from what similar jobs took here"),
         (price.probed, "by probes of their steps"),
         (price.published, "by published times"),
         (price.unknown, "without a price"),

@@ -153,7 +153,7 @@ fn workers(status: &Status, out: &mut String) {
         let count = counted(silent.len() as u64, "worker");
         let _ = writeln!(
             out,
-            "{count} not heard of lately; `coordinator workers` lists them"
+            "{count} not heard from lately; `coordinator workers` lists them"
         );
     }
 }

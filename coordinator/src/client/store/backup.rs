@@ -61,7 +61,7 @@ pub(super) async fn backup(context: &Context, arguments: &StoreBackup) -> Outcom
 fn there_already(file: &Path) -> Failure {
     let shown = file.display();
     Failure::usage(format!(
-        "{shown} is there already; name a new file, or remove that one"
+        "{shown} exists already; name a new file, or remove that one"
     ))
 }
 

@@ -131,7 +131,7 @@ fn over(view: View, ended: Ended, last: Option<SweepView>) -> Outcome<(Ended, Sw
         Some(sweep) => Ok((ended, sweep)),
         None if ended == Ended::TimedOut => Err(Failure::new(
             Exit::Timeout,
-            "the coordinator told nothing before the time was up; the work goes on",
+            "the coordinator sent nothing before the time was up; the work goes on",
         )),
         None => Err(Failure::new(
             Exit::Interrupted,
@@ -303,7 +303,7 @@ fn stuck(context: &Context, sweep: &SweepView, parting: &Parting) -> Failure {
         "`coordinator jobs {name} -o wide{asked}` shows the jobs, \
          `coordinator logs JOB{asked}` what their trainers wrote"
     ))
-    .hint(format!("mend the cause, then {}", parting.resume))
+    .hint(format!("fix the cause, then {}", parting.resume))
 }
 
 #[cfg(test)]

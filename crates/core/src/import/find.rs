@@ -32,9 +32,9 @@ pub(super) enum Missed {
 pub(super) struct Finder<'a> {
     candidate: &'a Candidate,
     all: Cells,
-    /// By column and text: the cells that match.
+    /// The cells that match, by column and text.
     having: BTreeMap<(usize, String), Cells>,
-    /// By column: the cells without that parameter.
+    /// The cells without the parameter, by its column.
     bare: BTreeMap<usize, Cells>,
 }
 

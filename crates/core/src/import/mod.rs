@@ -43,7 +43,7 @@ pub struct Imported {
     /// The seed that it was computed with, if that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Who says so.
+    /// The source of the number, as the user names it.
     pub source: String,
     /// The file that it came in.
     pub file: String,
@@ -106,7 +106,7 @@ impl ImportRow {
     /// The message that its numbers may not be stored.
     pub fn is_unsound(&self) -> String {
         let Imported { file, line, .. } = &self.number;
-        format!("{file}:{line}: its numbers are not finite, or it is of no or too many runs")
+        format!("{file}:{line}: its numbers are not finite, or it counts no runs or too many")
     }
 
     /// The message that its cell does not exist.
@@ -124,14 +124,14 @@ pub struct ImportBatch {
     pub rows: Vec<ImportRow>,
 }
 
-/// What came of an import.
+/// The result of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportCounts {
-    /// Numbers that were not there.
+    /// Numbers that are new.
     pub new: u64,
-    /// Numbers that were there already, and the same.
+    /// Numbers that were there already with the same value.
     pub known: u64,
-    /// Numbers that were forgotten first.
+    /// Numbers that were removed first.
     pub removed: u64,
 }
 

@@ -44,7 +44,7 @@ const COLUMNS: [&str; 16] = [
 /// A sweep that rows may belong to.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// Its name.
+    /// The sweep's name.
     pub sweep: String,
     /// Its cells in canonical order.
     pub cells: Vec<CandidateCell>,
@@ -53,7 +53,7 @@ pub struct Candidate {
 /// A cell that a row may belong to.
 #[derive(Clone, Debug)]
 pub struct CandidateCell {
-    /// Its digest.
+    /// The cell's digest.
     pub digest: CellDigest,
     /// Its axes in written order.
     pub axes: Vec<(String, Value)>,
@@ -212,7 +212,7 @@ impl<'a> Columns<'a> {
         };
         for (place, name) in header.iter().enumerate() {
             if header.iter().take(place).any(|earlier| earlier == name) {
-                return Err(columns.error(1, place, "there is another of this name".to_owned()));
+                return Err(columns.error(1, place, "two columns have this name".to_owned()));
             }
             let is_parameter = cells(candidates).any(|cell| cell.value(name).is_some());
             let is_axis = cells(candidates).any(|it| it.axes.iter().any(|(axis, _)| axis == name));
@@ -279,7 +279,7 @@ impl<'a> Columns<'a> {
             line: u32::try_from(line).unwrap_or(u32::MAX),
         };
         if !number.is_sound() {
-            return Err(row.whole("a time is not negative".to_owned()));
+            return Err(row.whole("a time must not be negative".to_owned()));
         }
         if number.runs > 1 && (number.replicate.is_some() || number.seed.is_some()) {
             let message = "a row of one replicate or seed is of one run".to_owned();

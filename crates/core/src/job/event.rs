@@ -15,7 +15,7 @@ pub enum Event<'a> {
     Heartbeat {
         /// The attempt.
         attempt: Attempt,
-        /// The worker session that says so.
+        /// The worker session that reports it.
         owner: Owner,
     },
     /// The worker, in a new session, says that it still holds this attempt.
@@ -36,9 +36,9 @@ pub enum Event<'a> {
     Finish {
         /// The attempt.
         attempt: Attempt,
-        /// The worker session that says so.
+        /// The worker session that reports it.
         owner: Owner,
-        /// What came of it.
+        /// The outcome of the attempt.
         outcome: &'a Outcome,
         /// A random number in 0..1, for the backoff.
         unit: f64,
@@ -47,7 +47,7 @@ pub enum Event<'a> {
     Release {
         /// The attempt.
         attempt: Attempt,
-        /// The worker session that says so.
+        /// The worker session that reports it.
         owner: Owner,
     },
     /// The coordinator takes back a grant that its worker never mentioned.

@@ -165,7 +165,7 @@ impl Trials {
 pub struct Neighbour {
     /// The cell.
     pub cell: CellDigest,
-    /// Its replicates.
+    /// How many replicates the neighbour has.
     pub replicates: u32,
     /// How many of them are ranked: measured or diverged.
     pub n: u32,

@@ -36,7 +36,7 @@ pub enum Kind {
 /// One key of the spec.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// Its dotted path.
+    /// The key's dotted path.
     pub path: &'static str,
     /// What it takes.
     pub kind: Kind,

@@ -143,7 +143,7 @@ impl JobSpec {
         crate::probe::is_marked(&self.tree)
     }
 
-    /// Its seed.
+    /// The job's seed.
     pub fn seed(&self) -> u64 {
         self.seed
     }

@@ -170,7 +170,7 @@ pub struct Sgdr {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Warmup {
-    /// Its shape.
+    /// The warmup's shape.
     pub name: WarmupName,
     /// Its length in epochs; exactly one of `epochs` and `steps` is present.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -67,7 +67,7 @@ impl TestSet {
         Err(match nearest(name, names()) {
             Some(near) => format!("`{name}`: no such test set; did you mean `{near}`?"),
             None => format!(
-                "`{name}`: no such test set; there are {}, and `{TENSORS}PATH`",
+                "`{name}`: no such test set; the known ones are {}, and `{TENSORS}PATH`",
                 names().collect::<Vec<_>>().join(", ")
             ),
         })
@@ -229,7 +229,7 @@ mod tests {
             faults(&Dataset::Mnist, &["kmnist", "fashion_mnist"]),
             [""; 0]
         );
-        assert!(faults(&Dataset::Mnist, &["svhn"])[0].contains("there are cifar10.1"));
+        assert!(faults(&Dataset::Mnist, &["svhn"])[0].contains("the known ones are cifar10.1"));
         assert_eq!(faults(&cifar, &["cifar10.1"; 17]).len(), 1 + 16);
     }
 }

@@ -196,7 +196,7 @@ impl Figure {
         self.counted
     }
 
-    /// Its unit.
+    /// The figure's unit.
     pub const fn unit(&self) -> Unit {
         self.unit
     }

@@ -79,7 +79,7 @@ pub struct Cell {
     pub axes: Vec<(String, Value)>,
     /// The spec that it computes.
     pub spec: JobSpec,
-    /// Its digest.
+    /// The cell's digest.
     pub digest: CellDigest,
     /// The canonical text of its spec.
     pub text: String,
@@ -92,9 +92,9 @@ pub struct Cell {
 pub struct PlannedJob {
     /// Which repetition it is.
     pub replicate: Replicate,
-    /// Its seed.
+    /// The job's seed.
     pub seed: u64,
-    /// Its digest.
+    /// The job's digest.
     pub digest: JobDigest,
 }
 

@@ -177,7 +177,10 @@ fn measure(name: &str, metric: Option<&str>) -> Result<(), String> {
     let known = || metric.into_iter().chain(MEASURES);
     Err(match nearest(name, known()) {
         Some(near) => format!("`{name}`: no such measure; did you mean `{near}`?"),
-        None => format!("`{name}`: no such measure; there are {}", names(known())),
+        None => format!(
+            "`{name}`: no such measure; the measures are {}",
+            names(known())
+        ),
     })
 }
 

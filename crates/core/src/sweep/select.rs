@@ -136,7 +136,8 @@ impl Target {
     fn parse(text: &str) -> Result<Self, SelectorError> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_-*?".contains(c);
         if !text.chars().all(allowed) {
-            let message = "is no id, name, pattern or filter; a filter is like batch_size=128";
+            let message =
+                "is not an id, a name, a pattern or a filter; a filter is like batch_size=128";
             return Err(wrong(text, message));
         }
         Ok(match text {
@@ -172,7 +173,7 @@ fn check_state(part: &str, text: &str) -> Result<(), SelectorError> {
         Some(near) => wrong(part, format!("no such state; did you mean `{near}`?")),
         None => wrong(
             part,
-            format!("no such state; there are {}", names.join(", ")),
+            format!("no such state; the states are {}", names.join(", ")),
         ),
     })
 }
@@ -196,7 +197,7 @@ impl Filter {
             let message = match nearest(field, fields) {
                 Some(near) => format!("no such parameter; did you mean `{near}`?"),
                 None => format!(
-                    "no such parameter; there are {}, and the keys of a spec",
+                    "no such parameter; a filter takes {} and the keys of a spec",
                     FIELDS.join(", ")
                 ),
             };

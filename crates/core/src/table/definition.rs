@@ -33,7 +33,7 @@ pub struct Definition {
 /// A parameter that is not an axis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameter {
-    /// Its path.
+    /// The parameter's path.
     pub path: String,
     /// Its one value, or one for each cell in canonical order; null for a cell
     /// that has none.

@@ -39,11 +39,11 @@ use crate::summary::{Figure, Unit};
 /// A table of fields, for people.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
-    /// Its title; may be empty.
+    /// The table's title; may be empty.
     pub title: String,
     /// Sentences for its caption: what is shown, and how it was measured.
     pub notes: Vec<String>,
-    /// Its columns.
+    /// The table's columns.
     pub columns: Vec<Column>,
     /// Its rows, each with one field per column.
     pub rows: Vec<Row>,

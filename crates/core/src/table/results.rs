@@ -77,7 +77,7 @@ impl Results {
         &self.name
     }
 
-    /// Its title; may be empty.
+    /// The sweep's title; may be empty.
     pub fn title(&self) -> &str {
         &self.title
     }

@@ -99,7 +99,7 @@ impl FromStr for Kind {
         let named = |kind: &Self| kind.name() == text;
         Self::ALL.into_iter().find(named).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            format!("`{text}` is no kind of plot; there are {names}")
+            format!("`{text}` is not a kind of plot; the kinds are {names}")
         })
     }
 }
@@ -162,7 +162,7 @@ impl fmt::Display for PlotError {
                 list(axes)
             ),
             Self::UnknownAxis { axis, axes } => {
-                write!(f, "`{axis}` is no axis that varies; {}", list(axes))
+                write!(f, "`{axis}` is not an axis that varies; {}", list(axes))
             }
             Self::TooMany { lines } => write!(
                 f,

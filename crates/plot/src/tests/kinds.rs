@@ -159,6 +159,6 @@ fn what_cannot_be_drawn_says_what_to_do() {
             .unwrap_err()
             .to_string()
     };
-    assert_snapshot!(ask(Kind::Lr, Some("epochs"), &[]), @"`epochs` is no axis that varies; these axes vary: batch_size, optimizer.lr");
+    assert_snapshot!(ask(Kind::Lr, Some("epochs"), &[]), @"`epochs` is not an axis that varies; these axes vary: batch_size, optimizer.lr");
     assert_snapshot!(ask(Kind::Heat, None, &["optimizer.lr"]), @"this plot needs two axes; these axes vary: batch_size, optimizer.lr; name one with `--x`, or try `--kind box`");
 }

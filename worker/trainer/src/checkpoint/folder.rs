@@ -49,11 +49,11 @@ pub(crate) enum Mode {
 
 /// How a training begins.
 pub(crate) enum Begin {
-    /// At step 0.
+    /// It begins at step 0.
     Fresh,
-    /// From a checkpoint.
+    /// It continues from a checkpoint.
     From(Box<Checkpoint>),
-    /// Not at all: it had finished with this measurement.
+    /// It does not begin: it had finished with this measurement.
     Finished(Measurement),
 }
 
@@ -121,8 +121,8 @@ impl Folder {
         if mode == Mode::Anew {
             if let Some(step) = steps.last() {
                 output::message(&format!(
-                    "{} holds a checkpoint of step {step}, which `--resume` would have gone on \
-                     from; it is in {ASIDE} now, and this training starts from step 0",
+                    "{} holds a checkpoint of step {step}, which `--resume` would have \
+                     continued; it is in {ASIDE} now, and this training starts from step 0",
                     self.path.display()
                 ));
             }
@@ -155,7 +155,7 @@ impl Folder {
         self.move_aside(&steps)?;
         if mode == Mode::Resume || !steps.is_empty() {
             output::message(&format!(
-                "no checkpoint in {} can be gone on from: starting from step 0",
+                "no checkpoint in {} can be resumed: starting from step 0",
                 self.path.display()
             ));
         }
@@ -200,7 +200,7 @@ impl Folder {
                 Content::Foreign(differences) => {
                     return Err(refused(&another(&path, &differences)));
                 }
-                Content::Damaged(why) => output::message(&format!("passed over: {why}")),
+                Content::Damaged(why) => output::message(&format!("skipped: {why}")),
             }
         }
         // Otherwise it would outlive what it describes.
@@ -372,7 +372,7 @@ fn another(path: &Path, differences: &[String]) -> String {
 
 fn refused(what: &str) -> Failure {
     Failure::Invalid(format!(
-        "{what}. Resume with what it was begun with, give another --out, or leave out --resume \
+        "{what}. Resume with the settings that it was started with, give another --out, or leave out --resume \
          to start from step 0"
     ))
 }

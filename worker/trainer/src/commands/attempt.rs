@@ -218,7 +218,7 @@ fn say_not_measured(measured: &Measurement, order: &Order<'_>) {
     let missing = missing(measured, order);
     if !missing.is_empty() {
         output::message(&format!(
-            "warning: it has nothing of {}, and a finished training is not measured again: leave \
+            "warning: it lacks {}, and a finished training is not measured again: leave \
              out --resume to train and measure it from step 0",
             missing.join(", ")
         ));
@@ -263,7 +263,7 @@ fn say_resumed(checkpoint: &Checkpoint, own: &Identity, order: &Order<'_>) {
     ));
     if let Some(path) = order.weights {
         output::message(&format!(
-            "--weights {} is passed over: the checkpoint has weights of its own",
+            "--weights {} is ignored: the checkpoint has weights of its own",
             path.display()
         ));
     }

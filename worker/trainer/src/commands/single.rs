@@ -180,7 +180,7 @@ fn check_labels(
     classes: i64,
 ) -> Result<(), Failure> {
     if labels.kind() != Kind::Int64 || labels.size() != [count] {
-        let what = format!("`labels` is no i64 tensor of {count} elements");
+        let what = format!("`labels` is not an i64 tensor of {count} elements");
         return Err(file.wrong(&what));
     }
     let outside = labels.lt(0).logical_or(&labels.ge(classes)).any();

@@ -169,7 +169,7 @@ pub(super) fn check_count(
         return Ok(());
     }
     Err(Failure::Invalid(format!(
-        "{} is no file of `{dataset}`: it has {found} images, expected {expected}; delete it and \
+        "{} is not a file of `{dataset}`: it has {found} images, expected {expected}; delete it and \
          provide the published one, or, if these data are meant to differ, list the sum of every \
          file of the data set in a file {SUMS} beside it",
         path.display()
@@ -210,7 +210,7 @@ fn compare(dataset: &str, path: &Path, known: Option<&str>, bytes: &[u8]) -> Res
     }
     Err(Failure::Invalid(format!(
         "{} is damaged or another file: its SHA-256 is {found}, expected {expected}; delete it and \
-         provide it anew, or, if it is meant to differ, list its sum in a file {SUMS} beside it",
+         provide it again, or, if it is meant to differ, list its sum in a file {SUMS} beside it",
         path.display()
     )))
 }

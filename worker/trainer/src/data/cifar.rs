@@ -172,7 +172,7 @@ fn append(cifar: &Cifar, split: &mut Split, name: &str, members: &Members) -> Re
     let record = cifar.record();
     if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
         let what = format!(
-            "{} bytes are no whole number of {record}-byte records",
+            "{} bytes are not a whole number of {record}-byte records",
             bytes.len()
         );
         return Err(malformed(Path::new(name), &what));

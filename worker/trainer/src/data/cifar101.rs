@@ -19,9 +19,9 @@ const CHANNELS: usize = 3;
 /// A published version of the set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Version {
-    /// Its number.
+    /// The version's number.
     number: u32,
-    /// Its images.
+    /// The version's images.
     images: usize,
 }
 

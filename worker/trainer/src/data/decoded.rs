@@ -236,7 +236,7 @@ fn header_of(bytes: &[u8]) -> Result<(Header, usize), String> {
     };
     let fixed = MAGIC.len() + 8;
     if !bytes.starts_with(MAGIC) || word(MAGIC.len()) != Some(VERSION) {
-        return Err("it is no decoded copy of this version".to_owned());
+        return Err("it is not a decoded copy of this version".to_owned());
     }
     let end = fixed + word(MAGIC.len() + 4).unwrap_or(0) as usize;
     let json = bytes.get(fixed..end).ok_or("its header is cut off")?;

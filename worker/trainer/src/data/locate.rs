@@ -212,7 +212,7 @@ fn checked_file(
                 if tries == 0 {
                     return Err(Either::Failure(failure));
                 }
-                output::message(&format!("{failure}; fetching it anew"));
+                output::message(&format!("{failure}; fetching it again"));
             }
         }
     }

@@ -259,7 +259,7 @@ fn checked(facts: &Facts, split: &Split, name: &str) -> Result<(), Failure> {
 /// The failure for a file that is not what its name says.
 fn malformed(path: &Path, what: &str) -> Failure {
     Failure::Invalid(format!(
-        "{}: {what}; delete it and provide it anew",
+        "{}: {what}; delete it and provide it again",
         path.display()
     ))
 }

@@ -158,7 +158,7 @@ fn unread(path: &Path, error: &std::io::Error) -> Failure {
 
 fn bad(path: &Path, error: impl Display) -> Failure {
     Failure::Invalid(format!(
-        "{} is no whole PNG or JPEG image ({error}); repair or remove it",
+        "{} is not a complete PNG or JPEG image ({error}); repair or remove it",
         path.display()
     ))
 }

@@ -59,7 +59,7 @@ impl Norms {
         text.push('\n');
         if let Err(failure) = files::write_atomically(&self.path, text.as_bytes()) {
             output::message(&format!(
-                "warning: {failure}; the norms of epoch {} wait for the next",
+                "warning: {failure}; the norms of epoch {} are written with the next ones",
                 epoch.epoch
             ));
         }

@@ -76,7 +76,7 @@ const BYTES: i64 = 8;
 pub(crate) struct Parameter {
     /// Its name in a PyTorch state dict.
     pub(crate) name: String,
-    /// Its shape.
+    /// The parameter's shape.
     pub(crate) shape: Vec<i64>,
     /// How it starts.
     pub(crate) role: Role,

@@ -400,7 +400,7 @@ mod tests {
         assert_eq!(shares.size(), [12, 2, 1, 1, 1, 1]);
     }
 
-    /// By whole numbers, whose sums are exact.
+    /// Uses whole numbers, whose sums are exact.
     #[test]
     fn a_mix_has_alpha_ahead_and_beta_back() {
         let map = |from: i64| {

@@ -300,7 +300,7 @@ impl<'a> Training<'a> {
             Ok(score)
         } else {
             Err(Failure::Diverged(format!(
-                "the test loss left the finite numbers after epoch {}",
+                "the test loss was not finite any more after epoch {}",
                 epoch + 1
             )))
         }

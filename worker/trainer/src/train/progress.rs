@@ -125,7 +125,7 @@ impl Sums {
             Ok(())
         } else {
             Err(Failure::Diverged(format!(
-                "the training loss left the finite numbers at or shortly before step {steps}"
+                "the training loss was not finite any more at or shortly before step {steps}"
             )))
         }
     }

@@ -105,7 +105,7 @@ fn finite(value: f64, at: usize) -> Evaluated<Quantity> {
     if value.is_finite() {
         Ok(Quantity::Number(value))
     } else {
-        Err(wrong(at, format!("gives {value}, which is no number")))
+        Err(wrong(at, format!("gives {value}, which is not a number")))
     }
 }
 

@@ -27,7 +27,7 @@ const LITTER: [&str; 2] = ["thumbs.db", "desktop.ini"];
 /// One image file.
 #[derive(Debug)]
 pub(super) struct Item {
-    /// Its path.
+    /// The image's path.
     pub(super) path: PathBuf,
     /// Its class, as an index into the classes.
     class: usize,

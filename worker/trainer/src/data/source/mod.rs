@@ -99,7 +99,7 @@ impl<'a> Found<'a> {
             Ok(copy) => copy,
             Err(what) => {
                 let path = path.display();
-                output::message(&format!("{path}: {what}; decoding the files anew"));
+                output::message(&format!("{path}: {what}; decoding the files again"));
                 None
             }
         };
