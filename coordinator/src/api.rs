@@ -5,20 +5,18 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use swath_core::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
-use swath_core::job::StateName;
-use swath_core::message::{Known, Sources};
-use swath_core::outcome::{Fault, Measurement, Provenance};
-use swath_core::replication::Undecided;
-use swath_core::table::Check;
-use swath_core::view::{
+use swath_model::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
+use swath_model::job::StateName;
+use swath_model::message::{Known, Sources};
+use swath_model::outcome::{Fault, Measurement, Provenance};
+use swath_model::replication::Undecided;
+use swath_model::view::{
     Alike, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk, SweepView,
     WorkerView,
 };
+use swath_results::table::Check;
 
-/// The reason of a sweep that an operator paused. A sweep with any other reason
-/// is paused because its jobs fail.
-pub const OPERATOR_PAUSE: &str = "paused by an operator";
+use crate::explain::ExplainItem;
 
 /// What can be read. Selectors are the words that a user typed; the server
 /// resolves them.
@@ -111,11 +109,17 @@ pub enum ReadQuery {
         /// A sweep selector that matches one sweep.
         selector: Vec<String>,
     },
+    /// The jobs of these digests that exist → [`Jobs`]; at most
+    /// [`NAMED_MOST`].
+    Named {
+        /// The digests.
+        jobs: Vec<JobDigest>,
+    },
     /// Every worker → [`Workers`].
     Workers,
     /// Measured trainings of the same cost → [`AlikeJobs`].
     Alike {
-        /// The workloads, as [`swath_core::probe::workload`] writes them.
+        /// The workloads, as [`swath_model::probe::workload`] writes them.
         workloads: Vec<String>,
     },
     /// What probes measured → [`Probes`].
@@ -232,13 +236,49 @@ pub struct Status {
     /// Mean duration of the succeeded jobs' trainings in seconds, if there are
     /// any.
     pub mean_job_seconds: Option<f64>,
+    /// How long trainings of sweeps in work take: of the newest 8 that have a
+    /// measured job.
+    #[serde(default)]
+    pub paces: BTreeMap<SweepDigest, Pace>,
     /// Seconds until active sweeps end, including running jobs, where an
     /// estimate is possible: for the newest 8 that have a measured job.
     #[serde(default)]
     pub eta_seconds: BTreeMap<SweepDigest, f64>,
+    /// The newest event that this is sure to contain: [`crate::live::Live`]
+    /// goes on from it.
+    #[serde(default)]
+    pub last_event: u64,
     /// The time on the coordinator's clock.
     pub now_ms: i64,
 }
+
+/// How many failed jobs a status shows.
+pub const FAILED_SHOWN: u32 = 10;
+/// How many open attempts a status shows, of one sweep or of all.
+pub const OPEN_SHOWN: u32 = 1000;
+
+/// How long trainings take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pace {
+    /// How many trainings were measured.
+    pub jobs: u64,
+    /// Their mean, in seconds.
+    pub seconds: f64,
+}
+
+impl Pace {
+    /// The pace with one more training.
+    pub fn and(self, seconds: f64) -> Self {
+        let jobs = self.jobs + 1;
+        Self {
+            jobs,
+            seconds: self.seconds + (seconds - self.seconds) / jobs as f64,
+        }
+    }
+}
+
+/// How many jobs can be asked for by digest at once.
+pub const NAMED_MOST: usize = 100;
 
 /// The most jobs of one answer.
 pub const JOBS_PER_PAGE: u32 = 10_000;
@@ -264,7 +304,10 @@ pub struct Explanation {
     pub schema_version: u32,
     /// The job and its attempts.
     pub detail: JobDetail,
-    /// Why it is in its state and what could be done, one sentence each.
+    /// Why the job is in its state and what could be done, most important
+    /// first.
+    pub items: Vec<ExplainItem>,
+    /// The same reasons as text, one sentence each.
     pub reasons: Vec<String>,
     /// The time on the coordinator's clock.
     pub now_ms: i64,

@@ -2,29 +2,19 @@
 
 use std::time::Duration;
 
-use swath_core::eta::{Pace, remaining};
-use swath_core::time::Timestamp;
-use swath_core::view::{JobView, SweepView, WorkerState, WorkerView};
-
-/// A worker that has been silent for longer counts as gone: twice the usual
-/// life of a lease.
-const SILENT_MS: i64 = 120_000;
-
-/// Whether a worker was heard from lately.
-pub fn is_there(worker: &WorkerView, now: Timestamp) -> bool {
-    now.as_ms() - worker.seen_at.as_ms() <= SILENT_MS
-}
+use swath_model::time::Timestamp;
+use swath_model::view::{JobView, SweepView, WorkerState, WorkerView};
+use swath_results::eta::{Pace, remaining};
 
 /// The workers that get jobs.
-pub fn at_work(workers: &[WorkerView], now: Timestamp) -> impl Iterator<Item = &WorkerView> {
-    let active =
-        move |worker: &&WorkerView| worker.state == WorkerState::Active && is_there(worker, now);
+pub fn at_work(workers: &[WorkerView]) -> impl Iterator<Item = &WorkerView> {
+    let active = |worker: &&WorkerView| worker.state == WorkerState::Active && !worker.silent;
     workers.iter().filter(active)
 }
 
 /// How many slots would take a job.
-pub fn slots_at_work(workers: &[WorkerView], now: Timestamp) -> u32 {
-    let slots = at_work(workers, now).map(|worker| worker.about.slots.len());
+pub fn slots_at_work(workers: &[WorkerView]) -> u32 {
+    let slots = at_work(workers).map(|worker| worker.about.slots.len());
     slots.sum::<usize>() as u32
 }
 

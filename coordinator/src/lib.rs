@@ -4,4 +4,6 @@
 pub mod api;
 pub mod database;
 pub mod eta;
+pub mod explain;
+pub mod live;
 pub mod server;

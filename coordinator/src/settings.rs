@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 
 use swath_coordinator::database::Database;
 use swath_coordinator::server::ServeSettings;
-use swath_core::policy::Policy;
+use swath_model::policy::Policy;
 use swath_proto::address::{url_of, urls_of};
 use swath_report::{Format, Style};
 

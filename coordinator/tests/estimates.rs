@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use swath_coordinator::server::{ServeSettings, Server};
-use swath_core::policy::Policy;
-use swath_core::probe::{self, Timing, workload};
-use swath_core::spec::JobSpec;
+use swath_model::policy::Policy;
+use swath_model::probe::{self, Timing, workload};
+use swath_model::spec::JobSpec;
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::{PROTOCOL_VERSION, v1};
@@ -149,7 +149,8 @@ async fn trainings_and_probes_of_a_workload_are_found() {
     let [probe] = probe::probes(&spec).try_into().unwrap();
     let probes = json!({"probes": {"jobs": [probe.job()]}});
     assert_eq!(site.read(probes.clone()).await["probes"], json!([null]));
-    let text = probe::sweep_text("probe-x", "x", std::slice::from_ref(&probe)).unwrap();
+    let text =
+        swath_sweep::probe::sweep_text("probe-x", "x", std::slice::from_ref(&probe)).unwrap();
     site.submit(&text).await;
     // Everything else goes first, though it was submitted before.
     site.trade(vec![finish], 0).await;

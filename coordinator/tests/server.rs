@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use swath_coordinator::api::{Jobs, ReadQuery, Status};
+use swath_coordinator::live::{Folded, Live, News};
 use swath_coordinator::server::{ServeSettings, Server};
-use swath_core::id::SweepDigest;
-use swath_core::message::{Sources, Submission, SubmittedCell};
-use swath_core::policy::Policy;
-use swath_core::spec::JobSpec;
-use swath_core::time::Timestamp;
 use swath_engine::Engine;
+use swath_model::event::What;
+use swath_model::id::SweepDigest;
+use swath_model::message::{Sources, Submission, SubmittedCell};
+use swath_model::policy::Policy;
+use swath_model::spec::JobSpec;
+use swath_model::time::Timestamp;
 use swath_proto::refusal::Reason;
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::dispatch_client::DispatchClient;
@@ -20,8 +23,8 @@ use swath_proto::{PROTOCOL_VERSION, v1};
 use swath_store::Store;
 use swath_store_sqlite::SqliteStore;
 use tempfile::TempDir;
-use tonic::Code;
 use tonic::transport::Channel;
+use tonic::{Code, Streaming};
 
 struct Site {
     dir: TempDir,
@@ -280,21 +283,159 @@ async fn a_second_server_is_refused_and_told_where_the_first_is() {
 async fn changes_reach_watchers_and_stopping_ends_them() {
     let site = Site::start().await;
     let (_, mut control) = site.clients().await;
-    let mut events = control
-        .watch(v1::WatchRequest { min_interval_ms: 1 })
-        .await
-        .unwrap()
-        .into_inner();
-    let first = events.message().await.unwrap().unwrap().revision;
+    let mut watch = watch(&mut control, 0).await;
+    assert_eq!(news(&mut watch).await.events, []);
     control.submit(null_sweep(1, 1)).await.unwrap();
-    let next = events.message().await.unwrap().unwrap().revision;
-    assert!(next > first);
+    let told = news(&mut watch).await;
+    assert_eq!(told.events[0].what, What::SweepSubmitted);
+    assert_eq!(told.last, told.events.last().unwrap().seq);
     let started = Instant::now();
     site.server.stop().await.unwrap();
     assert!(
         started.elapsed() < Duration::from_secs(4),
         "a watcher holds no shutdown"
     );
+}
+
+/// A stream of what happens after an event.
+async fn watch(control: &mut Control, after: u64) -> Streaming<v1::WatchReply> {
+    let request = v1::WatchRequest {
+        min_interval_ms: 1,
+        after,
+    };
+    control.watch(request).await.unwrap().into_inner()
+}
+
+async fn news(watch: &mut Streaming<v1::WatchReply>) -> News {
+    let reply = watch.message().await.unwrap().unwrap();
+    serde_json::from_str(&reply.news).unwrap()
+}
+
+/// A status that follows the events of a coordinator.
+struct Watcher {
+    live: Live,
+    watch: Streaming<v1::WatchReply>,
+}
+
+impl Watcher {
+    async fn start(control: &mut Control) -> Self {
+        let status = status(control).await;
+        let watch = watch(control, status.last_event).await;
+        let live = Live::new(status, true);
+        Self { live, watch }
+    }
+
+    /// Takes in what has happened, until it knows as much as a status that is read
+    /// now, and holds the two together.
+    async fn agrees(&mut self, control: &mut Control) {
+        let fresh = status(control).await;
+        while self.live.last() < fresh.last_event {
+            let news = news(&mut self.watch).await;
+            if self.live.fold(&news) == Folded::Reread {
+                self.live = Live::new(status(control).await, true);
+            }
+            let jobs = self.live.unknown();
+            if !jobs.is_empty() {
+                let query = serde_json::to_value(ReadQuery::Named { jobs }).unwrap();
+                let found: Jobs = serde_json::from_value(read(control, &query).await).unwrap();
+                self.live.learn(found.jobs);
+            }
+        }
+        assert_eq!(seen(self.live.status()), seen(&fresh));
+    }
+}
+
+async fn status(control: &mut Control) -> Status {
+    let query = json!({"status": {"selector": []}});
+    serde_json::from_value(read(control, &query).await).unwrap()
+}
+
+/// What a watcher knows exactly: all but how the time passes.
+fn seen(status: &Status) -> Value {
+    let mut status = status.clone();
+    for worker in &mut status.workers {
+        worker.seen_at = Timestamp::default();
+    }
+    status.open.sort_by_key(|job| job.digest);
+    let jobs = status.open.iter_mut().chain(&mut status.failed);
+    for job in jobs {
+        (job.deadline, job.charged, job.granted_at) = (None, 0, None);
+    }
+    json!({
+        "sweeps": status.sweeps, "workers": status.workers,
+        "open": status.open, "failed": status.failed,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_folds_the_events_knows_what_a_status_says() {
+    let site = Site::start().await;
+    let (mut dispatch, mut control) = site.clients().await;
+    let mut watcher = Watcher::start(&mut control).await;
+    control.submit(null_sweep(4, 2)).await.unwrap();
+    watcher.agrees(&mut control).await;
+    let session = begin(&mut dispatch).await;
+    watcher.agrees(&mut control).await;
+    let grants = trade(&mut dispatch, exchange(session, 1, 4, 0))
+        .await
+        .grants;
+    watcher.agrees(&mut control).await;
+
+    let observation = v1::Observation {
+        epoch: 1,
+        test_error: Some(12.5),
+        ..Default::default()
+    };
+    let report = v1::Report {
+        held: grants[0].held.clone(),
+        observations: vec![observation],
+        ..Default::default()
+    };
+    let observe = v1::ObserveRequest {
+        worker: "w".to_owned(),
+        session,
+        reports: vec![report],
+    };
+    dispatch.observe(observe).await.unwrap();
+    watcher.agrees(&mut control).await;
+
+    let failure = v1::Failure {
+        fault: v1::Fault::Diverged.into(),
+        message: "loss is NaN".to_owned(),
+    };
+    let diverged = v1::Finish {
+        held: grants[1].held.clone(),
+        outcome: Some(v1::finish::Outcome::Failed(failure)),
+        provenance: None,
+    };
+    let request = v1::ExchangeRequest {
+        finishes: vec![measured(&grants[0], 10.0), diverged],
+        ..exchange(session, 2, 1, 0)
+    };
+    trade(&mut dispatch, request).await;
+    watcher.agrees(&mut control).await;
+    let held = grants[2].held.clone().into_iter().collect();
+    let release = v1::ReleaseRequest {
+        worker: "w".to_owned(),
+        session,
+        held,
+    };
+    dispatch.release(release).await.unwrap();
+    watcher.agrees(&mut control).await;
+    for order in [
+        json!({"pause": {"selector": ["nothing"]}}),
+        json!({"cordon": {"worker": "w"}}),
+        json!({"resume": {"selector": ["nothing"]}}),
+        json!({"drain": {"worker": "w"}}),
+        json!({"cancel": {"selector": ["nothing"]}}),
+    ] {
+        let order = order.to_string();
+        control.change(v1::ChangeRequest { order }).await.unwrap();
+        watcher.agrees(&mut control).await;
+    }
+    // Its older attempts are lost with the older session.
+    begin(&mut dispatch).await;
+    watcher.agrees(&mut control).await;
 }
 
 /// As after a boot without network time.
@@ -312,6 +453,7 @@ async fn a_clock_that_was_set_back_holds_up_no_job() {
         title: String::new(),
         replicates: 1,
         replicates_max: None,
+        kind: swath_model::view::SweepKind::Training,
         priority: 0,
         sources: Sources::default(),
         definition: Value::Null,

@@ -1,5 +1,5 @@
 //! The wire contract: gRPC services, generated types, and their conversion to
-//! the types of the core. Generated types stop at [`convert`].
+//! the types of the model. Generated types stop at [`convert`].
 
 pub mod address;
 pub mod convert;

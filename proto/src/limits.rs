@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-pub use swath_core::limits::*;
+pub use swath_model::limits::*;
 
 /// The largest answer to a command, in bytes: a table of 65,000 replicates as
 /// JSON.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use swath_core::id::SessionId;
-use swath_core::message::Verdict;
+use swath_model::id::SessionId;
+use swath_model::message::Verdict;
 use swath_proto::address::{AddressError, Walk, endpoint};
 use swath_proto::refusal::{Reason, Refusal};
 use swath_proto::v1::dispatch_client::DispatchClient;

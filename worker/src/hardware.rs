@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use swath_core::view::DeviceAbout;
+use swath_model::view::DeviceAbout;
 
 /// The devices that these slots name, each once.
 pub fn devices(slots: &[String]) -> Vec<DeviceAbout> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use rustix::process::Pid;
-use swath_core::id::WorkerName;
-use swath_core::view::WorkerAbout;
+use swath_model::id::WorkerName;
+use swath_model::view::WorkerAbout;
 use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
 
 use crate::devices::Devices;

@@ -1,7 +1,7 @@
 //! One call of the engine, whatever it returns.
 
-use swath_core::id::CellDigest;
-use swath_core::time::Timestamp;
+use swath_model::id::CellDigest;
+use swath_model::time::Timestamp;
 use swath_store::{Result, Said, StoreError};
 use tokio::sync::oneshot;
 

@@ -9,6 +9,7 @@
 
 mod by_hand;
 mod call;
+mod journal;
 pub mod ledger;
 mod parked;
 mod specs;
@@ -18,17 +19,17 @@ pub mod warmth;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
-use swath_core::import::ImportBatch;
-use swath_core::import::ImportCounts;
-use swath_core::message::{
+use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_model::import::ImportBatch;
+use swath_model::import::ImportCounts;
+use swath_model::message::{
     Exchange, Exchanged, Grant, Held, Hello, Replicated, ReplicationDue, Report, Submission,
     Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
-use swath_core::policy::Policy;
-use swath_core::replication::Look;
-use swath_core::spec::job_text;
-use swath_core::time::Timestamp;
+use swath_model::policy::Policy;
+use swath_model::replication::Look;
+use swath_model::spec::job_text;
+use swath_model::time::Timestamp;
 use swath_store::{Result, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -61,10 +62,10 @@ const QUEUE: usize = 4096;
 ///
 /// # Attempts
 ///
-/// An attempt *counts* while [`swath_core::job::Job::holds`] says so: it is the
-/// newest, it has not ended, and its job is not final; also when its lease has
-/// passed and the job waits again. A named job or attempt that does not exist
-/// is stale, like any other report that comes too late.
+/// An attempt *counts* while [`swath_model::job::Job::holds`] says so: it is
+/// the newest, it has not ended, and its job is not final; also when its lease
+/// has passed and the job waits again. A named job or attempt that does not
+/// exist is stale, like any other report that comes too late.
 ///
 /// # Recorded faults
 ///
@@ -78,6 +79,7 @@ pub struct Engine {
     specs: Arc<Specs>,
     waits: Arc<AtomicU64>,
     role: watch::Receiver<Role>,
+    told: watch::Receiver<u64>,
 }
 
 /// Whether an engine may write.
@@ -164,6 +166,7 @@ impl Engine {
             specs: Arc::new(Specs::default()),
             waits: Arc::new(AtomicU64::new(0)),
             role: task.role(),
+            told: task.told(),
         };
         (engine, waiting)
     }
@@ -171,6 +174,12 @@ impl Engine {
     /// Whether this engine leads; the receiver sees every change.
     pub fn role(&self) -> watch::Receiver<Role> {
         self.role.clone()
+    }
+
+    /// The number of the newest event that this engine has committed, or found
+    /// when it began to lead.
+    pub fn told(&self) -> watch::Receiver<u64> {
+        self.told.clone()
     }
 
     /// Whether it leads now.
@@ -245,7 +254,7 @@ impl Engine {
     /// New jobs come in the order of the cells, and within a cell in the order
     /// of the replicates; this is the order of submission. A new sweep, or one
     /// that becomes live again, wants all of its jobs: those that exist get
-    /// [`swath_core::job::Event::Want`].
+    /// [`swath_model::job::Event::Want`].
     ///
     /// # Errors
     ///
@@ -287,24 +296,23 @@ impl Engine {
     ///
     /// *Outcomes* are handled one after the other. If the same worker, in any
     /// session, has recorded an equal outcome (apart from provenance) for this
-    /// attempt, the answer is [`swath_core::message::Ack::AlreadyRecorded`].
-    /// Otherwise the job decides, with [`swath_core::judge::backoff_unit`] for
+    /// attempt, the answer is [`swath_model::message::Ack::AlreadyRecorded`].
+    /// Otherwise the job decides, with [`swath_model::judge::backoff_unit`] for
     /// the backoff. An outcome that comes too late is
-    /// [`swath_core::message::Ack::Stale`]; it is kept aside, once per attempt,
-    /// worker and outcome, if the job exists and its numbers are finite. An
-    /// outcome of an older session is always too late.
+    /// [`swath_model::message::Ack::Stale`]; it is kept aside, once per
+    /// attempt, worker and outcome, if the job exists and its numbers are
+    /// finite. An outcome of an older session is always too late.
     ///
     /// A probe that runs out of memory fails at once, by
-    /// [`swath_core::judge::policy_for`].
+    /// [`swath_model::judge::policy_for`].
     ///
-    /// *Judgement* follows each recorded outcome. Every live, unpaused sweep
-    /// that holds the job is paused if [`swath_core::judge::pause`] says so,
-    /// except sweeps of probes; nor does a probe lengthen a worker's row. If a
-    /// sweep was paused, the failures are the sweep's, and the worker's row is
-    /// cleared. Otherwise the row goes on by [`swath_core::judge::streak`]. As
-    /// long as [`swath_core::judge::cordon`] gives a reason, the jobs of the row
-    /// are uncharged for this worker, and it is cordoned if it is active.
-    /// Notices come in this order, those of sweeps by order of submission.
+    /// *Judgement*, after each recorded outcome: every live, unpaused sweep
+    /// that holds the job is paused if [`swath_model::judge::pause`] says so, but
+    /// for those of probes; neither does a probe lengthen a worker's row. If
+    /// one was, the failures are the sweep's: the worker's row is cleared.
+    /// Otherwise its row goes on by [`swath_model::judge::streak`], and as long
+    /// as [`swath_model::judge::cordon`] gives a reason, the jobs of the row are
+    /// uncharged for this worker and it is cordoned if it is active.
     ///
     /// *Grants* go by priority (greatest first), then by order of submission,
     /// to queued jobs whose backoff is over and that a live, unpaused sweep
@@ -330,7 +338,6 @@ impl Engine {
         Ok(Exchanged {
             acks: drafted.acks,
             grants: self.write_out(&drafted.grants).await?,
-            notices: drafted.notices,
         })
     }
 
@@ -372,7 +379,6 @@ impl Engine {
         Ok(Exchanged {
             acks: drafted.acks,
             grants: self.write_out(&drafted.grants).await?,
-            notices: drafted.notices,
         })
     }
 

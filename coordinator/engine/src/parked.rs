@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 
-use swath_core::message::Exchange;
-use swath_core::time::Timestamp;
-use swath_core::view::WorkerState;
+use swath_model::message::Exchange;
+use swath_model::time::Timestamp;
+use swath_model::view::WorkerState;
 use swath_store::Result;
 use tokio::sync::oneshot;
 
@@ -31,7 +31,6 @@ impl Waiting {
         let nothing = Drafted {
             acks: Vec::new(),
             grants: Vec::new(),
-            notices: Vec::new(),
         };
         let _gone = self.reply.send(Ok(nothing));
     }

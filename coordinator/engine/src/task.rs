@@ -8,15 +8,16 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use swath_core::error::causes;
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
+use swath_model::error::causes;
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_store::{CellKey, Names, RENEW_EVERY, Result, Start, Store, StoreError, Term};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Role;
 use crate::call::{Answer, Call, Extra, Extras, Refusal, closed};
+use crate::journal;
 use crate::ledger::{Ledger, Looked};
 use crate::parked::{Parked, WaitId, Waiting};
 
@@ -46,6 +47,8 @@ pub(crate) struct Task {
     /// The term; none while somebody else leads.
     term: Option<Term>,
     role: watch::Sender<Role>,
+    /// The number of the newest event that is committed.
+    told: watch::Sender<u64>,
     /// The ledger; none after a commit that failed, because it may be ahead of
     /// the store.
     ledger: Option<Ledger>,
@@ -66,6 +69,7 @@ impl Task {
             address: address.to_owned(),
             term: None,
             role: watch::Sender::new(Role::StandsBy { leader: None }),
+            told: watch::Sender::new(0),
             ledger: None,
             now: Timestamp::from_ms(i64::MIN),
             parked: Parked::default(),
@@ -76,6 +80,11 @@ impl Task {
     /// Who leads; the receiver sees every change.
     pub(crate) fn role(&self) -> watch::Receiver<Role> {
         self.role.subscribe()
+    }
+
+    /// The number of the newest event, as it grows.
+    pub(crate) fn told(&self) -> watch::Receiver<u64> {
+        self.told.subscribe()
     }
 
     /// The ledger, if it is loaded.
@@ -100,6 +109,7 @@ impl Task {
     async fn load(&mut self) -> Result<()> {
         let start = self.store.start().await?;
         self.now = self.now.max(latest(&start));
+        self.told.send_replace(start.last_event);
         let mut ledger = Ledger::start(self.policy.clone(), start);
         let mut after = CellKey(0);
         loop {
@@ -111,6 +121,7 @@ impl Task {
             ledger.warm(page, self.now);
             ledger.settle_batch();
         }
+        ledger.all_is_told();
         self.ledger = Some(ledger);
         Ok(())
     }
@@ -260,11 +271,18 @@ impl Task {
             return Ok(());
         };
         answers.extend(self.parked.serve(ledger, self.now));
-        let changes = ledger.take_changes();
+        let changes = ledger.take_changes(self.now);
+        let newest = changes.events.last().map(|event| event.seq);
+        let told = changes.events.iter().filter(|it| journal::is_told(it));
+        let told: Vec<_> = told.cloned().collect();
         if !changes.is_empty() {
             self.store.commit(term, changes).await?;
         }
         ledger.settle_batch();
+        told.iter().for_each(journal::log);
+        if let Some(newest) = newest {
+            self.told.send_replace(newest);
+        }
         Ok(())
     }
 
@@ -415,12 +433,12 @@ impl Batch {
     }
 }
 
-/// The latest stored time of an end or of a report. If the wall clock was set
+/// The latest stored time of an end, a report or an event. If the wall clock was set
 /// back since, a job must not end before it did.
 fn latest(start: &Start) -> Timestamp {
     let ends = start.sweeps.iter().filter_map(|sweep| sweep.row.ended_at);
     let words = start.workers.iter().map(|worker| worker.seen_at);
-    let latest = ends.chain(words).max();
+    let latest = ends.chain(words).chain(start.last_event_at).max();
     latest.unwrap_or(Timestamp::from_ms(i64::MIN))
 }
 

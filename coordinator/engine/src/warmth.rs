@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 
 /// What the sweeper may do in this pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 use clap_complete::Shell;
-use swath_core::id::WorkerName;
+use swath_model::id::WorkerName;
 
 use super::environment;
 

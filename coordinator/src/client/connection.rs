@@ -10,22 +10,24 @@ use serde::de::DeserializeOwned;
 use swath_coordinator::api::{ChangeOrder, Changed, Jobs, KnownJobs, ReadQuery};
 use swath_coordinator::database::Database;
 use swath_coordinator::server::{ServeSettings, Server};
-use swath_core::id::JobDigest;
-use swath_core::message::{Known, Sources};
-use swath_core::policy::Policy;
-use swath_core::view::JobView;
+use swath_model::id::JobDigest;
+use swath_model::message::{Known, Sources};
+use swath_model::policy::Policy;
+use swath_model::view::JobView;
 use swath_proto::address::{self, COORDINATOR_DEFAULT, Walk};
 use swath_proto::limits;
 use swath_proto::refusal::{Refusal, innermost};
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::{ChangeRequest, ReadRequest, SubmitReply, SubmitRequest};
-use swath_proto::v1::{WatchEvent, WatchRequest};
+use swath_proto::v1::{WatchReply, WatchRequest};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::failure::{Failure, Outcome, Tried};
 use crate::settings::{Context, Target};
 
+/// How many jobs are asked for in one call.
+pub(crate) const KNOWN_CHUNK: usize = 2_000;
 /// How long the coordinator of this machine may take to answer before the
 /// command turns to its database.
 const NEAR_DEADLINE: Duration = Duration::from_millis(300);
@@ -306,15 +308,26 @@ impl Connection {
         self.ask(true, submit).await
     }
 
-    /// A stream that says when something changed.
-    pub(crate) async fn watch(&mut self, interval: Duration) -> Outcome<Streaming<WatchEvent>> {
-        let min_interval_ms = interval.as_millis() as u32;
-        let request = WatchRequest { min_interval_ms };
+    /// A stream of what happens after an event.
+    pub(crate) async fn watch(
+        &mut self,
+        after: u64,
+        interval: Duration,
+    ) -> Outcome<Streaming<WatchReply>> {
+        let request = WatchRequest {
+            min_interval_ms: interval.as_millis() as u32,
+            after,
+        };
         let watch = async |client: &mut Client| client.watch(request).await;
         self.ask(true, watch).await
     }
 
-    fn document<T: DeserializeOwned>(&self, text: &str) -> Outcome<T> {
+    /// Reads a document of the coordinator.
+    ///
+    /// # Errors
+    ///
+    /// When it is of another version.
+    pub(crate) fn document<T: DeserializeOwned>(&self, text: &str) -> Outcome<T> {
         serde_json::from_str(text).map_err(|error| {
             Failure::error(format!("cannot read the answer of {}: {error}", self.url))
                 .hint("it is a coordinator of another version; use its own `coordinator` command")

@@ -1,16 +1,17 @@
 //! `export`: the results of a sweep in a file.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 use swath_coordinator::api::{ReadQuery, SweepResults};
-use swath_core::table::Results;
 use swath_report::{Format, Records, Style, counted};
+use swath_results::table::Results;
 
 use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::lock;
+use super::output::into_file;
 use crate::cli;
 use crate::settings::Context;
 
@@ -102,36 +103,4 @@ fn write(form: Form, results: &Results, out: &mut (impl Write + Send)) -> Outcom
         }
     }
     Ok(())
-}
-
-/// Writes a file as a whole or not at all: a reader never sees half of it.
-pub(crate) fn into_file(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<&mut std::fs::File>) -> Outcome<()>,
-) -> Outcome<()> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::error(format!("cannot write {}: {error}", path.display()))
-    };
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(".swath-")
-        .permissions(readable())
-        .tempfile_in(directory)
-        .map_err(|error| failed(&error))?;
-    let mut out = BufWriter::new(file.as_file_mut());
-    fill(&mut out)?;
-    out.flush().map_err(|error| failed(&error))?;
-    drop(out);
-    file.persist(path).map_err(|error| failed(&error.error))?;
-    Ok(())
-}
-
-/// The permissions of any file that a person makes; the umask takes away from
-/// them.
-fn readable() -> std::fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::Permissions::from_mode(0o666)
 }

@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io;
 
 use swath_coordinator::server::ServeError;
-use swath_core::sweep::FileError;
 use swath_proto::refusal::Refusal;
+use swath_sweep::FileError;
 use tonic::{Code, Status};
 
 use super::exit::Exit;

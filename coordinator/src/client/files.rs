@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use swath_core::message::Sources;
-use swath_core::sweep::{Expansion, SweepFile};
+use swath_model::message::Sources;
+use swath_sweep::{Expansion, SweepFile};
 
 use super::failure::{Failure, Outcome};
 use crate::settings::Context;

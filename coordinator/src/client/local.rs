@@ -8,7 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use swath_core::spec::{JobSpec, Work};
+use swath_model::spec::{JobSpec, Work};
 use tokio::process::{Child, Command};
 
 use super::failure::{Failure, Outcome};

@@ -5,14 +5,14 @@ use std::io::Write;
 use std::path::Path;
 
 use swath_coordinator::api::{ReadQuery, SweepResults, SweepSources};
-use swath_core::lock::Lock;
 use swath_report::counted;
+use swath_results::lock::Lock;
 
+use super::check::checked;
 use super::connection::Connection;
 use super::exit::Exit;
-use super::export::into_file;
 use super::failure::{Failure, Outcome};
-use super::table::checked;
+use super::output::into_file;
 use crate::settings::Context;
 
 /// Writes the lock file of one sweep.
@@ -55,7 +55,7 @@ pub(crate) fn table(context: &Context, path: &Path, check: bool) -> Outcome {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
-    let wrong = |error: swath_core::lock::LockError| Failure::usage(format!("{shown}: {error}"));
+    let wrong = |error: swath_results::lock::LockError| Failure::usage(format!("{shown}: {error}"));
     let results = Lock::parse(&text).and_then(Lock::results).map_err(wrong)?;
     let text = swath_report::results(&results, context.format, &context.style);
     context

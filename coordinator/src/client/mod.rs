@@ -1,6 +1,7 @@
 //! Every verb: it asks a coordinator, or is one.
 
 mod change;
+mod check;
 mod compare;
 mod connection;
 pub(crate) mod exit;
@@ -11,6 +12,7 @@ mod import;
 mod jobs;
 mod local;
 mod lock;
+mod output;
 mod plan;
 mod plot;
 pub(crate) mod printer;

@@ -6,17 +6,17 @@ use std::path::Path;
 
 use serde_json::Value;
 use swath_coordinator::api::{JobCurve, JobCurves, ReadQuery, SweepResults, Sweeps};
-use swath_core::outcome::Observation;
-use swath_core::summary::text::parameter;
-use swath_core::table::{Results, label};
-use swath_core::view::CurvePoint;
+use swath_model::outcome::Observation;
+use swath_model::text::parameter;
+use swath_model::view::CurvePoint;
 use swath_plot::{Chart, Curve, Kind, Request};
 use swath_report::newest;
+use swath_results::table::{Results, label};
 
 use super::connection::Connection;
 use super::exit::Exit;
-use super::export::into_file;
 use super::failure::{Failure, Outcome};
+use super::output::into_file;
 use crate::cli;
 use crate::settings::Context;
 
@@ -147,7 +147,7 @@ async fn heading(connection: &mut Connection, selector: &[String]) -> Outcome<St
 async fn observations(
     connection: &mut Connection,
     selector: Vec<String>,
-) -> Outcome<BTreeMap<swath_core::id::JobDigest, Vec<Observation>>> {
+) -> Outcome<BTreeMap<swath_model::id::JobDigest, Vec<Observation>>> {
     let found = read(connection, selector).await?;
     let jobs = found.jobs.iter();
     Ok(jobs.map(|it| (it.job.digest, epochs(&it.points))).collect())

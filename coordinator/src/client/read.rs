@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use swath_coordinator::api::{Decisions, ReadQuery, Sweeps, Workers};
-use swath_core::probe::is_marked;
+use swath_model::view::SweepKind;
 use swath_report::{Format, Listing, counted};
 
 use super::connection::Connection;
@@ -20,7 +20,7 @@ pub(crate) async fn sweeps(context: &Context) -> Outcome {
     let mut sweeps = document.sweeps;
     let before = sweeps.len();
     if context.format == Format::Table {
-        sweeps.retain(|sweep| !is_marked(&sweep.definition));
+        sweeps.retain(|sweep| sweep.kind == SweepKind::Training);
     }
     let hidden = (before - sweeps.len()) as u64;
     if hidden > 0 {

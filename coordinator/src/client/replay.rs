@@ -8,18 +8,18 @@ use serde::Serialize;
 use serde_json::json;
 use swath_coordinator::api::{Curves, Explanation, ReadQuery};
 use swath_coordinator::database::Database;
-use swath_core::id::{JobDigest, Replicate, SweepDigest};
-use swath_core::job::StateName;
-use swath_core::message::{Sources, Submission, SubmittedCell};
-use swath_core::outcome::Provenance;
-use swath_core::policy::Policy;
-use swath_core::replay::{Comparison, Difference, Told, WeightsCompared};
-use swath_core::seed::seed;
-use swath_core::spec::{JobSpec, Work, canonical, cell_digest, job_digest};
-use swath_core::time::Timestamp;
-use swath_core::view::{CurvePoint, JobDetail, JobView, SCHEMA_VERSION};
 use swath_engine::Engine;
+use swath_model::id::{JobDigest, Replicate, SweepDigest};
+use swath_model::job::StateName;
+use swath_model::message::{Sources, Submission, SubmittedCell};
+use swath_model::outcome::Provenance;
+use swath_model::policy::Policy;
+use swath_model::seed::seed;
+use swath_model::spec::{JobSpec, Work, canonical, cell_digest, job_digest};
+use swath_model::time::Timestamp;
+use swath_model::view::{CurvePoint, JobDetail, JobView, SCHEMA_VERSION, SweepKind};
 use swath_report::counted;
+use swath_results::replay::{Comparison, Difference, Told, WeightsCompared};
 use swath_store::Store;
 use swath_store_sqlite::SqliteStore;
 
@@ -178,6 +178,7 @@ async fn keep(
         title: String::new(),
         replicates: job.replicate.0,
         replicates_max: None,
+        kind: SweepKind::Training,
         priority: 0,
         sources: Sources::default(),
         definition: json!({}),
@@ -322,7 +323,7 @@ fn difference(difference: &Difference) -> String {
 
 #[cfg(test)]
 mod tests {
-    use swath_core::id::WeightsDigest;
+    use swath_model::id::WeightsDigest;
 
     use super::*;
 

@@ -4,19 +4,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use swath_coordinator::api::{ChangeOrder, Jobs, ReadQuery, Status, Workers};
-use swath_core::id::{JobDigest, SweepDigest};
-use swath_core::job::StateName;
-use swath_core::message::Known;
-use swath_core::spec::JobSpec;
-use swath_core::sweep::{Cell, Expansion, expand};
-use swath_core::view::{JobView, SweepState, SweepView, WorkerState, WorkerView};
+use swath_model::id::{JobDigest, SweepDigest};
+use swath_model::job::StateName;
+use swath_model::message::Known;
+use swath_model::spec::JobSpec;
+use swath_model::view::{JobView, SweepState, SweepView, WorkerState, WorkerView};
+use swath_sweep::{Cell, Expansion, expand};
 
-use super::connection::Connection;
+use super::connection::{Connection, KNOWN_CHUNK};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::files::{self, Loaded};
 use super::local::{self, LocalWorker, Needs};
-use super::plan::KNOWN_CHUNK;
 use super::submit::{receipt, sentence};
 use super::wait::{Ended, Goal, Interrupts, Parting, conclude, wait};
 use crate::cli;
@@ -318,7 +317,8 @@ impl Training<'_> {
                 self.connection
                     .change(&ChangeOrder::Resume { selector })
                     .await?;
-                let note = format!("{name} was paused ({}) and goes on", sweep.reason);
+                let why = super::render::words(sweep.paused.as_ref());
+                let note = format!("{name} was paused ({why}) and goes on");
                 self.context.printer.note(note);
                 Ok(sweep)
             }
@@ -443,7 +443,7 @@ mod tests {
         open.priority = 4;
         let mut done = sweep("done");
         done.priority = 9;
-        done.counts = swath_core::view::Counts {
+        done.counts = swath_model::view::Counts {
             succeeded: 3,
             ..Default::default()
         };

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use swath_core::id::SweepDigest;
-use swath_core::sweep::expand;
-use swath_core::view::SCHEMA_VERSION;
+use swath_model::id::SweepDigest;
+use swath_model::view::SCHEMA_VERSION;
 use swath_proto::v1::SubmitReply;
 use swath_report::{Format, Listing, ListingColumn as Column, counted};
+use swath_sweep::expand;
 
 use super::connection::Connection;
 use super::exit::Exit;

@@ -1,12 +1,12 @@
 //! `table`: the results of a sweep.
 
 use swath_coordinator::api::{Look, ReadQuery, Shape, TableText};
-use swath_core::table::{Check, Verdict};
-use swath_core::view::SweepView;
+use swath_model::view::SweepView;
 
+use super::check::checked;
 use super::connection::Connection;
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
+use super::failure::Outcome;
 use super::lock;
 use crate::cli;
 use crate::settings::Context;
@@ -43,21 +43,6 @@ pub(crate) async fn table(context: &Context, arguments: cli::Table) -> Outcome {
         return checked(context, &sweep.name, check.as_ref());
     }
     Ok(Exit::Ok)
-}
-
-/// Says how the sweep compares with the published values.
-pub(super) fn checked(context: &Context, name: &str, check: Option<&Check>) -> Outcome {
-    let Some(check) = check else {
-        let message = format!("{name} has no published values to check against");
-        return Err(Failure::usage(message)
-            .hint("name a file of them under [reference] in the sweep file, and submit it again"));
-    };
-    context.printer.say(format!("{name}: {}", check.words()));
-    Ok(match check.verdict() {
-        Verdict::Reproduced => Exit::Ok,
-        Verdict::NotReproduced => Exit::FailedCells,
-        Verdict::Undecided => Exit::NotFound,
-    })
 }
 
 /// Prints the table of one sweep. The coordinator draws it, so that the same

@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use swath_core::id::JobDigest;
-use swath_core::job::StateName;
-use swath_core::message::{SweepChange, WorkerChange};
-use swath_core::outcome::Fault;
-use swath_core::view::{SCHEMA_VERSION, SweepView};
-use tonic::Status;
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::id::JobDigest;
+use swath_model::job::StateName;
+use swath_model::message::{SweepChange, WorkerChange};
+use swath_model::outcome::Fault;
+use swath_model::view::{SCHEMA_VERSION, SweepView};
 
+use super::error::ApiError;
 use super::import::import;
 use super::select::{self, JobState, Selected};
 use super::state::State;
-use super::status::status;
 use super::submit::submission;
-use crate::api::{ChangeOrder, Changed, OPERATOR_PAUSE};
+use crate::api::{ChangeOrder, Changed};
 
 /// Carries out one order.
-pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Changed, Status> {
+pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Changed, ApiError> {
     let changed = match order {
         ChangeOrder::Cancel { selector } => cancel(state, &selector).await?,
         ChangeOrder::Retry {
@@ -36,7 +36,7 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
         }
         ChangeOrder::Pause { selector } => {
             let change = SweepChange::Pause {
-                reason: OPERATOR_PAUSE.to_owned(),
+                cause: PauseCause::Operator,
             };
             each_sweep(state, &selector, &change, "paused").await?
         }
@@ -50,13 +50,13 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
         ChangeOrder::Import(order) => return import(state, order).await,
         ChangeOrder::Cordon { worker } => {
             let change = WorkerChange::Cordon {
-                reason: "cordoned by an operator".to_owned(),
+                cause: CordonCause::Operator,
             };
             state
                 .engine
                 .change_worker(state.now(), worker.clone(), change)
                 .await
-                .map_err(failed)?;
+                .map_err(ApiError::from)?;
             said(format!(
                 "worker `{worker}` keeps what it has and gets no more jobs"
             ))
@@ -67,7 +67,7 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
                 .engine
                 .change_worker(state.now(), worker.clone(), change)
                 .await
-                .map_err(failed)?;
+                .map_err(ApiError::from)?;
             state.set_draining(&worker, false);
             said(format!("worker `{worker}` gets jobs"))
         }
@@ -77,20 +77,14 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
                 .engine
                 .change_worker(state.now(), worker.clone(), change)
                 .await
-                .map_err(failed)?;
+                .map_err(ApiError::from)?;
             state.set_draining(&worker, true);
             said(format!(
                 "worker `{worker}` gives back what it has and leaves"
             ))
         }
     };
-    state.changed();
     Ok(changed)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is a map_err argument")]
-fn failed(error: swath_store::StoreError) -> Status {
-    status(&error)
 }
 
 const fn said(message: String) -> Changed {
@@ -107,9 +101,9 @@ async fn each_sweep(
     selector: &[String],
     change: &SweepChange,
     done: &str,
-) -> Result<Changed, Status> {
+) -> Result<Changed, ApiError> {
     if selector.is_empty() {
-        return Err(Status::invalid_argument("name a sweep"));
+        return Err(ApiError::invalid("name a sweep"));
     }
     let sweeps = select::sweeps(&*state.store, selector).await?;
     for sweep in &sweeps {
@@ -117,7 +111,7 @@ async fn each_sweep(
             .engine
             .change_sweep(state.now(), sweep.digest, change.clone())
             .await
-            .map_err(failed)?;
+            .map_err(ApiError::from)?;
     }
     let message = format!("{} {done}", names(&sweeps));
     Ok(Changed {
@@ -140,7 +134,7 @@ fn digests_of(jobs: &[JobState]) -> Vec<JobDigest> {
     jobs.iter().map(|job| job.digest).collect()
 }
 
-async fn cancel(state: &State, selector: &[String]) -> Result<Changed, Status> {
+async fn cancel(state: &State, selector: &[String]) -> Result<Changed, ApiError> {
     match select::selected(&*state.store, selector).await? {
         Selected::Sweeps(_) => each_sweep(state, selector, &SweepChange::Cancel, "cancelled").await,
         Selected::Jobs(jobs) => {
@@ -148,7 +142,7 @@ async fn cancel(state: &State, selector: &[String]) -> Result<Changed, Status> {
                 .engine
                 .cancel_jobs(state.now(), digests_of(&jobs))
                 .await
-                .map_err(failed)?;
+                .map_err(ApiError::from)?;
             Ok(Changed {
                 jobs: count,
                 ..said(format!("{count} jobs cancelled"))
@@ -189,7 +183,7 @@ impl Kinds {
     }
 }
 
-async fn retry(state: &State, selector: &[String], kinds: Kinds) -> Result<Changed, Status> {
+async fn retry(state: &State, selector: &[String], kinds: Kinds) -> Result<Changed, ApiError> {
     let (jobs, sweeps) = match select::selected(&*state.store, selector).await? {
         Selected::Sweeps(sweeps) => (
             select::collect(&*state.store, selector, |job| Some(JobState::of(&job))).await?,
@@ -202,15 +196,15 @@ async fn retry(state: &State, selector: &[String], kinds: Kinds) -> Result<Chang
         .engine
         .retry_jobs(state.now(), digests_of(&chosen))
         .await
-        .map_err(failed)?;
+        .map_err(ApiError::from)?;
     // Also resumes a sweep that was paused because everything failed.
     for sweep in &sweeps {
-        if sweep.state == swath_core::view::SweepState::Paused {
+        if sweep.state == swath_model::view::SweepState::Paused {
             state
                 .engine
                 .change_sweep(state.now(), sweep.digest, SweepChange::Resume)
                 .await
-                .map_err(failed)?;
+                .map_err(ApiError::from)?;
         }
     }
     let message = match count {
@@ -225,7 +219,7 @@ async fn retry(state: &State, selector: &[String], kinds: Kinds) -> Result<Chang
     })
 }
 
-async fn extend(state: &State, selector: &[String], replicates: u32) -> Result<Changed, Status> {
+async fn extend(state: &State, selector: &[String], replicates: u32) -> Result<Changed, ApiError> {
     let sweep = select::sweep(&*state.store, selector).await?;
     let most = sweep.replicates_most();
     if replicates <= most {
@@ -233,24 +227,28 @@ async fn extend(state: &State, selector: &[String], replicates: u32) -> Result<C
             Some(_) => format!("may have up to {most} replicates per cell"),
             None => format!("has {most} replicates"),
         };
-        return Err(Status::invalid_argument(format!(
+        return Err(ApiError::invalid(format!(
             "sweep `{}` {has} already; --replicates must be more",
             sweep.name
         )));
     }
-    let mut sources = state.store.sources(sweep.digest).await.map_err(failed)?;
+    let mut sources = state
+        .store
+        .sources(sweep.digest)
+        .await
+        .map_err(ApiError::from)?;
     sources.replicates = Some(replicates);
     let priority = sweep.priority;
     let submission = tokio::task::spawn_blocking(move || submission(sources, priority))
         .await
-        .map_err(|error| Status::internal(error.to_string()))?
-        .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        .map_err(|error| ApiError::internal(error))?
+        .map_err(|error| ApiError::invalid(error.to_string()))?;
     let digest = submission.digest;
     let submitted = state
         .engine
         .submit(state.now(), submission)
         .await
-        .map_err(failed)?;
+        .map_err(ApiError::from)?;
     let has = match sweep.replication {
         Some(_) => {
             format!("may have up to {replicates} replicates per cell now, as its results need")

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use swath_core::time::Timestamp;
+use swath_model::time::Timestamp;
 
 /// Reads the wall clock once and counts on from there, so that a jump of the
 /// wall clock lets nothing expire. `Engine::restart` makes up for the time

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_core::id::SweepDigest;
-use swath_core::message::Sources;
+use swath_model::id::SweepDigest;
+use swath_model::message::Sources;
 use swath_proto::v1;
 use swath_proto::v1::control_server::Control;
 use tokio_stream::wrappers::ReceiverStream;
@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::change::change;
+use super::error::ApiError;
+use super::follow::Following;
 use super::read::read;
 use super::state::State;
-use super::status::status;
-use super::submit::{priority_of, submission};
+use super::submit::submission;
 
 pub(crate) struct ControlService {
     pub(crate) state: Arc<State>,
@@ -37,8 +38,8 @@ impl Control for ControlService {
         // Expanding a large grid occupies a core for a while.
         let mut submission = tokio::task::spawn_blocking(move || submission(sources, 0))
             .await
-            .map_err(|error| Status::internal(error.to_string()))?
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+            .map_err(ApiError::internal)?
+            .map_err(ApiError::invalid)?;
         let state = &self.state;
         let (digest, name) = (submission.digest, submission.name.clone());
         let cells = submission.cells.len() as u64;
@@ -46,12 +47,12 @@ impl Control for ControlService {
             Some(priority) => priority,
             None => known_priority(state, digest).await?,
         };
-        submission.priority = priority_of(&submission.definition, asked);
+        submission.priority = asked;
         let submitted = state
             .engine
             .submit(state.now(), submission)
             .await
-            .map_err(|error| status(&error))?;
+            .map_err(ApiError::from)?;
         tracing::info!(
             sweep = %digest.short(),
             name,
@@ -60,7 +61,6 @@ impl Control for ControlService {
             existed = submitted.existed,
             "sweep submitted"
         );
-        state.changed();
         Ok(Response::new(v1::SubmitReply {
             sweep: digest.as_bytes().to_vec(),
             name,
@@ -84,40 +84,23 @@ impl Control for ControlService {
         let order = serde_json::from_str(&request.into_inner().order)
             .map_err(|error| Status::invalid_argument(format!("field `order`: {error}")))?;
         let changed = change(&self.state, order).await?;
-        let document =
-            serde_json::to_string(&changed).map_err(|error| Status::internal(error.to_string()))?;
+        let document = serde_json::to_string(&changed).map_err(ApiError::internal)?;
         Ok(Response::new(v1::ChangeReply { document }))
     }
 
-    type WatchStream = ReceiverStream<Result<v1::WatchEvent, Status>>;
+    type WatchStream = ReceiverStream<Result<v1::WatchReply, Status>>;
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Reply<Self::WatchStream> {
-        let interval = Duration::from_millis(u64::from(request.into_inner().min_interval_ms));
-        let (events, stream) = tokio::sync::mpsc::channel(1);
-        let mut revision = self.state.revision();
+        let asked = request.into_inner();
+        let interval = Duration::from_millis(u64::from(asked.min_interval_ms));
+        let (replies, stream) = tokio::sync::mpsc::channel(1);
+        let following = Following::new(Arc::clone(&self.state), asked.after, interval);
         let stop = self.stop.clone();
         tokio::spawn(async move {
-            loop {
-                let event = v1::WatchEvent {
-                    revision: *revision.borrow_and_update(),
-                };
-                if events.send(Ok(event)).await.is_err() {
-                    return;
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = events.closed() => return,
-                    () = tokio::time::sleep(interval) => {}
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = events.closed() => return,
-                    changed = revision.changed() => {
-                        if changed.is_err() {
-                            return;
-                        }
-                    }
-                }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = replies.closed() => {}
+                () = following.send(&replies) => {}
             }
         });
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -126,8 +109,8 @@ impl Control for ControlService {
 
 /// The priority of a known sweep, which a submit without a priority leaves
 /// unchanged.
-async fn known_priority(state: &State, digest: SweepDigest) -> Result<i32, Status> {
-    let sweeps = state.store.sweeps().await.map_err(|error| status(&error))?;
+async fn known_priority(state: &State, digest: SweepDigest) -> Result<i32, ApiError> {
+    let sweeps = state.store.sweeps().await.map_err(ApiError::from)?;
     let known = sweeps.iter().find(|sweep| sweep.digest == digest);
     Ok(known.map_or(0, |sweep| sweep.priority))
 }

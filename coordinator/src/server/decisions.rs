@@ -2,18 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swath_core::id::CellDigest;
-use swath_core::view::{CellResults, SCHEMA_VERSION, SweepView};
+use swath_model::id::CellDigest;
+use swath_model::view::{CellResults, SCHEMA_VERSION, SweepView};
 use swath_store::Store;
-use tonic::Status;
 
-use super::status::status;
+use super::error::ApiError;
 use crate::api::{Decided, Decisions, NamedCell};
 
 /// Every decision about a sweep, with the names of the cells that it is about.
-pub(crate) async fn decisions(store: &dyn Store, sweep: SweepView) -> Result<Decisions, Status> {
+pub(crate) async fn decisions(store: &dyn Store, sweep: SweepView) -> Result<Decisions, ApiError> {
     let record = store.replication(sweep.digest).await;
-    let record = record.map_err(|error| status(&error))?;
+    let record = record.map_err(ApiError::from)?;
     let undecided = record.verdict.map_or_else(Vec::new, |it| it.undecided);
     let pairs = record.decisions.iter().map(|it| it.decision.pair);
     let pairs = pairs.chain(undecided.iter().map(|it| it.pair));
@@ -25,12 +24,12 @@ pub(crate) async fn decisions(store: &dyn Store, sweep: SweepView) -> Result<Dec
         cells = store
             .results(sweep.digest, 0)
             .await
-            .map_err(|error| status(&error))?;
+            .map_err(ApiError::from)?;
         cells.retain(|cell| named.contains(&cell.cell));
     }
     let by_digest: BTreeMap<CellDigest, &CellResults> =
         cells.iter().map(|cell| (cell.cell, cell)).collect();
-    let job = |decision: &swath_core::replication::Decision| {
+    let job = |decision: &swath_model::replication::Decision| {
         let cell = by_digest.get(&decision.cell)?;
         let mut replicates = cell.replicates.iter();
         replicates

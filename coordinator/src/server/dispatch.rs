@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_core::message::{Exchange, Exchanged, Notice};
+use swath_model::message::{Exchange, Exchanged};
 use swath_proto::v1::dispatch_server::Dispatch;
 use swath_proto::{PROTOCOL_VERSION, convert, limits, v1};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::error::{other_protocol, worker_status};
 use super::state::State;
-use super::status::{other_protocol, worker_status};
 
 pub(crate) struct DispatchService {
     pub(crate) state: Arc<State>,
@@ -36,10 +36,9 @@ impl Dispatch for DispatchService {
             .engine
             .hello(state.now(), hello)
             .await
-            .map_err(|error| worker_status(&error))?;
+            .map_err(worker_status)?;
         state.set_draining(&worker, false);
         tracing::info!(%worker, session = %welcome.session, held, requeued = welcome.requeued, "worker says hello");
-        state.changed();
         Ok(Response::new(v1::HelloReply {
             session: welcome.session.0,
             verdicts: welcome
@@ -84,7 +83,7 @@ impl Dispatch for DispatchService {
             .engine
             .heartbeat(state.now(), owner, held)
             .await
-            .map_err(|error| worker_status(&error))?;
+            .map_err(worker_status)?;
         Ok(Response::new(v1::HeartbeatReply {
             verdicts: verdicts.into_iter().map(convert::verdict_message).collect(),
             drain,
@@ -100,8 +99,7 @@ impl Dispatch for DispatchService {
             .engine
             .observe(state.now(), owner, reports)
             .await
-            .map_err(|error| worker_status(&error))?;
-        state.changed();
+            .map_err(worker_status)?;
         Ok(Response::new(v1::ObserveReply {
             verdicts: verdicts.into_iter().map(convert::verdict_message).collect(),
         }))
@@ -117,8 +115,7 @@ impl Dispatch for DispatchService {
             .engine
             .release(state.now(), owner, held)
             .await
-            .map_err(|error| worker_status(&error))?;
-        state.changed();
+            .map_err(worker_status)?;
         Ok(Response::new(v1::ReleaseReply {}))
     }
 }
@@ -134,8 +131,7 @@ impl DispatchService {
         let state = &self.state;
         let until = Instant::now() + wait;
         let exchanged = state.engine.exchange(state.now(), exchange.clone()).await;
-        let exchanged = exchanged.map_err(|error| worker_status(&error))?;
-        self.announce(&exchanged);
+        let exchanged = exchanged.map_err(worker_status)?;
         let wanted = exchange.want > 0 && exchange.finishes.is_empty();
         let draining = state.is_draining(&exchange.owner.worker);
         if !wanted || !exchanged.grants.is_empty() || draining {
@@ -148,24 +144,7 @@ impl DispatchService {
             }
         };
         let exchanged = state.engine.wait_for_jobs(exchange, over).await;
-        let exchanged = exchanged.map_err(|error| worker_status(&error))?;
-        self.announce(&exchanged);
+        let exchanged = exchanged.map_err(worker_status)?;
         Ok(exchanged)
-    }
-
-    fn announce(&self, exchanged: &Exchanged) {
-        for notice in &exchanged.notices {
-            match notice {
-                Notice::Cordoned { worker, reason } => {
-                    tracing::warn!(%worker, reason, "worker cordoned");
-                }
-                Notice::Paused { sweep, reason } => {
-                    tracing::warn!(sweep = %sweep.short(), reason, "sweep paused");
-                }
-            }
-        }
-        if !exchanged.acks.is_empty() || !exchanged.grants.is_empty() {
-            self.state.changed();
-        }
     }
 }

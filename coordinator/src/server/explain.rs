@@ -1,14 +1,14 @@
-//! Why a job is in its state, in sentences, from the same facts by which jobs
-//! are granted.
+//! Why a job is in its state, from the same facts by which jobs are granted.
 
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
-use swath_core::policy::Policy;
-use swath_core::spec::{JobSpec, Work};
-use swath_core::time::Timestamp;
-use swath_core::view::{JobDetail, JobView, SweepState, SweepView, WorkerState, WorkerView};
+use swath_model::job::StateName;
+use swath_model::judge::headline;
+use swath_model::outcome::Fault;
+use swath_model::policy::Policy;
+use swath_model::spec::{JobSpec, Work};
+use swath_model::time::Timestamp;
+use swath_model::view::{JobDetail, JobView, SweepState, SweepView, WorkerState, WorkerView};
 
-use crate::api::OPERATOR_PAUSE;
+use crate::explain::ExplainItem;
 
 /// The facts that explain a job's state.
 pub(crate) struct Facts<'a> {
@@ -22,72 +22,65 @@ pub(crate) struct Facts<'a> {
 }
 
 /// The reasons, most important first.
-pub(crate) fn reasons(facts: &Facts<'_>) -> Vec<String> {
+pub(crate) fn reasons(facts: &Facts<'_>) -> Vec<ExplainItem> {
     let job = &facts.detail.job;
     match job.state {
         StateName::Queued => queued(facts),
         StateName::Leased => leased(facts, job),
-        StateName::Suspect => suspect(facts, job),
-        StateName::Succeeded => succeeded(job),
-        StateName::Failed => failed(facts, job),
-        StateName::Cancelled => vec![format!(
-            "cancelled; `coordinator retry {}` queues it again",
-            job.digest.short()
-        )],
+        StateName::Suspect => vec![ExplainItem::Unheard {
+            worker: job.worker.clone(),
+            attempt: job.attempt,
+            seconds: job.deadline.map_or(0, |at| at.since(facts.now).as_secs()),
+        }],
+        StateName::Succeeded => vec![ExplainItem::Measured {
+            attempt: job.attempt,
+            test_error: job.measurement.as_ref().map(|measured| measured.test_error),
+        }],
+        StateName::Failed => vec![failed(facts, job)],
+        StateName::Cancelled => vec![ExplainItem::Cancelled],
     }
 }
 
-fn queued(facts: &Facts<'_>) -> Vec<String> {
+fn queued(facts: &Facts<'_>) -> Vec<ExplainItem> {
     let job = &facts.detail.job;
     let mut reasons = Vec::new();
     if job.charged > 0 {
-        reasons.push(format!(
-            "{} of {} charged attempts failed; the last: {}",
-            job.charged,
-            facts.policy.charged_max,
-            headline(job)
-        ));
+        reasons.push(ExplainItem::Charged {
+            charged: job.charged,
+            most: facts.policy.charged_max,
+            headline: headline(&job.message).to_owned(),
+        });
     }
     if let Some(not_before) = job.not_before.filter(|at| *at > facts.now) {
         let seconds = not_before.since(facts.now).as_secs() + 1;
-        reasons.push(format!(
-            "it backs off after a fault and may be granted in {seconds} s"
-        ));
+        reasons.push(ExplainItem::BackingOff { seconds });
     }
-    let holding: Vec<_> = facts
-        .sweeps
-        .iter()
-        .filter(|sweep| job.holders.contains(&sweep.digest))
-        .collect();
-    if !holding
-        .iter()
-        .any(|sweep| sweep.state == SweepState::Active)
-        && let Some(paused) = holding
-            .iter()
-            .find(|sweep| sweep.state == SweepState::Paused)
-    {
-        // Failures paused it; resuming alone would leave the failed jobs behind.
-        let verb = if paused.reason == OPERATOR_PAUSE {
-            "resume"
-        } else {
-            "retry"
-        };
-        reasons.push(format!(
-            "sweep `{}` is paused{}; `coordinator {verb} {}` lets it go on",
-            paused.name,
-            colon(&paused.reason),
-            told_apart(paused, facts.sweeps)
-        ));
-    }
+    reasons.extend(sweep_paused(facts));
     reasons.extend(no_worker(facts));
     if reasons.is_empty() {
-        reasons.push(match facts.ahead {
-            0 => "it is next: the next free slot takes it".to_owned(),
-            1 => "one job goes before it; every slot is busy".to_owned(),
-            ahead => format!("{ahead} jobs go before it; every slot is busy"),
-        });
+        reasons.push(ExplainItem::Ahead { jobs: facts.ahead });
     }
     reasons
+}
+
+/// The reason that every sweep which wants the job is inactive and one of them
+/// is paused, if that is so.
+fn sweep_paused(facts: &Facts<'_>) -> Option<ExplainItem> {
+    let holders = &facts.detail.job.holders;
+    let holds = |sweep: &&SweepView| holders.contains(&sweep.digest);
+    let in_state = |state| {
+        let mut holding = facts.sweeps.iter().filter(holds);
+        holding.find(|sweep| sweep.state == state)
+    };
+    if in_state(SweepState::Active).is_some() {
+        return None;
+    }
+    let paused = in_state(SweepState::Paused)?;
+    Some(ExplainItem::SweepPaused {
+        sweep: told_apart(paused, facts.sweeps),
+        name: paused.name.clone(),
+        cause: paused.paused.clone(),
+    })
 }
 
 /// What to call a sweep in a command: its name, unless another sweep has the
@@ -102,42 +95,25 @@ fn told_apart(sweep: &SweepView, all: &[SweepView]) -> String {
 }
 
 /// Why no worker would take the job, if none would.
-fn no_worker(facts: &Facts<'_>) -> Option<String> {
-    let silent_after = facts.policy.ttl();
-    let alive = |worker: &&WorkerView| facts.now.since(worker.seen_at) <= silent_after;
-    let alive: Vec<_> = facts.workers.iter().filter(alive).collect();
-    if alive.is_empty() {
-        return Some(if facts.workers.is_empty() {
-            "no worker has ever connected; start one: `worker --coordinator URL`".to_owned()
-        } else {
-            "no worker is connected; start one: `worker --coordinator URL`".to_owned()
+fn no_worker(facts: &Facts<'_>) -> Option<ExplainItem> {
+    let connected = || facts.workers.iter().filter(|worker| !worker.silent);
+    let Some(first) = connected().next() else {
+        return Some(ExplainItem::NoWorker {
+            ever: !facts.workers.is_empty(),
+        });
+    };
+    let active = || connected().filter(|worker| worker.state == WorkerState::Active);
+    if active().next().is_none() {
+        return Some(ExplainItem::WorkersRest {
+            worker: first.name.clone(),
+            state: first.state,
+            cause: first.cordoned.clone(),
+            others: connected().count() as u64 - 1,
         });
     }
-    let active: Vec<_> = alive
-        .iter()
-        .filter(|worker| worker.state == WorkerState::Active)
-        .collect();
-    if active.is_empty() {
-        let worker = alive[0];
-        return Some(format!(
-            "every connected worker is {}, `{}` because {}; `coordinator activate {}` lets it work",
-            worker.state.name(),
-            worker.name,
-            if worker.reason.is_empty() {
-                "an operator said so"
-            } else {
-                &worker.reason
-            },
-            worker.name
-        ));
-    }
     let program = program(&facts.detail.job)?;
-    let allowed = active
-        .iter()
-        .any(|worker| worker.about.programs.contains(&program));
-    (!allowed).then(|| {
-        format!("no active worker may run `{program}`; start one with `--allow-command {program}`")
-    })
+    let allowed = active().any(|worker| worker.about.programs.contains(&program));
+    (!allowed).then_some(ExplainItem::ProgramNotAllowed { program })
 }
 
 fn program(job: &JobView) -> Option<String> {
@@ -147,83 +123,27 @@ fn program(job: &JobView) -> Option<String> {
     }
 }
 
-fn leased(facts: &Facts<'_>, job: &JobView) -> Vec<String> {
-    let mut reasons = Vec::new();
-    let worker = job
-        .worker
-        .as_ref()
-        .map_or_else(String::new, ToString::to_string);
-    let since = job.granted_at.map_or(0, |at| facts.now.since(at).as_secs());
-    let progress = match &job.progress {
-        Some(observation) => format!("epoch {} is done", observation.epoch),
-        None => "no epoch is done yet".to_owned(),
-    };
-    reasons.push(format!(
-        "worker `{worker}` has had attempt {} for {since} s; {progress}",
-        job.attempt
-    ));
+fn leased(facts: &Facts<'_>, job: &JobView) -> Vec<ExplainItem> {
+    let mut reasons = vec![ExplainItem::Running {
+        worker: job.worker.clone(),
+        attempt: job.attempt,
+        seconds: job.granted_at.map_or(0, |at| facts.now.since(at).as_secs()),
+        epoch: job.progress.as_ref().map(|observation| observation.epoch),
+    }];
     if job.stop {
-        reasons.push("it is cancelled; its worker learns of it at its next heartbeat".to_owned());
+        reasons.push(ExplainItem::Stopping);
     }
     reasons
 }
 
-fn suspect(facts: &Facts<'_>, job: &JobView) -> Vec<String> {
-    let worker = job
-        .worker
-        .as_ref()
-        .map_or_else(String::new, ToString::to_string);
-    let left = job.deadline.map_or(0, |at| at.since(facts.now).as_secs());
-    vec![format!(
-        "worker `{worker}` is not heard from; attempt {} may still come back, and in {left} s the job \
-         is queued again",
-        job.attempt
-    )]
-}
-
-fn succeeded(job: &JobView) -> Vec<String> {
-    let error = job.measurement.as_ref().map(|measured| measured.test_error);
-    vec![match error {
-        Some(error) => format!(
-            "attempt {} measured a test error of {error:.2} %",
-            job.attempt
-        ),
-        None => format!("attempt {} measured it", job.attempt),
-    }]
-}
-
-fn failed(facts: &Facts<'_>, job: &JobView) -> Vec<String> {
+fn failed(facts: &Facts<'_>, job: &JobView) -> ExplainItem {
     let fault = job.fault.unwrap_or(Fault::Lost);
-    let id = job.digest.short();
-    let rule = match fault {
-        Fault::Diverged => {
-            "divergence is a result: the same seed would diverge again, and it is shown in the table"
-                .to_owned()
-        }
-        Fault::Invalid => {
-            format!("the spec cannot be trained as it is; fix the cause, then `coordinator retry {id}`")
-        }
-        Fault::Lost => format!(
-            "it was granted {} times without an end; `coordinator retry {id}` starts it over",
-            facts.policy.attempts_max
-        ),
-        Fault::Crashed | Fault::OutOfMemory | Fault::TimedOut => format!(
-            "it failed {} times; `coordinator logs {id}` shows what its trainers wrote, \
-             `coordinator retry {id}` starts it over",
-            job.charged
-        ),
-    };
-    vec![format!("{fault}: {}", headline(job)), rule]
-}
-
-fn headline(job: &JobView) -> &str {
-    swath_core::judge::headline(&job.message)
-}
-
-fn colon(reason: &str) -> String {
-    if reason.is_empty() {
-        String::new()
-    } else {
-        format!(" ({reason})")
+    ExplainItem::Failed {
+        fault,
+        headline: headline(&job.message).to_owned(),
+        attempts: match fault {
+            Fault::Lost => facts.policy.attempts_max,
+            _ => job.charged,
+        },
     }
 }

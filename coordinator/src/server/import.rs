@@ -2,25 +2,25 @@
 
 use std::sync::Arc;
 
-use swath_core::import::{self, Candidate, CandidateCell, ImportBatch, NoTarget};
-use swath_core::view::{SCHEMA_VERSION, SweepView};
+use swath_model::import::ImportBatch;
+use swath_model::view::{SCHEMA_VERSION, SweepView};
+use swath_results::import::{self, Candidate, CandidateCell, NoTarget};
 use swath_store::Store;
-use tonic::Status;
 
+use super::error::ApiError;
 use super::select;
 use super::state::State;
-use super::status::status;
 use super::submit::submission;
 use crate::api::{Changed, ImportOrder};
 
 /// Reads a file and stores its numbers, all or none.
-pub(crate) async fn import(state: &Arc<State>, order: ImportOrder) -> Result<Changed, Status> {
+pub(crate) async fn import(state: &Arc<State>, order: ImportOrder) -> Result<Changed, ApiError> {
     let store = &*state.store;
     let sweeps = sweeps(store, &order).await?;
     let mut sources = Vec::new();
     for sweep in &sweeps {
         let found = store.sources(sweep.digest).await;
-        sources.push((sweep.name.clone(), found.map_err(|error| status(&error))?));
+        sources.push((sweep.name.clone(), found.map_err(ApiError::from)?));
     }
     let (file, replace) = (order.file.clone(), order.replace);
     // Expanding large grids occupies a core for a while.
@@ -53,16 +53,15 @@ pub(crate) async fn import(state: &Arc<State>, order: ImportOrder) -> Result<Cha
     });
     let rows = read
         .await
-        .map_err(|error| Status::internal(error.to_string()))?
-        .map_err(Status::invalid_argument)?;
+        .map_err(|error| ApiError::internal(error))?
+        .map_err(ApiError::invalid)?;
     if rows.is_empty() {
         let message = format!("{file}: no row has a test error; nothing is imported");
-        return Err(Status::invalid_argument(message));
+        return Err(ApiError::invalid(message));
     }
     let batch = ImportBatch { replace, rows };
     let counts = state.engine.import(state.now(), batch).await;
-    let counts = counts.map_err(|error| status(&error))?;
-    state.changed();
+    let counts = counts.map_err(ApiError::from)?;
     let names: Vec<_> = sweeps.iter().map(|it| format!("`{}`", it.name)).collect();
     let new = numbers(counts.new);
     let mut parts = vec![format!(
@@ -92,11 +91,11 @@ fn numbers(count: u64) -> String {
 }
 
 /// The sweeps that a file is meant for; see [`import::targets`].
-async fn sweeps(store: &dyn Store, order: &ImportOrder) -> Result<Vec<SweepView>, Status> {
+async fn sweeps(store: &dyn Store, order: &ImportOrder) -> Result<Vec<SweepView>, ApiError> {
     let found = select::sweeps(store, &order.selector).await?;
     let chosen = !order.selector.is_empty();
     import::targets(found, chosen, &order.file, &order.text).map_err(|error| match error {
-        NoTarget::NoSweep => Status::not_found(error.to_string()),
-        NoTarget::Unclear { .. } => Status::invalid_argument(error.to_string()),
+        NoTarget::NoSweep => ApiError::not_found(error.to_string()),
+        NoTarget::Unclear { .. } => ApiError::invalid(error.to_string()),
     })
 }

@@ -6,14 +6,15 @@ mod clock;
 mod control;
 mod decisions;
 mod dispatch;
+mod error;
 mod explain;
+mod follow;
 mod import;
 mod open;
 mod read;
 mod replication;
 mod select;
 mod state;
-mod status;
 mod submit;
 mod sweeper;
 mod table;
@@ -23,9 +24,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
 use swath_engine::{Engine, Role};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_proto::limits;
 use swath_proto::v1::control_server::ControlServer;
 use swath_proto::v1::dispatch_server::DispatchServer;
@@ -81,7 +82,7 @@ impl ServeError {
 
     fn of(error: &StoreError) -> Self {
         Self {
-            message: status::causes(error),
+            message: error::causes(error),
             in_use: matches!(error, StoreError::InUse(_)),
         }
     }
@@ -233,11 +234,11 @@ async fn newest(store: &dyn Store) -> Result<Timestamp, StoreError> {
 /// What must be done before a leader takes its first call: no lease may pass
 /// because of the time when nobody led.
 async fn prepare(state: &State) -> Result<(), String> {
-    let failed = |error: StoreError| status::causes(&error);
+    let failed = |error: StoreError| error::causes(&error);
     state.not_before(newest(&*state.store).await.map_err(failed)?);
     state.engine.restart(state.now()).await.map_err(failed)?;
     for worker in state.store.workers().await.map_err(failed)? {
-        let draining = worker.state == swath_core::view::WorkerState::Draining;
+        let draining = worker.state == swath_model::view::WorkerState::Draining;
         state.set_draining(&worker.name, draining);
     }
     Ok(())
@@ -257,7 +258,6 @@ async fn follow(mut role: watch::Receiver<Role>, state: Arc<State>, stop: Cancel
         if leads && let Err(error) = prepare(&state).await {
             tracing::error!(error, "the lead cannot be taken");
         }
-        state.changed();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use swath_core::error::causes;
+use swath_model::error::causes;
 use swath_store::Store;
 use swath_store_postgres::{Options, PostgresStore};
 use swath_store_sqlite::SqliteStore;

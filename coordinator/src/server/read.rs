@@ -3,40 +3,35 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use swath_core::id::SweepDigest;
-use swath_core::job::StateName;
-use swath_core::message::JobQuery;
-use swath_core::probe::{WorkloadKey, is_marked};
-use swath_core::view::{JobDetail, JobView, SCHEMA_VERSION, SweepView};
+use swath_model::id::SweepDigest;
+use swath_model::job::StateName;
+use swath_model::message::JobQuery;
+use swath_model::probe::WorkloadKey;
+use swath_model::view::{JobDetail, JobView, SCHEMA_VERSION, SweepKind, SweepView, WorkerView};
 use swath_store::Store;
-use tonic::Status;
 
 use super::decisions::decisions;
+use super::error::ApiError;
 use super::explain::{self, Facts};
 use super::select;
 use super::state::State;
-use super::status::status;
 use super::table::{cells_of, comparison_text, table_text};
 use crate::api::{
-    ALIKE_MOST, AlikeJobs, CURVES_MOST, CompareText, Curves, Explanation, JOBS_PER_PAGE, JobCurve,
-    JobCurves, Jobs, KnownJobs, Logs, ProbeView, Probes, ReadQuery, Status as StatusDocument,
-    SweepResults, SweepSources, Sweeps, TableText, Workers,
+    ALIKE_MOST, AlikeJobs, CURVES_MOST, CompareText, Curves, Explanation, FAILED_SHOWN,
+    JOBS_PER_PAGE, JobCurve, JobCurves, Jobs, KnownJobs, Logs, NAMED_MOST, OPEN_SHOWN, Pace,
+    ProbeView, Probes, ReadQuery, Status as StatusDocument, SweepResults, SweepSources, Sweeps,
+    TableText, Workers,
 };
 use crate::eta::{self, slots_at_work};
 
-/// How many failed jobs a status shows.
-const FAILED_SHOWN: u32 = 10;
-/// How many open attempts a status shows, of one sweep or of all.
-const OPEN_SHOWN: u32 = 1000;
-
 /// Answers one query with a JSON document.
-pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String, Status> {
+pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String, ApiError> {
     let store = &*state.store;
     let now_ms = state.now().as_ms();
     let schema_version = SCHEMA_VERSION;
     match query {
         ReadQuery::Sweeps => {
-            let sweeps = store.sweeps().await.map_err(failed)?;
+            let sweeps = store.sweeps().await.map_err(ApiError::from)?;
             json(&Sweeps {
                 schema_version,
                 sweeps,
@@ -80,12 +75,12 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
                 schema_version,
                 sweep,
                 cells,
-                chosen: swath_core::table::chosen(&filters),
+                chosen: swath_results::table::chosen(&filters),
             })
         }
         ReadQuery::Sources { selector } => {
             let sweep = select::sweep(store, &selector).await?.digest;
-            let sources = store.sources(sweep).await.map_err(failed)?;
+            let sources = store.sources(sweep).await.map_err(ApiError::from)?;
             json(&SweepSources {
                 schema_version,
                 sweep,
@@ -111,7 +106,7 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
         }
         ReadQuery::Curves { selector } => {
             let job = select::job(store, &selector).await?;
-            let points = store.curves(job.digest).await.map_err(failed)?;
+            let points = store.curves(job.digest).await.map_err(ApiError::from)?;
             json(&Curves {
                 schema_version,
                 job,
@@ -120,7 +115,10 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
         }
         ReadQuery::Logs { selector, position } => {
             let job = select::job(store, &selector).await?;
-            let chunks = store.logs(job.digest, position).await.map_err(failed)?;
+            let chunks = store
+                .logs(job.digest, position)
+                .await
+                .map_err(ApiError::from)?;
             json(&Logs {
                 schema_version,
                 job,
@@ -131,8 +129,21 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
             let sweep = select::sweep(store, &selector).await?;
             json(&decisions(store, sweep).await?)
         }
+        ReadQuery::Named { jobs } => {
+            let mut views = Vec::with_capacity(jobs.len().min(NAMED_MOST));
+            for job in jobs.into_iter().take(NAMED_MOST) {
+                let detail = store.job(job).await.map_err(ApiError::from)?;
+                views.extend(detail.map(|detail| detail.job));
+            }
+            json(&Jobs {
+                schema_version,
+                jobs: views,
+                next: None,
+                now_ms,
+            })
+        }
         ReadQuery::Workers => {
-            let workers = store.workers().await.map_err(failed)?;
+            let workers = workers(state).await?;
             json(&Workers {
                 schema_version,
                 workers,
@@ -143,7 +154,7 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
             let mut alike = Vec::with_capacity(workloads.len());
             for workload in workloads {
                 let key = WorkloadKey::of(&workload);
-                alike.push(store.alike(key, ALIKE_MOST).await.map_err(failed)?);
+                alike.push(store.alike(key, ALIKE_MOST).await.map_err(ApiError::from)?);
             }
             json(&AlikeJobs {
                 schema_version,
@@ -153,7 +164,7 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
         ReadQuery::Probes { jobs } => {
             let mut probes = Vec::with_capacity(jobs.len());
             for job in jobs {
-                let detail = store.job(job).await.map_err(failed)?;
+                let detail = store.job(job).await.map_err(ApiError::from)?;
                 probes.push(detail.map(probe_view));
             }
             json(&Probes {
@@ -162,7 +173,7 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
             })
         }
         ReadQuery::Known { jobs } => {
-            let jobs = store.known(jobs).await.map_err(failed)?;
+            let jobs = store.known(jobs).await.map_err(ApiError::from)?;
             json(&KnownJobs {
                 schema_version,
                 jobs,
@@ -171,13 +182,8 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is a map_err argument")]
-fn failed(error: swath_store::StoreError) -> Status {
-    status(&error)
-}
-
-fn json(document: &impl Serialize) -> Result<String, Status> {
-    serde_json::to_string(document).map_err(|error| Status::internal(error.to_string()))
+fn json(document: &impl Serialize) -> Result<String, ApiError> {
+    serde_json::to_string(document).map_err(|error| ApiError::internal(error))
 }
 
 fn probe_view(detail: JobDetail) -> ProbeView {
@@ -196,7 +202,7 @@ async fn job_curves(
     store: &dyn Store,
     selector: &[String],
     limit: Option<u32>,
-) -> Result<JobCurves, Status> {
+) -> Result<JobCurves, ApiError> {
     let limit = limit.unwrap_or(CURVES_MOST).min(CURVES_MOST);
     let page = select::page(store, selector, None, limit).await?;
     let more = match page.next {
@@ -208,7 +214,7 @@ async fn job_curves(
     };
     let mut jobs = Vec::with_capacity(page.jobs.len());
     for job in page.jobs {
-        let points = store.curves(job.digest).await.map_err(failed)?;
+        let points = store.curves(job.digest).await.map_err(ApiError::from)?;
         jobs.push(JobCurve { job, points });
     }
     Ok(JobCurves {
@@ -218,8 +224,10 @@ async fn job_curves(
     })
 }
 
-async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocument, Status> {
+async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocument, ApiError> {
     let store = &*state.store;
+    // Whatever is read from here on contains it.
+    let last_event = store.last_event().await.map_err(ApiError::from)?;
     let sweeps = select::sweeps(store, selector).await?;
     // There may be many sweeps: where all are meant, two queries are enough.
     let all = selector.is_empty();
@@ -234,33 +242,45 @@ async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocume
             limit: Some(OPEN_SHOWN),
             ..JobQuery::default()
         };
-        open.extend(store.jobs(query).await.map_err(failed)?);
+        open.extend(store.jobs(query).await.map_err(ApiError::from)?);
         let last = store.last_failed(sweep, FAILED_SHOWN);
-        failures.extend(last.await.map_err(failed)?);
+        failures.extend(last.await.map_err(ApiError::from)?);
     }
     dedup(&mut open);
     dedup(&mut failures);
     failures.sort_by_key(|job| std::cmp::Reverse(job.ended_at));
     failures.truncate(FAILED_SHOWN as usize);
-    let workers = store.workers().await.map_err(failed)?;
-    let means = means(store, &sweeps).await?;
+    let workers = workers(state).await?;
+    let paces = paces(store, &sweeps).await?;
     let now = state.now();
-    let slots = slots_at_work(&workers, now);
-    let eta = |(digest, mean): &(SweepDigest, f64)| {
+    let slots = slots_at_work(&workers);
+    let eta = |(digest, pace): &(SweepDigest, Pace)| {
         let sweep = sweeps.iter().find(|sweep| sweep.digest == *digest)?;
-        let eta = eta::of_sweep(sweep, Some(*mean), &open, slots, now)?;
+        let eta = eta::of_sweep(sweep, Some(pace.seconds), &open, slots, now)?;
         Some((*digest, eta.as_secs_f64()))
     };
     Ok(StatusDocument {
         schema_version: SCHEMA_VERSION,
-        mean_job_seconds: means.first().map(|(_, mean)| *mean),
-        eta_seconds: means.iter().filter_map(eta).collect(),
+        mean_job_seconds: paces.first().map(|(_, pace)| pace.seconds),
+        eta_seconds: paces.iter().filter_map(eta).collect(),
+        paces: paces.into_iter().collect(),
         workers,
         sweeps,
         open,
         failed: failures,
+        last_event,
         now_ms: now.as_ms(),
     })
+}
+
+/// Every worker, and who of them is silent.
+async fn workers(state: &State) -> Result<Vec<WorkerView>, ApiError> {
+    let mut workers = state.store.workers().await.map_err(ApiError::from)?;
+    let now = state.now();
+    for worker in &mut workers {
+        worker.silent = now.since(worker.seen_at) > state.policy.ttl();
+    }
+    Ok(workers)
 }
 
 fn dedup(jobs: &mut Vec<JobView>) {
@@ -275,61 +295,73 @@ const MEAN_OVER: u32 = 200;
 const ESTIMATED: usize = 8;
 
 /// The mean training time of the first succeeded jobs of a sweep.
-async fn mean_job_seconds(store: &dyn Store, sweep: &SweepView) -> Result<Option<f64>, Status> {
+async fn pace(store: &dyn Store, sweep: &SweepView) -> Result<Option<Pace>, ApiError> {
     let query = JobQuery {
         sweep: Some(sweep.digest),
         states: vec![StateName::Succeeded],
         limit: Some(MEAN_OVER),
         ..JobQuery::default()
     };
-    let jobs = store.jobs(query).await.map_err(failed)?;
+    let jobs = store.jobs(query).await.map_err(ApiError::from)?;
     let seconds: Vec<f64> = jobs
         .iter()
         .filter_map(|job| Some(job.measurement.as_ref()?.train_seconds))
         .collect();
     let count = seconds.len();
-    Ok((count > 0).then(|| seconds.iter().sum::<f64>() / count as f64))
+    Ok((count > 0).then(|| Pace {
+        jobs: count as u64,
+        seconds: seconds.iter().sum::<f64>() / count as f64,
+    }))
 }
 
 /// The newest active sweeps, with the mean training time of each. Probes come
 /// last, because their times say little.
-async fn means(store: &dyn Store, sweeps: &[SweepView]) -> Result<Vec<(SweepDigest, f64)>, Status> {
+async fn paces(
+    store: &dyn Store,
+    sweeps: &[SweepView],
+) -> Result<Vec<(SweepDigest, Pace)>, ApiError> {
     // Looking for a measured job where there is none would mean looking at all.
     let in_work = |sweep: &&SweepView| {
         sweep.counts.done() < sweep.counts.total() && sweep.counts.succeeded > 0
     };
     let mut newest: Vec<&SweepView> = sweeps.iter().rev().filter(in_work).collect();
-    newest.sort_by_key(|sweep| is_marked(&sweep.definition));
-    let mut means = Vec::new();
+    newest.sort_by_key(|sweep| sweep.kind == SweepKind::Probe);
+    let mut paces = Vec::new();
     for sweep in newest.into_iter().take(ESTIMATED) {
-        if let Some(mean) = mean_job_seconds(store, sweep).await? {
-            means.push((sweep.digest, mean));
+        if let Some(pace) = pace(store, sweep).await? {
+            paces.push((sweep.digest, pace));
         }
     }
-    Ok(means)
+    Ok(paces)
 }
 
-async fn explanation(state: &State, selector: &[String]) -> Result<Explanation, Status> {
+async fn explanation(state: &State, selector: &[String]) -> Result<Explanation, ApiError> {
     let store = &*state.store;
     let job = select::job(store, selector).await?;
     let detail = store
         .job(job.digest)
         .await
-        .map_err(failed)?
-        .ok_or_else(|| Status::not_found("the job vanished"))?;
-    let sweeps = store.sweeps().await.map_err(failed)?;
-    let workers = store.workers().await.map_err(failed)?;
+        .map_err(ApiError::from)?
+        .ok_or_else(|| ApiError::not_found("the job vanished"))?;
+    let sweeps = store.sweeps().await.map_err(ApiError::from)?;
+    let workers = workers(state).await?;
     let facts = Facts {
         detail: &detail,
         sweeps: &sweeps,
         workers: &workers,
-        ahead: state.engine.ahead(job.digest).await.map_err(failed)?,
+        ahead: state
+            .engine
+            .ahead(job.digest)
+            .await
+            .map_err(ApiError::from)?,
         policy: &state.policy,
         now: state.now(),
     };
-    let reasons = explain::reasons(&facts);
+    let items = explain::reasons(&facts);
+    let reasons = items.iter().map(|item| item.text(job.digest)).collect();
     Ok(Explanation {
         schema_version: SCHEMA_VERSION,
+        items,
         reasons,
         now_ms: state.now().as_ms(),
         detail,

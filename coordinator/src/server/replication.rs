@@ -7,14 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_core::message::ReplicationDue;
-use swath_core::replication::{Look, Trials, look};
-use swath_core::table::Definition;
+use swath_model::message::ReplicationDue;
+use swath_model::replication::Look;
+use swath_results::replication::{Trials, look};
+use swath_results::table::Definition;
 use swath_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
+use super::error::causes;
 use super::state::State;
-use super::status::causes;
 
 /// Pause between two checks for what is due: outcomes come by the thousand, but
 /// sweeps end rarely.
@@ -22,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Looks until cancelled.
 pub(crate) async fn replicate(state: Arc<State>, stop: CancellationToken) {
-    let mut changes = state.revision();
+    let mut changes = state.engine.told();
     // What fails for one sweep must not be tried again without a pause.
     let regular = Duration::from_millis(state.policy.sweeper_ms);
     loop {
@@ -83,7 +84,7 @@ async fn found(state: &State, due: ReplicationDue) -> Result<Look, String> {
     looked
         .await
         .map_err(|error| error.to_string())?
-        .map_err(|error: swath_core::stats::NotFinite| format!("{}: {error}", sweep.name))
+        .map_err(|error: swath_stats::NotFinite| format!("{}: {error}", sweep.name))
 }
 
 /// Tells the store, and those who wait for it; returns whether anything
@@ -103,10 +104,8 @@ async fn tell(state: &State, due: ReplicationDue, look: Look) -> Result<bool, St
             seeds = done.seeds,
             "cells get more replicates"
         );
-        state.changed();
     } else if done.settled {
         tracing::info!(sweep, undecided, "the replicates of a sweep are settled");
-        state.changed();
     }
     Ok(done.seeds > 0 || done.settled)
 }

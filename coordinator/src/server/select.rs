@@ -1,17 +1,15 @@
 //! Finds the sweeps and jobs that a selector means.
 
-use swath_core::id::{JobDigest, SweepDigest};
-use swath_core::job::StateName;
-use swath_core::message::JobQuery;
-use swath_core::outcome::Fault;
-use swath_core::probe::is_marked;
-use swath_core::suggest::nearest;
-use swath_core::sweep::{Filter, Selector, SubjectView, Target};
-use swath_core::view::{JobView, SweepView};
+use swath_model::id::{JobDigest, SweepDigest};
+use swath_model::job::StateName;
+use swath_model::message::JobQuery;
+use swath_model::outcome::Fault;
+use swath_model::suggest::nearest;
+use swath_model::view::{JobView, SweepKind, SweepView};
 use swath_store::Store;
-use tonic::Status;
+use swath_sweep::{Filter, Selector, SubjectView, Target};
 
-use super::status::status;
+use super::error::ApiError;
 
 /// What a selector means.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,8 +39,8 @@ impl JobState {
 }
 
 /// Reads a selector.
-pub(crate) fn parse(words: &[String]) -> Result<Selector, Status> {
-    Selector::parse(&words.join(" ")).map_err(|error| Status::invalid_argument(error.to_string()))
+pub(crate) fn parse(words: &[String]) -> Result<Selector, ApiError> {
+    Selector::parse(&words.join(" ")).map_err(|error| ApiError::invalid(error.to_string()))
 }
 
 /// The sweeps that a selector's target names, oldest first; all sweeps when it
@@ -66,20 +64,23 @@ fn sweeps_of(selector: &Selector, sweeps: &[SweepView]) -> Vec<SweepView> {
 /// The newest sweep that people have submitted, so none of probes, which plans
 /// submit.
 fn newest(sweeps: &[SweepView]) -> Option<&SweepView> {
-    let of_people = |sweep: &&SweepView| !is_marked(&sweep.definition);
+    let of_people = |sweep: &&SweepView| sweep.kind == SweepKind::Training;
     sweeps.iter().rev().find(of_people)
 }
 
 /// The matching sweeps; an error when the selector names none.
-pub(crate) async fn sweeps(store: &dyn Store, words: &[String]) -> Result<Vec<SweepView>, Status> {
+pub(crate) async fn sweeps(
+    store: &dyn Store,
+    words: &[String],
+) -> Result<Vec<SweepView>, ApiError> {
     let selector = parse(words)?;
     if let Some(filter) = selector.filters.first() {
-        return Err(Status::invalid_argument(format!(
+        return Err(ApiError::invalid(format!(
             "`{}`: filters choose jobs; this command takes a sweep",
             filter.field
         )));
     }
-    let all = store.sweeps().await.map_err(|error| status(&error))?;
+    let all = store.sweeps().await.map_err(ApiError::from)?;
     let found = sweeps_of(&selector, &all);
     if found.is_empty() && selector.target.is_some() {
         return Err(no_sweep(words, &all));
@@ -89,18 +90,18 @@ pub(crate) async fn sweeps(store: &dyn Store, words: &[String]) -> Result<Vec<Sw
 
 /// The one sweep that is meant: the newest of those that match, if they share a
 /// name.
-pub(crate) async fn sweep(store: &dyn Store, words: &[String]) -> Result<SweepView, Status> {
+pub(crate) async fn sweep(store: &dyn Store, words: &[String]) -> Result<SweepView, ApiError> {
     let mut found = sweeps(store, words).await?;
     if words.is_empty() {
         found = newest(&found).into_iter().cloned().collect();
     }
     let Some(newest) = found.pop() else {
-        return Err(Status::not_found("there is no sweep yet; submit one"));
+        return Err(ApiError::not_found("there is no sweep yet; submit one"));
     };
     if let Some(other) = found.iter().find(|sweep| sweep.name != newest.name)
         && !words.is_empty()
     {
-        return Err(Status::invalid_argument(format!(
+        return Err(ApiError::invalid(format!(
             "`{}` names several sweeps, among them {} and {}; name one",
             words.join(" "),
             other.name,
@@ -114,21 +115,21 @@ pub(crate) async fn sweep(store: &dyn Store, words: &[String]) -> Result<SweepVi
 pub(crate) async fn cells(
     store: &dyn Store,
     words: &[String],
-) -> Result<(SweepView, Vec<Filter>), Status> {
+) -> Result<(SweepView, Vec<Filter>), ApiError> {
     let filters = parse(words)?.filters;
     let is_target = |word: &&String| !word.contains(['=', '<', '>', '!']);
     let target: Vec<String> = words.iter().filter(is_target).cloned().collect();
     Ok((sweep(store, &target).await?, filters))
 }
 
-fn no_sweep(words: &[String], all: &[SweepView]) -> Status {
+fn no_sweep(words: &[String], all: &[SweepView]) -> ApiError {
     let word = words.join(" ");
     let hint = match nearest(&word, all.iter().map(|sweep| sweep.name.as_str())) {
         Some(near) => format!("; did you mean `{near}`?"),
         None if all.is_empty() => "; there is none yet, submit one".to_owned(),
         None => "; `coordinator sweeps` lists them".to_owned(),
     };
-    Status::not_found(format!("no sweep is named `{word}`{hint}"))
+    ApiError::not_found(format!("no sweep is named `{word}`{hint}"))
 }
 
 /// How many jobs to request from the store at once; this limits the memory of a
@@ -149,7 +150,7 @@ pub(crate) async fn page(
     words: &[String],
     after: Option<JobDigest>,
     limit: u32,
-) -> Result<Page, Status> {
+) -> Result<Page, ApiError> {
     let selector = parse(words)?;
     let scope = scope(store, &selector, words).await?;
     let mut page = Page {
@@ -162,7 +163,7 @@ pub(crate) async fn page(
             limit: Some(PAGE),
             ..scope.query.clone()
         };
-        let found = store.jobs(query).await.map_err(|error| status(&error))?;
+        let found = store.jobs(query).await.map_err(ApiError::from)?;
         let full = found.len() == PAGE as usize;
         for job in found {
             page.next = Some(job.digest);
@@ -185,7 +186,7 @@ pub(crate) async fn collect<T>(
     store: &dyn Store,
     words: &[String],
     mut keep: impl FnMut(JobView) -> Option<T>,
-) -> Result<Vec<T>, Status> {
+) -> Result<Vec<T>, ApiError> {
     let mut kept = Vec::new();
     let mut after = None;
     loop {
@@ -212,7 +213,11 @@ impl Scope {
     }
 }
 
-async fn scope(store: &dyn Store, selector: &Selector, words: &[String]) -> Result<Scope, Status> {
+async fn scope(
+    store: &dyn Store,
+    selector: &Selector,
+    words: &[String],
+) -> Result<Scope, ApiError> {
     let states = states(selector);
     let everything = JobQuery {
         states,
@@ -224,7 +229,7 @@ async fn scope(store: &dyn Store, selector: &Selector, words: &[String]) -> Resu
             names: Vec::new(),
         });
     };
-    let all = store.sweeps().await.map_err(|error| status(&error))?;
+    let all = store.sweeps().await.map_err(ApiError::from)?;
     let sweeps = sweeps_of(selector, &all);
     match (&sweeps[..], target) {
         ([sweep], _) => {
@@ -293,32 +298,32 @@ fn lets_through(selector: &Selector, job: &JobView) -> bool {
 }
 
 /// The one job that is meant.
-pub(crate) async fn job(store: &dyn Store, words: &[String]) -> Result<JobView, Status> {
+pub(crate) async fn job(store: &dyn Store, words: &[String]) -> Result<JobView, ApiError> {
     let mut found = page(store, words, None, 2).await?.jobs;
     let word = words.join(" ");
     match (found.pop(), found.len()) {
         (None, _) => Err(no_job(&word)),
         (Some(job), 0) => Ok(job),
-        (Some(_), _) => Err(Status::invalid_argument(format!(
+        (Some(_), _) => Err(ApiError::invalid(format!(
             "`{word}` matches several jobs; name one, by its id or with more filters"
         ))),
     }
 }
 
-fn no_job(word: &str) -> Status {
-    Status::not_found(format!(
+fn no_job(word: &str) -> ApiError {
+    ApiError::not_found(format!(
         "no job matches `{word}`; `coordinator jobs` lists them"
     ))
 }
 
 /// What a selector means for a command that takes sweeps and jobs: whole sweeps
 /// if it names one and has no filter, otherwise jobs.
-pub(crate) async fn selected(store: &dyn Store, words: &[String]) -> Result<Selected, Status> {
+pub(crate) async fn selected(store: &dyn Store, words: &[String]) -> Result<Selected, ApiError> {
     let selector = parse(words)?;
     if words.is_empty() {
-        return Err(Status::invalid_argument("name a sweep or jobs"));
+        return Err(ApiError::invalid("name a sweep or jobs"));
     }
-    let all = store.sweeps().await.map_err(|error| status(&error))?;
+    let all = store.sweeps().await.map_err(ApiError::from)?;
     let named = sweeps_of(&selector, &all);
     if selector.filters.is_empty() && !named.is_empty() {
         return Ok(Selected::Sweeps(named));

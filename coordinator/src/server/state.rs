@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use swath_core::id::WorkerName;
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
 use swath_engine::Engine;
+use swath_model::id::WorkerName;
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_store::Store;
-use tokio::sync::watch;
 
 use super::clock::Clock;
 
@@ -21,8 +20,6 @@ pub(crate) struct State {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policy: Policy,
     clock: Clock,
-    /// Grows with every change that a reader could see.
-    revision: watch::Sender<u64>,
     /// Workers that an operator drains; kept here so that every reply can say
     /// so without a read.
     draining: Mutex<BTreeSet<WorkerName>>,
@@ -35,7 +32,6 @@ impl State {
             engine,
             policy,
             clock: Clock::new(Timestamp::default()),
-            revision: watch::Sender::new(0),
             draining: Mutex::new(BTreeSet::new()),
         }
     }
@@ -47,15 +43,6 @@ impl State {
     /// Moves the clock forward to `least`, if it is behind.
     pub(crate) fn not_before(&self, least: Timestamp) {
         self.clock.not_before(least);
-    }
-
-    /// Wakes the readers that watch for changes.
-    pub(crate) fn changed(&self) {
-        self.revision.send_modify(|count| *count += 1);
-    }
-
-    pub(crate) fn revision(&self) -> watch::Receiver<u64> {
-        self.revision.subscribe()
     }
 
     pub(crate) fn is_draining(&self, worker: &WorkerName) -> bool {

@@ -1,11 +1,10 @@
 //! Turns a sweep's files into what the store keeps.
 
 use serde_json::{Value, json};
-use swath_core::message::{Sources, Submission, SubmittedCell};
-use swath_core::probe;
-use swath_core::spec::Work;
-use swath_core::sweep::{Expansion, FileError, SweepFile, expand};
-use swath_core::table::Definition;
+use swath_model::message::{Sources, Submission, SubmittedCell};
+use swath_model::spec::Work;
+use swath_results::table::Definition;
+use swath_sweep::{Expansion, FileError, SweepFile, expand};
 
 /// The largest sweep file or recipe, in bytes.
 const FILE_BYTES_MAX: usize = 4 << 20;
@@ -40,21 +39,12 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
         title: file.title.clone(),
         replicates: file.replicates,
         replicates_max: file.replicates_max,
-        priority: priority_of(&definition, priority),
+        kind: expansion.kind(),
+        priority,
         sources,
         definition,
         cells,
     })
-}
-
-/// The priority of a sweep that was submitted with `asked`: probes always come
-/// last, and nothing else does.
-pub(crate) fn priority_of(definition: &Value, asked: i32) -> i32 {
-    if probe::is_marked(definition) {
-        probe::PRIORITY
-    } else {
-        asked.max(probe::PRIORITY + 1)
-    }
 }
 
 /// What the table needs, together with the grid and the published values.
@@ -62,9 +52,6 @@ fn definition(expansion: &Expansion<'_>) -> Result<Value, SubmitError> {
     let wrong = |error: serde_json::Error| SubmitError(error.to_string());
     let mut definition = serde_json::to_value(Definition::new(expansion)).map_err(wrong)?;
     definition["grid"] = serde_json::to_value(expansion.grid()).map_err(wrong)?;
-    if expansion.is_of_probes() {
-        definition[probe::MARK] = true.into();
-    }
     if let Some(reference) = &expansion.file().reference {
         definition["reference"] = json!({ "file": reference.file, "text": reference.text });
     }

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_core::message::Ticked;
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
 use swath_engine::warmth::{Pass, Warmth};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
+use super::error::causes;
 use super::state::State;
-use super::status::causes;
 
 /// Sweeps until cancelled; returns the reason if the store is lost for good. If
 /// the store only cannot be reached, it waits: no lease passes meanwhile.
@@ -65,23 +64,12 @@ fn pause(due: Option<Timestamp>, now: Timestamp, policy: &Policy) -> Duration {
 /// One pass; the engine then grants jobs to waiting workers.
 async fn pass(state: &State, warmth: &mut Warmth) -> Result<(), StoreError> {
     let now = state.now();
-    let ticked = match warmth.pass(now, &state.policy) {
-        Pass::Forgive => {
-            state.engine.extend_leases(now).await?;
-            Ticked::default()
+    match warmth.pass(now, &state.policy) {
+        Pass::Forgive => state.engine.extend_leases(now).await?,
+        Pass::Tick => {
+            state.engine.tick(now).await?;
         }
-        Pass::Tick => state.engine.tick(now).await?,
-    };
-    if ticked != Ticked::default() {
-        tracing::warn!(
-            suspected = ticked.suspected,
-            requeued = ticked.requeued,
-            ended = ticked.ended,
-            "leases are over"
-        );
     }
-    // Readers see times pass.
-    state.changed();
     Ok(())
 }
 

@@ -1,13 +1,12 @@
 //! The table of a sweep as text.
 
-use swath_core::sweep::{Filter, Layout};
-use swath_core::table::{Check, Comparison, Definition, Results, TableError, choose, chosen};
-use swath_core::view::{CellResults, SweepView};
+use swath_model::view::{CellResults, SweepView};
 use swath_report::{Format, Style};
+use swath_results::table::{Check, Comparison, Definition, Results, TableError, choose, chosen};
 use swath_store::Store;
-use tonic::Status;
+use swath_sweep::{Filter, Layout};
 
-use super::status::status;
+use super::error::ApiError;
 use crate::api::{Look, Shape};
 
 /// The cells of a sweep that pass the filters, with as many last epochs as its table needs.
@@ -15,14 +14,14 @@ pub(crate) async fn cells_of(
     store: &dyn Store,
     sweep: &SweepView,
     filters: &[Filter],
-) -> Result<Vec<CellResults>, Status> {
+) -> Result<Vec<CellResults>, ApiError> {
     let definition =
-        Definition::read(&sweep.definition).map_err(|error| Status::internal(error.to_string()))?;
+        Definition::read(&sweep.definition).map_err(|error| ApiError::internal(error))?;
     let cells = store
         .results(sweep.digest, definition.last_epochs())
         .await
-        .map_err(|error| status(&error))?;
-    choose(&definition, cells, filters).map_err(|error| Status::invalid_argument(error.to_string()))
+        .map_err(ApiError::from)?;
+    choose(&definition, cells, filters).map_err(|error| ApiError::invalid(error.to_string()))
 }
 
 /// Reads a sweep's results and renders them. Rendering a large table occupies a
@@ -34,8 +33,8 @@ pub(crate) async fn table_text(
     shape: Shape,
     format: &str,
     look: Look,
-) -> Result<(String, Option<Check>), Status> {
-    let format: Format = format.parse().map_err(Status::invalid_argument)?;
+) -> Result<(String, Option<Check>), ApiError> {
+    let format: Format = format.parse().map_err(ApiError::invalid)?;
     let cells = cells_of(store, sweep, filters).await?;
     let mut sweep = sweep.clone();
     lay_out(&mut sweep, &shape)?;
@@ -57,12 +56,12 @@ pub(crate) async fn table_text(
     });
     drawn
         .await
-        .map_err(|error| Status::internal(error.to_string()))?
-        .map_err(|error: TableError| Status::failed_precondition(error.to_string()))
+        .map_err(|error| ApiError::internal(error))?
+        .map_err(|error: TableError| ApiError::conflict(error.to_string()))
 }
 
 /// Replaces the layout of a sweep's table by the one that was asked for.
-fn lay_out(sweep: &mut SweepView, shape: &Shape) -> Result<(), Status> {
+fn lay_out(sweep: &mut SweepView, shape: &Shape) -> Result<(), ApiError> {
     let Shape {
         rows,
         columns,
@@ -73,7 +72,7 @@ fn lay_out(sweep: &mut SweepView, shape: &Shape) -> Result<(), Status> {
         return Ok(());
     }
     let definition =
-        Definition::read(&sweep.definition).map_err(|error| Status::internal(error.to_string()))?;
+        Definition::read(&sweep.definition).map_err(|error| ApiError::internal(error))?;
     let (own_rows, own_columns, own_cell) = match definition.layout {
         Layout::List { rows, columns } => (rows, columns, None),
         Layout::Pivot {
@@ -97,11 +96,11 @@ fn lay_out(sweep: &mut SweepView, shape: &Shape) -> Result<(), Status> {
         },
         (Some(_), _) => {
             let message = "a pivot has one parameter as its columns; give one with `--columns`";
-            return Err(Status::invalid_argument(message));
+            return Err(ApiError::invalid(message));
         }
     };
     let layout = serde_json::to_value(layout);
-    sweep.definition["layout"] = layout.map_err(|error| Status::internal(error.to_string()))?;
+    sweep.definition["layout"] = layout.map_err(|error| ApiError::internal(error))?;
     Ok(())
 }
 
@@ -111,8 +110,8 @@ pub(crate) async fn comparison_text(
     sweeps: [&SweepView; 2],
     format: &str,
     look: Look,
-) -> Result<String, Status> {
-    let format: Format = format.parse().map_err(Status::invalid_argument)?;
+) -> Result<String, ApiError> {
+    let format: Format = format.parse().map_err(ApiError::invalid)?;
     let mut read = Vec::new();
     for sweep in sweeps {
         read.push((sweep.clone(), cells_of(store, sweep, &[]).await?));
@@ -128,10 +127,10 @@ pub(crate) async fn comparison_text(
     });
     drawn
         .await
-        .map_err(|error| Status::internal(error.to_string()))?
+        .map_err(|error| ApiError::internal(error))?
         .map_err(|error: TableError| match error {
-            TableError::Incomparable(_) => Status::invalid_argument(error.to_string()),
-            other => Status::failed_precondition(other.to_string()),
+            TableError::Incomparable(_) => ApiError::invalid(error.to_string()),
+            other => ApiError::conflict(other.to_string()),
         })
 }
 

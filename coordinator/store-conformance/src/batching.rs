@@ -1,9 +1,9 @@
 //! Several calls in one commit: each sees what those before it did.
 
-use swath_core::id::{Owner, SessionId, WorkerName};
-use swath_core::import::{ImportBatch, ImportRow, Imported};
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
+use swath_model::id::{Owner, SessionId, WorkerName};
+use swath_model::import::{ImportBatch, ImportRow, Imported};
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
 
 use crate::bench::Bench;
 use crate::call::{Call, Reply, Said};
@@ -305,9 +305,8 @@ pub async fn judgements_see_the_outcomes_before_them(bench: &mut Bench) {
     }
     calls.push(Call::Exchange(bench.asking(&owner, vec![], 1)));
     let replies = bench.together(calls).await;
-    assert_eq!(said::<Exchanged>(&replies, 2).notices.len(), 1);
     assert_eq!(said::<Exchanged>(&replies, 3).grants, []);
-    assert!(!bench.sweep(submission.digest).await.reason.is_empty());
+    assert!(bench.sweep(submission.digest).await.paused.is_some());
 }
 
 /// A client that goes away leaves nothing half done.

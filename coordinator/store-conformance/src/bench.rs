@@ -10,11 +10,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use swath_core::id::JobDigest;
-use swath_core::job::StateName;
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
-use swath_core::view::{CurvePoint, JobDetail, LogChunk};
+use swath_model::id::JobDigest;
+use swath_model::job::StateName;
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
+use swath_model::view::{CurvePoint, JobDetail, LogChunk};
 
 use crate::call::{Call, Reply, Said};
 use crate::copying;
@@ -234,6 +234,12 @@ impl Bench {
             next_due: subject.next_due(self.now).await.unwrap(),
             ahead,
         }
+    }
+
+    /// Everything that happened, as the store under test tells it.
+    pub(crate) async fn events(&self) -> Vec<swath_model::event::Event> {
+        let store = self.tested.engine().store();
+        store.events(0, u32::MAX).await.unwrap()
     }
 
     /// Compares everything that can be read. A job is compared in depth only

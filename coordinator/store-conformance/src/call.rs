@@ -1,10 +1,10 @@
 //! Calls that change something, as values, so that several can be made at once
 //! and made again to the model.
 
-use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
-use swath_core::import::{ImportBatch, ImportCounts};
-use swath_core::replication::Look;
-use swath_core::time::Timestamp;
+use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_model::import::{ImportBatch, ImportCounts};
+use swath_model::replication::Look;
+use swath_model::time::Timestamp;
 
 use crate::subject::Subject;
 use crate::{

@@ -1,9 +1,9 @@
 //! Cells whose jobs are all final leave the engine's memory; whoever names
 //! them finds them as they were.
 
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
-use swath_core::view::{SweepState, WorkerState};
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
+use swath_model::view::{SweepState, WorkerState};
 
 use crate::Verdict::{Fenced, Keep};
 use crate::bench::Bench;
@@ -14,8 +14,8 @@ use crate::{Ack, SweepChange};
 /// Takes every job that waits and ends it with what `end` says of its cell.
 async fn end_all(
     bench: &mut Bench,
-    owner: &swath_core::id::Owner,
-    end: impl Fn(u64) -> swath_core::outcome::Outcome,
+    owner: &swath_model::id::Owner,
+    end: impl Fn(u64) -> swath_model::outcome::Outcome,
 ) -> Vec<crate::Held> {
     let mut ended = Vec::new();
     loop {
@@ -32,7 +32,7 @@ async fn end_all(
 }
 
 /// Measures cell 1; the others are invalid.
-fn only_one(cell: u64) -> swath_core::outcome::Outcome {
+fn only_one(cell: u64) -> swath_model::outcome::Outcome {
     match cell {
         1 => measured(1.5),
         _ => failed(Fault::Invalid, &format!("no {cell}")),
@@ -194,7 +194,7 @@ pub async fn a_paused_sweep_shares_its_cell(bench: &mut Bench) {
     bench.submit(&many).await;
     bench.submit(&few).await;
     let pause = SweepChange::Pause {
-        reason: "lunch".to_owned(),
+        cause: swath_model::cause::PauseCause::Operator,
     };
     bench.change_sweep(many.digest, pause).await.unwrap();
     bench.crash().await;

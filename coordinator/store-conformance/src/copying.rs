@@ -2,7 +2,7 @@
 //! can be copied to another one and back.
 
 use async_trait::async_trait;
-use swath_core::policy::Policy;
+use swath_model::policy::Policy;
 
 use crate::bench::Bench;
 use crate::{

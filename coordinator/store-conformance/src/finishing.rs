@@ -1,14 +1,14 @@
 //! What becomes of reported outcomes.
 
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
 
 use super::bench::Bench;
 use super::script::{failed, finish, held, job, measured, sweep};
 use crate::{Ack, Exchange};
 
 /// One job, taken by worker `w`.
-async fn taken(bench: &mut Bench) -> (swath_core::id::Owner, crate::Held) {
+async fn taken(bench: &mut Bench) -> (swath_model::id::Owner, crate::Held) {
     bench.submit(&sweep("s", &[1], 1)).await;
     let owner = bench.hello("w").await;
     let attempt = bench.take_one(&owner).await;

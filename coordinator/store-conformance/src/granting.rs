@@ -1,8 +1,8 @@
 //! Who is granted what, in which order, and what a repeated request gets.
 
-use swath_core::job::StateName;
-use swath_core::judge::backoff_unit;
-use swath_core::outcome::Fault;
+use swath_model::job::StateName;
+use swath_model::judge::backoff_unit;
+use swath_model::outcome::Fault;
 
 use super::bench::Bench;
 use super::script::{
@@ -10,7 +10,7 @@ use super::script::{
 };
 use crate::{Exchange, Grant, Hello, SweepChange, WorkerChange};
 
-fn jobs(grants: &[Grant]) -> Vec<swath_core::id::JobDigest> {
+fn jobs(grants: &[Grant]) -> Vec<swath_model::id::JobDigest> {
     grants.iter().map(|grant| grant.held.job).collect()
 }
 
@@ -108,7 +108,7 @@ pub async fn programs_go_to_workers_that_allow_them(bench: &mut Bench) {
     };
     bench.greet(hello(&["other.py"])).await;
     let session = bench.greet(hello(&["other.py", "bench.py"])).await.session;
-    let able = swath_core::id::Owner {
+    let able = swath_model::id::Owner {
         worker: "able".parse().unwrap(),
         session,
     };
@@ -121,7 +121,7 @@ pub async fn only_active_workers_are_granted_jobs(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1], 1)).await;
     let owner = bench.hello("w").await;
     let cordon = WorkerChange::Cordon {
-        reason: "smells of smoke".to_owned(),
+        cause: swath_model::cause::CordonCause::Operator,
     };
     for change in [cordon, WorkerChange::Drain] {
         bench.change_worker(&owner.worker, change).await.unwrap();
@@ -143,7 +143,7 @@ pub async fn a_shared_job_is_as_urgent_as_its_most_urgent_open_sweep(bench: &mut
     bench.submit(&sweep("s", &[1, 2, 3], 1)).await;
     bench.submit(&urgent).await;
     let pause = SweepChange::Pause {
-        reason: "lunch".to_owned(),
+        cause: swath_model::cause::PauseCause::Operator,
     };
     bench
         .change_sweep(urgent.digest, pause.clone())
@@ -177,7 +177,7 @@ pub async fn a_job_waits_for_the_end_of_its_backoff(bench: &mut Bench) {
     // No worker waits for a job that must not be granted then.
     let digest = sweep("s", &[1], 1).digest;
     let pause = SweepChange::Pause {
-        reason: "lunch".to_owned(),
+        cause: swath_model::cause::PauseCause::Operator,
     };
     for (change, next) in [(pause, None), (SweepChange::Resume, Some(due))] {
         bench.change_sweep(digest, change).await.unwrap();
@@ -205,7 +205,7 @@ pub async fn the_spec_of_a_grant_holds_its_seed(bench: &mut Bench) {
         );
         assert_eq!(grant.spec, spec);
         assert_eq!(view.cell, cell.digest);
-        let seed = swath_core::seed::seed(cell.digest, view.replicate);
+        let seed = swath_model::seed::seed(cell.digest, view.replicate);
         assert_eq!(view.seed, seed);
     }
 }

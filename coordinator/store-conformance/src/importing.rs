@@ -1,9 +1,9 @@
 //! Numbers from elsewhere.
 
-use swath_core::id::Replicate;
-use swath_core::import::{ImportBatch, ImportCounts, ImportRow, Imported};
-use swath_core::job::StateName;
-use swath_core::view::CellResults;
+use swath_model::id::Replicate;
+use swath_model::import::{ImportBatch, ImportCounts, ImportRow, Imported};
+use swath_model::job::StateName;
+use swath_model::view::CellResults;
 
 use super::bench::Bench;
 use super::script::{measured, plain_cell, sweep};
@@ -49,7 +49,7 @@ async fn shown(
     at: usize,
 ) -> Vec<(u32, Option<f64>, Option<f64>)> {
     let cells: Vec<CellResults> = bench.results(submission.digest).await;
-    let one = |it: &swath_core::view::ReplicateResult| {
+    let one = |it: &swath_model::view::ReplicateResult| {
         let imported = it.imported.as_ref().map(|it| it.test_error);
         let measured = it.measurement.as_ref().map(|it| it.test_error);
         (it.replicate.0, imported, measured)

@@ -1,22 +1,23 @@
 //! When a job, a worker or a sweep is found broken.
 
-use swath_core::id::{JobDigest, Owner};
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
-use swath_core::view::{SweepState, WorkerState};
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::id::{JobDigest, Owner};
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
+use swath_model::view::{SweepState, WorkerState};
 
 use super::bench::Bench;
 use super::script::{failed, finish, held, job, measured, sweep};
-use crate::{Ack, Held, Notice, SweepChange, WorkerChange};
+use crate::{Ack, Held, SweepChange, WorkerChange};
 
 /// Makes `owner` take a job and fail it.
-async fn crash(bench: &mut Bench, owner: &Owner, message: &str) -> (Held, Vec<Notice>) {
+async fn crash(bench: &mut Bench, owner: &Owner, message: &str) -> Held {
     bench.pass_ms(bench.policy().backoff_max_ms);
     let attempt = bench.take_one(owner).await;
     let outcome = finish(attempt, failed(Fault::Crashed, message));
     let exchanged = bench.trade(owner, vec![outcome], 0).await.unwrap();
     assert_eq!(exchanged.acks, [Ack::Recorded]);
-    (attempt, exchanged.notices)
+    attempt
 }
 
 /// After so many charged faults, a job fails.
@@ -92,19 +93,20 @@ pub async fn a_worker_that_fails_jobs_in_a_row_is_cordoned(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1, 2, 3, 4], 1)).await;
     let owner = bench.hello("w").await;
     let grants = bench.take(&owner, 4).await;
-    let mut notices = Vec::new();
     for (place, grant) in grants.iter().enumerate().take(3) {
         let outcome = failed(Fault::Crashed, &format!("alone {place}"));
         let outcome = finish(grant.held, outcome);
         let exchanged = bench.trade(&owner, vec![outcome], 1).await.unwrap();
-        notices = exchanged.notices;
-        assert_eq!(notices.is_empty(), place < 2);
+        assert_eq!(exchanged.acks, [Ack::Recorded]);
+        let rests = bench.worker(&owner.worker).await.state == WorkerState::Cordoned;
+        assert_eq!(rests, place == 2);
     }
-    let [Notice::Cordoned { worker, reason }] = &notices[..] else {
-        panic!("{notices:?}");
-    };
-    let view = bench.worker(worker).await;
-    assert_eq!((view.state, &view.reason), (WorkerState::Cordoned, reason));
+    let cause = CordonCause::FailedInARow { jobs: 3 };
+    let view = bench.worker(&owner.worker).await;
+    assert_eq!(
+        (view.state, view.cordoned),
+        (WorkerState::Cordoned, Some(cause))
+    );
     assert_eq!((view.failed_in_a_row, view.held), (3, 1));
     for grant in &grants[..3] {
         assert_eq!(bench.job(grant.held.job).await.job.charged, 0);
@@ -113,14 +115,14 @@ pub async fn a_worker_that_fails_jobs_in_a_row_is_cordoned(bench: &mut Bench) {
     // announced again.
     let outcome = finish(grants[3].held, failed(Fault::TimedOut, "slow"));
     let exchanged = bench.trade(&owner, vec![outcome], 1).await.unwrap();
-    assert_eq!(exchanged.notices, []);
+    assert_eq!(exchanged.acks, [Ack::Recorded]);
     assert_eq!(bench.job(grants[3].held.job).await.job.charged, 0);
     bench.pass_ms(bench.policy().backoff_max_ms);
     assert_eq!(bench.take(&owner, 1).await, []);
     let activate = WorkerChange::Activate;
     bench.change_worker(&owner.worker, activate).await.unwrap();
     let view = bench.worker(&owner.worker).await;
-    assert_eq!((view.reason.as_str(), view.failed_in_a_row), ("", 0));
+    assert_eq!((view.cordoned, view.failed_in_a_row), (None, 0));
     assert_eq!(bench.take(&owner, 1).await.len(), 1);
 }
 
@@ -165,19 +167,19 @@ pub async fn a_sweep_that_fails_alike_is_paused(bench: &mut Bench) {
     bench.submit(&submission).await;
     let owner = bench.hello("w").await;
     let grants = bench.take(&owner, 3).await;
-    let mut notices = Vec::new();
     for (place, grant) in grants.iter().enumerate() {
         let outcome = failed(Fault::Crashed, &format!("no data set\nat {place}"));
         let outcome = finish(grant.held, outcome);
         let exchanged = bench.trade(&owner, vec![outcome], 0).await.unwrap();
-        notices = exchanged.notices;
+        assert_eq!(exchanged.acks, [Ack::Recorded]);
     }
-    let [Notice::Paused { sweep, reason }] = &notices[..] else {
-        panic!("{notices:?}");
+    let cause = PauseCause::FailedAlike {
+        jobs: 3,
+        fault: Fault::Crashed,
+        headline: "no data set".to_owned(),
     };
-    assert!(reason.contains("no data set"), "{reason}");
-    let view = bench.sweep(*sweep).await;
-    assert_eq!((view.state, &view.reason), (SweepState::Paused, reason));
+    let view = bench.sweep(submission.digest).await;
+    assert_eq!((view.state, view.paused), (SweepState::Paused, Some(cause)));
     let worker = bench.worker(&owner.worker).await;
     assert_eq!(
         (worker.state, worker.failed_in_a_row),
@@ -188,7 +190,7 @@ pub async fn a_sweep_that_fails_alike_is_paused(bench: &mut Bench) {
     // A retry forgets the faults, so that resuming is not undone at once.
     let resume = SweepChange::Resume;
     bench.change_sweep(submission.digest, resume).await.unwrap();
-    assert_eq!(bench.sweep(submission.digest).await.reason, "");
+    assert_eq!(bench.sweep(submission.digest).await.paused, None);
     crash(bench, &owner, "no data set").await;
     assert_eq!(
         bench.sweep(submission.digest).await.state,
@@ -225,26 +227,24 @@ pub async fn every_broken_sweep_of_a_shared_job_is_paused(bench: &mut Bench) {
         .await
         .unwrap();
     let owner = bench.hello("w").await;
-    let mut paused: Vec<swath_core::id::SweepDigest> = Vec::new();
     let taken: Vec<JobDigest> = {
         let grants = bench.take(&owner, 3).await;
         for grant in &grants {
             let outcome = finish(grant.held, failed(Fault::Invalid, "no data set"));
             let exchanged = bench.trade(&owner, vec![outcome], 0).await.unwrap();
-            paused.extend(exchanged.notices.iter().map(|notice| match notice {
-                Notice::Paused { sweep, .. } => *sweep,
-                Notice::Cordoned { .. } => panic!("the worker is not to blame"),
-            }));
+            assert_eq!(exchanged.acks, [Ack::Recorded]);
         }
         grants.iter().map(|grant| grant.held.job).collect()
     };
     assert_eq!(taken, [job(1, 1), job(2, 1), job(3, 1)]);
-    assert_eq!(paused, [small.digest, large.digest]);
+    // The worker is not to blame.
+    assert_eq!(bench.worker(&owner.worker).await.cordoned, None);
+    assert_eq!(bench.sweep(gone.digest).await.paused, None);
     // Every job of the small one is final; it shows that state, with the
     // reason.
     let view = bench.sweep(small.digest).await;
     assert_eq!(view.state, SweepState::Finished);
-    assert!(view.reason.contains("no data set"));
+    assert!(view.paused.is_some_and(|cause| cause.is_failure()));
     assert_eq!(bench.sweep(large.digest).await.state, SweepState::Paused);
 }
 
@@ -252,7 +252,7 @@ pub async fn every_broken_sweep_of_a_shared_job_is_paused(bench: &mut Bench) {
 /// and neither its worker nor its sweep is found broken.
 pub async fn probes_that_fail_are_an_answer(bench: &mut Bench) {
     let mut probes = sweep("s", &[1, 2, 3, 4, 5], 1);
-    probes.priority = swath_core::probe::PRIORITY;
+    probes.kind = swath_model::view::SweepKind::Probe;
     bench.submit(&probes).await;
     let owner = bench.hello("w").await;
     for number in 1..=4 {
@@ -260,10 +260,7 @@ pub async fn probes_that_fail_are_an_answer(bench: &mut Bench) {
         assert_eq!(attempt, held(job(number, 1), 1));
         let outcome = finish(attempt, failed(Fault::OutOfMemory, "alike"));
         let exchanged = bench.trade(&owner, vec![outcome], 0).await.unwrap();
-        assert_eq!(
-            (exchanged.acks, exchanged.notices),
-            (vec![Ack::Recorded], vec![])
-        );
+        assert_eq!(exchanged.acks, [Ack::Recorded]);
         let view = bench.job(attempt.job).await.job;
         assert_eq!(view.state, StateName::Failed);
         assert_eq!(view.fault, Some(Fault::OutOfMemory));
@@ -275,7 +272,8 @@ pub async fn probes_that_fail_are_an_answer(bench: &mut Bench) {
     );
     assert_eq!(bench.sweep(probes.digest).await.state, SweepState::Active);
     // A job that crashes may do better next time.
-    let (attempt, notices) = crash(bench, &owner, "signal 11").await;
-    assert_eq!(notices, []);
+    let attempt = crash(bench, &owner, "signal 11").await;
+    assert_eq!(bench.sweep(probes.digest).await.paused, None);
+    assert_eq!(bench.worker(&owner.worker).await.cordoned, None);
     assert_eq!(bench.state(attempt.job).await, StateName::Queued);
 }

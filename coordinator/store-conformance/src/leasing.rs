@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use swath_core::id::Owner;
-use swath_core::job::StateName;
-use swath_core::view::WorkerState;
+use swath_model::id::Owner;
+use swath_model::job::StateName;
+use swath_model::view::WorkerState;
 
 use super::bench::Bench;
 use super::script::{held, job, measured, observation, report, sweep};

@@ -48,7 +48,7 @@ mod words;
 
 use std::time::Duration;
 
-use swath_core::policy::Policy;
+use swath_model::policy::Policy;
 
 pub use swath_store::*;
 

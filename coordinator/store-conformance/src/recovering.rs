@@ -1,8 +1,8 @@
 //! Commits that fail, and engines that crash: only what is in the store
 //! survives, and only that counts.
 
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
 
 use crate::bench::Bench;
 use crate::call::Call;
@@ -157,7 +157,7 @@ pub async fn an_older_term_writes_nothing(bench: &mut Bench) {
     let newer = store.lead(ADDRESS).await.unwrap();
     assert!(newer > older);
     let mut workers = store.start().await.unwrap().workers;
-    "smoke".clone_into(&mut workers[0].reason);
+    workers[0].cordoned = Some(swath_model::cause::CordonCause::Operator);
     let changes = Changes {
         workers,
         ..Changes::default()
@@ -175,7 +175,7 @@ pub async fn an_older_term_writes_nothing(bench: &mut Bench) {
         "{refused:?}"
     );
     bench.start_again().await;
-    assert_eq!(bench.worker(&"w".parse().unwrap()).await.reason, "");
+    assert_eq!(bench.worker(&"w".parse().unwrap()).await.cordoned, None);
 }
 
 /// Cells are loaded page by page, by whatever names they are asked for, and

@@ -1,10 +1,10 @@
 //! Results decide how many replicates the cells of a sweep get.
 
-use swath_core::id::{Owner, Replicate, SweepDigest};
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
-use swath_core::replication::{Decision, Look, Stop};
-use swath_core::view::SweepState;
+use swath_model::id::{Owner, Replicate, SweepDigest};
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
+use swath_model::replication::{Decision, Look, Stop};
+use swath_model::view::SweepState;
 
 use super::bench::Bench;
 use super::script::{failed, job, measured, sweep};
@@ -196,7 +196,7 @@ pub async fn a_sweep_that_rests_is_left_alone(bench: &mut Bench) {
     measure(bench, &owner, |_, _| 8.0).await;
     let (due, look) = one_due(bench).await;
     let pause = SweepChange::Pause {
-        reason: "lunch".to_owned(),
+        cause: swath_model::cause::PauseCause::Operator,
     };
     bench.change_sweep(digest, pause).await.unwrap();
     assert_eq!(bench.sweep(digest).await.state, SweepState::Paused);
@@ -268,7 +268,7 @@ pub async fn fixed_replicates_stay(bench: &mut Bench) {
     assert_eq!((view.state, view.replication), (SweepState::Finished, None));
     let due = ReplicationDue {
         sweep: submission.digest,
-        bounds: swath_core::replication::Bounds { min: 3, max: 9 },
+        bounds: swath_model::replication::Bounds { min: 3, max: 9 },
         rounds: 0,
         ended_at: view.finished_at.unwrap(),
     };

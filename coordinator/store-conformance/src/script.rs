@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use swath_core::id::{Attempt, JobDigest, Replicate, SweepDigest, WeightsDigest};
-use swath_core::metrics::Metrics;
-use swath_core::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
-use swath_core::seed::seed;
-use swath_core::spec::{cell_digest, job_digest};
-use swath_core::view::WorkerAbout;
+use swath_model::id::{Attempt, JobDigest, Replicate, SweepDigest, WeightsDigest};
+use swath_model::metrics::Metrics;
+use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
+use swath_model::seed::seed;
+use swath_model::spec::{cell_digest, job_digest};
+use swath_model::view::WorkerAbout;
 
 use crate::{Finish, Held, Report, Sources, Submission, SubmittedCell};
 
@@ -24,6 +24,7 @@ pub fn sweep(name: &str, cells: &[u32], replicates: u32) -> Submission {
         digest: SweepDigest::from_bytes(bytes),
         name: name.to_owned(),
         title: format!("About {name}"),
+        kind: swath_model::view::SweepKind::Training,
         replicates,
         replicates_max: None,
         priority: 0,

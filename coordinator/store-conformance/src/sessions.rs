@@ -1,8 +1,8 @@
 //! Lives of workers: a newer session fences the older ones.
 
-use swath_core::id::{Owner, SessionId};
-use swath_core::job::StateName;
-use swath_core::view::WorkerState;
+use swath_model::id::{Owner, SessionId};
+use swath_model::job::StateName;
+use swath_model::view::WorkerState;
 
 use super::bench::Bench;
 use super::script::{finish, held, job, measured, sweep};
@@ -56,7 +56,7 @@ pub async fn an_older_session_is_only_acknowledged(bench: &mut Bench) {
         exchanged.acks,
         [Ack::AlreadyRecorded, Ack::Stale, Ack::Stale]
     );
-    assert_eq!((exchanged.grants, exchanged.notices), (vec![], vec![]));
+    assert_eq!(exchanged.grants, []);
     assert_eq!(bench.state(attempts[1].job).await, StateName::Leased);
     assert_eq!(bench.state(attempts[2].job).await, StateName::Queued);
     assert_eq!(bench.job(attempts[2].job).await.late_outcomes, 1);
@@ -165,12 +165,15 @@ pub async fn a_cordon_outlives_a_session(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1], 1)).await;
     let owner = bench.hello("w").await;
     let cordon = WorkerChange::Cordon {
-        reason: "memory errors".to_owned(),
+        cause: swath_model::cause::CordonCause::Operator,
     };
     bench.change_worker(&owner.worker, cordon).await.unwrap();
     let owner = bench.hello("w").await;
     let view = bench.worker(&owner.worker).await;
     assert_eq!(view.state, WorkerState::Cordoned);
-    assert_eq!(view.reason, "memory errors");
+    assert_eq!(
+        view.cordoned,
+        Some(swath_model::cause::CordonCause::Operator)
+    );
     assert_eq!(bench.take(&owner, 1).await, []);
 }

@@ -2,9 +2,9 @@
 //! them.
 
 use serde_json::json;
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
-use swath_core::view::SweepState;
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
+use swath_model::view::SweepState;
 
 use super::bench::Bench;
 use super::script::{failed, job, measured, plain_cell, sweep};
@@ -82,7 +82,7 @@ pub async fn cancelling_spares_shared_jobs(bench: &mut Bench) {
     bench.submit(&two).await;
     // A paused sweep still needs its jobs.
     let pause = SweepChange::Pause {
-        reason: String::new(),
+        cause: swath_model::cause::PauseCause::Operator,
     };
     bench.change_sweep(two.digest, pause).await.unwrap();
     bench
@@ -161,7 +161,7 @@ pub async fn a_cancelled_sweep_can_be_revived(bench: &mut Bench) {
     let owner = bench.hello("w").await;
     let attempt = bench.take_one(&owner).await;
     let pause = SweepChange::Pause {
-        reason: "lunch".to_owned(),
+        cause: swath_model::cause::PauseCause::Operator,
     };
     for change in [pause, SweepChange::Cancel, SweepChange::Cancel] {
         bench.change_sweep(submission.digest, change).await.unwrap();
@@ -170,7 +170,7 @@ pub async fn a_cancelled_sweep_can_be_revived(bench: &mut Bench) {
     let submitted = bench.submit(&submission).await;
     assert_eq!((submitted.existed, submitted.revived), (true, true));
     let view = bench.sweep(submission.digest).await;
-    assert_eq!((view.state, view.reason.as_str()), (SweepState::Active, ""));
+    assert_eq!((view.state, view.paused), (SweepState::Active, None));
     assert_eq!(bench.beat(&owner, &[attempt]).await, [Keep]);
     let view = bench.job(job(2, 1)).await.job;
     assert_eq!((view.state, view.ended_at), (StateName::Queued, None));
@@ -272,7 +272,7 @@ pub async fn a_cancelled_sweep_takes_no_other_change(bench: &mut Bench) {
         .await
         .unwrap();
     let pause = SweepChange::Pause {
-        reason: "x".to_owned(),
+        cause: swath_model::cause::PauseCause::Operator,
     };
     for change in [pause, SweepChange::Resume, SweepChange::Priority(3)] {
         let refused = bench.change_sweep(submission.digest, change).await;

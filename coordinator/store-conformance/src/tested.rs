@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
-use swath_core::import::{ImportBatch, ImportCounts};
-use swath_core::policy::Policy;
-use swath_core::probe::WorkloadKey;
-use swath_core::replication::Look;
-use swath_core::time::Timestamp;
-use swath_core::view::{
+use swath_engine::Engine;
+use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_model::import::{ImportBatch, ImportCounts};
+use swath_model::policy::Policy;
+use swath_model::probe::WorkloadKey;
+use swath_model::replication::Look;
+use swath_model::time::Timestamp;
+use swath_model::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerView,
 };
-use swath_engine::Engine;
 
 use crate::subject::Subject;
 use crate::{

@@ -2,9 +2,9 @@
 
 use std::future::{pending, ready};
 
-use swath_core::id::Owner;
-use swath_core::job::StateName;
-use swath_core::view::WorkerState;
+use swath_model::id::Owner;
+use swath_model::job::StateName;
+use swath_model::view::WorkerState;
 
 use crate::bench::{Bench, poll_once, same};
 use crate::call::Call;
@@ -73,7 +73,7 @@ fn is_served(bench: &Bench, exchange: &Exchange) -> bool {
     })
 }
 
-fn granted(told: &Told) -> Vec<swath_core::id::JobDigest> {
+fn granted(told: &Told) -> Vec<swath_model::id::JobDigest> {
     match told {
         Some(Ok(exchanged)) => exchanged.grants.iter().map(|it| it.held.job).collect(),
         other => panic!("{other:?}"),
@@ -135,7 +135,7 @@ pub async fn a_wait_ends_with_what_it_waits_for(bench: &mut Bench) {
     let third = bench.hello("third").await;
     let waits = [bench.asking(&third, vec![], 1)];
     let cordon = WorkerChange::Cordon {
-        reason: "smoke".to_owned(),
+        cause: swath_model::cause::CordonCause::Operator,
     };
     let call = Call::ChangeWorker(third.worker.clone(), cordon);
     assert!(wait_while(bench, &waits, call).await[0].is_none());
@@ -150,7 +150,7 @@ pub async fn a_wait_outlasts_a_backoff(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1], 1)).await;
     let [first, second] = two(bench).await;
     let attempt = bench.take_one(&first).await;
-    let crash = crate::script::failed(swath_core::outcome::Fault::Crashed, "x");
+    let crash = crate::script::failed(swath_model::outcome::Fault::Crashed, "x");
     bench.finish(&first, attempt, crash).await;
     let waits = [bench.asking(&second, vec![], 1)];
     assert!(wait_while(bench, &waits, Call::Tick).await[0].is_none());

@@ -5,9 +5,10 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use swath_core::id::{CellDigest, JobDigest, SweepDigest};
-use swath_core::probe::WorkloadKey;
-use swath_core::view::{
+use swath_model::event::Event;
+use swath_model::id::{CellDigest, JobDigest, SweepDigest};
+use swath_model::probe::WorkloadKey;
+use swath_model::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerView,
 };
@@ -138,8 +139,9 @@ fn start_in_order(mut start: Start) -> Start {
     start.workers.sort_by_key(|row| row.key);
     start.requests.sort_by_key(|row| (row.worker, row.request));
     for sweep in &mut start.sweeps {
-        let key =
-            |fault: &(swath_core::judge::LastFault, u64)| (fault.0.fault, fault.0.headline.clone());
+        let key = |fault: &(swath_model::judge::LastFault, u64)| {
+            (fault.0.fault, fault.0.headline.clone())
+        };
         sweep.faults.sort_by_key(key);
     }
     start
@@ -274,6 +276,17 @@ impl<S: Store> Store for Watched<S> {
         self.store.logs(job, position).await
     }
 
+    async fn events(&self, after: u64, limit: u32) -> Result<Vec<Event>> {
+        let got = self.store.events(after, limit).await?;
+        let wanted = self.mirror.events(after, limit).await?;
+        self.same("events", &got, &wanted);
+        Ok(got)
+    }
+
+    async fn last_event(&self) -> Result<u64> {
+        self.store.last_event().await
+    }
+
     async fn workers(&self) -> Result<Vec<WorkerView>> {
         self.store.workers().await
     }
@@ -284,6 +297,8 @@ impl<S: Store> Store for Watched<S> {
         let wanted = Census::take(&mut *wanted, &mut |_, _| {}).await?;
         let all = Census::take(&mut *got, &mut |_, _| {}).await?;
         self.same("a snapshot", &all, &wanted);
+        // No copy has them, but they are as they were told.
+        self.events(0, u32::MAX).await?;
         Ok(got)
     }
 

@@ -2,14 +2,15 @@
 
 use std::fmt::Debug;
 
-use swath_core::id::{JobDigest, Owner, SweepDigest, WorkerName};
-use swath_core::import::{ImportBatch, ImportCounts};
-use swath_core::job::StateName;
-use swath_core::outcome::Outcome;
-use swath_core::probe::WorkloadKey;
-use swath_core::replication::{Look, Trials, look};
-use swath_core::sweep::Measure;
-use swath_core::view::{Alike, CellResults, JobDetail, JobView, SweepView, WorkerView};
+use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_model::import::{ImportBatch, ImportCounts};
+use swath_model::job::StateName;
+use swath_model::outcome::Outcome;
+use swath_model::probe::WorkloadKey;
+use swath_model::replication::Look;
+use swath_model::view::{Alike, CellResults, JobDetail, JobView, SweepView, WorkerView};
+use swath_results::replication::{Trials, look};
+use swath_sweep::Measure;
 
 use crate::bench::Bench;
 use crate::call::Call;

@@ -1,6 +1,6 @@
 //! The suite over rows in memory.
 
-use swath_core::policy::Policy;
+use swath_model::policy::Policy;
 use swath_store_conformance::MemoryStore;
 
 async fn fresh(_policy: Policy) -> (MemoryStore, ()) {

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{query, query_as, query_scalar};
-use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, WorkerName};
-use swath_core::import::Imported;
-use swath_core::judge::{self, LastFault};
-use swath_core::outcome::{Measurement, Outcome};
-use swath_core::time::Timestamp;
-use swath_core::view::Counts;
+use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, WorkerName};
+use swath_model::import::Imported;
+use swath_model::judge::{self, LastFault};
+use swath_model::outcome::{Measurement, Outcome};
+use swath_model::time::Timestamp;
+use swath_model::view::{Counts, SettledView};
 use swath_store::{
     CellKey, Copying, JobKey, Names, Said, Start, StoredCell, StoredJob, StoredReplication,
     StoredRequest, StoredSweep, SweepKey, SweepRow, WorkerKey, WorkerRow,
@@ -30,7 +30,9 @@ pub(crate) async fn start(session: &mut Session) -> Result<Start> {
     let requests = requests(session).await?;
     let last = query!(
         r#"SELECT (SELECT coalesce(max(id), 0) FROM cell) AS "cell!",
-                  (SELECT coalesce(max(id), 0) FROM job) AS "job!""#
+                  (SELECT coalesce(max(id), 0) FROM job) AS "job!",
+                  (SELECT coalesce(max(seq), 0) FROM event) AS "event!",
+                  (SELECT at FROM event ORDER BY seq DESC LIMIT 1) AS at"#
     )
     .fetch_one(session)
     .await?;
@@ -40,6 +42,8 @@ pub(crate) async fn start(session: &mut Session) -> Result<Start> {
         requests,
         last_cell: CellKey(last.cell),
         last_job: JobKey(last.job),
+        last_event: last.event as u64,
+        last_event_at: last.at.map(Timestamp::from_ms),
     })
 }
 
@@ -54,9 +58,10 @@ pub(crate) async fn copying(session: &mut Session) -> Result<Option<Copying>> {
 async fn sweeps(session: &mut Session) -> Result<Vec<StoredSweep>> {
     let mut faults = faults(session).await?;
     let rows = query!(
-        r#"SELECT id, digest, replicates, priority, live, paused, reason, queued, leased, suspect,
+        r#"SELECT id, digest, kind, replicates, priority, live, cause, queued, leased, suspect,
                   succeeded, failed, diverged, cancelled, ended_at, most AS "most?",
-                  rounds AS "rounds?", seeds AS "seeds?", as_of
+                  rounds AS "rounds?", seeds AS "seeds?", settled_at, as_of,
+                  pairs AS "pairs?", undecided AS "undecided?"
            FROM sweep
            JOIN sweep_counts ON sweep_counts.sweep = sweep.id
            LEFT JOIN replication ON replication.sweep = sweep.id
@@ -68,18 +73,26 @@ async fn sweeps(session: &mut Session) -> Result<Vec<StoredSweep>> {
         .map(|row| {
             Ok(StoredSweep {
                 digest: rows::sweep_digest(&row.digest)?,
+                kind: rows::sweep_kind(&row.kind)?,
                 replicates: row.replicates as u32,
                 replication: row.most.map(|most| StoredReplication {
                     max: most as u32,
                     rounds: row.rounds.unwrap_or(0) as u32,
                     seeds: row.seeds.unwrap_or(0) as u64,
-                    settled_as_of: row.as_of.map(Timestamp::from_ms),
+                    settled: row.settled_at.zip(row.as_of).map(|(at, as_of)| {
+                        let view = SettledView {
+                            at: Timestamp::from_ms(at),
+                            pairs: row.pairs.unwrap_or(0) as u64,
+                            undecided: row.undecided.unwrap_or(0) as u64,
+                        };
+                        (Timestamp::from_ms(as_of), view)
+                    }),
                 }),
                 faults: faults.remove(&row.id).unwrap_or_default(),
                 row: SweepRow {
                     key: SweepKey(row.id),
                     live: row.live,
-                    paused: row.paused.then(|| text::told(row.reason)),
+                    paused: rows::cause(&row.cause)?,
                     priority: row.priority as i32,
                     counts: Counts {
                         queued: row.queued as u64,
@@ -143,7 +156,7 @@ fn last_fault(ended: Option<&str>, message: String) -> Result<Option<LastFault>>
 
 async fn workers(session: &mut Session) -> Result<Vec<WorkerRow>> {
     let rows = query!(
-        "SELECT id, name, state, reason, session, seen_at, about, failed FROM worker ORDER BY id"
+        "SELECT id, name, state, cause, session, seen_at, about, failed FROM worker ORDER BY id"
     )
     .fetch_all(session)
     .await?;
@@ -153,7 +166,7 @@ async fn workers(session: &mut Session) -> Result<Vec<WorkerRow>> {
                 key: WorkerKey(row.id),
                 name: rows::worker_name(&row.name)?,
                 state: rows::worker_state(&row.state)?,
-                reason: text::told(row.reason),
+                cordoned: rows::cause(&row.cause)?,
                 session: SessionId(row.session as u64),
                 seen_at: Timestamp::from_ms(row.seen_at),
                 about: serde_json::from_str(&row.about)?,

@@ -1,6 +1,6 @@
 //! Errors inside an operation, and what its caller gets to see.
 
-use swath_core::id::SweepDigest;
+use swath_model::id::SweepDigest;
 use swath_store::StoreError;
 
 /// Why an operation ended without a result.

@@ -27,9 +27,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::PgPool;
-use swath_core::id::{CellDigest, JobDigest, SweepDigest};
-use swath_core::probe::WorkloadKey;
-use swath_core::view::{
+use swath_model::event::Event;
+use swath_model::id::{CellDigest, JobDigest, SweepDigest};
+use swath_model::probe::WorkloadKey;
+use swath_model::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerView,
 };
@@ -246,6 +247,16 @@ impl Store for PostgresStore {
 
     async fn logs(&self, job: JobDigest, position: u64) -> Result<Vec<LogChunk>> {
         self.read(move |session| Box::pin(read::logs(session, job, position)))
+            .await
+    }
+
+    async fn events(&self, after: u64, limit: u32) -> Result<Vec<Event>> {
+        self.read(move |session| Box::pin(read::events(session, after, limit)))
+            .await
+    }
+
+    async fn last_event(&self) -> Result<u64> {
+        self.read(|session| Box::pin(read::last_event(session)))
             .await
     }
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
-use swath_core::outcome::Provenance;
+use swath_model::outcome::Provenance;
 use swath_store::{Changes, Term};
 use tokio::sync::Mutex;
 

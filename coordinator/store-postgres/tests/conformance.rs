@@ -4,7 +4,7 @@
 mod support;
 
 use support::Database;
-use swath_core::policy::Policy;
+use swath_model::policy::Policy;
 use swath_store_postgres::PostgresStore;
 
 async fn fresh(_policy: Policy) -> (PostgresStore, Database) {

@@ -5,9 +5,9 @@ mod support;
 
 use sqlx::{AssertSqlSafe, raw_sql};
 use support::Database;
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
 use swath_engine::Engine;
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_store_conformance::copying::{copies_go_on_where_they_were, sound};
 use swath_store_conformance::script::sweep;
 use swath_store_conformance::verify::verify;

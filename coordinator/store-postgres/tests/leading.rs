@@ -5,8 +5,8 @@ mod support;
 use std::time::Duration;
 
 use sqlx::{PgConnection, raw_sql};
-use swath_core::id::CellDigest;
-use swath_core::probe::WorkloadKey;
+use swath_model::id::CellDigest;
+use swath_model::probe::WorkloadKey;
 use swath_store::{CellKey, Changes, NewCell, Store, StoreError, Term};
 
 use support::Database;

@@ -399,10 +399,12 @@ async fn a_state_has_its_columns_and_no_others() {
 async fn names_digests_and_ranges_are_checked() {
     refused(&[
         ("UPDATE sweep SET digest = 'short'", "what a sweep is named by"),
-        ("UPDATE sweep SET reason = 'x'", "only_a_pause_has_a_reason"),
+        ("UPDATE sweep SET kind = 'play'", "sweep_kind_check"),
+        ("INSERT INTO event (seq, at, what) VALUES (0, 0, '{}')", "event_seq_check"),
+        ("UPDATE sweep SET cause = 'x'", "only_a_pause_has_a_reason"),
         ("UPDATE sweep SET priority = 3000000000", "sweep_priority_check"),
         ("UPDATE worker SET state = 'asleep'", "worker_state_check"),
-        ("UPDATE worker SET reason = 'x'", "an_active_worker_needs_no_reason"),
+        ("UPDATE worker SET cause = 'x'", "an_active_worker_needs_no_reason"),
         ("UPDATE worker SET session = 0", "worker_session_check"),
         ("INSERT INTO cell (id, digest, spec) VALUES (2, 'short', '{}')", "cell_digest_check"),
         ("INSERT INTO cell (id, digest, spec) VALUES (2, sha256('c'), '{}')", "cell_digest_key"),

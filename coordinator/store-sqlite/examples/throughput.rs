@@ -14,16 +14,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use swath_core::id::{Attempt, Owner, Replicate, SessionId, SweepDigest};
-use swath_core::job::{Event, Job};
-use swath_core::message::Sources;
-use swath_core::outcome::{Measurement, Outcome, Provenance};
-use swath_core::policy::Policy;
-use swath_core::probe::WorkloadKey;
-use swath_core::seed::seed;
-use swath_core::spec::{canonical, cell_digest, job_digest};
-use swath_core::time::Timestamp;
-use swath_core::view::{Counts, WorkerAbout, WorkerState};
+use swath_model::id::{Attempt, Owner, Replicate, SessionId, SweepDigest};
+use swath_model::job::{Event, Job};
+use swath_model::message::Sources;
+use swath_model::outcome::{Measurement, Outcome, Provenance};
+use swath_model::policy::Policy;
+use swath_model::probe::WorkloadKey;
+use swath_model::seed::seed;
+use swath_model::spec::{canonical, cell_digest, job_digest};
+use swath_model::time::Timestamp;
+use swath_model::view::{Counts, WorkerAbout, WorkerState};
 use swath_store::{
     AttemptEnd, CellKey, Changes, End, GrantRequest, JobKey, JobRow, Names, NewAttempt, NewCell,
     NewJob, NewSweep, NewSweepCell, OutcomeRow, Store, SweepKey, SweepRow, Term, WorkerKey,
@@ -192,6 +192,7 @@ fn submission(n: i64) -> (Changes, Grid) {
             digest,
             name: format!("grid-{n}"),
             title: String::new(),
+            kind: swath_model::view::SweepKind::Training,
             replicates: REPLICATES,
             cells: CELLS,
             sources: Sources::default(),
@@ -316,7 +317,7 @@ impl Grid {
             test_loss: Some(0.31),
             best_test_error: Some(8.125),
             train_seconds: 1234.5,
-            metrics: swath_core::metrics::Metrics::new(),
+            metrics: swath_model::metrics::Metrics::new(),
             weights: None,
         };
         let provenance = Provenance {
@@ -370,7 +371,7 @@ fn owner(worker: i64) -> Owner {
     }
 }
 
-fn name(worker: i64) -> swath_core::id::WorkerName {
+fn name(worker: i64) -> swath_model::id::WorkerName {
     match format!("w{worker}").parse() {
         Ok(name) => name,
         Err(error) => panic!("{error}"),
@@ -382,7 +383,7 @@ fn worker(key: i64) -> WorkerRow {
         key: WorkerKey(key),
         name: name(key),
         state: WorkerState::Active,
-        reason: String::new(),
+        cordoned: None,
         session: SessionId(key as u64),
         seen_at: NOW,
         about: WorkerAbout::default(),

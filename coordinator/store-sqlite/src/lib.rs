@@ -24,10 +24,11 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
-use swath_core::id::{CellDigest, JobDigest, SweepDigest};
-use swath_core::message::{JobQuery, Known, Sources};
-use swath_core::probe::WorkloadKey;
-use swath_core::view::{
+use swath_model::event::Event;
+use swath_model::id::{CellDigest, JobDigest, SweepDigest};
+use swath_model::message::{JobQuery, Known, Sources};
+use swath_model::probe::WorkloadKey;
+use swath_model::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerView,
 };
@@ -197,6 +198,17 @@ impl Store for SqliteStore {
             Box::pin(read::logs(conn, job, position))
         })
         .await
+    }
+
+    async fn events(&self, after: u64, limit: u32) -> Result<Vec<Event>> {
+        read(&self.readers, move |conn| {
+            Box::pin(read::events(conn, after, limit))
+        })
+        .await
+    }
+
+    async fn last_event(&self) -> Result<u64> {
+        read(&self.readers, |conn| Box::pin(read::last_event(conn))).await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {

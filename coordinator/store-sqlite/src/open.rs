@@ -9,7 +9,7 @@ use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Connection, SqliteConnection, SqlitePool};
-use swath_core::probe::WorkloadKey;
+use swath_model::probe::WorkloadKey;
 use swath_store::{Result, StoreError};
 
 use crate::error::{cannot_open, failed};

@@ -1,16 +1,33 @@
-//! Conversion between columns and the types of the core.
+//! Conversion between columns and the types of the model.
 
 use serde::Deserialize;
-use swath_core::id::{
+use swath_model::id::{
     Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest, WorkerName,
 };
-use swath_core::job::{Job, Lease, State, StateName};
-use swath_core::metrics::Metrics;
-use swath_core::outcome::{Fault, Measurement};
-use swath_core::time::Timestamp;
-use swath_core::view::WorkerState;
+use swath_model::job::{Job, Lease, State, StateName};
+use swath_model::metrics::Metrics;
+use swath_model::outcome::{Fault, Measurement};
+use swath_model::time::Timestamp;
+use swath_model::view::{SweepKind, WorkerState};
 
 use crate::error::{Failure, Result};
+
+/// A cause that is stored as JSON; `None` if the column is empty.
+pub(crate) fn cause<T: serde::de::DeserializeOwned>(text: &str) -> Result<Option<T>> {
+    let some = (!text.is_empty()).then_some(text);
+    Ok(some.map(serde_json::from_str).transpose()?)
+}
+
+/// The stored form of a cause.
+pub(crate) fn cause_text<T: serde::Serialize>(cause: Option<&T>) -> String {
+    cause.map_or_else(String::new, json)
+}
+
+/// What a stored sweep is for.
+pub(crate) fn sweep_kind(name: &str) -> Result<SweepKind> {
+    let damaged = || Failure::Damaged(format!("`{name}` is no kind of sweep"));
+    SweepKind::from_name(name).ok_or_else(damaged)
+}
 
 /// The columns of a job on which its life depends, in the order of the JSON
 /// array.
@@ -39,7 +56,7 @@ pub(crate) struct JobRow {
 }
 
 impl JobRow {
-    /// The job as the core knows it.
+    /// The job as the model knows it.
     pub(crate) fn job(&self) -> Result<Job> {
         let owner = match (&self.worker, self.session) {
             (Some(worker), Some(session)) => Some(Owner {

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
 use sqlx::{Connection, SqliteConnection};
-use swath_core::outcome::Provenance;
+use swath_model::outcome::Provenance;
 use swath_store::{Changes, StoreError, Term};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 

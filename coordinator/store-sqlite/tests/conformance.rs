@@ -1,6 +1,6 @@
 //! The suite that every store is held to, on a file.
 
-use swath_core::policy::Policy;
+use swath_model::policy::Policy;
 use swath_store_sqlite::SqliteStore;
 use tempfile::TempDir;
 

@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use swath_core::id::{Attempt, JobDigest, Owner, SweepDigest};
-use swath_core::outcome::{Fault, Outcome, Provenance};
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
-use swath_core::view::{Counts, WorkerAbout};
 use swath_engine::Engine;
+use swath_model::id::{Attempt, JobDigest, Owner, SweepDigest};
+use swath_model::outcome::{Fault, Outcome, Provenance};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
+use swath_model::view::{Counts, WorkerAbout};
 use swath_store_conformance::script::{finish, measured, sweep};
 use swath_store_conformance::{
     Ack, AttemptEnd, CellKey, Changes, End, Exchange, Exchanged, Held, Hello, JobKey, JobQuery,
@@ -238,6 +238,7 @@ fn bare(n: i64) -> Changes {
         digest: SweepDigest::from_bytes(digest),
         name: format!("sweep-{n}"),
         title: String::new(),
+        kind: swath_model::view::SweepKind::Training,
         replicates: 1,
         cells: 0,
         sources: Sources {

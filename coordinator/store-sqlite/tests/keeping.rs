@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
-use swath_core::id::Owner;
-use swath_core::outcome::{Fault, Outcome};
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
-use swath_core::view::WorkerAbout;
 use swath_engine::Engine;
+use swath_model::id::Owner;
+use swath_model::outcome::{Fault, Outcome};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
+use swath_model::view::WorkerAbout;
 use swath_store_conformance::copying::{copied, copies_go_on_where_they_were, sound};
 use swath_store_conformance::script::{failed, finish, measured, observation, report, sweep};
 use swath_store_conformance::verify::{Verified, verify};

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use swath_core::id::Owner;
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
-use swath_core::view::WorkerAbout;
 use swath_engine::Engine;
+use swath_model::id::Owner;
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
+use swath_model::view::WorkerAbout;
 use swath_store_conformance::script::{report, sweep};
 use swath_store_conformance::{Exchange, Hello};
 use swath_store_sqlite::SqliteStore;

@@ -6,13 +6,14 @@ use std::path::Path;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
-use swath_core::id::{Attempt, CellDigest, JobDigest, Owner, SessionId};
-use swath_core::job::{Job, Lease, State};
-use swath_core::judge::LastFault;
-use swath_core::outcome::{Fault, Measurement, Outcome};
-use swath_core::probe::WorkloadKey;
-use swath_core::time::Timestamp;
-use swath_core::view::Counts;
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::id::{Attempt, CellDigest, JobDigest, Owner, SessionId};
+use swath_model::job::{Job, Lease, State};
+use swath_model::judge::LastFault;
+use swath_model::outcome::{Fault, Measurement, Outcome};
+use swath_model::probe::WorkloadKey;
+use swath_model::time::Timestamp;
+use swath_model::view::Counts;
 use swath_store_conformance::{
     CellKey, JobKey, JobQuery, Names, Store, StoredCell, StoredJob, StoredReplication,
     StoredRequest, SweepKey, WorkerKey,
@@ -294,12 +295,17 @@ async fn check_start(store: &SqliteStore) {
         max: 4,
         rounds: 0,
         seeds: 0,
-        settled_as_of: None,
+        settled: None,
     };
     assert_eq!(two.replication, Some(replication));
     assert_eq!(
-        (two.row.paused.as_deref(), two.row.live),
-        (Some("why"), true)
+        (&two.row.paused, two.row.live),
+        (
+            &Some(PauseCause::Noted {
+                text: "why".to_owned()
+            }),
+            true
+        )
     );
     let request = StoredRequest {
         worker: WorkerKey(1),
@@ -310,10 +316,14 @@ async fn check_start(store: &SqliteStore) {
     };
     assert_eq!(start.requests, [request]);
     let worker = &start.workers[0];
+    let cause = CordonCause::Noted {
+        text: "broken".to_owned(),
+    };
     assert_eq!(
-        (worker.reason.as_str(), worker.session),
-        ("broken", SessionId(4))
+        (&worker.cordoned, worker.session),
+        (&Some(cause), SessionId(4))
     );
+    assert_eq!((start.last_event, start.last_event_at), (0, None));
     assert_eq!(worker.failed, [JobDigest::from_bytes(number(107))]);
 }
 

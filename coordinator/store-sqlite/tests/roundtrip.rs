@@ -2,223 +2,31 @@
 //! rows, and both give the same.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
 use serde_json::json;
-use swath_core::id::{CellDigest, JobDigest, Owner, SweepDigest};
-use swath_core::import::{ImportBatch, ImportRow, Imported};
-use swath_core::outcome::{Fault, Outcome, Provenance};
-use swath_core::policy::Policy;
-use swath_core::probe::WorkloadKey;
-use swath_core::spec::cell_digest;
-use swath_core::time::Timestamp;
-use swath_core::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
-    WorkerAbout, WorkerView,
-};
 use swath_engine::Engine;
+use swath_model::cause::PauseCause;
+use swath_model::id::Owner;
+use swath_model::import::{ImportBatch, ImportRow, Imported};
+use swath_model::outcome::{Fault, Outcome, Provenance};
+use swath_model::policy::Policy;
+use swath_model::spec::cell_digest;
+use swath_model::time::Timestamp;
+use swath_model::view::WorkerAbout;
 use swath_store_conformance::script::{failed, finish, measured, provenance, report, sweep};
-use swath_store_conformance::{
-    CellKey, Changes, Copying, Exchange, Held, Hello, JobQuery, Known, MemoryStore, Names, Result,
-    Said, Snapshot, Sources, Start, Store, StoredCell, SubmittedCell, SweepChange, Term,
-};
+use swath_store_conformance::watched::{Watch, Watched};
+use swath_store_conformance::{Exchange, Held, Hello, SubmittedCell, SweepChange};
 use swath_store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
 const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
 
-/// A file, and the rows that must be in it.
-struct Both {
-    file: SqliteStore,
-    rows: MemoryStore,
-    commits: AtomicU64,
-}
-
-async fn both(_policy: Policy) -> (Both, TempDir) {
+/// Some engine with a worker, on a store that is watched.
+async fn engine() -> (Engine, Owner, Arc<Watch>, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("swath.db");
-    let both = Both {
-        file: SqliteStore::open(path).await.unwrap(),
-        rows: MemoryStore::new(),
-        commits: AtomicU64::new(0),
-    };
-    (both, folder)
-}
-
-impl Both {
-    /// Compares everything that an engine could ask for.
-    async fn compare(&self) {
-        let start = self.start().await.unwrap();
-        // Pages of every size, the last of them empty.
-        let (mut after, mut limit) = (CellKey(0), 1);
-        while let Some(last) = self.open_cells(after, limit).await.unwrap().last() {
-            (after, limit) = (last.key, limit * 2);
-        }
-        let names = Names {
-            sweeps: start.sweeps.iter().map(|sweep| sweep.row.key).collect(),
-            ..Names::default()
-        };
-        let cells = self.load(&names).await.unwrap();
-        let names = Names {
-            jobs: cells
-                .iter()
-                .filter_map(|cell| Some(cell.jobs.last()?.digest))
-                .collect(),
-            cells: cells.iter().step_by(2).map(|cell| cell.digest).collect(),
-            sweeps: Vec::new(),
-        };
-        self.load(&names).await.unwrap();
-        let keys: Vec<CellKey> = cells.iter().rev().map(|cell| cell.key).collect();
-        self.specs(&keys).await.unwrap();
-    }
-}
-
-#[async_trait]
-impl Store for Both {
-    async fn lead(&self, address: &str) -> Result<Term> {
-        let term = self.rows.lead(address).await?;
-        assert_eq!(self.file.lead(address).await?, term);
-        Ok(term)
-    }
-
-    async fn renew(&self, term: Term) -> Result<()> {
-        self.file.renew(term).await
-    }
-
-    async fn leader(&self) -> Result<Option<String>> {
-        self.file.leader().await
-    }
-
-    async fn start(&self) -> Result<Start> {
-        let mut start = self.file.start().await?;
-        let mut rows = self.rows.start().await?;
-        for start in [&mut start, &mut rows] {
-            start.requests.sort_by_key(|it| (it.worker, it.request));
-            for sweep in &mut start.sweeps {
-                let faults = &mut sweep.faults;
-                faults.sort_by_cached_key(|(it, _)| (it.fault, it.headline.clone()));
-            }
-        }
-        assert_eq!(start, rows);
-        Ok(start)
-    }
-
-    async fn open_cells(&self, after: CellKey, limit: u32) -> Result<Vec<StoredCell>> {
-        let cells = self.file.open_cells(after, limit).await?;
-        assert_eq!(cells, self.rows.open_cells(after, limit).await?);
-        Ok(cells)
-    }
-
-    async fn load(&self, names: &Names) -> Result<Vec<StoredCell>> {
-        let cells = self.file.load(names).await?;
-        assert_eq!(cells, self.rows.load(names).await?);
-        Ok(cells)
-    }
-
-    async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>> {
-        let specs = self.file.specs(cells).await?;
-        assert_eq!(specs, self.rows.specs(cells).await?);
-        Ok(specs)
-    }
-
-    async fn said(
-        &self,
-        cells: &[(String, CellDigest)],
-        sources: &[(String, String)],
-    ) -> Result<Said> {
-        let mut said = self.file.said(cells, sources).await?;
-        let mut rows = self.rows.said(cells, sources).await?;
-        for said in [&mut said, &mut rows] {
-            let numbers = &mut said.numbers;
-            numbers.sort_by_cached_key(|(sweep, cell, place, number)| {
-                (sweep.clone(), *cell, *place, number.source.clone())
-            });
-        }
-        assert_eq!(said, rows);
-        Ok(said)
-    }
-
-    async fn commit(&self, term: Term, changes: Changes) -> Result<()> {
-        self.rows.commit(term, changes.clone()).await?;
-        self.file.commit(term, changes).await?;
-        // What one leaves is there after the next, too.
-        if self.commits.fetch_add(1, Ordering::Relaxed) % 4 == 3 {
-            self.compare().await;
-        }
-        Ok(())
-    }
-
-    async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {
-        self.file.replication(sweep).await
-    }
-
-    async fn sweeps(&self) -> Result<Vec<SweepView>> {
-        self.file.sweeps().await
-    }
-
-    async fn sources(&self, sweep: SweepDigest) -> Result<Sources> {
-        self.file.sources(sweep).await
-    }
-
-    async fn jobs(&self, query: JobQuery) -> Result<Vec<JobView>> {
-        self.file.jobs(query).await
-    }
-
-    async fn last_failed(&self, sweep: Option<SweepDigest>, limit: u32) -> Result<Vec<JobView>> {
-        self.file.last_failed(sweep, limit).await
-    }
-
-    async fn job(&self, job: JobDigest) -> Result<Option<JobDetail>> {
-        self.file.job(job).await
-    }
-
-    async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>> {
-        self.file.known(jobs).await
-    }
-
-    async fn alike(&self, workload: WorkloadKey, limit: u32) -> Result<Vec<Alike>> {
-        self.file.alike(workload, limit).await
-    }
-
-    async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>> {
-        self.file.results(sweep, last_epochs).await
-    }
-
-    async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>> {
-        self.file.curves(job).await
-    }
-
-    async fn logs(&self, job: JobDigest, position: u64) -> Result<Vec<LogChunk>> {
-        self.file.logs(job, position).await
-    }
-
-    async fn workers(&self) -> Result<Vec<WorkerView>> {
-        self.file.workers().await
-    }
-
-    async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
-        self.file.snapshot().await
-    }
-
-    async fn copying(&self) -> Result<Option<Copying>> {
-        self.file.copying().await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.file.close().await
-    }
-}
-
-#[test]
-fn what_random_sequences_write_comes_back() {
-    swath_store_conformance::random::run(both);
-}
-
-/// Some engine on a store of both kinds, with a worker.
-async fn engine() -> (Engine, Owner, TempDir) {
-    let (both, folder) = both(Policy::default()).await;
-    let engine = Engine::start(Arc::new(both), Policy::default(), "here").await;
+    let store = SqliteStore::open(folder.path().join("swath.db")).await;
+    let (watched, watch) = Watched::new(store.unwrap());
+    let engine = Engine::start(Arc::new(watched), Policy::default(), "here").await;
     let engine = engine.unwrap();
     let hello = Hello {
         worker: "w".parse().unwrap(),
@@ -234,7 +42,18 @@ async fn engine() -> (Engine, Owner, TempDir) {
         worker: hello.worker,
         session: welcome.session,
     };
-    (engine, owner, folder)
+    (engine, owner, watch, folder)
+}
+
+/// What another engine is given to begin with, and every row, is what the plain
+/// rows are.
+async fn comes_back(engine: &Engine, watch: &Watch) {
+    engine.stop().await;
+    let store = Arc::clone(engine.store());
+    let again = Engine::start(Arc::clone(&store), Policy::default(), "here").await;
+    again.unwrap().stop().await;
+    store.snapshot().await.unwrap().close().await.unwrap();
+    assert_eq!(watch.differences(), [""; 0]);
 }
 
 async fn exchange(
@@ -265,7 +84,7 @@ async fn exchange(
 /// comes after it is shifted.
 #[tokio::test]
 async fn texts_come_back_whatever_is_in_them() {
-    let (engine, owner, _folder) = engine().await;
+    let (engine, owner, watch, _folder) = engine().await;
     let mut submission = sweep("te\0xts", &[], 1);
     submission.title = "a\0title".to_owned();
     submission.definition = json!({ "a\0": "\u{1}\0" });
@@ -292,9 +111,13 @@ async fn texts_come_back_whatever_is_in_them() {
         .map(|(held, message)| (*held, failed(Fault::Diverged, message)));
     let told: Vec<(Held, Outcome)> = told.collect();
     assert_eq!(exchange(&engine, &owner, 2, &told).await, []);
-    let reason = "re\0ason".to_owned();
+    let cause = PauseCause::FailedAlike {
+        jobs: 3,
+        fault: Fault::Crashed,
+        headline: "he\0ad".to_owned(),
+    };
     let pause = SweepChange::Pause {
-        reason: reason.clone(),
+        cause: cause.clone(),
     };
     engine.change_sweep(NOW, digest, pause).await.unwrap();
 
@@ -307,15 +130,16 @@ async fn texts_come_back_whatever_is_in_them() {
         assert_eq!(attempt.provenance.as_ref().unwrap().driver, "x\0y");
     }
     assert_eq!(store.logs(held[0].job, 0).await.unwrap()[0].text, log);
-    assert_eq!(store.sweeps().await.unwrap()[0].reason, reason);
+    assert_eq!(store.sweeps().await.unwrap()[0].paused, Some(cause));
     let results = store.results(digest, 0).await.unwrap();
     assert_eq!(results[2].axes[0].1, json!("ä\0\"\\'b"));
+    comes_back(&engine, &watch).await;
 }
 
 /// Not the nearest number of few digits, but every bit.
 #[tokio::test]
 async fn numbers_come_back_to_the_last_bit() {
-    let (engine, owner, _folder) = engine().await;
+    let (engine, owner, watch, _folder) = engine().await;
     // The last are what SQLite reads wrongly from text.
     let numbers = [0.1 + 0.2, 1.0 / 3.0, 1e-300 / 7.0, 5e-324, f64::MAX];
     let cells: Vec<u32> = (0..numbers.len() as u32).collect();
@@ -363,4 +187,5 @@ async fn numbers_come_back_to_the_last_bit() {
         );
         assert_eq!(job.progress, Some(seen(number)));
     }
+    comes_back(&engine, &watch).await;
 }

@@ -349,10 +349,12 @@ async fn a_state_has_its_columns_and_no_others() {
 async fn names_digests_and_ranges_are_checked() {
     refused(&[
         ("UPDATE sweep SET digest = zeroblob(31)", "CHECK"),
-        ("UPDATE sweep SET reason = 'x'", "only_a_pause_has_a_reason"),
+        ("UPDATE sweep SET cause = 'x'", "only_a_pause_has_a_reason"),
         ("UPDATE sweep SET live = 2", "CHECK"),
+        ("UPDATE sweep SET kind = 'play'", "CHECK"),
+        ("INSERT INTO event (seq, at, what) VALUES (0, 0, '{}')", "CHECK"),
         ("UPDATE worker SET state = 'asleep'", "CHECK"),
-        ("UPDATE worker SET reason = 'x'", "an_active_worker_needs_no_reason"),
+        ("UPDATE worker SET cause = 'x'", "an_active_worker_needs_no_reason"),
         ("UPDATE worker SET session = 0", "CHECK"),
         ("INSERT INTO cell (digest, spec) VALUES (zeroblob(32), '{}')", "UNIQUE"),
         (

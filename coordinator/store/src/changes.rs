@@ -3,17 +3,19 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use swath_core::id::{
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::event::Event;
+use swath_model::id::{
     Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
 };
-use swath_core::import::Imported;
-use swath_core::job::Job;
-use swath_core::message::Sources;
-use swath_core::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
-use swath_core::probe::WorkloadKey;
-use swath_core::replication::{Pair, Verdict};
-use swath_core::time::Timestamp;
-use swath_core::view::{Counts, WorkerAbout, WorkerState};
+use swath_model::import::Imported;
+use swath_model::job::Job;
+use swath_model::message::Sources;
+use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
+use swath_model::probe::WorkloadKey;
+use swath_model::replication::{Pair, Verdict};
+use swath_model::time::Timestamp;
+use swath_model::view::{Counts, SweepKind, WorkerAbout, WorkerState};
 
 use crate::dump::Copied;
 use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};
@@ -44,6 +46,8 @@ pub struct Changes {
     pub outcomes: Vec<OutcomeRow>,
     /// How attempts ended, each once.
     pub ends: Vec<AttemptEnd>,
+    /// Attempts that were lost or came back, each once.
+    pub lost: Vec<LostAttempt>,
     /// Jobs that changed, each once, as they are now.
     pub jobs: Vec<JobRow>,
     /// Outcomes that came too late to count. A repeat (same job, attempt,
@@ -67,6 +71,9 @@ pub struct Changes {
     pub forgotten: Vec<(String, String)>,
     /// Imported numbers.
     pub imports: Vec<NewImport>,
+    /// What happened, in order. A store keeps the last [`EVENTS_KEPT`], or a
+    /// few more.
+    pub events: Vec<Event>,
     /// What only a copy of another store must write.
     pub copied: Option<Box<Copied>>,
 }
@@ -89,6 +96,8 @@ pub struct NewSweep {
     pub name: String,
     /// The sweep's title; may be empty.
     pub title: String,
+    /// What the sweep is for.
+    pub kind: SweepKind,
     /// Replicates per cell at first.
     pub replicates: u32,
     /// How many cells it has.
@@ -109,7 +118,7 @@ pub struct SweepRow {
     /// Whether it is not cancelled.
     pub live: bool,
     /// Why it is paused, if it is.
-    pub paused: Option<String>,
+    pub paused: Option<PauseCause>,
     /// Its priority; sweeps with a greater one go first.
     pub priority: i32,
     /// How many of the sweep's jobs are in each state.
@@ -173,8 +182,8 @@ pub struct WorkerRow {
     pub name: WorkerName,
     /// Whether it gets jobs.
     pub state: WorkerState,
-    /// Why it gets no jobs; empty if it does.
-    pub reason: String,
+    /// Why it is cordoned, if it is.
+    pub cordoned: Option<CordonCause>,
     /// The worker's newest session.
     pub session: SessionId,
     /// When the coordinator last heard from it.
@@ -260,6 +269,18 @@ pub struct AttemptEnd {
     pub at: Timestamp,
     /// How it ended.
     pub end: End,
+}
+
+/// An attempt that was lost, because its lease ended without a report of it, or
+/// that has come back since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LostAttempt {
+    /// The job.
+    pub job: JobKey,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// When its lease ended; none when it came back.
+    pub at: Option<Timestamp>,
 }
 
 /// How an attempt ended, as its worker reported.
@@ -358,6 +379,10 @@ pub struct GrantRequest {
 /// How many requests are kept. A worker repeats a request only until it is
 /// answered, so the last few are enough.
 pub const REQUESTS_KEPT: usize = 16;
+
+/// How many events are kept. A watcher that has missed more reads everything
+/// again.
+pub const EVENTS_KEPT: u64 = 50_000;
 
 /// How far the replicates of a sweep are decided.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -1,12 +1,13 @@
 //! What a store returns of what it keeps: the rows with which the engine
 //! begins, and those that it asks for later.
 
-use swath_core::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
-use swath_core::import::Imported;
-use swath_core::job::Job;
-use swath_core::judge::LastFault;
-use swath_core::outcome::Outcome;
-use swath_core::time::Timestamp;
+use swath_model::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
+use swath_model::import::Imported;
+use swath_model::job::Job;
+use swath_model::judge::LastFault;
+use swath_model::outcome::Outcome;
+use swath_model::time::Timestamp;
+use swath_model::view::{SettledView, SweepKind};
 
 use crate::changes::{SweepRow, WorkerRow};
 use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};
@@ -26,6 +27,10 @@ pub struct Start {
     pub last_cell: CellKey,
     /// The greatest key of a job; 0 when there is none.
     pub last_job: JobKey,
+    /// The number of the newest event; 0 when there is none.
+    pub last_event: u64,
+    /// When that happened: no time is given after it that is earlier.
+    pub last_event_at: Option<Timestamp>,
 }
 
 /// A sweep without its files, its table and its cells.
@@ -33,6 +38,8 @@ pub struct Start {
 pub struct StoredSweep {
     /// The sweep's digest.
     pub digest: SweepDigest,
+    /// What the sweep is for.
+    pub kind: SweepKind,
     /// Replicates per cell at first.
     pub replicates: u32,
     /// What may change about it.
@@ -53,9 +60,9 @@ pub struct StoredReplication {
     pub rounds: u32,
     /// How many replicates those rounds gave, over all cells.
     pub seeds: u64,
-    /// When the last job had ended that was looked at when the sweep was
-    /// settled.
-    pub settled_as_of: Option<Timestamp>,
+    /// How the sweep is settled, if it is, and when the last of the jobs that
+    /// were looked at had ended.
+    pub settled: Option<(Timestamp, SettledView)>,
 }
 
 /// What a request was granted.

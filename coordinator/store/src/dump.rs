@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use swath_core::id::Attempt;
+use swath_model::id::Attempt;
 
 use crate::changes::{Changes, LogRow};
 use crate::cold::{Names, Start, StoredCell};

@@ -15,14 +15,15 @@ mod walk;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use swath_core::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
-use swath_core::probe::WorkloadKey;
-use swath_core::view::{
+use swath_model::event::Event;
+use swath_model::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
+use swath_model::probe::WorkloadKey;
+use swath_model::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerView,
 };
 
-pub use swath_core::message::*;
+pub use swath_model::message::*;
 
 pub use self::changes::*;
 pub use self::cold::*;
@@ -167,8 +168,8 @@ pub trait Store: Send + Sync + 'static {
     async fn last_failed(&self, sweep: Option<SweepDigest>, limit: u32) -> Result<Vec<JobView>>;
 
     /// One job with its attempts. An attempt whose outcome or release is
-    /// recorded shows it, with its time. Otherwise `ended` is empty while the
-    /// attempt is the newest and has a lease, and `lost` if not.
+    /// recorded shows it, with its time. Otherwise a lost attempt shows that,
+    /// with its time.
     async fn job(&self, job: JobDigest) -> Result<Option<JobDetail>>;
 
     /// What is known of each of these jobs, in the order given.
@@ -182,7 +183,7 @@ pub trait Store: Send + Sync + 'static {
     /// order; [`StoreError::NotFound`] for an unknown sweep.
     ///
     /// Imported numbers under the sweep's name are among the replicates, in the
-    /// order of source and place, by [`swath_core::import::fill`].
+    /// order of source and place, by [`swath_model::import::fill`].
     ///
     /// `provenance` is that of the newest attempt's outcome, if the job has
     /// succeeded or failed. `last_epochs` > 0 fills `last_test_errors` of
@@ -197,6 +198,13 @@ pub trait Store: Send + Sync + 'static {
     /// What a job's trainers wrote to stderr after `position`, in the order of
     /// arrival. Positions count a job's chunks from 1; none for an unknown job.
     async fn logs(&self, job: JobDigest, position: u64) -> Result<Vec<LogChunk>>;
+
+    /// At most `limit` events after this one, in order. If the next event is no
+    /// longer kept, the first one has a greater number.
+    async fn events(&self, after: u64, limit: u32) -> Result<Vec<Event>>;
+
+    /// The number of the newest event; 0 before the first.
+    async fn last_event(&self) -> Result<u64>;
 
     /// Every worker, by name. `held` is the number of its leases.
     async fn workers(&self) -> Result<Vec<WorkerView>>;

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Lines, PipeReader};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use swath_core::id::JobDigest;
+use swath_model::id::JobDigest;
 use swath_proto::refusal::not_leader;
 use swath_proto::v1::control_server::{Control, ControlServer};
 use swath_proto::v1::dispatch_client::DispatchClient;
@@ -302,7 +302,7 @@ impl Control for Standby {
         Err(self.refusal())
     }
 
-    type WatchStream = ReceiverStream<Result<v1::WatchEvent, Status>>;
+    type WatchStream = ReceiverStream<Result<v1::WatchReply, Status>>;
 
     async fn watch(
         &self,

@@ -1,12 +1,12 @@
 //! A store with the published numbers reproduces the published tables.
 
-#[path = "../../core/tests/shipped_sweeps/files.rs"]
-#[expect(dead_code, reason = "the tests of core use the rest")]
+#[path = "../../sweep/tests/shipped_sweeps/files.rs"]
+#[expect(dead_code, reason = "the tests of swath-sweep use the rest")]
 mod files;
-#[path = "../../core/tests/shipped_sweeps/matched.rs"]
+#[path = "../../sweep/tests/shipped_sweeps/matched.rs"]
 mod matched;
-#[path = "../../core/tests/shipped_sweeps/rows.rs"]
-#[expect(dead_code, reason = "the tests of core use the rest")]
+#[path = "../../sweep/tests/shipped_sweeps/rows.rs"]
+#[expect(dead_code, reason = "the tests of swath-sweep use the rest")]
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};

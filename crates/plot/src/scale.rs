@@ -1,6 +1,6 @@
 //! Places of numbers along an axis, and ticks that are easy to read.
 
-use swath_core::summary::text::approximate;
+use swath_model::text::approximate;
 
 /// A scale from `low` to `high`, linear or logarithmic.
 #[derive(Clone, Copy, Debug, PartialEq)]

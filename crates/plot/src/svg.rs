@@ -1,6 +1,6 @@
 //! A scene as SVG.
 
-use swath_core::markup::escaped;
+use swath_model::markup::escaped;
 
 use crate::chart::Chart;
 use crate::font::FAMILY;

@@ -1,6 +1,6 @@
 //! A chart in text characters.
 
-use swath_core::summary::text::decimals;
+use swath_model::text::decimals;
 
 use crate::chart::{Body, Boxes, Chart, Grid, Heat, Row};
 use crate::scale::Scale;
@@ -139,7 +139,7 @@ fn lines(out: &mut String, chart: &Chart, grid: &Grid, width: usize, unicode: bo
 fn given(values: &[f64]) -> Vec<crate::scale::Tick> {
     let tick = |at: &f64| crate::scale::Tick {
         at: *at,
-        text: swath_core::summary::text::compact(*at),
+        text: swath_model::text::compact(*at),
     };
     values.iter().map(tick).collect()
 }

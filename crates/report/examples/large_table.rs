@@ -4,13 +4,13 @@
 use std::time::Instant;
 
 use serde_json::json;
-use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
-use swath_core::job::StateName;
-use swath_core::outcome::{Fault, Measurement, Provenance};
-use swath_core::table::{Results, TableError};
-use swath_core::time::Timestamp;
-use swath_core::view::{CellResults, Counts, ReplicateResult, SweepState, SweepView};
+use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_model::job::StateName;
+use swath_model::outcome::{Fault, Measurement, Provenance};
+use swath_model::time::Timestamp;
+use swath_model::view::{CellResults, Counts, ReplicateResult, SweepState, SweepView};
 use swath_report::{Format, Records, Style, results};
+use swath_results::table::{Results, TableError};
 
 const CELLS: u64 = 13_020;
 const REPLICATES: u32 = 5;
@@ -22,7 +22,8 @@ fn sweep() -> SweepView {
         name: "large".to_owned(),
         title: "A large sweep".to_owned(),
         state: SweepState::Finished,
-        reason: String::new(),
+        kind: swath_model::view::SweepKind::Training,
+        paused: None,
         cells: CELLS,
         replicates: REPLICATES,
         replication: None,
@@ -58,7 +59,7 @@ fn replicate(cell: u64, number: u32) -> ReplicateResult {
             test_loss: Some(0.3),
             best_test_error: Some(5.0),
             train_seconds: 300.0 + spread as f64,
-            metrics: swath_core::metrics::Metrics::new(),
+            metrics: swath_model::metrics::Metrics::new(),
             weights: None,
         }),
         last_test_errors: Vec::new(),

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
-use swath_core::summary::text::parameter;
-use swath_core::table::{Comparison, PairRow, PairSide};
+use swath_model::text::parameter;
+use swath_results::table::{Comparison, PairRow, PairSide};
 
 use crate::listing::lines;
 use crate::results::{exact, json};

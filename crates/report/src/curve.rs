@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use swath_core::outcome::Observation;
-use swath_core::summary::text::{approximate, compact, decimals, duration};
-use swath_core::view::CurvePoint;
+use swath_model::outcome::Observation;
+use swath_model::text::{approximate, compact, decimals, duration};
+use swath_model::view::CurvePoint;
 
 use crate::listing::{Listing, ListingColumn};
 use crate::style::Style;

@@ -1,6 +1,6 @@
 //! Tables as one self-contained HTML page: no script, no style sheet, no font.
 
-use swath_core::markup;
+use swath_model::markup;
 
 use crate::sheet::{Align, Cell, CellKind, Sheet};
 use crate::style::visible;

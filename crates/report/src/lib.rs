@@ -33,7 +33,7 @@ mod terminal;
 mod tests;
 mod time;
 
-pub use swath_core::summary::text::{compact, count, counted, decimals, duration, parameter};
+pub use swath_model::text::{compact, count, counted, decimals, duration, parameter};
 
 pub use self::comparison::comparison;
 pub use self::csv::record as csv_record;
@@ -47,7 +47,7 @@ pub use self::style::{Style, visible};
 pub use self::time::{ago, utc};
 
 use self::sheet::Sheet;
-use swath_core::table::Table;
+use swath_results::table::Table;
 
 /// A table as text for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
-use swath_core::view::SCHEMA_VERSION;
+use swath_model::view::SCHEMA_VERSION;
 
 use crate::sheet::{Align, Cell, Head, Sheet};
 use crate::{Format, Markup, Style};

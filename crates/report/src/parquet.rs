@@ -10,7 +10,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
-use swath_core::view::{CellResults, ReplicateResult};
+use swath_model::view::{CellResults, ReplicateResult};
 
 use crate::records::{Datum, Field, Kind, Records};
 

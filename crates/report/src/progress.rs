@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use swath_core::summary::text::{count, counted, duration};
-use swath_core::time::Timestamp;
-use swath_core::view::{ReplicationView, SweepState, SweepView};
+use swath_model::text::{count, counted, duration};
+use swath_model::time::Timestamp;
+use swath_model::view::{ReplicationView, SweepState, SweepView};
 
 use crate::Style;
 use crate::style::{Tone, cut, width};

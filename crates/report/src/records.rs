@@ -8,11 +8,11 @@ use std::io::{self, Write};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
-use swath_core::import::Imported;
-use swath_core::summary::Quantity;
-use swath_core::summary::text::parameter;
-use swath_core::table::Results;
-use swath_core::view::{CellResults, ReplicateResult};
+use swath_model::import::Imported;
+use swath_model::text::parameter;
+use swath_model::view::{CellResults, ReplicateResult};
+use swath_results::summary::Quantity;
+use swath_results::table::Results;
 
 use crate::csv;
 
@@ -191,9 +191,9 @@ impl<'a> Records<'a> {
         let measurement = it
             .measurement
             .as_ref()
-            .filter(|_| it.state == swath_core::job::StateName::Succeeded);
+            .filter(|_| it.state == swath_model::job::StateName::Succeeded);
         let number = |value: Option<f64>| value.map_or(Datum::Null, Datum::Number);
-        let ran = |of: fn(&swath_core::outcome::Provenance) -> &str| {
+        let ran = |of: fn(&swath_model::outcome::Provenance) -> &str| {
             let text = it.provenance.as_ref().map_or("", of);
             if text.is_empty() {
                 Datum::Null

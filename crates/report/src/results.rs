@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use swath_core::summary::text::parameter;
-use swath_core::table::{Compared, ResultRow, Results, TableError, Verdict};
-use swath_core::view::SCHEMA_VERSION;
+use swath_model::text::parameter;
+use swath_model::view::SCHEMA_VERSION;
+use swath_results::table::{Compared, ResultRow, Results, TableError, Verdict};
 
 use crate::listing::lines;
 use crate::{Format, Markup, Style, csv, table};

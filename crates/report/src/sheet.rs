@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use swath_core::summary::Unit;
-use swath_core::table::{Column, Field, Kind, Shown, Table};
+use swath_results::summary::Unit;
+use swath_results::table::{Column, Field, Kind, Shown, Table};
 
 use crate::style::{Style, Tone};
 use crate::{Markup, csv, html, latex, markdown, terminal};

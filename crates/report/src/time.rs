@@ -1,8 +1,8 @@
 //! Points in time for people and for programs.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use swath_core::summary::text::duration;
-use swath_core::time::Timestamp;
+use swath_model::text::duration;
+use swath_model::time::Timestamp;
 
 /// How long ago `then` was: `3 m 20 s ago`, `now`, `in 12 s`.
 pub fn ago(then: Timestamp, now: Timestamp) -> String {

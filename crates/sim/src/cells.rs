@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
-use swath_core::message::{Sources, Submission, SubmittedCell};
-use swath_core::seed::seed;
-use swath_core::spec::JobSpec;
+use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_model::message::{Sources, Submission, SubmittedCell};
+use swath_model::seed::seed;
+use swath_model::spec::JobSpec;
 
 /// The program that some workers may run.
 pub(crate) const PROGRAM: &str = "python3";
@@ -103,6 +103,7 @@ fn sweep(digest: u8, cells: &[u32], replicates: u32, max: Option<u32>) -> Submis
         digest: SweepDigest::from_bytes([digest; 32]),
         name: format!("sweep {digest}"),
         title: String::new(),
+        kind: swath_model::view::SweepKind::Training,
         replicates,
         replicates_max: max,
         priority: i32::from(digest % 3),

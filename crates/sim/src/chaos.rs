@@ -1,8 +1,8 @@
 //! Mishaps and operators.
 
-use swath_core::id::{JobDigest, SweepDigest, WorkerName};
-use swath_core::message::{Submission, SweepChange, WorkerChange};
 use swath_engine::ledger::Prepared;
+use swath_model::id::{JobDigest, SweepDigest, WorkerName};
+use swath_model::message::{Submission, SweepChange, WorkerChange};
 use swath_store::Result;
 
 use crate::Faults;
@@ -81,7 +81,7 @@ pub(crate) fn meddle(chance: &mut Chance, workers: &[WorkerName], jobs: &[JobDig
     match chance.within(0..15) {
         0 => change(SweepChange::Cancel),
         1 => change(SweepChange::Pause {
-            reason: "lunch".to_owned(),
+            cause: swath_model::cause::PauseCause::Operator,
         }),
         2 => change(SweepChange::Priority(chance.within(0..5) as i32)),
         3..=5 => change(SweepChange::Resume),
@@ -89,10 +89,12 @@ pub(crate) fn meddle(chance: &mut Chance, workers: &[WorkerName], jobs: &[JobDig
         8 if !jobs.is_empty() => Deed::Cancel(*chance.one_of(jobs)),
         9 | 10 if !jobs.is_empty() => Deed::Retry(*chance.one_of(jobs)),
         11 => Deed::Tend(worker, WorkerChange::Drain),
-        12 => {
-            let reason = "smoke".to_owned();
-            Deed::Tend(worker, WorkerChange::Cordon { reason })
-        }
+        12 => Deed::Tend(
+            worker,
+            WorkerChange::Cordon {
+                cause: swath_model::cause::CordonCause::Operator,
+            },
+        ),
         _ => Deed::Tend(worker, WorkerChange::Activate),
     }
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use swath_agent::Reply;
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
 use swath_engine::{ByHand, Engine};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_store::{Names, Result, Store, StoredCell};
 
 use crate::chaos::Deed;

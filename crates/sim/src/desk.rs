@@ -10,15 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use swath_agent::{Call, Reply};
-use swath_core::id::WorkerName;
-use swath_core::message::{Exchange, Exchanged, ReplicationDue};
-use swath_core::policy::Policy;
-use swath_core::replication::{Look, Trials, look};
-use swath_core::sweep::Measure;
-use swath_core::time::Timestamp;
 use swath_engine::Engine;
 use swath_engine::warmth::{Pass, Warmth};
+use swath_model::id::WorkerName;
+use swath_model::message::{Exchange, Exchanged, ReplicationDue};
+use swath_model::policy::Policy;
+use swath_model::replication::Look;
+use swath_model::time::Timestamp;
+use swath_results::replication::{Trials, look};
 use swath_store::{Result, Store, StoreError};
+use swath_sweep::Measure;
 
 use crate::disk::Disk;
 
@@ -104,7 +105,7 @@ impl Desk {
     pub(crate) async fn prepare(self) -> Result<()> {
         self.engine().restart(self.now()).await?;
         for worker in self.disk.workers().await? {
-            let draining = worker.state == swath_core::view::WorkerState::Draining;
+            let draining = worker.state == swath_model::view::WorkerState::Draining;
             self.set_draining(&worker.name, draining);
         }
         Ok(())

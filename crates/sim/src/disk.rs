@@ -4,9 +4,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use swath_core::id::{CellDigest, JobDigest, SweepDigest};
-use swath_core::probe::WorkloadKey;
-use swath_core::view::{
+use swath_model::event::Event;
+use swath_model::id::{CellDigest, JobDigest, SweepDigest};
+use swath_model::probe::WorkloadKey;
+use swath_model::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerView,
 };
@@ -208,6 +209,14 @@ impl Store for Disk {
 
     async fn logs(&self, job: JobDigest, position: u64) -> Result<Vec<LogChunk>> {
         self.reached()?.logs(job, position).await
+    }
+
+    async fn events(&self, after: u64, limit: u32) -> Result<Vec<Event>> {
+        self.reached()?.events(after, limit).await
+    }
+
+    async fn last_event(&self) -> Result<u64> {
+        self.reached()?.last_event().await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use swath_agent::{Entry, Reply};
-use swath_core::id::{Attempt, JobDigest, Owner};
-use swath_core::job::{Job, StateName};
-use swath_core::message::{Ack, Exchange, Grant, Held, Verdict};
-use swath_core::outcome::Outcome;
+use swath_model::id::{Attempt, JobDigest, Owner};
+use swath_model::job::{Job, StateName};
+use swath_model::message::{Ack, Exchange, Grant, Held, Verdict};
+use swath_model::outcome::Outcome;
 use swath_store::{Store, StoredCell, StoredJob};
 
 use crate::cells::Plan;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use swath_agent::{Agent, Backoff, CallId, ChildId, Config, Effect, Entry, Event};
-use swath_core::id::WorkerName;
-use swath_core::message::Held;
-use swath_core::view::WorkerAbout;
+use swath_model::id::WorkerName;
+use swath_model::message::Held;
+use swath_model::view::WorkerAbout;
 
 use crate::cells::PROGRAM;
 use crate::chance::Chance;

@@ -3,9 +3,9 @@
 
 use serde_json::json;
 use swath_agent::End;
-use swath_core::message::Held;
-use swath_core::outcome::{Fault, Observation, Provenance};
-use swath_core::protocol::TrainerEvent;
+use swath_model::message::Held;
+use swath_model::outcome::{Fault, Observation, Provenance};
+use swath_model::protocol::TrainerEvent;
 
 use crate::cells::{METRIC, Planned};
 use crate::chance::Chance;

@@ -4,18 +4,18 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use swath_core::id::{Owner, Replicate, SweepDigest};
-use swath_core::message::{
-    Ack, Exchange, Finish, Hello, Sources, Submission, SubmittedCell, SweepChange,
-};
-use swath_core::outcome::{Fault, Outcome, Provenance};
-use swath_core::policy::Policy;
-use swath_core::seed::seed;
-use swath_core::spec::{cell_digest, job_digest};
-use swath_core::time::Timestamp;
-use swath_core::view::WorkerAbout;
 use swath_engine::ledger::Prepared;
 use swath_engine::{ByHand, Engine};
+use swath_model::id::{Owner, Replicate, SweepDigest};
+use swath_model::message::{
+    Ack, Exchange, Finish, Hello, Sources, Submission, SubmittedCell, SweepChange,
+};
+use swath_model::outcome::{Fault, Outcome, Provenance};
+use swath_model::policy::Policy;
+use swath_model::seed::seed;
+use swath_model::spec::{cell_digest, job_digest};
+use swath_model::time::Timestamp;
+use swath_model::view::WorkerAbout;
 use swath_store_conformance::MemoryStore;
 
 const SPEC: &str = r#"{"params":{"x":1}}"#;
@@ -65,6 +65,7 @@ fn a_job_ends_later_than_it_did_before() {
         title: String::new(),
         replicates: 1,
         replicates_max: None,
+        kind: swath_model::view::SweepKind::Training,
         priority: 0,
         sources: Sources::default(),
         definition: serde_json::Value::Null,

@@ -64,7 +64,7 @@ enum Verb {
     /// Install what the tests need, then run `check` and every test
     ///
     /// Uses cargo-nextest if it is installed, else `cargo test`. Arguments after `--` go to the test runner:
-    /// `cargo xtask test --no-check -- -p swath-core ledger`.
+    /// `cargo xtask test --no-check -- -p swath-engine ledger`.
     Test {
         /// Run only the tests: no formatting, lints or rules first
         #[arg(long)]

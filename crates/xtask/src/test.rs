@@ -150,8 +150,8 @@ mod tests {
     fn a_named_package_narrows_the_tests() {
         let args = |args: &[&str]| args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>();
         assert_eq!(scope(&args(&["ledger"])), ["--workspace"]);
-        assert!(scope(&args(&["-p", "swath-core"])).is_empty());
-        assert!(scope(&args(&["-pswath-core"])).is_empty());
-        assert!(scope(&args(&["--package=swath-core"])).is_empty());
+        assert!(scope(&args(&["-p", "swath-model"])).is_empty());
+        assert!(scope(&args(&["-pswath-model"])).is_empty());
+        assert!(scope(&args(&["--package=swath-model"])).is_empty());
     }
 }

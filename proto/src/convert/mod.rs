@@ -1,12 +1,12 @@
-//! Conversion between wire types and the types of the core. Decoding checks
+//! Conversion between wire types and the types of the model. Decoding checks
 //! everything that a peer could get wrong, including limits; encoding cannot
 //! fail.
 
-use swath_core::id::{Attempt, JobDigest, Owner, SessionId, WeightsDigest};
-use swath_core::message;
-use swath_core::metrics::Metrics;
-use swath_core::outcome;
-use swath_core::view::{DeviceAbout, WorkerAbout};
+use swath_model::id::{Attempt, JobDigest, Owner, SessionId, WeightsDigest};
+use swath_model::message;
+use swath_model::metrics::Metrics;
+use swath_model::outcome;
+use swath_model::view::{DeviceAbout, WorkerAbout};
 
 use crate::{limits, v1};
 

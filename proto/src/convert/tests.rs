@@ -1,7 +1,7 @@
 use proptest::prelude::*;
-use swath_core::id::WeightsDigest;
-use swath_core::metrics::Metrics;
-use swath_core::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
+use swath_model::id::WeightsDigest;
+use swath_model::metrics::Metrics;
+use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
 
 use super::*;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use swath_core::limits;
-use swath_core::message::{Exchange, Held, Hello};
+use swath_model::limits;
+use swath_model::message::{Exchange, Held, Hello};
 
 use super::event::{Call, CallId, Effect};
 use super::outbox::{REPORT_BYTES, report_bytes};

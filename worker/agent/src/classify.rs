@@ -1,7 +1,7 @@
 //! What a child's end means.
 
-use swath_core::outcome::{Fault, Outcome};
-use swath_core::protocol::exit;
+use swath_model::outcome::{Fault, Outcome};
+use swath_model::protocol::exit;
 
 use crate::{End, first, last};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use swath_core::id::{Owner, SessionId};
-use swath_core::message::{Ack, Exchange, Finish, Grant, Held, Hello, Report, Verdict};
+use swath_model::id::{Owner, SessionId};
+use swath_model::message::{Ack, Exchange, Finish, Grant, Held, Hello, Report, Verdict};
 
 /// Identifies a call to the coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use swath_core::message::{Finish, Grant, Held};
-use swath_core::outcome::{Fault, Measurement, Outcome, Provenance};
-use swath_core::protocol::TrainerEvent;
-use swath_core::spec::{JobSpec, Work};
+use swath_model::message::{Finish, Grant, Held};
+use swath_model::outcome::{Fault, Measurement, Outcome, Provenance};
+use swath_model::protocol::TrainerEvent;
+use swath_model::spec::{JobSpec, Work};
 
 use super::event::{ChildId, Effect, End, Entry, Line, Program};
 use super::pace::{LONG, Sort};
@@ -493,7 +493,7 @@ fn null_outcome(seed: u64) -> Outcome {
         test_loss: None,
         best_test_error: None,
         train_seconds: 0.0,
-        metrics: swath_core::metrics::Metrics::new(),
+        metrics: swath_model::metrics::Metrics::new(),
         weights: None,
     })
 }

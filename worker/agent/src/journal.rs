@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::time::Duration;
 
-use swath_core::limits;
-use swath_core::message::{Held, Report};
-use swath_core::outcome::Observation;
+use swath_model::limits;
+use swath_model::message::{Held, Report};
+use swath_model::outcome::Observation;
 
 /// Time between two reports of an attempt.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -180,7 +180,7 @@ pub(crate) fn last(text: &str, bytes: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use swath_core::id::{Attempt, JobDigest};
+    use swath_model::id::{Attempt, JobDigest};
 
     use super::*;
 

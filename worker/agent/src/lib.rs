@@ -23,9 +23,9 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use swath_core::id::{Owner, SessionId, WorkerName};
-use swath_core::message::{Held, Report};
-use swath_core::view::WorkerAbout;
+use swath_model::id::{Owner, SessionId, WorkerName};
+use swath_model::message::{Held, Report};
+use swath_model::view::WorkerAbout;
 
 use self::away::Away;
 use self::drain::Drain;
@@ -84,7 +84,7 @@ struct Waiting {
     held: Held,
     spec: String,
     /// Program and metric; none for the built-in trainer.
-    command: Option<swath_core::spec::Command>,
+    command: Option<swath_model::spec::Command>,
     since: Duration,
 }
 

@@ -1,7 +1,7 @@
 //! Reads one line of a trainer.
 
 use serde_json::Value;
-use swath_core::protocol::TrainerEvent;
+use swath_model::protocol::TrainerEvent;
 
 /// Every event of the protocol.
 const EVENTS: [&str; 6] = [

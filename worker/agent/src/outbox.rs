@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use swath_core::limits;
-use swath_core::message::{Ack, Finish, Held, Report, Verdict};
-use swath_core::outcome::{Fault, Outcome};
+use swath_model::limits;
+use swath_model::message::{Ack, Finish, Held, Report, Verdict};
+use swath_model::outcome::{Fault, Outcome};
 
 use super::event::Entry;
 

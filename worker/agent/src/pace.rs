@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use swath_core::spec::Work;
+use swath_model::spec::Work;
 
 /// For shorter jobs than this, more than one is held in advance.
 const SHORT: f64 = 0.050;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use swath_core::id::SessionId;
-use swath_core::message::{Ack, Grant, Held, Verdict};
+use swath_model::id::SessionId;
+use swath_model::message::{Ack, Grant, Held, Verdict};
 
 use super::calls::Kind;
 use super::event::{CallError, CallId, Effect, Exit, Reply};

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::Value;
-use swath_core::message::Held;
-use swath_core::metrics::{MetricError, Metrics};
-use swath_core::outcome::{Fault, Measurement, Outcome, Provenance};
-use swath_core::protocol::{Finished, TrainerEvent};
+use swath_model::message::Held;
+use swath_model::metrics::{MetricError, Metrics};
+use swath_model::outcome::{Fault, Measurement, Outcome, Provenance};
+use swath_model::protocol::{Finished, TrainerEvent};
 
 use super::event::ChildId;
 use super::journal::Journal;
@@ -206,7 +206,7 @@ pub(crate) fn broken(how: &str, tail: &str) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use swath_core::id::{Attempt, JobDigest};
+    use swath_model::id::{Attempt, JobDigest};
 
     use super::*;
 

@@ -39,6 +39,11 @@ pub fn die_with(parent: Pid) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Kills all children of a worker and what they started, for its end.
+pub(super) fn kill_all(family: &str) {
+    kill(&format!("{family}."));
+}
+
 /// Kills what an earlier worker with the same tag left behind because it was
 /// killed itself.
 pub fn kill_leftovers(family: &str) {
@@ -51,9 +56,31 @@ pub fn kill_leftovers(family: &str) {
     }
 }
 
+/// Kills what a child with this tag left behind. `is_own` says what is a child
+/// that somebody waits for.
+///
+/// Looking for the tag takes a look at every process of the host, which costs
+/// more than to run a short program. Mostly nothing is left: whatever a child
+/// has started is a child of this process by now, or below one.
+pub(super) fn sweep(tag: &str, is_own: impl Fn(Pid) -> bool) -> usize {
+    let left = || {
+        let mut others = children().into_iter().filter(|pid| !is_own(*pid));
+        others.any(|pid| !is_dead(pid))
+    };
+    // The kernel may skip one of a list that becomes shorter meanwhile.
+    if adopts_orphans() && !left() && !left() {
+        return 0;
+    }
+    kill(tag)
+}
+
+fn adopts_orphans() -> bool {
+    matches!(rustix::process::child_subreaper(), Ok(Some(_)))
+}
+
 /// Kills every process whose tag is `tag` (or begins with it, if it ends with a
 /// dot) until none is left. Returns how many it killed.
-pub(super) fn kill(tag: &str) -> usize {
+fn kill(tag: &str) -> usize {
     let end = Instant::now() + LIMIT;
     let mut killed = 0;
     loop {
@@ -79,7 +106,7 @@ pub(super) fn kill(tag: &str) -> usize {
 /// process adopts none, every other child belongs to another part of it, which
 /// waits for it too.
 pub(super) fn reap(is_own: impl Fn(Pid) -> bool) {
-    if !matches!(rustix::process::child_subreaper(), Ok(Some(_))) {
+    if !adopts_orphans() {
         return;
     }
     for pid in children().into_iter().filter(|pid| !is_own(*pid)) {
@@ -122,12 +149,17 @@ fn is_starting(pid: Pid) -> bool {
     let read = |name: &str| std::fs::read(format!("/proc/{}/{name}", pid.as_raw_nonzero()));
     let empty = |name: &str| read(name).is_ok_and(|bytes| bytes.is_empty());
     // A dead process never gets either.
-    let dead = read("stat").map_or(true, |stat| {
+    !is_dead(pid) && empty("environ") && empty("cmdline")
+}
+
+/// Whether a process has ended, though it may wait to be reaped.
+fn is_dead(pid: Pid) -> bool {
+    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.map_or(true, |stat| {
         let stat = String::from_utf8_lossy(&stat).into_owned();
         let state = stat.rsplit(')').next().map(str::trim_start);
         state.is_none_or(|state| state.starts_with(['Z', 'X']))
-    });
-    !dead && empty("environ") && empty("cmdline")
+    })
 }
 
 fn carries(pid: u32, tag: &str) -> bool {

@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -47,6 +48,20 @@ pub struct Setting {
     pub family: String,
 }
 
+/// Children that somebody waits for, by who they are.
+#[derive(Clone, Debug, Default)]
+struct Pids(Arc<Mutex<HashMap<ChildId, Pid>>>);
+
+impl Pids {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ChildId, Pid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, pid: Pid) -> bool {
+        self.lock().values().any(|own| *own == pid)
+    }
+}
+
 /// What a child can be told to do.
 enum Order {
     Feed(String),
@@ -60,7 +75,7 @@ pub struct Children {
     events: mpsc::Sender<Event>,
     orders: HashMap<ChildId, mpsc::UnboundedSender<Order>>,
     /// The processes that somebody waits for.
-    pids: HashMap<ChildId, Pid>,
+    pids: Pids,
 }
 
 impl Children {
@@ -71,7 +86,7 @@ impl Children {
             setting,
             events,
             orders: HashMap::new(),
-            pids: HashMap::new(),
+            pids: Pids::default(),
         }
     }
 
@@ -87,12 +102,15 @@ impl Children {
         let family = format!("{}.{}", self.setting.family, id.0);
         match self.spawn(id, &program, device, &family) {
             Ok((child, spec_file)) => {
-                self.pids.extend(pid_of(&child).map(|pid| (id, pid)));
+                if let Some(pid) = pid_of(&child) {
+                    self.pids.lock().insert(id, pid);
+                }
                 let run = Run {
                     id,
                     events,
                     orders,
                     family,
+                    pids: self.pids.clone(),
                     spec_file,
                 };
                 let spec = match program {
@@ -131,19 +149,19 @@ impl Children {
     /// Forgets a child whose end was reported.
     pub fn forget(&mut self, id: ChildId) {
         self.orders.remove(&id);
-        self.pids.remove(&id);
+        self.pids.lock().remove(&id);
     }
 
     /// Reaps adopted processes that have ended. To be called on the main thread
     /// whenever a process has ended: a child that is just being started is no
     /// orphan.
     pub fn reap_orphans(&self) {
-        family::reap(|pid| self.pids.values().any(|own| *own == pid));
+        family::reap(|pid| self.pids.has(pid));
     }
 
     /// Kills all remaining children when the worker ends.
     pub fn kill_all(&self) {
-        family::kill(&format!("{}.", self.setting.family));
+        family::kill_all(&self.setting.family);
     }
 
     fn spawn(
@@ -248,6 +266,7 @@ struct Run {
     events: mpsc::Sender<Event>,
     orders: mpsc::UnboundedReceiver<Order>,
     family: String,
+    pids: Pids,
     spec_file: Option<PathBuf>,
 }
 
@@ -265,8 +284,12 @@ impl Run {
         if let Some(pid) = pid {
             let _none_left = rustix::process::kill_process_group(pid, Signal::KILL);
         }
-        let family = self.family.clone();
-        let swept = tokio::task::spawn_blocking(move || family::kill(&family));
+        let (family, pids) = (self.family.clone(), self.pids.clone());
+        // It is reaped; another process may have its number by now.
+        pids.lock().remove(&self.id);
+        let swept = tokio::task::spawn_blocking(move || {
+            family::sweep(&family, |pid| pids.has(pid));
+        });
         let _swept = swept.await;
         if let Some(reader) = reader {
             let abort = reader.abort_handle();

@@ -19,7 +19,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use swath_core::message::Held;
+use swath_model::message::Held;
 
 use self::lock::Lock;
 use self::record::{Ended, Record};

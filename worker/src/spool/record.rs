@@ -1,9 +1,9 @@
 //! One line of the spool: a checksum and a JSON record.
 
 use serde::{Deserialize, Serialize};
-use swath_core::id::{Attempt, JobDigest};
-use swath_core::message::{Finish, Held, Report};
-use swath_core::outcome::{Observation, Outcome, Provenance};
+use swath_model::id::{Attempt, JobDigest};
+use swath_model::message::{Finish, Held, Report};
+use swath_model::outcome::{Observation, Outcome, Provenance};
 
 use swath_agent::Entry;
 

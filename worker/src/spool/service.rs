@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use swath_core::message::Held;
+use swath_model::message::Held;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Spool;

@@ -1,9 +1,9 @@
 //! The spool against crashes at every byte, and against a model.
 
 use proptest::prelude::*;
-use swath_core::id::{Attempt, JobDigest};
-use swath_core::message::{Finish, Report};
-use swath_core::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
+use swath_model::id::{Attempt, JobDigest};
+use swath_model::message::{Finish, Report};
+use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn entry(number: u64, test_error: f64) -> Entry {
             test_loss: Some(0.1 + 0.2),
             best_test_error: None,
             train_seconds: 1e-300,
-            metrics: swath_core::metrics::Metrics::new(),
+            metrics: swath_model::metrics::Metrics::new(),
             weights: None,
         })
     };

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_proto::refusal::{Reason, not_leader};
 use swath_proto::v1::dispatch_server::{Dispatch, DispatchServer};
 use swath_proto::{convert, v1};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
-use swath_core::job::StateName;
+use swath_model::job::StateName;
 use swath_store_conformance::subject::Subject;
 
 use crate::coordinator::Coordinator;

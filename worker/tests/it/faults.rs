@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
-use swath_core::policy::Policy;
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
+use swath_model::policy::Policy;
 
 use crate::coordinator::Coordinator;
 use crate::support::{Bench, command, training};

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use swath_agent::Exit;
-use swath_core::job::StateName;
-use swath_core::policy::Policy;
+use swath_model::job::StateName;
+use swath_model::policy::Policy;
 use swath_proto::PROTOCOL_VERSION;
 use swath_store_conformance::subject::Subject;
 
@@ -114,7 +114,7 @@ async fn a_stale_session_is_followed_by_another_with_what_is_held() {
     // Another worker takes the name once, claiming nothing.
     let hello = swath_store_conformance::Hello {
         worker: "w".parse().unwrap(),
-        about: swath_core::view::WorkerAbout::default(),
+        about: swath_model::view::WorkerAbout::default(),
         held: Vec::new(),
     };
     let now = coordinator.shared.now();

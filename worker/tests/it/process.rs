@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use swath_core::job::StateName;
+use swath_model::job::StateName;
 
 use crate::coordinator::Coordinator;
 use crate::support::{Bench, command, lives, null, pid_in, training, until};

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use swath_agent::{Backoff, Exit};
-use swath_core::id::{Attempt, SweepDigest};
-use swath_core::job::StateName;
-use swath_core::message::{JobQuery, Sources, Submission, SubmittedCell};
-use swath_core::spec::{JobSpec, Work};
-use swath_core::view::{JobDetail, JobView};
+use swath_model::id::{Attempt, SweepDigest};
+use swath_model::job::StateName;
+use swath_model::message::{JobQuery, Sources, Submission, SubmittedCell};
+use swath_model::spec::{JobSpec, Work};
+use swath_model::view::{JobDetail, JobView};
 use swath_store_conformance::subject::Subject;
 use swath_worker::daemon::{self, StartError};
 use swath_worker::settings::Settings;
@@ -61,6 +61,7 @@ impl Coordinator {
             title: String::new(),
             replicates,
             replicates_max: None,
+            kind: swath_model::view::SweepKind::Training,
             priority: 0,
             sources: Sources::default(),
             definition: Value::Null,

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use swath_core::spec::Dataset as Source;
+use swath_model::spec::Dataset as Source;
 use tch::{Device, Kind, Tensor};
 
 use crate::data::{DecodedCopy, Facts, Opened, RawDataset, Split};

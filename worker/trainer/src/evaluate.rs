@@ -1,7 +1,7 @@
 //! Measuring a model on a test set, in evaluation mode.
 
 use serde_json::{Map, Value, json};
-use swath_core::stats::clopper_pearson;
+use swath_stats::clopper_pearson;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::dataset::{Images, Normalizer};

@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use swath_core::outcome::Fault;
-use swath_core::protocol::exit;
+use swath_model::outcome::Fault;
+use swath_model::protocol::exit;
 
 /// How a command fails. Every message is for people: it names what failed and,
 /// if there is one, the remedy.

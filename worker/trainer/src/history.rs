@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use swath_core::outcome::Observation;
-use swath_core::protocol::TrainerEvent;
+use swath_model::outcome::Observation;
+use swath_model::protocol::TrainerEvent;
 
 use crate::failure::Failure;
 use crate::{files, output};

@@ -35,7 +35,7 @@ mod train;
 use std::process::ExitCode;
 
 use clap::Parser;
-use swath_core::protocol::exit;
+use swath_model::protocol::exit;
 
 fn main() -> ExitCode {
     process::keep_freed_memory();

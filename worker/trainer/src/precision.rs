@@ -8,7 +8,7 @@
 //! before they are summed, clipped or used. That is what autocasting does,
 //! with the conversions in fewer places.
 
-use swath_core::spec::Precision;
+use swath_model::spec::Precision;
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// The format of convolutions and linear layers; none where it is f32.

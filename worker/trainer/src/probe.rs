@@ -6,12 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use swath_core::outcome::Measurement;
-use swath_core::probe::Timing;
-use swath_core::protocol::TrainerEvent;
-use swath_core::schedule::Rates;
-use swath_core::spec::TrainingSpec;
-use swath_core::stats::Sample;
+use swath_model::outcome::Measurement;
+use swath_model::probe::Timing;
+use swath_model::protocol::TrainerEvent;
+use swath_model::schedule::Rates;
+use swath_model::spec::TrainingSpec;
+use swath_stats::Sample;
 use tch::Device;
 
 use crate::augment::{Draws, Epoch};

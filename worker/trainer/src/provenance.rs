@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use swath_core::outcome::Provenance;
+use swath_model::outcome::Provenance;
 use tch::Device;
 
 /// The version of libtorch that tch is bound to; tch does not build with

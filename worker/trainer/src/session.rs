@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use swath_core::spec::{Dataset as Source, JobSpec, TestSet, TrainingSpec};
+use swath_model::spec::{Dataset as Source, JobSpec, TestSet, TrainingSpec};
 use tch::Device;
 
 use crate::cli::Compute;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use swath_core::spec::{JobSpec, TrainingSpec, Work};
+use swath_model::spec::{JobSpec, TrainingSpec, Work};
 
 use crate::failure::Failure;
 use crate::files;

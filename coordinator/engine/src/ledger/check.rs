@@ -1,8 +1,8 @@
 //! What must hold for a whole ledger at any time.
 
-use swath_core::id::JobDigest;
-use swath_core::job::StateName;
-use swath_core::view::Counts;
+use swath_model::id::JobDigest;
+use swath_model::job::StateName;
+use swath_model::view::Counts;
 
 use super::Ledger;
 use super::hot::{Cell, Filed, Loc};
@@ -83,7 +83,7 @@ impl Ledger {
             return Err(broken("a job that is not found", digest));
         }
         let Some(lived) = entry.lived() else {
-            let wanted = self.priority(at).map_or(Filed::Nowhere, Filed::Queue);
+            let wanted = self.urgency(at).map_or(Filed::Nowhere, Filed::Queue);
             let placed = entry.filed == wanted && self.needed(at);
             return placed
                 .then_some(())
@@ -116,9 +116,9 @@ impl Ledger {
             return Err(broken("I5: a job waits that nobody needs", digest));
         }
         let placed = match (lived.job.state_name(), entry.filed) {
-            (StateName::Queued, Filed::Queue(priority)) => self.priority(at) == Some(priority),
-            (StateName::Queued, Filed::Backoff(_)) => self.priority(at).is_some(),
-            (StateName::Queued, Filed::Nowhere) => self.priority(at).is_none(),
+            (StateName::Queued, Filed::Queue(urgency)) => self.urgency(at) == Some(urgency),
+            (StateName::Queued, Filed::Backoff(_)) => self.urgency(at).is_some(),
+            (StateName::Queued, Filed::Nowhere) => self.urgency(at).is_none(),
             (StateName::Leased | StateName::Suspect, Filed::Lease(until, worker)) => {
                 lived.job.lease().map(|it| it.deadline) == Some(until)
                     && lived.worker == Some(worker)

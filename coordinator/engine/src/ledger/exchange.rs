@@ -1,13 +1,13 @@
 //! Exchanges: outcomes come in, are judged, and jobs go out.
 
-use swath_core::id::{Attempt, JobDigest, Owner, SweepDigest, WorkerName};
-use swath_core::job::{Event, Refusal};
-use swath_core::judge::{self, LastFault};
-use swath_core::message::{Ack, Exchange, Finish, Held, Notice};
-use swath_core::outcome::{Measurement, Outcome};
-use swath_core::seed::seed;
-use swath_core::time::Timestamp;
-use swath_core::view::WorkerState;
+use swath_model::id::{Attempt, JobDigest, Owner, WorkerName};
+use swath_model::job::{Event, Refusal};
+use swath_model::judge::{self, LastFault};
+use swath_model::message::{Ack, Exchange, Finish, Held};
+use swath_model::outcome::{Measurement, Outcome};
+use swath_model::seed::seed;
+use swath_model::time::Timestamp;
+use swath_model::view::{SweepKind, WorkerState};
 use swath_store::{
     AttemptEnd, CellKey, End, GrantRequest, JobKey, LateOutcome, NewAttempt, OutcomeRow,
     REQUESTS_KEPT, WorkerKey,
@@ -24,8 +24,6 @@ pub struct Drafted {
     pub acks: Vec<Ack>,
     /// Jobs for the worker.
     pub grants: Vec<Draft>,
-    /// What the outcomes caused.
-    pub notices: Vec<Notice>,
 }
 
 /// A grant without its spec.
@@ -71,30 +69,19 @@ impl Ledger {
             worker,
             newest,
         };
-        let mut notices = Vec::new();
         let mut acks = Vec::with_capacity(exchange.finishes.len());
         for finish in exchange.finishes {
-            acks.push(self.finish(now, &bringer, finish, &mut notices));
+            acks.push(self.finish(now, &bringer, finish));
         }
         let mut grants = Vec::new();
         if newest {
             self.heard(&owner, now)?;
             grants = self.grants(now, &owner, worker, exchange.request, exchange.want);
         }
-        Ok(Drafted {
-            acks,
-            grants,
-            notices,
-        })
+        Ok(Drafted { acks, grants })
     }
 
-    fn finish(
-        &mut self,
-        now: Timestamp,
-        bringer: &Bringer<'_>,
-        finish: Finish,
-        notices: &mut Vec<Notice>,
-    ) -> Ack {
+    fn finish(&mut self, now: Timestamp, bringer: &Bringer<'_>, finish: Finish) -> Ack {
         let Held { job, attempt } = finish.held;
         let Some(at) = self.find_job(job) else {
             return Ack::Stale;
@@ -111,7 +98,7 @@ impl Ledger {
         };
         let applied = if bringer.newest {
             let fault = finish.outcome.fault();
-            let policy = judge::policy_for(&self.policy, self.priority(at), fault);
+            let policy = judge::policy_for(&self.policy, self.urgency(at), fault);
             self.apply_by(&policy, at, &event, now)
         } else {
             Err(Refusal::Stale)
@@ -120,7 +107,7 @@ impl Ledger {
             Ok(_) => {
                 let fault = finish.outcome.fault();
                 self.record(at, now, bringer, finish, outcome);
-                self.judge(at, bringer.worker, job, fault.is_some(), notices, now);
+                self.judge(at, bringer.worker, job, fault.is_some(), now);
                 Ack::Recorded
             }
             Err(Refusal::NotFinite) => Ack::Refused,
@@ -212,41 +199,25 @@ impl Ledger {
 
     /// Judges whether the outcome just recorded shows that a sweep or the
     /// worker is broken.
-    fn judge(
-        &mut self,
-        at: Loc,
-        worker: WorkerKey,
-        job: JobDigest,
-        failed: bool,
-        notices: &mut Vec<Notice>,
-        now: Timestamp,
-    ) {
+    fn judge(&mut self, at: Loc, worker: WorkerKey, job: JobDigest, failed: bool, now: Timestamp) {
         // Only faults pause a sweep; a measurement always ends a row.
-        let paused = if failed {
-            self.pause_holders(at, now)
-        } else {
-            Vec::new()
-        };
-        let wanted = judge::blames(self.priority(at));
+        let paused = failed && self.pause_holders(at, now);
+        let wanted = judge::blames(self.urgency(at));
         let fault = self.entry(at).fault().map(|last| last.fault);
         let Some(row) = self.workers.get_mut(&worker) else {
             return;
         };
-        if !paused.is_empty() {
-            let paused = paused.into_iter();
-            notices.extend(paused.map(|(sweep, reason)| Notice::Paused { sweep, reason }));
+        if paused {
             row.failed.clear();
             return;
         }
         row.failed = judge::streak(std::mem::take(&mut row.failed), job, fault, wanted);
-        let Some(reason) = judge::cordon(&row.failed, &self.policy) else {
+        let Some(cause) = judge::cordon(&row.failed, &self.policy) else {
             return;
         };
         if row.state == WorkerState::Active {
             row.state = WorkerState::Cordoned;
-            row.reason.clone_from(&reason);
-            let worker = row.name.clone();
-            notices.push(Notice::Cordoned { worker, reason });
+            row.cordoned = Some(cause);
         }
         let name = row.name.clone();
         for job in row.failed.clone() {
@@ -259,23 +230,23 @@ impl Ledger {
         }
     }
 
-    /// Pauses those sweeps with this job that are broken.
-    fn pause_holders(&mut self, at: Loc, now: Timestamp) -> Vec<(SweepDigest, String)> {
-        let mut paused = Vec::new();
+    /// Pauses those sweeps with this job that are broken. Returns whether there
+    /// was one.
+    fn pause_holders(&mut self, at: Loc, now: Timestamp) -> bool {
+        let mut paused = false;
         for key in self.holders(at) {
             let sweep = self.sweep(key);
             let rests = !sweep.live || sweep.paused.is_some();
-            if rests || judge::is_of_probes(sweep.priority) || sweep.faults.len() > 1 {
+            if rests || sweep.kind == SweepKind::Probe || sweep.faults.len() > 1 {
                 continue;
             }
             let alike = sweep.faults.first_key_value();
-            let reason = alike
+            let cause = alike
                 .and_then(|(fault, jobs)| judge::pause_alike(fault, *jobs, &self.policy))
                 .filter(|_| sweep.counts.succeeded == 0);
-            if let Some(reason) = reason {
-                let sweep = self.sweep_mut(key);
-                sweep.paused = Some(reason.clone());
-                paused.push((sweep.digest, reason));
+            if let Some(cause) = cause {
+                self.sweep_mut(key).paused = Some(cause);
+                paused = true;
                 self.wished_anew(key, now);
             }
         }

@@ -2,12 +2,12 @@
 //! jobs. A waiting job that was never granted takes few bytes, because there
 //! may be a million of them.
 
-use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, WorkerName};
-use swath_core::job::{Applied, Event, Job, Refusal, State, StateName};
-use swath_core::judge::LastFault;
-use swath_core::outcome::{Fault, Outcome};
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
+use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, WorkerName};
+use swath_model::job::{Applied, Event, Job, Refusal, State, StateName};
+use swath_model::judge::{LastFault, Urgency};
+use swath_model::outcome::{Fault, Outcome};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_store::{CellKey, JobKey, JobRow, SweepKey, WorkerKey};
 
 /// The place of a job among the held cells. After its cell has left, the place
@@ -123,12 +123,22 @@ impl OutcomeKey {
 pub(super) enum Filed {
     /// Nowhere: it is final, or it waits and no sweep needs it now.
     Nowhere,
-    /// Among the jobs to grant, by priority.
-    Queue(i32),
+    /// Among the jobs to grant.
+    Queue(Urgency),
     /// Among the jobs to grant from this time on.
     Backoff(Timestamp),
     /// Among the leases of this worker, until this time.
     Lease(Timestamp, WorkerKey),
+}
+
+impl Filed {
+    /// The worker that has its lease.
+    pub(super) const fn worker(self) -> Option<WorkerKey> {
+        match self {
+            Self::Lease(_, worker) => Some(worker),
+            Self::Nowhere | Self::Queue(_) | Self::Backoff(_) => None,
+        }
+    }
 }
 
 impl Entry {
@@ -171,6 +181,11 @@ impl Entry {
             _ => None,
         };
         (self.state_name(), fault)
+    }
+
+    /// Whether its worker is told to stop it.
+    pub(super) fn stopping(&self) -> bool {
+        self.lived().is_some_and(|lived| lived.job.stopping())
     }
 
     pub(super) fn fault(&self) -> Option<&LastFault> {

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use swath_core::id::CellDigest;
-use swath_core::import::{ImportBatch, ImportCounts, Imported};
-use swath_core::time::Timestamp;
+use swath_model::id::CellDigest;
+use swath_model::import::{ImportBatch, ImportCounts, Imported};
+use swath_model::time::Timestamp;
 use swath_store::{NewImport, Said, StoreError};
 
 use super::{Ledger, Result};

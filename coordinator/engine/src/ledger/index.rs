@@ -1,4 +1,4 @@
-//! Which job is next: by priority and order of submission, by the end of a
+//! Which job is next: by urgency and order of submission, by the end of a
 //! backoff, by the end of a lease, or by worker. Every lookup takes time in the
 //! logarithm of the number of jobs.
 
@@ -6,7 +6,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use swath_core::time::Timestamp;
+use swath_model::judge::Urgency;
+use swath_model::time::Timestamp;
 use swath_store::{JobKey, WorkerKey};
 
 use super::hot::{Filed, Loc, Need};
@@ -14,7 +15,7 @@ use super::hot::{Filed, Loc, Need};
 /// A job that may be granted, in the order of grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Waiting {
-    pub(super) priority: Reverse<i32>,
+    pub(super) urgency: Reverse<Urgency>,
     pub(super) job: JobKey,
     pub(super) at: Loc,
 }
@@ -48,9 +49,9 @@ impl Index {
     pub(super) fn file(&mut self, filed: Filed, need: Need, job: JobKey, at: Loc) {
         match filed {
             Filed::Nowhere => {}
-            Filed::Queue(priority) => {
+            Filed::Queue(urgency) => {
                 self.queues[need.0 as usize].insert(Waiting {
-                    priority: Reverse(priority),
+                    urgency: Reverse(urgency),
                     job,
                     at,
                 });
@@ -68,9 +69,9 @@ impl Index {
     pub(super) fn unfile(&mut self, filed: Filed, need: Need, job: JobKey, at: Loc) {
         match filed {
             Filed::Nowhere => {}
-            Filed::Queue(priority) => {
+            Filed::Queue(urgency) => {
                 self.queues[need.0 as usize].remove(&Waiting {
-                    priority: Reverse(priority),
+                    urgency: Reverse(urgency),
                     job,
                     at,
                 });
@@ -128,6 +129,11 @@ impl Index {
     pub(super) fn leases_of(&self, worker: WorkerKey) -> Vec<Loc> {
         let leases = self.leases.get(&worker).into_iter().flatten();
         leases.map(|(_, at)| *at).collect()
+    }
+
+    /// How many leases a worker has.
+    pub(super) fn count_leases(&self, worker: WorkerKey) -> u64 {
+        self.leases.get(&worker).map_or(0, |it| it.len() as u64)
     }
 
     /// How many jobs are granted before this one, if every need can be met.

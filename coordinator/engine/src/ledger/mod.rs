@@ -2,12 +2,13 @@
 //!
 //! The ledger is pure: the time is an argument, and each call changes it in
 //! memory and collects what has to be written ([`Ledger::take_changes`]). Every
-//! change of a job goes through [`swath_core::job::Job::apply`]. It holds the
+//! change of a job goes through [`swath_model::job::Job::apply`]. It holds the
 //! cells that have open jobs, each with all of its jobs, and little else:
 //! sweeps without their cells, and workers. [`Ledger::missing`] names what a
 //! call needs beyond that, and [`Ledger::warm`] takes it in.
 
 mod check;
+mod events;
 mod exchange;
 mod hot;
 mod import;
@@ -22,14 +23,16 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use hashbrown::HashTable;
-use swath_core::id::{CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
-use swath_core::job::{Applied, Event, Refusal, State, StateName};
-use swath_core::judge::{self, LastFault, Wish};
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
-use swath_store::{CellKey, Changes, JobKey, StoreError, SweepKey, WorkerKey};
+use swath_model::event::What;
+use swath_model::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
+use swath_model::job::{Applied, Event, Refusal, State, StateName};
+use swath_model::judge::{self, LastFault, Urgency, Wish};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
+use swath_store::{CellKey, Changes, JobKey, LostAttempt, StoreError, SweepKey, WorkerKey};
 
 pub use self::check::Broken;
+use self::events::Standing;
 pub use self::exchange::{Draft, Drafted};
 use self::hot::{Cell, Entry, Filed, Life, Loc, Need};
 pub(crate) use self::import::sources as import_sources;
@@ -64,12 +67,15 @@ pub struct Ledger {
     sessions: SessionId,
     last_cell: CellKey,
     last_job: JobKey,
-    /// What was decided and has to be written, except what the next three
-    /// fields name.
+    last_event: u64,
+    /// What was decided and has to be written, except what the next four fields
+    /// name.
     changes: Changes,
     changed_jobs: Vec<Loc>,
     changed_sweeps: BTreeSet<SweepKey>,
     changed_workers: BTreeSet<WorkerKey>,
+    /// When attempts were lost; `None` for attempts that came back.
+    lost: BTreeMap<(JobKey, Attempt), Option<Timestamp>>,
     /// Cells that may leave at the end of the batch.
     touched: Vec<u32>,
 }
@@ -93,10 +99,12 @@ impl Ledger {
             sessions: SessionId(0),
             last_cell: CellKey(0),
             last_job: JobKey(0),
+            last_event: 0,
             changes: Changes::default(),
             changed_jobs: Vec::new(),
             changed_sweeps: BTreeSet::new(),
             changed_workers: BTreeSet::new(),
+            lost: BTreeMap::new(),
             touched: Vec::new(),
         };
         ledger.need(None);
@@ -109,19 +117,31 @@ impl Ledger {
     }
 
     /// Everything decided since the last call, to be committed.
-    pub fn take_changes(&mut self) -> Changes {
+    pub fn take_changes(&mut self, now: Timestamp) -> Changes {
+        let sweeps = std::mem::take(&mut self.changed_sweeps);
+        for key in &sweeps {
+            self.tell_how_sweep_is(*key, now);
+        }
+        let workers = std::mem::take(&mut self.changed_workers);
+        for key in &workers {
+            self.tell_how_worker_is(*key, now);
+        }
         let mut changes = std::mem::take(&mut self.changes);
+        let lost = std::mem::take(&mut self.lost).into_iter();
+        changes
+            .lost
+            .extend(lost.map(|((job, attempt), at)| LostAttempt { job, attempt, at }));
         for at in std::mem::take(&mut self.changed_jobs) {
             let entry = self.entry_mut(at);
             entry.changed = false;
             changes.jobs.extend(entry.row());
         }
-        for key in std::mem::take(&mut self.changed_sweeps) {
+        for key in sweeps {
             changes
                 .sweeps
                 .extend(self.sweeps.get(&key).map(|sweep| sweep.row(key)));
         }
-        for key in std::mem::take(&mut self.changed_workers) {
+        for key in workers {
             changes
                 .workers
                 .extend(self.workers.get(&key).map(|worker| worker.row(key)));
@@ -192,6 +212,7 @@ impl Ledger {
     ) -> Result<Applied, Refusal> {
         let entry = self.entry_mut(at);
         let before = entry.standing();
+        let stopped = entry.stopping();
         let applied = entry.apply(event, now, policy)?;
         if applied == Applied::Unchanged {
             return Ok(applied);
@@ -212,6 +233,11 @@ impl Ledger {
         if before != after {
             self.count(at, before, after, now);
         }
+        self.tell_job(at, event, (before, after), now);
+        let stop = self.entry(at).stopping();
+        if stop != stopped && before == after {
+            self.tell_of_job(at, What::JobStopping { stop }, now);
+        }
         self.changed(at);
         self.refile(at, now);
         debug_assert_eq!(
@@ -225,13 +251,7 @@ impl Ledger {
     }
 
     /// Counts a job in its present state, in every sweep that holds it.
-    fn count(
-        &mut self,
-        at: Loc,
-        before: (StateName, Option<swath_core::outcome::Fault>),
-        after: (StateName, Option<swath_core::outcome::Fault>),
-        now: Timestamp,
-    ) {
+    fn count(&mut self, at: Loc, before: Standing, after: Standing, now: Timestamp) {
         for key in self.holders(at) {
             if let Some(sweep) = self.sweeps.get_mut(&key) {
                 sweep.counts.move_one(before, after);
@@ -295,14 +315,18 @@ impl Ledger {
         if before != filed {
             self.index.unfile(before, need, key, at);
             self.index.file(filed, need, key, at);
+            if before.worker() != filed.worker() {
+                let held = [before.worker(), filed.worker()];
+                self.changed_workers.extend(held.into_iter().flatten());
+            }
         }
     }
 
     fn place_of(&self, at: Loc, now: Timestamp) -> Filed {
-        let queue = |until: Option<Timestamp>| match (self.priority(at), until) {
+        let queue = |until: Option<Timestamp>| match (self.urgency(at), until) {
             (None, _) => Filed::Nowhere,
             (Some(_), Some(until)) => Filed::Backoff(until),
-            (Some(priority), None) => Filed::Queue(priority),
+            (Some(urgency), None) => Filed::Queue(urgency),
         };
         let lived = match &self.entry(at).life {
             Life::Fresh(_) => return queue(None),
@@ -333,8 +357,8 @@ impl Ledger {
         judge::needed(self.wishes(at))
     }
 
-    fn priority(&self, at: Loc) -> Option<i32> {
-        judge::priority(self.wishes(at))
+    fn urgency(&self, at: Loc) -> Option<Urgency> {
+        judge::urgency(self.wishes(at))
     }
 
     /// The owner's worker, if the owner's session is its newest.

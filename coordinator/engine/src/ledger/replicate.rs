@@ -1,11 +1,12 @@
 //! Sweeps whose results decide how many replicates their cells get.
 
-use swath_core::id::Replicate;
-use swath_core::message::{Replicated, ReplicationDue};
-use swath_core::replication::{Bounds, Decision, Look, Verdict};
-use swath_core::seed::seed;
-use swath_core::spec::job_digest;
-use swath_core::time::Timestamp;
+use swath_model::id::Replicate;
+use swath_model::message::{Replicated, ReplicationDue};
+use swath_model::replication::{Bounds, Decision, Look, Verdict};
+use swath_model::seed::seed;
+use swath_model::spec::job_digest;
+use swath_model::time::Timestamp;
+use swath_model::view::{ReplicationView, SettledView};
 use swath_store::{DecisionRow, GrownCell, ReplicationRow, SettledRow, SweepKey};
 
 use super::sweep::Sweep;
@@ -17,9 +18,9 @@ pub(super) struct Replication {
     pub(super) max: u32,
     pub(super) rounds: u32,
     pub(super) seeds: u64,
-    /// When the last job had ended that was looked at when the sweep was
-    /// settled.
-    pub(super) settled_as_of: Option<Timestamp>,
+    /// How the sweep is settled, and when the last of the jobs that were looked
+    /// at had ended.
+    pub(super) settled: Option<(Timestamp, SettledView)>,
 }
 
 impl Replication {
@@ -28,7 +29,23 @@ impl Replication {
             max,
             rounds: 0,
             seeds: 0,
-            settled_as_of: None,
+            settled: None,
+        }
+    }
+
+    fn settled_as_of(&self) -> Option<Timestamp> {
+        self.settled.map(|(as_of, _)| as_of)
+    }
+
+    /// What readers see of it, where the sweep's last job ended at `end`; none
+    /// while one is open.
+    pub(super) fn view(&self, end: Option<Timestamp>) -> ReplicationView {
+        let holds = end.is_some() && self.settled_as_of() == end;
+        ReplicationView {
+            max: self.max,
+            rounds: self.rounds,
+            seeds: self.seeds,
+            settled: self.settled.map(|(_, view)| view).filter(|_| holds),
         }
     }
 }
@@ -76,7 +93,15 @@ impl Ledger {
     }
 
     fn settle(&mut self, now: Timestamp, key: SweepKey, as_of: Timestamp, verdict: Verdict) {
-        self.decide(key, |replication| replication.settled_as_of = Some(as_of));
+        let settled = SettledView {
+            at: now,
+            pairs: verdict.pairs,
+            undecided: verdict.undecided.len() as u64,
+        };
+        self.decide(key, |replication| {
+            replication.settled = Some((as_of, settled))
+        });
+        self.changed_sweeps.insert(key);
         if let Some(row) = self.changes.replications.last_mut() {
             row.settled = Some(SettledRow {
                 at: now,
@@ -133,7 +158,7 @@ impl Ledger {
             self.decide(key, |replication| {
                 replication.rounds = round;
                 replication.seeds += seeds;
-                replication.settled_as_of = None;
+                replication.settled = None;
             });
         }
         Replicated {
@@ -176,7 +201,7 @@ fn due(sweep: &Sweep) -> Option<ReplicationDue> {
     let replication = sweep.replication.as_ref()?;
     let ended_at = sweep.last_end()?;
     let rests = !sweep.live || sweep.paused.is_some();
-    if rests || replication.settled_as_of == Some(ended_at) {
+    if rests || replication.settled_as_of() == Some(ended_at) {
         return None;
     }
     Some(ReplicationDue {

@@ -1,13 +1,14 @@
 //! Submissions: sweeps come in with their cells and jobs.
 
-use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
-use swath_core::job::Event;
-use swath_core::message::{Submission, Submitted, SubmittedCell};
-use swath_core::probe::WorkloadKey;
-use swath_core::seed::seed;
-use swath_core::spec::job_digest;
-use swath_core::time::Timestamp;
-use swath_core::view::Counts;
+use swath_model::event::What;
+use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_model::job::Event;
+use swath_model::message::{Submission, Submitted, SubmittedCell};
+use swath_model::probe::WorkloadKey;
+use swath_model::seed::seed;
+use swath_model::spec::job_digest;
+use swath_model::time::Timestamp;
+use swath_model::view::Counts;
 use swath_store::{NewCell, NewJob, NewSweep, NewSweepCell, ReplicationRow, StoreError, SweepKey};
 
 use super::hot::{Cell, Entry, Loc};
@@ -156,6 +157,7 @@ impl Ledger {
             digest: submission.digest,
             name: submission.name.clone(),
             title: submission.title.clone(),
+            kind: submission.kind,
             replicates: submission.replicates,
             cells: submission.cells.len() as u64,
             sources: submission.sources.clone(),
@@ -178,6 +180,7 @@ impl Ledger {
             key,
             Sweep {
                 digest: submission.digest,
+                kind: submission.kind,
                 replicates: submission.replicates,
                 live: true,
                 paused: None,
@@ -187,8 +190,10 @@ impl Ledger {
                 replication: submission.replicates_max.map(Replication::new),
                 faults: std::collections::BTreeMap::new(),
                 cells: std::collections::BTreeSet::new(),
+                told: None,
             },
         );
+        self.tell_of_sweep(key, What::SweepSubmitted, now);
         key
     }
 

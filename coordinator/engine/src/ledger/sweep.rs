@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swath_core::id::{JobDigest, SweepDigest};
-use swath_core::job::{Applied, Event};
-use swath_core::judge::{LastFault, Wish};
-use swath_core::message::SweepChange;
-use swath_core::time::Timestamp;
-use swath_core::view::Counts;
+use swath_model::cause::PauseCause;
+use swath_model::event::SweepNow;
+use swath_model::id::{JobDigest, SweepDigest};
+use swath_model::job::{Applied, Event};
+use swath_model::judge::{LastFault, Wish};
+use swath_model::message::SweepChange;
+use swath_model::time::Timestamp;
+use swath_model::view::{Counts, SweepKind};
 use swath_store::{StoreError, SweepKey, SweepRow};
 
 use super::hot::Loc;
@@ -17,11 +19,12 @@ use super::{Ledger, Result};
 #[derive(Debug)]
 pub(super) struct Sweep {
     pub(super) digest: SweepDigest,
+    pub(super) kind: SweepKind,
     /// Replicates per cell at first.
     pub(super) replicates: u32,
     pub(super) live: bool,
     /// Why it is paused, if it is.
-    pub(super) paused: Option<String>,
+    pub(super) paused: Option<PauseCause>,
     pub(super) priority: i32,
     pub(super) counts: Counts,
     /// When the last of its jobs ended, as in [`SweepRow::ended_at`].
@@ -32,6 +35,8 @@ pub(super) struct Sweep {
     pub(super) faults: BTreeMap<LastFault, u64>,
     /// Those of its cells that are held.
     pub(super) cells: BTreeSet<u32>,
+    /// The state in the last event about it.
+    pub(super) told: Option<SweepNow>,
 }
 
 impl Sweep {
@@ -39,6 +44,7 @@ impl Sweep {
         Wish {
             live: self.live,
             paused: self.paused.is_some(),
+            kind: self.kind,
             priority: self.priority,
         }
     }
@@ -102,7 +108,7 @@ impl Ledger {
                 sweep.live = false;
                 self.cancel_unneeded(key, now);
             }
-            (true, SweepChange::Pause { reason }) => sweep.paused = Some(reason),
+            (true, SweepChange::Pause { cause }) => sweep.paused = Some(cause),
             (true, SweepChange::Resume) => sweep.paused = None,
             (true, SweepChange::Priority(priority)) => sweep.priority = priority,
             (false, SweepChange::Cancel) => return Ok(()),

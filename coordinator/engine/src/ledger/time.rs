@@ -2,10 +2,10 @@
 
 use std::cmp::Reverse;
 
-use swath_core::id::JobDigest;
-use swath_core::job::{Applied, Event, StateName};
-use swath_core::message::Ticked;
-use swath_core::time::Timestamp;
+use swath_model::id::JobDigest;
+use swath_model::job::{Applied, Event, StateName};
+use swath_model::message::Ticked;
+use swath_model::time::Timestamp;
 
 use super::Ledger;
 use super::hot::Loc;
@@ -25,7 +25,19 @@ impl Ledger {
                 }
             }
         }
+        self.note_silent(now);
         ticked
+    }
+
+    /// Notes which workers have been silent for longer than a lease lasts.
+    fn note_silent(&mut self, now: Timestamp) {
+        let ttl = self.policy.ttl();
+        for (key, worker) in &mut self.workers {
+            if !worker.silent && now.since(worker.seen_at) > ttl {
+                worker.silent = true;
+                self.changed_workers.insert(*key);
+            }
+        }
     }
 
     /// The coordinator starts: every lease lives for at least another ttl +
@@ -53,9 +65,9 @@ impl Ledger {
         self.index.next_rested(now)
     }
 
-    /// How many queued jobs are granted before this one: those with a greater
-    /// priority, and those with the same priority that were submitted earlier.
-    /// 0 when the job does not wait to be granted.
+    /// How many queued jobs are granted before this one: those of a greater
+    /// urgency, and of the same one submitted earlier. 0 when it does not wait
+    /// to be granted.
     pub fn ahead(&self, job: JobDigest) -> u64 {
         let own = self.find_job(job).and_then(|at| self.waiting(at));
         let Some(own) = own else {
@@ -68,9 +80,9 @@ impl Ledger {
     /// The place of a job among those that wait to be granted.
     fn waiting(&self, at: Loc) -> Option<Waiting> {
         let entry = self.entry(at);
-        let priority = self.priority(at)?;
+        let urgency = self.urgency(at)?;
         (entry.state_name() == StateName::Queued).then_some(Waiting {
-            priority: Reverse(priority),
+            urgency: Reverse(urgency),
             job: entry.key,
             at,
         })

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use swath_core::id::{CellDigest, JobDigest, SweepDigest};
-use swath_core::job::{Job, State};
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
+use swath_model::id::{CellDigest, JobDigest, SweepDigest};
+use swath_model::job::{Job, State};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
 use swath_store::{Names, Start, StoredCell, StoredJob, StoredSweep, SweepKey, WorkerRow};
 
 use super::hot::{Cell, Entry, Filed, Life, Lived, Loc, OutcomeKey, Recorded};
@@ -53,6 +53,7 @@ impl Ledger {
         let mut ledger = Self::new(policy);
         ledger.last_cell = start.last_cell;
         ledger.last_job = start.last_job;
+        ledger.last_event = start.last_event;
         for sweep in start.sweeps {
             ledger.warm_sweep(sweep);
         }
@@ -77,12 +78,13 @@ impl Ledger {
             max: it.max,
             rounds: it.rounds,
             seeds: it.seeds,
-            settled_as_of: it.settled_as_of,
+            settled: it.settled,
         });
         self.sweeps.insert(
             key,
             Sweep {
                 digest: sweep.digest,
+                kind: sweep.kind,
                 replicates: sweep.replicates,
                 live: sweep.row.live,
                 paused: sweep.row.paused,
@@ -92,6 +94,7 @@ impl Ledger {
                 replication,
                 faults: sweep.faults.into_iter().collect::<BTreeMap<_, _>>(),
                 cells: BTreeSet::new(),
+                told: None,
             },
         );
     }
@@ -107,13 +110,15 @@ impl Ledger {
             Worker {
                 name: row.name,
                 state: row.state,
-                reason: row.reason,
+                cordoned: row.cordoned,
                 session: row.session,
                 seen_at: row.seen_at,
                 about: row.about,
                 failed: row.failed,
                 requests: VecDeque::new(),
                 needs: needs.into_iter().collect(),
+                silent: false,
+                told: None,
             },
         );
     }

@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use swath_core::id::{Attempt, JobDigest, Owner, SessionId, WorkerName};
-use swath_core::job::{Applied, Event, StateName};
-use swath_core::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
-use swath_core::time::Timestamp;
-use swath_core::view::{WorkerAbout, WorkerState};
+use swath_model::cause::CordonCause;
+use swath_model::event::{What, WorkerNow};
+use swath_model::id::{Attempt, JobDigest, Owner, SessionId, WorkerName};
+use swath_model::job::{Applied, Event, StateName};
+use swath_model::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
+use swath_model::time::Timestamp;
+use swath_model::view::{WorkerAbout, WorkerState};
 use swath_store::{AttemptEnd, End, LogRow, ObservationRow, StoreError, WorkerKey, WorkerRow};
 
 use super::hot::{Loc, Need};
@@ -22,8 +24,8 @@ const MISSED_MAX: u32 = 2;
 pub(super) struct Worker {
     pub(super) name: WorkerName,
     pub(super) state: WorkerState,
-    /// Why it gets no jobs; empty if it does.
-    pub(super) reason: String,
+    /// Why it is cordoned, if it is.
+    pub(super) cordoned: Option<CordonCause>,
     pub(super) session: SessionId,
     pub(super) seen_at: Timestamp,
     pub(super) about: WorkerAbout,
@@ -33,6 +35,10 @@ pub(super) struct Worker {
     pub(super) requests: VecDeque<(u64, Vec<(JobDigest, Attempt)>)>,
     /// The kinds of needs that it meets.
     pub(super) needs: Vec<Need>,
+    /// Whether it has been silent for longer than a lease lasts.
+    pub(super) silent: bool,
+    /// The state in the last event about it.
+    pub(super) told: Option<WorkerNow>,
 }
 
 impl Worker {
@@ -41,7 +47,7 @@ impl Worker {
             key,
             name: self.name.clone(),
             state: self.state,
-            reason: self.reason.clone(),
+            cordoned: self.cordoned.clone(),
             session: self.session,
             seen_at: self.seen_at,
             about: self.about.clone(),
@@ -85,14 +91,17 @@ impl Ledger {
         let worker = self.workers.entry(key).or_insert_with(|| Worker {
             name: hello.worker.clone(),
             state: WorkerState::Active,
-            reason: String::new(),
+            cordoned: None,
             session,
             seen_at: now,
             about: WorkerAbout::default(),
             failed: Vec::new(),
             requests: VecDeque::new(),
             needs: Vec::new(),
+            silent: false,
+            told: None,
         });
+        worker.silent = false;
         worker.session = session;
         worker.seen_at = now;
         worker.about = hello.about.clone();
@@ -102,6 +111,7 @@ impl Ledger {
             worker.state = WorkerState::Active;
         }
         self.changed_workers.insert(key);
+        self.tell_of_worker(key, What::WorkerJoined, now);
         key
     }
 
@@ -122,6 +132,7 @@ impl Ledger {
         let key = self.newest(owner)?;
         if let Some(worker) = self.workers.get_mut(&key) {
             worker.seen_at = now;
+            worker.silent = false;
         }
         self.changed_workers.insert(key);
         Ok(key)
@@ -178,11 +189,7 @@ impl Ledger {
     }
 
     fn verdict(&self, at: Loc, draining: bool) -> Verdict {
-        let stopping = self
-            .entry(at)
-            .lived()
-            .is_some_and(|lived| lived.job.stopping());
-        if draining || stopping {
+        if draining || self.entry(at).stopping() {
             Verdict::Stop
         } else {
             Verdict::Keep
@@ -264,12 +271,18 @@ impl Ledger {
         let draining = self.is_draining(key);
         let mut verdicts = Vec::with_capacity(reports.len());
         for report in reports {
-            verdicts.push(self.store_report(report, owner, draining));
+            verdicts.push(self.store_report(report, owner, draining, now));
         }
         Ok(verdicts)
     }
 
-    fn store_report(&mut self, report: Report, owner: &Owner, draining: bool) -> Verdict {
+    fn store_report(
+        &mut self,
+        report: Report,
+        owner: &Owner,
+        draining: bool,
+        now: Timestamp,
+    ) -> Verdict {
         let Held { job, attempt } = report.held;
         let Some(at) = self.find_job(job) else {
             return Verdict::Fenced;
@@ -282,6 +295,9 @@ impl Ledger {
             return Verdict::Fenced;
         }
         let job = entry.key;
+        if let Some(newest) = report.observations.last() {
+            self.tell_of_job(at, What::JobObserved(newest.clone()), now);
+        }
         let rows = report
             .observations
             .into_iter()
@@ -340,13 +356,13 @@ impl Ledger {
         let Some(worker) = self.workers.get_mut(&key) else {
             return Ok(());
         };
-        (worker.state, worker.reason) = match change {
+        (worker.state, worker.cordoned) = match change {
             WorkerChange::Activate => {
                 worker.failed.clear();
-                (WorkerState::Active, String::new())
+                (WorkerState::Active, None)
             }
-            WorkerChange::Cordon { reason } => (WorkerState::Cordoned, reason),
-            WorkerChange::Drain => (WorkerState::Draining, String::new()),
+            WorkerChange::Cordon { cause } => (WorkerState::Cordoned, Some(cause)),
+            WorkerChange::Drain => (WorkerState::Draining, None),
         };
         self.changed_workers.insert(key);
         Ok(())

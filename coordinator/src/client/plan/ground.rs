@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use swath_coordinator::api::{AlikeJobs, ProbeView, Probes, ReadQuery, Workers};
 use swath_coordinator::eta::{at_work, slots_at_work};
-use swath_core::id::JobDigest;
-use swath_core::job::StateName;
-use swath_core::outcome::Fault;
-use swath_core::price::{Paces, Source};
-use swath_core::probe::{self, Device, Fit, Memory, Probe, Timing, workload};
-use swath_core::spec::JobSpec;
-use swath_core::time::Timestamp;
-use swath_core::view::{Alike, WorkerView};
+use swath_model::id::JobDigest;
+use swath_model::job::StateName;
+use swath_model::outcome::Fault;
+use swath_model::probe::{self, Probe, Timing, workload};
+use swath_model::spec::JobSpec;
+use swath_model::view::{Alike, WorkerView};
+use swath_results::fit::{self, Device, Fit, Memory};
+use swath_results::price::{Paces, Source};
 
 use crate::client::connection::Connection;
 use crate::client::failure::Outcome;
@@ -80,9 +80,8 @@ impl Ground {
     /// What a coordinator has measured, and which workers would train.
     pub(super) async fn of(connection: &mut Connection) -> Outcome<Self> {
         let workers: Workers = connection.read(&ReadQuery::Workers).await?;
-        let now = Timestamp::from_ms(workers.now_ms);
-        let mut slots = slots_at_work(&workers.workers, now);
-        let mut there: Vec<&WorkerView> = at_work(&workers.workers, now).collect();
+        let mut slots = slots_at_work(&workers.workers);
+        let mut there: Vec<&WorkerView> = at_work(&workers.workers).collect();
         if there.is_empty() {
             // Workers that worked before will do so again.
             there = workers.workers.iter().collect();
@@ -195,7 +194,7 @@ impl Ground {
                 Some(known) if !known.device.is_empty() => known.device.clone(),
                 _ => parts.iter().find_map(Part::device).unwrap_or_default(),
             },
-            fit: probe::fit(&memory, &self.devices),
+            fit: fit::fit(&memory, &self.devices),
             memory,
             probeable: parts.iter().any(Part::is_open),
         }

@@ -1,5 +1,6 @@
 //! `plan`: what files would train, cell by cell, in bounded memory.
 
+mod cell;
 mod ground;
 mod price;
 mod probe;
@@ -7,41 +8,30 @@ mod sheet;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use swath_core::id::CellDigest;
-use swath_core::job::StateName;
-use swath_core::message::Known;
-use swath_core::price::Source;
-use swath_core::probe::Fit;
-use swath_core::sweep::{Cell, Expansion, PlannedJob, expand};
+use swath_model::job::StateName;
+use swath_results::fit::Fit;
+use swath_results::price::Source;
+use swath_sweep::{Expansion, expand};
 
+use self::cell::{Distinct, Planned};
 use self::ground::{Estimate, Ground};
 use self::price::Pricing;
 use self::sheet::{Sheet, Totals};
 use swath_proto::address::COORDINATOR_DEFAULT;
 use swath_report::counted;
 
-use super::connection::Connection;
+use super::connection::{Connection, KNOWN_CHUNK};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::files::{self, Loaded};
 use crate::cli::Plan;
 use crate::settings::{Context, Target};
 
-/// How many jobs are asked for at once.
-pub(crate) const KNOWN_CHUNK: usize = 2_000;
 /// A plan is offline: it does not wait for a coordinator.
 const DIAL_DEADLINE: Duration = Duration::from_millis(300);
-
-/// One cell of the plan.
-#[derive(Debug)]
-pub(crate) struct Planned {
-    pub(crate) cell: Cell,
-    pub(crate) jobs: Vec<(PlannedJob, Option<Known>)>,
-}
 
 pub(crate) async fn plan(context: &Context, arguments: &Plan) -> Outcome {
     let loaded = load_all(arguments)?;
@@ -238,27 +228,6 @@ impl Oracle {
             // A plan only reads: nothing is lost when closing fails.
             let _ = connection.close().await;
         }
-    }
-}
-
-/// Counts each job once over several files. A cell's jobs are its first
-/// replicates, so the greatest number of replicates covers all.
-#[derive(Debug, Default)]
-struct Distinct {
-    cells: BTreeMap<CellDigest, u32>,
-}
-
-impl Distinct {
-    /// Notes a cell; returns how many of its replicates were there before.
-    fn see(&mut self, cell: CellDigest, replicates: u32) -> u32 {
-        let most = self.cells.entry(cell).or_default();
-        let before = *most;
-        *most = replicates.max(before);
-        before
-    }
-
-    fn jobs(&self) -> u64 {
-        self.cells.values().map(|count| u64::from(*count)).sum()
     }
 }
 

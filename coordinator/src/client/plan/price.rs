@@ -3,16 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use swath_core::id::CellDigest;
-use swath_core::import::{self, Candidate, CandidateCell};
-use swath_core::job::StateName;
-use swath_core::message::Known;
-use swath_core::price::Price;
-use swath_core::sweep::Expansion;
+use swath_model::id::CellDigest;
+use swath_model::job::StateName;
+use swath_model::message::Known;
 use swath_report::{counted, duration};
+use swath_results::import::{self, Candidate, CandidateCell};
+use swath_results::price::Price;
+use swath_sweep::Expansion;
 
+use super::cell::{Distinct, Planned};
 use super::ground::{Estimate, Ground};
-use super::{Distinct, Planned};
 
 /// The published seconds of each cell that has some.
 pub(super) fn published(expansion: &Expansion<'_>) -> BTreeMap<CellDigest, f64> {

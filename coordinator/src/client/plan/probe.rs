@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use swath_coordinator::api::ChangeOrder;
-use swath_core::id::{JobDigest, SweepDigest};
-use swath_core::job::StateName;
-use swath_core::message::Sources;
-use swath_core::probe::{self, Probe};
-use swath_core::sweep::Expansion;
+use swath_model::id::{JobDigest, SweepDigest};
+use swath_model::job::StateName;
+use swath_model::message::Sources;
+use swath_model::probe::{self, Probe};
 use swath_report::counted;
+use swath_sweep::Expansion;
+use swath_sweep::probe::sweep_text;
 
-use super::{KNOWN_CHUNK, ground};
+use super::ground;
 use crate::cli::Plan;
-use crate::client::connection::Connection;
+use crate::client::connection::{Connection, KNOWN_CHUNK};
 use crate::client::failure::{Failure, Outcome};
 use crate::client::local::{LocalWorker, Needs};
 use crate::client::run::{self, Training};
@@ -184,7 +185,7 @@ async fn submit(
         _ => "probe-several".to_owned(),
     };
     let name: String = name.chars().take(NAME_MAX).collect();
-    let text = probe::sweep_text(&name, &title, probes)
+    let text = sweep_text(&name, &title, probes)
         .ok_or_else(|| Failure::error("a parameter of the plan cannot be written in TOML"))?;
     let sources = Sources {
         files: BTreeMap::from([(main.clone(), text)]),

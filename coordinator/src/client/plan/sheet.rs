@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use swath_core::price::{Price, Source};
-use swath_core::probe::{Fit, Memory, gibibytes};
-use swath_core::sweep::{Expansion, GridAxis};
-use swath_core::view::SCHEMA_VERSION;
+use swath_model::view::SCHEMA_VERSION;
+use swath_results::fit::{Fit, Memory, gibibytes};
+use swath_results::price::{Price, Source};
+use swath_sweep::{Expansion, GridAxis};
 
+use super::cell::Planned;
 use super::ground::Estimate;
-use super::{Planned, price};
+use super::price;
 use swath_report::{
     Format, Listing, ListingColumn, Style, counted, csv_record, duration, parameter,
 };

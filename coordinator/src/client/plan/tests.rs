@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-use swath_core::price::Source;
-use swath_core::probe::{Fit, Memory};
+use swath_model::message::Known;
 use swath_report::Format;
+use swath_results::fit::{Fit, Memory};
+use swath_results::price::Source;
 
 const SMALL: &str = "\
 [sweep]
@@ -30,7 +31,7 @@ fn plan_with(format: Format, texts: &[&str], estimate: Option<&Estimate>) -> Str
     let read = |path: &str| Err(format!("no file {path}"));
     let files: Vec<_> = texts
         .iter()
-        .map(|text| swath_core::sweep::SweepFile::parse("small.toml", text, &read).unwrap())
+        .map(|text| swath_sweep::SweepFile::parse("small.toml", text, &read).unwrap())
         .collect();
     let expansions: Vec<_> = files.iter().map(|file| expand(file).unwrap()).collect();
     let mut sheet = Sheet::new(format, &expansions);
@@ -158,7 +159,7 @@ epochs = 10";
             "params.width = [1, 20]\nparams.depth = [3]",
             "batch_size = [128]",
         );
-    let file = swath_core::sweep::SweepFile::parse("small.toml", &text, &read).unwrap();
+    let file = swath_sweep::SweepFile::parse("small.toml", &text, &read).unwrap();
     let expansion = expand(&file).unwrap();
     let cell = expansion.cells().next().unwrap();
     let known = Known {

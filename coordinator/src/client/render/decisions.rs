@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use swath_coordinator::api::{Decisions, NamedCell};
-use swath_core::id::CellDigest;
-use swath_core::replication::{Neighbour, Pair, Stop};
-use swath_core::table::label;
+use swath_model::id::CellDigest;
+use swath_model::replication::{Neighbour, Pair, Stop};
 use swath_report::{Listing, ListingColumn as Column, parameter, utc};
+use swath_results::table::label;
 
 /// One row per replicate that was given, then one per pair that stays
 /// undecided. The pairs come only with `all`, because they are no jobs.

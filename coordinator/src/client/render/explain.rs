@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use swath_coordinator::api::Explanation;
-use swath_core::judge::headline;
-use swath_core::spec::canonical;
-use swath_core::summary::text::compact;
-use swath_core::view::{AttemptView, JobView};
+use swath_model::judge::headline;
+use swath_model::spec::canonical;
+use swath_model::text::compact;
+use swath_model::view::{AttemptView, JobView};
 use swath_report::{
     Format, Listing, ListingColumn as Column, Style, counted, duration, utc, visible,
 };
@@ -24,8 +24,8 @@ pub(crate) fn text(explanation: &Explanation, wide: bool, style: &Style) -> Stri
         out,
         "sweep {sweeps}, cell {cell}, replicate {replicate}, seed {seed}\n"
     );
-    for reason in &explanation.reasons {
-        let _ = writeln!(out, "- {}", visible(reason));
+    for item in &explanation.items {
+        let _ = writeln!(out, "- {}", visible(&item.text(job.digest)));
     }
     let attempts = attempts(&explanation.detail.attempts);
     if !explanation.detail.attempts.is_empty() {

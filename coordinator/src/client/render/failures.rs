@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use swath_core::judge::headline;
-use swath_core::outcome::Fault;
-use swath_core::view::JobView;
+use swath_model::judge::headline;
+use swath_model::outcome::Fault;
+use swath_model::view::JobView;
 use swath_report::{counted, visible};
 
 /// More kinds than this would push the rest off the screen.

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use swath_core::job::StateName;
-use swath_core::judge::headline;
-use swath_core::outcome::Fault;
-use swath_core::spec::{canonical, lookup};
-use swath_core::view::JobView;
+use swath_model::job::StateName;
+use swath_model::judge::headline;
+use swath_model::outcome::Fault;
+use swath_model::spec::{canonical, lookup};
+use swath_model::view::JobView;
 use swath_report::{Listing, ListingColumn as Column, duration, parameter};
 
 use super::{document, moment, percent};

@@ -13,12 +13,17 @@ pub(crate) mod workers;
 
 use serde::Serialize;
 use serde_json::Value;
-use swath_core::time::Timestamp;
+use swath_model::time::Timestamp;
 use swath_report::utc;
 
 /// An optional point in time; empty when it is absent.
 pub(crate) fn moment(at: Option<Timestamp>) -> String {
     at.map(utc).unwrap_or_default()
+}
+
+/// A cause as text for a list; empty when there is none.
+pub(crate) fn words(cause: Option<&impl std::fmt::Display>) -> String {
+    cause.map(ToString::to_string).unwrap_or_default()
 }
 
 /// A percentage for a list; empty when it is absent.

@@ -3,11 +3,9 @@
 use std::fmt::Write;
 
 use swath_coordinator::api::Status;
-use swath_coordinator::eta::is_there;
-use swath_core::judge::headline;
-use swath_core::probe::is_marked;
-use swath_core::time::Timestamp;
-use swath_core::view::{JobView, SweepState, SweepView, WorkerView};
+use swath_model::judge::headline;
+use swath_model::time::Timestamp;
+use swath_model::view::{JobView, SweepKind, SweepState, SweepView, WorkerView};
 use swath_report::{Format, Listing, ListingColumn as Column, Style, counted, duration, visible};
 
 use super::sweeps::state_name;
@@ -44,7 +42,7 @@ fn sweeps(status: &Status, all: bool, style: &Style, out: &mut String) {
         return;
     }
     // What probes found is shown by `plan`.
-    let shown = |sweep: &&SweepView| all || !is_over(sweep) || !is_marked(&sweep.definition);
+    let shown = |sweep: &&SweepView| all || !is_over(sweep) || sweep.kind == SweepKind::Training;
     let shown: Vec<&SweepView> = status.sweeps.iter().filter(shown).collect();
     let over = shown.iter().filter(|sweep| is_over(sweep)).count();
     let mut hidden = if all {
@@ -137,11 +135,7 @@ fn failed(status: &Status, out: &mut String) {
 }
 
 fn workers(status: &Status, out: &mut String) {
-    let now = Timestamp::from_ms(status.now_ms);
-    let (there, silent): (Vec<_>, Vec<_>) = status
-        .workers
-        .iter()
-        .partition(|worker| is_there(worker, now));
+    let (silent, there): (Vec<_>, Vec<_>) = status.workers.iter().partition(|worker| worker.silent);
     out.push('\n');
     if there.is_empty() {
         out.push_str("no worker is connected\n");
@@ -160,10 +154,9 @@ fn workers(status: &Status, out: &mut String) {
 
 fn worker_line(worker: &WorkerView) -> String {
     let (name, slots) = (&worker.name, slots(worker));
-    let reason = match worker.reason.as_str() {
-        "" => String::new(),
-        reason => format!(": {}", visible(reason)),
-    };
+    let reason = worker.cordoned.as_ref().map_or_else(String::new, |cause| {
+        format!(": {}", visible(&cause.to_string()))
+    });
     let state = worker.state.name();
     format!(
         "worker {name}  {slots}, {} busy  {state}{reason}\n",

@@ -1,6 +1,6 @@
 //! The list of sweeps.
 
-use swath_core::view::{SweepState, SweepView};
+use swath_model::view::{SweepState, SweepView};
 use swath_report::{Listing, ListingColumn as Column};
 
 use super::{document, moment};
@@ -63,6 +63,6 @@ fn fields(sweep: &SweepView) -> Vec<String> {
         moment(sweep.finished_at),
         sweep.digest.to_string(),
         sweep.title.clone(),
-        sweep.reason.clone(),
+        super::words(sweep.paused.as_ref()),
     ]
 }

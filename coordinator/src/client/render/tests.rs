@@ -2,14 +2,16 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use swath_coordinator::api::{Decided, Decisions, Explanation, NamedCell, Status, Workers};
-use swath_core::id::{
+use swath_coordinator::explain::ExplainItem;
+use swath_model::cause::PauseCause;
+use swath_model::id::{
     Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
 };
-use swath_core::job::StateName;
-use swath_core::outcome::{Fault, Measurement, Observation, Provenance};
-use swath_core::replication::{Decision, Neighbour, Pair, Stop, Undecided};
-use swath_core::time::Timestamp;
-use swath_core::view::{
+use swath_model::job::StateName;
+use swath_model::outcome::{Fault, Measurement, Observation, Provenance};
+use swath_model::replication::{Decision, Neighbour, Pair, Stop, Undecided};
+use swath_model::time::Timestamp;
+use swath_model::view::{
     AttemptView, Counts, DecisionView, JobDetail, JobView, SCHEMA_VERSION, SweepState, SweepView,
     WorkerAbout, WorkerState, WorkerView,
 };
@@ -37,7 +39,9 @@ pub(crate) fn status() -> Status {
         open: Vec::new(),
         failed: Vec::new(),
         mean_job_seconds: None,
+        paces: BTreeMap::new(),
         eta_seconds: BTreeMap::new(),
+        last_event: 0,
         now_ms: NOW_MS,
     }
 }
@@ -48,7 +52,8 @@ pub(crate) fn sweep(name: &str) -> SweepView {
         name: name.to_owned(),
         title: "A small sweep".to_owned(),
         state: SweepState::Active,
-        reason: String::new(),
+        kind: swath_model::view::SweepKind::Training,
+        paused: None,
         cells: 15,
         replicates: 3,
         replication: None,
@@ -107,7 +112,7 @@ fn succeeded(number: u8) -> JobView {
             test_loss: None,
             best_test_error: None,
             train_seconds: 4.2,
-            metrics: swath_core::metrics::Metrics::new(),
+            metrics: swath_model::metrics::Metrics::new(),
             weights: None,
         }),
         ended_at: Some(at(3)),
@@ -128,7 +133,8 @@ fn worker(name: &str, seen: i64) -> WorkerView {
     WorkerView {
         name: name.parse().unwrap(),
         state: WorkerState::Active,
-        reason: String::new(),
+        cordoned: None,
+        silent: seen > 120,
         session: SessionId(3),
         seen_at: at(seen),
         about: WorkerAbout {
@@ -243,7 +249,11 @@ fn the_list_of_decisions() {
 fn the_status_screen() {
     let mut paused = sweep("paused");
     paused.state = SweepState::Paused;
-    paused.reason = "its first 3 jobs all failed alike: crashed: no data".to_owned();
+    paused.paused = Some(PauseCause::FailedAlike {
+        jobs: 3,
+        fault: Fault::Crashed,
+        headline: "no data".to_owned(),
+    });
     let document = Status {
         schema_version: SCHEMA_VERSION,
         sweeps: vec![paused, sweep("small")],
@@ -251,7 +261,9 @@ fn the_status_screen() {
         open: vec![job(1, StateName::Leased), job(2, StateName::Leased)],
         failed: vec![failed(3, Fault::Crashed, "the trainer died")],
         mean_job_seconds: Some(4.0),
+        paces: BTreeMap::new(),
         eta_seconds: BTreeMap::new(),
+        last_event: 0,
         now_ms: NOW_MS,
     };
     insta::assert_snapshot!(status::screen(&document, false, "", &Style::PIPE));
@@ -280,10 +292,9 @@ fn a_sweep_that_waits_for_a_worker_says_what_the_workers_do() {
     };
     use WorkerState::{Cordoned, Draining};
     assert_eq!(waits_for(&[]), "no worker is connected");
-    assert_eq!(waits_for(&[Cordoned]), "every worker is cordoned");
-    assert_eq!(waits_for(&[Draining]), "every worker is draining");
-    let mixed = waits_for(&[Cordoned, Draining]);
-    assert_eq!(mixed, "every worker is cordoned or draining");
+    for resting in [&[Cordoned][..], &[Draining], &[Cordoned, Draining]] {
+        assert_eq!(waits_for(resting), "no worker takes jobs");
+    }
 }
 
 #[test]
@@ -305,7 +316,12 @@ fn an_explanation() {
             attempts: vec![attempt],
             late_outcomes: 1,
         },
-        reasons: vec!["it failed 5 times".to_owned()],
+        items: vec![ExplainItem::Failed {
+            fault: Fault::OutOfMemory,
+            headline: "cannot allocate 4 GiB".to_owned(),
+            attempts: 5,
+        }],
+        reasons: Vec::new(),
         now_ms: NOW_MS,
     };
     insta::assert_snapshot!(explain::text(&document, false, &Style::PIPE));

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use swath_coordinator::api::Workers;
-use swath_coordinator::eta::is_there;
-use swath_core::time::Timestamp;
-use swath_core::view::WorkerView;
+use swath_model::time::Timestamp;
+use swath_model::view::WorkerView;
 use swath_report::{Listing, ListingColumn as Column, ago, utc};
 
-use super::document;
+use super::{document, words};
 
 pub(crate) fn listing(workers: &Workers) -> Listing {
     let now = Timestamp::from_ms(workers.now_ms);
@@ -28,12 +27,12 @@ pub(crate) fn listing(workers: &Workers) -> Listing {
     for worker in &workers.workers {
         let fields = vec![
             worker.name.to_string(),
-            state(worker, now),
+            state(worker),
             slots(worker),
             worker.held.to_string(),
             ago(worker.seen_at, now),
             worker.about.host.clone(),
-            worker.reason.clone(),
+            words(worker.cordoned.as_ref()),
             worker.about.version.clone(),
             worker.about.pid.to_string(),
             worker.about.programs.join(" "),
@@ -62,18 +61,18 @@ pub(crate) fn records(workers: &Workers) -> Listing {
             worker.about.pid.to_string(),
             worker.about.version.clone(),
             worker.about.programs.join(" "),
-            worker.reason.clone(),
+            words(worker.cordoned.as_ref()),
         ];
         listing.push(worker.name.as_str(), fields, document(worker));
     }
     listing
 }
 
-fn state(worker: &WorkerView, now: Timestamp) -> String {
-    if is_there(worker, now) {
-        worker.state.name().to_owned()
-    } else {
+fn state(worker: &WorkerView) -> String {
+    if worker.silent {
         format!("{}, silent", worker.state.name())
+    } else {
+        worker.state.name().to_owned()
     }
 }
 

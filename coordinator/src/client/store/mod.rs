@@ -8,8 +8,8 @@ mod verify;
 use std::fs::{File, TryLockError};
 
 use swath_coordinator::database::Database;
-use swath_core::error::causes;
-use swath_core::policy::Policy;
+use swath_model::error::causes;
+use swath_model::policy::Policy;
 use swath_store::verify::Verified;
 use swath_store::{Snapshot, StoreError};
 use swath_store_postgres::{Options, PostgresStore};

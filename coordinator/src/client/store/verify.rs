@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use serde_json::json;
-use swath_core::view::SCHEMA_VERSION;
+use swath_model::view::SCHEMA_VERSION;
 use swath_report::Format;
 use swath_store::Census;
 use swath_store::verify::Verified;

@@ -1,11 +1,13 @@
-//! The status of sweeps at each change, also through restarts of the
-//! coordinator.
+//! The status of sweeps at each change: read once, then kept up to date by
+//! events, also through restarts of the coordinator.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use swath_coordinator::api::{ReadQuery, Status};
-use swath_proto::v1::WatchEvent;
+use swath_coordinator::api::{Jobs, NAMED_MOST, ReadQuery, Status};
+use swath_coordinator::live::{Folded, Live, News};
+use swath_proto::v1::WatchReply;
+use tokio::time::Instant;
 use tonic::Streaming;
 
 use super::stall::{Stall, Stalls};
@@ -42,9 +44,19 @@ pub(crate) enum Update {
 #[derive(Debug)]
 pub(crate) struct Feed {
     selector: Vec<String>,
-    events: Option<Streaming<WatchEvent>>,
+    following: Option<Following>,
     stalls: Stalls,
     phase: Phase,
+}
+
+/// A status that events keep up to date.
+#[derive(Debug)]
+struct Following {
+    live: Live,
+    news: Streaming<WatchReply>,
+    /// The coordinator's clock when it last sent something, and the moment when
+    /// that came.
+    clock: (i64, Instant),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,25 +87,31 @@ impl Feed {
     fn starting(selector: Vec<String>, phase: Phase) -> Self {
         Self {
             selector,
-            events: None,
+            following: None,
             stalls: Stalls::default(),
             phase,
         }
     }
 
-    /// The next update; the first comes at once.
+    /// The next update; the first comes at once. After an error while waiting,
+    /// and when the caller stops waiting early, everything is read again.
     pub(crate) async fn next(&mut self, connection: &mut Connection) -> Outcome<Update> {
         loop {
-            match self.phase {
-                Phase::First { .. } => {}
-                Phase::Following => self.change(connection).await?,
-                Phase::Lost { tries } => tokio::time::sleep(pause(tries, unit())).await,
+            if let Some(mut following) = self.following.take() {
+                let patience = self.stalls.patience(connection).min(REFRESH);
+                if following.next(connection, patience).await? {
+                    return Ok(self.answered(connection, following, false).await);
+                }
             }
-            let selector = self.selector.clone();
-            match connection.read(&ReadQuery::Status { selector }).await {
-                Ok(status) => return Ok(self.answered(connection, status).await),
+            if let Phase::Lost { tries } = self.phase {
+                tokio::time::sleep(pause(tries, unit())).await;
+            }
+            match Following::begin(connection, &self.selector).await {
+                Ok(following) => {
+                    let back = matches!(self.phase, Phase::Lost { .. });
+                    return Ok(self.answered(connection, following, back).await);
+                }
                 Err(failure) => {
-                    self.events = None;
                     if let Some(lost) = self.lost(connection, failure)? {
                         return Ok(lost);
                     }
@@ -102,13 +120,17 @@ impl Feed {
         }
     }
 
-    async fn answered(&mut self, connection: &mut Connection, status: Box<Status>) -> Update {
-        if self.events.is_none() {
-            self.events = connection.watch(INTERVAL).await.ok();
-        }
-        let stalls = self.stalls.of(connection, &status).await;
-        let back = matches!(self.phase, Phase::Lost { .. });
+    async fn answered(
+        &mut self,
+        connection: &mut Connection,
+        following: Following,
+        back: bool,
+    ) -> Update {
         self.phase = Phase::Following;
+        let status = following.live.status();
+        let stalls = self.stalls.of(connection, status).await;
+        let status = Box::new(status.clone());
+        self.following = Some(following);
         Update::Status {
             status,
             stalls,
@@ -134,30 +156,68 @@ impl Feed {
         };
         Ok(told)
     }
+}
 
-    /// Resolves when something changed, or may have changed.
-    async fn change(&mut self, connection: &Connection) -> Outcome<()> {
+impl Following {
+    /// Reads the status, and follows what happens from then on.
+    async fn begin(connection: &mut Connection, selector: &[String]) -> Outcome<Self> {
+        let query = ReadQuery::Status {
+            selector: selector.to_vec(),
+        };
+        let status: Status = connection.read(&query).await?;
+        let clock = (status.now_ms, Instant::now());
+        let news = connection.watch(status.last_event, INTERVAL).await?;
+        let live = Live::new(status, selector.is_empty());
+        Ok(Self { live, news, clock })
+    }
+
+    /// Waits until something happened, or for at most `patience`. Returns false
+    /// if everything has to be read again.
+    async fn next(&mut self, connection: &mut Connection, patience: Duration) -> Outcome<bool> {
         let failed = async {
             match connection.local() {
                 Some(server) => server.failed().await,
                 None => std::future::pending().await,
             }
         };
-        let event = async {
-            match &mut self.events {
-                Some(events) => events.message().await.ok().flatten().is_some(),
-                None => std::future::pending().await,
+        let reply = tokio::select! {
+            error = failed => return Err(Failure::from(error)),
+            reply = self.news.message() => reply,
+            () = tokio::time::sleep(patience) => {
+                let (told, since) = self.clock;
+                self.live.wait(told + since.elapsed().as_millis() as i64);
+                return Ok(true);
             }
         };
-        let goes_on = tokio::select! {
-            error = failed => return Err(Failure::from(error)),
-            goes_on = event => goes_on,
-            () = tokio::time::sleep(self.stalls.patience(connection).min(REFRESH)) => true,
+        let Ok(Some(reply)) = reply else {
+            return Ok(false);
         };
-        if !goes_on {
-            self.events = None;
+        let news: News = connection.document(&reply.news)?;
+        self.clock = (news.now_ms, Instant::now());
+        if self.live.fold(&news) == Folded::Reread {
+            return Ok(false);
         }
-        Ok(())
+        self.learn(connection).await
+    }
+
+    /// Reads the jobs that have just appeared. Returns false if there are too
+    /// many, or if they cannot be read now.
+    async fn learn(&mut self, connection: &mut Connection) -> Outcome<bool> {
+        let jobs = self.live.unknown();
+        if jobs.is_empty() {
+            return Ok(true);
+        }
+        if jobs.len() > NAMED_MOST {
+            return Ok(false);
+        }
+        match connection.read::<Jobs>(&ReadQuery::Named { jobs }).await {
+            Ok(found) => {
+                self.live.learn(found.jobs);
+                Ok(true)
+            }
+            Err(failure) if failure.exit == Exit::Unreachable => Ok(false),
+            Err(failure) => Err(failure),
+        }
     }
 }
 

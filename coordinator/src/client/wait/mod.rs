@@ -6,9 +6,10 @@ mod view;
 
 use std::time::Duration;
 
-use swath_coordinator::api::{OPERATOR_PAUSE, Shape};
-use swath_core::id::SweepDigest;
-use swath_core::view::{SweepState, SweepView};
+use swath_coordinator::api::Shape;
+use swath_model::cause::PauseCause;
+use swath_model::id::SweepDigest;
+use swath_model::view::{SweepState, SweepView};
 use swath_report::counted;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
@@ -168,7 +169,7 @@ fn ended(sweep: &SweepView) -> Option<Ended> {
 
 fn is_stuck(sweep: &SweepView) -> bool {
     let training = sweep.counts.leased + sweep.counts.suspect;
-    training == 0 && sweep.reason != OPERATOR_PAUSE
+    training == 0 && sweep.paused.as_ref().is_some_and(PauseCause::is_failure)
 }
 
 /// What to say when the waiting ends before the sweep does.
@@ -297,7 +298,7 @@ fn stuck(context: &Context, sweep: &SweepView, parting: &Parting) -> Failure {
     let (name, asked) = (&sweep.name, &context.asked);
     Failure::new(
         Exit::FailedCells,
-        format!("{name} is paused: {}", sweep.reason),
+        format!("{name} is paused: {}", render::words(sweep.paused.as_ref())),
     )
     .hint(format!(
         "`coordinator jobs {name} -o wide{asked}` shows the jobs, \
@@ -308,9 +309,9 @@ fn stuck(context: &Context, sweep: &SweepView, parting: &Parting) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use swath_core::judge::{LastFault, pause};
-    use swath_core::outcome::Fault;
-    use swath_core::policy::Policy;
+    use swath_model::judge::{LastFault, pause};
+    use swath_model::outcome::Fault;
+    use swath_model::policy::Policy;
 
     use super::*;
     use crate::client::render::tests::sweep;
@@ -325,12 +326,12 @@ mod tests {
         view.state = SweepState::Paused;
         view.counts.leased = 0;
         view.counts.suspect = 0;
-        view.reason = pause(false, &vec![fault; 3], &Policy::default()).unwrap();
+        view.paused = pause(false, &vec![fault; 3], &Policy::default());
         assert_eq!(ended(&view), Some(Ended::Stuck));
         view.counts.leased = 1;
         assert_eq!(ended(&view), None);
         view.counts.leased = 0;
-        OPERATOR_PAUSE.clone_into(&mut view.reason);
+        view.paused = Some(PauseCause::Operator);
         assert_eq!(ended(&view), None);
     }
 

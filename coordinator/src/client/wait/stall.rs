@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use swath_coordinator::api::{Explanation, Jobs, ReadQuery, Status};
-use swath_core::id::{JobDigest, SweepDigest};
-use swath_core::job::StateName;
-use swath_core::view::{SweepState, SweepView};
+use swath_coordinator::explain::ExplainItem;
+use swath_model::id::{JobDigest, SweepDigest};
+use swath_model::job::StateName;
+use swath_model::view::{SweepState, SweepView};
 use tokio::time::Instant;
 
 use crate::client::connection::Connection;
@@ -23,7 +24,7 @@ const ASK_EVERY: Duration = Duration::from_secs(2);
 const ASKED_MAX: usize = 4;
 
 /// A sweep of which no job trains.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stall {
     pub(crate) sweep: SweepDigest,
     /// The sweep's name.
@@ -31,14 +32,15 @@ pub(crate) struct Stall {
     /// The sweep's next job.
     job: JobDigest,
     /// Why that job waits, the most important reason first.
-    reasons: Vec<String>,
+    reasons: Vec<ExplainItem>,
 }
 
 impl Stall {
     /// The reason in one line for people.
     pub(crate) fn line(&self) -> String {
         let (name, job) = (&self.name, self.job.short());
-        let reasons = self.reasons.join("; ");
+        let reasons = self.reasons.iter().map(|item| item.text(self.job));
+        let reasons = reasons.collect::<Vec<_>>().join("; ");
         format!("{name} waits, next is job {job}: {reasons}")
     }
 }
@@ -136,18 +138,18 @@ async fn ask(connection: &mut Connection, sweep: &SweepView) -> Outcome<Option<S
     };
     let selector = vec![job.digest.to_string()];
     let found: Explanation = connection.read(&ReadQuery::Explain { selector }).await?;
-    let moved = found.detail.job.state != state || found.reasons.is_empty();
+    let moved = found.detail.job.state != state || found.items.is_empty();
     Ok((!moved).then(|| Stall {
         sweep: sweep.digest,
         name: sweep.name.clone(),
         job: job.digest,
-        reasons: found.reasons,
+        reasons: found.items,
     }))
 }
 
 #[cfg(test)]
 mod tests {
-    use swath_core::view::Counts;
+    use swath_model::view::Counts;
 
     use super::*;
     use crate::client::render::tests::sweep;
@@ -188,11 +190,12 @@ mod tests {
             sweep: sweep("small").digest,
             name: "small".to_owned(),
             job: JobDigest::from_bytes([1; 32]),
-            reasons: vec!["no worker is connected".to_owned(), "and more".to_owned()],
+            reasons: vec![ExplainItem::NoWorker { ever: true }, ExplainItem::Stopping],
         };
         assert_eq!(
             stall.line(),
-            "small waits, next is job 010101010101: no worker is connected; and more"
+            "small waits, next is job 010101010101: no worker is connected; start one: \
+             `worker --coordinator URL`; it is cancelled; its worker learns of it at its next heartbeat"
         );
     }
 }

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use swath_coordinator::api::Status;
-use swath_core::judge::headline;
-use swath_core::outcome::Fault;
-use swath_core::table::Definition;
-use swath_core::view::SweepView;
+use swath_model::judge::headline;
+use swath_model::outcome::Fault;
+use swath_model::view::SweepView;
 use swath_report::{Style, visible};
+use swath_results::table::Definition;
 
 use super::feed::away;
 use super::stall::Stall;
@@ -208,7 +208,7 @@ fn parameters(sweep: &SweepView) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use swath_core::job::StateName;
+    use swath_model::job::StateName;
 
     use super::*;
     use crate::client::render::tests::{job, status};

@@ -1,9 +1,9 @@
 //! What must hold of a whole ledger at any time: one function per invariant.
 
 use super::{Ledger, Sweep};
-use swath_core::id::{Attempt, JobDigest};
-use swath_core::job::{State, StateName};
-use swath_core::outcome::Outcome;
+use swath_model::id::{Attempt, JobDigest};
+use swath_model::job::{State, StateName};
+use swath_model::outcome::Outcome;
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -142,7 +142,7 @@ impl Ledger {
             match newest.and_then(Outcome::fault) {
                 Some(recorded) => recorded == fault,
                 // The job has no attempts left, and the last one was lost.
-                None => fault == swath_core::outcome::Fault::Lost,
+                None => fault == swath_model::outcome::Fault::Lost,
             }
         })
     }
@@ -174,7 +174,7 @@ impl Ledger {
                     && !row.sweeps.is_empty()
                     && row.sweeps.iter().all(held)
                     && cell.is_some_and(|cell| {
-                        swath_core::spec::job_digest(&cell.text, row.seed) == row.digest
+                        swath_model::spec::job_digest(&cell.text, row.seed) == row.digest
                     })
             },
         )
@@ -201,12 +201,12 @@ impl Ledger {
 mod tests {
     use super::*;
     use crate::ledger::End;
-    use swath_core::id::{CellDigest, SessionId, SweepDigest};
-    use swath_core::message::{Exchange, Finish, Held, Hello, Sources, Submission, SubmittedCell};
-    use swath_core::outcome::{Measurement, Provenance};
-    use swath_core::policy::Policy;
-    use swath_core::time::Timestamp;
-    use swath_core::view::WorkerAbout;
+    use swath_model::id::{CellDigest, SessionId, SweepDigest};
+    use swath_model::message::{Exchange, Finish, Held, Hello, Sources, Submission, SubmittedCell};
+    use swath_model::outcome::{Measurement, Provenance};
+    use swath_model::policy::Policy;
+    use swath_model::time::Timestamp;
+    use swath_model::view::WorkerAbout;
 
     fn measured() -> Outcome {
         Outcome::Measured(Measurement {
@@ -214,7 +214,7 @@ mod tests {
             test_loss: None,
             best_test_error: None,
             train_seconds: 1.0,
-            metrics: swath_core::metrics::Metrics::new(),
+            metrics: swath_model::metrics::Metrics::new(),
             weights: None,
         })
     }
@@ -235,6 +235,7 @@ mod tests {
             title: String::new(),
             replicates: 2,
             replicates_max: None,
+            kind: swath_model::view::SweepKind::Training,
             priority: 0,
             sources: Sources::default(),
             definition: serde_json::Value::Null,
@@ -246,7 +247,7 @@ mod tests {
             about: WorkerAbout::default(),
             held: Vec::new(),
         };
-        let owner = swath_core::id::Owner {
+        let owner = swath_model::id::Owner {
             worker: hello.worker.clone(),
             session: ledger.hello(now, hello).session,
         };
@@ -309,7 +310,7 @@ mod tests {
                 "I9",
                 broken(|all| {
                     let row = &mut all.jobs[1];
-                    row.job.state = State::Failed(swath_core::outcome::Fault::Diverged);
+                    row.job.state = State::Failed(swath_model::outcome::Fault::Diverged);
                     row.ended_at = Some(Timestamp::from_ms(0));
                 }),
             ),

@@ -3,13 +3,14 @@
 use std::cmp::Reverse;
 
 use super::{AttemptRow, End, LateOutcome, Ledger, LedgerError, Standing, stale};
-use swath_core::id::{Attempt, Owner, SweepDigest, WorkerName};
-use swath_core::job::{Event, Refusal, StateName};
-use swath_core::judge::{self, LastFault};
-use swath_core::message::{Ack, Exchange, Exchanged, Finish, Grant, Held, Notice};
-use swath_core::outcome::{Measurement, Outcome};
-use swath_core::time::Timestamp;
-use swath_core::view::WorkerState;
+use swath_model::id::{Attempt, Owner, WorkerName};
+use swath_model::job::{Event, Refusal, StateName};
+use swath_model::judge::{self, LastFault};
+use swath_model::message::{Ack, Exchange, Exchanged, Finish, Grant, Held};
+use swath_model::outcome::{Measurement, Outcome};
+use swath_model::time::Timestamp;
+use swath_model::view::SweepKind;
+use swath_model::view::WorkerState;
 
 impl Ledger {
     /// Records outcomes and grants jobs.
@@ -29,10 +30,9 @@ impl Ledger {
             Standing::Older if !exchange.finishes.is_empty() => false,
             Standing::Older | Standing::NeverGiven => return Err(stale(&owner)),
         };
-        let mut notices = Vec::new();
         let mut acks = Vec::with_capacity(exchange.finishes.len());
         for finish in exchange.finishes {
-            acks.push(self.finish(now, &owner, newest, finish, &mut notices));
+            acks.push(self.finish(now, &owner, newest, finish));
         }
         let grants = if newest {
             let state = self.heard(&owner, now)?;
@@ -40,21 +40,10 @@ impl Ledger {
         } else {
             Vec::new()
         };
-        Ok(Exchanged {
-            acks,
-            grants,
-            notices,
-        })
+        Ok(Exchanged { acks, grants })
     }
 
-    fn finish(
-        &mut self,
-        now: Timestamp,
-        owner: &Owner,
-        newest: bool,
-        finish: Finish,
-        notices: &mut Vec<Notice>,
-    ) -> Ack {
+    fn finish(&mut self, now: Timestamp, owner: &Owner, newest: bool, finish: Finish) -> Ack {
         let Held { job, attempt } = finish.held;
         let Some(&index) = self.job_index.get(&job) else {
             return Ack::Stale;
@@ -69,9 +58,9 @@ impl Ledger {
             unit: judge::backoff_unit(job, attempt),
         };
         let applied = if newest {
-            let priority = self.priority(index);
+            let urgency = self.urgency(index);
             let fault = finish.outcome.fault();
-            let policy = judge::policy_for(&self.policy, priority, fault);
+            let policy = judge::policy_for(&self.policy, urgency, fault);
             self.apply_by(&policy, index, &event, now)
         } else {
             Err(Refusal::Stale)
@@ -79,7 +68,7 @@ impl Ledger {
         match applied {
             Ok(_) => {
                 self.record(index, now, finish);
-                self.judge(index, &owner.worker, notices, now);
+                self.judge(index, &owner.worker, now);
                 Ack::Recorded
             }
             Err(Refusal::NotFinite) => Ack::Refused,
@@ -147,21 +136,9 @@ impl Ledger {
 
     /// Whether the outcome just recorded shows that a sweep or the worker is
     /// broken.
-    fn judge(
-        &mut self,
-        index: usize,
-        worker: &WorkerName,
-        notices: &mut Vec<Notice>,
-        now: Timestamp,
-    ) {
-        let paused = self.pause_holders(index);
-        let blameless = !paused.is_empty();
-        notices.extend(
-            paused
-                .into_iter()
-                .map(|(sweep, reason)| Notice::Paused { sweep, reason }),
-        );
-        let wanted = judge::blames(self.priority(index));
+    fn judge(&mut self, index: usize, worker: &WorkerName, now: Timestamp) {
+        let blameless = self.pause_holders(index);
+        let wanted = judge::blames(self.urgency(index));
         let row = &self.jobs[index];
         let job = row.digest;
         let Some(outcome) = row.newest_attempt().and_then(AttemptRow::outcome) else {
@@ -180,16 +157,12 @@ impl Ledger {
             outcome.fault(),
             wanted,
         );
-        let Some(reason) = judge::cordon(&worker_row.row, &self.policy) else {
+        let Some(cause) = judge::cordon(&worker_row.row, &self.policy) else {
             return;
         };
         if worker_row.state == WorkerState::Active {
             worker_row.state = WorkerState::Cordoned;
-            worker_row.reason.clone_from(&reason);
-            notices.push(Notice::Cordoned {
-                worker: worker.clone(),
-                reason,
-            });
+            worker_row.cordoned = Some(cause);
         }
         for job in worker_row.row.clone() {
             if let Some(&index) = self.job_index.get(&job) {
@@ -200,12 +173,13 @@ impl Ledger {
         }
     }
 
-    /// Pauses the sweeps that hold this job and are broken.
-    fn pause_holders(&mut self, index: usize) -> Vec<(SweepDigest, String)> {
-        let mut paused = Vec::new();
+    /// Pauses those sweeps with this job that are broken. Returns whether there
+    /// was one.
+    fn pause_holders(&mut self, index: usize) -> bool {
+        let mut paused = false;
         for holder in self.jobs[index].sweeps.clone() {
             let sweep = &self.sweeps[holder];
-            if !sweep.live || sweep.paused.is_some() || judge::is_of_probes(sweep.priority) {
+            if !sweep.live || sweep.paused.is_some() || sweep.kind == SweepKind::Probe {
                 continue;
             }
             let jobs = || sweep.jobs.iter().map(|job| &self.jobs[*job]);
@@ -213,9 +187,9 @@ impl Ledger {
             let faults: Vec<LastFault> = jobs()
                 .filter_map(|row| row.fault.as_ref().map(|(fault, _)| fault.clone()))
                 .collect();
-            if let Some(reason) = judge::pause(any_succeeded, &faults, &self.policy) {
-                paused.push((sweep.digest, reason.clone()));
-                self.sweeps[holder].paused = Some(reason);
+            if let Some(cause) = judge::pause(any_succeeded, &faults, &self.policy) {
+                self.sweeps[holder].paused = Some(cause);
+                paused = true;
             }
         }
         paused
@@ -238,7 +212,7 @@ impl Ledger {
         let mut waiting: Vec<_> = (0..self.jobs.len())
             .filter(|index| self.jobs[*index].job.state_name() == StateName::Queued)
             .filter(|index| self.allows(&owner.worker, *index))
-            .filter_map(|index| Some((Reverse(self.priority(index)?), index)))
+            .filter_map(|index| Some((Reverse(self.urgency(index)?), index)))
             .collect();
         waiting.sort_unstable();
         let mut grants = Vec::new();
@@ -304,6 +278,7 @@ impl Ledger {
             granted_at: now,
             missed: 0,
             end: None,
+            lost: None,
             observations: std::collections::BTreeMap::new(),
         });
         Some(self.grant_of(index))
@@ -319,7 +294,7 @@ impl Ledger {
             },
             // A submission is refused if the text of a cell has no place for a
             // seed.
-            spec: swath_core::spec::job_text(text, row.seed).unwrap_or_default(),
+            spec: swath_model::spec::job_text(text, row.seed).unwrap_or_default(),
         }
     }
 }

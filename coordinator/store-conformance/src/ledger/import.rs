@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Ledger, LedgerError};
-use swath_core::id::CellDigest;
-use swath_core::import::{ImportBatch, ImportCounts, ImportRow, Imported};
+use swath_model::id::CellDigest;
+use swath_model::import::{ImportBatch, ImportCounts, ImportRow, Imported};
 
 /// Imported numbers by sweep, cell, source and place.
 pub(super) type Imports = BTreeMap<(String, CellDigest, String, u32), Imported>;

@@ -21,16 +21,18 @@ use serde_json::Value;
 pub use self::check::Broken;
 use self::import::Imports;
 use self::replicate::Replication;
-use swath_core::id::{
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::id::{
     Attempt, CellDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest, WorkerName,
 };
-use swath_core::job::{Applied, Event, Job, Refusal};
-use swath_core::judge::{self, LastFault, Wish};
-use swath_core::message::Sources;
-use swath_core::outcome::{Measurement, Observation, Outcome, Provenance};
-use swath_core::policy::Policy;
-use swath_core::time::Timestamp;
-use swath_core::view::{LogChunk, WorkerAbout, WorkerState};
+use swath_model::job::{Applied, Event, Job, Refusal};
+use swath_model::judge::{self, LastFault, Urgency, Wish};
+use swath_model::message::Sources;
+use swath_model::outcome::{Measurement, Observation, Outcome, Provenance};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
+use swath_model::view::SweepKind;
+use swath_model::view::{LogChunk, WorkerAbout, WorkerState};
 
 /// Why the ledger could not do what it was asked to. Nothing has changed then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +78,7 @@ struct Sweep {
     digest: SweepDigest,
     name: String,
     title: String,
+    kind: SweepKind,
     replicates: u32,
     replication: Option<Replication>,
     priority: i32,
@@ -88,7 +91,7 @@ struct Sweep {
     counts: Vec<u32>,
     live: bool,
     /// Why the sweep is paused, if it is.
-    paused: Option<String>,
+    paused: Option<PauseCause>,
     submitted_at: Timestamp,
 }
 
@@ -97,6 +100,7 @@ impl Sweep {
         Wish {
             live: self.live,
             paused: self.paused.is_some(),
+            kind: self.kind,
             priority: self.priority,
         }
     }
@@ -139,6 +143,8 @@ struct AttemptRow {
     /// How many heartbeats in a row did not mention it.
     missed: u32,
     end: Option<(Timestamp, End)>,
+    /// When its lease ended without word of it, as long as it has not come back.
+    lost: Option<Timestamp>,
     observations: BTreeMap<u32, Observation>,
 }
 
@@ -175,7 +181,7 @@ struct LogRow {
 #[derive(Clone, Debug)]
 struct WorkerRow {
     state: WorkerState,
-    reason: String,
+    cordoned: Option<CordonCause>,
     session: SessionId,
     seen_at: Timestamp,
     about: WorkerAbout,
@@ -253,7 +259,18 @@ impl Ledger {
     ) -> Result<Applied, Refusal> {
         let row = &mut self.jobs[index];
         let was_final = row.job.state_name().is_final();
+        let (attempt, was_leased) = (row.job.attempt, row.job.lease().is_some());
         let applied = row.job.apply(event, now, policy)?;
+        if row.job.attempt == attempt
+            && let Some(newest) = row.attempts.last_mut()
+        {
+            // What its worker tells of its end counts more.
+            match (was_leased, row.job.lease().is_some()) {
+                (true, false) => newest.lost = Some(now),
+                (false, true) => newest.lost = None,
+                _ => {}
+            }
+        }
         match (was_final, row.job.state_name().is_final()) {
             (false, true) => row.ended_at = Some(now),
             (true, false) => {
@@ -296,8 +313,8 @@ impl Ledger {
         judge::needed(self.wishes(index))
     }
 
-    fn priority(&self, index: usize) -> Option<i32> {
-        judge::priority(self.wishes(index))
+    fn urgency(&self, index: usize) -> Option<Urgency> {
+        judge::urgency(self.wishes(index))
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{AttemptRow, End, JobRow, Ledger, LedgerError, Sweep};
-use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
-use swath_core::import;
-use swath_core::job::{State, StateName};
-use swath_core::message::{JobQuery, Known, Sources};
-use swath_core::outcome::{Fault, Outcome};
-use swath_core::probe::WorkloadKey;
-use swath_core::view::{
+use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_model::import;
+use swath_model::job::{State, StateName};
+use swath_model::message::{JobQuery, Known, Sources};
+use swath_model::outcome::{Fault, Outcome};
+use swath_model::probe::WorkloadKey;
+use swath_model::view::{
     Alike, AttemptView, CellResults, Counts, CurvePoint, JobDetail, JobView, LogChunk,
     ReplicateResult, SweepState, SweepView, WorkerView,
 };
@@ -32,13 +32,9 @@ impl Ledger {
             digest: sweep.digest,
             name: sweep.name.clone(),
             title: sweep.title.clone(),
-            state: match (sweep.live, finished, &sweep.paused) {
-                (false, _, _) => SweepState::Cancelled,
-                (true, true, _) => SweepState::Finished,
-                (true, false, Some(_)) => SweepState::Paused,
-                (true, false, None) => SweepState::Active,
-            },
-            reason: sweep.paused.clone().unwrap_or_default(),
+            state: SweepState::of(sweep.live, finished, sweep.paused.is_some()),
+            kind: sweep.kind,
+            paused: sweep.paused.clone(),
             cells: sweep.cells.len() as u64,
             replicates: sweep.replicates,
             replication: self.replication_view(sweep),
@@ -161,7 +157,7 @@ impl Ledger {
         let Some(&own) = self.job_index.get(&job) else {
             return 0;
         };
-        let order = |index| Some((std::cmp::Reverse(self.priority(index)?), index));
+        let order = |index| Some((std::cmp::Reverse(self.urgency(index)?), index));
         let queued = |row: &JobRow| row.job.state_name() == StateName::Queued;
         let place = order(own).filter(|_| queued(&self.jobs[own]));
         let before = |(index, row): &(usize, &JobRow)| {
@@ -282,12 +278,13 @@ impl Ledger {
             .map(|(name, worker)| WorkerView {
                 name: name.clone(),
                 state: worker.state,
-                reason: worker.reason.clone(),
+                cordoned: worker.cordoned.clone(),
                 session: worker.session,
                 seen_at: worker.seen_at,
                 about: worker.about.clone(),
                 held: held.get(name).copied().unwrap_or(0),
                 failed_in_a_row: worker.row.len() as u32,
+                silent: false,
             })
             .collect()
     }
@@ -302,9 +299,8 @@ impl JobRow {
     }
 
     fn attempt_view(&self, place: usize, row: &AttemptRow) -> AttemptView {
-        let open = place + 1 == self.attempts.len() && self.job.lease().is_some();
         let (ended, message, provenance) = match &row.end {
-            None if open => ("", "", None),
+            None if row.lost.is_none() => ("", "", None),
             None => (Fault::Lost.name(), "", None),
             Some((_, End::Released)) => ("released", "", None),
             Some((_, End::Outcome(outcome, provenance))) => {
@@ -320,7 +316,7 @@ impl JobRow {
             worker: row.owner.worker.clone(),
             session: row.owner.session,
             granted_at: row.granted_at,
-            ended_at: row.end.as_ref().map(|(at, _)| *at),
+            ended_at: row.end.as_ref().map(|(at, _)| *at).or(row.lost),
             ended: ended.to_owned(),
             message: message.to_owned(),
             provenance,

@@ -1,12 +1,12 @@
 //! Sweeps whose results decide how many replicates their cells get.
 
 use super::{Ledger, LedgerError, Sweep};
-use swath_core::id::{Replicate, SweepDigest};
-use swath_core::job::Event;
-use swath_core::message::{Replicated, ReplicationDue};
-use swath_core::replication::{Bounds, Decision, Look, Verdict};
-use swath_core::time::Timestamp;
-use swath_core::view::{DecisionView, ReplicationRecord, ReplicationView, SettledView};
+use swath_model::id::{Replicate, SweepDigest};
+use swath_model::job::Event;
+use swath_model::message::{Replicated, ReplicationDue};
+use swath_model::replication::{Bounds, Decision, Look, Verdict};
+use swath_model::time::Timestamp;
+use swath_model::view::{DecisionView, ReplicationRecord, ReplicationView, SettledView};
 
 /// What was decided about the replicates of a sweep.
 #[derive(Clone, Debug)]

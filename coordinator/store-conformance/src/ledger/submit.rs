@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use super::replicate::Replication;
 use super::{Cell, JobRow, Ledger, LedgerError, Sweep};
-use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
-use swath_core::job::{Applied, Event, Job, StateName};
-use swath_core::message::{Submission, Submitted, SubmittedCell, SweepChange};
-use swath_core::seed::seed;
-use swath_core::spec::job_digest;
-use swath_core::time::Timestamp;
+use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_model::job::{Applied, Event, Job, StateName};
+use swath_model::message::{Submission, Submitted, SubmittedCell, SweepChange};
+use swath_model::seed::seed;
+use swath_model::spec::job_digest;
+use swath_model::time::Timestamp;
 
 impl Ledger {
     /// Stores a sweep with its cells and the jobs that do not exist yet.
@@ -58,6 +58,7 @@ impl Ledger {
             digest: submission.digest,
             name: submission.name,
             title: submission.title,
+            kind: submission.kind,
             replicates: submission.replicates,
             replication: submission.replicates_max.map(Replication::new),
             priority: submission.priority,
@@ -149,7 +150,7 @@ impl Ledger {
                 row.live = false;
                 self.cancel_unneeded(index, now);
             }
-            (true, SweepChange::Pause { reason }) => row.paused = Some(reason),
+            (true, SweepChange::Pause { cause }) => row.paused = Some(cause),
             (true, SweepChange::Resume) => row.paused = None,
             (true, SweepChange::Priority(priority)) => row.priority = priority,
             (false, SweepChange::Cancel) => {}

@@ -2,9 +2,9 @@
 //! store was away.
 
 use super::Ledger;
-use swath_core::job::{Applied, Event, State, StateName};
-use swath_core::message::Ticked;
-use swath_core::time::Timestamp;
+use swath_model::job::{Applied, Event, State, StateName};
+use swath_model::message::Ticked;
+use swath_model::time::Timestamp;
 
 impl Ledger {
     /// The sweeper's pass over every job.
@@ -46,7 +46,7 @@ impl Ledger {
         let jobs = self.jobs.iter().enumerate();
         jobs.filter_map(|(index, row)| match row.job.state {
             State::Queued { not_before } if not_before > now => {
-                self.priority(index).map(|_| not_before)
+                self.urgency(index).map(|_| not_before)
             }
             _ => None,
         })

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{End, Ledger, LedgerError, LogRow, WorkerRow};
-use swath_core::id::{Owner, SessionId, WorkerName};
-use swath_core::job::{Applied, Event, StateName};
-use swath_core::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
-use swath_core::time::Timestamp;
-use swath_core::view::{LogChunk, WorkerState};
+use swath_model::id::{Owner, SessionId, WorkerName};
+use swath_model::job::{Applied, Event, StateName};
+use swath_model::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
+use swath_model::time::Timestamp;
+use swath_model::view::{LogChunk, WorkerState};
 
 /// How many heartbeats in a row must not mention an attempt until its lease is
 /// taken back.
@@ -23,7 +23,7 @@ impl Ledger {
             .entry(hello.worker.clone())
             .or_insert_with(|| WorkerRow {
                 state: WorkerState::Active,
-                reason: String::new(),
+                cordoned: None,
                 session,
                 seen_at: now,
                 about: hello.about.clone(),
@@ -240,13 +240,13 @@ impl Ledger {
             .workers
             .get_mut(worker)
             .ok_or_else(|| LedgerError::NotFound(format!("worker `{worker}`")))?;
-        (row.state, row.reason) = match change {
+        (row.state, row.cordoned) = match change {
             WorkerChange::Activate => {
                 row.row.clear();
-                (WorkerState::Active, String::new())
+                (WorkerState::Active, None)
             }
-            WorkerChange::Cordon { reason } => (WorkerState::Cordoned, reason),
-            WorkerChange::Drain => (WorkerState::Draining, String::new()),
+            WorkerChange::Cordon { cause } => (WorkerState::Cordoned, Some(cause)),
+            WorkerChange::Drain => (WorkerState::Draining, None),
         };
         Ok(())
     }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use swath_core::id::CellDigest;
-use swath_core::judge::{LastFault, headline};
+use swath_model::id::CellDigest;
+use swath_model::judge::{LastFault, headline};
+use swath_model::view::SettledView;
 
 use super::tables::{JobRec, SweepRec, Tables};
 use crate::{
@@ -40,6 +41,8 @@ impl Tables {
             requests: self.requests.iter().map(request).collect(),
             last_cell: self.cells.keys().next_back().copied().unwrap_or_default(),
             last_job: self.jobs.keys().next_back().copied().unwrap_or_default(),
+            last_event: self.events.last().map_or(0, |event| event.seq),
+            last_event_at: self.events.last().map(|event| event.at),
         }
     }
 
@@ -48,7 +51,14 @@ impl Tables {
             max: it.max,
             rounds: it.rounds,
             seeds: it.seeds,
-            settled_as_of: it.settled.as_ref().map(|it| it.as_of),
+            settled: it.settled.as_ref().map(|it| {
+                let view = SettledView {
+                    at: it.at,
+                    pairs: it.verdict.pairs,
+                    undecided: it.verdict.undecided.len() as u64,
+                };
+                (it.as_of, view)
+            }),
         });
         let mut faults: Vec<(LastFault, u64)> = Vec::new();
         if rec.row.counts.succeeded == 0 {
@@ -61,6 +71,7 @@ impl Tables {
         }
         StoredSweep {
             digest: rec.new.digest,
+            kind: rec.new.kind,
             replicates: rec.new.replicates,
             row: rec.row.clone(),
             replication,

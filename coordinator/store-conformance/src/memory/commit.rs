@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use swath_model::event::Event;
+
 use super::tables::{AttemptRec, CellRec, JobRec, Said, SweepRec, Tables};
 use crate::{
     AttemptEnd, CellKey, Changes, Copied, CopiedLog, DecisionRow, End, GrantRequest, GrownCell,
-    JobKey, JobRow, LateOutcome, LogRow, NewAttempt, NewCell, NewImport, NewJob, NewSweep,
-    NewSweepCell, ObservationRow, OutcomeRow, REQUESTS_KEPT, ReplicationRow, SweepKey, SweepRow,
-    WorkerKey, WorkerRow,
+    JobKey, JobRow, LateOutcome, LogRow, LostAttempt, NewAttempt, NewCell, NewImport, NewJob,
+    NewSweep, NewSweepCell, ObservationRow, OutcomeRow, REQUESTS_KEPT, ReplicationRow, SweepKey,
+    SweepRow, WorkerKey, WorkerRow,
 };
 
 /// Why a row may not be written.
@@ -43,6 +45,7 @@ impl Tables {
             attempts,
             outcomes,
             ends,
+            lost,
             jobs,
             late,
             observations,
@@ -52,6 +55,7 @@ impl Tables {
             decisions,
             forgotten,
             imports,
+            events,
             copied,
         } = changes;
         each_once("sweep", sweeps.iter().map(|row| row.key))?;
@@ -70,6 +74,7 @@ impl Tables {
         all(attempts, |new| self.add_attempt(new))?;
         all(outcomes, |row| self.add_outcome(row))?;
         all(ends, |row| self.end_attempt(row))?;
+        all(lost, |row| self.lose_attempt(row))?;
         all(jobs, |row| self.change_job(row))?;
         all(late, |row| self.keep_aside(row))?;
         all(observations, |row| self.add_observation(row))?;
@@ -83,6 +88,7 @@ impl Tables {
                 .retain(|(of, _, by, _), _| *of != sweep || *by != source);
         }
         all(imports, |new| self.add_import(new))?;
+        all(events, |event| self.add_event(event))?;
         match copied {
             Some(copied) => self.write_copied(*copied),
             None => Ok(()),
@@ -237,6 +243,7 @@ impl Tables {
             new,
             outcome: None,
             end: None,
+            lost: None,
             log_gone: 0,
             observations: std::collections::BTreeMap::new(),
         });
@@ -248,7 +255,7 @@ impl Tables {
     fn attempt_mut(
         &mut self,
         job: JobKey,
-        attempt: swath_core::id::Attempt,
+        attempt: swath_model::id::Attempt,
     ) -> std::result::Result<&mut AttemptRec, String> {
         let place = (attempt.0 as usize).checked_sub(1);
         let attempts = &mut self.job_mut(job)?.attempts;
@@ -270,6 +277,21 @@ impl Tables {
             format!("attempt {attempt} of job {key} has ended before it measured")
         })?;
         rec.outcome = Some(row);
+        Ok(())
+    }
+
+    fn lose_attempt(&mut self, row: LostAttempt) -> Refused {
+        self.attempt_mut(row.job, row.attempt)?.lost = row.at;
+        Ok(())
+    }
+
+    fn add_event(&mut self, event: Event) -> Refused {
+        let last = self.events.last().map_or(0, |event| event.seq);
+        ensure(event.seq == last + 1, || {
+            format!("event {} follows event {last}", event.seq)
+        })?;
+        self.told.add(&event);
+        self.events.push(event);
         Ok(())
     }
 

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use super::failed;
 use super::tables::{JobRec, Tables};
 use crate::{
-    CellKey, Changes, LogGone, Names, NewImport, NewJob, ObservationRow, Page, PageKey, Part,
-    Result, Snapshot, Start, StoredCell,
+    CellKey, Changes, LogGone, LostAttempt, Names, NewImport, NewJob, ObservationRow, Page,
+    PageKey, Part, Result, Snapshot, Start, StoredCell,
 };
 
 /// The rows as they were when the snapshot was taken.
@@ -135,6 +135,15 @@ fn add_job(all: &mut Changes, rec: &JobRec) {
     all.outcomes.extend(outcomes);
     let ends = rec.attempts.iter().filter_map(|it| it.end.clone());
     all.ends.extend(ends);
+    let lost = rec.attempts.iter().filter_map(|it| {
+        let (job, attempt) = (it.new.job, it.new.attempt);
+        it.lost.map(|at| LostAttempt {
+            job,
+            attempt,
+            at: Some(at),
+        })
+    });
+    all.lost.extend(lost);
     if !row.is_as_made() {
         all.jobs.push(row.clone());
     }

@@ -9,14 +9,16 @@ mod commit;
 mod dump;
 mod read;
 mod tables;
+mod told;
 mod verify;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use swath_core::id::{CellDigest, JobDigest, SweepDigest};
-use swath_core::probe::WorkloadKey;
-use swath_core::view::{
+use swath_model::event::Event;
+use swath_model::id::{CellDigest, JobDigest, SweepDigest};
+use swath_model::probe::WorkloadKey;
+use swath_model::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepView,
     WorkerView,
 };
@@ -179,6 +181,17 @@ impl Store for MemoryStore {
 
     async fn logs(&self, job: JobDigest, position: u64) -> Result<Vec<LogChunk>> {
         self.with(|tables| Ok(tables.logs(job, position)))
+    }
+
+    async fn events(&self, after: u64, limit: u32) -> Result<Vec<Event>> {
+        self.with(|tables| {
+            let later = tables.events.iter().filter(|event| event.seq > after);
+            Ok(later.take(limit as usize).cloned().collect())
+        })
+    }
+
+    async fn last_event(&self) -> Result<u64> {
+        self.with(|tables| Ok(tables.events.last().map_or(0, |event| event.seq)))
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {

@@ -3,13 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use swath_core::id::{Attempt, JobDigest, SweepDigest, WorkerName};
-use swath_core::import;
-use swath_core::job::{State, StateName};
-use swath_core::outcome::{Fault, Outcome};
-use swath_core::probe::WorkloadKey;
-use swath_core::replication::Decision;
-use swath_core::view::{
+use swath_model::id::{Attempt, JobDigest, SweepDigest, WorkerName};
+use swath_model::import;
+use swath_model::job::{State, StateName};
+use swath_model::outcome::{Fault, Outcome};
+use swath_model::probe::WorkloadKey;
+use swath_model::replication::Decision;
+use swath_model::view::{
     Alike, AttemptView, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk,
     ReplicateResult, ReplicationRecord, ReplicationView, SettledView, SweepState, SweepView,
     WorkerView,
@@ -123,16 +123,14 @@ impl Tables {
         let attempts = rec.attempts.iter();
         Some(JobDetail {
             job: self.job_view(rec),
-            attempts: attempts.map(|it| self.attempt_view(rec, it)).collect(),
+            attempts: attempts.map(|it| self.attempt_view(it)).collect(),
             late_outcomes: rec.late.len() as u64,
         })
     }
 
-    fn attempt_view(&self, rec: &JobRec, row: &AttemptRec) -> AttemptView {
-        let newest = row.new.attempt == rec.row.job.attempt;
-        let open = newest && rec.row.job.lease().is_some();
+    fn attempt_view(&self, row: &AttemptRec) -> AttemptView {
         let (ended, message) = match row.end.as_ref().map(|it| &it.end) {
-            None if open => ("", ""),
+            None if row.lost.is_none() => ("", ""),
             None => (Fault::Lost.name(), ""),
             Some(End::Released) => ("released", ""),
             Some(End::Measured { .. }) => ("measured", ""),
@@ -143,7 +141,7 @@ impl Tables {
             worker: self.workers[&row.new.worker].name.clone(),
             session: row.new.session,
             granted_at: row.new.granted_at,
-            ended_at: row.end.as_ref().map(|it| it.at),
+            ended_at: row.end.as_ref().map(|it| it.at).or(row.lost),
             ended: ended.to_owned(),
             message: message.to_owned(),
             provenance: row.outcome().map(|(_, provenance)| provenance.clone()),
@@ -231,12 +229,13 @@ impl Tables {
                 WorkerView {
                     name: name.clone(),
                     state: row.state,
-                    reason: row.reason.clone(),
+                    cordoned: row.cordoned.clone(),
                     session: row.session,
                     seen_at: row.seen_at,
                     about: row.about.clone(),
                     held: held(name) as u64,
                     failed_in_a_row: row.failed.len() as u32,
+                    silent: false,
                 }
             })
             .collect()
@@ -261,13 +260,9 @@ fn sweep_view(rec: &SweepRec) -> SweepView {
         digest: new.digest,
         name: new.name.clone(),
         title: new.title.clone(),
-        state: match (row.live, finished, &row.paused) {
-            (false, _, _) => SweepState::Cancelled,
-            (true, true, _) => SweepState::Finished,
-            (true, false, Some(_)) => SweepState::Paused,
-            (true, false, None) => SweepState::Active,
-        },
-        reason: row.paused.clone().unwrap_or_default(),
+        state: SweepState::of(row.live, finished, row.paused.is_some()),
+        kind: new.kind,
+        paused: row.paused.clone(),
         cells: new.cells,
         replicates: new.replicates,
         replication,

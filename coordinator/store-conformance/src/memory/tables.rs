@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swath_core::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
-use swath_core::import::Imported;
-use swath_core::job::{Job, StateName};
-use swath_core::outcome::{Fault, Observation, Outcome, Provenance};
-use swath_core::time::Timestamp;
+use swath_model::event::Event;
+use swath_model::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
+use swath_model::import::Imported;
+use swath_model::job::{Job, StateName};
+use swath_model::outcome::{Fault, Observation, Outcome, Provenance};
+use swath_model::time::Timestamp;
 
+use super::told::Told;
 use crate::{
     AttemptEnd, CellKey, CopiedLog, Copying, DecisionRow, End, GrantRequest, JobKey, JobRow,
     LateOutcome, NewAttempt, NewCell, NewJob, NewSweep, NewSweepCell, OutcomeRow, ReplicationRow,
@@ -36,6 +38,10 @@ pub(super) struct Tables {
     pub(super) cell_keys: BTreeMap<CellDigest, CellKey>,
     pub(super) job_keys: BTreeMap<JobDigest, JobKey>,
     pub(super) worker_keys: BTreeMap<WorkerName, WorkerKey>,
+    /// All that ever happened.
+    pub(super) events: Vec<Event>,
+    /// What a watcher would know who has followed from the first event.
+    pub(super) told: Told,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +90,7 @@ pub(super) struct AttemptRec {
     pub(super) new: NewAttempt,
     pub(super) outcome: Option<OutcomeRow>,
     pub(super) end: Option<AttemptEnd>,
+    pub(super) lost: Option<Timestamp>,
     /// The last chunk of the log that was dropped to make room.
     pub(super) log_gone: u64,
     /// Observations by epoch.
@@ -163,7 +170,7 @@ impl JobRec {
     /// Why the job failed, if it did.
     pub(super) const fn fault(&self) -> Option<Fault> {
         match self.row.job.state {
-            swath_core::job::State::Failed(fault) => Some(fault),
+            swath_model::job::State::Failed(fault) => Some(fault),
             _ => None,
         }
     }

@@ -1,7 +1,8 @@
 //! What must hold of the rows after every commit.
 
-use swath_core::job::StateName;
-use swath_core::view::Counts;
+use swath_model::event::{SweepNow, WorkerNow};
+use swath_model::job::StateName;
+use swath_model::view::Counts;
 
 use super::commit::{Refused, ensure};
 use super::tables::{JobRec, SweepRec, Tables};
@@ -35,7 +36,51 @@ impl Tables {
         self.jobs.values().try_for_each(|rec| self.job_holds(rec))?;
         self.sweeps
             .values()
-            .try_for_each(|rec| self.sweep_holds(rec))
+            .try_for_each(|rec| self.sweep_holds(rec))?;
+        self.told_is_so()
+    }
+
+    /// Whether the events say what the rows say. A copy has no events.
+    fn told_is_so(&self) -> Refused {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        for view in self.sweeps() {
+            let told = self.told.sweeps.get(&view.digest);
+            let is = SweepNow {
+                state: view.state,
+                paused: view.paused,
+                priority: view.priority,
+                counts: view.counts,
+                finished_at: view.finished_at,
+                replication: view.replication,
+            };
+            ensure(told == Some(&is), || {
+                format!("sweep {} was told as {told:?} and is {is:?}", view.name)
+            })?;
+        }
+        for view in self.workers() {
+            let told = self.told.workers.get(&view.name);
+            let is = WorkerNow {
+                state: view.state,
+                cordoned: view.cordoned,
+                held: view.held,
+                failed_in_a_row: view.failed_in_a_row,
+                silent: told.is_some_and(|told| told.silent),
+            };
+            ensure(told == Some(&is), || {
+                format!("worker {} was told as {told:?} and is {is:?}", view.name)
+            })?;
+        }
+        for rec in self.jobs.values() {
+            let told = self.told.jobs.get(&rec.new.digest).copied();
+            let told = told.unwrap_or(StateName::Queued);
+            ensure(told == rec.state(), || {
+                let (key, is) = (rec.new.key, rec.state());
+                format!("job {key} was told as {told:?} and is {is:?}")
+            })?;
+        }
+        Ok(())
     }
 
     fn job_holds(&self, rec: &JobRec) -> Refused {

@@ -10,8 +10,8 @@ use std::cell::RefCell;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use swath_core::outcome::{Fault, Outcome};
-use swath_core::policy::Policy;
+use swath_model::outcome::{Fault, Outcome};
+use swath_model::policy::Policy;
 
 use self::world::{Counted, IMPORTED, SWEEPS, WORKERS, World};
 use super::bench::Bench;
@@ -169,6 +169,7 @@ where
                 bench.pass_ms(pause);
                 world.step(&mut bench, op).await;
             }
+            world.told(bench.events().await);
             bench.end().await;
             for (what, times) in world.happened() {
                 *happened.borrow_mut().entry(what).or_default() += times;
@@ -228,7 +229,9 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 fn sweep_change() -> impl Strategy<Value = SweepChange> {
     prop_oneof![
         3 => Just(SweepChange::Cancel),
-        1 => Just(SweepChange::Pause { reason: "lunch".to_owned() }),
+        1 => Just(SweepChange::Pause {
+        cause: swath_model::cause::PauseCause::Operator,
+    }),
         2 => Just(SweepChange::Resume),
         1 => (-1..3_i32).prop_map(SweepChange::Priority),
     ]
@@ -237,7 +240,9 @@ fn sweep_change() -> impl Strategy<Value = SweepChange> {
 fn worker_change() -> impl Strategy<Value = WorkerChange> {
     prop_oneof![
         4 => Just(WorkerChange::Activate),
-        1 => Just(WorkerChange::Cordon { reason: "smoke".to_owned() }),
+        1 => Just(WorkerChange::Cordon {
+        cause: swath_model::cause::CordonCause::Operator,
+    }),
         1 => Just(WorkerChange::Drain),
     ]
 }
@@ -380,8 +385,11 @@ mod tests {
             "exchange AlreadyRecorded",
             "exchange Stale",
             "exchange Refused",
-            "exchange Cordoned",
-            "exchange Paused",
+            "event Cordoned",
+            "event Paused",
+            "event JobSuspected",
+            "event JobRecovered",
+            "event JobObserved",
             "heartbeat Keep",
             "heartbeat Stop",
             "heartbeat Fenced",

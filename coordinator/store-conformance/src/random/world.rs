@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use swath_core::id::{JobDigest, Owner, Replicate, SessionId, WorkerName};
-use swath_core::import::{ImportBatch, ImportRow, Imported};
-use swath_core::outcome::{Fault, Outcome};
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::event::{Event, What};
+use swath_model::id::{JobDigest, Owner, Replicate, SessionId, WorkerName};
+use swath_model::import::{ImportBatch, ImportRow, Imported};
+use swath_model::outcome::{Fault, Outcome};
 
 use super::super::bench::Bench;
 use super::super::replicating::adaptive;
@@ -143,6 +145,24 @@ impl World {
             let hello = self.hello(worker, 0, true);
             let welcome = bench.greet(hello.clone()).await;
             self.welcomed(&hello, welcome);
+        }
+    }
+
+    /// Counts what was told.
+    pub(super) fn told(&mut self, events: Vec<Event>) {
+        for event in events {
+            let what = match event.what {
+                What::WorkerChanged { now, .. } => match now.cordoned {
+                    Some(CordonCause::FailedInARow { .. }) => "Cordoned".to_owned(),
+                    _ => "WorkerChanged".to_owned(),
+                },
+                What::SweepChanged { now, .. } => match now.paused {
+                    Some(PauseCause::FailedAlike { .. }) => "Paused".to_owned(),
+                    _ => "SweepChanged".to_owned(),
+                },
+                other => format!("{other:?}"),
+            };
+            self.count("event", what, 1);
         }
     }
 
@@ -432,9 +452,6 @@ impl World {
             if ack != Ack::Refused {
                 self.ended(worker, finish);
             }
-        }
-        for notice in exchanged.notices {
-            self.count("exchange", notice, 1);
         }
     }
 

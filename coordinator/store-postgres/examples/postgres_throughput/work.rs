@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use swath_core::id::{
+use swath_model::id::{
     Attempt, CellDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest, WorkerName,
 };
-use swath_core::job::{Job, Lease, State};
-use swath_core::metrics::Metrics;
-use swath_core::outcome::{Measurement, Provenance};
-use swath_core::probe::WorkloadKey;
-use swath_core::time::Timestamp;
-use swath_core::view::{Counts, WorkerAbout, WorkerState};
+use swath_model::job::{Job, Lease, State};
+use swath_model::metrics::Metrics;
+use swath_model::outcome::{Measurement, Provenance};
+use swath_model::probe::WorkloadKey;
+use swath_model::time::Timestamp;
+use swath_model::view::{Counts, WorkerAbout, WorkerState};
 use swath_store::{
     AttemptEnd, CellKey, Changes, End, GrantRequest, JobKey, JobRow, NewAttempt, NewCell, NewJob,
     NewSweep, NewSweepCell, OutcomeRow, Sources, Store, SweepKey, SweepRow, Term, WorkerKey,
@@ -172,7 +172,7 @@ impl Sweep {
             key: self.worker,
             name: self.name(),
             state: WorkerState::Active,
-            reason: String::new(),
+            cordoned: None,
             session: self.session,
             seen_at: at(ms),
             about: WorkerAbout::default(),
@@ -193,6 +193,7 @@ impl Sweep {
             digest: SweepDigest::from_bytes(digest("sweep", key)),
             name: format!("sweep {key}"),
             title: String::new(),
+            kind: swath_model::view::SweepKind::Training,
             replicates: REPLICATES,
             cells: CELLS,
             sources: Sources::default(),

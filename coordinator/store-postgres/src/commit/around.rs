@@ -15,25 +15,27 @@ pub(super) async fn write_workers(session: &mut Session, workers: &[WorkerRow]) 
         let ids: Vec<i64> = chunk.iter().map(|row| row.key.0).collect();
         let names: Vec<&str> = chunk.iter().map(|row| row.name.as_str()).collect();
         let states: Vec<&str> = chunk.iter().map(|row| row.state.name()).collect();
-        let reasons: Vec<_> = chunk.iter().map(|row| text::kept(&row.reason)).collect();
-        let reasons: Vec<&str> = reasons.iter().map(|reason| &**reason).collect();
+        let causes = chunk
+            .iter()
+            .map(|row| rows::cause_text(row.cordoned.as_ref()));
+        let causes: Vec<String> = causes.collect();
         let sessions = chunk.iter().map(|row| rows::session(row.session));
         let sessions: Vec<i64> = sessions.collect();
         let seen: Vec<i64> = chunk.iter().map(|row| row.seen_at.as_ms()).collect();
         let about: Vec<String> = chunk.iter().map(|row| rows::json(&row.about)).collect();
         let failed: Vec<String> = chunk.iter().map(|row| rows::json(&row.failed)).collect();
         query!(
-            "INSERT INTO worker (id, name, state, reason, session, seen_at, about, failed)
+            "INSERT INTO worker (id, name, state, cause, session, seen_at, about, failed)
              SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
                                   $6::bigint[], $7::text[], $8::text[])
              ON CONFLICT (id) DO UPDATE SET
-                 name = excluded.name, state = excluded.state, reason = excluded.reason,
+                 name = excluded.name, state = excluded.state, cause = excluded.cause,
                  session = excluded.session, seen_at = excluded.seen_at, about = excluded.about,
                  failed = excluded.failed",
             &ids,
             &names as &[&str],
             &states as &[&str],
-            &reasons as &[&str],
+            &causes,
             &sessions,
             &seen,
             &about,

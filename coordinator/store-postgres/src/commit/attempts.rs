@@ -1,8 +1,9 @@
 //! Attempts, how they ended, and what they measured.
 
 use sqlx::query;
-use swath_core::metrics::Metrics;
-use swath_store::{AttemptEnd, End, LateOutcome, NewAttempt, OutcomeRow};
+use swath_model::metrics::Metrics;
+use swath_model::time::Timestamp;
+use swath_store::{AttemptEnd, End, LateOutcome, LostAttempt, NewAttempt, OutcomeRow};
 
 use super::{CHUNK, Known, all_written};
 use crate::error::Result;
@@ -120,6 +121,30 @@ pub(super) async fn end(
             &ended as &[&str],
             &messages as &[&str],
             &provenances as &[Option<i64>]
+        )
+        .execute(&mut *session)
+        .await?;
+        all_written(done.rows_affected(), chunk.len(), "attempts")?;
+    }
+    Ok(())
+}
+
+/// Writes which attempts were lost, and which came back.
+pub(super) async fn lose(session: &mut Session, lost: &[LostAttempt]) -> Result<()> {
+    for chunk in lost.chunks(CHUNK) {
+        let jobs: Vec<i64> = chunk.iter().map(|row| row.job.0).collect();
+        let attempts: Vec<i64> = chunk.iter().map(|row| row.attempt.0.into()).collect();
+        let at: Vec<Option<i64>> = chunk
+            .iter()
+            .map(|row| row.at.map(Timestamp::as_ms))
+            .collect();
+        let done = query!(
+            "UPDATE attempt SET lost_at = line.at
+             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS line (job, attempt, at)
+             WHERE attempt.job = line.job AND attempt.attempt = line.attempt",
+            &jobs,
+            &attempts,
+            &at as &[Option<i64>]
         )
         .execute(&mut *session)
         .await?;

@@ -1,8 +1,8 @@
 //! Jobs.
 
 use sqlx::query;
-use swath_core::job::State;
-use swath_core::time::Timestamp;
+use swath_model::job::State;
+use swath_model::time::Timestamp;
 use swath_store::{JobRow, NewJob};
 
 use super::{CHUNK, all_written};

@@ -1,7 +1,7 @@
 //! What attempts report while they run: observations and log text.
 
 use sqlx::query;
-use swath_core::outcome::Observation;
+use swath_model::outcome::Observation;
 use swath_store::{LogRow, ObservationRow};
 
 use super::CHUNK;

@@ -6,11 +6,12 @@
 mod around;
 mod attempts;
 mod copied;
+mod events;
 mod jobs;
 mod logs;
 mod sweeps;
 
-use swath_core::outcome::Provenance;
+use swath_model::outcome::Provenance;
 use swath_store::{Changes, End};
 
 use crate::error::{Failure, Result};
@@ -71,6 +72,7 @@ pub(crate) async fn write(
     attempts::insert(session, &changes.attempts).await?;
     attempts::insert_outcomes(session, known, &changes.outcomes).await?;
     attempts::end(session, known, &changes.ends).await?;
+    attempts::lose(session, &changes.lost).await?;
     jobs::update(session, &changes.jobs).await?;
     attempts::insert_late(session, &changes.late).await?;
     logs::insert_observations(session, &changes.observations).await?;
@@ -80,6 +82,7 @@ pub(crate) async fn write(
     around::insert_decisions(session, &changes.decisions).await?;
     around::forget_imports(session, &changes.forgotten).await?;
     around::insert_imports(session, &changes.imports).await?;
+    events::write(session, &changes.events).await?;
     match &changes.copied {
         Some(copied) => copied::write(session, copied).await,
         None => Ok(()),

@@ -1,7 +1,7 @@
 //! Sweeps and their cells.
 
 use sqlx::query;
-use swath_core::time::Timestamp;
+use swath_model::time::Timestamp;
 use swath_store::{GrownCell, NewCell, NewSweep, NewSweepCell, SweepRow};
 
 use super::{CHUNK, all_written};
@@ -20,13 +20,14 @@ pub(super) async fn insert(session: &mut Session, sweeps: &[NewSweep]) -> Result
         let sources = rows::json(&sweep.sources);
         let definition = rows::json(&sweep.definition);
         query!(
-            "INSERT INTO sweep (id, digest, name, title, replicates, priority, sources, definition,
-                                submitted_at)
-             VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8)",
+            "INSERT INTO sweep (id, digest, name, title, kind, replicates, priority, sources,
+                                definition, submitted_at)
+             VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9)",
             sweep.key.0,
             digest,
             &*name,
             &*title,
+            sweep.kind.name(),
             i64::from(sweep.replicates),
             sources,
             definition,
@@ -52,9 +53,10 @@ pub(super) async fn update(session: &mut Session, sweeps: &[SweepRow]) -> Result
         let ids: Vec<i64> = chunk.iter().map(|row| row.key.0).collect();
         let live: Vec<bool> = chunk.iter().map(|row| row.live).collect();
         let paused: Vec<bool> = chunk.iter().map(|row| row.paused.is_some()).collect();
-        let reasons = chunk.iter().map(|row| row.paused.as_deref().unwrap_or(""));
-        let reasons: Vec<_> = reasons.map(text::kept).collect();
-        let reasons: Vec<&str> = reasons.iter().map(|reason| &**reason).collect();
+        let causes = chunk
+            .iter()
+            .map(|row| rows::cause_text(row.paused.as_ref()));
+        let causes: Vec<String> = causes.collect();
         let priorities: Vec<i64> = chunk.iter().map(|row| row.priority.into()).collect();
         let count = |of: fn(&SweepRow) -> u64| -> Vec<i64> {
             chunk.iter().map(|row| of(row) as i64).collect()
@@ -68,15 +70,15 @@ pub(super) async fn update(session: &mut Session, sweeps: &[SweepRow]) -> Result
                  SELECT * FROM unnest($1::bigint[], $2::boolean[], $3::boolean[], $4::text[],
                      $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
                      $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
-                 AS line (id, live, paused, reason, priority, queued, leased, suspect, succeeded,
+                 AS line (id, live, paused, cause, priority, queued, leased, suspect, succeeded,
                           failed, diverged, cancelled, ended_at)),
              said AS (
-                 UPDATE sweep SET live = line.live, paused = line.paused, reason = line.reason,
+                 UPDATE sweep SET live = line.live, paused = line.paused, cause = line.cause,
                      priority = line.priority
                  FROM line
                  WHERE sweep.id = line.id
-                   AND (sweep.live, sweep.paused, sweep.reason, sweep.priority)
-                       IS DISTINCT FROM (line.live, line.paused, line.reason, line.priority))
+                   AND (sweep.live, sweep.paused, sweep.cause, sweep.priority)
+                       IS DISTINCT FROM (line.live, line.paused, line.cause, line.priority))
              UPDATE sweep_counts SET queued = line.queued, leased = line.leased,
                  suspect = line.suspect, succeeded = line.succeeded, failed = line.failed,
                  diverged = line.diverged, cancelled = line.cancelled, ended_at = line.ended_at
@@ -84,7 +86,7 @@ pub(super) async fn update(session: &mut Session, sweeps: &[SweepRow]) -> Result
             &ids,
             &live,
             &paused,
-            &reasons as &[&str],
+            &causes,
             &priorities,
             &count(|row| row.counts.queued),
             &count(|row| row.counts.leased),

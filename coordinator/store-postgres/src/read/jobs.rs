@@ -1,12 +1,12 @@
 //! Jobs, their attempts, curves and logs.
 
 use sqlx::{query, query_as, query_scalar};
-use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest};
-use swath_core::message::{JobQuery, Known};
-use swath_core::outcome::{Fault, Measurement, Observation, Provenance};
-use swath_core::probe::WorkloadKey;
-use swath_core::time::Timestamp;
-use swath_core::view::{Alike, AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
+use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest};
+use swath_model::message::{JobQuery, Known};
+use swath_model::outcome::{Fault, Measurement, Observation, Provenance};
+use swath_model::probe::WorkloadKey;
+use swath_model::time::Timestamp;
+use swath_model::view::{Alike, AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
 
 use super::find;
 use crate::error::Result;
@@ -210,7 +210,7 @@ pub(crate) async fn job(session: &mut Session, digest: JobDigest) -> Result<Opti
     };
     let attempts = query!(
         r#"SELECT attempt.attempt, worker.name AS worker, attempt.session, attempt.granted_at,
-                  attempt.ended_at, attempt.ended, attempt.message,
+                  attempt.ended_at, attempt.ended, attempt.lost_at, attempt.message,
                   provenance.device AS "device?", provenance.driver AS "driver?",
                   provenance.libtorch AS "libtorch?", provenance.trainer AS "trainer?",
                   provenance.threads AS "threads?", provenance.determinism AS "determinism?"
@@ -230,18 +230,17 @@ pub(crate) async fn job(session: &mut Session, digest: JobDigest) -> Result<Opti
     .await?;
     let mut views = Vec::with_capacity(attempts.len());
     for row in attempts {
-        let open = job.deadline.is_some() && job.attempt == rows::attempt(row.attempt);
         let told = |text: Option<String>| text.map(text::told).unwrap_or_default();
         views.push(AttemptView {
             attempt: rows::attempt(row.attempt),
             worker: rows::worker_name(&row.worker)?,
             session: SessionId(row.session as u64),
             granted_at: Timestamp::from_ms(row.granted_at),
-            ended_at: row.ended_at.map(Timestamp::from_ms),
-            ended: match row.ended {
-                Some(ended) => ended,
-                None if open => String::new(),
-                None => Fault::Lost.name().to_owned(),
+            ended_at: row.ended_at.or(row.lost_at).map(Timestamp::from_ms),
+            ended: match (row.ended, row.lost_at) {
+                (Some(ended), _) => ended,
+                (None, Some(_)) => Fault::Lost.name().to_owned(),
+                (None, None) => String::new(),
             },
             message: text::told(row.message),
             provenance: row.device.map(|device| Provenance {

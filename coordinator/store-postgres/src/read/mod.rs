@@ -1,11 +1,13 @@
 //! What readers ask for, each on one state of the database: readers and the
 //! writer never wait for each other.
 
+mod events;
 mod find;
 mod jobs;
 mod results;
 mod sweeps;
 
+pub(crate) use self::events::{events, last_event};
 pub(crate) use self::jobs::{alike, curves, job, jobs, known, last_failed, logs};
 pub(crate) use self::results::results;
 pub(crate) use self::sweeps::{replication, sources, sweeps, workers};

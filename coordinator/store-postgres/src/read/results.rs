@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use sqlx::query;
-use swath_core::id::{Replicate, SweepDigest};
-use swath_core::import::{Imported, fill};
-use swath_core::job::StateName;
-use swath_core::outcome::{Measurement, Provenance};
-use swath_core::view::{CellResults, ReplicateResult};
+use swath_model::id::{Replicate, SweepDigest};
+use swath_model::import::{Imported, fill};
+use swath_model::job::StateName;
+use swath_model::outcome::{Measurement, Provenance};
+use swath_model::view::{CellResults, ReplicateResult};
 
 use crate::error::{Failure, Result, unknown};
 use crate::rows;

@@ -1,11 +1,11 @@
 //! Sweeps, the decisions about their replicates, and workers.
 
 use sqlx::{query, query_scalar};
-use swath_core::id::{Replicate, SessionId, SweepDigest};
-use swath_core::message::Sources;
-use swath_core::replication::Decision;
-use swath_core::time::Timestamp;
-use swath_core::view::{
+use swath_model::id::{Replicate, SessionId, SweepDigest};
+use swath_model::message::Sources;
+use swath_model::replication::Decision;
+use swath_model::time::Timestamp;
+use swath_model::view::{
     Counts, DecisionView, ReplicationRecord, ReplicationView, SettledView, SweepState, SweepView,
     WorkerView,
 };
@@ -18,7 +18,7 @@ use crate::text;
 /// Every sweep, oldest first.
 pub(crate) async fn sweeps(session: &mut Session) -> Result<Vec<SweepView>> {
     let rows = query!(
-        r#"SELECT digest, name, title, replicates, priority, live, paused, reason, definition,
+        r#"SELECT digest, name, title, kind, replicates, priority, live, cause, definition,
                   submitted_at, cells, queued, leased, suspect, succeeded, failed, diverged,
                   cancelled, ended_at, most AS "most?", rounds AS "rounds?", seeds AS "seeds?",
                   settled_at, as_of, pairs AS "pairs?", undecided AS "undecided?"
@@ -47,13 +47,9 @@ pub(crate) async fn sweeps(session: &mut Session) -> Result<Vec<SweepView>> {
                 digest: rows::sweep_digest(&row.digest)?,
                 name: text::told(row.name),
                 title: text::told(row.title),
-                state: match (row.live, finished, row.paused) {
-                    (false, _, _) => SweepState::Cancelled,
-                    (true, true, _) => SweepState::Finished,
-                    (true, false, true) => SweepState::Paused,
-                    (true, false, false) => SweepState::Active,
-                },
-                reason: text::told(row.reason),
+                kind: rows::sweep_kind(&row.kind)?,
+                state: SweepState::of(row.live, finished, !row.cause.is_empty()),
+                paused: rows::cause(&row.cause)?,
                 cells: row.cells as u64,
                 replicates: row.replicates as u32,
                 replication: row.most.map(|most| ReplicationView {
@@ -134,7 +130,7 @@ pub(crate) async fn replication(
 /// Every worker, by name.
 pub(crate) async fn workers(session: &mut Session) -> Result<Vec<WorkerView>> {
     let rows = query!(
-        r#"SELECT name, state, reason, session, seen_at, about, failed,
+        r#"SELECT name, state, cause, session, seen_at, about, failed,
                   (SELECT count(*) FROM attempt
                    JOIN job ON job.id = attempt.job AND job.attempt = attempt.attempt
                    WHERE attempt.worker = worker.id AND attempt.ended IS NULL
@@ -149,12 +145,13 @@ pub(crate) async fn workers(session: &mut Session) -> Result<Vec<WorkerView>> {
             Ok(WorkerView {
                 name: rows::worker_name(&row.name)?,
                 state: rows::worker_state(&row.state)?,
-                reason: text::told(row.reason),
+                cordoned: rows::cause(&row.cause)?,
                 session: SessionId(row.session as u64),
                 seen_at: Timestamp::from_ms(row.seen_at),
                 about: serde_json::from_str(&row.about)?,
                 held: row.held as u64,
                 failed_in_a_row: failed.len() as u32,
+                silent: false,
             })
         })
         .collect()

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use sqlx::{query, query_as};
-use swath_core::id::{Replicate, SessionId};
-use swath_core::outcome::{Measurement, Observation, Provenance};
-use swath_core::time::Timestamp;
+use swath_model::id::{Replicate, SessionId};
+use swath_model::outcome::{Measurement, Observation, Provenance};
+use swath_model::time::Timestamp;
 use swath_store::{
-    AttemptEnd, CellKey, Changes, End, JobKey, JobRow, LogGone, NewAttempt, NewJob, ObservationRow,
-    OutcomeRow, PageKey, WorkerKey,
+    AttemptEnd, CellKey, Changes, End, JobKey, JobRow, LogGone, LostAttempt, NewAttempt, NewJob,
+    ObservationRow, OutcomeRow, PageKey, WorkerKey,
 };
 
 use super::page::Filling;
@@ -77,8 +77,8 @@ pub(super) async fn jobs(
 async fn attempts(session: &mut Session, after: i64, last: i64, all: &mut Changes) -> Result<()> {
     let found = query!(
         r#"SELECT attempt.job, attempt.attempt, attempt.worker, attempt.session,
-                  attempt.granted_at, attempt.ended_at, attempt.ended, attempt.message,
-                  attempt.log_gone, device AS "device?", driver AS "driver?",
+                  attempt.granted_at, attempt.ended_at, attempt.ended, attempt.lost_at,
+                  attempt.message, attempt.log_gone, device AS "device?", driver AS "driver?",
                   libtorch AS "libtorch?", trainer AS "trainer?", threads AS "threads?",
                   determinism AS "determinism?"
            FROM job
@@ -100,6 +100,13 @@ async fn attempts(session: &mut Session, after: i64, last: i64, all: &mut Change
             session: SessionId(row.session as u64),
             granted_at: Timestamp::from_ms(row.granted_at),
         });
+        if let Some(at) = row.lost_at {
+            all.lost.push(LostAttempt {
+                job,
+                attempt,
+                at: Some(Timestamp::from_ms(at)),
+            });
+        }
         if row.log_gone > 0 {
             all.copied.get_or_insert_default().gone.push(LogGone {
                 job,

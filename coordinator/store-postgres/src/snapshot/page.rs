@@ -1,11 +1,11 @@
 //! Pages of a snapshot: rows in the order of their keys.
 
 use sqlx::query;
-use swath_core::id::{Replicate, SessionId};
-use swath_core::import::Imported;
-use swath_core::probe::WorkloadKey;
-use swath_core::time::Timestamp;
-use swath_core::view::Counts;
+use swath_model::id::{Replicate, SessionId};
+use swath_model::import::Imported;
+use swath_model::probe::WorkloadKey;
+use swath_model::time::Timestamp;
+use swath_model::view::Counts;
 use swath_store::{
     CellKey, Changes, CopiedLog, DecisionRow, GrantRequest, JobKey, LateOutcome, LogRow, NewCell,
     NewImport, NewSweep, NewSweepCell, Page, PageKey, Part, ReplicationRow, SettledRow, SweepKey,
@@ -70,8 +70,8 @@ async fn sweeps(
     page: &mut Filling,
 ) -> Result<()> {
     let found = query!(
-        r#"SELECT sweep.id, digest, name, title, replicates, priority, live, paused,
-                  reason, sources, definition, submitted_at, cells, queued, leased, suspect,
+        r#"SELECT sweep.id, digest, name, title, kind, replicates, priority, live, cause,
+                  sources, definition, submitted_at, cells, queued, leased, suspect,
                   succeeded, failed, diverged, cancelled, ended_at
            FROM sweep
            JOIN sweep_counts ON sweep_counts.sweep = sweep.id
@@ -89,6 +89,7 @@ async fn sweeps(
             digest: rows::sweep_digest(&row.digest)?,
             name: text::told(row.name),
             title: text::told(row.title),
+            kind: rows::sweep_kind(&row.kind)?,
             replicates: row.replicates as u32,
             cells: row.cells as u64,
             sources: serde_json::from_str(&row.sources)?,
@@ -98,7 +99,7 @@ async fn sweeps(
         all.sweeps.push(SweepRow {
             key,
             live: row.live,
-            paused: row.paused.then(|| text::told(row.reason)),
+            paused: rows::cause(&row.cause)?,
             priority: row.priority as i32,
             counts: Counts {
                 queued: row.queued as u64,
@@ -178,7 +179,7 @@ async fn workers(
     page: &mut Filling,
 ) -> Result<()> {
     let found = query!(
-        r#"SELECT id, name, state, reason, session, seen_at, about, failed
+        r#"SELECT id, name, state, cause, session, seen_at, about, failed
            FROM worker WHERE id > $1 ORDER BY id LIMIT $2"#,
         after,
         i64::from(limit)
@@ -190,7 +191,7 @@ async fn workers(
             key: WorkerKey(row.id),
             name: rows::worker_name(&row.name)?,
             state: rows::worker_state(&row.state)?,
-            reason: text::told(row.reason),
+            cordoned: rows::cause(&row.cause)?,
             session: SessionId(row.session as u64),
             seen_at: Timestamp::from_ms(row.seen_at),
             about: serde_json::from_str(&row.about)?,

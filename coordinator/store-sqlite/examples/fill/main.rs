@@ -11,9 +11,9 @@ use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection, SqliteConnection};
-use swath_core::id::SessionId;
-use swath_core::time::Timestamp;
-use swath_core::view::{WorkerAbout, WorkerState};
+use swath_model::id::SessionId;
+use swath_model::time::Timestamp;
+use swath_model::view::{WorkerAbout, WorkerState};
 use swath_store::{Changes, Store, WorkerKey, WorkerRow};
 use swath_store_sqlite::SqliteStore;
 
@@ -75,7 +75,7 @@ async fn hello(database: &Path) -> Result<(), Error> {
         key: WorkerKey(1),
         name: "filler".parse()?,
         state: WorkerState::Active,
-        reason: String::new(),
+        cordoned: None,
         session: SessionId(1),
         seen_at: NOW,
         about: WorkerAbout {

@@ -1,9 +1,10 @@
 //! Attempts, how they ended, and what they measured.
 
 use sqlx::{query, query_scalar};
-use swath_core::id::WeightsDigest;
-use swath_core::outcome::Provenance;
-use swath_store::{AttemptEnd, End, LateOutcome, NewAttempt, OutcomeRow};
+use swath_model::id::WeightsDigest;
+use swath_model::outcome::Provenance;
+use swath_model::time::Timestamp;
+use swath_store::{AttemptEnd, End, LateOutcome, LostAttempt, NewAttempt, OutcomeRow};
 
 use super::all_written;
 use super::pack::{Beside, chunks, lines};
@@ -128,6 +129,27 @@ pub(super) async fn end(tx: &mut Tx, ends: &[AttemptEnd]) -> Result<()> {
     Ok(())
 }
 
+pub(super) async fn lose(tx: &mut Tx, lost: &[LostAttempt]) -> Result<()> {
+    for lost in chunks(lost, |_| 0) {
+        let list = lost
+            .iter()
+            .map(|it| (it.job.0, it.attempt, it.at.map(Timestamp::as_ms)));
+        let list = lines(&list.collect::<Vec<_>>());
+        let written = query!(
+            "WITH line AS MATERIALIZED (SELECT value FROM json_each(?1))
+             UPDATE attempt SET lost_at = line.value ->> 2
+             FROM line
+             WHERE attempt.job = line.value ->> 0 AND attempt.attempt = line.value ->> 1",
+            list
+        )
+        .execute(&mut tx.conn)
+        .await?
+        .rows_affected();
+        all_written("attempts", written, lost.len())?;
+    }
+    Ok(())
+}
+
 fn message(end: &End) -> &str {
     match end {
         End::Failed { message, .. } => message,
@@ -138,8 +160,8 @@ fn message(end: &End) -> &str {
 pub(super) async fn keep_late(tx: &mut Tx, late: &[LateOutcome]) -> Result<()> {
     // The other columns of an outcome are about this long.
     let bytes = |it: &LateOutcome| match &it.outcome {
-        swath_core::outcome::Outcome::Failed { message, .. } => message.len() + 512,
-        swath_core::outcome::Outcome::Measured(_) => 1024,
+        swath_model::outcome::Outcome::Failed { message, .. } => message.len() + 512,
+        swath_model::outcome::Outcome::Measured(_) => 1024,
     };
     for late in chunks(late, bytes) {
         let mut beside = Beside::default();

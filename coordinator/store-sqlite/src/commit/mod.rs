@@ -5,6 +5,7 @@
 
 mod attempts;
 mod copied;
+mod events;
 mod imports;
 mod jobs;
 mod logs;
@@ -31,6 +32,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
         attempts,
         outcomes,
         ends,
+        lost,
         jobs,
         late,
         observations,
@@ -40,6 +42,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
         decisions,
         forgotten,
         imports,
+        events,
         copied,
     } = changes;
     sweeps::insert(tx, new_sweeps).await?;
@@ -52,6 +55,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
     attempts::insert(tx, attempts).await?;
     attempts::insert_outcomes(tx, outcomes).await?;
     attempts::end(tx, ends).await?;
+    attempts::lose(tx, lost).await?;
     jobs::update(tx, jobs).await?;
     attempts::keep_late(tx, late).await?;
     logs::insert_observations(tx, observations).await?;
@@ -61,6 +65,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
     sweeps::insert_decisions(tx, decisions).await?;
     imports::forget(tx, forgotten).await?;
     imports::insert(tx, imports).await?;
+    events::write(tx, events).await?;
     match copied {
         None => Ok(()),
         Some(copied) => copied::write(tx, copied).await,

@@ -1,7 +1,7 @@
 //! Sweeps, their cells, and how many replicates the cells get.
 
 use sqlx::query;
-use swath_core::time::Timestamp;
+use swath_model::time::Timestamp;
 use swath_store::{
     DecisionRow, GrownCell, NewCell, NewSweep, NewSweepCell, ReplicationRow, SweepRow,
 };
@@ -21,14 +21,17 @@ pub(super) async fn insert(tx: &mut Tx, sweeps: &[NewSweep]) -> Result<()> {
         let definition = rows::json(&sweep.definition);
         let submitted_at = sweep.submitted_at.as_ms();
         let cells = sweep.cells as i64;
+        let kind = sweep.kind.name();
         query!(
             "INSERT INTO sweep
-                 (id, digest, name, title, replicates, priority, sources, definition, submitted_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8)",
+                 (id, digest, name, title, kind, replicates, priority, sources, definition,
+                  submitted_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9)",
             key,
             digest,
             sweep.name,
             sweep.title,
+            kind,
             sweep.replicates,
             sources,
             definition,
@@ -50,7 +53,7 @@ pub(super) async fn insert(tx: &mut Tx, sweeps: &[NewSweep]) -> Result<()> {
 /// Updates sweeps. Usually only the counts change; everything else is in a row
 /// that also has the sweep's files, which would be written again.
 pub(super) async fn update(tx: &mut Tx, sweeps: &[SweepRow]) -> Result<()> {
-    for sweeps in chunks(sweeps, |sweep| sweep.paused.as_ref().map_or(0, String::len)) {
+    for sweeps in chunks(sweeps, |_| 256) {
         let mut beside = Beside::default();
         let mut states = Vec::with_capacity(sweeps.len());
         let mut counts = Vec::with_capacity(sweeps.len());
@@ -63,9 +66,9 @@ pub(super) async fn update(tx: &mut Tx, sweeps: &[SweepRow]) -> Result<()> {
                 counts: count,
                 ended_at,
             } = sweep;
-            let reason = beside.add(paused.as_deref().unwrap_or_default());
+            let cause = beside.add(rows::cause_text(paused.as_ref()));
             let (live, paused) = (u8::from(*live), u8::from(paused.is_some()));
-            states.push((key.0, live, paused, reason.0, reason.1, *priority));
+            states.push((key.0, live, paused, cause.0, cause.1, *priority));
             counts.push((
                 key.0,
                 count.queued,
@@ -83,11 +86,11 @@ pub(super) async fn update(tx: &mut Tx, sweeps: &[SweepRow]) -> Result<()> {
             "WITH line AS MATERIALIZED (SELECT value FROM json_each(?1))
              UPDATE sweep SET
                  live = line.value ->> 1, paused = line.value ->> 2,
-                 reason = CAST(substr(?2, line.value ->> 3, line.value ->> 4) AS TEXT),
+                 cause = CAST(substr(?2, line.value ->> 3, line.value ->> 4) AS TEXT),
                  priority = line.value ->> 5
              FROM line
              WHERE sweep.id = line.value ->> 0
-               AND (live, paused, priority, reason) IS NOT (
+               AND (live, paused, priority, cause) IS NOT (
                    line.value ->> 1, line.value ->> 2, line.value ->> 5,
                    CAST(substr(?2, line.value ->> 3, line.value ->> 4) AS TEXT))",
             states,

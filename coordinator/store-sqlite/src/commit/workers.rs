@@ -10,18 +10,18 @@ use crate::writer::Tx;
 
 pub(super) async fn write(tx: &mut Tx, workers: &[WorkerRow]) -> Result<()> {
     // What a worker says about itself is about this long.
-    for workers in chunks(workers, |worker| worker.reason.len() + 1024) {
+    for workers in chunks(workers, |_| 1024) {
         let mut beside = Beside::default();
         let mut list = Vec::with_capacity(workers.len());
         for worker in workers {
-            let reason = beside.add(&worker.reason);
+            let cause = beside.add(rows::cause_text(worker.cordoned.as_ref()));
             let about = beside.add(rows::json(&worker.about));
             list.push((
                 worker.key.0,
                 &worker.name,
                 worker.state.name(),
-                reason.0,
-                reason.1,
+                cause.0,
+                cause.1,
                 rows::session(worker.session),
                 worker.seen_at.as_ms(),
                 about.0,
@@ -33,7 +33,7 @@ pub(super) async fn write(tx: &mut Tx, workers: &[WorkerRow]) -> Result<()> {
         let (list, beside) = (lines(&list), beside.as_slice());
         query!(
             "INSERT INTO worker
-                 (id, name, state, reason, session, seen_at, about, programs, failed)
+                 (id, name, state, cause, session, seen_at, about, programs, failed)
              SELECT line.value ->> 0, line.value ->> 1, line.value ->> 2,
                     CAST(substr(?2, line.value ->> 3, line.value ->> 4) AS TEXT),
                     line.value ->> 5, line.value ->> 6,
@@ -42,7 +42,7 @@ pub(super) async fn write(tx: &mut Tx, workers: &[WorkerRow]) -> Result<()> {
              FROM jsonb_each(?1) AS line
              WHERE true
              ON CONFLICT (id) DO UPDATE SET
-                 state = excluded.state, reason = excluded.reason, session = excluded.session,
+                 state = excluded.state, cause = excluded.cause, session = excluded.session,
                  seen_at = excluded.seen_at, about = excluded.about,
                  programs = excluded.programs, failed = excluded.failed",
             list,

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{SqliteConnection, query, query_scalar};
-use swath_core::judge::{self, LastFault};
-use swath_core::outcome::{Fault, Outcome};
+use swath_model::judge::{self, LastFault};
+use swath_model::outcome::{Fault, Outcome};
 use swath_store::{CellKey, JobKey, Names, StoredCell, StoredJob, SweepKey};
 
 use crate::error::{Failure, Result};

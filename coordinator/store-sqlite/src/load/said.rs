@@ -1,8 +1,8 @@
 //! What exists already for numbers that are about to be imported.
 
 use sqlx::{SqliteConnection, query};
-use swath_core::id::{CellDigest, Replicate};
-use swath_core::import::Imported;
+use swath_model::id::{CellDigest, Replicate};
+use swath_model::import::Imported;
 use swath_store::{CellKey, Said};
 
 use crate::error::Result;

@@ -4,10 +4,10 @@ use std::collections::hash_map::{Entry, HashMap};
 
 use futures_util::TryStreamExt;
 use sqlx::{SqliteConnection, query, query_scalar};
-use swath_core::id::SessionId;
-use swath_core::judge::{self, LastFault};
-use swath_core::time::Timestamp;
-use swath_core::view::Counts;
+use swath_model::id::SessionId;
+use swath_model::judge::{self, LastFault};
+use swath_model::time::Timestamp;
+use swath_model::view::{Counts, SettledView};
 use swath_store::{
     CellKey, Copying, JobKey, Start, StoredReplication, StoredRequest, StoredSweep, SweepKey,
     SweepRow, WorkerKey, WorkerRow,
@@ -29,12 +29,16 @@ pub(crate) async fn start(conn: &mut SqliteConnection) -> Result<Start> {
     let last_cell = last_cell.fetch_one(&mut *conn).await?;
     let last_job = query_scalar!(r#"SELECT max(id) AS "id: i64" FROM job"#);
     let last_job = last_job.fetch_one(&mut *conn).await?;
+    let last_event = query!("SELECT seq, at FROM event ORDER BY seq DESC LIMIT 1");
+    let last_event = last_event.fetch_optional(&mut *conn).await?;
     Ok(Start {
         sweeps,
         workers: workers(conn).await?,
         requests: requests(conn).await?,
         last_cell: CellKey(last_cell.unwrap_or(0)),
         last_job: JobKey(last_job.unwrap_or(0)),
+        last_event: last_event.as_ref().map_or(0, |row| row.seq as u64),
+        last_event_at: last_event.map(|row| Timestamp::from_ms(row.at)),
     })
 }
 
@@ -49,9 +53,10 @@ pub(crate) async fn copying(conn: &mut SqliteConnection) -> Result<Option<Copyin
 /// Every sweep, in order of submission, without its faults.
 async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<StoredSweep>> {
     let rows = query!(
-        r#"SELECT sweep.id AS "id!", digest, replicates, priority, live, paused, reason,
-                  queued, leased, suspect, succeeded, failed, diverged, cancelled, ended_at,
-                  most AS "most?", rounds AS "rounds?", seeds AS "seeds?", as_of
+        r#"SELECT sweep.id AS "id!", digest, kind, replicates, priority, live, cause, queued,
+                  leased, suspect, succeeded, failed, diverged, cancelled, ended_at,
+                  most AS "most?", rounds AS "rounds?", seeds AS "seeds?", settled_at, as_of,
+                  pairs AS "pairs?", undecided AS "undecided?"
            FROM sweep
            JOIN sweep_counts ON sweep_counts.sweep = sweep.id
            LEFT JOIN replication ON replication.sweep = sweep.id
@@ -62,11 +67,12 @@ async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<StoredSweep>> {
     let sweeps = rows.into_iter().map(|row| {
         Ok(StoredSweep {
             digest: rows::sweep_digest(&row.digest)?,
+            kind: rows::sweep_kind(&row.kind)?,
             replicates: row.replicates as u32,
             row: SweepRow {
                 key: SweepKey(row.id),
                 live: row.live != 0,
-                paused: (row.paused != 0).then_some(row.reason),
+                paused: rows::cause(&row.cause)?,
                 priority: row.priority as i32,
                 counts: Counts {
                     queued: row.queued as u64,
@@ -83,7 +89,14 @@ async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<StoredSweep>> {
                 max: most as u32,
                 rounds: row.rounds.unwrap_or(0) as u32,
                 seeds: row.seeds.unwrap_or(0) as u64,
-                settled_as_of: row.as_of.map(Timestamp::from_ms),
+                settled: row.settled_at.zip(row.as_of).map(|(at, as_of)| {
+                    let view = SettledView {
+                        at: Timestamp::from_ms(at),
+                        pairs: row.pairs.unwrap_or(0) as u64,
+                        undecided: row.undecided.unwrap_or(0) as u64,
+                    };
+                    (Timestamp::from_ms(as_of), view)
+                }),
             }),
             faults: Vec::new(),
         })
@@ -135,7 +148,7 @@ async fn faults(conn: &mut SqliteConnection) -> Result<HashMap<SweepKey, Faults>
 
 async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerRow>> {
     let rows = query!(
-        r#"SELECT id AS "id!", name, state, reason, session, seen_at, about, failed
+        r#"SELECT id AS "id!", name, state, cause, session, seen_at, about, failed
            FROM worker ORDER BY id"#
     )
     .fetch_all(conn)
@@ -145,7 +158,7 @@ async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerRow>> {
             key: WorkerKey(row.id),
             name: rows::worker_name(&row.name)?,
             state: rows::worker_state(&row.state)?,
-            reason: row.reason,
+            cordoned: rows::cause(&row.cause)?,
             session: SessionId(row.session as u64),
             seen_at: Timestamp::from_ms(row.seen_at),
             about: serde_json::from_str(&row.about)?,

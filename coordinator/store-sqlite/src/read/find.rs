@@ -3,9 +3,9 @@
 //! mean a handful of them.
 
 use sqlx::{SqliteConnection, query, query_scalar};
-use swath_core::id::{JobDigest, SweepDigest};
-use swath_core::job::StateName;
-use swath_core::message::JobQuery;
+use swath_model::id::{JobDigest, SweepDigest};
+use swath_model::job::StateName;
+use swath_model::message::JobQuery;
 
 use crate::error::Result;
 use crate::rows;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use futures_util::TryStreamExt;
 use sqlx::{SqliteConnection, query};
-use swath_core::id::{CellDigest, Replicate};
-use swath_core::import::Imported;
+use swath_model::id::{CellDigest, Replicate};
+use swath_model::import::Imported;
 
 use crate::error::Result;
 use crate::rows;

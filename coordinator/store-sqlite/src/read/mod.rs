@@ -1,6 +1,7 @@
 //! Reading: on separate connections, each on a snapshot, so that readers and
 //! the writer never wait for each other.
 
+mod events;
 mod find;
 mod imports;
 mod jobs;
@@ -10,11 +11,12 @@ mod sweeps;
 
 use futures_util::future::BoxFuture;
 use sqlx::{SqliteConnection, SqlitePool};
-use swath_core::id::SweepDigest;
+use swath_model::id::SweepDigest;
 use swath_store::StoreError;
 
 use crate::error::{Failure, Result, failed};
 
+pub(crate) use self::events::{events, last_event};
 pub(crate) use self::jobs::{alike, curves, job, jobs, known, last_failed, logs};
 pub(crate) use self::replication::replication;
 pub(crate) use self::results::results;

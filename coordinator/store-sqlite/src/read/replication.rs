@@ -1,10 +1,10 @@
 //! What was decided about the replicates of a sweep.
 
 use sqlx::{SqliteConnection, query};
-use swath_core::id::{Replicate, SweepDigest};
-use swath_core::replication::Decision;
-use swath_core::time::Timestamp;
-use swath_core::view::{DecisionView, ReplicationRecord};
+use swath_model::id::{Replicate, SweepDigest};
+use swath_model::replication::Decision;
+use swath_model::time::Timestamp;
+use swath_model::view::{DecisionView, ReplicationRecord};
 
 use super::unknown;
 use crate::error::Result;

@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use sqlx::{SqliteConnection, query, query_scalar};
-use swath_core::id::{JobDigest, Replicate, SweepDigest, WeightsDigest};
-use swath_core::import::fill;
-use swath_core::job::StateName;
-use swath_core::outcome::Provenance;
-use swath_core::view::{CellResults, ReplicateResult};
+use swath_model::id::{JobDigest, Replicate, SweepDigest, WeightsDigest};
+use swath_model::import::fill;
+use swath_model::job::StateName;
+use swath_model::outcome::Provenance;
+use swath_model::view::{CellResults, ReplicateResult};
 
 use super::{imports, unknown};
 use crate::error::{Failure, Result};

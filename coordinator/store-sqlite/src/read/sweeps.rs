@@ -1,10 +1,10 @@
 //! Sweeps and workers.
 
 use sqlx::{SqliteConnection, query, query_scalar};
-use swath_core::id::{SessionId, SweepDigest};
-use swath_core::message::Sources;
-use swath_core::time::Timestamp;
-use swath_core::view::{Counts, ReplicationView, SettledView, SweepState, SweepView, WorkerView};
+use swath_model::id::{SessionId, SweepDigest};
+use swath_model::message::Sources;
+use swath_model::time::Timestamp;
+use swath_model::view::{Counts, ReplicationView, SettledView, SweepState, SweepView, WorkerView};
 
 use super::unknown;
 use crate::error::Result;
@@ -13,7 +13,7 @@ use crate::rows;
 /// Every sweep, oldest first.
 pub(crate) async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<SweepView>> {
     let rows = query!(
-        r#"SELECT digest, name, title, replicates, priority, live, paused, reason, definition,
+        r#"SELECT digest, name, title, kind, replicates, priority, live, cause, definition,
                 submitted_at, cells, queued, leased, suspect, succeeded, failed, diverged,
                 cancelled, ended_at, most AS "most?", rounds AS "rounds?", seeds AS "seeds?",
                 settled_at, as_of, pairs AS "pairs?", undecided AS "undecided?"
@@ -42,13 +42,9 @@ pub(crate) async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<SweepView>
                 digest: rows::sweep_digest(&row.digest)?,
                 name: row.name,
                 title: row.title,
-                state: match (row.live != 0, finished, row.paused != 0) {
-                    (false, _, _) => SweepState::Cancelled,
-                    (true, true, _) => SweepState::Finished,
-                    (true, false, true) => SweepState::Paused,
-                    (true, false, false) => SweepState::Active,
-                },
-                reason: row.reason,
+                kind: rows::sweep_kind(&row.kind)?,
+                state: SweepState::of(row.live != 0, finished, !row.cause.is_empty()),
+                paused: rows::cause(&row.cause)?,
                 cells: row.cells as u64,
                 replicates: row.replicates as u32,
                 replication: row.most.map(|most| ReplicationView {
@@ -84,7 +80,7 @@ pub(crate) async fn sources(conn: &mut SqliteConnection, sweep: SweepDigest) -> 
 /// Every worker, by name.
 pub(crate) async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerView>> {
     let rows = query!(
-        r#"SELECT name, state, reason, session, seen_at, about, failed,
+        r#"SELECT name, state, cause, session, seen_at, about, failed,
                   (SELECT count(*) FROM job
                    WHERE job.worker = worker.id AND job.deadline IS NOT NULL) AS "held!: i64"
            FROM worker ORDER BY name"#
@@ -97,12 +93,13 @@ pub(crate) async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerVie
             Ok(WorkerView {
                 name: rows::worker_name(&row.name)?,
                 state: rows::worker_state(&row.state)?,
-                reason: row.reason,
+                cordoned: rows::cause(&row.cause)?,
                 session: SessionId(row.session as u64),
                 seen_at: Timestamp::from_ms(row.seen_at),
                 about: serde_json::from_str(&row.about)?,
                 held: row.held as u64,
                 failed_in_a_row: failed.len() as u32,
+                silent: false,
             })
         })
         .collect()

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use swath_core::id::{Attempt, SessionId, WorkerName};
-use swath_core::job::{Job, State};
-use swath_core::outcome::Fault;
-use swath_core::policy::Policy;
-use swath_core::seed::seed;
-use swath_core::spec;
-use swath_core::time::Timestamp;
+use swath_model::id::{Attempt, SessionId, WorkerName};
+use swath_model::job::{Job, State};
+use swath_model::outcome::Fault;
+use swath_model::policy::Policy;
+use swath_model::seed::seed;
+use swath_model::spec;
+use swath_model::time::Timestamp;
 
 use crate::changes::{AttemptEnd, Changes, End, JobRow, NewAttempt, NewJob, OutcomeRow};
 use crate::cold::StoredCell;

@@ -7,12 +7,12 @@ mod job;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use swath_core::id::{SessionId, WorkerName};
-use swath_core::policy::Policy;
-use swath_core::probe::WorkloadKey;
-use swath_core::spec;
-use swath_core::time::Timestamp;
-use swath_core::view::Counts;
+use swath_model::id::{SessionId, WorkerName};
+use swath_model::policy::Policy;
+use swath_model::probe::WorkloadKey;
+use swath_model::spec;
+use swath_model::time::Timestamp;
+use swath_model::view::Counts;
 
 use crate::changes::{Changes, NewCell, NewSweepCell, SweepRow};
 use crate::cold::{Names, StoredCell};
@@ -112,7 +112,7 @@ pub async fn verify(
 
 /// An error with its causes, on one line.
 fn told(error: &StoreError) -> String {
-    swath_core::error::causes(error)
+    swath_model::error::causes(error)
 }
 
 /// What the parts of the store say about a sweep, one after the other.

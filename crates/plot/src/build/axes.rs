@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use swath_core::summary::text::parameter;
-use swath_core::table::Results;
+use swath_model::text::parameter;
+use swath_results::table::Results;
 
 /// One axis.
 #[derive(Clone, Debug)]

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use swath_core::summary::text::decimals;
-use swath_core::table::Results;
+use swath_model::text::decimals;
+use swath_results::table::Results;
 
 use super::axes::{Axes, Axis, depends};
 use super::grid::{FACTOR, spread, values};

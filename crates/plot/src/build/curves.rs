@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use swath_core::outcome::Observation;
-use swath_core::summary::text::counted;
+use swath_model::outcome::Observation;
+use swath_model::text::counted;
 
 use super::PlotError;
 use crate::chart::{Axis, Body, Chart, Grid, Point, Series};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use swath_core::summary::Summary;
-use swath_core::summary::text::counted;
-use swath_core::table::{Results, label};
-use swath_core::view::CellResults;
+use swath_model::text::counted;
+use swath_model::view::CellResults;
+use swath_results::summary::Summary;
+use swath_results::table::{Results, label};
 
 use super::axes::{Axes, Axis, depends};
 use super::names::Names;

@@ -1,6 +1,6 @@
 //! The cells of a sweep as a field of colours.
 
-use swath_core::table::Results;
+use swath_results::table::Results;
 
 use super::axes::{Axes, Axis};
 use super::grid::{FACTOR, Place, best, choice, left_out, named, replicates, spread};
@@ -55,7 +55,7 @@ pub(super) fn heat(results: &Results, request: &Request) -> Result<Chart, PlotEr
     let texts = |axis: &Axis| -> Vec<String> {
         axis.values
             .iter()
-            .map(swath_core::summary::text::parameter)
+            .map(swath_model::text::parameter)
             .collect()
     };
     let values: Vec<f64> = cells.iter().flatten().filter_map(|it| it.value).collect();

@@ -1,8 +1,8 @@
 //! What a plot says about imported numbers.
 
-use swath_core::summary::text::counted;
-use swath_core::table::Results;
-use swath_core::view::CellResults;
+use swath_model::text::counted;
+use swath_model::view::CellResults;
+use swath_results::table::Results;
 
 /// Whether a number of the cell is imported.
 pub(super) fn has(cell: &CellResults) -> bool {

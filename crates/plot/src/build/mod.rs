@@ -12,9 +12,9 @@ mod steps;
 use std::fmt;
 use std::str::FromStr;
 
-use swath_core::summary::Unit;
-use swath_core::summary::text::counted;
-use swath_core::table::{Results, label};
+use swath_model::text::counted;
+use swath_results::summary::Unit;
+use swath_results::table::{Results, label};
 
 use self::axes::Axes;
 pub use self::curves::{Curve, curves};

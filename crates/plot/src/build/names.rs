@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use swath_core::summary::text::parameter;
-use swath_core::table::label;
+use swath_model::text::parameter;
+use swath_results::table::label;
 
 use super::axes::Axis;
 

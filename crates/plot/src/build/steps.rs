@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use swath_core::id::JobDigest;
-use swath_core::outcome::Observation;
-use swath_core::summary::text::{approximate, counted};
-use swath_core::table::Results;
+use swath_model::id::JobDigest;
+use swath_model::outcome::Observation;
+use swath_model::text::{approximate, counted};
+use swath_results::table::Results;
 
 use super::axes::{Axes, Axis};
 use super::curves::median;
@@ -138,7 +138,7 @@ impl<'a> Reached<'a> {
         curves: &'a BTreeMap<JobDigest, Vec<Observation>>,
         x: &'a Axis,
     ) -> Self {
-        let of = |(at, (cell, _)): (usize, (&swath_core::view::CellResults, _))| {
+        let of = |(at, (cell, _)): (usize, (&swath_model::view::CellResults, _))| {
             let jobs = cell.replicates.iter().filter_map(|it| curves.get(&it.job));
             Some((x.places[at]?, jobs.map(Vec::as_slice).collect()))
         };

@@ -4,7 +4,7 @@ use super::{
     AXIS, Area, EDGE, TICK, TICK_GAP, TICK_LENGTH, WIDTH, fitted, frame, lower_axis, lower_title,
     nothing, two_lines,
 };
-use swath_core::stats::Sample;
+use swath_stats::Sample;
 
 use crate::chart::{Boxes, Chart, Row};
 use crate::font::width;

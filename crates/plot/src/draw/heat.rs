@@ -1,6 +1,6 @@
 //! A field of colours with the numbers in it.
 
-use swath_core::summary::text::decimals;
+use swath_model::text::decimals;
 
 use super::{AXIS, Area, EDGE, TICK, TICK_GAP, WIDTH, fitted, lower_title, upward_title, widest};
 use crate::chart::{Cell, Chart, Heat};

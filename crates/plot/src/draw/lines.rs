@@ -9,7 +9,7 @@ use crate::font::width;
 use crate::palette::{GREY, INK, Marker, look};
 use crate::scale::{Scale, Tick};
 use crate::scene::{Pen, Scene, Text};
-use swath_core::summary::text::compact;
+use swath_model::text::compact;
 
 /// Height of the area.
 const HEIGHT: f64 = 310.0;

@@ -1,13 +1,13 @@
 //! A small sweep with everything that can happen to a cell.
 
 use serde_json::{Value, json};
-use swath_core::id::{CellDigest, JobDigest, Replicate, SweepDigest};
-use swath_core::job::StateName;
-use swath_core::metrics::Metrics;
-use swath_core::outcome::{Fault, Measurement, Observation};
-use swath_core::table::Results;
-use swath_core::time::Timestamp;
-use swath_core::view::{CellResults, Counts, ReplicateResult, SweepState, SweepView};
+use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_model::job::StateName;
+use swath_model::metrics::Metrics;
+use swath_model::outcome::{Fault, Measurement, Observation};
+use swath_model::time::Timestamp;
+use swath_model::view::{CellResults, Counts, ReplicateResult, SweepState, SweepView};
+use swath_results::table::Results;
 
 fn replicate(cell: usize, number: usize, end: &str) -> ReplicateResult {
     let (state, fault) = match end {
@@ -74,7 +74,8 @@ fn sweep(title: &str, axes: &[&str], cells: usize, replicates: Option<usize>) ->
         name: "small".to_owned(),
         title: title.to_owned(),
         state: SweepState::Active,
-        reason: String::new(),
+        kind: swath_model::view::SweepKind::Training,
+        paused: None,
         cells: cells as u64,
         replicates: replicates.unwrap_or(0) as u32,
         replication: None,

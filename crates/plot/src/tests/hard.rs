@@ -1,9 +1,9 @@
 //! Sweeps that are hard to draw.
 
 use serde_json::{Value, json};
-use swath_core::import::Imported;
-use swath_core::table::Results;
-use swath_core::view::CellResults;
+use swath_model::import::Imported;
+use swath_model::view::CellResults;
+use swath_results::table::Results;
 
 use super::fixture::{epochs, results, small};
 use crate::chart::{Body, Chart, Grid};

@@ -2,9 +2,9 @@
 
 use insta::assert_snapshot;
 use proptest::prelude::*;
-use swath_core::summary::{Figure, Quantity, Tally, Unit};
-use swath_core::sweep::Measure;
-use swath_core::table::{Column, Field, Kind, Row, Shown, Table};
+use swath_results::summary::{Figure, Quantity, Tally, Unit};
+use swath_results::table::{Column, Field, Kind, Row, Shown, Table};
+use swath_sweep::Measure;
 
 use super::fixture::replicate;
 use crate::style::width;

@@ -1,12 +1,12 @@
 //! A sweep of twelve cells with everything that can happen to one.
 
 use serde_json::{Value, json};
-use swath_core::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
-use swath_core::job::StateName;
-use swath_core::outcome::{Fault, Measurement, Observation, Provenance};
-use swath_core::table::Results;
-use swath_core::time::Timestamp;
-use swath_core::view::{CellResults, Counts, CurvePoint, ReplicateResult, SweepState, SweepView};
+use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_model::job::StateName;
+use swath_model::outcome::{Fault, Measurement, Observation, Provenance};
+use swath_model::time::Timestamp;
+use swath_model::view::{CellResults, Counts, CurvePoint, ReplicateResult, SweepState, SweepView};
+use swath_results::table::Results;
 
 /// Per cell its three replicates: a test error, `d`iverged, `f`ailed, or
 /// `q`ueued; with `@` on the other device.
@@ -42,7 +42,7 @@ pub(super) fn replicate(cell: u8, number: u32, end: &str) -> ReplicateResult {
         test_loss: Some(test_error / 30.0),
         best_test_error: Some(test_error - 0.2),
         train_seconds: 70.0 + f64::from(cell) * 9.0 + f64::from(number),
-        metrics: swath_core::metrics::Metrics::new(),
+        metrics: swath_model::metrics::Metrics::new(),
         weights: None,
     });
     ReplicateResult {
@@ -86,7 +86,8 @@ pub(super) fn sweep(layout: &Value) -> SweepView {
         name: "rates".to_owned(),
         title: "Batch size & learning rate".to_owned(),
         state: SweepState::Active,
-        reason: String::new(),
+        kind: swath_model::view::SweepKind::Training,
+        paused: None,
         cells: 12,
         replicates: 3,
         replication: None,

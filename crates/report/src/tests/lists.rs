@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use serde_json::json;
-use swath_core::time::Timestamp;
-use swath_core::view::{ReplicationView, SettledView, SweepState, SweepView};
+use swath_model::time::Timestamp;
+use swath_model::view::{ReplicationView, SettledView, SweepState, SweepView};
 
 use super::fixture::{pivot, points, sweep};
 use crate::{Format, Listing, ListingColumn, Style, curve, curve_listing, progress};

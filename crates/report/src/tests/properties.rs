@@ -2,12 +2,12 @@
 
 use proptest::prelude::*;
 use serde_json::json;
-use swath_core::table::{Column, Field, Footnote, Kind, Row, Table};
+use swath_results::table::{Column, Field, Footnote, Kind, Row, Table};
 
 use super::fixture::{cells, list, pivot, results, sweep};
 use crate::csv::guarded;
 use crate::{Format, Listing, ListingColumn, Markup, Style, visible};
-use swath_core::table::Results;
+use swath_results::table::Results;
 
 const MARKUPS: [Markup; 4] = [Markup::Plain, Markup::Markdown, Markup::Latex, Markup::Csv];
 

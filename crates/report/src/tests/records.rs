@@ -3,8 +3,8 @@
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::Value;
-use swath_core::import::{Imported, fill};
-use swath_core::table::Results;
+use swath_model::import::{Imported, fill};
+use swath_results::table::Results;
 
 use super::fixture;
 use crate::Records;

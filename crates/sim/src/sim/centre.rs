@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use swath_agent::{Call, CallError};
-use swath_core::limits::EXCHANGE_WAIT_MAX;
+use swath_model::limits::EXCHANGE_WAIT_MAX;
 use swath_store::{Names, Result as Answered, StoreError};
 
 use super::{Event, Failure, Happening, SECOND, Sim};

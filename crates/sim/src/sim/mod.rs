@@ -8,7 +8,7 @@ mod site;
 use std::collections::{BTreeMap, VecDeque};
 
 use swath_agent::{ChildId, End, Entry};
-use swath_core::policy::Policy;
+use swath_model::policy::Policy;
 use swath_store::Store;
 
 pub use self::report::{Failure, Report};
@@ -255,7 +255,7 @@ impl Sim {
         let sweeps = at_once(self.coordinator.disk.rows().sweeps());
         sweeps.unwrap_or_default().iter().any(|sweep| {
             let open = sweep.replication.is_some_and(|it| it.settled.is_none());
-            open && sweep.state == swath_core::view::SweepState::Active
+            open && sweep.state == swath_model::view::SweepState::Active
         })
     }
 

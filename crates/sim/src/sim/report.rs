@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use swath_core::job::StateName;
+use swath_model::job::StateName;
 use swath_store::{Names, Store};
 
 use super::{CHAOS, Line, Sim};

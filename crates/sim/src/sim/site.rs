@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use swath_agent::{Call, CallError, ChildId, Effect, End, Entry, Event as Told, Line, Program};
-use swath_core::limits::CALL_DEADLINE;
+use swath_model::limits::CALL_DEADLINE;
 
 use super::{Doing, Event, Failure, Happening, SECOND, Sim};
 use crate::machine::Child;

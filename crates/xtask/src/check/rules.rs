@@ -10,52 +10,72 @@ use serde_json::Value;
 use crate::workspace::Workspace;
 
 /// Which of our crates a crate may use (not counting dev-dependencies). A crate that is not listed may use none.
-const OURS: [(&str, &[&str]); 15] = [
-    ("swath-core", &[]),
-    ("swath-report", &["swath-core"]),
-    ("swath-plot", &["swath-core"]),
-    ("swath-proto", &["swath-core"]),
-    ("swath-store", &["swath-core"]),
-    ("swath-engine", &["swath-core", "swath-store"]),
+const OURS: [(&str, &[&str]); 18] = [
+    ("swath-stats", &[]),
+    ("swath-model", &["swath-stats"]),
+    ("swath-sweep", &["swath-model"]),
+    (
+        "swath-results",
+        &["swath-model", "swath-stats", "swath-sweep"],
+    ),
+    ("swath-report", &["swath-model", "swath-results"]),
+    (
+        "swath-plot",
+        &["swath-model", "swath-results", "swath-stats"],
+    ),
+    ("swath-proto", &["swath-model"]),
+    ("swath-store", &["swath-model"]),
+    ("swath-engine", &["swath-model", "swath-store"]),
     (
         "swath-store-conformance",
-        &["swath-core", "swath-engine", "swath-store"],
+        &[
+            "swath-engine",
+            "swath-model",
+            "swath-results",
+            "swath-store",
+            "swath-sweep",
+        ],
     ),
-    ("swath-store-sqlite", &["swath-core", "swath-store"]),
-    ("swath-store-postgres", &["swath-core", "swath-store"]),
+    ("swath-store-sqlite", &["swath-model", "swath-store"]),
+    ("swath-store-postgres", &["swath-model", "swath-store"]),
     (
         "swath-coordinator",
         &[
-            "swath-core",
             "swath-engine",
+            "swath-model",
             "swath-plot",
             "swath-proto",
             "swath-report",
+            "swath-results",
+            "swath-stats",
             "swath-store",
             "swath-store-sqlite",
             "swath-store-postgres",
+            "swath-sweep",
         ],
     ),
-    ("swath-agent", &["swath-core"]),
+    ("swath-agent", &["swath-model"]),
     (
         "swath-worker",
-        &["swath-agent", "swath-core", "swath-proto"],
+        &["swath-agent", "swath-model", "swath-proto"],
     ),
-    ("swath-trainer", &["swath-core"]),
+    ("swath-trainer", &["swath-model", "swath-stats"]),
     (
         "swath-sim",
         &[
             "swath-agent",
-            "swath-core",
             "swath-engine",
+            "swath-model",
+            "swath-results",
             "swath-store",
             "swath-store-conformance",
+            "swath-sweep",
         ],
     ),
     (
         "swath-e2e",
         &[
-            "swath-core",
+            "swath-model",
             "swath-proto",
             "swath-report",
             "swath-store",
@@ -77,9 +97,21 @@ const RESERVED: [(&str, &[&str]); 3] = [
 
 /// Packages that must not be reachable from a crate by any path, because the crate
 /// is pure or must not link them.
-const UNREACHABLE: [(&str, &[&str]); 4] = [
+const UNREACHABLE: [(&str, &[&str]); 7] = [
     (
-        "swath-core",
+        "swath-stats",
+        &["tokio", "sqlx", "tonic", "tch", "getrandom", "rand"],
+    ),
+    (
+        "swath-model",
+        &["tokio", "sqlx", "tonic", "tch", "getrandom", "rand"],
+    ),
+    (
+        "swath-sweep",
+        &["tokio", "sqlx", "tonic", "tch", "getrandom", "rand"],
+    ),
+    (
+        "swath-results",
         &["tokio", "sqlx", "tonic", "tch", "getrandom", "rand"],
     ),
     (
@@ -311,12 +343,12 @@ mod tests {
     #[test]
     fn the_design_passes() {
         let design = metadata(&[
-            ("swath-core", &[("serde", "normal"), ("proptest", "dev")]),
-            ("swath-store", &[("swath-core", "normal")]),
+            ("swath-model", &[("serde", "normal"), ("proptest", "dev")]),
+            ("swath-store", &[("swath-model", "normal")]),
             (
                 "swath-store-sqlite",
                 &[
-                    ("swath-core", "normal"),
+                    ("swath-model", "normal"),
                     ("swath-store", "normal"),
                     ("sqlx", "normal"),
                 ],
@@ -327,7 +359,7 @@ mod tests {
             ),
             (
                 "swath-trainer",
-                &[("swath-core", "normal"), ("tch", "normal")],
+                &[("swath-model", "normal"), ("tch", "normal")],
             ),
             ("serde", &[]),
             ("sqlx", &[]),
@@ -344,7 +376,7 @@ mod tests {
         let found = decides("grant.rs", "jobs.apply(id, &Event::Tick, now)");
         assert!(found.unwrap().contains("grant.rs names Event::"));
         assert_eq!(
-            decides("rows.rs", "use swath_core::job::{Job, State};"),
+            decides("rows.rs", "use swath_model::job::{Job, State};"),
             None
         );
     }
@@ -372,9 +404,9 @@ mod tests {
     #[test]
     fn ours_on_ours_follows_the_arrows_except_in_tests() {
         let found = broken(&metadata(&[
-            ("swath-core", &[("swath-sim", "dev")]),
+            ("swath-model", &[("swath-sim", "dev")]),
             ("swath-worker", &[("swath-store", "normal")]),
-            ("swath-unlisted", &[("swath-core", "normal")]),
+            ("swath-unlisted", &[("swath-model", "normal")]),
             ("swath-sim", &[]),
             ("swath-store", &[]),
         ]));
@@ -385,7 +417,7 @@ mod tests {
             "{found:?}"
         );
         assert!(
-            found[1].contains("swath-unlisted depends on swath-core"),
+            found[1].contains("swath-unlisted depends on swath-model"),
             "{found:?}"
         );
     }
@@ -393,7 +425,7 @@ mod tests {
     #[test]
     fn what_the_workspace_offers_to_nobody_is_found() {
         let metadata = metadata(&[
-            ("swath-core", &[("serde", "normal"), ("proptest", "dev")]),
+            ("swath-model", &[("serde", "normal"), ("proptest", "dev")]),
             ("serde", &[("rand", "normal")]),
         ]);
         let manifest = "\
@@ -416,10 +448,10 @@ debug = 1
     #[test]
     fn an_indirect_dependency_is_shown_with_its_path() {
         let found = broken(&metadata(&[
-            ("swath-core", &[("helper", "normal")]),
+            ("swath-model", &[("helper", "normal")]),
             ("helper", &[("tokio", "normal")]),
             ("tokio", &[]),
         ]));
-        assert!(found.unwrap()[0].contains("swath-core -> helper -> tokio"));
+        assert!(found.unwrap()[0].contains("swath-model -> helper -> tokio"));
     }
 }

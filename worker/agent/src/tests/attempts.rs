@@ -1,6 +1,6 @@
 //! Attempts on slots.
 
-use swath_core::outcome::Fault;
+use swath_model::outcome::Fault;
 
 use super::*;
 

@@ -9,10 +9,10 @@ mod sessions;
 use std::time::Duration;
 
 use serde_json::json;
-use swath_core::id::{Attempt, JobDigest, SessionId};
-use swath_core::message::{Ack, Exchange, Finish, Grant, Held, Report, Verdict};
-use swath_core::outcome::{Measurement, Outcome, Provenance};
-use swath_core::view::WorkerAbout;
+use swath_model::id::{Attempt, JobDigest, SessionId};
+use swath_model::message::{Ack, Exchange, Finish, Grant, Held, Report, Verdict};
+use swath_model::outcome::{Measurement, Outcome, Provenance};
+use swath_model::view::WorkerAbout;
 
 use super::*;
 
@@ -91,7 +91,7 @@ pub(super) fn measured(test_error: f64, train_seconds: f64) -> Outcome {
         test_loss: None,
         best_test_error: None,
         train_seconds,
-        metrics: swath_core::metrics::Metrics::new(),
+        metrics: swath_model::metrics::Metrics::new(),
         weights: None,
     })
 }

@@ -170,7 +170,7 @@ fn no_text_is_longer_than_the_coordinator_takes() {
         panic!("measured");
     };
     assert!(message.starts_with("broke the protocol: its `epoch` line"));
-    assert!(message.len() <= swath_core::limits::MESSAGE_BYTES);
+    assert!(message.len() <= swath_model::limits::MESSAGE_BYTES);
 }
 
 #[test]

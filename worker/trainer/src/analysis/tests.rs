@@ -1,7 +1,7 @@
 //! Sharpness where it is known, and the functions of parameters behind it.
 
 use serde_json::json;
-use swath_core::spec::JobSpec;
+use swath_model::spec::JobSpec;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::Landscape;
@@ -133,7 +133,7 @@ impl Small {
     fn with<T>(&mut self, count: i64, work: impl FnOnce(&Landscape<'_>, &Tensor) -> T) -> T {
         let dataset = self
             .session
-            .dataset(&swath_core::spec::Dataset::Digits)
+            .dataset(&swath_model::spec::Dataset::Digits)
             .unwrap();
         let images = Images {
             pixels: dataset.train.pixels.narrow(0, 0, count),
@@ -223,7 +223,7 @@ fn the_loss_is_that_of_an_evaluation_and_its_gradient_is_its_slope() {
     let mut small = Small::new();
     let dataset = small
         .session
-        .dataset(&swath_core::spec::Dataset::Digits)
+        .dataset(&swath_model::spec::Dataset::Digits)
         .unwrap();
     let count = dataset.train.count();
     let expected = evaluate::score(
@@ -257,7 +257,7 @@ fn the_loss_is_that_of_an_evaluation_and_its_gradient_is_its_slope() {
 #[test]
 fn statistics_computed_anew_are_where_the_running_ones_go() {
     let mut small = Small::new();
-    let source = swath_core::spec::Dataset::Digits;
+    let source = swath_model::spec::Dataset::Digits;
     let dataset = small.session.dataset(&source).unwrap();
     let Small { model, weights, .. } = &small;
     let images = Images {

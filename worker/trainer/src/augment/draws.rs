@@ -1,6 +1,6 @@
 //! Every random choice of an epoch, drawn on the host.
 
-use swath_core::spec::TrainingSpec;
+use swath_model::spec::TrainingSpec;
 
 use super::erase::Erasing;
 use super::mix::Mixing;

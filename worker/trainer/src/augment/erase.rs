@@ -1,6 +1,6 @@
 //! Painting over rectangles of images: random erasing, cutout.
 
-use swath_core::spec::RandomErasing;
+use swath_model::spec::RandomErasing;
 use tch::{Device, Kind, Tensor};
 
 use crate::rng::Stream;

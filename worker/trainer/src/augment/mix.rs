@@ -5,7 +5,7 @@
 //! operations, so nothing waits for the device. Which images are mixed with
 //! which goes to the device with the other choices of the epoch.
 
-use swath_core::spec::TrainingSpec;
+use swath_model::spec::TrainingSpec;
 use tch::{Device, Tensor};
 
 use crate::loss::{Share, Target};

@@ -15,7 +15,7 @@ mod draws;
 mod erase;
 mod mix;
 
-use swath_core::spec::Augmentation;
+use swath_model::spec::Augmentation;
 use tch::{Device, Kind, Tensor};
 
 pub(crate) use self::draws::Draws;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use swath_core::outcome::Measurement;
+use swath_model::outcome::Measurement;
 
 use super::hold::{hold, unusable};
 use super::{Checkpoint, Content, Ended, Identity, Manifest, encode, open, read_tensors};

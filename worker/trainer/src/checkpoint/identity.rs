@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use swath_core::spec::{JobSpec, RECIPE_VERSION};
+use swath_model::spec::{JobSpec, RECIPE_VERSION};
 use tch::Device;
 
 use crate::provenance;

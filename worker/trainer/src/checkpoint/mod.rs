@@ -14,7 +14,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use swath_core::outcome::Measurement;
+use swath_model::outcome::Measurement;
 
 pub(crate) use self::folder::{Begin, Folder, Mode, WEIGHTS};
 pub(crate) use self::identity::Identity;

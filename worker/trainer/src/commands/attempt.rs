@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use swath_core::outcome::Measurement;
-use swath_core::protocol::TrainerEvent;
-use swath_core::spec::{JobSpec, Model as Options, ResnetPreact, SeResnetPreact, TrainingSpec};
+use swath_model::outcome::Measurement;
+use swath_model::protocol::TrainerEvent;
+use swath_model::spec::{JobSpec, Model as Options, ResnetPreact, SeResnetPreact, TrainingSpec};
 use tch::Device;
 
 use super::clerk::{Clerk, Desk, Pace};

@@ -3,9 +3,9 @@
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use swath_core::id::WeightsDigest;
-use swath_core::outcome::Observation;
-use swath_core::protocol::TrainerEvent;
+use swath_model::id::WeightsDigest;
+use swath_model::outcome::Observation;
+use swath_model::protocol::TrainerEvent;
 
 use super::attempt::Kept;
 use crate::checkpoint::{Folder, Identity, WEIGHTS};

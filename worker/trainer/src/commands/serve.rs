@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use swath_core::protocol::TrainerEvent;
+use swath_model::protocol::TrainerEvent;
 
 use super::attempt::{Kept, Order, attempt, finish};
 use crate::checkpoint::Mode;

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use swath_core::outcome::Measurement;
-use swath_core::spec::JobSpec;
+use swath_model::outcome::Measurement;
+use swath_model::spec::JobSpec;
 use tch::{Device, Kind, Tensor};
 
 use super::attempt::{Kept, Order, attempt};

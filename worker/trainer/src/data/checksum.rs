@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use swath_core::id::hex;
+use swath_model::id::hex;
 
 use crate::failure::Failure;
 

@@ -1,7 +1,7 @@
 //! Names of the classes of the well-known data sets, in the order of their
 //! labels.
 
-use swath_core::spec::Dataset as Source;
+use swath_model::spec::Dataset as Source;
 
 /// The digits, of `digits` and MNIST.
 const DIGITS: &str = "0 1 2 3 4 5 6 7 8 9";

@@ -22,7 +22,7 @@ mod tensors;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use swath_core::spec::{Dataset as Source, OwnData, TestSet};
+use swath_model::spec::{Dataset as Source, OwnData, TestSet};
 
 pub(crate) use self::decoded::DecodedCopy;
 use self::folder::Folder;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use swath_core::spec::OwnData;
+use swath_model::spec::OwnData;
 
 use super::Facts;
 use crate::failure::Failure;

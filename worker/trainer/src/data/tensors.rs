@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
-use swath_core::spec::OwnData;
+use swath_model::spec::OwnData;
 
 use super::{Facts, RawDataset, Split, checked, own as shared};
 use crate::failure::Failure;

@@ -4,7 +4,7 @@
 //! Losses are computed in f32 whatever the kind of the logits: in half
 //! precision a cross-entropy would lose what it should measure.
 
-use swath_core::spec::Loss as Options;
+use swath_model::spec::Loss as Options;
 use tch::{Kind, Tensor};
 
 /// The target of a batch.

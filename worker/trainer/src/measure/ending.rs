@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use swath_core::outcome::Measurement;
-use swath_core::spec::{TestSet, TrainingSpec, unlike};
+use swath_model::outcome::Measurement;
+use swath_model::spec::{TestSet, TrainingSpec, unlike};
 use tch::Tensor;
 
 use super::record;

@@ -10,10 +10,10 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use swath_core::metrics::Metrics;
-use swath_core::outcome::{Measurement, Observation};
-use swath_core::protocol::MEDIAN_EPOCHS;
-use swath_core::stats::Sample;
+use swath_model::metrics::Metrics;
+use swath_model::outcome::{Measurement, Observation};
+use swath_model::protocol::MEDIAN_EPOCHS;
+use swath_stats::Sample;
 use tch::{Kind, Tensor, no_grad};
 
 pub(crate) use self::ending::{Ending, ExtraSet, extra_sets, more_to_measure, predicted};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use swath_core::outcome::Observation;
+use swath_model::outcome::Observation;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::failure::Failure;

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use swath_core::outcome::Observation;
+use swath_model::outcome::Observation;
 use tch::Tensor;
 
 use super::norms::norms;

@@ -3,7 +3,7 @@
 //! A layer is declared on a [`Layout`], which gives it the indices of its
 //! tensors; its forward pass takes them from a [`Weights`].
 
-use swath_core::spec::BlockType;
+use swath_model::spec::BlockType;
 use tch::Tensor;
 
 use super::Pass;

@@ -8,7 +8,7 @@
 //! which keeps a share of the maps, and 2×2 average pooling. Dropout follows
 //! every convolution but the stem.
 
-use swath_core::spec::{BlockType, Densenet};
+use swath_model::spec::{BlockType, Densenet};
 use tch::Tensor;
 
 use super::blocks::{Conv, Linear, Map, Norm, Place, Shape, global_average, is_fused};

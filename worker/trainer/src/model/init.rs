@@ -1,7 +1,7 @@
 //! Initial weights: drawn from the seed alone, on the host, so that they are
 //! the same on every device, whatever ran before.
 
-use swath_core::spec::{BnInit, ConvInit, Init, LinearInit};
+use swath_model::spec::{BnInit, ConvInit, Init, LinearInit};
 use tch::{Tensor, no_grad};
 
 use super::layout::{Layout, Role};

@@ -18,7 +18,7 @@ mod vgg;
 mod weights;
 mod wrn;
 
-use swath_core::spec::{Init, Model as Options, overpooled};
+use swath_model::spec::{Init, Model as Options, overpooled};
 use tch::{Device, Tensor};
 
 pub(crate) use self::layout::Layout;

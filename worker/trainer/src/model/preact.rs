@@ -7,7 +7,7 @@
 //! shortcut, which is the identity or, where the width changes, a 1×1
 //! convolution without BN.
 
-use swath_core::spec::BlockType;
+use swath_model::spec::BlockType;
 use tch::Tensor;
 
 use super::blocks::{

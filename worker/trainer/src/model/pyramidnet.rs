@@ -6,7 +6,7 @@
 //! weights: 2×2 average pooling where the block has a stride, zeros for the
 //! channels that are new. Stem and last block have a BN, the last with ReLU.
 
-use swath_core::spec::{BlockType, Pyramidnet};
+use swath_model::spec::{BlockType, Pyramidnet};
 use tch::Tensor;
 
 use super::blocks::{

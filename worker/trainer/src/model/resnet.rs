@@ -4,7 +4,7 @@
 //! In bottleneck blocks the first stage also keeps the width of the stem; the
 //! other stages then have four times their basic width.
 
-use swath_core::spec::Resnet;
+use swath_model::spec::Resnet;
 
 use super::blocks::{EXPANSION, Map, blocks_per_stage, convolutions, stage_widths};
 use super::layout::Layout;

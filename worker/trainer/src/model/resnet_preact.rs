@@ -4,7 +4,7 @@
 //! In bottleneck blocks the first stage also keeps the width of the stem; the
 //! other stages then have four times their basic width.
 
-use swath_core::spec::ResnetPreact;
+use swath_model::spec::ResnetPreact;
 
 use super::blocks::{blocks_per_stage, stage_widths};
 use super::preact::Plan;

@@ -2,7 +2,7 @@
 //! networks*, 2017): post-activation bottlenecks whose 3×3 convolution is
 //! grouped.
 
-use swath_core::spec::{BlockType, Resnext};
+use swath_model::spec::{BlockType, Resnext};
 
 use super::blocks::{EXPANSION, Map, Shape, blocks_per_stage};
 use super::layout::Layout;

@@ -2,7 +2,7 @@
 //! *Squeeze-and-excitation networks*, 2018): a gate after the last layer of
 //! each residual path.
 
-use swath_core::spec::SeResnetPreact;
+use swath_model::spec::SeResnetPreact;
 
 use super::blocks::{blocks_per_stage, stage_widths};
 use super::preact::Plan;

@@ -13,7 +13,7 @@
 //! corrected one has a stem of 16 channels without a ReLU, so that the first
 //! stage also needs convolutions on its first shortcut.
 
-use swath_core::spec::{BlockType, ShakeShake};
+use swath_model::spec::{BlockType, ShakeShake};
 use tch::{Device, Tensor};
 
 use super::blocks::{

@@ -2,7 +2,7 @@
 //! convolutions with bias, BN and ReLU, 2×2 max pooling after each, one linear
 //! layer on what is left.
 
-use swath_core::spec::Vgg;
+use swath_model::spec::Vgg;
 use tch::Tensor;
 
 use super::blocks::{Conv, Linear, Map, Norm, Shape};

@@ -10,8 +10,8 @@
 
 use std::path::Path;
 
-use swath_core::spec::{Precision, TrainingSpec, WeightDecayOn};
-use swath_core::suggest::nearest;
+use swath_model::spec::{Precision, TrainingSpec, WeightDecayOn};
+use swath_model::suggest::nearest;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::layout::{Group, Layout, Parameter};

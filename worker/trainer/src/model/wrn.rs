@@ -1,7 +1,7 @@
 //! Wide residual network (Zagoruyko & Komodakis 2016): pre-activation basic
 //! blocks, wide from the first stage on, dropout between the convolutions.
 
-use swath_core::spec::{BlockType, Wrn};
+use swath_model::spec::{BlockType, Wrn};
 
 use super::blocks::stage_widths;
 use super::preact::Plan;

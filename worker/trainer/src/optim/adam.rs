@@ -1,6 +1,6 @@
 //! Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019).
 
-use swath_core::spec::Adam as Options;
+use swath_model::spec::Adam as Options;
 use tch::{Kind, Tensor};
 
 use super::Decay;
@@ -105,7 +105,7 @@ mod tests {
             beta2: 0.95,
             eps: 1e-3,
             weight_decay: 0.1,
-            weight_decay_on: swath_core::spec::WeightDecayOn::All,
+            weight_decay_on: swath_model::spec::WeightDecayOn::All,
         };
         for (decoupled, expected) in expected {
             let parameters = Tensor::from_slice(&[1.0_f32, -2.0, 0.5, 0.0]);
@@ -131,7 +131,7 @@ mod tests {
             beta2: 0.999,
             eps: 1e-8,
             weight_decay: 0.1,
-            weight_decay_on: swath_core::spec::WeightDecayOn::All,
+            weight_decay_on: swath_model::spec::WeightDecayOn::All,
         };
         let parameters = Tensor::from_slice(&[1.0_f32, -2.0]);
         let mut adam = Adam::new(&options, &parameters, 2, true);

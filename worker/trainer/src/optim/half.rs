@@ -1,6 +1,6 @@
 //! SGD in half precision, without weights in single precision behind it.
 
-use swath_core::spec::Sgd as Options;
+use swath_model::spec::Sgd as Options;
 use tch::Tensor;
 
 use super::sgd::Sgd;

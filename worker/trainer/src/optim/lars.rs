@@ -1,6 +1,6 @@
 //! Layer-wise adaptive rate scaling (You, Gitman & Ginsburg 2017).
 
-use swath_core::spec::Lars as Options;
+use swath_model::spec::Lars as Options;
 use tch::{Device, Kind, Tensor};
 
 use super::Decay;

@@ -5,7 +5,7 @@ mod half;
 mod lars;
 mod sgd;
 
-use swath_core::spec::{Optimizer as Options, Precision};
+use swath_model::spec::{Optimizer as Options, Precision};
 use tch::{Tensor, no_grad};
 
 use self::adam::Adam;

@@ -1,6 +1,6 @@
 //! Stochastic gradient descent.
 
-use swath_core::spec::Sgd as Options;
+use swath_model::spec::Sgd as Options;
 use tch::Tensor;
 
 use super::{Decay, add_scaled};
@@ -76,7 +76,7 @@ mod tests {
             momentum,
             nesterov,
             weight_decay,
-            weight_decay_on: swath_core::spec::WeightDecayOn::All,
+            weight_decay_on: swath_model::spec::WeightDecayOn::All,
         }
     }
 

@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use swath_core::spec::{JobSpec, WeightDecayOn};
+use swath_model::spec::{JobSpec, WeightDecayOn};
 use tch::{Device, Kind};
 
 use super::*;

@@ -1,6 +1,6 @@
 //! One optimizer step.
 
-use swath_core::spec::{Precision, TrainingSpec};
+use swath_model::spec::{Precision, TrainingSpec};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::augment::Batch;

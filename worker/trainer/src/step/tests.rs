@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use swath_core::spec::JobSpec;
+use swath_model::spec::JobSpec;
 use tch::Device;
 
 use super::*;

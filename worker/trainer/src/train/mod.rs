@@ -5,9 +5,9 @@ mod progress;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use swath_core::outcome::{Measurement, Observation};
-use swath_core::schedule::{Rates, Timeline};
-use swath_core::spec::{TrainingSpec, oversized};
+use swath_model::outcome::{Measurement, Observation};
+use swath_model::schedule::{Rates, Timeline};
+use swath_model::spec::{TrainingSpec, oversized};
 use tch::{Device, Tensor, no_grad};
 
 use self::progress::Sums;

@@ -1,7 +1,7 @@
 //! How far a training is, and the interface to whoever keeps its reports.
 
 use serde::{Deserialize, Serialize};
-use swath_core::outcome::Observation;
+use swath_model::outcome::Observation;
 use tch::{Device, Kind, Tensor};
 
 use crate::failure::Failure;

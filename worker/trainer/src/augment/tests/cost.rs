@@ -52,7 +52,7 @@ fn ways() -> Vec<(&'static str, Value)> {
 fn data_costs_little_of_a_step() {
     crate::process::keep_freed_memory();
     let mut spec = spec(&json!({}), 1);
-    let swath_core::spec::Model::ResnetPreact(model) = &mut spec.model else {
+    let swath_model::spec::Model::ResnetPreact(model) = &mut spec.model else {
         panic!("a ResNet-preact")
     };
     model.depth = 20;

@@ -7,7 +7,7 @@ mod naive;
 mod sharing;
 
 use serde_json::{Value, json};
-use swath_core::spec::{JobSpec, TrainingSpec};
+use swath_model::spec::{JobSpec, TrainingSpec};
 
 use super::*;
 use crate::data::{Facts, Split};

@@ -1,6 +1,6 @@
 //! What a batch should hold, one image after another, pixel by pixel.
 
-use swath_core::spec::TrainingSpec;
+use swath_model::spec::TrainingSpec;
 
 use super::super::draws::Draws;
 use super::super::mix::Recipe;

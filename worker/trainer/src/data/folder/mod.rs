@@ -10,7 +10,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use swath_core::spec::OwnData;
+use swath_model::spec::OwnData;
 
 use super::parallel::in_parallel;
 use super::picture::{self, Head, Shape};

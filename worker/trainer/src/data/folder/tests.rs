@@ -1,7 +1,7 @@
 use std::os::unix::fs::symlink;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use swath_core::spec::Size;
+use swath_model::spec::Size;
 
 use super::*;
 

@@ -1,0 +1,88 @@
+//! Writes the events that matter to an operator to the log.
+
+use swath_model::event::{Event, Requeued, What};
+use swath_model::id::{JobDigest, SweepDigest};
+use swath_model::outcome::Fault;
+use swath_model::view::{SweepState, WorkerState};
+
+/// Whether [`log`] writes a line for this event.
+pub(crate) fn is_told(event: &Event) -> bool {
+    match &event.what {
+        What::JobSuspected | What::JobRecovered => true,
+        What::JobQueued(why) => matches!(why, Requeued::Lost | Requeued::NeverMentioned),
+        What::JobFailed(failed) => failed.fault != Fault::Diverged,
+        What::SweepChanged { was, now } => {
+            *was != Some(now.state) && now.state != SweepState::Active
+        }
+        What::WorkerChanged { was, now } => was.as_ref().is_some_and(|was| {
+            was.silent != now.silent || (was.state != now.state && now.cordoned.is_some())
+        }),
+        What::SweepSubmitted
+        | What::JobGranted
+        | What::JobMeasured { .. }
+        | What::JobCancelled
+        | What::JobStopping { .. }
+        | What::JobObserved(_)
+        | What::WorkerJoined => false,
+    }
+}
+
+/// Writes an event to the log, in one line with all names.
+pub(crate) fn log(event: &Event) {
+    let job = event.job.as_ref().map(JobDigest::short);
+    let sweep = event.sweep.as_ref().map(SweepDigest::short);
+    let (job, sweep) = (job.as_deref(), sweep.as_deref());
+    let attempt = event.attempt.map(|attempt| attempt.0);
+    let worker = event.worker.as_ref().map(|name| name.as_str());
+    match &event.what {
+        What::JobSuspected => {
+            tracing::warn!(
+                job,
+                attempt,
+                worker,
+                "the lease is over; the attempt may come back"
+            );
+        }
+        What::JobRecovered => {
+            tracing::info!(job, attempt, worker, "the attempt came back");
+        }
+        What::JobQueued(Requeued::NeverMentioned) => {
+            tracing::warn!(
+                job,
+                attempt,
+                worker,
+                "the worker never mentioned the job; it waits again"
+            );
+        }
+        What::JobQueued(_) => {
+            tracing::warn!(
+                job,
+                attempt,
+                worker,
+                "the attempt is lost; the job waits again"
+            );
+        }
+        What::JobFailed(failed) => {
+            let (fault, why) = (failed.fault.name(), &*failed.headline);
+            tracing::warn!(job, attempt, worker, fault, why, "the job failed");
+        }
+        What::SweepChanged { now, .. } => match (now.state, &now.paused) {
+            (SweepState::Paused, Some(why)) => tracing::warn!(sweep, %why, "the sweep is paused"),
+            (state, _) => tracing::info!(sweep, ?state, "the sweep is over"),
+        },
+        What::WorkerChanged { now, .. } => match (now.state, &now.cordoned) {
+            _ if now.silent => tracing::warn!(worker, "the worker is not heard from"),
+            (WorkerState::Cordoned, Some(why)) => {
+                tracing::warn!(worker, %why, "the worker is cordoned");
+            }
+            _ => tracing::info!(worker, "the worker is heard of again"),
+        },
+        What::SweepSubmitted
+        | What::JobGranted
+        | What::JobMeasured { .. }
+        | What::JobCancelled
+        | What::JobStopping { .. }
+        | What::JobObserved(_)
+        | What::WorkerJoined => {}
+    }
+}

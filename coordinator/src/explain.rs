@@ -1,0 +1,228 @@
+//! Why a job is in its state, and what could be done: as facts, and as text.
+
+use serde::{Deserialize, Serialize};
+use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::id::{Attempt, JobDigest, WorkerName};
+use swath_model::outcome::Fault;
+use swath_model::view::WorkerState;
+
+/// One reason why a job is in its state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ExplainItem {
+    /// Attempts of the job failed, and it waits for the next one.
+    Charged {
+        /// How many attempts were charged to it.
+        charged: u32,
+        /// How many may be charged before it fails.
+        most: u32,
+        /// The first line of the last fault's message.
+        headline: String,
+    },
+    /// The job backs off after a fault.
+    BackingOff {
+        /// Seconds until it may be granted.
+        seconds: u64,
+    },
+    /// No sweep that wants the job is active, and this one is paused.
+    SweepPaused {
+        /// The sweep's name in a command: its name, or the first digits of its
+        /// digest if others share the name.
+        sweep: String,
+        /// The sweep's name.
+        name: String,
+        /// Why it is paused.
+        cause: Option<PauseCause>,
+    },
+    /// No worker is connected.
+    NoWorker {
+        /// Whether one was ever connected.
+        ever: bool,
+    },
+    /// Workers are connected, and none of them takes jobs.
+    WorkersRest {
+        /// One of these workers.
+        worker: WorkerName,
+        /// Whether it is cordoned or draining.
+        state: WorkerState,
+        /// Why it is cordoned, if it is.
+        cause: Option<CordonCause>,
+        /// How many other connected workers take no jobs either.
+        others: u64,
+    },
+    /// No active worker may run the job's program.
+    ProgramNotAllowed {
+        /// The program.
+        program: String,
+    },
+    /// Other jobs go first.
+    Ahead {
+        /// How many jobs; 0 when this one is next.
+        jobs: u64,
+    },
+    /// A worker runs the job.
+    Running {
+        /// The worker.
+        worker: Option<WorkerName>,
+        /// The attempt.
+        attempt: Attempt,
+        /// Seconds since the grant.
+        seconds: u64,
+        /// The last epoch that is done.
+        epoch: Option<u32>,
+    },
+    /// The job is cancelled, and its worker does not know yet.
+    Stopping,
+    /// The worker that has the job is silent.
+    Unheard {
+        /// The worker.
+        worker: Option<WorkerName>,
+        /// The attempt.
+        attempt: Attempt,
+        /// Seconds until the job is queued again.
+        seconds: u64,
+    },
+    /// The job succeeded.
+    Measured {
+        /// The attempt that succeeded.
+        attempt: Attempt,
+        /// The test error in percent.
+        test_error: Option<f64>,
+    },
+    /// The job failed for good.
+    Failed {
+        /// The fault.
+        fault: Fault,
+        /// The first line of its message.
+        headline: String,
+        /// How many attempts count against it by the rule for that fault.
+        attempts: u32,
+    },
+    /// The job was cancelled.
+    Cancelled,
+}
+
+impl ExplainItem {
+    /// The reason as text, with what to type. `job` is the job that it is
+    /// about.
+    pub fn text(&self, job: JobDigest) -> String {
+        match self {
+            Self::Charged {
+                charged,
+                most,
+                headline,
+            } => format!("{charged} of {most} charged attempts failed; the last: {headline}"),
+            Self::BackingOff { seconds } => {
+                format!("it backs off after a fault and may be granted in {seconds} s")
+            }
+            Self::SweepPaused { sweep, name, cause } => paused(sweep, name, cause.as_ref()),
+            Self::NoWorker { ever: false } => {
+                "no worker has ever connected; start one: `worker --coordinator URL`".to_owned()
+            }
+            Self::NoWorker { ever: true } => {
+                "no worker is connected; start one: `worker --coordinator URL`".to_owned()
+            }
+            Self::WorkersRest {
+                worker,
+                state,
+                cause,
+                others,
+            } => rest(worker, *state, cause.as_ref(), *others),
+            Self::ProgramNotAllowed { program } => format!(
+                "no active worker may run `{program}`; start one with `--allow-command {program}`"
+            ),
+            Self::Ahead { jobs: 0 } => "it is next: the next free slot takes it".to_owned(),
+            Self::Ahead { jobs: 1 } => "one job goes before it; every slot is busy".to_owned(),
+            Self::Ahead { jobs } => format!("{jobs} jobs go before it; every slot is busy"),
+            Self::Running {
+                worker,
+                attempt,
+                seconds,
+                epoch,
+            } => {
+                let progress = match epoch {
+                    Some(epoch) => format!("epoch {epoch} is done"),
+                    None => "no epoch is done yet".to_owned(),
+                };
+                let worker = named(worker.as_ref());
+                format!("{worker} has run attempt {attempt} for {seconds} s; {progress}")
+            }
+            Self::Stopping => {
+                "it is cancelled; its worker learns of it at its next heartbeat".to_owned()
+            }
+            Self::Unheard {
+                worker,
+                attempt,
+                seconds,
+            } => format!(
+                "{} is not heard from; attempt {attempt} may still come back, and in {seconds} s the \
+                 job is queued again",
+                named(worker.as_ref())
+            ),
+            Self::Measured {
+                attempt,
+                test_error: Some(error),
+            } => format!("attempt {attempt} measured a test error of {error:.2} %"),
+            Self::Measured { attempt, .. } => format!("attempt {attempt} measured it"),
+            Self::Failed {
+                fault,
+                headline,
+                attempts,
+            } => format!("{fault}: {headline}; {}", advice(*fault, *attempts, job)),
+            Self::Cancelled => format!(
+                "cancelled; `coordinator retry {}` queues it again",
+                job.short()
+            ),
+        }
+    }
+}
+
+fn named(worker: Option<&WorkerName>) -> String {
+    worker.map_or_else(|| "a worker".to_owned(), |name| format!("worker `{name}`"))
+}
+
+fn paused(sweep: &str, name: &str, cause: Option<&PauseCause>) -> String {
+    // Failures paused it; resuming alone would leave the failed jobs behind.
+    let failed = cause.is_some_and(PauseCause::is_failure);
+    let verb = if failed { "retry" } else { "resume" };
+    let why = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
+    format!("sweep `{name}` is paused{why}; `coordinator {verb} {sweep}` lets it go on")
+}
+
+fn rest(
+    worker: &WorkerName,
+    state: WorkerState,
+    cause: Option<&CordonCause>,
+    others: u64,
+) -> String {
+    let why = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
+    let rest = format!("worker `{worker}` is {}{why}", state.name());
+    let others = match others {
+        0 => String::new(),
+        1 => ", and so does the other one".to_owned(),
+        _ => format!(", and so do the {others} others"),
+    };
+    format!(
+        "no connected worker takes jobs: {rest}{others}; `coordinator activate {worker}` lets it work"
+    )
+}
+
+fn advice(fault: Fault, attempts: u32, job: JobDigest) -> String {
+    let id = job.short();
+    match fault {
+        Fault::Diverged => {
+            "divergence is a result: the same seed would diverge again, and it is shown in the table"
+                .to_owned()
+        }
+        Fault::Invalid => format!(
+            "the spec cannot be trained as it is; fix the cause, then `coordinator retry {id}`"
+        ),
+        Fault::Lost => format!(
+            "it was granted {attempts} times without an end; `coordinator retry {id}` starts it over"
+        ),
+        Fault::Crashed | Fault::OutOfMemory | Fault::TimedOut => format!(
+            "it failed {attempts} times; `coordinator logs {id}` shows what its trainers wrote, \
+             `coordinator retry {id}` starts it over"
+        ),
+    }
+}

@@ -1,0 +1,153 @@
+//! Why a call did not succeed, whatever transport it came by. Only the edge
+//! turns this into a gRPC status.
+
+use std::fmt::Display;
+
+pub(crate) use swath_model::error::causes;
+use swath_proto::PROTOCOL_VERSION;
+use swath_proto::refusal::{Reason, not_leader};
+use swath_store::StoreError;
+use tonic::{Code, Status};
+
+/// Why a call did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// The thing does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// The call contradicts what exists.
+    #[error("{0}")]
+    Conflict(String),
+    /// The call asks for something invalid: one problem per line.
+    #[error("{0}")]
+    Invalid(String),
+    /// The session is not the newest of its worker.
+    #[error("stale session: {0}")]
+    Stale(String),
+    /// Another coordinator leads, or none does at the moment.
+    #[error("{message}")]
+    NotLeader {
+        /// The text for people.
+        message: String,
+        /// The address of the leader.
+        leader: Option<String>,
+    },
+    /// The store failed; nothing of the call was kept.
+    #[error("{0}")]
+    StoreFailed(String),
+    /// The coordinator failed.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl ApiError {
+    pub(crate) fn not_found(why: impl Display) -> Self {
+        Self::NotFound(why.to_string())
+    }
+
+    pub(crate) fn conflict(why: impl Display) -> Self {
+        Self::Conflict(why.to_string())
+    }
+
+    pub(crate) fn invalid(why: impl Display) -> Self {
+        Self::Invalid(why.to_string())
+    }
+
+    pub(crate) fn internal(why: impl Display) -> Self {
+        Self::Internal(why.to_string())
+    }
+
+    /// The status for a worker. If the store failed, it tells the worker to try
+    /// again later.
+    pub(crate) fn for_worker(self) -> Status {
+        match self {
+            Self::StoreFailed(why) => Reason::StoreFailed.status_as(Code::Unavailable, why),
+            other => other.into(),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::StaleSession { .. } => Self::Stale(error.to_string()),
+            StoreError::NotFound(_) => Self::NotFound(error.to_string()),
+            StoreError::Conflict(_) => Self::Conflict(error.to_string()),
+            StoreError::NotLeader { ref leader } => Self::NotLeader {
+                leader: leader.clone(),
+                message: error.to_string(),
+            },
+            StoreError::InUse(_) | StoreError::Failed { .. } => {
+                let why = causes(&error);
+                tracing::error!(error = %why, "store call failed");
+                Self::StoreFailed(why)
+            }
+        }
+    }
+}
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        let message = error.to_string();
+        match error {
+            ApiError::NotFound(_) => Reason::NotFound.status(message),
+            ApiError::Conflict(_) => Reason::Conflict.status(message),
+            ApiError::Invalid(_) => Self::invalid_argument(message),
+            ApiError::Stale(_) => Reason::StaleSession.status(message),
+            ApiError::NotLeader { leader, .. } => not_leader(message, leader.as_deref()),
+            ApiError::StoreFailed(_) => Reason::StoreFailed.status(message),
+            ApiError::Internal(_) => Self::internal(message),
+        }
+    }
+}
+
+/// The status for a worker whose call the engine refused.
+pub(crate) fn worker_status(error: StoreError) -> Status {
+    ApiError::from(error).for_worker()
+}
+
+/// The status for a worker that speaks another protocol version, `theirs`.
+pub(crate) fn other_protocol(theirs: u32) -> Status {
+    Reason::Protocol.status(format!(
+        "protocol: this coordinator speaks version {PROTOCOL_VERSION}, the worker version \
+         {theirs}; install the same release on both"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk_full() -> StoreError {
+        StoreError::Failed {
+            message: "disk full".to_owned(),
+            source: None,
+        }
+    }
+
+    #[test]
+    fn a_failed_store_is_an_error_to_people_and_a_pause_to_workers() {
+        let status = Status::from(ApiError::from(disk_full()));
+        assert_eq!(status.code(), Code::Internal);
+        let status = worker_status(disk_full());
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(status.message().contains("disk full"));
+        let error = StoreError::NotFound("worker `w`".to_owned());
+        assert_eq!(worker_status(error).code(), Code::NotFound);
+    }
+
+    #[test]
+    fn programs_read_the_reason_and_not_the_words() {
+        let cases: [(fn() -> StoreError, Reason); 4] = [
+            (disk_full, Reason::StoreFailed),
+            (|| StoreError::NotFound("job".to_owned()), Reason::NotFound),
+            (|| StoreError::Conflict("no".to_owned()), Reason::Conflict),
+            (|| StoreError::NotLeader { leader: None }, Reason::NotLeader),
+        ];
+        for (error, reason) in cases {
+            let status = Status::from(ApiError::from(error()));
+            assert_eq!(Reason::of(&status), Some(reason));
+            assert_eq!(Reason::of(&worker_status(error())), Some(reason));
+        }
+    }
+}

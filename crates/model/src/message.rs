@@ -1,0 +1,292 @@
+//! The messages of the lease protocol and of submitting: what goes into a store
+//! and comes out of it, and what workers and coordinator tell each other.
+
+use std::collections::BTreeMap;
+
+use crate::cause::{CordonCause, PauseCause};
+use crate::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
+use crate::job::StateName;
+use crate::outcome::{Fault, Observation, Outcome, Provenance};
+use crate::replication::Bounds;
+use crate::time::Timestamp;
+use crate::view::{SweepKind, WorkerAbout};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The files of a sweep by path: the sweep file itself and its recipes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sources {
+    /// The path of the sweep file among `files`.
+    pub main: String,
+    /// The text of each file, by its path as the sweep file names it.
+    pub files: BTreeMap<String, String>,
+    /// Replicates that replace the file's own, after `extend`; where results
+    /// decide how many a cell gets, they replace its `max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicates: Option<u32>,
+}
+
+/// A sweep to store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submission {
+    /// The digest of its content.
+    pub digest: SweepDigest,
+    /// The name that people use.
+    pub name: String,
+    /// The sweep's title; may be empty.
+    pub title: String,
+    /// Replicates per cell; at first, where there is a `replicates_max`.
+    pub replicates: u32,
+    /// Replicates per cell at most, where results decide how many there are:
+    /// see [`crate::replication`].
+    pub replicates_max: Option<u32>,
+    /// What the sweep is for.
+    pub kind: SweepKind,
+    /// Sweeps with a greater priority go first; sweeps of probes come after all
+    /// others.
+    pub priority: i32,
+    /// The files it was made from.
+    pub sources: Sources,
+    /// How its table is laid out; the store does not look inside.
+    pub definition: Value,
+    /// Its cells in canonical order, no two alike.
+    pub cells: Vec<SubmittedCell>,
+}
+
+/// One cell of a submission. Its jobs follow from it: replicate i has the seed
+/// `model::seed::seed(digest, i)` and the digest `model::spec::job_digest(spec,
+/// seed)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubmittedCell {
+    /// The cell's digest.
+    pub digest: CellDigest,
+    /// Its axes in written order.
+    pub axes: Vec<(String, Value)>,
+    /// Its canonical spec, without a seed.
+    pub spec: String,
+    /// The program that its jobs need, unless they are for the built-in
+    /// trainer.
+    pub program: Option<String>,
+}
+
+/// The result of a submit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// Whether the sweep existed already.
+    pub existed: bool,
+    /// Whether it had been cancelled and is live again.
+    pub revived: bool,
+    /// How many jobs it has.
+    pub jobs: u64,
+    /// How many of them did not exist before.
+    pub new_jobs: u64,
+    /// How many of them had succeeded before.
+    pub succeeded: u64,
+}
+
+/// A sweep whose results are due for a look: do its cells need more replicates?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicationDue {
+    /// The sweep.
+    pub sweep: SweepDigest,
+    /// How many replicates its cells get.
+    pub bounds: Bounds,
+    /// Rounds of seeds that were given before.
+    pub rounds: u32,
+    /// When its last job ended. Together with `rounds` it identifies what was
+    /// looked at.
+    pub ended_at: Timestamp,
+}
+
+/// The result of telling the store what a look found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replicated {
+    /// How many replicates the sweep gained.
+    pub seeds: u64,
+    /// How many of their jobs did not exist before.
+    pub new_jobs: u64,
+    /// Whether this settled the sweep.
+    pub settled: bool,
+}
+
+/// An attempt that a worker holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Held {
+    /// The job.
+    pub job: JobDigest,
+    /// The attempt.
+    pub attempt: Attempt,
+}
+
+/// The first message of a worker's session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// The worker's name.
+    pub worker: WorkerName,
+    /// What it says of itself: its host, its slots, its devices.
+    pub about: WorkerAbout,
+    /// The attempts it holds: in training, or with an outcome in its spool. The
+    /// new session claims them.
+    pub held: Vec<Held>,
+}
+
+/// The store's answer to a hello.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Welcome {
+    /// The new session.
+    pub session: SessionId,
+    /// What to do with each held attempt, in order.
+    pub verdicts: Vec<Verdict>,
+    /// How many attempts of older sessions went back to the queue.
+    pub requeued: u64,
+}
+
+/// What a worker is to do with an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Continue.
+    Keep,
+    /// Stop and release it: it was cancelled.
+    Stop,
+    /// Stop and forget it: there is a newer attempt, a newer session or a final
+    /// state.
+    Fenced,
+}
+
+/// A worker's exchange with the coordinator: outcomes go out, jobs come in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exchange {
+    /// The worker in its session.
+    pub owner: Owner,
+    /// The request's number, growing within the session; a repeated request has
+    /// the same.
+    pub request: u64,
+    /// Outcomes to record, oldest first.
+    pub finishes: Vec<Finish>,
+    /// The most jobs to grant.
+    pub want: u32,
+}
+
+/// An outcome to record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finish {
+    /// The attempt.
+    pub held: Held,
+    /// The attempt's outcome.
+    pub outcome: Outcome,
+    /// What the attempt ran on.
+    pub provenance: Provenance,
+}
+
+/// The result of an [`Exchange`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exchanged {
+    /// One acknowledgement per finish, in order.
+    pub acks: Vec<Ack>,
+    /// Jobs for the worker.
+    pub grants: Vec<Grant>,
+}
+
+/// The result of a finish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// Recorded now.
+    Recorded,
+    /// Recorded before: the same attempt with the same outcome.
+    AlreadyRecorded,
+    /// Too late to count; kept aside.
+    Stale,
+    /// Not acceptable: the measurement is not finite. The attempt is still
+    /// open.
+    Refused,
+}
+
+/// A job for a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Which job and attempt.
+    pub held: Held,
+    /// The canonical spec of the job, seed included.
+    pub spec: String,
+}
+
+/// What an attempt reports while it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The attempt.
+    pub held: Held,
+    /// Its new observations.
+    pub observations: Vec<Observation>,
+    /// Number of this log chunk within the attempt, from 1; 0 when there is
+    /// none.
+    pub log_sequence: u64,
+    /// New text that the trainer wrote to stderr.
+    pub log: String,
+}
+
+/// What a pass of the sweeper did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticked {
+    /// Leases that became suspect.
+    pub suspected: u64,
+    /// Jobs that went back to the queue.
+    pub requeued: u64,
+    /// Jobs that ended: out of attempts, or cancelled.
+    pub ended: u64,
+}
+
+/// A change to a sweep by an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SweepChange {
+    /// Cancels the jobs that no other live sweep needs.
+    Cancel,
+    /// Holds its jobs back from being granted.
+    Pause {
+        /// Why it is paused.
+        cause: PauseCause,
+    },
+    /// Lets its jobs be granted again.
+    Resume,
+    /// Sets the priority; sweeps with a greater one go first.
+    Priority(i32),
+}
+
+/// A change to a worker by an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkerChange {
+    /// Gives it jobs.
+    Activate,
+    /// Gives it no more jobs.
+    Cordon {
+        /// Why it is cordoned.
+        cause: CordonCause,
+    },
+    /// Gives it no more jobs, and lets it give back those it has.
+    Drain,
+}
+
+/// Which jobs to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobQuery {
+    /// Only jobs of this sweep; absent: of any sweep.
+    pub sweep: Option<SweepDigest>,
+    /// Only jobs in these states; empty: in any state.
+    pub states: Vec<StateName>,
+    /// Only jobs whose digest starts with these hex digits.
+    pub prefix: Option<String>,
+    /// Only jobs after this one in order of submission: where the last page
+    /// ended.
+    pub after: Option<JobDigest>,
+    /// At most this many; absent: all.
+    pub limit: Option<u32>,
+}
+
+/// A job that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The job's state.
+    pub state: StateName,
+    /// Why it failed, if it did.
+    pub fault: Option<Fault>,
+}

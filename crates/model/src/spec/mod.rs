@@ -1,0 +1,340 @@
+//! The job spec: what a cell resolves to, and its canonical form.
+//!
+//! A spec comes in as a tree (from TOML or JSON), is checked key by key against
+//! [`keys::KEYS`], gets its defaults, is checked as a whole, and is written in
+//! canonical form: two ways to write one computation give the same bytes, and
+//! so the same digest.
+
+mod augmentation;
+mod canonical;
+mod check;
+pub mod keys;
+mod model;
+mod optimization;
+mod test_set;
+mod training;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+pub use self::augmentation::*;
+pub use self::canonical::{canonical, number_text};
+pub use self::check::{overpooled, oversized};
+pub use self::model::*;
+pub use self::optimization::*;
+pub use self::test_set::{TEST_SETS_MAX, TestSet, test_sets, unlike};
+pub use self::training::*;
+use crate::id::{CellDigest, JobDigest};
+
+/// Raised when the built-in trainer computes something else for the same spec;
+/// every job then gets a new name.
+pub const RECIPE_VERSION: u32 = 1;
+
+/// What is wrong with a spec, and at which key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}`: {message}")]
+pub struct SpecError {
+    /// The dotted path.
+    pub key: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl SpecError {
+    /// An error at `key`.
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// Who runs a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// The built-in training core.
+    Training(Box<TrainingSpec>),
+    /// A program of the user's.
+    Command(Command),
+    /// Nothing: such a job measures the queue itself.
+    Null,
+}
+
+/// A program that speaks the trainer protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Program and arguments; never empty.
+    pub argv: Vec<String>,
+    /// The field of its `finished` event whose value the cell shows.
+    pub metric: String,
+}
+
+/// A checked spec. Its tree has every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobSpec {
+    work: Work,
+    tree: Value,
+    seed: u64,
+}
+
+impl JobSpec {
+    /// Checks `tree` and fills in defaults; `seed` may be absent (0).
+    ///
+    /// # Errors
+    ///
+    /// Every error of the tree, not just the first.
+    pub fn from_value(tree: &Value) -> Result<Self, Vec<SpecError>> {
+        let errors = keys::check(tree);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let mut tree = tree.clone();
+        integral(&mut tree);
+        drop_denied_probes(&mut tree);
+        let seed = tree.get("seed").and_then(Value::as_u64).unwrap_or(0);
+        let work = if let Some(trainer) = tree.get("trainer") {
+            other_work(trainer)?
+        } else {
+            name_optimizer(&mut tree);
+            drop_denied_nesterov(&mut tree);
+            Work::Training(Box::new(training(&tree)?))
+        };
+        if let Work::Training(spec) = &work {
+            tree = serde_json::to_value(spec).map_err(|error| {
+                vec![SpecError::new(
+                    "",
+                    format!("cannot be written as JSON: {error}"),
+                )]
+            })?;
+        }
+        if let Some(entries) = tree.as_object_mut() {
+            entries.remove("seed");
+        }
+        Ok(Self { work, tree, seed })
+    }
+
+    /// Reads a spec from JSON text.
+    ///
+    /// # Errors
+    ///
+    /// As [`JobSpec::from_value`], and where the text is not JSON.
+    pub fn from_json(text: &str) -> Result<Self, Vec<SpecError>> {
+        let tree: Value = serde_json::from_str(text)
+            .map_err(|error| vec![SpecError::new("", format!("not JSON: {error}"))])?;
+        Self::from_value(&tree)
+    }
+
+    /// Who runs the job.
+    pub fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// The spec of the built-in trainer, seed included, if this is for it.
+    pub fn training(&self) -> Option<&TrainingSpec> {
+        match &self.work {
+            Work::Training(spec) => Some(spec),
+            Work::Command(_) | Work::Null => None,
+        }
+    }
+
+    /// The job's seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The same spec under another seed.
+    #[must_use]
+    pub fn with_seed(&self, seed: u64) -> Self {
+        let mut spec = self.clone();
+        spec.seed = seed;
+        if let Work::Training(training) = &mut spec.work {
+            training.seed = seed;
+        }
+        spec
+    }
+
+    /// The resolved tree without its seed: a cell.
+    pub fn cell_tree(&self) -> &Value {
+        &self.tree
+    }
+
+    /// The value at a dotted path of the resolved tree.
+    pub fn get(&self, path: &str) -> Option<&Value> {
+        lookup(&self.tree, path)
+    }
+
+    /// The canonical text of the cell: no seed.
+    pub fn cell_text(&self) -> String {
+        canonical(&self.tree)
+    }
+
+    /// The canonical text of the job, seed included: what goes over the wire.
+    pub fn job_text(&self) -> String {
+        let mut tree = self.tree.clone();
+        if let Some(entries) = tree.as_object_mut() {
+            entries.insert("seed".to_owned(), self.seed.into());
+        }
+        canonical(&tree)
+    }
+
+    /// The cell's digest.
+    pub fn cell_digest(&self) -> CellDigest {
+        cell_digest(&self.cell_text())
+    }
+
+    /// The job's digest.
+    pub fn job_digest(&self) -> JobDigest {
+        job_digest(&self.cell_text(), self.seed)
+    }
+}
+
+/// The digest of a cell from its canonical text.
+pub fn cell_digest(cell_text: &str) -> CellDigest {
+    CellDigest::from_bytes(digest("swath cell v1", cell_text, None))
+}
+
+/// The digest of a job from its cell's canonical text and its seed.
+pub fn job_digest(cell_text: &str, seed: u64) -> JobDigest {
+    JobDigest::from_bytes(digest("swath job v1", cell_text, Some(seed)))
+}
+
+/// The canonical text of a job, made from its cell's text by adding the seed.
+/// None when the cell's text is not a JSON object.
+pub fn job_text(cell_text: &str, seed: u64) -> Option<String> {
+    let mut tree: Value = serde_json::from_str(cell_text).ok()?;
+    tree.as_object_mut()?.insert("seed".to_owned(), seed.into());
+    Some(canonical(&tree))
+}
+
+fn digest(context: &str, cell_text: &str, seed: Option<u64>) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key(context);
+    hasher.update(&RECIPE_VERSION.to_le_bytes());
+    if let Some(seed) = seed {
+        hasher.update(&seed.to_le_bytes());
+    }
+    hasher.update(cell_text.as_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+/// The value at a dotted path.
+pub fn lookup<'a>(tree: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.')
+        .try_fold(tree, |value, name| value.get(name))
+}
+
+/// Sets the value at a dotted path, making tables on the way.
+pub fn set(tree: &mut Value, path: &str, value: Value) {
+    let mut here = tree;
+    for name in path.split('.') {
+        if !here.is_object() {
+            *here = Value::Object(Map::new());
+        }
+        let Value::Object(entries) = here else { return };
+        here = entries.entry(name).or_insert(Value::Null);
+    }
+    *here = value;
+}
+
+fn training(tree: &Value) -> Result<TrainingSpec, Vec<SpecError>> {
+    check::required(tree)?;
+    let mut spec: TrainingSpec = TrainingSpec::deserialize(tree)
+        .map_err(|error| vec![SpecError::new("", error.to_string())])?;
+    check::normalize(&mut spec);
+    let errors = check::whole(&spec);
+    if errors.is_empty() {
+        Ok(spec)
+    } else {
+        Err(errors)
+    }
+}
+
+/// An optimizer without a name is plain SGD.
+fn name_optimizer(tree: &mut Value) {
+    if let Some(Value::Object(optimizer)) = tree.get_mut("optimizer") {
+        optimizer.entry("name").or_insert_with(|| "sgd".into());
+    }
+}
+
+/// `nesterov = false` means nothing for an optimizer that has no such option.
+fn drop_denied_nesterov(tree: &mut Value) {
+    if let Some(Value::Object(optimizer)) = tree.get_mut("optimizer")
+        && optimizer.get("name").and_then(Value::as_str) != Some("sgd")
+        && optimizer
+            .get("nesterov")
+            .is_some_and(|value| keys::denies_nesterov("optimizer.nesterov", value))
+    {
+        optimizer.remove("nesterov");
+    }
+}
+
+/// `probe = false` means the same as leaving it out.
+fn drop_denied_probes(tree: &mut Value) {
+    let denied = |table: &mut Map<String, Value>| {
+        if table.get("probe") == Some(&Value::Bool(false)) {
+            table.remove("probe");
+        }
+    };
+    if let Some(tree) = tree.as_object_mut() {
+        denied(tree);
+        if let Some(Value::Object(trainer)) = tree.get_mut("trainer") {
+            denied(trainer);
+        }
+    }
+}
+
+fn other_work(trainer: &Value) -> Result<Work, Vec<SpecError>> {
+    let null = trainer
+        .get("null")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
+    let argv: Vec<String> = trainer
+        .get("command")
+        .and_then(Value::as_array)
+        .map(|items| {
+            items
+                .iter()
+                .filter_map(|item| item.as_str().map(str::to_owned))
+                .collect()
+        })
+        .unwrap_or_default();
+    match (null, argv.is_empty()) {
+        (true, true) => Ok(Work::Null),
+        (false, false) => {
+            let metric = trainer
+                .get("metric")
+                .and_then(Value::as_str)
+                .unwrap_or("test_error");
+            Ok(Work::Command(Command {
+                argv,
+                metric: metric.to_owned(),
+            }))
+        }
+        _ => Err(vec![SpecError::new(
+            "trainer.command",
+            "must name a program and its arguments, like [\"python3\", \"train.py\"]",
+        )]),
+    }
+}
+
+/// Turns whole numbers into integers, in whatever way they were written: the
+/// typed spec can then read `4.0` where it wants an integer.
+fn integral(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if let Some(float) = number.as_f64()
+                && number.is_f64()
+                && float.fract() == 0.0
+                && float.abs() < 9e15
+            {
+                *value = Value::from(float as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(integral),
+        Value::Object(entries) => entries.values_mut().for_each(integral),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

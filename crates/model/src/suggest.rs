@@ -1,0 +1,93 @@
+//! The valid name that is nearest to a misspelt one.
+
+/// The candidate nearest to `name`, if one is near enough to be what was meant.
+///
+/// The distance counts inserted, removed, changed and swapped characters; up to
+/// a third of the name may be wrong.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (name.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// What of `values` is meant by `text`, as the end of a sentence that says it is none of them: the nearest number,
+/// or the nearest text.
+pub fn nearest_value(text: &str, values: &[String]) -> String {
+    let as_number = |text: &str| text.parse::<f64>().ok();
+    let near = match as_number(text) {
+        Some(number) => {
+            let far = |value: &&String| {
+                as_number(value).map_or(f64::INFINITY, |value| (value - number).abs())
+            };
+            let nearest = values.iter().min_by(|a, b| far(a).total_cmp(&far(b)));
+            nearest.map(String::as_str)
+        }
+        None => nearest(text, values.iter().map(String::as_str)),
+    };
+    let all = listed(values.iter().map(String::as_str), 8);
+    match near {
+        Some(near) if values.len() > 1 => format!("the nearest is `{near}` of {all}"),
+        _ => format!("it has {all}"),
+    }
+}
+
+/// Names, each once, at most `most` of them.
+pub fn listed<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> String {
+    let mut seen: Vec<&str> = Vec::new();
+    for name in names {
+        if !seen.contains(&name) {
+            seen.push(name);
+        }
+        if seen.len() > most {
+            break;
+        }
+    }
+    let more = seen.len() > most;
+    seen.truncate(most);
+    let text: Vec<String> = seen.iter().map(|name| format!("`{name}`")).collect();
+    format!("{}{}", text.join(", "), if more { " …" } else { "" })
+}
+
+/// Damerau's distance, restricted to swaps of neighbours.
+fn distance(left: &str, right: &str) -> usize {
+    let left: Vec<char> = left.chars().collect();
+    let right: Vec<char> = right.chars().collect();
+    let width = right.len() + 1;
+    let mut rows = vec![0; (left.len() + 1) * width];
+    for i in 0..=left.len() {
+        for j in 0..width {
+            rows[i * width + j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let changed = usize::from(left[i - 1] != right[j - 1]);
+                let mut best = (rows[(i - 1) * width + j] + 1)
+                    .min(rows[i * width + j - 1] + 1)
+                    .min(rows[(i - 1) * width + j - 1] + changed);
+                let swapped =
+                    i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1];
+                if swapped {
+                    best = best.min(rows[(i - 2) * width + j - 2] + 1);
+                }
+                best
+            };
+        }
+    }
+    rows[rows.len() - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_meant() {
+        let keys = ["batch_size", "epochs", "optimizer.lr"];
+        assert_eq!(nearest("batch_szie", keys), Some("batch_size"));
+        assert_eq!(nearest("epoch", keys), Some("epochs"));
+        assert_eq!(nearest("colour", keys), None);
+    }
+}

@@ -1,0 +1,139 @@
+//! What a sweep stores for its table, so that it can be drawn without the file.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use swath_model::spec::Work;
+use swath_model::view::CellResults;
+use swath_sweep::reference::{Published, Reference};
+use swath_sweep::{Expansion, LABEL, Layout, Measure};
+
+use super::TableError;
+use crate::summary::Unit;
+
+/// The part of a sweep's definition that its table needs. It is read from, and
+/// written as, a JSON object that may have other keys as well.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    /// How the table is laid out.
+    pub layout: Layout,
+    /// Which test error of a training counts.
+    #[serde(default)]
+    pub measure: Measure,
+    /// The metric that a program reports in place of the test error; absent for
+    /// the built-in trainer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// Parameters that the table shows and that are not axes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Parameter>,
+    /// What was published about its cells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<Published>,
+}
+
+/// A parameter that is not an axis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// The parameter's path.
+    pub path: String,
+    /// Its one value, or one for each cell in canonical order; null for a cell
+    /// that has none.
+    pub values: Vec<Value>,
+}
+
+impl Definition {
+    /// The definition of a sweep that is about to be submitted.
+    pub fn new(expansion: &Expansion<'_>) -> Self {
+        let file = expansion.file();
+        let missing = |path: &&str| expansion.grid().axis(path).is_none();
+        let mut parameters: Vec<Parameter> = Vec::new();
+        for path in file.layout.parameters().filter(missing) {
+            if !parameters.iter().any(|seen| seen.path == path) {
+                parameters.push(Parameter {
+                    path: path.to_owned(),
+                    values: Vec::new(),
+                });
+            }
+        }
+        let mut metric = None;
+        for cell in expansion.cells() {
+            if let Work::Command(command) = cell.spec.work() {
+                metric = Some(command.metric.clone());
+            }
+            for parameter in &mut parameters {
+                let value = match &*parameter.path {
+                    LABEL => cell.label.as_deref().map(Value::from),
+                    path => cell.spec.get(path).cloned(),
+                };
+                parameter.values.push(value.unwrap_or_default());
+            }
+            if parameters.is_empty() {
+                break;
+            }
+        }
+        for parameter in &mut parameters {
+            let values = &mut parameter.values;
+            if values.iter().all(|value| Some(value) == values.first()) {
+                values.truncate(1);
+            }
+        }
+        Self {
+            layout: file.layout.clone(),
+            measure: file.measure,
+            metric: metric.filter(|metric| metric != "test_error"),
+            parameters,
+            published: published(expansion),
+        }
+    }
+
+    /// Reads the definition that was stored with a sweep.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a definition.
+    pub fn read(stored: &Value) -> Result<Self, TableError> {
+        Self::deserialize(stored).map_err(|error| TableError::Definition(error.to_string()))
+    }
+
+    /// How many test errors of the last epochs a result needs besides its
+    /// measurement.
+    pub const fn last_epochs(&self) -> u32 {
+        match self.measure {
+            Measure::MedianOfLast(count) => count,
+            Measure::Last | Measure::Best => 0,
+        }
+    }
+
+    /// The unit of what is measured.
+    pub const fn unit(&self) -> Unit {
+        match self.metric {
+            None => Unit::Percent,
+            Some(_) => Unit::Plain,
+        }
+    }
+
+    /// The value of a parameter in a cell; none where the cell has none.
+    pub(super) fn value<'a>(&'a self, path: &str, cell: &'a CellResults) -> Option<&'a Value> {
+        let of_axis = || {
+            let mut axes = cell.axes.iter();
+            axes.find(|(axis, _)| axis == path).map(|(_, value)| value)
+        };
+        let of_parameter = || {
+            let parameter = self.parameters.iter().find(|it| it.path == path)?;
+            match parameter.values.as_slice() {
+                [value] => Some(value),
+                values => values.get(cell.index as usize),
+            }
+        };
+        of_axis()
+            .or_else(of_parameter)
+            .filter(|value| !value.is_null())
+    }
+}
+
+/// The lines of the sweep's reference, which was checked when it was read.
+fn published(expansion: &Expansion<'_>) -> Vec<Published> {
+    let reference = expansion.file().reference.as_ref();
+    let reference = reference.and_then(|it| Reference::read(&it.file, &it.text).ok());
+    reference.map_or_else(Vec::new, |it| it.published(expansion))
+}

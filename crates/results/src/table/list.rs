@@ -1,0 +1,431 @@
+//! Tables with one row per cell, and what they share with pivots: which column
+//! shows what.
+
+use std::collections::BTreeSet;
+
+use swath_model::spec::{canonical, keys};
+use swath_model::text::parameter;
+use swath_sweep::{LABEL, Layout, metric_of};
+
+use super::label::{label, labels};
+use super::notes::{Marks, caption, footnotes, mark_best};
+use super::{Column, Field, Kind, Results, Row, Shown, Table, TableError};
+use crate::summary::{Quantity, Unit};
+
+/// What a measured column shows.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Measured {
+    pub(super) quantity: Quantity,
+    pub(super) unit: Unit,
+    pub(super) name: String,
+    /// Whether the least value is the best.
+    pub(super) less_is_better: bool,
+}
+
+impl Measured {
+    fn column(&self) -> Column {
+        Column {
+            name: self.name.clone(),
+            group: None,
+            unit: Some(self.unit),
+            kind: Kind::Measure,
+        }
+    }
+}
+
+enum Shows<'a> {
+    Parameter(&'a str),
+    Measured(Measured),
+    /// The published value of the cell, or how it compares.
+    Reference(Beside),
+}
+
+/// A column that stands beside a measured one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    Published,
+    Difference,
+    Verdict,
+    Time,
+}
+
+impl Beside {
+    /// The columns that follow a measured one.
+    const fn following(quantity: &Quantity) -> &'static [Self] {
+        match quantity {
+            Quantity::Measured(_) => &[Self::Published, Self::Difference, Self::Verdict],
+            Quantity::TrainSeconds => &[Self::Time],
+            _ => &[],
+        }
+    }
+
+    fn column(self, unit: Unit) -> Column {
+        let (name, unit) = match self {
+            Self::Published => ("published", Some(unit)),
+            Self::Difference => ("difference", None),
+            Self::Verdict => ("verdict", None),
+            Self::Time => ("published time", Some(Unit::Seconds)),
+        };
+        Column {
+            name: name.to_owned(),
+            group: None,
+            unit,
+            kind: if self == Self::Verdict {
+                Kind::Name
+            } else {
+                Kind::Measure
+            },
+        }
+    }
+}
+
+impl Results {
+    /// The table as the sweep file lays it out.
+    ///
+    /// # Errors
+    ///
+    /// When the layout shows something that nothing measures, or cells of a
+    /// pivot fall on the same place.
+    pub fn table(&self) -> Result<Table, TableError> {
+        match &self.definition.layout {
+            Layout::List { rows, columns } => self.list(rows, columns),
+            Layout::Pivot {
+                rows,
+                columns,
+                cell,
+            } => self.pivot(rows, columns, cell),
+        }
+    }
+
+    /// The table with one row per cell that shows everything: every axis; the
+    /// median with its n; least and greatest value, mean, standard deviation
+    /// and bootstrap interval; the time; the cell's id.
+    ///
+    /// # Errors
+    ///
+    /// As [`Results::table`].
+    pub fn wide(&self) -> Result<Table, TableError> {
+        let rows = self.axes.clone();
+        let columns = [self.metric().to_owned(), "train_time".to_owned()];
+        let mut table = self.list(&rows, &columns)?;
+        // Insert them right after the median.
+        let at = rows.len() + 1;
+        let unit = self.definition.unit();
+        for name in ["95 % interval", "sd", "mean", "max", "min", "n"] {
+            let column = Column {
+                name: name.to_owned(),
+                group: None,
+                unit: (name != "n").then_some(unit),
+                kind: Kind::Measure,
+            };
+            table.columns.insert(at, column);
+        }
+        table.columns.push(Column {
+            name: "cell".to_owned(),
+            group: None,
+            unit: None,
+            kind: Kind::Name,
+        });
+        for (row, (cell, summary)) in table.rows.iter_mut().zip(self.cells()) {
+            let figure = &summary.measured;
+            let number = |value: Option<f64>| match value {
+                Some(value) => Field::Number(unit.text(value)),
+                None => Field::Blank,
+            };
+            let interval = summary.interval();
+            let interval = interval.map_or(Field::Blank, |[low, high]| {
+                Field::Number(format!("{} to {}", unit.text(low), unit.text(high)))
+            });
+            row.fields.insert(at, interval);
+            row.fields.insert(at, number(summary.deviation()));
+            row.fields.insert(at, number(summary.mean()));
+            row.fields.insert(at, number(figure.max()));
+            row.fields.insert(at, number(figure.min()));
+            let n = format!("{} of {}", figure.n(), figure.of());
+            row.fields.insert(at, Field::Number(n));
+            row.fields.push(Field::Text(cell.cell.short()));
+        }
+        Ok(table)
+    }
+
+    fn list(&self, rows: &[String], columns: &[String]) -> Result<Table, TableError> {
+        let mut shown: Vec<Shows<'_>> = Vec::new();
+        shown.extend(rows.iter().map(|path| Shows::Parameter(path)));
+        for name in columns {
+            let next = self.shows(name)?;
+            let beside = match &next {
+                Shows::Measured(it) if self.has_reference() => Beside::following(&it.quantity),
+                _ => &[],
+            };
+            shown.push(next);
+            shown.extend(beside.iter().copied().map(Shows::Reference));
+        }
+        let measures = || {
+            shown.iter().filter_map(|it| match it {
+                Shows::Measured(measured) => Some(measured),
+                Shows::Parameter(_) | Shows::Reference(_) => None,
+            })
+        };
+        let marks = Marks::new(self);
+        let mut fields = Vec::with_capacity(self.cells.len());
+        for place in 0..self.cells.len() {
+            fields.push(Row {
+                fields: self.row(place, &shown, &marks)?,
+            });
+        }
+        let mut table = Table {
+            title: self.title.clone(),
+            notes: caption(self, measures()),
+            columns: heads(&shown, self.definition.unit()),
+            rows: fields,
+            footnotes: footnotes(self, measures(), &marks),
+            best: None,
+        };
+        if let Some(note) = self.ambiguous(&shown) {
+            table.notes.push(note);
+        }
+        for (at, show) in shown.iter().enumerate() {
+            if matches!(show, Shows::Measured(measured) if measured.less_is_better) {
+                mark_best(&mut table, at);
+            }
+        }
+        Ok(table)
+    }
+
+    fn row(
+        &self,
+        place: usize,
+        shown: &[Shows<'_>],
+        marks: &Marks,
+    ) -> Result<Vec<Field>, TableError> {
+        let mut fields = Vec::with_capacity(shown.len());
+        let mut first = None;
+        for show in shown {
+            fields.push(match show {
+                Shows::Parameter(path) => self.parameter(path, place),
+                Shows::Reference(beside) => self.published_field(*beside, place, marks),
+                Shows::Measured(measured) => {
+                    let figure = self.figure(place, &measured.quantity, measured.unit)?;
+                    // Only once per row: marks and reasons are about its
+                    // replicates.
+                    let told = *first.get_or_insert(figure.n());
+                    let is_first = !fields.iter().any(|it| matches!(it, Field::Figure(_)));
+                    Field::Figure(Shown {
+                        figure,
+                        best: false,
+                        marks: if is_first {
+                            marks.of(place)
+                        } else {
+                            Vec::new()
+                        },
+                        brief: !is_first && told == figure.n(),
+                    })
+                }
+            });
+        }
+        Ok(fields)
+    }
+
+    /// The published value of the cell at `place`, or how it compares.
+    fn published_field(&self, beside: Beside, place: usize, marks: &Marks) -> Field {
+        let compared = self.compared(place);
+        let unit = self.definition.unit();
+        match beside {
+            Beside::Published => {
+                let texts = compared.iter().filter_map(|it| it.published.test_error);
+                let text = distinct(texts.map(|value| unit.text(value)));
+                // Where both exist, a footnote has the value of the figure.
+                let figures = compared.iter().filter_map(|it| it.published.figure_error);
+                let figures = distinct(figures.map(|value| unit.text(value)));
+                let alone = text.is_empty() && !figures.is_empty();
+                let behind = alone.then(|| format!("figure {figures}"));
+                if text.is_empty() && behind.is_none() {
+                    return Field::Blank;
+                }
+                Field::Noted {
+                    text,
+                    behind,
+                    marks: marks.of_published(place),
+                }
+            }
+            Beside::Difference => {
+                // The difference from the value that is reproduced, or else
+                // from the nearest.
+                let differences = compared.iter().filter_map(|it| it.difference);
+                let least = differences.min_by(|left, right| left.abs().total_cmp(&right.abs()));
+                least.map_or(Field::Blank, |it| Field::Number(signed(&unit.text(it))))
+            }
+            Beside::Verdict => self
+                .verdict(place)
+                .map_or(Field::Blank, |it| Field::Text(it.words().to_owned())),
+            Beside::Time => {
+                let minutes = compared.iter().filter_map(|it| it.published.minutes);
+                let text = distinct(minutes.map(minutes_text));
+                if text.is_empty() {
+                    Field::Blank
+                } else {
+                    Field::Number(text)
+                }
+            }
+        }
+    }
+
+    /// The field of a parameter.
+    pub(super) fn parameter(&self, path: &str, place: usize) -> Field {
+        let value = self.definition.value(path, &self.cells[place]);
+        match value {
+            None => Field::Blank,
+            Some(value) if value.is_number() => Field::Number(parameter(value)),
+            Some(value) => Field::Text(parameter(value)),
+        }
+    }
+
+    fn shows<'a>(&self, name: &'a str) -> Result<Shows<'a>, TableError> {
+        match self.measured(name) {
+            Some(measured) => Ok(Shows::Measured(measured)),
+            None if name == LABEL || keys::find(name).is_some() => Ok(Shows::Parameter(name)),
+            None => Err(TableError::UnknownColumn(name.to_owned())),
+        }
+    }
+
+    /// What the measure of this name shows.
+    pub(super) fn measured(&self, name: &str) -> Option<Measured> {
+        let measure = Quantity::Measured(self.definition.measure);
+        let unit = self.definition.unit();
+        let (quantity, unit) = match name {
+            _ if name == self.metric() => (measure, unit),
+            "test_error" => (measure, unit),
+            "best_test_error" => (Quantity::BestTestError, unit),
+            "test_loss" => (Quantity::TestLoss, Unit::Plain),
+            "train_time" => (Quantity::TrainSeconds, Unit::Seconds),
+            _ => {
+                let metric = metric_of(name)?;
+                let unit = if is_error(metric) { unit } else { Unit::Plain };
+                (Quantity::Metric(metric.to_owned()), unit)
+            }
+        };
+        let name = match &quantity {
+            Quantity::Measured(_) => label(self.metric()),
+            // A dot separates the parts of a metric's name, as in that of a
+            // test set.
+            Quantity::Metric(metric) => metric.replace('_', " "),
+            _ => label(name),
+        };
+        // For a program's own metric nobody has said which direction is better,
+        // and the quickest cell is not the best one.
+        let own = self.definition.metric.is_some();
+        Some(Measured {
+            less_is_better: match &quantity {
+                Quantity::TestLoss => true,
+                Quantity::TrainSeconds => false,
+                Quantity::Measured(_) | Quantity::BestTestError => !own,
+                Quantity::Metric(metric) => is_error(metric) || is_loss(metric),
+            },
+            quantity,
+            unit,
+            name,
+        })
+    }
+
+    /// Whether the labels, together with the other parameters shown, tell all
+    /// rows apart.
+    fn is_labelled(&self, shown: &[Shows<'_>]) -> bool {
+        let paths = shown.iter().filter_map(|show| match show {
+            Shows::Parameter(path) => Some(*path),
+            Shows::Measured(_) | Shows::Reference(_) => None,
+        });
+        let paths: Vec<&str> = paths.collect();
+        let mut seen = BTreeSet::new();
+        let mut rows = self.cells.iter().map(|cell| {
+            let values = paths.iter().map(|path| self.definition.value(path, cell));
+            values.map(|it| it.map(canonical)).collect::<Vec<_>>()
+        });
+        paths.contains(&LABEL) && rows.all(|row| seen.insert(row))
+    }
+
+    /// A warning if some rows cannot be told apart by the parameters shown.
+    fn ambiguous(&self, shown: &[Shows<'_>]) -> Option<String> {
+        if self.is_labelled(shown) {
+            return None;
+        }
+        let hidden: Vec<String> = self
+            .axes
+            .iter()
+            .filter(|axis| {
+                let is_shown = shown
+                    .iter()
+                    .any(|show| matches!(show, Shows::Parameter(path) if path == axis));
+                let value = |place: usize| self.definition.value(axis, &self.cells[place]);
+                !is_shown && (1..self.cells.len()).any(|place| value(place) != value(0))
+            })
+            .map(|axis| label(axis))
+            .collect();
+        (!hidden.is_empty()).then(|| {
+            let names = hidden.join(", ");
+            format!("Not shown, but not the same in every row: {names}.")
+        })
+    }
+}
+
+/// The text of a published time; whole minutes are shown without seconds.
+fn minutes_text(minutes: f64) -> String {
+    if minutes < 60.0 && minutes.fract() == 0.0 {
+        format!("{minutes} m")
+    } else {
+        Unit::Seconds.text(60.0 * minutes)
+    }
+}
+
+/// Each text once, in order, separated by slashes.
+fn distinct(texts: impl Iterator<Item = String>) -> String {
+    let mut all: Vec<String> = Vec::new();
+    for text in texts {
+        if !all.contains(&text) {
+            all.push(text);
+        }
+    }
+    all.join(" / ")
+}
+
+/// A difference with its sign; 0.00 has none.
+pub(super) fn signed(text: &str) -> String {
+    let is_zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    if is_zero || text.starts_with('-') {
+        text.to_owned()
+    } else {
+        format!("+{text}")
+    }
+}
+
+/// Whether a metric is an error in percent, judged by the first part of its
+/// name.
+fn is_error(metric: &str) -> bool {
+    matches!(
+        metric.split('.').next(),
+        Some("train_error" | "test_error" | "median_test_error")
+    )
+}
+
+/// Whether a metric is a loss.
+fn is_loss(metric: &str) -> bool {
+    matches!(metric.split('.').next(), Some("train_loss" | "test_loss"))
+}
+
+fn heads(shown: &[Shows<'_>], unit: Unit) -> Vec<Column> {
+    let paths = shown.iter().filter_map(|show| match show {
+        Shows::Parameter(path) => Some(*path),
+        Shows::Measured(_) | Shows::Reference(_) => None,
+    });
+    let mut names = labels(paths).into_iter();
+    let columns = shown.iter().map(|show| match show {
+        Shows::Parameter(_) => Column {
+            name: names.next().unwrap_or_default(),
+            group: None,
+            unit: None,
+            kind: Kind::Name,
+        },
+        Shows::Measured(measured) => measured.column(),
+        Shows::Reference(beside) => beside.column(unit),
+    });
+    columns.collect()
+}

@@ -1,0 +1,489 @@
+//! Expansion: the cells of a sweep in canonical order, and their jobs.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
+use swath_model::replication::{Bounds, UNTIL_RANKED};
+use swath_model::seed::seed;
+use swath_model::spec::{JobSpec, canonical, cell_digest, job_digest, lookup};
+use swath_model::text::parameter;
+use swath_model::view::SweepKind;
+
+use super::error::FileError;
+use super::file::SweepFile;
+use super::grid::Block;
+use super::naming::Labels;
+use super::resolve::{Plan, Point, unused};
+
+/// The most jobs that one sweep may have.
+pub const JOBS_MAX: u128 = 1_000_000;
+/// More errors than this would hide each other.
+const ERRORS_MAX: usize = 20;
+
+/// A sweep file whose cells were all built once and found correct.
+#[derive(Clone, Debug)]
+pub struct Expansion<'a> {
+    file: &'a SweepFile,
+    plans: Vec<Plan<'a>>,
+    /// Every axis of the sweep, in order of first appearance.
+    paths: Vec<&'a str>,
+    /// For each point, over all blocks: whether it is a cell of its own.
+    kept: Vec<bool>,
+    digest: SweepDigest,
+    grid: Grid,
+    totals: Totals,
+}
+
+/// How large a sweep is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// How many different cells it has.
+    pub cells: u64,
+    /// Cells times replicates; the number at first, where results decide how
+    /// many.
+    pub jobs: u64,
+    /// Points that repeat an earlier cell and were dropped.
+    pub duplicates: u64,
+    /// Points that `exclude` removed.
+    pub excluded: u64,
+    /// Cells that measure steps instead of training: either all of them or
+    /// none.
+    #[serde(default)]
+    pub probes: u64,
+}
+
+/// The axes of a sweep and their values, as tables show them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Grid {
+    /// The axes, in order of first appearance.
+    pub axes: Vec<GridAxis>,
+}
+
+/// One axis of a [`Grid`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GridAxis {
+    /// The path of the parameter.
+    pub path: String,
+    /// Its different values, in order of first appearance.
+    pub values: Vec<Value>,
+}
+
+/// One cell: every axis fixed, the seed not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// Its place in the canonical order, counted from 0.
+    pub index: u32,
+    /// Every axis of the sweep with its value in this cell. An axis that this
+    /// cell's block does not vary has the value of the spec, if there is one.
+    pub axes: Vec<(String, Value)>,
+    /// The spec that it computes.
+    pub spec: JobSpec,
+    /// The cell's digest.
+    pub digest: CellDigest,
+    /// The canonical text of its spec.
+    pub text: String,
+    /// What tables call it, where its block says so.
+    pub label: Option<String>,
+}
+
+/// One job of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedJob {
+    /// Which repetition it is.
+    pub replicate: Replicate,
+    /// The job's seed.
+    pub seed: u64,
+    /// The job's digest.
+    pub digest: JobDigest,
+}
+
+impl Cell {
+    /// Its jobs, for replicates 1 to `replicates`.
+    pub fn jobs(&self, replicates: u32) -> impl Iterator<Item = PlannedJob> {
+        (1..=replicates).map(|number| {
+            let replicate = Replicate(number);
+            let seed = seed(self.digest, replicate);
+            PlannedJob {
+                replicate,
+                seed,
+                digest: job_digest(&self.text, seed),
+            }
+        })
+    }
+}
+
+/// Expands a sweep file: builds and checks every cell once.
+///
+/// # Errors
+///
+/// Cells that cannot be trained, at the line that set the key; a grid that is
+/// empty or too large.
+pub fn expand(file: &SweepFile) -> Result<Expansion<'_>, Vec<FileError>> {
+    check_size(file)?;
+    let errors = unused(file);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let mut paths: Vec<&str> = Vec::new();
+    for path in file.blocks.iter().flat_map(Block::paths) {
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    let mut expansion = Expansion {
+        file,
+        plans: file
+            .blocks
+            .iter()
+            .map(|block| Plan::new(file, block))
+            .collect(),
+        grid: Grid::new(&paths),
+        paths,
+        kept: Vec::new(),
+        digest: SweepDigest::from_bytes([0; 32]),
+        totals: Totals::default(),
+    };
+    expansion.survey()?;
+    Ok(expansion)
+}
+
+fn check_size(file: &SweepFile) -> Result<(), Vec<FileError>> {
+    let cells = file
+        .blocks
+        .iter()
+        .map(Block::size)
+        .fold(0, u128::saturating_add);
+    let replicates = file.replicates_max.unwrap_or(file.replicates);
+    let jobs = cells.saturating_mul(replicates.into());
+    let largest = file.blocks.iter().max_by_key(|block| block.size());
+    match largest {
+        Some(block) if jobs > JOBS_MAX => {
+            let message = format!(
+                "makes {jobs} jobs, {cells} cells x {replicates} replicates; \
+                 a sweep has at most {JOBS_MAX}, counted before `exclude`"
+            );
+            Err(vec![block.place.error("grid", message)])
+        }
+        _ => Ok(()),
+    }
+}
+
+impl<'a> Expansion<'a> {
+    /// The file.
+    pub fn file(&self) -> &'a SweepFile {
+        self.file
+    }
+
+    /// The sweep's digest. It covers what the file resolves to, so not comments
+    /// and formatting.
+    pub fn digest(&self) -> SweepDigest {
+        self.digest
+    }
+
+    /// The lines of its reference that match no cell; see
+    /// [`crate::reference::Reference::strays`].
+    pub fn strays(&self) -> Vec<FileError> {
+        let reference = self.file.reference.as_ref();
+        let read = reference.and_then(|it| {
+            let shown = super::recipe::join(&self.file.path, &it.file);
+            crate::reference::Reference::read(&shown, &it.text).ok()
+        });
+        read.map_or_else(Vec::new, |it| it.strays(self))
+    }
+
+    /// Its axes and their values.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// How large the sweep is.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Whether its cells train, or measure steps.
+    pub fn kind(&self) -> SweepKind {
+        if self.totals.probes > 0 {
+            SweepKind::Probe
+        } else {
+            SweepKind::Training
+        }
+    }
+
+    /// The cells in canonical order, made one by one.
+    pub fn cells(&self) -> Cells<'_> {
+        Cells {
+            expansion: self,
+            points: self.points(),
+            index: 0,
+        }
+    }
+
+    fn points(&self) -> Points<'_> {
+        Points {
+            plans: &self.plans,
+            block: 0,
+            next: 0,
+            passed: 0,
+        }
+    }
+
+    fn cell(&self, index: u32, point: (&Plan<'_>, u64), tree: &Value, spec: JobSpec) -> Cell {
+        let (plan, at) = point;
+        let written = |path: &str| {
+            let value = lookup(tree, path).or_else(|| spec.get(path));
+            value.map_or_else(|| "none".to_owned(), parameter)
+        };
+        let labels = plan.block.labels.as_ref();
+        let label = labels.and_then(|it| it.of(at, written));
+        let axes = self.paths.iter().filter_map(|path| {
+            let value = lookup(tree, path).or_else(|| spec.get(path))?;
+            Some(((*path).to_owned(), value.clone()))
+        });
+        let axes = axes.collect();
+        let text = spec.cell_text();
+        Cell {
+            index,
+            axes,
+            digest: cell_digest(&text),
+            spec,
+            text,
+            label,
+        }
+    }
+
+    /// Builds every point once.
+    fn survey(&mut self) -> Result<(), Vec<FileError>> {
+        let mut faults = Faults::default();
+        let mut cells = BTreeSet::new();
+        let mut values = vec![BTreeSet::new(); self.paths.len()];
+        let mut hasher = blake3::Hasher::new_derive_key("swath sweep v1");
+        hasher.update(header(self.file).as_bytes());
+        let mut kept = Vec::new();
+        let mut totals = Totals::default();
+        let mut grid = std::mem::take(&mut self.grid);
+        for (plan, at) in self.points() {
+            let new = match plan.point(at) {
+                Point::Excluded => {
+                    totals.excluded += 1;
+                    false
+                }
+                Point::Wrong(errors) => {
+                    faults.add(errors, || plan.describe(at));
+                    if faults.list.len() >= ERRORS_MAX {
+                        return Err(faults.report(None));
+                    }
+                    false
+                }
+                Point::Cell { tree, spec } => {
+                    let cell = self.cell(totals.cells as u32, (plan, at), &tree, *spec);
+                    let new = cells.insert(cell.digest);
+                    if new {
+                        totals.cells += 1;
+                        totals.probes += u64::from(cell.spec.is_probe());
+                        hasher.update(cell.digest.as_bytes());
+                        grid.see(&cell, &mut values, &mut hasher);
+                    } else {
+                        totals.duplicates += 1;
+                    }
+                    new
+                }
+            };
+            kept.push(new);
+        }
+        if !faults.list.is_empty() {
+            return Err(faults.report(Some(kept.len() as u64 - totals.excluded)));
+        }
+        if totals.cells == 0 {
+            return Err(vec![self.emptied()]);
+        }
+        if totals.probes > 0 && totals.probes < totals.cells {
+            let Totals { cells, probes, .. } = totals;
+            let message = format!(
+                "is set in {probes} of {cells} cells; trainings and probes need a sweep each"
+            );
+            return Err(vec![self.file.place.error("probe", message)]);
+        }
+        totals.jobs = totals.cells * u64::from(self.file.replicates);
+        (self.grid, self.kept, self.totals) = (grid, kept, totals);
+        self.digest = SweepDigest::from_bytes(*hasher.finalize().as_bytes());
+        Ok(())
+    }
+
+    /// The error for a grid that has no cells.
+    fn emptied(&self) -> FileError {
+        let exclude = self
+            .file
+            .blocks
+            .iter()
+            .flat_map(|block| &block.excludes)
+            .next();
+        match exclude {
+            Some(exclude) => {
+                let message = "removes every cell; nothing is left to train";
+                exclude.place(0).error("exclude", message)
+            }
+            None => self.file.place.error("grid", "has no cell"),
+        }
+    }
+}
+
+/// What the digest of a sweep covers in addition to its cells.
+fn header(file: &SweepFile) -> String {
+    let reference = file.reference.as_ref().map(|reference| &reference.text);
+    let replicates = match file.bounds() {
+        None => json!(file.replicates),
+        Some(Bounds { min, max }) => json!({ "min": min, "max": max, "until": UNTIL_RANKED }),
+    };
+    let mut covered = json!({
+        "name": file.name,
+        "title": file.title,
+        "replicates": replicates,
+        "measure": file.measure.to_string(),
+        "table": file.layout,
+        "reference": reference,
+    });
+    let labels = file.blocks.iter().map(|block| block.labels.as_ref());
+    let labels: Vec<_> = labels.map(|it| it.map(Labels::written)).collect();
+    // Files without labels keep the digest that they had before there were
+    // labels.
+    if labels.iter().any(Option::is_some) {
+        covered["labels"] = json!(labels);
+    }
+    canonical(&covered)
+}
+
+impl Grid {
+    fn new(paths: &[&str]) -> Self {
+        let axes = paths.iter().map(|path| GridAxis {
+            path: (*path).to_owned(),
+            values: Vec::new(),
+        });
+        Self {
+            axes: axes.collect(),
+        }
+    }
+
+    /// The axis over `path`.
+    pub fn axis(&self, path: &str) -> Option<&GridAxis> {
+        self.axes.iter().find(|axis| axis.path == path)
+    }
+
+    /// Notes the values of a cell, and hashes them.
+    fn see(&mut self, cell: &Cell, seen: &mut [BTreeSet<String>], hasher: &mut blake3::Hasher) {
+        let mut axes = self.axes.iter_mut().zip(seen);
+        for (path, value) in &cell.axes {
+            let text = canonical(value);
+            for part in [path.as_bytes(), b"=", text.as_bytes(), b";"] {
+                hasher.update(part);
+            }
+            // Both are in the order of the sweep's axes; a cell may lack some.
+            let Some((axis, seen)) = axes.find(|(axis, _)| axis.path == *path) else {
+                return;
+            };
+            if seen.insert(text) {
+                axis.values.push(value.clone());
+            }
+        }
+    }
+}
+
+/// The points of all blocks, in canonical order.
+#[derive(Clone, Debug)]
+struct Points<'a> {
+    plans: &'a [Plan<'a>],
+    block: usize,
+    next: u64,
+    /// How many points came before, over all blocks.
+    passed: usize,
+}
+
+impl<'a> Iterator for Points<'a> {
+    type Item = (&'a Plan<'a>, u64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let plan = self.plans.get(self.block)?;
+            if u128::from(self.next) < plan.block.size() {
+                self.next += 1;
+                self.passed += 1;
+                return Some((plan, self.next - 1));
+            }
+            self.block += 1;
+            self.next = 0;
+        }
+    }
+}
+
+/// The cells of a sweep; see [`Expansion::cells`].
+#[derive(Clone, Debug)]
+pub struct Cells<'a> {
+    expansion: &'a Expansion<'a>,
+    points: Points<'a>,
+    index: u32,
+}
+
+impl Iterator for Cells<'_> {
+    type Item = Cell;
+
+    fn next(&mut self) -> Option<Cell> {
+        loop {
+            let kept = self.expansion.kept.get(self.points.passed)?;
+            let (plan, at) = self.points.next()?;
+            if !kept {
+                continue;
+            }
+            // `survey` built every point: those that were kept are cells.
+            if let Point::Cell { tree, spec } = plan.point(at) {
+                let cell = self.expansion.cell(self.index, (plan, at), &tree, *spec);
+                self.index += 1;
+                return Some(cell);
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let rest = (self.expansion.totals.cells - u64::from(self.index)) as usize;
+        (rest, Some(rest))
+    }
+}
+
+impl ExactSizeIterator for Cells<'_> {}
+
+/// Errors of cells, each kind once.
+#[derive(Default)]
+struct Faults {
+    list: Vec<(FileError, String, u64)>,
+}
+
+impl Faults {
+    fn add(&mut self, errors: Vec<FileError>, cell: impl Fn() -> String) {
+        for error in errors {
+            match self.list.iter_mut().find(|(known, ..)| *known == error) {
+                Some((_, _, count)) => *count += 1,
+                None => self.list.push((error, cell(), 1)),
+            }
+        }
+    }
+
+    /// The errors in the order of the file. An error that not all of the
+    /// `points` have names the first cell that has it.
+    fn report(mut self, points: Option<u64>) -> Vec<FileError> {
+        self.list.sort_by(|(left, ..), (right, ..)| {
+            (&left.file, left.line, left.column).cmp(&(&right.file, right.line, right.column))
+        });
+        let errors = self.list.into_iter().map(|(mut error, cell, count)| {
+            if points != Some(count) {
+                let cells = match count {
+                    1 => format!(" (in the cell {cell})"),
+                    _ => format!(" (in {count} cells, first {cell})"),
+                };
+                error.message.push_str(&cells);
+            }
+            error
+        });
+        errors.collect()
+    }
+}

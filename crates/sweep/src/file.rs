@@ -1,0 +1,326 @@
+//! The sweep file.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use swath_model::replication::Bounds;
+use swath_model::spec::keys;
+
+use super::error::{FileError, Place};
+use super::grid::{self, Block};
+use super::layout::Layout;
+use super::naming::LABEL;
+use super::recipe::{Read, Recipes};
+use super::replicates;
+use super::section::{Section, unknown};
+use super::settings::{Assigned, Settings, lay};
+use super::source::{self, Entry, Node, Shape};
+
+const NAME_MAX: usize = 64;
+
+/// A sweep file, read and checked key by key. What depends on the cell is
+/// checked by [`super::expand`].
+#[derive(Clone, Debug)]
+pub struct SweepFile {
+    /// The file, as the user named it.
+    pub path: String,
+    /// The name, `[a-z0-9_-]{1,64}`.
+    pub name: String,
+    /// The title for people; the name when the file has none.
+    pub title: String,
+    /// How often each cell is trained; at first, where there is a `replicates_max`.
+    pub replicates: u32,
+    /// How often each cell is trained at most, where results decide: see
+    /// [`swath_model::replication`].
+    pub replicates_max: Option<u32>,
+    /// Which of a training's test errors counts.
+    pub measure: Measure,
+    /// How the table is laid out.
+    pub layout: Layout,
+    /// The values to compare with.
+    pub reference: Option<Reference>,
+    pub(super) settings: Settings,
+    /// The layer of what `[fixed]` sets.
+    pub(super) fixed_layer: usize,
+    pub(super) blocks: Vec<Block>,
+    /// Where errors are reported that no key caused.
+    pub(super) place: Place,
+}
+
+/// Published values to compare with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Its path relative to the sweep file.
+    pub file: String,
+    /// The text of the file.
+    pub text: String,
+}
+
+/// Which test error of a training counts; fixed before the training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// The test error of the last epoch.
+    #[default]
+    Last,
+    /// The least test error of all epochs: chosen on the test set, so too
+    /// optimistic.
+    Best,
+    /// The median over the last so many epochs.
+    MedianOfLast(u32),
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Last => f.write_str("last"),
+            Self::Best => f.write_str("best"),
+            Self::MedianOfLast(count) => write!(f, "median_of_last = {count}"),
+        }
+    }
+}
+
+impl FromStr for Measure {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = match text.split_once('=') {
+            None if text == "last" => Some(Self::Last),
+            None if text == "best" => Some(Self::Best),
+            Some((word, count)) if word.trim() == "median_of_last" => {
+                let count = count.trim().parse().ok().filter(|count| *count > 0);
+                count.map(Self::MedianOfLast)
+            }
+            _ => None,
+        };
+        parsed.ok_or_else(|| format!("{MEASURE}, not \"{text}\""))
+    }
+}
+
+const MEASURE: &str = "must be \"last\", \"best\" or { median_of_last = k } with k >= 1";
+
+impl SweepFile {
+    /// The bounds between which results decide how often a cell is trained;
+    /// none if they do not decide.
+    pub fn bounds(&self) -> Option<Bounds> {
+        let min = self.replicates;
+        self.replicates_max.map(|max| Bounds { min, max })
+    }
+
+    /// Reads a sweep file. `read` gives recipes and the reference by their
+    /// paths relative to it.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake that can be seen without expanding the grid.
+    pub fn parse(path: &str, text: &str, read: &Read<'_>) -> Result<Self, Vec<FileError>> {
+        let root = source::parse(path, text).map_err(|error| vec![error])?;
+        let mut errors = Vec::new();
+        let recipes = Recipes { file: path, read };
+        let file = Parts::split(path, root, &mut errors).assemble(path, &recipes, &mut errors);
+        match file {
+            Some(file) if errors.is_empty() => Ok(file),
+            _ => {
+                errors.sort_by(|left, right| {
+                    let key = |error: &FileError| {
+                        (
+                            error.file != path,
+                            error.file.clone(),
+                            error.line,
+                            error.column,
+                        )
+                    };
+                    key(left).cmp(&key(right))
+                });
+                Err(errors)
+            }
+        }
+    }
+}
+
+/// The top-level tables of the file.
+#[derive(Default)]
+struct Parts {
+    sweep: Option<Entry>,
+    fixed: Option<Entry>,
+    grid: Option<Entry>,
+    table: Option<Entry>,
+    reference: Option<Entry>,
+}
+
+impl Parts {
+    fn split(path: &str, root: Vec<Entry>, errors: &mut Vec<FileError>) -> Self {
+        let mut parts = Self::default();
+        for entry in root {
+            let part = match entry.name.as_str() {
+                "sweep" => &mut parts.sweep,
+                "fixed" => &mut parts.fixed,
+                "grid" => &mut parts.grid,
+                "table" => &mut parts.table,
+                "reference" => &mut parts.reference,
+                name => {
+                    let tables = ["sweep", "fixed", "grid", "table", "reference"];
+                    let message = if keys::find(name).is_some() || keys::is_table(name) {
+                        "belongs under [fixed] or in a [[grid]]".to_owned()
+                    } else {
+                        unknown(name, &tables)
+                    };
+                    errors.push(entry.place.error(name, message));
+                    continue;
+                }
+            };
+            *part = Some(entry);
+        }
+        for (name, part) in [("sweep", &parts.sweep), ("grid", &parts.grid)] {
+            if part.is_none() {
+                let message = match name {
+                    "grid" => "is missing; add a [[grid]] block with at least one axis",
+                    _ => "is missing; a sweep file begins with [sweep] and its name",
+                };
+                errors.push(Place::whole(path).error(name, message));
+            }
+        }
+        parts
+    }
+
+    fn assemble(
+        self,
+        path: &str,
+        recipes: &Recipes<'_>,
+        errors: &mut Vec<FileError>,
+    ) -> Option<SweepFile> {
+        let sweep = self.sweep?;
+        let known = ["name", "title", "recipe", "replicates", "measure"];
+        let section = Section::open("sweep", &sweep.node, &known, errors);
+        let mut settings = Settings::new();
+        let layer = section
+            .get("recipe")
+            .map_or(0, |node| recipes.load(node, &mut settings, errors));
+        if let Some(fixed) = &self.fixed {
+            match fixed.node.entries() {
+                Some(entries) => lay(&mut settings, entries, layer, true, errors),
+                None => errors.push(fixed.place.error("fixed", "must be a table, [fixed]")),
+            }
+        }
+        let blocks = self
+            .grid
+            .map_or_else(Vec::new, |entry| grid::read(&entry.node, errors));
+        let mut axes: Vec<String> = Vec::new();
+        for path in blocks.iter().flat_map(Block::paths) {
+            if !axes.iter().any(|seen| seen == path) {
+                axes.push(path.to_owned());
+            }
+        }
+        if blocks.iter().any(|block| block.labels.is_some()) {
+            axes.insert(0, LABEL.to_owned());
+        }
+        let metric = metric(&settings);
+        let layout = match &self.table {
+            Some(table) => Layout::read(&table.node, &axes, metric.as_deref(), errors),
+            None => Layout::plain(axes, metric.as_deref().unwrap_or("test_error")),
+        };
+        let reference = self
+            .reference
+            .and_then(|entry| reference(&entry, recipes, errors));
+        let name = name(&section, errors)?;
+        let (replicates, replicates_max) = replicates::read(&section, errors);
+        Some(SweepFile {
+            path: path.to_owned(),
+            title: title(&section, errors).unwrap_or_else(|| name.clone()),
+            name,
+            replicates,
+            replicates_max,
+            measure: measure(&section, errors),
+            layout,
+            reference,
+            settings,
+            fixed_layer: layer,
+            blocks,
+            place: section
+                .get("recipe")
+                .map_or(sweep.place, |node| node.place.clone()),
+        })
+    }
+}
+
+fn name(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<String> {
+    let allowed = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-');
+    let message = match section.get("name") {
+        None => "is missing",
+        Some(node) => match node.text() {
+            Some(text) if (1..=NAME_MAX).contains(&text.len()) && text.chars().all(allowed) => {
+                return Some(text.to_owned());
+            }
+            _ => "must be 1 to 64 of a-z 0-9 _ -",
+        },
+    };
+    errors.push(section.error("name", message));
+    None
+}
+
+fn title(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<String> {
+    let node = section.get("title")?;
+    match node.text() {
+        Some(text) if !text.trim().is_empty() => Some(text.to_owned()),
+        _ => {
+            errors.push(section.error("title", "must be a text"));
+            None
+        }
+    }
+}
+
+fn measure(section: &Section<'_>, errors: &mut Vec<FileError>) -> Measure {
+    let Some(node) = section.get("measure") else {
+        return Measure::default();
+    };
+    let parsed = match &node.shape {
+        Shape::Text { text, .. } => text.parse(),
+        Shape::Table(entries) => match entries.as_slice() {
+            [entry] => format!("{} = {}", entry.name, entry.node.value()).parse(),
+            _ => Err(MEASURE.to_owned()),
+        },
+        _ => Err(MEASURE.to_owned()),
+    };
+    parsed.unwrap_or_else(|message| {
+        errors.push(section.error("measure", message));
+        Measure::default()
+    })
+}
+
+fn reference(
+    entry: &Entry,
+    recipes: &Recipes<'_>,
+    errors: &mut Vec<FileError>,
+) -> Option<Reference> {
+    let section = Section::open("reference", &entry.node, &["file"], errors);
+    let Some(file) = section.get("file").and_then(Node::text) else {
+        errors.push(section.error("file", "must be the path of a file"));
+        return None;
+    };
+    match (recipes.read)(file) {
+        Ok(text) => {
+            if let Err(mistakes) = crate::reference::Reference::read(&recipes.shown(file), &text) {
+                errors.extend(mistakes);
+            }
+            Some(Reference {
+                file: file.to_owned(),
+                text,
+            })
+        }
+        Err(why) => {
+            let message = format!("cannot read `{}`: {why}", recipes.shown(file));
+            errors.push(section.error("file", message));
+            None
+        }
+    }
+}
+
+/// The metric that a program reports in place of the test error, if the sweep
+/// names one.
+fn metric(settings: &Settings) -> Option<String> {
+    match &settings.get("trainer.metric")?.value {
+        Assigned::Literal(value) => value.as_str().map(str::to_owned),
+        Assigned::Formula(_) => None,
+    }
+}

@@ -1,0 +1,109 @@
+//! What tables call the cells of a `[[grid]]` block: its `label`.
+
+use swath_model::spec::keys;
+
+use super::error::{FileError, Place};
+use super::source::{Node, Shape};
+
+/// The name of the column of labels.
+pub const LABEL: &str = "label";
+
+/// The labels of a block: one text for all points, or one for each point, in
+/// order.
+#[derive(Clone, Debug)]
+pub(super) struct Labels {
+    templates: Vec<Template>,
+    is_list: bool,
+    place: Place,
+}
+
+/// A text with parameters in it, like `WRN-{model.depth}`.
+#[derive(Clone, Debug)]
+struct Template {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Text(String),
+    Parameter(String),
+}
+
+impl Labels {
+    /// Reads `label` of a block.
+    pub(super) fn read(node: &Node, errors: &mut Vec<FileError>) -> Option<Self> {
+        let before = errors.len();
+        let templates = node.items().iter().filter_map(|item| {
+            let text = item.text().filter(|text| !text.trim().is_empty());
+            let template = text
+                .ok_or_else(|| "must be a text, or a list with one for each cell".to_owned())
+                .and_then(Template::parse);
+            template
+                .map_err(|message| errors.push(item.place.error(LABEL, message)))
+                .ok()
+        });
+        let templates: Vec<Template> = templates.collect();
+        (errors.len() == before).then(|| Self {
+            templates,
+            is_list: matches!(node.shape, Shape::List(_)),
+            place: node.place.clone(),
+        })
+    }
+
+    /// Reports an error unless there is one label, or one for each of the
+    /// `points`.
+    pub(super) fn check(&self, points: u128, errors: &mut Vec<FileError>) {
+        let count = self.templates.len();
+        if self.is_list && count as u128 != points {
+            let message = format!(
+                "has {count} texts, and this block has {points} points; give one for each, or one \
+                 text with parameters in it, like \"ResNet-{{model.depth}}\""
+            );
+            errors.push(self.place.error(LABEL, message));
+        }
+    }
+
+    /// The label of point `index`; `value` writes a parameter.
+    pub(super) fn of(&self, index: u64, value: impl Fn(&str) -> String) -> Option<String> {
+        let at = if self.is_list { index as usize } else { 0 };
+        let parts = self.templates.get(at)?.parts.iter();
+        let texts = parts.map(|part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Parameter(path) => value(path),
+        });
+        Some(texts.collect())
+    }
+
+    /// The texts as they are written, for the sweep's digest.
+    pub(super) fn written(&self) -> Vec<String> {
+        let written = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Parameter(path) => format!("{{{path}}}"),
+        };
+        let templates = self.templates.iter();
+        templates
+            .map(|it| it.parts.iter().map(written).collect())
+            .collect()
+    }
+}
+
+impl Template {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, behind)) = rest.split_once('{') {
+            let (path, after) = behind
+                .split_once('}')
+                .ok_or_else(|| format!("in \"{text}\": a `{{` that nothing closes"))?;
+            if keys::find(path).is_none() {
+                let why = keys::unknown(path).message;
+                return Err(format!("in \"{text}\": `{path}`: {why}"));
+            }
+            parts.push(Part::Text(before.to_owned()));
+            parts.push(Part::Parameter(path.to_owned()));
+            rest = after;
+        }
+        parts.push(Part::Text(rest.to_owned()));
+        Ok(Self { parts })
+    }
+}

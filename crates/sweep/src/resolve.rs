@@ -1,0 +1,424 @@
+//! From one point of a block to the spec of its cell.
+
+use serde_json::{Value, json};
+use swath_model::spec::keys::{self, Kind};
+use swath_model::spec::{JobSpec, lookup, set};
+
+use super::error::FileError;
+use super::expression::{EvaluationError, NoValue, Quantity};
+use super::file::SweepFile;
+use super::grid::{Block, Choice};
+use super::settings::{ALTERNATIVES, Assigned, Formula};
+
+/// A block, prepared so that each cell is cheap.
+#[derive(Clone, Debug)]
+pub(super) struct Plan<'a> {
+    file: &'a SweepFile,
+    pub(super) block: &'a Block,
+    /// Every literal that no axis of the block replaces.
+    base: Value,
+    /// Every expression of `[fixed]` that no axis of the block replaces.
+    formulas: Vec<(&'a str, &'a Formula)>,
+    /// Options of the base that only some values of an axis over the table's
+    /// name take, like `schedule.milestones` where `schedule.name` varies.
+    conditional: Vec<Conditional>,
+}
+
+#[derive(Clone, Debug)]
+struct Conditional {
+    path: &'static str,
+    table: &'static str,
+    leaf: &'static str,
+    name: String,
+    under: &'static [&'static str],
+}
+
+/// What a point of a block turns out to be.
+pub(super) enum Point {
+    Excluded,
+    Wrong(Vec<FileError>),
+    Cell { tree: Value, spec: Box<JobSpec> },
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(file: &'a SweepFile, block: &'a Block) -> Self {
+        let mut plan = Self {
+            file,
+            block,
+            base: json!({}),
+            formulas: Vec::new(),
+            conditional: Vec::new(),
+        };
+        let axis = |path: &str| block.paths().any(|axis| axis == path);
+        for (path, setting) in &file.settings {
+            // An axis over one kind of budget replaces a recipe's budget of the
+            // other kind; a budget of the other kind in `[fixed]` of the same
+            // file is a contradiction.
+            let replaced = setting.layer < file.fixed_layer
+                && ALTERNATIVES
+                    .iter()
+                    .any(|(one, other)| one == path && axis(other));
+            if axis(path) || replaced {
+                continue;
+            }
+            if let Some(conditional) = Conditional::of(path) {
+                if axis(&conditional.name) {
+                    plan.conditional.push(conditional);
+                } else if plan.overruled(&conditional, setting.layer) {
+                    continue;
+                }
+            }
+            match &setting.value {
+                Assigned::Literal(value) => set(&mut plan.base, path, value.clone()),
+                Assigned::Formula(formula) => plan.formulas.push((path, formula)),
+            }
+        }
+        plan
+    }
+
+    /// Whether a later layer chose a name that does not take this option.
+    fn overruled(&self, option: &Conditional, layer: usize) -> bool {
+        let Some(name) = self.file.settings.get(&option.name) else {
+            return false;
+        };
+        match &name.value {
+            Assigned::Literal(Value::String(text)) => {
+                name.layer > layer && !option.under.contains(&text.as_str())
+            }
+            _ => false,
+        }
+    }
+
+    /// The choices that make up point `index`; the first axis varies slowest.
+    fn choices(&self, index: u64) -> Vec<(&'a str, &'a Choice)> {
+        let mut rest = index as usize;
+        let mut rows = Vec::with_capacity(self.block.axes.len());
+        for axis in self.block.axes.iter().rev() {
+            rows.push((axis, &axis.rows[rest % axis.rows.len()]));
+            rest /= axis.rows.len();
+        }
+        let rows = rows.into_iter().rev();
+        rows.flat_map(|(axis, row)| axis.paths.iter().map(String::as_str).zip(row))
+            .collect()
+    }
+
+    /// Builds point `index` of the block.
+    pub(super) fn point(&self, index: u64) -> Point {
+        let choices = self.choices(index);
+        let mut scope = Scope {
+            tree: self.base.clone(),
+            pending: Vec::new(),
+            stack: Vec::new(),
+            faults: Vec::new(),
+            defaults: Defaults::NotNeeded,
+        };
+        let formulas = self.formulas.iter().copied();
+        scope
+            .pending
+            .extend(formulas.map(|(path, formula)| Pending::new(path, formula)));
+        for (path, choice) in &choices {
+            match &choice.value {
+                Assigned::Literal(value) => set(&mut scope.tree, path, value.clone()),
+                Assigned::Formula(formula) => scope.pending.push(Pending::new(path, formula)),
+            }
+        }
+        for option in &self.conditional {
+            scope.drop_unless_taken(option);
+        }
+        for exclude in &self.block.excludes {
+            if scope.excludes(exclude) {
+                return Point::Excluded;
+            }
+        }
+        for index in 0..scope.pending.len() {
+            scope.force(index);
+        }
+        if !scope.faults.is_empty() {
+            return Point::Wrong(scope.faults);
+        }
+        match JobSpec::from_value(&scope.tree) {
+            Ok(spec) => Point::Cell {
+                tree: scope.tree,
+                spec: Box::new(spec),
+            },
+            Err(errors) => {
+                let placed = errors
+                    .into_iter()
+                    .map(|error| self.placed(error.key, error.message, &choices));
+                Point::Wrong(placed.collect())
+            }
+        }
+    }
+
+    /// An error of the spec, placed where its key was set.
+    fn placed(&self, key: String, message: String, choices: &[(&str, &Choice)]) -> FileError {
+        let about = |path: &str| {
+            path == key
+                || path
+                    .strip_prefix(&key)
+                    .is_some_and(|rest| rest.starts_with('.'))
+        };
+        let place = choices
+            .iter()
+            .find(|(path, _)| about(path))
+            .map(|(_, choice)| &choice.place)
+            .or_else(|| {
+                let mut settings = self.file.settings.iter();
+                let (_, setting) = settings.find(|(path, _)| about(path))?;
+                Some(&setting.place)
+            })
+            .unwrap_or(&self.file.place);
+        place.error(key, message)
+    }
+
+    /// The axes of point `index` for a message: `epochs = 5, batch_size = 32`.
+    pub(super) fn describe(&self, index: u64) -> String {
+        let choices = self.choices(index);
+        let shown = choices.iter().map(|(path, choice)| match &choice.value {
+            Assigned::Literal(value) => format!("{path} = {value}"),
+            Assigned::Formula(formula) => format!("{path} = \"{}\"", formula.expression.text()),
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Conditional {
+    fn of(path: &str) -> Option<Self> {
+        let key = keys::find(path).filter(|key| !key.under.is_empty())?;
+        let (table, leaf) = key.path.split_once('.')?;
+        Some(Self {
+            path: key.path,
+            table,
+            leaf,
+            name: format!("{table}.name"),
+            under: key.under,
+        })
+    }
+}
+
+/// The options of `[fixed]` that no value of an axis over their table's name
+/// accepts: they would be dropped from every cell.
+pub(super) fn unused(file: &SweepFile) -> Vec<FileError> {
+    let mut errors = Vec::new();
+    let settings = file
+        .settings
+        .iter()
+        .filter(|(_, set)| set.layer == file.fixed_layer);
+    for (path, setting) in settings {
+        let Some(option) = Conditional::of(path) else {
+            continue;
+        };
+        if matches!(&setting.value, Assigned::Literal(value) if keys::denies_nesterov(path, value))
+        {
+            continue;
+        }
+        let taken = |block: &Block| match block
+            .axes
+            .iter()
+            .find_map(|axis| Some((axis, axis.paths.iter().position(|p| *p == option.name)?)))
+        {
+            None => true,
+            Some((axis, column)) => axis.rows.iter().any(|row| match &row[column].value {
+                Assigned::Literal(name) => name
+                    .as_str()
+                    .is_some_and(|name| option.under.contains(&name)),
+                Assigned::Formula(_) => true,
+            }),
+        };
+        if !file.blocks.iter().any(taken) {
+            let under = option.under.join(", ");
+            let message = format!(
+                "no value of `{}` in this sweep takes it; it is an option of: {under}",
+                option.name
+            );
+            errors.push(setting.place.error(path, message));
+        }
+    }
+    errors
+}
+
+/// One cell while its expressions are evaluated.
+struct Scope<'a> {
+    tree: Value,
+    pending: Vec<Pending<'a>>,
+    /// What is being evaluated, outermost first.
+    stack: Vec<usize>,
+    faults: Vec<FileError>,
+    defaults: Defaults,
+}
+
+/// The spec with its defaults, made when an expression first asks for one.
+enum Defaults {
+    NotNeeded,
+    Of(Box<JobSpec>),
+    /// There are none: the rest of the cell is wrong, or for a program.
+    None,
+}
+
+#[derive(Clone, Copy)]
+struct Pending<'a> {
+    path: &'a str,
+    formula: &'a Formula,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Evaluating,
+    Known,
+    Failed,
+}
+
+impl<'a> Pending<'a> {
+    fn new(path: &'a str, formula: &'a Formula) -> Self {
+        Self {
+            path,
+            formula,
+            state: State::Waiting,
+        }
+    }
+}
+
+impl Scope<'_> {
+    fn drop_unless_taken(&mut self, option: &Conditional) {
+        let name = lookup(&self.tree, &option.name).and_then(Value::as_str);
+        if name.is_none_or(|name| option.under.contains(&name)) {
+            return;
+        }
+        self.pending.retain(|pending| pending.path != option.path);
+        if let Some(Value::Object(entries)) = self.tree.get_mut(option.table) {
+            entries.remove(option.leaf);
+        }
+    }
+
+    fn excludes(&mut self, condition: &Formula) -> bool {
+        let expression = &condition.expression;
+        match expression.evaluate(&mut |name| self.quantity(name)) {
+            Ok(Quantity::Truth(truth)) => truth,
+            Ok(other) => {
+                let text = expression.text();
+                let message = format!("\"{text}\" must be true or false, not {other}");
+                self.faults
+                    .push(condition.place(0).error("exclude", message));
+                false
+            }
+            Err(error) => {
+                self.report("exclude", condition, error);
+                false
+            }
+        }
+    }
+
+    fn report(&mut self, key: &str, formula: &Formula, error: EvaluationError) {
+        let EvaluationError::Here(error) = error else {
+            return;
+        };
+        let message = format!("in \"{}\": {}", formula.expression.text(), error.message);
+        self.faults
+            .push(formula.place(error.offset).error(key, message));
+    }
+
+    /// Evaluates the expression of a key, unless that was done before.
+    fn force(&mut self, index: usize) -> State {
+        let Pending {
+            path,
+            formula,
+            state,
+        } = self.pending[index];
+        match state {
+            State::Known | State::Failed => return state,
+            State::Evaluating => {
+                let from = self.stack.iter().position(|at| *at == index).unwrap_or(0);
+                let mut names: Vec<_> = self.stack[from..]
+                    .iter()
+                    .map(|at| self.pending[*at].path)
+                    .collect();
+                names.push(path);
+                let message = format!("depends on itself: {}", names.join(" -> "));
+                self.faults.push(formula.place(0).error(path, message));
+                return State::Failed;
+            }
+            State::Waiting => {}
+        }
+        self.pending[index].state = State::Evaluating;
+        self.stack.push(index);
+        let evaluated = formula.expression.evaluate(&mut |name| self.quantity(name));
+        self.stack.pop();
+        let state = match evaluated {
+            Ok(quantity) => self.assign(path, formula, quantity),
+            Err(error) => {
+                self.report(path, formula, error);
+                State::Failed
+            }
+        };
+        self.pending[index].state = state;
+        state
+    }
+
+    fn assign(&mut self, path: &str, formula: &Formula, quantity: Quantity) -> State {
+        let value = quantity.into_value();
+        let kind = keys::find(path).map_or(Kind::Free, |key| key.kind);
+        match keys::check_value(kind, &value) {
+            Ok(()) => {
+                set(&mut self.tree, path, value);
+                State::Known
+            }
+            Err(message) => {
+                let message = format!("\"{}\" {message}", formula.expression.text());
+                self.faults.push(formula.place(0).error(path, message));
+                State::Failed
+            }
+        }
+    }
+
+    /// The value of a parameter for an expression.
+    fn quantity(&mut self, path: &str) -> Result<Quantity, NoValue> {
+        let pending = self.pending.iter().position(|pending| pending.path == path);
+        if let Some(index) = pending
+            && self.force(index) == State::Failed
+        {
+            return Err(NoValue::Failed);
+        }
+        if lookup(&self.tree, path).is_none() && matches!(self.defaults, Defaults::NotNeeded) {
+            self.defaults = self
+                .with_defaults()
+                .map_or(Defaults::None, |spec| Defaults::Of(Box::new(spec)));
+        }
+        let value = lookup(&self.tree, path).or_else(|| match &self.defaults {
+            Defaults::Of(spec) => spec.get(path),
+            Defaults::NotNeeded | Defaults::None => None,
+        });
+        let Some(value) = value else {
+            let message =
+                format!("`{path}` has no value here; set it in the recipe, [fixed] or an axis");
+            return Err(NoValue::Missing(message));
+        };
+        Quantity::from_value(value).ok_or_else(|| {
+            let what = keys::describe(value);
+            NoValue::Missing(format!("`{path}` is {what}, which no expression reads"))
+        })
+    }
+
+    /// The spec as far as it is known. Defaults depend only on names, so what
+    /// is not known yet may be any value of its kind.
+    fn with_defaults(&self) -> Option<JobSpec> {
+        let mut tree = self.tree.clone();
+        for pending in &self.pending {
+            if pending.state != State::Known {
+                set(&mut tree, pending.path, placeholder(pending.path));
+            }
+        }
+        JobSpec::from_value(&tree).ok()
+    }
+}
+
+fn placeholder(path: &str) -> Value {
+    match keys::find(path).map(|key| key.kind) {
+        Some(Kind::Int(min, _)) => Value::from(min.max(1)),
+        Some(Kind::Float(min, max)) => Value::from(0.5_f64.clamp(min, max)),
+        Some(Kind::Word([first, ..])) => Value::from(*first),
+        Some(Kind::Text) => Value::from(""),
+        _ => Value::from(false),
+    }
+}
