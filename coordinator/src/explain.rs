@@ -199,8 +199,8 @@ fn rest(
     let rest = format!("worker `{worker}` is {}{why}", state.name());
     let others = match others {
         0 => String::new(),
-        1 => ", and so does the other one".to_owned(),
-        _ => format!(", and so do the {others} others"),
+        1 => ", and the other one takes none either".to_owned(),
+        _ => format!(", and the {others} others take none either"),
     };
     format!(
         "no connected worker takes jobs: {rest}{others}; `coordinator activate {worker}` lets it work"

@@ -75,7 +75,7 @@ pub(crate) fn log(event: &Event) {
             (WorkerState::Cordoned, Some(why)) => {
                 tracing::warn!(worker, %why, "the worker is cordoned");
             }
-            _ => tracing::info!(worker, "the worker is heard of again"),
+            _ => tracing::info!(worker, "the worker is heard from again"),
         },
         What::SweepSubmitted
         | What::JobGranted
