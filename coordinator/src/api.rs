@@ -268,6 +268,7 @@ pub struct Pace {
 
 impl Pace {
     /// The pace with one more training.
+    #[must_use]
     pub fn and(self, seconds: f64) -> Self {
         let jobs = self.jobs + 1;
         Self {

@@ -1,7 +1,7 @@
 //! Writes the events that matter to an operator to the log.
 
 use swath_model::event::{Event, Requeued, What};
-use swath_model::id::{JobDigest, SweepDigest};
+use swath_model::id::{JobDigest, SweepDigest, WorkerName};
 use swath_model::outcome::Fault;
 use swath_model::view::{SweepState, WorkerState};
 
@@ -33,7 +33,7 @@ pub(crate) fn log(event: &Event) {
     let sweep = event.sweep.as_ref().map(SweepDigest::short);
     let (job, sweep) = (job.as_deref(), sweep.as_deref());
     let attempt = event.attempt.map(|attempt| attempt.0);
-    let worker = event.worker.as_ref().map(|name| name.as_str());
+    let worker = event.worker.as_ref().map(WorkerName::as_str);
     match &event.what {
         What::JobSuspected => {
             tracing::warn!(

@@ -175,7 +175,7 @@ fn a_status_follows_a_job_from_its_grant_to_its_end() {
             seconds: 4.0
         }
     );
-    assert_eq!(live.status().eta_seconds[&SWEEP], 12.0);
+    assert!((live.status().eta_seconds[&SWEEP] - 12.0).abs() < 1e-9);
     assert_eq!(live.last(), 15);
 }
 

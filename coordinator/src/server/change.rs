@@ -241,8 +241,8 @@ async fn extend(state: &State, selector: &[String], replicates: u32) -> Result<C
     let priority = sweep.priority;
     let submission = tokio::task::spawn_blocking(move || submission(sources, priority))
         .await
-        .map_err(|error| ApiError::internal(error))?
-        .map_err(|error| ApiError::invalid(error.to_string()))?;
+        .map_err(ApiError::internal)?
+        .map_err(ApiError::invalid)?;
     let digest = submission.digest;
     let submitted = state
         .engine

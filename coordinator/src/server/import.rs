@@ -53,7 +53,7 @@ pub(crate) async fn import(state: &Arc<State>, order: ImportOrder) -> Result<Cha
     });
     let rows = read
         .await
-        .map_err(|error| ApiError::internal(error))?
+        .map_err(ApiError::internal)?
         .map_err(ApiError::invalid)?;
     if rows.is_empty() {
         let message = format!("{file}: no row has a test error; nothing is imported");

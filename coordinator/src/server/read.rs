@@ -183,7 +183,7 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
 }
 
 fn json(document: &impl Serialize) -> Result<String, ApiError> {
-    serde_json::to_string(document).map_err(|error| ApiError::internal(error))
+    serde_json::to_string(document).map_err(ApiError::internal)
 }
 
 fn probe_view(detail: JobDetail) -> ProbeView {

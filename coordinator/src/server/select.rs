@@ -40,7 +40,7 @@ impl JobState {
 
 /// Reads a selector.
 pub(crate) fn parse(words: &[String]) -> Result<Selector, ApiError> {
-    Selector::parse(&words.join(" ")).map_err(|error| ApiError::invalid(error.to_string()))
+    Selector::parse(&words.join(" ")).map_err(ApiError::invalid)
 }
 
 /// The sweeps that a selector's target names, oldest first; all sweeps when it

@@ -15,13 +15,12 @@ pub(crate) async fn cells_of(
     sweep: &SweepView,
     filters: &[Filter],
 ) -> Result<Vec<CellResults>, ApiError> {
-    let definition =
-        Definition::read(&sweep.definition).map_err(|error| ApiError::internal(error))?;
+    let definition = Definition::read(&sweep.definition).map_err(ApiError::internal)?;
     let cells = store
         .results(sweep.digest, definition.last_epochs())
         .await
         .map_err(ApiError::from)?;
-    choose(&definition, cells, filters).map_err(|error| ApiError::invalid(error.to_string()))
+    choose(&definition, cells, filters).map_err(ApiError::invalid)
 }
 
 /// Reads a sweep's results and renders them. Rendering a large table occupies a
@@ -56,7 +55,7 @@ pub(crate) async fn table_text(
     });
     drawn
         .await
-        .map_err(|error| ApiError::internal(error))?
+        .map_err(ApiError::internal)?
         .map_err(|error: TableError| ApiError::conflict(error.to_string()))
 }
 
@@ -71,8 +70,7 @@ fn lay_out(sweep: &mut SweepView, shape: &Shape) -> Result<(), ApiError> {
     if rows.is_empty() && columns.is_empty() && cell.is_none() {
         return Ok(());
     }
-    let definition =
-        Definition::read(&sweep.definition).map_err(|error| ApiError::internal(error))?;
+    let definition = Definition::read(&sweep.definition).map_err(ApiError::internal)?;
     let (own_rows, own_columns, own_cell) = match definition.layout {
         Layout::List { rows, columns } => (rows, columns, None),
         Layout::Pivot {
@@ -100,7 +98,7 @@ fn lay_out(sweep: &mut SweepView, shape: &Shape) -> Result<(), ApiError> {
         }
     };
     let layout = serde_json::to_value(layout);
-    sweep.definition["layout"] = layout.map_err(|error| ApiError::internal(error))?;
+    sweep.definition["layout"] = layout.map_err(ApiError::internal)?;
     Ok(())
 }
 
@@ -127,7 +125,7 @@ pub(crate) async fn comparison_text(
     });
     drawn
         .await
-        .map_err(|error| ApiError::internal(error))?
+        .map_err(ApiError::internal)?
         .map_err(|error: TableError| match error {
             TableError::Incomparable(_) => ApiError::invalid(error.to_string()),
             other => ApiError::conflict(other.to_string()),

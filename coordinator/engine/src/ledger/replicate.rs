@@ -99,7 +99,7 @@ impl Ledger {
             undecided: verdict.undecided.len() as u64,
         };
         self.decide(key, |replication| {
-            replication.settled = Some((as_of, settled))
+            replication.settled = Some((as_of, settled));
         });
         self.changed_sweeps.insert(key);
         if let Some(row) = self.changes.replications.last_mut() {

@@ -146,7 +146,7 @@ impl Ledger {
         Some(JobDetail {
             job: self.job_view(row),
             attempts: attempts
-                .map(|(place, attempt)| row.attempt_view(place, attempt))
+                .map(|(place, attempt)| JobRow::attempt_view(place, attempt))
                 .collect(),
             late_outcomes: row.late.len() as u64,
         })
@@ -298,7 +298,7 @@ impl JobRow {
         }
     }
 
-    fn attempt_view(&self, place: usize, row: &AttemptRow) -> AttemptView {
+    fn attempt_view(place: usize, row: &AttemptRow) -> AttemptView {
         let (ended, message, provenance) = match &row.end {
             None if row.lost.is_none() => ("", "", None),
             None => (Fault::Lost.name(), "", None),

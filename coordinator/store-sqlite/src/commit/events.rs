@@ -2,6 +2,7 @@
 
 use sqlx::query;
 use swath_model::event::Event;
+use swath_model::id::{JobDigest, SweepDigest};
 use swath_store::EVENTS_KEPT;
 
 use super::pack::{Beside, chunks, lines};
@@ -17,8 +18,8 @@ pub(super) async fn write(tx: &mut Tx, events: &[Event]) -> Result<()> {
         let mut beside = Beside::default();
         let mut list = Vec::with_capacity(events.len());
         for event in events {
-            let sweep = beside.add_some(event.sweep.as_ref().map(|it| it.as_bytes()));
-            let job = beside.add_some(event.job.as_ref().map(|it| it.as_bytes()));
+            let sweep = beside.add_some(event.sweep.as_ref().map(SweepDigest::as_bytes));
+            let job = beside.add_some(event.job.as_ref().map(JobDigest::as_bytes));
             let what = beside.add(rows::json(&event.what));
             list.push((
                 event.seq,
