@@ -378,7 +378,7 @@ async fn a_wait_says_soon_why_nothing_moves() {
     other.until("no active worker may run `mytrain`");
     assert_eq!(site.run(&format!("--coordinator {url} cordon w")).code, 0);
     let mut other = Staying::start(&site, &line("program.toml"));
-    other.until("every connected worker is cordoned");
+    other.until("no connected worker takes jobs: worker `w` is cordoned");
     assert_eq!(
         site.run(&format!("--coordinator {url} pause program")).code,
         0
