@@ -2,7 +2,7 @@
 #
 #   docker build -f docker/coordinator.Dockerfile -t swath-coordinator .
 #
-# Other images to start from: --build-arg BASE=… and --build-arg BUILD_BASE=…. What is built against one C library
+# Other base images: --build-arg BASE=… and --build-arg BUILD_BASE=…. What is built against one C library
 # does not start on an older one, so choose both of the same age.
 ARG BASE=debian:bookworm-slim
 ARG BUILD_BASE=rust:1.95-bookworm

@@ -1,6 +1,7 @@
 #!/bin/sh
-# From a checkout and a container engine to the table of the quickstart sweep: a password for the database if there is
-# none yet, the images, the services, the sweep. What was started stays up; `docker compose down` stops it.
+# From a checkout and a container engine to the table of the quickstart sweep: makes a password for the database if there
+# is none yet, builds the images, starts the services and trains the sweep. The services stay up; `docker compose down`
+# stops them.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,7 +10,7 @@ if [ -z "${SWATH_POSTGRES_PASSWORD_FILE:-}" ] && [ ! -s "$secret" ]; then
     mkdir -p docker/secrets
     chmod 700 docker/secrets
     od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >"$secret"
-    # The users in the containers, who are not yours, read the file; on this machine its directory keeps others out.
+    # The users in the containers, who are not you, must read the file; the directory keeps others on this machine out.
     chmod 444 "$secret"
 fi
 
@@ -18,7 +19,7 @@ if docker compose version >/dev/null 2>&1; then
 else
     set -- docker-compose run --rm
 fi
-# Both insist on a terminal where they are not told that there is none.
+# Both expect a terminal unless they are told that there is none.
 if [ ! -t 0 ] || [ ! -t 1 ]; then
     set -- "$@" -T
 fi

@@ -3,13 +3,13 @@
 #
 #   docker build -f docker/worker-gpu.Dockerfile -t swath-worker-gpu .
 #
-# Other images to start from: --build-arg BASE=… and --build-arg BUILD_BASE=…. What is built against one C library
+# Other base images: --build-arg BASE=… and --build-arg BUILD_BASE=…. What is built against one C library
 # does not start on an older one, so choose both of the same age.
 ARG BASE=debian:bookworm-slim
 ARG BUILD_BASE=rust:1.95-bookworm
 
-# PyTorch (some 5 GB with CUDA) comes before everything else, so that a change elsewhere does not fetch it anew. The
-# trainer names the directory it was built with, so it lies where it will lie in the end.
+# PyTorch (some 5 GB with CUDA) comes before everything else, so that a change elsewhere does not fetch it again. The
+# trainer contains the path of the directory it was built with, so it is built in its final place.
 FROM ${BUILD_BASE} AS libtorch
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ python3 python3-venv \

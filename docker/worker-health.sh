@@ -1,6 +1,6 @@
 #!/bin/sh
-# Healthy is a worker that the coordinator has heard from lately; an idle one asks for jobs every 30 seconds. A worker
-# that was cut off is unhealthy and trains on all the same: nothing should stop it for that.
+# A worker is healthy if the coordinator has heard from it lately; an idle one asks for jobs every 30 seconds. A worker
+# that was cut off is unhealthy but keeps training: nothing should stop it because of that.
 set -eu
 most_seconds=120
 name=${SWATH_WORKER_NAME:-$(hostname)}

@@ -1,5 +1,6 @@
 //! What commands ask of a coordinator and what it answers: JSON inside the
-//! `Control` service's messages, so that a later HTTP API serves the same.
+//! messages of the `Control` service, so that a later HTTP API can serve the
+//! same documents.
 
 use std::collections::BTreeMap;
 
@@ -38,9 +39,10 @@ pub enum ReadQuery {
     Jobs {
         /// A job selector; empty: every job.
         selector: Vec<String>,
-        /// At most so many; absent, or more than [`JOBS_PER_PAGE`]: that many.
+        /// At most this many jobs; absent, or more than [`JOBS_PER_PAGE`]: that
+        /// many.
         limit: Option<u32>,
-        /// Where the page before ended.
+        /// The last job of the page before.
         #[serde(default)]
         after: Option<JobDigest>,
     },
@@ -55,15 +57,15 @@ pub enum ReadQuery {
         /// A sweep selector that matches one sweep (the newest of its name), and
         /// filters over its parameters.
         selector: Vec<String>,
-        /// How it is laid out, where not as the sweep file says.
+        /// The layout, where it differs from the sweep file's.
         #[serde(default)]
         shape: Shape,
-        /// As `-o` names it.
+        /// The format, as `-o` names it.
         format: String,
         /// How it looks on a terminal.
         look: Look,
     },
-    /// What every cell of one sweep has come to → [`SweepResults`].
+    /// The results of every cell of one sweep → [`SweepResults`].
     Results {
         /// A sweep selector that matches one sweep (the newest of its name), and
         /// filters over its parameters.
@@ -78,16 +80,18 @@ pub enum ReadQuery {
     JobCurves {
         /// A job selector.
         selector: Vec<String>,
-        /// At most so many jobs; absent, or more than [`CURVES_MOST`]: that many.
+        /// At most this many jobs; absent, or more than [`CURVES_MOST`]: that
+        /// many.
         limit: Option<u32>,
     },
     /// Two sweeps beside each other, rendered by the server → [`CompareText`].
     Compare {
         /// A sweep selector that matches one sweep.
         left: Vec<String>,
-        /// Another; differences are this one's less the left one's.
+        /// A selector for the other sweep; differences are its values minus
+        /// those of the left one.
         right: Vec<String>,
-        /// As `-o` names it.
+        /// The format, as `-o` names it.
         format: String,
         /// How it looks on a terminal.
         look: Look,
@@ -101,7 +105,7 @@ pub enum ReadQuery {
     Logs {
         /// A job selector that matches one job.
         selector: Vec<String>,
-        /// Only what comes after it; 0: everything kept.
+        /// Only text after this position; 0: everything that is kept.
         position: u64,
     },
     /// Why the cells of one sweep have the replicates that they have →
@@ -118,35 +122,36 @@ pub enum ReadQuery {
     },
     /// Every worker → [`Workers`].
     Workers,
-    /// Trainings that cost alike and were measured → [`AlikeJobs`].
+    /// Measured trainings of the same cost → [`AlikeJobs`].
     Alike {
-        /// Workloads, as [`swath_model::probe::workload`] writes them.
+        /// The workloads, as [`swath_model::probe::workload`] writes them.
         workloads: Vec<String>,
     },
-    /// What probes came to → [`Probes`].
+    /// What probes measured → [`Probes`].
     Probes {
-        /// Their digests.
+        /// The digests of the probes' jobs.
         jobs: Vec<JobDigest>,
     },
     /// Which of these jobs exist → [`KnownJobs`].
     Known {
-        /// Their digests.
+        /// The digests of the jobs.
         jobs: Vec<JobDigest>,
     },
 }
 
-/// How a table is laid out. What is empty is as the sweep file has it.
+/// How a table is laid out. Where a field is empty, the sweep file's layout
+/// holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shape {
     /// The parameters that name the rows.
     pub rows: Vec<String>,
-    /// What the columns show; with `cell` the one parameter whose values they
-    /// are.
+    /// What the columns show; with `cell`, the one parameter whose values are
+    /// the columns.
     pub columns: Vec<String>,
     /// The measure in the fields of a pivot.
     pub cell: Option<String>,
-    /// What rows are sorted by; a hyphen before it: falling.
+    /// What rows are sorted by; with a hyphen before it, in falling order.
     pub sort: Option<String>,
 }
 
@@ -154,24 +159,25 @@ pub struct Shape {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Look {
-    /// Columns of the terminal; absent: as wide as it gets.
+    /// The width of the terminal in columns; absent: no limit.
     pub width: Option<u16>,
-    /// With colours.
+    /// Whether to use colours.
     pub color: bool,
-    /// With box-drawing characters.
+    /// Whether to use box-drawing characters.
     pub unicode: bool,
 }
 
 /// One sweep's table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableText {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
     /// The sweep.
     pub sweep: SweepRecord,
     /// The table in the format asked for.
     pub text: String,
-    /// How its cells stand to what was published; absent without a reference.
+    /// How its cells compare with what was published; absent without a
+    /// reference.
     #[serde(default)]
     pub check: Option<Check>,
 }
@@ -179,24 +185,24 @@ pub struct TableText {
 /// One sweep's results as facts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepResults {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
     /// The sweep.
     pub sweep: SweepRecord,
-    /// Those of its cells that were asked for, with every replicate.
+    /// The cells that were asked for, with every replicate.
     pub cells: Vec<CellResults>,
-    /// Says which these are, when they are not all; for captions.
+    /// Says which cells these are, if they are not all; for captions.
     pub chosen: Option<String>,
 }
 
 /// The files that one sweep was submitted from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepSources {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
     /// The sweep.
     pub sweep: SweepDigest,
-    /// Its files.
+    /// The sweep's files.
     pub sources: Sources,
 }
 
@@ -212,7 +218,7 @@ pub struct SweepDocument {
 /// Two sweeps beside each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CompareText {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
     /// The comparison in the format asked for.
     pub text: String,
@@ -221,60 +227,61 @@ pub struct CompareText {
 /// Every sweep, oldest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sweeps {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
     /// The sweeps.
     pub sweeps: Vec<SweepView>,
 }
 
-/// Sweeps in work, and who works.
+/// Active sweeps, and the workers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
     /// The sweeps that match, oldest first.
     pub sweeps: Vec<SweepView>,
     /// Every worker.
     pub workers: Vec<WorkerView>,
-    /// Open attempts of these sweeps with their newest observation, at most 1,000
-    /// of each.
+    /// Open attempts of these sweeps, each with its newest observation; at most
+    /// 1,000 of each sweep.
     pub open: Vec<JobView>,
     /// Failed jobs of these sweeps, newest first, at most 10.
     pub failed: Vec<JobView>,
-    /// Mean seconds of the succeeded jobs' trainings, if there are any.
+    /// Mean duration of the succeeded jobs' trainings in seconds, if there are
+    /// any.
     pub mean_job_seconds: Option<f64>,
     /// How long trainings of sweeps in work take: of the newest 8 that have a
     /// measured job.
     #[serde(default)]
     pub paces: BTreeMap<SweepDigest, Pace>,
-    /// Seconds until sweeps in work are through, jobs under way included, where
-    /// that can be told: of the newest 8 that have a measured job.
+    /// Seconds until active sweeps end, including running jobs, where an
+    /// estimate is possible: for the newest 8 that have a measured job.
     #[serde(default)]
     pub eta_seconds: BTreeMap<SweepDigest, f64>,
     /// The newest event that this is sure to contain: [`crate::live::Live`]
     /// goes on from it.
     #[serde(default)]
     pub last_event: u64,
-    /// The coordinator's clock.
+    /// The time on the coordinator's clock.
     pub now_ms: i64,
 }
 
-/// Failed jobs of a status.
+/// How many failed jobs a status shows.
 pub const FAILED_SHOWN: u32 = 10;
-/// Open attempts, of a sweep or of all, of a status.
+/// How many open attempts a status shows, of one sweep or of all.
 pub const OPEN_SHOWN: u32 = 1000;
 
 /// How long trainings take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pace {
-    /// How many were measured.
+    /// How many trainings were measured.
     pub jobs: u64,
     /// Their mean, in seconds.
     pub seconds: f64,
 }
 
 impl Pace {
-    /// With one more training.
+    /// The pace with one more training.
     #[must_use]
     pub fn and(self, seconds: f64) -> Self {
         let jobs = self.jobs + 1;
@@ -285,7 +292,7 @@ impl Pace {
     }
 }
 
-/// The most jobs that can be asked for by name at once.
+/// How many jobs can be asked for by digest at once.
 pub const NAMED_MOST: usize = 100;
 
 /// The most jobs of one answer.
@@ -294,36 +301,37 @@ pub const JOBS_PER_PAGE: u32 = 10_000;
 /// Jobs in order of submission.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Jobs {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
     /// The jobs.
     pub jobs: Vec<JobView>,
     /// Where the next page begins; absent when this is the last.
     #[serde(default)]
     pub next: Option<JobDigest>,
-    /// The coordinator's clock.
+    /// The time on the coordinator's clock.
     pub now_ms: i64,
 }
 
-/// One job, and why it is where it is.
+/// One job, and why it is in its state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
     /// The job and its attempts.
     pub detail: JobDetail,
-    /// Why it is where it is and what could be done, most important first.
+    /// Why the job is in its state and what could be done, most important
+    /// first.
     pub items: Vec<ExplainItem>,
-    /// The same in words, a sentence each.
+    /// The same reasons as text, one sentence each.
     pub reasons: Vec<String>,
-    /// The coordinator's clock.
+    /// The time on the coordinator's clock.
     pub now_ms: i64,
 }
 
 /// One job's learning curve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Curves {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
     /// The job.
     pub job: JobView,
@@ -337,11 +345,11 @@ pub const CURVES_MOST: u32 = 10_000;
 /// Learning curves of several jobs, in order of submission.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobCurves {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
     /// The jobs with their observations, by attempt and epoch.
     pub jobs: Vec<JobCurve>,
-    /// Whether more jobs match.
+    /// Whether there are more matching jobs.
     pub more: bool,
 }
 
@@ -357,7 +365,7 @@ pub struct JobCurve {
 /// What one job's trainers wrote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Logs {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
     /// The job.
     pub job: JobView,
@@ -368,22 +376,23 @@ pub struct Logs {
 /// What the results of one sweep decided about its replicates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decisions {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
     /// The sweep.
     pub sweep: SweepView,
-    /// The replicates that were given, in the order in which they were.
+    /// The replicates that were given, in the order of the decisions.
     pub decisions: Vec<Decided>,
-    /// Once nothing more is to be given, the pairs whose order is not decided.
+    /// The pairs whose order stays undecided, once no more replicates will be
+    /// given.
     pub undecided: Vec<Undecided>,
-    /// The cells that all this is about.
+    /// The cells that the decisions and pairs are about.
     pub cells: Vec<NamedCell>,
 }
 
 /// One replicate that was given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decided {
-    /// Its job.
+    /// The replicate's job.
     pub job: Option<JobDigest>,
     /// Why it was given.
     pub decision: DecisionView,
@@ -392,7 +401,7 @@ pub struct Decided {
 /// A cell with what names it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NamedCell {
-    /// Its digest.
+    /// The cell's digest.
     pub cell: CellDigest,
     /// Its axes in written order.
     pub axes: Vec<(String, serde_json::Value)>,
@@ -401,57 +410,57 @@ pub struct NamedCell {
 /// Every worker, by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Workers {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
     /// The workers.
     pub workers: Vec<WorkerView>,
-    /// The coordinator's clock.
+    /// The time on the coordinator's clock.
     pub now_ms: i64,
 }
 
 /// Which jobs exist.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KnownJobs {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
-    /// In the order asked.
+    /// What is known of each job, in the order asked for.
     pub jobs: Vec<Option<Known>>,
 }
 
 /// The most trainings of one workload in an answer.
 pub const ALIKE_MOST: u32 = 64;
 
-/// Trainings that cost alike and were measured.
+/// Measured trainings of the same cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlikeJobs {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
-    /// In the order asked: at most [`ALIKE_MOST`] of each workload, those of the
-    /// newest cells first.
+    /// The trainings, by workload in the order asked for: at most [`ALIKE_MOST`]
+    /// of each, those of the newest cells first.
     pub alike: Vec<Vec<Alike>>,
 }
 
-/// What probes came to.
+/// What probes measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Probes {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
-    /// In the order asked; none where there is no such job.
+    /// The probes, in the order asked for; none where there is no such job.
     pub probes: Vec<Option<ProbeView>>,
 }
 
-/// What one probe came to.
+/// What one probe measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbeView {
-    /// Where it is.
+    /// The state of its job.
     pub state: StateName,
-    /// Why it failed; absent otherwise.
+    /// Why it failed; absent if it did not.
     pub fault: Option<Fault>,
     /// The last fault's message; empty when there is none.
     pub message: String,
     /// What it measured.
     pub measurement: Option<Measurement>,
-    /// What its newest outcome ran on.
+    /// What the attempt of its newest outcome ran on.
     pub provenance: Option<Provenance>,
 }
 
@@ -461,21 +470,22 @@ pub struct ProbeView {
 pub enum ChangeOrder {
     /// Cancels the sweeps or the jobs that match.
     Cancel {
-        /// A selector.
+        /// A sweep or job selector.
         selector: Vec<String>,
     },
-    /// Queues failed and cancelled jobs of the sweeps, or those that match,
-    /// again.
+    /// Queues failed and cancelled jobs again: those of the matching sweeps, or
+    /// the matching jobs.
     Retry {
-        /// A selector.
+        /// A sweep or job selector.
         selector: Vec<String>,
-        /// Those that failed, but did not diverge.
+        /// Retry jobs that failed, but did not diverge.
         #[serde(default)]
         failed: bool,
-        /// Those that were cancelled.
+        /// Retry jobs that were cancelled.
         #[serde(default)]
         missing: bool,
-        /// Those that diverged. None of the three: failed and missing ones.
+        /// Retry jobs that diverged. With none of the three set: failed and
+        /// cancelled ones.
         diverged: bool,
     },
     /// Pauses the sweeps that match.
@@ -483,7 +493,7 @@ pub enum ChangeOrder {
         /// A sweep selector.
         selector: Vec<String>,
     },
-    /// Resumes them.
+    /// Resumes the sweeps that match.
     Resume {
         /// A sweep selector.
         selector: Vec<String>,
@@ -492,24 +502,24 @@ pub enum ChangeOrder {
     Extend {
         /// A sweep selector that matches one sweep.
         selector: Vec<String>,
-        /// Replicates per cell; more than it has.
+        /// Replicates per cell; must be more than it has.
         replicates: u32,
     },
-    /// Stores numbers from elsewhere.
+    /// Stores imported numbers.
     Import(ImportOrder),
     /// Gives a worker no more jobs.
     Cordon {
-        /// Its name.
+        /// The worker's name.
         worker: WorkerName,
     },
     /// Gives a worker jobs again.
     Activate {
-        /// Its name.
+        /// The worker's name.
         worker: WorkerName,
     },
-    /// Asks a worker to give back what it has and to leave.
+    /// Asks a worker to give back its jobs and to leave.
     Drain {
-        /// Its name.
+        /// The worker's name.
         worker: WorkerName,
     },
 }
@@ -518,30 +528,31 @@ pub enum ChangeOrder {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImportOrder {
-    /// A sweep selector; empty: the sweeps whose reference the file is.
+    /// A sweep selector; empty: the sweeps that name the file as their
+    /// reference.
     pub selector: Vec<String>,
-    /// The file's name, for errors and for the footnote.
+    /// The file's name, for errors and footnotes.
     pub file: String,
-    /// Its text, CSV.
+    /// The text of the file, as CSV.
     pub text: String,
-    /// Who says so, where the file does not.
+    /// Who published the numbers, where the file does not say.
     pub source: String,
-    /// Only rows whose column `table` says this.
+    /// Only rows with this value in the column `table`.
     #[serde(default)]
     pub table: Option<String>,
-    /// Forget first what the same sources had said of these sweeps.
+    /// First remove the earlier numbers of the same sources in these sweeps.
     #[serde(default)]
     pub replace: bool,
 }
 
-/// What came of a change.
+/// The result of a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
-    /// Of the document.
+    /// The version of the document.
     pub schema_version: u32,
-    /// The sweeps that changed, or that were made.
+    /// The sweeps that were changed or created.
     pub sweeps: Vec<SweepDigest>,
-    /// How many jobs changed, or are new; of an import, how many numbers.
+    /// How many jobs changed or are new; for an import, how many numbers.
     pub jobs: u64,
     /// One sentence for people.
     pub message: String,

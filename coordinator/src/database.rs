@@ -13,20 +13,20 @@ pub enum Database {
     Postgres(String),
 }
 
-/// A text that names no database.
+/// A text that does not name a database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no database; write `sqlite:PATH` or `postgres://USER@HOST/NAME`")]
+#[error("`{0}` is not a database address; write `sqlite:PATH` or `postgres://USER@HOST/NAME`")]
 pub struct DatabaseError(String);
 
 impl Database {
-    /// The database unless it is said otherwise.
+    /// The database if none is named.
     pub const DEFAULT: &str = "sqlite:swath.db";
 
-    /// Reads `sqlite:PATH`, where a bare path will do, or a URL of Postgres.
+    /// Reads `sqlite:PATH`, a bare path, or the URL of a Postgres database.
     ///
     /// # Errors
     ///
-    /// When it is another database, or no path.
+    /// When it names another kind of database, or no path.
     pub fn parse(text: &str) -> Result<Self, DatabaseError> {
         let (scheme, place) = match text.split_once(':') {
             Some((scheme, place)) if !scheme.contains('/') => (scheme, place),
@@ -44,7 +44,7 @@ impl Database {
         }
     }
 
-    /// What [`Self::parse`] reads as this one.
+    /// The text from which [`Self::parse`] reads this database.
     pub fn url(&self) -> String {
         match self {
             Self::Sqlite(path) => format!("sqlite:{}", path.display()),
@@ -52,7 +52,7 @@ impl Database {
         }
     }
 
-    /// Whether there may be one already: a file is looked for, a server is not
+    /// Whether it may exist already: a file is looked for, a server is not
     /// asked.
     pub fn exists(&self) -> bool {
         match self {
@@ -61,8 +61,8 @@ impl Database {
         }
     }
 
-    /// Where to put what belongs to it: the path of a file with `ending` after
-    /// its name.
+    /// The path of a file that belongs to it: its own path with `ending` added
+    /// to the name.
     pub fn beside(&self, ending: &str) -> PathBuf {
         let mut path = match self {
             Self::Sqlite(path) => path.clone().into_os_string(),
@@ -72,8 +72,8 @@ impl Database {
         path.into()
     }
 
-    /// Where the coordinator that has a file open listens, as it noted in the
-    /// lock file.
+    /// The address of the coordinator that has the file open, from the lock
+    /// file.
     pub fn holder(&self) -> Option<String> {
         let Self::Sqlite(_) = self else { return None };
         let note = std::fs::read(self.beside(".lock")).ok()?;
@@ -84,7 +84,7 @@ impl Database {
 }
 
 impl std::fmt::Display for Database {
-    /// What messages call it: the path, or the URL without its password.
+    /// The name in messages: the path, or the URL without its password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite(path) => path.display().fmt(f),
@@ -93,13 +93,13 @@ impl std::fmt::Display for Database {
     }
 }
 
-/// A URL as it may be shown.
+/// The URL without its password.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
     let authority = rest.find(['/', '?']).unwrap_or(rest.len());
-    // A password may hold an `@` that should have been escaped.
+    // A password may contain an `@` that should have been escaped.
     let Some(end) = rest[..authority].rfind('@') else {
         return url.to_owned();
     };

@@ -1,4 +1,4 @@
-//! When sweeps will be through, from what readers see of them.
+//! When sweeps will end, estimated from what readers see of them.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ pub fn at_work(workers: &[WorkerView]) -> impl Iterator<Item = &WorkerView> {
     workers.iter().filter(active)
 }
 
-/// Slots that would take a job.
+/// How many slots would take a job.
 pub fn slots_at_work(workers: &[WorkerView]) -> u32 {
     let slots = at_work(workers).map(|worker| worker.about.slots.len());
     slots.sum::<usize>() as u32
 }
 
-/// How long until the last job of `sweep` ends, where its jobs take
-/// `mean_seconds` and those of `open` that it holds are under way.
+/// How long until the last job of `sweep` ends, if its jobs take `mean_seconds`
+/// on average and those jobs of `open` that belong to it are running.
 pub fn of_sweep(
     sweep: &SweepView,
     mean_seconds: Option<f64>,

@@ -1,4 +1,4 @@
-//! Why a job is where it is, and what could be done: facts, and how they read.
+//! Why a job is in its state, and what could be done: as facts, and as text.
 
 use serde::{Deserialize, Serialize};
 use swath_model::cause::{CordonCause, PauseCause};
@@ -6,61 +6,61 @@ use swath_model::id::{Attempt, JobDigest, WorkerName};
 use swath_model::outcome::Fault;
 use swath_model::view::WorkerState;
 
-/// One reason why a job is where it is.
+/// One reason why a job is in its state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ExplainItem {
-    /// Attempts of it failed, and it waits for the next one.
+    /// Attempts of the job failed, and it waits for the next one.
     Charged {
-        /// How many were charged to it.
+        /// How many attempts were charged to it.
         charged: u32,
-        /// How many may be.
+        /// How many may be charged before it fails.
         most: u32,
         /// The first line of the last fault's message.
         headline: String,
     },
-    /// It rests after a fault.
+    /// The job backs off after a fault.
     BackingOff {
         /// Seconds until it may be granted.
         seconds: u64,
     },
-    /// No sweep that wants it is active, and this one is paused.
+    /// No sweep that wants the job is active, and this one is paused.
     SweepPaused {
-        /// What to call the sweep in a command: its name, or the first digits of
-        /// its digest where others share the name.
+        /// The sweep's name in a command: its name, or the first digits of its
+        /// digest if others share the name.
         sweep: String,
-        /// Its name.
+        /// The sweep's name.
         name: String,
-        /// Why.
+        /// Why it is paused.
         cause: Option<PauseCause>,
     },
     /// No worker is connected.
     NoWorker {
-        /// Whether one ever was.
+        /// Whether one was ever connected.
         ever: bool,
     },
     /// Workers are connected, and none of them takes jobs.
     WorkersRest {
-        /// One of them.
+        /// One of these workers.
         worker: WorkerName,
-        /// How it rests.
+        /// Whether it is cordoned or draining.
         state: WorkerState,
         /// Why it is cordoned, if it is.
         cause: Option<CordonCause>,
-        /// How many others rest.
+        /// How many other connected workers take no jobs either.
         others: u64,
     },
-    /// No active worker may run its program.
+    /// No active worker may run the job's program.
     ProgramNotAllowed {
         /// The program.
         program: String,
     },
     /// Other jobs go first.
     Ahead {
-        /// How many; 0 when it is next.
+        /// How many jobs; 0 when this one is next.
         jobs: u64,
     },
-    /// A worker has it.
+    /// A worker runs the job.
     Running {
         /// The worker.
         worker: Option<WorkerName>,
@@ -71,9 +71,9 @@ pub enum ExplainItem {
         /// The last epoch that is done.
         epoch: Option<u32>,
     },
-    /// It is cancelled, and its worker does not know yet.
+    /// The job is cancelled, and its worker does not know yet.
     Stopping,
-    /// The worker that has it is not heard of.
+    /// The worker that has the job is silent.
     Unheard {
         /// The worker.
         worker: Option<WorkerName>,
@@ -82,28 +82,28 @@ pub enum ExplainItem {
         /// Seconds until the job is queued again.
         seconds: u64,
     },
-    /// It succeeded.
+    /// The job succeeded.
     Measured {
-        /// The attempt that did.
+        /// The attempt that succeeded.
         attempt: Attempt,
         /// The test error in percent.
         test_error: Option<f64>,
     },
-    /// It failed for good.
+    /// The job failed for good.
     Failed {
         /// The fault.
         fault: Fault,
         /// The first line of its message.
         headline: String,
-        /// The attempts that count against it by the rule of that fault.
+        /// How many attempts count against it by the rule for that fault.
         attempts: u32,
     },
-    /// It was cancelled.
+    /// The job was cancelled.
     Cancelled,
 }
 
 impl ExplainItem {
-    /// The reason in words, with what to type; `job` is the job that it is
+    /// The reason as text, with what to type. `job` is the job that it is
     /// about.
     pub fn text(&self, job: JobDigest) -> String {
         match self {
@@ -148,14 +148,14 @@ impl ExplainItem {
                 format!("{worker} has run attempt {attempt} for {seconds} s; {progress}")
             }
             Self::Stopping => {
-                "it is cancelled; its worker hears so at its next heartbeat".to_owned()
+                "it is cancelled; its worker learns of it at its next heartbeat".to_owned()
             }
             Self::Unheard {
                 worker,
                 attempt,
                 seconds,
             } => format!(
-                "{} is not heard of; attempt {attempt} may still come back, and in {seconds} s the \
+                "{} is not heard from; attempt {attempt} may still come back, and in {seconds} s the \
                  job is queued again",
                 named(worker.as_ref())
             ),
@@ -182,7 +182,7 @@ fn named(worker: Option<&WorkerName>) -> String {
 }
 
 fn paused(sweep: &str, name: &str, cause: Option<&PauseCause>) -> String {
-    // Failures paused it: resuming alone would leave the failed jobs behind.
+    // Failures paused it; resuming alone would leave the failed jobs behind.
     let failed = cause.is_some_and(PauseCause::is_failure);
     let verb = if failed { "retry" } else { "resume" };
     let why = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
@@ -199,8 +199,8 @@ fn rest(
     let rest = format!("worker `{worker}` is {}{why}", state.name());
     let others = match others {
         0 => String::new(),
-        1 => ", and so does the other one".to_owned(),
-        _ => format!(", and so do the {others} others"),
+        1 => ", and the other one takes none either".to_owned(),
+        _ => format!(", and the {others} others take none either"),
     };
     format!(
         "no connected worker takes jobs: {rest}{others}; `coordinator activate {worker}` lets it work"
@@ -215,14 +215,14 @@ fn advice(fault: Fault, attempts: u32, job: JobDigest) -> String {
                 .to_owned()
         }
         Fault::Invalid => format!(
-            "the spec cannot be trained as it is; mend the cause, then `coordinator retry {id}`"
+            "the spec cannot be trained as it is; fix the cause, then `coordinator retry {id}`"
         ),
         Fault::Lost => format!(
-            "it was granted {attempts} times without an end; `coordinator retry {id}` starts anew"
+            "it was granted {attempts} times without an end; `coordinator retry {id}` starts it over"
         ),
         Fault::Crashed | Fault::OutOfMemory | Fault::TimedOut => format!(
             "it failed {attempts} times; `coordinator logs {id}` shows what its trainers wrote, \
-             `coordinator retry {id}` starts anew"
+             `coordinator retry {id}` starts it over"
         ),
     }
 }

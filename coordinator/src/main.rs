@@ -14,19 +14,20 @@ use crate::client::failure::Failure;
 use crate::client::printer::Printer;
 use crate::settings::Context;
 
-/// Gives memory back after a large answer, where glibc's arenas would keep it for
-/// good.
+/// Returns memory to the system after a large answer; glibc's arenas would keep
+/// it for good.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Threads of reads that are still under way when a command ends.
+/// How long to wait for the threads of reads that are still running when a
+/// command ends.
 const LINGER: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help goes to stdout; a reader that is gone is no error.
+            // Help goes to stdout; a closed pipe is not an error.
             let _ = error.print();
             return if error.use_stderr() {
                 Exit::Usage.into()

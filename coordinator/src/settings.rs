@@ -1,4 +1,5 @@
-//! What a command works with: command line, environment and defaults merged.
+//! The settings of a command, merged from command line, environment and
+//! defaults.
 
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -13,33 +14,34 @@ use crate::cli::{Global, Local, Serve, Typed};
 use crate::client::failure::{Failure, Outcome};
 use crate::client::printer::Printer;
 
-/// What every verb works with.
+/// The settings that every verb uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
     pub(crate) printer: Printer,
     pub(crate) format: Format,
-    /// The file that is to be written, instead of stdout.
+    /// The file to write instead of stdout.
     pub(crate) file: Option<PathBuf>,
     pub(crate) target: Target,
     /// The database of `serve` and `run`.
     pub(crate) database: Database,
-    /// The policy that was named.
+    /// The policy, if one was named.
     pub(crate) policy: Option<Policy>,
-    /// What the reader of stdout can be shown.
+    /// What the terminal behind stdout can show.
     pub(crate) style: Style,
-    /// What the next command needs after its words to ask the same: the option
-    /// that was typed, with a space before it, or nothing.
+    /// What has to follow the words of the next command so that it asks the
+    /// same coordinator: the option that was typed, with a space before it, or
+    /// nothing.
     pub(crate) asked: String,
 }
 
-/// Whom a command asks.
+/// What a command asks: coordinators or a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// The coordinators that were named, in the order in which they are tried.
     Named(Vec<String>),
     /// The database that was named, without a server.
     Database(Database),
-    /// The coordinator of this machine, else its database.
+    /// The coordinator of this machine or, if none answers, its database.
     Nearest(Database),
 }
 
@@ -49,7 +51,7 @@ impl Context {
         let database =
             Database::parse(text.unwrap_or(Database::DEFAULT)).map_err(Failure::usage)?;
         let target = match (&global.coordinator, text) {
-            // What is typed goes before the environment.
+            // The command line takes precedence over the environment.
             (_, Some(_)) if global.typed == Typed::Database => Target::Database(database.clone()),
             (Some(urls), _) => Target::Named(
                 urls_of(urls)
@@ -77,7 +79,8 @@ impl Context {
         })
     }
 
-    /// The same for a verb that works in the database, whomever others ask.
+    /// The same settings for a verb that works in the database, whatever other
+    /// verbs would ask.
     pub(crate) fn in_database(&self) -> Self {
         let asked = match self.target {
             Target::Named(_) => format!(" --database {}", quoted(&self.database.url())),
@@ -91,7 +94,7 @@ impl Context {
     }
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell if necessary.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/:._-+=,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -101,7 +104,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// What `serve` listens on and keeps.
+/// The settings of `serve`.
 pub(crate) fn serve(context: &Context, arguments: &Serve) -> Outcome<ServeSettings> {
     let advertise = arguments.advertise.as_ref().map(|url| {
         url_of(url).map_err(|error| Failure::usage(format!("--advertise `{url}`: {error}")))
@@ -115,7 +118,7 @@ pub(crate) fn serve(context: &Context, arguments: &Serve) -> Outcome<ServeSettin
 }
 
 /// The policy of a coordinator with one worker, which `run` starts: somebody
-/// waits for it, and taking its only worker away would help nobody.
+/// waits for it, and cordoning its only worker would help nobody.
 pub(crate) fn policy_of_one(context: &Context) -> Policy {
     context.policy.clone().unwrap_or_else(|| Policy {
         cordon_after: u32::MAX,
@@ -144,7 +147,7 @@ fn policy(path: &Path) -> Outcome<Policy> {
     Ok(policy)
 }
 
-/// How this machine trains.
+/// The settings for training on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LocalSettings {
     pub(crate) slots: u32,

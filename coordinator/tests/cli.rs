@@ -115,7 +115,7 @@ fn wrong_usage_is_2_and_help_is_0() {
 fn a_database_is_read_and_written_without_a_server() {
     let site = Site::new();
     assert_eq!(site.local("sweeps").code, 3);
-    // Only a server or a run makes one.
+    // Only `serve` or `run` creates a database.
     let database = "sqlite:swath.db";
     assert_eq!(Serving::start(&site, database).stop(), Some(0));
     let submitted = site.local("submit small.toml -o json");
@@ -263,7 +263,7 @@ fn a_server_is_asked_and_stops_gracefully() {
         "{}",
         explained.stdout
     );
-    // Who names the database finds the coordinator that has it.
+    // A command that names the database finds the coordinator that has it open.
     let found = site.run("--database sqlite:served.db sweeps -o ids");
     assert_eq!(
         (found.code, found.stdout.lines().count()),
@@ -334,7 +334,11 @@ fn unknown_databases_and_broken_policies_are_refused() {
     let site = Site::new();
     let done = site.run("serve --database mysql://host/db");
     assert_eq!(done.code, 2);
-    assert!(done.stderr.contains("names no database"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("is not a database address"),
+        "{}",
+        done.stderr
+    );
     let done = site.run("serve --listen 127.0.0.1:0 --database postgres://127.0.0.1:1/db");
     assert_eq!(done.code, 1);
     assert!(done.stderr.contains("127.0.0.1:1"), "{}", done.stderr);

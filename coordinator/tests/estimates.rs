@@ -1,5 +1,5 @@
-//! What the server knows of times: of trainings alike, of probes, and of when
-//! sweeps will be through.
+//! What the server knows about times: of similar trainings, of probes, and of
+//! when sweeps will be finished.
 
 use std::collections::HashMap;
 
@@ -83,7 +83,7 @@ impl Site {
         self.control.submit(request).await.unwrap();
     }
 
-    /// Tells outcomes and takes jobs.
+    /// Reports outcomes and takes jobs.
     async fn trade(&mut self, finishes: Vec<v1::Finish>, want: u32) -> Vec<v1::Grant> {
         self.requests += 1;
         let request = v1::ExchangeRequest {
@@ -133,7 +133,7 @@ async fn an_eta_counts_what_waits_and_what_is_under_way() {
     let told = site.read(status).await;
     assert_eq!(told["mean_job_seconds"], 100.0);
     let digest = told["sweeps"][0]["digest"].as_str().unwrap();
-    // Three jobs wait and two have just begun: five for two slots.
+    // Three jobs wait and two have just begun: five jobs for two slots.
     let eta = told["eta_seconds"][digest].as_f64().unwrap();
     assert!((240.0..=250.0).contains(&eta), "{told}");
     site.server.stop().await.unwrap();

@@ -10,8 +10,8 @@ use support::{SMALL, Serving, Site, json};
 use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::{PROTOCOL_VERSION, v1};
 
-/// Measures every queued job: `error` of its parameters and of how many jobs with
-/// the same were measured before it.
+/// Measures every queued job. `error` gets its parameters, and how many jobs with
+/// the same parameters were measured before it.
 async fn measure(url: &str, error: impl Fn(&Value, usize) -> f64) {
     let mut dispatch = DispatchClient::connect(url.to_owned()).await.unwrap();
     let hello = v1::HelloRequest {
@@ -70,7 +70,8 @@ async fn published_values_are_checked() {
     let lines = "params.x,test_error,n,figure_error,minutes\n1,8.14,1,9.14,22\n2,7.9,3,,\n";
     site.write("some.csv", lines);
     site.write("all.toml", &with_reference("all"));
-    // The last line is about no cell: told, and no reason against the others.
+    // The last line fits no cell. It is reported, and does not prevent the
+    // others.
     site.write(
         "all.csv",
         "params.x,test_error,n\n1,8.14,1\n2,9.0,1\n4,7,1\n",
@@ -201,7 +202,7 @@ async fn sweeps_are_compared_cell_by_cell() {
         let done = run(&format!("submit {name}.toml"));
         assert_eq!(done.code, 0, "{}", done.stderr);
     }
-    // With x = 1 the sweeps are apart, with x = 2 they are mixed.
+    // With x = 1 the sweeps differ clearly, with x = 2 they overlap.
     measure(&serving.url, |params, at| {
         let (x, y) = (params["x"].as_f64(), params["y"].as_f64());
         let lift = if x == Some(1.0) { 1.0 } else { 0.05 };
@@ -227,7 +228,7 @@ async fn sweeps_are_compared_cell_by_cell() {
     let document = json(&run("compare two one -o json").stdout);
     let rows = document["rows"].as_array().unwrap();
     assert_eq!(rows[0]["outcome"], "less");
-    // 2 of the 252 ways to divide ten, twice.
+    // Two of the 252 ways to divide ten values, corrected by a factor of two.
     assert!((rows[0]["p_corrected"].as_f64().unwrap() - 4.0 / 252.0).abs() < 1e-12);
     assert_eq!(rows[1]["outcome"], "not_distinguishable");
     assert_eq!(document["best"]["outcome"], "less");

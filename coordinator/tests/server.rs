@@ -114,7 +114,7 @@ fn measured(grant: &v1::Grant, test_error: f64) -> v1::Finish {
     }
 }
 
-/// Says hello; the new session.
+/// Says hello; returns the new session.
 async fn begin(dispatch: &mut Dispatch) -> u64 {
     dispatch
         .hello(hello("w"))
@@ -438,7 +438,7 @@ async fn whoever_folds_the_events_knows_what_a_status_says() {
     watcher.agrees(&mut control).await;
 }
 
-/// As after a boot without the network's time.
+/// As after a boot without network time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_was_set_back_holds_up_no_job() {
     let dir = TempDir::new().unwrap();

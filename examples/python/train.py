@@ -1,4 +1,4 @@
-"""A training that Swath can sweep: logistic regression by SGD, nothing but the standard library.
+"""A training that Swath can sweep: logistic regression by SGD, using only the standard library.
 
 Swath writes the job spec as one JSON object to stdin; this program prints one JSON line per epoch, and
 `finished` with the metric that sweep.toml names. Text on stderr becomes the job's log.
@@ -10,7 +10,7 @@ import sys
 
 spec = json.load(sys.stdin)
 params = spec["params"]
-rng = random.Random(spec["seed"])  # everything random comes from the seed: the same job, the same result
+rng = random.Random(spec["seed"])  # everything random comes from the seed, so the same job gives the same result
 
 points = [(rng.gauss(0, 1), rng.gauss(0, 1)) for _ in range(600)]
 data = [(x, y, 1 if x - 0.5 * y + rng.gauss(0, 0.5) > 0.2 else 0) for x, y in points]

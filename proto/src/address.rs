@@ -1,21 +1,21 @@
-//! Where coordinators are, and which of them is asked next.
+//! The URLs of coordinators, and which of them is asked next.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use tonic::transport::Endpoint;
 
-/// Where a coordinator listens unless it is told otherwise.
+/// The URL of the coordinator unless another one is given.
 pub const COORDINATOR_DEFAULT: &str = "http://127.0.0.1:7070";
 
-/// A text that is no coordinator's URL.
+/// A text that is not the URL of a coordinator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// It asks for TLS.
     #[error("this version speaks no TLS; use an http:// URL inside a trusted network or a tunnel")]
     Tls,
-    /// It is something else, for the reason in the text, if there is one.
-    #[error("it is no coordinator's URL{0}; write it like {COORDINATOR_DEFAULT}")]
+    /// It is wrong for another reason; the text gives it, if there is one.
+    #[error("it is not the URL of a coordinator{0}; write it like {COORDINATOR_DEFAULT}")]
     Wrong(String),
 }
 
@@ -34,7 +34,7 @@ pub fn url_of(text: &str) -> Result<String, AddressError> {
 ///
 /// # Errors
 ///
-/// When one of them is another URL, or none.
+/// When one of them is a URL of another kind, or not a URL.
 pub fn urls_of(text: &str) -> Result<Vec<String>, AddressError> {
     let mut urls = Vec::new();
     for url in text.split(',') {
@@ -46,11 +46,11 @@ pub fn urls_of(text: &str) -> Result<Vec<String>, AddressError> {
     Ok(urls)
 }
 
-/// What is dialled for a coordinator's URL as typed; a bare `HOST:PORT` will do.
+/// The endpoint to dial for a coordinator's URL as typed; `HOST:PORT` is enough.
 ///
 /// # Errors
 ///
-/// When it is another URL, or none.
+/// When it is a URL of another kind, or not a URL.
 pub fn endpoint(text: &str) -> Result<Endpoint, AddressError> {
     let text = text.trim().trim_end_matches('/');
     let url = match text.split_once("://") {
@@ -62,13 +62,13 @@ pub fn endpoint(text: &str) -> Result<Endpoint, AddressError> {
     Endpoint::from_shared(url).map_err(|error| AddressError::Wrong(format!(": {error}")))
 }
 
-/// The most coordinators that are asked for one call beside those of a list:
-/// whom standbys name.
+/// How many coordinators one call may ask beyond the list, because standbys
+/// named them.
 const NAMED_MAX: usize = 4;
 
-/// Which coordinators are asked for one call, and in which order, until one does
-/// what it was asked: each once, first the one that answered last, then the others
-/// of the list in turn. Whom a standby names goes before them.
+/// The order in which one call asks coordinators until one carries it out. Each is
+/// asked once: first the one that answered last, then the others of the list in
+/// turn. A coordinator that a standby names as the leader is asked next.
 #[derive(Clone, Debug)]
 pub struct Walk {
     open: VecDeque<String>,
@@ -77,7 +77,8 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// Over `list`, from `first` on, which may be another one.
+    /// A walk over `list` that begins with `first`, which need not be in the
+    /// list.
     pub fn new(list: &[String], first: &str) -> Self {
         let at = list.iter().position(|url| url == first);
         let (before, after) = list.split_at(at.unwrap_or(0));
@@ -90,9 +91,9 @@ impl Walk {
         }
     }
 
-    /// The one that was asked last stands by, and says that `leader` leads. A
-    /// leader that was asked already does not have another turn: it is away, or
-    /// leads no more.
+    /// Notes that the coordinator asked last stands by and names `leader`. A
+    /// leader that was asked already gets no second turn: it is away, or does
+    /// not lead any more.
     pub fn named(&mut self, leader: &str) {
         let (Ok(leader), Some(by)) = (url_of(leader), self.asked.last()) else {
             return;
@@ -116,14 +117,14 @@ impl Iterator for Walk {
     }
 }
 
-/// Whether the coordinator at `by` can mean by `leader` what is meant by it here:
-/// the loopback address of another host is not this one's, and another
-/// coordinator may listen there.
+/// Whether an address that the coordinator at `by` gives as `leader` means the
+/// same here. A loopback address of another host does not: another coordinator
+/// may listen on this host's.
 fn may_follow(by: &str, leader: &str) -> bool {
     is_near(by) || !is_near(leader)
 }
 
-/// Whether a URL leads to this host, whichever that is.
+/// Whether a URL points to the host that uses it.
 fn is_near(url: &str) -> bool {
     let Ok(endpoint) = endpoint(url) else {
         return false;
@@ -167,7 +168,7 @@ mod tests {
         walk.next();
         walk.named("http://c/");
         assert_eq!(walk.next().as_deref(), Some("http://c"));
-        // It leads no more, and names one that has just been asked.
+        // It does not lead any more, and names one that has just been asked.
         walk.named("http://a");
         walk.named("ftp://d");
         assert_eq!(walk.next().as_deref(), Some("http://b"));
@@ -211,7 +212,10 @@ mod tests {
         assert_eq!(url_of("https://h:1"), Err(AddressError::Tls));
         for wrong in ["", "ftp://h", "http://a b"] {
             let error = url_of(wrong).unwrap_err().to_string();
-            assert!(error.starts_with("it is no coordinator's URL"), "{error}");
+            assert!(
+                error.starts_with("it is not the URL of a coordinator"),
+                "{error}"
+            );
         }
     }
 }

@@ -18,9 +18,9 @@ pub mod v1 {
     tonic::include_proto!("swath.v1");
 }
 
-/// Raised when an older worker and a newer coordinator, or the other way
-/// round, would misunderstand each other.
+/// Raised when an older worker and a newer coordinator, or the reverse, would
+/// misunderstand each other.
 pub const PROTOCOL_VERSION: u32 = 2;
 
-/// The metadata of a status that names the coordinator to be asked instead.
+/// The metadata key of a status that names the coordinator to ask instead.
 pub const LEADER: &str = "swath-leader";

@@ -1,5 +1,5 @@
-//! Why a call did not succeed, so that programs need not read sentences: a
-//! reason in the metadata of the status, beside the message for people.
+//! Why a call did not succeed, in a form that programs can read: a reason in
+//! the metadata of the status, beside the message for people.
 
 use std::error::Error;
 
@@ -8,19 +8,21 @@ use tonic::{Code, Status};
 
 use crate::LEADER;
 
-/// The metadata of a status that names the [`Reason`].
+/// The metadata key of a status that carries the [`Reason`].
 pub const REASON: &str = "swath-reason";
 
-/// Why a coordinator refuses a call, where its code alone does not say it.
+/// Why a coordinator refuses a call, where the status code alone does not say
+/// so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The session is not its worker's newest: say hello.
+    /// The session is not its worker's newest: the worker must say hello again.
     StaleSession,
-    /// The two speak different protocols; trying again does not help.
+    /// Worker and coordinator use different protocols; trying again does not
+    /// help.
     Protocol,
     /// There is no such thing.
     NotFound,
-    /// What was asked for contradicts what is there.
+    /// The request contradicts what exists.
     Conflict,
     /// Another coordinator leads, or none does at the moment.
     NotLeader,
@@ -29,7 +31,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Every reason.
+    /// All reasons.
     pub const ALL: [Self; 6] = [
         Self::StaleSession,
         Self::Protocol,
@@ -51,7 +53,7 @@ impl Reason {
         }
     }
 
-    /// The code that goes with it.
+    /// The status code that goes with it.
     pub const fn code(self) -> Code {
         match self {
             Self::StaleSession | Self::Protocol | Self::Conflict => Code::FailedPrecondition,
@@ -66,7 +68,7 @@ impl Reason {
         self.status_as(self.code(), message)
     }
 
-    /// The same with another code.
+    /// A status with this reason and another code.
     pub fn status_as(self, code: Code, message: impl Into<String>) -> Status {
         let mut status = Status::new(code, message);
         let name = MetadataValue::from_static(self.name());
@@ -74,16 +76,16 @@ impl Reason {
         status
     }
 
-    /// The reason that a status names; none of one that this version does not
-    /// know, and of what no coordinator made.
+    /// The reason that a status carries; none if this version does not know it,
+    /// or if the status did not come from a coordinator.
     pub fn of(status: &Status) -> Option<Self> {
         let name = status.metadata().get(REASON)?.to_str().ok()?;
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 }
 
-/// The status of a coordinator that stands by. `leader` is where the one can be
-/// reached that leads.
+/// The status of a coordinator that stands by. `leader` is the URL of the one
+/// that leads.
 pub fn not_leader(message: impl Into<String>, leader: Option<&str>) -> Status {
     let mut status = Reason::NotLeader.status(message);
     if let Some(Ok(leader)) = leader.map(str::parse) {
@@ -92,26 +94,26 @@ pub fn not_leader(message: impl Into<String>, leader: Option<&str>) -> Status {
     status
 }
 
-/// What a call came to that did not succeed.
+/// The result of a call that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// No coordinator answered, for the reason in the text; another one may.
     Unanswered(String),
-    /// One answered that stands by.
+    /// The coordinator that answered stands by.
     Elsewhere {
-        /// Where the one can be reached that leads, as far as this one knows.
+        /// The URL of the one that leads, if this one knows it.
         leader: Option<String>,
-        /// What it says of it.
+        /// The message of the refusal.
         message: String,
     },
-    /// A coordinator answered that it will not.
+    /// A coordinator refused the call.
     Refused(Option<Reason>),
 }
 
 impl Refusal {
-    /// Reads a status that is no success.
+    /// Reads a status that is not a success.
     pub fn of(status: &Status) -> Self {
-        // A coordinator's own words come without a cause.
+        // A coordinator's own answer comes without a cause.
         if status.source().is_some() {
             return Self::Unanswered(innermost(status));
         }
@@ -122,7 +124,8 @@ impl Refusal {
                 message: status.message().to_owned(),
             },
             (Some(_), _) => Self::Refused(reason),
-            // Of something between, as a proxy without a coordinator behind it.
+            // Something in between answered, such as a proxy without a
+            // coordinator behind it.
             (None, Code::Unavailable) => Self::Unanswered(status.message().to_owned()),
             (None, Code::DeadlineExceeded | Code::Cancelled) => {
                 Self::Unanswered("it did not answer in time".to_owned())
@@ -137,8 +140,8 @@ fn leader(status: &Status) -> Option<String> {
     Some(leader.to_owned())
 }
 
-/// The innermost reason of a broken connection: the outer ones say "transport
-/// error".
+/// The innermost reason of a broken connection: the outer ones only say
+/// "transport error".
 pub fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -1,4 +1,4 @@
-//! Calls to the coordinator: of several, to the one that leads.
+//! Calls to the coordinators; of several, to the one that leads.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,10 +16,11 @@ use tonic::{Request, Status};
 
 use swath_agent::{Call, CallError, Reply};
 
-/// How often one call follows others that found another coordinator meanwhile.
+/// How often one call moves along when other calls found another coordinator
+/// meanwhile.
 const MOVES_MAX: u32 = 4;
 
-/// The coordinator as this worker sees it. Clones share what they know of it.
+/// The coordinators as this worker sees them. Clones share what they know.
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -27,41 +28,41 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Shared {
-    /// Those that may be asked, in order.
+    /// The addresses that may be asked, in order.
     addresses: Vec<String>,
-    /// The one that answered last. A call that waits elsewhere moves there.
+    /// The address that answered last. A call that waits elsewhere moves there.
     last: watch::Sender<String>,
-    /// Connections that were made, by address.
+    /// The connections made so far, by address.
     lines: Mutex<BTreeMap<String, Line>>,
 }
 
-/// Connections to one coordinator. Heartbeats have one of their own: bulk must
-/// not make them late.
+/// Connections to one coordinator. Heartbeats have a connection of their own,
+/// so that bulk does not delay them.
 #[derive(Clone, Debug)]
 struct Line {
     bulk: DispatchClient<Channel>,
     beats: DispatchClient<Channel>,
 }
 
-/// What a call to one coordinator came to.
+/// The result of a call to one coordinator.
 #[derive(Debug, PartialEq)]
 enum Told {
-    /// What it came to in the end: others would not know better.
+    /// The final result: other coordinators would not know better.
     Final(Result<Reply, CallError>),
-    /// Another one is to be asked, for the reason in the text: the leader, if it
-    /// is named.
+    /// Another coordinator is to be asked, for the reason in the text; if the
+    /// leader is named, that one.
     Elsewhere(String, Option<String>),
-    /// Another call was answered elsewhere meanwhile.
+    /// Meanwhile another coordinator has answered another call.
     Moved,
 }
 
 impl Client {
-    /// For the coordinators at `addresses`, of which one leads. Connects when
-    /// there is something to say, and again whenever that is necessary.
+    /// A client for the coordinators at `addresses`, one of which leads. It
+    /// connects on the first call, and again whenever necessary.
     ///
     /// # Errors
     ///
-    /// When one of the addresses is none, or there are none.
+    /// When one of the addresses is not valid, or there are none.
     pub fn new(addresses: &[String]) -> Result<Self, AddressError> {
         let first = addresses.first().map_or("", String::as_str);
         endpoint(first)?;
@@ -77,15 +78,14 @@ impl Client {
         })
     }
 
-    /// Makes a call, to the first coordinator that does what it is asked, and to
-    /// each by the deadline. The one that answered last is asked before all
-    /// others.
+    /// Makes a call to the coordinators, the one that answered last first, until
+    /// one carries it out; each has until the deadline.
     ///
     /// To be called in a runtime.
     ///
     /// # Errors
     ///
-    /// What the agent must know of the failure.
+    /// What the agent must know about the failure.
     pub async fn call(self, call: Call) -> Result<Reply, CallError> {
         let shared = &self.shared;
         let mut last = shared.last.subscribe();
@@ -118,7 +118,8 @@ impl Client {
     }
 }
 
-/// Why nobody did what was asked. The only address is known to the reader.
+/// Why no coordinator carried out the call. If there is only one address, it is
+/// left out: the reader knows it.
 fn reasons(mut vain: Vec<(String, String)>) -> String {
     if vain.len() == 1 {
         return vain.remove(0).1;
@@ -162,8 +163,8 @@ impl Shared {
         Ok(line)
     }
 
-    /// The coordinator at `address` does what it is asked; connections to others
-    /// are of no use any more.
+    /// The coordinator at `address` carries out calls, so connections to others
+    /// are dropped.
     fn answered(&self, address: &str) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.retain(|other, _| other == address);
@@ -171,7 +172,7 @@ impl Shared {
         self.last.send_if_modified(|last| {
             let moves = last != address;
             if moves {
-                tracing::info!("the coordinator at {address} answers from now on");
+                tracing::info!("the coordinator at {address} is used from now on");
                 address.clone_into(last);
             }
             moves
@@ -179,8 +180,8 @@ impl Shared {
     }
 }
 
-/// Resolves when a call was answered by another coordinator than that at
-/// `address`.
+/// Resolves when a coordinator other than the one at `address` has answered a
+/// call.
 async fn elsewhere(last: &mut watch::Receiver<String>, address: &str) {
     while last.changed().await.is_ok() {
         if *last.borrow_and_update() != address {

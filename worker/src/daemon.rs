@@ -1,4 +1,4 @@
-//! The shell: does what the agent decides, and tells it what happens.
+//! The shell: carries out what the agent decides, and tells it what happens.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,32 +14,32 @@ use crate::settings::Settings;
 use crate::spool::{Service, Spool, now_ms};
 use swath_agent::{Agent, CallId, Config, Effect, Event, Exit};
 
-/// Events of children that may wait; then the children have to.
+/// How many events of children may wait; beyond that the children have to wait.
 const EVENTS_WAITING: usize = 256;
 
-/// Events that are taken in before anything is decided: what comes together
+/// How many events are taken in before anything is decided: what comes together
 /// is written and sent together.
 const EVENTS_AT_ONCE: usize = 512;
 
-/// Checkpoints of trainings that went on elsewhere, or never, are removed when
-/// the worker starts and they are older.
+/// At its start the worker removes checkpoints older than this: their trainings
+/// went on elsewhere, or not at all.
 const CHECKPOINTS_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// Why a worker could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Its state directory.
+    /// The state directory cannot be used.
     #[error(transparent)]
     Spool(#[from] crate::spool::SpoolError),
-    /// Its coordinator's address.
+    /// The coordinator's address is not valid.
     #[error(transparent)]
     Address(#[from] swath_proto::address::AddressError),
-    /// Something that the operating system refused.
+    /// The operating system refused something.
     #[error("cannot {doing}: {source}")]
     System {
-        /// What it was asked for.
+        /// What it was asked to do.
         doing: &'static str,
-        /// How it refused.
+        /// The system's error.
         source: std::io::Error,
     },
 }
@@ -52,14 +52,14 @@ impl StartError {
 
 /// Runs a worker until it ends.
 ///
-/// To be awaited on the main thread, by a runtime of that one thread: children
-/// die with the thread that started them.
+/// To be awaited on the main thread, in a runtime with only that thread:
+/// children die with the thread that started them.
 ///
 /// # Errors
 ///
 /// When it cannot start.
 pub async fn run(settings: Settings) -> Result<Exit, StartError> {
-    // First of all: a signal during the start must not just kill.
+    // This comes first: a signal during the start must not simply kill.
     let terminate = signal(SignalKind::terminate()).map_err(StartError::system("take SIGTERM"))?;
     let interrupt = signal(SignalKind::interrupt()).map_err(StartError::system("take SIGINT"))?;
     let ended = signal(SignalKind::child()).map_err(StartError::system("take SIGCHLD"))?;
@@ -79,7 +79,7 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     }
     let family = settings.family();
     kill_leftovers(&family);
-    // Spec files of that life, too.
+    // Remove the spec files of that worker too.
     let specs = settings.state_dir.join("specs");
     let _none = std::fs::remove_dir_all(&specs);
     let checkpoints = settings.state_dir.join("checkpoints");
@@ -129,7 +129,7 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
         .await)
 }
 
-/// Where events come from.
+/// The channels from which events come.
 struct Inlets {
     from_calls: mpsc::UnboundedReceiver<Event>,
     from_children: mpsc::Receiver<Event>,
@@ -212,7 +212,7 @@ impl Shell {
                 let (client, events) = (self.client.clone(), self.calm.clone());
                 let task = tokio::spawn(async move {
                     let result = client.call(call).await;
-                    // Nobody listens when the worker is ending.
+                    // When the worker is ending, nobody listens.
                     let _heard = events.send(Event::Reply { call: id, result });
                 });
                 self.calls.insert(id, task.abort_handle());
@@ -237,8 +237,8 @@ impl Shell {
     }
 }
 
-/// Removes the directories below `directory` that were last changed longer
-/// than `age` ago.
+/// Removes the directories below `directory` that were last changed more than
+/// `age` ago.
 fn remove_old(directory: &Path, age: Duration) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let changed = entry.metadata().and_then(|metadata| metadata.modified());

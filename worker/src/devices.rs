@@ -9,14 +9,14 @@ const SLOTS_MAX: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Devices(Vec<(String, usize)>);
 
-/// A text that names no devices.
+/// A text that does not name devices.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}; examples: cpu:2, cuda:0=4, cuda:0=4,cuda:1=4")]
 pub struct DevicesError(String);
 
 impl Devices {
-    /// One device per slot. With several devices they take turns, so that the
-    /// first jobs spread over them.
+    /// The device of each slot. Several devices take turns, so that the first
+    /// jobs spread over them.
     pub fn slots(&self) -> Vec<String> {
         let most = self.0.iter().map(|(_, slots)| *slots).max().unwrap_or(0);
         let round = |turn: usize| {
@@ -52,7 +52,7 @@ impl FromStr for Devices {
 }
 
 fn device(part: &str) -> Result<(String, usize), DevicesError> {
-    let wrong = || DevicesError(format!("`{part}` is no device"));
+    let wrong = || DevicesError(format!("`{part}` is not a device"));
     let (name, slots) = match part.strip_prefix("cpu") {
         Some("") => ("cpu".to_owned(), "1"),
         Some(rest) => (
@@ -69,7 +69,7 @@ fn device(part: &str) -> Result<(String, usize), DevicesError> {
     match slots.parse() {
         Ok(slots) if (1..=SLOTS_MAX).contains(&slots) => Ok((name, slots)),
         _ => Err(DevicesError(format!(
-            "`{slots}` is no number of slots (1 to {SLOTS_MAX}) in `{part}`"
+            "`{slots}` is not a number of slots (1 to {SLOTS_MAX}) in `{part}`"
         ))),
     }
 }

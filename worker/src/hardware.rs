@@ -1,4 +1,4 @@
-//! What the devices of this host are, and how much memory they have.
+//! The devices of this host, and how much memory they have.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,7 +30,7 @@ pub fn devices(slots: &[String]) -> Vec<DeviceAbout> {
     about.collect()
 }
 
-/// The model of the CPU, as trainers name it.
+/// The model of the CPU, in the trainer's words.
 fn cpu() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     format!("{} (cpu)", cpu_model(&text).unwrap_or("unknown"))
@@ -51,7 +51,8 @@ fn host_memory() -> Option<u64> {
         "/sys/fs/cgroup/memory.max",
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
     ];
-    // Without a limit there is a word, or a number beyond all memory.
+    // Without a limit the file holds a word, or a number greater than any
+    // memory.
     let limit = |path| {
         let text = std::fs::read_to_string(Path::new(path)).ok()?;
         text.trim().parse::<u64>().ok()
@@ -68,8 +69,8 @@ fn total_memory(meminfo: &str) -> Option<u64> {
     Some(kib << 10)
 }
 
-/// Model and memory of each GPU by its number, as its driver's tool tells; none
-/// where there is no such tool.
+/// Model and memory of each GPU by its number, as reported by the driver's
+/// tool; empty where there is no such tool.
 fn gpus() -> BTreeMap<String, (String, u64)> {
     let told = Command::new("nvidia-smi")
         .args([

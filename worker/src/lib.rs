@@ -1,8 +1,8 @@
 //! `worker`: the daemon that runs jobs on a host.
 //!
-//! [`swath_agent`] decides, without IO; [`daemon`] does what it decides. Outcomes go
-//! through the [`spool`], trainers and programs are [`child`] processes, and
-//! [`client`] speaks with the coordinator.
+//! [`swath_agent`] decides, without IO; [`daemon`] carries out what it decides.
+//! Outcomes go through the [`spool`], trainers and programs are [`child`] processes,
+//! and [`client`] talks to the coordinator.
 
 pub mod child;
 pub mod client;

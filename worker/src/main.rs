@@ -10,11 +10,11 @@ use swath_worker::daemon;
 use swath_worker::settings::{Cli, Settings};
 use tracing_subscriber::EnvFilter;
 
-/// Wrong usage.
+/// Exit code: wrong usage.
 const USAGE: u8 = 2;
-/// Another worker has this one's name.
+/// Exit code: another worker has this one's name.
 const DISPLACED: u8 = 3;
-/// Ended by a second signal.
+/// Exit code: ended by a second signal.
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
@@ -44,8 +44,8 @@ fn main() -> ExitCode {
             &format!("cannot start: cannot adopt orphaned processes: {error}"),
         );
     }
-    // One thread: children die with the thread that started them, and this
-    // one lives as long as the process.
+    // One thread: children die with the thread that started them, and this one
+    // lives as long as the process.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -54,8 +54,8 @@ fn main() -> ExitCode {
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
     let ended = runtime.block_on(daemon::run(settings));
-    // A name server that does not answer must not hold up the end: a look-up
-    // under way cannot be cancelled.
+    // A name server that does not answer must not delay the end: a look-up in
+    // progress cannot be cancelled.
     runtime.shutdown_background();
     match ended {
         Ok(Exit::Done) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! What the worker is told on its command line and in its environment.
+//! The worker's settings from its command line and its environment.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::devices::Devices;
 use crate::hardware;
 use swath_agent::Backoff;
 
-/// The longest time between two calls that find no coordinator which leads, where
+/// The longest pause between two calls that find no leading coordinator, where
 /// there are several.
 const TAKEOVER_WAIT_MAX: Duration = Duration::from_secs(3);
 
@@ -24,19 +24,19 @@ Examples:
   worker --coordinator http://head-1:7070,http://head-2:7070
 
 The worker asks the coordinator for jobs, runs each in a trainer process on one of its slots, and
-reports what comes of it. Several slots per GPU are normal: small models leave a GPU mostly idle.
-While the coordinator is away the trainings go on; outcomes are kept in the state directory and
-delivered when it is back. Of several coordinators over one database, one leads: the others say
-which, and when it is away, all are tried until one has taken over.
+reports the outcome. Several slots per GPU are normal: small models leave a GPU mostly idle.
+While the coordinator is away, trainings continue; outcomes are kept in the state directory and
+delivered when it is back. If several coordinators share one database, one of them leads, and the
+others tell the worker which. When the leader is away, the worker tries all until one has taken over.
 
 Programs of sweep files (`trainer.command`) run only if they are allowed by name, in the directory
 that the worker was started in. They get the job spec as JSON on stdin and in the file SWATH_SPEC,
 SWATH_DEVICE and SWATH_THREADS, and print the JSON lines of the trainer.
 
 SIGTERM or Ctrl-C: takes no more jobs, stops and gives back what it runs, delivers outcomes, exits.
-A second one ends it at once; nothing is lost but the trainings under way, from their last
-checkpoints on: the built-in trainer writes one every few minutes, and when it is stopped, to the
-state directory, and goes on from it when its job comes back to this worker.
+A second one ends it at once. Then only the work since the last checkpoint of each training is lost.
+The built-in trainer writes checkpoints to the state directory every few minutes and when it is
+stopped, and continues from there when the job comes back to this worker.
 
 Exit codes: 0 drained, or idle for --exit-when-idle; 1 error; 2 usage; 3 another worker has its
 name; 130 second signal.";
@@ -45,7 +45,7 @@ name; 130 second signal.";
 #[derive(Debug, Parser)]
 #[command(name = "worker", version, after_long_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
-    /// Address of the coordinator; of several, separated by commas, the one that leads is asked
+    /// URL of the coordinator, or several separated by commas; the one that leads is asked
     #[arg(
         long,
         env = "SWATH_COORDINATOR",
@@ -56,11 +56,12 @@ pub struct Cli {
     )]
     pub coordinator: Vec<String>,
 
-    /// Name of this worker, unique among those of the coordinator [default: the host's name]
+    /// Name of this worker, unique at its coordinator [default: the host's name]
     #[arg(long, env = "SWATH_WORKER_NAME", value_name = "NAME")]
     pub name: Option<WorkerName>,
 
-    /// Devices and how many slots each offers: `cpu:SLOTS`, `cuda:0=SLOTS,cuda:1=SLOTS`
+    /// Devices, and how many slots each offers: `cpu:SLOTS`,
+    /// `cuda:0=SLOTS,cuda:1=SLOTS`
     #[arg(
         long,
         env = "SWATH_DEVICE",
@@ -77,16 +78,16 @@ pub struct Cli {
     #[arg(long, env = "SWATH_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Where outcomes are kept until they are delivered, and checkpoints of trainings under way
+    /// Where outcomes are kept until they are delivered, and checkpoints of running trainings
     /// [default: ~/.local/state/swath/NAME]
     #[arg(long, env = "SWATH_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
-    /// End after so many seconds without a job
+    /// End after this time without a job
     #[arg(long, env = "SWATH_EXIT_WHEN_IDLE", value_name = "SECONDS", value_parser = seconds)]
     pub exit_when_idle: Option<Duration>,
 
-    /// Programs that sweep files may run, exactly as they name them
+    /// Programs that sweep files may run, named exactly as in the file
     #[arg(
         long,
         env = "SWATH_ALLOW_COMMAND",
@@ -100,17 +101,19 @@ pub struct Cli {
     #[arg(long, env = "SWATH_TRAINER", value_name = "FILE")]
     pub trainer: Option<PathBuf>,
 
-    /// A trainer that writes no line for so many seconds is ended, unless its epochs take long:
-    /// 20 times their median counts then, and 12 times this before the first epoch has ended
+    /// End a trainer that has written no line for this time. Once epochs are known to take
+    /// long, 20 times their median counts instead; before the first epoch has ended, 12 times
+    /// this value
     #[arg(long, env = "SWATH_HANG_TIMEOUT", value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     pub hang_timeout: Duration,
 
-    /// The process that started this worker, which is killed when that one dies
+    /// The process that started this worker; the worker is killed when that
+    /// process ends
     #[arg(long, value_name = "PID", hide = true, value_parser = process)]
     pub parent: Option<Pid>,
 
-    /// What to log to stderr: error, warn, info, debug, trace, or directives as
-    /// `swath_worker=debug` [default: RUST_LOG, or info]
+    /// What to log to stderr: error, warn, info, debug, trace, or directives
+    /// such as `swath_worker=debug` [default: RUST_LOG, or info]
     #[arg(long, env = "SWATH_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
 }
@@ -131,21 +134,21 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// A setting for which no default can be found.
+/// A setting that has no default here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SettingsError(String);
 
-/// Everything resolved.
+/// The settings with all defaults filled in.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where coordinators are, in the order in which they are tried.
+    /// The coordinators' URLs, in the order in which they are tried.
     pub coordinators: Vec<String>,
-    /// Who this is.
+    /// The worker's name.
     pub name: WorkerName,
-    /// The host that it is on.
+    /// The host's name.
     pub host: String,
-    /// One per slot.
+    /// The device of each slot.
     pub slots: Vec<String>,
     /// Threads of each trainer.
     pub threads: u32,
@@ -153,20 +156,20 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where outcomes and checkpoints are kept.
     pub state_dir: PathBuf,
-    /// When to end without a job.
+    /// After how long without a job to end.
     pub exit_when_idle: Option<Duration>,
-    /// Programs that may run.
+    /// The programs that sweep files may run.
     pub programs: Vec<String>,
     /// The trainer binary.
     pub trainer: PathBuf,
     /// How long a trainer may be silent.
     pub hang_timeout: Duration,
-    /// After failed calls.
+    /// Pauses after failed calls.
     pub backoff: Backoff,
 }
 
 impl Settings {
-    /// Fills in what the command line leaves out.
+    /// Fills in the settings that the command line leaves out.
     ///
     /// # Errors
     ///
@@ -222,7 +225,7 @@ impl Settings {
         })
     }
 
-    /// What the worker says of itself.
+    /// What the worker says about itself.
     pub fn about(&self) -> WorkerAbout {
         WorkerAbout {
             host: self.host.clone(),
@@ -234,8 +237,8 @@ impl Settings {
         }
     }
 
-    /// Names this worker's children among all processes of the host, in this
-    /// life of the worker and the next.
+    /// A tag for this worker's children among all processes of the host, the
+    /// same in this worker's next life.
     pub fn family(&self) -> String {
         let hash = blake3::hash(self.state_dir.as_os_str().as_encoded_bytes());
         format!("worker-{}", &hash.to_hex().as_str()[..16])
@@ -265,7 +268,8 @@ fn backoff(coordinators: usize) -> Backoff {
     }
 }
 
-/// The host's name with everything that a worker's name may not have replaced.
+/// The host's name, with every character replaced that a worker's name may not
+/// contain.
 fn name_of(host: &str) -> Result<WorkerName, SettingsError> {
     let mut name: String = host
         .chars()
@@ -281,7 +285,7 @@ fn name_of(host: &str) -> Result<WorkerName, SettingsError> {
         .map_err(|error| SettingsError(format!("{error}; give --name")))
 }
 
-/// `trainer` next to this binary; the one on PATH if there is none.
+/// The `trainer` next to this binary; if there is none, the one on PATH.
 fn default_trainer() -> PathBuf {
     let sibling = std::env::current_exe()
         .ok()

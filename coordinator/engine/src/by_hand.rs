@@ -1,13 +1,13 @@
-//! An engine that takes what waits when it is told to, and not before: a
-//! simulation has the same calls decided in the same order every time.
+//! An engine that handles waiting calls only when told to, so that a simulation
+//! has the same calls decided in the same order every time.
 
 use tokio::sync::mpsc;
 
 use crate::ledger::Ledger;
 use crate::task::{Batch, Message, Task};
 
-/// The task of an engine, turned by hand. Its store's answers are awaited in
-/// [`ByHand::turn`]: with a store that is ready at once, so is every turn.
+/// The task of an engine, run step by step. [`ByHand::turn`] awaits the store's
+/// answers; with a store that is always ready, a turn never waits.
 pub struct ByHand {
     task: Task,
     messages: mpsc::Receiver<Message>,
@@ -24,7 +24,7 @@ impl ByHand {
         Self { task, messages }
     }
 
-    /// Takes everything that waits: decides, commits and answers.
+    /// Handles everything that waits: decides, commits and answers.
     pub async fn turn(&mut self) {
         while let Ok(first) = self.messages.try_recv() {
             let batch = Batch::gather(first, &mut self.messages);
@@ -34,19 +34,20 @@ impl ByHand {
         }
     }
 
-    /// Leads on, or tries to; to be called every [`swath_store::RENEW_EVERY`].
+    /// Renews the lead, or tries to take it; to be called every
+    /// [`swath_store::RENEW_EVERY`].
     pub async fn beat(&mut self) {
         self.task.beat().await;
     }
 
-    /// What is open. None after a commit that failed, until the next call
-    /// loads it again, and while somebody else leads.
+    /// The ledger. None after a commit that failed, until the next call loads
+    /// it again, and while somebody else leads.
     pub const fn ledger(&self) -> Option<&Ledger> {
         self.task.ledger()
     }
 
-    /// Throws away what is open, as a commit that failed does: the next call
-    /// loads it again, and nobody may notice.
+    /// Throws the ledger away, as a failed commit does. The next call loads it
+    /// again, and nobody may notice.
     pub fn forget(&mut self) {
         self.task.forget();
     }

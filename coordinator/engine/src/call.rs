@@ -7,27 +7,27 @@ use tokio::sync::oneshot;
 
 use crate::ledger::{Ledger, Wanted};
 
-/// What a call needs to know beside the ledger. Such a call has a batch of its
-/// own: what it needs to know must be committed.
+/// What a call needs to know that is not in the ledger. Such a call has a batch
+/// of its own, because what it needs to know must be committed.
 #[derive(Debug)]
 pub(crate) enum Extra {
     /// Nothing.
     Nothing,
-    /// The specs of these cells, as far as they are held.
+    /// The specs of these cells, if the ledger holds the cells.
     Specs(Vec<CellDigest>),
-    /// What sources have said.
+    /// The imported numbers of sources.
     Said {
-        /// Of these cells, each with the name of a sweep.
+        /// The cells, each with the name of a sweep.
         cells: Vec<(String, CellDigest)>,
-        /// Names of sweeps and sources.
+        /// The sources, each with the name of a sweep.
         sources: Vec<(String, String)>,
     },
 }
 
-/// What the store gave for an [`Extra`].
+/// What the store returned for an [`Extra`].
 #[derive(Debug, Default)]
 pub(crate) struct Extras {
-    /// Empty texts for cells that are not held.
+    /// The specs; an empty text for a cell that is not held.
     pub(crate) specs: Vec<String>,
     pub(crate) said: Said,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Extras {
 pub(crate) enum Refusal {
     /// The store failed, or the engine has ended.
     Failed(String),
-    /// Somebody else leads, there.
+    /// Somebody else leads; the text says where, if that is known.
     NotLeader(Option<String>),
 }
 
@@ -53,10 +53,11 @@ impl From<Refusal> for StoreError {
     }
 }
 
-/// Tells a caller, given whether the batch was committed or why not.
+/// Answers a caller, with whether the batch was committed or why not.
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
 
-/// Tells `reply` what came of it, given whether the batch was committed.
+/// Makes the answer that sends the result to `reply`, once the batch is
+/// committed or refused.
 pub(crate) fn answer<T: Send + 'static>(
     result: Result<T>,
     reply: oneshot::Sender<Result<T>>,
@@ -66,7 +67,7 @@ pub(crate) fn answer<T: Send + 'static>(
             Ok(()) => result,
             Err(refusal) => result.and_then(|_| Err(refusal.into())),
         };
-        // Whoever asked may be gone; the work stands.
+        // The caller may be gone; the work is kept.
         let _gone = reply.send(result);
     })
 }
@@ -79,10 +80,10 @@ pub(crate) trait Call: Send + Sync {
 
     fn extra(&self) -> &Extra;
 
-    /// Decides; the caller is told after the commit.
+    /// Decides; the caller is answered after the commit.
     fn decide(self: Box<Self>, ledger: &mut Ledger, now: Timestamp, extras: Extras) -> Answer;
 
-    /// Answers without a decision.
+    /// Answers with a refusal, without a decision.
     fn refuse(self: Box<Self>, why: Refusal);
 }
 
@@ -123,7 +124,7 @@ where
     }
 }
 
-/// What calls get after the end.
+/// The refusal of calls that come after the engine has ended.
 pub(crate) fn closed() -> Refusal {
     Refusal::Failed("it is closed".to_owned())
 }

@@ -1,11 +1,11 @@
-//! What of the events an operator wants to find in the log.
+//! Writes the events that matter to an operator to the log.
 
 use swath_model::event::{Event, Requeued, What};
 use swath_model::id::{JobDigest, SweepDigest, WorkerName};
 use swath_model::outcome::Fault;
 use swath_model::view::{SweepState, WorkerState};
 
-/// Whether [`log`] has something to say of it.
+/// Whether [`log`] writes a line for this event.
 pub(crate) fn is_told(event: &Event) -> bool {
     match &event.what {
         What::JobSuspected | What::JobRecovered => true,
@@ -71,11 +71,11 @@ pub(crate) fn log(event: &Event) {
             (state, _) => tracing::info!(sweep, ?state, "the sweep is over"),
         },
         What::WorkerChanged { now, .. } => match (now.state, &now.cordoned) {
-            _ if now.silent => tracing::warn!(worker, "the worker is not heard of"),
+            _ if now.silent => tracing::warn!(worker, "the worker is not heard from"),
             (WorkerState::Cordoned, Some(why)) => {
                 tracing::warn!(worker, %why, "the worker is cordoned");
             }
-            _ => tracing::info!(worker, "the worker is heard of again"),
+            _ => tracing::info!(worker, "the worker is heard from again"),
         },
         What::SweepSubmitted
         | What::JobGranted

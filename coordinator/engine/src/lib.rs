@@ -1,11 +1,11 @@
-//! The engine: decides, in memory, what becomes of sweeps, jobs and workers,
-//! and lets a store keep it.
+//! The engine: decides in memory what becomes of sweeps, jobs and workers, and
+//! has a store keep it.
 //!
-//! [`ledger`] is pure: every decision, with the time as an argument. [`Engine`]
-//! runs it: one task takes all calls that wait, loads what they name and is not
-//! held, asks the ledger, commits once, and answers after the commit. When a
-//! commit fails, what is in memory may be ahead of the store: it is thrown away
-//! and loaded again, as at a start.
+//! [`ledger`] is pure: it makes every decision, with the time as an argument.
+//! [`Engine`] runs it: one task takes all waiting calls, loads what they name
+//! and what is not held, asks the ledger, commits once, and answers after the
+//! commit. When a commit fails, the memory may be ahead of the store: it is
+//! thrown away and loaded again, as at a start.
 
 mod by_hand;
 mod call;
@@ -40,14 +40,15 @@ use self::parked::Waiting;
 use self::specs::Specs;
 use self::task::{Message, Task};
 
-/// Calls that may wait for the engine before their callers wait with them.
+/// How many calls may wait for the engine before their callers have to wait
+/// too.
 const QUEUE: usize = 4096;
 
-/// The way to the engine. Clones lead to the same one.
+/// Access to the engine. Clones access the same engine.
 ///
-/// `now` is the coordinator's clock: monotonic within one life of it. Worker
-/// clocks never come in here. Every call returns after what it changed is
-/// durable; a call is carried out though its caller goes away.
+/// `now` is the coordinator's clock, which is monotonic while the coordinator
+/// runs; worker clocks are not used. Every call returns only after its changes
+/// are durable. A call is carried out even if its caller goes away.
 ///
 /// # Sessions
 ///
@@ -61,15 +62,15 @@ const QUEUE: usize = 4096;
 ///
 /// # Attempts
 ///
-/// An attempt *counts* while [`swath_model::job::Job::holds`]: newest, not
-/// ended, its job not final; also when its lease has passed and the job waits
-/// again. What is named but does not exist, a job or an attempt, is stale like
-/// any other word too late.
+/// An attempt *counts* while [`swath_model::job::Job::holds`] says so: it is
+/// the newest, it has not ended, and its job is not final; also when its lease
+/// has passed and the job waits again. A named job or attempt that does not
+/// exist is stale, like any other report that comes too late.
 ///
 /// # Recorded faults
 ///
 /// A job remembers kind, headline and message of the last fault recorded for
-/// it, of whatever kind. A measurement clears it, and so does whatever makes
+/// it, of any kind. A measurement clears it, and so does everything that makes
 /// the job start over: a retry, or a want that finds it cancelled.
 #[derive(Clone)]
 pub struct Engine {
@@ -86,9 +87,9 @@ pub struct Engine {
 pub enum Role {
     /// It leads.
     Leads,
-    /// Another one does, or none.
+    /// Another one leads, or none does.
     StandsBy {
-        /// Where that one can be reached.
+        /// The URL of the one that leads.
         leader: Option<String>,
     },
 }
@@ -101,7 +102,7 @@ impl std::fmt::Debug for Engine {
 
 impl Engine {
     /// Leads the store, loads what is open, and starts the engine's task.
-    /// `address` is where others find this coordinator.
+    /// Others find this coordinator at `address`.
     ///
     /// # Errors
     ///
@@ -125,7 +126,7 @@ impl Engine {
     }
 
     /// Like [`Engine::join`], but nothing happens by itself: calls wait for
-    /// [`ByHand::turn`]. No runtime is needed, except by [`Engine::submit`].
+    /// [`ByHand::turn`]. No runtime is needed, except for [`Engine::submit`].
     ///
     /// # Errors
     ///
@@ -156,7 +157,7 @@ impl Engine {
         engine
     }
 
-    /// The way to this task, and where it ends.
+    /// Access to this task, and the end of its channel.
     fn before(task: &Task, store: Arc<dyn Store>) -> (Self, mpsc::Receiver<Message>) {
         let (calls, waiting) = mpsc::channel(QUEUE);
         let engine = Self {
@@ -170,7 +171,7 @@ impl Engine {
         (engine, waiting)
     }
 
-    /// Whether this engine leads, as it changes.
+    /// Whether this engine leads; the receiver sees every change.
     pub fn role(&self) -> watch::Receiver<Role> {
         self.role.clone()
     }
@@ -191,11 +192,11 @@ impl Engine {
         &self.store
     }
 
-    /// Answers what was asked before, and ends. The store stays open.
+    /// Answers the calls made so far, and ends. The store stays open.
     pub async fn stop(&self) {
         let (reply, ended) = oneshot::channel();
         if self.calls.send(Message::Stop(reply)).await.is_ok() {
-            // An error means that it has ended, too.
+            // An error means that it has ended already.
             let _ended = ended.await;
         }
     }
@@ -235,8 +236,8 @@ impl Engine {
         answer.await.map_err(|_| closed())?
     }
 
-    /// The coordinator starts: every open lease lives on for at least
-    /// ttl + grace from now.
+    /// The coordinator starts: every open lease lives for at least another ttl
+    /// + grace from now.
     pub async fn restart(&self, now: Timestamp) -> Result<()> {
         let work = |ledger: &mut Ledger, now| {
             ledger.restart(now);
@@ -246,13 +247,13 @@ impl Engine {
     }
 
     /// Stores a sweep with its cells and the jobs that do not exist yet, all or
-    /// nothing. A digest that exists already is a no-op, except that a
-    /// cancelled sweep is live again, unpaused, and a different priority is
-    /// taken over.
+    /// nothing. A digest that exists already changes nothing, except that a
+    /// cancelled sweep becomes live again, unpaused, and that a different
+    /// priority is taken over.
     ///
     /// New jobs come in the order of the cells, and within a cell in the order
-    /// of the replicates: that is the order of submission. A new sweep, or one
-    /// that is live again, wants all of its jobs: those that exist get
+    /// of the replicates; this is the order of submission. A new sweep, or one
+    /// that becomes live again, wants all of its jobs: those that exist get
     /// [`swath_model::job::Event::Want`].
     ///
     /// # Errors
@@ -271,20 +272,21 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As for [`Engine::submit`].
     pub async fn submit_prepared(&self, now: Timestamp, prepared: Prepared) -> Result<Submitted> {
         let wanted = Wanted::Submit(prepared.digest(), prepared.cells().collect());
         let work = |ledger: &mut Ledger, now| ledger.submit(now, prepared);
         self.run(Some(now), wanted, work).await
     }
 
-    /// A worker starts or reconnects: gets the next session, which fences the
-    /// older ones. Per held attempt the verdict says what to do with it; what
-    /// the older sessions held and `hello` does not claim goes back to the
-    /// queue at once. `requeued` counts the jobs that wait again for that.
+    /// A worker starts or reconnects: it gets the next session, which fences
+    /// the older ones. For each held attempt the verdict says what to do with
+    /// it. What older sessions hold and `hello` does not claim goes back to the
+    /// queue at once; `requeued` counts the jobs that wait again because of
+    /// that.
     ///
-    /// A draining worker is active again by this, a cordoned one stays
-    /// cordoned. The row of jobs that it failed stays as it is.
+    /// A draining worker becomes active again, a cordoned one stays cordoned.
+    /// The row of jobs that it failed is unchanged.
     pub async fn hello(&self, now: Timestamp, hello: Hello) -> Result<Welcome> {
         let work = |ledger: &mut Ledger, now| Ok(ledger.hello(now, hello));
         self.run(Some(now), Wanted::Nothing, work).await
@@ -292,13 +294,14 @@ impl Engine {
 
     /// Records outcomes and grants jobs, in one transaction.
     ///
-    /// *Outcomes*, one after the other. When the same worker, in whatever
-    /// session, has recorded an equal outcome (provenance aside) for this
-    /// attempt: [`swath_model::message::Ack::AlreadyRecorded`]. Otherwise the job
-    /// is asked, with [`swath_model::judge::backoff_unit`] for the backoff. What
-    /// comes too late is [`swath_model::message::Ack::Stale`] and kept aside, once
-    /// per attempt, worker and outcome, if the job exists and its numbers are
-    /// finite; an outcome of an older session is always too late.
+    /// *Outcomes* are handled one after the other. If the same worker, in any
+    /// session, has recorded an equal outcome (apart from provenance) for this
+    /// attempt, the answer is [`swath_model::message::Ack::AlreadyRecorded`].
+    /// Otherwise the job decides, with [`swath_model::judge::backoff_unit`] for
+    /// the backoff. An outcome that comes too late is
+    /// [`swath_model::message::Ack::Stale`]; it is kept aside, once per
+    /// attempt, worker and outcome, if the job exists and its numbers are
+    /// finite. An outcome of an older session is always too late.
     ///
     /// A probe that runs out of memory fails at once, by
     /// [`swath_model::judge::policy_for`].
@@ -313,16 +316,16 @@ impl Engine {
     ///
     /// *Grants* go by priority (greatest first), then by order of submission,
     /// to queued jobs whose backoff is over and that a live, unpaused sweep
-    /// wants, and only to workers that are active; a job with a program only to
-    /// a worker that allows it. A request id that was granted jobs in this
+    /// wants. Only active workers get them, and a job with a program only a
+    /// worker that allows it. A request id that was granted jobs in this
     /// session gets those again, in the same order, as far as this session
     /// still has their leases, and no others.
     ///
     /// # Errors
     ///
-    /// [`StoreError::StaleSession`] for a session that was never given, and
-    /// for an older one that brings no outcomes. Outcomes of an older session
-    /// are acknowledged, so that its worker need not keep them, and it gets no
+    /// [`StoreError::StaleSession`] for a session that was never given, and for
+    /// an older one that brings no outcomes. Outcomes of an older session are
+    /// acknowledged, so that its worker need not keep them, but it gets no
     /// grants.
     pub async fn exchange(&self, now: Timestamp, exchange: Exchange) -> Result<Exchanged> {
         let jobs = exchange.finishes.iter().map(|finish| finish.held.job);
@@ -338,9 +341,10 @@ impl Engine {
         })
     }
 
-    /// Waits until there is a job for a worker whose exchange brought none, or
-    /// until `over`. Its jobs are granted in the batch that brings them. A
-    /// worker that cannot get any, as it is drained, waits no longer.
+    /// Waits, for a worker whose exchange brought none, until there is a job or
+    /// until `over`. Jobs are granted to it in the batch that brings them. A
+    /// worker that cannot get any more, for example because it is drained,
+    /// stops waiting.
     ///
     /// # Errors
     ///
@@ -378,27 +382,27 @@ impl Engine {
         })
     }
 
-    /// Grants with their specs. A caller that does not get that far repeats its
-    /// request.
+    /// Grants with their specs. If a caller does not get that far, it repeats
+    /// its request.
     async fn write_out(&self, drafts: &[Draft]) -> Result<Vec<Grant>> {
         let cells: Vec<_> = drafts.iter().map(|draft| draft.cell).collect();
         let specs = self.specs.of(&*self.store, &cells).await?;
         let grants = drafts.iter().zip(specs);
         let grants = grants.map(|(draft, spec)| Grant {
             held: draft.held,
-            // A submit refuses cells whose text has no place for a seed.
+            // A submit refuses cells whose text has no room for a seed.
             spec: job_text(&spec, draft.seed).unwrap_or_default(),
         });
         Ok(grants.collect())
     }
 
-    /// Extends the leases of the attempts in `held`; one verdict each, in
-    /// order: [`Verdict::Fenced`] when it does not count,
-    /// [`Verdict::Stop`] when it is to stop or its worker is draining,
+    /// Extends the leases of the attempts in `held`. There is one verdict each,
+    /// in order: [`Verdict::Fenced`] if the attempt does not count,
+    /// [`Verdict::Stop`] if it is to stop or its worker is draining,
     /// [`Verdict::Keep`] otherwise. A lease of this session that two heartbeats
     /// in a row do not mention is taken back; a mention or a claim starts the
-    /// count again. What was granted less than a heartbeat ago is not counted:
-    /// it may be on its way.
+    /// count again. A lease granted less than a heartbeat ago is not counted,
+    /// because its grant may still be on the way.
     pub async fn heartbeat(
         &self,
         now: Timestamp,
@@ -410,10 +414,10 @@ impl Engine {
     }
 
     /// Stores observations and log text of open attempts. Repeats are ignored:
-    /// observations by epoch, log chunks by sequence number, the first stays;
-    /// a chunk with sequence number 0 is none. Attempts that do not count store
-    /// nothing. One verdict per report, in order, as of a heartbeat; leases are
-    /// not extended.
+    /// observations by epoch, log chunks by sequence number; the first one
+    /// stays. A chunk with sequence number 0 is no chunk. Attempts that do not
+    /// count store nothing. There is one verdict per report, in order, as for a
+    /// heartbeat; leases are not extended.
     pub async fn observe(
         &self,
         now: Timestamp,
@@ -424,21 +428,22 @@ impl Engine {
         self.run(Some(now), Wanted::Nothing, work).await
     }
 
-    /// Gives attempts back to the queue, not charged. Stale ones are ignored.
+    /// Returns attempts to the queue without charging them. Stale ones are
+    /// ignored.
     pub async fn release(&self, now: Timestamp, owner: Owner, held: Vec<Held>) -> Result<()> {
         let work = move |ledger: &mut Ledger, now| ledger.release(now, &owner, &held);
         self.run(Some(now), Wanted::Nothing, work).await
     }
 
-    /// The sweeper's pass: leases that are over become suspect, suspects whose
-    /// grace is over go back to the queue.
+    /// The sweeper's pass: leases that are over become suspect, and suspect
+    /// jobs whose grace is over go back to the queue.
     pub async fn tick(&self, now: Timestamp) -> Result<Ticked> {
         let work = |ledger: &mut Ledger, now| Ok(ledger.tick(now));
         self.run(Some(now), Wanted::Nothing, work).await
     }
 
     /// Extends every open lease to at least now + ttl: the coordinator or the
-    /// store was away, and nothing may expire for that.
+    /// store was away, and nothing may expire because of that.
     pub async fn extend_leases(&self, now: Timestamp) -> Result<()> {
         let work = |ledger: &mut Ledger, now| {
             ledger.extend_leases(now);
@@ -447,8 +452,9 @@ impl Engine {
         self.run(Some(now), Wanted::Nothing, work).await
     }
 
-    /// Changes a sweep; its jobs follow. Cancelling cancels only the jobs that
-    /// no other live sweep needs, and does nothing to a cancelled sweep.
+    /// Changes a sweep, and its jobs accordingly. Cancelling cancels only the
+    /// jobs that no other live sweep needs, and does nothing to a cancelled
+    /// sweep.
     ///
     /// # Errors
     ///
@@ -464,17 +470,17 @@ impl Engine {
         self.run(Some(now), Wanted::Nothing, work).await
     }
 
-    /// Cancels jobs, whatever sweeps want them. Returns how many changed;
-    /// unknown jobs do not.
+    /// Cancels jobs, whichever sweeps want them. Returns how many changed;
+    /// unknown jobs are ignored.
     pub async fn cancel_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
         let work = move |ledger: &mut Ledger, now| Ok(ledger.cancel_jobs(now, &jobs));
         self.run(Some(now), Wanted::Nothing, work).await
     }
 
-    /// Queues failed and cancelled jobs again. Returns how many changed. A job
-    /// that no live sweep holds makes the newest sweep that holds it live
-    /// again, unpaused, without wanting that sweep's other jobs: a job that
-    /// waits is always needed by somebody.
+    /// Queues failed and cancelled jobs again. Returns how many changed. If no
+    /// live sweep holds a job, the newest sweep that holds it becomes live
+    /// again, unpaused, but without wanting its other jobs: a waiting job is
+    /// always needed by some sweep.
     pub async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
         let wanted = Wanted::Jobs(jobs.clone());
         let work = move |ledger: &mut Ledger, now| Ok(ledger.retry_jobs(now, &jobs));
@@ -489,14 +495,14 @@ impl Engine {
         self.run(None, Wanted::Nothing, work).await
     }
 
-    /// Takes what a look found, in one transaction. Nothing happens when it was
-    /// at something that is not due any more, so a repeat is a no-op.
+    /// Takes what a look found, in one transaction. If what was looked at is not
+    /// due any more, nothing happens, so a repeat changes nothing.
     ///
     /// *Seeds* are a new round. A decision counts if it gives a cell of the
-    /// sweep the replicate after its last one, at most its `replicates_max`-th;
-    /// others are ignored. Its job comes last in the order of submission, if it
-    /// did not exist, and is wanted. A *settled* sweep is not due again before a
-    /// job of it ends once more.
+    /// sweep the replicate after its last one, up to its `replicates_max`; other
+    /// decisions are ignored. If its job did not exist, it comes last in the
+    /// order of submission; it is wanted. A *settled* sweep is not due again
+    /// until another job of it ends.
     ///
     /// # Errors
     ///
@@ -519,10 +525,11 @@ impl Engine {
             .await
     }
 
-    /// Stores numbers from elsewhere, all or nothing. Each lies under the name
-    /// of a sweep, a cell, its source and a place; the same number again is a
-    /// no-op, wherever it stands. With `replace`, what the batch's sources had
-    /// said of the batch's sweeps is forgotten first. No job changes.
+    /// Stores imported numbers, all or nothing. Each is stored under the name
+    /// of a sweep, a cell, its source and a place. The same number again
+    /// changes nothing, in whatever line it stands. With `replace`, what the
+    /// batch's sources have said about the batch's sweeps is removed first. No
+    /// job changes.
     ///
     /// # Errors
     ///
@@ -556,16 +563,16 @@ impl Engine {
         self.run(Some(now), Wanted::Nothing, work).await
     }
 
-    /// How many queued jobs are granted before this one: those of a greater
-    /// priority, and of the same one submitted earlier. 0 when it does not
-    /// wait to be granted.
+    /// How many queued jobs are granted before this one: those with a greater
+    /// priority, and those with the same priority that were submitted earlier.
+    /// 0 when the job does not wait to be granted.
     pub async fn ahead(&self, job: JobDigest) -> Result<u64> {
         let work = move |ledger: &mut Ledger, _| Ok(ledger.ahead(job));
         self.run(None, Wanted::Nothing, work).await
     }
 
-    /// When the next backoff ends after `now`, among queued jobs that a live,
-    /// unpaused sweep wants: the coordinator wakes waiting workers then.
+    /// When the next backoff after `now` ends, among queued jobs that a live,
+    /// unpaused sweep wants; the coordinator then wakes waiting workers.
     pub async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let work = move |ledger: &mut Ledger, _| Ok(ledger.next_due(now));
         self.run(None, Wanted::Nothing, work).await
@@ -575,7 +582,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// The first that does not hold.
+    /// The first invariant that does not hold.
     pub async fn ledger_check(&self) -> Result<(), String> {
         let work = |ledger: &mut Ledger, _| Ok(ledger.check().map_err(|it| it.to_string()));
         let checked = self.run(None, Wanted::Nothing, work).await;

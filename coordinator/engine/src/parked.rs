@@ -1,5 +1,5 @@
-//! Workers that wait for a job. As soon as there is one for them, it is granted
-//! in the batch that brought it, and nobody is woken for nothing.
+//! Workers that wait for a job. As soon as there is one for a worker, it is
+//! granted in the batch that brought it; nobody is woken for nothing.
 
 use std::collections::VecDeque;
 
@@ -12,20 +12,21 @@ use tokio::sync::oneshot;
 use crate::call::{Answer, Refusal, answer};
 use crate::ledger::{Drafted, Ledger};
 
-/// Names a wait, so that it can be ended.
+/// Identifies a wait, so that it can be ended.
 pub(crate) type WaitId = u64;
 
 /// A worker that waits for a job.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) id: WaitId,
-    /// Without outcomes: nothing is asked twice.
+    /// The exchange to carry out then, without outcomes, which were recorded
+    /// before.
     pub(crate) exchange: Exchange,
     pub(crate) reply: oneshot::Sender<Result<Drafted>>,
 }
 
 impl Waiting {
-    /// There is nothing for it.
+    /// Answers that there is nothing for it.
     pub(crate) fn send_away(self) {
         let nothing = Drafted {
             acks: Vec::new(),
@@ -39,7 +40,7 @@ impl Waiting {
     }
 }
 
-/// Those who wait, the longest first.
+/// The waiting workers; the one that has waited longest comes first.
 #[derive(Debug, Default)]
 pub(crate) struct Parked(VecDeque<Waiting>);
 
@@ -48,7 +49,7 @@ impl Parked {
         self.0.push_back(waiting);
     }
 
-    /// Ends a wait, unless that has happened.
+    /// Ends a wait, if it has not ended yet.
     pub(crate) fn end(&mut self, id: WaitId) {
         if let Some(place) = self.0.iter().position(|waiting| waiting.id == id)
             && let Some(waiting) = self.0.remove(place)
@@ -57,9 +58,10 @@ impl Parked {
         }
     }
 
-    /// Grants jobs to those who can have one now; says what to tell them after
-    /// the commit. Whoever cannot get any more, as a drained worker, waits no
-    /// longer; whoever has gone is forgotten.
+    /// Grants jobs to the workers that can have one now; returns what to tell
+    /// them after the commit. A worker that cannot get any more, for example
+    /// because it is drained, stops waiting; a caller that has gone is
+    /// forgotten.
     pub(crate) fn serve(&mut self, ledger: &mut Ledger, now: Timestamp) -> Vec<Answer> {
         let mut answers: Vec<Answer> = Vec::new();
         let mut still = VecDeque::with_capacity(self.0.len());

@@ -1,13 +1,13 @@
-//! The specs of cells that are granted: read from the store when they are
-//! needed, and kept for a while, since the replicates of a cell are granted one
-//! after the other.
+//! The specs of granted cells. They are read from the store when they are
+//! needed, and kept for a while, because the replicates of a cell are granted
+//! one after the other.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use swath_store::{CellKey, Result, Store};
 
-/// Bytes of specs that are kept, of each generation.
+/// How many bytes of specs each generation keeps.
 const BYTES_MAX: usize = 8 << 20;
 
 /// Specs by cell.
@@ -18,7 +18,8 @@ pub(crate) struct Specs(Mutex<Generations>);
 struct Generations {
     young: HashMap<CellKey, Arc<str>>,
     young_bytes: usize,
-    /// What was young before, and is dropped when the next ones grow up.
+    /// The specs that were young before; they are dropped when the next
+    /// generation grows old.
     old: HashMap<CellKey, Arc<str>>,
 }
 

@@ -1,8 +1,8 @@
-//! The one task that decides: takes what waits, loads what is cold, asks the
-//! ledger, commits once, and only then answers.
+//! The one task that decides: it takes waiting calls, loads what they need,
+//! asks the ledger, commits once, and only then answers.
 //!
 //! While a commit waits for the disk, the next batch gathers by itself; an idle
-//! engine never waits for company.
+//! engine never waits for more calls.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,19 +21,19 @@ use crate::journal;
 use crate::ledger::{Ledger, Looked};
 use crate::parked::{Parked, WaitId, Waiting};
 
-/// Calls per batch, so that the first of a batch is not kept waiting for the
+/// The most calls per batch, so that the first one is not kept waiting for the
 /// last of a long queue.
 const BATCH: usize = 256;
 
-/// Cells that are read at once at a start.
+/// How many cells are read at once at a start.
 const PAGE: u32 = 4096;
 
-/// What the task is sent.
+/// A message to the task.
 pub(crate) enum Message {
     Call(Box<dyn Call>),
     /// A worker waits for a job.
     Wait(Waiting),
-    /// It does not any more.
+    /// The worker does not wait any more.
     EndWait(WaitId),
     Stop(oneshot::Sender<()>),
 }
@@ -42,21 +42,22 @@ pub(crate) enum Message {
 pub(crate) struct Task {
     store: Arc<dyn Store>,
     policy: Policy,
-    /// Where this coordinator can be reached.
+    /// The URL of this coordinator.
     address: String,
-    /// None while somebody else leads.
+    /// The term; none while somebody else leads.
     term: Option<Term>,
     role: watch::Sender<Role>,
     /// The number of the newest event that is committed.
     told: watch::Sender<u64>,
-    /// None after a commit that failed: it may be ahead of the store.
+    /// The ledger; none after a commit that failed, because it may be ahead of
+    /// the store.
     ledger: Option<Ledger>,
-    /// The latest time that a call came with: calls may overtake each other on
+    /// The latest time of any call so far: calls may overtake each other on
     /// their way here.
     now: Timestamp,
     parked: Parked,
-    /// So many calls are decided one by one: one of a batch that failed may be
-    /// to blame, and the others are not to fail with it again.
+    /// How many calls are decided one by one. One call of a failed batch may
+    /// have caused the failure, and the others should not fail with it again.
     one_by_one: usize,
 }
 
@@ -76,7 +77,7 @@ impl Task {
         }
     }
 
-    /// Who leads, as it changes.
+    /// Who leads; the receiver sees every change.
     pub(crate) fn role(&self) -> watch::Receiver<Role> {
         self.role.subscribe()
     }
@@ -86,12 +87,12 @@ impl Task {
         self.told.subscribe()
     }
 
-    /// What is open, as far as it is loaded.
+    /// The ledger, if it is loaded.
     pub(crate) const fn ledger(&self) -> Option<&Ledger> {
         self.ledger.as_ref()
     }
 
-    /// Throws away what is open; the next call loads it again.
+    /// Throws the ledger away; the next call loads it again.
     pub(crate) fn forget(&mut self) {
         self.ledger = None;
     }
@@ -125,7 +126,7 @@ impl Task {
         Ok(())
     }
 
-    /// Serves until told to stop, or until nobody is left who could ask.
+    /// Serves until told to stop, or until all callers are gone.
     pub(crate) async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
         let mut stopped = None;
         let mut beat = interval(RENEW_EVERY);
@@ -154,7 +155,7 @@ impl Task {
         }
     }
 
-    /// Leads on, or tries to.
+    /// Renews the lead, or tries to take it.
     pub(crate) async fn beat(&mut self) {
         match self.term {
             Some(term) => match self.store.renew(term).await {
@@ -175,7 +176,7 @@ impl Task {
         }
     }
 
-    /// Somebody else leads: what is in memory is worth nothing any more.
+    /// Somebody else leads: the ledger is worthless now.
     async fn step_down(&mut self) {
         tracing::warn!("another coordinator has taken the lead; this one stands by");
         self.term = None;
@@ -202,7 +203,8 @@ impl Task {
         }
     }
 
-    /// Decides what came; says whom to tell that it has ended, if it is to end.
+    /// Decides the calls of a batch; if the task is to end, returns whom to
+    /// tell when it has.
     pub(crate) async fn take(&mut self, mut batch: Batch) -> Option<oneshot::Sender<()>> {
         for waiting in batch.waits.drain(..) {
             self.parked.add(waiting);
@@ -237,7 +239,7 @@ impl Task {
             }
             Err(error) => error,
         };
-        // What was decided is not kept, or nobody knows.
+        // What was decided is not kept, or nobody knows whether it is.
         self.ledger = None;
         self.one_by_one = answers.len() + calls.len();
         let refusal = if matches!(error, StoreError::InUse(_)) {
@@ -284,7 +286,7 @@ impl Task {
         Ok(())
     }
 
-    /// Loads in one go what the calls want, as far as can be told before.
+    /// Loads at once what the calls need, as far as that is known beforehand.
     async fn load_for(
         &mut self,
         calls: &VecDeque<Box<dyn Call>>,
@@ -333,7 +335,7 @@ impl Task {
             let Some(ledger) = &self.ledger else {
                 return Ok(());
             };
-            // An earlier call of the batch may have made it want more.
+            // An earlier call of the batch may have made it need more.
             let names = ledger.missing(call.wanted(), looked);
             let ready = match self.warm(names, looked).await {
                 Ok(()) => self.extras(call.extra()).await,
@@ -354,7 +356,7 @@ impl Task {
         Ok(())
     }
 
-    /// A call that panics takes its batch with it, and nobody else.
+    /// A panicking call takes its batch down, but nothing else.
     fn ask(&mut self, call: Box<dyn Call>, extras: Extras) -> Result<Answer> {
         if let Some(now) = call.now() {
             self.now = self.now.max(now);
@@ -393,13 +395,13 @@ impl Task {
     }
 }
 
-/// What waits already; nothing after a stop.
+/// The calls that wait already; none after a stop.
 #[derive(Default)]
 pub(crate) struct Batch {
     calls: VecDeque<Box<dyn Call>>,
     waits: Vec<Waiting>,
     ended: Vec<WaitId>,
-    /// Somebody began to wait: there may be a job for it by now.
+    /// Whether a worker began to wait: there may be a job for it by now.
     parked: bool,
     stop: Option<oneshot::Sender<()>>,
 }
@@ -431,8 +433,8 @@ impl Batch {
     }
 }
 
-/// The latest time that is stored of an end, a word or an event. A wall clock that was
-/// set back since must not let a job end before it did already.
+/// The latest stored time of an end, a report or an event. If the wall clock was set
+/// back since, a job must not end before it did.
 fn latest(start: &Start) -> Timestamp {
     let ends = start.sweeps.iter().filter_map(|sweep| sweep.row.ended_at);
     let words = start.workers.iter().map(|worker| worker.seen_at);

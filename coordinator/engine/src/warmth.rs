@@ -1,4 +1,4 @@
-//! Whether leases may pass now: only when workers could have been heard.
+//! Whether leases may pass now: only if workers could have been heard.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use swath_model::time::Timestamp;
 /// What the sweeper may do in this pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
-    /// Expire what is over.
+    /// Let leases pass that are over.
     Tick,
-    /// Give every lease a full life: nobody could have been heard.
+    /// Give every lease a full life: no worker could have been heard.
     Forgive,
 }
 
 /// Whether leases may expire now. They may only when coordinator and store have
-/// been up without a gap for one lease; a gap means that heartbeats could not
-/// be heard, and nothing may expire for that.
+/// been up without a gap for the length of one lease; during a gap heartbeats
+/// could not be heard, and nothing may expire because of that.
 #[derive(Debug)]
 pub struct Warmth {
     warm_since: Timestamp,
@@ -24,7 +24,7 @@ pub struct Warmth {
 }
 
 impl Warmth {
-    /// Cold: the coordinator has just started.
+    /// The state at the start: no lease may pass yet.
     pub const fn new(now: Timestamp) -> Self {
         Self {
             warm_since: now,
@@ -36,7 +36,8 @@ impl Warmth {
     pub fn pass(&mut self, now: Timestamp, policy: &Policy) -> Pass {
         let gap = now.since(self.last_pass);
         self.last_pass = now;
-        // A pass may be late under load; three in a row are a stopped process.
+        // A pass may be late under load; a gap of three means a stopped
+        // process.
         if gap > Duration::from_millis(3 * policy.sweeper_ms) {
             self.warm_since = now;
             return Pass::Forgive;
@@ -48,7 +49,7 @@ impl Warmth {
         }
     }
 
-    /// The store did not answer: nobody could have been heard.
+    /// Notes that the store did not answer: no worker could have been heard.
     pub const fn cool(&mut self, now: Timestamp) {
         self.warm_since = now;
     }

@@ -44,7 +44,7 @@ pub(crate) const OTHERS: [(&str, &str); 14] = [
     (
         "SWATH_DATA_DIR",
         "where workers keep data sets; default `~/.cache/swath/data`, and \
-         `/usr/share/datasets` is looked at too",
+         `/usr/share/datasets` is searched too",
     ),
     (
         "SWATH_DATA_MIRROR",
@@ -78,8 +78,8 @@ pub(crate) const OTHERS: [(&str, &str); 14] = [
     ),
     (
         "SWATH_TRAINER_GOALS",
-        "`--goal` of `trainer`: test errors in percent, separated by commas, to tell the first \
-         epoch of",
+        "`--goal` of `trainer`: test errors in percent, separated by commas; for each, the first \
+         epoch that reaches it is reported",
     ),
     (
         "SWATH_LIBTORCH",

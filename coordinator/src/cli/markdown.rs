@@ -134,7 +134,7 @@ fn options(heading: &str, arguments: Vec<&Arg>, page: &mut String) {
     }
 }
 
-/// `-o, --output <FORMAT>`.
+/// Writes an option as the page shows it: `-o, --output <FORMAT>`.
 fn spelling(argument: &Arg) -> String {
     let mut names: Vec<String> = Vec::new();
     names.extend(argument.get_short().map(|short| format!("-{short}")));
@@ -179,7 +179,7 @@ fn variables(root: &Command, page: &mut String) {
     }
 }
 
-/// Every variable with the options that it stands for.
+/// Every variable with the options that it sets.
 pub(crate) fn flags_by_variable(root: &Command) -> Vec<(String, Vec<String>)> {
     let mut found: Vec<(String, Vec<String>)> = Vec::new();
     let mut add = |argument: &Arg, of: &str| {
@@ -205,7 +205,7 @@ pub(crate) fn flags_by_variable(root: &Command) -> Vec<(String, Vec<String>)> {
     found
 }
 
-/// Text that fits one field of a table.
+/// Makes text fit into one field of a Markdown table.
 fn cell(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     words.join(" ").replace('|', "\\|")

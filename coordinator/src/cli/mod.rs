@@ -47,7 +47,8 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// Reads a command line, and the environment where it is silent.
+    /// Reads the command line, and takes from the environment what it does not
+    /// set.
     pub(crate) fn read<W>(words: impl IntoIterator<Item = W>) -> Result<Self, clap::Error>
     where
         W: Into<OsString> + Clone,
@@ -58,7 +59,7 @@ impl Cli {
             Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         let typed = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
         cli.global.typed = match (typed("coordinator"), typed("database")) {
-            // clap's own conflicts count the environment too.
+            // clap's own check for conflicts would count the environment too.
             (true, true) => {
                 let both = "`--coordinator` and `--database` each say whom to ask; give one";
                 return Err(command.error(ErrorKind::ArgumentConflict, both));
@@ -71,7 +72,8 @@ impl Cli {
     }
 }
 
-/// Whom the command line itself names, whatever the environment says.
+/// Which coordinator the command line itself names, whatever the environment
+/// says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Typed {
     #[default]
@@ -96,45 +98,47 @@ Exit codes:
   12 --timeout reached · 130 interrupted, the work goes on
   With `table --check`: 0 reproduced · 3 undecided · 10 not reproduced";
 
-/// What every verb understands.
+/// The options that every verb understands.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Which coordinator to ask, or several, separated by commas
     /// [default: `http://127.0.0.1:7070`]
     ///
-    /// Of several the first that answers is asked; what changes something goes
-    /// to the one that leads. When none answers there and this is not given, a database of this
-    /// machine (`--database`, else `./swath.db`) is opened for the moment.
-    /// `--database` on the command line goes before SWATH_COORDINATOR.
+    /// Of several, the first that answers is asked; changes go to the one that
+    /// leads. When none answers and this option is not given, the command opens
+    /// a database of this machine (`--database`, else `./swath.db`) while it
+    /// runs. `--database` on the command line takes precedence over
+    /// SWATH_COORDINATOR.
     #[arg(long, global = true, value_name = "URL,…", env = environment::COORDINATOR)]
     #[arg(hide_env_values = true)]
     pub(crate) coordinator: Option<String>,
 
-    /// The database of `serve` and `run`; others read it without a server
+    /// The database of `serve` and `run`; other commands can read it without a
+    /// server: `sqlite:PATH`, a bare path, or `postgres://USER@HOST/NAME`
     /// [default: sqlite:swath.db]
-    #[arg(long, global = true, value_name = "sqlite:PATH", env = environment::DATABASE)]
+    #[arg(long, global = true, value_name = "DATABASE", env = environment::DATABASE)]
     #[arg(hide_env_values = true)]
     pub(crate) database: Option<String>,
 
-    /// Times and limits of the lease protocol, as TOML, for what `serve` and
-    /// `run` start
+    /// A TOML file with times and limits of the lease protocol, for `serve` and
+    /// `run`
     #[arg(long, global = true, value_name = "FILE", env = environment::POLICY)]
     #[arg(hide_env_values = true)]
     pub(crate) policy: Option<PathBuf>,
 
-    /// How to print what was asked for; `export` and `plot` take a file too,
-    /// whose ending says how it is written
+    /// How to print the answer; `export` and `plot` also take a file, whose
+    /// ending decides its format
     #[arg(short, long, global = true, value_parser = OutputParser, value_name = "FORMAT")]
     #[arg(default_value = "table", env = environment::OUTPUT, hide_env_values = true)]
     pub(crate) output: Output,
 
-    /// When to colour
+    /// When to use colour
     #[arg(long, global = true, value_enum, value_name = "WHEN")]
     #[arg(default_value_t = Color::Auto, env = environment::COLOR, hide_env_values = true)]
     pub(crate) color: Color,
 
-    /// No progress and no hints; warnings and errors stay
+    /// Print no progress and no hints; warnings and errors stay
     #[arg(short, long, global = true, env = environment::QUIET)]
     #[arg(value_parser = FalseyValueParser::new(), hide_env_values = true)]
     pub(crate) quiet: bool,
@@ -146,13 +150,13 @@ pub(crate) struct Global {
 /// How data is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For reading
+    /// Text for reading
     Table,
-    /// The same with more columns
+    /// Text with more columns
     Wide,
     /// One JSON document with a `schema_version`
     Json,
-    /// One JSON value a line
+    /// One JSON value per line
     Jsonl,
     /// Comma-separated values with a header
     Csv,
@@ -160,9 +164,9 @@ pub(crate) enum Format {
     Md,
     /// A LaTeX table
     Latex,
-    /// One HTML page, complete in itself
+    /// One self-contained HTML page
     Html,
-    /// Only ids, one a line, for other commands
+    /// Only ids, one per line, for other commands
     Ids,
 }
 
@@ -193,10 +197,11 @@ pub(crate) enum Color {
     Never,
 }
 
-/// What can be done.
+/// What a user can ask for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    // In the order of a first acquaintance: the help lists them like this.
+    // In the order in which a new user meets them; the help lists them like
+    // this.
     Run(Run),
     Plan(Plan),
     Submit(Submit),

@@ -1,4 +1,4 @@
-//! What `-o` takes: the name of a format, or for some verbs a file.
+//! The value of `-o`: the name of a format or, for some verbs, a file.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use clap::{Arg, Command, ValueEnum};
 
 use super::Format;
 
-/// How, or where to, an answer is written.
+/// How an answer is written, or where to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
     /// To stdout in this form.
@@ -35,8 +35,8 @@ impl Output {
     }
 }
 
-/// Reads an [`Output`]: what is no format and has an ending or a directory is
-/// a file.
+/// Reads an [`Output`]. A word that names no format and has an ending or a
+/// directory is a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutputParser;
 

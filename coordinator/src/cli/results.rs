@@ -10,9 +10,9 @@ use super::environment;
 
 /// Prints a sweep's table of results
 ///
-/// The median over the replicates of each cell; `(2 of 3)` when some are not
-/// there, and never a number without its n then. Where the sweep has a
-/// [reference], each cell stands beside what was published of it.
+/// Shows the median over the replicates of each cell. Where replicates are
+/// missing, the median says over how many it is: `(2 of 3)`. Where the sweep
+/// has a [reference], each cell stands beside the values published for it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -32,15 +32,16 @@ pub(crate) struct Table {
         conflicts_with = "lock"
     )]
     pub(crate) selector: Vec<String>,
-    /// Draw it from a lock file, which `export --lock` writes, and ask nobody
+    /// Draw the table from a lock file (see `export --lock`), without a
+    /// coordinator
     #[arg(long, value_name = "FILE", env = environment::LOCK, hide_env_values = true)]
     pub(crate) lock: Option<PathBuf>,
-    /// Say by the exit code whether what was published of the cells was reproduced:
-    /// 0 all, 10 some not, 3 some undecided
+    /// Tell by the exit code whether the published values were reproduced: 0
+    /// all, 10 some not, 3 some undecided
     #[arg(long, env = environment::CHECK, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) check: bool,
-    /// The parameters that name the rows, instead of those of the sweep file
+    /// The parameters that name the rows, instead of those in the sweep file
     #[arg(long, value_name = "AXIS", env = environment::ROWS, hide_env_values = true)]
     #[arg(
         value_delimiter = ',',
@@ -48,8 +49,8 @@ pub(crate) struct Table {
         conflicts_with = "lock"
     )]
     pub(crate) rows: Vec<String>,
-    /// What the columns show: measures and parameters, or with `--cell` the one
-    /// parameter whose values they are
+    /// What the columns show: measures and parameters; with `--cell`, the one
+    /// parameter whose values become columns
     #[arg(long, value_name = "NAME", env = environment::COLUMNS, hide_env_values = true)]
     #[arg(
         value_delimiter = ',',
@@ -57,11 +58,11 @@ pub(crate) struct Table {
         conflicts_with = "lock"
     )]
     pub(crate) columns: Vec<String>,
-    /// The measure in the fields of a pivot
+    /// The measure that a pivot shows in its fields
     #[arg(long, value_name = "MEASURE", env = environment::CELL, hide_env_values = true)]
     #[arg(help_heading = "Layout", conflicts_with = "lock")]
     pub(crate) cell: Option<String>,
-    /// Sort rows by a parameter or a measure; `-NAME`: the greatest first
+    /// Sort rows by a parameter or a measure; `-NAME` puts the greatest first
     #[arg(long, value_name = "NAME", env = environment::SORT, hide_env_values = true)]
     #[arg(
         allow_hyphen_values = true,
@@ -71,32 +72,33 @@ pub(crate) struct Table {
     pub(crate) sort: Option<String>,
 }
 
-/// Sets two sweeps beside each other, cell by cell
+/// Compares two sweeps cell by cell
 ///
-/// Cells are pairs where they agree on every axis that both sweeps have. Each
-/// difference is tested (Mann and Whitney's U test, corrected for the number of
-/// pairs), and the best cells of both are compared. With 3 replicates of each
-/// cell no difference can be significant: it says so, and how many it takes.
+/// Cells form a pair where they agree on every axis that both sweeps have. Each
+/// difference is tested by Mann and Whitney's U test, corrected for the number
+/// of pairs, and the best cells of both are compared. With 3 replicates of each
+/// cell no difference can be significant: the table says so, and how many
+/// replicates it takes.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   coordinator compare cosine multistep
   coordinator compare cosine multistep -o json | jq '.rows[] | select(.outcome == \"less\")'")]
 pub(crate) struct Compare {
-    /// One sweep
+    /// The first sweep
     #[arg(value_name = "SWEEP")]
     pub(crate) left: String,
-    /// The other; differences are its values less those of the first
+    /// The other sweep; a difference is its value minus that of the first
     #[arg(value_name = "OTHER")]
     pub(crate) right: String,
 }
 
 /// Writes a sweep's results to a file, for other programs and for papers
 ///
-/// The ending of the file says what it is: `.parquet`, `.csv` and `.jsonl` have
-/// one record per replicate with every axis, measure and what it ran on;
+/// The ending of the file sets the format: `.parquet`, `.csv` and `.jsonl` have
+/// one record per replicate, with every axis and measure and what it ran on;
 /// `.html`, `.tex` and `.md` have the table. Without a file, the records go to
-/// stdout as CSV, or as `-o jsonl|md|latex|html` says.
+/// stdout as CSV, or in the format of `-o jsonl|md|latex|html`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -108,18 +110,18 @@ pub(crate) struct Export {
     /// Which sweep, and filters that choose its cells
     #[arg(value_name = "SWEEP", required = true)]
     pub(crate) selector: Vec<String>,
-    /// Write a lock file instead: every job with its seed, attempt, value, device
-    /// and versions, and the sweep's files, from which `table --lock` draws the
-    /// same table
+    /// Write a lock file instead: the sweep's files, and every job with its
+    /// seed, attempt, value, device and versions; `table --lock` draws the same
+    /// table from it
     #[arg(long, value_name = "FILE", env = environment::LOCK, hide_env_values = true)]
     pub(crate) lock: Option<PathBuf>,
 }
 
-/// Draws a sweep's results, as SVG or PNG or in letters
+/// Draws a sweep's results as SVG, as PNG or in the terminal
 ///
-/// The ending of `-o FILE` says whether it is an SVG or a PNG; without a file
-/// the plot is drawn in the terminal. Every run is shown beside the median of
-/// its cell, and the caption says of how many runs.
+/// The ending of `-o FILE` sets the format, SVG or PNG; without a file the plot
+/// is drawn in the terminal. Every run is shown beside the median of its cell,
+/// and the caption says how many runs there are.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -129,17 +131,17 @@ Examples:
   coordinator plot quickstart --kind curves batch_size=16 -o curves.svg
   coordinator plot quickstart --kind steps --target 8 -o steps.svg")]
 pub(crate) struct Plot {
-    /// Which sweep, and filters that choose its cells; for curves, which jobs
+    /// Which sweep, and filters that choose its cells; for curves: which jobs
     #[arg(value_name = "SELECTOR", required = true)]
     pub(crate) selector: Vec<String>,
-    /// What is shown [default: what suits the sweep's axes]
+    /// What to show [default: what suits the sweep's axes]
     #[arg(long, value_name = "KIND", env = environment::KIND, hide_env_values = true)]
     #[arg(value_parser = plot_kind())]
     pub(crate) kind: Option<Kind>,
-    /// The axis that runs to the right [default: that of the kind]
+    /// The horizontal axis [default: that of the kind]
     #[arg(long, value_name = "AXIS", env = environment::X, hide_env_values = true)]
     pub(crate) x: Option<String>,
-    /// The axes that tell lines apart, or name the rows of a heat map
+    /// The axes that separate lines, or name the rows of a heat map
     /// [default: what suits]
     #[arg(long, value_name = "AXIS", env = environment::BY, hide_env_values = true)]
     #[arg(value_delimiter = ',')]

@@ -1,4 +1,4 @@
-//! `store`: what is done to a database as a whole; the comments are the help.
+//! `store`: operations on a whole database; the comments are the help.
 
 use std::path::PathBuf;
 
@@ -6,9 +6,9 @@ use clap::{Args, Subcommand};
 
 /// Checks, backs up and copies databases
 ///
-/// These work in the database itself (`--database`, else `./swath.db`), not
-/// through a coordinator; one may be running on it meanwhile. docs/databases.md
-/// tells how they go together.
+/// These commands work on the database itself (`--database`, else
+/// `./swath.db`), not through a coordinator; a coordinator may be running on
+/// it. docs/databases.md explains how they fit together.
 #[derive(Args, Debug)]
 #[command(arg_required_else_help = true, subcommand_required = true)]
 #[command(after_help = "\
@@ -21,7 +21,7 @@ pub(crate) struct Store {
     pub(crate) verb: StoreVerb,
 }
 
-/// What can be done to a database.
+/// Operations on a database.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreVerb {
     Verify(StoreVerify),
@@ -31,13 +31,13 @@ pub(crate) enum StoreVerb {
 
 /// Checks everything that a database holds
 ///
-/// Every job is named by what it computes, its attempts follow one another, what
-/// succeeded has exactly one outcome, sweeps count what they have, whatever
-/// waits is needed, and every row names rows that are there. Nothing is changed,
-/// and one state is looked at, however a coordinator goes on meanwhile. Prints
-/// `ok` with counts and a digest of everything, or each thing that is wrong;
-/// exit code 1 then. Where `serve` has a `--policy`, give the same one: its
-/// limits are among what is checked.
+/// Checks that every job is named by what it computes, that its attempts follow
+/// one another, that what succeeded has exactly one outcome, that sweeps count
+/// the jobs they have, that every waiting job is needed, and that every row
+/// refers to rows that exist. It changes nothing, and looks at one state even
+/// while a coordinator keeps working. Prints `ok` with counts and a digest of
+/// everything; or each finding, with exit code 1. Where `serve` has a
+/// `--policy`, give the same one: its limits are checked too.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -47,11 +47,11 @@ pub(crate) struct StoreVerify {}
 
 /// Copies a database to a new SQLite file while a coordinator serves
 ///
-/// The file holds one state of the database, is verified, and is on the disk
-/// when the command ends. It is never written over another. To restore it, end
-/// the coordinator, put the file where the database was, and start the
+/// The file holds one state of the database; it is verified and on the disk
+/// when the command ends. An existing file is never overwritten. To restore it,
+/// end the coordinator, put the file where the database was, and start the
 /// coordinator; or copy it to Postgres with `store copy`. (A plain `cp` of a
-/// SQLite database that is in use misses what lies in the `-wal` file beside it.)
+/// SQLite database in use misses what is still in the `-wal` file beside it.)
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -65,11 +65,11 @@ pub(crate) struct StoreBackup {
 
 /// Copies everything from one database to an empty one
 ///
-/// Between files and servers, in both directions. One state of FROM is copied:
-/// to move for good, end its coordinator before. Both are compared row by row in
-/// the end, and the copy is verified. A copy that was interrupted goes on when
-/// the command is repeated, as long as FROM has not changed; until it is whole,
-/// no coordinator starts on TO.
+/// Copies between files and servers, in both directions. It copies one state of
+/// FROM: to move for good, end its coordinator first. At the end it compares
+/// both row by row and verifies the copy. An interrupted copy goes on when the
+/// command is repeated, as long as FROM has not changed; no coordinator starts
+/// on TO until the copy is complete.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -79,7 +79,7 @@ pub(crate) struct StoreCopy {
     /// The database to read
     #[arg(value_name = "FROM")]
     pub(crate) from: String,
-    /// The database to write; one that holds nothing yet
+    /// The database to write; it must be empty
     #[arg(value_name = "TO")]
     pub(crate) to: String,
 }

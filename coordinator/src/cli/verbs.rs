@@ -12,22 +12,23 @@ use super::environment;
 
 /// Trains a sweep on this machine and prints its table
 ///
-/// Needs no server: keeps a database beside you, starts a worker with one slot
-/// per core, shows how it goes, and prints the table of results. Ctrl-C stops
-/// it without losing a job that is done; the same command trains the rest.
+/// Needs no server: it keeps a database in the current directory, starts a
+/// worker with one slot per core, shows progress, and prints the table of
+/// results. Ctrl-C stops it without losing a finished job; the same command
+/// trains the rest.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   coordinator run sweeps/quickstart.toml
   coordinator run sweeps/quickstart.toml --slots 2 -o md > table.md
-  coordinator run quickstart          what is open of a sweep that the database knows")]
+  coordinator run quickstart          the open jobs of a sweep in the database")]
 pub(crate) struct Run {
     /// A sweep file, or the name of a sweep in the database
     #[arg(value_name = "FILE|SWEEP")]
     pub(crate) sweep: String,
     #[command(flatten)]
     pub(crate) local: Local,
-    /// Give up waiting after so many seconds; what is done is kept
+    /// Give up waiting after so many seconds; finished jobs are kept
     #[arg(long, value_name = "SECONDS", env = environment::TIMEOUT, hide_env_values = true)]
     pub(crate) timeout: Option<u64>,
 }
@@ -39,23 +40,23 @@ pub(crate) struct Local {
     #[arg(long, value_name = "N", env = environment::SLOTS, hide_env_values = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) slots: Option<u32>,
-    /// Where the worker keeps its log and unreported outcomes
-    /// [default: beside the database, with `.worker` after its name]
+    /// Where the worker keeps its log and unreported outcomes [default: beside
+    /// the database, named after it with `.worker` added]
     #[arg(long, value_name = "DIR", env = environment::STATE_DIR, hide_env_values = true)]
     pub(crate) state_dir: Option<PathBuf>,
 }
 
 /// Shows what sweep files would train, without training
 ///
-/// Works offline. Every cell, its jobs and how many of them are known already,
-/// if a coordinator or a database is there to ask. Several files are one plan:
-/// a job that two of them need counts once.
+/// Works offline. Shows every cell and its jobs and, if a coordinator or a
+/// database can be asked, how many of them are known already. Several files are
+/// one plan: a job that two of them need counts once.
 ///
-/// The price of what is not measured comes from jobs alike that were trained
-/// here, else from probes, else from published times. --probe measures what has
-/// no price: 20 steps for each different cost of a step, as jobs that only take
-/// idle slots, or on this machine where no coordinator answers. Their time and
-/// memory are kept and serve later plans.
+/// Jobs that are not measured yet are priced by similar jobs trained here, else
+/// by probes, else by published times. --probe measures what has no price: it
+/// times 20 steps of each kind, in jobs that only take idle slots, or on this
+/// machine if no coordinator answers. The measured time and memory are kept for
+/// later plans.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -67,10 +68,10 @@ pub(crate) struct Plan {
     /// Sweep files
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// Measure the time and memory of steps that were not measured yet
+    /// Measure the time and memory of steps that have not been measured yet
     #[arg(long, env = environment::PROBE, hide_env_values = true)]
     pub(crate) probe: bool,
-    /// With --probe: give up waiting after so long
+    /// With --probe: give up waiting after so many seconds
     #[arg(long, value_name = "SECONDS", env = environment::TIMEOUT, hide_env_values = true)]
     pub(crate) timeout: Option<u64>,
     #[command(flatten)]
@@ -79,8 +80,8 @@ pub(crate) struct Plan {
 
 /// Queues a sweep file
 ///
-/// The same file twice is a no-op; a grown file queues only what is new. Jobs
-/// that another sweep has trained are not trained again.
+/// Submitting the same file twice changes nothing; a grown file queues only
+/// what is new. Jobs that another sweep has trained are not trained again.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -91,11 +92,12 @@ pub(crate) struct Submit {
     /// The sweep file
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// The greatest goes first [default: 0, or what a known sweep has]
+    /// Sweeps with a greater priority go first [default: 0, or what a known
+    /// sweep has]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     #[arg(env = environment::PRIORITY, hide_env_values = true)]
     pub(crate) priority: Option<i32>,
-    /// Wait until it is finished, then print its table
+    /// Wait until the sweep is finished, then print its table
     #[arg(long, env = environment::WAIT, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) wait: bool,
@@ -135,17 +137,17 @@ pub(crate) struct Jobs {
     /// Which jobs [default: all]
     #[arg(value_name = "SELECTOR")]
     pub(crate) selector: Vec<String>,
-    /// At most so many
+    /// Show at most so many
     #[arg(long, value_name = "N", env = environment::LIMIT, hide_env_values = true)]
     pub(crate) limit: Option<u32>,
 }
 
 /// Says why cells of a sweep got more replicates than others
 ///
-/// For sweeps with `replicates = { min, max, until = "ranked" }`: each replicate
-/// beyond `min`, with the two neighbouring cells whose order was not decided,
-/// their medians, and the p of the exact U test against its level; then the pairs
-/// that stay undecided.
+/// For sweeps with `replicates = { min, max, until = "ranked" }`. Lists each
+/// replicate beyond `min` with the two neighbouring cells whose order was not
+/// decided, their medians, and the p of the exact U test with the level it is
+/// held against; then the pairs that stay undecided.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -161,7 +163,7 @@ pub(crate) struct Decisions {
 #[derive(Args, Debug)]
 pub(crate) struct Workers {}
 
-/// Says why a job is where it is, and what can be done
+/// Says why a job is in its state, and what can be done
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
@@ -181,7 +183,7 @@ pub(crate) struct Logs {
     /// Which job
     #[arg(value_name = "JOB", required = true)]
     pub(crate) selector: Vec<String>,
-    /// Stay and print what comes, until the job ends
+    /// Keep printing what comes, until the job ends
     #[arg(short, long, env = environment::FOLLOW, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) follow: bool,
@@ -189,8 +191,8 @@ pub(crate) struct Logs {
 
 /// Cancels sweeps or jobs
 ///
-/// Cancelling a sweep cancels only the jobs that no other sweep needs. What is
-/// measured stays measured.
+/// Cancelling a sweep cancels only the jobs that no other sweep needs. Finished
+/// measurements are kept.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -202,7 +204,7 @@ pub(crate) struct Cancel {
     pub(crate) selector: Vec<String>,
 }
 
-/// Pauses sweeps: what trains goes on, nothing new starts
+/// Pauses sweeps: running jobs go on, no new ones start
 #[derive(Args, Debug)]
 pub(crate) struct Pause {
     /// Which sweeps
@@ -221,8 +223,8 @@ pub(crate) struct Resume {
 /// Queues failed and cancelled jobs again
 ///
 /// The same seed is trained once more, and every attempt stays on record
-/// (`coordinator explain JOB` lists them). What diverged is never replaced
-/// without being asked for.
+/// (`coordinator explain JOB` lists them). Diverged jobs are trained again only
+/// with --diverged.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -249,8 +251,8 @@ pub(crate) struct Retry {
 
 /// Trains more replicates of each cell of a sweep
 ///
-/// The replicates that are there stay as they are; only the new ones train. Where
-/// results decide how many a cell gets, it is their `max` that is raised.
+/// Existing replicates stay as they are; only the new ones train. Where results
+/// decide how many replicates a cell gets, this raises their `max`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -260,7 +262,7 @@ pub(crate) struct Extend {
     /// Which sweep
     #[arg(value_name = "SWEEP", required = true)]
     pub(crate) selector: Vec<String>,
-    /// Replicates per cell; more than it has
+    /// Replicates per cell; must be more than it has
     #[arg(long, value_name = "N", env = environment::REPLICATES, hide_env_values = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) replicates: u32,
@@ -272,12 +274,12 @@ pub(crate) struct Extend {
     pub(crate) local: Local,
 }
 
-/// Trains one job again on this machine and compares it, bit by bit
+/// Trains one job again on this machine and compares the results bit by bit
 ///
-/// Nothing of it is kept. Every number that the training reports is compared,
-/// epoch by epoch; the distance of the weights from where they started is among
-/// them. What differs is told with what may be why: another device, version or
-/// number of threads. Exit code 10: it differs.
+/// The new results are not kept. Every number that the training reports is
+/// compared, epoch by epoch, among them the distance of the weights from where
+/// they started. Each difference is shown with its possible reasons: another
+/// device, version or number of threads. Exit code 10: the results differ.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -292,21 +294,21 @@ pub(crate) struct Replay {
     pub(crate) timeout: Option<u64>,
 }
 
-/// Lets numbers from elsewhere count in a sweep's table
+/// Adds numbers from elsewhere to a sweep's table
 ///
-/// A CSV file: its first line names columns, each further line is a number. The
-/// columns are parameters (`batch_size`, `optimizer.lr`, …) and `test_error`,
-/// and if wanted `n` (the runs that it is the median of), `runs` (each of them),
-/// `replicate`, `seed`, `seconds` or `minutes`, `source`, `sweep`, `table`. A
-/// line belongs to the one cell that has its parameters; an empty field is any
-/// value. Nothing is stored when a line is wrong, and the same file twice is a
-/// no-op.
+/// Takes a CSV file: its first line names the columns, and each further line is
+/// one number. The columns are parameters (`batch_size`, `optimizer.lr`, …) and
+/// `test_error`, and optionally `n` (how many runs it is the median of), `runs`
+/// (the value of each), `replicate`, `seed`, `seconds` or `minutes`, `source`,
+/// `sweep`, `table`. A line belongs to the one cell that has its parameters; an
+/// empty field matches any value. If any line is wrong, nothing is stored.
+/// Importing the same file twice changes nothing.
 ///
-/// Imported numbers count among the replicates of a cell, whose figure has the
-/// mark of a footnote that says whose they are; exports have a column `imported`.
-/// A median of several runs counts as often in n and in the median, and in no
-/// other statistic: it is no run. They lie beside the jobs, which can still be
-/// trained: a measurement takes its place back.
+/// Imported numbers count among the replicates of their cell. A footnote at its
+/// figure says whose they are; exports have a column `imported`. A median of
+/// several runs counts as that many runs in n and in the median, and in no
+/// other statistic, because it is not a run. Jobs are not changed: they can
+/// still be trained, and a measurement then replaces the imported number.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -317,27 +319,29 @@ pub(crate) struct Import {
     /// The CSV file
     #[arg(value_name = "FILE.csv")]
     pub(crate) file: PathBuf,
-    /// The sweep, or several [default: those that name the file as their reference, else the only one]
+    /// The sweep or sweeps [default: those that name the file as their
+    /// reference, else the only one]
     #[arg(long, value_name = "SWEEP", env = environment::SWEEP, hide_env_values = true)]
     pub(crate) sweep: Option<String>,
-    /// Who says so, where the file does not [default: the file's name]
+    /// Who published the numbers, where the file does not say [default: the
+    /// file's name]
     #[arg(long, value_name = "TEXT", env = environment::SOURCE, hide_env_values = true)]
     pub(crate) source: Option<String>,
-    /// Only lines whose column `table` says this
+    /// Only lines with this value in the column `table`
     #[arg(long, value_name = "TABLE", env = environment::TABLE, hide_env_values = true)]
     pub(crate) table: Option<String>,
-    /// Forget first what the same sources had said of these sweeps
+    /// First remove the earlier numbers of the same sources in these sweeps
     #[arg(long, env = environment::REPLACE, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) replace: bool,
 }
 
-/// Keeps sweeps and hands out jobs to workers
+/// Serves sweeps and hands out jobs to workers
 ///
-/// One coordinator leads a database. Others may stand by over Postgres: they
+/// One coordinator leads a database. Over Postgres, others may stand by: they
 /// answer readers, and one of them takes over within seconds. SIGTERM or Ctrl-C
-/// stop it gracefully; workers train on meanwhile and report when it, or another
-/// one that they know, is back.
+/// stops it gracefully; workers keep training and report when a coordinator that
+/// they know is back.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -346,13 +350,13 @@ Examples:
   coordinator serve --listen 0.0.0.0:7070 --advertise http://head.lab:7070
   coordinator serve --policy policy.toml --log debug")]
 pub(crate) struct Serve {
-    /// Where to listen; port 0 takes any free one
+    /// The address to listen on; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
     #[arg(env = environment::LISTEN, hide_env_values = true)]
     pub(crate) listen: SocketAddr,
     /// The URL by which workers and other coordinators reach this one
-    /// [default: where it listens; with the name of this host, where that is
-    /// every address]
+    /// [default: the address it listens on; if that is every address, the name
+    /// of this host]
     #[arg(long, value_name = "URL", env = environment::ADVERTISE, hide_env_values = true)]
     pub(crate) advertise: Option<String>,
     /// What to log on stderr: a level, or filters as in RUST_LOG [default: info]
@@ -363,7 +367,7 @@ pub(crate) struct Serve {
 /// Gives a worker no more jobs; it keeps what it has
 #[derive(Args, Debug)]
 pub(crate) struct Cordon {
-    /// Its name
+    /// The worker's name
     #[arg(value_name = "WORKER")]
     pub(crate) worker: WorkerName,
 }
@@ -371,15 +375,15 @@ pub(crate) struct Cordon {
 /// Gives a cordoned or drained worker jobs again
 #[derive(Args, Debug)]
 pub(crate) struct Activate {
-    /// Its name
+    /// The worker's name
     #[arg(value_name = "WORKER")]
     pub(crate) worker: WorkerName,
 }
 
-/// Asks a worker to give back what it has and to leave
+/// Asks a worker to give back its jobs and to leave
 #[derive(Args, Debug)]
 pub(crate) struct Drain {
-    /// Its name
+    /// The worker's name
     #[arg(value_name = "WORKER")]
     pub(crate) worker: WorkerName,
 }

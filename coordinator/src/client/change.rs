@@ -80,7 +80,7 @@ pub(crate) async fn extend(context: &Context, arguments: &cli::Extend) -> Outcom
     Ok(Exit::Ok)
 }
 
-/// Carries out one order and says what came of it.
+/// Carries out one order and says what it changed.
 pub(crate) async fn order(context: &Context, order: ChangeOrder) -> Outcome {
     let mut connection = Connection::open(context).await?;
     let changed = connection.change(&order).await?;
@@ -89,7 +89,7 @@ pub(crate) async fn order(context: &Context, order: ChangeOrder) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// A change prints no data but the document that programs may ask for.
+/// A change prints only the JSON document that programs may ask for.
 fn print(context: &Context, changed: &Changed) -> Outcome<()> {
     match json(context, changed)? {
         Some(text) => context.printer.data(&text)?,

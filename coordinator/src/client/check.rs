@@ -1,4 +1,4 @@
-//! How a sweep stands to what was published.
+//! How a sweep compares with the published values.
 
 use swath_results::table::{Check, Verdict};
 
@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use crate::settings::Context;
 
-/// Tells how the sweep stands to what was published.
+/// Says how the sweep compares with the published values.
 pub(super) fn checked(context: &Context, name: &str, check: Option<&Check>) -> Outcome {
     let Some(check) = check else {
         let message = format!("{name} has no published values to check against");

@@ -1,5 +1,6 @@
-//! A line to a coordinator: the one that was named, the one of this machine,
-//! or one that is started over a local database for the moment.
+//! A connection to a coordinator: to the one that was named, to the one of this
+//! machine, or to one that is started over a local database while a command
+//! runs.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -25,32 +26,33 @@ use tonic::{Request, Response, Status, Streaming};
 use super::failure::{Failure, Outcome, Tried};
 use crate::settings::{Context, Target};
 
-/// How many jobs are asked for at once.
+/// How many jobs are asked for in one call.
 pub(crate) const KNOWN_CHUNK: usize = 2_000;
-/// How long the coordinator of this machine may take to answer before its
-/// database is looked at.
+/// How long the coordinator of this machine may take to answer before the
+/// command turns to its database.
 const NEAR_DEADLINE: Duration = Duration::from_millis(300);
-/// How long to wait for a database that another command has for a moment.
+/// How long to wait for a database that another command has open for a moment.
 const HELD_WAIT: Duration = Duration::from_secs(3);
 const HELD_POLL: Duration = Duration::from_millis(50);
 
 type Client = ControlClient<Channel>;
 
-/// A line to a coordinator, and to others if that one goes away or does not lead.
+/// A connection to a coordinator, and to others if it goes away or does not
+/// lead.
 #[derive(Debug)]
 pub(crate) struct Connection {
     client: Client,
-    /// Where it leads now.
+    /// The URL that it is connected to now.
     url: String,
-    /// Who may be asked, in order.
+    /// The URLs that may be asked, in order.
     urls: Vec<String>,
-    /// The one that was started for this command.
+    /// The coordinator that was started for this command.
     local: Option<Server>,
 }
 
 /// How a command reaches a coordinator.
 impl Connection {
-    /// The coordinator that the command line means.
+    /// Connects to the coordinator that the command line means.
     pub(crate) async fn open(context: &Context) -> Outcome<Self> {
         match &context.target {
             Target::Named(urls) => Self::reach(urls, limits::CONNECT_DEADLINE).await,
@@ -72,9 +74,9 @@ impl Connection {
         }
     }
 
-    /// The same for a command that stays: a database without a coordinator is
-    /// no place to wait in, and nobody else could have it meanwhile. `what` says
-    /// what is refused, `instead` what to do.
+    /// As [`Self::open`], for a command that stays: it must not hold a database
+    /// without a coordinator, because nobody else could use it meanwhile.
+    /// `what` says what is refused, `instead` what to do.
     pub(crate) async fn open_to_stay(
         context: &Context,
         what: &str,
@@ -119,7 +121,8 @@ impl Connection {
         Self::reach(&[url.to_owned()], deadline).await
     }
 
-    /// Opens a database without a server, or asks whoever holds it.
+    /// Opens a database without a server, or asks the coordinator that has it
+    /// open.
     async fn over(database: &Database, context: &Context) -> Outcome<Self> {
         let give_up = tokio::time::Instant::now() + HELD_WAIT;
         loop {
@@ -139,7 +142,7 @@ impl Connection {
                 context.printer.note(note);
                 return Ok(connection);
             }
-            // Another command may have had it for a moment, and be gone.
+            // Another command may have had it open for a moment, and be gone.
             if !failure.in_use || tokio::time::Instant::now() > give_up {
                 return Err(failure);
             }
@@ -162,17 +165,17 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Where it leads.
+    /// The URL that it is connected to.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Everywhere that it may lead, for people.
+    /// Every URL that it may be connected to, for people.
     pub(crate) fn place(&self) -> String {
         self.urls.join(" or ")
     }
 
-    /// Whether it leads to a database that this command opened.
+    /// Whether it is connected to a database that this command opened.
     pub(crate) const fn is_local(&self) -> bool {
         self.local.is_some()
     }
@@ -182,7 +185,8 @@ impl Connection {
         self.local.as_ref()
     }
 
-    /// Ends it; what was started for it is stopped.
+    /// Closes the connection, and stops the coordinator that was started for
+    /// it.
     pub(crate) async fn close(self) -> Outcome<()> {
         drop(self.client);
         match self.local {
@@ -191,10 +195,10 @@ impl Connection {
         }
     }
 
-    /// Makes a call: of the coordinators that may be asked, to the first that
-    /// does it, the one of last time before all others. One that stands by says
-    /// who leads. One that breaks off may have done it: others are asked for the
-    /// same only if it is `repeatable`.
+    /// Makes a call to the coordinators that may be asked, the one of last time
+    /// first, until one answers it. One that stands by names the leader. One
+    /// that breaks off may have carried out the call: others get the same call
+    /// only if it is `repeatable`.
     async fn ask<T>(
         &mut self,
         repeatable: bool,
@@ -271,7 +275,7 @@ impl Connection {
         }
     }
 
-    /// Which of `jobs` exist, in their order.
+    /// What is known of each of `jobs`, in their order.
     pub(crate) async fn known(&mut self, jobs: Vec<JobDigest>) -> Outcome<Vec<Option<Known>>> {
         let known: KnownJobs = self.read(&ReadQuery::Known { jobs }).await?;
         Ok(known.jobs)
@@ -288,7 +292,7 @@ impl Connection {
         self.document(&reply.document)
     }
 
-    /// Stores a sweep; one that is stored is left as it is.
+    /// Stores a sweep; a sweep that is stored already is left as it is.
     pub(crate) async fn submit(
         &mut self,
         sources: Sources,
@@ -331,7 +335,7 @@ impl Connection {
     }
 }
 
-/// Connects to `url`; why not, where nobody answers.
+/// Connects to `url`; the error says why nobody answers.
 async fn dial(url: &str, deadline: Duration) -> Result<Client, String> {
     let endpoint = address::endpoint(url)
         .map_err(|error| error.to_string())?
@@ -339,7 +343,7 @@ async fn dial(url: &str, deadline: Duration) -> Result<Client, String> {
         .tcp_nodelay(true)
         .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
         .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT);
-    // The deadline of the endpoint does not cover the resolver.
+    // The endpoint's deadline does not cover the resolver.
     let dialled = tokio::time::timeout(deadline, endpoint.connect()).await;
     let channel = match dialled {
         Ok(Ok(channel)) => channel,
@@ -372,8 +376,8 @@ fn absent(database: &Database, context: &Context) -> Failure {
     ))
 }
 
-/// A database lies here, and it is not the one of the coordinator that is
-/// asked: the user may mean either.
+/// Warns that a database lies here that is not the one of the coordinator that
+/// is asked: the user may mean either.
 fn note_other(database: &Database, context: &Context) {
     if database.exists() && database.holder().as_deref() != Some(COORDINATOR_DEFAULT) {
         let url = database.url();

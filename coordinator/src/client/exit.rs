@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// Everything that was asked for was done.
     Ok,
-    /// Something went wrong that no other code names.
+    /// Something went wrong for which no other code stands.
     Error,
     /// The command line or a file is wrong; nothing was changed.
     Usage,
@@ -43,7 +43,7 @@ impl Exit {
         Self::Interrupted,
     ];
 
-    /// The number.
+    /// The code as a number.
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -59,7 +59,7 @@ impl Exit {
         }
     }
 
-    /// What it says, for the reference.
+    /// What the code means, for the reference page.
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "ok",

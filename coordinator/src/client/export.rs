@@ -26,7 +26,7 @@ enum Form {
     Table(Format),
 }
 
-/// Endings of files, and what they mean.
+/// The file endings, and what each means.
 const ENDINGS: [(&str, Form); 7] = [
     ("parquet", Form::Parquet),
     ("csv", Form::Csv),
@@ -46,14 +46,14 @@ impl Form {
             let all = ENDINGS.map(|(ending, _)| format!(".{ending}")).join(", ");
             let path = path.display();
             Failure::usage(format!(
-                "`{path}`: `.{ending}` is no known ending; there are {all}"
+                "`{path}`: `.{ending}` is not a known ending; the known ones are {all}"
             ))
         })
     }
 
     const fn of_format(format: Format) -> Self {
         match format {
-            // What a reader of a pipe most likely is.
+            // What a reader of a pipe most likely expects.
             Format::Table | Format::Wide | Format::Csv => Self::Csv,
             Format::Jsonl => Self::Jsonl,
             other => Self::Table(other),

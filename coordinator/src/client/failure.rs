@@ -16,7 +16,7 @@ pub(crate) struct Failure {
     pub(crate) exit: Exit,
     /// What went wrong, then what to do; empty when there is nothing to say.
     pub(crate) lines: Vec<String>,
-    /// Another coordinator has the database, which may pass.
+    /// Another coordinator has the database open; that may pass.
     pub(crate) in_use: bool,
     /// The coordinators that were asked in vain.
     pub(crate) tried: Vec<Tried>,
@@ -30,7 +30,7 @@ impl Failure {
         Self::of(exit, vec![line.to_string()])
     }
 
-    /// With more than one line.
+    /// A failure with more than one line.
     pub(crate) const fn of(exit: Exit, lines: Vec<String>) -> Self {
         Self {
             exit,
@@ -63,7 +63,7 @@ impl Failure {
         )
     }
 
-    /// No coordinator did what it was asked, of all that were tried.
+    /// The failure when none of the tried coordinators did what it was asked.
     pub(crate) fn unreachable(tried: &[Tried]) -> Self {
         let told = |(index, tried): (usize, &Tried)| {
             let nor = if index == 0 {
@@ -90,7 +90,7 @@ impl Failure {
         )
     }
 
-    /// What a coordinator at `url` answered instead of what was asked for.
+    /// The failure when the coordinator at `url` refused the call.
     pub(crate) fn refused(url: &str, status: &Status) -> Self {
         match Refusal::of(status) {
             Refusal::Unanswered(why) => return Self::unreachable(&[Tried::silent(url, why)]),
@@ -130,7 +130,7 @@ pub(crate) struct Tried {
 }
 
 impl Tried {
-    /// One that does not answer.
+    /// A coordinator that does not answer.
     pub(crate) fn silent(url: &str, why: impl Display) -> Self {
         Self {
             url: url.to_owned(),
@@ -139,7 +139,7 @@ impl Tried {
         }
     }
 
-    /// One that answers, and does not lead.
+    /// A coordinator that answers, but does not lead.
     pub(crate) fn standby(url: &str, why: impl Display) -> Self {
         Self {
             stands_by: true,
@@ -158,7 +158,7 @@ impl From<ServeError> for Failure {
 }
 
 impl From<io::Error> for Failure {
-    /// Of writing output: a reader that has seen enough is no error.
+    /// A closed pipe is no error: its reader has seen enough.
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::of(Exit::Ok, Vec::new());

@@ -45,7 +45,7 @@ pub(crate) fn load(path: &Path) -> Outcome<Loaded> {
     })
 }
 
-/// Tells what most likely is a slip in a file that can be trained as it is.
+/// Warns of what is most likely a slip in a file that can be trained as it is.
 pub(crate) fn warn(context: &Context, expansion: &Expansion<'_>) {
     for stray in expansion.strays() {
         context.printer.warn(stray.to_string());

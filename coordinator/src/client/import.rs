@@ -13,17 +13,17 @@ use super::failure::{Failure, Outcome};
 use crate::cli;
 use crate::settings::Context;
 
-/// Files with fewer lines are stored before anybody could read how far they are.
+/// Shorter files are stored before anybody could read their progress.
 const LONG: usize = 2000;
 const TICK: Duration = Duration::from_millis(120);
-/// The file without what a request has beside it.
+/// The most bytes of the file; the rest of the request needs some too.
 const BYTES_MAX: usize = CONTROL_REQUEST_BYTES - (64 << 10);
 
 pub(crate) async fn import(context: &Context, arguments: &cli::Import) -> Outcome {
     let path = arguments.file.display();
     let text = std::fs::read_to_string(&arguments.file)
         .map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))?;
-    // As JSON, a line end takes a byte more.
+    // In JSON, a line end takes one byte more.
     let lines = text.lines().count();
     if text.len() + lines > BYTES_MAX {
         let (size, most) = (text.len() >> 20, BYTES_MAX >> 20);
@@ -48,7 +48,7 @@ pub(crate) async fn import(context: &Context, arguments: &cli::Import) -> Outcom
     done
 }
 
-/// A line on a terminal that says for how long a long file is being stored.
+/// A line on a terminal that says how long a long file has been in storing.
 fn progress(context: &Context, lines: usize) -> Option<ProgressBar> {
     let style = context.printer.progress_style()?;
     let bar = ProgressBar::new_spinner();

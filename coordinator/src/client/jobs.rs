@@ -16,7 +16,7 @@ use super::wait::{Interrupts, patiently};
 use crate::cli;
 use crate::settings::Context;
 
-/// Between two looks at a log that is followed.
+/// Pause between two looks at a log that is followed.
 const FOLLOW_POLL: Duration = Duration::from_millis(500);
 
 pub(crate) async fn jobs(context: &Context, arguments: cli::Jobs) -> Outcome {
@@ -61,7 +61,7 @@ pub(crate) async fn curves(context: &Context, arguments: cli::Curves) -> Outcome
     let document: Curves = connection.read(&ReadQuery::Curves { selector }).await?;
     connection.close().await?;
     if context.format == Format::Json {
-        // The document names its job, which the list of points does not.
+        // The document names its job; the list of points does not.
         let text = json(context, &document)?.unwrap_or_default();
         context.printer.data(&text)?;
         return Ok(Exit::Ok);

@@ -22,7 +22,7 @@ const TAIL_LINES: usize = 8;
 /// The name of the worker that `run` starts.
 pub(crate) const NAME: &str = "local";
 
-/// What the jobs of a sweep need of this machine.
+/// What the jobs of a sweep need on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
     /// The built-in training core.
@@ -51,7 +51,7 @@ pub(crate) struct LocalWorker {
 
 impl LocalWorker {
     /// Makes sure that a worker can start, before anything is stored that only
-    /// it would train; the worker's program.
+    /// this worker would train. Returns the worker's program.
     pub(crate) fn prepare(settings: &LocalSettings, needs: &Needs) -> Outcome<PathBuf> {
         let worker = sibling("worker")?;
         if needs.trainer {
@@ -77,8 +77,8 @@ impl LocalWorker {
             // No worker is left behind when this command is killed.
             .arg("--parent")
             .arg(std::process::id().to_string())
-            // What the sweep names is all that may run, and nothing ends this
-            // worker but this command.
+            // Only what the sweep names may run, and only this command ends the
+            // worker.
             .env_remove("SWATH_ALLOW_COMMAND")
             .env_remove("SWATH_EXIT_WHEN_IDLE")
             .stdin(Stdio::null())
@@ -111,7 +111,7 @@ impl LocalWorker {
     pub(crate) async fn stop(mut self) {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id as i32));
         if let Some(pid) = pid {
-            // It may have ended in this moment, which is what is wanted.
+            // It may have ended in this moment, which is what we want.
             let _ = kill_process(pid, Signal::TERM);
         }
         if tokio::time::timeout(STOP_WAIT, self.child.wait())
@@ -153,7 +153,7 @@ fn find_trainer() -> Outcome<()> {
         Some(named) => {
             let named = named.to_string_lossy();
             Err(Failure::error(format!(
-                "SWATH_TRAINER names `{named}`, which is no file"
+                "SWATH_TRAINER names `{named}`, which is not a file"
             )))
         }
         None if on_path("trainer") => Ok(()),

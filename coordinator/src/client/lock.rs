@@ -1,4 +1,4 @@
-//! Lock files: a table with everything behind it, to be drawn anew anywhere.
+//! Lock files: a table with everything behind it, which can be drawn anywhere.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -49,8 +49,8 @@ pub(crate) async fn write(context: &Context, selector: Vec<String>, path: &Path)
     Ok(Exit::Ok)
 }
 
-/// Prints the table of a lock file, asking nobody; with `check` it is held to what
-/// was published, as that of a coordinator is.
+/// Prints the table of a lock file without a coordinator; with `check` it is
+/// compared with the published values, as a coordinator's table is.
 pub(crate) fn table(context: &Context, path: &Path, check: bool) -> Outcome {
     let shown = path.display();
     let text = std::fs::read_to_string(path)

@@ -1,4 +1,4 @@
-//! Every verb: asks a coordinator, or is one.
+//! Every verb: it asks a coordinator, or is one.
 
 mod change;
 mod check;
@@ -36,7 +36,7 @@ use self::failure::{Failure, Outcome};
 use crate::cli::{Cli, Completions, Verb, markdown};
 use crate::settings::Context;
 
-/// Does what was typed.
+/// Carries out what was typed.
 pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
     if let (Some(file), false) = (
         &context.file,
@@ -80,7 +80,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
     }
 }
 
-/// Only some verbs write files.
+/// The failure for verbs that write no files.
 fn no_file(file: &Path) -> Failure {
     let file = file.display();
     Failure::usage(format!(

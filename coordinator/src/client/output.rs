@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::failure::{Failure, Outcome};
 
-/// Writes a file whole or not at all: a reader never sees half of one.
+/// Writes a file as a whole or not at all: a reader never sees half of it.
 pub(crate) fn into_file(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&mut std::fs::File>) -> Outcome<()>,
@@ -30,7 +30,8 @@ pub(crate) fn into_file(
     Ok(())
 }
 
-/// As any file that a person makes; the umask takes away from it.
+/// The permissions of any file that a person makes; the umask takes away from
+/// them.
 fn readable() -> std::fs::Permissions {
     use std::os::unix::fs::PermissionsExt;
     std::fs::Permissions::from_mode(0o666)

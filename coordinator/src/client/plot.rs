@@ -23,7 +23,7 @@ use crate::settings::Context;
 /// Columns of a plot where no terminal says how many there are.
 const COLUMNS: usize = 80;
 
-/// In what form a picture is written.
+/// The form in which a picture is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Svg,
@@ -97,7 +97,7 @@ async fn chart(connection: &mut Connection, arguments: cli::Plot) -> Outcome<Cha
     Ok(chart)
 }
 
-/// The curves of every job that matches, named by what tells them apart.
+/// The curves of every matching job, each named by what tells it apart.
 async fn curves(connection: &mut Connection, selector: Vec<String>) -> Outcome<Chart> {
     let title = heading(connection, &selector).await?;
     let found = read(connection, selector).await?;
@@ -130,8 +130,8 @@ async fn curves(connection: &mut Connection, selector: Vec<String>) -> Outcome<C
     chart.map_err(|error| Failure::new(Exit::NotAllowed, error))
 }
 
-/// The title of the sweep that is asked for, with the filters; else what was
-/// asked for.
+/// The title of the sweep that was asked for, with the filters; otherwise the
+/// selector itself.
 async fn heading(connection: &mut Connection, selector: &[String]) -> Outcome<String> {
     let Sweeps { sweeps, .. } = connection.read(&ReadQuery::Sweeps).await?;
     let named = |word: &String| {
@@ -153,8 +153,8 @@ async fn observations(
     Ok(jobs.map(|it| (it.job.digest, epochs(&it.points))).collect())
 }
 
-/// The curves of the jobs that match; half of them would be a picture of
-/// nothing.
+/// The curves of the matching jobs. Too many are refused: half of them would be
+/// a picture of nothing.
 async fn read(connection: &mut Connection, selector: Vec<String>) -> Outcome<JobCurves> {
     let query = ReadQuery::JobCurves {
         selector,

@@ -1,4 +1,4 @@
-//! The only way out: data to stdout, everything else to stderr.
+//! The only way to print: data to stdout, everything else to stderr.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -9,7 +9,7 @@ use swath_report::Style;
 
 use crate::cli::Color;
 
-/// How loud and how colourful.
+/// How much is printed, and whether in colour.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Printer {
     color: ColorChoice,
@@ -30,8 +30,8 @@ impl Printer {
         Self { color, quiet }
     }
 
-    /// Where data goes, buffered; flush it. Colour is taken out unless it is
-    /// wanted there.
+    /// Where data goes, buffered; flush it. Colour is removed where it is not
+    /// wanted.
     pub(crate) fn stdout(self) -> impl Write + Send {
         io::BufWriter::new(AutoStream::new(io::stdout(), self.color))
     }
@@ -46,36 +46,36 @@ impl Printer {
         stdout.flush()
     }
 
-    /// Prints data that moves the cursor, as it is.
+    /// Prints data that moves the cursor, unchanged.
     pub(crate) fn draw(text: &str) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes())?;
         stdout.flush()
     }
 
-    /// Whether stdout is a person's.
+    /// Whether a person reads stdout.
     pub(crate) fn is_terminal() -> bool {
         io::stdout().is_terminal()
     }
 
-    /// What was done or could be done next. Quiet hides it.
+    /// Prints what was done or what could be done next. `--quiet` hides it.
     pub(crate) fn note(self, text: impl AsRef<str>) {
         if !self.quiet {
             self.line(text.as_ref());
         }
     }
 
-    /// What scripts wait for on stderr. Quiet does not hide it.
+    /// Prints what scripts wait for on stderr. `--quiet` does not hide it.
     pub(crate) fn say(self, text: impl AsRef<str>) {
         self.line(text.as_ref());
     }
 
-    /// What should be looked at.
+    /// Prints a warning.
     pub(crate) fn warn(self, text: impl AsRef<str>) {
         self.labelled("warning", YELLOW, text.as_ref());
     }
 
-    /// What went wrong, then what to do.
+    /// Prints what went wrong, then what to do.
     pub(crate) fn error(self, lines: &[String]) {
         let mut lines = lines.iter();
         if let Some(first) = lines.next() {
@@ -86,14 +86,14 @@ impl Printer {
         }
     }
 
-    /// What to type next.
+    /// Prints what to type next.
     pub(crate) fn hint(self, text: impl AsRef<str>) {
         if !self.quiet {
             self.labelled("next", CYAN, text.as_ref());
         }
     }
 
-    /// What the reader of stdout can be shown.
+    /// What the terminal behind stdout can show.
     pub(crate) fn style(self) -> Style {
         let stdout = io::stdout();
         let width = stdout.is_terminal().then(|| columns(&stdout));
@@ -104,7 +104,8 @@ impl Printer {
         }
     }
 
-    /// The same for progress on stderr; none when nobody would see it.
+    /// What the terminal behind stderr can show; none where nobody would see
+    /// progress.
     pub(crate) fn progress_style(self) -> Option<Style> {
         let stderr = io::stderr();
         (!self.quiet && stderr.is_terminal()).then(|| Style {
@@ -118,20 +119,20 @@ impl Printer {
         self.line(&format!("{style}{label}{style:#}: {text}"));
     }
 
-    /// A line for people. Nobody is left to tell when stderr is closed.
+    /// Prints a line for people. If stderr is closed, nobody can be told.
     fn line(self, text: &str) {
         let mut stderr = AutoStream::new(io::stderr(), self.color);
         let _ = writeln!(stderr, "{text}");
     }
 }
 
-/// The columns of a terminal; one less, so that no line touches its edge.
+/// The width of a terminal; one column less, so that no line touches its edge.
 fn columns(terminal: &impl AsFd) -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(terminal).ok()?;
     (size.ws_col > 1).then(|| usize::from(size.ws_col) - 1)
 }
 
-/// Whether the locale takes more than ASCII.
+/// Whether the locale's character set is larger than ASCII.
 fn speaks_utf8() -> bool {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
         .into_iter()

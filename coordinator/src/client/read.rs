@@ -1,4 +1,4 @@
-//! Verbs that print one list, and what all readers share.
+//! Verbs that print one list, and what all verbs that read share.
 
 use serde::Serialize;
 use swath_coordinator::api::{Decisions, ReadQuery, Sweeps, Workers};
@@ -67,7 +67,7 @@ pub(crate) async fn decisions(context: &Context, arguments: cli::Decisions) -> O
     print_listing(context, &listing, &hint)
 }
 
-/// Prints a list; `empty` is said instead of an empty table.
+/// Prints a list; an empty list prints `empty` instead.
 pub(crate) fn print_listing(context: &Context, listing: &Listing, empty: &str) -> Outcome {
     if listing.rows.is_empty() && context.format.is_for_terminals() {
         context.printer.note(empty);
@@ -79,7 +79,8 @@ pub(crate) fn print_listing(context: &Context, listing: &Listing, empty: &str) -
     Ok(Exit::Ok)
 }
 
-/// A document in one of the JSON formats; none when another is asked for.
+/// A document in one of the JSON formats; none when another format is asked
+/// for.
 pub(crate) fn json(context: &Context, document: &impl Serialize) -> Outcome<Option<String>> {
     let text = match context.format {
         Format::Json if context.style.width.is_some() => serde_json::to_string_pretty(document),

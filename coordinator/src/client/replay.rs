@@ -32,16 +32,16 @@ use super::wait::{Ended, Goal, Interrupts, wait};
 use crate::cli;
 use crate::settings::{Context, LocalSettings, policy_of_one};
 
-/// Differences that are shown one by one.
+/// How many differences are shown one by one.
 const SHOWN: usize = 8;
 
-/// What was trained, and what it told.
+/// What was trained, and what the training reported.
 struct Trained {
     detail: JobDetail,
     points: Vec<CurvePoint>,
 }
 
-/// What programs get.
+/// The comparison as programs get it.
 #[derive(Serialize)]
 struct Document<'a> {
     schema_version: u32,
@@ -88,7 +88,7 @@ async fn read(connection: &mut Connection, selector: Vec<String>) -> Outcome<Tra
     })
 }
 
-/// Trains the job in a database of its own; nothing when the time was up.
+/// Trains the job in a database of its own; none when the time was up.
 async fn again(
     context: &Context,
     before: &Trained,
@@ -113,7 +113,7 @@ async fn again(
     };
     LocalWorker::prepare(&settings, &needs)?;
     let policy = policy_of_one(context);
-    // Another name than the job's, so that a selector finds the job alone.
+    // Under another name than the job's, so that a selector finds only the job.
     let sweep = SweepDigest::from_bytes(job.digest.as_bytes().map(|byte| !byte));
     let store = SqliteStore::open(&path);
     let store = Arc::new(store.await.map_err(Failure::error)?);
@@ -141,14 +141,14 @@ async fn again(
     found
 }
 
-/// As many slots as give each the threads that the job had: the order of a sum
-/// depends on them.
+/// The number of slots that leaves each the threads that the job had: the order
+/// of a sum depends on them.
 fn slots_of(threads: u32) -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
     (cores / threads.max(1)).clamp(1, cores)
 }
 
-/// Stores the job alone: its cell, and of its replicates all others cancelled.
+/// Stores the job alone: its cell, with all other replicates cancelled.
 async fn keep(
     store: Arc<SqliteStore>,
     policy: &Policy,

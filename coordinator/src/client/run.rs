@@ -21,7 +21,7 @@ use super::wait::{Ended, Goal, Interrupts, Parting, conclude, wait};
 use crate::cli;
 use crate::settings::{Context, LocalSettings, Target, policy_of_one};
 
-/// What is trained, and how one would say it again.
+/// What is trained, and how a user would ask for it again.
 #[derive(Debug)]
 struct Subject {
     sweep: SweepDigest,
@@ -79,7 +79,7 @@ pub(crate) async fn extended(
         let sweep = find(&mut connection, selector.clone()).await?;
         let selector = vec![sweep.digest.to_string()];
         let jobs = connection.jobs(selector, None).await?;
-        // The new jobs need what those that are there need or needed.
+        // The new jobs need the same as the existing ones.
         LocalWorker::prepare(&settings, &needs(jobs.iter()))?;
     }
     let changed = connection.change(order).await?;
@@ -99,7 +99,7 @@ pub(crate) async fn extended(
     exit
 }
 
-/// What training on this machine works with.
+/// The context for training on this machine.
 fn here(context: &Context) -> Context {
     if let Target::Named(urls) = &context.target {
         let urls = urls.join(" or ");
@@ -121,8 +121,9 @@ fn load(word: &str) -> Outcome<Option<Loaded>> {
     Ok(Some(loaded))
 }
 
-/// Tells of each cell of a sweep what a store knows of its jobs, some thousand
-/// at a time; nothing of any without one.
+/// Passes to the callback, for each cell of a sweep, what a store knows about
+/// its jobs; it asks for some thousand at a time. Without a connection it
+/// passes nothing.
 pub(super) async fn each_known(
     expansion: &Expansion<'_>,
     mut connection: Option<&mut Connection>,
@@ -148,8 +149,9 @@ pub(super) async fn each_known(
     }
 }
 
-/// Makes sure that a worker can train what is open of a file, before anything
-/// of it is stored; its digest. Without a database every job is open.
+/// Makes sure that a worker can train the open jobs of a file, before anything
+/// of it is stored. Returns the sweep's digest. Without a database every job is
+/// open.
 async fn prepare(
     context: &Context,
     settings: &LocalSettings,
@@ -173,12 +175,13 @@ async fn prepare(
     Ok(expansion.digest())
 }
 
-/// Whether a job trains once its sweep is submitted: cancelled ones do again.
+/// Whether a job trains once its sweep is submitted: cancelled jobs do so
+/// again.
 fn is_open(known: Option<Known>) -> bool {
     known.is_none_or(|known| known.state == StateName::Cancelled || !known.state.is_final())
 }
 
-/// Opens the database; makes it only for a file.
+/// Opens the database; creates it only to train a file.
 pub(super) async fn start(context: &Context, create: bool) -> Outcome<Connection> {
     let database = &context.database;
     if !create && !database.exists() {
@@ -196,8 +199,8 @@ pub(super) async fn start(context: &Context, create: bool) -> Outcome<Connection
         })
 }
 
-/// Queues a file ahead of everything else that is open in the database: the
-/// user waits for this one.
+/// Queues a file ahead of all other open sweeps in the database: the user waits
+/// for this one.
 async fn submit(
     context: &Context,
     connection: &mut Connection,
@@ -215,8 +218,8 @@ async fn submit(
     Ok(receipt.digest)
 }
 
-/// What puts the sweep `own` before all others that are open; none where what
-/// it has, or would get, does.
+/// The priority that puts the sweep `own` before all other open sweeps; none if
+/// the one that it has, or would get, already does.
 fn priority_over(sweeps: &[SweepView], own: SweepDigest) -> Option<i32> {
     let (own, others): (Vec<_>, Vec<_>) = sweeps.iter().partition(|it| it.digest == own);
     let open = others.into_iter().filter(|sweep| sweep.is_open());
@@ -255,7 +258,8 @@ impl Training<'_> {
         };
         let needs = if sweep.is_open() {
             let jobs = self.connection.jobs(vec![id], None).await?;
-            // Where results decide, any cell may get a job that is like its others.
+            // Where results decide, any cell may get another job like those it
+            // has.
             let all = sweep.replication.is_some();
             let needs = needs(jobs.iter().filter(|job| all || !job.state.is_final()));
             LocalWorker::prepare(self.settings, &needs)?;
@@ -282,8 +286,8 @@ impl Training<'_> {
         Ok(exit)
     }
 
-    /// The worker of this machine gets jobs again, whatever an earlier one of
-    /// its name did.
+    /// Lets the worker of this machine get jobs again, whatever happened to an
+    /// earlier one of the same name.
     pub(super) async fn welcome(&mut self) -> Outcome<()> {
         let workers: Workers = self.connection.read(&ReadQuery::Workers).await?;
         let own = |worker: &WorkerView| worker.name.as_str() == local::NAME;
@@ -297,7 +301,7 @@ impl Training<'_> {
         Ok(())
     }
 
-    /// A paused sweep goes on: whoever types `run` wants that.
+    /// Resumes a paused sweep: whoever types `run` wants that.
     async fn live(&mut self, sweep: SweepView) -> Outcome<SweepView> {
         let (name, asked) = (&sweep.name, &self.context.asked);
         match sweep.state {
@@ -322,7 +326,7 @@ impl Training<'_> {
         }
     }
 
-    /// Waits while the worker works; stops it then.
+    /// Waits while the worker trains, then stops it.
     pub(super) async fn work(
         &mut self,
         worker: Option<LocalWorker>,
@@ -338,18 +342,18 @@ impl Training<'_> {
         let busy = matches!(&waited, Ok((_, sweep)) if sweep.counts.leased > 0);
         if busy {
             self.context.printer.note(
-                "stopping; what is in training starts over next time; Ctrl-C again stops at once",
+                "stopping; jobs in training start over next time; Ctrl-C again stops at once",
             );
         }
         tokio::select! {
             () = worker.stop() => {}
-            // Dropping the worker kills it; outcomes stay.
+            // Dropping the worker kills it; outcomes are kept.
             () = self.interrupts.next() => {}
         }
         waited
     }
 
-    /// Says what could be tried now.
+    /// Suggests what to try next.
     async fn suggest(&mut self, name: &str, replicates: u32) -> Outcome<()> {
         let query = ReadQuery::Jobs {
             selector: vec![name.to_owned(), "state=succeeded".to_owned()],
@@ -371,21 +375,21 @@ impl Training<'_> {
     }
 }
 
-/// What to say when the waiting for sweep `name` ends before it does.
+/// What to say when the waiting for sweep `name` ends before the sweep does.
 fn parting(context: &Context, subject: &Subject, name: &str) -> Parting {
     let database = &context.database;
     let (again, asked) = (&subject.again, &context.asked);
     Parting {
         work: format!("everything done is kept in {database}"),
         next: format!("`{again}` goes on from here"),
-        // What failed stays failed until somebody asks for it again.
+        // What failed stays failed until somebody retries it.
         resume: format!(
             "`coordinator retry {name}{asked}` queues the failed jobs again, `{again}` trains them"
         ),
     }
 }
 
-/// What `jobs` need of this machine.
+/// What `jobs` need on this machine.
 fn needs<'a>(jobs: impl Iterator<Item = &'a JobView>) -> Needs {
     let mut needs = Needs::default();
     for spec in jobs.filter_map(|job| JobSpec::from_value(&job.spec).ok()) {
@@ -446,7 +450,7 @@ mod tests {
         let own = SweepDigest::from_bytes([7; 32]);
         assert_eq!(priority_over(&[open.clone(), done.clone()], own), Some(5));
         assert_eq!(priority_over(&[done.clone()], own), None);
-        // One that goes first already keeps what it has.
+        // One that goes first already keeps its priority.
         let mut known = sweep("known");
         known.digest = own;
         known.priority = 5;

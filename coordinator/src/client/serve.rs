@@ -1,4 +1,4 @@
-//! `serve`: a coordinator that stays.
+//! `serve`: a coordinator that keeps running.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::settings::{self, Context};
 /// How long open calls and the store may take to end.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
-/// Takes as many files as the system allows: each worker holds two connections,
-/// and the usual soft limit ends at a few hundred of them.
+/// Raises the limit of open files as far as the system allows: each worker
+/// holds two connections, and the usual soft limit allows only a few hundred.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -37,7 +37,7 @@ pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
     let database = settings.database.clone();
     let server = Server::start(settings).await?;
     let address = server.address();
-    // The one line that scripts wait for; quiet does not hide it.
+    // Scripts wait for this one line; `--quiet` does not hide it.
     context.printer.say(format!(
         "listening on http://{address}, database {database}"
     ));
@@ -48,7 +48,7 @@ pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
     if failed.is_none() {
         context
             .printer
-            .note("stopping; workers train on and report when it is back");
+            .note("stopping; workers keep training and report when it is back");
     }
     let stopped = tokio::select! {
         stopped = tokio::time::timeout(STOP_WAIT, server.stop()) => stopped,

@@ -45,7 +45,7 @@ pub(crate) async fn status(context: &Context, arguments: cli::Status) -> Outcome
     Ok(Exit::Ok)
 }
 
-/// One document in the format that was asked for; on a screen with what keeps
+/// One document in the format that was asked for; on a screen also what keeps
 /// sweeps from moving.
 fn text(context: &Context, document: &Status, stalls: &[Stall], all: bool) -> Outcome<String> {
     if let Some(text) = json(context, document)? {
@@ -105,7 +105,7 @@ async fn watch(
     Ok(Exit::Interrupted)
 }
 
-/// What is on the screen, to be drawn over.
+/// What is on the screen now, to be drawn over.
 #[derive(Debug)]
 struct Screen {
     live: bool,
@@ -113,15 +113,15 @@ struct Screen {
 }
 
 impl Screen {
-    /// What to print so that `text` stands instead of what stood before; none
-    /// when it is the same.
+    /// What to print so that `text` replaces what is on the screen; none when
+    /// it is the same.
     fn draw(&mut self, text: &str) -> Option<String> {
         if text == self.last {
             return None;
         }
         text.clone_into(&mut self.last);
         Some(if self.live {
-            // To the upper left, then clear the screen: counting lines back
+            // Go to the upper left, then clear the screen: counting lines back
             // would fail where the terminal wraps them.
             format!("\x1b[H\x1b[2J{text}")
         } else {
@@ -129,7 +129,8 @@ impl Screen {
         })
     }
 
-    /// Draws the next text even if it is the same: other lines came between.
+    /// Forces the next text to be drawn even if it is the same: other lines
+    /// came between.
     fn leave(&mut self) {
         self.last.clear();
     }

@@ -18,7 +18,7 @@ use super::{files, render};
 use crate::cli;
 use crate::settings::Context;
 
-/// What a submit came to, for programs.
+/// What a submit did, for programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Receipt {
     pub(crate) schema_version: u32,
@@ -31,15 +31,15 @@ pub(crate) struct Receipt {
     pub(crate) measured_jobs: u64,
     /// The same file was submitted before.
     pub(crate) existed: bool,
-    /// It had been cancelled, and is live again.
+    /// The sweep had been cancelled, and is active again.
     pub(crate) revived: bool,
-    /// Jobs that there may be, where results decide how many.
+    /// How many jobs there may be at most, where results decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) most_jobs: Option<u64>,
 }
 
 impl Receipt {
-    /// Of a file whose cells may get so many replicates.
+    /// The receipt of a file whose cells may get so many replicates.
     #[must_use]
     pub(crate) fn up_to(self, most: Option<u32>) -> Self {
         Self {
@@ -90,8 +90,8 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
     exit
 }
 
-/// What to say when the waiting for sweep `name` ends before it does;
-/// `asked` comes after the words of a command.
+/// What to say when the waiting for sweep `name` ends before the sweep does;
+/// `asked` follows the words of a command.
 fn parting(name: &str, asked: &str) -> Parting {
     Parting {
         work: "the work goes on".to_owned(),

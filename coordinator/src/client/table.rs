@@ -45,8 +45,8 @@ pub(crate) async fn table(context: &Context, arguments: cli::Table) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Prints the table of one sweep, which the coordinator draws: the same store
-/// gives every reader the same bytes.
+/// Prints the table of one sweep. The coordinator draws it, so that the same
+/// store gives every reader the same bytes.
 pub(crate) async fn print(
     context: &Context,
     connection: &mut Connection,

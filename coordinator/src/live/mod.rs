@@ -1,5 +1,5 @@
-//! A status that is kept up to date by the events of a coordinator, without
-//! asking for everything again.
+//! A status that the events of a coordinator keep up to date, so that not
+//! everything has to be read again.
 
 use std::collections::BTreeSet;
 
@@ -13,44 +13,43 @@ use swath_model::view::{JobView, SweepView};
 use crate::api::{FAILED_SHOWN, OPEN_SHOWN, Pace, Status};
 use crate::eta;
 
-/// What a watcher is sent: what happened since the last time.
+/// What a watcher receives: what happened since the last time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct News {
-    /// Of the document.
+    /// The schema version of the document.
     pub schema_version: u32,
     /// The events, in order.
     pub events: Vec<Event>,
-    /// Everything up to this event is told.
+    /// The number of the newest event up to which everything has been sent.
     pub last: u64,
-    /// Events before these are not there any more, or were too many: what they
-    /// changed has to be read.
+    /// Whether earlier events are no longer kept or were too many, so that what
+    /// they changed has to be read.
     pub gone: bool,
-    /// The coordinator's clock.
+    /// The time on the coordinator's clock.
     pub now_ms: i64,
 }
 
 /// What to do after some news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Folded {
-    /// The status is what it was, or is up to date but for
-    /// [`Live::unknown`] jobs.
+    /// The status is up to date, except perhaps for the [`Live::unknown`] jobs.
     Known,
-    /// Something came that the status has no place for: read it anew.
+    /// The status has no place for something that happened: read it again.
     Reread,
 }
 
-/// A status that follows the events after it.
+/// A status that is kept up to date with the events after it.
 #[derive(Clone, Debug)]
 pub struct Live {
     status: Status,
-    /// Whether every sweep is meant, those to come too.
+    /// Whether it is about every sweep, including future ones.
     all: bool,
-    /// Jobs that belong into the status and have not been read yet.
+    /// Jobs that belong in the status and have not been read yet.
     unknown: BTreeSet<JobDigest>,
 }
 
 impl Live {
-    /// Follows this status, of every sweep or of some.
+    /// Starts from this status, which is of every sweep or of some.
     pub const fn new(status: Status, all: bool) -> Self {
         Self {
             status,
@@ -59,24 +58,23 @@ impl Live {
         }
     }
 
-    /// How things are.
+    /// The status now.
     pub const fn status(&self) -> &Status {
         &self.status
     }
 
-    /// The event that it is up to date with.
+    /// The number of the newest event that the status contains.
     pub const fn last(&self) -> u64 {
         self.status.last_event
     }
 
-    /// Jobs that belong into the status, of which only the digest is known: to
-    /// be read and [learnt](Self::learn).
+    /// Jobs that belong in the status but are known only by their digest. They
+    /// must be read, and then [learnt](Self::learn).
     pub fn unknown(&self) -> Vec<JobDigest> {
         self.unknown.iter().copied().collect()
     }
 
-    /// Takes in what happened. An event that was taken in before changes
-    /// nothing.
+    /// Applies what happened. An event that was applied before changes nothing.
     pub fn fold(&mut self, news: &News) -> Folded {
         let mut folded = if news.gone {
             Folded::Reread
@@ -94,7 +92,7 @@ impl Live {
         folded
     }
 
-    /// The clock went on, and nothing happened.
+    /// Moves the clock on when nothing happened.
     pub fn wait(&mut self, now_ms: i64) {
         self.status.now_ms = self.status.now_ms.max(now_ms);
     }
@@ -102,7 +100,7 @@ impl Live {
     fn take(&mut self, event: &Event) -> Folded {
         match (&event.what, event.job) {
             (What::SweepSubmitted, _) if self.all => return Folded::Reread,
-            // What it says of itself may be new.
+            // What the worker reports about itself may be new.
             (What::WorkerJoined, _) => return Folded::Reread,
             (What::SweepSubmitted, _) => {}
             (What::SweepChanged { now, .. }, _) => {
@@ -173,7 +171,7 @@ impl Live {
         }
     }
 
-    /// The job is not under way any more.
+    /// Removes a job that is not running any more.
     fn closed(&mut self, job: JobDigest) -> Option<JobView> {
         self.unknown.remove(&job);
         let place = self
@@ -208,7 +206,7 @@ impl Live {
         failed.truncate(FAILED_SHOWN as usize);
     }
 
-    /// A training of these sweeps took so long.
+    /// Records how long a training of these sweeps took.
     fn took(&mut self, holders: &[SweepDigest], seconds: f64) {
         for holder in holders {
             let known = self.status.sweeps.iter().any(|view| view.digest == *holder);
@@ -219,7 +217,7 @@ impl Live {
         }
     }
 
-    /// Takes in jobs that were unknown. What has gone meanwhile is forgotten.
+    /// Adds jobs that were unknown. A job that is gone meanwhile is left out.
     pub fn learn(&mut self, views: Vec<JobView>) {
         self.unknown.clear();
         for view in views {
@@ -242,7 +240,7 @@ impl Live {
         self.estimate();
     }
 
-    /// When sweeps will be through, from what is known now.
+    /// Estimates when sweeps will be finished, from what is known now.
     fn estimate(&mut self) {
         let status = &self.status;
         let now = Timestamp::from_ms(status.now_ms);

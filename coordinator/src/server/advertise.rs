@@ -1,15 +1,14 @@
-//! What a coordinator tells others of where it is.
+//! The URL under which other machines reach a coordinator.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long the name service may take: a start does not wait for one that is
-/// broken.
+/// How long the name service may take: a start does not wait for a broken one.
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The URL by which others reach the coordinator that listens at `address`: the
-/// one that was given, else the address. Nobody can dial the wildcard address, so
-/// the name of this host takes its place, if that is a name that leads anywhere.
+/// given one, otherwise the address. Nobody can connect to the wildcard address,
+/// so the name of this host replaces it, if that name can be resolved.
 pub(super) async fn url(given: Option<String>, address: SocketAddr) -> String {
     if let Some(given) = given {
         return given;

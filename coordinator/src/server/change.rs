@@ -1,4 +1,4 @@
-//! What people's commands change.
+//! The changes that commands make.
 
 use std::sync::Arc;
 
@@ -151,7 +151,7 @@ async fn cancel(state: &State, selector: &[String]) -> Result<Changed, ApiError>
     }
 }
 
-/// Which jobs a retry is for.
+/// Which jobs a retry includes.
 #[derive(Clone, Copy)]
 struct Kinds {
     failed: bool,
@@ -162,7 +162,8 @@ struct Kinds {
 impl Kinds {
     fn hold(self, job: &JobState) -> bool {
         match (job.state, job.fault) {
-            // Under the same seed it most likely diverges again: only on demand.
+            // With the same seed it most likely diverges again, so only on
+            // request.
             (StateName::Failed, Some(Fault::Diverged)) => self.diverged,
             (StateName::Failed, _) => self.failed,
             (StateName::Cancelled, _) => self.missing,
@@ -170,7 +171,7 @@ impl Kinds {
         }
     }
 
-    /// Of which there is none: `failed or cancelled job`.
+    /// The words for them when there are none: `failed or cancelled job`.
     fn named(self) -> String {
         let names = [
             (self.failed, "failed"),
@@ -196,7 +197,7 @@ async fn retry(state: &State, selector: &[String], kinds: Kinds) -> Result<Chang
         .retry_jobs(state.now(), digests_of(&chosen))
         .await
         .map_err(ApiError::from)?;
-    // A sweep that was paused because everything failed goes on too.
+    // Also resumes a sweep that was paused because everything failed.
     for sweep in &sweeps {
         if sweep.state == swath_model::view::SweepState::Paused {
             state

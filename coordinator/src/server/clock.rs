@@ -1,4 +1,4 @@
-//! The coordinator's clock: monotonic within one life of it.
+//! The coordinator's clock: monotonic while the coordinator runs.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -6,20 +6,19 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use swath_model::time::Timestamp;
 
 /// Reads the wall clock once and counts on from there, so that a jump of the
-/// wall clock expires nothing. What passed between two lives is forgiven by
-/// `Engine::restart`.
+/// wall clock lets nothing expire. `Engine::restart` makes up for the time
+/// between two runs.
 #[derive(Debug)]
 pub(crate) struct Clock {
     started: Instant,
-    /// What the wall clock showed at the start, or later if what is stored says
-    /// so.
+    /// The wall clock's time at the start, or a later time if one is stored.
     wall_ms: AtomicI64,
 }
 
 impl Clock {
-    /// Starts now, but not before `least`: a wall clock that was set back
-    /// between two lives would put the store's times into the future, and jobs
-    /// would wait for them.
+    /// Starts at the present time, but not before `least`: if the wall clock
+    /// was set back between two runs, the stored times would lie in the future,
+    /// and jobs would wait for them.
     pub(crate) fn new(least: Timestamp) -> Self {
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -31,7 +30,7 @@ impl Clock {
         }
     }
 
-    /// Goes forward to `least`, if it is not there yet: another coordinator,
+    /// Moves forward to `least`, if it is not there yet: another coordinator,
     /// whose clock was ahead, has led until now.
     pub(crate) fn not_before(&self, least: Timestamp) {
         let passed = self.passed_ms();

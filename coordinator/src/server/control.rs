@@ -1,4 +1,4 @@
-//! What people's commands say: decode, call, encode.
+//! The handlers for commands: decode, call, encode.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::submit::submission;
 
 pub(crate) struct ControlService {
     pub(crate) state: Arc<State>,
-    /// Ends the streams, so that a shutdown need not wait for watchers.
+    /// Ends the streams, so that a shutdown does not wait for watchers.
     pub(crate) stop: CancellationToken,
 }
 
@@ -35,7 +35,7 @@ impl Control for ControlService {
             files: message.files.into_iter().collect(),
             replicates: message.replicates,
         };
-        // Expanding a large grid takes a core for a while.
+        // Expanding a large grid occupies a core for a while.
         let mut submission = tokio::task::spawn_blocking(move || submission(sources, 0))
             .await
             .map_err(ApiError::internal)?
@@ -107,7 +107,8 @@ impl Control for ControlService {
     }
 }
 
-/// The priority of a known sweep, which a submit without one leaves as it is.
+/// The priority of a known sweep, which a submit without a priority leaves
+/// unchanged.
 async fn known_priority(state: &State, digest: SweepDigest) -> Result<i32, ApiError> {
     let sweeps = state.store.sweeps().await.map_err(ApiError::from)?;
     let known = sweeps.iter().find(|sweep| sweep.digest == digest);

@@ -1,4 +1,4 @@
-//! Which replicates the results of a sweep gave to its cells, and why.
+//! Which replicates the results of a sweep have given to its cells, and why.
 
 use std::collections::{BTreeMap, BTreeSet};
 

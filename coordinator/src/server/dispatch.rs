@@ -1,4 +1,4 @@
-//! What workers say: decode, call the store, encode.
+//! The handlers for workers: decode, call the store, encode.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::state::State;
 
 pub(crate) struct DispatchService {
     pub(crate) state: Arc<State>,
-    /// Ends the waits for a job, so that a shutdown need not wait for them.
+    /// Ends the waits for jobs, so that a shutdown does not wait for them.
     pub(crate) stop: CancellationToken,
 }
 
@@ -121,7 +121,7 @@ impl Dispatch for DispatchService {
 }
 
 impl DispatchService {
-    /// One exchange; when it brought neither an acknowledgement nor a job, the
+    /// One exchange. If it brings neither an acknowledgement nor a job, the
     /// worker waits for one until `wait` is over.
     async fn exchange_or_wait(
         &self,

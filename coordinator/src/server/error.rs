@@ -1,5 +1,5 @@
-//! Why a call did not succeed, whatever it came by; only the edge makes a gRPC
-//! status of it.
+//! Why a call did not succeed, whatever transport it came by. Only the edge
+//! turns this into a gRPC status.
 
 use std::fmt::Display;
 
@@ -12,24 +12,24 @@ use tonic::{Code, Status};
 /// Why a call did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// There is no such thing.
+    /// The thing does not exist.
     #[error("{0}")]
     NotFound(String),
-    /// It contradicts what is there.
+    /// The call contradicts what exists.
     #[error("{0}")]
     Conflict(String),
-    /// What was asked for makes no sense: one problem per line.
+    /// The call asks for something invalid: one problem per line.
     #[error("{0}")]
     Invalid(String),
-    /// The session is not its worker's newest.
+    /// The session is not the newest of its worker.
     #[error("stale session: {0}")]
     Stale(String),
     /// Another coordinator leads, or none does at the moment.
     #[error("{message}")]
     NotLeader {
-        /// For people.
+        /// The text for people.
         message: String,
-        /// Where the leader can be reached.
+        /// The address of the leader.
         leader: Option<String>,
     },
     /// The store failed; nothing of the call was kept.
@@ -57,7 +57,8 @@ impl ApiError {
         Self::Internal(why.to_string())
     }
 
-    /// The status for a worker: where the store failed it is to try again later.
+    /// The status for a worker. If the store failed, it tells the worker to try
+    /// again later.
     pub(crate) fn for_worker(self) -> Status {
         match self {
             Self::StoreFailed(why) => Reason::StoreFailed.status_as(Code::Unavailable, why),
@@ -100,12 +101,12 @@ impl From<ApiError> for Status {
     }
 }
 
-/// The status for a worker that was refused by the engine.
+/// The status for a worker whose call the engine refused.
 pub(crate) fn worker_status(error: StoreError) -> Status {
     ApiError::from(error).for_worker()
 }
 
-/// That a worker speaks another protocol, `theirs`.
+/// The status for a worker that speaks another protocol version, `theirs`.
 pub(crate) fn other_protocol(theirs: u32) -> Status {
     Reason::Protocol.status(format!(
         "protocol: this coordinator speaks version {PROTOCOL_VERSION}, the worker version \

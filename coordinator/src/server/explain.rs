@@ -1,4 +1,4 @@
-//! Why a job is where it is, from the same facts that the engine grants by.
+//! Why a job is in its state, from the same facts by which jobs are granted.
 
 use swath_model::job::StateName;
 use swath_model::judge::headline;
@@ -10,12 +10,12 @@ use swath_model::view::{JobDetail, JobView, SweepState, SweepView, WorkerState, 
 
 use crate::explain::ExplainItem;
 
-/// What is known around a job.
+/// The facts that explain a job's state.
 pub(crate) struct Facts<'a> {
     pub(crate) detail: &'a JobDetail,
     pub(crate) sweeps: &'a [SweepView],
     pub(crate) workers: &'a [WorkerView],
-    /// Queued jobs that go before it.
+    /// How many queued jobs are granted before it.
     pub(crate) ahead: u64,
     pub(crate) policy: &'a Policy,
     pub(crate) now: Timestamp,
@@ -63,7 +63,8 @@ fn queued(facts: &Facts<'_>) -> Vec<ExplainItem> {
     reasons
 }
 
-/// That no sweep which wants it is active, and one of them is paused.
+/// The reason that every sweep which wants the job is inactive and one of them
+/// is paused, if that is so.
 fn sweep_paused(facts: &Facts<'_>) -> Option<ExplainItem> {
     let holders = &facts.detail.job.holders;
     let holds = |sweep: &&SweepView| holders.contains(&sweep.digest);
@@ -82,7 +83,8 @@ fn sweep_paused(facts: &Facts<'_>) -> Option<ExplainItem> {
     })
 }
 
-/// What to call a sweep in a command: by its name where no other shares it.
+/// What to call a sweep in a command: its name, unless another sweep has the
+/// same.
 fn told_apart(sweep: &SweepView, all: &[SweepView]) -> String {
     let namesakes = all.iter().filter(|other| other.name == sweep.name).count();
     if namesakes > 1 {
@@ -92,7 +94,7 @@ fn told_apart(sweep: &SweepView, all: &[SweepView]) -> String {
     }
 }
 
-/// Why no worker would take it, if none would.
+/// Why no worker would take the job, if none would.
 fn no_worker(facts: &Facts<'_>) -> Option<ExplainItem> {
     let connected = || facts.workers.iter().filter(|worker| !worker.silent);
     let Some(first) = connected().next() else {

@@ -1,5 +1,5 @@
-//! What happens, for those who watch: from the store, so that a coordinator that
-//! stands by tells it, too.
+//! Streams events to watchers. The events come from the store, so that a
+//! coordinator that stands by can stream them too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,15 @@ use super::error::ApiError;
 use super::state::State;
 use crate::live::News;
 
-/// Events in one message. Whoever has missed as many reads anew, which costs less.
+/// The most events in one message. A watcher that has missed more reads everything
+/// again, which costs less.
 const EVENTS_MOST: u32 = 4096;
-/// Without an event, a watcher hears at least so often what time it is.
+/// Without an event, a watcher gets the time at least this often.
 const QUIET_MOST: Duration = Duration::from_secs(2);
-/// Between two looks for events of another coordinator.
+/// The pause between two checks for events of another coordinator.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Follows the events after one, for one watcher.
+/// Follows the events after a given one, for one watcher.
 pub(super) struct Following {
     state: Arc<State>,
     after: u64,
@@ -37,7 +38,7 @@ impl Following {
         }
     }
 
-    /// Sends news until nobody listens.
+    /// Sends news until the watcher is gone.
     pub(super) async fn send(mut self, replies: &Sender<Result<v1::WatchReply, Status>>) {
         let mut first = true;
         let mut told = self.state.engine.told();
@@ -53,7 +54,8 @@ impl Following {
                 }
                 let changed = async {
                     if self.state.engine.leads() {
-                        // An error means that the engine has ended: so will this.
+                        // An error means that the engine has ended; this task
+                        // then ends too.
                         let _ended = told.changed().await;
                     } else {
                         tokio::time::sleep(LOOK).await;
@@ -86,7 +88,7 @@ impl Following {
         };
         let whole = match events.first() {
             Some(first) => first.seq == self.after + 1 && events.len() < EVENTS_MOST as usize,
-            // A store that was restored, or another one, may be behind.
+            // A restored store, or another one, may be behind.
             None => last == self.after,
         };
         let mut news = News {

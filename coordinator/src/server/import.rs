@@ -1,4 +1,4 @@
-//! Numbers from elsewhere, from a file to the store.
+//! Imported numbers, from a file to the store.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(crate) async fn import(state: &Arc<State>, order: ImportOrder) -> Result<Cha
         sources.push((sweep.name.clone(), found.map_err(ApiError::from)?));
     }
     let (file, replace) = (order.file.clone(), order.replace);
-    // Expanding large grids takes a core for a while.
+    // Expanding large grids occupies a core for a while.
     let read = tokio::task::spawn_blocking(move || {
         let mut candidates = Vec::new();
         for (sweep, sources) in sources {
@@ -90,7 +90,7 @@ fn numbers(count: u64) -> String {
     }
 }
 
-/// See [`import::targets`].
+/// The sweeps that a file is meant for; see [`import::targets`].
 async fn sweeps(store: &dyn Store, order: &ImportOrder) -> Result<Vec<SweepRecord>, ApiError> {
     let mut found = Vec::new();
     for sweep in select::sweeps(store, &order.selector).await? {

@@ -45,19 +45,18 @@ use self::state::State;
 /// How long open calls may take to end at a stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long to leave a listener alone that gave an error.
+/// How long to wait after a listener has failed to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What `serve` was asked to do, command line, environment and defaults
-/// merged.
+/// What `serve` was asked to do, merged from command line, environment and
+/// defaults.
 #[derive(Clone, Debug)]
 pub struct ServeSettings {
     /// Where gRPC listens; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// The URL by which others reach it; by default it follows from where it
-    /// listens.
+    /// The URL by which others reach it; by default derived from `listen`.
     pub advertise: Option<String>,
-    /// `sqlite:PATH`.
+    /// The database: `sqlite:PATH`, a bare path, or a URL of Postgres.
     pub database: String,
     /// Times and limits of the lease protocol.
     pub policy: Policy,
@@ -69,7 +68,7 @@ pub struct ServeSettings {
 pub struct ServeError {
     /// What went wrong and what to do.
     pub message: String,
-    /// Another coordinator has the database, which may pass.
+    /// Whether another coordinator has the database open, which may pass.
     pub in_use: bool,
 }
 
@@ -89,7 +88,7 @@ impl ServeError {
     }
 }
 
-/// A server at work.
+/// A running server.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -103,7 +102,7 @@ pub struct Server {
     store: StoreHandle,
 }
 
-/// A store that prints as nothing.
+/// A store whose debug output is empty.
 struct StoreHandle(Arc<dyn Store>);
 
 impl std::fmt::Debug for StoreHandle {
@@ -117,7 +116,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When the port or the database is in use, or cannot be opened.
+    /// When the port or the database is in use or cannot be opened.
     pub async fn start(settings: ServeSettings) -> Result<Self, ServeError> {
         settings
             .policy
@@ -166,19 +165,20 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops taking calls, lets open ones end (bounded), closes the store.
+    /// Stops accepting calls, lets open ones end within a limit, and closes the
+    /// store.
     ///
     /// # Errors
     ///
     /// When the store could not be closed.
     pub async fn stop(mut self) -> Result<(), ServeError> {
         self.stop.cancel();
-        // A client that never reads would hold the shutdown for ever.
+        // A client that never reads would hold up the shutdown for ever.
         if tokio::time::timeout(GRACE, &mut self.serving)
             .await
             .is_err()
@@ -196,7 +196,7 @@ impl Server {
             .map_err(|error| ServeError::of(&error))
     }
 
-    /// Resolves when the server cannot go on by itself, as when its store
+    /// Resolves when the server cannot go on, for example because its store
     /// failed; never otherwise.
     pub async fn failed(&self) -> ServeError {
         let mut failure = self.failure.clone();
@@ -222,7 +222,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     })
 }
 
-/// When the store was last told something, by a worker or a submit.
+/// When a worker or a submit last wrote to the store.
 async fn newest(store: &dyn Store) -> Result<Timestamp, StoreError> {
     let workers = store.workers().await?.into_iter();
     let sweeps = store.sweeps().await?.into_iter();
@@ -231,8 +231,8 @@ async fn newest(store: &dyn Store) -> Result<Timestamp, StoreError> {
     Ok(told.max().unwrap_or_default())
 }
 
-/// What must hold before the first call of a leader: no lease passes for the
-/// time that nobody led.
+/// What must be done before a leader takes its first call: no lease may pass
+/// because of the time when nobody led.
 async fn prepare(state: &State) -> Result<(), String> {
     let failed = |error: StoreError| error::causes(&error);
     state.not_before(newest(&*state.store).await.map_err(failed)?);
@@ -256,13 +256,14 @@ async fn follow(mut role: watch::Receiver<Role>, state: Arc<State>, stop: Cancel
         }
         let leads = *role.borrow_and_update() == Role::Leads;
         if leads && let Err(error) = prepare(&state).await {
-            tracing::error!(error, "the lead cannot be taken up");
+            tracing::error!(error, "the lead cannot be taken");
         }
     }
 }
 
-/// Without a file descriptor to spare, accepting fails at once and again: one
-/// core would do nothing else, and nobody would know.
+/// Pauses after a failed accept. Without a free file descriptor accepting fails
+/// at once, again and again: one core would do nothing else, and nobody would
+/// know.
 async fn rested<T>(accepted: io::Result<T>) -> io::Result<T> {
     if let Err(error) = &accepted {
         tracing::warn!(%error, "a connection cannot be accepted");

@@ -10,7 +10,7 @@ use swath_store_sqlite::SqliteStore;
 use super::ServeError;
 use crate::database::Database;
 
-/// Opens it.
+/// Opens the store.
 pub(crate) async fn open(database: &str) -> Result<Arc<dyn Store>, ServeError> {
     let named = Database::parse(database);
     match named.map_err(|error| ServeError::new(causes(&error)))? {

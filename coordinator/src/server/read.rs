@@ -1,4 +1,4 @@
-//! What people's commands read: one document per query.
+//! The answers to read commands: one document per query.
 
 use std::sync::Arc;
 
@@ -233,7 +233,7 @@ async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocume
     // Whatever is read from here on contains it.
     let last_event = store.last_event().await.map_err(ApiError::from)?;
     let sweeps = select::sweeps(store, selector).await?;
-    // Sweeps can be many: where all are meant, two questions are enough.
+    // There may be many sweeps: where all are meant, two queries are enough.
     let all = selector.is_empty();
     let any = sweeps.iter().map(|sweep| Some(sweep.digest));
     let asked: Vec<_> = if all { vec![None] } else { any.collect() };
@@ -293,10 +293,10 @@ fn dedup(jobs: &mut Vec<JobView>) {
     jobs.retain(|job| seen.insert(job.digest));
 }
 
-/// Jobs that a mean training time is taken over.
+/// The number of jobs over which a mean training time is taken.
 const MEAN_OVER: u32 = 200;
 
-/// Sweeps whose time is estimated.
+/// How many sweeps get an estimate.
 const ESTIMATED: usize = 8;
 
 /// The mean training time of the first succeeded jobs of a sweep.
@@ -319,13 +319,13 @@ async fn pace(store: &dyn Store, sweep: &SweepView) -> Result<Option<Pace>, ApiE
     }))
 }
 
-/// The newest sweeps in work with the mean training time of each; probes come
-/// last, since what they take tells little.
+/// The newest active sweeps, with the mean training time of each. Probes come
+/// last, because their times say little.
 async fn paces(
     store: &dyn Store,
     sweeps: &[SweepView],
 ) -> Result<Vec<(SweepDigest, Pace)>, ApiError> {
-    // To look for a measured job where there is none takes a look at all.
+    // Looking for a measured job where there is none would mean looking at all.
     let in_work = |sweep: &&SweepView| {
         sweep.counts.done() < sweep.counts.total() && sweep.counts.succeeded > 0
     };

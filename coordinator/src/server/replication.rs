@@ -1,8 +1,8 @@
-//! Looks at sweeps whose results decide how many replicates their cells get:
-//! as soon as the last job of one has ended, so that no slot waits long.
+//! Looks at sweeps whose results decide how many replicates their cells get: as
+//! soon as the last job of one has ended, so that no slot waits long.
 //!
-//! What is due stands in the store, so a coordinator that was away goes on where
-//! it stopped, and two looks at the same results find the same.
+//! What is due is stored, so a coordinator that was away continues where it
+//! stopped, and two looks at the same results find the same.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 use super::error::causes;
 use super::state::State;
 
-/// Between two questions for what is due: outcomes come by thousands, ends of
-/// sweeps do not.
+/// Pause between two checks for what is due: outcomes come by the thousand, but
+/// sweeps end rarely.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Looks until cancelled.
 pub(crate) async fn replicate(state: Arc<State>, stop: CancellationToken) {
     let mut changes = state.engine.told();
-    // What fails for one sweep must not be tried again without pause.
+    // What fails for one sweep must not be tried again without a pause.
     let regular = Duration::from_millis(state.policy.sweeper_ms);
     loop {
         changes.mark_unchanged();
@@ -47,8 +47,8 @@ pub(crate) async fn replicate(state: Arc<State>, stop: CancellationToken) {
     }
 }
 
-/// Looks at everything that is due, until nothing is: a round whose every job
-/// has been trained for another sweep is followed by the next at once.
+/// Looks at everything that is due, until nothing is. If every job of a round
+/// has been trained for another sweep already, the next round follows at once.
 async fn pass(state: &State) -> Result<(), String> {
     let failed = |error: StoreError| causes(&error);
     loop {
@@ -64,14 +64,14 @@ async fn pass(state: &State) -> Result<(), String> {
     }
 }
 
-/// What a look at a sweep finds.
+/// The result of a look at a sweep.
 async fn found(state: &State, due: ReplicationDue) -> Result<Look, String> {
     let failed = |error: StoreError| causes(&error);
     let sweep = state.store.sweep(due.sweep).await.map_err(failed)?;
     let definition = Definition::read(&sweep.definition).map_err(|error| error.to_string())?;
     let results = state.store.results(due.sweep, definition.last_epochs());
     let results = results.await.map_err(failed)?;
-    // Thousands of tests take a core for a while.
+    // Thousands of tests occupy a core for a while.
     let looked = tokio::task::spawn_blocking(move || {
         let trials = results
             .iter()
@@ -85,7 +85,8 @@ async fn found(state: &State, due: ReplicationDue) -> Result<Look, String> {
         .map_err(|error: swath_stats::NotFinite| format!("{}: {error}", sweep.name))
 }
 
-/// Tells the store, and whoever waits for it; says whether anything came of it.
+/// Tells the store, and those who wait for it; returns whether anything
+/// changed.
 async fn tell(state: &State, due: ReplicationDue, look: Look) -> Result<bool, StoreError> {
     let undecided = match &look {
         Look::Settled(verdict) => verdict.undecided.len(),

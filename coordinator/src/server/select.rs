@@ -1,4 +1,4 @@
-//! From the words of a selector to the sweeps and jobs that it means.
+//! Finds the sweeps and jobs that a selector means.
 
 use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::StateName;
@@ -20,7 +20,7 @@ pub(crate) enum Selected {
     Jobs(Vec<JobState>),
 }
 
-/// As much of a job as a change needs.
+/// The part of a job that a change needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct JobState {
     pub(crate) digest: JobDigest,
@@ -43,8 +43,8 @@ pub(crate) fn parse(words: &[String]) -> Result<Selector, ApiError> {
     Selector::parse(&words.join(" ")).map_err(ApiError::invalid)
 }
 
-/// The sweeps that a selector's target names, oldest first; every sweep when
-/// it has none.
+/// The sweeps that a selector's target names, oldest first; all sweeps when it
+/// has no target.
 fn sweeps_of(selector: &Selector, sweeps: &[SweepView]) -> Vec<SweepView> {
     let Some(target) = &selector.target else {
         return sweeps.to_vec();
@@ -61,13 +61,14 @@ fn sweeps_of(selector: &Selector, sweeps: &[SweepView]) -> Vec<SweepView> {
     sweeps.iter().filter(matches).cloned().collect()
 }
 
-/// The newest sweep that people have submitted: probes come from plans.
+/// The newest sweep that people have submitted, so none of probes, which plans
+/// submit.
 fn newest(sweeps: &[SweepView]) -> Option<&SweepView> {
     let of_people = |sweep: &&SweepView| sweep.kind == SweepKind::Training;
     sweeps.iter().rev().find(of_people)
 }
 
-/// The sweeps that match; an error when the selector names none.
+/// The matching sweeps; an error when the selector names none.
 pub(crate) async fn sweeps(
     store: &dyn Store,
     words: &[String],
@@ -87,8 +88,8 @@ pub(crate) async fn sweeps(
     Ok(found)
 }
 
-/// The one sweep that is meant: the newest of those that match, when they
-/// share a name.
+/// The one sweep that is meant: the newest of those that match, if they share a
+/// name.
 pub(crate) async fn sweep(store: &dyn Store, words: &[String]) -> Result<SweepView, ApiError> {
     let mut found = sweeps(store, words).await?;
     if words.is_empty() {
@@ -116,7 +117,7 @@ pub(crate) async fn record(store: &dyn Store, words: &[String]) -> Result<SweepR
     Ok(store.sweep(sweep).await?)
 }
 
-/// The one sweep that is meant, and filters over its cells.
+/// The one sweep that is meant, and the filters over its cells.
 pub(crate) async fn cells(
     store: &dyn Store,
     words: &[String],
@@ -137,15 +138,15 @@ fn no_sweep(words: &[String], all: &[SweepView]) -> ApiError {
     ApiError::not_found(format!("no sweep is named `{word}`{hint}"))
 }
 
-/// Jobs that the store is asked for at once: bounds the memory of a look over a
-/// million jobs.
+/// How many jobs to request from the store at once; this limits the memory of a
+/// look over a million jobs.
 const PAGE: u32 = 4096;
 
 /// A page of the jobs that match.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) jobs: Vec<JobView>,
-    /// Where the next page begins, if there may be one.
+    /// The last job of this page, if there may be another one.
     pub(crate) next: Option<JobDigest>,
 }
 
@@ -186,7 +187,7 @@ pub(crate) async fn page(
     }
 }
 
-/// What is kept of each job that matches.
+/// What is kept of each matching job.
 pub(crate) async fn collect<T>(
     store: &dyn Store,
     words: &[String],
@@ -204,11 +205,11 @@ pub(crate) async fn collect<T>(
     }
 }
 
-/// Where the jobs of a selector lie.
+/// Where to look for the jobs of a selector.
 struct Scope {
     query: JobQuery,
-    /// The names of the sweeps meant, when there are several; the store looks
-    /// through one at a time.
+    /// The names of the sweeps that are meant, if there are several; the store
+    /// searches one at a time.
     names: Vec<String>,
 }
 
@@ -268,8 +269,8 @@ async fn scope(
     }
 }
 
-/// The states that a filter over the state leaves, so that the store need not
-/// read the others; empty when it leaves all.
+/// The states that a filter over the state allows, so that the store need not
+/// read other jobs; empty when it allows all.
 fn states(selector: &Selector) -> Vec<StateName> {
     let state = |filter: &&Filter| filter.field == "state";
     let Some(filter) = selector.filters.iter().find(state) else {
@@ -295,7 +296,7 @@ fn lets_through(selector: &Selector, job: &JobView) -> bool {
         spec: Some(&job.spec),
         ..SubjectView::default()
     };
-    // A diverged job is a failed one that people look for by its own name.
+    // A diverged job is a failed one that people look for under its own name.
     let diverged = job.fault == Some(Fault::Diverged);
     selector.filters.iter().all(|filter| {
         filter.matches(&view(job.state.name())) || (diverged && filter.matches(&view("diverged")))
@@ -321,8 +322,8 @@ fn no_job(word: &str) -> ApiError {
     ))
 }
 
-/// What a selector means to a command that takes sweeps and jobs: whole sweeps
-/// when it names one and filters nothing, else jobs.
+/// What a selector means for a command that takes sweeps and jobs: whole sweeps
+/// if it names one and has no filter, otherwise jobs.
 pub(crate) async fn selected(store: &dyn Store, words: &[String]) -> Result<Selected, ApiError> {
     let selector = parse(words)?;
     if words.is_empty() {

@@ -1,4 +1,5 @@
-//! What every handler shares: the engine, the store, the clock, and who waits for what.
+//! What every handler shares: the engine, the store, the clock, and those who wait for
+//! changes.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,14 +14,14 @@ use super::clock::Clock;
 
 /// Shared by the handlers and the sweeper.
 pub(crate) struct State {
-    /// What decides; every write goes through it.
+    /// The engine, through which every write goes.
     pub(crate) engine: Engine,
-    /// What is read.
+    /// The store, for reads.
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policy: Policy,
     clock: Clock,
-    /// Workers that an operator drains, so that every reply can say so without
-    /// a read.
+    /// Workers that an operator drains; kept here so that every reply can say
+    /// so without a read.
     draining: Mutex<BTreeSet<WorkerName>>,
 }
 
@@ -39,7 +40,7 @@ impl State {
         self.clock.now()
     }
 
-    /// Lets the clock go on from `least`, if it is behind.
+    /// Moves the clock forward to `least`, if it is behind.
     pub(crate) fn not_before(&self, least: Timestamp) {
         self.clock.not_before(least);
     }

@@ -1,4 +1,4 @@
-//! From a sweep's files to what the store keeps of it.
+//! Turns a sweep's files into what the store keeps.
 
 use serde_json::{Value, json};
 use swath_model::message::{Sources, Submission, SubmittedCell};
@@ -47,7 +47,7 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
     })
 }
 
-/// What the table needs, with the grid and the published values beside it.
+/// What the table needs, together with the grid and the published values.
 fn definition(expansion: &Expansion<'_>) -> Result<Value, SubmitError> {
     let wrong = |error: serde_json::Error| SubmitError(error.to_string());
     let mut definition = serde_json::to_value(Definition::new(expansion)).map_err(wrong)?;
@@ -58,7 +58,7 @@ fn definition(expansion: &Expansion<'_>) -> Result<Value, SubmitError> {
     Ok(definition)
 }
 
-/// Reads the sweep file among `sources`, recipes from the same.
+/// Reads the sweep file among `sources`, with the recipes from the same.
 pub(crate) fn parse(sources: &Sources) -> Result<SweepFile, SubmitError> {
     if sources.files.len() > FILES_MAX {
         return Err(SubmitError(format!("more than {FILES_MAX} files")));

@@ -1,4 +1,4 @@
-//! The sweeper: looks at the clock for those who cannot speak any more.
+//! The sweeper: checks regularly for attempts whose worker has gone silent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::error::causes;
 use super::state::State;
 
-/// Sweeps until cancelled; returns why, when the store is lost for good. A store
-/// that only cannot be reached is waited for: nothing passes meanwhile.
+/// Sweeps until cancelled; returns the reason if the store is lost for good. If
+/// the store only cannot be reached, it waits: no lease passes meanwhile.
 pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) -> Option<String> {
     let mut warmth = Warmth::new(state.now());
     let mut looked = state.now();
@@ -28,23 +28,24 @@ pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) -> Option<
         let Err(error) = pass(&state, &mut warmth).await else {
             continue;
         };
-        // After a takeover nothing passes at once either.
+        // After a takeover no lease passes at once either.
         warmth.cool(state.now());
         if let Some(why) = state.store.lost() {
             return Some(why);
         }
-        // Whoever leads sweeps.
+        // The coordinator that leads does the sweeping.
         if !matches!(error, StoreError::NotLeader { .. }) {
             tracing::error!(error = %causes(&error), "the sweeper's pass failed");
         }
     }
 }
 
-/// The first end of a backoff after `looked`; now, when the store is too busy to
-/// say. What ended since the last look counts too: it may have begun after it.
+/// When the first backoff ends that had not ended at `looked`; the present time
+/// when the store is too busy to say. A backoff that ended since the last look
+/// counts too, because it may have begun after it.
 async fn next_due(state: &State, looked: Timestamp) -> Option<Timestamp> {
-    // A store that is busy with large reads must not hold the pass up: a late
-    // pass reads as a stopped process, and nothing would ever expire.
+    // A store that is busy with large reads must not delay the pass: a late
+    // pass looks like a stopped process, and nothing would ever expire.
     let patience = Duration::from_millis(state.policy.sweeper_ms);
     match tokio::time::timeout(patience, state.engine.next_due(looked)).await {
         Ok(Ok(due)) => due,
@@ -52,15 +53,15 @@ async fn next_due(state: &State, looked: Timestamp) -> Option<Timestamp> {
     }
 }
 
-/// Until the next pass: regular, or sooner when a backoff ends; never so short
-/// that a job which cannot be granted makes a busy loop.
+/// The time until the next pass: regular, or sooner when a backoff ends, but
+/// never so short that a job which cannot be granted causes a busy loop.
 fn pause(due: Option<Timestamp>, now: Timestamp, policy: &Policy) -> Duration {
     let regular = Duration::from_millis(policy.sweeper_ms);
     let least = Duration::from_millis(20);
     due.map_or(regular, |due| due.since(now).max(least).min(regular))
 }
 
-/// The engine grants what a waiting worker can have by it.
+/// One pass; the engine then grants jobs to waiting workers.
 async fn pass(state: &State, warmth: &mut Warmth) -> Result<(), StoreError> {
     let now = state.now();
     match warmth.pass(now, &state.policy) {

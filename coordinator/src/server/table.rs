@@ -9,7 +9,7 @@ use swath_sweep::{Filter, Layout};
 use super::error::ApiError;
 use crate::api::{Look, Shape};
 
-/// The cells of a sweep that the filters let through, with as many last epochs as its table needs.
+/// The cells of a sweep that pass the filters, with as many last epochs as its table needs.
 pub(crate) async fn cells_of(
     store: &dyn Store,
     sweep: &SweepRecord,
@@ -23,8 +23,8 @@ pub(crate) async fn cells_of(
     choose(&definition, cells, filters).map_err(ApiError::invalid)
 }
 
-/// Reads a sweep's results and renders them. Summing up and drawing a large
-/// table takes a core for a while, so it leaves the runtime's threads.
+/// Reads a sweep's results and renders them. Rendering a large table occupies a
+/// core for a while, so it runs outside the runtime's threads.
 pub(crate) async fn table_text(
     store: &dyn Store,
     sweep: &SweepRecord,
@@ -59,7 +59,7 @@ pub(crate) async fn table_text(
         .map_err(|error: TableError| ApiError::conflict(error.to_string()))
 }
 
-/// Replaces the layout of a sweep's table by what was asked for.
+/// Replaces the layout of a sweep's table by the one that was asked for.
 fn lay_out(sweep: &mut SweepRecord, shape: &Shape) -> Result<(), ApiError> {
     let Shape {
         rows,
@@ -81,7 +81,7 @@ fn lay_out(sweep: &mut SweepRecord, shape: &Shape) -> Result<(), ApiError> {
     };
     let given =
         |given: &Vec<String>, own: Vec<String>| if given.is_empty() { own } else { given.clone() };
-    // Columns without a cell ask for a list.
+    // Columns without a cell mean a list.
     let cell = cell.clone().or(own_cell.filter(|_| columns.is_empty()));
     let rows = given(rows, own_rows);
     let columns = given(columns, own_columns);

@@ -21,7 +21,7 @@ fn hello(worker: &str) -> Call {
     })
 }
 
-/// The reply at this place.
+/// The reply at place `at`.
 fn said<T: Said>(replies: &[Result<Reply>], at: usize) -> T {
     match &replies[at] {
         Ok(reply) => T::of(reply.clone()),
@@ -61,7 +61,7 @@ pub async fn calls_that_wait_are_one_commit(bench: &mut Bench) {
     assert_eq!(held_now, wanted);
 }
 
-/// Refusals and no-ops need no commit.
+/// Refusals and calls that change nothing need no commit.
 pub async fn what_changes_nothing_is_not_written(bench: &mut Bench) {
     let same = sweep("s", &[1], 1);
     bench.submit(&same).await;
@@ -89,8 +89,8 @@ pub async fn what_changes_nothing_is_not_written(bench: &mut Bench) {
     }
 }
 
-/// A job that fails, is retried, granted and measured within one commit has
-/// been through all of that.
+/// A job that fails, is retried, granted and measured within one commit goes
+/// through all of these states.
 pub async fn a_job_lives_twice_in_one_commit(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1, 2], 1)).await;
     let owner = bench.hello("w").await;
@@ -116,8 +116,8 @@ pub async fn a_job_lives_twice_in_one_commit(bench: &mut Bench) {
     assert_eq!(bench.state(job(2, 1)).await, StateName::Leased);
 }
 
-/// A job that is made, granted, released, cancelled and wanted again before it
-/// was ever written.
+/// A job is made, granted, released, cancelled and wanted again before it was
+/// ever written.
 pub async fn a_job_begins_in_the_commit_that_changes_it(bench: &mut Bench) {
     let owner = bench.hello("w").await;
     let submission = sweep("s", &[1, 2], 1);
@@ -139,7 +139,7 @@ pub async fn a_job_begins_in_the_commit_that_changes_it(bench: &mut Bench) {
     assert_eq!(bench.state(job(2, 1)).await, StateName::Cancelled);
 }
 
-/// Sweeps that come at once share what they have in common.
+/// Sweeps that are submitted in the same commit share their common cells.
 pub async fn sweeps_that_come_together_share_cells(bench: &mut Bench) {
     let (one, two) = (sweep("one", &[1, 2], 1), sweep("two", &[2, 3], 3));
     let calls = vec![
@@ -184,7 +184,8 @@ pub async fn a_sweep_goes_and_comes_in_one_commit(bench: &mut Bench) {
     assert!(!bench.job(taken[2].held.job).await.job.stop);
 }
 
-/// A session begins, and what the older one held goes to others at once.
+/// A session begins, and what the older one held goes to others in the same
+/// commit.
 pub async fn a_session_is_fenced_in_the_commit_that_grants_anew(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1, 2], 1)).await;
     let older = bench.hello("w").await;
@@ -207,7 +208,7 @@ pub async fn a_session_is_fenced_in_the_commit_that_grants_anew(bench: &mut Benc
     assert_eq!(second.grants[0].held, held(taken[1].held.job, 2));
 }
 
-/// The same request twice at once is granted once.
+/// The same request, sent twice at once, is granted once.
 pub async fn a_request_and_its_repeat_meet(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1, 2, 3], 1)).await;
     let owner = bench.hello("w").await;
@@ -221,8 +222,8 @@ pub async fn a_request_and_its_repeat_meet(bench: &mut Bench) {
     assert_eq!(bench.exchange(ask).await.unwrap(), first);
 }
 
-/// Numbers come with the sweep that they are for, are replaced, repeated and
-/// contradicted, all before the first was written.
+/// Numbers come with the sweep that they are for, and are replaced, repeated
+/// and contradicted, all before the first was written.
 pub async fn imports_come_with_their_sweep(bench: &mut Bench) {
     let import = |test_error: f64, replace| {
         let number = Imported {
@@ -266,7 +267,7 @@ pub async fn imports_come_with_their_sweep(bench: &mut Bench) {
     bench.compare_results("imports").await;
 }
 
-/// A round of replicates, and what happens to them at once.
+/// A round of replicates in one commit with other calls about them.
 pub async fn a_round_meets_other_calls(bench: &mut Bench) {
     let submission = adaptive("s", &[1, 2], 1, 3);
     bench.submit(&submission).await;
@@ -292,7 +293,7 @@ pub async fn a_round_meets_other_calls(bench: &mut Bench) {
     assert_eq!(bench.state(job(2, 2)).await, StateName::Queued);
 }
 
-/// Judgements count what came before in the same commit.
+/// Judgements count what came earlier in the same commit.
 pub async fn judgements_see_the_outcomes_before_them(bench: &mut Bench) {
     let submission = sweep("s", &[1, 2, 3, 4], 1);
     bench.submit(&submission).await;

@@ -1,5 +1,5 @@
-//! The engine over the store under test beside the model, one clock, and short
-//! words for what scenarios do.
+//! The engine over the store under test beside the model, with one clock and
+//! short words for what scenarios do.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -24,7 +24,7 @@ use crate::tested::Tested;
 use crate::watched::{Watch, Watched, When};
 use crate::{JobQuery, ReplicationDue, Result, Store};
 
-/// What is read of one job.
+/// What the bench reads of one job.
 #[derive(Debug, PartialEq)]
 struct Depth {
     detail: Option<JobDetail>,
@@ -32,12 +32,12 @@ struct Depth {
     logs: Vec<LogChunk>,
 }
 
-/// What an engine can be asked that no store knows.
+/// What an engine can be asked and a store does not know.
 #[derive(Debug, PartialEq)]
 struct Asked {
     due: Vec<ReplicationDue>,
     next_due: Option<Timestamp>,
-    /// By order of submission.
+    /// For each job, by order of submission, how many go before it.
     ahead: Vec<u64>,
 }
 
@@ -48,7 +48,7 @@ pub struct Bench {
     pub(crate) oracle: Oracle,
     pub(crate) watch: Arc<Watch>,
     policy: Policy,
-    /// What the next call is told.
+    /// The time that the next call is made at.
     pub now: Timestamp,
     requests: u64,
     /// The model's jobs as of the last comparison.
@@ -73,7 +73,7 @@ impl Bench {
         }
     }
 
-    /// The limits.
+    /// The limits of this bench.
     pub const fn policy(&self) -> &Policy {
         &self.policy
     }
@@ -88,7 +88,7 @@ impl Bench {
         &self.tested
     }
 
-    /// How many commits there were.
+    /// How many commits there were so far.
     pub fn commits(&self) -> u64 {
         self.watch.commits()
     }
@@ -104,7 +104,7 @@ impl Bench {
         self.now = self.now + by;
     }
 
-    /// Lets a millisecond less pass.
+    /// Lets a millisecond less than `by` pass.
     pub fn pass_almost(&mut self, by: Duration) {
         self.pass(by.saturating_sub(Duration::from_millis(1)));
     }
@@ -114,7 +114,7 @@ impl Bench {
         self.pass(Duration::from_millis(ms));
     }
 
-    /// Drops the engine without a word and starts another: nothing may be
+    /// Drops the engine without warning and starts another: nothing may be
     /// different.
     pub async fn crash(&mut self) {
         let before = self.asked(&self.tested).await;
@@ -134,7 +134,7 @@ impl Bench {
         self.watch.fail_next(when);
     }
 
-    /// Asks both and holds the engine to the model's reply.
+    /// Asks both, and checks that the engine replies as the model does.
     pub(crate) async fn both<T: Debug + PartialEq>(
         &self,
         what: &str,
@@ -146,7 +146,7 @@ impl Bench {
         got
     }
 
-    /// Makes one call of both; the state must be the same after it.
+    /// Makes one call to both; the state must be the same after it.
     pub(crate) async fn step<T: Said>(&mut self, call: Call) -> Result<T> {
         let reply = self.together(vec![call]).await.pop();
         reply.expect("a reply").map(T::of)
@@ -155,9 +155,9 @@ impl Bench {
     /// Makes several calls while the engine is busy, so that it takes them all
     /// at once, in this order.
     ///
-    /// Where the commit fails that was to fail, all of them must have failed,
-    /// and what they did is there or not. A call that the engine does not
-    /// commit together with others is not to be among them then.
+    /// Where a commit was set to fail, all calls must have failed, and what
+    /// they did is either stored or not. Such calls must not include one that
+    /// the engine does not commit together with others.
     pub async fn together(&mut self, calls: Vec<Call>) -> Vec<Result<Reply>> {
         let now = self.now;
         let what = format!("{calls:?}");
@@ -200,7 +200,8 @@ impl Bench {
             let mut call_made = Box::pin(call.clone().make(&self.tested, now));
             poll_once(call_made.as_mut()).await;
             if matches!(call, Call::Submit(_)) {
-                // It is read in the one thread that may block before it is sent.
+                // The job is read in the one blocking thread before the commit
+                // is sent.
                 tokio::task::spawn_blocking(|| ()).await.unwrap();
                 poll_once(call_made.as_mut()).await;
             }
@@ -211,8 +212,8 @@ impl Bench {
         join_all(asked).await
     }
 
-    /// Makes a call whose caller goes away as soon as it has made it; it counts
-    /// all the same.
+    /// Makes a call whose caller goes away as soon as it has made it. The call
+    /// counts all the same.
     pub async fn abandon(&mut self, call: Call) {
         let now = self.now;
         poll_once(pin!(call.clone().make(&self.tested, now))).await;
@@ -241,8 +242,8 @@ impl Bench {
         store.events(0, u32::MAX).await.unwrap()
     }
 
-    /// Compares everything that can be read; of each job in depth only where
-    /// the model changed since the last time, or `whole`.
+    /// Compares everything that can be read. A job is compared in depth only
+    /// where the model changed since the last time, or if `whole`.
     pub(crate) async fn compare(&mut self, after: &str, whole: bool) {
         let checked = self.oracle.with(|ledger| ledger.check());
         assert_eq!(checked, Ok(()), "the model after {after}");
@@ -287,7 +288,7 @@ impl Bench {
             record.await.unwrap();
             let failed = self.both(at, async |store| store.last_failed(Some(sweep), 2).await);
             failed.await.unwrap();
-            // Along each of the ways that a store may go.
+            // In each of the ways in which a store may read them.
             for states in [vec![], vec![StateName::Succeeded], vec![StateName::Leased]] {
                 let query = JobQuery {
                     sweep: Some(sweep),
@@ -313,7 +314,7 @@ impl Bench {
     }
 }
 
-/// Holds the engine's reply to the model's.
+/// Checks that the engine's reply is that of the model.
 pub(crate) fn same<T: Debug + PartialEq>(what: &str, got: &Result<T>, wanted: &Result<T>) {
     match (got, wanted) {
         (Ok(got), Ok(wanted)) => assert_eq!(got, wanted, "{what}: engine, then model"),
@@ -326,7 +327,7 @@ pub(crate) fn same<T: Debug + PartialEq>(what: &str, got: &Result<T>, wanted: &R
     }
 }
 
-/// Lets a call begin: most are sent to the engine by that.
+/// Polls a call once, which sends most calls to the engine.
 pub(crate) async fn poll_once<T>(mut call: Pin<&mut impl Future<Output = T>>) {
     let polled = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
     assert!(polled.is_pending(), "answered by an engine that is busy");

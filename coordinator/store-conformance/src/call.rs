@@ -1,5 +1,5 @@
-//! Calls that change something, as values: so that several can be made at
-//! once, and made again of the model.
+//! Calls that change something, as values, so that several can be made at once
+//! and made again to the model.
 
 use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::{ImportBatch, ImportCounts};
@@ -47,31 +47,31 @@ pub enum Call {
     ChangeWorker(WorkerName, WorkerChange),
 }
 
-/// What a call was answered.
+/// The answer to a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// By submit.
+    /// To submit.
     Submitted(Submitted),
-    /// By hello.
+    /// To hello.
     Welcome(Welcome),
-    /// By exchange.
+    /// To exchange.
     Exchanged(Exchanged),
-    /// By heartbeat and observe.
+    /// To heartbeat and observe.
     Verdicts(Vec<Verdict>),
-    /// By tick.
+    /// To tick.
     Ticked(Ticked),
-    /// By calls that say no more.
+    /// To calls that return nothing.
     Done(()),
-    /// By cancel and retry: so many jobs.
+    /// To cancel and retry: how many jobs changed.
     Changed(u64),
-    /// By replicate.
+    /// To replicate.
     Replicated(Replicated),
-    /// By import.
+    /// To import.
     Imported(ImportCounts),
 }
 
 impl Call {
-    /// Makes this call.
+    /// Makes this call on `subject`.
     pub async fn make(self, subject: &dyn Subject, now: Timestamp) -> Result<Reply> {
         match self {
             Self::Restart => subject.restart(now).await.map(Reply::Done),
@@ -114,9 +114,9 @@ impl Call {
     }
 }
 
-/// What one kind of reply says.
+/// What is inside one kind of reply.
 pub trait Said: Sized {
-    /// Out of a reply.
+    /// Takes it out of a reply.
     ///
     /// # Panics
     ///

@@ -1,5 +1,5 @@
-//! What must hold of a whole store at the end of everything: it is sound, and
-//! what it holds can be copied to another one and back.
+//! What must hold of a whole store at the end: it is sound, and its contents
+//! can be copied to another one and back.
 
 use async_trait::async_trait;
 use swath_model::policy::Policy;
@@ -24,7 +24,7 @@ pub async fn verify_and_copy(store: &dyn Store, policy: &Policy) {
     assert_eq!(sound(&copy, policy).await, wanted);
 }
 
-/// Verifies a store and says what it holds.
+/// Verifies a store and returns what it holds.
 ///
 /// # Panics
 ///
@@ -51,8 +51,8 @@ pub async fn copied(from: &dyn Store, to: &dyn Store) -> Census {
     census.unwrap()
 }
 
-/// Copies what scenarios leave behind into stores that `make` makes, with the
-/// copy cut off after every page, and back.
+/// Copies what scenarios leave behind into stores from `make` and back. The
+/// copy is interrupted after every page.
 ///
 /// # Panics
 ///
@@ -82,7 +82,7 @@ where
 
 const SCENARIOS: u32 = 8;
 
-/// What one of some scenarios leaves behind: rows of every kind.
+/// What some scenarios leave behind: rows of every kind.
 async fn left_by(scenario: u32) -> MemoryStore {
     let store = MemoryStore::new();
     let mut bench = Bench::start(store.clone(), policy(), false).await;
@@ -99,8 +99,8 @@ async fn left_by(scenario: u32) -> MemoryStore {
     store
 }
 
-/// Copies page by page, anew after each of them; other stores are refused
-/// meanwhile, and nobody begins with half a copy.
+/// Copies page by page, and starts the copy again after each page. Other stores
+/// are refused meanwhile, and no engine begins with half a copy.
 async fn cut_off_and_repeated(from: &MemoryStore, to: &dyn Store) -> Census {
     let term = to.lead("a copy").await.unwrap();
     let mut other = MemoryStore::new().snapshot().await.unwrap();
@@ -123,7 +123,7 @@ async fn cut_off_and_repeated(from: &MemoryStore, to: &dyn Store) -> Census {
     panic!("the copy never ends");
 }
 
-/// A snapshot of small pages that cannot be read any more after some that had
+/// A snapshot of small pages that cannot be read any more after some pages with
 /// rows.
 struct CutOff {
     inner: Box<dyn Snapshot>,
@@ -145,7 +145,7 @@ impl Snapshot for CutOff {
     }
 
     async fn page(&mut self, part: Part, after: PageKey, limit: u32) -> Result<Page> {
-        // The comparison in the end begins at the first row again.
+        // The comparison at the end begins at the first row again.
         if part == Part::Sweeps && after == PageKey::FIRST && self.pages == 0 {
             self.pages = u32::MAX;
         }

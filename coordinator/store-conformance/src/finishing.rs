@@ -36,7 +36,7 @@ pub async fn a_measurement_is_recorded_once(bench: &mut Bench) {
     assert_eq!(detail.late_outcomes, 0);
 }
 
-/// The first outcome of an attempt stands.
+/// The first outcome of an attempt counts.
 pub async fn another_outcome_for_a_recorded_attempt_is_stale(bench: &mut Bench) {
     let (owner, attempt) = taken(bench).await;
     bench.finish(&owner, attempt, measured(8.25)).await;
@@ -51,7 +51,7 @@ pub async fn another_outcome_for_a_recorded_attempt_is_stale(bench: &mut Bench) 
     assert_eq!(detail.late_outcomes, 2);
 }
 
-/// A word within the grace counts.
+/// An outcome within the grace period counts.
 pub async fn a_late_finish_is_adopted_while_suspect(bench: &mut Bench) {
     let (owner, attempt) = taken(bench).await;
     assert_eq!(bench.expire().await.suspected, 1);
@@ -90,7 +90,7 @@ pub async fn a_finish_after_a_newer_grant_is_stale(bench: &mut Bench) {
         let ack = bench.finish(&owner, old, measured(1.0)).await;
         assert_eq!(ack, Ack::Stale);
     }
-    // Not with the newer attempt's number either.
+    // It is stale with the newer attempt's number too.
     let ack = bench.finish(&owner, new, measured(1.0)).await;
     assert_eq!(ack, Ack::Stale);
     let detail = bench.job(old.job).await;
@@ -112,7 +112,7 @@ pub async fn a_measurement_that_is_not_finite_is_refused(bench: &mut Bench) {
     assert_eq!(bench.state(attempt.job).await, StateName::Leased);
     let ack = bench.finish(&owner, attempt, measured(1.0)).await;
     assert_eq!(ack, Ack::Recorded);
-    // Too late comes before not finite, and nothing of it is kept.
+    // Being too late comes before being not finite, and nothing of it is kept.
     let ack = bench.finish(&owner, attempt, measured(f64::NAN)).await;
     assert_eq!(ack, Ack::Stale);
     assert_eq!(bench.job(attempt.job).await.late_outcomes, 0);
@@ -161,7 +161,8 @@ pub async fn a_finish_after_a_release_is_stale(bench: &mut Bench) {
     assert_eq!(detail.late_outcomes, 1);
 }
 
-/// Unknown jobs and attempts from the future are like any word too late.
+/// Reports about unknown jobs and attempts from the future are stale, like any
+/// late report.
 pub async fn what_does_not_exist_is_stale(bench: &mut Bench) {
     let (owner, attempt) = taken(bench).await;
     let unknown = held(job(99, 1), 1);

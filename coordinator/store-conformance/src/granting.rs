@@ -59,11 +59,12 @@ pub async fn a_repeated_request_gets_its_grants_again(bench: &mut Bench) {
     assert_eq!(jobs(&first.grants), [job(9, 1), job(1, 1)]);
     let again = bench.exchange(ask(2, vec![])).await.unwrap();
     assert_eq!(again, first);
-    // What it finished meanwhile is not granted again, nor is anything new.
+    // What it finished meanwhile is not granted again, and nothing new is
+    // granted.
     let done = finish(held(job(9, 1), 1), measured(1.0));
     let again = bench.exchange(ask(2, vec![done])).await.unwrap();
     assert_eq!(again.grants, first.grants[1..]);
-    // Nor by a request that is still waiting after everything ended.
+    // A request that still waits after everything has ended gets none again either.
     let last = first.grants[1].held;
     bench.release(&owner, &[last]).await.unwrap();
     let again = bench.exchange(ask(2, vec![])).await.unwrap();
@@ -173,7 +174,7 @@ pub async fn a_job_waits_for_the_end_of_its_backoff(bench: &mut Bench) {
     let now = bench.now;
     let next = bench.read(async |store| store.next_due(now).await).await;
     assert_eq!(next, Some(due));
-    // Nobody waits for a job that is not to be granted then.
+    // No worker waits for a job that must not be granted then.
     let digest = sweep("s", &[1], 1).digest;
     let pause = SweepChange::Pause {
         cause: swath_model::cause::PauseCause::Operator,

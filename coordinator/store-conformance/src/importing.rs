@@ -42,7 +42,7 @@ const fn counts(new: u64, known: u64, removed: u64) -> ImportCounts {
     }
 }
 
-/// Per replicate of cell `at`: its imported number, and what was measured.
+/// For each replicate of cell `at`: its imported number, and the measured one.
 async fn shown(
     bench: &Bench,
     submission: &Submission,
@@ -74,7 +74,7 @@ pub async fn imports_lie_beside_the_jobs(bench: &mut Bench) {
     assert_eq!(first, [(1, None, None), (2, Some(7.25), None)]);
     let second = shown(bench, &one, 1).await;
     assert_eq!(second, [(1, Some(6.5), None), (2, Some(6.5), None)]);
-    // A cell of another sweep is another table's.
+    // The same cell in another sweep belongs to another table.
     let others = shown(bench, &other, 0).await;
     assert_eq!(others, [(1, None, None), (2, None, None)]);
     let view = bench.sweep(one.digest).await;
@@ -97,8 +97,8 @@ pub async fn a_measurement_is_never_hidden_by_an_import(bench: &mut Bench) {
     assert!(states.all(|state| state == StateName::Succeeded));
 }
 
-/// The same again is a no-op, another number of the same source is refused,
-/// and a replacement forgets what the source had said of that sweep.
+/// The same numbers again change nothing, another number of the same source is
+/// refused, and a replacement removes what the source had given for that sweep.
 pub async fn an_import_can_be_repeated_and_replaced(bench: &mut Bench) {
     bench.submit(&sweep("one", &[1, 2], 1)).await;
     bench.submit(&sweep("two", &[1], 1)).await;
@@ -122,7 +122,7 @@ pub async fn an_import_can_be_repeated_and_replaced(bench: &mut Bench) {
     assert_eq!(bench.import(replacing).await.unwrap(), counts(2, 0, 2));
 }
 
-/// One row that cannot be stored stores none.
+/// If one row cannot be stored, none is.
 pub async fn an_import_is_all_or_nothing(bench: &mut Bench) {
     let one = sweep("one", &[1, 2], 1);
     bench.submit(&one).await;

@@ -10,7 +10,7 @@ use super::bench::Bench;
 use super::script::{failed, finish, held, job, measured, sweep};
 use crate::{Ack, Held, SweepChange, WorkerChange};
 
-/// Lets `owner` take a job and fail it.
+/// Makes `owner` take a job and fail it.
 async fn crash(bench: &mut Bench, owner: &Owner, message: &str) -> Held {
     bench.pass_ms(bench.policy().backoff_max_ms);
     let attempt = bench.take_one(owner).await;
@@ -73,7 +73,7 @@ pub async fn attempts_are_bounded(bench: &mut Bench) {
         (view.state, view.fault),
         (StateName::Failed, Some(Fault::Lost))
     );
-    // Final is final: its last attempt comes too late.
+    // The job is final, so its last attempt comes too late.
     let ack = bench
         .finish(&owner, held(job(1, 1), attempts), measured(1.0))
         .await;
@@ -87,8 +87,8 @@ pub async fn attempts_are_bounded(bench: &mut Bench) {
     assert_eq!(bench.state(job(2, 1)).await, StateName::Failed);
 }
 
-/// Different jobs that fail in a row on one worker are its doing: it gets no
-/// more, and they are not charged.
+/// If different jobs fail in a row on one worker, the worker is at fault: it
+/// gets no more, and they are not charged.
 pub async fn a_worker_that_fails_jobs_in_a_row_is_cordoned(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1, 2, 3, 4], 1)).await;
     let owner = bench.hello("w").await;
@@ -111,8 +111,8 @@ pub async fn a_worker_that_fails_jobs_in_a_row_is_cordoned(bench: &mut Bench) {
     for grant in &grants[..3] {
         assert_eq!(bench.job(grant.held.job).await.job.charged, 0);
     }
-    // What it still holds and fails is not charged either, and not announced
-    // again.
+    // What it still holds and then fails is not charged either, and it is not
+    // announced again.
     let outcome = finish(grants[3].held, failed(Fault::TimedOut, "slow"));
     let exchanged = bench.trade(&owner, vec![outcome], 1).await.unwrap();
     assert_eq!(exchanged.acks, [Ack::Recorded]);
@@ -143,8 +143,8 @@ pub async fn a_measurement_ends_a_row(bench: &mut Bench) {
     assert_eq!(bench.job(grants[0].held.job).await.job.charged, 1);
 }
 
-/// What a worker was granted before a sweep was paused, and fails after, is not
-/// held against it: the cause is the same.
+/// Jobs that a worker was granted before a sweep was paused, and that fail
+/// afterwards, do not count against it, because the cause is the same.
 pub async fn failures_after_a_pause_cordon_nobody(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1, 2, 3, 4, 5, 6, 7], 1)).await;
     let owner = bench.hello("w").await;
@@ -240,7 +240,8 @@ pub async fn every_broken_sweep_of_a_shared_job_is_paused(bench: &mut Bench) {
     // The worker is not to blame.
     assert_eq!(bench.worker(&owner.worker).await.cordoned, None);
     assert_eq!(bench.sweep(gone.digest).await.paused, None);
-    // Every job of the small one is final: that is what it shows, with why.
+    // Every job of the small one is final; it shows that state, with the
+    // reason.
     let view = bench.sweep(small.digest).await;
     assert_eq!(view.state, SweepState::Finished);
     assert!(view.paused.is_some_and(|cause| cause.is_failure()));
@@ -270,7 +271,7 @@ pub async fn probes_that_fail_are_an_answer(bench: &mut Bench) {
         (WorkerState::Active, 0)
     );
     assert_eq!(bench.sweep(probes.digest).await.state, SweepState::Active);
-    // What crashes may do better next time.
+    // A job that crashes may do better next time.
     let attempt = crash(bench, &owner, "signal 11").await;
     assert_eq!(bench.sweep(probes.digest).await.paused, None);
     assert_eq!(bench.worker(&owner.worker).await.cordoned, None);

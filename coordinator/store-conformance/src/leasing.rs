@@ -44,7 +44,7 @@ pub async fn a_lease_passes_in_two_steps(bench: &mut Bench) {
     assert_eq!((view.deadline, view.attempt), (None, attempt.attempt));
 }
 
-/// A long training is dear: it may stay away longer.
+/// A long training is expensive, so its worker may be silent for longer.
 pub async fn grace_grows_with_the_training(bench: &mut Bench) {
     let (owner, attempts) = taken(bench, 1).await;
     let hour = Duration::from_hours(1);
@@ -59,7 +59,7 @@ pub async fn grace_grows_with_the_training(bench: &mut Bench) {
     assert_eq!(bench.tick().await.requeued, 1);
 }
 
-/// The same attempt goes on, from suspect and from the queue, until a newer
+/// The same attempt continues, whether it was suspect or queued, until a newer
 /// one was granted.
 pub async fn a_heartbeat_brings_an_attempt_back(bench: &mut Bench) {
     let (owner, attempts) = taken(bench, 1).await;
@@ -90,7 +90,7 @@ pub async fn what_two_heartbeats_do_not_mention_is_taken_back(bench: &mut Bench)
     let [known, forgotten, late] = attempts[..] else {
         panic!("three attempts");
     };
-    // What is fresh cannot be known yet to whoever speaks.
+    // The worker cannot know yet of an attempt that was just granted.
     bench.pass_almost(bench.policy().heartbeat());
     for _ in 0..3 {
         assert_eq!(bench.beat(&owner, &[known]).await, [Keep]);
@@ -107,7 +107,7 @@ pub async fn what_two_heartbeats_do_not_mention_is_taken_back(bench: &mut Bench)
     // Once is not twice in a row.
     bench.beat(&owner, &[known]).await;
     assert_eq!(bench.state(late.job).await, StateName::Leased);
-    // It does not come back by being mentioned: it ended.
+    // Mentioning it does not bring it back, because it has ended.
     assert_eq!(bench.beat(&owner, &[forgotten]).await, [Fenced]);
     assert_eq!(bench.state(late.job).await, StateName::Queued);
     assert_eq!(bench.state(known.job).await, StateName::Leased);
@@ -118,7 +118,7 @@ pub async fn a_released_job_is_not_charged(bench: &mut Bench) {
     let (owner, attempts) = taken(bench, 2).await;
     bench.pass_ms(5);
     bench.release(&owner, &attempts[..1]).await.unwrap();
-    // Again, and what others hold: ignored.
+    // A second release of it, and a release of what others hold, is ignored.
     bench.release(&owner, &attempts[..1]).await.unwrap();
     let other = bench.hello("other").await;
     bench.release(&other, &attempts).await.unwrap();
@@ -133,8 +133,8 @@ pub async fn a_released_job_is_not_charged(bench: &mut Bench) {
     assert_eq!(bench.take_one(&other).await, held(attempts[0].job, 2));
 }
 
-/// A draining worker is told to stop what it has, which is not cancelled for
-/// that; its next session is active.
+/// A draining worker is told to stop its jobs, which are not cancelled by that.
+/// Its next session is active.
 pub async fn a_draining_worker_is_told_to_stop(bench: &mut Bench) {
     let (owner, attempts) = taken(bench, 2).await;
     let drain = WorkerChange::Drain;
@@ -176,7 +176,7 @@ pub async fn a_start_extends_every_lease(bench: &mut Bench) {
     assert_eq!(bench.beat(&owner, &attempts).await, [Keep, Keep]);
 }
 
-/// While the store was away, nobody could say a word.
+/// While the store was away, no worker could report.
 pub async fn an_absence_extends_every_lease(bench: &mut Bench) {
     let (_, attempts) = taken(bench, 1).await;
     bench.pass_ms(bench.policy().ttl_ms - 1);
@@ -190,14 +190,14 @@ pub async fn an_absence_extends_every_lease(bench: &mut Bench) {
     let view = bench.job(attempts[0].job).await.job;
     assert_eq!(view.state, StateName::Suspect);
     assert_eq!(view.deadline, Some(bench.now + bench.policy().ttl()));
-    // Never shortened.
+    // It is never shortened.
     bench.restart().await;
     let deadline = bench.job(attempts[0].job).await.job.deadline;
     bench.extend_leases().await;
     assert_eq!(bench.job(attempts[0].job).await.job.deadline, deadline);
 }
 
-/// A worker sends again what it does not know to have arrived.
+/// A worker sends again whatever it does not know to have arrived.
 pub async fn repeated_observations_are_ignored(bench: &mut Bench) {
     let (owner, attempts) = taken(bench, 1).await;
     let attempt = attempts[0];
@@ -237,7 +237,7 @@ pub async fn repeated_observations_are_ignored(bench: &mut Bench) {
     assert_eq!(view.progress, Some(observation(2, 50.0)));
 }
 
-/// What a cut-off worker saw counts as long as its outcome would.
+/// What a cut-off worker reports counts as long as its outcome would.
 pub async fn a_cut_off_worker_may_still_observe(bench: &mut Bench) {
     let (owner, attempts) = taken(bench, 1).await;
     let attempt = attempts[0];
@@ -251,7 +251,7 @@ pub async fn a_cut_off_worker_may_still_observe(bench: &mut Bench) {
     assert_eq!(bench.observe(&owner, &say(2)).await.unwrap(), [Fenced]);
     let unknown = [report(held(job(99, 1), 1), vec![], 1, "x")];
     assert_eq!(bench.observe(&owner, &unknown).await.unwrap(), [Fenced]);
-    // The newest attempt is another's.
+    // The newest attempt belongs to another worker.
     let newest = [report(
         held(attempt.job, 2),
         vec![observation(1, 9.0)],
@@ -259,7 +259,7 @@ pub async fn a_cut_off_worker_may_still_observe(bench: &mut Bench) {
         "x",
     )];
     assert_eq!(bench.observe(&owner, &newest).await.unwrap(), [Fenced]);
-    // Nor does one that ended say anything more.
+    // An attempt that has ended adds nothing either.
     bench.release(&other, &[newest[0].held]).await.unwrap();
     assert_eq!(bench.observe(&other, &newest).await.unwrap(), [Fenced]);
     let curve = bench.read(async |store| store.curves(attempt.job).await);

@@ -1,12 +1,12 @@
-//! The suite that holds the engine over every store to its contract.
+//! The suite that tests the engine over a store against its contract.
 //!
 //! Each scenario drives the engine over the store under test and the naive
-//! ledger (`ledger`) side by side and compares every reply and the state after
-//! every step; besides, it says itself what must come out, so that the model is
-//! held to the contract too. Every scenario runs once more with an engine that
-//! crashes after every step: what is in the store is all there is. A last test
-//! does the same with random sequences of operations, crashes and commits that
-//! fail among them.
+//! ledger (`ledger`) side by side, and compares every reply, and the state
+//! after every step. It also asserts what the result must be, so that the model
+//! is tested against the contract too. Every scenario runs once more with an
+//! engine that crashes after every step, so that only what is in the store
+//! survives. A last test does the same with random sequences of operations,
+//! among them crashes and commits that fail.
 //!
 //! A store instantiates it in its tests:
 //!
@@ -55,7 +55,7 @@ pub use swath_store::*;
 use self::bench::Bench;
 pub use self::memory::MemoryStore;
 
-/// The limits under which the scenarios run: production's, but fewer attempts.
+/// The limits of the scenarios: those of production, but with fewer attempts.
 pub fn policy() -> Policy {
     Policy {
         attempts_max: 6,
@@ -63,8 +63,8 @@ pub fn policy() -> Policy {
     }
 }
 
-/// Two tests per scenario, with and without crashes, and one with random
-/// sequences, for the stores that `$make` makes: an `async fn(Policy) -> (impl Store, impl Sized)`.
+/// Two tests per scenario, with and without crashes, and one with random sequences, for the stores
+/// that `$make` makes: an `async fn(Policy) -> (impl Store, impl Sized)`.
 #[macro_export]
 macro_rules! conformance_suite {
     ($make:path) => {
@@ -241,11 +241,11 @@ where
     done.expect("nobody waits for ever");
 }
 
-/// How long one scenario or sequence may take, on a machine that is busy.
+/// How long one scenario or sequence may take on a busy machine.
 const LIMIT: Duration = Duration::from_mins(5);
 
-/// One thread for everything, and one for what blocks: so that calls come to
-/// the engine in the order in which they are made; see [`Bench::together`].
+/// One thread for everything and one for blocking work, so that calls reach the
+/// engine in the order in which they are made; see [`Bench::together`].
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(1)

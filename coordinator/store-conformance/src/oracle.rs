@@ -1,4 +1,4 @@
-//! The naive ledger behind a mutex: the model that the engine is held to.
+//! The naive ledger behind a mutex: the model that the engine is compared with.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -22,8 +22,8 @@ use crate::{
     WorkerChange,
 };
 
-/// Says what must come out: it walks through all of its jobs where the engine
-/// has an index, and never crashes.
+/// Defines what the results must be. It walks through all of its jobs where the
+/// engine has an index, and it never crashes.
 #[derive(Debug)]
 pub struct Oracle {
     ledger: Mutex<Ledger>,
@@ -37,10 +37,10 @@ impl Oracle {
         }
     }
 
-    /// Lets `f` see, or change, the ledger.
+    /// Calls `f` with the ledger, to read or change it.
     pub fn with<T>(&self, f: impl FnOnce(&mut Ledger) -> T) -> T {
-        // A panic in a test may poison the lock; what the ledger holds then is
-        // that test's to judge.
+        // A panic in a test may poison the lock; that test must judge what the
+        // ledger then holds.
         f(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

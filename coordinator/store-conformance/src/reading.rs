@@ -1,4 +1,4 @@
-//! What readers get.
+//! What readers see.
 
 use swath_model::id::{SweepDigest, WeightsDigest};
 use swath_model::job::StateName;
@@ -13,7 +13,7 @@ use super::script::{
 };
 use crate::{Ack, JobQuery, Known, SubmittedCell, SweepChange};
 
-/// From active over paused to finished, with counts and times.
+/// From active to paused to finished, with counts and times.
 pub async fn sweeps_tell_their_state(bench: &mut Bench) {
     let one = sweep("one", &[1, 2], 1);
     let empty = sweep("empty", &[], 3);
@@ -64,7 +64,7 @@ pub async fn sweeps_tell_their_state(bench: &mut Bench) {
     assert_eq!(view.counts.done(), view.counts.total());
 }
 
-/// Queries are the and of their parts.
+/// A job must match every part of a query.
 pub async fn jobs_are_found_by_sweep_state_and_prefix(bench: &mut Bench) {
     let one = sweep("one", &[1, 2], 1);
     let two = sweep("two", &[2, 3], 1);
@@ -122,7 +122,7 @@ pub async fn jobs_are_found_by_sweep_state_and_prefix(bench: &mut Bench) {
     assert_eq!(absent.await, None);
 }
 
-/// A sweep's jobs come in order of submission, also where those of other sweeps
+/// A sweep's jobs come in order of submission, even where jobs of other sweeps
 /// lie between them.
 pub async fn jobs_of_a_scattered_sweep_are_found(bench: &mut Bench) {
     let cells: Vec<u32> = (1..=40).collect();
@@ -172,7 +172,7 @@ pub async fn the_last_failures_come_first(bench: &mut Bench) {
     assert_eq!(last(Some(SweepDigest::from_bytes([7; 32])), 9).await, []);
 }
 
-/// A queued job tells how many go before it: by priority, then by order of
+/// A queued job shows how many go before it: by priority, then by order of
 /// submission.
 pub async fn a_queued_job_knows_its_place(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1, 2, 3], 1)).await;
@@ -250,7 +250,8 @@ pub async fn a_job_tells_of_its_attempts(bench: &mut Bench) {
     assert_eq!((detail.job.charged, detail.job.message.as_str()), (1, ""));
 }
 
-/// A sweep's own order, whatever the order in which jobs came and ended.
+/// Results come in the sweep's own order, whatever the order in which jobs came
+/// and ended.
 pub async fn results_come_in_canonical_order(bench: &mut Bench) {
     bench.submit(&sweep("first", &[3], 1)).await;
     let submission = sweep("s", &[5, 3], 2);
@@ -290,7 +291,7 @@ pub async fn results_come_in_canonical_order(bench: &mut Bench) {
         (rows[3].state, &rows[3].provenance),
         (StateName::Leased, &None)
     );
-    // A job that waits for another attempt has run on nothing that counts.
+    // A job that waits for another attempt has no provenance that counts.
     let lost = failed(Fault::Lost, "killed");
     bench.finish(&owner, grants[3].held, lost).await;
     let cells = bench.read(async |store| store.results(digest, 0).await);
@@ -303,7 +304,7 @@ pub async fn results_come_in_canonical_order(bench: &mut Bench) {
         .await;
 }
 
-/// Whatever a training measured comes out by its name, wherever it is read.
+/// Whatever a training measured is read back under its name everywhere.
 pub async fn metrics_come_out_as_they_went_in(bench: &mut Bench) {
     let submission = sweep("s", &[1], 3);
     bench.submit(&submission).await;
@@ -367,7 +368,7 @@ pub async fn metrics_come_out_as_they_went_in(bench: &mut Bench) {
     }
 }
 
-/// What only some trainings observe of an epoch is kept, too.
+/// Fields that only some trainings observe in an epoch are kept too.
 pub async fn observations_keep_every_field(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1], 1)).await;
     let owner = bench.hello("w").await;
@@ -387,8 +388,8 @@ pub async fn observations_keep_every_field(bench: &mut Bench) {
     assert_eq!(bench.job(attempt.job).await.job.progress, Some(poor));
 }
 
-/// An attempt may have resumed another: each epoch counts as the newest one
-/// saw it, and only where it was evaluated.
+/// An attempt may have resumed another one. Each epoch counts as the newest
+/// attempt saw it, and only if it was evaluated.
 pub async fn the_last_epochs_span_attempts(bench: &mut Bench) {
     let submission = sweep("s", &[1], 1);
     bench.submit(&submission).await;
@@ -510,8 +511,8 @@ pub async fn workers_tell_what_they_hold(bench: &mut Bench) {
     assert_eq!(bench.worker(&late.worker).await.held, 0);
 }
 
-/// Trainings that cost alike are found by their workload, the newest first;
-/// probes are none.
+/// Trainings that cost the same are found by their workload, the newest first.
+/// Probes are not among them.
 pub async fn trainings_alike_are_found(bench: &mut Bench) {
     let training = |lr: f64, probe: bool| {
         let tree = serde_json::json!({

@@ -1,5 +1,5 @@
-//! Commits that fail, and engines that crash: what the store has is all there
-//! is, and all that counts.
+//! Commits that fail, and engines that crash: only what is in the store
+//! survives, and only that counts.
 
 use swath_model::job::StateName;
 use swath_model::outcome::Fault;
@@ -18,8 +18,8 @@ async fn failing(bench: &mut Bench, when: When, calls: Vec<Call>) {
     assert!(replies.iter().all(Result::is_err), "{replies:?}");
 }
 
-/// Everybody whose call was in the commit hears that it failed, and what it
-/// did has never been.
+/// Every call of a failed commit is told that it failed, and nothing of it is
+/// kept.
 pub async fn a_commit_that_fails_leaves_nothing(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1, 2, 3], 1)).await;
     let owner = bench.hello("w").await;
@@ -35,13 +35,13 @@ pub async fn a_commit_that_fails_leaves_nothing(bench: &mut Bench) {
     failing(bench, When::Before, calls.clone()).await;
     assert_eq!(bench.state(taken[0].held.job).await, StateName::Leased);
     assert_eq!(bench.state(taken[1].held.job).await, StateName::Leased);
-    // Said again, it counts.
+    // When the calls are repeated, they count.
     bench.together(calls).await;
     assert_eq!(bench.state(taken[0].held.job).await, StateName::Succeeded);
 }
 
-/// A commit whose word is lost was made all the same: what its callers repeat
-/// is known already.
+/// A commit whose reply is lost was made all the same, so what its callers
+/// repeat is already known.
 pub async fn a_commit_whose_word_is_lost_counts(bench: &mut Bench) {
     let submission = sweep("s", &[1, 2, 3], 1);
     failing(bench, When::After, vec![Call::Submit(submission.clone())]).await;
@@ -62,7 +62,7 @@ pub async fn a_commit_whose_word_is_lost_counts(bench: &mut Bench) {
     assert_eq!(acks, [Ack::AlreadyRecorded, Ack::AlreadyRecorded]);
 }
 
-/// A hello whose answer was lost has fenced the older session.
+/// A hello whose reply was lost has fenced the older session.
 pub async fn a_hello_whose_word_is_lost_fences(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1], 1)).await;
     let owner = bench.hello("w").await;
@@ -82,7 +82,7 @@ pub async fn a_hello_whose_word_is_lost_fences(bench: &mut Bench) {
     assert_eq!(newer.session.0, owner.session.0 + 2);
 }
 
-/// One failure after the other, and the engine is still there.
+/// One failure follows another, and the engine still works.
 pub async fn an_engine_survives_many_failures(bench: &mut Bench) {
     let owner = bench.hello("w").await;
     for (cell, when) in (1..).zip([When::Before, When::After, When::Before, When::After]) {
@@ -96,7 +96,7 @@ pub async fn an_engine_survives_many_failures(bench: &mut Bench) {
     assert_eq!(bench.worker(&owner.worker).await.held, 4);
 }
 
-/// What only memory knew is there again: misses, requests, charges, backoffs.
+/// What only memory held is restored: misses, requests, charges, backoffs.
 pub async fn a_crash_forgets_nothing(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1, 2, 3], 1)).await;
     let owner = bench.hello("w").await;
@@ -124,7 +124,7 @@ pub async fn a_crash_forgets_nothing(bench: &mut Bench) {
     assert_eq!(bench.take_one(&owner).await, held(kept.job, 2));
 }
 
-/// The last few requests of a session are answered again as they were, whatever
+/// The last few requests of a session get the same answer again, whatever
 /// happened in between.
 pub async fn the_last_requests_are_kept(bench: &mut Bench) {
     let cells: Vec<u32> = (1..=20).collect();
@@ -145,8 +145,8 @@ pub async fn the_last_requests_are_kept(bench: &mut Bench) {
     assert_eq!(bench.take(&other, 1).await.len(), 1);
 }
 
-/// Nobody writes who does not lead any more: neither by hand nor by an engine
-/// that does not know yet.
+/// A coordinator that leads no more writes nothing: neither directly nor
+/// through an engine that does not know yet.
 pub async fn an_older_term_writes_nothing(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1], 1)).await;
     bench.hello("w").await;
@@ -178,7 +178,8 @@ pub async fn an_older_term_writes_nothing(bench: &mut Bench) {
     assert_eq!(bench.worker(&"w".parse().unwrap()).await.cordoned, None);
 }
 
-/// Cells come page by page, by whatever they are named, and each once.
+/// Cells are loaded page by page, by whatever names they are asked for, and
+/// each once.
 pub async fn cells_are_loaded_by_every_name(bench: &mut Bench) {
     bench.submit(&sweep("one", &[1, 2, 3], 2)).await;
     bench.submit(&sweep("two", &[3, 4], 1)).await;

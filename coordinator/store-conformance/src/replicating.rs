@@ -18,7 +18,7 @@ pub fn adaptive(name: &str, cells: &[u32], min: u32, max: u32) -> Submission {
     submission
 }
 
-/// Measures everything that waits, as `value` has it by cell and replicate.
+/// Measures every job that waits, with `value` of its cell and replicate.
 async fn measure(bench: &mut Bench, owner: &Owner, value: impl Fn(u64, u32) -> f64) {
     loop {
         let grants = bench.take(owner, 1).await;
@@ -33,7 +33,7 @@ async fn measure(bench: &mut Bench, owner: &Owner, value: impl Fn(u64, u32) -> f
     }
 }
 
-/// Far apart by cell, so that few numbers are enough.
+/// Values that are far apart by cell, so that few numbers suffice.
 fn apart(cell: u64, replicate: u32) -> f64 {
     cell as f64 * 100.0 + f64::from(replicate)
 }
@@ -43,7 +43,7 @@ async fn counts(bench: &Bench, sweep: SweepDigest) -> Vec<usize> {
     results.iter().map(|cell| cell.replicates.len()).collect()
 }
 
-/// What is due, which must be one sweep, and what a look at it finds.
+/// What is due, which must be one sweep, and the result of a look at it.
 async fn one_due(bench: &Bench) -> (ReplicationDue, Look) {
     let due = bench.due().await;
     assert_eq!(due.len(), 1, "{due:?}");
@@ -57,8 +57,8 @@ fn decisions(look: &Look) -> Vec<Decision> {
     }
 }
 
-/// A round gives the cells their next replicates, once; they are wanted, and
-/// come after everything that was submitted.
+/// A round gives each cell its next replicate, once. These are wanted, and come
+/// after everything that was submitted.
 pub async fn a_round_gives_each_cell_its_next_replicate(bench: &mut Bench) {
     let submission = adaptive("s", &[1, 2, 3], 2, 5);
     let digest = submission.digest;
@@ -102,7 +102,7 @@ pub async fn a_round_gives_each_cell_its_next_replicate(bench: &mut Bench) {
 }
 
 /// Only the next replicate of a cell of the sweep can be given, and only up to
-/// the greatest.
+/// the maximum.
 pub async fn a_decision_that_does_not_follow_is_ignored(bench: &mut Bench) {
     let submission = adaptive("s", &[1, 2], 1, 2);
     bench.submit(&submission).await;
@@ -155,7 +155,7 @@ pub async fn a_settled_sweep_is_finished(bench: &mut Bench) {
         }
         rounds += 1;
     }
-    // At 5 against 5 numbers; one of the first cell has none.
+    // With 5 against 5 numbers; one of the first cell has none.
     assert_eq!((rounds, counts(bench, digest).await), (2, vec![5, 5]));
     let view = bench.sweep(digest).await;
     assert_eq!(view.state, SweepState::Finished);
@@ -186,8 +186,8 @@ pub async fn a_settled_sweep_is_finished(bench: &mut Bench) {
     assert_eq!(record.await.verdict.as_ref(), Some(verdict));
 }
 
-/// Nobody decides about a sweep that is paused or cancelled; when it goes on,
-/// so does what was given to it.
+/// Nothing is decided about a sweep that is paused or cancelled. When it
+/// continues, so do the replicates it was given.
 pub async fn a_sweep_that_rests_is_left_alone(bench: &mut Bench) {
     let submission = adaptive("s", &[1, 2], 1, 4);
     let digest = submission.digest;

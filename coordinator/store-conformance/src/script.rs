@@ -89,9 +89,9 @@ pub fn measured(test_error: f64) -> Outcome {
         test_loss: Some(0.5),
         best_test_error: None,
         train_seconds: 12.5,
-        // Of an error that is not finite, there is no third.
+        // An error that is not finite has no third metric.
         metrics: Metrics::collect(metrics, |_, _| {}),
-        // A program has none.
+        // A program has no weights.
         weights: (test_error < 50.0).then(|| weights(test_error)),
     })
 }
@@ -157,7 +157,7 @@ pub fn report(held: Held, observations: Vec<Observation>, log_sequence: u64, log
     }
 }
 
-/// What a worker says of itself that allows these programs.
+/// What a worker reports about itself if it allows these programs.
 pub fn worker_about(programs: &[&str]) -> WorkerAbout {
     WorkerAbout {
         host: "node".to_owned(),

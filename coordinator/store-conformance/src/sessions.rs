@@ -21,8 +21,8 @@ async fn taken(bench: &mut Bench, jobs: u32) -> (Owner, Vec<Held>) {
     (owner, grants.iter().map(|grant| grant.held).collect())
 }
 
-/// Each hello gets a greater number, and what it does not claim waits again at
-/// once.
+/// Each hello gets a greater number, and what it does not claim is queued again
+/// at once.
 pub async fn sessions_grow_and_fence(bench: &mut Bench) {
     let (older, attempts) = taken(bench, 2).await;
     let other = bench.hello("other").await;
@@ -40,7 +40,7 @@ pub async fn sessions_grow_and_fence(bench: &mut Bench) {
     assert_eq!(bench.worker(&newer.worker).await.session, newer.session);
 }
 
-/// Its outcomes are taken off its hands, and change nothing.
+/// Outcomes of an older session are acknowledged, and change nothing.
 pub async fn an_older_session_is_only_acknowledged(bench: &mut Bench) {
     let (older, attempts) = taken(bench, 3).await;
     bench.finish(&older, attempts[0], measured(1.0)).await;
@@ -64,8 +64,8 @@ pub async fn an_older_session_is_only_acknowledged(bench: &mut Bench) {
     assert!(is_stale(&bench.trade(&older, vec![], 1).await));
 }
 
-/// Numbers from the future, none at all, and unknown workers: nothing that they
-/// say is kept.
+/// Session numbers from the future, none at all, and unknown workers: nothing
+/// from these is kept.
 pub async fn a_session_that_was_never_given_is_refused(bench: &mut Bench) {
     let (owner, attempts) = taken(bench, 1).await;
     let future = Owner {
@@ -107,7 +107,7 @@ pub async fn claims_survive_a_restart_of_the_worker(bench: &mut Bench) {
     bench.finish(&done, attempts[2], measured(1.0)).await;
     bench.pass_ms(50);
     let (owner, welcome) = bench.hello_holding("w", &attempts).await;
-    // A recorded outcome needs nothing more from the worker.
+    // The worker need do nothing more about a recorded outcome.
     assert_eq!(welcome.verdicts, [Keep, Stop, Fenced, Keep]);
     assert_eq!(welcome.requeued, 0);
     let detail = bench.job(attempts[0].job).await;
@@ -135,7 +135,8 @@ pub async fn claims_of_others_are_fenced(bench: &mut Bench) {
     assert_eq!(bench.worker(&"w".parse().unwrap()).await.held, 1);
 }
 
-/// An attempt whose job waits again is claimed until a newer one was granted.
+/// An attempt whose job waits again can be claimed until a newer one was
+/// granted.
 pub async fn a_claim_may_bring_a_lost_attempt_back(bench: &mut Bench) {
     let (older, attempts) = taken(bench, 2).await;
     bench.expire().await;
@@ -146,7 +147,8 @@ pub async fn a_claim_may_bring_a_lost_attempt_back(bench: &mut Bench) {
         (&[Keep][..], 0)
     );
     assert_eq!(bench.state(attempts[0].job).await, StateName::Leased);
-    // What it did not claim is an older session's word now, whoever says it.
+    // A report about what it did not claim now belongs to an older session,
+    // whoever sends it.
     for speaker in [&owner, &older] {
         let ack = bench.finish(speaker, attempts[1], measured(1.0)).await;
         assert_eq!(ack, Ack::Stale);
@@ -158,7 +160,7 @@ pub async fn a_claim_may_bring_a_lost_attempt_back(bench: &mut Bench) {
     assert_eq!(welcome.verdicts, [Keep, Fenced]);
 }
 
-/// Starting again does not heal a worker.
+/// Starting a worker again does not lift its cordon.
 pub async fn a_cordon_outlives_a_session(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1], 1)).await;
     let owner = bench.hello("w").await;

@@ -1,4 +1,5 @@
-//! What scenarios call: the engine over a store, or the model in its place.
+//! The interface that scenarios call: the engine over a store, or the model in
+//! its place.
 
 use async_trait::async_trait;
 use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
@@ -17,22 +18,22 @@ use crate::{
 };
 
 /// Every call of the engine and every read of a store, under the names that
-/// they have there, which is where they are documented.
+/// they have there. They are documented there.
 #[async_trait]
 pub trait Subject: Send + Sync {
     /// The coordinator starts.
     async fn restart(&self, now: Timestamp) -> Result<()>;
 
-    /// A sweep comes.
+    /// A sweep is submitted.
     async fn submit(&self, now: Timestamp, submission: Submission) -> Result<Submitted>;
 
     /// A worker starts or reconnects.
     async fn hello(&self, now: Timestamp, hello: Hello) -> Result<Welcome>;
 
-    /// Outcomes come, jobs go.
+    /// Outcomes come in, jobs go out.
     async fn exchange(&self, now: Timestamp, exchange: Exchange) -> Result<Exchanged>;
 
-    /// A worker is there, with these attempts.
+    /// A worker is alive and has these attempts.
     async fn heartbeat(
         &self,
         now: Timestamp,
@@ -40,7 +41,7 @@ pub trait Subject: Send + Sync {
         held: Vec<Held>,
     ) -> Result<Vec<Verdict>>;
 
-    /// A worker tells of its attempts.
+    /// A worker reports about its attempts.
     async fn observe(
         &self,
         now: Timestamp,
@@ -54,7 +55,7 @@ pub trait Subject: Send + Sync {
     /// The sweeper's pass.
     async fn tick(&self, now: Timestamp) -> Result<Ticked>;
 
-    /// Something was away.
+    /// The coordinator or its store was away.
     async fn extend_leases(&self, now: Timestamp) -> Result<()>;
 
     /// An operator changes a sweep.
@@ -68,13 +69,13 @@ pub trait Subject: Send + Sync {
     /// An operator cancels jobs.
     async fn cancel_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64>;
 
-    /// An operator has jobs tried again.
+    /// An operator retries jobs.
     async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64>;
 
     /// The sweeps whose results are to be looked at.
     async fn replication_due(&self) -> Result<Vec<ReplicationDue>>;
 
-    /// What a look found.
+    /// The result of a look.
     async fn replicate(
         &self,
         now: Timestamp,
@@ -99,7 +100,7 @@ pub trait Subject: Send + Sync {
     /// When the next backoff ends.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>>;
 
-    /// What was decided of a sweep's replicates.
+    /// What was decided about a sweep's replicates.
     async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord>;
 
     /// Every sweep.

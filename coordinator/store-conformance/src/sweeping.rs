@@ -1,4 +1,5 @@
-//! Sweeps come, grow, are cancelled and revived; jobs follow.
+//! Sweeps are submitted, grow, are cancelled and revived, and their jobs with
+//! them.
 
 use serde_json::json;
 use swath_model::job::StateName;
@@ -10,7 +11,7 @@ use super::script::{failed, job, measured, plain_cell, sweep};
 use crate::Verdict::{Keep, Stop};
 use crate::{Ack, StoreError, SubmittedCell, SweepChange};
 
-/// The same file twice changes nothing but the priority.
+/// Submitting the same file twice changes nothing but the priority.
 pub async fn submitting_twice_is_a_no_op(bench: &mut Bench) {
     let mut submission = sweep("s", &[1, 2], 2);
     let submitted = bench.submit(&submission).await;
@@ -101,8 +102,8 @@ pub async fn cancelling_spares_shared_jobs(bench: &mut Bench) {
     assert_eq!((counts.cancelled, counts.total()), (2, 2));
 }
 
-/// An open attempt hears of it at its next heartbeat, and its release ends the
-/// job; so does its silence.
+/// An open attempt is told at its next heartbeat. Its release ends the job, and
+/// so does its silence.
 pub async fn a_cancelled_attempt_is_stopped(bench: &mut Bench) {
     let submission = sweep("s", &[1, 2, 3], 1);
     bench.submit(&submission).await;
@@ -131,7 +132,7 @@ pub async fn a_cancelled_attempt_is_stopped(bench: &mut Bench) {
     }
 }
 
-/// A number that is there is not thrown away.
+/// A number that has been measured is not thrown away.
 pub async fn a_measurement_counts_although_cancelled(bench: &mut Bench) {
     let submission = sweep("s", &[1], 1);
     bench.submit(&submission).await;
@@ -152,8 +153,8 @@ pub async fn a_measurement_counts_although_cancelled(bench: &mut Bench) {
     );
 }
 
-/// Submitting a cancelled sweep again wants its jobs again: cancelled ones
-/// wait, stopping ones go on, and a pause is over.
+/// Submitting a cancelled sweep again makes its jobs wanted again: cancelled
+/// ones wait, stopping ones continue, and a pause is over.
 pub async fn a_cancelled_sweep_can_be_revived(bench: &mut Bench) {
     let submission = sweep("s", &[1, 2], 1);
     bench.submit(&submission).await;
@@ -184,7 +185,7 @@ pub async fn a_cancelled_sweep_can_be_revived(bench: &mut Bench) {
     assert_eq!(bench.beat(&owner, &[attempt]).await, [Stop]);
 }
 
-/// A job that used up its attempts while it was to stop has them again when it
+/// A job that used up its attempts while it was to stop gets them back when it
 /// is wanted again.
 pub async fn a_stopped_job_starts_over(bench: &mut Bench) {
     let submission = sweep("s", &[1], 1);
@@ -206,8 +207,8 @@ pub async fn a_stopped_job_starts_over(bench: &mut Bench) {
     assert_eq!(bench.state(job(1, 1)).await, StateName::Queued);
 }
 
-/// Jobs are cancelled whatever wants them, and tried again when final without
-/// a measurement.
+/// Single jobs are cancelled whatever sweeps want them, and are retried if they
+/// are final without a measurement.
 pub async fn jobs_are_cancelled_and_retried_alone(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1, 2, 3, 4], 1)).await;
     let owner = bench.hello("w").await;
@@ -236,8 +237,8 @@ pub async fn jobs_are_cancelled_and_retried_alone(bench: &mut Bench) {
     assert_eq!((order[1].job, order[1].attempt.0), (job(4, 1), 1));
 }
 
-/// What waits is needed: a retried job brings back the newest sweep that holds
-/// it, not that sweep's other jobs.
+/// A job that waits must be needed: a retried job revives the newest sweep that
+/// holds it, but not that sweep's other jobs.
 pub async fn retrying_a_job_revives_its_newest_sweep(bench: &mut Bench) {
     let older = sweep("older", &[1, 2], 1);
     let newer = sweep("newer", &[1, 3], 1);
@@ -258,7 +259,7 @@ pub async fn retrying_a_job_revives_its_newest_sweep(bench: &mut Bench) {
     assert_eq!(bench.sweep(older.digest).await.state, SweepState::Active);
 }
 
-/// What is cancelled is first to be submitted again.
+/// A cancelled sweep must first be submitted again.
 pub async fn a_cancelled_sweep_takes_no_other_change(bench: &mut Bench) {
     let submission = sweep("s", &[1], 1);
     let unknown = bench

@@ -21,14 +21,14 @@ use crate::{
     Sources, Store, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
 
-/// Where the engine under test says that it can be reached.
+/// The address that the engine under test reports.
 pub const ADDRESS: &str = "127.0.0.1:7373";
 
 /// The engine over the store under test.
 pub struct Tested {
     store: Arc<dyn Store>,
     policy: Policy,
-    /// None only while one goes and the next one comes.
+    /// `None` only between one engine and the next.
     engine: Option<Engine>,
 }
 
@@ -44,8 +44,8 @@ impl Tested {
         tested
     }
 
-    /// Drops the engine without a word and starts another on the same store:
-    /// what is in the database is all there is.
+    /// Drops the engine without warning and starts another on the same store:
+    /// only what is in the database survives.
     pub async fn crash(&mut self) {
         self.engine = None;
         let store = Arc::clone(&self.store);

@@ -1,4 +1,4 @@
-//! Workers that wait in the engine for a job.
+//! Workers that wait for a job in the engine.
 
 use std::future::{pending, ready};
 
@@ -13,11 +13,11 @@ use crate::subject::Subject;
 use crate::watched::When;
 use crate::{Exchange, Exchanged, Hello, Result, StoreError, WorkerChange};
 
-/// What a worker was told, if it does not wait any longer.
+/// The answer to a worker, if it waits no longer.
 type Told = Option<Result<Exchanged>>;
 
-/// Makes a call while workers wait; those that wait on go away then. The model
-/// makes the exchange of each that is served, after the call.
+/// Makes a call while workers wait. The workers that still wait then go away.
+/// The model makes the exchange of each served worker after the call.
 async fn wait_while(bench: &mut Bench, waiting: &[Exchange], call: Call) -> Vec<Told> {
     let now = bench.now;
     let engine = bench.tested.engine().clone();
@@ -61,7 +61,7 @@ async fn wait_while(bench: &mut Bench, waiting: &[Exchange], call: Call) -> Vec<
     told
 }
 
-/// Whether a wait is over by what the model knows.
+/// Whether a wait is over, as far as the model knows.
 fn is_served(bench: &Bench, exchange: &Exchange) -> bool {
     let now = bench.now;
     bench.oracle.with(|ledger| {
@@ -84,8 +84,8 @@ async fn two(bench: &mut Bench) -> [Owner; 2] {
     [bench.hello("first").await, bench.hello("second").await]
 }
 
-/// Whoever waits longest is served first, in the commit that brings the job;
-/// nobody is woken for nothing.
+/// The worker that has waited longest is served first, in the commit that
+/// brings the job. No worker is woken for nothing.
 pub async fn a_job_goes_to_whoever_waits_longest(bench: &mut Bench) {
     let [first, second] = two(bench).await;
     let waits = [
@@ -98,7 +98,7 @@ pub async fn a_job_goes_to_whoever_waits_longest(bench: &mut Bench) {
     assert_eq!(bench.commits(), commits + 1);
     assert_eq!(granted(&told[0]), [job(1, 1)]);
     assert!(told[1].is_none());
-    // A lost reply is answered again.
+    // A lost reply is sent again.
     let again = bench.exchange(waits[0].clone()).await.unwrap();
     assert_eq!(again.grants.len(), 1);
     let waits = [
@@ -159,8 +159,8 @@ pub async fn a_wait_outlasts_a_backoff(bench: &mut Bench) {
     assert_eq!(granted(&told[0]), [job(1, 1)]);
 }
 
-/// What was granted to a wait in a commit that failed was not, or is told when
-/// the request is repeated.
+/// If a commit with a grant to a waiting worker fails, the job was not granted,
+/// or the grant is sent when the request is repeated.
 pub async fn a_wait_hears_of_a_commit_that_failed(bench: &mut Bench) {
     let [first, second] = two(bench).await;
     let submission = sweep("s", &[1], 1);
@@ -179,7 +179,7 @@ pub async fn a_wait_hears_of_a_commit_that_failed(bench: &mut Bench) {
     }
 }
 
-/// Nothing is granted to who waits no longer.
+/// Nothing is granted to a worker that waits no longer.
 pub async fn a_wait_that_is_over_gets_nothing(bench: &mut Bench) {
     let [first, second] = two(bench).await;
     let exchange = bench.asking(&first, vec![], 1);

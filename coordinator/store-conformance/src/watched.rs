@@ -23,13 +23,13 @@ use crate::{
 /// When a commit fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Before anything was written.
+    /// Before anything is written.
     Before,
-    /// After everything was: only the word of it is lost.
+    /// After everything is written: only the reply is lost.
     After,
 }
 
-/// What is known of the commits of a watched store.
+/// What is known about the commits of a watched store.
 #[derive(Debug, Default)]
 pub struct Watch {
     seen: Mutex<Seen>,
@@ -52,12 +52,12 @@ impl Watch {
         f(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Lets the next commit fail.
+    /// Makes the next commit fail.
     pub fn fail_next(&self, when: When) {
         self.with(|seen| seen.to_fail = Some(when));
     }
 
-    /// Lets the next load wait until it may [go on](Self::go_on).
+    /// Makes the next load wait until [`go_on`](Self::go_on).
     pub fn hold_next_load(&self) {
         self.with(|seen| seen.hold = true);
     }
@@ -67,13 +67,13 @@ impl Watch {
         self.waits.notified().await;
     }
 
-    /// Lets it go on.
+    /// Lets that load continue.
     pub fn go_on(&self) {
         self.go_on.notify_one();
     }
 
-    /// Says how the commit failed that was to fail, if it has; none is to fail
-    /// any more.
+    /// Returns how the commit that was to fail has failed, if it has, and makes
+    /// no later commit fail.
     pub fn failed(&self) -> Option<When> {
         self.with(|seen| {
             seen.to_fail = None;
@@ -86,8 +86,8 @@ impl Watch {
         self.with(|seen| seen.commits)
     }
 
-    /// What the store gave back otherwise than rows in memory do, or took
-    /// although they do not.
+    /// Where the store returned something else than the rows in memory, or
+    /// accepted what they refused.
     pub fn differences(&self) -> Vec<String> {
         self.with(|seen| seen.differences.clone())
     }
@@ -97,9 +97,8 @@ impl Watch {
     }
 }
 
-/// A store beside a mirror of plain rows: whatever the engine is given back
-/// must be the same from both, and the mirror refuses commits that must never
-/// be.
+/// A store beside a mirror of plain rows. Whatever the engine reads must be the
+/// same from both, and the mirror refuses commits that must never be made.
 #[derive(Debug)]
 pub struct Watched<S> {
     store: S,
@@ -108,7 +107,7 @@ pub struct Watched<S> {
 }
 
 impl<S: Store> Watched<S> {
-    /// A watched store, which must be empty, and who watches it.
+    /// A watched store, which must be empty, and the watch on it.
     pub fn new(store: S) -> (Self, Arc<Watch>) {
         let watch = Arc::new(Watch::default());
         let watched = Self {

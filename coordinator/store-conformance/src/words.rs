@@ -76,7 +76,7 @@ impl Bench {
         self.step(Call::Exchange(exchange)).await
     }
 
-    /// An exchange under the next request id, to be made.
+    /// An exchange under the next request id, which is yet to be made.
     pub fn asking(&mut self, owner: &Owner, finishes: Vec<Finish>, want: u32) -> Exchange {
         Exchange {
             owner: owner.clone(),
@@ -102,7 +102,7 @@ impl Bench {
         self.trade(owner, Vec::new(), want).await.unwrap().grants
     }
 
-    /// Asks for one job, which must be there.
+    /// Asks for one job; there must be one.
     pub async fn take_one(&mut self, owner: &Owner) -> Held {
         let grants = self.take(owner, 1).await;
         assert_eq!(grants.len(), 1, "a job is there to take");
@@ -194,7 +194,7 @@ impl Bench {
         self.step(Call::ChangeWorker(worker.clone(), change)).await
     }
 
-    /// Something read, the same from both.
+    /// A read, which must give the same from both.
     pub async fn read<T: Debug + PartialEq>(
         &self,
         ask: impl AsyncFn(&dyn Subject) -> Result<T>,
@@ -202,7 +202,7 @@ impl Bench {
         self.both("a read", ask).await.unwrap()
     }
 
-    /// Something read that is not there, for both.
+    /// A read of something that exists in neither.
     pub async fn absent<T: Debug + PartialEq>(&self, ask: impl AsyncFn(&dyn Subject) -> Result<T>) {
         let reply = self.both("a read", ask).await;
         assert!(matches!(reply, Err(StoreError::NotFound(_))), "{reply:?}");
@@ -214,7 +214,7 @@ impl Bench {
         detail.expect("the job exists")
     }
 
-    /// Where a job is.
+    /// The state of a job.
     pub async fn state(&self, job: JobDigest) -> StateName {
         self.job(job).await.job.state
     }
@@ -245,7 +245,7 @@ impl Bench {
         found.expect("the worker exists")
     }
 
-    /// Lets the leases that nobody extends pass: they are suspect then.
+    /// Lets the leases that nobody extends pass, so that they are suspect.
     pub async fn expire(&mut self) -> Ticked {
         self.pass(self.policy().ttl());
         self.tick().await

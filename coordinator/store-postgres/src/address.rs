@@ -1,4 +1,4 @@
-//! Where a database is, as its address says it.
+//! The address of a database.
 
 use std::str::FromStr;
 
@@ -7,12 +7,12 @@ use swath_store::Result;
 
 use crate::error::told;
 
-/// A database, and how to speak to it.
+/// A database, and how to talk to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
     pub(crate) options: PgConnectOptions,
-    /// It is behind a pooler that hands on transactions: what a session was
-    /// told before is not known to the one of the next transaction.
+    /// Whether it is behind a pooler of transactions, where the session of one
+    /// transaction knows nothing of the session before.
     pub(crate) pooled: bool,
     /// Its server and name, without user and password.
     pub(crate) place: String,
@@ -28,7 +28,7 @@ impl Address {
         }
         let (url, pooled) = without_pooler(url)?;
         let options = PgConnectOptions::from_str(&url).map_err(|error| {
-            // Not the address itself, which may hold a password.
+            // The address itself is not shown: it may contain a password.
             told(format!(
                 "the address of the database cannot be read ({error}); it reads \
                  `postgres://USER@HOST:PORT/DATABASE`, with `%XX` for what is not a letter or digit"
@@ -46,7 +46,7 @@ impl Address {
             ),
         };
         let options = options
-            // Numbers travel as their bits, and a pooler may know no such parameter.
+            // Numbers are passed as bits, and a pooler may not know this parameter.
             .extra_float_digits(None)
             .statement_cache_capacity(if pooled { 0 } else { 200 });
         Ok(Self {
@@ -57,7 +57,7 @@ impl Address {
     }
 }
 
-/// Takes out what only this program knows: `pooler=transaction`.
+/// Removes the part that only this program knows: `pooler=transaction`.
 fn without_pooler(url: &str) -> Result<(String, bool)> {
     let Some((base, query)) = url.split_once('?') else {
         return Ok((url.to_owned(), false));
@@ -67,12 +67,12 @@ fn without_pooler(url: &str) -> Result<(String, bool)> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("pooler", "transaction")) => pooled = true,
-            // As good as none.
+            // The same as without the option.
             Some(("pooler", "session")) => {}
             Some(("pooler", other)) => {
                 return Err(told(format!(
-                    "the address of the database says `pooler={other}`; a pooler is there for a \
-                     `session` or for a `transaction`"
+                    "the address of the database says `pooler={other}`; it must be `session` or \
+                     `transaction`"
                 )));
             }
             _ => rest.push(pair),

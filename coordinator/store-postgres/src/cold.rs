@@ -1,5 +1,5 @@
-//! What the engine asks for: everything that it begins with, cells with their
-//! jobs, and what was said before.
+//! What the engine asks for: everything with which it begins, cells with their
+//! jobs, and what was imported before.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,7 +20,7 @@ use crate::rows::{self, JobRow};
 use crate::session::Session;
 use crate::text;
 
-/// What the engine holds of everything.
+/// What the engine holds about everything.
 pub(crate) async fn start(session: &mut Session) -> Result<Start> {
     if copying(session).await?.is_some() {
         return Err(Failure::Refused(swath_store::unfinished()));
@@ -47,7 +47,7 @@ pub(crate) async fn start(session: &mut Session) -> Result<Start> {
     })
 }
 
-/// How far it is a copy of another store, as long as it is not a whole one.
+/// How far it is a copy of another store, while the copy is incomplete.
 pub(crate) async fn copying(session: &mut Session) -> Result<Option<Copying>> {
     let state = query_scalar!("SELECT state FROM copying");
     let state = state.fetch_optional(session).await?;
@@ -110,10 +110,11 @@ async fn sweeps(session: &mut Session) -> Result<Vec<StoredSweep>> {
         .collect()
 }
 
-/// The remembered faults of the jobs of sweeps without a success, counted.
+/// The remembered faults of the jobs of sweeps in which none has succeeded,
+/// with counts.
 async fn faults(session: &mut Session) -> Result<HashMap<i64, Vec<(LastFault, u64)>>> {
-    // From the faults to the sweeps, not from their jobs: few have one. Of a
-    // message only the first line matters, also of one with NULs.
+    // Goes from the faults to the sweeps, not from the jobs: few jobs have a
+    // fault. Only the first line of a message matters, also of one with NULs.
     let rows = query!(
         r#"SELECT sweep_cell.sweep, attempt.ended AS "ended!",
                   split_part(attempt.message, E'\n', 1) AS "line!", count(*) AS "jobs!",
@@ -143,7 +144,7 @@ async fn faults(session: &mut Session) -> Result<HashMap<i64, Vec<(LastFault, u6
     Ok(faults)
 }
 
-/// The fault of an attempt; none of one that ended without.
+/// The fault of an attempt; none if it ended without one.
 fn last_fault(ended: Option<&str>, message: String) -> Result<Option<LastFault>> {
     let Some(ended) = ended.filter(|ended| !["measured", "released"].contains(ended)) else {
         return Ok(None);
@@ -221,7 +222,7 @@ async fn requests(session: &mut Session) -> Result<Vec<StoredRequest>> {
         .collect()
 }
 
-/// Cells with a job that is not final, those with keys above `after`.
+/// Cells with a job that is not final, with keys above `after`.
 pub(crate) async fn open_cells(
     session: &mut Session,
     after: CellKey,
@@ -239,7 +240,7 @@ pub(crate) async fn open_cells(
     cells(session, &ids).await
 }
 
-/// The cells that exist of those that are named.
+/// Those of the named cells that exist.
 pub(crate) async fn load(session: &mut Session, names: Names) -> Result<Vec<StoredCell>> {
     let jobs: Vec<&[u8]> = names.jobs.iter().map(|it| &it.as_bytes()[..]).collect();
     let digests: Vec<&[u8]> = names.cells.iter().map(|it| &it.as_bytes()[..]).collect();
@@ -262,7 +263,7 @@ pub(crate) async fn load(session: &mut Session, names: Names) -> Result<Vec<Stor
     cells(session, &ids).await
 }
 
-/// The cells with these keys, which are in order.
+/// The cells with these keys, in their order.
 async fn cells(session: &mut Session, ids: &[i64]) -> Result<Vec<StoredCell>> {
     let rows = query!(
         "SELECT id, digest, program FROM cell WHERE id = ANY($1::bigint[]) ORDER BY id",
@@ -303,7 +304,7 @@ async fn cells(session: &mut Session, ids: &[i64]) -> Result<Vec<StoredCell>> {
     Ok(cells.into_values().collect())
 }
 
-/// How attempts ended that brought an outcome, by job, in order.
+/// How attempts with an outcome ended, by job, in order.
 type Outcomes = HashMap<i64, Vec<(Attempt, WorkerName, Outcome)>>;
 
 async fn jobs(
@@ -414,7 +415,7 @@ pub(crate) async fn specs(session: &mut Session, cells: Vec<i64>) -> Result<Vec<
     Ok(specs.into_iter().map(text::told).collect())
 }
 
-/// What is there already where numbers are to be imported.
+/// What exists already for numbers that are about to be imported.
 pub(crate) async fn said(
     session: &mut Session,
     cells: Vec<(String, CellDigest)>,

@@ -1,4 +1,4 @@
-//! What can go wrong inside an operation, and what its caller is told.
+//! Errors inside an operation, and what its caller gets to see.
 
 use swath_model::id::SweepDigest;
 use swath_store::StoreError;
@@ -6,13 +6,13 @@ use swath_store::StoreError;
 /// Why an operation ended without a result.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The call was not in order; nothing of it may stay.
+    /// The call was not valid; nothing of it may be kept.
     Refused(StoreError),
-    /// The database said no, or could not be asked.
+    /// The database refused, or could not be asked.
     Database(sqlx::Error),
     /// No answer came in time.
     Late,
-    /// The database holds what this code never writes.
+    /// The database contains something that this code never writes.
     Damaged(String),
 }
 
@@ -42,7 +42,7 @@ impl From<Failure> for StoreError {
         match failure {
             Failure::Refused(error) => error,
             Failure::Database(error) => failed(remedy(&error), error),
-            Failure::Late => told("the database did not answer in time; see to it and its network"),
+            Failure::Late => told("the database did not answer in time; check it and its network"),
             Failure::Damaged(message) => told(format!(
                 "the database is not as this program writes it: {message}; restore it from a backup"
             )),
@@ -50,15 +50,15 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// What to tell somebody whose call failed for this.
+/// What to tell the caller to do about this error.
 fn remedy(error: &sqlx::Error) -> &'static str {
     match sql_state(error).as_deref() {
         Some(state::NO_SUCH_STATEMENT | state::STATEMENT_EXISTS) => {
-            "the database is behind a pooler that hands on transactions, not sessions; add \
+            "the database is behind a pooler that passes on transactions, not sessions; add \
              `pooler=transaction` to its address, after a `?` or a `&`"
         }
         Some(state::DISK_FULL) => "the database has no room left; make some",
-        Some(state::READ_ONLY) => "the database takes no writes: it is a standby, or set so",
+        Some(state::READ_ONLY) => "the database is read-only: it is a standby, or set to be so",
         Some(state::TOO_MANY_CONNECTIONS) => {
             "the database takes no more connections; raise its max_connections, or end some"
         }
@@ -89,7 +89,7 @@ pub(crate) fn failed(
     }
 }
 
-/// That there is no such sweep.
+/// The error for an unknown sweep.
 pub(crate) fn unknown(sweep: SweepDigest) -> Failure {
     Failure::Refused(StoreError::NotFound(format!("sweep {}", sweep.short())))
 }
@@ -99,7 +99,7 @@ pub(crate) fn sql_state(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
 
-/// Whether the connection is gone, as far as this error tells.
+/// Whether the connection is gone, as far as this error shows.
 pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -127,6 +127,7 @@ pub(crate) fn is_passing(error: &sqlx::Error) -> bool {
         })
 }
 
+/// SQLSTATE codes:
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 pub(crate) mod state {
     pub(crate) const IDLE_TOO_LONG: &str = "25P03";

@@ -1,14 +1,14 @@
-//! Who may write: one coordinator at a time, by a row of the database and on
-//! its clock.
+//! Who may write: one coordinator at a time, decided by a row of the database
+//! and on the database's clock.
 //!
 //! A commit locks that row from its first statement to its end, and a takeover
-//! changes it. So a commit of the old leader is over before a takeover, and is
-//! in what the new leader reads; or it begins after, finds another term, and
-//! writes nothing. Neither needs a clock: when the leader has to be heard of
-//! next only decides when another one may try.
+//! changes it. So either a commit of the old leader is over before a takeover,
+//! and the new leader reads it; or it begins afterwards, finds another term,
+//! and writes nothing. Neither depends on a clock: the time by which the leader
+//! must be heard from only decides when another one may try.
 //!
 //! A leader that hangs in the middle of a commit keeps the lock until the
-//! server ends its transaction, which it does with one that is idle.
+//! server ends its transaction, as it does with an idle one.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -19,13 +19,12 @@ use crate::open;
 use crate::session::Session;
 use crate::text;
 
-/// For how long a leader need not be heard of.
+/// How long a leader may be silent.
 pub(crate) const UNHEARD_MS: u128 = RENEW_EVERY.as_millis() * 3;
 
-/// Begins a transaction that writes. A pause in it is no longer than a leader
+/// Begins a transaction that writes. It may not pause for longer than a leader
 /// may be silent, or nobody could take over in time. Every statement finds its
-/// rows by their keys: a server that has not counted a table yet would read it
-/// whole.
+/// rows by their keys: without statistics, the server would read whole tables.
 pub(crate) const BEGIN_WRITING: &str = "BEGIN;
      SET LOCAL statement_timeout = '55s';
      SET LOCAL lock_timeout = '10s';
@@ -36,15 +35,15 @@ pub(crate) const BEGIN_WRITING: &str = "BEGIN;
      SET LOCAL plan_cache_mode = force_generic_plan;
      SET LOCAL jit = off;";
 
-/// After it, where the server was told to be less careful.
+/// Follows it where the server's settings are less careful.
 const CAREFUL: &str = "SET LOCAL synchronous_commit = on;";
 
-/// The term that this process leads in, if it does.
+/// The term in which this process leads, if it does.
 #[derive(Debug)]
 pub(crate) struct Led(AtomicI64);
 
 impl Led {
-    /// Before it leads.
+    /// The state before it leads.
     pub(crate) const fn not() -> Self {
         Self(AtomicI64::new(-1))
     }
@@ -63,30 +62,30 @@ impl Led {
     }
 }
 
-/// Whether the server was told to acknowledge commits that a power cut may undo.
-/// One that was told to do more than is asked for here is left alone.
+/// Whether the server is set to acknowledge commits that a power cut may undo. A
+/// setting that is stricter than needed is left alone.
 pub(crate) async fn is_careless(session: &mut Session) -> Result<bool> {
     let ask = "SELECT WHERE current_setting('synchronous_commit') IN ('off', 'local')";
     session.any(ask.to_owned()).await
 }
 
-/// A step of the lead.
+/// A step that takes, keeps or ends the lead.
 #[derive(Debug)]
 pub(crate) enum Step<'a> {
-    /// Leads, if nobody else does.
+    /// Takes the lead, if nobody else has it.
     Lead {
-        /// Knows in which term this process leads.
+        /// Records the term in which this process leads.
         led: &'a Led,
-        /// Where it can be reached.
+        /// The URL of this coordinator.
         address: &'a str,
     },
-    /// Leads on.
+    /// Keeps the lead.
     Renew(Term),
-    /// Lets another one lead at once.
+    /// Gives up the lead, so that another one can take it at once.
     Leave(&'a Led),
 }
 
-/// Takes a step; the term is that in which this process leads after it.
+/// Takes a step; returns the term in which this process then leads.
 pub(crate) async fn take(session: &mut Session, step: &Step<'_>) -> Result<Term> {
     match step {
         Step::Lead { led, address } => lead(session, led, address).await,
@@ -99,7 +98,8 @@ pub(crate) async fn take(session: &mut Session, step: &Step<'_>) -> Result<Term>
     }
 }
 
-/// What keeps the leader heard of, for the end of a transaction.
+/// The statement at the end of a transaction that shows that the leader is
+/// alive.
 fn heard(term: i64) -> String {
     format!(
         "UPDATE leader SET until = clock_timestamp() + interval '{UNHEARD_MS} milliseconds' \
@@ -120,8 +120,8 @@ pub(crate) async fn begin(session: &mut Session, term: Term) -> Result<()> {
     Err(overtaken(session).await)
 }
 
-/// Ends a transaction of the leader. A failure other than of a lost connection
-/// says that nothing was kept.
+/// Ends a transaction of the leader. Any failure other than a lost connection
+/// means that nothing was kept.
 pub(crate) async fn end(session: &mut Session, term: Term) -> Result<()> {
     let statements = format!("{}; COMMIT", heard(term.0));
     session.run(sqlx::AssertSqlSafe(statements)).await
@@ -129,11 +129,11 @@ pub(crate) async fn end(session: &mut Session, term: Term) -> Result<()> {
 
 async fn lead(session: &mut Session, led: &Led, address: &str) -> Result<Term> {
     session.run(BEGIN_WRITING).await?;
-    // Long enough for a commit that is under way, not for one that hangs.
+    // Long enough for a commit under way, but not for one that hangs.
     session.run("SET LOCAL lock_timeout = '6s'").await?;
     let holder = text::kept(address);
     let for_ms = UNHEARD_MS as f64;
-    // Who leads may begin anew: what it had begun before is refused then.
+    // The leader may begin again; what it had begun before is then refused.
     let taken = sqlx::query_scalar!(
         "UPDATE leader SET term = term + 1, holder = $1,
              until = clock_timestamp() + $2 * interval '1 millisecond'
@@ -161,7 +161,8 @@ async fn lead(session: &mut Session, led: &Led, address: &str) -> Result<Term> {
     Ok(Term(term))
 }
 
-/// A newer build may have changed the schema since this one opened it.
+/// Checks the version: a newer build may have changed the schema since this one
+/// opened it.
 async fn check_version(session: &mut Session) -> Result<()> {
     let version = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations");
     let version: i64 = version.fetch_one(session).await?;
@@ -189,7 +190,7 @@ async fn leave(session: &mut Session, led: &Led) -> Result<Term> {
     Ok(left)
 }
 
-/// Where the leader can be reached, if there is one.
+/// The URL of the leader, if there is one.
 pub(crate) async fn holder(session: &mut Session) -> Result<Option<String>> {
     let holder = sqlx::query_scalar!("SELECT holder FROM leader WHERE until > clock_timestamp()")
         .fetch_optional(session)

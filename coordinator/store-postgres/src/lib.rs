@@ -2,12 +2,12 @@
 //!
 //! One connection writes what the engine decided, in statements that take many
 //! rows each (`commit`); others read, each on one state of the database
-//! (`read`, `cold`). Coordinators that share a database lead it one at a time
-//! (`leader`). The schema in `migrations/postgres` refuses what must never be.
+//! (`read`, `cold`). Coordinators that share a database take turns in leading
+//! it (`leader`). The schema in `migrations/postgres` refuses what must never
+//! be written.
 //!
-//! Queries are checked when this crate is compiled, against `.sqlx`;
-//! `cargo xtask sqlx` writes that directory anew after a query or a migration
-//! changed.
+//! Queries are checked against `.sqlx` when this crate is compiled; `cargo
+//! xtask sqlx` regenerates that directory after a query or a migration changed.
 
 mod address;
 mod cold;
@@ -50,7 +50,7 @@ const CLOSE: Duration = Duration::from_secs(5);
 /// How a database is used.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Readers at a time, each on a connection of its own.
+    /// How many readers there are at a time, each with a connection of its own.
     pub readers: u32,
 }
 
@@ -60,7 +60,7 @@ impl Default for Options {
     }
 }
 
-/// A store in a Postgres database, which several coordinators may share: one of
+/// A store in a Postgres database that several coordinators may share: one of
 /// them leads, all can read.
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
@@ -77,22 +77,23 @@ struct Shared {
 
 impl PostgresStore {
     /// Opens the database at `url` (`postgres://USER:PASSWORD@HOST:PORT/NAME`),
-    /// with the newest schema.
+    /// and brings its schema up to date.
     ///
-    /// Behind a pooler that hands on transactions instead of sessions, as
-    /// PgBouncer does with `pool_mode = transaction`, the address must say
-    /// `pooler=transaction`: then no statement is prepared for longer than one
-    /// transaction. Nothing else is kept in a session in any case.
+    /// Behind a pooler that passes on transactions instead of sessions, such as
+    /// PgBouncer with `pool_mode = transaction`, the address must say
+    /// `pooler=transaction`: statements are then prepared for one transaction
+    /// only. Nothing else is kept in a session in any case.
     ///
     /// # Errors
     ///
     /// [`swath_store::StoreError::Failed`], with what to do, when the database
-    /// cannot be reached or used, is not ours, or has a newer schema than this
-    /// build knows; [`swath_store::StoreError::InUse`] when a coordinator of an
-    /// older build leads it.
+    /// cannot be reached or used, is not a Swath database, or has a newer
+    /// schema than this build knows; [`swath_store::StoreError::InUse`] when a
+    /// coordinator of an older build leads it.
     pub async fn open(url: &str, options: Options) -> Result<Self> {
         let address = Address::read(url)?;
-        // Detached: whoever gives up waiting leaves no transaction behind.
+        // Detached: a caller that gives up waiting leaves no transaction
+        // behind.
         let preparing = {
             let address = address.clone();
             tokio::spawn(async move { open::prepare(&address).await })
@@ -269,7 +270,8 @@ impl Store for PostgresStore {
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
-        // A connection of its own: readers come and go, this one may last.
+        // On a connection of its own: readers come and go, but a snapshot may
+        // last.
         let held = self
             .detached(|shared| async move {
                 snapshot::Held::take(shared.pool.clone(), shared.pooled).await
@@ -284,7 +286,8 @@ impl Store for PostgresStore {
 
     async fn close(&self) -> Result<()> {
         self.detached(|shared| async move {
-            // Whoever waits to lead need not wait for this one to be missed.
+            // A coordinator that waits to lead need not wait until this one is
+            // missed.
             if shared.led.leads() {
                 let leaving = shared.writer.step(&Step::Leave(&shared.led)).await;
                 if let Err(error) = leaving {
@@ -292,7 +295,8 @@ impl Store for PostgresStore {
                 }
             }
             shared.writer.close().await;
-            // Whoever still reads, or holds a snapshot, is not waited for long.
+            // Readers and snapshots that are still open are not waited for
+            // long.
             let _late = tokio::time::timeout(CLOSE, shared.pool.close()).await;
             Ok(())
         })

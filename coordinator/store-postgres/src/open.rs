@@ -14,13 +14,13 @@ use crate::text;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
 
-/// The oldest server that is tried out.
+/// The oldest version of Postgres that is tested.
 const OLDEST_SERVER: u32 = 14;
 /// How long a server may keep a new connection waiting.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a call waits for a connection of the pool.
 const ACQUIRE: Duration = Duration::from_secs(30);
-/// "Swth": names the lock under which a schema is changed.
+/// "Swth": the number of the lock under which the schema is changed.
 const SCHEMA_LOCK: i64 = 1_400_337_512;
 
 /// The greatest version of a schema that this build knows.
@@ -29,7 +29,8 @@ pub(crate) fn newest() -> i64 {
     versions.max().unwrap_or(0)
 }
 
-/// Sees that the database is there and fit, with the newest schema in place.
+/// Makes sure that the database exists and is fit, and brings its schema up to
+/// date.
 pub(crate) async fn prepare(address: &Address) -> Result<()> {
     let connecting = PgConnection::connect_with(&address.options);
     let mut conn = match tokio::time::timeout(CONNECT, connecting).await {
@@ -38,7 +39,7 @@ pub(crate) async fn prepare(address: &Address) -> Result<()> {
         Err(_late) => {
             return Err(told(format!(
                 "cannot open the database {}: no answer within {} s; is that host right, and does \
-                 a firewall lie between?",
+                 a firewall block it?",
                 address.place,
                 CONNECT.as_secs()
             )));
@@ -52,12 +53,12 @@ pub(crate) async fn prepare(address: &Address) -> Result<()> {
     Ok(())
 }
 
-/// The connections that work is done on, none of them open yet.
+/// The pool of connections for work; none is open yet.
 pub(crate) fn pool(address: &Address, connections: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
-        // Whoever takes one finds out by what it says first.
+        // A lost connection is noticed by its first statement.
         .test_before_acquire(false)
         .connect_lazy_with(address.options.clone())
 }
@@ -69,11 +70,11 @@ fn unreachable(address: &Address, error: sqlx::Error) -> StoreError {
             "no server answers there; is it running, and are host and port right?"
         }
         (sqlx::Error::Tls(_), _) => {
-            "no secure connection comes about; see `sslmode` and `sslrootcert` of its address"
+            "no secure connection can be made; see `sslmode` and `sslrootcert` in its address"
         }
         (_, Some(state::BAD_PASSWORD)) => {
-            "the user or the password is wrong; both stand in its address, a password may also \
-             stand in PGPASSWORD or ~/.pgpass"
+            "the user or the password is wrong; both are part of its address; the password may \
+             also be in PGPASSWORD or ~/.pgpass"
         }
         (_, Some(state::BAD_ROLE)) => {
             "the server does not let this user in; see its pg_hba.conf, and the user in the address"
@@ -85,7 +86,7 @@ fn unreachable(address: &Address, error: sqlx::Error) -> StoreError {
             "the server takes no more connections; raise its max_connections, or end some"
         }
         (_, Some(state::STARTING)) => "the server is starting or ending; try again",
-        (_, Some(state::DENIED)) => "this user may not connect to it; grant it that",
+        (_, Some(state::DENIED)) => "this user may not connect to it; grant it the right to",
         _ => "see the cause",
     };
     failed(format!("cannot open the database {place}: {remedy}"), error)
@@ -119,7 +120,7 @@ async fn check_server(conn: &mut PgConnection, address: &Address) -> Result<()> 
         .map_err(unreadable)?;
     if encoding != "UTF8" {
         let problem = format!(
-            "its texts are in {encoding}; make one with \
+            "its text encoding is {encoding}; make one with \
              `createdb --encoding=UTF8 --template=template0 --locale=C NAME`"
         );
         return Err(refused(address, &problem));
@@ -127,8 +128,8 @@ async fn check_server(conn: &mut PgConnection, address: &Address) -> Result<()> 
     Ok(())
 }
 
-/// Brings the schema up to date, in one transaction, under a lock that ends with
-/// it: of two that start at once, the second finds all done.
+/// Brings the schema up to date in one transaction, under a lock that ends with
+/// it: of two that start at once, the second finds everything done.
 async fn migrate(conn: &mut PgConnection, address: &Address) -> Result<()> {
     let failing = |error| failed(cannot_migrate(address), error);
     let mut tx = conn.begin().await.map_err(failing)?;
@@ -153,8 +154,9 @@ async fn migrate(conn: &mut PgConnection, address: &Address) -> Result<()> {
     tx.commit().await.map_err(failing)
 }
 
-/// Takes the steps that were not taken yet. By hand, as sqlx's own way would
-/// prepare statements, and lock for longer than a transaction.
+/// Runs the migrations that were not run yet. This is done by hand, because
+/// sqlx's own way would prepare statements, and would lock for longer than a
+/// transaction.
 async fn apply(conn: &mut PgConnection, address: &Address) -> Result<()> {
     let failing = |error| failed(cannot_migrate(address), error);
     raw_sql(
@@ -211,7 +213,7 @@ fn cannot_migrate(address: &Address) -> String {
     )
 }
 
-/// The version of the schema that is there, 0 where nothing is.
+/// The version of the schema in the database; 0 if there is none.
 async fn found(conn: &mut PgConnection, address: &Address) -> Result<i64> {
     let failing = |error| unreachable(address, error);
     let ask = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL
@@ -238,8 +240,9 @@ async fn found(conn: &mut PgConnection, address: &Address) -> Result<i64> {
         .map_err(failing)
 }
 
-/// Nobody may lead with an older build while the schema changes. Holds whoever
-/// would begin to lead until it has changed; they look at its version then.
+/// Checks that no older build leads while the schema changes. A coordinator
+/// that would begin to lead has to wait until it has changed, and then looks at
+/// its version.
 async fn check_unled(conn: &mut PgConnection, address: &Address) -> Result<()> {
     let failing = |error| unreachable(address, error);
     let has_leader: bool = sqlx::query_scalar("SELECT to_regclass('leader') IS NOT NULL")

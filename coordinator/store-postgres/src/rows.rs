@@ -1,4 +1,4 @@
-//! Between columns and the types of the model.
+//! Conversion between columns and the types of the model.
 
 use swath_model::id::{
     Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest, WorkerName,
@@ -11,24 +11,24 @@ use swath_model::view::{SweepKind, WorkerState};
 
 use crate::error::{Failure, Result};
 
-/// A cause that is kept as JSON; none where there is no text.
+/// A cause that is stored as JSON; `None` if the column is empty.
 pub(crate) fn cause<T: serde::de::DeserializeOwned>(text: &str) -> Result<Option<T>> {
     let some = (!text.is_empty()).then_some(text);
     Ok(some.map(serde_json::from_str).transpose()?)
 }
 
-/// What is kept of a cause.
+/// The stored form of a cause.
 pub(crate) fn cause_text<T: serde::Serialize>(cause: Option<&T>) -> String {
     cause.map_or_else(String::new, json)
 }
 
-/// What a sweep of this name is for.
+/// What a stored sweep is for.
 pub(crate) fn sweep_kind(name: &str) -> Result<SweepKind> {
     let damaged = || Failure::Damaged(format!("`{name}` is no kind of sweep"));
     SweepKind::from_name(name).ok_or_else(damaged)
 }
 
-/// The columns of a job that its life depends on.
+/// The columns of a job on which its life depends.
 #[derive(Debug)]
 pub(crate) struct JobRow {
     pub(crate) id: i64,
@@ -53,7 +53,7 @@ pub(crate) struct JobRow {
 }
 
 impl JobRow {
-    /// The job of the model.
+    /// The job as the model knows it.
     pub(crate) fn job(&self) -> Result<Job> {
         let owner = match (&self.worker, self.session) {
             (Some(worker), Some(session)) => Some(Owner {
@@ -142,12 +142,13 @@ fn short(what: &str) -> Failure {
     Failure::Damaged(format!("a {what} digest is not 32 bytes long"))
 }
 
-/// JSON text of what always has one: numbers, texts, and what is made of them.
+/// The JSON text of a value that always has one: numbers, texts, and what is
+/// made of them.
 pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// The metrics of a column.
+/// The metrics in a column.
 pub(crate) fn metrics(text: Option<&str>) -> Result<Metrics> {
     match text {
         None => Ok(Metrics::new()),
@@ -155,17 +156,18 @@ pub(crate) fn metrics(text: Option<&str>) -> Result<Metrics> {
     }
 }
 
-/// The digest of a column, where there is one.
+/// The digest in a column, if there is one.
 pub(crate) fn weights(bytes: Option<&[u8]>) -> Option<WeightsDigest> {
     bytes.and_then(WeightsDigest::from_slice)
 }
 
-/// What names a provenance in its table.
+/// The digest by which a provenance is found in its table.
 pub(crate) fn provenance_digest(provenance: &Provenance) -> [u8; 32] {
     *blake3::hash(json(provenance).as_bytes()).as_bytes()
 }
 
-/// A session as a column; one above every possible for those that do not fit.
+/// A session as a column; if it does not fit, a number above every possible
+/// session.
 pub(crate) fn session(session: SessionId) -> i64 {
     i64::try_from(session.0).unwrap_or(i64::MAX)
 }

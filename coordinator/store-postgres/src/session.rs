@@ -1,9 +1,9 @@
 //! One connection inside one transaction.
 //!
-//! Everything happens in transactions: what a session remembers is lost behind
-//! a pooler that hands on transactions, so nothing is asked of it. Transactions
-//! are begun and ended here and in tasks that nobody can cancel, since sqlx
-//! leaves a connection inside one when the future that begins it is dropped.
+//! Everything happens in transactions: behind a pooler of transactions a
+//! session remembers nothing, so nothing is kept in it. Transactions are begun
+//! and ended only here and in tasks that nobody can cancel, because sqlx leaves
+//! a connection inside a transaction when the future that begins it is dropped.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,23 +19,23 @@ use sqlx::{
 
 use crate::error::{Failure, Result};
 
-/// How long any one statement may take before its connection is given up.
+/// How long a statement may take before its connection is given up.
 const ANSWER: Duration = Duration::from_mins(1);
 
-/// A transaction that somebody left open would swallow all that follows. (A
+/// A transaction that was left open would swallow everything that follows. (A
 /// ROLLBACK alone would fill the server's log with warnings.)
 const CLEAN: &str = "BEGIN; ROLLBACK;";
 
-/// A reader sees one state of the database, that of its first statement. What a
-/// statement is given says nothing about how to go about it, so it is planned
-/// once and not each time.
+/// A reader sees one state of the database, that at its first statement. A
+/// statement is planned once, because its parameters hardly affect the best
+/// plan.
 const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
      SET LOCAL statement_timeout = '55s';
      SET LOCAL idle_in_transaction_session_timeout = '60s';
      SET LOCAL plan_cache_mode = force_generic_plan;
      SET LOCAL jit = off";
 
-/// Connections of a pool that may turn out to be gone, one after the other.
+/// How many connections of a pool may turn out to be gone, one after the other.
 const GONE: u32 = 32;
 
 /// A connection, taken from the pool for one transaction or for many.
@@ -43,7 +43,7 @@ pub(crate) struct Session {
     conn: PoolConnection<Postgres>,
     /// Whether statements are prepared once and kept.
     persistent: bool,
-    /// Whether its commits must be told to be durable.
+    /// Whether its commits must explicitly be made durable.
     pub(crate) careless: bool,
 }
 
@@ -86,27 +86,26 @@ impl Session {
         Ok(())
     }
 
-    /// Whether statements return a row, of whichever of them.
+    /// Whether any of the statements returns a row.
     pub(crate) async fn any(&mut self, statements: String) -> Result<bool> {
         let statements = raw_sql(AssertSqlSafe(statements));
         let rows = in_time(statements.fetch_all(&mut *self.conn)).await?;
         Ok(!rows.is_empty())
     }
 
-    /// Ends the transaction without keeping anything; says whether the
-    /// connection is as good as before.
+    /// Ends the transaction without keeping anything; returns whether the
+    /// connection can be used again.
     pub(crate) async fn undo(&mut self) -> bool {
         self.run("ROLLBACK").await.is_ok()
     }
 
-    /// Cuts the connection: whatever it was in the middle of is undone by the
-    /// server.
+    /// Cuts the connection: the server undoes whatever was under way.
     pub(crate) fn cut(self) {
         drop(self.conn.detach());
     }
 }
 
-/// What `asking` brings, if it does in time.
+/// The result of `asking`, if it comes in time.
 pub(crate) async fn in_time<T>(
     asking: impl Future<Output = std::result::Result<T, sqlx::Error>>,
 ) -> Result<T> {
@@ -116,9 +115,8 @@ pub(crate) async fn in_time<T>(
     }
 }
 
-/// Runs `work` on one state of the database. In a task of its own: a reader
-/// that goes away in the middle must not leave a connection inside a
-/// transaction.
+/// Runs `work` on one state of the database, in a task of its own: a reader
+/// that goes away must not leave a connection inside a transaction.
 pub(crate) async fn read<T, F>(pool: &PgPool, pooled: bool, work: F) -> swath_store::Result<T>
 where
     T: Send + 'static,
@@ -143,7 +141,7 @@ where
     }
 }
 
-/// A query that says anew whether it is prepared for good.
+/// A query for which each use says whether it stays prepared.
 struct Prepared<E> {
     query: E,
     persistent: bool,

@@ -1,16 +1,17 @@
-//! Texts with a NUL, which Postgres does not take.
+//! Texts with a NUL, which Postgres does not accept.
 //!
-//! A text that holds one is written with a mark in front and each NUL as two
-//! other characters; every other text is written as it is, so that people can
-//! read and search them. Equal texts stay equal and different ones different.
+//! A text that contains one is written with a mark in front, and each NUL as
+//! two other characters; every other text is written as it is, so that people
+//! can read and search it. Equal texts stay equal, and different ones
+//! different.
 
 use std::borrow::Cow;
 
-/// In front of a text that is written in another way, and of every character
-/// that stands for another in it.
+/// The mark in front of a text that is written in this form, and in front of
+/// every character in it that stands for another.
 const MARK: char = '\u{1}';
 
-/// A text as a column holds it.
+/// A text as a column stores it.
 pub(crate) fn kept(text: &str) -> Cow<'_, str> {
     if !text.starts_with(MARK) && !text.as_bytes().contains(&0) {
         return Cow::Borrowed(text);
@@ -27,7 +28,7 @@ pub(crate) fn kept(text: &str) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
-/// The text that a column holds.
+/// The text that a column stores.
 pub(crate) fn told(kept: String) -> String {
     let Some(rest) = kept.strip_prefix(MARK) else {
         return kept;

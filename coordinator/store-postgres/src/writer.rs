@@ -1,8 +1,8 @@
 //! The one connection that writes.
 //!
-//! Whoever writes waits for it, in a task that nobody can cancel: a caller that
-//! goes away leaves nothing half-done. A transaction that failed for a passing
-//! reason, with nothing of it kept, is tried again.
+//! Callers that write wait for it in a task that nobody can cancel: a caller
+//! that goes away leaves nothing half-done. If a transaction failed for a
+//! passing reason and nothing of it was kept, it is tried again.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use crate::error::{Failure, Result, failed, is_lost, is_passing, told};
 use crate::leader::{self, Step};
 use crate::session::Session;
 
-/// Times that one transaction is tried.
+/// How often one transaction is tried.
 const TRIES: u32 = 4;
-/// Before the second try; the third waits twice as long, and so on.
+/// Pause before the second try; the third waits twice as long, and so on.
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
-/// Provenances whose keys are kept in mind.
+/// How many provenances are remembered with their keys.
 const PROVENANCES_KNOWN: usize = 32;
 
-/// The connection that writes, and what is known of what it wrote.
+/// The connection that writes, and what is known about what it wrote.
 #[derive(Debug)]
 pub(crate) struct Writer {
     pool: PgPool,
@@ -34,7 +34,7 @@ pub(crate) struct Writer {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Kept from one transaction to the next, as long as nothing fails.
+    /// Kept from one transaction to the next as long as nothing fails.
     session: Option<Session>,
     /// Keys of provenances that are stored.
     provenances: Vec<(Provenance, i64)>,
@@ -42,7 +42,8 @@ struct State {
 }
 
 impl State {
-    /// A kind of machine each: few, and the newest are in use.
+    /// Remembers provenances. Each is a kind of machine: there are few, and the
+    /// newest are in use.
     fn remember(&mut self, mut fresh: Vec<(Provenance, i64)>) {
         if fresh.is_empty() {
             return;
@@ -82,7 +83,7 @@ impl Writer {
         }
     }
 
-    /// Takes a step of the lead, which begins and ends its transaction itself.
+    /// Takes a step of the lead, which begins and ends its own transaction.
     pub(crate) async fn step(&self, step: &Step<'_>) -> swath_store::Result<Term> {
         let mut state = self.state.lock().await;
         let mut tries = 1;
@@ -184,7 +185,7 @@ impl Writer {
         taking.await.map_err(Ended::undone)
     }
 
-    /// Lets no more be written; what is under way is finished before.
+    /// Refuses further writes; what is under way is finished first.
     pub(crate) async fn close(&self) {
         let mut state = self.state.lock().await;
         state.closed = true;
@@ -202,8 +203,8 @@ async fn write(
     commit::write(session, known, changes).await
 }
 
-/// Whether a failure at the end of a transaction says that it was undone: the
-/// server said so, and not that it is going away.
+/// Whether a failure at the end of a transaction means that it was undone: the
+/// server said so, and is not shutting down.
 fn says_undone(failure: &Failure) -> bool {
     match failure {
         Failure::Database(error) => error.as_database_error().is_some() && !is_lost(error),
@@ -212,7 +213,7 @@ fn says_undone(failure: &Failure) -> bool {
     }
 }
 
-/// Keeps the connection for the next transaction, if it is good for one.
+/// Keeps the connection for the next transaction, if it can be used for one.
 async fn put_back(state: &mut State, mut session: Session, failure: &Failure) {
     let lost = match failure {
         Failure::Database(error) => is_lost(error),

@@ -9,7 +9,7 @@ use swath_store_postgres::PostgresStore;
 
 async fn fresh(_policy: Policy) -> (PostgresStore, Database) {
     let Some(database) = Database::new().await else {
-        // Nothing of the suite runs without; what is to be done is said.
+        // Nothing of the suite runs without a server; it says what to do.
         std::process::exit(0);
     };
     let store = database.store().await;

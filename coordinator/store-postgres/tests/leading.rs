@@ -34,7 +34,7 @@ async fn cells(conn: &mut PgConnection) -> Vec<i64> {
         .unwrap()
 }
 
-/// As if nobody had heard of the leader for long enough.
+/// As if the leader had been silent for long enough.
 async fn silence(conn: &mut PgConnection) {
     let silence = "UPDATE leader SET until = clock_timestamp() - interval '1 millisecond'";
     raw_sql(silence).execute(conn).await.unwrap();
@@ -60,7 +60,7 @@ async fn one_leads_until_it_is_not_heard_of() {
     let error = two.lead("two:7070").await.unwrap_err();
     assert!(in_use(&error).contains("one:7070"), "{error}");
     assert!(in_use(&error).contains("6 s"), "{error}");
-    // Whoever leads may begin anew, under another term.
+    // A leader may begin again, under another term.
     let again = one.lead("one:7070").await.unwrap();
     assert_eq!(again, Term(term.0 + 1));
     in_use(&one.commit(term, cell(1)).await.unwrap_err());
@@ -89,7 +89,7 @@ async fn a_leader_that_is_late_leads_on_while_nobody_else_does() {
     silence(&mut conn).await;
     store.renew(term).await.unwrap();
     assert_eq!(store.leader().await.unwrap().as_deref(), Some("here"));
-    // A commit counts as a word of the leader.
+    // A commit counts as a sign of life of the leader.
     silence(&mut conn).await;
     store.commit(term, cell(1)).await.unwrap();
     assert_eq!(store.leader().await.unwrap().as_deref(), Some("here"));
@@ -107,8 +107,8 @@ async fn a_leader_that_ends_lets_another_one_lead_at_once() {
     assert!(one.commit(Term(1), cell(1)).await.is_err());
 }
 
-/// A commit that is under way when another one would take over is over before,
-/// or leaves nothing.
+/// A commit that is under way when another coordinator would take over is over
+/// before the takeover, or leaves nothing.
 #[tokio::test]
 async fn nobody_takes_over_in_the_middle_of_a_commit() {
     let Some(database) = Database::new().await else {
@@ -133,17 +133,17 @@ async fn nobody_takes_over_in_the_middle_of_a_commit() {
         let two = two.clone();
         async move { two.lead("two").await }
     });
-    // It waits although nobody has heard of the leader for long.
+    // It waits although the leader has been silent for long.
     waiting(&mut conn, 2).await;
     raw_sql("COMMIT").execute(&mut holder).await.unwrap();
     committing.await.unwrap().unwrap();
-    // By then the commit has been heard of.
+    // By then the commit has counted as a sign of life.
     let error = taking.await.unwrap().unwrap_err();
     assert!(in_use(&error).contains("one"), "{error}");
     assert_eq!(cells(&mut conn).await, [1]);
 }
 
-/// Until so many sessions wait for a lock.
+/// Waits until so many sessions wait for a lock.
 async fn waiting(conn: &mut PgConnection, sessions: i64) {
     for _ in 0..1000 {
         let count: i64 = sqlx::query_scalar(
@@ -161,7 +161,7 @@ async fn waiting(conn: &mut PgConnection, sessions: i64) {
     panic!("nobody waits");
 }
 
-/// A paused leader: its transaction is open, and it says nothing more.
+/// A paused leader: its transaction is open, and nothing more comes from it.
 #[tokio::test]
 async fn a_leader_that_hangs_in_a_commit_writes_nothing() {
     let Some(database) = Database::new().await else {
@@ -171,7 +171,7 @@ async fn a_leader_that_hangs_in_a_commit_writes_nothing() {
     let mut hung = database.connect().await;
     let (one, two) = (database.store().await, database.store().await);
     let term = one.lead("one").await.unwrap();
-    // As the store begins a commit, word for word but for a shorter patience.
+    // As the store begins a commit, word for word except for a shorter timeout.
     let begin = format!(
         "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '300ms';
          SELECT FROM leader WHERE term = {} FOR UPDATE;
@@ -182,7 +182,8 @@ async fn a_leader_that_hangs_in_a_commit_writes_nothing() {
         .execute(&mut hung)
         .await
         .unwrap();
-    // It is not heard of any more: what it holds cannot be changed meanwhile.
+    // The leader is silent now, but what it has locked cannot be changed
+    // meanwhile.
     let taking = tokio::spawn({
         let two = two.clone();
         async move {
@@ -203,8 +204,8 @@ async fn a_leader_that_hangs_in_a_commit_writes_nothing() {
     assert_eq!(cells(&mut conn).await, [1]);
 }
 
-/// Connections end at any time; what was acknowledged is there, once, and
-/// nothing of anything else.
+/// Connections may end at any time; what was acknowledged exists, once, and
+/// nothing else does.
 #[tokio::test]
 async fn acknowledged_commits_survive_lost_connections() {
     let Some(database) = Database::new().await else {
@@ -246,7 +247,7 @@ async fn acknowledged_commits_survive_lost_connections() {
 }
 
 /// A caller that goes away at any moment leaves no connection inside a
-/// transaction: what the next one was told is kept, is.
+/// transaction: what the next caller is told was kept is kept.
 #[tokio::test]
 async fn callers_that_go_away_take_nothing_with_them() {
     let Some(database) = Database::new().await else {

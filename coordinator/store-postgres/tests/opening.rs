@@ -8,8 +8,8 @@ use swath_store_postgres::{Options, PostgresStore};
 
 use support::Database;
 
-/// What somebody reads who could not open `url`: it must name the database, and
-/// no password.
+/// The message for somebody who could not open `url`: it must name the
+/// database, but no password.
 async fn complaint(url: &str) -> String {
     let error = PostgresStore::open(url, Options::default()).await;
     let error = error.expect_err("it cannot be opened");
@@ -58,7 +58,7 @@ async fn a_wrong_password_is_told_as_such() {
         sqlx::query_as(ask).fetch_one(&mut conn).await.unwrap();
     let url = format!("postgres://{user}:secret@127.0.0.1:{port}/{name}");
     if PostgresStore::open(&url, Options::default()).await.is_ok() {
-        // A server that trusts everybody has nothing to say.
+        // A server that trusts everybody asks for no password.
         return;
     }
     let text = complaint(&url).await;
@@ -135,7 +135,7 @@ async fn an_older_schema_stays_while_it_is_led() {
     let store = database.store().await;
     store.lead("old:7070").await.unwrap();
     let mut conn = database.connect().await;
-    // As if this build had one step more than what is there.
+    // As if this build had one migration more than the database.
     let older = "DELETE FROM _sqlx_migrations
                  WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
     raw_sql(older).execute(&mut conn).await.unwrap();
@@ -168,6 +168,6 @@ async fn a_store_that_is_closed_says_so() {
     store.close().await.unwrap();
     assert!(store.sweeps().await.is_err());
     assert!(store.lead("here").await.is_err());
-    // Another one is not concerned.
+    // Another database is not affected.
     database.store().await.lead("here").await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Behind a pooler that hands on transactions, a session remembers nothing.
+//! Behind a pooler that passes on transactions, a session remembers nothing.
 
 mod support;
 
@@ -14,10 +14,10 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 use support::Database;
 
-/// How sqlx names what it prepares for longer than one transaction.
+/// The prefix of statements that sqlx prepares for longer than one transaction.
 const PREPARED: &[u8] = b"sqlx_s_";
 
-/// Stands between a store and the server, and hears whether anything is
+/// Passes data between a store and the server, and notes whether anything is
 /// prepared. Returns its port.
 async fn listen(server: PgConnectOptions, heard: Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -471,8 +471,8 @@ async fn old_requests_are_forgotten() {
     assert_eq!(kept, [(2, 1), (2, 2)]);
 }
 
-/// What an index leaves out follows from the state, so that a query may ask for
-/// the one or the other.
+/// Whatever an index leaves out follows from the state, so that a query may ask
+/// for either.
 #[tokio::test]
 async fn indexes_ask_for_what_follows_from_the_state() {
     let Some((mut conn, _database)) = database().await else {

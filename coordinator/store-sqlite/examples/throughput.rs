@@ -128,8 +128,8 @@ async fn time<T, E>(what: &str, work: impl Future<Output = Result<T, E>>) -> Res
     Ok(done)
 }
 
-/// Processor time of this process, in steps of 10 ms: tells a slow store from a
-/// busy machine.
+/// Processor time of this process, in steps of 10 ms; it distinguishes a slow
+/// store from a busy machine.
 fn cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit(") ").next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A copy of a file that is in use.
+//! A copy of a file that may be in use.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use crate::error::failed;
 use crate::open;
 
 /// Writes what the file `from` holds at this moment to a new file, whoever has
-/// it open, and returns when that is on the disk. The new file has no `-wal`
-/// file beside it.
+/// it open, and returns when the new file is on the disk. The new file has no
+/// `-wal` file beside it.
 ///
 /// # Errors
 ///
-/// [`StoreError::Failed`] when `from` cannot be read, or `into` not written; it
-/// may be there in part then.
+/// [`StoreError::Failed`] when `from` cannot be read or `into` cannot be
+/// written; part of the new file may then exist.
 pub async fn backup(from: impl AsRef<Path>, into: impl Into<PathBuf>) -> Result<()> {
     let (from, into) = (from.as_ref(), into.into());
     let mut conn = open::looker(from).await?;
@@ -26,7 +26,7 @@ pub async fn backup(from: impl AsRef<Path>, into: impl Into<PathBuf>) -> Result<
             source: None,
         });
     };
-    // Reads one state of the file, as every statement does.
+    // Like every statement, this reads one state of the file.
     sqlx::query("VACUUM INTO ?1")
         .bind(name)
         .execute(&mut conn)

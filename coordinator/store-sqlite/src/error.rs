@@ -1,4 +1,4 @@
-//! What can go wrong inside an operation, and what its caller is told.
+//! Errors inside an operation, and what its caller gets to see.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use swath_store::StoreError;
 /// Why an operation inside a transaction ended without a result.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The call was not in order; nothing of it may stay.
+    /// The call was not valid; nothing of it may be kept.
     Refused(StoreError),
-    /// The database said no.
+    /// The database refused.
     Database(sqlx::Error),
-    /// The file holds what this code never writes.
+    /// The file contains something that this code never writes.
     Damaged(String),
 }
 
@@ -63,11 +63,11 @@ pub(crate) fn failed(
 /// SQLite's primary result code, if the error came from SQLite.
 pub(crate) fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
     let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    // The upper bits only say more about the primary code.
+    // The upper bits only refine the primary code.
     Some(code & 0xff)
 }
 
-/// <https://www.sqlite.org/rescode.html>
+/// SQLite's result codes: <https://www.sqlite.org/rescode.html>
 pub(crate) mod code {
     pub(crate) const PERM: i32 = 3;
     pub(crate) const BUSY: i32 = 5;
@@ -79,7 +79,7 @@ pub(crate) mod code {
     pub(crate) const NOTADB: i32 = 26;
 }
 
-/// What to tell somebody whose file cannot be opened.
+/// The error for a file that cannot be opened, with what to do.
 pub(crate) fn cannot_open(path: &Path, error: sqlx::Error) -> StoreError {
     let remedy = match sqlite_code(&error) {
         Some(code::NOTADB) => "it is not a SQLite database; name another file",

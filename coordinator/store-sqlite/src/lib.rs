@@ -1,12 +1,12 @@
 //! The store in one SQLite file.
 //!
-//! One connection writes what the engine decided, a commit per transaction, and
-//! gives it back (`writer`, `commit`, `load`); a pool of others reads snapshots
-//! (`read`). The schema in `migrations/sqlite` refuses what must never be.
+//! One connection writes what the engine decided, one transaction per commit,
+//! and reads it back (`writer`, `commit`, `load`); a pool of others reads
+//! snapshots (`read`). The schema in `migrations/sqlite` refuses what must
+//! never be written.
 //!
-//! Queries are checked when this crate is compiled, against `.sqlx`;
-//! `cargo xtask sqlx` writes that directory anew after a query or a migration
-//! changed.
+//! Queries are checked against `.sqlx` when this crate is compiled; `cargo
+//! xtask sqlx` regenerates that directory after a query or a migration changed.
 
 mod backup;
 mod commit;
@@ -43,23 +43,25 @@ use self::lock::Lock;
 use self::read::read;
 use self::writer::Writer;
 
-/// A store in one SQLite file, which no other process may open meanwhile.
+/// A store in one SQLite file, which no other process may have open at the same
+/// time.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
-    /// Where its leader can be reached.
+    /// The URL of its leader.
     address: Mutex<Option<String>>,
 }
 
 impl SqliteStore {
-    /// Opens `path`, made if it does not exist, with the newest schema.
+    /// Opens `path`, and creates it if it does not exist; the schema is brought
+    /// up to date.
     ///
     /// # Errors
     ///
-    /// [`swath_store::StoreError::InUse`] with the holder when another process has it;
-    /// [`swath_store::StoreError::Failed`] when it cannot be written, is not ours, is
-    /// damaged, or has a newer schema than this build knows.
+    /// [`swath_store::StoreError::InUse`] naming the holder when another process has
+    /// it open; [`swath_store::StoreError::Failed`] when it cannot be written, is not
+    /// a Swath database, is damaged, or has a newer schema than this build knows.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         open::check_place(path)?;

@@ -1,5 +1,5 @@
 //! One coordinator per file: an operating-system lock beside the database,
-//! which falls when its process ends, however it ends.
+//! which is released when its process ends, however that happens.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -10,17 +10,17 @@ use swath_store::{Result, StoreError};
 
 use crate::error::failed;
 
-/// Who holds a file, for whoever finds it held.
+/// Who holds a file, for others who find it held.
 #[derive(Debug, Serialize, Deserialize)]
 struct Holder {
     pid: u32,
     host: String,
-    /// Where it can be reached; empty until it listens.
+    /// The holder's URL; empty until it listens.
     #[serde(default)]
     address: String,
 }
 
-/// The lock. Held as long as this lives.
+/// The lock, held as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
@@ -28,7 +28,7 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of `database`, or says who has it.
+    /// Takes the lock of `database`, or reports who holds it.
     pub(crate) fn take(database: &Path) -> Result<Self> {
         let path = lock_path(database);
         let unusable = |error| {
@@ -42,7 +42,7 @@ impl Lock {
             .read(true)
             .write(true)
             .create(true)
-            // What the holder wrote is read when the lock cannot be had.
+            // If the lock cannot be had, what the holder wrote is read.
             .truncate(false)
             .open(&path)
             .map_err(unusable)?;
@@ -56,7 +56,7 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Notes where the holder can be reached.
+    /// Writes the holder's URL into the lock file.
     pub(crate) fn write(&self, address: &str) -> Result<()> {
         let host = hostname::get().unwrap_or_default();
         let holder = Holder {
@@ -82,7 +82,7 @@ fn lock_path(database: &Path) -> PathBuf {
 
 fn in_use(database: &Path, file: &mut File) -> StoreError {
     let mut text = String::new();
-    // A holder that is just writing its name leaves nothing to read.
+    // If the holder is just writing, there may be nothing to read.
     let _read = file.read_to_string(&mut text);
     let holder: Option<Holder> = serde_json::from_str(&text).ok();
     let who = match holder {

@@ -1,5 +1,5 @@
-//! Opening a database file: whether it is ours, whole, of a schema that this
-//! build knows, and how its connections are set.
+//! Opening a database file: whether it is ours, undamaged and of a schema that
+//! this build knows, and how its connections are configured.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,30 +17,31 @@ use crate::rows;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
-/// How long a statement waits for a foreign process that has the file locked.
+/// How long a statement waits while a foreign process has the file locked.
 const BUSY: Duration = Duration::from_secs(5);
-/// Above this, checking the whole file would keep a start waiting for seconds.
+/// For larger files a check of the whole file would delay a start by seconds.
 const CHECKED_BYTES: u64 = 256 << 20;
-/// Readers at a time; each has its own page cache.
+/// How many readers there are at a time; each has its own page cache.
 const READERS: u32 = 4;
 /// Rows cross a thread boundary; a long channel saves switches.
 const ROW_BUFFER: usize = 1024;
-/// What marks a file as ours; set by the first migration.
+/// Marks a file as ours; the first migration sets it.
 const APPLICATION_ID: i64 = 1_400_337_512;
 
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
-        // An acknowledged outcome survives a power cut, not only a crash.
+        // An acknowledged outcome must survive a power cut, not only a crash.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY)
         .auto_vacuum(SqliteAutoVacuum::None)
         .statement_cache_capacity(200)
-        // A bounded cache per connection (in KiB): jobs must not make the coordinator large.
+        // A bounded cache per connection (in KiB): many jobs must not make the coordinator
+        // large.
         .pragma("cache_size", "-16384")
-        // Fewer, longer checkpoints: each costs two more waits for the disk.
+        // Fewer and longer checkpoints: each costs two more waits for the disk.
         .pragma("wal_autocheckpoint", "4000")
         .pragma("journal_size_limit", "67108864")
         .pragma("temp_store", "memory")
@@ -71,10 +72,11 @@ pub(crate) async fn writer(path: &Path) -> Result<SqliteConnection> {
     Ok(conn)
 }
 
-/// Cells whose workload is found at once.
+/// For how many cells the workload is found at once.
 const NAMED_AT_ONCE: i64 = 4096;
 
-/// Names the workload of cells that were stored by a build that knew none.
+/// Fills in the workload of cells that were stored by a build without
+/// workloads.
 async fn name_workloads(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     loop {
         let mut tx = conn.begin().await?;
@@ -114,9 +116,9 @@ pub(crate) async fn readers(path: &Path) -> Result<SqlitePool> {
         .connect_with(
             options(path)
                 .read_only(true)
-                // The kernel's copy serves all readers: a large table would
-                // drive itself out of each one's own cache. Mapped pages count as
-                // the memory of the process, once per reader.
+                // The kernel's copy serves all readers: a large table would evict
+                // itself from each reader's own cache. Mapped pages count as
+                // memory of the process, once per reader.
                 .pragma("cache_size", "-4096")
                 .pragma("mmap_size", "33554432")
                 .row_buffer_size(ROW_BUFFER),
@@ -125,8 +127,8 @@ pub(crate) async fn readers(path: &Path) -> Result<SqlitePool> {
         .map_err(|error| cannot_open(path, error))
 }
 
-/// A connection that only looks at a file which another process may be writing:
-/// it must be there, ours, and of the schema of this build.
+/// A connection that only looks at a file which another process may be writing.
+/// The file must exist, be ours, and have the schema of this build.
 pub(crate) async fn looker(path: &Path) -> Result<SqliteConnection> {
     if !path.is_file() {
         return Err(refused(path, "there is no such file"));
@@ -151,7 +153,7 @@ pub(crate) async fn looker(path: &Path) -> Result<SqliteConnection> {
     Err(refused(path, problem))
 }
 
-/// Whether a file can be there at all.
+/// Checks whether a file can exist there at all.
 pub(crate) fn check_place(path: &Path) -> Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -174,7 +176,7 @@ fn refused(path: &Path, problem: &str) -> StoreError {
     }
 }
 
-/// An empty file is as good as none; anything else must bear our mark.
+/// An empty file is as good as none; any other file must have our mark.
 async fn check_ours(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
     let error = |error| cannot_open(path, error);
     let mark: i64 = sqlx::query_scalar("PRAGMA application_id")
@@ -192,7 +194,7 @@ async fn check_ours(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
     Err(refused(path, problem))
 }
 
-/// Better no start than one that finds out in the middle of a sweep.
+/// It is better not to start than to find damage in the middle of a sweep.
 async fn check_whole(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
     let size = std::fs::metadata(path).map_or(0, |file| file.len());
     if size > CHECKED_BYTES {
@@ -216,7 +218,7 @@ fn newest() -> i64 {
     versions.max().unwrap_or(0)
 }
 
-/// The version of the schema that is there, if any is.
+/// The version of the schema in the file, if there is one.
 async fn version(conn: &mut SqliteConnection, path: &Path) -> Result<Option<i64>> {
     let error = |error| cannot_open(path, error);
     let has_any: bool = sqlx::query_scalar(
@@ -235,7 +237,7 @@ async fn version(conn: &mut SqliteConnection, path: &Path) -> Result<Option<i64>
     Ok(Some(version))
 }
 
-/// A newer build may have changed what columns mean.
+/// Refuses another version: a newer build may have changed what columns mean.
 async fn check_version(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
     let version = version(conn, path).await?.unwrap_or(0);
     let newest = newest();

@@ -1,4 +1,4 @@
-//! Between columns and the types of the model.
+//! Conversion between columns and the types of the model.
 
 use serde::Deserialize;
 use swath_model::id::{
@@ -12,24 +12,25 @@ use swath_model::view::{SweepKind, WorkerState};
 
 use crate::error::{Failure, Result};
 
-/// A cause that is kept as JSON; none where there is no text.
+/// A cause that is stored as JSON; `None` if the column is empty.
 pub(crate) fn cause<T: serde::de::DeserializeOwned>(text: &str) -> Result<Option<T>> {
     let some = (!text.is_empty()).then_some(text);
     Ok(some.map(serde_json::from_str).transpose()?)
 }
 
-/// What is kept of a cause.
+/// The stored form of a cause.
 pub(crate) fn cause_text<T: serde::Serialize>(cause: Option<&T>) -> String {
     cause.map_or_else(String::new, json)
 }
 
-/// What a sweep of this name is for.
+/// What a stored sweep is for.
 pub(crate) fn sweep_kind(name: &str) -> Result<SweepKind> {
     let damaged = || Failure::Damaged(format!("`{name}` is no kind of sweep"));
     SweepKind::from_name(name).ok_or_else(damaged)
 }
 
-/// The columns of a job that its life depends on, as a JSON array has them.
+/// The columns of a job on which its life depends, in the order of the JSON
+/// array.
 #[derive(Debug, Deserialize)]
 pub(crate) struct JobRow {
     pub(crate) id: i64,
@@ -46,7 +47,7 @@ pub(crate) struct JobRow {
     granted_at: Timestamp,
     grants: u32,
     charged: u32,
-    /// JSON array.
+    /// The workers, as a JSON array.
     failed_on: Option<String>,
     closed: u8,
     pub(crate) unmentioned: u32,
@@ -55,7 +56,7 @@ pub(crate) struct JobRow {
 }
 
 impl JobRow {
-    /// The job of the model.
+    /// The job as the model knows it.
     pub(crate) fn job(&self) -> Result<Job> {
         let owner = match (&self.worker, self.session) {
             (Some(worker), Some(session)) => Some(Owner {
@@ -148,7 +149,7 @@ fn short(what: &str) -> Failure {
     Failure::Damaged(format!("a {what} digest is not 32 bytes long"))
 }
 
-/// Digests as one JSON array of hex texts: how many go into one statement.
+/// Digests as one JSON array of hex texts, so that many fit into one statement.
 pub(crate) fn hex_array<T: std::fmt::Display>(digests: impl IntoIterator<Item = T>) -> String {
     let texts: Vec<String> = digests
         .into_iter()
@@ -157,12 +158,13 @@ pub(crate) fn hex_array<T: std::fmt::Display>(digests: impl IntoIterator<Item = 
     json(&texts)
 }
 
-/// JSON text of what always has one: numbers, texts and their arrays.
+/// The JSON text of a value that always has one: numbers, texts and their
+/// arrays.
 pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// A measurement as four big-endian doubles, NaN for what is absent.
+/// A measurement as four big-endian doubles, with NaN for an absent number.
 pub(crate) fn measurement_bits(measurement: &Measurement) -> [u8; 32] {
     let numbers = [
         Some(measurement.test_error),
@@ -177,7 +179,7 @@ pub(crate) fn measurement_bits(measurement: &Measurement) -> [u8; 32] {
     bits
 }
 
-/// The metrics of a column.
+/// The metrics in a column.
 pub(crate) fn metrics(text: Option<&str>) -> Result<Metrics> {
     match text {
         None => Ok(Metrics::new()),
@@ -185,12 +187,12 @@ pub(crate) fn metrics(text: Option<&str>) -> Result<Metrics> {
     }
 }
 
-/// The digest of a column, where there is one.
+/// The digest in a column, if there is one.
 pub(crate) fn weights(bytes: Option<&[u8]>) -> Option<WeightsDigest> {
     bytes.and_then(WeightsDigest::from_slice)
 }
 
-/// The measurement with these bits, metrics and weights.
+/// The measurement from these bits, metrics and weights.
 pub(crate) fn measurement(
     bits: &[u8],
     metrics: Metrics,
@@ -209,7 +211,7 @@ pub(crate) fn measurement(
     })
 }
 
-/// The seconds of the measurement with these bits.
+/// The seconds in the measurement with these bits.
 pub(crate) fn train_seconds(bits: &[u8]) -> Result<f64> {
     numbers(bits).map(|numbers| numbers[3])
 }
@@ -224,7 +226,8 @@ fn numbers(bits: &[u8]) -> Result<[f64; 4]> {
     }
 }
 
-/// A session as a column; one above every possible for those that do not fit.
+/// A session as a column; if it does not fit, a number above every possible
+/// session.
 pub(crate) fn session(session: SessionId) -> i64 {
     i64::try_from(session.0).unwrap_or(i64::MAX)
 }

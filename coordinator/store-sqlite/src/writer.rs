@@ -1,9 +1,9 @@
-//! The one connection that writes, and what the engine reads: everything here
+//! The one connection that writes, and what the engine reads. Everything here
 //! happens one after the other.
 //!
-//! Work runs in a task that holds the connection, and not in its caller's
-//! future: a caller that goes away must neither cut a transaction in two nor
-//! see a store that its own commit is yet to reach.
+//! Work runs in a task that holds the connection, not in its caller's future: a
+//! caller that goes away must neither cut a transaction in two nor see a store
+//! that its own commit has yet to reach.
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,41 +17,44 @@ use crate::commit;
 use crate::error::{Failure, Result, code, failed, sqlite_code};
 use crate::lock::Lock;
 
-/// What work is done on.
+/// What work is done on: the connection and what is known about it.
 #[derive(Debug)]
 pub(crate) struct Tx {
     pub(crate) conn: SqliteConnection,
-    /// Keys of some provenances that are stored. Emptied when anything is
-    /// undone, as the row may be gone then.
+    /// Keys of some stored provenances. Emptied whenever something is rolled
+    /// back, because the row may then be gone.
     pub(crate) provenances: Vec<(Provenance, i64)>,
-    /// A transaction has begun and not ended; left so only by a panic.
+    /// Whether a transaction has begun and not ended; only a panic leaves it
+    /// so.
     begun: bool,
 }
 
-/// What is there until the store is closed.
+/// What exists until the store is closed.
 #[derive(Debug)]
 struct Desk {
-    /// Gone when the store is closed.
+    /// The connection; gone when the store is closed.
     tx: Option<Tx>,
-    /// Given up after the connection: nobody else may write while this might.
+    /// Released after the connection: nobody else may write while this one
+    /// might.
     lock: Option<Lock>,
-    /// Why nothing may be written any more, if so.
+    /// Why nothing may be written any more, if that is so.
     stopped: Arc<OnceLock<String>>,
-    /// Whose commits are taken; 0 while nobody leads. The file is this
-    /// process's, so this fences what is left of an engine that began anew.
+    /// The term whose commits are accepted; 0 while nobody leads. The file
+    /// belongs to this process, so this fences what is left of an engine that
+    /// began again.
     term: Term,
 }
 
-/// The way to the connection.
+/// Access to the connection.
 #[derive(Debug)]
 pub(crate) struct Writer {
     desk: Arc<Mutex<Desk>>,
-    /// That of the desk, to be read while somebody is at it.
+    /// The desk's `stopped`, readable while the desk is in use.
     stopped: Arc<OnceLock<String>>,
 }
 
 impl Writer {
-    /// On its connection, as long as `lock` is held.
+    /// A writer on this connection, as long as `lock` is held.
     pub(crate) fn new(conn: SqliteConnection, lock: Lock) -> Self {
         let tx = Tx {
             conn,
@@ -71,13 +74,13 @@ impl Writer {
         }
     }
 
-    /// Why nothing may be written any more, if so.
+    /// Why nothing may be written any more, if that is so.
     pub(crate) fn stopped(&self) -> Option<String> {
         self.stopped.get().cloned()
     }
 
-    /// Begins the next term, after all commits of those before, and notes where
-    /// its leader can be reached for whoever finds the file in use.
+    /// Begins the next term, after all commits of earlier ones, and writes down
+    /// the leader's URL for others who find the file in use.
     pub(crate) async fn lead(&self, address: &str) -> swath_store::Result<Term> {
         let mut desk = self.desk.lock().await;
         desk.lock.as_ref().ok_or_else(closed)?.write(address)?;
@@ -85,12 +88,12 @@ impl Writer {
         Ok(desk.term)
     }
 
-    /// Whether this is still the term.
+    /// Whether this is still the present term.
     pub(crate) async fn renew(&self, term: Term) -> swath_store::Result<()> {
         self.desk.lock().await.check(term)
     }
 
-    /// Writes `changes`, all or nothing; answers when they are durable.
+    /// Writes `changes`, all or nothing; returns when they are durable.
     pub(crate) async fn commit(&self, term: Term, changes: Changes) -> swath_store::Result<()> {
         let desk = Arc::clone(&self.desk).lock_owned().await;
         desk.check(term)?;
@@ -100,7 +103,7 @@ impl Writer {
         .await
     }
 
-    /// Runs `work` when all that came before is done.
+    /// Runs `work` after everything that was called before.
     pub(crate) async fn run<T, F>(&self, work: F) -> swath_store::Result<T>
     where
         T: Send + 'static,
@@ -109,7 +112,7 @@ impl Writer {
         run(Arc::clone(&self.desk).lock_owned().await, work).await
     }
 
-    /// Ends after what has begun.
+    /// Closes the store after what has begun.
     pub(crate) async fn close(&self) {
         let mut desk = self.desk.lock().await;
         if let Some(tx) = desk.tx.take()
@@ -121,8 +124,8 @@ impl Writer {
     }
 }
 
-/// Runs `work` in a task. The desk is waited for before, by the caller, so that
-/// work whose caller is gone never begins behind the back of the next.
+/// Runs `work` in a task. The caller waits for the desk first, so that work
+/// whose caller has gone never begins behind the back of the next one.
 async fn run<T, F>(mut desk: OwnedMutexGuard<Desk>, work: F) -> swath_store::Result<T>
 where
     T: Send + 'static,
@@ -157,8 +160,8 @@ impl Desk {
             Err(Failure::Database(error)) if is_fatal(&error) => error,
             Err(failure) => return Err(failure.into()),
         };
-        // A failed fsync is not repeated: the kernel may have dropped the pages
-        // and would report success the next time.
+        // A failed fsync must not be repeated: the kernel may have dropped the
+        // pages and would report success the next time.
         let why = format!(
             "stopped, as the database file can no longer be trusted to keep what is written \
              ({error}); check the disk, then start the coordinator again"
@@ -183,7 +186,8 @@ impl Tx {
     }
 
     async fn transaction(&mut self, changes: &Changes) -> Result<()> {
-        // With a plain BEGIN a write could find that another process wrote since.
+        // After a plain BEGIN, a write could find that another process has
+        // written since.
         self.execute("BEGIN IMMEDIATE").await?;
         commit::write(self, changes).await?;
         self.execute("COMMIT").await
@@ -191,7 +195,7 @@ impl Tx {
 
     async fn undo(&mut self) {
         self.provenances.clear();
-        // It may be rolled back already, or never have begun.
+        // It may be rolled back already, or may never have begun.
         let _undone = self.execute("ROLLBACK").await;
     }
 
@@ -201,7 +205,7 @@ impl Tx {
     }
 }
 
-/// What later calls get.
+/// The error of later calls.
 pub(crate) fn closed() -> StoreError {
     lost("it is closed")
 }
@@ -213,7 +217,7 @@ fn lost(why: &str) -> StoreError {
     }
 }
 
-/// Whether what was written before can no longer be trusted after this error.
+/// Whether, after this error, what was written before can no longer be trusted.
 fn is_fatal(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => true,

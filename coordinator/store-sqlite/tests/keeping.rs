@@ -321,8 +321,8 @@ fn copies_go_on_where_they_were_cut_off() {
     });
 }
 
-/// A worker that starts anew names what it measured in the last days: of what
-/// was granted when the backup was made, nothing is trained again.
+/// A worker that starts again reports what it measured in the last days, so no job
+/// that was granted when the backup was made is trained again.
 #[tokio::test]
 async fn a_restored_file_gets_newer_outcomes_from_workers() {
     let folder = tempfile::tempdir().unwrap();

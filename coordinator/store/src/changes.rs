@@ -1,4 +1,4 @@
-//! What one commit writes: rows, not statements. The engine decided them; a
+//! What one commit writes: rows, not statements. The engine decides them; a
 //! store only keeps them.
 
 use serde::Serialize;
@@ -20,10 +20,10 @@ use swath_model::view::{Counts, SweepKind, WorkerAbout, WorkerState};
 use crate::dump::Copied;
 use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};
 
-/// Everything that one commit writes, or nothing of it.
+/// Everything that one commit writes, all or nothing.
 ///
-/// A store writes the lists in the order of these fields, so that whatever a
-/// row names is there before it. Within a list the order counts too.
+/// A store writes the lists in the order of these fields, so that the rows to
+/// which a row refers exist before it. Within a list the order matters too.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
     /// New sweeps.
@@ -34,7 +34,7 @@ pub struct Changes {
     pub cells: Vec<NewCell>,
     /// Cells of new sweeps.
     pub sweep_cells: Vec<NewSweepCell>,
-    /// Cells of a sweep that have another number of replicates now.
+    /// Cells of which a sweep now has another number of replicates.
     pub grown: Vec<GrownCell>,
     /// Workers that are new or changed, each once.
     pub workers: Vec<WorkerRow>,
@@ -46,35 +46,35 @@ pub struct Changes {
     pub outcomes: Vec<OutcomeRow>,
     /// How attempts ended, each once.
     pub ends: Vec<AttemptEnd>,
-    /// When attempts were lost, each once.
+    /// Attempts that were lost or came back, each once.
     pub lost: Vec<LostAttempt>,
     /// Jobs that changed, each once, as they are now.
     pub jobs: Vec<JobRow>,
-    /// Outcomes that came too late to count. A repeat (the same job, attempt,
+    /// Outcomes that came too late to count. A repeat (same job, attempt,
     /// worker and outcome) is ignored.
     pub late: Vec<LateOutcome>,
-    /// Epochs of attempts. A repeat (the same job, attempt and epoch) is
-    /// ignored; numbers that are not finite are absent.
+    /// Epochs of attempts. A repeat (same job, attempt and epoch) is ignored;
+    /// numbers that are not finite are absent.
     pub observations: Vec<ObservationRow>,
-    /// Pieces of logs. A repeat (the same job, attempt and sequence number) is
+    /// Pieces of logs. A repeat (same job, attempt and sequence number) is
     /// ignored.
     pub logs: Vec<LogRow>,
     /// What requests were granted.
     pub requests: Vec<GrantRequest>,
-    /// How far the replicates of sweeps are decided, where that changed or
-    /// begins.
+    /// How far the replicates of sweeps are decided, where that begins or
+    /// changed.
     pub replications: Vec<ReplicationRow>,
     /// Decisions about replicates.
     pub decisions: Vec<DecisionRow>,
-    /// Names of sweeps, each with a source: what that has said of the sweep is
-    /// forgotten, before `imports`.
+    /// Names of sweeps, each with a source whose numbers for the sweep are
+    /// removed, before `imports` are written.
     pub forgotten: Vec<(String, String)>,
-    /// Numbers from elsewhere.
+    /// Imported numbers.
     pub imports: Vec<NewImport>,
     /// What happened, in order. A store keeps the last [`EVENTS_KEPT`], or a
     /// few more.
     pub events: Vec<Event>,
-    /// What only a copy of another store has to write.
+    /// What only a copy of another store must write.
     pub copied: Option<Box<Copied>>,
 }
 
@@ -85,24 +85,24 @@ impl Changes {
     }
 }
 
-/// A new sweep; what may change of it is in its [`SweepRow`].
+/// A new sweep; what may change about it is in its [`SweepRow`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewSweep {
-    /// Its key.
+    /// The sweep's key.
     pub key: SweepKey,
-    /// Its digest.
+    /// The sweep's digest.
     pub digest: SweepDigest,
-    /// Its name.
+    /// The sweep's name.
     pub name: String,
-    /// Its title; may be empty.
+    /// The sweep's title; may be empty.
     pub title: String,
-    /// What it is for.
+    /// What the sweep is for.
     pub kind: SweepKind,
     /// Replicates per cell at first.
     pub replicates: u32,
     /// How many cells it has.
     pub cells: u64,
-    /// Its files.
+    /// The sweep's files.
     pub sources: Sources,
     /// How its table is laid out.
     pub definition: Value,
@@ -110,43 +110,44 @@ pub struct NewSweep {
     pub submitted_at: Timestamp,
 }
 
-/// What may change of a sweep.
+/// What may change about a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SweepRow {
-    /// Its key.
+    /// The sweep's key.
     pub key: SweepKey,
     /// Whether it is not cancelled.
     pub live: bool,
     /// Why it is paused, if it is.
     pub paused: Option<PauseCause>,
-    /// The greatest goes first.
+    /// Its priority; sweeps with a greater one go first.
     pub priority: i32,
-    /// Its jobs.
+    /// How many of the sweep's jobs are in each state.
     pub counts: Counts,
-    /// When the last of its jobs ended that has ended. A job that starts over
-    /// ends later than it did, so this holds again by the time that every job
-    /// is final.
+    /// When the last of its jobs ended, among those that have ended. A job that
+    /// starts over ends again later, so this is right again by the time every
+    /// job is final.
     pub ended_at: Option<Timestamp>,
 }
 
 /// A new cell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewCell {
-    /// Its key.
+    /// The cell's key.
     pub key: CellKey,
-    /// Its digest.
+    /// The cell's digest.
     pub digest: CellDigest,
     /// Its canonical spec, without a seed.
     pub spec: String,
-    /// The program that its jobs need, if they are not for the built-in core.
+    /// The program that its jobs need, unless they are for the built-in
+    /// trainer.
     pub program: Option<String>,
-    /// What its trainings cost alike with.
+    /// The workload that its trainings belong to; they cost the same per step.
     // Follows from the spec.
     #[serde(skip)]
     pub workload: WorkloadKey,
 }
 
-/// That a sweep has a cell.
+/// A cell of a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewSweepCell {
     /// The sweep.
@@ -157,39 +158,39 @@ pub struct NewSweepCell {
     pub cell: CellKey,
     /// Its axes in written order.
     pub axes: Vec<(String, Value)>,
-    /// The sweep holds replicates 1 to so many of it.
+    /// The sweep holds replicates 1 to this one.
     pub replicates: u32,
 }
 
-/// That a sweep holds more replicates of a cell.
+/// A cell of which a sweep holds more replicates now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct GrownCell {
     /// The sweep.
     pub sweep: SweepKey,
     /// The cell.
     pub cell: CellKey,
-    /// The sweep holds replicates 1 to so many of it now.
+    /// The sweep now holds replicates 1 to this one.
     pub replicates: u32,
 }
 
 /// A worker.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WorkerRow {
-    /// Its key.
+    /// The worker's key.
     pub key: WorkerKey,
-    /// Its name.
+    /// The worker's name.
     pub name: WorkerName,
     /// Whether it gets jobs.
     pub state: WorkerState,
     /// Why it is cordoned, if it is.
     pub cordoned: Option<CordonCause>,
-    /// Its newest session.
+    /// The worker's newest session.
     pub session: SessionId,
-    /// When it was last heard of.
+    /// When the coordinator last heard from it.
     pub seen_at: Timestamp,
-    /// What it said of itself.
+    /// What it said about itself.
     pub about: WorkerAbout,
-    /// The different jobs that it failed in a row.
+    /// The different jobs that it has failed in a row.
     pub failed: Vec<JobDigest>,
     /// Whether it was not heard of for the life of a lease.
     pub silent: bool,
@@ -198,39 +199,39 @@ pub struct WorkerRow {
 /// A new job: queued from `since` on, as [`Job::new`] makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct NewJob {
-    /// Its key.
+    /// The job's key.
     pub key: JobKey,
-    /// Its digest.
+    /// The job's digest.
     pub digest: JobDigest,
-    /// Its cell.
+    /// The job's cell.
     pub cell: CellKey,
     /// Which repetition of its cell it is.
     pub replicate: Replicate,
-    /// Its seed.
+    /// The job's seed.
     pub seed: u64,
-    /// When it was made.
+    /// When it was created.
     pub since: Timestamp,
 }
 
-/// What may change of a job.
+/// What may change about a job.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JobRow {
-    /// Its key.
+    /// The job's key.
     pub key: JobKey,
-    /// Its life.
+    /// The job in its present state.
     pub job: Job,
     /// The worker of `job.owner`.
     pub worker: Option<WorkerKey>,
-    /// Heartbeats in a row that did not mention its lease.
+    /// How many heartbeats in a row did not mention its lease.
     pub unmentioned: u32,
     /// The attempt whose fault is remembered.
     pub faulted: Option<Attempt>,
-    /// When it became final, while it is.
+    /// When it became final; absent while it is not.
     pub ended_at: Option<Timestamp>,
 }
 
 impl JobRow {
-    /// Whether nothing has happened to it since it was made.
+    /// Whether nothing has happened to it since it was created.
     pub fn is_as_made(&self) -> bool {
         *self
             == Self {
@@ -249,13 +250,13 @@ impl JobRow {
 pub struct NewAttempt {
     /// The job.
     pub job: JobKey,
-    /// Its number.
+    /// The attempt's number.
     pub attempt: Attempt,
-    /// Who got the grant.
+    /// The worker that got the grant.
     pub worker: WorkerKey,
-    /// In which session.
+    /// The session that got it.
     pub session: SessionId,
-    /// When.
+    /// When it was granted.
     pub granted_at: Timestamp,
 }
 
@@ -266,13 +267,14 @@ pub struct AttemptEnd {
     pub job: JobKey,
     /// The attempt.
     pub attempt: Attempt,
-    /// When that was recorded.
+    /// When the end was recorded.
     pub at: Timestamp,
-    /// How.
+    /// How it ended.
     pub end: End,
 }
 
-/// That an attempt's lease ended without word of it, or that it came back since.
+/// An attempt that was lost, because its lease ended without a report of it, or
+/// that has come back since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct LostAttempt {
     /// The job.
@@ -283,23 +285,23 @@ pub struct LostAttempt {
     pub at: Option<Timestamp>,
 }
 
-/// How an attempt ended, as its worker told.
+/// How an attempt ended, as its worker reported.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum End {
     /// It was given back.
     Released,
     /// It brought a measurement; its [`OutcomeRow`] has the numbers.
     Measured {
-        /// What it ran on.
+        /// What the attempt ran on.
         provenance: Provenance,
     },
     /// It brought a fault.
     Failed {
-        /// Which.
+        /// Which fault.
         fault: Fault,
-        /// Its whole message.
+        /// The fault's whole message.
         message: String,
-        /// What it ran on.
+        /// What the attempt ran on.
         provenance: Provenance,
     },
 }
@@ -309,11 +311,11 @@ pub enum End {
 pub struct OutcomeRow {
     /// The job.
     pub job: JobKey,
-    /// Its newest attempt.
+    /// The job's newest attempt.
     pub attempt: Attempt,
     /// The numbers.
     pub measurement: Measurement,
-    /// What it ran on.
+    /// What the attempt ran on.
     pub provenance: Provenance,
     /// When it was recorded.
     pub recorded_at: Timestamp,
@@ -326,13 +328,13 @@ pub struct LateOutcome {
     pub job: JobKey,
     /// The attempt that its worker named; it may never have been granted.
     pub attempt: Attempt,
-    /// Who told.
+    /// The worker that reported it.
     pub worker: WorkerKey,
-    /// In which session.
+    /// The session in which it did.
     pub session: SessionId,
-    /// What.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What it ran on.
+    /// What the attempt ran on.
     pub provenance: Provenance,
     /// When it was kept aside.
     pub recorded_at: Timestamp,
@@ -345,30 +347,30 @@ pub struct ObservationRow {
     pub job: JobKey,
     /// The attempt.
     pub attempt: Attempt,
-    /// Its metrics.
+    /// The epoch's metrics.
     pub observation: Observation,
 }
 
-/// A piece of what a trainer wrote to stderr.
+/// A piece of text that a trainer wrote to stderr.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogRow {
     /// The job.
     pub job: JobKey,
     /// The attempt.
     pub attempt: Attempt,
-    /// Counts the pieces of the attempt, from 1.
+    /// The number of the piece within the attempt, from 1.
     pub sequence: u64,
     /// The text.
     pub text: String,
 }
 
-/// What a request was granted: a lost reply is answered with the same. A store
+/// What a request was granted, so that a lost reply can be sent again. A store
 /// keeps the [`REQUESTS_KEPT`] greatest requests of a worker's newest session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GrantRequest {
     /// The worker.
     pub worker: WorkerKey,
-    /// Its session.
+    /// The worker's session.
     pub session: SessionId,
     /// The request.
     pub request: u64,
@@ -376,11 +378,12 @@ pub struct GrantRequest {
     pub grants: Vec<(JobKey, Attempt)>,
 }
 
-/// A worker repeats a request only until it is answered: the last few are
-/// enough.
+/// How many requests are kept. A worker repeats a request only until it is
+/// answered, so the last few are enough.
 pub const REQUESTS_KEPT: usize = 16;
 
-/// So many events are kept. Whoever has not followed for longer reads anew.
+/// How many events are kept. A watcher that has missed more reads everything
+/// again.
 pub const EVENTS_KEPT: u64 = 50_000;
 
 /// How far the replicates of a sweep are decided.
@@ -388,11 +391,11 @@ pub const EVENTS_KEPT: u64 = 50_000;
 pub struct ReplicationRow {
     /// The sweep.
     pub sweep: SweepKey,
-    /// Replicates of a cell, at most.
+    /// The most replicates of a cell.
     pub max: u32,
-    /// Rounds of seeds that were given so far.
+    /// How many rounds of seeds were given so far.
     pub rounds: u32,
-    /// Replicates that they gave, over all cells.
+    /// How many replicates those rounds gave, over all cells.
     pub seeds: u64,
     /// How it is settled, if it is.
     pub settled: Option<SettledRow>,
@@ -409,12 +412,12 @@ pub struct SettledRow {
     pub verdict: Verdict,
 }
 
-/// That a cell gets another replicate.
+/// A decision that a cell gets another replicate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct DecisionRow {
     /// The sweep.
     pub sweep: SweepKey,
-    /// Counts the decisions of the sweep, from 1.
+    /// The number of the decision within the sweep, from 1.
     pub place: u64,
     /// The round, from 1.
     pub round: u32,
@@ -424,11 +427,11 @@ pub struct DecisionRow {
     pub cell: CellKey,
     /// The replicate.
     pub replicate: Replicate,
-    /// The reason.
+    /// The undecided pair that is the reason.
     pub pair: Pair,
 }
 
-/// A number from elsewhere.
+/// An imported number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewImport {
     /// The name of the sweep.
@@ -439,6 +442,6 @@ pub struct NewImport {
     pub place: u32,
     /// The number.
     pub number: Imported,
-    /// When it came.
+    /// When it was imported.
     pub at: Timestamp,
 }

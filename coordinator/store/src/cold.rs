@@ -1,5 +1,5 @@
-//! What a store gives back of what it keeps: the rows that the engine begins
-//! with, and those that it asks for later.
+//! What a store returns of what it keeps: the rows with which the engine
+//! begins, and those that it asks for later.
 
 use swath_model::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::import::Imported;
@@ -12,16 +12,16 @@ use swath_model::view::{SettledView, SweepKind};
 use crate::changes::{SweepRow, WorkerRow};
 use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};
 
-/// What the engine holds of everything, whether open or not; the cells with
-/// open jobs come page by page, by [`crate::Store::open_cells`].
+/// What the engine holds about everything, open or not. The cells with open
+/// jobs come page by page from [`crate::Store::open_cells`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Start {
     /// Every sweep, in order of submission.
     pub sweeps: Vec<StoredSweep>,
     /// Every worker.
     pub workers: Vec<WorkerRow>,
-    /// What the newest sessions' requests were granted; those of a worker in
-    /// order.
+    /// What the requests of the newest sessions were granted; those of a worker
+    /// are in order.
     pub requests: Vec<StoredRequest>,
     /// The greatest key of a cell; 0 when there is none.
     pub last_cell: CellKey,
@@ -36,32 +36,32 @@ pub struct Start {
 /// A sweep without its files, its table and its cells.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredSweep {
-    /// Its digest.
+    /// The sweep's digest.
     pub digest: SweepDigest,
-    /// What it is for.
+    /// What the sweep is for.
     pub kind: SweepKind,
     /// Replicates per cell at first.
     pub replicates: u32,
-    /// What may change of it.
+    /// What may change about it.
     pub row: SweepRow,
     /// How far its replicates are decided, where results decide them.
     pub replication: Option<StoredReplication>,
     /// The remembered faults of its jobs, each with how many jobs have it; only
-    /// of a sweep of which none has succeeded.
+    /// for a sweep of which no job has succeeded.
     pub faults: Vec<(LastFault, u64)>,
 }
 
 /// How far the replicates of a sweep are decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredReplication {
-    /// Replicates of a cell, at most.
+    /// The most replicates of a cell.
     pub max: u32,
-    /// Rounds of seeds that were given so far.
+    /// How many rounds of seeds were given so far.
     pub rounds: u32,
-    /// Replicates that they gave, over all cells.
+    /// How many replicates those rounds gave, over all cells.
     pub seeds: u64,
-    /// How it is settled, if it is, and when the last job had ended that was
-    /// looked at then.
+    /// How the sweep is settled, if it is, and when the last of the jobs that
+    /// were looked at had ended.
     pub settled: Option<(Timestamp, SettledView)>,
 }
 
@@ -70,23 +70,23 @@ pub struct StoredReplication {
 pub struct StoredRequest {
     /// The worker.
     pub worker: WorkerKey,
-    /// The request, of the worker's newest session.
+    /// The request's number, in the worker's newest session.
     pub request: u64,
-    /// In the order in which they were granted.
+    /// The granted jobs, in order.
     pub grants: Vec<(JobDigest, Attempt)>,
 }
 
 /// A cell with all of its jobs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredCell {
-    /// Its key.
+    /// The cell's key.
     pub key: CellKey,
-    /// Its digest.
+    /// The cell's digest.
     pub digest: CellDigest,
     /// The program that its jobs need.
     pub program: Option<String>,
-    /// The sweeps that have it, in order of submission, with the number of its
-    /// replicates that each holds.
+    /// The sweeps that have it, in order of submission, with how many of its
+    /// replicates each holds.
     pub holders: Vec<(SweepKey, u32)>,
     /// Its jobs: replicates 1, 2, and so on.
     pub jobs: Vec<StoredJob>,
@@ -95,23 +95,23 @@ pub struct StoredCell {
 /// A job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredJob {
-    /// Its key.
+    /// The job's key.
     pub key: JobKey,
-    /// Its digest.
+    /// The job's digest.
     pub digest: JobDigest,
-    /// Its life.
+    /// The job in its present state.
     pub job: Job,
-    /// Heartbeats in a row that did not mention its lease.
+    /// How many heartbeats in a row did not mention its lease.
     pub unmentioned: u32,
-    /// The attempt whose fault is remembered, with that fault.
+    /// The attempt whose fault is remembered, with the fault.
     pub fault: Option<(Attempt, LastFault)>,
-    /// When it became final, while it is.
+    /// When it became final; absent while it is not.
     pub ended_at: Option<Timestamp>,
     /// The outcomes of its attempts, with the worker that got the grant.
     pub outcomes: Vec<(Attempt, WorkerName, Outcome)>,
 }
 
-/// Whose cells to load: those that exist of all that is named.
+/// Which cells to load: those that exist of everything that is named here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// The cells of these jobs.
@@ -129,13 +129,12 @@ impl Names {
     }
 }
 
-/// What is there already where numbers are to be imported.
+/// What exists already for numbers that are about to be imported.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Said {
     /// The keys of the cells that were asked for, in order; none where no sweep
     /// of that name has such a cell.
     pub cells: Vec<Option<CellKey>>,
-    /// What the sources that were asked for have said: sweep, cell, place and
-    /// number.
+    /// What the requested sources have said: sweep, cell, place and number.
     pub numbers: Vec<(String, CellDigest, u32, Imported)>,
 }

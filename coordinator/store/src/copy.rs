@@ -1,4 +1,4 @@
-//! From one store to another, of whichever kinds they are.
+//! Copying from one store to another, of any kind.
 
 use std::fmt::Write;
 
@@ -8,16 +8,17 @@ use crate::dump::{Copied, Copying, Snapshot};
 use crate::walk::{Census, Progress, Walk};
 use crate::{Result, Store, StoreError, Term};
 
-/// Copies everything in `from` to `to`, which whoever calls leads in `term`, and
+/// Copies everything in `from` to `to`, which the caller leads in `term`, and
 /// compares both row by row.
 ///
-/// A copy that ended early goes on where it was: how far it came is kept in `to`
-/// with its rows. Until it is whole, no engine begins with `to`.
+/// A copy that ended early goes on where it stopped: its progress is kept in
+/// `to` together with its rows. No engine starts with `to` until the copy is
+/// complete.
 ///
 /// # Errors
 ///
 /// [`StoreError::Conflict`] when `to` holds something else, or an unfinished
-/// copy of another state; or when both are not the same in the end.
+/// copy of another state, or when both differ in the end.
 pub async fn copy(
     from: &mut dyn Snapshot,
     to: &dyn Store,
@@ -46,7 +47,7 @@ pub async fn copy(
     Ok(census)
 }
 
-/// Where to begin, or to go on.
+/// Where the copy begins or continues.
 async fn begin(to: &dyn Store, source: &str) -> Result<Walk> {
     match to.copying().await? {
         Some(copying) if copying.source == source => Ok(Walk::from(copying.part, copying.after)),
@@ -88,9 +89,9 @@ async fn compare(
     )))
 }
 
-/// Names a state: who comes back later finds whether it is the same one.
+/// A name for a state, by which a continued copy recognizes it.
 fn name_of(start: &Start) -> String {
-    /// Hashes what is written to it.
+    /// A writer that hashes what is written to it.
     struct Hashing(blake3::Hasher);
 
     impl Write for Hashing {

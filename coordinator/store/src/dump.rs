@@ -1,4 +1,4 @@
-//! A whole store, page by page, as the rows that another one commits.
+//! A whole store, page by page, as rows that another store can commit.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -9,66 +9,67 @@ use crate::cold::{Names, Start, StoredCell};
 use crate::key::{CellKey, JobKey};
 use crate::{Result, StoreError};
 
-/// One state of a store, however it goes on meanwhile.
+/// One state of a store, however the store changes meanwhile.
 ///
-/// Whoever holds one keeps a database from forgetting what has been replaced
-/// since: it is to be closed as soon as it is not needed any more.
+/// While a snapshot is open, the database cannot discard what has been replaced
+/// since: close it as soon as it is not needed.
 #[async_trait]
 pub trait Snapshot: Send {
-    /// As [`crate::Store::start`].
+    /// The same as [`crate::Store::start`].
     async fn start(&mut self) -> Result<Start>;
 
-    /// As [`crate::Store::load`].
+    /// The same as [`crate::Store::load`].
     async fn load(&mut self, names: &Names) -> Result<Vec<StoredCell>>;
 
-    /// As [`crate::Store::specs`].
+    /// The same as [`crate::Store::specs`].
     async fn specs(&mut self, cells: &[CellKey]) -> Result<Vec<String>>;
 
-    /// The next rows of a part in the order of their keys: at most `limit`,
-    /// those after `after`.
+    /// The next rows of a part after `after`, in the order of their keys; at
+    /// most `limit`.
     async fn page(&mut self, part: Part, after: PageKey, limit: u32) -> Result<Page>;
 
-    /// What the database itself finds wrong: damaged pages, and rows that name
-    /// others that are not there. A line each, the first few.
+    /// What the database itself finds wrong: damaged pages, and rows that refer
+    /// to rows that do not exist. One line each, the first few only.
     async fn damage(&mut self) -> Result<Vec<String>>;
 
-    /// Lets the store forget what is old.
+    /// Releases the state.
     async fn close(self: Box<Self>) -> Result<()>;
 }
 
-/// A part of a store, in the order in which another one takes them.
+/// A part of a store; the parts are in the order in which another store takes
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// `new_sweeps` and `sweeps`.
+    /// The lists `new_sweeps` and `sweeps`.
     Sweeps,
-    /// `cells`.
+    /// The list `cells`.
     Cells,
-    /// `sweep_cells`, with the replicates that they have by now.
+    /// The list `sweep_cells`, with their present numbers of replicates.
     SweepCells,
-    /// `workers`.
+    /// The list `workers`.
     Workers,
-    /// `new_jobs` with their `attempts`, `outcomes`, `ends` and [`LogGone`]; and
-    /// `jobs`, without those that are as they were made.
+    /// The lists `new_jobs`, with their `attempts`, `outcomes`, `ends` and
+    /// [`LogGone`], and `jobs`, without those that are as they were created.
     Jobs,
-    /// `late`.
+    /// The list `late`.
     Late,
-    /// `observations`.
+    /// The list `observations`.
     Observations,
-    /// [`CopiedLog`].
+    /// Log pieces as [`CopiedLog`].
     Logs,
-    /// `requests` of newest sessions.
+    /// The list `requests`, for newest sessions.
     Requests,
-    /// `replications`.
+    /// The list `replications`.
     Replications,
-    /// `decisions`.
+    /// The list `decisions`.
     Decisions,
-    /// `imports`.
+    /// The list `imports`.
     Imports,
 }
 
 impl Part {
-    /// All of them, in order.
+    /// All parts, in order.
     pub const ALL: [Self; 12] = [
         Self::Sweeps,
         Self::Cells,
@@ -84,7 +85,7 @@ impl Part {
         Self::Imports,
     ];
 
-    /// What its rows are called.
+    /// The name of its rows.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sweeps => "sweeps",
@@ -108,8 +109,8 @@ impl Part {
         after.nth(1)
     }
 
-    /// Rows that are read at once: a sweep may hold megabytes of files, and a
-    /// piece of a log tens of kilobytes.
+    /// How many rows are read at once: a sweep may have megabytes of files, and
+    /// a piece of a log tens of kilobytes.
     pub const fn rows(self) -> u32 {
         match self {
             Self::Sweeps => 8,
@@ -120,70 +121,71 @@ impl Part {
     }
 }
 
-/// A place in the order of the rows of a part: what its key is inside the store.
+/// A place in the order of a part's rows: the row's key inside the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PageKey(pub [i64; 3]);
 
 impl PageKey {
-    /// Before every row.
+    /// The place before every row.
     pub const FIRST: Self = Self([i64::MIN; 3]);
 }
 
 /// Some rows of a part.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
-    /// They, as another store takes them.
+    /// The rows, in the form that another store takes.
     pub rows: Changes,
-    /// How many they are.
+    /// How many rows there are.
     pub count: u32,
-    /// The key of the last one.
+    /// The key of the last row.
     pub last: Option<PageKey>,
 }
 
-/// What only a copy of another store has to write. It is written last.
+/// What only a copy of another store must write. It is written last.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Copied {
-    /// Log pieces that keep their places. Nothing makes room for them.
+    /// Log pieces that keep their places. No others are dropped for them.
     pub logs: Vec<CopiedLog>,
-    /// What of logs had to make room.
+    /// Which log pieces were dropped.
     pub gone: Vec<LogGone>,
-    /// How far the copy is now; absent when it is whole.
+    /// How far the copy is; absent when it is complete.
     pub copying: Option<Copying>,
 }
 
-/// A piece of a log in its place.
+/// A piece of a log, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CopiedLog {
-    /// Counts the pieces of the job, from 1, those included that are gone.
+    /// The number of the piece within the job, from 1; dropped pieces count
+    /// too.
     pub position: u64,
     /// The piece.
     pub row: LogRow,
 }
 
-/// That the first pieces of an attempt's log had to make room.
+/// A note that the first pieces of an attempt's log were dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct LogGone {
     /// The job.
     pub job: JobKey,
     /// The attempt.
     pub attempt: Attempt,
-    /// The number of the last piece that is gone.
+    /// The number of the last dropped piece.
     pub sequence: u64,
 }
 
 /// How far a store is a copy of another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copying {
-    /// Names the state of the other one.
+    /// The name of the other store's state.
     pub source: String,
     /// The part that is being copied.
     pub part: Part,
-    /// The last of its rows that is copied.
+    /// The last row of that part that was copied.
     pub after: PageKey,
 }
 
-/// Why an engine cannot begin with a store.
+/// The error of a store with which no engine may start.
 pub fn unfinished() -> StoreError {
     StoreError::Failed {
         message: "it is a copy that is not whole yet; repeat the `coordinator store copy` that \

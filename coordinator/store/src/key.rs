@@ -1,5 +1,5 @@
-//! The numbers by which rows name each other inside one database. Digests name
-//! things outside; a key means nothing in another database.
+//! The numbers by which rows refer to each other inside one database. Outside
+//! of it digests are used: a key means nothing in another database.
 
 use std::fmt;
 
@@ -28,18 +28,18 @@ macro_rules! key {
 }
 
 key! {
-    /// A sweep; grows in order of submission.
+    /// The key of a sweep; grows in order of submission.
     SweepKey
 }
 key! {
-    /// A cell.
+    /// The key of a cell.
     CellKey
 }
 key! {
-    /// A job; grows in order of submission.
+    /// The key of a job; grows in order of submission.
     JobKey
 }
 key! {
-    /// A worker.
+    /// The key of a worker.
     WorkerKey
 }

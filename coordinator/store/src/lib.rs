@@ -1,7 +1,7 @@
-//! What keeps sweeps, jobs and outcomes: the [`Store`] trait.
+//! The [`Store`] trait: it keeps sweeps, jobs and outcomes.
 //!
 //! A store decides nothing. It keeps the [`Changes`] that the engine decided,
-//! all or nothing, gives back what the engine needs to decide on, and answers
+//! all or nothing, returns what the engine needs for its decisions, and answers
 //! readers.
 
 mod changes;
@@ -48,7 +48,7 @@ pub enum StoreError {
     /// The call contradicts what the store holds.
     #[error("{0}")]
     Conflict(String),
-    /// Somebody else has the store; a second coordinator, most likely.
+    /// Somebody else has the store open, most likely a second coordinator.
     #[error("{0}")]
     InUse(String),
     /// Another coordinator leads, or none does at the moment.
@@ -57,7 +57,7 @@ pub enum StoreError {
         None => "no coordinator leads at the moment; try again in a few seconds".to_owned(),
     })]
     NotLeader {
-        /// Where the leader can be reached.
+        /// The URL of the leader.
         leader: Option<String>,
     },
     /// The store itself failed; nothing of the call was kept.
@@ -74,57 +74,57 @@ pub enum StoreError {
 /// A result of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// One stretch of leadership over a store, growing: a commit under an older one
-/// is refused.
+/// One stretch of leadership over a store; terms grow. A commit under an older
+/// term is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Term(pub i64);
 
-/// How often a leader renews its term. A store lets another one take over when
-/// it has not heard of the leader for three times as long.
+/// How often a leader renews its term. A store lets another coordinator take
+/// over when it has not heard from the leader for three times as long.
 pub const RENEW_EVERY: Duration = Duration::from_secs(2);
 
 /// Keeps what the engine decided, and answers readers.
 ///
-/// Writers: there is one, the engine of the leader. Every call of it, `lead` to
-/// `commit`, sees all earlier commits. Reads see every commit that was
-/// acknowledged before they began.
+/// There is one writer, the engine of the leader. Each of its calls, from
+/// `lead` to `commit`, sees all earlier commits. A read sees every commit that
+/// was acknowledged before the read began.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Makes the caller, who can be reached at `address`, the only one whose
-    /// commits are taken, for as long as it renews that in time. Whoever leads
-    /// already may lead anew at once, under a greater term.
+    /// Makes the caller, whose URL is `address`, the only one whose commits are
+    /// accepted, as long as it renews that in time. A caller that leads already
+    /// may lead again at once, under a greater term.
     ///
     /// # Errors
     ///
     /// [`StoreError::InUse`] while somebody else leads.
     async fn lead(&self, address: &str) -> Result<Term>;
 
-    /// Leads on; to be called every [`RENEW_EVERY`].
+    /// Keeps the lead; to be called every [`RENEW_EVERY`].
     ///
     /// # Errors
     ///
-    /// [`StoreError::InUse`] when somebody else leads by now.
+    /// When somebody else leads by now.
     async fn renew(&self, term: Term) -> Result<()>;
 
-    /// Where the leader can be reached, if there is one.
+    /// The URL of the leader, if there is one.
     async fn leader(&self) -> Result<Option<String>>;
 
-    /// What the engine begins with.
+    /// Everything with which the engine begins.
     async fn start(&self) -> Result<Start>;
 
-    /// At most `limit` cells with a job that is not final, those with keys above
-    /// `after` in their order.
+    /// At most `limit` cells with a job that is not final, with keys above
+    /// `after`, in the order of their keys.
     async fn open_cells(&self, after: CellKey, limit: u32) -> Result<Vec<StoredCell>>;
 
-    /// The cells that exist of those that are named, each once.
+    /// Those of the named cells that exist, each once.
     async fn load(&self, names: &Names) -> Result<Vec<StoredCell>>;
 
     /// The canonical specs of these cells, in order.
     async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>>;
 
-    /// What is there already where numbers are to be imported: `cells` by the
-    /// name of their sweep, and everything that `sources` have said, each with
-    /// the name of a sweep.
+    /// What exists already for numbers that are about to be imported: `cells`,
+    /// by the name of their sweep, and everything that `sources` have said,
+    /// each by the name of a sweep.
     async fn said(
         &self,
         cells: &[(String, CellDigest)],
@@ -135,7 +135,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// After any error the engine must begin anew: it may be that they were
+    /// After any error the engine must begin again: the changes may have been
     /// written.
     async fn commit(&self, term: Term, changes: Changes) -> Result<()>;
 
@@ -143,10 +143,11 @@ pub trait Store: Send + Sync + 'static {
     /// settled; [`StoreError::NotFound`] for an unknown sweep.
     async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord>;
 
-    /// Every sweep, oldest first. Its state is cancelled when it is not live,
-    /// else finished when every job is final and, where results decide how many
-    /// there are, that is settled; else paused, else active; the
-    /// reason is there as long as it is paused, whatever its state.
+    /// Every sweep, oldest first. A sweep that is not live is cancelled.
+    /// Otherwise it is finished when every job is final and, where results
+    /// decide how many there are, it is settled; otherwise it is paused or
+    /// active. The reason is present as long as it is paused, whatever its
+    /// state.
     async fn sweeps(&self) -> Result<Vec<SweepView>>;
 
     /// One sweep with its definition; [`StoreError::NotFound`] for an unknown
@@ -157,68 +158,67 @@ pub trait Store: Send + Sync + 'static {
     /// an unknown sweep.
     async fn sources(&self, sweep: SweepDigest) -> Result<Sources>;
 
-    /// The jobs that match, in order of submission; none of an unknown sweep.
+    /// The matching jobs, in order of submission; none for an unknown sweep.
     ///
-    /// `sweeps` names each name once, in order of submission, cancelled sweeps
-    /// too. `worker`, `granted_at` and `progress` are the newest attempt's;
-    /// `not_before` is there only while it is queued, `deadline` only while it
-    /// is leased or suspect, `ended_at` only while it is final. `message` is
-    /// that of the remembered fault.
+    /// `sweeps` has each name once, in order of submission, including cancelled
+    /// sweeps. `worker`, `granted_at` and `progress` are the newest attempt's.
+    /// `not_before` is present only while the job is queued, `deadline` only
+    /// while it is leased or suspect, `ended_at` only while it is final.
+    /// `message` is that of the remembered fault.
     async fn jobs(&self, query: JobQuery) -> Result<Vec<JobView>>;
 
-    /// The jobs that failed last, of a sweep or of any: the newest end first,
-    /// and among equal ends in order of submission; none of an unknown sweep.
+    /// The jobs that failed last, of one sweep or of all: the newest end first,
+    /// and with equal ends in order of submission; none for an unknown sweep.
     async fn last_failed(&self, sweep: Option<SweepDigest>, limit: u32) -> Result<Vec<JobView>>;
 
     /// One job with its attempts. An attempt whose outcome or release is
-    /// recorded shows that with its time; without, one that was lost shows
-    /// that with its time.
+    /// recorded shows it, with its time. Otherwise a lost attempt shows that,
+    /// with its time.
     async fn job(&self, job: JobDigest) -> Result<Option<JobDetail>>;
 
-    /// Which of these jobs exist, and where they are; in the order given.
+    /// What is known of each of these jobs, in the order given.
     async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>>;
 
     /// Measured trainings of this workload, at most `limit`: those of the
-    /// newest cells, and of a cell the newest jobs.
+    /// newest cells first, and within a cell the newest jobs.
     async fn alike(&self, workload: WorkloadKey, limit: u32) -> Result<Vec<Alike>>;
 
     /// A sweep's cells with the results of their replicates, in canonical
     /// order; [`StoreError::NotFound`] for an unknown sweep.
     ///
-    /// Imported numbers of the sweep's name are among the replicates, in the
+    /// Imported numbers under the sweep's name are among the replicates, in the
     /// order of source and place, by [`swath_model::import::fill`].
     ///
     /// `provenance` is that of the newest attempt's outcome, if the job has
     /// succeeded or failed. `last_epochs` > 0 fills `last_test_errors` of
-    /// succeeded jobs: of the observations with a test error, the newest
-    /// attempt's per epoch (an attempt may have resumed another), the last so
-    /// many epochs, newest last.
+    /// succeeded jobs: from the observations with a test error, for each epoch
+    /// that of the newest attempt (an attempt may have resumed another), it
+    /// takes the last so many epochs, newest last.
     async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>>;
 
-    /// A job's observations, by attempt and epoch; none of an unknown job.
+    /// A job's observations, by attempt and epoch; none for an unknown job.
     async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>>;
 
-    /// What a job's trainers wrote to stderr, after `position`, in the order in
-    /// which it arrived. Positions count a job's chunks from 1; none of an
-    /// unknown job.
+    /// What a job's trainers wrote to stderr after `position`, in the order of
+    /// arrival. Positions count a job's chunks from 1; none for an unknown job.
     async fn logs(&self, job: JobDigest, position: u64) -> Result<Vec<LogChunk>>;
 
-    /// Events after this one, in order, at most `limit`. The first is not the
-    /// next when that is not kept any more.
+    /// At most `limit` events after this one, in order. If the next event is no
+    /// longer kept, the first one has a greater number.
     async fn events(&self, after: u64, limit: u32) -> Result<Vec<Event>>;
 
     /// The number of the newest event; 0 before the first.
     async fn last_event(&self) -> Result<u64>;
 
-    /// Every worker, by name. `held` counts its leases.
+    /// Every worker, by name. `held` is the number of its leases.
     async fn workers(&self) -> Result<Vec<WorkerView>>;
 
-    /// What is stored at this moment, to be read at leisure.
+    /// What is stored at this moment, to be read without hurry.
     ///
     /// # Errors
     ///
-    /// Where a store cannot hold on to a state of itself, as those that only
-    /// tests have.
+    /// Where a store cannot keep a state of itself, as those that exist only
+    /// for tests.
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
         Err(StoreError::Failed {
             message: "this store gives no snapshots".to_owned(),
@@ -226,14 +226,14 @@ pub trait Store: Send + Sync + 'static {
         })
     }
 
-    /// How far this store is a copy of another one, as long as it is not yet a
-    /// whole one. Until then [`Store::start`] fails.
+    /// How far this store is a copy of another one, while the copy is
+    /// incomplete. Until it is complete, [`Store::start`] fails.
     async fn copying(&self) -> Result<Option<Copying>> {
         Ok(None)
     }
 
-    /// Why nothing may be written here any more, until the coordinator is
-    /// started again: what was written can no longer be trusted to be kept.
+    /// Why nothing may be written any more until the coordinator is restarted:
+    /// what was written can no longer be trusted to be kept.
     fn lost(&self) -> Option<String> {
         None
     }

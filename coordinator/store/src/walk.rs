@@ -1,4 +1,4 @@
-//! Going through a whole snapshot, and what it comes to.
+//! A walk through a whole snapshot, and the census that it makes.
 
 use serde::Serialize;
 
@@ -6,13 +6,14 @@ use crate::changes::Changes;
 use crate::dump::{Page, PageKey, Part, Snapshot};
 use crate::{Result, StoreError};
 
-/// Told on the way: the part that is read, and how many of its rows were.
+/// Called during the walk with the part that is being read, and how many of its
+/// rows were read.
 pub type Progress<'a> = &'a mut (dyn FnMut(Part, u64) + Send);
 
-/// A place on the way through a snapshot.
+/// A place in the walk through a snapshot.
 #[derive(Debug)]
 pub(crate) struct Walk {
-    /// None behind the last part.
+    /// The part that comes next; none after the last one.
     pub(crate) part: Option<Part>,
     pub(crate) after: PageKey,
     read: u64,
@@ -31,7 +32,8 @@ impl Walk {
         }
     }
 
-    /// The next page, or none at the end. After an error it is as it was.
+    /// The next page, or none at the end. After an error the place is
+    /// unchanged.
     pub(crate) async fn next(
         &mut self,
         snapshot: &mut dyn Snapshot,
@@ -50,7 +52,7 @@ impl Walk {
         Ok(None)
     }
 
-    /// Leaves the part.
+    /// Skips the rest of the part.
     pub(crate) fn skip(&mut self) {
         *self = Self {
             part: self.part.and_then(Part::next),
@@ -60,19 +62,19 @@ impl Walk {
     }
 }
 
-/// How many rows of each part there are, and a digest over all of them. Two
-/// stores with the same rows have the same, whatever kind of database they are.
+/// How many rows each part has, and a digest over all of them. Two stores with
+/// the same rows have the same digest, whatever kind of database they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     parts: Vec<(Part, u64, blake3::Hash)>,
 }
 
 impl Census {
-    /// Goes through a snapshot.
+    /// Walks through a snapshot.
     ///
     /// # Errors
     ///
-    /// When it cannot be read to its end.
+    /// When the snapshot cannot be read to its end.
     pub async fn take(snapshot: &mut dyn Snapshot, progress: Progress<'_>) -> Result<Self> {
         let mut counting = Counting::default();
         let mut walk = Walk::new();
@@ -87,7 +89,7 @@ impl Census {
         self.parts.iter().map(|(part, count, _)| (*part, *count))
     }
 
-    /// Over all rows: 64 hex digits.
+    /// The digest over all rows: 64 hex digits.
     pub fn digest(&self) -> String {
         let mut all = blake3::Hasher::new();
         for (_, count, hash) in &self.parts {
@@ -97,7 +99,7 @@ impl Census {
         all.finalize().to_hex().to_string()
     }
 
-    /// The parts that differ, with how many rows each has.
+    /// The parts that differ, each with both numbers of rows.
     pub fn differences(&self, other: &Self) -> Vec<(Part, u64, u64)> {
         let pairs = self.parts.iter().zip(&other.parts);
         pairs
@@ -107,7 +109,7 @@ impl Census {
     }
 }
 
-/// A census on its way.
+/// A census that is being made.
 #[derive(Debug)]
 pub(crate) struct Counting {
     parts: Vec<(Part, u64, blake3::Hasher)>,
@@ -153,9 +155,10 @@ struct Adding<'a> {
 }
 
 impl Adding<'_> {
-    /// Where a page ends must not matter: rows of a part lie in lists, so every
-    /// row that belongs to one of another list is hashed with its key, and each
-    /// list is a hash of its own.
+    /// Hashes the rows of a page. Page boundaries must not matter: the rows of
+    /// a part are in several lists, so every row that belongs to a row of
+    /// another list is hashed with that row's key, and each list has a hash of
+    /// its own.
     fn all(&mut self, part: Part, rows: &Changes) -> Result<()> {
         match part {
             Part::Sweeps => {
@@ -178,7 +181,7 @@ impl Adding<'_> {
         }
     }
 
-    /// Job by job, each with what belongs to it.
+    /// Hashes jobs one by one, each with what belongs to it.
     fn jobs(&mut self, rows: &Changes) -> Result<()> {
         let gone = rows.copied.as_ref().map_or(&[][..], |it| &it.gone);
         let (mut attempts, mut outcomes) = (&rows.attempts[..], &rows.outcomes[..]);
@@ -212,7 +215,7 @@ impl Adding<'_> {
     }
 }
 
-/// The first rows that are `of` something; `rows` is what follows them.
+/// Takes the first rows for which `of` is true; `rows` is then what follows.
 pub(crate) fn take<'a, T>(rows: &mut &'a [T], of: impl Fn(&T) -> bool) -> &'a [T] {
     let end = rows.iter().position(|row| !of(row)).unwrap_or(rows.len());
     let (first, rest) = rows.split_at(end);

@@ -1,4 +1,4 @@
-//! A place to run `coordinator` in, and what it said.
+//! A place to run `coordinator` in, and its output.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -19,13 +19,13 @@ trainer.null = true
 params.x = [1, 2, 3]
 ";
 
-/// A directory of its own, where no database and no variable of the caller's
-/// is seen.
+/// A directory of its own, where no database and no variable of the caller is
+/// visible.
 pub(crate) struct Site {
     directory: TempDir,
 }
 
-/// What a command did.
+/// The result of a command.
 pub(crate) struct Done {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -74,7 +74,7 @@ impl Site {
         }
     }
 
-    /// Asks the database of this site, and nobody else.
+    /// Asks the database of this site and no coordinator.
     pub(crate) fn local(&self, line: &str) -> Done {
         self.run(&format!("--database sqlite:swath.db {line}"))
     }
@@ -105,7 +105,7 @@ impl Serving {
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         stderr.read_line(&mut line).unwrap();
-        // Read on, so that it never waits for a reader.
+        // Keeps reading, so that the process never waits for a reader.
         std::thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
         let url = line
             .trim()
@@ -119,7 +119,7 @@ impl Serving {
         }
     }
 
-    /// Ends it as an operator would; its exit code.
+    /// Ends it as an operator would; returns its exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
         let id = self.child.id().to_string();
         let killed = Command::new("kill").args(["-TERM", &id]).status().unwrap();

@@ -1,5 +1,5 @@
-//! Coordinators that go away, come back, stand by or name another one; and work
-//! that does not move.
+//! Coordinators that go away, come back, stand by or name another one, and work
+//! that makes no progress.
 
 use std::io::{BufRead, BufReader, Lines, PipeReader};
 use std::process::Child;
@@ -16,10 +16,10 @@ use tonic::{Request, Response, Status};
 
 use crate::support::{Serving, Site, json};
 
-/// Where nobody listens.
+/// An address where nobody listens.
 const DEAD: &str = "http://127.0.0.1:1";
 
-/// A command that stays, read line by line, whatever it prints or says.
+/// A command that keeps running; its output and messages are read line by line.
 struct Staying {
     child: Child,
     lines: Lines<BufReader<PipeReader>>,
@@ -36,7 +36,7 @@ impl Staying {
         }
     }
 
-    /// Reads until a line has `what`.
+    /// Reads until a line contains `what`.
     fn until(&mut self, what: &str) -> String {
         let mut seen = Vec::new();
         for line in self.lines.by_ref() {
@@ -80,7 +80,7 @@ fn waiting_outlives_a_restart_of_the_coordinator() {
     );
     let serving = Serving::at(&site, "sqlite:served.db", listen_of(&url));
     waiting.until(&format!("the coordinator at {url} answers again"));
-    // It is told of each time once, however the coordinator ends.
+    // It reports each absence once, however the coordinator ends.
     drop(serving);
     waiting.until("does not answer; waiting for it");
     let serving = Serving::at(&site, "sqlite:served.db", listen_of(&url));
@@ -247,14 +247,14 @@ fn a_wait_moves_on_to_whoever_took_over() {
     assert_eq!(second.stop(), Some(0));
 }
 
-/// A coordinator that stands by: it would read, and sends everybody who wants to
-/// change something to the leader.
+/// A coordinator that stands by: it would answer reads, and refers every change
+/// to the leader.
 struct Standby {
     leader: Option<String>,
 }
 
 impl Standby {
-    /// Serves in a runtime of its own, for as long as the test runs; its URL.
+    /// Serves in its own runtime for as long as the test runs; returns its URL.
     fn start(leader: Option<&str>) -> String {
         let standby = Self {
             leader: leader.map(str::to_owned),
@@ -323,7 +323,7 @@ fn a_standby_sends_changes_to_the_leader() {
     assert_eq!(done.code, 0, "{}", done.stderr);
     let sweeps = site.run(&format!("--coordinator {} sweeps -o json", leader.url));
     assert_eq!(json(&sweeps.stdout)["sweeps"][0]["state"], "paused");
-    // What is only read is read where it was asked for.
+    // Reads are answered where they were asked.
     let done = site.run(&format!("--coordinator {standby} sweeps"));
     assert_eq!(done.code, 3, "{}", done.stderr);
     assert_eq!(leader.stop(), Some(0));
@@ -378,7 +378,7 @@ async fn a_wait_says_soon_why_nothing_moves() {
     other.until("no active worker may run `mytrain`");
     assert_eq!(site.run(&format!("--coordinator {url} cordon w")).code, 0);
     let mut other = Staying::start(&site, &line("program.toml"));
-    other.until("every connected worker is cordoned");
+    other.until("no connected worker takes jobs: worker `w` is cordoned");
     assert_eq!(
         site.run(&format!("--coordinator {url} pause program")).code,
         0

@@ -18,7 +18,7 @@ pub(crate) fn submitted() -> Site {
     site
 }
 
-/// A coordinator makes the database; the commands after it read it themselves.
+/// A coordinator creates the database; later commands read it directly.
 fn submit(site: &Site, file: &str) {
     let serving = Serving::start(site, "sqlite:swath.db");
     let done = site.run(&format!("submit {file} --coordinator {}", serving.url));
@@ -115,7 +115,7 @@ fn the_same_file_again_is_a_no_op_and_a_correction_replaces() {
     assert_eq!(replaced.code, 0, "{}", replaced.stderr);
     let table = json(&site.local("table small -o json").stdout);
     assert_eq!(table["rows"][0]["median"], 7.7);
-    // Of the other table, nothing is left.
+    // Nothing of the other table is left.
     assert_eq!(table["rows"][2]["n"], 0);
 }
 

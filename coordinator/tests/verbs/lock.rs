@@ -93,7 +93,7 @@ fn what_is_no_lock_file_is_refused() {
     site.write("runs.csv", RUNS);
     site.write("new.lock", r#"{"lock_version": 2}"#);
     for (file, why) in [
-        ("runs.csv", "runs.csv: it is no lock file"),
+        ("runs.csv", "runs.csv: it is not a lock file"),
         ("new.lock", "new.lock: it has version 2"),
         ("none.lock", "cannot read none.lock"),
     ] {

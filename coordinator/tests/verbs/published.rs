@@ -1,5 +1,5 @@
-//! The sweep files that ship with Swath, through the real command. That a store of
-//! the published numbers shows them one by one is held by the tests of processes.
+//! The sweep files that ship with Swath, through the real command. The tests of
+//! whole processes check that a store of the published numbers shows each of them.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ fn a_plan_of_all_shipped_files_counts_each_job_once() {
     let site = Site::new();
     let done = site.local(&format!("plan -o json {}", files()));
     assert_eq!(done.code, 0, "{}", done.stderr);
-    // Every published value is of a cell.
+    // Every published value belongs to a cell.
     assert!(!done.stderr.contains("warning"), "{}", done.stderr);
     let plan = json(&done.stdout);
     assert_eq!(plan["totals"]["cells"], 381);
@@ -64,7 +64,7 @@ fn a_plan_is_priced_by_published_times() {
     let price = &json(&done.stdout)["totals"]["price"];
     assert_eq!(price["jobs_by_published_times"], 117);
     assert_eq!(price["jobs_without_a_price"], 0);
-    // Three times the minutes of its file.
+    // These are three times the minutes of its file.
     let path = format!("{SWEEPS}/reference/initial_lr.csv");
     let text = std::fs::read_to_string(path).unwrap();
     let header = text.lines().next().unwrap();

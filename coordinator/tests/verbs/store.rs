@@ -1,4 +1,4 @@
-//! Databases as wholes, as a shell sees it.
+//! Whole databases, as a shell sees them.
 
 use crate::support::{Serving, Site, json};
 
@@ -31,7 +31,7 @@ fn a_database_in_use_is_verified_and_backed_up() {
     let again = site.run("store backup kept.db --database sqlite:served.db");
     assert_eq!(again.code, 2);
     assert!(
-        again.stderr.contains("kept.db is there already"),
+        again.stderr.contains("kept.db exists already"),
         "{}",
         again.stderr
     );

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The binary of this name: from `SWATH_BIN_DIR`, or beside the running test.
+/// The binary with this name: from `SWATH_BIN_DIR`, or beside the running test.
 ///
 /// # Panics
 ///
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub fn binary(name: &str) -> PathBuf {
     let beside = || {
         let exe = std::env::current_exe().ok()?;
-        // target/<profile>/deps/test or target/<profile>/bench.
+        // This is target/<profile>/deps/test or target/<profile>/bench.
         exe.ancestors()
             .skip(1)
             .take(2)
@@ -29,12 +29,12 @@ pub fn binary(name: &str) -> PathBuf {
     })
 }
 
-/// Waits for a condition, looking often; panics with `what` when it does not
+/// Waits for a condition, checking often. Panics with `what` if it does not
 /// come true within `limit`.
 ///
 /// # Panics
 ///
-/// When the time is over.
+/// If the time is over.
 pub fn wait_until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + limit;
     loop {
@@ -45,7 +45,8 @@ pub fn wait_until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Opti
             Instant::now() < deadline,
             "after {limit:?} still not: {what}"
         );
-        // The pause between two looks; the condition decides, not the pause.
+        // A pause between two checks. The condition decides, not the length of
+        // the pause.
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -118,7 +119,7 @@ impl Process {
     ///
     /// # Panics
     ///
-    /// When the process ends first, or says nothing in time.
+    /// If the process ends first, or writes no such line in time.
     pub fn wait_for_line(&mut self, marker: &str) -> String {
         let name = self.name.clone();
         let what = format!("{name} says `{marker}`");
@@ -151,11 +152,11 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// Waits for its end; its exit code, or minus the signal.
+    /// Waits for its end. Returns its exit code, or minus the signal.
     ///
     /// # Panics
     ///
-    /// When it goes on for longer than `limit`.
+    /// If it runs longer than `limit`.
     pub fn wait(&mut self, limit: Duration) -> i32 {
         let what = format!("{} ends", self.name);
         let status = wait_until(&what, limit, || self.child.try_wait().ok().flatten());
@@ -164,7 +165,7 @@ impl Process {
             .unwrap_or_else(|| -status.signal().unwrap_or(0))
     }
 
-    /// Whether it is still there.
+    /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -173,7 +174,8 @@ impl Process {
 impl Drop for Process {
     #[expect(unsafe_code, reason = "kill(2) on the child's own group")]
     fn drop(&mut self) {
-        // The whole group: what the daemon started must not outlive the test.
+        // Kills the whole group, because what the daemon started must not
+        // outlive the test.
         unsafe {
             libc::kill(-self.pid().cast_signed(), libc::SIGKILL);
         }
@@ -196,7 +198,7 @@ fn show(name: &str, text: &str) {
 ///
 /// # Panics
 ///
-/// When it cannot be started or goes on for too long.
+/// If it cannot be started or runs too long.
 pub(crate) fn finish(name: &str, command: &mut Command, limit: Duration) -> Output {
     let mut child = command
         .stdin(Stdio::null())

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::process::{Output, Process, binary, finish};
 
-/// Lease times that let a test see in seconds what takes minutes.
+/// Lease times with which a test sees in seconds what otherwise takes minutes.
 const POLICY: &str = "\
 heartbeat_ms = 300
 ttl_ms = 1500
@@ -22,7 +22,7 @@ backoff_max_ms = 400
 drain_ms = 5000
 ";
 
-/// A temporary directory with everything that a cluster leaves behind.
+/// A temporary directory for everything that a cluster leaves behind.
 #[derive(Debug)]
 pub struct Site {
     dir: TempDir,
@@ -36,7 +36,7 @@ impl Default for Site {
 }
 
 impl Site {
-    /// An empty one.
+    /// An empty site.
     ///
     /// # Panics
     ///
@@ -66,11 +66,11 @@ impl Site {
         path
     }
 
-    /// The coordinator's URL, once one was started.
+    /// The coordinator's URL, once one has been started.
     ///
     /// # Panics
     ///
-    /// When none was.
+    /// If none has been started.
     pub fn url(&self) -> &str {
         self.url.as_deref().expect("a coordinator was started")
     }
@@ -95,7 +95,7 @@ impl Site {
     }
 
     /// Starts `coordinator serve` with short lease times. The first start takes
-    /// any port, later ones the same again, as a restarted daemon would.
+    /// any port; later starts take the same port, as a restarted daemon would.
     pub fn serve(&mut self) -> Process {
         let listen = match &self.url {
             Some(url) => url.trim_start_matches("http://").to_owned(),
@@ -117,8 +117,8 @@ impl Site {
         process
     }
 
-    /// A `worker` command for this site's coordinator; its state lies in a
-    /// directory of its name.
+    /// A `worker` command for this site's coordinator. Its state is in a
+    /// directory with its name.
     pub fn worker_command(&self, name: &str, slots: u32) -> Command {
         let mut command = Command::new(binary("worker"));
         command.current_dir(self.path());
@@ -139,7 +139,7 @@ impl Site {
         command
     }
 
-    /// Starts such a worker that may run these programs.
+    /// Starts a worker that may run these programs.
     pub fn worker(&self, name: &str, slots: u32, programs: &[&str]) -> Process {
         let mut command = self.worker_command(name, slots);
         for program in programs {
@@ -163,7 +163,7 @@ impl Site {
         )
     }
 
-    /// Runs a command that must succeed; its stdout.
+    /// Runs a command that must succeed. Returns its stdout.
     ///
     /// # Panics
     ///
@@ -180,11 +180,11 @@ impl Site {
         output.stdout
     }
 
-    /// Runs a command that must succeed with `-o json`; its document.
+    /// Runs a command that must succeed with `-o json`. Returns its document.
     ///
     /// # Panics
     ///
-    /// When it does not, or prints no JSON.
+    /// If it does not succeed, or does not print JSON.
     pub fn json(&self, args: &[&str]) -> Value {
         let mut args = args.to_vec();
         args.extend(["-o", "json"]);
@@ -203,7 +203,7 @@ impl Site {
 }
 
 /// The rows of a table document without what depends on when and where it was
-/// trained: cells, numbers, and how many they are of.
+/// trained: cells, numbers and counts remain.
 pub fn rows(table: &Value) -> Vec<Value> {
     let numbers = |row: &Value| {
         let keys = [
@@ -219,7 +219,7 @@ pub fn rows(table: &Value) -> Vec<Value> {
         .unwrap_or_default()
 }
 
-/// Text of small sweep files.
+/// The text of a small sweep file.
 #[derive(Clone, Debug)]
 pub struct SweepText {
     name: String,
@@ -257,7 +257,7 @@ schedule.name = \"cosine\"
         }
     }
 
-    /// A sweep of a program; `params.x` takes `cells` values.
+    /// A sweep that runs a program; `params.x` takes `cells` values.
     pub fn command(name: &str, argv: &[&str], cells: u32) -> Self {
         Self {
             fixed: format!("trainer = {{ command = {argv:?} }}\n"),
@@ -265,21 +265,21 @@ schedule.name = \"cosine\"
         }
     }
 
-    /// With so many replicates.
+    /// The sweep with this many replicates.
     #[must_use]
     pub fn replicates(mut self, replicates: u32) -> Self {
         self.replicates = replicates;
         self
     }
 
-    /// With another grid.
+    /// The sweep with another grid.
     #[must_use]
     pub fn grid(mut self, grid: &str) -> Self {
         grid.clone_into(&mut self.grid);
         self
     }
 
-    /// With another line in `[fixed]`.
+    /// The sweep with another line in `[fixed]`.
     #[must_use]
     pub fn fixed(mut self, line: &str) -> Self {
         let _ = writeln!(self.fixed, "{line}");

@@ -1,4 +1,4 @@
-//! Kills at any moment: every job ends once, with the number that it must have.
+//! Kills at any moment: every job ends once, with the right number.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use swath_e2e::{Process, Site, SweepText, wait_until};
 const JOBS: u64 = 6000;
 const ROUNDS: u32 = 12;
 
-/// A small generator: the moments of the kills differ, and come again with the
-/// seed.
+/// A small random generator: the moments of the kills vary, and are the same
+/// for the same seed.
 struct Random(u64);
 
 impl Random {
@@ -26,7 +26,7 @@ fn succeeded(site: &Site) -> u64 {
     site.count("null", "succeeded")
 }
 
-/// Waits until some more jobs are done than before, so that each kill hits work
+/// Waits until `more` jobs beyond `before` are done, so that each kill hits work
 /// in progress.
 fn progress(site: &Site, before: u64, more: u64) -> u64 {
     wait_until("work goes on", Duration::from_mins(1), || {
@@ -73,7 +73,8 @@ fn kills_at_any_moment_lose_nothing_and_double_nothing() {
     drop(coordinator);
 }
 
-/// Each job has one measurement, that of its seed; attempts are without gaps.
+/// Each job has one measurement, the one for its seed, and its attempts have no
+/// gaps.
 fn check(site: &Site) {
     let jobs = site.json(&["jobs", "null"]);
     let jobs = jobs["jobs"].as_array().expect("jobs");

@@ -1,5 +1,5 @@
-//! Coordinator and workers as separate processes, disturbed and not: the table
-//! must come out the same.
+//! Coordinator and workers as separate processes, undisturbed and disturbed:
+//! the table must be the same.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use swath_e2e::{Output, Process, Site, SweepText, rows, wait_until};
 
 const PATIENCE: Duration = Duration::from_mins(4);
 
-/// A sweep of real trainings over the shipped digits, long enough to be
+/// A sweep of real trainings on the shipped digits, long enough to be
 /// disturbed.
 fn digits() -> String {
     SweepText::digits("digits")
@@ -24,7 +24,7 @@ fn wait_for(site: &Site, sweep: &str, state: &str, jobs: u64) {
     });
 }
 
-/// The attempts of a sweep's jobs.
+/// How many attempts each of a sweep's jobs had.
 fn attempts(site: &Site, sweep: &str) -> Vec<u64> {
     let jobs = site.json(&["jobs", sweep]);
     let jobs = jobs["jobs"].as_array().cloned().unwrap_or_default();
@@ -189,7 +189,7 @@ fn growing_a_sweep_trains_only_what_is_missing() {
     }
     assert!(attempts(&site, "null").iter().all(|attempt| *attempt == 1));
 
-    // A grown file shares what is known.
+    // A grown file shares the cells that are known.
     site.write(
         "null.toml",
         &SweepText::null("null", 4).replicates(4).to_string(),
@@ -199,7 +199,7 @@ fn growing_a_sweep_trains_only_what_is_missing() {
     assert!(attempts(&site, "null").iter().all(|attempt| *attempt == 1));
 }
 
-/// A program that waits for a file before it finishes; its error is a function
+/// A program that waits for a file before it finishes. Its error is a function
 /// of its seed.
 const GATED: &str = "\
 read -r spec
@@ -236,7 +236,7 @@ fn training_goes_on_while_the_coordinator_is_away() {
     wait_for_starts(&site, 1);
     coordinator.kill();
     site.write("go", "");
-    // The program ends while nobody can be told.
+    // The program ends while no coordinator can be told.
     wait_until("the program has ended", PATIENCE, || {
         trainers_of(&worker).is_empty().then_some(())
     });

@@ -1,4 +1,4 @@
-//! What trainings measure beside the test error, from the trainer to the
+//! What trainings measure besides the test error, from the trainer to the
 //! table.
 
 use serde_json::Value;

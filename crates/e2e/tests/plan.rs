@@ -1,9 +1,9 @@
-//! Plans that measure what they price.
+//! Plans that measure what they estimate.
 
 use serde_json::Value;
 use swath_e2e::{Site, SweepText};
 
-/// What a plan says of its cells, in order.
+/// The estimates of a plan for its cells, in order.
 fn estimates(plan: &Value) -> Vec<&Value> {
     let cells = plan["cells"].as_array().unwrap();
     cells.iter().map(|cell| &cell["estimate"]).collect()
@@ -48,7 +48,7 @@ fn a_plan_measures_steps_once_and_prices_by_them() {
     let total = price["device_seconds"].as_f64().unwrap();
     assert!((total / sum - 1.0).abs() < 1e-9, "{total} {sum}");
 
-    // What was measured serves again, and for every length and rate.
+    // Measurements are used again, for every length and rate.
     let again = site.run(&["plan", "digits.toml", "--probe", "-o", "json"]);
     assert!(
         again.stderr.contains("all measured before"),
@@ -68,7 +68,7 @@ fn a_plan_measures_steps_once_and_prices_by_them() {
     }
     assert_eq!(site.json(&["jobs"])["jobs"].as_array().unwrap().len(), 2);
 
-    // People see no sweep of theirs in it.
+    // The probing sweep is not listed among the user's sweeps.
     let listed = site.ok(&["sweeps"]);
     assert!(!listed.contains("probe"), "{listed}");
     let sweeps = site.json(&["sweeps"]);
@@ -78,7 +78,7 @@ fn a_plan_measures_steps_once_and_prices_by_them() {
     let status = site.ok(&["status"]);
     assert!(!status.contains("probe-digits"), "{status}");
 
-    // Trainings know better, and probes are none of them.
+    // Trainings give better estimates, and probes do not count as trainings.
     let trained = site.run(&["run", "digits.toml"]);
     assert_eq!(trained.code, Some(0), "{}", trained.stderr);
     let longer = site.json(&["plan", "longer.toml"]);
@@ -101,7 +101,8 @@ fn a_plan_measures_steps_once_and_prices_by_them() {
     );
 }
 
-/// Runs out of memory at a width of 3, and tells made-up times of others.
+/// A program that runs out of memory at a width of 3, and reports made-up times
+/// for others.
 const PROGRAM: &str = r#"
 case "$(cat)" in
 *'"width":3},"probe":true,"seed"'*)
@@ -154,7 +155,7 @@ fn a_cell_whose_probe_runs_out_of_memory_will_not_fit() {
     let text = site.ok(&["plan", "widths.toml"]);
     assert!(text.contains("will not fit: its probe ran out"), "{text}");
 
-    // One attempt was answer enough, and the worker is not to blame.
+    // One attempt was answer enough, and the worker is not blamed.
     let jobs = site.json(&["jobs", "probe-widths", "state=failed"]);
     assert_eq!(jobs["jobs"][0]["attempt"], 1);
     assert_eq!(jobs["jobs"][0]["fault"], "out_of_memory");
@@ -162,7 +163,8 @@ fn a_cell_whose_probe_runs_out_of_memory_will_not_fit() {
     assert_eq!(workers["workers"][0]["state"], "active");
     assert!(workers["workers"][0]["about"]["devices"][0]["memory_bytes"].as_u64() > Some(0));
 
-    // The program fits well enough once it trains, and its times count then.
+    // When the program trains, it fits after all, and its times count from then
+    // on.
     let trained = site.run(&["submit", "widths.toml", "--wait"]);
     assert_eq!(trained.code, Some(0), "{}", trained.stderr);
     site.write("widths.toml", &WIDTHS.replace("epochs = 7", "epochs = 14"));

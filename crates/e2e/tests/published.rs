@@ -1,4 +1,4 @@
-//! The published tables come out of a store that holds the published numbers.
+//! A store with the published numbers reproduces the published tables.
 
 #[path = "../../sweep/tests/shipped_sweeps/files.rs"]
 #[expect(dead_code, reason = "the tests of swath-sweep use the rest")]
@@ -38,8 +38,9 @@ impl Published {
     }
 }
 
-/// What was published of the cells of a sweep, in any of its tables or in one:
-/// each number once, however many tables repeat it. With the count of rows.
+/// The published numbers of a sweep's cells, from any of its tables or from
+/// one. Each number is listed once, however many tables repeat it. Also the
+/// count of rows.
 fn published(sweep: &str, only: Option<u32>) -> (BTreeMap<String, Vec<Published>>, usize) {
     let mut of_cells: BTreeMap<String, Vec<Published>> = BTreeMap::new();
     let mut count = 0;
@@ -59,7 +60,7 @@ fn published(sweep: &str, only: Option<u32>) -> (BTreeMap<String, Vec<Published>
     (of_cells, count)
 }
 
-/// A site that sees the shipped sweeps as a user does, at the root of the
+/// A site with the shipped sweeps where a user has them, at the root of the
 /// repository.
 fn site() -> Site {
     let site = Site::new();
@@ -85,7 +86,7 @@ fn filled() -> (Site, Process) {
     (site, serving)
 }
 
-/// The rows of a Markdown table by their fields, without what marks the best.
+/// The rows of a Markdown table by their fields, without the mark of the best.
 fn drawn(text: &str) -> Vec<BTreeMap<String, String>> {
     let fields = |line: &str| -> Vec<String> {
         let line = without_marks(&line.trim_matches('|').replace("**", ""));
@@ -97,7 +98,7 @@ fn drawn(text: &str) -> Vec<BTreeMap<String, String>> {
     lines.skip(1).map(row).collect()
 }
 
-/// A line without what points to footnotes.
+/// A line without footnote marks.
 fn without_marks(line: &str) -> String {
     let mut parts = line.split("<sup>");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -106,9 +107,9 @@ fn without_marks(line: &str) -> String {
     line.split('|').map(str::trim).collect::<Vec<_>>().join("|")
 }
 
-/// Holds a sweep's table to the published rows of all its tables, or of one:
-/// each number is in one row, and no other row has a value. The cells of which
-/// several numbers were published.
+/// Compares a sweep's table with the published rows of all its tables, or of
+/// one: each number is in one row, and no other row has a value. Returns the
+/// number of cells that several numbers were published for.
 fn compare(site: &Site, sweep: &str, only: Option<u32>) -> usize {
     let (mut published, _) = published(sweep, only);
     let document = site.json(&["table", sweep]);
@@ -167,8 +168,7 @@ fn compare(site: &Site, sweep: &str, only: Option<u32>) -> usize {
     disputed
 }
 
-/// Each published value reproduces itself, and is told to be no training of
-/// ours.
+/// Each published value reproduces itself, and is marked as not trained here.
 fn check(site: &Site, sweep: &str) {
     let done = site.run(&["table", sweep, "--check", "-q"]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
@@ -186,15 +186,15 @@ fn a_store_of_the_published_numbers_gives_every_published_table() {
     let mut rows = 0;
     for (name, first, last) in TABLES {
         let disputed = compare(&site, name, None);
-        // One device's trainings beside another's; elsewhere no table disagrees
-        // with a table of the same sweep.
+        // These are trainings on one device beside another's. Elsewhere no
+        // table disagrees with a table of the same sweep.
         assert_eq!(disputed, if name == "precision" { 7 } else { 0 }, "{name}");
         check(&site, name);
         if disputed == 0 {
             rows += published(name, None).1;
             continue;
         }
-        // Each table by itself is as it was published.
+        // Each table alone is as it was published.
         for number in first..=last {
             let file = format!("sweeps/reference/{name}.csv");
             let number = number.to_string();
@@ -204,7 +204,7 @@ fn a_store_of_the_published_numbers_gives_every_published_table() {
             rows += published(name, Some(number)).1;
         }
     }
-    // Of 362, nine have no value.
+    // Of 362 rows, nine have no value.
     assert_eq!(rows, 353);
     // Rows have the names that they were published under.
     insta::assert_snapshot!("labels", site.ok(&["table", "models", "-o", "md"]));
@@ -244,9 +244,9 @@ fn a_plan_of_every_published_table_counts_181_jobs_behind_the_grids() {
     assert_eq!((cells, distinct), (250, vec![181; 3]));
 }
 
-/// What the published tables look like when they are printed: none wider than
-/// 100 columns, and LaTeX that a real engine sets without an error and without a
-/// line that is wider than the text.
+/// The published tables as printed: none wider than 100 columns, and LaTeX that
+/// a real engine typesets without an error and without a line wider than the
+/// text.
 #[test]
 fn published_tables_fit_their_place() {
     let (site, _serving) = filled();
@@ -268,7 +268,7 @@ fn published_tables_fit_their_place() {
     typeset(site.path());
 }
 
-/// Sets `tables.tex` by pdflatex, where there is one.
+/// Typesets `tables.tex` with pdflatex, if there is one.
 #[expect(
     clippy::print_stderr,
     reason = "that a check was left out, and how to have it"

@@ -1,4 +1,4 @@
-//! Results decide how many replicates the cells of a sweep get: through real
+//! Results decide how many replicates the cells of a sweep get, through real
 //! coordinators, workers and programs.
 
 use std::time::Duration;
@@ -8,8 +8,8 @@ use swath_e2e::{Site, SweepText, rows, wait_until};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A program whose error is a function of cell and seed: the cells 1 and 2 lie
-/// close together, 30 far away. It waits for a file.
+/// A program whose error is a function of cell and seed: the cells 1 and 2 are
+/// close together, 30 is far away. It waits for a file.
 const PROGRAM: &str = "\
 read -r spec
 seed=${spec##*\\\"seed\\\":}
@@ -31,13 +31,13 @@ fn site() -> Site {
         .grid("\"params.x\" = [1, 2, 30]\n")
         .to_string();
     let adaptive = "replicates = { min = 3, max = 8, until = \"ranked\" }";
-    // The same cells wherever the site lies.
+    // The cells must be the same wherever the site is.
     let text = text.replace(&script.display().to_string(), "program.sh");
     site.write("close.toml", &text.replace("replicates = 1", adaptive));
     site
 }
 
-/// The decisions without their times.
+/// The decisions, without their times.
 fn decisions(site: &Site) -> Vec<Value> {
     let mut document = site.json(&["decisions", "close"]);
     let rows = document["decisions"].as_array_mut().expect("rows");
@@ -65,7 +65,7 @@ fn close_cells_get_more_seeds_than_a_far_one() {
     wait_until("a program has started", PATIENCE, || {
         served.path().join("started").exists().then_some(())
     });
-    // Outcomes reach a coordinator that was away meanwhile.
+    // Outcomes reach a coordinator that was away when they came.
     coordinator.kill();
     served.write("go", "");
     let _coordinator = served.serve();
@@ -94,7 +94,7 @@ fn close_cells_get_more_seeds_than_a_far_one() {
         "{status}"
     );
 
-    // The lock file holds what the table tells of its counts.
+    // The lock file contains the counts that the table shows.
     served.ok(&["export", "close", "--lock", "close.lock"]);
     for format in ["table", "md", "latex", "json"] {
         let drawn = served.ok(&["table", "close", "-o", format]);
@@ -102,7 +102,7 @@ fn close_cells_get_more_seeds_than_a_far_one() {
         assert_eq!(drawn, again, "{format}");
     }
 
-    // Elsewhere, and without a server, everything is decided the same.
+    // Elsewhere, and without a server, the decisions are the same.
     let alone = site();
     alone.write("go", "");
     let output = alone.run(&["run", "close.toml"]);

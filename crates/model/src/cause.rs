@@ -1,5 +1,5 @@
-//! Why a sweep or a worker rests: facts. [`std::fmt::Display`] puts them into
-//! English for whoever shows them; nothing decides by those words.
+//! Why a sweep is paused or a worker cordoned, as facts. [`std::fmt::Display`]
+//! turns them into English text; no decision depends on that text.
 
 use std::fmt;
 
@@ -11,21 +11,21 @@ use crate::outcome::Fault;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum PauseCause {
-    /// An operator said so.
+    /// An operator paused it.
     Operator,
-    /// None of its jobs succeeded, and the first that came to an outcome all
-    /// failed alike.
+    /// None of its jobs succeeded, and the first jobs that ended all failed
+    /// alike.
     FailedAlike {
-        /// How many had failed by then.
+        /// How many jobs had failed by then.
         jobs: u64,
-        /// The fault of each.
+        /// The fault of each of these jobs.
         fault: Fault,
-        /// The first line of the message of each.
+        /// The first line of the message of each of these faults.
         headline: String,
     },
-    /// Its jobs failed, as an older version of Swath noted it in words.
+    /// Its jobs failed; an older version of Swath stored this as text.
     Noted {
-        /// Those words.
+        /// That text.
         text: String,
     },
 }
@@ -59,16 +59,16 @@ impl fmt::Display for PauseCause {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum CordonCause {
-    /// An operator said so.
+    /// An operator cordoned it.
     Operator,
     /// Different jobs failed on it in a row.
     FailedInARow {
-        /// How many.
+        /// How many jobs.
         jobs: u64,
     },
-    /// As an older version of Swath noted it in words.
+    /// A cause that an older version of Swath stored as text.
     Noted {
-        /// Those words.
+        /// That text.
         text: String,
     },
 }

@@ -7,7 +7,7 @@ pub fn causes(error: &dyn Error) -> String {
     with_causes(error.to_string(), error)
 }
 
-/// `text`, then the causes of `error` that are not told in it yet: many an
+/// `text`, then those causes of `error` that it does not contain yet: many an
 /// error repeats the one below it.
 pub fn with_causes(mut text: String, error: &dyn Error) -> String {
     let mut next = error.source();

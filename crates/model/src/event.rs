@@ -1,9 +1,8 @@
-//! What happened, one event after the other: written in the commit that made it
-//! so, kept for a while, and streamed to whoever watches.
+//! What happened, as a sequence of events. An event is written in the commit
+//! that causes it, kept for a while, and streamed to watchers.
 //!
-//! Sweeps and workers are told as they are after the change, so that a watcher
-//! who sees an event twice is none the wiser; jobs are told by what became of
-//! them.
+//! Events about sweeps and workers hold their state after the change, so seeing
+//! one twice does no harm. Events about jobs say what happened to them.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +16,9 @@ use crate::view::{Counts, ReplicationView, SweepState, WorkerState};
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its number: events count up from 1 without a gap.
+    /// The number of the event. Events are numbered from 1 without gaps.
     pub seq: u64,
-    /// When, on the coordinator's clock.
+    /// When it happened, on the coordinator's clock.
     pub at: Timestamp,
     /// The sweep that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +32,7 @@ pub struct Event {
     /// The worker that it is about, or that had the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerName>,
-    /// What it is.
+    /// What happened.
     #[serde(flatten)]
     pub what: What,
 }
@@ -42,22 +41,22 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "body", rename_all = "snake_case")]
 pub enum What {
-    /// A sweep was submitted. How it is follows.
+    /// A sweep was submitted. An event with its state follows.
     SweepSubmitted,
-    /// How a sweep is now.
+    /// A sweep changed.
     SweepChanged {
-        /// Its state before; none when that was not told.
+        /// Its state before; absent if no event held it.
         was: Option<SweepState>,
-        /// How it is.
+        /// The sweep after the change.
         now: SweepNow,
     },
     /// A worker got a job.
     JobGranted,
-    /// The lease of a job is over; its attempt may still come back.
+    /// The lease of a job has passed; its attempt may still come back.
     JobSuspected,
     /// The attempt of a job came back after its lease was over.
     JobRecovered,
-    /// A job waits again.
+    /// A job is queued again.
     JobQueued(Requeued),
     /// A job succeeded.
     JobMeasured {
@@ -68,27 +67,27 @@ pub enum What {
     JobFailed(Failed),
     /// A job was cancelled: no sweep wants it any more.
     JobCancelled,
-    /// An attempt is to be stopped, because no sweep wants its job any more; or
-    /// one does again.
+    /// An attempt is to be stopped because no sweep wants its job any more, or
+    /// is not to be stopped after all.
     JobStopping {
         /// Whether it is to be stopped.
         stop: bool,
     },
-    /// The newest epoch that an attempt has told of.
+    /// The newest epoch that an attempt has reported.
     JobObserved(Observation),
-    /// A worker began a session. How it is follows.
+    /// A worker began a session. An event with its state follows.
     WorkerJoined,
-    /// How a worker is now.
+    /// A worker changed.
     WorkerChanged {
-        /// How it was before; none when that was not told.
+        /// The worker before; absent if no event held that.
         was: Option<WorkerNow>,
-        /// How it is.
+        /// The worker after the change.
         now: WorkerNow,
     },
 }
 
 impl What {
-    /// Where the job is after this, if it says so.
+    /// The state of the job after this event, if the event says it.
     pub const fn job_state(&self) -> Option<StateName> {
         match self {
             Self::JobGranted | Self::JobRecovered => Some(StateName::Leased),
@@ -107,27 +106,27 @@ impl What {
     }
 }
 
-/// How a sweep is after a change: what may change of its view.
+/// The part of a sweep's view that can change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepNow {
-    /// What it is doing.
+    /// The state of the sweep.
     pub state: SweepState,
     /// Why it is paused; absent while it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<PauseCause>,
-    /// Its priority.
+    /// The sweep's priority; sweeps with a greater one go first.
     pub priority: i32,
-    /// Its jobs.
+    /// How many of the sweep's jobs are in each state.
     pub counts: Counts,
     /// When its last job became final; absent while one is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
-    /// How far its replicates are decided, where results decide that.
+    /// How far its replicates are decided, if results decide them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication: Option<ReplicationView>,
 }
 
-/// How a worker is after a change.
+/// The part of a worker's view that can change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerNow {
     /// Whether it gets jobs.
@@ -135,22 +134,21 @@ pub struct WorkerNow {
     /// Why it is cordoned; absent while it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cordoned: Option<CordonCause>,
-    /// Attempts that it holds.
+    /// How many attempts it holds.
     pub held: u64,
-    /// Different jobs that it failed in a row.
+    /// How many different jobs failed on it in a row.
     pub failed_in_a_row: u32,
-    /// Whether it was not heard of for the life of a lease.
+    /// Whether it has been silent for longer than a lease lasts.
     pub silent: bool,
 }
 
-/// Why a job waits again.
+/// Why a job is queued again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum Requeued {
     /// Its attempt failed, and another one may do better.
     Faulted(Failed),
-    /// Its worker was not heard of until the grace was over, or came back
-    /// without it.
+    /// Its worker was silent until the grace was over, or came back without it.
     Lost,
     /// Its worker gave it back.
     Released,

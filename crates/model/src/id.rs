@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A text that is not the identity it should be.
+/// A text that is not the identity that it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not {expected}")]
 pub struct ParseIdError {
@@ -206,12 +206,12 @@ impl<'de> Deserialize<'de> for WorkerName {
     }
 }
 
-/// Who holds an attempt: a worker in one of its lives.
+/// Who holds an attempt: a worker in one of its sessions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Owner {
     /// The worker.
     pub worker: WorkerName,
-    /// Its session.
+    /// The worker's session.
     pub session: SessionId,
 }
 

@@ -32,7 +32,7 @@ pub struct Imported {
     /// The seed that it was computed with, if that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Who says so.
+    /// The source of the number, as the user names it.
     pub source: String,
     /// The file that it came in.
     pub file: String,
@@ -41,7 +41,7 @@ pub struct Imported {
 }
 
 impl Imported {
-    /// Whether `other` says the same, wherever it stands.
+    /// Whether `other` says the same, in whatever file and line it stands.
     pub fn says(&self, other: &Self) -> bool {
         let all = |it: &Self| {
             let seconds = it.seconds.map(f64::to_bits);
@@ -51,13 +51,13 @@ impl Imported {
         self.source == other.source && all(self) == all(other)
     }
 
-    /// Whether it sums up runs that nobody told one by one. It counts in a median,
-    /// but it is no run: nothing follows from it about how runs scatter.
+    /// Whether it sums up runs whose values are not known one by one. It counts
+    /// in a median, but it is no run: it does not show how runs scatter.
     pub const fn is_summary(&self) -> bool {
         self.runs > 1
     }
 
-    /// Whether its numbers may be stored.
+    /// Whether its numbers are finite and in range, so that it may be stored.
     pub fn is_sound(&self) -> bool {
         self.test_error.is_finite()
             && self.seconds.is_none_or(|it| it.is_finite() && it >= 0.0)
@@ -68,7 +68,8 @@ impl Imported {
 /// One number for one cell of a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImportRow {
-    /// The name of the sweep: whatever has this name and the cell shows it.
+    /// The name of the sweep. Every sweep of this name with this cell shows the
+    /// number.
     pub sweep: String,
     /// The cell.
     pub cell: CellDigest,
@@ -79,7 +80,7 @@ pub struct ImportRow {
 }
 
 impl ImportRow {
-    /// That its source had said something else.
+    /// The message that its source has said something else before.
     pub fn contradicts(&self, known: &Imported) -> String {
         let Imported {
             source, file, line, ..
@@ -91,13 +92,13 @@ impl ImportRow {
         )
     }
 
-    /// That its numbers may not be stored.
+    /// The message that its numbers may not be stored.
     pub fn is_unsound(&self) -> String {
         let Imported { file, line, .. } = &self.number;
-        format!("{file}:{line}: its numbers are not finite, or it is of no or too many runs")
+        format!("{file}:{line}: its numbers are not finite, or it counts no runs or too many")
     }
 
-    /// The cell that is not there.
+    /// The message that its cell does not exist.
     pub fn cell_of_sweep(&self) -> String {
         format!("cell {} in a sweep `{}`", self.cell.short(), self.sweep)
     }
@@ -106,30 +107,30 @@ impl ImportRow {
 /// Numbers to store, all or nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImportBatch {
-    /// Forget first what the same sources had said of the same sweeps.
+    /// Remove first what the same sources have said about the same sweeps.
     pub replace: bool,
     /// The numbers.
     pub rows: Vec<ImportRow>,
 }
 
-/// What came of an import.
+/// The result of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportCounts {
-    /// Numbers that were not there.
+    /// Numbers that are new.
     pub new: u64,
-    /// Numbers that were there already, and the same.
+    /// Numbers that were there already with the same value.
     pub known: u64,
-    /// Numbers that were forgotten first.
+    /// Numbers that were removed first.
     pub removed: u64,
 }
 
 /// Lets imported numbers count among a cell's `replicates`, which come in
 /// order.
 ///
-/// A number that names a replicate, or its seed, stands in its place; others
-/// take the first places that are left, once per run. A replicate that was
-/// measured here, or that failed here, is never replaced: a number without a
-/// place comes after the last.
+/// A number that names a replicate, or its seed, takes that place. Other
+/// numbers take the first free places, one per run. A replicate that was
+/// measured or that failed here is never replaced: a number without a free
+/// place is appended.
 pub fn fill(replicates: &mut Vec<ReplicateResult>, numbers: impl IntoIterator<Item = Imported>) {
     let mut others = Vec::new();
     for number in numbers {

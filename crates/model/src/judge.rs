@@ -7,11 +7,11 @@ use crate::outcome::Fault;
 use crate::policy::Policy;
 use crate::view::SweepKind;
 
-/// The different jobs that a worker failed in a row, after one more outcome of
-/// its: a fault, or a measurement. A measurement ends the row; only charged faults lengthen it, since the
-/// others are the job's own doing or nobody's. A job that is not `wanted`, all
-/// its sweeps being paused, was granted before the pause: what paused them is
-/// not the worker's doing.
+/// The different jobs that a worker has failed in a row, after one more
+/// outcome: a fault, or a measurement. A measurement ends the row. Only charged
+/// faults lengthen it, because the others are the job's own doing or nobody's.
+/// A job that is not `wanted` (all its sweeps are paused) was granted before
+/// the pause, and what paused them is not the worker's doing.
 pub fn streak(
     mut row: Vec<JobDigest>,
     job: JobDigest,
@@ -26,15 +26,15 @@ pub fn streak(
     row
 }
 
-/// Whether a failed job of this urgency may be its worker's doing: it is
-/// wanted, and no probe, which finds out what fails.
+/// Whether a failed job of this urgency may be its worker's doing: it must be
+/// wanted, and not a probe, because a probe is there to find out what fails.
 pub const fn blames(urgency: Option<Urgency>) -> bool {
     matches!(urgency, Some(Urgency::Training(_)))
 }
 
-/// The policy by which a job of this urgency takes an outcome. A probe that
-/// ran out of memory has found what it was to find; another attempt would cost
-/// another worker its memory.
+/// The policy under which a job of this urgency takes an outcome. A probe that
+/// ran out of memory has found what it was to find; another attempt would only
+/// exhaust another worker's memory.
 pub fn policy_for(policy: &Policy, urgency: Option<Urgency>, fault: Option<Fault>) -> Policy {
     let found = fault == Some(Fault::OutOfMemory) && urgency == Some(Urgency::Probe);
     Policy {
@@ -43,8 +43,8 @@ pub fn policy_for(policy: &Policy, urgency: Option<Urgency>, fault: Option<Fault
     }
 }
 
-/// Why a worker with this row of failed jobs is to be cordoned, if it is. The
-/// jobs of the row are uncharged then.
+/// The reason to cordon a worker with this row of failed jobs, if there is one.
+/// The jobs of the row are then uncharged.
 pub fn cordon(row: &[JobDigest], policy: &Policy) -> Option<CordonCause> {
     let jobs = row.len() as u64;
     (jobs >= u64::from(policy.cordon_after)).then_some(CordonCause::FailedInARow { jobs })
@@ -59,7 +59,7 @@ pub struct LastFault {
     pub headline: String,
 }
 
-/// The first line of a fault's message: what tells whether two are alike.
+/// The first line of a fault's message; two faults are alike if it is the same.
 pub fn headline(message: &str) -> &str {
     message.lines().next().unwrap_or("").trim()
 }
@@ -69,18 +69,18 @@ pub const fn may_pause(fault: Fault) -> bool {
     Policy::charges(fault) || matches!(fault, Fault::Invalid)
 }
 
-/// Why a sweep is to be paused, if it is: none of its jobs has succeeded, and
-/// the first `pause_after` that came to an outcome all failed alike. `faults`
-/// holds the last fault of each of its jobs that has one. Divergence is a
-/// result, not a reason to stop.
+/// The reason to pause a sweep, if there is one: none of its jobs has
+/// succeeded, and the first `pause_after` that came to an outcome all failed
+/// alike. `faults` holds the last fault of each of its jobs that has one.
+/// Divergence is a result, not a reason to stop.
 pub fn pause(any_succeeded: bool, faults: &[LastFault], policy: &Policy) -> Option<PauseCause> {
     let first = faults.first()?;
     let alike = !any_succeeded && faults.iter().all(|fault| fault == first);
     alike.then(|| pause_alike(first, faults.len() as u64, policy))?
 }
 
-/// Why a sweep is to be paused of which no job has succeeded, and as many as
-/// `jobs` came to an outcome, all of them to this fault.
+/// The reason to pause a sweep of which no job has succeeded and `jobs` jobs
+/// have come to an outcome, all of them with this fault.
 pub fn pause_alike(fault: &LastFault, jobs: u64, policy: &Policy) -> Option<PauseCause> {
     let pause = may_pause(fault.fault) && jobs >= u64::from(policy.pause_after);
     pause.then(|| PauseCause::FailedAlike {
@@ -90,29 +90,30 @@ pub fn pause_alike(fault: &LastFault, jobs: u64, policy: &Policy) -> Option<Paus
     })
 }
 
-/// The random number in 0..1 for the backoff after this attempt. It follows
-/// from the attempt, so that every store waits alike and a test can foretell
-/// it, and still spreads the jobs of one bad moment.
+/// The random number in 0..1 for the backoff after this attempt. It is computed
+/// from job and attempt, so that every store waits alike and a test can predict
+/// it, while the jobs of one bad moment still spread out.
 pub fn backoff_unit(job: JobDigest, attempt: Attempt) -> f64 {
     let mut hasher = blake3::Hasher::new_derive_key("swath backoff v1");
     hasher.update(job.as_bytes());
     hasher.update(&attempt.0.to_le_bytes());
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    // 53 bits fill the fraction of a double exactly, so that 1 is never reached.
+    // 53 bits fill the fraction of a double exactly, so the number stays below
+    // 1.
     (u64::from_le_bytes(bytes) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// What a sweep means for the urgency of its jobs.
+/// How a sweep affects the urgency of its jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {
-    /// Not cancelled.
+    /// Whether the sweep is not cancelled.
     pub live: bool,
-    /// Its jobs are not granted.
+    /// Whether its jobs are held back.
     pub paused: bool,
-    /// What it is for.
+    /// What the sweep is for.
     pub kind: SweepKind,
-    /// The greatest goes first.
+    /// Jobs with a greater priority go first.
     pub priority: i32,
 }
 
@@ -126,14 +127,14 @@ pub enum Urgency {
     Training(i32),
 }
 
-/// Whether any live sweep, paused or not, needs a job: if none does, it is
+/// Whether any live sweep, paused or not, needs the job: if none does, it is
 /// cancelled.
 pub fn needed(wishes: impl IntoIterator<Item = Wish>) -> bool {
     wishes.into_iter().any(|wish| wish.live)
 }
 
-/// A job's urgency: the greatest of the live, unpaused sweeps that want it; none
-/// when it is not to be granted.
+/// A job's urgency: the greatest among the live, unpaused sweeps that want it;
+/// `None` if the job is not to be granted.
 pub fn urgency(wishes: impl IntoIterator<Item = Wish>) -> Option<Urgency> {
     wishes
         .into_iter()

@@ -1,8 +1,9 @@
 //! Text made safe for markup.
 
 /// `text` so that HTML, SVG and XML show it as it is, in text and in quoted
-/// attributes. A line break or a tab becomes a space; what is no character of
-/// XML, or acts on the order of letters, is shown as one that says so.
+/// attributes. A line break or a tab becomes a space. A character that XML does
+/// not allow, or that changes the order of letters, is replaced by a visible
+/// one.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {

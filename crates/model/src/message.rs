@@ -1,4 +1,4 @@
-//! The words of the lease protocol and of submitting: what goes into a store
+//! The messages of the lease protocol and of submitting: what goes into a store
 //! and comes out of it, and what workers and coordinator tell each other.
 
 use std::collections::BTreeMap;
@@ -18,10 +18,10 @@ use serde_json::Value;
 pub struct Sources {
     /// The path of the sweep file among `files`.
     pub main: String,
-    /// Path, as the sweep file names it, to text.
+    /// The text of each file, by its path as the sweep file names it.
     pub files: BTreeMap<String, String>,
-    /// Replicates that replace the file's own, after `extend`; its `max`, where
-    /// results decide how many a cell gets.
+    /// Replicates that replace the file's own, after `extend`; where results
+    /// decide how many a cell gets, they replace its `max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicates: Option<u32>,
 }
@@ -29,22 +29,23 @@ pub struct Sources {
 /// A sweep to store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Submission {
-    /// Names it by content.
+    /// The digest of its content.
     pub digest: SweepDigest,
-    /// Names it for people.
+    /// The name that people use.
     pub name: String,
-    /// Its title; may be empty.
+    /// The sweep's title; may be empty.
     pub title: String,
     /// Replicates per cell; at first, where there is a `replicates_max`.
     pub replicates: u32,
     /// Replicates per cell at most, where results decide how many there are:
     /// see [`crate::replication`].
     pub replicates_max: Option<u32>,
-    /// What it is for.
+    /// What the sweep is for.
     pub kind: SweepKind,
-    /// The greatest goes first; sweeps of probes come after all others.
+    /// Sweeps with a greater priority go first; sweeps of probes come after all
+    /// others.
     pub priority: i32,
-    /// Where it came from.
+    /// The files it was made from.
     pub sources: Sources,
     /// How its table is laid out; the store does not look inside.
     pub definition: Value,
@@ -57,24 +58,25 @@ pub struct Submission {
 /// seed)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubmittedCell {
-    /// Its digest.
+    /// The cell's digest.
     pub digest: CellDigest,
     /// Its axes in written order.
     pub axes: Vec<(String, Value)>,
     /// Its canonical spec, without a seed.
     pub spec: String,
-    /// The program that its jobs need, if they are not for the built-in core.
+    /// The program that its jobs need, unless they are for the built-in
+    /// trainer.
     pub program: Option<String>,
 }
 
-/// What came of a submit.
+/// The result of a submit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submitted {
-    /// The sweep existed already.
+    /// Whether the sweep existed already.
     pub existed: bool,
-    /// It had been cancelled and is live again.
+    /// Whether it had been cancelled and is live again.
     pub revived: bool,
-    /// Its jobs.
+    /// How many jobs it has.
     pub jobs: u64,
     /// How many of them did not exist before.
     pub new_jobs: u64,
@@ -82,7 +84,7 @@ pub struct Submitted {
     pub succeeded: u64,
 }
 
-/// A sweep whose results are to be looked at: do its cells need more replicates?
+/// A sweep whose results are due for a look: do its cells need more replicates?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplicationDue {
     /// The sweep.
@@ -91,18 +93,19 @@ pub struct ReplicationDue {
     pub bounds: Bounds,
     /// Rounds of seeds that were given before.
     pub rounds: u32,
-    /// When its last job ended. With `rounds` it names what the look is at.
+    /// When its last job ended. Together with `rounds` it identifies what was
+    /// looked at.
     pub ended_at: Timestamp,
 }
 
-/// What came of telling the store what a look found.
+/// The result of telling the store what a look found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replicated {
-    /// Replicates that the sweep has beside those it had.
+    /// How many replicates the sweep gained.
     pub seeds: u64,
     /// How many of their jobs did not exist before.
     pub new_jobs: u64,
-    /// Whether the sweep is settled by it.
+    /// Whether this settled the sweep.
     pub settled: bool,
 }
 
@@ -115,15 +118,15 @@ pub struct Held {
     pub attempt: Attempt,
 }
 
-/// A worker's first word in a session.
+/// The first message of a worker's session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    /// Its name.
+    /// The worker's name.
     pub worker: WorkerName,
     /// What it says of itself: its host, its slots, its devices.
     pub about: WorkerAbout,
-    /// What it holds: training, or with an outcome in its spool. It is claimed
-    /// under the new session.
+    /// The attempts it holds: in training, or with an outcome in its spool. The
+    /// new session claims them.
     pub held: Vec<Held>,
 }
 
@@ -142,25 +145,26 @@ pub struct Welcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Go on.
+    /// Continue.
     Keep,
-    /// Stop and release it: cancelled.
+    /// Stop and release it: it was cancelled.
     Stop,
-    /// Stop and forget it: a newer attempt, a newer session or a final state
-    /// stands.
+    /// Stop and forget it: there is a newer attempt, a newer session or a final
+    /// state.
     Fenced,
 }
 
-/// Outcomes out, jobs in.
+/// A worker's exchange with the coordinator: outcomes go out, jobs come in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exchange {
     /// The worker in its session.
     pub owner: Owner,
-    /// Names the request within the session, growing; a repeat has the same.
+    /// The request's number, growing within the session; a repeated request has
+    /// the same.
     pub request: u64,
     /// Outcomes to record, oldest first.
     pub finishes: Vec<Finish>,
-    /// At most so many grants.
+    /// The most jobs to grant.
     pub want: u32,
 }
 
@@ -169,22 +173,22 @@ pub struct Exchange {
 pub struct Finish {
     /// The attempt.
     pub held: Held,
-    /// Its outcome.
+    /// The attempt's outcome.
     pub outcome: Outcome,
-    /// What it ran on.
+    /// What the attempt ran on.
     pub provenance: Provenance,
 }
 
-/// What came of an [`Exchange`].
+/// The result of an [`Exchange`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exchanged {
-    /// One per finish, in order.
+    /// One acknowledgement per finish, in order.
     pub acks: Vec<Ack>,
     /// Jobs for the worker.
     pub grants: Vec<Grant>,
 }
 
-/// What came of a finish.
+/// The result of a finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ack {
     /// Recorded now.
@@ -193,7 +197,7 @@ pub enum Ack {
     AlreadyRecorded,
     /// Too late to count; kept aside.
     Stale,
-    /// Not acceptable: a measurement that is not finite. The attempt is still
+    /// Not acceptable: the measurement is not finite. The attempt is still
     /// open.
     Refused,
 }
@@ -201,13 +205,13 @@ pub enum Ack {
 /// A job for a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The job and the attempt.
+    /// Which job and attempt.
     pub held: Held,
-    /// The canonical spec, seed included.
+    /// The canonical spec of the job, seed included.
     pub spec: String,
 }
 
-/// What an attempt has to tell on its way.
+/// What an attempt reports while it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// The attempt.
@@ -217,11 +221,11 @@ pub struct Report {
     /// Number of this log chunk within the attempt, from 1; 0 when there is
     /// none.
     pub log_sequence: u64,
-    /// New text on the trainer's stderr.
+    /// New text that the trainer wrote to stderr.
     pub log: String,
 }
 
-/// What the sweeper did.
+/// What a pass of the sweeper did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ticked {
     /// Leases that became suspect.
@@ -232,56 +236,57 @@ pub struct Ticked {
     pub ended: u64,
 }
 
-/// What an operator does to a sweep.
+/// A change to a sweep by an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SweepChange {
-    /// Its jobs that no other live sweep needs are cancelled.
+    /// Cancels the jobs that no other live sweep needs.
     Cancel,
-    /// Its jobs are not granted any more.
+    /// Holds its jobs back from being granted.
     Pause {
-        /// Why.
+        /// Why it is paused.
         cause: PauseCause,
     },
-    /// They are again.
+    /// Lets its jobs be granted again.
     Resume,
-    /// The greatest goes first.
+    /// Sets the priority; sweeps with a greater one go first.
     Priority(i32),
 }
 
-/// What an operator does to a worker.
+/// A change to a worker by an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorkerChange {
-    /// It gets jobs.
+    /// Gives it jobs.
     Activate,
-    /// It gets no more jobs.
+    /// Gives it no more jobs.
     Cordon {
-        /// Why.
+        /// Why it is cordoned.
         cause: CordonCause,
     },
-    /// It gets no more jobs and gives back what it has.
+    /// Gives it no more jobs, and lets it give back those it has.
     Drain,
 }
 
 /// Which jobs to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobQuery {
-    /// Of this sweep; absent: of any.
+    /// Only jobs of this sweep; absent: of any sweep.
     pub sweep: Option<SweepDigest>,
-    /// In these states; empty: in any.
+    /// Only jobs in these states; empty: in any state.
     pub states: Vec<StateName>,
-    /// Whose digest starts with these hex digits.
+    /// Only jobs whose digest starts with these hex digits.
     pub prefix: Option<String>,
-    /// Only those after this one in order of submission: where a page ended.
+    /// Only jobs after this one in order of submission: where the last page
+    /// ended.
     pub after: Option<JobDigest>,
-    /// At most so many; absent: all.
+    /// At most this many; absent: all.
     pub limit: Option<u32>,
 }
 
 /// A job that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
-    /// Where it is.
+    /// The job's state.
     pub state: StateName,
-    /// Why it failed.
+    /// Why it failed, if it did.
     pub fault: Option<Fault>,
 }

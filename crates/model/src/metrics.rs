@@ -1,4 +1,5 @@
-//! Named numbers that a training measured beside the fields of its protocol.
+//! Named numbers that a training measured in addition to the fields of its
+//! protocol.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
@@ -12,24 +13,23 @@ pub const METRICS_MAX: usize = 64;
 /// The longest name of a metric, in bytes.
 pub const NAME_BYTES: usize = 64;
 
-/// Finite numbers by name, at most [`METRICS_MAX`]. What does not fit cannot
-/// get in, by whatever way.
+/// Finite numbers by name, at most [`METRICS_MAX`]. No other number can get in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Metrics {
     by_name: BTreeMap<String, f64>,
 }
 
-/// Why a metric is not taken.
+/// Why a metric is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetricError {
-    /// Its name.
+    /// The name is not allowed.
     #[error("its name must be 1 to {NAME_BYTES} of the characters a-z, 0-9, `_` and `.`")]
     Name,
-    /// Its value.
-    #[error("it is no finite number")]
+    /// The value is not finite.
+    #[error("it is not a finite number")]
     NotFinite,
-    /// There are enough.
+    /// There are as many as allowed already.
     #[error("a training has at most {METRICS_MAX} metrics")]
     TooMany,
 }
@@ -46,7 +46,8 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// When name or value may not be recorded, or there are enough.
+    /// When the name or the value is not allowed, or there are too many
+    /// metrics.
     pub fn insert(&mut self, name: &str, value: f64) -> Result<(), MetricError> {
         if !is_name(name) {
             return Err(MetricError::Name);
@@ -64,29 +65,29 @@ impl Metrics {
         self.by_name.get(name).copied()
     }
 
-    /// Takes the metric of this name out.
+    /// Removes the metric of this name and returns it.
     pub fn remove(&mut self, name: &str) -> Option<f64> {
         self.by_name.remove(name)
     }
 
-    /// All of them, by name.
+    /// All metrics, in the order of their names.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, f64)> {
         let all = self.by_name.iter();
         all.map(|(name, value)| (name.as_str(), *value))
     }
 
-    /// How many.
+    /// How many metrics there are.
     pub fn len(&self) -> usize {
         self.by_name.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no metrics.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
 
-    /// The metrics of `pairs` that may be recorded; `dropped` hears of the
-    /// others.
+    /// The metrics of `pairs` that may be recorded; `dropped` is called with
+    /// the others.
     pub fn collect<N: AsRef<str>>(
         pairs: impl IntoIterator<Item = (N, f64)>,
         mut dropped: impl FnMut(&str, MetricError),
@@ -100,8 +101,9 @@ impl Metrics {
         metrics
     }
 
-    /// The metrics of a JSON object. What is no number, and an absent or other
-    /// `value`, is as good as a number that is not finite.
+    /// The metrics of a JSON object. A value that is not a number counts as one
+    /// that is not finite, and so does `value` itself if it is absent or no
+    /// object.
     pub fn read(value: &Value, mut dropped: impl FnMut(&str, MetricError)) -> Self {
         match value {
             Value::Object(object) => {
@@ -127,8 +129,8 @@ impl IntoIterator for Metrics {
     }
 }
 
-/// Reads what may be recorded and leaves out the rest: a metric that is wrong
-/// must not cost the training that sent it.
+/// Reads what may be recorded and leaves out the rest: a wrong metric must not
+/// cost the training that sent it.
 impl<'de> Deserialize<'de> for Metrics {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
@@ -151,7 +153,7 @@ pub fn name_part(text: &str) -> String {
         .collect()
 }
 
-/// A number that may be absent: what is no number is as good as absent.
+/// A number that may be absent; a value that is not a number counts as absent.
 pub(crate) fn lenient<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,

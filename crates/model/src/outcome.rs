@@ -1,4 +1,4 @@
-//! What attempts report: observations on the way, an outcome at the end.
+//! What attempts report: observations while they run, an outcome at the end.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::WeightsDigest;
 use crate::metrics::{Metrics, lenient};
 
-/// The metrics of one epoch of one attempt. Errors are percentages; a value
+/// The metrics of one epoch of one attempt. Errors are percentages. A value
 /// that was not measured, or is not finite, is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
@@ -44,7 +44,7 @@ pub struct Observation {
         skip_serializing_if = "Option::is_none"
     )]
     pub distance: Option<f64>,
-    /// Factor of the loss before the backward pass, where the precision has
+    /// Factor on the loss before the backward pass, where the precision has
     /// one.
     #[serde(
         default,
@@ -52,7 +52,7 @@ pub struct Observation {
         skip_serializing_if = "Option::is_none"
     )]
     pub loss_scale: Option<f64>,
-    /// Steps so far that a gradient outside the finite numbers made void.
+    /// How many steps so far were skipped because a gradient was not finite.
     #[serde(
         default,
         deserialize_with = "lenient",
@@ -64,7 +64,7 @@ pub struct Observation {
 /// What a finished training measured. Errors are percentages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
-    /// Test error at the last epoch (or the metric that the spec names).
+    /// Test error at the last epoch, or the metric that the spec names.
     pub test_error: f64,
     /// Test loss at the last epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,10 +74,10 @@ pub struct Measurement {
     pub best_test_error: Option<f64>,
     /// Seconds of training, evaluation included.
     pub train_seconds: f64,
-    /// Everything else, by name.
+    /// All other numbers, by name.
     #[serde(default, skip_serializing_if = "Metrics::is_empty")]
     pub metrics: Metrics,
-    /// What the training ended with; a program may have no weights.
+    /// The digest of the final weights; a program may have no weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightsDigest>,
 }
@@ -92,21 +92,22 @@ impl Measurement {
     }
 }
 
-/// Why an attempt brought no measurement; each has its own retry rule.
+/// Why an attempt has no measurement; each fault has its own retry rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// Its worker vanished, or its trainer was taken away from outside.
+    /// Its worker vanished, or its trainer was killed from outside.
     Lost,
     /// Its trainer died or broke the protocol.
     Crashed,
     /// Its trainer ran out of memory.
     OutOfMemory,
-    /// Its loss left the finite numbers.
+    /// Its loss became infinite or not a number.
     Diverged,
-    /// Its spec cannot be trained: data missing, options that do not fit.
+    /// Its spec cannot be trained: data are missing, or options contradict each
+    /// other.
     Invalid,
-    /// It took longer than it may.
+    /// It took longer than allowed.
     TimedOut,
 }
 
@@ -153,20 +154,20 @@ impl fmt::Display for Fault {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// With a measurement.
+    /// It ended with a measurement.
     Measured(Measurement),
-    /// With a fault.
+    /// It ended with a fault.
     Failed {
-        /// The kind.
+        /// Which fault.
         fault: Fault,
-        /// What happened, for people; may hold the tail of the trainer's
+        /// What happened, for people; may contain the tail of the trainer's
         /// stderr.
         message: String,
     },
 }
 
 impl Outcome {
-    /// The fault, if it is one.
+    /// The fault, if the outcome is one.
     pub fn fault(&self) -> Option<Fault> {
         match self {
             Self::Measured(_) => None,

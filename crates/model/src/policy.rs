@@ -1,4 +1,4 @@
-//! Times and limits of the lease protocol, and what follows from them.
+//! Times and limits of the lease protocol, and what is computed from them.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use crate::outcome::Fault;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
-    /// Between two heartbeats of a worker, before ±20 % jitter.
+    /// Time between two heartbeats of a worker, before ±20 % jitter.
     pub heartbeat_ms: u64,
     /// A lease lives this long after its last heartbeat.
     pub ttl_ms: u64,
-    /// Least grace of a suspect attempt.
+    /// Shortest grace of a suspect attempt.
     pub grace_min_ms: u64,
-    /// Most grace of a suspect attempt.
+    /// Longest grace of a suspect attempt.
     pub grace_max_ms: u64,
     /// Grace in percent of the time that the attempt has trained.
     pub grace_percent: u64,
-    /// Between two passes of the sweeper.
+    /// Time between two passes of the sweeper.
     pub sweeper_ms: u64,
     /// The first backoff after a charged fault; doubles with each.
     pub backoff_base_ms: u64,
@@ -38,7 +38,7 @@ pub struct Policy {
     /// Jobs of a sweep that all fail alike, none succeeding, before the sweep
     /// is paused.
     pub pause_after: u32,
-    /// What a drained worker has to release its attempts.
+    /// How long a drained worker has to release its attempts.
     pub drain_ms: u64,
 }
 
@@ -69,7 +69,7 @@ impl Default for Policy {
 pub struct PolicyError(String);
 
 impl Policy {
-    /// Room for one slow network round trip between heartbeats.
+    /// Margin for one slow network round trip between heartbeats.
     const MARGIN_PERCENT: u64 = 20;
 
     /// Checks the relations between the limits, I10 among them:
@@ -77,7 +77,7 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// The first relation that does not hold.
+    /// When a relation does not hold; it names the first one.
     pub fn check(&self) -> Result<(), PolicyError> {
         let margin = self.heartbeat_ms.saturating_mul(Self::MARGIN_PERCENT) / 100;
         let relations = [
@@ -123,18 +123,18 @@ impl Policy {
         }
     }
 
-    /// Between two heartbeats of a worker.
+    /// Time between two heartbeats of a worker.
     pub const fn heartbeat(&self) -> Duration {
         Duration::from_millis(self.heartbeat_ms)
     }
 
-    /// The life of a lease.
+    /// How long a lease lives after its last heartbeat.
     pub const fn ttl(&self) -> Duration {
         Duration::from_millis(self.ttl_ms)
     }
 
-    /// How long a suspect attempt that has trained for `elapsed` may still
-    /// come back: re-running a long job is dear, waiting is not.
+    /// How long a suspect attempt that has trained for `elapsed` may still come
+    /// back: repeating a long job is expensive, waiting is not.
     pub fn grace(&self, elapsed: Duration) -> Duration {
         let elapsed = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         let share = elapsed.saturating_mul(self.grace_percent) / 100;
@@ -154,7 +154,7 @@ impl Policy {
         Duration::from_millis((full as f64 * share) as u64)
     }
 
-    /// Whether this fault counts against its job.
+    /// Whether this fault is charged to its job.
     pub const fn charges(fault: Fault) -> bool {
         matches!(fault, Fault::Crashed | Fault::OutOfMemory | Fault::TimedOut)
     }

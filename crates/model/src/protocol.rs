@@ -15,7 +15,7 @@ use crate::outcome::{Fault, Measurement, Observation, Provenance};
 pub mod exit {
     /// The training finished.
     pub const FINISHED: u8 = 0;
-    /// The loss left the finite numbers.
+    /// The loss was not finite any more.
     pub const DIVERGED: u8 = 10;
     /// The spec cannot be trained.
     pub const INVALID: u8 = 11;
@@ -52,8 +52,8 @@ pub enum TrainerEvent {
         /// Epochs that it will take; 0 when unknown.
         #[serde(default)]
         total_epochs: u32,
-        /// Steps that were finished before, where it goes on from a
-        /// checkpoint. Their epochs are told again after this event.
+        /// Steps that were finished before, when it goes on from a checkpoint.
+        /// Their epochs are reported again after this event.
         #[serde(default, skip_serializing_if = "is_zero")]
         step: u64,
     },
@@ -81,8 +81,8 @@ pub enum TrainerEvent {
 }
 
 /// What a training measured. Only the first four fields are as old as the
-/// protocol: a program may leave out all others, and one of them that is no
-/// number is as good as absent.
+/// protocol. A program may leave out the others; one that is not a number
+/// counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
     /// Test error of the last epoch in percent; a program may report
@@ -137,8 +137,7 @@ pub struct Finished {
     /// Everything else, by name.
     #[serde(default, skip_serializing_if = "Metrics::is_empty")]
     pub metrics: Metrics,
-    /// What the training ended with, by the BLAKE3 digest of its safetensors
-    /// file.
+    /// The BLAKE3 digest of the safetensors file of the final weights.
     #[serde(
         default,
         deserialize_with = "lenient",
@@ -147,7 +146,7 @@ pub struct Finished {
     pub weights: Option<WeightsDigest>,
 }
 
-/// Epochs that `median_test_error` is over.
+/// How many epochs `median_test_error` covers.
 pub const MEDIAN_EPOCHS: usize = 5;
 
 impl Finished {
@@ -171,7 +170,7 @@ impl Finished {
         ]
     }
 
-    /// Every metric, those with a field of their own included.
+    /// Every metric, including those with a field of their own.
     pub fn all_metrics(mut self) -> impl Iterator<Item = (String, f64)> {
         let metrics = std::mem::take(&mut self.metrics);
         let fields = self

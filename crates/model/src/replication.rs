@@ -6,27 +6,27 @@ use swath_stats::least_p;
 
 use crate::id::{CellDigest, Replicate};
 
-/// The chance to call the order of two equal cells decided, at most.
+/// The greatest chance of calling the order of two equal cells decided.
 pub const ALPHA: f64 = 0.05;
-/// The rule in words, as `until` names it and as tables tell it.
+/// The rule's name, as `until` gives it and as tables show it.
 pub const UNTIL_RANKED: &str = "ranked";
 
-/// How many replicates a cell gets.
+/// How many replicates a cell may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
-    /// So many in any case.
+    /// Every cell gets so many.
     pub min: u32,
-    /// So many at most.
+    /// No cell gets more than so many.
     pub max: u32,
 }
 
 impl Bounds {
-    /// Looks at a pair until its order is decided, at most.
+    /// The most looks at a pair until its order is decided.
     pub fn looks(self) -> u32 {
         self.max.saturating_sub(self.min).saturating_add(1)
     }
 
-    /// The p of a pair whose order is decided, at most.
+    /// The greatest p at which the order of a pair is decided.
     pub fn level(self) -> f64 {
         ALPHA / f64::from(self.looks())
     }
@@ -41,7 +41,7 @@ impl Bounds {
         self.least_p() <= self.level()
     }
 
-    /// The least `max` from this one on that can decide.
+    /// The least `max` from this one on with which an order can be decided.
     pub fn deciding_max(self) -> u32 {
         let from = self.max.max(self.min);
         let decides = |max: &u32| Self { max: *max, ..self }.can_decide();
@@ -56,11 +56,11 @@ impl Bounds {
 pub struct Neighbour {
     /// The cell.
     pub cell: CellDigest,
-    /// Its replicates.
+    /// How many replicates the neighbour has.
     pub replicates: u32,
     /// How many of them are ranked: measured or diverged.
     pub n: u32,
-    /// Their median; absent where that is one that diverged.
+    /// Their median; absent if it lies at one that diverged.
     pub median: Option<f64>,
 }
 
@@ -73,7 +73,7 @@ pub struct Pair {
     pub worse: Neighbour,
     /// The chance of a difference at least so large between equal cells.
     pub p: f64,
-    /// The order is decided where `p` is not above this.
+    /// The order is decided if `p` is not above this.
     pub level: f64,
 }
 
@@ -84,22 +84,23 @@ impl Pair {
     }
 }
 
-/// A cell gets a replicate.
+/// The decision that a cell gets a replicate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// The cell.
     pub cell: CellDigest,
-    /// The replicate.
+    /// The replicate that it gets.
     pub replicate: Replicate,
-    /// The pair that is not decided; of two, the one further from it.
+    /// The undecided pair that is the reason; of two, the one further from a
+    /// decision.
     pub pair: Pair,
 }
 
-/// Why a pair that is not decided gets no more.
+/// Why an undecided pair gets no more replicates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
-    /// The cell that would get the next seed has all that it may have.
+    /// The cell that would get the next seed has reached `max`.
     Max,
     /// A job of it was cancelled.
     Cancelled,
@@ -110,7 +111,7 @@ pub enum Stop {
 pub struct Undecided {
     /// The pair.
     pub pair: Pair,
-    /// Why it gets no more.
+    /// Why it gets no more replicates.
     pub stop: Stop,
 }
 
@@ -119,7 +120,7 @@ pub struct Undecided {
 pub struct Verdict {
     /// Pairs of neighbours that were tested.
     pub pairs: u64,
-    /// Those whose order stays undecided, the best first.
+    /// The pairs whose order stays undecided, the best first.
     pub undecided: Vec<Undecided>,
 }
 

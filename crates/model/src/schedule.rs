@@ -1,15 +1,15 @@
-//! When a training takes which step at which rate: pure functions of the spec
+//! Which step of a training has which learning rate: pure functions of the spec
 //! and the size of its training set.
 //!
-//! [`Timeline`] lays the budget out in epochs and optimizer steps, [`Rates`]
-//! gives the learning rate of each step. Steps and epochs count from 0; the
-//! rate of step `t` is what that step's update is multiplied with, so the
-//! first step after the warm-up has the full rate and the end of a schedule
-//! (factor at `t = T`) belongs to the first step that is no longer taken.
+//! [`Timeline`] divides the budget into epochs and optimizer steps; [`Rates`]
+//! gives the learning rate of each step. Steps and epochs count from 0. The
+//! rate of step `t` multiplies that step's update, so the first step after the
+//! warm-up has the full rate, and the end of a schedule (its factor at `t = T`)
+//! belongs to the first step that is no longer taken.
 //!
-//! A warm-up takes the first steps of the budget. The schedules without
-//! milestones run over what is left of it; milestones are epochs of the whole
-//! training, as papers write them.
+//! A warm-up takes the first steps of the budget. Schedules without milestones
+//! run over the rest of it; milestones are epochs of the whole training, as
+//! papers give them.
 
 use std::f64::consts::PI;
 
@@ -24,15 +24,15 @@ struct Phase {
     steps_per_epoch: u64,
 }
 
-/// What a budget of epochs or steps means for a training set.
+/// A budget of epochs or steps, applied to a training set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
     phases: Vec<Phase>,
     total_steps: u64,
 }
 
-/// A batch that is larger than the training set whose partial batches are
-/// dropped: an epoch would have no step.
+/// The batch is larger than the training set and partial batches are dropped:
+/// an epoch would have no step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`batch_size` = {batch_size} is larger than the training set of {images} images, \
@@ -97,8 +97,8 @@ impl Timeline {
         self.total_steps
     }
 
-    /// Epochs that the budget touches; the last may be cut off by a budget in
-    /// steps.
+    /// Epochs that the budget touches; a budget in steps may cut off the last
+    /// one.
     pub fn total_epochs(&self) -> u64 {
         match self.total_steps {
             0 => 0,
@@ -106,7 +106,7 @@ impl Timeline {
         }
     }
 
-    /// Steps of `epoch` if the budget does not cut it off.
+    /// Steps of `epoch`, if the budget does not cut it off.
     pub fn steps_in(&self, epoch: u64) -> u64 {
         self.phase_of_epoch(epoch).steps_per_epoch
     }
@@ -128,7 +128,7 @@ impl Timeline {
         phase.first_epoch + (step - phase.first_step) / phase.steps_per_epoch
     }
 
-    /// Where `step` lies in epochs and fractions of its epoch.
+    /// The position of `step` in epochs, with the fraction of its epoch.
     pub fn position(&self, step: u64) -> f64 {
         let phase = self.phase_of_step(step);
         phase.first_epoch as f64 + (step - phase.first_step) as f64 / phase.steps_per_epoch as f64
@@ -165,7 +165,7 @@ impl Rates {
         }
     }
 
-    /// The timeline that they follow.
+    /// The timeline that the rates follow.
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
     }
@@ -192,7 +192,7 @@ impl Rates {
         }
     }
 
-    /// The schedule's own rate, `skipped` steps of warm-up done.
+    /// The schedule's own rate, after `skipped` steps of warm-up.
     fn scheduled(&self, step: u64, skipped: u64) -> f64 {
         let total = self.timeline.total_steps.saturating_sub(skipped).max(1);
         let share = ((step - skipped) as f64 / total as f64).min(1.0);
@@ -218,12 +218,12 @@ impl Rates {
         }
     }
 
-    /// Whether `step` lies at or after a milestone: an epoch from 1 on (which
-    /// may have a fraction), a share of the budget below.
+    /// Whether `step` is at or after a milestone. From 1 on a milestone is an
+    /// epoch (which may have a fraction); below 1 it is a share of the budget.
     fn has_passed(&self, step: u64, milestone: f64) -> bool {
         if milestone < 1.0 {
-            // The product of a decimal fraction and a whole number may land a
-            // hair above the whole number that it means.
+            // The product of a decimal fraction and a whole number may lie a
+            // hair above the whole number that is meant.
             let at = milestone * self.timeline.total_steps as f64;
             step as f64 >= at - 1e-9 * at
         } else {

@@ -1,8 +1,9 @@
-//! Seeds: derived from what a cell computes, never from the sweep that asks.
+//! Seeds: derived from what a cell computes, never from the sweep that asks for
+//! it.
 
 use crate::id::{CellDigest, Replicate};
 
-/// Seeds stay below 2^53, so that every JSON reader keeps them exact.
+/// Seeds stay below 2^53, so that every JSON reader keeps them exactly.
 pub const SEED_BITS: u32 = 53;
 
 /// The seed of one replicate of a cell.

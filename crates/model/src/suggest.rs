@@ -1,8 +1,8 @@
-//! The nearest valid name to a misspelt one.
+//! The valid name that is nearest to a misspelt one.
 
-/// The candidate nearest to `name`, if one is near enough to be meant.
+/// The candidate nearest to `name`, if one is near enough to be what was meant.
 ///
-/// Distance is counted in inserted, removed, changed and swapped characters;
+/// The distance counts inserted, removed, changed and swapped characters; up to
 /// a third of the name may be wrong.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (name.chars().count() / 3).max(1);

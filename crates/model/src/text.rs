@@ -1,4 +1,4 @@
-//! Numbers as people read them. Every form is a function of the number alone.
+//! Numbers as people read them. Each form depends on the number alone.
 
 use serde_json::{Number, Value};
 
@@ -25,13 +25,13 @@ pub fn compact(value: f64) -> String {
 }
 
 /// `value` to four significant digits, in the form of [`compact`]: for measured
-/// and computed numbers, whose further digits tell nothing.
+/// and computed numbers, whose further digits mean nothing.
 pub fn approximate(value: f64) -> String {
     let rounded = format!("{value:.3e}").parse().unwrap_or(value);
     compact(rounded)
 }
 
-/// A number of a spec, exactly: whole ones in digits, others as [`compact`].
+/// A number of a spec, exactly: whole numbers in digits, others as [`compact`].
 pub fn number(number: &Number) -> String {
     match number.as_f64() {
         Some(float) if number.is_f64() => compact(float),
@@ -58,7 +58,7 @@ pub fn duration(seconds: f64) -> String {
     if seconds < 0.0 {
         return format!("-{}", duration(-seconds));
     }
-    // Decide on what is printed, so that 59.7 s is not `60 s`.
+    // Decides by the rounded value, so that 59.7 s is not shown as `60 s`.
     let tenths = (seconds * 10.0).round();
     if tenths < 100.0 {
         return format!("{:.1} s", tenths / 10.0);
@@ -77,7 +77,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A count with its thousands apart: `13,020`.
+/// A count with its thousands separated: `13,020`.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);

@@ -1,5 +1,5 @@
 //! What readers see of sweeps, jobs and workers: plain data, the same for the
-//! command line, JSON output and any later surface.
+//! command line, for JSON output and for any later surface.
 
 use std::ops::Deref;
 
@@ -17,27 +17,27 @@ use crate::time::Timestamp;
 /// The version of every JSON document that readers get.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// Jobs of a sweep, counted by where they are.
+/// Jobs of a sweep, counted by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Waiting, backoff included.
+    /// Jobs that wait, including those in backoff.
     pub queued: u64,
-    /// Under way.
+    /// Jobs under way.
     pub leased: u64,
-    /// Under way, not heard of.
+    /// Jobs under way whose worker has gone silent.
     pub suspect: u64,
-    /// Measured.
+    /// Jobs with a measurement.
     pub succeeded: u64,
-    /// Failed for good; diverged ones are not counted here.
+    /// Jobs that failed for good, except those that diverged.
     pub failed: u64,
-    /// Failed because they diverged.
+    /// Jobs that failed because they diverged.
     pub diverged: u64,
-    /// Ended because nobody wants them any more.
+    /// Jobs that were cancelled because nobody needs them.
     pub cancelled: u64,
 }
 
 impl Counts {
-    /// Every job.
+    /// The number of all jobs.
     pub const fn total(&self) -> u64 {
         self.queued
             + self.leased
@@ -48,17 +48,17 @@ impl Counts {
             + self.cancelled
     }
 
-    /// Jobs in a final state.
+    /// The number of jobs in a final state.
     pub const fn done(&self) -> u64 {
         self.succeeded + self.failed + self.diverged + self.cancelled
     }
 
-    /// Counts so many more jobs.
+    /// Adds `jobs` jobs in this state.
     pub fn add(&mut self, state: StateName, fault: Option<Fault>, jobs: u64) {
         *self.of(state, fault) += jobs;
     }
 
-    /// Counts one job where it is now, and no longer where it was.
+    /// Moves one job from the count of its old state to that of its new one.
     pub fn move_one(&mut self, from: (StateName, Option<Fault>), to: (StateName, Option<Fault>)) {
         *self.of(to.0, to.1) += 1;
         *self.of(from.0, from.1) -= 1;
@@ -114,7 +114,7 @@ pub enum SweepState {
     Active,
     /// Its jobs are not granted until it is resumed.
     Paused,
-    /// Every job is final, and none follows.
+    /// Every job is final, and no more will follow.
     Finished,
     /// Cancelled by an operator.
     Cancelled,
@@ -136,13 +136,13 @@ impl SweepState {
 /// One sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepView {
-    /// Its digest.
+    /// The sweep's digest.
     pub digest: SweepDigest,
     /// Its name; a grown file shares it with the sweep that it grew from.
     pub name: String,
-    /// Its title; may be empty.
+    /// The sweep's title; may be empty.
     pub title: String,
-    /// What it is for.
+    /// What the sweep is for.
     #[serde(default)]
     pub kind: SweepKind,
     /// What it is doing.
@@ -152,30 +152,31 @@ pub struct SweepView {
     pub paused: Option<PauseCause>,
     /// How many cells it has.
     pub cells: u64,
-    /// Replicates per cell; at first, where results decide how many.
+    /// Replicates per cell; where results decide, the number at first.
     pub replicates: u32,
-    /// How far that is decided; absent where every cell has as many.
+    /// How far the results have decided that number; absent where every cell
+    /// has the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication: Option<ReplicationView>,
-    /// Its priority; the greatest goes first.
+    /// Its priority; sweeps with a greater one go first.
     pub priority: i32,
-    /// Its jobs.
+    /// How many of the sweep's jobs are in each state.
     pub counts: Counts,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// When its last job became final; absent while one is not.
+    /// When its last job became final; absent while a job is open.
     pub finished_at: Option<Timestamp>,
 }
 
 impl SweepView {
-    /// Whether jobs are open, or may follow from the results.
+    /// Whether jobs are open, or more may follow from the results.
     pub fn is_open(&self) -> bool {
         let settled = |it: &ReplicationView| it.settled.is_some();
         let settled = self.replication.as_ref().is_none_or(settled);
         !settled || self.counts.done() < self.counts.total()
     }
 
-    /// The most replicates that a cell may have.
+    /// The most replicates that a cell may get.
     pub fn replicates_most(&self) -> u32 {
         self.replication.map_or(self.replicates, |it| it.max)
     }
@@ -204,34 +205,34 @@ impl Deref for SweepRecord {
 /// decided: see [`crate::replication`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicationView {
-    /// Replicates of a cell, at most.
+    /// The most replicates of a cell.
     pub max: u32,
-    /// Rounds of seeds that were given so far.
+    /// How many rounds of seeds were given so far.
     pub rounds: u32,
-    /// Replicates that they gave, over all cells.
+    /// How many replicates those rounds gave, over all cells.
     pub seeds: u64,
-    /// How it stands, once nothing more is to be given.
+    /// The final state, once no more replicates will be given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<SettledView>,
 }
 
-/// That a sweep gets no more replicates, and why.
+/// States that a sweep gets no more replicates, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettledView {
     /// When that was found.
     pub at: Timestamp,
     /// Pairs of cells next to each other in the order of medians.
     pub pairs: u64,
-    /// Those whose order is not decided.
+    /// How many of those pairs are undecided.
     pub undecided: u64,
 }
 
 /// Every decision about the replicates of a sweep.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReplicationRecord {
-    /// The replicates that were given, in the order in which they were.
+    /// The replicates that were given, in the order of the decisions.
     pub decisions: Vec<DecisionView>,
-    /// What the last look found, once nothing more is to be given.
+    /// What the last look found, once no more replicates will be given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
 }
@@ -251,30 +252,30 @@ pub struct DecisionView {
 /// One job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
-    /// Its digest.
+    /// The job's digest.
     pub digest: JobDigest,
-    /// Its cell.
+    /// The job's cell.
     pub cell: CellDigest,
     /// Which repetition of its cell it is.
     pub replicate: Replicate,
-    /// Its seed.
+    /// The job's seed.
     pub seed: u64,
     /// The resolved spec of its cell: a tree without the seed.
     pub spec: Value,
-    /// The names of the sweeps that hold it, each once.
+    /// The names of the sweeps that hold it, without repetitions.
     pub sweeps: Vec<String>,
-    /// Those sweeps, which may share a name, in order of submission.
+    /// The sweeps that hold it, which may share a name, in order of submission.
     #[serde(default)]
     pub holders: Vec<SweepDigest>,
-    /// Where it is.
+    /// The job's state.
     pub state: StateName,
-    /// Why it failed; absent otherwise.
+    /// Why it failed; absent if it did not.
     pub fault: Option<Fault>,
-    /// Whether an open attempt is told to stop.
+    /// Whether the worker of its open attempt is told to stop.
     pub stop: bool,
-    /// The newest attempt.
+    /// The job's newest attempt.
     pub attempt: Attempt,
-    /// Charged faults.
+    /// How many faults were charged to it.
     pub charged: u32,
     /// The worker of the newest attempt.
     pub worker: Option<WorkerName>,
@@ -290,23 +291,23 @@ pub struct JobView {
     pub progress: Option<Observation>,
     /// What it measured.
     pub measurement: Option<Measurement>,
-    /// The last fault's message; empty when there is none.
+    /// The message of the last fault; empty when there is none.
     pub message: String,
 }
 
 /// One attempt of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptView {
-    /// Its number.
+    /// The attempt's number.
     pub attempt: Attempt,
-    /// Its worker.
+    /// The attempt's worker.
     pub worker: WorkerName,
     /// The worker's session at the grant.
     pub session: SessionId,
     /// When it was granted.
     pub granted_at: Timestamp,
-    /// When its end was recorded; absent while it is open, and for one that
-    /// never reported.
+    /// When its end was recorded; absent while it is open, and for an attempt
+    /// that never reported one.
     pub ended_at: Option<Timestamp>,
     /// How it ended: `measured`, `released`, `lost` or a fault's name; empty
     /// while it is open.
@@ -337,14 +338,15 @@ pub struct CurvePoint {
     pub observation: Observation,
 }
 
-/// A piece of what a trainer wrote to its stderr.
+/// A piece of text that a trainer wrote to its stderr.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogChunk {
-    /// Grows with each chunk of a job; where a follower goes on.
+    /// The position, which grows with each chunk of a job; a follower goes on
+    /// from it.
     pub position: u64,
     /// The attempt.
     pub attempt: Attempt,
-    /// Whole lines.
+    /// The text, in whole lines.
     pub text: String,
 }
 
@@ -352,11 +354,11 @@ pub struct LogChunk {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerState {
-    /// It does.
+    /// It gets new jobs.
     Active,
-    /// It keeps what it has and gets no more.
+    /// It keeps the jobs that it has and gets no more.
     Cordoned,
-    /// It is to give back what it has, and gets no more.
+    /// It has to give back the jobs that it has, and gets no more.
     Draining,
 }
 
@@ -370,7 +372,7 @@ impl WorkerState {
         }
     }
 
-    /// The state of this name.
+    /// The state with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Active, Self::Cordoned, Self::Draining]
             .into_iter()
@@ -381,80 +383,80 @@ impl WorkerState {
 /// One worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerView {
-    /// Its name.
+    /// The worker's name.
     pub name: WorkerName,
     /// Whether it gets jobs.
     pub state: WorkerState,
     /// Why it is cordoned; absent while it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cordoned: Option<CordonCause>,
-    /// Its newest session.
+    /// The worker's newest session.
     pub session: SessionId,
-    /// When it was last heard of.
+    /// When the coordinator last heard from it.
     pub seen_at: Timestamp,
-    /// What it said of itself.
+    /// What it says about itself.
     pub about: WorkerAbout,
-    /// Attempts that it holds.
+    /// How many attempts it holds.
     pub held: u64,
-    /// Different jobs that it failed in a row.
+    /// How many different jobs it has failed in a row.
     pub failed_in_a_row: u32,
-    /// Whether it was not heard of for the life of a lease.
+    /// Whether it has been silent for longer than a lease lasts.
     #[serde(default)]
     pub silent: bool,
 }
 
-/// What a worker says of itself at its hello.
+/// What a worker says about itself in its hello.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerAbout {
-    /// Its host.
+    /// The worker's host.
     pub host: String,
-    /// Its process.
+    /// The id of the worker's process.
     pub pid: u32,
-    /// Its version.
+    /// The worker's version.
     pub version: String,
-    /// Its slots, one device each, as `cpu` or `cuda:0`.
+    /// Its slots, each by its device, such as `cpu` or `cuda:0`.
     pub slots: Vec<String>,
     /// The programs that it may run.
     pub programs: Vec<String>,
-    /// Its devices, each once; empty where the worker does not tell.
+    /// Its devices, each once; empty where the worker does not report them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceAbout>,
 }
 
-/// What a worker says of one of its devices.
+/// What a worker says about one of its devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceAbout {
-    /// As its slots name it: `cpu`, `cuda:0`.
+    /// The name that its slots use: `cpu`, `cuda:0`.
     pub device: String,
-    /// Its model, as a provenance names it; empty when it is not known.
+    /// Its model, in the words of a provenance; empty when it is not known.
     pub model: String,
-    /// Its memory in bytes, that of the host for `cpu`; 0 when it is not known.
+    /// Its memory in bytes (for `cpu` the host's); 0 when it is not known.
     pub memory_bytes: u64,
 }
 
-/// A training that was measured.
+/// A training that was measured, for estimating similar ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alike {
     /// The resolved spec of its cell: a tree without the seed.
     pub spec: Value,
-    /// Seconds that it took.
+    /// How many seconds it took.
     pub train_seconds: f64,
     /// The device model that it ran on.
     pub device: String,
 }
 
-/// What one replicate of a cell has come to.
+/// The result of one replicate of a cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReplicateResult {
     /// Its number within the cell, from 1.
     pub replicate: Replicate,
-    /// Its job.
+    /// The replicate's job.
     pub job: JobDigest,
-    /// Its seed.
+    /// The replicate's seed.
     pub seed: u64,
-    /// Where the job is.
+    /// The state of the job.
     pub state: StateName,
-    /// Why it failed.
+    /// Why the job failed, if it did.
     pub fault: Option<Fault>,
     /// What it measured.
     pub measurement: Option<Measurement>,
@@ -464,8 +466,8 @@ pub struct ReplicateResult {
     pub last_test_errors: Vec<f64>,
     /// What it ran on.
     pub provenance: Option<Provenance>,
-    /// The number from elsewhere that stands in its place; then it has
-    /// succeeded without a measurement.
+    /// The imported number that stands in its place; the replicate then counts
+    /// as succeeded, without a measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Box<Imported>>,
 }
@@ -483,7 +485,7 @@ impl ReplicateResult {
 pub struct CellResults {
     /// Its place in the sweep's canonical order, from 0.
     pub index: u64,
-    /// Its digest.
+    /// The cell's digest.
     pub cell: CellDigest,
     /// Its axes in written order.
     pub axes: Vec<(String, Value)>,

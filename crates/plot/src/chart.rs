@@ -3,9 +3,10 @@
 /// A plot.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chart {
-    /// Above it; may be empty.
+    /// The title above it; may be empty.
     pub title: String,
-    /// Below it, a sentence each: what the marks are, and their n.
+    /// The caption below it, one sentence each: what the marks are, and their
+    /// n.
     pub caption: Vec<String>,
     /// The horizontal axis.
     pub x: Axis,
@@ -15,12 +16,12 @@ pub struct Chart {
     pub body: Body,
 }
 
-/// An axis: its title with its unit, and whether its steps are factors.
+/// An axis: its title with its unit, and whether it is logarithmic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Axis {
-    /// As `test error (%)`.
+    /// The title with the unit, such as `test error (%)`.
     pub title: String,
-    /// Whether equal distances are equal factors.
+    /// Whether the axis is logarithmic.
     pub log: bool,
 }
 
@@ -44,84 +45,86 @@ impl Default for Body {
 /// Lines over numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Grid {
-    /// What tells the series apart, above the legend; may be empty.
+    /// What separates the series, above the legend; may be empty.
     pub legend: String,
-    /// In order of the legend.
+    /// The series, in the order of the legend.
     pub series: Vec<Series>,
-    /// Values of x that deserve a tick, when they are few.
+    /// Values of x that get a tick each, if there are few.
     pub ticks: Vec<f64>,
 }
 
 /// One line.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// In the legend; a series without a name is not in it.
+    /// The name in the legend; a series without a name is not in it.
     pub name: String,
-    /// Which colour and marker it has; series that belong together share one.
+    /// The number of its colour and marker; series that belong together share
+    /// one.
     pub look: usize,
-    /// Whether it is drawn thin and dashed, as what stands behind the others.
+    /// Whether it is drawn thin and dashed, as something behind the others.
     pub faint: bool,
     /// Whether its points have markers.
     pub markers: bool,
-    /// Whether least to greatest is a band, not a bar at each point.
+    /// Whether least and greatest values form a band instead of a bar at each
+    /// point.
     pub band: bool,
-    /// By rising x.
+    /// The points, by rising x.
     pub points: Vec<Point>,
 }
 
-/// One point: a median with the runs that it is of.
+/// One point: a median, with the runs it is from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Point {
     /// Its place on the x axis.
     pub x: f64,
     /// The median; none when no run has a value.
     pub y: Option<f64>,
-    /// Of how many runs it is the median.
+    /// How many runs the median is from.
     pub n: u32,
-    /// The value of every run that is known by itself, rising.
+    /// The values of all runs that are known one by one, rising.
     pub values: Vec<f64>,
-    /// Whether every run that there should be is in it.
+    /// Whether every run is in it that there should be.
     pub complete: bool,
     /// Runs that diverged.
     pub diverged: u32,
-    /// Whether some of it was computed elsewhere, and that is to be seen.
+    /// Whether imported numbers are in it and should be marked.
     pub imported: bool,
 }
 
 /// Samples beside each other.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Boxes {
-    /// What names the rows, above their names.
+    /// What the names of the rows mean; shown above them.
     pub legend: String,
-    /// From above.
+    /// The rows, from the top.
     pub rows: Vec<Row>,
 }
 
 /// One sample.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
-    /// Beside it.
+    /// The name beside it.
     pub name: String,
     /// Its values, rising; may be empty.
     pub values: Vec<f64>,
-    /// Its median, if it has one, and the same as text.
+    /// Its median, if there is one, with its text.
     pub median: Option<(f64, String)>,
-    /// What is said of it behind: `n = 3`.
+    /// The note after it, such as `n = 3`.
     pub note: String,
 }
 
 /// A field of colours: `cells[row][column]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Heat {
-    /// Names of the columns.
+    /// The names of the columns.
     pub columns: Vec<String>,
-    /// Names of the rows, from above.
+    /// The names of the rows, from the top.
     pub rows: Vec<String>,
-    /// What the colours are, beside their scale.
+    /// What the colours mean; shown beside their scale.
     pub measure: String,
-    /// Decimals of the numbers.
+    /// How many decimals the numbers have.
     pub places: usize,
-    /// One per row and column.
+    /// The cells, one per row and column.
     pub cells: Vec<Vec<Cell>>,
 }
 
@@ -130,11 +133,11 @@ pub struct Heat {
 pub struct Cell {
     /// Its median.
     pub value: Option<f64>,
-    /// What stands there instead, or behind it: `2 of 3`, `diverged`.
+    /// The note instead of the number or after it: `2 of 3`, `diverged`.
     pub note: String,
     /// Whether it is the best of its row.
     pub best: bool,
-    /// Whether some of it was computed elsewhere, and that is to be seen.
+    /// Whether imported numbers are in it and should be marked.
     pub imported: bool,
 }
 
@@ -147,13 +150,13 @@ impl Row {
 }
 
 impl Grid {
-    /// Every x, every y with its runs, that can be drawn on these axes.
+    /// Every x, and every y with its runs, that can be drawn on these axes.
     pub(crate) fn numbers(&self, x: &Axis, y: &Axis) -> (Vec<f64>, Vec<f64>) {
         let fits = |axis: &Axis, value: f64| value.is_finite() && (!axis.log || value > 0.0);
         let points = || self.series.iter().flat_map(|it| &it.points);
         let across = points().map(|it| it.x).filter(|it| fits(x, *it));
         let up = self.series.iter().flat_map(|series| {
-            // Runs that are not drawn need no room.
+            // Runs that are not drawn need no space.
             let drawn = series.markers || series.band;
             series.points.iter().flat_map(move |it| {
                 let runs = it.values.iter().copied().filter(move |_| drawn);

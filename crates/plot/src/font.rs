@@ -1,12 +1,12 @@
-//! The font of every letter: Arimo, which is as wide as Arial and Liberation
-//! Sans, so that a reader who has one of these sees the same layout.
+//! The font of every letter: Arimo, which has the widths of Arial and
+//! Liberation Sans, so that a reader who has one of these sees the same layout.
 
 use std::sync::LazyLock;
 
 use tiny_skia::{Path, PathBuilder, Transform};
 use ttf_parser::{Face, GlyphId, OutlineBuilder};
 
-/// What an SVG asks for.
+/// The fonts that an SVG asks for.
 pub(crate) const FAMILY: &str = "Arimo, 'Liberation Sans', Arial, Helvetica, sans-serif";
 
 static REGULAR: LazyLock<Option<Face<'static>>> =
@@ -27,7 +27,7 @@ fn glyph(face: &Face<'_>, char: char) -> GlyphId {
     known(char).or_else(|| known('?')).unwrap_or_default()
 }
 
-/// How wide `text` is at this size.
+/// The width of `text` at this size.
 pub(crate) fn width(text: &str, size: f64, bold: bool) -> f64 {
     let Some(face) = face(bold) else {
         return text.chars().count() as f64 * size * 0.6;
@@ -37,7 +37,8 @@ pub(crate) fn width(text: &str, size: f64, bold: bool) -> f64 {
     units * size / f64::from(face.units_per_em())
 }
 
-/// The outline of `text`, its baseline beginning at the origin, y downward.
+/// The outline of `text`, with its baseline beginning at the origin, and y
+/// downward.
 pub(crate) fn outline(text: &str, size: f64, bold: bool) -> Option<Path> {
     let face = face(bold)?;
     let scale = size as f32 / f32::from(face.units_per_em());

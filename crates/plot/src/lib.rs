@@ -1,8 +1,8 @@
 //! Plots of results: pictures for papers as SVG and PNG, and for terminals.
 //!
-//! A [`Chart`] says what is shown, in the units of the data; [`Scene`] where
-//! every line and letter of it lies; SVG, PNG are the scene written down. All
-//! of it is pure: the same chart gives the same bytes.
+//! A [`Chart`] says what is shown, in the units of the data; a [`Scene`] says
+//! where each of its lines and letters lies; SVG and PNG are the scene written
+//! down. All of it is pure: the same chart gives the same bytes.
 
 /// Appends formatted text to a String, which cannot fail.
 macro_rules! put {
@@ -29,7 +29,7 @@ pub use self::build::{Curve, Kind, PlotError, Request, curves, results, steps};
 pub use self::chart::{Axis, Body, Boxes, Chart, Grid, Heat, Point, Row, Series};
 pub use self::scene::Scene;
 
-/// The chart as an SVG document; its text stays text.
+/// The chart as an SVG document, with its text as text.
 pub fn svg(chart: &Chart) -> String {
     svg::write(&draw::scene(chart), chart)
 }
@@ -39,12 +39,12 @@ pub fn svg(chart: &Chart) -> String {
 ///
 /// # Errors
 ///
-/// When the picture cannot be encoded, which no chart should bring about.
+/// When the picture cannot be encoded, which no chart should cause.
 pub fn png(chart: &Chart) -> Result<Vec<u8>, String> {
     png::write(&draw::scene(chart))
 }
 
-/// The chart in letters, at most `width` columns wide.
+/// The chart in text characters, at most `width` columns wide.
 pub fn text(chart: &Chart, width: usize, unicode: bool) -> String {
     terminal::write(chart, width, unicode)
 }

@@ -1,4 +1,4 @@
-//! Colours that people tell apart, in print too.
+//! Colours that people can tell apart, also in print.
 
 /// A colour: red, green, blue.
 pub(crate) type Color = [u8; 3];
@@ -52,8 +52,8 @@ const MARKERS: [Marker; 7] = [
     Marker::Cross,
 ];
 
-/// How the series of this number looks: after seven the colours come again,
-/// with other dashes and markers.
+/// The look of the series of this number: after seven the colours repeat, with
+/// other dashes and markers.
 pub(crate) fn look(series: usize) -> (Color, &'static [f64], Marker) {
     let round = series / SERIES.len();
     (
@@ -64,7 +64,7 @@ pub(crate) fn look(series: usize) -> (Color, &'static [f64], Marker) {
 }
 
 /// Cividis (Nuñez, Anderton and Renslow, PLoS ONE 13(7), 2018) at every eighth
-/// of its length: even in lightness, the same to colour-blind eyes.
+/// of its length: even in lightness, and the same to colour-blind eyes.
 const CIVIDIS: [Color; 9] = [
     [0, 34, 78],
     [28, 53, 111],
@@ -90,8 +90,8 @@ pub(crate) fn cividis(share: f64) -> Color {
     [mix(0), mix(1), mix(2)]
 }
 
-/// Black or white, whichever reads better on `ground` (relative luminance of
-/// WCAG 2).
+/// Black or white, whichever reads better on `ground` (by the relative
+/// luminance of WCAG 2).
 pub(crate) fn ink_on(ground: Color) -> Color {
     let linear = |channel: u8| (f64::from(channel) / 255.0).powf(2.2);
     let [red, green, blue] = ground.map(linear);

@@ -11,7 +11,7 @@ use crate::scene::{Anchor, Item, Scene, Shape, Step, Text};
 
 /// Dots per unit.
 const SCALE: f32 = 3.0;
-/// The most dots of a side: a picture of this size still opens everywhere.
+/// The longest side in dots: a picture of this size still opens everywhere.
 const SIDE_MOST: f64 = 16_000.0;
 
 pub(crate) fn write(scene: &Scene) -> Result<Vec<u8>, String> {

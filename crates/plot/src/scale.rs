@@ -1,4 +1,4 @@
-//! From numbers to places along an axis, and the ticks that read well.
+//! Places of numbers along an axis, and ticks that are easy to read.
 
 use swath_model::text::approximate;
 
@@ -17,14 +17,14 @@ pub(crate) struct Tick {
     pub(crate) text: String,
 }
 
-/// Numbers farther out than this are no results.
+/// Numbers beyond this are no results.
 const FAR: f64 = 1e100;
 const NEAR: f64 = 1e-100;
-/// More steps than this are a fault of rounding.
+/// More steps than this can only come from rounding.
 const TICKS_MOST: i64 = 100;
 
 impl Scale {
-    /// The scale that holds `values` with some air on both sides.
+    /// The scale that contains `values`, with some space at both ends.
     pub(crate) fn around(values: &[f64], log: bool, air: f64) -> Self {
         let fits = |it: &&f64| it.abs() < FAR && (!log || **it > NEAR);
         let inner = || values.iter().filter(fits).copied();
@@ -48,7 +48,7 @@ impl Scale {
         } else {
             low.abs().max(1.0) * 0.1
         };
-        // What is never negative gets no axis below nought.
+        // Values that are never negative get no axis below zero.
         let floor = if low >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
         Self {
             low: (low - gap).max(floor),
@@ -57,7 +57,7 @@ impl Scale {
         }
     }
 
-    /// Where a value lies, 0 to 1; none outside.
+    /// The place of a value, from 0 to 1; none outside the scale.
     pub(crate) fn share(&self, value: f64) -> Option<f64> {
         let share = if self.log {
             (value.ln() - self.low.ln()) / (self.high.ln() - self.low.ln())
@@ -67,14 +67,14 @@ impl Scale {
         (-1e-9..=1.0 + 1e-9).contains(&share).then_some(share)
     }
 
-    /// Ticks from low to high: `most` with a text at most.
+    /// The ticks from low to high, at most `most` of them with a text.
     pub(crate) fn ticks(&self, most: usize) -> Vec<Tick> {
         let ticks = if self.log { self.log_ticks(most) } else { None };
         ticks.unwrap_or_else(|| self.even_ticks(most))
     }
 
-    /// Powers of ten with 2 and 5 between, or 1 to 9 where the range is short;
-    /// none when that would give fewer than two.
+    /// Powers of ten, with 2 and 5 between them, or 1 to 9 where the range is
+    /// short; none if that would give fewer than two.
     fn log_ticks(&self, most: usize) -> Option<Vec<Tick>> {
         let (from, to) = (
             self.low.log10().floor() as i32,
@@ -83,7 +83,7 @@ impl Scale {
         let inside = |multiples: &[u32], stride: i32| -> Vec<f64> {
             let powers = (from..=to).filter(|power| power.rem_euclid(stride) == 0);
             let all = powers.flat_map(|power| {
-                // Parsing gives the nearest double to what is read.
+                // Parsing gives the double nearest to what is read.
                 multiples
                     .iter()
                     .filter_map(move |it| format!("{it}e{power}").parse().ok())
@@ -157,7 +157,7 @@ impl Scale {
             (self.high / length((times, power))).floor() as i64,
         );
         let places = usize::try_from(-power).unwrap_or(0);
-        // Numbers at the end of what a double holds have no round neighbours.
+        // Numbers at the limits of a double have no round neighbours.
         if last.saturating_sub(first) > TICKS_MOST || places > 30 {
             return Vec::new();
         }

@@ -1,5 +1,5 @@
-//! Where every line and letter lies. Units are those of CSS: 96 to the inch,
-//! y downward.
+//! Where every line and letter lies. The units are those of CSS: 96 per inch, y
+//! downward.
 
 use crate::palette::{Color, Marker};
 
@@ -25,10 +25,10 @@ pub(crate) struct Shape {
     pub(crate) steps: Vec<Step>,
     pub(crate) fill: Option<Color>,
     pub(crate) stroke: Option<Color>,
-    /// Of the stroke.
+    /// The width of the stroke.
     pub(crate) width: f64,
     pub(crate) dash: Vec<f64>,
-    /// 0 to 1.
+    /// The opacity, 0 to 1.
     pub(crate) opacity: f64,
 }
 
@@ -48,7 +48,7 @@ pub(crate) enum Anchor {
     End,
 }
 
-/// One line of letters; `x`, `y` is where its baseline is anchored.
+/// A line of text; its baseline is anchored at `x`, `y`.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(clippy::struct_field_names, reason = "what is written is its text")]
 pub(crate) struct Text {
@@ -58,7 +58,7 @@ pub(crate) struct Text {
     pub(crate) size: f64,
     pub(crate) bold: bool,
     pub(crate) anchor: Anchor,
-    /// Read from below upward.
+    /// Whether it reads upward.
     pub(crate) upward: bool,
     pub(crate) color: Color,
 }
@@ -93,7 +93,7 @@ impl Scene {
         }
     }
 
-    /// A line through these points, parted where one is missing.
+    /// A line through these points, with gaps where one is missing.
     pub(crate) fn line(&mut self, points: impl IntoIterator<Item = (f64, f64)>, pen: Pen) {
         let mut steps = Vec::new();
         for (x, y) in points {

@@ -90,7 +90,7 @@ fn text(out: &mut String, it: &Text) {
     );
 }
 
-/// Two decimals, without idle zeros.
+/// Two decimals, without trailing zeros.
 fn number(value: f64) -> String {
     let text = format!("{value:.2}");
     let text = text.trim_end_matches('0').trim_end_matches('.');

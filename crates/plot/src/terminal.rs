@@ -1,4 +1,4 @@
-//! A chart in letters.
+//! A chart in text characters.
 
 use swath_model::text::decimals;
 
@@ -31,7 +31,8 @@ pub(crate) fn write(chart: &Chart, width: usize, unicode: bool) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A text in lines of at most `width`, broken at `gap`; a longer word stays.
+/// Appends a text in lines of at most `width`, broken at `gap`; a longer word
+/// stays whole.
 fn wrapped(out: &mut String, text: &str, gap: &str, width: usize) {
     let mut used = 0;
     for word in text.split(gap) {
@@ -62,7 +63,7 @@ fn lines(out: &mut String, chart: &Chart, grid: &Grid, width: usize, unicode: bo
     let mut canvas = vec![vec![' '; columns]; LINES];
     let line_of = |share: f64| ((1.0 - share) * (LINES - 1) as f64).round() as usize;
     let column_of = |share: f64| (share * (columns - 1) as f64).round() as usize;
-    // The first in the legend lies on top.
+    // The first series in the legend lies on top.
     for series in grid.series.iter().rev() {
         let letter = if series.faint {
             '.'
@@ -257,7 +258,7 @@ fn table(out: &mut String, chart: &Chart, heat: &Heat) {
             None => cell.note.clone(),
         }
     };
-    // Of how many runs a number is stands below it.
+    // How many runs a number is from stands below it.
     let below = |cell: &crate::chart::Cell| match cell.value {
         Some(_) => cell.note.clone(),
         None => String::new(),

@@ -96,8 +96,8 @@ fn cells() -> Vec<CellResults> {
         .collect()
 }
 
-/// Median and least of what `work` takes, in milliseconds. What it returns is
-/// dropped outside.
+/// Median and least time that `work` takes, in milliseconds. What it returns is
+/// dropped outside the measured time.
 fn time<G, T>(mut given: impl FnMut() -> G, mut work: impl FnMut(G) -> T) -> (f64, f64) {
     let mut spent = Vec::with_capacity(TIMES);
     for _ in 0..TIMES {

@@ -10,8 +10,8 @@ use crate::listing::lines;
 use crate::results::{exact, json};
 use crate::{Format, Markup, Style, csv, table};
 
-/// A comparison in a format; those for programs have one row per pair with
-/// numbers in full.
+/// A comparison in a format. The formats for programs have one row per pair,
+/// with numbers in full.
 pub fn comparison(comparison: &Comparison<'_>, format: Format, style: &Style) -> String {
     let narrow = |markup| table(&comparison.table(false), markup, style);
     match format {
@@ -27,10 +27,10 @@ pub fn comparison(comparison: &Comparison<'_>, format: Format, style: &Style) ->
     }
 }
 
-/// What a record has of either cell, behind the axes.
+/// The columns for either cell, after the axes.
 const OF_CELL: [&str; 6] = ["cell", "n", "of", "median", "values", "imported"];
 
-/// What follows.
+/// The columns for the pair, after those.
 const OF_PAIR: [&str; 6] = [
     "difference",
     "p",
@@ -54,7 +54,7 @@ fn records(comparison: &Comparison<'_>) -> String {
     out
 }
 
-/// The value of an axis: where both cells have it, it is the same.
+/// The value of an axis; where both cells have it, it is the same.
 fn axis_of<'a>(row: &PairRow<'a>, axis: &str) -> Cow<'a, str> {
     let both = [row.left, row.right].into_iter();
     let mut values = both.flat_map(|it| &it.cell.axes);

@@ -1,4 +1,4 @@
-//! CSV as RFC 4180 has it, safe to open in a spreadsheet.
+//! CSV according to RFC 4180, safe to open in a spreadsheet.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ pub fn record<'a>(out: &mut String, fields: impl Iterator<Item = Cow<'a, str>>) 
         }
         write_field(out, &guarded(&field));
     }
-    // A record of one empty field would read as no record at all.
+    // A record with one empty field would be read as no record at all.
     if out.len() == begin {
         out.push_str("\"\"");
     }
@@ -36,7 +36,8 @@ pub fn record<'a>(out: &mut String, fields: impl Iterator<Item = Cow<'a, str>>) 
 
 fn write_field(out: &mut String, field: &str) {
     let plain = |byte: u8| !matches!(byte, b',' | b'"' | b'\n' | b'\r');
-    // Readers take a byte order mark at the very beginning for none of the text.
+    // Readers take a byte order mark at the very beginning as no part of the
+    // text.
     let edges = field.starts_with([' ', '\u{feff}']) || field.ends_with(' ');
     if !edges && field.bytes().all(plain) {
         out.push_str(field);
@@ -52,7 +53,7 @@ fn write_field(out: &mut String, field: &str) {
     out.push('"');
 }
 
-/// `text`, with an apostrophe before what a spreadsheet would run as a
+/// `text`, with an apostrophe before anything that a spreadsheet would run as a
 /// formula.
 pub(crate) fn guarded(text: &str) -> Cow<'_, str> {
     let runs = text.starts_with(['=', '+', '-', '@', '\t', '\r']);

@@ -10,13 +10,14 @@ use swath_model::view::CurvePoint;
 use crate::listing::{Listing, ListingColumn};
 use crate::style::Style;
 
-/// Columns and lines of the plot.
+/// Columns and lines of the plot, at most.
 const WIDTH_MOST: usize = 72;
 const WIDTH_LEAST: usize = 16;
 const LINES: usize = 12;
 
-/// The newest word on each epoch: where an attempt went on from a checkpoint
-/// of an older one, the epochs before it are the older one's.
+/// The newest observation of each epoch. Where an attempt went on from a
+/// checkpoint of an older one, the epochs before the checkpoint are the older
+/// attempt's.
 pub fn newest(points: &[CurvePoint]) -> Vec<&CurvePoint> {
     let mut by_epoch: BTreeMap<u32, &CurvePoint> = BTreeMap::new();
     for point in points {
@@ -28,8 +29,8 @@ pub fn newest(points: &[CurvePoint]) -> Vec<&CurvePoint> {
     by_epoch.into_values().collect()
 }
 
-/// The test error over the epochs, and the training error behind it, as a
-/// plot of a few lines. Empty while there is no error to show.
+/// A plot of a few lines: the test error over the epochs, with the training
+/// error behind it. Empty while there is no error to show.
 pub fn curve(points: &[CurvePoint], style: &Style) -> String {
     let points = newest(points);
     let series = |field: fn(&Observation) -> Option<f64>| -> Vec<(f64, f64)> {
@@ -105,10 +106,12 @@ impl Frame {
         })
     }
 
-    /// Where a dot lies on a grid of this size, its origin at the upper left.
+    /// The place of a dot on a grid of this size, whose origin is at the upper
+    /// left.
     fn place(&self, (at, value): (f64, f64), columns: usize, lines: usize) -> (usize, usize) {
         let share = |value: f64, low: f64, high: f64| {
-            // In halves: the difference of two large numbers overflows.
+            // Computed from halves, because the difference of two large numbers
+            // could overflow.
             let range = high / 2.0 - low / 2.0;
             if range > 0.0 {
                 ((value / 2.0 - low / 2.0) / range).clamp(0.0, 1.0)
@@ -131,7 +134,7 @@ enum Pen {
     Strong,
 }
 
-/// A grid of dots: two by four in each Braille letter, or one letter each.
+/// A grid of dots: two by four in each Braille letter, or one letter per dot.
 struct Canvas {
     unicode: bool,
     width: usize,
@@ -200,7 +203,7 @@ impl Canvas {
         };
     }
 
-    /// The lines, blank ends cut.
+    /// The lines, without blank ends.
     fn lines(&self) -> impl Iterator<Item = String> {
         self.letters.chunks(self.width).map(|line| {
             let text: String = line.iter().collect();

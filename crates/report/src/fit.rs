@@ -1,35 +1,36 @@
-//! Tables that are wider than their place: narrower, with every fact kept.
+//! Makes a table that is too wide narrower, keeping every fact.
 //!
-//! In this order, and only as far as it takes: heads on several lines; what a
-//! neighbour says already is not said again; what is the same in every row goes
-//! into a sentence above; less room between columns; the columns that name a
-//! row become one, on several lines.
+//! It does so in this order, and only as far as necessary: break heads into
+//! several lines; leave out what a neighbour says already; move what is the
+//! same in every row into a sentence above; leave less space between columns;
+//! merge the columns that name a row into one, on several lines.
 
 use std::borrow::Cow;
 
 use crate::sheet::{Align, Cell, CellKind, Head, Sheet};
 use crate::style::visible;
 
-/// How much room there is, and how texts are measured, in any one unit.
+/// How much space there is, and how texts are measured, in any one unit.
 pub(crate) struct Room {
     /// The widest that a table may be.
     pub(crate) most: f64,
-    /// Between columns, and the least of it.
+    /// The space between columns, and the least such space.
     pub(crate) gaps: [f64; 2],
-    /// What a text takes.
+    /// The width of a text.
     pub(crate) text: fn(&str) -> f64,
-    /// What a field takes in all: its number up to the point, and the rest.
+    /// The width of a field in two parts: its number up to the decimal point,
+    /// and the rest.
     pub(crate) cell: fn(&Cell<'_>) -> [f64; 2],
 }
 
-/// A cell's name on one line is at least so many letters long.
+/// The name of a row has at least so many letters on one line.
 const NAME_LEAST: usize = 18;
 
-/// Short words of heads for where there is no room.
+/// Shorter words for heads where space is scarce.
 const SHORT: [(&str, &str); 2] = [("difference", "diff."), ("corrected p", "corr. p")];
 
 impl Room {
-    /// Makes `sheet` fit; returns the room between columns.
+    /// Makes `sheet` fit; returns the space between columns.
     pub(crate) fn fit(&self, sheet: &mut Sheet<'_>) -> f64 {
         let [gap, least] = self.gaps;
         let steps: [fn(&mut Sheet<'_>); 4] = [|_| {}, once_a_row, fold_constants, once_a_column];
@@ -38,7 +39,7 @@ impl Room {
                 return gap;
             }
             step(sheet);
-            // What is below them may be narrower now.
+            // What is below the heads may be narrower now.
             self.break_heads(sheet);
         }
         if self.width(sheet, gap) <= self.most {
@@ -63,7 +64,8 @@ impl Room {
         head.max(self.body(sheet, at))
     }
 
-    /// The widest field of a column, numbers aligned at their points.
+    /// The widest field of a column, with numbers aligned at their decimal
+    /// points.
     fn body(&self, sheet: &Sheet<'_>, at: usize) -> f64 {
         let (mut whole, mut rest, mut text) = (0.0f64, 0.0f64, 0.0f64);
         for cell in sheet.rows.iter().filter_map(|row| row.get(at)) {
@@ -78,7 +80,7 @@ impl Room {
         text.max(whole + rest)
     }
 
-    /// Breaks heads between words where they are wider than what is below.
+    /// Breaks heads between words where they are wider than the fields below.
     fn break_heads(&self, sheet: &mut Sheet<'_>) {
         for at in 0..sheet.heads.len() {
             let body = self.body(sheet, at);
@@ -94,8 +96,8 @@ impl Room {
         }
     }
 
-    /// Makes one column of those that name a row: first of those that some rows
-    /// lack, together with what they belong to, else of all.
+    /// Merges the columns that name a row into one: first those that some rows
+    /// lack, together with the columns they belong to, otherwise all.
     fn merge_names(&self, sheet: &mut Sheet<'_>, gap: f64) {
         let names = sheet.heads.iter().take_while(|head| head.name).count();
         let lacking = |at: &usize| sheet.rows.iter().any(|row| row[*at].text.is_empty());
@@ -148,7 +150,7 @@ impl Room {
             let fits = |line: &str| (self.text)(line) + (self.text)("  ,") <= room;
             let mut lines = Vec::new();
             for line in broken(&text, ", ", fits) {
-                // A name of its own may be longer than a line.
+                // A single name may be longer than a line.
                 lines.extend(broken(&line, " ", |line| fits(line)));
                 let last = lines.last_mut();
                 if let Some(line) = last {
@@ -202,8 +204,8 @@ impl Room {
     }
 }
 
-/// A row whose value more than half of all have, in a column without blanks: it
-/// goes without saying. That of the first column never does.
+/// The row whose value more than half of all rows share, in a column without
+/// blanks; that value need not be named. The first column has none.
 fn usual(sheet: &Sheet<'_>, at: usize) -> Option<usize> {
     let texts: Vec<&str> = sheet.rows.iter().map(|row| row[at].text.as_ref()).collect();
     if at == 0 || texts.contains(&"") {
@@ -224,12 +226,13 @@ fn named(head: &Head<'_>, cell: &Cell<'_>) -> String {
     format!("{name} {text}")
 }
 
-/// Whether a word says nothing without the name of its parameter.
+/// Whether a word means nothing without the name of its parameter.
 fn is_value(text: &str) -> bool {
     matches!(text, "true" | "false") || text.starts_with('[')
 }
 
-/// `text` in lines that `fits` takes, broken at `gap`; a longer word stays whole.
+/// `text` in lines that pass `fits`, broken at `gap`; a word that is too long
+/// stays whole.
 fn broken(text: &str, gap: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(gap) {
@@ -242,10 +245,10 @@ fn broken(text: &str, gap: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
     lines
 }
 
-/// What [`once_a_row`] says.
+/// The note that [`once_a_row`] adds.
 const OF_ROW: &str = "The n in brackets is that of the whole row.";
 
-/// Takes the brackets out of a column whose rows have told the same already.
+/// Removes the brackets of a column whose rows have said the same already.
 fn once_a_row(sheet: &mut Sheet<'_>) {
     let has = |at: usize| sheet.rows.iter().any(|row| row[at].behind.is_some());
     let mut columns = (0..sheet.heads.len()).filter(|at| sheet.heads[*at].counts && has(*at));
@@ -270,8 +273,8 @@ fn once_a_row(sheet: &mut Sheet<'_>) {
     }
 }
 
-/// Says once what stands in the brackets of a column, if it is always the same;
-/// of all columns in one note where they agree.
+/// Says once what the brackets of a column contain, if it is always the same;
+/// in a single note for all columns that agree.
 fn once_a_column(sheet: &mut Sheet<'_>) {
     let mut said: Vec<(String, String)> = Vec::new();
     let mut counting = 0;
@@ -313,7 +316,7 @@ fn once_a_column(sheet: &mut Sheet<'_>) {
     }
 }
 
-/// Names what is the same in every row above the table.
+/// Names above the table what is the same in every row.
 fn fold_constants(sheet: &mut Sheet<'_>) {
     let names = sheet.heads.iter().take_while(|head| head.name).count();
     let same = |at: &usize| {

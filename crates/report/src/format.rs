@@ -1,21 +1,21 @@
-//! The forms in which a reader can have an answer.
+//! The formats in which a reader can get an answer.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What `-o` takes.
+/// The formats that `-o` takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Format {
     /// For people, at a terminal.
     #[default]
     Table,
-    /// The same with every column.
+    /// For people, with every column.
     Wide,
     /// One JSON document.
     Json,
     /// One JSON document per row.
     Jsonl,
-    /// CSV as RFC 4180 has it.
+    /// CSV according to RFC 4180.
     Csv,
     /// A Markdown table.
     Markdown,
@@ -41,7 +41,7 @@ impl Format {
         Self::Ids,
     ];
 
-    /// What a user types.
+    /// The name that a user types.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Table => "table",
@@ -56,8 +56,8 @@ impl Format {
         }
     }
 
-    /// Whether it is read by people at a terminal, so that colour and the
-    /// terminal's width matter.
+    /// Whether people read it at a terminal, so that colour and the terminal's
+    /// width matter.
     pub const fn is_for_terminals(self) -> bool {
         matches!(self, Self::Table | Self::Wide)
     }
@@ -76,7 +76,7 @@ impl FromStr for Format {
         let named = |format: &Self| format.name() == text;
         Self::ALL.into_iter().find(named).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            format!("`{text}` is no format; there are {names}")
+            format!("`{text}` is not a format; the formats are {names}")
         })
     }
 }

@@ -1,5 +1,4 @@
-//! Tables as one HTML page that needs nothing beside it: no script, no style
-//! sheet, no font.
+//! Tables as one self-contained HTML page: no script, no style sheet, no font.
 
 use swath_model::markup;
 
@@ -136,7 +135,8 @@ fn footnotes(out: &mut String, sheet: &Sheet<'_>) {
     out.push_str("</ul>\n");
 }
 
-/// `text` in markup, with everything that acts on the reader written out.
+/// `text` as markup, with every character that could affect the reader written
+/// out.
 fn escaped(text: &str) -> String {
     markup::escaped(&visible(text))
 }

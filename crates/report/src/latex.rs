@@ -1,18 +1,19 @@
-//! LaTeX tables for the package booktabs, and longtable where they may be longer
-//! than a page. They are set to be no wider than the text of an article.
+//! LaTeX tables for the package booktabs, and for longtable where they may be
+//! longer than a page. They are made no wider than the text of an article.
 
 use crate::fit::Room;
 use crate::sheet::{Align, Cell, CellKind, Sheet};
 use crate::style::visible;
 
-/// The width of the text of the class article, in points, less what an estimate
-/// may be wrong by.
+/// The text width of the class article in points, minus what an estimate may be
+/// wrong by.
 const TEXT: f64 = 345.0 - 10.0;
-/// Lines of a table that may be higher than a page with its notes.
+/// A table with more lines than this may, with its notes, be higher than a
+/// page.
 const LONG: usize = 36;
 
-/// A size of letters: its command, how wide its letters are beside those of ten
-/// points, and the room on each side of a column in points.
+/// A size of letters: its command, the width of its letters relative to those
+/// of ten points, and the space on each side of a column in points.
 struct Size {
     command: &'static str,
     scale: f64,
@@ -53,8 +54,8 @@ impl Size {
         }
     }
 
-    /// The largest in which the table fits as it is; else the smallest but one in
-    /// which it fits when it is set anew.
+    /// The largest size at which the table fits as it is; otherwise the second
+    /// smallest or smallest at which it fits after it has been made narrower.
     fn of(sheet: &mut Sheet<'_>) -> &'static Self {
         static ALL: [&Size; 4] = [&NORMAL, &SMALLER[0], &SMALLER[1], &SMALLER[2]];
         let fits = |size: &&&Self, sheet: &Sheet<'_>| {
@@ -76,8 +77,7 @@ impl Size {
     }
 }
 
-/// About the width of a text in points, in letters of Computer Modern at ten
-/// points.
+/// The approximate width of a text in points, in Computer Modern at ten points.
 fn text_width(text: &str) -> f64 {
     let of = |char: char| match char {
         'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '!' | '\'' | '|' | '[' | ']' => 2.8,
@@ -106,7 +106,7 @@ fn cell_width(cell: &Cell<'_>) -> [f64; 2] {
     ]
 }
 
-/// A number at its point.
+/// A number, split at its decimal point.
 fn split<'a>(cell: &'a Cell<'_>) -> (&'a str, &'a str) {
     let text = cell.text.as_ref();
     match text.find('.') {
@@ -156,7 +156,7 @@ pub(crate) fn render(sheet: &Sheet<'_>) -> String {
     }
 }
 
-/// What sets the size of letters and the room between columns.
+/// The commands that set the size of letters and the space between columns.
 fn settings(size: &Size) -> String {
     if size.command.is_empty() {
         return String::new();
@@ -167,7 +167,7 @@ fn settings(size: &Size) -> String {
     )
 }
 
-/// A table that floats.
+/// A table as a float.
 fn float(sheet: &Sheet<'_>, size: &Size, letters: &str, heads: &str, body: &str) -> String {
     let mut out = String::from("% needs \\usepackage{booktabs}\n\\begin{table}\n  \\centering\n");
     if let Some(caption) = caption(sheet) {
@@ -202,8 +202,8 @@ fn long(sheet: &Sheet<'_>, size: &Size, letters: &str, heads: &str, body: &str) 
     out
 }
 
-/// Whether the numbers of a column are set at their points: some have another
-/// count of decimals, or something behind them.
+/// Whether the numbers of a column are aligned at their decimal points: some
+/// have a different number of decimals, or something after them.
 fn at_points(sheet: &Sheet<'_>, at: usize) -> bool {
     let cells = || {
         let cells = sheet.rows.iter().filter_map(|row| row.get(at));
@@ -227,7 +227,7 @@ fn caption(sheet: &Sheet<'_>) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(" "))
 }
 
-/// The line above the heads, where neighbours have something in common.
+/// The line above the heads that names what neighbours have in common.
 fn groups(out: &mut String, sheet: &Sheet<'_>, split: &[bool]) {
     if sheet.heads.iter().all(|head| head.group.is_none()) {
         return;
@@ -257,7 +257,7 @@ fn groups(out: &mut String, sheet: &Sheet<'_>, split: &[bool]) {
     out.push_str(&rules);
 }
 
-/// The heads, their last lines just above the rule.
+/// The heads, whose last lines are just above the rule.
 fn head_lines(out: &mut String, sheet: &Sheet<'_>, split: &[bool]) {
     let most = sheet.heads.iter().map(|head| head.lines().count()).max();
     for below in (0..most.unwrap_or(0)).rev() {
@@ -303,7 +303,7 @@ fn cell_text(cell: &Cell<'_>, in_two: bool) -> String {
     }
     let whole = cell.text.as_ref();
     if !in_two {
-        // A line goes on: what is indented stays so.
+        // This continues a line, so what is indented stays so.
         let text = whole.trim_start();
         let indent = if text.len() < whole.len() {
             "\\quad "
@@ -337,7 +337,7 @@ fn footnotes(out: &mut String, sheet: &Sheet<'_>) {
     }
 }
 
-/// `text` so that LaTeX sets it as it is.
+/// `text` so that LaTeX prints it as it is.
 pub(crate) fn escaped(text: &str) -> String {
     let text = visible(text);
     let mut out = String::with_capacity(text.len());
@@ -354,9 +354,9 @@ pub(crate) fn escaped(text: &str) -> String {
                 out.push('\\');
                 out.push(char);
             }
-            // After the end of a row these two would be its options.
+            // After the end of a row these would be read as its options.
             '[' | ']' | '*' => out.extend(['{', char, '}']),
-            // Two would become a dash, or a quotation mark.
+            // Two of them would become a dash or a quotation mark.
             '-' | '`' | '\'' | ',' if before == char => out.extend(['{', '}', char]),
             _ => out.push(char),
         }

@@ -1,8 +1,9 @@
 //! Tables, lists, curves and progress as text: for terminals, Markdown, CSV,
 //! JSON, LaTeX and HTML.
 //!
-//! Everything here is a function from facts and a [`Style`] to a string. What
-//! a terminal is, what time it is and where the text goes, callers know.
+//! Everything here is a function from facts and a [`Style`] to a string. Only
+//! callers know what a terminal can show, what time it is and where the text
+//! goes.
 
 /// Appends formatted text to a String, which cannot fail.
 macro_rules! put {
@@ -57,7 +58,7 @@ pub enum Markup {
     Markdown,
     /// A LaTeX table for the package booktabs.
     Latex,
-    /// One HTML page, complete in itself.
+    /// One self-contained HTML page.
     Html,
     /// The table's texts as CSV.
     Csv,

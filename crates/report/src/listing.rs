@@ -1,4 +1,4 @@
-//! Lists of sweeps, jobs, workers: known columns, known documents.
+//! Lists of sweeps, jobs and workers, with fixed columns and documents.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,11 @@ use crate::{Format, Markup, Style};
 /// A list of one kind of thing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listing {
-    /// What the things are called, as `sweeps`: the key of the JSON document.
+    /// What the things are called, such as `sweeps`: the key of the JSON
+    /// document.
     pub key: String,
-    /// The columns, the narrow ones and those that only `wide` and the file
-    /// formats have.
+    /// The columns: those of the narrow table, and those that only `wide` and
+    /// the file formats have.
     pub columns: Vec<ListingColumn>,
     /// One row per thing with one text per column.
     pub rows: Vec<Vec<String>>,
@@ -42,7 +43,7 @@ impl ListingColumn {
         }
     }
 
-    /// A column of numbers or times, set to the right.
+    /// A column of numbers or times, aligned to the right.
     pub fn number(name: &str) -> Self {
         Self {
             number: true,
@@ -129,8 +130,7 @@ impl Listing {
     }
 }
 
-/// A document for programs: on one line for a program, indented for a reader
-/// at a terminal.
+/// A document for programs: on one line in a pipe, indented at a terminal.
 fn pretty(document: &Value, style: &Style) -> String {
     match style.width {
         None => format!("{document}\n"),
@@ -138,7 +138,7 @@ fn pretty(document: &Value, style: &Style) -> String {
     }
 }
 
-/// One document of many, which says its version itself.
+/// One document of many, with its own version.
 fn versioned(document: &Value) -> String {
     match document {
         Value::Object(entries) => {

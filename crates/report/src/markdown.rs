@@ -1,4 +1,4 @@
-//! Tables as GitHub's Markdown has them.
+//! Tables in GitHub's Markdown.
 
 use std::borrow::Cow;
 
@@ -101,7 +101,8 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     let mut before = ' ';
     let mut chars = text.chars().peekable();
     while let Some(char) = chars.next() {
-        // Within a word an underscore is one, and `&` alone is no entity.
+        // An underscore within a word is only that, and a lone `&` is no
+        // entity.
         let next = chars.peek().copied().unwrap_or(' ');
         let harmless = match char {
             '_' => before.is_alphanumeric() && next.is_alphanumeric(),

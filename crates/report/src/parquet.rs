@@ -1,4 +1,4 @@
-//! Records as Parquet: typed columns, a row group at a time.
+//! Records as Parquet: typed columns, written one row group at a time.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use swath_model::view::{CellResults, ReplicateResult};
 
 use crate::records::{Datum, Field, Kind, Records};
 
-/// Records that are held in memory as columns at once.
+/// How many records are held in memory as columns at once.
 const GROUP: usize = 16_384;
 
 impl Records<'_> {
@@ -71,7 +71,7 @@ impl Records<'_> {
         column: &mut ColumnWriter<'_>,
     ) -> Result<()> {
         let data = || rows.iter().map(|(cell, it)| self.datum(field, cell, it));
-        // 1: there is a value, 0: null.
+        // 1: there is a value; 0: null.
         let levels: Vec<i16> = data().map(|it| i16::from(it != Datum::Null)).collect();
         match column {
             ColumnWriter::ByteArrayColumnWriter(column) => {
@@ -91,7 +91,7 @@ impl Records<'_> {
             ColumnWriter::Int64ColumnWriter(column) => {
                 let numbers = data().filter_map(|it| match it {
                     Datum::Integer(number) => Some(number),
-                    // The same bits: the column says that they are unsigned.
+                    // The same bits; the column says that they are unsigned.
                     Datum::Count(number) => Some(number.cast_signed()),
                     _ => None,
                 });

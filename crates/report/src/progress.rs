@@ -1,4 +1,4 @@
-//! One line that tells how far a sweep is.
+//! The progress of a sweep on one line.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::style::{Tone, cut, width};
 const BAR_MOST: usize = 24;
 const BAR_LEAST: usize = 8;
 
-/// How far `sweep` is at `now`, on one line:
-/// `[====>   ] 24/36 jobs, 3 training, 1 diverged, ETA 42 s`. Of the leased
-/// jobs no more than `slots` can train; workers have fetched the others ahead.
-/// `eta` is the time that is left, where it can be told.
+/// The progress of `sweep` at `now` on one line: `[====>   ] 24/36 jobs, 3
+/// training, 1 diverged, ETA 42 s`. Of the leased jobs no more than `slots` can
+/// be training; workers have fetched the others ahead. `eta` is the time that
+/// is left, if it is known.
 pub fn progress(
     sweep: &SweepView,
     slots: u64,
@@ -39,7 +39,7 @@ pub fn progress(
 /// The bar: `size` columns between its brackets.
 fn bar(sweep: &SweepView, size: usize) -> String {
     let (done, total) = (sweep.counts.done(), sweep.counts.total());
-    // Rounded down: the bar is full when everything is done, not before.
+    // Rounded down: the bar is full when everything is done, and not before.
     let full = match total {
         0 => size,
         _ => (u128::from(done) * size as u128 / u128::from(total)) as usize,
@@ -55,7 +55,7 @@ fn bar(sweep: &SweepView, size: usize) -> String {
     bar
 }
 
-/// How far it is decided how many replicates the cells get.
+/// How far the number of replicates is decided.
 fn replication(it: &ReplicationView) -> String {
     let spent = match it.rounds {
         0 => "no round yet".to_owned(),

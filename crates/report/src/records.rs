@@ -19,13 +19,13 @@ use crate::csv;
 /// One field of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Datum<'a> {
-    /// Nothing: not measured yet, or no such parameter here.
+    /// Nothing: it is not measured yet, or there is no such parameter here.
     Null,
     /// Words.
     Text(Cow<'a, str>),
     /// A whole number of an axis.
     Integer(i64),
-    /// A whole number that is never below 0.
+    /// A whole number that is at least 0.
     Count(u64),
     /// A number.
     Number(f64),
@@ -33,14 +33,14 @@ pub enum Datum<'a> {
     Flag(bool),
 }
 
-/// What a column's fields are; any of them may be null.
+/// The type of a column's fields; any of them may be null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Words.
     Text,
     /// Whole numbers.
     Integer,
-    /// Whole numbers that are never below 0.
+    /// Whole numbers that are at least 0.
     Count,
     /// Numbers.
     Number,
@@ -48,12 +48,12 @@ pub enum Kind {
     Flag,
 }
 
-/// A column: its name, what its fields are, and where they come from.
+/// A column: its name, the type of its fields, and where they come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Its name; no two columns share one.
     pub name: String,
-    /// What its fields are.
+    /// The type of its fields.
     pub kind: Kind,
     source: Source,
 }
@@ -88,7 +88,8 @@ enum Source {
     FileLine,
 }
 
-/// The columns before the axes, between axes and metrics, and at the end.
+/// The columns before the axes, those between axes and metrics, and those at
+/// the end.
 const BEFORE: [(&str, Kind, Source); 3] = [
     ("sweep", Kind::Text, Source::Sweep),
     ("cell", Kind::Text, Source::Cell),
@@ -129,10 +130,10 @@ pub struct Records<'a> {
 
 impl<'a> Records<'a> {
     /// The records of a sweep. `value` is what the sweep measures, by its rule
-    /// over epochs; `test_error` what was reported at the end, which for a
-    /// program is the metric that its file names. An imported number has no job
-    /// and no `test_error`; the median of several runs stands for as many
-    /// replicates, and is the `value` of the first.
+    /// over epochs. `test_error` is what was reported at the end; for a program
+    /// it is the metric that its file names. An imported number has no job and
+    /// no `test_error`. The median of several runs stands for as many
+    /// replicates; it is the `value` of the first.
     pub fn new(results: &'a Results) -> Self {
         let fixed = |(name, kind, source): (&str, Kind, Source)| Field {
             name: name.to_owned(),
@@ -180,7 +181,7 @@ impl<'a> Records<'a> {
         cells.flat_map(|cell| cell.replicates.iter().map(move |it| (cell, it)))
     }
 
-    /// What a record has in a column.
+    /// The field of a record in a column.
     pub fn datum(
         &self,
         field: &Field,
@@ -209,7 +210,8 @@ impl<'a> Records<'a> {
                 value.map_or(Datum::Null, |(_, value)| typed(value, field.kind))
             }
             Source::Replicate => Datum::Count(it.replicate.0.into()),
-            // What stands in a job's place was not computed by it.
+            // A number that stands in a job's place was not computed by that
+            // job.
             Source::Seed => match &it.imported {
                 None => Datum::Count(it.seed),
                 Some(imported) => imported.seed.map_or(Datum::Null, Datum::Count),
@@ -250,7 +252,7 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Writes them as CSV with a header; nulls are empty fields.
+    /// Writes the records as CSV with a header; nulls are empty fields.
     ///
     /// # Errors
     ///
@@ -274,7 +276,7 @@ impl<'a> Records<'a> {
         Ok(())
     }
 
-    /// Writes them as JSON, a document per line; nulls are written.
+    /// Writes the records as JSON, one document per line; nulls are written.
     ///
     /// # Errors
     ///
@@ -310,7 +312,7 @@ impl Serialize for Line<'_, '_> {
     }
 }
 
-/// What an imported number says of where it comes from.
+/// What an imported number says about its origin.
 fn said<'a>(source: &Source, number: &'a Imported) -> Datum<'a> {
     match source {
         Source::RunsBehind => Datum::Count(number.runs.into()),
@@ -319,8 +321,8 @@ fn said<'a>(source: &Source, number: &'a Imported) -> Datum<'a> {
     }
 }
 
-/// Whether an earlier replicate of the cell has the value already: an imported
-/// median stands for several, and is one number.
+/// Whether an earlier replicate of the cell has this value already: an imported
+/// median stands for several replicates, but it is one number.
 fn is_repeated(cell: &CellResults, it: &ReplicateResult) -> bool {
     let mut alike = cell.replicates.iter();
     it.is_summary()

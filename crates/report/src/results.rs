@@ -11,8 +11,8 @@ use crate::listing::lines;
 use crate::{Format, Markup, Style, csv, table};
 
 /// The results of a sweep in a format. For people they are laid out as the
-/// sweep file asks, `wide` shows everything; for programs there is one row per
-/// cell with numbers in full.
+/// sweep file asks, and `wide` shows everything; for programs there is one row
+/// per cell, with numbers in full.
 ///
 /// # Errors
 ///
@@ -32,7 +32,7 @@ pub fn results(results: &Results, format: Format, style: &Style) -> Result<Strin
 }
 
 /// `value` as JSON with a line end. A document made of maps with text keys and
-/// finite numbers cannot fail to be written.
+/// finite numbers can always be written.
 pub(crate) fn json(value: &impl Serialize, pretty: bool) -> String {
     let text = if pretty {
         serde_json::to_string_pretty(value)
@@ -67,7 +67,7 @@ fn documents(results: &Results) -> String {
     out
 }
 
-/// What follows the axes in a record.
+/// The columns after the axes in a record.
 const FIELDS: [&str; 15] = [
     "n",
     "of",
@@ -86,8 +86,8 @@ const FIELDS: [&str; 15] = [
     "imported_from",
 ];
 
-/// What follows them where there are published values; several of one cell are
-/// separated by semicolons.
+/// The columns after those where there are published values; several values of
+/// one cell are separated by semicolons.
 const REFERENCE: [&str; 6] = [
     "published",
     "published_figure",
@@ -177,7 +177,7 @@ fn published(row: ResultRow<'_>) -> Vec<Cow<'static, str>> {
     ]
 }
 
-/// Every digit that it takes to read the same double back.
+/// With as many digits as are needed to read the same double back.
 pub(crate) fn exact(value: f64) -> String {
     format!("{value}")
 }

@@ -15,15 +15,15 @@ pub(crate) struct Sheet<'a> {
     pub(crate) notes: Vec<Cow<'a, str>>,
     pub(crate) heads: Vec<Head<'a>>,
     pub(crate) rows: Vec<Vec<Cell<'a>>>,
-    /// Mark and text.
+    /// The footnotes, as mark and text.
     pub(crate) footnotes: Vec<(&'a str, &'a str)>,
-    /// What a cell marked as best is.
+    /// What it means that a cell is marked as best.
     pub(crate) best: Option<&'a str>,
-    /// Whether it may be set anew to fit: a row of a list stays one line.
+    /// Whether it may be rearranged to fit; a row of a list stays on one line.
     pub(crate) fits: bool,
 }
 
-/// What stands above a column.
+/// The head of a column.
 #[derive(Clone, Debug)]
 pub(crate) struct Head<'a> {
     pub(crate) text: Cow<'a, str>,
@@ -31,9 +31,9 @@ pub(crate) struct Head<'a> {
     pub(crate) align: Align,
     /// Whether its fields name their rows.
     pub(crate) name: bool,
-    /// Whether what stands in brackets is of how many runs a number is.
+    /// Whether the brackets say how many runs a number is from.
     pub(crate) counts: bool,
-    /// The text on several lines; empty when it is on one.
+    /// The text on several lines; empty when it fits on one.
     pub(crate) lines: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ impl Head<'_> {
     }
 }
 
-/// To which side the texts of a column are set.
+/// The side to which the texts of a column are aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
     Left,
@@ -66,7 +66,7 @@ pub(crate) struct Cell<'a> {
     pub(crate) tone: Tone,
 }
 
-/// What a text is.
+/// What kind of text this is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum CellKind {
     #[default]
@@ -76,7 +76,7 @@ pub(crate) enum CellKind {
 }
 
 impl<'a> Cell<'a> {
-    /// A text of a list; numbers are told by their column.
+    /// A text of a list; whether it is a number, its column says.
     pub(crate) fn text(text: &'a str, align: Align) -> Self {
         Self {
             text: Cow::Borrowed(text),
@@ -191,13 +191,13 @@ impl<'a> Sheet<'a> {
     }
 }
 
-/// Whether a column has figures, whose brackets say of how many runs they are.
+/// Whether a column has figures whose brackets say how many runs they are from.
 fn is_counted(table: &Table, at: usize) -> bool {
     let mut fields = table.rows.iter().filter_map(|row| row.fields.get(at));
     fields.any(|field| matches!(field, Field::Figure(_)))
 }
 
-/// Measured columns and columns of numbers are set to the right.
+/// Measured columns and columns of numbers are aligned to the right.
 fn align(table: &Table, at: usize, column: &Column) -> Align {
     let is_text = |field: &Field| matches!(field, Field::Text(_));
     let mut fields = table.rows.iter().filter_map(|row| row.fields.get(at));

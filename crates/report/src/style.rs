@@ -1,17 +1,17 @@
-//! What the reader's terminal can show, and text made safe for it.
+//! What the reader's terminal can show, and how text is made safe for it.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-/// What may be written.
+/// What the output may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Style {
     /// Whether colours and weights may be used.
     pub color: bool,
-    /// The columns of the terminal; none when there is no terminal, and then
-    /// nothing is ever cut.
+    /// The width of the terminal; none when there is no terminal, and then
+    /// nothing is cut.
     pub width: Option<usize>,
     /// Whether lines and dots outside ASCII may be used.
     pub unicode: bool,
@@ -62,14 +62,14 @@ pub(crate) fn width(text: &str) -> usize {
     }
 }
 
-/// Whether every letter is a printable one of ASCII; nearly every text is.
+/// Whether every letter is printable ASCII, which nearly every text is.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
-/// `text` with everything that is not to be seen, but would act on a terminal
-/// or on the order of letters, written out: escape sequences in a worker's
-/// message must not paint the reader's screen.
+/// `text`, with every invisible character that could affect a terminal or the
+/// order of letters written out: escape sequences in a worker's message must
+/// not paint the reader's screen.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if is_plain(text) || !text.chars().any(acts) {
         return Cow::Borrowed(text);
@@ -98,7 +98,7 @@ fn acts(char: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-/// `text` cut to `most` columns, its end marked.
+/// `text` cut to `most` columns, with its end marked.
 pub(crate) fn cut(text: &str, most: usize, style: Style) -> Cow<'_, str> {
     if width(text) <= most {
         return Cow::Borrowed(text);

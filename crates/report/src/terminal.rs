@@ -6,10 +6,9 @@ use crate::fit::Room;
 use crate::sheet::{Align, Cell, CellKind, Sheet};
 use crate::style::{Style, Tone, cut, visible, width};
 
-/// Between two columns, and the least where there is little room.
+/// Space between two columns, and the least where space is scarce.
 const GAPS: [f64; 2] = [2.0, 1.0];
-/// How wide a table may be that is written to where nobody says how much room
-/// there is.
+/// How wide a table may be where the available width is not known.
 const WIDTH: usize = 100;
 /// A text column is never cut below this.
 const TEXT_LEAST: usize = 8;
@@ -57,7 +56,7 @@ pub(crate) fn render(sheet: &Sheet<'_>, style: Style) -> String {
     out
 }
 
-/// The heads, their last lines just above the rule.
+/// The heads, whose last lines are just above the rule.
 fn heads(out: &mut String, sheet: &Sheet<'_>, columns: &[Column], style: Style) {
     let most = sheet.heads.iter().map(|head| head.lines().count()).max();
     for line in (0..most.unwrap_or(0)).rev() {
@@ -71,19 +70,20 @@ fn heads(out: &mut String, sheet: &Sheet<'_>, columns: &[Column], style: Style) 
     }
 }
 
-/// What a field takes: its number up to the point, and the rest.
+/// The width of a field in two parts: its number up to the decimal point, and
+/// the rest.
 fn size(cell: &Cell<'_>) -> [f64; 2] {
     let text = visible(&cell.text);
     let (left, right) = split(&text);
-    // A star is counted in any case.
+    // Space for a star is always counted.
     let behind = tail_width(cell, Style::PIPE);
     [width(left) as f64, (width(right) + behind) as f64]
 }
 
-/// How the texts of one column are set.
+/// How the texts of one column are aligned.
 struct Column {
     width: usize,
-    /// What follows it.
+    /// Space after the column.
     gap: usize,
     /// Columns before the decimal point.
     whole: usize,
@@ -92,17 +92,16 @@ struct Column {
     align: Align,
 }
 
-/// A number in two, its decimal point first in the second: points stand above
-/// each other.
+/// Splits a number before its decimal point, so that the points can be aligned.
 fn split(text: &str) -> (&str, &str) {
     match text.find('.') {
-        // Times have points too, but end in a unit.
+        // Times have points too, but they end in a unit.
         Some(at) if !text.ends_with(|char: char| char.is_ascii_alphabetic()) => text.split_at(at),
         _ => (text, ""),
     }
 }
 
-/// What follows the number of a cell.
+/// Appends what follows the number of a cell.
 fn tail(out: &mut String, cell: &Cell<'_>, style: Style) {
     if cell.best && !style.color {
         out.push('*');
@@ -117,7 +116,7 @@ fn tail(out: &mut String, cell: &Cell<'_>, style: Style) {
     }
 }
 
-/// The columns that [`tail`] takes; it is ASCII.
+/// How many columns [`tail`] takes; it is ASCII.
 fn tail_width(cell: &Cell<'_>, style: Style) -> usize {
     let marks: usize = cell.marks.iter().map(|mark| mark.len() + 1).sum();
     let marks = marks + 2 * usize::from(marks > 0);
@@ -150,7 +149,8 @@ fn layout(sheet: &Sheet<'_>, style: Style, gap: usize) -> Vec<Column> {
             width: text.max(whole + rest),
             gap,
             whole: whole + start,
-            // Where nothing follows the numbers everything ends together.
+            // Where nothing follows the numbers, all texts are aligned at their
+            // ends.
             start: if tails { start } else { usize::MAX },
             align: head.align,
         });
@@ -180,7 +180,7 @@ fn widen(sheet: &Sheet<'_>, columns: &mut [Column]) {
 }
 
 /// Cuts the widest text columns until the lines fit the terminal. Numbers are
-/// never cut; where the lines would be too long after all, nothing is.
+/// never cut; if the lines would still be too long, nothing is cut.
 fn narrow(columns: &mut [Column], style: Style) {
     let Some(most) = style.width else { return };
     let used: usize = columns.iter().map(|column| column.width + column.gap).sum();
@@ -205,7 +205,7 @@ fn narrow(columns: &mut [Column], style: Style) {
 }
 
 impl Column {
-    /// Writes a text of its own, aligned, and the gap after it.
+    /// Writes a text, aligned, and the gap after it.
     fn place(&self, out: &mut String, text: &str, painted: &str) {
         let space = self.width.saturating_sub(width(text));
         let before = match self.align {
@@ -249,7 +249,7 @@ fn end_line(out: &mut String) {
     out.push('\n');
 }
 
-/// The line above the heads, where neighbours have something in common.
+/// The line above the heads that names what neighbours have in common.
 fn groups(out: &mut String, sheet: &Sheet<'_>, columns: &[Column], style: Style) {
     if sheet.heads.iter().all(|head| head.group.is_none()) {
         return;

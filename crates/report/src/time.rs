@@ -18,7 +18,7 @@ pub fn ago(then: Timestamp, now: Timestamp) -> String {
 
 /// `at` as RFC 3339 in UTC with whole seconds: `2026-03-01T12:00:00Z`.
 pub fn utc(at: Timestamp) -> String {
-    // Beyond the years that chrono has there is only damage to show.
+    // A time beyond chrono's range can only come from damaged data.
     let at = DateTime::from_timestamp_millis(at.as_ms()).unwrap_or(DateTime::<Utc>::MAX_UTC);
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

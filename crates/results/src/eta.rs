@@ -1,4 +1,4 @@
-//! When a sweep will be through.
+//! How long a sweep will take to finish.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ pub struct Pace<'a> {
     pub slots: u32,
 }
 
-/// How long until the last job ends: jobs are taken to last as long as the
-/// measured ones did on average, and slots to be shared evenly. None while
-/// nothing was measured or nothing works on it.
+/// How long until the last job ends, if jobs last as long as the measured ones
+/// did on average and slots are shared evenly. None while nothing is measured
+/// or nothing works on it.
 pub fn remaining(pace: &Pace<'_>) -> Option<Duration> {
     let usable = |seconds: &&f64| seconds.is_finite() && **seconds >= 0.0;
     let took: Vec<f64> = pace.took.iter().filter(usable).copied().collect();
@@ -30,7 +30,7 @@ pub fn remaining(pace: &Pace<'_>) -> Option<Duration> {
     let (work, longest) = left.fold((pace.queued as f64 * mean, 0.0_f64), |(sum, most), it| {
         (sum + it, most.max(it))
     });
-    // However many slots there are, a whole job takes its time.
+    // However many slots there are, one whole job takes its time.
     let whole = if pace.queued > 0 { mean } else { 0.0 };
     let seconds = (work / f64::from(pace.slots)).max(longest).max(whole);
     Duration::try_from_secs_f64(seconds).ok()

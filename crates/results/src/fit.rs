@@ -1,20 +1,20 @@
-//! Which cells fit in memory.
+//! Which cells fit into memory.
 
-/// What is known of the memory that a cell needs.
+/// What is known about the memory that a cell needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Memory {
-    /// Nothing.
+    /// Nothing is known.
     #[default]
     Unknown,
-    /// Its steps took so many bytes at most.
+    /// Its steps used at most so many bytes.
     Bytes(f64),
-    /// Its steps ran out of the memory of this device model; empty when the
-    /// probe did not tell its device.
+    /// Its steps ran out of memory on this device model; empty when the probe
+    /// did not report its device.
     RanOut(String),
 }
 
 impl Memory {
-    /// What of two parts of a training decides: the one that needs more.
+    /// Of two parts of a training, what the more demanding one needs.
     #[must_use]
     pub fn most(self, other: Self) -> Self {
         match (self, other) {
@@ -28,20 +28,20 @@ impl Memory {
 /// A device that a worker offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// Its model.
+    /// Its device model.
     pub model: String,
     /// Its memory in bytes; 0 when it is not known.
     pub memory_bytes: u64,
 }
 
-/// Whether a cell fits in the memory of a device.
+/// Whether a cell fits into the memory of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// Nobody knows; why, where there is something to say.
+    /// Unknown; the reason, where there is something to say.
     Unknown(String),
-    /// It fits in one of them.
+    /// It fits on at least one device.
     Fits,
-    /// It fits in none; why.
+    /// It fits on none; the reason.
     TooLarge(String),
 }
 
@@ -53,7 +53,7 @@ pub fn fit(memory: &Memory, devices: &[Device]) -> Fit {
         Memory::Unknown => Fit::Unknown(String::new()),
         Memory::Bytes(needed) => match largest {
             Some(device) if device.memory_bytes as f64 >= *needed => Fit::Fits,
-            // One whose memory is not known may be larger.
+            // A device whose memory is not known may be larger.
             Some(device) if devices.iter().all(|device| device.memory_bytes > 0) => {
                 let (needed, has) = (gibibytes(*needed), gibibytes(device.memory_bytes as f64));
                 Fit::TooLarge(format!("{needed} needed, {} has {has}", device.model))

@@ -21,13 +21,14 @@ pub const LOCK_VERSION: u32 = 1;
 /// without a coordinator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lock {
-    /// Of the documents within.
+    /// The schema version of the documents in it.
     pub schema_version: u32,
-    /// Of the file.
+    /// The version of the lock file's own form.
     pub lock_version: u32,
     /// The version of the program that wrote it.
     pub swath: String,
-    /// What the built-in trainer computes for a spec.
+    /// Tells what the built-in trainer computed for a spec; see
+    /// `spec::RECIPE_VERSION`.
     pub recipe_version: u32,
     /// The sweep.
     pub sweep: SweepRecord,
@@ -42,7 +43,7 @@ pub struct Lock {
 pub struct LockedCell {
     /// Its place in canonical order.
     pub index: u64,
-    /// Its digest.
+    /// The cell's digest.
     pub cell: CellDigest,
     /// Its axes in written order.
     pub axes: Vec<(String, Value)>,
@@ -57,9 +58,9 @@ pub struct LockedReplicate {
     /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
-    /// The value that the table shows of it.
+    /// The value of this replicate that the table shows.
     pub value: Option<f64>,
-    /// Everything else.
+    /// The result in full.
     #[serde(flatten)]
     pub result: ReplicateResult,
 }
@@ -67,8 +68,8 @@ pub struct LockedReplicate {
 /// Why a lock file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// It is no JSON, or not that of a lock file.
-    #[error("it is no lock file: {0}")]
+    /// The text is not JSON, or not that of a lock file.
+    #[error("it is not a lock file: {0}")]
     NotALock(String),
     /// It was written by another version.
     #[error("it has version {0}, and this program reads version {LOCK_VERSION}")]
@@ -79,8 +80,8 @@ pub enum LockError {
 }
 
 impl Lock {
-    /// Locks what the cells of a sweep have come to. `attempts` is the newest
-    /// of each job that had one.
+    /// Makes a lock file of the results of a sweep. `attempts` is the newest
+    /// attempt of each job that had one.
     ///
     /// # Errors
     ///
@@ -118,7 +119,7 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// When it is none, or of another version.
+    /// When it is not a lock file, or one of another version.
     pub fn parse(text: &str) -> Result<Self, LockError> {
         let wrong = |error: serde_json::Error| LockError::NotALock(error.to_string());
         let value: Value = serde_json::from_str(text).map_err(wrong)?;
@@ -130,7 +131,7 @@ impl Lock {
         serde_json::from_str(text).map_err(wrong)
     }
 
-    /// What the table is drawn from.
+    /// The results that the table is drawn from.
     ///
     /// # Errors
     ///
@@ -156,7 +157,7 @@ fn locked(
             Some(_) => None,
             None => attempts.get(&result.job).copied(),
         },
-        // What is not finite is told when the table is drawn.
+        // A number that is not finite is reported when the table is drawn.
         value: Quantity::Measured(measure).of(&result).unwrap_or_default(),
         result,
     }

@@ -1,4 +1,4 @@
-//! What jobs will cost, from what others like them took.
+//! What jobs will cost, judged by how long similar ones took.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ fn length(spec: &Value) -> (&'static str, f64) {
     }
 }
 
-/// Seconds that trainings took, by what they were like.
+/// How long trainings took, grouped by what determines their cost.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Paces {
     /// Seconds per epoch or step, by workload and unit.
@@ -27,7 +27,8 @@ pub struct Paces {
 }
 
 impl Paces {
-    /// Notes that a training of this cell took `seconds`. A probe is none.
+    /// Notes that a training of this cell took `seconds`. A probe is not a
+    /// training and is ignored.
     pub fn add(&mut self, spec: &Value, seconds: f64) {
         if probe::is_probe(spec) {
             return;
@@ -41,7 +42,7 @@ impl Paces {
     }
 
     /// Seconds that a training of this cell will take: its length times the
-    /// median pace of those like it. None where there was none.
+    /// median pace of similar ones. None where there were none.
     pub fn seconds(&self, spec: &Value) -> Option<f64> {
         let (unit, length) = length(spec);
         let paces = self.measured.get(&(workload(spec), unit))?;
@@ -50,26 +51,26 @@ impl Paces {
     }
 }
 
-/// What a time is known from, the surest first.
+/// Where a time comes from, the surest source first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// Trainings alike that were measured.
+    /// Similar trainings that were measured.
     Jobs,
     /// A probe of its steps.
     Probe,
-    /// Somebody else's publication.
+    /// A time that somebody else published.
     Published,
 }
 
-/// What jobs will cost together.
+/// What several jobs will cost together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Price {
-    /// Seconds of one device for the jobs that are priced.
+    /// Seconds on one device for the jobs that have a price.
     pub seconds: f64,
-    /// The longest of them, in seconds.
+    /// The longest of these jobs, in seconds.
     pub longest: f64,
-    /// Jobs priced by what others like them took here.
+    /// Jobs priced by similar trainings that were measured here.
     pub measured: u64,
     /// Jobs priced by probes of their steps.
     pub probed: u64,
@@ -80,7 +81,7 @@ pub struct Price {
 }
 
 impl Price {
-    /// Adds jobs of one cell that take `seconds` each, where that is known.
+    /// Adds jobs of one cell that take `seconds` each, if that is known.
     pub fn add(&mut self, jobs: u64, seconds: Option<(f64, Source)>) {
         let (seconds, count) = match seconds {
             Some((seconds, Source::Jobs)) => (seconds, &mut self.measured),
@@ -100,9 +101,9 @@ impl Price {
         self.measured + self.probed + self.published
     }
 
-    /// Seconds until they are through on so many devices that all work, but no
-    /// less than the longest takes; none when a job has no price or nothing
-    /// works.
+    /// Seconds until the jobs are done on so many busy devices, but no less
+    /// than the longest job takes; none when a job has no price or there is no
+    /// device.
     pub fn through_in(&self, devices: u32) -> Option<f64> {
         let shared = self.seconds / f64::from(devices);
         (devices > 0 && self.unknown == 0).then(|| shared.max(self.longest))
@@ -164,8 +165,8 @@ mod tests {
     }
 
     proptest! {
-        /// However the jobs come, their price is the sum, and more devices
-        /// never take longer.
+        /// In whatever order jobs come, their price is the sum, and more
+        /// devices never take longer.
         #[test]
         fn the_price_is_a_sum(
             jobs in prop::collection::vec((1_u64..50, 0.0..1e5_f64), 1..20),

@@ -1,7 +1,7 @@
-//! Whether a job that was trained again came to the same.
+//! Whether a job that was trained again gave the same result.
 //!
-//! What a training reports is compared bit by bit: every number but times, and
-//! the digest of the weights that it ended with, which nobody need keep.
+//! What a training reports is compared bit by bit: every number except times,
+//! and the digest of the final weights, which need not be kept.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ use swath_model::view::CurvePoint;
 /// What one training of a job reported.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
-    /// At its end.
+    /// What it reported at its end.
     pub measurement: &'a Measurement,
-    /// By attempt and epoch.
+    /// What it reported during training, by attempt and epoch.
     pub points: &'a [CurvePoint],
     /// What it ran on, if that is known.
     pub provenance: Option<&'a Provenance>,
@@ -25,45 +25,45 @@ pub struct Told<'a> {
 /// A number that differs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
-    /// Its name.
+    /// The name of the number.
     pub number: String,
     /// Its epoch; absent for what was reported at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u32>,
-    /// As it was; absent if it was not reported.
+    /// The value before; absent if it was not reported.
     pub before: Option<f64>,
-    /// As it is now.
+    /// The value now; absent if it was not reported.
     pub now: Option<f64>,
 }
 
-/// Both digests of the weights; absent where a training reported none, as a
-/// program does, and as trainers before they named their weights.
+/// Both digests of the weights; absent where a training reported none, as
+/// programs do and as trainers did before they reported a digest of their
+/// weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WeightsCompared {
-    /// As it was.
+    /// The digest before.
     pub before: Option<WeightsDigest>,
-    /// As it is now.
+    /// The digest now.
     pub now: Option<WeightsDigest>,
 }
 
 impl WeightsCompared {
-    /// Whether both are known and the same; nothing when one of them is not
-    /// known.
+    /// Whether both are the same; none when one of them is not known.
     pub fn are_same(&self) -> Option<bool> {
         Some(self.before? == self.now?)
     }
 }
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Numbers that were compared.
     pub compared: u64,
-    /// Those that differ: by epoch, then those of the end.
+    /// The numbers that differ: by epoch, then those of the end.
     pub differences: Vec<Difference>,
     /// The weights at the end.
     pub weights: WeightsCompared,
-    /// What else differs, and so may be why.
+    /// What else differs, and so may be the reason.
     pub reasons: Vec<String>,
 }
 
@@ -91,7 +91,7 @@ impl Comparison {
         comparison
     }
 
-    /// Whether every number is the same, and so are the weights as far as they
+    /// Whether every number is the same, and also the weights, as far as they
     /// are known.
     pub fn is_identical(&self) -> bool {
         self.differences.is_empty() && self.weights.are_same() != Some(false)
@@ -118,7 +118,7 @@ impl Comparison {
 
 type Numbers<'a> = BTreeMap<&'a str, f64>;
 
-/// The numbers of each epoch; those of the newest attempt that saw it.
+/// The numbers of each epoch, each from the newest attempt that reported it.
 fn epochs(points: &[CurvePoint]) -> BTreeMap<u32, Numbers<'static>> {
     let mut newest: BTreeMap<u32, &CurvePoint> = BTreeMap::new();
     for point in points {
@@ -156,7 +156,7 @@ fn ending(measurement: &Measurement) -> Numbers<'_> {
         ("best_test_error", measurement.best_test_error),
     ];
     let fixed = fixed.into_iter().filter_map(|(name, it)| Some((name, it?)));
-    // Times are never the same.
+    // Times always differ.
     let is_time = |name: &str| name.ends_with("seconds") || name.ends_with("per_second");
     let metrics = measurement.metrics.iter();
     fixed
@@ -164,7 +164,7 @@ fn ending(measurement: &Measurement) -> Numbers<'_> {
         .collect()
 }
 
-/// In what the two ran differently.
+/// In what the two runs differed.
 fn reasons(before: Option<&Provenance>, now: Option<&Provenance>) -> Vec<String> {
     let (Some(before), Some(now)) = (before, now) else {
         return vec!["what one of them ran on is not known".to_owned()];
@@ -279,7 +279,7 @@ mod tests {
                 "the device does not compute the same bits every time"
             ]
         );
-        // Weights that differ in no number that was reported.
+        // The weights differ, but no reported number does.
         let weights = |byte| Some(WeightsDigest::from_bytes([byte; 32]));
         let mut named = [before.clone(), before.clone(), before.clone()];
         named[0].weights = weights(1);

@@ -1,4 +1,4 @@
-//! The work: sweeps that share cells, and what their jobs are.
+//! The work of a run: sweeps that share cells, and their jobs.
 
 use std::collections::BTreeMap;
 
@@ -11,22 +11,22 @@ use swath_model::spec::JobSpec;
 /// The program that some workers may run.
 pub(crate) const PROGRAM: &str = "python3";
 
-/// The field that it reports.
+/// The metric that it reports.
 pub(crate) const METRIC: &str = "loss";
 
 /// Cells are named by a number, from 1.
 const CELLS: u32 = 8;
 
-/// Replicates that a cell can come to have.
+/// How many replicates a cell can get.
 const REPLICATES: u32 = 4;
 
 /// The only cell whose jobs end without a slot.
 const NULL: u32 = 7;
 
-/// Those whose jobs are a program's.
+/// The cells whose jobs run a program.
 const PROGRAMS: [u32; 2] = [3, 6];
 
-/// A job that can come to be.
+/// A job that can come to exist.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planned {
     pub(crate) job: JobDigest,
@@ -34,7 +34,7 @@ pub(crate) struct Planned {
     pub(crate) cell: u32,
 }
 
-/// Every job that can come to be, by its seed.
+/// Every job that can come to exist, by its seed.
 #[derive(Debug)]
 pub(crate) struct Plan {
     jobs: BTreeMap<u64, Planned>,
@@ -58,7 +58,7 @@ impl Plan {
         Self { jobs, cells }
     }
 
-    /// The job of this spec.
+    /// The job with this spec.
     pub(crate) fn job(&self, spec: &str) -> Option<Planned> {
         let spec: serde_json::Value = serde_json::from_str(spec).ok()?;
         self.jobs.get(&spec["seed"].as_u64()?).copied()
@@ -86,8 +86,8 @@ fn spec(x: u32) -> JobSpec {
     JobSpec::from_json(&spec.to_string()).expect("a spec that is valid")
 }
 
-/// Sweeps that share cells: the second is the first one grown, and results
-/// decide the replicates of the last two.
+/// Sweeps that share cells. The second is the first one grown. The replicates
+/// of the last two are decided by results.
 pub(crate) fn sweeps() -> Vec<Submission> {
     vec![
         sweep(1, &[1, 2], 2, None),

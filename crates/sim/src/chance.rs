@@ -1,4 +1,4 @@
-//! The one source of chance of a run.
+//! The only source of chance in a run.
 
 use std::ops::Range;
 
@@ -13,7 +13,8 @@ impl Chance {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// A number of the range. It need not be unbiased, only the same again.
+    /// A number in the range. It need not be unbiased, only the same for the
+    /// same seed.
     pub(crate) fn within(&mut self, range: Range<u64>) -> u64 {
         range.start + self.0.next_u64() % (range.end - range.start)
     }
@@ -23,12 +24,12 @@ impl Chance {
         (self.within(0..1_000_000) as f64) < share * 1e6
     }
 
-    /// One of them.
+    /// One of the values.
     pub(crate) fn one_of<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.within(0..of.len() as u64) as usize]
     }
 
-    /// The place of one of these weights; none when all are 0.
+    /// An index, drawn by these weights; `None` if all are 0.
     pub(crate) fn weighted(&mut self, weights: &[u32]) -> Option<usize> {
         let sum: u32 = weights.iter().sum();
         if sum == 0 {

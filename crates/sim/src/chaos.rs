@@ -40,7 +40,7 @@ pub(crate) fn mishap(chance: &mut Chance, faults: &Faults) -> Option<Mishap> {
     chance.weighted(&weights).map(|place| mishaps[place].1)
 }
 
-/// What an operator does.
+/// What an operator can do.
 #[derive(Clone, Debug)]
 pub(crate) enum Deed {
     Submit(Box<Submission>),
@@ -51,8 +51,8 @@ pub(crate) enum Deed {
 }
 
 impl Deed {
-    /// Does it. Much of it is refused: what is unknown or cancelled takes no
-    /// change.
+    /// Does it. Much of it is refused, because unknown or cancelled things take
+    /// no change.
     pub(crate) async fn done(self, desk: Desk) -> Result<()> {
         let (engine, now) = (desk.engine(), desk.now());
         match self {
@@ -99,7 +99,7 @@ pub(crate) fn meddle(chance: &mut Chance, workers: &[WorkerName], jobs: &[JobDig
     }
 }
 
-/// What puts right whatever keeps jobs from being granted.
+/// Undoes whatever keeps jobs from being granted.
 pub(crate) fn soothe(workers: &[WorkerName]) -> Vec<Deed> {
     let resume = |sweep: Submission| Deed::Change(sweep.digest, SweepChange::Resume);
     let activate = |worker: &WorkerName| Deed::Tend(worker.clone(), WorkerChange::Activate);

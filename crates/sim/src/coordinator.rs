@@ -1,5 +1,5 @@
-//! The coordinator's process: its engine, turned by hand, and the calls that
-//! are under way in it. All of it goes when it dies; the rows stay.
+//! The coordinator's process: its engine, turned by hand, and the calls that it
+//! is serving. All of it is gone when the process dies; the rows stay.
 
 use std::cell::Cell;
 use std::pin::{Pin, pin};
@@ -21,7 +21,7 @@ use crate::network::{Address, Request};
 /// What a coordinator's clock shows when the simulation begins.
 const EPOCH_MS: i64 = 1_000_000_000;
 
-/// What something is done for.
+/// What the engine is asked something for.
 #[derive(Clone, Debug)]
 pub(crate) enum Purpose {
     Call(Request),
@@ -30,11 +30,11 @@ pub(crate) enum Purpose {
     Deed(Deed),
 }
 
-/// What came of it.
+/// The result of it.
 #[derive(Debug)]
 pub(crate) enum Done {
     Answered(Result<Reply>),
-    /// With the end of the next backoff.
+    /// With the time when the next backoff ends.
     Swept(Result<Option<Timestamp>>),
     Did(Result<()>),
 }
@@ -46,14 +46,14 @@ struct Errand {
     work: Pin<Box<dyn Future<Output = Done>>>,
 }
 
-/// A process.
+/// One life of the process.
 struct Life {
     hand: ByHand,
     desk: Desk,
     errands: Vec<Errand>,
 }
 
-/// Who leads, who led until another one took over, and the rows.
+/// The leader, the one that led until another took over, and the rows.
 pub(crate) struct Coordinator {
     pub(crate) disk: Arc<Disk>,
     policy: Policy,
@@ -61,14 +61,13 @@ pub(crate) struct Coordinator {
     /// How far its clock is ahead of the simulation's.
     ahead_ms: i64,
     life: Option<Life>,
-    /// Stands still and does not know that it leads no more.
+    /// A process that is frozen and does not know that it leads no more.
     ghost: Option<Life>,
     pub(crate) lives: u32,
     errands: u64,
 }
 
-/// What comes of something that waits for nobody: everything of a store in
-/// memory.
+/// The result of work that waits for nothing, as all work of a store in memory.
 pub(crate) fn at_once<T>(work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -78,7 +77,7 @@ pub(crate) fn at_once<T>(work: impl Future<Output = T>) -> T {
 }
 
 impl Life {
-    /// Goes on with everything that is under way; gives what is done.
+    /// Continues everything that is under way. Returns what is done.
     fn poll(&mut self) -> Vec<(Purpose, Done)> {
         let mut done = Vec::new();
         let mut context = Context::from_waker(Waker::noop());
@@ -126,19 +125,19 @@ impl Coordinator {
         self.clock.get()
     }
 
-    /// Time passes.
+    /// Sets the time.
     pub(crate) fn pass(&self, at: u64) {
         self.clock
             .set(Timestamp::from_ms(at as i64 + self.ahead_ms));
     }
 
-    /// The clock goes `by_ms` ahead; between two lives also back.
+    /// Moves the clock by `by_ms`: ahead, or between two lives also back.
     pub(crate) const fn jump(&mut self, by_ms: i64) {
         self.ahead_ms += by_ms;
     }
 
-    /// Starts, unless the store cannot be reached. Whoever led before is gone,
-    /// or was not heard of for too long.
+    /// Starts a coordinator, unless the store cannot be reached. The leader
+    /// before it is gone, or was silent for too long.
     pub(crate) fn start(&mut self, at: u64) -> bool {
         self.pass(at);
         let least = self.newest();
@@ -176,7 +175,7 @@ impl Coordinator {
         true
     }
 
-    /// When the store was last told something.
+    /// The newest time in the rows.
     fn newest(&self) -> Timestamp {
         let rows = self.disk.rows();
         let workers = at_once(rows.workers()).unwrap_or_default();
@@ -186,12 +185,13 @@ impl Coordinator {
         told.max().unwrap_or_default()
     }
 
-    /// Dies.
+    /// The process dies.
     pub(crate) fn crash(&mut self) {
         self.life = None;
     }
 
-    /// Stands still from now on, and so loses the lead; unless it is not up.
+    /// Freezes the leader, which thereby loses the lead. Returns false if none
+    /// is up.
     pub(crate) fn becomes_ghost(&mut self) -> bool {
         let up = self.is_up();
         if up {
@@ -200,8 +200,9 @@ impl Coordinator {
         up
     }
 
-    /// The one that stood still goes on, and finds that it leads no more: what
-    /// waited is refused. Whether it notices by itself is a matter of chance.
+    /// The frozen process continues and finds that it leads no more, so the
+    /// calls that waited are refused. Whether it notices by itself is a matter
+    /// of chance.
     pub(crate) fn ghost_goes_on(&mut self, notices: bool) -> Vec<(Purpose, Done)> {
         let Some(mut ghost) = self.ghost.take() else {
             return Vec::new();
@@ -214,8 +215,7 @@ impl Coordinator {
         done
     }
 
-    /// Something is to be done. Says its number, by which its wait can be
-    /// ended.
+    /// Begins something. Returns its number, by which its wait can be ended.
     pub(crate) fn begin(&mut self, purpose: Purpose) -> u64 {
         let Some(life) = &mut self.life else { return 0 };
         self.errands += 1;
@@ -239,7 +239,7 @@ impl Coordinator {
         self.errands
     }
 
-    /// The wait of a call is over.
+    /// Ends the wait of a call.
     pub(crate) fn end_wait(&mut self, number: u64) {
         let life = self.life.iter_mut();
         for errand in life.flat_map(|life| &mut life.errands) {
@@ -247,7 +247,7 @@ impl Coordinator {
                 errand.over.end();
             }
         }
-        // It tells the engine.
+        // This tells the engine.
         self.ask();
     }
 
@@ -266,7 +266,7 @@ impl Coordinator {
         }
     }
 
-    /// Goes on with what is under way, which may end without the engine.
+    /// Continues what is under way; some of it may end without the engine.
     pub(crate) fn go_on(&mut self) -> Vec<(Purpose, Done)> {
         self.life.as_mut().map(Life::poll).unwrap_or_default()
     }
@@ -276,19 +276,19 @@ impl Coordinator {
         self.life.as_ref().is_some_and(|it| it.desk.asked.get())
     }
 
-    /// The engine takes what waits.
+    /// The engine handles what waits.
     pub(crate) fn turn(&mut self) -> Vec<(Purpose, Done)> {
         self.life.as_mut().map(Life::turn).unwrap_or_default()
     }
 
-    /// What is open is thrown away, as after a commit that failed.
+    /// Throws away what is in memory, as after a commit that failed.
     pub(crate) fn forget(&mut self) {
         if let Some(life) = &mut self.life {
             life.hand.forget();
         }
     }
 
-    /// Whether what is under way may bring back what is final.
+    /// Whether something under way may bring back a final job.
     pub(crate) fn may_revive(&self) -> bool {
         let errands = self.life.iter().flat_map(|life| &life.errands);
         let mut purposes = errands.map(|errand| &errand.purpose);
@@ -303,7 +303,7 @@ impl Coordinator {
         })
     }
 
-    /// These cells, as they are stored.
+    /// The cells with these names, as they are stored.
     pub(crate) fn stored(&self, names: &Names) -> Vec<StoredCell> {
         at_once(self.disk.rows().load(names)).unwrap_or_default()
     }

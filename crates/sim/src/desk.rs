@@ -1,5 +1,5 @@
 //! What the server does with a call before and after it asks the engine, and
-//! what it does by itself: sweeping, looking at replicates.
+//! what it does on its own: sweeping, and looking at replicates.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ use swath_sweep::Measure;
 
 use crate::disk::Disk;
 
-/// What the handlers of one life of a coordinator share.
+/// What the handlers share in one life of a coordinator.
 #[derive(Clone)]
 pub(crate) struct Desk {
     engine: Engine,
@@ -49,7 +49,7 @@ impl Over {
 impl Future for Over {
     type Output = ();
 
-    /// Everything here is polled after each step.
+    /// Nothing need wake it, because everything here is polled after each step.
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         if self.0.load(Ordering::Relaxed) {
             Poll::Ready(())
@@ -100,7 +100,8 @@ impl Desk {
         }
     }
 
-    /// Before the first call: no lease passes for the time that nobody led.
+    /// Runs before the first call: no lease expires for the time in which
+    /// nobody led.
     pub(crate) async fn prepare(self) -> Result<()> {
         self.engine().restart(self.now()).await?;
         for worker in self.disk.workers().await? {
@@ -159,7 +160,8 @@ impl Desk {
         self.engine().wait_for_jobs(exchange, over).await
     }
 
-    /// The sweeper's pass; says when the next backoff ends, if it can.
+    /// The sweeper's pass. Returns when the next backoff ends, if it can be
+    /// known.
     pub(crate) async fn sweep(self) -> Result<Option<Timestamp>> {
         let now = self.now();
         let pass = self.warmth.borrow_mut().pass(now, &self.policy);

@@ -22,7 +22,7 @@ use swath_store_conformance::MemoryStore;
 pub(crate) enum Trouble {
     /// The next commit fails before anything is written.
     Before,
-    /// The next commit is written, and its word is lost.
+    /// The next commit is written, and its reply is lost.
     After,
     /// Nothing gets through.
     Away,
@@ -35,11 +35,11 @@ struct Seen {
     commits: u64,
     /// Digest of what they wrote.
     written: u64,
-    /// Why one was refused that must never be.
+    /// Why a commit was refused that must never be made.
     refused: Option<String>,
 }
 
-/// Rows that survive.
+/// The rows, which survive.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     rows: MemoryStore,
@@ -52,17 +52,17 @@ impl Disk {
         &self.rows
     }
 
-    /// Something is wrong from now on, or nothing any more.
+    /// Sets what is wrong from now on; `None` for nothing.
     pub(crate) fn trouble(&self, trouble: Option<Trouble>) {
         self.with(|seen| seen.trouble = trouble);
     }
 
-    /// Something is wrong with the next commit, if it gets that far.
+    /// Sets what is wrong with the next commit, if it gets that far.
     pub(crate) fn trouble_next(&self, trouble: Trouble) {
         self.with(|seen| seen.trouble = seen.trouble.or(Some(trouble)));
     }
 
-    /// There was no such commit.
+    /// Ends such trouble if there was no such commit.
     pub(crate) fn calm_down(&self) {
         self.with(|seen| seen.trouble = seen.trouble.filter(|it| *it == Trouble::Away));
     }
@@ -77,7 +77,7 @@ impl Disk {
         self.with(|seen| seen.written)
     }
 
-    /// Why a commit was refused that must never be, if one was.
+    /// Why a commit was refused that must never be made, if one was.
     pub(crate) fn refused(&self) -> Option<String> {
         self.with(|seen| seen.refused.take())
     }

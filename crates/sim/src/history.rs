@@ -1,4 +1,5 @@
-//! What must hold of a whole history, beside the invariants of ledger and rows.
+//! What must hold of a whole history, besides the invariants of ledger and
+//! rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,20 +21,20 @@ pub(crate) struct History {
     jobs: BTreeMap<JobDigest, Job>,
     /// Every execution of a job on a slot, in order.
     pub(crate) executions: Vec<Execution>,
-    /// The longest of those that came to nothing although the coordinator had
-    /// said to keep them.
+    /// The longest execution that was lost although the coordinator had said to
+    /// keep it.
     pub(crate) lost_ms: u64,
-    /// The attempts of a job that a worker has heard of and not begun.
+    /// Attempts of a job that a worker was told of and has not begun.
     heard: BTreeMap<(usize, JobDigest), BTreeSet<Held>>,
-    /// Every attempt that a worker has heard of.
+    /// Every attempt that a worker was told of.
     known: BTreeSet<Held>,
     /// Attempts that the coordinator has said to keep.
     kept: BTreeSet<Held>,
-    /// By the bits of what it measures.
+    /// Executions, by the bits of the error that they measure.
     by_error: BTreeMap<u64, usize>,
-    /// The attempt that an execution was told to be, once it was.
+    /// The attempt that an execution turned out to be, once that is known.
     attempts: BTreeMap<usize, Held>,
-    /// What agents told of an attempt.
+    /// The outcomes that agents reported for an attempt.
     told: BTreeMap<Held, Vec<Outcome>>,
     /// Every outcome that was ever in the store.
     recorded: BTreeMap<JobDigest, BTreeMap<Attempt, Outcome>>,
@@ -41,7 +42,7 @@ pub(crate) struct History {
     acknowledged: BTreeSet<Held>,
     /// What each request of a session was granted when it first was.
     granted: BTreeMap<(Owner, u64), Vec<Held>>,
-    /// Who was granted an attempt.
+    /// The owner that an attempt was granted to.
     grantees: BTreeMap<Held, Owner>,
 }
 
@@ -52,10 +53,10 @@ fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Checked {
 }
 
 impl History {
-    /// A child of this worker begins to work on a job.
+    /// A child of this worker begins with a job.
     pub(crate) fn begin(&mut self, worker: usize, mut execution: Execution) -> usize {
         let number = self.executions.len();
-        // It begins them in the order in which they came.
+        // A worker begins attempts in the order in which they came.
         let heard = self.heard.get_mut(&(worker, execution.planned.job));
         execution.held = heard.and_then(BTreeSet::pop_first);
         self.by_error.insert(execution.error.to_bits(), number);
@@ -63,7 +64,7 @@ impl History {
         number
     }
 
-    /// A worker hears of grants.
+    /// A worker receives grants.
     pub(crate) fn heard(&mut self, worker: usize, reply: &Reply) {
         let Reply::Exchanged { grants, .. } = reply else {
             return;
@@ -86,7 +87,7 @@ impl History {
         }
     }
 
-    /// The coordinator says what to do with what a worker holds.
+    /// The coordinator answers a heartbeat with what to do with the attempts.
     pub(crate) fn beaten(&mut self, held: &[Held], reply: &Reply) {
         let Reply::Beaten { verdicts, .. } = reply else {
             return;
@@ -98,7 +99,7 @@ impl History {
         }
     }
 
-    /// An execution comes to nothing.
+    /// An execution is lost.
     pub(crate) fn lost(&mut self, at: u64, execution: usize) {
         let Execution { held, begun, .. } = self.executions[execution];
         if held.is_some_and(|held| self.kept.contains(&held)) {
@@ -106,8 +107,8 @@ impl History {
         }
     }
 
-    /// An agent puts outcomes on its disk: what it measured must be of the job
-    /// that it says, and of one attempt alone.
+    /// An agent writes outcomes to its disk. What it measured must belong to
+    /// the job that it names, and to that attempt alone.
     pub(crate) fn told(&mut self, entries: &[Entry]) -> Checked {
         for entry in entries {
             let held = entry.finish.held;
@@ -146,7 +147,7 @@ impl History {
             let holds = match ack {
                 Ack::Recorded => same && self.acknowledged.insert(held),
                 Ack::AlreadyRecorded => same,
-                // A repeat is answered as success.
+                // A repeated outcome is acknowledged as a success.
                 Ack::Stale => !same,
                 Ack::Refused => false,
             };
@@ -177,8 +178,8 @@ impl History {
         Ok(())
     }
 
-    /// Compares the rows with what was seen before. `may_revive` when somebody
-    /// may bring back what failed or was cancelled.
+    /// Compares the rows with what was seen before. `may_revive`: somebody may
+    /// bring back what failed or was cancelled.
     pub(crate) fn check(&mut self, cells: &[StoredCell], may_revive: bool) -> Checked {
         for stored in cells.iter().flat_map(|cell| &cell.jobs) {
             let (digest, after) = (stored.digest, &stored.job);
@@ -198,7 +199,8 @@ impl History {
         Ok(())
     }
 
-    /// What was recorded once stays, and nothing is that nobody told.
+    /// What was recorded once stays, and no outcome exists that nobody
+    /// reported.
     fn outcomes(&mut self, stored: &StoredJob) -> Checked {
         let job = stored.digest;
         let recorded = self.recorded.entry(job).or_default();
@@ -236,7 +238,7 @@ impl History {
         self.jobs().all(|job| job.state_name().is_final())
     }
 
-    /// What must hold when everything is over.
+    /// Checks what must hold when everything is over.
     pub(crate) fn end(&self, plan: &Plan, disk: &Disk) -> Checked {
         for (job, state) in &self.jobs {
             let outcomes = self.recorded.get(job).into_iter().flatten();
@@ -258,7 +260,8 @@ impl History {
         Ok(())
     }
 
-    /// A measurement is of an execution, and every epoch of that is told.
+    /// A measurement comes from an execution, and every epoch of that execution
+    /// was reported.
     fn is_whole(&self, job: JobDigest, attempt: Attempt, error: f64, disk: &Disk) -> Checked {
         let number = self.by_error.get(&error.to_bits());
         let number = number.ok_or_else(|| format!("nothing has measured {error} for {job:?}"))?;

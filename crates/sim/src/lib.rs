@@ -2,20 +2,20 @@
 //! workers' agents, a virtual clock, a faulty network, faulty machines, and one
 //! seeded source of chance.
 //!
-//! What decides is production's own: [`swath_engine`] with its ledger, its task
-//! (turned by hand) and its warmth, and [`swath_agent`]. Only what does IO there
-//! is played here: the network, the disk of a spool, trainers, and the store,
-//! whose rows lie in memory and refuse what a schema refuses.
+//! The deciding code is that of production: [`swath_engine`] with its ledger,
+//! its task (turned by hand) and its warmth, and [`swath_agent`]. Only the parts
+//! that do IO are simulated here: the network, the disk of a spool, trainers,
+//! and the store, whose rows are in memory and refuse what a schema refuses.
 //!
-//! A run has two parts. In the first, everything goes wrong that a seed can
-//! think of: messages are lost, repeated and overtake each other; workers crash,
-//! freeze, are told to end and come back; trainers fail in every way; commits
-//! fail, or succeed and nobody hears of it; the coordinator crashes, stands
-//! still, or is overtaken by another one while it does; its clock jumps; an
-//! operator cancels, pauses and retries. After every commit the invariants of
-//! ledger, rows and history are checked. In the second part nothing goes wrong
-//! any more, and every job must become final in bounded time. The same seed
-//! gives the same run, to the last message.
+//! A run has two parts. In the first, everything goes wrong that can: messages
+//! are lost, repeated and overtake each other; workers crash, freeze, are told
+//! to end and come back; trainers fail in every way; commits fail, or succeed
+//! while the reply is lost; the coordinator crashes, freezes, or is overtaken by
+//! another one while it is frozen; its clock jumps; an operator cancels, pauses
+//! and retries. After every commit the invariants of ledger, rows and history
+//! are checked. In the second part nothing goes wrong any more, and every job
+//! must become final in bounded time. The same seed gives the same run, down to
+//! the last message.
 
 mod cells;
 mod chance;
@@ -42,7 +42,7 @@ pub struct Faults {
     pub slow: f64,
     /// Share of attempts that end with a fault.
     pub failing: f64,
-    /// Share of commits that fail, or whose word is lost.
+    /// Share of commits that fail, or whose reply is lost.
     pub refused: f64,
     /// Share of writes to a spool that fail.
     pub unwritten: f64,
@@ -54,9 +54,9 @@ pub struct Faults {
     pub signal: u32,
     /// Weight of the coordinator dying, and starting again after a while.
     pub outage: u32,
-    /// Weight of the coordinator standing still for a while.
+    /// Weight of the coordinator freezing for a while.
     pub stall: u32,
-    /// Weight of another coordinator taking over from one that stands still.
+    /// Weight of another coordinator taking over from a frozen one.
     pub takeover: u32,
     /// Weight of the store being away for a while.
     pub away: u32,
@@ -88,7 +88,7 @@ impl Faults {
         }
     }
 
-    /// Everything goes wrong, and the store and whoever leads most of all.
+    /// Everything goes wrong, and the store and the leader most often.
     pub const fn unreliable() -> Self {
         Self {
             refused: 0.3,
@@ -99,8 +99,8 @@ impl Faults {
         }
     }
 
-    /// Only what is not the workers' doing: the coordinator and its store are
-    /// away, stand still, or their clock jumps.
+    /// Only what the workers do not cause: the coordinator and its store are
+    /// away or freeze, or their clock jumps.
     pub const fn absences() -> Self {
         Self {
             refused: 0.02,

@@ -1,4 +1,4 @@
-//! A worker's machine: its process with the agent in it, the children of that,
+//! A worker's machine: its process with the agent, the children of the process,
 //! and the disk with the spool, which alone survives.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use crate::chance::Chance;
 /// How long a trainer may be silent.
 const HANG_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// What a spool hands to an agent of outcomes that were delivered.
+/// How many delivered outcomes a spool hands to an agent.
 const RECENT_MAX: usize = 1024;
 
 /// A machine.
@@ -24,7 +24,7 @@ pub(crate) struct Machine {
     pub(crate) name: WorkerName,
     slots: usize,
     programs: bool,
-    /// Grows when the process starts.
+    /// Grows by one whenever the process starts.
     pub(crate) life: u32,
     pub(crate) process: Option<Process>,
     pub(crate) spool: Spool,
@@ -37,17 +37,17 @@ pub(crate) struct Machine {
 pub(crate) struct Process {
     agent: Agent,
     started: u64,
-    /// Calls that are awaited.
+    /// Calls whose answers are awaited.
     pub(crate) calls: BTreeSet<CallId>,
     pub(crate) children: BTreeMap<ChildId, Child>,
-    /// When it looks next, if nothing happens.
+    /// When it looks at the clock next, if nothing happens.
     pub(crate) wakes: u64,
 }
 
 /// A child of a worker's process.
 #[derive(Debug, Default)]
 pub(crate) struct Child {
-    /// Which execution it works on, of all that there were.
+    /// Which execution, of all executions of the run, it works on.
     pub(crate) execution: Option<usize>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Child {
 pub(crate) struct Spool {
     open: Vec<Entry>,
     recent: Vec<Entry>,
-    /// Acknowledged, which is not synced at once.
+    /// Outcomes that were acknowledged; this is not synced at once.
     acknowledged: Vec<Held>,
 }
 
@@ -97,7 +97,7 @@ impl Machine {
         Some(Self {
             name: format!("w{place}").parse().ok()?,
             slots: chance.within(1..4) as usize,
-            // Somebody must run the programs.
+            // At least one worker must run the programs.
             programs: place == 0 || chance.happens(0.5),
             life: 0,
             process: None,
@@ -106,7 +106,7 @@ impl Machine {
         })
     }
 
-    /// Starts, with what the spool has kept.
+    /// Starts the process with what the spool has kept.
     pub(crate) fn start(&mut self, at: u64, seed: u64) {
         self.life += 1;
         let programs = if self.programs { &[PROGRAM][..] } else { &[] };
@@ -135,8 +135,8 @@ impl Machine {
         });
     }
 
-    /// The process ends, and every child with it. What the disk had not synced
-    /// may be lost.
+    /// The process ends, and every child with it. If not `synced`, what the
+    /// disk had not synced may be lost.
     pub(crate) fn end(&mut self, synced: bool) {
         self.process = None;
         if synced {
@@ -146,7 +146,7 @@ impl Machine {
         }
     }
 
-    /// Whether nothing is left to do or to say.
+    /// Whether nothing is left to do or to report.
     pub(crate) fn is_idle(&self) -> bool {
         let works = |child: &Child| child.execution.is_some();
         let mut children = self.process.iter().flat_map(|it| it.children.values());
@@ -169,7 +169,8 @@ impl Process {
         self.agent.settle(now)
     }
 
-    /// When it looks next if nothing happens, in the simulation's time.
+    /// When the process looks at the clock next if nothing happens, in the
+    /// simulation's time.
     pub(crate) fn next_look(&self) -> u64 {
         self.started + self.agent.wakes().as_millis() as u64 + 1
     }

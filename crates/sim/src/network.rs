@@ -1,12 +1,12 @@
-//! What workers and the coordinator tell each other, and when it arrives.
+//! What workers and the coordinator send each other, and when it arrives.
 
 use swath_agent::{Call, CallError, CallId, Reply};
 
 use crate::Faults;
 use crate::chance::Chance;
 
-/// A call of one life of a worker's process: replies to a dead one reach
-/// nobody.
+/// The sender of a call, in one life of a worker's process. Replies to a dead
+/// one reach nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) worker: usize,
@@ -21,7 +21,7 @@ pub(crate) struct Request {
     pub(crate) call: Call,
 }
 
-/// Its answer.
+/// The answer to a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) to: Address,

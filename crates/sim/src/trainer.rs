@@ -10,11 +10,11 @@ use swath_model::protocol::TrainerEvent;
 use crate::cells::{METRIC, Planned};
 use crate::chance::Chance;
 
-/// What a child does, milliseconds after it was given the spec.
+/// What a child does, in milliseconds after it was given the spec.
 #[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) lines: Vec<(u64, String)>,
-    /// None where it waits for the next spec, or hangs.
+    /// How it ends; `None` if it waits for the next spec, or hangs.
     pub(crate) end: Option<(u64, End)>,
 }
 
@@ -22,21 +22,23 @@ pub(crate) struct Script {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Execution {
     pub(crate) planned: Planned,
-    /// What it measures if it gets that far: no two measure the same.
+    /// What it measures if it gets that far. No two executions measure the
+    /// same.
     pub(crate) error: f64,
-    /// Epochs that it tells of.
+    /// How many epochs it reports.
     pub(crate) epochs: u32,
     pub(crate) begun: u64,
-    /// The attempt that it is, as far as is known.
+    /// The attempt that it belongs to, as far as is known.
     pub(crate) held: Option<Held>,
     takes_ms: u64,
 }
 
 impl Execution {
-    /// The `number`-th of all.
+    /// The execution with this number in the run.
     pub(crate) fn new(chance: &mut Chance, planned: Planned, number: usize, begun: u64) -> Self {
         let noise = chance.within(0..500) as f64 / 100.0;
-        // Some cells are alike, some are not: results decide that.
+        // Some cells are alike and some are not, so that results decide about
+        // both.
         let level = f64::from(planned.cell / 3 * 4);
         Self {
             planned,
@@ -48,7 +50,7 @@ impl Execution {
         }
     }
 
-    /// A share of `failing` ends with a fault, of whatever kind.
+    /// A share of `failing` ends with a fault of any kind.
     pub(crate) fn script(&self, chance: &mut Chance, serves: bool, failing: f64) -> Script {
         let mut lines = vec![(10, started())];
         let steps = u64::from(self.epochs) + 1;
@@ -81,7 +83,7 @@ impl Execution {
                 let oom = chance.happens(0.5);
                 Some((after, End::Signal { signal: 9, oom }))
             }
-            // It hangs.
+            // The child hangs.
             _ => None,
         };
         Script { lines, end }
@@ -97,7 +99,7 @@ impl Execution {
     }
 }
 
-/// A trainer and a program name it each in their way.
+/// A trainer and a program each report it in their own way.
 fn finished(error: Option<f64>) -> String {
     json!({ "event": "finished", "test_error": error, METRIC: error, "train_seconds": 1.0 })
         .to_string()
@@ -118,7 +120,7 @@ fn started() -> String {
     })
 }
 
-/// Few messages: sweeps fail alike.
+/// There are few different messages, so that sweeps fail alike.
 fn fault(chance: &mut Chance) -> String {
     let message = *chance.one_of(&["no data", "out of luck"]);
     line(&TrainerEvent::Failed {

@@ -31,7 +31,7 @@ fn ready<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-/// One call, with the engine's turn in between.
+/// Makes one call, with the engine's turn in between.
 fn call<T>(hand: &mut ByHand, work: impl Future<Output = swath_store::Result<T>>) -> T {
     let mut work = pin!(work);
     assert!(poll(work.as_mut()).is_pending(), "without the engine");
@@ -51,9 +51,9 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_ms(seconds * 1_000)
 }
 
-/// An operator cancels a job, which no worker hears of; then the clock is set
-/// back. The job that is retried must not end before it did already, or its
-/// sweep would tell a time that no job of it has.
+/// An operator cancels a job, and no worker is told. Then the clock is set
+/// back. The job is retried and must not end earlier than it did before, or its
+/// sweep would show a time that none of its jobs has.
 #[test]
 fn a_job_ends_later_than_it_did_before() {
     let store = MemoryStore::new();

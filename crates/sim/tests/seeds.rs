@@ -19,7 +19,7 @@ fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
-/// Runs the seeds on every core; the first failing one is what counts.
+/// Runs the seeds on every core. The first failing one is reported.
 fn run_all(count: u64, faults: &Faults) -> Vec<Report> {
     let seeds = seeds(count);
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
@@ -56,7 +56,8 @@ fn every_fault_is_survived() {
     if reports.len() < 30 {
         return;
     }
-    // Faults must bite, and most of the work must be done in spite of them.
+    // Faults must have effects, and most of the work must be done in spite of
+    // them.
     let sum = |field: fn(&Report) -> u64| reports.iter().map(field).sum::<u64>();
     let (jobs, attempts) = (sum(|run| run.jobs), sum(|run| run.attempts));
     let succeeded = sum(|run| run.succeeded);
@@ -69,7 +70,7 @@ fn every_fault_is_survived() {
     assert!(decided > 0, "results never asked for a replicate");
 }
 
-/// Commits fail, or succeed and nobody hears of it; whoever leads dies or is
+/// Commits fail, or succeed while the reply is lost; leaders die or are
 /// overtaken all the time.
 #[test]
 fn a_store_that_fails_is_survived() {
@@ -79,8 +80,8 @@ fn a_store_that_fails_is_survived() {
 }
 
 /// A coordinator that is away, or whose clock jumps, re-runs nothing that it
-/// has once said to keep. What it has just granted it may take back: heartbeats
-/// that waited while it stood still do not name that yet.
+/// has once said to keep. It may take back what it has just granted: heartbeats
+/// that waited while it was frozen do not name that yet.
 #[test]
 fn absences_of_the_coordinator_rerun_nothing() {
     let reports = run_all(8, &Faults::absences());
@@ -102,8 +103,8 @@ fn the_same_seed_gives_the_same_run() {
     assert_ne!(first.trace, other.trace);
 }
 
-/// What is in the store is all there is: an engine that loads everything again
-/// at each turn does the same, to the last message.
+/// Only what is in the store survives: an engine that loads everything again at
+/// each turn does the same, down to the last message.
 #[test]
 fn an_engine_that_forgets_everything_does_the_same() {
     // While the store is away, only what is in memory can be answered.

@@ -1,9 +1,9 @@
-//! How sure a count of errors is.
+//! Confidence intervals for a count of errors.
 
-/// The interval of Clopper and Pearson (1934) for a probability of which
-/// `wrong` of `of` trials are known: it holds the probability with at least
-/// the chance `confidence`. None where there was no trial, more are wrong than
-/// there were, or the confidence is not within 0 and 1.
+/// The interval of Clopper and Pearson (1934) for a probability, after `wrong`
+/// of `of` trials: it contains the probability with at least the chance
+/// `confidence`. None where there was no trial, where more are wrong than there
+/// were, or where the confidence is not between 0 and 1.
 ///
 /// Its ends are quantiles of beta distributions: `B(α/2; k, n-k+1)` and
 /// `B(1-α/2; k+1, n-k)`.
@@ -26,8 +26,8 @@ pub fn clopper_pearson(wrong: u64, of: u64, confidence: f64) -> Option<[f64; 2]>
     Some([low, high])
 }
 
-/// Where the distribution function of Beta(a, b) reaches `q`: by halving,
-/// until two doubles are neighbours.
+/// The point where the distribution function of Beta(a, b) reaches `q`, found
+/// by halving until two doubles are neighbours.
 fn beta_quantile(q: f64, a: f64, b: f64) -> f64 {
     let (mut low, mut high) = (0.0_f64, 1.0_f64);
     loop {
@@ -43,8 +43,8 @@ fn beta_quantile(q: f64, a: f64, b: f64) -> f64 {
     }
 }
 
-/// The regularized incomplete beta function `I_x(a, b)`, by its continued
-/// fraction (DLMF 8.17.22), which converges fast below the mean; above it by
+/// The regularized incomplete beta function `I_x(a, b)`: below the mean by its
+/// continued fraction (DLMF 8.17.22), which converges fast there; above it by
 /// `I_x(a, b) = 1 - I_{1-x}(b, a)`.
 fn beta_below(x: f64, a: f64, b: f64) -> f64 {
     if x <= 0.0 {
@@ -67,9 +67,10 @@ fn beta_below(x: f64, a: f64, b: f64) -> f64 {
 /// The continued fraction of the incomplete beta function, by the method of
 /// Lentz (1976).
 fn fraction(x: f64, a: f64, b: f64) -> f64 {
-    /// In place of a zero in a denominator.
+    /// Replaces a zero in a denominator.
     const TINY: f64 = 1e-300;
-    /// It takes about the square root of the larger parameter.
+    /// The number of terms needed is about the square root of the larger
+    /// parameter.
     const TERMS: u32 = 100_000;
     let kept = |value: f64| if value.abs() < TINY { TINY } else { value };
     let mut above = 1.0;
@@ -117,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    /// The chance of at most `k` of `n`, term by term.
+    /// The chance of at most `k` of `n`, computed term by term.
     fn at_most(k: u64, n: u64, p: f64) -> f64 {
         let mut chance = 0.0;
         let mut log_choose = 0.0;
@@ -160,7 +161,7 @@ mod tests {
     }
 
     proptest! {
-        /// The definition: at either end, the count is at the edge of a tail.
+        /// By definition: at either end, the count is at the edge of a tail.
         #[test]
         fn the_ends_cut_off_equal_tails(n in 1_u64..3000, share in 0.0..=1.0_f64, confidence in 0.5..0.999_f64) {
             let k = (share * n as f64) as u64;

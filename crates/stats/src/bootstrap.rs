@@ -1,19 +1,19 @@
-//! How sure a median is, from the sample alone.
+//! Confidence intervals for a median, from the sample alone.
 
 use std::ops::RangeInclusive;
 
 use super::Sample;
 
 /// The bootstrap interval of the median with the chance `confidence`, by the
-/// percentile method (Efron 1979); none of fewer than two numbers, or where
-/// `confidence` is not within 0 and 1.
+/// percentile method (Efron 1979); none for fewer than two numbers, or where
+/// `confidence` is not between 0 and 1.
 ///
 /// Nothing is drawn: the distribution of the median of a resample is known
 /// exactly, so the interval is the one that endless resamples would give.
 ///
-/// Of three numbers it is the least to the greatest, which holds the true
-/// median of a continuous distribution in 3 of 4 cases, not in 95 %: so few
-/// numbers allow no better.
+/// For three numbers it reaches from the least to the greatest, which contains
+/// the true median of a continuous distribution in 3 of 4 cases, not in 95 %:
+/// so few numbers allow no better.
 pub fn median_interval(sample: &Sample, confidence: f64) -> Option<[f64; 2]> {
     if sample.len() < 2 || !(confidence > 0.0 && confidence < 1.0) {
         return None;
@@ -23,12 +23,13 @@ pub fn median_interval(sample: &Sample, confidence: f64) -> Option<[f64; 2]> {
     Some([resampled.quantile(tail), resampled.quantile(1.0 - tail)])
 }
 
-/// The distribution of the median of as many draws with replacement.
+/// The distribution of the median of as many draws, with replacement, as there
+/// are numbers.
 struct Resampled<'a> {
     sorted: &'a [f64],
-    /// For an odd count: the chance that the median is at most the i-th least.
-    /// For an even one: `(i/n)^m`, the chance that m draws are within the i
-    /// least.
+    /// For an odd count: the chance that the median is at most the i-th least
+    /// number. For an even one: `(i/n)^m`, the chance that m draws are among
+    /// the i least.
     within: Vec<f64>,
     /// The ways to choose the lower half, for an even count.
     ln_ways: f64,
@@ -102,9 +103,10 @@ impl<'a> Resampled<'a> {
             let below = self.sorted.partition_point(|it| *it <= value);
             return self.within[below];
         }
-        // The complement: the upper middle draw is above every one with which
-        // the lower middle draw has a mean of at most `value`. The lower half
-        // has its greatest at i, the upper half lies wholly above `to`.
+        // The complement: the upper middle draw is greater than every number
+        // that has, together with the lower middle draw, a mean of at most
+        // `value`. The greatest of the lower half is at i, and the upper half
+        // lies wholly above `to`.
         let mut above = 0.0;
         let mut to = n;
         for i in 1..=n {
@@ -130,10 +132,11 @@ impl<'a> Resampled<'a> {
         }
     }
 
-    /// The least value that the median exceeds with a chance of at most
-    /// `1 - q`: by halving over the doubles between the least and the greatest.
+    /// The least value that the median exceeds with a chance of at most `1 -
+    /// q`, found by halving over the doubles between the least and the greatest
+    /// number.
     fn quantile(&self, q: f64) -> f64 {
-        // Sums of chances reach what they stand for but for rounding.
+        // The sum of the chances equals what it stands for only up to rounding.
         let q = q - 1e-12;
         let (mut low, mut high) = (
             ordered(self.sorted[0]),
@@ -154,7 +157,7 @@ impl<'a> Resampled<'a> {
 /// The bit that is set in negative doubles.
 const SIGN: u64 = 1 << 63;
 
-/// Finite doubles as whole numbers in the same order.
+/// Maps finite doubles to whole numbers in the same order.
 const fn ordered(value: f64) -> u64 {
     let bits = value.to_bits();
     if bits & SIGN == 0 { bits | SIGN } else { !bits }
@@ -253,7 +256,7 @@ mod tests {
             let sample = Sample::new(values.iter().copied()).unwrap();
             let all = naive(&values);
             let below = all.partition_point(|it| *it <= at) as f64 / all.len() as f64;
-            // Outside of the sample nothing is asked.
+            // Values outside the sample are not asked for.
             let at = at.clamp(sample.min().unwrap(), sample.max().unwrap());
             let inside = all.partition_point(|it| *it <= at) as f64 / all.len() as f64;
             prop_assert!((Resampled::new(&sample).at_most(at) - inside).abs() < 1e-9, "{below}");

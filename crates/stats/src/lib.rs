@@ -1,8 +1,8 @@
-//! Order statistics of a few numbers, how sure they and counts are, and whether
+//! Order statistics of a few numbers, confidence intervals, and tests whether
 //! two samples differ.
 //!
-//! A [`Sample`] holds finite numbers only, sorted, so what it says does not
-//! depend on the order in which they came, and no NaN comes out of it.
+//! A [`Sample`] holds only finite numbers, sorted. So its results do not depend
+//! on the order in which the numbers came, and are never NaN.
 
 mod binomial;
 mod bootstrap;
@@ -18,7 +18,7 @@ pub use self::compare::{
 };
 pub use self::normal::{Z_95, median_error, upper_tail};
 
-/// A number that is not finite where only finite ones have a meaning.
+/// A number that is not finite, where only finite ones make sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a value is not a finite number")]
 pub struct NotFinite;
@@ -44,17 +44,17 @@ impl Sample {
         Ok(Self { sorted })
     }
 
-    /// How many.
+    /// How many numbers it has.
     pub fn len(&self) -> usize {
         self.sorted.len()
     }
 
-    /// Whether there is none.
+    /// Whether it has no numbers.
     pub fn is_empty(&self) -> bool {
         self.sorted.is_empty()
     }
 
-    /// The middle one; of an even number the mean of the two middle ones.
+    /// The middle number; for an even count the mean of the two middle ones.
     pub fn median(&self) -> Option<f64> {
         let upper = *self.sorted.get(self.len() / 2)?;
         if self.len() % 2 == 1 {
@@ -63,18 +63,18 @@ impl Sample {
         Some(self.sorted[self.len() / 2 - 1].midpoint(upper))
     }
 
-    /// The least.
+    /// The least number.
     pub fn min(&self) -> Option<f64> {
         self.sorted.first().copied()
     }
 
-    /// The greatest.
+    /// The greatest number.
     pub fn max(&self) -> Option<f64> {
         self.sorted.last().copied()
     }
 
-    /// The arithmetic mean; finite and between the least and the greatest
-    /// also where the sum is too large for a double.
+    /// The arithmetic mean. It is finite and lies between the least and the
+    /// greatest number even where the sum is too large for a double.
     pub fn mean(&self) -> Option<f64> {
         let (min, max) = (self.min()?, self.max()?);
         let count = self.len() as f64;
@@ -87,9 +87,9 @@ impl Sample {
         Some(mean.clamp(min, max) + 0.0)
     }
 
-    /// The standard deviation of what the sample was drawn from, estimated with
-    /// `n - 1`; none of fewer than two numbers, or where a square is too large
-    /// for a double.
+    /// The standard deviation of the distribution that the sample was drawn
+    /// from, estimated with `n - 1`; none for fewer than two numbers, or where
+    /// a square is too large for a double.
     pub fn deviation(&self) -> Option<f64> {
         if self.len() < 2 {
             return None;
@@ -105,8 +105,9 @@ impl Sample {
         &self.sorted
     }
 
-    /// The value below which the share `q` of the sample lies, linear between
-    /// neighbours; `q` is held to 0..=1, and not a number gives none.
+    /// The value below which the share `q` of the sample lies, with linear
+    /// interpolation between neighbours. `q` is limited to 0..=1; NaN gives
+    /// none.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         if q.is_nan() {
             return None;
@@ -115,13 +116,14 @@ impl Sample {
         let lower = self.sorted[at.floor() as usize];
         let upper = self.sorted[at.ceil() as usize];
         let part = at.fract();
-        // In halves: the difference of two large numbers overflows.
+        // Computed from halves, because the difference of two large numbers
+        // could overflow.
         let half = lower / 2.0 + (upper / 2.0 - lower / 2.0) * part;
         Some((half * 2.0).clamp(lower, upper) + 0.0)
     }
 }
 
-/// `value`, if it is finite; negative zero as zero.
+/// `value` if it is finite, with negative zero as zero.
 pub fn finite(value: f64) -> Result<f64, NotFinite> {
     if value.is_finite() {
         Ok(value + 0.0)

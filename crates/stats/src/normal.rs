@@ -1,14 +1,14 @@
-//! The normal distribution, and how far medians of it scatter.
+//! The normal distribution, and how far medians of samples from it scatter.
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_2, PI, SQRT_2};
 
-/// What a standard normal number leaves 2.5 % above it.
+/// A standard normal number exceeds this with a chance of 2.5 %.
 pub const Z_95: f64 = 1.959_963_984_540_054;
 
 /// The chance that a standard normal number is greater than `z`: `erfc(z/√2)/2`.
 ///
-/// By the series of erf (DLMF 7.6.2) near zero and by the continued fraction of
-/// erfc (DLMF 7.9.2) far from it; 12 digits hold everywhere.
+/// Uses the series of erf (DLMF 7.6.2) near zero and the continued fraction of
+/// erfc (DLMF 7.9.2) far from it; 12 digits are right everywhere.
 pub fn upper_tail(z: f64) -> f64 {
     if z.is_nan() {
         return f64::NAN;
@@ -35,8 +35,8 @@ fn erf_series(x: f64) -> f64 {
     2.0 / PI.sqrt() * (-square).exp() * sum
 }
 
-/// `erfc(x) = e^{-x²}/√π · 1/(x + (1/2)/(x + (2/2)/(x + …)))`, from far inside
-/// outwards.
+/// `erfc(x) = e^{-x²}/√π · 1/(x + (1/2)/(x + (2/2)/(x + …)))`, evaluated from
+/// far inside outwards.
 fn erfc_fraction(x: f64) -> f64 {
     let mut inner = x;
     for k in (1..=120_u32).rev() {
@@ -89,7 +89,7 @@ pub fn median_error(n: u32) -> Option<f64> {
     if let Some(error) = MEDIAN_ERRORS.get(at) {
         return Some(*error);
     }
-    // The variance is π/2(n + c) for large n; c makes it meet the table.
+    // For large n the variance is π/2(n + c); this c makes it meet the table.
     let greatest = MEDIAN_ERRORS[last - 1];
     let shift = FRAC_PI_2 / (greatest * greatest) - last as f64;
     Some((FRAC_PI_2 / (f64::from(n) + shift)).sqrt())

@@ -4,7 +4,7 @@ use super::*;
 
 fn naive_median(values: &[f64]) -> Option<f64> {
     let values: Vec<f64> = values.iter().map(|value| value + 0.0).collect();
-    // The one with as many below as above it, found by counting.
+    // The number with as many below it as above it, found by counting.
     let rank = |rank: usize| {
         values.iter().copied().find(|value| {
             let below = values.iter().filter(|other| *other < value).count();

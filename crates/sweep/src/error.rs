@@ -8,9 +8,9 @@ use std::sync::Arc;
 pub struct Place {
     /// The file, as the user named it or as it lies beside the one they named.
     pub file: Arc<str>,
-    /// Counted from 1; 0 when the file as a whole is meant.
+    /// Line, from 1; 0 when the file as a whole is meant.
     pub line: u32,
-    /// Counted in characters from 1.
+    /// Column in characters, from 1.
     pub column: u32,
 }
 
@@ -33,7 +33,7 @@ impl Place {
         }
     }
 
-    /// An error here.
+    /// An error at this place.
     pub fn error(&self, key: impl Into<String>, message: impl Into<String>) -> FileError {
         FileError {
             file: self.file.to_string(),
@@ -50,13 +50,13 @@ impl Place {
 pub struct FileError {
     /// The file.
     pub file: String,
-    /// Counted from 1; 0 when the file as a whole is meant.
+    /// Line, from 1; 0 when the file as a whole is meant.
     pub line: u32,
-    /// Counted in characters from 1.
+    /// Column in characters, from 1.
     pub column: u32,
-    /// The dotted path; empty when no key is meant.
+    /// The dotted path of the key; empty when no key is meant.
     pub key: String,
-    /// What is wrong and what would be right.
+    /// What is wrong, and what would be right.
     pub message: String,
 }
 

@@ -19,35 +19,37 @@ use super::resolve::{Plan, Point, unused};
 
 /// The most jobs that one sweep may have.
 pub const JOBS_MAX: u128 = 1_000_000;
-/// After this many different errors the rest would only hide them.
+/// More errors than this would hide each other.
 const ERRORS_MAX: usize = 20;
 
-/// A sweep whose every cell was seen once and found right.
+/// A sweep file whose cells were all built once and found correct.
 #[derive(Clone, Debug)]
 pub struct Expansion<'a> {
     file: &'a SweepFile,
     plans: Vec<Plan<'a>>,
     /// Every axis of the sweep, in order of first appearance.
     paths: Vec<&'a str>,
-    /// Per point, over all blocks: whether it is a cell of its own.
+    /// For each point, over all blocks: whether it is a cell of its own.
     kept: Vec<bool>,
     digest: SweepDigest,
     grid: Grid,
     totals: Totals,
 }
 
-/// How much a sweep is.
+/// How large a sweep is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Different cells.
+    /// How many different cells it has.
     pub cells: u64,
-    /// Cells times replicates; at first, where results decide how many.
+    /// Cells times replicates; the number at first, where results decide how
+    /// many.
     pub jobs: u64,
-    /// Points that repeat an earlier cell, and were dropped.
+    /// Points that repeat an earlier cell and were dropped.
     pub duplicates: u64,
     /// Points that `exclude` removed.
     pub excluded: u64,
-    /// Cells that measure steps instead of training: all of them or none.
+    /// Cells that measure steps instead of training: either all of them or
+    /// none.
     #[serde(default)]
     pub probes: u64,
 }
@@ -55,14 +57,14 @@ pub struct Totals {
 /// The axes of a sweep and their values, as tables show them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Grid {
-    /// In order of first appearance.
+    /// The axes, in order of first appearance.
     pub axes: Vec<GridAxis>,
 }
 
 /// One axis of a [`Grid`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GridAxis {
-    /// The parameter.
+    /// The path of the parameter.
     pub path: String,
     /// Its different values, in order of first appearance.
     pub values: Vec<Value>,
@@ -73,14 +75,14 @@ pub struct GridAxis {
 pub struct Cell {
     /// Its place in the canonical order, counted from 0.
     pub index: u32,
-    /// Every axis of the sweep with its value here; an axis that this cell's
-    /// block does not vary has the value of the spec, if it has one.
+    /// Every axis of the sweep with its value in this cell. An axis that this
+    /// cell's block does not vary has the value of the spec, if there is one.
     pub axes: Vec<(String, Value)>,
-    /// What it computes.
+    /// The spec that it computes.
     pub spec: JobSpec,
-    /// Its digest.
+    /// The cell's digest.
     pub digest: CellDigest,
-    /// Its canonical text.
+    /// The canonical text of its spec.
     pub text: String,
     /// What tables call it, where its block says so.
     pub label: Option<String>,
@@ -91,9 +93,9 @@ pub struct Cell {
 pub struct PlannedJob {
     /// Which repetition it is.
     pub replicate: Replicate,
-    /// Its seed.
+    /// The job's seed.
     pub seed: u64,
-    /// Its digest.
+    /// The job's digest.
     pub digest: JobDigest,
 }
 
@@ -112,7 +114,7 @@ impl Cell {
     }
 }
 
-/// Expands a sweep file: sees every cell once, and checks it.
+/// Expands a sweep file: builds and checks every cell once.
 ///
 /// # Errors
 ///
@@ -174,13 +176,13 @@ impl<'a> Expansion<'a> {
         self.file
     }
 
-    /// The sweep's digest: over what it resolves to, so not over comments and
-    /// formatting.
+    /// The sweep's digest. It covers what the file resolves to, so not comments
+    /// and formatting.
     pub fn digest(&self) -> SweepDigest {
         self.digest
     }
 
-    /// The lines of its reference that are about no cell; see
+    /// The lines of its reference that match no cell; see
     /// [`crate::reference::Reference::strays`].
     pub fn strays(&self) -> Vec<FileError> {
         let reference = self.file.reference.as_ref();
@@ -196,7 +198,7 @@ impl<'a> Expansion<'a> {
         &self.grid
     }
 
-    /// How much it is.
+    /// How large the sweep is.
     pub fn totals(&self) -> Totals {
         self.totals
     }
@@ -252,7 +254,7 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// Sees every point once.
+    /// Builds every point once.
     fn survey(&mut self) -> Result<(), Vec<FileError>> {
         let mut faults = Faults::default();
         let mut cells = BTreeSet::new();
@@ -310,7 +312,7 @@ impl<'a> Expansion<'a> {
         Ok(())
     }
 
-    /// The error for a grid of which nothing is left.
+    /// The error for a grid that has no cells.
     fn emptied(&self) -> FileError {
         let exclude = self
             .file
@@ -328,7 +330,7 @@ impl<'a> Expansion<'a> {
     }
 }
 
-/// What the digest of a sweep covers beside its cells.
+/// What the digest of a sweep covers in addition to its cells.
 fn header(file: &SweepFile) -> String {
     let reference = file.reference.as_ref().map(|reference| &reference.text);
     let replicates = match file.bounds() {
@@ -345,7 +347,8 @@ fn header(file: &SweepFile) -> String {
     });
     let labels = file.blocks.iter().map(|block| block.labels.as_ref());
     let labels: Vec<_> = labels.map(|it| it.map(Labels::written)).collect();
-    // Files without labels are named as before there were any.
+    // Files without labels keep the digest that they had before there were
+    // labels.
     if labels.iter().any(Option::is_some) {
         covered["labels"] = json!(labels);
     }
@@ -368,7 +371,7 @@ impl Grid {
         self.axes.iter().find(|axis| axis.path == path)
     }
 
-    /// Adds the values of a cell, and hashes them.
+    /// Notes the values of a cell, and hashes them.
     fn see(&mut self, cell: &Cell, seen: &mut [BTreeSet<String>], hasher: &mut blake3::Hasher) {
         let mut axes = self.axes.iter_mut().zip(seen);
         for (path, value) in &cell.axes {
@@ -393,7 +396,7 @@ struct Points<'a> {
     plans: &'a [Plan<'a>],
     block: usize,
     next: u64,
-    /// How many came before, over all blocks.
+    /// How many points came before, over all blocks.
     passed: usize,
 }
 
@@ -432,7 +435,7 @@ impl Iterator for Cells<'_> {
             if !kept {
                 continue;
             }
-            // Every point was seen by `survey`: those kept are cells.
+            // `survey` built every point: those that were kept are cells.
             if let Point::Cell { tree, spec } = plan.point(at) {
                 let cell = self.expansion.cell(self.index, (plan, at), &tree, *spec);
                 self.index += 1;
@@ -465,8 +468,8 @@ impl Faults {
         }
     }
 
-    /// The errors in the order of the file. One that not all of the `points`
-    /// have names the first cell that has it.
+    /// The errors in the order of the file. An error that not all of the
+    /// `points` have names the first cell that has it.
     fn report(mut self, points: Option<u64>) -> Vec<FileError> {
         self.list.sort_by(|(left, ..), (right, ..)| {
             (&left.file, left.line, left.column).cmp(&(&right.file, right.line, right.column))

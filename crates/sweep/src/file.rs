@@ -25,13 +25,13 @@ const NAME_MAX: usize = 64;
 pub struct SweepFile {
     /// The file, as the user named it.
     pub path: String,
-    /// `[a-z0-9_-]{1,64}`.
+    /// The name, `[a-z0-9_-]{1,64}`.
     pub name: String,
-    /// For people; the name when the file has none.
+    /// The title for people; the name when the file has none.
     pub title: String,
     /// How often each cell is trained; at first, where there is a `replicates_max`.
     pub replicates: u32,
-    /// How often at most, where that follows from what is measured: see
+    /// How often each cell is trained at most, where results decide: see
     /// [`swath_model::replication`].
     pub replicates_max: Option<u32>,
     /// Which of a training's test errors counts.
@@ -44,7 +44,7 @@ pub struct SweepFile {
     /// The layer of what `[fixed]` sets.
     pub(super) fixed_layer: usize,
     pub(super) blocks: Vec<Block>,
-    /// Where an error is reported that no key caused.
+    /// Where errors are reported that no key caused.
     pub(super) place: Place,
 }
 
@@ -53,20 +53,21 @@ pub struct SweepFile {
 pub struct Reference {
     /// Its path relative to the sweep file.
     pub file: String,
-    /// What it holds.
+    /// The text of the file.
     pub text: String,
 }
 
-/// Which test error of a training counts, fixed before the training.
+/// Which test error of a training counts; fixed before the training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
-    /// That of the last epoch.
+    /// The test error of the last epoch.
     #[default]
     Last,
-    /// The least of all epochs: chosen by the test set, so too good.
+    /// The least test error of all epochs: chosen on the test set, so too
+    /// optimistic.
     Best,
-    /// The median of the last epochs, this many.
+    /// The median over the last so many epochs.
     MedianOfLast(u32),
 }
 
@@ -100,8 +101,8 @@ impl FromStr for Measure {
 const MEASURE: &str = "must be \"last\", \"best\" or { median_of_last = k } with k >= 1";
 
 impl SweepFile {
-    /// The bounds between which results decide how often a cell is trained, if
-    /// they do.
+    /// The bounds between which results decide how often a cell is trained;
+    /// none if they do not decide.
     pub fn bounds(&self) -> Option<Bounds> {
         let min = self.replicates;
         self.replicates_max.map(|max| Bounds { min, max })

@@ -11,7 +11,7 @@ use super::source::{Entry, Node, Shape};
 /// One `[[grid]]` block: the product of its axes.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
-    /// In written order; the first varies slowest.
+    /// The axes in written order; the first varies slowest.
     pub(super) axes: Vec<Axis>,
     pub(super) excludes: Vec<Formula>,
     pub(super) labels: Option<Labels>,
@@ -42,7 +42,7 @@ impl Block {
             .flat_map(|axis| axis.paths.iter().map(String::as_str))
     }
 
-    /// How many cells the product has, exclusions and repetitions included.
+    /// How many points the product has, including exclusions and repetitions.
     pub(super) fn size(&self) -> u128 {
         self.axes
             .iter()
@@ -117,7 +117,7 @@ fn block(entries: &[Entry], place: &Place, errors: &mut Vec<FileError>) -> Block
     block
 }
 
-/// The word of a block that `name` was meant to be, if it is no key.
+/// The key of a block that was probably meant by `name`, if that is no key.
 fn misspelt(name: &str) -> Option<&'static str> {
     if keys::find(name).is_some() || keys::is_table(name) {
         return None;

@@ -11,8 +11,8 @@ use super::naming::LABEL;
 use super::section::{Section, names};
 use super::source::Node;
 
-/// What a column of the table may show beside parameters, and beside a metric
-/// of any other name, `metrics.NAME`.
+/// What a column of the table may show, in addition to parameters and to any
+/// other metric as `metrics.NAME`.
 pub const MEASURES: [&str; 9] = [
     "test_error",
     "test_loss",
@@ -26,7 +26,7 @@ pub const MEASURES: [&str; 9] = [
 ];
 
 /// The metric that the measure `name` shows: one that every training of the
-/// built-in core sends, or, behind `metrics.`, any.
+/// built-in trainer sends, or any metric after `metrics.`.
 pub fn metric_of(name: &str) -> Option<&str> {
     match name.strip_prefix("metrics.") {
         Some(metric) => Some(metric).filter(|metric| metrics::is_name(metric)),
@@ -42,7 +42,7 @@ pub enum Layout {
     List {
         /// The parameters that name the row.
         rows: Vec<String>,
-        /// What is shown for it.
+        /// What the columns show.
         columns: Vec<String>,
     },
     /// One field per cell.
@@ -51,7 +51,7 @@ pub enum Layout {
         rows: Vec<String>,
         /// The parameter whose values are the columns.
         columns: String,
-        /// What is shown in a field.
+        /// What a field shows.
         cell: String,
     },
 }
@@ -65,8 +65,8 @@ impl Layout {
         }
     }
 
-    /// Reads `[table]`. `axes` are what names rows by default, [`LABEL`] among them
-    /// where cells have one; `metric` is what a program reports instead of
+    /// Reads `[table]`. `axes` name the rows by default, among them [`LABEL`]
+    /// where cells have labels; `metric` is what a program reports instead of
     /// `test_error`.
     pub(super) fn read(
         node: &Node,
@@ -177,7 +177,10 @@ fn measure(name: &str, metric: Option<&str>) -> Result<(), String> {
     let known = || metric.into_iter().chain(MEASURES);
     Err(match nearest(name, known()) {
         Some(near) => format!("`{name}`: no such measure; did you mean `{near}`?"),
-        None => format!("`{name}`: no such measure; there are {}", names(known())),
+        None => format!(
+            "`{name}`: no such measure; the measures are {}",
+            names(known())
+        ),
     })
 }
 

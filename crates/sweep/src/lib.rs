@@ -3,8 +3,8 @@
 //! [`SweepFile::parse`] reads the TOML and reports every mistake at its line
 //! and column; [`expand`] turns it into a stream of [`Cell`]s in canonical
 //! order; each cell names its jobs. The same file gives the same cells,
-//! digests, order and seeds, and growing an axis or `replicates` leaves the
-//! jobs that were there as they were.
+//! digests, order and seeds. Growing an axis or `replicates` leaves the
+//! existing jobs as they were.
 
 mod error;
 mod expand;

@@ -1,15 +1,15 @@
-//! What the cells of a `[[grid]]` block are called, for tables: its `label`.
+//! What tables call the cells of a `[[grid]]` block: its `label`.
 
 use swath_model::spec::keys;
 
 use super::error::{FileError, Place};
 use super::source::{Node, Shape};
 
-/// The column of labels.
+/// The name of the column of labels.
 pub const LABEL: &str = "label";
 
-/// The labels of a block: one text for every point, or one for each, in the order
-/// of its points.
+/// The labels of a block: one text for all points, or one for each point, in
+/// order.
 #[derive(Clone, Debug)]
 pub(super) struct Labels {
     templates: Vec<Template>,
@@ -50,7 +50,8 @@ impl Labels {
         })
     }
 
-    /// An error where there is not one label for each of the `points` of the block.
+    /// Reports an error unless there is one label, or one for each of the
+    /// `points`.
     pub(super) fn check(&self, points: u128, errors: &mut Vec<FileError>) {
         let count = self.templates.len();
         if self.is_list && count as u128 != points {

@@ -1,4 +1,4 @@
-//! Recipes: what every cell has unless the sweep file says otherwise.
+//! Recipes: the settings of every cell, unless the sweep file says otherwise.
 
 use super::error::{FileError, Place};
 use super::settings::{Settings, lay};
@@ -7,7 +7,7 @@ use super::source::{self, Entry, Node};
 /// Reads a file by its path relative to the sweep file.
 pub type Read<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
 
-/// The chain of a recipe, as it is being read.
+/// The chain of recipes that is being read.
 pub(super) struct Recipes<'a> {
     /// The sweep file: paths are relative to it.
     pub(super) file: &'a str,
@@ -15,8 +15,8 @@ pub(super) struct Recipes<'a> {
 }
 
 impl Recipes<'_> {
-    /// Lays the recipe that `node` names over nothing, its parents first.
-    /// Returns the next free layer.
+    /// Reads the recipe that `node` names, its parents first. Returns the next
+    /// free layer.
     pub(super) fn load(
         &self,
         node: &Node,

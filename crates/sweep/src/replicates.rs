@@ -7,15 +7,15 @@ use super::error::FileError;
 use super::section::{Section, unknown};
 use super::source::{Node, Shape};
 
-/// How often a cell is trained unless the file says otherwise: the least
-/// number with a median that one outlier does not move.
+/// How often a cell is trained unless the file says otherwise: the least number
+/// whose median is not moved by a single outlier.
 pub const REPLICATES_DEFAULT: u32 = 3;
-/// More would be a mistake.
+/// A greater number is a mistake.
 const REPLICATES_MAX: i64 = 10_000;
 const KEYS: [&str; 3] = ["min", "max", "until"];
 
 /// Reads `sweep.replicates`, a number or `{ min, max, until }`: how often each
-/// cell is trained, and how often at most, where results decide.
+/// cell is trained and, where results decide, how often at most.
 pub(super) fn read(section: &Section<'_>, errors: &mut Vec<FileError>) -> (u32, Option<u32>) {
     match section.get("replicates") {
         None => (REPLICATES_DEFAULT, None),

@@ -10,7 +10,7 @@ use super::file::SweepFile;
 use super::grid::{Block, Choice};
 use super::settings::{ALTERNATIVES, Assigned, Formula};
 
-/// A block, prepared so that a cell costs little.
+/// A block, prepared so that each cell is cheap.
 #[derive(Clone, Debug)]
 pub(super) struct Plan<'a> {
     file: &'a SweepFile,
@@ -33,7 +33,7 @@ struct Conditional {
     under: &'static [&'static str],
 }
 
-/// What a point of a block is.
+/// What a point of a block turns out to be.
 pub(super) enum Point {
     Excluded,
     Wrong(Vec<FileError>),
@@ -51,8 +51,9 @@ impl<'a> Plan<'a> {
         };
         let axis = |path: &str| block.paths().any(|axis| axis == path);
         for (path, setting) in &file.settings {
-            // A recipe's budget gives way to an axis over the other kind of
-            // budget; with [fixed] in the same file that is a contradiction.
+            // An axis over one kind of budget replaces a recipe's budget of the
+            // other kind; a budget of the other kind in `[fixed]` of the same
+            // file is a contradiction.
             let replaced = setting.layer < file.fixed_layer
                 && ALTERNATIVES
                     .iter()
@@ -101,7 +102,7 @@ impl<'a> Plan<'a> {
             .collect()
     }
 
-    /// What point `index` of the block is.
+    /// Builds point `index` of the block.
     pub(super) fn point(&self, index: u64) -> Point {
         let choices = self.choices(index);
         let mut scope = Scope {
@@ -149,7 +150,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// An error of the spec, at what set its key.
+    /// An error of the spec, placed where its key was set.
     fn placed(&self, key: String, message: String, choices: &[(&str, &Choice)]) -> FileError {
         let about = |path: &str| {
             path == key
@@ -196,7 +197,7 @@ impl Conditional {
 }
 
 /// The options of `[fixed]` that no value of an axis over their table's name
-/// takes: they would be dropped from every cell.
+/// accepts: they would be dropped from every cell.
 pub(super) fn unused(file: &SweepFile) -> Vec<FileError> {
     let mut errors = Vec::new();
     let settings = file
@@ -250,7 +251,7 @@ struct Scope<'a> {
 enum Defaults {
     NotNeeded,
     Of(Box<JobSpec>),
-    /// The rest of the cell has none: it is wrong, or a program's.
+    /// There are none: the rest of the cell is wrong, or for a program.
     None,
 }
 
@@ -318,7 +319,7 @@ impl Scope<'_> {
             .push(formula.place(error.offset).error(key, message));
     }
 
-    /// Evaluates the expression of a key, unless that was done.
+    /// Evaluates the expression of a key, unless that was done before.
     fn force(&mut self, index: usize) -> State {
         let Pending {
             path,
@@ -399,8 +400,8 @@ impl Scope<'_> {
         })
     }
 
-    /// The spec as far as it is known. Defaults depend on names only, so what
-    /// is not known yet may be anything of its kind.
+    /// The spec as far as it is known. Defaults depend only on names, so what
+    /// is not known yet may be any value of its kind.
     fn with_defaults(&self) -> Option<JobSpec> {
         let mut tree = self.tree.clone();
         for pending in &self.pending {

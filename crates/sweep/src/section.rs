@@ -56,7 +56,7 @@ impl<'a> Section<'a> {
 pub(super) fn unknown(name: &str, known: &[&str]) -> String {
     match nearest(name, known.iter().copied()) {
         Some(near) => format!("unknown key; did you mean `{near}`?"),
-        None => format!("unknown key; there are {}", names(known.iter().copied())),
+        None => format!("unknown key; the keys are {}", names(known.iter().copied())),
     }
 }
 

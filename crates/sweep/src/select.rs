@@ -8,13 +8,13 @@ use swath_model::job::StateName;
 use swath_model::spec::{canonical, keys, lookup};
 use swath_model::suggest::nearest;
 
-/// Which sweeps or jobs are meant: those that the target names and every
-/// filter lets through. Without a target, all.
+/// Which sweeps or jobs are meant: those that the target names and that pass
+/// every filter. Without a target, all that pass.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Selector {
-    /// What is named.
+    /// The named sweep, job or pattern.
     pub target: Option<Target>,
-    /// What must hold.
+    /// The conditions that must hold.
     pub filters: Vec<Filter>,
 }
 
@@ -36,9 +36,9 @@ pub struct Filter {
     pub field: String,
     /// How it is compared.
     pub operator: Operator,
-    /// With what, as written.
+    /// The value it is compared with, as written.
     pub text: String,
-    /// The same as a number, if it is one.
+    /// That value as a number, if it is one.
     number: Option<f64>,
 }
 
@@ -59,8 +59,8 @@ pub enum Operator {
     GreaterEqual,
 }
 
-/// What a selector sees of a sweep or a job. What is absent matches no
-/// target, and no filter but `!=`.
+/// What a selector sees of a sweep or a job. An absent field matches no target,
+/// and no filter except `!=`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SubjectView<'a> {
     /// The sweep's name.
@@ -83,18 +83,18 @@ pub struct SubjectView<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{part}`: {message}")]
 pub struct SelectorError {
-    /// The part of the selector.
+    /// The part of the selector that is wrong.
     pub part: String,
     /// What is wrong with it.
     pub message: String,
 }
 
-/// Fewer digits would name too much by accident.
+/// A prefix of fewer digits would match too much by accident.
 const PREFIX_MIN: usize = 4;
-/// A failed job whose fault is divergence: people look for it by this name.
+/// The word for a failed job that diverged: people look for it by this name.
 const DIVERGED: &str = "diverged";
 const FIELDS: [&str; 3] = ["state", "sweep", "replicate"];
-/// Two characters before one.
+/// Two-character operators come first.
 const OPERATORS: [(&str, Operator); 7] = [
     ("!=", Operator::NotEqual),
     ("<=", Operator::LessEqual),
@@ -123,7 +123,7 @@ impl Selector {
         Ok(selector)
     }
 
-    /// Whether it means `subject`.
+    /// Whether it selects `subject`.
     pub fn matches(&self, subject: &SubjectView<'_>) -> bool {
         self.target
             .as_ref()
@@ -136,7 +136,8 @@ impl Target {
     fn parse(text: &str) -> Result<Self, SelectorError> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_-*?".contains(c);
         if !text.chars().all(allowed) {
-            let message = "is no id, name, pattern or filter; a filter is like batch_size=128";
+            let message =
+                "is not an id, a name, a pattern or a filter; a filter is like batch_size=128";
             return Err(wrong(text, message));
         }
         Ok(match text {
@@ -161,7 +162,7 @@ impl Target {
     }
 }
 
-/// A misspelt state would silently match nothing.
+/// Refuses a misspelt state, which would silently match nothing.
 fn check_state(part: &str, text: &str) -> Result<(), SelectorError> {
     let names = StateName::ALL.map(StateName::name);
     let names: Vec<_> = names.into_iter().chain([DIVERGED]).collect();
@@ -172,7 +173,7 @@ fn check_state(part: &str, text: &str) -> Result<(), SelectorError> {
         Some(near) => wrong(part, format!("no such state; did you mean `{near}`?")),
         None => wrong(
             part,
-            format!("no such state; there are {}", names.join(", ")),
+            format!("no such state; the states are {}", names.join(", ")),
         ),
     })
 }
@@ -196,7 +197,7 @@ impl Filter {
             let message = match nearest(field, fields) {
                 Some(near) => format!("no such parameter; did you mean `{near}`?"),
                 None => format!(
-                    "no such parameter; there are {}, and the keys of a spec",
+                    "no such parameter; a filter takes {} and the keys of a spec",
                     FIELDS.join(", ")
                 ),
             };
@@ -221,7 +222,7 @@ impl Filter {
         })
     }
 
-    /// Whether it lets `subject` through.
+    /// Whether `subject` passes.
     pub fn matches(&self, subject: &SubjectView<'_>) -> bool {
         let differs = self.operator == Operator::NotEqual;
         match self.field.as_str() {
@@ -294,7 +295,7 @@ fn wrong(part: &str, message: impl Into<String>) -> SelectorError {
     }
 }
 
-/// The parts of a selector: white space divides them outside double quotes.
+/// The parts of a selector, separated by white space outside double quotes.
 fn split(text: &str) -> Result<Vec<String>, SelectorError> {
     let mut parts = Vec::new();
     let mut part = String::new();
@@ -315,12 +316,13 @@ fn split(text: &str) -> Result<Vec<String>, SelectorError> {
     Ok(parts)
 }
 
-/// Whether `text` is what `pattern` says: `*` any characters, `?` one.
+/// Whether `text` matches `pattern`: `*` stands for any characters, `?` for
+/// one.
 fn glob(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();
     let (mut p, mut t) = (0, 0);
-    // Where the last `*` stands, and how much of the text it has taken.
+    // Where the last `*` is, and how much of the text it has taken.
     let mut star = None;
     while t < text.len() {
         match pattern.get(p) {

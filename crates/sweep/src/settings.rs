@@ -1,4 +1,4 @@
-//! What a sweep file and its recipes set, key by key, and where.
+//! What a sweep file and its recipes set, key by key, and in which place.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
@@ -11,7 +11,7 @@ use super::error::{FileError, Place};
 use super::expression::{Expression, number_value};
 use super::source::{Entry, Node, Shape};
 
-/// An expression where it stands in a file.
+/// An expression with its place in a file.
 #[derive(Clone, Debug)]
 pub(super) struct Formula {
     pub(super) expression: Expression,
@@ -44,7 +44,7 @@ pub(super) struct Leaf<'a> {
     pub(super) entry: &'a Entry,
 }
 
-/// Keys of which a spec has one: setting one in a later layer replaces the
+/// Keys of which a spec has only one: setting one in a later layer replaces the
 /// other of an earlier layer.
 pub(super) const ALTERNATIVES: [(&str, &str); 4] = [
     ("epochs", "steps"),
@@ -119,7 +119,7 @@ impl Assigned {
     }
 }
 
-/// Numbers as a person would write them: `32.0` as 32.
+/// Numbers as a person would write them: `32.0` becomes 32.
 fn plain(value: Value) -> Value {
     match value {
         Value::Number(number) if number.is_f64() => {
@@ -180,8 +180,8 @@ fn descend<'a>(
     }
 }
 
-/// The error for something that is no key: unknown, or a value where a table
-/// of keys should be.
+/// The error for something that is not a key: it is unknown, or it is a value
+/// where a table of keys should be.
 fn misplaced(path: &str, entry: &Entry) -> FileError {
     if !keys::is_table(path) {
         return entry.place.error(path, keys::unknown(path).message);

@@ -1,4 +1,4 @@
-//! TOML with the place of every key and value.
+//! TOML, with the place of every key and value.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use toml_edit::{Item, Key, TableLike};
 
 use super::error::{FileError, Place};
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) place: Place,
@@ -19,8 +19,8 @@ pub(super) struct Node {
 #[derive(Clone, Debug)]
 pub(super) enum Shape {
     Scalar(Value),
-    /// A text. `exact`: its characters stand in the file as they are, one
-    /// column each from the second on, so that a place inside can be named.
+    /// A text. `exact`: its characters are in the file as they are, one column
+    /// each from the second on, so that a place inside it can be named.
     Text {
         text: String,
         exact: bool,
@@ -67,7 +67,7 @@ impl Node {
         }
     }
 
-    /// The items of a list; one that is no list is its only item.
+    /// The items of a list; a value that is not a list is its own only item.
     pub(super) fn items(&self) -> &[Self] {
         match &self.shape {
             Shape::List(items) => items,
@@ -107,7 +107,8 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Vec<Entry>, FileError> {
 struct Source<'a> {
     file: Arc<str>,
     text: &'a str,
-    /// Where each line starts: a list of 100,000 values has as many places.
+    /// Where each line starts; kept because a list of 100,000 values has as
+    /// many places.
     lines: Vec<usize>,
     ascii: bool,
 }
@@ -146,8 +147,8 @@ impl<'a> Source<'a> {
                 .unwrap_or(0);
             entries.push((at, name, item));
         }
-        // Dotted keys are grouped by their table; what counts is the order in
-        // which they were written.
+        // Dotted keys are grouped by their table, but what counts is the order
+        // in which they were written.
         entries.sort_by_key(|(at, ..)| *at);
         entries
             .into_iter()

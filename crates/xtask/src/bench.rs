@@ -23,7 +23,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
         "swath-e2e",
     ];
     run_command(workspace.cargo("build").arg("--release").args(packages))?;
-    // What fills a store for its benchmark.
+    // This example fills a store for its benchmark.
     let filler = ["-p", "swath-store-sqlite", "--example", "fill"];
     run_command(workspace.cargo("build").arg("--release").args(filler))?;
     let binaries = workspace.target_dir()?.join("release");

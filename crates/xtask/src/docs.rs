@@ -24,7 +24,7 @@ const GENERATORS: [Generator; 2] = [
     },
 ];
 
-/// The worker's help as a page. Settings of whoever writes it stay out.
+/// The worker's help as a page, without the settings of the user who writes it.
 fn worker_reference(workspace: &Workspace) -> Result<String> {
     let mut command = workspace.cargo("run");
     for (name, _) in std::env::vars_os() {
@@ -74,7 +74,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     }
     if !stale.is_empty() {
         bail!(
-            "out of date: {}; `cargo xtask docs` writes them anew",
+            "out of date: {}; `cargo xtask docs` writes them again",
             stale.join(", ")
         );
     }

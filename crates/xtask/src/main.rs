@@ -1,4 +1,4 @@
-//! `cargo xtask`: everything a checkout needs beyond plain cargo, in one place and with no shell scripts.
+//! `cargo xtask`: everything a checkout needs beyond plain cargo, in one place and without shell scripts.
 #![expect(
     clippy::print_stderr,
     reason = "a command-line tool that reports its steps on stderr"
@@ -38,7 +38,8 @@ Environment:
 
 Start with `cargo xtask quickstart`.";
 
-/// Set up, try, test and check Swath. The two to know: `quickstart` and `test`.
+/// Set up, try, test and check Swath. The two to know are `quickstart` and
+/// `test`.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = ENVIRONMENT)]
 struct Cli {
@@ -50,9 +51,9 @@ struct Cli {
 enum Verb {
     /// Fetch libtorch (527 MB, once per user) and link it into the checkout
     ///
-    /// The download is checked against a pinned SHA-256, goes on where it was interrupted, and is kept in the user's
-    /// cache, so that other checkouts and clean ones find it. An installed GPU PyTorch 2.13 is used instead if python3
-    /// has one. Afterwards plain `cargo build -p swath-trainer` works with nothing exported.
+    /// The download is checked against a pinned SHA-256, continues where it was interrupted, and is kept in the
+    /// user's cache, so that other checkouts and clean ones find it. If python3 has a GPU PyTorch 2.13, that is used
+    /// instead. Afterwards plain `cargo build -p swath-trainer` works with nothing exported.
     Setup,
 
     /// Set up, build, and train a small real sweep to its result table
@@ -63,44 +64,48 @@ enum Verb {
 
     /// Install what the tests need, then run `check` and every test
     ///
-    /// Uses cargo-nextest where it is installed, else `cargo test`. Arguments after `--` go to the test runner:
+    /// Uses cargo-nextest if it is installed, else `cargo test`. Arguments after `--` go to the test runner:
     /// `cargo xtask test --no-check -- -p swath-engine ledger`.
     Test {
-        /// Only the tests: no formatting, lints or rules first
+        /// Run only the tests: no formatting, lints or rules first
         #[arg(long)]
         no_check: bool,
-        /// For the test runner: a filter, `-p PACKAGE`, `--no-capture`, …
+        /// Arguments for the test runner: a filter, `-p PACKAGE`,
+        /// `--no-capture`, …
         #[arg(last = true)]
         args: Vec<String>,
     },
 
-    /// Formatting, lints, dependencies, file sizes, containers, generated files: what review should not have to find
+    /// Check formatting, lints, dependencies, file sizes, containers and generated files, so that review need not
     ///
-    /// Every check runs, whatever the ones before it found, and says `ok`, `failed` or `skipped` with what it lacks; the end
-    /// counts them. Where CI is set, what is lacking is installed, below CARGO_HOME; elsewhere only with --install.
+    /// Every check runs, whatever the ones before it found, and prints `ok`, `failed`, or `skipped` with what is
+    /// missing. The end counts them. If CI is set, missing tools are installed below CARGO_HOME; elsewhere only with
+    /// --install.
     Check {
-        /// Install what checks lack, into swath-xtask/ below CARGO_HOME (~/.cargo); cargo-deny compiles for minutes
+        /// Install the tools that checks lack, into swath-xtask/ below CARGO_HOME (~/.cargo); cargo-deny compiles
+        /// for minutes
         #[arg(long)]
         install: bool,
     },
 
     /// Measure speed on this machine and print a table
     ///
-    /// `cargo xtask bench` measures everything, `cargo xtask bench queue` the queue, `cargo xtask bench store` the reading
-    /// of a store with a million jobs, `cargo xtask bench train` the trainer beside PyTorch 2.13, and `cargo xtask bench
-    /// fashion` the errors of both on Fashion-MNIST, if a Python has it (SWATH_BENCH_PYTHON names the Python).
+    /// `cargo xtask bench` measures everything, `cargo xtask bench queue` the queue, `cargo xtask bench store` how
+    /// fast a store with a million jobs is read, `cargo xtask bench train` the trainer beside PyTorch 2.13, and
+    /// `cargo xtask bench fashion` the errors of both on Fashion-MNIST, if a Python has PyTorch (SWATH_BENCH_PYTHON
+    /// names the Python).
     Bench {
-        /// The parts: queue, store, train, fashion
+        /// The parts to measure: queue, store, train, fashion
         args: Vec<String>,
     },
 
-    /// Write the generated pages under docs/ anew
+    /// Regenerate the pages under docs/ that programs write
     Docs,
 
-    /// Write the .sqlx query caches anew, after a change to a query or a migration
+    /// Regenerate the .sqlx query caches, after a change to a query or a migration
     ///
-    /// Applies migrations/sqlite and migrations/postgres to temporary databases and compiles the stores against them. The
-    /// second needs a Postgres server: one is started if it is installed, or SWATH_TEST_POSTGRES names one.
+    /// Applies migrations/sqlite and migrations/postgres to temporary databases and compiles the stores against them.
+    /// The second needs a Postgres server: one is started if Postgres is installed, or SWATH_TEST_POSTGRES names one.
     Sqlx,
 }
 
@@ -120,7 +125,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line: the chain of causes reads on from what failed.
+            // One line: what failed, followed by the chain of causes.
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }

@@ -1,4 +1,5 @@
-//! What the tests use beyond the checkout. Nothing here is fatal: a test that lacks its need says that it skips.
+//! What the tests use beyond the checkout. Nothing here is fatal: a test that lacks something says that it
+//! skips.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,7 +14,8 @@ const FASHION_MNIST_TESTS: &str = "swath-trainer";
 /// The package whose tests skip without a Postgres server.
 const POSTGRES_TESTS: &str = "swath-store-postgres";
 
-/// Where nobody is there to be asked, and nobody's machine to be kept as it is.
+/// Whether this is CI, where nobody can be asked and no machine must be left as
+/// it is.
 pub(crate) fn is_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
@@ -40,7 +42,7 @@ pub(crate) fn install() {
     }
 }
 
-/// Installs one of Debian's packages, or says why not.
+/// Installs a Debian package, or returns why it could not.
 fn apt_install(package: &str) -> Result<(), String> {
     if !is_root() {
         return Err(format!(
@@ -118,7 +120,8 @@ mod tests {
             sources(&root.join(part), &mut files);
         }
         let mut packages = Vec::new();
-        // A benchmark says that it could not measure; it is no test to skip.
+        // A benchmark that could not measure says so; it is not a test that
+        // skips.
         let is_benchmark = |file: &PathBuf| file.iter().any(|part| part == "bench");
         for file in files.iter().filter(|file| !is_benchmark(file)) {
             let text = fs::read_to_string(file).unwrap();

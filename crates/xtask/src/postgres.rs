@@ -1,4 +1,5 @@
-//! A Postgres server for tests and for the query cache: the one that is named, or one that lives as long as this does.
+//! A Postgres server for tests and for the query cache: one that the environment names, or one of our own that lives
+//! as long as this process.
 
 use std::env;
 use std::fs;
@@ -15,15 +16,17 @@ use tempfile::TempDir;
 use crate::check::Missing;
 use crate::process::{answers, is_installed, output, say};
 
-/// Names a server that is used instead of one of our own; and to the tests, the one that is used.
+/// The variable that names a server to use instead of one of our own. It also tells the tests
+/// which server is used.
 pub(crate) const SERVER: &str = "SWATH_TEST_POSTGRES";
-/// Debian's package.
+/// The Debian package of the server.
 pub(crate) const PACKAGE: &str = "postgresql";
-/// Where Debian's package has its programs, by version.
+/// Where Debian's package puts its programs, by version.
 const DEBIAN: &str = "/usr/lib/postgresql";
-/// Who runs the server where we are root, which Postgres refuses to be run by; Debian's package makes this user.
+/// The user that runs the server when we are root, because Postgres refuses to run as root. Debian's package
+/// creates this user.
 const USER: &str = "postgres";
-/// How long a server may take to begin.
+/// How long a server may take to start.
 const START: Duration = Duration::from_mins(1);
 
 /// A server.
@@ -33,7 +36,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The one that is named, or a new one; else [`Missing`], with how to come by it.
+    /// The server that is named, or a new one; else [`Missing`], which says how to
+    /// get one.
     pub(crate) fn find() -> Result<Self> {
         if let Some(url) = env::var(SERVER).ok().filter(|url| !url.is_empty()) {
             return Ok(Self { url, _own: None });
@@ -52,7 +56,7 @@ impl Server {
         })
     }
 
-    /// Its address, with its first database.
+    /// The address of the server, with its first database.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -69,7 +73,7 @@ impl Server {
     }
 }
 
-/// A database that goes with this.
+/// A database that is dropped together with this value.
 pub(crate) struct Database<'a> {
     server: &'a str,
     name: String,
@@ -113,7 +117,7 @@ fn psql(url: &str, arguments: &[&str]) -> Result<()> {
         .map_err(|error| anyhow::anyhow!(without_password(&format!("{error:#}"), url)))
 }
 
-/// The name of a command holds the address.
+/// The command's name contains the address, with its password.
 fn without_password(text: &str, url: &str) -> String {
     text.replace(url, "the server")
 }
@@ -129,7 +133,7 @@ fn with_database(url: &str, name: &str) -> String {
     format!("{}/{name}{query}", &base[..end])
 }
 
-/// Whether a server of our own can be started.
+/// Whether we can start a server of our own.
 pub(crate) fn is_there() -> bool {
     programs().is_some()
 }
@@ -156,9 +160,10 @@ fn programs() -> Option<PathBuf> {
     on_path.then(PathBuf::new)
 }
 
-/// A server in a directory of its own, which both end with this.
+/// A server in its own directory; both are removed when this is dropped.
 struct Cluster {
-    /// By a socket in its directory, which only its user and root can reach.
+    /// Its address, a socket in its directory, which only its user and root can
+    /// reach.
     url: String,
     process: Child,
     programs: PathBuf,
@@ -179,7 +184,8 @@ impl Cluster {
         }
         let data = directory.path().join("data");
         let mut init = as_user(programs.join("initdb"), user, directory.path());
-        // Whoever comes by the network, from this machine only, would need the password, which nobody knows.
+        // The server also accepts connections from this machine over the network, but they need this
+        // password, which nobody knows.
         let password = directory.path().join("password");
         fs::write(&password, random()?).context("cannot write a password")?;
         if let Some((uid, gid)) = user {
@@ -205,7 +211,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Until it answers.
+    /// Waits until the server answers.
     fn wait(&mut self, port: u16) -> Result<()> {
         let started = Instant::now();
         loop {
@@ -229,7 +235,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // At once, with nothing written down: all of it goes.
+        // Stops it at once without writing anything, since all of it is
+        // removed.
         let mut stop = as_user(
             self.programs.join("pg_ctl"),
             self.user,
@@ -238,14 +245,15 @@ impl Drop for Cluster {
         stop.args(["stop", "--mode", "immediate", "--pgdata"])
             .arg(self.directory.path().join("data"));
         if !answers(&mut stop) {
-            // It has ended, or hangs.
+            // It has ended, or it hangs.
             let _gone = self.process.kill();
         }
         let _status = self.process.wait();
     }
 }
 
-/// Starts the server, which ends when this process does, whatever ends it.
+/// Starts the server. It ends when this process does, however this process
+/// ends.
 fn serve(programs: &Path, user: Option<(u32, u32)>, directory: &Path, port: u16) -> Result<Child> {
     let postgres = programs.join("postgres");
     let mut command = if is_installed(Command::new("setpriv").arg("--version")) {
@@ -275,7 +283,7 @@ fn serve(programs: &Path, user: Option<(u32, u32)>, directory: &Path, port: u16)
 
 fn as_user(program: PathBuf, user: Option<(u32, u32)>, directory: &Path) -> Command {
     let mut command = Command::new(program);
-    // Not where that user may not be.
+    // The current directory may be one that this user may not enter.
     command.current_dir(directory);
     if let Some((uid, gid)) = user {
         command.uid(uid).gid(gid);
@@ -283,7 +291,7 @@ fn as_user(program: PathBuf, user: Option<(u32, u32)>, directory: &Path) -> Comm
     command
 }
 
-/// Whom to run the server as: nobody else where we are not root.
+/// The user to run the server as: `None`, the current one, unless we are root.
 fn user() -> Result<Option<(u32, u32)>> {
     let id = |arguments: &[&str]| -> Result<u32> {
         let id = output(Command::new("id").args(arguments))?;
@@ -299,7 +307,7 @@ fn user() -> Result<Option<(u32, u32)>> {
     Ok(Some((uid, id(&["-g", USER])?)))
 }
 
-/// Free just now.
+/// A port that is free right now.
 fn free_port() -> Result<u16> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).context("no port is free")?;
     Ok(listener.local_addr()?.port())

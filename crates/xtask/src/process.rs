@@ -1,4 +1,5 @@
-//! Running other programs: what is said when they start, fail or are not there.
+//! Running other programs, and the messages when they start, fail or do not
+//! exist.
 
 use std::io::ErrorKind;
 use std::process::{Command, Stdio};
@@ -10,7 +11,8 @@ use anyhow::{Context, Result, bail};
 /// How often a program with a time limit is looked at.
 const POLL: Duration = Duration::from_millis(50);
 
-/// A step of xtask itself, set apart from the output of what it runs.
+/// Announces a step of xtask itself, set apart from the output of the programs
+/// it runs.
 pub(crate) fn say(text: impl std::fmt::Display) {
     eprintln!("xtask: {text}");
 }
@@ -39,7 +41,8 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The same for what may take long; it is ended when its time is over, though not what it started in turn.
+/// Like `run`, for what may take long. The command is killed when its time is over, but not the processes
+/// it started.
 pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
     let mut child = command
         .spawn()
@@ -63,7 +66,8 @@ pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Stdout as text; on failure the last line of stderr, which with most programs is the one that says why.
+/// Stdout as text. On failure the error is the last line of stderr, which in most programs is the one
+/// that says why.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let done = command
         .stdin(Stdio::null())
@@ -84,7 +88,7 @@ pub(crate) fn last_line(text: &str) -> &str {
     text.trim_end().lines().next_back().unwrap_or("no message")
 }
 
-/// Whether a program is there at all, whatever it answers.
+/// Whether a program exists at all, whatever it answers.
 pub(crate) fn is_installed(command: &mut Command) -> bool {
     let started = command
         .stdin(Stdio::null())
@@ -94,7 +98,7 @@ pub(crate) fn is_installed(command: &mut Command) -> bool {
     !matches!(started, Err(error) if error.kind() == ErrorKind::NotFound)
 }
 
-/// Whether a program is there and answers with exit code 0, as `cargo SUBCOMMAND --version` does.
+/// Whether a program exists and answers with exit code 0, as `cargo SUBCOMMAND --version` does.
 pub(crate) fn answers(command: &mut Command) -> bool {
     let status = command
         .stdin(Stdio::null())

@@ -3,11 +3,13 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// A terminal gets one line that is rewritten; a log gets a line for every tenth.
+/// A terminal gets one line that is rewritten; a log gets a new line for every
+/// tenth.
 pub(crate) struct Meter {
     label: String,
     started: Instant,
-    /// What lay there already when this process began: not to be counted into its speed.
+    /// How much there already was when this process began. It does not count in the
+    /// speed.
     resumed_at: Option<u64>,
     terminal: bool,
     tenths_told: u64,

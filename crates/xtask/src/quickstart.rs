@@ -41,7 +41,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             .args(packages),
     )?;
     say(format!("3/3 coordinator run {SWEEP}"));
-    // Replaces this process, so that exit code, terminal and Ctrl-C are the coordinator's own.
+    // This replaces the process, so that exit code, terminal and Ctrl-C are the coordinator's
+    // own.
     let failure = Command::new(&coordinator)
         .args(["run", SWEEP])
         .current_dir(&workspace.root)

@@ -1,4 +1,5 @@
-//! The query caches: what the queries of a SQL store look like to a real database, checked in so that nobody needs one.
+//! The query caches: what the queries of a SQL store look like to a real database. They are checked in, so that
+//! nobody needs a database to build.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,7 +18,7 @@ use crate::workspace::Workspace;
 /// A SQL store with its queries.
 struct Store {
     package: &'static str,
-    /// The directory of the crate; the cache lies in `.sqlx` below it, where the macros look first.
+    /// The directory of the crate. The cache is in `.sqlx` below it, where the macros look first.
     path: &'static str,
     migrations: &'static str,
     dialect: Dialect,
@@ -69,7 +70,8 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Compares without touching the checkout. A store whose database is not there is skipped, after the others were compared.
+/// Compares the caches without touching the checkout. A store whose database server is missing is skipped, after the
+/// others were compared.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let mut missing = Vec::new();
     for store in &STORES {
@@ -119,7 +121,7 @@ impl Store {
         workspace.path(self.path).join(".sqlx")
     }
 
-    /// Skipped while nothing that the cache is made from has changed.
+    /// Skips the comparison if nothing that the cache is made from has changed.
     fn check(&self, workspace: &Workspace) -> Result<()> {
         let directory = self.cache(workspace);
         let checked_in = read(&directory)?;
@@ -135,13 +137,13 @@ impl Store {
         }
         if self.generate(workspace)? != checked_in {
             let directory = shown(workspace, &directory);
-            bail!("{directory} is out of date: `cargo xtask sqlx` writes it anew");
+            bail!("{directory} is out of date: `cargo xtask sqlx` writes it again");
         }
         fs::create_dir_all(stamp.parent().context("the stamp lies in a directory")?)?;
         fs::write(&stamp, inputs).with_context(|| format!("cannot write {}", stamp.display()))
     }
 
-    /// Compiles the store against a fresh database with all migrations, which makes sqlx write one file for each query.
+    /// Compiles the store against a fresh database with all migrations; sqlx then writes one file per query.
     fn generate(&self, workspace: &Workspace) -> Result<Cache> {
         let migrations = files(&workspace.path(self.migrations), "sql")?;
         match self.dialect {
@@ -173,7 +175,7 @@ impl Store {
         let settings = fs::read_to_string(workspace.path(self.path).join("sqlx.toml"));
         let variable = url_variable(&settings.unwrap_or_default());
         compile.env(variable.as_deref().unwrap_or("DATABASE_URL"), url);
-        // cargo does not know that the macros write files: a name it has not seen makes it compile this crate again.
+        // cargo does not know that the macros write files. A name it has not seen makes it compile this crate again.
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
@@ -193,7 +195,8 @@ impl Store {
         }))
     }
 
-    /// Everything the cache is made from, as one text; itself included, so that an edit of it is noticed.
+    /// Everything that the cache is made from, as one text. The cache itself is included, so that an edit
+    /// of it is noticed.
     fn inputs(&self, workspace: &Workspace) -> Result<String> {
         let source = workspace.path(self.path);
         let mut paths = files(&workspace.path(self.migrations), "sql")?;
@@ -208,7 +211,7 @@ impl Store {
     }
 }
 
-/// Python's own SQLite, as it is needed for libtorch anyway and xtask stays free of a database driver.
+/// Uses Python's own SQLite: Python is needed for libtorch anyway, and xtask needs no database driver.
 fn migrate(database: &Path, migrations: &[PathBuf]) -> Result<()> {
     let program = "import sqlite3, sys\nd = sqlite3.connect(sys.argv[1])\nfor p in sys.argv[2:]: d.executescript(open(p, encoding='utf-8').read())";
     let mut command = Command::new("python3");
@@ -218,7 +221,7 @@ fn migrate(database: &Path, migrations: &[PathBuf]) -> Result<()> {
         .context("the migrations cannot be applied")
 }
 
-/// The name that a crate's sqlx.toml gives to the variable with the database's address, if it gives one.
+/// The variable that a crate's sqlx.toml names for the database's address, if it names one.
 fn url_variable(sqlx_toml: &str) -> Option<String> {
     let line = sqlx_toml
         .lines()
@@ -231,7 +234,7 @@ fn url_variable(sqlx_toml: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
-/// All files with an extension below a directory, sorted; none where there is no such directory.
+/// All files with an extension below a directory, sorted; none if the directory does not exist.
 fn files(directory: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     if !directory.is_dir() {
@@ -280,7 +283,8 @@ mod tests {
         assert!(error.contains("already exists"), "{error}");
     }
 
-    /// What one dialect has at a step, the other has at the same.
+    /// Whatever one dialect has at a step, the other must have at the same
+    /// step.
     #[test]
     fn stores_have_migrations_of_the_same_names() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

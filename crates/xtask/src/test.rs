@@ -13,15 +13,16 @@ use crate::totals::Totals;
 use crate::workspace::Workspace;
 use crate::{check, libtorch, needs};
 
-/// In CI, property tests draw the same inputs in every run: red is what the
-/// change did, not chance. At a desk they draw others each time.
+/// In CI, property tests draw the same inputs in every run, so that a failure
+/// comes from the change and not from chance. At a desk they draw other inputs
+/// each time.
 const SEED_IN_CI: &str = "20180101";
 
 pub(crate) fn run(workspace: &Workspace, with_check: bool, args: &[String]) -> Result<()> {
     libtorch::ensure(workspace)?;
     needs::install();
     let mut failures = Vec::new();
-    // A failed check does not hide what the tests say.
+    // A failed check must not hide what the tests say.
     if with_check && let Err(error) = check::run(workspace, false) {
         say(format!("{error:#}; going on with the tests"));
         failures.push("checks");
@@ -36,7 +37,8 @@ pub(crate) fn run(workspace: &Workspace, with_check: bool, args: &[String]) -> R
         "swath-trainer",
         "--quiet",
     ]);
-    // Arguments are a filter for the tests proper; the few documentation tests run only when all do.
+    // Arguments are a filter for the tests proper. The few documentation tests run only when all
+    // tests do.
     if args.is_empty() && !summed(&mut doc, "documentation tests")? {
         failures.push("documentation tests");
     }
@@ -64,7 +66,7 @@ fn build(workspace: &Workspace) -> Result<std::path::PathBuf> {
     Ok(workspace.target_dir()?.join("debug"))
 }
 
-/// A server for the tests that need one; without, they say that they skip.
+/// A server for the tests that need one. Without it, they say that they skip.
 fn postgres_server() -> Result<Option<Server>> {
     match Server::find() {
         Ok(server) => Ok(Some(server)),
@@ -73,7 +75,7 @@ fn postgres_server() -> Result<Option<Server>> {
     }
 }
 
-/// The runner's totals come last, where they are looked for.
+/// Prints the runner's totals last, where people look for them.
 fn all_tests(
     workspace: &Workspace,
     binaries: &Path,
@@ -110,7 +112,7 @@ fn all_tests(
     Ok(status.success())
 }
 
-/// Cargo takes `--workspace` over any `-p` beside it.
+/// Cargo prefers `--workspace` to any `-p` beside it.
 fn scope(args: &[String]) -> &'static [&'static str] {
     let names_package =
         |arg: &String| arg.starts_with("-p") || arg == "--package" || arg.starts_with("--package=");
@@ -121,7 +123,7 @@ fn scope(args: &[String]) -> &'static [&'static str] {
     }
 }
 
-/// Runs a `cargo test`, passes its stdout on, and closes with one sum over all its test binaries.
+/// Runs a `cargo test`, passes its stdout on, and ends with one total over all its test binaries.
 fn summed(command: &mut Command, name: &str) -> Result<bool> {
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command

@@ -1,4 +1,5 @@
-//! The closing totals of libtest, which prints one line for each of many binaries.
+//! One total at the end for libtest, which prints one line for each of many
+//! binaries.
 
 use std::fmt;
 
@@ -10,7 +11,8 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// Adds `test result: ok. 12 passed; 0 failed; 1 ignored; …`; any other line changes nothing.
+    /// Adds the counts of `test result: ok. 12 passed; 0 failed; 1 ignored; …`. Any other line
+    /// changes nothing.
     pub(crate) fn add_line(&mut self, line: &str) {
         let Some((_, counts)) = line
             .strip_prefix("test result: ")

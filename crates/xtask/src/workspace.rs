@@ -15,7 +15,8 @@ pub(crate) struct Workspace {
 
 impl Workspace {
     pub(crate) fn find() -> Result<Self> {
-        // cargo's own answer first: a target directory shared between checkouts may hold another checkout's xtask.
+        // cargo's own answer comes first, because a target directory shared between checkouts may hold another
+        // checkout's xtask.
         let manifest = env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
         let root = manifest

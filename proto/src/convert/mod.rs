@@ -1,5 +1,6 @@
-//! Between wire types and the types of the model. Decoding checks everything
-//! that a peer could get wrong, limits included; encoding cannot fail.
+//! Conversion between wire types and the types of the model. Decoding checks
+//! everything that a peer could get wrong, including limits; encoding cannot
+//! fail.
 
 use swath_model::id::{Attempt, JobDigest, Owner, SessionId, WeightsDigest};
 use swath_model::message;
@@ -9,7 +10,7 @@ use swath_model::view::{DeviceAbout, WorkerAbout};
 
 use crate::{limits, v1};
 
-/// A message that does not say what it must.
+/// A message with a missing or wrong field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("field `{field}`: {problem}")]
 pub struct DecodeError {
@@ -59,16 +60,16 @@ fn limited(field: &'static str, text: String, limit: usize) -> Result<String> {
 ///
 /// # Errors
 ///
-/// When there are not 32.
+/// When there are not 32 bytes.
 pub fn job_digest(bytes: &[u8]) -> Result<JobDigest> {
     JobDigest::from_slice(bytes).ok_or_else(|| DecodeError::new("job", "must be 32 bytes"))
 }
 
-/// Who speaks.
+/// The worker in its session that sends a message.
 ///
 /// # Errors
 ///
-/// When the name is not a worker's.
+/// When the name is not valid for a worker.
 pub fn owner(worker: &str, session: u64) -> Result<Owner> {
     let worker = worker
         .parse()
@@ -83,7 +84,7 @@ pub fn owner(worker: &str, session: u64) -> Result<Owner> {
 ///
 /// # Errors
 ///
-/// When the job is no digest.
+/// When the job is not a digest.
 pub fn held(message: &v1::Held) -> Result<message::Held> {
     Ok(message::Held {
         job: job_digest(&message.job)?,
@@ -167,7 +168,7 @@ pub fn hello_message(hello: message::Hello) -> v1::HelloRequest {
 ///
 /// # Errors
 ///
-/// When it is none that this version knows.
+/// When this version does not know it.
 pub fn verdict(message: i32) -> Result<message::Verdict> {
     match v1::Verdict::try_from(message) {
         Ok(v1::Verdict::Keep) => Ok(message::Verdict::Keep),
@@ -183,7 +184,7 @@ pub fn verdict(message: i32) -> Result<message::Verdict> {
 ///
 /// # Errors
 ///
-/// When one is unknown, or their number is another.
+/// When one is unknown, or there are more or fewer than `count`.
 pub fn verdicts(messages: &[i32], count: usize) -> Result<Vec<message::Verdict>> {
     if messages.len() != count {
         return Err(DecodeError::new(
@@ -242,7 +243,7 @@ fn finish(message: v1::Finish) -> Result<message::Finish> {
             test_loss: measured.test_loss,
             best_test_error: measured.best_test_error,
             train_seconds: measured.train_seconds,
-            // What may not be recorded must not cost the outcome.
+            // A metric that may not be recorded must not cost the outcome.
             metrics: Metrics::collect(measured.metrics, |_, _| {}),
             weights: measured
                 .weights
@@ -334,7 +335,7 @@ fn provenance_message(provenance: outcome::Provenance) -> v1::Provenance {
 ///
 /// # Errors
 ///
-/// When it is none that this version knows.
+/// When this version does not know it.
 pub fn ack(message: i32) -> Result<message::Ack> {
     match v1::Ack::try_from(message) {
         Ok(v1::Ack::Recorded) => Ok(message::Ack::Recorded),

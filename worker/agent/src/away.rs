@@ -1,24 +1,24 @@
-//! A coordinator that cannot be reached: what the log says of it.
+//! What the log says about a coordinator that cannot be reached.
 
 use std::time::Duration;
 
 use super::Agent;
 use super::event::Exit;
 
-/// Between two complaints.
+/// Time between two complaints.
 const INTERVAL: Duration = Duration::from_mins(1);
 
-/// It has not answered for a while.
+/// The coordinator has not answered for a while.
 #[derive(Clone, Debug)]
 pub(super) struct Away {
     since: Duration,
-    /// When that was last said.
+    /// When that was last logged.
     pub(super) told: Option<Duration>,
     why: String,
 }
 
 impl Agent {
-    /// A call did not reach it.
+    /// Notes that a call did not reach the coordinator.
     pub(super) fn unreachable(&mut self, why: &str) {
         let now = self.now;
         let away = self.away.get_or_insert_with(|| Away {
@@ -30,7 +30,7 @@ impl Agent {
         self.complain();
     }
 
-    /// Says so, at first and then every minute.
+    /// Logs that the coordinator is away, at first and then every minute.
     pub(super) fn complain(&mut self) {
         let now = self.now;
         let Some(away) = self.away.as_mut() else {
@@ -47,7 +47,7 @@ impl Agent {
         );
     }
 
-    /// It answers. Returns whether it had been away.
+    /// Notes that the coordinator answers. Returns whether it had been away.
     pub(super) fn reached(&mut self) -> bool {
         let Some(away) = self.away.take() else {
             return false;
@@ -58,8 +58,8 @@ impl Agent {
         true
     }
 
-    /// Ends when there was neither a coordinator nor anything else to do for as
-    /// long as a worker may be idle.
+    /// Ends the worker when, for as long as it may be idle, there was neither a
+    /// coordinator nor anything else to do.
     pub(super) fn give_up(&mut self) {
         let Some(away) = self.away.as_ref().filter(|_| self.drain.is_none()) else {
             return;

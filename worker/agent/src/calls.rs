@@ -9,18 +9,19 @@ use super::event::{Call, CallId, Effect};
 use super::outbox::{REPORT_BYTES, report_bytes};
 use super::{Agent, Pending};
 
-/// The most jobs that one exchange asks for: their specs must fit a message.
+/// The most jobs that one exchange asks for: their specs must fit into a
+/// message.
 const WANT_MAX: usize = 256;
 
-/// Undelivered outcomes above which no new jobs are taken.
+/// With more undelivered outcomes than this, no new jobs are taken.
 const BACKLOG: usize = 1024;
 
-/// How often the size of a call is halved that does not get through.
+/// How often the size of a call that does not get through is halved.
 const HALVED_MAX: u32 = 5;
 
 const _: () = assert!(WANT_MAX <= limits::WANT_MAX as usize);
 
-/// Which kind of call.
+/// The kind of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Hello,
@@ -63,7 +64,8 @@ impl Agent {
         }
     }
 
-    /// Whose reply this is; none if nobody waits for it any more.
+    /// The kind of a call whose reply has come; none if nobody waits for it any
+    /// more.
     pub(super) fn kind_of(&mut self, call: CallId) -> Option<Kind> {
         [
             Kind::Hello,
@@ -82,8 +84,8 @@ impl Agent {
             return;
         }
         let mut held = self.held();
-        // What was delivered lately is named, too: should the store have lost
-        // it, it gets it again.
+        // Recently delivered outcomes are named too: if the store has lost
+        // them, it gets them again.
         let mut recent: Vec<_> = self.outbox.recent().collect();
         recent.retain(|recent| !held.contains(recent));
         held.extend(recent);
@@ -125,7 +127,8 @@ impl Agent {
             return;
         }
         let now = self.now;
-        // A slow link takes in time what a call may hold only in pieces.
+        // Smaller pieces get through a slow link in time where a full call does
+        // not.
         let mut room = REPORT_BYTES >> self.observe.failures.min(HALVED_MAX);
         let mut reports = self.outbox.reports(room);
         for report in &reports {
@@ -151,7 +154,7 @@ impl Agent {
         self.call(Kind::Observe, Call::Observe { owner, reports });
     }
 
-    /// Delivers outcomes, and takes jobs on the way.
+    /// Delivers outcomes, and asks for jobs in the same call.
     fn send_outcomes(&mut self) {
         if !self.deliver.is_free(self.now) {
             return;
@@ -167,8 +170,8 @@ impl Agent {
         self.exchange(Kind::Deliver);
     }
 
-    /// Asks for jobs, and waits for them: apart from the outcomes, which must
-    /// not wait behind it.
+    /// Asks for jobs and waits for them. This is a separate call, because
+    /// outcomes must not wait behind it.
     fn ask_for_jobs(&mut self) {
         if !self.fetch.is_free(self.now) {
             return;
@@ -212,8 +215,8 @@ impl Agent {
         self.call(kind, Call::Exchange { exchange, wait });
     }
 
-    /// How many jobs to ask for: free slots and those to hold in advance, less
-    /// what was asked for already.
+    /// How many jobs to ask for: one per free slot and those to hold in
+    /// advance, minus what was asked for already.
     fn room(&self) -> usize {
         let blocked = self.drain.is_some()
             || self.idle_is_over()
@@ -235,8 +238,9 @@ impl Agent {
 
     /// How long the coordinator may wait for a job.
     fn wait(&self) -> Duration {
-        // What an empty queue gets next may be of another sort, and is not to
-        // be taken in bulk. Without an answer the next question is a small one.
+        // Jobs that reach an empty queue next may be of another sort, and
+        // should not be taken in bulk. Without an answer the next question is a
+        // small one.
         if self.pace.expected() > 1 {
             return Duration::ZERO;
         }
@@ -251,8 +255,8 @@ impl Agent {
     }
 
     /// Withdraws the question that waits for a job. It is asked again without
-    /// waiting and without wanting anything new: jobs that were granted to it
-    /// meanwhile must not be lost.
+    /// waiting and without wanting new jobs, because jobs that were granted to
+    /// it meanwhile must not be lost.
     pub(super) fn withdraw_fetch(&mut self) {
         let Some(pending) = self.fetching.as_mut() else {
             return;

@@ -5,14 +5,14 @@ use swath_model::protocol::exit;
 
 use crate::{End, first, last};
 
-/// The tail of stderr that a fault's message quotes.
+/// How much of the tail of stderr a fault's message quotes.
 const QUOTED_BYTES: usize = 8 << 10;
 
 /// The longest headline.
 const HEADLINE_BYTES: usize = 300;
 
-/// The outcome of an attempt whose child ended without saying how it went.
-/// `tail` is the end of what it wrote to stderr.
+/// The outcome of an attempt whose child ended without reporting one. `tail` is
+/// the end of what it wrote to stderr.
 pub(crate) fn unexplained(end: &End, tail: &str) -> Outcome {
     let (fault, how) = match end {
         End::NotStarted(why) => (Fault::Crashed, format!("cannot be started: {why}")),
@@ -29,7 +29,7 @@ pub(crate) fn unexplained(end: &End, tail: &str) -> Outcome {
             "killed by signal 9 (SIGKILL), not by the worker; maybe by the kernel's OOM killer"
                 .to_owned(),
         ),
-        // SIGTERM from outside before the program could catch it.
+        // SIGTERM came from outside before the program could catch it.
         End::Signal { signal: 15, .. } => (
             Fault::Lost,
             "stopped by SIGTERM from outside the worker".to_owned(),
@@ -53,7 +53,7 @@ fn of_code(code: i32) -> (Fault, String) {
             Fault::Lost,
             "stopped by SIGTERM from outside the worker".to_owned(),
         ),
-        // What a shell says of a command that was killed.
+        // The exit code with which a shell reports that a command was killed.
         Some(code @ 129..=159) => {
             let signal = i32::from(code) - 128;
             let name = signal_name(signal);
@@ -66,8 +66,7 @@ fn of_code(code: i32) -> (Fault, String) {
     }
 }
 
-/// A fault whose first line tells what happened, with the tail of stderr after
-/// it.
+/// A fault whose first line says what happened, followed by the tail of stderr.
 pub(crate) fn failed(fault: Fault, how: &str, tail: &str) -> Outcome {
     let mut message = how.to_owned();
     let tail = last(tail, QUOTED_BYTES).trim_end();
@@ -82,9 +81,9 @@ pub(crate) fn failed(fault: Fault, how: &str, tail: &str) -> Outcome {
     Outcome::Failed { fault, message }
 }
 
-/// The line of stderr that most likely says why: the last one that is no hint.
-/// Python's exception stands there, and so does the message of most programs;
-/// a Rust panic has a hint after it.
+/// The line of stderr that most likely gives the reason: the last one that is
+/// not a hint. Python's exception is there, and so is the message of most
+/// programs; a Rust panic is followed by a hint.
 fn cause(tail: &str) -> Option<&str> {
     tail.lines()
         .rev()

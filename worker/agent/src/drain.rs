@@ -1,15 +1,16 @@
-//! The end: no new jobs, trainers stopped, attempts given back, outcomes
-//! delivered.
+//! The end of a worker: it takes no new jobs, stops trainers, gives attempts
+//! back and delivers outcomes.
 
 use std::time::Duration;
 
 use super::Agent;
 use super::event::{Effect, Exit};
 
-/// Of the drain, what trainers have to stop; the rest is for delivering.
+/// The share of the drain's time that trainers have to stop; the rest is for
+/// delivering.
 const TRAINERS_SHARE: f64 = 0.8;
 
-/// Failed calls in a row after which a drain does not wait for the
+/// After this many failed calls in a row, a drain does not wait for the
 /// coordinator.
 const FAILURES_MAX: u32 = 2;
 
@@ -60,7 +61,7 @@ impl Agent {
         }
     }
 
-    /// Ends when everything is done, or cannot be done in time.
+    /// Ends when everything is done, or when it cannot be done in time.
     pub(super) fn drained(&mut self) {
         let Some(drain) = self.drain else { return };
         if self.exited {

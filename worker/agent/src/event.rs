@@ -5,11 +5,11 @@ use std::time::Duration;
 use swath_model::id::{Owner, SessionId};
 use swath_model::message::{Ack, Exchange, Finish, Grant, Held, Hello, Report, Verdict};
 
-/// One call to the coordinator.
+/// Identifies a call to the coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);
 
-/// One child process: a trainer or a program.
+/// Identifies a child process: a trainer or a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChildId(pub u64);
 
@@ -36,10 +36,10 @@ pub enum Event {
         child: ChildId,
         /// The text.
         text: String,
-        /// Bytes that were left out after it, for coming too fast.
+        /// Bytes left out after the text because they came too fast.
         dropped: u64,
     },
-    /// A child ended, with everything that it had started.
+    /// A child ended, and so did everything that it had started.
     Exited {
         /// The child.
         child: ChildId,
@@ -48,9 +48,9 @@ pub enum Event {
     },
     /// Outcomes are on the disk.
     Spooled(Vec<Held>),
-    /// They are not.
+    /// Outcomes could not be put on the disk.
     SpoolFailed {
-        /// Their attempts.
+        /// The attempts of these outcomes.
         held: Vec<Held>,
         /// Why they could not be written.
         error: String,
@@ -64,7 +64,7 @@ pub enum Event {
 pub enum Line {
     /// Its text, without the newline.
     Text(String),
-    /// It was longer than a line may be.
+    /// The line was longer than allowed.
     TooLong,
 }
 
@@ -73,13 +73,13 @@ pub enum Line {
 pub enum End {
     /// It could not be started.
     NotStarted(String),
-    /// By itself.
+    /// It exited by itself, with this code.
     Exit(i32),
-    /// By a signal.
+    /// A signal ended it.
     Signal {
-        /// Its number.
+        /// The signal's number.
         signal: i32,
-        /// Whether the kernel counted an out-of-memory kill meanwhile.
+        /// Whether the kernel reported an out-of-memory kill meanwhile.
         oom: bool,
     },
 }
@@ -87,36 +87,36 @@ pub enum End {
 /// What the coordinator answered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// To a hello.
+    /// The reply to a hello.
     Welcome {
-        /// The session from now on.
+        /// The worker's session from now on.
         session: SessionId,
-        /// One per held attempt.
+        /// One verdict per held attempt.
         verdicts: Vec<Verdict>,
-        /// Between two heartbeats.
+        /// Time between two heartbeats.
         heartbeat: Duration,
         /// How long a drain may take.
         drain: Duration,
     },
-    /// To an exchange.
+    /// The reply to an exchange.
     Exchanged {
-        /// One per outcome.
+        /// One acknowledgement per outcome.
         acks: Vec<Ack>,
         /// New jobs.
         grants: Vec<Grant>,
-        /// The operator drains this worker.
+        /// Whether the operator drains this worker.
         drain: bool,
     },
-    /// To a heartbeat.
+    /// The reply to a heartbeat.
     Beaten {
-        /// One per held attempt.
+        /// One verdict per held attempt.
         verdicts: Vec<Verdict>,
-        /// The operator drains this worker.
+        /// Whether the operator drains this worker.
         drain: bool,
     },
-    /// To reports.
+    /// The reply to reports.
     Observed(Vec<Verdict>),
-    /// To a release.
+    /// The reply to a release.
     Released,
 }
 
@@ -124,16 +124,17 @@ pub enum Reply {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The session is not this worker's newest, or the coordinator never gave
-    /// it: say hello.
+    /// it: say hello again.
     #[error("{0}")]
     Stale(String),
-    /// The two speak different protocols; trying again does not help.
+    /// Worker and coordinator use different protocols; trying again does not
+    /// help.
     #[error("{0}")]
     Protocol(String),
     /// The coordinator did not answer, which may pass.
     #[error("{0}")]
     Unreachable(String),
-    /// Anything else that may pass.
+    /// Any other failure that may pass.
     #[error("{0}")]
     Retry(String),
 }
@@ -143,7 +144,7 @@ pub enum CallError {
 pub enum Call {
     /// Begin a session.
     Hello(Hello),
-    /// Outcomes out, jobs in.
+    /// Send outcomes, get jobs.
     Exchange {
         /// The outcomes, and how many jobs are wanted.
         exchange: Exchange,
@@ -154,14 +155,14 @@ pub enum Call {
     Heartbeat {
         /// This worker in its session.
         owner: Owner,
-        /// All of them.
+        /// All held attempts.
         held: Vec<Held>,
     },
     /// Observations and logs.
     Observe {
         /// This worker in its session.
         owner: Owner,
-        /// What its attempts have to tell.
+        /// What its attempts report.
         reports: Vec<Report>,
     },
     /// Give attempts back.
@@ -173,13 +174,14 @@ pub enum Call {
     },
 }
 
-/// An outcome with what its attempt had still to report: what the spool keeps.
+/// What the spool keeps: an outcome, with what its attempt had not reported
+/// yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// The outcome.
     pub finish: Finish,
     /// Observations and log text that must reach the coordinator first: it
-    /// takes none of an attempt that has ended.
+    /// accepts none for an attempt that has ended.
     pub reports: Vec<Report>,
 }
 
@@ -202,17 +204,17 @@ pub enum Program {
 pub enum Effect {
     /// Make a call; its reply comes as [`Event::Reply`].
     Call {
-        /// Its name.
+        /// The call's id.
         id: CallId,
-        /// What to ask.
+        /// The request.
         call: Call,
     },
-    /// Forget a call; no reply is awaited any more.
+    /// Forget a call; its reply is not expected any more.
     Abort(CallId),
-    /// Start a process; its end comes as [`Event::Exited`], also when it cannot
-    /// be started.
+    /// Start a process; its end is reported as [`Event::Exited`], also when it
+    /// cannot be started.
     Start {
-        /// Its name.
+        /// The child's id.
         child: ChildId,
         /// What to run.
         program: Program,
@@ -223,10 +225,11 @@ pub enum Effect {
     Feed {
         /// The trainer.
         child: ChildId,
-        /// One line of JSON.
+        /// The spec, as one line of JSON.
         spec: String,
     },
-    /// SIGTERM, and SIGKILL after `grace`; at once if that is zero.
+    /// Send SIGTERM, and SIGKILL after `grace`; if that is zero, SIGKILL at
+    /// once.
     Stop {
         /// The child to end.
         child: ChildId,
@@ -235,7 +238,7 @@ pub enum Effect {
     },
     /// Put outcomes on the disk.
     Spool(Vec<Entry>),
-    /// The coordinator has them.
+    /// Tell the spool that the coordinator has these outcomes.
     Acknowledged(Vec<Held>),
     /// End the process.
     Exit(Exit),
@@ -244,11 +247,11 @@ pub enum Effect {
 /// How the worker ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// As asked.
+    /// It ends as asked.
     Done,
-    /// A second signal: at once.
+    /// It ends at once, after a second signal.
     Interrupted,
-    /// Another worker has this name.
+    /// Another worker has this worker's name.
     Displaced(String),
     /// It cannot work with this coordinator.
     Failed(String),

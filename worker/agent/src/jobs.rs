@@ -1,4 +1,4 @@
-//! Attempts: from the grant over a slot to the outcome.
+//! Attempts: from the grant to a slot to the outcome.
 
 use std::time::Duration;
 
@@ -14,22 +14,22 @@ use super::{Agent, Waiting};
 use crate::classify::{failed, unexplained};
 use crate::line::{Parsed, parse};
 
-/// What a cancelled attempt has to stop by itself.
+/// How long a cancelled attempt has to stop by itself.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// What an idle trainer has to end when its slot is needed for a program.
+/// How long an idle trainer has to end when its slot is needed for a program.
 const IDLE_GRACE: Duration = Duration::from_secs(2);
 
 /// How long a job held in advance may wait for a slot before it is given back.
 const WAITING_MAX: Duration = Duration::from_mins(1);
 
-/// A job of a later attempt is kept, be it one too many: many workers that give
-/// one job back in turn would use up its attempts.
+/// After this many attempts a job is kept even without a slot, or returns alone
+/// could use up its attempts.
 const BOUNCES_MAX: u32 = 8;
 
 impl Agent {
-    /// Jobs for this worker. Those that it would not have asked for, had it
-    /// known what they are, are for others.
+    /// Takes jobs for this worker. Those that it would not have asked for, had
+    /// it known their sort, are given back for others.
     pub(super) fn take(&mut self, grants: Vec<Grant>) {
         let mut sorts = Vec::with_capacity(grants.len());
         for grant in grants {
@@ -39,7 +39,7 @@ impl Agent {
         self.give_back_surplus();
     }
 
-    /// A job for this worker, and its sort if it is one that can be done.
+    /// Takes one job; returns its sort if it can be run here.
     fn granted(&mut self, grant: Grant) -> Option<Sort> {
         let held = grant.held;
         if self.outbox.contains(&held) || self.open().any(|open| open == held) {
@@ -94,8 +94,8 @@ impl Agent {
         Some(sort)
     }
 
-    /// Gives waiting jobs back, the newest first, that are more than the free
-    /// slots take and their sort may have in advance.
+    /// Gives back waiting jobs, the newest first, that exceed what the free
+    /// slots take and what may be held in advance of their sort.
     fn give_back_surplus(&mut self) {
         let free = |slot: &&super::Slot| slot.running.is_none() && !slot.stuck;
         let free = self.slots.iter().filter(free).count();
@@ -112,8 +112,7 @@ impl Agent {
         }
     }
 
-    /// Slots whose job is not known to be a long one: that shows only while it
-    /// runs.
+    /// Slots whose job is not known to be long; that shows only while it runs.
     pub(super) fn brief_slots(&self) -> usize {
         let brief = |slot: &&super::Slot| {
             let running = slot.running.as_ref();
@@ -122,7 +121,7 @@ impl Agent {
         self.slots.iter().filter(brief).count()
     }
 
-    /// An attempt that needs no slot to end.
+    /// Ends an attempt that needs no slot.
     fn ended_here(&mut self, held: Held, outcome: Outcome) {
         let provenance = Provenance {
             device: "none".to_owned(),
@@ -141,7 +140,7 @@ impl Agent {
         });
     }
 
-    /// Puts waiting jobs on free slots.
+    /// Assigns waiting jobs to free slots.
     pub(super) fn assign(&mut self) {
         for index in 0..self.slots.len() {
             let Some(next) = self.waiting.front() else {
@@ -296,14 +295,14 @@ impl Agent {
             },
         };
         if running.metric.is_some() {
-            // Its exit code has the last word.
+            // Its exit code decides.
             running.said = Some(outcome);
         } else {
             self.ended(index, outcome);
         }
     }
 
-    /// The child of this slot said what it must not.
+    /// The child of this slot wrote something that it must not.
     fn broke(&mut self, index: usize, how: &str) {
         let tail = self.slots[index]
             .running
@@ -312,7 +311,7 @@ impl Agent {
         self.ended(index, broken(how, &tail));
     }
 
-    /// The attempt on this slot ended. After a fault the child is replaced.
+    /// Ends the attempt on this slot. After a fault the child is replaced.
     fn ended(&mut self, index: usize, outcome: Outcome) {
         let slot = &mut self.slots[index];
         let fault = outcome.fault();
@@ -416,7 +415,7 @@ impl Agent {
         }
     }
 
-    /// Somebody else has this job now: nothing of this attempt counts.
+    /// Somebody else has this job now, so nothing of this attempt counts.
     pub(super) fn forget(&mut self, held: Held) {
         self.waiting.retain(|job| job.held != held);
         for slot in &mut self.slots {
@@ -456,7 +455,7 @@ impl Agent {
         }
     }
 
-    /// Gives jobs back that were taken in advance and do not get a slot.
+    /// Gives back jobs that were taken in advance and do not get a slot.
     pub(super) fn give_back_waiting(&mut self) {
         while let Some(job) = self.waiting.front() {
             if self.now.saturating_sub(job.since) < WAITING_MAX {
@@ -469,9 +468,10 @@ impl Agent {
         }
     }
 
-    /// A process in the hands of a driver or a file system that hangs cannot
-    /// even be killed. One job has waited for its slot in vain; no others do,
-    /// or each would be given back until it has used up its attempts.
+    /// Marks slots that hang: a process stuck in a driver or a file system
+    /// cannot even be killed. One job has waited for its slot in vain. No
+    /// others should, or each would be given back until it has used up its
+    /// attempts.
     fn note_stuck_slots(&mut self) {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let ending = slot.child.as_ref().is_some_and(|child| child.ending);
@@ -486,7 +486,7 @@ impl Agent {
     }
 }
 
-/// What a job measures that only measures the queue.
+/// The measurement of a job that only measures the queue.
 fn null_outcome(seed: u64) -> Outcome {
     Outcome::Measured(Measurement {
         test_error: (seed % 1000) as f64 / 10.0,

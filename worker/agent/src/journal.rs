@@ -1,4 +1,4 @@
-//! What one attempt has to report on its way: observations and log text.
+//! What one attempt reports while it runs: observations and log text.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -8,16 +8,16 @@ use swath_model::limits;
 use swath_model::message::{Held, Report};
 use swath_model::outcome::Observation;
 
-/// Between two reports of an attempt.
+/// Time between two reports of an attempt.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Observations that do not wait for the interval.
+/// This many observations are reported without waiting for the interval.
 const FULL: usize = 32;
 
 /// The most observations kept while the coordinator is away.
 const OBSERVATIONS_KEPT: usize = 50_000;
 
-/// The most log text per report; the rest is left out and said to be.
+/// The most log text per report; the rest is left out, and the report says so.
 const LOG_PER_REPORT: usize = 32 << 10;
 
 /// The most log text per attempt.
@@ -26,7 +26,7 @@ const LOG_PER_ATTEMPT: usize = 4 << 20;
 /// The tail of stderr that a fault may quote.
 const TAIL_BYTES: usize = 64 << 10;
 
-/// Collects an attempt's words until they are reported.
+/// Collects what an attempt reports until it is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
     held: Held,
@@ -35,8 +35,8 @@ pub(crate) struct Journal {
     log_dropped: u64,
     log_total: usize,
     sequence: u64,
-    /// Sent and not acknowledged: a repeat must be equal, or a chunk that
-    /// arrived twice under one number could differ.
+    /// The report that was sent and not acknowledged yet. A repeated one must
+    /// be equal, or a chunk that arrived twice under one number could differ.
     frozen: Option<Report>,
     sent_at: Option<Duration>,
     tail: String,
@@ -57,16 +57,17 @@ impl Journal {
         }
     }
 
-    /// An epoch ended.
+    /// Adds the observation of an epoch.
     pub(crate) fn observe(&mut self, observation: Observation) {
         if self.observations.len() < OBSERVATIONS_KEPT {
             self.observations.push_back(observation);
         }
     }
 
-    /// Text for the log, and how much was left out after it already.
+    /// Adds text for the log, and how many bytes after it were left out
+    /// already.
     pub(crate) fn write(&mut self, text: &str, dropped: u64) {
-        // Postgres has no text with a NUL in it.
+        // Postgres cannot store text with a NUL.
         let text = text.replace('\0', "\u{fffd}");
         self.tail.push_str(&text);
         if self.tail.len() > 2 * TAIL_BYTES {
@@ -99,7 +100,7 @@ impl Journal {
         self.has_lines() || !self.log.is_empty()
     }
 
-    /// Whether there is more than the beginning of a line.
+    /// Whether there is at least one whole line.
     fn has_lines(&self) -> bool {
         !self.observations.is_empty()
             || self.log_dropped > 0
@@ -126,8 +127,8 @@ impl Journal {
         self.frozen = None;
     }
 
-    /// Readers of logs get whole lines: what has no end yet waits for it, as
-    /// long as there is room and the attempt goes on.
+    /// Readers of logs get whole lines: an incomplete line waits for its end,
+    /// as long as there is room and the attempt goes on.
     fn next_report(&mut self, last: bool) -> Report {
         let count = self.observations.len().min(limits::OBSERVATIONS_MAX);
         let observations = self.observations.drain(..count).collect();
@@ -157,7 +158,7 @@ impl Journal {
         }
     }
 
-    /// Everything that has not arrived, in order.
+    /// Everything that has not arrived yet, in order.
     pub(crate) fn close(mut self) -> Vec<Report> {
         let mut reports: Vec<_> = self.frozen.take().into_iter().collect();
         while self.has_new() {
@@ -167,12 +168,12 @@ impl Journal {
     }
 }
 
-/// The first bytes of `text`, whole characters.
+/// The first `bytes` bytes of `text`, cut between characters.
 pub(crate) fn first(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
-/// The last bytes of `text`, whole characters.
+/// The last `bytes` bytes of `text`, cut between characters.
 pub(crate) fn last(text: &str, bytes: usize) -> &str {
     &text[text.ceil_char_boundary(text.len().saturating_sub(bytes))..]
 }

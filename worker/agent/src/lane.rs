@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::event::CallId;
 
-/// The first backoff and the longest.
+/// Limits of the pause after failed calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The first one's upper bound; doubles with each failure.
+    /// Upper bound of the first pause; doubles with each failure.
     pub base: Duration,
-    /// The longest one's.
+    /// Upper bound of every pause.
     pub max: Duration,
 }
 
@@ -23,9 +23,9 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// How long to wait after so many failures in a row: full jitter, so that
-    /// a thousand workers do not come back at once. `unit` is a random number
-    /// in 0..1.
+    /// How long to wait after so many failures in a row: with full jitter, so
+    /// that a thousand workers do not come back at once. `unit` is a random
+    /// number in 0..1.
     pub(crate) fn wait(&self, failures: u32, unit: f64) -> Duration {
         let exponent = failures.saturating_sub(1).min(16);
         let bound = self.base.saturating_mul(1 << exponent).min(self.max);
@@ -48,19 +48,19 @@ impl Lane {
         self.call.is_none() && self.not_before <= now
     }
 
-    /// A call is made.
+    /// Notes that a call was made.
     pub(crate) fn sent(&mut self, call: CallId, now: Duration) {
         self.call = Some(call);
         self.sent_at = now;
     }
 
-    /// It succeeded.
+    /// Notes that the call succeeded.
     pub(crate) fn succeeded(&mut self) {
         self.call = None;
         self.failures = 0;
     }
 
-    /// It failed.
+    /// Notes that the call failed.
     pub(crate) fn failed(&mut self, now: Duration, backoff: Backoff, unit: f64) {
         self.call = None;
         self.failures += 1;

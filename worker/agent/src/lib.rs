@@ -1,8 +1,8 @@
-//! What a worker decides: a state machine without IO. The shell tells it
-//! [`Event`]s with [`Agent::handle`], then asks with [`Agent::settle`] what to
-//! do, and looks again at [`Agent::wakes`] at the latest.
+//! What a worker decides: a state machine without IO. The shell reports
+//! [`Event`]s to [`Agent::handle`], then asks [`Agent::settle`] what to do, and
+//! calls it again no later than [`Agent::wakes`].
 //!
-//! Time is what has passed since the worker started; wall clocks never come in.
+//! Time is counted from the worker's start; wall clocks are not used.
 
 mod away;
 mod calls;
@@ -39,36 +39,37 @@ use self::outbox::Outbox;
 use self::pace::{Pace, Sort};
 use self::slot::Slot;
 
-/// Failed questions in a row after which an idle worker does not wait for the
-/// coordinator to end.
+/// After this many failed questions in a row, an idle worker ends without
+/// waiting for the coordinator.
 const FAILURES_BEFORE_IDLE: u32 = 3;
 
-/// The agent looks at least once a second; when it has not for so long, the
+/// The agent looks at least once per second; if it has not for this long, the
 /// process was stopped.
 const STOPPED: Duration = Duration::from_secs(30);
 
 /// What does not change while the worker runs.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Its name.
+    /// The worker's name.
     pub worker: WorkerName,
-    /// Where the coordinator is; for messages.
+    /// The coordinator's URLs, for messages.
     pub coordinator: String,
-    /// What it says of itself; the slots are the devices.
+    /// What the worker says about itself; its slots are the devices.
     pub about: WorkerAbout,
     /// Threads of a trainer.
     pub threads: u32,
     /// How long a trainer may be silent.
     pub hang_timeout: Duration,
-    /// After failed calls.
+    /// Pauses after failed calls.
     pub backoff: Backoff,
-    /// How long it may have nothing to do before it ends.
+    /// How long the worker may be idle before it ends.
     pub exit_when_idle: Option<Duration>,
-    /// For jitter.
+    /// Seed of the random numbers for jitter.
     pub seed: u64,
 }
 
-/// An exchange that is repeated until it is answered: its reply may hold jobs.
+/// An exchange that is repeated until it is answered, because its reply may
+/// contain jobs.
 #[derive(Clone, Debug)]
 struct Pending {
     request: u64,
@@ -107,7 +108,7 @@ pub struct Agent {
 
     session: Option<SessionId>,
     session_since: Duration,
-    /// Sessions in a row that were taken away soon after they began.
+    /// How many sessions in a row were taken away soon after they began.
     displaced: u32,
     away: Option<Away>,
     heartbeat: Duration,
@@ -138,8 +139,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// A worker that starts, with what its spool had kept: outcomes to
-    /// deliver, and the newest that were delivered.
+    /// A worker at its start, with what its spool contained: outcomes to
+    /// deliver, and the newest ones that were delivered.
     pub fn new(config: Config, open: Vec<Entry>, recent: Vec<Entry>) -> Self {
         let slots = config.about.slots.iter().map(|device| Slot {
             device: device.clone(),
@@ -186,7 +187,7 @@ impl Agent {
         }
     }
 
-    /// Takes in what happened.
+    /// Takes in what has happened.
     pub fn handle(&mut self, now: Duration, event: Event) {
         self.now = now;
         if self.exited {
@@ -234,8 +235,8 @@ impl Agent {
         std::mem::take(&mut self.effects)
     }
 
-    /// A worker that was stopped itself heard nobody, and its trainers may
-    /// have been stopped with it: that silence is not theirs.
+    /// If the worker itself was stopped, it heard nobody, and its trainers may
+    /// have been stopped with it: that silence is not their fault.
     fn forgive_a_gap(&mut self) {
         let gap = self.now.saturating_sub(self.settled);
         self.settled = self.now;
@@ -250,7 +251,7 @@ impl Agent {
         }
     }
 
-    /// When to settle again if nothing happens.
+    /// When to settle again if nothing happens before.
     pub fn wakes(&self) -> Duration {
         let lanes = [
             (&self.hello, self.session.is_none()),
@@ -264,7 +265,7 @@ impl Agent {
             .into_iter()
             .filter(|(lane, used)| *used && lane.call.is_none() && lane.not_before > self.now)
             .map(|(lane, _)| lane.not_before);
-        // Everything else is not so exact.
+        // The other times need not be so exact.
         let journals = self.slots.iter().filter_map(|slot| slot.running.as_ref());
         let busy = journals
             .into_iter()
@@ -281,7 +282,8 @@ impl Agent {
             .unwrap_or(self.now + coarse)
     }
 
-    /// Tests shorten the hang timeout; the look at it must keep up.
+    /// Tests shorten the hang timeout; the checks must come often enough for
+    /// it.
     fn pause(&self, coarse: Duration) -> Duration {
         coarse
             .min(self.config.hang_timeout / 4)
@@ -306,7 +308,7 @@ impl Agent {
         self.effects.push(Effect::Exit(exit));
     }
 
-    /// Attempts that are trained, or wait for it.
+    /// The attempts that train or wait to train.
     fn open(&self) -> impl Iterator<Item = Held> + '_ {
         let waiting = self.waiting.iter().map(|job| job.held);
         let running = self.slots.iter().filter_map(|slot| slot.running.as_ref());
@@ -317,7 +319,7 @@ impl Agent {
         self.open().chain(self.outbox.held()).collect()
     }
 
-    /// Ends after a while without anything to do.
+    /// Ends the worker after a while without anything to do.
     fn look_idle(&mut self) {
         // Without a session nothing can be delivered.
         let delivered = self.outbox.is_empty() || self.session.is_none();
@@ -331,7 +333,8 @@ impl Agent {
             self.give_up();
             return;
         }
-        // A waiting exchange may just be granted a job, unless nobody answers.
+        // A waiting exchange may be granted a job just now, unless nobody
+        // answers.
         let asking = self.fetching.is_some() && self.fetch.failures < FAILURES_BEFORE_IDLE;
         if self.idle_is_over() && !asking && self.drain.is_none() {
             self.begin_drain("nothing to do");

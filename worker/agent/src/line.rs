@@ -22,7 +22,7 @@ pub(crate) enum Parsed {
     Unknown,
     /// Not a line of the protocol.
     Text,
-    /// An event that does not say what it must.
+    /// An event whose required fields are missing or wrong.
     Broken(String),
 }
 
@@ -32,7 +32,8 @@ pub(crate) fn parse(line: &str) -> Parsed {
     if !trimmed.starts_with('{') {
         return Parsed::Text;
     }
-    // Python writes NaN and Infinity, which are not JSON: no number, then.
+    // Python writes NaN and Infinity, which are not JSON; they count as no
+    // number.
     let value = serde_json::from_str::<Value>(trimmed)
         .or_else(|error| serde_json::from_str(&without_nan(trimmed)).map_err(|_| error));
     let value = match value {
@@ -91,7 +92,7 @@ fn without_nan(text: &str) -> String {
     out
 }
 
-/// Where the string that `text` begins with ends.
+/// Where the string at the beginning of `text` ends.
 fn string_end(text: &str) -> usize {
     let mut escaped = false;
     for (index, byte) in text.bytes().enumerate().skip(1) {

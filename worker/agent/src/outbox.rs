@@ -1,5 +1,5 @@
-//! Outcomes on their way to the coordinator: first to the disk, then the
-//! reports of their attempts, then themselves.
+//! Outcomes on their way to the coordinator: first they go to the disk, then
+//! the reports of their attempts are sent, then they are.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use swath_model::outcome::{Fault, Outcome};
 
 use super::event::Entry;
 
-/// Between two tries to write what could not be written.
+/// Time between two tries to write what could not be written.
 const SPOOL_RETRY: Duration = Duration::from_secs(5);
 
 /// The most bytes of outcomes, or of reports, in one call.
@@ -22,25 +22,26 @@ const CALL_OUTCOMES: usize = 512;
 /// The longest text of a provenance, in bytes.
 const PROVENANCE_BYTES: usize = 1 << 10;
 
-/// Acknowledged outcomes that are named at a hello, so that a store that lost
-/// them can ask for them again.
+/// How many acknowledged outcomes a hello names, so that a store that lost them
+/// can ask for them again.
 const RECENT_MAX: usize = 1024;
 
-/// Outcomes that the coordinator has not acknowledged, and the newest that it
-/// has.
+/// Outcomes that the coordinator has not acknowledged, and the newest ones that
+/// it has.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     entries: BTreeMap<Held, Item>,
     /// To be written, in order.
     unwritten: Vec<Held>,
-    /// Being written.
+    /// Whether something is being written.
     writing: bool,
-    /// Could not be written; offered all the same, and tried again.
+    /// Could not be written; they are offered all the same, and writing is
+    /// tried again.
     failed: BTreeSet<Held>,
     retry_at: Option<Duration>,
-    /// Have reports that must arrive first.
+    /// Outcomes with reports that must arrive first.
     reporting: VecDeque<Held>,
-    /// May be offered.
+    /// Outcomes that may be offered.
     ready: VecDeque<Held>,
     recent: VecDeque<Entry>,
 }
@@ -48,13 +49,13 @@ pub(crate) struct Outbox {
 #[derive(Debug)]
 struct Item {
     entry: Entry,
-    /// It has entered `reporting` or `ready`; a second write of it, after a
-    /// failed one, must not let it in again.
+    /// Whether it has entered `reporting` or `ready`; when it is written again
+    /// after a failure, it must not enter twice.
     queued: bool,
 }
 
 impl Outbox {
-    /// What the spool had kept when the worker started.
+    /// The outbox at the start, with what the spool contained.
     pub(crate) fn restored(open: Vec<Entry>, recent: Vec<Entry>) -> Self {
         let mut outbox = Self::default();
         for entry in open {
@@ -67,7 +68,7 @@ impl Outbox {
         outbox
     }
 
-    /// An attempt ended.
+    /// Adds the outcome of an attempt that ended.
     pub(crate) fn push(&mut self, entry: Entry) {
         self.unwritten.push(entry.finish.held);
         self.insert(entry);
@@ -102,8 +103,8 @@ impl Outbox {
         self.recent.iter().rev().map(|entry| entry.finish.held)
     }
 
-    /// Whether the disk takes what it is given; no new job should begin when
-    /// its outcome could be lost.
+    /// Whether the disk can be written; no new job should begin if its outcome
+    /// could be lost.
     pub(crate) fn disk_is_well(&self) -> bool {
         self.retry_at.is_none()
     }
@@ -113,14 +114,14 @@ impl Outbox {
         self.unwritten.is_empty() && !self.writing && self.failed.is_empty()
     }
 
-    /// What to write now. With nothing to write and a disk that failed, an
-    /// empty list: a probe.
+    /// What to write now. If there is nothing to write and the disk has failed,
+    /// it is an empty list, to check the disk.
     pub(crate) fn take_unwritten(&mut self, now: Duration) -> Option<Vec<Entry>> {
         if self.writing {
             return None;
         }
         let retry = self.retry_at.is_some_and(|at| at <= now);
-        // Also when something else was written meanwhile: the disk is well.
+        // Also if something else was written meanwhile: the disk works.
         if retry || self.disk_is_well() {
             self.unwritten.extend(std::mem::take(&mut self.failed));
         }
@@ -136,7 +137,7 @@ impl Outbox {
         Some(entries)
     }
 
-    /// They are on the disk.
+    /// Notes that outcomes are on the disk.
     pub(crate) fn spooled(&mut self, held: &[Held]) {
         self.writing = false;
         self.retry_at = None;
@@ -145,8 +146,8 @@ impl Outbox {
         }
     }
 
-    /// They are not; they are offered all the same: once the coordinator has
-    /// them, the disk does not matter.
+    /// Notes that outcomes could not be written. They are offered all the same:
+    /// once the coordinator has them, the disk does not matter.
     pub(crate) fn spool_failed(&mut self, held: &[Held], now: Duration) {
         self.writing = false;
         self.retry_at = Some(now + SPOOL_RETRY);
@@ -186,7 +187,7 @@ impl Outbox {
         reports
     }
 
-    /// A report of this ended attempt has arrived.
+    /// Notes that a report of an ended attempt has arrived.
     pub(crate) fn reported(&mut self, report: &Report) {
         let held = report.held;
         let Some(Item { entry, queued }) = self.entries.get_mut(&held) else {
@@ -220,7 +221,7 @@ impl Outbox {
         offered
     }
 
-    /// Whether there is one to offer.
+    /// Whether there are outcomes to offer.
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
@@ -232,7 +233,7 @@ impl Outbox {
             .collect()
     }
 
-    /// They were offered in a session that is over.
+    /// Takes back outcomes that were offered in a session that is over.
     pub(crate) fn take_back(&mut self, held: Vec<Held>) {
         for held in held.into_iter().rev() {
             if self.entries.contains_key(&held) {
@@ -241,7 +242,8 @@ impl Outbox {
         }
     }
 
-    /// What the coordinator said to an outcome; true when it is done with.
+    /// Notes the coordinator's answer to an outcome; true if the outcome is
+    /// done with.
     pub(crate) fn acknowledged(&mut self, held: Held, ack: Ack) -> bool {
         let Some(Item { mut entry, .. }) = self.entries.remove(&held) else {
             return false;
@@ -249,7 +251,8 @@ impl Outbox {
         self.failed.remove(&held);
         let measured = matches!(entry.finish.outcome, Outcome::Measured(_));
         if ack == Ack::Refused && measured {
-            // The attempt is still open, and its only other end is a fault.
+            // The attempt is still open, and the only other way for it to end
+            // is a fault.
             entry.finish.outcome = Outcome::Failed {
                 fault: Fault::Crashed,
                 message: "the coordinator refused the measurement: it is not finite".to_owned(),
@@ -269,7 +272,8 @@ impl Outbox {
     }
 
     /// The coordinator holds the lease of an attempt whose outcome it had
-    /// acknowledged: its store has lost it. True when it is offered again.
+    /// acknowledged, so its store has lost the outcome. True if the outcome is
+    /// offered again.
     pub(crate) fn revive(&mut self, held: Held, verdict: Verdict) -> bool {
         if verdict == Verdict::Fenced {
             return false;
@@ -291,7 +295,7 @@ impl Outbox {
     }
 }
 
-/// About what a report takes on the wire.
+/// The approximate size of a report on the wire.
 pub(crate) fn report_bytes(report: &Report) -> usize {
     128 + report.log.len() + 96 * report.observations.len()
 }
@@ -312,8 +316,9 @@ fn finish_bytes(finish: &Finish) -> usize {
     256 + message + texts.into_iter().map(String::len).sum::<usize>()
 }
 
-/// Cuts what a program wrote to what the coordinator takes: an outcome that it
-/// refuses to read would be sent for ever, and hold up those sent with it.
+/// Shortens what a program wrote to what the coordinator accepts: an outcome
+/// that it refuses to read would be sent for ever, and would hold up those sent
+/// with it.
 fn shorten(finish: &mut Finish) {
     let cut = |text: &mut String, bytes| text.truncate(text.floor_char_boundary(bytes));
     if let Outcome::Failed { message, .. } = &mut finish.outcome {

@@ -4,20 +4,21 @@ use std::time::Duration;
 
 use swath_model::spec::Work;
 
-/// Jobs shorter than this need more than one in advance.
+/// For shorter jobs than this, more than one is held in advance.
 const SHORT: f64 = 0.050;
 
-/// Jobs longer than this gain nothing from one in advance, and another worker
-/// could be training it.
+/// For longer jobs than this none is held in advance: it would gain nothing,
+/// and another worker could be training it.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 /// The most jobs in advance per slot.
 const PREFETCH_MAX: usize = 64;
 
-/// The weight of the newest measurement.
+/// The weight of the newest measurement in the running mean.
 const WEIGHT: f64 = 0.2;
 
-/// What a job is made of. How long one sort takes says nothing of another.
+/// The sort of a job. How long jobs of one sort take says nothing about another
+/// sort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sort {
     Null,
@@ -34,7 +35,7 @@ impl Sort {
         }
     }
 
-    /// Of a job that needs a slot.
+    /// The sort of a job that needs a slot.
     pub(crate) const fn for_slot(is_program: bool) -> Self {
         if is_program {
             Self::Program
@@ -44,44 +45,44 @@ impl Sort {
     }
 }
 
-/// Measures jobs and exchanges.
+/// Measures how long jobs and exchanges take.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pace {
-    /// Seconds of a job of each sort.
+    /// Seconds that a job of each sort takes.
     jobs: [Option<f64>; 3],
     round_trip: Option<f64>,
-    /// Of what the newest grants were, each sort once: what comes next is most
-    /// likely the same.
+    /// The sorts of the newest grants, each once: the next jobs are most likely
+    /// of the same sorts.
     lately: Vec<Sort>,
-    /// So many of one sort came in a row.
+    /// How many of one sort came in a row.
     in_a_row: usize,
 }
 
 impl Pace {
-    /// A job took this long.
+    /// Notes how long a job took.
     pub(crate) fn job(&mut self, sort: Sort, took: Duration) {
         mix(&mut self.jobs[sort as usize], took.as_secs_f64());
     }
 
-    /// A job failed: the next ones may do so, too, and those held in bulk would
-    /// be gone before anybody can stop their sweep.
+    /// Notes that a job failed. The next ones may fail too, and those held in
+    /// bulk would be gone before anybody could stop their sweep.
     pub(crate) fn failed(&mut self, sort: Sort) {
         let job = &mut self.jobs[sort as usize];
         *job = job.map(|job| job.max(SHORT));
     }
 
-    /// A job that was taken in advance did not get its turn: the measured jobs
+    /// Notes that a job taken in advance did not get a slot: the measured jobs
     /// are no guide to those under way.
     pub(crate) fn misled(&mut self, sort: Sort) {
         self.jobs[sort as usize] = Some(2.0 * LONG.as_secs_f64());
     }
 
-    /// Recording an outcome and taking a job took this long.
+    /// Notes how long it took to record an outcome and get a job.
     pub(crate) fn round_trip(&mut self, took: Duration) {
         mix(&mut self.round_trip, took.as_secs_f64());
     }
 
-    /// Jobs of these sorts came together; none, if the queue was empty.
+    /// Notes the sorts of jobs that came together; none if the queue was empty.
     pub(crate) fn granted(&mut self, sorts: &[Sort]) {
         let before = std::mem::take(&mut self.lately);
         for sort in sorts {
@@ -96,16 +97,16 @@ impl Pace {
         };
     }
 
-    /// Jobs to ask for in advance per slot: as many as may be held of each sort
-    /// that came lately, and no more than came before a change of sort: what
-    /// was asked for in vain is given back, and each grant counts.
+    /// How many jobs per slot to ask for in advance: as many as may be held of
+    /// each sort that came lately, but no more than came before the sort
+    /// changed, because surplus jobs are given back and each grant counts.
     pub(crate) fn expected(&self) -> usize {
         let sorts = self.lately.iter().map(|sort| self.prefetch(*sort));
         sorts.min().unwrap_or(0).min(self.in_a_row.max(1))
     }
 
-    /// Jobs of this sort in advance per slot that are not too many when they
-    /// are there already: as long as they are short, any.
+    /// How many jobs of this sort per slot may be kept in advance if they are
+    /// there already; any number, as long as they are short.
     pub(crate) fn tolerable(&self, sort: Sort) -> usize {
         match self.jobs[sort as usize] {
             Some(job) if job < SHORT => PREFETCH_MAX,
@@ -113,9 +114,9 @@ impl Pace {
         }
     }
 
-    /// Jobs of this sort to hold in advance per slot: enough for two round
-    /// trips of short jobs, one of ordinary jobs, none of long ones and before
-    /// any is known.
+    /// How many jobs of this sort per slot to hold in advance: enough for two
+    /// round trips of short jobs, one of ordinary jobs, none of long ones, and
+    /// none before any is known.
     pub(crate) fn prefetch(&self, sort: Sort) -> usize {
         let Some(job) = self.jobs[sort as usize] else {
             return 0;

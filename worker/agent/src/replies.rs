@@ -1,4 +1,4 @@
-//! What the coordinator's answers change.
+//! What changes with the coordinator's answers.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use super::calls::Kind;
 use super::event::{CallError, CallId, Effect, Exit, Reply};
 use super::{Agent, Pending};
 
-/// A session shorter than this was taken away by somebody with the same name.
+/// A session shorter than this was taken away by another worker of the same
+/// name.
 const SHORT_SESSION: Duration = Duration::from_mins(1);
 
-/// So many of them in a row, and this worker yields.
+/// After so many such sessions in a row, this worker gives way.
 const DISPLACED_MAX: u32 = 5;
 
-/// How long a coordinator that answers at once with nothing is left alone.
+/// How long to leave a coordinator alone that answers at once with nothing.
 const NOTHING_PAUSE: Duration = Duration::from_millis(100);
 
 impl Agent {
@@ -53,15 +54,16 @@ impl Agent {
         } else {
             tracing::debug!(call = ?kind, failures = lane.failures, error = why, "a call failed again");
         }
-        // Of the outcomes, half: all of them may take a slow link too long.
+        // Try half of the outcomes: all of them may take too long on a slow
+        // link.
         if kind == Kind::Deliver
             && let Some(pending) = self.delivering.as_mut()
         {
             let half = pending.outcomes.len().div_ceil(2);
             self.outbox.take_back(pending.outcomes.split_off(half));
         }
-        // A question that waited may be asked again without waiting: what was
-        // granted to it is there at once.
+        // A question that waited is asked again without waiting: jobs that were
+        // granted to it come at once.
         if kind == Kind::Fetch && self.drain.is_some() {
             self.fetching = None;
         }
@@ -121,8 +123,8 @@ impl Agent {
         }
     }
 
-    /// A verdict on an attempt. One that has ended meanwhile is past it: its
-    /// outcome is sent, whatever comes of it.
+    /// Applies a verdict on an attempt. If the attempt has ended meanwhile, its
+    /// outcome is sent whatever the verdict.
     fn judged(&mut self, held: Held, verdict: Verdict) {
         match verdict {
             Verdict::Keep => {}
@@ -144,7 +146,7 @@ impl Agent {
         } else {
             self.pause_after_nothing(&pending, grants.is_empty());
         }
-        // An outcome's answer without jobs says nothing of the queue.
+        // A reply to outcomes that has no jobs says nothing about the queue.
         if kind == Kind::Fetch || !grants.is_empty() {
             self.take(grants);
         }
@@ -166,11 +168,11 @@ impl Agent {
         }
     }
 
-    /// A coordinator that answers at once with nothing, as for a cordoned
-    /// worker, must not be asked in a tight loop.
+    /// A coordinator that answers at once with nothing, as it does to a
+    /// cordoned worker, must not be asked in a tight loop.
     fn pause_after_nothing(&mut self, pending: &Pending, nothing: bool) {
         let waited = self.now.saturating_sub(self.fetch.sent_at);
-        // A question in bulk did not wait on purpose; the next one does.
+        // A question in bulk did not wait, on purpose; the next one will.
         let bulk = self.pace.expected() > 1;
         if nothing && !bulk && waited <= pending.wait / 2 {
             let pause = NOTHING_PAUSE * (1 << self.fetched_nothing.min(5));
@@ -199,7 +201,7 @@ impl Agent {
         }
     }
 
-    /// The session is over: everything that was said in it counts no more.
+    /// The session is over: nothing that was said in it counts any more.
     fn stale(&mut self, why: &str) {
         if self.session.take().is_none() {
             return;
@@ -231,7 +233,7 @@ impl Agent {
         if let Some(pending) = self.delivering.take() {
             self.outbox.take_back(pending.outcomes);
         }
-        // What is not named at the hello goes back to the queue.
+        // What the hello does not name goes back to the queue.
         self.releases.clear();
         self.releasing = 0;
         self.observing.clear();

@@ -20,17 +20,18 @@ const EPOCHS_REMEMBERED: usize = 31;
 /// An epoch may take this many times the median before it counts as a hang.
 const EPOCH_FACTOR: f64 = 20.0;
 
-/// Before the first epoch's time is known it may take this many times the hang
-/// timeout: a download, and an epoch of a large model on a CPU.
+/// Before the time of an epoch is known, the first one may take this many times
+/// the hang timeout: it may include a download, or be an epoch of a large model
+/// on a CPU.
 const FIRST_FACTOR: u32 = 12;
 
-/// One share of a device.
+/// A slot: one share of a device.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) device: String,
     pub(crate) child: Option<Child>,
     pub(crate) running: Option<Running>,
-    /// Its child does not end, though it was killed.
+    /// Whether its child does not end although it was killed.
     pub(crate) stuck: bool,
 }
 
@@ -38,10 +39,10 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 pub(crate) struct Child {
     pub(crate) id: ChildId,
-    /// A warm trainer that takes one spec after the other, or a program for
-    /// one spec.
+    /// Whether the child is a warm trainer that takes one spec after another;
+    /// otherwise it is a program for one spec.
     pub(crate) serves: bool,
-    /// It was told to end.
+    /// Whether it was told to end.
     pub(crate) ending: bool,
     pub(crate) provenance: Provenance,
 }
@@ -50,23 +51,23 @@ pub(crate) struct Child {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) held: Held,
-    /// The field of `finished` that a program's measurement comes from; none
-    /// for the built-in trainer.
+    /// The field of `finished` with a program's measurement; none for the
+    /// built-in trainer.
     pub(crate) metric: Option<String>,
-    /// For provenance: what ran, if it does not say so itself.
+    /// What ran, for the provenance, if it does not say so itself.
     pub(crate) program: String,
     pub(crate) started: Duration,
     pub(crate) sign: Duration,
     pub(crate) epoch_at: Option<Duration>,
     pub(crate) epochs: Vec<f64>,
-    /// Steps that an earlier attempt took. Their epochs are told again at
-    /// once and say nothing about how long one takes.
+    /// Steps that an earlier attempt took. Their epochs are reported again at
+    /// once and say nothing about how long an epoch takes.
     pub(crate) resumed_at: u64,
     pub(crate) provenance: Provenance,
     pub(crate) journal: Journal,
-    /// A program's own word about its end; counts when it exits.
+    /// What a program said about its end; it counts once the program exits.
     pub(crate) said: Option<Outcome>,
-    /// It was told to stop, and is released when it has.
+    /// Whether it was told to stop; it is released once it has.
     pub(crate) stopping: bool,
 }
 
@@ -92,7 +93,7 @@ impl Running {
         Sort::for_slot(self.metric.is_some())
     }
 
-    /// An epoch ended after `step` steps, where that is known: what the
+    /// Notes that an epoch ended after `step` steps, if that is known; the
     /// watchdog learns from it.
     pub(crate) fn epoch(&mut self, now: Duration, step: u64) {
         if step <= self.resumed_at && self.resumed_at > 0 {
@@ -109,7 +110,7 @@ impl Running {
         }
     }
 
-    /// How long it may be silent.
+    /// How long the attempt may be silent.
     pub(crate) fn patience(&self, timeout: Duration) -> Duration {
         let mut epochs = self.epochs.clone();
         epochs.sort_by(f64::total_cmp);
@@ -119,7 +120,7 @@ impl Running {
         }
     }
 
-    /// What to record of the machine and the program.
+    /// What to record about the machine and the program.
     pub(crate) fn provenance(&self, child: &Provenance, device: &str, threads: u32) -> Provenance {
         let blank = self.provenance == Provenance::default();
         let mut provenance = if blank { child } else { &self.provenance }.clone();
@@ -135,7 +136,7 @@ impl Running {
         provenance
     }
 
-    /// What a `finished` line measures.
+    /// The measurement in a `finished` line.
     pub(crate) fn measured(
         &mut self,
         event: TrainerEvent,
@@ -154,7 +155,7 @@ impl Running {
             let how = match fields.get(name) {
                 None => format!("its `finished` line has no `{name}`"),
                 Some(found) => {
-                    format!("`{name}` of its `finished` line is {found}, no finite number")
+                    format!("`{name}` of its `finished` line is {found}, not a finite number")
                 }
             };
             return failed(Fault::Crashed, &how, "");
@@ -172,8 +173,8 @@ impl Running {
         })
     }
 
-    /// The metrics of a `finished` line. The attempt's log tells which may not
-    /// be recorded.
+    /// The metrics of a `finished` line. Those that may not be recorded are
+    /// named in the attempt's log.
     fn metrics(&mut self, finished: Finished, fields: &Value) -> Metrics {
         let mut warnings = String::new();
         let mut dropped = |name: &str, error: MetricError| {
@@ -182,7 +183,7 @@ impl Running {
             let _ = writeln!(warnings, "warning: metric `{name}` is left out: {error}");
         };
         for name in Finished::FIELDS {
-            // NaN has come as null.
+            // NaN was read as null.
             if fields.get(name).is_some_and(|value| !value.is_number()) {
                 dropped(name, MetricError::NotFinite);
             }
@@ -198,7 +199,7 @@ impl Running {
     }
 }
 
-/// The outcome of an attempt whose child said what it must not.
+/// The outcome of an attempt whose child wrote something that it must not.
 pub(crate) fn broken(how: &str, tail: &str) -> Outcome {
     failed(Fault::Crashed, &format!("broke the protocol: {how}"), tail)
 }

@@ -1,19 +1,19 @@
 //! Processes that children started and left behind.
 //!
 //! A process can leave its group, but not the environment that it was started
-//! with: every child gets a tag there, and what carries it when the child has
-//! ended is killed.
+//! with: every child gets a tag there, and whatever still carries the tag after
+//! the child has ended is killed.
 
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, getppid, set_parent_process_death_signal};
 
-/// How long to go on killing what keeps forking.
+/// How long to go on killing processes that keep forking.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Makes orphans of children the worker's own, so that they can be reaped. For
-/// a process that is nothing but a worker.
+/// Makes this process adopt the orphans of its children, so that it can reap
+/// them. Only for a process that is nothing but a worker.
 ///
 /// # Errors
 ///
@@ -24,15 +24,15 @@ pub fn adopt_orphans() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Has the kernel kill this process when the thread of `parent` that started it
-/// ends, however that happens.
+/// Makes the kernel kill this process when the thread of `parent` that started
+/// it ends, for whatever reason.
 ///
 /// # Errors
 ///
 /// When `parent` is gone already, or did not start this process.
 pub fn die_with(parent: Pid) -> std::io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    // It may have died before that took effect.
+    // The parent may have died before that took effect.
     if getppid() != Some(parent) {
         return Err(Errno::SRCH.into());
     }
@@ -44,14 +44,14 @@ pub(super) fn kill_all(family: &str) {
     kill(&format!("{family}."));
 }
 
-/// Kills what a former worker with the same tag left: it was killed itself and
-/// could not.
+/// Kills what an earlier worker with the same tag left behind because it was
+/// killed itself.
 pub fn kill_leftovers(family: &str) {
     let killed = kill(&format!("{family}."));
     if killed > 0 {
         tracing::warn!(
             processes = killed,
-            "killed what a former life of this worker had left running"
+            "killed what an earlier process of this worker had left running"
         );
     }
 }
@@ -78,8 +78,8 @@ fn adopts_orphans() -> bool {
     matches!(rustix::process::child_subreaper(), Ok(Some(_)))
 }
 
-/// Kills every process whose tag is `tag`, or begins with it if it ends with a
-/// dot, until there is none. Returns how many.
+/// Kills every process whose tag is `tag` (or begins with it, if it ends with a
+/// dot) until none is left. Returns how many it killed.
 fn kill(tag: &str) -> usize {
     let end = Instant::now() + LIMIT;
     let mut killed = 0;
@@ -101,22 +101,22 @@ fn kill(tag: &str) -> usize {
     }
 }
 
-/// Reaps processes that the worker has adopted and that have ended, by
-/// themselves or killed. What `is_own` says is its own child is left to those
-/// who wait for it. Where the process adopts none, every other child belongs to
-/// somebody else in it, who waits for it too.
+/// Reaps ended processes that this worker has adopted. Its own children, for
+/// which `is_own` says true, are left to those who wait for them. Where the
+/// process adopts none, every other child belongs to another part of it, which
+/// waits for it too.
 pub(super) fn reap(is_own: impl Fn(Pid) -> bool) {
     if !adopts_orphans() {
         return;
     }
     for pid in children().into_iter().filter(|pid| !is_own(*pid)) {
-        // It may still run.
+        // It may still be running.
         let _reaped = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
     }
 }
 
-/// The children of this process, adopted ones among them. Each belongs to one
-/// of its threads.
+/// The children of this process, including adopted ones. Each belongs to one of
+/// its threads.
 fn children() -> Vec<Pid> {
     let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten();
     let mut children = Vec::new();
@@ -129,7 +129,7 @@ fn children() -> Vec<Pid> {
     children
 }
 
-/// Processes with this tag that still run.
+/// Running processes with this tag.
 fn tagged(tag: &str) -> Vec<Pid> {
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return Vec::new();
@@ -148,7 +148,7 @@ fn tagged(tag: &str) -> Vec<Pid> {
 fn is_starting(pid: Pid) -> bool {
     let read = |name: &str| std::fs::read(format!("/proc/{}/{name}", pid.as_raw_nonzero()));
     let empty = |name: &str| read(name).is_ok_and(|bytes| bytes.is_empty());
-    // A dead one has neither for ever.
+    // A dead process never gets either.
     !is_dead(pid) && empty("environ") && empty("cmdline")
 }
 
@@ -163,7 +163,7 @@ fn is_dead(pid: Pid) -> bool {
 }
 
 fn carries(pid: u32, tag: &str) -> bool {
-    // Unreadable for other users' processes, and empty for dead ones.
+    // Not readable for other users' processes, and empty for dead ones.
     let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else {
         return false;
     };

@@ -1,6 +1,6 @@
-//! Whether the kernel killed for want of memory.
+//! Whether the kernel killed a process because memory ran out.
 
-/// How often it has, by each counter that can be read.
+/// How many such kills there were, by each counter that can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kills(Vec<Option<u64>>);
 
@@ -14,7 +14,7 @@ impl Kills {
     }
 }
 
-/// Reads the counters: of this process's control group (both versions), and of
+/// Reads the counters of this process's control group (both versions) and of
 /// the host.
 pub(super) fn kills() -> Kills {
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();

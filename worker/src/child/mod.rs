@@ -1,7 +1,7 @@
 //! Child processes: trainers and programs.
 //!
-//! Each runs in a process group of its own. It dies with the worker, and when
-//! it ends, everything that it started is killed before its slot is used again.
+//! Each runs in a process group of its own. It dies with the worker; when it
+//! ends, everything that it started is killed before its slot is used again.
 
 mod family;
 mod memory;
@@ -24,10 +24,10 @@ use tokio::time::{Instant, sleep_until};
 pub use self::family::{adopt_orphans, die_with, kill_leftovers};
 use swath_agent::{ChildId, End, Event, Program};
 
-/// How long pipes may stay open after the last process of a child is gone.
+/// How long pipes may stay open after the last process of a child has gone.
 const PIPES_GRACE: Duration = Duration::from_secs(2);
 
-/// The variable by which everything that a child starts is found again.
+/// The environment variable that identifies everything a child starts.
 const FAMILY: &str = "SWATH_FAMILY";
 
 /// What all children of a worker share.
@@ -39,11 +39,12 @@ pub struct Setting {
     pub threads: u32,
     /// Where data sets are.
     pub data_dir: PathBuf,
-    /// Where spec files of programs go; below it nothing else lives.
+    /// The directory for the spec files of programs; it holds nothing else.
     pub specs: PathBuf,
     /// Where trainers keep checkpoints until their trainings end.
     pub checkpoints: PathBuf,
-    /// Names this worker's children among all processes of the host.
+    /// A tag that identifies this worker's children among all processes of the
+    /// host.
     pub family: String,
 }
 
@@ -61,7 +62,7 @@ impl Pids {
     }
 }
 
-/// What a child can be told.
+/// What a child can be told to do.
 enum Order {
     Feed(String),
     Stop(Duration),
@@ -73,13 +74,13 @@ pub struct Children {
     setting: Setting,
     events: mpsc::Sender<Event>,
     orders: HashMap<ChildId, mpsc::UnboundedSender<Order>>,
-    /// Those that are waited for.
+    /// The processes that somebody waits for.
     pids: Pids,
 }
 
 impl Children {
-    /// No children yet. What they say goes to `events`, which is bounded: a
-    /// child that talks too much has to wait.
+    /// No children yet. Their output goes to `events`, which is bounded: a
+    /// child that writes too much has to wait.
     pub fn new(setting: Setting, events: mpsc::Sender<Event>) -> Self {
         Self {
             setting,
@@ -89,7 +90,7 @@ impl Children {
         }
     }
 
-    /// Starts a child. Its end comes as an event, also when it cannot be
+    /// Starts a child. Its end is reported as an event, also when it cannot be
     /// started.
     ///
     /// To be called on the main thread: a child dies with the thread that
@@ -121,7 +122,7 @@ impl Children {
             Err(error) => {
                 let end = End::NotStarted(error);
                 tokio::spawn(async move {
-                    // Nobody listens when the worker is ending.
+                    // When the worker is ending, nobody listens.
                     let _heard = events.send(Event::Exited { child: id, end }).await;
                 });
             }
@@ -145,19 +146,20 @@ impl Children {
         }
     }
 
-    /// A child's end was heard of.
+    /// Forgets a child whose end was reported.
     pub fn forget(&mut self, id: ChildId) {
         self.orders.remove(&id);
         self.pids.lock().remove(&id);
     }
 
-    /// Reaps adopted processes that have ended. To be called when any process
-    /// has, on the main thread: one that is just being started is no orphan.
+    /// Reaps adopted processes that have ended. To be called on the main thread
+    /// whenever a process has ended: a child that is just being started is no
+    /// orphan.
     pub fn reap_orphans(&self) {
         family::reap(|pid| self.pids.has(pid));
     }
 
-    /// Kills all that are left, for the end of the worker.
+    /// Kills all remaining children when the worker ends.
     pub fn kill_all(&self) {
         family::kill_all(&self.setting.family);
     }
@@ -189,7 +191,7 @@ impl Children {
                 let mut command = Command::new(&argv[0]);
                 command.args(&argv[1..]).env("SWATH_SPEC", &path);
                 if std::env::var_os("PYTHONUNBUFFERED").is_none() {
-                    // Python would keep its lines to itself until it ends.
+                    // Otherwise Python would hold its lines back until it ends.
                     command.env("PYTHONUNBUFFERED", "1");
                 }
                 spec_file = Some(path);
@@ -223,7 +225,7 @@ fn prepare(command: &mut Command, setting: &Setting, device: &str, family: &str)
         .env("SWATH_DATA_DIR", &setting.data_dir)
         .env("SWATH_DEVICE", device)
         .env(FAMILY, family)
-        // What a trainer has no use for, it cannot leak.
+        // A trainer cannot leak what it does not get.
         .env_remove("SWATH_TOKEN_FILE")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -233,7 +235,7 @@ fn prepare(command: &mut Command, setting: &Setting, device: &str, family: &str)
     die_with_worker(command);
 }
 
-/// Has the child die with the worker.
+/// Makes the child die with the worker.
 #[expect(
     unsafe_code,
     reason = "pre_exec has no safe interface; the closure makes two system calls and allocates \
@@ -278,7 +280,7 @@ impl Run {
         });
         let kills = memory::kills();
         let status = self.wait(&mut child, pid, feeder.as_ref(), kills).await;
-        // The group first, then what has left it.
+        // First the group, then processes that have left it.
         if let Some(pid) = pid {
             let _none_left = rustix::process::kill_process_group(pid, Signal::KILL);
         }
@@ -298,7 +300,7 @@ impl Run {
         remove(self.spec_file.as_ref());
         let end = status.unwrap_or_else(|error| End::NotStarted(error.to_string()));
         let child = self.id;
-        // Nobody listens when the worker is ending.
+        // When the worker is ending, nobody listens.
         let _heard = self.events.send(Event::Exited { child, end }).await;
     }
 
@@ -322,7 +324,7 @@ impl Run {
                 order = self.orders.recv(), if open => match order {
                     Some(Order::Feed(spec)) => {
                         kills = memory::kills();
-                        // Its end is heard of below.
+                        // Its end is reported below.
                         let _sent = feeder.map(|feeder| feeder.send(spec));
                     }
                     Some(Order::Stop(grace)) => {
@@ -348,7 +350,7 @@ fn signal(pid: Option<Pid>, signal: Signal) {
     }
 }
 
-/// Writes specs, one line each. A program gets its one spec and then the end
+/// Writes specs, one line each. A program gets its one spec, and then the end
 /// of its stdin.
 fn feed(mut stdin: ChildStdin, spec: Option<String>) -> mpsc::UnboundedSender<String> {
     let (sender, mut specs) = mpsc::unbounded_channel::<String>();
@@ -363,7 +365,7 @@ fn feed(mut stdin: ChildStdin, spec: Option<String>) -> mpsc::UnboundedSender<St
                 return;
             };
             line.push('\n');
-            // A reader that does not read to the end is known by its exit.
+            // A reader that does not read to the end is noticed when it exits.
             if stdin.write_all(line.as_bytes()).await.is_err() || only {
                 return;
             }

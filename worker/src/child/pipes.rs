@@ -1,4 +1,4 @@
-//! What children write: lines on stdout, a log on stderr.
+//! What children write: protocol lines on stdout, a log on stderr.
 
 use std::time::Duration;
 
@@ -11,25 +11,26 @@ use swath_agent::{ChildId, Event, Line};
 /// The longest line of the protocol.
 const LINE_BYTES: usize = 1 << 20;
 
-/// Read at once.
+/// The most bytes read at once.
 const READ_BYTES: usize = 16 << 10;
 
-/// Between two messages about a child's stderr.
+/// Time between two messages about a child's stderr.
 const LOG_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Reads of stderr in a row before stdout gets its turn: a flood must not
-/// drown the lines.
+/// How many reads of stderr may come before stdout gets its turn, so that a
+/// flood does not drown the protocol.
 const STDERR_IN_A_ROW: u32 = 64;
 
-/// The most stderr text of one interval; what comes faster is left out.
+/// The most stderr text sent per interval; text beyond that is left out.
 const LOG_BYTES: usize = 32 << 10;
 
-/// Sends what a child writes, until the end of both pipes: each line of stdout
-/// (one that is too long is sent as such, once, and skipped), and stderr a few
-/// times a second.
+/// Sends what a child writes, until both pipes end: each line of stdout, and
+/// stderr a few times per second. A line that is too long is reported once and
+/// skipped.
 ///
-/// One reader for both, because their order matters: what a trainer wrote to
-/// stderr before its last line belongs to that attempt, not to the next one.
+/// One reader serves both pipes because their order matters: what a trainer
+/// wrote to stderr before its last line belongs to that attempt, not to the
+/// next one.
 pub(super) async fn read(
     child: ChildId,
     mut stdout: impl AsyncRead + Unpin,
@@ -63,7 +64,7 @@ pub(super) async fn read(
                 }
                 sent.extend(lines.into_iter().map(|line| Event::Line { child, line }));
             }
-            // It had nothing to say in its turn, nor may it for hours.
+            // Stdout had nothing in its turn, and may have nothing for hours.
             () = tokio::task::yield_now(), if !turn => in_a_row = 0,
             () = sleep_until(log.due), if log.has_text() => {}
         }
@@ -77,7 +78,7 @@ pub(super) async fn read(
         }
     }
     if let Some(event) = log.take(child, true) {
-        // Nobody listens when the worker is ending.
+        // When the worker is ending, nobody listens.
         let _heard = events.send(event).await;
     }
 }
@@ -90,7 +91,7 @@ fn ends_an_attempt(line: &Line) -> bool {
     }
 }
 
-/// Collects stderr between two messages about it.
+/// Collects stderr text between two messages.
 struct Log {
     kept: Vec<u8>,
     dropped: u64,
@@ -177,7 +178,7 @@ impl Splitter {
         )
     }
 
-    /// A last line without a newline.
+    /// The last line, if it has no newline.
     fn end(&mut self) -> Vec<Line> {
         if self.rest.is_empty() {
             Vec::new()
@@ -187,8 +188,8 @@ impl Splitter {
     }
 }
 
-/// How many of these bytes are whole characters; all of them if that is not
-/// just a matter of the last few.
+/// How many of these bytes form whole characters; all of them, unless only the
+/// last few are incomplete.
 fn whole(bytes: &[u8]) -> usize {
     match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => error.valid_up_to(),

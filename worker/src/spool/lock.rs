@@ -9,8 +9,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::SpoolError;
 
-/// Holds the directory as long as it lives; the kernel lets go of it when the
-/// process dies, however it dies.
+/// Holds the directory as long as it lives. The kernel releases it when the
+/// process dies, however that happens.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,

@@ -1,10 +1,10 @@
 //! Outcomes on the disk until the coordinator has them, and a while longer.
 //!
-//! A directory of append-only segments of checksummed lines. An outcome is
-//! synced before it is offered, so `kill -9` loses none; a torn or damaged
-//! line costs that line only. Acknowledged outcomes stay for a week, so that a
-//! coordinator whose store was lost can get them again; then whole segments
-//! are deleted, oldest first.
+//! The spool is a directory of append-only segments of checksummed lines. An
+//! outcome is synced before it is offered, so `kill -9` loses none; a torn or
+//! damaged line costs only that line. Acknowledged outcomes stay for a week, so
+//! that a coordinator whose store was lost can get them again. Then whole
+//! segments are deleted, oldest first.
 
 mod lock;
 mod record;
@@ -30,13 +30,13 @@ use swath_agent::Entry;
 /// How long acknowledged outcomes are kept.
 pub const KEPT: Duration = Duration::from_hours(7 * 24);
 
-/// How large things may grow.
+/// Limits of the spool's size.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
-    /// A segment that has grown to this is followed by another.
+    /// A segment that has reached this size is followed by another.
     segment_bytes: u64,
-    /// The most bytes of acknowledged outcomes; above that the oldest go
-    /// early.
+    /// The most bytes of acknowledged outcomes; above that the oldest are
+    /// deleted early.
     kept_bytes: u64,
 }
 
@@ -59,7 +59,7 @@ pub enum SpoolError {
     InUse {
         /// The directory.
         path: PathBuf,
-        /// The process that has it, as far as is known.
+        /// The process that has it, if that is known.
         pid: String,
     },
     /// The directory cannot be used.
@@ -70,7 +70,7 @@ pub enum SpoolError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What failed.
+        /// What could not be done.
         doing: &'static str,
         /// What the operating system said.
         source: io::Error,
@@ -88,12 +88,12 @@ impl SpoolError {
     }
 }
 
-/// What a spool had kept.
+/// What the spool contained at the start.
 #[derive(Debug, Default)]
 pub struct Restored {
     /// Outcomes that the coordinator does not have, oldest first.
     pub open: Vec<Entry>,
-    /// The newest that it has, oldest first.
+    /// The newest outcomes that the coordinator has, oldest first.
     pub recent: Vec<Entry>,
     /// Lines that could not be read.
     pub damaged: u64,
@@ -103,7 +103,7 @@ pub struct Restored {
 #[derive(Debug, Default)]
 struct Segment {
     bytes: u64,
-    /// Outcomes in it that are not acknowledged.
+    /// Outcomes in it that are not acknowledged yet.
     open: BTreeSet<Held>,
     /// When it was last written to, by the worker's clock.
     touched_ms: u64,
@@ -115,19 +115,19 @@ pub struct Spool {
     directory: PathBuf,
     limits: Limits,
     segments: BTreeMap<u64, Segment>,
-    /// In which segment the newest copy of an unacknowledged outcome is.
+    /// The segment with the newest copy of each unacknowledged outcome.
     place: HashMap<Held, u64>,
-    /// The segment that is written to.
+    /// The segment that is being written.
     current: Option<(u64, File)>,
     _lock: Lock,
 }
 
 impl Spool {
-    /// Opens, and makes if need be, the spool in `directory`.
+    /// Opens the spool in `directory`, and creates it if necessary.
     ///
     /// # Errors
     ///
-    /// When another worker has it, or it cannot be written.
+    /// When another worker has it open, or it cannot be written.
     pub fn open(directory: &Path, now_ms: u64) -> Result<(Self, Restored), SpoolError> {
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -144,7 +144,7 @@ impl Spool {
             _lock: lock,
         };
         let restored = spool.load().map_err(SpoolError::io(directory, "read"))?;
-        // What cannot be written now could not be written after hours of
+        // A disk that cannot be written now could not be written after hours of
         // training either.
         spool
             .append(&[Record::Probe], now_ms)
@@ -209,7 +209,7 @@ impl Spool {
         Ok(restored)
     }
 
-    /// The last segment goes on, unless its tail is torn.
+    /// Goes on with the last segment, unless its end is torn.
     fn reopen(&self, number: u64, bytes: &[u8]) -> io::Result<Option<(u64, File)>> {
         if bytes.last().is_some_and(|last| *last != b'\n') {
             return Ok(None);
@@ -218,7 +218,7 @@ impl Spool {
         Ok(Some((number, file)))
     }
 
-    /// The newest copy of this outcome is in segment `number`.
+    /// Notes that the newest copy of this outcome is in segment `number`.
     fn move_to(&mut self, held: Held, number: u64, segment: &mut Segment) {
         self.close(held);
         segment.open.insert(held);
@@ -233,12 +233,12 @@ impl Spool {
         }
     }
 
-    /// Writes outcomes and syncs them; none at all: looks whether the disk can
-    /// be written.
+    /// Writes outcomes and syncs them. An empty list only checks whether the
+    /// disk can be written.
     ///
     /// # Errors
     ///
-    /// When the disk refuses; nothing counts as written then.
+    /// When the disk refuses; nothing then counts as written.
     pub fn put(&mut self, entries: &[Entry], now_ms: u64) -> io::Result<()> {
         let mut records: Vec<_> = entries
             .iter()
@@ -256,7 +256,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Marks outcomes as acknowledged. Not synced: a mark that is lost costs
+    /// Marks outcomes as acknowledged. This is not synced: a lost mark costs
     /// one more delivery, which changes nothing.
     ///
     /// # Errors
@@ -301,7 +301,7 @@ impl Spool {
         };
         let written = file.write_all(&bytes);
         if let Err(error) = written.and_then(|()| if sync { file.sync_data() } else { Ok(()) }) {
-            // The kernel may have dropped what it could not sync: the segment
+            // The kernel may have dropped what it could not sync: this segment
             // is left as it is, and another is begun.
             self.drop_if_empty(number);
             return Err(error);
@@ -331,7 +331,7 @@ impl Spool {
             .append(true)
             .mode(0o600)
             .open(self.path(number))?;
-        // The name of a new file is durable only when its directory is.
+        // The name of a new file is durable only once its directory is synced.
         File::open(&self.directory)?.sync_all()?;
         let segment = Segment {
             touched_ms: now_ms,

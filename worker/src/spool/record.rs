@@ -10,7 +10,7 @@ use swath_agent::Entry;
 /// Hex digits of the checksum before each record.
 const CHECKSUM_DIGITS: usize = 16;
 
-/// What a line says.
+/// The content of a line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
 pub(super) enum Record {
@@ -20,14 +20,15 @@ pub(super) enum Record {
     Acknowledged {
         job: JobDigest,
         attempt: Attempt,
-        /// By the worker's clock; only decides how long the outcome is kept.
+        /// The time by the worker's clock; it only decides how long the outcome
+        /// is kept.
         at_ms: u64,
     },
-    /// Nothing: whether the disk can be written again.
+    /// No content: checks whether the disk can be written again.
     Probe,
 }
 
-/// An outcome with what was not yet reported of its attempt.
+/// An outcome, with what was not yet reported about its attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Ended {
     job: JobDigest,

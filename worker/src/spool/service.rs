@@ -1,5 +1,5 @@
-//! The spool on a thread of its own: a sync takes milliseconds, and whatever
-//! ended meanwhile shares the next one.
+//! The spool on a thread of its own: a sync takes milliseconds, and outcomes
+//! that arrive meanwhile share the next one.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -53,7 +53,7 @@ impl Service {
 
     fn order(&self, order: Order) {
         if let Some(orders) = &self.orders {
-            // The thread lives as long as this.
+            // The thread lives as long as this value.
             let _sent = orders.send(order);
         }
     }
@@ -91,7 +91,7 @@ fn serve(mut spool: Spool, orders: &Receiver<Order>, events: &UnboundedSender<Ev
     }
 }
 
-/// The worker's clock, for how long things are kept and nothing else.
+/// The worker's clock; it only decides how long things are kept.
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis() as u64)

@@ -91,10 +91,10 @@ fn a_torn_tail_costs_the_torn_record_only() {
         let torn = tempfile::tempdir().unwrap();
         std::fs::write(segment(torn.path(), 1), &both[..length]).unwrap();
         let (mut spool, restored) = open(torn.path(), 0);
-        // All but its newline is as good as all.
+        // A line that lacks only its newline is complete.
         let survives = length + 1 == both.len();
         assert_eq!(restored.open.len(), 1 + usize::from(survives), "{length}");
-        // What is written next is not glued to the torn end.
+        // What is written next is not appended to the torn end.
         spool.put(&[entry(4, 4.0)], 0).unwrap();
         drop(spool);
         let (_, restored) = open(torn.path(), 0);

@@ -18,22 +18,22 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
-/// What all lives of the coordinator share.
+/// The state that all lives of the coordinator share.
 pub(crate) struct Shared {
     pub(crate) store: Oracle,
     policy: Policy,
     began: Instant,
-    /// So many replies to exchanges are lost after their transaction.
+    /// How many replies to exchanges to lose after their transaction.
     pub(crate) lose_exchanges: AtomicU32,
-    /// So many replies to reports are lost.
+    /// How many replies to reports to lose.
     pub(crate) lose_observes: AtomicU32,
     /// Hellos so far.
     pub(crate) hellos: AtomicU32,
     /// Exchanges so far.
     pub(crate) exchanges: AtomicU32,
-    /// Replies tell the worker to drain.
+    /// Whether replies tell the worker to drain.
     pub(crate) drain: AtomicBool,
-    /// Hellos are refused for their protocol.
+    /// Whether hellos are refused for their protocol version.
     pub(crate) other_protocol: AtomicBool,
 }
 
@@ -46,7 +46,7 @@ impl Shared {
 /// A coordinator that can be stopped and started again at its address.
 pub(crate) struct Coordinator {
     pub(crate) shared: Arc<Shared>,
-    /// Who leads, while this one stands by.
+    /// The leader to name, while this coordinator stands by.
     leader: Arc<Mutex<Option<String>>>,
     pub(crate) address: SocketAddr,
     stop: Option<(oneshot::Sender<()>, std::thread::JoinHandle<()>)>,
@@ -82,18 +82,19 @@ impl Coordinator {
         Self::over(Arc::new(shared), None)
     }
 
-    /// Another one over the same store, which stands by and names this one.
+    /// Another coordinator over the same store, which stands by and names this
+    /// one.
     pub(crate) fn standby(&self) -> Self {
         Self::over(Arc::clone(&self.shared), Some(self.url()))
     }
 
-    /// A standby leads from now on.
+    /// Makes a standby the leader.
     pub(crate) fn take_over(&self) {
         *self.leader.lock().unwrap() = None;
     }
 
-    /// Stands by from now on, and names `leader`. Whoever waits for a job here is
-    /// not told.
+    /// Makes this coordinator stand by and name `leader`. Calls that wait for a
+    /// job here are not told.
     pub(crate) fn stand_by(&self, leader: &Self) {
         *self.leader.lock().unwrap() = Some(leader.url());
     }
@@ -114,7 +115,7 @@ impl Coordinator {
         format!("http://{}", self.address)
     }
 
-    /// On a thread and a runtime of its own: when that runtime goes, so do all
+    /// Serves on its own thread and runtime: when that runtime ends, so do all
     /// connections, as when a process is killed.
     fn serve(&mut self, listener: std::net::TcpListener) {
         let (stop, stopped) = oneshot::channel::<()>();
@@ -140,14 +141,14 @@ impl Coordinator {
         self.stop = Some((stop, thread));
     }
 
-    /// The coordinator is gone; its store is not.
+    /// Stops the coordinator, but not its store.
     pub(crate) fn stop(&mut self) {
         let (stop, thread) = self.stop.take().unwrap();
         stop.send(()).unwrap();
         thread.join().unwrap();
     }
 
-    /// It is back at the same address.
+    /// Starts it again at the same address.
     pub(crate) async fn start_again(&mut self) {
         let listener = listen(self.address);
         self.shared.store.restart(self.shared.now()).await.unwrap();
@@ -167,7 +168,7 @@ struct Server {
 }
 
 impl Server {
-    /// Refuses what only the one does that leads.
+    /// Refuses what only the leader does.
     fn lead(&self) -> Result<(), Status> {
         match &*self.leader.lock().unwrap() {
             Some(leader) => Err(not_leader("this one stands by", Some(leader))),

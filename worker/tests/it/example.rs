@@ -33,7 +33,7 @@ async fn the_python_example_trains() {
         let logs = coordinator.shared.store.logs(job.digest, 0).await.unwrap();
         assert!(logs[0].text.starts_with("weights "));
     }
-    // Nothing of it stays behind.
+    // It leaves nothing behind.
     let specs = bench.settings.state_dir.join("specs");
     assert_eq!(std::fs::read_dir(specs).unwrap().count(), 0);
 }

@@ -1,4 +1,4 @@
-//! Every way in which a trainer can end, and the fault that it is.
+//! Every way in which a trainer can end, and the fault that it leads to.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use swath_model::policy::Policy;
 use crate::coordinator::Coordinator;
 use crate::support::{Bench, command, training};
 
-/// The fault and the message that a spec comes to.
+/// The fault and the message that a spec leads to.
 async fn fault_of(spec: serde_json::Value) -> (Fault, String) {
     let coordinator = Coordinator::with(Policy {
         heartbeat_ms: 100,
@@ -81,8 +81,9 @@ async fn a_signal_is_a_fault() {
     for (signal, fault, begins) in cases {
         assert_fault(training(&format!("signal {signal}")), fault, begins).await;
     }
-    // In the same test, because the kernel's count is the host's: a SIGKILL in
-    // another test at the same time would be taken for want of memory.
+    // This is in the same test because the kernel counts for the whole host: a
+    // SIGKILL in another test at the same time would be taken for a lack of
+    // memory.
     if let Some(group) = MemoryGroup::new() {
         let deed = format!("eat {}", group.0.display());
         assert_fault(training(&deed), Fault::OutOfMemory, "killed by the kernel").await;
@@ -93,7 +94,7 @@ async fn a_signal_is_a_fault() {
 struct MemoryGroup(PathBuf);
 
 impl MemoryGroup {
-    /// None where the test may not make one.
+    /// `None` if the test may not make one.
     fn new() -> Option<Self> {
         let name = format!("swath-worker-test-{}", std::process::id());
         let group = Self(Path::new("/sys/fs/cgroup/memory").join(name));
@@ -110,7 +111,7 @@ impl MemoryGroup {
 
 impl Drop for MemoryGroup {
     fn drop(&mut self) {
-        // Left behind, it is empty and harmless.
+        // If it is left behind, it is empty and harmless.
         let _removed = std::fs::remove_dir(&self.0);
     }
 }

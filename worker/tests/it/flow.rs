@@ -27,8 +27,8 @@ async fn null_jobs_flow_and_the_idle_worker_ends() {
     assert!((measured.test_error - (detail.job.seed % 1000) as f64 / 10.0).abs() < 1e-9);
 }
 
-/// Not a benchmark, which a loaded machine would fail: one call per job is what
-/// must not be.
+/// This is not a benchmark, which would fail on a loaded machine: it only
+/// checks that there is not one call per job.
 #[tokio::test]
 async fn null_jobs_are_taken_in_bulk() {
     let coordinator = Coordinator::start();
@@ -43,8 +43,8 @@ async fn null_jobs_are_taken_in_bulk() {
 
 #[tokio::test]
 async fn lost_replies_lose_and_repeat_nothing() {
-    // Two heartbeats without a job that got lost on the way take it back,
-    // which is not what this is about.
+    // Two heartbeats without a job that was lost on the way would take it back,
+    // which is not the subject of this test.
     let coordinator = Coordinator::with(Policy::default());
     coordinator.shared.lose_exchanges.store(5, Ordering::SeqCst);
     coordinator.shared.lose_observes.store(2, Ordering::SeqCst);
@@ -90,7 +90,7 @@ async fn a_training_goes_on_while_the_coordinator_is_away() {
     coordinator.start_again().await;
     coordinator.all_are(StateName::Succeeded).await;
     coordinator.assert_first_attempts().await;
-    // The session went on, and no epoch is missing.
+    // The session continued, and no epoch is missing.
     assert_eq!(coordinator.shared.hellos.load(Ordering::SeqCst), 1);
     let digest = coordinator.jobs().await[0].digest;
     let curve = coordinator.shared.store.curves(digest).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_stale_session_is_followed_by_another_with_what_is_held() {
         go.with_extension("pid").exists()
     })
     .await;
-    // Somebody takes the name once, claiming nothing.
+    // Another worker takes the name once, claiming nothing.
     let hello = swath_store_conformance::Hello {
         worker: "w".parse().unwrap(),
         about: swath_model::view::WorkerAbout::default(),

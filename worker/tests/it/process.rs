@@ -101,7 +101,7 @@ async fn kill_takes_trainers_along_and_a_restart_starts_over() {
     until("its trainer is gone", async || !lives(pid)).await;
     std::fs::remove_file(&file).unwrap();
     let _worker = Worker::start(&bench, &[]);
-    // Not named at the hello, so granted again at once.
+    // The job was not named at the hello, so it is granted again at once.
     let again = pid_in(&file).await;
     assert_ne!(again, pid);
 }
@@ -158,7 +158,7 @@ async fn what_a_killed_worker_left_running_is_killed_at_the_next_start() {
 async fn adopted_processes_leave_no_zombies() {
     let coordinator = Coordinator::start();
     let bench = Bench::new(&coordinator, 1);
-    // One stays in the group, one leaves it, one ends by itself.
+    // One process stays in the group, one leaves it, one ends by itself.
     let script = "sleep 1000 & setsid sleep 1000 & (true &)
                   echo '{\"event\":\"finished\",\"accuracy_error\":1}'";
     let spec = command(&["sh", "-c", script], &serde_json::json!({}));
@@ -228,7 +228,7 @@ async fn an_outcome_survives_kill() {
     .await;
     worker.signal(Signal::KILL);
     worker.code().await;
-    // Torn in the middle of the next record.
+    // The next record is cut off in the middle.
     let segment = state.join("outcomes-00000001.jsonl");
     let torn = std::fs::read_to_string(&segment).unwrap() + "0123456789abcdef {\"rec";
     std::fs::write(&segment, torn).unwrap();

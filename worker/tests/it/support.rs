@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::coordinator::Coordinator;
 
-/// No condition takes this long, however busy the machine is.
+/// Longer than any condition takes, however busy the machine is.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits for a condition.
@@ -40,12 +40,12 @@ pub(crate) fn training(deed: &str) -> Value {
     })
 }
 
-/// A spec for a program.
+/// A spec that runs a program.
 pub(crate) fn command(argv: &[&str], params: &Value) -> Value {
     json!({ "trainer": { "command": argv, "metric": "accuracy_error" }, "params": params })
 }
 
-/// A spec for nothing.
+/// A spec that does nothing.
 pub(crate) fn null() -> Value {
     json!({ "trainer": { "null": true }, "params": { "a": 1 } })
 }
@@ -119,7 +119,7 @@ fn cell(spec: &Value) -> SubmittedCell {
     }
 }
 
-/// A worker in this process, or what one needs.
+/// A worker in this process, or the settings for one.
 pub(crate) struct Bench {
     pub(crate) settings: Settings,
     pub(crate) directory: TempDir,
@@ -161,7 +161,7 @@ impl Bench {
     }
 }
 
-/// Writes the trainer that does what the path of its data set says.
+/// Writes a fake trainer that does what the path of its data set says.
 fn fake_trainer(directory: &Path) -> PathBuf {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
@@ -179,7 +179,7 @@ fn fake_trainer(directory: &Path) -> PathBuf {
     path
 }
 
-/// Whether a process lives; a zombie does not.
+/// Whether a process is alive; a zombie is not.
 pub(crate) fn lives(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;

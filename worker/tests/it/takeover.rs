@@ -9,7 +9,7 @@ use swath_store_conformance::subject::Subject;
 use crate::coordinator::Coordinator;
 use crate::support::{Bench, null, training, until};
 
-/// Where nobody listens.
+/// An address where nobody listens.
 const DEAD: &str = "http://127.0.0.1:1";
 
 #[tokio::test]
@@ -75,13 +75,13 @@ async fn a_takeover_costs_no_training() {
     std::fs::write(&go, "").unwrap();
     second.all_are(StateName::Succeeded).await;
     second.assert_first_attempts().await;
-    // In the session that the first one gave.
+    // The second answers in the session that the first gave.
     assert_eq!(second.shared.hellos.load(Ordering::SeqCst), 1);
     worker.abort();
 }
 
-/// A stopped process answers nothing and breaks no connection: a call that waits
-/// there is made again where another one was answered.
+/// A stopped process answers nothing and breaks no connection. A call that waits
+/// there is made again at the coordinator that answered another call.
 #[tokio::test]
 async fn a_call_that_waits_at_a_silent_leader_moves_with_the_others() {
     let first = Coordinator::start();

@@ -8,7 +8,7 @@ use swath_store_conformance::subject::Subject;
 use crate::coordinator::Coordinator;
 use crate::support::{Bench, lives, pid_in, training, until};
 
-/// Errors of succeeded jobs in order of finishing: the fake trainer says how
+/// Errors of succeeded jobs in order of finishing. The fake trainer reports how
 /// many specs it has served.
 async fn served(coordinator: &Coordinator) -> Vec<f64> {
     let jobs = coordinator.jobs().await.into_iter();
@@ -79,7 +79,7 @@ async fn what_a_trainer_leaves_is_killed() {
         attempts.iter().any(|attempt| !attempt.message.is_empty())
     })
     .await;
-    // It left the group, and had left before the outcome was told.
+    // The process left the group, and was gone before the outcome was reported.
     assert!(!lives(pid));
     worker.abort();
 }

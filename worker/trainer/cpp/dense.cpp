@@ -189,7 +189,7 @@ struct Grown : torch::autograd::Function<Grown> {
     Tensor later = std::move(gradients[0]);
     const Tensor g = gradients[1].contiguous(kLast);
     gradients.clear();
-    // What later layers gave lies in the buffer that this function made for the last of them.
+    // The gradients from later layers are in the buffer that this function made for the last one.
     const bool first_back = !later.defined();
     Tensor sink = first_back ? at::zeros_like(buffer) : later;
     if (!first_back && later.strides() != buffer.strides()) {

@@ -10,7 +10,7 @@ c10::DeviceAllocator* allocator() { return c10::getDeviceAllocator(c10::DeviceTy
 
 }  // namespace
 
-// Forgets the peak. False where libtorch cannot tell.
+// Resets the peak. Returns false if libtorch cannot measure it.
 extern "C" bool swath_reset_device_peak(int8_t index) {
   try {
     allocator()->emptyCache();
@@ -21,7 +21,7 @@ extern "C" bool swath_reset_device_peak(int8_t index) {
   }
 }
 
-// The most bytes that were reserved at once since then; below 0 where libtorch cannot tell.
+// The most bytes that were reserved at once since then; negative if libtorch cannot measure it.
 extern "C" int64_t swath_device_peak(int8_t index) {
   try {
     constexpr auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);

@@ -36,7 +36,7 @@ static void apply_relu_block(const float* __restrict x, int64_t n, const float* 
                              const float* __restrict shift, float* __restrict y) {
   for (int64_t i = 0; i < n; ++i) {
     const float value = x[i] * scale[i] + shift[i];
-    // NaN stays NaN, as a comparison for less keeps it.
+    // NaN stays NaN, because it is not less than 0.
     y[i] = value < 0.0f ? 0.0f : value;
   }
 }

@@ -14,7 +14,7 @@
 namespace swath {
 namespace {
 
-// What the fastest loads and stores want, and what libtorch promises.
+// The alignment that the fastest loads and stores need, and that libtorch promises.
 constexpr size_t kAlignment = 64;
 
 // Before each block of memory lies the pointer that malloc gave.
@@ -56,7 +56,7 @@ const bool installed = [] {
 }  // namespace
 }  // namespace swath
 
-// Whether tensors are made here. A call of it links this file, so that they are.
+// Whether tensors are allocated here. Calling this links the file, which makes it so.
 extern "C" bool swath_plain_memory() {
   return swath::installed && c10::GetCPUAllocator() == swath::plain;
 }

@@ -9,7 +9,7 @@
 namespace swath {
 namespace {
 
-// The gradients of a normalization by its input, scale and shift. `more` is added to the first.
+// The gradients of a normalization for its input, scale and shift. `more` is added to the first.
 variable_list backward(const Tensor& gradient, const Tensor& more, const Tensor& map,
                        const Tensor& mean, const Tensor& inverse, const Tensor& gamma,
                        const Tensor& beta, bool relu) {
@@ -86,8 +86,8 @@ struct Joined : torch::autograd::Function<Joined> {
     const Cut cut = cut_of(left);
     const float *l = read(left), *r = read(right);
     const auto origin = cut.repeated([&](int64_t c) { return l[c] + r[c]; });
-    // The sum takes the place of `a`: no layer that makes one half of a sum looks at what it made
-    // again (autograd would say so). A leaf is somebody's data, a view shows it.
+    // The sum takes the place of `a`: no layer that makes one half of a sum reads its output
+    // again (autograd would report that). A leaf is somebody's data, and a view shows it.
     const bool in_place = left.is_same(a) && !a.is_leaf() && !a.is_view();
     if (in_place) context->mark_dirty({a});
     Tensor whole = in_place ? a : at::empty_like(left, left.options(), kLast);

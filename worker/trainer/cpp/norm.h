@@ -103,7 +103,7 @@ struct Affine {
   }
 };
 
-// One pixel is of the size of all others, so sums of differences from it lose no digits.
+// One pixel is about as large as the others, so sums of differences from it lose no digits.
 inline std::vector<float> origin_of(const Cut& cut, const float* map) {
   return cut.repeated([&](int64_t c) { return map[c]; });
 }
@@ -139,7 +139,7 @@ inline bool is_own(const Tensor& gradient) {
 
 inline const Tensor& of(const void* tensor) { return *static_cast<const Tensor*>(tensor); }
 
-// Runs `work`; null, or the message of what it threw, for the caller to free.
+// Runs `work`. Returns null, or the message of what it threw, which the caller must free.
 template <typename Work>
 char* caught(const Work& work) {
   try {

@@ -21,14 +21,14 @@ namespace swath {
 #define SWATH_VECTORIZED
 #endif
 
-// Least elements of a block.
+// The fewest elements of a block.
 constexpr int64_t kBlock = 256;
-// Blocks whose sums stay in floats before they are added to doubles.
+// How many blocks are summed in floats before the sums are added to doubles.
 constexpr int64_t kFlush = 64;
 // Elements of a task: far fewer would cost synchronization, far more would leave threads idle.
 constexpr int64_t kTask = 1 << 17;
 
-// How `count` elements in rows of `channels` are cut.
+// How `count` elements in rows of `channels` are divided into tasks.
 struct Cut {
   int64_t channels;
   int64_t count;
@@ -77,7 +77,7 @@ struct Sums {
   double* first_of(int64_t task) { return first.data() + task * cut.block; }
   double* second_of(int64_t task) { return second.data() + task * cut.block; }
 
-  // Adds up tasks and repeats.
+  // Adds up the sums of all tasks and repeats.
   static std::vector<double> folded(const Cut& cut, const std::vector<double>& parts) {
     std::vector<double> sums(cut.channels);
     for (size_t at = 0; at < parts.size(); ++at) sums[at % cut.channels] += parts[at];

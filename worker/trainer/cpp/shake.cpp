@@ -10,7 +10,7 @@
 namespace swath {
 namespace {
 
-// Images are the tasks: each has coefficients of its own.
+// Each image is a task, because each has its own coefficients.
 struct Images {
   int64_t count;
   int64_t pixels;

@@ -14,8 +14,8 @@ use tch::Device;
     after_help = "Exit codes: 0 finished, 1 crashed, 2 usage, 10 diverged, 11 invalid spec or \
         data, 12 out of memory, 75 stopped (by SIGTERM or --stop-after).\n\n\
         Results go to stdout, messages to stderr.\n\
-        Data sets lie in SWATH_DATA_DIR (default ~/.cache/swath/data) or in \
-        /usr/share/datasets; else they are fetched from SWATH_DATA_MIRROR (a directory, file:// or \
+        Data sets are read from SWATH_DATA_DIR (default ~/.cache/swath/data) or /usr/share/datasets; \
+        if they are in neither, they are fetched from SWATH_DATA_MIRROR (a directory, file:// or \
         http(s):// URL; `none`: never; default: from their publishers). Trainers share one decoded \
         copy of each; with SWATH_DATA_VERIFY=1 they check its digest at each start.\n\
         Images of your own: dataset = { name = \"folder\", path = \"images\" } with \
@@ -37,40 +37,39 @@ pub(crate) enum Command {
         leaves result/weights.safetensors, result/history.jsonl, result/timing.jsonl and \
         result/finished.json.\n\n\
         With --out, checkpoints are written every few minutes, and on SIGTERM before exit 75. \
-        After that, or after a crash, go on with\n  trainer train --spec spec.toml --out result \
-        --resume\nOn the CPU the result has the same bytes as that of a training that nothing \
-        interrupted."
+        After that, or after a crash, continue with\n  trainer train --spec spec.toml --out result \
+        --resume\nOn the CPU the result has the same bytes as that of an uninterrupted training."
     )]
     Train(Train),
-    /// Stay warm and train one spec after the other
+    /// Keep running and train one spec after the other
     ///
-    /// Prints `ready`, then reads one spec (JSON) per line from stdin and answers each with the
-    /// lines of `trainer train`. The library stays loaded and the data set stays on the device.
-    /// Ends at the end of stdin. With --out or --checkpoints, a spec whose checkpoint lies there goes on from it.
+    /// Prints `ready`, then reads one spec (JSON) per line from stdin and answers each with the lines of `trainer
+    /// train`. The library stays loaded and the data set stays on the device. Ends at the end of stdin. With
+    /// --out or --checkpoints, a spec continues from its checkpoint there, if it has one.
     Serve(Serve),
-    /// Tell the classes of images, in evaluation mode
+    /// Predict the classes of images, in evaluation mode
     ///
     /// With --image, prints a JSON line per file: `image` and `top`, its likeliest classes, each
-    /// with `class` (from 0), `name` and `probability`. The files are cut, resized and normalized
-    /// as the spec's data set is. With --images, writes logits only; `images` may be u8,
-    /// normalized likewise, or f32, taken as it is.
+    /// with `class` (from 0), `name` and `probability`. The files are cropped, resized and
+    /// normalized like the spec's data set. With --images, writes logits only; `images` may be
+    /// u8, which is normalized in the same way, or f32, which is used as it is.
     #[command(after_help = "Example:\n  trainer predict --spec spec.toml --weights \
         result/weights.safetensors --image cat.png dog.jpg")]
     Predict(Predict),
     /// Measure weights on a test set
     ///
-    /// Prints JSON: error in percent (that of a test set as test_error, too) with its interval of
-    /// 95 % confidence (Clopper and Pearson 1934), loss, images, classes, per_class_error, and
+    /// Prints JSON: error in percent (for a test set also as test_error) with its interval of 95
+    /// % confidence (Clopper and Pearson 1934), loss, images, classes, per_class_error, and
     /// confusion (rows: the class, columns: the predicted class).
     Evaluate(Evaluate),
-    /// Measure how sharp the minimum is that weights lie in
+    /// Measure how sharp the minimum around the weights is
     ///
     /// The sharpness of Keskar et al. (ICLR 2017): 100 (max f(x + A y) - f(x)) / (1 + f(x)) over the
-    /// box |y_i| <= epsilon (|(A^+ x)_i| + 1), where f is the mean cross-entropy of plain images,
-    /// with BN's running statistics as they are, x the weights, and A a random matrix of normal
-    /// numbers, one column per dimension, or the identity. The maximum is searched with a few
-    /// iterations of L-BFGS-B, so it is a lower bound. Prints JSON: loss, and for each epsilon the
-    /// sharpness of each trial, mean, sd, largest_loss, evaluations.
+    /// box |y_i| <= epsilon (|(A^+ x)_i| + 1). Here f is the mean cross-entropy of unaugmented
+    /// images, with BN's running statistics as they are, x the weights, and A either a random matrix
+    /// of normal numbers, one column per dimension, or the identity. The maximum is searched with a
+    /// few iterations of L-BFGS-B, so the result is a lower bound. Prints JSON: loss, and for each
+    /// epsilon the sharpness of each trial, mean, sd, largest_loss, evaluations.
     #[command(
         after_help = "Example, after `trainer train --spec spec.toml --out result`:\n  \
         trainer sharpness --spec spec.toml --weights result/weights.safetensors --trials 2"
@@ -78,9 +77,9 @@ pub(crate) enum Command {
     Sharpness(Sharpness),
     /// Measure loss and error on the line through two weight files
     ///
-    /// Prints CSV: alpha,train_loss,train_error,test_loss,test_error of the weights
-    /// (1 - alpha) A + alpha B (Goodfellow, Vinyals & Saxe 2015), A from --weights, B from --to. At
-    /// 0 and 1 the test columns are those of `trainer evaluate`.
+    /// Prints CSV: alpha,train_loss,train_error,test_loss,test_error of the weights (1 - alpha) A +
+    /// alpha B (Goodfellow, Vinyals & Saxe 2015), with A from --weights and B from --to. At 0 and 1
+    /// the test columns are those of `trainer evaluate`.
     #[command(
         after_help = "Example, from the initial weights to the trained ones:\n  \
         trainer init --spec spec.toml --out init.safetensors\n  \
@@ -94,8 +93,7 @@ pub(crate) enum Command {
     /// Compute loss, logits and gradients of one batch, in training mode
     ///
     /// Writes `loss` (with the spec's label smoothing), `logits`, `grad/<parameter>` for every
-    /// parameter, and
-    /// `after_forward/<buffer>` for the running statistics after the batch.
+    /// parameter, and `after_forward/<buffer>` for the running statistics after the batch.
     Gradients(Gradients),
     /// Print the size of a model and of its training
     ///
@@ -116,7 +114,7 @@ pub(crate) struct Spec {
     pub(crate) spec: PathBuf,
 }
 
-/// Where and with how many threads to compute.
+/// The device and the number of threads to compute with.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Compute {
     /// `cpu`, or `cuda:N` for GPU N
@@ -125,7 +123,8 @@ pub(crate) struct Compute {
     pub(crate) device: Device,
     /// Threads on the CPU; default: all cores
     ///
-    /// Another number of threads sums in another order, so it gives other bytes.
+    /// Another number of threads sums in another order, so the results have
+    /// other bytes.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..),
           env = "SWATH_TRAINER_THREADS")]
     pub(crate) threads: Option<u16>,
@@ -141,15 +140,17 @@ pub(crate) struct Train {
     /// Write weights, history and checkpoints to this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Go on from the newest whole checkpoint in --out
+    /// Continue from the newest intact checkpoint in --out
     ///
-    /// Starts from step 0 where there is none. A checkpoint of another spec, seed, recipe, trainer,
+    /// Starts from step 0 if there is none. A checkpoint of another spec, seed, recipe, trainer,
     /// libtorch or number of threads is refused. A finished training is not trained again.
     #[arg(long, requires = "out")]
     pub(crate) resume: bool,
-    /// Stop once so many optimizer steps are finished, counted from the training's beginning
+    /// Stop once so many optimizer steps are finished, counted from the beginning of the
+    /// training
     ///
-    /// Writes a checkpoint to --out and exits 75: for queues that limit the time of a job.
+    /// Writes a checkpoint to --out and exits with 75; for queues that limit the time of a
+    /// job.
     #[arg(long, value_name = "STEP")]
     pub(crate) stop_after: Option<u64>,
     #[command(flatten)]
@@ -160,16 +161,17 @@ pub(crate) struct Train {
     pub(crate) compute: Compute,
 }
 
-/// What to measure beside the rest.
+/// Additional measurements.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Measures {
-    /// Tell in which epoch the test error was first E percent or less; may be repeated
+    /// Report the first epoch with a test error of E percent or less; may be repeated
     ///
-    /// `finished` has the metrics `goal.E.epoch`, `.steps` and `.seconds` of each goal reached.
+    /// `finished` has the metrics `goal.E.epoch`, `.steps` and `.seconds` of each goal that was
+    /// reached.
     #[arg(long = "goal", value_name = "E", value_parser = goal, value_delimiter = ',',
           env = "SWATH_TRAINER_GOALS")]
     pub(crate) goals: Vec<f64>,
-    /// Measure the whole training set at the end, as it is, in evaluation mode
+    /// Measure the whole unaugmented training set at the end, in evaluation mode
     ///
     /// `finished` has the metrics `train_error.evaluation` and `train_loss.evaluation`.
     #[arg(long)]
@@ -177,14 +179,16 @@ pub(crate) struct Measures {
     /// Write the norm of each parameter and gradient after each epoch to DIR/norms.jsonl
     #[arg(long, requires = "out")]
     pub(crate) norms: bool,
-    /// Write what the model says of each image of all test sets to DIR/predictions.safetensors
+    /// Write the model's outputs for each image of all test sets to
+    /// DIR/predictions.safetensors
     #[arg(long, requires = "out")]
     pub(crate) predictions: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Write each training's files to DIR/<job digest>, and go on from a checkpoint there
+    /// Write each training's files to DIR/<job digest>, and continue from a checkpoint
+    /// there
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Write checkpoints only, to DIR/<job digest>, and remove them once a training has ended
@@ -201,7 +205,7 @@ pub(crate) struct Serve {
 /// When checkpoints are written to `--out`.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Checkpoints {
-    /// Seconds between two checkpoints in --out; 0: not by time
+    /// Seconds between two checkpoints in --out; 0: none by time
     #[arg(
         long = "checkpoint-every",
         value_name = "SECONDS",
@@ -237,11 +241,12 @@ pub(crate) struct Weighted {
 pub(crate) struct Evaluate {
     #[command(flatten)]
     pub(crate) weighted: Weighted,
-    /// `test`, `train` (as it is), `cifar10.1`, `cifar10.1_v4`, the test set of another data set,
-    /// or `tensors:FILE`
+    /// `test`, `train` (unaugmented), `cifar10.1`, `cifar10.1_v4`, the test set of another data
+    /// set, or `tensors:FILE`
     #[arg(long, value_name = "NAME", default_value = "test")]
     pub(crate) set: String,
-    /// Write what the model says of each image: NAME/logits, NAME/labels, NAME/predicted
+    /// Write the model's outputs for each image: NAME/logits, NAME/labels,
+    /// NAME/predicted
     #[arg(long, value_name = "FILE")]
     pub(crate) predictions: Option<PathBuf>,
 }
@@ -257,7 +262,7 @@ pub(crate) struct Predict {
     /// Safetensors with `images`, N×C×H×W
     #[arg(long, value_name = "FILE", requires = "out")]
     pub(crate) images: Option<PathBuf>,
-    /// Where to write `logits`, N×classes; with --image, it may be left out
+    /// Where to write `logits`, N×classes; optional with --image
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -325,21 +330,22 @@ pub(crate) struct Sharpness {
     #[arg(long, value_name = "N", default_value = "100",
           value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) dimensions: u16,
-    /// Move every parameter for itself instead of along random directions
+    /// Move every parameter by itself instead of along random directions
     #[arg(long, conflicts_with_all = ["dimensions", "trials", "seed"])]
     pub(crate) full_space: bool,
     /// Iterations of L-BFGS-B
     #[arg(long, value_name = "N", default_value = "10",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) iterations: u32,
-    /// Random subspaces to measure in
+    /// How many random subspaces to measure in
     #[arg(long, value_name = "N", default_value = "5",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) trials: u32,
-    /// Seed of the subspaces: different weights are compared in the same ones
+    /// Seed of the subspaces; with the same seed, different weights are
+    /// compared in the same subspaces
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) seed: u64,
-    /// The images of the loss
+    /// The images over which the loss is computed
     #[arg(long, value_name = "SET", default_value = "train")]
     pub(crate) set: Set,
     /// Only the first N of them
@@ -354,11 +360,11 @@ pub(crate) struct Line {
     /// The weights at alpha = 1
     #[arg(long, value_name = "FILE")]
     pub(crate) to: PathBuf,
-    /// Where to begin
+    /// The first alpha
     #[arg(long, value_name = "A", default_value = "-1", allow_negative_numbers = true,
           value_parser = finite)]
     pub(crate) from_alpha: f64,
-    /// Where to end
+    /// The last alpha
     #[arg(long, value_name = "A", default_value = "2", allow_negative_numbers = true,
           value_parser = finite)]
     pub(crate) to_alpha: f64,
@@ -366,13 +372,13 @@ pub(crate) struct Line {
     #[arg(long, value_name = "N", default_value = "25",
           value_parser = clap::value_parser!(u32).range(2..))]
     pub(crate) points: u32,
-    /// The images to measure; columns of the others stay empty
+    /// The images to measure; columns for the others stay empty
     #[arg(long, value_name = "SET", default_value = "both")]
     pub(crate) set: Sets,
-    /// Compute BN's statistics anew at each point, over the training images
+    /// Recompute BN's statistics at each point, over the training images
     ///
-    /// By default the running statistics lie on the line, as the parameters do; a variance that
-    /// would be negative is 0.
+    /// By default the running statistics lie on the line, like the parameters; a variance that
+    /// would be negative is set to 0.
     #[arg(long)]
     pub(crate) recompute_bn: bool,
 }
@@ -400,7 +406,7 @@ fn device(text: &str) -> Result<Device, String> {
         Some(("cuda", index)) => index
             .parse()
             .map(Device::Cuda)
-            .map_err(|_| format!("`{index}` is no number of a GPU")),
+            .map_err(|_| format!("`{index}` is not the number of a GPU")),
         _ => Err("must be `cpu` or `cuda:N`".to_owned()),
     }
 }
@@ -423,7 +429,7 @@ mod tests {
         assert!(device("cuda:x").is_err() && device("tpu").is_err());
     }
 
-    /// A page that names an option which is not there is worse than none.
+    /// A page that names an option that does not exist is worse than none.
     #[test]
     fn the_page_names_options_that_are_there() {
         let page = include_str!("../../../docs/trainer.md");
@@ -432,7 +438,7 @@ mod tests {
             .flat_map(clap::Command::get_arguments)
             .filter_map(|argument| argument.get_long().map(str::to_owned))
             .collect();
-        // Options of the worker, which the page names, too.
+        // Options of the worker that the page also names.
         let others = ["state-dir"];
         let mut named = 0;
         for word in page.split(|next: char| !(next.is_ascii_lowercase() || next == '-')) {

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 
 /// The images and labels of a split.
 pub(crate) struct Images {
-    /// N×H×W×C, u8: a batch of it is channels last without a copy.
+    /// N×H×W×C, u8: a batch of it is channels last without copying.
     pub(crate) pixels: Tensor,
     /// N, i64.
     pub(crate) labels: Tensor,
@@ -28,8 +28,9 @@ impl Images {
         }
     }
 
-    /// A split of a decoded copy: on the CPU its file itself, which is read as
-    /// it is used and shared with every other process that does.
+    /// A split of a decoded copy. On the CPU it is the mapped file itself,
+    /// which is read as it is used and shared with every other process that
+    /// does so.
     fn mapped(copy: &DecodedCopy, index: usize, device: Device) -> Self {
         let (pixels, labels) = copy.split(index);
         Self {
@@ -38,7 +39,7 @@ impl Images {
         }
     }
 
-    /// The test set of a data set.
+    /// The images of the test set of a data set.
     pub(crate) fn test_of(opened: &Opened, device: Device) -> Self {
         match opened {
             Opened::Decoded(raw) => Self::new(&raw.test, &raw.facts, device),
@@ -54,8 +55,8 @@ impl Images {
 
 /// Bytes to the numbers that a model sees: `(x / 255 - mean) / std`.
 ///
-/// Mean and deviation are those of a row of pixels, W·C numbers: long enough
-/// for vector instructions, which the three of a pixel are not.
+/// Mean and deviation are repeated over a row of pixels, W·C numbers: long
+/// enough for vector instructions, which the three numbers of a pixel are not.
 pub(crate) struct Normalizer {
     mean: Tensor,
     std: Tensor,
@@ -90,8 +91,8 @@ impl Normalizer {
     }
 }
 
-/// Images of a user's file (N×C×H×W) as a model takes them: u8 normalized as
-/// the data set is, f32 as they are; channels last in memory.
+/// A user's images (N×C×H×W) in the form that a model takes: u8 is normalized
+/// like the data set, f32 used as it is; channels last in memory.
 ///
 /// # Errors
 ///
@@ -114,12 +115,12 @@ pub(crate) fn given(images: &Tensor, facts: &Facts, device: Device) -> Result<Te
     }
 }
 
-/// Different images of a data set that is made up.
+/// How many different images a made-up data set has.
 const MADE_UP: i64 = 64;
 
 /// A whole data set on the device.
 pub(crate) struct Dataset {
-    /// What it is.
+    /// The facts about it.
     pub(crate) facts: Facts,
     /// The training set.
     pub(crate) train: Images,
@@ -145,13 +146,13 @@ impl Dataset {
         }
     }
 
-    /// A data set with these facts and so many test images, but nothing to
-    /// learn: for what only costs what a real one costs.
+    /// A made-up data set with these facts and so many test images, for
+    /// measuring what a real one would cost.
     pub(crate) fn made_up(facts: Facts, test_images: i64, device: Device) -> Self {
         let images = |count: i64| {
             let size = [MADE_UP, facts.height, facts.width, facts.channels];
             let pixels: Vec<u8> = (0..size.iter().product::<i64>() as u32)
-                // Spreads over all bytes (Knuth's multiplicative hash).
+                // Spreads over all byte values (Knuth's multiplicative hash).
                 .map(|place| (place.wrapping_mul(2_654_435_761) >> 24) as u8)
                 .collect();
             let some = Tensor::from_data_size(&pixels, &size, Kind::Uint8).to_device(device);
@@ -181,8 +182,8 @@ impl Dataset {
         }
     }
 
-    /// The digest of the data, where the user could have changed them: the
-    /// files of the named sets are checked when they are loaded.
+    /// The digest of the data, if the user could have changed them: the files
+    /// of named sets are checked when they are loaded.
     pub(crate) fn digest(&self, source: &Source) -> Option<String> {
         matches!(source, Source::Tensors(_) | Source::Folder(_)).then(|| {
             let digest = self.digest.get_or_init(|| {

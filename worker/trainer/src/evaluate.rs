@@ -9,11 +9,11 @@ use crate::failure::Failure;
 use crate::model::{Model, Pass, Weights};
 use crate::process;
 
-/// Images per batch. Larger ones are no faster: their activations leave the
-/// caches.
+/// Images per batch. Larger batches are no faster, because their activations do
+/// not fit into the caches.
 const BATCH: i64 = 500;
 
-/// What a test set says about weights.
+/// The score of weights on a test set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Score {
     /// Mean cross-entropy.
@@ -84,8 +84,8 @@ pub(crate) fn confusion(logits: &Tensor, labels: &Tensor, classes: i64) -> Vec<V
         .collect()
 }
 
-/// What logits come to, for people and programs: error in percent with its
-/// interval of 95 % confidence, loss, images, confusion, error per class.
+/// A report on logits: error in percent with its interval of 95 % confidence,
+/// loss, images, confusion, error per class.
 pub(crate) fn report(logits: &Tensor, labels: &Tensor, classes: i64) -> Map<String, Value> {
     let Score { loss, error } = score_of(logits, labels);
     let confusion = confusion(logits, labels, classes);
@@ -118,7 +118,7 @@ pub(crate) fn report(logits: &Tensor, labels: &Tensor, classes: i64) -> Map<Stri
         .collect()
 }
 
-/// Of the interval of an error.
+/// The confidence of an error's interval.
 const CONFIDENCE: f64 = 0.95;
 
 fn batches(count: i64, mut logits: impl FnMut(i64, i64) -> Tensor) -> Result<Tensor, Failure> {

@@ -7,19 +7,19 @@ use swath_model::outcome::Fault;
 use swath_model::protocol::exit;
 
 /// How a command fails. Every message is for people: it names what failed and,
-/// where there is one, the remedy.
+/// if there is one, the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
     /// The spec cannot be trained, or a file that it needs is missing or bad.
     #[error("{0}")]
     Invalid(String),
-    /// The loss left the finite numbers.
+    /// The loss became infinite or not a number.
     #[error("{0}")]
     Diverged(String),
     /// An allocation failed, on the host or on the device.
     #[error("{0}")]
     OutOfMemory(String),
-    /// SIGTERM came, or a limit that the user set.
+    /// SIGTERM came, or a limit set by the user was reached.
     #[error("stopped")]
     Stopped,
     /// Anything else.
@@ -33,7 +33,7 @@ impl Failure {
         Self::Invalid(message.into())
     }
 
-    /// The exit code of a command that ends so.
+    /// The exit code of a command that ends with this failure.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Invalid(_) => exit::INVALID,
@@ -55,7 +55,8 @@ impl Failure {
         }
     }
 
-    /// Sorts a message of libtorch: its allocators say what they could not do.
+    /// Classifies an error message of libtorch: its allocators say what they
+    /// could not do.
     fn from_torch(message: &str) -> Self {
         let lower = message.to_lowercase();
         let memory = [
@@ -65,7 +66,7 @@ impl Failure {
             "out of memory",
             "bad_alloc",
         ];
-        // Storage sizes that overflow are requests for memory, too.
+        // Storage sizes that overflow are also requests for memory.
         let overflow = lower.contains("storage size calculation overflowed");
         // The rest is a C++ stack trace.
         let first = message.lines().next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Files that are either whole or not there.
+//! Files that are either complete or absent.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,16 +10,16 @@ use crate::failure::Failure;
 ///
 /// # Errors
 ///
-/// [`Failure::Crashed`] with the path where any of it fails.
+/// [`Failure::Crashed`] with the path if any of this fails.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_parts_atomically(path, &[bytes])
 }
 
-/// [`write_atomically`] of bytes that lie in several places.
+/// Like [`write_atomically`], for bytes in several places.
 ///
 /// # Errors
 ///
-/// As [`write_atomically`].
+/// The same as [`write_atomically`].
 pub(crate) fn write_parts_atomically(path: &Path, parts: &[&[u8]]) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         Failure::Crashed(format!("cannot write {}: {error}", path.display()))
@@ -37,7 +37,7 @@ pub(crate) fn write_parts_atomically(path: &Path, parts: &[&[u8]]) -> Result<(),
             file.sync_all()
         })
         .and_then(|()| fs::rename(&temporary, path))
-        // The rename itself must survive a crash, too.
+        // The rename itself must also survive a crash.
         .and_then(|()| File::open(directory)?.sync_all());
     written.map_err(|error| {
         let _ = fs::remove_file(&temporary);
@@ -49,7 +49,7 @@ pub(crate) fn write_parts_atomically(path: &Path, parts: &[&[u8]]) -> Result<(),
 ///
 /// # Errors
 ///
-/// [`Failure::Crashed`] with the path; a part of `bytes` may be there then.
+/// [`Failure::Crashed`] with the path; part of `bytes` may then be in the file.
 pub(crate) fn append(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     File::options()
         .append(true)
@@ -81,7 +81,7 @@ fn is_temporary(name: &str) -> bool {
         .is_some_and(|(_, process)| process.parse::<u32>().is_ok())
 }
 
-/// Gives a whole, synced file its name.
+/// Gives a complete, synced file its name.
 ///
 /// # Errors
 ///
@@ -91,7 +91,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::Crashed(format!("cannot write {}: {error}", to.display())))
 }
 
-/// Reads a file whole.
+/// Reads a whole file.
 ///
 /// # Errors
 ///

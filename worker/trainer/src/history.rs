@@ -1,8 +1,8 @@
-//! The history of a training in files: a line per finished epoch.
+//! The history of a training in files, with a line per finished epoch.
 //!
-//! `history.jsonl` holds what the spec and the seed decide, so an interrupted
-//! training leaves the same bytes as one that was not; `timing.jsonl` holds
-//! what the machine decides.
+//! `history.jsonl` has what spec and seed determine, so an interrupted training
+//! leaves the same bytes as an uninterrupted one; `timing.jsonl` has what the
+//! machine determines.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::{files, output};
 pub(crate) struct History {
     facts: PathBuf,
     timing: PathBuf,
-    /// Whether the files hold all epochs so far; not after a failed write.
+    /// Whether the files have all epochs so far; false after a failed write.
     whole: bool,
 }
 
@@ -31,7 +31,7 @@ struct Timing {
 }
 
 impl History {
-    /// The files of `directory`, which hold exactly `epochs` then.
+    /// The files of `directory`, which then have exactly `epochs`.
     ///
     /// # Errors
     ///
@@ -46,8 +46,8 @@ impl History {
         Ok(history)
     }
 
-    /// Adds the last of `epochs`. What cannot be written now is written with a
-    /// later epoch, or at the end.
+    /// Adds the last of `epochs`. If it cannot be written now, it is written
+    /// with a later epoch or at the end.
     pub(crate) fn add(&mut self, epochs: &[Observation]) {
         let added = match epochs.last() {
             Some(last) if self.whole => self.append(last),
@@ -56,7 +56,7 @@ impl History {
         self.whole = added.is_ok();
         if let Err(failure) = added {
             output::message(&format!(
-                "warning: {failure}; the history of this epoch waits for the next"
+                "warning: {failure}; the history of this epoch is written with the next one"
             ));
         }
     }
@@ -65,7 +65,7 @@ impl History {
     ///
     /// # Errors
     ///
-    /// [`Failure::Crashed`] where it still cannot.
+    /// [`Failure::Crashed`] where that still fails.
     pub(crate) fn finish(&mut self, epochs: &[Observation]) -> Result<(), Failure> {
         if self.whole {
             Ok(())
@@ -92,7 +92,7 @@ impl History {
     }
 }
 
-/// An epoch without what the clock says.
+/// An epoch without its times.
 fn facts(epoch: &Observation) -> TrainerEvent {
     TrainerEvent::Epoch(Observation {
         seconds: None,

@@ -1,4 +1,4 @@
-//! `trainer`: the training core of Swath, on libtorch.
+//! `trainer`: the training core of Swath, based on libtorch.
 //!
 //! A command reads a spec, computes, writes its results to stdout (JSON or CSV)
 //! or to files, and says with its exit code how it went.
@@ -41,12 +41,12 @@ fn main() -> ExitCode {
     process::keep_freed_memory();
     let cli = cli::Cli::parse();
     // A panic is a message of libtorch, which `guarded` turns into a failure;
-    // the hook would print it a second time, with a C++ stack trace.
+    // the hook would print it again, with a C++ stack trace.
     std::panic::set_hook(Box::new(|_| {}));
     match failure::guarded(|| commands::run(cli.command)) {
         Ok(()) => ExitCode::from(exit::FINISHED),
         Err(failure) => {
-            // A training has said already where it stopped.
+            // A training has already reported where it stopped.
             if failure != failure::Failure::Stopped {
                 output::message(&failure.to_string());
             }

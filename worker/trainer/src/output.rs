@@ -1,4 +1,4 @@
-//! The only writer: results to stdout, messages to stderr.
+//! The only place that writes to stdout (results) and stderr (messages).
 
 use std::io::{self, Write};
 
@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Writes one JSON line to stdout and flushes it: a reader at the other end of
-/// the pipe must see every line at once.
+/// Writes one JSON line to stdout and flushes it, since a reader at the other
+/// end of the pipe must see every line at once.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ fn captured(text: &str) {
     print!("{text}");
 }
 
-/// Tells people something. A closed stderr is no reason to stop.
+/// Writes a message to stderr. A closed stderr is no reason to stop.
 pub(crate) fn message(text: &str) {
     let _ = writeln!(io::stderr().lock(), "trainer: {text}");
 }

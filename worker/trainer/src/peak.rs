@@ -2,15 +2,15 @@
 
 use tch::Device;
 
-/// The most memory that is in use at once from some moment on.
+/// The most memory that is in use at one time since some moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peak {
     device: Device,
 }
 
 impl Peak {
-    /// From now on; none where it cannot be told. Memory that was kept goes
-    /// back first: it would count.
+    /// Starts to measure now. `None` where that is not possible. The memory
+    /// that the allocator keeps is given back first, because it would count.
     pub(crate) fn begin(device: Device) -> Option<Self> {
         let begun = match device {
             Device::Cpu => {
@@ -24,8 +24,8 @@ impl Peak {
         begun.then_some(Self { device })
     }
 
-    /// Bytes so far: of the device, or on the CPU of this process. 0 where it
-    /// cannot be told.
+    /// The peak so far in bytes: of the device, or on the CPU of this process.
+    /// 0 where it cannot be measured.
     pub(crate) fn bytes(self) -> u64 {
         if let Device::Cuda(index) = self.device {
             let peak = i8::try_from(index).map_or(-1, device_peak);

@@ -20,7 +20,7 @@ pub(crate) fn low_kind(precision: Precision) -> Option<Kind> {
     }
 }
 
-/// The first factor.
+/// The factor at the start.
 const FIRST: f64 = 65_536.0;
 /// Steps without an overflow after which the factor doubles.
 const PATIENCE: i64 = 2000;
@@ -36,14 +36,14 @@ pub(crate) struct Scaler {
     /// The factor, f32: a power of two, so multiplying and dividing by it is
     /// exact.
     scale: Tensor,
-    /// Steps since it changed, i64.
+    /// Steps since the factor changed, i64.
     good: Tensor,
     /// Steps that changed nothing, i64.
     skipped: Tensor,
 }
 
 impl Scaler {
-    /// A fresh one.
+    /// A scaler in its initial state.
     pub(crate) fn new(device: Device) -> Self {
         Self {
             scale: Tensor::full([], FIRST, (Kind::Float, device)),
@@ -57,13 +57,13 @@ impl Scaler {
         loss * &self.scale
     }
 
-    /// Takes the factor out of the gradient of a scaled loss; whether it is
-    /// finite throughout, as a scalar on the device.
+    /// Divides the gradient of a scaled loss by the factor. Returns whether the
+    /// gradient is finite throughout, as a scalar on the device.
     pub(crate) fn unscale(&self, gradient: &mut Tensor) -> Tensor {
         no_grad(|| {
             let _ = gradient.g_div_(&self.scale);
-            // What is not finite stays in the sum. (A sum of finite numbers
-            // that overflows is as good as an overflow.)
+            // A number that is not finite makes the sum not finite. (A sum of
+            // finite numbers that overflows is as good as an overflow.)
             gradient.sum(Kind::Float).isfinite()
         })
     }
@@ -97,7 +97,7 @@ impl Scaler {
         self.skipped.int64_value(&[]) as u64
     }
 
-    /// Every tensor of its state, by name; they change with later steps.
+    /// Every tensor of the state, by name. Later steps change them.
     pub(crate) fn state(&self) -> Vec<(String, Tensor)> {
         [
             ("scaler.scale", &self.scale),
@@ -113,8 +113,8 @@ impl Scaler {
 mod tests {
     use super::*;
 
-    /// One step with a gradient of this size per unit of loss; what is left
-    /// of it.
+    /// One step with a gradient of this size per unit of loss. Returns what is
+    /// left of the gradient.
     fn step(scaler: &mut Scaler, size: f64) -> (f64, bool) {
         let loss = Tensor::full([], size, (Kind::Float, Device::Cpu));
         // A gradient in half precision, converted.
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!((scaler.scale(), scaler.skipped()), (8192.0, 3));
     }
 
-    /// The machine in plain numbers: (factor, good steps), as
+    /// The same state machine in plain numbers, (factor, good steps), as
     /// `torch.amp.GradScaler` documents it.
     fn naive((scale, good): (f64, i64), finite: bool) -> (f64, i64) {
         match (finite, good + 1 == PATIENCE) {
@@ -157,7 +157,7 @@ mod tests {
         let mut scaler = Scaler::new(Device::Cpu);
         let mut expected = (FIRST, 0);
         for index in 0..6100 {
-            // The second run of good steps breaks off one short.
+            // The second run of good steps ends one short.
             let finite = index != 3999 && index != 4100;
             scaler.note(&Tensor::from(finite));
             expected = naive(expected, finite);

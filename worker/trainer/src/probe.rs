@@ -1,8 +1,8 @@
 //! A probe: what the steps of a training cost, measured without training.
 //!
-//! The steps are those of a training, on images that are made up where the data
-//! set's name tells their shape. What they learn is thrown away, and a loss that
-//! leaves the finite numbers is no reason to stop.
+//! The steps are those of a training. If the name of the data set tells the
+//! shape of its images, the images are made up. What the steps learn is thrown
+//! away, so a loss that is not finite is no reason to stop.
 
 use std::time::{Duration, Instant};
 
@@ -23,8 +23,8 @@ use crate::step::Stepper;
 use crate::train::rates;
 use crate::{evaluate, output, process, provenance, session};
 
-/// Steps before the first that is timed: memory is taken and kept, kernels are
-/// chosen.
+/// Steps before the first timed one. In these, memory is allocated and kernels
+/// are chosen.
 const WARM_UP: u64 = 3;
 
 /// A probe that takes longer has measured enough with [`LEAST`] steps.
@@ -33,7 +33,7 @@ const LONG: Duration = Duration::from_mins(1);
 /// The fewest steps that are timed.
 const LEAST: usize = 3;
 
-/// Test images that are enough to tell the time of an evaluation.
+/// How many test images suffice to estimate the time of an evaluation.
 const TEST_IMAGES: i64 = 1000;
 
 /// Measures the steps of `spec`, as many as its budget has.
@@ -99,8 +99,8 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Seconds of a step: the median, which a moment of something else on the
-    /// machine does not move.
+    /// Seconds per step: the median, which a short disturbance on the machine
+    /// does not change.
     fn steps(&self) -> Result<f64, Failure> {
         let begun = Instant::now();
         let timeline = self.rates.timeline();
@@ -123,7 +123,7 @@ impl Probe<'_> {
             let count = batch_size.min(set.count() - start);
             let batch = choices.batch(set, &self.dataset.normalizer, start, count);
             let computed = stepper.step(step, &batch, self.rates.at(step));
-            // Waits for an accelerator.
+            // This waits for an accelerator.
             let _loss = computed.loss.double_value(&[]);
             if step >= WARM_UP {
                 seconds.push(since.elapsed().as_secs_f64());

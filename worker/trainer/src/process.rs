@@ -1,4 +1,4 @@
-//! What this process asks of its operating system.
+//! What this process asks of the operating system.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +8,7 @@ extern "C" fn on_sigterm(_signal: libc::c_int) {
     STOP.store(true, Ordering::Relaxed);
 }
 
-/// Lets SIGTERM raise the flag that [`stop_requested`] reads.
+/// Makes SIGTERM raise the flag that [`stop_requested`] reads.
 #[expect(
     unsafe_code,
     reason = "signal handlers have no safe interface; this one stores to an atomic, which is \
@@ -21,7 +21,7 @@ pub(crate) fn catch_sigterm() {
     }
 }
 
-/// Whether SIGTERM came.
+/// Whether SIGTERM has come.
 pub(crate) fn stop_requested() -> bool {
     STOP.load(Ordering::Relaxed)
 }
@@ -50,7 +50,7 @@ pub(crate) fn keep_freed_memory() {
     }
     #[cfg(target_env = "gnu")]
     reserve_huge_pages();
-    // Freed tensors leave holes then, which the next ones must fit into.
+    // Freed tensors then leave holes, which the next ones must fit into.
     let fits = unsafe { swath_plain_memory() };
     debug_assert!(fits, "tensors are made in libtorch's blocks");
 }
@@ -66,12 +66,13 @@ unsafe extern "C" {
 /// Bytes of a huge page.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// The least heap that is worth a reservation, in bytes.
+/// The smallest heap that is worth reserving, in bytes.
 const RESERVED_MIN: usize = 256 << 20;
 
-/// Grows the heap by up to half of the machine's memory (addresses only: a
-/// page is there once it is touched) and asks for huge pages in it. Later
-/// blocks are cut from it; those beyond it get ordinary pages.
+/// Grows the heap by up to half of the machine's memory and asks for huge pages
+/// in it. Only addresses are reserved: a page is allocated when it is first
+/// touched. Later blocks are cut from this heap; those beyond it get ordinary
+/// pages.
 #[cfg(target_env = "gnu")]
 #[expect(
     unsafe_code,
@@ -97,7 +98,8 @@ fn reserve_huge_pages() {
             continue;
         }
         let skipped = block.align_offset(HUGE_PAGE);
-        // A kernel without huge pages says no; the heap serves as it is.
+        // A kernel without huge pages refuses; the heap then works with
+        // ordinary pages.
         unsafe {
             libc::madvise(
                 block.cast::<u8>().add(skipped).cast(),

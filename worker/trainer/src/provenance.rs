@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use swath_model::outcome::Provenance;
 use tch::Device;
 
-/// The version of libtorch that tch is bound to; its build refuses another.
+/// The version of libtorch that tch is bound to; tch does not build with
+/// another.
 const LIBTORCH: &str = "2.13.0";
 
 /// Hexadecimal digits of the program's digest in its version.
@@ -56,7 +57,7 @@ fn model_name(cpuinfo: &str) -> Option<&str> {
         .map(|(_, name)| name.trim())
 }
 
-/// The model of a GPU, as its driver's proc files say.
+/// The model of a GPU, from the proc files of its driver.
 fn gpu_model(index: usize) -> String {
     let mut names: Vec<String> = std::fs::read_dir("/proc/driver/nvidia/gpus")
         .into_iter()

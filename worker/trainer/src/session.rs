@@ -25,7 +25,7 @@ pub(crate) struct Session {
 #[derive(Clone, Debug, PartialEq)]
 struct Key {
     source: Source,
-    /// That of the files, where the user could have changed them.
+    /// The stamp of the files, where the user may have changed them.
     stamp: Option<Stamp>,
 }
 
@@ -60,7 +60,8 @@ impl Session {
         self.device
     }
 
-    /// The data set of `source`: the resident one, or loaded in its place.
+    /// The data set of `source`: the resident one, or a newly loaded one in its
+    /// place.
     ///
     /// # Errors
     ///
@@ -83,9 +84,9 @@ impl Session {
         Ok(dataset)
     }
 
-    /// A data set that costs what that of `source` costs: made up where its name
-    /// tells enough, so that nothing is fetched for it. The resident one goes:
-    /// its memory would count.
+    /// A data set that costs as much as that of `source`. If its name tells
+    /// enough, it is made up, so that nothing is fetched for it. The resident
+    /// data set is dropped because its memory would count.
     ///
     /// # Errors
     ///
@@ -132,8 +133,8 @@ impl Session {
 
 /// The model of `spec` with weights from a file.
 ///
-/// A data set of the user's own may lack images of its last classes; weights
-/// know of them, so `facts` may get more classes.
+/// A data set of the user's own may lack images of its last classes, but the
+/// weights know these classes. So `facts` may get more classes.
 ///
 /// # Errors
 ///
@@ -155,5 +156,5 @@ pub(crate) fn load(
     Ok((model, weights))
 }
 
-/// Has one element per class in every architecture.
+/// A tensor with one element per class, in every architecture.
 const CLASSIFIER_BIAS: &str = "fc.bias";

@@ -28,11 +28,11 @@ pub(crate) fn read_line(line: &str) -> Result<JobSpec, Failure> {
     parse(line).map_err(Failure::Invalid)
 }
 
-/// The training that `job` asks for.
+/// The training that `job` describes.
 ///
 /// # Errors
 ///
-/// [`Failure::Invalid`] where it is none.
+/// [`Failure::Invalid`] where `job` is not a training.
 pub(crate) fn training(job: &JobSpec) -> Result<&TrainingSpec, Failure> {
     match (job.training(), job.work()) {
         (Some(spec), _) => Ok(spec),

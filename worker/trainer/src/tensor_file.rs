@@ -29,7 +29,7 @@ impl TensorFile {
         })
     }
 
-    /// The content `bytes` of the file `path`.
+    /// The file `path` with the content `bytes`.
     pub(crate) fn of(path: &Path, bytes: Vec<u8>) -> Self {
         Self {
             path: path.to_owned(),
@@ -41,7 +41,7 @@ impl TensorFile {
     ///
     /// # Errors
     ///
-    /// [`Failure::Invalid`] with the path where it is no safetensors file.
+    /// [`Failure::Invalid`] with the path where it is not a safetensors file.
     pub(crate) fn parse(&self) -> Result<SafeTensors<'_>, Failure> {
         SafeTensors::deserialize(&self.bytes)
             .map_err(|error| self.wrong(&format!("not a whole safetensors file ({error})")))
@@ -51,7 +51,7 @@ impl TensorFile {
     ///
     /// # Errors
     ///
-    /// [`Failure::Invalid`] with the path and the names that there are.
+    /// [`Failure::Invalid`] with the path and the names that exist.
     pub(crate) fn view<'a>(
         &self,
         tensors: &SafeTensors<'a>,
@@ -72,7 +72,7 @@ impl TensorFile {
     ///
     /// # Errors
     ///
-    /// As [`TensorFile::view`], and where its type is none of [`KINDS`].
+    /// As [`TensorFile::view`], and where its type is not one of [`KINDS`].
     pub(crate) fn tensor(&self, tensors: &SafeTensors<'_>, name: &str) -> Result<Tensor, Failure> {
         let view = self.view(tensors, name)?;
         let kinds = KINDS.iter().find(|(_, dtype, _)| *dtype == view.dtype());
@@ -124,8 +124,8 @@ pub(crate) fn write(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), Fai
 ///
 /// # Errors
 ///
-/// [`Failure::Crashed`] for a kind of number that such a file has not here and
-/// for a name that two tensors have, [`Failure::OutOfMemory`] where the host has no room for them.
+/// [`Failure::Crashed`] for a kind of number that is not in [`KINDS`] and for a name that two
+/// tensors have; [`Failure::OutOfMemory`] where the host has no room for them.
 pub(crate) fn encode(tensors: &[(String, Tensor)]) -> Result<Vec<u8>, Failure> {
     let mut owned = Vec::with_capacity(tensors.len());
     let mut names = BTreeSet::new();
@@ -155,7 +155,7 @@ pub(crate) fn encode(tensors: &[(String, Tensor)]) -> Result<Vec<u8>, Failure> {
     safetensors::serialize(views, None).map_err(failed)
 }
 
-/// The kinds of numbers in files, with the bytes of one.
+/// The kinds of numbers in files, with the bytes per number.
 const KINDS: [(Kind, Dtype, usize); 6] = [
     (Kind::Uint8, Dtype::U8, 1),
     (Kind::Int64, Dtype::I64, 8),

@@ -72,7 +72,7 @@ fn evaluated(root: &Path, spec: &str, weights: &str) -> [String; 2] {
     let mut command = trainer(root);
     let output = succeed(command.args(["evaluate", "--spec", spec, "--weights", weights]));
     let score = lines(&output).remove(0);
-    // The same text: no digit is lost on either way.
+    // Compared as text: no digit is lost on either way.
     let text = |name: &str| score[name].as_f64().unwrap().to_string();
     [text("test_loss"), text("test_error")]
 }
@@ -208,7 +208,7 @@ fn the_ends_of_the_line_are_what_evaluate_says() {
     let [spec, from, to] = &files;
     assert_eq!(rows[2][3..], evaluated(root, spec, from));
     assert_eq!(rows[4][3..], evaluated(root, spec, to));
-    // What lies between is no copy of an end.
+    // What lies between the ends is not a copy of an end.
     assert!(rows[3][3] != rows[2][3] && rows[3][3] != rows[4][3]);
     let train = line(
         root,
@@ -219,8 +219,8 @@ fn the_ends_of_the_line_are_what_evaluate_says() {
     assert_eq!(train[0][3..], ["", ""]);
 }
 
-/// The running statistics of a point off the files fit its parameters badly;
-/// those of a file are almost what is computed anew.
+/// The running statistics of a point between files fit its parameters badly.
+/// Those of a file are almost the ones that are recomputed.
 #[test]
 fn statistics_that_are_computed_anew_fit_the_parameters() {
     let directory = tempfile::tempdir().unwrap();
@@ -233,6 +233,6 @@ fn statistics_that_are_computed_anew_fit_the_parameters() {
     assert_eq!([&anew[1][0], &anew[2][0]], ["0", "1"]);
     assert!(loss(&anew[3]) < loss(&plain[3]), "{plain:?} {anew:?}");
     assert!((loss(&anew[2]) - loss(&plain[2])).abs() < 0.1 * loss(&plain[2]));
-    // Initial weights have statistics 0 and 1, which fit nothing.
+    // Initial weights have statistics 0 and 1, which fit no data.
     assert_ne!(anew[1][1], plain[1][1]);
 }

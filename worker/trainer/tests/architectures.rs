@@ -1,12 +1,12 @@
-//! Every architecture, trained: it learns, and gives the same bytes again.
+//! Every architecture in a training: it learns, and gives the same bytes again.
 
 mod support;
 
 use serde_json::{Value, json};
 use support::{digits, lines, succeed, trainer, write_spec};
 
-/// A small network of each architecture, and the error in percent that it
-/// stays below after three epochs on digits; guessing gives 90.
+/// A small network of each architecture, and the error in percent that it must
+/// stay below after three epochs on digits. Guessing gives 90.
 fn networks() -> Vec<(Value, f64)> {
     vec![
         (
@@ -52,7 +52,7 @@ fn networks() -> Vec<(Value, f64)> {
     ]
 }
 
-/// A spec of three epochs, which replaces the model of [`digits`].
+/// A spec of three epochs whose `model` replaces that of [`digits`].
 fn spec(model: &Value, more: &Value) -> Value {
     let mut spec = digits(&json!({"epochs": 3, "batch_size": 32}));
     spec["model"] = model.clone();
@@ -90,8 +90,8 @@ fn every_architecture_learns_digits() {
     assert!(errors.is_empty(), "{errors:?}");
 }
 
-/// Nothing random is left to chance, whatever the number format and however a
-/// batch is cut.
+/// Nothing is left to chance, whatever the number format and however a batch is
+/// divided.
 #[test]
 fn every_architecture_gives_the_same_bytes_again() {
     for (model, _) in networks() {
@@ -105,8 +105,8 @@ fn every_architecture_gives_the_same_bytes_again() {
     }
 }
 
-/// The loss of an epoch of one step, weights hardly moving: what differs from
-/// step to step is drawn.
+/// The loss of an epoch of one step whose weights hardly move, so that a
+/// difference between steps comes from the random draws.
 #[test]
 fn random_parts_differ_from_step_to_step_and_seed_to_seed() {
     for model in [

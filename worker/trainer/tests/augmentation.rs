@@ -43,7 +43,7 @@ fn last<'a>(events: &'a [Value], name: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("no {name}: {events:?}"))
 }
 
-/// The share of an epoch's images that its `train_error` calls wrong.
+/// How many images of an epoch its `train_error` counts as wrong.
 fn wrong_images(events: &[Value]) -> f64 {
     // 21 batches of 64; the rest of the 1,347 images is dropped.
     last(events, "epoch")["train_error"].as_f64().unwrap() / 100.0 * 1344.0
@@ -71,7 +71,7 @@ fn every_augmentation_learns_and_a_repeated_training_is_the_same() {
     for (index, events) in trainings.iter().enumerate() {
         let finished = last(events, "finished");
         let error = finished["test_error"].as_f64().unwrap();
-        // Chance is 90.
+        // Guessing gives 90.
         assert!(error < 60.0, "{}: {error}", specs[index]["augmentation"]);
         let wrong = wrong_images(events);
         let whole = (wrong - wrong.round()).abs() < 1e-6;
@@ -88,8 +88,8 @@ fn every_augmentation_learns_and_a_repeated_training_is_the_same() {
     );
 }
 
-/// Images that are all alike, four of each of two classes in every batch: no
-/// way to mix changes a pixel, and each share of a batch is wrong by half.
+/// All images are alike, and each batch has four of each of two classes. So no
+/// way to mix changes a pixel, and half of each share of a batch is wrong.
 #[test]
 fn shares_of_mixed_batches_sum_to_one() {
     let root = tempfile::tempdir().unwrap();
@@ -133,7 +133,8 @@ fn shares_of_mixed_batches_sum_to_one() {
         let loss = number(events, "train_loss");
         assert!((loss - plain).abs() < 1e-4, "{loss} {plain}");
     }
-    // What the size of a user's own images rules out is said before training.
+    // What the size of a user's own images rules out is reported before
+    // training.
     let path = write_spec(root.path(), &spec(json!({"cutout": {"size": 16}})));
     let mut command = trainer(root.path());
     let output = command

@@ -1,4 +1,4 @@
-//! What a training measures beside its test error, through the built program.
+//! What a training measures besides its test error, through the built program.
 
 mod support;
 
@@ -20,7 +20,8 @@ fn run_well(root: &Path, arguments: &[&str]) -> Vec<Value> {
     lines(&succeed(command.current_dir(root).args(arguments)))
 }
 
-/// The Euclidean norm over the trained tensors of what `value` makes of them.
+/// The Euclidean norm, over the trained tensors, of what `value` makes of their
+/// elements.
 fn norm(arrays: &Arrays, value: impl Fn(&str, usize, f32) -> f64) -> f64 {
     let trained = arrays
         .iter()
@@ -63,7 +64,8 @@ fn distance_and_norms_are_those_of_the_written_weights() {
     let before = first["distance"].as_f64().unwrap();
     assert!(before > 0.0 && (before - told).abs() > 1e-6);
 
-    // A training that starts where the other ended measures from there.
+    // A training that starts where the other ended measures its distance from
+    // there.
     let zero = digits(&json!({"epochs": 1, "optimizer": {"lr": 1e-30, "weight_decay": 0.0}}));
     std::fs::write(root.path().join("still.json"), zero.to_string()).unwrap();
     let weights = "out/weights.safetensors";
@@ -169,7 +171,7 @@ fn sets_goals_and_predictions_are_measured_at_the_end() {
     assert!((wrong("noise") as f64 / 0.3 - told).abs() < 1e-9);
     assert_eq!(predictions["noise/logits"].shape, [30, 10]);
 
-    // `evaluate` says the same of the same weights.
+    // `evaluate` reports the same for the same weights.
     let evaluate = [
         "evaluate",
         "--spec",
@@ -185,7 +187,7 @@ fn sets_goals_and_predictions_are_measured_at_the_end() {
     assert_eq!(noise["error"], metrics["test_error.noise"]);
     assert_eq!(train["error"], metrics["train_error.evaluation"]);
     assert_eq!(train["loss"], metrics["train_loss.evaluation"]);
-    // A test set in a file of that name is none of training images.
+    // A test set in a file of that name does not hold training images.
     let [file, named] =
         ["noise.safetensors", "train.safetensors"].map(|name| root.path().join(name));
     std::fs::copy(file, named).unwrap();

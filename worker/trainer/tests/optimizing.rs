@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use support::{digits, lines, read, succeed, trainer, write_spec};
 
-/// The events of a training, and its weights.
+/// The events of a training and its weights.
 fn trained(root: &Path, extra: &Value) -> (Vec<Value>, support::Arrays) {
     let spec = write_spec(root, &digits(extra));
     let mut command = trainer(root);
@@ -18,8 +18,8 @@ fn trained(root: &Path, extra: &Value) -> (Vec<Value>, support::Arrays) {
     (events, read(&root.join("weights.safetensors")))
 }
 
-/// Each of them learns the digits (90 % are wrong by chance), none as the
-/// plain training does.
+/// Each of them learns the digits (guessing is wrong for 90 %), and none gives
+/// the result of the plain training.
 #[test]
 fn every_optimizer_batch_and_number_format_trains() {
     let root = || tempfile::tempdir().unwrap();

@@ -12,10 +12,10 @@ use image::{GrayImage, Luma};
 use serde_json::Value;
 use support::{lines, read, succeed, trainer};
 
-/// Digits that are told apart.
+/// The classes: digits that are easy to tell apart.
 const NAMES: [&str; 3] = ["zero", "one", "two"];
 
-/// The spec of the README, small.
+/// The spec of the README, made small.
 const SPEC: &str = r#"
 dataset = { name = "folder", path = "images", size = 16 }
 model = { name = "resnet_preact", depth = 8, initial_channels = 4 }
@@ -94,7 +94,8 @@ fn a_folder_is_trained_measured_and_asked() {
     asks_every_test_image(root, weighted, error);
 }
 
-/// `predict` sees a file as training did: as many are wrong as were measured.
+/// `predict` reads a file as training did, so it is wrong as often as was
+/// measured.
 fn asks_every_test_image(root: &Path, weighted: &str, error: f64) {
     let mut files = Vec::new();
     for name in NAMES {
@@ -167,7 +168,10 @@ fn what_is_wrong_with_a_folder_or_an_image_is_said() {
     succeed(&mut at(root, "init --spec spec.toml --out weights"));
     let (code, text) = failed("predict --spec spec.toml --weights weights --image spec.toml");
     assert_eq!(code, Some(11), "{text}");
-    assert!(text.contains("spec.toml is no whole PNG or JPEG"), "{text}");
+    assert!(
+        text.contains("spec.toml is not a complete PNG or JPEG"),
+        "{text}"
+    );
     let (code, text) = failed("predict --spec spec.toml --weights weights");
     assert_eq!(code, Some(2), "{text}");
 }

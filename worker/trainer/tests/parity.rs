@@ -1,6 +1,6 @@
-//! The trainer against the reference models in double precision, and the
-//! trainer's own commands. `fixtures/README.md` tells what the fixtures hold,
-//! `criterion` how far off the trainer may be.
+//! The trainer and its own commands against the reference models in double
+//! precision. `fixtures/README.md` says what the fixtures hold, and `criterion`
+//! how far off the trainer may be.
 
 #[path = "parity/case.rs"]
 mod case;
@@ -17,7 +17,8 @@ use criterion::Verdict;
 use serde_json::{Value, json};
 use support::{Arrays, lines, read, succeed, trainer, under};
 
-/// Holds what the trainer makes of every draw of every case to the reference.
+/// Compares the trainer's results for every draw of every case with the
+/// reference.
 fn hold(kind: Kind, found: impl Fn(&Case, u64) -> Arrays) {
     let mut verdict = Verdict::default();
     for case in cases() {
@@ -110,8 +111,8 @@ fn lars_follows_the_trajectory() {
     });
 }
 
-/// The rest of what `gradients` writes has no fixture of its own: that of the
-/// weights after a trajectory vouches for it.
+/// The rest of what `gradients` writes has no fixture of its own. It is right
+/// if the weights after a trajectory are.
 #[test]
 fn loss_and_statistics_of_a_batch_are_those_of_the_first_step() {
     for case in cases() {
@@ -137,7 +138,7 @@ fn gradients_take_the_label_smoothing_of_the_spec() {
     let labels = labels.map(|bytes| i64::from_le_bytes(*bytes) as usize);
     let logits = found["logits"].values();
     let classes = found["logits"].shape[1];
-    // Cross-entropies with the label, and with the even distribution.
+    // Cross-entropies with the label and with the uniform distribution.
     let [mut sharp, mut even] = [0.0; 2];
     for (row, label) in logits.chunks(classes).zip(labels) {
         let total = row.iter().map(|logit| logit.exp()).sum::<f64>().ln();

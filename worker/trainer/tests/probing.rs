@@ -8,7 +8,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use support::{digits, lines, succeed, trainer, write_spec};
 
-/// The same for 20 steps.
+/// The result of a probe of 20 steps.
 fn probe(extra: &Value) -> Value {
     let mut spec = digits(extra);
     let tree = spec.as_object_mut().unwrap();
@@ -46,7 +46,7 @@ fn a_probe_needs_no_data_and_leaves_no_file() {
 #[test]
 fn a_probe_counts_its_own_memory_and_not_that_of_one_before() {
     let root = tempfile::tempdir().unwrap();
-    // Rates at which nothing stays finite are no reason to stop.
+    // Learning rates at which no loss stays finite are no reason to stop.
     let small = probe(&json!({"batch_size": 8, "optimizer": {"lr": 1e6}}));
     let large = probe(&json!({"batch_size": 1024, "model": {"initial_channels": 32}}));
     let mut command = trainer(root.path());

@@ -1,5 +1,5 @@
-//! Trainings that are killed, stopped, and gone on with, through the built
-//! program: the same bytes, and a word about everything that went wrong.
+//! Trainings that are killed, stopped and resumed, through the built program:
+//! they give the same bytes, and report everything that went wrong.
 
 mod support;
 
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use support::stand::{Stand, copy, images, last, names, stderr};
 use support::{lines, succeed, trainer, write};
 
-/// Starts a training and gives it with what it writes and the steps of its
-/// next `count` checkpoints; fewer where it ends before.
+/// Starts a training. Returns it with its output and the steps of its next
+/// `count` checkpoints, or fewer if it ends before.
 fn follow(command: &mut Command, count: usize) -> (Child, Lines<BufReader<ChildStdout>>, Vec<u64>) {
     let mut child = command
         .stdout(Stdio::piped())
@@ -26,7 +26,7 @@ fn follow(command: &mut Command, count: usize) -> (Child, Lines<BufReader<ChildS
     (child, lines, steps)
 }
 
-/// The steps of the checkpoints that are written.
+/// The steps of the checkpoints that are reported.
 fn checkpoints(lines: &mut impl Iterator<Item = io::Result<String>>) -> impl Iterator<Item = u64> {
     lines.filter_map(|line| {
         let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
@@ -35,8 +35,8 @@ fn checkpoints(lines: &mut impl Iterator<Item = io::Result<String>>) -> impl Ite
     })
 }
 
-/// Returns once `child` makes, renames or removes a file of `directory`, or
-/// has ended: a kill then falls into the writing of a checkpoint.
+/// Returns once `child` makes, renames or removes a file of `directory`, or has
+/// ended. A kill then hits while a checkpoint is being written.
 fn wait_for_a_write(child: &mut Child, directory: &Path) {
     let before = names(directory);
     while names(directory) == before && child.try_wait().unwrap().is_none() {
@@ -104,7 +104,7 @@ fn sigterm_writes_a_checkpoint_and_exits_with_75() {
         let (mut child, mut lines, mut steps) = follow(&mut stand.train("out", &flags), 1);
         assert_eq!(steps.len(), 1);
         terminate(&child);
-        // None where the signal came right after a checkpoint.
+        // The list is empty where the signal came right after a checkpoint.
         steps.extend(checkpoints(&mut lines));
         assert_eq!(child.wait().unwrap().code(), Some(75), "{round}");
         let name = format!("checkpoint.{:08}.json", steps[steps.len() - 1]);
@@ -125,10 +125,7 @@ fn a_finished_training_says_what_it_was_not_asked_to_measure() {
     assert!(!again.contains("warning"), "{again}");
     let more = ["--resume", "--norms", "--predictions"];
     let text = stderr(&succeed(&mut stand.train("out", &more)));
-    assert!(
-        text.contains("nothing of --norms, --predictions,"),
-        "{text}"
-    );
+    assert!(text.contains("lacks --norms, --predictions,"), "{text}");
     assert!(text.contains("leave out --resume"), "{text}");
 }
 
@@ -218,7 +215,8 @@ fn without_a_whole_checkpoint_a_training_starts_from_step_0() {
     for name in [NEWEST, "checkpoint.00000010.json"] {
         change(&stand.path("out").join(name), Vec::clear);
     }
-    // What a kill between the two files leaves is no checkpoint, nor damage.
+    // What a kill between the two files leaves is neither a checkpoint nor
+    // damage.
     fs::write(stand.path("out/checkpoint.00000012.safetensors"), "half").unwrap();
     let text = stderr(&succeed(&mut stand.train("out", &["--resume"])));
     for part in [NEWEST, "checkpoint.00000010.json", "starting from step 0"] {
@@ -291,7 +289,7 @@ fn a_finished_training_is_told_again_and_another_one_is_refused() {
     let output = stand.train("out", &["--resume"]).output().unwrap();
     assert_eq!(output.status.code(), Some(11));
     assert!(stderr(&output).contains("`seed`"), "{}", stderr(&output));
-    // Without --resume it is another training's directory from now on.
+    // Without --resume the directory belongs to another training from now on.
     succeed(&mut stand.train("out", &[]));
     assert!(stand.bytes("out") != bytes);
 }
@@ -349,7 +347,7 @@ fn a_checkpoint_wins_over_given_weights() {
     assert_eq!(stand.train("out", &stop).status().unwrap().code(), Some(75));
     let resume = [&given[..], &["--resume"]].concat();
     let text = stderr(&succeed(&mut stand.train("out", &resume)));
-    assert!(text.contains("is passed over"), "{text}");
+    assert!(text.contains("is ignored"), "{text}");
     assert!(stand.bytes("out") == stand.bytes("whole"));
     succeed(&mut stand.train("plain", &[]));
     assert!(stand.bytes("plain") != stand.bytes("whole"));
@@ -361,7 +359,8 @@ fn a_full_disk_costs_a_checkpoint_and_not_the_training() {
     let whole = stand.whole();
     stand.stopped("out", "11");
     let size = |name: &str| fs::metadata(stand.path(name)).unwrap().len();
-    // A checkpoint holds the velocity, too: room for the weights is none for it.
+    // A checkpoint also holds the velocity, so room for the weights is not room
+    // for it.
     let blocks = size("whole/weights.safetensors").div_ceil(1024) + 1;
     assert!(blocks * 1024 < size(&format!("out/{NEWEST}")));
     let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
@@ -395,7 +394,7 @@ fn two_trainers_do_not_share_a_directory() {
     );
 }
 
-/// A stand with a further test set that takes a while to measure.
+/// A training with a further test set that takes a while to measure.
 fn stand_with_a_long_ending() -> Stand {
     let count = 60_000;
     let stand = Stand::new(&json!({"extra_test_sets": ["tensors:further.safetensors"]}));
@@ -439,7 +438,7 @@ fn a_stop_in_the_measurements_at_the_end_keeps_the_training() {
         assert!(left.contains(&name.to_owned()), "{left:?}");
     }
 
-    // Only the measurements are made again.
+    // Only the measurements are repeated.
     let output = succeed(&mut train("out", &["--resume"]));
     let events = lines(&output);
     assert_eq!(events[0]["step"], 24);

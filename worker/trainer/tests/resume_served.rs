@@ -1,4 +1,4 @@
-//! Served trainings that are killed and go on when their spec comes again.
+//! Served trainings that are killed and resumed when their spec comes again.
 
 mod support;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use support::stand::{Stand, last, names, stderr};
 use support::{lines, succeed, trainer};
 
-/// `trainer serve` with `served` as its directory, given one spec.
+/// Starts `trainer serve` with `directory` and gives it one spec.
 fn serve(stand: &Stand, directory: &str, flags: &[&str]) -> Child {
     let spec = &stand.spec;
     let mut child = trainer(stand.root.path())
@@ -62,7 +62,7 @@ fn a_served_training_moves_a_foreign_checkpoint_aside() {
     let whole = stand.whole();
     kill_served(&stand, "--out");
     let job = names(&stand.path("served")).remove(0);
-    // Other threads give other bytes: it starts from step 0.
+    // Another number of threads gives other bytes, so it starts from step 0.
     let flags = ["--threads", "2"];
     let output = serve(&stand, "--out", &flags).wait_with_output().unwrap();
     let text = stderr(&output);
@@ -98,7 +98,8 @@ fn checkpoints_alone_go_with_their_training() {
     );
     let events = lines(&output);
     assert!(events[1]["step"].as_u64() > Some(0), "{}", events[1]);
-    // The attempt tells the whole history, that before its beginning, too.
+    // The attempt reports the whole history, including what was before its
+    // beginning.
     let losses = |events: &[Value]| -> Vec<Value> {
         let epochs = events.iter().filter(|event| event["event"] == "epoch");
         epochs.map(|epoch| epoch["train_loss"].clone()).collect()

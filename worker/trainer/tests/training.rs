@@ -1,4 +1,4 @@
-//! Trainings through the built program: events, files, exit codes, the same
+//! Trainings through the built program: events, files, exit codes, and the same
 //! bytes warm and cold.
 
 mod support;
@@ -49,7 +49,7 @@ impl Warm {
         serde_json::from_str(&line).unwrap()
     }
 
-    /// The events of one training, to its last.
+    /// The events of one training, up to its last.
     fn training(&mut self) -> Vec<Value> {
         let mut events = Vec::new();
         loop {
@@ -121,7 +121,7 @@ fn warm_and_cold_trainings_give_the_same_bytes() {
     let last = |events: &[Value]| events.last().unwrap().clone();
     let (warm, cold) = (last(&events), last(&lines(&output)));
     assert_eq!(warm["test_loss"], cold["test_loss"]);
-    // The weights are named by the file that holds them.
+    // The weights are named after the file that holds them.
     let digest = blake3::hash(&bytes(&directory)).to_string();
     assert_eq!(warm["weights"], digest);
     assert_eq!(cold["weights"], digest);
@@ -228,7 +228,7 @@ fn file_names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Runs `train` and gives exit code, last event and stderr.
+/// Runs `train` and returns exit code, last event and stderr.
 fn train(root: &Path, spec: &Value, extra: &[&str]) -> (i32, Value, String) {
     let path = write_spec(root, spec);
     let mut command = trainer(root);
@@ -244,7 +244,8 @@ fn train(root: &Path, spec: &Value, extra: &[&str]) -> (i32, Value, String) {
     (output.status.code().unwrap(), last, stderr)
 }
 
-/// Each step multiplies every weight with about a million: f32 ends after six.
+/// Each step multiplies every weight by about a million: f32 overflows after
+/// six.
 fn diverging() -> Value {
     json!({"lr": 1e6, "weight_decay": 1.0})
 }
@@ -364,7 +365,7 @@ fn the_schedule_is_printed_step_by_step() {
 /// Where Debian's package puts Fashion-MNIST.
 const FASHION_MNIST: &str = "/usr/share/datasets/fashion-mnist";
 
-/// Whether the real Fashion-MNIST lies on this machine; says so where not.
+/// Whether the real Fashion-MNIST is on this machine; says so if it is not.
 #[expect(
     clippy::print_stderr,
     reason = "whoever reads the log must know what was not tested"
@@ -404,7 +405,7 @@ fn fashion_mnist_trains() {
     let (code, last, stderr) = train(root.path(), &spec, &[]);
     assert_eq!(code, 0, "{stderr}");
     assert!(last["test_error"].as_f64().unwrap() < 75.0, "{last}");
-    // Its sums are known: there is nothing to warn of.
+    // Its sums are known, so there is no warning.
     assert!(!stderr.contains("warning"), "{stderr}");
 }
 

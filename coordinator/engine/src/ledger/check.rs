@@ -1,4 +1,4 @@
-//! What holds of a whole ledger at any time.
+//! What must hold for a whole ledger at any time.
 
 use swath_model::id::JobDigest;
 use swath_model::job::StateName;
@@ -11,9 +11,9 @@ use super::hot::{Cell, Filed, Loc};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{invariant} (job {job:?})")]
 pub struct Broken {
-    /// Which, by number and in words.
+    /// The invariant, by number and in words.
     pub invariant: &'static str,
-    /// Where.
+    /// The job for which it does not hold, if it is about one.
     pub job: Option<JobDigest>,
 }
 
@@ -29,7 +29,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// The first that does not hold.
+    /// The first invariant that does not hold.
     pub fn check(&self) -> Result<(), Broken> {
         let mut filed = 0;
         for (place, cell) in self
@@ -74,7 +74,8 @@ impl Ledger {
         whole.then_some(()).ok_or(Broken { invariant, job })
     }
 
-    /// What one job can show of I1 to I5, and that it is filed where it is.
+    /// Checks what one job can show of I1 to I5, and that it is filed where it
+    /// is.
     fn job_is_sound(&self, at: Loc) -> Result<(), Broken> {
         let entry = self.entry(at);
         let digest = entry.digest;
@@ -129,7 +130,8 @@ impl Ledger {
             .ok_or_else(|| broken("a job is misfiled", digest))
     }
 
-    /// The counts of every sweep name as many open jobs as are held.
+    /// Checks that the counts of every sweep name as many open jobs as are
+    /// held.
     fn open_jobs_are_held(&self) -> Result<(), Broken> {
         for (key, sweep) in &self.sweeps {
             let mut held = Counts::default();

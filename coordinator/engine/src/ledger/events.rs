@@ -1,5 +1,6 @@
-//! What the ledger tells about what it decided: events, in the order in which
-//! things happened; of sweeps and workers once per batch, as they are then.
+//! The events about the ledger's decisions, in the order in which things
+//! happened. Sweeps and workers get one event per batch, with their state at
+//! its end.
 
 use swath_model::event::{Event, Failed, Requeued, SweepNow, What, WorkerNow};
 use swath_model::job::{self, StateName};
@@ -18,7 +19,8 @@ use super::worker::Worker;
 pub(super) type Standing = (StateName, Option<Fault>);
 
 impl Ledger {
-    /// Tells what became of a job, and notes whether its attempt is lost.
+    /// Adds an event about what became of a job, and notes whether its attempt
+    /// is lost.
     pub(super) fn tell_job(
         &mut self,
         at: Loc,
@@ -32,7 +34,7 @@ impl Ledger {
         }
     }
 
-    /// Tells something about a job and its newest attempt.
+    /// Adds an event about a job and its newest attempt.
     pub(super) fn tell_of_job(&mut self, at: Loc, what: What, now: Timestamp) {
         let entry = self.entry(at);
         let job = entry.digest;
@@ -49,8 +51,8 @@ impl Ledger {
         });
     }
 
-    /// A lease that is over ends its attempt, as long as the attempt does not
-    /// come back.
+    /// Notes the end of an attempt whose lease is over, which counts as long as
+    /// the attempt does not come back.
     fn note_lost(
         &mut self,
         at: Loc,
@@ -85,7 +87,7 @@ impl Ledger {
         self.changes.events.push(Event { worker, ..event });
     }
 
-    /// Tells how a sweep is now, if that was not told before.
+    /// Adds an event with the state of a sweep, unless an earlier event had it.
     pub(super) fn tell_how_sweep_is(&mut self, key: SweepKey, now: Timestamp) {
         let Some(sweep) = self.sweeps.get_mut(&key) else {
             return;
@@ -97,7 +99,8 @@ impl Ledger {
         }
     }
 
-    /// Tells how a worker is now, if that was not told before.
+    /// Adds an event with the state of a worker, unless an earlier event had
+    /// it.
     pub(super) fn tell_how_worker_is(&mut self, key: WorkerKey, now: Timestamp) {
         let held = self.index.count_leases(key);
         let Some(worker) = self.workers.get_mut(&key) else {
@@ -110,7 +113,7 @@ impl Ledger {
         }
     }
 
-    /// Everything was loaded, and is as it was told.
+    /// Marks everything that was loaded as already told by events.
     pub fn all_is_told(&mut self) {
         for sweep in self.sweeps.values_mut() {
             sweep.told = Some(sweep.now());
@@ -136,7 +139,7 @@ impl Ledger {
 }
 
 impl Sweep {
-    /// How it is, for those who watch.
+    /// The sweep's state for watchers.
     pub(super) fn now(&self) -> SweepNow {
         let end = self.last_end();
         let replication = self.replication.map(|it| it.view(end));
@@ -155,7 +158,7 @@ impl Sweep {
 }
 
 impl Worker {
-    /// How it is, for those who watch, with so many leases.
+    /// The worker's state for watchers; `held` is the number of its leases.
     fn now(&self, held: u64) -> WorkerNow {
         WorkerNow {
             state: self.state,
@@ -167,8 +170,8 @@ impl Worker {
     }
 }
 
-/// What became of a job by an event; nothing that a watcher would see, when it
-/// was only confirmed.
+/// What an event did to a job; `None` for a mere confirmation, which watchers
+/// do not see.
 fn became(event: &job::Event<'_>, before: Standing, after: Standing) -> Option<What> {
     if matches!(event, job::Event::Grant { .. }) {
         return Some(What::JobGranted);

@@ -1,4 +1,4 @@
-//! Outcomes in, judgements, jobs out.
+//! Exchanges: outcomes come in, are judged, and jobs go out.
 
 use swath_model::id::{Attempt, JobDigest, Owner, WorkerName};
 use swath_model::job::{Event, Refusal};
@@ -16,11 +16,11 @@ use swath_store::{
 use super::hot::{Loc, OutcomeKey, Recorded};
 use super::{Ledger, Result, stale};
 
-/// What came of an exchange, before the specs of its grants are written out:
-/// the ledger does not hold them.
+/// The result of an exchange before the specs of its grants are filled in: the
+/// ledger does not hold specs.
 #[derive(Debug, PartialEq)]
 pub struct Drafted {
-    /// One per finish, in order.
+    /// One acknowledgement per finish, in order.
     pub acks: Vec<Ack>,
     /// Jobs for the worker.
     pub grants: Vec<Draft>,
@@ -31,13 +31,13 @@ pub struct Drafted {
 pub struct Draft {
     /// The job and the attempt.
     pub held: Held,
-    /// Whose spec it is.
+    /// The cell that has the spec.
     pub cell: CellKey,
-    /// The seed that goes into it.
+    /// The seed to put into the spec.
     pub seed: u64,
 }
 
-/// Who brings outcomes.
+/// The worker session that brings outcomes.
 struct Bringer<'a> {
     owner: &'a Owner,
     worker: WorkerKey,
@@ -46,13 +46,13 @@ struct Bringer<'a> {
 }
 
 impl Ledger {
-    /// Records outcomes and grants jobs. The cells of all jobs that have
-    /// outcomes must be held.
+    /// Records outcomes and grants jobs. The cells of all jobs with outcomes
+    /// must be held.
     ///
     /// # Errors
     ///
-    /// [`StoreError::StaleSession`] for a session that was never given, and
-    /// for an older one that brings no outcomes.
+    /// [`StoreError::StaleSession`] for a session that was never given, and for
+    /// an older one that brings no outcomes.
     pub fn exchange(&mut self, now: Timestamp, exchange: Exchange) -> Result<Drafted> {
         let owner = exchange.owner;
         let worker = self.worker_keys.get(&owner.worker).copied();
@@ -197,10 +197,10 @@ impl Ledger {
         }
     }
 
-    /// Whether the outcome just recorded shows that a sweep or the worker is
-    /// broken.
+    /// Judges whether the outcome just recorded shows that a sweep or the
+    /// worker is broken.
     fn judge(&mut self, at: Loc, worker: WorkerKey, job: JobDigest, failed: bool, now: Timestamp) {
-        // Only faults pause a sweep, and a measurement ends a row in any case.
+        // Only faults pause a sweep; a measurement always ends a row.
         let paused = failed && self.pause_holders(at, now);
         let wanted = judge::blames(self.urgency(at));
         let fault = self.entry(at).fault().map(|last| last.fault);
@@ -223,15 +223,15 @@ impl Ledger {
         for job in row.failed.clone() {
             if let Some(at) = self.find_job(job) {
                 let worker = name.clone();
-                // Taking a charge back is never refused, and changes nothing of
-                // a job that is final: such a one need not be held.
+                // Uncharging is never refused, and changes nothing of a final
+                // job, so that such a job need not be held.
                 let _applied = self.apply(at, &Event::Uncharge { worker }, now);
             }
         }
     }
 
-    /// Pauses the sweeps that hold this job and are broken; says whether there was
-    /// one.
+    /// Pauses those sweeps with this job that are broken. Returns whether there
+    /// was one.
     fn pause_holders(&mut self, at: Loc, now: Timestamp) -> bool {
         let mut paused = false;
         for key in self.holders(at) {
@@ -319,7 +319,7 @@ impl Ledger {
         if let Some(row) = self.workers.get_mut(&worker) {
             let held = drafts.iter().map(|it| (it.held.job, it.held.attempt));
             row.requests.push_back((request, held.collect()));
-            // The smallest numbers go, as they do in the store.
+            // The smallest numbers are dropped, as in the store.
             while row.requests.len() > REQUESTS_KEPT {
                 let least = (0..row.requests.len()).min_by_key(|at| row.requests[*at].0);
                 row.requests.remove(least.unwrap_or(0));
@@ -337,8 +337,8 @@ impl Ledger {
         let grant = Event::Grant {
             owner: owner.clone(),
         };
-        // The worker is noted first: the lease is filed under it. A refusal
-        // means that its backoff is not over.
+        // The worker is noted first, because the lease is filed under it. A
+        // refusal means that the backoff is not over.
         self.apply_grant(at, &grant, worker, now).ok()?;
         let entry = self.entry_mut(at);
         let key = entry.key;

@@ -1,5 +1,5 @@
 //! The jobs that the ledger holds: cells with open jobs, each with all of its
-//! jobs. A job that waits and was never granted takes few bytes, since there
+//! jobs. A waiting job that was never granted takes few bytes, because there
 //! may be a million of them.
 
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, WorkerName};
@@ -10,8 +10,8 @@ use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_store::{CellKey, JobKey, JobRow, SweepKey, WorkerKey};
 
-/// Where a job is among the cells that are held. It may be another's when its
-/// cell has left.
+/// The place of a job among the held cells. After its cell has left, the place
+/// may be another job's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Loc {
     pub(super) cell: u32,
@@ -19,13 +19,14 @@ pub(super) struct Loc {
 }
 
 impl Loc {
-    /// Jobs of a cell lie in order of their replicates, from 1.
+    /// The job's replicate: the jobs of a cell are in the order of their
+    /// replicates, from 1.
     pub(super) const fn replicate(self) -> Replicate {
         Replicate(self.place + 1)
     }
 }
 
-/// What kind of worker a job needs; counts the kinds that were ever asked for.
+/// What kind of worker a job needs; the kinds are numbered as they appear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Need(pub(super) u32);
 
@@ -35,13 +36,13 @@ pub(super) struct Cell {
     pub(super) key: CellKey,
     pub(super) digest: CellDigest,
     pub(super) need: Need,
-    /// The sweeps that have it, in order of submission, and how many of its
-    /// replicates each holds.
+    /// The sweeps that have the cell, in order of submission, and how many of
+    /// its replicates each holds.
     pub(super) holders: Vec<(SweepKey, u32)>,
     pub(super) jobs: Vec<Entry>,
     /// How many of its jobs are not final.
     pub(super) open: u32,
-    /// Whether it is among those that may leave at the end of the batch.
+    /// Whether the cell may leave at the end of the batch.
     pub(super) touched: bool,
 }
 
@@ -52,7 +53,7 @@ impl Cell {
         holding.map(|(sweep, _)| *sweep)
     }
 
-    /// How many replicates a sweep holds of it.
+    /// How many replicates of the cell a sweep holds.
     pub(super) fn held_by(&self, sweep: SweepKey) -> u32 {
         let found = self.holders.iter().find(|(holder, _)| *holder == sweep);
         found.map_or(0, |(_, held)| *held)
@@ -66,16 +67,16 @@ pub(super) struct Entry {
     pub(super) digest: JobDigest,
     pub(super) life: Life,
     pub(super) filed: Filed,
-    /// Whether it changed since the last commit.
+    /// Whether the job changed since the last commit.
     pub(super) changed: bool,
 }
 
 /// What has become of a job.
 #[derive(Debug)]
 pub(super) enum Life {
-    /// It waits since then and was never granted.
+    /// It has waited since this time and was never granted.
     Fresh(Timestamp),
-    /// Anything else.
+    /// Any other job.
     Lived(Box<Lived>),
 }
 
@@ -85,7 +86,7 @@ pub(super) struct Lived {
     pub(super) job: Job,
     /// The worker of `job.owner`.
     pub(super) worker: Option<WorkerKey>,
-    /// Heartbeats in a row that did not mention its lease.
+    /// How many heartbeats in a row did not mention its lease.
     pub(super) unmentioned: u32,
     /// The last recorded fault, and the attempt that it ended.
     pub(super) fault: Option<(Attempt, LastFault)>,
@@ -94,22 +95,22 @@ pub(super) struct Lived {
     pub(super) outcomes: Vec<Recorded>,
 }
 
-/// That an attempt has brought an outcome.
+/// A note that an attempt has brought an outcome.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Recorded {
     pub(super) attempt: Attempt,
-    /// Who got the grant.
+    /// The worker that got the grant.
     pub(super) worker: WorkerName,
     pub(super) outcome: OutcomeKey,
 }
 
-/// Tells outcomes apart without keeping them.
+/// Tells outcomes apart without storing them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OutcomeKey([u8; 16]);
 
 impl OutcomeKey {
     pub(super) fn of(outcome: &Outcome) -> Self {
-        // Texts of outcomes are exact, and they always have one.
+        // Outcomes as text are exact, and they always have a text.
         let text = serde_json::to_vec(outcome).unwrap_or_default();
         let mut key = [0; 16];
         key.copy_from_slice(&blake3::hash(&text).as_bytes()[..16]);
@@ -117,16 +118,16 @@ impl OutcomeKey {
     }
 }
 
-/// Where the indexes have a job.
+/// Where the indexes contain a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filed {
-    /// Nowhere: it is final, or waits and nobody wants it now.
+    /// Nowhere: it is final, or it waits and no sweep needs it now.
     Nowhere,
-    /// Among those to be granted.
+    /// Among the jobs to grant.
     Queue(Urgency),
-    /// Among those to be granted from then on.
+    /// Among the jobs to grant from this time on.
     Backoff(Timestamp),
-    /// Among the leases, until then, of this worker.
+    /// Among the leases of this worker, until this time.
     Lease(Timestamp, WorkerKey),
 }
 
@@ -192,7 +193,7 @@ impl Entry {
         Some(fault)
     }
 
-    /// Asks [`Job::apply`].
+    /// Applies [`Job::apply`].
     pub(super) fn apply(
         &mut self,
         event: &Event<'_>,
@@ -212,7 +213,7 @@ impl Entry {
         }
     }
 
-    /// What is stored of it; none of a job that is as it was made.
+    /// The row to store for it; none if the job is still as it was created.
     pub(super) fn row(&self) -> Option<JobRow> {
         let lived = self.lived()?;
         Some(JobRow {

@@ -1,4 +1,4 @@
-//! Numbers from elsewhere come in.
+//! Imported numbers come in.
 
 use std::collections::HashMap;
 
@@ -9,13 +9,13 @@ use swath_store::{NewImport, Said, StoreError};
 
 use super::{Ledger, Result};
 
-/// What a source has said of a cell, by sweep, source, cell and place.
+/// The known numbers, by sweep, source, cell and place.
 type Known = HashMap<(String, String, CellDigest, u32), Imported>;
 
 impl Ledger {
-    /// Stores numbers from elsewhere, all or nothing. `said` is what there is
-    /// of the cells of the batch's rows, in their order, and what its sources
-    /// have said of its sweeps.
+    /// Stores imported numbers, all or nothing. `said` is what exists for the
+    /// cells of the batch's rows, in their order, and what the batch's sources
+    /// have said about its sweeps.
     ///
     /// # Errors
     ///
@@ -74,8 +74,8 @@ impl Ledger {
     }
 }
 
-/// The names of sweeps and the sources that say something of them, each pair
-/// once.
+/// The names of sweeps, with the sources that say something about them; each
+/// pair once.
 pub(crate) fn sources(batch: &ImportBatch) -> Vec<(String, String)> {
     let pairs = batch.rows.iter();
     let pairs = pairs.map(|row| (row.sweep.clone(), row.number.source.clone()));

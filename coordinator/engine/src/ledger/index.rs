@@ -1,6 +1,6 @@
 //! Which job is next: by urgency and order of submission, by the end of a
-//! backoff, by the end of a lease, by worker. Every look takes the logarithm of
-//! the number of jobs.
+//! backoff, by the end of a lease, or by worker. Every lookup takes time in the
+//! logarithm of the number of jobs.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,17 +20,17 @@ pub(super) struct Waiting {
     pub(super) at: Loc,
 }
 
-/// A job and when something is due for it.
+/// A job, with the time when something is due for it.
 pub(super) type Timed = (Timestamp, JobKey, Loc);
 
 /// Every open job, by what may happen to it next.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// Those to be granted, by what they need.
+    /// Jobs to grant, by what they need.
     queues: Vec<BTreeSet<Waiting>>,
-    /// Those to be granted later.
+    /// Jobs to grant later.
     backoffs: BTreeSet<Timed>,
-    /// Leases, by their end or that of their grace.
+    /// Leases, by the end of the lease or of its grace.
     deadlines: BTreeSet<Timed>,
     leases: BTreeMap<WorkerKey, BTreeSet<(JobKey, Loc)>>,
 }
@@ -91,7 +91,7 @@ impl Index {
         }
     }
 
-    /// The next job to be granted to one who meets these needs, after `last`.
+    /// The next job after `last` for a worker that meets these needs.
     pub(super) fn next(&self, needs: &[Need], last: Option<Waiting>) -> Option<Waiting> {
         let from = last.map_or(Bound::Unbounded, Bound::Excluded);
         let queues = needs.iter().map(|need| &self.queues[need.0 as usize]);
@@ -114,7 +114,7 @@ impl Index {
         self.backoffs.range(after).next().map(|(until, ..)| *until)
     }
 
-    /// The leases that are over at `now`, or whose grace is.
+    /// The leases that are over at `now`, or whose grace is over.
     pub(super) fn over(&self, now: Timestamp) -> Vec<Loc> {
         let over = self.deadlines.range(..=(now, JobKey(i64::MAX), LAST));
         over.map(|(_, _, at)| *at).collect()
@@ -136,7 +136,7 @@ impl Index {
         self.leases.get(&worker).map_or(0, |it| it.len() as u64)
     }
 
-    /// How many jobs are granted before this one if nobody lacks what they need.
+    /// How many jobs are granted before this one, if every need can be met.
     pub(super) fn waiting_before(&self, own: Waiting) -> u64 {
         let before = self.queues.iter().map(|queue| queue.range(..own).count());
         before.sum::<usize>() as u64
@@ -147,7 +147,7 @@ impl Index {
         self.backoffs.iter().map(|(_, _, at)| *at)
     }
 
-    /// How many entries there are in all; for checks.
+    /// How many entries there are in total; for checks.
     pub(super) fn len(&self) -> usize {
         let queued: usize = self.queues.iter().map(BTreeSet::len).sum();
         queued + self.backoffs.len() + self.deadlines.len()

@@ -1,11 +1,11 @@
-//! What is open, in memory, and every decision about it.
+//! The ledger: everything open, in memory, and every decision about it.
 //!
 //! The ledger is pure: the time is an argument, and each call changes it in
-//! memory and gathers what is to be written ([`Ledger::take_changes`]). Every
+//! memory and collects what has to be written ([`Ledger::take_changes`]). Every
 //! change of a job goes through [`swath_model::job::Job::apply`]. It holds the
-//! cells that have open jobs, each with all of its jobs, and of everything else
-//! little: sweeps without their cells, and workers. What a call needs beside
-//! that is named by [`Ledger::missing`] and given by [`Ledger::warm`].
+//! cells that have open jobs, each with all of its jobs, and little else:
+//! sweeps without their cells, and workers. [`Ledger::missing`] names what a
+//! call needs beyond that, and [`Ledger::warm`] takes it in.
 
 mod check;
 mod events;
@@ -42,46 +42,46 @@ use self::sweep::Sweep;
 pub use self::warm::{Looked, Wanted};
 use self::worker::Worker;
 
-/// A result of the ledger. Nothing changed if it is an error.
+/// A result of the ledger. If it is an error, nothing was changed.
 pub(crate) type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// What is open, and every decision about it.
+/// Everything open, and every decision about it.
 #[derive(Debug)]
 pub struct Ledger {
     policy: Policy,
     sweeps: BTreeMap<SweepKey, Sweep>,
     sweep_keys: HashMap<SweepDigest, SweepKey>,
-    /// Those whose results decide how many replicates their cells get.
+    /// The sweeps whose results decide how many replicates their cells get.
     adaptive: BTreeSet<SweepKey>,
-    /// Places of cells that left are used again.
+    /// The held cells; places of cells that have left are used again.
     cells: Vec<Option<Cell>>,
     free: Vec<u32>,
     cell_places: HashTable<u32>,
     job_places: HashTable<Loc>,
     index: Index,
-    /// By program; none for the built-in core.
+    /// The kinds of need by program; none for the built-in trainer.
     needs: HashMap<Option<String>, Need>,
     workers: BTreeMap<WorkerKey, Worker>,
     worker_keys: HashMap<WorkerName, WorkerKey>,
-    /// The greatest session given to anybody.
+    /// The greatest session number given so far.
     sessions: SessionId,
     last_cell: CellKey,
     last_job: JobKey,
     last_event: u64,
-    /// What is to be written of what was decided, but for what the next four
+    /// What was decided and has to be written, except what the next four fields
     /// name.
     changes: Changes,
     changed_jobs: Vec<Loc>,
     changed_sweeps: BTreeSet<SweepKey>,
     changed_workers: BTreeSet<WorkerKey>,
-    /// When attempts were lost; none of those that came back.
+    /// When attempts were lost; `None` for attempts that came back.
     lost: BTreeMap<(JobKey, Attempt), Option<Timestamp>>,
     /// Cells that may leave at the end of the batch.
     touched: Vec<u32>,
 }
 
 impl Ledger {
-    /// An empty ledger under these limits.
+    /// An empty ledger with these limits.
     pub fn new(policy: Policy) -> Self {
         let mut ledger = Self {
             policy,
@@ -111,12 +111,12 @@ impl Ledger {
         ledger
     }
 
-    /// Its limits.
+    /// The ledger's limits.
     pub const fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// What was decided since the last time, to be committed.
+    /// Everything decided since the last call, to be committed.
     pub fn take_changes(&mut self, now: Timestamp) -> Changes {
         let sweeps = std::mem::take(&mut self.changed_sweeps);
         for key in &sweeps {
@@ -169,13 +169,13 @@ impl Ledger {
         &mut self.cell_mut(at.cell).jobs[at.place as usize]
     }
 
-    /// Where a job is, if its cell is held.
+    /// The place of a job, if its cell is held.
     fn find_job(&self, job: JobDigest) -> Option<Loc> {
         let same = |at: &Loc| self.entry(*at).digest == job;
         self.job_places.find(hash(job.as_bytes()), same).copied()
     }
 
-    /// Where a cell is, if it is held.
+    /// The place of a cell, if it is held.
     fn find_cell(&self, cell: CellDigest) -> Option<u32> {
         let same = |place: &u32| self.cell(*place).digest == cell;
         self.cell_places.find(hash(cell.as_bytes()), same).copied()
@@ -187,7 +187,7 @@ impl Ledger {
         Some(self.cell(place).key)
     }
 
-    /// The kind of need of those that need this program.
+    /// The kind of need of jobs for this program.
     fn need(&mut self, program: Option<String>) -> Need {
         let next = Need(self.needs.len() as u32);
         let need = *self.needs.entry(program).or_insert(next);
@@ -202,7 +202,7 @@ impl Ledger {
         self.apply_by(&policy, at, event, now)
     }
 
-    /// The one way to a changed job.
+    /// Changes a job; no other code does.
     fn apply_by(
         &mut self,
         policy: &Policy,
@@ -250,7 +250,7 @@ impl Ledger {
         Ok(applied)
     }
 
-    /// Counts a job where it is now in every sweep that holds it.
+    /// Counts a job in its present state, in every sweep that holds it.
     fn count(&mut self, at: Loc, before: Standing, after: Standing, now: Timestamp) {
         for key in self.holders(at) {
             if let Some(sweep) = self.sweeps.get_mut(&key) {
@@ -294,7 +294,8 @@ impl Ledger {
         self.touch(at.cell);
     }
 
-    /// Lets a cell leave at the end of the batch if nothing of it is open then.
+    /// Marks a cell to leave at the end of the batch if nothing of it is open
+    /// then.
     fn touch(&mut self, place: u32) {
         let cell = self.cell_mut(place);
         if !cell.touched {
@@ -303,7 +304,7 @@ impl Ledger {
         }
     }
 
-    /// Puts a job where it belongs in the indexes.
+    /// Files a job where it now belongs in the indexes.
     fn refile(&mut self, at: Loc, now: Timestamp) {
         let filed = self.place_of(at, now);
         let cell = self.cell_mut(at.cell);
@@ -360,7 +361,7 @@ impl Ledger {
         judge::urgency(self.wishes(at))
     }
 
-    /// The owner's worker, whose newest session it must be.
+    /// The owner's worker, if the owner's session is its newest.
     fn newest(&self, owner: &Owner) -> Result<WorkerKey> {
         let key = self.worker_keys.get(&owner.worker).copied();
         key.filter(|key| self.workers[key].session == owner.session)
@@ -375,7 +376,7 @@ fn stale(owner: &Owner) -> StoreError {
     }
 }
 
-/// Digests are spread evenly as they are.
+/// Digests are evenly distributed as they are.
 fn hash(digest: &[u8; 32]) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);

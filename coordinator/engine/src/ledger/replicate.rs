@@ -18,8 +18,8 @@ pub(super) struct Replication {
     pub(super) max: u32,
     pub(super) rounds: u32,
     pub(super) seeds: u64,
-    /// How it is settled, and when the last job had ended that was looked at
-    /// then.
+    /// How the sweep is settled, and when the last of the jobs that were looked
+    /// at had ended.
     pub(super) settled: Option<(Timestamp, SettledView)>,
 }
 
@@ -51,20 +51,20 @@ impl Replication {
 }
 
 impl Ledger {
-    /// What is to be looked at, oldest sweep first.
+    /// The sweeps to look at, the oldest first.
     pub fn replication_due(&self) -> Vec<ReplicationDue> {
         let sweeps = self.adaptive.iter().map(|key| self.sweep(*key));
         sweeps.filter_map(due).collect()
     }
 
-    /// The sweep that a look is at, if its replicates are decided by it.
+    /// The sweep that a look is about, if the look is still due.
     pub(super) fn is_due(&self, asked: ReplicationDue) -> Result<Option<SweepKey>> {
         let key = self.sweep_key(asked.sweep)?;
         Ok((due(self.sweep(key)) == Some(asked)).then_some(key))
     }
 
-    /// Takes what a look found, if it was at what is still due. The cells of
-    /// its decisions must be held; `specs` gives their specs, in order.
+    /// Takes what a look found, if it is still due. The cells of its decisions
+    /// must be held; `specs` has their specs, in order.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl Ledger {
         }
     }
 
-    /// Changes what is decided of a sweep, and notes that.
+    /// Changes what is decided for a sweep, and notes that it must be written.
     fn decide(&mut self, key: SweepKey, change: impl FnOnce(&mut Replication)) {
         let sweep = self.sweeps.get_mut(&key);
         if let Some(replication) = sweep.and_then(|sweep| sweep.replication.as_mut()) {
@@ -168,7 +168,8 @@ impl Ledger {
         }
     }
 
-    /// None where the replicate is not the next one of a cell of the sweep.
+    /// Gives one replicate; none if it is not the next one of a cell of the
+    /// sweep.
     fn give_one(
         &mut self,
         now: Timestamp,

@@ -1,4 +1,4 @@
-//! Sweeps come, with their cells and jobs.
+//! Submissions: sweeps come in with their cells and jobs.
 
 use swath_model::event::What;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
@@ -16,8 +16,9 @@ use super::replicate::Replication;
 use super::sweep::Sweep;
 use super::{Ledger, Result, hash};
 
-/// A submission with what follows from it. Made outside of the engine: to hash
-/// tens of thousands of jobs takes longer than to decide about them.
+/// A submission, with its jobs derived. This is made outside the engine,
+/// because hashing tens of thousands of jobs takes longer than deciding about
+/// them.
 #[derive(Debug)]
 pub struct Prepared {
     submission: Submission,
@@ -56,13 +57,13 @@ impl Prepared {
         self.submission.digest
     }
 
-    /// Its cells.
+    /// The sweep's cells.
     pub fn cells(&self) -> impl Iterator<Item = CellDigest> {
         self.submission.cells.iter().map(|cell| cell.digest)
     }
 }
 
-/// A spec without a place for its seed could never be granted.
+/// A spec without room for its seed could never be granted.
 fn is_object(cell: &SubmittedCell) -> bool {
     cell.spec.trim_start().starts_with('{')
         && serde_json::from_str::<serde::de::IgnoredAny>(&cell.spec).is_ok()
@@ -217,10 +218,10 @@ impl Ledger {
         })
     }
 
-    /// Lets a sweep hold replicates 1 to `held` of a cell that it did not have,
-    /// or of which it held fewer. Those that do not exist are made, with the
-    /// seed and the digest that `named` gives for their place; all that are new
-    /// to the sweep are wanted.
+    /// Lets a sweep hold replicates 1 to `held` of a cell of which it held
+    /// fewer or none. Replicates that do not exist are created with the seed
+    /// and digest that `named` gives for their place; all that are new to the
+    /// sweep are wanted.
     pub(super) fn join(
         &mut self,
         key: SweepKey,
@@ -242,7 +243,8 @@ impl Ledger {
                 cell.holders.insert(free, (key, held));
             }
         }
-        // There may be a million of them, mostly as they were submitted.
+        // There may be a million of them, most of them still as they were
+        // submitted.
         cell.jobs
             .reserve_exact(held.saturating_sub(existing) as usize);
         self.touch(place);
@@ -283,7 +285,7 @@ impl Ledger {
         self.hold_job(digest, at);
     }
 
-    /// Counts a job in a sweep that did not hold it.
+    /// Counts a job in a sweep that did not hold it before.
     fn count_in(&mut self, key: SweepKey, at: Loc) {
         let entry = self.entry(at);
         let (state, fault) = entry.standing();
@@ -310,7 +312,7 @@ impl Ledger {
             .insert_unique(hash(digest.as_bytes()), at, again);
     }
 
-    /// Takes a cell in, with whatever jobs it has.
+    /// Takes in a cell with all the jobs that it has.
     pub(super) fn hold(&mut self, cell: Cell) -> u32 {
         let digest = cell.digest;
         let place = self.free.pop().unwrap_or_else(|| {

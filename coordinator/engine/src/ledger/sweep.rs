@@ -1,4 +1,4 @@
-//! Sweeps: what the ledger holds of them, and what operators do to them.
+//! Sweeps: what the ledger holds of them, and what operators change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,15 +27,15 @@ pub(super) struct Sweep {
     pub(super) paused: Option<PauseCause>,
     pub(super) priority: i32,
     pub(super) counts: Counts,
-    /// When the last of its jobs ended; as [`SweepRow::ended_at`].
+    /// When the last of its jobs ended, as in [`SweepRow::ended_at`].
     pub(super) ended_at: Option<Timestamp>,
     pub(super) replication: Option<super::replicate::Replication>,
-    /// The remembered faults of its jobs and how many have each, as long as no
-    /// job has succeeded: then nothing follows from them any more.
+    /// The remembered faults of its jobs, and how many jobs have each. Kept
+    /// only until a job has succeeded: after that nothing follows from them.
     pub(super) faults: BTreeMap<LastFault, u64>,
-    /// Its cells that are held.
+    /// Those of its cells that are held.
     pub(super) cells: BTreeSet<u32>,
-    /// How it is, as it was told last.
+    /// The state in the last event about it.
     pub(super) told: Option<SweepNow>,
 }
 
@@ -75,7 +75,7 @@ impl Sweep {
         }
     }
 
-    /// Notes that one job less remembers this fault.
+    /// Notes that one job fewer remembers this fault.
     pub(super) fn forget_fault(&mut self, fault: Option<&LastFault>) {
         if let Some(fault) = fault
             && let Some(jobs) = self.faults.get_mut(fault)
@@ -89,7 +89,7 @@ impl Sweep {
 }
 
 impl Ledger {
-    /// Changes a sweep; its jobs follow.
+    /// Changes a sweep, and its jobs accordingly.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl Ledger {
         self.sweeps.get_mut(&key).expect("the key of a sweep")
     }
 
-    /// The jobs of a sweep whose cells are held: every open one.
+    /// The jobs of a sweep whose cells are held; all open jobs are among them.
     pub(super) fn held_jobs(&self, key: SweepKey) -> Vec<Loc> {
         let mut jobs = Vec::new();
         for &place in &self.sweep(key).cells {
@@ -150,7 +150,7 @@ impl Ledger {
         jobs
     }
 
-    /// Files the jobs of a sweep anew: what it wishes has changed.
+    /// Files the jobs of a sweep again, because its wishes have changed.
     pub(super) fn wished_anew(&mut self, key: SweepKey, now: Timestamp) {
         for at in self.held_jobs(key) {
             self.refile(at, now);
@@ -166,8 +166,8 @@ impl Ledger {
         }
     }
 
-    /// Cancels jobs, whatever sweeps want them; says how many changed. Those
-    /// that are not held are final, or do not exist.
+    /// Cancels jobs, whichever sweeps need them; returns how many changed. Jobs
+    /// that are not held are final or do not exist.
     pub fn cancel_jobs(&mut self, now: Timestamp, jobs: &[JobDigest]) -> u64 {
         let mut changed = 0;
         for job in jobs {
@@ -178,7 +178,7 @@ impl Ledger {
         changed
     }
 
-    /// Queues failed and cancelled jobs again; says how many changed. The
+    /// Queues failed and cancelled jobs again; returns how many changed. The
     /// cells of all of them must be held.
     pub fn retry_jobs(&mut self, now: Timestamp, jobs: &[JobDigest]) -> u64 {
         let mut changed = 0;
@@ -194,8 +194,8 @@ impl Ledger {
         changed
     }
 
-    /// Makes the newest sweep that holds a job live if none is: what waits must
-    /// be needed, or it would wait for ever.
+    /// If no sweep that holds a job is live, makes the newest one live: a
+    /// waiting job must be needed, or it would wait for ever.
     fn revive_holder(&mut self, at: Loc, now: Timestamp) {
         if self.needed(at) {
             return;

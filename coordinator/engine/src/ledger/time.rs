@@ -1,4 +1,4 @@
-//! What the clock brings: leases that pass, starts, and absences.
+//! What changes with time: leases that pass, starts, and absences.
 
 use std::cmp::Reverse;
 
@@ -12,8 +12,8 @@ use super::hot::Loc;
 use super::index::Waiting;
 
 impl Ledger {
-    /// The sweeper's pass: leases that are over become suspect, suspects whose
-    /// grace is over go back to the queue.
+    /// The sweeper's pass: leases that are over become suspect, and suspect
+    /// jobs whose grace is over go back to the queue.
     pub fn tick(&mut self, now: Timestamp) -> Ticked {
         let mut ticked = Ticked::default();
         for at in self.index.over(now) {
@@ -29,7 +29,7 @@ impl Ledger {
         ticked
     }
 
-    /// Notes who was not heard of for the life of a lease.
+    /// Notes which workers have been silent for longer than a lease lasts.
     fn note_silent(&mut self, now: Timestamp) {
         let ttl = self.policy.ttl();
         for (key, worker) in &mut self.workers {
@@ -40,13 +40,14 @@ impl Ledger {
         }
     }
 
-    /// The coordinator starts: every lease lives on for at least ttl + grace.
+    /// The coordinator starts: every lease lives for at least another ttl +
+    /// grace.
     pub fn restart(&mut self, now: Timestamp) {
         self.each_lease(&Event::Restart, now);
     }
 
-    /// The coordinator or its store was away: every lease lives on for at
-    /// least one ttl.
+    /// The coordinator or its store was away: every lease lives for at least
+    /// another ttl.
     pub fn extend_leases(&mut self, now: Timestamp) {
         self.each_lease(&Event::Extend, now);
     }
@@ -58,7 +59,7 @@ impl Ledger {
         }
     }
 
-    /// When the next backoff ends after `now`, of jobs that could be granted
+    /// When the next backoff after `now` ends, among jobs that could be granted
     /// then.
     pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         self.index.next_rested(now)

@@ -1,5 +1,5 @@
 //! How cells come into the ledger and leave it: they are held as long as they
-//! have open jobs, and for the rest of a batch that needs them.
+//! have open jobs, or until the end of a batch that needs them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
@@ -15,7 +15,7 @@ use super::sweep::Sweep;
 use super::worker::Worker;
 use super::{Ledger, hash};
 
-/// What a call needs to be held beside what is open.
+/// What a call needs in the ledger in addition to what is open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Wanted {
     /// Nothing.
@@ -29,8 +29,8 @@ pub enum Wanted {
     Submit(SweepDigest, Vec<CellDigest>),
 }
 
-/// What was asked of the store in this batch: what of it is not held does not
-/// exist.
+/// What the store was asked for in this batch; what is not held after that does
+/// not exist.
 #[derive(Debug, Default)]
 pub struct Looked {
     jobs: HashSet<JobDigest>,
@@ -123,7 +123,7 @@ impl Ledger {
         );
     }
 
-    /// What is to be loaded before a call that wants this.
+    /// What must be loaded before a call that needs this.
     pub fn missing(&self, wanted: &Wanted, looked: &Looked) -> Names {
         let mut names = Names::default();
         match wanted {
@@ -137,7 +137,7 @@ impl Ledger {
             Wanted::Submit(sweep, cells) => match self.sweep_keys.get(sweep) {
                 None => self.missing_cells(cells, looked, &mut names),
                 Some(key) => {
-                    // Only what is cancelled is wanted again.
+                    // Only cancelled jobs are wanted again.
                     let revived = !self.sweep(*key).live;
                     if revived && !looked.sweeps.contains(key) {
                         names.sweeps.push(*key);
@@ -154,8 +154,8 @@ impl Ledger {
         names.cells.extend(cells.iter().copied().filter(cold));
     }
 
-    /// Takes in cells as they are stored; one that is held already stays as it
-    /// is. `now` is when their backoffs are judged.
+    /// Takes in cells as they are stored; a cell that is held already stays as
+    /// it is. Backoffs are judged at the time `now`.
     pub fn warm(&mut self, cells: Vec<StoredCell>, now: Timestamp) {
         for cell in cells {
             if self.find_cell(cell.digest).is_none() {
@@ -230,7 +230,7 @@ impl Ledger {
         }
     }
 
-    /// Ends a batch that was committed: what of it is no longer open leaves.
+    /// Ends a committed batch: cells in which nothing is open any more leave.
     pub fn settle_batch(&mut self) {
         for place in std::mem::take(&mut self.touched) {
             let cell = self.cell_mut(place);
@@ -270,7 +270,7 @@ impl Ledger {
         self.free.push(place);
     }
 
-    /// Whether nothing was decided that is not committed yet.
+    /// Whether everything that was decided is committed.
     pub fn is_settled(&self) -> bool {
         self.changes.is_empty()
             && self.changed_jobs.is_empty()
@@ -279,7 +279,7 @@ impl Ledger {
     }
 }
 
-/// A job that is as it was made.
+/// A job that is still as it was created.
 fn fresh(lived: &Lived) -> Option<Life> {
     let State::Queued { not_before } = lived.job.state else {
         return None;

@@ -1,4 +1,5 @@
-//! What workers say on their way: hello, heartbeats, observations, releases.
+//! What workers report while they run: hello, heartbeats, observations,
+//! releases.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -14,7 +15,8 @@ use swath_store::{AttemptEnd, End, LogRow, ObservationRow, StoreError, WorkerKey
 use super::hot::{Loc, Need};
 use super::{Ledger, Result};
 
-/// Heartbeats in a row that may not miss a lease.
+/// After this many heartbeats in a row that do not mention a lease, it is taken
+/// back.
 const MISSED_MAX: u32 = 2;
 
 /// A worker.
@@ -27,15 +29,15 @@ pub(super) struct Worker {
     pub(super) session: SessionId,
     pub(super) seen_at: Timestamp,
     pub(super) about: WorkerAbout,
-    /// Different jobs that it failed in a row.
+    /// The different jobs that it has failed in a row.
     pub(super) failed: Vec<JobDigest>,
     /// What the last requests of this session were granted.
     pub(super) requests: VecDeque<(u64, Vec<(JobDigest, Attempt)>)>,
     /// The kinds of needs that it meets.
     pub(super) needs: Vec<Need>,
-    /// Whether it was not heard of for the life of a lease.
+    /// Whether it has been silent for longer than a lease lasts.
     pub(super) silent: bool,
-    /// How it is, as it was told last.
+    /// The state in the last event about it.
     pub(super) told: Option<WorkerNow>,
 }
 
@@ -56,7 +58,7 @@ impl Worker {
 }
 
 impl Ledger {
-    /// A worker starts or reconnects and gets its next session.
+    /// A worker starts or reconnects, and gets its next session.
     pub fn hello(&mut self, now: Timestamp, hello: Hello) -> Welcome {
         self.sessions = self.sessions.next();
         let session = self.sessions;
@@ -114,8 +116,8 @@ impl Ledger {
         key
     }
 
-    /// Takes back what sessions of a worker before `newer` hold; says how many
-    /// jobs wait again for that.
+    /// Takes back what sessions of a worker before `newer` hold; returns how
+    /// many jobs wait again because of it.
     fn lose_older(&mut self, worker: WorkerKey, newer: SessionId, now: Timestamp) -> u64 {
         let mut requeued = 0;
         for at in self.index.leases_of(worker) {
@@ -126,7 +128,7 @@ impl Ledger {
         requeued
     }
 
-    /// Notes that the newest session of a worker was heard of.
+    /// Notes that the coordinator heard from the newest session of a worker.
     pub(super) fn heard(&mut self, owner: &Owner, now: Timestamp) -> Result<WorkerKey> {
         let key = self.newest(owner)?;
         if let Some(worker) = self.workers.get_mut(&key) {
@@ -160,8 +162,8 @@ impl Ledger {
         self.workers[&worker].state == WorkerState::Draining
     }
 
-    /// Applies a heartbeat or a claim to the job that it names. One that is not
-    /// held is final, or does not exist.
+    /// Applies a heartbeat or a claim to the job that it names. A job that is
+    /// not held is final or does not exist.
     fn confirm(
         &mut self,
         held: Held,
@@ -196,7 +198,7 @@ impl Ledger {
     }
 
     /// Extends the leases of the attempts that the worker mentions, and takes
-    /// back those that it did not mention twice in a row.
+    /// back those that it has failed to mention twice in a row.
     ///
     /// # Errors
     ///
@@ -239,8 +241,9 @@ impl Ledger {
                 attempt,
             };
             let own = lived.job.lease().is_some_and(|lease| lease.owner == *owner);
-            // A heartbeat on its way cannot name what was granted since: when
-            // the coordinator stood still, several of them come at once.
+            // A heartbeat under way cannot name what was granted since it was
+            // sent; if the coordinator stood still, several such heartbeats
+            // arrive at once.
             let fresh = now.since(lived.job.granted_at) < self.policy.heartbeat();
             if !own || fresh || mentioned.contains(&held) {
                 continue;
@@ -316,7 +319,7 @@ impl Ledger {
         self.verdict(at, draining)
     }
 
-    /// Gives attempts back to the queue, not charged.
+    /// Returns attempts to the queue without charging them.
     ///
     /// # Errors
     ///

@@ -13,15 +13,15 @@ pub(super) struct Planned {
     pub(super) jobs: Vec<(PlannedJob, Option<Known>)>,
 }
 
-/// Counts each job once over several files: a cell's jobs are its first
-/// replicates, so the greatest number of them holds all.
+/// Counts each job once over several files. A cell's jobs are its first
+/// replicates, so the greatest number of replicates covers all.
 #[derive(Debug, Default)]
 pub(super) struct Distinct {
     cells: BTreeMap<CellDigest, u32>,
 }
 
 impl Distinct {
-    /// Notes a cell; says how many of its replicates were there before.
+    /// Notes a cell; returns how many of its replicates were there before.
     pub(super) fn see(&mut self, cell: CellDigest, replicates: u32) -> u32 {
         let most = self.cells.entry(cell).or_default();
         let before = *most;

@@ -1,4 +1,4 @@
-//! What is known of the time and memory that cells need.
+//! What is known about the time and memory that cells need.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::client::connection::Connection;
 use crate::client::failure::Outcome;
 use crate::client::local;
 
-/// What a coordinator knows of times, memory and workers.
+/// What a coordinator knows about times, memory and workers.
 #[derive(Debug, Default)]
 pub(super) struct Ground {
     paces: Paces,
@@ -26,14 +26,14 @@ pub(super) struct Ground {
     workloads: BTreeMap<String, Workload>,
     /// Slots of the workers that get jobs.
     pub(super) slots: u32,
-    /// Their devices.
+    /// The devices of those workers.
     devices: Vec<Device>,
 }
 
-/// What cells have in common that cost alike.
+/// What cells with the same cost have in common.
 #[derive(Debug)]
 struct Workload {
-    /// The device model of the trainings alike; empty when there are several
+    /// The device model of the similar trainings; empty when there are several
     /// or none.
     device: String,
     parts: Vec<Part>,
@@ -54,7 +54,8 @@ pub(crate) struct Estimate {
     pub(crate) seconds: Option<(f64, Source)>,
     /// Seconds of one step at its first batch size.
     pub(crate) step_seconds: Option<f64>,
-    /// The device model that this was measured on; empty where it was not.
+    /// The device model that this was measured on; empty where it was not
+    /// measured.
     pub(crate) device: String,
     pub(crate) memory: Memory,
     pub(crate) fit: Fit,
@@ -76,13 +77,13 @@ impl Default for Estimate {
 }
 
 impl Ground {
-    /// What a coordinator has measured, and who would work.
+    /// What a coordinator has measured, and which workers would train.
     pub(super) async fn of(connection: &mut Connection) -> Outcome<Self> {
         let workers: Workers = connection.read(&ReadQuery::Workers).await?;
         let mut slots = slots_at_work(&workers.workers);
         let mut there: Vec<&WorkerView> = at_work(&workers.workers).collect();
         if there.is_empty() {
-            // Whoever worked before will again.
+            // Workers that worked before will do so again.
             there = workers.workers.iter().collect();
         }
         if slots == 0 && connection.is_local() {
@@ -149,8 +150,8 @@ impl Ground {
         Ok(())
     }
 
-    /// Takes the paces of trainings alike: those on devices that are at work
-    /// here, if there are some. Gives the device model, if it is one.
+    /// Takes the paces of similar trainings: if there are some on devices that
+    /// work here, only those. Returns the device model, if all have the same.
     fn add(&mut self, alike: Vec<Alike>) -> String {
         let is_here = |alike: &Alike| self.devices.iter().any(|it| it.model == alike.device);
         let some_here = alike.iter().any(is_here);
@@ -166,7 +167,7 @@ impl Ground {
         }
     }
 
-    /// What a cell needs; `published` says what its jobs took elsewhere.
+    /// What a cell needs; `published` says how long its jobs took elsewhere.
     pub(super) fn estimate(&self, spec: &JobSpec, published: Option<f64>) -> Estimate {
         let known = self.workloads.get(&workload(spec.cell_tree()));
         let parts = known.map_or(&[][..], |known| &known.parts);
@@ -222,13 +223,13 @@ impl Part {
     }
 }
 
-/// Whether the same probe again would come to the same.
+/// Whether repeating this probe would give the same answer.
 pub(super) fn is_answer(known: &ProbeView) -> bool {
     let ends = [Fault::OutOfMemory, Fault::Invalid, Fault::Diverged];
     known.state == StateName::Succeeded || known.fault.is_some_and(|fault| ends.contains(&fault))
 }
 
-/// What these probes came to, in their order.
+/// What these probes measured, in their order.
 pub(super) async fn ask(
     connection: &mut Connection,
     jobs: Vec<JobDigest>,

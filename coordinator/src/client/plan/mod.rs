@@ -69,7 +69,7 @@ pub(crate) async fn plan(context: &Context, arguments: &Plan) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Every file, or every error of every file.
+/// Loads every file; fails with every error of every file.
 fn load_all(arguments: &Plan) -> Outcome<Vec<Loaded>> {
     let mut loaded = Vec::new();
     let mut lines = Vec::new();
@@ -103,7 +103,7 @@ fn refuse(lines: Vec<String>) -> Outcome<()> {
     Err(Failure::of(Exit::Usage, lines))
 }
 
-/// Prints the plan; what it comes to.
+/// Prints the plan and returns its totals.
 async fn print(
     context: &Context,
     expansions: &[Expansion<'_>],
@@ -143,7 +143,7 @@ async fn print(
     Ok(totals)
 }
 
-/// Asks for the jobs of `chunk`, and prints it.
+/// Asks about the jobs of `chunk`, and prints it.
 async fn flush(
     out: &mut impl Write,
     sheet: &mut Sheet,
@@ -169,7 +169,7 @@ enum Oracle {
 }
 
 impl Oracle {
-    /// A plan goes on without a coordinator, and says so.
+    /// Without a coordinator the plan goes on, and says so.
     async fn open(context: &Context) -> Self {
         let (opened, whom) = match &context.target {
             Target::Named(urls) => {
@@ -196,7 +196,7 @@ impl Oracle {
         }
     }
 
-    /// What is known of paces.
+    /// What is known about paces.
     async fn ground(&mut self) -> Outcome<Ground> {
         match self {
             Self::Nobody => Ok(Ground::default()),

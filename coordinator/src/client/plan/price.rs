@@ -1,5 +1,5 @@
 //! What a plan's jobs will cost: by what the store has measured, else by probes,
-//! else by the times in the file of published values.
+//! else by the published times in the reference file.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use swath_sweep::Expansion;
 use super::cell::{Distinct, Planned};
 use super::ground::{Estimate, Ground};
 
-/// The published seconds of each cell of a sweep that has some.
+/// The published seconds of each cell that has some.
 pub(super) fn published(expansion: &Expansion<'_>) -> BTreeMap<CellDigest, f64> {
     let Some(reference) = &expansion.file().reference else {
         return BTreeMap::new();
@@ -28,7 +28,7 @@ pub(super) fn published(expansion: &Expansion<'_>) -> BTreeMap<CellDigest, f64> 
         sweep: expansion.file().name.clone(),
         cells: cells.collect(),
     };
-    // Whoever shows the values beside ours says what is wrong with them.
+    // Mistakes in the file are reported by the commands that show these values.
     let rows = import::read(&reference.file, &reference.text, "", None, &[candidate]);
     let rows = rows.unwrap_or_default().into_iter();
     rows.filter_map(|row| Some((row.cell, row.number.seconds?)))
@@ -42,7 +42,7 @@ pub(super) fn sentence(price: &Price, slots: u32) -> Option<String> {
     }
     let mut grounds = Vec::new();
     for (count, ground) in [
-        (price.measured, "by what others like them took here"),
+        (price.measured, "from what similar jobs took here"),
         (price.probed, "by probes of their steps"),
         (price.published, "by published times"),
         (price.unknown, "without a price"),
@@ -85,7 +85,7 @@ pub(super) struct Pricing {
     pub(super) price: Price,
     /// The most replicates that a cell may get.
     pub(super) most: u32,
-    /// What those beyond the first ones would take.
+    /// What the replicates beyond the first ones would take.
     pub(super) more_seconds: f64,
     seen: Distinct,
     seen_most: Distinct,
@@ -99,12 +99,14 @@ impl Pricing {
         }
     }
 
-    /// Jobs with every replicate that results may ask for, each once.
+    /// The jobs with every replicate that results may ask for, each counted
+    /// once.
     pub(super) fn most_jobs(&self) -> u64 {
         self.seen_most.jobs()
     }
 
-    /// Adds what is not measured of a cell; what the cell needs.
+    /// Adds the jobs of a cell that are not measured; returns what the cell
+    /// needs.
     pub(super) fn add(&mut self, planned: &Planned) -> Estimate {
         let published = self.published.get(&planned.cell.digest).copied();
         let estimate = self.ground.estimate(&planned.cell.spec, published);
@@ -114,7 +116,7 @@ impl Pricing {
         let first = planned.jobs.len() as u32;
         let most = self.most.max(first);
         let before_most = self.seen_most.see(planned.cell.digest, most);
-        // Those beyond the first ones; another file may have named some.
+        // Replicates beyond the first ones; another file may have counted some.
         let more = most.saturating_sub(before_most);
         let more = more.saturating_sub(first.saturating_sub(before));
         let seconds = estimate.seconds.map_or(0.0, |(seconds, _)| seconds);

@@ -1,4 +1,4 @@
-//! `plan --probe`: has the steps measured whose cost nobody knows yet.
+//! `plan --probe`: measures the steps whose cost nobody knows yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,8 +25,8 @@ use crate::settings::{Context, LocalSettings, Target};
 /// The longest name of a sweep.
 const NAME_MAX: usize = 64;
 
-/// Measures what is not known of the plan, as far as it gets; the line to the
-/// coordinator that knows it then.
+/// Measures what is not known about the plan, as far as it gets. Returns the
+/// connection to the coordinator that knows it then.
 pub(super) async fn measure(
     context: &Context,
     arguments: &Plan,
@@ -99,8 +99,8 @@ pub(super) async fn measure(
     Ok(connection)
 }
 
-/// The coordinator that is meant, if one answers; else one over the database
-/// of this machine, and whether it is that.
+/// The coordinator that is meant, if one answers; else one over the database of
+/// this machine. Also returns whether it is the latter.
 async fn open(context: &Context) -> Outcome<(Connection, bool)> {
     if let Target::Named(_) = context.target {
         return Ok((Connection::open(context).await?, false));
@@ -117,7 +117,7 @@ async fn open(context: &Context) -> Outcome<(Connection, bool)> {
     Ok((run::start(context, true).await?, true))
 }
 
-/// The probes of every cell that is not all measured, each once.
+/// The probes of every cell that is not measured completely, each once.
 async fn wanted(connection: &mut Connection, expansions: &[Expansion<'_>]) -> Outcome<Vec<Probe>> {
     let mut workloads = BTreeSet::new();
     let mut probes: BTreeMap<JobDigest, Probe> = BTreeMap::new();

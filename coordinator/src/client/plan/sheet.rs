@@ -23,23 +23,23 @@ pub(crate) struct Totals {
     pub(crate) jobs: u64,
     /// Each job once, however many files need it.
     pub(crate) distinct_jobs: u64,
-    /// With every replicate that results may ask for.
+    /// Jobs with every replicate that results may ask for.
     pub(crate) most_jobs: u64,
-    /// What those beyond `jobs` would take, in seconds of one slot.
+    /// What the jobs beyond `jobs` would take, in seconds of one slot.
     pub(crate) more_seconds: f64,
     pub(crate) known: u64,
     pub(crate) measured: u64,
-    /// Over the new jobs whose budget is in epochs.
+    /// Epochs of the new jobs whose budget is in epochs.
     pub(crate) epochs: u64,
-    /// Of the jobs that are not measured.
+    /// The price of the jobs that are not measured.
     pub(crate) price: Price,
     /// Slots that would take a job.
     pub(crate) slots: u32,
-    /// Cells that fit in memory, that do not, and of which nobody knows.
+    /// Cells that fit in memory, that do not, and about which nobody knows.
     pub(crate) fit: u64,
     pub(crate) too_large: u64,
     pub(crate) fit_unknown: u64,
-    /// Cells without a measured time that a probe would give one.
+    /// Cells without a measured time for which a probe would give one.
     pub(crate) probeable: u64,
 }
 
@@ -47,9 +47,9 @@ pub(crate) struct Totals {
 #[derive(Debug)]
 pub(crate) struct Sheet {
     format: Format,
-    /// Whether somebody was there to ask what cells need.
+    /// Whether somebody could be asked what cells need.
     pub(crate) shows_estimates: bool,
-    /// More than one file.
+    /// Whether the plan is of more than one file.
     many: bool,
     /// Every axis of every file: the columns of CSV.
     axes: Vec<String>,
@@ -64,11 +64,11 @@ pub(crate) struct Sheet {
 }
 
 const TAIL: [(&str, usize); 3] = [("cell", 12), ("jobs", 5), ("known", 5)];
-/// What a cell needs, beside that where somebody could be asked.
+/// Columns for what a cell needs; shown where somebody could be asked.
 const ESTIMATES: [(&str, usize); 3] = [("step", 8), ("job", 9), ("memory", 8)];
-/// Of a job, the columns of CSV before the axes.
+/// The columns of a job in CSV before the axes.
 const JOB: [&str; 6] = ["sweep", "cell", "replicate", "seed", "job", "known"];
-/// What its cell needs for programs: columns, and the keys of their document.
+/// What a cell needs, for programs: columns, and the keys of their document.
 const RECORDS: [(&str, &str); 6] = [
     ("step_seconds", "step_seconds"),
     ("job_seconds", "job_seconds"),
@@ -102,7 +102,7 @@ impl Sheet {
         }
     }
 
-    /// Before the first sweep.
+    /// Writes what comes before the first sweep.
     pub(crate) fn open(&self, out: &mut impl Write) -> io::Result<()> {
         match self.format {
             Format::Json if self.many => {
@@ -119,7 +119,7 @@ impl Sheet {
         }
     }
 
-    /// Before the first cell of a sweep.
+    /// Writes what comes before the first cell of a sweep.
     pub(crate) fn begin(
         &mut self,
         out: &mut impl Write,
@@ -210,7 +210,7 @@ impl Sheet {
         }
     }
 
-    /// After the last cell of a sweep.
+    /// Writes what comes after the last cell of a sweep.
     pub(crate) fn end(&self, out: &mut impl Write) -> io::Result<()> {
         match self.format {
             Format::Json => write!(out, "]{}", if self.many { "}" } else { "," }),
@@ -226,7 +226,7 @@ impl Sheet {
         }
     }
 
-    /// After the last sweep.
+    /// Writes what comes after the last sweep.
     pub(crate) fn close(&self, out: &mut impl Write, totals: &Totals) -> io::Result<()> {
         match self.format {
             Format::Json => {
@@ -282,7 +282,7 @@ impl Sheet {
         }
     }
 
-    /// What is known of memory, in one line.
+    /// What is known about memory, in one line.
     fn memory_sentence(&self, totals: &Totals) -> Option<String> {
         if !self.shows_estimates {
             return None;
@@ -357,7 +357,7 @@ impl Sheet {
         Ok(())
     }
 
-    /// What programs get of a cell.
+    /// A cell as programs get it.
     fn document(&self, planned: &Planned, estimate: &Estimate) -> Value {
         let mut document = plain_document(planned);
         if self.shows_estimates {
@@ -379,7 +379,7 @@ impl Sheet {
     }
 }
 
-/// A column that is wide enough for its name and all its values.
+/// A column wide enough for its name and all its values.
 fn column(axis: &GridAxis) -> (String, usize) {
     let values = axis
         .values
@@ -403,7 +403,7 @@ fn line(fields: impl Iterator<Item = String>) -> String {
     fields.join("  ").trim_end().to_owned()
 }
 
-/// A time, and what is known of the memory, as people read them.
+/// The times, and what is known about the memory, as people read them.
 fn shown(estimate: &Estimate) -> [String; 3] {
     let dash = || "-".to_owned();
     let step = estimate.step_seconds.map_or_else(dash, step_time);
@@ -449,7 +449,7 @@ fn plain_document(planned: &Planned) -> Value {
     })
 }
 
-/// What the plan comes to, in one line.
+/// The totals of the plan, in one line.
 fn summary(totals: &Totals, many: bool) -> String {
     let mut parts = vec![counted(totals.cells, "cell"), counted(totals.jobs, "job")];
     if many {

@@ -128,7 +128,7 @@ fn several_files_count_each_job_once() {
     let text = plan_of(Format::Json, &[SMALL, &grown]);
     let plan: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(plan["sweeps"].as_array().unwrap().len(), 2);
-    // Three cells; the one that both have needs three replicates.
+    // Three cells; the one in both files needs three replicates.
     let totals = serde_json::json!({"cells": 4, "jobs": 10, "distinct_jobs": 8});
     assert_eq!(plan["totals"], totals);
 }

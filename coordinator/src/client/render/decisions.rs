@@ -9,8 +9,8 @@ use swath_model::replication::{Neighbour, Pair, Stop};
 use swath_report::{Listing, ListingColumn as Column, parameter, utc};
 use swath_results::table::label;
 
-/// A row per replicate that was given, then one per pair that stays undecided:
-/// those only if `all`, because they are no jobs.
+/// One row per replicate that was given, then one per pair that stays
+/// undecided. The pairs come only with `all`, because they are no jobs.
 pub(crate) fn listing(document: &Decisions, all: bool) -> Listing {
     let columns = [
         Column::number("round"),

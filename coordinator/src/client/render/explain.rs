@@ -1,4 +1,4 @@
-//! One job: where it is and why, what was tried, what can be done.
+//! One job: its state and the reason, its attempts, and what can be done.
 
 use std::fmt::Write;
 
@@ -45,7 +45,7 @@ pub(crate) fn text(explanation: &Explanation, wide: bool, style: &Style) -> Stri
     out
 }
 
-/// The last fault's message, where it says more than its first line.
+/// The last fault's message, if it says more than its first line.
 fn message(job: &JobView, out: &mut String) {
     let text = job.message.trim();
     if text.lines().count() < 2 {
@@ -57,7 +57,7 @@ fn message(job: &JobView, out: &mut String) {
     }
 }
 
-/// What was measured beside the test error.
+/// What was measured besides the test error.
 fn metrics(job: &JobView, out: &mut String) {
     let Some(measured) = &job.measurement else {
         return;
@@ -81,7 +81,7 @@ fn metrics(job: &JobView, out: &mut String) {
     }
 }
 
-/// Where a reader can look next; `asked` comes after the words of a command.
+/// Where a reader can look next; `asked` follows the words of a command.
 pub(crate) fn next(job: &JobView, asked: &str) -> String {
     let id = job.digest.short();
     format!("`coordinator logs {id}{asked}`, `coordinator curves {id}{asked}`")

@@ -1,4 +1,4 @@
-//! Failed jobs, those that failed alike together.
+//! Failed jobs, grouped by how they failed.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use swath_model::outcome::Fault;
 use swath_model::view::JobView;
 use swath_report::{counted, visible};
 
-/// More kinds than this would hide the rest of the screen.
+/// More kinds than this would push the rest off the screen.
 const KINDS_MAX: usize = 10;
 
 /// One line per kind of failure, the most frequent first. Divergence is a
-/// result, and no failure. `asked` comes after the words of a command.
+/// result, not a failure. `asked` follows the words of a command.
 pub(crate) fn lines(jobs: &[JobView], asked: &str) -> Vec<String> {
     let mut kinds: BTreeMap<(Fault, &str), (u64, &JobView)> = BTreeMap::new();
     for job in jobs {

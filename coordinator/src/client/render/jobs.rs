@@ -12,10 +12,10 @@ use swath_report::{Listing, ListingColumn as Column, duration, parameter};
 
 use super::{document, moment, percent};
 
-/// More parameters than this would not fit beside the rest.
+/// More parameters than this would not fit beside the other columns.
 const VARYING_MAX: usize = 6;
 
-/// Where a job is, with its fault.
+/// A job's state, with its fault.
 pub(crate) fn state(job: &JobView) -> String {
     match (job.state, job.fault) {
         (StateName::Failed, Some(Fault::Diverged)) => "diverged".to_owned(),
@@ -119,7 +119,7 @@ pub(crate) fn records(jobs: &[JobView]) -> Listing {
     listing
 }
 
-/// What follows the parameters in a record.
+/// The columns of a record after the parameters.
 fn record(job: &JobView) -> [String; 11] {
     let progress = job.progress.as_ref();
     let measured = job.measurement.as_ref();
@@ -143,7 +143,7 @@ fn plain(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// What a job has at `paths`; empty where it has nothing.
+/// A job's values at `paths`; empty where it has none.
 pub(crate) fn values(job: &JobView, paths: &[String]) -> impl Iterator<Item = String> {
     paths
         .iter()
@@ -190,7 +190,7 @@ fn differing(jobs: &[JobView]) -> impl Iterator<Item = String> {
 struct Seen {
     first: String,
     differs: bool,
-    /// How many jobs have it.
+    /// How many jobs have this value.
     jobs: usize,
 }
 

@@ -1,4 +1,4 @@
-//! From documents to what people read. Nothing here prints, waits or asks.
+//! Turns documents into what people read. Nothing here prints, waits or asks.
 
 pub(crate) mod decisions;
 pub(crate) mod explain;
@@ -21,7 +21,7 @@ pub(crate) fn moment(at: Option<Timestamp>) -> String {
     at.map(utc).unwrap_or_default()
 }
 
-/// A cause in words for a list; empty when there is none.
+/// A cause as text for a list; empty when there is none.
 pub(crate) fn words(cause: Option<&impl std::fmt::Display>) -> String {
     cause.map(ToString::to_string).unwrap_or_default()
 }
@@ -31,7 +31,7 @@ pub(crate) fn percent(value: Option<f64>) -> String {
     value.map(|value| format!("{value:.2}")).unwrap_or_default()
 }
 
-/// A view as the JSON that programs get.
+/// A view as JSON for programs.
 pub(crate) fn document(view: &impl Serialize) -> Value {
     // Views are plain data with text keys, which always have a JSON form.
     serde_json::to_value(view).unwrap_or_default()

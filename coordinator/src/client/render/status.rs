@@ -12,7 +12,8 @@ use super::sweeps::state_name;
 use super::workers::slots;
 use super::{jobs, percent, progress};
 
-/// Finished sweeps shown beside those in work, unless all are asked for.
+/// How many finished sweeps are shown beside the active ones, unless all are
+/// asked for.
 const FINISHED_MAX: usize = 3;
 const OPEN_MAX: usize = 20;
 
@@ -40,7 +41,7 @@ fn sweeps(status: &Status, all: bool, style: &Style, out: &mut String) {
     if status.sweeps.is_empty() {
         return;
     }
-    // What probes found stands in plans.
+    // What probes found is shown by `plan`.
     let shown = |sweep: &&SweepView| all || !is_over(sweep) || sweep.kind == SweepKind::Training;
     let shown: Vec<&SweepView> = status.sweeps.iter().filter(shown).collect();
     let over = shown.iter().filter(|sweep| is_over(sweep)).count();
@@ -146,7 +147,7 @@ fn workers(status: &Status, out: &mut String) {
         let count = counted(silent.len() as u64, "worker");
         let _ = writeln!(
             out,
-            "{count} not heard of lately; `coordinator workers` lists them"
+            "{count} not heard from lately; `coordinator workers` lists them"
         );
     }
 }

@@ -275,6 +275,29 @@ fn an_empty_status_says_what_to_do() {
 }
 
 #[test]
+fn a_sweep_that_waits_for_a_worker_says_what_the_workers_do() {
+    let waits_for = |states: &[WorkerState]| {
+        let workers = states.iter().map(|&state| WorkerView {
+            state,
+            ..worker("gpu-01", 5)
+        });
+        let status = Status {
+            workers: workers.collect(),
+            ..status()
+        };
+        let mut sweep = sweep("small");
+        sweep.counts.leased = 0;
+        let line = super::progress::line(&status, &sweep, &Style::PIPE);
+        line.rsplit(", ").next().unwrap().to_owned()
+    };
+    use WorkerState::{Cordoned, Draining};
+    assert_eq!(waits_for(&[]), "no worker is connected");
+    for resting in [&[Cordoned][..], &[Draining], &[Cordoned, Draining]] {
+        assert_eq!(waits_for(resting), "no worker takes jobs");
+    }
+}
+
+#[test]
 fn an_explanation() {
     let attempt = AttemptView {
         attempt: Attempt(1),

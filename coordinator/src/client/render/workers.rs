@@ -42,7 +42,7 @@ pub(crate) fn listing(workers: &Workers) -> Listing {
     listing
 }
 
-/// The same for programs: plain numbers, one fact a column.
+/// A list of workers for programs: plain numbers, one fact per column.
 pub(crate) fn records(workers: &Workers) -> Listing {
     let names = [
         "worker", "state", "slots", "devices", "busy", "seen_at", "host", "pid", "version",

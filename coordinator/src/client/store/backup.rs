@@ -23,7 +23,8 @@ pub(super) async fn backup(context: &Context, arguments: &StoreBackup) -> Outcom
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    // Beside the file, for a link to it: a backup is there as a whole or not.
+    // Written beside the file and then linked to it: a backup exists as a whole
+    // or not.
     let scratch = tempfile::Builder::new()
         .prefix(".swath-backup-")
         .tempdir_in(directory)
@@ -60,7 +61,7 @@ pub(super) async fn backup(context: &Context, arguments: &StoreBackup) -> Outcom
 fn there_already(file: &Path) -> Failure {
     let shown = file.display();
     Failure::usage(format!(
-        "{shown} is there already; name a new file, or remove that one"
+        "{shown} exists already; name a new file, or remove that one"
     ))
 }
 
@@ -86,7 +87,7 @@ async fn write(context: &Context, draft: &Path) -> Outcome<Verified> {
     found
 }
 
-/// Gives a whole file its name, unless there is one of that name.
+/// Gives the finished file its name, unless a file of that name exists.
 fn keep(draft: &Path, file: &Path, directory: &Path) -> std::io::Result<()> {
     File::open(draft)?.sync_all()?;
     fs::hard_link(draft, file)?;

@@ -63,7 +63,7 @@ async fn whole(
     Ok((census, found?))
 }
 
-/// Copies everything, leading the target meanwhile.
+/// Copies everything; leads the target while it does.
 pub(super) async fn between(
     context: &Context,
     from: &mut dyn Snapshot,
@@ -80,7 +80,7 @@ pub(super) async fn between(
     Ok(census)
 }
 
-/// Ends only when somebody else leads.
+/// Keeps renewing the lead; returns only when somebody else leads.
 async fn lead_on(store: &dyn Store, term: Term) -> Failure {
     loop {
         tokio::time::sleep(RENEW_EVERY).await;

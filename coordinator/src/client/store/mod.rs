@@ -36,7 +36,7 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// One state of a database, whoever has it open.
+/// A snapshot of a database, whoever has it open.
 async fn snapshot(database: &Database) -> Outcome<Box<dyn Snapshot>> {
     match database {
         Database::Sqlite(path) => Ok(swath_store_sqlite::snapshot(path).await?),
@@ -64,7 +64,7 @@ async fn verified(
     Ok(verified?)
 }
 
-/// Tells every finding on stderr, and that they are findings.
+/// Prints every finding on stderr.
 fn tell(context: &Context, found: &Verified) {
     for finding in &found.findings {
         context.printer.say(finding.to_string());

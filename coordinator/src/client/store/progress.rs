@@ -1,4 +1,4 @@
-//! How far a command has come, on stderr.
+//! The progress of a command, on stderr.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use swath_store::Part;
 
 use crate::client::printer::Printer;
 
-/// Between two lines.
+/// Time between two lines.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Lines of progress, none for what takes a moment.
+/// Prints lines of progress, but none for what takes only a moment.
 pub(super) struct Progress {
     printer: Printer,
     doing: &'static str,
@@ -39,7 +39,7 @@ impl Progress {
         }
     }
 
-    /// It is done.
+    /// The command is done.
     pub(super) fn end(self) {
         let seconds = self.began.elapsed().as_secs();
         if self.began != self.told {

@@ -1,5 +1,5 @@
-//! The status of sweeps, again and again: read once, then kept up to date by
-//! events, through restarts of the coordinator.
+//! The status of sweeps at each change: read once, then kept up to date by
+//! events, also through restarts of the coordinator.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -15,11 +15,12 @@ use crate::client::connection::Connection;
 use crate::client::exit::Exit;
 use crate::client::failure::{Failure, Outcome};
 
-/// Changes come no faster than this.
+/// Shortest time between two updates.
 const INTERVAL: Duration = Duration::from_millis(400);
-/// Without a change the clock still moves on.
+/// Updates come at least this often: the clock moves on without a change.
 const REFRESH: Duration = Duration::from_secs(2);
-/// Between two tries to reach a coordinator that is away: at first, and at most.
+/// Pause between two tries to reach a coordinator that is away: at first, and
+/// at most.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MOST: Duration = Duration::from_secs(4);
 
@@ -30,9 +31,9 @@ pub(crate) enum Update {
     Status {
         /// The document.
         status: Box<Status>,
-        /// Why sweeps stand still that do.
+        /// Why sweeps stand still, for those that do.
         stalls: Vec<Stall>,
-        /// The coordinator was away, and one answers again.
+        /// Whether the coordinator was away and answers again.
         back: bool,
     },
     /// No coordinator answers. The next update waits until one does.
@@ -53,31 +54,32 @@ pub(crate) struct Feed {
 struct Following {
     live: Live,
     news: Streaming<WatchReply>,
-    /// The coordinator's clock when it last told, and since when that is.
+    /// The coordinator's clock when it last sent something, and the moment when
+    /// that came.
     clock: (i64, Instant),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nothing was read yet. Whether a coordinator is there at all is known only
-    /// if it has answered something else.
+    /// Nothing has been read yet. `known` says whether a coordinator has
+    /// answered something else before.
     First {
         known: bool,
     },
     Following,
-    /// It did not answer so many times in a row.
+    /// The coordinator did not answer so many times in a row.
     Lost {
         tries: u32,
     },
 }
 
 impl Feed {
-    /// Of the sweeps that `selector` names.
+    /// A feed about the sweeps that `selector` names.
     pub(crate) fn new(selector: Vec<String>) -> Self {
         Self::starting(selector, Phase::First { known: false })
     }
 
-    /// The same of a coordinator that has answered something else before.
+    /// The same for a coordinator that has answered something else before.
     pub(crate) fn going_on(selector: Vec<String>) -> Self {
         Self::starting(selector, Phase::First { known: true })
     }
@@ -91,8 +93,8 @@ impl Feed {
         }
     }
 
-    /// The next update; at once the first time. After an error of waiting, or
-    /// where it is not waited for to the end, everything is read anew.
+    /// The next update; the first comes at once. After an error while waiting,
+    /// and when the caller stops waiting early, everything is read again.
     pub(crate) async fn next(&mut self, connection: &mut Connection) -> Outcome<Update> {
         loop {
             if let Some(mut following) = self.following.take() {
@@ -136,11 +138,11 @@ impl Feed {
         }
     }
 
-    /// That no coordinator answers, told once; an error when waiting for one is
-    /// of no use.
+    /// Reports once that no coordinator answers; an error when waiting for one
+    /// is of no use.
     fn lost(&mut self, connection: &Connection, failure: Failure) -> Outcome<Option<Update>> {
-        // What was started for this command does not come back, and what never
-        // answered is no coordinator.
+        // A coordinator that was started for this command does not come back,
+        // and an address that never answered is no coordinator.
         let never = self.phase == Phase::First { known: false };
         if failure.exit != Exit::Unreachable || connection.is_local() || never {
             return Err(failure);
@@ -157,7 +159,7 @@ impl Feed {
 }
 
 impl Following {
-    /// Reads how things are, and follows what happens from then on.
+    /// Reads the status, and follows what happens from then on.
     async fn begin(connection: &mut Connection, selector: &[String]) -> Outcome<Self> {
         let query = ReadQuery::Status {
             selector: selector.to_vec(),
@@ -169,8 +171,8 @@ impl Following {
         Ok(Self { live, news, clock })
     }
 
-    /// Waits until something happened, or for so long; false when everything has
-    /// to be read anew.
+    /// Waits until something happened, or for at most `patience`. Returns false
+    /// if everything has to be read again.
     async fn next(&mut self, connection: &mut Connection, patience: Duration) -> Outcome<bool> {
         let failed = async {
             match connection.local() {
@@ -198,8 +200,8 @@ impl Following {
         self.learn(connection).await
     }
 
-    /// Reads the jobs that have just come; false when there are too many, or
-    /// they cannot be read now.
+    /// Reads the jobs that have just appeared. Returns false if there are too
+    /// many, or if they cannot be read now.
     async fn learn(&mut self, connection: &mut Connection) -> Outcome<bool> {
         let jobs = self.live.unknown();
         if jobs.is_empty() {
@@ -219,7 +221,7 @@ impl Following {
     }
 }
 
-/// What to say of a coordinator that is away.
+/// What to say about a coordinator that is away.
 pub(crate) fn away(connection: &Connection, failure: &Failure) -> String {
     let mut whys: Vec<&str> = failure.tried.iter().map(|it| &*it.why).collect();
     whys.dedup();
@@ -231,13 +233,14 @@ pub(crate) fn away(connection: &Connection, failure: &Failure) -> String {
     format!("the coordinator at {place} does not answer; waiting for it, Ctrl-C to leave{why}")
 }
 
-/// What to say of one that answers again.
+/// What to say about a coordinator that answers again.
 pub(crate) fn back(connection: &Connection) -> String {
     format!("the coordinator at {} answers again", connection.url())
 }
 
-/// How long to wait before the next try, after so many: with jitter, so that
-/// watchers do not come back together. `unit` is a random number in 0..1.
+/// How long to wait before the next try, after `tries` failed ones; with
+/// jitter, so that watchers do not all come back at once. `unit` is a random
+/// number in 0..1.
 pub(super) fn pause(tries: u32, unit: f64) -> Duration {
     let doubled = RETRY_FIRST.saturating_mul(1 << tries.saturating_sub(1).min(8));
     let most = doubled.min(RETRY_MOST);

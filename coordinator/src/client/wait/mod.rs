@@ -23,7 +23,7 @@ use super::failure::{Failure, Outcome};
 use super::{render, table};
 use crate::settings::Context;
 
-/// Ctrl-C and SIGTERM as events, once they are listened to.
+/// Ctrl-C and SIGTERM as events.
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     signals: Option<(Signal, Signal)>,
@@ -47,7 +47,7 @@ impl Interrupts {
         Ok(Self { signals })
     }
 
-    /// Resolves at the next one.
+    /// Resolves at the next signal.
     pub(crate) async fn next(&mut self) {
         match &mut self.signals {
             Some((interrupt, terminate)) => {
@@ -70,9 +70,9 @@ pub(crate) enum Ended {
     Cancelled,
     /// Its jobs all failed alike, so it is paused.
     Stuck,
-    /// The time was up.
+    /// The timeout passed.
     TimedOut,
-    /// Ctrl-C or SIGTERM.
+    /// Ctrl-C or SIGTERM arrived.
     Interrupted,
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct Goal {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// Waits until the sweep is over, showing how it goes.
+/// Waits until the sweep is over, and shows its progress.
 pub(crate) async fn wait(
     context: &Context,
     connection: &mut Connection,
@@ -133,7 +133,7 @@ fn over(view: View, ended: Ended, last: Option<SweepView>) -> Outcome<(Ended, Sw
         Some(sweep) => Ok((ended, sweep)),
         None if ended == Ended::TimedOut => Err(Failure::new(
             Exit::Timeout,
-            "the coordinator told nothing before the time was up; the work goes on",
+            "the coordinator sent nothing before the time was up; the work goes on",
         )),
         None => Err(Failure::new(
             Exit::Interrupted,
@@ -162,7 +162,7 @@ fn ended(sweep: &SweepView) -> Option<Ended> {
     match sweep.state {
         SweepState::Finished => Some(Ended::Finished),
         SweepState::Cancelled => Some(Ended::Cancelled),
-        // What still trains may yet succeed; an operator's pause will end.
+        // Running jobs may still succeed; an operator's pause will end.
         SweepState::Paused if is_stuck(sweep) => Some(Ended::Stuck),
         SweepState::Paused | SweepState::Active => None,
     }
@@ -176,16 +176,16 @@ fn is_stuck(sweep: &SweepView) -> bool {
 /// What to say when the waiting ends before the sweep does.
 #[derive(Clone, Debug)]
 pub(crate) struct Parting {
-    /// What becomes of the work, as `the work goes on`.
+    /// What happens to the work, such as `the work goes on`.
     pub(crate) work: String,
     /// What to type to go on.
     pub(crate) next: String,
-    /// What lets a sweep go on that is paused because its jobs fail, with the
-    /// failed ones.
+    /// What to type so that a sweep goes on, with its failed jobs, after it was
+    /// paused because its jobs fail.
     pub(crate) resume: String,
 }
 
-/// Prints what came of the waiting, and gives the exit code.
+/// Prints how the waiting ended, and returns the exit code.
 pub(crate) async fn conclude(
     context: &Context,
     connection: &mut Connection,
@@ -225,12 +225,12 @@ pub(crate) async fn conclude(
     }
 }
 
-/// What a coordinator that has just told of the end may need to restart, so that
+/// How long a coordinator that has just reported the end may take to restart;
 /// the table is printed all the same.
 const RESTART_WAIT: Duration = Duration::from_mins(1);
 
-/// Reads something, again while the coordinator is away: until `give_up`, or for
-/// ever, when the caller can be interrupted.
+/// Reads something, and tries again while the coordinator is away: until
+/// `give_up`, or without end when the caller can be interrupted.
 pub(crate) async fn patiently<T>(
     context: &Context,
     connection: &mut Connection,
@@ -305,7 +305,7 @@ fn stuck(context: &Context, sweep: &SweepView, parting: &Parting) -> Failure {
         "`coordinator jobs {name} -o wide{asked}` shows the jobs, \
          `coordinator logs JOB{asked}` what their trainers wrote"
     ))
-    .hint(format!("mend the cause, then {}", parting.resume))
+    .hint(format!("fix the cause, then {}", parting.resume))
 }
 
 #[cfg(test)]

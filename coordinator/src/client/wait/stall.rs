@@ -1,4 +1,4 @@
-//! Why nothing of a sweep trains: what the coordinator says of its next job.
+//! Why no job of a sweep trains: what the coordinator says about its next job.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,30 +13,30 @@ use tokio::time::Instant;
 use crate::client::connection::Connection;
 use crate::client::failure::Outcome;
 
-/// A sweep may stand still for so long before it is told why: a worker that is
-/// there takes its jobs within a moment.
+/// How long a sweep may stand still before the reason is shown: a worker that
+/// is there takes its jobs within a moment.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The same where this command starts the worker, which takes longer.
+/// The same when this command starts the worker, which takes longer.
 const PATIENCE_WHILE_STARTING: Duration = Duration::from_secs(5);
-/// Between two questions about one sweep.
+/// Time between two questions about one sweep.
 const ASK_EVERY: Duration = Duration::from_secs(2);
-/// Sweeps that are asked about.
+/// How many sweeps are asked about.
 const ASKED_MAX: usize = 4;
 
-/// A sweep of which nothing trains.
+/// A sweep of which no job trains.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stall {
     pub(crate) sweep: SweepDigest,
-    /// Its name.
+    /// The sweep's name.
     name: String,
-    /// Its next job.
+    /// The sweep's next job.
     job: JobDigest,
-    /// Why that one waits, most important first.
+    /// Why that job waits, the most important reason first.
     reasons: Vec<ExplainItem>,
 }
 
 impl Stall {
-    /// In one line for people.
+    /// The reason in one line for people.
     pub(crate) fn line(&self) -> String {
         let (name, job) = (&self.name, self.job.short());
         let reasons = self.reasons.iter().map(|item| item.text(self.job));
@@ -45,7 +45,7 @@ impl Stall {
     }
 }
 
-/// Which sweeps stand still, and since when.
+/// Which sweeps stand still, and how long they have done so.
 #[derive(Debug, Default)]
 pub(super) struct Stalls {
     still: BTreeMap<SweepDigest, Still>,
@@ -58,7 +58,7 @@ struct Still {
 }
 
 impl Stalls {
-    /// Why sweeps stand still that have done so for a while.
+    /// The sweeps that have stood still for a while, each with the reason.
     pub(super) async fn of(&mut self, connection: &mut Connection, status: &Status) -> Vec<Stall> {
         let now = Instant::now();
         let patience = patience(connection);
@@ -74,7 +74,8 @@ impl Stalls {
                 && asked.is_none_or(|since| since >= ASK_EVERY)
                 && stalls.len() < ASKED_MAX;
             if due {
-                // What cannot be told, as between two leaders, is told later.
+                // What cannot be answered now, as between two leaders, is
+                // answered later.
                 let stall = ask(connection, sweep).await.unwrap_or_default();
                 still.asked = Some((now, stall));
             }
@@ -85,7 +86,7 @@ impl Stalls {
         stalls
     }
 
-    /// How long until a sweep that stands still is to be asked about for the first
+    /// How long until a sweep that stands still is asked about for the first
     /// time.
     pub(super) fn patience(&self, connection: &Connection) -> Duration {
         let patience = patience(connection);
@@ -111,7 +112,7 @@ fn stands_still(sweep: &SweepView) -> bool {
     !over && sweep.counts.leased == 0 && next_state(sweep).is_some()
 }
 
-/// Where the next job of a sweep is of which none trains.
+/// The state of the next job of a sweep of which no job trains.
 fn next_state(sweep: &SweepView) -> Option<StateName> {
     match (sweep.counts.queued, sweep.counts.suspect) {
         (0, 0) => None,
@@ -120,7 +121,8 @@ fn next_state(sweep: &SweepView) -> Option<StateName> {
     }
 }
 
-/// What the coordinator says of the next job; nothing when it has just gone.
+/// What the coordinator says about the next job; none when the job has just
+/// gone.
 async fn ask(connection: &mut Connection, sweep: &SweepView) -> Outcome<Option<Stall>> {
     let Some(state) = next_state(sweep) else {
         return Ok(None);
@@ -178,7 +180,7 @@ mod tests {
             ..waiting
         };
         assert!(!still(SweepState::Active, trains));
-        // Its results decide what follows.
+        // The results of such a sweep decide what follows.
         assert!(!still(SweepState::Active, Counts::default()));
     }
 
@@ -193,7 +195,7 @@ mod tests {
         assert_eq!(
             stall.line(),
             "small waits, next is job 010101010101: no worker is connected; start one: \
-             `worker --coordinator URL`; it is cancelled; its worker hears so at its next heartbeat"
+             `worker --coordinator URL`; it is cancelled; its worker learns of it at its next heartbeat"
         );
     }
 }

@@ -19,11 +19,11 @@ use crate::client::failure::Failure;
 use crate::client::printer::Printer;
 use crate::client::render::{jobs, progress};
 
-/// Between two lines where nobody watches live.
+/// Time between two lines where nobody watches live.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
-/// Open attempts on the screen while waiting.
+/// How many open attempts are on the screen while waiting.
 const OPEN_MAX: usize = 4;
-/// The first one waits until there is something to tell.
+/// The first line waits until there is something to say.
 const PLAIN_FIRST: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(120);
 
@@ -34,9 +34,10 @@ pub(super) struct View {
     live: Option<(ProgressBar, Style)>,
     /// When the next plain line is due.
     due: Instant,
-    /// Why nothing moves, as it was last told in a plain line, and when.
+    /// The reason for standing still that was last printed as a plain line, and
+    /// when.
     stalled: Option<(String, Instant)>,
-    /// Divergences, and kinds of failure, that were told already.
+    /// The divergences and kinds of failure that were printed already.
     told: BTreeSet<String>,
     /// Those by which the sweep's table names its cells, once they were read.
     parameters: Option<Vec<String>>,
@@ -93,8 +94,8 @@ impl View {
         bar.set_message(lines.join("\n"));
     }
 
-    /// Tells why nothing moves, at once, and again when it is something else: not
-    /// at each change of a number in it.
+    /// Prints why nothing moves: at once, and again when the reason changes,
+    /// but not when only a number in it changes.
     fn show_stall(&mut self, stall: Option<String>) {
         let Some(line) = stall else {
             self.stalled = None;
@@ -118,8 +119,8 @@ impl View {
         }
     }
 
-    /// Tells each divergence, and each kind of failure once, oldest first: the
-    /// end counts them.
+    /// Prints each divergence, and each kind of failure once, oldest first; the
+    /// end of the waiting counts them.
     fn tell_failures(&mut self, status: &Status) {
         for job in status.failed.iter().rev() {
             let reason = visible(headline(&job.message));
@@ -143,12 +144,12 @@ impl View {
         }
     }
 
-    /// Says something beside the progress.
+    /// Prints something beside the progress.
     pub(super) fn say(&self, line: &str) {
         self.above(|printer| printer.note(line));
     }
 
-    /// The coordinator is away.
+    /// Shows that the coordinator is away.
     pub(super) fn lost(&self, connection: &Connection, failure: &Failure) {
         self.above(|printer| printer.warn(away(connection, failure)));
         if let Some((bar, _)) = &self.live {
@@ -156,14 +157,14 @@ impl View {
         }
     }
 
-    /// Takes the progress off the screen.
+    /// Removes the progress from the screen.
     pub(super) fn close(self) {
         if let Some((bar, _)) = self.live {
             bar.finish_and_clear();
         }
     }
 
-    /// Prints without tearing the live line.
+    /// Prints without breaking the live line.
     fn above(&self, print: impl FnOnce(Printer)) {
         match &self.live {
             Some((bar, _)) => bar.suspend(|| print(self.printer)),
@@ -173,7 +174,7 @@ impl View {
 }
 
 /// `text` in lines of at most `most` columns, broken between words: a line that
-/// wraps by itself would tear the screen.
+/// the terminal wraps would break the screen.
 fn wrapped(text: &str, most: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
@@ -189,7 +190,7 @@ fn wrapped(text: &str, most: usize) -> Vec<String> {
     lines
 }
 
-/// What trains, one line each; the rest in one.
+/// What trains, one line each; what does not fit is counted in one.
 fn open_lines(status: &Status, shown: &[String], style: &Style) -> Vec<String> {
     let most = style.width.unwrap_or(usize::MAX);
     let open = &status.open;
@@ -204,7 +205,7 @@ fn open_lines(status: &Status, shown: &[String], style: &Style) -> Vec<String> {
             let observed = job.progress.as_ref().and_then(|it| it.test_error);
             let error = observed.map_or_else(String::new, |it| format!("  {it:.2} %"));
             let line = format!("{}{epoch}{error}", jobs::name(job, shown));
-            // A line that wraps would tear the screen.
+            // A line that wraps would break the screen.
             line.chars().take(most).collect()
         })
         .collect();
@@ -216,7 +217,7 @@ fn open_lines(status: &Status, shown: &[String], style: &Style) -> Vec<String> {
 
 /// The parameters by which a sweep's table names its cells.
 fn parameters(sweep: &SweepRecord) -> Vec<String> {
-    // A definition that this version cannot read only costs the names.
+    // If this version cannot read the definition, only the names are missing.
     Definition::read(&sweep.definition)
         .map(|definition| definition.layout.parameters().map(str::to_owned).collect())
         .unwrap_or_default()

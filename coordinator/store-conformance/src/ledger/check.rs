@@ -1,4 +1,4 @@
-//! What holds of a whole ledger at any time: one function per invariant.
+//! What must hold of a whole ledger at any time: one function per invariant.
 
 use super::{Ledger, Sweep};
 use swath_model::id::{Attempt, JobDigest};
@@ -9,9 +9,9 @@ use swath_model::outcome::Outcome;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{invariant} (job {job:?})")]
 pub struct Broken {
-    /// Which, by number and in words.
+    /// The invariant, by number and in words.
     pub invariant: &'static str,
-    /// Where.
+    /// The job that it does not hold for.
     pub job: Option<JobDigest>,
 }
 
@@ -20,7 +20,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// The first that does not hold.
+    /// The first invariant that does not hold.
     pub fn check(&self) -> Result<(), Broken> {
         self.every_job_alone()?;
         self.at_most_one_open_attempt()?;
@@ -32,11 +32,11 @@ impl Ledger {
         self.references_hold()
     }
 
-    /// What one job can show of I1 to I5.
+    /// Checks I1 to I5 as far as one job alone can show them.
     ///
     /// # Errors
     ///
-    /// A job of which it does not hold.
+    /// A job for which one does not hold.
     pub fn every_job_alone(&self) -> Result<(), Broken> {
         for row in &self.jobs {
             row.job.check(&self.policy).map_err(|invariant| Broken {
@@ -51,7 +51,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// A job of which it does not hold.
+    /// A job for which it does not hold.
     pub fn at_most_one_open_attempt(&self) -> Result<(), Broken> {
         self.all("I1: an attempt that ended is open", |at| {
             let row = &self.jobs[at];
@@ -64,7 +64,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// A job of which it does not hold.
+    /// A job for which it does not hold.
     pub fn attempts_without_gaps(&self) -> Result<(), Broken> {
         self.all("I2: attempts with gaps", |at| {
             let row = &self.jobs[at];
@@ -79,7 +79,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// A job of which it does not hold.
+    /// A job for which it does not hold.
     pub fn leases_belong_to_newest_sessions(&self) -> Result<(), Broken> {
         self.all("I3: a lease of a session that is not the newest", |at| {
             self.jobs[at].job.lease().is_none_or(|lease| {
@@ -90,12 +90,12 @@ impl Ledger {
     }
 
     /// I4: a job has succeeded if, and only if, its newest attempt brought a
-    /// measurement, and no other did; the time of its end is there if, and
-    /// only if, it is final.
+    /// measurement, and no other attempt did. The time of its end is set if,
+    /// and only if, it is final.
     ///
     /// # Errors
     ///
-    /// A job of which it does not hold.
+    /// A job for which it does not hold.
     pub fn final_states_have_their_reason(&self) -> Result<(), Broken> {
         self.all(
             "I4: a measurement without its state, or the reverse",
@@ -112,12 +112,12 @@ impl Ledger {
         )
     }
 
-    /// I5: a job that waits or trains, and is not to stop, is needed by a live
-    /// sweep; nothing waits for ever.
+    /// I5: a job that waits or trains and is not to stop is needed by a live
+    /// sweep, so no job waits for ever.
     ///
     /// # Errors
     ///
-    /// A job of which it does not hold.
+    /// A job for which it does not hold.
     pub fn whoever_waits_is_needed(&self) -> Result<(), Broken> {
         self.all("I5: a job waits that nobody needs", |at| {
             let job = &self.jobs[at].job;
@@ -125,13 +125,13 @@ impl Ledger {
         })
     }
 
-    /// I9: what was acknowledged is there: a job failed by a fault that ends
-    /// it has that outcome, and an attempt that ended keeps what it ended
+    /// I9: what was acknowledged is kept. A job that failed by a fault that
+    /// ends it has that outcome, and an attempt that ended keeps what it ended
     /// with.
     ///
     /// # Errors
     ///
-    /// A job of which it does not hold.
+    /// A job for which it does not hold.
     pub fn outcomes_are_kept(&self) -> Result<(), Broken> {
         self.all("I9: a failed job without its outcome", |at| {
             let row = &self.jobs[at];
@@ -141,17 +141,17 @@ impl Ledger {
             let newest = row.newest_attempt().and_then(|row| row.outcome());
             match newest.and_then(Outcome::fault) {
                 Some(recorded) => recorded == fault,
-                // Out of attempts while the last one was lost.
+                // The job has no attempts left, and the last one was lost.
                 None => fault == swath_model::outcome::Fault::Lost,
             }
         })
     }
 
-    /// The parts of the ledger name each other rightly.
+    /// Checks that the references between the parts of the ledger are right.
     ///
     /// # Errors
     ///
-    /// A job of which it does not hold.
+    /// A job for which they are not.
     pub fn references_hold(&self) -> Result<(), Broken> {
         let whole = |sweep: &Sweep| {
             let jobs: u32 = sweep.counts.iter().sum();
@@ -270,7 +270,7 @@ mod tests {
         ledger
     }
 
-    /// What the check says of a ledger after it was damaged.
+    /// The invariant that the check finds broken after `damage`.
     fn broken(damage: impl FnOnce(&mut Ledger)) -> &'static str {
         let mut ledger = ledger();
         assert_eq!(ledger.check(), Ok(()));

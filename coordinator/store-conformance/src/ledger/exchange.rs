@@ -1,4 +1,4 @@
-//! Outcomes in, judgements, jobs out.
+//! Records outcomes, judges them, and grants jobs.
 
 use std::cmp::Reverse;
 
@@ -167,14 +167,14 @@ impl Ledger {
         for job in worker_row.row.clone() {
             if let Some(&index) = self.job_index.get(&job) {
                 let worker = worker.clone();
-                // Taking a charge back is never refused.
+                // Uncharging a job is never refused.
                 let _applied = self.apply(index, &Event::Uncharge { worker }, now);
             }
         }
     }
 
-    /// Pauses the sweeps that hold this job and are broken; says whether there was
-    /// one.
+    /// Pauses those sweeps with this job that are broken. Returns whether there
+    /// was one.
     fn pause_holders(&mut self, index: usize) -> bool {
         let mut paused = false;
         for holder in self.jobs[index].sweeps.clone() {
@@ -225,8 +225,8 @@ impl Ledger {
         grants
     }
 
-    /// The grants of this request that the session still has, oldest first;
-    /// none if the request was never granted anything.
+    /// The grants of this request that the session still has, oldest first.
+    /// `None` if nothing was ever granted to the request.
     fn granted_before(&self, owner: &Owner, request: u64) -> Option<Vec<Grant>> {
         let mut attempts: Vec<(u64, usize, Attempt)> = Vec::new();
         for (index, row) in self.jobs.iter().enumerate() {
@@ -268,7 +268,7 @@ impl Ledger {
         let grant = Event::Grant {
             owner: owner.clone(),
         };
-        // Refused when its backoff is not over.
+        // This is refused while its backoff lasts.
         self.apply(index, &grant, now).ok()?;
         self.grants += 1;
         self.jobs[index].attempts.push(AttemptRow {
@@ -292,7 +292,8 @@ impl Ledger {
                 job: row.digest,
                 attempt: row.job.attempt,
             },
-            // A submit refuses cells whose text has no place for a seed.
+            // A submission is refused if the text of a cell has no place for a
+            // seed.
             spec: swath_model::spec::job_text(text, row.seed).unwrap_or_default(),
         }
     }

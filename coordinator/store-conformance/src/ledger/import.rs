@@ -1,4 +1,4 @@
-//! Numbers from elsewhere come in.
+//! Imports numbers from elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use super::{Ledger, LedgerError};
 use swath_model::id::CellDigest;
 use swath_model::import::{ImportBatch, ImportCounts, ImportRow, Imported};
 
-/// By sweep, cell, source and place.
+/// Imported numbers by sweep, cell, source and place.
 pub(super) type Imports = BTreeMap<(String, CellDigest, String, u32), Imported>;
 
 impl Ledger {

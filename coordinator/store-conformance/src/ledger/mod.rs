@@ -1,6 +1,6 @@
-//! Every sweep, job, attempt and worker in memory, as simple as can be: the
-//! model that the engine is held to. It looks at all jobs for everything, and
-//! knows no indexes, no cold cells and no store.
+//! Every sweep, job, attempt and worker in memory, as simply as possible: the
+//! model that the engine is compared with. It looks at all jobs for everything,
+//! and has no indexes, no cold cells and no store.
 //!
 //! It is pure: the time is an argument, and every change of a job goes through
 //! [`Job::apply`]. Its operations are those of the engine, which documents them.
@@ -34,15 +34,15 @@ use swath_model::time::Timestamp;
 use swath_model::view::SweepKind;
 use swath_model::view::{LogChunk, WorkerAbout, WorkerState};
 
-/// Why the ledger could not do what it was asked. Nothing changed then.
+/// Why the ledger could not do what it was asked to. Nothing has changed then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
     /// The session is not the newest of its worker, or was never given.
     #[error("session {session} of worker `{worker}` is not its newest; say hello again")]
     StaleSession {
-        /// The worker.
+        /// The name of the worker.
         worker: WorkerName,
-        /// The session that it named.
+        /// The session that the worker named.
         session: u64,
     },
     /// There is no such thing.
@@ -57,11 +57,11 @@ pub enum LedgerError {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     policy: Policy,
-    /// In order of submission.
+    /// All sweeps, in order of submission.
     sweeps: Vec<Sweep>,
     sweep_index: BTreeMap<SweepDigest, usize>,
     cells: BTreeMap<CellDigest, Cell>,
-    /// In order of submission.
+    /// All jobs, in order of submission.
     jobs: Vec<JobRow>,
     job_index: BTreeMap<JobDigest, usize>,
     workers: BTreeMap<WorkerName, WorkerRow>,
@@ -69,7 +69,7 @@ pub struct Ledger {
     imports: Imports,
     /// The greatest session given to anybody.
     sessions: SessionId,
-    /// Grants ever made; orders them.
+    /// How many grants were ever made; this orders them.
     grants: u64,
 }
 
@@ -85,12 +85,12 @@ struct Sweep {
     sources: Sources,
     definition: Value,
     cells: Vec<(CellDigest, Vec<(String, Value)>)>,
-    /// Cell by cell, and replicate by replicate within a cell.
+    /// Indexes of jobs, cell by cell, and replicate by replicate within a cell.
     jobs: Vec<usize>,
     /// How many jobs each cell has.
     counts: Vec<u32>,
     live: bool,
-    /// Why it is paused, if it is.
+    /// Why the sweep is paused, if it is.
     paused: Option<PauseCause>,
     submitted_at: Timestamp,
 }
@@ -119,13 +119,13 @@ struct JobRow {
     cell: CellDigest,
     replicate: Replicate,
     seed: u64,
-    /// The sweeps that hold it, in order of submission.
+    /// The sweeps that hold the job, in order of submission.
     sweeps: Vec<usize>,
     job: Job,
     ended_at: Option<Timestamp>,
     /// The last recorded fault, with its whole message.
     fault: Option<(LastFault, String)>,
-    /// Attempt n at n - 1.
+    /// Attempt n is at n - 1.
     attempts: Vec<AttemptRow>,
     late: Vec<LateOutcome>,
     logs: Vec<LogRow>,
@@ -133,14 +133,14 @@ struct JobRow {
 
 #[derive(Clone, Debug)]
 struct AttemptRow {
-    /// Who got the grant; a claim does not change it.
+    /// The owner that got the grant. A claim does not change it.
     owner: Owner,
-    /// By which request.
+    /// The request that it was granted to.
     request: u64,
     /// Its place among all grants.
     sequence: u64,
     granted_at: Timestamp,
-    /// Heartbeats in a row that did not mention it.
+    /// How many heartbeats in a row did not mention it.
     missed: u32,
     end: Option<(Timestamp, End)>,
     /// When its lease ended without word of it, as long as it has not come back.
@@ -187,11 +187,11 @@ struct WorkerRow {
     /// Whether it was not heard of for the life of a lease.
     silent: bool,
     about: WorkerAbout,
-    /// Different jobs that it failed in a row.
+    /// The different jobs that failed on it in a row.
     row: Vec<JobDigest>,
 }
 
-/// How a session stands among those of its worker.
+/// How a session relates to the newest one of its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Newest,
@@ -216,7 +216,7 @@ impl Ledger {
         }
     }
 
-    /// Its limits.
+    /// The limits of this ledger.
     pub const fn policy(&self) -> &Policy {
         &self.policy
     }
@@ -251,7 +251,7 @@ impl Ledger {
         self.apply_by(&policy, index, event, now)
     }
 
-    /// The one way to a changed job.
+    /// Changes a job; nothing else does.
     fn apply_by(
         &mut self,
         policy: &Policy,
@@ -295,7 +295,7 @@ impl Ledger {
         }
     }
 
-    /// Notes that the newest session of a worker was heard of.
+    /// Notes that the newest session of a worker was heard from.
     fn heard(&mut self, owner: &Owner, now: Timestamp) -> Result<WorkerState, LedgerError> {
         match self.workers.get_mut(&owner.worker) {
             Some(worker) if worker.session == owner.session => {

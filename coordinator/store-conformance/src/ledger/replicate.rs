@@ -8,7 +8,7 @@ use swath_model::replication::{Bounds, Decision, Look, Verdict};
 use swath_model::time::Timestamp;
 use swath_model::view::{DecisionView, ReplicationRecord, ReplicationView, SettledView};
 
-/// What was decided of a sweep.
+/// What was decided about the replicates of a sweep.
 #[derive(Clone, Debug)]
 pub(super) struct Replication {
     max: u32,
@@ -20,7 +20,7 @@ pub(super) struct Replication {
 #[derive(Clone, Debug)]
 struct Settled {
     at: Timestamp,
-    /// When the last job had ended that was looked at.
+    /// When the last of the jobs that were looked at had ended.
     as_of: Timestamp,
     verdict: Verdict,
 }
@@ -37,7 +37,7 @@ impl Replication {
 }
 
 impl Ledger {
-    /// When the last job of a sweep ended; none while one is open.
+    /// When the last job of a sweep ended; `None` while one is open.
     pub(super) fn last_end(&self, sweep: &Sweep) -> Option<Timestamp> {
         let rows = || sweep.jobs.iter().map(|index| &self.jobs[*index]);
         let open = rows().any(|row| !row.job.state_name().is_final());
@@ -47,13 +47,13 @@ impl Ledger {
             .filter(|_| !open)
     }
 
-    /// How a sweep is settled, if its last look was at what its jobs are now.
+    /// How a sweep is settled, if its last look saw the jobs as they are now.
     fn settled<'a>(&self, sweep: &'a Sweep) -> Option<&'a Settled> {
         let settled = sweep.replication.as_ref()?.settled.as_ref()?;
         Some(settled).filter(|it| self.last_end(sweep) == Some(it.as_of))
     }
 
-    /// Whether no replicates are to follow.
+    /// Whether no more replicates are to follow.
     pub(super) fn is_settled(&self, sweep: &Sweep) -> bool {
         sweep.replication.is_none() || self.settled(sweep).is_some()
     }
@@ -72,7 +72,7 @@ impl Ledger {
         })
     }
 
-    /// What is to be looked at, oldest sweep first.
+    /// What to look at, oldest sweep first.
     pub fn replication_due(&self) -> Vec<ReplicationDue> {
         let due = |sweep| self.due(sweep);
         self.sweeps.iter().filter_map(due).collect()
@@ -94,7 +94,7 @@ impl Ledger {
         })
     }
 
-    /// Takes what a look found, if it was at what is still due.
+    /// Applies the result of a look, if that look is still the one that is due.
     ///
     /// # Errors
     ///
@@ -165,7 +165,7 @@ impl Ledger {
         }
     }
 
-    /// None where the replicate is not the next one of a cell of the sweep.
+    /// `None` if the replicate is not the next one of a cell of the sweep.
     fn give_one(
         &mut self,
         now: Timestamp,
@@ -190,7 +190,7 @@ impl Ledger {
         Some(())
     }
 
-    /// What was decided of a sweep, and how it is settled.
+    /// What was decided about the replicates of a sweep, and how it is settled.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Sweeps come, change and go; their jobs follow.
+//! Submits and changes sweeps, and their jobs with them.
 
 use serde_json::Value;
 
@@ -130,7 +130,7 @@ impl Ledger {
         }
     }
 
-    /// Changes a sweep; its jobs follow.
+    /// Changes a sweep, and its jobs accordingly.
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ impl Ledger {
         }
     }
 
-    /// Cancels jobs, whatever sweeps want them; says how many changed.
+    /// Cancels jobs, whatever sweeps want them. Returns how many changed.
     pub fn cancel_jobs(&mut self, now: Timestamp, jobs: &[JobDigest]) -> u64 {
         let mut changed = 0;
         for index in self.indices(jobs) {
@@ -187,7 +187,7 @@ impl Ledger {
         changed
     }
 
-    /// Queues failed and cancelled jobs again; says how many changed.
+    /// Queues failed and cancelled jobs again. Returns how many changed.
     pub fn retry_jobs(&mut self, now: Timestamp, jobs: &[JobDigest]) -> u64 {
         let mut changed = 0;
         for index in self.indices(jobs) {
@@ -199,8 +199,8 @@ impl Ledger {
         changed
     }
 
-    /// Makes the newest sweep that holds a job live if none is: what waits
-    /// must be needed, or it would wait for ever.
+    /// Makes the newest sweep that holds a job live if none is, because a job
+    /// that waits must be needed, or it would wait for ever.
     fn revive_holder(&mut self, index: usize) {
         if self.needed(index) {
             return;

@@ -1,4 +1,5 @@
-//! What the clock brings: leases that pass, starts, and absences.
+//! What happens as time passes: leases expire, the coordinator starts, the
+//! store was away.
 
 use super::Ledger;
 use swath_model::job::{Applied, Event, State, StateName};
@@ -25,12 +26,12 @@ impl Ledger {
         ticked
     }
 
-    /// The coordinator starts: every lease lives on for at least ttl + grace.
+    /// The coordinator starts: every lease is extended to at least ttl + grace.
     pub fn restart(&mut self, now: Timestamp) {
         self.each(&Event::Restart, now);
     }
 
-    /// The coordinator or its store was away: every lease lives on for at
+    /// The coordinator or its store was away: every lease is extended to at
     /// least one ttl.
     pub fn extend_leases(&mut self, now: Timestamp) {
         self.each(&Event::Extend, now);
@@ -43,7 +44,7 @@ impl Ledger {
         }
     }
 
-    /// When the next backoff ends after `now`, of jobs that could be granted
+    /// When the next backoff after `now` ends, among jobs that could be granted
     /// then.
     pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         let jobs = self.jobs.iter().enumerate();

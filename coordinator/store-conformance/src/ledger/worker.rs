@@ -1,4 +1,4 @@
-//! What workers say on their way: hello, heartbeats, observations, releases.
+//! What workers report: hello, heartbeats, observations, releases.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,8 @@ use swath_model::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
 use swath_model::time::Timestamp;
 use swath_model::view::{LogChunk, WorkerState};
 
-/// Heartbeats in a row that may not miss a lease.
+/// How many heartbeats in a row must not mention an attempt until its lease is
+/// taken back.
 const MISSED_MAX: u32 = 2;
 
 impl Ledger {
@@ -57,8 +58,8 @@ impl Ledger {
         self.confirm(held, &claim, false, now)
     }
 
-    /// Takes back what sessions of `worker` before `newer` hold; says how many
-    /// jobs wait again for that.
+    /// Takes back what sessions of `worker` before `newer` hold. Returns how
+    /// many jobs are queued again by that.
     fn lose_older(&mut self, worker: &WorkerName, newer: SessionId, now: Timestamp) -> u64 {
         let mut requeued = 0;
         for index in 0..self.jobs.len() {
@@ -147,7 +148,7 @@ impl Ledger {
                     continue;
                 }
             }
-            // It has a lease, so taking it back is not refused.
+            // The job has a lease, so taking it back is not refused.
             let _applied = self.apply(index, &Event::TakeBack { attempt }, now);
         }
     }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Tables {
-    /// What an engine begins with, unless it is half a copy.
+    /// What an engine begins with, unless the rows are half a copy.
     pub(super) fn begin(&self) -> crate::Result<Start> {
         match self.copying {
             Some(_) => Err(crate::unfinished()),

@@ -1,4 +1,4 @@
-//! One commit: every list in its order, all or nothing.
+//! One commit: every list in its order, and either all of it or nothing.
 
 use std::collections::BTreeSet;
 
@@ -15,13 +15,14 @@ use crate::{
 /// Why a row may not be written.
 pub(super) type Refused = std::result::Result<(), String>;
 
-/// Refuses unless `holds`.
+/// Refuses the commit unless `holds`.
 pub(super) fn ensure(holds: bool, what: impl FnOnce() -> String) -> Refused {
     if holds { Ok(()) } else { Err(what()) }
 }
 
 impl Tables {
-    /// Writes `changes`, or nothing of them where something must never be.
+    /// Writes `changes`, or none of them if something in them must never be
+    /// written.
     pub(super) fn commit(&mut self, changes: Changes) -> Refused {
         let mut next = self.clone();
         next.write(changes)
@@ -32,7 +33,7 @@ impl Tables {
     }
 
     fn write(&mut self, changes: Changes) -> Refused {
-        // Every change is named: a new list is not forgotten here.
+        // Every change is named here, so that a new list is not forgotten.
         let Changes {
             new_sweeps,
             sweeps,

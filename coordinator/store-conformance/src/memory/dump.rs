@@ -9,7 +9,7 @@ use crate::{
     PageKey, Part, Result, Snapshot, Start, StoredCell,
 };
 
-/// The rows as they were.
+/// The rows as they were when the snapshot was taken.
 pub(super) struct Dump(pub(super) Tables);
 
 #[async_trait]
@@ -39,13 +39,13 @@ impl Snapshot for Dump {
     }
 }
 
-/// A row of a part: its place, and what adds it.
+/// A row of a part: its place, and a function that adds it.
 type Row<'a> = (PageKey, Box<dyn Fn(&mut Changes) + 'a>);
 
-/// Rows of a part, in order.
+/// The rows of a part, in order.
 type Rows<'a> = Vec<Row<'a>>;
 
-/// Rows in the order in which they come, with keys that count them.
+/// The rows in the order in which they come, with keys that count them.
 fn rows<'a, T: 'a>(all: impl IntoIterator<Item = T>, add: fn(&mut Changes, &T)) -> Rows<'a> {
     let row = |(place, row): (i64, T)| -> Row<'a> {
         (PageKey([place, 0, 0]), Box::new(move |all| add(all, &row)))
@@ -96,7 +96,7 @@ impl Tables {
             }),
             Part::Requests => {
                 let mut requests: Vec<_> = self.requests.iter().collect();
-                // As a database orders the bits.
+                // A database orders them as signed bits.
                 requests.sort_by_key(|it| (it.worker, it.request as i64));
                 rows(requests, |all, it| all.requests.push((*it).clone()))
             }

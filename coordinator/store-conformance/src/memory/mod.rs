@@ -1,8 +1,8 @@
 //! A store of plain rows in memory, for tests.
 //!
-//! It refuses what a schema's constraints and triggers would refuse, so that a
-//! test of the engine over it is a test of what the engine writes, too; and it
-//! says in the fewest words what the stores that are databases must give back.
+//! It refuses what a schema's constraints and triggers would refuse, so a test
+//! of the engine over it also tests what the engine writes. It also says in the
+//! fewest words what stores with a database must return.
 
 mod cold;
 mod commit;
@@ -43,13 +43,13 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// Forgets who leads, as when a leader was not heard of for too long: the
-    /// next one may come.
+    /// Forgets who leads, as when a leader was silent for too long. The next
+    /// one can then take the lead.
     pub fn depose(&self) {
         self.locked().leader = None;
     }
 
-    /// Writes `changes` whoever leads.
+    /// Writes `changes`, whoever leads.
     pub(crate) fn write(&self, changes: Changes) -> Result<()> {
         self.with(|tables| tables.commit(changes).map_err(failed))
     }
@@ -88,7 +88,8 @@ impl Store for MemoryStore {
             Some(other) if other != address => Err(StoreError::InUse(format!(
                 "the coordinator at {other} leads; stop it first"
             ))),
-            // Whoever had this address is gone, or the caller would not have it.
+            // The coordinator that had this address is gone, or the caller would
+            // not have it.
             _ => {
                 tables.term.0 += 1;
                 tables.leader = Some(address.to_owned());

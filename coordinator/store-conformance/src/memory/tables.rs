@@ -1,4 +1,4 @@
-//! The rows, and how they are found.
+//! The rows, and the indexes that find them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::{
     Result, SettledRow, StoreError, SweepKey, SweepRow, Term, WorkerKey, WorkerRow,
 };
 
-/// All rows, with what finds them.
+/// All rows, with the indexes that find them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
     pub(super) term: Term,
@@ -26,13 +26,13 @@ pub(super) struct Tables {
     pub(super) cells: BTreeMap<CellKey, CellRec>,
     pub(super) jobs: BTreeMap<JobKey, JobRec>,
     pub(super) workers: BTreeMap<WorkerKey, WorkerRow>,
-    /// In the order in which they came.
+    /// Requests, in the order in which they came.
     pub(super) requests: Vec<GrantRequest>,
-    /// By sweep, cell, source and place.
+    /// Imported numbers, by sweep, cell, source and place.
     pub(super) imports: BTreeMap<(String, CellKey, String, u32), Said>,
-    /// How many imports and late outcomes ever came.
+    /// How many imports and late outcomes have come so far.
     pub(super) came: u64,
-    /// How far they are a copy of another store's.
+    /// How far the rows are a copy of another store's.
     pub(super) copying: Option<Copying>,
     pub(super) sweep_keys: BTreeMap<SweepDigest, SweepKey>,
     pub(super) cell_keys: BTreeMap<CellDigest, CellKey>,
@@ -48,19 +48,19 @@ pub(super) struct Tables {
 pub(super) struct SweepRec {
     pub(super) new: NewSweep,
     pub(super) row: SweepRow,
-    /// In canonical order.
+    /// The cells, in canonical order.
     pub(super) cells: Vec<NewSweepCell>,
     pub(super) replication: Option<ReplicationRow>,
-    /// In order.
+    /// The decisions, in order.
     pub(super) decisions: Vec<DecisionRow>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct CellRec {
     pub(super) new: NewCell,
-    /// Replicate i at i - 1.
+    /// The jobs; replicate i is at i - 1.
     pub(super) jobs: Vec<JobKey>,
-    /// The sweeps that have it, in order of submission.
+    /// The sweeps that have the cell, in order of submission.
     pub(super) holders: BTreeSet<SweepKey>,
 }
 
@@ -68,11 +68,11 @@ pub(super) struct CellRec {
 pub(super) struct JobRec {
     pub(super) new: NewJob,
     pub(super) row: JobRow,
-    /// Attempt n at n - 1.
+    /// The attempts; attempt n is at n - 1.
     pub(super) attempts: Vec<AttemptRec>,
-    /// Each with its number among all that came.
+    /// Late outcomes, each with its number among everything that came.
     pub(super) late: Vec<(u64, LateOutcome)>,
-    /// In the order in which they came.
+    /// Log chunks, in the order in which they came.
     pub(super) logs: Vec<CopiedLog>,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct JobRec {
 pub(super) struct Said {
     pub(super) number: Imported,
     pub(super) at: Timestamp,
-    /// Its number among all that came.
+    /// Its number among everything that came.
     pub(super) came: u64,
 }
 
@@ -91,9 +91,9 @@ pub(super) struct AttemptRec {
     pub(super) outcome: Option<OutcomeRow>,
     pub(super) end: Option<AttemptEnd>,
     pub(super) lost: Option<Timestamp>,
-    /// The last piece of its log that had to make room where it was before.
+    /// The last chunk of the log that was dropped to make room.
     pub(super) log_gone: u64,
-    /// By epoch.
+    /// Observations by epoch.
     pub(super) observations: BTreeMap<u32, Observation>,
 }
 
@@ -130,7 +130,7 @@ impl Tables {
 }
 
 impl SweepRec {
-    /// When the last job ended; none while one is open.
+    /// When the last job of the sweep ended; `None` while one is open.
     pub(super) fn last_end(&self) -> Option<Timestamp> {
         let counts = &self.row.counts;
         self.row
@@ -138,7 +138,7 @@ impl SweepRec {
             .filter(|_| counts.done() == counts.total())
     }
 
-    /// How it is settled, if its last look was at what its jobs are now.
+    /// How the sweep is settled, if its last look saw the jobs as they are now.
     pub(super) fn settled(&self) -> Option<&SettledRow> {
         let settled = self.replication.as_ref()?.settled.as_ref()?;
         Some(settled).filter(|it| self.last_end() == Some(it.as_of))
@@ -167,7 +167,7 @@ impl JobRec {
         self.row.job.state_name()
     }
 
-    /// Why it failed, if it did.
+    /// Why the job failed, if it did.
     pub(super) const fn fault(&self) -> Option<Fault> {
         match self.row.job.state {
             swath_model::job::State::Failed(fault) => Some(fault),
@@ -183,7 +183,7 @@ impl JobRec {
         self.attempts.last()
     }
 
-    /// The remembered fault, with its whole message.
+    /// The fault that the job remembers, with its whole message.
     pub(super) fn remembered(&self) -> Option<(Attempt, Fault, &str)> {
         let faulted = self.row.faulted?;
         match &self.attempt(faulted)?.end.as_ref()?.end {
@@ -194,7 +194,7 @@ impl JobRec {
 }
 
 impl AttemptRec {
-    /// The outcome that it brought, and what it ran on.
+    /// The outcome of the attempt, and what it ran on.
     pub(super) fn outcome(&self) -> Option<(Outcome, &Provenance)> {
         match &self.end.as_ref()?.end {
             End::Released => None,

@@ -1,4 +1,4 @@
-//! What a watcher knows who has followed every event.
+//! What a watcher knows after following every event.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use swath_model::event::{Event, SweepNow, What, WorkerNow};
 use swath_model::id::{JobDigest, SweepDigest, WorkerName};
 use swath_model::job::StateName;
 
-/// How things are, as they were told.
+/// The state of everything according to the events.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     pub(super) sweeps: BTreeMap<SweepDigest, SweepNow>,

@@ -8,8 +8,8 @@ use super::commit::{Refused, ensure};
 use super::tables::{JobRec, SweepRec, Tables};
 use crate::{End, JobRow};
 
-/// Whether a job may go from the row that it has to this one; what it is
-/// granted and what came of that is written before.
+/// Whether a job may change from its present row to this one. What it is
+/// granted, and the outcome of that, are written before.
 pub(super) fn step(rec: &JobRec, row: &JobRow) -> Refused {
     let (key, before, after) = (row.key, &rec.row.job, &row.job);
     let (was, is) = (before.state_name(), after.state_name());
@@ -29,7 +29,7 @@ pub(super) fn step(rec: &JobRec, row: &JobRow) -> Refused {
 
 impl Tables {
     pub(super) fn verify(&self) -> Refused {
-        // Half a copy has jobs whose sweeps count others, too.
+        // Half a copy also has jobs whose sweeps have other counts.
         if self.copying.is_some() {
             return Ok(());
         }
@@ -40,8 +40,7 @@ impl Tables {
         self.told_is_so()
     }
 
-    /// Whoever followed the events knows how everything is. A copy comes
-    /// without.
+    /// Whether the events say what the rows say. A copy has no events.
     fn told_is_so(&self) -> Refused {
         if self.events.is_empty() {
             return Ok(());

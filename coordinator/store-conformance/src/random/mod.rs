@@ -1,8 +1,8 @@
 //! Random sequences of operations, compared with the model step by step.
 //!
-//! Operations name things by small numbers that are resolved against what the
-//! workers of the sequence have seen, so that a shrunk sequence still means
-//! something, and mostly what could really happen.
+//! Operations name things by small numbers, which are resolved to what the
+//! workers of the sequence have seen. So a shrunk sequence still means
+//! something, and most operations could really happen.
 
 mod world;
 
@@ -19,7 +19,7 @@ use super::script::{failed, measured};
 use crate::watched::When;
 use crate::{Store, SweepChange, WorkerChange};
 
-/// How a session is named: mostly rightly.
+/// How an operation names a session: mostly the right one.
 #[derive(Clone, Copy, Debug)]
 enum Session {
     Newest,
@@ -27,15 +27,15 @@ enum Session {
     Future,
 }
 
-/// An attempt among those that a worker has seen, counted from the newest, and
-/// whose: mostly its own.
+/// One of the attempts that a worker has seen, counted from the newest, and the
+/// worker that names it: mostly the same one.
 #[derive(Clone, Copy, Debug)]
 struct Pick {
     back: u8,
     of_other: bool,
-    /// Among those whose outcome was acknowledged.
+    /// Picks among the attempts whose outcome was acknowledged.
     done: bool,
-    /// Raises the attempt number: one that was never granted.
+    /// Raises the attempt number, to one that was never granted.
     wrong: bool,
 }
 
@@ -81,7 +81,7 @@ enum Op {
     RetryJobs(u8),
     Worker(u8, WorkerChange),
     Import {
-        /// Of [`IMPORTED`].
+        /// An index into [`IMPORTED`].
         sweep: u8,
         replace: bool,
         rows: Vec<Said>,
@@ -90,26 +90,27 @@ enum Op {
     Crash,
     /// The next commit fails.
     Fail(When),
-    /// These, in one go.
+    /// These operations at once.
     Together(Vec<Self>),
 }
 
-/// What one of two sources says of a cell: one of few numbers, so that sources
+/// What one of two sources says of a cell. The numbers are few, so that sources
 /// repeat and contradict themselves.
 #[derive(Clone, Copy, Debug)]
 struct Said {
-    /// The place of the cell among those of its sweep; beyond, it has no such cell.
+    /// The place of the cell among those of its sweep. Beyond the last, the sweep
+    /// has no such cell.
     x: u8,
     by_other: bool,
     place: u8,
     value: u8,
     /// 0 is refused.
     runs: u8,
-    /// Names the replicate of this number.
+    /// Names the replicate with this number.
     replicate: Option<u8>,
 }
 
-/// Tight limits, so that short sequences reach them.
+/// Tight limits that short sequences reach.
 pub fn policy() -> Policy {
     Policy {
         attempts_max: 4,
@@ -121,7 +122,8 @@ pub fn policy() -> Policy {
     }
 }
 
-/// Cases and the longest sequence; `PROPTEST_CASES` changes the first.
+/// The number of cases and the longest sequence; `PROPTEST_CASES` sets the
+/// first.
 fn config() -> Config {
     let default = Config::default();
     Config {
@@ -145,7 +147,8 @@ where
     run_with(TestRunner::new(config()), make);
 }
 
-/// Says what came of the operations, and how often.
+/// Runs the sequences, and returns the results of the operations and how often
+/// each occurred.
 fn run_with<S, G, F>(mut runner: TestRunner, make: F) -> Counted
 where
     S: Store,
@@ -210,7 +213,7 @@ fn pick() -> impl Strategy<Value = Pick> {
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    // Of the losses, ticks bring enough.
+    // Ticks cause enough losses.
     let message = prop_oneof![
         Just("no data\nat 1"),
         Just("no data\nat 2"),
@@ -353,11 +356,11 @@ mod tests {
     use super::*;
     use crate::MemoryStore;
 
-    /// Sequences that reach little would compare little.
+    /// Sequences that reach little would test little.
     #[test]
     fn random_sequences_reach_every_kind_of_reply() {
         let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-        // Without a disk behind it, more are soon done.
+        // Without a disk, more sequences are done in the same time.
         let config = Config {
             cases: 96,
             ..config()

@@ -1,4 +1,4 @@
-//! What the workers of a random sequence know, and what they do with it.
+//! What the workers of a random sequence know, and how they act on it.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -20,14 +20,15 @@ use crate::{
     Ack, Exchange, Exchanged, Finish, Grant, Held, Hello, Result, StoreError, Submission, Welcome,
 };
 
-/// What came of operations, and how often.
+/// The results of operations, and how often each occurred.
 pub(super) type Counted = BTreeMap<String, u64>;
 
 pub(super) const WORKERS: [&str; 3] = ["a", "b", "c"];
 
 pub(super) const SWEEPS: usize = 5;
 
-/// Sweeps that numbers are imported into, with their cells; the last is none.
+/// Sweeps that numbers are imported into, with their cells. The last sweep does
+/// not exist.
 pub(super) const IMPORTED: [(&str, &[u32]); 4] = [
     ("first", &[1, 2]),
     ("second", &[2, 3, 4]),
@@ -60,9 +61,9 @@ fn numbers(sweep: u8, replace: bool, rows: &[Said]) -> ImportBatch {
     }
 }
 
-/// Sweeps that share jobs: the second and the third overlap the first, the
-/// third has its name and more replicates, the fourth needs a program, and of
-/// the last, results decide the replicates.
+/// Sweeps that share jobs. The second and the third overlap the first; the
+/// third has its name and more replicates. The fourth needs a program. The
+/// replicates of the last are decided by results.
 fn submission(which: u8, priority: i32) -> Submission {
     let mut submission = match which {
         0 => sweep("first", &[1, 2], 2),
@@ -75,7 +76,8 @@ fn submission(which: u8, priority: i32) -> Submission {
             submission
         }
     };
-    // Mostly granted first, or it would rarely come to a look.
+    // Its jobs are mostly granted first; otherwise few sequences would get to a
+    // look.
     submission.priority = priority + if which == 4 { 2 } else { 0 };
     submission
 }
@@ -103,19 +105,19 @@ fn jobs(bits: u8) -> Vec<JobDigest> {
 pub(super) struct World {
     mood: Option<Fault>,
     sessions: BTreeMap<u8, Vec<SessionId>>,
-    /// Attempts that each worker was granted, oldest first, without those
-    /// whose outcome was acknowledged.
+    /// Attempts that each worker was granted, oldest first, except those whose
+    /// outcome was acknowledged.
     seen: BTreeMap<u8, Vec<Held>>,
-    /// Those, with it.
+    /// The attempts whose outcome was acknowledged, with it.
     done: BTreeMap<u8, Vec<(Held, Outcome)>>,
     requests: u64,
-    /// A commit is to fail.
+    /// Whether a commit is to fail.
     failing: bool,
     happened: Counted,
 }
 
 impl World {
-    /// A world in which, if there is a mood, every attempt fails like that.
+    /// A world. If there is a mood, every attempt in it fails in that way.
     pub(super) fn new(mood: Option<Fault>) -> Self {
         Self {
             mood,
@@ -128,12 +130,13 @@ impl World {
         }
     }
 
-    /// What came of the operations, and how often.
+    /// The results of the operations, and how often each occurred.
     pub(super) fn happened(self) -> Counted {
         self.happened
     }
 
-    /// Something to do and somebody to do it, or many operations are lost.
+    /// Makes something to do and somebody to do it, without which many
+    /// operations are wasted.
     pub(super) async fn start(&mut self, bench: &mut Bench) {
         for which in [0, 1, 4] {
             bench.submit(&submission(which, 0)).await;
@@ -200,10 +203,10 @@ impl World {
         held
     }
 
-    /// A finish of the picked attempt. One that was recorded already is said
-    /// again as it was.
+    /// A finish of the picked attempt. If it was recorded already, the same
+    /// outcome is reported again.
     fn finish_of(&self, worker: u8, pick: Pick, outcome: Outcome) -> Option<Finish> {
-        // Without an attempt of its own, a worker mostly has nothing to say.
+        // A worker without an attempt of its own mostly reports nothing.
         let idle = self.seen.get(&worker).is_none_or(Vec::is_empty);
         if idle && !(pick.done || pick.of_other || pick.wrong) {
             return None;
@@ -227,11 +230,12 @@ impl World {
         done.push((finish.held, finish.outcome));
     }
 
-    /// The newest attempts of a worker whose bit is *not* set: most.
+    /// The newest attempts of a worker whose bit is *not* set, which are most
+    /// of them.
     fn recent(&self, worker: u8, but: u8) -> Vec<Held> {
         let seen = self.seen.get(&worker).map_or(&[][..], Vec::as_slice);
         let recent = seen.iter().rev().take(8).enumerate();
-        // Two random bytes would agree too rarely: leave out one in four.
+        // Two random bytes would agree too rarely: this leaves out one in four.
         let out = but & but.rotate_left(3);
         recent
             .filter(|(place, _)| out & (1 << place) == 0)
@@ -260,8 +264,8 @@ impl World {
                 for op in ops {
                     calls.extend(self.calls(bench, op).await);
                 }
-                // What is committed alone is not to be known to have failed
-                // with others.
+                // A call that is committed alone cannot be known to have failed
+                // together with others.
                 let alone = |call: &Call| matches!(call, Call::Import(_) | Call::Replicate(..));
                 calls.retain(|call| !self.failing || !alone(call));
                 calls
@@ -302,7 +306,7 @@ impl World {
             }
             Op::Restart => Call::Restart,
             Op::Extend => Call::Extend,
-            // Few at a time, or nothing is left to do.
+            // Cancels few at a time, or nothing would be left to do.
             Op::CancelJobs(bits) => Call::CancelJobs(jobs(bits & bits.rotate_left(1))),
             Op::RetryJobs(bits) => Call::RetryJobs(jobs(bits)),
             Op::Worker(worker, change) => Call::ChangeWorker(name(worker), change),
@@ -330,7 +334,7 @@ impl World {
         }
     }
 
-    /// What a worker says within a session.
+    /// What a worker reports within a session.
     fn speak(&mut self, op: Op) -> Option<Call> {
         Some(match op {
             Op::Exchange {
@@ -390,7 +394,7 @@ impl World {
         })
     }
 
-    /// Learns from a reply what its caller learns.
+    /// Takes from a reply what its caller learns from it.
     fn hear(&mut self, call: Call, reply: Result<Reply>) {
         let reply = match reply {
             Ok(reply) => reply,

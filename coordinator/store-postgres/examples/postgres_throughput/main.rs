@@ -1,6 +1,5 @@
-//! What a Postgres database keeps up with, on the server that
-//! SWATH_TEST_POSTGRES names: a large submission, null jobs in commits of sixty,
-//! and the results of the large sweep.
+//! How fast the store is in a Postgres database, on the server that SWATH_TEST_POSTGRES names: a
+//! large submission, null jobs in commits of sixty, and the results of the large sweep.
 //!
 //! `SWATH_TEST_POSTGRES=… cargo run --release -p swath-store-postgres --example postgres_throughput`
 

@@ -9,7 +9,7 @@ use crate::rows;
 use crate::session::Session;
 use crate::text;
 
-/// Workers that are new or changed.
+/// Writes workers that are new or changed.
 pub(super) async fn write_workers(session: &mut Session, workers: &[WorkerRow]) -> Result<()> {
     for chunk in workers.chunks(CHUNK) {
         let ids: Vec<i64> = chunk.iter().map(|row| row.key.0).collect();
@@ -50,7 +50,7 @@ pub(super) async fn write_workers(session: &mut Session, workers: &[WorkerRow]) 
     Ok(())
 }
 
-/// What requests were granted; triggers forget those of old ones.
+/// Inserts what requests were granted; triggers forget those of old requests.
 pub(super) async fn insert_requests(
     session: &mut Session,
     requests: &[GrantRequest],
@@ -79,7 +79,7 @@ pub(super) async fn insert_requests(
     Ok(())
 }
 
-/// How far the replicates of sweeps are decided.
+/// Writes how far the replicates of sweeps are decided.
 pub(super) async fn write_replications(
     session: &mut Session,
     replications: &[ReplicationRow],
@@ -111,7 +111,7 @@ pub(super) async fn write_replications(
     Ok(())
 }
 
-/// Decisions about replicates.
+/// Inserts decisions about replicates.
 pub(super) async fn insert_decisions(
     session: &mut Session,
     decisions: &[DecisionRow],
@@ -142,7 +142,7 @@ pub(super) async fn insert_decisions(
     Ok(())
 }
 
-/// Forgets everything that a source said of a sweep.
+/// Removes everything that a source has said about a sweep.
 pub(super) async fn forget_imports(
     session: &mut Session,
     forgotten: &[(String, String)],
@@ -164,7 +164,7 @@ pub(super) async fn forget_imports(
     Ok(())
 }
 
-/// Numbers from elsewhere.
+/// Inserts imported numbers.
 pub(super) async fn insert_imports(session: &mut Session, imports: &[NewImport]) -> Result<()> {
     for chunk in imports.chunks(CHUNK) {
         let numbers = || chunk.iter().map(|row| &row.number);

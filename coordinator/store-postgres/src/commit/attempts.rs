@@ -11,7 +11,7 @@ use crate::rows;
 use crate::session::Session;
 use crate::text;
 
-/// New attempts.
+/// Inserts new attempts.
 pub(super) async fn insert(session: &mut Session, attempts: &[NewAttempt]) -> Result<()> {
     for chunk in attempts.chunks(CHUNK) {
         let jobs: Vec<i64> = chunk.iter().map(|row| row.job.0).collect();
@@ -36,7 +36,7 @@ pub(super) async fn insert(session: &mut Session, attempts: &[NewAttempt]) -> Re
     Ok(())
 }
 
-/// What attempts measured.
+/// Inserts what attempts measured.
 pub(super) async fn insert_outcomes(
     session: &mut Session,
     known: &Known<'_>,
@@ -81,7 +81,7 @@ pub(super) async fn insert_outcomes(
     Ok(())
 }
 
-/// How attempts ended.
+/// Writes how attempts ended.
 pub(super) async fn end(
     session: &mut Session,
     known: &Known<'_>,
@@ -129,7 +129,7 @@ pub(super) async fn end(
     Ok(())
 }
 
-/// When attempts were lost, or that they came back.
+/// Writes which attempts were lost, and which came back.
 pub(super) async fn lose(session: &mut Session, lost: &[LostAttempt]) -> Result<()> {
     for chunk in lost.chunks(CHUNK) {
         let jobs: Vec<i64> = chunk.iter().map(|row| row.job.0).collect();
@@ -153,7 +153,7 @@ pub(super) async fn lose(session: &mut Session, lost: &[LostAttempt]) -> Result<
     Ok(())
 }
 
-/// Outcomes that came too late, once each.
+/// Inserts outcomes that came too late, each once.
 pub(super) async fn insert_late(session: &mut Session, late: &[LateOutcome]) -> Result<()> {
     for chunk in late.chunks(CHUNK) {
         let jobs: Vec<i64> = chunk.iter().map(|row| row.job.0).collect();

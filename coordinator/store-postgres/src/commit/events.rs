@@ -1,4 +1,4 @@
-//! What happened.
+//! Writes events.
 
 use sqlx::query;
 use swath_model::event::Event;
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::rows;
 use crate::session::Session;
 
-/// The old ones go many at a time.
+/// Old events are deleted many at a time.
 const FORGET_EVERY: u64 = 1024;
 
 pub(super) async fn write(session: &mut Session, events: &[Event]) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::rows;
 use crate::session::Session;
 
-/// New jobs: queued, never granted.
+/// Inserts new jobs: queued, never granted.
 pub(super) async fn insert(session: &mut Session, jobs: &[NewJob]) -> Result<()> {
     for chunk in jobs.chunks(CHUNK) {
         let ids: Vec<i64> = chunk.iter().map(|row| row.key.0).collect();
@@ -92,7 +92,7 @@ impl Columns<'_> {
     }
 }
 
-/// Jobs that changed, as they are now.
+/// Writes jobs that changed, as they are now.
 pub(super) async fn update(session: &mut Session, jobs: &[JobRow]) -> Result<()> {
     for chunk in jobs.chunks(CHUNK) {
         let mut columns = Columns::default();

@@ -1,4 +1,4 @@
-//! What attempts have to tell on their way: observations and log text.
+//! What attempts report while they run: observations and log text.
 
 use sqlx::query;
 use swath_model::outcome::Observation;
@@ -9,11 +9,11 @@ use crate::error::Result;
 use crate::session::Session;
 use crate::text;
 
-/// Bytes of log text kept per attempt: its tail, where a failure explains
-/// itself.
+/// Bytes of log text kept per attempt: its tail, where a failure is explained.
 const LOG_KEPT: i64 = 64 * 1024;
 
-/// Epochs; a repeat is ignored, and what is not finite is absent.
+/// Inserts epochs; a repeat is ignored, and numbers that are not finite are
+/// absent.
 pub(super) async fn insert_observations(
     session: &mut Session,
     observations: &[ObservationRow],
@@ -61,9 +61,10 @@ pub(super) async fn insert_observations(
     Ok(())
 }
 
-/// Pieces of logs. A repeat is ignored, also of one that had to make room since.
+/// Appends pieces of logs. A repeat is ignored, also of a piece that has been
+/// dropped since.
 pub(super) async fn append(session: &mut Session, logs: &[LogRow]) -> Result<()> {
-    // Each may hold as much as is kept.
+    // Each may have as many bytes as are kept in total.
     for chunk in logs.chunks(256) {
         let jobs: Vec<i64> = chunk.iter().map(|row| row.job.0).collect();
         let attempts: Vec<i64> = chunk.iter().map(|row| row.attempt.0.into()).collect();
@@ -75,7 +76,8 @@ pub(super) async fn append(session: &mut Session, logs: &[LogRow]) -> Result<()>
             .map(|row| text::kept(tail(&row.text, LOG_KEPT as usize)));
         let texts: Vec<_> = texts.collect();
         let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
-        // Positions go on from the newest piece of the job, which always stays.
+        // Positions continue from the newest piece of the job, which always
+        // stays.
         query!(
             "INSERT INTO log_chunk (job, position, attempt, sequence, text)
              SELECT fresh.job,
@@ -105,7 +107,8 @@ pub(super) async fn append(session: &mut Session, logs: &[LogRow]) -> Result<()>
     Ok(())
 }
 
-/// Keeps the newest pieces of these attempts that fit together.
+/// Keeps the newest pieces of these attempts that fit together, and drops the
+/// others.
 async fn drop_old(session: &mut Session, jobs: &[i64], attempts: &[i64]) -> Result<()> {
     query!(
         "WITH touched AS (
@@ -136,7 +139,7 @@ async fn drop_old(session: &mut Session, jobs: &[i64], attempts: &[i64]) -> Resu
     Ok(())
 }
 
-/// The last `bytes` of a text, from a character on.
+/// The last `bytes` of a text, beginning at a whole character.
 fn tail(text: &str, bytes: usize) -> &str {
     let from = text.len().saturating_sub(bytes);
     let from = (from..text.len())

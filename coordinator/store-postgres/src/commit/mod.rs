@@ -1,7 +1,7 @@
 //! What a commit writes, in the order of the lists of [`Changes`].
 //!
-//! Each list is one statement, or a few: columns go as arrays. Where rows must
-//! be there, their number is compared.
+//! Each list is one statement, or a few, with columns passed as arrays. Where
+//! rows must exist, the number of written rows is checked.
 
 mod around;
 mod attempts;
@@ -19,10 +19,10 @@ use crate::rows;
 use crate::session::Session;
 use crate::text;
 
-/// Rows per statement: keeps its parameters within some megabytes.
+/// Rows per statement; this keeps its parameters within some megabytes.
 const CHUNK: usize = 16_384;
 
-/// Keys of provenances: those that are stored, and those that this transaction
+/// Keys of provenances: those stored before, and those that this transaction
 /// stores.
 pub(crate) struct Known<'a> {
     stored: &'a [(Provenance, i64)],
@@ -30,7 +30,7 @@ pub(crate) struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// At the beginning of a transaction.
+    /// The keys at the beginning of a transaction.
     pub(crate) const fn new(stored: &'a [(Provenance, i64)]) -> Self {
         Self {
             stored,
@@ -38,7 +38,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// What this transaction stored, for when it is kept.
+    /// The keys that this transaction stored, for use once it is committed.
     pub(crate) fn into_fresh(self) -> Vec<(Provenance, i64)> {
         self.fresh
     }
@@ -142,7 +142,7 @@ async fn store_provenance(session: &mut Session, provenance: &Provenance) -> Res
     Ok(id)
 }
 
-/// That as many rows were written as there were to write.
+/// Checks that as many rows were written as there were to write.
 fn all_written(written: u64, wanted: usize, what: &str) -> Result<()> {
     if written == wanted as u64 {
         Ok(())

@@ -10,9 +10,9 @@ use crate::rows;
 use crate::session::Session;
 use crate::text;
 
-/// New sweeps; what may change of them follows.
+/// Inserts new sweeps; what may change about them follows.
 pub(super) async fn insert(session: &mut Session, sweeps: &[NewSweep]) -> Result<()> {
-    // Few, and each may hold megabytes.
+    // There are few, and each may have megabytes.
     for sweep in sweeps {
         let digest = &sweep.digest.as_bytes()[..];
         let name = text::kept(&sweep.name);
@@ -46,8 +46,8 @@ pub(super) async fn insert(session: &mut Session, sweeps: &[NewSweep]) -> Result
     Ok(())
 }
 
-/// What may change of sweeps. The row with its files is written only where
-/// something of it changed: mostly only counts did.
+/// Writes what may change about sweeps. The row with a sweep's files is written
+/// only if something in it changed: usually only counts did.
 pub(super) async fn update(session: &mut Session, sweeps: &[SweepRow]) -> Result<()> {
     for chunk in sweeps.chunks(CHUNK) {
         let ids: Vec<i64> = chunk.iter().map(|row| row.key.0).collect();
@@ -104,7 +104,7 @@ pub(super) async fn update(session: &mut Session, sweeps: &[SweepRow]) -> Result
     Ok(())
 }
 
-/// New cells.
+/// Inserts new cells.
 pub(super) async fn insert_cells(session: &mut Session, cells: &[NewCell]) -> Result<()> {
     for chunk in cells.chunks(CHUNK) {
         let ids: Vec<i64> = chunk.iter().map(|row| row.key.0).collect();
@@ -132,7 +132,7 @@ pub(super) async fn insert_cells(session: &mut Session, cells: &[NewCell]) -> Re
     Ok(())
 }
 
-/// Cells of new sweeps.
+/// Inserts the cells of new sweeps.
 pub(super) async fn insert_sweep_cells(
     session: &mut Session,
     cells: &[NewSweepCell],
@@ -159,7 +159,7 @@ pub(super) async fn insert_sweep_cells(
     Ok(())
 }
 
-/// Cells that a sweep holds more replicates of.
+/// Writes cells of which a sweep holds more replicates now.
 pub(super) async fn grow(session: &mut Session, grown: &[GrownCell]) -> Result<()> {
     for chunk in grown.chunks(CHUNK) {
         let sweeps: Vec<i64> = chunk.iter().map(|row| row.sweep.0).collect();

@@ -1,6 +1,6 @@
-//! Which jobs a query means: their keys, each statement along the index that
-//! leads to few rows. A store holds millions of jobs, and most queries mean a
-//! handful of them.
+//! Finds the jobs that a query means, as keys. Each statement uses an index
+//! that leads to few rows: a store holds millions of jobs, and most queries
+//! mean a handful of them.
 
 use sqlx::{query, query_scalar};
 use swath_model::id::{JobDigest, SweepDigest};
@@ -10,21 +10,21 @@ use swath_model::message::JobQuery;
 use crate::error::Result;
 use crate::session::Session;
 
-/// A sweep's jobs are read in the order of their keys where they are at least
-/// one of so many rows from the first of them to the last.
+/// A sweep's jobs are read in the order of their keys if at least one of so
+/// many rows, from its first job to its last, belongs to it.
 const SPARSE: i64 = 8;
 
-/// What every statement is given.
+/// The parameters of every statement.
 struct Asked {
     sweep: Option<i64>,
-    /// None: any.
+    /// The names of states; none: any state.
     states: Option<Vec<String>>,
     after: i64,
-    /// None: all.
+    /// The limit; none: no limit.
     limit: Option<i64>,
 }
 
-/// The keys of the jobs that match, in order of submission.
+/// The keys of the matching jobs, in order of submission.
 pub(super) async fn ids(session: &mut Session, query: &JobQuery) -> Result<Vec<i64>> {
     let sweep = match query.sweep {
         None => None,
@@ -104,7 +104,8 @@ async fn by_digest(session: &mut Session, prefix: &str, asked: &Asked) -> Result
     let Some((least, greatest)) = digests_from(prefix) else {
         return Ok(Vec::new());
     };
-    // The keys only after the digests, whose index leads to few.
+    // The digests come first, because their index leads to few rows; then the
+    // keys.
     let ids = query_scalar!(
         "WITH named AS MATERIALIZED (
              SELECT id, cell, replicate, state FROM job WHERE digest BETWEEN $1 AND $2)
@@ -142,7 +143,7 @@ fn digests_from(prefix: &str) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((filled('0')?, filled('f')?))
 }
 
-/// Leased and suspect jobs: as many as there are slots.
+/// Leased and suspect jobs; there are as many as slots.
 async fn under_lease(session: &mut Session, asked: &Asked) -> Result<Vec<i64>> {
     let ids = query_scalar!(
         "WITH held AS MATERIALIZED (
@@ -165,8 +166,8 @@ async fn under_lease(session: &mut Session, asked: &Asked) -> Result<Vec<i64>> {
     Ok(ids.fetch_all(session).await?)
 }
 
-/// Jobs of a sweep: along the keys where its jobs lie together, as those of a
-/// sweep that was new do, else along its cells.
+/// Jobs of a sweep: along the keys where its jobs are close together, as in a
+/// sweep that was all new; otherwise along its cells.
 async fn of_sweep(session: &mut Session, sweep: i64, asked: &Asked) -> Result<Vec<i64>> {
     let range = query!(
         r#"SELECT min(job) AS first, max(job) AS last, count(*) AS "jobs!"

@@ -53,10 +53,10 @@ struct Row {
     weights: Option<Vec<u8>>,
 }
 
-/// Jobs that are read by one statement.
+/// How many jobs one statement reads.
 const CHUNK: usize = 4096;
 
-/// The jobs that match, in order of submission.
+/// The matching jobs, in order of submission.
 pub(crate) async fn jobs(session: &mut Session, asked: JobQuery) -> Result<Vec<JobView>> {
     let ids = find::ids(session, &asked).await?;
     with_ids(session, &ids).await
@@ -121,7 +121,7 @@ async fn with_ids(session: &mut Session, ids: &[i64]) -> Result<Vec<JobView>> {
 }
 
 fn views(rows: Vec<Row>) -> Result<Vec<JobView>> {
-    // Replicates of a cell come one after the other: its spec is read once.
+    // Replicates of a cell follow each other, so its spec is read once.
     let mut last: Option<(CellDigest, serde_json::Value)> = None;
     let mut views = Vec::with_capacity(rows.len());
     for mut row in rows {
@@ -260,7 +260,7 @@ pub(crate) async fn job(session: &mut Session, digest: JobDigest) -> Result<Opti
     }))
 }
 
-/// Which of these jobs exist, and where they are; in the order given.
+/// What is known of each of these jobs, in the order given.
 pub(crate) async fn known(
     session: &mut Session,
     jobs: Vec<JobDigest>,
@@ -347,7 +347,7 @@ pub(crate) async fn curves(session: &mut Session, job: JobDigest) -> Result<Vec<
     Ok(points.collect())
 }
 
-/// What a job's trainers wrote to stderr, after `position`.
+/// What a job's trainers wrote to stderr after `position`.
 pub(crate) async fn logs(
     session: &mut Session,
     job: JobDigest,

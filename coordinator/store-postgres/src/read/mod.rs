@@ -1,5 +1,5 @@
-//! What readers ask for, each on one state of the database: no reader waits for
-//! the writer and the writer for no reader.
+//! What readers ask for, each on one state of the database: readers and the
+//! writer never wait for each other.
 
 mod events;
 mod find;

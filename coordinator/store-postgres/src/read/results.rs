@@ -1,8 +1,9 @@
 //! A sweep's cells with their results.
 //!
-//! A large sweep has a hundred thousand jobs, and each row costs more than what
-//! is in it. So the jobs of a hundred cells come as one row of columns, and are
-//! put together on other threads while the server gathers the next ones.
+//! A large sweep has a hundred thousand jobs, and passing a row costs more than
+//! passing its content. So the jobs of a hundred cells come as one row of
+//! columns, and are assembled on other threads while the server gathers the
+//! next ones.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use crate::rows;
 use crate::session::Session;
 use crate::text;
 
-/// Cells per row: with their jobs some hundred kilobytes, so that the server is
-/// a row or two ahead.
+/// Cells per row. With their jobs that is some hundred kilobytes, so that the
+/// server is a row or two ahead.
 const PACKED: i64 = 128;
 
 /// A sweep's cells with the results of their replicates, in canonical order.
@@ -45,7 +46,7 @@ pub(crate) async fn results(
         errors: HashMap::new(),
         last_epochs: last_epochs as usize,
     };
-    // To look for them takes as long as to look at every cell.
+    // Looking for them takes as long as looking at every cell.
     if sweep.failed > 0 {
         beside.of_failures = provenances_of_failures(session, sweep.id).await?;
     }
@@ -65,20 +66,20 @@ pub(crate) async fn results(
     Ok(cells)
 }
 
-/// Some cells with their jobs, in columns and in order. What only succeeded jobs
-/// have is absent of the others.
+/// Some cells with their jobs, in columns and in order. Columns that only
+/// succeeded jobs have are absent for the others.
 struct Columns {
     cells: Vec<i64>,
-    /// 32 bytes each.
+    /// The digests of the cells, 32 bytes each.
     cell_digests: Vec<u8>,
     axes: Vec<String>,
-    /// Of the cell of each job.
+    /// The position of each job's cell.
     positions: Vec<i64>,
     ids: Vec<i64>,
     replicates: Vec<i64>,
     seeds: Vec<i64>,
     states: Vec<String>,
-    /// 32 bytes each.
+    /// The digests of the jobs, 32 bytes each.
     digests: Vec<u8>,
     faults: Vec<Option<String>>,
     test_errors: Vec<Option<f64>>,
@@ -90,8 +91,7 @@ struct Columns {
     weights: Vec<Option<Vec<u8>>>,
 }
 
-/// The cells of a sweep, which are so many. The order of the lines is that of
-/// the columns.
+/// The `cells` of a sweep. The order of the lines is that of the columns.
 async fn cells(
     session: &mut Session,
     sweep: i64,
@@ -165,24 +165,24 @@ async fn cells(
             .map_err(|error| Failure::Damaged(format!("results cannot be read: {error}")))?;
         cells.append(&mut some?);
     }
-    // As they came, most likely: nobody asked the server for it.
+    // They most likely are in order, but the server was not asked for it.
     cells.sort_by_key(|cell| cell.index);
     Ok(cells)
 }
 
-/// What few jobs need, or what many share.
+/// What only few jobs need, or what many share.
 struct Beside {
     provenances: BTreeMap<i64, Provenance>,
-    /// By job.
+    /// Provenances of failed jobs, by job.
     of_failures: HashMap<i64, i64>,
-    /// By job.
+    /// Test errors, by job.
     errors: HashMap<i64, Vec<f64>>,
     last_epochs: usize,
 }
 
 impl Beside {
     fn last_errors(&self, job: i64) -> Vec<f64> {
-        // Mostly nobody asks.
+        // Usually nobody asks for them.
         if self.last_epochs == 0 {
             return Vec::new();
         }
@@ -191,7 +191,7 @@ impl Beside {
     }
 }
 
-/// One of many digests that lie one after the other.
+/// One of many digests that follow one another.
 fn digest(all: &[u8], at: usize) -> Result<&[u8]> {
     let digest = all.get(at * 32..(at + 1) * 32);
     digest.ok_or_else(|| Failure::Damaged("a digest is missing".to_owned()))
@@ -218,7 +218,7 @@ impl Columns {
         Ok(found)
     }
 
-    /// The job in this place.
+    /// The job at this index.
     fn replicate(&self, at: usize, beside: &Beside) -> Result<ReplicateResult> {
         let damaged = || Failure::Damaged("a result lacks columns".to_owned());
         let state = rows::state_name(&self.states[at])?;
@@ -299,8 +299,8 @@ async fn provenances_of_failures(session: &mut Session, sweep: i64) -> Result<Ha
         .collect())
 }
 
-/// The test errors of succeeded jobs by epoch, by job. Later attempts replace
-/// what earlier ones saw of the same epoch.
+/// The test errors of succeeded jobs, by job and epoch. Later attempts replace
+/// what earlier ones observed in the same epoch.
 async fn test_errors(session: &mut Session, sweep: i64) -> Result<HashMap<i64, Vec<f64>>> {
     let mut rows = query!(
         r#"SELECT DISTINCT ON (seen.job, seen.epoch) seen.job, seen.test_error AS "test_error!"
@@ -319,8 +319,8 @@ async fn test_errors(session: &mut Session, sweep: i64) -> Result<HashMap<i64, V
     Ok(errors)
 }
 
-/// The numbers from elsewhere of the sweeps of this name (as it is kept), by the
-/// digest of their cell, each cell's by source and place.
+/// The imported numbers of sweeps with this name (as it is stored), by the
+/// digest of their cell, for each cell ordered by source and place.
 async fn imports(session: &mut Session, sweep: &str) -> Result<HashMap<Vec<u8>, Vec<Imported>>> {
     let rows = query!(
         "SELECT cell.digest, source, place, test_error, seconds, runs, replicate, seed, file, line
@@ -347,7 +347,8 @@ async fn imports(session: &mut Session, sweep: &str) -> Result<HashMap<Vec<u8>, 
             .or_default()
             .push((row.place, number));
     }
-    // Here and not by the server, which has some texts in another way.
+    // Sorted here and not by the server, which stores some texts in another
+    // form.
     let in_order = numbers.into_iter().map(|(cell, mut of_cell)| {
         of_cell.sort_by(|(place, one), (other_place, other)| {
             (&one.source, place).cmp(&(&other.source, other_place))

@@ -143,7 +143,7 @@ pub(crate) async fn sources(session: &mut Session, sweep: SweepDigest) -> Result
     Ok(serde_json::from_str(&sources)?)
 }
 
-/// What was decided of a sweep, and how it is settled.
+/// What was decided about a sweep, and how it is settled.
 pub(crate) async fn replication(
     session: &mut Session,
     digest: SweepDigest,

@@ -1,15 +1,16 @@
-//! Rows that name others that are not there: what triggers ask when a row comes,
-//! and nothing asks later.
+//! Rows that refer to rows that do not exist. Triggers check this when a row is
+//! written, but nothing checks it later.
 
 use sqlx::{AssertSqlSafe, query_scalar};
 
 use crate::error::Result;
 use crate::session::Session;
 
-/// Lines of each kind.
+/// How many lines of each kind are reported.
 const LINES: i64 = 20;
 
-/// Tables whose rows name others, without a foreign key; and which row it is.
+/// Tables whose rows refer to others without a foreign key, and which rows
+/// these are.
 const NAMES: [(&str, &str, &str, &str); 8] = [
     ("sweep_cell", "sweep", "sweep", "sweep"),
     ("sweep_cell", "cell", "cell", "sweep"),
@@ -21,7 +22,7 @@ const NAMES: [(&str, &str, &str, &str); 8] = [
     ("outcome", "provenance", "provenance", "job"),
 ];
 
-/// Tables of what attempts brought.
+/// Tables with what attempts reported.
 const BROUGHT: [(&str, &str); 3] = [
     ("outcome", "an outcome"),
     ("observation", "an observation"),

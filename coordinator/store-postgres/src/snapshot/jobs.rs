@@ -73,7 +73,7 @@ pub(super) async fn jobs(
     outcomes(session, after, last, &mut page.rows).await
 }
 
-/// The attempts of the jobs between two keys, the last one included.
+/// The attempts of the jobs between two keys, including the last one.
 async fn attempts(session: &mut Session, after: i64, last: i64, all: &mut Changes) -> Result<()> {
     let found = query!(
         r#"SELECT attempt.job, attempt.attempt, attempt.worker, attempt.session,
@@ -172,7 +172,7 @@ async fn outcomes(session: &mut Session, after: i64, last: i64, all: &mut Change
     .await?;
     for row in found {
         let job = JobKey(row.job);
-        // One of no job is found by the key that it lacks.
+        // An outcome without a job is found by its missing key.
         if !there.contains(&job) {
             continue;
         }

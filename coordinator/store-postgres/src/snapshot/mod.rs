@@ -1,5 +1,5 @@
-//! One state of a database, in a transaction that only reads and lasts as long
-//! as it is looked at.
+//! One state of a database, in a read-only transaction that lasts as long as
+//! the snapshot.
 
 mod damage;
 mod jobs;
@@ -15,7 +15,7 @@ use crate::cold;
 use crate::error::told;
 use crate::session::Session;
 
-/// Between two pages whoever reads may do something that takes a while.
+/// Between two pages the reader may do something that takes a while.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
      SET LOCAL statement_timeout = '10min';
      SET LOCAL idle_in_transaction_session_timeout = '10min';
@@ -29,7 +29,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// The state at this moment.
+    /// Takes the present state.
     pub(crate) async fn take(pool: PgPool, pooled: bool) -> Result<Self> {
         let mut session = Session::take(&pool, pooled).await?;
         let begun = session.run(BEGIN).await;
@@ -49,7 +49,7 @@ impl Held {
 }
 
 impl Drop for Held {
-    /// Nobody else may get a connection in the middle of this.
+    /// Nobody else may get a connection that is in the middle of this.
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
             session.cut();

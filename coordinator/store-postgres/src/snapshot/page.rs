@@ -18,7 +18,7 @@ use crate::rows;
 use crate::session::Session;
 use crate::text;
 
-/// The rows of a page, and their keys as they come.
+/// The rows of a page, and their keys, as they are read.
 #[derive(Default)]
 pub(super) struct Filling {
     pub(super) rows: Changes,
@@ -27,7 +27,7 @@ pub(super) struct Filling {
 }
 
 impl Filling {
-    /// The next row has this key.
+    /// Notes that the next row has this key.
     pub(super) const fn at(&mut self, key: [i64; 3]) -> &mut Changes {
         self.count += 1;
         self.last = Some(PageKey(key));
@@ -260,7 +260,7 @@ async fn logs(
     Ok(())
 }
 
-/// Of newest sessions: others are never asked for again.
+/// Only requests of newest sessions: others are never asked for again.
 async fn requests(
     session: &mut Session,
     PageKey([worker, request, _]): PageKey,

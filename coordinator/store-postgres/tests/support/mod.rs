@@ -12,7 +12,7 @@ use swath_store_postgres::{Options, PostgresStore};
 /// The name of the variable with the server's address.
 const SERVER: &str = "SWATH_TEST_POSTGRES";
 
-/// A database that goes with this.
+/// A database that is dropped together with this value.
 pub(crate) struct Database {
     server: String,
     name: String,
@@ -21,7 +21,8 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// A new one, without tables; none where there is no server, which is said.
+    /// A new database without tables; none where there is no server, and then
+    /// says so.
     pub(crate) async fn new() -> Option<Self> {
         let Ok(server) = std::env::var(SERVER) else {
             eprintln!(
@@ -72,14 +73,15 @@ impl Drop for Database {
                 .unwrap();
             runtime.block_on(run(&server, &drop));
         });
-        // What a test left behind is no reason for it to fail.
+        // A test must not fail because of what it left behind.
         let _left_behind = dropping.join();
     }
 }
 
 async fn run(server: &str, sql: &str) {
     let mut conn = PgConnection::connect(server).await.unwrap();
-    // Several make databases from one template; the server lets one at a time.
+    // Several tests make databases from one template, but the server allows one
+    // at a time.
     for _ in 0..100 {
         match sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
             .execute(&mut conn)

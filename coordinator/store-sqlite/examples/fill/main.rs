@@ -1,11 +1,11 @@
-//! Fills a store with years of work in a minute or two, for measurements: takes
-//! a database with two submitted sweeps and without workers, clones the newer
-//! one, and lets every job end except those of the last clone.
+//! Fills a store with years of work in a minute or two, for measurements. It takes a
+//! database with two submitted sweeps and no workers, clones the newer sweep, and
+//! lets every job end except those of the last clone.
 //!
 //! `cargo run --release -p swath-store-sqlite --example fill DATABASE CLONES EPOCHS`
 //!
-//! Every job has an observation per epoch. A power cut on the way leaves a file
-//! that is good for nothing: it is written without a journal.
+//! Every job has an observation per epoch. A power cut during the run leaves a
+//! useless file, because it is written without a journal.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Error> {
         .filename(database)
         .journal_mode(SqliteJournalMode::Off)
         .synchronous(SqliteSynchronous::Off)
-        // The keys come from the rows that they name.
+        // The keys come from the rows to which they refer.
         .foreign_keys(false)
         .pragma("cache_size", "-524288")
         .pragma("temp_store", "memory");
@@ -67,7 +67,7 @@ fn number(word: &str) -> Result<i64, Error> {
         .map_err(|error: std::num::ParseIntError| format!("{USAGE}: `{word}`: {error}").into())
 }
 
-/// Brings the schema up to date and lets a worker in, as the real store does.
+/// Brings the schema up to date and registers a worker, as the real store does.
 async fn hello(database: &Path) -> Result<(), Error> {
     let store = SqliteStore::open(database).await?;
     let term = store.lead("").await?;

@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::rows;
 use crate::writer::Tx;
 
-/// Provenances whose keys are kept at hand: a kind of machine each, and the
-/// newest are in use.
+/// How many provenances are kept with their keys: each is a kind of machine,
+/// and the newest are in use.
 const PROVENANCES: usize = 32;
 
 pub(super) async fn insert(tx: &mut Tx, attempts: &[NewAttempt]) -> Result<()> {
@@ -42,7 +42,8 @@ pub(super) async fn insert(tx: &mut Tx, attempts: &[NewAttempt]) -> Result<()> {
     Ok(())
 }
 
-/// Numbers go as bits: on their way through JSON they could lose their last digits.
+/// Inserts outcomes. Their numbers go as bits: in JSON they could lose their last
+/// digits.
 pub(super) async fn insert_outcomes(tx: &mut Tx, outcomes: &[OutcomeRow]) -> Result<()> {
     for outcomes in chunks(outcomes, |_| 256) {
         let mut beside = Beside::default();
@@ -151,7 +152,7 @@ fn message(end: &End) -> &str {
 }
 
 pub(super) async fn keep_late(tx: &mut Tx, late: &[LateOutcome]) -> Result<()> {
-    // About as long as what else an outcome has.
+    // The other columns of an outcome are about this long.
     let bytes = |it: &LateOutcome| match &it.outcome {
         swath_model::outcome::Outcome::Failed { message, .. } => message.len() + 512,
         swath_model::outcome::Outcome::Measured(_) => 1024,

@@ -1,5 +1,5 @@
-//! What only a copy of another store has to write: row by row, which keeps every
-//! byte of a text.
+//! What only a copy of another store must write: row by row, so that every byte
+//! of a text is kept.
 
 use sqlx::query;
 use swath_store::{Copied, CopiedLog, Copying, LogGone};

@@ -1,4 +1,4 @@
-//! What happened.
+//! Writes events.
 
 use sqlx::query;
 use swath_model::event::Event;
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::rows;
 use crate::writer::Tx;
 
-/// The old ones go many at a time.
+/// Old events are deleted many at a time.
 const FORGET_EVERY: u64 = 1024;
 
 pub(super) async fn write(tx: &mut Tx, events: &[Event]) -> Result<()> {

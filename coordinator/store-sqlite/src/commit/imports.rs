@@ -1,4 +1,4 @@
-//! Numbers from elsewhere: row by row, which keeps every bit of them.
+//! Imported numbers: row by row, so that every bit of them is kept.
 
 use sqlx::query;
 use swath_store::NewImport;

@@ -13,7 +13,7 @@ use crate::rows;
 use crate::writer::Tx;
 
 pub(super) async fn insert(tx: &mut Tx, jobs: &[NewJob]) -> Result<()> {
-    // Tens of thousands, most of them made at once.
+    // There may be tens of thousands, most of them created at once.
     for jobs in jobs.chunk_by(|a, b| a.since == b.since) {
         for jobs in chunks(jobs, |_| 32) {
             insert_alike(tx, jobs[0].since, jobs).await?;
@@ -98,7 +98,7 @@ fn line(row: &JobRow) -> Line {
 pub(super) async fn update(tx: &mut Tx, jobs: &[JobRow]) -> Result<()> {
     for jobs in chunks(jobs, |_| 64) {
         let list = lines(&jobs.iter().map(line).collect::<Vec<_>>());
-        // Materialized, or each of the columns would have its line written out anew.
+        // Materialized; otherwise each column would evaluate the line again.
         let written = query!(
             "WITH line AS MATERIALIZED (SELECT value FROM json_each(?1))
              UPDATE job SET

@@ -1,5 +1,5 @@
-//! Observations and log text: row by row, which keeps every bit of a number and
-//! every byte of a text. They come by the epoch, not by the job.
+//! Observations and log text: row by row, so that every bit of a number and
+//! every byte of a text is kept. They come once per epoch, not once per job.
 
 use sqlx::query;
 use swath_store::{LogRow, ObservationRow};
@@ -7,11 +7,11 @@ use swath_store::{LogRow, ObservationRow};
 use crate::error::Result;
 use crate::writer::Tx;
 
-/// Bytes of log text kept per attempt: its tail, where a failure explains
-/// itself.
+/// Bytes of log text kept per attempt: its tail, where a failure is explained.
 const LOG_KEPT: i64 = 64 * 1024;
 
-/// A repeat of an epoch is ignored; what is not finite is absent.
+/// Inserts observations. A repeated epoch is ignored; numbers that are not
+/// finite are absent.
 pub(super) async fn insert_observations(tx: &mut Tx, rows: &[ObservationRow]) -> Result<()> {
     let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
     for row in rows {
@@ -55,7 +55,8 @@ pub(super) async fn insert_observations(tx: &mut Tx, rows: &[ObservationRow]) ->
     Ok(())
 }
 
-/// A repeat is ignored, also of a chunk that had to make room since.
+/// Appends log text. A repeat is ignored, also of a chunk that has been dropped
+/// since.
 pub(super) async fn append(tx: &mut Tx, rows: &[LogRow]) -> Result<()> {
     for row in rows {
         let job = row.job.0;
@@ -83,9 +84,10 @@ pub(super) async fn append(tx: &mut Tx, rows: &[LogRow]) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the newest chunks of an attempt that fit together.
+/// Keeps the newest chunks of an attempt that fit together, and drops the
+/// others.
 async fn drop_old_log(tx: &mut Tx, job: i64, attempt: u32) -> Result<()> {
-    // The newest chunk always stays: positions go on from it.
+    // The newest chunk always stays, because positions continue from it.
     let gone = sqlx::query_scalar!(
         r#"SELECT max(position) AS "position?: i64" FROM (
                SELECT position, sum(octet_length(text)) OVER (ORDER BY position DESC) AS bytes
@@ -122,7 +124,7 @@ async fn drop_old_log(tx: &mut Tx, job: i64, attempt: u32) -> Result<()> {
     Ok(())
 }
 
-/// The last `bytes` of a text, from a character on.
+/// The last `bytes` of a text, beginning at a whole character.
 fn tail(text: &str, bytes: usize) -> &str {
     let from = text.len().saturating_sub(bytes);
     let from = (from..text.len())

@@ -1,7 +1,7 @@
-//! Writing [`Changes`]: rows that the engine decided, in the order of their
-//! fields, each list by a statement that takes thousands at once. Nothing is
-//! looked at before it is written: one writer knows what is there, and the
-//! constraints and triggers of the schema are its witness.
+//! Writing [`Changes`]: rows that the engine decided, in the order of the
+//! fields, each list by a statement that takes thousands of rows at once.
+//! Nothing is read before it is written: the single writer knows what exists,
+//! and the constraints and triggers of the schema check it.
 
 mod attempts;
 mod copied;
@@ -20,7 +20,7 @@ use crate::writer::Tx;
 
 /// Writes everything, within a transaction of the caller's.
 pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
-    // Every list is named: a new one is not forgotten here.
+    // Every list is named, so that a new one cannot be forgotten here.
     let Changes {
         new_sweeps,
         sweeps,
@@ -72,7 +72,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
     }
 }
 
-/// Holds a statement to the number of rows that it was given.
+/// Checks that a statement wrote as many rows as it was given.
 fn all_written(what: &str, written: u64, wanted: usize) -> Result<()> {
     if written == wanted as u64 {
         return Ok(());

@@ -1,23 +1,23 @@
-//! Many rows as two parameters of one statement: numbers as JSON, a line each,
-//! and whatever is not a number as bytes beside them, which the lines point
-//! into. SQLite's JSON would cut texts off at a NUL, and digests would have to
-//! be written as text and read again.
+//! Many rows as two parameters of one statement: numbers as JSON, one line per row,
+//! and everything that is not a number as bytes in a blob, to which the lines
+//! point. SQLite's JSON would cut texts off at a NUL, and digests would have to be
+//! written as text and read again.
 //!
-//! `jsonb_each` gives a line as SQLite has parsed it, `json_each` as text, which is
-//! parsed again. Only where lines are kept for a join that costs less.
+//! `jsonb_each` returns a line as SQLite has parsed it, `json_each` as text, which
+//! is parsed again. The latter costs less only where lines are kept for a join.
 
 use serde::Serialize;
 
 /// Rows per statement.
 const ROWS: usize = 4096;
-/// Bytes beside the lines of one statement; one row may have more.
+/// Bytes in the blob of one statement; a single row may have more.
 const BYTES: usize = 2 << 20;
 
-/// Where some bytes lie: what `substr` takes, which counts from 1. As JSON, two
-/// elements of their line; both null for what is absent.
+/// The place of some bytes in the blob, as `substr` takes it (counting from 1).
+/// In JSON it is two elements of the line; both are null for an absent value.
 pub(super) type Place = (Option<usize>, Option<usize>);
 
-/// The bytes beside the lines.
+/// The blob beside the lines.
 #[derive(Debug)]
 pub(super) struct Beside {
     bytes: Vec<u8>,
@@ -25,13 +25,13 @@ pub(super) struct Beside {
 
 impl Default for Beside {
     fn default() -> Self {
-        // Of a blob without any bytes `substr` makes NULL and no empty text.
+        // `substr` of an empty blob would give NULL instead of an empty text.
         Self { bytes: vec![0] }
     }
 }
 
 impl Beside {
-    /// Adds some.
+    /// Adds some bytes.
     pub(super) fn add(&mut self, bytes: impl AsRef<[u8]>) -> Place {
         let bytes = bytes.as_ref();
         let first = self.bytes.len() + 1;
@@ -39,24 +39,24 @@ impl Beside {
         (Some(first), Some(bytes.len()))
     }
 
-    /// Adds some where there are any.
+    /// Adds some bytes if there are any.
     pub(super) fn add_some(&mut self, bytes: Option<impl AsRef<[u8]>>) -> Place {
         bytes.map_or((None, None), |bytes| self.add(bytes))
     }
 
-    /// All of them.
+    /// All bytes.
     pub(super) fn as_slice(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// A line as JSON: one flat array.
+/// The lines as JSON, each a flat array.
 pub(super) fn lines<T: Serialize>(lines: &[T]) -> String {
     crate::rows::json(lines)
 }
 
-/// Rows that go into one statement each; `bytes` says how many of a row go
-/// beside its line.
+/// Splits rows into the chunks that go into one statement each; `bytes` says
+/// how many bytes of a row go into the blob.
 pub(super) fn chunks<T>(rows: &[T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
     let mut rest = rows;
     std::iter::from_fn(move || {

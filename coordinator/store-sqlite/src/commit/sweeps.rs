@@ -1,4 +1,4 @@
-//! Sweeps, their cells, and how many replicates these get.
+//! Sweeps, their cells, and how many replicates the cells get.
 
 use sqlx::query;
 use swath_model::time::Timestamp;
@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::rows;
 use crate::writer::Tx;
 
-/// One by one: few, each with files.
+/// Inserts sweeps one by one: there are few, each with files.
 pub(super) async fn insert(tx: &mut Tx, sweeps: &[NewSweep]) -> Result<()> {
     for sweep in sweeps {
         let key = sweep.key.0;
@@ -50,8 +50,8 @@ pub(super) async fn insert(tx: &mut Tx, sweeps: &[NewSweep]) -> Result<()> {
     Ok(())
 }
 
-/// Mostly the counts alone: whatever else changes lies in a row with all files
-/// of the sweep, which would be written again.
+/// Updates sweeps. Usually only the counts change; everything else is in a row
+/// that also has the sweep's files, which would be written again.
 pub(super) async fn update(tx: &mut Tx, sweeps: &[SweepRow]) -> Result<()> {
     for sweeps in chunks(sweeps, |_| 256) {
         let mut beside = Beside::default();
@@ -148,7 +148,7 @@ pub(super) async fn insert_cells(tx: &mut Tx, cells: &[NewCell]) -> Result<()> {
 }
 
 pub(super) async fn insert_sweep_cells(tx: &mut Tx, cells: &[NewSweepCell]) -> Result<()> {
-    // About as long as what they become.
+    // The rows that they become are about this long.
     let bytes = |cell: &NewSweepCell| cell.axes.iter().map(|(name, _)| name.len() + 16).sum();
     for cells in chunks(cells, bytes) {
         let mut beside = Beside::default();
@@ -201,7 +201,7 @@ pub(super) async fn grow(tx: &mut Tx, cells: &[GrownCell]) -> Result<()> {
     Ok(())
 }
 
-/// One by one: a sweep has one.
+/// Written one by one: a sweep has only one.
 pub(super) async fn write_replications(tx: &mut Tx, rows: &[ReplicationRow]) -> Result<()> {
     for row in rows {
         let sweep = row.sweep.0;

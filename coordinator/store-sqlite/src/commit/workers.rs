@@ -9,7 +9,7 @@ use crate::rows;
 use crate::writer::Tx;
 
 pub(super) async fn write(tx: &mut Tx, workers: &[WorkerRow]) -> Result<()> {
-    // About as long as what a worker says of itself.
+    // What a worker says about itself is about this long.
     for workers in chunks(workers, |_| 1024) {
         let mut beside = Beside::default();
         let mut list = Vec::with_capacity(workers.len());
@@ -54,7 +54,7 @@ pub(super) async fn write(tx: &mut Tx, workers: &[WorkerRow]) -> Result<()> {
     Ok(())
 }
 
-/// A trigger forgets those that no worker will repeat.
+/// Remembers requests. A trigger forgets those that no worker will repeat.
 pub(super) async fn remember_requests(tx: &mut Tx, requests: &[GrantRequest]) -> Result<()> {
     for requests in chunks(requests, |request| request.grants.len() * 16) {
         let list = requests.iter().map(|request| {
@@ -62,7 +62,8 @@ pub(super) async fn remember_requests(tx: &mut Tx, requests: &[GrantRequest]) ->
                 .grants
                 .iter()
                 .map(|(job, attempt)| (job.0, *attempt));
-            // Only a name: its bits may come back negative.
+            // It is only a name, so it does not matter that it may become
+            // negative.
             let name = request.request as i64;
             let session = rows::session(request.session);
             (request.worker.0, session, name, grants.collect::<Vec<_>>())

@@ -10,7 +10,7 @@ use swath_store::{CellKey, JobKey, Names, StoredCell, StoredJob, SweepKey};
 use crate::error::{Failure, Result};
 use crate::rows::{self, JobRow};
 
-/// Cells that are read at once, and names that are looked up at once.
+/// How many cells are read, and names looked up, at once.
 const CHUNK: usize = 4096;
 
 /// The next cells with a job that is not final.
@@ -31,7 +31,7 @@ pub(crate) async fn open_cells(
     with_keys(conn, &keys).await
 }
 
-/// The cells that exist of those that are named.
+/// Those of the named cells that exist.
 pub(crate) async fn load(conn: &mut SqliteConnection, names: &Names) -> Result<Vec<StoredCell>> {
     let mut keys = BTreeSet::new();
     for jobs in names.jobs.chunks(CHUNK) {
@@ -80,7 +80,7 @@ pub(crate) async fn specs(conn: &mut SqliteConnection, cells: &[CellKey]) -> Res
     Ok(specs)
 }
 
-/// The cells with these keys, which rise.
+/// The cells with these keys, which are in rising order.
 async fn with_keys(conn: &mut SqliteConnection, keys: &[i64]) -> Result<Vec<StoredCell>> {
     let mut cells = Vec::with_capacity(keys.len());
     for keys in keys.chunks(CHUNK) {
@@ -89,9 +89,9 @@ async fn with_keys(conn: &mut SqliteConnection, keys: &[i64]) -> Result<Vec<Stor
     Ok(cells)
 }
 
-/// The cells with the keys of a JSON array. Each is one row, with its holders
-/// and jobs as JSON: to hand a row from SQLite's thread to another costs more
-/// than to find it.
+/// The cells with the keys in a JSON array. Each is one row, with its holders
+/// and jobs as JSON: passing a row from SQLite's thread to another costs more
+/// than finding it.
 async fn page(conn: &mut SqliteConnection, keys: &str) -> Result<Vec<StoredCell>> {
     let found = query!(
         r#"SELECT cell.id AS "id!", cell.digest, cell.program,
@@ -147,21 +147,21 @@ fn job(row: &JobRow) -> Result<StoredJob> {
         digest: row.digest,
         job: row.job()?,
         unmentioned: row.unmentioned,
-        // The fault is found among the outcomes.
+        // The fault is filled in from the outcomes.
         fault: row.faulted.map(|attempt| (attempt, NOTHING)),
         ended_at: row.ended_at,
         outcomes: Vec::new(),
     })
 }
 
-/// Stands in for a fault until it is read.
+/// Placeholder for a fault until it is read.
 const NOTHING: LastFault = LastFault {
     fault: Fault::Lost,
     headline: String::new(),
 };
 
-/// Reads the outcomes of jobs that were ever granted: `granted` has the place of
-/// the cell of each, and its own there.
+/// Reads the outcomes of jobs that were ever granted; `granted` has the index of
+/// each job's cell, and that of the job within it.
 async fn outcomes(
     conn: &mut SqliteConnection,
     keys: &str,

@@ -1,5 +1,6 @@
-//! What the engine reads: what it begins with, and what it asks for later. On
-//! the connection that writes, so that nothing is on its way meanwhile.
+//! What the engine reads: the rows with which it begins, and those that it asks
+//! for later. It reads on the connection that writes, so that no write is under
+//! way meanwhile.
 
 mod cells;
 mod said;

@@ -1,4 +1,4 @@
-//! What is there already where numbers are to be imported.
+//! What exists already for numbers that are about to be imported.
 
 use sqlx::{SqliteConnection, query};
 use swath_model::id::{CellDigest, Replicate};
@@ -8,7 +8,7 @@ use swath_store::{CellKey, Said};
 use crate::error::Result;
 use crate::rows;
 
-/// Cells that are looked up at once.
+/// How many cells are looked up at once.
 const CHUNK: usize = 4096;
 
 pub(crate) async fn said(
@@ -20,7 +20,7 @@ pub(crate) async fn said(
         cells: Vec::with_capacity(cells.len()),
         numbers: Vec::new(),
     };
-    // Most are of the same sweep.
+    // Most belong to the same sweep.
     for cells in cells.chunk_by(|a, b| a.0 == b.0) {
         for cells in cells.chunks(CHUNK) {
             keys(conn, cells, &mut said.cells).await?;
@@ -32,7 +32,7 @@ pub(crate) async fn said(
     Ok(said)
 }
 
-/// Looks up cells of one sweep name.
+/// Looks up cells by the name of one sweep.
 async fn keys(
     conn: &mut SqliteConnection,
     cells: &[(String, CellDigest)],
@@ -62,7 +62,8 @@ async fn keys(
     Ok(())
 }
 
-/// Reads everything that a source has said of the cells of a sweep name.
+/// Reads everything that a source has said about the cells of sweeps with one
+/// name.
 async fn numbers(
     conn: &mut SqliteConnection,
     sweep: &str,

@@ -1,4 +1,4 @@
-//! What the engine holds of everything.
+//! What the engine holds about everything.
 
 use std::collections::hash_map::{Entry, HashMap};
 
@@ -42,7 +42,7 @@ pub(crate) async fn start(conn: &mut SqliteConnection) -> Result<Start> {
     })
 }
 
-/// How far it is a copy of another store, as long as it is not a whole one.
+/// How far it is a copy of another store, while the copy is incomplete.
 pub(crate) async fn copying(conn: &mut SqliteConnection) -> Result<Option<Copying>> {
     let state = query_scalar!("SELECT state FROM copying");
     let state = state.fetch_optional(conn).await?;
@@ -123,7 +123,8 @@ async fn faults(conn: &mut SqliteConnection) -> Result<HashMap<SweepKey, Faults>
     )
     .fetch(conn);
     let mut all: HashMap<SweepKey, Faults> = HashMap::new();
-    // Where each fault of a sweep is in its list: every job may have its own.
+    // The index of each fault in its sweep's list: every job may have its own
+    // fault.
     let mut places = HashMap::new();
     while let Some(row) = rows.try_next().await? {
         let sweep = SweepKey(row.sweep);
@@ -168,7 +169,7 @@ async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerRow>> {
     workers.collect()
 }
 
-/// What the newest sessions' requests were granted.
+/// What the requests of the newest sessions were granted.
 async fn requests(conn: &mut SqliteConnection) -> Result<Vec<StoredRequest>> {
     let rows = query!(
         r#"SELECT grant_request.worker, grant_request.request, job.digest AS "digest?",

@@ -1,4 +1,4 @@
-//! What happened.
+//! Reads events.
 
 use sqlx::{SqliteConnection, query, query_scalar};
 use swath_model::event::Event;

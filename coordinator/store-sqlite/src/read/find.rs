@@ -1,6 +1,6 @@
-//! Which jobs a query means: their keys, each statement along the index that
-//! leads to few rows. A store holds millions of jobs, and most queries mean a
-//! handful of them.
+//! Finds the jobs that a query means, as keys. Each statement uses an index
+//! that leads to few rows: a store holds millions of jobs, and most queries
+//! mean a handful of them.
 
 use sqlx::{SqliteConnection, query, query_scalar};
 use swath_model::id::{JobDigest, SweepDigest};
@@ -10,21 +10,21 @@ use swath_model::message::JobQuery;
 use crate::error::Result;
 use crate::rows;
 
-/// A sweep's jobs are read in the order of their keys where they are at least
-/// one of so many rows from the first of them to the last.
+/// A sweep's jobs are read in the order of their keys if at least one of so
+/// many rows, from its first job to its last, belongs to it.
 const SPARSE: i64 = 8;
 
-/// What every statement is given.
+/// The parameters of every statement.
 struct Asked {
     sweep: Option<i64>,
-    /// JSON array of names; none: any.
+    /// A JSON array of state names; none: any state.
     states: Option<String>,
     after: i64,
-    /// Below 0: all.
+    /// The limit; below 0: no limit.
     limit: i64,
 }
 
-/// The keys of the jobs that match, in order of submission.
+/// The keys of the matching jobs, in order of submission.
 pub(super) async fn ids(conn: &mut SqliteConnection, query: &JobQuery) -> Result<Vec<i64>> {
     let sweep = match query.sweep {
         None => None,
@@ -141,7 +141,7 @@ fn digests_from(prefix: &str) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((filled('0')?, filled('f')?))
 }
 
-/// Leased and suspect jobs: as many as there are slots.
+/// Leased and suspect jobs; there are as many as slots.
 async fn under_lease(conn: &mut SqliteConnection, asked: &Asked) -> Result<Vec<i64>> {
     let ids = query_scalar!(
         r#"SELECT job.id AS "id!" FROM job INDEXED BY job_lease_of_worker
@@ -160,8 +160,8 @@ async fn under_lease(conn: &mut SqliteConnection, asked: &Asked) -> Result<Vec<i
     Ok(ids.fetch_all(conn).await?)
 }
 
-/// Jobs of a sweep: along the keys where its jobs lie together, as those of a
-/// sweep that was new do, else along its cells.
+/// Jobs of a sweep: along the keys where its jobs are close together, as in a
+/// sweep that was all new; otherwise along its cells.
 async fn of_sweep(conn: &mut SqliteConnection, sweep: i64, asked: &Asked) -> Result<Vec<i64>> {
     let range = query!(
         r#"SELECT min(job) AS "first: i64", max(job) AS "last: i64", count(*) AS "jobs!: i64"

@@ -1,4 +1,4 @@
-//! Numbers from elsewhere.
+//! Imported numbers.
 
 use std::collections::HashMap;
 
@@ -10,8 +10,8 @@ use swath_model::import::Imported;
 use crate::error::Result;
 use crate::rows;
 
-/// The numbers of the sweeps of this name by their cell, each cell's by source
-/// and place.
+/// The numbers of sweeps with this name by cell, for each cell ordered by
+/// source and place.
 pub(super) async fn of_sweep(
     conn: &mut SqliteConnection,
     sweep: &str,

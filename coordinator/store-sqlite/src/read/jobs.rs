@@ -47,10 +47,10 @@ struct Row {
     weights: Option<Vec<u8>>,
 }
 
-/// Jobs that are read by one statement.
+/// How many jobs one statement reads.
 const CHUNK: usize = 4096;
 
-/// The jobs that match, in order of submission.
+/// The matching jobs, in order of submission.
 pub(crate) async fn jobs(conn: &mut SqliteConnection, asked: JobQuery) -> Result<Vec<JobView>> {
     let ids = find::ids(conn, &asked).await?;
     with_ids(conn, &ids).await
@@ -109,7 +109,7 @@ async fn with_ids(conn: &mut SqliteConnection, ids: &[i64]) -> Result<Vec<JobVie
 }
 
 fn views(rows: Vec<Row>) -> Result<Vec<JobView>> {
-    // Replicates of a cell come one after the other: its spec is read once.
+    // Replicates of a cell follow each other, so its spec is read once.
     let mut last: Option<(CellDigest, serde_json::Value)> = None;
     let mut views = Vec::with_capacity(rows.len());
     for row in rows {
@@ -247,7 +247,7 @@ pub(crate) async fn job(
     }))
 }
 
-/// Which of these jobs exist, and where they are; in the order given.
+/// What is known of each of these jobs, in the order given.
 pub(crate) async fn known(
     conn: &mut SqliteConnection,
     jobs: Vec<JobDigest>,
@@ -331,7 +331,7 @@ pub(crate) async fn curves(conn: &mut SqliteConnection, job: JobDigest) -> Resul
     Ok(points.collect())
 }
 
-/// What a job's trainers wrote to stderr, after `position`.
+/// What a job's trainers wrote to stderr after `position`.
 pub(crate) async fn logs(
     conn: &mut SqliteConnection,
     job: JobDigest,

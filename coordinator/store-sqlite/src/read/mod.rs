@@ -1,5 +1,5 @@
-//! Reading: from connections of its own, each on a snapshot, so that no reader
-//! waits for the writer and the writer for no reader.
+//! Reading: on separate connections, each on a snapshot, so that readers and
+//! the writer never wait for each other.
 
 mod events;
 mod find;
@@ -22,13 +22,13 @@ pub(crate) use self::replication::replication;
 pub(crate) use self::results::results;
 pub(crate) use self::sweeps::{sources, sweep, sweeps, workers};
 
-/// That there is no such sweep.
+/// The error for an unknown sweep.
 fn unknown(sweep: SweepDigest) -> Failure {
     Failure::Refused(StoreError::NotFound(format!("sweep {}", sweep.short())))
 }
 
-/// Runs `work` on one snapshot. In a task of its own: a reader that goes away
-/// in the middle must not leave a connection inside a transaction.
+/// Runs `work` on one snapshot, in a task of its own: a reader that goes away
+/// must not leave a connection inside a transaction.
 pub(crate) async fn read<T, F>(pool: &SqlitePool, work: F) -> swath_store::Result<T>
 where
     T: Send + 'static,

@@ -1,4 +1,4 @@
-//! What was decided of the replicates of a sweep.
+//! What was decided about the replicates of a sweep.
 
 use sqlx::{SqliteConnection, query};
 use swath_model::id::{Replicate, SweepDigest};
@@ -10,7 +10,7 @@ use super::unknown;
 use crate::error::Result;
 use crate::rows;
 
-/// What was decided of a sweep, and how it is settled.
+/// What was decided about a sweep, and how it is settled.
 pub(crate) async fn replication(
     conn: &mut SqliteConnection,
     digest: SweepDigest,

@@ -1,10 +1,10 @@
 //! A sweep's cells with their results.
 //!
-//! A large sweep has a hundred thousand jobs, and to hand a row from SQLite's
-//! thread to another costs more than to find it. So a few hundred cells come as
-//! one text, a line each, and are read on other threads while SQLite packs the
-//! next. Numbers travel as bits, because SQLite rounds them when it writes them
-//! out.
+//! A large sweep has a hundred thousand jobs, and passing a row from SQLite's
+//! thread to another costs more than finding it. So a few hundred cells come as
+//! one text, one line each, and are parsed on other threads while SQLite packs
+//! the next ones. Numbers are passed as bits, because SQLite rounds them when
+//! it writes them as text.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::{imports, unknown};
 use crate::error::{Failure, Result};
 use crate::rows;
 
-/// Cells per text: some hundred kilobytes.
+/// Cells per text; that is some hundred kilobytes.
 const PACKED: usize = 512;
 
 /// A sweep's cells with the results of their replicates, in canonical order.
@@ -64,7 +64,7 @@ pub(crate) async fn results(
             .map_err(|error| Failure::Damaged(format!("results cannot be read: {error}")))?;
         cells.append(&mut some?);
     }
-    // The order within a text is SQLite's to choose.
+    // SQLite chooses the order within a text.
     cells.sort_unstable_by_key(|cell| cell.index);
     let mut imports = imports::of_sweep(conn, &sweep.name).await?;
     if !imports.is_empty() {
@@ -106,19 +106,19 @@ async fn pack(conn: &mut SqliteConnection, sweep: i64, first: i64) -> Result<Str
     Ok(packed.unwrap_or_default())
 }
 
-/// What few jobs need, or what many share.
+/// What only few jobs need, or what many share.
 struct Beside {
     provenances: BTreeMap<i64, Provenance>,
-    /// By job.
+    /// Provenances of failed jobs, by job.
     of_failures: HashMap<i64, i64>,
-    /// By job.
+    /// Test errors, by job.
     errors: HashMap<i64, Vec<f64>>,
     last_epochs: usize,
 }
 
 impl Beside {
     fn last_errors(&self, job: i64) -> Vec<f64> {
-        // Mostly nobody asks.
+        // Usually nobody asks for them.
         if self.last_epochs == 0 {
             return Vec::new();
         }
@@ -152,10 +152,10 @@ fn cell(line: &str, beside: &Beside) -> Result<CellResults> {
     })
 }
 
-/// Reads one packed replicate: key, replicate, seed, state and digest; then the
-/// fault of a failed job, or provenance, bits, weights and metrics of a
-/// succeeded one.
-/// Metrics hold neither of the characters that keep these things apart.
+/// Parses one packed replicate: key, replicate, seed, state and digest; then
+/// the fault of a failed job, or provenance, bits, weights and metrics of a
+/// succeeded one. Metrics contain neither of the characters that separate these
+/// fields.
 fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
     fn read<T: std::str::FromStr>(word: Option<&str>) -> Option<T> {
         word?.parse().ok()
@@ -259,10 +259,11 @@ async fn provenances_of_failures(
         .collect())
 }
 
-/// The test errors of succeeded jobs by epoch, by job. Later attempts replace
-/// what earlier ones saw of the same epoch.
+/// The test errors of succeeded jobs, by job and epoch. Later attempts replace
+/// what earlier ones observed in the same epoch.
 async fn test_errors(conn: &mut SqliteConnection, sweep: i64) -> Result<HashMap<i64, Vec<f64>>> {
-    // With max() alone, SQLite takes the other columns from the same row.
+    // Where max() is the only aggregate, SQLite takes the other columns from
+    // the same row.
     let mut rows = query!(
         r#"SELECT seen.job AS "job!", seen.epoch, max(seen.attempt) AS "attempt!: i64",
                   seen.test_error AS "test_error!"

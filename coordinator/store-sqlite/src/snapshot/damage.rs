@@ -1,14 +1,14 @@
-//! What SQLite itself finds wrong, and rows that name others that are not there
-//! although no key of the schema holds them.
+//! What SQLite itself finds wrong, and rows that refer to missing rows which no
+//! foreign key of the schema covers.
 
 use sqlx::{Row, SqliteConnection, query};
 
 use crate::error::Result;
 
-/// Lines of each kind.
+/// How many lines of each kind are reported.
 const LINES: i64 = 20;
 
-/// What no foreign key asks: which rows, and where they are.
+/// References that no foreign key covers: which rows, and where they are.
 const ORPHANS: [(&str, &str); 3] = [
     (
         "an outcome of an attempt that is not there",
@@ -32,7 +32,7 @@ const ORPHANS: [(&str, &str); 3] = [
 
 pub(super) async fn damage(conn: &mut SqliteConnection) -> Result<Vec<String>> {
     let mut lines = Vec::new();
-    // As a function it would take the number for the name of a table.
+    // As a function it would take the number for a table name.
     let check = format!("PRAGMA quick_check({LINES})");
     let found = query(sqlx::AssertSqlSafe(check))
         .fetch_all(&mut *conn)

@@ -66,7 +66,7 @@ pub(super) async fn jobs(
     outcomes(conn, after, last, &mut page.rows).await
 }
 
-/// The attempts of the jobs between two keys, the last one included.
+/// The attempts of the jobs between two keys, including the last one.
 async fn attempts(
     conn: &mut SqliteConnection,
     after: i64,
@@ -172,7 +172,7 @@ async fn outcomes(
     .await?;
     for row in found {
         let job = JobKey(row.job);
-        // One of no job is found by the key that it lacks.
+        // An outcome without a job is found by its missing key.
         if !there.contains(&job) {
             continue;
         }

@@ -1,5 +1,5 @@
-//! One state of a file, on a connection of its own: however the coordinator
-//! goes on, in this process or another.
+//! One state of a file, on a connection of its own: it does not change while
+//! the coordinator writes, in this process or another.
 
 mod damage;
 mod jobs;
@@ -17,7 +17,7 @@ use swath_store::{
 use crate::error::{Failure, cannot_open, failed};
 use crate::{load, open};
 
-/// A connection inside a transaction that reads.
+/// A connection inside a reading transaction.
 #[derive(Debug)]
 pub(crate) struct Held {
     conn: SqliteConnection,
@@ -45,7 +45,7 @@ impl Held {
     }
 
     async fn begin(mut conn: SqliteConnection) -> Result<Self> {
-        // What is read first says which state it is.
+        // The first read determines which state it is.
         for sql in ["BEGIN", "SELECT 1 FROM sqlite_schema LIMIT 1"] {
             sqlx::query(sql)
                 .execute(&mut conn)

@@ -16,7 +16,7 @@ use super::jobs;
 use crate::error::Result;
 use crate::rows;
 
-/// The rows of a page, and their keys as they come.
+/// The rows of a page, and their keys, as they are read.
 #[derive(Default)]
 pub(super) struct Filling {
     pub(super) rows: Changes,
@@ -25,7 +25,7 @@ pub(super) struct Filling {
 }
 
 impl Filling {
-    /// The next row has this key.
+    /// Notes that the next row has this key.
     pub(super) const fn at(&mut self, key: [i64; 3]) -> &mut Changes {
         self.count += 1;
         self.last = Some(PageKey(key));
@@ -257,7 +257,7 @@ async fn logs(
     Ok(())
 }
 
-/// Of newest sessions: others are never asked for again.
+/// Only requests of newest sessions: others are never asked for again.
 async fn requests(
     conn: &mut SqliteConnection,
     PageKey([worker, request, _]): PageKey,

@@ -1,4 +1,4 @@
-//! What must hold of one job with its attempts.
+//! What must hold for one job with its attempts.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use crate::walk::take;
 pub(super) struct Facts<'a> {
     pub(super) new: &'a NewJob,
     pub(super) job: Cow<'a, Job>,
-    /// None of a job that is as it was made.
+    /// The job's row; none if the job is as it was created.
     row: Option<&'a JobRow>,
     attempts: &'a [NewAttempt],
     outcomes: &'a [OutcomeRow],
@@ -49,7 +49,7 @@ impl<'a> Facts<'a> {
         rows.new_jobs.iter().map(gather).collect()
     }
 
-    /// Why it failed, if it did.
+    /// Why the job failed, if it did.
     pub(super) fn fault(&self) -> Option<Fault> {
         match self.job.state {
             State::Failed(fault) => Some(fault),
@@ -66,7 +66,7 @@ impl<'a> Facts<'a> {
         ends.find(|it| it.attempt == attempt).map(|it| &it.end)
     }
 
-    /// Every invariant that does not hold.
+    /// Names every invariant that does not hold.
     pub(super) fn check(
         &self,
         policy: &Policy,
@@ -147,8 +147,8 @@ impl<'a> Facts<'a> {
         named && newest
     }
 
-    /// Exactly one outcome where it has succeeded, of the newest attempt, and
-    /// none elsewhere.
+    /// Whether a succeeded job has exactly one outcome, from its newest
+    /// attempt, and other jobs have none.
     fn is_measured_once(&self) -> bool {
         let succeeded = self.job.state == State::Succeeded;
         let mut measured = self.outcomes.iter();
@@ -177,7 +177,7 @@ impl<'a> Facts<'a> {
         };
         match self.end_of(self.job.attempt) {
             Some(End::Failed { fault: told, .. }) => *told == fault,
-            // Out of attempts while the last one was lost or given back.
+            // It ran out of attempts when the last one was lost or given back.
             _ => fault == Fault::Lost,
         }
     }
@@ -187,7 +187,8 @@ impl<'a> Facts<'a> {
         faulted.is_none_or(|it| matches!(self.end_of(it), Some(End::Failed { .. })))
     }
 
-    /// I6: it is named by what it computes, and its seed follows from its cell.
+    /// Checks I6: the job is named by what it computes, and its seed follows
+    /// from its cell.
     pub(super) fn check_name(
         &self,
         cell: Option<&StoredCell>,

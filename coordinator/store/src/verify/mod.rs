@@ -1,6 +1,6 @@
-//! Whether what is stored can be: every invariant over a whole store, in bounded
-//! memory. The databases refuse most of what is looked for here when it is
-//! written; this finds what came past them.
+//! Checks every invariant over a whole store, in bounded memory. The databases
+//! refuse most violations when they are written; this finds those that got past
+//! them.
 
 mod job;
 
@@ -23,17 +23,17 @@ use crate::{Result, StoreError};
 
 use self::job::Facts;
 
-/// Findings that are told one by one; the rest is counted.
+/// How many findings are listed; further ones are only counted.
 pub const FINDINGS_TOLD: usize = 100;
 
-/// What verifying found.
+/// The result of verifying.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified {
-    /// What there is, as far as it could be read.
+    /// What is stored, as far as it could be read.
     pub census: Census,
-    /// What is wrong, the first of it.
+    /// The first findings.
     pub findings: Vec<Finding>,
-    /// How much more is wrong.
+    /// How many more findings there are.
     pub untold: u64,
 }
 
@@ -47,9 +47,9 @@ impl Verified {
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Where: a job, a sweep, a cell.
+    /// The job, sweep or cell that it is about.
     pub at: String,
-    /// What.
+    /// What is wrong with it.
     pub what: String,
 }
 
@@ -59,11 +59,11 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Looks at everything.
+/// Verifies everything.
 ///
 /// # Errors
 ///
-/// When the store cannot be read at all; what of it cannot be read is a finding.
+/// When the store cannot be read at all; parts that cannot be read are findings.
 pub async fn verify(
     snapshot: &mut dyn Snapshot,
     policy: &Policy,
@@ -115,17 +115,17 @@ fn told(error: &StoreError) -> String {
     swath_model::error::causes(error)
 }
 
-/// A sweep, as its parts say it one after the other.
+/// What the parts of the store say about a sweep, one after the other.
 struct Sweep {
     label: String,
     row: SweepRow,
-    /// Cells that it says it has, and that it has.
+    /// How many cells it claims to have, and how many it has.
     cells: (u64, u64),
-    /// Jobs that its cells say it has.
+    /// How many jobs its cells claim to have.
     jobs: u64,
     counts: Counts,
     ended_at: Option<Timestamp>,
-    /// Replicates that were decided, as counted and as listed.
+    /// How many replicates were decided, as counted and as listed.
     seeds: (u64, u64),
 }
 
@@ -184,7 +184,7 @@ impl<'a> Verifier<'a> {
                     }
                 }
             }
-            // They are read, and the databases hold them to what they name.
+            // These are only read; the databases check what they refer to.
             Part::Late | Part::Observations | Part::Logs | Part::Requests | Part::Imports => {}
         }
     }
@@ -251,7 +251,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// The cells of these jobs. Where one cannot be read, the others are.
+    /// The cells of these jobs. If one cannot be read, the others still are.
     async fn cells_of(
         &mut self,
         snapshot: &mut dyn Snapshot,
@@ -282,7 +282,8 @@ impl<'a> Verifier<'a> {
         cells
     }
 
-    /// Counts a job where it is held, and says what is wrong with that.
+    /// Counts a job in the sweeps that hold it; returns what is wrong with
+    /// that.
     fn count(&mut self, job: &Facts<'_>, cell: &StoredCell) -> Option<&'static str> {
         let state = job.job.state_name();
         let (mut held, mut live) = (false, false);
@@ -305,7 +306,7 @@ impl<'a> Verifier<'a> {
         (!needed).then_some("I5: it waits and no live sweep needs it")
     }
 
-    /// What holds of whole sweeps.
+    /// Checks what must hold for whole sweeps.
     fn sum_up(&mut self) {
         for sweep in std::mem::take(&mut self.sweeps).into_values() {
             let Sweep {
@@ -330,7 +331,7 @@ impl<'a> Verifier<'a> {
                 let what = format!("it counts {}, and has {}", shown(row.counts), shown(counts));
                 self.found(label.clone(), what);
             }
-            // What ended last may have started over.
+            // The job that ended last may have started over.
             let over = counts.done() == counts.total();
             if (over && ended_at != row.ended_at) || ended_at > row.ended_at {
                 let ms = |at: Option<Timestamp>| at.map_or(0, Timestamp::as_ms);

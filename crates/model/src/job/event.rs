@@ -1,4 +1,4 @@
-//! What can happen to a job, and what comes of it.
+//! What can happen to a job, and what follows.
 
 use crate::id::{Attempt, Owner, SessionId, WorkerName};
 use crate::outcome::Outcome;
@@ -6,23 +6,23 @@ use crate::outcome::Outcome;
 /// What can happen to a job.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event<'a> {
-    /// A worker session takes it.
+    /// A worker session takes the job.
     Grant {
         /// The worker in its session.
         owner: Owner,
     },
-    /// The owner says that it runs this attempt.
+    /// The owner says that it is running this attempt.
     Heartbeat {
         /// The attempt.
         attempt: Attempt,
-        /// Who says so.
+        /// The worker session that reports it.
         owner: Owner,
     },
     /// The worker, in a new session, says that it still holds this attempt.
     Claim {
         /// The attempt.
         attempt: Attempt,
-        /// The new session.
+        /// The worker in its new session.
         owner: Owner,
     },
     /// The worker that holds it came back in a newer session, without it.
@@ -30,15 +30,15 @@ pub enum Event<'a> {
         /// The new session.
         newer: SessionId,
     },
-    /// The sweeper looks at the clock.
+    /// The sweeper checks what is due.
     Tick,
     /// The owner reports the attempt's outcome.
     Finish {
         /// The attempt.
         attempt: Attempt,
-        /// Who says so.
+        /// The worker session that reports it.
         owner: Owner,
-        /// What came of it.
+        /// The outcome of the attempt.
         outcome: &'a Outcome,
         /// A random number in 0..1, for the backoff.
         unit: f64,
@@ -47,7 +47,7 @@ pub enum Event<'a> {
     Release {
         /// The attempt.
         attempt: Attempt,
-        /// Who says so.
+        /// The worker session that reports it.
         owner: Owner,
     },
     /// The coordinator takes back a grant that its worker never mentioned.
@@ -60,11 +60,11 @@ pub enum Event<'a> {
     /// The coordinator or its store was away for a while: the lease lives on
     /// for at least one ttl.
     Extend,
-    /// No live sweep wants the job any more.
+    /// No live sweep needs the job any more.
     Cancel,
-    /// A sweep wants it (again).
+    /// A sweep needs the job (again).
     Want,
-    /// An operator wants it tried again.
+    /// An operator wants the job to be tried again.
     Retry,
     /// A charged fault turned out to be its worker's, not the job's.
     Uncharge {
@@ -73,19 +73,20 @@ pub enum Event<'a> {
     },
 }
 
-/// What came of an event.
+/// What an event did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// The job changed, or was confirmed in its state.
     Changed,
-    /// Nothing to do: the event does not concern the state the job is in.
+    /// Nothing was to be done: the event does not concern the state that the
+    /// job is in.
     Unchanged,
 }
 
-/// Why an event was refused. The job is as it was.
+/// Why an event was refused. The job is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The attempt or the session is not the newest, or the job went on
+    /// The attempt or the session is not the newest, or the job has moved on
     /// without it.
     #[error("stale: a newer attempt, a newer session or a final state stands")]
     Stale,

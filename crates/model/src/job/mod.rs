@@ -1,8 +1,8 @@
 //! The life of a job. [`Job::apply`] is the only code that changes one.
 //!
 //! The attempt number rises at a grant and nowhere else, so it fences: what an
-//! older attempt or an older session says changes nothing. A late word of the
-//! newest attempt counts as long as no newer one was granted, also when its
+//! older attempt or an older session says changes nothing. A late report of the
+//! newest attempt counts as long as no newer one was granted, even after its
 //! lease has passed: a cut-off worker must not cost a 16-hour training.
 
 mod event;
@@ -19,7 +19,7 @@ use crate::outcome::{Fault, Outcome};
 use crate::policy::Policy;
 use crate::time::Timestamp;
 
-/// A job's state with what its next transitions depend on.
+/// A job's state, and everything that its next transitions depend on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Where it is.
@@ -32,17 +32,17 @@ pub struct Job {
     pub granted_at: Timestamp,
     /// Attempts granted since the job was created or retried by an operator.
     pub grants: u32,
-    /// Charged faults.
+    /// Faults that were charged to the job.
     pub charged: u32,
-    /// The workers of these faults.
+    /// The workers on which those faults happened.
     pub failed_on: BTreeSet<WorkerName>,
-    /// Whether the newest attempt has reported its end already; then no word
-    /// of it can be adopted any more.
+    /// Whether the newest attempt has reported its end already; no later report
+    /// of it can be adopted then.
     pub closed: bool,
 }
 
 impl Job {
-    /// A job that waits from `now` on.
+    /// A job that waits for a worker from `now` on.
     pub const fn new(now: Timestamp) -> Self {
         Self {
             state: State::Queued { not_before: now },
@@ -152,14 +152,16 @@ impl Job {
         Ok(Applied::Changed)
     }
 
-    /// Whether a word of `owner` about this attempt still counts: the newest
-    /// attempt, not ended, of a job that is not final. True as well when its
-    /// lease has passed and nobody else was granted the job.
+    /// Whether a report of `owner` about this attempt still counts: it is the
+    /// newest attempt, it has not ended, and the job is not final. That is also
+    /// so when its lease has passed, as long as nobody else was granted the
+    /// job.
     pub fn holds(&self, attempt: Attempt, owner: &Owner) -> bool {
         self.owned(attempt, owner).is_ok()
     }
 
-    /// The newest attempt, said by its owner, not ended yet.
+    /// Checks that `owner` speaks of the newest attempt, and that this has not
+    /// ended.
     fn owned(&self, attempt: Attempt, owner: &Owner) -> Result<(), Refusal> {
         let newest = attempt == self.attempt && self.owner.as_ref() == Some(owner);
         if newest && !self.closed && !self.state_name().is_final() {
@@ -221,8 +223,8 @@ impl Job {
                 Applied::Changed
             }
             State::Suspect(lease) if lease.deadline <= now => {
-                // The attempt stays open: until a newer one is granted, its
-                // late word is adopted.
+                // The attempt stays open: until a newer one is granted, a late
+                // report of it is adopted.
                 self.requeue_or_end(lease.stop, Fault::Lost, now, policy);
                 Applied::Changed
             }
@@ -242,7 +244,7 @@ impl Job {
             Outcome::Measured(measurement) if !measurement.is_finite() => {
                 return Err(Refusal::NotFinite);
             }
-            // A measurement counts even when the job was to be stopped.
+            // A measurement counts even if the job was to be stopped.
             Outcome::Measured(_) => {
                 self.closed = true;
                 self.state = State::Succeeded;
@@ -269,7 +271,7 @@ impl Job {
         Ok(Applied::Changed)
     }
 
-    /// The attempt ended without a word about the job itself.
+    /// The attempt ended without saying anything about the job itself.
     fn give_back(&mut self, now: Timestamp, policy: &Policy) {
         let stop = self.stopping();
         self.closed = true;
@@ -326,8 +328,9 @@ impl Job {
         Applied::Changed
     }
 
-    /// Waits again with nothing charged. A job that was stopped may have used
-    /// up its attempts before; counting on from there would pass every limit.
+    /// Queues the job again with nothing charged. A job that was stopped may
+    /// have used up its attempts before; counting on from there would exceed
+    /// every limit.
     fn start_over(&mut self, now: Timestamp) {
         self.grants = 0;
         self.charged = 0;
@@ -355,7 +358,7 @@ impl Job {
         Applied::Changed
     }
 
-    /// Checks what must hold of a job in any state: the part of I1 to I5 that
+    /// Checks what must hold for a job in any state: the part of I1 to I5 that
     /// one job can show.
     ///
     /// # Errors

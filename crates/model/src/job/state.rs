@@ -1,4 +1,4 @@
-//! Where a job can be.
+//! The states of a job.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,24 +19,26 @@ pub enum State {
     Leased(Lease),
     /// Its lease has passed; the attempt may still come back until `deadline`.
     Suspect(Lease),
-    /// It has a measurement. Never left.
+    /// It has a measurement. Nothing leaves this state.
     Succeeded,
-    /// It has none and will have none; only an operator's retry leaves this.
+    /// It has no measurement and will get none; only an operator's retry leaves
+    /// this state.
     Failed(Fault),
-    /// No sweep wants it; only a retry or a new submit leaves this.
+    /// No sweep needs it; only a retry or a new submit leaves this state.
     Cancelled,
 }
 
 /// The right of one worker session to run one attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// Whose it is.
+    /// The worker session that holds it.
     pub owner: Owner,
     /// When it was granted.
     pub granted_at: Timestamp,
     /// When it passes (leased), or when its grace is over (suspect).
     pub deadline: Timestamp,
-    /// The worker is to stop the attempt, and hears so at its next heartbeat.
+    /// Whether the worker is to stop the attempt; it learns so at its next
+    /// heartbeat.
     pub stop: bool,
 }
 

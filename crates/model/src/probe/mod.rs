@@ -1,13 +1,13 @@
 //! Probes: jobs that measure what the steps of a training cost, in time and in
 //! memory, without training.
 //!
-//! A probe is a job like any other: named by what it computes, kept, retried,
-//! and its running out of memory is a fault like another. Its spec is that of a
-//! training without what leaves the cost of a step as it is (learning rates,
-//! budgets, initial weights), so one probe serves all cells that cost alike.
-//! It says `probe = true` and has a budget of [`STEPS`] steps, which it takes
-//! on made-up images of the data set's shape where the data set's name tells
-//! that shape.
+//! A probe is a job like any other: it is named by what it computes, kept and
+//! retried, and running out of memory is a fault as in any job. Its spec is
+//! that of a training without what does not affect the cost of a step (learning
+//! rates, budgets, initial weights), so one probe serves all cells of the same
+//! cost. The spec says `probe = true` and has a budget of [`STEPS`] steps,
+//! which the probe takes on made-up images of the data set's shape where the
+//! data set's name determines it.
 
 use serde_json::{Value, json};
 
@@ -26,13 +26,13 @@ pub fn is_probe(spec: &Value) -> bool {
 }
 
 impl JobSpec {
-    /// Whether it measures steps instead of training.
+    /// Whether the job measures steps instead of training.
     pub fn is_probe(&self) -> bool {
         is_probe(self.cell_tree())
     }
 }
 
-/// Keys that leave the cost of a step as it is, or nearly.
+/// Keys that do not affect the cost of a step, or hardly.
 const COSTLESS: [&str; 8] = [
     "epochs",
     "steps",
@@ -45,7 +45,8 @@ const COSTLESS: [&str; 8] = [
 ];
 
 /// What a cell's spec says about the cost of its steps: the model, the data,
-/// the batch, the precision, but not how fast it learns, nor for how long.
+/// the batch and the precision, but not the learning rate or the length of the
+/// training.
 fn essence(spec: &Value) -> Value {
     let mut spec = spec.clone();
     let Some(tree) = spec.as_object_mut() else {
@@ -56,7 +57,7 @@ fn essence(spec: &Value) -> Value {
     }
     if let Some(optimizer) = tree.get_mut("optimizer").and_then(Value::as_object_mut) {
         optimizer.retain(|key, _| ["name", "momentum", "nesterov"].contains(&key.as_str()));
-        // Only whether there is one decides what is kept and computed.
+        // Only its presence decides what is kept and computed.
         if let Some(momentum) = optimizer.get_mut("momentum") {
             let some = momentum.as_f64().is_some_and(|value| value > 0.0);
             *momentum = json!(if some { 0.9 } else { 0.0 });
@@ -66,25 +67,25 @@ fn essence(spec: &Value) -> Value {
     if let Some(name) = tree.get_mut("dataset").and_then(|it| it.get_mut("name"))
         && matches!(name.as_str(), Some("fashion_mnist" | "kmnist"))
     {
-        // As many images of the same shape.
+        // It has as many images of the same shape.
         *name = json!("mnist");
     }
     spec
 }
 
-/// The part of a cell's spec that its cost per step depends on, as a text.
-/// Cells that have it in common cost alike per epoch and per step.
+/// The part of a cell's spec that determines its cost per step, as a text.
+/// Cells with the same text cost the same per epoch and per step.
 pub fn workload(spec: &Value) -> String {
     canonical(&essence(spec))
 }
 
-/// Names what trainings have in common that cost alike. Probes have it in
-/// common with nothing else: what they take is not what trainings take.
+/// Names what trainings of the same cost have in common. A probe has a key of
+/// its own, because it does not take as long as a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WorkloadKey(pub [u8; 16]);
 
 impl WorkloadKey {
-    /// That of a [`workload`].
+    /// The key of a [`workload`].
     pub fn of(workload: &str) -> Self {
         let mut key = [0; 16];
         let hash = blake3::derive_key("swath workload v1", workload.as_bytes());
@@ -92,7 +93,7 @@ impl WorkloadKey {
         Self(key)
     }
 
-    /// That of a cell with this canonical text.
+    /// The key of a cell with this canonical text.
     pub fn of_cell(cell_text: &str) -> Self {
         match serde_json::from_str(cell_text) {
             Ok(spec) if !is_probe(&spec) => Self::of(&workload(&spec)),
@@ -106,20 +107,21 @@ impl WorkloadKey {
 pub struct Probe {
     /// The batch size whose steps it measures; 0 for a program.
     pub batch_size: u32,
-    /// What it computes.
+    /// The spec that it computes.
     pub spec: JobSpec,
 }
 
 impl Probe {
-    /// Its job: that of the first replicate.
+    /// Its job: the first replicate's.
     pub fn job(&self) -> JobDigest {
         let seed = seed(self.spec.cell_digest(), Replicate(1));
         self.spec.with_seed(seed).job_digest()
     }
 }
 
-/// The probes of a cell: one for each of its batch sizes. None of a program
-/// that does not say `trainer.probe`: it would train instead.
+/// The probes of a cell, one for each of its batch sizes. There is none for a
+/// program that does not say `trainer.probe`, because the program would train
+/// instead.
 pub fn probes(spec: &JobSpec) -> Vec<Probe> {
     let sizes = match spec.work() {
         Work::Training(training) => batch_sizes(training),
@@ -157,8 +159,8 @@ fn batch_sizes(spec: &TrainingSpec) -> Vec<u32> {
     sizes
 }
 
-/// What a probe measured. It is told in metrics, whose names begin with
-/// `probe.`; a program must tell the first and may tell the others.
+/// What a probe measured. It reports this in metrics whose names begin with
+/// `probe.`; a program must report the first and may report the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Timing {
     /// Seconds of one optimizer step.
@@ -169,8 +171,8 @@ pub struct Timing {
     pub steps_per_epoch: Option<f64>,
     /// Images of the training set.
     pub train_images: Option<f64>,
-    /// The most memory in use at once, in bytes: that of the device, or of the
-    /// process on a CPU.
+    /// The most memory in use at once, in bytes: the device's memory, or on a
+    /// CPU that of the process.
     pub memory_bytes: Option<f64>,
 }
 
@@ -186,7 +188,7 @@ pub const TRAIN_IMAGES: &str = "probe.train_images";
 pub const MEMORY_BYTES: &str = "probe.memory_bytes";
 
 impl Timing {
-    /// Reads what a probe told; none if it did not tell a step time.
+    /// Reads what a probe reported; none if it did not report a step time.
     pub fn of(metrics: &Metrics) -> Option<Self> {
         let get = |name| metrics.get(name).filter(|value| *value >= 0.0);
         Some(Self {
@@ -198,7 +200,7 @@ impl Timing {
         })
     }
 
-    /// What it tells. Numbers that are not finite are left out.
+    /// The metrics that report it. Numbers that are not finite are left out.
     pub fn metrics(&self) -> Metrics {
         let told = [
             (STEP_SECONDS, Some(self.step_seconds)),
@@ -215,8 +217,8 @@ impl Timing {
 }
 
 /// Seconds that one job of this cell takes: its steps times what a step of
-/// their batch size takes, and an evaluation per epoch. None where that was
-/// not measured for each of its batch sizes.
+/// their batch size takes, plus an evaluation per epoch. None where a batch
+/// size was not measured.
 pub fn seconds<'a>(spec: &JobSpec, timing: impl Fn(u32) -> Option<&'a Timing>) -> Option<f64> {
     let Some(training) = spec.training() else {
         let timing = timing(0)?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What is done to the training images; absent is off.
+/// What is done to the training images; what is absent is off.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augmentation {
@@ -66,7 +66,7 @@ pub struct RandomErasing {
     /// Least aspect ratio; its inverse is the largest.
     #[serde(default = "erase_aspect")]
     pub min_aspect: f64,
-    /// Tries to place the rectangle.
+    /// How often to try to place the rectangle.
     #[serde(default = "twenty")]
     pub max_attempts: u32,
 }

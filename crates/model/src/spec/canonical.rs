@@ -1,4 +1,4 @@
-//! One byte string per meaning, whatever the way it was written.
+//! One byte string per meaning, in whatever way it was written.
 
 use std::fmt::Write;
 
@@ -51,7 +51,8 @@ fn write_text(text: &str, out: &mut String) {
     let _ = write!(out, "{}", Value::String(text.to_owned()));
 }
 
-/// A number as text; `1e-4`, `0.0001` and `1.0`, `1` are pairs of equals.
+/// A number as text: `1e-4` and `0.0001` give the same, and so do `1.0` and
+/// `1`.
 pub fn number_text(number: &Number) -> String {
     match number.as_f64() {
         Some(float) if number.is_f64() => {

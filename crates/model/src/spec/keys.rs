@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::SpecError;
 use crate::suggest::nearest;
 
-/// What a key takes.
+/// What values a key takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// A whole number in this closed range.
@@ -29,19 +29,19 @@ pub enum Kind {
     Size,
     /// A list of `{ epoch, batch_size }`.
     BatchSteps,
-    /// Anything; its keys are not Swath's.
+    /// Anything; Swath knows no keys inside it.
     Free,
 }
 
 /// One key of the spec.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// Its dotted path.
+    /// The key's dotted path.
     pub path: &'static str,
     /// What it takes.
     pub kind: Kind,
-    /// The values of the table's `name` under which it means something; empty
-    /// when it always does.
+    /// The values of the table's `name` for which the key has a meaning; empty
+    /// when it always has.
     pub under: &'static [&'static str],
     /// One line for people.
     pub doc: &'static str,
@@ -226,7 +226,7 @@ pub const KEYS: &[Key] = &[
     key("params", Kind::Free, &[], "free parameters of a program"),
 ];
 
-/// The keys by path: a grid of a million cells looks each of them up.
+/// The keys by path, because a grid of a million cells looks each of them up.
 static BY_PATH: LazyLock<BTreeMap<&str, &Key>> =
     LazyLock::new(|| KEYS.iter().map(|key| (key.path, key)).collect());
 
@@ -236,7 +236,7 @@ static TABLES: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
     KEYS.iter().flat_map(|key| ends(key.path)).collect()
 });
 
-/// The keys that mean something only under some names of their table.
+/// The keys that have a meaning only under some names of their table.
 static CONDITIONAL: LazyLock<Vec<(&str, &str, &Key)>> = LazyLock::new(|| {
     let conditional = KEYS.iter().filter(|key| !key.under.is_empty());
     conditional
@@ -322,7 +322,8 @@ pub fn check(tree: &Value) -> Vec<SpecError> {
     errors
 }
 
-/// `path` is one buffer for the whole walk: a grid checks a million trees.
+/// `path` is one buffer for the whole walk, because a grid checks a million
+/// trees.
 fn walk(value: &Value, path: &mut String, errors: &mut Vec<SpecError>) {
     if let Some(key) = find(path) {
         if let Err(message) = check_value(key.kind, value) {
@@ -375,8 +376,8 @@ fn check_applicable(tree: &Value, errors: &mut Vec<SpecError>) {
     }
 }
 
-/// Whether this says that there is no Nesterov momentum: true of every
-/// optimizer but SGD, so a recipe or an axis may say it of them too.
+/// Whether this says that there is no Nesterov momentum. That is true for every
+/// optimizer but SGD, so a recipe or an axis may say it for them too.
 pub fn denies_nesterov(path: &str, value: &Value) -> bool {
     path == "optimizer.nesterov" && *value == Value::Bool(false)
 }
@@ -398,7 +399,7 @@ fn inapplicable(table: &str, leaf: &str, name: &str) -> SpecError {
     )
 }
 
-/// Whether `value` is of `kind`; the message says what is expected.
+/// Checks that `value` is of `kind`; the message says what is expected.
 pub fn check_value(kind: Kind, value: &Value) -> Result<(), String> {
     let expected = |what: String| Err(format!("must be {what}, not {}", describe(value)));
     match kind {
@@ -462,7 +463,7 @@ fn check_batch_steps(value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// A number without a fraction, also when it was written as `4.0`.
+/// A number without a fraction, even if it was written as `4.0`.
 fn whole(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| {
         let number = value.as_f64()?;

@@ -1,8 +1,8 @@
 //! The job spec: what a cell resolves to, and its canonical form.
 //!
-//! A spec comes in as a tree (from TOML or JSON), is checked key by key
-//! against [`keys::KEYS`], gets its defaults, is checked as a whole, and is
-//! written canonically: two ways to write one computation give the same bytes,
+//! A spec comes in as a tree (from TOML or JSON), is checked key by key against
+//! [`keys::KEYS`], gets its defaults, is checked as a whole, and is written in
+//! canonical form: two ways to write one computation give the same bytes, and
 //! so the same digest.
 
 mod augmentation;
@@ -26,8 +26,8 @@ pub use self::test_set::{TEST_SETS_MAX, TestSet, test_sets, unlike};
 pub use self::training::*;
 use crate::id::{CellDigest, JobDigest};
 
-/// Raised when the built-in trainer computes something else for the same
-/// spec: every job gets a new name then.
+/// Raised when the built-in trainer computes something else for the same spec;
+/// every job then gets a new name.
 pub const RECIPE_VERSION: u32 = 1;
 
 /// What is wrong with a spec, and at which key.
@@ -57,7 +57,7 @@ pub enum Work {
     Training(Box<TrainingSpec>),
     /// A program of the user's.
     Command(Command),
-    /// Nothing: a job that measures the queue itself.
+    /// Nothing: such a job measures the queue itself.
     Null,
 }
 
@@ -66,7 +66,7 @@ pub enum Work {
 pub struct Command {
     /// Program and arguments; never empty.
     pub argv: Vec<String>,
-    /// The field of its `finished` event that fills the cell.
+    /// The field of its `finished` event whose value the cell shows.
     pub metric: String,
 }
 
@@ -125,12 +125,12 @@ impl JobSpec {
         Self::from_value(&tree)
     }
 
-    /// Who runs it.
+    /// Who runs the job.
     pub fn work(&self) -> &Work {
         &self.work
     }
 
-    /// The spec of the built-in core, its seed included, if it runs this.
+    /// The spec of the built-in trainer, seed included, if this is for it.
     pub fn training(&self) -> Option<&TrainingSpec> {
         match &self.work {
             Work::Training(spec) => Some(spec),
@@ -138,7 +138,7 @@ impl JobSpec {
         }
     }
 
-    /// Its seed.
+    /// The job's seed.
     pub fn seed(&self) -> u64 {
         self.seed
     }
@@ -199,8 +199,8 @@ pub fn job_digest(cell_text: &str, seed: u64) -> JobDigest {
     JobDigest::from_bytes(digest("swath job v1", cell_text, Some(seed)))
 }
 
-/// The canonical text of a job from its cell's: the seed put in. None when the
-/// cell's text is not a JSON object.
+/// The canonical text of a job, made from its cell's text by adding the seed.
+/// None when the cell's text is not a JSON object.
 pub fn job_text(cell_text: &str, seed: u64) -> Option<String> {
     let mut tree: Value = serde_json::from_str(cell_text).ok()?;
     tree.as_object_mut()?.insert("seed".to_owned(), seed.into());
@@ -256,7 +256,7 @@ fn name_optimizer(tree: &mut Value) {
     }
 }
 
-/// `nesterov = false` says nothing of an optimizer that has no such option.
+/// `nesterov = false` means nothing for an optimizer that has no such option.
 fn drop_denied_nesterov(tree: &mut Value) {
     if let Some(Value::Object(optimizer)) = tree.get_mut("optimizer")
         && optimizer.get("name").and_then(Value::as_str) != Some("sgd")
@@ -268,7 +268,7 @@ fn drop_denied_nesterov(tree: &mut Value) {
     }
 }
 
-/// `probe = false` is what its absence says.
+/// `probe = false` means the same as leaving it out.
 fn drop_denied_probes(tree: &mut Value) {
     let denied = |table: &mut Map<String, Value>| {
         if table.get("probe") == Some(&Value::Bool(false)) {
@@ -317,8 +317,8 @@ fn other_work(trainer: &Value) -> Result<Work, Vec<SpecError>> {
     }
 }
 
-/// Whole numbers without a fraction, whatever the way they were written: the
-/// typed spec then reads `4.0` where it wants an integer.
+/// Turns whole numbers into integers, in whatever way they were written: the
+/// typed spec can then read `4.0` where it wants an integer.
 fn integral(value: &mut Value) {
     match value {
         Value::Number(number) => {

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// An architecture with its options. CIFAR-type: three stages and a global
-/// average pool. VGG has the stages that are given, each with a pool, and no
-/// average.
+/// An architecture with its options, of the CIFAR type: three stages and a
+/// global average pool. A VGG has as many stages as given, each with a pool,
+/// and no average.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Model {
@@ -87,7 +87,7 @@ pub struct SeResnetPreact {
     /// Channels after the stem.
     #[serde(default = "sixteen")]
     pub initial_channels: u32,
-    /// Channels over hidden units of the gate.
+    /// Channels divided by the hidden units of the gate.
     #[serde(default = "sixteen")]
     pub se_reduction: u32,
     /// The block.
@@ -114,7 +114,7 @@ pub struct Wrn {
     /// Channels after the stem.
     #[serde(default = "sixteen")]
     pub initial_channels: u32,
-    /// Width over that of a ResNet.
+    /// Width divided by that of a ResNet.
     pub widening_factor: u32,
     /// Dropout between the convolutions of a block.
     #[serde(default)]

@@ -31,7 +31,7 @@ pub struct Sgd {
     /// Weight decay, added to the gradient.
     #[serde(default)]
     pub weight_decay: f64,
-    /// What decays.
+    /// Which parameters decay.
     #[serde(default)]
     pub weight_decay_on: WeightDecayOn,
 }
@@ -48,7 +48,7 @@ pub struct Lars {
     /// Weight decay, added to the gradient.
     #[serde(default)]
     pub weight_decay: f64,
-    /// What decays.
+    /// Which parameters decay.
     #[serde(default)]
     pub weight_decay_on: WeightDecayOn,
     /// Which parameters have a local rate; it is 1 for the others.
@@ -83,12 +83,12 @@ pub struct Adam {
     /// Weight decay.
     #[serde(default)]
     pub weight_decay: f64,
-    /// What decays.
+    /// Which parameters decay.
     #[serde(default)]
     pub weight_decay_on: WeightDecayOn,
 }
 
-/// Which parameters decay, or have a local rate.
+/// A set of parameters: those that decay, or that have a local rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightDecayOn {
@@ -105,7 +105,7 @@ pub enum WeightDecayOn {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
-    /// It stays.
+    /// It stays the same.
     #[default]
     Constant,
     /// It drops at milestones.
@@ -135,7 +135,7 @@ pub struct Multistep {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decay {
-    /// Where the rate ends.
+    /// The rate at the end.
     #[serde(default)]
     pub min_lr: f64,
 }
@@ -147,7 +147,7 @@ pub struct Polynomial {
     /// The exponent.
     #[serde(default = "two")]
     pub power: f64,
-    /// Where the rate ends.
+    /// The rate at the end.
     #[serde(default)]
     pub min_lr: f64,
 }
@@ -158,10 +158,10 @@ pub struct Polynomial {
 pub struct Sgdr {
     /// Epochs of the first period.
     pub t0: u32,
-    /// Each period over the one before.
+    /// The length of each period divided by that of the one before.
     #[serde(default = "unit")]
     pub t_mult: u32,
-    /// Where each period ends.
+    /// The rate at the end of each period.
     #[serde(default)]
     pub min_lr: f64,
 }
@@ -170,7 +170,7 @@ pub struct Sgdr {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Warmup {
-    /// Its shape.
+    /// The warmup's shape.
     pub name: WarmupName,
     /// Its length in epochs; exactly one of `epochs` and `steps` is present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,7 +178,7 @@ pub struct Warmup {
     /// Its length in steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
-    /// The first rate over the base rate.
+    /// The first rate divided by the base rate.
     #[serde(default = "thousandth")]
     pub start_factor: f64,
 }
@@ -195,7 +195,7 @@ pub enum WarmupName {
     Constant,
 }
 
-/// A batch size from an epoch on.
+/// A batch size that holds from an epoch on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchStep {

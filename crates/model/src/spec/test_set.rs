@@ -1,22 +1,23 @@
-//! Further test sets by name: `extra_test_sets` and `trainer evaluate --set`.
+//! Additional test sets by name: `extra_test_sets` and `trainer evaluate
+//! --set`.
 
 use super::{Dataset, SpecError};
 use crate::metrics::name_part;
 use crate::suggest::nearest;
 
-/// What the name of a safetensors file begins with.
+/// The prefix of the name of a safetensors file.
 const TENSORS: &str = "tensors:";
 
-/// The most extra test sets of a spec: each brings three metrics.
+/// The most extra test sets of a spec: each adds three metrics.
 pub const TEST_SETS_MAX: usize = 16;
 
-/// Bytes of a set's name in those of its metrics.
+/// The most bytes of a set's name within the names of its metrics.
 const LABEL_BYTES: usize = 48;
 
-/// The labels of the sets of the data set trained on.
+/// The labels of the data set's own sets.
 const OWN_LABELS: [&str; 2] = ["test", "train"];
 
-/// A test set beside that of the data set trained on.
+/// A test set beside that of the training's data set.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TestSet {
     /// CIFAR-10.1 (Recht et al. 2018, "Do CIFAR-10 classifiers generalize to
@@ -30,7 +31,7 @@ pub enum TestSet {
     Tensors(String),
 }
 
-/// Every name but that of a file.
+/// Every named set; files have no fixed name.
 fn named() -> [(&'static str, TestSet); 8] {
     [
         ("cifar10.1", TestSet::Cifar101),
@@ -49,7 +50,7 @@ impl TestSet {
     ///
     /// # Errors
     ///
-    /// With the names that there are.
+    /// When there is no such set; the message lists the names that exist.
     pub fn parse(name: &str) -> Result<Self, String> {
         if let Some(path) = name.strip_prefix(TENSORS) {
             return if path.is_empty() {
@@ -66,14 +67,14 @@ impl TestSet {
         Err(match nearest(name, names()) {
             Some(near) => format!("`{name}`: no such test set; did you mean `{near}`?"),
             None => format!(
-                "`{name}`: no such test set; there are {}, and `{TENSORS}PATH`",
+                "`{name}`: no such test set; the known ones are {}, and `{TENSORS}PATH`",
                 names().collect::<Vec<_>>().join(", ")
             ),
         })
     }
 
-    /// Its part of the names of its metrics: `test_error.<label>`. That of a
-    /// file is its name without directory and extension.
+    /// The part of its metrics' names that stands for it: `test_error.<label>`.
+    /// A file's label is its name without directory and extension.
     pub fn label(&self) -> String {
         let all = named();
         let known = all.iter().find(|(_, set)| set == self);
@@ -84,14 +85,14 @@ impl TestSet {
                 let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
                 name_part(if stem.is_empty() { file } else { stem })
             }
-            // Not made by `parse`.
+            // `parse` makes no such value.
             (_, None) => "other".to_owned(),
         };
         label.truncate(LABEL_BYTES);
         label
     }
 
-    /// Channels, height, width and classes, where the name tells them.
+    /// Channels, height, width and classes, where the name determines them.
     pub const fn shape(&self) -> Option<[u32; 4]> {
         match self {
             Self::Cifar101 | Self::Cifar101V4 => Dataset::Cifar10.shape(),
@@ -101,7 +102,7 @@ impl TestSet {
     }
 }
 
-/// Every fault of a spec's extra test sets.
+/// Reports every mistake in a spec's extra test sets.
 pub(super) fn check(dataset: &Dataset, names: &[String], wrong: &mut impl FnMut(&str, String)) {
     const KEY: &str = "extra_test_sets";
     if names.len() > TEST_SETS_MAX {
@@ -144,7 +145,8 @@ pub(super) fn check(dataset: &Dataset, names: &[String], wrong: &mut impl FnMut(
     }
 }
 
-/// What to say of a test set that is not like the training set.
+/// The message for a test set whose images or classes differ from the training
+/// set's.
 pub fn unlike(name: &str, set: [u32; 4], training: [u32; 4]) -> String {
     let text = |[channels, height, width, classes]: [u32; 4]| {
         format!("{channels}×{height}×{width} in {classes} classes")
@@ -157,7 +159,7 @@ pub fn unlike(name: &str, set: [u32; 4], training: [u32; 4]) -> String {
 ///
 /// # Errors
 ///
-/// Where one has no such name.
+/// When one of the names is unknown.
 pub fn test_sets(names: &[String]) -> Result<Vec<TestSet>, SpecError> {
     let parse = |name: &String| {
         TestSet::parse(name).map_err(|message| SpecError::new("extra_test_sets", message))
@@ -227,7 +229,7 @@ mod tests {
             faults(&Dataset::Mnist, &["kmnist", "fashion_mnist"]),
             [""; 0]
         );
-        assert!(faults(&Dataset::Mnist, &["svhn"])[0].contains("there are cifar10.1"));
+        assert!(faults(&Dataset::Mnist, &["svhn"])[0].contains("the known ones are cifar10.1"));
         assert_eq!(faults(&cifar, &["cifar10.1"; 17]).len(), 1 + 16);
     }
 }

@@ -76,7 +76,7 @@ fn no_nesterov_is_true_of_every_optimizer() {
         let (plain, denied) = (JobSpec::from_value(&plain), JobSpec::from_value(&denied));
         assert_eq!(plain.unwrap(), denied.unwrap());
     }
-    // Of SGD it says something.
+    // For SGD it means something.
     let sgd = JobSpec::from_value(&with("optimizer.nesterov", json!(false))).unwrap();
     assert_eq!(sgd.get("optimizer.nesterov"), Some(&json!(false)));
     let lars = json!({ "name": "lars", "lr": 0.1, "nesterov": true });
@@ -153,7 +153,7 @@ fn augmentations_that_contradict_each_other_are_errors() {
     alone["batch_size"] = json!(1);
     insta::assert_snapshot!(errors(&alone), @"`augmentation.mixup`: mixes the images of a batch with each other; `batch_size` = 1 leaves none to mix with");
 
-    // Everything that may go together does.
+    // Everything that may be combined can be.
     let together = json!({
         "random_crop": {"padding": 1}, "horizontal_flip": true, "random_erasing": {},
         "cutout": {"size": 3}, "cutmix": {},
@@ -165,7 +165,7 @@ fn augmentations_that_contradict_each_other_are_errors() {
             json!({"dual_cutout": {"size": 3}, "random_erasing": {}}),
             0.0,
         ),
-        // What is off contradicts nothing.
+        // An option that is off contradicts nothing.
         (
             json!({"cutout": {"size": 0}, "dual_cutout": {"size": 3}}),
             0.0,
@@ -242,8 +242,8 @@ fn batches_divide_into_micro_batches_and_those_into_chunks() {
         let spec = JobSpec::from_value(tree).unwrap();
         spec.training().unwrap().ghost_batch_size
     };
-    // A chunk may be larger than some micro-batches, and is gone if it is
-    // than all.
+    // A chunk may be larger than some micro-batches; if it is larger than all
+    // of them, it is dropped.
     assert_eq!(ghost(&tree(16, 2, 32, 128)), Some(32));
     assert_eq!(ghost(&tree(16, 2, 64, 128)), None);
 }

@@ -9,7 +9,7 @@ use super::{Augmentation, BatchStep, Model, Optimizer, Schedule, Warmup};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingSpec {
-    /// What is trained on.
+    /// The data set to train on.
     pub dataset: Dataset,
     /// The architecture.
     pub model: Model,
@@ -32,7 +32,7 @@ pub struct TrainingSpec {
     /// How the learning rate moves.
     #[serde(default)]
     pub schedule: Schedule,
-    /// How it starts; absent: at the schedule's own rate.
+    /// How the learning rate starts; absent: at the schedule's own rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warmup: Option<Warmup>,
     /// Batch sizes from given epochs on, in ascending order of epoch.
@@ -44,28 +44,29 @@ pub struct TrainingSpec {
     /// The loss.
     #[serde(default)]
     pub loss: Loss,
-    /// How weights start.
+    /// How the weights start.
     #[serde(default)]
     pub init: Init,
     /// Number format of the training.
     #[serde(default)]
     pub precision: Precision,
-    /// Limit of the gradient's norm; absent: none.
+    /// The greatest norm of the gradient; absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_clip_norm: Option<f64>,
-    /// A new order of the images in each epoch.
+    /// Whether each epoch has a new order of the images.
     #[serde(default = "yes")]
     pub shuffle: bool,
-    /// Drop the last, partial batch of an epoch.
+    /// Whether the last, partial batch of an epoch is dropped.
     #[serde(default = "yes")]
     pub drop_last: bool,
     /// Further test sets, evaluated at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extra_test_sets: Vec<String>,
-    /// Not a training but the measurement of its steps: see [`crate::probe`].
+    /// Whether this is a probe, which measures steps instead of training: see
+    /// [`crate::probe`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub probe: bool,
-    /// Everything random derives from it.
+    /// The seed from which everything random derives.
     #[serde(default)]
     pub seed: u64,
 }
@@ -95,7 +96,7 @@ pub enum Dataset {
 }
 
 impl Dataset {
-    /// Channels, height, width and classes, where the name tells them.
+    /// Channels, height, width and classes, where the name determines them.
     pub const fn shape(&self) -> Option<[u32; 4]> {
         match self {
             Self::Cifar10 => Some([3, 32, 32, 10]),
@@ -106,7 +107,8 @@ impl Dataset {
         }
     }
 
-    /// Images of the training set, where the name says how many there are.
+    /// Images of the training set, where the name determines how many there
+    /// are.
     pub const fn train_images(&self) -> Option<u32> {
         match self {
             Self::Cifar10 | Self::Cifar100 => Some(50_000),
@@ -116,7 +118,7 @@ impl Dataset {
         }
     }
 
-    /// Images of the test set, where the name says how many there are.
+    /// Images of the test set, where the name determines how many there are.
     pub const fn test_images(&self) -> Option<u32> {
         match self {
             Self::Cifar10 | Self::Cifar100 | Self::Mnist | Self::FashionMnist | Self::Kmnist => {
@@ -134,16 +136,16 @@ impl Dataset {
 pub struct OwnData {
     /// Where it lies.
     pub path: String,
-    /// Mean per channel of pixels in 0..1; absent: 0, for a folder that of its
-    /// training images.
+    /// Mean per channel of pixels in 0..1; absent: 0, or for a folder that of
+    /// its training images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mean: Vec<f64>,
-    /// Standard deviation per channel of pixels in 0..1; absent: 1, for a folder
-    /// that of its training images.
+    /// Standard deviation per channel of pixels in 0..1; absent: 1, or for a
+    /// folder that of its training images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub std: Vec<f64>,
-    /// A folder's images are cropped and resized to it; absent: all have one
-    /// size already.
+    /// The size to which a folder's images are cropped and resized; absent: all
+    /// have one size already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
     /// Channels of a folder's images, 1 or 3; absent: 1 if all are grey.
@@ -197,10 +199,11 @@ pub struct Init {
     #[serde(default)]
     pub linear: LinearInit,
     /// Gammas of BN; absent from the canonical form where they start at 1, so
-    /// that specs from before there was a choice keep their digests.
+    /// that specs from before this option keep their digests.
     #[serde(default, skip_serializing_if = "BnInit::is_ones")]
     pub bn: BnInit,
-    /// The last BN gamma of each residual block starts at 0, whatever `bn` says.
+    /// Whether the last BN gamma of each residual block starts at 0, whatever
+    /// `bn` says.
     #[serde(default)]
     pub zero_gamma: bool,
 }
@@ -243,7 +246,7 @@ pub enum BnInit {
 }
 
 impl BnInit {
-    /// By reference, as serde asks.
+    /// serde requires a reference here.
     #[expect(
         clippy::trivially_copy_pass_by_ref,
         reason = "the signature that serde calls"

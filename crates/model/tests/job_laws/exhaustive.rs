@@ -11,17 +11,17 @@ use swath_model::time::Timestamp;
 use crate::ghost::Ghost;
 use crate::{START, failed, measured, owner, policy};
 
-/// Attempts in the exhaustive check: one more than a job gets at once, so that
-/// a retry is part of it.
+/// How many attempts the exhaustive check makes: one more than a job gets at
+/// once, so that a retry is included.
 const ATTEMPTS: u32 = 4;
 
 /// A time at which every lease and grace is over.
 const LATE: Timestamp = Timestamp::from_ms(1_000_000_000);
 
-/// Every order of every event, with every attempt and speaker: two workers,
-/// two sessions each. Messages may be lost, repeated and reordered at will,
-/// since any may come at any time, any number of times; leases may pass at any
-/// time, since what is left of them is forgotten after each step.
+/// Every order of every event, with every attempt and speaker: two workers, two
+/// sessions each. Messages may be lost, repeated and reordered, because any may
+/// come at any time and any number of times. Leases may pass at any time,
+/// because their remaining time is forgotten after each step.
 #[test]
 fn every_order_of_events_keeps_the_laws() {
     let outcomes = [

@@ -1,6 +1,6 @@
-//! A ghost watches a job from outside: it notes who was granted what and what
-//! ended, and from that alone knows which words must be heard and which must
-//! not.
+//! A ghost watches a job from outside. It notes what was granted to whom and
+//! what ended, and from that alone knows which reports must be accepted and
+//! which must not.
 
 use swath_model::id::{Attempt, Owner};
 use swath_model::job::{Applied, Event, Job, Refusal, State, StateName};
@@ -15,7 +15,7 @@ use crate::policy;
 pub(crate) struct Ghost {
     /// The newest granted attempt, and who may speak for it.
     pub(crate) newest: Option<(Attempt, Owner)>,
-    /// It reported its end, or was taken away.
+    /// The attempt reported its end, or was taken away.
     ended: bool,
     measurements: u32,
     /// Grants and charged faults since the job last started over.
@@ -24,7 +24,7 @@ pub(crate) struct Ghost {
 }
 
 impl Ghost {
-    /// Whether a word about this attempt must be heard.
+    /// Whether a report about this attempt must be accepted.
     fn may_speak(&self, before: &Job, attempt: Attempt, speaker: &Owner, claim: bool) -> bool {
         let Some((newest, owner)) = &self.newest else {
             return false;
@@ -37,7 +37,7 @@ impl Ghost {
         *newest == attempt && same && !self.ended && !before.state_name().is_final()
     }
 
-    /// Holds one step to the laws, and takes note of it.
+    /// Checks one step against the laws, and notes it.
     pub(crate) fn watch(
         &mut self,
         before: &Job,
@@ -101,7 +101,7 @@ impl Ghost {
         law(after.check(&policy()) == Ok(()), "Job::check")
     }
 
-    /// Whether this event must be heard, if it is a word of a worker.
+    /// Whether this event must be accepted, if it is a worker's report.
     fn heard(&self, before: &Job, event: &Event<'_>) -> Option<bool> {
         match event {
             Event::Heartbeat { attempt, owner }
@@ -146,8 +146,8 @@ impl Ghost {
     }
 }
 
-/// Whether a worker's word was heard: also when what it said was refused for
-/// its content.
+/// Whether a worker's report was accepted, including when its content was
+/// refused.
 fn heard_of(result: Result<Applied, Refusal>) -> bool {
     result != Err(Refusal::Stale)
 }
@@ -162,7 +162,7 @@ fn final_stays(before: &Job, event: &Event<'_>, after: &Job) -> bool {
         }
 }
 
-/// Whether what the event says may be taken over, whoever says it.
+/// Whether the content of the event is acceptable, whoever sends it.
 fn acceptable(before: &Job, event: &Event<'_>) -> bool {
     match event {
         Event::Finish {

@@ -207,8 +207,8 @@ proptest! {
         }
     }
 
-    /// I5: from wherever it is, a job that nobody ever answers for ends, after
-    /// no more grants than it may have.
+    /// I5: from any state, a job that nobody ever answers for ends after no
+    /// more grants than allowed.
     #[test]
     fn every_job_ends(steps in prop::collection::vec(step(), 1..40)) {
         let mut life = Life::new();
@@ -225,8 +225,9 @@ proptest! {
         prop_assert!(life.job.attempt.0 - granted <= policy().attempts_max);
     }
 
-    /// Adoption: whatever befell its lease, the newest attempt's measurement
-    /// counts as long as it did not end and nobody stopped waiting for it.
+    /// Adoption: whatever happened to its lease, the newest attempt's
+    /// measurement counts as long as the attempt has not ended and the job is
+    /// still wanted.
     #[test]
     fn a_late_measurement_is_adopted(
         silence in prop::collection::vec(

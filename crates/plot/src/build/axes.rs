@@ -10,9 +10,10 @@ use swath_results::table::Results;
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
     pub(super) path: String,
-    /// Numbers rise; others stand in order of first appearance.
+    /// Its values: numbers in rising order, others in order of first
+    /// appearance.
     pub(super) values: Vec<Value>,
-    /// For each cell the place of its value; none where it has none.
+    /// For each cell the index of its value; none where it has none.
     pub(super) places: Vec<Option<usize>>,
     /// Whether every value is a number.
     pub(super) numeric: bool,
@@ -44,7 +45,7 @@ impl Axis {
     }
 }
 
-/// Whether an axis says nothing that the others do not say already.
+/// Whether an axis only repeats what the others say.
 pub(super) fn depends(axis: &Axis, others: &[&Axis]) -> bool {
     let mut seen: BTreeMap<Vec<Option<usize>>, Option<usize>> = BTreeMap::new();
     (0..axis.places.len()).all(|cell| {
@@ -91,14 +92,14 @@ impl Axes {
         self.named(&["epochs", "steps", "max_steps"])
     }
 
-    /// One of numbers, if there is one that every cell has.
+    /// An axis of numbers that every cell has, if there is one.
     pub(super) fn numeric(&self) -> Option<&Axis> {
         let several = || self.several().filter(|axis| axis.numeric);
         several().find(|axis| axis.is_whole()).or(several().next())
     }
 
-    /// One with several values that every cell has, other than `taken`; else
-    /// one that most have.
+    /// An axis with several values that every cell has, other than `taken`;
+    /// otherwise one that most cells have.
     pub(super) fn shared(&self, taken: Option<&str>) -> Option<&Axis> {
         let others = || {
             self.several()
@@ -108,7 +109,7 @@ impl Axes {
         others().min_by_key(lacking)
     }
 
-    /// Those with at least two values.
+    /// The axes with at least two values.
     pub(super) fn several(&self) -> impl Iterator<Item = &Axis> {
         self.all.iter().filter(|axis| axis.values.len() > 1)
     }

@@ -11,7 +11,7 @@ use super::names::Names;
 use super::{imports, measure, places, progress, title};
 use crate::chart::{Axis as ChartAxis, Body, Boxes, Chart, Row};
 
-/// Boxes in one picture.
+/// The most boxes in one picture.
 const BOXES_MOST: usize = 60;
 
 pub(super) fn boxes(results: &Results) -> Chart {
@@ -76,7 +76,7 @@ pub(super) fn boxes(results: &Results) -> Chart {
     }
 }
 
-/// The axes that it takes to tell the cells apart, in the order of the table.
+/// The axes that are needed to tell the cells apart, in the order of the table.
 fn telling_apart<'a>(results: &Results, axes: &'a Axes) -> Vec<&'a Axis> {
     let mut apart: Vec<&Axis> = Vec::new();
     let of_table = results.definition().layout.parameters();

@@ -11,17 +11,18 @@ use crate::chart::{Axis, Body, Chart, Grid, Point, Series};
 /// The curve of one job.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Curve {
-    /// What it belongs to: curves of one name are replicates of each other.
+    /// Its name; curves of the same name are replicates of each other.
     pub name: String,
     /// Its epochs, each once.
     pub points: Vec<Observation>,
 }
 
-/// Names in one picture: as many as there are colours.
+/// The most names in one picture: there is a colour for each.
 const NAMES_MOST: usize = 7;
 
-/// Error by epoch: of each name the median over its jobs, test and training,
-/// and how far apart the jobs are. `legend` says what names are made of.
+/// Error over epochs: for each name the median over its jobs, for test and
+/// training, and how far the jobs differ. `legend` says what the names consist
+/// of.
 ///
 /// # Errors
 ///
@@ -36,7 +37,8 @@ pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, Plot
     }
     let all = groups.len();
     if all > NAMES_MOST {
-        // The best at the end of training tell most; stable, so ties keep order.
+        // The best at the end of training are the most interesting; the sort is
+        // stable, so ties keep their order.
         groups.sort_by(|(_, left), (_, right)| last(left).total_cmp(&last(right)));
         groups.truncate(NAMES_MOST);
     }
@@ -61,7 +63,7 @@ pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, Plot
         return Err(PlotError::NoCurves);
     }
     if !has_test {
-        // Their names would be nowhere.
+        // Otherwise their names would appear nowhere.
         for (train, test) in train.iter_mut().zip(&test) {
             train.name.clone_from(&test.name);
         }
@@ -114,7 +116,7 @@ pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, Plot
     Ok(chart)
 }
 
-/// The median of the last test errors of a name, infinite without any.
+/// The median of the last test errors of a name; infinite if there are none.
 fn last(group: &[&Curve]) -> f64 {
     let of = |curve: &&Curve| curve.points.iter().rev().find_map(|it| it.test_error);
     let mut values: Vec<f64> = group.iter().filter_map(of).collect();
@@ -140,7 +142,7 @@ fn points(group: &[&Curve], field: fn(&Observation) -> Option<f64>) -> Vec<Point
     by_epoch.into_iter().map(of).collect()
 }
 
-/// The median; the values are sorted on the way.
+/// The median; this sorts the values.
 pub(crate) fn median(values: &mut [f64]) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;

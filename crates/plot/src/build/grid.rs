@@ -12,14 +12,15 @@ use super::names::Names;
 use super::{LINES_MOST, PlotError, Request, axis_title, imports, measure, progress, title};
 use crate::chart::{Axis as ChartAxis, Body, Chart, Grid, Point, Series};
 
-/// A cell with what it has come to.
+/// A cell with its summary.
 pub(super) type Place<'a> = (&'a CellResults, &'a Summary);
 
-/// Lines that are chosen unasked.
+/// The most lines if the user chose none.
 const LINES_UNASKED: usize = 12;
-/// Values of x that get a tick each.
+/// Up to this many values of x get a tick each.
 const TICKS_MOST: usize = 10;
-/// Factors between values from which an axis is logarithmic.
+/// If the greatest value is more than this many times the least, the axis is
+/// logarithmic.
 pub(super) const FACTOR: f64 = 4.0;
 
 pub(super) fn against_lr(results: &Results, request: &Request) -> Result<Chart, PlotError> {
@@ -31,8 +32,8 @@ pub(super) fn against_lr(results: &Results, request: &Request) -> Result<Chart, 
         "an axis of learning rates",
     )?;
     let mut wanted: Vec<&Axis> = axes.batch().into_iter().collect();
-    // The best of several methods is no method's line; the best of several
-    // budgets is a fair question.
+    // The best of several methods belongs to no method's line; the best of
+    // several budgets is a fair comparison.
     wanted.extend(axes.all.iter().filter(|axis| !axis.numeric));
     wanted.extend(axes.budget());
     wanted.extend(&axes.all);
@@ -50,7 +51,7 @@ pub(super) fn against_batch(results: &Results, request: &Request) -> Result<Char
     lines(results, &axes, x, &by)
 }
 
-/// The axis to the right: the one asked for, else the kind's own.
+/// The horizontal axis: the one asked for, otherwise the kind's own.
 fn chosen<'a>(
     axes: &'a Axes,
     request: &Request,
@@ -82,8 +83,8 @@ pub(super) fn named<'a>(axes: &'a Axes, path: &str) -> Result<&'a Axis, PlotErro
     })
 }
 
-/// The axes that tell lines apart: those asked for, else the wanted ones as
-/// long as the lines stay few.
+/// The axes that separate lines: those asked for, otherwise the wanted ones as
+/// long as there are few lines.
 fn lines_by<'a>(
     axes: &'a Axes,
     request: &Request,
@@ -95,8 +96,8 @@ fn lines_by<'a>(
     }
     let mut by: Vec<&Axis> = Vec::new();
     for axis in wanted.iter().filter(|it| it.path != x.path) {
-        // What follows from x is no line of its own, but a line must not join
-        // one method to another.
+        // What depends on x makes no line of its own, but a line must not join
+        // different methods.
         let from_x = axis.numeric.then_some(x);
         let known: Vec<&Axis> = by.iter().copied().chain(from_x).collect();
         let new = !by.iter().any(|it| it.path == axis.path);
@@ -119,8 +120,8 @@ fn groups(x: &Axis, by: &[&Axis]) -> BTreeMap<Vec<Option<usize>>, Vec<usize>> {
     groups
 }
 
-/// Of the cells that share a point the one with the least median; complete
-/// ones go first, because a median of the lucky runs is too good.
+/// Among the cells at one point, the one with the least median. Complete cells
+/// are preferred, because a median of the surviving runs is too good.
 pub(super) fn best(here: &[usize], cells: &[Place<'_>]) -> Option<usize> {
     let rank = |cell: &&usize| {
         let figure = &cells[**cell].1.measured;
@@ -136,7 +137,7 @@ pub(super) fn best(here: &[usize], cells: &[Place<'_>]) -> Option<usize> {
     least.copied()
 }
 
-/// An error when several cells fall on a point and there is no best.
+/// An error when several cells fall on one point and there is no best.
 pub(super) fn choice(
     results: &Results,
     axes: &Axes,
@@ -232,7 +233,7 @@ fn lines(results: &Results, axes: &Axes, x: &Axis, by: &[&Axis]) -> Result<Chart
     Ok(chart)
 }
 
-/// Which values of the one axis that is not shown the points of a line have.
+/// Which values the points of a line have on the one axis that is not shown.
 fn chosen_values(axes: &Axes, x: &Axis, taken: &[usize]) -> String {
     let rest: Vec<&Axis> = axes.all.iter().filter(|axis| axis.path != x.path).collect();
     let [hidden] = rest.as_slice() else {
@@ -261,7 +262,8 @@ fn ticks(x: &Axis) -> Vec<f64> {
     }
 }
 
-/// Whether positive numbers lie so far apart that factors tell more.
+/// Whether positive numbers are so far apart that a logarithmic axis shows them
+/// better.
 pub(super) fn spread(values: &[f64], factor: f64) -> bool {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(0.0, f64::max);
@@ -281,7 +283,7 @@ fn point(x: f64, cell: Place<'_>, mark: bool) -> Point {
     }
 }
 
-/// The value of every run that is known by itself, rising.
+/// The values of all runs that are known one by one, rising.
 pub(super) fn values(summary: &Summary) -> Vec<f64> {
     let mut values: Vec<f64> = summary.values.iter().map(|(_, value)| *value).collect();
     values.sort_by(f64::total_cmp);
@@ -335,7 +337,7 @@ fn caption(
     caption
 }
 
-/// That cells without a value on an axis have no place in the picture.
+/// Says that cells without a value on an axis are not in the picture.
 pub(super) fn left_out(shown: &[&Axis]) -> Option<String> {
     let cells = shown.first().map_or(0, |axis| axis.places.len());
     let out = (0..cells).filter(|cell| shown.iter().any(|axis| axis.places[*cell].is_none()));
@@ -351,7 +353,7 @@ pub(super) fn left_out(shown: &[&Axis]) -> Option<String> {
     })
 }
 
-/// Replicates per cell.
+/// How many replicates a cell has.
 pub(super) fn replicates(results: &Results) -> u32 {
     results
         .cells()

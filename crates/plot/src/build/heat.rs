@@ -34,7 +34,7 @@ pub(super) fn heat(results: &Results, request: &Request) -> Result<Chart, PlotEr
     let mark = imports::some(results);
     let mut crowded = false;
     let mut cells = Vec::new();
-    // The greatest above, as on an axis.
+    // The greatest value is at the top, as on an axis.
     for row in (0..y.values.len()).rev() {
         let mut line = Vec::new();
         for column in 0..x.values.len() {
@@ -114,9 +114,10 @@ fn heat_cell((cell, summary): Place<'_>, mark: bool) -> Cell {
     }
 }
 
-/// Marks the least of each row among the fields with every run, when it has
-/// company; where no field of the map has every run and all have equally many,
-/// among all. What the caption says of that, if any is marked.
+/// Marks the least value of each row, among the fields with every run, if there
+/// are several. If no field of the map has every run and all have equally many,
+/// it compares all. Returns what the caption says about it, if any field is
+/// marked.
 fn mark_best(cells: &mut [Vec<Cell>]) -> Option<String> {
     let measured = || cells.iter().flatten().filter(|it| it.value.is_some());
     let first = measured().next()?.note.clone();

@@ -1,16 +1,16 @@
-//! What a plot says of numbers from elsewhere.
+//! What a plot says about imported numbers.
 
 use swath_model::text::counted;
 use swath_model::view::CellResults;
 use swath_results::table::Results;
 
-/// Whether a number of the cell was computed elsewhere.
+/// Whether a number of the cell is imported.
 pub(super) fn has(cell: &CellResults) -> bool {
     cell.replicates.iter().any(|it| it.imported.is_some())
 }
 
-/// How many runs are imported, and whether nobody told their spread. Where
-/// only some are, `mark` is what points them out: `Ringed`.
+/// Says how many runs are imported, and whether their spread is unknown. Where
+/// only some are, `mark` names what points them out, such as `Ringed`.
 pub(super) fn notes(results: &Results, mark: &str) -> Vec<String> {
     let all = || results.cells().flat_map(|(cell, _)| &cell.replicates);
     let imported = || all().filter_map(|it| it.imported.as_ref());
@@ -44,7 +44,8 @@ pub(super) fn notes(results: &Results, mark: &str) -> Vec<String> {
     notes
 }
 
-/// Whether imported numbers need a mark: where all are, the caption says so.
+/// Whether imported numbers need a mark; where all are imported, the caption
+/// says so.
 pub(super) fn some(results: &Results) -> bool {
     let (mut imported, mut own) = (false, false);
     for (cell, summary) in results.cells() {

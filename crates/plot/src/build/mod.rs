@@ -21,7 +21,7 @@ pub use self::curves::{Curve, curves};
 pub use self::steps::steps;
 use crate::chart::Chart;
 
-/// What a plot shows.
+/// The kinds of plot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The error against the learning rate, a line per batch size.
@@ -49,7 +49,7 @@ impl Kind {
         Self::Steps,
     ];
 
-    /// What a user types.
+    /// The name that a user types.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Lr => "lr",
@@ -61,7 +61,7 @@ impl Kind {
         }
     }
 
-    /// What it shows, in a line.
+    /// What it shows, in one line.
     pub const fn about(self) -> &'static str {
         match self {
             Self::Lr => "Error against learning rate, a line per batch size",
@@ -99,27 +99,27 @@ impl FromStr for Kind {
         let named = |kind: &Self| kind.name() == text;
         Self::ALL.into_iter().find(named).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            format!("`{text}` is no kind of plot; there are {names}")
+            format!("`{text}` is not a kind of plot; the kinds are {names}")
         })
     }
 }
 
-/// What is asked for beside the kind.
+/// What the user asks for besides the kind.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Request {
-    /// The axis that runs to the right, instead of the kind's own.
+    /// The horizontal axis, if not the kind's own.
     pub x: Option<String>,
-    /// The axes that tell lines (or the rows of a heat map) apart, instead of
-    /// those that suit.
+    /// The axes that separate lines (or the rows of a heat map), if not those
+    /// that suit.
     pub by: Vec<String>,
-    /// The test error in percent that `steps` waits for.
+    /// The test error in percent that `steps` is about.
     pub target: Option<f64>,
 }
 
 /// Why there is no plot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlotError {
-    /// No axis of the sweep is what the kind needs.
+    /// No axis of the sweep is of the type that the kind needs.
     NoAxis {
         /// What is needed.
         needs: &'static str,
@@ -133,14 +133,14 @@ pub enum PlotError {
         /// The axes that vary.
         axes: Vec<String>,
     },
-    /// More lines than can be told apart.
+    /// There would be more lines than can be told apart.
     TooMany {
-        /// How many.
+        /// How many lines there would be.
         lines: usize,
     },
-    /// Nobody said which of several cells is the best.
+    /// It is not known which of several cells is the best.
     NoBest {
-        /// The axes that would be chosen from.
+        /// The axes on which one value would have to be chosen.
         axes: Vec<String>,
         /// What is measured.
         metric: String,
@@ -162,7 +162,7 @@ impl fmt::Display for PlotError {
                 list(axes)
             ),
             Self::UnknownAxis { axis, axes } => {
-                write!(f, "`{axis}` is no axis that varies; {}", list(axes))
+                write!(f, "`{axis}` is not an axis that varies; {}", list(axes))
             }
             Self::TooMany { lines } => write!(
                 f,
@@ -208,7 +208,7 @@ const fn places(unit: Unit) -> usize {
     }
 }
 
-/// What is measured, as an axis says it.
+/// What is measured, as the title of an axis.
 fn measure(results: &Results) -> String {
     let name = label(results.metric());
     match results.definition().unit() {
@@ -217,7 +217,7 @@ fn measure(results: &Results) -> String {
     }
 }
 
-/// What an axis of a sweep is called beside a plot.
+/// The title of an axis that shows a parameter.
 fn axis_title(path: &str) -> String {
     match path.rsplit('.').next().unwrap_or(path) {
         "lr" => "learning rate".to_owned(),
@@ -234,7 +234,7 @@ fn title(results: &Results) -> String {
     }
 }
 
-/// How far a sweep is that is not through, and what became of its runs.
+/// How far an unfinished sweep is, and what became of its runs.
 fn progress(results: &Results) -> Option<String> {
     let tallies = || results.cells().map(|(_, summary)| summary.tally());
     let (open, of): (u32, u32) =

@@ -1,4 +1,4 @@
-//! What cells are called in a picture.
+//! Names of cells in a picture.
 
 use std::collections::BTreeSet;
 
@@ -7,16 +7,17 @@ use swath_results::table::label;
 
 use super::axes::Axis;
 
-/// Axes whose names fit a heading.
+/// The most axes whose names fit into a heading.
 const HEADED_MOST: usize = 3;
 
-/// What the cells are called by their values on some axes: the values alone
-/// below a heading that names the axes, or, where axes are many or cells lack
-/// some, each value with its own name, without those that nearly all have.
+/// Names the cells by their values on some axes. Usually there are only the
+/// values, below a heading that names the axes. Where there are many axes, or
+/// cells lack some, each value comes with its own name, and values that nearly
+/// all cells share are left out.
 pub(super) struct Names<'a> {
     axes: &'a [&'a Axis],
     told: bool,
-    /// For each axis the value that goes without saying.
+    /// For each axis the value that is left out because most cells have it.
     usual: Vec<Option<usize>>,
 }
 
@@ -36,8 +37,8 @@ impl<'a> Names<'a> {
         names
     }
 
-    /// Leaves the value out that most cells have on an axis, if all names
-    /// still tell apart what they did.
+    /// Leaves out the value that most cells have on an axis, if the names still
+    /// tell the same cells apart.
     fn leave_out(&mut self, at: usize) {
         let places = &self.axes[at].places;
         let count = |value: usize| places.iter().filter(|it| **it == Some(value)).count();
@@ -59,7 +60,7 @@ impl<'a> Names<'a> {
         names.len()
     }
 
-    /// The names of the axes, if they stand above the values.
+    /// The names of the axes, if they are above the values.
     pub(super) fn heading(&self) -> String {
         if self.told {
             return String::new();
@@ -68,7 +69,7 @@ impl<'a> Names<'a> {
         names.join(", ")
     }
 
-    /// What goes without saying.
+    /// A note about the values that are left out.
     pub(super) fn note(&self) -> Option<String> {
         let usual = self.axes.iter().zip(&self.usual);
         let texts = usual.filter_map(|(axis, place)| named(axis, (*place)?));

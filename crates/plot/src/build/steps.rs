@@ -1,6 +1,7 @@
-//! Steps until an error is reached, against the batch size, as Shallue et al.
-//! ("Measuring the Effects of Data Parallelism on Neural Network Training",
-//! JMLR 20, 2019) draw it: at each batch size with the best of everything else.
+//! Steps until an error is reached, against the batch size, as drawn by Shallue
+//! et al. ("Measuring the Effects of Data Parallelism on Neural Network
+//! Training", JMLR 20, 2019): at each batch size with the best choice of
+//! everything else.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use super::{PlotError, Request, axis_title, progress, title};
 use crate::chart::{Axis as ChartAxis, Body, Chart, Grid, Point, Series};
 
 /// Steps until the test error is at most the target, over all batch sizes.
-/// Without a target, the least that every batch size reaches.
+/// Without a target, it is the least error that every batch size reaches.
 ///
 /// # Errors
 ///
@@ -127,7 +128,7 @@ pub fn steps(
 /// The curves of every cell, by batch size.
 struct Reached<'a> {
     x: &'a Axis,
-    /// Per cell: its place on the axis, its curves.
+    /// For each cell: its place on the axis, and its curves.
     cells: Vec<(usize, Vec<&'a [Observation]>)>,
 }
 
@@ -147,8 +148,8 @@ impl<'a> Reached<'a> {
         }
     }
 
-    /// The least error that at each batch size some cell reaches in all its
-    /// runs, rounded up to two digits.
+    /// The least error that, at each batch size, some cell reaches in all its
+    /// runs; rounded up to two digits.
     fn target(&self) -> Option<f64> {
         let least = |curve: &&[Observation]| {
             let errors = curve.iter().filter_map(|it| it.test_error);
@@ -172,8 +173,8 @@ impl<'a> Reached<'a> {
         format!("{digits}e{power}").parse().ok()
     }
 
-    /// The cell that needs fewest steps at a batch size; one that reaches the
-    /// target in every run goes first.
+    /// The cell that needs the fewest steps at a batch size; a cell that
+    /// reaches the target in every run is preferred.
     fn point(&self, place: usize, target: f64) -> Option<Point> {
         let x = self.x.values[place].as_f64()?;
         let mut best: Option<Point> = None;

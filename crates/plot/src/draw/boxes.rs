@@ -14,9 +14,9 @@ use crate::scene::{Anchor, Pen, Scene, Text};
 
 const ROW: f64 = 22.0;
 const NAME_MOST: f64 = 300.0;
-/// Letters of a name in two lines.
+/// Size of the letters of a name on two lines.
 const SMALL: f64 = 10.0;
-/// From the area to the medians.
+/// Distance from the area to the medians.
 const GAP: f64 = 12.0;
 /// Fewer runs than this have no quartiles worth a box.
 const BOX_LEAST: usize = 5;
@@ -82,7 +82,7 @@ pub(super) fn draw(scene: &mut Scene, chart: &Chart, boxes: &Boxes, top: f64) ->
     lower_title(scene, &chart.x.title, &area, under).max(under + AXIS)
 }
 
-/// The name of a row, in small letters where it takes two lines.
+/// The name of a row, in small letters if it takes two lines.
 fn name(scene: &mut Scene, name: &str, right: f64, middle: f64) {
     let lines = two_lines(name, TICK, NAME_MOST);
     let size = if lines.len() > 1 { SMALL } else { TICK };
@@ -106,12 +106,13 @@ fn sample(scene: &mut Scene, area: &Area, scale: &Scale, row: &Row, y: f64) {
     let dot: Color = look(1).0;
     let place = |value: f64| scale.share(value).map(|share| area.x(share));
     spread(scene, row, y, &place);
-    // Where only a median is known, it stands alone.
+    // Where only a median is known, it is drawn alone.
     let median = row.median.as_ref().and_then(|(median, _)| place(*median));
     if let Some(x) = median {
         scene.line([(x, y - 7.0), (x, y + 7.0)], Pen::new(color, 2.6));
     }
-    // Side by side, so that equal runs are seen; the same runs, the same places.
+    // Runs are drawn side by side, so that equal ones can be seen; the same runs
+    // get the same places.
     for (number, value) in row.values.iter().enumerate() {
         let aside = [0.0, -3.2, 3.2][number % 3];
         if let Some(x) = place(*value) {
@@ -124,7 +125,7 @@ fn sample(scene: &mut Scene, area: &Area, scale: &Scale, row: &Row, y: f64) {
     }
 }
 
-/// Least to greatest, and the quartiles.
+/// Draws the range from least to greatest, and the quartiles.
 fn spread(scene: &mut Scene, row: &Row, y: f64, place: &impl Fn(f64) -> Option<f64>) {
     let Ok(sorted) = Sample::new(row.values.iter().copied()) else {
         return;

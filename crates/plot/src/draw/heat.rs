@@ -9,14 +9,14 @@ use crate::palette::{BLACK, GREY, INK, PALE, WHITE, cividis, ink_on};
 use crate::scale::Scale;
 use crate::scene::{Anchor, Pen, Scene, Text};
 
-/// The least height of a row, and of all together: beside them stands the
-/// title of their axis.
+/// The least height of a row, and of all rows together: the title of their axis
+/// is beside them.
 const ROW: f64 = 38.0;
 const ROWS_LEAST: f64 = 132.0;
 const COLUMN_MOST: f64 = 110.0;
 const BAR: f64 = 14.0;
 const NOTE: f64 = 10.0;
-/// The longest name of a column that stands upright.
+/// The longest column name that is written upright.
 const UPRIGHT_MOST: f64 = 110.0;
 
 pub(super) fn draw(scene: &mut Scene, chart: &Chart, heat: &Heat, top: f64) -> f64 {
@@ -57,7 +57,7 @@ pub(super) fn draw(scene: &mut Scene, chart: &Chart, heat: &Heat, top: f64) -> f
             field(scene, &scale, cell, corner, heat.places);
         }
     }
-    // Outlines last, or the neighbours would cover half of them.
+    // Outlines come last, or the neighbours would cover half of them.
     for (at, row) in heat.cells.iter().enumerate() {
         for (place, _) in row.iter().enumerate().filter(|(_, it)| it.best) {
             let [x, y] = [
@@ -78,7 +78,7 @@ pub(super) fn draw(scene: &mut Scene, chart: &Chart, heat: &Heat, top: f64) -> f
 
 fn field(scene: &mut Scene, scale: &Scale, cell: &Cell, [x, y, w, h]: [f64; 4], places: usize) {
     let share = cell.value.and_then(|value| scale.share(value));
-    // The least is the brightest: what is good stands out.
+    // The least value is the brightest, so that good values stand out.
     let ground = share.map_or(WHITE, |share| cividis(1.0 - share));
     scene.rect([x, y, w, h], Some(ground), Some(Pen::new(WHITE, 1.5)));
     let ink = ink_on(ground);
@@ -128,7 +128,7 @@ fn field(scene: &mut Scene, scale: &Scale, cell: &Cell, [x, y, w, h]: [f64; 4], 
     });
 }
 
-/// The names of rows and columns; where those of the columns end.
+/// Draws the names of rows and columns; returns where the column names end.
 fn labels(scene: &mut Scene, heat: &Heat, area: &Area, [column, row]: [f64; 2]) -> f64 {
     let word = |x, y, text, anchor| Text {
         x,
@@ -146,7 +146,7 @@ fn labels(scene: &mut Scene, heat: &Heat, area: &Area, [column, row]: [f64; 2]) 
     }
     let widths = heat.columns.iter().map(|it| width(it, TICK, false));
     let longest = widths.fold(0.0, f64::max);
-    // Names that are wider than their columns stand upright.
+    // Names that are wider than their columns are written upright.
     let upright = longest > column - 4.0;
     let most = if upright { UPRIGHT_MOST } else { column };
     let y = area.bottom + if upright { 5.0 } else { TICK + 5.0 };
@@ -184,7 +184,7 @@ fn color_bar(
     for at in 0..STEPS {
         let color = cividis(1.0 - (at as f64 + 0.5) / STEPS as f64);
         let y = area.bottom - step * (at + 1) as f64;
-        // A little taller, so that no seam shows.
+        // A little taller, so that no seam is visible.
         scene.rect(
             [left, y, BAR, step + if at > 0 { 0.4 } else { 0.0 }],
             Some(color),

@@ -1,4 +1,4 @@
-//! Lines over numbers, with every run.
+//! Lines over numbers, with every single run.
 
 use super::{
     AXIS, Area, EDGE, TICK, TICK_GAP, TICK_LENGTH, WIDTH, frame, left_axis, lower_axis,
@@ -13,24 +13,24 @@ use swath_model::text::compact;
 
 /// Height of the area.
 const HEIGHT: f64 = 310.0;
-/// The sample beside a name, and the most that a name may take.
+/// Width of the line sample beside a name, and the greatest width of a name.
 const SAMPLE: f64 = 34.0;
-/// From the area to the legend.
+/// Distance from the area to the legend.
 const SAMPLE_GAP: f64 = 18.0;
 const NAME_MOST: f64 = 210.0;
 const LINE: f64 = 20.0;
-/// From the first line of a name to its second.
+/// Distance from the first line of a name to the second.
 const SECOND: f64 = 14.0;
-/// What a line of the heading may take in any case.
+/// The width that a line of the heading may always have.
 const HEADING_LEAST: f64 = 110.0;
-/// Names in the legend, beyond which it would leave the picture.
+/// With more names than this, the legend would leave the picture.
 const NAMES_MOST: usize = 15;
-/// Markers on a line that has one only here and there.
+/// How many markers a line gets that has them only here and there.
 const SIGNS: usize = 5;
-/// How far apart series stand that share an x.
+/// Distance between series at the same x.
 const DODGE: f64 = 5.0;
 const DODGE_MOST: f64 = 22.0;
-/// The same for crosses above.
+/// The same distance for the crosses above.
 const CROSS: f64 = 9.0;
 
 pub(super) fn draw(scene: &mut Scene, chart: &Chart, grid: &Grid, top: f64) -> f64 {
@@ -75,7 +75,7 @@ pub(super) fn draw(scene: &mut Scene, chart: &Chart, grid: &Grid, top: f64) -> f
     lower_title(scene, &chart.x.title, &area, under)
 }
 
-/// The values themselves where they are few, else round numbers.
+/// The values themselves if there are few, otherwise round numbers.
 fn x_ticks(grid: &Grid, scale: &Scale) -> Vec<Tick> {
     if grid.ticks.is_empty() {
         return scale.ticks(9);
@@ -87,7 +87,7 @@ fn x_ticks(grid: &Grid, scale: &Scale) -> Vec<Tick> {
     ticks.collect()
 }
 
-/// Series with markers stand beside each other.
+/// How far series with markers are shifted so that they stand side by side.
 fn dodges(grid: &Grid) -> Vec<f64> {
     let count = grid.series.iter().filter(|it| it.markers).count();
     let step = DODGE.min(DODGE_MOST / count.max(1) as f64);
@@ -109,7 +109,7 @@ struct Places {
 }
 
 impl Places {
-    /// What a logarithmic axis cannot show, nought, lies on its lower edge.
+    /// A logarithmic axis cannot show zero, so zero lies on its lower edge.
     fn at(&self, x: f64, y: f64, dodge: f64) -> Option<(f64, f64)> {
         let x = self.area.x(self.x.share(x)?) + dodge;
         if self.y.log && y.total_cmp(&0.0).is_eq() {
@@ -122,7 +122,7 @@ impl Places {
         self.at(point.x, point.y?, dodge)
     }
 
-    /// Least to greatest as a band.
+    /// Draws the range from least to greatest as a band.
     fn band(&self, scene: &mut Scene, series: &Series) {
         let end = |point: &Point, value: Option<&f64>| self.at(point.x, *value?, 0.0);
         let several = || series.points.iter().filter(|it| it.values.len() > 1);
@@ -138,7 +138,7 @@ impl Places {
 
     fn line(&self, scene: &mut Scene, series: &Series, dodge: f64) {
         let pen = line_pen(series);
-        // Where a point is missing the line has a gap.
+        // Where a point is missing, the line has a gap.
         for part in series.points.split(|point| point.y.is_none()) {
             let places: Vec<_> = part
                 .iter()
@@ -161,11 +161,12 @@ impl Places {
         }
     }
 
-    /// A few markers on a line without: in grey, dashes alone tell little.
+    /// Draws a few markers on a line without them: in grey, dashes alone are
+    /// hard to tell apart.
     fn signs(&self, scene: &mut Scene, series: &Series) {
         let (color, _, marker) = look(series.look);
         let stride = series.points.len().div_ceil(SIGNS).max(1);
-        // Where many lines run together, their markers stand apart.
+        // Where many lines run together, their markers are kept apart.
         let places = series
             .points
             .iter()
@@ -176,7 +177,7 @@ impl Places {
         }
     }
 
-    /// Above each x a cross per series of which runs diverged there.
+    /// Draws a cross above each x for each series with diverged runs there.
     fn diverged(&self, scene: &mut Scene, grid: &Grid) {
         let mut seen: Vec<(f64, Vec<usize>)> = Vec::new();
         for series in &grid.series {
@@ -200,7 +201,7 @@ impl Places {
         }
     }
 
-    /// Bars, runs and medians of a series with markers.
+    /// Draws bars, runs and medians of a series with markers.
     fn points(&self, scene: &mut Scene, series: &Series, dodge: f64) {
         let (color, _, marker) = look(series.look);
         for point in series.points.iter().filter(|_| series.markers) {
@@ -261,7 +262,7 @@ fn legend_width(grid: &Grid) -> f64 {
     title.fold(names, f64::max) + SAMPLE_GAP
 }
 
-/// What stands above the names, in lines not much wider than they.
+/// The heading above the names, in lines not much wider than they are.
 fn heading(grid: &Grid, names: f64) -> Vec<String> {
     wrapped(&grid.legend, TICK, true, names.max(HEADING_LEAST))
 }

@@ -12,18 +12,18 @@ use crate::scene::{Anchor, Pen, Scene, Text};
 
 /// The width of a picture: 180 mm, both columns of most journals.
 const WIDTH: f64 = 680.0;
-/// Between the edge of the picture and what is in it.
+/// Distance between the edge of the picture and its content.
 const EDGE: f64 = 16.0;
-/// Sizes of letters; at 180 mm the least is 8 points.
+/// Sizes of letters; at a width of 180 mm the smallest is 8 points.
 const TITLE: f64 = 15.0;
 const AXIS: f64 = 13.0;
 const TICK: f64 = 12.0;
 const CAPTION: f64 = 11.0;
-/// Length of a tick with a text, and from its end to the text.
+/// Length of a tick with a text, and the distance from its end to the text.
 const TICK_LENGTH: f64 = 5.0;
 const TICK_GAP: f64 = 3.0;
 
-/// Where marks may lie.
+/// The area where marks may lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Area {
     left: f64,
@@ -58,7 +58,7 @@ pub(crate) fn scene(chart: &Chart) -> Scene {
     scene
 }
 
-/// Draws the title; where the rest may begin.
+/// Draws the title; returns where the rest may begin.
 fn title(scene: &mut Scene, chart: &Chart) -> f64 {
     let mut y = EDGE;
     for line in wrapped(&chart.title, TITLE, true, WIDTH - 2.0 * EDGE) {
@@ -77,7 +77,7 @@ fn title(scene: &mut Scene, chart: &Chart) -> f64 {
     y + 7.0
 }
 
-/// Draws the caption below `y`; where it ends.
+/// Draws the caption below `y`; returns where it ends.
 fn caption(scene: &mut Scene, chart: &Chart, y: f64) -> f64 {
     let mut y = y + 6.0;
     let text = chart.caption.join(" ");
@@ -95,7 +95,7 @@ fn caption(scene: &mut Scene, chart: &Chart, y: f64) -> f64 {
     y
 }
 
-/// The title of the vertical axis, read from below upward.
+/// Draws the title of the vertical axis, which reads upward.
 fn upward_title(scene: &mut Scene, text: &str, area: &Area, x: f64) {
     let fitted = fitted(text, AXIS, area.bottom - area.top + 40.0, false);
     scene.text(Text {
@@ -110,7 +110,7 @@ fn upward_title(scene: &mut Scene, text: &str, area: &Area, x: f64) {
     });
 }
 
-/// The title of the horizontal axis, its letters below `y`; where they end.
+/// Draws the title of the horizontal axis below `y`; returns where it ends.
 fn lower_title(scene: &mut Scene, text: &str, area: &Area, y: f64) -> f64 {
     let y = y + AXIS + 4.0;
     scene.text(Text {
@@ -131,7 +131,7 @@ fn widest(ticks: &[Tick]) -> f64 {
     widths.fold(0.0, f64::max)
 }
 
-/// The left axis: lines across the area, ticks, their texts.
+/// Draws the left axis: lines across the area, ticks, and their texts.
 fn left_axis(scene: &mut Scene, area: &Area, scale: &Scale, ticks: &[Tick]) {
     for tick in ticks {
         let Some(share) = scale.share(tick.at) else {
@@ -159,7 +159,7 @@ fn left_axis(scene: &mut Scene, area: &Area, scale: &Scale, ticks: &[Tick]) {
     }
 }
 
-/// The lower axis; texts that would touch are left out.
+/// Draws the lower axis; texts that would touch are left out.
 fn lower_axis(scene: &mut Scene, area: &Area, scale: &Scale, ticks: &[Tick]) {
     let mut taken = f64::NEG_INFINITY;
     for tick in ticks {
@@ -190,7 +190,7 @@ fn lower_axis(scene: &mut Scene, area: &Area, scale: &Scale, ticks: &[Tick]) {
     }
 }
 
-/// The two lines of the axes.
+/// Draws the two lines of the axes.
 fn frame(scene: &mut Scene, area: &Area) {
     let corner = [
         (area.left, area.top),
@@ -200,7 +200,7 @@ fn frame(scene: &mut Scene, area: &Area) {
     scene.line(corner, Pen::new(INK, 1.0));
 }
 
-/// A grey word where there is nothing to draw.
+/// Writes a grey word where there is nothing to draw.
 fn nothing(scene: &mut Scene, area: &Area) {
     scene.text(Text {
         x: f64::midpoint(area.left, area.right),
@@ -213,8 +213,8 @@ fn nothing(scene: &mut Scene, area: &Area) {
     });
 }
 
-/// `text` in lines of at most this width, broken between words; a word that
-/// is longer is cut.
+/// `text` in lines of at most this width, broken between words; a longer word
+/// is cut.
 fn wrapped(text: &str, size: f64, bold: bool, most: f64) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
@@ -239,12 +239,12 @@ fn wrapped(text: &str, size: f64, bold: bool, most: f64) -> Vec<String> {
     lines
 }
 
-/// `text` cut to this width, its end marked.
+/// `text` cut to this width, with its end marked.
 fn fitted(text: &str, size: f64, most: f64, bold: bool) -> String {
     if width(text, size, bold) <= most {
         return text.to_owned();
     }
-    // The bold font has no such letter as `…`.
+    // The bold font has no `…`.
     let mark = if bold { "..." } else { "…" };
     let most = most - width(mark, size, bold);
     let mut kept = String::new();
@@ -259,7 +259,7 @@ fn fitted(text: &str, size: f64, most: f64, bold: bool) -> String {
     kept
 }
 
-/// `text` in one line, or in two where it is too long for that.
+/// `text` in one line, or in two if it is too long for one.
 fn two_lines(text: &str, size: f64, most: f64) -> Vec<String> {
     if width(text, size, false) <= most {
         return vec![text.to_owned()];

@@ -1,4 +1,4 @@
-//! A small sweep with everything that can befall a cell.
+//! A small sweep with everything that can happen to a cell.
 
 use serde_json::{Value, json};
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
@@ -35,8 +35,8 @@ fn replicate(cell: usize, number: usize, end: &str) -> ReplicateResult {
     }
 }
 
-/// A sweep with these axes, and for each cell its values on them and the ends
-/// of its replicates.
+/// A sweep with these axes, and for each cell its values on them and how its
+/// replicates ended.
 pub(super) fn results(title: &str, axes: &[&str], cells: &[(&[Value], &str)]) -> Results {
     let replicates = cells.iter().map(|(_, ends)| ends.split(' ').count()).max();
     let cell = |(index, (values, ends)): (usize, &(&[Value], &str))| CellResults {

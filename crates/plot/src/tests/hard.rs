@@ -22,7 +22,7 @@ fn grid(chart: &Chart) -> &Grid {
     }
 }
 
-/// One parameter of another name per cell, as sweeps of augmentations have.
+/// Each cell has a parameter of another name, as in sweeps of augmentations.
 fn augmented() -> Results {
     let none = Value::Null;
     let cells: [(&[Value], &str); 4] = [
@@ -140,7 +140,7 @@ fn imported_numbers_are_marked() {
         heat.cells.iter().flatten().filter(|it| it.imported).count(),
         1
     );
-    // Where all are, marks would tell nothing.
+    // Where all are imported, marks would say nothing.
     let all = imported(|_| true, 3);
     let Body::Boxes(boxes) = draw(&all, Kind::Box).body else {
         panic!("no boxes");

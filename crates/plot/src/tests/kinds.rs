@@ -67,7 +67,7 @@ fn error_against_batch_size_takes_the_best_rate() {
     let chart = of(Kind::Batch);
     let points = &grid(&chart).series[0].points;
     let medians: Vec<_> = points.iter().map(|it| it.y).collect();
-    // Of 256 the complete cell, though an incomplete one is lower.
+    // At 256 the complete cell is taken, though an incomplete one is lower.
     assert_eq!(medians, [Some(8.21), Some(12.8)]);
     let caption = chart.caption.join(" ");
     assert!(
@@ -90,7 +90,8 @@ fn heat_maps_mark_the_best_of_each_row() {
         .iter()
         .map(|row| row.iter().position(|it| it.best))
         .collect();
-    // Only one cell of 256 has every run: nothing to compare it with.
+    // Only one cell of 256 has every run, so there is nothing to compare it
+    // with.
     assert_eq!(best, [None, Some(1)]);
 }
 
@@ -158,6 +159,6 @@ fn what_cannot_be_drawn_says_what_to_do() {
             .unwrap_err()
             .to_string()
     };
-    assert_snapshot!(ask(Kind::Lr, Some("epochs"), &[]), @"`epochs` is no axis that varies; these axes vary: batch_size, optimizer.lr");
+    assert_snapshot!(ask(Kind::Lr, Some("epochs"), &[]), @"`epochs` is not an axis that varies; these axes vary: batch_size, optimizer.lr");
     assert_snapshot!(ask(Kind::Heat, None, &["optimizer.lr"]), @"this plot needs two axes; these axes vary: batch_size, optimizer.lr; name one with `--x`, or try `--kind box`");
 }

@@ -1,4 +1,4 @@
-//! What holds of every chart.
+//! Laws of every chart.
 
 use proptest::prelude::*;
 
@@ -141,7 +141,7 @@ prop_compose! {
     }
 }
 
-/// Whether a document has only tags that close, and no `&` but of entities.
+/// Whether a document's tags are all closed, and every `&` begins an entity.
 fn is_well_formed(document: &str) -> bool {
     let mut depth = 0i32;
     for part in document.split('<').skip(1) {

@@ -27,8 +27,8 @@ fn noted(text: &str) -> Field {
     }
 }
 
-/// Rows that name themselves by a word, four numbers, and what is the same in
-/// all.
+/// Rows whose name is a word, with four numbers, and something that is the same
+/// in all rows.
 fn wide(rows: &[(&str, [&str; 4])]) -> Table {
     let names = [
         "model",
@@ -107,8 +107,8 @@ fn a_table_gets_narrower_step_by_step() {
     ");
 }
 
-/// A pivot of single runs: what stands in every bracket is said once, and by
-/// column where columns differ.
+/// A pivot of single runs: what every bracket contains is said once; where
+/// columns differ, once per column.
 #[test]
 fn the_same_brackets_everywhere_are_said_once() {
     let pivot = |last: &str| {
@@ -149,7 +149,7 @@ fn the_same_brackets_everywhere_are_said_once() {
         notes(&pivot("8.07 q q")),
         ["In brackets behind every number: 1 of 3."]
     );
-    // The second column is told by the first; the third tells its own.
+    // The second column is covered by the first; the third has its own note.
     assert_eq!(
         notes(&pivot("8.07 8.09 q")),
         [
@@ -160,7 +160,7 @@ fn the_same_brackets_everywhere_are_said_once() {
     );
 }
 
-/// Every fact of a row is in its lines, or above.
+/// The facts of a row: each must be in its lines or above them.
 fn facts(text: &str) -> Vec<&str> {
     text.split(|char: char| char.is_whitespace() || ",.:[]".contains(char))
         .filter(|it| !it.is_empty())
@@ -190,7 +190,7 @@ proptest! {
             }
         }
         prop_assert!(said.contains(&"cosine"));
-        // Below that the measured columns alone are wider.
+        // In less space, the measured columns alone would be too wide.
         if most >= 50 {
             let lines = text.lines().skip_while(|line| !line.starts_with('─'));
             let widest = lines.map(width).max().unwrap_or(0);

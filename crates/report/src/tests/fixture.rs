@@ -1,4 +1,4 @@
-//! A sweep of twelve cells with everything that can befall one.
+//! A sweep of twelve cells with everything that can happen to one.
 
 use serde_json::{Value, json};
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};

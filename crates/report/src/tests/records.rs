@@ -148,7 +148,7 @@ fn imported_numbers_are_told_from_measured_ones() {
         imported,
         [
             "true|1|a paper|a.csv:3|7.29||7|",
-            // One number, whatever it stands for: no spread can be made of it.
+            // One number, whatever it stands for; it has no spread.
             "true|3|a paper|a.csv:2|7.29|||",
             "true|3|a paper|a.csv:2||||",
             "true|3|a paper|a.csv:2||||",

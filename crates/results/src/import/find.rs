@@ -1,4 +1,4 @@
-//! From the fields of a row to the one cell that has them.
+//! Finds the one cell that has the fields of a row.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use swath_model::suggest::nearest_value;
 use super::read::{Candidate, CandidateCell};
 use super::value::{Written, written};
 
-/// Sets of cells that are kept; a file may write one number in many ways.
+/// How many sets of cells are kept; a file may write one number in many ways.
 const KEPT_MAX: usize = 4096;
 
-/// A field of a parameter.
+/// A field that names a value of a parameter.
 pub(super) struct Field<'a> {
-    /// The place of its column.
+    /// The index of its column.
     pub(super) place: usize,
     pub(super) name: &'a str,
-    /// Empty: any value.
+    /// The text of the field; an empty one matches any value.
     pub(super) text: &'a str,
 }
 
 /// Why no cell was found.
 pub(super) enum Missed {
-    /// Because of this column.
+    /// Because of the field in this column.
     At(usize, String),
     Whole(String),
 }
@@ -33,9 +33,9 @@ pub(super) enum Missed {
 pub(super) struct Finder<'a> {
     candidate: &'a Candidate,
     all: Cells,
-    /// By column and text.
+    /// The cells that match, by column and text.
     having: BTreeMap<(usize, String), Cells>,
-    /// By column: the cells that have nothing there.
+    /// The cells without the parameter, by its column.
     bare: BTreeMap<usize, Cells>,
 }
 
@@ -68,7 +68,7 @@ impl Cells {
     fn places(&self) -> impl Iterator<Item = usize> {
         let chunks = self.0.iter().enumerate().filter(|(_, bits)| **bits != 0);
         chunks.flat_map(|(chunk, bits)| {
-            // Each time without the lowest bit.
+            // `bits` without its lowest set bit.
             let rest = |bits: &u64| Some(bits & bits.wrapping_sub(1));
             let set = std::iter::successors(Some(*bits), rest).take_while(|bits| *bits != 0);
             set.map(move |bits| chunk * 64 + bits.trailing_zeros() as usize)
@@ -90,8 +90,9 @@ impl<'a> Finder<'a> {
         &self.candidate.sweep
     }
 
-    /// The cell that has these fields. Where several are left, those that have
-    /// nothing where a field is empty go first, and then only one may be left.
+    /// The cell that has these fields. Where several match, cells without the
+    /// parameter of an empty field are preferred; then exactly one must be
+    /// left.
     pub(super) fn find(&mut self, fields: &[Field<'_>]) -> Result<CellDigest, Missed> {
         let candidate = self.candidate;
         let mut left = self.all.clone();
@@ -144,7 +145,8 @@ impl<'a> Finder<'a> {
         })
     }
 
-    /// The cells that have nothing, or what says nothing, where a field is empty.
+    /// The cells that have no value, or one that says nothing, where a field is
+    /// empty.
     fn bare(&mut self, field: &Field<'_>) -> &Cells {
         let candidate = self.candidate;
         self.bare.entry(field.place).or_insert_with(|| {
@@ -157,7 +159,8 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// That none of `cells`, which have what stands before, has this field.
+/// The error when none of `cells`, which match the fields before, has this
+/// field.
 fn no_cell<'a>(
     candidate: &Candidate,
     cells: impl Iterator<Item = &'a CandidateCell>,

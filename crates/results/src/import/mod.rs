@@ -1,5 +1,5 @@
-//! From a file of numbers from elsewhere to the sweeps and cells that they are
-//! for; what they are, and how they count, is [`swath_model::import`].
+//! Assigns the numbers of a file from elsewhere to sweeps and cells.
+//! [`swath_model::import`] says what such numbers are and how they count.
 
 mod find;
 mod read;

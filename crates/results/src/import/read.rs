@@ -16,10 +16,10 @@ use super::rows::Rows;
 /// The most rows of one file.
 pub const ROWS_MAX: usize = 100_000;
 
-/// Errors of one file that are told at once.
+/// How many errors of one file are reported at once.
 const ERRORS_MAX: usize = 20;
 
-/// Columns that are no parameters, unless a sweep has an axis of that name.
+/// Columns that are not parameters, unless a sweep has an axis of that name.
 const COLUMNS: [&str; 16] = [
     "test_error",
     "n",
@@ -31,7 +31,7 @@ const COLUMNS: [&str; 16] = [
     "source",
     "sweep",
     "table",
-    // What files of published values say for people and for verdicts.
+    // Columns in files of published values, for people and for verdicts.
     "tolerance",
     "figure_error",
     "caveat",
@@ -43,7 +43,7 @@ const COLUMNS: [&str; 16] = [
 /// A sweep that rows may belong to.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// Its name.
+    /// The sweep's name.
     pub sweep: String,
     /// Its cells in canonical order.
     pub cells: Vec<CandidateCell>,
@@ -52,11 +52,11 @@ pub struct Candidate {
 /// A cell that a row may belong to.
 #[derive(Clone, Debug)]
 pub struct CandidateCell {
-    /// Its digest.
+    /// The cell's digest.
     pub digest: CellDigest,
     /// Its axes in written order.
     pub axes: Vec<(String, Value)>,
-    /// Its spec: what a column names may be fixed and no axis.
+    /// Its spec: a column may name a parameter that is fixed and not an axis.
     pub spec: Value,
 }
 
@@ -93,19 +93,19 @@ impl fmt::Display for ImportError {
 
 /// Reads the rows of a CSV `text` and finds the cells that they belong to.
 ///
-/// The first line names the columns: parameters, `test_error`, and if wanted
-/// `n` (the runs that it is the median of), `runs` (the test error of each,
+/// The first line names the columns: parameters, `test_error`, and optionally
+/// `n` (how many runs it is the median of), `runs` (the test error of each,
 /// separated by spaces), `replicate`, `seed`, `seconds` or `minutes`, `source`,
-/// `sweep`, `table`. A row belongs to the cell of each candidate that has the
-/// values of its parameters. An empty field asks for nothing; where several
-/// cells are left, it asks for those without the parameter, and then only one
-/// may be left. A row without a test error is passed over, and with
-/// `only_table` one of another table. A number that one file says twice of one
+/// `sweep`, `table`. A row belongs to the cell, of each candidate, that has the
+/// values of its parameters. An empty field matches any value; where several
+/// cells match, only those without that parameter are considered, and exactly
+/// one must be left. A row without a test error is skipped; with `only_table`,
+/// so is a row of another table. A number that one file gives twice for one
 /// cell, under different values of `table`, counts once.
 ///
 /// # Errors
 ///
-/// Everything that is wrong, at most 20 of it, in the order of the file.
+/// Everything that is wrong, at most 20 errors, in the order of the file.
 pub fn read(
     file: &str,
     text: &str,
@@ -180,17 +180,17 @@ fn error_at(
     }
 }
 
-/// What the columns of a file are.
+/// What each column of a file means.
 struct Columns<'a> {
     file: &'a str,
     names: Vec<String>,
-    /// Places of parameters.
+    /// Indices of the columns of parameters.
     parameters: Vec<usize>,
-    /// Places of the others, by name.
+    /// Indices of the other columns, by name.
     others: BTreeMap<&'static str, usize>,
 }
 
-/// What a row says, and of which cells, as (candidate, cell).
+/// A number of a row, with the cells it is for, as (candidate, cell).
 pub(super) struct Found {
     pub(super) numbers: Vec<Imported>,
     pub(super) table: String,
@@ -211,7 +211,7 @@ impl<'a> Columns<'a> {
         };
         for (place, name) in header.iter().enumerate() {
             if header.iter().take(place).any(|earlier| earlier == name) {
-                return Err(columns.error(1, place, "there is another of this name".to_owned()));
+                return Err(columns.error(1, place, "two columns have this name".to_owned()));
             }
             let is_parameter = cells(candidates).any(|cell| cell.value(name).is_some());
             let is_axis = cells(candidates).any(|it| it.axes.iter().any(|(axis, _)| axis == name));
@@ -244,13 +244,13 @@ impl<'a> Columns<'a> {
         error_at(self.file, line, Some(column), message)
     }
 
-    /// Whether a row is of the table that was asked for.
+    /// Whether a row is of the requested table.
     fn is_of(&self, record: &StringRecord, table: Option<&str>) -> bool {
         let place = self.others.get("table");
         table.is_none_or(|table| place.and_then(|place| record.get(*place)) == Some(table))
     }
 
-    /// What a row says; nothing when it has no test error.
+    /// What a row says; none when it has no test error.
     fn row(
         &self,
         record: &StringRecord,
@@ -278,7 +278,7 @@ impl<'a> Columns<'a> {
             line: u32::try_from(line).unwrap_or(u32::MAX),
         };
         if !number.is_sound() {
-            return Err(row.whole("a time is not negative".to_owned()));
+            return Err(row.whole("a time must not be negative".to_owned()));
         }
         if number.runs > 1 && (number.replicate.is_some() || number.seed.is_some()) {
             let message = "a row of one replicate or seed is of one run".to_owned();
@@ -304,7 +304,7 @@ impl Row<'_> {
         self.columns.error(self.line, place, message)
     }
 
-    /// A field that is there and not empty.
+    /// The field of `column`, if it is there and not empty.
     fn text(&self, column: &str) -> Option<&str> {
         let place = *self.columns.others.get(column)?;
         self.record.get(place).filter(|text| !text.is_empty())
@@ -372,7 +372,7 @@ impl Row<'_> {
         Ok(values.into_iter().map(one).collect())
     }
 
-    /// The cell of each candidate that the row is about.
+    /// The cell of each candidate that the row is for.
     fn cells(&self, finders: &mut [Finder<'_>]) -> Result<Vec<(usize, CellDigest)>, ImportError> {
         let named = self.text("sweep");
         let mut found = Vec::new();
@@ -403,8 +403,8 @@ impl Row<'_> {
         }
     }
 
-    /// The fields of the parameters, with their places; empty where nothing is asked
-    /// for.
+    /// The fields of the parameters, with the indices of their columns; an
+    /// empty one matches any value.
     fn fields(&self) -> Vec<Field<'_>> {
         let parameters = self.columns.parameters.iter();
         let field = |&place: &usize| Field {

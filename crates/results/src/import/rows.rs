@@ -7,15 +7,15 @@ use swath_model::import::{ImportRow, Imported};
 
 use super::read::{Candidate, Found};
 
-/// Whose number of which cell: candidate, cell and source.
+/// Which number this is: candidate, cell and source.
 type Key = (usize, CellDigest, String);
 
-/// Rows with a place each among those of the same source and cell.
+/// Rows, numbered among those of the same source and cell.
 #[derive(Default)]
 pub(super) struct Rows {
     pub(super) all: Vec<ImportRow>,
     places: BTreeMap<Key, u32>,
-    /// By number, as [`Imported::says`] compares it.
+    /// What was seen of each number, as [`Imported::says`] compares them.
     seen: BTreeMap<(Key, Number), Seen>,
 }
 
@@ -29,8 +29,8 @@ struct Seen {
 }
 
 impl Rows {
-    /// The same number under another table is the same number; twice under one, it
-    /// counts twice.
+    /// Adds a number. The same number under another table counts once; twice
+    /// under the same table, it counts twice.
     pub(super) fn add(&mut self, found: Found, candidates: &[Candidate]) {
         let Found {
             numbers,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use swath_model::view::SweepRecord;
 
-/// Why a file is meant for no sweep.
+/// Why a file matches no sweep.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoTarget {
     /// There is no sweep.
@@ -18,13 +18,13 @@ pub enum NoTarget {
     },
 }
 
-/// The newest sweep of each name that is meant, among those `found`, oldest first:
-/// all where they were `chosen` by name, else those whose published values are
-/// this very `text`, else the only one.
+/// The sweeps that a file is meant for, from those `found`, oldest first: the
+/// newest of each name. All of them if they were `chosen` by name; else those
+/// whose published values are this very `text`; else the only one.
 ///
 /// # Errors
 ///
-/// When that is none.
+/// When there is none, or when it is unclear.
 pub fn targets(
     found: Vec<SweepRecord>,
     chosen: bool,
@@ -99,7 +99,8 @@ mod tests {
         ];
         assert_eq!(meant(&all, false), Ok(vec![3, 4]));
         assert_eq!(meant(&all, true), Ok(vec![2, 3, 4]));
-        // One that was grown without its reference is not meant by an older one.
+        // A sweep that was grown without its reference is not matched through
+        // an older one.
         let grown = [sweep(1, "a", text), sweep(2, "a", "another")];
         assert_eq!(meant(&grown, false), Ok(vec![2]));
         let unclear = NoTarget::Unclear {

@@ -1,29 +1,29 @@
-//! Which cells get another replicate, where a sweep leaves that to its results.
+//! Which cells get another replicate, in sweeps that let their results decide.
 //!
 //! `replicates = { min = 3, max = 10, until = "ranked" }` trains `min`
-//! replicates of every cell. Each time that all jobs of the sweep are final,
+//! replicates of every cell. Each time all jobs of the sweep are final,
 //! [`look`] orders the cells by their medians and asks of every two neighbours
 //! whether their order is decided. Where it is not, the one with fewer
-//! replicates gets the next seed, both where they have equally many. The sweep
+//! replicates gets the next seed, or both if they have equally many. The sweep
 //! is settled when nothing more can be given.
 //!
-//! *The test* is the exact one of Mann and Whitney ([`mann_whitney`]), two-sided:
-//! it asks for nothing but the order of the numbers, so a replicate that
+//! *The test* is the exact one of Mann and Whitney ([`mann_whitney`]),
+//! two-sided. It uses only the order of the numbers, so a replicate that
 //! diverged counts as worse than any number.
 //!
-//! *The level.* A pair is looked at again and again until its order is decided,
-//! and a test at 0.05 each time would find a difference between equal cells far
+//! *The level.* A pair is looked at again and again until its order is decided.
+//! A test at 0.05 each time would find a difference between equal cells far
 //! more often than that (Armitage, `McPherson` and Rowe, 1969, "Repeated
 //! significance tests on accumulating data"). Bonferroni's inequality (Dunn,
-//! 1961) holds the chance below 0.05 for any two cells: after each look without
+//! 1961) keeps the chance below 0.05 for any two cells: after each look without
 //! a decision the lesser of the two counts has grown, so until the first
 //! decision there are at most `max - min + 1` looks, and each is made at 0.05
-//! over that number. It is the chance for one pair, not for all pairs of a
-//! table, and a failed job that is retried gives its pairs one look more.
+//! divided by that number. This is the chance for one pair, not for all pairs
+//! of a table; and a failed job that is retried gives its pairs one more look.
 //!
 //! Everything here follows from the numbers alone, not from the order in which
-//! they came. Imported numbers are not asked: what is decided is what this
-//! coordinator trains.
+//! they came. Imported numbers are ignored: only what this coordinator trains
+//! decides.
 
 #[cfg(test)]
 mod tests;
@@ -48,19 +48,20 @@ pub enum Trial {
     Open,
     /// It measured this.
     Measured(f64),
-    /// Worse than any number.
+    /// It diverged: worse than any number.
     Diverged,
-    /// It ended without a number: failed, or without what the sweep measures.
+    /// It ended without a number: it failed, or lacks what the sweep measures.
     Nothing,
-    /// Somebody wanted it no more.
+    /// It was cancelled.
     Cancelled,
 }
 
 impl Trial {
-    /// What became of `replicate`; none for a number that has no job.
+    /// What became of `replicate`; none for a number without a job.
     fn of(replicate: &ReplicateResult, measure: Measure) -> Result<Option<Self>, NotFinite> {
         if replicate.imported.is_some() {
-            // It stands where nothing ended here, or beyond the last job.
+            // A number that is imported stands where nothing ended here, or
+            // beyond the last job.
             let is_job = replicate.job.as_bytes() != &[0; 32];
             return Ok(is_job.then_some(Self::Cancelled));
         }
@@ -75,7 +76,7 @@ impl Trial {
         }))
     }
 
-    /// Its place among the numbers.
+    /// The number by which it is ranked.
     const fn rank(self) -> Option<f64> {
         match self {
             Self::Measured(value) => Some(value),
@@ -97,7 +98,7 @@ pub struct Trials {
 }
 
 impl Trials {
-    /// What became of the jobs of `cell`, whose trainings are measured so.
+    /// What became of the jobs of `cell`, in a sweep with this measure.
     ///
     /// # Errors
     ///
@@ -115,8 +116,8 @@ impl Trials {
     }
 }
 
-/// Looks at the cells of a sweep, which may come in any order, and so may the
-/// trials of each.
+/// Looks at the cells of a sweep. Neither the order of the cells nor that of
+/// their trials matters.
 pub fn look(bounds: Bounds, cells: &[Trials]) -> Look {
     let is_open = |cell: &Trials| cell.trials.contains(&Trial::Open);
     if cells.iter().any(is_open) {
@@ -151,7 +152,8 @@ pub fn look(bounds: Bounds, cells: &[Trials]) -> Look {
     if decisions.is_empty() {
         return Look::Settled(verdict);
     }
-    // Two pairs may ask for the same cell; the clearer need is the reason.
+    // Two pairs may ask for the same cell; the one further from a decision is
+    // the reason.
     decisions.sort_by(|(left, one), (right, other)| {
         let order = left.cmp(right);
         order.then(other.pair.p.total_cmp(&one.pair.p))
@@ -172,10 +174,10 @@ struct Ranked {
 }
 
 impl Ranked {
-    /// None for a cell without a number that did not diverge either.
+    /// None for a cell in which nothing was measured and nothing diverged.
     fn new(cell: &Trials) -> Option<Self> {
         let ranks = cell.trials.iter().filter_map(|trial| trial.rank());
-        // What is not finite was refused when it was read.
+        // Numbers that are not finite were refused when they were read.
         let sample = Sample::new(ranks).ok()?;
         let sorted = sample.sorted();
         let middle = sorted.len() / 2;
@@ -211,7 +213,7 @@ impl Ranked {
     }
 }
 
-/// None where both diverged: neither is worse.
+/// Tests a pair; none where both diverged, because neither is worse.
 fn test(bounds: Bounds, better: &Ranked, worse: &Ranked) -> Option<Pair> {
     if better.median.is_infinite() {
         return None;

@@ -18,9 +18,9 @@ fn measured(values: &[f64]) -> Vec<Trial> {
     values.iter().copied().map(Trial::Measured).collect()
 }
 
-/// Trains what is decided until the sweep is settled; the counts of the cells,
-/// the rounds, and how it was settled. `value` gives what becomes of the i-th
-/// replicate of a cell, from 1.
+/// Trains what is decided until the sweep is settled. Returns the counts of the
+/// cells, the rounds, and how it was settled. `value` gives what becomes of the
+/// i-th replicate of a cell, from 1.
 fn run(
     bounds: Bounds,
     cells: u64,
@@ -54,7 +54,8 @@ fn run(
 fn the_level_is_shared_by_the_looks() {
     assert_eq!((BOUNDS.looks(), BOUNDS.level()), (8, 0.05 / 8.0));
     assert!(BOUNDS.can_decide());
-    // Of 70 divisions of 4 against 4 two are extreme: 0.029, above 0.05 / 2.
+    // Of the 70 divisions of 4 against 4, two are extreme: 0.029, above 0.05 /
+    // 2.
     let short = Bounds { min: 3, max: 4 };
     assert!(!short.can_decide());
     assert_eq!(short.deciding_max(), 5);
@@ -91,7 +92,8 @@ fn what_diverged_is_worse_than_any_number() {
     let (counts, _, verdict) = run(BOUNDS, 3, value);
     assert_eq!(counts, [6, 6, 6]);
     assert!(verdict.undecided.is_empty());
-    // Two that diverged are not told apart; nor is a median in between taken.
+    // Two cells that diverged are not told apart; a median between two is not
+    // used either.
     let both = [
         cell(0, vec![Trial::Diverged; 3]),
         cell(1, vec![Trial::Measured(1.0), Trial::Diverged]),
@@ -181,7 +183,7 @@ fn imported_numbers_do_not_steer() {
 
 fn trial() -> impl Strategy<Value = Trial> {
     prop_oneof![
-        // Coarse: ties are the rule.
+        // Coarse values, so that ties are frequent.
         8 => (0..40_u32).prop_map(|it| Trial::Measured(f64::from(it) / 4.0)),
         1 => Just(Trial::Diverged),
         1 => Just(Trial::Nothing),

@@ -1,4 +1,4 @@
-//! One number of a cell, never without how many replicates it stands for.
+//! One number of a cell, which always tells how many replicates it stands for.
 
 use std::fmt::{self, Write};
 
@@ -11,7 +11,7 @@ use swath_model::view::ReplicateResult;
 use swath_stats::{NotFinite, Sample};
 use swath_sweep::Measure;
 
-/// What a number measures, and so how it is written.
+/// What a number measures; this decides how it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
@@ -53,8 +53,8 @@ pub enum Quantity {
 }
 
 impl Quantity {
-    /// Its value for a replicate; none when it has no measurement, or the
-    /// measurement lacks it.
+    /// The value for a replicate; none when it has no measurement, or when the
+    /// measurement lacks this quantity.
     ///
     /// The median of the last k epochs is that of all epochs where a training
     /// has fewer.
@@ -86,8 +86,8 @@ impl Quantity {
     }
 }
 
-/// What a replicate measured, if it counts: a measurement left over from
-/// before a retry does not.
+/// What a replicate measured, if it counts: a measurement from before a retry
+/// does not.
 fn measurement(replicate: &ReplicateResult) -> Option<&swath_model::outcome::Measurement> {
     replicate
         .measurement
@@ -100,20 +100,20 @@ fn measurement(replicate: &ReplicateResult) -> Option<&swath_model::outcome::Mea
 pub struct Tally {
     /// All replicates, those not yet stored included.
     pub of: u32,
-    /// With a measurement.
+    /// Replicates with a measurement.
     pub succeeded: u32,
-    /// Diverged.
+    /// Replicates that diverged.
     pub diverged: u32,
-    /// Failed for good in another way.
+    /// Replicates that failed for good in another way.
     pub failed: u32,
-    /// Cancelled.
+    /// Replicates that were cancelled.
     pub cancelled: u32,
-    /// Not final yet.
+    /// Replicates that are not final yet.
     pub open: u32,
 }
 
 impl Tally {
-    /// Counts `replicates`, of which there are to be `of`.
+    /// Counts `replicates`, of which there will be `of` in the end.
     pub fn new(replicates: &[ReplicateResult], of: u32) -> Self {
         let mut tally = Self {
             of: of.max(replicates.len() as u32),
@@ -134,17 +134,17 @@ impl Tally {
     }
 }
 
-/// A median over a cell's replicates with its n: its text cannot be had
-/// without the n where that is less than the number of replicates.
+/// A median over a cell's replicates, with its n. Its text always contains the
+/// n where that is less than the number of replicates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figure {
     unit: Unit,
     n: u32,
     tally: Tally,
     median: Option<f64>,
-    /// Least and greatest; none where a run is known by a median alone.
+    /// Least and greatest value; none where a run is known by a median alone.
     ends: Option<[f64; 2]>,
-    /// Whether its text tells the n in any case.
+    /// Whether its text contains the n in any case.
     counted: bool,
 }
 
@@ -170,8 +170,8 @@ impl Figure {
         ))
     }
 
-    /// The figure of a sample; `is_told`: each of its numbers is that of a run,
-    /// and none a median that stands for several.
+    /// The figure of a sample. `is_told` says that each of its numbers is the
+    /// value of one run, not a median that stands for several.
     pub(super) fn from_sample(sample: &Sample, unit: Unit, tally: Tally, is_told: bool) -> Self {
         let ends = sample.min().zip(sample.max());
         Self {
@@ -184,8 +184,8 @@ impl Figure {
         }
     }
 
-    /// With its n told in any case: where cells have different numbers of
-    /// replicates, and no caption can tell them.
+    /// Shows the n in any case: for tables whose cells have different numbers
+    /// of replicates, which no caption can tell.
     #[must_use]
     pub const fn counted(self, counted: bool) -> Self {
         Self { counted, ..self }
@@ -196,7 +196,7 @@ impl Figure {
         self.counted
     }
 
-    /// Its unit.
+    /// The figure's unit.
     pub const fn unit(&self) -> Unit {
         self.unit
     }
@@ -206,7 +206,7 @@ impl Figure {
         self.n
     }
 
-    /// How many there are to be.
+    /// How many replicates there will be in the end.
     pub const fn of(&self) -> u32 {
         self.tally.of
     }
@@ -216,7 +216,7 @@ impl Figure {
         self.tally
     }
 
-    /// Whether every replicate is in it.
+    /// Whether it covers every replicate.
     pub const fn is_complete(&self) -> bool {
         self.n == self.tally.of && self.n > 0
     }
@@ -226,7 +226,7 @@ impl Figure {
         self.n > 0 && self.n.is_multiple_of(2)
     }
 
-    /// The median, to compare, plot or export beside [`Figure::n`]; for text
+    /// The median, to compare, plot or export beside [`Figure::n`]; as text
     /// there is only [`fmt::Display`].
     pub const fn median(&self) -> Option<f64> {
         self.median
@@ -242,8 +242,8 @@ impl Figure {
         self.ends.map(|[_, max]| max)
     }
 
-    /// Its text in two parts, the number (or the word in its place) and what
-    /// stands in brackets behind it, so that a column can align numbers.
+    /// Its text in two parts: the number (or the word in its place), and what
+    /// follows in brackets. A column can then align the numbers.
     pub fn parts(&self) -> (String, Option<String>) {
         let Tally {
             of,
@@ -285,8 +285,8 @@ impl Figure {
 }
 
 impl Figure {
-    /// The same where a neighbour has told already what became of the rest:
-    /// the n stays.
+    /// The same where a neighbour already says what became of the other
+    /// replicates: only the n stays.
     pub fn brief(&self) -> (String, Option<String>) {
         match (self.median(), self.parts()) {
             (Some(_), (word, _)) if self.is_complete() => (word, None),

@@ -1,8 +1,8 @@
-//! What a cell's replicates come to.
+//! What a cell's replicates amount to.
 //!
-//! The measured value of a replicate is fixed by the sweep file before the
-//! training. A replicate that diverged or failed is counted and shown, never
-//! dropped: a median over the lucky ones says so.
+//! The sweep file fixes before the training which value of a replicate is
+//! measured. A replicate that diverged or failed is counted and shown, never
+//! dropped: a median over the others says so.
 
 mod figure;
 #[cfg(test)]
@@ -20,29 +20,29 @@ use swath_model::view::{CellResults, ReplicateResult};
 use swath_stats::{NotFinite, Sample, median_interval};
 use swath_sweep::Measure;
 
-/// A cell over its replicates.
+/// The summary of a cell's replicates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// The test error, or a program's metric, as the sweep measures it.
     pub measured: Figure,
     /// The training time of the same replicates.
     pub train_time: Figure,
-    /// The measured values by replicate, each of one run; a replicate without a
+    /// The measured values by replicate, each of one run. A replicate without a
     /// value is absent, and so is one that an imported median stands for.
     pub values: Vec<(Replicate, f64)>,
-    /// Runs that are known by imported medians alone. They count in the median,
-    /// and in no other statistic.
+    /// Runs that are known only through imported medians. They count in the
+    /// median and in no other statistic.
     pub summarised: u32,
-    /// In what the replicates behind the numbers differ beside their seeds.
+    /// How the replicates behind the numbers differ, apart from their seeds.
     pub mixed: Mixed,
-    /// Replicates whose median over the last epochs is over fewer epochs than
-    /// the sweep asks for.
+    /// How many replicates have a median over fewer last epochs than the sweep
+    /// asks for.
     pub short: u32,
 }
 
 impl Summary {
-    /// Sums up `cell`, of which there are to be `replicates`. The order of its
-    /// replicates does not matter.
+    /// Sums up `cell`, which will have `replicates` replicates. Their order
+    /// does not matter.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl Summary {
     }
 
     /// The standard deviation of the runs that are known one by one, estimated
-    /// with `n - 1`; none of fewer than two.
+    /// with `n - 1`; none for fewer than two.
     pub fn deviation(&self) -> Option<f64> {
         self.sample().deviation()
     }
@@ -117,8 +117,8 @@ impl Summary {
     }
 }
 
-/// In what measured replicates of one cell differ. Each list is sorted, and
-/// empty where they agree; what a replicate does not tell is not compared.
+/// How the measured replicates of one cell differ. Each list is sorted, and
+/// empty where they agree; what a replicate does not report is not compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Mixed {
     /// Device models.
@@ -142,7 +142,7 @@ pub struct Mixed {
 }
 
 impl Mixed {
-    /// In what the measured replicates of `cell` differ.
+    /// How the measured replicates of `cell` differ.
     pub fn of(cell: &CellResults) -> Self {
         let measured = || {
             let succeeded = |it: &&ReplicateResult| it.state == StateName::Succeeded;
@@ -153,7 +153,7 @@ impl Mixed {
         let Some(first) = all.next() else {
             return Self::default();
         };
-        // Nearly every cell: nothing to compare field by field.
+        // For nearly every cell there is nothing to compare field by field.
         if all.all(|other| other == first) {
             return Self::default();
         }

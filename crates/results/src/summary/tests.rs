@@ -133,7 +133,7 @@ fn what_differs_is_told() {
         });
     }
     let mixed = summary(&cell, Measure::Last, 4).mixed;
-    // The diverged one is in no number.
+    // The diverged one counts in no number.
     assert_eq!(mixed.devices, ["A", "B"]);
     assert_eq!(
         mixed.describe(),
@@ -170,7 +170,7 @@ fn an_imported_median_is_no_three_equal_runs() {
     assert_eq!(summed.interval(), None);
     let time = summed.train_time;
     assert_eq!((time.median(), time.n(), time.min()), (Some(60.0), 3, None));
-    // Beside two runs of ours it moves the median, and they alone scatter.
+    // Beside two of our runs it moves the median; only our runs show scatter.
     let mut mixed = cell("7.0 7.2 q q q");
     swath_model::import::fill(&mut mixed.replicates, [number(7.29, 3)]);
     let summed = summary(&mixed, Measure::Last, 5);
@@ -225,8 +225,8 @@ proptest! {
         }
     }
 
-    /// Medians from elsewhere count as runs in n and in the median; runs that are
-    /// known one by one are all that any other statistic is made of.
+    /// Imported medians count as runs in n and in the median; every other
+    /// statistic uses only runs that are known one by one.
     #[test]
     fn statistics_are_of_runs_alone(
         ends in proptest::collection::vec(end(), 0..6),

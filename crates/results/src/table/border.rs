@@ -1,4 +1,4 @@
-//! Whether the best cell lies at the edge of what was tried.
+//! Whether the best cell lies at the edge of the values that were tried.
 
 use serde_json::Value;
 use swath_model::text::parameter;
@@ -8,9 +8,9 @@ use super::{Results, label};
 
 impl Results {
     /// A sentence for each numeric axis at whose end the best cell lies: a
-    /// better one may lie beyond. Axes with fewer than three values beside the
-    /// best cell have no inside and are not told. None while a replicate is
-    /// open, or where nobody said that less is better.
+    /// better cell may lie beyond. Axes with fewer than three values at the
+    /// best cell have no inside and are left out. None while a replicate is
+    /// open, or where it is not known that less is better.
     pub(super) fn border(&self) -> Vec<String> {
         let is_final = self.summaries.iter().all(|it| it.tally().open == 0);
         if self.definition.metric.is_some() || !is_final {
@@ -42,7 +42,7 @@ impl Results {
         edges.collect()
     }
 
-    /// The complete cell with the least median, the first of several.
+    /// The complete cell with the least median; the first of several.
     pub(super) fn best(&self) -> Option<usize> {
         let complete = self.summaries.iter().enumerate();
         let complete = complete.filter(|(_, it)| it.measured.is_complete());
@@ -51,7 +51,7 @@ impl Results {
         best.map(|(at, _)| at)
     }
 
-    /// `batch size 128, lr 0.1`: the axes that vary.
+    /// The axes that vary, as `batch size 128, lr 0.1`.
     pub(super) fn describe(&self, place: usize) -> String {
         let cell = &self.cells[place];
         let varies = |(axis, value): &&(String, Value)| {
@@ -63,8 +63,8 @@ impl Results {
         texts.collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether `value` is at an end of `axis` among the cells that share every
-    /// other axis with `cell`.
+    /// Whether `value` is at an end of `axis` among the cells that agree with
+    /// `cell` on every other axis.
     fn end(&self, cell: &CellResults, axis: &str, value: f64) -> Option<End> {
         let beside = self.cells.iter().filter(|other| {
             other.axes.len() == cell.axes.len()

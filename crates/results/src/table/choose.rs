@@ -1,4 +1,4 @@
-//! Some cells of a sweep: those that filters over its parameters let through.
+//! A selection of the cells of a sweep, by filters over its parameters.
 
 use serde_json::{Map, Value};
 use swath_model::view::CellResults;
@@ -6,11 +6,11 @@ use swath_sweep::{Filter, SubjectView};
 
 use super::{Definition, TableError, label::label};
 
-/// The cells that every filter lets through, in the order that they came in.
+/// The cells that pass every filter, in their original order.
 ///
 /// # Errors
 ///
-/// When a filter is over what tells no cells of this sweep apart.
+/// When a filter is over something that does not vary in this sweep.
 pub fn choose(
     definition: &Definition,
     cells: Vec<CellResults>,

@@ -1,4 +1,4 @@
-//! A sweep's cells beside what was published of them.
+//! A sweep's cells beside the values that were published for them.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use super::Results;
 use super::verdict::{Side, Verdict, judge, over_all};
 use crate::summary::Unit;
 
-/// Lines without a cell that are named.
+/// How many lines without a cell are named.
 const LINES_MAX: usize = 20;
 
 /// A cell beside one published line.
@@ -20,30 +20,31 @@ pub struct Compared<'a> {
     /// What was published.
     #[serde(flatten, serialize_with = "without_cells")]
     pub published: &'a Published,
-    /// Ours less the published value: of two, table and figure, the one that
-    /// is reproduced, or the nearer.
+    /// Our value minus the published one. Of two published values, in table and
+    /// figure, it uses the one that is reproduced, or else the nearer.
     pub difference: Option<f64>,
-    /// The values agree within so much.
+    /// The greatest difference at which the values agree.
     pub margin: Option<f64>,
-    /// None where the published field is blank.
+    /// The verdict; none where no value was published.
     pub verdict: Option<Verdict>,
 }
 
-/// How a sweep stands to what was published.
+/// How a sweep compares with what was published.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
-    /// Cells by verdict.
+    /// Cells whose value was reproduced; see [`Verdict::Reproduced`].
     pub reproduced: u32,
     /// See [`Verdict::NotReproduced`].
     pub not_reproduced: u32,
-    /// See [`Verdict::Undecided`]; cells that are not final among them.
+    /// See [`Verdict::Undecided`]; cells that are not final count here.
     pub undecided: u32,
-    /// Published values that are of no cell of the sweep; they say nothing of it.
+    /// Published values that belong to no cell of the sweep; they do not affect
+    /// the verdict.
     pub unmatched: u32,
-    /// Their lines in the reference.
+    /// The lines of those values in the reference.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmatched_lines: Vec<u32>,
-    /// Cells with a verdict on imported numbers alone.
+    /// Cells whose verdict rests on imported numbers alone.
     #[serde(default)]
     pub imported: u32,
 }
@@ -60,7 +61,7 @@ impl Check {
         }
     }
 
-    /// `12 reproduced, 1 not reproduced, 2 undecided`.
+    /// The counts in words: `12 reproduced, 1 not reproduced, 2 undecided`.
     pub fn words(&self) -> String {
         let mut text = format!(
             "{} reproduced, {} not reproduced, {} undecided",
@@ -94,8 +95,8 @@ impl Results {
     /// the file.
     ///
     /// Nothing is decided while replicates are open, unless none was begun: a
-    /// cell of imported numbers alone is what it is. A cell that diverged with
-    /// every replicate did not reproduce a value.
+    /// cell with only imported numbers is complete as it is. A cell that
+    /// diverged in every replicate did not reproduce a value.
     pub fn compared(&self, place: usize) -> Vec<Compared<'_>> {
         let lines = self.published.get(place).map_or(&[][..], Vec::as_slice);
         let lines = lines.iter().map(|line| &self.definition.published[*line]);
@@ -153,7 +154,7 @@ impl Results {
         }
     }
 
-    /// Whether a replicate of the cell was trained here, or is.
+    /// Whether a replicate of the cell was trained here, or is being trained.
     fn is_begun(&self, place: usize) -> bool {
         let replicates = self.cells[place].replicates.iter();
         let mut ours = replicates.filter(|it| it.imported.is_none());
@@ -169,12 +170,12 @@ impl Results {
     }
 
     /// The verdict over every published line about the cell at `place`:
-    /// reproduced where one is; none without a published value.
+    /// reproduced if any line is; none without a published value.
     pub fn verdict(&self, place: usize) -> Option<Verdict> {
         over_all(self.compared(place).iter().filter_map(|it| it.verdict))
     }
 
-    /// How the cells stand to what was published; none without a reference.
+    /// How the cells compare with what was published; none without a reference.
     pub fn check(&self) -> Option<Check> {
         if !self.has_reference() {
             return None;
@@ -215,7 +216,7 @@ impl Results {
     }
 }
 
-/// Programs find the cells by the row.
+/// Leaves the cells out: programs find them by the row.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn without_cells<S: serde::Serializer>(
     published: &&Published,

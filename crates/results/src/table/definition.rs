@@ -1,4 +1,4 @@
-//! What a sweep keeps for its table, so that it can be drawn without the file.
+//! What a sweep stores for its table, so that it can be drawn without the file.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::TableError;
 use crate::summary::Unit;
 
 /// The part of a sweep's definition that its table needs. It is read from, and
-/// written as, a JSON object that may have other keys beside these.
+/// written as, a JSON object that may have other keys as well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
     /// How the table is laid out.
@@ -19,25 +19,25 @@ pub struct Definition {
     /// Which test error of a training counts.
     #[serde(default)]
     pub measure: Measure,
-    /// What a program reports in place of the test error; absent for the
-    /// built-in core.
+    /// The metric that a program reports in place of the test error; absent for
+    /// the built-in trainer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
-    /// Parameters that the table shows and that are no axes.
+    /// Parameters that the table shows and that are not axes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
-    /// What was published of its cells.
+    /// What was published about its cells.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<Published>,
 }
 
-/// A parameter that is no axis.
+/// A parameter that is not an axis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameter {
-    /// Its path.
+    /// The parameter's path.
     pub path: String,
-    /// Its one value, or one for each cell in canonical order; null where a
-    /// cell has none.
+    /// Its one value, or one for each cell in canonical order; null for a cell
+    /// that has none.
     pub values: Vec<Value>,
 }
 
@@ -90,12 +90,13 @@ impl Definition {
     ///
     /// # Errors
     ///
-    /// When it is not one.
+    /// When it is not a definition.
     pub fn read(stored: &Value) -> Result<Self, TableError> {
         Self::deserialize(stored).map_err(|error| TableError::Definition(error.to_string()))
     }
 
-    /// How many of the last epochs a result needs beside its measurement.
+    /// How many test errors of the last epochs a result needs besides its
+    /// measurement.
     pub const fn last_epochs(&self) -> u32 {
         match self.measure {
             Measure::MedianOfLast(count) => count,

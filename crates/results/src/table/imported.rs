@@ -1,4 +1,4 @@
-//! What a table says of numbers from elsewhere.
+//! What a table says about imported numbers.
 
 use std::collections::BTreeSet;
 
@@ -9,19 +9,19 @@ use swath_model::view::CellResults;
 
 use super::Results;
 
-/// Ranges of lines that a footnote lists.
+/// How many ranges of lines a footnote lists.
 const RANGES_MAX: usize = 12;
 
-/// Which cells rest on numbers from elsewhere, and the footnotes that say so:
-/// one for all cells of which the same can be said, but for the line of the file.
+/// Which cells rest on imported numbers, and the footnotes that say so. Cells
+/// share a footnote if everything but the line of the file is the same.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Marked {
     pub(super) texts: Vec<String>,
-    /// Per cell the place of its text.
+    /// For each cell the index of its text.
     pub(super) of: Vec<Option<usize>>,
 }
 
-/// How many runs of a cell are imported, of how many that it has.
+/// How many runs of a cell are imported, and how many runs it has.
 pub(super) fn share(cell: &CellResults) -> [u32; 2] {
     let mut share = [0, 0];
     let succeeded = |it: &&swath_model::view::ReplicateResult| it.state == StateName::Succeeded;
@@ -32,10 +32,9 @@ pub(super) fn share(cell: &CellResults) -> [u32; 2] {
     share
 }
 
-/// The numbers of a cell that came from elsewhere, each once, however many runs
-/// it stands for.
+/// The imported numbers of a cell, each once, however many runs it stands for.
 pub(super) fn numbers(cell: &CellResults) -> Vec<&Imported> {
-    // With the runs that it has yet to stand for.
+    // Each with the runs that it still has to stand for.
     let mut numbers: Vec<(&Imported, u32)> = Vec::new();
     let imported = cell.replicates.iter();
     for it in imported.filter_map(|it| it.imported.as_deref()) {
@@ -49,12 +48,13 @@ pub(super) fn numbers(cell: &CellResults) -> Vec<&Imported> {
     numbers.into_iter().map(|(number, _)| number).collect()
 }
 
-/// Some numbers of a cell, all from one file and alike in what they stand for.
+/// Numbers of a cell that come from one file and are alike in what they stand
+/// for.
 #[derive(Debug)]
 struct Part<'a> {
     source: &'a str,
     file: &'a str,
-    /// Of each number.
+    /// How many runs each number stands for.
     runs: u32,
     count: u64,
     lines: BTreeSet<u32>,
@@ -83,7 +83,7 @@ impl Part<'_> {
     }
 }
 
-/// What is said of some cells.
+/// What a footnote says about some cells.
 #[derive(Debug)]
 struct Note<'a> {
     /// See [`share`].
@@ -162,7 +162,7 @@ fn note(cell: &CellResults) -> Option<Note<'_>> {
     })
 }
 
-/// Rising numbers in short: `2-5, 7`.
+/// Rising numbers in short form: `2-5, 7`.
 fn ranges(lines: &BTreeSet<u32>) -> String {
     let mut ranges: Vec<[u32; 2]> = Vec::new();
     for line in lines {

@@ -1,6 +1,6 @@
-//! Names of columns, as people say them.
+//! Names of columns as people say them.
 
-/// Tables of the spec whose name adds nothing to that of their keys.
+/// Tables of the spec whose name adds nothing to the names of their keys.
 const SILENT: [&str; 5] = [
     "optimizer.",
     "augmentation.",
@@ -20,7 +20,8 @@ pub fn label(path: &str) -> String {
     spaced(short)
 }
 
-/// The labels of `paths`; two that would read alike keep their whole path.
+/// The labels of `paths`; where two would be the same, both keep their whole
+/// path.
 pub(super) fn labels<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
     let paths: Vec<&str> = paths.collect();
     let short: Vec<String> = paths.iter().map(|path| label(path)).collect();

@@ -1,5 +1,5 @@
-//! Tables with one row per cell, and what they share with pivots: which
-//! column shows what.
+//! Tables with one row per cell, and what they share with pivots: which column
+//! shows what.
 
 use std::collections::BTreeSet;
 
@@ -36,11 +36,11 @@ impl Measured {
 enum Shows<'a> {
     Parameter(&'a str),
     Measured(Measured),
-    /// What was published of the cell, and how it compares.
+    /// The published value of the cell, or how it compares.
     Reference(Beside),
 }
 
-/// A column beside a measured one.
+/// A column that stands beside a measured one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Beside {
     Published,
@@ -50,7 +50,7 @@ enum Beside {
 }
 
 impl Beside {
-    /// What follows a measured column.
+    /// The columns that follow a measured one.
     const fn following(quantity: &Quantity) -> &'static [Self] {
         match quantity {
             Quantity::Measured(_) => &[Self::Published, Self::Difference, Self::Verdict],
@@ -84,8 +84,8 @@ impl Results {
     ///
     /// # Errors
     ///
-    /// When the layout shows what nothing measures, or cells of a pivot fall
-    /// on the same place.
+    /// When the layout shows something that nothing measures, or cells of a
+    /// pivot fall on the same place.
     pub fn table(&self) -> Result<Table, TableError> {
         match &self.definition.layout {
             Layout::List { rows, columns } => self.list(rows, columns),
@@ -97,9 +97,9 @@ impl Results {
         }
     }
 
-    /// The table with one row per cell that shows everything: every axis, the
-    /// median with its n, least and greatest value, mean, standard deviation and
-    /// bootstrap interval, the time, the cell's id.
+    /// The table with one row per cell that shows everything: every axis; the
+    /// median with its n; least and greatest value, mean, standard deviation
+    /// and bootstrap interval; the time; the cell's id.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl Results {
         let rows = self.axes.clone();
         let columns = [self.metric().to_owned(), "train_time".to_owned()];
         let mut table = self.list(&rows, &columns)?;
-        // Right behind the median.
+        // Insert them right after the median.
         let at = rows.len() + 1;
         let unit = self.definition.unit();
         for name in ["95 % interval", "sd", "mean", "max", "min", "n"] {
@@ -206,7 +206,8 @@ impl Results {
                 Shows::Reference(beside) => self.published_field(*beside, place, marks),
                 Shows::Measured(measured) => {
                     let figure = self.figure(place, &measured.quantity, measured.unit)?;
-                    // Once a row: marks and reasons are about its replicates.
+                    // Only once per row: marks and reasons are about its
+                    // replicates.
                     let told = *first.get_or_insert(figure.n());
                     let is_first = !fields.iter().any(|it| matches!(it, Field::Figure(_)));
                     Field::Figure(Shown {
@@ -225,7 +226,7 @@ impl Results {
         Ok(fields)
     }
 
-    /// What was published of the cell at `place`, or how it compares.
+    /// The published value of the cell at `place`, or how it compares.
     fn published_field(&self, beside: Beside, place: usize, marks: &Marks) -> Field {
         let compared = self.compared(place);
         let unit = self.definition.unit();
@@ -233,7 +234,7 @@ impl Results {
             Beside::Published => {
                 let texts = compared.iter().filter_map(|it| it.published.test_error);
                 let text = distinct(texts.map(|value| unit.text(value)));
-                // Where both are, a footnote has the figure's.
+                // Where both exist, a footnote has the value of the figure.
                 let figures = compared.iter().filter_map(|it| it.published.figure_error);
                 let figures = distinct(figures.map(|value| unit.text(value)));
                 let alone = text.is_empty() && !figures.is_empty();
@@ -248,7 +249,8 @@ impl Results {
                 }
             }
             Beside::Difference => {
-                // To the value that is reproduced, or else the nearest.
+                // The difference from the value that is reproduced, or else
+                // from the nearest.
                 let differences = compared.iter().filter_map(|it| it.difference);
                 let least = differences.min_by(|left, right| left.abs().total_cmp(&right.abs()));
                 least.map_or(Field::Blank, |it| Field::Number(signed(&unit.text(it))))
@@ -304,13 +306,13 @@ impl Results {
         };
         let name = match &quantity {
             Quantity::Measured(_) => label(self.metric()),
-            // A dot stands between the parts of a metric's name, as in that of
-            // a test set.
+            // A dot separates the parts of a metric's name, as in that of a
+            // test set.
             Quantity::Metric(metric) => metric.replace('_', " "),
             _ => label(name),
         };
-        // Of a program's own metric nobody said which way is up, and the
-        // quickest cell is not the best one.
+        // For a program's own metric nobody has said which direction is better,
+        // and the quickest cell is not the best one.
         let own = self.definition.metric.is_some();
         Some(Measured {
             less_is_better: match &quantity {
@@ -325,7 +327,8 @@ impl Results {
         })
     }
 
-    /// Whether labels tell all rows apart, with the other parameters that are shown.
+    /// Whether the labels, together with the other parameters shown, tell all
+    /// rows apart.
     fn is_labelled(&self, shown: &[Shows<'_>]) -> bool {
         let paths = shown.iter().filter_map(|show| match show {
             Shows::Parameter(path) => Some(*path),
@@ -340,7 +343,7 @@ impl Results {
         paths.contains(&LABEL) && rows.all(|row| seen.insert(row))
     }
 
-    /// A warning for rows that no shown parameter tells apart.
+    /// A warning if some rows cannot be told apart by the parameters shown.
     fn ambiguous(&self, shown: &[Shows<'_>]) -> Option<String> {
         if self.is_labelled(shown) {
             return None;
@@ -364,7 +367,7 @@ impl Results {
     }
 }
 
-/// A time that was published in whole minutes has no seconds.
+/// The text of a published time; whole minutes are shown without seconds.
 fn minutes_text(minutes: f64) -> String {
     if minutes < 60.0 && minutes.fract() == 0.0 {
         format!("{minutes} m")
@@ -373,7 +376,7 @@ fn minutes_text(minutes: f64) -> String {
     }
 }
 
-/// Each text once, in order, with slashes between.
+/// Each text once, in order, separated by slashes.
 fn distinct(texts: impl Iterator<Item = String>) -> String {
     let mut all: Vec<String> = Vec::new();
     for text in texts {
@@ -394,7 +397,8 @@ pub(super) fn signed(text: &str) -> String {
     }
 }
 
-/// Whether a metric is an error in percent, by the first part of its name.
+/// Whether a metric is an error in percent, judged by the first part of its
+/// name.
 fn is_error(metric: &str) -> bool {
     matches!(
         metric.split('.').next(),

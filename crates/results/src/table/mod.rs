@@ -1,10 +1,10 @@
 //! The result table of a sweep, not yet rendered.
 //!
-//! [`Results`] joins a sweep with what its cells have come to; it is also the
+//! [`Results`] joins a sweep with the results of its cells; it is also the
 //! machine-readable form, one row per cell. [`Results::table`] lays it out as
-//! the sweep file asks: one row per cell, or a pivot. Everything follows from
-//! the facts alone, so the same results give the same table, whatever the
-//! order in which they arrived.
+//! the sweep file asks: one row per cell, or a pivot. Everything is computed
+//! from the facts alone, so the same results give the same table, in whatever
+//! order they arrived.
 
 mod border;
 mod choose;
@@ -38,15 +38,15 @@ use crate::summary::{Figure, Unit};
 /// A table of fields, for people.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
-    /// Its title; may be empty.
+    /// The table's title; may be empty.
     pub title: String,
-    /// Sentences for its caption: what is shown and how it was measured.
+    /// Sentences for its caption: what is shown, and how it was measured.
     pub notes: Vec<String>,
-    /// Its columns.
+    /// The table's columns.
     pub columns: Vec<Column>,
     /// Its rows, each with one field per column.
     pub rows: Vec<Row>,
-    /// What a reader must know to read the fields rightly.
+    /// What a reader must know to read the fields correctly.
     pub footnotes: Vec<Footnote>,
     /// What marks a field as best, if any field is marked.
     pub best: Option<String>,
@@ -55,12 +55,13 @@ pub struct Table {
 /// One column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// What people read above it.
+    /// The heading.
     pub name: String,
-    /// What it has in common with its neighbours: in a pivot the name of the
-    /// parameter whose value `name` is.
+    /// What it has in common with its neighbours: in a pivot, the parameter
+    /// whose value `name` is.
     pub group: Option<String>,
-    /// The unit of its numbers, if they share one that their text lacks.
+    /// The unit of its numbers, if they share one that is not part of their
+    /// text.
     pub unit: Option<Unit>,
     /// Whether it names rows or shows what was measured.
     pub kind: Kind,
@@ -93,40 +94,40 @@ pub struct Row {
     pub fields: Vec<Field>,
 }
 
-/// What stands where a row and a column meet.
+/// The content at one row and column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Field {
-    /// Nothing: no cell is here, or the cell has no such parameter.
+    /// Nothing: there is no cell here, or the cell has no such parameter.
     Blank,
     /// Words.
     Text(String),
-    /// A number that needs no n: of a parameter, or a count.
+    /// A number that needs no n: a parameter's value, or a count.
     Number(String),
-    /// A number from elsewhere, or one that others give: as text, with what
-    /// stands in brackets behind it, and the marks of the footnotes that it needs.
+    /// An imported number, or one that others published: as text, with what
+    /// follows in brackets, and the marks of its footnotes.
     Noted {
         /// The number; several are separated by a slash.
         text: String,
-        /// What stands in brackets.
+        /// What follows in brackets.
         behind: Option<String>,
-        /// As in [`Shown`].
+        /// The marks of its footnotes, as in [`Shown`].
         marks: Vec<String>,
     },
     /// What was measured.
     Figure(Shown),
 }
 
-/// A figure in its place.
+/// A figure as shown in a field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
     /// The figure.
     pub figure: Figure,
     /// Whether it is the best of its column; see [`Table::best`].
     pub best: bool,
-    /// The marks of the footnotes that it needs.
+    /// The marks of its footnotes.
     pub marks: Vec<String>,
-    /// Whether a neighbour in its row has told already what became of the
-    /// replicates that are not in it.
+    /// Whether a neighbour in its row already says what became of the
+    /// replicates that it does not cover.
     pub brief: bool,
 }
 
@@ -144,7 +145,7 @@ impl Shown {
 /// One footnote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Footnote {
-    /// The mark that fields carry; none when it is about the whole table.
+    /// The mark that fields carry; none when the note is about the whole table.
     pub mark: Option<String>,
     /// A sentence without its full stop.
     pub text: String,
@@ -153,40 +154,40 @@ pub struct Footnote {
 /// Why there is no table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
-    /// A stored number is no number.
+    /// A stored number is not finite.
     #[error("cell {cell} has a recorded number that is not finite")]
     NotFinite {
-        /// The cell with it.
+        /// The cell that has it.
         cell: CellDigest,
     },
     /// The sweep was stored without what its table needs.
     #[error("the sweep's definition cannot be read: {0}")]
     Definition(String),
-    /// A column shows what nothing measures.
+    /// A column shows something that nothing measures.
     #[error("the table asks for `{0}`, which is no parameter and no measure")]
     UnknownColumn(String),
-    /// A filter is over what is no axis.
+    /// A filter is over something that is not an axis.
     #[error("`{field}` tells no cells of this sweep apart; its axes are {axes}")]
     UnknownFilter {
-        /// What it is over.
+        /// The field that the filter names.
         field: String,
-        /// The axes, with commas between.
+        /// The axes, separated by commas.
         axes: String,
     },
-    /// Two sweeps that have nothing to compare.
+    /// The two sweeps have nothing to compare.
     #[error("{0}")]
     Incomparable(String),
-    /// Two cells of a pivot have one place.
+    /// Two cells of a pivot fall on the same place.
     #[error(
         "the table cannot be drawn: {count} cells fall on the same place, {place}, and differ in \
          {differ}; name {differ} in `rows`, or fix it"
     )]
     Overlap {
-        /// How many cells are there.
+        /// How many cells fall there.
         count: usize,
-        /// The place, as `lr = 0.1, batch size = 128`.
+        /// The place, such as `lr = 0.1, batch size = 128`.
         place: String,
-        /// The parameters in which they differ.
+        /// The parameters in which those cells differ.
         differ: String,
     },
 }

@@ -1,5 +1,5 @@
-//! What a table says beside its fields: how it was measured, and every fact
-//! without which a field would be misread.
+//! What a table says in addition to its fields: how it was measured, and every
+//! fact without which a field would be misread.
 
 use std::collections::BTreeMap;
 
@@ -17,18 +17,18 @@ use crate::summary::{Quantity, Tally, Unit};
 /// Which fields carry which mark.
 #[derive(Default)]
 pub(super) struct Marks {
-    /// Per cell, for its figure.
+    /// For each cell, the notes about its figure.
     figures: Vec<Vec<usize>>,
-    /// Per cell, for its published value.
+    /// For each cell, the notes about its published value.
     published: Vec<Vec<usize>>,
     texts: Vec<String>,
-    /// The letters of the texts; none for one that is true of every value that it
-    /// could mark.
+    /// The letters of the texts; none for a text that is true of every value
+    /// that it could mark.
     letters: Vec<Option<String>>,
 }
 
 impl Marks {
-    /// The marks of a table that shows published values, where there are any, in
+    /// The marks of a table that shows published values, if there are any, in
     /// columns of their own.
     pub(super) fn new(results: &Results) -> Self {
         let mut marks = Self::mixed(results);
@@ -39,8 +39,8 @@ impl Marks {
         marks.lettered()
     }
 
-    /// The marks of a table of figures alone, of which those that were not
-    /// reproduced are marked if they are `measured`.
+    /// The marks of a table of figures only. Figures that did not reproduce the
+    /// published value are marked if they are `measured`.
     pub(super) fn of_figures(results: &Results, measured: bool) -> Self {
         let mut marks = Self::mixed(results);
         marks.add_imported(results);
@@ -86,7 +86,7 @@ impl Marks {
         marks
     }
 
-    /// Each cell that rests on numbers from elsewhere, also where all do.
+    /// Marks each cell that rests on imported numbers, even if all do.
     fn add_imported(&mut self, results: &Results) {
         let imported = Marked::of(results);
         for (place, text) in imported.of.iter().enumerate() {
@@ -109,7 +109,7 @@ impl Marks {
                     // A blank field carries no mark.
                     continue;
                 }
-                // Said below, and better.
+                // This is said below, and better.
                 let said = |part: &str| count > 1 && part == "table and figure disagree";
                 let parts = published.caveat.split("; ");
                 for part in parts.filter(|part| !part.is_empty() && !said(part)) {
@@ -141,7 +141,7 @@ impl Marks {
         self.letters = letters;
     }
 
-    /// Gives every text that needs one its letter.
+    /// Gives a letter to every text that needs one.
     fn lettered(mut self) -> Self {
         self.letters
             .resize_with(self.texts.len(), || Some(String::new()));
@@ -165,7 +165,7 @@ impl Marks {
         self.letters_of(&self.figures[place])
     }
 
-    /// The marks of what was published of it.
+    /// The marks of the published value of the cell at `place`.
     pub(super) fn of_published(&self, place: usize) -> Vec<String> {
         self.letters_of(&self.published[place])
     }
@@ -175,7 +175,7 @@ impl Marks {
         letters.collect()
     }
 
-    /// Those with marks first.
+    /// The footnotes; those with marks come first.
     fn footnotes(&self) -> impl Iterator<Item = Footnote> {
         let notes = |marked: bool| {
             let both = self.letters.iter().zip(&self.texts);
@@ -189,7 +189,7 @@ impl Marks {
     }
 }
 
-/// `a` to `z`, then `a1` and so on.
+/// The letters `a` to `z`, then `a1` and so on.
 pub(super) fn letter(mark: usize) -> String {
     let letter = char::from(b'a' + (mark % 26) as u8);
     match mark / 26 {
@@ -253,14 +253,14 @@ fn sentence(text: &str) -> String {
     first.chain(chars).collect()
 }
 
-/// How far the sweep is, while it is not through.
+/// How far the sweep is, until it is complete.
 fn progress(results: &Results) -> Option<String> {
     let total = sum(results);
     (total.open > 0).then(|| {
         let done = total.of - total.open;
         let all = counted(u64::from(total.of), "replicate");
         let share = 100.0 * f64::from(done) / f64::from(total.of);
-        // Never 100 % while something is open.
+        // Never show 100 % while something is open.
         let share = decimals(share.floor(), 0);
         format!("Not final: {done} of {all} done ({share} %).")
     })
@@ -299,7 +299,7 @@ pub(super) fn footnotes<'a>(
     notes
 }
 
-/// How the sweep stands to what was published.
+/// How the sweep compares with what was published.
 fn reproduced(results: &Results) -> Option<String> {
     let check = results.check()?;
     Some(format!(
@@ -309,7 +309,7 @@ fn reproduced(results: &Results) -> Option<String> {
     ))
 }
 
-/// That some medians are over fewer replicates than the rest.
+/// Says that some medians are over fewer replicates than the rest.
 fn replicates(results: &Results) -> Option<String> {
     let fewer = results.summaries.iter().map(|summary| summary.measured);
     let fewer = fewer.filter(|it| !it.is_complete() && it.n() > 0).count();
@@ -322,7 +322,8 @@ fn replicates(results: &Results) -> Option<String> {
     })
 }
 
-/// That results decided how often a cell was trained, and how far they got.
+/// Says that results decided how often a cell was trained, and how far they
+/// got.
 fn replication(results: &Results) -> Option<String> {
     let it = results.replication?;
     let bounds = Bounds {
@@ -374,7 +375,7 @@ fn short(results: &Results) -> Option<String> {
     })
 }
 
-/// How many replicates ended without a measurement.
+/// Says how many replicates ended without a measurement.
 fn ended(results: &Results) -> impl Iterator<Item = String> {
     type Count = fn(&Tally) -> u32;
     let kinds: [(&str, Count); 3] = [
@@ -401,8 +402,8 @@ fn ended(results: &Results) -> impl Iterator<Item = String> {
     texts.into_iter()
 }
 
-/// That cells were trained on different device models: their times, and on
-/// some models their numbers, compare only within one.
+/// Says that cells were trained on different device models: times compare only
+/// within one model, and on some models so do the numbers.
 fn devices(results: &Results, times: bool) -> Option<String> {
     let mut cells_of: BTreeMap<&str, u64> = BTreeMap::new();
     for cell in &results.cells {
@@ -430,8 +431,8 @@ fn devices(results: &Results, times: bool) -> Option<String> {
     })
 }
 
-/// Marks the least median of a column, and what reads the same. Only complete
-/// cells compete: a median of the lucky replicates is too good.
+/// Marks the least median of a column, and all that read the same. Only
+/// complete cells take part: a median of the surviving replicates is too good.
 pub(super) fn mark_best(table: &mut Table, at: usize) {
     let complete = |field: &Field| match field {
         Field::Figure(shown) if shown.figure.is_complete() => shown.figure.median(),
@@ -446,7 +447,8 @@ pub(super) fn mark_best(table: &mut Table, at: usize) {
     let Some(least) = least.filter(|_| count > 1) else {
         return;
     };
-    // Farther off than any rounding: nothing to compare by text.
+    // These differ by more than any rounding, so there is nothing to compare by
+    // text.
     let near = |median: f64| median - least <= 0.02 + least.abs() * 0.01;
     for row in &mut table.rows {
         let Some(Field::Figure(shown)) = row.fields.get_mut(at) else {

@@ -1,4 +1,4 @@
-//! Tables with one field per cell: a parameter's values as columns.
+//! Tables with one field per cell: the values of one parameter are the columns.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,10 @@ use crate::summary::Quantity;
 
 /// The values of one parameter over all cells.
 struct Scale {
-    /// For each cell the place of its value.
+    /// For each cell the index of its value.
     places: Vec<usize>,
-    /// The values in order as people read them; none for cells without one.
+    /// The values, in the order in which people read them; none for cells
+    /// without one.
     texts: Vec<Option<String>>,
 }
 
@@ -78,9 +79,8 @@ impl Results {
         Ok(table)
     }
 
-    /// The values of a parameter, in order of first appearance; numbers that
-    /// do not appear in order are put in order, rising unless the first two
-    /// fall.
+    /// The values of a parameter, in order of first appearance. Numbers that do
+    /// not appear in order are sorted: rising, unless the first two fall.
     fn scale(&self, path: &str) -> Scale {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         let mut values: Vec<Option<&Value>> = Vec::new();
@@ -111,7 +111,7 @@ impl Results {
         Scale { places, texts }
     }
 
-    /// The error for a place where more than one cell falls.
+    /// The error for a place on which several cells fall.
     fn overlap(&self, place: usize, rows: &[String], columns: &str) -> TableError {
         let shown: Vec<&str> = rows.iter().map(String::as_str).chain([columns]).collect();
         let value = |path: &str, place: usize| self.definition.value(path, &self.cells[place]);
@@ -138,7 +138,7 @@ impl Results {
     }
 }
 
-/// The order in which numbers are to stand, if it is not the one they are in.
+/// The order in which numbers should stand, if it differs from the present one.
 fn in_order(numbers: &[f64]) -> Option<Vec<usize>> {
     let falls = matches!(numbers, [first, second, ..] if second < first);
     let mut order: Vec<usize> = (0..numbers.len()).collect();

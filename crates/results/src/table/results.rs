@@ -1,5 +1,5 @@
-//! A sweep with what its cells have come to: the source of every table, and
-//! the rows that programs read.
+//! A sweep with the results of its cells: the source of every table, and the
+//! rows that programs read.
 
 use std::collections::BTreeMap;
 
@@ -24,14 +24,14 @@ pub struct Results {
     pub(super) title: String,
     pub(super) digest: SweepDigest,
     pub(super) replicates: u32,
-    /// Where results decide how many a cell has.
+    /// How far results have decided the replicates, where they decide.
     pub(super) replication: Option<ReplicationView>,
     pub(super) definition: Definition,
     /// Every axis, in order of first appearance.
     pub(super) axes: Vec<String>,
-    /// In canonical order.
+    /// The cells, in canonical order.
     pub(super) cells: Vec<CellResults>,
-    /// One per cell.
+    /// The summaries, one per cell.
     pub(super) summaries: Vec<Summary>,
     /// For each cell the published lines about it; empty without a reference.
     pub(super) published: Vec<Vec<usize>>,
@@ -77,7 +77,7 @@ impl Results {
         &self.name
     }
 
-    /// Its title; may be empty.
+    /// The sweep's title; may be empty.
     pub fn title(&self) -> &str {
         &self.title
     }
@@ -132,7 +132,8 @@ impl Results {
     }
 }
 
-/// Lets every figure tell its n where cells have different numbers of replicates.
+/// Makes every figure show its n where cells have different numbers of
+/// replicates.
 fn count(summaries: &mut [Summary]) {
     let mut counts = summaries.iter().map(|it| it.tally().of);
     let first = counts.next();
@@ -148,7 +149,7 @@ fn count(summaries: &mut [Summary]) {
 fn axes(cells: &[CellResults]) -> Vec<String> {
     let mut axes: Vec<String> = Vec::new();
     for cell in cells {
-        // Nearly every cell has the axes of the first, in their order.
+        // Nearly every cell has the same axes as the first, in the same order.
         let alike = cell.axes.len() == axes.len()
             && cell
                 .axes
@@ -210,19 +211,19 @@ impl Results {
 pub struct ResultRow<'a> {
     /// The cell.
     pub cell: &'a CellResults,
-    /// What it has come to.
+    /// The summary of its replicates.
     pub summary: &'a Summary,
     results: &'a Results,
     place: usize,
 }
 
 impl<'a> ResultRow<'a> {
-    /// What was published of the cell, and how it compares.
+    /// The published values of the cell, and how they compare.
     pub fn compared(&self) -> Vec<Compared<'a>> {
         self.results.compared(self.place)
     }
 
-    /// The verdict over all of it.
+    /// The verdict over all published values.
     pub fn verdict(&self) -> Option<Verdict> {
         self.results.verdict(self.place)
     }
@@ -232,7 +233,7 @@ impl<'a> ResultRow<'a> {
         self.cell.cell.to_string()
     }
 
-    /// What tables call it, where they do.
+    /// The name that tables give it, if they do.
     pub fn label(&self) -> Option<&'a str> {
         let value = self.results.definition.value(LABEL, self.cell);
         value.and_then(Value::as_str)
@@ -243,7 +244,8 @@ impl<'a> ResultRow<'a> {
         share(self.cell)[0]
     }
 
-    /// Who said so: `a paper (runs.csv:2)`, once for each imported number.
+    /// The sources of the imported numbers, such as `a paper (runs.csv:2)`,
+    /// once for each.
     pub fn imported_from(&self) -> Vec<String> {
         let numbers = numbers(self.cell).into_iter();
         let text = |it: &Imported| format!("{} ({}:{})", it.source, it.file, it.line);

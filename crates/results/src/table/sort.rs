@@ -1,4 +1,4 @@
-//! The cells of a sweep in another order.
+//! Sorting the cells of a sweep.
 
 use std::cmp::Ordering;
 
@@ -6,7 +6,8 @@ use swath_model::spec::canonical;
 
 use super::{Results, TableError};
 
-/// What a cell is sorted by; what is missing goes last either way.
+/// The value by which a cell is sorted; cells without one come last in either
+/// direction.
 #[derive(PartialEq)]
 enum Key {
     Number(f64),
@@ -15,13 +16,13 @@ enum Key {
 }
 
 impl Results {
-    /// Puts the cells in order of a parameter or of the median of a measure,
-    /// rising or falling; those that are alike keep their order, and those
-    /// without a value go last.
+    /// Sorts the cells by a parameter or by the median of a measure, rising or
+    /// falling. Equal cells keep their order, and those without a value come
+    /// last.
     ///
     /// # Errors
     ///
-    /// When `by` is neither, or a recorded number is not finite.
+    /// When `by` names neither, or a recorded number is not finite.
     pub fn sort(&mut self, by: &str, falling: bool) -> Result<(), TableError> {
         let measured = self.measured(by);
         let known =

@@ -1,22 +1,23 @@
-//! Whether a published value was reproduced: one rule, from the noise of both
-//! sides.
+//! Whether a published value was reproduced: one rule, based on the noise of
+//! both sides.
 
 use serde::{Deserialize, Serialize};
 
 use swath_stats::{Z_95, median_error};
 
 /// The standard deviation of one training of an image classifier around its
-/// mean, in points of test error, where the error is [`ORDINARY_ERROR`]: pooled
-/// over 22 recipes of 3 or 5 trainings each at errors of 3 to 7 %, read from the
-/// figures of pytorch_image_classification's README (0.174 and 0.179 apart).
+/// mean, in percentage points of test error, where the error is
+/// [`ORDINARY_ERROR`]. It is pooled over 22 recipes of 3 or 5 trainings each at
+/// errors of 3 to 7 %, read from the figures of pytorch_image_classification's
+/// README (0.174 and 0.179 in the two groups).
 const ORDINARY_DEVIATION: f64 = 0.175;
 /// The middle of those errors, in percent.
 const ORDINARY_ERROR: f64 = 5.0;
-/// A margin of more than so many ordinary deviations tells nothing: with it,
-/// values that are plainly apart would agree.
+/// A margin of more than so many ordinary deviations says nothing: values that
+/// are plainly different would agree.
 const MARGIN_MAX: f64 = 4.0;
 
-/// What comparing with a published value came to.
+/// The result of comparing with a published value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -24,12 +25,12 @@ pub enum Verdict {
     Reproduced,
     /// They differ by more.
     NotReproduced,
-    /// Too little was measured, or it scatters too much to say.
+    /// Too little was measured, or it scatters too much to decide.
     Undecided,
 }
 
 impl Verdict {
-    /// Its words, in tables.
+    /// The words that tables show.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Reproduced => "reproduced",
@@ -44,21 +45,21 @@ impl Verdict {
 pub struct Side {
     /// The median.
     pub median: f64,
-    /// Of how many trainings; 0 where nobody trained.
+    /// The number of trainings; 0 where there was none.
     pub n: u32,
-    /// The standard deviation of these trainings, where it is known.
+    /// The standard deviation of these trainings, if it is known.
     pub deviation: Option<f64>,
 }
 
-/// A difference with what decides over it.
+/// A difference, and what decides about it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Judgement {
-    /// Ours less theirs.
+    /// Our value minus theirs.
     pub difference: f64,
-    /// The values agree within so much; none where nothing tells how much they
-    /// scatter.
+    /// The greatest difference at which the values agree; none where nothing
+    /// tells how much they scatter.
     pub margin: Option<f64>,
-    /// What that means.
+    /// The verdict that follows.
     pub verdict: Verdict,
 }
 
@@ -72,8 +73,8 @@ pub fn ordinary_deviation(error: f64) -> f64 {
     ORDINARY_DEVIATION * spread(error) / spread(ORDINARY_ERROR)
 }
 
-/// Judges `ours` against `theirs`; exchanging them turns the sign of the
-/// difference and changes nothing else.
+/// Judges `ours` against `theirs`; exchanging the two changes the sign of the
+/// difference and nothing else.
 ///
 /// * σ, the deviation of one training, is the greatest of what is ordinary at
 ///   the mean of both medians (where `percent`: they are test errors) and the
@@ -99,7 +100,7 @@ pub fn judge(ours: Side, theirs: Side, percent: bool, tolerance: Option<f64>) ->
     let margin = margin(ours, theirs, ordinary, tolerance);
     let verdict = match margin {
         Some(margin) if difference.abs() > margin => Verdict::NotReproduced,
-        // Of a program's own metric nothing is ordinary.
+        // For a program's own metric there is no ordinary deviation.
         Some(margin) if margin <= widest || !percent => Verdict::Reproduced,
         _ => Verdict::Undecided,
     };
@@ -120,8 +121,8 @@ fn margin(ours: Side, theirs: Side, ordinary: f64, tolerance: Option<f64>) -> Op
     (sigma > 0.0).then(|| Z_95 * sigma * left.hypot(right))
 }
 
-/// The verdict over several published values: reproduced where any is, not
-/// reproduced where each is not; none without a value.
+/// The verdict over several published values: reproduced if any is, not
+/// reproduced if none is; none without a value.
 pub(super) fn over_all(verdicts: impl Iterator<Item = Verdict>) -> Option<Verdict> {
     verdicts.reduce(|left, right| match (left, right) {
         (Verdict::Reproduced, _) | (_, Verdict::Reproduced) => Verdict::Reproduced,
@@ -175,7 +176,7 @@ mod tests {
             verdict(ours(9.1, 0.1), published, None),
             Verdict::NotReproduced
         );
-        // So wide a scatter would let anything agree.
+        // With so wide a scatter anything would agree.
         assert_eq!(verdict(ours(8.4, 0.9), published, None), Verdict::Undecided);
         assert_eq!(
             verdict(ours(8.4, 0.9), published, Some(0.3)),
@@ -187,7 +188,7 @@ mod tests {
         );
         let nothing = side(0.0, 0, None);
         assert_eq!(verdict(nothing, published, Some(100.0)), Verdict::Undecided);
-        // A program's own metric, once: nobody knows how it scatters.
+        // A program's own metric, trained once: nobody knows how it scatters.
         let plain = judge(side(1.0, 1, None), side(1.1, 1, None), false, None);
         assert_eq!((plain.margin, plain.verdict), (None, Verdict::Undecided));
     }
@@ -225,7 +226,7 @@ mod tests {
             if let (Some(before), Some(after)) = (before.margin, after.margin) {
                 prop_assert!(after <= before);
             }
-            // Unless the values are apart, what was decided stays decided.
+            // Unless the values differ, what was decided stays decided.
             if before.verdict != Verdict::Undecided {
                 prop_assert_ne!(after.verdict, Verdict::Undecided);
             }

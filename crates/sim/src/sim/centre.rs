@@ -32,7 +32,7 @@ impl Sim {
             }
             Event::CoordinatorStarts => {
                 if !self.coordinator.is_up() && !self.coordinator.start(self.at) {
-                    // Whatever looks after it tries again.
+                    // Whatever supervises it tries again.
                     self.after(5 * SECOND, Event::CoordinatorStarts);
                 }
                 self.look(true)?;
@@ -46,10 +46,10 @@ impl Sim {
         Ok(())
     }
 
-    /// Something is to be done at the coordinator, if it is up.
+    /// Begins something at the coordinator, if it is up.
     pub(super) fn errand(&mut self, purpose: Purpose) {
         self.coordinator.begin(purpose);
-        // It comes to the engine's queue by its first step.
+        // Its first step puts it in the engine's queue.
         let done = self.coordinator.go_on();
         debug_assert!(done.is_empty(), "without the engine: {done:?}");
         self.plan_turn();
@@ -66,8 +66,8 @@ impl Sim {
         self.after(wait.as_millis() as u64, Event::WaitEnds(number));
     }
 
-    /// The engine takes its next turn soon, if something waits for it: a commit
-    /// takes its time, and calls gather meanwhile.
+    /// Plans the engine's next turn soon, if something waits for it. A commit
+    /// takes time, and calls gather meanwhile.
     fn plan_turn(&mut self) {
         if self.turns || !self.coordinator.waits() {
             return;
@@ -78,7 +78,7 @@ impl Sim {
         self.after(delay, Event::Turn);
     }
 
-    /// The engine takes what waits: decides, commits, answers.
+    /// The engine handles what waits: decides, commits, answers.
     fn turn(&mut self) -> Result<(), Failure> {
         let revives = self.coordinator.may_revive();
         if self.chance.happens(self.faults.refused) {
@@ -103,7 +103,7 @@ impl Sim {
         self.answer(done)
     }
 
-    /// Checks everything, if something was written.
+    /// Checks everything if something was written.
     fn look(&mut self, revives: bool) -> Result<(), Failure> {
         if let Some(refused) = self.coordinator.disk.refused() {
             return Err(self.failure(refused));
@@ -124,13 +124,13 @@ impl Sim {
         checked.map_err(|broken| self.failure(broken))
     }
 
-    /// Answers go back to who asked.
+    /// Sends answers back to the callers.
     fn answer(&mut self, done: Vec<(Purpose, Done)>) -> Result<(), Failure> {
         for (purpose, done) in done {
             match (purpose, done) {
                 (Purpose::Call(request), Done::Answered(result)) => self.reply(&request, result)?,
                 (_, Done::Swept(Ok(Some(due)))) => {
-                    // It sweeps when a backoff ends, too.
+                    // It also sweeps when a backoff ends.
                     let after = due.since(self.coordinator.now()).as_millis() as u64;
                     let every = self.coordinator.policy().sweeper_ms;
                     if (1..every).contains(&after) {
@@ -170,13 +170,13 @@ impl Sim {
         Ok(())
     }
 
-    /// One that stood still goes on: it may say what it likes, and writes
+    /// A frozen coordinator continues. It may send anything, but it must write
     /// nothing.
     fn ghost_goes_on(&mut self) -> Result<(), Failure> {
         let commits = self.coordinator.disk.commits();
         let notices = self.chance.happens(0.5);
         let done = self.coordinator.ghost_goes_on(notices);
-        // With nobody in its place it may lead on.
+        // If nobody took its place, it may continue to lead.
         if self.coordinator.disk.commits() != commits && self.coordinator.is_up() {
             return Err(self.failure("an older term has written".to_owned()));
         }
@@ -185,7 +185,7 @@ impl Sim {
     }
 }
 
-/// What a worker makes of an error, as its client would.
+/// How a worker's client understands an error.
 fn call_error(error: &StoreError) -> CallError {
     let message = error.to_string();
     match error {

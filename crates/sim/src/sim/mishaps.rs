@@ -6,7 +6,7 @@ use crate::coordinator::Purpose;
 use crate::disk::Trouble;
 
 impl Sim {
-    /// Something goes wrong.
+    /// Makes something go wrong.
     pub(super) fn mishap(&mut self) {
         let next = self.chance.within(5 * SECOND..2 * MINUTE);
         let Some(mishap) = chaos::mishap(&mut self.chance, &self.faults) else {
@@ -53,7 +53,7 @@ impl Sim {
             Mishap::Outage => {
                 let away = self.chance.within(SECOND..20 * MINUTE);
                 self.coordinator.crash();
-                // The wall clock may be set meanwhile, to whatever.
+                // The wall clock may be set to any time meanwhile.
                 let by = self.chance.within(0..2 * HOUR) as i64;
                 self.coordinator.jump(by - HOUR as i64);
                 self.after(away, Event::CoordinatorStarts);

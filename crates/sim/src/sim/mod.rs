@@ -26,20 +26,20 @@ const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 
-/// How long everything goes wrong.
+/// How long things go wrong.
 const CHAOS: u64 = 30 * MINUTE;
 
-/// How long it may take from then on until every job is final.
+/// How long it may then take until every job is final.
 const CALM: u64 = 12 * HOUR;
 
-/// What a failure shows of what happened before it.
+/// How many past events a failure shows.
 const REMEMBERED: usize = 80;
 
-/// What happens to one life of a worker's process.
+/// What can happen to one life of a worker's process.
 #[derive(Clone, Debug)]
 enum Happening {
     Answered(Answer),
-    /// No answer has come by the deadline.
+    /// No answer to this call came by the deadline.
     Late(Address),
     /// A child does something, for this execution if it works on one.
     Child {
@@ -47,25 +47,25 @@ enum Happening {
         execution: Option<usize>,
         does: Doing,
     },
-    /// Outcomes are on the disk, or not.
+    /// Outcomes were written to the disk, or could not be.
     Written {
         entries: Vec<Entry>,
         fails: bool,
     },
-    /// Nothing: it looks at the clock.
+    /// The process looks at the clock; nothing else happens.
     Look,
-    /// It is told to end.
+    /// The process is told to end.
     Signal,
 }
 
-/// What a child does.
+/// What a child can do.
 #[derive(Clone, Debug)]
 enum Doing {
     Says(String),
     Ends(End),
 }
 
-/// Somebody who can stand still.
+/// A process that can freeze.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
     Worker(usize),
@@ -74,22 +74,22 @@ enum Who {
 
 #[derive(Clone, Debug)]
 enum Event {
-    /// To a worker's process.
+    /// Something happens to a worker's process.
     Happens {
         worker: usize,
         life: u32,
         what: Happening,
     },
     Starts(usize),
-    /// Somebody who stood still goes on.
+    /// A frozen process continues.
     Thaws(Who),
-    /// At the coordinator.
+    /// A request arrives at the coordinator.
     Arrives(Request),
     HangsUp(Address),
     WaitEnds(u64),
     Turn,
     Sweep,
-    /// Beside the regular ones.
+    /// One pass of the sweeper besides the regular ones.
     SweepOnce,
     CoordinatorStarts,
     GhostGoesOn,
@@ -109,20 +109,21 @@ struct Sim {
     queued: u64,
     plan: Plan,
     coordinator: Coordinator,
-    /// Who stands still, until when, and what happens to him then, in order.
+    /// The frozen processes: until when, and what happens to each then, in
+    /// order.
     frozen: BTreeMap<Who, (u64, Vec<Event>)>,
     /// Whether the engine is about to take a turn.
     turns: bool,
     machines: Vec<Machine>,
     history: History,
-    /// Commits when the rows were last looked at.
+    /// The number of commits when the rows were last checked.
     seen: u64,
     last: VecDeque<(u64, Line)>,
     steps: u64,
     trace: u64,
 }
 
-/// Something that happened; text only when a failure shows it.
+/// Something that happened; it is formatted only when a failure shows it.
 enum Line {
     Event(Box<Event>),
     Said(String),
@@ -132,13 +133,13 @@ enum Line {
 ///
 /// # Errors
 ///
-/// The law that was broken, with what happened before.
+/// The law that was broken, with the events before it.
 pub fn run(seed: u64, faults: &Faults) -> Result<Report, Failure> {
     Sim::new(seed, faults.clone(), false).run()
 }
 
 /// Runs one seed with an engine that forgets everything at each turn and loads
-/// it again: nobody may notice, so the report is that of [`run`].
+/// it again. Nobody may notice, so the report is that of [`run`].
 ///
 /// # Errors
 ///
@@ -199,7 +200,7 @@ impl Sim {
         self.after(10 * SECOND, Event::Mishap);
     }
 
-    /// From now on, nothing goes wrong any more.
+    /// Stops everything that goes wrong.
     fn calm(&mut self) {
         self.faults = Faults::none();
         self.note("calm".to_owned());
@@ -219,8 +220,8 @@ impl Sim {
         self.queue.insert((self.at + delay, self.queued), event);
     }
 
-    /// Runs to a moment, or until everything is over; that must come before
-    /// the moment then.
+    /// Runs to a moment, or with `to_the_end` until everything is over, which
+    /// must then come before that moment.
     fn until(&mut self, end: u64, to_the_end: bool) -> Result<u64, Failure> {
         while let Some(((at, _), event)) = self.queue.pop_first() {
             if at > end {
@@ -249,8 +250,7 @@ impl Sim {
         self.history.is_over() && !self.is_due() && self.machines.iter().all(Machine::is_idle)
     }
 
-    /// Whether results ask for more replicates, or have yet to say that they do
-    /// not.
+    /// Whether results ask for more replicates, or have not yet been looked at.
     fn is_due(&self) -> bool {
         let sweeps = at_once(self.coordinator.disk.rows().sweeps());
         sweeps.unwrap_or_default().iter().any(|sweep| {
@@ -277,7 +277,7 @@ impl Sim {
             Event::Happens { worker, life, what } => self.at_worker(worker, life, what),
             Event::Starts(worker) => self.starts(worker),
             Event::Thaws(who) => {
-                // He may have been frozen again meanwhile, for longer.
+                // It may have been frozen again meanwhile, for longer.
                 let frozen = self.frozen.get(&who);
                 if frozen.is_some_and(|(until, _)| *until <= self.at) {
                     self.thaw(who);
@@ -300,7 +300,7 @@ impl Sim {
         }
     }
 
-    /// What happens to somebody who is frozen happens when he thaws.
+    /// Postpones what happens to a frozen process until it thaws.
     fn waits(&mut self, event: &Event) -> bool {
         let who = match event {
             Event::Happens { worker, .. } => Who::Worker(*worker),
@@ -343,7 +343,7 @@ impl Sim {
         self.last.push_back((self.at, line));
     }
 
-    /// Takes an event into the trace.
+    /// Adds an event to the trace.
     fn mark(&mut self, event: &Event) {
         let kind = match event {
             Event::Happens { worker, what, .. } => match what {

@@ -1,4 +1,4 @@
-//! What a run came to, or how it broke a law.
+//! The result of a run, or the law that it broke.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::{CHAOS, Line, Sim};
 use crate::coordinator::at_once;
 use crate::disk::fold;
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Events that happened.
@@ -21,20 +21,21 @@ pub struct Report {
     pub attempts: u64,
     /// Executions of jobs on slots.
     pub executions: u64,
-    /// The longest time that an execution took which came to nothing although
-    /// the coordinator had said to keep it, in milliseconds.
+    /// How long the longest execution was that was lost although the
+    /// coordinator had said to keep it, in milliseconds.
     pub lost_ms: u64,
     /// Jobs that were measured.
     pub succeeded: u64,
     /// Every job.
     pub jobs: u64,
-    /// Lives of the coordinator.
+    /// How many lives the coordinator had.
     pub lives: u64,
     /// Commits.
     pub commits: u64,
     /// Replicates that results asked for.
     pub decided: u64,
-    /// When the last job became final, in milliseconds after calm set in.
+    /// When the last job became final, in milliseconds after things stopped
+    /// going wrong.
     pub settled_after_ms: u64,
 }
 
@@ -43,11 +44,11 @@ pub struct Report {
 pub struct Failure {
     /// Its seed, which replays it.
     pub seed: u64,
-    /// When, in virtual milliseconds.
+    /// When it broke the law, in virtual milliseconds.
     pub at: u64,
-    /// Which law, and where.
+    /// Which law it broke, and where.
     pub broken: String,
-    /// What happened last.
+    /// The last events.
     pub last: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What happens on workers' machines, and what their agents ask for.
+//! What happens on workers' machines, and what their agents request.
 
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ impl Sim {
         self.after(down, Event::Starts(place));
     }
 
-    /// The coordinator hears that nobody waits for an answer, if it does.
+    /// Tells the coordinator, unless that is lost, that nobody waits for an
+    /// answer.
     fn hang_up(&mut self, from: Address) {
         let delays = arrivals(&mut self.chance, &self.faults);
         if let Some(delay) = delays.first() {
@@ -107,7 +108,7 @@ impl Sim {
         self.act(place)
     }
 
-    /// What the agent is told of a child, unless that has ended or does
+    /// Tells the agent what a child did, unless the child has ended or does
     /// something else by now.
     fn child_does(
         &mut self,
@@ -139,7 +140,7 @@ impl Sim {
         }
     }
 
-    /// Lets an agent decide, and does what it asks for.
+    /// Lets an agent decide, and does what it requests.
     fn act(&mut self, place: usize) -> Result<(), Failure> {
         let at = self.at;
         let Some(process) = self.machines[place].process.as_mut() else {
@@ -246,7 +247,7 @@ impl Sim {
         self.after(after, Event::Happens { worker, life, what });
     }
 
-    /// A child is given a spec.
+    /// Gives a spec to a child.
     fn feed(
         &mut self,
         place: usize,
@@ -270,14 +271,14 @@ impl Sim {
             self.child(place, child, Some(number), after, Doing::Says(text));
         }
         if let Some((after, end)) = script.end {
-            // A program ends although it has said how it went.
+            // A program ends even if it has reported its result.
             let execution = Some(number).filter(|_| serves);
             self.child(place, child, execution, after, Doing::Ends(end));
         }
         Ok(())
     }
 
-    /// A child is told to end, and killed when it does not.
+    /// Tells a child to end, and kills it if it does not.
     fn stop(&mut self, place: usize, child: ChildId, grace: Duration) {
         let process = self.machines[place].process.as_mut();
         if process.is_none_or(|it| !it.children.contains_key(&child)) {
@@ -290,7 +291,7 @@ impl Sim {
         } else {
             (self.chance.within(0..grace), End::Exit(75))
         };
-        // Now and then a driver holds a process that was killed.
+        // Sometimes a driver holds a process that was killed.
         let held = if self.chance.happens(self.faults.failing / 10.0) {
             self.chance.within(SECOND..180 * SECOND)
         } else {
@@ -302,7 +303,7 @@ impl Sim {
     fn spool(&mut self, place: usize, entries: Vec<Entry>) {
         let fails = self.chance.happens(self.faults.unwritten);
         let after = self.chance.within(1..30);
-        // It may be on the disk before anybody knows.
+        // The outcomes may be on the disk before anybody knows.
         if !fails && self.chance.happens(0.5) {
             self.machines[place].spool.put(&entries);
         }

@@ -4,20 +4,21 @@
 use super::Sample;
 use super::normal::upper_tail;
 
-/// Up to so many numbers in both samples together, the distribution of ranks is
-/// counted exactly; its counts then fit a double.
+/// For up to so many numbers in both samples together, the distribution of
+/// ranks is counted exactly; the counts then fit into a double.
 const EXACT_MAX: usize = 50;
-/// The most divisions that a permutation test tries: 10 against 10 has 184,756.
+/// The most divisions that a permutation test tries: 10 against 10 have
+/// 184,756.
 pub const DIVISIONS_MAX: u64 = 200_000;
 
 /// What a test found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Test {
-    /// The chance of a difference at least so large either way, if both samples
-    /// come from one distribution.
+    /// The chance of a difference at least this large, in either direction, if
+    /// both samples come from one distribution.
     pub p: f64,
-    /// The least that `p` can be with so many numbers, whatever they are: 0.1 for
-    /// 3 against 3, so that nothing is significant at 0.05 there.
+    /// The least possible `p` with so many numbers, whatever they are: 0.1 for
+    /// 3 against 3, so nothing can be significant at 0.05 there.
     pub least: f64,
     /// Whether every division was counted; otherwise `p` is an approximation.
     pub exact: bool,
@@ -40,12 +41,12 @@ pub fn least_p(n: usize, m: usize) -> f64 {
     (2.0_f64 / divisions).min(1.0)
 }
 
-/// The U test of Mann and Whitney (1947), two-sided: whether numbers of one
+/// The U test of Mann and Whitney (1947), two-sided: whether the numbers of one
 /// sample tend to be greater. None where a sample is empty.
 ///
-/// Exact for up to 50 numbers, ties included: the distribution over all
-/// divisions of the pooled midranks. Above, the normal approximation with the
-/// corrections for ties and continuity.
+/// Up to 50 numbers it is exact, ties included: the distribution over all
+/// divisions of the pooled midranks. Above that it is the normal approximation
+/// with corrections for ties and continuity.
 pub fn mann_whitney(left: &Sample, right: &Sample) -> Option<Test> {
     if left.is_empty() || right.is_empty() {
         return None;
@@ -68,7 +69,7 @@ pub fn mann_whitney(left: &Sample, right: &Sample) -> Option<Test> {
 struct Pool {
     /// Least first.
     ranks: Vec<usize>,
-    /// How many are of the left sample, and the sum of their ranks.
+    /// How many numbers are from the left sample, and the sum of their ranks.
     n: usize,
     sum: usize,
     /// Sizes of groups of equal numbers.
@@ -100,11 +101,11 @@ impl Pool {
         pool
     }
 
-    /// By counting the sets of `n` ranks by their sum.
+    /// Counts the sets of `n` ranks by their sum.
     fn exact(&self) -> f64 {
         let greatest: usize = self.ranks.iter().rev().take(self.n).sum();
         let width = greatest + 1;
-        // Sets by size and sum; whole numbers below 2^53.
+        // The sets by size and sum; the counts are whole numbers below 2^53.
         let mut counts = vec![0.0; (self.n + 1) * width];
         counts[0] = 1.0;
         for (seen, rank) in self.ranks.iter().enumerate() {
@@ -171,7 +172,7 @@ pub fn permutation(left: &Sample, right: &Sample, statistic: Statistic) -> Optio
         n,
         statistic,
         observed,
-        // Equal differences are reached by different sums.
+        // Different sums may lead to equal differences.
         slack: 1e-12 * size.max(observed.abs()),
         below: 0,
         above: 0,
@@ -191,7 +192,8 @@ fn difference(left: &[f64], right: &[f64], statistic: Statistic) -> f64 {
     let of = |sorted: &[f64]| {
         let count = sorted.len();
         match statistic {
-            // Halves at the time: sums of large numbers stay finite.
+            // Each number is divided first, so that sums of large numbers stay
+            // finite.
             Statistic::Mean => sorted.iter().map(|it| it / count as f64).sum(),
             Statistic::Median if count % 2 == 1 => sorted[count / 2],
             Statistic::Median => sorted[count / 2 - 1].midpoint(sorted[count / 2]),
@@ -213,7 +215,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Every way to divide what follows `at`; both parts stay sorted.
+    /// Visits every way to divide what follows `at`; both parts stay sorted.
     fn divide(&mut self, at: usize, left: &mut Vec<f64>, right: &mut Vec<f64>) {
         let Some(value) = self.pool.get(at) else {
             let found = difference(left, right, self.statistic);
@@ -236,7 +238,8 @@ impl Walk<'_> {
 }
 
 /// Corrects for many tests by the method of Holm (1979): the chance that any
-/// true equality is called a difference stays below alpha. In the order given.
+/// true equality is called a difference stays below alpha. The results are in
+/// the order of `p`.
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|left, right| p[*left].total_cmp(&p[*right]));
@@ -249,9 +252,9 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
     corrected
 }
 
-/// Corrects for many tests by the method of Benjamini and Hochberg (1995): of
-/// what is called a difference, the expected share of true equalities stays
-/// below alpha. In the order given.
+/// Corrects for many tests by the method of Benjamini and Hochberg (1995):
+/// among the called differences, the expected share of true equalities stays
+/// below alpha. The results are in the order of `p`.
 pub fn benjamini_hochberg(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|left, right| p[*left].total_cmp(&p[*right]));

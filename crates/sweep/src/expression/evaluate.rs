@@ -38,7 +38,7 @@ fn binary(
 ) -> Evaluated<Quantity> {
     let symbol = operator.symbol();
     if let Operator::And | Operator::Or = operator {
-        // The right side may have no value where the left one decides.
+        // The right side may have no value if the left side decides the result.
         let left = truth(evaluate(left, lookup)?, at, symbol)?;
         if left == (operator == Operator::Or) {
             return Ok(Quantity::Truth(left));
@@ -105,7 +105,7 @@ fn finite(value: f64, at: usize) -> Evaluated<Quantity> {
     if value.is_finite() {
         Ok(Quantity::Number(value))
     } else {
-        Err(wrong(at, format!("gives {value}, which is no number")))
+        Err(wrong(at, format!("gives {value}, which is not a number")))
     }
 }
 

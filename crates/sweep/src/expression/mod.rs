@@ -23,7 +23,7 @@ pub struct Expression {
 /// What is wrong in an expression, and at which byte of its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpressionError {
-    /// The byte.
+    /// The byte offset in the text.
     pub offset: usize,
     /// What is wrong.
     pub message: String,
@@ -32,18 +32,18 @@ pub struct ExpressionError {
 /// Why a name has no value for an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoValue {
-    /// It has none here; the message says what to do.
+    /// The parameter has no value here; the message says what to do.
     Missing(String),
-    /// It is an expression itself, which failed and was reported.
+    /// The parameter is itself an expression that failed and was reported.
     Failed,
 }
 
 /// Why an evaluation failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EvaluationError {
-    /// For a reason of its own.
+    /// The expression itself is wrong.
     Here(ExpressionError),
-    /// Because a name of it failed, which was reported there.
+    /// A name in it failed, which was reported there.
     Elsewhere,
 }
 
@@ -138,7 +138,7 @@ impl Expression {
 }
 
 impl Quantity {
-    /// The quantity that a parameter's value is; lists and tables are none.
+    /// The quantity for a parameter's value; lists and tables are none.
     pub fn from_value(value: &Value) -> Option<Self> {
         match value {
             Value::Bool(truth) => Some(Self::Truth(*truth)),
@@ -148,8 +148,8 @@ impl Quantity {
         }
     }
 
-    /// The parameter's value: a number rounded to 12 significant digits, so
-    /// that `0.1 * 96 / 128` meets the 0.075 that a person would write.
+    /// The value for a parameter: a number is rounded to 12 significant digits,
+    /// so that `0.1 * 96 / 128` equals the 0.075 that a person would write.
     pub fn into_value(self) -> Value {
         match self {
             Self::Number(number) => number_value(rounded(number)),
@@ -177,12 +177,12 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// `number` to 12 significant digits.
+/// `number` rounded to 12 significant digits.
 pub fn rounded(number: f64) -> f64 {
     format!("{number:.11e}").parse().unwrap_or(number)
 }
 
-/// A number as JSON; whole ones without a fraction.
+/// A number as JSON; whole numbers without a fraction.
 pub(super) fn number_value(number: f64) -> Value {
     if number.fract() == 0.0 && number.abs() < 9e15 {
         Value::from(number as i64)

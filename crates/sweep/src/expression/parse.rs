@@ -6,13 +6,13 @@ use swath_model::suggest::nearest;
 
 use super::{ExpressionError, FUNCTIONS, Operator, Quantity, Term};
 
-/// Longer is a mistake, and would make deep trees.
+/// A longer expression is a mistake, and would make deep trees.
 const LENGTH_MAX: usize = 4096;
-/// Parentheses within parentheses.
+/// The most levels of nested parentheses.
 const DEPTH_MAX: usize = 64;
 
 impl Operator {
-    /// Two characters before one, so that `<=` is not read as `<`.
+    /// Two-character symbols come first, so that `<=` is not read as `<`.
     const SYMBOLS: [(&str, Self); 14] = [
         ("||", Self::Or),
         ("&&", Self::And),
@@ -119,7 +119,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The operator that comes next, not yet taken.
+    /// The operator that comes next; it is not consumed.
     fn operator(&mut self) -> Option<Operator> {
         self.skip_spaces();
         let rest = self.rest();
@@ -129,7 +129,7 @@ impl<'a> Parser<'a> {
             .map(|(_, operator)| *operator)
     }
 
-    /// Everything whose operators bind tighter than `floor`.
+    /// Parses everything whose operators bind tighter than `floor`.
     fn above(&mut self, floor: u8) -> Parsed<Term> {
         let mut left = self.unary()?;
         while let Some(operator) = self.operator() {
@@ -140,7 +140,7 @@ impl<'a> Parser<'a> {
             let at = self.at;
             self.at += operator.symbol().len();
             let right = match operator {
-                // `2 ^ 3 ^ 2` is 2 ^ 9, and `2 ^ -1` a half.
+                // `2 ^ 3 ^ 2` is 2 ^ 9, and `2 ^ -1` is a half.
                 Operator::Power => self.nested(Self::power_operand)?,
                 _ => self.above(precedence)?,
             };

@@ -60,7 +60,7 @@ fn conditions_compare_numbers_and_words() {
     holds("schedule.name != \"cosine\"", false);
     holds("0.1 * 3 == 0.3", true);
     holds("(batch_size > 90) == true", true);
-    // The right side has no value, and is not asked.
+    // The right side has no value, and is not evaluated.
     holds("schedule.name == 'sgdr' && schedule.t0 > 5", false);
 }
 
@@ -79,7 +79,7 @@ fn mistakes_are_named_where_they_stand() {
     insta::assert_snapshot!(wrong("'cosine"), @"0: a text without its closing '");
     insta::assert_snapshot!(wrong("1.2.3"), @"0: `1.2.3` is not a number");
     insta::assert_snapshot!(wrong("1 / (batch_size - 96)"), @"2: divides by 0");
-    insta::assert_snapshot!(wrong("sqrt(-1)"), @"0: gives NaN, which is no number");
+    insta::assert_snapshot!(wrong("sqrt(-1)"), @"0: gives NaN, which is not a number");
     insta::assert_snapshot!(wrong("schedule.name * 2"), @r#"14: `*` needs a number, not "cosine""#);
     insta::assert_snapshot!(wrong("schedule.name == 2"), @"14: `==` compares a text with a number");
     insta::assert_snapshot!(wrong("batch_size && shuffle"), @"11: `&&` needs true or false, not 96");

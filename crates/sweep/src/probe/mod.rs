@@ -8,12 +8,12 @@ use toml_edit::Key;
 use swath_model::probe::{MEMORY_BYTES, Probe, STEP_SECONDS};
 use swath_model::spec::keys;
 
-/// What its axes always are, where the probes have it.
+/// Always axes, where the probes have them.
 const AXES: [&str; 2] = ["model.name", "batch_size"];
 
-/// A sweep file of these probes, which must not be empty: what they have in
-/// common is fixed, the rest is axes of a block each. None where a value cannot
-/// be written in TOML.
+/// A sweep file of these probes, which must not be empty. What they have in
+/// common is fixed; each probe is a block with the rest as its axes. None where
+/// a value cannot be written in TOML.
 pub fn sweep_text(name: &str, title: &str, probes: &[Probe]) -> Option<String> {
     let leaves: Vec<Leaves> = probes
         .iter()
@@ -28,7 +28,7 @@ pub fn sweep_text(name: &str, title: &str, probes: &[Probe]) -> Option<String> {
             })
     };
     let mut fixed: Vec<&(String, Value)> = first.iter().filter(common).collect();
-    // A block without an axis would be no block.
+    // A block needs at least one axis.
     if fixed.len() == first.len() {
         fixed.pop();
     }
@@ -78,7 +78,7 @@ fn walk(value: &Value, path: String, leaves: &mut Leaves) {
     }
 }
 
-/// Whether the values are inside.
+/// Whether the values under this path are keys of their own.
 fn is_open(path: &str) -> bool {
     keys::is_table(path) || path == "params" || path.starts_with("params.")
 }
@@ -96,7 +96,7 @@ fn toml(value: &Value) -> Option<String> {
     Some(match value {
         Value::Null => return None,
         Value::Bool(value) => value.to_string(),
-        // Swath writes numbers the way it reads them.
+        // Swath writes numbers in the form that it reads.
         Value::Number(number) => swath_model::spec::number_text(number),
         Value::String(value) => text(value),
         Value::Array(items) => {

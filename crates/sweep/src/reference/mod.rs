@@ -1,5 +1,5 @@
-//! Published values: a CSV file beside the sweep, and which cells its lines are
-//! about.
+//! Published values: a CSV file beside the sweep, whose lines are each about
+//! some cells.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,7 +9,8 @@ use swath_model::text::{compact, parameter};
 
 use crate::{Cell, Expansion, FileError, Place};
 
-/// Columns with what was published; those named by parameters say of what.
+/// Columns with published values; columns named by parameters say which cells
+/// they are about.
 const COLUMNS: [&str; 7] = [
     "table",
     "test_error",
@@ -20,7 +21,7 @@ const COLUMNS: [&str; 7] = [
     "minutes",
 ];
 
-/// Lines that are told at once to be of no cell.
+/// How many lines without a cell are reported at once.
 const STRAYS_MAX: usize = 20;
 
 /// One published value, as a sweep keeps it.
@@ -31,20 +32,20 @@ pub struct Published {
     /// The indices of the cells that it is about, rising.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cells: Vec<u64>,
-    /// The number or name of its table; empty when the file does not say.
+    /// The number or name of its table; empty when the file does not give it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub table: String,
     /// The value, in the unit of the sweep's measure; absent where the table has
     /// a blank.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_error: Option<f64>,
-    /// The trainings of which it is the median.
+    /// How many trainings it is the median of.
     pub n: u32,
-    /// By how much ours may differ, in place of what the noise of both sides
+    /// By how much our value may differ; replaces what the noise of both sides
     /// allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,
-    /// What the publication's figure shows, where that is something else.
+    /// The value in the publication's figure, if that differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub figure_error: Option<f64>,
     /// Why the value may not be comparable; empty when nothing is known.
@@ -56,17 +57,17 @@ pub struct Published {
 }
 
 impl Published {
-    /// The values, that of the table first.
+    /// The values; that of the table comes first.
     pub fn values(&self) -> impl Iterator<Item = f64> {
         self.test_error.into_iter().chain(self.figure_error)
     }
 }
 
-/// A line of the file and what its cells must be like.
+/// A line of the file, and what its cells must have.
 #[derive(Clone, Debug)]
 struct Line {
     published: Published,
-    /// By column of a parameter; blank fields are left out.
+    /// The wanted values by column of a parameter; blank fields are left out.
     wanted: Vec<(usize, Wanted, Place)>,
 }
 
@@ -79,7 +80,7 @@ enum Wanted {
 /// A reference file, read.
 #[derive(Clone, Debug, Default)]
 pub struct Reference {
-    /// The columns of parameters.
+    /// The columns that are parameters.
     parameters: Vec<String>,
     lines: Vec<Line>,
 }
@@ -89,7 +90,7 @@ impl Reference {
     ///
     /// # Errors
     ///
-    /// Every field that is not what its column takes, with its line and column.
+    /// Every field that its column does not allow, with its line and column.
     pub fn read(file: &str, text: &str) -> Result<Self, Vec<FileError>> {
         let mut errors = Vec::new();
         let mut records = Records::new(file, text);
@@ -122,8 +123,8 @@ impl Reference {
         }
     }
 
-    /// What was published of which cells of `expansion`. A line may be about
-    /// several cells, or none.
+    /// What was published about which cells of `expansion`. A line may be about
+    /// several cells, or about none.
     pub fn published(&self, expansion: &Expansion<'_>) -> Vec<Published> {
         let published = self.lines.iter().map(|line| line.published.clone());
         let mut published: Vec<Published> = published.collect();
@@ -142,8 +143,9 @@ impl Reference {
 }
 
 impl Reference {
-    /// What is said of no cell of `expansion`, each with the field that no cell has
-    /// and what is nearest: most likely a slip, as such a line says nothing.
+    /// The lines about no cell of `expansion`, each with the field that no cell
+    /// has and the nearest value: most likely a slip, because such a line has
+    /// no effect.
     pub fn strays(&self, expansion: &Expansion<'_>) -> Vec<FileError> {
         let published = self.published(expansion).into_iter().zip(&self.lines);
         let strays = published.filter(|(it, _)| it.cells.is_empty() && it.values().count() > 0);
@@ -156,8 +158,8 @@ impl Reference {
         strays.collect()
     }
 
-    /// The first field of a line that none of the cells has which are like it in the
-    /// fields before.
+    /// The first field of a line that no cell has among those that match the
+    /// fields before it.
     fn stray(&self, line: &Line, cells: &[Cell]) -> Option<FileError> {
         let mut left: Vec<&Cell> = cells.iter().collect();
         for (column, wanted, place) in &line.wanted {
@@ -201,7 +203,7 @@ impl Wanted {
     fn is(&self, value: Option<&Value>) -> bool {
         match (self, value) {
             (Self::Number(wanted), Some(Value::Number(number))) => {
-                // As both are written: no arithmetic came between.
+                // Compared as both are written: no arithmetic is involved.
                 number
                     .as_f64()
                     .is_some_and(|it| it.total_cmp(wanted).is_eq())
@@ -221,7 +223,7 @@ enum Kind {
     Parameter(usize),
     /// One of [`COLUMNS`].
     Published(&'static str),
-    /// For people.
+    /// A column for people only.
     Other,
 }
 
@@ -335,8 +337,8 @@ struct Field {
     place: Place,
 }
 
-/// The records of a CSV file (RFC 4180), each field with its place, which
-/// errors name; blanks around a field are no part of it.
+/// The records of a CSV file (RFC 4180). Each field has its place, which errors
+/// name; blanks around a field are not part of it.
 struct Records<'a> {
     rest: &'a str,
     place: Place,
@@ -406,7 +408,7 @@ impl Iterator for Records<'_> {
             match self.field() {
                 Ok(field) => fields.push(field),
                 Err(error) => {
-                    // Where the next record begins is not known.
+                    // It is not known where the next record begins.
                     self.rest = "";
                     return Some(Err(error));
                 }

@@ -59,7 +59,7 @@ fn lines_without_a_cell_are_told_with_the_nearest() {
     let reference = Reference::read("s/small.csv", text).unwrap();
     let strays = reference.strays(&expansion);
     let strays: Vec<String> = strays.iter().map(ToString::to_string).collect();
-    // The last has no value: nothing is lost with it.
+    // The last one has no value, so nothing is lost with it.
     assert_eq!(
         strays,
         [

@@ -1,4 +1,4 @@
-//! What a wrong file is answered with.
+//! The errors for wrong files.
 
 use super::*;
 
@@ -60,7 +60,7 @@ s/x.toml:6:50: `exclude`: must be an expression, like "batch_size > 64"
 s/x.toml:6:12: `exclude`: "epochs + 1" must be true or false, not 6 (in the cell epochs = 5)
 s/x.toml:6:12: `exclude`: "epochs + 1" must be true or false, not 7 (in the cell epochs = 6)
 "#);
-    // Escapes move columns: the text itself is named.
+    // Escapes shift columns, so the place of the whole text is named.
     wrong!("[[grid]]\n\"optimizer.lr\" = \"0.1\\t* batch_szie\"\n", @r#"s/x.toml:5:18: `optimizer.lr`: in "0.1	* batch_szie": `batch_szie`: unknown key; did you mean `batch_size`?"#);
 }
 
@@ -72,7 +72,7 @@ fn grids_must_make_sense() {
     wrong!("[[grid]]\nepochs = []\n", @"s/x.toml:5:10: `epochs`: is an axis without values; give some, or remove it");
     wrong!("grid = 5\n", @r#"
 s/x.toml: `grid`: is missing; add a [[grid]] block with at least one axis
-s/x.toml:4:1: `sweep.grid`: unknown key; there are `name`, `title`, `recipe`, `replicates`, `measure`
+s/x.toml:4:1: `sweep.grid`: unknown key; the keys are `name`, `title`, `recipe`, `replicates`, `measure`
 "#);
     wrong!("[[grid]]\noptimizer.lr = [0.1]\n\"optimizer.lr\" = [0.2]\nzip = { optimizer.lr = [1] }\n", @r#"
 s/x.toml:6:1: `optimizer.lr`: is an axis of this block already; join the two, or begin another [[grid]]
@@ -164,7 +164,7 @@ fn recipes_are_named_when_they_are_wrong() {
     wrong!("[[grid]]\nepochs = 5\n[reference]\nfile = \"none.csv\"\n", @"s/x.toml:7:8: `reference.file`: cannot read `s/none.csv`: no such file");
     wrong!("[[grid]]\nepochs = 5\n[reference]\npath = \"none.csv\"\n", @r#"
 s/x.toml:6:1: `reference.file`: must be the path of a file
-s/x.toml:7:1: `reference.path`: unknown key; there are `file`
+s/x.toml:7:1: `reference.path`: unknown key; the keys are `file`
 "#);
 }
 

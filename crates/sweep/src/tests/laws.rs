@@ -84,7 +84,8 @@ proptest! {
         let parsed = parsed(&text);
         let expansion = expand(&parsed).unwrap();
         let totals = expansion.totals();
-        // Two ways to write one rate may meet: "batch_size / 640" and 0.05.
+        // Two ways to write one rate may give the same value: "batch_size /
+        // 640" and 0.05.
         prop_assert_eq!(totals.cells + totals.duplicates, size(&axes));
         prop_assert_eq!(totals.jobs, totals.cells * 3);
         prop_assert_eq!(expansion.cells().len() as u64, totals.cells);

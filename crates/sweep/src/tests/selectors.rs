@@ -96,10 +96,10 @@ fn mistakes_are_explained() {
     let wrong = |text: &str| Selector::parse(text).unwrap_err().to_string();
     insta::assert_snapshot!(wrong("batch_szie=3"), @"`batch_szie`: no such parameter; did you mean `batch_size`?");
     insta::assert_snapshot!(wrong("stat=failed"), @"`stat`: no such parameter; did you mean `state`?");
-    insta::assert_snapshot!(wrong("colour=3"), @"`colour`: no such parameter; there are state, sweep, replicate, and the keys of a spec");
+    insta::assert_snapshot!(wrong("colour=3"), @"`colour`: no such parameter; a filter takes state, sweep, replicate and the keys of a spec");
     insta::assert_snapshot!(wrong("optimizer.lr>fast"), @r#"`optimizer.lr>fast`: compares with "fast", which is not a number"#);
     insta::assert_snapshot!(wrong("last other"), @"`other`: only one id, name or pattern; the rest must be filters like state=failed");
-    insta::assert_snapshot!(wrong("a/b"), @"`a/b`: is no id, name, pattern or filter; a filter is like batch_size=128");
+    insta::assert_snapshot!(wrong("a/b"), @"`a/b`: is not an id, a name, a pattern or a filter; a filter is like batch_size=128");
     insta::assert_snapshot!(wrong("a!b"), @"`a!b`: compares nothing; write `!=`");
     insta::assert_snapshot!(wrong("\"a"), @r#"`"a`: has a quote that does not end"#);
 }
@@ -111,6 +111,6 @@ fn a_misspelt_state_is_an_error() {
         said("state=suceeded"),
         "`state=suceeded`: no such state; did you mean `succeeded`?"
     );
-    assert!(said("state!=blue").contains("there are queued, leased"));
+    assert!(said("state!=blue").contains("the states are queued, leased"));
     assert!(Selector::parse("state=diverged").is_ok());
 }

@@ -90,7 +90,8 @@ fn lines(errors: &[FileError]) -> String {
     lines.join("\n")
 }
 
-/// What a cell has at `path`, as an axis or in its spec; empty if nothing.
+/// The value of a cell at `path`, as an axis or in its spec; empty if there is
+/// none.
 pub(crate) fn value(cell: &Cell, path: &str) -> String {
     let mut axes = cell.axes.iter();
     let axis = axes.find(|(axis, _)| axis == path).map(|(_, value)| value);

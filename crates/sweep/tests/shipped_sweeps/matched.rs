@@ -1,4 +1,4 @@
-//! Which cell of which shipped sweep each published row is.
+//! Finds the cell of a shipped sweep that each published row is about.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -52,7 +52,7 @@ pub(crate) fn sweep_of(table: u32) -> &'static str {
     found.unwrap().0
 }
 
-/// The one cell among `cells` of which they hold.
+/// The one cell among `cells` that meets the conditions.
 pub(crate) fn one<'a>(wanted: &Conditions, cells: &'a [Cell], row: &str) -> &'a Cell {
     let found: Vec<_> = cells.iter().filter(|cell| wanted.hold(cell)).collect();
     assert_eq!(found.len(), 1, "cells of {row}");

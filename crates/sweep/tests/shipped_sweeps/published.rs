@@ -76,7 +76,7 @@ fn tables_10_to_45_are_the_181_published_jobs() {
     assert_eq!(seen.len(), 181);
 }
 
-/// What a line of a reference must say as the published row does.
+/// What a line of a reference must say, as the published row does.
 const VALUES: [(&str, &str); 5] = [
     ("test_error", "err"),
     ("n", "runs"),
@@ -85,8 +85,8 @@ const VALUES: [(&str, &str); 5] = [
     ("paper", "paper"),
 ];
 
-/// Whether a field of a reference allows what the cell has: any when it is
-/// blank, nothing when it says so.
+/// Whether a field of a reference matches what the cell has: a blank field
+/// matches anything.
 fn is_about(field: &str, found: &str) -> bool {
     match field {
         "" => true,

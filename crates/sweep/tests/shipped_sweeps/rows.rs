@@ -1,10 +1,10 @@
-//! What a published row says of its cell.
+//! What a published row says about its cell.
 
 use super::files::{Line, same, value};
 use swath_sweep::Cell;
 
-/// What a cell must have at some paths; empty means nothing, or 0 where that
-/// is how an axis says nothing.
+/// What a cell must have at some paths; empty means nothing, or 0 where an axis
+/// says nothing that way.
 pub(crate) struct Conditions(Vec<(&'static str, String)>);
 
 impl Conditions {
@@ -26,7 +26,7 @@ impl Conditions {
     }
 }
 
-/// The number behind `marker`, spaces between them left out.
+/// The number after `marker`, ignoring spaces between them.
 fn number_after<'a>(text: &'a str, marker: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(marker)?;
     let rest = rest.trim_start();

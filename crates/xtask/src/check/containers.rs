@@ -13,8 +13,9 @@ use crate::workspace::Workspace;
 const COMPOSE_FILE: &str = "docker-compose.yml";
 const DOCKERFILES: &str = "docker";
 
-/// The oldest that is to read the file, and the last of its kind. What it says to depend on cannot be installed any more
-/// (a PyYAML that current tools do not build), so everything is named here, as Debian 12 combines it too.
+/// The oldest version that must be able to read the file, and the last docker-compose written in Python. One of the
+/// dependencies it names (a PyYAML that current tools do not build) cannot be installed any more, so all of them are
+/// named here, in the versions that Debian 12 combines with it.
 const DOCKER_COMPOSE: Tool = Tool {
     name: "docker-compose",
     version: "1.29.2",
@@ -46,7 +47,7 @@ const DOCKER_COMPOSE: Tool = Tool {
     by_hand: "apt-get install docker-compose (on Debian 12)",
 };
 
-/// Brings the Compose specification along.
+/// It brings the Compose specification along.
 const CHECK_JSONSCHEMA: Tool = Tool {
     name: "check-jsonschema",
     version: "0.39.0",
@@ -57,7 +58,7 @@ const CHECK_JSONSCHEMA: Tool = Tool {
     by_hand: "pip install check-jsonschema",
 };
 
-/// A newer docker-compose reads more than the file may say.
+/// A newer docker-compose accepts more than the file may contain.
 fn is_old(command: &mut Command) -> bool {
     let told = output(command.args(["version", "--short"]));
     told.is_ok_and(|version| version.starts_with("1.29."))
@@ -114,7 +115,8 @@ fn listed(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// What a Dockerfile does that ours may not: build on fixed images, copy what is not there, run as root.
+/// What a Dockerfile does although ours must not: use base images that are not an ARG, copy what does
+/// not exist, run as root.
 fn complaints(text: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
     let mut found = Vec::new();
     let mut known = Vec::new();
@@ -155,7 +157,7 @@ fn complaints(text: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
     found
 }
 
-/// Each instruction with its words, of which there is one at least; comments dropped, continued lines joined.
+/// Each instruction with its words, at least one of them. Comments are dropped and continued lines joined.
 fn instructions(text: &str) -> Vec<(String, Vec<String>)> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let joined = lines.collect::<Vec<_>>().join("\n").replace("\\\n", " ");

@@ -1,4 +1,5 @@
-//! Rules about files as text: their size, and names of places that only exist on somebody's machine.
+//! Rules about files as text: their size, and no names of places that only exist on somebody's
+//! machine.
 
 use std::fs;
 use std::process::Command;
@@ -11,7 +12,7 @@ use crate::workspace::Workspace;
 /// Beyond this a file holds two things that deserve two names.
 const MOST_LINES: usize = 700;
 
-/// Spelled in two parts, so that this file keeps its own rule.
+/// Written in two parts, so that this file does not break its own rule.
 const OUTSIDE: &str = concat!("../", "shared");
 
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
@@ -29,7 +30,8 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     .context("cannot list the files of the checkout")?;
     let mut found = Vec::new();
     for path in listed.split('\0').filter(|path| !path.is_empty()) {
-        // Deleted but still in the index, or not text: neither has lines.
+        // The file is deleted but still in the index, or it is not text.
+        // Neither has lines.
         let Ok(text) = fs::read_to_string(workspace.path(path)) else {
             continue;
         };

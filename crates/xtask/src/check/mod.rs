@@ -1,4 +1,4 @@
-//! What review should not have to find.
+//! Checks for what review should not have to find.
 
 mod containers;
 mod files;
@@ -74,7 +74,7 @@ pub(crate) fn run(workspace: &Workspace, install: bool) -> Result<()> {
     Ok(())
 }
 
-/// How the checks came out.
+/// How many checks passed, failed and were skipped.
 #[derive(Debug, Default)]
 struct Tally {
     ok: usize,
@@ -83,7 +83,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Counts a check, and says what came of it.
+    /// Counts a check, and returns a line about its result.
     fn add(&mut self, name: &'static str, done: Result<()>) -> String {
         match done {
             Ok(()) => {
@@ -134,7 +134,7 @@ fn lints(workspace: &Workspace) -> Result<()> {
     ]))
 }
 
-/// Minimal toolchains come without these.
+/// Minimal toolchains do not include these components.
 fn require_component(workspace: &Workspace, verb: &str, component: &str) -> Result<()> {
     if answers(workspace.cargo(verb).arg("--version")) {
         return Ok(());
@@ -143,16 +143,18 @@ fn require_component(workspace: &Workspace, verb: &str, component: &str) -> Resu
     Err(Missing(how).into())
 }
 
-/// What a Cargo.toml names and its crate does not use. The table of the workspace is looked through by `rules`.
+/// Finds dependencies that a Cargo.toml names and its crate does not use. `rules` looks through the table of
+/// the workspace.
 fn machete(workspace: &Workspace, install: Install) -> Result<()> {
     let mut command = MACHETE.command(install)?;
     run_command(command.arg(&workspace.root))
 }
 
-/// The dependency rule itself is held by `rules`; cargo-deny adds licences and what comes in indirectly.
+/// The dependency rule itself is checked by `rules`; cargo-deny adds licences and indirect dependencies.
 fn deny(workspace: &Workspace, install: Install) -> Result<()> {
     let mut command = DENY.command(install)?;
-    // Advisories need the network and change by themselves: not a matter of this checkout.
+    // Advisories need the network and change by themselves, so they are not about this
+    // checkout.
     command.args(["check", "bans", "licenses", "sources"]);
     run_command(command.current_dir(&workspace.root))
 }

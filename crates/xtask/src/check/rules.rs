@@ -1,4 +1,4 @@
-//! The dependency rule of ARCHITECTURE.md, held against `cargo metadata`.
+//! The dependency rule of ARCHITECTURE.md, checked against `cargo metadata`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -84,7 +84,8 @@ const OURS: [(&str, &[&str]); 18] = [
     ),
 ];
 
-/// Who alone may name an outside crate (or any whose name begins with it and a hyphen), in whatever kind of dependency.
+/// The only crates that may name an outside crate (or any whose name begins with it and a hyphen), in any kind of
+/// dependency.
 const RESERVED: [(&str, &[&str]); 3] = [
     ("tch", &["swath-trainer"]),
     ("sqlx", &["swath-store-sqlite", "swath-store-postgres"]),
@@ -94,7 +95,8 @@ const RESERVED: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// What may not reach a crate by any path: the crate is pure, or must not link it.
+/// Packages that must not be reachable from a crate by any path, because the crate
+/// is pure or must not link them.
 const UNREACHABLE: [(&str, &[&str]); 7] = [
     (
         "swath-stats",
@@ -144,11 +146,12 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// What a file of a store names that only decisions need.
+/// The first thing that a file of a store names although only decisions need
+/// it.
 fn decides(file: &str, text: &str) -> Option<String> {
     let named = DECIDING.iter().find(|word| text.contains(**word))?;
     Some(format!(
-        "{file} names {named}: decisions live in the engine, a store keeps what comes of them"
+        "{file} names {named}: decisions belong in the engine, a store keeps their results"
     ))
 }
 
@@ -178,7 +181,7 @@ fn members(metadata: &Value) -> Result<impl Iterator<Item = &Value>> {
     Ok(packages.iter().filter(is_member))
 }
 
-/// What `[workspace.dependencies]` offers and no member takes, which cargo-machete does not look for.
+/// Entries of `[workspace.dependencies]` that no member uses; cargo-machete does not look for these.
 fn unused_in_table(manifest: &str, metadata: &Value) -> Result<Vec<String>> {
     let taken = members(metadata)?
         .flat_map(|package| package["dependencies"].as_array().into_iter().flatten())
@@ -223,7 +226,7 @@ fn broken(metadata: &Value) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// What one line of a Cargo.toml breaks.
+/// How one dependency of a Cargo.toml breaks the rule, if it does.
 fn complaint(name: &str, dependency: &Value) -> Option<String> {
     let other = dependency["name"].as_str()?;
     let is_dev = dependency["kind"].as_str() == Some("dev");
@@ -252,7 +255,8 @@ fn complaint(name: &str, dependency: &Value) -> Option<String> {
         .then(|| format!("{name} depends on {other}, which the dependency rule does not allow"))
 }
 
-/// The shortest way from a member to a package over dependencies that are not only for tests.
+/// The shortest path from a member to a package over dependencies that are not only for
+/// tests.
 fn path_to(metadata: &Value, from: &str, to: &str) -> Option<Vec<String>> {
     let nodes = metadata["resolve"]["nodes"].as_array()?;
     let packages = metadata["packages"].as_array()?;
@@ -304,7 +308,7 @@ mod tests {
 
     use super::*;
 
-    /// A workspace of members with (crate, kind) dependencies, as `cargo metadata` tells it.
+    /// The `cargo metadata` of a workspace of members with (crate, kind) dependencies.
     fn metadata(crates: &[(&str, &[(&str, &str)])]) -> Value {
         let kind = |kind: &str| {
             if kind == "normal" {

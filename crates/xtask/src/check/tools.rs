@@ -1,4 +1,5 @@
-//! Programs that some checks need and a Rust toolchain does not bring: found, or installed where that was asked for.
+//! Programs that some checks need and a Rust toolchain does not include. They are found, or installed if that was
+//! asked for.
 
 use std::env;
 use std::fmt;
@@ -11,11 +12,13 @@ use anyhow::{Context, Result};
 
 use crate::process::{answers, output, run_within, say};
 
-/// Compiling cargo-deny takes two to six minutes on two cores, by what else they do.
+/// Compiling cargo-deny takes two to six minutes on two cores, depending on what
+/// else they do.
 const CARGO_LIMIT: Duration = Duration::from_mins(20);
 const PIP_LIMIT: Duration = Duration::from_mins(5);
 
-/// What a check needs and this machine does not have; such a check was skipped, not passed.
+/// Something that a check needs and this machine does not have. Such a check was skipped;
+/// it did not pass.
 #[derive(Debug)]
 pub(crate) struct Missing(pub(crate) String);
 
@@ -27,7 +30,7 @@ impl fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
-/// Whether a program that is not there may be installed.
+/// Whether a missing program may be installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Install {
     /// In CI, or because somebody asked for it.
@@ -35,19 +38,20 @@ pub(crate) enum Install {
     No,
 }
 
-/// A program at the version that is installed; whatever is found on PATH and answers is used as it is.
+/// A program, with the version that is installed if it is missing. If a copy on PATH answers, it is
+/// used whatever its version.
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
     pub(crate) source: Source,
-    /// What a user would type to have it for everything.
+    /// The command with which a user would install it for general use.
     pub(crate) by_hand: &'static str,
 }
 
 pub(crate) enum Source {
     /// `cargo install`
     Cargo,
-    /// `pip install` of these, into an environment of their own; then `python -m MODULE`.
+    /// `pip install` of these, into their own environment; then `python -m MODULE`.
     Pip {
         module: &'static str,
         arguments: &'static [&'static str],
@@ -55,12 +59,14 @@ pub(crate) enum Source {
 }
 
 impl Tool {
-    /// A command that runs it, without arguments yet; else [`Missing`], with how to come by it.
+    /// A command that runs the program, without arguments yet; else [`Missing`], which says how
+    /// to get it.
     pub(crate) fn command(&self, install: Install) -> Result<Command> {
         self.command_if(install, |command| answers(command.arg("--version")))
     }
 
-    /// The same, where not every version on PATH will do.
+    /// Like `command`, for a program of which not every version on PATH will
+    /// do.
     pub(crate) fn command_if(
         &self,
         install: Install,
@@ -102,13 +108,14 @@ impl Tool {
         }
     }
 
-    /// Kept from one call to the next, and apart from what the user has installed; another version is another directory.
+    /// The directory where the program is kept between calls, apart from what the user has installed. Another version
+    /// has another directory.
     fn home(&self) -> Result<PathBuf> {
         let name = format!("{}-{}", self.name, self.version);
         Ok(cargo_home()?.join("swath-xtask").join(name))
     }
 
-    /// What was installed into `home`, if it was.
+    /// The program that was installed into `home`, if one was.
     fn kept(&self, home: &Path) -> Command {
         match self.source {
             Source::Cargo => Command::new(home.join("bin").join(self.name)),
@@ -129,14 +136,14 @@ impl Tool {
     }
 
     fn install_by_cargo(&self, home: &Path) -> Result<()> {
-        // Kept when the time is over, so that the next call goes on from there.
+        // Kept after a timeout, so that the next call continues from there.
         let build = home.join("build");
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.args(["install", self.name, "--version", self.version]);
         command.args(["--locked", "--quiet", "--root"]).arg(home);
-        // From there, so that the settings of this workspace do not apply.
+        // Run from there, so that the settings of this workspace do not apply.
         command.current_dir(home).env("CARGO_TARGET_DIR", &build);
-        // What runs for a second need not be optimized for minutes.
+        // A program that runs for a second need not be optimized for minutes.
         let profile = [("OPT_LEVEL", "1"), ("LTO", "off"), ("CODEGEN_UNITS", "16")];
         command.envs(profile.map(|(key, value)| (format!("CARGO_PROFILE_RELEASE_{key}"), value)));
         run_within(command.stdin(Stdio::null()), self.limit())?;
@@ -144,7 +151,8 @@ impl Tool {
     }
 }
 
-/// Without a pip inside, which Debian's python3 alone cannot provide: the pip that is there installs into it.
+/// The environment has no pip inside, because Debian's python3 alone cannot provide one: the pip of the
+/// system installs into it.
 fn install_by_pip(home: &Path, arguments: &[&str], limit: Duration) -> Result<()> {
     let python = home.join("bin/python");
     let mut environment = Command::new("python3");

@@ -10,12 +10,13 @@ use super::fetch;
 use super::pins::{WHEELS, directory_name};
 use crate::process::say;
 
-/// The cached libtorch, if it is there; it is moved into place whole, so there means complete.
+/// The cached libtorch, if there is one. It is moved into place as a whole, so if it is there
+/// it is complete.
 pub(crate) fn present() -> Option<PathBuf> {
     base().ok()?.join(directory_name()).canonicalize().ok()
 }
 
-/// The cached libtorch, fetched first if need be.
+/// The cached libtorch; fetches it first if necessary.
 pub(crate) fn ensure() -> Result<PathBuf> {
     if let Some(directory) = present() {
         return Ok(directory);
@@ -43,7 +44,7 @@ pub(crate) fn ensure() -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// Everything happens beside the final directory, which then appears in one step.
+/// Does everything beside the final directory, which then appears in one step.
 fn fill(base: &Path, directory: &Path) -> Result<()> {
     let downloads = base.join(format!("{}.downloads", directory_name()));
     let unpacked = base.join(format!("{}.unpacked", directory_name()));
@@ -64,7 +65,8 @@ fn fill(base: &Path, directory: &Path) -> Result<()> {
     fs::remove_dir_all(&downloads).with_context(|| format!("cannot remove {}", downloads.display()))
 }
 
-/// Held until dropped; the system releases it too when the process dies.
+/// A lock that is held until it is dropped. The system also releases it when
+/// the process dies.
 fn lock(base: &Path) -> Result<File> {
     let path = base.join("lock");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -92,7 +94,7 @@ fn base() -> Result<PathBuf> {
 }
 
 fn cache_home(xdg: Option<PathBuf>, home: Option<PathBuf>) -> Result<PathBuf> {
-    // The XDG specification: a relative path is to be ignored.
+    // The XDG specification says to ignore a relative path.
     xdg.filter(|path| path.is_absolute())
         .or_else(|| home.map(|home| home.join(".cache")))
         .context("neither XDG_CACHE_HOME nor HOME is set: set XDG_CACHE_HOME to where libtorch (440 MB) may be kept")

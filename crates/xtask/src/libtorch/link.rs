@@ -1,4 +1,5 @@
-//! `.libtorch` in the workspace root, where `.cargo/config.toml` makes LIBTORCH point.
+//! The link `.libtorch` in the workspace root, which LIBTORCH points to by
+//! `.cargo/config.toml`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,8 @@ pub(crate) fn target(workspace: &Workspace) -> Option<PathBuf> {
     path(workspace).canonicalize().ok()
 }
 
-/// Puts the link in place in one step, and drops what was built against another libtorch.
+/// Puts the link in place in one step, and drops whatever was built against another
+/// libtorch.
 pub(crate) fn point_to(workspace: &Workspace, directory: &Path) -> Result<()> {
     let link = path(workspace);
     let before = fs::read_link(&link).ok();
@@ -41,9 +43,10 @@ pub(crate) fn point_to(workspace: &Workspace, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// cargo sees the same path in LIBTORCH as before and would keep what was linked against the old directory.
+/// cargo sees the same path in LIBTORCH as before, so it would keep what was linked against the old
+/// directory.
 fn forget_builds(workspace: &Workspace) {
-    say("libtorch has changed: the trainer is built anew");
+    say("libtorch has changed: the trainer will be rebuilt");
     for profile in ["dev", "quickstart", "release"] {
         let mut clean = workspace.cargo("clean");
         clean.args([
@@ -55,7 +58,7 @@ fn forget_builds(workspace: &Workspace) {
             "-p",
             "swath-trainer",
         ]);
-        // Fails where neither was ever built, which is as good.
+        // Fails if neither was ever built, which is just as good.
         let _ = clean.stderr(Stdio::null()).status();
     }
 }

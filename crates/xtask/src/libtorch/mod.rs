@@ -1,4 +1,5 @@
-//! Which libtorch this checkout builds against: chosen once, then only a link in the workspace root.
+//! Which libtorch this checkout builds against. It is chosen once; from then on there is only a link
+//! in the workspace root.
 
 mod cache;
 mod fetch;
@@ -15,7 +16,8 @@ use crate::process::{is_installed, say};
 use crate::workspace::Workspace;
 use source::Source;
 
-/// `cargo xtask setup`: chooses anew, so that a PyTorch installed since is seen.
+/// `cargo xtask setup`: chooses again, so that a PyTorch installed since then is
+/// noticed.
 pub(crate) fn setup(workspace: &Workspace) -> Result<()> {
     require_compiler()?;
     let directory = match Source::asked_for(workspace)? {
@@ -46,7 +48,7 @@ pub(crate) fn setup(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// What every other verb does first: nothing where a fitting link is already there, else `setup`.
+/// What every other verb does first: nothing if a suitable link exists, else `setup`.
 pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
     let settled = match Source::asked_for(workspace)? {
         Some(Source::Exported(_)) => true,
@@ -54,7 +56,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
         Some(Source::Fetched) => {
             link::target(workspace).is_some_and(|target| Some(target) == cache::present())
         }
-        // Whatever `setup` chose stays, so that a Python environment that comes and goes does not cause rebuilds.
+        // What `setup` chose stays, so that a Python environment that comes and goes does not cause rebuilds.
         None => link::target(workspace).is_some_and(|target| source::check(&target).is_ok()),
     };
     if settled {

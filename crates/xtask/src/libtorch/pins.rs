@@ -1,4 +1,5 @@
-//! What is fetched: the wheels that hold libtorch, by version and digest, and the few files wanted from each.
+//! What is fetched: the wheels that contain libtorch, by version and digest, and the few files needed from
+//! each.
 
 /// The version that the `tch` crate in the root Cargo.toml is made for; both change together.
 pub(crate) const VERSION: &str = "2.13.0";
@@ -6,7 +7,8 @@ pub(crate) const VERSION: &str = "2.13.0";
 /// A GPU PyTorch of the same minor version has the same C++ interface.
 pub(crate) const SERIES: &str = "2.13.";
 
-/// The wheel tags asked for, whatever Python runs pip: one pinned file serves every user.
+/// The wheel tags that pip is asked for, whatever Python runs pip: one pinned file serves
+/// every user.
 pub(crate) const PYTHON_TAGS: [&str; 8] = [
     "--python-version",
     "3.11",
@@ -18,7 +20,8 @@ pub(crate) const PYTHON_TAGS: [&str; 8] = [
     "none",
 ];
 
-/// glibc 2.17 to 2.28: pip does not take a wheel for an older glibc unless that is listed too.
+/// glibc 2.17 to 2.28: pip does not take a wheel for an older glibc unless that version is
+/// listed too.
 pub(crate) const GLIBC_MINORS: std::ops::RangeInclusive<u32> = 17..=28;
 
 pub(crate) struct Wheel {
@@ -26,7 +29,8 @@ pub(crate) struct Wheel {
     pub(crate) version: &'static str,
     pub(crate) bytes: u64,
     pub(crate) sha256: &'static str,
-    /// (member, or a folder with its slash, in the wheel; where it goes)
+    /// For each member of the wheel, or folder with its slash: (its name there,
+    /// where it goes)
     pub(crate) members: &'static [(&'static str, &'static str)],
 }
 
@@ -66,7 +70,7 @@ impl Wheel {
         format!("{}=={}", self.project, self.version)
     }
 
-    /// How file names spell the project.
+    /// The project name as file names spell it.
     pub(crate) fn file_prefix(&self) -> String {
         format!("{}-{}-", self.project.replace('-', "_"), self.version)
     }

@@ -1,4 +1,5 @@
-//! The libtorch that the user asked for or already has, and whether a directory is one that fits.
+//! The libtorch that the user asked for or already has, and the check that a directory contains a
+//! suitable one.
 
 use std::env;
 use std::ffi::OsString;
@@ -14,7 +15,8 @@ use crate::workspace::Workspace;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// LIBTORCH, set by the user: cargo hands it on unchanged, so there is nothing to link.
+    /// LIBTORCH, set by the user: cargo passes it on unchanged, so there is nothing to
+    /// link.
     Exported(PathBuf),
     Directory(PathBuf),
     Fetched,
@@ -34,7 +36,8 @@ impl Source {
     }
 }
 
-/// cargo itself sets LIBTORCH to the link for xtask; only another value is the user's.
+/// For xtask, cargo itself sets LIBTORCH to the link, so only another value is the
+/// user's.
 fn choose(
     libtorch: Option<OsString>,
     swath_libtorch: Option<OsString>,
@@ -50,7 +53,7 @@ fn choose(
     }
 }
 
-/// The version of a libtorch directory, or what it lacks.
+/// The version of a libtorch directory, or an error that says what it lacks.
 pub(crate) fn check(directory: &Path) -> Result<String> {
     let remedy = "set SWATH_LIBTORCH to a directory with lib/ and include/ of libtorch 2.13, or unset it to fetch one";
     if !directory.join("lib/libtorch_cpu.so").is_file() {
@@ -89,7 +92,7 @@ fn version_of(header: &str) -> Option<String> {
     Some(format!("{}.{}.{}", major?, minor?, patch?))
 }
 
-/// The torch directory of the PyTorch that python3 would import, if it is one for GPUs and fits.
+/// The torch directory of the PyTorch that python3 would import, if it is a suitable GPU build.
 ///
 /// Found without importing it, which takes seconds.
 pub(crate) fn gpu_pytorch(workspace: &Workspace) -> Option<PathBuf> {

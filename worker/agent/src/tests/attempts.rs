@@ -6,7 +6,7 @@ use super::*;
 
 const FINISHED: &str = r#"{"event":"finished","test_error":8.5,"train_seconds":3}"#;
 
-/// A worker with one slot that trains job 1 since just now.
+/// A worker with one slot that has just begun to train job 1.
 pub(super) fn busy() -> (Table, ChildId) {
     let (mut table, fetch) = Table::in_session(1);
     table.answer(fetch, exchanged(&[], vec![training(1)]));
@@ -66,7 +66,7 @@ fn a_cancelled_attempt_is_given_back_when_it_has_stopped() {
     let (mut table, child) = busy();
     assert_eq!(table.beat(Verdict::Stop), [held(1)]);
     table.stopped(child, 10 * SECOND);
-    // Still held, and told to stop once only.
+    // Still held, and told to stop only once.
     assert_eq!(table.beat(Verdict::Stop), [held(1)]);
     table.done();
     table.ends(child, 75);
@@ -225,7 +225,7 @@ fn a_program_takes_the_slot_of_an_idle_trainer() {
     table.done();
 }
 
-/// A worker that has done so many null jobs, with its question for more.
+/// A worker that has run so many null jobs, with its question for more.
 fn after_null_jobs(count: u8) -> (Table, CallId) {
     let (mut table, fetch) = Table::in_session(1);
     table.answer(
@@ -251,7 +251,7 @@ fn trainings_after_null_jobs_are_not_held_in_bulk() {
     let (release, given) = table.release();
     assert_eq!(given, (2..=65).map(held).collect::<Vec<_>>());
     table.answer(release, Reply::Released);
-    // Nothing is asked for while nobody knows how long they take.
+    // Nothing more is asked for while nobody knows how long they take.
     table.done();
     table.now += SECOND;
     table.says(child, FINISHED);
@@ -325,7 +325,7 @@ fn a_long_job_after_short_ones_is_not_queued_behind_for_ever() {
     let (release, given) = table.release();
     assert_eq!(given, [held(3)]);
     table.answer(release, Reply::Released);
-    // Job 2 goes on, and no other is taken meanwhile.
+    // Job 2 goes on, and no other job is taken meanwhile.
     table.pass(100 * SECOND);
     table.done();
 }

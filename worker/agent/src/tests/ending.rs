@@ -13,7 +13,7 @@ fn a_drain_withdraws_stops_gives_back_delivers_and_ends() {
     table.tell(Event::Signal);
     assert_eq!(table.next(), Effect::Abort(fetch));
     table.stopped(child, 20 * SECOND);
-    // Asked again for what may have been granted, and for nothing more.
+    // Asked again only for what may have been granted.
     let (fetch, exchange, wait) = table.exchange();
     assert_eq!((exchange.request, exchange.want), (request, 0));
     assert_eq!(wait, Duration::ZERO);

@@ -1,4 +1,5 @@
-//! The agent without IO: every effect is looked at, none is left over.
+//! Tests of the agent without IO: every effect is checked, and none may be left
+//! over.
 
 mod attempts;
 mod ending;
@@ -126,8 +127,8 @@ impl Table {
         table
     }
 
-    /// A worker in session 1 whose question for jobs is waiting, with the id
-    /// of that call.
+    /// A worker in session 1 whose question for jobs is waiting; also returns
+    /// that call's id.
     pub(super) fn in_session(slots: usize) -> (Self, CallId) {
         let mut table = Self::new(config(slots));
         table.welcome(1, &[]);
@@ -155,7 +156,7 @@ impl Table {
         self.reply(call, Ok(reply));
     }
 
-    /// Time passes; the agent looks when it wants to.
+    /// Lets time pass; the agent looks when it wants to.
     pub(super) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
@@ -166,13 +167,13 @@ impl Table {
         }
     }
 
-    /// The next effect that is no heartbeat.
+    /// The next effect that is not a heartbeat.
     pub(super) fn next(&mut self) -> Effect {
         self.skip_beats();
         self.effects.pop_front().expect("an effect")
     }
 
-    /// Nothing else happened.
+    /// Checks that nothing else happened.
     pub(super) fn done(&mut self) {
         self.skip_beats();
         assert_eq!(self.effects, []);
@@ -193,7 +194,7 @@ impl Table {
         }
     }
 
-    /// Answers the hello, which named these attempts.
+    /// Answers the hello; returns the attempts that it named.
     pub(super) fn welcome(&mut self, session: u64, verdicts: &[Verdict]) -> Vec<Held> {
         let Effect::Call {
             id,
@@ -245,7 +246,7 @@ impl Table {
         }
     }
 
-    /// The spool writes what it is given.
+    /// Lets the spool write what it was given.
     pub(super) fn spool(&mut self) -> Vec<Entry> {
         let Effect::Spool(entries) = self.next() else {
             panic!("nothing to spool");
@@ -255,7 +256,7 @@ impl Table {
         entries
     }
 
-    /// A trainer is started and fed.
+    /// Checks that a trainer is started and fed.
     pub(super) fn started(&mut self) -> ChildId {
         let Effect::Start { child, program, .. } = self.next() else {
             panic!("nothing started");

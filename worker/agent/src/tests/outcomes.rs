@@ -11,7 +11,7 @@ fn null_jobs_are_answered_in_bulk_beside_the_question_for_more() {
     let entries = table.spool();
     assert_eq!(entries.len(), 2);
     assert_eq!(entries[0].finish.outcome, measured(23.4, 0.0));
-    // Jobs of no length: as many in advance per slot as have come so.
+    // Jobs that take no time: as many per slot in advance as came in a row.
     let (fetch, exchange, wait) = table.exchange();
     assert_eq!((exchange.want, exchange.finishes.len()), (2 + 2 * 2, 0));
     assert_eq!(wait, Duration::ZERO);
@@ -31,7 +31,7 @@ fn null_jobs_are_answered_in_bulk_beside_the_question_for_more() {
     let (fetch, exchange, _) = table.exchange();
     assert_eq!(exchange.want, 2 + 2 * 64);
     assert_eq!(table.exchange().1.finishes.len(), 100);
-    // The queue is empty: what it gets next may be something else.
+    // The queue is empty, so the next jobs may be of another sort.
     table.answer(fetch, exchanged(&[], Vec::new()));
     let (_, exchange, wait) = table.exchange();
     assert_eq!((exchange.want, wait), (2, 30 * SECOND));
@@ -234,7 +234,7 @@ fn a_disk_that_is_well_again_gets_what_it_had_refused() {
     });
     assert_eq!(table.spool()[0].finish.held, held(2));
     table.exchange();
-    // It is not acknowledged, and must not be in memory alone.
+    // It is not acknowledged, and must not exist only in memory.
     assert_eq!(table.spool()[0].finish.held, held(1));
     table.done();
 }

@@ -10,27 +10,27 @@ use crate::failure::Failure;
 use crate::model::{Model, Pass, Weights};
 use crate::{output, process, step};
 
-/// Images per batch: its activations are all that is held at a time.
+/// Images per batch; only the activations of one batch are held at a time.
 const BATCH: i64 = 500;
 
 /// Mean cross-entropy over a set of images around a point of the parameters.
 ///
-/// It is a function of the parameters alone: the images are the plain ones,
-/// the labels are hard, and BN normalizes by the running statistics of the
-/// weights, which stay as they are. With the statistics of each batch it would
-/// depend on how the images are cut into batches.
+/// It is a function of the parameters alone: the images are unaugmented, the
+/// labels are hard, and BN normalizes by the running statistics of the weights,
+/// which stay fixed. With the statistics of each batch it would depend on how
+/// the images are cut into batches.
 pub(crate) struct Landscape<'a> {
     model: &'a Model,
     weights: &'a Weights,
     images: Images,
     normalizer: &'a Normalizer,
-    /// The parameters in the middle: one after the other, doubles.
+    /// The parameters at the origin, one after the other, as doubles.
     origin: Tensor,
-    /// When people were last told how far an evaluation is.
+    /// When the progress of an evaluation was last printed.
     told: Cell<Instant>,
 }
 
-/// Evaluations that take longer say how far they are.
+/// Longer evaluations print their progress.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl<'a> Landscape<'a> {
@@ -56,12 +56,12 @@ impl<'a> Landscape<'a> {
         self.origin.numel()
     }
 
-    /// The device that it lies on.
+    /// The device that holds it.
     pub(super) fn device(&self) -> Device {
         self.origin.device()
     }
 
-    /// The parameters in the middle: doubles, on the device.
+    /// The parameters at the origin: doubles, on the device.
     pub(super) fn origin(&self) -> &Tensor {
         &self.origin
     }

@@ -20,9 +20,9 @@ pub(crate) fn points(from: f64, to: f64, count: u32) -> impl Iterator<Item = f64
     })
 }
 
-/// Sets `weights` to (1 − alpha) · `from` + alpha · `to`, parameters and
-/// running statistics. Gives how many running variances would be negative:
-/// those are 0.
+/// Sets `weights` to (1 − alpha) · `from` + alpha · `to`, for parameters and
+/// running statistics. Returns how many running variances would be negative;
+/// those are set to 0.
 pub(crate) fn place(
     layout: &Layout,
     weights: &Weights,
@@ -46,12 +46,12 @@ pub(crate) fn place(
     })
 }
 
-/// How the names of running variances end.
+/// The ending of the names of running variances.
 const VARIANCE: &str = "running_var";
 
 fn between(target: &Tensor, [from, to]: [&Tensor; 2], alpha: f64) {
     let rest = 1.0 - alpha;
-    // At the ends the other side counts for nothing, whatever it is.
+    // At the ends the other side must not count, whatever its values are.
     let point = if alpha == 0.0 {
         from.shallow_clone()
     } else if rest == 0.0 {
@@ -62,16 +62,16 @@ fn between(target: &Tensor, [from, to]: [&Tensor; 2], alpha: f64) {
     target.shallow_clone().copy_(&point);
 }
 
-/// Takes BN's statistics anew for given parameters: for each layer the mean
-/// over large batches of the batch's mean and (unbiased) variance, as the
-/// running statistics are one over small batches.
+/// Recomputes BN's statistics for given parameters: for each layer the mean,
+/// over large batches, of the batch's mean and (unbiased) variance, just as the
+/// running statistics are a mean over small batches.
 pub(crate) struct Recomputation<'a> {
     model: &'a Model,
     images: &'a Images,
     normalizer: &'a Normalizer,
     seed: u64,
-    /// First image, images, and the weight that a pass over them leaves to
-    /// the statistics before it.
+    /// First image, number of images, and the weight that the statistics before
+    /// a pass keep after it.
     batches: Vec<(i64, i64, f64)>,
 }
 
@@ -137,7 +137,8 @@ impl<'a> Recomputation<'a> {
     }
 
     /// The weight of the old statistics after a pass, however often that pass
-    /// moves them: the difference that a difference of 1 before makes after.
+    /// updates them: a difference of 1 before the pass becomes this difference
+    /// after it.
     fn kept(&self, weights: &Weights, start: i64, count: i64) -> Result<f64, Failure> {
         let mut sums = [0.0; 2];
         for (sum, fill) in sums.iter_mut().zip([0.0, 1.0]) {
@@ -167,16 +168,16 @@ impl<'a> Recomputation<'a> {
             let images = self
                 .normalizer
                 .images(&self.images.pixels.narrow(0, start, count));
-            // The logits are of no use here.
+            // The logits are not needed here.
             let _ = self.model.forward(weights, &images, Pass::Training(noise));
         });
         Ok(())
     }
 }
 
-/// Cuts `total` images into as few batches of at most `most` as there can be,
-/// of sizes that differ by one at most: a last batch of one image would have
-/// no variance. Gives first image and images.
+/// Cuts `total` images into the fewest batches of at most `most`, with sizes
+/// that differ by at most one, because a last batch of one image would have no
+/// variance. Returns first image and number of images.
 fn cut(total: i64, most: i64) -> impl Iterator<Item = (i64, i64)> {
     let parts = (total + most - 1) / most;
     let edge = move |part: i64| part * total / parts;

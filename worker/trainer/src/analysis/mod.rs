@@ -1,4 +1,4 @@
-//! What trained weights are like: measured after a training, without one.
+//! Properties of trained weights, measured after a training.
 
 mod landscape;
 mod lbfgsb;

@@ -25,7 +25,7 @@ pub(crate) trait Space {
     fn at(&mut self, y: &[f64], gradient: &mut [f64]) -> Result<f64, Failure>;
 }
 
-/// How far the loss was seen to rise.
+/// How far the loss was found to rise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rise {
     /// φ: percent of 1 + f(x).
@@ -40,25 +40,25 @@ pub(crate) struct Rise {
 pub(crate) struct Middle {
     /// f(x).
     pub(crate) loss: f64,
-    /// The gradient by y.
+    /// The gradient with respect to y.
     pub(crate) gradient: Vec<f64>,
 }
 
-/// A coordinate whose slope is one over this of the root mean square reaches
-/// its bound in the first step.
+/// A coordinate whose slope is at least the root mean square divided by this
+/// reaches its bound in the first step.
 const FIRST_REACH: f64 = 100.0;
 
 /// Sharpness in the box of `epsilon`, by `iterations` of L-BFGS-B from y = 0.
 ///
 /// The coordinates are scaled to the box and the loss to its gradient, so that
-/// the first step aims at the corner that the gradient points to. Unscaled, it
-/// would be as long as the gradient: after few iterations a small gradient
-/// would have gone nowhere, and the measure would tell the size of the
-/// gradient instead of that of the loss in the box.
+/// the first step aims at the corner to which the gradient points. Unscaled, it
+/// would be as long as the gradient: with a small gradient a few iterations
+/// would hardly move, and the measure would show the size of the gradient
+/// instead of that of the loss in the box.
 ///
 /// # Errors
 ///
-/// What `space` gives.
+/// The error that `space` returned.
 pub(crate) fn rise(
     space: &mut impl Space,
     middle: &Middle,
@@ -73,7 +73,7 @@ pub(crate) fn rise(
     let mut gradient: Vec<f64> = pairs.map(|(slope, half)| -slope * half).collect();
     let square = gradient.iter().map(|slope| slope * slope).sum::<f64>();
     let mean = (square / size as f64).sqrt();
-    // At a stationary point there is no way up to scale by.
+    // At a stationary point there is no slope to scale by.
     let scale = if mean > 0.0 { FIRST_REACH / mean } else { 1.0 };
     for slope in &mut gradient {
         *slope *= scale;
@@ -111,7 +111,7 @@ pub(crate) fn rise(
     })
 }
 
-/// Every parameter for itself: A = I.
+/// Every parameter moves by itself: A = I.
 pub(crate) struct FullSpace<'a> {
     landscape: &'a Landscape<'a>,
     widths: Vec<f64>,

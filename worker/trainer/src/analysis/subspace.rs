@@ -9,7 +9,7 @@ use super::lbfgsb::matrix::Matrix;
 use crate::failure::Failure;
 use crate::rng::{Purpose, Stream};
 
-/// Most bytes of A that are kept. A larger matrix is drawn again for every
+/// The most bytes of A that are kept. A larger matrix is drawn again for every
 /// product.
 const KEPT_MAX: usize = 2 << 30;
 
@@ -19,7 +19,8 @@ const BLOCK: usize = 1 << 22;
 /// The columns of a matrix A of independent standard normal numbers, one row
 /// per parameter.
 ///
-/// It is held and multiplied in blocks of rows, each as columns × rows in f32.
+/// It is stored and multiplied in blocks of rows, each as columns × rows in
+/// f32.
 pub(super) struct Subspace {
     seed: u64,
     trial: u64,
@@ -82,7 +83,7 @@ impl Subspace {
     ///
     /// # Errors
     ///
-    /// [`Failure::Invalid`] where it does not have it to working precision.
+    /// [`Failure::Invalid`] where its rank is not full to working precision.
     pub(super) fn preimage(&self, v: &Tensor) -> Result<Vec<f64>, Failure> {
         let size = self.columns as i64;
         let mut sum = Tensor::zeros([size, size], (Kind::Double, self.device));
@@ -105,7 +106,8 @@ impl Subspace {
         })
     }
 
-    /// Rows of a whole block: even, since numbers are drawn in pairs of rows.
+    /// The rows of a whole block; even, because numbers are drawn in pairs of
+    /// rows.
     fn height(&self) -> usize {
         (self.block / self.columns).max(2) & !1
     }
@@ -150,7 +152,7 @@ impl Subspace {
     }
 }
 
-/// Bits of a position that tell the row.
+/// How many bits of a position identify the row.
 const ROW_BITS: u32 = 40;
 
 /// Fills rows `start`.. of a column; `start` is even.

@@ -1,4 +1,4 @@
-//! Sharpness where it is known, and the functions of parameters under it.
+//! Sharpness where it is known, and the functions of parameters behind it.
 
 use serde_json::json;
 use swath_model::spec::JobSpec;
@@ -145,8 +145,8 @@ impl Small {
     }
 }
 
-/// Whatever the network: for a small box the loss is linear, and its maximum
-/// Σ ε wᵢ |gᵢ|.
+/// For any network: in a small box the loss is linear, and its maximum is Σ ε
+/// wᵢ |gᵢ|.
 #[test]
 fn in_a_small_box_sharpness_is_the_slope_times_the_widths() {
     let epsilon = 1e-5;
@@ -252,8 +252,8 @@ fn the_loss_is_that_of_an_evaluation_and_its_gradient_is_its_slope() {
     });
 }
 
-/// BN's running statistics of parameters that stand still come ever nearer to
-/// what is computed anew.
+/// The running statistics of BN, for parameters that stand still, come ever
+/// nearer to the recomputed ones.
 #[test]
 fn statistics_computed_anew_are_where_the_running_ones_go() {
     let mut small = Small::new();
@@ -274,7 +274,7 @@ fn statistics_computed_anew_are_where_the_running_ones_go() {
         chunk: 0,
     });
     let normalized = dataset.normalizer.images(&images.pixels);
-    // From elsewhere: 0.9¹⁵⁰ of that is left.
+    // Starting elsewhere: 0.9¹⁵⁰ of the difference is left.
     weights.buffers().iter().for_each(|buffer| {
         let _ = buffer.shallow_clone().fill_(2.0);
     });

@@ -9,7 +9,7 @@ use crate::rng::{Purpose, Stream};
 /// Every random choice of an epoch, in the order of the epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Draws {
-    /// Which image stands at each position.
+    /// Which image is at each position.
     pub(crate) order: Vec<i64>,
     /// First row and column of each crop in the padded image.
     pub(crate) crop: Option<[Vec<i64>; 2]>,
@@ -28,8 +28,8 @@ pub(crate) struct Draws {
 
 impl Draws {
     /// The draws of `epoch` (counted from 0) for a training set of `count`
-    /// images of `size` = height×width, in batches of `batch` images. Nothing
-    /// but what is mixed depends on `batch`.
+    /// images of `size` = height×width, in batches of `batch` images. Only what
+    /// is mixed depends on `batch`.
     pub(crate) fn new(
         spec: &TrainingSpec,
         epoch: u64,
@@ -85,8 +85,8 @@ fn pairs(stream: Stream, count: usize, bounds: [i64; 2]) -> [Vec<i64>; 2] {
 
 /// First row and column of a square per image, its centre anywhere in it.
 fn squares(stream: Stream, count: usize, size: [i64; 2], side: i64) -> [Vec<i64>; 2] {
-    // A square of even side has its centre between pixels, so one place more
-    // where it may lie.
+    // A square with an even side has its centre between pixels, so there is one
+    // more place where it may lie.
     let extra = 1 - side % 2;
     pairs(stream, count, size.map(|length| length + extra))
         .map(|centres| centres.into_iter().map(|at| at - side / 2).collect())

@@ -1,4 +1,4 @@
-//! Rectangles of images that are painted over: random erasing, cutout.
+//! Painting over rectangles of images: random erasing, cutout.
 
 use swath_model::spec::RandomErasing;
 use tch::{Device, Kind, Tensor};
@@ -57,8 +57,8 @@ impl Erasing {
 /// aspect ratio (height over width) uniform in their ranges, both sides
 /// rounded down and shorter than the image's. None where no attempt gave one.
 ///
-/// As the published numbers were made, the last place that would do in each
-/// direction is never taken.
+/// The last possible place in each direction is never taken, as for the
+/// published numbers.
 fn rectangle(
     options: &RandomErasing,
     stream: Stream,

@@ -1,9 +1,9 @@
 //! Batches whose images are mixed with each other: mixup, RICAP, CutMix.
 //!
-//! How is drawn once per batch, from the position of its first image. It
-//! stays on the host: sizes and weights are arguments of tensor operations,
-//! so nothing waits for the device. Who is mixed with whom goes to the device
-//! with the other choices of the epoch.
+//! The way of mixing is drawn once per batch, from the position of its first
+//! image. It stays on the host: sizes and weights are arguments of tensor
+//! operations, so nothing waits for the device. Which images are mixed with
+//! which goes to the device with the other choices of the epoch.
 
 use swath_model::spec::TrainingSpec;
 use tch::{Device, Tensor};
@@ -18,8 +18,8 @@ pub(crate) struct Mixing {
     pub(crate) batch: usize,
     /// How the images of each batch are mixed.
     pub(crate) recipes: Vec<Recipe>,
-    /// Per set of partners and position: the place in its batch of the image
-    /// that is mixed in. Each set is a permutation of each batch.
+    /// For each set of partners and each position: the place, within its batch,
+    /// of the image that is mixed in. Each set is a permutation of each batch.
     pub(crate) partners: Vec<Vec<i64>>,
 }
 
@@ -140,12 +140,12 @@ fn cut(stream: Stream, position: u64, size: [i64; 2], alpha: f64) -> Patch {
 }
 
 impl Patch {
-    /// Its pixels.
+    /// How many pixels it has.
     fn area(&self) -> i64 {
         self.size[0] * self.size[1]
     }
 
-    /// It in each of the images (N×H×W×C): a view.
+    /// A view of it in each of the images (N×H×W×C).
     fn of(&self, images: &Tensor) -> Tensor {
         images
             .narrow(1, self.from[0], self.size[0])
@@ -178,7 +178,8 @@ impl Mixer {
     pub(super) fn mix(&self, images: Tensor, labels: Tensor, start: i64) -> (Tensor, Target) {
         let (count, height, width, _) = images.size4().unwrap_or_default();
         let all = height * width;
-        // Partners are places in the drawn batch, so it has to be a whole one.
+        // Partners are places in the drawn batch, so it has to be a whole
+        // batch.
         debug_assert_eq!(start % self.batch, 0);
         let partner = |set: usize| self.partners[set].narrow(0, start, count);
         let share = |labels: Tensor, weight| Share { labels, weight };
@@ -223,7 +224,7 @@ fn ricap(
     let mut shares = Vec::new();
     for (which, patch) in patches.iter().enumerate() {
         let weight = patch.area() as f64 / (height * width) as f64;
-        // An empty patch has no pixel to show and no say in the loss.
+        // An empty patch has no pixel and no weight in the loss.
         if weight == 0.0 {
             continue;
         }

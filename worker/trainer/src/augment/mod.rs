@@ -1,12 +1,12 @@
-//! What happens to the training images of one epoch.
+//! Augmentation: what happens to the training images of one epoch.
 //!
-//! [`Draws`] holds every random choice of an epoch, drawn on the host from
-//! (seed, epoch, position) alone; [`Epoch`] holds them on the device and makes
-//! batches of them with tensor operations over the whole batch. The position
-//! is the place in the order of the epoch, so the choices do not depend on the
+//! [`Draws`] has every random choice of an epoch, drawn on the host from (seed,
+//! epoch, position) alone; [`Epoch`] has them on the device and uses them to
+//! make batches, with tensor operations over the whole batch. The position is
+//! the place in the order of the epoch, so the choices do not depend on the
 //! batch size.
 //!
-//! Only what is mixed with what is a matter of the batch.
+//! Only the mixing of images depends on the batch.
 //!
 //! Order: gather, random crop, flip, normalize, random erasing, cutout or dual
 //! cutout, mixing.

@@ -13,11 +13,10 @@ use crate::failure::Failure;
 use crate::train::State;
 use crate::{files, output};
 
-/// Checkpoints that are kept: the newest, and one for the case that it is
-/// damaged.
+/// How many checkpoints are kept: the newest, and one in case that is damaged.
 const KEPT: usize = 2;
 
-/// Where checkpoints go that must not be lost and cannot be used.
+/// The directory for checkpoints that cannot be used but must not be lost.
 const ASIDE: &str = "checkpoint.aside";
 
 const FINISHED: &str = "finished.json";
@@ -25,36 +24,36 @@ const FINISHED: &str = "finished.json";
 /// The file of the weights that a training ended with.
 pub(crate) const WEIGHTS: &str = "weights.safetensors";
 
-/// Where the results of an earlier training go.
+/// The directory for the results of an earlier training.
 const RESULT_ASIDE: &str = "result.aside";
 
-/// What a training leaves that the next one does not write in any case, or
-/// writes only at its end.
+/// Files of a training that the next one does not write at all, or writes only
+/// at its end.
 const LATE: [&str; 3] = [WEIGHTS, "predictions.safetensors", "norms.jsonl"];
 
-/// What belongs to it.
+/// Files that a training writes from the beginning.
 const EARLY: [&str; 2] = ["history.jsonl", "timing.jsonl"];
 
-/// What a training does about earlier ones in its directory.
+/// What a training does about earlier trainings in its directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Starts from step 0.
     Anew,
-    /// Goes on from its own newest checkpoint; one of another training is an
-    /// error.
+    /// Continues from its own newest checkpoint; a checkpoint of another
+    /// training is an error.
     Resume,
-    /// Goes on from its own newest checkpoint; one of another training is
-    /// moved aside.
+    /// Continues from its own newest checkpoint; a checkpoint of another
+    /// training is moved aside.
     Adopt,
 }
 
 /// How a training begins.
 pub(crate) enum Begin {
-    /// At step 0.
+    /// It begins at step 0.
     Fresh,
-    /// Where a checkpoint is.
+    /// It continues from a checkpoint.
     From(Box<Checkpoint>),
-    /// Not at all: it had ended so.
+    /// It does not begin: it had finished with this measurement.
     Finished(Measurement),
 }
 
@@ -63,7 +62,7 @@ pub(crate) struct Folder {
     path: PathBuf,
     /// Holds the lock; the kernel releases it with the process.
     lock: File,
-    /// Whether it was not there before.
+    /// Whether this training created the directory.
     made: bool,
 }
 
@@ -81,9 +80,8 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// [`Failure::Crashed`] where it cannot be made, or another trainer goes on
-    /// writing to it; [`Failure::Stopped`] where SIGTERM comes before it is
-    /// done.
+    /// [`Failure::Crashed`] where it cannot be made, or another trainer keeps
+    /// writing to it; [`Failure::Stopped`] where SIGTERM comes first.
     pub(crate) fn open(path: &Path, mode: Mode) -> Result<Self, Failure> {
         let made = !path.exists();
         fs::create_dir_all(path).map_err(|error| unusable(path, &error))?;
@@ -108,13 +106,13 @@ impl Folder {
         &self.path
     }
 
-    /// How a training of `own` begins here. What it cannot use is moved aside;
-    /// people hear of everything that was found and not used.
+    /// How the training `own` begins here. What it cannot use is moved aside;
+    /// everything found and not used is reported.
     ///
     /// # Errors
     ///
-    /// [`Failure::Invalid`] where it is to resume and another training's files
-    /// are here.
+    /// [`Failure::Invalid`] where it has to resume but the files here are
+    /// another training's.
     pub(crate) fn begin(&self, own: &Identity, mode: Mode) -> Result<Begin, Failure> {
         if let Some(measurement) = self.finished(own, mode)? {
             return Ok(Begin::Finished(measurement));
@@ -123,8 +121,8 @@ impl Folder {
         if mode == Mode::Anew {
             if let Some(step) = steps.last() {
                 output::message(&format!(
-                    "{} holds a checkpoint of step {step}, which `--resume` would have gone on \
-                     from; it is in {ASIDE} now, and this training starts from step 0",
+                    "{} holds a checkpoint of step {step}, which `--resume` would have \
+                     continued; it is in {ASIDE} now, and this training starts from step 0",
                     self.path.display()
                 ));
             }
@@ -157,16 +155,16 @@ impl Folder {
         self.move_aside(&steps)?;
         if mode == Mode::Resume || !steps.is_empty() {
             output::message(&format!(
-                "no checkpoint in {} can be gone on from: starting from step 0",
+                "no checkpoint in {} can be resumed: starting from step 0",
                 self.path.display()
             ));
         }
         Ok(Begin::Fresh)
     }
 
-    /// Moves the results of an earlier training aside: nobody must take them
-    /// for those of the one that begins here at step 0. Of several such moves
-    /// the last one stays.
+    /// Moves the results of an earlier training aside, so that nobody mistakes
+    /// them for those of the training that begins here at step 0. Only the last
+    /// such results are kept.
     ///
     /// # Errors
     ///
@@ -202,10 +200,10 @@ impl Folder {
                 Content::Foreign(differences) => {
                     return Err(refused(&another(&path, &differences)));
                 }
-                Content::Damaged(why) => output::message(&format!("passed over: {why}")),
+                Content::Damaged(why) => output::message(&format!("skipped: {why}")),
             }
         }
-        // It would outlive what it tells of.
+        // Otherwise it would outlive what it describes.
         fs::remove_file(&path)?;
         Ok(None)
     }
@@ -214,7 +212,8 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// Where it cannot be written; the ones before it are untouched then.
+    /// Where it cannot be written; the checkpoints before it are then
+    /// untouched.
     pub(crate) fn write(
         &self,
         identity: &Identity,
@@ -263,7 +262,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes all checkpoints, and the directory where it holds nothing else.
+    /// Removes all checkpoints, and the directory if it has nothing else.
     pub(crate) fn clear(&self) {
         for step in self.steps() {
             self.remove(step);
@@ -310,7 +309,7 @@ impl Folder {
         self.path.join(name(step, extension))
     }
 
-    /// Steps that there is a file of.
+    /// The steps for which there is a file.
     fn steps(&self) -> BTreeSet<u64> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         entries
@@ -324,15 +323,15 @@ impl Folder {
             .collect()
     }
 
-    /// The JSON first: tensors without it are no checkpoint.
+    /// Removes the JSON first: tensors without it are no checkpoint.
     fn remove(&self, step: u64) {
         for extension in ["json", "safetensors"] {
             let _ = fs::remove_file(self.file(step, extension));
         }
     }
 
-    /// Moves checkpoints to a directory that holds those of the last such
-    /// move only.
+    /// Moves checkpoints to a directory that keeps only those of the last such
+    /// move.
     fn move_aside(&self, steps: &BTreeSet<u64>) -> Result<(), Failure> {
         if steps.is_empty() {
             return Ok(());
@@ -373,7 +372,7 @@ fn another(path: &Path, differences: &[String]) -> String {
 
 fn refused(what: &str) -> Failure {
     Failure::Invalid(format!(
-        "{what}. Resume with what it was begun with, give another --out, or leave out --resume \
+        "{what}. Resume with the settings that it was started with, give another --out, or leave out --resume \
          to start from step 0"
     ))
 }

@@ -9,16 +9,16 @@ use super::Mode;
 use crate::failure::Failure;
 use crate::{output, process};
 
-/// Between two looks whether the directory is still held.
+/// Time between two checks whether the directory is still held.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// When people hear what is waited for.
+/// After this time a message says what is waited for.
 const TELL: Duration = Duration::from_secs(1);
 
-/// How long a trainer that is being stopped may still hold the directory. A
-/// worker starts the next attempt of a job while it may still be giving the
-/// last one 10 seconds to write its checkpoint; a person who starts a second
-/// trainer has rather mistaken the directory.
+/// How long to wait for a trainer that is being stopped and still holds the
+/// directory. A worker may start the next attempt of a job while it still gives
+/// the last one 10 seconds to write its checkpoint. A person who starts a
+/// second trainer has more likely mistaken the directory.
 fn patience(mode: Mode) -> Duration {
     match mode {
         Mode::Adopt => Duration::from_secs(15),
@@ -26,8 +26,8 @@ fn patience(mode: Mode) -> Duration {
     }
 }
 
-/// The lock of the directory at `path`, when its holder is done with it. The
-/// kernel releases it with the process.
+/// Takes the lock of the directory at `path` as soon as its holder is done. The
+/// kernel releases it when the process ends.
 ///
 /// # Errors
 ///
@@ -43,8 +43,8 @@ fn hold_within(path: &Path, patience: Duration) -> Result<File, Failure> {
     let mut told = false;
     loop {
         match lock.try_lock() {
-            // A file system without locks has no second trainer to fear more
-            // than one with them.
+            // Without locks in the file system, a second trainer is no more
+            // likely than with them.
             Ok(()) | Err(TryLockError::Error(_)) => return Ok(lock),
             Err(TryLockError::WouldBlock) => {}
         }

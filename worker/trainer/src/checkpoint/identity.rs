@@ -7,11 +7,11 @@ use tch::Device;
 
 use crate::provenance;
 
-/// Differences of specs that a message lists.
+/// How many differences of specs a message lists.
 const LISTED_MAX: usize = 6;
 
-/// All that decides the bytes of a training. A checkpoint is gone on from only
-/// where everything but the processor is equal.
+/// Everything that decides the bytes of a training. A training continues from a
+/// checkpoint only if everything but the processor is equal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     /// Digest of the job: of its spec, seed and recipe.
@@ -26,12 +26,12 @@ pub(crate) struct Identity {
     pub(crate) libtorch: String,
     /// `cpu` or `cuda`.
     pub(crate) device: String,
-    /// Threads; 0 where they do not decide bytes.
+    /// Threads; 0 where they do not affect the bytes.
     pub(crate) threads: u32,
-    /// Digest of the data, where the spec does not settle it.
+    /// Digest of the data, where the spec does not determine them.
     pub(crate) data: Option<String>,
-    /// Model of the CPU or GPU. Another one may round differently; it is said
-    /// and not refused.
+    /// Model of the CPU or GPU. Another one may round differently; that is
+    /// reported, but not refused.
     pub(crate) processor: String,
 }
 
@@ -53,8 +53,8 @@ impl Identity {
         }
     }
 
-    /// What keeps a training of this identity from going on from a checkpoint
-    /// of `saved`; nothing where it may.
+    /// The reasons why a training of this identity cannot continue from a
+    /// checkpoint of `saved`; empty if it can.
     pub(crate) fn differences(&self, saved: &Self) -> Vec<String> {
         let mut found = Vec::new();
         if self.job != saved.job {
@@ -92,7 +92,7 @@ impl Identity {
     }
 }
 
-/// The leaves of two trees that differ.
+/// The leaves in which two trees differ.
 fn compare(path: &str, saved: &Value, own: &Value, found: &mut Vec<String>) {
     match (saved, own) {
         (Value::Object(left), Value::Object(right)) => {

@@ -1,9 +1,9 @@
-//! Checkpoints: what the rest of a training depends on, in files.
+//! Checkpoints: files with everything that the rest of a training depends on.
 //!
 //! One checkpoint is two files: `checkpoint.<step>.safetensors` holds its
 //! tensors, `checkpoint.<step>.json` the rest and the digest of the tensors.
-//! Each is written whole beside its place, synced and renamed, the JSON last:
-//! a checkpoint is there once its JSON is.
+//! Each is written under another name, synced and renamed, the JSON last: a
+//! checkpoint exists once its JSON does.
 
 mod folder;
 mod hold;
@@ -27,9 +27,9 @@ use crate::train::{Progress, State};
 #[derive(Serialize, Deserialize)]
 struct Manifest {
     identity: Identity,
-    /// Classes of the model, which its first weights may have set.
+    /// Classes of the model, which the weights it started from may have set.
     classes: i64,
-    /// Whether it began with the weights of a file.
+    /// Whether it began with weights from a file.
     given_weights: bool,
     progress: Progress,
     /// Digest of the tensor file.
@@ -51,23 +51,23 @@ struct Head {
 
 /// A checkpoint in memory.
 pub(crate) struct Checkpoint {
-    /// The training as it was.
+    /// The state of the training.
     pub(crate) state: State,
     /// Classes of the model.
     pub(crate) classes: i64,
-    /// Whether it began with the weights of a file.
+    /// Whether it began with weights from a file.
     pub(crate) given_weights: bool,
     /// Model of the CPU or GPU that it was written on.
     pub(crate) processor: String,
 }
 
-/// What a file turned out to be.
+/// The content of a file.
 enum Content<T> {
-    /// As it was written, by a training of the same identity.
+    /// Unchanged, and from a training of the same identity.
     Whole(T),
-    /// As it was written, by another training: the differences.
+    /// Unchanged, but from another training, with these differences.
     Foreign(Vec<String>),
-    /// Not as it was written: why.
+    /// Changed since it was written, for this reason.
     Damaged(String),
 }
 
@@ -87,7 +87,7 @@ fn open<T: for<'de> Deserialize<'de>>(path: &Path, own: &Identity) -> Content<T>
         .and_then(|value| Ok((Head::deserialize(&value)?, value)));
     let (head, value) = match parsed {
         Ok(parsed) => parsed,
-        // It is whole, so somebody wrote it so.
+        // The seal is intact, so somebody wrote it in this form.
         Err(error) => return Content::Foreign(vec![another_version(&error)]),
     };
     let differences = own.differences(&head.identity);

@@ -1,8 +1,8 @@
-//! JSON files that are known to be whole before they are parsed.
+//! JSON files whose integrity is checked before they are parsed.
 //!
-//! Such a file is `{"blake3":"<digest>","content":<JSON>}` and a newline, the
-//! digest that of the bytes of the content. It is JSON, but is cut at fixed
-//! places and not parsed before the digest has been compared.
+//! Such a file is `{"blake3":"<digest>","content":<JSON>}` and a newline, where
+//! the digest is that of the bytes of the content. It is JSON, but it is cut at
+//! fixed places and not parsed before the digest has been compared.
 
 const BEFORE: &[u8] = b"{\"blake3\":\"";
 const BETWEEN: &[u8] = b"\",\"content\":";

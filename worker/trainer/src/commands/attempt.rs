@@ -20,10 +20,11 @@ use crate::session::{self, Session};
 use crate::train::{Progress, Training};
 use crate::{output, probe, provenance, spec_file};
 
-/// Which files of a training stay after it.
+/// Which files of a training are kept after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
-    /// None: its directory holds nothing but checkpoints, and goes with them.
+    /// None: its directory has nothing but checkpoints, and is removed with
+    /// them.
     Nothing,
     /// Weights, history and measurement.
     Result,
@@ -31,19 +32,19 @@ pub(super) enum Kept {
     All,
 }
 
-/// How an attempt is to go.
+/// The settings of an attempt.
 pub(super) struct Order<'a> {
     /// Weights to start from instead of the spec's initial ones.
     pub(super) weights: Option<&'a Path>,
-    /// Where its files go.
+    /// The directory for its files.
     pub(super) out: Option<&'a Path>,
-    /// What to do about files of earlier ones.
+    /// What to do about the files of earlier trainings.
     pub(super) mode: Mode,
     /// When checkpoints are due.
     pub(super) pace: Pace,
     /// Which files outlive the training.
     pub(super) kept: Kept,
-    /// What to measure beside the rest.
+    /// Additional measurements.
     pub(super) measures: &'a Measures,
 }
 
@@ -63,9 +64,9 @@ pub(super) fn finish(ended: Result<Measurement, Failure>) -> Result<(), Failure>
     }
 }
 
-/// Trains `job`, from a checkpoint where there is one to go on from, and
-/// writes its files: the history also of a training that failed, the weights
-/// of one that did not.
+/// Trains `job`, from a checkpoint if there is one to continue from, and writes
+/// its files: the history even of a training that failed, the weights only of
+/// one that did not.
 pub(super) fn attempt(
     session: &mut Session,
     job: &JobSpec,
@@ -137,8 +138,8 @@ pub(super) fn attempt(
     close(clerk, ended, order.kept)
 }
 
-/// Trains and measures. The weights are written in between: nothing that
-/// happens to the measurements may cost a finished training.
+/// Trains and measures. The weights are written in between, so that a failing
+/// measurement cannot cost a finished training.
 fn run(
     training: Training<'_>,
     clerk: &mut Clerk,
@@ -156,8 +157,8 @@ fn run(
     Ok(measured)
 }
 
-/// Model and weights to begin with; weights may know of more classes than
-/// `facts`. Those of a checkpoint come later.
+/// The model and the weights to begin with; the weights may have more classes
+/// than `facts`. Those of a checkpoint come later.
 fn prepare(
     spec: &TrainingSpec,
     facts: &mut Facts,
@@ -175,7 +176,7 @@ fn prepare(
     Ok((model, weights))
 }
 
-/// A clerk without a desk, who knows of what came before `checkpoint`.
+/// A clerk without a desk, which knows what came before `checkpoint`.
 fn clerk(order: &Order<'_>, classes: i64, checkpoint: Option<&Checkpoint>) -> Clerk {
     let progress = checkpoint.map(|checkpoint| &checkpoint.state.progress);
     Clerk {
@@ -195,8 +196,8 @@ fn clerk(order: &Order<'_>, classes: i64, checkpoint: Option<&Checkpoint>) -> Cl
     }
 }
 
-/// Reports the start, and the epochs of the attempts before this one: whoever
-/// follows it has not seen them.
+/// Reports the start, and the epochs of earlier attempts: whoever follows this
+/// attempt has not seen them.
 fn say_started(training: &Training<'_>, clerk: &Clerk, device: Device) -> Result<(), Failure> {
     let timeline = training.timeline();
     output::json_line(&TrainerEvent::Started {
@@ -211,21 +212,21 @@ fn say_started(training: &Training<'_>, clerk: &Clerk, device: Device) -> Result
     Ok(())
 }
 
-/// A training that has finished is not measured again: its weights may be
-/// gone.
+/// Reports that a finished training is not measured again, because its weights
+/// may be gone.
 fn say_not_measured(measured: &Measurement, order: &Order<'_>) {
     let missing = missing(measured, order);
     if !missing.is_empty() {
         output::message(&format!(
-            "warning: it has nothing of {}, and a finished training is not measured again: leave \
+            "warning: it lacks {}, and a finished training is not measured again: leave \
              out --resume to train and measure it from step 0",
             missing.join(", ")
         ));
     }
 }
 
-/// Measurements of `order` that a training which ended as `measured` may not
-/// have made.
+/// The measurements of `order` that may be missing from a training which ended
+/// as `measured`.
 fn missing(measured: &Measurement, order: &Order<'_>) -> Vec<&'static str> {
     let asked = order.measures;
     let known = |start: &str| {
@@ -262,7 +263,7 @@ fn say_resumed(checkpoint: &Checkpoint, own: &Identity, order: &Order<'_>) {
     ));
     if let Some(path) = order.weights {
         output::message(&format!(
-            "--weights {} is passed over: the checkpoint has weights of its own",
+            "--weights {} is ignored: the checkpoint has weights of its own",
             path.display()
         ));
     }
@@ -275,7 +276,7 @@ fn say_resumed(checkpoint: &Checkpoint, own: &Identity, order: &Order<'_>) {
     }
 }
 
-/// Writes what a training leaves in its directory beside its weights.
+/// Writes what a training leaves in its directory in addition to its weights.
 fn close(
     clerk: Clerk,
     ended: Result<Measurement, Failure>,
@@ -291,7 +292,7 @@ fn close(
     };
     let Some(mut history) = history else {
         match ended {
-            // Another attempt may go on from its checkpoints.
+            // Another attempt may continue from its checkpoints.
             Err(Failure::Stopped | Failure::Crashed(_) | Failure::OutOfMemory(_)) => {
                 folder.remove_if_empty();
             }
@@ -313,7 +314,7 @@ fn close(
     Ok(measured)
 }
 
-/// Combinations that are computed as they are written, but hardly meant.
+/// Warns of combinations that are computed as written but were hardly meant.
 fn warn_about(spec: &TrainingSpec) {
     if !spec.init.zero_gamma {
         return;

@@ -1,4 +1,4 @@
-//! Who announces a training's epochs and keeps its checkpoints and history.
+//! Reports a training's epochs, and keeps its checkpoints and history.
 
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
@@ -16,15 +16,15 @@ use crate::model::{Layout, Weights};
 use crate::train::{Due, Keeper, State};
 use crate::{files, output, process, tensor_file};
 
-/// After a checkpoint that could not be written, until the next try.
+/// Pause after a checkpoint that could not be written.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// When checkpoints are due.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
-    /// Between two checkpoints; none: not by time.
+    /// Time between two checkpoints; none: none by time.
     pub(super) every: Option<Duration>,
-    /// Steps between two checkpoints; none: not by steps.
+    /// Steps between two checkpoints; none: none by steps.
     pub(super) steps: Option<NonZeroU64>,
     /// Steps after which the training stops.
     pub(super) stop_after: Option<u64>,
@@ -40,7 +40,7 @@ impl Checkpoints {
         }
     }
 
-    /// What outlives a training with a directory for its result.
+    /// What is kept of a training with a directory for its result.
     pub(super) fn kept(self) -> Kept {
         if self.keep { Kept::All } else { Kept::Result }
     }
@@ -50,28 +50,27 @@ impl Checkpoints {
 pub(super) struct Desk {
     pub(super) folder: Folder,
     pub(super) identity: Identity,
-    /// None where only checkpoints are kept, and those only until the end.
+    /// None where only checkpoints are kept, and only until the end.
     pub(super) history: Option<History>,
 }
 
-/// The keeper of a training that runs by itself.
+/// Keeps the records of a training that runs by itself.
 pub(super) struct Clerk {
     pub(super) desk: Option<Desk>,
     /// Classes of the model.
     pub(super) classes: i64,
-    /// Whether the training began with the weights of a file.
+    /// Whether the training began with weights from a file.
     pub(super) given_weights: bool,
     pub(super) pace: Pace,
     /// The step of the newest checkpoint; 0 without one.
     pub(super) newest: u64,
-    /// The epochs that it knows of.
+    /// How many epochs the newest checkpoint includes.
     pub(super) newest_epochs: u64,
-    /// Whether something that takes long or may fail comes after the last
-    /// step.
+    /// Whether something that takes long or may fail comes after the last step.
     pub(super) more_to_measure: bool,
-    /// When it was written or read.
+    /// When the newest checkpoint was written or read.
     pub(super) since: Instant,
-    /// A failed one is not tried again before.
+    /// A failed checkpoint is not tried again before this time.
     pub(super) not_before: Option<Instant>,
     /// The finished epochs.
     pub(super) epochs: Vec<Observation>,
@@ -133,8 +132,8 @@ impl Clerk {
         }
     }
 
-    /// Writes the weights of a finished training where they are to stay; names
-    /// them in any case.
+    /// Writes the weights of a finished training if they are to be kept;
+    /// returns their digest in any case.
     ///
     /// # Errors
     ///
@@ -160,7 +159,7 @@ impl Clerk {
         self.say_stopped(step, ", in the measurements at the end");
     }
 
-    /// `further`: what was under way after `step`.
+    /// Reports the stop; `further` says what was under way after `step`.
     fn say_stopped(&self, step: u64, further: &str) {
         let why = self.stop(step).unwrap_or("SIGTERM");
         let kept = match (&self.desk, self.newest) {

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::model::Model;
 use crate::{output, spec_file, train};
 
-/// Lines that are written at once.
+/// How many lines are written at once.
 const CHUNK: u64 = 4096;
 
 /// Prints the size of a model and of its training.

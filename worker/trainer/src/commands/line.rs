@@ -54,7 +54,7 @@ pub(super) fn run(args: &Line) -> Result<(), Failure> {
             Some(recomputation) => recomputation.run(&weights)?,
             None if negative > 0 => output::message(&format!(
                 "alpha {alpha}: {negative} running variances would be negative and are 0; with \
-                 --recompute-bn they are computed anew"
+                 --recompute-bn they are recomputed"
             )),
             None => {}
         }

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 ///
 /// # Errors
 ///
-/// Whatever ends it before its result.
+/// The failure that ended it before its result.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Train(args) => train::run(&args),

@@ -1,4 +1,4 @@
-//! `trainer serve`: a warm trainer.
+//! `trainer serve`: a trainer that keeps running.
 
 use std::io::BufRead;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -14,10 +14,10 @@ use crate::failure::{Failure, guarded};
 use crate::session::Session;
 use crate::{output, process, provenance, spec_file};
 
-/// How long SIGTERM may go unnoticed while no training is under way.
+/// How long SIGTERM may go unnoticed while nothing is trained.
 const IDLE_LOOK: Duration = Duration::from_millis(50);
 
-/// Specs that may wait unread; a worker sends one at a time.
+/// How many specs may wait unread; a worker sends one at a time.
 const LINES_MAX: usize = 16;
 
 /// Trains the specs that come in on stdin, until its end.
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Serve) -> Result<(), Failure> {
         });
         match finish(ended) {
             Err(Failure::Stopped) => return Err(Failure::Stopped),
-            // It is reported; the next spec may do better.
+            // It has been reported; the next spec may do better.
             Err(failure) => output::message(&failure.to_string()),
             Ok(()) => {}
         }
@@ -59,8 +59,8 @@ pub(super) fn run(args: &Serve) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The lines of stdin, read by a thread of their own: SIGTERM must be seen
-/// while none comes.
+/// The lines of stdin, read by a thread of their own, so that SIGTERM is
+/// noticed while none comes.
 fn stdin_lines() -> Receiver<String> {
     let (sender, receiver) = mpsc::sync_channel(LINES_MAX);
     thread::spawn(move || {

@@ -101,7 +101,7 @@ fn summary(epsilon: f64, rises: &[Rise]) -> Value {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     let square: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    // One trial has no spread.
+    // A single trial has no spread.
     let sd = (values.len() > 1).then(|| (square / (count - 1.0)).sqrt());
     let largest = rises.iter().map(|rise| rise.largest_loss);
     json!({

@@ -18,10 +18,10 @@ use crate::session::{self, Session};
 use crate::tensor_file::{self, TensorFile};
 use crate::{dataset, output, spec_file, step};
 
-/// Classes that are told for an image file.
+/// How many classes are printed for an image file.
 const TOP: i64 = 5;
 
-/// A class that an image may be of.
+/// A class that an image may have.
 #[derive(Serialize)]
 struct Guess {
     class: i64,
@@ -29,7 +29,7 @@ struct Guess {
     probability: f32,
 }
 
-/// Tells the classes of image files, or writes the logits of given tensors.
+/// Prints the classes of image files, or writes the logits of given tensors.
 pub(super) fn predict(args: &Predict) -> Result<(), Failure> {
     let job = spec_file::read(&args.weighted.spec.spec)?;
     let session = Session::new(args.weighted.compute)?;
@@ -55,7 +55,7 @@ pub(super) fn predict(args: &Predict) -> Result<(), Failure> {
     }
 }
 
-/// Image files as the data set has its images: N×C×H×W, u8.
+/// Image files in the form of the data set's images: N×C×H×W, u8.
 fn pictures(paths: &[PathBuf], facts: &Facts) -> Result<Tensor, Failure> {
     let mut pixels = Vec::new();
     for path in paths {
@@ -82,7 +82,7 @@ fn guesses(logits: &Tensor, facts: &Facts) -> Vec<Guess> {
         .collect()
 }
 
-/// Prints what weights do on a set.
+/// Prints how weights do on a set.
 pub(super) fn evaluate(args: &Evaluate) -> Result<(), Failure> {
     let weighted = &args.weighted;
     let job = spec_file::read(&weighted.spec.spec)?;
@@ -108,7 +108,7 @@ pub(super) fn evaluate(args: &Evaluate) -> Result<(), Failure> {
         let names = (0..facts.classes).map(|class| facts.class_name(class as usize));
         line.insert("classes".to_owned(), names.collect());
     }
-    // A file may have the name `train`, and is a test set.
+    // A file may be named `train`, and is still a test set.
     if args.set != "train" {
         for measure in ["error", "loss"] {
             let value = line[measure].clone();
@@ -180,7 +180,7 @@ fn check_labels(
     classes: i64,
 ) -> Result<(), Failure> {
     if labels.kind() != Kind::Int64 || labels.size() != [count] {
-        let what = format!("`labels` is no i64 tensor of {count} elements");
+        let what = format!("`labels` is not an i64 tensor of {count} elements");
         return Err(file.wrong(&what));
     }
     let outside = labels.lt(0).logical_or(&labels.ge(classes)).any();

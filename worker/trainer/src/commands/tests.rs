@@ -1,5 +1,5 @@
-//! The law of checkpoints: a training that was stopped after any step, and
-//! went on from its files, ends with the same bytes as one that was not.
+//! The law of checkpoints: a training that was stopped after any step and
+//! continued from its files ends with the same bytes as one that was not.
 
 use std::fs;
 use std::path::Path;
@@ -90,7 +90,7 @@ fn train(
     attempt(session, job, &order)
 }
 
-/// What must be equal.
+/// The files that must be equal.
 fn bytes(out: &Path) -> [Vec<u8>; 2] {
     ["weights.safetensors", "history.jsonl"].map(|name| fs::read(out.join(name)).unwrap())
 }

@@ -1,8 +1,8 @@
 //! SHA-256 of the well-known files.
 //!
 //! A file `SHA256SUMS` beside the data overrides the built-in sums, so that a
-//! mirror may hold files of its own. Where no sum is known, the number of
-//! images must be the published one, and a warning says what that is worth.
+//! mirror may have files of its own. Where no sum is known, the number of
+//! images must be the published one, and a warning says how little that proves.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -70,8 +70,8 @@ const FILES: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Sums of what the files hold when unpacked: MNIST is passed on unpacked, too,
-/// and Debian packs Fashion-MNIST differently from its authors.
+/// Sums of the unpacked contents: MNIST is also distributed unpacked, and
+/// Debian packs Fashion-MNIST differently from its authors.
 const CONTENTS: &[(&str, &str, &str)] = &[
     (
         "mnist",
@@ -125,7 +125,7 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
 /// # Errors
 ///
 /// [`Failure::Invalid`] with both sums and the remedy where they differ, and
-/// where the file is one of another data set.
+/// where the file belongs to another data set.
 pub(super) fn check_file(dataset: &str, path: &Path, bytes: &[u8]) -> Result<bool, Failure> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let known = match overriding(dataset, path)? {
@@ -135,9 +135,9 @@ pub(super) fn check_file(dataset: &str, path: &Path, bytes: &[u8]) -> Result<boo
     compare(dataset, path, known.as_deref(), bytes)
 }
 
-/// Checks what a file unpacks to: that it is not another data set's, and, where
-/// no sum of the file itself was known (`checked`), its own sum. Returns whether
-/// a sum was known.
+/// Checks what a file unpacks to: that it does not belong to another data set
+/// and, where no sum of the file itself was known (`checked`), that its own sum
+/// is right. Returns whether a sum was known.
 ///
 /// # Errors
 ///
@@ -153,7 +153,7 @@ pub(super) fn check_content(
     Ok(compare(dataset, path, known.as_deref(), bytes)? || checked)
 }
 
-/// Holds that a file without a known sum has as many images as the published
+/// Checks that a file without a known sum has as many images as the published
 /// one.
 ///
 /// # Errors
@@ -169,14 +169,14 @@ pub(super) fn check_count(
         return Ok(());
     }
     Err(Failure::Invalid(format!(
-        "{} is no file of `{dataset}`: it has {found} images, expected {expected}; delete it and \
+        "{} is not a file of `{dataset}`: it has {found} images, expected {expected}; delete it and \
          provide the published one, or, if these data are meant to differ, list the sum of every \
          file of the data set in a file {SUMS} beside it",
         path.display()
     )))
 }
 
-/// What to tell where files could only be counted.
+/// The warning where files could only be counted.
 pub(super) fn unverified(dataset: &str, files: &[&Path]) -> String {
     let names: Vec<String> = files
         .iter()
@@ -192,7 +192,7 @@ pub(super) fn unverified(dataset: &str, files: &[&Path]) -> String {
 
 fn compare(dataset: &str, path: &Path, known: Option<&str>, bytes: &[u8]) -> Result<bool, Failure> {
     let found = sha256(bytes);
-    // Even a sum of the user's own does not make one data set another.
+    // Even a user's own sum does not turn one data set into another.
     if let Some(owner) = owner(&found)
         && owner != dataset
     {
@@ -210,12 +210,12 @@ fn compare(dataset: &str, path: &Path, known: Option<&str>, bytes: &[u8]) -> Res
     }
     Err(Failure::Invalid(format!(
         "{} is damaged or another file: its SHA-256 is {found}, expected {expected}; delete it and \
-         provide it anew, or, if it is meant to differ, list its sum in a file {SUMS} beside it",
+         provide it again, or, if it is meant to differ, list its sum in a file {SUMS} beside it",
         path.display()
     )))
 }
 
-/// The data set that a known sum belongs to.
+/// The data set to which a known sum belongs.
 fn owner(sum: &str) -> Option<&'static str> {
     let mut all = FILES.iter().chain(CONTENTS);
     all.find(|(_, _, known)| *known == sum)
@@ -229,8 +229,8 @@ fn built_in(table: &[(&str, &str, &str)], dataset: &str, name: &str) -> Option<S
         .map(|(_, _, sum)| (*sum).to_owned())
 }
 
-/// The sum that a [`SUMS`] gives for a file: the one beside it, or, where an
-/// archive was unpacked into a directory of its own, that of the data set.
+/// The sum that a [`SUMS`] file gives for a file: the one beside it or, where
+/// an archive was unpacked into a directory of its own, that of the data set.
 fn overriding(dataset: &str, path: &Path) -> Result<Option<String>, Failure> {
     let beside = path.parent();
     let above = beside
@@ -241,7 +241,7 @@ fn overriding(dataset: &str, path: &Path) -> Result<Option<String>, Failure> {
         let text = match std::fs::read_to_string(&sums) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            // Sums that cannot be read must not count as none.
+            // Sums that cannot be read must not count as absent.
             Err(error) => {
                 return Err(Failure::Invalid(format!(
                     "cannot read {}: {error}",

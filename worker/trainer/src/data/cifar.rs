@@ -15,7 +15,7 @@ use crate::{files, output};
 
 const PIXELS: usize = 3 * 32 * 32;
 
-/// Images of the published training and test set, alike in both data sets.
+/// Images of the published training and test set, the same in both data sets.
 const TRAIN_IMAGES: usize = 50_000;
 const TEST_IMAGES: usize = 10_000;
 
@@ -172,7 +172,7 @@ fn append(cifar: &Cifar, split: &mut Split, name: &str, members: &Members) -> Re
     let record = cifar.record();
     if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
         let what = format!(
-            "{} bytes are no whole number of {record}-byte records",
+            "{} bytes are not a whole number of {record}-byte records",
             bytes.len()
         );
         return Err(malformed(Path::new(name), &what));

@@ -19,9 +19,9 @@ const CHANNELS: usize = 3;
 /// A published version of the set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Version {
-    /// Its number.
+    /// The version's number.
     number: u32,
-    /// Its images.
+    /// The version's images.
     images: usize,
 }
 
@@ -70,7 +70,8 @@ pub(super) fn load(version: Version, places: &Places) -> Result<Split, Failure> 
     })
 }
 
-/// Images of rows of pixels of channels, as images of channels of rows.
+/// Images in the order rows, columns, channels, rearranged to channels, rows,
+/// columns.
 fn channels_first(bytes: &[u8]) -> Vec<u8> {
     const AREA: usize = SIDE * SIDE;
     let mut planes = Vec::with_capacity(bytes.len());

@@ -26,8 +26,8 @@ const CIFAR100: &str = "apple aquarium_fish baby bear beaver bed bee beetle bicy
     telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf \
     woman worm";
 
-/// The names of a well-known data set's classes; none for one of the user's
-/// own.
+/// The names of a well-known data set's classes; none for a user's own data
+/// set.
 pub(super) fn names(source: &Source) -> Vec<String> {
     let words = match source {
         Source::Digits | Source::Mnist => DIGITS,

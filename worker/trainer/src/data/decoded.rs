@@ -1,11 +1,11 @@
-//! The decoded copy of a data set, which every trainer of a machine maps: n of
-//! them cost the memory of one.
+//! The decoded copy of a data set, which every trainer of a machine maps: n
+//! trainers use the memory of one.
 //!
 //! A file holds [`MAGIC`], the version and the length of the header (u32,
 //! little-endian), the header (JSON), zeros up to a whole page, then the pixels
 //! of the training and the test set (N×H×W×C) and their labels (i64,
-//! little-endian). It is replaced as a whole, never changed: who has it mapped
-//! keeps the old one.
+//! little-endian). It is replaced as a whole and never changed: a process that
+//! has it mapped keeps the old one.
 
 use std::env;
 use std::fs::File;
@@ -27,11 +27,11 @@ const VERSION: u32 = 1;
 const PAGE: usize = 4096;
 const LABEL: usize = size_of::<i64>();
 
-/// The least bytes of pixels that are worth a file.
+/// For fewer bytes of pixels a copy is not worthwhile.
 pub(super) const WORTH: u64 = 1 << 20;
 
-/// A source that was changed in the last seconds may be changed again without
-/// a trace: times of files are not that fine.
+/// A source that was changed in the last seconds may be changed again without a
+/// trace, because the times of files are not more precise.
 const SETTLED_SECONDS: i64 = 2;
 
 /// Makes every opening check the digest, which reads the whole file.
@@ -39,7 +39,7 @@ const VERIFY: &str = "SWATH_DATA_VERIFY";
 
 #[derive(Serialize, Deserialize)]
 struct Header {
-    /// That of the files that the copy was made from.
+    /// The stamp of the files from which the copy was made.
     stamp: Stamp,
     facts: Facts,
     /// Images of the training and the test set.
@@ -51,12 +51,12 @@ struct Header {
 /// A mapped copy.
 pub(crate) struct DecodedCopy {
     /// It stays mapped until the process ends, so that views of its pixels can
-    /// never outlive it. That costs addresses: the system takes back pages of a
-    /// file when it needs them.
+    /// never outlive it. That costs only addresses: the system takes back pages
+    /// of a file when it needs them.
     map: &'static Mmap,
-    /// The facts, as they were when it was written.
+    /// The facts at the time when it was written.
     pub(crate) facts: Facts,
-    /// Where pixels and labels lie: training set, test set.
+    /// Where pixels and labels are: training set, test set.
     parts: [Part; 2],
 }
 
@@ -68,13 +68,13 @@ struct Part {
 }
 
 impl DecodedCopy {
-    /// Maps the copy at `path`; none where there is none of the files of
-    /// `stamp`. Header and length are checked, the digest where the environment
-    /// asks for it.
+    /// Maps the copy at `path`; none if there is no copy of the files of
+    /// `stamp`. Header and length are checked, and the digest if the
+    /// environment asks for it.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// What is wrong with the copy.
     pub(super) fn open(path: &Path, stamp: &Stamp) -> Result<Option<Self>, String> {
         let file = match File::open(path) {
             Ok(file) => file,
@@ -107,7 +107,7 @@ impl DecodedCopy {
 
     /// Pixels (N×H×W×C, u8) and labels (N, i64) of the training set (0) or the
     /// test set (1). The pixels are the mapped file itself, which cannot be
-    /// written to.
+    /// written.
     #[expect(
         unsafe_code,
         reason = "a tensor over foreign memory: it lies within the map, which stays for good"
@@ -136,8 +136,8 @@ impl DecodedCopy {
     }
 }
 
-/// Where the copy of a set lies: `identity` is what tells it from others of its
-/// name.
+/// The path of the copy of a set; `identity` distinguishes it from others of
+/// the same name.
 pub(super) fn path(directory: &Path, name: &str, identity: &[u8]) -> PathBuf {
     let digest = blake3::hash(identity).to_hex();
     directory
@@ -145,8 +145,8 @@ pub(super) fn path(directory: &Path, name: &str, identity: &[u8]) -> PathBuf {
         .join(format!("{name}-{}.swath", &digest[..16]))
 }
 
-/// Whether the files of `stamp` have been left alone for long enough that their
-/// times tell the next change.
+/// Whether the files of `stamp` have been unchanged for long enough that their
+/// times will show the next change.
 pub(super) fn settled(stamp: &Stamp) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.is_ok_and(|now| stamp.youngest() + SETTLED_SECONDS <= now.as_secs() as i64)
@@ -185,7 +185,7 @@ pub(super) fn write(path: &Path, stamp: &Stamp, raw: &RawDataset) -> Result<(), 
 }
 
 /// Removes what killed writers of this copy left beside it; nobody may be
-/// writing it.
+/// writing it now.
 pub(super) fn clean(path: &Path) {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let begins = format!(".{name}.");
@@ -228,7 +228,7 @@ fn mapped(file: &File) -> std::io::Result<Mmap> {
     unsafe { Mmap::map(file) }
 }
 
-/// The header and where what follows it begins.
+/// The header, and where the rest begins.
 fn header_of(bytes: &[u8]) -> Result<(Header, usize), String> {
     let word = |at: usize| {
         let word = bytes.get(at..at + 4)?;
@@ -236,7 +236,7 @@ fn header_of(bytes: &[u8]) -> Result<(Header, usize), String> {
     };
     let fixed = MAGIC.len() + 8;
     if !bytes.starts_with(MAGIC) || word(MAGIC.len()) != Some(VERSION) {
-        return Err("it is no decoded copy of this version".to_owned());
+        return Err("it is not a decoded copy of this version".to_owned());
     }
     let end = fixed + word(MAGIC.len() + 4).unwrap_or(0) as usize;
     let json = bytes.get(fixed..end).ok_or("its header is cut off")?;
@@ -244,7 +244,7 @@ fn header_of(bytes: &[u8]) -> Result<(Header, usize), String> {
     Ok((header, end.next_multiple_of(PAGE)))
 }
 
-/// Where the splits lie; none where the numbers are absurd.
+/// Where the splits are; none where the numbers are impossible.
 fn parts(header: &Header, start: usize) -> Option<[Part; 2]> {
     let facts = &header.facts;
     let image = [facts.channels, facts.height, facts.width]

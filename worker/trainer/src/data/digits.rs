@@ -1,4 +1,4 @@
-//! `digits`: 1,797 images of 8×8, part of the program.
+//! `digits`: 1,797 images of 8×8, built into the program.
 //!
 //! UCI *Optical Recognition of Handwritten Digits* (Alpaydin & Kaynak 1998,
 //! CC BY 4.0). A line holds 64 pixels of 0–16 and the label; the last 450

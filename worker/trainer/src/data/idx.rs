@@ -1,4 +1,4 @@
-//! The MNIST family: IDX files, packed with gzip or not.
+//! The MNIST family: IDX files, gzipped or not.
 //!
 //! IDX (LeCun): two zero bytes, the type (8: u8), the number of dimensions,
 //! each dimension as a big-endian u32, then the values.
@@ -23,7 +23,7 @@ const STEMS: [&str; 4] = [
 /// Rows and columns of an image.
 const SIDE: u32 = 28;
 
-/// Images of the published training and test set, alike in the whole family.
+/// Images of the published training and test set, the same in the whole family.
 const IMAGES: [usize; 2] = [60_000, 10_000];
 
 /// The files of `dataset`: images and labels, training set first.
@@ -51,7 +51,7 @@ pub(super) fn find(dataset: &str, places: &Places) -> Result<Vec<PathBuf>, Failu
     places.find(dataset, &wanted, public)
 }
 
-/// The training and the test set that the files hold.
+/// The training and the test set in the files.
 pub(super) fn decode(dataset: &str, paths: &[PathBuf]) -> Result<(Split, Split), Failure> {
     let mut parts = Vec::new();
     let mut unverified = Vec::new();
@@ -85,7 +85,8 @@ pub(super) fn decode(dataset: &str, paths: &[PathBuf]) -> Result<(Split, Split),
     Ok((train, test))
 }
 
-/// The content of an IDX file, its checksum checked, and whether one was known.
+/// The content of an IDX file after checking its sum, and whether a sum was
+/// known.
 fn unpacked(dataset: &str, path: &Path, stem: &str) -> Result<(Vec<u8>, bool), Failure> {
     let bytes = files::read(path)?;
     let checked = checksum::check_file(dataset, path, &bytes)?;
@@ -99,7 +100,7 @@ fn unpacked(dataset: &str, path: &Path, stem: &str) -> Result<(Vec<u8>, bool), F
     } else {
         bytes
     };
-    // A file that is not packed is its content, and checked as such.
+    // A file that is not packed is its own content, and is checked as such.
     let checked = if packed || !path.ends_with(stem) {
         checksum::check_content(dataset, path, stem, &content, checked)?
     } else {
@@ -194,7 +195,7 @@ mod tests {
         }
     }
 
-    /// Declares the files of `dataset` as data of the user's own.
+    /// Declares the files of `dataset` as a user's own data.
     fn write_sums(places: &Places, dataset: &str) {
         let directory = places.data.join(dataset);
         let mut sums = String::new();
@@ -261,7 +262,8 @@ mod tests {
         ] {
             assert!(error.contains(part), "{error}");
         }
-        // Sums must cover every file: they declare a set, not a part of one.
+        // The sums must cover every file: they declare a set, not a part of
+        // one.
         write_sums(&places, "kmnist");
         assert!(load("kmnist", &places).is_ok());
         let path = places.data.join("kmnist").join(checksum::SUMS);

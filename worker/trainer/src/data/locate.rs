@@ -1,4 +1,4 @@
-//! Where data sets lie, and how they get there.
+//! Where data sets are, and how they are fetched.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,35 +13,35 @@ use crate::failure::Failure;
 use crate::files;
 use crate::output;
 
-/// The directories and the mirror that data sets come from.
+/// The directories and the mirror from which data sets come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Places {
-    /// Holds a directory per data set; fetched files go here.
+    /// Has a directory per data set; fetched files are put here.
     pub(crate) data: PathBuf,
-    /// Data sets of the operating system, never written.
+    /// Data sets of the operating system; never written.
     pub(crate) system: PathBuf,
-    /// A directory, `file://` or `http(s)://` URL that holds the same
+    /// A directory or a `file://` or `http(s)://` URL with the same
     /// directories; [`PUBLIC`] for the publishers; none: nothing is fetched.
     pub(crate) mirror: Option<String>,
 }
 
-/// The mirror of those who want none: each data set from its publisher.
+/// The mirror if none is set: each data set comes from its publisher.
 const PUBLIC: &str = "public";
 
 /// Where a data set is published.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Public {
-    /// The URL that its files lie under.
+    /// The URL below which its files are.
     pub(super) base: &'static str,
-    /// For people.
+    /// A page about it, for people.
     pub(super) page: &'static str,
 }
 
-/// Files of a data set that must be there: each under one of several names.
+/// Files of a data set that are needed, each under one of several names.
 pub(super) type Wanted<'a> = &'a [Vec<String>];
 
 impl Places {
-    /// The places that the environment names: `SWATH_DATA_DIR` (default
+    /// The places named by the environment: `SWATH_DATA_DIR` (default
     /// `~/.cache/swath/data`), Debian's `/usr/share/datasets`, and
     /// `SWATH_DATA_MIRROR` (default [`PUBLIC`]; `none`: nothing is fetched).
     pub(crate) fn from_environment() -> Self {
@@ -67,12 +67,13 @@ impl Places {
     }
 
     /// The files of `dataset`, one per entry of `wanted`, all from one
-    /// directory; fetched from the mirror where they lie nowhere, by one process
-    /// at a time.
+    /// directory. If they are nowhere, they are fetched from the mirror, by one
+    /// process at a time.
     ///
     /// # Errors
     ///
-    /// [`Failure::Invalid`] with the directories looked at and the remedy.
+    /// [`Failure::Invalid`] with the directories that were searched and the
+    /// remedy.
     pub(super) fn find(
         &self,
         dataset: &str,
@@ -133,7 +134,7 @@ fn all_in(directory: &Path, wanted: Wanted<'_>) -> Option<Vec<PathBuf>> {
         .collect()
 }
 
-/// Copies what is wanted from `base`, a directory or a URL, to `own`.
+/// Copies the wanted files from `base`, a directory or a URL, to `own`.
 fn fetch(
     client: &Client,
     base: &str,
@@ -147,7 +148,8 @@ fn fetch(
             own.display()
         ))
     })?;
-    // The mirror's own sums come first: its files are checked against them.
+    // The mirror's own sums come first, because its files are checked against
+    // them.
     match get(client, base, SUMS, own) {
         Ok(part) => {
             files::rename(&part, &own.join(SUMS))?;
@@ -183,7 +185,7 @@ enum Either {
     Failure(Failure),
 }
 
-/// Fetches one file; it gets its name once its sum is right.
+/// Fetches one file; it gets its name only if its sum is right.
 fn checked_file(
     client: &Client,
     base: &str,
@@ -210,13 +212,13 @@ fn checked_file(
                 if tries == 0 {
                     return Err(Either::Failure(failure));
                 }
-                output::message(&format!("{failure}; fetching it anew"));
+                output::message(&format!("{failure}; fetching it again"));
             }
         }
     }
 }
 
-/// Copies `base/name` to a file beside its place. Returns that file.
+/// Copies `base/name` to a temporary file and returns that.
 fn get(client: &Client, base: &str, name: &str, own: &Path) -> Result<PathBuf, Trouble> {
     let part = part_of(own, name);
     if base.starts_with("http://") || base.starts_with("https://") {
@@ -347,7 +349,7 @@ mod tests {
             "{error}"
         );
         assert!(!own.join("a.gz").exists() && !own.join("a.gz.part").exists());
-        // Sums that are no more on the server stay in force.
+        // Sums that are no longer on the server stay valid.
         std::fs::write(own.join("a.gz.part"), "left by a killed trainer").unwrap();
         let found = fetch_from(vec![None, Some("wrong"), Some("right")]).unwrap();
         assert_eq!(files::read(&found[0]).unwrap(), b"right");
@@ -368,7 +370,7 @@ mod tests {
             assert!(heads.recv().unwrap().contains("sha256sums"));
             assert!(found[0].ends_with("a"), "{refusal}: {found:?}");
             assert_eq!(files::read(&found[1]).unwrap(), b"two");
-            // A file that is nowhere is told with the server's reason.
+            // The error for a missing file includes the server's reason.
             let (base, _) = download::tests::refusing_server(refusal, vec![None; 3]);
             let error = fetch(&client, &base, "set", &own, &wanted()).unwrap_err();
             assert!(error.to_string().contains(refusal), "{error}");

@@ -1,4 +1,4 @@
-//! One process at a time, by a lock on a file that the system lets go when its
+//! One process at a time, by a lock on a file that the system releases when its
 //! holder dies.
 
 use std::fs::{self, File, TryLockError};
@@ -10,15 +10,17 @@ use super::parallel::LOOK;
 use crate::failure::Failure;
 use crate::{output, process};
 
-/// Holds the lock until it is dropped; or holds none, where there can be none:
-/// locks spare work twice done, nothing breaks without.
+/// Holds the lock until it is dropped, or holds none where locks are not
+/// possible: locks only avoid doing work twice, and nothing breaks without
+/// them.
 pub(super) struct Lock {
     file: Option<File>,
 }
 
 impl Lock {
-    /// Takes the lock at `path`, when its holder is done with it. Says `waiting`
-    /// once if that takes a while, and goes without after `patience`.
+    /// Takes the lock at `path` as soon as its holder is done. Prints `waiting`
+    /// once if that takes a while, and goes on without the lock after
+    /// `patience`.
     ///
     /// # Errors
     ///
@@ -51,7 +53,7 @@ impl Lock {
         }
     }
 
-    /// Whether nobody else holds it for sure.
+    /// Whether it is certain that nobody else holds it.
     pub(super) fn is_held(&self) -> bool {
         self.file.is_some()
     }
@@ -60,7 +62,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         if let Some(file) = &self.file {
-            // The system does it anyway, when the file is closed.
+            // The system would do it anyway when the file is closed.
             let _ = file.unlock();
         }
     }

@@ -33,7 +33,7 @@ pub(crate) use self::source::Opened;
 pub(crate) use self::stamp::Stamp;
 use crate::failure::Failure;
 
-/// What a model and a schedule must know of a data set before it is loaded.
+/// What a model and a schedule must know about a data set before it is loaded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Facts {
     /// Channels of an image.
@@ -92,7 +92,7 @@ pub(crate) struct RawDataset {
     pub(crate) test: Split,
 }
 
-/// The facts of a named data set.
+/// The facts about a named data set.
 fn named(source: &Source) -> Option<Facts> {
     let facts = |size: [i64; 4], train_images, mean: &[f32], std: &[f32]| {
         let [channels, height, width, classes] = size;
@@ -107,7 +107,7 @@ fn named(source: &Source) -> Option<Facts> {
             class_names: classes::names(source),
         })
     };
-    // Mean and standard deviation: the constants in general use, which are
+    // Mean and standard deviation are the constants in general use, which are
     // those of the training sets.
     match source {
         Source::Cifar10 => facts(
@@ -135,8 +135,8 @@ fn named(source: &Source) -> Option<Facts> {
     }
 }
 
-/// The facts of `source` without loading it, where that can be; mean and
-/// standard deviation may be empty. Enough to build a model.
+/// The facts about `source` without loading it, where that is possible; mean
+/// and standard deviation may be empty. This is enough to build a model.
 ///
 /// # Errors
 ///
@@ -148,14 +148,14 @@ pub(crate) fn outline(source: &Source, places: &Places) -> Result<Facts, Failure
     }
 }
 
-/// The facts of `source` without loading it, where its name tells them; a data
-/// set of the user's own is read.
+/// The facts about `source` without loading it, where its name determines them;
+/// a user's own data set is read.
 ///
 /// # Errors
 ///
 /// [`Failure::Invalid`] where a file is missing or bad.
 pub(crate) fn facts(source: &Source, places: &Places) -> Result<Facts, Failure> {
-    // Only mean and standard deviation take the pixels.
+    // Only mean and standard deviation need the pixels.
     if let Source::Folder(own) = source
         && !own.mean.is_empty()
     {
@@ -167,8 +167,9 @@ pub(crate) fn facts(source: &Source, places: &Places) -> Result<Facts, Failure> 
     }
 }
 
-/// Tells whether the files of a data set of the user's own are those of an
-/// earlier call: none for a well-known one, whose files stay.
+/// A stamp that shows whether the files of a user's own data set are the same
+/// as at an earlier call; none for a well-known data set, whose files do not
+/// change.
 ///
 /// # Errors
 ///
@@ -189,8 +190,8 @@ pub(crate) fn stamp(source: &Source) -> Result<Option<Stamp>, Failure> {
     }
 }
 
-/// Opens `source`: maps its decoded copy where there is one, else decodes its
-/// files and writes one. Whatever is wrong with a copy is no reason to fail.
+/// Opens `source`: maps its decoded copy if there is one, otherwise decodes its
+/// files and writes one. A problem with a copy is never a reason to fail.
 ///
 /// # Errors
 ///
@@ -204,19 +205,20 @@ pub(crate) fn open(source: &Source, places: &Places) -> Result<Opened, Failure> 
     Ok(opened)
 }
 
-/// A further test set.
+/// An additional test set.
 pub(crate) enum Further {
-    /// The images of its own files.
+    /// Images from its own files.
     Split(Split),
     /// The test set of this data set.
     Of(Opened),
 }
 
-/// Loads a further test set for a data set with these facts.
+/// Loads an additional test set for a data set with these facts.
 ///
 /// # Errors
 ///
-/// As [`open`], and where images or labels of its own files do not fit `facts`.
+/// The same as [`open`]; also where images or labels of its own files do not
+/// fit `facts`.
 pub(crate) fn test_set(set: &TestSet, facts: &Facts, places: &Places) -> Result<Further, Failure> {
     let split = match set {
         TestSet::Cifar101 => cifar101::load(cifar101::V6, places)?,
@@ -228,7 +230,7 @@ pub(crate) fn test_set(set: &TestSet, facts: &Facts, places: &Places) -> Result<
     Ok(Further::Split(split))
 }
 
-/// Holds that pixels, labels and classes of a split fit together.
+/// Checks that pixels, labels and classes of a split fit together.
 fn checked(facts: &Facts, split: &Split, name: &str) -> Result<(), Failure> {
     let pixels = (facts.channels * facts.height * facts.width) as usize;
     if split.labels.is_empty() {
@@ -254,10 +256,10 @@ fn checked(facts: &Facts, split: &Split, name: &str) -> Result<(), Failure> {
     }
 }
 
-/// A file that is not what its name says.
+/// The failure for a file that is not what its name says.
 fn malformed(path: &Path, what: &str) -> Failure {
     Failure::Invalid(format!(
-        "{}: {what}; delete it and provide it anew",
+        "{}: {what}; delete it and provide it again",
         path.display()
     ))
 }

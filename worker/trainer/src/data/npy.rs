@@ -1,23 +1,23 @@
-//! Arrays as NumPy saves them: the format NPY 1.0 to 3.0, row by row,
-//! little-endian whole numbers of one, four or eight bytes.
+//! Arrays as NumPy saves them: NPY 1.0 to 3.0, row by row, with little-endian
+//! integers of one, four or eight bytes.
 
 use std::path::Path;
 
 use super::malformed;
 use crate::failure::Failure;
 
-/// An array of whole numbers.
+/// An array of integers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Array<'a> {
-    /// Its shape.
+    /// The array's shape.
     pub(super) shape: Vec<usize>,
-    /// What one number is.
+    /// The type of the numbers.
     pub(super) kind: Kind,
     /// The numbers, row by row.
     pub(super) bytes: &'a [u8],
 }
 
-/// The types that are read.
+/// The types that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     U8,
@@ -53,7 +53,7 @@ fn parse(bytes: &[u8]) -> Result<Array<'_>, String> {
     let truncated = || "it ends in its header".to_owned();
     let rest = bytes
         .strip_prefix(b"\x93NUMPY")
-        .ok_or("it is no NumPy array (.npy)")?;
+        .ok_or("it is not a NumPy array (.npy)")?;
     let (version, rest) = rest.split_at_checked(2).ok_or_else(truncated)?;
     let wide = if version[0] == 1 { 2 } else { 4 };
     let (length, rest) = rest.split_at_checked(wide).ok_or_else(truncated)?;
@@ -62,7 +62,7 @@ fn parse(bytes: &[u8]) -> Result<Array<'_>, String> {
         .rev()
         .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
     let (header, data) = rest.split_at_checked(length).ok_or_else(truncated)?;
-    let header = str::from_utf8(header).map_err(|_| "its header is no text")?;
+    let header = str::from_utf8(header).map_err(|_| "its header is not text")?;
     if value(header, "fortran_order")?
         .trim_start()
         .starts_with("True")
@@ -112,7 +112,7 @@ fn value<'a>(header: &'a str, key: &str) -> Result<&'a str, String> {
 }
 
 impl Array<'_> {
-    /// Its numbers.
+    /// The array's numbers.
     pub(super) fn numbers(&self) -> Vec<i64> {
         let chunks = self.bytes.chunks_exact(self.kind.size());
         let number = |bytes: &[u8]| match self.kind {
@@ -128,7 +128,7 @@ impl Array<'_> {
     }
 }
 
-/// The bytes of an array as NumPy writes it.
+/// The bytes of an array, as NumPy would write it.
 #[cfg(test)]
 pub(super) fn written(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
     let mut header =

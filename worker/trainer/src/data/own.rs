@@ -1,4 +1,4 @@
-//! What the data sets of the user's own share.
+//! What the kinds of users' own data sets share.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use swath_model::spec::OwnData;
 use super::Facts;
 use crate::failure::Failure;
 
-/// A failure for a `dataset.path` that leads nowhere: relative paths are seen
-/// from where this process was started.
+/// The failure for a `dataset.path` that leads nowhere; relative paths start
+/// from the directory in which this process was started.
 pub(super) fn missing(path: &Path, what: &str) -> Failure {
     let seen_from = match std::env::current_dir() {
         Ok(directory) if path.is_relative() => {
@@ -37,8 +37,8 @@ pub(super) fn per_channel(values: &[f64], channels: usize, key: &str) -> Result<
     }
 }
 
-/// Puts the mean and the standard deviation of the options over those of the
-/// data.
+/// Replaces the mean and the standard deviation of the data by those of the
+/// options.
 ///
 /// # Errors
 ///
@@ -59,8 +59,8 @@ pub(super) fn set_moments(facts: &mut Facts, own: &OwnData) -> Result<(), Failur
 }
 
 /// Mean and standard deviation of each channel of images (channels first, each
-/// channel `plane` bytes), pixels in 0..1. A channel that is the same everywhere
-/// gets 1, by which it can be divided.
+/// channel `plane` bytes), with pixels in 0..1. A constant channel gets 1, so
+/// that it can be used as a divisor.
 pub(super) fn moments(images: &[u8], channels: usize, plane: usize) -> (Vec<f32>, Vec<f32>) {
     let mut counts = vec![[0_u64; 256]; channels];
     for (index, values) in images.chunks_exact(plane).enumerate() {

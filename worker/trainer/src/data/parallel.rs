@@ -1,4 +1,4 @@
-//! Work on many files at once, and word of it on stderr when it takes long.
+//! Work on many files at once, with messages on stderr when it takes long.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,28 +10,28 @@ use std::time::{Duration, Instant};
 use crate::failure::{Failure, guarded};
 use crate::{output, process};
 
-/// How often a wait looks whether SIGTERM came.
+/// How often a wait checks whether SIGTERM came.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
 
-/// What takes less is not worth a word.
+/// Shorter work is not mentioned.
 const QUIET: Duration = Duration::from_secs(1);
-/// Then a line each.
+/// Time between two lines after that.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// Says now and then how far a long piece of work is.
+/// Reports now and then how far a long piece of work has come.
 pub(super) struct Progress {
     next: Instant,
 }
 
 impl Progress {
-    /// Begins in silence.
+    /// A progress that has not printed anything yet.
     pub(super) fn new() -> Self {
         Self {
             next: Instant::now() + QUIET,
         }
     }
 
-    /// Says `text`, if it is time.
+    /// Prints `text` if it is time.
     pub(super) fn tick(&mut self, text: impl FnOnce() -> String) {
         if Instant::now() >= self.next {
             self.next = Instant::now() + PERIOD;
@@ -40,12 +40,12 @@ impl Progress {
     }
 }
 
-/// The results of `work` on every item, in their order, by a thread per core;
-/// `what` names the work to people.
+/// The results of `work` on every item, in order, with one thread per core;
+/// `what` names the work for people.
 ///
 /// # Errors
 ///
-/// That of the first item, in their order, that fails; [`Failure::Stopped`]
+/// The failure of the first item, in order, that fails; [`Failure::Stopped`]
 /// where SIGTERM comes.
 pub(super) fn in_parallel<I: Send, T: Send>(
     items: Vec<I>,
@@ -61,7 +61,8 @@ pub(super) fn in_parallel<I: Send, T: Send>(
         queue.next()
     };
     let worker = |sender: Sender<(usize, Result<T, Failure>)>| {
-        // Items are handed out in order: those before a failed one are done too.
+        // Items are handed out in order, so those before a failed one are done
+        // too.
         while !quit.load(Ordering::Relaxed)
             && let Some((index, item)) = next()
             && sender.send((index, guarded(|| work(item)))).is_ok()
@@ -131,7 +132,7 @@ mod tests {
         for _ in 0..20 {
             let work = |n: u64| match n {
                 40.. => Err(Failure::Invalid(n.to_string())),
-                // Even if the ones behind it are quicker.
+                // Even if later items finish earlier.
                 39 => {
                     thread::yield_now();
                     Err(Failure::Invalid(n.to_string()))

@@ -1,4 +1,4 @@
-//! One image file: PNG or JPEG to the bytes that a data set holds.
+//! One image file: PNG or JPEG, converted to the bytes of a data set.
 
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, Cursor, Seek};
@@ -10,16 +10,16 @@ use image::{ColorType, DynamicImage, ImageBuffer, ImageDecoder, ImageReader, Pix
 
 use crate::failure::Failure;
 
-/// What the head of a file says.
+/// The head of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
-    /// Rows and columns, turned as the file says.
+    /// Rows and columns, after the rotation that the file asks for.
     pub(super) size: [u32; 2],
-    /// Without colour.
+    /// Whether it has no colour.
     pub(super) grey: bool,
 }
 
-/// What an image is to become.
+/// The form into which an image is converted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// 1 or 3.
@@ -41,7 +41,7 @@ impl Shape {
 ///
 /// # Errors
 ///
-/// [`Failure::Invalid`] with the file where it is no PNG or JPEG.
+/// [`Failure::Invalid`] with the file where it is neither PNG nor JPEG.
 pub(super) fn head(path: &Path) -> Result<Head, Failure> {
     let file = std::fs::File::open(path).map_err(|error| unread(path, &error))?;
     let (decoder, orientation) = open(path, BufReader::new(file))?;
@@ -62,17 +62,17 @@ pub(super) fn head(path: &Path) -> Result<Head, Failure> {
 
 /// Decodes a file into `pixels`, channels first.
 ///
-/// It is turned as its EXIF data says. Transparency is dropped, not blended.
-/// Colour becomes grey as luma (ITU-R BT.709). An image of another size is cut
-/// to the wanted aspect ratio around its centre and resized by a triangle
-/// filter, which averages when it shrinks.
+/// It is rotated as its EXIF data say. Transparency is dropped, not blended.
+/// Colour becomes grey as luma (ITU-R BT.709). An image of another size is
+/// cropped to the wanted aspect ratio around its centre and resized by a
+/// triangle filter, which averages when it shrinks.
 ///
 /// # Errors
 ///
-/// [`Failure::Invalid`] with the file where it is no whole PNG or JPEG.
+/// [`Failure::Invalid`] with the file where it is not a complete PNG or JPEG.
 pub(super) fn decode(path: &Path, shape: Shape, pixels: &mut [u8]) -> Result<(), Failure> {
     let bytes = std::fs::read(path).map_err(|error| unread(path, &error))?;
-    // The decoder fills what is missing with grey.
+    // The decoder would fill what is missing with grey.
     if bytes.starts_with(&SOI) && !ends(&bytes) {
         return Err(bad(path, "it is cut off"));
     }
@@ -94,12 +94,12 @@ pub(super) fn decode(path: &Path, shape: Shape, pixels: &mut [u8]) -> Result<(),
     Ok(())
 }
 
-/// The pixels of one file, channels first: what [`decode`] gives.
+/// The pixels of one file, channels first, as [`decode`] makes them.
 ///
 /// # Errors
 ///
-/// As [`decode`], and where the data set's images have neither one channel nor
-/// three.
+/// The same as [`decode`]; also where the data set's images have neither one
+/// channel nor three.
 pub(crate) fn read(path: &Path, shape: Shape) -> Result<Vec<u8>, Failure> {
     if shape.channels != 1 && shape.channels != 3 {
         return Err(Failure::Invalid(format!(
@@ -117,7 +117,7 @@ fn open<'a>(
     path: &Path,
     content: impl BufRead + Seek + 'a,
 ) -> Result<(impl ImageDecoder + 'a, Orientation), Failure> {
-    // The content tells the format: names lie.
+    // The content decides the format, because names may be wrong.
     let reader = ImageReader::new(content)
         .with_guessed_format()
         .map_err(|error| unread(path, &error))?;
@@ -129,15 +129,15 @@ fn open<'a>(
 /// How a JPEG begins.
 const SOI: [u8; 2] = [0xff, 0xd8];
 
-/// Whether a JPEG has its end: the marker EOI (ITU-T T.81, B.1.1) behind its
-/// segments and scans. One inside of a segment is that of a thumbnail.
+/// Whether a JPEG has its end: the marker EOI (ITU-T T.81, B.1.1) after its
+/// segments and scans. One inside a segment belongs to a thumbnail.
 fn ends(jpeg: &[u8]) -> bool {
     let mut at = SOI.len();
     let byte = |at: usize| jpeg.get(at).copied();
     while let (Some(one), Some(two)) = (byte(at), byte(at + 1)) {
         match (one, two) {
             (0xff, 0xd9) => return true,
-            // Stuffing, restarts and fill bytes belong to the scan.
+            // Stuffing, restarts and fill bytes are part of the scan.
             (0xff, 0x00 | 0x01 | 0xd0..=0xd7) => at += 2,
             (0xff, 0xff) => at += 1,
             (0xff, _) => {
@@ -158,7 +158,7 @@ fn unread(path: &Path, error: &std::io::Error) -> Failure {
 
 fn bad(path: &Path, error: impl Display) -> Failure {
     Failure::Invalid(format!(
-        "{} is no whole PNG or JPEG image ({error}); repair or remove it",
+        "{} is not a complete PNG or JPEG image ({error}); repair or remove it",
         path.display()
     ))
 }
@@ -174,7 +174,7 @@ fn turned(orientation: Orientation) -> bool {
     )
 }
 
-/// Cut around the centre and resized, where that is needed.
+/// Crops around the centre and resizes, where necessary.
 fn fitted<P>(image: ImageBuffer<P, Vec<u8>>, shape: Shape) -> ImageBuffer<P, Vec<u8>>
 where
     P: Pixel<Subpixel = u8> + 'static,
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn shrinking_by_a_whole_factor_averages() {
         let root = tempfile::tempdir().unwrap();
-        // Wider than high: the outer columns are cut off.
+        // Wider than high, so the outer columns are cut off.
         let image = GrayImage::from_fn(8, 4, |x, _| {
             Luma([if (2..6).contains(&x) { 80 } else { 255 }])
         });
@@ -313,7 +313,7 @@ mod tests {
     }
 
     proptest! {
-        /// The part lies in the image, is as large as it can be, and has the
+        /// The part lies in the image, is as large as possible, and has the
         /// wanted aspect ratio as far as whole pixels allow.
         #[test]
         fn the_part_kept_is_central_and_of_the_wanted_ratio(

@@ -1,4 +1,4 @@
-//! Whether files are still those that they were, without reading them.
+//! Whether files are still the same, without reading them.
 
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
@@ -30,7 +30,7 @@ impl Stamp {
             hasher.update(&(name.len() as u64).to_le_bytes());
             hasher.update(name);
             hasher.update(&metadata.len().to_le_bytes());
-            // A changed time of change (ctime) alone may be a mere chmod.
+            // The inode's change time (ctime) alone may come from a mere chmod.
             hasher.update(&metadata.mtime().to_le_bytes());
             hasher.update(&metadata.mtime_nsec().to_le_bytes());
             youngest = youngest.max(metadata.mtime());

@@ -1,4 +1,4 @@
-//! `tensors`: a safetensors file of the user's own.
+//! `tensors`: a user's own safetensors file.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ use crate::tensor_file::TensorFile;
 /// The metadata key that may name the number of classes.
 const CLASSES: &str = "classes";
 
-/// The most classes: more are labels that mean something else.
+/// The most classes; a greater number means that the labels are something else.
 const CLASSES_MAX: i64 = 1 << 20;
 
 /// Loads the file at `own.path`, relative to the working directory.
 ///
-/// Mean 0 and standard deviation 1. The classes are those that the file's metadata names under `classes`, else
-/// one more than the largest label.
+/// Mean 0 and standard deviation 1. The number of classes is given by the file's metadata under `classes`;
+/// otherwise it is one more than the largest label.
 pub(super) fn load(own: &OwnData) -> Result<RawDataset, Failure> {
     let path = Path::new(&own.path);
     if !path.is_file() {

@@ -1,6 +1,6 @@
 //! Fused layers for the CPU (`cpp/`), and when they apply.
 //!
-//! Elsewhere (another device, another number format, another layout) the same
+//! Elsewhere (on another device, in another number format or layout) the same
 //! formulas are composed of libtorch's operations.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -14,9 +14,9 @@ pub(crate) struct Norm<'a> {
     pub(crate) scale: &'a Tensor,
     /// β, per channel.
     pub(crate) shift: &'a Tensor,
-    /// Running mean, which training moves.
+    /// Running mean, which training updates.
     pub(crate) mean: &'a Tensor,
-    /// Running variance, which training moves.
+    /// Running variance, which training updates.
     pub(crate) variance: &'a Tensor,
     /// Share of the new batch in the running statistics.
     pub(crate) momentum: f64,
@@ -24,28 +24,27 @@ pub(crate) struct Norm<'a> {
     pub(crate) epsilon: f64,
 }
 
-/// Whether the fused layers take `map` (N×C×H×W).
+/// Whether the fused layers can take `map` (N×C×H×W).
 pub(crate) fn fits(map: &Tensor) -> bool {
     map.device() == Device::Cpu && map.kind() == Kind::Float && map.dim() == 4
 }
 
-/// The normalized `input`, by the statistics of the batch, with a ReLU on it
-/// where `relu`.
+/// `input` normalized by the statistics of the batch, with a ReLU if `relu`.
 pub(crate) fn norm(input: &Tensor, norm: &Norm<'_>, relu: bool) -> Tensor {
     let mut out = null_mut();
     checked(|| ffi::norm(&mut out, input, norm, relu));
     ffi::taken(out)
 }
 
-/// `a + b`, and that normalized as by [`norm`].
+/// `a + b`, and that sum normalized as by [`norm`].
 pub(crate) fn join(a: &Tensor, b: &Tensor, norm: &Norm<'_>, relu: bool) -> (Tensor, Tensor) {
     let (mut sum, mut out) = (null_mut(), null_mut());
     checked(|| ffi::join(&mut sum, &mut out, a, b, norm, relu));
     (ffi::taken(sum), ffi::taken(out))
 }
 
-/// The end of a shake-shake block: `skip + α·norm(a) + (1 - α)·norm(b)`, whose
-/// gradient is that of the same sum with β, and its ReLU.
+/// The end of a shake-shake block: `skip + α·norm(a) + (1 - α)·norm(b)` and its
+/// ReLU, where the gradient is that of the same sum with β.
 pub(crate) struct Shake<'a> {
     /// The first branch.
     pub(crate) a: &'a Tensor,
@@ -55,12 +54,12 @@ pub(crate) struct Shake<'a> {
     pub(crate) skip: &'a Tensor,
     /// One number per image, or one for all: f32.
     pub(crate) alpha: &'a Tensor,
-    /// As `alpha`.
+    /// One number per image, or one for all: f32.
     pub(crate) beta: &'a Tensor,
 }
 
-/// The sum of `shake`, and its ReLU twice: for two readers, each with a
-/// gradient of its own.
+/// The sum of `shake`, and its ReLU twice, for two readers with a gradient
+/// each.
 pub(crate) fn shake(shake: &Shake<'_>, norms: [&Norm<'_>; 2]) -> [Tensor; 3] {
     let mut out = [null_mut(); 3];
     checked(|| ffi::shake(&mut out, shake, norms));
@@ -75,12 +74,12 @@ pub(crate) struct Dense {
     means: Tensor,
     /// Variance per channel of the batch.
     variances: Tensor,
-    /// The channels so far, which gradients flow through.
+    /// The channels so far, through which gradients flow.
     features: Option<Tensor>,
 }
 
 impl Dense {
-    /// A block of `channels` channels in the end, for maps as `first`.
+    /// A block that will have `channels` channels, for maps like `first`.
     pub(crate) fn new(first: &Tensor, channels: i64) -> Self {
         let size = first.size();
         let options = (first.kind(), first.device());
@@ -93,7 +92,7 @@ impl Dense {
         }
     }
 
-    /// Adds `maps`, and normalizes all that there are, with a ReLU.
+    /// Adds `maps`, and normalizes all maps so far, with a ReLU.
     pub(crate) fn grow(&mut self, maps: &Tensor, norm: &Norm<'_>) -> Tensor {
         let (mut grown, mut out) = (null_mut(), null_mut());
         checked(|| ffi::grow(&mut grown, &mut out, self, maps, norm));
@@ -102,7 +101,7 @@ impl Dense {
     }
 }
 
-/// Calls a function of the C++ side and panics with its message, as tch's
+/// Calls a function of the C++ side, and panics with its message, as tch's
 /// plain methods do; see [`crate::failure::guarded`].
 fn checked(call: impl FnOnce() -> *mut c_char) {
     if let Some(message) = ffi::message(call()) {
@@ -123,7 +122,7 @@ mod ffi {
 
     type Pointer = *mut c_void;
 
-    /// `swath::NormArguments`.
+    /// The struct `swath::NormArguments`.
     #[repr(C)]
     struct Arguments {
         scale: *const c_void,

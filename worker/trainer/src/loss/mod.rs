@@ -1,7 +1,8 @@
-//! What a batch should be classified as, and the loss that says how far it is.
+//! What a batch should be classified as, and the loss that measures the
+//! distance from it.
 //!
-//! Losses are computed in f32 whatever the kind of the logits: a cross-entropy
-//! in half precision would lose what it is there to measure.
+//! Losses are computed in f32 whatever the kind of the logits: in half
+//! precision a cross-entropy would lose what it should measure.
 
 use swath_model::spec::Loss as Options;
 use tch::{Kind, Tensor};
@@ -10,12 +11,11 @@ use tch::{Kind, Tensor};
 pub(crate) enum Target {
     /// One class per image: N, i64.
     Labels(Tensor),
-    /// Several classes per image, each with its share of it: mixup, RICAP,
-    /// CutMix.
+    /// Several classes per image, each with its share: mixup, RICAP, CutMix.
     Mixed(Vec<Share>),
     /// One class per image, of which the batch has two views.
     Twice {
-        /// N, i64.
+        /// The class of each image: N, i64.
         labels: Tensor,
         /// Weight of the mean squared difference between the two logits.
         consistency: f64,
@@ -57,9 +57,9 @@ impl Target {
         }
     }
 
-    /// Wrongly classified images: a scalar of doubles on the device. Each
-    /// share of a mixed image counts by its weight; of two views the mean of
-    /// their logits counts.
+    /// Wrongly classified images: a scalar of doubles on the device. Each share
+    /// of a mixed image counts by its weight; for two views the mean of their
+    /// logits decides.
     pub(crate) fn wrong(&self, logits: &[Tensor]) -> Tensor {
         let missed = |predicted: &Tensor, labels: &Tensor| {
             let wrong = predicted.ne_tensor(labels);
@@ -102,7 +102,7 @@ impl Target {
     }
 }
 
-/// `of` each share's labels, weighted and summed.
+/// `of` applied to each share's labels, weighted and summed.
 fn total(shares: &[Share], of: impl Fn(&Tensor) -> Tensor) -> Tensor {
     let parts = shares.iter().map(|share| of(&share.labels) * share.weight);
     parts.sum()

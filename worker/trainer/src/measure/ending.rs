@@ -1,4 +1,4 @@
-//! What is measured once, of the weights that a training ends with.
+//! What is measured once, with the final weights of a training.
 
 use std::path::Path;
 
@@ -16,18 +16,18 @@ use crate::model::{Model, Weights};
 use crate::session::Session;
 use crate::{output, tensor_file};
 
-/// Images above which a measurement says that it goes on.
+/// With more images than this, a measurement reports that it is going on.
 const MANY: i64 = 5_000;
 
 /// An extra test set, ready on the device.
 pub(crate) struct ExtraSet {
-    /// Its part of the names of metrics and tensors.
+    /// The part of metrics' and tensors' names that stands for it.
     pub(crate) label: String,
     /// Its images.
     pub(crate) images: Images,
 }
 
-/// The extra test sets of a spec, loaded before the training: one that is
+/// The extra test sets of a spec, loaded before the training: a set that is
 /// missing or does not fit must not cost a training.
 ///
 /// # Errors
@@ -43,7 +43,7 @@ pub(crate) fn extra_sets(
 }
 
 impl ExtraSet {
-    /// The set of this name; `key` is who names it.
+    /// The set of this name; `key` is what names it.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl ExtraSet {
     }
 }
 
-/// Whether an ending has something to measure, which takes long or may fail.
+/// Whether something is measured at the end that takes long or may fail.
 pub(crate) fn more_to_measure(extra: &[ExtraSet], asked: &Measures, out: Option<&Path>) -> bool {
     !extra.is_empty() || asked.train_evaluation || (asked.predictions && out.is_some())
 }
@@ -83,9 +83,9 @@ pub(crate) struct Ending<'a> {
 }
 
 impl Ending<'_> {
-    /// Adds to `measured` the metrics of each extra set, and, where they are
-    /// asked for, those of the whole training set as it is; writes the
-    /// predictions of all test sets to the directory `out`.
+    /// Adds to `measured` the metrics of each extra set and, if requested,
+    /// those of the whole unaugmented training set; writes the predictions for
+    /// all test sets to the directory `out`.
     ///
     /// # Errors
     ///
@@ -140,7 +140,7 @@ impl Ending<'_> {
     }
 }
 
-/// What a model says of each image of a set, as named tensors.
+/// A model's outputs for each image of a set, as named tensors.
 pub(crate) fn predicted(set: &str, logits: Tensor, labels: &Tensor) -> [(String, Tensor); 3] {
     let class = logits.argmax(1, false);
     [

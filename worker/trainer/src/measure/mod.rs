@@ -1,7 +1,7 @@
-//! What is measured of a training beside its loss and its errors.
+//! What is measured of a training in addition to its loss and errors.
 //!
-//! What the epochs tell together is a function of their observations alone,
-//! so that a training that goes on from a checkpoint measures the same.
+//! What is computed from all epochs is a function of their observations alone,
+//! so a training that continues from a checkpoint measures the same.
 
 mod ending;
 mod norms;
@@ -22,17 +22,18 @@ use crate::cli::Measures;
 use crate::failure::Failure;
 use crate::output;
 
-/// What is asked of a training on its way.
+/// What to measure during a training.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
-    /// Test errors in percent, of which the first epoch at or below is told.
+    /// Test errors in percent, for each of which the first epoch at or below it
+    /// is reported.
     pub(crate) goals: Vec<f64>,
-    /// Where the norms of all parameters go.
+    /// The file for the norms of all parameters.
     pub(crate) norms: Option<PathBuf>,
 }
 
 impl Measures {
-    /// What is asked of a training with its files in `out`.
+    /// What to measure during a training with its files in `out`.
     pub(crate) fn asked(&self, out: Option<&Path>) -> Asked {
         let norms = out.filter(|_| self.norms);
         Asked {
@@ -42,7 +43,7 @@ impl Measures {
     }
 }
 
-/// The parameters that a training started from.
+/// The parameters from which a training started.
 pub(crate) struct Start {
     flat: Tensor,
 }
@@ -60,8 +61,8 @@ impl Start {
         self.flat.shallow_clone()
     }
 
-    /// The Euclidean distance ‖w − w₀‖₂ of all parameters, BN's scales and
-    /// shifts included. None outside the finite numbers. Waits for the device.
+    /// The Euclidean distance ‖w − w₀‖₂ of all parameters, including BN's
+    /// scales and shifts. None if it is not finite. Waits for the device.
     pub(crate) fn distance(&self, flat: &Tensor) -> Option<f64> {
         let distance = no_grad(|| {
             let difference = flat - &self.flat;
@@ -71,15 +72,15 @@ impl Start {
     }
 }
 
-/// Adds a metric; one that may not be recorded is left out with a warning.
+/// Adds a metric; one that may not be recorded is left out, with a warning.
 fn record(metrics: &mut Metrics, name: &str, value: f64) {
     if let Err(error) = metrics.insert(name, value) {
         output::message(&format!("warning: metric `{name}` is left out: {error}"));
     }
 }
 
-/// The measurement of a training with these epochs, of which each had the
-/// `batch_size` (in images) of its number, from 0; it took `seconds`.
+/// The measurement of a training with these epochs, where `batch_size` gives
+/// the batch size in images of each epoch, from 0; it took `seconds`.
 ///
 /// # Errors
 ///
@@ -122,7 +123,7 @@ pub(crate) fn finished(
     })
 }
 
-/// The median of the last `count` errors, of all where there are fewer.
+/// The median of the last `count` errors, or of all if there are fewer.
 fn median_of_last(errors: impl Iterator<Item = f64>, count: usize) -> Option<f64> {
     let errors: Vec<f64> = errors.collect();
     let from = errors.len().saturating_sub(count);
@@ -135,9 +136,9 @@ fn first_at(history: &[Observation], goal: f64) -> Option<&Observation> {
     history.iter().find(reaches)
 }
 
-/// Training images per second over all epochs: the images over the sum of the
-/// seconds that the epochs took for theirs. A last batch that is not full
-/// counts as one that is.
+/// Training images per second over all epochs: the images divided by the sum of
+/// the seconds that the epochs took to train them. A last batch that is not
+/// full counts as full.
 fn speed(history: &[Observation], batch_size: impl Fn(u64) -> u64) -> Option<f64> {
     let (mut images, mut seconds) = (0.0, 0.0);
     let mut before = 0;

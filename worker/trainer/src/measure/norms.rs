@@ -21,7 +21,7 @@ pub(crate) struct Norms {
 }
 
 impl Norms {
-    /// Norms of the parameters of `layout`, to the file at `path`.
+    /// Writes the norms of the parameters of `layout` to the file at `path`.
     pub(crate) fn new(path: PathBuf, layout: &Layout) -> Self {
         let parameters = layout.parameters.iter();
         Self {
@@ -32,10 +32,10 @@ impl Norms {
     }
 
     /// Writes the line of `epoch`: ‖w‖₂ of each parameter, and ‖g‖₂ of its
-    /// gradient in the epoch's last step; null where an earlier attempt
-    /// took that step. Lines of an earlier attempt
-    /// that got farther than this one are dropped. A line that cannot be
-    /// written now is written with that of a later epoch.
+    /// gradient in the epoch's last step; null if an earlier attempt took that
+    /// step. Lines of an earlier attempt that got farther than this one are
+    /// dropped. A line that cannot be written now is written with a later
+    /// epoch.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl Norms {
         text.push('\n');
         if let Err(failure) = files::write_atomically(&self.path, text.as_bytes()) {
             output::message(&format!(
-                "warning: {failure}; the norms of epoch {} wait for the next",
+                "warning: {failure}; the norms of epoch {} are written with the next ones",
                 epoch.epoch
             ));
         }
@@ -69,7 +69,7 @@ impl Norms {
     fn by_name(&self, tensors: &[Tensor]) -> Result<Map<String, Value>, Failure> {
         let norms = no_grad(|| norms(tensors))?;
         let named = self.names.iter().zip(norms);
-        // A norm outside the finite numbers is null.
+        // A norm that is not finite becomes null.
         Ok(named
             .map(|(name, norm)| (name.clone(), json!(norm)))
             .collect())
@@ -83,7 +83,7 @@ pub(super) fn norms(tensors: &[Tensor]) -> Result<Vec<f64>, Failure> {
     Ok(Vec::<f64>::try_from(norms)?)
 }
 
-/// The lines of a file that are of epochs before `epoch`.
+/// The lines of a file for epochs before `epoch`.
 fn before(path: &Path, epoch: u32) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let number = |line: &str| serde_json::from_str::<Value>(line).ok()?["epoch"].as_u64();

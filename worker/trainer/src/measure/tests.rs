@@ -94,7 +94,8 @@ proptest! {
         prop_assert!((start.distance(&flat).unwrap() - naive).abs() < 1e-9);
     }
 
-    /// At least half of the last epochs are at or below, and at or above.
+    /// At least half of the last epochs are at or below it, and at least half
+    /// at or above it.
     #[test]
     fn medians_are_in_the_middle(errors in proptest::collection::vec(0.0..100.0_f64, 1..20), count in 1_usize..9) {
         let median = median_of_last(errors.iter().copied(), count).unwrap();

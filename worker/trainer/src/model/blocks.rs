@@ -1,4 +1,4 @@
-//! The layers that the architectures are made of.
+//! The layers of which the architectures are composed.
 //!
 //! A layer is declared on a [`Layout`], which gives it the indices of its
 //! tensors; its forward pass takes them from a [`Weights`].
@@ -23,7 +23,7 @@ pub(crate) struct Map {
 }
 
 impl Map {
-    /// The map after 2×2 pooling, which leaves out an odd last row or column.
+    /// The map after 2×2 pooling, which drops an odd last row or column.
     pub(crate) fn halved(self) -> Self {
         Self {
             height: self.height / 2,
@@ -73,8 +73,8 @@ pub(crate) struct Conv {
 }
 
 impl Conv {
-    /// Declares `name`.weight of out×(in / groups)×kernel×kernel and gives the
-    /// map after it.
+    /// Declares `name`.weight of out×(in / groups)×kernel×kernel, and returns
+    /// the map after it.
     pub(crate) fn declare(layout: &mut Layout, name: &str, map: Map, shape: Shape) -> (Self, Map) {
         let Shape {
             out,
@@ -86,8 +86,7 @@ impl Conv {
         let weight = layout.parameter(
             format!("{name}.weight"),
             &[out, inputs, kernel, kernel],
-            // As PyTorch counts them, which takes no notice of groups in
-            // `fan_out`.
+            // Counted like PyTorch, which ignores groups in `fan_out`.
             Role::Convolution {
                 fan_in: inputs * kernel * kernel,
                 fan_out: out * kernel * kernel,
@@ -108,7 +107,7 @@ impl Conv {
         (conv, after)
     }
 
-    /// As [`Conv::declare`], with `name`.bias.
+    /// Like [`Conv::declare`], with `name`.bias.
     pub(crate) fn declare_biased(
         layout: &mut Layout,
         name: &str,
@@ -144,12 +143,12 @@ impl Conv {
     }
 }
 
-/// Whether a batch of maps lies channels last in memory: what convolutions
-/// want, and no layer may undo.
+/// Whether a batch of maps is channels last in memory: convolutions need this,
+/// and no layer may undo it.
 pub(crate) fn lies_channels_last(batch: &Tensor) -> bool {
     let (size, stride) = (batch.size(), batch.stride());
     let mut expected = 1;
-    // The stride of a single place means nothing.
+    // The stride of a dimension of size one has no meaning.
     [1, 3, 2, 0].into_iter().all(|dimension| {
         let fits = size[dimension] == 1 || stride[dimension] == expected;
         expected *= size[dimension];
@@ -183,7 +182,7 @@ impl Norm {
         Self::with_role(layout, name, channels, false)
     }
 
-    /// As [`Norm::declare`], for the last one of a residual block.
+    /// Like [`Norm::declare`], for the last one of a residual block.
     pub(crate) fn declare_last(layout: &mut Layout, name: &str, channels: i64) -> Self {
         Self::with_role(layout, name, channels, true)
     }
@@ -201,8 +200,8 @@ impl Norm {
         }
     }
 
-    /// Normalizes a batch: by its own statistics when training (which move
-    /// the running ones), else by the running ones.
+    /// Normalizes a batch: in training by its own statistics, which update the
+    /// running ones; otherwise by the running ones.
     pub(crate) fn forward(self, weights: &Weights, input: &Tensor, pass: Pass) -> Tensor {
         self.normalized(weights, input, pass, false)
     }
@@ -230,7 +229,7 @@ impl Norm {
         self.by_own_statistics(weights, input, pass, relu)
     }
 
-    /// What normalizes one chunk of a batch.
+    /// Normalizes one chunk of a batch by its own statistics.
     fn by_own_statistics(
         self,
         weights: &Weights,
@@ -252,7 +251,7 @@ impl Norm {
             NORM_EPSILON,
             true,
         );
-        // In place: the backward pass of neither needs what is overwritten.
+        // In place: neither backward pass needs what is overwritten.
         let mut out = out;
         if relu { out.relu_() } else { out }
     }
@@ -270,14 +269,14 @@ impl Norm {
     }
 }
 
-/// Images per chunk of BN statistics where `batch` has several chunks: ghost
-/// batch normalization (Hoffer et al. 2017).
+/// Images per chunk of BN statistics if `batch` has several chunks: ghost batch
+/// normalization (Hoffer et al. 2017).
 fn chunk_of(weights: &Weights, batch: &Tensor, pass: Pass) -> Option<i64> {
     let chunk = weights.statistics_chunk()?;
     (pass.is_training() && chunk < batch.size()[0]).then_some(chunk)
 }
 
-/// Whether `input` takes the fused layers that normalize a whole batch.
+/// Whether `input` goes through the fused layers that normalize a whole batch.
 pub(crate) fn is_fused(weights: &Weights, input: &Tensor, pass: Pass) -> bool {
     pass.is_training() && chunk_of(weights, input, pass).is_none() && kernels::fits(input)
 }
@@ -328,12 +327,12 @@ impl Linear {
     }
 }
 
-/// The mean over all places of each map: a batch of vectors.
+/// The mean over all places of each map, as a batch of vectors.
 pub(crate) fn global_average(input: &Tensor) -> Tensor {
     input.adaptive_avg_pool2d([1, 1]).flatten(1, -1)
 }
 
-/// Where a block stands in a network of three stages at full, half and quarter
+/// The place of a block in a network of three stages at full, half and quarter
 /// resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -371,7 +370,7 @@ impl Place {
     }
 }
 
-/// The output of a bottleneck over its inner width.
+/// Output width of a bottleneck divided by its inner width.
 pub(crate) const EXPANSION: i64 = 4;
 
 /// The convolutions of a residual block with `width` output channels: two of
@@ -401,10 +400,10 @@ pub(crate) fn blocks_per_stage(block_type: BlockType, depth: u32) -> u32 {
     (depth - 2) / (3 * layers_per_block)
 }
 
-/// The widths of the three stages of a residual network: those of basic
-/// blocks, four times as wide from the second stage on where blocks are
-/// bottlenecks. (In He et al. 2016 the first stage is four times as wide, too;
-/// here it keeps the width of the stem.)
+/// The widths of the three stages of a residual network: those of basic blocks,
+/// and for bottlenecks four times as wide from the second stage on. (In He et
+/// al. 2016 the first stage is four times as wide too; here it keeps the width
+/// of the stem.)
 pub(crate) fn stage_widths(block_type: BlockType, initial_channels: u32) -> [i64; 3] {
     let width = i64::from(initial_channels);
     match block_type {

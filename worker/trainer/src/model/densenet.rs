@@ -19,13 +19,13 @@ use super::{Architecture, Pass};
 use crate::failure::Failure;
 use crate::kernels;
 
-/// Inner width of a bottleneck over the growth rate.
+/// Inner width of a bottleneck divided by the growth rate.
 const BOTTLENECK: i64 = 4;
 
 /// BN-ReLU-conv.
 type Layer = (Norm, Conv);
 
-/// A dense block, and what leads to the next one.
+/// A dense block, and the transition to the next one.
 #[derive(Debug)]
 struct Stage {
     layers: Vec<Vec<Layer>>,
@@ -47,8 +47,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// [`Failure::Invalid`] where a transition would keep no map, or its
-    /// pooling no place.
+    /// [`Failure::Invalid`] where a transition would keep no map, or where its
+    /// pooling would leave nothing.
     pub(super) fn declare(
         layout: &mut Layout,
         options: &Densenet,
@@ -88,7 +88,7 @@ impl Network {
     }
 }
 
-/// Declares a layer that makes `growth` maps of `input`.
+/// Declares a layer that adds `growth` maps to `input`.
 fn layer(
     layout: &mut Layout,
     block_type: BlockType,
@@ -143,9 +143,9 @@ fn transition(
 
 /// The maps of a dense block so far.
 enum Features {
-    /// Side by side in the fused layers.
+    /// In one buffer, for the fused layers.
     Fused(kernels::Dense),
-    /// One beside the other, or joined by the last layer that read them.
+    /// Separate maps, or maps joined by the last layer that read them.
     Loose(Vec<Tensor>),
 }
 
@@ -160,7 +160,7 @@ impl Features {
         }
     }
 
-    /// Adds `maps`; gives BN-ReLU of all that there are.
+    /// Adds `maps`; returns BN-ReLU of all maps so far.
     fn grow(&mut self, weights: &Weights, maps: Tensor, norm: Norm, pass: Pass) -> Tensor {
         match self {
             Self::Fused(dense) => dense.grow(&maps, &norm.tensors(weights)),
@@ -181,7 +181,7 @@ impl Network {
         self.dropout.forward(conv.forward(weights, activated), pass)
     }
 
-    /// The maps that `layer` makes of the activated features.
+    /// The maps that `layer` computes from the activated features.
     fn layer(&self, weights: &Weights, layer: &[Layer], first: &Tensor, pass: Pass) -> Tensor {
         let mut map = self.convolved(weights, layer[0].1, first, pass);
         for (norm, conv) in &layer[1..] {
@@ -191,8 +191,8 @@ impl Network {
         map
     }
 
-    /// 1×1 convolution and pooling. Both are linear, so without dropout
-    /// between them the pooling comes first: a quarter of the work.
+    /// 1×1 convolution and pooling. Both are linear, so without dropout between
+    /// them the pooling comes first, which is a quarter of the work.
     fn transition(&self, weights: &Weights, conv: Conv, activated: &Tensor, pass: Pass) -> Tensor {
         let pooled = |map: &Tensor| map.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None);
         if self.dropout.is_off() {

@@ -5,25 +5,25 @@ use tch::Tensor;
 use super::Pass;
 use crate::rng::{Purpose, Stream};
 
-/// Inverted dropout: in training each element is 0
-/// with the probability `rate`, and the others grow to keep the mean.
+/// Inverted dropout: in training each element is 0 with probability `rate`, and
+/// the others are scaled up to keep the mean.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dropout {
     rate: f64,
 }
 
 impl Dropout {
-    /// Whether there is none.
+    /// Whether there is no dropout.
     pub(crate) fn is_off(self) -> bool {
         self.rate == 0.0
     }
 
-    /// Dropout of this rate; of 0, none.
+    /// Dropout of this rate; none for 0.
     pub(crate) fn new(rate: f64) -> Self {
         Self { rate }
     }
 
-    /// Fixes the masks of the pass that begins, by (seed, step, chunk). A
+    /// Sets the masks of the pass that begins, by (seed, step, chunk). A
     /// network with dropout calls it once, before its first layer.
     pub(crate) fn begin(self, pass: Pass) {
         if let Pass::Training(noise) = pass
@@ -34,7 +34,7 @@ impl Dropout {
         }
     }
 
-    /// The batch with its mask.
+    /// The batch with its mask applied.
     pub(crate) fn forward(self, input: Tensor, pass: Pass) -> Tensor {
         if self.rate > 0.0 && pass.is_training() {
             input.dropout(self.rate, true)

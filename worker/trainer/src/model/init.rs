@@ -1,5 +1,5 @@
-//! How weights start: drawn from the seed alone, on the host, so that they are
-//! the same whatever the device and whatever ran before.
+//! Initial weights: drawn from the seed alone, on the host, so that they are
+//! the same on every device, whatever ran before.
 
 use swath_model::spec::{BnInit, ConvInit, Init, LinearInit};
 use tch::{Tensor, no_grad};
@@ -122,14 +122,14 @@ mod tests {
         init.bn = BnInit::Uniform;
         init.linear = LinearInit::Normal;
         assert_eq!(start(inner, &init), Start::Unit);
-        // `zero_gamma` wins.
+        // `zero_gamma` takes precedence.
         assert_eq!(start(last, &init), Start::Constant(0.0));
         init.zero_gamma = false;
         assert_eq!(start(last, &init), Start::Unit);
         assert_eq!(start(linear, &init), Start::Normal(0.01));
         assert_eq!(start(bias, &init), Start::Constant(0.0));
         assert_eq!(start(Role::Shift, &init), Start::Constant(0.0));
-        // Whatever the spec says of the classifier.
+        // Whatever the spec says about the classifier.
         for gate in [Role::Gate { fan_in: 16 }, Role::GateBias { fan_in: 16 }] {
             assert_eq!(start(gate, &init), Start::Uniform(0.25));
         }

@@ -1,5 +1,5 @@
 //! What a model consists of, before anything is allocated: names, shapes,
-//! initial values and multiply-accumulate counts. Pure.
+//! initial values and numbers of multiply-accumulates. Pure.
 
 use crate::failure::Failure;
 
@@ -17,24 +17,24 @@ pub(crate) enum Role {
     ConvolutionBias,
     /// Weight of the classifier.
     Linear {
-        /// Inputs.
+        /// The number of inputs.
         fan_in: i64,
-        /// Outputs.
+        /// The number of outputs.
         fan_out: i64,
     },
     /// Bias of the classifier.
     LinearBias {
-        /// Inputs of its weight.
+        /// The number of inputs of its weight.
         fan_in: i64,
     },
     /// Weight of a linear layer inside a block.
     Gate {
-        /// Inputs.
+        /// The number of inputs.
         fan_in: i64,
     },
     /// Bias of a linear layer inside a block.
     GateBias {
-        /// Inputs of its weight.
+        /// The number of inputs of its weight.
         fan_in: i64,
     },
     /// Gamma of a batch normalization.
@@ -46,7 +46,7 @@ pub(crate) enum Role {
     Shift,
 }
 
-/// What weight decay and number formats tell parameters apart by.
+/// The groups that weight decay and number formats distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Group {
     /// Weights of convolutions and linear layers.
@@ -76,14 +76,14 @@ const BYTES: i64 = 8;
 pub(crate) struct Parameter {
     /// Its name in a PyTorch state dict.
     pub(crate) name: String,
-    /// Its shape.
+    /// The parameter's shape.
     pub(crate) shape: Vec<i64>,
     /// How it starts.
     pub(crate) role: Role,
 }
 
 impl Parameter {
-    /// Elements.
+    /// How many elements it has.
     pub(crate) fn count(&self) -> i64 {
         self.shape.iter().product()
     }
@@ -94,9 +94,9 @@ impl Parameter {
 pub(crate) struct Buffer {
     /// Its name in a PyTorch state dict.
     pub(crate) name: String,
-    /// Elements.
+    /// How many elements it has.
     pub(crate) size: i64,
-    /// Where every element starts.
+    /// The initial value of every element.
     pub(crate) initial: f64,
 }
 
@@ -107,7 +107,7 @@ pub(crate) struct Layout {
     pub(crate) parameters: Vec<Parameter>,
     /// Kept tensors.
     pub(crate) buffers: Vec<Buffer>,
-    /// Multiply-accumulates of convolutions and linear layers for one image.
+    /// Multiply-accumulates of convolutions and linear layers per image.
     pub(crate) macs: i64,
 }
 
@@ -132,15 +132,15 @@ impl Layout {
         self.buffers.len() - 1
     }
 
-    /// Adds the multiply-accumulates of a layer: the product of `factors`. More
-    /// than can be counted stay at the largest number, which
+    /// Adds the multiply-accumulates of a layer: the product of `factors`. If
+    /// there are too many to count, the number stays at the largest one, which
     /// [`Layout::check`] refuses.
     pub(crate) fn work(&mut self, factors: &[i64]) {
         let product = |product: i64, factor: &i64| product.saturating_mul(*factor);
         self.macs = self.macs.saturating_add(factors.iter().fold(1, product));
     }
 
-    /// Holds that everything can be counted, parameters in bytes too.
+    /// Checks that everything can be counted, parameters also in bytes.
     ///
     /// # Errors
     ///
@@ -161,7 +161,7 @@ impl Layout {
         ))
     }
 
-    /// Trained numbers.
+    /// How many numbers are trained.
     pub(crate) fn parameter_count(&self) -> i64 {
         self.parameters.iter().map(Parameter::count).sum()
     }

@@ -1,4 +1,4 @@
-//! Models: one file per architecture, made of shared [`blocks`].
+//! Models: one file per architecture, composed of shared [`blocks`].
 
 mod blocks;
 mod densenet;
@@ -30,14 +30,14 @@ use crate::tensor_file::TensorFile;
 /// What a pass through a network is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pass {
-    /// BN by running statistics, nothing random.
+    /// BN uses the running statistics, and nothing is random.
     Evaluation,
-    /// BN by the statistics of the batch, which move the running ones.
+    /// BN uses the statistics of the batch, which update the running ones.
     Training(Noise),
 }
 
-/// Where a training pass takes its random numbers from: nothing else is
-/// carried from pass to pass.
+/// The origin of a training pass's random numbers; nothing else is carried from
+/// pass to pass.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Noise {
     /// The seed of the training.
@@ -61,7 +61,7 @@ trait Architecture {
     fn forward(&self, weights: &Weights, images: &Tensor, pass: Pass) -> Tensor;
 }
 
-/// An architecture with its layout; it holds no tensor.
+/// An architecture with its layout; it has no tensors.
 pub(crate) struct Model {
     layout: Layout,
     architecture: Box<dyn Architecture>,
@@ -73,7 +73,7 @@ impl Model {
     /// # Errors
     ///
     /// [`Failure::Invalid`] where the options do not fit the images, and for a
-    /// model too large to be counted.
+    /// model that is too large to count.
     pub(crate) fn new(options: &Options, facts: &Facts) -> Result<Self, Failure> {
         let mut layout = Layout::default();
         let architecture = declare(&mut layout, options, facts)?;
@@ -84,12 +84,12 @@ impl Model {
         })
     }
 
-    /// Its tensors, before any is made.
+    /// Its tensors, before any is allocated.
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// Weights as a training with this seed starts.
+    /// The weights with which a training with this seed starts.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Failure::Invalid`] with the file where it does not hold this model.
+    /// [`Failure::Invalid`] with the file where it does not contain this model.
     pub(crate) fn load(&self, file: &TensorFile, device: Device) -> Result<Weights, Failure> {
         let weights = Weights::zeros(&self.layout, device)?;
         weights.read(&self.layout, file)?;

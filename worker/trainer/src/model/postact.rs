@@ -3,9 +3,9 @@
 //! stages at full, half and quarter resolution, global average, one linear
 //! layer.
 //!
-//! A block is conv-BN-ReLU twice or thrice, the last ReLU after the addition
-//! of a shortcut, which is the identity or, where the width changes, a 1×1
-//! convolution with BN.
+//! A block is conv-BN-ReLU two or three times, with the last ReLU after the
+//! addition of a shortcut. The shortcut is the identity or, where the width
+//! changes, a 1×1 convolution with BN.
 
 use tch::Tensor;
 
@@ -33,8 +33,9 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// Declares the network for images of `image` and `classes` classes, with
-    /// a stem of `stem` channels and blocks of the `convolutions` of a place.
+    /// Declares the network for images of `image` and `classes` classes, with a
+    /// stem of `stem` channels and blocks with the `convolutions` of their
+    /// place.
     pub(super) fn declare(
         layout: &mut Layout,
         stem: i64,

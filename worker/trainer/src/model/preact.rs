@@ -3,9 +3,9 @@
 //! full, half and quarter resolution, a last BN-ReLU, global average, one
 //! linear layer.
 //!
-//! A block is BN-ReLU-conv twice (thrice in a bottleneck) beside a shortcut,
-//! which is the identity or, where the width changes, a 1×1 convolution
-//! without BN.
+//! A block is BN-ReLU-conv twice (three times in a bottleneck) beside a
+//! shortcut, which is the identity or, where the width changes, a 1×1
+//! convolution without BN.
 
 use swath_model::spec::BlockType;
 use tch::Tensor;
@@ -19,7 +19,7 @@ use super::sum::Sum;
 use super::weights::Weights;
 use super::{Architecture, Pass};
 
-/// What tells one network of pre-activation blocks from another.
+/// What distinguishes one network of pre-activation blocks from another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     /// Channels after the stem.
@@ -32,10 +32,11 @@ pub(super) struct Plan {
     pub(super) remove_first_relu: bool,
     /// Append a BN after the last convolution of each block.
     pub(super) add_last_bn: bool,
-    /// Per stage: the first block's shortcut starts from the activated tensor.
+    /// For each stage: whether the first block's shortcut starts from the
+    /// activated tensor.
     pub(super) preact_stage: [bool; 3],
-    /// Channels over hidden units of a gate on each residual path; none
-    /// without gates.
+    /// Channels divided by the hidden units of the gate on each residual path;
+    /// none without gates.
     pub(super) se_reduction: Option<i64>,
     /// Dropout before every convolution of a block but its first.
     pub(super) drop_rate: f64,
@@ -49,14 +50,14 @@ struct Block {
     last_norm: Option<Norm>,
     gate: Option<Gate>,
     shortcut: Option<Conv>,
-    /// The shortcut starts from the activated tensor, too.
+    /// Whether the shortcut also starts from the activated tensor.
     activates_shortcut: bool,
-    /// No ReLU after the first BN.
+    /// Whether there is no ReLU after the first BN.
     skips_first_relu: bool,
 }
 
-/// Squeeze and excitation (Hu et al. 2018): scales each channel by what all
-/// channels' means say.
+/// Squeeze and excitation (Hu et al. 2018): scales each channel depending on
+/// the means of all channels.
 #[derive(Clone, Copy, Debug)]
 struct Gate {
     squeeze: Linear,
@@ -132,8 +133,8 @@ impl Block {
             gate,
             shortcut,
             activates_shortcut,
-            // The shared activation stays: without it the shortcut would be
-            // normalized, but not activated.
+            // The shared activation stays; without it the shortcut would be
+            // normalized but not activated.
             skips_first_relu: plan.remove_first_relu && !activates_shortcut,
         };
         (block, map)
@@ -144,8 +145,9 @@ impl Block {
         let (input, activated) = input.normalized(norm, weights, pass, !self.skips_first_relu);
         let mut residual = conv.forward(weights, &activated);
         for (norm, conv) in &self.layers[1..] {
-            // Between the convolutions: of a block's two ReLUs and two places
-            // for a mask, PyTorch's reference puts the mask before the BN.
+            // Between the convolutions. There are two ReLUs in a block and two
+            // possible places for a mask; PyTorch's reference puts it before
+            // the BN.
             let dropped = dropout.forward(residual, pass);
             let activated = norm.relu(weights, &dropped, pass);
             residual = conv.forward(weights, &activated);

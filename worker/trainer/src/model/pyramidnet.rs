@@ -24,9 +24,9 @@ struct Block {
     /// Each convolution with the BN before it.
     layers: Vec<(Norm, Conv)>,
     last_norm: Norm,
-    /// The shortcut is pooled.
+    /// Whether the shortcut is pooled.
     strided: bool,
-    /// Channels of zeros that the shortcut gets.
+    /// How many channels of zeros the shortcut gets.
     added: i64,
 }
 
@@ -68,8 +68,8 @@ impl Network {
     }
 }
 
-/// Width of unit number `unit`, from 1, of `units`: initial + α·unit/units, to
-/// nearest, ties to even.
+/// Width of unit `unit`, counted from 1, of `units`: initial + α·unit/units,
+/// rounded to nearest, ties to even.
 fn inner_width(options: &Pyramidnet, unit: u32, units: u32) -> i64 {
     let added = f64::from(options.alpha) * f64::from(unit) / f64::from(units);
     (f64::from(options.initial_channels) + added).round_ties_even() as i64
@@ -121,8 +121,8 @@ impl Block {
 
     fn shortcut(&self, input: Tensor) -> Tensor {
         let pooled = if self.strided {
-            // An odd last row or column is averaged by itself, as a strided
-            // convolution keeps it.
+            // An odd last row or column is averaged by itself, because a
+            // strided convolution keeps it.
             input.avg_pool2d([2, 2], [2, 2], [0, 0], true, false, None)
         } else {
             input

@@ -1,8 +1,8 @@
 //! ResNet (He et al., *Deep residual learning for image recognition*, 2016),
 //! with 1×1 convolutions and BN where a shortcut changes its width.
 //!
-//! The first stage keeps the width of the stem in bottleneck blocks, too; the
-//! other stages have four times their basic width then.
+//! In bottleneck blocks the first stage also keeps the width of the stem; the
+//! other stages then have four times their basic width.
 
 use swath_model::spec::Resnet;
 

@@ -1,15 +1,15 @@
 //! ResNet with pre-activation (He et al., *Identity mappings in deep residual
 //! networks*, 2016).
 //!
-//! The first stage keeps the width of the stem in bottleneck blocks, too; the
-//! other stages have four times their basic width then.
+//! In bottleneck blocks the first stage also keeps the width of the stem; the
+//! other stages then have four times their basic width.
 
 use swath_model::spec::ResnetPreact;
 
 use super::blocks::{blocks_per_stage, stage_widths};
 use super::preact::Plan;
 
-/// What these options say.
+/// The plan for these options.
 pub(super) fn plan(options: &ResnetPreact) -> Plan {
     Plan {
         stem: i64::from(options.initial_channels),

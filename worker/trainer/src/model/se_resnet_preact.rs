@@ -7,8 +7,8 @@ use swath_model::spec::SeResnetPreact;
 use super::blocks::{blocks_per_stage, stage_widths};
 use super::preact::Plan;
 
-/// What these options say. A gate has at least one hidden unit: the spec's
-/// rules see to it.
+/// The plan for these options. A gate has at least one hidden unit, which the
+/// spec's rules ensure.
 pub(super) fn plan(options: &SeResnetPreact) -> Plan {
     Plan {
         stem: i64::from(options.initial_channels),

@@ -1,16 +1,17 @@
-//! Shake-shake regularization (Gastaldi 2017): residual networks of two
-//! branches, which are mixed at random.
+//! Shake-shake regularization (Gastaldi 2017): residual networks with two
+//! branches that are mixed at random.
 //!
-//! A branch is ReLU-conv-BN-ReLU-conv-BN. In training the two are mixed with
-//! α and 1 − α on the way forward, and with an independent β and 1 − β on the
-//! way back, both uniform in 0..1; else, and where the spec turns one off, it
-//! is one half. A shortcut is the identity or two 1×1 convolutions, the second
-//! on the map moved by one pixel, side by side with a BN.
+//! A branch is ReLU-conv-BN-ReLU-conv-BN. In training the two are mixed with α
+//! and 1 − α in the forward pass, and with an independent β and 1 − β in the
+//! backward pass, both uniform in 0..1. In evaluation, and where the spec turns
+//! one off, it is one half. A shortcut is the identity, or two 1×1
+//! convolutions, the second on the map shifted by one pixel, side by side with
+//! a BN.
 //!
-//! The architecture of the published numbers (`legacy`) has a stem of the
-//! width of the first stage with a ReLU, and none before the pooling; the
-//! corrected one has a stem of 16 channels without ReLU, so that the first
-//! stage, too, needs convolutions on its first shortcut.
+//! The architecture of the published numbers (`legacy`) has a stem with the
+//! width of the first stage and a ReLU, and no ReLU before the pooling. The
+//! corrected one has a stem of 16 channels without a ReLU, so that the first
+//! stage also needs convolutions on its first shortcut.
 
 use swath_model::spec::{BlockType, ShakeShake};
 use tch::{Device, Tensor};
@@ -120,7 +121,7 @@ impl Branch {
         (Self { first, second }, map)
     }
 
-    /// All but the last BN, and that.
+    /// The output of everything but the last BN, and that BN.
     fn forward(&self, weights: &Weights, activated: &Tensor, pass: Pass) -> (Tensor, Norm) {
         let (conv, norm) = &self.first;
         let map = norm.relu(weights, &conv.forward(weights, activated), pass);
@@ -145,7 +146,7 @@ impl Skip {
 
     fn forward(&self, weights: &Weights, activated: &Tensor, pass: Pass) -> Tensor {
         let straight = self.straight.forward(weights, activated);
-        // One row and column less at the start, zeros at the end.
+        // One row and column fewer at the start, and zeros at the end.
         let moved = activated.constant_pad_nd([-1, 1, -1, 1]);
         let moved = self.moved.forward(weights, &moved);
         let both = Tensor::cat(&[straight, moved], 1);
@@ -218,7 +219,7 @@ impl Block {
     }
 }
 
-/// What a block hands to the next.
+/// What a block passes on to the next.
 struct Features {
     map: Tensor,
     /// Its ReLU, once for each branch.
@@ -239,14 +240,14 @@ impl Features {
 /// same mix with `beta`. Both are 1×1×1×1, or N×1×1×1 with a number per image.
 fn mix(first: &Tensor, second: &Tensor, alpha: &Tensor, beta: &Tensor) -> Tensor {
     let difference = first - second;
-    // What gradients flow through, and what they do not see.
+    // A part through which gradients flow, and a part that they do not see.
     let seen = second + beta * &difference;
     seen + (alpha - beta) * difference.detach()
 }
 
 impl Shake {
     /// α and β of a pass: blocks×2×(images or 1)×1×1×1; none where all are one
-    /// half. Drawn on the host and moved at once.
+    /// half. They are drawn on the host and moved to the device at once.
     fn draw(self, pass: Pass, blocks: usize, images: i64, device: Device) -> Option<Tensor> {
         let Pass::Training(noise) = pass else {
             return None;
@@ -399,7 +400,7 @@ mod tests {
         assert_eq!(shares.size(), [12, 2, 1, 1, 1, 1]);
     }
 
-    /// By whole numbers, whose sums are exact.
+    /// Uses whole numbers, whose sums are exact.
     #[test]
     fn a_mix_has_alpha_ahead_and_beta_back() {
         let map = |from: i64| {

@@ -1,4 +1,4 @@
-//! Sums of maps that the layer after them adds up.
+//! Sums of maps that are left to the layer after them.
 
 use tch::Tensor;
 
@@ -7,8 +7,8 @@ use super::blocks::{Norm, is_fused};
 use super::weights::Weights;
 use crate::kernels;
 
-/// A map, or two whose sum it is and that nobody has added up yet: the
-/// normalization that follows a residual block does it on its way.
+/// A map, or two whose sum it is and that have not been added yet: the
+/// normalization after a residual block adds them while it reads them.
 pub(crate) struct Sum {
     first: Tensor,
     second: Option<Tensor>,

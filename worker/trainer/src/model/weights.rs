@@ -1,12 +1,12 @@
 //! The tensors of a model.
 //!
-//! All parameters lie in one flat tensor, so that an optimizer step is a few
+//! All parameters are in one flat tensor, so that an optimizer step is a few
 //! operations however many layers there are; each parameter is a view of it.
-//! Its order is that of the groups: first the weights of all convolutions and
-//! linear layers, then their biases, then the batch normalizations, each in
-//! the order of the layout. So what decays is always the front of it.
-//! Convolution weights lie channels last, as the images do: libtorch's fast
-//! convolutions want both so.
+//! They are ordered by group: first the weights of all convolutions and linear
+//! layers, then their biases, then the batch normalizations, each in the order
+//! of the layout. So the parameters that decay are always at its front.
+//! Convolution weights are channels last, like the images, because libtorch's
+//! fast convolutions need both in this form.
 
 use std::path::Path;
 
@@ -19,13 +19,13 @@ use crate::failure::Failure;
 use crate::precision::low_kind;
 use crate::tensor_file::{self, TensorFile};
 
-/// Where each parameter lies in the flat tensor.
+/// Where each parameter is in the flat tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Segments {
     /// The parameters (by their index in the layout) in the order of the flat
     /// tensor.
     order: Vec<usize>,
-    /// Elements of each, in that order.
+    /// How many elements each has, in that order.
     counts: Vec<i64>,
     /// The group of each, in that order.
     groups: Vec<Group>,
@@ -35,7 +35,7 @@ impl Segments {
     pub(super) fn new(layout: &Layout) -> Self {
         let parameters = &layout.parameters;
         let mut order: Vec<usize> = (0..parameters.len()).collect();
-        // Stable: within a group the order of the layout stays.
+        // The sort is stable, so within a group the order of the layout stays.
         order.sort_by_key(|index| parameters[*index].role.group());
         let in_order = || order.iter().map(|index| &parameters[*index]);
         Self {
@@ -50,7 +50,7 @@ impl Segments {
         &self.counts
     }
 
-    /// How many parameters at the front are those of `which`.
+    /// How many parameters at the front belong to `which`.
     pub(crate) fn parameters(&self, which: WeightDecayOn) -> usize {
         let last = match which {
             WeightDecayOn::All => Group::Norm,
@@ -60,7 +60,7 @@ impl Segments {
         self.groups.partition_point(|group| *group <= last)
     }
 
-    /// How many elements at the front are those of `which`.
+    /// How many elements at the front belong to `which`.
     pub(crate) fn elements(&self, which: WeightDecayOn) -> i64 {
         self.counts[..self.parameters(which)].iter().sum()
     }
@@ -72,8 +72,8 @@ pub(crate) struct Weights {
     flat: Tensor,
     /// Views of `flat`, in the order of the layout.
     kept: Vec<Tensor>,
-    /// What layers compute with and gradients are taken by: the same, but
-    /// views of `low` where that holds them.
+    /// What layers compute with, and by which gradients are taken: the same,
+    /// but views of `low` for the parameters in it.
     leaves: Vec<Tensor>,
     /// The front of `flat`, all but BN, in a number format of lower precision.
     low: Option<Tensor>,
@@ -120,7 +120,7 @@ impl Weights {
         })
     }
 
-    /// The same weights for passes as `spec` wants them: in its number format,
+    /// The same weights for passes according to `spec`: in its number format,
     /// with its chunks of BN statistics.
     pub(crate) fn prepared(mut self, spec: &TrainingSpec) -> Self {
         self.statistics_chunk = spec.ghost_batch_size.map(i64::from);
@@ -136,13 +136,14 @@ impl Weights {
         }
         self.low = Some(low);
         if spec.precision == Precision::Fp16Pure {
-            // There the low ones are those that count.
+            // In that format, the low-precision parameters are those that
+            // count.
             self.front().copy_(&self.front().to_kind(kind));
         }
         self
     }
 
-    /// Makes what layers compute with from [`Weights::flat`] anew, after a
+    /// Recomputes what layers compute with from [`Weights::flat`], after a
     /// change to it.
     pub(crate) fn refresh(&self) {
         if let Some(low) = &self.low {
@@ -150,7 +151,7 @@ impl Weights {
         }
     }
 
-    /// The part of the flat tensor that low precision concerns.
+    /// The part of the flat tensor that may have low precision.
     fn front(&self) -> Tensor {
         self.flat.narrow(0, 0, self.segments.elements(LOW))
     }
@@ -177,7 +178,7 @@ impl Weights {
     }
 
     /// The parts of a tensor like [`Weights::flat`] that belong to each
-    /// parameter, in the order of the layout; as views, each of one dimension.
+    /// parameter, in the order of the layout, as views of one dimension each.
     pub(crate) fn parts(&self, flat: &Tensor) -> Vec<Tensor> {
         let slices = flat.split_with_sizes(self.segments.counts(), 0);
         let mut parts: Vec<_> = self.segments.order.iter().zip(slices).collect();
@@ -185,8 +186,8 @@ impl Weights {
         parts.into_iter().map(|(_, part)| part).collect()
     }
 
-    /// One tensor per parameter, in the order of the layout, as one tensor in
-    /// the order of [`Weights::flat`], in f32.
+    /// Joins one tensor per parameter, in the order of the layout, into one
+    /// tensor in the order of [`Weights::flat`], in f32.
     pub(crate) fn flattened(&self, tensors: &[Tensor]) -> Tensor {
         let order = self.segments.order.iter();
         let parts: Vec<Tensor> = order.map(|index| flattened(&tensors[*index])).collect();
@@ -204,8 +205,8 @@ impl Weights {
         )
     }
 
-    /// All parameters as layers compute with them, in the order of the
-    /// layout: what gradients are taken by.
+    /// All parameters as layers compute with them, in the order of the layout;
+    /// gradients are taken by these.
     pub(crate) fn parameters(&self) -> &[Tensor] {
         &self.leaves
     }
@@ -232,7 +233,7 @@ impl Weights {
         names.zip(tensors.map(Tensor::shallow_clone)).collect()
     }
 
-    /// Writes a safetensors file that PyTorch's `load_state_dict` takes.
+    /// Writes a safetensors file that PyTorch's `load_state_dict` accepts.
     ///
     /// # Errors
     ///
@@ -242,7 +243,7 @@ impl Weights {
     }
 
     /// Fills every tensor from a safetensors file. PyTorch's counters of BN
-    /// batches are passed over.
+    /// batches are skipped.
     ///
     /// # Errors
     ///
@@ -251,7 +252,7 @@ impl Weights {
     pub(super) fn read(&self, layout: &Layout, file: &TensorFile) -> Result<(), Failure> {
         let tensors = file.parse()?;
         let expected: Vec<(String, Tensor)> = self.named(layout);
-        // In order, so that the same file gives the same message.
+        // In order, so that the same file always gives the same message.
         let mut names = tensors.names();
         names.sort_unstable();
         for name in names {
@@ -279,7 +280,7 @@ impl Weights {
     }
 }
 
-/// The parameters that low precision concerns.
+/// The parameters that may have low precision.
 const LOW: WeightDecayOn = WeightDecayOn::AllButBn;
 
 /// A parameter as a view of its slice of the flat tensor.
@@ -292,8 +293,8 @@ fn unflattened(slice: &Tensor, shape: &[i64]) -> Tensor {
     }
 }
 
-/// A gradient in the order of its parameter's slice of the flat tensor; a
-/// view where it lies so in memory already.
+/// A gradient in the order of its parameter's slice of the flat tensor; a view
+/// if it has this layout in memory already.
 fn flattened(gradient: &Tensor) -> Tensor {
     if gradient.dim() == 4 {
         gradient.permute([0, 2, 3, 1]).reshape([-1])

@@ -6,7 +6,7 @@ use swath_model::spec::{BlockType, Wrn};
 use super::blocks::stage_widths;
 use super::preact::Plan;
 
-/// What these options say.
+/// The plan for these options.
 pub(super) fn plan(options: &Wrn) -> Plan {
     let stem = i64::from(options.initial_channels);
     let widths = stage_widths(BlockType::Basic, options.initial_channels);

@@ -22,7 +22,7 @@ pub(crate) struct Adam {
     eps: f64,
     decay: Decay,
     decoupled: bool,
-    /// t, a scalar i64 on the device: a step may be undone there.
+    /// t, a scalar i64 on the device, because a step may be undone there.
     steps: Tensor,
     /// m, of the shape of the parameters.
     first: Tensor,
@@ -31,7 +31,7 @@ pub(crate) struct Adam {
 }
 
 impl Adam {
-    /// For flat `parameters`, of which the first `decayed` elements decay.
+    /// Adam for flat `parameters`, of which the first `decayed` elements decay.
     pub(super) fn new(
         options: &Options,
         parameters: &Tensor,
@@ -63,8 +63,8 @@ impl Adam {
         let _ = self.first.lerp_(gradient, 1.0 - self.beta1);
         let _ = gradient.square_();
         let _ = self.second.lerp_(gradient, 1.0 - self.beta2);
-        // w += m / below, where below = (sqrt(v) / sqrt(correction of v) +
-        // eps) * -(correction of m) / lr takes the gradient's place.
+        // w += m / below, where below = (sqrt(v) / sqrt(correction of v) + eps)
+        // * -(correction of m) / lr replaces the gradient.
         let _ = self.second.sqrt_out(gradient);
         let _ = gradient.g_div_(&self.correction(self.beta2).sqrt());
         let _ = gradient.g_add_scalar_(self.eps);
@@ -92,7 +92,7 @@ impl Adam {
 mod tests {
     use super::*;
 
-    /// What `torch.optim.Adam` and `AdamW` of PyTorch 2.13.0 give.
+    /// The values come from `torch.optim.Adam` and `AdamW` of PyTorch 2.13.0.
     #[test]
     fn five_steps_are_those_of_pytorch() {
         let expected = [

@@ -15,8 +15,8 @@ pub(crate) struct HalfSgd {
 }
 
 impl HalfSgd {
-    /// For flat `parameters` whose front is `low` in half precision; the
-    /// first `decayed` elements decay.
+    /// The optimizer for flat `parameters` whose front is `low` in half
+    /// precision; the first `decayed` elements decay.
     pub(super) fn new(options: &Options, parameters: &Tensor, low: &Tensor, decayed: i64) -> Self {
         let [front, norms] = halves(parameters, low);
         let of_low = decayed.min(front.size()[0]);
@@ -33,7 +33,7 @@ impl HalfSgd {
         let mut low = low.to_kind(self.parameters.kind());
         self.low.step(&self.parameters, &mut low, lr);
         self.norms.step(&norms, &mut of_norms, lr);
-        // So that the flat parameters are the ones that count.
+        // So that the flat parameters have the values that count.
         front.copy_(&self.parameters);
     }
 
@@ -46,7 +46,7 @@ impl HalfSgd {
     }
 }
 
-/// The part of a flat tensor that `low` stands for, and the rest.
+/// The part of a flat tensor that `low` replaces, and the rest.
 fn halves(flat: &Tensor, low: &Tensor) -> [Tensor; 2] {
     let count = low.size()[0];
     [

@@ -16,17 +16,17 @@ use crate::model::Segments;
 /// w <- w - v
 /// ```
 ///
-/// The learning rate goes into the velocity, so a changed rate acts on new
-/// gradients only. That is the paper's algorithm 1 without Nesterov's
-/// momentum, with two guards: `eps` for tensors without a gradient and
-/// `threshold` for tensors that start at 0, which would never move.
+/// The learning rate is part of the velocity, so a changed rate affects only
+/// new gradients. This is the paper's algorithm 1 without Nesterov's momentum,
+/// with two guards: `eps` for tensors without a gradient, and `threshold` for
+/// tensors that start at 0, which would never move.
 pub(crate) struct Lars {
     momentum: f64,
     trust: f64,
     eps: f64,
     threshold: f64,
     decay: Decay,
-    /// Tensors at the front that have a local rate.
+    /// How many tensors, at the front, have a local rate.
     adapted: i64,
     /// The decay of each tensor.
     decays: Tensor,
@@ -38,7 +38,7 @@ pub(crate) struct Lars {
 }
 
 impl Lars {
-    /// For flat `parameters` that consist of `segments`.
+    /// LARS for flat `parameters` that consist of `segments`.
     pub(super) fn new(options: &Options, parameters: &Tensor, segments: &Segments) -> Self {
         let device = parameters.device();
         let tensors = segments.counts().len() as i64;
@@ -112,8 +112,8 @@ impl Norms {
         }
     }
 
-    /// An operation per segment: cheap where operations start cheaply, and
-    /// each sum is a tree of vector operations.
+    /// One operation per segment: this is cheap where operations start cheaply,
+    /// and each sum is a tree of vector operations.
     fn one_by_one(&self, flat: &Tensor) -> Tensor {
         let segments = flat.split_with_sizes(&self.counts, 0);
         let norms: Vec<Tensor> = segments.iter().map(Tensor::norm).collect();
@@ -123,8 +123,8 @@ impl Norms {
     /// One reduction over all segments, so that an accelerator starts one
     /// kernel instead of hundreds.
     fn at_once(&self, flat: &Tensor) -> Tensor {
-        // "Unsafe": that the lengths fit is not checked, which would wait for
-        // the device.
+        // "Unsafe" means that the lengths are not checked, which would have to
+        // wait for the device.
         let none = None::<&Tensor>;
         let lengths = Some(&self.on_device);
         Tensor::segment_reduce(&flat.square(), "sum", lengths, none, none, 0, true, 0.0).sqrt()

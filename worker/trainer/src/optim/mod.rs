@@ -18,7 +18,7 @@ use crate::model::Weights;
 pub(crate) enum Optimizer {
     /// Stochastic gradient descent.
     Sgd(Sgd),
-    /// The same, in half precision.
+    /// Stochastic gradient descent in half precision.
     HalfSgd(HalfSgd),
     /// Layer-wise adaptive rate scaling.
     Lars(Lars),
@@ -27,8 +27,8 @@ pub(crate) enum Optimizer {
 }
 
 impl Optimizer {
-    /// The optimizer of a spec for `weights`; where they are [`Precision::Fp16Pure`]
-    /// it must be SGD.
+    /// The optimizer of a spec for `weights`; with [`Precision::Fp16Pure`] it must
+    /// be SGD.
     pub(crate) fn new(optimizer: &Options, weights: &Weights, precision: Precision) -> Self {
         let flat = weights.flat();
         let segments = weights.segments();
@@ -62,7 +62,7 @@ impl Optimizer {
         });
     }
 
-    /// Every tensor of its state, by name; they change with later steps.
+    /// Every tensor of its state, by name; later steps change them.
     pub(crate) fn state(&self) -> Vec<(String, Tensor)> {
         let tensors = match self {
             Self::Sgd(sgd) => sgd.state(),
@@ -85,7 +85,7 @@ struct Decay {
 }
 
 impl Decay {
-    /// `gradient += rate * parameters` where they decay.
+    /// Adds `rate * parameters` to the gradient of parameters that decay.
     fn add(self, gradient: &Tensor, parameters: &Tensor) {
         if self.rate > 0.0 && self.elements > 0 {
             let parameters = parameters.narrow(0, 0, self.elements);
@@ -94,7 +94,7 @@ impl Decay {
         }
     }
 
-    /// `parameters -= lr * rate * parameters` where they decay.
+    /// Subtracts `lr * rate * parameters` from parameters that decay.
     fn shrink(self, parameters: &Tensor, lr: f64) {
         if self.rate > 0.0 && self.elements > 0 {
             let mut front = parameters.narrow(0, 0, self.elements);

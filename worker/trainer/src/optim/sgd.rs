@@ -18,12 +18,12 @@ pub(crate) struct Sgd {
     momentum: f64,
     nesterov: bool,
     decay: Decay,
-    /// v, of the shape of the parameters; absent without momentum.
+    /// v, in the shape of the parameters. Absent without momentum.
     velocity: Option<Tensor>,
 }
 
 impl Sgd {
-    /// For flat `parameters`, of which the first `decayed` elements decay.
+    /// For flat `parameters`. The first `decayed` elements get weight decay.
     pub(super) fn new(options: &Options, parameters: &Tensor, decayed: i64) -> Self {
         // A velocity of zeros makes the first one the first gradient.
         let velocity = (options.momentum > 0.0).then(|| parameters.zeros_like());
@@ -60,7 +60,7 @@ impl Sgd {
     }
 }
 
-/// `parameters -= lr * update`, which it overwrites.
+/// `parameters -= lr * update`; overwrites `update`.
 fn subtract(parameters: &mut Tensor, update: &mut Tensor, lr: f64) {
     let _ = update.g_mul_scalar_(-lr);
     let _ = parameters.g_add_(update);
@@ -80,7 +80,7 @@ mod tests {
         }
     }
 
-    /// Per element, in f64, as the formula is written.
+    /// The formula as it is written, per element, in f64.
     fn naive(options: &Options, start: f64, gradients: &[f64], lr: f64) -> f64 {
         let (mut w, mut v) = (start, 0.0);
         for (index, gradient) in gradients.iter().enumerate() {
@@ -124,7 +124,7 @@ mod tests {
         }
     }
 
-    /// What `torch.optim.SGD` of PyTorch 2.13.0 gives.
+    /// The numbers are from `torch.optim.SGD` of PyTorch 2.13.0.
     #[test]
     fn five_steps_are_those_of_pytorch() {
         let parameters = Tensor::from_slice(&[1.0_f32, -2.0, 0.5, 0.0]);

@@ -13,7 +13,7 @@ struct Naive {
     state: Vec<[f64; 2]>,
 }
 
-/// Whether PyTorch's name of a parameter is that of one in the group.
+/// Whether PyTorch's parameter name belongs to the group.
 fn is_of(name: &str, which: WeightDecayOn) -> bool {
     let norm = name.contains("bn");
     match which {
@@ -27,9 +27,9 @@ fn floats(tensor: &Tensor) -> Vec<f64> {
     Vec::try_from(tensor.to_kind(Kind::Double).reshape(-1)).unwrap()
 }
 
-/// Takes four steps of the optimizer of `options` on a small network, and of
-/// `naive` (tensor, its gradient, lr, step from 1) on its tensors one by one;
-/// the weights must agree.
+/// Takes four steps on a small network with the optimizer of `options`, and
+/// with `naive` (tensor, its gradient, lr, step from 1) on the tensors one by
+/// one. The weights must agree.
 fn compare(options: &Value, naive: impl Fn(&mut Naive, &[f64], f64, i32)) {
     let tree = json!({
         "dataset": {"name": "digits"},

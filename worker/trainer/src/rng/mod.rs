@@ -10,7 +10,7 @@
 
 use std::f64::consts::TAU;
 
-/// What numbers are for: draws for different purposes are independent.
+/// What numbers are for. Draws for different purposes are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Purpose {
@@ -20,11 +20,11 @@ pub(crate) enum Purpose {
     Shuffle = 2,
     /// Crop offsets.
     Crop = 3,
-    /// Mirror or not.
+    /// Whether an image is mirrored.
     Flip = 4,
-    /// Cutout centres; of dual cutout, those of the first view.
+    /// Cutout centres; with dual cutout, those of the first view.
     Cutout = 5,
-    /// Which images are erased, where, and what with.
+    /// Which images are erased, where, and with which values.
     Erasing = 16,
     /// Cutout centres of the second view of dual cutout.
     SecondCutout = 17,
@@ -54,7 +54,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The stream of these three.
+    /// The stream for this seed, purpose and epoch.
     pub(crate) fn new(seed: u64, purpose: Purpose, epoch: u64) -> Self {
         Self {
             key: [seed as u32, (seed >> 32) as u32],
@@ -64,8 +64,8 @@ impl Stream {
         }
     }
 
-    /// The same stream with other numbers: for a position that needs more of
-    /// them than one draw gives. Positions stay below 2^32 then.
+    /// The same stream with other numbers, for a position that needs more of
+    /// them than one draw gives. Positions must then be below 2^32.
     pub(crate) fn lane(self, lane: u32) -> Self {
         Self { lane, ..self }
     }
@@ -125,8 +125,8 @@ impl Stream {
     pub(crate) fn beta(self, position: u64, alpha: f64) -> f64 {
         let (first, second) = self.uniforms(position);
         let cos = (TAU * second).cos();
-        // 1 - u is never 0. Infinite for a tiny alpha, and right so: the
-        // number is then 0 or 1 to all digits.
+        // 1 - u is never 0. p is infinite for a tiny alpha, which is right: the
+        // number is then 0 or 1 in all digits.
         let p = (-(1.0 - first).ln() / alpha).exp_m1() * cos * cos;
         let root = (1.0 / (1.0 + 1.0 / p)).sqrt();
         // (1 - root) / 2 without the cancellation.
@@ -139,8 +139,8 @@ impl Stream {
         self.permutation_at(0, length)
     }
 
-    /// A random order of `0..length` from the positions after `position`, of
-    /// which it uses up `length - 1` (Fisher & Yates, from the end).
+    /// A random order of `0..length`, drawn from the `length - 1` positions
+    /// that follow `position` (Fisher & Yates, from the end).
     pub(crate) fn permutation_at(self, position: u64, length: usize) -> Vec<i64> {
         let mut order: Vec<i64> = (0..length as i64).collect();
         for last in (1..length).rev() {

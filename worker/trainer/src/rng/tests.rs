@@ -81,8 +81,8 @@ fn normals_have_mean_0_and_variance_1() {
     assert!((beyond_two - 0.0455).abs() < 0.006, "{beyond_two}");
 }
 
-/// Quantiles of Beta(alpha, alpha) at 0.05, 0.1, 0.2, 0.3, 0.4, 0.45, from the
-/// regularized incomplete beta function; those above a half mirror them.
+/// Quantiles of Beta(alpha, alpha) at 0.05, 0.1, 0.2, 0.3, 0.4 and 0.45, from
+/// the regularized incomplete beta function. Those above a half mirror them.
 const QUANTILES: [(f64, [f64; 6]); 7] = [
     (
         0.01,
@@ -238,7 +238,7 @@ fn betas_have_the_known_distribution() {
     }
 }
 
-/// Made by an independent implementation of the formula.
+/// The values come from an independent implementation of the formula.
 #[test]
 fn betas_stay_what_they_are() {
     let stream = Stream::new(0x5_0000_000B, Purpose::Mixing, 2);

@@ -9,7 +9,7 @@ use crate::model::{Model, Noise, Pass, Weights};
 use crate::optim::Optimizer;
 use crate::precision::Scaler;
 
-/// What turns a batch into an update of the weights.
+/// Turns a batch into an update of the weights.
 pub(crate) struct Stepper<'a> {
     spec: &'a TrainingSpec,
     model: &'a Model,
@@ -21,13 +21,13 @@ pub(crate) struct Stepper<'a> {
     kept: Option<Tensor>,
 }
 
-/// What a step computed on the way, on the device.
+/// What a step computed along the way, on the device.
 pub(crate) struct Computed {
     /// Sum of the loss over the images.
     pub(crate) loss: Tensor,
     /// Wrongly classified images; a fraction where targets are mixed.
     pub(crate) wrong: Tensor,
-    /// How many images these are of.
+    /// The number of images that `loss` and `wrong` are summed over.
     pub(crate) images: i64,
 }
 
@@ -46,17 +46,18 @@ impl<'a> Stepper<'a> {
         }
     }
 
-    /// All that a step takes over from the steps before it, besides the
-    /// weights and their buffers: tensors by name, on the device. They change
-    /// with later steps.
+    /// All that a step takes over from the steps before it, besides the weights
+    /// and their buffers: tensors by name, on the device. Later steps change
+    /// them.
     pub(crate) fn state(&self) -> Vec<(String, Tensor)> {
         let mut state = self.optimizer.state();
         state.extend(self.scaler.iter().flat_map(Scaler::state));
         state
     }
 
-    /// Goes on from a [`Stepper::state`], bit for bit, once the weights are
-    /// those of that moment. Tensors of other names are passed over.
+    /// Continues from a [`Stepper::state`], bit for bit, provided that the
+    /// weights are those of that moment too. Tensors with other names are
+    /// ignored.
     ///
     /// # Errors
     ///
@@ -82,30 +83,31 @@ impl<'a> Stepper<'a> {
         Ok(())
     }
 
-    /// The factor on the loss, with dynamic loss scaling only. Waits for the
-    /// device.
+    /// The factor on the loss; `None` without dynamic loss scaling. Waits for
+    /// the device.
     pub(crate) fn loss_scale(&self) -> Option<f64> {
         self.scaler.as_ref().map(Scaler::scale)
     }
 
-    /// Steps that left the weights as they were, because a scaled gradient
-    /// overflowed; with dynamic loss scaling only. Waits for the device.
+    /// The number of steps that left the weights unchanged because a scaled
+    /// gradient overflowed; `None` without dynamic loss scaling. Waits for the
+    /// device.
     pub(crate) fn skipped_steps(&self) -> Option<u64> {
         self.scaler.as_ref().map(Scaler::skipped)
     }
 
-    /// Has the next step keep its gradient.
+    /// Makes the next step keep its gradient.
     pub(crate) fn keep_gradient(&mut self) {
         self.keeps = true;
     }
 
-    /// The gradient that a step was to keep, in the order of [`Weights::flat`]:
-    /// before it is clipped, and without weight decay.
+    /// The gradient that a step kept, in the order of [`Weights::flat`], before
+    /// clipping and without weight decay.
     pub(crate) fn take_gradient(&mut self) -> Option<Tensor> {
         self.kept.take()
     }
 
-    /// Updates the weights by `batch` at the rate `lr`: one micro-batch after
+    /// Updates the weights with `batch` at the rate `lr`: one micro-batch after
     /// the other, then one update along the mean gradient. Nothing waits for
     /// the device.
     pub(crate) fn step(&mut self, step: u64, batch: &Batch, lr: f64) -> Computed {
@@ -172,7 +174,7 @@ impl<'a> Stepper<'a> {
         sum.unwrap_or_else(|| self.pass(step, 0, batch))
     }
 
-    /// [`Stepper::gradient`] of the micro-batch of this index alone.
+    /// [`Stepper::gradient`] of the micro-batch with this index alone.
     fn pass(&self, step: u64, index: usize, batch: &Batch) -> (Tensor, Computed) {
         let views = batch.views.iter().enumerate();
         let logits: Vec<Tensor> = views
@@ -210,7 +212,8 @@ impl Computed {
     }
 }
 
-/// One update along a gradient, which is clipped first where `spec` says so.
+/// One update along a gradient. The gradient is clipped first if `spec` says
+/// so.
 fn update(
     optimizer: &mut Optimizer,
     weights: &Weights,
@@ -224,15 +227,15 @@ fn update(
     optimizer.step(weights.flat(), gradient, lr);
 }
 
-/// Shortens `gradient` to the norm `limit` where it is longer (Pascanu,
-/// Mikolov & Bengio 2013), as PyTorch does.
+/// Shortens `gradient` to the norm `limit` if it is longer (Pascanu, Mikolov &
+/// Bengio 2013), as PyTorch does.
 fn clip(gradient: &mut Tensor, limit: f64) {
     let factor = (gradient.norm() + 1e-6).reciprocal() * limit;
     let _ = gradient.g_mul_(&factor.clamp_max(1.0));
 }
 
-/// Does `change` and undoes it where `condition`, a scalar on the device, does
-/// not hold. `changed` is all that it changes.
+/// Makes `change`, and undoes it if `condition`, a scalar on the device, does
+/// not hold. `changed` lists everything that it changes.
 fn only_if(condition: &Tensor, changed: Vec<Tensor>, change: impl FnOnce()) {
     let before: Vec<Tensor> = changed.iter().map(Tensor::copy).collect();
     change();
@@ -241,7 +244,7 @@ fn only_if(condition: &Tensor, changed: Vec<Tensor>, change: impl FnOnce()) {
     }
 }
 
-/// The gradient of `loss` by each parameter.
+/// The gradient of `loss` with respect to each parameter.
 pub(crate) fn gradients(loss: &Tensor, weights: &Weights) -> Vec<Tensor> {
     Tensor::run_backward(&[loss], weights.parameters(), false, false)
 }

@@ -35,7 +35,7 @@ fn network(spec: &TrainingSpec) -> (Model, Weights) {
     (model, weights.prepared(spec))
 }
 
-/// Some images: the same for the same number.
+/// Some images: the same ones for the same number.
 fn batch(number: i64, count: i64) -> Batch {
     let options = (Kind::Float, Device::Cpu);
     let pixels = Tensor::arange(count * 64, options) * 0.37 + number;
@@ -199,7 +199,7 @@ fn running_statistics_move_once_per_chunk() {
     }
 }
 
-/// How far one step of plain SGD at rate 1 moves the weights, by element.
+/// How far one step of plain SGD at rate 1 moves each element of the weights.
 fn moved(extra: &Value) -> Vec<f64> {
     let mut options = json!({"optimizer": {"lr": 1.0, "momentum": 0.0, "nesterov": false}});
     let entries = options.as_object_mut().unwrap();
@@ -230,7 +230,8 @@ fn long_gradients_are_clipped_to_the_limit() {
 fn low_precision_stays_near_single_precision() {
     let single = moved(&json!({}));
     let norm = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
-    // Eight and eleven bits of precision, and a network of eight layers.
+    // Formats with eight and eleven bits of precision, in a network of eight
+    // layers.
     for (precision, tolerance) in [("bf16", 0.3), ("fp16", 0.04), ("fp16_pure", 0.04)] {
         let found = moved(&json!({"precision": precision}));
         let differences = found.iter().zip(&single).map(|(a, b)| a - b);

@@ -20,16 +20,16 @@ use crate::measure::{self, Asked, Norms, Start};
 use crate::model::{Model, Weights};
 use crate::step::Stepper;
 
-/// Steps between two looks at the loss on an accelerator, where each look
-/// waits for the device. On the CPU every step is looked at.
+/// Steps between two checks of the loss on an accelerator, where each check
+/// waits for the device. On the CPU every step is checked.
 const LOOK_EVERY: u64 = 32;
 
-/// What the names of weights and buffers begin with among the tensors of a
+/// The prefix of the names of weights and buffers among the tensors of a
 /// [`State`].
 const MODEL: &str = "model.";
 
-/// The name of the parameters that a training started from among the tensors
-/// of a [`State`], where they are kept.
+/// The name, among the tensors of a [`State`], of the parameters that a
+/// training started from, if they are kept.
 const START: &str = "start";
 
 /// A training under way.
@@ -41,18 +41,18 @@ pub(crate) struct Training<'a> {
     rates: Rates,
     stepper: Stepper<'a>,
     device: Device,
-    /// Its `seconds` are those before `begun`.
+    /// The `seconds` in it are those before `begun`.
     progress: Progress,
     begun: Instant,
     start: Start,
-    /// Whether checkpoints hold it.
+    /// Whether checkpoints hold the starting parameters.
     keep_start: bool,
     asked: Asked,
     norms: Option<Norms>,
 }
 
 impl<'a> Training<'a> {
-    /// Prepares a training of `weights`, which it changes in place.
+    /// Prepares a training of `weights`. The training changes them in place.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Measures what is asked, too.
+    /// Also measures what is asked for.
     pub(crate) fn asked(mut self, asked: Asked) -> Self {
         let norms = |path: &PathBuf| Norms::new(path.clone(), self.model.layout());
         self.norms = asked.norms.as_ref().map(norms);
@@ -94,13 +94,13 @@ impl<'a> Training<'a> {
         self
     }
 
-    /// Nothing but a checkpoint can tell where the training started: the spec
-    /// and its seed do not.
+    /// Keeps the starting parameters in checkpoints, because the spec and its
+    /// seed do not tell where the training started.
     pub(crate) fn keep_start(&mut self) {
         self.keep_start = true;
     }
 
-    /// Goes on from a [`State`] of a training of the same spec, bit for bit.
+    /// Continues from a [`State`] of a training of the same spec, bit for bit.
     ///
     /// # Errors
     ///
@@ -125,19 +125,19 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Its epochs and steps.
+    /// The epochs and steps of the training.
     pub(crate) fn timeline(&self) -> &Timeline {
         self.rates.timeline()
     }
 
-    /// Trains to the end of the budget. One restored at its end has no step
-    /// left and gives its measurement.
+    /// Trains to the end of the budget. A training restored at its end has no
+    /// step left and only gives its measurement.
     ///
     /// # Errors
     ///
     /// [`Failure::Diverged`] as soon as a loss is not finite,
-    /// [`Failure::Stopped`] within a step of SIGTERM or of when `keeper` wants
-    /// it, and what `keeper` gives.
+    /// [`Failure::Stopped`] within a step of SIGTERM or of the moment when
+    /// `keeper` wants to stop, and the failures of `keeper`.
     pub(crate) fn run(mut self, keeper: &mut impl Keeper) -> Result<Measurement, Failure> {
         self.begun = Instant::now();
         while self.progress.epoch() < self.timeline().total_epochs() {
@@ -159,12 +159,13 @@ impl<'a> Training<'a> {
         Ok(measured)
     }
 
-    /// Seconds since the training began, without time between attempts.
+    /// Seconds of training since the beginning, without the time between
+    /// attempts.
     fn seconds(&self) -> f64 {
         self.progress.seconds + self.begun.elapsed().as_secs_f64()
     }
 
-    /// The rest of the epoch under way.
+    /// Trains and measures the rest of the epoch under way.
     fn epoch(&mut self, keeper: &mut impl Keeper) -> Result<Observation, Failure> {
         let epoch = self.progress.epoch();
         let mut lap = Lap {
@@ -216,8 +217,8 @@ impl<'a> Training<'a> {
         self.start.distance(self.weights.flat())
     }
 
-    /// The steps of `epoch` that are not finished; gives the number of steps
-    /// finished then.
+    /// Takes the remaining steps of `epoch`. Returns the total number of
+    /// finished steps.
     fn steps(
         &mut self,
         epoch: u64,
@@ -244,7 +245,7 @@ impl<'a> Training<'a> {
             let computed = self.stepper.step(step, &batch, self.rates.at(step));
             lap.sums.add(&computed);
             self.progress.step = step + 1;
-            // On an accelerator each look waits for the device.
+            // On an accelerator each check waits for the device.
             if self.device == Device::Cpu || step % LOOK_EVERY == LOOK_EVERY - 1 {
                 lap.sums.check(step + 1)?;
             }
@@ -253,7 +254,7 @@ impl<'a> Training<'a> {
         Ok(last)
     }
 
-    /// What is due between two steps.
+    /// Does what is due between two steps.
     fn pause(&self, lap: &Lap, keeper: &mut impl Keeper) -> Result<(), Failure> {
         match keeper.due(self.progress.step) {
             Due::Step => Ok(()),
@@ -267,8 +268,8 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// The training as it is. A loss that is not finite ends it: there is
-    /// nothing to go on from.
+    /// The state of the training now. A loss that is not finite ends the
+    /// training, since there is nothing to continue from.
     fn state(&self, lap: &Lap) -> Result<State, Failure> {
         let progress = Progress {
             totals: lap.sums.read(self.progress.step)?,
@@ -299,7 +300,7 @@ impl<'a> Training<'a> {
             Ok(score)
         } else {
             Err(Failure::Diverged(format!(
-                "the test loss left the finite numbers after epoch {}",
+                "the test loss was not finite any more after epoch {}",
                 epoch + 1
             )))
         }
@@ -310,7 +311,7 @@ impl<'a> Training<'a> {
 struct Lap {
     sums: Sums,
     begun: Instant,
-    /// Seconds of it before `begun`.
+    /// Seconds of this part before `begun`.
     before: f64,
 }
 

@@ -1,4 +1,4 @@
-//! How far a training is, and who wants to know.
+//! How far a training is, and the interface to whoever keeps its reports.
 
 use serde::{Deserialize, Serialize};
 use swath_model::outcome::Observation;
@@ -7,20 +7,21 @@ use tch::{Device, Kind, Tensor};
 use crate::failure::Failure;
 use crate::step::Computed;
 
-/// All that the rest of a training depends on besides tensors. There is no
-/// state of a loader in it: order and augmentation derive from (seed, epoch,
-/// position).
+/// Everything except tensors that the rest of a training depends on. It holds
+/// no state of a data loader, because order and augmentation derive from (seed,
+/// epoch, position).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Progress {
     /// Finished optimizer steps.
     pub(crate) step: u64,
     /// Sums of the epoch under way.
     pub(crate) totals: Totals,
-    /// The finished epochs, those that were measured.
+    /// The finished epochs that were measured.
     pub(crate) history: Vec<Observation>,
     /// Seconds of training so far.
     pub(crate) seconds: f64,
-    /// Of these, seconds of the steps of the epoch under way.
+    /// Seconds of the steps of the epoch under way, which are part of
+    /// `seconds`.
     pub(crate) epoch_seconds: f64,
 }
 
@@ -38,41 +39,41 @@ pub(crate) struct Totals {
     pub(crate) loss: f64,
     /// Wrongly classified images; a fraction where targets are mixed.
     pub(crate) wrong: f64,
-    /// How many images these are of.
+    /// The number of images that these sums are over.
     pub(crate) images: i64,
 }
 
-/// A training between two steps.
+/// The state of a training between two steps.
 pub(crate) struct State {
-    /// How far it is.
+    /// How far the training is.
     pub(crate) progress: Progress,
-    /// Weights, buffers and what the optimizer remembers, by name; they change
-    /// with the next step.
+    /// Weights, buffers and the state of the optimizer, by name. The next step
+    /// changes them.
     pub(crate) tensors: Vec<(String, Tensor)>,
 }
 
-/// What is to be done between two steps.
+/// What to do between two steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// The next step.
+    /// Take the next step.
     Step,
-    /// A checkpoint, then the next step.
+    /// Write a checkpoint, then take the next step.
     Checkpoint,
-    /// A checkpoint, then no more.
+    /// Write a checkpoint, then stop.
     Stop,
 }
 
-/// Who keeps what a training reports.
+/// Keeps what a training reports.
 pub(crate) trait Keeper {
-    /// What is to be done after `step` finished steps. Asked twice at the end
-    /// of an epoch: before its measurement and after it.
+    /// What to do after `step` finished steps. Called twice at the end of an
+    /// epoch: before its measurement and after it.
     fn due(&mut self, step: u64) -> Due;
 
     /// Whether a checkpoint of the finished training, with all its epochs, is
     /// due before its result is made.
     fn due_at_end(&mut self) -> bool;
 
-    /// Keeps a checkpoint. One that cannot be written is no reason to end a
+    /// Keeps a checkpoint. If one cannot be written, that is no reason to end a
     /// training.
     ///
     /// # Errors
@@ -80,7 +81,8 @@ pub(crate) trait Keeper {
     /// Where the training cannot go on.
     fn checkpoint(&mut self, state: &State, due: Due) -> Result<(), Failure>;
 
-    /// An epoch was measured: the next after those that it knows of.
+    /// Takes the measurement of an epoch: the next after those that the keeper
+    /// has.
     ///
     /// # Errors
     ///
@@ -96,7 +98,7 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Goes on from `totals`.
+    /// Continues from `totals`.
     pub(super) fn new(totals: &Totals, device: Device) -> Self {
         let scalar = |value: f64| Tensor::full([], value, (Kind::Double, device));
         Self {
@@ -112,8 +114,8 @@ impl Sums {
         self.wrong += &computed.wrong;
     }
 
-    /// Whether every loss of the `steps` so far was finite: one that was not
-    /// stays in the sum. Waits for the device.
+    /// Checks that every loss of the `steps` so far was finite: one that was
+    /// not stays in the sum. Waits for the device.
     ///
     /// # Errors
     ///
@@ -123,7 +125,7 @@ impl Sums {
             Ok(())
         } else {
             Err(Failure::Diverged(format!(
-                "the training loss left the finite numbers at or shortly before step {steps}"
+                "the training loss was not finite any more at or shortly before step {steps}"
             )))
         }
     }

@@ -1,4 +1,5 @@
-//! The fixtures, laid out for the trainer, and what its commands make of them.
+//! The fixtures, laid out for the trainer, and the results of its commands for
+//! them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,10 +10,10 @@ use crate::criterion::Distance;
 use crate::kept;
 use crate::support::{self, Array, Arrays, lines, read, succeed, trainer, under, write};
 
-/// Steps of a whole trajectory.
+/// Steps of a full trajectory.
 const STEPS: u64 = 4;
 
-/// An optimizer with a trajectory.
+/// An optimizer that the fixtures have a trajectory of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Optimizer {
     Sgd,
@@ -31,16 +32,16 @@ impl Optimizer {
 /// A kind of values that the reference has computed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
-    /// Of images, in evaluation mode.
+    /// Logits of images, in evaluation mode.
     Logits,
-    /// Of the loss of a batch, in training mode.
+    /// Gradients of the loss of a batch, in training mode.
     Gradients,
     /// Weights and running statistics after a trajectory.
     Trained(Optimizer),
 }
 
 impl Kind {
-    /// Under which its tensors lie in the fixtures.
+    /// The prefix of its tensors in the fixtures.
     pub(crate) fn prefix(self) -> &'static str {
         match self {
             Self::Logits => "logits_eval",
@@ -51,8 +52,8 @@ impl Kind {
     }
 }
 
-/// A model with its weights, draws of images, and what the reference makes of
-/// them.
+/// A model with its weights, draws of images, and the results of the reference
+/// for them.
 pub(crate) struct Case {
     facts: Value,
     arrays: Arrays,
@@ -99,12 +100,12 @@ impl Case {
         self.facts["noise"][kind.prefix()].as_f64().unwrap()
     }
 
-    /// The weights that everything starts from.
+    /// The initial weights of all runs.
     pub(crate) fn init(&self) -> Arrays {
         under(&self.arrays, "init/")
     }
 
-    /// The batch of a draw that logits and gradients are of.
+    /// The batch of a draw that the logits and gradients are computed from.
     pub(crate) fn batch(&self, draw: u64) -> Arrays {
         let names = ["images", "labels"];
         names.map(|name| named(name, self.array(draw, name))).into()
@@ -126,7 +127,7 @@ impl Case {
         self.root.path().join(name)
     }
 
-    /// How far what was `found` is from the fixture.
+    /// How far the `found` values are from the fixture.
     pub(crate) fn distance(&self, kind: Kind, draw: u64, found: &Arrays) -> Distance {
         let expected = under(&self.arrays, &format!("{draw}/{}", kind.prefix()));
         let place = format!("{}: {}", self.name(), kind.prefix());
@@ -142,7 +143,8 @@ impl Case {
         }))
     }
 
-    /// What a tensor is measured from: trained ones from where they started.
+    /// The point that the error of a tensor is measured from: for trained
+    /// tensors, where they started.
     fn origin(&self, kind: Kind, name: &str, found: &Array) -> Vec<f64> {
         match kind {
             Kind::Trained(_) => self.arrays[&format!("init/{name}")].values(),

@@ -1,30 +1,31 @@
 //! How far the trainer may lie from the reference in double precision.
 //!
-//! The reference is exact but for what is rounded where it is stored, so a
-//! distance is the trainer's own error. float32 has one, too: `noise` of a case
-//! is that of PyTorch's float32. A draw of images may bring the input of a ReLU
-//! within rounding of 0; then the order of a sum decides whether a gradient
-//! passes, and any float32 is far off in this draw. A formula that is wrong is
-//! off in every draw. So the second-best draw counts.
+//! The reference is exact except for rounding when it is stored, so a distance
+//! is the trainer's own error. float32 has an error too: `noise` of a case is
+//! that of PyTorch's float32. In some draws of images the input of a ReLU is
+//! within rounding of 0. Then the order of a sum decides whether a gradient
+//! passes, and any float32 is far off. A wrong formula is off in every draw. So
+//! the second-best draw counts.
 
 /// The relative error that float32 is granted for any case.
 const FLOOR: f64 = 2e-5;
-/// How many times the error of PyTorch's float32 is granted where it is more.
+/// Multiple of the error of PyTorch's float32 that is allowed where it is more
+/// than the floor.
 const MULTIPLE: f64 = 4.0;
 
-/// How far a draw is from its fixture: the squares, by tensor.
+/// How far a draw is from its fixture: sums of squares, by tensor.
 pub(crate) struct Distance(Vec<Squares>);
 
 struct Squares {
     tensor: String,
-    /// Of the difference.
+    /// Squares of the difference.
     error: f64,
-    /// Of what is expected.
+    /// Squares of the expected values.
     size: f64,
 }
 
 impl Distance {
-    /// Of the values `found` and `expected` of each tensor.
+    /// The distance between the `found` and `expected` values of each tensor.
     pub(crate) fn of(tensors: impl Iterator<Item = (String, Vec<f64>, Vec<f64>)>) -> Self {
         let squares = tensors.map(|(tensor, found, expected)| {
             let pairs = found.iter().zip(&expected);
@@ -51,7 +52,7 @@ impl Distance {
         }
     }
 
-    /// The tensor with most of the error, and its part of the squares.
+    /// The tensor with most of the error, and its share of the squares.
     fn farthest(&self) -> (&str, f64) {
         let error: f64 = self.0.iter().map(|squares| squares.error).sum();
         let order = |squares: &&Squares| squares.error;
@@ -62,15 +63,15 @@ impl Distance {
     }
 }
 
-/// What was compared, and what of it is too far off.
+/// What was compared, and which of it is too far off.
 #[derive(Default)]
 pub(crate) struct Verdict {
     misses: Vec<String>,
 }
 
 impl Verdict {
-    /// Judges what was found of a `kind` of values in all draws of a case;
-    /// `--nocapture` prints how far off it is anyway.
+    /// Judges the found values of a `kind` in all draws of a case.
+    /// `--nocapture` prints how far off they are even if they pass.
     #[expect(clippy::print_stdout, reason = "a test prints for who asks for it")]
     pub(crate) fn add(&mut self, case: &str, kind: &str, noise: f64, mut draws: Vec<Distance>) {
         draws.sort_by(|a, b| a.relative().total_cmp(&b.relative()));
@@ -89,7 +90,7 @@ impl Verdict {
         }
     }
 
-    /// Fails with all that is too far off.
+    /// Fails with a list of everything that is too far off.
     pub(crate) fn passes(self) {
         assert!(self.misses.is_empty(), "{}", self.misses.join("\n"));
     }

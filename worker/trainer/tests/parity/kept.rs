@@ -1,15 +1,15 @@
 //! Which values of a tensor the fixtures keep.
 //!
 //! NumPy drew them: the first 96 of `default_rng(seed).permutation(size)`, with
-//! a seed from the tensor's name. So this is what NumPy does in between:
+//! a seed from the tensor's name. So this repeats what NumPy does in between:
 //! `SeedSequence`, PCG64 (O'Neill 2014), and the shuffle of Fisher and Yates
-//! from the end, whose numbers are drawn anew while they are too large.
+//! from the end, which draws a number again while it is too large.
 
 use std::array;
 
 use sha2::{Digest, Sha256};
 
-/// Values kept of a larger tensor.
+/// How many values are kept of a larger tensor.
 const KEPT: usize = 96;
 
 /// The places of the kept values of a tensor, in order.
@@ -29,7 +29,7 @@ pub(crate) fn places(name: &str, size: usize) -> Vec<usize> {
     order
 }
 
-/// One multiplicative hash of `SeedSequence`, its multiplier moving on.
+/// One multiplicative hash of `SeedSequence`; updates its multiplier.
 fn hash(value: u32, multiplier: &mut u32, step: u32) -> u32 {
     let value = value ^ *multiplier;
     *multiplier = multiplier.wrapping_mul(step);
@@ -55,11 +55,11 @@ fn seed_words(seed: u32) -> [u64; 4] {
     array::from_fn(|index| u64::from(halves[2 * index]) | u64::from(halves[2 * index + 1]) << 32)
 }
 
-/// NumPy's PCG64, the member XSL-RR of the family.
+/// NumPy's PCG64, the XSL-RR member of the family.
 struct Pcg64 {
     state: u128,
     increment: u128,
-    /// The half of the last output that was not used yet.
+    /// The half of the last output that is not used yet.
     half: Option<u32>,
 }
 
@@ -94,7 +94,7 @@ impl Pcg64 {
         output as u32
     }
 
-    /// A number of 0..=`most`, each as likely.
+    /// A number in 0..=`most`, all equally likely.
     fn at_most(&mut self, most: u32) -> u32 {
         let mask = u32::MAX >> most.leading_zeros();
         loop {

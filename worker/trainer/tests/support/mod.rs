@@ -15,7 +15,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
-/// The built trainer, away from the data sets of this machine.
+/// The built trainer; it does not see the data sets of this machine.
 pub(crate) fn trainer(root: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
     command
@@ -26,7 +26,7 @@ pub(crate) fn trainer(root: &Path) -> Command {
     command
 }
 
-/// Runs to the end and expects success.
+/// Runs the command to its end and expects success.
 pub(crate) fn succeed(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -68,7 +68,7 @@ fn merge(target: &mut Value, extra: &Value) {
     }
 }
 
-/// Writes a spec and gives its path.
+/// Writes a spec and returns its path.
 pub(crate) fn write_spec(directory: &Path, spec: &Value) -> PathBuf {
     let path = directory.join("spec.json");
     std::fs::write(&path, spec.to_string()).unwrap();
@@ -140,7 +140,7 @@ pub(crate) fn write(path: &Path, arrays: &Arrays) {
     std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
-/// The tensors under `prefix`, which their names lose.
+/// The tensors under `prefix`, by their names without it.
 pub(crate) fn under(arrays: &Arrays, prefix: &str) -> Arrays {
     arrays
         .iter()

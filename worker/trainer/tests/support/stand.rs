@@ -1,4 +1,4 @@
-//! Small trainings in a directory of their own, to be interrupted.
+//! Small trainings in their own directory, which tests interrupt.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::{Array, lines, succeed, trainer, write};
 
-/// A job of 24 steps, eight per epoch with a last batch of 2, in a directory
-/// of its own.
+/// A job of 24 steps in its own directory: eight steps per epoch, the last with
+/// a batch of 2.
 pub(crate) struct Stand {
     pub(crate) root: tempfile::TempDir,
     pub(crate) spec: Value,
@@ -46,7 +46,7 @@ impl Stand {
         self.root.path().join(name)
     }
 
-    /// `trainer train` into the directory `out`.
+    /// The command `trainer train` into the directory `out`.
     pub(crate) fn train(&self, out: &str, extra: &[&str]) -> Command {
         let mut command = trainer(self.root.path());
         command

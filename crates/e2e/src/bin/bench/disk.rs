@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::text::quantile;
 
-/// Median and 99th percentile of `fdatasync` after a page was written at the
+/// Median and 99th percentile of `fdatasync` after a page was written to the
 /// end of a file in `dir`, in milliseconds.
 pub(crate) fn sync_ms(dir: &Path) -> std::io::Result<(f64, f64)> {
     let path = dir.join("sync.probe");

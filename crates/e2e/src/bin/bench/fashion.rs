@@ -13,19 +13,19 @@ use crate::pytorch::Pytorch;
 use crate::text::{Figure, progress, quantile};
 
 const SEEDS: u64 = 5;
-/// Below it, two sets of errors count as different.
+/// The p below which two sets of errors count as different.
 const SIGNIFICANT: f64 = 0.05;
 
 /// One finished training.
 #[derive(Clone, Copy, Debug)]
 struct Trained {
-    /// In percent.
+    /// Its test error in percent.
     error: f64,
-    /// From the start of the process to its end.
+    /// Seconds from the start of the process to its end.
     seconds: f64,
 }
 
-/// Both in turn, seed by seed.
+/// Measures both in turn, seed by seed.
 pub(crate) fn measure() -> Vec<Figure> {
     let name = "Fashion-MNIST, ResNet-preact-8, 8 channels, 3 epochs";
     let Some(pytorch) = Pytorch::find() else {
@@ -85,7 +85,7 @@ pub(crate) fn measure() -> Vec<Figure> {
     ]
 }
 
-/// Where the trainer finds Fashion-MNIST, and the script with it.
+/// The directory where the trainer and the script find Fashion-MNIST.
 fn files() -> Option<PathBuf> {
     let named = |variable: &str| {
         let value = env::var_os(variable).filter(|value| !value.is_empty());
@@ -123,7 +123,7 @@ fn swath(site: &Site, seed: u64) -> Option<Trained> {
     )
 }
 
-/// What the last line of a program says, and how long the program ran.
+/// Reads the last line of a program, and measures how long the program ran.
 fn trained(command: &mut Command) -> Option<Trained> {
     let started = Instant::now();
     let output = command.env("PYTHONDONTWRITEBYTECODE", "1").output().ok()?;
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_permutation_test_counts_the_ways() {
-        // The most extreme split of 20: itself and its mirror image.
+        // The most extreme of 20 splits, and its mirror image.
         let p = permutation_test(&[1.0, 2.0, 3.0], &[4.0, 5.0, 6.0]);
         assert!((p - 0.1).abs() < 1e-12, "{p}");
         let p = permutation_test(&[1.0, 2.0], &[1.0, 2.0]);

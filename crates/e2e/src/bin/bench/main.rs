@@ -1,4 +1,4 @@
-//! What Swath's speed is on this machine: `cargo xtask bench`.
+//! Measures Swath's speed on this machine: `cargo xtask bench`.
 //!
 //! Every figure comes from real processes, release builds, over gRPC and SQLite
 //! with `synchronous=FULL`. Absolute figures depend on the disk, so its sync
@@ -14,7 +14,7 @@ mod training;
 
 use std::process::ExitCode;
 
-/// What each part holds itself to.
+/// The parts, and the goal of each.
 const HELP: &str = "\
 Measures Swath on this machine and prints a table.
 
@@ -35,7 +35,7 @@ fashion  the same training of Fashion-MNIST by Swath and by a PyTorch script,
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    // The program of the latency benchmark: says when it started.
+    // The program of the latency benchmark prints when it started.
     if words.first().is_some_and(|word| word == "stamp") {
         print!("{}", queue::stamp());
         return ExitCode::SUCCESS;

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::text::progress;
 
-/// The series of PyTorch that holds the libtorch which Swath is built on: no
-/// other one is a fair comparison.
+/// The series of PyTorch with the libtorch that Swath is built on. A comparison
+/// with any other would not be fair.
 const SERIES: &str = "2.13";
 
 /// A Python with PyTorch.
@@ -21,7 +21,7 @@ pub(crate) struct Pytorch {
 /// What one process measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
-    /// Median over the timed steps.
+    /// The median of the timed steps.
     pub(crate) images_per_second: f64,
     /// Largest resident memory, in bytes.
     pub(crate) peak_bytes: f64,
@@ -46,18 +46,18 @@ impl Pytorch {
         None
     }
 
-    /// Whether it is of [`SERIES`].
+    /// Whether its version is in [`SERIES`].
     pub(crate) fn is_comparable(&self) -> bool {
         is_comparable(&self.version)
     }
 
-    /// The Python, and a script of `benches/` for it.
+    /// The Python, and the path of a script in `benches/` for it.
     pub(crate) fn script(&self, name: &str) -> (&Path, PathBuf) {
         let benches = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
         (&self.python, benches.join(name))
     }
 
-    /// Times `model` at `batch` in a process of its own; none where it fails.
+    /// Times `model` at `batch` in its own process; `None` if it fails.
     pub(crate) fn run(&self, model: &str, batch: usize, how: &str, steps: usize) -> Option<Run> {
         let (python, script) = self.script("pytorch_train.py");
         let output = Command::new(python)

@@ -85,7 +85,8 @@ fn large_sweep(site: &Site, coordinator: &Process, figures: &mut Vec<Figure>) {
     ));
 }
 
-/// A sweep file of so many cells, a multiple of 20, of jobs that do nothing.
+/// A sweep file with this many cells (a multiple of 20) of jobs that do
+/// nothing.
 pub(crate) fn large(cells: u32, replicates: u32) -> String {
     let text = SweepText::null("large", 1).replicates(replicates);
     let (x, y) = (list(cells / 20), list(20));
@@ -111,7 +112,7 @@ fn resident_mb(pid: u32) -> f64 {
     memory_mb(pid, "VmRSS:")
 }
 
-/// The most that a process ever had resident, in megabytes.
+/// The peak resident size of a process, in megabytes.
 pub(crate) fn peak_mb(pid: u32) -> f64 {
     memory_mb(pid, "VmHWM:")
 }
@@ -128,8 +129,8 @@ fn memory_mb(pid: u32, what: &str) -> f64 {
     kilobytes.unwrap_or(f64::NAN) / 1024.0
 }
 
-/// What the program of the latency benchmark prints: the moment of its start as
-/// its metric.
+/// The output of the program for the latency benchmark: the time of its start
+/// as its metric.
 pub(crate) fn stamp() -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -141,9 +142,9 @@ pub(crate) fn stamp() -> String {
     )
 }
 
-/// From the moment that the coordinator takes a submit to the moment that the
-/// job's own program runs, on a worker that waits: two commits, the wake-up,
-/// and the start of a process lie between.
+/// The time from when the coordinator takes a submit to when the job's own
+/// program runs, on a worker that waits. In between are two commits, the
+/// wake-up and the start of a process.
 fn latency(site: &Site, figures: &mut Vec<Figure>) {
     let Ok(program) = std::env::current_exe() else {
         return;

@@ -1,5 +1,5 @@
-//! A store that has seen years of work: what reading it costs, in the time of
-//! whole commands and the memory of the coordinator.
+//! Reading a store that has seen years of work: the time of whole commands and
+//! the memory of the coordinator.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,12 +11,12 @@ use crate::queue::{large, peak_mb};
 use crate::text::{Figure, progress, quantile};
 
 const REPLICATES: u32 = 5;
-/// Of each of the sweeps beside the large one.
+/// How many cells each sweep besides the large one has.
 const CELLS: u32 = 188;
 const RUNS: usize = 7;
 
-/// How much lies in the store: 1,000 sweeps, a million jobs and more, and 20
-/// million observations, unless somebody is in a hurry.
+/// The size of the store: 1,000 sweeps, more than a million jobs and 20 million
+/// observations, or a small one for a quick run.
 struct Size {
     sweeps: u32,
     cells: u32,
@@ -39,7 +39,7 @@ impl Size {
         }
     }
 
-    /// In all sweeps together.
+    /// How many jobs all sweeps have together.
     fn jobs(&self) -> u32 {
         REPLICATES * (self.cells + (self.sweeps - 1) * CELLS)
     }
@@ -76,7 +76,7 @@ pub(crate) fn measure() -> Vec<Figure> {
     figures
 }
 
-/// Two submitted sweeps, and what `fill` makes of them.
+/// Two submitted sweeps, and what `fill` adds to them.
 fn fill(site: &mut Site, size: &Size) -> Result<(), String> {
     let filler = binary("examples/fill");
     let coordinator = site.serve();
@@ -152,7 +152,7 @@ fn reads(site: &Site, size: &Size, coordinator: &Process, figures: &mut Vec<Figu
     ));
 }
 
-/// The plan of every published table against that store.
+/// Plans every published table against that store.
 fn plan(site: &Site) -> Figure {
     let files = shipped();
     if files.is_empty() {
@@ -165,7 +165,7 @@ fn plan(site: &Site) -> Figure {
     timed(site, &words, &what, Some(1000.0))
 }
 
-/// The sweep files of the repository, where the benchmark runs.
+/// The sweep files of the repository. The benchmark runs at its root.
 fn shipped() -> Vec<PathBuf> {
     let root = std::env::current_dir().unwrap_or_default();
     let files = std::fs::read_dir(Path::new(&root).join("sweeps"));
@@ -179,7 +179,7 @@ fn shipped() -> Vec<PathBuf> {
     files
 }
 
-/// The median wall time of a command, or why there is none.
+/// The median wall time of a command, or why it could not be measured.
 fn timed(site: &Site, words: &[&str], what: &str, goal: Option<f64>) -> Figure {
     progress(what);
     let mut times = Vec::new();

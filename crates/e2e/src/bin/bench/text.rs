@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-/// One figure with what it is held to.
+/// One figure with its goal.
 #[derive(Clone, Debug)]
 pub(crate) struct Figure {
     pub(crate) what: String,
     pub(crate) value: String,
-    /// Empty where there is nothing to hold it to.
+    /// The goal; empty if there is none.
     pub(crate) goal: String,
     /// Whether the goal is met, if there is one.
     pub(crate) met: Option<bool>,
@@ -24,7 +24,7 @@ impl Figure {
         }
     }
 
-    /// A figure that is to be at least `goal`.
+    /// A figure that should be at least `goal`.
     pub(crate) fn at_least(what: impl Into<String>, value: f64, goal: f64, unit: &str) -> Self {
         Self {
             what: what.into(),
@@ -34,7 +34,7 @@ impl Figure {
         }
     }
 
-    /// A figure that is to be at most `goal`.
+    /// A figure that should be at most `goal`.
     pub(crate) fn at_most(what: impl Into<String>, value: f64, goal: f64, unit: &str) -> Self {
         Self {
             what: what.into(),
@@ -44,7 +44,7 @@ impl Figure {
         }
     }
 
-    /// The same figure, held to nothing.
+    /// The same figure without a goal.
     pub(crate) fn unheld(self) -> Self {
         Self {
             goal: "not comparable".to_owned(),
@@ -53,7 +53,7 @@ impl Figure {
         }
     }
 
-    /// A figure that is to be below `goal`.
+    /// A figure that should be below `goal`.
     pub(crate) fn below(what: impl Into<String>, value: f64, goal: f64, unit: &str) -> Self {
         Self {
             what: what.into(),
@@ -106,7 +106,7 @@ pub(crate) fn table(figures: &[Figure]) -> String {
     out
 }
 
-/// The `share`-quantile of `values`, which are sorted on the way.
+/// The `share`-quantile of `values`; sorts them.
 pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let last = values.len().saturating_sub(1);

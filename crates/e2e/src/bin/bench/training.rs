@@ -15,9 +15,9 @@ const TEST_IMAGES: usize = 64;
 const PIXELS: usize = 3 * 32 * 32;
 /// Rounds of Swath and PyTorch in turn, so that a noisy neighbour hits all.
 const ROUNDS: usize = 3;
-/// The ways of PyTorch that Swath is compared with.
+/// The modes of PyTorch that Swath is compared with.
 const WAYS: [&str; 3] = ["default", "channels_last", "compile"];
-/// Times the convolutions of a model alone.
+/// A mode that times only the convolutions of a model.
 const CONVOLUTIONS: &str = "convolutions";
 /// Swath's convolutions should take at least this share of its time.
 const CONVOLUTIONS_SHARE: f64 = 0.85;
@@ -25,9 +25,9 @@ const CONVOLUTIONS_SHARE: f64 = 0.85;
 /// A network at a batch size.
 struct Case {
     name: &'static str,
-    /// Its name in `benches/pytorch_models.py`.
+    /// The network's name in `benches/pytorch_models.py`.
     pytorch: &'static str,
-    /// `model` of its spec.
+    /// The network as `model` in a spec.
     model: Value,
     batch: usize,
     /// Timed steps per round.
@@ -35,7 +35,7 @@ struct Case {
 }
 
 impl Case {
-    /// What Swath's images per second over the best of PyTorch should be.
+    /// The goal for Swath's images per second, as a multiple of PyTorch's best.
     fn goal(&self) -> f64 {
         if self.batch >= 1024 { 1.3 } else { 1.1 }
     }
@@ -78,7 +78,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// All networks, then the starts.
+/// Measures all networks, then the starts.
 pub(crate) fn measure() -> Vec<Figure> {
     let site = Site::new();
     let pytorch = Pytorch::find();
@@ -90,7 +90,7 @@ pub(crate) fn measure() -> Vec<Figure> {
     figures
 }
 
-/// One network: Swath and every way of PyTorch in turn.
+/// Measures one network with Swath and every mode of PyTorch in turn.
 fn compare(site: &Site, case: &Case, pytorch: Option<&Pytorch>) -> Vec<Figure> {
     let name = format!("{}, batch {}", case.name, case.batch);
     let data = site.path().join("bench.safetensors");
@@ -146,8 +146,8 @@ fn compare(site: &Site, case: &Case, pytorch: Option<&Pytorch>) -> Vec<Figure> {
     figures
 }
 
-/// What Swath is held to. Another PyTorch than the one of Swath's libtorch is
-/// shown, but nothing is held to it.
+/// The figures with Swath's goals. A PyTorch other than the one of Swath's
+/// libtorch is shown without goals.
 fn verdicts(
     name: &str,
     case: &Case,
@@ -274,8 +274,8 @@ fn peak_bytes(child: &Child) -> Option<f64> {
     Some(kibibytes * 1024.0)
 }
 
-/// How long a training waits for its first step: in a process of its own, and
-/// in one that is warm.
+/// How long a training waits for its first step, in its own process and in a
+/// warm one.
 fn starts(site: &Site) -> Vec<Figure> {
     progress("cold and warm starts");
     let spec = json!({
@@ -309,14 +309,13 @@ fn started_after(command: &mut Command, begun: Instant) -> Option<f64> {
     let mut events = events(&mut child)?;
     let started = events.find(|event| event["event"] == "started");
     let seconds = begun.elapsed().as_secs_f64();
-    // A trainer that nobody reads from fails.
+    // A trainer whose output nobody reads fails.
     events.for_each(drop);
     child.wait().ok()?;
     started.map(|_| seconds)
 }
 
-/// Seconds from a line to its `started` in one process, the first one left
-/// out.
+/// Seconds from a line to its `started`, in one process, except the first.
 fn warm_starts(line: &str) -> Option<Vec<f64>> {
     let mut child = Command::new(binary("trainer"))
         .arg("serve")

@@ -1,12 +1,13 @@
-//! Rules over what is done to the training images.
+//! Rules for what is done to the training images.
 
 use super::super::{Augmentation, Dataset, RandomErasing, SpecError, TrainingSpec};
 use super::batch_sizes;
 
-/// More tries than this to place a rectangle would only hide that none fits.
+/// With more tries than this, a rectangle that never fits would go unnoticed.
 const MOST_ATTEMPTS: u32 = 1000;
 
-/// Every contradiction of the augmentation and of the loss with it.
+/// Reports every contradiction within the augmentation, and between it and the
+/// loss.
 pub(super) fn check(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
     let augmentation = &spec.augmentation;
     check_mixing(spec, wrong);
@@ -34,7 +35,7 @@ pub(super) fn check(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
     }
 }
 
-/// At most one of what replaces the target of a batch, and a batch to mix.
+/// Only one option may replace the target of a batch, and mixing needs a batch.
 fn check_mixing(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
     let augmentation = &spec.augmentation;
     let ways = [
@@ -119,7 +120,7 @@ fn check_erasing(erasing: &RandomErasing, wrong: &mut impl FnMut(&str, String)) 
     }
 }
 
-/// Height and width of the images, where the name of the data set says it.
+/// Height and width of the images, where the data set's name determines them.
 pub(super) fn side(dataset: &Dataset) -> Option<u64> {
     match dataset {
         Dataset::Cifar10 | Dataset::Cifar100 => Some(32),
@@ -129,8 +130,8 @@ pub(super) fn side(dataset: &Dataset) -> Option<u64> {
     }
 }
 
-/// What leaves nothing to see of images of `height`×`width`: a crop that may
-/// lie in the padding, a square that always hides all.
+/// Options that leave nothing to see of images of `height`×`width`: a crop that
+/// may lie in the padding, or a square that always hides everything.
 pub fn oversized(augmentation: &Augmentation, height: u64, width: u64) -> Option<SpecError> {
     if let Some(crop) = &augmentation.random_crop
         && u64::from(crop.padding) >= height.min(width)

@@ -1,4 +1,4 @@
-//! Rules over a whole spec: what must be there, and what excludes what.
+//! Rules for a whole spec: what must be there, and what excludes what.
 
 mod augmentation;
 mod model;
@@ -57,8 +57,8 @@ pub(super) fn required(tree: &Value) -> Result<(), Vec<SpecError>> {
     }
 }
 
-/// Ways to say "off" become the absence that they mean; the optimizer has its
-/// name.
+/// Replaces the ways to say "off" by leaving the key out; the optimizer has its
+/// name by now.
 pub(super) fn normalize(spec: &mut TrainingSpec) {
     let Augmentation {
         random_crop,
@@ -80,13 +80,13 @@ pub(super) fn normalize(spec: &mut TrainingSpec) {
     spec.ghost_batch_size.take_if(|size| *size >= largest);
 }
 
-/// Images per micro-batch of each batch size of the training.
+/// Images per micro-batch, for each batch size of the training.
 fn micro_batches(spec: &TrainingSpec) -> impl Iterator<Item = u32> {
     let parts = spec.accumulation_steps.unwrap_or(1);
     batch_sizes(spec).map(move |(_, size)| size / parts)
 }
 
-/// Every batch size of the training, with the key that says so.
+/// Every batch size of the training, with the key that sets it.
 fn batch_sizes(spec: &TrainingSpec) -> impl Iterator<Item = (&'static str, u32)> {
     let later = spec.batch_schedule.iter();
     // A change at epoch 0 replaces the spec's own size.
@@ -99,7 +99,7 @@ fn batch_sizes(spec: &TrainingSpec) -> impl Iterator<Item = (&'static str, u32)>
         .chain(later.map(|step| ("batch_schedule", step.batch_size)))
 }
 
-/// Every contradiction of the spec.
+/// Reports every contradiction of the spec.
 pub(super) fn whole(spec: &TrainingSpec) -> Vec<SpecError> {
     let mut errors = Vec::new();
     let mut wrong = |key: &str, message: String| errors.push(SpecError::new(key, message));

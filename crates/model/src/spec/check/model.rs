@@ -1,4 +1,4 @@
-//! Rules over an architecture.
+//! Rules for an architecture.
 
 use super::super::{
     BlockType, Densenet, Model, Pyramidnet, Resnet, ResnetPreact, SeResnetPreact, ShakeShake,
@@ -6,13 +6,13 @@ use super::super::{
 };
 use super::augmentation::side;
 
-/// The output of a bottleneck over its inner width.
+/// Output width of a bottleneck divided by its inner width.
 const EXPANSION: u32 = 4;
 
-/// The most stages of a VGG: each halves the map.
+/// The most stages of a VGG: each halves the feature map.
 const VGG_STAGES_MAX: usize = 16;
 
-/// Every contradiction of the model.
+/// Reports every contradiction of the model.
 pub(super) fn check(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
     if let Model::Vgg(vgg) = &spec.model {
         check_vgg(vgg, wrong);
@@ -28,7 +28,8 @@ pub(super) fn check(spec: &TrainingSpec, wrong: &mut impl FnMut(&str, String)) {
     }
 }
 
-/// The option of a VGG that halves images of this size to nothing.
+/// The error for a VGG that halves images of this size to nothing, at the
+/// option that does so.
 pub fn overpooled(model: &Model, height: u64, width: u64) -> Option<SpecError> {
     let Model::Vgg(vgg) = model else { return None };
     let stages = vgg.n_channels.len();
@@ -64,7 +65,7 @@ fn check_vgg(vgg: &Vgg, wrong: &mut impl FnMut(&str, String)) {
     }
 }
 
-/// Widths that leave a layer without channels.
+/// Reports widths that leave a layer without channels.
 fn check_channels(model: &Model, wrong: &mut impl FnMut(&str, String)) {
     match model {
         Model::Resnet(Resnet {

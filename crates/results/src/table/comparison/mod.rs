@@ -21,9 +21,9 @@ use super::notes::letter;
 use super::{Column, Field, Footnote, Kind, Results, Row, Shown, Table, TableError};
 use crate::summary::{Summary, Unit};
 
-/// A corrected p of at most so much is called a difference.
+/// A difference is called one if its corrected p is at most this.
 const ALPHA: f64 = 0.05;
-/// The most pairs; more come of sweeps that hardly share an axis.
+/// The most pairs; sweeps that share hardly any axis give more.
 pub const PAIRS_MAX: usize = 100_000;
 
 /// Two sweeps, joined.
@@ -33,32 +33,33 @@ pub struct Comparison<'a> {
     right: &'a Results,
     /// The axes that both sweeps have, in the order of the left one.
     shared: Vec<&'a str>,
-    /// Axes of one sweep alone, by which its cells of one pair may differ.
+    /// Axes that only one sweep has; the cells of one pair may differ in them.
     own: [Vec<&'a str>; 2],
     pairs: Vec<Pair>,
     /// Cells of either sweep with no partner.
     alone: [usize; 2],
     /// The best cells against each other, if both sweeps have one.
     best: Option<Pair>,
-    /// Which cells of either sweep rest on numbers from elsewhere.
+    /// Which cells of either sweep rest on imported numbers.
     imported: [Marked; 2],
 }
 
-/// A cell of either sweep, and what their difference comes to.
+/// One cell of each sweep, and how they differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair {
-    /// Their places in their sweeps.
+    /// The places of the cells in their sweeps.
     places: [usize; 2],
-    /// The right median less the left one.
+    /// The right median minus the left one.
     difference: Option<f64>,
-    /// None where a side has no measurement, or both are the same jobs.
+    /// The test; none where a side has no measurement, or both are the same
+    /// jobs.
     test: Option<Test>,
     /// The test's p, corrected for all tests of the comparison.
     corrected: Option<f64>,
     outcome: Outcome,
 }
 
-/// What a comparison of two cells came to.
+/// The result of comparing two cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -68,18 +69,18 @@ pub enum Outcome {
     More,
     /// The difference may be chance.
     NotDistinguishable,
-    /// So few replicates could not have shown any difference.
+    /// With so few replicates no difference could have been shown.
     TooFew,
-    /// One cell in both sweeps: the same jobs.
+    /// It is one cell in both sweeps: the same jobs.
     Same,
     /// A side has no measurement yet.
     Missing,
-    /// A side has only imported medians, and no run to test with.
+    /// A side has only imported medians, and no run that could be tested.
     Untold,
 }
 
 impl Outcome {
-    /// Its name, for programs.
+    /// The name for programs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Less => "less",
@@ -94,8 +95,8 @@ impl Outcome {
 }
 
 impl<'a> Comparison<'a> {
-    /// Joins the cells of two sweeps that have the same values on every axis
-    /// that both have. An axis of one sweep alone gives several pairs.
+    /// Joins the cells of two sweeps that agree on every axis that both sweeps
+    /// have. An axis of only one sweep gives several pairs.
     ///
     /// # Errors
     ///
@@ -178,7 +179,7 @@ impl<'a> Comparison<'a> {
     fn pair(&self, places: [usize; 2]) -> Pair {
         let (left, right) = (self.cell(0, places), self.cell(1, places));
         let medians = left.1.measured.median().zip(right.1.measured.median());
-        // Numbers from elsewhere belong to a sweep, jobs to every sweep.
+        // Imported numbers belong to one sweep, but jobs to every sweep.
         let is_ours = |side: usize| self.imported[side].of[places[side]].is_none();
         let same = left.0.cell == right.0.cell && is_ours(0) && is_ours(1);
         let test = if same {
@@ -209,8 +210,8 @@ impl<'a> Comparison<'a> {
         )
     }
 
-    /// Corrects the p of every pair for all of them; the best against each other
-    /// are a question of its own.
+    /// Corrects the p of every pair for the number of tests. The best cells
+    /// against each other are a question of its own.
     fn test(&mut self) {
         let p: Vec<f64> = self
             .pairs
@@ -219,7 +220,7 @@ impl<'a> Comparison<'a> {
             .collect();
         let least = self.pairs.iter().filter_map(|it| Some(it.test?.least));
         let least = least.fold(1.0, f64::min);
-        // Then the method of Holm stops at its first step.
+        // If this holds, the method of Holm stops at its first step.
         let hopeless = least * p.len() as f64 > ALPHA;
         let mut corrected = holm(&p).into_iter();
         for pair in self.pairs.iter_mut().filter(|it| it.test.is_some()) {
@@ -235,7 +236,7 @@ impl<'a> Comparison<'a> {
         self.pairs.iter().filter(|it| it.test.is_some()).count()
     }
 
-    /// The comparison as a table; `wide` shows the cells' ids and the least p.
+    /// The comparison as a table; `wide` adds the cells' ids and the least p.
     pub fn table(&self, wide: bool) -> Table {
         let mut table = Table {
             title: format!("{} beside {}", self.right.title, self.left.title),
@@ -283,7 +284,8 @@ impl<'a> Comparison<'a> {
         columns
     }
 
-    /// The names of both sweeps, which may be one: a grown file keeps it.
+    /// The names of both sweeps; they may be the same, because a grown file
+    /// keeps its name.
     fn names(&self) -> [String; 2] {
         let [left, right] = [self.left, self.right];
         if left.name == right.name {
@@ -327,8 +329,8 @@ impl<'a> Comparison<'a> {
         fields
     }
 
-    /// The mark of a cell that rests on numbers from elsewhere: those of the right
-    /// sweep come after those of the left one.
+    /// The mark of a cell that rests on imported numbers. The marks of the
+    /// right sweep come after those of the left one.
     fn mark(&self, side: usize, place: usize) -> Option<String> {
         let at = self.imported[side].of[place]?;
         Some(letter(side * self.imported[0].texts.len() + at))
@@ -336,7 +338,7 @@ impl<'a> Comparison<'a> {
 
     /// The outcome in words.
     fn words(&self, pair: &Pair) -> String {
-        // What was tested: runs that are known by a median alone were not.
+        // What was tested; runs that are known only by a median were not.
         let n = [0, 1].map(|side| self.cell(side, pair.places).1.values.len());
         let at = if n[0] == n[1] {
             format!("n = {}", n[0])
@@ -407,7 +409,7 @@ impl<'a> Comparison<'a> {
         imported.chain(texts.into_iter().map(note)).collect()
     }
 
-    /// What it would take to tell anything.
+    /// What it would take to find a difference.
     fn more(&self, tests: usize) -> String {
         let enough = (1..=1000).find(|n| least_p(*n, *n) * tests as f64 <= ALPHA);
         let enough = enough.unwrap_or(1000);
@@ -441,7 +443,8 @@ impl<'a> Comparison<'a> {
 }
 
 impl Pair {
-    /// `hopeless`: no replicates of these counts could have told any pair apart.
+    /// `hopeless`: with these counts no replicates could have told any pair
+    /// apart.
     fn conclude(&mut self, corrected: Option<f64>, hopeless: bool) {
         let Some(test) = self.test else {
             return;
@@ -461,7 +464,7 @@ impl Pair {
     }
 }
 
-/// A chance with as many digits as tell something.
+/// A probability with as many digits as are meaningful.
 fn chance(p: f64) -> String {
     if p < 0.001 {
         format!("{p:.0e}")

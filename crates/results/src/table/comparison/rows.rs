@@ -17,13 +17,13 @@ pub struct PairRow<'a> {
     pub left: PairSide<'a>,
     /// The right one.
     pub right: PairSide<'a>,
-    /// The right median less the left one.
+    /// The right median minus the left one.
     pub difference: Option<f64>,
     /// The test, where there was one.
     pub test: Option<Test>,
     /// Its p, corrected for all tests of the comparison.
     pub corrected: Option<f64>,
-    /// What it came to.
+    /// The result of the comparison.
     pub outcome: Outcome,
 }
 
@@ -32,7 +32,7 @@ pub struct PairRow<'a> {
 pub struct PairSide<'a> {
     /// The cell.
     pub cell: &'a CellResults,
-    /// What it has come to.
+    /// The summary of its replicates.
     pub summary: &'a Summary,
 }
 
@@ -61,8 +61,8 @@ impl<'a> PairRow<'a> {
 }
 
 impl Comparison<'_> {
-    /// The axes in the order of the table: those that both sweeps have, then those
-    /// of the left one alone and of the right one.
+    /// The axes in the order of the table: those of both sweeps, then those of
+    /// only the left one, then those of only the right one.
     pub fn axes(&self) -> impl Iterator<Item = &str> {
         let [left, right] = &self.own;
         self.shared.iter().chain(left).chain(right).copied()

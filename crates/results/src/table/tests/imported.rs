@@ -38,7 +38,7 @@ fn notes(table: &Table) -> Vec<String> {
     marked.collect()
 }
 
-/// The first two cells are medians from elsewhere, the third in part.
+/// The first two cells are imported medians, the third in part.
 fn with_imports() -> Vec<CellResults> {
     let mut cells = cells();
     for (cell, line) in cells.iter_mut().zip([2, 3]) {
@@ -79,7 +79,8 @@ fn medians_from_elsewhere_are_compared_and_not_tested() {
     let theirs = results(pivot(), with_imports());
     let comparison = Comparison::new(&ours, &theirs).unwrap();
     let outcomes: Vec<Outcome> = comparison.rows().map(|row| row.outcome).collect();
-    // One cell, but other numbers: the last alone is the same jobs.
+    // Both sides show the same cell but other numbers; only the last is the
+    // same jobs.
     let untold = Outcome::Untold;
     assert_eq!(outcomes, [untold, untold, Outcome::TooFew, Outcome::Same]);
     let table = comparison.table(false);

@@ -554,7 +554,7 @@ fn three_against_three_are_not_distinguishable() {
 fn pairs_are_corrected_for_each_other() {
     let low = [8.0, 8.1, 8.2, 8.3];
     let high = [9.0, 9.1, 9.2, 9.3];
-    // Four against four tell one difference, not two.
+    // Four against four can show one difference, not two.
     assert_eq!(
         outcomes(&replicated(1, &[&high]), &replicated(9, &[&low])),
         ["less"]
@@ -569,7 +569,7 @@ fn pairs_are_corrected_for_each_other() {
 #[test]
 fn what_cannot_be_compared() {
     let left = replicated(1, &[&[8.0], &[9.0]]);
-    // One digest, one cell; and nobody has a partner for the second.
+    // One digest, one cell; the second cell has no partner.
     let right = replicated(1, &[&[8.0]]);
     assert_eq!(outcomes(&left, &right), ["same"]);
     let notes = Comparison::new(&left, &right)

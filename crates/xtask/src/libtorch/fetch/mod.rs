@@ -15,10 +15,12 @@ use crate::progress::Meter;
 
 const PROGRAM: &str = include_str!("wheel.py");
 
-/// The exit code with which wheel.py says that the server refuses what pip may be allowed.
+/// The exit code of wheel.py for a server that refuses a plain download but may accept
+/// pip's.
 const REFUSED: i32 = 3;
 
-/// The wheels as verified files in `downloads`, in the order of the pins.
+/// Downloads the wheels into `downloads` and verifies them; returns the files
+/// in the order of the pins.
 pub(crate) fn wheels(downloads: &Path) -> Result<Vec<PathBuf>> {
     require_pip()?;
     let urls = match resolve() {
@@ -53,7 +55,7 @@ fn require_pip() -> Result<()> {
     )
 }
 
-/// pip with everything that decides which files it takes.
+/// A pip command with everything that decides which files it takes.
 fn pip(verb: &str, wheels: &[Wheel]) -> Command {
     let mut command = Command::new("python3");
     command.args([
@@ -73,10 +75,10 @@ fn pip(verb: &str, wheels: &[Wheel]) -> Command {
     command
 }
 
-/// The address of each wheel, as the user's package index gives it.
+/// The address of each wheel, from the user's package index.
 fn resolve() -> Result<Vec<String>> {
     let mut ask = pip("install", &WHEELS);
-    // Nothing is installed; pip before 23.1 wants a target for another Python's wheels all the same.
+    // Nothing is installed, but pip before 23.1 still wants a target for another Python's wheels.
     ask.args([
         "--dry-run",
         "--ignore-installed",
@@ -101,7 +103,8 @@ fn resolve() -> Result<Vec<String>> {
     WHEELS.iter().map(|wheel| url_in(&report, wheel)).collect()
 }
 
-/// The address of one wheel in pip's report; another digest than the pinned one is found out before the download.
+/// The address of one wheel in pip's report. A digest other than the pinned one is noticed here, before the
+/// download.
 fn url_in(report: &Value, wheel: &Wheel) -> Result<String> {
     let items = report["install"]
         .as_array()
@@ -148,7 +151,7 @@ fn verify_file(wheel: &Wheel, sha256: &str, part: &Path) -> Result<()> {
     if sha256 == wheel.sha256 {
         return Ok(());
     }
-    // Kept, it would be found whole and wrong by every later call.
+    // If it were kept, every later call would find it complete and wrong.
     fs::remove_file(part).with_context(|| format!("cannot remove {}", part.display()))?;
     bail!(
         "the download of {} has SHA-256 {sha256} where {} is pinned, and was removed: run `cargo xtask setup` again",
@@ -190,14 +193,14 @@ fn run_fetch(wheel: &Wheel, url: &str, part: &Path) -> Result<Fetched> {
         (Some(0), Some(sha256)) => Ok(Fetched::Sha256(sha256)),
         (Some(REFUSED), _) => Ok(Fetched::Refused(last_line(&stderr).to_owned())),
         _ => bail!(
-            "the download of {} stopped ({}): run `cargo xtask setup` again, it goes on from there",
+            "the download of {} stopped ({}): run `cargo xtask setup` again, it continues from there",
             wheel.requirement(),
             last_line(&stderr)
         ),
     }
 }
 
-/// A line of wheel.py.
+/// A line of output from wheel.py.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     Progress { done: u64, total: u64 },
@@ -217,7 +220,7 @@ impl Told {
     }
 }
 
-/// The way without resuming, for an old pip and for an index that wants the credentials pip has.
+/// The way without resuming, for an old pip and for an index that wants pip's credentials.
 fn through_pip(wheel: &Wheel, downloads: &Path) -> Result<PathBuf> {
     let mut command = pip("download", std::slice::from_ref(wheel));
     let status = command
@@ -241,7 +244,8 @@ fn through_pip(wheel: &Wheel, downloads: &Path) -> Result<PathBuf> {
     let file = wheels
         .next()
         .with_context(|| format!("pip left no file {prefix}*.whl"))?;
-    // A whole file is not fetched again, only read: the address is never used.
+    // A complete file is only read, not fetched again, so the address is never
+    // used.
     match run_fetch(wheel, "", &file)? {
         Fetched::Sha256(sha256) => verify_file(wheel, &sha256, &file).map(|()| file),
         Fetched::Refused(why) => bail!("{} cannot be checked: {why}", wheel.requirement()),

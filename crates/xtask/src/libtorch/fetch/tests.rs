@@ -65,7 +65,7 @@ fn the_lines_of_the_downloader_are_understood() {
     assert_eq!(Told::parse("noise"), None);
 }
 
-/// A server that knows ranges is not at hand in a test; a file address takes the same path without them.
+/// A test has no server that supports ranges at hand; a file address takes the same path without them.
 #[test]
 fn a_download_is_digested_and_a_part_without_ranges_starts_again() {
     let directory = tempfile::tempdir().unwrap();

@@ -73,7 +73,7 @@ impl History {
     }
 
     /// Remembers a step and the change of the gradient over it. A step along
-    /// which the curvature is not clearly positive is passed over: `B` must
+    /// which the curvature is not clearly positive is skipped, because `B` must
     /// stay positive definite.
     pub(super) fn push(&mut self, step: Vec<f64>, change: Vec<f64>) {
         let curvature = dot(&step, &change);
@@ -154,7 +154,7 @@ mod tests {
                 let change = step.iter().zip(&diagonal).map(|(s, d)| s * d).collect();
                 history.push(step, change);
             }
-            // Nearly parallel steps leave little of either form's digits.
+            // Nearly parallel steps leave few digits in either form.
             prop_assume!(!history.is_empty());
             let expected = recursive(&history, 4);
             let found = compact(&history, 4);

@@ -46,7 +46,7 @@ impl Bounds<'_> {
     }
 }
 
-/// A point of the box with what the function is there.
+/// A point of the box, with the value and gradient of the function there.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     /// The point.
@@ -62,9 +62,9 @@ pub(super) struct Place {
 pub(super) struct Options {
     /// Iterations: at most so many steps.
     pub(super) iterations: u32,
-    /// Steps that the curvature is learned from.
+    /// How many steps the curvature is learned from.
     pub(super) memory: usize,
-    /// Evaluations in one iteration.
+    /// The most evaluations in one iteration.
     pub(super) evaluations: u32,
 }
 
@@ -79,17 +79,17 @@ impl Options {
     }
 }
 
-/// Minimizes in a box from `start`, which must lie in it. `evaluate` writes
-/// the gradient and gives the value; a value that is not finite is a point to
-/// keep away from. No iteration raises the value, and no evaluated point is
-/// outside of the box.
+/// Minimizes in a box from `start`, which must lie in it. `evaluate` writes the
+/// gradient and returns the value; a value that is not finite marks a point to
+/// avoid. No iteration raises the value, and no evaluated point is outside of
+/// the box.
 ///
 /// It ends earlier where the projected gradient is 0, or where no step
 /// decreases the value any more.
 ///
 /// # Errors
 ///
-/// What `evaluate` gives.
+/// The error that `evaluate` returned.
 pub(super) fn minimize<E>(
     start: Place,
     bounds: Bounds<'_>,
@@ -107,7 +107,7 @@ pub(super) fn minimize<E>(
             let first = iteration == 0;
             match step(bounds, &place, &aim, first, options, &mut evaluate)? {
                 Some(found) => break Some(found),
-                // The model misled: once more without it.
+                // The model was misleading: try once more without it.
                 None if !history.is_empty() => history.clear(),
                 None => break None,
             }

@@ -222,7 +222,7 @@ impl Search {
     }
 }
 
-/// Of two steps the one farther from `from`.
+/// The one of two steps that is farther from `from`.
 fn farther(from: f64, first: f64, second: f64) -> f64 {
     if (first - from).abs() > (second - from).abs() {
         first

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Every value has its share, to five standard deviations.
+/// Every value has its share, within five standard deviations.
 fn uniform(values: impl IntoIterator<Item = i64>, least: i64, places: usize) {
     let mut counts = vec![0_u32; places];
     for value in values {
@@ -46,7 +46,7 @@ fn crops_flips_and_squares_are_uniform() {
         uniform(rows.iter().copied(), -8, 33);
         uniform(columns.iter().copied(), -8, 33);
     }
-    // The views know nothing of each other.
+    // The two views are independent.
     let cells = first[0].iter().zip(&second[0]);
     uniform(
         cells.map(|(row, other)| (row + 8) * 33 + other + 8),
@@ -55,7 +55,8 @@ fn crops_flips_and_squares_are_uniform() {
     );
 }
 
-/// Made by an independent implementation: what a spec drew before must stay.
+/// The draws come from an independent implementation: a spec must keep its
+/// draws.
 #[test]
 fn draws_stay_what_they_were() {
     let augmentation = json!({

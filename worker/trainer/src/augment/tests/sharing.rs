@@ -106,7 +106,7 @@ fn how_a_batch_is_mixed_depends_on_its_first_position_only() {
         assert_eq!(small.recipes[2], large.recipes[1]);
         assert_ne!(small.recipes[1], large.recipes[1]);
     }
-    // Nothing else of the epoch knows of the batches, or of the mixing.
+    // Nothing else in the epoch depends on the batches or the mixing.
     let draws = |augmentation: &Value, batch| {
         let mut draws = Draws::new(&spec(augmentation, 2), 3, 50, [8, 8], batch);
         draws.mixing = None;

@@ -1,5 +1,5 @@
-//! Downloads over HTTP that survive what networks do: cut off, they go on where
-//! they were; fallen silent, they are given up and tried again.
+//! Downloads over HTTP that survive network problems: an interrupted download
+//! continues where it stopped; a silent one is given up and tried again.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -14,12 +14,12 @@ use ureq::{Agent, Body};
 use super::parallel::{LOOK, Progress};
 use crate::{output, process};
 
-/// Why a file did not come.
+/// Why a file could not be downloaded.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// The server has no such file, or none for this client.
     Absent(String),
-    /// Anything else; what did come is kept for the next try.
+    /// Anything else; what was received is kept for the next try.
     Failed(String),
     /// SIGTERM came.
     Stopped,
@@ -27,26 +27,26 @@ pub(super) enum Trouble {
 
 /// Why one try ended.
 enum Ended {
-    /// Another may do better.
+    /// Another try may succeed.
     Again(String),
     For(Trouble),
 }
 
-/// What may be different in tests.
+/// Times and limits, which tests may shorten.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// To reach the server, or its proxy.
+    /// Limit for reaching the server, or its proxy.
     pub(super) connect: Duration,
-    /// Between two pieces of an answer.
+    /// Limit between two pieces of an answer.
     pub(super) silence: Duration,
-    /// Before the second try; before each further one, twice as long.
+    /// Pause before the second try; doubled before each further one.
     pub(super) pause: Duration,
-    /// Tries in a row that bring nothing new.
+    /// How many tries in a row may bring nothing new.
     pub(super) tries: u32,
 }
 
 impl Patience {
-    /// That of people.
+    /// The values outside of tests.
     pub(super) const USUAL: Self = Self {
         connect: Duration::from_secs(20),
         silence: Duration::from_secs(30),
@@ -65,7 +65,7 @@ const CERTIFICATES: [&str; 3] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// A client; proxies are those that the environment names.
+/// A client; its proxies are those of the environment.
 pub(super) struct Client {
     agent: Agent,
     patience: Patience,
@@ -95,11 +95,11 @@ impl Client {
         }
     }
 
-    /// Downloads `url` to `part`, which may hold its beginning already.
+    /// Downloads `url` to `part`, which may already have its beginning.
     ///
     /// # Errors
     ///
-    /// [`Trouble`] with the address, once trying again is of no use.
+    /// [`Trouble`] with the address, once trying again is useless.
     pub(super) fn fetch(&self, url: &str, part: &Path) -> Result<(), Trouble> {
         let mut most = length(part);
         let mut futile = 0;
@@ -144,7 +144,7 @@ impl Client {
         let start = match response.status() {
             StatusCode::OK => 0,
             StatusCode::PARTIAL_CONTENT if starts_at(response.headers()) == Some(have) => have,
-            // The file is not what it was, or the server counts differently.
+            // The file has changed, or the server counts differently.
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
                 forget(part);
                 return Err(Ended::Again(format!(
@@ -173,7 +173,7 @@ impl Client {
     }
 }
 
-/// Copies the body to `file`, of which the first `start` bytes are there.
+/// Copies the body to `file`, which already has the first `start` bytes.
 fn receive(
     url: &str,
     response: Response<Body>,
@@ -212,20 +212,20 @@ fn receive(
     }
 }
 
-/// Removes what has come of a file.
+/// Removes what was received of a file.
 pub(super) fn forget(part: &Path) {
     let _ = fs::remove_file(part);
     let _ = fs::remove_file(mark(part));
 }
 
-/// Where the validator of what has come is kept.
+/// The path of the validator for what was received.
 pub(super) fn mark(part: &Path) -> PathBuf {
     let mut name = part.as_os_str().to_owned();
     name.push(".tag");
     PathBuf::from(name)
 }
 
-/// What tells that a file is still the same: a strong ETag or its date (RFC
+/// What shows that a file is still the same: a strong ETag, or its date (RFC
 /// 9110, 13.1.5).
 fn validator(headers: &HeaderMap) -> Option<String> {
     let text = |name| headers.get(name)?.to_str().ok().map(str::to_owned);
@@ -242,8 +242,8 @@ fn starts_at(headers: &HeaderMap) -> Option<u64> {
 
 fn of_status(url: &str, status: StatusCode) -> Ended {
     match status {
-        // Stores that do not list their files to everyone deny those that
-        // they do not have.
+        // Stores that do not list their files to everyone answer "forbidden"
+        // for files that they do not have.
         StatusCode::NOT_FOUND
         | StatusCode::GONE
         | StatusCode::UNAUTHORIZED
@@ -261,7 +261,7 @@ fn of_error(url: &str, error: &ureq::Error) -> Ended {
         ureq::Error::Io(_) | ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed => {
             Ended::Again(error.to_string())
         }
-        // No name, no certificate, a wrong address: tomorrow, perhaps.
+        // No name, no certificate, a wrong address: it may work later.
         _ => Ended::For(Trouble::Failed(format!("{url}: {error}"))),
     }
 }

@@ -1,16 +1,16 @@
-//! What was found in a folder, for people.
+//! A report of what was found in a folder.
 
 use std::fmt::Write;
 
 use super::super::Facts;
 
-/// More classes than these are summed up.
+/// More classes than this are summed up.
 const ROWS_MAX: usize = 20;
 
 /// Images of a class: in the training and in the test set.
 type Counts = [u64; 2];
 
-/// Lines that tell the size of a folder and of its classes.
+/// The lines that report the size of a folder and of its classes.
 pub(super) fn lines(facts: &Facts, train: &[i64], test: &[i64]) -> String {
     let mut counts = vec![[0; 2]; facts.class_names.len()];
     for (labels, split) in [(train, 0), (test, 1)] {

@@ -1,4 +1,4 @@
-//! `folder`: images of the user's own, in a directory per class.
+//! `folder`: a user's own images, one directory per class.
 
 mod counts;
 #[cfg(test)]
@@ -18,7 +18,7 @@ use super::{Facts, RawDataset, Split, own};
 use crate::failure::Failure;
 use crate::output;
 
-/// Endings of the files that are images, whatever their case.
+/// The endings of image files, in upper or lower case.
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 
 /// Files that systems leave in every directory.
@@ -27,11 +27,11 @@ const LITTER: [&str; 2] = ["thumbs.db", "desktop.ini"];
 /// One image file.
 #[derive(Debug)]
 pub(super) struct Item {
-    /// Where it lies.
+    /// The image's path.
     pub(super) path: PathBuf,
-    /// Its class, as an index of the classes.
+    /// Its class, as an index into the classes.
     class: usize,
-    /// What the file system says of it.
+    /// What the file system says about it.
     pub(super) metadata: Metadata,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Folder {
     root: PathBuf,
     /// Names of the classes: those of the directories under `train`, sorted.
     classes: Vec<OsString>,
-    /// Sorted by class, then by name.
+    /// The files of the training set, sorted by class, then by name.
     train: Vec<Item>,
     test: Vec<Item>,
     warnings: Vec<String>,
@@ -89,13 +89,13 @@ impl Folder {
         self.train.iter().chain(&self.test)
     }
 
-    /// What the options and the heads of the files say; mean and standard
-    /// deviation only where the options do, else they are empty.
+    /// The facts from the options and the heads of the files. Mean and standard
+    /// deviation are empty unless the options give them.
     ///
     /// # Errors
     ///
     /// [`Failure::Invalid`] with the files where sizes differ, or where one is
-    /// no image.
+    /// not an image.
     pub(super) fn facts(&self, own: &OwnData) -> Result<Facts, Failure> {
         let shape = self.shape(own)?;
         let facts = Facts {
@@ -111,12 +111,12 @@ impl Folder {
         Ok(facts)
     }
 
-    /// Decodes every image; says what was found. Mean and standard deviation are
-    /// those of the training images, whatever the options say.
+    /// Decodes every image, and reports what was found. Mean and standard
+    /// deviation are those of the training images, whatever the options say.
     ///
     /// # Errors
     ///
-    /// As [`Folder::facts`], for whole files.
+    /// The same as [`Folder::facts`], for whole files.
     pub(super) fn load(&self, own: &OwnData) -> Result<RawDataset, Failure> {
         let mut facts = self.facts(own)?;
         let shape = facts.shape();
@@ -129,7 +129,7 @@ impl Folder {
         Ok(RawDataset { facts, train, test })
     }
 
-    /// Says what was found and what is strange about it.
+    /// Reports what was found, and what is strange about it.
     fn tell(&self, facts: &Facts, [train, test]: [&Split; 2], own: &OwnData) {
         let root = self.root.display();
         for warning in &self.warnings {
@@ -275,8 +275,8 @@ fn no_split(root: &Path, split: &str) -> Failure {
     ))
 }
 
-/// What lies in a directory, links followed, sorted by the bytes of the names;
-/// without what is hidden and what systems leave behind.
+/// The entries of a directory, following links, sorted by the bytes of their
+/// names; without hidden files and files that systems leave behind.
 fn entries(directory: &Path) -> Result<Vec<(PathBuf, Metadata)>, Failure> {
     let unread = |path: &Path, error: &std::io::Error| {
         Failure::Invalid(format!("cannot read {}: {error}", path.display()))

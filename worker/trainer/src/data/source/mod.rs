@@ -16,19 +16,19 @@ use super::{
 use crate::failure::Failure;
 use crate::output;
 
-/// How long another process may take to decode what this one needs, too.
+/// How long another process may take to decode what this one needs too.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A data set that can be put on a device.
 pub(crate) enum Opened {
     /// In the memory of this process.
     Decoded(RawDataset),
-    /// Mapped, shared with others.
+    /// Mapped, and shared with other processes.
     Shared(DecodedCopy),
 }
 
 impl Opened {
-    /// What it is.
+    /// The facts about it.
     pub(crate) fn facts(&self) -> &Facts {
         match self {
             Self::Decoded(raw) => &raw.facts,
@@ -63,7 +63,7 @@ impl<'a> Found<'a> {
     ///
     /// # Errors
     ///
-    /// [`Failure::Invalid`] with the remedy where they are nowhere.
+    /// [`Failure::Invalid`] with the remedy where they cannot be found.
     pub(super) fn find(source: &'a Source, places: &Places) -> Result<Self, Failure> {
         let idx = |name| idx::find(name, places).map(|files| Files::Idx(name, files));
         let cifar = |set| cifar::find(set, places).map(|files| Files::Cifar(set, files));
@@ -89,7 +89,8 @@ impl<'a> Found<'a> {
         self.open_worth(directory, decoded::WORTH)
     }
 
-    /// [`Found::open`], with a copy of sets of at least so many bytes.
+    /// Like [`Found::open`], but makes a copy only of sets of at least so many
+    /// bytes.
     fn open_worth(&self, directory: &Path, worth: u64) -> Result<Opened, Failure> {
         let Some((path, stamp)) = self.copy(directory, worth) else {
             return self.decode().map(Opened::Decoded);
@@ -98,7 +99,7 @@ impl<'a> Found<'a> {
             Ok(copy) => copy,
             Err(what) => {
                 let path = path.display();
-                output::message(&format!("{path}: {what}; decoding the files anew"));
+                output::message(&format!("{path}: {what}; decoding the files again"));
                 None
             }
         };
@@ -149,8 +150,8 @@ impl<'a> Found<'a> {
         Ok(RawDataset { facts, train, test })
     }
 
-    /// Where a copy of these files lies, and the stamp that it must have; none
-    /// where a copy is not worth it, or where a file cannot be looked at.
+    /// The path of a copy of these files, and the stamp that it must have; none
+    /// where a copy is not worthwhile, or where a file cannot be examined.
     fn copy(&self, directory: &Path, worth: u64) -> Option<(PathBuf, Stamp)> {
         let (name, paths, identity) = match &self.files {
             Files::Digits => return None,
@@ -185,8 +186,8 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The files with those that say what their sums must be: new sums are a reason
-/// to check anew.
+/// The files, together with those that give their sums: new sums are a reason
+/// to check again.
 fn with_sums(paths: &[PathBuf]) -> Vec<PathBuf> {
     let directories = paths[0].ancestors().skip(1).take(2);
     let sums = directories.map(|directory| directory.join(SUMS));

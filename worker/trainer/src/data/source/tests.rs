@@ -120,7 +120,7 @@ fn a_damaged_copy_is_replaced() {
     let left = copy.with_file_name(format!(".{name}.1.tmp"));
     for bytes in damaged {
         fs::write(&copy, bytes).unwrap();
-        // By a trainer that was killed while it wrote.
+        // Left by a trainer that was killed while writing.
         fs::write(&left, "").unwrap();
         assert_alike(shared(open(&source, root.path())), &source);
         assert!(fs::read(&copy).unwrap() == whole && !left.exists());
@@ -157,7 +157,7 @@ fn files_that_were_just_changed_have_no_copy_yet() {
 fn where_nothing_can_be_written_the_set_is_decoded() {
     let root = tempfile::tempdir().unwrap();
     let source = write(root.path(), 0);
-    // Even the superuser can make no directory in a file.
+    // Even the superuser cannot make a directory inside a file.
     let directory = root.path().join("file");
     fs::write(&directory, "").unwrap();
     assert!(matches!(open(&source, &directory), Opened::Decoded(_)));

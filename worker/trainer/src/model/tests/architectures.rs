@@ -44,7 +44,7 @@ fn convolutions_and_their_gradients_lie_channels_last() {
         for image in [CIFAR, [1, 8, 8]] {
             let model = model(&options, image);
             let weights = model.initial(&Init::default(), 1, Device::Cpu).unwrap();
-            // Every convolution asserts that its input lies so.
+            // Every convolution asserts that its input is channels last.
             let logits = model.forward(&weights, &images(image), training());
             let loss = logits.square().mean(Kind::Float);
             let gradients = Tensor::run_backward(&[loss], weights.parameters(), false, false);
@@ -93,7 +93,7 @@ fn zeros(model: &Model) -> Vec<String> {
 
 #[test]
 fn zero_gamma_is_that_of_the_last_bn_of_each_branch() {
-    // One block per stage but for shake-shake, whose block has two branches.
+    // One block per stage; shake-shake's blocks have two branches.
     let last = |name: &str, bn: &str| -> Vec<String> {
         let stage = |stage: u32| format!("stage{stage}.block1.{name}{bn}.weight");
         (1..=3).map(stage).collect()
@@ -119,7 +119,7 @@ fn zero_gamma_is_that_of_the_last_bn_of_each_branch() {
     }
 }
 
-/// Where a BN ends the branches they start as nothing, and learn.
+/// Where a BN ends the branches, they start as zero, and learn.
 #[test]
 fn zero_gamma_gets_a_gradient() {
     let init = Init {
@@ -128,7 +128,7 @@ fn zero_gamma_gets_a_gradient() {
     };
     for options in small() {
         let name = options["name"].as_str().unwrap();
-        // Pre-activation without a last BN is warned about.
+        // There is a warning for pre-activation without a last BN.
         if name == "wrn" || (name == "resnet_preact" && options.get("add_last_bn").is_none()) {
             continue;
         }

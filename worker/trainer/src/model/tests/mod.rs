@@ -99,7 +99,7 @@ fn a_model_too_large_to_be_counted_is_refused() {
     });
     refused(wide, 10);
     refused(json!({"name": "resnet", "depth": 8}), i64::MAX);
-    // Countable, but not in bytes.
+    // It can be counted, but not in bytes.
     refused(json!({"name": "resnet", "depth": 8}), i64::MAX / 100);
 }
 

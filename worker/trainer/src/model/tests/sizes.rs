@@ -1,6 +1,6 @@
-//! Sizes of the standard configurations against those of the reference
-//! implementation. MACs are those of convolutions and linear layers, gates
-//! included, for one image.
+//! Sizes of the standard configurations compared with those of the reference
+//! implementation. MACs are those of convolutions and linear layers, including
+//! gates, per image.
 //!
 //! Well-known ones among them are also in the papers: WRN-28-10 has 36.5 M
 //! parameters, DenseNet-BC-100-12 0.8 M, PyramidNet-110 with α = 270 28.3 M,
