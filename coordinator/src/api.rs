@@ -11,8 +11,8 @@ use swath_model::message::{Known, Sources};
 use swath_model::outcome::{Fault, Measurement, Provenance};
 use swath_model::replication::Undecided;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk, SweepRecord, SweepView,
-    WorkerView,
+    Alike, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk, SweepRecord,
+    SweepView, WorkerView,
 };
 use swath_results::table::Check;
 

@@ -53,7 +53,7 @@ pub(crate) async fn print(
     selector: Vec<String>,
     shape: Shape,
 ) -> Outcome<SweepView> {
-    Ok(read(context, connection, selector, shape).await?.sweep)
+    Ok(read(context, connection, selector, shape).await?.sweep.view)
 }
 
 async fn read(

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use swath_model::event::{Requeued, SweepNow, WorkerNow};
 use swath_model::id::{Attempt, CellDigest, Replicate, SessionId, WorkerName};
 use swath_model::outcome::{Fault, Observation};
@@ -37,7 +37,6 @@ fn sweep() -> SweepView {
         },
         submitted_at: Timestamp::from_ms(0),
         finished_at: None,
-        definition: Value::Null,
     }
 }
 

@@ -77,7 +77,7 @@ pub(crate) async fn import(state: &Arc<State>, order: ImportOrder) -> Result<Cha
     let message = parts.join(", ");
     Ok(Changed {
         schema_version: SCHEMA_VERSION,
-        sweeps: select::digests(&sweeps),
+        sweeps: sweeps.iter().map(|sweep| sweep.digest).collect(),
         jobs: counts.new,
         message,
     })

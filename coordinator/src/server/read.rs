@@ -19,8 +19,8 @@ use super::table::{cells_of, comparison_text, table_text};
 use crate::api::{
     ALIKE_MOST, AlikeJobs, CURVES_MOST, CompareText, Curves, Explanation, FAILED_SHOWN,
     JOBS_PER_PAGE, JobCurve, JobCurves, Jobs, KnownJobs, Logs, NAMED_MOST, OPEN_SHOWN, Pace,
-    ProbeView, Probes, ReadQuery, Status as StatusDocument, SweepDocument, SweepResults, SweepSources, Sweeps,
-    TableText, Workers,
+    ProbeView, Probes, ReadQuery, Status as StatusDocument, SweepDocument, SweepResults,
+    SweepSources, Sweeps, TableText, Workers,
 };
 use crate::eta::{self, slots_at_work};
 

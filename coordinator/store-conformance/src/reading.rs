@@ -33,7 +33,7 @@ pub async fn sweeps_tell_their_state(bench: &mut Bench) {
     bench.change_sweep(one.digest, pause).await.unwrap();
     let view = bench.sweep(one.digest).await;
     assert_eq!(
-        (view.state, view.paused),
+        (view.state, view.paused.clone()),
         (
             SweepState::Paused,
             Some(swath_model::cause::PauseCause::Operator)

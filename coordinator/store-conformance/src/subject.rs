@@ -8,8 +8,8 @@ use swath_model::probe::WorkloadKey;
 use swath_model::replication::Look;
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord, SweepView,
-    WorkerView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
+    SweepView, WorkerView,
 };
 
 use crate::{

@@ -29,8 +29,8 @@ use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::message::{JobQuery, Known, Sources};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord, SweepView,
-    WorkerView,
+    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
+    SweepView, WorkerView,
 };
 use swath_store::{
     CellKey, Changes, Copying, Names, Result, Said, Snapshot, Start, Store, StoredCell, Term,

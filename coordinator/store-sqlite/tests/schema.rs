@@ -228,10 +228,7 @@ async fn outcomes_are_written_once_for_open_attempts() {
         ),
         (insert("(2, 1, zeroblob(31), 1, 0)"), "CHECK"),
         (insert("(2, 1, NULL, 1, 0)"), "NOT NULL"),
-        (
-            insert("(2, 1, zeroblob(32), 99, 0)"),
-            "FOREIGN KEY",
-        ),
+        (insert("(2, 1, zeroblob(32), 99, 0)"), "FOREIGN KEY"),
         (
             "UPDATE outcome SET bits = zeroblob(32)".to_owned(),
             "an outcome never changes",

@@ -68,7 +68,6 @@ pub(crate) fn sweep(name: &str) -> SweepView {
         },
         submitted_at: at(100),
         finished_at: None,
-        definition: json!({}),
     }
 }
 

@@ -69,8 +69,9 @@ impl View {
     pub(super) async fn learn_names(&mut self, connection: &mut Connection, sweep: SweepDigest) {
         if self.parameters.is_none() {
             let selector = vec![sweep.to_string()];
-            let found = connection.read::<SweepDocument>(&ReadQuery::Sweep { selector });
-            self.parameters = found.await.ok().map(|found| parameters(&found.sweep));
+            let query = ReadQuery::Sweep { selector };
+            let found = connection.read::<SweepDocument>(&query).await;
+            self.parameters = found.ok().map(|found| parameters(&found.sweep));
         }
     }
 

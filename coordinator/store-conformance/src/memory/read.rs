@@ -11,8 +11,8 @@ use swath_model::probe::WorkloadKey;
 use swath_model::replication::Decision;
 use swath_model::view::{
     Alike, AttemptView, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk,
-    ReplicateResult, ReplicationRecord, ReplicationView, SettledView, SweepRecord, SweepState, SweepView,
-    WorkerView,
+    ReplicateResult, ReplicationRecord, ReplicationView, SettledView, SweepRecord, SweepState,
+    SweepView, WorkerView,
 };
 
 use super::tables::{AttemptRec, JobRec, SweepRec, Tables};

@@ -6,8 +6,8 @@ use swath_model::message::Sources;
 use swath_model::replication::Decision;
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    Counts, DecisionView, ReplicationRecord, ReplicationView, SettledView, SweepRecord, SweepState, SweepView,
-    WorkerView,
+    Counts, DecisionView, ReplicationRecord, ReplicationView, SettledView, SweepRecord, SweepState,
+    SweepView, WorkerView,
 };
 
 use crate::error::{Result, unknown};

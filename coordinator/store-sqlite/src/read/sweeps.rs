@@ -4,7 +4,9 @@ use sqlx::{SqliteConnection, query, query_as, query_scalar};
 use swath_model::id::{SessionId, SweepDigest};
 use swath_model::message::Sources;
 use swath_model::time::Timestamp;
-use swath_model::view::{Counts, ReplicationView, SettledView, SweepRecord, SweepState, SweepView, WorkerView};
+use swath_model::view::{
+    Counts, ReplicationView, SettledView, SweepRecord, SweepState, SweepView, WorkerView,
+};
 
 use super::unknown;
 use crate::error::Result;

@@ -5,7 +5,9 @@ use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::outcome::{Fault, Measurement, Observation, Provenance};
 use swath_model::time::Timestamp;
-use swath_model::view::{CellResults, Counts, CurvePoint, ReplicateResult, SweepRecord, SweepState, SweepView};
+use swath_model::view::{
+    CellResults, Counts, CurvePoint, ReplicateResult, SweepRecord, SweepState, SweepView,
+};
 use swath_results::table::Results;
 
 /// Per cell its three replicates: a test error, `d`iverged, `f`ailed, or

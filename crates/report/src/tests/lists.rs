@@ -154,7 +154,7 @@ fn curves() {
 
 #[test]
 fn progress_lines() {
-    let mut sweep = sweep(&pivot());
+    let mut sweep = sweep(&pivot()).view;
     let now = Timestamp::from_ms(95_000);
     let eta = Some(Duration::from_secs(42));
     let line = progress(&sweep, 2, eta, now, &Style::PIPE);
@@ -186,7 +186,7 @@ fn progress_lines() {
 
 #[test]
 fn progress_tells_of_replicates_that_results_decide() {
-    let mut sweep = sweep(&pivot());
+    let mut sweep = sweep(&pivot()).view;
     let told = |sweep: &SweepView| {
         let line = progress(sweep, 2, None, Timestamp::from_ms(95_000), &Style::PIPE);
         line.split_once("1 failed, ").unwrap().1.to_owned()

@@ -9,7 +9,9 @@ use serde_json::Value;
 use swath_model::id::SweepDigest;
 use swath_model::import::Imported;
 use swath_model::job::StateName;
-use swath_model::view::{CellResults, ReplicateResult, ReplicationView, SCHEMA_VERSION, SweepRecord};
+use swath_model::view::{
+    CellResults, ReplicateResult, ReplicationView, SCHEMA_VERSION, SweepRecord,
+};
 use swath_stats::Sample;
 use swath_sweep::LABEL;
 

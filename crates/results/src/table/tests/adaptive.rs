@@ -7,8 +7,8 @@ use super::*;
 /// Two close cells with five runs each, and a third with three.
 fn adaptive(settled: Option<SettledView>) -> Results {
     let mut sweep = sweep(list(&["optimizer.lr"], &["test_error", "train_time"]));
-    sweep.replicates = 3;
-    sweep.replication = Some(ReplicationView {
+    sweep.view.replicates = 3;
+    sweep.view.replication = Some(ReplicationView {
         max: 5,
         rounds: 2,
         seeds: 4,

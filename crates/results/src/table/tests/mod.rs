@@ -29,10 +29,7 @@ fn sweep(definition: Value) -> SweepRecord {
         submitted_at: Timestamp::from_ms(0),
         finished_at: None,
     };
-    SweepRecord {
-        view,
-        definition,
-    }
+    SweepRecord { view, definition }
 }
 
 fn cell(index: u64, axes: &[(&str, Value)], test_error: f64) -> CellResults {
