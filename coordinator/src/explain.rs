@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use swath_model::cause::{CordonCause, PauseCause};
 use swath_model::id::{Attempt, JobDigest, WorkerName};
+use swath_model::needs::Lack;
 use swath_model::outcome::Fault;
 use swath_model::view::WorkerState;
 
@@ -50,10 +51,10 @@ pub enum ExplainItem {
         /// How many other connected workers take no jobs either.
         others: u64,
     },
-    /// No active worker may run the job's program.
-    ProgramNotAllowed {
-        /// The program.
-        program: String,
+    /// No active worker has what the job needs.
+    Lacks {
+        /// What one of them lacks.
+        lack: Lack,
     },
     /// Other jobs go first.
     Ahead {
@@ -128,9 +129,7 @@ impl ExplainItem {
                 cause,
                 others,
             } => rest(worker, *state, cause.as_ref(), *others),
-            Self::ProgramNotAllowed { program } => format!(
-                "no active worker may run `{program}`; start one with `--allow-command {program}`"
-            ),
+            Self::Lacks { lack } => lack.to_string(),
             Self::Ahead { jobs: 0 } => "it is next: the next free slot takes it".to_owned(),
             Self::Ahead { jobs: 1 } => "one job goes before it; every slot is busy".to_owned(),
             Self::Ahead { jobs } => format!("{jobs} jobs go before it; every slot is busy"),

@@ -15,7 +15,7 @@ use swath_model::message::{Sources, Submission, SubmittedCell};
 use swath_model::outcome::Provenance;
 use swath_model::policy::Policy;
 use swath_model::seed::seed;
-use swath_model::spec::{JobSpec, Work, canonical, cell_digest, job_digest};
+use swath_model::spec::{JobSpec, canonical, cell_digest, job_digest};
 use swath_model::time::Timestamp;
 use swath_model::view::{CurvePoint, JobDetail, JobView, SCHEMA_VERSION, SweepKind};
 use swath_report::counted;
@@ -186,10 +186,7 @@ async fn keep(
             digest: cell,
             axes: Vec::new(),
             spec: text.clone(),
-            program: match spec.work() {
-                Work::Command(command) => command.argv.first().cloned(),
-                Work::Training(_) | Work::Null => None,
-            },
+            needs: swath_model::needs::Needs::of(spec),
         }],
     };
     let others = (1..job.replicate.0).map(|it| job_digest(&text, seed(cell, Replicate(it))));

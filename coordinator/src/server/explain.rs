@@ -2,9 +2,10 @@
 
 use swath_model::job::StateName;
 use swath_model::judge::headline;
+use swath_model::needs::Needs;
 use swath_model::outcome::Fault;
 use swath_model::policy::Policy;
-use swath_model::spec::{JobSpec, Work};
+use swath_model::spec::JobSpec;
 use swath_model::time::Timestamp;
 use swath_model::view::{JobDetail, JobView, SweepState, SweepView, WorkerState, WorkerView};
 
@@ -111,16 +112,14 @@ fn no_worker(facts: &Facts<'_>) -> Option<ExplainItem> {
             others: connected().count() as u64 - 1,
         });
     }
-    let program = program(&facts.detail.job)?;
-    let allowed = active().any(|worker| worker.about.programs.contains(&program));
-    (!allowed).then_some(ExplainItem::ProgramNotAllowed { program })
-}
-
-fn program(job: &JobView) -> Option<String> {
-    match JobSpec::from_value(&job.spec).ok()?.work() {
-        Work::Command(command) => command.argv.first().cloned(),
-        Work::Training(_) | Work::Null => None,
+    let spec = JobSpec::from_value(&facts.detail.job.spec).ok()?;
+    let needs = Needs::of(&spec);
+    let mut lacks = Vec::new();
+    for worker in active() {
+        lacks.push(needs.lacking(&worker.about)?);
     }
+    let lack = lacks.into_iter().next()?;
+    Some(ExplainItem::Lacks { lack })
 }
 
 fn leased(facts: &Facts<'_>, job: &JobView) -> Vec<ExplainItem> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use swath_model::message::{Sources, Submission, SubmittedCell};
-use swath_model::spec::Work;
+use swath_model::needs::Needs;
 use swath_results::table::Definition;
 use swath_sweep::{Expansion, FileError, SweepFile, expand};
 
@@ -27,10 +27,7 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
             digest: cell.digest,
             axes: cell.axes,
             spec: cell.text,
-            program: match cell.spec.work() {
-                Work::Command(command) => command.argv.first().cloned(),
-                Work::Training(_) | Work::Null => None,
-            },
+            needs: Needs::of(&cell.spec),
         })
         .collect();
     Ok(Submission {

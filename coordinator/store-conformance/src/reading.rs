@@ -3,6 +3,7 @@
 use swath_model::id::{SweepDigest, WeightsDigest};
 use swath_model::job::StateName;
 use swath_model::metrics::Metrics;
+use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::SweepState;
@@ -528,7 +529,7 @@ pub async fn trainings_alike_are_found(bench: &mut Bench) {
             digest: spec.cell_digest(),
             axes: Vec::new(),
             spec: spec.cell_text(),
-            program: None,
+            needs: Needs::default(),
         }
     };
     let mut submission = sweep("s", &[1], 2);

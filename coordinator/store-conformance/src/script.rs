@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use swath_model::id::{Attempt, JobDigest, Replicate, SweepDigest, WeightsDigest};
 use swath_model::metrics::Metrics;
+use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
 use swath_model::seed::seed;
 use swath_model::spec::{cell_digest, job_digest};
@@ -48,7 +49,7 @@ pub fn plain_cell(x: u32) -> SubmittedCell {
             ("name".to_owned(), json!(format!("x is {x}"))),
         ],
         spec,
-        program: None,
+        needs: Needs::default(),
     }
 }
 
@@ -59,7 +60,9 @@ pub fn program_cell(program: &str) -> SubmittedCell {
         digest: cell_digest(&spec),
         axes: Vec::new(),
         spec,
-        program: Some(program.to_owned()),
+        needs: Needs {
+            program: Some(program.to_owned()),
+        },
     }
 }
 

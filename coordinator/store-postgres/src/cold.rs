@@ -7,6 +7,7 @@ use sqlx::{query, query_as, query_scalar};
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, WorkerName};
 use swath_model::import::Imported;
 use swath_model::judge::{self, LastFault};
+use swath_model::needs::Needs;
 use swath_model::outcome::{Measurement, Outcome};
 use swath_model::time::Timestamp;
 use swath_model::view::{Counts, SettledView};
@@ -276,7 +277,9 @@ async fn cells(session: &mut Session, ids: &[i64]) -> Result<Vec<StoredCell>> {
         let cell = StoredCell {
             key: CellKey(row.id),
             digest: rows::cell_digest(&row.digest)?,
-            program: row.program.map(text::told),
+            needs: Needs {
+                program: row.program.map(text::told),
+            },
             holders: Vec::new(),
             jobs: Vec::new(),
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sqlx::{PgConnection, raw_sql};
 use swath_model::id::CellDigest;
+use swath_model::needs::Needs;
 use swath_model::probe::WorkloadKey;
 use swath_store::{CellKey, Changes, NewCell, Store, StoreError, Term};
 
@@ -20,7 +21,7 @@ fn cell(key: i64) -> Changes {
             key: CellKey(key),
             digest: CellDigest::from_bytes(digest),
             spec: "{}".to_owned(),
-            program: None,
+            needs: Needs::default(),
             workload: WorkloadKey([0; 16]),
         }],
         ..Changes::default()

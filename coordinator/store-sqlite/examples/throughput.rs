@@ -17,6 +17,7 @@ use serde_json::json;
 use swath_model::id::{Attempt, Owner, Replicate, SessionId, SweepDigest};
 use swath_model::job::{Event, Job};
 use swath_model::message::Sources;
+use swath_model::needs::Needs;
 use swath_model::outcome::{Measurement, Outcome, Provenance};
 use swath_model::policy::Policy;
 use swath_model::probe::WorkloadKey;
@@ -255,7 +256,7 @@ fn cell(changes: &mut Changes, sweep: SweepKey, position: u64) {
         digest,
         workload: WorkloadKey::of_cell(&spec),
         spec,
-        program: None,
+        needs: Needs::default(),
     });
 }
 

@@ -10,6 +10,7 @@ use swath_model::cause::{CordonCause, PauseCause};
 use swath_model::id::{Attempt, CellDigest, JobDigest, Owner, SessionId};
 use swath_model::job::{Job, Lease, State};
 use swath_model::judge::LastFault;
+use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Measurement, Outcome};
 use swath_model::probe::WorkloadKey;
 use swath_model::time::Timestamp;
@@ -244,7 +245,9 @@ fn cells() -> Vec<StoredCell> {
     let cell = |n: u8, holders: &[(i64, u32)], jobs| StoredCell {
         key: CellKey(i64::from(n)),
         digest: CellDigest::from_bytes(number(10 + n)),
-        program: (n == 2).then(|| "tool".to_owned()),
+        needs: Needs {
+            program: (n == 2).then(|| "tool".to_owned()),
+        },
         holders: holders
             .iter()
             .map(|(key, n)| (SweepKey(*key), *n))

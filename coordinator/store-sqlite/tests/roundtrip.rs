@@ -8,6 +8,7 @@ use swath_engine::Engine;
 use swath_model::cause::PauseCause;
 use swath_model::id::Owner;
 use swath_model::import::{ImportBatch, ImportRow, Imported};
+use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Outcome, Provenance};
 use swath_model::policy::Policy;
 use swath_model::spec::cell_digest;
@@ -94,7 +95,9 @@ async fn texts_come_back_whatever_is_in_them() {
             digest: cell_digest(&spec),
             axes: vec![("na\0me".to_owned(), json!(text))],
             spec: format!("{spec}\n"),
-            program: (text.len() == 1).then(|| "pro\0gram".to_owned()),
+            needs: Needs {
+                program: (text.len() == 1).then(|| "pro\0gram".to_owned()),
+            },
         });
     }
     let digest = submission.digest;

@@ -11,6 +11,7 @@ use swath_model::id::{
 use swath_model::import::Imported;
 use swath_model::job::Job;
 use swath_model::message::Sources;
+use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
 use swath_model::probe::WorkloadKey;
 use swath_model::replication::{Pair, Verdict};
@@ -138,9 +139,8 @@ pub struct NewCell {
     pub digest: CellDigest,
     /// Its canonical spec, without a seed.
     pub spec: String,
-    /// The program that its jobs need, unless they are for the built-in
-    /// trainer.
-    pub program: Option<String>,
+    /// What its jobs need of their workers.
+    pub needs: Needs,
     /// The workload that its trainings belong to; they cost the same per step.
     // Follows from the spec.
     #[serde(skip)]

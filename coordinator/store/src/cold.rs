@@ -5,6 +5,7 @@ use swath_model::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::import::Imported;
 use swath_model::job::Job;
 use swath_model::judge::LastFault;
+use swath_model::needs::Needs;
 use swath_model::outcome::Outcome;
 use swath_model::time::Timestamp;
 use swath_model::view::{SettledView, SweepKind};
@@ -83,8 +84,8 @@ pub struct StoredCell {
     pub key: CellKey,
     /// The cell's digest.
     pub digest: CellDigest,
-    /// The program that its jobs need.
-    pub program: Option<String>,
+    /// What its jobs need of their workers.
+    pub needs: Needs,
     /// The sweeps that have it, in order of submission, with how many of its
     /// replicates each holds.
     pub holders: Vec<(SweepKey, u32)>,

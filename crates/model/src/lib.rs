@@ -17,6 +17,7 @@ pub mod limits;
 pub mod markup;
 pub mod message;
 pub mod metrics;
+pub mod needs;
 pub mod outcome;
 pub mod policy;
 pub mod probe;

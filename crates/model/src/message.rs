@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::cause::{CordonCause, PauseCause};
 use crate::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
 use crate::job::StateName;
+use crate::needs::Needs;
 use crate::outcome::{Fault, Observation, Outcome, Provenance};
 use crate::replication::Bounds;
 use crate::time::Timestamp;
@@ -64,9 +65,8 @@ pub struct SubmittedCell {
     pub axes: Vec<(String, Value)>,
     /// Its canonical spec, without a seed.
     pub spec: String,
-    /// The program that its jobs need, unless they are for the built-in
-    /// trainer.
-    pub program: Option<String>,
+    /// What its jobs need of their workers.
+    pub needs: Needs,
 }
 
 /// The result of a submit.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::message::{Sources, Submission, SubmittedCell};
+use swath_model::needs::Needs;
 use swath_model::seed::seed;
 use swath_model::spec::JobSpec;
 
@@ -119,6 +120,8 @@ fn cell(x: u32) -> SubmittedCell {
         digest: spec.cell_digest(),
         axes: Vec::new(),
         spec: spec.cell_text(),
-        program: PROGRAMS.contains(&x).then(|| PROGRAM.to_owned()),
+        needs: Needs {
+            program: PROGRAMS.contains(&x).then(|| PROGRAM.to_owned()),
+        },
     }
 }

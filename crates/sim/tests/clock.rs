@@ -10,6 +10,7 @@ use swath_model::id::{Owner, Replicate, SweepDigest};
 use swath_model::message::{
     Ack, Exchange, Finish, Hello, Sources, Submission, SubmittedCell, SweepChange,
 };
+use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Outcome, Provenance};
 use swath_model::policy::Policy;
 use swath_model::seed::seed;
@@ -73,7 +74,7 @@ fn a_job_ends_later_than_it_did_before() {
             digest: cell,
             axes: Vec::new(),
             spec: SPEC.to_owned(),
-            program: None,
+            needs: Needs::default(),
         }],
     };
     let sweep = submission.digest;

@@ -115,7 +115,7 @@ fn cell(spec: &Value) -> SubmittedCell {
         digest: spec.cell_digest(),
         axes: Vec::new(),
         spec: spec.cell_text(),
-        program,
+        needs: swath_model::needs::Needs { program },
     }
 }
 

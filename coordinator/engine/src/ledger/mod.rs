@@ -27,8 +27,10 @@ use swath_model::event::What;
 use swath_model::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
 use swath_model::job::{Applied, Event, Refusal, State, StateName};
 use swath_model::judge::{self, LastFault, Urgency, Wish};
+use swath_model::needs::Needs;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
+use swath_model::view::WorkerAbout;
 use swath_store::{CellKey, Changes, JobKey, LostAttempt, StoreError, SweepKey, WorkerKey};
 
 pub use self::check::Broken;
@@ -59,8 +61,8 @@ pub struct Ledger {
     cell_places: HashTable<u32>,
     job_places: HashTable<Loc>,
     index: Index,
-    /// The kinds of need by program; none for the built-in trainer.
-    needs: HashMap<Option<String>, Need>,
+    /// The kinds of needs that were ever asked for.
+    needs: HashMap<Needs, Need>,
     workers: BTreeMap<WorkerKey, Worker>,
     worker_keys: HashMap<WorkerName, WorkerKey>,
     /// The greatest session number given so far.
@@ -83,7 +85,7 @@ pub struct Ledger {
 impl Ledger {
     /// An empty ledger with these limits.
     pub fn new(policy: Policy) -> Self {
-        let mut ledger = Self {
+        Self {
             policy,
             sweeps: BTreeMap::new(),
             sweep_keys: HashMap::new(),
@@ -106,9 +108,7 @@ impl Ledger {
             changed_workers: BTreeSet::new(),
             lost: BTreeMap::new(),
             touched: Vec::new(),
-        };
-        ledger.need(None);
-        ledger
+        }
     }
 
     /// The ledger's limits.
@@ -187,14 +187,28 @@ impl Ledger {
         Some(self.cell(place).key)
     }
 
-    /// The kind of need of jobs for this program.
-    fn need(&mut self, program: Option<String>) -> Need {
-        let next = Need(self.needs.len() as u32);
-        let need = *self.needs.entry(program).or_insert(next);
-        if need == next {
-            self.index.add_need();
+    /// The kind of need of jobs with these needs.
+    fn need(&mut self, needs: &Needs) -> Need {
+        if let Some(known) = self.needs.get(needs) {
+            return *known;
         }
-        need
+        let new = Need(self.needs.len() as u32);
+        self.needs.insert(needs.clone(), new);
+        self.index.add_need();
+        for worker in self.workers.values_mut() {
+            if needs.lacking(&worker.about).is_none() {
+                worker.needs.push(new);
+            }
+        }
+        new
+    }
+
+    /// The kinds of needs that a worker can meet.
+    fn met_by(&self, about: &WorkerAbout) -> Vec<Need> {
+        let met = self.needs.iter();
+        met.filter(|(needs, _)| needs.lacking(about).is_none())
+            .map(|(_, need)| *need)
+            .collect()
     }
 
     fn apply(&mut self, at: Loc, event: &Event<'_>, now: Timestamp) -> Result<Applied, Refusal> {

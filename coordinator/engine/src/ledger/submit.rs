@@ -203,10 +203,10 @@ impl Ledger {
             key: self.last_cell,
             digest: cell.digest,
             spec: cell.spec.clone(),
-            program: cell.program.clone(),
+            needs: cell.needs.clone(),
             workload,
         });
-        let need = self.need(cell.program.clone());
+        let need = self.need(&cell.needs);
         self.hold(Cell {
             key: self.last_cell,
             digest: cell.digest,

@@ -100,9 +100,7 @@ impl Ledger {
     }
 
     fn warm_worker(&mut self, row: WorkerRow) {
-        let programs = row.about.programs.iter().cloned();
-        let needs = std::iter::once(None).chain(programs.map(Some));
-        let needs: BTreeSet<_> = needs.map(|program| self.need(program)).collect();
+        let needs = self.met_by(&row.about);
         self.sessions = self.sessions.max(row.session);
         self.worker_keys.insert(row.name.clone(), row.key);
         self.workers.insert(
@@ -116,7 +114,7 @@ impl Ledger {
                 about: row.about,
                 failed: row.failed,
                 requests: VecDeque::new(),
-                needs: needs.into_iter().collect(),
+                needs,
                 silent: row.silent,
                 told: None,
             },
@@ -165,7 +163,7 @@ impl Ledger {
     }
 
     fn warm_cell(&mut self, stored: StoredCell, now: Timestamp) {
-        let need = self.need(stored.program);
+        let need = self.need(&stored.needs);
         let jobs: Vec<Entry> = stored
             .jobs
             .into_iter()

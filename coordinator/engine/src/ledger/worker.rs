@@ -83,9 +83,7 @@ impl Ledger {
     }
 
     fn greet(&mut self, now: Timestamp, hello: &Hello, session: SessionId) -> WorkerKey {
-        let programs = hello.about.programs.iter().cloned();
-        let needs = std::iter::once(None).chain(programs.map(Some));
-        let needs: BTreeSet<Need> = needs.map(|program| self.need(program)).collect();
+        let needs = self.met_by(&hello.about);
         let last = self.workers.last_key_value().map(|(key, _)| *key);
         let next = last.unwrap_or_default().next();
         let key = *self.worker_keys.entry(hello.worker.clone()).or_insert(next);
@@ -107,7 +105,7 @@ impl Ledger {
         worker.seen_at = now;
         worker.about = hello.about.clone();
         worker.requests.clear();
-        worker.needs = needs.into_iter().collect();
+        worker.needs = needs;
         if worker.state == WorkerState::Draining {
             worker.state = WorkerState::Active;
         }

@@ -227,7 +227,7 @@ mod tests {
             digest: CellDigest::from_bytes([1; 32]),
             axes: Vec::new(),
             spec: "{}".to_owned(),
-            program: None,
+            needs: swath_model::needs::Needs::default(),
         };
         let submission = Submission {
             digest: SweepDigest::from_bytes([1; 32]),

@@ -247,15 +247,12 @@ impl Ledger {
         Some(held.map(|(_, index, _)| self.grant_of(index)).collect())
     }
 
-    /// Whether the worker may run this job's program.
+    /// Whether the worker meets this job's needs.
     fn allows(&self, worker: &WorkerName, index: usize) -> bool {
         let cell = self.cells.get(&self.jobs[index].cell);
-        let Some(program) = cell.and_then(|cell| cell.program.as_ref()) else {
-            return true;
-        };
-        self.workers
-            .get(worker)
-            .is_some_and(|worker| worker.about.programs.contains(program))
+        let worker = self.workers.get(worker);
+        let lack = cell.zip(worker);
+        lack.is_some_and(|(cell, worker)| cell.needs.lacking(&worker.about).is_none())
     }
 
     fn grant(

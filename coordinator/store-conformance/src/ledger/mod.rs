@@ -28,6 +28,7 @@ use swath_model::id::{
 use swath_model::job::{Applied, Event, Job, Refusal};
 use swath_model::judge::{self, LastFault, Urgency, Wish};
 use swath_model::message::Sources;
+use swath_model::needs::Needs;
 use swath_model::outcome::{Measurement, Observation, Outcome, Provenance};
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
@@ -110,7 +111,7 @@ impl Sweep {
 struct Cell {
     text: String,
     tree: Value,
-    program: Option<String>,
+    needs: Needs,
 }
 
 #[derive(Clone, Debug)]

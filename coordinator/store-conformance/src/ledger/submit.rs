@@ -43,7 +43,7 @@ impl Ledger {
             self.cells.entry(cell.digest).or_insert(Cell {
                 text: cell.spec,
                 tree,
-                program: cell.program,
+                needs: cell.needs,
             });
         }
         let submitted = Submitted {

@@ -108,7 +108,7 @@ impl Tables {
         StoredCell {
             key,
             digest: rec.new.digest,
-            program: rec.new.program.clone(),
+            needs: rec.new.needs.clone(),
             holders: rec.holders.iter().map(holder).collect(),
             jobs: rec.jobs.iter().map(|job| self.stored_job(*job)).collect(),
         }

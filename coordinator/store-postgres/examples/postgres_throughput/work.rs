@@ -8,6 +8,7 @@ use swath_model::id::{
 };
 use swath_model::job::{Job, Lease, State};
 use swath_model::metrics::Metrics;
+use swath_model::needs::Needs;
 use swath_model::outcome::{Measurement, Provenance};
 use swath_model::probe::WorkloadKey;
 use swath_model::time::Timestamp;
@@ -209,7 +210,7 @@ impl Sweep {
             key: CellKey(self.first_cell + n as i64),
             digest: CellDigest::from_bytes(digest("cell", self.first_cell as u64 + n)),
             spec: spec.clone(),
-            program: None,
+            needs: Needs::default(),
             workload: WorkloadKey([n as u8 % 7; 16]),
         };
         let held = |n: u64| NewSweepCell {

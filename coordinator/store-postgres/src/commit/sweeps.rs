@@ -113,7 +113,7 @@ pub(super) async fn insert_cells(session: &mut Session, cells: &[NewCell]) -> Re
         let specs: Vec<&str> = specs.iter().map(|spec| &**spec).collect();
         let programs = chunk
             .iter()
-            .map(|row| row.program.as_deref().map(text::kept));
+            .map(|row| row.needs.program.as_deref().map(text::kept));
         let programs: Vec<_> = programs.collect();
         let programs: Vec<Option<&str>> = programs.iter().map(Option::as_deref).collect();
         let workloads: Vec<&[u8]> = chunk.iter().map(|row| &row.workload.0[..]).collect();

@@ -3,6 +3,7 @@
 use sqlx::query;
 use swath_model::id::{Replicate, SessionId};
 use swath_model::import::Imported;
+use swath_model::needs::Needs;
 use swath_model::probe::WorkloadKey;
 use swath_model::time::Timestamp;
 use swath_model::view::Counts;
@@ -138,7 +139,9 @@ async fn cells(
             digest: rows::cell_digest(&row.digest)?,
             workload: stored.map_or_else(|| WorkloadKey::of_cell(&spec), WorkloadKey),
             spec,
-            program: row.program.map(text::told),
+            needs: Needs {
+                program: row.program.map(text::told),
+            },
         });
     }
     Ok(())

@@ -126,7 +126,7 @@ pub(super) async fn insert_cells(tx: &mut Tx, cells: &[NewCell]) -> Result<()> {
             names.extend_from_slice(cell.digest.as_bytes());
             names.extend_from_slice(&cell.workload.0);
             let spec = beside.add(&cell.spec);
-            let program = beside.add_some(cell.program.as_ref());
+            let program = beside.add_some(cell.needs.program.as_ref());
             list.push((cell.key.0, spec.0, spec.1, program.0, program.1));
         }
         let (list, beside) = (lines(&list), beside.as_slice());

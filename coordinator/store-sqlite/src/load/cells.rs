@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{SqliteConnection, query, query_scalar};
 use swath_model::judge::{self, LastFault};
+use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Outcome};
 use swath_store::{CellKey, JobKey, Names, StoredCell, StoredJob, SweepKey};
 
@@ -126,7 +127,9 @@ async fn page(conn: &mut SqliteConnection, keys: &str) -> Result<Vec<StoredCell>
         cells.push(StoredCell {
             key: CellKey(row.id),
             digest: rows::cell_digest(&row.digest)?,
-            program: row.program,
+            needs: Needs {
+                program: row.program,
+            },
             holders: holders
                 .map(|(sweep, count)| (SweepKey(sweep), count))
                 .collect(),

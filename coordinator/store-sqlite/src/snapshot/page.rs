@@ -3,6 +3,7 @@
 use sqlx::{SqliteConnection, query};
 use swath_model::id::{Replicate, SessionId};
 use swath_model::import::Imported;
+use swath_model::needs::Needs;
 use swath_model::probe::WorkloadKey;
 use swath_model::time::Timestamp;
 use swath_model::view::Counts;
@@ -135,7 +136,9 @@ async fn cells(
             digest: rows::cell_digest(&row.digest)?,
             workload: stored.map_or_else(|| WorkloadKey::of_cell(&row.spec), WorkloadKey),
             spec: row.spec,
-            program: row.program,
+            needs: Needs {
+                program: row.program,
+            },
         });
     }
     Ok(())
