@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use swath_model::message::{Sources, Submission, SubmittedCell};
 use swath_model::needs::Needs;
 use swath_results::table::Definition;
-use swath_sweep::{Expansion, FileError, SweepFile, expand};
+use swath_sweep::{Cell, Expansion, FileError, SweepFile, expand_whole};
 
 /// The largest sweep file or recipe, in bytes.
 const FILE_BYTES_MAX: usize = 4 << 20;
@@ -19,10 +19,10 @@ pub(crate) struct SubmitError(pub(crate) String);
 /// Parses, expands and checks `sources`.
 pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, SubmitError> {
     let file = parse(&sources)?;
-    let expansion = expand(&file).map_err(|errors| joined(&errors))?;
-    let definition = definition(&expansion)?;
-    let cells = expansion
-        .cells()
+    let (expansion, cells) = expand_whole(&file).map_err(|errors| joined(&errors))?;
+    let definition = definition(&expansion, &cells)?;
+    let cells = cells
+        .into_iter()
         .map(|cell| SubmittedCell {
             digest: cell.digest,
             axes: cell.axes,
@@ -45,9 +45,9 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
 }
 
 /// What the table needs, together with the grid and the published values.
-fn definition(expansion: &Expansion<'_>) -> Result<Value, SubmitError> {
+fn definition(expansion: &Expansion<'_>, cells: &[Cell]) -> Result<Value, SubmitError> {
     let wrong = |error: serde_json::Error| SubmitError(error.to_string());
-    let mut definition = serde_json::to_value(Definition::new(expansion)).map_err(wrong)?;
+    let mut definition = serde_json::to_value(Definition::new(expansion, cells)).map_err(wrong)?;
     definition["grid"] = serde_json::to_value(expansion.grid()).map_err(wrong)?;
     if let Some(reference) = &expansion.file().reference {
         definition["reference"] = json!({ "file": reference.file, "text": reference.text });

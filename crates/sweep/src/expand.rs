@@ -121,6 +121,26 @@ impl Cell {
 /// Cells that cannot be trained, at the line that set the key; a grid that is
 /// empty or too large.
 pub fn expand(file: &SweepFile) -> Result<Expansion<'_>, Vec<FileError>> {
+    built(file, &mut drop)
+}
+
+/// The same with its cells, which are built for it anyway: for a submit, which
+/// needs every one.
+///
+/// # Errors
+///
+/// As [`expand`].
+pub fn expand_whole(file: &SweepFile) -> Result<(Expansion<'_>, Vec<Cell>), Vec<FileError>> {
+    let mut cells = Vec::new();
+    let expansion = built(file, &mut |cell| cells.push(cell))?;
+    Ok((expansion, cells))
+}
+
+/// Gives each cell to `take` as soon as it is built.
+fn built<'a>(
+    file: &'a SweepFile,
+    take: &mut dyn FnMut(Cell),
+) -> Result<Expansion<'a>, Vec<FileError>> {
     check_size(file)?;
     let errors = unused(file);
     if !errors.is_empty() {
@@ -145,7 +165,7 @@ pub fn expand(file: &SweepFile) -> Result<Expansion<'_>, Vec<FileError>> {
         digest: SweepDigest::from_bytes([0; 32]),
         totals: Totals::default(),
     };
-    expansion.survey()?;
+    expansion.survey(take)?;
     Ok(expansion)
 }
 
@@ -190,7 +210,7 @@ impl<'a> Expansion<'a> {
             let shown = super::recipe::join(&self.file.path, &it.file);
             crate::reference::Reference::read(&shown, &it.text).ok()
         });
-        read.map_or_else(Vec::new, |it| it.strays(self))
+        read.map_or_else(Vec::new, |it| it.strays(&self.cells().collect::<Vec<_>>()))
     }
 
     /// Its axes and their values.
@@ -255,7 +275,7 @@ impl<'a> Expansion<'a> {
     }
 
     /// Builds every point once.
-    fn survey(&mut self) -> Result<(), Vec<FileError>> {
+    fn survey(&mut self, take: &mut dyn FnMut(Cell)) -> Result<(), Vec<FileError>> {
         let mut faults = Faults::default();
         let mut cells = BTreeSet::new();
         let mut values = vec![BTreeSet::new(); self.paths.len()];
@@ -285,6 +305,7 @@ impl<'a> Expansion<'a> {
                         totals.probes += u64::from(cell.spec.is_probe());
                         hasher.update(cell.digest.as_bytes());
                         grid.see(&cell, &mut values, &mut hasher);
+                        take(cell);
                     } else {
                         totals.duplicates += 1;
                     }

@@ -27,7 +27,7 @@ mod tests;
 
 pub use self::error::{FileError, Place};
 pub use self::expand::{
-    Cell, Cells, Expansion, Grid, GridAxis, JOBS_MAX, PlannedJob, Totals, expand,
+    Cell, Cells, Expansion, Grid, GridAxis, JOBS_MAX, PlannedJob, Totals, expand, expand_whole,
 };
 pub use self::expression::{
     EvaluationError, Expression, ExpressionError, NoValue, Quantity, rounded,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use swath_model::spec::Work;
 use swath_model::view::CellResults;
 use swath_sweep::reference::{Published, Reference};
-use swath_sweep::{Expansion, LABEL, Layout, Measure};
+use swath_sweep::{Cell, Expansion, LABEL, Layout, Measure};
 
 use super::TableError;
 use crate::summary::Unit;
@@ -42,8 +42,8 @@ pub struct Parameter {
 }
 
 impl Definition {
-    /// The definition of a sweep that is about to be submitted.
-    pub fn new(expansion: &Expansion<'_>) -> Self {
+    /// The definition of a sweep with these cells, which is about to be submitted.
+    pub fn new(expansion: &Expansion<'_>, cells: &[Cell]) -> Self {
         let file = expansion.file();
         let missing = |path: &&str| expansion.grid().axis(path).is_none();
         let mut parameters: Vec<Parameter> = Vec::new();
@@ -56,7 +56,7 @@ impl Definition {
             }
         }
         let mut metric = None;
-        for cell in expansion.cells() {
+        for cell in cells {
             if let Work::Command(command) = cell.spec.work() {
                 metric = Some(command.metric.clone());
             }
@@ -82,7 +82,7 @@ impl Definition {
             measure: file.measure,
             metric: metric.filter(|metric| metric != "test_error"),
             parameters,
-            published: published(expansion),
+            published: published(expansion, cells),
         }
     }
 
@@ -132,8 +132,8 @@ impl Definition {
 }
 
 /// The lines of the sweep's reference, which was checked when it was read.
-fn published(expansion: &Expansion<'_>) -> Vec<Published> {
+fn published(expansion: &Expansion<'_>, cells: &[Cell]) -> Vec<Published> {
     let reference = expansion.file().reference.as_ref();
     let reference = reference.and_then(|it| Reference::read(&it.file, &it.text).ok());
-    reference.map_or_else(Vec::new, |it| it.published(expansion))
+    reference.map_or_else(Vec::new, |it| it.published(cells))
 }

@@ -7,7 +7,7 @@ use swath_model::spec::{canonical, keys};
 use swath_model::suggest::{nearest, nearest_value};
 use swath_model::text::{compact, parameter};
 
-use crate::{Cell, Expansion, FileError, Place};
+use crate::{Cell, FileError, Place};
 
 /// Columns with published values; columns named by parameters say which cells
 /// they are about.
@@ -123,13 +123,13 @@ impl Reference {
         }
     }
 
-    /// What was published about which cells of `expansion`. A line may be about
+    /// What was published about which of a sweep's cells. A line may be about
     /// several cells, or about none.
-    pub fn published(&self, expansion: &Expansion<'_>) -> Vec<Published> {
+    pub fn published(&self, cells: &[Cell]) -> Vec<Published> {
         let published = self.lines.iter().map(|line| line.published.clone());
         let mut published: Vec<Published> = published.collect();
-        for cell in expansion.cells() {
-            let values = self.parameters.iter().map(|path| value(&cell, path));
+        for cell in cells {
+            let values = self.parameters.iter().map(|path| value(cell, path));
             let values: Vec<Option<&Value>> = values.collect();
             for (line, published) in self.lines.iter().zip(&mut published) {
                 let mut wanted = line.wanted.iter();
@@ -143,18 +143,17 @@ impl Reference {
 }
 
 impl Reference {
-    /// The lines about no cell of `expansion`, each with the field that no cell
+    /// The lines about none of a sweep's cells, each with the field that no cell
     /// has and the nearest value: most likely a slip, because such a line has
     /// no effect.
-    pub fn strays(&self, expansion: &Expansion<'_>) -> Vec<FileError> {
-        let published = self.published(expansion).into_iter().zip(&self.lines);
+    pub fn strays(&self, cells: &[Cell]) -> Vec<FileError> {
+        let published = self.published(cells).into_iter().zip(&self.lines);
         let strays = published.filter(|(it, _)| it.cells.is_empty() && it.values().count() > 0);
         let lines: Vec<&Line> = strays.map(|(_, line)| line).take(STRAYS_MAX).collect();
         if lines.is_empty() {
             return Vec::new();
         }
-        let cells: Vec<Cell> = expansion.cells().collect();
-        let strays = lines.iter().filter_map(|line| self.stray(line, &cells));
+        let strays = lines.iter().filter_map(|line| self.stray(line, cells));
         strays.collect()
     }
 

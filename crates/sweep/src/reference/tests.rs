@@ -20,7 +20,7 @@ fn published(text: &str) -> Vec<Published> {
     let file = file.unwrap();
     let expansion = expand(&file).unwrap();
     let reference = Reference::read("s/small.csv", text).unwrap();
-    reference.published(&expansion)
+    reference.published(&expansion.cells().collect::<Vec<_>>())
 }
 
 fn errors(text: &str) -> Vec<String> {
@@ -57,7 +57,7 @@ fn lines_without_a_cell_are_told_with_the_nearest() {
     let expansion = expand(&file).unwrap();
     let text = "batch_size,optimizer.lr,test_error\n128,0.1,8\n64,0.3,7\n96,,7\n32,0.1,\n";
     let reference = Reference::read("s/small.csv", text).unwrap();
-    let strays = reference.strays(&expansion);
+    let strays = reference.strays(&expansion.cells().collect::<Vec<_>>());
     let strays: Vec<String> = strays.iter().map(ToString::to_string).collect();
     // The last one has no value, so nothing is lost with it.
     assert_eq!(

@@ -4,6 +4,7 @@
 //! with `synchronous=FULL`. Absolute figures depend on the disk, so its sync
 //! time is printed beside them.
 
+mod commands;
 mod disk;
 mod fashion;
 mod pytorch;
@@ -18,9 +19,10 @@ use std::process::ExitCode;
 const HELP: &str = "\
 Measures Swath on this machine and prints a table.
 
-usage: bench [queue] [store] [train] [fashion]     all when none is named
+usage: bench [queue] [commands] [store] [train] [fashion]     all when none is named
 
 queue    the store and the queue: a coordinator and workers as processes
+commands what a job of a real program costs beside the start of its process
 store    commands that read a store of 1,000 sweeps, a million jobs and 20 million
          observations; a minute or two and 2 GB of disk to fill it first, in
          the temporary directory (SWATH_BENCH_STORE=small: seconds)
@@ -40,7 +42,8 @@ fn main() -> ExitCode {
         print!("{}", queue::stamp());
         return ExitCode::SUCCESS;
     }
-    let known = |word: &String| ["queue", "store", "train", "fashion"].contains(&word.as_str());
+    let known =
+        |word: &String| ["queue", "commands", "store", "train", "fashion"].contains(&word.as_str());
     if !words.iter().all(known) {
         print!("{HELP}");
         return ExitCode::from(2);
@@ -49,6 +52,9 @@ fn main() -> ExitCode {
     let mut figures = Vec::new();
     if wanted("queue") {
         figures.extend(queue::measure());
+    }
+    if wanted("commands") {
+        figures.extend(commands::measure());
     }
     if wanted("store") {
         figures.extend(store::measure());

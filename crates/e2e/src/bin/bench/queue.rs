@@ -44,7 +44,7 @@ fn large_sweep(site: &Site, coordinator: &Process, figures: &mut Vec<Figure>) {
     site.ok(&["submit", "large.toml"]);
     let seconds = started.elapsed().as_secs_f64();
     let what = format!("submit of {jobs} jobs, whole command");
-    figures.push(Figure::below(what, seconds, 2.0, " s"));
+    figures.push(Figure::below(what, seconds, 0.5, " s"));
 
     progress(&format!("{jobs} null jobs at 2 slots"));
     let worker = site.worker("bench", 2, &[]);
@@ -55,7 +55,7 @@ fn large_sweep(site: &Site, coordinator: &Process, figures: &mut Vec<Figure>) {
     figures.push(Figure::at_least(
         "null jobs per second, 2 slots",
         rate,
-        2500.0,
+        15_000.0,
         "/s",
     ));
     let megabytes = resident_mb(worker.pid());
@@ -80,7 +80,7 @@ fn large_sweep(site: &Site, coordinator: &Process, figures: &mut Vec<Figure>) {
     figures.push(Figure::below(
         format!("coordinator resident, {jobs} jobs"),
         megabytes,
-        200.0,
+        120.0,
         " MB",
     ));
 }
@@ -180,7 +180,7 @@ fn latency(site: &Site, figures: &mut Vec<Figure>) {
     figures.push(Figure::below(
         format!("{what}, p99"),
         quantile(&mut times, 0.99),
-        20.0,
+        10.0,
         " ms",
     ));
 }

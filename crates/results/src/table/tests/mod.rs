@@ -296,7 +296,7 @@ fn a_definition_is_made_from_the_sweep_file_and_reads_back() {
     let none = |_: &str| Err("no such file".to_owned());
     let file = SweepFile::parse("small.toml", text, &none).unwrap();
     let expansion = expand(&file).unwrap();
-    let definition = Definition::new(&expansion);
+    let definition = Definition::new(&expansion, &expansion.cells().collect::<Vec<_>>());
     assert_eq!(definition.metric.as_deref(), Some("perplexity"));
     assert_eq!(definition.last_epochs(), 3);
     assert_eq!(definition.parameters.len(), 2);
