@@ -189,8 +189,9 @@ impl Store for MemoryStore {
 
     async fn events(&self, after: u64, limit: u32) -> Result<Vec<Event>> {
         self.with(|tables| {
-            let later = tables.events.iter().filter(|event| event.seq > after);
-            Ok(later.take(limit as usize).cloned().collect())
+            let mut later = tables.events.after(after);
+            later.truncate(limit as usize);
+            Ok(later)
         })
     }
 

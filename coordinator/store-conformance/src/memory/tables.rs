@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swath_model::event::Event;
 use swath_model::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::import::Imported;
 use swath_model::job::{Job, StateName};
 use swath_model::outcome::{Fault, Observation, Outcome, Provenance};
 use swath_model::time::Timestamp;
 
-use super::told::Told;
+use super::told::{Log, Told};
 use crate::{
     AttemptEnd, CellKey, CopiedLog, Copying, DecisionRow, End, GrantRequest, JobKey, JobRow,
     LateOutcome, NewAttempt, NewCell, NewJob, NewSweep, NewSweepCell, OutcomeRow, ReplicationRow,
@@ -39,7 +38,7 @@ pub(super) struct Tables {
     pub(super) job_keys: BTreeMap<JobDigest, JobKey>,
     pub(super) worker_keys: BTreeMap<WorkerName, WorkerKey>,
     /// All that ever happened.
-    pub(super) events: Vec<Event>,
+    pub(super) events: Log,
     /// What a watcher would know who has followed from the first event.
     pub(super) told: Told,
 }

@@ -1,6 +1,7 @@
 //! What a watcher knows after following every event.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use swath_model::event::{Event, SweepNow, What, WorkerNow};
 use swath_model::id::{JobDigest, SweepDigest, WorkerName};
@@ -28,5 +29,40 @@ impl Told {
         if let (Some(state), Some(job)) = (event.what.job_state(), event.job) {
             self.jobs.insert(job, state);
         }
+    }
+}
+
+/// All events up to one of them. Copies share what they have in common: every
+/// commit works on a copy of the tables.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Log {
+    all: Arc<Mutex<Vec<Event>>>,
+    count: usize,
+}
+
+impl Log {
+    /// Adds an event. Those that another copy added after the last one of this
+    /// copy are gone: that copy was thrown away.
+    pub(super) fn push(&mut self, event: Event) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.truncate(self.count);
+        all.push(event);
+        self.count = all.len();
+    }
+
+    pub(super) fn last(&self) -> Option<Event> {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all[..self.count].last().cloned()
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The events after this number, in order.
+    pub(super) fn after(&self, seq: u64) -> Vec<Event> {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = all[..self.count].partition_point(|event| event.seq <= seq);
+        all[first..self.count].to_vec()
     }
 }
