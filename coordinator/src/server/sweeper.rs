@@ -41,14 +41,17 @@ pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) -> Option<
 }
 
 /// The first end of a backoff after `looked`; now, when the store is too busy to
-/// say. What ended since the last look counts too: it may have begun after it.
+/// say; none when it cannot be reached, so that an outage is not looked at fifty
+/// times a second. What ended since the last look counts too: it may have begun
+/// after it.
 async fn next_due(state: &State, looked: Timestamp) -> Option<Timestamp> {
     // A store that is busy with large reads must not hold the pass up: a late
     // pass reads as a stopped process, and nothing would ever expire.
     let patience = Duration::from_millis(state.policy.sweeper_ms);
     match tokio::time::timeout(patience, state.engine.next_due(looked)).await {
         Ok(Ok(due)) => due,
-        Ok(Err(_)) | Err(_) => Some(state.now()),
+        Ok(Err(_)) => None,
+        Err(_) => Some(state.now()),
     }
 }
 
