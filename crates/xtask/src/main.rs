@@ -88,8 +88,11 @@ enum Verb {
     /// `cargo xtask bench` measures everything, `cargo xtask bench queue` the queue, `cargo xtask bench store` the reading
     /// of a store with a million jobs, `cargo xtask bench train` the trainer beside PyTorch 2.13, and `cargo xtask bench
     /// fashion` the errors of both on Fashion-MNIST, if a Python has it (SWATH_BENCH_PYTHON names the Python).
+    ///
+    /// `cargo xtask bench kills` measures nothing: it kills coordinators and Postgres servers under load, cuts networks and
+    /// fills disks, and checks that nothing acknowledged is lost (`cargo xtask bench kills help` lists the parts).
     Bench {
-        /// The parts: queue, store, train, fashion
+        /// The parts: queue, store, train, fashion; or kills and its parts
         args: Vec<String>,
     },
 

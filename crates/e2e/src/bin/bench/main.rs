@@ -6,6 +6,7 @@
 
 mod disk;
 mod fashion;
+mod kills;
 mod pytorch;
 mod queue;
 mod store;
@@ -19,6 +20,7 @@ const HELP: &str = "\
 Measures Swath on this machine and prints a table.
 
 usage: bench [queue] [store] [train] [fashion]     all when none is named
+       bench kills …                               what holds through kills and outages
 
 queue    the store and the queue: a coordinator and workers as processes
 store    commands that read a store of 1,000 sweeps, a million jobs and 20 million
@@ -39,6 +41,11 @@ fn main() -> ExitCode {
     if words.first().is_some_and(|word| word == "stamp") {
         print!("{}", queue::stamp());
         return ExitCode::SUCCESS;
+    }
+    if let Some((first, rest)) = words.split_first()
+        && first == "kills"
+    {
+        return kills::run(rest);
     }
     let known = |word: &String| ["queue", "store", "train", "fashion"].contains(&word.as_str());
     if !words.iter().all(known) {
