@@ -14,6 +14,7 @@ pub mod ledger;
 mod parked;
 mod specs;
 mod task;
+mod under_way;
 pub mod warmth;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use self::ledger::{Draft, Ledger, Prepared, Wanted};
 use self::parked::Waiting;
 use self::specs::Specs;
 use self::task::{Message, Task};
+use self::under_way::UnderWay;
 
 /// How many calls may wait for the engine before their callers have to wait
 /// too.
@@ -80,6 +82,7 @@ pub struct Engine {
     waits: Arc<AtomicU64>,
     role: watch::Receiver<Role>,
     told: watch::Receiver<u64>,
+    under_way: Arc<UnderWay>,
 }
 
 /// Whether an engine may write.
@@ -167,6 +170,7 @@ impl Engine {
             waits: Arc::new(AtomicU64::new(0)),
             role: task.role(),
             told: task.told(),
+            under_way: task.under_way(),
         };
         (engine, waiting)
     }
@@ -328,6 +332,7 @@ impl Engine {
     /// acknowledged, so that its worker need not keep them, but it gets no
     /// grants.
     pub async fn exchange(&self, now: Timestamp, exchange: Exchange) -> Result<Exchanged> {
+        let _going = self.under_way.begin(&exchange.owner.worker);
         let jobs = exchange.finishes.iter().map(|finish| finish.held.job);
         let wanted = match exchange.finishes.len() {
             0 => Wanted::Nothing,
@@ -354,6 +359,7 @@ impl Engine {
         exchange: Exchange,
         over: impl Future<Output = ()> + Send,
     ) -> Result<Exchanged> {
+        let _going = self.under_way.begin(&exchange.owner.worker);
         let id = self.waits.fetch_add(1, Ordering::Relaxed);
         let (reply, mut answer) = oneshot::channel();
         let waiting = Waiting {
@@ -402,14 +408,20 @@ impl Engine {
     /// [`Verdict::Keep`] otherwise. A lease of this session that two heartbeats
     /// in a row do not mention is taken back; a mention or a claim starts the
     /// count again. A lease granted less than a heartbeat ago is not counted,
-    /// because its grant may still be on the way.
+    /// because its grant may still be on the way; nor one granted to an exchange
+    /// that had not been answered when the heartbeat came.
     pub async fn heartbeat(
         &self,
         now: Timestamp,
         owner: Owner,
         held: Vec<Held>,
     ) -> Result<Vec<Verdict>> {
-        let work = move |ledger: &mut Ledger, now| ledger.heartbeat(now, &owner, &held);
+        let told = self.under_way.told(&owner.worker);
+        let under_way = Arc::clone(&self.under_way);
+        let work = move |ledger: &mut Ledger, now| {
+            let unheard = |job, attempt| under_way.is_unheard(job, attempt, told);
+            ledger.heartbeat(now, &owner, &held, unheard)
+        };
         self.run(Some(now), Wanted::Nothing, work).await
     }
 

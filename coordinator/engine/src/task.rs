@@ -20,6 +20,7 @@ use crate::call::{Answer, Call, Extra, Extras, Refusal, closed};
 use crate::journal;
 use crate::ledger::{Ledger, Looked};
 use crate::parked::{Parked, WaitId, Waiting};
+use crate::under_way::UnderWay;
 
 /// The most calls per batch, so that the first one is not kept waiting for the
 /// last of a long queue.
@@ -52,6 +53,9 @@ pub(crate) struct Task {
     /// The ledger; none after a commit that failed, because it may be ahead of
     /// the store.
     ledger: Option<Ledger>,
+    /// The number of the batch that is decided.
+    batch: u64,
+    under_way: Arc<UnderWay>,
     /// The latest time of any call so far: calls may overtake each other on
     /// their way here.
     now: Timestamp,
@@ -71,6 +75,8 @@ impl Task {
             role: watch::Sender::new(Role::StandsBy { leader: None }),
             told: watch::Sender::new(0),
             ledger: None,
+            batch: 0,
+            under_way: Arc::default(),
             now: Timestamp::from_ms(i64::MIN),
             parked: Parked::default(),
             one_by_one: 0,
@@ -85,6 +91,11 @@ impl Task {
     /// The number of the newest event, as it grows.
     pub(crate) fn told(&self) -> watch::Receiver<u64> {
         self.told.subscribe()
+    }
+
+    /// What workers cannot know yet.
+    pub(crate) fn under_way(&self) -> Arc<UnderWay> {
+        Arc::clone(&self.under_way)
     }
 
     /// The ledger, if it is loaded.
@@ -230,7 +241,10 @@ impl Task {
             return;
         };
         let mut answers = Vec::with_capacity(calls.len());
-        let error = match self.decide_and_commit(term, calls, &mut answers).await {
+        self.batch += 1;
+        let done = self.decide_and_commit(term, calls, &mut answers).await;
+        self.under_way.answer(self.batch);
+        let error = match done {
             Ok(()) => {
                 for answer in answers {
                     answer(Ok(()));
@@ -272,6 +286,7 @@ impl Task {
         };
         answers.extend(self.parked.serve(ledger, self.now));
         let changes = ledger.take_changes(self.now);
+        self.under_way.grant(self.batch, &changes.attempts);
         let newest = changes.events.last().map(|event| event.seq);
         let told = changes.events.iter().filter(|it| journal::is_told(it));
         let told: Vec<_> = told.cloned().collect();

@@ -41,15 +41,17 @@ pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) -> Option<
 }
 
 /// When the first backoff ends that had not ended at `looked`; the present time
-/// when the store is too busy to say. A backoff that ended since the last look
-/// counts too, because it may have begun after it.
+/// when the store is too busy to say; none when it cannot be reached, so that an
+/// outage is not looked at fifty times a second. A backoff that ended since the
+/// last look counts too, because it may have begun after it.
 async fn next_due(state: &State, looked: Timestamp) -> Option<Timestamp> {
     // A store that is busy with large reads must not delay the pass: a late
     // pass looks like a stopped process, and nothing would ever expire.
     let patience = Duration::from_millis(state.policy.sweeper_ms);
     match tokio::time::timeout(patience, state.engine.next_due(looked)).await {
         Ok(Ok(due)) => due,
-        Ok(Err(_)) | Err(_) => Some(state.now()),
+        Ok(Err(_)) => None,
+        Err(_) => Some(state.now()),
     }
 }
 

@@ -2,7 +2,9 @@
 //! benchmarks: started, watched, killed, and never left behind.
 
 mod process;
+mod random;
 mod site;
 
 pub use self::process::{Output, Process, binary, wait_until};
+pub use self::random::Random;
 pub use self::site::{Site, SweepText, rows};

@@ -101,20 +101,27 @@ impl Site {
             Some(url) => url.trim_start_matches("http://").to_owned(),
             None => "127.0.0.1:0".to_owned(),
         };
-        let mut command = self.coordinator();
-        command.args([
-            "serve",
-            "--listen",
-            &listen,
-            "--database",
-            "sqlite:swath.db",
-        ]);
-        command.args(["--policy", "policy.toml"]);
-        let mut process = Process::start("coordinator", &mut command);
+        let mut process = self.serve_on(&listen, "sqlite:swath.db", &[]);
         let rest = process.wait_for_line("listening on ");
         let url = rest.split([',', ' ']).next().unwrap_or("").to_owned();
         self.url = Some(url);
         process
+    }
+
+    /// Starts `coordinator serve` at this address, on this database, with the
+    /// site's policy and these variables. It may not listen yet.
+    pub fn serve_on(&self, listen: &str, database: &str, variables: &[(&str, String)]) -> Process {
+        let mut command = self.coordinator();
+        command.args(["serve", "--listen", listen, "--database", database]);
+        command.args(["--policy", "policy.toml"]);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        Process::start("coordinator", &mut command)
+    }
+
+    /// Commands and workers ask the coordinators at these URLs from now on,
+    /// separated by commas.
+    pub fn reach(&mut self, urls: &str) {
+        self.url = Some(urls.to_owned());
     }
 
     /// A `worker` command for this site's coordinator. Its state is in a

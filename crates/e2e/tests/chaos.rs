@@ -3,24 +3,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use swath_e2e::{Process, Site, SweepText, wait_until};
+use swath_e2e::{Process, Random, Site, SweepText, wait_until};
 
 const JOBS: u64 = 6000;
 const ROUNDS: u32 = 12;
-
-/// A small random generator: the moments of the kills vary, and are the same
-/// for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
-}
 
 fn succeeded(site: &Site) -> u64 {
     site.count("null", "succeeded")
@@ -37,7 +23,7 @@ fn progress(site: &Site, before: u64, more: u64) -> u64 {
 
 #[test]
 fn kills_at_any_moment_lose_nothing_and_double_nothing() {
-    let mut random = Random(20_261_124);
+    let mut random = Random::new(20_261_124);
     let mut site = Site::new();
     let mut coordinator = site.serve();
     let mut workers: Vec<Process> = ["a", "b"]

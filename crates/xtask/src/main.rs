@@ -94,8 +94,11 @@ enum Verb {
     /// fast a store with a million jobs is read, `cargo xtask bench train` the trainer beside PyTorch 2.13, and
     /// `cargo xtask bench fashion` the errors of both on Fashion-MNIST, if a Python has PyTorch (SWATH_BENCH_PYTHON
     /// names the Python).
+    ///
+    /// `cargo xtask bench kills` measures nothing: it kills coordinators and Postgres servers under load, cuts networks
+    /// and fills disks, and checks that nothing acknowledged is lost (`cargo xtask bench kills help` lists the parts).
     Bench {
-        /// The parts to measure: queue, store, train, fashion
+        /// The parts to measure: queue, commands, store, train, fashion; or kills and its parts
         args: Vec<String>,
     },
 

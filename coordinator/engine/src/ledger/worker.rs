@@ -10,7 +10,9 @@ use swath_model::job::{Applied, Event, StateName};
 use swath_model::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
 use swath_model::time::Timestamp;
 use swath_model::view::{WorkerAbout, WorkerState};
-use swath_store::{AttemptEnd, End, LogRow, ObservationRow, StoreError, WorkerKey, WorkerRow};
+use swath_store::{
+    AttemptEnd, End, JobKey, LogRow, ObservationRow, StoreError, WorkerKey, WorkerRow,
+};
 
 use super::hot::{Loc, Need};
 use super::{Ledger, Result};
@@ -196,7 +198,8 @@ impl Ledger {
     }
 
     /// Extends the leases of the attempts that the worker mentions, and takes
-    /// back those that it has failed to mention twice in a row.
+    /// back those that it has failed to mention twice in a row. `unheard` says
+    /// whether the worker could not know yet of a grant of an earlier batch.
     ///
     /// # Errors
     ///
@@ -206,6 +209,7 @@ impl Ledger {
         now: Timestamp,
         owner: &Owner,
         held: &[Held],
+        unheard: impl Fn(JobKey, Attempt) -> bool,
     ) -> Result<Vec<Verdict>> {
         let key = self.heard(owner, now)?;
         let draining = self.is_draining(key);
@@ -217,7 +221,7 @@ impl Ledger {
             };
             verdicts.push(self.confirm(*held, &heartbeat, draining, now));
         }
-        self.take_back_missed(now, key, owner, &held.iter().copied().collect());
+        self.take_back_missed(now, key, owner, &held.iter().copied().collect(), unheard);
         Ok(verdicts)
     }
 
@@ -227,6 +231,7 @@ impl Ledger {
         worker: WorkerKey,
         owner: &Owner,
         mentioned: &BTreeSet<Held>,
+        unheard: impl Fn(JobKey, Attempt) -> bool,
     ) {
         for at in self.index.leases_of(worker) {
             let entry = self.entry(at);
@@ -244,6 +249,13 @@ impl Ledger {
             // arrive at once.
             let fresh = now.since(lived.job.granted_at) < self.policy.heartbeat();
             if !own || fresh || mentioned.contains(&held) {
+                continue;
+            }
+            // Nor can one that came while the grant was not answered, however
+            // long the store took for that.
+            let (key, mut granted) = (entry.key, self.changes.attempts.iter());
+            let just = granted.any(|it| (it.job, it.attempt) == (key, attempt));
+            if just || unheard(key, attempt) {
                 continue;
             }
             let missed = lived.unmentioned + 1;

@@ -7,6 +7,7 @@
 mod commands;
 mod disk;
 mod fashion;
+mod kills;
 mod pytorch;
 mod queue;
 mod store;
@@ -20,6 +21,7 @@ const HELP: &str = "\
 Measures Swath on this machine and prints a table.
 
 usage: bench [queue] [commands] [store] [train] [fashion]     all when none is named
+       bench kills …                               what holds through kills and outages
 
 queue    the store and the queue: a coordinator and workers as processes
 commands what a job of a real program costs beside the start of its process
@@ -41,6 +43,11 @@ fn main() -> ExitCode {
     if words.first().is_some_and(|word| word == "stamp") {
         print!("{}", queue::stamp());
         return ExitCode::SUCCESS;
+    }
+    if let Some((first, rest)) = words.split_first()
+        && first == "kills"
+    {
+        return kills::run(rest);
     }
     let known =
         |word: &String| ["queue", "commands", "store", "train", "fashion"].contains(&word.as_str());
