@@ -332,7 +332,12 @@ impl Engine {
     /// acknowledged, so that its worker need not keep them, but it gets no
     /// grants.
     pub async fn exchange(&self, now: Timestamp, exchange: Exchange) -> Result<Exchanged> {
-        let _going = self.under_way.begin(&exchange.owner.worker);
+        let going = self.under_way.begin(&exchange);
+        let exchanged = self.decide_exchange(now, exchange).await;
+        going.ends(exchanged)
+    }
+
+    async fn decide_exchange(&self, now: Timestamp, exchange: Exchange) -> Result<Exchanged> {
         let jobs = exchange.finishes.iter().map(|finish| finish.held.job);
         let wanted = match exchange.finishes.len() {
             0 => Wanted::Nothing,
@@ -359,7 +364,16 @@ impl Engine {
         exchange: Exchange,
         over: impl Future<Output = ()> + Send,
     ) -> Result<Exchanged> {
-        let _going = self.under_way.begin(&exchange.owner.worker);
+        let going = self.under_way.begin(&exchange);
+        let exchanged = self.wait_and_write_out(exchange, over).await;
+        going.ends(exchanged)
+    }
+
+    async fn wait_and_write_out(
+        &self,
+        exchange: Exchange,
+        over: impl Future<Output = ()> + Send,
+    ) -> Result<Exchanged> {
         let id = self.waits.fetch_add(1, Ordering::Relaxed);
         let (reply, mut answer) = oneshot::channel();
         let waiting = Waiting {

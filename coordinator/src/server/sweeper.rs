@@ -40,18 +40,27 @@ pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) -> Option<
     }
 }
 
-/// When the first backoff ends that had not ended at `looked`; the present time
-/// when the store is too busy to say; none when it cannot be reached, so that an
-/// outage is not looked at fifty times a second. A backoff that ended since the
-/// last look counts too, because it may have begun after it.
+/// When the first backoff ends that had not ended at `looked`. A backoff that
+/// ended since the last look counts too, because it may have begun after it.
 async fn next_due(state: &State, looked: Timestamp) -> Option<Timestamp> {
     // A store that is busy with large reads must not delay the pass: a late
     // pass looks like a stopped process, and nothing would ever expire.
     let patience = Duration::from_millis(state.policy.sweeper_ms);
-    match tokio::time::timeout(patience, state.engine.next_due(looked)).await {
-        Ok(Ok(due)) => due,
-        Ok(Err(_)) => None,
-        Err(_) => Some(state.now()),
+    let said = tokio::time::timeout(patience, state.engine.next_due(looked)).await;
+    due_of(said.ok(), state.now())
+}
+
+/// When to look again, by what the store said in time, if it did. One that is
+/// too busy to say is looked at now; one that cannot be reached when it is time
+/// again, or an outage would be looked at, and logged, fifty times a second.
+fn due_of(
+    said: Option<Result<Option<Timestamp>, StoreError>>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    match said {
+        Some(Ok(due)) => due,
+        Some(Err(_)) => None,
+        None => Some(now),
     }
 }
 
@@ -81,6 +90,14 @@ mod tests {
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_ms(seconds * 1000)
+    }
+
+    #[test]
+    fn a_store_that_is_away_is_no_busy_loop() {
+        let away = StoreError::NotLeader { leader: None };
+        assert_eq!(due_of(Some(Err(away)), at(7)), None);
+        assert_eq!(due_of(Some(Ok(Some(at(9)))), at(7)), Some(at(9)));
+        assert_eq!(due_of(None, at(7)), Some(at(7)), "too busy to say");
     }
 
     #[test]

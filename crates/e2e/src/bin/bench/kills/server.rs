@@ -12,7 +12,7 @@ use swath_e2e::wait_until;
 use tempfile::TempDir;
 
 use super::place::free_address;
-use super::{Checked, say};
+use super::{Checked, SKIPPED, say};
 
 /// Where Debian's package has its programs, by version.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -30,7 +30,7 @@ pub(crate) struct Server {
     process: Option<Child>,
     /// Its data, its log and its socket.
     home: PathBuf,
-    _directory: Option<TempDir>,
+    _own: Option<TempDir>,
 }
 
 impl Server {
@@ -38,14 +38,18 @@ impl Server {
     pub(crate) fn start() -> Checked<Self> {
         let directory = tempfile::Builder::new().prefix("swath-kills-").tempdir();
         let directory = directory.map_err(|error| error.to_string())?;
-        let mut server = Self::start_in(directory.path(), &[])?;
-        server._directory = Some(directory);
-        Ok(server)
+        let home = directory.path().to_owned();
+        Self::begin(&home, Some(directory), &[])
     }
 
     /// A new one in this directory, with these settings.
     pub(crate) fn start_in(home: &Path, settings: &[&str]) -> Checked<Self> {
-        let programs = programs().ok_or("no Postgres server (`apt-get install postgresql`)")?;
+        Self::begin(home, None, settings)
+    }
+
+    fn begin(home: &Path, own: Option<TempDir>, settings: &[&str]) -> Checked<Self> {
+        let programs = programs()
+            .ok_or_else(|| format!("{SKIPPED}no Postgres server (`apt-get install postgresql`)"))?;
         let user = user()?;
         let port = free_address();
         let port = port.rsplit(':').next().and_then(|port| port.parse().ok());
@@ -59,7 +63,7 @@ impl Server {
             port: port.ok_or("no free port")?,
             process: None,
             home: home.to_owned(),
-            _directory: None,
+            _own: own,
         };
         server.init(settings).map_err(|error| error.to_string())?;
         server.serve()?;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::Checked;
+use super::{Checked, SKIPPED};
 
 /// A file system of its own, in memory; as root only.
 #[derive(Debug)]
@@ -25,7 +25,10 @@ impl Volume {
         let output = output.map_err(|error| error.to_string())?;
         if !output.status.success() {
             let why = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(format!("no small disk can be mounted: {why}"));
+            return Err(format!(
+                "{SKIPPED}no small disk can be mounted: {}",
+                why.trim()
+            ));
         }
         Ok(Self { directory })
     }
