@@ -173,7 +173,7 @@ mod tests {
     fn what_is_no_such_array_says_why() {
         let whole = written("|u1", "4,", &[1, 2, 3, 4]);
         for (bytes, why) in [
-            (b"PK\x03\x04".to_vec(), "no NumPy array"),
+            (b"PK\x03\x04".to_vec(), "not a NumPy array"),
             (whole[..20].to_vec(), "ends in its header"),
             (
                 whole[..whole.len() - 1].to_vec(),
