@@ -66,6 +66,10 @@ pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
     }
 }
 
+/// What is logged unless something else is asked for. That a table of the schema
+/// exists already, which Postgres notices at every start, is no news.
+const LOG_DEFAULT: &str = "info,sqlx::postgres::notice=warn";
+
 /// Logs to stderr from now on.
 fn log(arguments: &Serve) -> Outcome<()> {
     let rust_log = std::env::var("RUST_LOG")
@@ -75,7 +79,7 @@ fn log(arguments: &Serve) -> Outcome<()> {
         .log
         .clone()
         .or(rust_log)
-        .unwrap_or_else(|| "info".to_owned());
+        .unwrap_or_else(|| LOG_DEFAULT.to_owned());
     let filter = EnvFilter::try_new(&wanted)
         .map_err(|error| Failure::usage(format!("--log `{wanted}`: {error}")))?;
     tracing_subscriber::fmt()

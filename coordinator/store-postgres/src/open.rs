@@ -66,12 +66,12 @@ pub(crate) fn pool(address: &Address, connections: u32) -> PgPool {
 fn unreachable(address: &Address, error: sqlx::Error) -> StoreError {
     let place = &address.place;
     let remedy = match (&error, sql_state(&error).as_deref()) {
+        // A handshake that fails, or a certificate that cannot be read.
+        (sqlx::Error::Io(cause), _) if is_about_tls(address, cause) => INSECURE,
         (sqlx::Error::Io(_), _) => {
             "no server answers there; is it running, and are host and port right?"
         }
-        (sqlx::Error::Tls(_), _) => {
-            "no secure connection can be made; see `sslmode` and `sslrootcert` in its address"
-        }
+        (sqlx::Error::Tls(_), _) => INSECURE,
         (_, Some(state::BAD_PASSWORD)) => {
             "the user or the password is wrong; both are part of its address; the password may \
              also be in PGPASSWORD or ~/.pgpass"
@@ -90,6 +90,18 @@ fn unreachable(address: &Address, error: sqlx::Error) -> StoreError {
         _ => "see the cause",
     };
     failed(format!("cannot open the database {place}: {remedy}"), error)
+}
+
+const INSECURE: &str =
+    "no secure connection can be made; see `sslmode` and `sslrootcert` in its address";
+
+fn is_about_tls(address: &Address, cause: &std::io::Error) -> bool {
+    let over_socket = address.options.get_socket().is_some();
+    match cause.kind() {
+        std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => true,
+        std::io::ErrorKind::NotFound => !over_socket,
+        _ => false,
+    }
 }
 
 fn refused(address: &Address, problem: &str) -> StoreError {
