@@ -56,22 +56,19 @@ pub fn kill_leftovers(family: &str) {
     }
 }
 
-/// Kills what a child with this tag left behind. `is_own` says what is a child
-/// that somebody waits for.
+/// Whether a child may have left something behind. `is_own` says which
+/// processes are children that somebody waits for.
 ///
-/// Looking for the tag takes a look at every process of the host, which costs
+/// To look for a tag takes a look at every process of the host, which costs
 /// more than to run a short program. Mostly nothing is left: whatever a child
-/// has started is a child of this process by now, or below one.
-pub(super) fn sweep(tag: &str, is_own: impl Fn(Pid) -> bool) -> usize {
+/// has started is by now an adopted child of this process, or below one.
+pub(super) fn may_have_left(is_own: impl Fn(Pid) -> bool) -> bool {
     let left = || {
-        let mut others = children().into_iter().filter(|pid| !is_own(*pid));
+        let mut others = adopted().into_iter().filter(|pid| !is_own(*pid));
         others.any(|pid| !is_dead(pid))
     };
     // The kernel may skip one of a list that becomes shorter meanwhile.
-    if adopts_orphans() && !left() && !left() {
-        return 0;
-    }
-    kill(tag)
+    !adopts_orphans() || left() || left()
 }
 
 fn adopts_orphans() -> bool {
@@ -80,7 +77,7 @@ fn adopts_orphans() -> bool {
 
 /// Kills every process whose tag is `tag` (or begins with it, if it ends with a
 /// dot) until none is left. Returns how many it killed.
-fn kill(tag: &str) -> usize {
+pub(super) fn kill(tag: &str) -> usize {
     let end = Instant::now() + LIMIT;
     let mut killed = 0;
     loop {
@@ -109,10 +106,22 @@ pub(super) fn reap(is_own: impl Fn(Pid) -> bool) {
     if !adopts_orphans() {
         return;
     }
-    for pid in children().into_iter().filter(|pid| !is_own(*pid)) {
+    for pid in adopted().into_iter().filter(|pid| !is_own(*pid)) {
         // It may still be running.
         let _reaped = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
     }
+}
+
+/// The children of the main thread: those that it started, and all adopted ones.
+fn adopted() -> Vec<Pid> {
+    let itself = std::process::id();
+    let path = format!("/proc/self/task/{itself}/children");
+    pids(&std::fs::read_to_string(path).unwrap_or_default()).collect()
+}
+
+fn pids(list: &str) -> impl Iterator<Item = Pid> {
+    let pids = list.split_whitespace().filter_map(|pid| pid.parse().ok());
+    pids.filter_map(Pid::from_raw)
 }
 
 /// The children of this process, including adopted ones. Each belongs to one of
@@ -122,9 +131,8 @@ fn children() -> Vec<Pid> {
     let mut children = Vec::new();
     for thread in threads.flatten() {
         // A thread may just have ended.
-        let pids = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-        let pids = pids.split_whitespace().filter_map(|pid| pid.parse().ok());
-        children.extend(pids.filter_map(Pid::from_raw));
+        let list = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        children.extend(pids(&list));
     }
     children
 }

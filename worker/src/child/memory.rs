@@ -1,5 +1,8 @@
 //! Whether the kernel killed a process because memory ran out.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 /// How many such kills there were, by each counter that can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kills(Vec<Option<u64>>);
@@ -11,6 +14,24 @@ impl Kills {
         pairs
             .into_iter()
             .any(|(now, then)| matches!((now, then), (Some(now), Some(then)) if now > then))
+    }
+}
+
+/// A reading is used for so long: to read for each of many short programs would
+/// cost as much as to start them.
+const RECENT: Duration = Duration::from_millis(100);
+
+/// The counters as they were a moment ago at the earliest.
+pub(super) fn recent_kills() -> Kills {
+    static LAST: Mutex<Option<(Instant, Kills)>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*last {
+        Some((at, kills)) if at.elapsed() < RECENT => kills.clone(),
+        _ => {
+            let kills = kills();
+            *last = Some((Instant::now(), kills.clone()));
+            kills
+        }
     }
 }
 

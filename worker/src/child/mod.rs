@@ -278,7 +278,7 @@ impl Run {
         let reader = pipes.map(|(stdout, stderr)| {
             tokio::spawn(pipes::read(self.id, stdout, stderr, self.events.clone()))
         });
-        let kills = memory::kills();
+        let kills = memory::recent_kills();
         let status = self.wait(&mut child, pid, feeder.as_ref(), kills).await;
         // First the group, then processes that have left it.
         if let Some(pid) = pid {
@@ -287,10 +287,10 @@ impl Run {
         let (family, pids) = (self.family.clone(), self.pids.clone());
         // It is reaped; another process may have its number by now.
         pids.lock().remove(&self.id);
-        let swept = tokio::task::spawn_blocking(move || {
-            family::sweep(&family, |pid| pids.has(pid));
-        });
-        let _swept = swept.await;
+        if family::may_have_left(|pid| pids.has(pid)) {
+            let swept = tokio::task::spawn_blocking(move || family::kill(&family));
+            let _swept = swept.await;
+        }
         if let Some(reader) = reader {
             let abort = reader.abort_handle();
             if tokio::time::timeout(PIPES_GRACE, reader).await.is_err() {
@@ -323,7 +323,7 @@ impl Run {
                 }
                 order = self.orders.recv(), if open => match order {
                     Some(Order::Feed(spec)) => {
-                        kills = memory::kills();
+                        kills = memory::recent_kills();
                         // Its end is reported below.
                         let _sent = feeder.map(|feeder| feeder.send(spec));
                     }
