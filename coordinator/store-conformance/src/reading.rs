@@ -1,5 +1,7 @@
 //! What readers see.
 
+use std::sync::Arc;
+
 use swath_model::id::{SweepDigest, WeightsDigest};
 use swath_model::job::StateName;
 use swath_model::metrics::Metrics;
@@ -287,7 +289,7 @@ pub async fn results_come_in_canonical_order(bench: &mut Bench) {
         .collect();
     assert_eq!(errors, [Some(2.0), None, Some(1.0), None]);
     assert_eq!(rows[1].fault, Some(Fault::Invalid));
-    assert_eq!(rows[1].provenance, Some(provenance()));
+    assert_eq!(rows[1].provenance, Some(Arc::new(provenance())));
     assert_eq!(
         (rows[3].state, &rows[3].provenance),
         (StateName::Leased, &None)

@@ -117,10 +117,8 @@ pub(crate) async fn readers(path: &Path) -> Result<SqlitePool> {
             options(path)
                 .read_only(true)
                 // The kernel's copy serves all readers: a large table would evict
-                // itself from each reader's own cache. Mapped pages count as
-                // memory of the process, once per reader.
+                // itself from each reader's own cache.
                 .pragma("cache_size", "-4096")
-                .pragma("mmap_size", "33554432")
                 .row_buffer_size(ROW_BUFFER),
         )
         .await

@@ -2,6 +2,7 @@
 //! command line, for JSON output and for any later surface.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -464,8 +465,8 @@ pub struct ReplicateResult {
     /// that needs them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_test_errors: Vec<f64>,
-    /// What it ran on.
-    pub provenance: Option<Provenance>,
+    /// What it ran on; most replicates share it.
+    pub provenance: Option<Arc<Provenance>>,
     /// The imported number that stands in its place; the replicate then counts
     /// as succeeded, without a measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]

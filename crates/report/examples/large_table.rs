@@ -1,6 +1,7 @@
 //! How long the table of a large sweep takes, from stored results to text:
 //! `cargo run --release -p swath-report --example large_table`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
@@ -66,10 +67,10 @@ fn replicate(cell: u64, number: u32) -> ReplicateResult {
             weights: None,
         }),
         last_test_errors: Vec::new(),
-        provenance: Some(Provenance {
+        provenance: Some(Arc::new(Provenance {
             device: if spread > 990 { "NVIDIA A" } else { "NVIDIA B" }.to_owned(),
             ..Provenance::default()
-        }),
+        })),
         imported: None,
     }
 }

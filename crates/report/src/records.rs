@@ -194,7 +194,7 @@ impl<'a> Records<'a> {
             .filter(|_| it.state == swath_model::job::StateName::Succeeded);
         let number = |value: Option<f64>| value.map_or(Datum::Null, Datum::Number);
         let ran = |of: fn(&swath_model::outcome::Provenance) -> &str| {
-            let text = it.provenance.as_ref().map_or("", of);
+            let text = it.provenance.as_deref().map_or("", of);
             if text.is_empty() {
                 Datum::Null
             } else {

@@ -1,6 +1,7 @@
 //! What readers see of the ledger.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{AttemptRow, End, JobRow, Ledger, LedgerError, Sweep};
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
@@ -350,7 +351,7 @@ impl JobRow {
             fault: self.failed(),
             measurement: self.measurement().cloned(),
             last_test_errors: self.last_test_errors(last_epochs),
-            provenance: ran_on.filter(|_| ended).cloned(),
+            provenance: ran_on.filter(|_| ended).cloned().map(Arc::new),
             imported: None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use swath_model::id::{Attempt, JobDigest, SweepDigest, WorkerName};
 use swath_model::import;
@@ -295,7 +296,7 @@ fn result(rec: &JobRec, last_epochs: usize) -> ReplicateResult {
         fault: rec.fault(),
         measurement: measured.map(|row| row.measurement.clone()),
         last_test_errors: last_test_errors(rec, last_epochs),
-        provenance: outcome.map(|(_, provenance)| provenance.clone()),
+        provenance: outcome.map(|(_, provenance)| Arc::new(provenance.clone())),
         imported: None,
     }
 }

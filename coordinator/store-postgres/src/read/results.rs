@@ -172,7 +172,7 @@ async fn cells(
 
 /// What only few jobs need, or what many share.
 struct Beside {
-    provenances: BTreeMap<i64, Provenance>,
+    provenances: BTreeMap<i64, Arc<Provenance>>,
     /// Provenances of failed jobs, by job.
     of_failures: HashMap<i64, i64>,
     /// Test errors, by job.
@@ -260,7 +260,7 @@ impl Columns {
     }
 }
 
-async fn provenances(session: &mut Session) -> Result<BTreeMap<i64, Provenance>> {
+async fn provenances(session: &mut Session) -> Result<BTreeMap<i64, Arc<Provenance>>> {
     let rows = query!(
         "SELECT id, device, driver, libtorch, trainer, threads, determinism FROM provenance"
     )
@@ -275,7 +275,7 @@ async fn provenances(session: &mut Session) -> Result<BTreeMap<i64, Provenance>>
             threads: row.threads as u32,
             determinism: text::told(row.determinism),
         };
-        (row.id, provenance)
+        (row.id, Arc::new(provenance))
     });
     Ok(provenances.collect())
 }

@@ -108,7 +108,7 @@ async fn pack(conn: &mut SqliteConnection, sweep: i64, first: i64) -> Result<Str
 
 /// What only few jobs need, or what many share.
 struct Beside {
-    provenances: BTreeMap<i64, Provenance>,
+    provenances: BTreeMap<i64, Arc<Provenance>>,
     /// Provenances of failed jobs, by job.
     of_failures: HashMap<i64, i64>,
     /// Test errors, by job.
@@ -217,7 +217,7 @@ fn bits(digits: &str) -> Option<[u8; 32]> {
     Some(bits)
 }
 
-async fn provenances(conn: &mut SqliteConnection) -> Result<BTreeMap<i64, Provenance>> {
+async fn provenances(conn: &mut SqliteConnection) -> Result<BTreeMap<i64, Arc<Provenance>>> {
     let rows = query!(
         "SELECT id, device, driver, libtorch, trainer, threads, determinism FROM provenance"
     )
@@ -232,7 +232,7 @@ async fn provenances(conn: &mut SqliteConnection) -> Result<BTreeMap<i64, Proven
             threads: row.threads as u32,
             determinism: row.determinism,
         };
-        (row.id, provenance)
+        (row.id, Arc::new(provenance))
     });
     Ok(provenances.collect())
 }

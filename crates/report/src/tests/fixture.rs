@@ -1,6 +1,7 @@
 //! A sweep of twelve cells with everything that can happen to one.
 
 use serde_json::{Value, json};
+use std::sync::Arc;
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::outcome::{Fault, Measurement, Observation, Provenance};
@@ -53,9 +54,11 @@ pub(super) fn replicate(cell: u8, number: u32, end: &str) -> ReplicateResult {
         seed: u64::from(cell) * 100 + u64::from(number),
         state,
         fault,
-        provenance: measurement.is_some().then(|| Provenance {
-            device: device.to_owned(),
-            ..Provenance::default()
+        provenance: measurement.is_some().then(|| {
+            Arc::new(Provenance {
+                device: device.to_owned(),
+                ..Provenance::default()
+            })
         }),
         measurement,
         last_test_errors: Vec::new(),

@@ -147,7 +147,7 @@ impl Mixed {
         let measured = || {
             let succeeded = |it: &&ReplicateResult| it.state == StateName::Succeeded;
             let measured = cell.replicates.iter().filter(succeeded);
-            measured.filter_map(|it| it.provenance.as_ref())
+            measured.filter_map(|it| it.provenance.as_deref())
         };
         let mut all = measured();
         let Some(first) = all.next() else {

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use std::sync::Arc;
 use swath_model::id::{CellDigest, JobDigest};
 use swath_model::outcome::{Fault, Measurement};
 use swath_model::view::ReplicateResult;
@@ -126,11 +127,11 @@ fn what_differs_is_told() {
     let mut cell = cell("8.0 8.2 8.4 d");
     let devices = ["B", "A", "", "C"];
     for (replicate, device) in cell.replicates.iter_mut().zip(devices) {
-        replicate.provenance = Some(Provenance {
+        replicate.provenance = Some(Arc::new(Provenance {
             device: device.to_owned(),
             threads: 1 + device.len() as u32,
             ..Provenance::default()
-        });
+        }));
     }
     let mixed = summary(&cell, Measure::Last, 4).mixed;
     // The diverged one counts in no number.

@@ -3,6 +3,7 @@ mod imported;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::metrics::Metrics;
@@ -55,10 +56,10 @@ fn cell(index: u64, axes: &[(&str, Value)], test_error: f64) -> CellResults {
                 weights: None,
             }),
             last_test_errors: Vec::new(),
-            provenance: Some(Provenance {
+            provenance: Some(Arc::new(Provenance {
                 device: format!("Device {}", index / 4),
                 ..Provenance::default()
-            }),
+            })),
             imported: None,
         }],
     }
