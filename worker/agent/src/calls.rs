@@ -159,7 +159,7 @@ impl Agent {
         if !self.deliver.is_free(self.now) {
             return;
         }
-        if self.delivering.is_none() && self.outbox.has_ready() {
+        if self.delivering.is_none() && self.outbox.has_ready() && !self.gathers() {
             let outcomes = self.outbox.offer();
             if outcomes.is_empty() {
                 return;

@@ -132,6 +132,8 @@ pub struct Agent {
     slots: Vec<Slot>,
     waiting: VecDeque<Waiting>,
     outbox: Outbox,
+    /// Until when outcomes may wait for others; see [`Agent::gathers`].
+    gathers_until: Duration,
     pace: Pace,
     idle_since: Option<Duration>,
     drain: Option<Drain>,
@@ -180,6 +182,7 @@ impl Agent {
             releasing: 0,
             waiting: VecDeque::new(),
             outbox: Outbox::restored(open, recent),
+            gathers_until: Duration::ZERO,
             pace: Pace::default(),
             idle_since: None,
             drain: None,
@@ -226,7 +229,9 @@ impl Agent {
         self.give_back_waiting();
         self.watch();
         self.assign();
-        if let Some(entries) = self.outbox.take_unwritten(now) {
+        if !self.gathers()
+            && let Some(entries) = self.outbox.take_unwritten(now)
+        {
             self.effects.push(Effect::Spool(entries));
         }
         self.make_calls();
@@ -275,8 +280,10 @@ impl Agent {
         } else {
             1000
         });
+        let gathers = self.gathers() && !self.outbox.is_empty();
         lanes
             .chain(self.outbox.wakes())
+            .chain(gathers.then_some(self.gathers_until))
             .chain([self.now + self.pause(coarse)])
             .min()
             .unwrap_or(self.now + coarse)
@@ -294,6 +301,14 @@ impl Agent {
                     .max(Duration::from_millis(20)),
             )
             .max(Duration::from_millis(10))
+    }
+
+    /// Whether outcomes wait for others shortly after a delivery. Each delivery is
+    /// a commit for the coordinator and a write to the disk for the worker, so
+    /// that short jobs cost less together. Nobody waits for it: every slot has its
+    /// next job here.
+    fn gathers(&self) -> bool {
+        self.now < self.gathers_until && self.waiting.len() >= self.slots.len()
     }
 
     fn owner(&self) -> Option<Owner> {

@@ -14,6 +14,9 @@ pub(crate) const LONG: Duration = Duration::from_secs(30);
 /// The most jobs in advance per slot.
 const PREFETCH_MAX: usize = 64;
 
+/// How long outcomes of short jobs wait for each other.
+pub(crate) const GATHER: Duration = Duration::from_millis(4);
+
 /// The weight of the newest measurement in the running mean.
 const WEIGHT: f64 = 0.2;
 
@@ -115,7 +118,7 @@ impl Pace {
     }
 
     /// How many jobs of this sort per slot to hold in advance: enough for two
-    /// round trips of short jobs, one of ordinary jobs, none of long ones, and
+    /// deliveries of short jobs, one of ordinary jobs, none of long ones, and
     /// none before any is known.
     pub(crate) fn prefetch(&self, sort: Sort) -> usize {
         let Some(job) = self.jobs[sort as usize] else {
@@ -127,7 +130,7 @@ impl Pace {
         if job >= SHORT {
             return 1;
         }
-        let round_trip = self.round_trip.unwrap_or(SHORT);
+        let round_trip = self.round_trip.unwrap_or(SHORT) + GATHER.as_secs_f64();
         let jobs = (2.0 * round_trip / job.max(1e-6)).ceil();
         (jobs as usize).clamp(1, PREFETCH_MAX)
     }
@@ -156,7 +159,7 @@ mod tests {
     fn short_jobs_cover_two_round_trips() {
         assert_eq!(Pace::default().prefetch(Sort::Program), 0);
         assert_eq!(prefetch(0, 20), PREFETCH_MAX);
-        assert_eq!(prefetch(10, 20), 4);
+        assert_eq!(prefetch(10, 20), 5);
         assert_eq!(pace(10, 20).tolerable(Sort::Program), PREFETCH_MAX);
         assert_eq!(prefetch(49, 1), 1);
         assert_eq!(prefetch(2_000, 20), 1);

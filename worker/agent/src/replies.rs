@@ -7,6 +7,7 @@ use swath_model::message::{Ack, Grant, Held, Verdict};
 
 use super::calls::Kind;
 use super::event::{CallError, CallId, Effect, Exit, Reply};
+use super::pace::GATHER;
 use super::{Agent, Pending};
 
 /// A session shorter than this was taken away by another worker of the same
@@ -143,6 +144,7 @@ impl Agent {
             self.pace
                 .round_trip(self.now.saturating_sub(self.deliver.sent_at));
             self.acknowledge(&pending, acks);
+            self.gathers_until = self.now + GATHER;
         } else {
             self.pause_after_nothing(&pending, grants.is_empty());
         }

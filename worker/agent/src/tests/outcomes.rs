@@ -269,3 +269,53 @@ fn a_restart_delivers_what_the_spool_kept() {
     );
     table.done();
 }
+
+#[test]
+fn outcomes_of_short_jobs_wait_for_each_other_while_jobs_wait_for_slots() {
+    let (mut table, fetch) = Table::in_session(1);
+    let many = |from: u8, to| (from..to).map(|job| program(job, "python3")).collect();
+    let child = |effects: &[Effect]| {
+        let start = |effect: &Effect| match effect {
+            Effect::Start { child, .. } => Some(*child),
+            _ => None,
+        };
+        effects.iter().find_map(start).expect("a start")
+    };
+    let spooled = |effects: &[Effect]| -> Vec<Held> {
+        let entries = effects.iter().filter_map(|effect| match effect {
+            Effect::Spool(entries) => Some(entries),
+            _ => None,
+        });
+        entries.flatten().map(|entry| entry.finish.held).collect()
+    };
+    // Ends a program after a millisecond, and returns what happens then.
+    let end = |table: &mut Table, child| -> Vec<Effect> {
+        table.effects.clear();
+        table.now += Duration::from_millis(1);
+        table.says(child, r#"{"event":"finished","loss":1}"#);
+        table.ends(child, 0);
+        table.effects.drain(..).collect()
+    };
+    table.answer(fetch, exchanged(&[], many(1, 2)));
+    let first = table.started();
+    table.says(first, r#"{"event":"finished","loss":1}"#);
+    table.ends(first, 0);
+    assert_eq!(table.spool().len(), 1);
+    let (fetch, _, _) = table.exchange();
+    let (deliver, _, _) = table.exchange();
+    table.answer(fetch, exchanged(&[], many(2, 6)));
+    table.answer(deliver, exchanged(&[Ack::Recorded], Vec::new()));
+    let second = child(table.effects.make_contiguous());
+    // Within 4 ms of that delivery two more end; they are written together.
+    let effects = end(&mut table, second);
+    assert_eq!(spooled(&effects), []);
+    let effects = end(&mut table, child(&effects));
+    assert_eq!(spooled(&effects), []);
+    table.pass(Duration::from_millis(2));
+    assert_eq!(spooled(table.effects.make_contiguous()), [held(2), held(3)]);
+    table.tell(Event::Spooled(vec![held(2), held(3)]));
+    // The next one is too late for them, and has nothing to wait for: nothing
+    // was delivered since.
+    let effects = end(&mut table, child(&effects));
+    assert_eq!(spooled(&effects), [held(4)]);
+}
