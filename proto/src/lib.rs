@@ -22,5 +22,8 @@ pub mod v1 {
 /// misunderstand each other.
 pub const PROTOCOL_VERSION: u32 = 2;
 
+/// A worker's client, under a name for crates that must not know tonic.
+pub type DispatchClient = v1::dispatch_client::DispatchClient<tonic::transport::Channel>;
+
 /// The metadata key of a status that names the coordinator to ask instead.
 pub const LEADER: &str = "swath-leader";

@@ -7,4 +7,4 @@ mod site;
 
 pub use self::process::{Output, Process, binary, wait_until};
 pub use self::random::Random;
-pub use self::site::{Site, SweepText, rows};
+pub use self::site::{Site, SweepText, free_address, rows};

@@ -1,6 +1,7 @@
 //! A place with a coordinator's database, sweep files and workers' state.
 
 use std::fmt::Write;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -97,11 +98,16 @@ impl Site {
     /// Starts `coordinator serve` with short lease times. The first start takes
     /// any port; later starts take the same port, as a restarted daemon would.
     pub fn serve(&mut self) -> Process {
+        self.serve_with("sqlite:swath.db", &[])
+    }
+
+    /// The same on this database, with these variables.
+    pub fn serve_with(&mut self, database: &str, variables: &[(&str, String)]) -> Process {
         let listen = match &self.url {
             Some(url) => url.trim_start_matches("http://").to_owned(),
             None => "127.0.0.1:0".to_owned(),
         };
-        let mut process = self.serve_on(&listen, "sqlite:swath.db", &[]);
+        let mut process = self.serve_on(&listen, database, variables);
         let rest = process.wait_for_line("listening on ");
         let url = rest.split([',', ' ']).next().unwrap_or("").to_owned();
         self.url = Some(url);
@@ -226,6 +232,16 @@ pub fn rows(table: &Value) -> Vec<Value> {
         .unwrap_or_default()
 }
 
+/// An address that is free just now.
+///
+/// # Panics
+///
+/// When there is none.
+pub fn free_address() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("its address").to_string()
+}
+
 /// The text of a small sweep file.
 #[derive(Clone, Debug)]
 pub struct SweepText {
@@ -262,6 +278,19 @@ schedule.name = \"cosine\"
             fixed: "trainer = { null = true }\n".to_owned(),
             grid: format!("\"params.x\" = {:?}\n", (0..cells).collect::<Vec<_>>()),
         }
+    }
+
+    /// A sweep of so many cells, a multiple of 20, of jobs that do nothing and
+    /// that no such sweep of another number has.
+    pub fn null_grid(name: &str, number: u32, cells: u32) -> Self {
+        let list = |count: u32| (0..count).collect::<Vec<_>>();
+        Self::null(name, 1)
+            .fixed(&format!("\"params.sweep\" = {number}"))
+            .grid(&format!(
+                "\"params.x\" = {:?}\n\"params.y\" = {:?}\n",
+                list(cells / 20),
+                list(20)
+            ))
     }
 
     /// A sweep that runs a program; `params.x` takes `cells` values.

@@ -6,25 +6,69 @@ use serde_json::{Value, json};
 use swath_e2e::{Process, Site, SweepText, wait_until};
 
 use crate::disk::sync_ms;
-use crate::text::{Figure, progress, quantile};
+use crate::server::Server;
+use crate::text::{Checked, Figure, progress, quantile};
+use crate::usage::resident_mb;
 
 const CELLS: u32 = 13_020;
 const REPLICATES: u32 = 5;
 const LATENCY_SUBMITS: u32 = 100;
 
-/// Everything about the queue.
-pub(crate) fn measure() -> Vec<Figure> {
-    let mut figures = Vec::new();
+/// Who works, and what is held to be fast enough.
+struct Course {
+    /// How the store is told in the figures.
+    store: &'static str,
+    workers: u32,
+    slots: u32,
+    /// Null jobs per second, at least.
+    rate: f64,
+    /// From a submit to the start of its job, in milliseconds.
+    latency: f64,
+}
+
+/// Everything about the queue, on SQLite.
+pub(crate) fn on_sqlite() -> Vec<Figure> {
+    let course = Course {
+        store: "SQLite",
+        workers: 1,
+        slots: 2,
+        rate: 15_000.0,
+        latency: 10.0,
+    };
     let mut site = Site::new();
+    let coordinator = site.serve();
+    measure(&course, &site, &coordinator)
+}
+
+/// The same on a Postgres server that is started for it, with more workers.
+pub(crate) fn on_postgres() -> Vec<Figure> {
+    let course = Course {
+        store: "Postgres",
+        workers: 4,
+        slots: 4,
+        rate: 10_000.0,
+        latency: 15.0,
+    };
+    let measured = || -> Checked<Vec<Figure>> {
+        let server = Server::start()?;
+        let database = server.database("bench", None)?;
+        let mut site = Site::new();
+        let coordinator = site.serve_with(&database, &server.variables());
+        Ok(measure(&course, &site, &coordinator))
+    };
+    measured().unwrap_or_else(|why| vec![Figure::lacking("the queue on Postgres", &why)])
+}
+
+fn measure(course: &Course, site: &Site, coordinator: &Process) -> Vec<Figure> {
+    let mut figures = Vec::new();
     progress("the disk's sync time");
     if let Ok((p50, p99)) = sync_ms(site.path()) {
         figures.push(Figure::plain("fdatasync p50", format!("{p50:.2} ms")));
         figures.push(Figure::plain("fdatasync p99", format!("{p99:.2} ms")));
     }
-    let coordinator = site.serve();
-    large_sweep(&site, &coordinator, &mut figures);
+    large_sweep(course, site, coordinator, &mut figures);
     progress(&format!("{LATENCY_SUBMITS} submits to an idle worker"));
-    latency(&site, &mut figures);
+    latency(course, site, &mut figures);
     if let Ok((p50, _)) = sync_ms(site.path()) {
         figures.push(Figure::plain(
             "fdatasync p50, afterwards",
@@ -34,37 +78,46 @@ pub(crate) fn measure() -> Vec<Figure> {
     figures
 }
 
-fn large_sweep(site: &Site, coordinator: &Process, figures: &mut Vec<Figure>) {
+fn large_sweep(course: &Course, site: &Site, coordinator: &Process, figures: &mut Vec<Figure>) {
+    let Course {
+        store,
+        workers: count,
+        slots,
+        ..
+    } = *course;
     let jobs = CELLS * REPLICATES;
     progress(&format!(
         "submit of {CELLS} cells × {REPLICATES} replicates"
     ));
-    site.write("large.toml", &large(CELLS, REPLICATES));
+    let sweep = SweepText::null_grid("large", 0, CELLS).replicates(REPLICATES);
+    site.write("large.toml", &sweep.to_string());
     let started = Instant::now();
     site.ok(&["submit", "large.toml"]);
     let seconds = started.elapsed().as_secs_f64();
-    let what = format!("submit of {jobs} jobs, whole command");
+    let what = format!("submit of {jobs} jobs, {store}, whole command");
     figures.push(Figure::below(what, seconds, 0.5, " s"));
 
-    progress(&format!("{jobs} null jobs at 2 slots"));
-    let worker = site.worker("bench", 2, &[]);
+    progress(&format!("{jobs} null jobs at {count} × {slots} slots"));
+    let start = |index| site.worker(&format!("bench-{index}"), slots, &[]);
+    let workers: Vec<Process> = (0..count).map(start).collect();
     wait_until("every null job is done", Duration::from_mins(5), || {
         (site.count("large", "succeeded") == u64::from(jobs)).then_some(())
     });
     let rate = rate(&site.json(&["jobs", "large"]));
     figures.push(Figure::at_least(
-        "null jobs per second, 2 slots",
+        format!("null jobs per second, {store}, {count} × {slots} slots"),
         rate,
-        15_000.0,
+        course.rate,
         "/s",
     ));
-    let megabytes = resident_mb(worker.pid());
+    let sizes = workers.iter().map(|worker| resident_mb(worker.pid()));
     figures.push(Figure::below(
-        "worker resident, after them",
-        megabytes,
+        "worker resident, after them, the largest",
+        sizes.fold(0.0, f64::max),
         50.0,
         " MB",
     ));
+    drop(workers);
 
     progress("table of it");
     let mut times: Vec<f64> = (0..7)
@@ -74,28 +127,16 @@ fn large_sweep(site: &Site, coordinator: &Process, figures: &mut Vec<Figure>) {
             started.elapsed().as_secs_f64() * 1e3
         })
         .collect();
-    let what = format!("table of {CELLS} cells × {REPLICATES}, whole command, median of 7");
+    let what =
+        format!("table of {CELLS} cells × {REPLICATES}, {store}, whole command, median of 7");
     figures.push(Figure::below(what, quantile(&mut times, 0.5), 200.0, " ms"));
     let megabytes = resident_mb(coordinator.pid());
     figures.push(Figure::below(
-        format!("coordinator resident, {jobs} jobs"),
+        format!("coordinator resident, {store}, {jobs} jobs"),
         megabytes,
         120.0,
         " MB",
     ));
-}
-
-/// A sweep file with this many cells (a multiple of 20) of jobs that do
-/// nothing.
-pub(crate) fn large(cells: u32, replicates: u32) -> String {
-    let text = SweepText::null("large", 1).replicates(replicates);
-    let (x, y) = (list(cells / 20), list(20));
-    text.grid(&format!("\"params.x\" = {x:?}\n\"params.y\" = {y:?}\n"))
-        .to_string()
-}
-
-fn list(count: u32) -> Vec<u32> {
-    (0..count).collect()
 }
 
 /// Jobs per second from the first grant to the last end.
@@ -106,27 +147,6 @@ fn rate(document: &Value) -> f64 {
     let first = of("granted_at").fold(f64::INFINITY, f64::min);
     let last = of("ended_at").fold(f64::NEG_INFINITY, f64::max);
     jobs.len() as f64 / ((last - first) / 1e3)
-}
-
-fn resident_mb(pid: u32) -> f64 {
-    memory_mb(pid, "VmRSS:")
-}
-
-/// The peak resident size of a process, in megabytes.
-pub(crate) fn peak_mb(pid: u32) -> f64 {
-    memory_mb(pid, "VmHWM:")
-}
-
-fn memory_mb(pid: u32, what: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let kilobytes = status.lines().find_map(|line| {
-        line.strip_prefix(what)?
-            .split_whitespace()
-            .next()?
-            .parse::<f64>()
-            .ok()
-    });
-    kilobytes.unwrap_or(f64::NAN) / 1024.0
 }
 
 /// The output of the program for the latency benchmark: the time of its start
@@ -145,7 +165,7 @@ pub(crate) fn stamp() -> String {
 /// The time from when the coordinator takes a submit to when the job's own
 /// program runs, on a worker that waits. In between are two commits, the
 /// wake-up and the start of a process.
-fn latency(site: &Site, figures: &mut Vec<Figure>) {
+fn latency(course: &Course, site: &Site, figures: &mut Vec<Figure>) {
     let Ok(program) = std::env::current_exe() else {
         return;
     };
@@ -172,7 +192,8 @@ fn latency(site: &Site, figures: &mut Vec<Figure>) {
             .unwrap_or(f64::NAN);
         times.push(started - submitted);
     }
-    let what = "submit to start on an idle worker, process start included";
+    let store = course.store;
+    let what = format!("submit to start on an idle worker, {store}, process start included");
     figures.push(Figure::plain(
         format!("{what}, p50"),
         format!("{:.1} ms", quantile(&mut times, 0.5)),
@@ -180,7 +201,7 @@ fn latency(site: &Site, figures: &mut Vec<Figure>) {
     figures.push(Figure::below(
         format!("{what}, p99"),
         quantile(&mut times, 0.99),
-        10.0,
+        course.latency,
         " ms",
     ));
 }

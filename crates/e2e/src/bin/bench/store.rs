@@ -1,5 +1,5 @@
-//! Reading a store that has seen years of work: the time of whole commands and
-//! the memory of the coordinator.
+//! Reading a store that has seen years of work: the time of whole commands and the memory of the coordinator, on SQLite
+//! and, with the same rows, on Postgres.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,80 +7,77 @@ use std::time::Instant;
 
 use swath_e2e::{Process, Site, SweepText, binary};
 
-use crate::queue::{large, peak_mb};
-use crate::text::{Figure, progress, quantile};
+use crate::server::Server;
+use crate::text::{Checked, Figure, progress, quantile};
+use crate::usage::peak_mb;
 
 const REPLICATES: u32 = 5;
-/// How many cells each sweep besides the large one has.
+/// How many cells the large sweep has, and each of the others.
+const LARGE: u32 = 13_020;
 const CELLS: u32 = 188;
+/// Observations per job.
+const EPOCHS: u32 = 20;
 const RUNS: usize = 7;
+/// A command may take so many times as long on Postgres as on SQLite.
+const RATIO: f64 = 2.0;
 
-/// The size of the store: 1,000 sweeps, more than a million jobs and 20 million
-/// observations, or a small one for a quick run.
-struct Size {
-    sweeps: u32,
-    cells: u32,
-    epochs: u32,
+/// A coordinator on one of the databases, and where commands ask it.
+struct Side {
+    name: &'static str,
+    site: Site,
+    coordinator: Process,
 }
 
-impl Size {
-    fn asked() -> Self {
-        match std::env::var("SWATH_BENCH_STORE").as_deref() {
-            Ok("small") => Self {
-                sweeps: 50,
-                cells: 1300,
-                epochs: 5,
-            },
-            _ => Self {
-                sweeps: 1000,
-                cells: 13_020,
-                epochs: 20,
-            },
-        }
-    }
-
-    /// How many jobs all sweeps have together.
-    fn jobs(&self) -> u32 {
-        REPLICATES * (self.cells + (self.sweeps - 1) * CELLS)
-    }
-}
-
-/// Everything about reading a large store.
-pub(crate) fn measure() -> Vec<Figure> {
-    let size = Size::asked();
+/// Everything about reading a store of so many sweeps, two of which are submitted and the others cloned. 1,000 sweeps are
+/// more than a million jobs and 20 million observations.
+pub(crate) fn measure(sweeps: u32) -> Vec<Figure> {
+    let sweeps = sweeps.max(3);
+    let jobs = REPLICATES * (LARGE + (sweeps - 1) * CELLS);
     let mut site = Site::new();
     let mut figures = Vec::new();
-    progress(&format!(
-        "a store with {} sweeps, {} jobs, {} observations per job",
-        size.sweeps,
-        size.jobs(),
-        size.epochs
-    ));
+    let what = format!("store with {sweeps} sweeps, {jobs} jobs, {EPOCHS} observations per job");
+    progress(&what);
     let started = Instant::now();
-    if let Err(why) = fill(&mut site, &size) {
-        return vec![Figure::plain("a large store", why)];
+    if let Err(why) = fill(&mut site, sweeps - 2) {
+        return vec![Figure::failed(what, why)];
     }
     let took = started.elapsed().as_secs_f64();
     let bytes = std::fs::metadata(site.path().join("swath.db")).map_or(0, |file| file.len());
-    let what = format!(
-        "store with {} sweeps, {} jobs, {} observations per job",
-        size.sweeps,
-        size.jobs(),
-        size.epochs
-    );
     let value = format!("{:.2} GB, filled in {took:.0} s", bytes as f64 / 1e9);
     figures.push(Figure::plain(what, value));
 
-    let coordinator = site.serve();
-    reads(&site, &size, &coordinator, &mut figures);
+    progress("a copy of it in Postgres");
+    let what = "copy of it to Postgres, compared and verified";
+    let started = Instant::now();
+    let copied = copy(&site);
+    let took = started.elapsed().as_secs_f64();
+    figures.push(match &copied {
+        Ok(_) => Figure::plain(what, format!("{took:.0} s")),
+        Err(why) => Figure::lacking(what, why),
+    });
+    let mut sides = vec![Side {
+        name: "SQLite",
+        coordinator: site.serve(),
+        site,
+    }];
+    if let Ok((server, database)) = &copied {
+        let mut site = Site::new();
+        sides.push(Side {
+            name: "Postgres",
+            coordinator: site.serve_with(database, &server.variables()),
+            site,
+        });
+    }
+    reads(&sides, &mut figures);
     figures
 }
 
 /// Two submitted sweeps, and what `fill` adds to them.
-fn fill(site: &mut Site, size: &Size) -> Result<(), String> {
+fn fill(site: &mut Site, clones: u32) -> Checked {
     let filler = binary("examples/fill");
     let coordinator = site.serve();
-    site.write("large.toml", &large(size.cells, REPLICATES));
+    let large = SweepText::null_grid("large", 0, LARGE).replicates(REPLICATES);
+    site.write("large.toml", &large.to_string());
     let small = SweepText::null("small", CELLS)
         .replicates(REPLICATES)
         .grid(&format!(
@@ -93,7 +90,7 @@ fn fill(site: &mut Site, size: &Size) -> Result<(), String> {
     drop(coordinator);
     let output = Command::new(filler)
         .arg(site.path().join("swath.db"))
-        .args([(size.sweeps - 2).to_string(), size.epochs.to_string()])
+        .args([clones.to_string(), EPOCHS.to_string()])
         .output()
         .map_err(|error| error.to_string())?;
     if output.status.success() {
@@ -102,8 +99,23 @@ fn fill(site: &mut Site, size: &Size) -> Result<(), String> {
     Err(String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-fn reads(site: &Site, size: &Size, coordinator: &Process, figures: &mut Vec<Figure>) {
-    let replicates = size.cells * REPLICATES;
+/// A Postgres server with the rows of the site's database, as it is when it has been vacuumed once.
+fn copy(site: &Site) -> Checked<(Server, String)> {
+    let server = Server::start()?;
+    let database = server.database("bench", None)?;
+    let mut command = site.coordinator();
+    command.args(["store", "copy", "sqlite:swath.db", &database]);
+    command.envs(server.variables());
+    let output = command.output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    server.sql("bench", "VACUUM ANALYZE")?;
+    Ok((server, database))
+}
+
+fn reads(sides: &[Side], figures: &mut Vec<Figure>) {
+    let replicates = LARGE * REPLICATES;
     let held = [
         (vec!["sweeps"], "sweeps".to_owned(), 100.0),
         (vec!["status"], "status".to_owned(), 100.0),
@@ -114,7 +126,7 @@ fn reads(site: &Site, size: &Size, coordinator: &Process, figures: &mut Vec<Figu
         ),
         (
             vec!["table", "large", "-o", "csv"],
-            format!("table of {} cells × {REPLICATES}", size.cells),
+            format!("table of {LARGE} cells × {REPLICATES}"),
             200.0,
         ),
         (
@@ -139,30 +151,37 @@ fn reads(site: &Site, size: &Size, coordinator: &Process, figures: &mut Vec<Figu
         ),
     ];
     for (words, what, goal) in held {
-        figures.push(timed(site, &words, &what, Some(goal)));
+        timed(sides, &words, &what, Some(goal), figures);
     }
-    figures.push(plan(site));
+    plan(sides, figures);
     let what = format!("jobs of a sweep of {}", CELLS * REPLICATES);
-    figures.push(timed(site, &["jobs", "small-7"], &what, None));
-    figures.push(Figure::below(
-        "coordinator's peak resident memory, after all of this",
-        peak_mb(coordinator.pid()),
-        500.0,
-        " MB",
-    ));
+    timed(sides, &["jobs", "small-1"], &what, None, figures);
+    for side in sides {
+        figures.push(Figure::below(
+            format!(
+                "coordinator's peak resident memory, {}, after all of this",
+                side.name
+            ),
+            peak_mb(side.coordinator.pid()),
+            500.0,
+            " MB",
+        ));
+    }
 }
 
 /// Plans every published table against that store.
-fn plan(site: &Site) -> Figure {
+fn plan(sides: &[Side], figures: &mut Vec<Figure>) {
     let files = shipped();
     if files.is_empty() {
-        return Figure::plain("plan of all published tables", "no sweeps/ here");
+        let what = "plan of all published tables";
+        figures.push(Figure::plain(what, "no sweeps/ here"));
+        return;
     }
     let mut words = vec!["plan"];
     words.extend(files.iter().filter_map(|file| file.to_str()));
     words.extend(["-o", "json"]);
     let what = format!("plan of all published tables, {} files", files.len());
-    timed(site, &words, &what, Some(1000.0))
+    timed(sides, &words, &what, Some(1000.0), figures);
 }
 
 /// The sweep files of the repository. The benchmark runs at its root.
@@ -179,23 +198,36 @@ fn shipped() -> Vec<PathBuf> {
     files
 }
 
-/// The median wall time of a command, or why it could not be measured.
-fn timed(site: &Site, words: &[&str], what: &str, goal: Option<f64>) -> Figure {
+/// The median wall time of a command on each side, in turn, and how they compare. The goal in milliseconds is SQLite's.
+fn timed(sides: &[Side], words: &[&str], what: &str, goal: Option<f64>, figures: &mut Vec<Figure>) {
     progress(what);
-    let mut times = Vec::new();
+    let mut times = vec![Vec::new(); sides.len()];
     for _ in 0..RUNS {
-        let started = Instant::now();
-        let output = site.run(words);
-        times.push(started.elapsed().as_secs_f64() * 1e3);
-        if output.code != Some(0) {
-            let why = output.stderr.lines().next().unwrap_or_default();
-            return Figure::plain(what, format!("failed: {why}"));
+        for (side, times) in sides.iter().zip(&mut times) {
+            let started = Instant::now();
+            let output = side.site.run(words);
+            times.push(started.elapsed().as_secs_f64() * 1e3);
+            if output.code != Some(0) {
+                let why = output.stderr.lines().next().unwrap_or_default();
+                figures.push(Figure::failed(format!("{what}, {}", side.name), why));
+                return;
+            }
         }
     }
-    let milliseconds = quantile(&mut times, 0.5);
-    let what = format!("{what}, whole command, median of {RUNS}");
-    match goal {
-        Some(goal) => Figure::below(what, milliseconds, goal, " ms"),
-        None => Figure::plain(what, format!("{milliseconds:.0} ms")),
+    let medians: Vec<f64> = times.iter_mut().map(|it| quantile(it, 0.5)).collect();
+    for (index, (side, milliseconds)) in sides.iter().zip(&medians).enumerate() {
+        let what = format!("{what}, {}, whole command, median of {RUNS}", side.name);
+        figures.push(match goal.filter(|_| index == 0) {
+            Some(goal) => Figure::below(what, *milliseconds, goal, " ms"),
+            None => Figure::plain(what, format!("{milliseconds:.0} ms")),
+        });
+    }
+    if let [sqlite, postgres] = medians[..] {
+        figures.push(Figure::at_most(
+            format!("{what}, Postgres over SQLite"),
+            postgres / sqlite,
+            RATIO,
+            "×",
+        ));
     }
 }

@@ -2,6 +2,12 @@
 
 use std::fmt::Write;
 
+/// Why something does not hold or cannot be done, in words.
+pub(crate) type Checked<T = ()> = Result<T, String>;
+
+/// Begins why a part cannot be done here.
+pub(crate) const SKIPPED: &str = "skipped: ";
+
 /// One figure with its goal.
 #[derive(Clone, Debug)]
 pub(crate) struct Figure {
@@ -42,6 +48,23 @@ impl Figure {
             goal: format!("at most {goal}{unit}"),
             met: Some(value <= goal),
         }
+    }
+
+    /// A figure that could not be measured, because something failed.
+    pub(crate) fn failed(what: impl Into<String>, why: impl std::fmt::Display) -> Self {
+        Self {
+            met: Some(false),
+            goal: "measured".to_owned(),
+            ..Self::plain(what, format!("failed: {why}"))
+        }
+    }
+
+    /// A figure that is left out for this reason, or why it failed.
+    pub(crate) fn lacking(what: impl Into<String>, why: &str) -> Self {
+        if why.starts_with(SKIPPED) {
+            return Self::plain(what, why);
+        }
+        Self::failed(what, why)
     }
 
     /// The same figure without a goal.
@@ -120,4 +143,17 @@ pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
 #[expect(clippy::print_stderr, reason = "progress of a benchmark")]
 pub(crate) fn progress(text: &str) {
     eprintln!("bench: {text}");
+}
+
+/// What a benchmark prints for its reader.
+#[expect(clippy::print_stdout, reason = "the output of a benchmark")]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+}
+
+/// What a panic said.
+pub(crate) fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_else(|| "a panic without words".to_owned())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use swath_e2e::Random;
 
 use super::place::Place;
-use super::{Checked, say};
+use crate::text::{Checked, say};
 
 /// A kill comes at most so long after the last one.
 const WITHIN_MS: u64 = 1_500;

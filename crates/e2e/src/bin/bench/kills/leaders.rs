@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use swath_e2e::{Process, Random, Site, SweepText, rows, wait_until};
+use swath_e2e::{Process, Random, Site, SweepText, free_address, rows, wait_until};
 
 use super::load::POLICY;
-use super::place::{PATIENCE, free_address};
-use super::server::Server;
-use super::{Checked, say};
+use super::place::PATIENCE;
+use crate::server::Server;
+use crate::text::{Checked, say};
 
 const SWEEP: &str = "digits";
 /// Trainings of the sweep.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::Value;
 use swath_proto::v1;
 
-use super::Checked;
+use crate::text::Checked;
 
 /// What scripted workers saw of all jobs.
 #[derive(Debug, Default)]

@@ -5,14 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use swath_e2e::{Random, SweepText};
-use swath_proto::address::endpoint;
-use swath_proto::limits::CONNECT_DEADLINE;
 use swath_proto::refusal::{Reason, Refusal};
-use swath_proto::v1::dispatch_client::DispatchClient;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use super::list::List;
 use super::worker::{Next, Worker};
+use crate::stub::{client, runtime};
 
 const WORKERS: u64 = 8;
 /// How long a call may take before it is given up and made again.
@@ -40,14 +38,7 @@ drain_ms = 5000
 /// The sweep file number `number`, of jobs that no other one has.
 pub(crate) fn sweep(number: u32) -> (String, String) {
     let name = format!("load-{number}");
-    let list = |count: u32| (0..count).collect::<Vec<_>>();
-    let text = SweepText::null(&name, 1)
-        .fixed(&format!("\"params.sweep\" = {number}"))
-        .grid(&format!(
-            "\"params.x\" = {:?}\n\"params.y\" = {:?}\n",
-            list(SWEEP / 20),
-            list(20)
-        ));
+    let text = SweepText::null_grid(&name, number, SWEEP);
     (name, text.to_string())
 }
 
@@ -64,11 +55,7 @@ impl Load {
     pub(crate) fn start(url: &str, random: &mut Random) -> Self {
         let list = Arc::<List>::default();
         let hurry = Arc::<AtomicBool>::default();
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime = runtime();
         for index in 0..WORKERS {
             let worker = Worker::new(&format!("scripted-{index}"), random.below(u64::MAX));
             let worker = Arc::new(Mutex::new(worker));
@@ -97,18 +84,9 @@ fn lock(worker: &Mutex<Worker>) -> MutexGuard<'_, Worker> {
     worker.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A client; its type has a name in crates only that this one must not name.
-macro_rules! client {
-    ($url:expr) => {{
-        let endpoint = endpoint(&$url).expect("the URL of a coordinator");
-        let endpoint = endpoint.connect_timeout(CONNECT_DEADLINE);
-        DispatchClient::new(endpoint.tcp_nodelay(true).connect_lazy())
-    }};
-}
-
 /// Exchanges, and says hello when it must.
 async fn work(url: String, worker: Arc<Mutex<Worker>>, list: Arc<List>, hurry: Arc<AtomicBool>) {
-    let mut client = client!(url);
+    let mut client = client(&url);
     loop {
         let next = lock(&worker).next(hurry.load(Ordering::Relaxed));
         let answered = match next {
@@ -142,7 +120,7 @@ async fn work(url: String, worker: Arc<Mutex<Worker>>, list: Arc<List>, hurry: A
 
 /// Heartbeats, which stop for nothing.
 async fn beat(url: String, worker: Arc<Mutex<Worker>>) {
-    let mut client = client!(url);
+    let mut client = client(&url);
     loop {
         tokio::time::sleep(HEARTBEAT).await;
         let request = lock(&worker).heartbeat();

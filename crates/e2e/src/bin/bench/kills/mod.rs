@@ -10,7 +10,6 @@ mod load;
 mod outages;
 mod place;
 mod proxy;
-mod server;
 mod volume;
 mod worker;
 
@@ -20,8 +19,7 @@ use std::time::Instant;
 
 use swath_e2e::Random;
 
-/// Why something does not hold, in words.
-pub(crate) type Checked<T = ()> = Result<T, String>;
+use crate::text::{Checked, SKIPPED, say, words_of};
 
 pub(crate) const HELP: &str = "\
 usage: bench kills [PART[=COUNT]]… [seed=NUMBER]     all parts when none is named
@@ -37,9 +35,6 @@ disk=3             SQLite's disk, likewise
 
 seed=NUMBER        the moments of another time
 ";
-
-/// Begins why a part cannot be done here.
-pub(crate) const SKIPPED: &str = "skipped: ";
 
 /// A part: its name, how often or how long by default, and what it does.
 type Part = (&'static str, u64, fn(u64, &mut Random) -> Checked<String>);
@@ -118,19 +113,6 @@ fn read(words: &[String]) -> Option<Wanted> {
         wanted.counts = PARTS.map(|(_, count, _)| Some(count));
     }
     Some(wanted)
-}
-
-/// What a panic said.
-fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-    text.unwrap_or_else(|| "a panic without words".to_owned())
-}
-
-/// The one output of this benchmark.
-#[expect(clippy::print_stdout, reason = "what a check prints")]
-pub(crate) fn say(text: &str) {
-    println!("{text}");
 }
 
 #[cfg(test)]

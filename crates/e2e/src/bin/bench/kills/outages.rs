@@ -7,9 +7,9 @@ use swath_e2e::Random;
 
 use super::place::Place;
 use super::proxy::{Proxy, Wire};
-use super::server::Server;
 use super::volume::Volume;
-use super::{Checked, say};
+use crate::server::Server;
+use crate::text::{Checked, say};
 
 /// Every so many kills of the server it stays away for longer than a lease lives and a suspect attempt is waited for.
 const LONG_EVERY: u64 = 5;

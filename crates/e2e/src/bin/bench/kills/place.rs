@@ -1,17 +1,16 @@
 //! A coordinator under load, and what must hold at the end.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use swath_e2e::{Process, Random, Site, wait_until};
+use swath_e2e::{Process, Random, Site, free_address, wait_until};
 
 use super::load::{self, Load};
-use super::{Checked, say};
+use crate::text::{Checked, say};
 
 /// How long anything may take that must come in the end.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(4);
@@ -250,10 +249,4 @@ impl Drop for Feeder {
         self.abandoned.store(true, Ordering::Relaxed);
         self.end();
     }
-}
-
-/// An address that is free just now.
-pub(crate) fn free_address() -> String {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its address").to_string()
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{Checked, SKIPPED};
+use crate::text::{Checked, SKIPPED};
 
 /// A file system of its own, in memory; as root only.
 #[derive(Debug)]

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use swath_e2e::Random;
-use swath_proto::{PROTOCOL_VERSION, v1};
+use swath_proto::v1;
 
 use super::list::List;
+use crate::stub::{finish, hello};
 
 /// Attempts that a worker holds at a time.
 const HELD: usize = 6;
@@ -58,7 +59,7 @@ impl Worker {
     /// What to do; in a hurry all that is held ends now.
     pub(crate) fn next(&mut self, hurry: bool) -> Next {
         if self.session == 0 {
-            return Next::Hello(self.hello());
+            return Next::Hello(hello(&self.name, HELD, self.heads()));
         }
         if let Some(sent) = &self.sent {
             return Next::Exchange(sent.clone());
@@ -83,20 +84,6 @@ impl Worker {
         };
         self.sent = Some(request.clone());
         Next::Exchange(request)
-    }
-
-    fn hello(&self) -> v1::HelloRequest {
-        v1::HelloRequest {
-            protocol: PROTOCOL_VERSION,
-            worker: self.name.clone(),
-            host: "scripted".to_owned(),
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            slots: vec!["cpu".to_owned(); HELD],
-            programs: Vec::new(),
-            held: self.heads(),
-            devices: Vec::new(),
-        }
     }
 
     fn heads(&self) -> Vec<v1::Held> {
@@ -164,15 +151,6 @@ impl Worker {
             train_seconds: number(1000.0),
             ..v1::Measurement::default()
         };
-        v1::Finish {
-            held: Some(held),
-            outcome: Some(v1::finish::Outcome::Measured(measurement)),
-            provenance: Some(v1::Provenance {
-                device: "cpu".to_owned(),
-                trainer: "scripted".to_owned(),
-                threads: 1,
-                ..v1::Provenance::default()
-            }),
-        }
+        finish(held, measurement)
     }
 }

@@ -1,4 +1,4 @@
-//! A Postgres server of our own that is killed and started again.
+//! A Postgres server of our own, which can be killed and started again.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -8,11 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use swath_e2e::wait_until;
+use swath_e2e::{free_address, wait_until};
 use tempfile::TempDir;
 
-use super::place::free_address;
-use super::{Checked, SKIPPED, say};
+use crate::text::{Checked, SKIPPED, say};
 
 /// Where Debian's package has its programs, by version.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -36,7 +35,7 @@ pub(crate) struct Server {
 impl Server {
     /// A new one, in a directory of its own.
     pub(crate) fn start() -> Checked<Self> {
-        let directory = tempfile::Builder::new().prefix("swath-kills-").tempdir();
+        let directory = tempfile::Builder::new().prefix("swath-bench-").tempdir();
         let directory = directory.map_err(|error| error.to_string())?;
         let home = directory.path().to_owned();
         Self::begin(&home, Some(directory), &[])
