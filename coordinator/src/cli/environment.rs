@@ -40,7 +40,7 @@ pub(crate) const RUN: &str = "SWATH_RUN";
 pub(crate) const CHECK: &str = "SWATH_CHECK";
 
 /// Variables that belong to no flag of `coordinator`, with what they do.
-pub(crate) const OTHERS: [(&str, &str); 14] = [
+pub(crate) const OTHERS: [(&str, &str); 13] = [
     (
         "SWATH_DATA_DIR",
         "where workers keep data sets; default `~/.cache/swath/data`, and \
@@ -88,10 +88,6 @@ pub(crate) const OTHERS: [(&str, &str); 14] = [
     (
         "SWATH_BENCH_PYTHON",
         "the Python with PyTorch that `cargo xtask bench` compares with; default `python3`",
-    ),
-    (
-        "SWATH_BENCH_STORE",
-        "`small`: the store of `cargo xtask bench store` is small and filled in seconds",
     ),
     (
         "RUST_LOG",

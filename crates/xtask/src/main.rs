@@ -90,15 +90,18 @@ enum Verb {
 
     /// Measure speed on this machine and print a table
     ///
-    /// `cargo xtask bench` measures everything, `cargo xtask bench queue` the queue, `cargo xtask bench store` how
-    /// fast a store with a million jobs is read, `cargo xtask bench train` the trainer beside PyTorch 2.13, and
-    /// `cargo xtask bench fashion` the errors of both on Fashion-MNIST, if a Python has PyTorch (SWATH_BENCH_PYTHON
-    /// names the Python).
+    /// `cargo xtask bench` measures everything, `cargo xtask bench queue` the queue on SQLite, `postgres` the same on
+    /// Postgres, `sessions` a thousand workers of one coordinator, `restart` how soon it is back with 100,000 open
+    /// jobs, `depth` what a job costs with up to a million queued, `store` how fast a large store is read (`store=1000`:
+    /// one with a million jobs), on SQLite and on Postgres, `train` the trainer beside PyTorch 2.13, and `fashion` the
+    /// errors of both on Fashion-MNIST, if a Python has PyTorch (SWATH_BENCH_PYTHON names the Python). `cargo xtask
+    /// bench help` lists the parts and their sizes.
     ///
     /// `cargo xtask bench kills` measures nothing: it kills coordinators and Postgres servers under load, cuts networks
     /// and fills disks, and checks that nothing acknowledged is lost (`cargo xtask bench kills help` lists the parts).
     Bench {
-        /// The parts to measure: queue, commands, store, train, fashion; or kills and its parts
+        /// The parts to measure: queue, postgres, commands, sessions, restart, depth, store, train, fashion, some with
+        /// a size (`depth=10000`); or kills and its parts
         args: Vec<String>,
     },
 

@@ -65,10 +65,8 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
             Measure::Sized(_, measure) => measure(size),
         }));
         // What the other parts measure must not be lost with this one.
-        let figures = measured.unwrap_or_else(|panic| {
-            let why = words_of(&*panic);
-            vec![Figure::failed(name, why.lines().next().unwrap_or_default())]
-        });
+        let figures =
+            measured.unwrap_or_else(|panic| vec![Figure::failed(name, words_of(&*panic))]);
         say(&table(&figures));
     }
     ExitCode::SUCCESS

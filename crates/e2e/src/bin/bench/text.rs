@@ -55,14 +55,14 @@ impl Figure {
         Self {
             met: Some(false),
             goal: "measured".to_owned(),
-            ..Self::plain(what, format!("failed: {why}"))
+            ..Self::plain(what, format!("failed: {}", first_line(&why.to_string())))
         }
     }
 
     /// A figure that is left out for this reason, or why it failed.
     pub(crate) fn lacking(what: impl Into<String>, why: &str) -> Self {
         if why.starts_with(SKIPPED) {
-            return Self::plain(what, why);
+            return Self::plain(what, first_line(why));
         }
         Self::failed(what, why)
     }
@@ -85,6 +85,11 @@ impl Figure {
             met: Some(value < goal),
         }
     }
+}
+
+/// A table has no room for more.
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 const fn digits(value: f64) -> usize {
