@@ -164,11 +164,10 @@ impl Ledger {
 
     fn warm_cell(&mut self, stored: StoredCell, now: Timestamp) {
         let need = self.need(&stored.needs);
-        let jobs: Vec<Entry> = stored
-            .jobs
-            .into_iter()
-            .map(|job| self.entry_of(job))
-            .collect();
+        let jobs = stored.jobs.into_iter();
+        let mut jobs: Vec<Entry> = jobs.map(|job| self.entry_of(job)).collect();
+        // They are collected in the place of what was stored, which is several times as large, and would keep it.
+        jobs.shrink_to_fit();
         let open = jobs
             .iter()
             .filter(|job| !job.state_name().is_final())
@@ -284,4 +283,39 @@ fn fresh(lived: &Lived) -> Option<Life> {
     };
     let as_made = lived.job == Job::new(not_before) && lived.fault.is_none();
     as_made.then_some(Life::Fresh(not_before))
+}
+
+#[cfg(test)]
+mod tests {
+    use swath_model::needs::Needs;
+    use swath_store::{CellKey, JobKey};
+
+    use super::*;
+
+    #[test]
+    fn what_was_loaded_takes_no_more_room_than_it_needs() {
+        let now = Timestamp::from_ms(1);
+        let job = |number: u32| StoredJob {
+            key: JobKey(i64::from(number)),
+            digest: JobDigest::from_bytes([number as u8; 32]),
+            job: Job::new(now),
+            unmentioned: 0,
+            fault: None,
+            ended_at: None,
+            outcomes: Vec::new(),
+        };
+        let mut ledger = Ledger::new(Policy::default());
+        let cell = StoredCell {
+            key: CellKey(1),
+            digest: CellDigest::from_bytes([7; 32]),
+            needs: Needs::default(),
+            holders: vec![(SweepKey(1), 5)],
+            jobs: (1..=5).map(job).collect(),
+        };
+        let digest = cell.digest;
+        ledger.warm(vec![cell], now);
+        let place = ledger.find_cell(digest);
+        let jobs = &ledger.cell(place.expect("the cell is held")).jobs;
+        assert_eq!((jobs.len(), jobs.capacity()), (5, 5));
+    }
 }
