@@ -71,7 +71,7 @@ pub enum ReadQuery {
         /// filters over its parameters.
         selector: Vec<String>,
     },
-    /// The files that one sweep was submitted from → [`SweepSources`].
+    /// What one sweep was submitted as → [`SweepSources`].
     Sources {
         /// A sweep selector that matches one sweep (the newest of its name).
         selector: Vec<String>,
@@ -195,14 +195,14 @@ pub struct SweepResults {
     pub chosen: Option<String>,
 }
 
-/// The files that one sweep was submitted from.
+/// What one sweep was submitted as.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepSources {
     /// The version of the document.
     pub schema_version: u32,
     /// The sweep.
     pub sweep: SweepDigest,
-    /// The sweep's files.
+    /// Its files or its cells.
     pub sources: Sources,
 }
 

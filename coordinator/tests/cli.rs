@@ -2,6 +2,8 @@
 
 #[path = "verbs/away.rs"]
 mod away;
+#[path = "verbs/cells.rs"]
+mod cells;
 #[path = "verbs/import.rs"]
 mod import;
 #[path = "verbs/lock.rs"]

@@ -5,9 +5,12 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use swath_coordinator::server::{ServeSettings, Server};
+use swath_model::message::{CellList, Sources};
 use swath_model::policy::Policy;
 use swath_model::probe::{self, Timing, workload};
 use swath_model::spec::JobSpec;
+use swath_model::view::SweepKind;
+use swath_proto::convert::submit_request;
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::{PROTOCOL_VERSION, v1};
@@ -149,9 +152,15 @@ async fn trainings_and_probes_of_a_workload_are_found() {
     let [probe] = probe::probes(&spec).try_into().unwrap();
     let probes = json!({"probes": {"jobs": [probe.job()]}});
     assert_eq!(site.read(probes.clone()).await["probes"], json!([null]));
-    let text =
-        swath_sweep::probe::sweep_text("probe-x", "x", std::slice::from_ref(&probe)).unwrap();
-    site.submit(&text).await;
+    let list = CellList {
+        name: "probe-x".to_owned(),
+        title: "x".to_owned(),
+        kind: SweepKind::Probe,
+        replicates: 1,
+        cells: vec![probe.spec.cell_tree().clone()],
+    };
+    let request = submit_request(Sources::Cells(list), None);
+    site.control.submit(request).await.unwrap();
     // Everything else goes first, though it was submitted before.
     site.trade(vec![finish], 0).await;
     let grants = site.trade(vec![], 6).await;

@@ -12,7 +12,7 @@ use swath_coordinator::server::{ServeSettings, Server};
 use swath_engine::Engine;
 use swath_model::event::What;
 use swath_model::id::SweepDigest;
-use swath_model::message::{Sources, Submission, SubmittedCell};
+use swath_model::message::{Files, Sources, Submission, SubmittedCell};
 use swath_model::needs::Needs;
 use swath_model::policy::Policy;
 use swath_model::spec::JobSpec;
@@ -462,7 +462,7 @@ async fn a_clock_that_was_set_back_holds_up_no_job() {
         replicates_max: None,
         kind: swath_model::view::SweepKind::Training,
         priority: 0,
-        sources: Sources::default(),
+        sources: Sources::Files(Files::default()),
         definition: Value::Null,
         cells: vec![SubmittedCell {
             digest: spec.cell_digest(),

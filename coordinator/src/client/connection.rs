@@ -15,10 +15,11 @@ use swath_model::message::{Known, Sources};
 use swath_model::policy::Policy;
 use swath_model::view::JobView;
 use swath_proto::address::{self, COORDINATOR_DEFAULT, Walk};
+use swath_proto::convert::submit_request;
 use swath_proto::limits;
 use swath_proto::refusal::{Refusal, innermost};
 use swath_proto::v1::control_client::ControlClient;
-use swath_proto::v1::{ChangeRequest, ReadRequest, SubmitReply, SubmitRequest};
+use swath_proto::v1::{ChangeRequest, ReadRequest, SubmitReply};
 use swath_proto::v1::{WatchReply, WatchRequest};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
@@ -298,12 +299,7 @@ impl Connection {
         sources: Sources,
         priority: Option<i32>,
     ) -> Outcome<SubmitReply> {
-        let request = SubmitRequest {
-            main: sources.main,
-            files: sources.files.into_iter().collect(),
-            priority,
-            replicates: sources.replicates,
-        };
+        let request = submit_request(sources, priority);
         let submit = async |client: &mut Client| client.submit(timed(request.clone())).await;
         self.ask(true, submit).await
     }

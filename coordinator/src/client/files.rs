@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use swath_model::message::Sources;
+use swath_model::message::Files;
 use swath_sweep::{Expansion, SweepFile};
 
 use super::failure::{Failure, Outcome};
@@ -15,7 +15,7 @@ use crate::settings::Context;
 pub(crate) struct Loaded {
     pub(crate) file: SweepFile,
     /// Its text and that of its recipes, by the names that it uses.
-    pub(crate) sources: Sources,
+    pub(crate) files: Files,
 }
 
 /// Reads and parses a sweep file. Recipes are read relative to it.
@@ -37,7 +37,7 @@ pub(crate) fn load(path: &Path) -> Outcome<Loaded> {
     files.insert(main.clone(), text);
     Ok(Loaded {
         file,
-        sources: Sources {
+        files: Files {
             main,
             files,
             replicates: None,
@@ -77,9 +77,9 @@ recipe = \"recipes/base.toml\"
         let recipe = "epochs = 3\n";
         fs::write(directory.path().join("recipes/base.toml"), recipe).unwrap();
         let loaded = load(&path).unwrap();
-        assert_eq!(loaded.sources.main, path.to_string_lossy());
-        assert_eq!(loaded.sources.files["recipes/base.toml"], recipe);
-        assert_eq!(loaded.sources.files.len(), 2);
+        assert_eq!(loaded.files.main, path.to_string_lossy());
+        assert_eq!(loaded.files.files["recipes/base.toml"], recipe);
+        assert_eq!(loaded.files.files.len(), 2);
     }
 
     #[test]

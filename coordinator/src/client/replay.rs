@@ -11,7 +11,7 @@ use swath_coordinator::database::Database;
 use swath_engine::Engine;
 use swath_model::id::{JobDigest, Replicate, SweepDigest};
 use swath_model::job::StateName;
-use swath_model::message::{Sources, Submission, SubmittedCell};
+use swath_model::message::{CellList, Sources, Submission, SubmittedCell};
 use swath_model::outcome::Provenance;
 use swath_model::policy::Policy;
 use swath_model::seed::seed;
@@ -180,7 +180,13 @@ async fn keep(
         replicates_max: None,
         kind: SweepKind::Training,
         priority: 0,
-        sources: Sources::default(),
+        sources: Sources::Cells(CellList {
+            name: "replay".to_owned(),
+            title: "replay".to_owned(),
+            kind: SweepKind::Training,
+            replicates: job.replicate.0,
+            cells: vec![job.spec.clone()],
+        }),
         definition: json!({}),
         cells: vec![SubmittedCell {
             digest: cell,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use swath_coordinator::api::{ChangeOrder, Jobs, ReadQuery, Status, Workers};
 use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::StateName;
-use swath_model::message::Known;
+use swath_model::message::{Known, Sources};
 use swath_model::spec::JobSpec;
 use swath_model::view::{JobView, SweepState, SweepView, WorkerState, WorkerView};
 use swath_sweep::{Cell, Expansion, expand};
@@ -212,7 +212,9 @@ async fn submit(
     };
     let status: Status = connection.read(&query).await?;
     let priority = priority_over(&status.sweeps, digest);
-    let reply = connection.submit(loaded.sources, priority).await?;
+    let reply = connection
+        .submit(Sources::Files(loaded.files), priority)
+        .await?;
     let receipt = receipt(&reply)?.up_to(loaded.file.replicates_max);
     context.printer.note(sentence(&receipt));
     Ok(receipt.digest)

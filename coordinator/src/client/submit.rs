@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use swath_model::id::SweepDigest;
+use swath_model::message::Sources;
 use swath_model::view::SCHEMA_VERSION;
 use swath_proto::v1::SubmitReply;
 use swath_report::{Format, Listing, ListingColumn as Column, counted};
@@ -69,7 +70,7 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
         Connection::open(context).await?
     };
     let reply = connection
-        .submit(loaded.sources, arguments.priority)
+        .submit(Sources::Files(loaded.files), arguments.priority)
         .await?;
     let receipt = receipt(&reply)?.up_to(loaded.file.replicates_max);
     if !arguments.wait {

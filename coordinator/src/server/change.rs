@@ -232,12 +232,12 @@ async fn extend(state: &State, selector: &[String], replicates: u32) -> Result<C
             sweep.name
         )));
     }
-    let mut sources = state
+    let sources = state
         .store
         .sources(sweep.digest)
         .await
         .map_err(ApiError::from)?;
-    sources.replicates = Some(replicates);
+    let sources = sources.with_replicates(replicates);
     let priority = sweep.priority;
     let submission = tokio::task::spawn_blocking(move || submission(sources, priority))
         .await

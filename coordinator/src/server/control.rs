@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swath_model::id::SweepDigest;
-use swath_model::message::Sources;
+use swath_proto::convert::sources;
 use swath_proto::v1;
 use swath_proto::v1::control_server::Control;
 use tokio_stream::wrappers::ReceiverStream;
@@ -30,11 +30,8 @@ type Reply<T> = Result<Response<T>, Status>;
 impl Control for ControlService {
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Reply<v1::SubmitReply> {
         let message = request.into_inner();
-        let sources = Sources {
-            main: message.main,
-            files: message.files.into_iter().collect(),
-            replicates: message.replicates,
-        };
+        let asked = message.priority;
+        let sources = sources(message)?;
         // Expanding a large grid occupies a core for a while.
         let mut submission = tokio::task::spawn_blocking(move || submission(sources, 0))
             .await
@@ -43,11 +40,10 @@ impl Control for ControlService {
         let state = &self.state;
         let (digest, name) = (submission.digest, submission.name.clone());
         let cells = submission.cells.len() as u64;
-        let asked = match message.priority {
+        submission.priority = match asked {
             Some(priority) => priority,
             None => known_priority(state, digest).await?,
         };
-        submission.priority = asked;
         let submitted = state
             .engine
             .submit(state.now(), submission)

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
 use swath_model::id::{SweepDigest, WeightsDigest};
 use swath_model::job::StateName;
 use swath_model::metrics::Metrics;
 use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome};
 use swath_model::probe::WorkloadKey;
-use swath_model::view::SweepState;
+use swath_model::view::{SweepKind, SweepState};
 
 use super::bench::Bench;
 use super::script::{
     failed, held, job, measured, observation, provenance, report, sweep, weights, worker_about,
 };
-use crate::{Ack, JobQuery, Known, SubmittedCell, SweepChange};
+use crate::{Ack, CellList, JobQuery, Known, Sources, SubmittedCell, SweepChange};
 
 /// From active to paused to finished, with counts and times.
 pub async fn sweeps_tell_their_state(bench: &mut Bench) {
@@ -461,8 +462,17 @@ pub async fn logs_go_on_after_a_position(bench: &mut Bench) {
 /// What exists, in the order asked, and where a sweep came from.
 pub async fn known_jobs_and_sources(bench: &mut Bench) {
     let mut submission = sweep("s", &[1, 2], 1);
-    submission.sources.replicates = Some(4);
+    submission.sources = submission.sources.with_replicates(4);
     bench.submit(&submission).await;
+    let mut given = sweep("given", &[1, 2], 1);
+    given.sources = Sources::Cells(CellList {
+        name: "given".to_owned(),
+        title: "Given".to_owned(),
+        kind: SweepKind::Probe,
+        replicates: 2,
+        cells: vec![json!({"params": {"x": 0.1}}), json!({"params": {"x": 3}})],
+    });
+    bench.submit(&given).await;
     let owner = bench.hello("w").await;
     let attempt = bench.take_one(&owner).await;
     bench
@@ -479,9 +489,10 @@ pub async fn known_jobs_and_sources(bench: &mut Bench) {
         fault: Some(Fault::Invalid),
     });
     assert_eq!(known.await, [queued, None, failed, queued]);
-    let digest = submission.digest;
-    let sources = bench.read(async |store| store.sources(digest).await);
-    assert_eq!(sources.await, submission.sources);
+    for sweep in [submission, given] {
+        let sources = bench.read(async |store| store.sources(sweep.digest).await);
+        assert_eq!(sources.await, sweep.sources);
+    }
     let unknown = SweepDigest::from_bytes([7; 32]);
     bench
         .absent(async |store| store.sources(unknown).await)

@@ -11,7 +11,7 @@ use swath_model::seed::seed;
 use swath_model::spec::{cell_digest, job_digest};
 use swath_model::view::WorkerAbout;
 
-use crate::{Finish, Held, Report, Sources, Submission, SubmittedCell};
+use crate::{Files, Finish, Held, Report, Sources, Submission, SubmittedCell};
 
 /// A sweep over these cells; equal arguments give an equal sweep.
 pub fn sweep(name: &str, cells: &[u32], replicates: u32) -> Submission {
@@ -29,11 +29,11 @@ pub fn sweep(name: &str, cells: &[u32], replicates: u32) -> Submission {
         replicates,
         replicates_max: None,
         priority: 0,
-        sources: Sources {
+        sources: Sources::Files(Files {
             main: file.clone(),
             files: BTreeMap::from([(file, content)]),
             replicates: None,
-        },
+        }),
         definition: json!({ "layout": { "rows": "x" } }),
         cells: cells.iter().map(|cell| plain_cell(*cell)).collect(),
     }

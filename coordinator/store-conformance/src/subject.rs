@@ -109,7 +109,7 @@ pub trait Subject: Send + Sync {
     /// One sweep with its definition.
     async fn sweep(&self, sweep: SweepDigest) -> Result<SweepRecord>;
 
-    /// A sweep's files.
+    /// What a sweep was submitted as.
     async fn sources(&self, sweep: SweepDigest) -> Result<Sources>;
 
     /// The jobs that match.

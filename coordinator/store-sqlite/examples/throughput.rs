@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use swath_model::id::{Attempt, Owner, Replicate, SessionId, SweepDigest};
 use swath_model::job::{Event, Job};
-use swath_model::message::Sources;
+use swath_model::message::{Files, Sources};
 use swath_model::needs::Needs;
 use swath_model::outcome::{Measurement, Outcome, Provenance};
 use swath_model::policy::Policy;
@@ -196,7 +196,7 @@ fn submission(n: i64) -> (Changes, Grid) {
             kind: swath_model::view::SweepKind::Training,
             replicates: REPLICATES,
             cells: CELLS,
-            sources: Sources::default(),
+            sources: Sources::Files(Files::default()),
             definition: json!({}),
             submitted_at: NOW,
         }],

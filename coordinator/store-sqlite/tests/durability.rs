@@ -21,8 +21,8 @@ use swath_model::time::Timestamp;
 use swath_model::view::{Counts, WorkerAbout};
 use swath_store_conformance::script::{finish, measured, sweep};
 use swath_store_conformance::{
-    Ack, AttemptEnd, CellKey, Changes, End, Exchange, Exchanged, Held, Hello, JobKey, JobQuery,
-    Names, NewSweep, Sources, Store, StoreError, SweepKey, SweepRow, Term,
+    Ack, AttemptEnd, CellKey, Changes, End, Exchange, Exchanged, Files, Held, Hello, JobKey,
+    JobQuery, Names, NewSweep, Sources, Store, StoreError, SweepKey, SweepRow, Term,
 };
 use swath_store_sqlite::SqliteStore;
 
@@ -241,10 +241,10 @@ fn bare(n: i64) -> Changes {
         kind: swath_model::view::SweepKind::Training,
         replicates: 1,
         cells: 0,
-        sources: Sources {
+        sources: Sources::Files(Files {
             main: "x".repeat(3000),
-            ..Sources::default()
-        },
+            ..Files::default()
+        }),
         definition: json!(null),
         submitted_at: NOW,
     };

@@ -103,7 +103,7 @@ pub struct NewSweep {
     pub replicates: u32,
     /// How many cells it has.
     pub cells: u64,
-    /// The sweep's files.
+    /// What the sweep was submitted as.
     pub sources: Sources,
     /// How its table is laid out.
     pub definition: Value,

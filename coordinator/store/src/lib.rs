@@ -154,7 +154,7 @@ pub trait Store: Send + Sync + 'static {
     /// one.
     async fn sweep(&self, sweep: SweepDigest) -> Result<SweepRecord>;
 
-    /// The files that a sweep was submitted from; [`StoreError::NotFound`] for
+    /// What a sweep was submitted as; [`StoreError::NotFound`] for
     /// an unknown sweep.
     async fn sources(&self, sweep: SweepDigest) -> Result<Sources>;
 

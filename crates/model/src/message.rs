@@ -14,9 +14,48 @@ use crate::view::{SweepKind, WorkerAbout};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// What a sweep was submitted as. It is kept with the sweep, so that the sweep
+/// can be built from it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Sources {
+    /// Files, which are expanded.
+    Files(Files),
+    /// Cells that are resolved already.
+    Cells(CellList),
+}
+
+impl Sources {
+    /// The same with so many replicates; where results decide how many a cell
+    /// gets, with so many at most.
+    #[must_use]
+    pub fn with_replicates(mut self, replicates: u32) -> Self {
+        match &mut self {
+            Self::Files(files) => files.replicates = Some(replicates),
+            Self::Cells(list) => list.replicates = replicates,
+        }
+        self
+    }
+}
+
+/// A sweep that is given by its cells instead of files.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CellList {
+    /// The name that people use.
+    pub name: String,
+    /// The sweep's title.
+    pub title: String,
+    /// What the sweep is for.
+    pub kind: SweepKind,
+    /// Replicates per cell.
+    pub replicates: u32,
+    /// The spec of each cell without a seed, in the order of the sweep's table.
+    pub cells: Vec<Value>,
+}
+
 /// The files of a sweep by path: the sweep file itself and its recipes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sources {
+pub struct Files {
     /// The path of the sweep file among `files`.
     pub main: String,
     /// The text of each file, by its path as the sweep file names it.
@@ -46,7 +85,7 @@ pub struct Submission {
     /// Sweeps with a greater priority go first; sweeps of probes come after all
     /// others.
     pub priority: i32,
-    /// The files it was made from.
+    /// What it was made from.
     pub sources: Sources,
     /// How its table is laid out; the store does not look inside.
     pub definition: Value,

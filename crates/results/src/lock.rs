@@ -32,7 +32,7 @@ pub struct Lock {
     pub recipe_version: u32,
     /// The sweep.
     pub sweep: SweepRecord,
-    /// The files that it was submitted from.
+    /// What it was submitted as.
     pub sources: Sources,
     /// Its cells in canonical order.
     pub cells: Vec<LockedCell>,

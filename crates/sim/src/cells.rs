@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
-use swath_model::message::{Sources, Submission, SubmittedCell};
+use swath_model::message::{Files, Sources, Submission, SubmittedCell};
 use swath_model::needs::Needs;
 use swath_model::seed::seed;
 use swath_model::spec::JobSpec;
@@ -108,7 +108,7 @@ fn sweep(digest: u8, cells: &[u32], replicates: u32, max: Option<u32>) -> Submis
         replicates,
         replicates_max: max,
         priority: i32::from(digest % 3),
-        sources: Sources::default(),
+        sources: Sources::Files(Files::default()),
         definition: serde_json::Value::Null,
         cells: cells.iter().map(|x| cell(*x)).collect(),
     }

@@ -8,7 +8,7 @@ use swath_engine::ledger::Prepared;
 use swath_engine::{ByHand, Engine};
 use swath_model::id::{Owner, Replicate, SweepDigest};
 use swath_model::message::{
-    Ack, Exchange, Finish, Hello, Sources, Submission, SubmittedCell, SweepChange,
+    Ack, Exchange, Files, Finish, Hello, Sources, Submission, SubmittedCell, SweepChange,
 };
 use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Outcome, Provenance};
@@ -68,7 +68,7 @@ fn a_job_ends_later_than_it_did_before() {
         replicates_max: None,
         kind: swath_model::view::SweepKind::Training,
         priority: 0,
-        sources: Sources::default(),
+        sources: Sources::Files(Files::default()),
         definition: serde_json::Value::Null,
         cells: vec![SubmittedCell {
             digest: cell,

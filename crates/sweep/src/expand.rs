@@ -1,13 +1,10 @@
 //! Expansion: the cells of a sweep in canonical order, and their jobs.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
-use swath_model::replication::{Bounds, UNTIL_RANKED};
 use swath_model::seed::seed;
-use swath_model::spec::{JobSpec, canonical, cell_digest, job_digest, lookup};
+use swath_model::spec::{JobSpec, cell_digest, job_digest, lookup};
 use swath_model::text::parameter;
 use swath_model::view::SweepKind;
 
@@ -16,11 +13,12 @@ use super::file::SweepFile;
 use super::grid::Block;
 use super::naming::Labels;
 use super::resolve::{Plan, Point, unused};
+use super::whole::{Grid, Head, Tally, Whole};
 
 /// The most jobs that one sweep may have.
 pub const JOBS_MAX: u128 = 1_000_000;
 /// More errors than this would hide each other.
-const ERRORS_MAX: usize = 20;
+pub(super) const ERRORS_MAX: usize = 20;
 
 /// A sweep file whose cells were all built once and found correct.
 #[derive(Clone, Debug)]
@@ -54,22 +52,6 @@ pub struct Totals {
     pub probes: u64,
 }
 
-/// The axes of a sweep and their values, as tables show them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Grid {
-    /// The axes, in order of first appearance.
-    pub axes: Vec<GridAxis>,
-}
-
-/// One axis of a [`Grid`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GridAxis {
-    /// The path of the parameter.
-    pub path: String,
-    /// Its different values, in order of first appearance.
-    pub values: Vec<Value>,
-}
-
 /// One cell: every axis fixed, the seed not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
@@ -100,6 +82,23 @@ pub struct PlannedJob {
 }
 
 impl Cell {
+    pub(super) fn new(
+        index: u32,
+        axes: Vec<(String, Value)>,
+        spec: JobSpec,
+        label: Option<String>,
+    ) -> Self {
+        let text = spec.cell_text();
+        Self {
+            index,
+            axes,
+            digest: cell_digest(&text),
+            spec,
+            text,
+            label,
+        }
+    }
+
     /// Its jobs, for replicates 1 to `replicates`.
     pub fn jobs(&self, replicates: u32) -> impl Iterator<Item = PlannedJob> {
         (1..=replicates).map(|number| {
@@ -130,10 +129,22 @@ pub fn expand(file: &SweepFile) -> Result<Expansion<'_>, Vec<FileError>> {
 /// # Errors
 ///
 /// As [`expand`].
-pub fn expand_whole(file: &SweepFile) -> Result<(Expansion<'_>, Vec<Cell>), Vec<FileError>> {
+pub fn expand_whole(file: &SweepFile) -> Result<Whole, Vec<FileError>> {
     let mut cells = Vec::new();
     let expansion = built(file, &mut |cell| cells.push(cell))?;
-    Ok((expansion, cells))
+    Ok(Whole {
+        digest: expansion.digest,
+        kind: expansion.kind(),
+        grid: expansion.grid,
+        name: file.name.clone(),
+        title: file.title.clone(),
+        replicates: file.replicates,
+        replicates_max: file.replicates_max,
+        measure: file.measure,
+        layout: file.layout.clone(),
+        reference: file.reference.clone(),
+        cells,
+    })
 }
 
 /// Gives each cell to `take` as soon as it is built.
@@ -159,7 +170,7 @@ fn built<'a>(
             .iter()
             .map(|block| Plan::new(file, block))
             .collect(),
-        grid: Grid::new(&paths),
+        grid: Grid::default(),
         paths,
         kept: Vec::new(),
         digest: SweepDigest::from_bytes([0; 32]),
@@ -263,27 +274,15 @@ impl<'a> Expansion<'a> {
             Some(((*path).to_owned(), value.clone()))
         });
         let axes = axes.collect();
-        let text = spec.cell_text();
-        Cell {
-            index,
-            axes,
-            digest: cell_digest(&text),
-            spec,
-            text,
-            label,
-        }
+        Cell::new(index, axes, spec, label)
     }
 
     /// Builds every point once.
     fn survey(&mut self, take: &mut dyn FnMut(Cell)) -> Result<(), Vec<FileError>> {
         let mut faults = Faults::default();
-        let mut cells = BTreeSet::new();
-        let mut values = vec![BTreeSet::new(); self.paths.len()];
-        let mut hasher = blake3::Hasher::new_derive_key("swath sweep v1");
-        hasher.update(header(self.file).as_bytes());
+        let mut tally = Tally::new(&head(self.file), &self.paths);
         let mut kept = Vec::new();
         let mut totals = Totals::default();
-        let mut grid = std::mem::take(&mut self.grid);
         for (plan, at) in self.points() {
             let new = match plan.point(at) {
                 Point::Excluded => {
@@ -299,12 +298,10 @@ impl<'a> Expansion<'a> {
                 }
                 Point::Cell { tree, spec } => {
                     let cell = self.cell(totals.cells as u32, (plan, at), &tree, *spec);
-                    let new = cells.insert(cell.digest);
+                    let new = tally.add(&cell).is_ok();
                     if new {
                         totals.cells += 1;
                         totals.probes += u64::from(cell.spec.is_probe());
-                        hasher.update(cell.digest.as_bytes());
-                        grid.see(&cell, &mut values, &mut hasher);
                         take(cell);
                     } else {
                         totals.duplicates += 1;
@@ -328,8 +325,8 @@ impl<'a> Expansion<'a> {
             return Err(vec![self.file.place.error("probe", message)]);
         }
         totals.jobs = totals.cells * u64::from(self.file.replicates);
-        (self.grid, self.kept, self.totals) = (grid, kept, totals);
-        self.digest = SweepDigest::from_bytes(*hasher.finalize().as_bytes());
+        (self.kept, self.totals) = (kept, totals);
+        (self.digest, self.grid) = tally.close();
         Ok(())
     }
 
@@ -347,66 +344,6 @@ impl<'a> Expansion<'a> {
                 exclude.place(0).error("exclude", message)
             }
             None => self.file.place.error("grid", "has no cell"),
-        }
-    }
-}
-
-/// What the digest of a sweep covers in addition to its cells.
-fn header(file: &SweepFile) -> String {
-    let reference = file.reference.as_ref().map(|reference| &reference.text);
-    let replicates = match file.bounds() {
-        None => json!(file.replicates),
-        Some(Bounds { min, max }) => json!({ "min": min, "max": max, "until": UNTIL_RANKED }),
-    };
-    let mut covered = json!({
-        "name": file.name,
-        "title": file.title,
-        "replicates": replicates,
-        "measure": file.measure.to_string(),
-        "table": file.layout,
-        "reference": reference,
-    });
-    let labels = file.blocks.iter().map(|block| block.labels.as_ref());
-    let labels: Vec<_> = labels.map(|it| it.map(Labels::written)).collect();
-    // Files without labels keep the digest that they had before there were
-    // labels.
-    if labels.iter().any(Option::is_some) {
-        covered["labels"] = json!(labels);
-    }
-    canonical(&covered)
-}
-
-impl Grid {
-    fn new(paths: &[&str]) -> Self {
-        let axes = paths.iter().map(|path| GridAxis {
-            path: (*path).to_owned(),
-            values: Vec::new(),
-        });
-        Self {
-            axes: axes.collect(),
-        }
-    }
-
-    /// The axis over `path`.
-    pub fn axis(&self, path: &str) -> Option<&GridAxis> {
-        self.axes.iter().find(|axis| axis.path == path)
-    }
-
-    /// Notes the values of a cell, and hashes them.
-    fn see(&mut self, cell: &Cell, seen: &mut [BTreeSet<String>], hasher: &mut blake3::Hasher) {
-        let mut axes = self.axes.iter_mut().zip(seen);
-        for (path, value) in &cell.axes {
-            let text = canonical(value);
-            for part in [path.as_bytes(), b"=", text.as_bytes(), b";"] {
-                hasher.update(part);
-            }
-            // Both are in the order of the sweep's axes; a cell may lack some.
-            let Some((axis, seen)) = axes.find(|(axis, _)| axis.path == *path) else {
-                return;
-            };
-            if seen.insert(text) {
-                axis.values.push(value.clone());
-            }
         }
     }
 }
@@ -472,6 +409,21 @@ impl Iterator for Cells<'_> {
 }
 
 impl ExactSizeIterator for Cells<'_> {}
+
+/// What the digest of the sweep covers in addition to its cells.
+fn head(file: &SweepFile) -> Head<'_> {
+    let labels = file.blocks.iter().map(|block| block.labels.as_ref());
+    Head {
+        name: &file.name,
+        title: &file.title,
+        replicates: file.replicates,
+        replicates_max: file.replicates_max,
+        measure: file.measure,
+        layout: &file.layout,
+        reference: file.reference.as_ref().map(|it| &*it.text),
+        labels: labels.map(|it| it.map(Labels::written)).collect(),
+    }
+}
 
 /// Errors of cells, each kind once.
 #[derive(Default)]

@@ -17,7 +17,8 @@ use super::section::{Section, unknown};
 use super::settings::{Assigned, Settings, lay};
 use super::source::{self, Entry, Node, Shape};
 
-const NAME_MAX: usize = 64;
+/// The longest name of a sweep, in bytes.
+pub const NAME_MAX: usize = 64;
 
 /// A sweep file, read and checked key by key. What depends on the cell is
 /// checked by [`super::expand`].
@@ -244,16 +245,26 @@ impl Parts {
     }
 }
 
-fn name(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<String> {
+/// What a name must be.
+pub(super) const NAME: &str = "must be 1 to 64 of a-z 0-9 _ -";
+
+pub(super) fn is_name(text: &str) -> bool {
     let allowed = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-');
-    let message = match section.get("name") {
+    (1..=NAME_MAX).contains(&text.len()) && text.chars().all(allowed)
+}
+
+/// What a title must be.
+pub(super) const TITLE: &str = "must be a text";
+
+pub(super) fn is_title(text: &str) -> bool {
+    !text.trim().is_empty()
+}
+
+fn name(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<String> {
+    let message = match section.get("name").map(Node::text) {
         None => "is missing",
-        Some(node) => match node.text() {
-            Some(text) if (1..=NAME_MAX).contains(&text.len()) && text.chars().all(allowed) => {
-                return Some(text.to_owned());
-            }
-            _ => "must be 1 to 64 of a-z 0-9 _ -",
-        },
+        Some(Some(text)) if is_name(text) => return Some(text.to_owned()),
+        Some(_) => NAME,
     };
     errors.push(section.error("name", message));
     None
@@ -262,9 +273,9 @@ fn name(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<String> {
 fn title(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<String> {
     let node = section.get("title")?;
     match node.text() {
-        Some(text) if !text.trim().is_empty() => Some(text.to_owned()),
+        Some(text) if is_title(text) => Some(text.to_owned()),
         _ => {
-            errors.push(section.error("title", "must be a text"));
+            errors.push(section.error("title", TITLE));
             None
         }
     }

@@ -5,6 +5,9 @@
 //! order; each cell names its jobs. The same file gives the same cells,
 //! digests, order and seeds. Growing an axis or `replicates` leaves the
 //! existing jobs as they were.
+//!
+//! A sweep may also be given by its cells: [`list_whole`] checks them as
+//! strictly. Both ways make a [`Whole`], under the same rules.
 
 mod error;
 mod expand;
@@ -12,8 +15,8 @@ mod expression;
 mod file;
 mod grid;
 mod layout;
+mod list;
 mod naming;
-pub mod probe;
 mod recipe;
 pub mod reference;
 mod replicates;
@@ -24,17 +27,20 @@ mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use self::error::{FileError, Place};
 pub use self::expand::{
-    Cell, Cells, Expansion, Grid, GridAxis, JOBS_MAX, PlannedJob, Totals, expand, expand_whole,
+    Cell, Cells, Expansion, JOBS_MAX, PlannedJob, Totals, expand, expand_whole,
 };
 pub use self::expression::{
     EvaluationError, Expression, ExpressionError, NoValue, Quantity, rounded,
 };
-pub use self::file::{Measure, Reference, SweepFile};
+pub use self::file::{Measure, NAME_MAX, Reference, SweepFile};
 pub use self::layout::{Layout, MEASURES, metric_of};
+pub use self::list::{ListError, list_whole};
 pub use self::naming::LABEL;
 pub use self::recipe::Read;
 pub use self::replicates::REPLICATES_DEFAULT;
 pub use self::select::{Filter, Operator, Selector, SelectorError, SubjectView, Target};
+pub use self::whole::{Grid, GridAxis, Whole};

@@ -1,5 +1,6 @@
 //! How often the cells of a sweep are trained.
 
+use serde_json::Value;
 use swath_model::replication::{Bounds, UNTIL_RANKED};
 use swath_model::spec::keys;
 
@@ -11,7 +12,7 @@ use super::source::{Node, Shape};
 /// whose median is not moved by a single outlier.
 pub const REPLICATES_DEFAULT: u32 = 3;
 /// A greater number is a mistake.
-const REPLICATES_MAX: i64 = 10_000;
+const REPLICATES_MAX: u32 = 10_000;
 const KEYS: [&str; 3] = ["min", "max", "until"];
 
 /// Reads `sweep.replicates`, a number or `{ min, max, until }`: how often each
@@ -33,15 +34,20 @@ pub(super) fn read(section: &Section<'_>, errors: &mut Vec<FileError>) -> (u32, 
 /// A number of replicates.
 fn count(node: &Node, key: &str, errors: &mut Vec<FileError>) -> Option<u32> {
     let value = node.value();
-    let count = value
-        .as_i64()
-        .filter(|it| (1..=REPLICATES_MAX).contains(it));
-    if count.is_none() {
-        let what = keys::describe(&value);
-        let message = format!("must be a whole number from 1 to {REPLICATES_MAX}, not {what}");
-        errors.push(node.place.error(format!("sweep.replicates{key}"), message));
-    }
-    count.map(|count| count as u32)
+    let checked = checked(&value);
+    checked
+        .map_err(|message| errors.push(node.place.error(format!("sweep.replicates{key}"), message)))
+        .ok()
+}
+
+/// A number of replicates, or what is wrong with it.
+pub(super) fn checked(value: &Value) -> Result<u32, String> {
+    let count = value.as_u64().and_then(|it| u32::try_from(it).ok());
+    let count = count.filter(|it| (1..=REPLICATES_MAX).contains(it));
+    count.ok_or_else(|| {
+        let what = keys::describe(value);
+        format!("must be a whole number from 1 to {REPLICATES_MAX}, not {what}")
+    })
 }
 
 fn adaptive(node: &Node, errors: &mut Vec<FileError>) -> Option<Bounds> {

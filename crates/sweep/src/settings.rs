@@ -162,16 +162,13 @@ fn descend<'a>(
         };
         match (key, table) {
             _ if path == "seed" => {
-                let message = "is derived from the cell and the replicate; \
-                               raise `replicates` to train under more seeds";
-                errors.push(entry.place.error(path, message));
+                errors.push(entry.place.error(path, SEED));
             }
             (Some(key), Some(inner)) if key.kind == Kind::Free => {
                 descend(inner, &path, found, errors);
             }
             (Some(_), None) if path == "params" => {
-                let message = "must be a table of the program's own parameters";
-                errors.push(entry.node.place.error(path, message));
+                errors.push(entry.node.place.error(path, PARAMS));
             }
             (Some(key), _) => found.push(Leaf { path, key, entry }),
             (None, Some(inner)) if keys::is_table(&path) => descend(inner, &path, found, errors),
@@ -179,6 +176,12 @@ fn descend<'a>(
         }
     }
 }
+
+/// What `params` must be.
+pub(super) const PARAMS: &str = "must be a table of the program's own parameters";
+/// Why no sweep sets the seed.
+pub(super) const SEED: &str = "is derived from the cell and the replicate; \
+                               raise `replicates` to train under more seeds";
 
 /// The error for something that is not a key: it is unknown, or it is a value
 /// where a table of keys should be.

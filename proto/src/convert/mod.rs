@@ -10,6 +10,10 @@ use swath_model::view::{DeviceAbout, WorkerAbout};
 
 use crate::{limits, v1};
 
+mod submit;
+
+pub use self::submit::{sources, submit_request};
+
 /// A message with a missing or wrong field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("field `{field}`: {problem}")]

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
+use serde_json::json;
 use swath_model::id::WeightsDigest;
 use swath_model::metrics::Metrics;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
+use swath_model::view::SweepKind;
 
 use super::*;
 
@@ -143,4 +145,43 @@ fn an_observation_that_is_not_finite_is_absent() {
         ..Default::default()
     };
     assert_eq!(observation(message).test_loss, None);
+}
+
+#[test]
+fn sweeps_survive_the_wire_as_files_and_as_cells() {
+    let files = message::Sources::Files(message::Files {
+        main: "a.toml".to_owned(),
+        files: [("a.toml".to_owned(), "x".to_owned())].into(),
+        replicates: Some(3),
+    });
+    let list = message::CellList {
+        name: "a".to_owned(),
+        title: "A".to_owned(),
+        kind: SweepKind::Probe,
+        replicates: 2,
+        cells: vec![json!({"optimizer": {"lr": 0.1}, "epochs": 3}), json!({})],
+    };
+    let cells = message::Sources::Cells(list.clone());
+    let training = message::Sources::Cells(message::CellList {
+        kind: SweepKind::Training,
+        ..list
+    });
+    for sent in [files, cells.clone(), training] {
+        let request = submit_request(sent.clone(), Some(-4));
+        assert_eq!(request.priority, Some(-4));
+        assert_eq!(sources(request), Ok(sent));
+    }
+    let wrong = |change: fn(&mut v1::SubmitRequest, &mut v1::CellList)| {
+        let mut request = submit_request(cells.clone(), None);
+        let mut list = request.cells.take().unwrap();
+        change(&mut request, &mut list);
+        request.cells = Some(list);
+        sources(request).unwrap_err().to_string()
+    };
+    let both = "stands instead of";
+    assert!(wrong(|it, _| it.main = "a.toml".to_owned()).contains(both));
+    assert!(wrong(|it, _| it.replicates = Some(1)).contains(both));
+    assert!(wrong(|_, it| it.kind = 0).contains("`cells.kind`"));
+    assert!(wrong(|_, it| it.kind = 9).contains("`cells.kind`"));
+    assert!(wrong(|_, it| it.specs[1] = "{".to_owned()).contains("cell 2: not JSON"));
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use swath_agent::{Backoff, Exit};
 use swath_model::id::{Attempt, SweepDigest};
 use swath_model::job::StateName;
-use swath_model::message::{JobQuery, Sources, Submission, SubmittedCell};
+use swath_model::message::{Files, JobQuery, Sources, Submission, SubmittedCell};
 use swath_model::spec::{JobSpec, Work};
 use swath_model::view::{JobDetail, JobView};
 use swath_store_conformance::subject::Subject;
@@ -63,7 +63,7 @@ impl Coordinator {
             replicates_max: None,
             kind: swath_model::view::SweepKind::Training,
             priority: 0,
-            sources: Sources::default(),
+            sources: Sources::Files(Files::default()),
             definition: Value::Null,
             cells,
         };

@@ -6,24 +6,21 @@ use std::time::Duration;
 use swath_coordinator::api::ChangeOrder;
 use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::StateName;
-use swath_model::message::Sources;
+use swath_model::message::{CellList, Sources};
 use swath_model::probe::{self, Probe};
+use swath_model::view::SweepKind;
 use swath_report::counted;
-use swath_sweep::Expansion;
-use swath_sweep::probe::sweep_text;
+use swath_sweep::{Expansion, NAME_MAX};
 
 use super::ground;
 use crate::cli::Plan;
 use crate::client::connection::{Connection, KNOWN_CHUNK};
-use crate::client::failure::{Failure, Outcome};
+use crate::client::failure::Outcome;
 use crate::client::local::{LocalWorker, Needs};
 use crate::client::run::{self, Training};
 use crate::client::submit::receipt;
 use crate::client::wait::{Ended, Goal, Interrupts, wait};
 use crate::settings::{Context, LocalSettings, Target};
-
-/// The longest name of a sweep.
-const NAME_MAX: usize = 64;
 
 /// Measures what is not known about the plan, as far as it gets. Returns the
 /// connection to the coordinator that knows it then.
@@ -177,21 +174,20 @@ async fn submit(
     expansions: &[Expansion<'_>],
     probes: &[Probe],
 ) -> Outcome<SweepDigest> {
-    let main = "probe.toml".to_owned();
     let names: Vec<&str> = expansions.iter().map(|it| &*it.file().name).collect();
     let title = format!("Steps of {}, for its plan", names.join(", "));
     let name = match names.as_slice() {
         [name] => format!("probe-{name}"),
         _ => "probe-several".to_owned(),
     };
-    let name: String = name.chars().take(NAME_MAX).collect();
-    let text = sweep_text(&name, &title, probes)
-        .ok_or_else(|| Failure::error("a parameter of the plan cannot be written in TOML"))?;
-    let sources = Sources {
-        files: BTreeMap::from([(main.clone(), text)]),
-        main,
-        replicates: None,
+    let cells = probes.iter().map(|probe| probe.spec.cell_tree().clone());
+    let list = CellList {
+        name: name.chars().take(NAME_MAX).collect(),
+        title,
+        kind: SweepKind::Probe,
+        replicates: 1,
+        cells: cells.collect(),
     };
-    let reply = connection.submit(sources, None).await?;
+    let reply = connection.submit(Sources::Cells(list), None).await?;
     Ok(receipt(&reply)?.digest)
 }

@@ -202,7 +202,9 @@ mod tests {
     use super::*;
     use crate::ledger::End;
     use swath_model::id::{CellDigest, SessionId, SweepDigest};
-    use swath_model::message::{Exchange, Finish, Held, Hello, Sources, Submission, SubmittedCell};
+    use swath_model::message::{
+        Exchange, Files, Finish, Held, Hello, Sources, Submission, SubmittedCell,
+    };
     use swath_model::outcome::{Measurement, Provenance};
     use swath_model::policy::Policy;
     use swath_model::time::Timestamp;
@@ -237,7 +239,7 @@ mod tests {
             replicates_max: None,
             kind: swath_model::view::SweepKind::Training,
             priority: 0,
-            sources: Sources::default(),
+            sources: Sources::Files(Files::default()),
             definition: serde_json::Value::Null,
             cells: vec![cell],
         };

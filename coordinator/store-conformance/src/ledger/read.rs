@@ -59,7 +59,7 @@ impl Ledger {
         })
     }
 
-    /// The files that a sweep was submitted from.
+    /// What a sweep was submitted as.
     ///
     /// # Errors
     ///

@@ -14,9 +14,9 @@ use swath_model::probe::WorkloadKey;
 use swath_model::time::Timestamp;
 use swath_model::view::{Counts, WorkerAbout, WorkerState};
 use swath_store::{
-    AttemptEnd, CellKey, Changes, End, GrantRequest, JobKey, JobRow, NewAttempt, NewCell, NewJob,
-    NewSweep, NewSweepCell, OutcomeRow, Sources, Store, SweepKey, SweepRow, Term, WorkerKey,
-    WorkerRow,
+    AttemptEnd, CellKey, Changes, End, Files, GrantRequest, JobKey, JobRow, NewAttempt, NewCell,
+    NewJob, NewSweep, NewSweepCell, OutcomeRow, Sources, Store, SweepKey, SweepRow, Term,
+    WorkerKey, WorkerRow,
 };
 
 const CELLS: u64 = 13_020;
@@ -198,7 +198,7 @@ impl Sweep {
             kind: swath_model::view::SweepKind::Training,
             replicates: REPLICATES,
             cells: CELLS,
-            sources: Sources::default(),
+            sources: Sources::Files(Files::default()),
             definition: json!({}),
             submitted_at: at(0),
         };

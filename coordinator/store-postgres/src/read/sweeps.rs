@@ -133,7 +133,7 @@ pub(crate) async fn sweep(session: &mut Session, sweep: SweepDigest) -> Result<S
     })
 }
 
-/// The files that a sweep was submitted from.
+/// What a sweep was submitted as.
 pub(crate) async fn sources(session: &mut Session, sweep: SweepDigest) -> Result<Sources> {
     let digest = &sweep.as_bytes()[..];
     let sources = query_scalar!("SELECT sources FROM sweep WHERE digest = $1", digest)

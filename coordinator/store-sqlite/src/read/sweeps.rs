@@ -130,7 +130,7 @@ pub(crate) async fn sweep(conn: &mut SqliteConnection, sweep: SweepDigest) -> Re
     })
 }
 
-/// The files that a sweep was submitted from.
+/// What a sweep was submitted as.
 pub(crate) async fn sources(conn: &mut SqliteConnection, sweep: SweepDigest) -> Result<Sources> {
     let digest = &sweep.as_bytes()[..];
     let sources = query_scalar!("SELECT sources FROM sweep WHERE digest = ?1", digest)

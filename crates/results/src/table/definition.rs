@@ -5,7 +5,7 @@ use serde_json::Value;
 use swath_model::spec::Work;
 use swath_model::view::CellResults;
 use swath_sweep::reference::{Published, Reference};
-use swath_sweep::{Cell, Expansion, LABEL, Layout, Measure};
+use swath_sweep::{LABEL, Layout, Measure, Whole};
 
 use super::TableError;
 use crate::summary::Unit;
@@ -42,12 +42,11 @@ pub struct Parameter {
 }
 
 impl Definition {
-    /// The definition of a sweep with these cells, which is about to be submitted.
-    pub fn new(expansion: &Expansion<'_>, cells: &[Cell]) -> Self {
-        let file = expansion.file();
-        let missing = |path: &&str| expansion.grid().axis(path).is_none();
+    /// The definition of a sweep that is about to be submitted.
+    pub fn new(sweep: &Whole) -> Self {
+        let missing = |path: &&str| sweep.grid.axis(path).is_none();
         let mut parameters: Vec<Parameter> = Vec::new();
-        for path in file.layout.parameters().filter(missing) {
+        for path in sweep.layout.parameters().filter(missing) {
             if !parameters.iter().any(|seen| seen.path == path) {
                 parameters.push(Parameter {
                     path: path.to_owned(),
@@ -56,7 +55,7 @@ impl Definition {
             }
         }
         let mut metric = None;
-        for cell in cells {
+        for cell in &sweep.cells {
             if let Work::Command(command) = cell.spec.work() {
                 metric = Some(command.metric.clone());
             }
@@ -78,11 +77,11 @@ impl Definition {
             }
         }
         Self {
-            layout: file.layout.clone(),
-            measure: file.measure,
+            layout: sweep.layout.clone(),
+            measure: sweep.measure,
             metric: metric.filter(|metric| metric != "test_error"),
             parameters,
-            published: published(expansion, cells),
+            published: published(sweep),
         }
     }
 
@@ -132,8 +131,8 @@ impl Definition {
 }
 
 /// The lines of the sweep's reference, which was checked when it was read.
-fn published(expansion: &Expansion<'_>, cells: &[Cell]) -> Vec<Published> {
-    let reference = expansion.file().reference.as_ref();
+fn published(sweep: &Whole) -> Vec<Published> {
+    let reference = sweep.reference.as_ref();
     let reference = reference.and_then(|it| Reference::read(&it.file, &it.text).ok());
-    reference.map_or_else(Vec::new, |it| it.published(cells))
+    reference.map_or_else(Vec::new, |it| it.published(&sweep.cells))
 }

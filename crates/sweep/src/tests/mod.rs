@@ -4,6 +4,7 @@ mod adaptive;
 mod errors;
 mod labels;
 mod laws;
+mod lists;
 mod selectors;
 
 use serde_json::{Value, json};

@@ -10,7 +10,7 @@ use swath_model::metrics::Metrics;
 use swath_model::outcome::{Measurement, Provenance};
 use swath_model::time::Timestamp;
 use swath_model::view::{CellResults, Counts, ReplicateResult, SweepRecord, SweepState, SweepView};
-use swath_sweep::{SweepFile, expand};
+use swath_sweep::{SweepFile, expand_whole};
 
 use super::*;
 
@@ -296,8 +296,7 @@ fn a_definition_is_made_from_the_sweep_file_and_reads_back() {
     "#;
     let none = |_: &str| Err("no such file".to_owned());
     let file = SweepFile::parse("small.toml", text, &none).unwrap();
-    let expansion = expand(&file).unwrap();
-    let definition = Definition::new(&expansion, &expansion.cells().collect::<Vec<_>>());
+    let definition = Definition::new(&expand_whole(&file).unwrap());
     assert_eq!(definition.metric.as_deref(), Some("perplexity"));
     assert_eq!(definition.last_epochs(), 3);
     assert_eq!(definition.parameters.len(), 2);

@@ -1,0 +1,79 @@
+//! What a sweep is submitted as.
+
+use serde_json::Value;
+use swath_model::message::{CellList, Files, Sources};
+use swath_model::view::SweepKind;
+
+use super::{DecodeError, Result};
+use crate::v1;
+
+/// What is to be submitted.
+///
+/// # Errors
+///
+/// When there are files and cells, a cell is not JSON, or the kind of the sweep
+/// is missing.
+pub fn sources(message: v1::SubmitRequest) -> Result<Sources> {
+    let Some(list) = message.cells else {
+        return Ok(Sources::Files(Files {
+            main: message.main,
+            files: message.files.into_iter().collect(),
+            replicates: message.replicates,
+        }));
+    };
+    if !message.main.is_empty() || !message.files.is_empty() || message.replicates.is_some() {
+        let problem = "stands instead of `main`, `files` and `replicates`, not beside them";
+        return Err(DecodeError::new("cells", problem));
+    }
+    let kind = match list.kind() {
+        v1::SweepKind::Training => SweepKind::Training,
+        v1::SweepKind::Probe => SweepKind::Probe,
+        v1::SweepKind::Unspecified => {
+            return Err(DecodeError::new("cells.kind", "is missing or unknown"));
+        }
+    };
+    let spec = |(place, text): (usize, String)| {
+        serde_json::from_str(&text).map_err(|error| {
+            DecodeError::new(
+                "cells.specs",
+                format!("cell {}: not JSON: {error}", place + 1),
+            )
+        })
+    };
+    let cells: Result<Vec<Value>> = list.specs.into_iter().enumerate().map(spec).collect();
+    Ok(Sources::Cells(CellList {
+        name: list.name,
+        title: list.title,
+        kind,
+        replicates: list.replicates,
+        cells: cells?,
+    }))
+}
+
+/// A request to store a sweep.
+pub fn submit_request(sources: Sources, priority: Option<i32>) -> v1::SubmitRequest {
+    match sources {
+        Sources::Files(files) => v1::SubmitRequest {
+            main: files.main,
+            files: files.files.into_iter().collect(),
+            priority,
+            replicates: files.replicates,
+            cells: None,
+        },
+        Sources::Cells(list) => v1::SubmitRequest {
+            priority,
+            cells: Some(v1::CellList {
+                name: list.name,
+                title: list.title,
+                kind: match list.kind {
+                    SweepKind::Training => v1::SweepKind::Training,
+                    SweepKind::Probe => v1::SweepKind::Probe,
+                }
+                .into(),
+                replicates: list.replicates,
+                specs: list.cells.iter().map(Value::to_string).collect(),
+            }),
+            ..v1::SubmitRequest::default()
+        },
+    }
+}
