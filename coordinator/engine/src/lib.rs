@@ -24,12 +24,12 @@ use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::ImportBatch;
 use swath_model::import::ImportCounts;
 use swath_model::message::{
-    Exchange, Exchanged, Grant, Held, Hello, Replicated, ReplicationDue, Report, Submission,
-    Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+    Exchange, Exchanged, Grant, Held, Hello, Report, Steered, SteeringDue, Submission, Submitted,
+    SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
 use swath_model::policy::Policy;
-use swath_model::replication::Look;
 use swath_model::spec::job_text;
+use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 use swath_store::{Result, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -513,38 +513,39 @@ impl Engine {
         self.run(Some(now), wanted, work).await
     }
 
-    /// The sweeps whose results are to be looked at, oldest first: live,
-    /// unpaused, with a `replicates_max`, every job final, and not settled since
-    /// the last of them ended.
-    pub async fn replication_due(&self) -> Result<Vec<ReplicationDue>> {
-        let work = |ledger: &mut Ledger, _| Ok(ledger.replication_due());
+    /// The sweeps whose results are to be looked at and by which rule, oldest
+    /// first: live, unpaused, with a `replicates_max`, every job final, and not
+    /// settled since the last of them ended.
+    pub async fn steering_due(&self) -> Result<Vec<SteeringDue>> {
+        let work = |ledger: &mut Ledger, _| Ok(ledger.steering_due());
         self.run(None, Wanted::Nothing, work).await
     }
 
-    /// Takes what a look found, in one transaction. If what was looked at is not
+    /// Does what the rule said, in one transaction. If what it looked at is not
     /// due any more, nothing happens, so a repeat changes nothing.
     ///
-    /// *Seeds* are a new round. A decision counts if it gives a cell of the
-    /// sweep the replicate after its last one, up to its `replicates_max`; other
-    /// decisions are ignored. If its job did not exist, it comes last in the
-    /// order of submission; it is wanted. A *settled* sweep is not due again
+    /// What is *added* is a new round. A decision counts if it gives a cell of
+    /// the sweep the replicate after its last one, up to its `replicates_max`;
+    /// other decisions are ignored. If its job did not exist, it comes last in
+    /// the order of submission; it is wanted. A *settled* sweep is not due again
     /// until another job of it ends.
     ///
     /// # Errors
     ///
     /// [`StoreError::NotFound`] for an unknown sweep.
-    pub async fn replicate(
+    pub async fn steer(
         &self,
         now: Timestamp,
-        due: ReplicationDue,
-        look: Look,
-    ) -> Result<Replicated> {
-        let cells = match &look {
-            Look::Seeds(decisions) => decisions.iter().map(|it| it.cell).collect(),
-            Look::Open | Look::Settled(_) => Vec::new(),
+        due: SteeringDue,
+        said: Vec<Steering>,
+    ) -> Result<Steered> {
+        let cell = |one: &Steering| match one {
+            Steering::Add(decision) => Some(decision.cell),
+            Steering::Settle(_) => None,
         };
+        let cells: Vec<_> = said.iter().filter_map(cell).collect();
         let work = move |ledger: &mut Ledger, now, extras: Extras| {
-            ledger.replicate(now, due, look, &extras.specs)
+            ledger.steer(now, due, said, &extras.specs)
         };
         let wanted = Wanted::Cells(cells.clone());
         self.run_with(Some(now), wanted, Extra::Specs(cells), work)

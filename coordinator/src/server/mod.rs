@@ -12,9 +12,9 @@ mod follow;
 mod import;
 mod open;
 mod read;
-mod replication;
 mod select;
 mod state;
+mod steering;
 mod submit;
 mod sweeper;
 mod table;
@@ -96,7 +96,7 @@ pub struct Server {
     failure: watch::Receiver<Option<ServeError>>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     sweeping: JoinHandle<()>,
-    replicating: JoinHandle<()>,
+    steering: JoinHandle<()>,
     following: JoinHandle<()>,
     engine: Engine,
     store: StoreHandle,
@@ -139,7 +139,7 @@ impl Server {
         let stop = CancellationToken::new();
         let following = tokio::spawn(follow(role, Arc::clone(&state), stop.clone()));
         let serving = tokio::spawn(serve(listener, Arc::clone(&state), stop.clone()));
-        let replicating = tokio::spawn(replication::replicate(Arc::clone(&state), stop.clone()));
+        let steering = tokio::spawn(steering::steer(Arc::clone(&state), stop.clone()));
         let (failed, failure) = watch::channel(None);
         let sweeping = {
             let stop = stop.clone();
@@ -158,7 +158,7 @@ impl Server {
             failure,
             serving,
             sweeping,
-            replicating,
+            steering,
             following,
             engine,
             store: StoreHandle(store),
@@ -186,7 +186,7 @@ impl Server {
             self.serving.abort();
         }
         self.sweeping.abort();
-        self.replicating.abort();
+        self.steering.abort();
         self.following.abort();
         self.engine.stop().await;
         self.store

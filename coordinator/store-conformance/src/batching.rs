@@ -276,11 +276,11 @@ pub async fn a_round_meets_other_calls(bench: &mut Bench) {
         bench.finish(&owner, grant.held, measured(8.0)).await;
     }
     let due = bench.due().await[0];
-    let look = bench.look(due).await;
+    let said = bench.look(due).await;
     let calls = vec![
         Call::Submit(sweep("other", &[1], 3)),
-        Call::Replicate(due, look.clone()),
-        Call::Replicate(due, look),
+        Call::Steer(due, said.clone()),
+        Call::Steer(due, said),
         Call::Exchange(bench.asking(&owner, vec![], 2)),
         Call::CancelJobs(vec![job(2, 2)]),
         Call::ChangeSweep(submission.digest, SweepChange::Cancel),

@@ -22,7 +22,7 @@ use crate::oracle::Oracle;
 use crate::subject::Subject;
 use crate::tested::Tested;
 use crate::watched::{Watch, Watched, When};
-use crate::{JobQuery, ReplicationDue, Result, Store};
+use crate::{JobQuery, Result, SteeringDue, Store};
 
 /// What the bench reads of one job.
 #[derive(Debug, PartialEq)]
@@ -35,7 +35,7 @@ struct Depth {
 /// What an engine can be asked and a store does not know.
 #[derive(Debug, PartialEq)]
 struct Asked {
-    due: Vec<ReplicationDue>,
+    due: Vec<SteeringDue>,
     next_due: Option<Timestamp>,
     /// For each job, by order of submission, how many go before it.
     ahead: Vec<u64>,
@@ -230,7 +230,7 @@ impl Bench {
             ahead.push(subject.ahead(job.digest).await.unwrap());
         }
         Asked {
-            due: subject.replication_due().await.unwrap(),
+            due: subject.steering_due().await.unwrap(),
             next_due: subject.next_due(self.now).await.unwrap(),
             ahead,
         }

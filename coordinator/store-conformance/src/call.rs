@@ -3,13 +3,13 @@
 
 use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::{ImportBatch, ImportCounts};
-use swath_model::replication::Look;
+use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 
 use crate::subject::Subject;
 use crate::{
-    Exchange, Exchanged, Held, Hello, Replicated, ReplicationDue, Report, Result, Submission,
-    Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+    Exchange, Exchanged, Held, Hello, Report, Result, Steered, SteeringDue, Submission, Submitted,
+    SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
 
 /// One call.
@@ -39,8 +39,8 @@ pub enum Call {
     CancelJobs(Vec<JobDigest>),
     /// [`Subject::retry_jobs`].
     RetryJobs(Vec<JobDigest>),
-    /// [`Subject::replicate`].
-    Replicate(ReplicationDue, Look),
+    /// [`Subject::steer`].
+    Steer(SteeringDue, Vec<Steering>),
     /// [`Subject::import`].
     Import(ImportBatch),
     /// [`Subject::change_worker`].
@@ -65,7 +65,7 @@ pub enum Reply {
     /// To cancel and retry: how many jobs changed.
     Changed(u64),
     /// To replicate.
-    Replicated(Replicated),
+    Steered(Steered),
     /// To import.
     Imported(ImportCounts),
 }
@@ -101,9 +101,9 @@ impl Call {
             }
             Self::CancelJobs(jobs) => subject.cancel_jobs(now, jobs).await.map(Reply::Changed),
             Self::RetryJobs(jobs) => subject.retry_jobs(now, jobs).await.map(Reply::Changed),
-            Self::Replicate(due, look) => {
-                let replicated = subject.replicate(now, due, look).await;
-                replicated.map(Reply::Replicated)
+            Self::Steer(due, said) => {
+                let replicated = subject.steer(now, due, said).await;
+                replicated.map(Reply::Steered)
             }
             Self::Import(batch) => subject.import(now, batch).await.map(Reply::Imported),
             Self::ChangeWorker(worker, change) => {
@@ -145,6 +145,6 @@ said! {
     Ticked(Ticked),
     Done(()),
     Changed(u64),
-    Replicated(Replicated),
+    Steered(Steered),
     Imported(ImportCounts),
 }

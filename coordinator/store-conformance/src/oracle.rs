@@ -8,7 +8,7 @@ use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::{ImportBatch, ImportCounts};
 use swath_model::policy::Policy;
 use swath_model::probe::WorkloadKey;
-use swath_model::replication::Look;
+use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 use swath_model::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
@@ -17,8 +17,8 @@ use swath_model::view::{
 
 use crate::subject::Subject;
 use crate::{
-    Exchange, Exchanged, Held, Hello, JobQuery, Known, Replicated, ReplicationDue, Report, Result,
-    Sources, StoreError, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome,
+    Exchange, Exchanged, Held, Hello, JobQuery, Known, Report, Result, Sources, Steered,
+    SteeringDue, StoreError, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome,
     WorkerChange,
 };
 
@@ -118,17 +118,17 @@ impl Subject for Oracle {
         Ok(self.with(|ledger| ledger.retry_jobs(now, &jobs)))
     }
 
-    async fn replication_due(&self) -> Result<Vec<ReplicationDue>> {
-        Ok(self.with(|ledger| ledger.replication_due()))
+    async fn steering_due(&self) -> Result<Vec<SteeringDue>> {
+        Ok(self.with(|ledger| ledger.steering_due()))
     }
 
-    async fn replicate(
+    async fn steer(
         &self,
         now: Timestamp,
-        due: ReplicationDue,
-        look: Look,
-    ) -> Result<Replicated> {
-        self.with(|ledger| ledger.replicate(now, due, look))
+        due: SteeringDue,
+        said: Vec<Steering>,
+    ) -> Result<Steered> {
+        self.with(|ledger| ledger.steer(now, due, said))
             .map_err(told)
     }
 

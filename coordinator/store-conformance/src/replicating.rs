@@ -3,12 +3,13 @@
 use swath_model::id::{Owner, Replicate, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::outcome::Fault;
-use swath_model::replication::{Decision, Look, Stop};
+use swath_model::replication::{Bounds, Decision, Stop};
+use swath_model::steering::{Rule, Steering};
 use swath_model::view::SweepState;
 
 use super::bench::Bench;
 use super::script::{failed, job, measured, sweep};
-use crate::{Replicated, ReplicationDue, StoreError, Submission, SweepChange};
+use crate::{Steered, SteeringDue, StoreError, Submission, SweepChange};
 
 /// A sweep whose cells get `min` to `max` replicates.
 pub fn adaptive(name: &str, cells: &[u32], min: u32, max: u32) -> Submission {
@@ -44,17 +45,18 @@ async fn counts(bench: &Bench, sweep: SweepDigest) -> Vec<usize> {
 }
 
 /// What is due, which must be one sweep, and the result of a look at it.
-async fn one_due(bench: &Bench) -> (ReplicationDue, Look) {
+async fn one_due(bench: &Bench) -> (SteeringDue, Vec<Steering>) {
     let due = bench.due().await;
     assert_eq!(due.len(), 1, "{due:?}");
     (due[0], bench.look(due[0]).await)
 }
 
-fn decisions(look: &Look) -> Vec<Decision> {
-    match look {
-        Look::Seeds(decisions) => decisions.clone(),
-        other => panic!("{other:?}"),
-    }
+fn decisions(said: &[Steering]) -> Vec<Decision> {
+    let decisions = said.iter().map(|one| match one {
+        Steering::Add(decision) => *decision,
+        Steering::Settle(verdict) => panic!("{verdict:?}"),
+    });
+    decisions.collect()
 }
 
 /// A round gives each cell its next replicate, once. These are wanted, and come
@@ -74,18 +76,18 @@ pub async fn a_round_gives_each_cell_its_next_replicate(bench: &mut Bench) {
     // Every job is final, and yet the sweep is not finished.
     assert_eq!(bench.sweep(digest).await.state, SweepState::Active);
     assert_eq!(bench.sweep(digest).await.finished_at, None);
-    let (due, look) = one_due(bench).await;
+    let (due, said) = one_due(bench).await;
     assert_eq!((due.sweep, due.rounds), (digest, 0));
-    let done = bench.replicate(due, &look).await;
-    let wanted = Replicated {
+    let done = bench.steer(due, &said).await;
+    let wanted = Steered {
         seeds: 3,
         new_jobs: 3,
         settled: false,
     };
     assert_eq!(done.unwrap(), wanted);
     assert_eq!(bench.due().await, []);
-    let again = bench.replicate(due, &look).await;
-    assert_eq!(again.unwrap(), Replicated::default());
+    let again = bench.steer(due, &said).await;
+    assert_eq!(again.unwrap(), Steered::default());
     assert_eq!(counts(bench, digest).await, [3, 3, 3]);
     let view = bench.sweep(digest).await;
     assert_eq!((view.counts.queued, view.counts.succeeded), (3, 6));
@@ -94,7 +96,7 @@ pub async fn a_round_gives_each_cell_its_next_replicate(bench: &mut Bench) {
     let record = bench.read(async |store| store.replication(digest).await);
     let record = record.await;
     let recorded: Vec<_> = record.decisions.iter().map(|it| it.decision).collect();
-    assert_eq!(recorded, decisions(&look));
+    assert_eq!(recorded, decisions(&said));
     assert_eq!((record.decisions[0].round, record.verdict), (1, None));
     let order: Vec<_> = bench.take(&owner, 9).await;
     let order: Vec<_> = order.iter().map(|grant| grant.held.job).collect();
@@ -109,8 +111,8 @@ pub async fn a_decision_that_does_not_follow_is_ignored(bench: &mut Bench) {
     bench.submit(&sweep("other", &[3], 1)).await;
     let owner = bench.hello("w").await;
     measure(bench, &owner, |_, _| 8.0).await;
-    let (due, look) = one_due(bench).await;
-    let right = decisions(&look);
+    let (due, said) = one_due(bench).await;
+    let right = decisions(&said);
     let other = super::script::plain_cell(3).digest;
     let numbered = |replicate| Decision {
         replicate: Replicate(replicate),
@@ -120,17 +122,17 @@ pub async fn a_decision_that_does_not_follow_is_ignored(bench: &mut Bench) {
         cell: other,
         ..right[0]
     };
-    let wrong = Look::Seeds(vec![numbered(1), numbered(3), elsewhere]);
-    let done = bench.replicate(due, &wrong).await.unwrap();
-    assert_eq!(done, Replicated::default());
-    let mixed = Look::Seeds(vec![numbered(1), right[0], right[0], numbered(3)]);
-    assert_eq!(bench.replicate(due, &mixed).await.unwrap().seeds, 1);
+    let wrong = [numbered(1), numbered(3), elsewhere].map(Steering::Add);
+    let done = bench.steer(due, &wrong).await.unwrap();
+    assert_eq!(done, Steered::default());
+    let mixed = [numbered(1), right[0], right[0], numbered(3)].map(Steering::Add);
+    assert_eq!(bench.steer(due, &mixed).await.unwrap().seeds, 1);
     assert_eq!(counts(bench, submission.digest).await, [2, 1]);
-    let unknown = ReplicationDue {
+    let unknown = SteeringDue {
         sweep: sweep("never", &[1], 1).digest,
         ..due
     };
-    let refused = bench.replicate(unknown, &look).await;
+    let refused = bench.steer(unknown, &said).await;
     assert!(
         matches!(refused, Err(StoreError::NotFound(_))),
         "{refused:?}"
@@ -149,8 +151,8 @@ pub async fn a_settled_sweep_is_finished(bench: &mut Bench) {
     let mut rounds = 0;
     loop {
         measure(bench, &owner, apart).await;
-        let (due, look) = one_due(bench).await;
-        if bench.replicate(due, &look).await.unwrap().settled {
+        let (due, said) = one_due(bench).await;
+        if bench.steer(due, &said).await.unwrap().settled {
             break;
         }
         rounds += 1;
@@ -174,12 +176,12 @@ pub async fn a_settled_sweep_is_finished(bench: &mut Bench) {
     let record = bench.read(async |store| store.replication(digest).await);
     assert_eq!(record.await.verdict, None);
     measure(bench, &owner, |_, _| 999.0).await;
-    let (due, look) = one_due(bench).await;
-    let Look::Settled(verdict) = &look else {
+    let (due, said) = one_due(bench).await;
+    let [Steering::Settle(verdict)] = &said[..] else {
         panic!("both cells have all that they may have");
     };
     assert_eq!(verdict.undecided[0].stop, Stop::Max);
-    bench.replicate(due, &look).await.unwrap();
+    bench.steer(due, &said).await.unwrap();
     let view = bench.sweep(digest).await;
     assert_eq!(view.replication.unwrap().settled.unwrap().undecided, 1);
     let record = bench.read(async |store| store.replication(digest).await);
@@ -194,21 +196,21 @@ pub async fn a_sweep_that_rests_is_left_alone(bench: &mut Bench) {
     bench.submit(&submission).await;
     let owner = bench.hello("w").await;
     measure(bench, &owner, |_, _| 8.0).await;
-    let (due, look) = one_due(bench).await;
+    let (due, said) = one_due(bench).await;
     let pause = SweepChange::Pause {
         cause: swath_model::cause::PauseCause::Operator,
     };
     bench.change_sweep(digest, pause).await.unwrap();
     assert_eq!(bench.sweep(digest).await.state, SweepState::Paused);
     assert_eq!(bench.due().await, []);
-    let done = bench.replicate(due, &look).await.unwrap();
-    assert_eq!(done, Replicated::default());
+    let done = bench.steer(due, &said).await.unwrap();
+    assert_eq!(done, Steered::default());
     bench
         .change_sweep(digest, SweepChange::Resume)
         .await
         .unwrap();
     assert_eq!(bench.due().await, [due]);
-    assert_eq!(bench.replicate(due, &look).await.unwrap().seeds, 2);
+    assert_eq!(bench.steer(due, &said).await.unwrap().seeds, 2);
     bench
         .change_sweep(digest, SweepChange::Cancel)
         .await
@@ -221,8 +223,8 @@ pub async fn a_sweep_that_rests_is_left_alone(bench: &mut Bench) {
     // What an operator cancelled is not wanted by a later round.
     bench.cancel_jobs(&[job(1, 2)]).await;
     measure(bench, &owner, |_, _| 8.0).await;
-    let (due, look) = one_due(bench).await;
-    bench.replicate(due, &look).await.unwrap();
+    let (due, said) = one_due(bench).await;
+    bench.steer(due, &said).await.unwrap();
     assert_eq!(bench.state(job(1, 2)).await, StateName::Cancelled);
 }
 
@@ -234,8 +236,8 @@ pub async fn a_replicate_that_exists_is_not_trained_again(bench: &mut Bench) {
     let owner = bench.hello("w").await;
     bench.submit(&sweep("new", &[2], 3)).await;
     measure(bench, &owner, |_, _| 8.0).await;
-    let (due, look) = one_due(bench).await;
-    let done = bench.replicate(due, &look).await.unwrap();
+    let (due, said) = one_due(bench).await;
+    let done = bench.steer(due, &said).await.unwrap();
     assert_eq!((done.seeds, done.new_jobs), (2, 1));
     let view = bench.sweep(old.digest).await;
     assert_eq!((view.counts.succeeded, view.counts.queued), (3, 1));
@@ -249,8 +251,8 @@ pub async fn a_replicate_that_exists_is_not_trained_again(bench: &mut Bench) {
     measure(bench, &owner, |_, _| 8.0).await;
     let due = bench.due().await;
     let due = due.into_iter().find(|it| it.sweep == known.digest).unwrap();
-    let look = bench.look(due).await;
-    let done = bench.replicate(due, &look).await.unwrap();
+    let said = bench.look(due).await;
+    let done = bench.steer(due, &said).await.unwrap();
     assert_eq!((done.seeds, done.new_jobs), (2, 0));
     let next = bench.due().await;
     let next = next.into_iter().find(|it| it.sweep == known.digest);
@@ -266,13 +268,13 @@ pub async fn fixed_replicates_stay(bench: &mut Bench) {
     assert_eq!(bench.due().await, []);
     let view = bench.sweep(submission.digest).await;
     assert_eq!((view.state, view.replication), (SweepState::Finished, None));
-    let due = ReplicationDue {
+    let due = SteeringDue {
         sweep: submission.digest,
-        bounds: swath_model::replication::Bounds { min: 3, max: 9 },
+        rule: Rule::Ranked(Bounds { min: 3, max: 9 }),
         rounds: 0,
         ended_at: view.finished_at.unwrap(),
     };
-    let look = bench.look(due).await;
-    let done = bench.replicate(due, &look).await.unwrap();
-    assert_eq!(done, Replicated::default());
+    let said = bench.look(due).await;
+    let done = bench.steer(due, &said).await.unwrap();
+    assert_eq!(done, Steered::default());
 }

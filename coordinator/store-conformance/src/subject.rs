@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::{ImportBatch, ImportCounts};
 use swath_model::probe::WorkloadKey;
-use swath_model::replication::Look;
+use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 use swath_model::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
@@ -13,8 +13,8 @@ use swath_model::view::{
 };
 
 use crate::{
-    Exchange, Exchanged, Held, Hello, JobQuery, Known, Replicated, ReplicationDue, Report, Result,
-    Sources, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+    Exchange, Exchanged, Held, Hello, JobQuery, Known, Report, Result, Sources, Steered,
+    SteeringDue, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
 
 /// Every call of the engine and every read of a store, under the names that
@@ -73,15 +73,11 @@ pub trait Subject: Send + Sync {
     async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64>;
 
     /// The sweeps whose results are to be looked at.
-    async fn replication_due(&self) -> Result<Vec<ReplicationDue>>;
+    async fn steering_due(&self) -> Result<Vec<SteeringDue>>;
 
     /// The result of a look.
-    async fn replicate(
-        &self,
-        now: Timestamp,
-        due: ReplicationDue,
-        look: Look,
-    ) -> Result<Replicated>;
+    async fn steer(&self, now: Timestamp, due: SteeringDue, said: Vec<Steering>)
+    -> Result<Steered>;
 
     /// Numbers come from elsewhere.
     async fn import(&self, now: Timestamp, batch: ImportBatch) -> Result<ImportCounts>;

@@ -8,7 +8,7 @@ use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::{ImportBatch, ImportCounts};
 use swath_model::policy::Policy;
 use swath_model::probe::WorkloadKey;
-use swath_model::replication::Look;
+use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 use swath_model::view::{
     Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
@@ -17,8 +17,8 @@ use swath_model::view::{
 
 use crate::subject::Subject;
 use crate::{
-    Exchange, Exchanged, Held, Hello, JobQuery, Known, Replicated, ReplicationDue, Report, Result,
-    Sources, Store, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+    Exchange, Exchanged, Held, Hello, JobQuery, Known, Report, Result, Sources, Steered,
+    SteeringDue, Store, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
 
 /// The address that the engine under test reports.
@@ -140,17 +140,17 @@ impl Subject for Tested {
         self.engine().retry_jobs(now, jobs).await
     }
 
-    async fn replication_due(&self) -> Result<Vec<ReplicationDue>> {
-        self.engine().replication_due().await
+    async fn steering_due(&self) -> Result<Vec<SteeringDue>> {
+        self.engine().steering_due().await
     }
 
-    async fn replicate(
+    async fn steer(
         &self,
         now: Timestamp,
-        due: ReplicationDue,
-        look: Look,
-    ) -> Result<Replicated> {
-        self.engine().replicate(now, due, look).await
+        due: SteeringDue,
+        said: Vec<Steering>,
+    ) -> Result<Steered> {
+        self.engine().steer(now, due, said).await
     }
 
     async fn import(&self, now: Timestamp, batch: ImportBatch) -> Result<ImportCounts> {

@@ -7,9 +7,9 @@ use swath_model::import::{ImportBatch, ImportCounts};
 use swath_model::job::StateName;
 use swath_model::outcome::Outcome;
 use swath_model::probe::WorkloadKey;
-use swath_model::replication::Look;
+use swath_model::steering::Steering;
 use swath_model::view::{Alike, CellResults, JobDetail, JobView, SweepView, WorkerView};
-use swath_results::replication::{Trials, look};
+use swath_results::steering::steer;
 use swath_sweep::Measure;
 
 use crate::bench::Bench;
@@ -17,8 +17,8 @@ use crate::call::Call;
 use crate::script::{finish, worker_about};
 use crate::subject::Subject;
 use crate::{
-    Ack, Exchange, Exchanged, Finish, Grant, Held, Hello, JobQuery, Replicated, ReplicationDue,
-    Report, Result, StoreError, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome,
+    Ack, Exchange, Exchanged, Finish, Grant, Held, Hello, JobQuery, Report, Result, Steered,
+    SteeringDue, StoreError, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome,
     WorkerChange,
 };
 
@@ -152,24 +152,22 @@ impl Bench {
         reply
     }
 
-    /// [`Subject::replication_due`].
-    pub async fn due(&self) -> Vec<ReplicationDue> {
-        let due = self.both("due", async |store| store.replication_due().await);
+    /// [`Subject::steering_due`].
+    pub async fn due(&self) -> Vec<SteeringDue> {
+        let due = self.both("due", async |store| store.steering_due().await);
         due.await.unwrap()
     }
 
-    /// What a look at the results of a sweep finds.
-    pub async fn look(&self, due: ReplicationDue) -> Look {
+    /// What the rule says of the results of a sweep.
+    pub async fn look(&self, due: SteeringDue) -> Vec<Steering> {
         let results = self.results(due.sweep).await;
-        let trials = results.iter().map(|it| Trials::new(it, Measure::Last));
-        let trials: Vec<Trials> = trials.collect::<Result<_, _>>().unwrap();
-        look(due.bounds, &trials)
+        steer(due.rule, Measure::Last, &results).unwrap()
     }
 
-    /// [`Subject::replicate`].
-    pub async fn replicate(&mut self, due: ReplicationDue, look: &Look) -> Result<Replicated> {
-        let reply = self.step(Call::Replicate(due, look.clone())).await;
-        self.compare_results("a read after replicate").await;
+    /// [`Subject::steer`].
+    pub async fn steer(&mut self, due: SteeringDue, said: &[Steering]) -> Result<Steered> {
+        let reply = self.step(Call::Steer(due, said.to_vec())).await;
+        self.compare_results("a read after steer").await;
         reply
     }
 

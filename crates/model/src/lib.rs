@@ -26,6 +26,7 @@ pub mod replication;
 pub mod schedule;
 pub mod seed;
 pub mod spec;
+pub mod steering;
 pub mod suggest;
 pub mod text;
 pub mod time;

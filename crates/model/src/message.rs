@@ -8,7 +8,7 @@ use crate::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, W
 use crate::job::StateName;
 use crate::needs::Needs;
 use crate::outcome::{Fault, Observation, Outcome, Provenance};
-use crate::replication::Bounds;
+use crate::steering::Rule;
 use crate::time::Timestamp;
 use crate::view::{SweepKind, WorkerAbout};
 use serde::{Deserialize, Serialize};
@@ -123,13 +123,13 @@ pub struct Submitted {
     pub succeeded: u64,
 }
 
-/// A sweep whose results are due for a look: do its cells need more replicates?
+/// A sweep whose results are due for a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReplicationDue {
+pub struct SteeringDue {
     /// The sweep.
     pub sweep: SweepDigest,
-    /// How many replicates its cells get.
-    pub bounds: Bounds,
+    /// The rule that looks.
+    pub rule: Rule,
     /// Rounds of seeds that were given before.
     pub rounds: u32,
     /// When its last job ended. Together with `rounds` it identifies what was
@@ -137,9 +137,9 @@ pub struct ReplicationDue {
     pub ended_at: Timestamp,
 }
 
-/// The result of telling the store what a look found.
+/// What became of what a rule said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Replicated {
+pub struct Steered {
     /// How many replicates the sweep gained.
     pub seeds: u64,
     /// How many of their jobs did not exist before.

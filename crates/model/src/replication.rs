@@ -1,5 +1,5 @@
 //! Replicates that results decide, as data: what a sweep asks for, and what a
-//! look at its results decided. The rule is `look` of swath-results.
+//! look at its results decided. The rule is in swath-results.
 
 use serde::{Deserialize, Serialize};
 use swath_stats::least_p;
@@ -122,15 +122,4 @@ pub struct Verdict {
     pub pairs: u64,
     /// The pairs whose order stays undecided, the best first.
     pub undecided: Vec<Undecided>,
-}
-
-/// What a look at a sweep found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Look {
-    /// Jobs are open: it is too early.
-    Open,
-    /// These replicates are trained next; one per cell, in canonical order.
-    Seeds(Vec<Decision>),
-    /// Nothing more is to be trained.
-    Settled(Verdict),
 }

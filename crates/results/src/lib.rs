@@ -13,5 +13,6 @@ pub mod lock;
 pub mod price;
 pub mod replay;
 pub mod replication;
+pub mod steering;
 pub mod summary;
 pub mod table;

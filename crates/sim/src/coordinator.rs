@@ -26,7 +26,7 @@ const EPOCH_MS: i64 = 1_000_000_000;
 pub(crate) enum Purpose {
     Call(Request),
     Sweep,
-    Replicate,
+    Steer,
     Deed(Deed),
 }
 
@@ -227,7 +227,7 @@ impl Coordinator {
                 Box::pin(async move { Done::Answered(desk.serve(request.call, over).await) })
             }
             Purpose::Sweep => Box::pin(async move { Done::Swept(desk.sweep().await) }),
-            Purpose::Replicate => Box::pin(async move { Done::Did(desk.replicate().await) }),
+            Purpose::Steer => Box::pin(async move { Done::Did(desk.steer().await) }),
             Purpose::Deed(deed) => Box::pin(async move { Done::Did(deed.done(desk).await) }),
         };
         life.errands.push(Errand {
@@ -292,7 +292,7 @@ impl Coordinator {
     pub(crate) fn may_revive(&self) -> bool {
         let errands = self.life.iter().flat_map(|life| &life.errands);
         let mut purposes = errands.map(|errand| &errand.purpose);
-        purposes.any(|purpose| matches!(purpose, Purpose::Deed(_) | Purpose::Replicate))
+        purposes.any(|purpose| matches!(purpose, Purpose::Deed(_) | Purpose::Steer))
     }
 
     /// Checks the invariants of what is in memory.

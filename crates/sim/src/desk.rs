@@ -13,11 +13,11 @@ use swath_agent::{Call, Reply};
 use swath_engine::Engine;
 use swath_engine::warmth::{Pass, Warmth};
 use swath_model::id::WorkerName;
-use swath_model::message::{Exchange, Exchanged, ReplicationDue};
+use swath_model::message::{Exchange, Exchanged, SteeringDue};
 use swath_model::policy::Policy;
-use swath_model::replication::Look;
+use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
-use swath_results::replication::{Trials, look};
+use swath_results::steering::steer;
 use swath_store::{Result, Store, StoreError};
 use swath_sweep::Measure;
 
@@ -176,13 +176,13 @@ impl Desk {
         self.engine().next_due(now).await
     }
 
-    /// Looks at every sweep whose replicates are due, until none is.
-    pub(crate) async fn replicate(self) -> Result<()> {
+    /// Looks at every sweep that is due, until none is.
+    pub(crate) async fn steer(self) -> Result<()> {
         loop {
             let mut moved = false;
-            for due in self.engine().replication_due().await? {
-                let found = self.found(due).await?;
-                let done = self.engine().replicate(self.now(), due, found).await?;
+            for due in self.engine().steering_due().await? {
+                let said = self.said(due).await?;
+                let done = self.engine().steer(self.now(), due, said).await?;
                 moved |= done.seeds > 0 || done.settled;
             }
             if !moved {
@@ -191,12 +191,9 @@ impl Desk {
         }
     }
 
-    async fn found(&self, due: ReplicationDue) -> Result<Look> {
+    async fn said(&self, due: SteeringDue) -> Result<Vec<Steering>> {
         let results = self.disk.results(due.sweep, 0).await?;
-        let trials = results.iter().map(|it| Trials::new(it, Measure::Last));
-        let trials: Vec<_> = trials
-            .collect::<Result<_, _>>()
-            .map_err(|error| StoreError::Conflict(error.to_string()))?;
-        Ok(look(due.bounds, &trials))
+        steer(due.rule, Measure::Last, &results)
+            .map_err(|error| StoreError::Conflict(error.to_string()))
     }
 }

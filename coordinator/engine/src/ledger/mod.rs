@@ -13,7 +13,7 @@ mod exchange;
 mod hot;
 mod import;
 mod index;
-mod replicate;
+mod steer;
 mod submit;
 mod sweep;
 mod time;

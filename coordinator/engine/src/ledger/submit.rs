@@ -12,7 +12,7 @@ use swath_model::view::Counts;
 use swath_store::{NewCell, NewJob, NewSweep, NewSweepCell, ReplicationRow, StoreError, SweepKey};
 
 use super::hot::{Cell, Entry, Loc};
-use super::replicate::Replication;
+use super::steer::Replication;
 use super::sweep::Sweep;
 use super::{Ledger, Result, hash};
 

@@ -29,7 +29,7 @@ pub(super) struct Sweep {
     pub(super) counts: Counts,
     /// When the last of its jobs ended, as in [`SweepRow::ended_at`].
     pub(super) ended_at: Option<Timestamp>,
-    pub(super) replication: Option<super::replicate::Replication>,
+    pub(super) replication: Option<super::steer::Replication>,
     /// The remembered faults of its jobs, and how many jobs have each. Kept
     /// only until a job has succeeded: after that nothing follows from them.
     pub(super) faults: BTreeMap<LastFault, u64>,

@@ -10,7 +10,7 @@ use swath_model::time::Timestamp;
 use swath_store::{Names, Start, StoredCell, StoredJob, StoredSweep, SweepKey, WorkerRow};
 
 use super::hot::{Cell, Entry, Filed, Life, Lived, Loc, OutcomeKey, Recorded};
-use super::replicate::Replication;
+use super::steer::Replication;
 use super::sweep::Sweep;
 use super::worker::Worker;
 use super::{Ledger, hash};

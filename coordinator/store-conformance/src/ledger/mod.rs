@@ -9,7 +9,7 @@ mod check;
 mod exchange;
 mod import;
 mod read;
-mod replicate;
+mod steer;
 mod submit;
 mod time;
 mod worker;
@@ -20,7 +20,7 @@ use serde_json::Value;
 
 pub use self::check::Broken;
 use self::import::Imports;
-use self::replicate::Replication;
+use self::steer::Replication;
 use swath_model::cause::{CordonCause, PauseCause};
 use swath_model::id::{
     Attempt, CellDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest, WorkerName,

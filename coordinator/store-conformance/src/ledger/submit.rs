@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::replicate::Replication;
+use super::steer::Replication;
 use super::{Cell, JobRow, Ledger, LedgerError, Sweep};
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::{Applied, Event, Job, StateName};

@@ -266,7 +266,7 @@ impl World {
                 }
                 // A call that is committed alone cannot be known to have failed
                 // together with others.
-                let alone = |call: &Call| matches!(call, Call::Import(_) | Call::Replicate(..));
+                let alone = |call: &Call| matches!(call, Call::Import(_) | Call::Steer(..));
                 calls.retain(|call| !self.failing || !alone(call));
                 calls
             }
@@ -300,7 +300,7 @@ impl World {
             Op::Look => {
                 let mut calls = Vec::new();
                 for due in bench.due().await {
-                    calls.push(Call::Replicate(due, bench.look(due).await));
+                    calls.push(Call::Steer(due, bench.look(due).await));
                 }
                 return calls;
             }
@@ -430,7 +430,7 @@ impl World {
                 self.count("tick", "requeued", ticked.requeued);
                 self.count("tick", "ended", ticked.ended);
             }
-            (_, Reply::Replicated(done)) => {
+            (_, Reply::Steered(done)) => {
                 self.count("look", "seeds", done.seeds);
                 self.count("look", "settled", u64::from(done.settled));
             }

@@ -31,7 +31,8 @@ mod tests;
 use swath_model::id::{CellDigest, Replicate};
 use swath_model::job::StateName;
 use swath_model::outcome::Fault;
-use swath_model::replication::{Bounds, Decision, Look, Neighbour, Pair, Stop, Undecided, Verdict};
+use swath_model::replication::{Bounds, Decision, Neighbour, Pair, Stop, Undecided, Verdict};
+use swath_model::steering::Steering;
 use swath_model::view::{CellResults, ReplicateResult};
 use swath_stats::{NotFinite, Sample, mann_whitney};
 use swath_sweep::Measure;
@@ -116,12 +117,13 @@ impl Trials {
     }
 }
 
-/// Looks at the cells of a sweep. Neither the order of the cells nor that of
-/// their trials matters.
-pub fn look(bounds: Bounds, cells: &[Trials]) -> Look {
+/// Looks at the cells of a sweep: one replicate for each of some cells, in
+/// canonical order, or the verdict; nothing while a job is open. Neither the
+/// order of the cells nor that of their trials matters.
+pub fn look(bounds: Bounds, cells: &[Trials]) -> Vec<Steering> {
     let is_open = |cell: &Trials| cell.trials.contains(&Trial::Open);
     if cells.iter().any(is_open) {
-        return Look::Open;
+        return Vec::new();
     }
     let mut ranked: Vec<Ranked> = cells.iter().filter_map(Ranked::new).collect();
     ranked.sort_by(|left, right| {
@@ -150,7 +152,7 @@ pub fn look(bounds: Bounds, cells: &[Trials]) -> Look {
         }
     }
     if decisions.is_empty() {
-        return Look::Settled(verdict);
+        return vec![Steering::Settle(verdict)];
     }
     // Two pairs may ask for the same cell; the one further from a decision is
     // the reason.
@@ -159,7 +161,8 @@ pub fn look(bounds: Bounds, cells: &[Trials]) -> Look {
         order.then(other.pair.p.total_cmp(&one.pair.p))
     });
     decisions.dedup_by_key(|(index, _)| *index);
-    Look::Seeds(decisions.into_iter().map(|(_, it)| it).collect())
+    let decisions = decisions.into_iter();
+    decisions.map(|(_, it)| Steering::Add(it)).collect()
 }
 
 /// A cell that has a place in the order.

@@ -18,6 +18,23 @@ fn measured(values: &[f64]) -> Vec<Trial> {
     values.iter().copied().map(Trial::Measured).collect()
 }
 
+/// The verdict, where nothing more is to be trained.
+fn settled(said: &[Steering]) -> Option<&Verdict> {
+    match said {
+        [Steering::Settle(verdict)] => Some(verdict),
+        _ => None,
+    }
+}
+
+/// What is to be trained.
+fn added(said: Vec<Steering>) -> Vec<Decision> {
+    let added = said.into_iter().map(|one| match one {
+        Steering::Add(decision) => decision,
+        Steering::Settle(verdict) => panic!("{verdict:?}"),
+    });
+    added.collect()
+}
+
 /// Trains what is decided until the sweep is settled. Returns the counts of the
 /// cells, the rounds, and how it was settled. `value` gives what becomes of the
 /// i-th replicate of a cell, from 1.
@@ -30,23 +47,20 @@ fn run(
     let mut all: Vec<Trials> = (0..cells).map(|index| cell(index, first(index))).collect();
     let mut rounds = Vec::new();
     loop {
-        match look(bounds, &all) {
-            Look::Open => panic!("nothing is open"),
-            Look::Settled(verdict) => {
-                let counts = all.iter().map(|cell| cell.trials.len()).collect();
-                return (counts, rounds, verdict);
-            }
-            Look::Seeds(decisions) => {
-                assert!(!decisions.is_empty());
-                for decision in &decisions {
-                    let cell = all.iter_mut().find(|it| it.cell == decision.cell).unwrap();
-                    assert_eq!(decision.replicate.0 as usize, cell.trials.len() + 1);
-                    let next = value(cell.index, decision.replicate.0);
-                    cell.trials.push(next);
-                }
-                rounds.push(decisions);
-            }
+        let said = look(bounds, &all);
+        if let Some(verdict) = settled(&said) {
+            let counts = all.iter().map(|cell| cell.trials.len()).collect();
+            return (counts, rounds, verdict.clone());
         }
+        let decisions = added(said);
+        assert!(!decisions.is_empty());
+        for decision in &decisions {
+            let cell = all.iter_mut().find(|it| it.cell == decision.cell).unwrap();
+            assert_eq!(decision.replicate.0 as usize, cell.trials.len() + 1);
+            let next = value(cell.index, decision.replicate.0);
+            cell.trials.push(next);
+        }
+        rounds.push(decisions);
     }
 }
 
@@ -98,7 +112,7 @@ fn what_diverged_is_worse_than_any_number() {
         cell(0, vec![Trial::Diverged; 3]),
         cell(1, vec![Trial::Measured(1.0), Trial::Diverged]),
     ];
-    assert_eq!(look(BOUNDS, &both), Look::Settled(Verdict::default()));
+    assert_eq!(look(BOUNDS, &both), [Steering::Settle(Verdict::default())]);
 }
 
 #[test]
@@ -107,7 +121,7 @@ fn cells_without_a_number_have_no_place() {
         cell(0, vec![Trial::Nothing; 3]),
         cell(1, measured(&[1.0, 2.0, 3.0])),
     ];
-    assert_eq!(look(BOUNDS, &cells), Look::Settled(Verdict::default()));
+    assert_eq!(look(BOUNDS, &cells), [Steering::Settle(Verdict::default())]);
 }
 
 #[test]
@@ -117,12 +131,11 @@ fn a_cell_with_a_cancelled_job_gets_no_more() {
         cell(1, measured(&[1.5, 2.5])),
     ];
     cells[1].trials.push(Trial::Cancelled);
-    let Look::Settled(verdict) = look(BOUNDS, &cells) else {
-        panic!("the pair waits for a cell that gets no more");
-    };
+    let said = look(BOUNDS, &cells);
+    let verdict = settled(&said).expect("the pair does not wait for a cell that gets no more");
     assert_eq!(verdict.undecided[0].stop, Stop::Cancelled);
     cells[0].trials.push(Trial::Open);
-    assert_eq!(look(BOUNDS, &cells), Look::Open);
+    assert_eq!(look(BOUNDS, &cells), []);
 }
 
 #[test]
@@ -132,9 +145,7 @@ fn of_two_pairs_the_one_further_from_a_decision_is_the_reason() {
         cell(1, measured(&[2.1, 2.2, 3.3])),
         cell(2, measured(&[9.0, 9.1, 9.2])),
     ];
-    let Look::Seeds(decisions) = look(BOUNDS, &cells) else {
-        panic!("three numbers decide nothing");
-    };
+    let decisions = added(look(BOUNDS, &cells));
     assert_eq!(decisions.len(), 3);
     assert_eq!(decisions[1].pair.better.cell, cells[0].cell);
     assert!((decisions[2].pair.p - 0.1).abs() < 1e-12);
@@ -270,10 +281,9 @@ proptest! {
             let values: Vec<f64> = (0..count).map(|it| index as f64 * 100.0 + it as f64).collect();
             cell(index, measured(&values))
         }).collect();
-        let Look::Settled(verdict) = look(BOUNDS, &cells) else {
-            return Err(TestCaseError::fail("a separated cell got more"));
-        };
-        prop_assert!(verdict.undecided.is_empty());
+        let said = look(BOUNDS, &cells);
+        let undecided = settled(&said).map(|verdict| verdict.undecided.len());
+        prop_assert_eq!(undecided, Some(0), "a separated cell got more");
     }
 
     #[test]

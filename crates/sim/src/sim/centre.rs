@@ -28,7 +28,7 @@ impl Sim {
                 let every = self.coordinator.policy().sweeper_ms;
                 self.after(every, Event::Sweep);
                 self.errand(Purpose::Sweep);
-                self.errand(Purpose::Replicate);
+                self.errand(Purpose::Steer);
             }
             Event::CoordinatorStarts => {
                 if !self.coordinator.is_up() && !self.coordinator.start(self.at) {

@@ -3,8 +3,9 @@
 use super::{Ledger, LedgerError, Sweep};
 use swath_model::id::{Replicate, SweepDigest};
 use swath_model::job::Event;
-use swath_model::message::{Replicated, ReplicationDue};
-use swath_model::replication::{Bounds, Decision, Look, Verdict};
+use swath_model::message::{Steered, SteeringDue};
+use swath_model::replication::{Bounds, Decision, Verdict};
+use swath_model::steering::{Rule, Steering};
 use swath_model::time::Timestamp;
 use swath_model::view::{DecisionView, ReplicationRecord, ReplicationView, SettledView};
 
@@ -73,76 +74,77 @@ impl Ledger {
     }
 
     /// What to look at, oldest sweep first.
-    pub fn replication_due(&self) -> Vec<ReplicationDue> {
+    pub fn steering_due(&self) -> Vec<SteeringDue> {
         let due = |sweep| self.due(sweep);
         self.sweeps.iter().filter_map(due).collect()
     }
 
-    fn due(&self, sweep: &Sweep) -> Option<ReplicationDue> {
+    fn due(&self, sweep: &Sweep) -> Option<SteeringDue> {
         let replication = sweep.replication.as_ref()?;
         if !sweep.live || sweep.paused.is_some() || self.is_settled(sweep) {
             return None;
         }
-        Some(ReplicationDue {
+        Some(SteeringDue {
             sweep: sweep.digest,
-            bounds: Bounds {
+            rule: Rule::Ranked(Bounds {
                 min: sweep.replicates,
                 max: replication.max,
-            },
+            }),
             rounds: replication.rounds,
             ended_at: self.last_end(sweep)?,
         })
     }
 
-    /// Applies the result of a look, if that look is still the one that is due.
+    /// Does what a rule said, if that look is still the one that is due.
     ///
     /// # Errors
     ///
     /// [`LedgerError::NotFound`] for an unknown sweep.
-    pub fn replicate(
+    pub fn steer(
         &mut self,
         now: Timestamp,
-        due: ReplicationDue,
-        look: Look,
-    ) -> Result<Replicated, LedgerError> {
+        due: SteeringDue,
+        said: Vec<Steering>,
+    ) -> Result<Steered, LedgerError> {
         let sweep = self.sweep(due.sweep)?;
         if self.due(&self.sweeps[sweep]) != Some(due) {
-            return Ok(Replicated::default());
+            return Ok(Steered::default());
         }
-        match look {
-            Look::Open => Ok(Replicated::default()),
-            Look::Seeds(decisions) => Ok(self.give(now, sweep, due, decisions)),
-            Look::Settled(verdict) => {
-                if let Some(replication) = &mut self.sweeps[sweep].replication {
-                    replication.settled = Some(Settled {
-                        at: now,
-                        as_of: due.ended_at,
-                        verdict,
-                    });
-                }
-                Ok(Replicated {
-                    settled: true,
-                    ..Replicated::default()
-                })
+        let decisions = said.iter().filter_map(|one| match one {
+            Steering::Add(decision) => Some(*decision),
+            Steering::Settle(_) => None,
+        });
+        let mut done = self.give(now, sweep, due.rounds + 1, decisions.collect());
+        for one in said {
+            if let (Steering::Settle(verdict), Some(replication)) =
+                (one, &mut self.sweeps[sweep].replication)
+            {
+                done.settled = true;
+                replication.settled = Some(Settled {
+                    at: now,
+                    as_of: due.ended_at,
+                    verdict,
+                });
             }
         }
+        Ok(done)
     }
 
     fn give(
         &mut self,
         now: Timestamp,
         sweep: usize,
-        due: ReplicationDue,
+        round: u32,
         decisions: Vec<Decision>,
-    ) -> Replicated {
+    ) -> Steered {
         let existing = self.jobs.len();
-        let round = due.rounds + 1;
+        let max = self.sweeps[sweep]
+            .replication
+            .as_ref()
+            .map_or(0, |it| it.max);
         let mut given = Vec::new();
         for decision in decisions {
-            if self
-                .give_one(now, sweep, due.bounds.max, &decision)
-                .is_some()
-            {
+            if self.give_one(now, sweep, max, &decision).is_some() {
                 given.push(DecisionView {
                     round,
                     at: now,
@@ -158,7 +160,7 @@ impl Ledger {
             replication.settled = None;
             replication.decisions.extend(given);
         }
-        Replicated {
+        Steered {
             seeds,
             new_jobs: (self.jobs.len() - existing) as u64,
             settled: false,

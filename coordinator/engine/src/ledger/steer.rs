@@ -1,10 +1,12 @@
-//! Sweeps whose results decide how many replicates their cells get.
+//! Sweeps that their results steer: which are due for a look, and what becomes
+//! of what the rule says.
 
 use swath_model::id::Replicate;
-use swath_model::message::{Replicated, ReplicationDue};
-use swath_model::replication::{Bounds, Decision, Look, Verdict};
+use swath_model::message::{Steered, SteeringDue};
+use swath_model::replication::{Bounds, Decision, Verdict};
 use swath_model::seed::seed;
 use swath_model::spec::job_digest;
+use swath_model::steering::{Rule, Steering};
 use swath_model::time::Timestamp;
 use swath_model::view::{ReplicationView, SettledView};
 use swath_store::{DecisionRow, GrownCell, ReplicationRow, SettledRow, SweepKey};
@@ -52,44 +54,46 @@ impl Replication {
 
 impl Ledger {
     /// The sweeps to look at, the oldest first.
-    pub fn replication_due(&self) -> Vec<ReplicationDue> {
+    pub fn steering_due(&self) -> Vec<SteeringDue> {
         let sweeps = self.adaptive.iter().map(|key| self.sweep(*key));
         sweeps.filter_map(due).collect()
     }
 
     /// The sweep that a look is about, if the look is still due.
-    pub(super) fn is_due(&self, asked: ReplicationDue) -> Result<Option<SweepKey>> {
+    pub(super) fn is_due(&self, asked: SteeringDue) -> Result<Option<SweepKey>> {
         let key = self.sweep_key(asked.sweep)?;
         Ok((due(self.sweep(key)) == Some(asked)).then_some(key))
     }
 
-    /// Takes what a look found, if it is still due. The cells of its decisions
-    /// must be held; `specs` has their specs, in order.
+    /// Does what a rule said, if what it looked at is still due. The cells of
+    /// what is added must be held; `specs` has their specs, in order.
     ///
     /// # Errors
     ///
     /// [`swath_store::StoreError::NotFound`] for an unknown sweep.
-    pub fn replicate(
+    pub fn steer(
         &mut self,
         now: Timestamp,
-        asked: ReplicationDue,
-        look: Look,
+        asked: SteeringDue,
+        said: Vec<Steering>,
         specs: &[String],
-    ) -> Result<Replicated> {
+    ) -> Result<Steered> {
         let Some(key) = self.is_due(asked)? else {
-            return Ok(Replicated::default());
+            return Ok(Steered::default());
         };
-        match look {
-            Look::Open => Ok(Replicated::default()),
-            Look::Seeds(decisions) => Ok(self.give(now, key, asked, &decisions, specs)),
-            Look::Settled(verdict) => {
-                self.settle(now, key, asked.ended_at, verdict);
-                Ok(Replicated {
-                    settled: true,
-                    ..Replicated::default()
-                })
+        let (mut added, mut verdict) = (Vec::new(), None);
+        for one in said {
+            match one {
+                Steering::Add(decision) => added.push(decision),
+                Steering::Settle(found) => verdict = Some(found),
             }
         }
+        let mut done = self.give(now, key, asked.rounds + 1, &added, specs);
+        if let Some(verdict) = verdict {
+            self.settle(now, key, asked.ended_at, verdict);
+            done.settled = true;
+        }
+        Ok(done)
     }
 
     fn settle(&mut self, now: Timestamp, key: SweepKey, as_of: Timestamp, verdict: Verdict) {
@@ -130,16 +134,17 @@ impl Ledger {
         &mut self,
         now: Timestamp,
         key: SweepKey,
-        due: ReplicationDue,
+        round: u32,
         decisions: &[Decision],
         specs: &[String],
-    ) -> Replicated {
+    ) -> Steered {
+        let Some(Replication { max, seeds, .. }) = self.sweep(key).replication else {
+            return Steered::default();
+        };
         let before = self.last_job;
-        let round = due.rounds + 1;
-        let mut place = self.sweep(key).replication.map_or(0, |it| it.seeds);
-        let seeds_before = place;
+        let mut place = seeds;
         for (decision, spec) in decisions.iter().zip(specs) {
-            let Some(cell) = self.give_one(now, key, due.bounds.max, decision, spec) else {
+            let Some(cell) = self.give_one(now, key, max, decision, spec) else {
                 continue;
             };
             place += 1;
@@ -153,7 +158,7 @@ impl Ledger {
                 pair: decision.pair,
             });
         }
-        let seeds = place - seeds_before;
+        let seeds = place - seeds;
         if seeds > 0 {
             self.decide(key, |replication| {
                 replication.rounds = round;
@@ -161,7 +166,7 @@ impl Ledger {
                 replication.settled = None;
             });
         }
-        Replicated {
+        Steered {
             seeds,
             new_jobs: (self.last_job.0 - before.0) as u64,
             settled: false,
@@ -197,19 +202,19 @@ impl Ledger {
     }
 }
 
-fn due(sweep: &Sweep) -> Option<ReplicationDue> {
+fn due(sweep: &Sweep) -> Option<SteeringDue> {
     let replication = sweep.replication.as_ref()?;
     let ended_at = sweep.last_end()?;
     let rests = !sweep.live || sweep.paused.is_some();
     if rests || replication.settled_as_of() == Some(ended_at) {
         return None;
     }
-    Some(ReplicationDue {
+    Some(SteeringDue {
         sweep: sweep.digest,
-        bounds: Bounds {
+        rule: Rule::Ranked(Bounds {
             min: sweep.replicates,
             max: replication.max,
-        },
+        }),
         rounds: replication.rounds,
         ended_at,
     })

@@ -1,5 +1,5 @@
-//! Looks at sweeps whose results decide how many replicates their cells get: as
-//! soon as the last job of one has ended, so that no slot waits long.
+//! Looks at sweeps that their results steer: as soon as the last job of one has
+//! ended, so that no slot waits long.
 //!
 //! What is due is stored, so a coordinator that was away continues where it
 //! stopped, and two looks at the same results find the same.
@@ -7,9 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_model::message::ReplicationDue;
-use swath_model::replication::Look;
-use swath_results::replication::{Trials, look};
+use swath_model::message::SteeringDue;
+use swath_model::steering::Steering;
+use swath_results::steering;
 use swath_results::table::Definition;
 use swath_store::StoreError;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ use super::state::State;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Looks until cancelled.
-pub(crate) async fn replicate(state: Arc<State>, stop: CancellationToken) {
+pub(crate) async fn steer(state: Arc<State>, stop: CancellationToken) {
     let mut changes = state.engine.told();
     // What fails for one sweep must not be tried again without a pause.
     let regular = Duration::from_millis(state.policy.sweeper_ms);
@@ -32,7 +32,7 @@ pub(crate) async fn replicate(state: Arc<State>, stop: CancellationToken) {
             Ok(()) => PAUSE,
             Err(_) if !state.engine.leads() => regular,
             Err(error) => {
-                tracing::error!(%error, "the replicates of a sweep cannot be decided");
+                tracing::error!(%error, "a sweep cannot be steered by its results");
                 regular
             }
         };
@@ -52,11 +52,11 @@ pub(crate) async fn replicate(state: Arc<State>, stop: CancellationToken) {
 async fn pass(state: &State) -> Result<(), String> {
     let failed = |error: StoreError| causes(&error);
     loop {
-        let due = state.engine.replication_due().await.map_err(failed)?;
+        let due = state.engine.steering_due().await.map_err(failed)?;
         let mut moved = false;
         for due in due {
-            let found = found(state, due).await?;
-            moved |= tell(state, due, found).await.map_err(failed)?;
+            let said = said(state, due).await?;
+            moved |= tell(state, due, said).await.map_err(failed)?;
         }
         if !moved {
             return Ok(());
@@ -64,35 +64,29 @@ async fn pass(state: &State) -> Result<(), String> {
     }
 }
 
-/// The result of a look at a sweep.
-async fn found(state: &State, due: ReplicationDue) -> Result<Look, String> {
+/// What the rule says of a sweep.
+async fn said(state: &State, due: SteeringDue) -> Result<Vec<Steering>, String> {
     let failed = |error: StoreError| causes(&error);
     let sweep = state.store.sweep(due.sweep).await.map_err(failed)?;
     let definition = Definition::read(&sweep.definition).map_err(|error| error.to_string())?;
     let results = state.store.results(due.sweep, definition.last_epochs());
     let results = results.await.map_err(failed)?;
     // Thousands of tests occupy a core for a while.
-    let looked = tokio::task::spawn_blocking(move || {
-        let trials = results
-            .iter()
-            .map(|it| Trials::new(it, definition.measure))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(look(due.bounds, &trials))
-    });
-    looked
+    let look = move || steering::steer(due.rule, definition.measure, &results);
+    tokio::task::spawn_blocking(look)
         .await
         .map_err(|error| error.to_string())?
-        .map_err(|error: swath_stats::NotFinite| format!("{}: {error}", sweep.name))
+        .map_err(|error| format!("{}: {error}", sweep.name))
 }
 
-/// Tells the store, and those who wait for it; returns whether anything
-/// changed.
-async fn tell(state: &State, due: ReplicationDue, look: Look) -> Result<bool, StoreError> {
-    let undecided = match &look {
-        Look::Settled(verdict) => verdict.undecided.len(),
-        Look::Open | Look::Seeds(_) => 0,
-    };
-    let done = state.engine.replicate(state.now(), due, look).await?;
+/// Tells the ledger; returns whether anything changed.
+async fn tell(state: &State, due: SteeringDue, said: Vec<Steering>) -> Result<bool, StoreError> {
+    let undecided = said.iter().map(|one| match one {
+        Steering::Settle(verdict) => verdict.undecided.len(),
+        Steering::Add(_) => 0,
+    });
+    let undecided: usize = undecided.sum();
+    let done = state.engine.steer(state.now(), due, said).await?;
     let sweep = due.sweep.short();
     if done.seeds > 0 {
         let round = due.rounds + 1;

@@ -1,0 +1,27 @@
+//! The rules by which results steer sweeps.
+
+use swath_model::steering::{Rule, Steering};
+use swath_model::view::CellResults;
+use swath_stats::NotFinite;
+use swath_sweep::Measure;
+
+use crate::replication::{Trials, look};
+
+/// What a rule says of these results of a sweep with this measure; nothing where
+/// it is too early. It follows from the results alone, so it may be asked again.
+///
+/// # Errors
+///
+/// When a recorded number is not finite.
+pub fn steer(
+    rule: Rule,
+    measure: Measure,
+    cells: &[CellResults],
+) -> Result<Vec<Steering>, NotFinite> {
+    match rule {
+        Rule::Ranked(bounds) => {
+            let trials = cells.iter().map(|it| Trials::new(it, measure));
+            Ok(look(bounds, &trials.collect::<Result<Vec<_>, _>>()?))
+        }
+    }
+}
