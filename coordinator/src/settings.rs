@@ -112,7 +112,7 @@ pub(crate) fn serve(context: &Context, arguments: &Serve) -> Outcome<ServeSettin
     Ok(ServeSettings {
         listen: arguments.listen,
         advertise: advertise.transpose()?,
-        database: context.database.url(),
+        database: context.database.clone(),
         policy: context.policy.clone().unwrap_or_default(),
     })
 }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
+use swath_coordinator::database::Database;
 use swath_coordinator::server::{ServeSettings, Server};
 use swath_model::message::{CellList, Sources};
 use swath_model::policy::Policy;
@@ -48,7 +49,7 @@ impl Site {
         let server = Server::start(ServeSettings {
             advertise: None,
             listen: ([127, 0, 0, 1], 0).into(),
-            database: format!("sqlite:{}", dir.path().join("swath.db").display()),
+            database: Database::Sqlite(dir.path().join("swath.db")),
             policy: Policy::default(),
         });
         let server = server.await.unwrap();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use swath_coordinator::api::{Jobs, ReadQuery, Status};
+use swath_coordinator::database::Database;
 use swath_coordinator::live::{Folded, Live, News};
 use swath_coordinator::server::{ServeSettings, Server};
 use swath_engine::Engine;
@@ -39,7 +40,7 @@ fn settings(dir: &TempDir, listen: SocketAddr) -> ServeSettings {
     ServeSettings {
         listen,
         advertise: None,
-        database: format!("sqlite:{}", dir.path().join("swath.db").display()),
+        database: Database::Sqlite(dir.path().join("swath.db")),
         policy: Policy::default(),
     }
 }

@@ -156,7 +156,7 @@ impl Connection {
         let settings = ServeSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             advertise: None,
-            database: database.url(),
+            database: database.clone(),
             policy,
         };
         let server = Server::start(settings).await?;

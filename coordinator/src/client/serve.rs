@@ -34,7 +34,7 @@ pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
     log(arguments)?;
     raise_file_limit();
     let mut interrupts = Interrupts::listen(true)?;
-    let database = settings.database.clone();
+    let database = settings.database.url();
     let server = Server::start(settings).await?;
     let address = server.address();
     // Scripts wait for this one line; `--quiet` does not hide it.

@@ -41,6 +41,7 @@ use tonic::transport::server::TcpIncoming;
 use self::control::ControlService;
 use self::dispatch::DispatchService;
 use self::state::State;
+use crate::database::Database;
 
 /// How long open calls may take to end at a stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -56,8 +57,8 @@ pub struct ServeSettings {
     pub listen: SocketAddr,
     /// The URL by which others reach it; by default derived from `listen`.
     pub advertise: Option<String>,
-    /// The database: `sqlite:PATH`, a bare path, or a URL of Postgres.
-    pub database: String,
+    /// Where its data is.
+    pub database: Database,
     /// Times and limits of the lease protocol.
     pub policy: Policy,
 }

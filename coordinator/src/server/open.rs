@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use swath_model::error::causes;
 use swath_store::Store;
 use swath_store_postgres::{Options, PostgresStore};
 use swath_store_sqlite::SqliteStore;
@@ -11,15 +10,14 @@ use super::ServeError;
 use crate::database::Database;
 
 /// Opens the store.
-pub(crate) async fn open(database: &str) -> Result<Arc<dyn Store>, ServeError> {
-    let named = Database::parse(database);
-    match named.map_err(|error| ServeError::new(causes(&error)))? {
+pub(crate) async fn open(database: &Database) -> Result<Arc<dyn Store>, ServeError> {
+    match database {
         Database::Sqlite(path) => {
-            let store = SqliteStore::open(&path).await;
+            let store = SqliteStore::open(path).await;
             Ok(Arc::new(store.map_err(|error| ServeError::of(&error))?))
         }
         Database::Postgres(url) => {
-            let store = PostgresStore::open(&url, Options::default()).await;
+            let store = PostgresStore::open(url, Options::default()).await;
             Ok(Arc::new(store.map_err(|error| ServeError::of(&error))?))
         }
     }
