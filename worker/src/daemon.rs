@@ -226,7 +226,7 @@ impl Shell {
                 child,
                 program,
                 device,
-            } => self.children.start(child, program, &device),
+            } => self.children.start(child, program, device),
             Effect::Feed { child, spec } => self.children.feed(child, spec),
             Effect::Stop { child, grace } => self.children.stop(child, grace),
             Effect::Spool(entries) => self.service.put(entries),

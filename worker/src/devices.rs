@@ -2,12 +2,14 @@
 
 use std::str::FromStr;
 
+use swath_model::device::Device;
+
 /// The most slots of one worker.
 const SLOTS_MAX: usize = 1024;
 
 /// Devices with the number of their slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Devices(Vec<(String, usize)>);
+pub struct Devices(Vec<(Device, usize)>);
 
 /// A text that does not name devices.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,11 +19,11 @@ pub struct DevicesError(String);
 impl Devices {
     /// The device of each slot. Several devices take turns, so that the first
     /// jobs spread over them.
-    pub fn slots(&self) -> Vec<String> {
+    pub fn slots(&self) -> Vec<Device> {
         let most = self.0.iter().map(|(_, slots)| *slots).max().unwrap_or(0);
         let round = |turn: usize| {
             let here = self.0.iter().filter(move |(_, slots)| *slots > turn);
-            here.map(|(device, _)| device.clone())
+            here.map(|(device, _)| *device)
         };
         (0..most).flat_map(round).collect()
     }
@@ -51,23 +53,15 @@ impl FromStr for Devices {
     }
 }
 
-fn device(part: &str) -> Result<(String, usize), DevicesError> {
-    let wrong = || DevicesError(format!("`{part}` is not a device"));
-    let (name, slots) = match part.strip_prefix("cpu") {
-        Some("") => ("cpu".to_owned(), "1"),
-        Some(rest) => (
-            "cpu".to_owned(),
-            rest.strip_prefix([':', '=']).ok_or_else(wrong)?,
-        ),
-        None => {
-            let rest = part.strip_prefix("cuda:").ok_or_else(wrong)?;
-            let (number, slots) = rest.split_once('=').unwrap_or((rest, "1"));
-            let number: u16 = number.parse().map_err(|_| wrong())?;
-            (format!("cuda:{number}"), slots)
-        }
-    };
+/// A device with its slots: `cpu`, `cpu:2`, `cuda:0`, `cuda:0=4`.
+fn device(part: &str) -> Result<(Device, usize), DevicesError> {
+    let of_cpu = || Some(("cpu", part.strip_prefix("cpu:")?));
+    let (name, slots) = part.split_once('=').or_else(of_cpu).unwrap_or((part, "1"));
+    let device = name
+        .parse()
+        .map_err(|_| DevicesError(format!("`{part}` is not a device")))?;
     match slots.parse() {
-        Ok(slots) if (1..=SLOTS_MAX).contains(&slots) => Ok((name, slots)),
+        Ok(slots) if (1..=SLOTS_MAX).contains(&slots) => Ok((device, slots)),
         _ => Err(DevicesError(format!(
             "`{slots}` is not a number of slots (1 to {SLOTS_MAX}) in `{part}`"
         ))),
@@ -78,16 +72,18 @@ fn device(part: &str) -> Result<(String, usize), DevicesError> {
 mod tests {
     use super::*;
 
-    fn slots(text: &str) -> Vec<String> {
+    fn slots(text: &str) -> Vec<Device> {
         text.parse::<Devices>().unwrap().slots()
     }
 
     #[test]
     fn devices_become_slots_in_turn() {
-        assert_eq!(slots("cpu"), ["cpu"]);
-        assert_eq!(slots("cpu:2"), ["cpu", "cpu"]);
-        assert_eq!(slots("cuda:3"), ["cuda:3"]);
-        assert_eq!(slots("cuda:0=2, cuda:1=1"), ["cuda:0", "cuda:1", "cuda:0"]);
+        use Device::{Cpu, Cuda};
+        assert_eq!(slots("cpu"), [Cpu]);
+        assert_eq!(slots("cpu:2"), [Cpu, Cpu]);
+        assert_eq!(slots("cpu=2"), [Cpu, Cpu]);
+        assert_eq!(slots("cuda:3"), [Cuda(3)]);
+        assert_eq!(slots("cuda:0=2, cuda:1=1"), [Cuda(0), Cuda(1), Cuda(0)]);
     }
 
     #[test]

@@ -4,25 +4,26 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use swath_model::device::{Device, DeviceKind};
 use swath_model::view::DeviceAbout;
 
 /// The devices that these slots name, each once.
-pub fn devices(slots: &[String]) -> Vec<DeviceAbout> {
-    let mut names: Vec<&String> = Vec::new();
+pub fn devices(slots: &[Device]) -> Vec<DeviceAbout> {
+    let mut devices: Vec<Device> = Vec::new();
     for slot in slots {
-        if !names.contains(&slot) {
-            names.push(slot);
+        if !devices.contains(slot) {
+            devices.push(*slot);
         }
     }
-    let wants_gpu = names.iter().any(|name| name.starts_with("cuda:"));
+    let wants_gpu = devices.iter().any(|it| it.kind() == DeviceKind::Cuda);
     let gpus = if wants_gpu { gpus() } else { BTreeMap::new() };
-    let about = names.into_iter().map(|name| {
-        let (model, memory_bytes) = match name.strip_prefix("cuda:") {
-            Some(index) => gpus.get(index).cloned().unwrap_or_default(),
-            None => (cpu(), host_memory().unwrap_or(0)),
+    let about = devices.into_iter().map(|device| {
+        let (model, memory_bytes) = match device {
+            Device::Cuda(number) => gpus.get(&number).cloned().unwrap_or_default(),
+            Device::Cpu => (cpu(), host_memory().unwrap_or(0)),
         };
         DeviceAbout {
-            device: name.clone(),
+            device,
             model,
             memory_bytes,
         }
@@ -71,7 +72,7 @@ fn total_memory(meminfo: &str) -> Option<u64> {
 
 /// Model and memory of each GPU by its number, as reported by the driver's
 /// tool; empty where there is no such tool.
-fn gpus() -> BTreeMap<String, (String, u64)> {
+fn gpus() -> BTreeMap<u16, (String, u64)> {
     let told = Command::new("nvidia-smi")
         .args([
             "--query-gpu=index,name,memory.total",
@@ -85,13 +86,13 @@ fn gpus() -> BTreeMap<String, (String, u64)> {
 }
 
 /// Reads lines of number, model and mebibytes.
-fn gpus_of(told: &str) -> BTreeMap<String, (String, u64)> {
+fn gpus_of(told: &str) -> BTreeMap<u16, (String, u64)> {
     let gpus = told.lines().filter_map(|line| {
         let (index, rest) = line.split_once(',')?;
         let (model, mebibytes) = rest.rsplit_once(',')?;
         let mebibytes: u64 = mebibytes.trim().parse().ok()?;
         let about = (model.trim().to_owned(), mebibytes << 20);
-        Some((index.trim().to_owned(), about))
+        Some((index.trim().parse().ok()?, about))
     });
     gpus.collect()
 }
@@ -102,8 +103,7 @@ mod tests {
 
     #[test]
     fn each_device_is_told_once() {
-        let slots = ["cpu", "cpu"].map(str::to_owned);
-        let devices = devices(&slots);
+        let devices = devices(&[Device::Cpu, Device::Cpu]);
         assert_eq!(devices.len(), 1);
         assert!(devices[0].model.ends_with(" (cpu)"), "{devices:?}");
         assert!(devices[0].memory_bytes > 0, "{devices:?}");
@@ -124,6 +124,6 @@ mod tests {
         let expected = ("NVIDIA H100".to_owned(), 81_559 << 20);
         let gpus = gpus_of(text);
         assert_eq!(gpus.len(), 1);
-        assert_eq!(gpus["0"], expected);
+        assert_eq!(gpus[&0], expected);
     }
 }

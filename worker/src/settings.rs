@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use rustix::process::Pid;
+use swath_model::device::Device;
 use swath_model::id::WorkerName;
 use swath_model::view::WorkerAbout;
 use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
@@ -149,7 +150,7 @@ pub struct Settings {
     /// The host's name.
     pub host: String,
     /// The device of each slot.
-    pub slots: Vec<String>,
+    pub slots: Vec<Device>,
     /// Threads of each trainer.
     pub threads: u32,
     /// Where data sets are.
@@ -349,10 +350,7 @@ mod tests {
         let settings = Settings::resolve(cli(&["--device", "cpu:1000"])).unwrap();
         assert_eq!((settings.threads, settings.slots.len()), (1, 1000));
         let settings = Settings::resolve(cli(&["--threads-per-slot", "3"])).unwrap();
-        assert_eq!(
-            (settings.threads, settings.slots),
-            (3, vec!["cpu".to_owned()])
-        );
+        assert_eq!((settings.threads, settings.slots), (3, vec![Device::Cpu]));
         assert!(settings.state_dir.is_absolute());
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
+use swath_model::device::Device;
 use swath_model::event::{Requeued, SweepNow, WorkerNow};
 use swath_model::id::{Attempt, CellDigest, Replicate, SessionId, WorkerName};
 use swath_model::outcome::{Fault, Observation};
@@ -76,7 +77,7 @@ fn live() -> Live {
             session: SessionId(1),
             seen_at: Timestamp::from_ms(0),
             about: swath_model::view::WorkerAbout {
-                slots: vec!["cpu".to_owned()],
+                slots: vec![Device::Cpu],
                 ..Default::default()
             },
             held: 0,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
+use swath_model::device::Device;
 use swath_model::id::{Attempt, JobDigest, Replicate, SweepDigest, WeightsDigest};
 use swath_model::metrics::Metrics;
 use swath_model::needs::Needs;
@@ -166,7 +167,7 @@ pub fn worker_about(programs: &[&str]) -> WorkerAbout {
         host: "node".to_owned(),
         pid: 42,
         version: "0.1.0".to_owned(),
-        slots: vec!["cpu".to_owned()],
+        slots: vec![Device::Cpu],
         programs: programs.iter().map(|&name| name.to_owned()).collect(),
         ..WorkerAbout::default()
     }

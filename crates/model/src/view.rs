@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cause::{CordonCause, PauseCause};
+use crate::device::Device;
 use crate::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName};
 use crate::import::Imported;
 use crate::job::StateName;
@@ -415,8 +416,8 @@ pub struct WorkerAbout {
     pub pid: u32,
     /// The worker's version.
     pub version: String,
-    /// Its slots, each by its device, such as `cpu` or `cuda:0`.
-    pub slots: Vec<String>,
+    /// Its slots, each by its device.
+    pub slots: Vec<Device>,
     /// The programs that it may run.
     pub programs: Vec<String>,
     /// Its devices, each once; empty where the worker does not report them.
@@ -427,11 +428,11 @@ pub struct WorkerAbout {
 /// What a worker says about one of its devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceAbout {
-    /// The name that its slots use: `cpu`, `cuda:0`.
-    pub device: String,
+    /// The device.
+    pub device: Device,
     /// Its model, in the words of a provenance; empty when it is not known.
     pub model: String,
-    /// Its memory in bytes (for `cpu` the host's); 0 when it is not known.
+    /// Its memory in bytes (of the CPU the host's); 0 when it is not known.
     pub memory_bytes: u64,
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use swath_agent::{Agent, Backoff, CallId, ChildId, Config, Effect, Entry, Event};
+use swath_model::device::Device;
 use swath_model::id::WorkerName;
 use swath_model::message::Held;
 use swath_model::view::WorkerAbout;
@@ -115,7 +116,7 @@ impl Machine {
             coordinator: "http://coordinator".to_owned(),
             about: WorkerAbout {
                 version: "1".to_owned(),
-                slots: vec!["cpu".to_owned(); self.slots],
+                slots: vec![Device::Cpu; self.slots],
                 programs: programs.iter().map(ToString::to_string).collect(),
                 ..WorkerAbout::default()
             },

@@ -2,6 +2,7 @@
 //! everything that a peer could get wrong, including limits; encoding cannot
 //! fail.
 
+use swath_model::device::Device;
 use swath_model::id::{Attempt, JobDigest, Owner, SessionId, WeightsDigest};
 use swath_model::message;
 use swath_model::metrics::Metrics;
@@ -118,6 +119,11 @@ fn present<T>(field: &'static str, value: Option<T>) -> Result<T> {
     value.ok_or_else(|| DecodeError::new(field, "is missing"))
 }
 
+fn device(text: &str) -> Result<Device> {
+    text.parse()
+        .map_err(|error| DecodeError::new("device", format!("{error}")))
+}
+
 /// A worker's hello.
 ///
 /// # Errors
@@ -129,7 +135,7 @@ pub fn hello(message: v1::HelloRequest) -> Result<message::Hello> {
     at_most("devices", message.devices.len(), 1024)?;
     let devices = message.devices.into_iter().map(|device| {
         Ok(DeviceAbout {
-            device: limited("device", device.device, 64)?,
+            device: self::device(&device.device)?,
             model: limited("model", device.model, 256)?,
             memory_bytes: device.memory_bytes,
         })
@@ -141,7 +147,11 @@ pub fn hello(message: v1::HelloRequest) -> Result<message::Hello> {
             host: limited("host", message.host, 256)?,
             pid: message.pid,
             version: limited("version", message.version, 256)?,
-            slots: message.slots,
+            slots: message
+                .slots
+                .iter()
+                .map(|slot| device(slot))
+                .collect::<Result<_>>()?,
             programs: message.programs,
             devices: devices.collect::<Result<_>>()?,
         },
@@ -151,7 +161,7 @@ pub fn hello(message: v1::HelloRequest) -> Result<message::Hello> {
 /// A worker's hello, encoded.
 pub fn hello_message(hello: message::Hello) -> v1::HelloRequest {
     let devices = hello.about.devices.into_iter().map(|device| v1::Device {
-        device: device.device,
+        device: device.device.to_string(),
         model: device.model,
         memory_bytes: device.memory_bytes,
     });
@@ -161,7 +171,7 @@ pub fn hello_message(hello: message::Hello) -> v1::HelloRequest {
         host: hello.about.host,
         pid: hello.about.pid,
         version: hello.about.version,
-        slots: hello.about.slots,
+        slots: hello.about.slots.iter().map(ToString::to_string).collect(),
         programs: hello.about.programs,
         devices: devices.collect(),
         held: hello.held.into_iter().map(held_message).collect(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use swath_model::device::Device;
 use swath_model::id::{Owner, SessionId};
 use swath_model::message::{Ack, Exchange, Finish, Grant, Held, Hello, Report, Verdict};
 
@@ -219,7 +220,7 @@ pub enum Effect {
         /// What to run.
         program: Program,
         /// The device of its slot.
-        device: String,
+        device: Device,
     },
     /// Write a spec to a trainer.
     Feed {

@@ -199,7 +199,7 @@ impl Agent {
             self.effects.push(Effect::Start {
                 child: id,
                 program,
-                device: slot.device.clone(),
+                device: slot.device,
             });
             id
         };
@@ -330,11 +330,8 @@ impl Agent {
             return;
         };
         let child = slot.child.as_ref().map(|child| child.provenance.clone());
-        let provenance = running.provenance(
-            &child.unwrap_or_default(),
-            &slot.device,
-            self.config.threads,
-        );
+        let provenance =
+            running.provenance(&child.unwrap_or_default(), slot.device, self.config.threads);
         let held = running.held;
         let sort = running.sort();
         match &outcome {

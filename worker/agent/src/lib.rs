@@ -145,7 +145,7 @@ impl Agent {
     /// deliver, and the newest ones that were delivered.
     pub fn new(config: Config, open: Vec<Entry>, recent: Vec<Entry>) -> Self {
         let slots = config.about.slots.iter().map(|device| Slot {
-            device: device.clone(),
+            device: *device,
             child: None,
             running: None,
             stuck: false,

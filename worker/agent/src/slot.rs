@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::Value;
+use swath_model::device::Device;
 use swath_model::message::Held;
 use swath_model::metrics::{MetricError, Metrics};
 use swath_model::outcome::{Fault, Measurement, Outcome, Provenance};
@@ -28,7 +29,7 @@ const FIRST_FACTOR: u32 = 12;
 /// A slot: one share of a device.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    pub(crate) device: String,
+    pub(crate) device: Device,
     pub(crate) child: Option<Child>,
     pub(crate) running: Option<Running>,
     /// Whether its child does not end although it was killed.
@@ -121,11 +122,16 @@ impl Running {
     }
 
     /// What to record about the machine and the program.
-    pub(crate) fn provenance(&self, child: &Provenance, device: &str, threads: u32) -> Provenance {
+    pub(crate) fn provenance(
+        &self,
+        child: &Provenance,
+        device: Device,
+        threads: u32,
+    ) -> Provenance {
         let blank = self.provenance == Provenance::default();
         let mut provenance = if blank { child } else { &self.provenance }.clone();
         if provenance.device.is_empty() {
-            device.clone_into(&mut provenance.device);
+            provenance.device = device.to_string();
         }
         if provenance.trainer.is_empty() {
             provenance.trainer.clone_from(&self.program);

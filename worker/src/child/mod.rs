@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
+use swath_model::device::Device;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
@@ -95,7 +96,7 @@ impl Children {
     ///
     /// To be called on the main thread: a child dies with the thread that
     /// started it.
-    pub fn start(&mut self, id: ChildId, program: Program, device: &str) {
+    pub fn start(&mut self, id: ChildId, program: Program, device: Device) {
         let (sender, orders) = mpsc::unbounded_channel();
         self.orders.insert(id, sender);
         let events = self.events.clone();
@@ -168,7 +169,7 @@ impl Children {
         &self,
         id: ChildId,
         program: &Program,
-        device: &str,
+        device: Device,
         family: &str,
     ) -> Result<(Child, Option<PathBuf>), String> {
         let setting = &self.setting;
@@ -177,7 +178,7 @@ impl Children {
             Program::Trainer => {
                 let mut command = Command::new(&setting.trainer);
                 command
-                    .args(["serve", "--device", device, "--threads"])
+                    .args(["serve", "--device", &device.to_string(), "--threads"])
                     .arg(setting.threads.to_string())
                     .arg("--checkpoints")
                     .arg(&setting.checkpoints);
@@ -209,7 +210,7 @@ impl Children {
     }
 }
 
-fn prepare(command: &mut Command, setting: &Setting, device: &str, family: &str) {
+fn prepare(command: &mut Command, setting: &Setting, device: Device, family: &str) {
     let threads = setting.threads.to_string();
     for name in [
         "OMP_NUM_THREADS",
@@ -223,7 +224,7 @@ fn prepare(command: &mut Command, setting: &Setting, device: &str, family: &str)
     }
     command
         .env("SWATH_DATA_DIR", &setting.data_dir)
-        .env("SWATH_DEVICE", device)
+        .env("SWATH_DEVICE", device.to_string())
         .env(FAMILY, family)
         // A trainer cannot leak what it does not get.
         .env_remove("SWATH_TOKEN_FILE")

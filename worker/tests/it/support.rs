@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use swath_agent::{Backoff, Exit};
+use swath_model::device::Device;
 use swath_model::id::{Attempt, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::message::{Files, JobQuery, Sources, Submission, SubmittedCell};
@@ -132,7 +133,7 @@ impl Bench {
             coordinators: vec![coordinator.url()],
             name: "w".parse().unwrap(),
             host: "host".to_owned(),
-            slots: vec!["cpu".to_owned(); slots],
+            slots: vec![Device::Cpu; slots],
             threads: 1,
             data_dir: directory.path().join("data"),
             state_dir: directory.path().join("state"),

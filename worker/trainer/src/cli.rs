@@ -400,14 +400,11 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 fn device(text: &str) -> Result<Device, String> {
-    match text.split_once(':') {
-        None if text == "cpu" => Ok(Device::Cpu),
-        None if text == "cuda" => Ok(Device::Cuda(0)),
-        Some(("cuda", index)) => index
-            .parse()
-            .map(Device::Cuda)
-            .map_err(|_| format!("`{index}` is not the number of a GPU")),
-        _ => Err("must be `cpu` or `cuda:N`".to_owned()),
+    let named = if text == "cuda" { "cuda:0" } else { text };
+    match named.parse() {
+        Ok(swath_model::device::Device::Cpu) => Ok(Device::Cpu),
+        Ok(swath_model::device::Device::Cuda(number)) => Ok(Device::Cuda(number.into())),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 use swath_coordinator::api::{Decided, Decisions, Explanation, NamedCell, Status, Workers};
 use swath_coordinator::explain::ExplainItem;
 use swath_model::cause::PauseCause;
+use swath_model::device::Device;
 use swath_model::id::{
     Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
 };
@@ -140,7 +141,7 @@ fn worker(name: &str, seen: i64) -> WorkerView {
             host: "desk".to_owned(),
             pid: 4711,
             version: "0.1.0".to_owned(),
-            slots: vec!["cpu".to_owned(), "cpu".to_owned()],
+            slots: vec![Device::Cpu; 2],
             programs: vec!["python3".to_owned()],
             devices: Vec::new(),
         },

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use swath_coordinator::api::Workers;
+use swath_model::device::Device;
 use swath_model::time::Timestamp;
 use swath_model::view::WorkerView;
 use swath_report::{Listing, ListingColumn as Column, ago, utc};
@@ -54,7 +55,7 @@ pub(crate) fn records(workers: &Workers) -> Listing {
             worker.name.to_string(),
             worker.state.name().to_owned(),
             worker.about.slots.len().to_string(),
-            worker.about.slots.join(" "),
+            devices(worker).join(" "),
             worker.held.to_string(),
             utc(worker.seen_at),
             worker.about.host.clone(),
@@ -76,11 +77,17 @@ fn state(worker: &WorkerView) -> String {
     }
 }
 
+/// The device of each slot.
+fn devices(worker: &WorkerView) -> Vec<String> {
+    let slots = worker.about.slots.iter();
+    slots.map(ToString::to_string).collect()
+}
+
 /// `4 cpu`, `2 cuda:0, 2 cuda:1`.
 pub(crate) fn slots(worker: &WorkerView) -> String {
-    let mut devices: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut devices: BTreeMap<Device, u32> = BTreeMap::new();
     for slot in &worker.about.slots {
-        *devices.entry(slot).or_default() += 1;
+        *devices.entry(*slot).or_default() += 1;
     }
     let parts = devices
         .into_iter()

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection, SqliteConnection};
+use swath_model::device::Device;
 use swath_model::id::SessionId;
 use swath_model::time::Timestamp;
 use swath_model::view::{WorkerAbout, WorkerState};
@@ -82,7 +83,7 @@ async fn hello(database: &Path) -> Result<(), Error> {
             host: "host".to_owned(),
             pid: 1,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            slots: vec!["cpu".to_owned()],
+            slots: vec![Device::Cpu],
             ..WorkerAbout::default()
         },
         failed: Vec::new(),

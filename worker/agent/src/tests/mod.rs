@@ -9,6 +9,7 @@ mod sessions;
 use std::time::Duration;
 
 use serde_json::json;
+use swath_model::device::Device;
 use swath_model::id::{Attempt, JobDigest, SessionId};
 use swath_model::message::{Ack, Exchange, Finish, Grant, Held, Report, Verdict};
 use swath_model::outcome::{Measurement, Outcome, Provenance};
@@ -31,7 +32,7 @@ pub(super) fn config(slots: usize) -> Config {
         coordinator: "http://h:7070".to_owned(),
         about: WorkerAbout {
             version: "1".to_owned(),
-            slots: vec!["cpu".to_owned(); slots],
+            slots: vec![Device::Cpu; slots],
             programs: vec!["python3".to_owned()],
             ..WorkerAbout::default()
         },
