@@ -14,7 +14,7 @@ pub fn at_work(workers: &[WorkerView]) -> impl Iterator<Item = &WorkerView> {
 
 /// How many slots would take a job.
 pub fn slots_at_work(workers: &[WorkerView]) -> u32 {
-    let slots = at_work(workers).map(|worker| worker.about.slots.len());
+    let slots = at_work(workers).map(|worker| worker.about.offer.slots.len());
     slots.sum::<usize>() as u32
 }
 

@@ -95,7 +95,11 @@ impl Site {
             session: self.session,
             request: self.requests,
             finishes,
-            want,
+            free: vec![v1::Free {
+                device: "cpu".to_owned(),
+                slots: want,
+                ahead: 0,
+            }],
             ..v1::ExchangeRequest::default()
         };
         let reply = self.dispatch.exchange(request).await.unwrap();

@@ -25,7 +25,11 @@ async fn measure(url: &str, error: impl Fn(&Value, usize) -> f64) {
         worker: "w".to_owned(),
         session,
         request,
-        want,
+        free: vec![v1::Free {
+            device: "cpu".to_owned(),
+            slots: want,
+            ahead: 0,
+        }],
         finishes,
         ..v1::ExchangeRequest::default()
     };

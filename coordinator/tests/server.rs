@@ -97,7 +97,11 @@ fn exchange(session: u64, request: u64, want: u32, wait_ms: u32) -> v1::Exchange
         worker: "w".to_owned(),
         session,
         request,
-        want,
+        free: vec![v1::Free {
+            device: "cpu".to_owned(),
+            slots: want,
+            ahead: 0,
+        }],
         wait_ms,
         ..v1::ExchangeRequest::default()
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use swath_model::device::{Device, DeviceKind};
-use swath_model::view::DeviceAbout;
+use swath_model::offer::DeviceAbout;
 
 /// The devices that these slots name, each once.
 pub fn devices(slots: &[Device]) -> Vec<DeviceAbout> {

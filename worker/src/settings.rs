@@ -7,6 +7,7 @@ use clap::Parser;
 use rustix::process::Pid;
 use swath_model::device::Device;
 use swath_model::id::WorkerName;
+use swath_model::offer::Offer;
 use swath_model::view::WorkerAbout;
 use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
 
@@ -182,10 +183,9 @@ impl Settings {
         );
         let name = cli.name.map_or_else(|| name_of(&host), Ok)?;
         let slots = cli.device.slots();
-        let threads = cli.threads_per_slot.unwrap_or_else(|| {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            (cores / slots.len()).max(1) as u32
-        });
+        let threads = cli
+            .threads_per_slot
+            .unwrap_or_else(|| (cores() / slots.len()).max(1) as u32);
         let below_home = |variable: &str, middle: &str, flag: &str, rest: &Path| {
             let base = std::env::var_os(variable)
                 .filter(|value| !value.is_empty())
@@ -232,9 +232,12 @@ impl Settings {
             host: self.host.clone(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            slots: self.slots.clone(),
-            programs: self.programs.clone(),
-            devices: hardware::devices(&self.slots),
+            offer: Offer {
+                slots: self.slots.clone(),
+                programs: self.programs.clone(),
+                devices: hardware::devices(&self.slots),
+                cpus: Some(cores() as u32),
+            },
         }
     }
 
@@ -244,6 +247,11 @@ impl Settings {
         let hash = blake3::hash(self.state_dir.as_os_str().as_encoded_bytes());
         format!("worker-{}", &hash.to_hex().as_str()[..16])
     }
+}
+
+/// The processors that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn each_once(all: Vec<String>) -> Vec<String> {

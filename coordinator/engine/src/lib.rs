@@ -27,6 +27,7 @@ use swath_model::message::{
     Exchange, Exchanged, Grant, Held, Hello, Report, Steered, SteeringDue, Submission, Submitted,
     SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
+use swath_model::needs::Needs;
 use swath_model::policy::Policy;
 use swath_model::spec::job_text;
 use swath_model::steering::Steering;
@@ -412,6 +413,7 @@ impl Engine {
             held: draft.held,
             // A submit refuses cells whose text has no room for a seed.
             spec: job_text(&spec, draft.seed).unwrap_or_default(),
+            device: draft.device,
         });
         Ok(grants.collect())
     }
@@ -595,6 +597,12 @@ impl Engine {
     /// 0 when the job does not wait to be granted.
     pub async fn ahead(&self, job: JobDigest) -> Result<u64> {
         let work = move |ledger: &mut Ledger, _| Ok(ledger.ahead(job));
+        self.run(None, Wanted::Nothing, work).await
+    }
+
+    /// What a job needs of its worker; nothing if it is final.
+    pub async fn needs(&self, job: JobDigest) -> Result<Needs> {
+        let work = move |ledger: &mut Ledger, _| Ok(ledger.needs_of_job(job));
         self.run(None, Wanted::Nothing, work).await
     }
 

@@ -71,7 +71,7 @@ impl Parked {
             }
             let state = ledger.worker_state(&waiting.exchange.owner);
             let waits = matches!(state, Some(WorkerState::Active | WorkerState::Cordoned));
-            let served = !waits || ledger.has_job_for(&waiting.exchange.owner, now);
+            let served = !waits || ledger.has_job_for(&waiting.exchange, now);
             if !served {
                 still.push_back(waiting);
                 continue;

@@ -142,6 +142,7 @@ impl Drop for Going {
 #[cfg(test)]
 mod tests {
     use swath_model::id::SessionId;
+    use swath_model::offer::Free;
 
     use super::*;
 
@@ -153,7 +154,7 @@ mod tests {
             },
             request,
             finishes: Vec::new(),
-            want: 1,
+            free: Free::cpu(1),
         }
     }
 

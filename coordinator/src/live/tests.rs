@@ -77,7 +77,10 @@ fn live() -> Live {
             session: SessionId(1),
             seen_at: Timestamp::from_ms(0),
             about: swath_model::view::WorkerAbout {
-                slots: vec![Device::Cpu],
+                offer: swath_model::offer::Offer {
+                    slots: vec![Device::Cpu],
+                    ..Default::default()
+                },
                 ..Default::default()
             },
             held: 0,

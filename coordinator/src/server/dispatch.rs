@@ -132,7 +132,7 @@ impl DispatchService {
         let until = Instant::now() + wait;
         let exchanged = state.engine.exchange(state.now(), exchange.clone()).await;
         let exchanged = exchanged.map_err(worker_status)?;
-        let wanted = exchange.want > 0 && exchange.finishes.is_empty();
+        let wanted = exchange.asks() && exchange.finishes.is_empty();
         let draining = state.is_draining(&exchange.owner.worker);
         if !wanted || !exchanged.grants.is_empty() || draining {
             return Ok(exchanged);

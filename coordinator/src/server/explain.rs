@@ -5,7 +5,6 @@ use swath_model::judge::headline;
 use swath_model::needs::Needs;
 use swath_model::outcome::Fault;
 use swath_model::policy::Policy;
-use swath_model::spec::JobSpec;
 use swath_model::time::Timestamp;
 use swath_model::view::{JobDetail, JobView, SweepState, SweepView, WorkerState, WorkerView};
 
@@ -16,6 +15,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) detail: &'a JobDetail,
     pub(crate) sweeps: &'a [SweepView],
     pub(crate) workers: &'a [WorkerView],
+    /// What it needs of its worker.
+    pub(crate) needs: &'a Needs,
     /// How many queued jobs are granted before it.
     pub(crate) ahead: u64,
     pub(crate) policy: &'a Policy,
@@ -112,13 +113,8 @@ fn no_worker(facts: &Facts<'_>) -> Option<ExplainItem> {
             others: connected().count() as u64 - 1,
         });
     }
-    let spec = JobSpec::from_value(&facts.detail.job.spec).ok()?;
-    let needs = Needs::of(&spec);
-    let mut lacks = Vec::new();
-    for worker in active() {
-        lacks.push(needs.lacking(&worker.about)?);
-    }
-    let lack = lacks.into_iter().next()?;
+    let offers = active().map(|worker| &worker.about.offer);
+    let lack = facts.needs.lacking_in_all(offers)?;
     Some(ExplainItem::Lacks { lack })
 }
 

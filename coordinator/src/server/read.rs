@@ -350,8 +350,11 @@ async fn explanation(state: &State, selector: &[String]) -> Result<Explanation, 
         .ok_or_else(|| ApiError::not_found("the job vanished"))?;
     let sweeps = store.sweeps().await.map_err(ApiError::from)?;
     let workers = workers(state).await?;
+    let needs = state.engine.needs(job.digest).await;
+    let needs = needs.map_err(ApiError::from)?;
     let facts = Facts {
         detail: &detail,
+        needs: &needs,
         sweeps: &sweeps,
         workers: &workers,
         ahead: state

@@ -1,6 +1,7 @@
 //! What becomes of reported outcomes.
 
 use swath_model::job::StateName;
+use swath_model::offer::Free;
 use swath_model::outcome::Fault;
 
 use super::bench::Bench;
@@ -191,7 +192,7 @@ pub async fn outcomes_are_recorded_before_grants(bench: &mut Bench) {
             finish(first[1].held, failed(Fault::Lost, "")),
             finish(first[0].held, measured(1.0)),
         ],
-        want: 2,
+        free: Free::cpu(2),
     };
     let exchanged = bench.exchange(exchange).await.unwrap();
     assert_eq!(

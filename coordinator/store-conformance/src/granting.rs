@@ -2,6 +2,7 @@
 
 use swath_model::job::StateName;
 use swath_model::judge::backoff_unit;
+use swath_model::offer::Free;
 use swath_model::outcome::Fault;
 
 use super::bench::Bench;
@@ -53,7 +54,7 @@ pub async fn a_repeated_request_gets_its_grants_again(bench: &mut Bench) {
         owner: owner.clone(),
         request: 900,
         finishes,
-        want,
+        free: Free::cpu(want),
     };
     let first = bench.exchange(ask(2, vec![])).await.unwrap();
     assert_eq!(jobs(&first.grants), [job(9, 1), job(1, 1)]);
@@ -86,7 +87,7 @@ pub async fn a_request_without_grants_may_ask_again(bench: &mut Bench) {
         owner: owner.clone(),
         request: 7,
         finishes: vec![],
-        want: 1,
+        free: Free::cpu(1),
     };
     assert_eq!(bench.exchange(ask()).await.unwrap().grants, []);
     bench.submit(&sweep("s", &[1], 1)).await;

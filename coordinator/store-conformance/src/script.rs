@@ -7,6 +7,7 @@ use swath_model::device::Device;
 use swath_model::id::{Attempt, JobDigest, Replicate, SweepDigest, WeightsDigest};
 use swath_model::metrics::Metrics;
 use swath_model::needs::Needs;
+use swath_model::offer::Offer;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
 use swath_model::seed::seed;
 use swath_model::spec::{cell_digest, job_digest};
@@ -63,6 +64,7 @@ pub fn program_cell(program: &str) -> SubmittedCell {
         spec,
         needs: Needs {
             program: Some(program.to_owned()),
+            ..Needs::default()
         },
     }
 }
@@ -167,8 +169,10 @@ pub fn worker_about(programs: &[&str]) -> WorkerAbout {
         host: "node".to_owned(),
         pid: 42,
         version: "0.1.0".to_owned(),
-        slots: vec![Device::Cpu],
-        programs: programs.iter().map(|&name| name.to_owned()).collect(),
-        ..WorkerAbout::default()
+        offer: Offer {
+            slots: vec![Device::Cpu],
+            programs: programs.iter().map(|&name| name.to_owned()).collect(),
+            ..Offer::default()
+        },
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::{ImportBatch, ImportCounts};
 use swath_model::job::StateName;
+use swath_model::offer::Free;
 use swath_model::outcome::Outcome;
 use swath_model::probe::WorkloadKey;
 use swath_model::steering::Steering;
@@ -82,7 +83,7 @@ impl Bench {
             owner: owner.clone(),
             request: self.next_request(),
             finishes,
-            want,
+            free: Free::cpu(want),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use swath_engine::Engine;
 use swath_model::id::Owner;
 use swath_model::message::{Exchange, Exchanged, Hello};
+use swath_model::offer::Free;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_store_conformance::script::{job, sweep, worker_about};
@@ -38,7 +39,7 @@ fn asking(owner: &Owner) -> Exchange {
         owner: owner.clone(),
         request: 1,
         finishes: vec![],
-        want: 1,
+        free: Free::cpu(1),
     }
 }
 

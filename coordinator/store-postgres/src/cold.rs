@@ -7,7 +7,6 @@ use sqlx::{query, query_as, query_scalar};
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, WorkerName};
 use swath_model::import::Imported;
 use swath_model::judge::{self, LastFault};
-use swath_model::needs::Needs;
 use swath_model::outcome::{Measurement, Outcome};
 use swath_model::time::Timestamp;
 use swath_model::view::{Counts, SettledView};
@@ -267,7 +266,7 @@ pub(crate) async fn load(session: &mut Session, names: Names) -> Result<Vec<Stor
 /// The cells with these keys, in their order.
 async fn cells(session: &mut Session, ids: &[i64]) -> Result<Vec<StoredCell>> {
     let rows = query!(
-        "SELECT id, digest, program FROM cell WHERE id = ANY($1::bigint[]) ORDER BY id",
+        "SELECT id, digest, program, needs FROM cell WHERE id = ANY($1::bigint[]) ORDER BY id",
         ids
     )
     .fetch_all(&mut *session)
@@ -277,9 +276,7 @@ async fn cells(session: &mut Session, ids: &[i64]) -> Result<Vec<StoredCell>> {
         let cell = StoredCell {
             key: CellKey(row.id),
             digest: rows::cell_digest(&row.digest)?,
-            needs: Needs {
-                program: row.program.map(text::told),
-            },
+            needs: rows::needs(row.program, row.needs.as_deref())?,
             holders: Vec::new(),
             jobs: Vec::new(),
         };
@@ -320,7 +317,7 @@ async fn jobs(
         r#"SELECT job.id, job.digest, job.cell, job.state, job.not_before, job.deadline, job.stop,
                   job.fault, job.attempt, worker.name AS "worker?", job.session, job.granted_at,
                   job.grants, job.charged, job.failed_on, job.closed, job.unmentioned, job.faulted,
-                  job.ended_at
+                  job.ended_at, job.device
            FROM job
            LEFT JOIN worker ON worker.id = job.worker
            WHERE job.cell = ANY($1::bigint[])
@@ -349,6 +346,7 @@ async fn jobs(
             key: JobKey(row.id),
             digest: rows::job_digest(&row.digest)?,
             job: row.job()?,
+            device: row.device()?,
             unmentioned: row.unmentioned as u32,
             fault,
             ended_at: row.ended_at.map(Timestamp::from_ms),

@@ -1,15 +1,18 @@
 //! Conversion between columns and the types of the model.
 
+use swath_model::device::Device;
 use swath_model::id::{
     Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest, WorkerName,
 };
 use swath_model::job::{Job, Lease, State, StateName};
 use swath_model::metrics::Metrics;
+use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Provenance};
 use swath_model::time::Timestamp;
 use swath_model::view::{SweepKind, WorkerState};
 
 use crate::error::{Failure, Result};
+use crate::text;
 
 /// A cause that is stored as JSON; `None` if the column is empty.
 pub(crate) fn cause<T: serde::de::DeserializeOwned>(text: &str) -> Result<Option<T>> {
@@ -20,6 +23,24 @@ pub(crate) fn cause<T: serde::de::DeserializeOwned>(text: &str) -> Result<Option
 /// The stored form of a cause.
 pub(crate) fn cause_text<T: serde::Serialize>(cause: Option<&T>) -> String {
     cause.map_or_else(String::new, json)
+}
+
+/// What the jobs of a cell need, from its columns.
+pub(crate) fn needs(program: Option<String>, others: Option<&str>) -> Result<Needs> {
+    let others: Option<Needs> = others.map(serde_json::from_str).transpose()?;
+    Ok(Needs {
+        program: program.map(text::told),
+        ..others.unwrap_or_default()
+    })
+}
+
+/// The stored form of what jobs need besides a program.
+pub(crate) fn needs_text(needs: &Needs) -> Option<String> {
+    let others = Needs {
+        program: None,
+        ..needs.clone()
+    };
+    (others != Needs::default()).then(|| json(&others))
 }
 
 /// What a stored sweep is for.
@@ -50,9 +71,19 @@ pub(crate) struct JobRow {
     pub(crate) unmentioned: i64,
     pub(crate) faulted: Option<i64>,
     pub(crate) ended_at: Option<i64>,
+    pub(crate) device: Option<String>,
 }
 
 impl JobRow {
+    /// Where its newest attempt was granted to run.
+    pub(crate) fn device(&self) -> Result<Option<Device>> {
+        let device = self.device.as_deref();
+        let wrong = |text| unknown("device", text);
+        device
+            .map(|text| text.parse().map_err(|_| wrong(text)))
+            .transpose()
+    }
+
     /// The job as the model knows it.
     pub(crate) fn job(&self) -> Result<Job> {
         let owner = match (&self.worker, self.session) {

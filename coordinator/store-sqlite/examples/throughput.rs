@@ -14,6 +14,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use swath_model::device::Device;
 use swath_model::id::{Attempt, Owner, Replicate, SessionId, SweepDigest};
 use swath_model::job::{Event, Job};
 use swath_model::message::{Files, Sources};
@@ -359,6 +360,7 @@ fn row(key: JobKey, job: &Job, ended_at: Option<Timestamp>) -> JobRow {
         job: job.clone(),
         // Its first session has the number of the worker.
         worker: session.map(|session| WorkerKey(session as i64)),
+        device: Some(Device::Cpu),
         unmentioned: 0,
         faulted: None,
         ended_at,

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use swath_engine::Engine;
 use swath_model::id::{Attempt, JobDigest, Owner, SweepDigest};
+use swath_model::offer::Free;
 use swath_model::outcome::{Fault, Outcome, Provenance};
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
@@ -78,7 +79,7 @@ async fn work(
                 .iter()
                 .map(|held| finish(*held, outcome(*held)))
                 .collect(),
-            want: 1 + request as u32 % 7,
+            free: Free::cpu(1 + request as u32 % 7),
         };
         let Exchanged { acks, grants, .. } = engine.exchange(NOW, exchange).await?;
         for (held, ack) in held.iter().zip(acks) {
@@ -379,7 +380,7 @@ async fn callers_that_go_away_change_nothing() {
                         .iter()
                         .map(|held| finish(*held, outcome(*held)))
                         .collect(),
-                    want: 5,
+                    free: Free::cpu(5),
                 };
                 let done = impatiently(&engine, &exchange, &mut patience).await;
                 assert!(
@@ -452,7 +453,7 @@ async fn a_commit_that_fails_leaves_nothing() {
         owner,
         request: 1,
         finishes: Vec::new(),
-        want: 1,
+        free: Free::cpu(1),
     };
     let held = engine.exchange(NOW, exchange).await.unwrap().grants[0].held;
     engine.stop().await;

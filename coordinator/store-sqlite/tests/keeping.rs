@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 use swath_engine::Engine;
 use swath_model::id::Owner;
+use swath_model::offer::Free;
 use swath_model::outcome::{Fault, Outcome};
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
@@ -58,7 +59,7 @@ async fn exchange(
         owner: owner.clone(),
         request,
         finishes: finishes.map(|(held, it)| finish(held, it)).collect(),
-        want,
+        free: Free::cpu(want),
     };
     let grants = engine.exchange(NOW, exchange).await.unwrap().grants;
     grants.into_iter().map(|grant| grant.held).collect()

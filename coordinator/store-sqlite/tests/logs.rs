@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use swath_engine::Engine;
 use swath_model::id::Owner;
+use swath_model::offer::Free;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_model::view::WorkerAbout;
@@ -34,7 +35,7 @@ async fn the_tail_of_a_long_log_stays() {
         owner: owner.clone(),
         request: 1,
         finishes: Vec::new(),
-        want: 1,
+        free: Free::cpu(1),
     };
     let held = engine.exchange(now, exchange).await.unwrap().grants[0].held;
     let line = |n: u64| format!("{n} {}\n", "x".repeat(10_000));

@@ -162,6 +162,7 @@ fn new_job(n: u8) -> StoredJob {
         key: JobKey(i64::from(n)),
         digest: JobDigest::from_bytes(number(100 + n)),
         job: Job::new(at(20)),
+        device: None,
         unmentioned: 0,
         fault: None,
         ended_at: None,
@@ -247,6 +248,7 @@ fn cells() -> Vec<StoredCell> {
         digest: CellDigest::from_bytes(number(10 + n)),
         needs: Needs {
             program: (n == 2).then(|| "tool".to_owned()),
+            ..Needs::default()
         },
         holders: holders
             .iter()

@@ -9,6 +9,7 @@ use swath_model::cause::PauseCause;
 use swath_model::id::Owner;
 use swath_model::import::{ImportBatch, ImportRow, Imported};
 use swath_model::needs::Needs;
+use swath_model::offer::{Free, Offer};
 use swath_model::outcome::{Fault, Outcome, Provenance};
 use swath_model::policy::Policy;
 use swath_model::spec::cell_digest;
@@ -33,7 +34,10 @@ async fn engine() -> (Engine, Owner, Arc<Watch>, TempDir) {
         worker: "w".parse().unwrap(),
         about: WorkerAbout {
             host: "a\0b\"ü".to_owned(),
-            programs: vec!["pro\0gram".to_owned(), String::new()],
+            offer: Offer {
+                programs: vec!["pro\0gram".to_owned(), String::new()],
+                ..Offer::default()
+            },
             ..WorkerAbout::default()
         },
         held: Vec::new(),
@@ -75,7 +79,7 @@ async fn exchange(
         owner: owner.clone(),
         request,
         finishes: finishes.collect(),
-        want: 9,
+        free: Free::cpu(9),
     };
     let grants = engine.exchange(NOW, exchange).await.unwrap().grants;
     grants.into_iter().map(|grant| grant.held).collect()
@@ -97,6 +101,8 @@ async fn texts_come_back_whatever_is_in_them() {
             spec: format!("{spec}\n"),
             needs: Needs {
                 program: (text.len() == 1).then(|| "pro\0gram".to_owned()),
+                cpus: Some(2),
+                ..Needs::default()
             },
         });
     }

@@ -4,6 +4,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::device::Device;
 use swath_model::event::Event;
 use swath_model::id::{
     Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
@@ -33,6 +34,8 @@ pub struct Changes {
     pub sweeps: Vec<SweepRow>,
     /// New cells.
     pub cells: Vec<NewCell>,
+    /// Cells whose jobs need something else from now on, each once.
+    pub needs: Vec<NeedsRow>,
     /// Cells of new sweeps.
     pub sweep_cells: Vec<NewSweepCell>,
     /// Cells of which a sweep now has another number of replicates.
@@ -147,6 +150,15 @@ pub struct NewCell {
     pub workload: WorkloadKey,
 }
 
+/// What the jobs of a cell need from now on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NeedsRow {
+    /// The cell.
+    pub cell: CellKey,
+    /// What its jobs need of their workers.
+    pub needs: Needs,
+}
+
 /// A cell of a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewSweepCell {
@@ -222,6 +234,8 @@ pub struct JobRow {
     pub job: Job,
     /// The worker of `job.owner`.
     pub worker: Option<WorkerKey>,
+    /// Where the newest attempt was granted to run.
+    pub device: Option<Device>,
     /// How many heartbeats in a row did not mention its lease.
     pub unmentioned: u32,
     /// The attempt whose fault is remembered.
@@ -238,6 +252,7 @@ impl JobRow {
                 key: self.key,
                 job: Job::new(self.job.granted_at),
                 worker: None,
+                device: None,
                 unmentioned: 0,
                 faulted: None,
                 ended_at: None,

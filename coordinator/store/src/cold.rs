@@ -1,6 +1,7 @@
 //! What a store returns of what it keeps: the rows with which the engine
 //! begins, and those that it asks for later.
 
+use swath_model::device::Device;
 use swath_model::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::import::Imported;
 use swath_model::job::Job;
@@ -102,6 +103,8 @@ pub struct StoredJob {
     pub digest: JobDigest,
     /// The job in its present state.
     pub job: Job,
+    /// Where the newest attempt was granted to run.
+    pub device: Option<Device>,
     /// How many heartbeats in a row did not mention its lease.
     pub unmentioned: u32,
     /// The attempt whose fault is remembered, with the fault.

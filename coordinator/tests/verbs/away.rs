@@ -166,7 +166,11 @@ async fn trains(url: &str, log: (u64, &str)) -> (Worker, v1::Held) {
         worker: "w".to_owned(),
         session: welcome.session,
         request: 1,
-        want: 1,
+        free: vec![v1::Free {
+            device: "cpu".to_owned(),
+            slots: 1,
+            ahead: 0,
+        }],
         ..v1::ExchangeRequest::default()
     };
     let reply = client.exchange(exchange).await.unwrap().into_inner();

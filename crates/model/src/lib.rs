@@ -19,6 +19,7 @@ pub mod markup;
 pub mod message;
 pub mod metrics;
 pub mod needs;
+pub mod offer;
 pub mod outcome;
 pub mod policy;
 pub mod probe;

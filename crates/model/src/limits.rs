@@ -15,6 +15,8 @@ pub const HELD_MAX: usize = 4096;
 pub const FINISHES_MAX: usize = 1024;
 /// The most jobs that one exchange may ask for.
 pub const WANT_MAX: u32 = 1024;
+/// The most devices of one worker.
+pub const DEVICES_MAX: usize = 1024;
 /// The most observations of one report.
 pub const OBSERVATIONS_MAX: usize = 512;
 /// The largest log chunk, in bytes.

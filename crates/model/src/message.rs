@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use crate::cause::{CordonCause, PauseCause};
+use crate::device::Device;
 use crate::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
 use crate::job::StateName;
 use crate::needs::Needs;
+use crate::offer::Free;
 use crate::outcome::{Fault, Observation, Outcome, Provenance};
 use crate::steering::Rule;
 use crate::time::Timestamp;
@@ -162,7 +164,7 @@ pub struct Held {
 pub struct Hello {
     /// The worker's name.
     pub worker: WorkerName,
-    /// What it says of itself: its host, its slots, its devices.
+    /// What it says of itself: its host, and what it offers.
     pub about: WorkerAbout,
     /// The attempts it holds: in training, or with an outcome in its spool. The
     /// new session claims them.
@@ -203,8 +205,16 @@ pub struct Exchange {
     pub request: u64,
     /// Outcomes to record, oldest first.
     pub finishes: Vec<Finish>,
-    /// The most jobs to grant.
-    pub want: u32,
+    /// What is free for more jobs, each device once; empty when none are
+    /// wanted.
+    pub free: Vec<Free>,
+}
+
+impl Exchange {
+    /// Whether it asks for jobs.
+    pub fn asks(&self) -> bool {
+        self.free.iter().any(|free| free.jobs() > 0)
+    }
 }
 
 /// An outcome to record.
@@ -248,6 +258,8 @@ pub struct Grant {
     pub held: Held,
     /// The canonical spec of the job, seed included.
     pub spec: String,
+    /// The device to run it on.
+    pub device: Device,
 }
 
 /// What an attempt reports while it runs.

@@ -31,6 +31,14 @@ pub fn approximate(value: f64) -> String {
     compact(rounded)
 }
 
+/// A number of bytes to four significant digits: `10 GiB`, `1.5 TiB`, `512 B`.
+pub fn bytes(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let place = (bytes.max(1).ilog2() / 10).min(units.len() as u32 - 1);
+    let value = bytes as f64 / 1024_f64.powi(place as i32);
+    format!("{} {}", approximate(value), units[place as usize])
+}
+
 /// A number of a spec, exactly: whole numbers in digits, others as [`compact`].
 pub fn number(number: &Number) -> String {
     match number.as_f64() {
@@ -100,6 +108,15 @@ pub fn counted(value: u64, noun: &str) -> String {
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
+
+    #[test]
+    fn bytes_are_in_binary_units() {
+        assert_eq!(super::bytes(0), "0 B");
+        assert_eq!(super::bytes(10 << 30), "10 GiB");
+        assert_eq!(super::bytes(3 << 39), "1.5 TiB");
+        assert_eq!(super::bytes((1 << 20) - 1), "1024 KiB");
+        assert_eq!(super::bytes(81_559 << 20), "79.65 GiB");
+    }
 
     use super::*;
 

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cause::{CordonCause, PauseCause};
-use crate::device::Device;
 use crate::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName};
 use crate::import::Imported;
 use crate::job::StateName;
+use crate::offer::Offer;
 use crate::outcome::{Fault, Measurement, Observation, Provenance};
 use crate::replication::{Decision, Verdict};
 use crate::time::Timestamp;
@@ -416,24 +416,9 @@ pub struct WorkerAbout {
     pub pid: u32,
     /// The worker's version.
     pub version: String,
-    /// Its slots, each by its device.
-    pub slots: Vec<Device>,
-    /// The programs that it may run.
-    pub programs: Vec<String>,
-    /// Its devices, each once; empty where the worker does not report them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub devices: Vec<DeviceAbout>,
-}
-
-/// What a worker says about one of its devices.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeviceAbout {
-    /// The device.
-    pub device: Device,
-    /// Its model, in the words of a provenance; empty when it is not known.
-    pub model: String,
-    /// Its memory in bytes (of the CPU the host's); 0 when it is not known.
-    pub memory_bytes: u64,
+    /// What it offers to jobs.
+    #[serde(flatten)]
+    pub offer: Offer,
 }
 
 /// A training that was measured, for estimating similar ones.

@@ -122,6 +122,7 @@ fn cell(x: u32) -> SubmittedCell {
         spec: spec.cell_text(),
         needs: Needs {
             program: PROGRAMS.contains(&x).then(|| PROGRAM.to_owned()),
+            ..Needs::default()
         },
     }
 }

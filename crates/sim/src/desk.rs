@@ -152,7 +152,7 @@ impl Desk {
 
     async fn exchange_or_wait(&self, exchange: Exchange, over: Over) -> Result<Exchanged> {
         let exchanged = self.engine().exchange(self.now(), exchange.clone()).await?;
-        let wanted = exchange.want > 0 && exchange.finishes.is_empty();
+        let wanted = exchange.asks() && exchange.finishes.is_empty();
         let draining = self.is_draining(&exchange.owner.worker);
         if !wanted || !exchanged.grants.is_empty() || draining {
             return Ok(exchanged);

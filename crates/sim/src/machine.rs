@@ -8,6 +8,7 @@ use swath_agent::{Agent, Backoff, CallId, ChildId, Config, Effect, Entry, Event}
 use swath_model::device::Device;
 use swath_model::id::WorkerName;
 use swath_model::message::Held;
+use swath_model::offer::Offer;
 use swath_model::view::WorkerAbout;
 
 use crate::cells::PROGRAM;
@@ -116,8 +117,11 @@ impl Machine {
             coordinator: "http://coordinator".to_owned(),
             about: WorkerAbout {
                 version: "1".to_owned(),
-                slots: vec![Device::Cpu; self.slots],
-                programs: programs.iter().map(ToString::to_string).collect(),
+                offer: Offer {
+                    slots: vec![Device::Cpu; self.slots],
+                    programs: programs.iter().map(ToString::to_string).collect(),
+                    ..Offer::default()
+                },
                 ..WorkerAbout::default()
             },
             threads: 1,

@@ -11,6 +11,7 @@ use swath_model::message::{
     Ack, Exchange, Files, Finish, Hello, Sources, Submission, SubmittedCell, SweepChange,
 };
 use swath_model::needs::Needs;
+use swath_model::offer::Free;
 use swath_model::outcome::{Fault, Outcome, Provenance};
 use swath_model::policy::Policy;
 use swath_model::seed::seed;
@@ -104,7 +105,7 @@ fn a_job_ends_later_than_it_did_before() {
         owner: owner.clone(),
         request,
         finishes,
-        want: u32::from(request == 1),
+        free: Free::cpu(u32::from(request == 1)),
     };
     let granted = call(&mut hand, engine.exchange(at(22), exchange(1, Vec::new())));
     let finish = Finish {

@@ -6,8 +6,9 @@ use swath_model::device::Device;
 use swath_model::id::{Attempt, JobDigest, Owner, SessionId, WeightsDigest};
 use swath_model::message;
 use swath_model::metrics::Metrics;
+use swath_model::offer::{DeviceAbout, Free, Offer};
 use swath_model::outcome;
-use swath_model::view::{DeviceAbout, WorkerAbout};
+use swath_model::view::WorkerAbout;
 
 use crate::{limits, v1};
 
@@ -132,14 +133,15 @@ fn device(text: &str) -> Result<Device> {
 pub fn hello(message: v1::HelloRequest) -> Result<message::Hello> {
     at_most("slots", message.slots.len(), 1024)?;
     at_most("programs", message.programs.len(), 1024)?;
-    at_most("devices", message.devices.len(), 1024)?;
-    let devices = message.devices.into_iter().map(|device| {
+    at_most("devices", message.devices.len(), limits::DEVICES_MAX)?;
+    let devices = message.devices.into_iter().map(|about| {
         Ok(DeviceAbout {
-            device: self::device(&device.device)?,
-            model: limited("model", device.model, 256)?,
-            memory_bytes: device.memory_bytes,
+            device: device(&about.device)?,
+            model: limited("model", about.model, 256)?,
+            memory_bytes: about.memory_bytes,
         })
     });
+    let slots = message.slots.iter().map(|slot| device(slot));
     Ok(message::Hello {
         worker: owner(&message.worker, 0)?.worker,
         held: held_all(&message.held)?,
@@ -147,23 +149,23 @@ pub fn hello(message: v1::HelloRequest) -> Result<message::Hello> {
             host: limited("host", message.host, 256)?,
             pid: message.pid,
             version: limited("version", message.version, 256)?,
-            slots: message
-                .slots
-                .iter()
-                .map(|slot| device(slot))
-                .collect::<Result<_>>()?,
-            programs: message.programs,
-            devices: devices.collect::<Result<_>>()?,
+            offer: Offer {
+                slots: slots.collect::<Result<_>>()?,
+                programs: message.programs,
+                devices: devices.collect::<Result<_>>()?,
+                cpus: Some(message.cpus).filter(|cpus| *cpus > 0),
+            },
         },
     })
 }
 
 /// A worker's hello, encoded.
 pub fn hello_message(hello: message::Hello) -> v1::HelloRequest {
-    let devices = hello.about.devices.into_iter().map(|device| v1::Device {
-        device: device.device.to_string(),
-        model: device.model,
-        memory_bytes: device.memory_bytes,
+    let offer = hello.about.offer;
+    let devices = offer.devices.into_iter().map(|about| v1::Device {
+        device: about.device.to_string(),
+        model: about.model,
+        memory_bytes: about.memory_bytes,
     });
     v1::HelloRequest {
         protocol: crate::PROTOCOL_VERSION,
@@ -171,9 +173,10 @@ pub fn hello_message(hello: message::Hello) -> v1::HelloRequest {
         host: hello.about.host,
         pid: hello.about.pid,
         version: hello.about.version,
-        slots: hello.about.slots.iter().map(ToString::to_string).collect(),
-        programs: hello.about.programs,
+        slots: offer.slots.iter().map(ToString::to_string).collect(),
+        programs: offer.programs,
         devices: devices.collect(),
+        cpus: offer.cpus.unwrap_or(0),
         held: hello.held.into_iter().map(held_message).collect(),
     }
 }
@@ -233,8 +236,27 @@ pub fn exchange(message: v1::ExchangeRequest) -> Result<message::Exchange> {
             .into_iter()
             .map(finish)
             .collect::<Result<_>>()?,
-        want: message.want.min(limits::WANT_MAX),
+        free: free(&message.free)?,
     })
+}
+
+/// What is free, with no more jobs in total than may be asked for.
+fn free(messages: &[v1::Free]) -> Result<Vec<Free>> {
+    at_most("free", messages.len(), limits::DEVICES_MAX)?;
+    let mut left = limits::WANT_MAX;
+    let mut take = |asked: u32| {
+        let taken = asked.min(left);
+        left -= taken;
+        taken
+    };
+    let free = messages.iter().map(|message| {
+        Ok(Free {
+            device: device(&message.device)?,
+            slots: take(message.slots),
+            ahead: take(message.ahead),
+        })
+    });
+    free.collect()
 }
 
 /// An exchange, encoded; `wait_ms` is how long to wait for a job.
@@ -244,8 +266,16 @@ pub fn exchange_message(exchange: message::Exchange, wait_ms: u32) -> v1::Exchan
         session: exchange.owner.session.0,
         request: exchange.request,
         finishes: exchange.finishes.into_iter().map(finish_message).collect(),
-        want: exchange.want,
+        free: exchange.free.iter().map(free_message).collect(),
         wait_ms,
+    }
+}
+
+fn free_message(free: &Free) -> v1::Free {
+    v1::Free {
+        device: free.device.to_string(),
+        slots: free.slots,
+        ahead: free.ahead,
     }
 }
 
@@ -381,6 +411,7 @@ pub fn grant(message: v1::Grant) -> Result<message::Grant> {
     Ok(message::Grant {
         held: held(&present("held", message.held)?)?,
         spec: message.spec,
+        device: device(&message.device)?,
     })
 }
 
@@ -389,6 +420,7 @@ pub fn grant_message(grant: message::Grant) -> v1::Grant {
     v1::Grant {
         held: Some(held_message(grant.held)),
         spec: grant.spec,
+        device: grant.device.to_string(),
     }
 }
 

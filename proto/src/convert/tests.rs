@@ -43,7 +43,7 @@ proptest! {
         held in any_held(),
         outcome in any_outcome(),
         request in any::<u64>(),
-        want in 0..limits::WANT_MAX,
+        (slots, ahead) in (0..limits::WANT_MAX / 4, 0..limits::WANT_MAX / 4),
         device in ".{0,20}",
     ) {
         let exchange_in = message::Exchange {
@@ -54,7 +54,7 @@ proptest! {
                 outcome,
                 provenance: Provenance { device, threads: 2, ..Provenance::default() },
             }],
-            want,
+            free: [Device::Cpu, Device::Cuda(3)].map(|device| Free { device, slots, ahead }).to_vec(),
         };
         let out = exchange(exchange_message(exchange_in.clone(), 9));
         prop_assert_eq!(out, Ok(exchange_in));

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use swath_model::device::Device;
 use swath_model::limits;
 use swath_model::message::{Exchange, Held, Hello};
+use swath_model::offer::Free;
 
 use super::event::{Call, CallId, Effect};
 use super::outbox::{REPORT_BYTES, report_bytes};
@@ -177,22 +179,22 @@ impl Agent {
             return;
         }
         if self.fetching.is_none() {
-            let want = self.room();
-            if want == 0 {
+            let free = self.room();
+            if free.is_empty() {
                 return;
             }
-            let pending = self.pending(Vec::new(), want, self.wait());
+            let pending = self.pending(Vec::new(), free, self.wait());
             self.fetching = Some(pending);
         }
         self.exchange(Kind::Fetch);
     }
 
-    fn pending(&mut self, outcomes: Vec<Held>, want: usize, wait: Duration) -> Pending {
+    fn pending(&mut self, outcomes: Vec<Held>, free: Vec<Free>, wait: Duration) -> Pending {
         self.requests += 1;
         Pending {
             request: self.requests,
             outcomes,
-            want: want as u32,
+            free,
             wait,
         }
     }
@@ -209,31 +211,56 @@ impl Agent {
             owner,
             request: pending.request,
             finishes: self.outbox.finishes(&pending.outcomes),
-            want: pending.want,
+            free: pending.free,
         };
         let wait = pending.wait;
         self.call(kind, Call::Exchange { exchange, wait });
     }
 
-    /// How many jobs to ask for: one per free slot and those to hold in
-    /// advance, minus what was asked for already.
-    fn room(&self) -> usize {
+    /// What is free: on each device its free slots and what to hold in advance,
+    /// minus what was asked for already. Nothing if no jobs are wanted.
+    fn room(&self) -> Vec<Free> {
         let blocked = self.drain.is_some()
             || self.idle_is_over()
             || !self.outbox.disk_is_well()
             || self.outbox.len() >= BACKLOG;
         if blocked {
-            return 0;
+            return Vec::new();
         }
-        let slots = self.slots.iter().filter(|slot| !slot.stuck).count();
-        let capacity = slots + self.brief_slots() * self.pace.expected();
+        let mut most = WANT_MAX;
+        let free = self.devices.iter().map(|device| {
+            let free = self.room_on(*device, most);
+            most -= free.jobs() as usize;
+            free
+        });
+        free.filter(|free| free.jobs() > 0).collect()
+    }
+
+    /// What is free on a device, of at most this many jobs.
+    fn room_on(&self, device: Device, most: usize) -> Free {
+        let slots = self.slots_on(device).filter(|slot| !slot.stuck).count();
+        let ahead = self.brief_slots(device) * self.pace.expected();
         let asked = [&self.fetching, &self.delivering]
             .into_iter()
             .flatten()
-            .map(|pending| pending.want as usize)
+            .flat_map(|pending| &pending.free)
+            .filter(|free| free.device == device)
+            .map(|free| free.jobs() as usize)
             .sum::<usize>();
-        let taken = self.open().count() + asked;
-        capacity.saturating_sub(taken).min(WANT_MAX)
+        let waiting = self.waiting.iter().filter(|job| job.device == device);
+        let running = self.slots_on(device).filter(|slot| slot.running.is_some());
+        let taken = waiting.count() + running.count() + asked;
+        let jobs = (slots + ahead).saturating_sub(taken).min(most);
+        let slots = slots.saturating_sub(taken).min(jobs);
+        Free {
+            device,
+            slots: slots as u32,
+            ahead: (jobs - slots) as u32,
+        }
+    }
+
+    pub(super) fn slots_on(&self, device: Device) -> impl Iterator<Item = &super::Slot> {
+        self.slots.iter().filter(move |slot| slot.device == device)
     }
 
     /// How long the coordinator may wait for a job.
@@ -261,7 +288,7 @@ impl Agent {
         let Some(pending) = self.fetching.as_mut() else {
             return;
         };
-        pending.want = 0;
+        pending.free.clear();
         pending.wait = Duration::ZERO;
         if let Some(call) = self.fetch.call.take() {
             self.effects.push(Effect::Abort(call));

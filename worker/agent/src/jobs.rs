@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use swath_model::device::Device;
 use swath_model::message::{Finish, Grant, Held};
 use swath_model::outcome::{Fault, Measurement, Outcome, Provenance};
 use swath_model::protocol::TrainerEvent;
@@ -49,6 +50,11 @@ impl Agent {
             self.releases.push(held);
             return None;
         }
+        if !self.devices.contains(&grant.device) {
+            tracing::warn!(job = %held.job.short(), device = %grant.device, "there is no such device here");
+            self.releases.push(held);
+            return None;
+        }
         let spec = match JobSpec::from_json(&grant.spec) {
             Ok(spec) => spec,
             Err(errors) => {
@@ -72,7 +78,7 @@ impl Agent {
             }
             Work::Command(command) => {
                 let program = &command.argv[0];
-                if !self.config.about.programs.contains(program) {
+                if !self.config.about.offer.programs.contains(program) {
                     let message = format!(
                         "worker `{}` may not run `{program}`; start it with --allow-command {program}",
                         self.config.worker
@@ -89,6 +95,7 @@ impl Agent {
             held,
             spec: grant.spec,
             command,
+            device: grant.device,
             since: self.now,
         });
         Some(sort)
@@ -98,13 +105,20 @@ impl Agent {
     /// slots take and what may be held in advance of their sort.
     fn give_back_surplus(&mut self) {
         let free = |slot: &&super::Slot| slot.running.is_none() && !slot.stuck;
-        let free = self.slots.iter().filter(free).count();
-        let brief = self.brief_slots();
-        let waiting = std::mem::take(&mut self.waiting);
-        for job in waiting {
-            let advance = brief * self.pace.tolerable(job.sort());
-            let bounced = job.held.attempt.0 > BOUNCES_MAX;
-            if bounced || self.waiting.len() < free + advance {
+        let devices = self.devices.iter();
+        let room = devices.map(|device| {
+            let free = self.slots_on(*device).filter(free).count();
+            (*device, free, self.brief_slots(*device))
+        });
+        let room: Vec<(Device, usize, usize)> = room.collect();
+        for job in std::mem::take(&mut self.waiting) {
+            let same = |other: &&Waiting| other.device == job.device;
+            let kept = self.waiting.iter().filter(same).count();
+            let fits = room.iter().any(|(device, free, brief)| {
+                let advance = brief * self.pace.tolerable(job.sort());
+                *device == job.device && kept < free + advance
+            });
+            if fits || job.held.attempt.0 > BOUNCES_MAX {
                 self.waiting.push_back(job);
             } else {
                 self.releases.push(job.held);
@@ -112,13 +126,14 @@ impl Agent {
         }
     }
 
-    /// Slots whose job is not known to be long; that shows only while it runs.
-    pub(super) fn brief_slots(&self) -> usize {
+    /// Slots of a device whose job is not known to be long; that shows only
+    /// while it runs.
+    pub(super) fn brief_slots(&self, device: Device) -> usize {
         let brief = |slot: &&super::Slot| {
             let running = slot.running.as_ref();
             running.is_none_or(|running| running.started + LONG >= self.now)
         };
-        self.slots.iter().filter(brief).count()
+        self.slots_on(device).filter(brief).count()
     }
 
     /// Ends an attempt that needs no slot.
@@ -143,14 +158,18 @@ impl Agent {
     /// Assigns waiting jobs to free slots.
     pub(super) fn assign(&mut self) {
         for index in 0..self.slots.len() {
-            let Some(next) = self.waiting.front() else {
+            if self.waiting.is_empty() {
                 return;
-            };
+            }
             let slot = &mut self.slots[index];
             if slot.running.is_some() {
                 continue;
             }
-            let serves = next.command.is_none();
+            let here = |job: &Waiting| job.device == slot.device;
+            let Some(next) = self.waiting.iter().position(here) else {
+                continue;
+            };
+            let serves = self.waiting[next].command.is_none();
             match slot.child.as_mut() {
                 None => {}
                 Some(child) if child.ending => continue,
@@ -164,7 +183,7 @@ impl Agent {
                     continue;
                 }
             }
-            if let Some(job) = self.waiting.pop_front() {
+            if let Some(job) = self.waiting.remove(next) {
                 self.begin(index, job);
             }
         }

@@ -23,8 +23,10 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use swath_model::device::Device;
 use swath_model::id::{Owner, SessionId, WorkerName};
 use swath_model::message::{Held, Report};
+use swath_model::offer::Free;
 use swath_model::view::WorkerAbout;
 
 use self::away::Away;
@@ -74,7 +76,7 @@ pub struct Config {
 struct Pending {
     request: u64,
     outcomes: Vec<Held>,
-    want: u32,
+    free: Vec<Free>,
     wait: Duration,
 }
 
@@ -85,6 +87,8 @@ struct Waiting {
     spec: String,
     /// Program and metric; none for the built-in trainer.
     command: Option<swath_model::spec::Command>,
+    /// The device to run it on.
+    device: Device,
     since: Duration,
 }
 
@@ -130,6 +134,8 @@ pub struct Agent {
     releasing: usize,
 
     slots: Vec<Slot>,
+    /// The devices of the slots, each once.
+    devices: Vec<Device>,
     waiting: VecDeque<Waiting>,
     outbox: Outbox,
     /// Until when outcomes may wait for others; see [`Agent::gathers`].
@@ -144,7 +150,13 @@ impl Agent {
     /// A worker at its start, with what its spool contained: outcomes to
     /// deliver, and the newest ones that were delivered.
     pub fn new(config: Config, open: Vec<Entry>, recent: Vec<Entry>) -> Self {
-        let slots = config.about.slots.iter().map(|device| Slot {
+        let mut devices: Vec<Device> = Vec::new();
+        for device in &config.about.offer.slots {
+            if !devices.contains(device) {
+                devices.push(*device);
+            }
+        }
+        let slots = config.about.offer.slots.iter().map(|device| Slot {
             device: *device,
             child: None,
             running: None,
@@ -152,6 +164,7 @@ impl Agent {
         });
         Self {
             slots: slots.collect(),
+            devices,
             jitter: Jitter(config.seed),
             config,
             now: Duration::ZERO,

@@ -116,7 +116,10 @@ fn cell(spec: &Value) -> SubmittedCell {
         digest: spec.cell_digest(),
         axes: Vec::new(),
         spec: spec.cell_text(),
-        needs: swath_model::needs::Needs { program },
+        needs: swath_model::needs::Needs {
+            program,
+            ..Default::default()
+        },
     }
 }
 

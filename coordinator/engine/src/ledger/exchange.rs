@@ -1,9 +1,11 @@
 //! Exchanges: outcomes come in, are judged, and jobs go out.
 
+use swath_model::device::Device;
 use swath_model::id::{Attempt, JobDigest, Owner, WorkerName};
 use swath_model::job::{Event, Refusal};
 use swath_model::judge::{self, LastFault};
 use swath_model::message::{Ack, Exchange, Finish, Held};
+use swath_model::offer::Free;
 use swath_model::outcome::{Measurement, Outcome};
 use swath_model::seed::seed;
 use swath_model::time::Timestamp;
@@ -35,6 +37,8 @@ pub struct Draft {
     pub cell: CellKey,
     /// The seed to put into the spec.
     pub seed: u64,
+    /// Where to run it.
+    pub device: Device,
 }
 
 /// The worker session that brings outcomes.
@@ -76,7 +80,7 @@ impl Ledger {
         let mut grants = Vec::new();
         if newest {
             self.heard(&owner, now)?;
-            grants = self.grants(now, &owner, worker, exchange.request, exchange.want);
+            grants = self.grants(now, &owner, worker, exchange.request, &exchange.free);
         }
         Ok(Drafted { acks, grants })
     }
@@ -259,7 +263,7 @@ impl Ledger {
         owner: &Owner,
         worker: WorkerKey,
         request: u64,
-        want: u32,
+        free: &[Free],
     ) -> Vec<Draft> {
         let row = &self.workers[&worker];
         if let Some((_, granted)) = row.requests.iter().find(|(known, _)| *known == request) {
@@ -268,22 +272,31 @@ impl Ledger {
                 .filter_map(|held| self.still_held(owner, *held));
             return again.collect();
         }
-        if row.state != WorkerState::Active || want == 0 {
+        let mut room = self.room(worker, free);
+        if row.state != WorkerState::Active || !room.is_open() {
             return Vec::new();
         }
-        let needs = row.needs.clone();
+        let mut needs = row.needs.clone();
         for at in self.index.rested(now) {
             self.refile(at, now);
         }
         let mut drafts = Vec::new();
         let mut granted = Vec::new();
         let mut last = None;
-        while drafts.len() < want as usize {
+        while room.is_open() {
             let Some(next) = self.index.next(&needs, last) else {
                 break;
             };
+            let need = self.cell(next.at.cell).need;
+            let Some(device) = room.place(self.needs_of(need)) else {
+                // There will not be more room in this exchange. Others that do
+                // fit go first.
+                needs.retain(|other| *other != need);
+                continue;
+            };
             last = Some(next);
-            if let Some((job, draft)) = self.grant(next.at, owner, worker, now) {
+            if let Some((job, draft)) = self.grant(next.at, owner, (worker, device), now) {
+                room.grant(self.needs_of(need), device);
                 granted.push((job, draft.held.attempt));
                 drafts.push(draft);
             }
@@ -331,7 +344,7 @@ impl Ledger {
         &mut self,
         at: Loc,
         owner: &Owner,
-        worker: WorkerKey,
+        (worker, device): (WorkerKey, Device),
         now: Timestamp,
     ) -> Option<(JobKey, Draft)> {
         let grant = Event::Grant {
@@ -344,6 +357,7 @@ impl Ledger {
         let key = entry.key;
         let lived = entry.lived_mut();
         lived.unmentioned = 0;
+        lived.device = Some(device);
         let attempt = lived.job.attempt;
         self.changes.attempts.push(NewAttempt {
             job: key,
@@ -373,6 +387,7 @@ impl Ledger {
 
     fn draft(&self, at: Loc, attempt: Attempt) -> Draft {
         let cell = self.cell(at.cell);
+        let device = self.entry(at).lived().and_then(|lived| lived.device);
         Draft {
             held: Held {
                 job: self.entry(at).digest,
@@ -380,6 +395,7 @@ impl Ledger {
             },
             cell: cell.key,
             seed: seed(cell.digest, at.replicate()),
+            device: device.unwrap_or_default(),
         }
     }
 }

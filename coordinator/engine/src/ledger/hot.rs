@@ -2,6 +2,7 @@
 //! jobs. A waiting job that was never granted takes few bytes, because there
 //! may be a million of them.
 
+use swath_model::device::Device;
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, WorkerName};
 use swath_model::job::{Applied, Event, Job, Refusal, State, StateName};
 use swath_model::judge::{LastFault, Urgency};
@@ -86,6 +87,8 @@ pub(super) struct Lived {
     pub(super) job: Job,
     /// The worker of `job.owner`.
     pub(super) worker: Option<WorkerKey>,
+    /// Where its newest attempt was granted to run.
+    pub(super) device: Option<Device>,
     /// How many heartbeats in a row did not mention its lease.
     pub(super) unmentioned: u32,
     /// The last recorded fault, and the attempt that it ended.
@@ -220,6 +223,7 @@ impl Entry {
             key: self.key,
             job: lived.job.clone(),
             worker: lived.worker,
+            device: lived.device,
             unmentioned: lived.unmentioned,
             faulted: lived.fault.as_ref().map(|(attempt, _)| *attempt),
             ended_at: lived.ended_at,
@@ -232,6 +236,7 @@ impl Lived {
         Self {
             job: Job::new(since),
             worker: None,
+            device: None,
             unmentioned: 0,
             fault: None,
             ended_at: None,

@@ -91,6 +91,11 @@ impl Index {
         }
     }
 
+    /// Whether a job with this need waits to be granted.
+    pub(super) fn waits(&self, need: Need) -> bool {
+        !self.queues[need.0 as usize].is_empty()
+    }
+
     /// The next job after `last` for a worker that meets these needs.
     pub(super) fn next(&self, needs: &[Need], last: Option<Waiting>) -> Option<Waiting> {
         let from = last.map_or(Bound::Unbounded, Bound::Excluded);

@@ -28,10 +28,12 @@ use swath_model::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDig
 use swath_model::job::{Applied, Event, Refusal, State, StateName};
 use swath_model::judge::{self, LastFault, Urgency, Wish};
 use swath_model::needs::Needs;
+use swath_model::offer::Offer;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
-use swath_model::view::WorkerAbout;
-use swath_store::{CellKey, Changes, JobKey, LostAttempt, StoreError, SweepKey, WorkerKey};
+use swath_store::{
+    CellKey, Changes, JobKey, LostAttempt, NeedsRow, StoreError, SweepKey, WorkerKey,
+};
 
 pub use self::check::Broken;
 use self::events::Standing;
@@ -61,7 +63,8 @@ pub struct Ledger {
     cell_places: HashTable<u32>,
     job_places: HashTable<Loc>,
     index: Index,
-    /// The kinds of needs that were ever asked for.
+    /// The kinds of needs that were ever asked for, and the number of each.
+    kinds: Vec<Needs>,
     needs: HashMap<Needs, Need>,
     workers: BTreeMap<WorkerKey, Worker>,
     worker_keys: HashMap<WorkerName, WorkerKey>,
@@ -70,12 +73,14 @@ pub struct Ledger {
     last_cell: CellKey,
     last_job: JobKey,
     last_event: u64,
-    /// What was decided and has to be written, except what the next four fields
+    /// What was decided and has to be written, except what the next five fields
     /// name.
     changes: Changes,
     changed_jobs: Vec<Loc>,
     changed_sweeps: BTreeSet<SweepKey>,
     changed_workers: BTreeSet<WorkerKey>,
+    /// What the jobs of cells need from now on.
+    changed_needs: BTreeMap<CellKey, Need>,
     /// When attempts were lost; `None` for attempts that came back.
     lost: BTreeMap<(JobKey, Attempt), Option<Timestamp>>,
     /// Cells that may leave at the end of the batch.
@@ -95,6 +100,7 @@ impl Ledger {
             cell_places: HashTable::new(),
             job_places: HashTable::new(),
             index: Index::default(),
+            kinds: Vec::new(),
             needs: HashMap::new(),
             workers: BTreeMap::new(),
             worker_keys: HashMap::new(),
@@ -106,6 +112,7 @@ impl Ledger {
             changed_jobs: Vec::new(),
             changed_sweeps: BTreeSet::new(),
             changed_workers: BTreeSet::new(),
+            changed_needs: BTreeMap::new(),
             lost: BTreeMap::new(),
             touched: Vec::new(),
         }
@@ -127,6 +134,11 @@ impl Ledger {
             self.tell_how_worker_is(*key, now);
         }
         let mut changes = std::mem::take(&mut self.changes);
+        let needs = std::mem::take(&mut self.changed_needs).into_iter();
+        changes.needs.extend(needs.map(|(cell, need)| NeedsRow {
+            cell,
+            needs: self.needs_of(need).clone(),
+        }));
         let lost = std::mem::take(&mut self.lost).into_iter();
         changes
             .lost
@@ -194,21 +206,26 @@ impl Ledger {
         }
         let new = Need(self.needs.len() as u32);
         self.needs.insert(needs.clone(), new);
+        self.kinds.push(needs.clone());
         self.index.add_need();
         for worker in self.workers.values_mut() {
-            if needs.lacking(&worker.about).is_none() {
+            if needs.lacking(&worker.about.offer).is_none() {
                 worker.needs.push(new);
             }
         }
         new
     }
 
-    /// The kinds of needs that a worker can meet.
-    fn met_by(&self, about: &WorkerAbout) -> Vec<Need> {
-        let met = self.needs.iter();
-        met.filter(|(needs, _)| needs.lacking(about).is_none())
-            .map(|(_, need)| *need)
+    /// The kinds of needs that a worker can meet, at least when it is idle.
+    fn met_by(&self, offer: &Offer) -> Vec<Need> {
+        let met = (0..).map(Need).zip(&self.kinds);
+        met.filter(|(_, needs)| needs.lacking(offer).is_none())
+            .map(|(need, _)| need)
             .collect()
+    }
+
+    fn needs_of(&self, need: Need) -> &Needs {
+        &self.kinds[need.0 as usize]
     }
 
     fn apply(&mut self, at: Loc, event: &Event<'_>, now: Timestamp) -> Result<Applied, Refusal> {

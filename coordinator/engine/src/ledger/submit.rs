@@ -4,6 +4,7 @@ use swath_model::event::What;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::Event;
 use swath_model::message::{Submission, Submitted, SubmittedCell};
+use swath_model::needs::Needs;
 use swath_model::probe::WorkloadKey;
 use swath_model::seed::seed;
 use swath_model::spec::job_digest;
@@ -99,7 +100,10 @@ impl Ledger {
             let (own, others) = jobs.split_at(replicates as usize);
             jobs = others;
             let place = match self.find_cell(cell.digest) {
-                Some(place) => place,
+                Some(place) => {
+                    self.need_anew(place, &cell.needs);
+                    place
+                }
                 None => self.add_cell(&cell, workload),
             };
             self.changes.sweep_cells.push(NewSweepCell {
@@ -216,6 +220,26 @@ impl Ledger {
             open: 0,
             touched: false,
         })
+    }
+
+    /// Lets the jobs of a cell need what the newest sweep with it says.
+    fn need_anew(&mut self, place: u32, needs: &Needs) {
+        let need = self.need(needs);
+        let cell = self.cell_mut(place);
+        let (key, before) = (cell.key, std::mem::replace(&mut cell.need, need));
+        if before == need {
+            return;
+        }
+        self.changed_needs.insert(key, need);
+        let cell = self.cells[place as usize].as_ref();
+        for (number, job) in (0..).zip(cell.iter().flat_map(|cell| &cell.jobs)) {
+            let at = Loc {
+                cell: place,
+                place: number,
+            };
+            self.index.unfile(job.filed, before, job.key, at);
+            self.index.file(job.filed, need, job.key, at);
+        }
     }
 
     /// Lets a sweep hold replicates 1 to `held` of a cell of which it held

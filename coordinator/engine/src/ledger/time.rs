@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use swath_model::id::JobDigest;
 use swath_model::job::{Applied, Event, StateName};
 use swath_model::message::Ticked;
+use swath_model::needs::Needs;
 use swath_model::time::Timestamp;
 
 use super::Ledger;
@@ -75,6 +76,12 @@ impl Ledger {
         };
         let resting = self.index.backing_off().filter_map(|at| self.waiting(at));
         self.index.waiting_before(own) + resting.filter(|other| *other < own).count() as u64
+    }
+
+    /// What a job needs of its worker; nothing if it is not held.
+    pub fn needs_of_job(&self, job: JobDigest) -> Needs {
+        let need = self.find_job(job).map(|at| self.cell(at.cell).need);
+        need.map_or_else(Needs::default, |need| self.needs_of(need).clone())
     }
 
     /// The place of a job among those that wait to be granted.

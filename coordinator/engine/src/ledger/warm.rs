@@ -100,7 +100,7 @@ impl Ledger {
     }
 
     fn warm_worker(&mut self, row: WorkerRow) {
-        let needs = self.met_by(&row.about);
+        let needs = self.met_by(&row.about.offer);
         self.sessions = self.sessions.max(row.session);
         self.worker_keys.insert(row.name.clone(), row.key);
         self.workers.insert(
@@ -206,6 +206,7 @@ impl Ledger {
         let outcomes = stored.outcomes.into_iter();
         let lived = Lived {
             worker: worker.copied(),
+            device: stored.device,
             unmentioned: stored.unmentioned,
             fault: stored.fault,
             ended_at: stored.ended_at,
@@ -273,6 +274,7 @@ impl Ledger {
             && self.changed_jobs.is_empty()
             && self.changed_sweeps.is_empty()
             && self.changed_workers.is_empty()
+            && self.changed_needs.is_empty()
     }
 }
 

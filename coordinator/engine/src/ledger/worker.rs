@@ -7,7 +7,9 @@ use swath_model::cause::CordonCause;
 use swath_model::event::{What, WorkerNow};
 use swath_model::id::{Attempt, JobDigest, Owner, SessionId, WorkerName};
 use swath_model::job::{Applied, Event, StateName};
-use swath_model::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
+use swath_model::message::{Exchange, Held, Hello, Report, Verdict, Welcome, WorkerChange};
+use swath_model::needs::Room;
+use swath_model::offer::Free;
 use swath_model::time::Timestamp;
 use swath_model::view::{WorkerAbout, WorkerState};
 use swath_store::{
@@ -85,7 +87,7 @@ impl Ledger {
     }
 
     fn greet(&mut self, now: Timestamp, hello: &Hello, session: SessionId) -> WorkerKey {
-        let needs = self.met_by(&hello.about);
+        let needs = self.met_by(&hello.about.offer);
         let last = self.workers.last_key_value().map(|(key, _)| *key);
         let next = last.unwrap_or_default().next();
         let key = *self.worker_keys.entry(hello.worker.clone()).or_insert(next);
@@ -145,17 +147,38 @@ impl Ledger {
         Some(self.workers[&key].state)
     }
 
-    /// Whether a worker could be granted a job now.
-    pub fn has_job_for(&self, owner: &Owner, now: Timestamp) -> bool {
-        let Ok(key) = self.newest(owner) else {
+    /// Whether a worker that asks for jobs could be granted one now.
+    pub fn has_job_for(&self, asking: &Exchange, now: Timestamp) -> bool {
+        let Ok(key) = self.newest(&asking.owner) else {
             return false;
         };
         let worker = &self.workers[&key];
-        let waits = || {
-            let waiting = self.index.next(&worker.needs, None).is_some();
-            waiting || !self.index.rested(now).is_empty()
-        };
-        worker.state == WorkerState::Active && waits()
+        let waits = || worker.needs.iter().filter(|need| self.index.waits(**need));
+        if worker.state != WorkerState::Active {
+            return false;
+        }
+        if waits().next().is_none() {
+            return !self.index.rested(now).is_empty();
+        }
+        let room = self.room(key, &asking.free);
+        waits().any(|need| room.place(self.needs_of(*need)).is_some())
+            || !self.index.rested(now).is_empty()
+    }
+
+    /// What a worker has left for more jobs.
+    pub(super) fn room(&self, worker: WorkerKey, free: &[Free]) -> Room {
+        let row = &self.workers[&worker];
+        let mut room = Room::new(&row.about.offer, free);
+        let shared = |need: &Need| self.needs_of(*need).takes_a_share();
+        // Most jobs say nothing of what they take.
+        if row.needs.iter().any(shared) {
+            for at in self.index.leases_of(worker) {
+                let device = self.entry(at).lived().and_then(|lived| lived.device);
+                let needs = self.needs_of(self.cell(at.cell).need);
+                room.hold(needs, device.unwrap_or_default());
+            }
+        }
+        room
     }
 
     fn is_draining(&self, worker: WorkerKey) -> bool {

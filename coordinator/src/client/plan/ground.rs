@@ -92,9 +92,9 @@ impl Ground {
             slots = there
                 .iter()
                 .find(local)
-                .map_or(0, |worker| worker.about.slots.len() as u32);
+                .map_or(0, |worker| worker.about.offer.slots.len() as u32);
         }
-        let devices = there.iter().flat_map(|worker| &worker.about.devices);
+        let devices = there.iter().flat_map(|worker| &worker.about.offer.devices);
         let devices = devices.map(|device| Device {
             model: device.model.clone(),
             memory_bytes: device.memory_bytes,

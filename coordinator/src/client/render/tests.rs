@@ -9,6 +9,7 @@ use swath_model::id::{
     Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
 };
 use swath_model::job::StateName;
+use swath_model::offer::Offer;
 use swath_model::outcome::{Fault, Measurement, Observation, Provenance};
 use swath_model::replication::{Decision, Neighbour, Pair, Stop, Undecided};
 use swath_model::time::Timestamp;
@@ -141,9 +142,11 @@ fn worker(name: &str, seen: i64) -> WorkerView {
             host: "desk".to_owned(),
             pid: 4711,
             version: "0.1.0".to_owned(),
-            slots: vec![Device::Cpu; 2],
-            programs: vec!["python3".to_owned()],
-            devices: Vec::new(),
+            offer: Offer {
+                slots: vec![Device::Cpu; 2],
+                programs: vec!["python3".to_owned()],
+                ..Offer::default()
+            },
         },
         held: 2,
         failed_in_a_row: 0,

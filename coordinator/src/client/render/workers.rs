@@ -36,7 +36,7 @@ pub(crate) fn listing(workers: &Workers) -> Listing {
             words(worker.cordoned.as_ref()),
             worker.about.version.clone(),
             worker.about.pid.to_string(),
-            worker.about.programs.join(" "),
+            worker.about.offer.programs.join(" "),
         ];
         listing.push(worker.name.as_str(), fields, document(worker));
     }
@@ -54,14 +54,14 @@ pub(crate) fn records(workers: &Workers) -> Listing {
         let fields = vec![
             worker.name.to_string(),
             worker.state.name().to_owned(),
-            worker.about.slots.len().to_string(),
+            worker.about.offer.slots.len().to_string(),
             devices(worker).join(" "),
             worker.held.to_string(),
             utc(worker.seen_at),
             worker.about.host.clone(),
             worker.about.pid.to_string(),
             worker.about.version.clone(),
-            worker.about.programs.join(" "),
+            worker.about.offer.programs.join(" "),
             words(worker.cordoned.as_ref()),
         ];
         listing.push(worker.name.as_str(), fields, document(worker));
@@ -79,14 +79,14 @@ fn state(worker: &WorkerView) -> String {
 
 /// The device of each slot.
 fn devices(worker: &WorkerView) -> Vec<String> {
-    let slots = worker.about.slots.iter();
+    let slots = worker.about.offer.slots.iter();
     slots.map(ToString::to_string).collect()
 }
 
 /// `4 cpu`, `2 cuda:0, 2 cuda:1`.
 pub(crate) fn slots(worker: &WorkerView) -> String {
     let mut devices: BTreeMap<Device, u32> = BTreeMap::new();
-    for slot in &worker.about.slots {
+    for slot in &worker.about.offer.slots {
         *devices.entry(*slot).or_default() += 1;
     }
     let parts = devices

@@ -205,6 +205,7 @@ mod tests {
     use swath_model::message::{
         Exchange, Files, Finish, Held, Hello, Sources, Submission, SubmittedCell,
     };
+    use swath_model::offer::Free;
     use swath_model::outcome::{Measurement, Provenance};
     use swath_model::policy::Policy;
     use swath_model::time::Timestamp;
@@ -257,7 +258,7 @@ mod tests {
             owner,
             request: 1,
             finishes: Vec::new(),
-            want: 2,
+            free: Free::cpu(2),
         };
         let grants = ledger.exchange(now, exchange.clone()).unwrap().grants;
         exchange.finishes.push(Finish {

@@ -3,10 +3,13 @@
 use std::cmp::Reverse;
 
 use super::{AttemptRow, End, LateOutcome, Ledger, LedgerError, Standing, stale};
+use swath_model::device::Device;
 use swath_model::id::{Attempt, Owner, WorkerName};
 use swath_model::job::{Event, Refusal, StateName};
 use swath_model::judge::{self, LastFault};
 use swath_model::message::{Ack, Exchange, Exchanged, Finish, Grant, Held};
+use swath_model::needs::Needs;
+use swath_model::offer::Free;
 use swath_model::outcome::{Measurement, Outcome};
 use swath_model::time::Timestamp;
 use swath_model::view::SweepKind;
@@ -36,7 +39,7 @@ impl Ledger {
         }
         let grants = if newest {
             let state = self.heard(&owner, now)?;
-            self.grants(now, &owner, exchange.request, exchange.want, state)
+            self.grants(now, &owner, exchange.request, exchange.free, state)
         } else {
             Vec::new()
         };
@@ -200,13 +203,13 @@ impl Ledger {
         now: Timestamp,
         owner: &Owner,
         request: u64,
-        want: u32,
+        mut free: Vec<Free>,
         state: WorkerState,
     ) -> Vec<Grant> {
         if let Some(again) = self.granted_before(owner, request) {
             return again;
         }
-        if state != WorkerState::Active || want == 0 {
+        if state != WorkerState::Active {
             return Vec::new();
         }
         let mut waiting: Vec<_> = (0..self.jobs.len())
@@ -217,10 +220,18 @@ impl Ledger {
         waiting.sort_unstable();
         let mut grants = Vec::new();
         for (_, index) in waiting {
-            if grants.len() == want as usize {
-                break;
+            let Some(place) = self.place(&owner.worker, index, &free) else {
+                continue;
+            };
+            let free = &mut free[place];
+            if let Some(grant) = self.grant(index, owner, (request, free.device), now) {
+                if free.slots > 0 {
+                    free.slots -= 1;
+                } else {
+                    free.ahead -= 1;
+                }
+                grants.push(grant);
             }
-            grants.extend(self.grant(index, owner, request, now));
         }
         grants
     }
@@ -252,14 +263,58 @@ impl Ledger {
         let cell = self.cells.get(&self.jobs[index].cell);
         let worker = self.workers.get(worker);
         let lack = cell.zip(worker);
-        lack.is_some_and(|(cell, worker)| cell.needs.lacking(&worker.about).is_none())
+        lack.is_some_and(|(cell, worker)| cell.needs.lacking(&worker.about.offer).is_none())
+    }
+
+    fn needs(&self, index: usize) -> Needs {
+        let cell = self.cells.get(&self.jobs[index].cell);
+        cell.map_or_else(Needs::default, |cell| cell.needs.clone())
+    }
+
+    /// Where among `free` the worker has room for a job, beside all that it
+    /// holds: the place with the most free slots.
+    fn place(&self, worker: &WorkerName, index: usize, free: &[Free]) -> Option<usize> {
+        let needs = self.needs(index);
+        let offer = &self.workers.get(worker)?.about.offer;
+        let mut held: Vec<(Needs, Device)> = Vec::new();
+        for (index, row) in self.jobs.iter().enumerate() {
+            let lease = row.job.lease();
+            if let Some(attempt) = row.attempts.last()
+                && lease.is_some_and(|lease| lease.owner.worker == *worker)
+            {
+                held.push((self.needs(index), attempt.device));
+            }
+        }
+        let cpus: u32 = held.iter().filter_map(|(needs, _)| needs.cpus).sum();
+        if needs
+            .cpus
+            .is_some_and(|own| offer.cpus.is_none_or(|all| cpus + own > all))
+        {
+            return None;
+        }
+        let fits = |place: &usize| {
+            let device = free[*place].device;
+            let there = held.iter().filter(|(_, on)| *on == device);
+            let memory: u64 = there.filter_map(|(needs, _)| needs.memory_bytes).sum();
+            let all = offer.memory_of(device);
+            free[*place].jobs() > 0
+                && needs.device.is_none_or(|kind| kind == device.kind())
+                && needs
+                    .memory_bytes
+                    .is_none_or(|own| all.is_some_and(|all| memory + own <= all))
+        };
+        let room = |place: &usize| {
+            let free = &free[*place];
+            (free.slots, free.ahead, Reverse(free.device))
+        };
+        (0..free.len()).filter(fits).max_by_key(room)
     }
 
     fn grant(
         &mut self,
         index: usize,
         owner: &Owner,
-        request: u64,
+        (request, device): (u64, Device),
         now: Timestamp,
     ) -> Option<Grant> {
         let grant = Event::Grant {
@@ -271,6 +326,7 @@ impl Ledger {
         self.jobs[index].attempts.push(AttemptRow {
             owner: owner.clone(),
             request,
+            device,
             sequence: self.grants,
             granted_at: now,
             missed: 0,
@@ -292,6 +348,7 @@ impl Ledger {
             // A submission is refused if the text of a cell has no place for a
             // seed.
             spec: swath_model::spec::job_text(text, row.seed).unwrap_or_default(),
+            device: row.newest_attempt().map(|it| it.device).unwrap_or_default(),
         }
     }
 }

@@ -22,6 +22,7 @@ pub use self::check::Broken;
 use self::import::Imports;
 use self::steer::Replication;
 use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::device::Device;
 use swath_model::id::{
     Attempt, CellDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest, WorkerName,
 };
@@ -138,6 +139,8 @@ struct AttemptRow {
     owner: Owner,
     /// The request that it was granted to.
     request: u64,
+    /// Where it was granted to run.
+    device: Device,
     /// Its place among all grants.
     sequence: u64,
     granted_at: Timestamp,

@@ -40,11 +40,15 @@ impl Ledger {
                 jobs.push(self.job_of(cell.digest, &cell.spec, replicate, sweep, now));
             }
             cells.push((cell.digest, cell.axes));
-            self.cells.entry(cell.digest).or_insert(Cell {
-                text: cell.spec,
-                tree,
-                needs: cell.needs,
-            });
+            // What its jobs need is what the newest sweep says.
+            self.cells.insert(
+                cell.digest,
+                Cell {
+                    text: cell.spec,
+                    tree,
+                    needs: cell.needs,
+                },
+            );
         }
         let submitted = Submitted {
             existed: false,

@@ -124,6 +124,7 @@ impl Tables {
             key,
             digest: rec.new.digest,
             job: rec.row.job.clone(),
+            device: rec.row.device,
             unmentioned: rec.row.unmentioned,
             fault: rec.row.faulted.zip(last_fault(rec)),
             ended_at: rec.row.ended_at,

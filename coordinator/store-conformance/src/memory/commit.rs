@@ -7,9 +7,9 @@ use swath_model::event::Event;
 use super::tables::{AttemptRec, CellRec, JobRec, Said, SweepRec, Tables};
 use crate::{
     AttemptEnd, CellKey, Changes, Copied, CopiedLog, DecisionRow, End, GrantRequest, GrownCell,
-    JobKey, JobRow, LateOutcome, LogRow, LostAttempt, NewAttempt, NewCell, NewImport, NewJob,
-    NewSweep, NewSweepCell, ObservationRow, OutcomeRow, REQUESTS_KEPT, ReplicationRow, SweepKey,
-    SweepRow, WorkerKey, WorkerRow,
+    JobKey, JobRow, LateOutcome, LogRow, LostAttempt, NeedsRow, NewAttempt, NewCell, NewImport,
+    NewJob, NewSweep, NewSweepCell, ObservationRow, OutcomeRow, REQUESTS_KEPT, ReplicationRow,
+    SweepKey, SweepRow, WorkerKey, WorkerRow,
 };
 
 /// Why a row may not be written.
@@ -38,6 +38,7 @@ impl Tables {
             new_sweeps,
             sweeps,
             cells,
+            needs,
             sweep_cells,
             grown,
             workers,
@@ -67,6 +68,7 @@ impl Tables {
         }
         all(sweeps, |row| self.change_sweep(row))?;
         all(cells, |new| self.add_cell(new))?;
+        all(needs, |row| self.change_needs(row))?;
         all(sweep_cells, |new| self.add_sweep_cell(new))?;
         all(grown, |row| self.grow(row))?;
         all(workers, |row| self.put_worker(row))?;
@@ -158,6 +160,11 @@ impl Tables {
             holders: BTreeSet::new(),
         };
         self.cells.insert(key, rec);
+        Ok(())
+    }
+
+    fn change_needs(&mut self, row: NeedsRow) -> Refused {
+        self.cell_mut(row.cell)?.new.needs = row.needs;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use swath_model::cause::{CordonCause, PauseCause};
 use swath_model::event::{Event, What};
 use swath_model::id::{JobDigest, Owner, Replicate, SessionId, WorkerName};
 use swath_model::import::{ImportBatch, ImportRow, Imported};
+use swath_model::offer::Free;
 use swath_model::outcome::{Fault, Outcome};
 
 use super::super::bench::Bench;
@@ -352,7 +353,7 @@ impl World {
                     finishes: finishes
                         .filter_map(|(pick, outcome)| self.finish_of(worker, pick, outcome))
                         .collect(),
-                    want: u32::from(want),
+                    free: Free::cpu(want.into()),
                 })
             }
             Op::Heartbeat {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use swath_model::device::Device;
 use swath_model::id::{
     Attempt, CellDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest, WorkerName,
 };
@@ -268,6 +269,7 @@ impl Sweep {
                 ..Job::new(at(0))
             },
             worker: Some(self.worker),
+            device: Some(Device::Cpu),
             unmentioned: 0,
             faulted: None,
             ended_at: None,

@@ -57,6 +57,7 @@ struct Columns<'a> {
     unmentioned: Vec<i64>,
     faulted: Vec<Option<i64>>,
     ended_at: Vec<Option<i64>>,
+    devices: Vec<Option<String>>,
 }
 
 impl Columns<'_> {
@@ -89,6 +90,7 @@ impl Columns<'_> {
         self.faulted
             .push(row.faulted.map(|attempt| attempt.0.into()));
         self.ended_at.push(row.ended_at.map(Timestamp::as_ms));
+        self.devices.push(row.device.map(String::from));
     }
 }
 
@@ -105,14 +107,15 @@ pub(super) async fn update(session: &mut Session, jobs: &[JobRow]) -> Result<()>
                  attempt = line.attempt, worker = line.worker, session = line.session,
                  granted_at = line.granted_at, grants = line.grants, charged = line.charged,
                  failed_on = line.failed_on, closed = line.closed,
-                 unmentioned = line.unmentioned, faulted = line.faulted, ended_at = line.ended_at
+                 unmentioned = line.unmentioned, faulted = line.faulted, ended_at = line.ended_at,
+                 device = line.device
              FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::boolean[],
                          $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
                          $11::bigint[], $12::bigint[], $13::text[], $14::boolean[],
-                         $15::bigint[], $16::bigint[], $17::bigint[])
+                         $15::bigint[], $16::bigint[], $17::bigint[], $18::text[])
                  AS line (id, state, not_before, deadline, stop, fault, attempt, worker, session,
                           granted_at, grants, charged, failed_on, closed, unmentioned, faulted,
-                          ended_at)
+                          ended_at, device)
              WHERE job.id = line.id",
             &columns.ids,
             &columns.states as &[&str],
@@ -130,7 +133,8 @@ pub(super) async fn update(session: &mut Session, jobs: &[JobRow]) -> Result<()>
             &columns.closed,
             &columns.unmentioned,
             &columns.faulted as &[Option<i64>],
-            &columns.ended_at as &[Option<i64>]
+            &columns.ended_at as &[Option<i64>],
+            &columns.devices as &[Option<String>]
         )
         .execute(&mut *session)
         .await?;

@@ -64,6 +64,7 @@ pub(crate) async fn write(
     sweeps::insert(session, &changes.new_sweeps).await?;
     sweeps::update(session, &changes.sweeps).await?;
     sweeps::insert_cells(session, &changes.cells).await?;
+    sweeps::change_needs(session, &changes.needs).await?;
     sweeps::insert_sweep_cells(session, &changes.sweep_cells).await?;
     sweeps::grow(session, &changes.grown).await?;
     around::write_workers(session, &changes.workers).await?;

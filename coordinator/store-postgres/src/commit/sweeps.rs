@@ -1,8 +1,9 @@
 //! Sweeps and their cells.
 
 use sqlx::query;
+use swath_model::needs::Needs;
 use swath_model::time::Timestamp;
-use swath_store::{GrownCell, NewCell, NewSweep, NewSweepCell, SweepRow};
+use swath_store::{GrownCell, NeedsRow, NewCell, NewSweep, NewSweepCell, SweepRow};
 
 use super::{CHUNK, all_written};
 use crate::error::Result;
@@ -111,23 +112,51 @@ pub(super) async fn insert_cells(session: &mut Session, cells: &[NewCell]) -> Re
         let digests: Vec<&[u8]> = chunk.iter().map(|row| &row.digest.as_bytes()[..]).collect();
         let specs: Vec<_> = chunk.iter().map(|row| text::kept(&row.spec)).collect();
         let specs: Vec<&str> = specs.iter().map(|spec| &**spec).collect();
-        let programs = chunk
-            .iter()
-            .map(|row| row.needs.program.as_deref().map(text::kept));
-        let programs: Vec<_> = programs.collect();
-        let programs: Vec<Option<&str>> = programs.iter().map(Option::as_deref).collect();
+        let (programs, needs) = columns_of(chunk.iter().map(|row| &row.needs));
         let workloads: Vec<&[u8]> = chunk.iter().map(|row| &row.workload.0[..]).collect();
         query!(
-            "INSERT INTO cell (id, digest, spec, program, workload)
-             SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::text[], $5::bytea[])",
+            "INSERT INTO cell (id, digest, spec, program, needs, workload)
+             SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::text[], $5::text[],
+                                  $6::bytea[])",
             &ids,
             &digests as &[&[u8]],
             &specs as &[&str],
-            &programs as &[Option<&str>],
+            &programs as &[Option<String>],
+            &needs as &[Option<String>],
             &workloads as &[&[u8]]
         )
         .execute(&mut *session)
         .await?;
+    }
+    Ok(())
+}
+
+/// The columns of what the jobs of cells need: their programs, and the rest.
+fn columns_of<'a>(
+    needs: impl Iterator<Item = &'a Needs>,
+) -> (Vec<Option<String>>, Vec<Option<String>>) {
+    let program = |needs: &Needs| Some(text::kept(needs.program.as_deref()?).into_owned());
+    needs
+        .map(|needs| (program(needs), rows::needs_text(needs)))
+        .unzip()
+}
+
+/// Changes what the jobs of cells need.
+pub(super) async fn change_needs(session: &mut Session, cells: &[NeedsRow]) -> Result<()> {
+    for chunk in cells.chunks(CHUNK) {
+        let ids: Vec<i64> = chunk.iter().map(|row| row.cell.0).collect();
+        let (programs, needs) = columns_of(chunk.iter().map(|row| &row.needs));
+        let done = query!(
+            "UPDATE cell SET program = line.program, needs = line.needs
+             FROM unnest($1::bigint[], $2::text[], $3::text[]) AS line (id, program, needs)
+             WHERE cell.id = line.id",
+            &ids,
+            &programs as &[Option<String>],
+            &needs as &[Option<String>]
+        )
+        .execute(&mut *session)
+        .await?;
+        all_written(done.rows_affected(), chunk.len(), "cells")?;
     }
     Ok(())
 }

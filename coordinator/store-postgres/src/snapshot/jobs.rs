@@ -28,7 +28,7 @@ pub(super) async fn jobs(
         r#"SELECT job.id, job.digest, job.cell, job.state, job.not_before, job.deadline, job.stop,
                   job.fault, job.attempt, worker.name AS "worker?", job.session, job.granted_at,
                   job.grants, job.charged, job.failed_on, job.closed, job.unmentioned, job.faulted,
-                  job.ended_at
+                  job.ended_at, job.device
            FROM job LEFT JOIN worker ON worker.id = job.worker
            WHERE job.id > $1 ORDER BY job.id LIMIT $2"#,
         after,
@@ -61,6 +61,7 @@ pub(super) async fn jobs(
             key: JobKey(row.id),
             job,
             worker: beside.worker.map(WorkerKey),
+            device: row.device()?,
             unmentioned: row.unmentioned as u32,
             faulted: row.faulted.map(rows::attempt),
             ended_at: row.ended_at.map(Timestamp::from_ms),
@@ -78,7 +79,7 @@ async fn attempts(session: &mut Session, after: i64, last: i64, all: &mut Change
     let found = query!(
         r#"SELECT attempt.job, attempt.attempt, attempt.worker, attempt.session,
                   attempt.granted_at, attempt.ended_at, attempt.ended, attempt.lost_at,
-                  attempt.message, attempt.log_gone, device AS "device?", driver AS "driver?",
+                  attempt.message, attempt.log_gone, provenance.device AS "device?", driver AS "driver?",
                   libtorch AS "libtorch?", trainer AS "trainer?", threads AS "threads?",
                   determinism AS "determinism?"
            FROM job

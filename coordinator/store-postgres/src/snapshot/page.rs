@@ -3,7 +3,6 @@
 use sqlx::query;
 use swath_model::id::{Replicate, SessionId};
 use swath_model::import::Imported;
-use swath_model::needs::Needs;
 use swath_model::probe::WorkloadKey;
 use swath_model::time::Timestamp;
 use swath_model::view::Counts;
@@ -124,7 +123,7 @@ async fn cells(
     page: &mut Filling,
 ) -> Result<()> {
     let found = query!(
-        r#"SELECT id, digest, spec, program, workload FROM cell
+        r#"SELECT id, digest, spec, program, needs, workload FROM cell
            WHERE id > $1 ORDER BY id LIMIT $2"#,
         after,
         i64::from(limit)
@@ -139,9 +138,7 @@ async fn cells(
             digest: rows::cell_digest(&row.digest)?,
             workload: stored.map_or_else(|| WorkloadKey::of_cell(&spec), WorkloadKey),
             spec,
-            needs: Needs {
-                program: row.program.map(text::told),
-            },
+            needs: rows::needs(row.program, row.needs.as_deref())?,
         });
     }
     Ok(())

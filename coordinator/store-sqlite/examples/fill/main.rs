@@ -13,6 +13,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection, SqliteConnection};
 use swath_model::device::Device;
 use swath_model::id::SessionId;
+use swath_model::offer::Offer;
 use swath_model::time::Timestamp;
 use swath_model::view::{WorkerAbout, WorkerState};
 use swath_store::{Changes, Store, WorkerKey, WorkerRow};
@@ -83,8 +84,10 @@ async fn hello(database: &Path) -> Result<(), Error> {
             host: "host".to_owned(),
             pid: 1,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            slots: vec![Device::Cpu],
-            ..WorkerAbout::default()
+            offer: Offer {
+                slots: vec![Device::Cpu],
+                ..Offer::default()
+            },
         },
         failed: Vec::new(),
         silent: false,

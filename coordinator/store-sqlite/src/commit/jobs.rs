@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use sqlx::query;
+use swath_model::device::Device;
 use swath_model::job::State;
 use swath_model::time::Timestamp;
 use swath_store::{JobRow, NewJob};
@@ -65,6 +66,7 @@ struct Line(
     u32,
     Option<u32>,
     Option<i64>,
+    Option<Device>,
 );
 
 fn line(row: &JobRow) -> Line {
@@ -92,6 +94,7 @@ fn line(row: &JobRow) -> Line {
         row.unmentioned,
         row.faulted.map(|attempt| attempt.0),
         row.ended_at.map(Timestamp::as_ms),
+        row.device,
     )
 }
 
@@ -109,7 +112,7 @@ pub(super) async fn update(tx: &mut Tx, jobs: &[JobRow]) -> Result<()> {
                  grants = line.value ->> 10, charged = line.value ->> 11,
                  failed_on = line.value ->> 12, closed = line.value ->> 13,
                  unmentioned = line.value ->> 14, faulted = line.value ->> 15,
-                 ended_at = line.value ->> 16
+                 ended_at = line.value ->> 16, device = line.value ->> 17
              FROM line WHERE job.id = line.value ->> 0",
             list
         )

@@ -25,6 +25,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
         new_sweeps,
         sweeps,
         cells,
+        needs,
         sweep_cells,
         grown,
         workers,
@@ -48,6 +49,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
     sweeps::insert(tx, new_sweeps).await?;
     sweeps::update(tx, sweeps).await?;
     sweeps::insert_cells(tx, cells).await?;
+    sweeps::change_needs(tx, needs).await?;
     sweeps::insert_sweep_cells(tx, sweep_cells).await?;
     sweeps::grow(tx, grown).await?;
     workers::write(tx, workers).await?;

@@ -3,7 +3,7 @@
 use sqlx::query;
 use swath_model::time::Timestamp;
 use swath_store::{
-    DecisionRow, GrownCell, NewCell, NewSweep, NewSweepCell, ReplicationRow, SweepRow,
+    DecisionRow, GrownCell, NeedsRow, NewCell, NewSweep, NewSweepCell, ReplicationRow, SweepRow,
 };
 
 use super::all_written;
@@ -127,14 +127,19 @@ pub(super) async fn insert_cells(tx: &mut Tx, cells: &[NewCell]) -> Result<()> {
             names.extend_from_slice(&cell.workload.0);
             let spec = beside.add(&cell.spec);
             let program = beside.add_some(cell.needs.program.as_ref());
-            list.push((cell.key.0, spec.0, spec.1, program.0, program.1));
+            let needs = beside.add_some(rows::needs_text(&cell.needs).as_ref());
+            let (program, needs) = ((program.0, program.1), (needs.0, needs.1));
+            list.push((
+                cell.key.0, spec.0, spec.1, program.0, program.1, needs.0, needs.1,
+            ));
         }
         let (list, beside) = (lines(&list), beside.as_slice());
         query!(
-            "INSERT INTO cell (id, digest, spec, program, workload)
+            "INSERT INTO cell (id, digest, spec, program, needs, workload)
              SELECT line.value ->> 0, substr(?3, line.key * 48 + 1, 32),
                     CAST(substr(?2, line.value ->> 1, line.value ->> 2) AS TEXT),
                     CAST(substr(?2, line.value ->> 3, line.value ->> 4) AS TEXT),
+                    CAST(substr(?2, line.value ->> 5, line.value ->> 6) AS TEXT),
                     substr(?3, line.key * 48 + 33, 16)
              FROM jsonb_each(?1) AS line",
             list,
@@ -143,6 +148,33 @@ pub(super) async fn insert_cells(tx: &mut Tx, cells: &[NewCell]) -> Result<()> {
         )
         .execute(&mut tx.conn)
         .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn change_needs(tx: &mut Tx, cells: &[NeedsRow]) -> Result<()> {
+    for cells in chunks(cells, |_| 64) {
+        let mut beside = Beside::default();
+        let mut list = Vec::with_capacity(cells.len());
+        for row in cells {
+            let program = beside.add_some(row.needs.program.as_ref());
+            let needs = beside.add_some(rows::needs_text(&row.needs).as_ref());
+            list.push((row.cell.0, program.0, program.1, needs.0, needs.1));
+        }
+        let (list, beside) = (lines(&list), beside.as_slice());
+        let written = query!(
+            "WITH line AS MATERIALIZED (SELECT value FROM json_each(?1))
+             UPDATE cell SET
+                 program = CAST(substr(?2, line.value ->> 1, line.value ->> 2) AS TEXT),
+                 needs = CAST(substr(?2, line.value ->> 3, line.value ->> 4) AS TEXT)
+             FROM line WHERE cell.id = line.value ->> 0",
+            list,
+            beside
+        )
+        .execute(&mut tx.conn)
+        .await?
+        .rows_affected();
+        all_written("cells", written, cells.len())?;
     }
     Ok(())
 }

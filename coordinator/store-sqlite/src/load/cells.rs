@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{SqliteConnection, query, query_scalar};
 use swath_model::judge::{self, LastFault};
-use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Outcome};
 use swath_store::{CellKey, JobKey, Names, StoredCell, StoredJob, SweepKey};
 
@@ -95,14 +94,15 @@ async fn with_keys(conn: &mut SqliteConnection, keys: &[i64]) -> Result<Vec<Stor
 /// than finding it.
 async fn page(conn: &mut SqliteConnection, keys: &str) -> Result<Vec<StoredCell>> {
     let found = query!(
-        r#"SELECT cell.id AS "id!", cell.digest, cell.program,
+        r#"SELECT cell.id AS "id!", cell.digest, cell.program, cell.needs,
                   (SELECT json_group_array(json_array(sweep_cell.sweep, sweep_cell.replicates))
                    FROM sweep_cell WHERE sweep_cell.cell = cell.id) AS "holders!: String",
                   (SELECT json_group_array(json_array(
                        job.id, job.replicate, hex(job.digest), job.state, job.not_before,
                        job.deadline, job.stop, job.fault, job.attempt, worker.name, job.session,
                        job.granted_at, job.grants, job.charged, job.failed_on, job.closed,
-                       job.unmentioned, job.faulted, job.ended_at))
+                       job.unmentioned, job.faulted, job.ended_at,
+                             job.device))
                    FROM job LEFT JOIN worker ON worker.id = job.worker
                    WHERE job.cell = cell.id) AS "jobs!: String"
            FROM json_each(?1) AS asked
@@ -127,9 +127,7 @@ async fn page(conn: &mut SqliteConnection, keys: &str) -> Result<Vec<StoredCell>
         cells.push(StoredCell {
             key: CellKey(row.id),
             digest: rows::cell_digest(&row.digest)?,
-            needs: Needs {
-                program: row.program,
-            },
+            needs: rows::needs(row.program, row.needs.as_deref())?,
             holders: holders
                 .map(|(sweep, count)| (SweepKey(sweep), count))
                 .collect(),
@@ -149,6 +147,7 @@ fn job(row: &JobRow) -> Result<StoredJob> {
         key: JobKey(row.id),
         digest: row.digest,
         job: row.job()?,
+        device: row.device,
         unmentioned: row.unmentioned,
         // The fault is filled in from the outcomes.
         fault: row.faulted.map(|attempt| (attempt, NOTHING)),

@@ -26,7 +26,8 @@ pub(super) async fn jobs(
                   json_array(job.id, job.replicate, hex(job.digest), job.state, job.not_before,
                              job.deadline, job.stop, job.fault, job.attempt, worker.name,
                              job.session, job.granted_at, job.grants, job.charged, job.failed_on,
-                             job.closed, job.unmentioned, job.faulted, job.ended_at)
+                             job.closed, job.unmentioned, job.faulted, job.ended_at,
+                             job.device)
                       AS "line!: String"
            FROM job LEFT JOIN worker ON worker.id = job.worker
            WHERE job.id > ?1 ORDER BY job.id LIMIT ?2"#,
@@ -54,6 +55,7 @@ pub(super) async fn jobs(
             key: JobKey(row.id),
             job,
             worker: row.worker.map(WorkerKey),
+            device: line.device,
             unmentioned: line.unmentioned,
             faulted: line.faulted,
             ended_at: line.ended_at,
@@ -76,7 +78,7 @@ async fn attempts(
     let found = query!(
         r#"SELECT attempt.job, attempt.attempt, attempt.worker, attempt.session,
                   attempt.granted_at, attempt.ended_at, attempt.ended, attempt.lost_at,
-                  attempt.message, attempt.log_gone, device AS "device?", driver AS "driver?",
+                  attempt.message, attempt.log_gone, provenance.device AS "device?", driver AS "driver?",
                   libtorch AS "libtorch?", trainer AS "trainer?", threads AS "threads?",
                   determinism AS "determinism?"
            FROM job

@@ -3,7 +3,6 @@
 use sqlx::{SqliteConnection, query};
 use swath_model::id::{Replicate, SessionId};
 use swath_model::import::Imported;
-use swath_model::needs::Needs;
 use swath_model::probe::WorkloadKey;
 use swath_model::time::Timestamp;
 use swath_model::view::Counts;
@@ -122,7 +121,7 @@ async fn cells(
     page: &mut Filling,
 ) -> Result<()> {
     let found = query!(
-        r#"SELECT id AS "id!", digest, spec, program, workload FROM cell
+        r#"SELECT id AS "id!", digest, spec, program, needs, workload FROM cell
            WHERE id > ?1 ORDER BY id LIMIT ?2"#,
         after,
         limit
@@ -136,9 +135,7 @@ async fn cells(
             digest: rows::cell_digest(&row.digest)?,
             workload: stored.map_or_else(|| WorkloadKey::of_cell(&row.spec), WorkloadKey),
             spec: row.spec,
-            needs: Needs {
-                program: row.program,
-            },
+            needs: rows::needs(row.program, row.needs.as_deref())?,
         });
     }
     Ok(())

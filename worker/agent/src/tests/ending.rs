@@ -15,7 +15,7 @@ fn a_drain_withdraws_stops_gives_back_delivers_and_ends() {
     table.stopped(child, 20 * SECOND);
     // Asked again only for what may have been granted.
     let (fetch, exchange, wait) = table.exchange();
-    assert_eq!((exchange.request, exchange.want), (request, 0));
+    assert_eq!((exchange.request, wants(&exchange)), (request, 0));
     assert_eq!(wait, Duration::ZERO);
     table.answer(fetch, exchanged(&[], vec![training(2)]));
     let (first, given) = table.release();
@@ -38,7 +38,7 @@ fn an_outcome_is_delivered_before_the_end() {
     table.says(child, r#"{"event":"finished","test_error":8}"#);
     table.spool();
     let (deliver, exchange, _) = table.exchange();
-    assert_eq!(exchange.want, 0);
+    assert_eq!(wants(&exchange), 0);
     table.ends(child, 75);
     table.done();
     table.answer(deliver, exchanged(&[Ack::Recorded], Vec::new()));

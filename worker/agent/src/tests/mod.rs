@@ -12,6 +12,7 @@ use serde_json::json;
 use swath_model::device::Device;
 use swath_model::id::{Attempt, JobDigest, SessionId};
 use swath_model::message::{Ack, Exchange, Finish, Grant, Held, Report, Verdict};
+use swath_model::offer::{Free, Offer};
 use swath_model::outcome::{Measurement, Outcome, Provenance};
 use swath_model::view::WorkerAbout;
 
@@ -32,8 +33,11 @@ pub(super) fn config(slots: usize) -> Config {
         coordinator: "http://h:7070".to_owned(),
         about: WorkerAbout {
             version: "1".to_owned(),
-            slots: vec![Device::Cpu; slots],
-            programs: vec!["python3".to_owned()],
+            offer: Offer {
+                slots: vec![Device::Cpu; slots],
+                programs: vec!["python3".to_owned()],
+                ..Offer::default()
+            },
             ..WorkerAbout::default()
         },
         threads: 1,
@@ -68,10 +72,16 @@ pub(super) fn program(job: u8, name: &str) -> Grant {
     grant(job, &json!({ "trainer": trainer, "seed": 1 }))
 }
 
+/// How many jobs an exchange asks for.
+pub(super) fn wants(exchange: &Exchange) -> u32 {
+    exchange.free.iter().map(Free::jobs).sum()
+}
+
 fn grant(job: u8, spec: &serde_json::Value) -> Grant {
     Grant {
         held: held(job),
         spec: spec.to_string(),
+        device: Device::Cpu,
     }
 }
 
@@ -134,7 +144,7 @@ impl Table {
         let mut table = Self::new(config(slots));
         table.welcome(1, &[]);
         let (call, exchange, _) = table.exchange();
-        assert_eq!((exchange.want as usize, exchange.request), (slots, 1));
+        assert_eq!((wants(&exchange) as usize, exchange.request), (slots, 1));
         table.done();
         (table, call)
     }

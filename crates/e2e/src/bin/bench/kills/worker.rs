@@ -79,7 +79,11 @@ impl Worker {
             session: self.session,
             request: self.request,
             finishes,
-            want: want as u32,
+            free: vec![v1::Free {
+                device: "cpu".to_owned(),
+                slots: want as u32,
+                ahead: 0,
+            }],
             wait_ms: if self.held.is_empty() { 500 } else { 0 },
         };
         self.sent = Some(request.clone());

@@ -1,0 +1,71 @@
+//! What a worker offers to jobs, and what of it is free.
+
+use serde::{Deserialize, Serialize};
+
+use crate::device::Device;
+
+/// What a worker offers to jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Its slots, each by its device.
+    pub slots: Vec<Device>,
+    /// The programs that it may run.
+    pub programs: Vec<String>,
+    /// Its devices, each once; empty where the worker does not report them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceAbout>,
+    /// How many processors its host has; absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<u32>,
+}
+
+/// What a worker says about one of its devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceAbout {
+    /// The device.
+    pub device: Device,
+    /// Its model, in the words of a provenance; empty when it is not known.
+    pub model: String,
+    /// Its memory in bytes (of the CPU the host's); 0 when it is not known.
+    pub memory_bytes: u64,
+}
+
+/// What is free of a device of a worker that asks for jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Free {
+    /// The device.
+    pub device: Device,
+    /// How many jobs it could run at once in addition to those that it has.
+    pub slots: u32,
+    /// How many more jobs the worker would hold for it in advance, so that
+    /// short jobs do not wait for an exchange.
+    pub ahead: u32,
+}
+
+impl Free {
+    /// The most jobs to grant to the device.
+    pub const fn jobs(&self) -> u32 {
+        self.slots.saturating_add(self.ahead)
+    }
+
+    /// So many free slots of the processor.
+    pub fn cpu(slots: u32) -> Vec<Self> {
+        let device = Device::Cpu;
+        let ahead = 0;
+        vec![Self {
+            device,
+            slots,
+            ahead,
+        }]
+    }
+}
+
+impl Offer {
+    /// A device's memory in bytes, where it is known.
+    pub fn memory_of(&self, device: Device) -> Option<u64> {
+        let about = self.devices.iter().find(|about| about.device == device);
+        about
+            .map(|about| about.memory_bytes)
+            .filter(|bytes| *bytes > 0)
+    }
+}

@@ -1,0 +1,8 @@
+-- What jobs need of the device and the host on which they run, and on which
+-- device of its worker a job runs.
+
+-- JSON; NULL where nothing but the program is needed, which has a column.
+ALTER TABLE cell ADD COLUMN needs TEXT;
+
+-- Where its newest attempt was granted to run; NULL before there was a choice.
+ALTER TABLE job ADD COLUMN device TEXT;
