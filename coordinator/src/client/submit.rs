@@ -14,7 +14,7 @@ use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::read::json;
-use super::wait::{Goal, Interrupts, Parting, conclude, wait};
+use super::wait::{Goal, Interrupts, Parting, conclude, lacking, wait};
 use super::{files, render};
 use crate::cli;
 use crate::settings::Context;
@@ -75,6 +75,11 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
     let receipt = receipt(&reply)?.up_to(loaded.file.replicates_max);
     if !arguments.wait {
         print(context, &receipt)?;
+        // The sweep is submitted, whatever comes of this question.
+        let sweep = (receipt.digest, receipt.sweep.as_str());
+        if let Ok(Some(lack)) = lacking(&mut connection, sweep).await {
+            context.printer.warn(lack);
+        }
         next(context, &connection, &receipt);
         connection.close().await?;
         return Ok(Exit::Ok);

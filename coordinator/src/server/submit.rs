@@ -30,7 +30,10 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
             digest: cell.digest,
             axes: cell.axes,
             spec: cell.text,
-            needs: Needs::of(&cell.spec),
+            needs: Needs {
+                program: Needs::of(&cell.spec).program,
+                ..sweep.needs.clone()
+            },
         })
         .collect();
     Ok(Submission {

@@ -1,17 +1,21 @@
 //! Who is granted what, in which order, and what a repeated request gets.
 
+use swath_model::device::Device;
+use swath_model::id::{JobDigest, Owner, WorkerName};
 use swath_model::job::StateName;
 use swath_model::judge::backoff_unit;
+use swath_model::needs::Needs;
 use swath_model::offer::Free;
 use swath_model::outcome::Fault;
 
 use super::bench::Bench;
 use super::script::{
-    failed, finish, held, job, job_of, measured, plain_cell, program_cell, sweep, worker_about,
+    failed, finish, free, gpu_about, gpu_needs, held, job, job_of, measured, needing_cell,
+    plain_cell, program_cell, sweep, worker_about,
 };
 use crate::{Exchange, Grant, Hello, SweepChange, WorkerChange};
 
-fn jobs(grants: &[Grant]) -> Vec<swath_model::id::JobDigest> {
+fn jobs(grants: &[Grant]) -> Vec<JobDigest> {
     grants.iter().map(|grant| grant.held.job).collect()
 }
 
@@ -109,12 +113,119 @@ pub async fn programs_go_to_workers_that_allow_them(bench: &mut Bench) {
     };
     bench.greet(hello(&["other.py"])).await;
     let session = bench.greet(hello(&["other.py", "bench.py"])).await.session;
-    let able = swath_model::id::Owner {
+    let able = Owner {
         worker: "able".parse().unwrap(),
         session,
     };
     let grants = bench.take(&able, 9).await;
     assert_eq!(jobs(&grants), [job_of(&program_cell("bench.py"), 1)]);
+}
+
+/// A worker with two GPUs, greeted.
+async fn gpu_worker(bench: &mut Bench) -> Owner {
+    let worker: WorkerName = "gpus".parse().unwrap();
+    let hello = Hello {
+        worker: worker.clone(),
+        about: gpu_about(&[], 2),
+        held: vec![],
+    };
+    let session = bench.greet(hello).await.session;
+    Owner { worker, session }
+}
+
+/// Everything that is free of that worker.
+fn all_free() -> Vec<Free> {
+    let devices = [Device::Cpu, Device::Cuda(0), Device::Cuda(1)];
+    devices.map(|device| free(device, 2)).to_vec()
+}
+
+fn placed(grants: &[Grant]) -> Vec<(JobDigest, Device)> {
+    let placed = grants.iter().map(|it| (it.held.job, it.device));
+    placed.collect()
+}
+
+/// Memory keeps two large jobs off one GPU, and processors off one host; what
+/// does not fit lets others go first.
+pub async fn a_worker_gets_what_fits_beside_what_it_holds(bench: &mut Bench) {
+    let large = gpu_needs(6);
+    let broad = Needs {
+        cpus: Some(2),
+        ..Needs::default()
+    };
+    let mut submission = sweep("s", &[], 1);
+    submission.cells = (1..=3).map(|x| needing_cell(x, &large)).collect();
+    submission.cells.extend([
+        needing_cell(4, &broad),
+        needing_cell(5, &broad),
+        plain_cell(6),
+    ]);
+    bench.submit(&submission).await;
+    // It does not say how many processors it has.
+    let plain = bench.hello("plain").await;
+    assert_eq!(jobs(&bench.take(&plain, 9).await), [job(6, 1)]);
+    let owner = gpu_worker(bench).await;
+    let mut ask = bench.asking(&owner, vec![], 0);
+    ask.free = all_free();
+    let grants = bench.exchange(ask).await.unwrap().grants;
+    let (one, two, four) = (job(1, 1), job(2, 1), job(4, 1));
+    let (first, second) = (Device::Cuda(0), Device::Cuda(1));
+    assert_eq!(
+        placed(&grants),
+        [(one, first), (two, second), (four, Device::Cpu)]
+    );
+    let mut ask = bench.asking(&owner, vec![], 0);
+    ask.free = all_free();
+    assert_eq!(bench.exchange(ask).await.unwrap().grants, []);
+    // What ends makes room in the same exchange.
+    let done = [(two, 1.0), (four, 2.0)];
+    let done = done.map(|(job, error)| finish(held(job, 1), measured(error)));
+    let mut ask = bench.asking(&owner, done.to_vec(), 0);
+    ask.free = all_free();
+    let grants = bench.exchange(ask).await.unwrap().grants;
+    let expected = [(job(3, 1), second), (job(5, 1), Device::Cpu)];
+    assert_eq!(placed(&grants), expected);
+}
+
+/// Also where the coordinator has been started again since.
+pub async fn a_repeated_request_keeps_its_devices(bench: &mut Bench) {
+    let mut submission = sweep("s", &[], 2);
+    submission.cells = vec![needing_cell(1, &gpu_needs(4))];
+    bench.submit(&submission).await;
+    let owner = gpu_worker(bench).await;
+    let mut ask = bench.asking(&owner, vec![], 0);
+    ask.free = vec![free(Device::Cuda(1), 1), free(Device::Cuda(0), 1)];
+    let first = bench.exchange(ask.clone()).await.unwrap();
+    assert_eq!(first.grants.len(), 2);
+    bench.restart().await;
+    assert_eq!(bench.exchange(ask).await.unwrap(), first);
+    // What it holds is known, and so is the room that is left.
+    let mut submission = sweep("t", &[], 1);
+    submission.cells = vec![
+        needing_cell(2, &gpu_needs(7)),
+        needing_cell(3, &gpu_needs(6)),
+    ];
+    bench.submit(&submission).await;
+    let mut ask = bench.asking(&owner, vec![], 0);
+    ask.free = vec![free(Device::Cuda(0), 2), free(Device::Cuda(1), 1)];
+    let grants = bench.exchange(ask).await.unwrap().grants;
+    assert_eq!(placed(&grants), [(job(3, 1), Device::Cuda(0))]);
+}
+
+/// Needs take no part in the name of a job: a corrected file changes those of
+/// jobs that are there.
+pub async fn jobs_need_what_the_newest_sweep_says(bench: &mut Bench) {
+    let mut wrong = sweep("s", &[], 2);
+    wrong.cells = vec![needing_cell(1, &gpu_needs(11))];
+    bench.submit(&wrong).await;
+    let owner = gpu_worker(bench).await;
+    let mut ask = bench.asking(&owner, vec![], 0);
+    ask.free = all_free();
+    assert_eq!(bench.exchange(ask.clone()).await.unwrap().grants, []);
+    bench.submit(&sweep("s", &[1], 1)).await;
+    let plain = bench.hello("plain").await;
+    assert_eq!(jobs(&bench.take(&plain, 1).await), [job(1, 1)]);
+    bench.restart().await;
+    assert_eq!(jobs(&bench.take(&plain, 9).await), [job(1, 2)]);
 }
 
 /// Cordoned and draining workers get nothing until they are activated.

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use swath_model::device::Device;
+use swath_model::device::{Device, DeviceKind};
 use swath_model::id::{Attempt, JobDigest, Replicate, SweepDigest, WeightsDigest};
 use swath_model::metrics::Metrics;
 use swath_model::needs::Needs;
-use swath_model::offer::Offer;
+use swath_model::offer::{DeviceAbout, Free, Offer};
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
 use swath_model::seed::seed;
 use swath_model::spec::{cell_digest, job_digest};
@@ -66,6 +66,50 @@ pub fn program_cell(program: &str) -> SubmittedCell {
             program: Some(program.to_owned()),
             ..Needs::default()
         },
+    }
+}
+
+/// Cell `x` whose jobs need this.
+pub fn needing_cell(x: u32, needs: &Needs) -> SubmittedCell {
+    SubmittedCell {
+        needs: needs.clone(),
+        ..plain_cell(x)
+    }
+}
+
+/// Jobs that need a GPU and so much of its memory.
+pub fn gpu_needs(memory_bytes: u64) -> Needs {
+    Needs {
+        device: Some(DeviceKind::Cuda),
+        memory_bytes: Some(memory_bytes),
+        ..Needs::default()
+    }
+}
+
+/// What a worker reports about itself if it has a processor and these GPUs, each
+/// with ten bytes of memory, and three processors in all.
+pub fn gpu_about(programs: &[&str], gpus: u16) -> WorkerAbout {
+    let mut about = worker_about(programs);
+    let devices = (0..gpus).map(Device::Cuda);
+    about.offer.slots.extend(devices.clone());
+    about.offer.cpus = Some(3);
+    about.offer.devices = devices
+        .map(|device| DeviceAbout {
+            device,
+            model: "Abacus".to_owned(),
+            memory_bytes: 10,
+        })
+        .collect();
+    about
+}
+
+/// So many free slots of a device.
+pub const fn free(device: Device, slots: u32) -> Free {
+    let ahead = 0;
+    Free {
+        device,
+        slots,
+        ahead,
     }
 }
 

@@ -51,6 +51,9 @@ pub struct CellList {
     pub kind: SweepKind,
     /// Replicates per cell.
     pub replicates: u32,
+    /// What its jobs need of the device and the host on which they run.
+    #[serde(default)]
+    pub needs: Needs,
     /// The spec of each cell without a seed, in the order of the sweep's table.
     pub cells: Vec<Value>,
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use swath_model::needs::Needs;
 use swath_model::replication::Bounds;
 use swath_model::spec::keys;
 
@@ -11,6 +12,7 @@ use super::error::{FileError, Place};
 use super::grid::{self, Block};
 use super::layout::Layout;
 use super::naming::LABEL;
+use super::needs;
 use super::recipe::{Read, Recipes};
 use super::replicates;
 use super::section::{Section, unknown};
@@ -37,6 +39,9 @@ pub struct SweepFile {
     pub replicates_max: Option<u32>,
     /// Which of a training's test errors counts.
     pub measure: Measure,
+    /// What jobs need of the device and the host on which they run. It takes
+    /// no part in their names.
+    pub needs: Needs,
     /// How the table is laid out.
     pub layout: Layout,
     /// The values to compare with.
@@ -192,7 +197,7 @@ impl Parts {
         errors: &mut Vec<FileError>,
     ) -> Option<SweepFile> {
         let sweep = self.sweep?;
-        let known = ["name", "title", "recipe", "replicates", "measure"];
+        let known = ["name", "title", "recipe", "replicates", "measure", "needs"];
         let section = Section::open("sweep", &sweep.node, &known, errors);
         let mut settings = Settings::new();
         let layer = section
@@ -233,6 +238,9 @@ impl Parts {
             replicates,
             replicates_max,
             measure: measure(&section, errors),
+            needs: section.get("needs").map_or_else(Needs::default, |node| {
+                needs::read("sweep.needs", node, errors)
+            }),
             layout,
             reference,
             settings,

@@ -17,6 +17,7 @@ mod grid;
 mod layout;
 mod list;
 mod naming;
+mod needs;
 mod recipe;
 pub mod reference;
 mod replicates;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use swath_model::id::{CellDigest, SweepDigest};
+use swath_model::needs::Needs;
 use swath_model::replication::{Bounds, UNTIL_RANKED};
 use swath_model::spec::canonical;
 use swath_model::view::SweepKind;
@@ -34,6 +35,8 @@ pub struct Whole {
     pub replicates_max: Option<u32>,
     /// Which of a training's test errors counts.
     pub measure: Measure,
+    /// What its jobs need of the device and the host on which they run.
+    pub needs: Needs,
     /// How the table is laid out.
     pub layout: Layout,
     /// The values to compare with.
@@ -84,6 +87,7 @@ pub(super) struct Head<'a> {
     pub(super) replicates: u32,
     pub(super) replicates_max: Option<u32>,
     pub(super) measure: Measure,
+    pub(super) needs: &'a Needs,
     pub(super) layout: &'a Layout,
     /// The text of the published values.
     pub(super) reference: Option<&'a str>,
@@ -106,6 +110,10 @@ impl Head<'_> {
             "table": self.layout,
             "reference": self.reference,
         });
+        // Sweeps without needs keep the digest that they had before there were any.
+        if *self.needs != Needs::default() {
+            covered["needs"] = json!(self.needs);
+        }
         // Sweeps without labels keep the digest that they had before there were
         // labels.
         if self.labels.iter().any(Option::is_some) {

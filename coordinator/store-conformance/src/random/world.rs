@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::device::Device;
 use swath_model::event::{Event, What};
 use swath_model::id::{JobDigest, Owner, Replicate, SessionId, WorkerName};
 use swath_model::import::{ImportBatch, ImportRow, Imported};
@@ -13,7 +14,8 @@ use swath_model::outcome::{Fault, Outcome};
 use super::super::bench::Bench;
 use super::super::replicating::adaptive;
 use super::super::script::{
-    failed, finish, job, job_of, observation, plain_cell, program_cell, report, sweep, worker_about,
+    failed, finish, free, gpu_about, gpu_needs, job, job_of, observation, plain_cell, program_cell,
+    report, sweep,
 };
 use super::{Op, Pick, Said, Session};
 use crate::call::{Call, Reply};
@@ -68,7 +70,14 @@ fn numbers(sweep: u8, replace: bool, rows: &[Said]) -> ImportBatch {
 fn submission(which: u8, priority: i32) -> Submission {
     let mut submission = match which {
         0 => sweep("first", &[1, 2], 2),
-        1 => sweep("second", &[2, 3, 4], 1),
+        1 => {
+            // Cells that it shares need this from then on.
+            let mut submission = sweep("second", &[2, 3, 4], 1);
+            submission.cells[0].needs = gpu_needs(6);
+            submission.cells[1].needs.memory_bytes = Some(3);
+            submission.cells[2].needs.cpus = Some(2);
+            submission
+        }
         2 => sweep("first", &[2, 1], 3),
         4 => adaptive("adaptive", &[3, 1], 1, 2),
         _ => {
@@ -81,6 +90,22 @@ fn submission(which: u8, priority: i32) -> Submission {
     // look.
     submission.priority = priority + if which == 4 { 2 } else { 0 };
     submission
+}
+
+const fn has_gpu(worker: u8) -> bool {
+    worker != 0
+}
+
+/// What is free of a worker that wants so many jobs.
+fn free_of(worker: u8, want: u32) -> Vec<Free> {
+    let gpu = if has_gpu(worker) { want / 2 } else { 0 };
+    let mut free = vec![free(Device::Cuda(0), gpu), free(Device::Cpu, want - gpu)];
+    free.retain(|free| free.slots > 0);
+    for free in &mut free {
+        free.ahead = free.slots / 2;
+        free.slots -= free.ahead;
+    }
+    free
 }
 
 /// The jobs of all sweeps whose bit is set, and one that never exists.
@@ -330,7 +355,7 @@ impl World {
         let programs: &[&str] = if program { &["tool"] } else { &[] };
         Hello {
             worker: name(worker),
-            about: worker_about(programs),
+            about: gpu_about(programs, u16::from(has_gpu(worker))),
             held: self.recent(worker, claims),
         }
     }
@@ -353,7 +378,7 @@ impl World {
                     finishes: finishes
                         .filter_map(|(pick, outcome)| self.finish_of(worker, pick, outcome))
                         .collect(),
-                    free: Free::cpu(want.into()),
+                    free: free_of(worker, want.into()),
                 })
             }
             Op::Heartbeat {

@@ -42,6 +42,19 @@ s/x.toml:6:9: `sweep.title`: must be a text
 }
 
 #[test]
+fn needs_are_of_one_device_and_one_host() {
+    wrong!("needs = { cuda = 2 }\n[[grid]]\nepochs = 5\n", @"s/x.toml:4:18: `sweep.needs.cuda`: 2 devices: one job gets one device so far; write `cuda = 1`");
+    wrong!("needs = { cuda = 1, cpu = true }\n[[grid]]\nepochs = 5\n", @"s/x.toml:4:27: `sweep.needs.cpu`: a job runs on one device, and `cuda` is set too");
+    wrong!("needs = \"cuda\"\n[[grid]]\nepochs = 5\n", @r#"s/x.toml:4:9: `sweep.needs`: must be a table, like { cuda = 1, memory = "10GiB", cpus = 4 }"#);
+    wrong!("needs = { cuda = 0, memory = 10, cpus = 0, gpu = 1 }\n[[grid]]\nepochs = 5\n", @r#"
+s/x.toml:4:18: `sweep.needs.cuda`: must be 1, not 0; leave it out otherwise
+s/x.toml:4:30: `sweep.needs.memory`: must be a size like "10GiB" or "512MiB", not 10
+s/x.toml:4:41: `sweep.needs.cpus`: must be a whole number from 1 to 65536, not 0
+s/x.toml:4:44: `sweep.needs.gpu`: unknown key; did you mean `cpu`?
+"#);
+}
+
+#[test]
 fn expressions_are_checked_before_anything_starts() {
     wrong!("[[grid]]\n\"optimizer.lr\" = \"0.1 * batch_szie / 128\"\n", @r#"s/x.toml:5:25: `optimizer.lr`: in "0.1 * batch_szie / 128": `batch_szie`: unknown key; did you mean `batch_size`?"#);
     wrong!("[[grid]]\n\"optimizer.lr\" = [0.1, \"0.1 * (2\"]\n", @r#"s/x.toml:5:33: `optimizer.lr`: in "0.1 * (2": ends where an operator or `)` should be"#);
@@ -72,7 +85,7 @@ fn grids_must_make_sense() {
     wrong!("[[grid]]\nepochs = []\n", @"s/x.toml:5:10: `epochs`: is an axis without values; give some, or remove it");
     wrong!("grid = 5\n", @r#"
 s/x.toml: `grid`: is missing; add a [[grid]] block with at least one axis
-s/x.toml:4:1: `sweep.grid`: unknown key; the keys are `name`, `title`, `recipe`, `replicates`, `measure`
+s/x.toml:4:1: `sweep.grid`: unknown key; the keys are `name`, `title`, `recipe`, `replicates`, `measure`, `needs`
 "#);
     wrong!("[[grid]]\noptimizer.lr = [0.1]\n\"optimizer.lr\" = [0.2]\nzip = { optimizer.lr = [1] }\n", @r#"
 s/x.toml:6:1: `optimizer.lr`: is an axis of this block already; join the two, or begin another [[grid]]

@@ -9,6 +9,9 @@ mod selectors;
 
 use serde_json::{Value, json};
 
+use swath_model::device::DeviceKind;
+use swath_model::needs::Needs;
+
 use super::*;
 
 /// The recipe `base.toml` of these tests: everything but axes.
@@ -55,6 +58,29 @@ fn errors(text: &str) -> String {
     };
     let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
     lines.join("\n")
+}
+
+#[test]
+fn needs_are_of_the_sweep_and_not_of_its_jobs() {
+    let grid = "[[grid]]\nepochs = [5, 6]\n";
+    let plain = with_head(grid);
+    let needing = with_head(&format!(
+        "needs = {{ cuda = 1, memory = \"1.5GiB\", cpus = 4 }}\n{grid}"
+    ));
+    assert_eq!(parsed(&plain).needs, Needs::default());
+    assert_eq!(
+        parsed(&needing).needs,
+        Needs {
+            device: Some(DeviceKind::Cuda),
+            memory_bytes: Some(3 << 29),
+            cpus: Some(4),
+            program: None,
+        }
+    );
+    let digests = |text| cells(text).into_iter().map(|cell| cell.digest);
+    assert!(digests(&plain).eq(digests(&needing)));
+    let digest = |text| expand(&parsed(text)).unwrap().digest();
+    assert_ne!(digest(&plain), digest(&needing));
 }
 
 fn cells(text: &str) -> Vec<Cell> {

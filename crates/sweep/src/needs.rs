@@ -1,0 +1,119 @@
+//! What jobs need of the device and the host on which they run.
+
+use swath_model::device::DeviceKind;
+use swath_model::needs::Needs;
+use swath_model::spec::keys;
+
+use super::error::FileError;
+use super::section::unknown;
+use super::source::{Entry, Node};
+
+const KEYS: [&str; 4] = ["cpu", "cuda", "memory", "cpus"];
+/// More is a mistake.
+const CPUS_MAX: i64 = 65_536;
+const UNITS: [(&str, u32); 5] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("B", 0)];
+
+/// Reads a table such as `{ cuda = 1, memory = "10GiB", cpus = 4 }` that the
+/// file names `path`.
+pub(super) fn read(path: &str, node: &Node, errors: &mut Vec<FileError>) -> Needs {
+    let Some(entries) = node.entries() else {
+        let message = "must be a table, like { cuda = 1, memory = \"10GiB\", cpus = 4 }";
+        errors.push(node.place.error(path, message));
+        return Needs::default();
+    };
+    let mut needs = Needs::default();
+    for entry in entries {
+        if let Err(message) = take(&mut needs, entry) {
+            let key = format!("{path}.{}", entry.name);
+            let place = if KEYS.contains(&&*entry.name) {
+                &entry.node.place
+            } else {
+                &entry.place
+            };
+            errors.push(place.error(key, message));
+        }
+    }
+    needs
+}
+
+fn take(needs: &mut Needs, entry: &Entry) -> Result<(), String> {
+    let value = entry.node.value();
+    let what = || keys::describe(&value);
+    match entry.name.as_str() {
+        "cpu" if value.as_bool() == Some(true) => on(needs, DeviceKind::Cpu)?,
+        "cpu" => {
+            return Err(format!(
+                "must be true, not {}; leave it out otherwise",
+                what()
+            ));
+        }
+        "cuda" => match value.as_i64() {
+            Some(1) => on(needs, DeviceKind::Cuda)?,
+            Some(many) if many > 1 => {
+                return Err(format!(
+                    "{many} devices: one job gets one device so far; write `cuda = 1`"
+                ));
+            }
+            _ => return Err(format!("must be 1, not {}; leave it out otherwise", what())),
+        },
+        "memory" => {
+            let bytes = entry.node.text().and_then(bytes);
+            let wrong = || {
+                format!(
+                    "must be a size like \"10GiB\" or \"512MiB\", not {}",
+                    what()
+                )
+            };
+            needs.memory_bytes = Some(bytes.ok_or_else(wrong)?);
+        }
+        "cpus" => {
+            let cpus = value.as_i64().filter(|it| (1..=CPUS_MAX).contains(it));
+            let wrong = || {
+                format!(
+                    "must be a whole number from 1 to {CPUS_MAX}, not {}",
+                    what()
+                )
+            };
+            needs.cpus = Some(cpus.ok_or_else(wrong)? as u32);
+        }
+        name => return Err(unknown(name, &KEYS)),
+    }
+    Ok(())
+}
+
+fn on(needs: &mut Needs, device: DeviceKind) -> Result<(), String> {
+    match needs.device.replace(device) {
+        None => Ok(()),
+        Some(other) => Err(format!(
+            "a job runs on one device, and `{other}` is set too"
+        )),
+    }
+}
+
+/// A size in bytes: a number with a unit.
+fn bytes(text: &str) -> Option<u64> {
+    let (number, bits) = UNITS
+        .iter()
+        .find_map(|(unit, bits)| Some((text.strip_suffix(unit)?, *bits)))?;
+    let number = number.trim_end();
+    let digits = number
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let bytes = number.parse::<f64>().ok()? * f64::from(2).powi(bits as i32);
+    (digits && (1.0..=1e18).contains(&bytes)).then_some(bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(bytes("10GiB"), Some(10 << 30));
+        assert_eq!(bytes("1.5 KiB"), Some(1536));
+        assert_eq!(bytes("7B"), Some(7));
+        for wrong in ["", "10", "GiB", "0GiB", "-1GiB", "1e3B", "10 GB", "infB"] {
+            assert_eq!(bytes(wrong), None, "{wrong}");
+        }
+    }
+}
