@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use swath_coordinator::database::Database;
 use swath_coordinator::server::{ServeSettings, Server};
 use swath_model::message::{CellList, Sources};
+use swath_model::needs::Needs;
 use swath_model::policy::Policy;
 use swath_model::probe::{self, Timing, workload};
 use swath_model::spec::JobSpec;
@@ -162,6 +163,7 @@ async fn trainings_and_probes_of_a_workload_are_found() {
         title: "x".to_owned(),
         kind: SweepKind::Probe,
         replicates: 1,
+        needs: Needs::default(),
         cells: vec![probe.spec.cell_tree().clone()],
     };
     let request = submit_request(Sources::Cells(list), None);

@@ -185,6 +185,7 @@ async fn keep(
             title: "replay".to_owned(),
             kind: SweepKind::Training,
             replicates: job.replicate.0,
+            needs: swath_model::needs::Needs::default(),
             cells: vec![job.spec.clone()],
         }),
         definition: json!({}),

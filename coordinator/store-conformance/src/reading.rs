@@ -470,6 +470,10 @@ pub async fn known_jobs_and_sources(bench: &mut Bench) {
         title: "Given".to_owned(),
         kind: SweepKind::Probe,
         replicates: 2,
+        needs: Needs {
+            cpus: Some(2),
+            ..Needs::default()
+        },
         cells: vec![json!({"params": {"x": 0.1}}), json!({"params": {"x": 3}})],
     });
     bench.submit(&given).await;

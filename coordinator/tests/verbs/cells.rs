@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use swath_model::message::{CellList, Sources};
+use swath_model::needs::Needs;
 use swath_model::view::SweepKind;
 use swath_proto::convert::submit_request;
 use swath_proto::v1::SubmitReply;
@@ -22,6 +23,7 @@ fn small() -> CellList {
         title: "small".to_owned(),
         kind: SweepKind::Training,
         replicates: 2,
+        needs: Needs::default(),
         cells: vec![cell(1), cell(2), cell(3)],
     }
 }

@@ -28,6 +28,11 @@ pub enum DeviceKind {
     Cuda,
 }
 
+/// A text that does not name a kind of device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a kind of device; the kinds are `cpu` and `cuda`")]
+pub struct ParseDeviceKindError(String);
+
 /// A text that does not name a device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a device; devices are `cpu`, `cuda:0`, `cuda:1`, …")]
@@ -88,6 +93,18 @@ impl fmt::Display for DeviceKind {
             Self::Cpu => "cpu",
             Self::Cuda => "cuda",
         })
+    }
+}
+
+impl FromStr for DeviceKind {
+    type Err = ParseDeviceKindError;
+
+    fn from_str(text: &str) -> Result<Self, ParseDeviceKindError> {
+        match text {
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda),
+            _ => Err(ParseDeviceKindError(text.to_owned())),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use swath_model::view::SweepKind;
 use super::expand::{Cell, ERRORS_MAX, JOBS_MAX};
 use super::file::{self, Measure};
 use super::layout::Layout;
+use super::needs;
 use super::replicates;
 use super::settings::{PARAMS, SEED};
 use super::whole::{Head, Tally, Whole};
@@ -129,6 +130,9 @@ fn heading(list: &CellList) -> Vec<ListError> {
     }
     if let Err(message) = replicates::checked(&list.replicates.into()) {
         wrong("replicates", message);
+    }
+    for (key, message) in needs::wrong(&list.needs) {
+        wrong(&format!("needs.{key}"), message);
     }
     let (cells, replicates) = (list.cells.len(), list.replicates);
     let jobs = (cells as u128).saturating_mul(replicates.into());

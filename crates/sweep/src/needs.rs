@@ -90,6 +90,21 @@ fn on(needs: &mut Needs, device: DeviceKind) -> Result<(), String> {
     }
 }
 
+/// What is wrong at which key of needs that were not read from a file.
+pub(super) fn wrong(needs: &Needs) -> Vec<(&'static str, String)> {
+    let mut wrong = Vec::new();
+    if needs.memory_bytes == Some(0) {
+        wrong.push(("memory_bytes", "must be at least 1".to_owned()));
+    }
+    if let Some(cpus) = needs.cpus
+        && !(1..=CPUS_MAX).contains(&i64::from(cpus))
+    {
+        let message = format!("must be a whole number from 1 to {CPUS_MAX}, not {cpus}");
+        wrong.push(("cpus", message));
+    }
+    wrong
+}
+
 /// A size in bytes: a number with a unit.
 fn bytes(text: &str) -> Option<u64> {
     let (number, bits) = UNITS

@@ -1,7 +1,9 @@
 //! What a sweep is submitted as.
 
 use serde_json::Value;
+use swath_model::device::ParseDeviceKindError;
 use swath_model::message::{CellList, Files, Sources};
+use swath_model::needs::Needs;
 use swath_model::view::SweepKind;
 
 use super::{DecodeError, Result};
@@ -11,8 +13,8 @@ use crate::v1;
 ///
 /// # Errors
 ///
-/// When there are files and cells, a cell is not JSON, or the kind of the sweep
-/// is missing.
+/// When there are files and cells, a cell is not JSON, the kind of the sweep is
+/// missing, or that of a device is unknown.
 pub fn sources(message: v1::SubmitRequest) -> Result<Sources> {
     let Some(list) = message.cells else {
         return Ok(Sources::Files(Files {
@@ -40,14 +42,30 @@ pub fn sources(message: v1::SubmitRequest) -> Result<Sources> {
             )
         })
     };
+    let needs = list.needs.map_or(Ok(Needs::default()), needs)?;
     let cells: Result<Vec<Value>> = list.specs.into_iter().enumerate().map(spec).collect();
     Ok(Sources::Cells(CellList {
         name: list.name,
         title: list.title,
         kind,
         replicates: list.replicates,
+        needs,
         cells: cells?,
     }))
+}
+
+fn needs(message: v1::Needs) -> Result<Needs> {
+    let device = message.device.map(|name| {
+        name.parse().map_err(|error: ParseDeviceKindError| {
+            DecodeError::new("cells.needs.device", error.to_string())
+        })
+    });
+    Ok(Needs {
+        device: device.transpose()?,
+        memory_bytes: message.memory_bytes,
+        cpus: message.cpus,
+        program: None,
+    })
 }
 
 /// A request to store a sweep.
@@ -71,6 +89,11 @@ pub fn submit_request(sources: Sources, priority: Option<i32>) -> v1::SubmitRequ
                 }
                 .into(),
                 replicates: list.replicates,
+                needs: Some(v1::Needs {
+                    device: list.needs.device.map(|device| device.to_string()),
+                    memory_bytes: list.needs.memory_bytes,
+                    cpus: list.needs.cpus,
+                }),
                 specs: list.cells.iter().map(Value::to_string).collect(),
             }),
             ..v1::SubmitRequest::default()

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 use serde_json::json;
+use swath_model::device::DeviceKind;
 use swath_model::id::WeightsDigest;
 use swath_model::metrics::Metrics;
+use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
 use swath_model::view::SweepKind;
 
@@ -147,6 +149,13 @@ fn an_observation_that_is_not_finite_is_absent() {
     assert_eq!(observation(message).test_loss, None);
 }
 
+fn gpu() -> v1::Needs {
+    v1::Needs {
+        device: Some("gpu".to_owned()),
+        ..v1::Needs::default()
+    }
+}
+
 #[test]
 fn sweeps_survive_the_wire_as_files_and_as_cells() {
     let files = message::Sources::Files(message::Files {
@@ -159,6 +168,12 @@ fn sweeps_survive_the_wire_as_files_and_as_cells() {
         title: "A".to_owned(),
         kind: SweepKind::Probe,
         replicates: 2,
+        needs: Needs {
+            device: Some(DeviceKind::Cuda),
+            memory_bytes: Some(1 << 30),
+            cpus: Some(4),
+            program: None,
+        },
         cells: vec![json!({"optimizer": {"lr": 0.1}, "epochs": 3}), json!({})],
     };
     let cells = message::Sources::Cells(list.clone());
@@ -183,5 +198,6 @@ fn sweeps_survive_the_wire_as_files_and_as_cells() {
     assert!(wrong(|it, _| it.replicates = Some(1)).contains(both));
     assert!(wrong(|_, it| it.kind = 0).contains("`cells.kind`"));
     assert!(wrong(|_, it| it.kind = 9).contains("`cells.kind`"));
+    assert!(wrong(|_, it| it.needs = Some(gpu())).contains("`cells.needs.device`: `gpu`"));
     assert!(wrong(|_, it| it.specs[1] = "{".to_owned()).contains("cell 2: not JSON"));
 }

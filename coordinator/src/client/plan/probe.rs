@@ -15,7 +15,7 @@ use swath_sweep::{Expansion, NAME_MAX};
 use super::ground;
 use crate::cli::Plan;
 use crate::client::connection::{Connection, KNOWN_CHUNK};
-use crate::client::failure::Outcome;
+use crate::client::failure::{Failure, Outcome};
 use crate::client::local::{LocalWorker, Needs};
 use crate::client::run::{self, Training};
 use crate::client::submit::receipt;
@@ -169,6 +169,17 @@ async fn open_of(connection: &mut Connection, probes: &[Probe]) -> Outcome<Vec<P
     Ok(open)
 }
 
+/// What the probes need: steps are measured where the jobs will run.
+fn needs_of(expansions: &[Expansion<'_>]) -> Outcome<swath_model::needs::Needs> {
+    let mut needs = expansions.iter().map(|it| &it.file().needs);
+    let first = needs.next().cloned().unwrap_or_default();
+    if needs.any(|it| *it != first) {
+        let line = "these sweeps need different devices or hosts, and are measured on one";
+        return Err(Failure::usage(line).hint("Give `plan --probe` one of them at a time."));
+    }
+    Ok(first)
+}
+
 async fn submit(
     connection: &mut Connection,
     expansions: &[Expansion<'_>],
@@ -186,6 +197,7 @@ async fn submit(
         title,
         kind: SweepKind::Probe,
         replicates: 1,
+        needs: needs_of(expansions)?,
         cells: cells.collect(),
     };
     let reply = connection.submit(Sources::Cells(list), None).await?;

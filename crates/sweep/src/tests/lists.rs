@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use swath_model::message::CellList;
+use swath_model::needs::Needs;
 use swath_model::probe::probes;
 use swath_model::spec::JobSpec;
 use swath_model::view::SweepKind;
@@ -24,6 +25,7 @@ fn list(kind: SweepKind, cells: Vec<Value>) -> CellList {
         title: "x".to_owned(),
         kind,
         replicates: 3,
+        needs: Needs::default(),
         cells,
     }
 }
@@ -121,12 +123,19 @@ fn a_wrong_list_is_refused_by_cell_and_key() {
     assert_eq!(wrong(&twice), "cell 3: is the same as cell 2");
     let empty = CellList {
         name: "No".to_owned(),
+        needs: Needs {
+            memory_bytes: Some(0),
+            cpus: Some(0),
+            ..Needs::default()
+        },
         ..CellList::default()
     };
     insta::assert_snapshot!(wrong(&empty), @"
     the list of cells: `name`: must be 1 to 64 of a-z 0-9 _ -
     the list of cells: `title`: must be a text
     the list of cells: `replicates`: must be a whole number from 1 to 10000, not 0
+    the list of cells: `needs.memory_bytes`: must be at least 1
+    the list of cells: `needs.cpus`: must be a whole number from 1 to 65536, not 0
     the list of cells: `cells`: has no cell
     ");
     let large = CellList {
