@@ -302,6 +302,7 @@ mod tests {
             digest: JobDigest::from_bytes([number as u8; 32]),
             job: Job::new(now),
             unmentioned: 0,
+            device: None,
             fault: None,
             ended_at: None,
             outcomes: Vec::new(),

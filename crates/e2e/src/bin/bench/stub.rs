@@ -57,7 +57,17 @@ pub(crate) fn hello(worker: &str, slots: usize, held: Vec<v1::Held>) -> v1::Hell
         programs: Vec::new(),
         held,
         devices: Vec::new(),
+        cpus: 0,
     }
+}
+
+/// So many slots without a job.
+pub(crate) fn free(slots: usize) -> Vec<v1::Free> {
+    vec![v1::Free {
+        device: "cpu".to_owned(),
+        slots: slots as u32,
+        ahead: 0,
+    }]
 }
 
 /// The outcome of an attempt.
@@ -113,7 +123,7 @@ impl Stub {
             session: self.session,
             request: self.request,
             finishes,
-            want: want as u32,
+            free: free(want),
             wait_ms: wait.as_millis() as u32,
         };
         let exchange = self.client.exchange(request);

@@ -6,7 +6,7 @@ use swath_e2e::Random;
 use swath_proto::v1;
 
 use super::list::List;
-use crate::stub::{finish, hello};
+use crate::stub::{finish, free, hello};
 
 /// Attempts that a worker holds at a time.
 const HELD: usize = 6;
@@ -79,11 +79,7 @@ impl Worker {
             session: self.session,
             request: self.request,
             finishes,
-            free: vec![v1::Free {
-                device: "cpu".to_owned(),
-                slots: want as u32,
-                ahead: 0,
-            }],
+            free: free(want),
             wait_ms: if self.held.is_empty() { 500 } else { 0 },
         };
         self.sent = Some(request.clone());
