@@ -114,13 +114,13 @@ impl Site {
     }
 }
 
-fn measured(grant: &v1::Grant, train_seconds: f64, metrics: HashMap<String, f64>) -> v1::Finish {
+fn measured(grant: &v1::Grant, train_seconds: f64, mut values: HashMap<String, f64>) -> v1::Finish {
+    values.insert("test_error".to_owned(), 5.0);
     v1::Finish {
         held: grant.held.clone(),
         outcome: Some(v1::finish::Outcome::Measured(v1::Measurement {
-            test_error: 5.0,
             train_seconds,
-            metrics,
+            values,
             ..Default::default()
         })),
         provenance: Some(v1::Provenance {
@@ -180,7 +180,11 @@ async fn trainings_and_probes_of_a_workload_are_found() {
         memory_bytes: Some(1e6),
         ..Timing::default()
     };
-    let metrics = timing.metrics().into_iter().collect();
+    let metrics = timing.metrics();
+    let metrics = metrics
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
     site.trade(vec![measured(&grants[5], 9.0, metrics)], 0)
         .await;
     let told = site.read(probes).await;

@@ -44,8 +44,8 @@ async fn measure(url: &str, error: impl Fn(&Value, usize) -> f64) {
         v1::Finish {
             held: grant.held.clone(),
             outcome: Some(v1::finish::Outcome::Measured(v1::Measurement {
-                test_error: error(params, *at - 1),
                 train_seconds: 60.0,
+                values: [("test_error".to_owned(), error(params, *at - 1))].into(),
                 ..Default::default()
             })),
             provenance: None,

@@ -109,8 +109,8 @@ fn exchange(session: u64, request: u64, want: u32, wait_ms: u32) -> v1::Exchange
 
 fn measured(grant: &v1::Grant, test_error: f64) -> v1::Finish {
     let outcome = v1::Measurement {
-        test_error,
         train_seconds: 1.0,
+        values: [("test_error".to_owned(), test_error)].into(),
         ..Default::default()
     };
     v1::Finish {
@@ -395,12 +395,14 @@ async fn whoever_folds_the_events_knows_what_a_status_says() {
 
     let observation = v1::Observation {
         epoch: 1,
-        test_error: Some(12.5),
+        names: vec![0],
+        values: vec![12.5],
         ..Default::default()
     };
     let report = v1::Report {
         held: grants[0].held.clone(),
         observations: vec![observation],
+        names: vec!["test_error".to_owned()],
         ..Default::default()
     };
     let observe = v1::ObserveRequest {

@@ -71,8 +71,9 @@ async fn said(state: &State, due: SteeringDue) -> Result<Vec<Steering>, String> 
     let definition = Definition::read(&sweep.definition).map_err(|error| error.to_string())?;
     let results = state.store.results(due.sweep, definition.last_epochs());
     let results = results.await.map_err(failed)?;
+    let measured = definition.quantity();
     // Thousands of tests occupy a core for a while.
-    let look = move || steering::steer(due.rule, definition.measure, &results);
+    let look = move || steering::steer(due.rule, &measured, &results);
     tokio::task::spawn_blocking(look)
         .await
         .map_err(|error| error.to_string())?

@@ -1,8 +1,9 @@
 //! What becomes of reported outcomes.
 
 use swath_model::job::StateName;
+use swath_model::metrics::Metrics;
 use swath_model::offer::Free;
-use swath_model::outcome::Fault;
+use swath_model::outcome::{Fault, Measurement, Outcome};
 
 use super::bench::Bench;
 use super::script::{failed, finish, held, job, measured, sweep};
@@ -33,7 +34,7 @@ pub async fn a_measurement_is_recorded_once(bench: &mut Bench) {
     let detail = bench.job(attempt.job).await;
     assert_eq!(detail.job.state, StateName::Succeeded);
     assert_eq!(detail.job.ended_at, Some(ended));
-    assert_eq!(detail.job.measurement.map(|m| m.test_error), Some(8.25));
+    assert_eq!(detail.job.measured(), Some(8.25));
     assert_eq!(detail.late_outcomes, 0);
 }
 
@@ -48,7 +49,7 @@ pub async fn another_outcome_for_a_recorded_attempt_is_stale(bench: &mut Bench) 
     let ack = bench.finish(&other, attempt, measured(8.25)).await;
     assert_eq!(ack, Ack::Stale);
     let detail = bench.job(attempt.job).await;
-    assert_eq!(detail.job.measurement.map(|m| m.test_error), Some(8.25));
+    assert_eq!(detail.job.measured(), Some(8.25));
     assert_eq!(detail.late_outcomes, 2);
 }
 
@@ -100,16 +101,22 @@ pub async fn a_finish_after_a_newer_grant_is_stale(bench: &mut Bench) {
     let ack = bench.finish(&other, new, measured(2.0)).await;
     assert_eq!(ack, Ack::Recorded);
     let detail = bench.job(old.job).await;
-    assert_eq!(detail.job.measurement.map(|m| m.test_error), Some(2.0));
+    assert_eq!(detail.job.measured(), Some(2.0));
 }
 
-/// Numbers that are not finite are refused, and the attempt stays open.
+/// Numbers that are not finite are refused, and so are none at all, and the attempt stays open.
 pub async fn a_measurement_that_is_not_finite_is_refused(bench: &mut Bench) {
     let (owner, attempt) = taken(bench).await;
     for bad in [f64::NAN, f64::INFINITY] {
         let ack = bench.finish(&owner, attempt, measured(bad)).await;
         assert_eq!(ack, Ack::Refused);
     }
+    let nothing = Outcome::Measured(Measurement {
+        train_seconds: 1.0,
+        values: Metrics::new(),
+        weights: None,
+    });
+    assert_eq!(bench.finish(&owner, attempt, nothing).await, Ack::Refused);
     assert_eq!(bench.state(attempt.job).await, StateName::Leased);
     let ack = bench.finish(&owner, attempt, measured(1.0)).await;
     assert_eq!(ack, Ack::Recorded);

@@ -51,7 +51,10 @@ async fn shown(
     let cells: Vec<CellResults> = bench.results(submission.digest).await;
     let one = |it: &swath_model::view::ReplicateResult| {
         let imported = it.imported.as_ref().map(|it| it.test_error);
-        let measured = it.measurement.as_ref().map(|it| it.test_error);
+        let measured = it
+            .measurement
+            .as_ref()
+            .and_then(|it| it.values.get("test_error"));
         (it.replicate.0, imported, measured)
     };
     cells[at].replicates.iter().map(one).collect()

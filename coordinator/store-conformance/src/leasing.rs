@@ -221,7 +221,12 @@ pub async fn repeated_observations_are_ignored(bench: &mut Bench) {
     let errors: Vec<_> = curve
         .await
         .iter()
-        .map(|point| (point.observation.epoch, point.observation.test_error))
+        .map(|point| {
+            (
+                point.observation.epoch,
+                point.observation.values.get("test_error"),
+            )
+        })
         .collect();
     assert_eq!(errors, [(1, Some(60.0)), (2, Some(50.0))]);
     let logs = bench

@@ -151,6 +151,7 @@ macro_rules! conformance_suite {
             reading::results_come_in_canonical_order,
             reading::metrics_come_out_as_they_went_in,
             reading::observations_keep_every_field,
+            reading::any_metrics_come_back,
             reading::the_last_epochs_span_attempts,
             reading::logs_go_on_after_a_position,
             reading::known_jobs_and_sources,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 use serde_json::json;
 use swath_model::id::{SweepDigest, WeightsDigest};
 use swath_model::job::StateName;
@@ -13,7 +15,8 @@ use swath_model::view::{SweepKind, SweepState};
 
 use super::bench::Bench;
 use super::script::{
-    failed, held, job, measured, observation, provenance, report, sweep, weights, worker_about,
+    any_values, failed, held, job, measured, observation, provenance, report, sweep, weights,
+    worker_about,
 };
 use crate::{Ack, CellList, JobQuery, Known, Sources, SubmittedCell, SweepChange};
 
@@ -286,7 +289,7 @@ pub async fn results_come_in_canonical_order(bench: &mut Bench) {
     assert_eq!(jobs, wanted);
     let errors: Vec<_> = rows
         .iter()
-        .map(|row| row.measurement.as_ref().map(|m| m.test_error))
+        .map(|row| row.measurement.as_ref()?.values.get("test_error"))
         .collect();
     assert_eq!(errors, [Some(2.0), None, Some(1.0), None]);
     assert_eq!(rows[1].fault, Some(Fault::Invalid));
@@ -318,25 +321,27 @@ pub async fn metrics_come_out_as_they_went_in(bench: &mut Bench) {
         ("distance", 0.1 + 0.2),
         ("test_error.cifar10.1", 1e-300),
         ("goal.10.seconds", -12_345_678.906_25),
+        ("test_loss", f64::MIN_POSITIVE / 3.0),
     ];
-    let rich = Metrics::collect(numbers, |name, error| panic!("{name}: {error}"));
-    let outcome = |metrics: &Metrics, weights: Option<WeightsDigest>| {
+    let rich = Metrics::from(numbers);
+    let own = Metrics::from([("val/acc \"%\"", 0.1 + 0.2), ("x", -0.0)]);
+    let outcome = |values: &Metrics, weights: Option<WeightsDigest>| {
         let Outcome::Measured(measurement) = measured(1.0) else {
             unreachable!("it is measured");
         };
         Outcome::Measured(Measurement {
-            metrics: metrics.clone(),
+            values: values.clone(),
             weights,
             ..measurement
         })
     };
     let all = [
         (rich.clone(), Some(weights(1.0))),
-        (Metrics::new(), Some(weights(2.0))),
+        (own.clone(), Some(weights(2.0))),
         (rich.clone(), None),
     ];
-    for (grant, (metrics, weights)) in grants.iter().zip(&all) {
-        let outcome = outcome(metrics, *weights);
+    for (grant, (values, weights)) in grants.iter().zip(&all) {
+        let outcome = outcome(values, *weights);
         let ack = bench.finish(&owner, grant.held, outcome).await;
         assert_eq!(ack, Ack::Recorded);
     }
@@ -346,12 +351,12 @@ pub async fn metrics_come_out_as_they_went_in(bench: &mut Bench) {
     for (place, told) in all.iter().enumerate() {
         let measured = cells[0].replicates[place].measurement.clone();
         assert_eq!(
-            measured.map(|it| (it.metrics, it.weights)).as_ref(),
+            measured.map(|it| (it.values, it.weights)).as_ref(),
             Some(told)
         );
         let measured = bench.job(grants[place].held.job).await.job.measurement;
         assert_eq!(
-            measured.map(|it| (it.metrics, it.weights)).as_ref(),
+            measured.map(|it| (it.values, it.weights)).as_ref(),
             Some(told)
         );
     }
@@ -363,7 +368,7 @@ pub async fn metrics_come_out_as_they_went_in(bench: &mut Bench) {
         Ack::AlreadyRecorded
     );
     let others = [
-        outcome(&Metrics::new(), Some(weights(1.0))),
+        outcome(&own, Some(weights(1.0))),
         outcome(&rich, Some(weights(2.0))),
         outcome(&rich, None),
     ];
@@ -387,9 +392,52 @@ pub async fn observations_keep_every_field(bench: &mut Bench) {
     bench.observe(&owner, &reports).await.unwrap();
     let curves = bench.read(async |store| store.curves(attempt.job).await);
     let seen: Vec<_> = curves.await.into_iter().map(|it| it.observation).collect();
-    assert!(rich.distance.is_some() && rich.loss_scale.is_some() && rich.skipped_steps.is_some());
+    assert_eq!(rich.values.len(), 7);
     assert_eq!(seen, [rich, poor.clone()]);
     assert_eq!(bench.job(attempt.job).await.job.progress, Some(poor));
+}
+
+/// Whatever metrics are called, every bit of them comes back.
+pub async fn any_metrics_come_back(bench: &mut Bench) {
+    let mut runner = TestRunner::default();
+    let mut any = || {
+        let tree = any_values().new_tree(&mut runner).expect("values");
+        tree.current().with([("test_error", 1.0 / 3.0)])
+    };
+    let submission = sweep("s", &[1], 16);
+    bench.submit(&submission).await;
+    let owner = bench.hello("w").await;
+    let mut all = Vec::new();
+    for grant in bench.take(&owner, 16).await {
+        let seen = [1, 2].map(|epoch| Observation {
+            epoch,
+            values: any(),
+            ..Observation::default()
+        });
+        let measured = Measurement {
+            train_seconds: 0.1 + 0.2,
+            values: any(),
+            weights: None,
+        };
+        let reports = [report(grant.held, seen.to_vec(), 0, "")];
+        bench.observe(&owner, &reports).await.unwrap();
+        let outcome = Outcome::Measured(measured.clone());
+        bench.finish(&owner, grant.held, outcome).await;
+        all.push((grant.held.job, seen, measured));
+    }
+    let cells = bench.read(async |store| store.results(submission.digest, 0).await);
+    let cells = cells.await;
+    for (job, seen, measured) in all {
+        let curve = bench.read(async |store| store.curves(job).await).await;
+        let told: Vec<_> = curve.into_iter().map(|it| it.observation).collect();
+        assert_eq!(told, seen);
+        let mut replicates = cells[0].replicates.iter();
+        let result = replicates.find(|it| it.job == job).expect("a result");
+        assert_eq!(result.measurement.as_ref(), Some(&measured));
+        let view = bench.job(job).await.job;
+        assert_eq!(view.progress.as_ref(), Some(&seen[1]));
+        assert_eq!(view.measurement, Some(measured));
+    }
 }
 
 /// An attempt may have resumed another one. Each epoch counts as the newest
@@ -409,7 +457,7 @@ pub async fn the_last_epochs_span_attempts(bench: &mut Bench) {
     bench.release(&owner, &[first]).await.unwrap();
     let second = bench.take_one(&owner).await;
     let mut unseen = observation(5, 0.0);
-    unseen.test_error = None;
+    unseen.values.remove("test_error");
     let seen = vec![observation(3, 60.0), observation(4, 50.0), unseen];
     let reports = [report(second, seen, 0, "")];
     bench.observe(&owner, &reports).await.unwrap();

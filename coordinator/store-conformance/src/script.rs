@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use serde_json::json;
 use swath_model::device::{Device, DeviceKind};
 use swath_model::id::{Attempt, JobDigest, Replicate, SweepDigest, WeightsDigest};
@@ -131,16 +132,21 @@ pub const fn held(job: JobDigest, attempt: u32) -> Held {
     }
 }
 
-/// A measurement.
+/// A measurement; it may not be recorded if this is not finite.
 pub fn measured(test_error: f64) -> Outcome {
-    let metrics = [("distance", test_error / 3.0), ("goal.10.epoch", 2.0)];
     Outcome::Measured(Measurement {
-        test_error,
-        test_loss: Some(0.5),
-        best_test_error: None,
-        train_seconds: 12.5,
-        // An error that is not finite has no third metric.
-        metrics: Metrics::collect(metrics, |_, _| {}),
+        // What is not finite cannot be a metric, but a time.
+        train_seconds: if test_error.is_finite() {
+            12.5
+        } else {
+            test_error
+        },
+        values: Metrics::from([
+            ("test_error", test_error),
+            ("test_loss", 0.5),
+            ("distance", test_error / 3.0),
+            ("goal.10.epoch", 2.0),
+        ]),
         // A program has no weights.
         weights: (test_error < 50.0).then(|| weights(test_error)),
     })
@@ -151,6 +157,19 @@ pub fn weights(test_error: f64) -> WeightsDigest {
     let mut bytes = [7; 32];
     bytes[..8].copy_from_slice(&test_error.to_be_bytes());
     WeightsDigest::from_bytes(bytes)
+}
+
+/// Metrics with names of every kind.
+pub fn any_values() -> impl Strategy<Value = Metrics> {
+    let known = swath_model::metrics::KNOWN.map(|known| known.name).to_vec();
+    let name = prop_oneof![
+        proptest::sample::select(known).prop_map(str::to_owned),
+        proptest::sample::select(vec!["epoch", "a/b c", "\"'\\", "é\u{1f600}", "-"])
+            .prop_map(str::to_owned),
+        "[!-~]{1,128}",
+    ];
+    let value = prop_oneof![any::<f64>(), any::<u32>().prop_map(f64::from)];
+    proptest::collection::vec((name, value), 1..12).prop_map(|pairs| pairs.into_iter().collect())
 }
 
 /// A fault.
@@ -187,13 +206,16 @@ pub fn observation(epoch: u32, test_error: f64) -> Observation {
     Observation {
         epoch,
         step: u64::from(epoch) * 10,
-        train_loss: Some(1.0 / f64::from(epoch + 1)),
-        test_error: Some(test_error),
-        lr: Some(0.1),
-        distance: Some(test_error / 7.0),
-        loss_scale: Some(65536.0),
-        skipped_steps: Some(u64::from(epoch) / 2),
-        ..Observation::default()
+        seconds: Some(f64::from(epoch) * 1.5),
+        values: Metrics::from([
+            ("train_loss", 1.0 / f64::from(epoch + 1)),
+            ("test_error", test_error),
+            ("lr", 0.1),
+            ("distance", test_error / 7.0),
+            ("loss_scale", 65536.0),
+            ("skipped_steps", f64::from(epoch / 2)),
+            ("val/acc", test_error / 9.0),
+        ]),
     }
 }
 

@@ -7,9 +7,10 @@ use sqlx::{query, query_as, query_scalar};
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, WorkerName};
 use swath_model::import::Imported;
 use swath_model::judge::{self, LastFault};
-use swath_model::outcome::{Measurement, Outcome};
+use swath_model::outcome::Outcome;
 use swath_model::time::Timestamp;
 use swath_model::view::{Counts, SettledView};
+use swath_store::columns;
 use swath_store::{
     CellKey, Copying, JobKey, Names, Said, Start, StoredCell, StoredJob, StoredReplication,
     StoredRequest, StoredSweep, SweepKey, SweepRow, WorkerKey, WorkerRow,
@@ -360,7 +361,7 @@ async fn jobs(
 async fn outcomes(session: &mut Session, cells: &[i64]) -> Result<Outcomes> {
     let rows = query!(
         r#"SELECT attempt.job, attempt.attempt, worker.name AS worker, attempt.ended AS "ended!",
-                  attempt.message, outcome.test_error AS "test_error?", outcome.test_loss,
+                  attempt.message, outcome.test_error, outcome.test_loss,
                   outcome.best_test_error, outcome.train_seconds AS "train_seconds?",
                   outcome.metrics, outcome.weights
            FROM job
@@ -376,23 +377,20 @@ async fn outcomes(session: &mut Session, cells: &[i64]) -> Result<Outcomes> {
     .await?;
     let mut outcomes = Outcomes::new();
     for row in rows {
-        let outcome =
-            if let (Some(test_error), Some(train_seconds)) = (row.test_error, row.train_seconds) {
-                Outcome::Measured(Measurement {
-                    test_error,
-                    test_loss: row.test_loss,
-                    best_test_error: row.best_test_error,
-                    train_seconds,
-                    metrics: rows::metrics(row.metrics.as_deref())?,
-                    weights: rows::weights(row.weights.as_deref()),
-                })
-            } else {
-                let Some(fault) = rows::fault(Some(&row.ended))? else {
-                    continue;
-                };
-                let message = text::told(row.message);
-                Outcome::Failed { fault, message }
+        let outcome = if let Some(train_seconds) = row.train_seconds {
+            Outcome::Measured(columns::measurement(
+                train_seconds,
+                [row.test_error, row.test_loss, row.best_test_error],
+                row.metrics.as_deref(),
+                rows::weights(row.weights.as_deref()),
+            )?)
+        } else {
+            let Some(fault) = rows::fault(Some(&row.ended))? else {
+                continue;
             };
+            let message = text::told(row.message);
+            Outcome::Failed { fault, message }
+        };
         let worker = rows::worker_name(&row.worker)?;
         let attempt = rows::attempt(row.attempt);
         let of_job = outcomes.entry(row.job).or_default();

@@ -5,7 +5,6 @@ use swath_model::id::{
     Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest, WorkerName,
 };
 use swath_model::job::{Job, Lease, State, StateName};
-use swath_model::metrics::Metrics;
 use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Provenance};
 use swath_model::time::Timestamp;
@@ -177,14 +176,6 @@ fn short(what: &str) -> Failure {
 /// made of them.
 pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
-}
-
-/// The metrics in a column.
-pub(crate) fn metrics(text: Option<&str>) -> Result<Metrics> {
-    match text {
-        None => Ok(Metrics::new()),
-        Some(text) => Ok(serde_json::from_str(text)?),
-    }
 }
 
 /// The digest in a column, if there is one.

@@ -192,7 +192,7 @@ async fn numbers_come_back_to_the_last_bit() {
     let store = engine.store();
     for (held, number) in std::iter::zip(&held, numbers) {
         let job = store.job(held.job).await.unwrap().unwrap().job;
-        let error = job.measurement.as_ref().map(|it| it.test_error.to_bits());
+        let error = job.measured().map(f64::to_bits);
         assert_eq!(error, Some(number.to_bits()));
         assert_eq!(
             job.measurement.map(Outcome::Measured),

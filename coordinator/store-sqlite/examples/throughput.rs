@@ -18,6 +18,7 @@ use swath_model::device::Device;
 use swath_model::id::{Attempt, Owner, Replicate, SessionId, SweepDigest};
 use swath_model::job::{Event, Job};
 use swath_model::message::{Files, Sources};
+use swath_model::metrics::Metrics;
 use swath_model::needs::Needs;
 use swath_model::outcome::{Measurement, Outcome, Provenance};
 use swath_model::policy::Policy;
@@ -315,11 +316,12 @@ impl Grid {
 
     fn end(&self, changes: &mut Changes, key: JobKey, mut job: Job) {
         let measurement = Measurement {
-            test_error: 8.25 + key.0 as f64 / 1000.0,
-            test_loss: Some(0.31),
-            best_test_error: Some(8.125),
             train_seconds: 1234.5,
-            metrics: swath_model::metrics::Metrics::new(),
+            values: Metrics::from([
+                ("test_error", 8.25 + key.0 as f64 / 1000.0),
+                ("test_loss", 0.31),
+                ("best_test_error", 8.125),
+            ]),
             weights: None,
         };
         let provenance = Provenance {

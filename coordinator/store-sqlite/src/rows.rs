@@ -6,11 +6,11 @@ use swath_model::id::{
     Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest, WorkerName,
 };
 use swath_model::job::{Job, Lease, State, StateName};
-use swath_model::metrics::Metrics;
 use swath_model::needs::Needs;
-use swath_model::outcome::{Fault, Measurement};
+use swath_model::outcome::{COLUMNS, Fault, Measurement};
 use swath_model::time::Timestamp;
 use swath_model::view::{SweepKind, WorkerState};
+use swath_store::columns;
 
 use crate::error::{Failure, Result};
 
@@ -185,27 +185,16 @@ pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// A measurement as four big-endian doubles, with NaN for an absent number.
+/// A measurement as four big-endian doubles: the numbers of [`COLUMNS`], with
+/// NaN for an absent one, and the seconds.
 pub(crate) fn measurement_bits(measurement: &Measurement) -> [u8; 32] {
-    let numbers = [
-        Some(measurement.test_error),
-        measurement.test_loss,
-        measurement.best_test_error,
-        Some(measurement.train_seconds),
-    ];
+    let columns = COLUMNS.map(|name| measurement.values.get(name).unwrap_or(f64::NAN));
+    let numbers = columns.into_iter().chain([measurement.train_seconds]);
     let mut bits = [0; 32];
     for (place, number) in bits.chunks_exact_mut(8).zip(numbers) {
-        place.copy_from_slice(&number.unwrap_or(f64::NAN).to_be_bytes());
+        place.copy_from_slice(&number.to_be_bytes());
     }
     bits
-}
-
-/// The metrics in a column.
-pub(crate) fn metrics(text: Option<&str>) -> Result<Metrics> {
-    match text {
-        None => Ok(Metrics::new()),
-        Some(text) => Ok(serde_json::from_str(text)?),
-    }
 }
 
 /// The digest in a column, if there is one.
@@ -213,23 +202,19 @@ pub(crate) fn weights(bytes: Option<&[u8]>) -> Option<WeightsDigest> {
     bytes.and_then(WeightsDigest::from_slice)
 }
 
-/// The measurement from these bits, metrics and weights.
+/// The measurement from these bits, its other metrics and weights.
 pub(crate) fn measurement(
     bits: &[u8],
-    metrics: Metrics,
+    others: Option<&str>,
     weights: Option<WeightsDigest>,
 ) -> Result<Measurement> {
-    let numbers = numbers(bits)?;
-    // Only finite numbers are recorded.
-    let optional = |place: usize| Some(numbers[place]).filter(|number| !number.is_nan());
-    Ok(Measurement {
-        test_error: numbers[0],
-        test_loss: optional(1),
-        best_test_error: optional(2),
-        train_seconds: numbers[3],
-        metrics,
+    let [columns @ .., train_seconds] = numbers(bits)?;
+    Ok(columns::measurement(
+        train_seconds,
+        columns,
+        others,
         weights,
-    })
+    )?)
 }
 
 /// The seconds in the measurement with these bits.

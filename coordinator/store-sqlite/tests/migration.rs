@@ -10,6 +10,7 @@ use swath_model::cause::{CordonCause, PauseCause};
 use swath_model::id::{Attempt, CellDigest, JobDigest, Owner, SessionId};
 use swath_model::job::{Job, Lease, State};
 use swath_model::judge::LastFault;
+use swath_model::metrics::Metrics;
 use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Measurement, Outcome};
 use swath_model::probe::WorkloadKey;
@@ -70,9 +71,9 @@ async fn the_first_schema_is_brought_to_the_newest() {
     let store = SqliteStore::open(&path).await.unwrap();
     let job = store.jobs(JobQuery::default()).await.unwrap().remove(0);
     let measured = job.measurement.unwrap();
-    assert_eq!((measured.test_error, measured.metrics.len()), (8.25, 0));
+    assert_eq!(measured.values, Metrics::from([("test_error", 8.25)]));
     let seen = job.progress.unwrap();
-    assert_eq!((seen.test_error, seen.distance), (Some(9.5), None));
+    assert_eq!(seen.values, Metrics::from([("test_error", 9.5)]));
     // What no older build knew is worked out.
     let alike = store.alike(WorkloadKey::of_cell("{}"), 9).await.unwrap();
     let seconds = alike.iter().map(|alike| alike.train_seconds);
@@ -196,11 +197,8 @@ fn told(mut job: StoredJob, outcome: Outcome, headline: &str) -> StoredJob {
 
 fn measurement() -> Measurement {
     Measurement {
-        test_error: 8.25,
-        test_loss: Some(0.5),
-        best_test_error: None,
         train_seconds: 1.0,
-        metrics: serde_json::from_str(r#"{"a":2.5}"#).unwrap(),
+        values: Metrics::from([("test_error", 8.25), ("test_loss", 0.5), ("a", 2.5)]),
         weights: None,
     }
 }
@@ -341,7 +339,7 @@ async fn check_reads(store: &SqliteStore) {
     assert_eq!(imported.map(|it| it.test_error).collect::<Vec<_>>(), [7.5]);
     let jobs = store.jobs(JobQuery::default()).await.unwrap();
     assert_eq!(jobs.len(), 8);
-    assert_eq!(jobs[1].progress.as_ref().unwrap().test_error, Some(9.5));
+    assert_eq!(jobs[1].observed(), Some(9.5));
     assert_eq!(jobs[6].message, "a \0\nb");
     assert_eq!(store.logs(jobs[1].digest, 0).await.unwrap()[0].text, "log");
     let worker = &store.workers().await.unwrap()[0];

@@ -6,6 +6,7 @@
 
 mod changes;
 mod cold;
+pub mod columns;
 pub mod copy;
 mod dump;
 mod key;

@@ -2,93 +2,130 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::id::WeightsDigest;
-use crate::metrics::{Metrics, lenient};
+use crate::metrics::{BEST_TEST_ERROR, Key, Metrics, TEST_ERROR, TEST_LOSS, Told};
+use crate::protocol::{EPOCH, Finished};
 
-/// The metrics of one epoch of one attempt. Errors are percentages. A value
-/// that was not measured, or is not finite, is absent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What an attempt measured in one epoch.
+///
+/// In JSON the metrics of [`EPOCH`] are fields of their own, and the others are
+/// under `metrics`. When it is read, every other field that is a number is a
+/// metric.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
     /// Finished epochs, counted from 1.
     pub epoch: u32,
     /// Finished optimizer steps.
-    #[serde(default)]
     pub step: u64,
-    /// Mean training loss of the epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub train_loss: Option<f64>,
-    /// Training error of the epoch in percent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub train_error: Option<f64>,
-    /// Mean test loss after the epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub test_loss: Option<f64>,
-    /// Test error after the epoch in percent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub test_error: Option<f64>,
-    /// Learning rate of the epoch's last step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lr: Option<f64>,
     /// Seconds since the training began, evaluation included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// Training images per second in this epoch, evaluation excluded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub images_per_second: Option<f64>,
-    /// Euclidean distance of all parameters from where they started.
-    #[serde(
-        default,
-        deserialize_with = "lenient",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub distance: Option<f64>,
-    /// Factor on the loss before the backward pass, where the precision has
-    /// one.
-    #[serde(
-        default,
-        deserialize_with = "lenient",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub loss_scale: Option<f64>,
-    /// How many steps so far were skipped because a gradient was not finite.
-    #[serde(
-        default,
-        deserialize_with = "lenient",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub skipped_steps: Option<u64>,
+    /// Everything else, by name.
+    pub values: Metrics,
 }
 
-/// What a finished training measured. Errors are percentages.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+impl Serialize for Observation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (before, after) = EPOCH.split_at(5);
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("epoch", &self.epoch)?;
+        map.serialize_entry("step", &self.step)?;
+        self.values.write(&mut map, before)?;
+        if let Some(seconds) = self.seconds {
+            map.serialize_entry("seconds", &seconds)?;
+        }
+        self.values.write(&mut map, after)?;
+        self.values.write_others(&mut map, &EPOCH)?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Observation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Observation;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("what was measured in an epoch")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Observation, A::Error> {
+                let (mut epoch, mut seen) = (None, Observation::default());
+                while let Some(Key(name)) = map.next_key()? {
+                    match &*name {
+                        "epoch" => epoch = Some(map.next_value()?),
+                        "step" => seen.step = map.next_value()?,
+                        "metrics" => seen.values.read(&map.next_value()?, |_, _| {}),
+                        name => match (name, map.next_value()?) {
+                            ("seconds", Told::Number(value)) => seen.seconds = Some(value),
+                            (name, Told::Number(value)) => {
+                                let _ = seen.values.insert(name, value);
+                            }
+                            (_, Told::Other(_)) => {}
+                        },
+                    }
+                }
+                seen.epoch = epoch.ok_or_else(|| A::Error::missing_field("epoch"))?;
+                Ok(seen)
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+/// What a finished training measured.
+///
+/// In JSON the metrics of [`COLUMNS`] are fields of their own, and the others
+/// are under `metrics`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Finished")]
 pub struct Measurement {
-    /// Test error at the last epoch, or the metric that the spec names.
-    pub test_error: f64,
-    /// Test loss at the last epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub test_loss: Option<f64>,
-    /// Least test error of all epochs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub best_test_error: Option<f64>,
-    /// Seconds of training, evaluation included.
+    /// Seconds of training, evaluation included. Every training has them, also
+    /// one whose program did not report any: estimates depend on them.
     pub train_seconds: f64,
-    /// All other numbers, by name.
-    #[serde(default, skip_serializing_if = "Metrics::is_empty")]
-    pub metrics: Metrics,
+    /// Everything else, by name.
+    pub values: Metrics,
     /// The digest of the final weights; a program may have no weights.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightsDigest>,
 }
 
+/// The metrics of a measurement that have a field of their own in JSON, and a
+/// column in each store.
+pub const COLUMNS: [&str; 3] = [TEST_ERROR, TEST_LOSS, BEST_TEST_ERROR];
+
 impl Measurement {
-    /// Whether every number is finite, so that it may be recorded.
+    /// Whether it may be recorded: it has a number, and all are finite.
     pub fn is_finite(&self) -> bool {
-        let optional = [self.test_loss, self.best_test_error];
-        self.test_error.is_finite()
-            && self.train_seconds.is_finite()
-            && optional.iter().flatten().all(|value| value.is_finite())
+        self.train_seconds.is_finite() && !self.values.is_empty()
+    }
+}
+
+impl Serialize for Measurement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.values.write(&mut map, &COLUMNS)?;
+        map.serialize_entry("train_seconds", &self.train_seconds)?;
+        self.values.write_others(&mut map, &COLUMNS)?;
+        if let Some(weights) = &self.weights {
+            map.serialize_entry("weights", weights)?;
+        }
+        map.end()
+    }
+}
+
+impl TryFrom<Finished> for Measurement {
+    type Error = &'static str;
+
+    fn try_from(finished: Finished) -> Result<Self, Self::Error> {
+        Ok(Self {
+            train_seconds: finished.train_seconds.ok_or("`train_seconds` is missing")?,
+            values: finished.values,
+            weights: finished.weights,
+        })
     }
 }
 

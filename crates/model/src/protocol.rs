@@ -5,11 +5,12 @@
 //! per epoch, and `finished` or `failed`; then it waits for the next line. A
 //! program of the user's speaks the same lines for its one spec.
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::id::WeightsDigest;
-use crate::metrics::{Metrics, lenient};
-use crate::outcome::{Fault, Measurement, Observation, Provenance};
+use crate::metrics::{BEST_TEST_ERROR, Metrics, TEST_ERROR, TEST_LOSS, TRAIN_ERROR, lenient};
+use crate::outcome::{COLUMNS, Fault, Measurement, Observation, Provenance};
 
 /// Exit codes of `trainer train`.
 pub mod exit {
@@ -80,146 +81,120 @@ pub enum TrainerEvent {
     },
 }
 
-/// What a training measured. Only the first four fields are as old as the
-/// protocol. A program may leave out the others; one that is not a number
-/// counts as absent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Finished {
-    /// Test error of the last epoch in percent; a program may report
-    /// another metric instead.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub test_error: Option<f64>,
-    /// Test loss of the last epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub test_loss: Option<f64>,
-    /// Least test error of all epochs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub best_test_error: Option<f64>,
-    /// Seconds of training, evaluation included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub train_seconds: Option<f64>,
-    /// Median of the test errors of the last [`MEDIAN_EPOCHS`] epochs.
-    #[serde(
-        default,
-        deserialize_with = "lenient",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub median_test_error: Option<f64>,
-    /// Mean training loss of the last epoch.
-    #[serde(
-        default,
-        deserialize_with = "lenient",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub train_loss: Option<f64>,
-    /// Training error of the last epoch in percent.
-    #[serde(
-        default,
-        deserialize_with = "lenient",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub train_error: Option<f64>,
-    /// Training images per second over the whole training, evaluation
-    /// excluded.
-    #[serde(
-        default,
-        deserialize_with = "lenient",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub images_per_second: Option<f64>,
-    /// Euclidean distance of all parameters from where they started.
-    #[serde(
-        default,
-        deserialize_with = "lenient",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub distance: Option<f64>,
-    /// Everything else, by name.
-    #[serde(default, skip_serializing_if = "Metrics::is_empty")]
-    pub metrics: Metrics,
-    /// The BLAKE3 digest of the safetensors file of the final weights.
-    #[serde(
-        default,
-        deserialize_with = "lenient",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub weights: Option<WeightsDigest>,
-}
+/// The metrics of an `epoch` line besides `seconds`, in their order. They have
+/// fields of their own there, and columns in the stores.
+pub const EPOCH: [&str; 9] = [
+    "train_loss",
+    TRAIN_ERROR,
+    TEST_LOSS,
+    TEST_ERROR,
+    "lr",
+    "images_per_second",
+    "distance",
+    "loss_scale",
+    "skipped_steps",
+];
+
+/// The metrics of a `finished` line besides `train_seconds`, in their order:
+/// first [`COLUMNS`]. They have fields of their own there.
+pub const FINISHED: [&str; 8] = [
+    TEST_ERROR,
+    TEST_LOSS,
+    BEST_TEST_ERROR,
+    "median_test_error",
+    "train_loss",
+    TRAIN_ERROR,
+    "images_per_second",
+    "distance",
+];
 
 /// How many epochs `median_test_error` covers.
 pub const MEDIAN_EPOCHS: usize = 5;
 
-impl Finished {
-    /// The metrics that have a field of their own.
-    pub const FIELDS: [&str; 5] = [
-        "median_test_error",
-        "train_loss",
-        "train_error",
-        "images_per_second",
-        "distance",
-    ];
+/// A `finished` line. Every field of it that is a number is a metric, and those
+/// under `metrics` are too; what is not a number counts as absent.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "Line")]
+pub struct Finished {
+    /// Seconds of training, evaluation included; a program may leave them out.
+    pub train_seconds: Option<f64>,
+    /// Everything else, by name.
+    pub values: Metrics,
+    /// The BLAKE3 digest of the safetensors file of the final weights.
+    pub weights: Option<WeightsDigest>,
+}
 
-    fn fields(&mut self) -> [(&'static str, &mut Option<f64>); 5] {
-        let [median, loss, error, speed, distance] = Self::FIELDS;
-        [
-            (median, &mut self.median_test_error),
-            (loss, &mut self.train_loss),
-            (error, &mut self.train_error),
-            (speed, &mut self.images_per_second),
-            (distance, &mut self.distance),
-        ]
+/// A [`Finished`] as it is read.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default, deserialize_with = "lenient")]
+    train_seconds: Option<f64>,
+    #[serde(default, deserialize_with = "lenient")]
+    metrics: Option<Metrics>,
+    #[serde(default, deserialize_with = "lenient")]
+    weights: Option<WeightsDigest>,
+    #[serde(flatten)]
+    values: Metrics,
+}
+
+impl From<Line> for Finished {
+    fn from(line: Line) -> Self {
+        let metrics = line.metrics.unwrap_or_default();
+        Self {
+            train_seconds: line.train_seconds,
+            values: line.values.with(metrics.iter()),
+            weights: line.weights,
+        }
     }
+}
 
-    /// Every metric, including those with a field of their own.
-    pub fn all_metrics(mut self) -> impl Iterator<Item = (String, f64)> {
-        let metrics = std::mem::take(&mut self.metrics);
-        let fields = self
-            .fields()
-            .map(|(name, value)| value.map(|value| (name.to_owned(), value)));
-        metrics.into_iter().chain(fields.into_iter().flatten())
+impl Serialize for Finished {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (before, after) = FINISHED.split_at(COLUMNS.len());
+        let mut map = serializer.serialize_map(None)?;
+        self.values.write(&mut map, before)?;
+        if let Some(seconds) = self.train_seconds {
+            map.serialize_entry("train_seconds", &seconds)?;
+        }
+        self.values.write(&mut map, after)?;
+        self.values.write_others(&mut map, &FINISHED)?;
+        if let Some(weights) = &self.weights {
+            map.serialize_entry("weights", weights)?;
+        }
+        map.end()
     }
 }
 
 impl From<Measurement> for Finished {
     fn from(measured: Measurement) -> Self {
-        let mut finished = Self {
-            test_error: Some(measured.test_error),
-            test_loss: measured.test_loss,
-            best_test_error: measured.best_test_error,
+        Self {
             train_seconds: Some(measured.train_seconds),
-            metrics: measured.metrics,
+            values: measured.values,
             weights: measured.weights,
-            ..Self::default()
-        };
-        let mut metrics = std::mem::take(&mut finished.metrics);
-        for (name, value) in finished.fields() {
-            *value = metrics.remove(name);
         }
-        finished.metrics = metrics;
-        finished
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn a_measurement_keeps_its_metrics_on_the_way() {
-        let metrics = [
-            ("distance", 1.5),
-            ("train_loss", 0.25),
-            ("goal.10.epoch", 3.0),
-        ];
-        let metrics = Metrics::collect(metrics, |name, _| panic!("{name}"));
-        let event = TrainerEvent::Finished(Box::new(Finished::from(Measurement {
-            test_error: 8.5,
-            test_loss: None,
-            best_test_error: Some(8.0),
+        let measured = Measurement {
             train_seconds: 3.0,
-            metrics: metrics.clone(),
+            values: Metrics::from([
+                ("test_error", 8.5),
+                ("best_test_error", 8.0),
+                ("distance", 1.5),
+                ("train_loss", 0.25),
+                ("goal.10.epoch", 3.0),
+            ]),
             weights: Some(WeightsDigest::from_bytes([0xab; 32])),
-        })));
+        };
+        let event = TrainerEvent::Finished(Box::new(Finished::from(measured.clone())));
         let text = serde_json::to_string(&event).unwrap();
         let weights = "ab".repeat(32);
         assert_eq!(
@@ -228,29 +203,86 @@ mod tests {
                 r#"{{"event":"finished","test_error":8.5,"best_test_error":8.0,"train_seconds":3.0,"train_loss":0.25,"distance":1.5,"metrics":{{"goal.10.epoch":3.0}},"weights":"{weights}"}}"#
             )
         );
-        let TrainerEvent::Finished(read) = serde_json::from_str(&text).unwrap() else {
-            panic!("another event");
-        };
-        assert_eq!(read.weights, Some(WeightsDigest::from_bytes([0xab; 32])));
-        let all = Metrics::collect(read.all_metrics(), |name, _| panic!("{name}"));
-        assert_eq!(all, metrics);
+        assert_eq!(serde_json::from_str::<TrainerEvent>(&text).unwrap(), event);
+        assert_eq!(
+            serde_json::to_string(&measured).unwrap(),
+            format!(
+                r#"{{"test_error":8.5,"best_test_error":8.0,"train_seconds":3.0,"metrics":{{"distance":1.5,"goal.10.epoch":3.0,"train_loss":0.25}},"weights":"{weights}"}}"#
+            )
+        );
+        assert!(serde_json::from_str::<Measurement>(r#"{"test_error":8.5}"#).is_err());
     }
 
     #[test]
-    fn fields_that_are_new_never_break_a_program() {
+    fn an_epoch_keeps_its_order_and_its_counts() {
+        let line = r#"{"event":"epoch","epoch":2,"step":4,"train_loss":0.5,"test_error":8.5,"lr":0.1,"seconds":3.5,"images_per_second":90.0,"skipped_steps":1,"metrics":{"val/acc":0.75}}"#;
+        let event: TrainerEvent = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::to_string(&event).unwrap(), line);
+        let flat = r#"{"event":"epoch","epoch":2,"val/acc":0.75,"note":"x","lr":null}"#;
+        assert_eq!(
+            serde_json::from_str::<TrainerEvent>(flat).unwrap(),
+            TrainerEvent::Epoch(Observation {
+                epoch: 2,
+                values: Metrics::from([("val/acc", 0.75)]),
+                ..Observation::default()
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_no_number_never_breaks_a_program() {
         let line = r#"{"event":"finished","test_error":1,"distance":"far","train_error":null,"metrics":["x"],"weights":"ab"}"#;
         let read: TrainerEvent = serde_json::from_str(line).unwrap();
         assert_eq!(
             read,
             TrainerEvent::Finished(Box::new(Finished {
-                test_error: Some(1.0),
+                values: Metrics::from([("test_error", 1.0)]),
                 ..Finished::default()
             }))
         );
         let line = r#"{"event":"epoch","epoch":1,"skipped_steps":-1,"loss_scale":[]}"#;
         assert!(matches!(
             serde_json::from_str(line).unwrap(),
-            TrainerEvent::Epoch(seen) if seen.skipped_steps.is_none() && seen.loss_scale.is_none()
+            TrainerEvent::Epoch(seen) if seen.values.is_empty()
         ));
+    }
+
+    fn any_values() -> impl Strategy<Value = Metrics> {
+        let known = crate::metrics::KNOWN.map(|known| known.name).to_vec();
+        let fields = vec!["epoch", "step", "metrics", "event", "weights"];
+        let name = prop_oneof![
+            proptest::sample::select(known).prop_map(str::to_owned),
+            proptest::sample::select(fields).prop_map(str::to_owned),
+            "[!-~]{1,128}",
+            "[a-z]é[\\PC]{0,9}z",
+        ];
+        let value = prop_oneof![any::<f64>(), any::<u32>().prop_map(f64::from)];
+        proptest::collection::vec((name, value), 0..20)
+            .prop_map(|pairs| pairs.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn json_gives_every_bit_back(
+            values in any_values(),
+            seconds in proptest::option::of(-1e300..1e300_f64),
+            epoch in any::<u32>(),
+            step in any::<u64>(),
+        ) {
+            let seen = Observation { epoch, step, seconds, values: values.clone() };
+            let event = TrainerEvent::Epoch(seen.clone());
+            let text = serde_json::to_string(&event).unwrap();
+            prop_assert_eq!(serde_json::from_str::<TrainerEvent>(&text).unwrap(), event);
+            let text = serde_json::to_string(&seen).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Observation>(&text).unwrap(), seen);
+
+            let train_seconds = seconds.unwrap_or(1.0);
+            let measured = Measurement { train_seconds, values, weights: None };
+            let text = serde_json::to_string(&measured).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Measurement>(&text).unwrap(), measured.clone());
+            let event = TrainerEvent::Finished(Box::new(measured.into()));
+            let text = serde_json::to_string(&event).unwrap();
+            prop_assert_eq!(serde_json::from_str::<TrainerEvent>(&text).unwrap(), event);
+        }
     }
 }

@@ -57,6 +57,16 @@ pub fn parameter(value: &Value) -> String {
     }
 }
 
+/// Whether a character shows, and affects neither a terminal nor the order of
+/// the letters around it.
+pub fn is_printable(char: char) -> bool {
+    !char.is_control()
+        && !matches!(char,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
 /// A time of this many seconds: `4.2 s`, `42 s`, `1 m 12 s`, `3 h 06 m`,
 /// `2 d 03 h`.
 pub fn duration(seconds: f64) -> String {

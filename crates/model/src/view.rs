@@ -11,6 +11,7 @@ use crate::cause::{CordonCause, PauseCause};
 use crate::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName};
 use crate::import::Imported;
 use crate::job::StateName;
+use crate::metrics;
 use crate::offer::Offer;
 use crate::outcome::{Fault, Measurement, Observation, Provenance};
 use crate::replication::{Decision, Verdict};
@@ -295,6 +296,20 @@ pub struct JobView {
     pub measurement: Option<Measurement>,
     /// The message of the last fault; empty when there is none.
     pub message: String,
+}
+
+impl JobView {
+    /// What it measured by the metric by which it is compared.
+    pub fn measured(&self) -> Option<f64> {
+        let measurement = self.measurement.as_ref()?;
+        measurement.values.own(metrics::own(&self.spec))
+    }
+
+    /// The same at its newest observation.
+    pub fn observed(&self) -> Option<f64> {
+        let progress = self.progress.as_ref()?;
+        progress.values.own(metrics::own(&self.spec))
+    }
 }
 
 /// One attempt of a job.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde_json::json;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::StateName;
+use swath_model::metrics::Metrics;
 use swath_model::outcome::{Fault, Measurement, Provenance};
 use swath_model::time::Timestamp;
 use swath_model::view::{CellResults, Counts, ReplicateResult, SweepRecord, SweepState, SweepView};
@@ -59,11 +60,12 @@ fn replicate(cell: u64, number: u32) -> ReplicateResult {
         },
         fault: diverged.then_some(Fault::Diverged),
         measurement: (!diverged).then(|| Measurement {
-            test_error: 5.0 + spread as f64 / 100.0,
-            test_loss: Some(0.3),
-            best_test_error: Some(5.0),
+            values: Metrics::from([
+                ("test_error", 5.0 + spread as f64 / 100.0),
+                ("test_loss", 0.3),
+                ("best_test_error", 5.0),
+            ]),
             train_seconds: 300.0 + spread as f64,
-            metrics: swath_model::metrics::Metrics::new(),
             weights: None,
         }),
         last_test_errors: Vec::new(),

@@ -1,9 +1,10 @@
 //! The learning curve of a job: a small plot, and the numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
-use swath_model::outcome::Observation;
+use swath_model::metrics::{TEST_ERROR, TRAIN_ERROR, Unit, known};
+use swath_model::protocol::EPOCH;
 use swath_model::text::{approximate, compact, decimals, duration};
 use swath_model::view::CurvePoint;
 
@@ -33,15 +34,13 @@ pub fn newest(points: &[CurvePoint]) -> Vec<&CurvePoint> {
 /// error behind it. Empty while there is no error to show.
 pub fn curve(points: &[CurvePoint], style: &Style) -> String {
     let points = newest(points);
-    let series = |field: fn(&Observation) -> Option<f64>| -> Vec<(f64, f64)> {
-        let dots = points.iter().filter_map(|point| {
-            let value = field(&point.observation).filter(|value| value.is_finite())?;
-            Some((f64::from(point.observation.epoch), value))
-        });
+    let series = |name| -> Vec<(f64, f64)> {
+        let seen = points.iter().map(|point| &point.observation);
+        let dots = seen.filter_map(|it| Some((f64::from(it.epoch), it.values.get(name)?)));
         dots.collect()
     };
-    let test = series(|it| it.test_error);
-    let train = series(|it| it.train_error);
+    let test = series(TEST_ERROR);
+    let train = series(TRAIN_ERROR);
     let Some(frame) = Frame::around(test.iter().chain(&train)) else {
         return String::new();
     };
@@ -213,46 +212,64 @@ impl Canvas {
     }
 }
 
-/// The observations of a job's epochs as a list.
+/// The observations of a job's epochs as a list. What only the program itself
+/// knows comes after the metrics of the protocol.
 pub fn curve_listing(points: &[CurvePoint]) -> Listing {
-    let columns = [
+    // After these comes the time; the last ones are for those who look closely.
+    let (first, rest) = EPOCH.split_at(5);
+    let (speed, close) = rest.split_at(1);
+    let seen = points
+        .iter()
+        .flat_map(|point| point.observation.values.iter());
+    let own = seen
+        .map(|(name, _)| name)
+        .filter(|name| !EPOCH.contains(name));
+    let own: BTreeSet<&str> = own.collect();
+    let number = |name: &&str| ListingColumn::number(&heading(name));
+    let mut columns = vec![
         ListingColumn::number("epoch"),
         ListingColumn::number("attempt").wide(),
         ListingColumn::number("step").wide(),
-        ListingColumn::number("train loss"),
-        ListingColumn::number("train error (%)"),
-        ListingColumn::number("test loss"),
-        ListingColumn::number("test error (%)"),
-        ListingColumn::number("lr"),
-        ListingColumn::number("time"),
-        ListingColumn::number("images/s"),
-        ListingColumn::number("distance").wide(),
-        ListingColumn::number("loss scale").wide(),
-        ListingColumn::number("skipped steps").wide(),
     ];
+    columns.extend(first.iter().map(number));
+    columns.push(ListingColumn::number("time"));
+    columns.extend(speed.iter().map(number));
+    columns.extend(close.iter().map(|name| number(name).wide()));
+    columns.extend(own.iter().map(number));
     let mut listing = Listing::new("points", columns);
     for point in newest(points) {
         let it = &point.observation;
-        let places = |value: Option<f64>, places| {
-            value.map_or_else(String::new, |value| decimals(value, places))
-        };
-        let row = vec![
+        let shown = |name: &&str| shown(name, it.values.get(name));
+        let mut row = vec![
             it.epoch.to_string(),
             point.attempt.to_string(),
             it.step.to_string(),
-            places(it.train_loss, 4),
-            places(it.train_error, 2),
-            places(it.test_loss, 4),
-            places(it.test_error, 2),
-            it.lr.map_or_else(String::new, approximate),
-            it.seconds.map_or_else(String::new, duration),
-            places(it.images_per_second, 0),
-            places(it.distance, 4),
-            places(it.loss_scale, 0),
-            it.skipped_steps
-                .map_or_else(String::new, |it| it.to_string()),
         ];
+        row.extend(first.iter().map(shown));
+        row.push(it.seconds.map_or_else(String::new, duration));
+        row.extend(rest.iter().chain(&own).map(shown));
         listing.push(it.epoch.to_string(), row, json!(point));
     }
     listing
+}
+
+fn heading(name: &str) -> String {
+    let Some(known) = known(name) else {
+        return name.to_owned();
+    };
+    let text = name.replace("_per_second", "/s").replace('_', " ");
+    match known.unit {
+        Unit::Percent => format!("{text} (%)"),
+        _ => text,
+    }
+}
+
+fn shown(name: &str, value: Option<f64>) -> String {
+    let Some(value) = value else {
+        return String::new();
+    };
+    match known(name).and_then(|known| known.decimals) {
+        Some(places) => decimals(value, places.into()),
+        None => approximate(value),
+    }
 }

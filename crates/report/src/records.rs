@@ -9,9 +9,10 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use swath_model::import::Imported;
+use swath_model::metrics::{BEST_TEST_ERROR, TEST_LOSS};
+use swath_model::outcome::COLUMNS;
 use swath_model::text::parameter;
 use swath_model::view::{CellResults, ReplicateResult};
-use swath_results::summary::Quantity;
 use swath_results::table::Results;
 
 use crate::csv;
@@ -70,9 +71,8 @@ enum Source {
     State,
     Fault,
     Value,
-    TestError,
-    BestTestError,
-    TestLoss,
+    Own,
+    Column(&'static str),
     Seconds,
     Metric(String),
     Device,
@@ -102,9 +102,13 @@ const BETWEEN: [(&str, Kind, Source); 11] = [
     ("state", Kind::Text, Source::State),
     ("fault", Kind::Text, Source::Fault),
     ("value", Kind::Number, Source::Value),
-    ("test_error", Kind::Number, Source::TestError),
-    ("best_test_error", Kind::Number, Source::BestTestError),
-    ("test_loss", Kind::Number, Source::TestLoss),
+    ("test_error", Kind::Number, Source::Own),
+    (
+        "best_test_error",
+        Kind::Number,
+        Source::Column(BEST_TEST_ERROR),
+    ),
+    ("test_loss", Kind::Number, Source::Column(TEST_LOSS)),
     ("train_seconds", Kind::Number, Source::Seconds),
     ("weights", Kind::Text, Source::Weights),
 ];
@@ -159,8 +163,10 @@ impl<'a> Records<'a> {
         let cells = results.cells().map(|(cell, _)| cell);
         for replicate in cells.flat_map(|cell| &cell.replicates) {
             let measured = replicate.measurement.iter();
-            metrics.extend(measured.flat_map(|it| it.metrics.iter().map(|(name, _)| name)));
+            let names = measured.flat_map(|it| it.values.iter().map(|(name, _)| name));
+            metrics.extend(names.filter(|name| !COLUMNS.contains(name)));
         }
+        metrics.remove(results.metric());
         fields.extend(metrics.into_iter().map(|metric| Field {
             name: format!("metrics.{metric}"),
             kind: Kind::Number,
@@ -223,18 +229,14 @@ impl<'a> Records<'a> {
                 .fault
                 .map_or(Datum::Null, |fault| Datum::Text(fault.name().into())),
             Source::Value if is_repeated(cell, it) => Datum::Null,
-            Source::Value => {
-                let quantity = Quantity::Measured(self.results.definition().measure);
-                number(quantity.of(it).ok().flatten())
-            }
-            Source::TestError => number(measurement.map(|it| it.test_error)),
-            Source::BestTestError => number(measurement.and_then(|it| it.best_test_error)),
-            Source::TestLoss => number(measurement.and_then(|it| it.test_loss)),
+            Source::Value => number(self.results.quantity().of(it).ok().flatten()),
+            Source::Own => number(measurement.and_then(|it| it.values.own(self.results.metric()))),
             Source::Seconds => number(measurement.map(|it| it.train_seconds)),
             Source::Weights => measurement
                 .and_then(|it| it.weights)
                 .map_or(Datum::Null, |it| Datum::Text(it.to_string().into())),
-            Source::Metric(name) => number(measurement.and_then(|it| it.metrics.get(name))),
+            Source::Column(name) => number(measurement.and_then(|it| it.values.get(name))),
+            Source::Metric(name) => number(measurement.and_then(|it| it.values.get(name))),
             Source::Device => ran(|it| &it.device),
             Source::Driver => ran(|it| &it.driver),
             Source::Libtorch => ran(|it| &it.libtorch),

@@ -9,7 +9,6 @@ use swath_model::id::{Attempt, CellDigest, JobDigest};
 use swath_model::message::Sources;
 use swath_model::spec::RECIPE_VERSION;
 use swath_model::view::{CellResults, ReplicateResult, SCHEMA_VERSION, SweepRecord};
-use swath_sweep::Measure;
 
 use crate::summary::Quantity;
 use crate::table::{Definition, Results, TableError};
@@ -93,7 +92,7 @@ impl Lock {
         cells: Vec<CellResults>,
         attempts: &BTreeMap<JobDigest, Attempt>,
     ) -> Result<Self, LockError> {
-        let measure = Definition::read(&sweep.definition)?.measure;
+        let measured = Definition::read(&sweep.definition)?.quantity();
         let cells = cells.into_iter().map(|cell| LockedCell {
             index: cell.index,
             cell: cell.cell,
@@ -101,7 +100,7 @@ impl Lock {
             replicates: cell
                 .replicates
                 .into_iter()
-                .map(|result| locked(result, measure, attempts))
+                .map(|result| locked(result, &measured, attempts))
                 .collect(),
         });
         Ok(Self {
@@ -149,7 +148,7 @@ impl Lock {
 
 fn locked(
     result: ReplicateResult,
-    measure: Measure,
+    measured: &Quantity,
     attempts: &BTreeMap<JobDigest, Attempt>,
 ) -> LockedReplicate {
     LockedReplicate {
@@ -158,7 +157,7 @@ fn locked(
             None => attempts.get(&result.job).copied(),
         },
         // A number that is not finite is reported when the table is drawn.
-        value: Quantity::Measured(measure).of(&result).unwrap_or_default(),
+        value: measured.of(&result).unwrap_or_default(),
         result,
     }
 }

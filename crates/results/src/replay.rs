@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use swath_model::id::WeightsDigest;
+use swath_model::metrics::Metrics;
 use swath_model::outcome::{Measurement, Observation, Provenance};
 use swath_model::view::CurvePoint;
 
@@ -69,7 +70,7 @@ pub struct Comparison {
 
 impl Comparison {
     /// Compares two trainings of one job.
-    pub fn new(before: &Told<'_>, now: &Told<'_>) -> Self {
+    pub fn new<'a>(before: &Told<'a>, now: &Told<'a>) -> Self {
         let mut comparison = Self {
             weights: WeightsCompared {
                 before: before.measurement.weights,
@@ -86,7 +87,8 @@ impl Comparison {
             let (left, right) = (left.get(&epoch), right.get(&epoch));
             comparison.add(Some(epoch), left.unwrap_or(&none), right.unwrap_or(&none));
         }
-        comparison.add(None, &ending(before.measurement), &ending(now.measurement));
+        let ending = |told: &Told<'a>| lasting(&told.measurement.values).collect();
+        comparison.add(None, &ending(before), &ending(now));
         comparison.reasons = reasons(before.provenance, now.provenance);
         comparison
     }
@@ -119,7 +121,7 @@ impl Comparison {
 type Numbers<'a> = BTreeMap<&'a str, f64>;
 
 /// The numbers of each epoch, each from the newest attempt that reported it.
-fn epochs(points: &[CurvePoint]) -> BTreeMap<u32, Numbers<'static>> {
+fn epochs(points: &[CurvePoint]) -> BTreeMap<u32, Numbers<'_>> {
     let mut newest: BTreeMap<u32, &CurvePoint> = BTreeMap::new();
     for point in points {
         let at = newest.entry(point.observation.epoch).or_insert(point);
@@ -133,35 +135,15 @@ fn epochs(points: &[CurvePoint]) -> BTreeMap<u32, Numbers<'static>> {
         .collect()
 }
 
-fn of_epoch(seen: &Observation) -> Numbers<'static> {
-    let numbers = [
-        ("step", Some(seen.step as f64)),
-        ("train_loss", seen.train_loss),
-        ("train_error", seen.train_error),
-        ("test_loss", seen.test_loss),
-        ("test_error", seen.test_error),
-        ("lr", seen.lr),
-        ("distance", seen.distance),
-        ("loss_scale", seen.loss_scale),
-        ("skipped_steps", seen.skipped_steps.map(|it| it as f64)),
-    ];
-    let known = numbers.into_iter();
-    known.filter_map(|(name, it)| Some((name, it?))).collect()
+fn of_epoch(seen: &Observation) -> Numbers<'_> {
+    let step = [("step", seen.step as f64)].into_iter();
+    step.chain(lasting(&seen.values)).collect()
 }
 
-fn ending(measurement: &Measurement) -> Numbers<'_> {
-    let fixed = [
-        ("test_error", Some(measurement.test_error)),
-        ("test_loss", measurement.test_loss),
-        ("best_test_error", measurement.best_test_error),
-    ];
-    let fixed = fixed.into_iter().filter_map(|(name, it)| Some((name, it?)));
-    // Times always differ.
+/// The numbers that are the same each time; times always differ.
+fn lasting(values: &Metrics) -> impl Iterator<Item = (&str, f64)> {
     let is_time = |name: &str| name.ends_with("seconds") || name.ends_with("per_second");
-    let metrics = measurement.metrics.iter();
-    fixed
-        .chain(metrics.filter(|(name, _)| !is_time(name)))
-        .collect()
+    values.iter().filter(move |(name, _)| !is_time(name))
 }
 
 /// In what the two runs differed.
@@ -200,18 +182,18 @@ fn reasons(before: Option<&Provenance>, now: Option<&Provenance>) -> Vec<String>
 #[cfg(test)]
 mod tests {
     use swath_model::id::Attempt;
-    use swath_model::metrics::Metrics;
 
     use super::*;
 
     fn measurement(test_error: f64, seconds: f64) -> Measurement {
-        let metrics = [("distance", test_error * 3.0), ("goal.5.seconds", seconds)];
         Measurement {
-            test_error,
-            test_loss: Some(0.25),
-            best_test_error: None,
             train_seconds: seconds,
-            metrics: Metrics::collect(metrics, |name, _| panic!("{name}")),
+            values: Metrics::from([
+                ("test_error", test_error),
+                ("test_loss", 0.25),
+                ("distance", test_error * 3.0),
+                ("goal.5.seconds", seconds),
+            ]),
             weights: None,
         }
     }
@@ -221,8 +203,8 @@ mod tests {
             attempt: Attempt(attempt),
             observation: Observation {
                 epoch,
-                distance: Some(distance),
                 seconds: Some(f64::from(attempt)),
+                values: [("distance", distance)].into(),
                 ..Observation::default()
             },
         }
@@ -249,7 +231,8 @@ mod tests {
     fn the_last_bit_counts_and_what_may_be_why_is_told() {
         let before = measurement(7.0, 1.0);
         let mut now = measurement(7.0, 1.0);
-        now.test_loss = Some(f64::from_bits(0.25_f64.to_bits() + 1));
+        let next = f64::from_bits(0.25_f64.to_bits() + 1);
+        now.values.insert("test_loss", next).unwrap();
         let cpu = Provenance {
             device: "A (cpu)".to_owned(),
             threads: 2,

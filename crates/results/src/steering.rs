@@ -3,24 +3,24 @@
 use swath_model::steering::{Rule, Steering};
 use swath_model::view::CellResults;
 use swath_stats::NotFinite;
-use swath_sweep::Measure;
 
 use crate::replication::{Trials, look};
+use crate::summary::Quantity;
 
-/// What a rule says of these results of a sweep with this measure; nothing where
-/// it is too early. It follows from the results alone, so it may be asked again.
+/// What a rule says of these results of a sweep where this is `measured`; nothing
+/// where it is too early. It follows from the results alone, so it may be asked again.
 ///
 /// # Errors
 ///
 /// When a recorded number is not finite.
 pub fn steer(
     rule: Rule,
-    measure: Measure,
+    measured: &Quantity,
     cells: &[CellResults],
 ) -> Result<Vec<Steering>, NotFinite> {
     match rule {
         Rule::Ranked(bounds) => {
-            let trials = cells.iter().map(|it| Trials::new(it, measure));
+            let trials = cells.iter().map(|it| Trials::new(it, measured));
             Ok(look(bounds, &trials.collect::<Result<Vec<_>, _>>()?))
         }
     }

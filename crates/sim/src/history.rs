@@ -7,6 +7,7 @@ use swath_agent::{Entry, Reply};
 use swath_model::id::{Attempt, JobDigest, Owner};
 use swath_model::job::{Job, StateName};
 use swath_model::message::{Ack, Exchange, Grant, Held, Verdict};
+use swath_model::metrics::TEST_ERROR;
 use swath_model::outcome::Outcome;
 use swath_store::{Store, StoredCell, StoredJob};
 
@@ -114,7 +115,8 @@ impl History {
             let held = entry.finish.held;
             let outcome = &entry.finish.outcome;
             if let Outcome::Measured(measured) = outcome
-                && let Some(number) = self.by_error.get(&measured.test_error.to_bits())
+                && let Some(error) = measured.values.get(TEST_ERROR)
+                && let Some(number) = self.by_error.get(&error.to_bits())
             {
                 let job = self.executions[*number].planned.job;
                 let attempt = *self.attempts.entry(*number).or_insert(held);
@@ -243,7 +245,7 @@ impl History {
         for (job, state) in &self.jobs {
             let outcomes = self.recorded.get(job).into_iter().flatten();
             let measured = outcomes.filter_map(|(attempt, outcome)| match outcome {
-                Outcome::Measured(measured) => Some((*attempt, measured.test_error)),
+                Outcome::Measured(measured) => Some((*attempt, measured.values.get(TEST_ERROR)?)),
                 Outcome::Failed { .. } => None,
             });
             let measured: Vec<(Attempt, f64)> = measured.collect();

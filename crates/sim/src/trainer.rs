@@ -93,7 +93,7 @@ impl Execution {
         line(&TrainerEvent::Epoch(Observation {
             epoch,
             step: u64::from(epoch) * 100,
-            test_error: Some(self.error + f64::from(self.epochs - epoch)),
+            values: [("test_error", self.error + f64::from(self.epochs - epoch))].into(),
             ..Observation::default()
         }))
     }

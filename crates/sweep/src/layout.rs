@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use swath_model::metrics;
-use swath_model::protocol::Finished;
+use swath_model::outcome::COLUMNS;
+use swath_model::protocol::FINISHED;
 use swath_model::spec::keys;
 use swath_model::suggest::nearest;
 
@@ -30,7 +31,7 @@ pub const MEASURES: [&str; 9] = [
 pub fn metric_of(name: &str) -> Option<&str> {
     match name.strip_prefix("metrics.") {
         Some(metric) => Some(metric).filter(|metric| metrics::is_name(metric)),
-        None => Some(name).filter(|name| Finished::FIELDS.contains(name)),
+        None => Some(name).filter(|name| FINISHED[COLUMNS.len()..].contains(name)),
     }
 }
 

@@ -2,6 +2,8 @@
 //! everything that a peer could get wrong, including limits; encoding cannot
 //! fail.
 
+use std::collections::HashMap;
+
 use swath_model::device::Device;
 use swath_model::id::{Attempt, JobDigest, Owner, SessionId, WeightsDigest};
 use swath_model::message;
@@ -283,12 +285,9 @@ fn finish(message: v1::Finish) -> Result<message::Finish> {
     use v1::finish::Outcome;
     let outcome = match present("outcome", message.outcome)? {
         Outcome::Measured(measured) => outcome::Outcome::Measured(outcome::Measurement {
-            test_error: measured.test_error,
-            test_loss: measured.test_loss,
-            best_test_error: measured.best_test_error,
             train_seconds: measured.train_seconds,
             // A metric that may not be recorded must not cost the outcome.
-            metrics: Metrics::collect(measured.metrics, |_, _| {}),
+            values: measured.values.into_iter().collect(),
             weights: measured
                 .weights
                 .and_then(|bytes| WeightsDigest::from_slice(&bytes)),
@@ -305,15 +304,19 @@ fn finish(message: v1::Finish) -> Result<message::Finish> {
     })
 }
 
+fn owned(values: &Metrics) -> HashMap<String, f64> {
+    values
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
 fn finish_message(finish: message::Finish) -> v1::Finish {
     use v1::finish::Outcome;
     let outcome = match finish.outcome {
         outcome::Outcome::Measured(measured) => Outcome::Measured(v1::Measurement {
-            test_error: measured.test_error,
-            test_loss: measured.test_loss,
-            best_test_error: measured.best_test_error,
             train_seconds: measured.train_seconds,
-            metrics: measured.metrics.into_iter().collect(),
+            values: owned(&measured.values),
             weights: measured.weights.map(|digest| digest.as_bytes().to_vec()),
         }),
         outcome::Outcome::Failed { fault, message } => Outcome::Failed(v1::Failure {
@@ -440,9 +443,13 @@ fn report(message: v1::Report) -> Result<message::Report> {
         message.observations.len(),
         limits::OBSERVATIONS_MAX,
     )?;
+    let (names, observations) = (&message.names, message.observations);
     Ok(message::Report {
         held: held(&present("held", message.held)?)?,
-        observations: message.observations.into_iter().map(observation).collect(),
+        observations: observations
+            .into_iter()
+            .map(|it| observation(it, names))
+            .collect::<Result<_>>()?,
         log_sequence: message.log_sequence,
         log: limited("log", message.log, limits::LOG_CHUNK_BYTES)?,
     })
@@ -450,50 +457,57 @@ fn report(message: v1::Report) -> Result<message::Report> {
 
 /// A report, encoded.
 pub fn report_message(report: message::Report) -> v1::Report {
+    let mut names: Vec<String> = Vec::new();
+    let seen = report.observations.iter();
+    let observations = seen.map(|it| observation_message(it, &mut names)).collect();
     v1::Report {
         held: Some(held_message(report.held)),
-        observations: report
-            .observations
-            .iter()
-            .map(observation_message)
-            .collect(),
+        observations,
         log_sequence: report.log_sequence,
         log: report.log,
+        names,
     }
 }
 
-fn observation(message: v1::Observation) -> outcome::Observation {
-    let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
-    outcome::Observation {
+fn observation(message: v1::Observation, names: &[String]) -> Result<outcome::Observation> {
+    let count = message.names.len();
+    if message.values.len() != count {
+        let values = message.values.len();
+        return Err(DecodeError::new("values", format!("{values} for {count}")));
+    }
+    let name = |place: &u32| {
+        let unknown = || DecodeError::new("names", format!("{place} is unknown"));
+        names.get(*place as usize).ok_or_else(unknown)
+    };
+    let named = message.names.iter().map(name).collect::<Result<Vec<_>>>()?;
+    Ok(outcome::Observation {
         epoch: message.epoch,
         step: message.step,
-        train_loss: finite(message.train_loss),
-        train_error: finite(message.train_error),
-        test_loss: finite(message.test_loss),
-        test_error: finite(message.test_error),
-        lr: finite(message.lr),
-        seconds: finite(message.seconds),
-        images_per_second: finite(message.images_per_second),
-        distance: finite(message.distance),
-        loss_scale: finite(message.loss_scale),
-        skipped_steps: message.skipped_steps,
-    }
+        seconds: message.seconds.filter(|seconds| seconds.is_finite()),
+        values: named.into_iter().zip(message.values).collect(),
+    })
 }
 
-fn observation_message(observation: &outcome::Observation) -> v1::Observation {
+/// `names` are those of the report so far.
+fn observation_message(seen: &outcome::Observation, names: &mut Vec<String>) -> v1::Observation {
+    let mut places = Vec::with_capacity(seen.values.len());
+    for (at, (name, _)) in seen.values.iter().enumerate() {
+        // Nearly always each observation has the same names.
+        let place = match names.get(at) {
+            Some(same) if same == name => at,
+            _ => names.iter().position(|it| it == name).unwrap_or_else(|| {
+                names.push(name.to_owned());
+                names.len() - 1
+            }),
+        };
+        places.push(place as u32);
+    }
     v1::Observation {
-        epoch: observation.epoch,
-        step: observation.step,
-        train_loss: observation.train_loss,
-        train_error: observation.train_error,
-        test_loss: observation.test_loss,
-        test_error: observation.test_error,
-        lr: observation.lr,
-        seconds: observation.seconds,
-        images_per_second: observation.images_per_second,
-        distance: observation.distance,
-        loss_scale: observation.loss_scale,
-        skipped_steps: observation.skipped_steps,
+        epoch: seen.epoch,
+        step: seen.step,
+        seconds: seen.seconds,
+        names: places,
+        values: seen.values.iter().map(|(_, value)| value).collect(),
     }
 }
 

@@ -16,22 +16,24 @@ fn any_held() -> impl Strategy<Value = message::Held> {
     })
 }
 
+fn any_values() -> impl Strategy<Value = Metrics> {
+    let known = swath_model::metrics::KNOWN.map(|known| known.name).to_vec();
+    let name = prop_oneof![
+        proptest::sample::select(known).prop_map(str::to_owned),
+        "[!-~]{1,128}",
+    ];
+    let value = prop_oneof![any::<f64>(), any::<u32>().prop_map(f64::from)];
+    proptest::collection::vec((name, value), 0..12).prop_map(|pairs| pairs.into_iter().collect())
+}
+
 fn any_outcome() -> impl Strategy<Value = Outcome> {
-    let number = -1e9..1e9_f64;
-    let maybe = proptest::option::of(number.clone());
-    let metrics = proptest::collection::btree_map("[a-z0-9_.]{1,64}", number.clone(), 0..5);
-    let measured = (number.clone(), maybe.clone(), maybe, number, metrics).prop_map(
-        |(test_error, test_loss, best_test_error, train_seconds, metrics)| {
-            Outcome::Measured(Measurement {
-                test_error,
-                test_loss,
-                best_test_error,
-                train_seconds,
-                metrics: Metrics::collect(metrics, |name, _| panic!("{name}")),
-                weights: Some(WeightsDigest::from_bytes([9; 32])),
-            })
-        },
-    );
+    let measured = (any::<f64>(), any_values()).prop_map(|(train_seconds, values)| {
+        Outcome::Measured(Measurement {
+            train_seconds,
+            values,
+            weights: Some(WeightsDigest::from_bytes([9; 32])),
+        })
+    });
     let failed = (0..Fault::ALL.len(), ".{0,40}").prop_map(|(index, message)| Outcome::Failed {
         fault: Fault::ALL[index],
         message,
@@ -65,20 +67,15 @@ proptest! {
     #[test]
     fn a_report_survives_the_wire(
         held in any_held(),
-        epoch in any::<u32>(),
-        loss in -1e9..1e9_f64,
-        skipped_steps in proptest::option::of(any::<u64>()),
+        seen in proptest::collection::vec(
+            (any::<u32>(), any::<u64>(), proptest::option::of(any::<f64>()), any_values()),
+            0..4,
+        ),
     ) {
+        let observation = |(epoch, step, seconds, values)| Observation { epoch, step, seconds, values };
         let report_in = message::Report {
             held,
-            observations: vec![Observation {
-                epoch,
-                train_loss: Some(loss),
-                distance: Some(loss / 3.0),
-                loss_scale: Some(65536.0),
-                skipped_steps,
-                ..Default::default()
-            }],
+            observations: seen.into_iter().map(observation).collect(),
             log_sequence: 3,
             log: "line\n".to_owned(),
         };
@@ -119,7 +116,7 @@ fn what_is_wrong_is_refused_with_its_field() {
 #[test]
 fn what_may_not_be_recorded_is_left_out() {
     let measured = v1::Measurement {
-        metrics: [("a", 1.0), ("b", f64::NAN), ("C", 2.0)]
+        values: [("a", 1.0), ("b", f64::NAN), ("C ", 2.0)]
             .map(|(name, value)| (name.to_owned(), value))
             .into(),
         weights: Some(vec![1; 31]),
@@ -136,17 +133,38 @@ fn what_may_not_be_recorded_is_left_out() {
     let Outcome::Measured(read) = super::finish(finish).unwrap().outcome else {
         panic!("not measured");
     };
-    assert_eq!(read.metrics.iter().collect::<Vec<_>>(), [("a", 1.0)]);
+    assert_eq!(read.values, Metrics::from([("a", 1.0)]));
     assert_eq!(read.weights, None);
 }
 
 #[test]
-fn an_observation_that_is_not_finite_is_absent() {
-    let message = v1::Observation {
-        test_loss: Some(f64::INFINITY),
-        ..Default::default()
+fn observations_name_each_metric_once() {
+    let seen = |epoch, value| Observation {
+        epoch,
+        values: Metrics::from([("lr", 0.1), ("val/acc", value)]),
+        ..Observation::default()
     };
-    assert_eq!(observation(message).test_loss, None);
+    let report = message::Report {
+        held: message::Held {
+            job: JobDigest::from_bytes([1; 32]),
+            attempt: Attempt(1),
+        },
+        observations: vec![seen(1, 0.5), seen(2, 0.75)],
+        log_sequence: 0,
+        log: String::new(),
+    };
+    let message = report_message(report);
+    assert_eq!(message.names, ["lr", "val/acc"]);
+    let broken = |change: fn(&mut v1::Observation)| {
+        let mut message = message.clone();
+        change(&mut message.observations[1]);
+        reports(vec![message])
+    };
+    let infinite = broken(|it| it.values[1] = f64::INFINITY).unwrap();
+    let left = &infinite[0].observations[1].values;
+    assert_eq!(left, &Metrics::from([("lr", 0.1)]));
+    assert!(broken(|it| it.names[1] = 2).is_err());
+    assert!(broken(|it| it.values.truncate(1)).is_err());
 }
 
 fn gpu() -> v1::Needs {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use swath_model::device::Device;
 use swath_model::message::{Finish, Grant, Held};
+use swath_model::metrics::TEST_ERROR;
 use swath_model::outcome::{Fault, Measurement, Outcome, Provenance};
 use swath_model::protocol::TrainerEvent;
 use swath_model::spec::{JobSpec, Work};
@@ -357,7 +358,9 @@ impl Agent {
             Outcome::Measured(measurement) => {
                 self.pace
                     .job(sort, self.now.saturating_sub(running.started));
-                tracing::info!(job = %held.job.short(), attempt = %held.attempt, slot = index, test_error = measurement.test_error, "finished");
+                let metric = running.metric.as_deref().unwrap_or(TEST_ERROR);
+                let value = measurement.values.get(metric);
+                tracing::info!(job = %held.job.short(), attempt = %held.attempt, slot = index, metric, value, "finished");
             }
             Outcome::Failed { fault, message } => {
                 let message = message.lines().next().unwrap_or_default();
@@ -505,11 +508,8 @@ impl Agent {
 /// The measurement of a job that only measures the queue.
 fn null_outcome(seed: u64) -> Outcome {
     Outcome::Measured(Measurement {
-        test_error: (seed % 1000) as f64 / 10.0,
-        test_loss: None,
-        best_test_error: None,
         train_seconds: 0.0,
-        metrics: swath_model::metrics::Metrics::new(),
+        values: [(TEST_ERROR, (seed % 1000) as f64 / 10.0)].into(),
         weights: None,
     })
 }

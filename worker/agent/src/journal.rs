@@ -8,11 +8,16 @@ use swath_model::limits;
 use swath_model::message::{Held, Report};
 use swath_model::outcome::Observation;
 
+use crate::outbox::observation_bytes;
+
 /// Time between two reports of an attempt.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// This many observations are reported without waiting for the interval.
 const FULL: usize = 32;
+
+/// The most bytes of observations in a report; a single one has far fewer.
+const OBSERVATION_BYTES: usize = 512 << 10;
 
 /// The most observations kept while the coordinator is away.
 const OBSERVATIONS_KEPT: usize = 50_000;
@@ -130,7 +135,13 @@ impl Journal {
     /// Readers of logs get whole lines: an incomplete line waits for its end,
     /// as long as there is room and the attempt goes on.
     fn next_report(&mut self, last: bool) -> Report {
-        let count = self.observations.len().min(limits::OBSERVATIONS_MAX);
+        let mut bytes = 0;
+        let fits = |seen: &&Observation| {
+            bytes += observation_bytes(seen);
+            bytes <= OBSERVATION_BYTES
+        };
+        let seen = self.observations.iter().take(limits::OBSERVATIONS_MAX);
+        let count = seen.take_while(fits).count();
         let observations = self.observations.drain(..count).collect();
         let mut log = std::mem::take(&mut self.log);
         if !last && self.log_dropped == 0 && log.len() < LOG_PER_REPORT {

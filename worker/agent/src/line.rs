@@ -135,7 +135,7 @@ mod tests {
         let Parsed::Event(TrainerEvent::Epoch(seen), _) = parse(line) else {
             panic!("not read");
         };
-        assert_eq!((seen.train_loss, seen.lr), (None, None));
+        assert_eq!((seen.epoch, seen.values.len()), (1, 0));
         let line = r#"{"event": "failed", "fault": "crashed", "message": "a \"NaN\" x", "n": NaN}"#;
         assert!(matches!(
             parse(line),

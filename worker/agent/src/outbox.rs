@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use swath_model::limits;
 use swath_model::message::{Ack, Finish, Held, Report, Verdict};
-use swath_model::outcome::{Fault, Outcome};
+use swath_model::metrics::Metrics;
+use swath_model::outcome::{Fault, Observation, Outcome};
 
 use super::event::Entry;
 
@@ -295,14 +296,25 @@ impl Outbox {
     }
 }
 
+/// At least the size of an observation on the wire, where a report has each
+/// name once.
+pub(crate) fn observation_bytes(seen: &Observation) -> usize {
+    32 + values_bytes(&seen.values)
+}
+
+fn values_bytes(values: &Metrics) -> usize {
+    values.iter().map(|(name, _)| 16 + name.len()).sum()
+}
+
 /// The approximate size of a report on the wire.
 pub(crate) fn report_bytes(report: &Report) -> usize {
-    128 + report.log.len() + 96 * report.observations.len()
+    let observations = report.observations.iter().map(observation_bytes);
+    128 + report.log.len() + observations.sum::<usize>()
 }
 
 fn finish_bytes(finish: &Finish) -> usize {
     let message = match &finish.outcome {
-        Outcome::Measured(_) => 0,
+        Outcome::Measured(measured) => values_bytes(&measured.values),
         Outcome::Failed { message, .. } => message.len(),
     };
     let of = &finish.provenance;

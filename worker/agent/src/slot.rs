@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::Value;
 use swath_model::device::Device;
 use swath_model::message::Held;
-use swath_model::metrics::{MetricError, Metrics};
+use swath_model::metrics::{MetricError, Metrics, TEST_ERROR};
 use swath_model::outcome::{Fault, Measurement, Outcome, Provenance};
-use swath_model::protocol::{Finished, TrainerEvent};
+use swath_model::protocol::{FINISHED, TrainerEvent};
 
 use super::event::ChildId;
 use super::journal::Journal;
@@ -152,12 +152,11 @@ impl Running {
         let TrainerEvent::Finished(finished) = event else {
             return broken("not a `finished` line", "");
         };
-        let (value, name) = match &self.metric {
-            Some(metric) => (fields.get(metric).and_then(Value::as_f64), metric.as_str()),
-            None => (finished.test_error, "test_error"),
-        };
-        let finite = |value: &f64| value.is_finite();
-        let Some(value) = value.filter(finite) else {
+        let name = self.metric.as_deref().unwrap_or(TEST_ERROR);
+        let mut values = Metrics::new();
+        let own = fields.get(name).and_then(Value::as_f64);
+        // Before all others, so that it finds room.
+        if own.is_none_or(|value| values.insert(name, value).is_err()) {
             let how = match fields.get(name) {
                 None => format!("its `finished` line has no `{name}`"),
                 Some(found) => {
@@ -165,43 +164,37 @@ impl Running {
                 }
             };
             return failed(Fault::Crashed, &how, "");
-        };
+        }
+        let taken = || now.saturating_sub(self.started).as_secs_f64();
         Outcome::Measured(Measurement {
-            test_error: value,
-            test_loss: finished.test_loss.filter(finite),
-            best_test_error: finished.best_test_error.filter(finite),
-            train_seconds: finished
-                .train_seconds
-                .filter(finite)
-                .unwrap_or_else(|| now.saturating_sub(self.started).as_secs_f64()),
+            train_seconds: finished.train_seconds.unwrap_or_else(taken),
+            values: self.values(values.with(finished.values.iter()), fields),
             weights: finished.weights,
-            metrics: self.metrics(*finished, fields),
         })
     }
 
-    /// The metrics of a `finished` line. Those that may not be recorded are
+    /// These metrics of a `finished` line. Those that may not be recorded are
     /// named in the attempt's log.
-    fn metrics(&mut self, finished: Finished, fields: &Value) -> Metrics {
+    fn values(&mut self, mut values: Metrics, fields: &Value) -> Metrics {
         let mut warnings = String::new();
         let mut dropped = |name: &str, error: MetricError| {
             let name = super::first(name, 100);
             // Writing to a String cannot fail.
             let _ = writeln!(warnings, "warning: metric `{name}` is left out: {error}");
         };
-        for name in Finished::FIELDS {
+        for name in FINISHED {
             // NaN was read as null.
             if fields.get(name).is_some_and(|value| !value.is_number()) {
                 dropped(name, MetricError::NotFinite);
             }
         }
         if let Some(metrics) = fields.get("metrics") {
-            Metrics::read(metrics, &mut dropped);
+            values.read(metrics, &mut dropped);
         }
-        let metrics = Metrics::collect(finished.all_metrics(), &mut dropped);
         if !warnings.is_empty() {
             self.journal.write(&warnings, 0);
         }
-        metrics
+        values
     }
 }
 

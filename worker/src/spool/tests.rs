@@ -23,11 +23,8 @@ fn entry(number: u64, test_error: f64) -> Entry {
         }
     } else {
         Outcome::Measured(Measurement {
-            test_error,
-            test_loss: Some(0.1 + 0.2),
-            best_test_error: None,
             train_seconds: 1e-300,
-            metrics: swath_model::metrics::Metrics::new(),
+            values: [("test_error", test_error), ("test_loss", 0.1 + 0.2)].into(),
             weights: None,
         })
     };
@@ -44,7 +41,7 @@ fn entry(number: u64, test_error: f64) -> Entry {
             held,
             observations: vec![Observation {
                 epoch: 3,
-                test_error: Some(test_error),
+                values: [("test_error", test_error), ("val/acc", 0.3)].into(),
                 ..Observation::default()
             }],
             log_sequence: number,

@@ -26,7 +26,10 @@ async fn the_python_example_trains() {
     worker.abort();
     for job in coordinator.jobs().await {
         let measured = job.measurement.unwrap();
-        assert!(measured.test_error < 40.0, "{measured:?}");
+        assert!(
+            measured.values.get("test_error").unwrap() < 40.0,
+            "{measured:?}"
+        );
         assert!(measured.train_seconds > 0.0);
         let curve = coordinator.shared.store.curves(job.digest).await.unwrap();
         assert_eq!(curve.len(), 5, "{curve:?}");
@@ -55,7 +58,7 @@ async fn a_program_gets_its_spec_its_device_and_its_threads() {
     coordinator.all_are(StateName::Succeeded).await;
     worker.abort();
     let job = coordinator.jobs().await.remove(0);
-    assert!((job.measurement.unwrap().test_error - 2.5).abs() < 1e-9);
+    assert!((job.measured().unwrap() - 2.5).abs() < 1e-9);
     let logs = coordinator.shared.store.logs(job.digest, 0).await.unwrap();
     assert_eq!(logs[0].text, "not JSON: on cpu with 1\n");
 }

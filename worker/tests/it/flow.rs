@@ -24,7 +24,10 @@ async fn null_jobs_flow_and_the_idle_worker_ends() {
     coordinator.assert_first_attempts().await;
     let detail = coordinator.detail().await;
     let measured = detail.job.measurement.unwrap();
-    assert!((measured.test_error - (detail.job.seed % 1000) as f64 / 10.0).abs() < 1e-9);
+    assert!(
+        (measured.values.get("test_error").unwrap() - (detail.job.seed % 1000) as f64 / 10.0).abs()
+            < 1e-9
+    );
 }
 
 /// This is not a benchmark, which would fail on a loaded machine: it only

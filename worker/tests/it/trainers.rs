@@ -13,7 +13,9 @@ use crate::support::{Bench, lives, pid_in, training, until};
 async fn served(coordinator: &Coordinator) -> Vec<f64> {
     let jobs = coordinator.jobs().await.into_iter();
     let measured = jobs.filter_map(|job| job.measurement);
-    let mut served: Vec<_> = measured.map(|measured| measured.test_error).collect();
+    let mut served: Vec<_> = measured
+        .filter_map(|measured| measured.values.get("test_error"))
+        .collect();
     served.sort_by(f64::total_cmp);
     served
 }

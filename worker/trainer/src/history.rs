@@ -21,6 +21,9 @@ pub(crate) struct History {
     whole: bool,
 }
 
+/// The metric that depends on the machine.
+const SPEED: &str = "images_per_second";
+
 /// A line of `timing.jsonl`.
 #[derive(Serialize)]
 struct Timing {
@@ -96,8 +99,8 @@ impl History {
 fn facts(epoch: &Observation) -> TrainerEvent {
     TrainerEvent::Epoch(Observation {
         seconds: None,
-        images_per_second: None,
-        ..epoch.clone()
+        values: epoch.values.without(&[SPEED]),
+        ..*epoch
     })
 }
 
@@ -106,7 +109,7 @@ fn timing(epoch: &Observation) -> Timing {
         epoch: epoch.epoch,
         step: epoch.step,
         seconds: epoch.seconds,
-        images_per_second: epoch.images_per_second,
+        images_per_second: epoch.values.get(SPEED),
     }
 }
 
@@ -127,10 +130,8 @@ mod tests {
         let epoch = |epoch| Observation {
             epoch,
             step: u64::from(epoch) * 7,
-            test_error: Some(10.0 / f64::from(epoch)),
             seconds: Some(f64::from(epoch)),
-            images_per_second: Some(1e3),
-            ..Observation::default()
+            values: [("test_error", 10.0 / f64::from(epoch)), (SPEED, 1e3)].into(),
         };
         (1..=count).map(epoch).collect()
     }

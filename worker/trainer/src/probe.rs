@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use swath_model::metrics::TEST_ERROR;
 use swath_model::outcome::Measurement;
 use swath_model::probe::Timing;
 use swath_model::protocol::TrainerEvent;
@@ -80,12 +81,9 @@ pub(crate) fn run(
             .filter(|bytes| *bytes > 0.0),
     };
     Ok(Measurement {
-        test_error,
-        test_loss: None,
-        best_test_error: None,
         train_seconds: begun.elapsed().as_secs_f64(),
         weights: None,
-        metrics: timing.metrics(),
+        values: timing.metrics().with([(TEST_ERROR, test_error)]),
     })
 }
 

@@ -140,7 +140,7 @@ impl Ground {
                 let measured = known.as_ref().and_then(|it| it.measurement.as_ref());
                 Part {
                     batch_size: probe.batch_size,
-                    timing: measured.and_then(|it| Timing::of(&it.metrics)),
+                    timing: measured.and_then(|it| Timing::of(&it.values)),
                     known,
                 }
             });

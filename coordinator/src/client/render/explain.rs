@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use swath_coordinator::api::Explanation;
 use swath_model::judge::headline;
+use swath_model::metrics::{BEST_TEST_ERROR, TEST_LOSS};
+use swath_model::outcome::COLUMNS;
 use swath_model::spec::canonical;
 use swath_model::text::compact;
 use swath_model::view::{AttemptView, JobView};
@@ -62,15 +64,11 @@ fn metrics(job: &JobView, out: &mut String) {
     let Some(measured) = &job.measurement else {
         return;
     };
-    let fields = [
-        ("test_loss", measured.test_loss),
-        ("best_test_error", measured.best_test_error),
-        ("train_seconds", Some(measured.train_seconds)),
-    ];
-    let fields = fields
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)));
-    let all: Vec<(&str, f64)> = fields.chain(measured.metrics.iter()).collect();
+    let (values, others) = (&measured.values, measured.values.without(&COLUMNS));
+    let fields = [TEST_LOSS, BEST_TEST_ERROR].into_iter();
+    let fields = fields.filter_map(|name| Some((name, values.get(name)?)));
+    let fields = fields.chain([("train_seconds", measured.train_seconds)]);
+    let all: Vec<(&str, f64)> = fields.chain(others.iter()).collect();
     let width = all.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     out.push_str("\nit measured\n");
     for (name, value) in all {

@@ -52,11 +52,8 @@ pub(crate) fn listing(jobs: &[JobView]) -> Listing {
 }
 
 fn fields(job: &JobView, varying: &[String]) -> Vec<String> {
-    let progress = job.progress.as_ref();
     let measured = job.measurement.as_ref();
-    let error = measured
-        .map(|measured| measured.test_error)
-        .or_else(|| progress.and_then(|observation| observation.test_error));
+    let error = job.measured().or_else(|| job.observed());
     let time = measured.map(|measured| duration(measured.train_seconds));
     let mut fields = vec![job.digest.short(), state(job)];
     fields.extend(values(job, varying));
@@ -129,8 +126,8 @@ fn record(job: &JobView) -> [String; 11] {
         plain((job.attempt.0 > 0).then_some(job.attempt)),
         plain(job.worker.as_ref()),
         plain(progress.map(|observation| observation.epoch)),
-        plain(progress.and_then(|observation| observation.test_error)),
-        plain(measured.map(|measured| measured.test_error)),
+        plain(job.observed()),
+        plain(job.measured()),
         plain(measured.map(|measured| measured.train_seconds)),
         moment(job.granted_at),
         moment(job.ended_at),

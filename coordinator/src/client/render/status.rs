@@ -101,7 +101,6 @@ fn open(status: &Status, all: bool, style: &Style, out: &mut String) {
 }
 
 fn open_fields(job: &JobView, varying: &[String], now: Timestamp) -> Vec<String> {
-    let observed = job.progress.as_ref();
     let elapsed = job
         .granted_at
         .map(|at| duration(now.since(at).as_secs_f64()));
@@ -110,7 +109,7 @@ fn open_fields(job: &JobView, varying: &[String], now: Timestamp) -> Vec<String>
     fields.extend([
         job.replicate.to_string(),
         jobs::epochs(job),
-        percent(observed.and_then(|observed| observed.test_error)),
+        percent(job.observed()),
         elapsed.unwrap_or_default(),
         job.worker
             .as_ref()

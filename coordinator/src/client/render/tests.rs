@@ -98,7 +98,7 @@ pub(crate) fn job(number: u8, state: StateName) -> JobView {
         ended_at: None,
         progress: Some(Observation {
             epoch: 4,
-            test_error: Some(12.5),
+            values: [("test_error", 12.5)].into(),
             ..Observation::default()
         }),
         measurement: None,
@@ -109,11 +109,8 @@ pub(crate) fn job(number: u8, state: StateName) -> JobView {
 fn succeeded(number: u8) -> JobView {
     JobView {
         measurement: Some(Measurement {
-            test_error: 3.056,
-            test_loss: None,
-            best_test_error: None,
+            values: [("test_error", 3.056)].into(),
             train_seconds: 4.2,
-            metrics: swath_model::metrics::Metrics::new(),
             weights: None,
         }),
         ended_at: Some(at(3)),

@@ -203,8 +203,9 @@ fn open_lines(status: &Status, shown: &[String], style: &Style) -> Vec<String> {
                 "" => String::new(),
                 epochs => format!("  epoch {epochs}"),
             };
-            let observed = job.progress.as_ref().and_then(|it| it.test_error);
-            let error = observed.map_or_else(String::new, |it| format!("  {it:.2} %"));
+            let error = job
+                .observed()
+                .map_or_else(String::new, |it| format!("  {it:.2} %"));
             let line = format!("{}{epoch}{error}", jobs::name(job, shown));
             // A line that wraps would break the screen.
             line.chars().take(most).collect()

@@ -213,11 +213,8 @@ mod tests {
 
     fn measured() -> Outcome {
         Outcome::Measured(Measurement {
-            test_error: 8.25,
-            test_loss: None,
-            best_test_error: None,
             train_seconds: 1.0,
-            metrics: swath_model::metrics::Metrics::new(),
+            values: [("test_error", 8.25)].into(),
             weights: None,
         })
     }

@@ -367,7 +367,7 @@ impl JobRow {
             .iter()
             .flat_map(|row| row.observations.values())
         {
-            if let Some(error) = observation.test_error {
+            if let Some(error) = observation.values.get("test_error") {
                 by_epoch.insert(observation.epoch, error);
             }
         }

@@ -308,7 +308,7 @@ fn last_test_errors(rec: &JobRec, epochs: usize) -> Vec<f64> {
     // Later attempts replace what earlier ones saw of the same epoch.
     let mut by_epoch = BTreeMap::new();
     for observation in rec.attempts.iter().flat_map(|it| it.observations.values()) {
-        if let Some(error) = observation.test_error {
+        if let Some(error) = observation.values.get("test_error") {
             by_epoch.insert(observation.epoch, error);
         }
     }

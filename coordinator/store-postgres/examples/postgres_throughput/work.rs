@@ -308,11 +308,12 @@ impl Sweep {
             job: self.job(*n),
             attempt: Attempt(1),
             measurement: Measurement {
-                test_error: *n as f64 / 7.0,
-                test_loss: Some(0.3),
-                best_test_error: Some(1.0),
                 train_seconds: 0.01,
-                metrics: Metrics::new(),
+                values: Metrics::from([
+                    ("test_error", *n as f64 / 7.0),
+                    ("test_loss", 0.3),
+                    ("best_test_error", 1.0),
+                ]),
                 weights: None,
             },
             provenance: provenance.clone(),

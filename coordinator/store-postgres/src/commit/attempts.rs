@@ -1,8 +1,9 @@
 //! Attempts, how they ended, and what they measured.
 
 use sqlx::query;
-use swath_model::metrics::Metrics;
+use swath_model::outcome::COLUMNS;
 use swath_model::time::Timestamp;
+use swath_store::columns::others;
 use swath_store::{AttemptEnd, End, LateOutcome, LostAttempt, NewAttempt, OutcomeRow};
 
 use super::{CHUNK, Known, all_written};
@@ -46,12 +47,12 @@ pub(super) async fn insert_outcomes(
         let jobs: Vec<i64> = chunk.iter().map(|row| row.job.0).collect();
         let attempts: Vec<i64> = chunk.iter().map(|row| row.attempt.0.into()).collect();
         let measured = || chunk.iter().map(|row| &row.measurement);
-        let test_errors: Vec<f64> = measured().map(|it| it.test_error).collect();
-        let test_losses: Vec<Option<f64>> = measured().map(|it| it.test_loss).collect();
-        let best: Vec<Option<f64>> = measured().map(|it| it.best_test_error).collect();
+        let column =
+            |name| -> Vec<Option<f64>> { measured().map(|it| it.values.get(name)).collect() };
+        let [test_errors, test_losses, best] = COLUMNS.map(column);
         let seconds: Vec<f64> = measured().map(|it| it.train_seconds).collect();
-        let some = |metrics: &Metrics| (!metrics.is_empty()).then(|| rows::json(metrics));
-        let metrics: Vec<Option<String>> = measured().map(|it| some(&it.metrics)).collect();
+        let metrics = measured().map(|it| others(&it.values, &COLUMNS));
+        let metrics: Vec<Option<String>> = metrics.collect();
         let weights = measured().map(|it| it.weights.as_ref().map(|digest| &digest.as_bytes()[..]));
         let weights: Vec<Option<&[u8]>> = weights.collect();
         let provenances = chunk.iter().map(|row| known.get(&row.provenance));
@@ -66,7 +67,7 @@ pub(super) async fn insert_outcomes(
                                   $10::bigint[])",
             &jobs,
             &attempts,
-            &test_errors,
+            &test_errors as &[Option<f64>],
             &test_losses as &[Option<f64>],
             &best as &[Option<f64>],
             &seconds,

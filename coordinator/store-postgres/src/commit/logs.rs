@@ -1,7 +1,8 @@
 //! What attempts report while they run: observations and log text.
 
 use sqlx::query;
-use swath_model::outcome::Observation;
+use swath_model::protocol::EPOCH;
+use swath_store::columns::others;
 use swath_store::{LogRow, ObservationRow};
 
 use super::CHUNK;
@@ -12,8 +13,7 @@ use crate::text;
 /// Bytes of log text kept per attempt: its tail, where a failure is explained.
 const LOG_KEPT: i64 = 64 * 1024;
 
-/// Inserts epochs; a repeat is ignored, and numbers that are not finite are
-/// absent.
+/// Inserts epochs; a repeat is ignored, and a time that is not finite is absent.
 pub(super) async fn insert_observations(
     session: &mut Session,
     observations: &[ObservationRow],
@@ -24,36 +24,50 @@ pub(super) async fn insert_observations(
         let seen = || chunk.iter().map(|row| &row.observation);
         let epochs: Vec<i64> = seen().map(|it| it.epoch.into()).collect();
         let steps: Vec<i64> = seen().map(|it| it.step as i64).collect();
-        let skipped = seen().map(|it| it.skipped_steps.map(|steps| steps as i64));
+        let seconds = seen().map(|it| it.seconds.filter(|seconds| seconds.is_finite()));
+        let seconds: Vec<Option<f64>> = seconds.collect();
+        let column = |name| -> Vec<Option<f64>> { seen().map(|it| it.values.get(name)).collect() };
+        let [
+            train_losses,
+            train_errors,
+            test_losses,
+            test_errors,
+            lrs,
+            speeds,
+            distances,
+            loss_scales,
+            skipped,
+        ] = EPOCH.map(column);
+        let skipped = skipped.into_iter().map(|it| it.map(|steps| steps as i64));
         let skipped: Vec<Option<i64>> = skipped.collect();
-        let number = |of: fn(&Observation) -> Option<f64>| -> Vec<Option<f64>> {
-            let finite = |value: &f64| value.is_finite();
-            seen().map(|it| of(it).filter(finite)).collect()
-        };
+        let metrics = seen().map(|it| others(&it.values, &EPOCH));
+        let metrics: Vec<Option<String>> = metrics.collect();
         query!(
             "INSERT INTO observation
                  (job, attempt, epoch, step, train_loss, train_error, test_loss, test_error, lr,
-                  seconds, images_per_second, distance, loss_scale, skipped_steps)
+                  seconds, images_per_second, distance, loss_scale, skipped_steps,
+                  metrics)
              SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[],
                  $5::double precision[], $6::double precision[], $7::double precision[],
                  $8::double precision[], $9::double precision[], $10::double precision[],
                  $11::double precision[], $12::double precision[], $13::double precision[],
-                 $14::bigint[])
+                 $14::bigint[], $15::text[])
              ON CONFLICT DO NOTHING",
             &jobs,
             &attempts,
             &epochs,
             &steps,
-            &number(|it| it.train_loss) as &[Option<f64>],
-            &number(|it| it.train_error) as &[Option<f64>],
-            &number(|it| it.test_loss) as &[Option<f64>],
-            &number(|it| it.test_error) as &[Option<f64>],
-            &number(|it| it.lr) as &[Option<f64>],
-            &number(|it| it.seconds) as &[Option<f64>],
-            &number(|it| it.images_per_second) as &[Option<f64>],
-            &number(|it| it.distance) as &[Option<f64>],
-            &number(|it| it.loss_scale) as &[Option<f64>],
-            &skipped as &[Option<i64>]
+            &train_losses as &[Option<f64>],
+            &train_errors as &[Option<f64>],
+            &test_losses as &[Option<f64>],
+            &test_errors as &[Option<f64>],
+            &lrs as &[Option<f64>],
+            &seconds as &[Option<f64>],
+            &speeds as &[Option<f64>],
+            &distances as &[Option<f64>],
+            &loss_scales as &[Option<f64>],
+            &skipped as &[Option<i64>],
+            &metrics as &[Option<String>]
         )
         .execute(&mut *session)
         .await?;

@@ -1,12 +1,15 @@
 //! Jobs, their attempts, curves and logs.
 
+use std::collections::HashMap;
+
 use sqlx::{query, query_as, query_scalar};
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest};
 use swath_model::message::{JobQuery, Known};
-use swath_model::outcome::{Fault, Measurement, Observation, Provenance};
+use swath_model::outcome::{Fault, Observation, Provenance};
 use swath_model::probe::WorkloadKey;
 use swath_model::time::Timestamp;
 use swath_model::view::{Alike, AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
+use swath_store::columns::{self, Seen};
 
 use super::find;
 use crate::error::Result;
@@ -15,6 +18,7 @@ use crate::session::Session;
 use crate::text;
 
 struct Row {
+    id: i64,
     digest: Vec<u8>,
     cell: Vec<u8>,
     spec: String,
@@ -33,22 +37,10 @@ struct Row {
     deadline: Option<i64>,
     ended_at: Option<i64>,
     message: Option<String>,
-    epoch: Option<i64>,
-    step: Option<i64>,
-    train_loss: Option<f64>,
-    train_error: Option<f64>,
-    test_loss: Option<f64>,
     test_error: Option<f64>,
-    lr: Option<f64>,
-    seconds: Option<f64>,
-    images_per_second: Option<f64>,
-    distance: Option<f64>,
-    loss_scale: Option<f64>,
-    skipped_steps: Option<i64>,
-    measured_error: Option<f64>,
-    measured_loss: Option<f64>,
-    measured_best: Option<f64>,
-    measured_seconds: Option<f64>,
+    test_loss: Option<f64>,
+    best_test_error: Option<f64>,
+    train_seconds: Option<f64>,
     metrics: Option<String>,
     weights: Option<Vec<u8>>,
 }
@@ -78,7 +70,7 @@ async fn with_ids(session: &mut Session, ids: &[i64]) -> Result<Vec<JobView>> {
     for ids in ids.chunks(CHUNK) {
         let rows = query_as!(
             Row,
-            r#"SELECT job.digest, cell.digest AS cell, cell.spec, job.replicate, job.seed,
+            r#"SELECT job.id, job.digest, cell.digest AS cell, cell.spec, job.replicate, job.seed,
                       ARRAY(SELECT sweep.name FROM sweep_cell
                             JOIN sweep ON sweep.id = sweep_cell.sweep
                             WHERE sweep_cell.cell = job.cell
@@ -92,35 +84,45 @@ async fn with_ids(session: &mut Session, ids: &[i64]) -> Result<Vec<JobView>> {
                       job.state, job.fault, job.stop, job.attempt, job.charged,
                       worker.name AS "worker?", job.granted_at, job.not_before, job.deadline,
                       job.ended_at, faulted.message AS "message?",
-                      seen.epoch AS "epoch?", seen.step AS "step?", seen.train_loss,
-                      seen.train_error, seen.test_loss, seen.test_error, seen.lr, seen.seconds,
-                      seen.images_per_second, seen.distance, seen.loss_scale, seen.skipped_steps,
-                      outcome.test_error AS "measured_error?", outcome.test_loss AS measured_loss,
-                      outcome.best_test_error AS measured_best,
-                      outcome.train_seconds AS "measured_seconds?", outcome.metrics,
-                      outcome.weights
+                      outcome.test_error, outcome.test_loss, outcome.best_test_error,
+                      outcome.train_seconds AS "train_seconds?", outcome.metrics, outcome.weights
                FROM unnest($1::bigint[]) WITH ORDINALITY AS asked (id, place)
                JOIN job ON job.id = asked.id
                JOIN cell ON cell.id = job.cell
                LEFT JOIN worker ON worker.id = job.worker
                LEFT JOIN attempt AS faulted
                    ON faulted.job = job.id AND faulted.attempt = job.faulted
-               LEFT JOIN LATERAL (
-                   SELECT * FROM observation
-                   WHERE observation.job = job.id AND observation.attempt = job.attempt
-                   ORDER BY observation.epoch DESC LIMIT 1) AS seen ON job.attempt > 0
                LEFT JOIN outcome ON outcome.job = job.id
                ORDER BY asked.place"#,
             ids
         )
         .fetch_all(&mut *session)
         .await?;
-        found.append(&mut views(rows)?);
+        found.append(&mut views(rows, &progress(session, ids).await?)?);
     }
     Ok(found)
 }
 
-fn views(rows: Vec<Row>) -> Result<Vec<JobView>> {
+/// The newest observation of the newest attempt of these jobs, by job.
+async fn progress(session: &mut Session, ids: &[i64]) -> Result<HashMap<i64, Observation>> {
+    let rows = query_as!(
+        Seen,
+        "SELECT seen.* FROM unnest($1::bigint[]) AS asked (id)
+         JOIN job ON job.id = asked.id AND job.attempt > 0
+         CROSS JOIN LATERAL (
+             SELECT * FROM observation
+             WHERE observation.job = job.id AND observation.attempt = job.attempt
+             ORDER BY observation.epoch DESC LIMIT 1) AS seen",
+        ids
+    )
+    .fetch_all(session)
+    .await?;
+    rows.iter()
+        .map(|row| Ok((row.job, row.observation()?)))
+        .collect()
+}
+
+fn views(rows: Vec<Row>, progress: &HashMap<i64, Observation>) -> Result<Vec<JobView>> {
     // Replicates of a cell follow each other, so its spec is read once.
     let mut last: Option<(CellDigest, serde_json::Value)> = None;
     let mut views = Vec::with_capacity(rows.len());
@@ -135,12 +137,18 @@ fn views(rows: Vec<Row>) -> Result<Vec<JobView>> {
                 spec
             }
         };
-        views.push(view(row, cell, spec)?);
+        let progress = progress.get(&row.id).cloned();
+        views.push(view(row, cell, spec, progress)?);
     }
     Ok(views)
 }
 
-fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> {
+fn view(
+    row: Row,
+    cell: CellDigest,
+    spec: serde_json::Value,
+    progress: Option<Observation>,
+) -> Result<JobView> {
     let holders = row.holders.iter().map(|it| rows::sweep_digest(it));
     let holders = holders.collect::<Result<_>>()?;
     let mut sweeps: Vec<String> = Vec::new();
@@ -149,28 +157,13 @@ fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> 
             sweeps.push(name);
         }
     }
-    let progress = row.epoch.map(|epoch| Observation {
-        epoch: epoch as u32,
-        step: row.step.unwrap_or(0) as u64,
-        train_loss: row.train_loss,
-        train_error: row.train_error,
-        test_loss: row.test_loss,
-        test_error: row.test_error,
-        lr: row.lr,
-        seconds: row.seconds,
-        images_per_second: row.images_per_second,
-        distance: row.distance,
-        loss_scale: row.loss_scale,
-        skipped_steps: row.skipped_steps.map(|steps| steps as u64),
-    });
-    let metrics = rows::metrics(row.metrics.as_deref())?;
-    let measurement = row.measured_error.map(|test_error| Measurement {
-        test_error,
-        test_loss: row.measured_loss,
-        best_test_error: row.measured_best,
-        train_seconds: row.measured_seconds.unwrap_or(0.0),
-        metrics,
-        weights: rows::weights(row.weights.as_deref()),
+    let measurement = row.train_seconds.map(|train_seconds| {
+        columns::measurement(
+            train_seconds,
+            [row.test_error, row.test_loss, row.best_test_error],
+            row.metrics.as_deref(),
+            rows::weights(row.weights.as_deref()),
+        )
     });
     Ok(JobView {
         digest: rows::job_digest(&row.digest)?,
@@ -191,7 +184,7 @@ fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> 
         deadline: row.deadline.map(Timestamp::from_ms),
         ended_at: row.ended_at.map(Timestamp::from_ms),
         progress,
-        measurement,
+        measurement: measurement.transpose()?,
         message: row.message.map(text::told).unwrap_or_default(),
     })
 }
@@ -318,33 +311,21 @@ pub(crate) async fn alike(
 /// A job's observations, by attempt and epoch.
 pub(crate) async fn curves(session: &mut Session, job: JobDigest) -> Result<Vec<CurvePoint>> {
     let job = &job.as_bytes()[..];
-    let rows = query!(
-        "SELECT attempt, epoch, step, train_loss, train_error, test_loss, test_error, lr, seconds,
-                images_per_second, distance, loss_scale, skipped_steps
-         FROM observation WHERE job = (SELECT id FROM job WHERE digest = $1)
+    let rows = query_as!(
+        Seen,
+        "SELECT * FROM observation WHERE job = (SELECT id FROM job WHERE digest = $1)
          ORDER BY attempt, epoch",
         job
     )
     .fetch_all(session)
     .await?;
-    let points = rows.into_iter().map(|row| CurvePoint {
-        attempt: rows::attempt(row.attempt),
-        observation: Observation {
-            epoch: row.epoch as u32,
-            step: row.step as u64,
-            train_loss: row.train_loss,
-            train_error: row.train_error,
-            test_loss: row.test_loss,
-            test_error: row.test_error,
-            lr: row.lr,
-            seconds: row.seconds,
-            images_per_second: row.images_per_second,
-            distance: row.distance,
-            loss_scale: row.loss_scale,
-            skipped_steps: row.skipped_steps.map(|steps| steps as u64),
-        },
+    let points = rows.iter().map(|row| {
+        Ok(CurvePoint {
+            attempt: rows::attempt(row.attempt),
+            observation: row.observation()?,
+        })
     });
-    Ok(points.collect())
+    points.collect()
 }
 
 /// What a job's trainers wrote to stderr after `position`.

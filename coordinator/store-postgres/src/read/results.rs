@@ -13,8 +13,9 @@ use sqlx::query;
 use swath_model::id::{Replicate, SweepDigest};
 use swath_model::import::{Imported, fill};
 use swath_model::job::StateName;
-use swath_model::outcome::{Measurement, Provenance};
+use swath_model::outcome::Provenance;
 use swath_model::view::{CellResults, ReplicateResult};
+use swath_store::columns;
 
 use crate::error::{Failure, Result, unknown};
 use crate::rows;
@@ -239,14 +240,12 @@ impl Columns {
                 let provenance = self.provenances[at].ok_or_else(damaged)?;
                 result.provenance = beside.provenances.get(&provenance).cloned();
                 result.last_test_errors = beside.last_errors(id);
-                result.measurement = Some(Measurement {
-                    test_error: self.test_errors[at].ok_or_else(damaged)?,
-                    test_loss: self.test_losses[at],
-                    best_test_error: self.best[at],
-                    train_seconds: self.seconds[at].ok_or_else(damaged)?,
-                    metrics: rows::metrics(self.metrics[at].as_deref())?,
-                    weights: rows::weights(self.weights[at].as_deref()),
-                });
+                result.measurement = Some(columns::measurement(
+                    self.seconds[at].ok_or_else(damaged)?,
+                    [self.test_errors[at], self.test_losses[at], self.best[at]],
+                    self.metrics[at].as_deref(),
+                    rows::weights(self.weights[at].as_deref()),
+                )?);
             }
             StateName::Failed => {
                 result.fault = rows::fault(self.faults[at].as_deref())?;

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use sqlx::{query, query_as};
 use swath_model::id::{Replicate, SessionId};
-use swath_model::outcome::{Measurement, Observation, Provenance};
+use swath_model::outcome::Provenance;
 use swath_model::time::Timestamp;
+use swath_store::columns::{self, Seen};
 use swath_store::{
     AttemptEnd, CellKey, Changes, End, JobKey, JobRow, LogGone, LostAttempt, NewAttempt, NewJob,
     ObservationRow, OutcomeRow, PageKey, WorkerKey,
@@ -180,14 +181,12 @@ async fn outcomes(session: &mut Session, after: i64, last: i64, all: &mut Change
         all.outcomes.push(OutcomeRow {
             job,
             attempt: rows::attempt(row.attempt),
-            measurement: Measurement {
-                test_error: row.test_error,
-                test_loss: row.test_loss,
-                best_test_error: row.best_test_error,
-                train_seconds: row.train_seconds,
-                metrics: rows::metrics(row.metrics.as_deref())?,
-                weights: rows::weights(row.weights.as_deref()),
-            },
+            measurement: columns::measurement(
+                row.train_seconds,
+                [row.test_error, row.test_loss, row.best_test_error],
+                row.metrics.as_deref(),
+                rows::weights(row.weights.as_deref()),
+            )?,
             provenance: Provenance {
                 device: text::told(row.device),
                 driver: text::told(row.driver),
@@ -208,10 +207,9 @@ pub(super) async fn observations(
     limit: u32,
     page: &mut Filling,
 ) -> Result<()> {
-    let found = query!(
-        "SELECT job, attempt, epoch, step, train_loss, train_error, test_loss, test_error, lr,
-                seconds, images_per_second, distance, loss_scale, skipped_steps
-         FROM observation WHERE (job, attempt, epoch) > ($1, $2, $3)
+    let found = query_as!(
+        Seen,
+        "SELECT * FROM observation WHERE (job, attempt, epoch) > ($1, $2, $3)
          ORDER BY job, attempt, epoch LIMIT $4",
         job,
         attempt,
@@ -226,20 +224,7 @@ pub(super) async fn observations(
             .push(ObservationRow {
                 job: JobKey(row.job),
                 attempt: rows::attempt(row.attempt),
-                observation: Observation {
-                    epoch: row.epoch as u32,
-                    step: row.step as u64,
-                    train_loss: row.train_loss,
-                    train_error: row.train_error,
-                    test_loss: row.test_loss,
-                    test_error: row.test_error,
-                    lr: row.lr,
-                    seconds: row.seconds,
-                    images_per_second: row.images_per_second,
-                    distance: row.distance,
-                    loss_scale: row.loss_scale,
-                    skipped_steps: row.skipped_steps.map(|steps| steps as u64),
-                },
+                observation: row.observation()?,
             });
     }
     Ok(())

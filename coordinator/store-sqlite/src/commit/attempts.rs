@@ -2,8 +2,9 @@
 
 use sqlx::{query, query_scalar};
 use swath_model::id::WeightsDigest;
-use swath_model::outcome::Provenance;
+use swath_model::outcome::{COLUMNS, Provenance};
 use swath_model::time::Timestamp;
+use swath_store::columns::others;
 use swath_store::{AttemptEnd, End, LateOutcome, LostAttempt, NewAttempt, OutcomeRow};
 
 use super::all_written;
@@ -53,14 +54,13 @@ pub(super) async fn insert_outcomes(tx: &mut Tx, outcomes: &[OutcomeRow]) -> Res
             let measured = &row.measurement;
             let bits = beside.add(rows::measurement_bits(measured));
             let weights = beside.add_some(measured.weights.as_ref().map(WeightsDigest::as_bytes));
-            let metrics = &measured.metrics;
             list.push((
                 row.job.0,
                 row.attempt,
                 bits.0,
                 provenance,
                 row.recorded_at.as_ms(),
-                (!metrics.is_empty()).then(|| rows::json(metrics)),
+                others(&measured.values, &COLUMNS),
                 weights.0,
             ));
         }

@@ -2,6 +2,8 @@
 //! every byte of a text is kept. They come once per epoch, not once per job.
 
 use sqlx::query;
+use swath_model::protocol::EPOCH;
+use swath_store::columns::others;
 use swath_store::{LogRow, ObservationRow};
 
 use crate::error::Result;
@@ -10,29 +12,32 @@ use crate::writer::Tx;
 /// Bytes of log text kept per attempt: its tail, where a failure is explained.
 const LOG_KEPT: i64 = 64 * 1024;
 
-/// Inserts observations. A repeated epoch is ignored; numbers that are not
-/// finite are absent.
+/// Inserts observations. A repeated epoch is ignored; a time that is not finite
+/// is absent.
 pub(super) async fn insert_observations(tx: &mut Tx, rows: &[ObservationRow]) -> Result<()> {
-    let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
     for row in rows {
         let seen = &row.observation;
         let job = row.job.0;
         let step = seen.step as i64;
-        let train_loss = finite(seen.train_loss);
-        let train_error = finite(seen.train_error);
-        let test_loss = finite(seen.test_loss);
-        let test_error = finite(seen.test_error);
-        let lr = finite(seen.lr);
-        let seconds = finite(seen.seconds);
-        let images_per_second = finite(seen.images_per_second);
-        let distance = finite(seen.distance);
-        let loss_scale = finite(seen.loss_scale);
-        let skipped_steps = seen.skipped_steps.map(|steps| steps as i64);
+        let seconds = seen.seconds.filter(|seconds| seconds.is_finite());
+        let [
+            train_loss,
+            train_error,
+            test_loss,
+            test_error,
+            lr,
+            images_per_second,
+            distance,
+            loss_scale,
+            skipped_steps,
+        ] = EPOCH.map(|name| seen.values.get(name));
+        let skipped_steps = skipped_steps.map(|steps| steps as i64);
+        let metrics = others(&seen.values, &EPOCH);
         query!(
             "INSERT INTO observation
                  (job, attempt, epoch, step, train_loss, train_error, test_loss, test_error, lr,
-                  seconds, images_per_second, distance, loss_scale, skipped_steps)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                  seconds, images_per_second, distance, loss_scale, skipped_steps, metrics)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
              ON CONFLICT DO NOTHING",
             job,
             row.attempt.0,
@@ -47,7 +52,8 @@ pub(super) async fn insert_observations(tx: &mut Tx, rows: &[ObservationRow]) ->
             images_per_second,
             distance,
             loss_scale,
-            skipped_steps
+            skipped_steps,
+            metrics
         )
         .execute(&mut tx.conn)
         .await?;

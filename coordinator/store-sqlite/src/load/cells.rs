@@ -192,9 +192,9 @@ async fn outcomes(
         };
         let outcome = match (row.ended.as_str(), &row.bits) {
             ("measured", Some(bits)) => {
-                let metrics = rows::metrics(row.metrics.as_deref())?;
                 let weights = rows::weights(row.weights.as_deref());
-                Outcome::Measured(rows::measurement(bits, metrics, weights)?)
+                let others = row.metrics.as_deref();
+                Outcome::Measured(rows::measurement(bits, others, weights)?)
             }
             ("measured", None) => {
                 let attempt = row.attempt;

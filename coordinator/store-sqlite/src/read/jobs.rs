@@ -1,5 +1,7 @@
 //! Jobs, their attempts, curves and logs.
 
+use std::collections::HashMap;
+
 use sqlx::{SqliteConnection, query, query_as, query_scalar};
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest};
 use swath_model::message::{JobQuery, Known};
@@ -7,12 +9,14 @@ use swath_model::outcome::{Fault, Observation, Provenance};
 use swath_model::probe::WorkloadKey;
 use swath_model::time::Timestamp;
 use swath_model::view::{Alike, AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
+use swath_store::columns::Seen;
 
 use super::find;
 use crate::error::Result;
 use crate::rows;
 
 struct Row {
+    id: i64,
     digest: Vec<u8>,
     cell: Vec<u8>,
     spec: String,
@@ -30,18 +34,6 @@ struct Row {
     deadline: Option<i64>,
     ended_at: Option<i64>,
     message: Option<String>,
-    epoch: Option<i64>,
-    step: Option<i64>,
-    train_loss: Option<f64>,
-    train_error: Option<f64>,
-    test_loss: Option<f64>,
-    test_error: Option<f64>,
-    lr: Option<f64>,
-    seconds: Option<f64>,
-    images_per_second: Option<f64>,
-    distance: Option<f64>,
-    loss_scale: Option<f64>,
-    skipped_steps: Option<i64>,
     bits: Option<Vec<u8>>,
     metrics: Option<String>,
     weights: Option<Vec<u8>>,
@@ -73,7 +65,7 @@ async fn with_ids(conn: &mut SqliteConnection, ids: &[i64]) -> Result<Vec<JobVie
         let asked = rows::json(ids);
         let rows = query_as!(
             Row,
-            r#"SELECT job.digest, cell.digest AS cell, cell.spec, job.replicate, job.seed,
+            r#"SELECT job.id AS "id!", job.digest, cell.digest AS cell, cell.spec, job.replicate, job.seed,
                       (SELECT json_group_array(json_array(sweep.name, lower(hex(sweep.digest)))
                                ORDER BY sweep.id) FROM sweep_cell
                        JOIN sweep ON sweep.id = sweep_cell.sweep
@@ -83,9 +75,6 @@ async fn with_ids(conn: &mut SqliteConnection, ids: &[i64]) -> Result<Vec<JobVie
                       job.state, job.fault, job.stop, job.attempt, job.charged,
                       worker.name AS "worker?", job.granted_at, job.not_before, job.deadline,
                       job.ended_at, faulted.message AS "message?",
-                      seen.epoch AS "epoch?", seen.step AS "step?", seen.train_loss,
-                      seen.train_error, seen.test_loss, seen.test_error, seen.lr, seen.seconds,
-                      seen.images_per_second, seen.distance, seen.loss_scale, seen.skipped_steps,
                       outcome.bits AS "bits?", outcome.metrics, outcome.weights
                FROM json_each(?1) AS asked
                CROSS JOIN job ON job.id = asked.value
@@ -93,22 +82,42 @@ async fn with_ids(conn: &mut SqliteConnection, ids: &[i64]) -> Result<Vec<JobVie
                LEFT JOIN worker ON worker.id = job.worker
                LEFT JOIN attempt AS faulted
                    ON faulted.job = job.id AND faulted.attempt = job.faulted
-               LEFT JOIN observation AS seen
-                   ON seen.job = job.id AND seen.attempt = job.attempt AND seen.epoch = (
-                       SELECT max(epoch) FROM observation
-                       WHERE job = job.id AND attempt = job.attempt)
                LEFT JOIN outcome ON outcome.job = job.id
                ORDER BY asked.key + 0"#,
             asked
         )
         .fetch_all(&mut *conn)
         .await?;
-        found.append(&mut views(rows)?);
+        found.append(&mut views(rows, &progress(conn, &asked).await?)?);
     }
     Ok(found)
 }
 
-fn views(rows: Vec<Row>) -> Result<Vec<JobView>> {
+/// The newest observation of the newest attempt of jobs, by job; `asked` has
+/// their keys.
+async fn progress(conn: &mut SqliteConnection, asked: &str) -> Result<HashMap<i64, Observation>> {
+    let rows = query_as!(
+        Seen,
+        r#"SELECT seen.job AS "job!", seen.attempt AS "attempt!", seen.epoch AS "epoch!",
+                  seen.step AS "step!", seen.train_loss, seen.train_error, seen.test_loss,
+                  seen.test_error, seen.lr, seen.seconds, seen.images_per_second, seen.distance,
+                  seen.loss_scale, seen.skipped_steps, seen.metrics
+           FROM json_each(?1) AS asked
+           CROSS JOIN job ON job.id = asked.value
+           CROSS JOIN observation AS seen
+               ON seen.job = job.id AND seen.attempt = job.attempt AND seen.epoch = (
+                   SELECT max(epoch) FROM observation
+                   WHERE job = job.id AND attempt = job.attempt)"#,
+        asked
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| Ok((row.job, row.observation()?)))
+        .collect()
+}
+
+fn views(rows: Vec<Row>, progress: &HashMap<i64, Observation>) -> Result<Vec<JobView>> {
     // Replicates of a cell follow each other, so its spec is read once.
     let mut last: Option<(CellDigest, serde_json::Value)> = None;
     let mut views = Vec::with_capacity(rows.len());
@@ -122,12 +131,18 @@ fn views(rows: Vec<Row>) -> Result<Vec<JobView>> {
                 spec
             }
         };
-        views.push(view(row, cell, spec)?);
+        let progress = progress.get(&row.id).cloned();
+        views.push(view(row, cell, spec, progress)?);
     }
     Ok(views)
 }
 
-fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> {
+fn view(
+    row: Row,
+    cell: CellDigest,
+    spec: serde_json::Value,
+    progress: Option<Observation>,
+) -> Result<JobView> {
     let mut sweeps: Vec<String> = Vec::new();
     let holders: Vec<(String, SweepDigest)> = serde_json::from_str(&row.sweeps)?;
     for (name, _) in &holders {
@@ -135,25 +150,10 @@ fn view(row: Row, cell: CellDigest, spec: serde_json::Value) -> Result<JobView> 
             sweeps.push(name.clone());
         }
     }
-    let progress = row.epoch.map(|epoch| Observation {
-        epoch: epoch as u32,
-        step: row.step.unwrap_or(0) as u64,
-        train_loss: row.train_loss,
-        train_error: row.train_error,
-        test_loss: row.test_loss,
-        test_error: row.test_error,
-        lr: row.lr,
-        seconds: row.seconds,
-        images_per_second: row.images_per_second,
-        distance: row.distance,
-        loss_scale: row.loss_scale,
-        skipped_steps: row.skipped_steps.map(|steps| steps as u64),
-    });
     let measurement = match &row.bits {
         Some(bits) => {
-            let metrics = rows::metrics(row.metrics.as_deref())?;
             let weights = rows::weights(row.weights.as_deref());
-            Some(rows::measurement(bits, metrics, weights)?)
+            Some(rows::measurement(bits, row.metrics.as_deref(), weights)?)
         }
         None => None,
     };
@@ -302,33 +302,21 @@ pub(crate) async fn alike(
 /// A job's observations, by attempt and epoch.
 pub(crate) async fn curves(conn: &mut SqliteConnection, job: JobDigest) -> Result<Vec<CurvePoint>> {
     let job = &job.as_bytes()[..];
-    let rows = query!(
-        "SELECT attempt, epoch, step, train_loss, train_error, test_loss, test_error, lr, seconds,
-                images_per_second, distance, loss_scale, skipped_steps
-         FROM observation WHERE job = (SELECT id FROM job WHERE digest = ?1)
+    let rows = query_as!(
+        Seen,
+        "SELECT * FROM observation WHERE job = (SELECT id FROM job WHERE digest = ?1)
          ORDER BY attempt, epoch",
         job
     )
     .fetch_all(conn)
     .await?;
-    let points = rows.into_iter().map(|row| CurvePoint {
-        attempt: rows::attempt(row.attempt),
-        observation: Observation {
-            epoch: row.epoch as u32,
-            step: row.step as u64,
-            train_loss: row.train_loss,
-            train_error: row.train_error,
-            test_loss: row.test_loss,
-            test_error: row.test_error,
-            lr: row.lr,
-            seconds: row.seconds,
-            images_per_second: row.images_per_second,
-            distance: row.distance,
-            loss_scale: row.loss_scale,
-            skipped_steps: row.skipped_steps.map(|steps| steps as u64),
-        },
+    let points = rows.iter().map(|row| {
+        Ok(CurvePoint {
+            attempt: rows::attempt(row.attempt),
+            observation: row.observation()?,
+        })
     });
-    Ok(points.collect())
+    points.collect()
 }
 
 /// What a job's trainers wrote to stderr after `position`.

@@ -83,7 +83,7 @@ async fn pack(conn: &mut SqliteConnection, sweep: i64, first: i64) -> Result<Str
     let end = first + PACKED as i64;
     let packed = query_scalar!(
         r#"SELECT group_concat(line, char(10)) AS "packed?: String" FROM (
-               SELECT concat_ws(' ', sweep_cell.position, hex(cell.digest),
+               SELECT concat_ws(char(31), sweep_cell.position, hex(cell.digest),
                           coalesce(group_concat(concat_ws('/', job.id, job.replicate, job.seed,
                               job.state, hex(job.digest), job.fault, outcome.provenance,
                               hex(outcome.bits), hex(outcome.weights), outcome.metrics),
@@ -130,7 +130,7 @@ impl Beside {
 /// Reads one packed cell.
 fn cell(line: &str, beside: &Beside) -> Result<CellResults> {
     let damaged = || Failure::Damaged(format!("a cell reads `{line}`"));
-    let mut words = line.splitn(4, ' ');
+    let mut words = line.splitn(4, '\u{1f}');
     let mut next = || words.next().ok_or_else(damaged);
     let index = next()?.parse().map_err(|_| damaged())?;
     let digest = next()?.parse().map_err(|_| damaged())?;
@@ -154,8 +154,8 @@ fn cell(line: &str, beside: &Beside) -> Result<CellResults> {
 
 /// Parses one packed replicate: key, replicate, seed, state and digest; then
 /// the fault of a failed job, or provenance, bits, weights and metrics of a
-/// succeeded one. Metrics contain neither of the characters that separate these
-/// fields.
+/// succeeded one. Metrics, which come last, may contain the character between
+/// these fields, but as JSON none that separates replicates or cells.
 fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
     fn read<T: std::str::FromStr>(word: Option<&str>) -> Option<T> {
         word?.parse().ok()
@@ -192,8 +192,7 @@ fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
             };
             result.provenance = beside.provenances.get(&provenance).cloned();
             let weights = read::<WeightsDigest>(words.next());
-            let metrics = rows::metrics(words.next())?;
-            result.measurement = Some(rows::measurement(&bits, metrics, weights)?);
+            result.measurement = Some(rows::measurement(&bits, words.next(), weights)?);
         }
         StateName::Failed => {
             result.fault = words.next().map(rows::fault).transpose()?;

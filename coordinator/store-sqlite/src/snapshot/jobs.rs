@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use sqlx::{SqliteConnection, query};
+use sqlx::{SqliteConnection, query, query_as};
 use swath_model::id::{Replicate, SessionId};
-use swath_model::outcome::{Observation, Provenance};
+use swath_model::outcome::Provenance;
 use swath_model::time::Timestamp;
+use swath_store::columns::Seen;
 use swath_store::{
     AttemptEnd, CellKey, Changes, End, JobKey, JobRow, LogGone, LostAttempt, NewAttempt, NewJob,
     ObservationRow, OutcomeRow, PageKey, WorkerKey,
@@ -178,12 +179,11 @@ async fn outcomes(
         if !there.contains(&job) {
             continue;
         }
-        let metrics = rows::metrics(row.metrics.as_deref())?;
         let weights = rows::weights(row.weights.as_deref());
         all.outcomes.push(OutcomeRow {
             job,
             attempt: rows::attempt(row.attempt),
-            measurement: rows::measurement(&row.bits, metrics, weights)?,
+            measurement: rows::measurement(&row.bits, row.metrics.as_deref(), weights)?,
             provenance: Provenance {
                 device: row.device,
                 driver: row.driver,
@@ -204,10 +204,9 @@ pub(super) async fn observations(
     limit: u32,
     page: &mut Filling,
 ) -> Result<()> {
-    let found = query!(
-        "SELECT job, attempt, epoch, step, train_loss, train_error, test_loss, test_error, lr,
-                seconds, images_per_second, distance, loss_scale, skipped_steps
-         FROM observation WHERE (job, attempt, epoch) > (?1, ?2, ?3)
+    let found = query_as!(
+        Seen,
+        "SELECT * FROM observation WHERE (job, attempt, epoch) > (?1, ?2, ?3)
          ORDER BY job, attempt, epoch LIMIT ?4",
         job,
         attempt,
@@ -222,20 +221,7 @@ pub(super) async fn observations(
             .push(ObservationRow {
                 job: JobKey(row.job),
                 attempt: rows::attempt(row.attempt),
-                observation: Observation {
-                    epoch: row.epoch as u32,
-                    step: row.step as u64,
-                    train_loss: row.train_loss,
-                    train_error: row.train_error,
-                    test_loss: row.test_loss,
-                    test_error: row.test_error,
-                    lr: row.lr,
-                    seconds: row.seconds,
-                    images_per_second: row.images_per_second,
-                    distance: row.distance,
-                    loss_scale: row.loss_scale,
-                    skipped_steps: row.skipped_steps.map(|steps| steps as u64),
-                },
+                observation: row.observation()?,
             });
     }
     Ok(())

@@ -25,6 +25,7 @@ pub use self::optimization::*;
 pub use self::test_set::{TEST_SETS_MAX, TestSet, test_sets, unlike};
 pub use self::training::*;
 use crate::id::{CellDigest, JobDigest};
+use crate::metrics;
 
 /// Raised when the built-in trainer computes something else for the same spec;
 /// every job then gets a new name.
@@ -94,7 +95,7 @@ impl JobSpec {
         drop_denied_probes(&mut tree);
         let seed = tree.get("seed").and_then(Value::as_u64).unwrap_or(0);
         let work = if let Some(trainer) = tree.get("trainer") {
-            other_work(trainer)?
+            other_work(trainer, metrics::own(&tree))?
         } else {
             name_optimizer(&mut tree);
             drop_denied_nesterov(&mut tree);
@@ -283,7 +284,7 @@ fn drop_denied_probes(tree: &mut Value) {
     }
 }
 
-fn other_work(trainer: &Value) -> Result<Work, Vec<SpecError>> {
+fn other_work(trainer: &Value, metric: &str) -> Result<Work, Vec<SpecError>> {
     let null = trainer
         .get("null")
         .and_then(Value::as_bool)
@@ -301,14 +302,12 @@ fn other_work(trainer: &Value) -> Result<Work, Vec<SpecError>> {
     match (null, argv.is_empty()) {
         (true, true) => Ok(Work::Null),
         (false, false) => {
-            let metric = trainer
-                .get("metric")
-                .and_then(Value::as_str)
-                .unwrap_or("test_error");
-            Ok(Work::Command(Command {
-                argv,
-                metric: metric.to_owned(),
-            }))
+            if !metrics::is_name(metric) {
+                let message = format!("`{metric}`: {}", metrics::MetricError::Name);
+                return Err(vec![SpecError::new("trainer.metric", message)]);
+            }
+            let metric = metric.to_owned();
+            Ok(Work::Command(Command { argv, metric }))
         }
         _ => Err(vec![SpecError::new(
             "trainer.command",

@@ -31,11 +31,8 @@ fn owner(worker: u8, session: u64) -> Owner {
 
 fn measured(test_error: f64) -> Outcome {
     Outcome::Measured(Measurement {
-        test_error,
-        test_loss: None,
-        best_test_error: None,
         train_seconds: 1.0,
-        metrics: swath_model::metrics::Metrics::new(),
+        values: [("test_error", test_error)].into(),
         weights: None,
     })
 }

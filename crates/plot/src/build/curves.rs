@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use swath_model::metrics::{TEST_ERROR, TRAIN_ERROR};
 use swath_model::outcome::Observation;
 use swath_model::text::counted;
 
@@ -46,16 +47,16 @@ pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, Plot
     let mut most = 0;
     for (look, (name, group)) in groups.iter().enumerate() {
         most = most.max(group.len());
-        let series = |name: &str, faint, field: fn(&Observation) -> Option<f64>| Series {
+        let series = |name: &str, faint, metric| Series {
             name: name.to_owned(),
             look,
             faint,
             band: !faint,
-            points: points(group, field),
+            points: points(group, metric),
             ..Series::default()
         };
-        test.push(series(name, false, |it| it.test_error));
-        train.push(series("", true, |it| it.train_error));
+        test.push(series(name, false, TEST_ERROR));
+        train.push(series("", true, TRAIN_ERROR));
     }
     let has = |series: &[Series]| series.iter().any(|it| !it.points.is_empty());
     let (has_test, has_train) = (has(&test), has(&train));
@@ -118,15 +119,21 @@ pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, Plot
 
 /// The median of the last test errors of a name; infinite if there are none.
 fn last(group: &[&Curve]) -> f64 {
-    let of = |curve: &&Curve| curve.points.iter().rev().find_map(|it| it.test_error);
+    let of = |curve: &&Curve| {
+        curve
+            .points
+            .iter()
+            .rev()
+            .find_map(|it| it.values.get(TEST_ERROR))
+    };
     let mut values: Vec<f64> = group.iter().filter_map(of).collect();
     median(&mut values).unwrap_or(f64::INFINITY)
 }
 
-fn points(group: &[&Curve], field: fn(&Observation) -> Option<f64>) -> Vec<Point> {
+fn points(group: &[&Curve], metric: &str) -> Vec<Point> {
     let mut by_epoch: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
     for point in group.iter().flat_map(|curve| &curve.points) {
-        if let Some(value) = field(point).filter(|it| it.is_finite()) {
+        if let Some(value) = point.values.get(metric) {
             by_epoch.entry(point.epoch).or_default().push(value);
         }
     }

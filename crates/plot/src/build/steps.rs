@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use swath_model::id::JobDigest;
+use swath_model::metrics::TEST_ERROR;
 use swath_model::outcome::Observation;
 use swath_model::text::{approximate, counted};
 use swath_results::table::Results;
@@ -152,7 +153,7 @@ impl<'a> Reached<'a> {
     /// runs; rounded up to two digits.
     fn target(&self) -> Option<f64> {
         let least = |curve: &&[Observation]| {
-            let errors = curve.iter().filter_map(|it| it.test_error);
+            let errors = curve.iter().filter_map(|it| it.values.get(TEST_ERROR));
             errors.fold(f64::INFINITY, f64::min)
         };
         let mut by_place: BTreeMap<usize, f64> = BTreeMap::new();
@@ -184,7 +185,8 @@ impl<'a> Reached<'a> {
             .filter(|(at, curves)| *at == place && !curves.is_empty())
         {
             let first = |curve: &&[Observation]| {
-                let hit = |it: &&Observation| it.test_error.is_some_and(|error| error <= target);
+                let error = |it: &Observation| it.values.get(TEST_ERROR);
+                let hit = |it: &&Observation| error(it).is_some_and(|error| error <= target);
                 curve.iter().find(hit).map(|it| it.step as f64)
             };
             let mut values: Vec<f64> = curves.iter().filter_map(first).collect();

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::StateName;
-use swath_model::metrics::Metrics;
 use swath_model::outcome::{Fault, Measurement, Observation};
 use swath_model::time::Timestamp;
 use swath_model::view::{CellResults, Counts, ReplicateResult, SweepRecord, SweepState, SweepView};
@@ -21,12 +20,9 @@ fn replicate(cell: usize, number: usize, end: &str) -> ReplicateResult {
         seed: number as u64,
         state,
         fault,
-        measurement: end.parse().ok().map(|test_error| Measurement {
-            test_error,
-            test_loss: None,
-            best_test_error: None,
+        measurement: end.parse().ok().map(|test_error: f64| Measurement {
+            values: [("test_error", test_error)].into(),
             train_seconds: 1.0,
-            metrics: Metrics::new(),
             weights: None,
         }),
         last_test_errors: Vec::new(),

@@ -93,7 +93,7 @@ fn imported(which: impl Fn(usize) -> bool, runs: u32) -> Results {
                 continue;
             };
             replicate.imported = Some(Box::new(Imported {
-                test_error: measurement.test_error,
+                test_error: measurement.values.get("test_error").unwrap(),
                 seconds: None,
                 runs,
                 replicate: None,
@@ -165,7 +165,7 @@ fn imported_numbers_are_marked() {
 fn an_error_of_nought_lies_on_the_edge_of_a_logarithmic_axis() {
     let mut points = epochs(0.5, 10);
     for point in points.iter_mut().skip(3) {
-        point.train_error = Some(0.0);
+        point.values.insert("train_error", 0.0).unwrap();
     }
     let curve = Curve {
         name: "0.1".to_owned(),

@@ -118,7 +118,7 @@ fn the_same_brackets_everywhere_are_said_once() {
             let ends = ends.split(' ').zip(1..);
             let runs: Vec<_> = ends.map(|(end, it)| replicate(1, it, end)).collect();
             let tally = Tally::new(&runs, 3);
-            let measured = Quantity::Measured(Measure::Last);
+            let measured = Quantity::Measured("test_error".to_owned(), Measure::Last);
             Field::Figure(Shown {
                 figure: Figure::new(&measured, Unit::Percent, &runs, tally).unwrap(),
                 best: false,

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::StateName;
+use swath_model::metrics::Metrics;
 use swath_model::outcome::{Fault, Measurement, Observation, Provenance};
 use swath_model::time::Timestamp;
 use swath_model::view::{
@@ -41,11 +42,12 @@ pub(super) fn replicate(cell: u8, number: u32, end: &str) -> ReplicateResult {
     };
     let device = if other { "NVIDIA H200" } else { "NVIDIA H100" };
     let measurement = value.parse().ok().map(|test_error: f64| Measurement {
-        test_error,
-        test_loss: Some(test_error / 30.0),
-        best_test_error: Some(test_error - 0.2),
+        values: Metrics::from([
+            ("test_error", test_error),
+            ("test_loss", test_error / 30.0),
+            ("best_test_error", test_error - 0.2),
+        ]),
         train_seconds: 70.0 + f64::from(cell) * 9.0 + f64::from(number),
-        metrics: swath_model::metrics::Metrics::new(),
         weights: None,
     });
     ReplicateResult {
@@ -138,16 +140,15 @@ pub(super) fn points() -> Vec<CurvePoint> {
         observation: Observation {
             epoch,
             step: u64::from(epoch) * 390,
-            train_error: Some(60.0 / f64::from(epoch)),
-            test_error: Some(8.0 + 60.0 / f64::from(epoch)),
-            train_loss: Some(1.0 / f64::from(epoch)),
-            test_loss: None,
-            lr: Some(0.1),
             seconds: Some(f64::from(epoch) * 6.5),
-            images_per_second: Some(7812.4),
-            distance: Some(f64::from(epoch) + 0.125),
-            loss_scale: None,
-            skipped_steps: None,
+            values: Metrics::from([
+                ("train_error", 60.0 / f64::from(epoch)),
+                ("test_error", 8.0 + 60.0 / f64::from(epoch)),
+                ("train_loss", 1.0 / f64::from(epoch)),
+                ("lr", 0.1),
+                ("images_per_second", 7812.4),
+                ("distance", f64::from(epoch) + 0.125),
+            ]),
         },
     };
     (1..=6)

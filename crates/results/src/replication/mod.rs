@@ -35,7 +35,6 @@ use swath_model::replication::{Bounds, Decision, Neighbour, Pair, Stop, Undecide
 use swath_model::steering::Steering;
 use swath_model::view::{CellResults, ReplicateResult};
 use swath_stats::{NotFinite, Sample, mann_whitney};
-use swath_sweep::Measure;
 
 use crate::summary::Quantity;
 
@@ -59,7 +58,7 @@ pub enum Trial {
 
 impl Trial {
     /// What became of `replicate`; none for a number without a job.
-    fn of(replicate: &ReplicateResult, measure: Measure) -> Result<Option<Self>, NotFinite> {
+    fn of(replicate: &ReplicateResult, measured: &Quantity) -> Result<Option<Self>, NotFinite> {
         if replicate.imported.is_some() {
             // A number that is imported stands where nothing ended here, or
             // beyond the last job.
@@ -67,7 +66,7 @@ impl Trial {
             return Ok(is_job.then_some(Self::Cancelled));
         }
         Ok(Some(match (replicate.state, replicate.fault) {
-            (StateName::Succeeded, _) => Quantity::Measured(measure)
+            (StateName::Succeeded, _) => measured
                 .of(replicate)?
                 .map_or(Self::Nothing, Self::Measured),
             (StateName::Failed, Some(Fault::Diverged)) => Self::Diverged,
@@ -99,15 +98,15 @@ pub struct Trials {
 }
 
 impl Trials {
-    /// What became of the jobs of `cell`, in a sweep with this measure.
+    /// What became of the jobs of `cell`, in a sweep where this is `measured`.
     ///
     /// # Errors
     ///
     /// When a recorded number is not finite.
-    pub fn new(cell: &CellResults, measure: Measure) -> Result<Self, NotFinite> {
+    pub fn new(cell: &CellResults, measured: &Quantity) -> Result<Self, NotFinite> {
         let mut trials = Vec::with_capacity(cell.replicates.len());
         for replicate in &cell.replicates {
-            trials.extend(Trial::of(replicate, measure)?);
+            trials.extend(Trial::of(replicate, measured)?);
         }
         Ok(Self {
             index: cell.index,

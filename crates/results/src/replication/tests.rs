@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use swath_sweep::Measure;
 
 use super::*;
 
@@ -161,11 +162,8 @@ fn imported_numbers_do_not_steer() {
         state,
         fault: None,
         measurement: value.map(|test_error| swath_model::outcome::Measurement {
-            test_error,
-            test_loss: None,
-            best_test_error: None,
+            values: [("test_error", test_error)].into(),
             train_seconds: 1.0,
-            metrics: swath_model::metrics::Metrics::new(),
             weights: None,
         }),
         last_test_errors: Vec::new(),
@@ -188,7 +186,8 @@ fn imported_numbers_do_not_steer() {
         axes: Vec::new(),
         replicates,
     };
-    let trials = Trials::new(&results, Measure::Last).unwrap().trials;
+    let measured = Quantity::Measured("test_error".to_owned(), Measure::Last);
+    let trials = Trials::new(&results, &measured).unwrap().trials;
     assert_eq!(trials, [Trial::Measured(8.0), Trial::Cancelled]);
 }
 

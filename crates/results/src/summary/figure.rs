@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use swath_model::job::StateName;
+use swath_model::metrics::BEST_TEST_ERROR;
 use swath_model::outcome::Fault;
 use swath_model::text::{decimals, duration};
 use swath_model::view::ReplicateResult;
@@ -40,12 +41,8 @@ impl Unit {
 /// Which number of a replicate is summarised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Quantity {
-    /// The test error, or a program's metric, as the sweep measures it.
-    Measured(Measure),
-    /// The least test error of all epochs.
-    BestTestError,
-    /// The test loss of the last epoch.
-    TestLoss,
+    /// The metric by which jobs are compared, as the sweep measures it.
+    Measured(String, Measure),
     /// Seconds of training, evaluation included.
     TrainSeconds,
     /// The metric of this name.
@@ -61,9 +58,9 @@ impl Quantity {
     pub fn of(&self, replicate: &ReplicateResult) -> Result<Option<f64>, NotFinite> {
         if let Some(imported) = &replicate.imported {
             let value = match self {
-                Self::Measured(_) => Some(imported.test_error),
+                Self::Measured(..) => Some(imported.test_error),
                 Self::TrainSeconds => imported.seconds,
-                _ => None,
+                Self::Metric(_) => None,
             };
             return value.map(swath_stats::finite).transpose();
         }
@@ -71,16 +68,15 @@ impl Quantity {
             return Ok(None);
         };
         let value = match self {
-            Self::Measured(Measure::Last) => Some(measurement.test_error),
-            Self::Measured(Measure::Best) | Self::BestTestError => measurement.best_test_error,
-            Self::Measured(Measure::MedianOfLast(count)) => {
+            Self::Measured(metric, Measure::Last) => measurement.values.own(metric),
+            Self::Measured(_, Measure::Best) => measurement.values.get(BEST_TEST_ERROR),
+            Self::Measured(_, Measure::MedianOfLast(count)) => {
                 let errors = &replicate.last_test_errors;
                 let from = errors.len().saturating_sub(*count as usize);
                 Sample::new(errors[from..].iter().copied())?.median()
             }
-            Self::TestLoss => measurement.test_loss,
             Self::TrainSeconds => Some(measurement.train_seconds),
-            Self::Metric(name) => measurement.metrics.get(name),
+            Self::Metric(name) => measurement.values.get(name),
         };
         value.map(swath_stats::finite).transpose()
     }

@@ -23,7 +23,7 @@ use swath_sweep::Measure;
 /// The summary of a cell's replicates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
-    /// The test error, or a program's metric, as the sweep measures it.
+    /// The metric by which jobs are compared, as the sweep measures it.
     pub measured: Figure,
     /// The training time of the same replicates.
     pub train_time: Figure,
@@ -41,7 +41,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Sums up `cell`, which will have `replicates` replicates. Their order
+    /// Sums up what is `measured` of `cell`, which will have `replicates`
+    /// replicates. Their order
     /// does not matter.
     ///
     /// # Errors
@@ -49,7 +50,7 @@ impl Summary {
     /// When a recorded number is not finite.
     pub fn new(
         cell: &CellResults,
-        measure: Measure,
+        measured: &Quantity,
         unit: Unit,
         replicates: u32,
     ) -> Result<Self, NotFinite> {
@@ -57,7 +58,7 @@ impl Summary {
         let mut values = Vec::with_capacity(cell.replicates.len());
         let (mut medians, mut short) = (Vec::new(), 0);
         for replicate in &cell.replicates {
-            let Some(value) = Quantity::Measured(measure).of(replicate)? else {
+            let Some(value) = measured.of(replicate)? else {
                 continue;
             };
             if replicate.is_summary() {
@@ -65,8 +66,10 @@ impl Summary {
                 continue;
             }
             values.push((replicate.replicate, value));
-            if let (Measure::MedianOfLast(count), None) = (measure, &replicate.imported) {
-                short += u32::from(replicate.last_test_errors.len() < count as usize);
+            if let Quantity::Measured(_, Measure::MedianOfLast(count)) = measured
+                && replicate.imported.is_none()
+            {
+                short += u32::from(replicate.last_test_errors.len() < *count as usize);
             }
         }
         values.sort_by(|left, right| left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)));

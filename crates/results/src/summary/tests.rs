@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use std::sync::Arc;
 use swath_model::id::{CellDigest, JobDigest};
+use swath_model::metrics::Metrics;
 use swath_model::outcome::{Fault, Measurement};
 use swath_model::view::ReplicateResult;
 
@@ -18,11 +19,11 @@ fn replicate(number: u32, end: &str) -> ReplicateResult {
         _ => (StateName::Succeeded, None),
     };
     let measurement = end.parse().ok().map(|test_error| Measurement {
-        test_error,
-        test_loss: None,
-        best_test_error: (number != 2).then_some(test_error - 0.5),
+        values: Metrics::from([
+            ("test_error", Some(test_error)),
+            ("best_test_error", (number != 2).then_some(test_error - 0.5)),
+        ]),
         train_seconds: 60.0 + f64::from(number),
-        metrics: swath_model::metrics::Metrics::new(),
         weights: None,
     });
     ReplicateResult {
@@ -48,8 +49,12 @@ fn cell(ends: &str) -> CellResults {
     }
 }
 
+fn quantity(measure: Measure) -> Quantity {
+    Quantity::Measured("test_error".to_owned(), measure)
+}
+
 fn summary(cell: &CellResults, measure: Measure, of: u32) -> Summary {
-    Summary::new(cell, measure, Unit::Percent, of).unwrap()
+    Summary::new(cell, &quantity(measure), Unit::Percent, of).unwrap()
 }
 
 fn text(ends: &str) -> String {
@@ -117,8 +122,13 @@ fn a_measurement_from_before_a_retry_does_not_count() {
 
 #[test]
 fn numbers_that_are_none_are_refused() {
-    let broken = cell("8.0 nan");
-    let refused = Summary::new(&broken, Measure::Last, Unit::Percent, 2);
+    let mut broken = cell("8.0 9.0");
+    broken.replicates[1]
+        .measurement
+        .as_mut()
+        .unwrap()
+        .train_seconds = f64::NAN;
+    let refused = Summary::new(&broken, &quantity(Measure::Last), Unit::Percent, 2);
     assert_eq!(refused, Err(NotFinite));
 }
 

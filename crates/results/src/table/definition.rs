@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use swath_model::metrics::TEST_ERROR;
 use swath_model::spec::Work;
 use swath_model::view::CellResults;
 use swath_sweep::reference::{Published, Reference};
 use swath_sweep::{LABEL, Layout, Measure, Whole};
 
 use super::TableError;
-use crate::summary::Unit;
+use crate::summary::{Quantity, Unit};
 
 /// The part of a sweep's definition that its table needs. It is read from, and
 /// written as, a JSON object that may have other keys as well.
@@ -79,7 +80,7 @@ impl Definition {
         Self {
             layout: sweep.layout.clone(),
             measure: sweep.measure,
-            metric: metric.filter(|metric| metric != "test_error"),
+            metric: metric.filter(|metric| metric != TEST_ERROR),
             parameters,
             published: published(sweep),
         }
@@ -101,6 +102,16 @@ impl Definition {
             Measure::MedianOfLast(count) => count,
             Measure::Last | Measure::Best => 0,
         }
+    }
+
+    /// The metric by which jobs are compared.
+    pub fn metric(&self) -> &str {
+        self.metric.as_deref().unwrap_or(TEST_ERROR)
+    }
+
+    /// What is measured of each job.
+    pub fn quantity(&self) -> Quantity {
+        Quantity::Measured(self.metric().to_owned(), self.measure)
     }
 
     /// The unit of what is measured.

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use swath_model::metrics::{self, Better, TEST_ERROR};
+use swath_model::outcome::COLUMNS;
 use swath_model::spec::{canonical, keys};
 use swath_model::text::parameter;
 use swath_sweep::{LABEL, Layout, metric_of};
@@ -51,11 +53,11 @@ enum Beside {
 
 impl Beside {
     /// The columns that follow a measured one.
-    const fn following(quantity: &Quantity) -> &'static [Self] {
+    fn following(quantity: &Quantity) -> &'static [Self] {
         match quantity {
-            Quantity::Measured(_) => &[Self::Published, Self::Difference, Self::Verdict],
+            Quantity::Measured(..) => &[Self::Published, Self::Difference, Self::Verdict],
             Quantity::TrainSeconds => &[Self::Time],
-            _ => &[],
+            Quantity::Metric(_) => &[],
         }
     }
 
@@ -290,36 +292,38 @@ impl Results {
 
     /// What the measure of this name shows.
     pub(super) fn measured(&self, name: &str) -> Option<Measured> {
-        let measure = Quantity::Measured(self.definition.measure);
-        let unit = self.definition.unit();
+        let own = self.definition.unit();
+        let unit_of = |metric| match metrics::kind(metric) {
+            Some(known) if known.unit == metrics::Unit::Percent => own,
+            _ => Unit::Plain,
+        };
         let (quantity, unit) = match name {
-            _ if name == self.metric() => (measure, unit),
-            "test_error" => (measure, unit),
-            "best_test_error" => (Quantity::BestTestError, unit),
-            "test_loss" => (Quantity::TestLoss, Unit::Plain),
+            _ if name == self.metric() => (self.measured.clone(), own),
+            TEST_ERROR => (self.measured.clone(), own),
             "train_time" => (Quantity::TrainSeconds, Unit::Seconds),
             _ => {
-                let metric = metric_of(name)?;
-                let unit = if is_error(metric) { unit } else { Unit::Plain };
-                (Quantity::Metric(metric.to_owned()), unit)
+                let column = COLUMNS.contains(&name).then_some(name);
+                let metric = column.or_else(|| metric_of(name))?;
+                (Quantity::Metric(metric.to_owned()), unit_of(metric))
             }
         };
         let name = match &quantity {
-            Quantity::Measured(_) => label(self.metric()),
+            Quantity::Measured(..) => label(self.metric()),
             // A dot separates the parts of a metric's name, as in that of a
             // test set.
             Quantity::Metric(metric) => metric.replace('_', " "),
-            _ => label(name),
+            Quantity::TrainSeconds => label(name),
         };
         // For a program's own metric nobody has said which direction is better,
         // and the quickest cell is not the best one.
-        let own = self.definition.metric.is_some();
+        let is_less = |metric: &String| {
+            metrics::kind(metric).is_some_and(|known| known.better == Better::Smaller)
+        };
         Some(Measured {
             less_is_better: match &quantity {
-                Quantity::TestLoss => true,
                 Quantity::TrainSeconds => false,
-                Quantity::Measured(_) | Quantity::BestTestError => !own,
-                Quantity::Metric(metric) => is_error(metric) || is_loss(metric),
+                Quantity::Measured(..) => self.definition.metric.is_none(),
+                Quantity::Metric(metric) => is_less(metric),
             },
             quantity,
             unit,
@@ -395,20 +399,6 @@ pub(super) fn signed(text: &str) -> String {
     } else {
         format!("+{text}")
     }
-}
-
-/// Whether a metric is an error in percent, judged by the first part of its
-/// name.
-fn is_error(metric: &str) -> bool {
-    matches!(
-        metric.split('.').next(),
-        Some("train_error" | "test_error" | "median_test_error")
-    )
-}
-
-/// Whether a metric is a loss.
-fn is_loss(metric: &str) -> bool {
-    matches!(metric.split('.').next(), Some("train_loss" | "test_loss"))
 }
 
 fn heads(shown: &[Shows<'_>], unit: Unit) -> Vec<Column> {

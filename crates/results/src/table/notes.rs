@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use swath_model::job::StateName;
+use swath_model::metrics::{BEST_TEST_ERROR, TEST_LOSS};
 use swath_model::protocol::MEDIAN_EPOCHS;
 use swath_model::replication::Bounds;
 use swath_model::text::{counted, decimals};
@@ -210,17 +211,17 @@ pub(super) fn caption<'a>(
         (count, None) => format!("median of {}", counted(u64::from(count), "run")),
     };
     let last = |count| format!("each the median of its last {}", counted(count, "epoch"));
+    let at_last = || "each at its last epoch".to_owned();
+    let at_best = || "each at its best epoch, chosen on the test set".to_owned();
     for measured in shown {
         let how = match &measured.quantity {
             Quantity::TrainSeconds => continue,
-            Quantity::Measured(Measure::Last) | Quantity::TestLoss => {
-                "each at its last epoch".to_owned()
-            }
-            Quantity::Measured(Measure::Best) | Quantity::BestTestError => {
-                "each at its best epoch, chosen on the test set".to_owned()
-            }
-            Quantity::Measured(Measure::MedianOfLast(count)) => last(u64::from(*count)),
+            Quantity::Measured(_, Measure::Last) => at_last(),
+            Quantity::Measured(_, Measure::Best) => at_best(),
+            Quantity::Measured(_, Measure::MedianOfLast(count)) => last(u64::from(*count)),
             Quantity::Metric(metric) => match metric.as_str() {
+                TEST_LOSS => at_last(),
+                BEST_TEST_ERROR => at_best(),
                 "median_test_error" => last(MEDIAN_EPOCHS as u64),
                 "train_loss" | "train_error" => "each over its last epoch's batches".to_owned(),
                 _ => "each at its end".to_owned(),

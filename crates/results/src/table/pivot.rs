@@ -41,7 +41,7 @@ impl Results {
                 return Err(self.overlap(other, rows, columns));
             }
         }
-        let is_measured = matches!(measured.quantity, Quantity::Measured(_));
+        let is_measured = matches!(measured.quantity, Quantity::Measured(..));
         let marks = Marks::of_figures(self, is_measured);
         let mut body = Vec::with_capacity(grid.len());
         for row in grid.values() {

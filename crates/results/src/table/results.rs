@@ -9,6 +9,8 @@ use serde_json::Value;
 use swath_model::id::SweepDigest;
 use swath_model::import::Imported;
 use swath_model::job::StateName;
+use swath_model::metrics::Metrics;
+use swath_model::outcome::{COLUMNS, Measurement};
 use swath_model::view::{
     CellResults, ReplicateResult, ReplicationView, SCHEMA_VERSION, SweepRecord,
 };
@@ -29,6 +31,8 @@ pub struct Results {
     /// How far results have decided the replicates, where they decide.
     pub(super) replication: Option<ReplicationView>,
     pub(super) definition: Definition,
+    /// What is measured of each job.
+    pub(super) measured: Quantity,
     /// Every axis, in order of first appearance.
     pub(super) axes: Vec<String>,
     /// The cells, in canonical order.
@@ -49,11 +53,11 @@ impl Results {
     pub fn new(sweep: &SweepRecord, mut cells: Vec<CellResults>) -> Result<Self, TableError> {
         let definition = Definition::read(&sweep.definition)?;
         cells.sort_by_key(|cell| (cell.index, cell.cell));
+        let (measured, unit) = (definition.quantity(), definition.unit());
         let mut summaries = Vec::with_capacity(cells.len());
         for cell in &mut cells {
             cell.replicates.sort_by_key(|it| (it.replicate, it.job));
-            let unit = definition.unit();
-            let summary = Summary::new(cell, definition.measure, unit, sweep.replicates)
+            let summary = Summary::new(cell, &measured, unit, sweep.replicates)
                 .map_err(|_| TableError::NotFinite { cell: cell.cell })?;
             summaries.push(summary);
         }
@@ -69,6 +73,7 @@ impl Results {
             axes: axes(&cells),
             published: Self::lines_of_cells(&definition, &cells),
             definition,
+            measured,
             cells,
             summaries,
         })
@@ -125,9 +130,9 @@ impl Results {
     ) -> Result<Figure, TableError> {
         let (cell, summary) = (&self.cells[place], &self.summaries[place]);
         match quantity {
-            Quantity::Measured(_) => Ok(summary.measured),
+            Quantity::Measured(..) => Ok(summary.measured),
             Quantity::TrainSeconds => Ok(summary.train_time),
-            other => Figure::new(other, unit, &cell.replicates, summary.tally())
+            Quantity::Metric(_) => Figure::new(quantity, unit, &cell.replicates, summary.tally())
                 .map(|figure| figure.counted(summary.measured.is_counted()))
                 .map_err(|_| TableError::NotFinite { cell: cell.cell }),
         }
@@ -204,7 +209,20 @@ impl Serialize for Rows<'_> {
 impl Results {
     /// The name of what is measured.
     pub fn metric(&self) -> &str {
-        self.definition.metric.as_deref().unwrap_or("test_error")
+        self.definition.metric()
+    }
+
+    /// What is measured of each job.
+    pub const fn quantity(&self) -> &Quantity {
+        &self.measured
+    }
+
+    /// The metrics that have no place of their own where results are listed.
+    pub fn others(&self, measurement: &Measurement) -> Metrics {
+        let [error, loss, best] = COLUMNS;
+        measurement
+            .values
+            .without(&[error, loss, best, self.metric()])
     }
 }
 
@@ -255,13 +273,17 @@ impl<'a> ResultRow<'a> {
     }
 
     /// Every metric of its replicates.
-    fn metrics(&self) -> BTreeMap<&str, Metric> {
-        let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    fn metrics(&self) -> BTreeMap<String, Metric> {
+        let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         for replicate in &self.cell.replicates {
             let measurement = replicate.measurement.as_ref();
             let measurement = measurement.filter(|_| replicate.state == StateName::Succeeded);
-            for (name, value) in measurement.iter().flat_map(|it| it.metrics.iter()) {
-                values.entry(name).or_default().push(value);
+            let beside = measurement.map(|it| self.results.others(it));
+            for (name, value) in beside.iter().flat_map(Metrics::iter) {
+                match values.get_mut(name) {
+                    Some(values) => values.push(value),
+                    None => drop(values.insert(name.to_owned(), vec![value])),
+                }
             }
         }
         // Metrics are finite.
@@ -361,13 +383,15 @@ struct Replicates<'a, 'b>(&'b ResultRow<'a>);
 impl Serialize for Replicates<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let replicates = &self.0.cell.replicates;
-        let measure = self.0.results.definition.measure;
+        let results = self.0.results;
         let mut seq = serializer.serialize_seq(Some(replicates.len()))?;
         for replicate in replicates {
-            let value = Quantity::Measured(measure).of(replicate);
+            let value = results.measured.of(replicate);
+            let beside = replicate.measurement.as_ref();
             seq.serialize_element(&OneReplicate {
                 replicate,
                 value: value.unwrap_or_default(),
+                beside: beside.map(|it| results.others(it)).unwrap_or_default(),
             })?;
         }
         seq.end()
@@ -377,6 +401,7 @@ impl Serialize for Replicates<'_, '_> {
 struct OneReplicate<'a> {
     replicate: &'a ReplicateResult,
     value: Option<f64>,
+    beside: Metrics,
 }
 
 impl Serialize for OneReplicate<'_> {
@@ -395,8 +420,8 @@ impl Serialize for OneReplicate<'_> {
             map.serialize_entry("fault", fault.name())?;
         }
         map.serialize_entry("value", &self.value)?;
-        if let Some(measurement) = it.measurement.as_ref().filter(|it| !it.metrics.is_empty()) {
-            map.serialize_entry("metrics", &measurement.metrics)?;
+        if !self.beside.is_empty() {
+            map.serialize_entry("metrics", &self.beside)?;
         }
         if let Some(device) = it.provenance.as_ref().map(|it| &it.device) {
             map.serialize_entry("device", device)?;

@@ -1,5 +1,6 @@
 //! Attempts on slots.
 
+use swath_model::metrics::Metrics;
 use swath_model::outcome::Fault;
 
 use super::*;
@@ -171,7 +172,10 @@ fn a_program_has_its_exit_code_as_the_last_word() {
     table.done();
     table.ends(child, 0);
     let entries = table.spool();
-    assert_eq!(entries[0].finish.outcome, measured(0.25, 0.0));
+    let Outcome::Measured(measured) = &entries[0].finish.outcome else {
+        panic!("not measured");
+    };
+    assert_eq!(measured.values, Metrics::from([("loss", 0.25)]));
     assert_eq!(entries[0].finish.provenance.trainer, "python3 train.py");
 }
 
@@ -179,21 +183,27 @@ fn a_program_has_its_exit_code_as_the_last_word() {
 fn every_metric_is_recorded_and_what_is_none_is_told() {
     let (mut table, child) = busy();
     let line = r#"{"event":"finished","test_error":8.5,"train_seconds":3,"distance":1.5,
-        "train_loss":null,"metrics":{"goal.10.epoch":2,"Bad":1,"worse":NaN}}"#;
+        "train_loss":null,"val/acc":0.5,"note":"x",
+        "metrics":{"goal.10.epoch":2," bad":1,"worse":NaN}}"#;
     table.says(child, &line.replace('\n', ""));
     let entries = table.spool();
     let Outcome::Measured(measured) = &entries[0].finish.outcome else {
         panic!("not measured");
     };
-    let metrics: Vec<_> = measured.metrics.iter().collect();
-    assert_eq!(metrics, [("distance", 1.5), ("goal.10.epoch", 2.0)]);
+    let values = [
+        ("test_error", 8.5),
+        ("distance", 1.5),
+        ("val/acc", 0.5),
+        ("goal.10.epoch", 2.0),
+    ];
+    assert_eq!(measured.values, Metrics::from(values));
     let log = &entries[0].reports[0].log;
     let told: Vec<_> = log.lines().map(|line| &line[..30]).collect();
     assert_eq!(
         told,
         [
             "warning: metric `train_loss` i",
-            "warning: metric `Bad` is left ",
+            "warning: metric ` bad` is left",
             "warning: metric `worse` is lef"
         ]
     );

@@ -98,11 +98,8 @@ pub(super) fn entry(job: u8) -> Entry {
 
 pub(super) fn measured(test_error: f64, train_seconds: f64) -> Outcome {
     Outcome::Measured(Measurement {
-        test_error,
-        test_loss: None,
-        best_test_error: None,
         train_seconds,
-        metrics: swath_model::metrics::Metrics::new(),
+        values: [("test_error", test_error)].into(),
         weights: None,
     })
 }

@@ -231,7 +231,7 @@ fn missing(measured: &Measurement, order: &Order<'_>) -> Vec<&'static str> {
     let asked = order.measures;
     let known = |start: &str| {
         measured
-            .metrics
+            .values
             .iter()
             .any(|(name, _)| name.starts_with(start))
     };

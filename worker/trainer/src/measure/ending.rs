@@ -99,7 +99,7 @@ impl Ending<'_> {
         out: Option<&Path>,
     ) -> Result<(), Failure> {
         let predictions = out.filter(|_| asked.predictions);
-        let metrics = &mut measured.metrics;
+        let metrics = &mut measured.values;
         let mut tensors = Vec::new();
         if predictions.is_some() {
             let logits = self.logits(&self.dataset.test, "the test set")?;

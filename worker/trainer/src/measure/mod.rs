@@ -10,7 +10,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use swath_model::metrics::Metrics;
+use swath_model::metrics::{BEST_TEST_ERROR, Metrics, TEST_ERROR, TEST_LOSS, TRAIN_ERROR};
 use swath_model::outcome::{Measurement, Observation};
 use swath_model::protocol::MEDIAN_EPOCHS;
 use swath_stats::Sample;
@@ -21,6 +21,8 @@ pub(crate) use self::norms::Norms;
 use crate::cli::Measures;
 use crate::failure::Failure;
 use crate::output;
+
+const SPEED: &str = "images_per_second";
 
 /// What to measure during a training.
 #[derive(Clone, Debug, Default)]
@@ -91,21 +93,27 @@ pub(crate) fn finished(
     goals: &[f64],
     seconds: f64,
 ) -> Result<Measurement, Failure> {
-    let errors = || history.iter().filter_map(|epoch| epoch.test_error);
+    let errors = || {
+        history
+            .iter()
+            .filter_map(|epoch| epoch.values.get(TEST_ERROR))
+    };
     let (Some(last), Some(best)) = (history.last(), errors().reduce(f64::min)) else {
         return Err(Failure::invalid("the budget has no step"));
     };
-    let mut metrics = Metrics::new();
+    let of_last = [TEST_ERROR, TEST_LOSS, "train_loss", TRAIN_ERROR, "distance"];
+    let of_last = of_last.map(|name| (name, last.values.get(name)));
+    let of_all = [
+        (BEST_TEST_ERROR, Some(best)),
+        ("median_test_error", median_of_last(errors(), MEDIAN_EPOCHS)),
+        (SPEED, speed(history, batch_size)),
+    ];
+    let mut values = Metrics::from(of_last).with(of_all);
     let mut add = |name: &str, value: Option<f64>| {
         if let Some(value) = value {
-            record(&mut metrics, name, value);
+            record(&mut values, name, value);
         }
     };
-    add("median_test_error", median_of_last(errors(), MEDIAN_EPOCHS));
-    add("train_loss", last.train_loss);
-    add("train_error", last.train_error);
-    add("images_per_second", speed(history, batch_size));
-    add("distance", last.distance);
     for goal in goals {
         if let Some(epoch) = first_at(history, *goal) {
             add(&format!("goal.{goal}.epoch"), Some(f64::from(epoch.epoch)));
@@ -114,11 +122,8 @@ pub(crate) fn finished(
         }
     }
     Ok(Measurement {
-        test_error: last.test_error.unwrap_or(f64::NAN),
-        test_loss: last.test_loss,
-        best_test_error: Some(best),
         train_seconds: seconds,
-        metrics,
+        values,
         weights: None,
     })
 }
@@ -132,7 +137,8 @@ fn median_of_last(errors: impl Iterator<Item = f64>, count: usize) -> Option<f64
 
 /// The first epoch with a test error at or below `goal`.
 fn first_at(history: &[Observation], goal: f64) -> Option<&Observation> {
-    let reaches = |epoch: &&Observation| epoch.test_error.is_some_and(|error| error <= goal);
+    let error = |epoch: &Observation| epoch.values.get(TEST_ERROR);
+    let reaches = |epoch: &&Observation| error(epoch).is_some_and(|error| error <= goal);
     history.iter().find(reaches)
 }
 
@@ -148,7 +154,7 @@ fn speed(history: &[Observation], batch_size: impl Fn(u64) -> u64) -> Option<f64
         let number = u64::from(epoch.epoch).saturating_sub(1);
         let of_epoch = (steps * batch_size(number)) as f64;
         images += of_epoch;
-        seconds += of_epoch / epoch.images_per_second?;
+        seconds += of_epoch / epoch.values.get(SPEED)?;
     }
     Some(images / seconds).filter(|speed| speed.is_finite())
 }

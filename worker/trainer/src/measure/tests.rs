@@ -9,14 +9,15 @@ fn epoch(number: u32, test_error: f64, images_per_second: f64) -> Observation {
     Observation {
         epoch: number,
         step: u64::from(number) * 10,
-        train_loss: Some(0.5 / f64::from(number)),
-        train_error: Some(test_error / 2.0),
-        test_error: Some(test_error),
-        test_loss: Some(test_error / 10.0),
         seconds: Some(f64::from(number) * 3.0),
-        images_per_second: Some(images_per_second),
-        distance: Some(f64::from(number)),
-        ..Observation::default()
+        values: Metrics::from([
+            ("train_loss", 0.5 / f64::from(number)),
+            ("train_error", test_error / 2.0),
+            ("test_error", test_error),
+            ("test_loss", test_error / 10.0),
+            ("images_per_second", images_per_second),
+            ("distance", f64::from(number)),
+        ]),
     }
 }
 
@@ -34,14 +35,14 @@ fn measured(errors: &[f64], goals: &[f64]) -> Measurement {
 #[test]
 fn the_last_epoch_counts_beside_best_and_median() {
     let found = measured(&[50.0, 10.0, 30.0, 40.0, 20.0, 60.0], &[]);
-    assert!((found.test_error - 60.0).abs() < 1e-12);
-    assert_eq!(found.best_test_error, Some(10.0));
+    assert_eq!(found.values.get("test_error"), Some(60.0));
+    assert_eq!(found.values.get("best_test_error"), Some(10.0));
     // 10, 30, 40, 20, 60.
-    assert_eq!(found.metrics.get("median_test_error"), Some(30.0));
-    assert_eq!(found.metrics.get("train_error"), Some(30.0));
-    assert_eq!(found.metrics.get("distance"), Some(6.0));
+    assert_eq!(found.values.get("median_test_error"), Some(30.0));
+    assert_eq!(found.values.get("train_error"), Some(30.0));
+    assert_eq!(found.values.get("distance"), Some(6.0));
     assert_eq!(
-        measured(&[8.0, 6.0], &[]).metrics.get("median_test_error"),
+        measured(&[8.0, 6.0], &[]).values.get("median_test_error"),
         Some(7.0)
     );
     assert!(finished(&[], |_| 64, &[], 0.0).is_err());
@@ -50,7 +51,7 @@ fn the_last_epoch_counts_beside_best_and_median() {
 #[test]
 fn a_goal_is_reached_by_the_first_epoch_at_or_below() {
     let found = measured(&[50.0, 10.0, 4.5, 11.0], &[10.0, 4.5, 1.0, 99.0]);
-    let at = |name: &str| found.metrics.get(name);
+    let at = |name: &str| found.values.get(name);
     assert_eq!(at("goal.10.epoch"), Some(2.0));
     assert_eq!(at("goal.10.steps"), Some(20.0));
     assert_eq!(at("goal.10.seconds"), Some(6.0));

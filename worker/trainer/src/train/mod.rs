@@ -5,6 +5,7 @@ mod progress;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use swath_model::metrics::{Metrics, TEST_ERROR, TEST_LOSS, TRAIN_ERROR};
 use swath_model::outcome::{Measurement, Observation};
 use swath_model::schedule::{Rates, Timeline};
 use swath_model::spec::{TrainingSpec, oversized};
@@ -186,19 +187,22 @@ impl<'a> Training<'a> {
         self.progress.totals = Totals::default();
         self.progress.epoch_seconds = 0.0;
         let images = totals.images as f64;
+        let skipped = self.stepper.skipped_steps();
         let observation = Observation {
             epoch: (epoch + 1) as u32,
             step: last,
-            train_loss: Some(totals.loss / images),
-            train_error: Some(100.0 * totals.wrong / images),
-            test_loss: Some(score.loss),
-            test_error: Some(score.error),
-            lr: Some(self.rates.at(last - 1)),
             seconds: Some(self.seconds()),
-            images_per_second: Some(images / train_seconds),
-            distance: self.distance(),
-            loss_scale: self.stepper.loss_scale(),
-            skipped_steps: self.stepper.skipped_steps(),
+            values: Metrics::from([
+                ("train_loss", Some(totals.loss / images)),
+                (TRAIN_ERROR, Some(100.0 * totals.wrong / images)),
+                (TEST_LOSS, Some(score.loss)),
+                (TEST_ERROR, Some(score.error)),
+                ("lr", Some(self.rates.at(last - 1))),
+                ("images_per_second", Some(images / train_seconds)),
+                ("distance", self.distance()),
+                ("loss_scale", self.stepper.loss_scale()),
+                ("skipped_steps", skipped.map(|steps| steps as f64)),
+            ]),
         };
         if let Some(norms) = &mut self.norms {
             let gradient = self.stepper.take_gradient();

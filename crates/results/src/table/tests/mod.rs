@@ -48,11 +48,11 @@ fn cell(index: u64, axes: &[(&str, Value)], test_error: f64) -> CellResults {
             state: StateName::Succeeded,
             fault: None,
             measurement: Some(Measurement {
-                test_error,
-                test_loss: Some(test_error / 10.0),
-                best_test_error: None,
+                values: Metrics::from([
+                    ("test_error", test_error),
+                    ("test_loss", test_error / 10.0),
+                ]),
                 train_seconds: 60.0,
-                metrics: Metrics::new(),
                 weights: None,
             }),
             last_test_errors: Vec::new(),
@@ -134,7 +134,7 @@ fn columns_show_any_metric() {
             ("distance", 10.0 * value),
             ("test_error.cifar10.1", 5.0 - value),
         ];
-        measurement.metrics = Metrics::collect(numbers, |name, _| panic!("{name}"));
+        measurement.values = std::mem::take(&mut measurement.values).with(numbers);
     }
     let columns = ["train_error", "distance", "metrics.test_error.cifar10.1"];
     let results = results(list(&["batch_size"], &columns), cells);
@@ -238,10 +238,19 @@ fn parameters_that_are_no_axes_come_from_the_definition() {
 fn a_metric_of_a_program_has_no_best() {
     let mut definition = list(&["batch_size"], &["accuracy"]);
     definition["metric"] = json!("accuracy");
-    let table = results(definition, cells()).table().unwrap();
+    let mut named = cells();
+    let table = results(definition.clone(), named.clone()).table().unwrap();
     assert_eq!(table.columns[1].heading(), "accuracy");
     assert_eq!(table.best, None);
+    // It was recorded before metrics kept their names.
     assert_eq!(texts(&table)[1], "64 | 10.0000");
+    let measured = named[0].replicates[0].measurement.as_mut().unwrap();
+    measured.values.insert("accuracy", 0.5).unwrap();
+    let results = results(definition, named);
+    assert_eq!(texts(&results.table().unwrap())[1], "64 | 0.5000");
+    let document = serde_json::to_value(results.document()).unwrap();
+    assert_eq!(document["rows"][0]["median"], 0.5);
+    assert_eq!(document["rows"][0].get("metrics"), None);
 }
 
 #[test]
@@ -255,7 +264,7 @@ fn unknown_columns_and_definitions_are_errors() {
     ));
     let mut broken = cells();
     if let Some(measurement) = &mut broken[1].replicates[0].measurement {
-        measurement.test_error = f64::NAN;
+        measurement.train_seconds = f64::NAN;
     }
     assert!(matches!(
         Results::new(&sweep(pivot()), broken),
@@ -513,7 +522,8 @@ fn replicated(start: u8, cells: &[&[f64]]) -> Results {
             .map(|(error, number)| {
                 let mut replicate = first.clone();
                 replicate.replicate = Replicate(number);
-                replicate.measurement.as_mut().unwrap().test_error = *error;
+                let measured = replicate.measurement.as_mut().unwrap();
+                measured.values.insert("test_error", *error).unwrap();
                 replicate
             })
             .collect();

@@ -184,10 +184,11 @@ impl Numbers {
         let Some(v1::finish::Outcome::Measured(told)) = &finish.outcome else {
             return None;
         };
+        let bits = |name| told.values.get(name).map(|value| value.to_bits());
         Some(Self {
-            test_error: told.test_error.to_bits(),
-            test_loss: told.test_loss?.to_bits(),
-            best_test_error: told.best_test_error?.to_bits(),
+            test_error: bits("test_error")?,
+            test_loss: bits("test_loss")?,
+            best_test_error: bits("best_test_error")?,
             train_seconds: told.train_seconds.to_bits(),
         })
     }
@@ -223,9 +224,12 @@ mod tests {
 
     fn finish(attempt: u32, test_error: f64) -> v1::Finish {
         let measurement = v1::Measurement {
-            test_error,
-            test_loss: Some(0.1),
-            best_test_error: Some(test_error),
+            values: [
+                ("test_error".to_owned(), test_error),
+                ("test_loss".to_owned(), 0.1),
+                ("best_test_error".to_owned(), test_error),
+            ]
+            .into(),
             train_seconds: 1.0,
             ..v1::Measurement::default()
         };

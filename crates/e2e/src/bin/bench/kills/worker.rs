@@ -145,9 +145,12 @@ impl Worker {
         };
         let test_error = number(100.0);
         let measurement = v1::Measurement {
-            test_error,
-            test_loss: Some(number(10.0)),
-            best_test_error: Some(test_error * 0.9),
+            values: [
+                ("test_error".to_owned(), test_error),
+                ("test_loss".to_owned(), number(10.0)),
+                ("best_test_error".to_owned(), test_error * 0.9),
+            ]
+            .into(),
             train_seconds: number(1000.0),
             ..v1::Measurement::default()
         };

@@ -1,0 +1,93 @@
+//! How metrics are spread over the columns of a table: some names have one of
+//! their own, and the others share one with a JSON object.
+
+use swath_model::id::WeightsDigest;
+use swath_model::metrics::Metrics;
+use swath_model::outcome::{COLUMNS, Measurement, Observation};
+use swath_model::protocol::EPOCH;
+
+/// The metrics that are in none of these columns, as a JSON object; none if
+/// there are none.
+pub fn others(values: &Metrics, columns: &[&str]) -> Option<String> {
+    let others = values.without(columns);
+    let others = (!others.is_empty()).then_some(others);
+    others.and_then(|others| serde_json::to_string(&others).ok())
+}
+
+fn joined<V: Into<Option<f64>>, const COUNT: usize>(
+    others: Option<&str>,
+    names: [&str; COUNT],
+    columns: [V; COUNT],
+) -> serde_json::Result<Metrics> {
+    let others: Option<Metrics> = others.map(serde_json::from_str).transpose()?;
+    let columns = names.into_iter().zip(columns);
+    Ok(others.unwrap_or_default().with(columns))
+}
+
+/// A measurement from its time, the columns of [`COLUMNS`], its other metrics
+/// and weights. A number that is not finite counts as absent.
+///
+/// # Errors
+///
+/// When the others are no JSON object.
+pub fn measurement<V: Into<Option<f64>>>(
+    train_seconds: f64,
+    columns: [V; 3],
+    others: Option<&str>,
+    weights: Option<WeightsDigest>,
+) -> serde_json::Result<Measurement> {
+    Ok(Measurement {
+        train_seconds,
+        values: joined(others, COLUMNS, columns)?,
+        weights,
+    })
+}
+
+/// A row of observations, as every store has it.
+#[expect(missing_docs, reason = "each field is the column of its name")]
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub job: i64,
+    pub attempt: i64,
+    pub epoch: i64,
+    pub step: i64,
+    pub train_loss: Option<f64>,
+    pub train_error: Option<f64>,
+    pub test_loss: Option<f64>,
+    pub test_error: Option<f64>,
+    pub lr: Option<f64>,
+    pub seconds: Option<f64>,
+    pub images_per_second: Option<f64>,
+    pub distance: Option<f64>,
+    pub loss_scale: Option<f64>,
+    pub skipped_steps: Option<i64>,
+    pub metrics: Option<String>,
+}
+
+impl Seen {
+    /// The observation.
+    ///
+    /// # Errors
+    ///
+    /// When the metrics without a column are no JSON object.
+    pub fn observation(&self) -> serde_json::Result<Observation> {
+        // In the order of `EPOCH`.
+        let columns = [
+            self.train_loss,
+            self.train_error,
+            self.test_loss,
+            self.test_error,
+            self.lr,
+            self.images_per_second,
+            self.distance,
+            self.loss_scale,
+            self.skipped_steps.map(|steps| steps as f64),
+        ];
+        Ok(Observation {
+            epoch: self.epoch as u32,
+            step: self.step as u64,
+            seconds: self.seconds,
+            values: joined(self.metrics.as_deref(), EPOCH, columns)?,
+        })
+    }
+}
