@@ -179,10 +179,12 @@ impl Stub {
 /// The same outcome for every job.
 fn measured(held: v1::Held) -> v1::Finish {
     let measurement = v1::Measurement {
-        test_error: 8.25,
-        test_loss: Some(0.31),
-        best_test_error: Some(8.125),
-        train_seconds: 0.0,
+        values: [
+            ("test_error".to_owned(), 8.25),
+            ("test_loss".to_owned(), 0.31),
+            ("best_test_error".to_owned(), 8.125),
+        ]
+        .into(),
         ..v1::Measurement::default()
     };
     finish(held, measurement)
