@@ -10,6 +10,7 @@ use serde_json::json;
 use support::Database;
 use swath_engine::Engine;
 use swath_model::cause::PauseCause;
+use swath_model::device::Device;
 use swath_model::id::Owner;
 use swath_model::import::{ImportBatch, ImportRow, Imported};
 use swath_model::needs::Needs;
@@ -39,6 +40,8 @@ async fn engine() -> (Engine, Owner, Arc<Watch>, Database) {
             host: "a\0b\"ü".to_owned(),
             offer: Offer {
                 programs: vec!["pro\0gram".to_owned(), String::new()],
+                slots: vec![Device::Cpu],
+                cpus: Some(8),
                 ..Offer::default()
             },
             ..WorkerAbout::default()

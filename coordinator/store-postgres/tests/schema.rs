@@ -250,7 +250,6 @@ async fn outcomes_are_written_once_for_open_attempts() {
                 .to_owned(),
             "outcome_weights_check",
         ),
-        (insert("(2, 1, NULL, 1.0, 1, 0)"), "not-null"),
         (
             insert("(2, 1, 1.0, 1.0, 99, 0)"),
             "no such provenance",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 use swath_engine::Engine;
 use swath_model::cause::PauseCause;
+use swath_model::device::Device;
 use swath_model::id::Owner;
 use swath_model::import::{ImportBatch, ImportRow, Imported};
 use swath_model::needs::Needs;
@@ -36,6 +37,8 @@ async fn engine() -> (Engine, Owner, Arc<Watch>, TempDir) {
             host: "a\0b\"ü".to_owned(),
             offer: Offer {
                 programs: vec!["pro\0gram".to_owned(), String::new()],
+                slots: vec![Device::Cpu],
+                cpus: Some(8),
                 ..Offer::default()
             },
             ..WorkerAbout::default()

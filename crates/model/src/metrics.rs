@@ -166,7 +166,9 @@ impl Metrics {
     /// When the name or the value is not allowed, or there are too many
     /// metrics.
     pub fn insert(&mut self, name: &str, value: f64) -> Result<(), MetricError> {
-        let value = swath_stats::finite(value).map_err(|_| MetricError::NotFinite)?;
+        if !value.is_finite() {
+            return Err(MetricError::NotFinite);
+        }
         let known = known(name);
         if known.is_some_and(|known| !known.fits(value)) {
             return Err(MetricError::NotWhole);
