@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use swath_model::cause::{CordonCause, PauseCause};
 use swath_model::id::{Attempt, JobDigest, WorkerName};
+use swath_model::metrics::{self, Unit};
 use swath_model::needs::Lack;
 use swath_model::outcome::Fault;
 use swath_model::view::WorkerState;
@@ -87,8 +88,10 @@ pub enum ExplainItem {
     Measured {
         /// The attempt that succeeded.
         attempt: Attempt,
-        /// The test error in percent.
-        test_error: Option<f64>,
+        /// The metric by which it is compared.
+        metric: String,
+        /// What it measured of that.
+        value: Option<f64>,
     },
     /// The job failed for good.
     Failed {
@@ -160,8 +163,15 @@ impl ExplainItem {
             ),
             Self::Measured {
                 attempt,
-                test_error: Some(error),
-            } => format!("attempt {attempt} measured a test error of {error:.2} %"),
+                metric,
+                value: Some(value),
+            } => match metrics::known(metric).map(|known| known.unit) {
+                Some(Unit::Percent) => {
+                    let name = metric.replace('_', " ");
+                    format!("attempt {attempt} measured a {name} of {value:.2} %")
+                }
+                _ => format!("attempt {attempt} measured {metric} = {value}"),
+            },
             Self::Measured { attempt, .. } => format!("attempt {attempt} measured it"),
             Self::Failed {
                 fault,

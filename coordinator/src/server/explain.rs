@@ -2,7 +2,7 @@
 
 use swath_model::job::StateName;
 use swath_model::judge::headline;
-use swath_model::metrics::TEST_ERROR;
+use swath_model::metrics;
 use swath_model::needs::Needs;
 use swath_model::outcome::Fault;
 use swath_model::policy::Policy;
@@ -37,10 +37,8 @@ pub(crate) fn reasons(facts: &Facts<'_>) -> Vec<ExplainItem> {
         }],
         StateName::Succeeded => vec![ExplainItem::Measured {
             attempt: job.attempt,
-            test_error: job
-                .measurement
-                .as_ref()
-                .and_then(|it| it.values.get(TEST_ERROR)),
+            metric: metrics::own(&job.spec).to_owned(),
+            value: job.measured(),
         }],
         StateName::Failed => vec![failed(facts, job)],
         StateName::Cancelled => vec![ExplainItem::Cancelled],
