@@ -27,7 +27,7 @@ use swath_model::message::{
     Exchange, Exchanged, Grant, Held, Hello, Report, Steered, SteeringDue, Submission, Submitted,
     SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
-use swath_model::needs::Needs;
+use swath_model::needs::{Lack, Needs};
 use swath_model::policy::Policy;
 use swath_model::spec::job_text;
 use swath_model::steering::Steering;
@@ -603,6 +603,13 @@ impl Engine {
     /// What a job needs of its worker; nothing if it is final.
     pub async fn needs(&self, job: JobDigest) -> Result<Needs> {
         let work = move |ledger: &mut Ledger, _| Ok(ledger.needs_of_job(job));
+        self.run(None, Wanted::Nothing, work).await
+    }
+
+    /// What comes closest to the first of these needs that no active worker can
+    /// meet; none where there is no active worker.
+    pub async fn lacking(&self, needs: Vec<Needs>) -> Result<Option<Lack>> {
+        let work = move |ledger: &mut Ledger, _| Ok(ledger.lacking(&needs));
         self.run(None, Wanted::Nothing, work).await
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use swath_model::id::SweepDigest;
 use swath_model::message::Sources;
+use swath_model::needs::Lack;
 use swath_model::view::SCHEMA_VERSION;
 use swath_proto::v1::SubmitReply;
 use swath_report::{Format, Listing, ListingColumn as Column, counted};
@@ -14,7 +15,7 @@ use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::read::json;
-use super::wait::{Goal, Interrupts, Parting, conclude, lacking, wait};
+use super::wait::{Goal, Interrupts, Parting, conclude, wait};
 use super::{files, render};
 use crate::cli;
 use crate::settings::Context;
@@ -37,6 +38,9 @@ pub(crate) struct Receipt {
     /// How many jobs there may be at most, where results decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) most_jobs: Option<u64>,
+    /// What every active worker lacks for some of its jobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lack: Option<Lack>,
 }
 
 impl Receipt {
@@ -75,10 +79,9 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
     let receipt = receipt(&reply)?.up_to(loaded.file.replicates_max);
     if !arguments.wait {
         print(context, &receipt)?;
-        // The sweep is submitted, whatever comes of this question.
-        let sweep = (receipt.digest, receipt.sweep.as_str());
-        if let Ok(Some(lack)) = lacking(&mut connection, sweep).await {
-            context.printer.warn(lack);
+        if let Some(lack) = &receipt.lack {
+            let sweep = &receipt.sweep;
+            context.printer.warn(format!("{sweep} waits: {lack}"));
         }
         next(context, &connection, &receipt);
         connection.close().await?;
@@ -114,6 +117,9 @@ fn parting(name: &str, asked: &str) -> Parting {
 pub(crate) fn receipt(reply: &SubmitReply) -> Outcome<Receipt> {
     let digest = SweepDigest::from_slice(&reply.sweep)
         .ok_or_else(|| Failure::error("the coordinator answered without the sweep's digest"))?;
+    // What an older client cannot read it does not tell.
+    let lack = reply.lack.as_deref();
+    let lack = lack.and_then(|lack| serde_json::from_str(lack).ok());
     Ok(Receipt {
         schema_version: SCHEMA_VERSION,
         sweep: reply.name.clone(),
@@ -126,6 +132,7 @@ pub(crate) fn receipt(reply: &SubmitReply) -> Outcome<Receipt> {
         existed: reply.existed,
         revived: reply.revived,
         most_jobs: None,
+        lack,
     })
 }
 

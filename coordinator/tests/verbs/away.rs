@@ -363,6 +363,30 @@ fn a_change_that_nobody_leads_fails_at_once_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_submit_says_what_every_worker_lacks() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:served.db");
+    let url = serving.url.clone();
+    let needing = crate::support::SMALL.replace("\"small\"", "\"small\"\nneeds = { cuda = 1 }");
+    site.write("needing.toml", &needing);
+    let submit = |file: &str| site.run(&format!("--coordinator {url} submit {file} -o json"));
+    let said = "small waits: no active worker has a `cuda` device for it; start one with \
+                `--device cuda:0`";
+    let done = submit("needing.toml");
+    assert!(!done.stderr.contains("waits"), "{}", done.stderr);
+    let mut worker = DispatchClient::connect(url.clone()).await.unwrap();
+    worker.hello(hello()).await.unwrap();
+    let done = submit("needing.toml");
+    assert!(done.stderr.contains(said), "{}", done.stderr);
+    let receipt: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    let lack = serde_json::json!({ "lack": "device", "device": "cuda" });
+    assert_eq!((done.code, &receipt["lack"]), (0, &lack));
+    let done = submit("small.toml");
+    assert!(!done.stderr.contains("waits"), "{}", done.stderr);
+    assert_eq!(serving.stop(), Some(0));
+}
+
+#[tokio::test]
 async fn a_wait_says_soon_why_nothing_moves() {
     let site = Site::new();
     let serving = Serving::start(&site, "sqlite:served.db");

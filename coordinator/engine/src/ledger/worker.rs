@@ -8,7 +8,7 @@ use swath_model::event::{What, WorkerNow};
 use swath_model::id::{Attempt, JobDigest, Owner, SessionId, WorkerName};
 use swath_model::job::{Applied, Event, StateName};
 use swath_model::message::{Exchange, Held, Hello, Report, Verdict, Welcome, WorkerChange};
-use swath_model::needs::Room;
+use swath_model::needs::{Lack, Needs, Room};
 use swath_model::offer::Free;
 use swath_model::time::Timestamp;
 use swath_model::view::{WorkerAbout, WorkerState};
@@ -163,6 +163,18 @@ impl Ledger {
         let room = self.room(key, &asking.free);
         waits().any(|need| room.place(self.needs_of(*need)).is_some())
             || !self.index.rested(now).is_empty()
+    }
+
+    /// What comes closest to the first of these needs that no active worker can
+    /// meet; none where there is no active worker.
+    pub fn lacking(&self, needs: &[Needs]) -> Option<Lack> {
+        let active = |worker: &&Worker| worker.state == WorkerState::Active && !worker.silent;
+        let offers = || {
+            let workers = self.workers.values().filter(active);
+            workers.map(|worker| &worker.about.offer)
+        };
+        offers().next()?;
+        needs.iter().find_map(|it| it.lacking_in_all(offers()))
     }
 
     /// What a worker has left for more jobs.

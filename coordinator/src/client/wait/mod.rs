@@ -15,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 pub(crate) use self::feed::{Feed, Update, away, back};
-pub(crate) use self::stall::{Stall, lacking};
+pub(crate) use self::stall::Stall;
 use self::view::View;
 use super::connection::Connection;
 use super::exit::Exit;

@@ -127,17 +127,8 @@ async fn ask(connection: &mut Connection, sweep: &SweepView) -> Outcome<Option<S
     let Some(state) = next_state(sweep) else {
         return Ok(None);
     };
-    next_in(connection, (sweep.digest, &sweep.name), state).await
-}
-
-/// What the coordinator says about the next job of a sweep in this state.
-async fn next_in(
-    connection: &mut Connection,
-    (sweep, name): (SweepDigest, &str),
-    state: StateName,
-) -> Outcome<Option<Stall>> {
     let query = ReadQuery::Jobs {
-        selector: vec![sweep.to_string(), format!("state={}", state.name())],
+        selector: vec![sweep.digest.to_string(), format!("state={}", state.name())],
         limit: Some(1),
         after: None,
     };
@@ -149,24 +140,10 @@ async fn next_in(
     let found: Explanation = connection.read(&ReadQuery::Explain { selector }).await?;
     let moved = found.detail.job.state != state || found.items.is_empty();
     Ok((!moved).then(|| Stall {
-        sweep,
-        name: name.to_owned(),
+        sweep: sweep.digest,
+        name: sweep.name.clone(),
         job: job.digest,
         reasons: found.items,
-    }))
-}
-
-/// What every worker lacks for the next job of a sweep, in words, if that is
-/// so.
-pub(crate) async fn lacking(
-    connection: &mut Connection,
-    sweep: (SweepDigest, &str),
-) -> Outcome<Option<String>> {
-    let stall = next_in(connection, sweep, StateName::Queued).await?;
-    Ok(stall.and_then(|stall| {
-        let lacks = |item: &&ExplainItem| matches!(item, ExplainItem::Lacks { .. });
-        let lack = stall.reasons.iter().find(lacks)?;
-        Some(format!("{} waits: {}", stall.name, lack.text(stall.job)))
     }))
 }
 
