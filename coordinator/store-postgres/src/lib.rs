@@ -41,7 +41,7 @@ use swath_store::{
 
 use self::address::Address;
 use self::leader::{Led, Step};
-use self::session::read;
+use self::session::{Reading, read};
 use self::writer::Writer;
 
 /// How long `close` waits for readers.
@@ -121,7 +121,22 @@ impl PostgresStore {
             + Send
             + 'static,
     {
-        read(&self.shared.pool, self.shared.pooled, work).await
+        let shared = &self.shared;
+        read(&shared.pool, shared.pooled, Reading::Any, work).await
+    }
+
+    /// The same for what is found by its keys.
+    async fn load_by_keys<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(
+                &'c mut session::Session,
+            ) -> futures_util::future::BoxFuture<'c, error::Result<T>>
+            + Send
+            + 'static,
+    {
+        let shared = &self.shared;
+        read(&shared.pool, shared.pooled, Reading::ByKeys, work).await
     }
 
     /// Runs `work` where nobody can cancel it.
@@ -165,19 +180,19 @@ impl Store for PostgresStore {
     }
 
     async fn open_cells(&self, after: CellKey, limit: u32) -> Result<Vec<StoredCell>> {
-        self.read(move |session| Box::pin(cold::open_cells(session, after, limit)))
+        self.load_by_keys(move |session| Box::pin(cold::open_cells(session, after, limit)))
             .await
     }
 
     async fn load(&self, names: &Names) -> Result<Vec<StoredCell>> {
         let names = names.clone();
-        self.read(move |session| Box::pin(cold::load(session, names)))
+        self.load_by_keys(move |session| Box::pin(cold::load(session, names)))
             .await
     }
 
     async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>> {
         let cells: Vec<i64> = cells.iter().map(|cell| cell.0).collect();
-        self.read(move |session| Box::pin(cold::specs(session, cells)))
+        self.load_by_keys(move |session| Box::pin(cold::specs(session, cells)))
             .await
     }
 
@@ -187,7 +202,7 @@ impl Store for PostgresStore {
         sources: &[(String, String)],
     ) -> Result<Said> {
         let (cells, sources) = (cells.to_vec(), sources.to_vec());
-        self.read(move |session| Box::pin(cold::said(session, cells, sources)))
+        self.load_by_keys(move |session| Box::pin(cold::said(session, cells, sources)))
             .await
     }
 

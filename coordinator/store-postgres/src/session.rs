@@ -35,6 +35,21 @@ const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
      SET LOCAL plan_cache_mode = force_generic_plan;
      SET LOCAL jit = off";
 
+/// What the engine loads, it finds by keys: see [`crate::leader::BEGIN_WRITING`].
+const BY_KEYS: &str = "SET LOCAL enable_seqscan = off;
+     SET LOCAL enable_hashjoin = off;
+     SET LOCAL enable_mergejoin = off;
+     SET LOCAL max_parallel_workers_per_gather = 0";
+
+/// What a reader is after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// What the engine loads before it decides.
+    ByKeys,
+    /// What people ask for.
+    Any,
+}
+
 /// How many connections of a pool may turn out to be gone, one after the other.
 const GONE: u32 = 32;
 
@@ -117,14 +132,23 @@ pub(crate) async fn in_time<T>(
 
 /// Runs `work` on one state of the database, in a task of its own: a reader
 /// that goes away must not leave a connection inside a transaction.
-pub(crate) async fn read<T, F>(pool: &PgPool, pooled: bool, work: F) -> swath_store::Result<T>
+pub(crate) async fn read<T, F>(
+    pool: &PgPool,
+    pooled: bool,
+    reading: Reading,
+    work: F,
+) -> swath_store::Result<T>
 where
     T: Send + 'static,
     F: for<'c> FnOnce(&'c mut Session) -> BoxFuture<'c, Result<T>> + Send + 'static,
 {
     let pool = pool.clone();
     let reading = tokio::spawn(async move {
-        let mut session = Session::begun(&pool, pooled, BEGIN_READING).await?;
+        let begin = match reading {
+            Reading::ByKeys => &format!("{BEGIN_READING}; {BY_KEYS}"),
+            Reading::Any => BEGIN_READING,
+        };
+        let mut session = Session::begun(&pool, pooled, begin).await?;
         let result = match tokio::time::timeout(ANSWER, work(&mut session)).await {
             Ok(result) => result,
             Err(_late) => Err(Failure::Late),
