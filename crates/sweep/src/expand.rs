@@ -1,5 +1,6 @@
 //! Expansion: the cells of a sweep in canonical order, and their jobs.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
@@ -17,6 +18,8 @@ use super::whole::{Grid, Head, Tally, Whole};
 
 /// The most jobs that one sweep may have.
 pub const JOBS_MAX: u128 = 1_000_000;
+/// So many cells are built at a time, on all processors.
+const AT_ONCE: usize = 4096;
 /// More errors than this would hide each other.
 pub(super) const ERRORS_MAX: usize = 20;
 
@@ -278,40 +281,42 @@ impl<'a> Expansion<'a> {
         Cell::new(index, axes, spec, label)
     }
 
+    /// Builds a point; a cell with any index.
+    fn built(&self, (plan, at): (&Plan<'_>, u64)) -> Built {
+        match plan.point(at) {
+            Point::Excluded => Built::Excluded,
+            Point::Wrong(errors) => Built::Wrong(errors),
+            Point::Cell { tree, spec } => {
+                Built::Cell(Box::new(self.cell(0, (plan, at), &tree, *spec)))
+            }
+        }
+    }
+
     /// Builds every point once.
     fn survey(&mut self, take: &mut dyn FnMut(Cell)) -> Result<(), Vec<FileError>> {
-        let mut faults = Faults::default();
-        let mut tally = Tally::new(&head(self.file), &self.paths);
-        let mut kept = Vec::new();
-        let mut totals = Totals::default();
-        for (plan, at) in self.points() {
-            let new = match plan.point(at) {
-                Point::Excluded => {
-                    totals.excluded += 1;
-                    false
-                }
-                Point::Wrong(errors) => {
-                    faults.add(errors, || plan.describe(at));
-                    if faults.list.len() >= ERRORS_MAX {
-                        return Err(faults.report(None));
-                    }
-                    false
-                }
-                Point::Cell { tree, spec } => {
-                    let cell = self.cell(totals.cells as u32, (plan, at), &tree, *spec);
-                    let new = tally.add(&cell).is_ok();
-                    if new {
-                        totals.cells += 1;
-                        totals.probes += u64::from(cell.spec.is_probe());
-                        take(cell);
-                    } else {
-                        totals.duplicates += 1;
-                    }
-                    new
-                }
-            };
-            kept.push(new);
+        let mut seen = Survey {
+            faults: Faults::default(),
+            tally: Tally::new(&head(self.file), &self.paths),
+            kept: Vec::new(),
+            totals: Totals::default(),
+        };
+        let mut points = self.points();
+        loop {
+            let some: Vec<(&Plan<'_>, u64)> = points.by_ref().take(AT_ONCE).collect();
+            let built: Vec<Built> = some.par_iter().map(|point| self.built(*point)).collect();
+            if built.is_empty() {
+                break;
+            }
+            for ((plan, at), built) in some.into_iter().zip(built) {
+                seen.take(built, || plan.describe(at), take)?;
+            }
         }
+        let Survey {
+            faults,
+            tally,
+            kept,
+            mut totals,
+        } = seen;
         if !faults.list.is_empty() {
             return Err(faults.report(Some(kept.len() as u64 - totals.excluded)));
         }
@@ -346,6 +351,56 @@ impl<'a> Expansion<'a> {
             }
             None => self.file.place.error("grid", "has no cell"),
         }
+    }
+}
+
+/// A point, built.
+enum Built {
+    Excluded,
+    Wrong(Vec<FileError>),
+    Cell(Box<Cell>),
+}
+
+/// What the points add up to, taken in canonical order.
+struct Survey {
+    faults: Faults,
+    tally: Tally,
+    /// Whether each point is a cell that did not come before.
+    kept: Vec<bool>,
+    totals: Totals,
+}
+
+impl Survey {
+    fn take(
+        &mut self,
+        built: Built,
+        point: impl Fn() -> String,
+        take: &mut dyn FnMut(Cell),
+    ) -> Result<(), Vec<FileError>> {
+        let totals = &mut self.totals;
+        let mut new = false;
+        match built {
+            Built::Excluded => totals.excluded += 1,
+            Built::Wrong(errors) => {
+                self.faults.add(errors, point);
+                if self.faults.list.len() >= ERRORS_MAX {
+                    return Err(std::mem::take(&mut self.faults).report(None));
+                }
+            }
+            Built::Cell(mut cell) => {
+                cell.index = totals.cells as u32;
+                new = self.tally.add(&cell).is_ok();
+                if new {
+                    totals.cells += 1;
+                    totals.probes += u64::from(cell.spec.is_probe());
+                    take(*cell);
+                } else {
+                    totals.duplicates += 1;
+                }
+            }
+        }
+        self.kept.push(new);
+        Ok(())
     }
 }
 

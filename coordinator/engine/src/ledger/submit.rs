@@ -1,5 +1,6 @@
 //! Submissions: sweeps come in with their cells and jobs.
 
+use rayon::prelude::*;
 use swath_model::event::What;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::Event;
@@ -34,20 +35,19 @@ impl Prepared {
     /// Derives the jobs of a submission.
     pub fn new(submission: Submission) -> Self {
         let cells = &submission.cells;
-        let refused = cells.iter().find(|cell| !is_object(cell));
-        let mut jobs = Vec::with_capacity(cells.len() * submission.replicates as usize);
-        for cell in cells {
-            jobs.extend((1..=submission.replicates).map(|replicate| {
+        let refused = cells.par_iter().find_first(|cell| !is_object(cell));
+        let jobs = cells.par_iter().flat_map_iter(|cell| {
+            (1..=submission.replicates).map(|replicate| {
                 let seed = seed(cell.digest, Replicate(replicate));
                 (seed, job_digest(&cell.spec, seed))
-            }));
-        }
+            })
+        });
+        let workloads = cells
+            .par_iter()
+            .map(|cell| WorkloadKey::of_cell(&cell.spec));
         Self {
-            workloads: cells
-                .iter()
-                .map(|cell| WorkloadKey::of_cell(&cell.spec))
-                .collect(),
-            jobs,
+            workloads: workloads.collect(),
+            jobs: jobs.collect(),
             refused: refused.map(|cell| cell.digest),
             submission,
         }
