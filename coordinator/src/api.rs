@@ -3,6 +3,7 @@
 //! same documents.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use swath_model::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
@@ -11,8 +12,8 @@ use swath_model::message::{Known, Sources};
 use swath_model::outcome::{Fault, Measurement, Provenance};
 use swath_model::replication::Undecided;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk, SweepRecord,
-    SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk, SCHEMA_VERSION,
+    SweepRecord, SweepView, WorkerView,
 };
 use swath_results::table::Check;
 
@@ -189,10 +190,52 @@ pub struct SweepResults {
     pub schema_version: u32,
     /// The sweep.
     pub sweep: SweepRecord,
-    /// The cells that were asked for, with every replicate.
+    /// The cells that were asked for, with every replicate. What these ran on is
+    /// in `provenances`, because most share it.
     pub cells: Vec<CellResults>,
     /// Says which cells these are, if they are not all; for captions.
     pub chosen: Option<String>,
+    /// What replicates ran on, each once.
+    pub provenances: Vec<Arc<Provenance>>,
+    /// The place in `provenances` of each replicate, in the order of `cells`; none
+    /// for one that never ran.
+    pub ran_on: Vec<Option<usize>>,
+}
+
+impl SweepResults {
+    /// The document about these cells.
+    pub fn new(sweep: SweepRecord, mut cells: Vec<CellResults>, chosen: Option<String>) -> Self {
+        let mut provenances: Vec<Arc<Provenance>> = Vec::new();
+        let mut place = |provenance: Arc<Provenance>| {
+            let is_same = |it: &Arc<_>| Arc::ptr_eq(it, &provenance) || *it == provenance;
+            let found = provenances.iter().position(is_same);
+            found.unwrap_or_else(|| {
+                provenances.push(provenance);
+                provenances.len() - 1
+            })
+        };
+        let replicates = cells.iter_mut().flat_map(|cell| &mut cell.replicates);
+        let ran_on = replicates.map(|it| it.provenance.take().map(&mut place));
+        let ran_on = ran_on.collect();
+        Self {
+            schema_version: SCHEMA_VERSION,
+            sweep,
+            cells,
+            chosen,
+            provenances,
+            ran_on,
+        }
+    }
+
+    /// The cells with what their replicates ran on.
+    pub fn take_cells(&mut self) -> Vec<CellResults> {
+        let mut cells = std::mem::take(&mut self.cells);
+        let replicates = cells.iter_mut().flat_map(|cell| &mut cell.replicates);
+        for (replicate, place) in replicates.zip(&self.ran_on) {
+            replicate.provenance = place.and_then(|it| self.provenances.get(it).cloned());
+        }
+        cells
+    }
 }
 
 /// What one sweep was submitted as.

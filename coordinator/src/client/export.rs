@@ -71,9 +71,10 @@ pub(crate) async fn export(context: &Context, arguments: cli::Export) -> Outcome
     };
     let mut connection = Connection::open(context).await?;
     let selector = arguments.selector;
-    let found: SweepResults = connection.read(&ReadQuery::Results { selector }).await?;
+    let mut found: SweepResults = connection.read(&ReadQuery::Results { selector }).await?;
     connection.close().await?;
-    let results = Results::new(&found.sweep, found.cells).map_err(Failure::error)?;
+    let cells = found.take_cells();
+    let results = Results::new(&found.sweep, cells).map_err(Failure::error)?;
     let Some(path) = &context.file else {
         let mut out = context.printer.stdout();
         write(form, &results, &mut out)?;

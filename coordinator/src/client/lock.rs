@@ -18,7 +18,7 @@ use crate::settings::Context;
 /// Writes the lock file of one sweep.
 pub(crate) async fn write(context: &Context, selector: Vec<String>, path: &Path) -> Outcome {
     let mut connection = Connection::open(context).await?;
-    let found: SweepResults = connection.read(&ReadQuery::Results { selector }).await?;
+    let mut found: SweepResults = connection.read(&ReadQuery::Results { selector }).await?;
     let selector = vec![found.sweep.digest.to_string()];
     let query = ReadQuery::Sources {
         selector: selector.clone(),
@@ -28,15 +28,10 @@ pub(crate) async fn write(context: &Context, selector: Vec<String>, path: &Path)
     connection.close().await?;
     let granted = jobs.iter().filter(|job| job.attempt.0 > 0);
     let attempts: BTreeMap<_, _> = granted.map(|job| (job.digest, job.attempt)).collect();
+    let cells = found.take_cells();
     let version = env!("CARGO_PKG_VERSION");
-    let lock = Lock::new(
-        version,
-        found.sweep,
-        sources.sources,
-        found.cells,
-        &attempts,
-    )
-    .map_err(Failure::error)?;
+    let lock = Lock::new(version, found.sweep, sources.sources, cells, &attempts)
+        .map_err(Failure::error)?;
     into_file(path, |file| {
         serde_json::to_writer_pretty(&mut *file, &lock).map_err(Failure::error)?;
         Ok(file.write_all(b"\n")?)

@@ -82,9 +82,10 @@ async fn chart(connection: &mut Connection, arguments: cli::Plot) -> Outcome<Cha
     let query = ReadQuery::Results {
         selector: selector.clone(),
     };
-    let found: SweepResults = connection.read(&query).await?;
+    let mut found: SweepResults = connection.read(&query).await?;
+    let cells = found.take_cells();
     let chosen = found.chosen;
-    let results = Results::new(&found.sweep, found.cells).map_err(Failure::error)?;
+    let results = Results::new(&found.sweep, cells).map_err(Failure::error)?;
     let kind = kind.unwrap_or_else(|| Kind::suited(&results));
     let chart = if kind == Kind::Steps {
         let curves = observations(connection, selector).await?;

@@ -75,12 +75,8 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
         ReadQuery::Results { selector } => {
             let (sweep, filters) = select::cells(store, &selector).await?;
             let cells = cells_of(store, &sweep, &filters).await?;
-            json(&SweepResults {
-                schema_version,
-                sweep,
-                cells,
-                chosen: swath_results::table::chosen(&filters),
-            })
+            let chosen = swath_results::table::chosen(&filters);
+            json(&SweepResults::new(sweep, cells, chosen))
         }
         ReadQuery::Sources { selector } => {
             let sweep = select::sweep(store, &selector).await?.digest;
