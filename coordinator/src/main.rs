@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     };
     if matches!(cli.verb, Verb::Serve(_)) {
         use_small_pages();
-        return_memory_at_once();
+        return_memory_soon();
     }
     let printer = Printer::new(cli.global.color, cli.global.quiet);
     let exit = match command(cli) {
@@ -60,16 +60,18 @@ fn use_small_pages() {
     let _refused = rustix::thread::disable_transparent_huge_pages(true);
 }
 
-/// Lets the allocator return what is freed when it is freed, instead of keeping it
-/// for a second and then until the thread that freed it has something to do: after
-/// a few large tables that is half of all memory, and it saves hardly any time.
+/// Lets the allocator return what is freed within two milliseconds, instead of
+/// keeping it for a second and then until the thread that freed it has something
+/// to do: after a few large tables that is half of all memory. At once would be
+/// too soon, because a table then waits for the kernel to clear the same pages
+/// again and again.
 #[expect(unsafe_code, reason = "the allocator's options have no safe call")]
-fn return_memory_at_once() {
+fn return_memory_soon() {
     /// `mi_option_purge_delay`, in milliseconds; it has no name in the bindings.
     const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
     // SAFETY: there is one thread yet, and the number is that of an option which
     // takes a number.
-    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) }
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 2) }
 }
 
 fn command(cli: Cli) -> Result<Exit, Failure> {

@@ -20,8 +20,14 @@ fn joined<V: Into<Option<f64>>, const COUNT: usize>(
     columns: [V; COUNT],
 ) -> serde_json::Result<Metrics> {
     let others: Option<Metrics> = others.map(serde_json::from_str).transpose()?;
+    let columns = columns.map(|value| value.into().filter(|value| value.is_finite()));
+    let there = columns.iter().flatten().count();
     let columns = names.into_iter().zip(columns);
-    Ok(others.unwrap_or_default().with(columns))
+    let columns = columns.filter_map(|(name, value)| Some((name, value?)));
+    Ok(others
+        .unwrap_or_default()
+        .with_room_for(there)
+        .with(columns))
 }
 
 /// A measurement from its time, the columns of [`COLUMNS`], its other metrics

@@ -241,14 +241,19 @@ impl Metrics {
         }
     }
 
+    /// These metrics, with room for so many more.
+    #[must_use]
+    pub fn with_room_for(mut self, more: usize) -> Self {
+        self.values.reserve_exact(more);
+        self
+    }
+
     /// These metrics, and those of `pairs` that are there and may be recorded.
     #[must_use]
     pub fn with<N: AsRef<str>, V: Into<Option<f64>>>(
         mut self,
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Self {
-        let pairs = pairs.into_iter();
-        self.values.reserve(pairs.size_hint().0);
         for (name, value) in pairs {
             if let Some(value) = value.into() {
                 let _ = self.insert(name.as_ref(), value);

@@ -6,7 +6,8 @@ use crate::sheet::Sheet;
 
 /// The headings and texts of a sheet.
 pub(crate) fn render(sheet: &Sheet<'_>) -> String {
-    let mut out = String::new();
+    // A number and a comma, say. Growing a large text would copy it, again and again.
+    let mut out = String::with_capacity(sheet.rows.len() * sheet.heads.len() * 8);
     let heads = sheet.heads.iter().map(|head| match head.group {
         None => head.text.clone(),
         Some(group) => Cow::Owned(format!("{group} {}", head.text)),

@@ -9,6 +9,7 @@ mod figure;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -150,18 +151,20 @@ impl Mixed {
         let measured = || {
             let succeeded = |it: &&ReplicateResult| it.state == StateName::Succeeded;
             let measured = cell.replicates.iter().filter(succeeded);
-            measured.filter_map(|it| it.provenance.as_deref())
+            measured.filter_map(|it| it.provenance.as_ref())
         };
         let mut all = measured();
         let Some(first) = all.next() else {
             return Self::default();
         };
         // For nearly every cell there is nothing to compare field by field.
-        if all.all(|other| other == first) {
+        if all.all(|other| Arc::ptr_eq(other, first) || other == first) {
             return Self::default();
         }
         let differing = |field: fn(&Provenance) -> &str| {
-            let told = measured().map(field).filter(|text| !text.is_empty());
+            let told = measured()
+                .map(|it| field(it))
+                .filter(|text| !text.is_empty());
             let told: BTreeSet<&str> = told.collect();
             let texts = told.iter().map(|text| (*text).to_owned());
             if told.len() > 1 {
