@@ -152,7 +152,8 @@ impl Running {
         let TrainerEvent::Finished(finished) = event else {
             return broken("not a `finished` line", "");
         };
-        let name = self.metric.as_deref().unwrap_or(TEST_ERROR);
+        let name = self.metric.clone();
+        let name = name.as_deref().unwrap_or(TEST_ERROR);
         let mut values = Metrics::new();
         let own = fields.get(name).and_then(Value::as_f64);
         // Before all others, so that it finds room.
@@ -165,10 +166,12 @@ impl Running {
             };
             return failed(Fault::Crashed, &how, "");
         }
-        let taken = || now.saturating_sub(self.started).as_secs_f64();
+        let taken = now.saturating_sub(self.started).as_secs_f64();
+        let values = self.values(values.with(finished.values.iter()), fields);
         Outcome::Measured(Measurement {
-            train_seconds: finished.train_seconds.unwrap_or_else(taken),
-            values: self.values(values.with(finished.values.iter()), fields),
+            train_seconds: finished.train_seconds.unwrap_or(taken),
+            // The field that was looked at counts, whatever `metrics` says.
+            values: values.with([(name, own)]),
             weights: finished.weights,
         })
     }

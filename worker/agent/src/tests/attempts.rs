@@ -184,7 +184,7 @@ fn every_metric_is_recorded_and_what_is_none_is_told() {
     let (mut table, child) = busy();
     let line = r#"{"event":"finished","test_error":8.5,"train_seconds":3,"distance":1.5,
         "train_loss":null,"val/acc":0.5,"note":"x",
-        "metrics":{"goal.10.epoch":2," bad":1,"worse":NaN}}"#;
+        "metrics":{"test_error":77,"goal.10.epoch":2," bad":1,"worse":NaN}}"#;
     table.says(child, &line.replace('\n', ""));
     let entries = table.spool();
     let Outcome::Measured(measured) = &entries[0].finish.outcome else {
