@@ -9,7 +9,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use swath_model::import::Imported;
-use swath_model::metrics::{BEST_TEST_ERROR, TEST_LOSS};
+use swath_model::metrics::{BEST_TEST_ERROR, TEST_ERROR, TEST_LOSS};
 use swath_model::outcome::COLUMNS;
 use swath_model::text::parameter;
 use swath_model::view::{CellResults, ReplicateResult};
@@ -71,7 +71,6 @@ enum Source {
     State,
     Fault,
     Value,
-    Own,
     Column(&'static str),
     Seconds,
     Metric(String),
@@ -102,7 +101,7 @@ const BETWEEN: [(&str, Kind, Source); 11] = [
     ("state", Kind::Text, Source::State),
     ("fault", Kind::Text, Source::Fault),
     ("value", Kind::Number, Source::Value),
-    ("test_error", Kind::Number, Source::Own),
+    ("test_error", Kind::Number, Source::Column(TEST_ERROR)),
     (
         "best_test_error",
         Kind::Number,
@@ -230,7 +229,6 @@ impl<'a> Records<'a> {
                 .map_or(Datum::Null, |fault| Datum::Text(fault.name().into())),
             Source::Value if is_repeated(cell, it) => Datum::Null,
             Source::Value => number(self.results.quantity().of(it).ok().flatten()),
-            Source::Own => number(measurement.and_then(|it| it.values.own(self.results.metric()))),
             Source::Seconds => number(measurement.map(|it| it.train_seconds)),
             Source::Weights => measurement
                 .and_then(|it| it.weights)
