@@ -20,6 +20,10 @@ pub(super) async fn insert_observations(tx: &mut Tx, rows: &[ObservationRow]) ->
         let job = row.job.0;
         let step = seen.step as i64;
         let seconds = seen.seconds.filter(|seconds| seconds.is_finite());
+        // A column would lose the sign of a zero.
+        let keeps = |value: f64| value.to_bits() != (-0.0_f64).to_bits();
+        let kept = |name| seen.values.get(name).filter(|value| keeps(*value));
+        let in_columns: Vec<&str> = EPOCH.into_iter().filter(|it| kept(it).is_some()).collect();
         let [
             train_loss,
             train_error,
@@ -30,9 +34,9 @@ pub(super) async fn insert_observations(tx: &mut Tx, rows: &[ObservationRow]) ->
             distance,
             loss_scale,
             skipped_steps,
-        ] = EPOCH.map(|name| seen.values.get(name));
+        ] = EPOCH.map(kept);
         let skipped_steps = skipped_steps.map(|steps| steps as i64);
-        let metrics = others(&seen.values, &EPOCH);
+        let metrics = others(&seen.values, &in_columns);
         query!(
             "INSERT INTO observation
                  (job, attempt, epoch, step, train_loss, train_error, test_loss, test_error, lr,
