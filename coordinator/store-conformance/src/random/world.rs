@@ -312,8 +312,20 @@ impl World {
         self.failing = false;
         let lost = |reply: &Result<Reply>| matches!(reply, Err(StoreError::Failed { .. }));
         self.count("commit", "failed", u64::from(replies.iter().any(lost)));
+        // A worker whose request came to nothing makes it again before all else;
+        // until then it is not held against it that it does not know its grants.
+        let mut again = Vec::new();
         for (call, reply) in calls.into_iter().zip(replies) {
+            if lost(&reply) && matches!(call, Call::Exchange(_)) {
+                again.push(call.clone());
+            }
             self.hear(call, reply);
+        }
+        for call in again {
+            let replies = bench.together(vec![call.clone()]).await;
+            for reply in replies {
+                self.hear(call.clone(), reply);
+            }
         }
     }
 
