@@ -308,7 +308,8 @@ pub(crate) struct Replay {
 /// figure says whose they are; exports have a column `imported`. A median of
 /// several runs counts as that many runs in n and in the median, and in no
 /// other statistic, because it is not a run. Jobs are not changed: they can
-/// still be trained, and a measurement then replaces the imported number.
+/// still be trained. Once a replicate is measured, an imported number that stood
+/// in its place counts as a further run.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
