@@ -57,6 +57,12 @@ pub enum ExplainItem {
         /// What one of them lacks.
         lack: Lack,
     },
+    /// It takes a part of what jobs share, and waits for a worker with that much
+    /// left; other jobs may go first.
+    Room {
+        /// How many jobs are before it.
+        jobs: u64,
+    },
     /// Other jobs go first.
     Ahead {
         /// How many jobs; 0 when this one is next.
@@ -133,6 +139,15 @@ impl ExplainItem {
                 others,
             } => rest(worker, *state, cause.as_ref(), *others),
             Self::Lacks { lack } => lack.to_string(),
+            Self::Room { jobs } => format!(
+                "{} before it; it takes the first worker with as much left as it needs, \
+                 and jobs that need less may pass it until then",
+                match jobs {
+                    0 => "no job is".to_owned(),
+                    1 => "one job is".to_owned(),
+                    jobs => format!("{jobs} jobs are"),
+                }
+            ),
             Self::Ahead { jobs: 0 } => "it is next: the next free slot takes it".to_owned(),
             Self::Ahead { jobs: 1 } => "one job goes before it; every slot is busy".to_owned(),
             Self::Ahead { jobs } => format!("{jobs} jobs go before it; every slot is busy"),

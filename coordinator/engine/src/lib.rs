@@ -606,10 +606,10 @@ impl Engine {
         self.run(None, Wanted::Nothing, work).await
     }
 
-    /// What comes closest to the first of these needs that no active worker can
-    /// meet; none where there is no active worker.
-    pub async fn lacking(&self, needs: Vec<Needs>) -> Result<Option<Lack>> {
-        let work = move |ledger: &mut Ledger, _| Ok(ledger.lacking(&needs));
+    /// What comes closest to a need of a sweep's waiting jobs that no active worker
+    /// can meet; none where there is no active worker.
+    pub async fn lacking(&self, sweep: SweepDigest) -> Result<Option<Lack>> {
+        let work = move |ledger: &mut Ledger, _| Ok(ledger.lacking(sweep));
         self.run(None, Wanted::Nothing, work).await
     }
 

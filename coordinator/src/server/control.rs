@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swath_model::id::SweepDigest;
-use swath_model::message::Submission;
-use swath_model::needs::Needs;
 use swath_proto::convert::sources;
 use swath_proto::v1;
 use swath_proto::v1::control_server::Control;
@@ -42,7 +40,6 @@ impl Control for ControlService {
         let state = &self.state;
         let (digest, name) = (submission.digest, submission.name.clone());
         let cells = submission.cells.len() as u64;
-        let needs = needs(&submission);
         submission.priority = match asked {
             Some(priority) => priority,
             None => known_priority(state, digest).await?,
@@ -61,7 +58,7 @@ impl Control for ControlService {
             "sweep submitted"
         );
         // The sweep is submitted, whatever comes of this question.
-        let lack = state.engine.lacking(needs).await.ok().flatten();
+        let lack = state.engine.lacking(digest).await.ok().flatten();
         let lack = lack.and_then(|lack| serde_json::to_string(&lack).ok());
         Ok(Response::new(v1::SubmitReply {
             sweep: digest.as_bytes().to_vec(),
@@ -116,15 +113,4 @@ async fn known_priority(state: &State, digest: SweepDigest) -> Result<i32, ApiEr
     let sweeps = state.store.sweeps().await.map_err(ApiError::from)?;
     let known = sweeps.iter().find(|sweep| sweep.digest == digest);
     Ok(known.map_or(0, |sweep| sweep.priority))
-}
-
-/// The different needs of the jobs of a sweep.
-fn needs(submission: &Submission) -> Vec<Needs> {
-    let mut needs: Vec<Needs> = Vec::new();
-    for cell in &submission.cells {
-        if !needs.contains(&cell.needs) {
-            needs.push(cell.needs.clone());
-        }
-    }
-    needs
 }

@@ -62,7 +62,12 @@ fn queued(facts: &Facts<'_>) -> Vec<ExplainItem> {
     reasons.extend(sweep_paused(facts));
     reasons.extend(no_worker(facts));
     if reasons.is_empty() {
-        reasons.push(ExplainItem::Ahead { jobs: facts.ahead });
+        let jobs = facts.ahead;
+        reasons.push(if facts.needs.takes_a_share() {
+            ExplainItem::Room { jobs }
+        } else {
+            ExplainItem::Ahead { jobs }
+        });
     }
     reasons
 }

@@ -213,7 +213,7 @@ pub async fn a_repeated_request_keeps_its_devices(bench: &mut Bench) {
 
 /// Needs take no part in the name of a job: a corrected file changes those of
 /// jobs that are there.
-pub async fn jobs_need_what_the_newest_sweep_says(bench: &mut Bench) {
+pub async fn jobs_need_what_the_newest_submit_says(bench: &mut Bench) {
     let mut wrong = sweep("s", &[], 2);
     wrong.cells = vec![needing_cell(1, &gpu_needs(11))];
     bench.submit(&wrong).await;
@@ -226,6 +226,27 @@ pub async fn jobs_need_what_the_newest_sweep_says(bench: &mut Bench) {
     assert_eq!(jobs(&bench.take(&plain, 1).await), [job(1, 1)]);
     bench.restart().await;
     assert_eq!(jobs(&bench.take(&plain, 9).await), [job(1, 2)]);
+}
+
+/// A sweep that is submitted again says again what its open jobs need.
+pub async fn a_known_sweep_says_again_what_jobs_need(bench: &mut Bench) {
+    let modest = sweep("modest", &[1], 1);
+    let mut wrong = sweep("wrong", &[], 1);
+    wrong.cells = vec![needing_cell(1, &gpu_needs(11))];
+    bench.submit(&modest).await;
+    bench.submit(&wrong).await;
+    bench
+        .change_sweep(wrong.digest, SweepChange::Cancel)
+        .await
+        .unwrap();
+    let owner = bench.hello("plain").await;
+    assert_eq!(bench.take(&owner, 1).await, []);
+    bench.submit(&modest).await;
+    bench.restart().await;
+    let attempt = bench.take_one(&owner).await;
+    bench.finish(&owner, attempt, measured(1.0)).await;
+    // What is over needs nothing.
+    bench.submit(&modest).await;
 }
 
 /// Cordoned and draining workers get nothing until they are activated.

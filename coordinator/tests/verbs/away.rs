@@ -383,6 +383,11 @@ async fn a_submit_says_what_every_worker_lacks() {
     assert_eq!((done.code, &receipt["lack"]), (0, &lack));
     let done = submit("small.toml");
     assert!(!done.stderr.contains("waits"), "{}", done.stderr);
+    // The same jobs need no GPU any more, and nothing waits that is cancelled.
+    let done = site.run(&format!("--coordinator {url} cancel small"));
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let known = submit("small.toml");
+    assert!(!known.stderr.contains("waits"), "{}", known.stderr);
     assert_eq!(serving.stop(), Some(0));
 }
 

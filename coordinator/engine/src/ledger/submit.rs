@@ -78,7 +78,7 @@ impl Ledger {
     /// [`StoreError::Conflict`] when a cell's spec is not a JSON object.
     pub fn submit(&mut self, now: Timestamp, prepared: Prepared) -> Result<Submitted> {
         if let Some(key) = self.sweep_keys.get(&prepared.submission.digest).copied() {
-            return Ok(self.resubmit(key, prepared.submission.priority, now));
+            return Ok(self.resubmit(key, &prepared.submission, now));
         }
         if let Some(cell) = prepared.refused {
             return Err(StoreError::Conflict(format!(
@@ -125,7 +125,8 @@ impl Ledger {
         })
     }
 
-    fn resubmit(&mut self, key: SweepKey, priority: i32, now: Timestamp) -> Submitted {
+    fn resubmit(&mut self, key: SweepKey, submission: &Submission, now: Timestamp) -> Submitted {
+        let priority = submission.priority;
         let sweep = self.sweep(key);
         let revived = !sweep.live;
         if revived || sweep.priority != priority {
@@ -141,6 +142,12 @@ impl Ledger {
             for at in self.held_jobs(key) {
                 // A want is never refused.
                 let _applied = self.apply(at, &Event::Want, now);
+            }
+        }
+        for cell in &submission.cells {
+            let open = self.find_cell(cell.digest);
+            if let Some(place) = open.filter(|place| self.cell(*place).open > 0) {
+                self.need_anew(place, &cell.needs);
             }
         }
         let counts = self.sweep(key).counts;
@@ -222,7 +229,7 @@ impl Ledger {
         })
     }
 
-    /// Lets the jobs of a cell need what the newest sweep with it says.
+    /// Lets the jobs of a cell need what the newest submit with it says.
     fn need_anew(&mut self, place: u32, needs: &Needs) {
         let need = self.need(needs);
         let cell = self.cell_mut(place);

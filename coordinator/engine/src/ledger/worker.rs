@@ -5,10 +5,10 @@ use std::collections::{BTreeSet, VecDeque};
 
 use swath_model::cause::CordonCause;
 use swath_model::event::{What, WorkerNow};
-use swath_model::id::{Attempt, JobDigest, Owner, SessionId, WorkerName};
+use swath_model::id::{Attempt, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
 use swath_model::job::{Applied, Event, StateName};
 use swath_model::message::{Exchange, Held, Hello, Report, Verdict, Welcome, WorkerChange};
-use swath_model::needs::{Lack, Needs, Room};
+use swath_model::needs::{Lack, Room};
 use swath_model::offer::Free;
 use swath_model::time::Timestamp;
 use swath_model::view::{WorkerAbout, WorkerState};
@@ -165,16 +165,23 @@ impl Ledger {
             || !self.index.rested(now).is_empty()
     }
 
-    /// What comes closest to the first of these needs that no active worker can
-    /// meet; none where there is no active worker.
-    pub fn lacking(&self, needs: &[Needs]) -> Option<Lack> {
+    /// What comes closest to a need of a sweep's waiting jobs that no active worker
+    /// can meet; none where there is no active worker.
+    pub fn lacking(&self, sweep: SweepDigest) -> Option<Lack> {
         let active = |worker: &&Worker| worker.state == WorkerState::Active && !worker.silent;
         let offers = || {
             let workers = self.workers.values().filter(active);
             workers.map(|worker| &worker.about.offer)
         };
         offers().next()?;
-        needs.iter().find_map(|it| it.lacking_in_all(offers()))
+        let sweep = self.sweep(*self.sweep_keys.get(&sweep)?);
+        if sweep.counts.queued == 0 {
+            return None;
+        }
+        let open = sweep.cells.iter().map(|place| self.cell(*place));
+        let needs: BTreeSet<Need> = open.filter(|it| it.open > 0).map(|it| it.need).collect();
+        let mut needs = needs.into_iter().map(|need| self.needs_of(need));
+        needs.find_map(|it| it.lacking_in_all(offers()))
     }
 
     /// What a worker has left for more jobs.

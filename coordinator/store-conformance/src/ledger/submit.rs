@@ -23,7 +23,7 @@ impl Ledger {
         submission: Submission,
     ) -> Result<Submitted, LedgerError> {
         if let Some(sweep) = self.sweep_index.get(&submission.digest) {
-            return Ok(self.resubmit(*sweep, submission.priority, now));
+            return Ok(self.resubmit(*sweep, &submission, now));
         }
         let trees = submission
             .cells
@@ -40,7 +40,7 @@ impl Ledger {
                 jobs.push(self.job_of(cell.digest, &cell.spec, replicate, sweep, now));
             }
             cells.push((cell.digest, cell.axes));
-            // What its jobs need is what the newest sweep says.
+            // What its jobs need is what the newest submit says.
             self.cells.insert(
                 cell.digest,
                 Cell {
@@ -79,15 +79,25 @@ impl Ledger {
         Ok(submitted)
     }
 
-    fn resubmit(&mut self, sweep: usize, priority: i32, now: Timestamp) -> Submitted {
+    fn resubmit(&mut self, sweep: usize, submission: &Submission, now: Timestamp) -> Submitted {
         let row = &mut self.sweeps[sweep];
-        row.priority = priority;
+        row.priority = submission.priority;
         let revived = !row.live;
         let jobs = row.jobs.clone();
         if revived {
             row.live = true;
             row.paused = None;
             self.want_all(sweep, now);
+        }
+        // What open jobs need is what the newest submit says.
+        for cell in &submission.cells {
+            let own = |row: &&JobRow| row.cell == cell.digest;
+            let mut own = self.jobs.iter().filter(own);
+            if own.any(|row| !row.job.state_name().is_final())
+                && let Some(known) = self.cells.get_mut(&cell.digest)
+            {
+                known.needs.clone_from(&cell.needs);
+            }
         }
         Submitted {
             existed: true,
