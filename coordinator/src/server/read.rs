@@ -65,21 +65,22 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
         } => {
             let (sweep, filters) = select::cells(store, &selector).await?;
             let (text, check) = table_text(store, &sweep, &filters, shape, &format, look).await?;
-            let mut document = Vec::with_capacity(text.len() + text.len() / 4);
+            let room = text.len() + text.len() / 4;
             let table = TableText {
                 schema_version,
                 sweep,
                 text,
                 check,
             };
-            serde_json::to_writer(&mut document, &table).map_err(ApiError::internal)?;
-            String::from_utf8(document).map_err(ApiError::internal)
+            large_json(table, room).await
         }
         ReadQuery::Results { selector } => {
             let (sweep, filters) = select::cells(store, &selector).await?;
             let cells = cells_of(store, &sweep, &filters).await?;
             let chosen = swath_results::table::chosen(&filters);
-            large_json(SweepResults::new(sweep, cells, chosen)).await
+            let results = SweepResults::new(sweep, cells, chosen);
+            let room = (results.cells.len() + results.ran_on.len()) * 512;
+            large_json(results, room).await
         }
         ReadQuery::Sources { selector } => {
             let sweep = select::sweep(store, &selector).await?.digest;
@@ -189,13 +190,14 @@ fn json(document: &impl Serialize) -> Result<String, ApiError> {
     serde_json::to_string(document).map_err(ApiError::internal)
 }
 
-/// The results of a large sweep are many megabytes: writing them occupies a core
-/// for a while, and a text that grows is copied again and again.
-async fn large_json(document: SweepResults) -> Result<String, ApiError> {
+/// A document that may be many megabytes, written into `room` bytes at first: too
+/// many cost nothing, while a text that grows is copied again and again. Writing
+/// it occupies a core for a while.
+async fn large_json<T>(document: T, room: usize) -> Result<String, ApiError>
+where
+    T: Serialize + Send + 'static,
+{
     let written = tokio::task::spawn_blocking(move || {
-        let replicates = document.ran_on.len();
-        // More than there will be. What is not written costs nothing.
-        let room = document.cells.len() * 512 + replicates * 512;
         let mut text = Vec::with_capacity(room);
         serde_json::to_writer(&mut text, &document).map_err(ApiError::internal)?;
         String::from_utf8(text).map_err(ApiError::internal)

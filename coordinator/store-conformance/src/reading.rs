@@ -402,7 +402,9 @@ pub async fn any_metrics_come_back(bench: &mut Bench) {
     let mut runner = TestRunner::default();
     let mut any = || {
         let tree = any_values().new_tree(&mut runner).expect("values");
-        tree.current().with([("test_error", 1.0 / 3.0)])
+        // The census of the rows, which follows each call, compares bits.
+        let fixed = [("test_error", 1.0 / 3.0), ("train_loss", -0.0)];
+        tree.current().with(fixed)
     };
     let submission = sweep("s", &[1], 16);
     bench.submit(&submission).await;

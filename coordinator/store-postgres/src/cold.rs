@@ -277,7 +277,7 @@ async fn cells(session: &mut Session, ids: &[i64]) -> Result<Vec<StoredCell>> {
         let cell = StoredCell {
             key: CellKey(row.id),
             digest: rows::cell_digest(&row.digest)?,
-            needs: rows::needs(row.program, row.needs.as_deref())?,
+            needs: columns::needs(row.program.map(text::told), row.needs.as_deref())?,
             holders: Vec::new(),
             jobs: Vec::new(),
         };

@@ -41,7 +41,8 @@ use swath_store::{
 
 use self::address::Address;
 use self::leader::{Led, Step};
-use self::session::{Reading, read};
+use self::session::Reading::{self, Any, ByKeys};
+use self::session::read;
 use self::writer::Writer;
 
 /// How long `close` waits for readers.
@@ -112,7 +113,7 @@ impl PostgresStore {
         })
     }
 
-    async fn read<T, F>(&self, work: F) -> Result<T>
+    async fn read<T, F>(&self, reading: Reading, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(
@@ -122,21 +123,7 @@ impl PostgresStore {
             + 'static,
     {
         let shared = &self.shared;
-        read(&shared.pool, shared.pooled, Reading::Any, work).await
-    }
-
-    /// The same for what is found by its keys.
-    async fn load_by_keys<T, F>(&self, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(
-                &'c mut session::Session,
-            ) -> futures_util::future::BoxFuture<'c, error::Result<T>>
-            + Send
-            + 'static,
-    {
-        let shared = &self.shared;
-        read(&shared.pool, shared.pooled, Reading::ByKeys, work).await
+        read(&shared.pool, shared.pooled, reading, work).await
     }
 
     /// Runs `work` where nobody can cancel it.
@@ -172,27 +159,31 @@ impl Store for PostgresStore {
     }
 
     async fn leader(&self) -> Result<Option<String>> {
-        self.read(|session| Box::pin(leader::holder(session))).await
+        self.read(Any, |session| Box::pin(leader::holder(session)))
+            .await
     }
 
     async fn start(&self) -> Result<Start> {
-        self.read(|session| Box::pin(cold::start(session))).await
+        self.read(Any, |session| Box::pin(cold::start(session)))
+            .await
     }
 
     async fn open_cells(&self, after: CellKey, limit: u32) -> Result<Vec<StoredCell>> {
-        self.load_by_keys(move |session| Box::pin(cold::open_cells(session, after, limit)))
-            .await
+        self.read(ByKeys, move |session| {
+            Box::pin(cold::open_cells(session, after, limit))
+        })
+        .await
     }
 
     async fn load(&self, names: &Names) -> Result<Vec<StoredCell>> {
         let names = names.clone();
-        self.load_by_keys(move |session| Box::pin(cold::load(session, names)))
+        self.read(ByKeys, move |session| Box::pin(cold::load(session, names)))
             .await
     }
 
     async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>> {
         let cells: Vec<i64> = cells.iter().map(|cell| cell.0).collect();
-        self.load_by_keys(move |session| Box::pin(cold::specs(session, cells)))
+        self.read(ByKeys, move |session| Box::pin(cold::specs(session, cells)))
             .await
     }
 
@@ -202,8 +193,10 @@ impl Store for PostgresStore {
         sources: &[(String, String)],
     ) -> Result<Said> {
         let (cells, sources) = (cells.to_vec(), sources.to_vec());
-        self.load_by_keys(move |session| Box::pin(cold::said(session, cells, sources)))
-            .await
+        self.read(ByKeys, move |session| {
+            Box::pin(cold::said(session, cells, sources))
+        })
+        .await
     }
 
     async fn commit(&self, term: Term, changes: Changes) -> Result<()> {
@@ -212,76 +205,90 @@ impl Store for PostgresStore {
     }
 
     async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {
-        self.read(move |session| Box::pin(read::replication(session, sweep)))
-            .await
+        self.read(Any, move |session| {
+            Box::pin(read::replication(session, sweep))
+        })
+        .await
     }
 
     async fn sweep(&self, sweep: SweepDigest) -> Result<SweepRecord> {
-        self.read(move |session| Box::pin(read::sweep(session, sweep)))
+        self.read(Any, move |session| Box::pin(read::sweep(session, sweep)))
             .await
     }
 
     async fn sweeps(&self) -> Result<Vec<SweepView>> {
-        self.read(|session| Box::pin(read::sweeps(session))).await
+        self.read(Any, |session| Box::pin(read::sweeps(session)))
+            .await
     }
 
     async fn sources(&self, sweep: SweepDigest) -> Result<Sources> {
-        self.read(move |session| Box::pin(read::sources(session, sweep)))
+        self.read(Any, move |session| Box::pin(read::sources(session, sweep)))
             .await
     }
 
     async fn jobs(&self, query: JobQuery) -> Result<Vec<JobView>> {
-        self.read(move |session| Box::pin(read::jobs(session, query)))
+        self.read(Any, move |session| Box::pin(read::jobs(session, query)))
             .await
     }
 
     async fn last_failed(&self, sweep: Option<SweepDigest>, limit: u32) -> Result<Vec<JobView>> {
-        self.read(move |session| Box::pin(read::last_failed(session, sweep, limit)))
-            .await
+        self.read(Any, move |session| {
+            Box::pin(read::last_failed(session, sweep, limit))
+        })
+        .await
     }
 
     async fn job(&self, job: JobDigest) -> Result<Option<JobDetail>> {
-        self.read(move |session| Box::pin(read::job(session, job)))
+        self.read(Any, move |session| Box::pin(read::job(session, job)))
             .await
     }
 
     async fn known(&self, jobs: Vec<JobDigest>) -> Result<Vec<Option<Known>>> {
-        self.read(move |session| Box::pin(read::known(session, jobs)))
+        self.read(Any, move |session| Box::pin(read::known(session, jobs)))
             .await
     }
 
     async fn alike(&self, workload: WorkloadKey, limit: u32) -> Result<Vec<Alike>> {
-        self.read(move |session| Box::pin(read::alike(session, workload, limit)))
-            .await
+        self.read(Any, move |session| {
+            Box::pin(read::alike(session, workload, limit))
+        })
+        .await
     }
 
     async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>> {
-        self.read(move |session| Box::pin(read::results(session, sweep, last_epochs)))
-            .await
+        self.read(Any, move |session| {
+            Box::pin(read::results(session, sweep, last_epochs))
+        })
+        .await
     }
 
     async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>> {
-        self.read(move |session| Box::pin(read::curves(session, job)))
+        self.read(Any, move |session| Box::pin(read::curves(session, job)))
             .await
     }
 
     async fn logs(&self, job: JobDigest, position: u64) -> Result<Vec<LogChunk>> {
-        self.read(move |session| Box::pin(read::logs(session, job, position)))
-            .await
+        self.read(Any, move |session| {
+            Box::pin(read::logs(session, job, position))
+        })
+        .await
     }
 
     async fn events(&self, after: u64, limit: u32) -> Result<Vec<Event>> {
-        self.read(move |session| Box::pin(read::events(session, after, limit)))
-            .await
+        self.read(Any, move |session| {
+            Box::pin(read::events(session, after, limit))
+        })
+        .await
     }
 
     async fn last_event(&self) -> Result<u64> {
-        self.read(|session| Box::pin(read::last_event(session)))
+        self.read(Any, |session| Box::pin(read::last_event(session)))
             .await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {
-        self.read(|session| Box::pin(read::workers(session))).await
+        self.read(Any, |session| Box::pin(read::workers(session)))
+            .await
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
@@ -296,7 +303,8 @@ impl Store for PostgresStore {
     }
 
     async fn copying(&self) -> Result<Option<Copying>> {
-        self.read(|session| Box::pin(cold::copying(session))).await
+        self.read(Any, |session| Box::pin(cold::copying(session)))
+            .await
     }
 
     async fn close(&self) -> Result<()> {

@@ -5,13 +5,11 @@ use swath_model::id::{
     Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest, WorkerName,
 };
 use swath_model::job::{Job, Lease, State, StateName};
-use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Provenance};
 use swath_model::time::Timestamp;
 use swath_model::view::{SweepKind, WorkerState};
 
 use crate::error::{Failure, Result};
-use crate::text;
 
 /// A cause that is stored as JSON; `None` if the column is empty.
 pub(crate) fn cause<T: serde::de::DeserializeOwned>(text: &str) -> Result<Option<T>> {
@@ -22,24 +20,6 @@ pub(crate) fn cause<T: serde::de::DeserializeOwned>(text: &str) -> Result<Option
 /// The stored form of a cause.
 pub(crate) fn cause_text<T: serde::Serialize>(cause: Option<&T>) -> String {
     cause.map_or_else(String::new, json)
-}
-
-/// What the jobs of a cell need, from its columns.
-pub(crate) fn needs(program: Option<String>, others: Option<&str>) -> Result<Needs> {
-    let others: Option<Needs> = others.map(serde_json::from_str).transpose()?;
-    Ok(Needs {
-        program: program.map(text::told),
-        ..others.unwrap_or_default()
-    })
-}
-
-/// The stored form of what jobs need besides a program.
-pub(crate) fn needs_text(needs: &Needs) -> Option<String> {
-    let others = Needs {
-        program: None,
-        ..needs.clone()
-    };
-    (others != Needs::default()).then(|| json(&others))
 }
 
 /// What a stored sweep is for.

@@ -1,8 +1,9 @@
-//! How metrics are spread over the columns of a table: some names have one of
+//! How metrics and needs are spread over the columns of a table: some have one of
 //! their own, and the others share one with a JSON object.
 
 use swath_model::id::WeightsDigest;
 use swath_model::metrics::Metrics;
+use swath_model::needs::Needs;
 use swath_model::outcome::{COLUMNS, Measurement, Observation};
 use swath_model::protocol::EPOCH;
 
@@ -47,6 +48,30 @@ pub fn measurement<V: Into<Option<f64>>>(
         values: joined(others, COLUMNS, columns)?,
         weights,
     })
+}
+
+/// What the jobs of a cell need, from the column of the program and that of the
+/// rest.
+///
+/// # Errors
+///
+/// When the rest is not JSON of needs.
+pub fn needs(program: Option<String>, others: Option<&str>) -> serde_json::Result<Needs> {
+    let others: Option<Needs> = others.map(serde_json::from_str).transpose()?;
+    Ok(Needs {
+        program,
+        ..others.unwrap_or_default()
+    })
+}
+
+/// What jobs need besides a program, as a JSON object; none if that is nothing.
+pub fn needs_text(needs: &Needs) -> Option<String> {
+    let others = Needs {
+        program: None,
+        ..needs.clone()
+    };
+    let others = (others != Needs::default()).then_some(others);
+    others.and_then(|others| serde_json::to_string(&others).ok())
 }
 
 /// A row of observations, as every store has it.

@@ -3,6 +3,7 @@
 use sqlx::query;
 use swath_model::needs::Needs;
 use swath_model::time::Timestamp;
+use swath_store::columns;
 use swath_store::{GrownCell, NeedsRow, NewCell, NewSweep, NewSweepCell, SweepRow};
 
 use super::{CHUNK, all_written};
@@ -137,7 +138,7 @@ fn columns_of<'a>(
 ) -> (Vec<Option<String>>, Vec<Option<String>>) {
     let program = |needs: &Needs| Some(text::kept(needs.program.as_deref()?).into_owned());
     needs
-        .map(|needs| (program(needs), rows::needs_text(needs)))
+        .map(|needs| (program(needs), columns::needs_text(needs)))
         .unzip()
 }
 

@@ -2,6 +2,7 @@
 
 use sqlx::query;
 use swath_model::time::Timestamp;
+use swath_store::columns;
 use swath_store::{
     DecisionRow, GrownCell, NeedsRow, NewCell, NewSweep, NewSweepCell, ReplicationRow, SweepRow,
 };
@@ -127,7 +128,7 @@ pub(super) async fn insert_cells(tx: &mut Tx, cells: &[NewCell]) -> Result<()> {
             names.extend_from_slice(&cell.workload.0);
             let spec = beside.add(&cell.spec);
             let program = beside.add_some(cell.needs.program.as_ref());
-            let needs = beside.add_some(rows::needs_text(&cell.needs).as_ref());
+            let needs = beside.add_some(columns::needs_text(&cell.needs).as_ref());
             let (program, needs) = ((program.0, program.1), (needs.0, needs.1));
             list.push((
                 cell.key.0, spec.0, spec.1, program.0, program.1, needs.0, needs.1,
@@ -158,7 +159,7 @@ pub(super) async fn change_needs(tx: &mut Tx, cells: &[NeedsRow]) -> Result<()> 
         let mut list = Vec::with_capacity(cells.len());
         for row in cells {
             let program = beside.add_some(row.needs.program.as_ref());
-            let needs = beside.add_some(rows::needs_text(&row.needs).as_ref());
+            let needs = beside.add_some(columns::needs_text(&row.needs).as_ref());
             list.push((row.cell.0, program.0, program.1, needs.0, needs.1));
         }
         let (list, beside) = (lines(&list), beside.as_slice());

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::{SqliteConnection, query, query_scalar};
 use swath_model::judge::{self, LastFault};
 use swath_model::outcome::{Fault, Outcome};
+use swath_store::columns;
 use swath_store::{CellKey, JobKey, Names, StoredCell, StoredJob, SweepKey};
 
 use crate::error::{Failure, Result};
@@ -127,7 +128,7 @@ async fn page(conn: &mut SqliteConnection, keys: &str) -> Result<Vec<StoredCell>
         cells.push(StoredCell {
             key: CellKey(row.id),
             digest: rows::cell_digest(&row.digest)?,
-            needs: rows::needs(row.program, row.needs.as_deref())?,
+            needs: columns::needs(row.program, row.needs.as_deref())?,
             holders: holders
                 .map(|(sweep, count)| (SweepKey(sweep), count))
                 .collect(),

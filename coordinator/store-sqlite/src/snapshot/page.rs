@@ -6,6 +6,7 @@ use swath_model::import::Imported;
 use swath_model::probe::WorkloadKey;
 use swath_model::time::Timestamp;
 use swath_model::view::Counts;
+use swath_store::columns;
 use swath_store::{
     CellKey, Changes, CopiedLog, DecisionRow, GrantRequest, JobKey, LateOutcome, LogRow, NewCell,
     NewImport, NewSweep, NewSweepCell, Page, PageKey, Part, ReplicationRow, SettledRow, SweepKey,
@@ -135,7 +136,7 @@ async fn cells(
             digest: rows::cell_digest(&row.digest)?,
             workload: stored.map_or_else(|| WorkloadKey::of_cell(&row.spec), WorkloadKey),
             spec: row.spec,
-            needs: rows::needs(row.program, row.needs.as_deref())?,
+            needs: columns::needs(row.program, row.needs.as_deref())?,
         });
     }
     Ok(())
