@@ -56,9 +56,12 @@ impl Receipt {
 
 pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcome {
     let loaded = files::load(&arguments.file)?;
-    let expansion = expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
-    files::warn(context, &expansion);
-    drop(expansion);
+    // The coordinator builds every cell and refuses wrong ones with the same
+    // words; here they are needed only beside published values.
+    if loaded.file.reference.is_some() {
+        let expansion = expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
+        files::warn(context, &expansion);
+    }
     if arguments.timeout.is_some() && !arguments.wait {
         context
             .printer

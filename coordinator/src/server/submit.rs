@@ -1,5 +1,6 @@
 //! Turns a sweep's files or cells into what the store keeps.
 
+use rayon::prelude::*;
 use serde_json::{Value, json};
 use swath_model::message::{Files, Sources, Submission, SubmittedCell};
 use swath_model::needs::Needs;
@@ -25,7 +26,7 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
     let definition = definition(&sweep)?;
     let cells = sweep
         .cells
-        .into_iter()
+        .into_par_iter()
         .map(|cell| SubmittedCell {
             digest: cell.digest,
             axes: cell.axes,

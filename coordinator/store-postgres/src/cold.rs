@@ -223,16 +223,20 @@ async fn requests(session: &mut Session) -> Result<Vec<StoredRequest>> {
         .collect()
 }
 
-/// Cells with a job that is not final, with keys above `after`.
+/// Cells with a job that is not final, with keys above `after`: looked for
+/// in the sweeps that count such jobs.
 pub(crate) async fn open_cells(
     session: &mut Session,
     after: CellKey,
     limit: u32,
 ) -> Result<Vec<StoredCell>> {
     let ids = query_scalar!(
-        "SELECT DISTINCT cell FROM job
-         WHERE ended_at IS NULL AND cell > $1
-         ORDER BY cell LIMIT $2",
+        "SELECT DISTINCT sweep_cell.cell FROM sweep_cell
+         JOIN sweep_counts ON sweep_counts.sweep = sweep_cell.sweep
+              AND queued + leased + suspect > 0
+         WHERE sweep_cell.cell > $1 AND EXISTS (
+             SELECT 1 FROM job WHERE job.cell = sweep_cell.cell AND job.ended_at IS NULL)
+         ORDER BY sweep_cell.cell LIMIT $2",
         after.0,
         i64::from(limit)
     )

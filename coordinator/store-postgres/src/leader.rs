@@ -25,6 +25,7 @@ pub(crate) const UNHEARD_MS: u128 = RENEW_EVERY.as_millis() * 3;
 /// Begins a transaction that writes. It may not pause for longer than a leader
 /// may be silent, or nobody could take over in time. Every statement finds its
 /// rows by their keys: without statistics, the server would read whole tables.
+/// The jobs of a large submit stay in memory until their trigger has seen them.
 pub(crate) const BEGIN_WRITING: &str = "BEGIN;
      SET LOCAL statement_timeout = '55s';
      SET LOCAL lock_timeout = '10s';
@@ -33,6 +34,7 @@ pub(crate) const BEGIN_WRITING: &str = "BEGIN;
      SET LOCAL enable_hashjoin = off;
      SET LOCAL enable_mergejoin = off;
      SET LOCAL plan_cache_mode = force_generic_plan;
+     SET LOCAL work_mem = '32MB';
      SET LOCAL jit = off;";
 
 /// Follows it where the server's settings are less careful.

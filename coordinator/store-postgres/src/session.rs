@@ -11,7 +11,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::postgres::{
+    PgArguments, PgConnection, PgCopyIn, PgQueryResult, PgRow, PgStatement, PgTypeInfo,
+};
 use sqlx::{
     AssertSqlSafe, Describe, Either, Execute, Executor, PgPool, Postgres, SqlSafeStr, SqlStr,
     raw_sql,
@@ -99,6 +101,13 @@ impl Session {
     pub(crate) async fn run(&mut self, statements: impl SqlSafeStr) -> Result<()> {
         in_time(raw_sql(statements).execute(&mut *self.conn)).await?;
         Ok(())
+    }
+
+    /// Begins to copy rows, in the binary format, into a table that is named with
+    /// its columns.
+    pub(crate) async fn copy_in(&mut self, columns: &str) -> Result<PgCopyIn<&mut PgConnection>> {
+        let statement = format!("COPY {columns} FROM STDIN (FORMAT binary)");
+        in_time(self.conn.copy_in_raw(&statement)).await
     }
 
     /// Whether any of the statements returns a row.

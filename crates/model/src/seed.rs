@@ -1,6 +1,10 @@
 //! Seeds: derived from what a cell computes, never from the sweep that asks for
 //! it.
 
+use std::sync::LazyLock;
+
+use blake3::Hasher;
+
 use crate::id::{CellDigest, Replicate};
 
 /// Seeds stay below 2^53, so that every JSON reader keeps them exactly.
@@ -10,7 +14,9 @@ pub const SEED_BITS: u32 = 53;
 ///
 /// The same cell in two sweeps has the same seeds, so its jobs are shared.
 pub fn seed(cell: CellDigest, replicate: Replicate) -> u64 {
-    let mut hasher = blake3::Hasher::new_derive_key("swath seed v1");
+    // To derive the key takes as long as the rest.
+    static CONTEXT: LazyLock<Hasher> = LazyLock::new(|| Hasher::new_derive_key("swath seed v1"));
+    let mut hasher = CONTEXT.clone();
     hasher.update(cell.as_bytes());
     hasher.update(&replicate.0.to_le_bytes());
     let mut bytes = [0; 8];

@@ -5,13 +5,16 @@ use swath_model::job::State;
 use swath_model::time::Timestamp;
 use swath_store::{JobRow, NewJob};
 
-use super::{CHUNK, all_written};
+use super::{CHUNK, all_written, copy};
 use crate::error::Result;
 use crate::rows;
 use crate::session::Session;
 
 /// Inserts new jobs: queued, never granted.
 pub(super) async fn insert(session: &mut Session, jobs: &[NewJob]) -> Result<()> {
+    if jobs.len() > copy::FEW {
+        return copy(session, jobs).await;
+    }
     for chunk in jobs.chunks(CHUNK) {
         let ids: Vec<i64> = chunk.iter().map(|row| row.key.0).collect();
         let digests: Vec<&[u8]> = chunk.iter().map(|row| &row.digest.as_bytes()[..]).collect();
@@ -35,6 +38,24 @@ pub(super) async fn insert(session: &mut Session, jobs: &[NewJob]) -> Result<()>
         .await?;
     }
     Ok(())
+}
+
+async fn copy(session: &mut Session, jobs: &[NewJob]) -> Result<()> {
+    let columns = "job (id, digest, cell, replicate, seed, state, not_before, granted_at)";
+    copy::rows(session, columns, jobs, |row, lines| {
+        let since = row.since.as_ms().to_be_bytes();
+        lines.push([
+            Some(&row.key.0.to_be_bytes()),
+            Some(row.digest.as_bytes()),
+            Some(&row.cell.0.to_be_bytes()),
+            Some(&i64::from(row.replicate.0).to_be_bytes()),
+            Some(&(row.seed as i64).to_be_bytes()),
+            Some(b"queued"),
+            Some(&since),
+            Some(&since),
+        ]);
+    })
+    .await
 }
 
 /// The columns of jobs that may change.

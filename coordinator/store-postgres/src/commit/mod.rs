@@ -6,6 +6,7 @@
 mod around;
 mod attempts;
 mod copied;
+mod copy;
 mod events;
 mod jobs;
 mod logs;

@@ -6,7 +6,7 @@ use swath_model::time::Timestamp;
 use swath_store::columns;
 use swath_store::{GrownCell, NeedsRow, NewCell, NewSweep, NewSweepCell, SweepRow};
 
-use super::{CHUNK, all_written};
+use super::{CHUNK, all_written, copy};
 use crate::error::Result;
 use crate::rows;
 use crate::session::Session;
@@ -108,12 +108,16 @@ pub(super) async fn update(session: &mut Session, sweeps: &[SweepRow]) -> Result
 
 /// Inserts new cells.
 pub(super) async fn insert_cells(session: &mut Session, cells: &[NewCell]) -> Result<()> {
+    if cells.len() > copy::FEW {
+        return copy_cells(session, cells).await;
+    }
     for chunk in cells.chunks(CHUNK) {
         let ids: Vec<i64> = chunk.iter().map(|row| row.key.0).collect();
         let digests: Vec<&[u8]> = chunk.iter().map(|row| &row.digest.as_bytes()[..]).collect();
         let specs: Vec<_> = chunk.iter().map(|row| text::kept(&row.spec)).collect();
         let specs: Vec<&str> = specs.iter().map(|spec| &**spec).collect();
-        let (programs, needs) = columns_of(chunk.iter().map(|row| &row.needs));
+        let of = chunk.iter().map(|row| program_and_rest(&row.needs));
+        let (programs, needs): (Vec<_>, Vec<_>) = of.unzip();
         let workloads: Vec<&[u8]> = chunk.iter().map(|row| &row.workload.0[..]).collect();
         query!(
             "INSERT INTO cell (id, digest, spec, program, needs, workload)
@@ -132,21 +136,35 @@ pub(super) async fn insert_cells(session: &mut Session, cells: &[NewCell]) -> Re
     Ok(())
 }
 
-/// The columns of what the jobs of cells need: their programs, and the rest.
-fn columns_of<'a>(
-    needs: impl Iterator<Item = &'a Needs>,
-) -> (Vec<Option<String>>, Vec<Option<String>>) {
-    let program = |needs: &Needs| Some(text::kept(needs.program.as_deref()?).into_owned());
-    needs
-        .map(|needs| (program(needs), columns::needs_text(needs)))
-        .unzip()
+async fn copy_cells(session: &mut Session, cells: &[NewCell]) -> Result<()> {
+    let columns = "cell (id, digest, spec, program, needs, workload)";
+    copy::rows(session, columns, cells, |row, lines| {
+        let (program, needs) = program_and_rest(&row.needs);
+        lines.push([
+            Some(&row.key.0.to_be_bytes()),
+            Some(row.digest.as_bytes()),
+            Some(text::kept(&row.spec).as_bytes()),
+            program.as_deref().map(str::as_bytes),
+            needs.as_deref().map(str::as_bytes),
+            Some(&row.workload.0),
+        ]);
+    })
+    .await
+}
+
+/// What the jobs of a cell need: their program, and the rest.
+fn program_and_rest(needs: &Needs) -> (Option<String>, Option<String>) {
+    let program = needs.program.as_deref();
+    let program = program.map(|program| text::kept(program).into_owned());
+    (program, columns::needs_text(needs))
 }
 
 /// Changes what the jobs of cells need.
 pub(super) async fn change_needs(session: &mut Session, cells: &[NeedsRow]) -> Result<()> {
     for chunk in cells.chunks(CHUNK) {
         let ids: Vec<i64> = chunk.iter().map(|row| row.cell.0).collect();
-        let (programs, needs) = columns_of(chunk.iter().map(|row| &row.needs));
+        let of = chunk.iter().map(|row| program_and_rest(&row.needs));
+        let (programs, needs): (Vec<_>, Vec<_>) = of.unzip();
         let done = query!(
             "UPDATE cell SET program = line.program, needs = line.needs
              FROM unnest($1::bigint[], $2::text[], $3::text[]) AS line (id, program, needs)
@@ -167,6 +185,9 @@ pub(super) async fn insert_sweep_cells(
     session: &mut Session,
     cells: &[NewSweepCell],
 ) -> Result<()> {
+    if cells.len() > copy::FEW {
+        return copy_sweep_cells(session, cells).await;
+    }
     for chunk in cells.chunks(CHUNK) {
         let sweeps: Vec<i64> = chunk.iter().map(|row| row.sweep.0).collect();
         let positions: Vec<i64> = chunk.iter().map(|row| row.position as i64).collect();
@@ -187,6 +208,20 @@ pub(super) async fn insert_sweep_cells(
         .await?;
     }
     Ok(())
+}
+
+async fn copy_sweep_cells(session: &mut Session, cells: &[NewSweepCell]) -> Result<()> {
+    let columns = "sweep_cell (sweep, position, cell, axes, replicates)";
+    copy::rows(session, columns, cells, |row, lines| {
+        lines.push([
+            Some(&row.sweep.0.to_be_bytes()),
+            Some(&(row.position as i64).to_be_bytes()),
+            Some(&row.cell.0.to_be_bytes()),
+            Some(rows::json(&row.axes).as_bytes()),
+            Some(&i64::from(row.replicates).to_be_bytes()),
+        ]);
+    })
+    .await
 }
 
 /// Writes cells of which a sweep holds more replicates now.

@@ -14,16 +14,20 @@ use crate::rows::{self, JobRow};
 /// How many cells are read, and names looked up, at once.
 const CHUNK: usize = 4096;
 
-/// The next cells with a job that is not final.
+/// The next cells with a job that is not final: looked for in the sweeps that
+/// count such jobs.
 pub(crate) async fn open_cells(
     conn: &mut SqliteConnection,
     after: CellKey,
     limit: u32,
 ) -> Result<Vec<StoredCell>> {
     let keys = query_scalar!(
-        r#"SELECT DISTINCT cell FROM job INDEXED BY job_open
-           WHERE ended_at IS NULL AND cell > ?1
-           ORDER BY cell LIMIT ?2"#,
+        r#"SELECT DISTINCT sweep_cell.cell FROM sweep_cell INDEXED BY sweep_cell_by_cell
+           JOIN sweep_counts ON sweep_counts.sweep = sweep_cell.sweep
+                AND queued + leased + suspect > 0
+           WHERE sweep_cell.cell > ?1 AND EXISTS (
+               SELECT 1 FROM job WHERE job.cell = sweep_cell.cell AND job.ended_at IS NULL)
+           ORDER BY sweep_cell.cell LIMIT ?2"#,
         after.0,
         limit
     )

@@ -14,6 +14,9 @@ mod optimization;
 mod test_set;
 mod training;
 
+use std::sync::LazyLock;
+
+use blake3::Hasher;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -192,12 +195,14 @@ impl JobSpec {
 
 /// The digest of a cell from its canonical text.
 pub fn cell_digest(cell_text: &str) -> CellDigest {
-    CellDigest::from_bytes(digest("swath cell v1", cell_text, None))
+    static CONTEXT: Context = Context::new(|| Hasher::new_derive_key("swath cell v1"));
+    CellDigest::from_bytes(digest(&CONTEXT, cell_text, None))
 }
 
 /// The digest of a job from its cell's canonical text and its seed.
 pub fn job_digest(cell_text: &str, seed: u64) -> JobDigest {
-    JobDigest::from_bytes(digest("swath job v1", cell_text, Some(seed)))
+    static CONTEXT: Context = Context::new(|| Hasher::new_derive_key("swath job v1"));
+    JobDigest::from_bytes(digest(&CONTEXT, cell_text, Some(seed)))
 }
 
 /// The canonical text of a job, made from its cell's text by adding the seed.
@@ -208,8 +213,11 @@ pub fn job_text(cell_text: &str, seed: u64) -> Option<String> {
     Some(canonical(&tree))
 }
 
-fn digest(context: &str, cell_text: &str, seed: Option<u64>) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key(context);
+/// A hasher that has its key: to derive it takes as long as a short text does.
+type Context = LazyLock<Hasher>;
+
+fn digest(context: &Hasher, cell_text: &str, seed: Option<u64>) -> [u8; 32] {
+    let mut hasher = context.clone();
     hasher.update(&RECIPE_VERSION.to_le_bytes());
     if let Some(seed) = seed {
         hasher.update(&seed.to_le_bytes());
