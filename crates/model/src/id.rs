@@ -61,7 +61,7 @@ macro_rules! digest {
             type Err = ParseIdError;
 
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
-                parse_hex(text).map(Self).ok_or_else(|| ParseIdError {
+                unhex(text).map(Self).ok_or_else(|| ParseIdError {
                     text: text.to_owned(),
                     expected: concat!($what, " (64 hex digits)"),
                 })
@@ -108,17 +108,31 @@ pub fn hex<'a>(bytes: &[u8; 32], digits: &'a mut [u8; 64]) -> &'a str {
     std::str::from_utf8(digits).unwrap_or_default()
 }
 
-fn parse_hex(text: &str) -> Option<[u8; 32]> {
-    // A sign would be read as part of a number.
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (place, word) in bytes.chunks_exact_mut(8).enumerate() {
-        let digits = &text[place * 16..][..16];
-        word.copy_from_slice(&u64::from_str_radix(digits, 16).ok()?.to_be_bytes());
-    }
-    Some(bytes)
+/// The 32 bytes that 64 hex digits stand for: a table reads digests by the
+/// hundred thousand.
+pub fn unhex(digits: &str) -> Option<[u8; 32]> {
+    /// What a digit stands for; of anything else, more than a digit can.
+    const VALUES: [u8; 256] = {
+        let mut values = [u8::MAX; 256];
+        let mut value = 0;
+        while value < 16 {
+            let digit = b"0123456789abcdef"[value];
+            values[digit as usize] = value as u8;
+            values[digit.to_ascii_uppercase() as usize] = value as u8;
+            value += 1;
+        }
+        values
+    };
+    let pairs = digits.as_bytes().as_chunks::<2>();
+    let (pairs, []) = pairs else { return None };
+    let pairs: &[[u8; 2]; 32] = pairs.try_into().ok()?;
+    let mut seen = 0;
+    let bytes = pairs.map(|[high, low]| {
+        let (high, low) = (VALUES[usize::from(high)], VALUES[usize::from(low)]);
+        seen |= high | low;
+        high << 4 | low & 15
+    });
+    (seen < 16).then_some(bytes)
 }
 
 digest! {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use sqlx::{SqliteConnection, query, query_scalar};
-use swath_model::id::{JobDigest, Replicate, SweepDigest, WeightsDigest};
+use swath_model::id::{JobDigest, Replicate, SweepDigest, WeightsDigest, unhex};
 use swath_model::import::fill;
 use swath_model::job::StateName;
 use swath_model::outcome::Provenance;
@@ -186,7 +186,7 @@ fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
     match state {
         StateName::Succeeded => {
             let provenance: Option<i64> = read(words.next());
-            let bits = words.next().and_then(bits);
+            let bits = words.next().and_then(unhex);
             let (Some(provenance), Some(bits)) = (provenance, bits) else {
                 return Err(damaged());
             };
@@ -203,17 +203,6 @@ fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
         _ => {}
     }
     Ok(result)
-}
-
-/// The bits of four numbers, from the hex digits of each.
-fn bits(digits: &str) -> Option<[u8; 32]> {
-    let mut bits = [0; 32];
-    for (number, place) in bits.chunks_exact_mut(8).enumerate() {
-        let digits = digits.get(number * 16..number * 16 + 16)?;
-        let value = u64::from_str_radix(digits, 16).ok()?;
-        place.copy_from_slice(&value.to_be_bytes());
-    }
-    Some(bits)
 }
 
 async fn provenances(conn: &mut SqliteConnection) -> Result<BTreeMap<i64, Arc<Provenance>>> {
