@@ -13,7 +13,7 @@ use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_store::{CellKey, Names, RENEW_EVERY, Result, Start, Store, StoreError, Term};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::Role;
 use crate::call::{Answer, Call, Extra, Extras, Refusal, closed};
@@ -140,7 +140,8 @@ impl Task {
     /// Serves until told to stop, or until all callers are gone.
     pub(crate) async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
         let mut stopped = None;
-        let mut beat = interval(RENEW_EVERY);
+        // It has just led, or tried to.
+        let mut beat = interval_at(Instant::now() + RENEW_EVERY, RENEW_EVERY);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stopped.is_none() {
             tokio::select! {

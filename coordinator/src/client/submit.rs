@@ -9,7 +9,7 @@ use swath_model::needs::Lack;
 use swath_model::view::SCHEMA_VERSION;
 use swath_proto::v1::SubmitReply;
 use swath_report::{Format, Listing, ListingColumn as Column, counted};
-use swath_sweep::expand;
+use swath_sweep::{Expansion, expand};
 
 use super::connection::Connection;
 use super::exit::Exit;
@@ -59,8 +59,7 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
     // The coordinator builds every cell and refuses wrong ones with the same
     // words; here they are needed only beside published values.
     if loaded.file.reference.is_some() {
-        let expansion = expand(&loaded.file).map_err(|errors| Failure::files(&errors))?;
-        files::warn(context, &expansion);
+        files::warn(context, &expanded(&loaded)?);
     }
     if arguments.timeout.is_some() && !arguments.wait {
         context
@@ -68,13 +67,18 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
             .warn("--timeout does nothing without --wait");
     }
     let mut interrupts = Interrupts::listen(arguments.wait)?;
-    let mut connection = if arguments.wait {
+    let opened = if arguments.wait {
         let file = arguments.file.display();
         let asked = &context.asked;
         let instead = format!("`coordinator run {file}{asked}` trains it here");
-        Connection::open_to_stay(context, "nothing would train it", &instead).await?
+        Connection::open_to_stay(context, "nothing would train it", &instead).await
     } else {
-        Connection::open(context).await?
+        Connection::open(context).await
+    };
+    let mut connection = match opened {
+        Ok(connection) => connection,
+        // A wrong file is told although no coordinator is there to refuse it.
+        Err(failure) => return expanded(&loaded).and(Err(failure)),
     };
     let reply = connection
         .submit(Sources::Files(loaded.files), arguments.priority)
@@ -100,6 +104,10 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
     let exit = conclude(context, &mut connection, ended, &parting).await;
     connection.close().await?;
     exit
+}
+
+fn expanded(loaded: &files::Loaded) -> Outcome<Expansion<'_>> {
+    expand(&loaded.file).map_err(|errors| Failure::files(&errors))
 }
 
 /// What to say when the waiting for sweep `name` ends before the sweep does;

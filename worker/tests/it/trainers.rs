@@ -27,24 +27,21 @@ async fn a_trainer_stays_warm() {
     let bench = Bench::new(&coordinator, 1);
     let worker = bench.start();
     coordinator.all_are(StateName::Succeeded).await;
+    let detail = coordinator.detail().await;
+    let store = &coordinator.shared.store;
+    // They come after the outcome.
+    until("the log is there", async || {
+        let logs = store.logs(detail.job.digest, 0).await.unwrap();
+        !logs.is_empty()
+    })
+    .await;
     worker.abort();
     assert_eq!(served(&coordinator).await, [1.0, 2.0, 3.0, 4.0]);
-    let detail = coordinator.detail().await;
     let attempt = &detail.attempts[0];
     assert_eq!(attempt.provenance.as_ref().unwrap().device, "test cpu");
-    let curve = coordinator
-        .shared
-        .store
-        .curves(detail.job.digest)
-        .await
-        .unwrap();
+    let curve = store.curves(detail.job.digest).await.unwrap();
     assert_eq!(curve.len(), 2);
-    let logs = coordinator
-        .shared
-        .store
-        .logs(detail.job.digest, 0)
-        .await
-        .unwrap();
+    let logs = store.logs(detail.job.digest, 0).await.unwrap();
     assert!(logs[0].text.starts_with("serving "));
 }
 
