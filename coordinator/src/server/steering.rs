@@ -69,7 +69,7 @@ async fn said(state: &State, due: SteeringDue) -> Result<Vec<Steering>, String> 
     let failed = |error: StoreError| causes(&error);
     let sweep = state.store.sweep(due.sweep).await.map_err(failed)?;
     let definition = Definition::read(&sweep.definition).map_err(|error| error.to_string())?;
-    let results = state.store.results(due.sweep, definition.last_epochs());
+    let results = state.store.results(due.sweep, definition.epochs());
     let results = results.await.map_err(failed)?;
     let measured = definition.quantity();
     // Thousands of tests occupy a core for a while.

@@ -17,7 +17,7 @@ pub(crate) async fn cells_of(
 ) -> Result<Vec<CellResults>, ApiError> {
     let definition = Definition::read(&sweep.definition).map_err(ApiError::internal)?;
     let cells = store
-        .results(sweep.digest, definition.last_epochs())
+        .results(sweep.digest, definition.epochs())
         .await
         .map_err(ApiError::from)?;
     choose(&definition, cells, filters).map_err(ApiError::invalid)

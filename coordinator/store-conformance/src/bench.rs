@@ -282,7 +282,7 @@ impl Bench {
         let sweeps = self.both(at, async |store| store.sweeps().await);
         for sweep in sweeps.await.unwrap() {
             let sweep = sweep.digest;
-            let results = self.both(at, async |store| store.results(sweep, 2).await);
+            let results = self.both(at, async |store| store.results(sweep, Some(last("test_error", 2))).await);
             results.await.unwrap();
             let record = self.both(at, async |store| store.replication(sweep).await);
             record.await.unwrap();

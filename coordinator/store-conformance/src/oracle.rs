@@ -11,7 +11,7 @@ use swath_model::probe::WorkloadKey;
 use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
     SweepView, WorkerView,
 };
 
@@ -186,8 +186,8 @@ impl Subject for Oracle {
         Ok(self.with(|ledger| ledger.alike(workload, limit)))
     }
 
-    async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>> {
-        self.with(|ledger| ledger.results(sweep, last_epochs))
+    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
+        self.with(|ledger| ledger.results(sweep, epochs))
             .map_err(told)
     }
 

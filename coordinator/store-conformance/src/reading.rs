@@ -460,19 +460,28 @@ pub async fn the_last_epochs_span_attempts(bench: &mut Bench) {
     let second = bench.take_one(&owner).await;
     let mut unseen = observation(5, 0.0);
     unseen.values.remove("test_error");
-    let seen = vec![observation(3, 60.0), observation(4, 50.0), unseen];
+    unseen.values.insert("val/\"acc\"", 0.5).unwrap();
+    let mut both = observation(4, 50.0);
+    both.values.insert("val/\"acc\"", 0.25).unwrap();
+    let seen = vec![observation(3, 60.0), both, unseen];
     let reports = [report(second, seen, 0, "")];
     bench.observe(&owner, &reports).await.unwrap();
     let digest = submission.digest;
-    let last = async |bench: &Bench, epochs| {
-        let results = bench.read(async |store| store.results(digest, epochs).await);
-        results.await[0].replicates[0].last_test_errors.clone()
+    let read = async |bench: &Bench, metric, count| {
+        let epochs = Some(last(metric, count));
+        let results = bench.read(async |store| store.results(digest, epochs.clone()).await);
+        results.await[0].replicates[0].last_values.clone()
     };
-    assert_eq!(last(bench, 3).await, [0.0; 0]);
+    assert_eq!(read(bench, "test_error", 3).await, [0.0; 0]);
     bench.finish(&owner, second, measured(50.0)).await;
-    assert_eq!(last(bench, 3).await, [80.0, 60.0, 50.0]);
-    assert_eq!(last(bench, 9).await, [90.0, 80.0, 60.0, 50.0]);
-    assert_eq!(last(bench, 0).await, [0.0; 0]);
+    assert_eq!(read(bench, "test_error", 3).await, [80.0, 60.0, 50.0]);
+    assert_eq!(
+        read(bench, "test_error", 9).await,
+        [90.0, 80.0, 60.0, 50.0]
+    );
+    assert_eq!(read(bench, "test_error", 0).await, [0.0; 0]);
+    assert_eq!(read(bench, "val/\"acc\"", 9).await, [0.25, 0.5]);
+    assert_eq!(read(bench, "val", 9).await, [0.0; 0]);
 }
 
 /// Positions count a job's chunks over all of its attempts.

@@ -12,7 +12,7 @@ use swath_model::offer::{DeviceAbout, Free, Offer};
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
 use swath_model::seed::seed;
 use swath_model::spec::{cell_digest, job_digest};
-use swath_model::view::WorkerAbout;
+use swath_model::view::{Epochs, WorkerAbout};
 
 use crate::{Files, Finish, Held, Report, Sources, Submission, SubmittedCell};
 
@@ -217,6 +217,12 @@ pub fn observation(epoch: u32, test_error: f64) -> Observation {
             ("val/acc", test_error / 9.0),
         ]),
     }
+}
+
+/// The values of a metric in so many last epochs.
+pub fn last(metric: &str, last: u32) -> Epochs {
+    let metric = metric.to_owned();
+    Epochs { metric, last }
 }
 
 /// A report of epochs and, unless the number is 0, of a log chunk.

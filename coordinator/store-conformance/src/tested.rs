@@ -11,7 +11,7 @@ use swath_model::probe::WorkloadKey;
 use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
     SweepView, WorkerView,
 };
 
@@ -210,8 +210,8 @@ impl Subject for Tested {
         self.engine().store().alike(workload, limit).await
     }
 
-    async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>> {
-        self.engine().store().results(sweep, last_epochs).await
+    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
+        self.engine().store().results(sweep, epochs).await
     }
 
     async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>> {

@@ -9,7 +9,7 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
     SweepView, WorkerView,
 };
 use tokio::sync::Notify;
@@ -271,8 +271,8 @@ impl<S: Store> Store for Watched<S> {
         self.store.alike(workload, limit).await
     }
 
-    async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>> {
-        self.store.results(sweep, last_epochs).await
+    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
+        self.store.results(sweep, epochs).await
     }
 
     async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>> {

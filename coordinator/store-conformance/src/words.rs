@@ -11,7 +11,7 @@ use swath_model::probe::WorkloadKey;
 use swath_model::steering::Steering;
 use swath_model::view::{Alike, CellResults, JobDetail, JobView, SweepView, WorkerView};
 use swath_results::steering::steer;
-use swath_results::summary::Quantity;
+use swath_results::summary::{Objective, Quantity};
 use swath_sweep::Measure;
 
 use crate::bench::Bench;
@@ -163,7 +163,7 @@ impl Bench {
     /// What the rule says of the results of a sweep.
     pub async fn look(&self, due: SteeringDue) -> Vec<Steering> {
         let results = self.results(due.sweep).await;
-        let measured = Quantity::Measured("test_error".to_owned(), Measure::Last);
+        let measured = Quantity::Measured(Objective::new("test_error", Measure::Last));
         steer(due.rule, &measured, &results).unwrap()
     }
 

@@ -31,7 +31,7 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
     SweepView, WorkerView,
 };
 use swath_store::{
@@ -255,9 +255,9 @@ impl Store for PostgresStore {
         .await
     }
 
-    async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>> {
+    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
         self.read(Any, move |session| {
-            Box::pin(read::results(session, sweep, last_epochs))
+            Box::pin(read::results(session, sweep, epochs))
         })
         .await
     }

@@ -29,7 +29,7 @@ use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::message::{JobQuery, Known, Sources};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
     SweepView, WorkerView,
 };
 use swath_store::{
@@ -189,9 +189,9 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>> {
+    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
         read(&self.readers, move |conn| {
-            Box::pin(read::results(conn, sweep, last_epochs))
+            Box::pin(read::results(conn, sweep, epochs))
         })
         .await
     }

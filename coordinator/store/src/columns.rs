@@ -1,11 +1,14 @@
 //! How metrics and needs are spread over the columns of a table: some have one of
 //! their own, and the others share one with a JSON object.
 
+use std::collections::{BTreeMap, HashMap};
+
 use swath_model::id::WeightsDigest;
 use swath_model::metrics::Metrics;
 use swath_model::needs::Needs;
 use swath_model::outcome::{COLUMNS, Measurement, Observation};
 use swath_model::protocol::EPOCH;
+use swath_model::view::Epochs;
 
 /// The metrics that are in none of these columns, as a JSON object; none if
 /// there are none.
@@ -120,5 +123,51 @@ impl Seen {
             seconds: self.seconds,
             values: joined(self.metrics.as_deref(), EPOCH, columns)?,
         })
+    }
+}
+
+/// What a metric was in the last epochs of jobs.
+#[derive(Debug)]
+pub struct LastValues {
+    epochs: Epochs,
+    jobs: HashMap<i64, BTreeMap<i64, f64>>,
+}
+
+impl LastValues {
+    /// No values yet.
+    pub fn new(epochs: Epochs) -> Self {
+        let jobs = HashMap::new();
+        Self { epochs, jobs }
+    }
+
+    /// Takes what an observation says: the value in the metric's own column, if
+    /// it has one, and the other metrics. It replaces that of earlier attempts,
+    /// which come before it.
+    ///
+    /// # Errors
+    ///
+    /// When the others are no JSON object of numbers.
+    pub fn see(
+        &mut self,
+        [job, epoch]: [i64; 2],
+        column: Option<f64>,
+        others: Option<&str>,
+    ) -> serde_json::Result<()> {
+        let others = others.filter(|_| column.is_none());
+        let others: Option<Metrics> = others.map(serde_json::from_str).transpose()?;
+        let value = column.or_else(|| others?.get(&self.epochs.metric));
+        if let Some(value) = value.filter(|value| value.is_finite()) {
+            self.jobs.entry(job).or_default().insert(epoch, value);
+        }
+        Ok(())
+    }
+
+    /// The values of the last epochs of a job, newest last.
+    pub fn of(&self, job: i64) -> Vec<f64> {
+        let Some(seen) = self.jobs.get(&job) else {
+            return Vec::new();
+        };
+        let before = seen.len().saturating_sub(self.epochs.last as usize);
+        seen.values().skip(before).copied().collect()
     }
 }

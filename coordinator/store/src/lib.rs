@@ -20,7 +20,7 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
     SweepView, WorkerView,
 };
 
@@ -191,11 +191,11 @@ pub trait Store: Send + Sync + 'static {
     /// order of source and place, by [`swath_model::import::fill`].
     ///
     /// `provenance` is that of the newest attempt's outcome, if the job has
-    /// succeeded or failed. `last_epochs` > 0 fills `last_test_errors` of
-    /// succeeded jobs: from the observations with a test error, for each epoch
-    /// that of the newest attempt (an attempt may have resumed another), it
-    /// takes the last so many epochs, newest last.
-    async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>>;
+    /// succeeded or failed. `epochs` fills `last_values` of succeeded jobs: from
+    /// the observations with its metric, for each epoch that of the newest
+    /// attempt (an attempt may have resumed another), it takes the last so many
+    /// epochs, newest last.
+    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>>;
 
     /// A job's observations, by attempt and epoch; none for an unknown job.
     async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>>;

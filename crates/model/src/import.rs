@@ -166,7 +166,7 @@ fn stand_in(replicate: &mut ReplicateResult, number: Imported) {
     replicate.state = StateName::Succeeded;
     replicate.fault = None;
     replicate.measurement = None;
-    replicate.last_test_errors.clear();
+    replicate.last_values.clear();
     replicate.provenance = None;
     replicate.imported = Some(Box::new(number));
 }
@@ -180,7 +180,7 @@ fn extra(last: Option<&ReplicateResult>, number: Imported) -> ReplicateResult {
         state: StateName::Succeeded,
         fault: None,
         measurement: None,
-        last_test_errors: Vec::new(),
+        last_values: Vec::new(),
         provenance: None,
         imported: Some(Box::new(number)),
     }
@@ -200,7 +200,7 @@ mod tests {
             state,
             fault: None,
             measurement: None,
-            last_test_errors: Vec::new(),
+            last_values: Vec::new(),
             provenance: None,
             imported: None,
         }

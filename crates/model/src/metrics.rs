@@ -1,6 +1,8 @@
 //! Named numbers: what trainings measure, after each epoch and at their end.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
@@ -37,15 +39,81 @@ pub enum Unit {
     Count,
 }
 
-/// Which of two values is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Better {
-    /// The smaller one.
-    Smaller,
-    /// The larger one.
-    Larger,
-    /// Neither: it only describes the training.
-    Neither,
+/// The direction in which a metric gets better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// Less is better.
+    #[default]
+    Minimize,
+    /// More is better.
+    Maximize,
+}
+
+/// Metrics of which more is better, by the last word of their names: `val/acc`,
+/// `macro_f1`.
+const MAXIMIZED: [&str; 24] = [
+    "acc", "accuracy", "ap", "auc", "auprc", "auroc", "bleu", "dice", "elbo", "f1", "iou",
+    "likelihood", "map", "miou", "ndcg", "precision", "psnr", "r2", "recall", "return", "reward",
+    "rouge", "ssim", "top1",
+];
+
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Minimize => "minimize",
+            Self::Maximize => "maximize",
+        })
+    }
+}
+
+impl Goal {
+    /// The goal of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "minimize" => Some(Self::Minimize),
+            "maximize" => Some(Self::Maximize),
+            _ => None,
+        }
+    }
+
+    /// What the name of a metric says about its direction, if anything: that of
+    /// a known metric, and what its last word usually means.
+    pub fn implied(metric: &str) -> Option<Self> {
+        if let Some(known) = kind(metric) {
+            return known.goal;
+        }
+        let lower = metric.to_lowercase();
+        let mut words = lower.split(|it: char| !it.is_alphanumeric());
+        let word = words.rfind(|word| !word.is_empty())?;
+        if MAXIMIZED.contains(&word) {
+            return Some(Self::Maximize);
+        }
+        let is_error = word.ends_with("error") || word.ends_with("loss");
+        is_error.then_some(Self::Minimize)
+    }
+
+    /// Orders values, the better first.
+    pub fn order(self, left: f64, right: f64) -> Ordering {
+        match self {
+            Self::Minimize => left.total_cmp(&right),
+            Self::Maximize => right.total_cmp(&left),
+        }
+    }
+
+    /// The best of some values.
+    pub fn best(self, values: impl IntoIterator<Item = f64>) -> Option<f64> {
+        let values = values.into_iter();
+        values.min_by(|left, right| self.order(*left, *right))
+    }
+
+    /// What the best value is called: the least, or the greatest.
+    pub const fn superlative(self) -> &'static str {
+        match self {
+            Self::Minimize => "least",
+            Self::Maximize => "greatest",
+        }
+    }
 }
 
 /// A metric that the built-in trainer reports.
@@ -55,48 +123,53 @@ pub struct Known {
     pub name: &'static str,
     /// Its unit.
     pub unit: Unit,
-    /// Its direction.
-    pub better: Better,
+    /// Its direction; none where it only describes the training.
+    pub goal: Option<Goal>,
     /// How many decimals people need; none where the order of magnitude
     /// varies.
     pub decimals: Option<u8>,
 }
 
-const fn known_as(name: &'static str, unit: Unit, better: Better, decimals: Option<u8>) -> Known {
+const fn known_as(
+    name: &'static str,
+    unit: Unit,
+    goal: Option<Goal>,
+    decimals: Option<u8>,
+) -> Known {
     Known {
         name,
         unit,
-        better,
+        goal,
         decimals,
     }
 }
 
 /// Every metric of the trainer protocol, by name.
 pub const KNOWN: [Known; 13] = {
-    use Better::{Larger, Neither, Smaller};
+    const LESS: Option<Goal> = Some(Goal::Minimize);
     use Unit::{Count, PerSecond, Percent, Plain, Seconds};
     [
-        known_as(BEST_TEST_ERROR, Percent, Smaller, Some(2)),
+        known_as(BEST_TEST_ERROR, Percent, LESS, Some(2)),
         // Of all parameters from where they started, Euclidean.
-        known_as("distance", Plain, Neither, Some(4)),
+        known_as("distance", Plain, None, Some(4)),
         // Of training, evaluation excluded.
-        known_as("images_per_second", PerSecond, Larger, Some(0)),
+        known_as("images_per_second", PerSecond, None, Some(0)),
         // The factor on the loss before the backward pass.
-        known_as("loss_scale", Plain, Neither, Some(0)),
+        known_as("loss_scale", Plain, None, Some(0)),
         // Of the epoch's last step.
-        known_as("lr", Plain, Neither, None),
+        known_as("lr", Plain, None, None),
         // Over the last epochs.
-        known_as("median_test_error", Percent, Smaller, Some(2)),
+        known_as("median_test_error", Percent, LESS, Some(2)),
         // Since the training began, evaluation included.
-        known_as("seconds", Seconds, Neither, None),
+        known_as("seconds", Seconds, None, None),
         // Steps so far without an update, because a gradient was not finite.
-        known_as("skipped_steps", Count, Smaller, Some(0)),
-        known_as(TEST_ERROR, Percent, Smaller, Some(2)),
-        known_as(TEST_LOSS, Plain, Smaller, Some(4)),
-        known_as(TRAIN_ERROR, Percent, Smaller, Some(2)),
-        known_as("train_loss", Plain, Smaller, Some(4)),
+        known_as("skipped_steps", Count, LESS, Some(0)),
+        known_as(TEST_ERROR, Percent, LESS, Some(2)),
+        known_as(TEST_LOSS, Plain, LESS, Some(4)),
+        known_as(TRAIN_ERROR, Percent, LESS, Some(2)),
+        known_as("train_loss", Plain, LESS, Some(4)),
         // Of the whole training, evaluation included.
-        known_as("train_seconds", Seconds, Smaller, None),
+        known_as("train_seconds", Seconds, LESS, None),
     ]
 };
 

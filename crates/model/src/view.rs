@@ -252,6 +252,15 @@ pub struct DecisionView {
     pub decision: Decision,
 }
 
+/// The values of a metric that results need besides what jobs measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Epochs {
+    /// The metric.
+    pub metric: String,
+    /// In how many last epochs of a training.
+    pub last: u32,
+}
+
 /// One job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
@@ -462,10 +471,10 @@ pub struct ReplicateResult {
     pub fault: Option<Fault>,
     /// What it measured.
     pub measurement: Option<Measurement>,
-    /// Test errors of the last epochs, newest last; filled only for a measure
-    /// that needs them.
+    /// What the metric was in the last epochs, newest last; filled only for a
+    /// measure that needs it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub last_test_errors: Vec<f64>,
+    pub last_values: Vec<f64>,
     /// What it ran on; most replicates share it.
     pub provenance: Option<Arc<Provenance>>,
     /// The imported number that stands in its place; the replicate then counts

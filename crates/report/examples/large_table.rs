@@ -68,7 +68,7 @@ fn replicate(cell: u64, number: u32) -> ReplicateResult {
             train_seconds: 300.0 + spread as f64,
             weights: None,
         }),
-        last_test_errors: Vec::new(),
+        last_values: Vec::new(),
         provenance: Some(Arc::new(Provenance {
             device: if spread > 990 { "NVIDIA A" } else { "NVIDIA B" }.to_owned(),
             ..Provenance::default()

@@ -21,7 +21,8 @@ pub fn steer(
     match rule {
         Rule::Ranked(bounds) => {
             let trials = cells.iter().map(|it| Trials::new(it, measured));
-            Ok(look(bounds, &trials.collect::<Result<Vec<_>, _>>()?))
+            let trials = trials.collect::<Result<Vec<_>, _>>()?;
+            Ok(look(bounds, measured.goal(), &trials))
         }
     }
 }

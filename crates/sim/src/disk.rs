@@ -8,7 +8,7 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
     SweepView, WorkerView,
 };
 use swath_store::{
@@ -203,8 +203,8 @@ impl Store for Disk {
         self.reached()?.alike(workload, limit).await
     }
 
-    async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>> {
-        self.reached()?.results(sweep, last_epochs).await
+    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
+        self.reached()?.results(sweep, epochs).await
     }
 
     async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>> {

@@ -14,7 +14,7 @@ use super::file::SweepFile;
 use super::grid::Block;
 use super::naming::Labels;
 use super::resolve::{Plan, Point, unused};
-use super::whole::{Grid, Head, Tally, Whole};
+use super::whole::{Grid, Head, Metrics, Tally, Whole};
 
 /// The most jobs that one sweep may have.
 pub const JOBS_MAX: u128 = 1_000_000;
@@ -299,6 +299,7 @@ impl<'a> Expansion<'a> {
             tally: Tally::new(&head(self.file), &self.paths),
             kept: Vec::new(),
             totals: Totals::default(),
+            metrics: Metrics::default(),
         };
         let mut points = self.points();
         loop {
@@ -316,6 +317,7 @@ impl<'a> Expansion<'a> {
             tally,
             kept,
             mut totals,
+            metrics,
         } = seen;
         if !faults.list.is_empty() {
             return Err(faults.report(Some(kept.len() as u64 - totals.excluded)));
@@ -329,6 +331,12 @@ impl<'a> Expansion<'a> {
                 "is set in {probes} of {cells} cells; trainings and probes need a sweep each"
             );
             return Err(vec![self.file.place.error("probe", message)]);
+        }
+        if let Some([one, other]) = metrics.different {
+            let message = format!(
+                "some cells say {one} and some {other}; a table compares its cells by one metric"
+            );
+            return Err(vec![self.file.place.error("trainer.metric", message)]);
         }
         totals.jobs = totals.cells * u64::from(self.file.replicates);
         (self.kept, self.totals) = (kept, totals);
@@ -368,6 +376,7 @@ struct Survey {
     /// Whether each point is a cell that did not come before.
     kept: Vec<bool>,
     totals: Totals,
+    metrics: Metrics,
 }
 
 impl Survey {
@@ -393,6 +402,7 @@ impl Survey {
                 if new {
                     totals.cells += 1;
                     totals.probes += u64::from(cell.spec.is_probe());
+                    self.metrics.see(cell.spec.work());
                     take(*cell);
                 } else {
                     totals.duplicates += 1;

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use swath_model::id::{CellDigest, SweepDigest};
+use swath_model::metrics::{Goal, TEST_ERROR};
 use swath_model::needs::Needs;
 use swath_model::replication::{Bounds, UNTIL_RANKED};
-use swath_model::spec::canonical;
+use swath_model::spec::{Work, canonical};
 use swath_model::view::SweepKind;
 
 use super::expand::Cell;
@@ -120,6 +121,34 @@ impl Head<'_> {
             covered["labels"] = json!(self.labels);
         }
         canonical(&covered)
+    }
+}
+
+/// By which metrics the cells are compared.
+#[derive(Default)]
+pub(super) struct Metrics {
+    first: Option<(String, Option<Goal>)>,
+    /// Two that differ, in words.
+    pub(super) different: Option<[String; 2]>,
+}
+
+impl Metrics {
+    pub(super) fn see(&mut self, work: &Work) {
+        let (metric, goal) = match work {
+            Work::Command(command) => (&*command.metric, command.goal),
+            Work::Training(_) | Work::Null => (TEST_ERROR, None),
+        };
+        let Some(first) = &self.first else {
+            self.first = Some((metric.to_owned(), goal));
+            return;
+        };
+        if self.different.is_none() && (&*first.0, first.1) != (metric, goal) {
+            let told = |metric: &str, goal: Option<Goal>| match goal {
+                Some(goal) => format!("`{metric}`, {goal}d"),
+                None => format!("`{metric}`"),
+            };
+            self.different = Some([told(&first.0, first.1), told(metric, goal)]);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use swath_model::spec::{canonical, lookup};
 use swath_model::view::JobView;
 use swath_report::{Listing, ListingColumn as Column, duration, parameter};
 
-use super::{document, moment, percent};
+use super::{document, metric, metric_head, moment};
 
 /// More parameters than this would not fit beside the other columns.
 const VARYING_MAX: usize = 6;
@@ -33,7 +33,7 @@ pub(crate) fn listing(jobs: &[JobView]) -> Listing {
     let tail = [
         Column::number("replicate"),
         Column::number("epoch"),
-        Column::number("test error [%]"),
+        Column::number(&metric_head(jobs)),
         Column::number("time"),
         Column::number("attempt"),
         Column::text("worker"),
@@ -53,14 +53,14 @@ pub(crate) fn listing(jobs: &[JobView]) -> Listing {
 
 fn fields(job: &JobView, varying: &[String]) -> Vec<String> {
     let measured = job.measurement.as_ref();
-    let error = job.measured().or_else(|| job.observed());
+    let value = job.measured().or_else(|| job.observed());
     let time = measured.map(|measured| duration(measured.train_seconds));
     let mut fields = vec![job.digest.short(), state(job)];
     fields.extend(values(job, varying));
     fields.extend([
         job.replicate.to_string(),
         epochs(job),
-        percent(error),
+        metric(job, value),
         time.unwrap_or_default(),
         if job.attempt.0 == 0 {
             String::new()

@@ -11,10 +11,15 @@ pub(crate) mod sweeps;
 pub(crate) mod tests;
 pub(crate) mod workers;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::Value;
+use swath_model::metrics::{self, TEST_ERROR};
 use swath_model::time::Timestamp;
+use swath_model::view::JobView;
 use swath_report::utc;
+use swath_results::summary::Unit;
 
 /// An optional point in time; empty when it is absent.
 pub(crate) fn moment(at: Option<Timestamp>) -> String {
@@ -26,9 +31,25 @@ pub(crate) fn words(cause: Option<&impl std::fmt::Display>) -> String {
     cause.map(ToString::to_string).unwrap_or_default()
 }
 
-/// A percentage for a list; empty when it is absent.
-pub(crate) fn percent(value: Option<f64>) -> String {
-    value.map(|value| format!("{value:.2}")).unwrap_or_default()
+/// What a column of the jobs' own metric is called: as they name it, if they
+/// agree.
+pub(crate) fn metric_head(jobs: &[JobView]) -> String {
+    let names: BTreeSet<&str> = jobs.iter().map(|job| metrics::own(&job.spec)).collect();
+    match (names.first(), names.len()) {
+        (Some(&name), 1) if name != TEST_ERROR => name.to_owned(),
+        (_, 0 | 1) => "test error [%]".to_owned(),
+        _ => "measured".to_owned(),
+    }
+}
+
+/// A value of a job's own metric for a list; empty when it is absent.
+pub(crate) fn metric(job: &JobView, value: Option<f64>) -> String {
+    let unit = if metrics::own(&job.spec) == TEST_ERROR {
+        Unit::Percent
+    } else {
+        Unit::Plain
+    };
+    value.map(|value| unit.text(value)).unwrap_or_default()
 }
 
 /// A view as JSON for programs.

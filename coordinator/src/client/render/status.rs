@@ -10,7 +10,7 @@ use swath_report::{Format, Listing, ListingColumn as Column, Style, counted, dur
 
 use super::sweeps::state_name;
 use super::workers::slots;
-use super::{jobs, percent, progress};
+use super::{jobs, metric, metric_head, progress};
 
 /// How many finished sweeps are shown beside the active ones, unless all are
 /// asked for.
@@ -80,7 +80,7 @@ fn open(status: &Status, all: bool, style: &Style, out: &mut String) {
     let tail = [
         Column::number("replicate"),
         Column::number("epoch"),
-        Column::number("test error [%]"),
+        Column::number(&metric_head(&status.open)),
         Column::number("since"),
         Column::text("worker"),
     ];
@@ -109,7 +109,7 @@ fn open_fields(job: &JobView, varying: &[String], now: Timestamp) -> Vec<String>
     fields.extend([
         job.replicate.to_string(),
         jobs::epochs(job),
-        percent(job.observed()),
+        metric(job, job.observed()),
         elapsed.unwrap_or_default(),
         job.worker
             .as_ref()

@@ -11,7 +11,7 @@ use swath_model::message::{JobQuery, Known, Sources};
 use swath_model::outcome::{Fault, Outcome};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, AttemptView, CellResults, Counts, CurvePoint, JobDetail, JobView, LogChunk,
+    Alike, AttemptView, CellResults, Counts, CurvePoint, Epochs, JobDetail, JobView, LogChunk,
     ReplicateResult, SweepRecord, SweepState, SweepView, WorkerView,
 };
 
@@ -230,7 +230,7 @@ impl Ledger {
     pub fn results(
         &self,
         sweep: SweepDigest,
-        last_epochs: u32,
+        epochs: Option<Epochs>,
     ) -> Result<Vec<CellResults>, LedgerError> {
         let sweep = &self.sweeps[self.sweep(sweep)?];
         let cells = sweep.cells.iter().zip(&sweep.counts).enumerate();
@@ -243,7 +243,7 @@ impl Ledger {
                     .iter()
                     .zip(1..)
                     .map(|(index, replicate)| {
-                        self.jobs[*index].result(Replicate(replicate), last_epochs as usize)
+                        self.jobs[*index].result(Replicate(replicate), epochs.as_ref())
                     })
                     .collect();
                 import::fill(&mut replicates, self.imports_of(&sweep.name, *cell));
@@ -336,7 +336,7 @@ impl JobRow {
         }
     }
 
-    fn result(&self, replicate: Replicate, last_epochs: usize) -> ReplicateResult {
+    fn result(&self, replicate: Replicate, epochs: Option<&Epochs>) -> ReplicateResult {
         let state = self.job.state_name();
         let ran_on = match self.newest_attempt().and_then(|row| row.end.as_ref()) {
             Some((_, End::Outcome(_, provenance))) => Some(provenance),
@@ -350,13 +350,13 @@ impl JobRow {
             state,
             fault: self.failed(),
             measurement: self.measurement().cloned(),
-            last_test_errors: self.last_test_errors(last_epochs),
+            last_values: epochs.map_or_else(Vec::new, |epochs| self.last_values(epochs)),
             provenance: ran_on.filter(|_| ended).cloned().map(Arc::new),
             imported: None,
         }
     }
 
-    fn last_test_errors(&self, epochs: usize) -> Vec<f64> {
+    fn last_values(&self, epochs: &Epochs) -> Vec<f64> {
         if self.job.state_name() != StateName::Succeeded {
             return Vec::new();
         }
@@ -367,11 +367,11 @@ impl JobRow {
             .iter()
             .flat_map(|row| row.observations.values())
         {
-            if let Some(error) = observation.values.get("test_error") {
-                by_epoch.insert(observation.epoch, error);
+            if let Some(value) = observation.values.get(&epochs.metric) {
+                by_epoch.insert(observation.epoch, value);
             }
         }
-        let errors: Vec<f64> = by_epoch.into_values().collect();
-        errors[errors.len().saturating_sub(epochs)..].to_vec()
+        let values: Vec<f64> = by_epoch.into_values().collect();
+        values[values.len().saturating_sub(epochs.last as usize)..].to_vec()
     }
 }

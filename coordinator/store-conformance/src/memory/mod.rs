@@ -19,7 +19,7 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
     SweepView, WorkerView,
 };
 
@@ -175,8 +175,8 @@ impl Store for MemoryStore {
         self.with(|tables| Ok(tables.alike(workload, limit)))
     }
 
-    async fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>> {
-        self.with(|tables| tables.results(sweep, last_epochs))
+    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
+        self.with(|tables| tables.results(sweep, epochs))
     }
 
     async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>> {

@@ -11,7 +11,7 @@ use swath_model::outcome::{Fault, Outcome};
 use swath_model::probe::WorkloadKey;
 use swath_model::replication::Decision;
 use swath_model::view::{
-    Alike, AttemptView, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk,
+    Alike, AttemptView, CellResults, CurvePoint, DecisionView, Epochs, JobDetail, JobView, LogChunk,
     ReplicateResult, ReplicationRecord, ReplicationView, SettledView, SweepRecord, SweepState,
     SweepView, WorkerView,
 };
@@ -185,11 +185,11 @@ impl Tables {
         alike.take(limit as usize).collect()
     }
 
-    pub(super) fn results(&self, sweep: SweepDigest, last_epochs: u32) -> Result<Vec<CellResults>> {
+    pub(super) fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
         let rec = self.sweep_of(sweep)?;
         let cell = |held: &NewSweepCell| {
             let jobs = self.held_by(held);
-            let mut replicates = jobs.map(|it| result(it, last_epochs as usize)).collect();
+            let mut replicates = jobs.map(|it| result(it, epochs.as_ref())).collect();
             let imported = self
                 .imports
                 .iter()
@@ -282,7 +282,7 @@ fn sweep_view(rec: &SweepRec) -> SweepView {
     }
 }
 
-fn result(rec: &JobRec, last_epochs: usize) -> ReplicateResult {
+fn result(rec: &JobRec, epochs: Option<&Epochs>) -> ReplicateResult {
     let state = rec.state();
     let ended = matches!(state, StateName::Succeeded | StateName::Failed);
     let newest = rec.newest().filter(|_| ended);
@@ -295,23 +295,23 @@ fn result(rec: &JobRec, last_epochs: usize) -> ReplicateResult {
         state,
         fault: rec.fault(),
         measurement: measured.map(|row| row.measurement.clone()),
-        last_test_errors: last_test_errors(rec, last_epochs),
+        last_values: epochs.map_or_else(Vec::new, |epochs| last_values(rec, epochs)),
         provenance: outcome.map(|(_, provenance)| Arc::new(provenance.clone())),
         imported: None,
     }
 }
 
-fn last_test_errors(rec: &JobRec, epochs: usize) -> Vec<f64> {
+fn last_values(rec: &JobRec, epochs: &Epochs) -> Vec<f64> {
     if rec.state() != StateName::Succeeded {
         return Vec::new();
     }
     // Later attempts replace what earlier ones saw of the same epoch.
     let mut by_epoch = BTreeMap::new();
     for observation in rec.attempts.iter().flat_map(|it| it.observations.values()) {
-        if let Some(error) = observation.values.get("test_error") {
-            by_epoch.insert(observation.epoch, error);
+        if let Some(value) = observation.values.get(&epochs.metric) {
+            by_epoch.insert(observation.epoch, value);
         }
     }
-    let errors: Vec<f64> = by_epoch.into_values().collect();
-    errors[errors.len().saturating_sub(epochs)..].to_vec()
+    let values: Vec<f64> = by_epoch.into_values().collect();
+    values[values.len().saturating_sub(epochs.last as usize)..].to_vec()
 }

@@ -14,8 +14,8 @@ use swath_model::id::{Replicate, SweepDigest};
 use swath_model::import::{Imported, fill};
 use swath_model::job::StateName;
 use swath_model::outcome::Provenance;
-use swath_model::view::{CellResults, ReplicateResult};
-use swath_store::columns;
+use swath_model::view::{CellResults, Epochs, ReplicateResult};
+use swath_store::columns::{self, LastValues};
 
 use crate::error::{Failure, Result, unknown};
 use crate::rows;
@@ -30,7 +30,7 @@ const PACKED: i64 = 128;
 pub(crate) async fn results(
     session: &mut Session,
     digest: SweepDigest,
-    last_epochs: u32,
+    epochs: Option<Epochs>,
 ) -> Result<Vec<CellResults>> {
     let bytes = &digest.as_bytes()[..];
     let sweep = query!(
@@ -44,15 +44,14 @@ pub(crate) async fn results(
     let mut beside = Beside {
         provenances: provenances(session).await?,
         of_failures: HashMap::new(),
-        errors: HashMap::new(),
-        last_epochs: last_epochs as usize,
+        last_values: None,
     };
     // Looking for them takes as long as looking at every cell.
     if sweep.failed > 0 {
         beside.of_failures = provenances_of_failures(session, sweep.id).await?;
     }
-    if last_epochs > 0 {
-        beside.errors = test_errors(session, sweep.id).await?;
+    if let Some(epochs) = epochs {
+        beside.last_values = Some(last_values(session, sweep.id, epochs).await?);
     }
     let beside = Arc::new(beside);
     let mut cells = cells(session, sweep.id, sweep.cells, beside).await?;
@@ -176,19 +175,14 @@ struct Beside {
     provenances: BTreeMap<i64, Arc<Provenance>>,
     /// Provenances of failed jobs, by job.
     of_failures: HashMap<i64, i64>,
-    /// Test errors, by job.
-    errors: HashMap<i64, Vec<f64>>,
-    last_epochs: usize,
+    /// Usually nobody asks for them.
+    last_values: Option<LastValues>,
 }
 
 impl Beside {
-    fn last_errors(&self, job: i64) -> Vec<f64> {
-        // Usually nobody asks for them.
-        if self.last_epochs == 0 {
-            return Vec::new();
-        }
-        let errors = self.errors.get(&job).map_or(&[][..], Vec::as_slice);
-        errors[errors.len().saturating_sub(self.last_epochs)..].to_vec()
+    fn last_values(&self, job: i64) -> Vec<f64> {
+        let values = self.last_values.as_ref();
+        values.map_or_else(Vec::new, |values| values.of(job))
     }
 }
 
@@ -231,7 +225,7 @@ impl Columns {
             state,
             fault: None,
             measurement: None,
-            last_test_errors: Vec::new(),
+            last_values: Vec::new(),
             provenance: None,
             imported: None,
         };
@@ -239,7 +233,7 @@ impl Columns {
             StateName::Succeeded => {
                 let provenance = self.provenances[at].ok_or_else(damaged)?;
                 result.provenance = beside.provenances.get(&provenance).cloned();
-                result.last_test_errors = beside.last_errors(id);
+                result.last_values = beside.last_values(id);
                 result.measurement = Some(columns::measurement(
                     self.seconds[at].ok_or_else(damaged)?,
                     [self.test_errors[at], self.test_losses[at], self.best[at]],
@@ -298,24 +292,33 @@ async fn provenances_of_failures(session: &mut Session, sweep: i64) -> Result<Ha
         .collect())
 }
 
-/// The test errors of succeeded jobs, by job and epoch. Later attempts replace
-/// what earlier ones observed in the same epoch.
-async fn test_errors(session: &mut Session, sweep: i64) -> Result<HashMap<i64, Vec<f64>>> {
+/// What a metric was in the last epochs of succeeded jobs.
+async fn last_values(session: &mut Session, sweep: i64, epochs: Epochs) -> Result<LastValues> {
+    let metric = epochs.metric.clone();
+    let mut values = LastValues::new(epochs);
     let mut rows = query!(
-        r#"SELECT DISTINCT ON (seen.job, seen.epoch) seen.job, seen.test_error AS "test_error!"
+        r#"SELECT seen.job, seen.epoch,
+                  CASE $2::text WHEN 'train_loss' THEN seen.train_loss WHEN 'train_error' THEN seen.train_error
+                      WHEN 'test_loss' THEN seen.test_loss WHEN 'test_error' THEN seen.test_error
+                      WHEN 'lr' THEN seen.lr WHEN 'distance' THEN seen.distance
+                      WHEN 'images_per_second' THEN seen.images_per_second
+                      WHEN 'loss_scale' THEN seen.loss_scale
+                      WHEN 'skipped_steps' THEN seen.skipped_steps::double precision END AS "column",
+                  seen.metrics
            FROM sweep_job
            JOIN job ON job.id = sweep_job.job AND job.state = 'succeeded'
            JOIN observation AS seen ON seen.job = job.id
-           WHERE sweep_job.sweep = $1 AND seen.test_error IS NOT NULL
-           ORDER BY seen.job, seen.epoch, seen.attempt DESC"#,
-        sweep
+           WHERE sweep_job.sweep = $1
+           ORDER BY seen.job, seen.attempt, seen.epoch"#,
+        sweep,
+        metric
     )
     .fetch(session);
-    let mut errors: HashMap<i64, Vec<f64>> = HashMap::new();
     while let Some(row) = rows.try_next().await? {
-        errors.entry(row.job).or_default().push(row.test_error);
+        values.see([row.job, row.epoch], row.column, row.metrics.as_deref())?;
     }
-    Ok(errors)
+    drop(rows);
+    Ok(values)
 }
 
 /// The imported numbers of sweeps with this name (as it is stored), by the

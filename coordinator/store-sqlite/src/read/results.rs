@@ -15,7 +15,8 @@ use swath_model::id::{JobDigest, Replicate, SweepDigest, WeightsDigest, unhex};
 use swath_model::import::fill;
 use swath_model::job::StateName;
 use swath_model::outcome::Provenance;
-use swath_model::view::{CellResults, ReplicateResult};
+use swath_model::view::{CellResults, Epochs, ReplicateResult};
+use swath_store::columns::LastValues;
 
 use super::{imports, unknown};
 use crate::error::{Failure, Result};
@@ -28,7 +29,7 @@ const PACKED: usize = 512;
 pub(crate) async fn results(
     conn: &mut SqliteConnection,
     digest: SweepDigest,
-    last_epochs: u32,
+    epochs: Option<Epochs>,
 ) -> Result<Vec<CellResults>> {
     let bytes = &digest.as_bytes()[..];
     let sweep = query!(
@@ -42,11 +43,10 @@ pub(crate) async fn results(
     let mut beside = Beside {
         provenances: provenances(conn).await?,
         of_failures: provenances_of_failures(conn, sweep.id).await?,
-        errors: HashMap::new(),
-        last_epochs: last_epochs as usize,
+        last_values: None,
     };
-    if last_epochs > 0 {
-        beside.errors = test_errors(conn, sweep.id).await?;
+    if let Some(epochs) = epochs {
+        beside.last_values = Some(last_values(conn, sweep.id, epochs).await?);
     }
     let beside = Arc::new(beside);
     let mut reading = Vec::new();
@@ -111,19 +111,14 @@ struct Beside {
     provenances: BTreeMap<i64, Arc<Provenance>>,
     /// Provenances of failed jobs, by job.
     of_failures: HashMap<i64, i64>,
-    /// Test errors, by job.
-    errors: HashMap<i64, Vec<f64>>,
-    last_epochs: usize,
+    /// Usually nobody asks for them.
+    last_values: Option<LastValues>,
 }
 
 impl Beside {
-    fn last_errors(&self, job: i64) -> Vec<f64> {
-        // Usually nobody asks for them.
-        if self.last_epochs == 0 {
-            return Vec::new();
-        }
-        let errors = self.errors.get(&job).map_or(&[][..], Vec::as_slice);
-        errors[errors.len().saturating_sub(self.last_epochs)..].to_vec()
+    fn last_values(&self, job: i64) -> Vec<f64> {
+        let values = self.last_values.as_ref();
+        values.map_or_else(Vec::new, |values| values.of(job))
     }
 }
 
@@ -179,7 +174,7 @@ fn replicate(packed: &str, beside: &Beside) -> Result<ReplicateResult> {
         state,
         fault: None,
         measurement: None,
-        last_test_errors: beside.last_errors(id),
+        last_values: beside.last_values(id),
         provenance: None,
         imported: None,
     };
@@ -247,26 +242,31 @@ async fn provenances_of_failures(
         .collect())
 }
 
-/// The test errors of succeeded jobs, by job and epoch. Later attempts replace
-/// what earlier ones observed in the same epoch.
-async fn test_errors(conn: &mut SqliteConnection, sweep: i64) -> Result<HashMap<i64, Vec<f64>>> {
-    // Where max() is the only aggregate, SQLite takes the other columns from
-    // the same row.
+/// What a metric was in the last epochs of succeeded jobs.
+async fn last_values(conn: &mut SqliteConnection, sweep: i64, epochs: Epochs) -> Result<LastValues> {
+    let metric = epochs.metric.clone();
+    let mut values = LastValues::new(epochs);
     let mut rows = query!(
-        r#"SELECT seen.job AS "job!", seen.epoch, max(seen.attempt) AS "attempt!: i64",
-                  seen.test_error AS "test_error!"
+        r#"SELECT seen.job AS "job!", seen.epoch,
+                  CASE ?2 WHEN 'train_loss' THEN seen.train_loss WHEN 'train_error' THEN seen.train_error
+                      WHEN 'test_loss' THEN seen.test_loss WHEN 'test_error' THEN seen.test_error
+                      WHEN 'lr' THEN seen.lr WHEN 'distance' THEN seen.distance
+                      WHEN 'images_per_second' THEN seen.images_per_second
+                      WHEN 'loss_scale' THEN seen.loss_scale
+                      WHEN 'skipped_steps' THEN CAST(seen.skipped_steps AS REAL) END AS "column: f64",
+                  seen.metrics
            FROM sweep_job
            CROSS JOIN job ON job.id = sweep_job.job AND job.state = 'succeeded'
            CROSS JOIN observation AS seen ON seen.job = job.id
-           WHERE sweep_job.sweep = ?1 AND seen.test_error IS NOT NULL
-           GROUP BY seen.job, seen.epoch
-           ORDER BY seen.job, seen.epoch"#,
-        sweep
+           WHERE sweep_job.sweep = ?1
+           ORDER BY seen.job, seen.attempt, seen.epoch"#,
+        sweep,
+        metric
     )
     .fetch(conn);
-    let mut errors: HashMap<i64, Vec<f64>> = HashMap::new();
     while let Some(row) = rows.try_next().await? {
-        errors.entry(row.job).or_default().push(row.test_error);
+        values.see([row.job, row.epoch], row.column, row.metrics.as_deref())?;
     }
-    Ok(errors)
+    drop(rows);
+    Ok(values)
 }

@@ -221,6 +221,7 @@ pub const KEYS: &[Key] = &[
     key("probe", Kind::Bool, &[], "measure `steps` steps instead of training"),
     key("trainer.command", Kind::List(&Kind::Text), &[], "a program that speaks the trainer protocol"),
     key("trainer.metric", Kind::Text, &[], "the field of its `finished` event that fills the cell"),
+    key("trainer.goal", Kind::Word(&["minimize", "maximize"]), &[], "which values of the metric are better; its name may imply it"),
     key("trainer.probe", Kind::Bool, &[], "the program measures its steps where `probe` is set"),
     key("trainer.null", Kind::Bool, &[], "do nothing at all: measures the queue itself"),
     key("params", Kind::Free, &[], "free parameters of a program"),

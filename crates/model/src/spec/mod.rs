@@ -28,7 +28,7 @@ pub use self::optimization::*;
 pub use self::test_set::{TEST_SETS_MAX, TestSet, test_sets, unlike};
 pub use self::training::*;
 use crate::id::{CellDigest, JobDigest};
-use crate::metrics;
+use crate::metrics::{self, Goal};
 
 /// Raised when the built-in trainer computes something else for the same spec;
 /// every job then gets a new name.
@@ -72,6 +72,9 @@ pub struct Command {
     pub argv: Vec<String>,
     /// The field of its `finished` event whose value the cell shows.
     pub metric: String,
+    /// Which values of it are better, where the spec says so. It does not
+    /// change what is computed, so the canonical tree does not have it.
+    pub goal: Option<Goal>,
 }
 
 /// A checked spec. Its tree has every default filled in.
@@ -98,7 +101,11 @@ impl JobSpec {
         drop_denied_probes(&mut tree);
         let seed = tree.get("seed").and_then(Value::as_u64).unwrap_or(0);
         let work = if let Some(trainer) = tree.get("trainer") {
-            other_work(trainer, metrics::own(&tree))?
+            let work = other_work(trainer, metrics::own(&tree))?;
+            if let Some(Value::Object(trainer)) = tree.get_mut("trainer") {
+                trainer.remove("goal");
+            }
+            work
         } else {
             name_optimizer(&mut tree);
             drop_denied_nesterov(&mut tree);
@@ -314,8 +321,12 @@ fn other_work(trainer: &Value, metric: &str) -> Result<Work, Vec<SpecError>> {
                 let message = format!("`{metric}`: {}", metrics::MetricError::Name);
                 return Err(vec![SpecError::new("trainer.metric", message)]);
             }
-            let metric = metric.to_owned();
-            Ok(Work::Command(Command { argv, metric }))
+            let goal = trainer.get("goal").and_then(Value::as_str);
+            Ok(Work::Command(Command {
+                argv,
+                metric: metric.to_owned(),
+                goal: goal.and_then(Goal::from_name),
+            }))
         }
         _ => Err(vec![SpecError::new(
             "trainer.command",

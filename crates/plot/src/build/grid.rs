@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use swath_model::metrics::Goal;
 use swath_model::text::counted;
 use swath_model::view::CellResults;
 use swath_results::summary::Summary;
@@ -120,49 +121,42 @@ fn groups(x: &Axis, by: &[&Axis]) -> BTreeMap<Vec<Option<usize>>, Vec<usize>> {
     groups
 }
 
-/// Among the cells at one point, the one with the least median. Complete cells
+/// Among the cells at one point, the one with the best median. Complete cells
 /// are preferred, because a median of the surviving runs is too good.
-pub(super) fn best(here: &[usize], cells: &[Place<'_>]) -> Option<usize> {
-    let rank = |cell: &&usize| {
-        let figure = &cells[**cell].1.measured;
-        (
-            !figure.is_complete(),
-            figure.median().unwrap_or(f64::INFINITY),
-        )
-    };
-    let least = here.iter().min_by(|left, right| {
-        let (left, right) = (rank(left), rank(right));
-        left.0.cmp(&right.0).then(left.1.total_cmp(&right.1))
+pub(super) fn best(here: &[usize], cells: &[Place<'_>], goal: Goal) -> Option<usize> {
+    let figure = |cell: usize| &cells[cell].1.measured;
+    let best = here.iter().min_by(|left, right| {
+        let (left, right) = (figure(**left), figure(**right));
+        let complete = right.is_complete().cmp(&left.is_complete());
+        complete.then_with(|| match (left.median(), right.median()) {
+            (Some(left), Some(right)) => goal.order(left, right),
+            (left, right) => right.is_some().cmp(&left.is_some()),
+        })
     });
-    least.copied()
+    best.copied()
 }
 
-/// An error when several cells fall on one point and there is no best.
+/// Which cell a point shows, where several fall on it.
 pub(super) fn choice(
     results: &Results,
     axes: &Axes,
     shown: &[&Axis],
     crowded: bool,
-) -> Result<Option<String>, PlotError> {
+) -> Option<String> {
     if !crowded {
-        return Ok(None);
+        return None;
     }
     let rest = axes
         .all
         .iter()
         .filter(|axis| !shown.iter().any(|it| it.path == axis.path));
     let rest: Vec<&Axis> = rest.collect();
-    if results.definition().metric.is_some() {
-        return Err(PlotError::NoBest {
-            axes: rest.iter().map(|it| it.path.clone()).collect(),
-            metric: label(results.metric()),
-        });
-    }
     let names: Vec<String> = rest.iter().map(|axis| axis_title(&axis.path)).collect();
-    Ok(Some(format!(
-        "At each point the {} with the least median, one with every run if there is one.",
-        names.join(", ")
-    )))
+    Some(format!(
+        "At each point the {} with the {} median, one with every run if there is one.",
+        names.join(", "),
+        results.definition().goal().superlative()
+    ))
 }
 
 fn lines(results: &Results, axes: &Axes, x: &Axis, by: &[&Axis]) -> Result<Chart, PlotError> {
@@ -175,6 +169,7 @@ fn lines(results: &Results, axes: &Axes, x: &Axis, by: &[&Axis]) -> Result<Chart
     let cells: Vec<Place<'_>> = results.cells().collect();
     let names = Names::new(by);
     let mark = imports::some(results);
+    let goal = results.definition().goal();
     let mut crowded = false;
     let mut series = Vec::new();
     let mut taken = Vec::new();
@@ -186,7 +181,7 @@ fn lines(results: &Results, axes: &Axes, x: &Axis, by: &[&Axis]) -> Result<Chart
         }
         crowded |= at.values().any(|cells| cells.len() > 1);
         let points = at.values().filter_map(|here| {
-            let cell = best(here, &cells)?;
+            let cell = best(here, &cells, goal)?;
             taken.push(cell);
             Some(point(x.number(cell)?, cells[cell], mark))
         });
@@ -205,7 +200,7 @@ fn lines(results: &Results, axes: &Axes, x: &Axis, by: &[&Axis]) -> Result<Chart
         });
     }
     let shown: Vec<&Axis> = by.iter().copied().chain([x]).collect();
-    let mut note = choice(results, axes, &shown, crowded)?;
+    let mut note = choice(results, axes, &shown, crowded);
     if let (Some(note), [_]) = (&mut note, series.as_slice()) {
         note.push_str(&chosen_values(axes, x, &taken));
     }

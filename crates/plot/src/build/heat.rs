@@ -1,5 +1,6 @@
 //! The cells of a sweep as a field of colours.
 
+use swath_model::metrics::Goal;
 use swath_results::table::Results;
 
 use super::axes::{Axes, Axis};
@@ -32,6 +33,7 @@ pub(super) fn heat(results: &Results, request: &Request) -> Result<Chart, PlotEr
     let y = y.ok_or_else(|| missing("two axes"))?;
     let all: Vec<Place<'_>> = results.cells().collect();
     let mark = imports::some(results);
+    let goal = results.definition().goal();
     let mut crowded = false;
     let mut cells = Vec::new();
     // The greatest value is at the top, as on an axis.
@@ -42,16 +44,13 @@ pub(super) fn heat(results: &Results, request: &Request) -> Result<Chart, PlotEr
                 |cell: &usize| x.places[*cell] == Some(column) && y.places[*cell] == Some(row);
             let here: Vec<usize> = (0..all.len()).filter(here).collect();
             crowded |= here.len() > 1;
-            let best = best(&here, &all);
+            let best = best(&here, &all, goal);
             line.push(best.map_or_else(Cell::default, |cell| heat_cell(all[cell], mark)));
         }
         cells.push(line);
     }
-    let framed = match results.definition().metric {
-        None => mark_best(&mut cells),
-        Some(_) => None,
-    };
-    let note = choice(results, &axes, &[x, y], crowded)?;
+    let framed = mark_best(&mut cells, goal);
+    let note = choice(results, &axes, &[x, y], crowded);
     let texts = |axis: &Axis| -> Vec<String> {
         axis.values
             .iter()
@@ -114,11 +113,11 @@ fn heat_cell((cell, summary): Place<'_>, mark: bool) -> Cell {
     }
 }
 
-/// Marks the least value of each row, among the fields with every run, if there
+/// Marks the best value of each row, among the fields with every run, if there
 /// are several. If no field of the map has every run and all have equally many,
 /// it compares all. Returns what the caption says about it, if any field is
 /// marked.
-fn mark_best(cells: &mut [Vec<Cell>]) -> Option<String> {
+fn mark_best(cells: &mut [Vec<Cell>], goal: Goal) -> Option<String> {
     let measured = || cells.iter().flatten().filter(|it| it.value.is_some());
     let first = measured().next()?.note.clone();
     let alike = measured().all(|it| it.note == first);
@@ -126,9 +125,9 @@ fn mark_best(cells: &mut [Vec<Cell>]) -> Option<String> {
     let comparable = |cell: &Cell| cell.value.filter(|_| cell.note == note);
     for line in cells.iter_mut() {
         let values: Vec<f64> = line.iter().filter_map(comparable).collect();
-        let least = values.iter().copied().reduce(f64::min);
+        let best = goal.best(values.iter().copied());
         for cell in line.iter_mut().filter(|_| values.len() > 1) {
-            cell.best = comparable(cell).is_some() && comparable(cell) == least;
+            cell.best = comparable(cell).is_some() && comparable(cell) == best;
         }
     }
     let runs = match note.as_str() {
@@ -136,7 +135,8 @@ fn mark_best(cells: &mut [Vec<Cell>]) -> Option<String> {
         note => format!("{note} runs"),
     };
     let any = cells.iter().flatten().any(|it| it.best);
-    any.then(|| format!("Framed: the least of its row among fields with {runs}."))
+    let best = goal.superlative();
+    any.then(|| format!("Framed: the {best} of its row among fields with {runs}."))
 }
 
 #[cfg(test)]
@@ -159,7 +159,7 @@ mod tests {
                 let fields = row.iter().map(|(value, note)| field(*value, note));
                 cells.push(fields.collect());
             }
-            let said = mark_best(&mut cells);
+            let said = mark_best(&mut cells, Goal::Minimize);
             let marks = cells.iter().flatten().map(|it| it.best);
             (marks.collect::<Vec<_>>(), said.unwrap_or_default())
         };

@@ -138,13 +138,6 @@ pub enum PlotError {
         /// How many lines there would be.
         lines: usize,
     },
-    /// It is not known which of several cells is the best.
-    NoBest {
-        /// The axes on which one value would have to be chosen.
-        axes: Vec<String>,
-        /// What is measured.
-        metric: String,
-    },
     /// There are no curves with test errors.
     NoCurves,
 }
@@ -168,12 +161,6 @@ impl fmt::Display for PlotError {
                 f,
                 "{lines} lines cannot be told apart, at most {LINES_MOST}; name fewer axes with \
                  `--by`, or choose cells with filters"
-            ),
-            Self::NoBest { axes, metric } => write!(
-                f,
-                "several cells fall on one point, and nobody said whether a small {metric} is \
-                 good; add {} to `--by`, or choose cells with filters",
-                axes.join(", ")
             ),
             Self::NoCurves => f.write_str("no epoch with a test error is recorded yet"),
         }

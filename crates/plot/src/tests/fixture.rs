@@ -25,7 +25,7 @@ fn replicate(cell: usize, number: usize, end: &str) -> ReplicateResult {
             train_seconds: 1.0,
             weights: None,
         }),
-        last_test_errors: Vec::new(),
+        last_values: Vec::new(),
         provenance: None,
         imported: None,
     }

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 use proptest::prelude::*;
-use swath_results::summary::{Figure, Quantity, Tally, Unit};
+use swath_results::summary::{Figure, Objective, Quantity, Tally, Unit};
 use swath_results::table::{Column, Field, Kind, Row, Shown, Table};
 use swath_sweep::Measure;
 
@@ -118,7 +118,7 @@ fn the_same_brackets_everywhere_are_said_once() {
             let ends = ends.split(' ').zip(1..);
             let runs: Vec<_> = ends.map(|(end, it)| replicate(1, it, end)).collect();
             let tally = Tally::new(&runs, 3);
-            let measured = Quantity::Measured("test_error".to_owned(), Measure::Last);
+            let measured = Quantity::Measured(Objective::new("test_error", Measure::Last));
             Field::Figure(Shown {
                 figure: Figure::new(&measured, Unit::Percent, &runs, tally).unwrap(),
                 best: false,

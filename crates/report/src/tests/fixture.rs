@@ -63,7 +63,7 @@ pub(super) fn replicate(cell: u8, number: u32, end: &str) -> ReplicateResult {
             })
         }),
         measurement,
-        last_test_errors: Vec::new(),
+        last_values: Vec::new(),
         imported: None,
     }
 }

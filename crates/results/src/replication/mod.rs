@@ -9,7 +9,8 @@
 //!
 //! *The test* is the exact one of Mann and Whitney ([`mann_whitney`]),
 //! two-sided. It uses only the order of the numbers, so a replicate that
-//! diverged counts as worse than any number.
+//! diverged counts as worse than any number. Where more is better, all signs
+//! are turned.
 //!
 //! *The level.* A pair is looked at again and again until its order is decided.
 //! A test at 0.05 each time would find a difference between equal cells far
@@ -30,6 +31,7 @@ mod tests;
 
 use swath_model::id::{CellDigest, Replicate};
 use swath_model::job::StateName;
+use swath_model::metrics::Goal;
 use swath_model::outcome::Fault;
 use swath_model::replication::{Bounds, Decision, Neighbour, Pair, Stop, Undecided, Verdict};
 use swath_model::steering::Steering;
@@ -76,10 +78,10 @@ impl Trial {
         }))
     }
 
-    /// The number by which it is ranked.
-    const fn rank(self) -> Option<f64> {
+    /// The number by which it is ranked: the less, the better.
+    fn rank(self, goal: Goal) -> Option<f64> {
         match self {
-            Self::Measured(value) => Some(value),
+            Self::Measured(value) => Some(ranked(goal, value)),
             Self::Diverged => Some(DIVERGED),
             Self::Open | Self::Nothing | Self::Cancelled => None,
         }
@@ -116,15 +118,24 @@ impl Trials {
     }
 }
 
-/// Looks at the cells of a sweep: one replicate for each of some cells, in
+/// A value as a number of which less is better, and back.
+const fn ranked(goal: Goal, value: f64) -> f64 {
+    match goal {
+        Goal::Minimize => value,
+        Goal::Maximize => -value,
+    }
+}
+
+/// Looks at the cells of a sweep whose metric has this goal: one replicate for each of some cells, in
 /// canonical order, or the verdict; nothing while a job is open. Neither the
 /// order of the cells nor that of their trials matters.
-pub fn look(bounds: Bounds, cells: &[Trials]) -> Vec<Steering> {
+pub fn look(bounds: Bounds, goal: Goal, cells: &[Trials]) -> Vec<Steering> {
     let is_open = |cell: &Trials| cell.trials.contains(&Trial::Open);
     if cells.iter().any(is_open) {
         return Vec::new();
     }
-    let mut ranked: Vec<Ranked> = cells.iter().filter_map(Ranked::new).collect();
+    let ranked = cells.iter().filter_map(|cell| Ranked::new(cell, goal));
+    let mut ranked: Vec<Ranked> = ranked.collect();
     ranked.sort_by(|left, right| {
         let order = left.median.total_cmp(&right.median);
         order.then(left.index.cmp(&right.index))
@@ -170,15 +181,17 @@ struct Ranked {
     cell: CellDigest,
     replicates: u32,
     is_cancelled: bool,
+    goal: Goal,
+    /// Its trials' ranks.
     sample: Sample,
-    /// Infinite where it diverged.
+    /// Of the ranks; infinite where it diverged.
     median: f64,
 }
 
 impl Ranked {
     /// None for a cell in which nothing was measured and nothing diverged.
-    fn new(cell: &Trials) -> Option<Self> {
-        let ranks = cell.trials.iter().filter_map(|trial| trial.rank());
+    fn new(cell: &Trials, goal: Goal) -> Option<Self> {
+        let ranks = cell.trials.iter().filter_map(|trial| trial.rank(goal));
         // Numbers that are not finite were refused when they were read.
         let sample = Sample::new(ranks).ok()?;
         let sorted = sample.sorted();
@@ -192,6 +205,7 @@ impl Ranked {
             cell: cell.cell,
             replicates: cell.trials.len() as u32,
             is_cancelled: cell.trials.contains(&Trial::Cancelled),
+            goal,
             median,
             sample,
         })
@@ -202,7 +216,7 @@ impl Ranked {
             cell: self.cell,
             replicates: self.replicates,
             n: self.sample.len() as u32,
-            median: Some(self.median).filter(|median| median.is_finite()),
+            median: Some(ranked(self.goal, self.median)).filter(|median| median.is_finite()),
         }
     }
 

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use swath_sweep::Measure;
 
 use super::*;
+use crate::summary::Objective;
 
+const GOAL: Goal = Goal::Minimize;
 const BOUNDS: Bounds = Bounds { min: 3, max: 10 };
 
 fn cell(index: u64, trials: Vec<Trial>) -> Trials {
@@ -48,7 +50,7 @@ fn run(
     let mut all: Vec<Trials> = (0..cells).map(|index| cell(index, first(index))).collect();
     let mut rounds = Vec::new();
     loop {
-        let said = look(bounds, &all);
+        let said = look(bounds, GOAL, &all);
         if let Some(verdict) = settled(&said) {
             let counts = all.iter().map(|cell| cell.trials.len()).collect();
             return (counts, rounds, verdict.clone());
@@ -113,7 +115,7 @@ fn what_diverged_is_worse_than_any_number() {
         cell(0, vec![Trial::Diverged; 3]),
         cell(1, vec![Trial::Measured(1.0), Trial::Diverged]),
     ];
-    assert_eq!(look(BOUNDS, &both), [Steering::Settle(Verdict::default())]);
+    assert_eq!(look(BOUNDS, GOAL, &both), [Steering::Settle(Verdict::default())]);
 }
 
 #[test]
@@ -122,7 +124,7 @@ fn cells_without_a_number_have_no_place() {
         cell(0, vec![Trial::Nothing; 3]),
         cell(1, measured(&[1.0, 2.0, 3.0])),
     ];
-    assert_eq!(look(BOUNDS, &cells), [Steering::Settle(Verdict::default())]);
+    assert_eq!(look(BOUNDS, GOAL, &cells), [Steering::Settle(Verdict::default())]);
 }
 
 #[test]
@@ -132,11 +134,11 @@ fn a_cell_with_a_cancelled_job_gets_no_more() {
         cell(1, measured(&[1.5, 2.5])),
     ];
     cells[1].trials.push(Trial::Cancelled);
-    let said = look(BOUNDS, &cells);
+    let said = look(BOUNDS, GOAL, &cells);
     let verdict = settled(&said).expect("the pair does not wait for a cell that gets no more");
     assert_eq!(verdict.undecided[0].stop, Stop::Cancelled);
     cells[0].trials.push(Trial::Open);
-    assert_eq!(look(BOUNDS, &cells), []);
+    assert_eq!(look(BOUNDS, GOAL, &cells), []);
 }
 
 #[test]
@@ -146,7 +148,7 @@ fn of_two_pairs_the_one_further_from_a_decision_is_the_reason() {
         cell(1, measured(&[2.1, 2.2, 3.3])),
         cell(2, measured(&[9.0, 9.1, 9.2])),
     ];
-    let decisions = added(look(BOUNDS, &cells));
+    let decisions = added(look(BOUNDS, GOAL, &cells));
     assert_eq!(decisions.len(), 3);
     assert_eq!(decisions[1].pair.better.cell, cells[0].cell);
     assert!((decisions[2].pair.p - 0.1).abs() < 1e-12);
@@ -166,7 +168,7 @@ fn imported_numbers_do_not_steer() {
             train_seconds: 1.0,
             weights: None,
         }),
-        last_test_errors: Vec::new(),
+        last_values: Vec::new(),
         provenance: None,
         imported: None,
     };
@@ -186,7 +188,7 @@ fn imported_numbers_do_not_steer() {
         axes: Vec::new(),
         replicates,
     };
-    let measured = Quantity::Measured("test_error".to_owned(), Measure::Last);
+    let measured = Quantity::Measured(Objective::new("test_error", Measure::Last));
     let trials = Trials::new(&results, &measured).unwrap().trials;
     assert_eq!(trials, [Trial::Measured(8.0), Trial::Cancelled]);
 }
@@ -257,7 +259,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let cells: Vec<Trials> = (0..).zip(table).map(|(index, it)| cell(index, it)).collect();
-        let wanted = look(BOUNDS, &cells);
+        let wanted = look(BOUNDS, GOAL, &cells);
         // Turned by any amount, cells and trials alike.
         let mut turned = cells.clone();
         let by = seed as usize % cells.len();
@@ -268,7 +270,33 @@ proptest! {
             cell.trials.reverse();
         }
         turned.reverse();
-        prop_assert_eq!(look(BOUNDS, &turned), wanted);
+        prop_assert_eq!(look(BOUNDS, GOAL, &turned), wanted);
+    }
+
+    #[test]
+    fn more_is_better_as_less_is_with_signs_turned(
+        table in prop::collection::vec(prop::collection::vec(trial(), 3..8), 1..7),
+    ) {
+        let cells: Vec<Trials> = (0..).zip(table).map(|(index, it)| cell(index, it)).collect();
+        let mut turned = cells.clone();
+        for trial in turned.iter_mut().flat_map(|cell| &mut cell.trials) {
+            if let Trial::Measured(value) = trial {
+                *value = -*value;
+            }
+        }
+        let told = |said: Vec<Steering>, sign: f64| -> Vec<_> {
+            let pairs = match &*said {
+                [Steering::Settle(verdict)] => {
+                    verdict.undecided.iter().map(|it| it.pair).collect()
+                }
+                _ => added(said).iter().map(|it| it.pair).collect::<Vec<_>>(),
+            };
+            let median = |it: &Neighbour| it.median.map(|median| median * sign);
+            let pairs = pairs.iter();
+            pairs.map(|it| (it.p, it.better.cell, median(&it.better), median(&it.worse))).collect()
+        };
+        let wanted = told(look(BOUNDS, Goal::Minimize, &cells), 1.0);
+        prop_assert_eq!(told(look(BOUNDS, Goal::Maximize, &turned), -1.0), wanted);
     }
 
     #[test]
@@ -280,7 +308,7 @@ proptest! {
             let values: Vec<f64> = (0..count).map(|it| index as f64 * 100.0 + it as f64).collect();
             cell(index, measured(&values))
         }).collect();
-        let said = look(BOUNDS, &cells);
+        let said = look(BOUNDS, GOAL, &cells);
         let undecided = settled(&said).map(|verdict| verdict.undecided.len());
         prop_assert_eq!(undecided, Some(0), "a separated cell got more");
     }

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use swath_model::job::StateName;
-use swath_model::metrics::BEST_TEST_ERROR;
+use swath_model::metrics::{BEST_TEST_ERROR, Goal, TEST_ERROR};
 use swath_model::outcome::Fault;
 use swath_model::text::{decimals, duration};
 use swath_model::view::ReplicateResult;
@@ -26,7 +26,7 @@ pub enum Unit {
 
 impl Unit {
     /// `value` in this unit, without the unit's sign.
-    pub(crate) fn text(self, value: f64) -> String {
+    pub fn text(self, value: f64) -> String {
         match self {
             Self::Percent => decimals(value, 2),
             Self::Plain if value != 0.0 && !(1e-3..1e7).contains(&value.abs()) => {
@@ -38,11 +38,33 @@ impl Unit {
     }
 }
 
+/// What a sweep compares its jobs by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objective {
+    /// The metric's name.
+    pub metric: String,
+    /// Which of its values are better.
+    pub goal: Goal,
+    /// Which of a training's values counts.
+    pub measure: Measure,
+}
+
+impl Objective {
+    /// A metric with the direction that its name implies.
+    pub fn new(metric: &str, measure: Measure) -> Self {
+        Self {
+            metric: metric.to_owned(),
+            goal: Goal::implied(metric).unwrap_or_default(),
+            measure,
+        }
+    }
+}
+
 /// Which number of a replicate is summarised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Quantity {
     /// The metric by which jobs are compared, as the sweep measures it.
-    Measured(String, Measure),
+    Measured(Objective),
     /// Seconds of training, evaluation included.
     TrainSeconds,
     /// The metric of this name.
@@ -50,6 +72,16 @@ pub enum Quantity {
 }
 
 impl Quantity {
+    /// Which of its values are better; the quickest cell is not the best one,
+    /// but comes first.
+    pub fn goal(&self) -> Goal {
+        match self {
+            Self::Measured(objective) => objective.goal,
+            Self::TrainSeconds => Goal::Minimize,
+            Self::Metric(name) => Goal::implied(name).unwrap_or_default(),
+        }
+    }
+
     /// The value for a replicate; none when it has no measurement, or when the
     /// measurement lacks this quantity.
     ///
@@ -68,13 +100,18 @@ impl Quantity {
             return Ok(None);
         };
         let value = match self {
-            Self::Measured(metric, Measure::Last) => measurement.values.own(metric),
-            Self::Measured(_, Measure::Best) => measurement.values.get(BEST_TEST_ERROR),
-            Self::Measured(_, Measure::MedianOfLast(count)) => {
-                let errors = &replicate.last_test_errors;
-                let from = errors.len().saturating_sub(*count as usize);
-                Sample::new(errors[from..].iter().copied())?.median()
-            }
+            Self::Measured(objective) => match objective.measure {
+                Measure::Last => measurement.values.own(&objective.metric),
+                Measure::Best if objective.metric == TEST_ERROR => {
+                    measurement.values.get(BEST_TEST_ERROR)
+                }
+                Measure::Best => objective.goal.best(replicate.last_values.iter().copied()),
+                Measure::MedianOfLast(count) => {
+                    let values = &replicate.last_values;
+                    let from = values.len().saturating_sub(count as usize);
+                    Sample::new(values[from..].iter().copied())?.median()
+                }
+            },
             Self::TrainSeconds => Some(measurement.train_seconds),
             Self::Metric(name) => measurement.values.get(name),
         };

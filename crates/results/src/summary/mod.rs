@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use self::figure::{Figure, Quantity, Tally, Unit};
+pub use self::figure::{Figure, Objective, Quantity, Tally, Unit};
 use swath_model::id::Replicate;
 use swath_model::job::StateName;
 use swath_model::outcome::Provenance;
@@ -67,10 +67,11 @@ impl Summary {
                 continue;
             }
             values.push((replicate.replicate, value));
-            if let Quantity::Measured(_, Measure::MedianOfLast(count)) = measured
+            if let Quantity::Measured(objective) = measured
+                && let Measure::MedianOfLast(count) = objective.measure
                 && replicate.imported.is_none()
             {
-                short += u32::from(replicate.last_test_errors.len() < *count as usize);
+                short += u32::from(replicate.last_values.len() < count as usize);
             }
         }
         values.sort_by(|left, right| left.0.cmp(&right.0).then(left.1.total_cmp(&right.1)));

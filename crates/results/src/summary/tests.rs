@@ -33,7 +33,7 @@ fn replicate(number: u32, end: &str) -> ReplicateResult {
         state,
         fault,
         measurement,
-        last_test_errors: Vec::new(),
+        last_values: Vec::new(),
         provenance: None,
         imported: None,
     }
@@ -50,7 +50,7 @@ fn cell(ends: &str) -> CellResults {
 }
 
 fn quantity(measure: Measure) -> Quantity {
-    Quantity::Measured("test_error".to_owned(), measure)
+    Quantity::Measured(Objective::new("test_error", measure))
 }
 
 fn summary(cell: &CellResults, measure: Measure, of: u32) -> Summary {
@@ -104,8 +104,8 @@ fn what_was_not_measured_is_told() {
 #[test]
 fn the_median_of_the_last_epochs() {
     let mut cell = cell("8.0 8.2");
-    cell.replicates[0].last_test_errors = vec![99.0, 7.0, 8.0, 9.0];
-    cell.replicates[1].last_test_errors = vec![6.0, 5.0];
+    cell.replicates[0].last_values = vec![99.0, 7.0, 8.0, 9.0];
+    cell.replicates[1].last_values = vec![6.0, 5.0];
     let summary = summary(&cell, Measure::MedianOfLast(3), 2);
     assert_eq!(summary.values, [(Replicate(1), 8.0), (Replicate(2), 5.5)]);
     assert_eq!(summary.short, 1);

@@ -10,10 +10,10 @@ impl Results {
     /// A sentence for each numeric axis at whose end the best cell lies: a
     /// better cell may lie beyond. Axes with fewer than three values at the
     /// best cell have no inside and are left out. None while a replicate is
-    /// open, or where it is not known that less is better.
+    /// open.
     pub(super) fn border(&self) -> Vec<String> {
         let is_final = self.summaries.iter().all(|it| it.tally().open == 0);
-        if self.definition.metric.is_some() || !is_final {
+        if !is_final {
             return Vec::new();
         }
         let Some(best) = self.best() else {
@@ -42,12 +42,13 @@ impl Results {
         edges.collect()
     }
 
-    /// The complete cell with the least median; the first of several.
+    /// The complete cell with the best median; the first of several.
     pub(super) fn best(&self) -> Option<usize> {
         let complete = self.summaries.iter().enumerate();
         let complete = complete.filter(|(_, it)| it.measured.is_complete());
         let medians = complete.filter_map(|(at, it)| Some((at, it.measured.median()?)));
-        let best = medians.min_by(|left, right| left.1.total_cmp(&right.1));
+        let goal = self.definition.goal();
+        let best = medians.min_by(|left, right| goal.order(left.1, right.1));
         best.map(|(at, _)| at)
     }
 

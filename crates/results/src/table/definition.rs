@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use swath_model::metrics::TEST_ERROR;
+use swath_model::metrics::{Goal, TEST_ERROR};
 use swath_model::spec::Work;
-use swath_model::view::CellResults;
+use swath_model::view::{CellResults, Epochs};
 use swath_sweep::reference::{Published, Reference};
 use swath_sweep::{LABEL, Layout, Measure, Whole};
 
 use super::TableError;
-use crate::summary::{Quantity, Unit};
+use crate::summary::{Objective, Quantity, Unit};
 
 /// The part of a sweep's definition that its table needs. It is read from, and
 /// written as, a JSON object that may have other keys as well.
@@ -24,6 +24,10 @@ pub struct Definition {
     /// the built-in trainer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
+    /// Which values of the metric are better, where the sweep says so; see
+    /// [`Definition::goal`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<Goal>,
     /// Parameters that the table shows and that are not axes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
@@ -55,10 +59,11 @@ impl Definition {
                 });
             }
         }
-        let mut metric = None;
+        let (mut metric, mut goal) = (None, None);
         for cell in &sweep.cells {
             if let Work::Command(command) = cell.spec.work() {
                 metric = Some(command.metric.clone());
+                goal = command.goal;
             }
             for parameter in &mut parameters {
                 let value = match &*parameter.path {
@@ -81,6 +86,7 @@ impl Definition {
             layout: sweep.layout.clone(),
             measure: sweep.measure,
             metric: metric.filter(|metric| metric != TEST_ERROR),
+            goal,
             parameters,
             published: published(sweep),
         }
@@ -95,13 +101,16 @@ impl Definition {
         Self::deserialize(stored).map_err(|error| TableError::Definition(error.to_string()))
     }
 
-    /// How many test errors of the last epochs a result needs besides its
-    /// measurement.
-    pub const fn last_epochs(&self) -> u32 {
-        match self.measure {
-            Measure::MedianOfLast(count) => count,
-            Measure::Last | Measure::Best => 0,
-        }
+    /// Which values of which epochs a result needs besides its measurement: the
+    /// built-in trainer measures its best one itself.
+    pub fn epochs(&self) -> Option<Epochs> {
+        let last = match (self.measure, &self.metric) {
+            (Measure::MedianOfLast(count), _) => count,
+            (Measure::Best, Some(_)) => u32::MAX,
+            (Measure::Best, None) | (Measure::Last, _) => return None,
+        };
+        let metric = self.metric().to_owned();
+        Some(Epochs { metric, last })
     }
 
     /// The metric by which jobs are compared.
@@ -109,9 +118,20 @@ impl Definition {
         self.metric.as_deref().unwrap_or(TEST_ERROR)
     }
 
+    /// Which values of the metric are better: as the sweep says, or else as the
+    /// metric's name does; the smaller ones where neither does.
+    pub fn goal(&self) -> Goal {
+        let implied = || Goal::implied(self.metric());
+        self.goal.or_else(implied).unwrap_or_default()
+    }
+
     /// What is measured of each job.
     pub fn quantity(&self) -> Quantity {
-        Quantity::Measured(self.metric().to_owned(), self.measure)
+        Quantity::Measured(Objective {
+            metric: self.metric().to_owned(),
+            goal: self.goal(),
+            measure: self.measure,
+        })
     }
 
     /// The unit of what is measured.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use swath_model::metrics::{self, Better, TEST_ERROR};
+use swath_model::metrics::{self, Goal, TEST_ERROR};
 use swath_model::outcome::COLUMNS;
 use swath_model::spec::{canonical, keys};
 use swath_model::text::parameter;
@@ -20,8 +20,9 @@ pub(super) struct Measured {
     pub(super) quantity: Quantity,
     pub(super) unit: Unit,
     pub(super) name: String,
-    /// Whether the least value is the best.
-    pub(super) less_is_better: bool,
+    /// Which of its values are better; none where nobody said so, or where the
+    /// better one is not what a sweep looks for.
+    pub(super) goal: Option<Goal>,
 }
 
 impl Measured {
@@ -187,8 +188,11 @@ impl Results {
             table.notes.push(note);
         }
         for (at, show) in shown.iter().enumerate() {
-            if matches!(show, Shows::Measured(measured) if measured.less_is_better) {
-                mark_best(&mut table, at);
+            if let Shows::Measured(Measured {
+                goal: Some(goal), ..
+            }) = show
+            {
+                mark_best(&mut table, at, *goal);
             }
         }
         Ok(table)
@@ -314,16 +318,12 @@ impl Results {
             Quantity::Metric(metric) => metric.replace('_', " "),
             Quantity::TrainSeconds => label(name),
         };
-        // For a program's own metric nobody has said which direction is better,
-        // and the quickest cell is not the best one.
-        let is_less = |metric: &String| {
-            metrics::kind(metric).is_some_and(|known| known.better == Better::Smaller)
-        };
         Some(Measured {
-            less_is_better: match &quantity {
-                Quantity::TrainSeconds => false,
-                Quantity::Measured(..) => self.definition.metric.is_none(),
-                Quantity::Metric(metric) => is_less(metric),
+            goal: match &quantity {
+                // The quickest cell is not the best one.
+                Quantity::TrainSeconds => None,
+                Quantity::Measured(objective) => Some(objective.goal),
+                Quantity::Metric(metric) => Goal::implied(metric),
             },
             quantity,
             unit,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use swath_model::job::StateName;
-use swath_model::metrics::{BEST_TEST_ERROR, TEST_LOSS};
+use swath_model::metrics::{BEST_TEST_ERROR, Goal, TEST_LOSS};
 use swath_model::protocol::MEDIAN_EPOCHS;
 use swath_model::replication::Bounds;
 use swath_model::text::{counted, decimals};
@@ -216,9 +216,11 @@ pub(super) fn caption<'a>(
     for measured in shown {
         let how = match &measured.quantity {
             Quantity::TrainSeconds => continue,
-            Quantity::Measured(_, Measure::Last) => at_last(),
-            Quantity::Measured(_, Measure::Best) => at_best(),
-            Quantity::Measured(_, Measure::MedianOfLast(count)) => last(u64::from(*count)),
+            Quantity::Measured(objective) => match objective.measure {
+                Measure::Last => at_last(),
+                Measure::Best => at_best(),
+                Measure::MedianOfLast(count) => last(u64::from(count)),
+            },
             Quantity::Metric(metric) => match metric.as_str() {
                 TEST_LOSS => at_last(),
                 BEST_TEST_ERROR => at_best(),
@@ -432,9 +434,9 @@ fn devices(results: &Results, times: bool) -> Option<String> {
     })
 }
 
-/// Marks the least median of a column, and all that read the same. Only
+/// Marks the best median of a column, and all that read the same. Only
 /// complete cells take part: a median of the surviving replicates is too good.
-pub(super) fn mark_best(table: &mut Table, at: usize) {
+pub(super) fn mark_best(table: &mut Table, at: usize, goal: Goal) {
     let complete = |field: &Field| match field {
         Field::Figure(shown) if shown.figure.is_complete() => shown.figure.median(),
         _ => None,
@@ -444,13 +446,13 @@ pub(super) fn mark_best(table: &mut Table, at: usize) {
         .iter()
         .filter_map(|row| complete(row.fields.get(at)?));
     let mut count = 0;
-    let least = medians.inspect(|_| count += 1).reduce(f64::min);
-    let Some(least) = least.filter(|_| count > 1) else {
+    let best = goal.best(medians.inspect(|_| count += 1));
+    let Some(best) = best.filter(|_| count > 1) else {
         return;
     };
     // These differ by more than any rounding, so there is nothing to compare by
     // text.
-    let near = |median: f64| median - least <= 0.02 + least.abs() * 0.01;
+    let near = |median: f64| (median - best).abs() <= 0.02 + best.abs() * 0.01;
     for row in &mut table.rows {
         let Some(Field::Figure(shown)) = row.fields.get_mut(at) else {
             continue;
@@ -458,7 +460,18 @@ pub(super) fn mark_best(table: &mut Table, at: usize) {
         let unit = shown.figure.unit();
         let median = shown.figure.median().filter(|median| near(*median));
         shown.best = shown.figure.is_complete()
-            && median.is_some_and(|median| unit.text(median) == unit.text(least));
+            && median.is_some_and(|median| unit.text(median) == unit.text(best));
     }
-    table.best = Some("the least of its column among cells with every run".to_owned());
+    let note = format!(
+        "the {} of its column among cells with every run",
+        goal.superlative()
+    );
+    table.best = Some(match table.best.take() {
+        Some(other) if other != note => {
+            "the best of its column (the least or, where more is better, the greatest) among \
+             cells with every run"
+                .to_owned()
+        }
+        _ => note,
+    });
 }

@@ -72,8 +72,8 @@ impl Results {
             best: None,
         };
         for at in rows.len()..table.columns.len() {
-            if measured.less_is_better {
-                mark_best(&mut table, at);
+            if let Some(goal) = measured.goal {
+                mark_best(&mut table, at, goal);
             }
         }
         Ok(table)

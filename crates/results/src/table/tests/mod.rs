@@ -55,7 +55,7 @@ fn cell(index: u64, axes: &[(&str, Value)], test_error: f64) -> CellResults {
                 train_seconds: 60.0,
                 weights: None,
             }),
-            last_test_errors: Vec::new(),
+            last_values: Vec::new(),
             provenance: Some(Arc::new(Provenance {
                 device: format!("Device {}", index / 4),
                 ..Provenance::default()
@@ -235,13 +235,28 @@ fn parameters_that_are_no_axes_come_from_the_definition() {
 }
 
 #[test]
-fn a_metric_of_a_program_has_no_best() {
+fn a_metric_of_a_program_is_best_in_its_direction() {
     let mut definition = list(&["batch_size"], &["accuracy"]);
     definition["metric"] = json!("accuracy");
     let mut named = cells();
     let table = results(definition.clone(), named.clone()).table().unwrap();
     assert_eq!(table.columns[1].heading(), "accuracy");
-    assert_eq!(table.best, None);
+    let best = |table: &Table| {
+        let figures = table.rows.iter().map(|row| match &row.fields[1] {
+            Field::Figure(shown) => shown.best,
+            other => panic!("{other:?}"),
+        });
+        figures.collect::<Vec<_>>()
+    };
+    let said = |which: &str| Some(format!("the {which} of its column among cells with every run"));
+    assert_eq!(table.best, said("greatest"));
+    let greatest = best(&table);
+    definition["goal"] = json!("minimize");
+    let turned = results(definition.clone(), named.clone()).table().unwrap();
+    assert_eq!(turned.best, said("least"));
+    let least = best(&turned);
+    assert!(least.contains(&true) && greatest.contains(&true));
+    assert!(least.iter().zip(&greatest).all(|(least, greatest)| !(least & greatest)));
     // It was recorded before metrics kept their names.
     assert_eq!(texts(&table)[1], "64 | 10.0000");
     let measured = named[0].replicates[0].measurement.as_mut().unwrap();
@@ -307,7 +322,7 @@ fn a_definition_is_made_from_the_sweep_file_and_reads_back() {
     let file = SweepFile::parse("small.toml", text, &none).unwrap();
     let definition = Definition::new(&expand_whole(&file).unwrap());
     assert_eq!(definition.metric.as_deref(), Some("perplexity"));
-    assert_eq!(definition.last_epochs(), 3);
+    assert_eq!(definition.epochs().map(|it| it.last), Some(3));
     assert_eq!(definition.parameters.len(), 2);
     assert_eq!(definition.parameters[0].values, [json!(8), json!(16)]);
     assert_eq!(definition.parameters[1].values, [json!("fast")]);
