@@ -22,7 +22,7 @@ pub(crate) async fn decisions(store: &dyn Store, sweep: SweepView) -> Result<Dec
     let mut cells = Vec::new();
     if !named.is_empty() {
         cells = store
-            .results(sweep.digest, 0)
+            .results(sweep.digest, None)
             .await
             .map_err(ApiError::from)?;
         cells.retain(|cell| named.contains(&cell.cell));

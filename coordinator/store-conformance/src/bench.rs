@@ -19,6 +19,7 @@ use swath_model::view::{CurvePoint, JobDetail, LogChunk};
 use crate::call::{Call, Reply, Said};
 use crate::copying;
 use crate::oracle::Oracle;
+use crate::script::last;
 use crate::subject::Subject;
 use crate::tested::Tested;
 use crate::watched::{Watch, Watched, When};
@@ -282,7 +283,9 @@ impl Bench {
         let sweeps = self.both(at, async |store| store.sweeps().await);
         for sweep in sweeps.await.unwrap() {
             let sweep = sweep.digest;
-            let results = self.both(at, async |store| store.results(sweep, Some(last("test_error", 2))).await);
+            let results = self.both(at, async |store| {
+                store.results(sweep, Some(last("test_error", 2))).await
+            });
             results.await.unwrap();
             let record = self.both(at, async |store| store.replication(sweep).await);
             record.await.unwrap();

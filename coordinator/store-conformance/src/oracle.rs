@@ -11,8 +11,8 @@ use swath_model::probe::WorkloadKey;
 use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
-    SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
+    SweepRecord, SweepView, WorkerView,
 };
 
 use crate::subject::Subject;
@@ -186,8 +186,12 @@ impl Subject for Oracle {
         Ok(self.with(|ledger| ledger.alike(workload, limit)))
     }
 
-    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
-        self.with(|ledger| ledger.results(sweep, epochs))
+    async fn results(
+        &self,
+        sweep: SweepDigest,
+        epochs: Option<Epochs>,
+    ) -> Result<Vec<CellResults>> {
+        self.with(|ledger| ledger.results(sweep, epochs.as_ref()))
             .map_err(told)
     }
 

@@ -15,7 +15,7 @@ use swath_model::view::{SweepKind, SweepState};
 
 use super::bench::Bench;
 use super::script::{
-    any_values, failed, held, job, measured, observation, provenance, report, sweep, weights,
+    any_values, failed, held, job, last, measured, observation, provenance, report, sweep, weights,
     worker_about,
 };
 use crate::{Ack, CellList, JobQuery, Known, Sources, SubmittedCell, SweepChange};
@@ -272,7 +272,7 @@ pub async fn results_come_in_canonical_order(bench: &mut Bench) {
     bench.finish(&owner, grants[2].held, invalid).await;
     let digest = submission.digest;
     let cells = bench
-        .read(async |store| store.results(digest, 0).await)
+        .read(async |store| store.results(digest, None).await)
         .await;
     let places: Vec<_> = cells.iter().map(|cell| (cell.index, cell.cell)).collect();
     let wanted = [&submission.cells[0], &submission.cells[1]].map(|cell| cell.digest);
@@ -301,13 +301,13 @@ pub async fn results_come_in_canonical_order(bench: &mut Bench) {
     // A job that waits for another attempt has no provenance that counts.
     let lost = failed(Fault::Lost, "killed");
     bench.finish(&owner, grants[3].held, lost).await;
-    let cells = bench.read(async |store| store.results(digest, 0).await);
+    let cells = bench.read(async |store| store.results(digest, None).await);
     let waiting = cells.await[1].replicates[1].clone();
     assert_eq!(waiting.state, StateName::Queued);
     assert_eq!(waiting.provenance, None);
     let unknown = SweepDigest::from_bytes([7; 32]);
     bench
-        .absent(async |store| store.results(unknown, 0).await)
+        .absent(async |store| store.results(unknown, None).await)
         .await;
 }
 
@@ -346,7 +346,7 @@ pub async fn metrics_come_out_as_they_went_in(bench: &mut Bench) {
         assert_eq!(ack, Ack::Recorded);
     }
     let digest = submission.digest;
-    let cells = bench.read(async |store| store.results(digest, 0).await);
+    let cells = bench.read(async |store| store.results(digest, None).await);
     let cells = cells.await;
     for (place, told) in all.iter().enumerate() {
         let measured = cells[0].replicates[place].measurement.clone();
@@ -427,7 +427,7 @@ pub async fn any_metrics_come_back(bench: &mut Bench) {
         bench.finish(&owner, grant.held, outcome).await;
         all.push((grant.held.job, seen, measured));
     }
-    let cells = bench.read(async |store| store.results(submission.digest, 0).await);
+    let cells = bench.read(async |store| store.results(submission.digest, None).await);
     let cells = cells.await;
     for (job, seen, measured) in all {
         let curve = bench.read(async |store| store.curves(job).await).await;
@@ -475,10 +475,7 @@ pub async fn the_last_epochs_span_attempts(bench: &mut Bench) {
     assert_eq!(read(bench, "test_error", 3).await, [0.0; 0]);
     bench.finish(&owner, second, measured(50.0)).await;
     assert_eq!(read(bench, "test_error", 3).await, [80.0, 60.0, 50.0]);
-    assert_eq!(
-        read(bench, "test_error", 9).await,
-        [90.0, 80.0, 60.0, 50.0]
-    );
+    assert_eq!(read(bench, "test_error", 9).await, [90.0, 80.0, 60.0, 50.0]);
     assert_eq!(read(bench, "test_error", 0).await, [0.0; 0]);
     assert_eq!(read(bench, "val/\"acc\"", 9).await, [0.25, 0.5]);
     assert_eq!(read(bench, "val", 9).await, [0.0; 0]);

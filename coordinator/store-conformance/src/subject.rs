@@ -8,8 +8,8 @@ use swath_model::probe::WorkloadKey;
 use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
-    SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
+    SweepRecord, SweepView, WorkerView,
 };
 
 use crate::{
@@ -124,7 +124,8 @@ pub trait Subject: Send + Sync {
     async fn alike(&self, workload: WorkloadKey, limit: u32) -> Result<Vec<Alike>>;
 
     /// A sweep's table.
-    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>>;
+    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>)
+    -> Result<Vec<CellResults>>;
 
     /// A job's observations.
     async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>>;

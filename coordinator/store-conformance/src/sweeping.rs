@@ -50,7 +50,7 @@ pub async fn a_grown_sweep_keeps_its_jobs(bench: &mut Bench) {
     let wanted = [job(2, 1), job(0, 1), job(0, 2), job(1, 2), job(2, 2)];
     assert_eq!(order, wanted);
     assert_eq!(bench.job(job(1, 1)).await.job.sweeps, ["s"]);
-    let results = bench.read(async |store| store.results(grown.digest, 0).await);
+    let results = bench.read(async |store| store.results(grown.digest, None).await);
     let results = results.await;
     assert_eq!(results[1].replicates[0].state, StateName::Succeeded);
     assert_eq!(results[1].replicates[1].state, StateName::Leased);

@@ -11,8 +11,8 @@ use swath_model::probe::WorkloadKey;
 use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
-    SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
+    SweepRecord, SweepView, WorkerView,
 };
 
 use crate::subject::Subject;
@@ -210,7 +210,11 @@ impl Subject for Tested {
         self.engine().store().alike(workload, limit).await
     }
 
-    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
+    async fn results(
+        &self,
+        sweep: SweepDigest,
+        epochs: Option<Epochs>,
+    ) -> Result<Vec<CellResults>> {
         self.engine().store().results(sweep, epochs).await
     }
 

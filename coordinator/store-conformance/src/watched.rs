@@ -9,8 +9,8 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
-    SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
+    SweepRecord, SweepView, WorkerView,
 };
 use tokio::sync::Notify;
 
@@ -271,7 +271,11 @@ impl<S: Store> Store for Watched<S> {
         self.store.alike(workload, limit).await
     }
 
-    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
+    async fn results(
+        &self,
+        sweep: SweepDigest,
+        epochs: Option<Epochs>,
+    ) -> Result<Vec<CellResults>> {
         self.store.results(sweep, epochs).await
     }
 

@@ -176,7 +176,7 @@ impl Bench {
 
     /// [`Subject::results`] without the last epochs.
     pub async fn results(&self, sweep: SweepDigest) -> Vec<CellResults> {
-        let ask = async |store: &dyn Subject| store.results(sweep, 0).await;
+        let ask = async |store: &dyn Subject| store.results(sweep, None).await;
         self.both("results", ask).await.unwrap()
     }
 

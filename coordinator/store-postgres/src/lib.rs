@@ -31,8 +31,8 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
-    SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
+    SweepRecord, SweepView, WorkerView,
 };
 use swath_store::{
     CellKey, Changes, Copying, JobQuery, Known, Names, Result, Said, Snapshot, Sources, Start,
@@ -255,7 +255,11 @@ impl Store for PostgresStore {
         .await
     }
 
-    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
+    async fn results(
+        &self,
+        sweep: SweepDigest,
+        epochs: Option<Epochs>,
+    ) -> Result<Vec<CellResults>> {
         self.read(Any, move |session| {
             Box::pin(read::results(session, sweep, epochs))
         })

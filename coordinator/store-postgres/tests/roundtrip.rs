@@ -146,7 +146,7 @@ async fn texts_come_back_whatever_is_in_them() {
     }
     assert_eq!(store.logs(held[0].job, 0).await.unwrap()[0].text, log);
     assert_eq!(store.sweeps().await.unwrap()[0].paused, Some(cause));
-    let results = store.results(digest, 0).await.unwrap();
+    let results = store.results(digest, None).await.unwrap();
     assert_eq!(results[2].axes[0].1, json!("ä\0\"\\'b"));
     comes_back(&engine, &watch).await;
 }

@@ -62,7 +62,7 @@ async fn main() -> Result<(), Error> {
     commits(&store, term, &mut grid).await?;
     let sweep = grid.digest;
     for _ in 0..3 {
-        time("results of the sweep", store.results(sweep, 0)).await?;
+        time("results of the sweep", store.results(sweep, None)).await?;
     }
     time("all sweeps with counts", store.sweeps()).await?;
     println!("resident                 {:>10}", resident()?);

@@ -29,8 +29,8 @@ use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::message::{JobQuery, Known, Sources};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
-    SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
+    SweepRecord, SweepView, WorkerView,
 };
 use swath_store::{
     CellKey, Changes, Copying, Names, Result, Said, Snapshot, Start, Store, StoredCell, Term,
@@ -189,7 +189,11 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
+    async fn results(
+        &self,
+        sweep: SweepDigest,
+        epochs: Option<Epochs>,
+    ) -> Result<Vec<CellResults>> {
         read(&self.readers, move |conn| {
             Box::pin(read::results(conn, sweep, epochs))
         })

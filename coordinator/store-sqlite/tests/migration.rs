@@ -332,7 +332,7 @@ async fn check_start(store: &SqliteStore) {
 
 async fn check_reads(store: &SqliteStore) {
     let sweeps = store.sweeps().await.unwrap();
-    let results = store.results(sweeps[0].digest, 0).await.unwrap();
+    let results = store.results(sweeps[0].digest, None).await.unwrap();
     assert_eq!(results[0].replicates[3].measurement, Some(measurement()));
     let imported = results[0].replicates.iter();
     let imported = imported.filter_map(|it| it.imported.as_ref());

@@ -20,8 +20,8 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
-    SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
+    SweepRecord, SweepView, WorkerView,
 };
 
 pub use swath_model::message::*;
@@ -195,7 +195,8 @@ pub trait Store: Send + Sync + 'static {
     /// the observations with its metric, for each epoch that of the newest
     /// attempt (an attempt may have resumed another), it takes the last so many
     /// epochs, newest last.
-    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>>;
+    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>)
+    -> Result<Vec<CellResults>>;
 
     /// A job's observations, by attempt and epoch; none for an unknown job.
     async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>>;

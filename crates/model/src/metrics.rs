@@ -53,9 +53,30 @@ pub enum Goal {
 /// Metrics of which more is better, by the last word of their names: `val/acc`,
 /// `macro_f1`.
 const MAXIMIZED: [&str; 24] = [
-    "acc", "accuracy", "ap", "auc", "auprc", "auroc", "bleu", "dice", "elbo", "f1", "iou",
-    "likelihood", "map", "miou", "ndcg", "precision", "psnr", "r2", "recall", "return", "reward",
-    "rouge", "ssim", "top1",
+    "acc",
+    "accuracy",
+    "ap",
+    "auc",
+    "auprc",
+    "auroc",
+    "bleu",
+    "dice",
+    "elbo",
+    "f1",
+    "iou",
+    "likelihood",
+    "map",
+    "miou",
+    "ndcg",
+    "precision",
+    "psnr",
+    "r2",
+    "recall",
+    "return",
+    "reward",
+    "rouge",
+    "ssim",
+    "top1",
 ];
 
 impl fmt::Display for Goal {
@@ -504,7 +525,7 @@ mod tests {
             );
             let less = ["error", "loss", "skipped_steps", "train_seconds"];
             let less = less.iter().any(|end| name.ends_with(end));
-            assert_eq!(less, known.better == Better::Smaller, "{name}");
+            assert_eq!(less, known.goal == Some(Goal::Minimize), "{name}");
         }
         assert_eq!(kind("test_error.cifar10.1"), known(TEST_ERROR));
         assert_eq!(kind("goal.10.epoch"), None);
@@ -596,5 +617,35 @@ mod tests {
                 prop_assert_eq!(metrics.without(&[&name]).len() + 1, metrics.len());
             }
         }
+    }
+
+    #[test]
+    fn a_name_implies_a_direction() {
+        use Goal::{Maximize, Minimize};
+        let implied = [
+            ("val/acc", Some(Maximize)),
+            ("eval.macro_F1", Some(Maximize)),
+            ("mean reward", Some(Maximize)),
+            ("mAP", Some(Maximize)),
+            ("test_error.cifar10.1", Some(Minimize)),
+            ("val_loss", Some(Minimize)),
+            ("rmse_error", Some(Minimize)),
+            ("accuracy_epoch", None),
+            ("perplexity", None),
+            ("lr", None),
+            ("---", None),
+        ];
+        for (name, goal) in implied {
+            assert_eq!(Goal::implied(name), goal, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_best_is_at_the_end_that_the_goal_names() {
+        let values = [0.5, -1.0, 2.0];
+        assert_eq!(Goal::Minimize.best(values), Some(-1.0));
+        assert_eq!(Goal::Maximize.best(values), Some(2.0));
+        assert_eq!(Goal::Maximize.best([]), None);
+        assert!(MAXIMIZED.is_sorted());
     }
 }

@@ -18,7 +18,7 @@ use swath_model::policy::Policy;
 use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 use swath_results::steering::steer;
-use swath_results::summary::Quantity;
+use swath_results::summary::{Objective, Quantity};
 use swath_store::{Result, Store, StoreError};
 use swath_sweep::Measure;
 
@@ -193,8 +193,8 @@ impl Desk {
     }
 
     async fn said(&self, due: SteeringDue) -> Result<Vec<Steering>> {
-        let results = self.disk.results(due.sweep, 0).await?;
-        let measured = Quantity::Measured("test_error".to_owned(), Measure::Last);
+        let results = self.disk.results(due.sweep, None).await?;
+        let measured = Quantity::Measured(Objective::new("test_error", Measure::Last));
         steer(due.rule, &measured, &results)
             .map_err(|error| StoreError::Conflict(error.to_string()))
     }

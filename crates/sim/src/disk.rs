@@ -8,8 +8,8 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
-    SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
+    SweepRecord, SweepView, WorkerView,
 };
 use swath_store::{
     CellKey, Changes, JobQuery, Known, Names, Result, Said, Sources, Start, Store, StoreError,
@@ -203,7 +203,11 @@ impl Store for Disk {
         self.reached()?.alike(workload, limit).await
     }
 
-    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
+    async fn results(
+        &self,
+        sweep: SweepDigest,
+        epochs: Option<Epochs>,
+    ) -> Result<Vec<CellResults>> {
         self.reached()?.results(sweep, epochs).await
     }
 

@@ -230,7 +230,7 @@ impl Ledger {
     pub fn results(
         &self,
         sweep: SweepDigest,
-        epochs: Option<Epochs>,
+        epochs: Option<&Epochs>,
     ) -> Result<Vec<CellResults>, LedgerError> {
         let sweep = &self.sweeps[self.sweep(sweep)?];
         let cells = sweep.cells.iter().zip(&sweep.counts).enumerate();
@@ -243,7 +243,7 @@ impl Ledger {
                     .iter()
                     .zip(1..)
                     .map(|(index, replicate)| {
-                        self.jobs[*index].result(Replicate(replicate), epochs.as_ref())
+                        self.jobs[*index].result(Replicate(replicate), epochs)
                     })
                     .collect();
                 import::fill(&mut replicates, self.imports_of(&sweep.name, *cell));

@@ -19,8 +19,8 @@ use swath_model::event::Event;
 use swath_model::id::{CellDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord, SweepRecord,
-    SweepView, WorkerView,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
+    SweepRecord, SweepView, WorkerView,
 };
 
 use self::dump::Dump;
@@ -175,8 +175,12 @@ impl Store for MemoryStore {
         self.with(|tables| Ok(tables.alike(workload, limit)))
     }
 
-    async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
-        self.with(|tables| tables.results(sweep, epochs))
+    async fn results(
+        &self,
+        sweep: SweepDigest,
+        epochs: Option<Epochs>,
+    ) -> Result<Vec<CellResults>> {
+        self.with(|tables| tables.results(sweep, epochs.as_ref()))
     }
 
     async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>> {

@@ -11,9 +11,9 @@ use swath_model::outcome::{Fault, Outcome};
 use swath_model::probe::WorkloadKey;
 use swath_model::replication::Decision;
 use swath_model::view::{
-    Alike, AttemptView, CellResults, CurvePoint, DecisionView, Epochs, JobDetail, JobView, LogChunk,
-    ReplicateResult, ReplicationRecord, ReplicationView, SettledView, SweepRecord, SweepState,
-    SweepView, WorkerView,
+    Alike, AttemptView, CellResults, CurvePoint, DecisionView, Epochs, JobDetail, JobView,
+    LogChunk, ReplicateResult, ReplicationRecord, ReplicationView, SettledView, SweepRecord,
+    SweepState, SweepView, WorkerView,
 };
 
 use super::tables::{AttemptRec, JobRec, SweepRec, Tables};
@@ -185,11 +185,15 @@ impl Tables {
         alike.take(limit as usize).collect()
     }
 
-    pub(super) fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>) -> Result<Vec<CellResults>> {
+    pub(super) fn results(
+        &self,
+        sweep: SweepDigest,
+        epochs: Option<&Epochs>,
+    ) -> Result<Vec<CellResults>> {
         let rec = self.sweep_of(sweep)?;
         let cell = |held: &NewSweepCell| {
             let jobs = self.held_by(held);
-            let mut replicates = jobs.map(|it| result(it, epochs.as_ref())).collect();
+            let mut replicates = jobs.map(|it| result(it, epochs)).collect();
             let imported = self
                 .imports
                 .iter()

@@ -111,7 +111,7 @@ async fn read(store: &impl Store, sweep: &Sweep) {
     let mut times = Vec::new();
     for _ in 0..7 {
         let began = Instant::now();
-        let cells = store.results(digest, 0).await.unwrap();
+        let cells = store.results(digest, None).await.unwrap();
         assert_eq!(cells.len() as u64, CELLS);
         times.push(began.elapsed());
     }

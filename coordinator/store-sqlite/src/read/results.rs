@@ -243,7 +243,11 @@ async fn provenances_of_failures(
 }
 
 /// What a metric was in the last epochs of succeeded jobs.
-async fn last_values(conn: &mut SqliteConnection, sweep: i64, epochs: Epochs) -> Result<LastValues> {
+async fn last_values(
+    conn: &mut SqliteConnection,
+    sweep: i64,
+    epochs: Epochs,
+) -> Result<LastValues> {
     let metric = epochs.metric.clone();
     let mut values = LastValues::new(epochs);
     let mut rows = query!(

@@ -6,7 +6,7 @@ use swath_model::metrics::Goal;
 use swath_model::text::counted;
 use swath_model::view::CellResults;
 use swath_results::summary::Summary;
-use swath_results::table::{Results, label};
+use swath_results::table::Results;
 
 use super::axes::{Axes, Axis, depends};
 use super::names::Names;

@@ -115,7 +115,10 @@ fn what_diverged_is_worse_than_any_number() {
         cell(0, vec![Trial::Diverged; 3]),
         cell(1, vec![Trial::Measured(1.0), Trial::Diverged]),
     ];
-    assert_eq!(look(BOUNDS, GOAL, &both), [Steering::Settle(Verdict::default())]);
+    assert_eq!(
+        look(BOUNDS, GOAL, &both),
+        [Steering::Settle(Verdict::default())]
+    );
 }
 
 #[test]
@@ -124,7 +127,10 @@ fn cells_without_a_number_have_no_place() {
         cell(0, vec![Trial::Nothing; 3]),
         cell(1, measured(&[1.0, 2.0, 3.0])),
     ];
-    assert_eq!(look(BOUNDS, GOAL, &cells), [Steering::Settle(Verdict::default())]);
+    assert_eq!(
+        look(BOUNDS, GOAL, &cells),
+        [Steering::Settle(Verdict::default())]
+    );
 }
 
 #[test]

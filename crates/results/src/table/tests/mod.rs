@@ -248,7 +248,11 @@ fn a_metric_of_a_program_is_best_in_its_direction() {
         });
         figures.collect::<Vec<_>>()
     };
-    let said = |which: &str| Some(format!("the {which} of its column among cells with every run"));
+    let said = |which: &str| {
+        Some(format!(
+            "the {which} of its column among cells with every run"
+        ))
+    };
     assert_eq!(table.best, said("greatest"));
     let greatest = best(&table);
     definition["goal"] = json!("minimize");
@@ -256,7 +260,12 @@ fn a_metric_of_a_program_is_best_in_its_direction() {
     assert_eq!(turned.best, said("least"));
     let least = best(&turned);
     assert!(least.contains(&true) && greatest.contains(&true));
-    assert!(least.iter().zip(&greatest).all(|(least, greatest)| !(least & greatest)));
+    assert!(
+        least
+            .iter()
+            .zip(&greatest)
+            .all(|(least, greatest)| !(least & greatest))
+    );
     // It was recorded before metrics kept their names.
     assert_eq!(texts(&table)[1], "64 | 10.0000");
     let measured = named[0].replicates[0].measurement.as_mut().unwrap();
