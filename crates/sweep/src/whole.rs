@@ -185,6 +185,13 @@ impl Tally {
         if let Some(before) = self.cells.get(&cell.digest) {
             return Err(*before);
         }
+        // It changes what the sweep says, though no job.
+        if self.cells.is_empty()
+            && let Work::Command(command) = cell.spec.work()
+            && let Some(goal) = command.goal
+        {
+            self.hasher.update(format!("goal={goal};").as_bytes());
+        }
         self.cells.insert(cell.digest, cell.index);
         self.hasher.update(cell.digest.as_bytes());
         let mut axes = self.grid.axes.iter_mut().zip(&mut self.values);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use swath_model::job::StateName;
-use swath_model::metrics::{BEST_TEST_ERROR, Goal, TEST_LOSS};
+use swath_model::metrics::{BEST_TEST_ERROR, Goal, TEST_ERROR, TEST_LOSS};
 use swath_model::protocol::MEDIAN_EPOCHS;
 use swath_model::replication::Bounds;
 use swath_model::text::{counted, decimals};
@@ -218,7 +218,8 @@ pub(super) fn caption<'a>(
             Quantity::TrainSeconds => continue,
             Quantity::Measured(objective) => match objective.measure {
                 Measure::Last => at_last(),
-                Measure::Best => at_best(),
+                Measure::Best if objective.metric == TEST_ERROR => at_best(),
+                Measure::Best => "each at its best epoch".to_owned(),
                 Measure::MedianOfLast(count) => last(u64::from(count)),
             },
             Quantity::Metric(metric) => match metric.as_str() {

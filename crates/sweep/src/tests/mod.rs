@@ -7,10 +7,14 @@ mod laws;
 mod lists;
 mod selectors;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use swath_model::device::DeviceKind;
+use swath_model::metrics::Goal;
 use swath_model::needs::Needs;
+use swath_model::spec::Work;
 
 use super::*;
 
@@ -408,6 +412,49 @@ fn the_digest_is_over_what_the_file_means() {
         assert_ne!(changed, plain);
         assert_ne!(digest(&plain), digest(&changed), "{to}");
     }
+}
+
+/// The direction of a metric changes what a table says, and no job.
+#[test]
+fn a_goal_is_of_the_sweep_and_of_no_job() {
+    let text = |goal: &str| {
+        format!(
+            "[sweep]\nname = \"x\"\n[fixed]\ntrainer.command = [\"a\"]\ntrainer.metric = \"b\"\n{goal}\n\
+             [[grid]]\n\"params.x\" = [1, 2]\n"
+        )
+    };
+    let whole = |goal: &str| expand_whole(&parsed(&text(goal))).unwrap();
+    let plain = whole("");
+    let less = whole("trainer.goal = \"minimize\"");
+    let more = whole("trainer.goal = \"maximize\"");
+    let digests = [plain.digest, less.digest, more.digest];
+    assert_eq!(BTreeSet::from(digests).len(), 3);
+    for other in [&less, &more] {
+        for (one, cell) in plain.cells.iter().zip(&other.cells) {
+            assert_eq!((one.digest, &one.text), (cell.digest, &cell.text));
+        }
+    }
+    let Work::Command(command) = more.cells[0].spec.work() else {
+        panic!("{:?}", more.cells[0].spec.work());
+    };
+    assert_eq!(command.goal, Some(Goal::Maximize));
+    let wrong = text("trainer.goal = \"more\"");
+    let said = SweepFile::parse("s/x.toml", &wrong, &read).unwrap_err()[0].to_string();
+    assert!(
+        said.contains("`trainer.goal`") && said.contains("maximize"),
+        "{said}"
+    );
+}
+
+/// A table compares cells by one number.
+#[test]
+fn cells_have_one_metric() {
+    let text = "[sweep]\nname = \"x\"\n[fixed]\ntrainer.command = [\"a\"]\n\
+                [[grid]]\n\"trainer.metric\" = [\"f1\", \"loss\"]\n";
+    let said = expand(&parsed(text)).unwrap_err()[0].to_string();
+    let wanted = "`trainer.metric`: some cells say `f1` and some `loss`; a table compares its \
+                  cells by one metric";
+    assert!(said.ends_with(wanted), "{said}");
 }
 
 #[test]

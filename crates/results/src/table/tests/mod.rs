@@ -271,7 +271,7 @@ fn a_metric_of_a_program_is_best_in_its_direction() {
     let measured = named[0].replicates[0].measurement.as_mut().unwrap();
     measured.values.insert("accuracy", 0.5).unwrap();
     let results = results(definition, named);
-    assert_eq!(texts(&results.table().unwrap())[1], "64 | 0.5000");
+    assert_eq!(texts(&results.table().unwrap())[1], "64 | 0.5000*");
     let document = serde_json::to_value(results.document()).unwrap();
     assert_eq!(document["rows"][0]["median"], 0.5);
     assert_eq!(document["rows"][0].get("metrics"), None);
