@@ -25,7 +25,7 @@ pub(crate) struct Context {
     /// The database of `serve` and `run`.
     pub(crate) database: Database,
     /// The policy, if one was named.
-    pub(crate) policy: Option<Policy>,
+    pub(crate) policy: Option<PolicyFile>,
     /// What the terminal behind stdout can show.
     pub(crate) style: Style,
     /// What has to follow the words of the next command so that it asks the
@@ -46,6 +46,15 @@ pub(crate) enum Target {
 }
 
 impl Context {
+    /// The policy of the file that `--policy` names; where it says nothing, or
+    /// there is none, `base`.
+    pub(crate) fn policy_over(&self, base: Policy) -> Outcome<Policy> {
+        match &self.policy {
+            Some(file) => file.over(&base),
+            None => Ok(base),
+        }
+    }
+
     pub(crate) fn resolve(global: &Global) -> Outcome<Self> {
         let text = global.database.as_deref();
         let database =
@@ -66,7 +75,7 @@ impl Context {
             _ => String::new(),
         };
         let printer = Printer::new(global.color, global.quiet);
-        let policy = global.policy.as_deref().map(policy).transpose()?;
+        let policy = global.policy.as_deref().map(PolicyFile::read).transpose()?;
         Ok(Self {
             printer,
             format: global.output.format(),
@@ -113,14 +122,15 @@ pub(crate) fn serve(context: &Context, arguments: &Serve) -> Outcome<ServeSettin
         listen: arguments.listen,
         advertise: advertise.transpose()?,
         database: context.database.clone(),
-        policy: context.policy.clone().unwrap_or_default(),
+        policy: context.policy_over(Policy::default())?,
     })
 }
 
-/// The policy of a coordinator with one worker, which `run` starts: somebody
-/// waits for it, and cordoning its only worker would help nobody.
-pub(crate) fn policy_of_one(context: &Context) -> Policy {
-    context.policy.clone().unwrap_or_else(|| Policy {
+/// The policy of a coordinator with one worker, which `run` starts, as far as no
+/// file says otherwise: somebody waits for it, and cordoning its only worker
+/// would help nobody.
+pub(crate) fn policy_of_one(context: &Context) -> Outcome<Policy> {
+    context.policy_over(Policy {
         cordon_after: u32::MAX,
         backoff_base_ms: 1_000,
         charged_max: 3,
@@ -128,23 +138,44 @@ pub(crate) fn policy_of_one(context: &Context) -> Policy {
     })
 }
 
-fn policy(path: &Path) -> Outcome<Policy> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("cannot read the policy {shown}: {error}")))?;
-    let policy: Policy = toml::from_str(&text).map_err(|error| {
-        let at = error.span().map_or_else(String::new, |span| {
-            let before = &text[..span.start.min(text.len())];
-            let line = before.matches('\n').count() + 1;
-            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-            format!(":{line}:{column}")
-        });
-        Failure::usage(format!("{shown}{at}: {}", error.message()))
-    })?;
-    policy
-        .check()
-        .map_err(|error| Failure::usage(format!("{shown}: {error}")))?;
-    Ok(policy)
+/// The keys of a policy file.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PolicyFile {
+    /// The file, for messages.
+    shown: String,
+    keys: toml::Table,
+}
+
+impl PolicyFile {
+    fn read(path: &Path) -> Outcome<Self> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::usage(format!("cannot read the policy {shown}: {error}")))?;
+        let wrong = |error: &toml::de::Error| {
+            let at = error.span().map_or_else(String::new, |span| {
+                let before = &text[..span.start.min(text.len())];
+                let line = before.matches('\n').count() + 1;
+                let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+                format!(":{line}:{column}")
+            });
+            Failure::usage(format!("{shown}{at}: {}", error.message()))
+        };
+        // Read as a policy first: a table does not know which keys there are.
+        let _policy: Policy = toml::from_str(&text).map_err(|error| wrong(&error))?;
+        let keys = toml::from_str(&text).map_err(|error| wrong(&error))?;
+        Ok(Self { shown, keys })
+    }
+
+    /// What the file says; where it says nothing, `base`.
+    fn over(&self, base: &Policy) -> Outcome<Policy> {
+        let wrong =
+            |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", self.shown));
+        let mut keys = toml::Table::try_from(base).map_err(|error| wrong(&error))?;
+        keys.extend(self.keys.clone());
+        let policy: Policy = keys.try_into().map_err(|error| wrong(&error))?;
+        policy.check().map_err(|error| wrong(&error))?;
+        Ok(policy)
+    }
 }
 
 /// The settings for training on this machine.
@@ -182,7 +213,7 @@ mod tests {
             ..global
         })
         .unwrap();
-        assert_eq!(policy_of_one(&context).check(), Ok(()));
+        assert_eq!(policy_of_one(&context).unwrap().check(), Ok(()));
     }
 
     #[test]
@@ -201,5 +232,32 @@ mod tests {
         assert_eq!(typed.target, Target::Named(urls.to_vec()));
         assert_eq!(typed.in_database().asked, " --database sqlite:swath.db");
         assert_eq!(quoted("sqlite:it's here.db"), r"'sqlite:it'\''s here.db'");
+    }
+
+    #[test]
+    fn a_policy_file_changes_what_it_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("policy.toml");
+        let context = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let words = ["coordinator", "--policy", path.to_str().unwrap(), "sweeps"];
+            Context::resolve(&Cli::parse_from(words).global)
+        };
+        // A default of `serve`, which `run` does not have.
+        let said = context("heartbeat_ms = 10000\n").unwrap();
+        let of_one = policy_of_one(&said).unwrap();
+        assert_eq!((of_one.cordon_after, of_one.charged_max), (u32::MAX, 3));
+        let said = context("cordon_after = 2\n").unwrap();
+        let of_one = policy_of_one(&said).unwrap();
+        assert_eq!((of_one.cordon_after, of_one.charged_max), (2, 3));
+        let wrong = context("heartbeat_ms = 1\nttl = 5\n").unwrap_err();
+        assert!(
+            wrong.lines[0].contains("policy.toml:2:1: unknown field"),
+            "{wrong:?}"
+        );
+        let wrong = context("ttl_ms = 5\n")
+            .and_then(|it| policy_of_one(&it))
+            .unwrap_err();
+        assert!(wrong.lines[0].contains("policy.toml: "), "{wrong:?}");
     }
 }

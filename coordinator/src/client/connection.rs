@@ -127,7 +127,7 @@ impl Connection {
     async fn over(database: &Database, context: &Context) -> Outcome<Self> {
         let give_up = tokio::time::Instant::now() + HELD_WAIT;
         loop {
-            let policy = context.policy.clone().unwrap_or_default();
+            let policy = context.policy_over(Policy::default())?;
             let failure = match Self::start(database, policy).await {
                 Ok(connection) => {
                     let note = format!("no coordinator is running; reading {database} directly");

@@ -112,7 +112,7 @@ async fn again(
         state_dir: directory.join("worker"),
     };
     LocalWorker::prepare(&settings, &needs)?;
-    let policy = policy_of_one(context);
+    let policy = policy_of_one(context)?;
     // Under another name than the job's, so that a selector finds only the job.
     let sweep = SweepDigest::from_bytes(job.digest.as_bytes().map(|byte| !byte));
     let store = SqliteStore::open(&path);

@@ -14,13 +14,27 @@ const LETTERS: [char; 14] = [
     'o', 'x', '+', '*', '#', '@', '%', 'a', 'b', 'c', 'd', 'e', 'f', 'g',
 ];
 
+/// The longest name beside a row or above a column: a parameter's value may be
+/// a text of any length.
+const NAME_MOST: usize = 40;
+
 pub(crate) fn write(chart: &Chart, width: usize, unicode: bool) -> String {
     let mut out = String::new();
     put!(out, "{}\n\n", chart.title);
-    match &chart.body {
-        Body::Lines(grid) => lines(&mut out, chart, grid, width, unicode),
-        Body::Boxes(boxes) => rows(&mut out, chart, boxes, width, unicode),
-        Body::Heat(heat) => table(&mut out, chart, heat),
+    let mut body = chart.body.clone();
+    match &mut body {
+        Body::Lines(grid) => {
+            shorten(grid.series.iter_mut().map(|it| &mut it.name), unicode);
+            lines(&mut out, chart, grid, width, unicode);
+        }
+        Body::Boxes(boxes) => {
+            shorten(boxes.rows.iter_mut().map(|it| &mut it.name), unicode);
+            rows(&mut out, chart, boxes, width, unicode);
+        }
+        Body::Heat(heat) => {
+            shorten(heat.rows.iter_mut().chain(&mut heat.columns), unicode);
+            table(&mut out, chart, heat);
+        }
     }
     out.push('\n');
     for sentence in &chart.caption {
@@ -29,6 +43,17 @@ pub(crate) fn write(chart: &Chart, width: usize, unicode: bool) -> String {
     // No line ends in a space.
     let lines: Vec<&str> = out.lines().map(str::trim_end).collect();
     lines.join("\n") + "\n"
+}
+
+fn shorten<'a>(names: impl Iterator<Item = &'a mut String>, unicode: bool) {
+    for name in names {
+        if let Some((end, _)) = name.char_indices().nth(NAME_MOST)
+            && let Some((last, _)) = name[..end].char_indices().next_back()
+        {
+            name.truncate(last);
+            name.push(if unicode { '…' } else { '~' });
+        }
+    }
 }
 
 /// Appends a text in lines of at most `width`, broken at `gap`; a longer word

@@ -43,7 +43,7 @@ pub use self::listing::{Listing, ListingColumn};
 pub use self::progress::progress;
 pub use self::records::{Datum, Field, Kind, Records};
 pub use self::results::results;
-pub use self::style::{Style, visible};
+pub use self::style::{Style, clipped, padded, visible, width};
 pub use self::time::{ago, utc};
 
 use self::sheet::Sheet;

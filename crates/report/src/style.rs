@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::iter::repeat_n;
 
 use swath_model::text::is_printable;
 use unicode_width::UnicodeWidthStr;
@@ -55,7 +56,7 @@ pub(crate) enum Tone {
 }
 
 /// The terminal columns that `text` takes.
-pub(crate) fn width(text: &str) -> usize {
+pub fn width(text: &str) -> usize {
     if is_plain(text) {
         text.len()
     } else {
@@ -108,6 +109,18 @@ pub(crate) fn cut(text: &str, most: usize, style: Style) -> Cow<'_, str> {
     }
     kept.push_str(mark);
     Cow::Owned(kept)
+}
+
+/// `text` with nothing in it that acts on a terminal, its end cut off where it
+/// takes more than `most` columns.
+pub fn clipped(text: &str, most: usize, style: Style) -> String {
+    cut(&visible(text), most, style).into_owned()
+}
+
+/// `text` with blanks behind it up to so many terminal columns.
+pub fn padded(text: &str, columns: usize) -> String {
+    let blanks = columns.saturating_sub(width(text));
+    text.chars().chain(repeat_n(' ', blanks)).collect()
 }
 
 #[cfg(test)]

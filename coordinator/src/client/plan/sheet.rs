@@ -13,7 +13,8 @@ use super::cell::Planned;
 use super::ground::Estimate;
 use super::price;
 use swath_report::{
-    Format, Listing, ListingColumn, Style, counted, csv_record, duration, parameter,
+    Format, Listing, ListingColumn, Style, clipped, counted, csv_record, duration, padded,
+    parameter, visible, width,
 };
 
 /// What all files of a plan come to.
@@ -63,6 +64,8 @@ pub(crate) struct Sheet {
     cells: u64,
 }
 
+/// A longer value is cut off in the text; the other formats have it whole.
+const COLUMNS_MOST: usize = 64;
 const TAIL: [(&str, usize); 3] = [("cell", 12), ("jobs", 5), ("known", 5)];
 /// Columns for what a cell needs; shown where somebody could be asked.
 const ESTIMATES: [(&str, usize); 3] = [("step", 8), ("job", 9), ("memory", 8)];
@@ -143,12 +146,15 @@ impl Sheet {
             Format::Table | Format::Wide => {
                 let gap = if self.sweeps > 1 { "\n" } else { "" };
                 let digest = expansion.digest().short();
-                writeln!(out, "{gap}{} ({digest}): {}", file.name, file.title)?;
+                let title = visible(&file.title);
+                writeln!(out, "{gap}{} ({digest}): {title}", file.name)?;
                 let names = self
                     .columns
                     .iter()
-                    .map(|(name, width)| format!("{name:<width$}"));
-                let tail = self.tail().map(|(name, width)| format!("{name:<width$}"));
+                    .map(|(name, width)| (short(name), *width));
+                let tail = self
+                    .tail()
+                    .map(|(name, width)| ((*name).to_owned(), *width));
                 writeln!(out, "{}", line(names.chain(tail)))
             }
             Format::Markdown | Format::Latex | Format::Html => {
@@ -321,12 +327,15 @@ impl Sheet {
         let columns = self.columns.iter().map(|(_, width)| width);
         let widths = columns.chain(self.tail().map(|(_, width)| width));
         let fields = self.fields(planned, estimate);
-        line(
-            fields
-                .iter()
-                .zip(widths)
-                .map(|(text, width)| format!("{text:<width$}")),
-        )
+        // The fields of the axes come first.
+        let fields = fields.into_iter().enumerate().map(|(at, text)| {
+            if at < self.columns.len() {
+                short(&text)
+            } else {
+                text
+            }
+        });
+        line(fields.zip(widths.copied()))
     }
 
     fn csv_rows(
@@ -381,12 +390,13 @@ impl Sheet {
 
 /// A column wide enough for its name and all its values.
 fn column(axis: &GridAxis) -> (String, usize) {
-    let values = axis
-        .values
-        .iter()
-        .map(|value| parameter(value).chars().count());
-    let width = values.chain([axis.path.chars().count()]).max().unwrap_or(0);
-    (axis.path.clone(), width)
+    let values = axis.values.iter().map(|value| short(&parameter(value)));
+    let widths = values.chain([short(&axis.path)]).map(|text| width(&text));
+    (axis.path.clone(), widths.max().unwrap_or(0))
+}
+
+fn short(text: &str) -> String {
+    clipped(text, COLUMNS_MOST, Style::PIPE)
 }
 
 fn value(planned: &Planned, axis: &str) -> String {
@@ -398,7 +408,8 @@ fn value(planned: &Planned, axis: &str) -> String {
         .unwrap_or_default()
 }
 
-fn line(fields: impl Iterator<Item = String>) -> String {
+fn line(fields: impl Iterator<Item = (String, usize)>) -> String {
+    let fields = fields.map(|(text, width)| padded(&text, width));
     let fields: Vec<String> = fields.collect();
     fields.join("  ").trim_end().to_owned()
 }

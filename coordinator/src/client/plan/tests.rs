@@ -68,6 +68,30 @@ fn text_for_reading() {
     insta::assert_snapshot!(plan_of(Format::Table, &[SMALL]));
 }
 
+/// A value may be a text of any length and of any letters.
+#[test]
+fn a_row_is_readable_whatever_its_values_are() {
+    let long = "x".repeat(70_000);
+    let values = format!("params.x = [\"{long}\", \"\\u001b[31mred\", \"训练 集\", 1]");
+    let text = SMALL
+        .replace("params.width = [1, 20]", &values)
+        .replace("A small sweep", "\\u001b[2J\\u202egone");
+    let plan = plan_of(Format::Table, &[&text]);
+    assert!(plan.contains("\\u{1b}[2J\\u{202e}gone"), "{plan}");
+    assert!(
+        plan.contains("xxx…  3") || plan.contains("xxx~  3"),
+        "{plan}"
+    );
+    assert!(plan.contains("\\u{1b}[31mred "), "{plan}");
+    let rows = plan.lines().skip(2).take(4);
+    let widths: Vec<usize> = rows.map(swath_report::width).collect();
+    assert!(
+        widths.iter().all(|it| *it == widths[0]),
+        "{widths:?}\n{plan}"
+    );
+    assert!(plan_of(Format::Csv, &[&text]).contains(&long));
+}
+
 #[test]
 fn every_file_format_is_whole() {
     let formats = [Format::Csv, Format::Markdown, Format::Latex, Format::Ids];

@@ -82,7 +82,7 @@ async fn write(context: &Context, draft: &Path) -> Outcome<Verified> {
         }
     }
     let mut snapshot = swath_store_sqlite::snapshot(draft).await?;
-    let found = super::verified(context, &mut *snapshot, context.policy.as_ref()).await;
+    let found = super::verified(context, &mut *snapshot).await;
     snapshot.close().await?;
     found
 }

@@ -58,7 +58,7 @@ async fn whole(
 ) -> Outcome<(Census, swath_store::verify::Verified)> {
     let census = between(context, from, to).await?;
     let mut copy = to.snapshot().await?;
-    let found = super::verified(context, &mut *copy, context.policy.as_ref()).await;
+    let found = super::verified(context, &mut *copy).await;
     copy.close().await?;
     Ok((census, found?))
 }

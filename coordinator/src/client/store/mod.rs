@@ -49,16 +49,11 @@ async fn snapshot(database: &Database) -> Outcome<Box<dyn Snapshot>> {
 }
 
 /// Verifies one state of a database.
-async fn verified(
-    context: &Context,
-    snapshot: &mut dyn Snapshot,
-    policy: Option<&Policy>,
-) -> Outcome<Verified> {
+async fn verified(context: &Context, snapshot: &mut dyn Snapshot) -> Outcome<Verified> {
     let mut progress = Progress::new(context.printer, "verifying");
-    let default = Policy::default();
-    let policy = policy.unwrap_or(&default);
+    let policy = context.policy_over(Policy::default())?;
     let verified =
-        swath_store::verify::verify(snapshot, policy, &mut |part, rows| progress.at(part, rows))
+        swath_store::verify::verify(snapshot, &policy, &mut |part, rows| progress.at(part, rows))
             .await;
     progress.end();
     Ok(verified?)

@@ -15,7 +15,7 @@ use crate::settings::Context;
 pub(super) async fn verify(context: &Context) -> Outcome {
     let database = &context.database;
     let mut snapshot = super::snapshot(database).await?;
-    let found = super::verified(context, &mut *snapshot, context.policy.as_ref()).await;
+    let found = super::verified(context, &mut *snapshot).await;
     snapshot.close().await?;
     let found = found?;
     match context.format {

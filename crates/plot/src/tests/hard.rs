@@ -248,6 +248,30 @@ fn long_names_stay_in_the_picture() {
     }
 }
 
+/// The value of a parameter may be a text of any length.
+#[test]
+fn the_longest_name_leaves_room_in_a_terminal() {
+    let long = json!("x".repeat(70_000));
+    let cells: [(&[Value], &str); 4] = [
+        (&[long.clone(), json!("a")], "7.6 7.5 7.7"),
+        (&[json!("short"), json!("a")], "7.2 7.1 7.3"),
+        (&[long.clone(), long.clone()], "6.2 6.1 6.3"),
+        (&[json!("short"), long], "5.2 5.1 5.3"),
+    ];
+    let results = results("", &["params.x", "params.y"], &cells);
+    for kind in [Kind::Heat, Kind::Box] {
+        for unicode in [true, false] {
+            let text = text(&draw(&results, kind), 80, unicode);
+            let widest = text.lines().map(|line| line.chars().count()).max();
+            assert!(widest < Some(200), "{widest:?}");
+            assert!(
+                text.contains(if unicode { "xxx…" } else { "xxx~" }),
+                "{text}"
+            );
+        }
+    }
+}
+
 #[test]
 fn one_point_and_one_value_can_be_drawn() {
     let cells: [(&[Value], &str); 2] = [
