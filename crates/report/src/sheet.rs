@@ -19,6 +19,8 @@ pub(crate) struct Sheet<'a> {
     pub(crate) footnotes: Vec<(&'a str, &'a str)>,
     /// What it means that a cell is marked as best.
     pub(crate) best: Option<&'a str>,
+    /// What the reader of a terminal may try next.
+    pub(crate) advice: Vec<&'a str>,
     /// Whether it may be rearranged to fit; a row of a list stays on one line.
     pub(crate) fits: bool,
 }
@@ -176,6 +178,7 @@ impl<'a> Sheet<'a> {
                 .map(|note| (note.mark.as_deref().unwrap_or(""), note.text.as_str()))
                 .collect(),
             best: table.best.as_deref(),
+            advice: table.advice.iter().map(String::as_str).collect(),
             fits: true,
         }
     }

@@ -279,7 +279,8 @@ fn footnotes(out: &mut String, sheet: &Sheet<'_>, style: Style) {
         "" => format!("{}.", visible(text)),
         mark => format!("[{mark}] {}.", visible(text)),
     });
-    let notes: Vec<String> = best.into_iter().chain(notes).collect();
+    let advice = sheet.advice.iter().map(|it| format!("{}.", visible(it)));
+    let notes: Vec<String> = best.into_iter().chain(notes).chain(advice).collect();
     if !notes.is_empty() {
         out.push('\n');
     }

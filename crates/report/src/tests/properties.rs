@@ -51,6 +51,7 @@ fn tables() -> impl Strategy<Value = Table> {
                 rows: rows.into_iter().map(|fields| Row { fields }).collect(),
                 footnotes: vec![Footnote { mark: None, text }],
                 best: None,
+                advice: vec!["Try it".to_owned()],
             })
     })
 }
@@ -233,12 +234,26 @@ fn a_name_that_is_too_wide_is_broken_between_words_and_stays_whole() {
         rows: vec![Row { fields }],
         footnotes: Vec::new(),
         best: None,
+        advice: vec!["Try it".to_owned()],
     };
     let text = crate::table(&table, Markup::Plain, &Style::PIPE);
     assert!(!text.contains(name), "{text}");
     assert!(has_words(&text, name), "{text}");
     assert!(text.contains(&number), "{text}");
     assert!(!has_words(&text, "seven first"), "{text}");
+}
+
+/// A paper is no place for what its author may try next.
+#[test]
+fn advice_is_for_terminals() {
+    let table = Table {
+        advice: vec!["Try 16".to_owned()],
+        ..Table::default()
+    };
+    for markup in [Markup::Plain, Markup::Markdown, Markup::Latex, Markup::Html] {
+        let text = crate::table(&table, markup, &Style::PIPE);
+        assert_eq!(text.contains("Try 16"), markup == Markup::Plain, "{text}");
+    }
 }
 
 #[test]

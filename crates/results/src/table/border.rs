@@ -10,7 +10,7 @@ impl Results {
     /// A sentence for each numeric axis at whose end the best cell lies: a
     /// better cell may lie beyond. Axes with fewer than three values at the
     /// best cell have no inside and are left out. None while a replicate is
-    /// open.
+    /// open, or where several cells are the best.
     pub(super) fn border(&self) -> Vec<String> {
         let is_final = self.summaries.iter().all(|it| it.tally().open == 0);
         if !is_final {
@@ -19,6 +19,12 @@ impl Results {
         let Some(best) = self.best() else {
             return Vec::new();
         };
+        let text = |place: usize| self.summaries[place].measured.parts().0;
+        let told = text(best);
+        let mut others = (0..self.cells.len()).filter(|place| *place != best);
+        if others.any(|place| self.summaries[place].measured.is_complete() && text(place) == told) {
+            return Vec::new();
+        }
         let cell = &self.cells[best];
         let edges = cell.axes.iter().filter_map(|(axis, value)| {
             let end = self.end(cell, axis, value.as_f64()?)?;

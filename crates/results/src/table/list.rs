@@ -183,6 +183,7 @@ impl Results {
             rows: fields,
             footnotes: footnotes(self, measures(), &marks),
             best: None,
+            advice: self.border(),
         };
         if let Some(note) = self.ambiguous(&shown) {
             table.notes.push(note);

@@ -50,6 +50,8 @@ pub struct Table {
     pub footnotes: Vec<Footnote>,
     /// What marks a field as best, if any field is marked.
     pub best: Option<String>,
+    /// What the reader may try next: for a terminal, not for a paper.
+    pub advice: Vec<String>,
 }
 
 /// One column.

@@ -298,7 +298,7 @@ pub(super) fn footnotes<'a>(
     let facts = facts.into_iter().flatten();
     let facts = facts.chain(replication(results));
     let facts = facts.chain(ended(results)).chain(devices(results, times));
-    let facts = facts.chain(reproduced(results)).chain(results.border());
+    let facts = facts.chain(reproduced(results));
     notes.extend(facts.map(|text| Footnote { mark: None, text }));
     notes
 }

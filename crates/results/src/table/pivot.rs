@@ -70,6 +70,7 @@ impl Results {
             rows: body,
             footnotes: footnotes(self, [&measured].into_iter(), &marks),
             best: None,
+            advice: self.border(),
         };
         for at in rows.len()..table.columns.len() {
             if let Some(goal) = measured.goal {

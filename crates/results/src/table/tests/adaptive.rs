@@ -44,6 +44,7 @@ fn every_number_tells_its_n_where_cells_differ() {
     let mut lines = table.notes.clone();
     lines.extend(texts(&table));
     lines.extend(table.footnotes.iter().map(|it| it.text.clone()));
+    lines.extend(table.advice.clone());
     insta::assert_snapshot!(lines.join("\n"), @r#"
 Test error in %: median of 3 to 5 runs, each at its last epoch.
 lr | test error (%) | train time

@@ -514,22 +514,20 @@ fn the_best_at_the_border_is_told() {
             cell(index, &axes, if index as usize == best { 7.0 } else { 8.0 })
         });
         let definition = list(&["optimizer.lr"], &["test_error"]);
-        results(definition, cells.collect())
-            .table()
-            .unwrap()
-            .footnotes
+        results(definition, cells.collect()).table().unwrap().advice
     };
-    let told: Vec<String> = grid(2).into_iter().map(|note| note.text).collect();
     assert_eq!(
-        told,
+        grid(2),
         [
             "The best cell (7.00 at lr 0.4) has the greatest lr that was tried; to look further, \
              add a value above 0.4 to `optimizer.lr` in the sweep file and submit it again: what \
              is measured stays"
         ]
     );
-    assert!(grid(0)[0].text.contains("add a value below 0.1"));
-    assert_eq!(grid(1), []);
+    assert!(grid(0)[0].contains("add a value below 0.1"));
+    assert_eq!(grid(1), [""; 0]);
+    // No cell is the best alone.
+    assert_eq!(grid(3), [""; 0]);
 }
 
 /// A sweep over learning rates: the errors of each cell's replicates. `start` is
