@@ -303,8 +303,7 @@ impl Agent {
                 return;
             }
             TrainerEvent::Epoch(observation) => {
-                running.epoch(now, observation.step);
-                running.journal.observe(observation);
+                running.observed(observation, fields, now);
                 return;
             }
             TrainerEvent::Ready { .. } | TrainerEvent::Checkpoint { .. } => return,

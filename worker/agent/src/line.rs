@@ -32,11 +32,7 @@ pub(crate) fn parse(line: &str) -> Parsed {
     if !trimmed.starts_with('{') {
         return Parsed::Text;
     }
-    // Python writes NaN and Infinity, which are not JSON; they count as no
-    // number.
-    let value = serde_json::from_str::<Value>(trimmed)
-        .or_else(|error| serde_json::from_str(&without_nan(trimmed)).map_err(|_| error));
-    let value = match value {
+    let value = match read(trimmed) {
         Ok(value) => value,
         Err(error) if trimmed.contains("\"event\"") => {
             return Parsed::Broken(format!("a line is not JSON: {error}"));
@@ -66,30 +62,58 @@ impl DeserializeFrom for TrainerEvent {
     }
 }
 
-/// The text with `NaN`, `Infinity` and `-Infinity` outside of strings replaced
-/// by `null`.
-fn without_nan(text: &str) -> String {
+/// The only field of the object that stands for a number that is not finite.
+const NOT_FINITE: &str = "swath.not_finite";
+
+/// The number that a field holds, if it is one that is not finite: `NaN`,
+/// `Infinity` or `-Infinity`. JSON has no such numbers, but Python writes them.
+/// To whatever else reads the field it is no number.
+pub(crate) fn not_finite(value: &Value) -> Option<&str> {
+    value.get(NOT_FINITE)?.as_str()
+}
+
+/// Reads JSON as Python writes it.
+fn read(text: &str) -> serde_json::Result<Value> {
+    serde_json::from_str(text)
+        .or_else(|error| serde_json::from_str(&marked(text)).map_err(|_| error))
+}
+
+/// The text with every number that is not finite replaced by what
+/// [`not_finite`] looks for.
+fn marked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(next) = rest.chars().next() {
-        if next == '"' {
-            let end = string_end(rest);
-            out.push_str(&rest[..end]);
-            rest = &rest[end..];
-            continue;
+        let (length, found) = match next {
+            '"' => (string_end(rest), None),
+            'N' | 'I' | '-' | '0'..='9' => number(rest).unwrap_or((1, None)),
+            other => (other.len_utf8(), None),
+        };
+        match found {
+            Some(found) => out.extend([r#"{""#, NOT_FINITE, r#"":""#, found, r#""}"#]),
+            None => out.push_str(&rest[..length]),
         }
-        let token = ["-Infinity", "Infinity", "NaN"]
-            .into_iter()
-            .find(|token| rest.starts_with(token));
-        if let Some(token) = token {
-            out.push_str("null");
-            rest = &rest[token.len()..];
-        } else {
-            out.push(next);
-            rest = &rest[next.len_utf8()..];
-        }
+        rest = &rest[length..];
     }
     out
+}
+
+/// The length of the number at the beginning of `text`, and its name if it is
+/// not finite. One that is too large for a double is infinite.
+fn number(text: &str) -> Option<(usize, Option<&'static str>)> {
+    let mut named = ["-Infinity", "Infinity", "NaN"].into_iter();
+    if let Some(name) = named.find(|name| text.starts_with(name)) {
+        return Some((name.len(), Some(name)));
+    }
+    let is_part = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+    let length = text.bytes().take_while(|byte| is_part(byte)).count();
+    let value: f64 = text[..length].parse().ok()?;
+    let name = match value {
+        f64::INFINITY => Some("Infinity"),
+        f64::NEG_INFINITY => Some("-Infinity"),
+        _ => None,
+    };
+    Some((length, name))
 }
 
 /// Where the string at the beginning of `text` ends.
@@ -136,6 +160,13 @@ mod tests {
             panic!("not read");
         };
         assert_eq!((seen.epoch, seen.values.len()), (1, 0));
+        let line = r#"{"event": "finished", "a": NaN, "b": -Infinity, "c": 1e999, "d": -1e999, "e": null, "f": "NaN", "g": 1}"#;
+        let Parsed::Event(_, fields) = parse(line) else {
+            panic!("not read");
+        };
+        let found = ["a", "b", "c", "d", "e", "f", "g", "h"].map(|name| not_finite(&fields[name]));
+        let (nan, more, less) = (Some("NaN"), Some("Infinity"), Some("-Infinity"));
+        assert_eq!(found, [nan, less, more, less, None, None, None, None]);
         let line = r#"{"event": "failed", "fault": "crashed", "message": "a \"NaN\" x", "n": NaN}"#;
         assert!(matches!(
             parse(line),

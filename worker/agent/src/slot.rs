@@ -1,19 +1,20 @@
 //! One slot: its child, and the attempt that the child runs.
 
-use std::fmt::Write;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
 use swath_model::device::Device;
 use swath_model::message::Held;
 use swath_model::metrics::{MetricError, Metrics, TEST_ERROR};
-use swath_model::outcome::{Fault, Measurement, Outcome, Provenance};
-use swath_model::protocol::{FINISHED, TrainerEvent};
+use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
+use swath_model::protocol::{EPOCH, FINISHED, TrainerEvent};
 
 use super::event::ChildId;
 use super::journal::Journal;
 use super::pace::Sort;
 use crate::classify::failed;
+use crate::line::not_finite;
 
 /// Epochs whose times the watchdog remembers.
 const EPOCHS_REMEMBERED: usize = 31;
@@ -25,6 +26,12 @@ const EPOCH_FACTOR: f64 = 20.0;
 /// the hang timeout: it may include a download, or be an epoch of a large model
 /// on a CPU.
 const FIRST_FACTOR: u32 = 12;
+
+/// The most warnings in the log of one attempt.
+const WARNINGS_MAX: usize = 100;
+
+/// The longest text of a program's that a message quotes, in bytes.
+const QUOTED_BYTES: usize = 100;
 
 /// A slot: one share of a device.
 #[derive(Debug)]
@@ -66,6 +73,8 @@ pub(crate) struct Running {
     pub(crate) resumed_at: u64,
     pub(crate) provenance: Provenance,
     pub(crate) journal: Journal,
+    /// What its log has been warned of.
+    warned: BTreeSet<String>,
     /// What a program said about its end; it counts once the program exits.
     pub(crate) said: Option<Outcome>,
     /// Whether it was told to stop; it is released once it has.
@@ -85,6 +94,7 @@ impl Running {
             resumed_at: 0,
             provenance: Provenance::default(),
             journal: Journal::new(held),
+            warned: BTreeSet::new(),
             said: None,
             stopping: false,
         }
@@ -142,7 +152,7 @@ impl Running {
         provenance
     }
 
-    /// The measurement in a `finished` line.
+    /// The outcome that a `finished` line tells.
     pub(crate) fn measured(
         &mut self,
         event: TrainerEvent,
@@ -154,20 +164,30 @@ impl Running {
         };
         let name = self.metric.clone();
         let name = name.as_deref().unwrap_or(TEST_ERROR);
+        let others = fields.get("metrics");
+        let found = fields.get(name).or_else(|| others?.get(name));
+        if let Some(printed) = found.and_then(not_finite) {
+            let message = format!("its metric `{name}` is {printed}");
+            let fault = Fault::Diverged;
+            return Outcome::Failed { fault, message };
+        }
         let mut values = Metrics::new();
-        let own = fields.get(name).and_then(Value::as_f64);
+        let own = found.and_then(Value::as_f64);
         // Before all others, so that it finds room.
         if own.is_none_or(|value| values.insert(name, value).is_err()) {
-            let how = match fields.get(name) {
+            let how = match found {
                 None => format!("its `finished` line has no `{name}`"),
                 Some(found) => {
+                    let found = found.to_string();
+                    let found = super::first(&found, QUOTED_BYTES);
                     format!("`{name}` of its `finished` line is {found}, not a finite number")
                 }
             };
             return failed(Fault::Crashed, &how, "");
         }
         let taken = now.saturating_sub(self.started).as_secs_f64();
-        let values = self.values(values.with(finished.values.iter()), fields);
+        let mut values = values.with(finished.values.iter());
+        self.read_others(&mut values, fields, &FINISHED);
         Outcome::Measured(Measurement {
             train_seconds: finished.train_seconds.unwrap_or(taken),
             // The field that was looked at counts, whatever `metrics` says.
@@ -176,28 +196,41 @@ impl Running {
         })
     }
 
-    /// These metrics of a `finished` line. Those that may not be recorded are
-    /// named in the attempt's log.
-    fn values(&mut self, mut values: Metrics, fields: &Value) -> Metrics {
-        let mut warnings = String::new();
-        let mut dropped = |name: &str, error: MetricError| {
-            let name = super::first(name, 100);
-            // Writing to a String cannot fail.
-            let _ = writeln!(warnings, "warning: metric `{name}` is left out: {error}");
-        };
-        for name in FINISHED {
-            // NaN was read as null.
-            if fields.get(name).is_some_and(|value| !value.is_number()) {
-                dropped(name, MetricError::NotFinite);
+    /// Takes in the observation of an epoch. Of a program's, the log says what
+    /// could not be recorded.
+    pub(crate) fn observed(&mut self, mut seen: Observation, fields: &Value, now: Duration) {
+        self.epoch(now, seen.step);
+        if self.metric.is_some() {
+            self.read_others(&mut seen.values, fields, &EPOCH);
+        }
+        self.journal.observe(seen);
+    }
+
+    /// Reads what a line has under `metrics`. The log tells, once per name,
+    /// which metrics may not be recorded, there and among `known`, and which
+    /// numbers are not finite.
+    fn read_others(&mut self, values: &mut Metrics, fields: &Value, known: &[&str]) {
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            let known = known.contains(&name.as_str()) && !value.is_number();
+            if known || not_finite(value).is_some() {
+                self.left_out(name, MetricError::NotFinite);
             }
         }
         if let Some(metrics) = fields.get("metrics") {
-            values.read(metrics, &mut dropped);
+            values.read(metrics, |name, error| self.left_out(name, error));
         }
-        if !warnings.is_empty() {
-            self.journal.write(&warnings, 0);
+    }
+
+    fn left_out(&mut self, metric: &str, error: MetricError) {
+        let name = super::first(metric, QUOTED_BYTES);
+        self.warn(&format!("metric `{name}` is left out"), &error.to_string());
+    }
+
+    /// Warns in the attempt's log, once of each thing.
+    pub(crate) fn warn(&mut self, what: &str, why: &str) {
+        if self.warned.len() < WARNINGS_MAX && self.warned.insert(what.to_owned()) {
+            self.journal.write(&format!("warning: {what}: {why}\n"), 0);
         }
-        values
     }
 }
 

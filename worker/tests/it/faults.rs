@@ -148,6 +148,11 @@ async fn a_program_that_measures_nothing_has_crashed() {
         ),
         (
             sh(r#"echo '{"event":"finished","accuracy_error":NaN}'"#),
+            Fault::Diverged,
+            "its metric `accuracy_error` is NaN",
+        ),
+        (
+            sh(r#"echo '{"event":"finished","accuracy_error":null}'"#),
             Fault::Crashed,
             "`accuracy_error` of its `finished` line is null",
         ),
