@@ -14,7 +14,13 @@ const HEADLINE_BYTES: usize = 300;
 /// The outcome of an attempt whose child ended without reporting one. `tail` is
 /// the end of what it wrote to stderr.
 pub(crate) fn unexplained(end: &End, tail: &str) -> Outcome {
-    let (fault, how) = match end {
+    let (fault, how) = ending(end);
+    failed(fault, &how, tail)
+}
+
+/// The fault that an end is if nothing else is known, and how it ended in words.
+pub(crate) fn ending(end: &End) -> (Fault, String) {
+    match end {
         End::NotStarted(why) => (Fault::Crashed, format!("cannot be started: {why}")),
         End::Exit(code) => of_code(*code),
         End::Signal {
@@ -38,8 +44,17 @@ pub(crate) fn unexplained(end: &End, tail: &str) -> Outcome {
             Fault::Crashed,
             format!("killed by signal {signal}{}", signal_name(*signal)),
         ),
-    };
-    failed(fault, &how, tail)
+    }
+}
+
+/// The longest message of a trainer about its own fault, in bytes.
+const TOLD_BYTES: usize = 32 << 10;
+
+/// The fault that a `failed` line tells.
+pub(crate) fn told(fault: Fault, message: &str) -> Outcome {
+    let message = message.replace('\0', "\u{fffd}");
+    let message = first(&message, TOLD_BYTES).to_owned();
+    Outcome::Failed { fault, message }
 }
 
 fn of_code(code: i32) -> (Fault, String) {

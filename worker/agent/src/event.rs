@@ -65,8 +65,17 @@ pub enum Event {
 pub enum Line {
     /// Its text, without the newline.
     Text(String),
-    /// The line was longer than allowed.
+    /// The line is longer than allowed, and has not ended yet.
     TooLong,
+    /// A line that was longer than allowed has ended.
+    Long {
+        /// How it begins.
+        head: String,
+        /// How many bytes were left out after that.
+        dropped: u64,
+        /// How it ends.
+        tail: String,
+    },
 }
 
 /// How a child ended.

@@ -13,7 +13,7 @@ use super::event::{ChildId, Effect, End, Entry, Line, Program};
 use super::pace::{LONG, Sort};
 use super::slot::{Child, Running, broken};
 use super::{Agent, Waiting};
-use crate::classify::{failed, unexplained};
+use crate::classify::{failed, told};
 use crate::line::{Parsed, parse};
 
 /// How long a cancelled attempt has to stop by itself.
@@ -253,9 +253,13 @@ impl Agent {
         let Some(index) = self.slot_of(child) else {
             return;
         };
+        let is_program = |running: &Running| running.metric.is_some();
+        if self.slots[index].running.as_ref().is_some_and(is_program) {
+            return self.program_line(index, line);
+        }
         let text = match line {
             Line::Text(text) => text,
-            Line::TooLong => return self.broke(index, "a line is too long"),
+            Line::TooLong | Line::Long { .. } => return self.broke(index, "a line is too long"),
         };
         let now = self.now;
         let slot = &mut self.slots[index];
@@ -280,7 +284,6 @@ impl Agent {
         match parsed {
             Parsed::Event(event, fields) => self.event(index, event, &fields),
             Parsed::Unknown => {}
-            Parsed::Text if running.metric.is_some() => running.journal.write(&(text + "\n"), 0),
             Parsed::Text => {
                 let how = format!("a line is not JSON: {}", super::first(&text, 100));
                 self.broke(index, &how);
@@ -307,18 +310,13 @@ impl Agent {
                 return;
             }
             TrainerEvent::Ready { .. } | TrainerEvent::Checkpoint { .. } => return,
-            TrainerEvent::Finished(_) => running.measured(event, fields, now),
-            TrainerEvent::Failed { fault, message } => Outcome::Failed {
-                fault,
-                message: super::first(&message.replace('\0', "\u{fffd}"), 32 << 10).to_owned(),
-            },
+            TrainerEvent::Finished(_) => {
+                let outcome = running.measured(event, fields, now);
+                outcome.unwrap_or_else(|how| failed(Fault::Crashed, &how, ""))
+            }
+            TrainerEvent::Failed { fault, message } => told(fault, &message),
         };
-        if running.metric.is_some() {
-            // Its exit code decides.
-            running.said = Some(outcome);
-        } else {
-            self.ended(index, outcome);
-        }
+        self.ended(index, outcome);
     }
 
     /// The child of this slot wrote something that it must not.
@@ -330,12 +328,13 @@ impl Agent {
         self.ended(index, broken(how, &tail));
     }
 
-    /// Ends the attempt on this slot. After a fault the child is replaced.
+    /// Ends the attempt on this slot. After a fault the child is replaced, and a
+    /// program is for one attempt only.
     fn ended(&mut self, index: usize, outcome: Outcome) {
         let slot = &mut self.slots[index];
         let fault = outcome.fault();
         if let Some(child) = slot.child.as_mut()
-            && fault.is_some()
+            && (fault.is_some() || !child.serves)
             && !child.ending
         {
             child.ending = true;
@@ -392,20 +391,13 @@ impl Agent {
         {
             running.provenance = provenance;
         }
-        let said = running.said.take();
-        let measured = matches!(said, Some(Outcome::Measured(_)));
-        let outcome = match said {
-            Some(said) if !measured || *end == End::Exit(0) => said,
-            _ if running.stopping => {
-                let held = running.held;
-                slot.running = None;
-                tracing::info!(job = %held.job.short(), attempt = %held.attempt, slot = index, "stopped");
-                self.releases.push(held);
-                return;
-            }
-            _ => unexplained(end, running.journal.tail()),
-        };
-        self.ended(index, outcome);
+        if let Some(outcome) = running.concluded(end) {
+            return self.ended(index, outcome);
+        }
+        let held = running.held;
+        slot.running = None;
+        tracing::info!(job = %held.job.short(), attempt = %held.attempt, slot = index, "stopped");
+        self.releases.push(held);
     }
 
     /// The coordinator wants this attempt stopped and given back.
@@ -460,7 +452,7 @@ impl Agent {
     pub(super) fn watch(&mut self) {
         let timeout = self.config.hang_timeout;
         for index in 0..self.slots.len() {
-            let Some(running) = &self.slots[index].running else {
+            let Some(running) = self.slots[index].running.as_mut() else {
                 continue;
             };
             let patience = running.patience(timeout);
@@ -468,7 +460,7 @@ impl Agent {
                 continue;
             }
             let how = format!("hangs: no line for {} s", patience.as_secs_f64().round());
-            let outcome = failed(Fault::TimedOut, &how, running.journal.tail());
+            let outcome = running.given_up(&how);
             self.ended(index, outcome);
         }
     }

@@ -15,6 +15,7 @@ mod lane;
 mod line;
 mod outbox;
 mod pace;
+mod program;
 mod replies;
 mod slot;
 #[cfg(test)]

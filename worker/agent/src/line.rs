@@ -1,6 +1,10 @@
-//! Reads one line of a trainer.
+//! Reads one line of a trainer, or of a program.
 
+use std::ops::Range;
+
+use serde::Deserialize;
 use serde_json::Value;
+use swath_model::outcome::Provenance;
 use swath_model::protocol::TrainerEvent;
 
 /// Every event of the protocol.
@@ -13,7 +17,11 @@ const EVENTS: [&str; 6] = [
     "failed",
 ];
 
-/// What a line is.
+/// How many places of a program's line may be tried as the beginning of an
+/// event.
+const TRIES_MAX: usize = 64;
+
+/// What a line of the built-in trainer is.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Parsed {
     /// An event, with all its fields.
@@ -26,7 +34,33 @@ pub(crate) enum Parsed {
     Broken(String),
 }
 
-/// Reads a line.
+/// What a line of a program holds.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Its events, in their order.
+    pub(crate) events: Vec<FoundEvent>,
+    /// Why something that looks like an event is none.
+    pub(crate) doubt: Option<String>,
+}
+
+/// An event in a line of a program.
+#[derive(Debug)]
+pub(crate) struct FoundEvent {
+    /// The event.
+    pub(crate) event: TrainerEvent,
+    /// Its name.
+    pub(crate) name: String,
+    /// All its fields.
+    pub(crate) fields: Value,
+    /// Fields of the protocol that were left out because they could not be
+    /// read.
+    pub(crate) left_out: Vec<&'static str>,
+    /// Where it is in the line.
+    pub(crate) at: Range<usize>,
+}
+
+/// Reads a line of the built-in trainer, which writes nothing else to its
+/// stdout.
 pub(crate) fn parse(line: &str) -> Parsed {
     let trimmed = line.trim();
     if !trimmed.starts_with('{') {
@@ -45,21 +79,132 @@ pub(crate) fn parse(line: &str) -> Parsed {
     if !EVENTS.contains(&event) {
         return Parsed::Unknown;
     }
-    match TrainerEvent::deserialize_from(&value) {
+    match TrainerEvent::deserialize(&value) {
         Ok(event) => Parsed::Event(event, value),
         Err(error) => Parsed::Broken(format!("its `{event}` line cannot be read: {error}")),
     }
 }
 
-trait DeserializeFrom: Sized {
-    fn deserialize_from(value: &Value) -> serde_json::Result<Self>;
+/// Finds the events in a line of a program, wherever in the line they are: a
+/// logger puts its time before them, a progress bar does not end its line.
+pub(crate) fn find(line: &str) -> Found {
+    let mut found = Found::default();
+    if !line.contains("\"event\"") {
+        if line.contains("{'event'") {
+            let how = "a line with an event is a Python dict, not JSON: print its json.dumps";
+            found.doubt = Some(how.to_owned());
+        }
+        return found;
+    }
+    let mut at = 0;
+    for _ in 0..TRIES_MAX {
+        let Some(start) = line[at..].find('{').map(|next| at + next) else {
+            break;
+        };
+        let end = start + object_end(&line[start..]);
+        match read(&line[start..end]) {
+            Ok(value) => {
+                at = end;
+                match understood(value, start..end) {
+                    Ok(event) => found.events.extend(event),
+                    Err(how) => found.doubt = Some(how),
+                }
+            }
+            Err(error) => {
+                at = start + 1;
+                let how = || format!("a line with an event is not JSON: {error}");
+                found.doubt.get_or_insert_with(how);
+            }
+        }
+    }
+    if !found.events.is_empty() {
+        found.doubt = None;
+    }
+    found
 }
 
-impl DeserializeFrom for TrainerEvent {
-    fn deserialize_from(value: &Value) -> serde_json::Result<Self> {
-        use serde::Deserialize;
-        Self::deserialize(value)
+/// The event that an object is, if it is one of the protocol. Fields that cannot
+/// be read are left out, as long as something of the event remains.
+fn understood(mut fields: Value, at: Range<usize>) -> Result<Option<FoundEvent>, String> {
+    let name = fields.get("event").and_then(Value::as_str);
+    let Some(name) = name.filter(|name| EVENTS.contains(name)) else {
+        return Ok(None);
+    };
+    let name = name.to_owned();
+    let mut left_out = Vec::new();
+    let event = TrainerEvent::deserialize(&fields).or_else(|_| {
+        left_out = repair(&mut fields);
+        TrainerEvent::deserialize(&fields)
+    });
+    let event = event.map_err(|error| format!("its `{name}` line cannot be read: {error}"))?;
+    Ok(Some(FoundEvent {
+        event,
+        name,
+        fields,
+        left_out,
+        at,
+    }))
+}
+
+/// Makes whole numbers of those that are whole, and removes fields of the
+/// protocol that are of another type; returns their names.
+fn repair(fields: &mut Value) -> Vec<&'static str> {
+    let most = u64::from(u32::MAX);
+    let counts = [
+        ("epoch", most),
+        ("total_epochs", most),
+        ("step", u64::MAX),
+        ("total_steps", u64::MAX),
+    ];
+    let mut left_out = Vec::new();
+    let Some(fields) = fields.as_object_mut() else {
+        return left_out;
+    };
+    for (name, most) in counts {
+        let Some(found) = fields.get_mut(name) else {
+            continue;
+        };
+        match whole(found).filter(|count| *count <= most) {
+            Some(count) => *found = count.into(),
+            None => left_out.push(name),
+        }
     }
+    let misfits = |name, fits: fn(&Value) -> bool| fields.get(name).is_some_and(|it| !fits(it));
+    if misfits("message", Value::is_string) {
+        left_out.push("message");
+    }
+    if misfits("provenance", |it| Provenance::deserialize(it).is_ok()) {
+        left_out.push("provenance");
+    }
+    for name in &left_out {
+        fields.remove(*name);
+    }
+    left_out
+}
+
+/// A count, also one that was written as `3.0`.
+fn whole(value: &Value) -> Option<u64> {
+    // Every whole number up to this one is a double.
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    let fits = |value: &f64| value.fract() == 0.0 && (0.0..=MOST).contains(value);
+    let float = || value.as_f64().filter(fits).map(|value| value as u64);
+    value.as_u64().or_else(float)
+}
+
+/// Where the object at the beginning of `text` ends, or the text if it does not.
+fn object_end(text: &str) -> usize {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(byte) = text.as_bytes().get(at) {
+        match byte {
+            b'"' => at += string_end(&text[at..]) - 1,
+            b'{' => depth += 1,
+            b'}' if depth == 1 => return at + 1,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    text.len()
 }
 
 /// The only field of the object that stands for a number that is not finite.
@@ -132,6 +277,8 @@ fn string_end(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -150,6 +297,103 @@ mod tests {
             r#"{"event":"epoch","epoch":-1}"#,
         ] {
             assert!(matches!(parse(broken), Parsed::Broken(_)), "{broken}");
+        }
+    }
+
+    /// The names of the events in a line, with their places.
+    fn events(line: &str) -> Vec<(String, &str)> {
+        let found = find(line).events.into_iter();
+        found.map(|it| (it.name, &line[it.at])).collect()
+    }
+
+    #[test]
+    fn events_are_found_wherever_in_a_line_they_are() {
+        let json = r#"{"event": "finished", "loss": 5.0, "note": "} {\"event\""}"#;
+        let one = vec![("finished".to_owned(), json)];
+        let lines = [
+            json.to_owned(),
+            format!("epoch 1 loss=0.3 {json}"),
+            format!("\u{feff}{json}"),
+            format!("\u{1b}[32m{json}\u{1b}[0m"),
+            format!("\r  3%|# \r100%|{{}}###{json} Bye!"),
+            format!("{{lr}} {json}"),
+            format!("\"{{ {json}"),
+        ];
+        for line in &lines {
+            assert_eq!(events(line), one, "{line}");
+        }
+        let two = format!(r#"{{"event": "epoch", "epoch": 1}}{json}"#);
+        assert_eq!(events(&two).len(), 2);
+        for none in [
+            "",
+            "loss: 3",
+            r#"{"loss": 1}"#,
+            r#"{"log": {"event": "finished", "loss": 1}}"#,
+            r#"{"event": "epoch finished", "epoch": "3/10"}"#,
+        ] {
+            let found = find(none);
+            assert!(found.events.is_empty() && found.doubt.is_none(), "{none}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_an_event_is_in_doubt() {
+        let deep = format!(
+            r#"{{"event": "epoch", "x": {}{}}}"#,
+            "[".repeat(5000),
+            "]".repeat(5000)
+        );
+        for line in [
+            deep.as_str(),
+            r#"{"event": "finished", "loss": 5"#,
+            r#"{"event": "failed", "what": "to download, retrying"}"#,
+            r#"{"event": "epoch", "loss": 4}"#,
+            r#"{"event": "epoch", "epoch": 5000000000}"#,
+            r#"{"event": "epoch", "epoch": "3/10"}"#,
+            "{'event': 'finished', 'loss': 5.0}",
+        ] {
+            let found = find(line);
+            let none = found.events.is_empty();
+            assert!(none && found.doubt.is_some(), "{}", &line[..20]);
+        }
+    }
+
+    #[test]
+    fn fields_that_cannot_be_read_are_left_out() {
+        let one = |line| find(line).events.remove(0);
+        let epoch = one(r#"{"event":"epoch","epoch":2.0,"step":-1,"loss":4,"lr":[0.1]}"#);
+        assert_eq!(epoch.left_out, ["step"]);
+        assert!(matches!(
+            epoch.event,
+            TrainerEvent::Epoch(seen) if seen.epoch == 2 && seen.values.get("loss") == Some(4.0)
+        ));
+        let started = one(
+            r#"{"event":"started","total_epochs":"ten","step":3.0,"provenance":{"threads":"x"}}"#,
+        );
+        assert_eq!(started.left_out, ["total_epochs", "provenance"]);
+        assert!(matches!(
+            started.event,
+            TrainerEvent::Started { step: 3, .. }
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn text_around_an_event_does_not_hide_it(
+            before in "[^{\\r\\n]{0,40}",
+            after in "[^\\r\\n]{0,40}",
+            epoch in any::<u32>(),
+        ) {
+            let json = format!(r#"{{"event":"epoch","epoch":{epoch},"loss":NaN}}"#);
+            let line = format!("{before}{json}{after}");
+            let found = events(&line);
+            prop_assert_eq!(&found[0], &("epoch".to_owned(), json.as_str()));
+        }
+
+        #[test]
+        fn no_line_is_too_odd_to_be_read(line in "([{}\\[\"\\\\]|\"event\"|:|NaN|-|1e999|\\PC){0,60}") {
+            let found = find(&line);
+            prop_assert!(found.events.len() <= TRIES_MAX);
         }
     }
 

@@ -77,6 +77,8 @@ pub(crate) struct Running {
     warned: BTreeSet<String>,
     /// What a program said about its end; it counts once the program exits.
     pub(crate) said: Option<Outcome>,
+    /// Why the newest line of a program that looked like an event was none.
+    pub(crate) doubt: Option<String>,
     /// Whether it was told to stop; it is released once it has.
     pub(crate) stopping: bool,
 }
@@ -96,6 +98,7 @@ impl Running {
             journal: Journal::new(held),
             warned: BTreeSet::new(),
             said: None,
+            doubt: None,
             stopping: false,
         }
     }
@@ -152,15 +155,15 @@ impl Running {
         provenance
     }
 
-    /// The outcome that a `finished` line tells.
+    /// The outcome that a `finished` line tells, or why it tells none.
     pub(crate) fn measured(
         &mut self,
         event: TrainerEvent,
         fields: &Value,
         now: Duration,
-    ) -> Outcome {
+    ) -> Result<Outcome, String> {
         let TrainerEvent::Finished(finished) = event else {
-            return broken("not a `finished` line", "");
+            return Err("not a `finished` line".to_owned());
         };
         let name = self.metric.clone();
         let name = name.as_deref().unwrap_or(TEST_ERROR);
@@ -169,31 +172,30 @@ impl Running {
         if let Some(printed) = found.and_then(not_finite) {
             let message = format!("its metric `{name}` is {printed}");
             let fault = Fault::Diverged;
-            return Outcome::Failed { fault, message };
+            return Ok(Outcome::Failed { fault, message });
         }
         let mut values = Metrics::new();
         let own = found.and_then(Value::as_f64);
         // Before all others, so that it finds room.
         if own.is_none_or(|value| values.insert(name, value).is_err()) {
-            let how = match found {
+            return Err(match found {
                 None => format!("its `finished` line has no `{name}`"),
                 Some(found) => {
                     let found = found.to_string();
                     let found = super::first(&found, QUOTED_BYTES);
                     format!("`{name}` of its `finished` line is {found}, not a finite number")
                 }
-            };
-            return failed(Fault::Crashed, &how, "");
+            });
         }
         let taken = now.saturating_sub(self.started).as_secs_f64();
         let mut values = values.with(finished.values.iter());
         self.read_others(&mut values, fields, &FINISHED);
-        Outcome::Measured(Measurement {
+        Ok(Outcome::Measured(Measurement {
             train_seconds: finished.train_seconds.unwrap_or(taken),
             // The field that was looked at counts, whatever `metrics` says.
             values: values.with([(name, own)]),
             weights: finished.weights,
-        })
+        }))
     }
 
     /// Takes in the observation of an epoch. Of a program's, the log says what

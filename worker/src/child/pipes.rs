@@ -11,6 +11,13 @@ use swath_agent::{ChildId, Event, Line};
 /// The longest line of the protocol.
 const LINE_BYTES: usize = 1 << 20;
 
+/// How much is kept of the beginning of a longer line.
+const LONG_HEAD_BYTES: usize = 8 << 10;
+
+/// How much is kept of the end of a longer line; the last event of a program
+/// may be there.
+const LONG_TAIL_BYTES: usize = 64 << 10;
+
 /// The most bytes read at once.
 const READ_BYTES: usize = 16 << 10;
 
@@ -25,8 +32,8 @@ const STDERR_IN_A_ROW: u32 = 64;
 const LOG_BYTES: usize = 32 << 10;
 
 /// Sends what a child writes, until both pipes end: each line of stdout, and
-/// stderr a few times per second. A line that is too long is reported once and
-/// skipped.
+/// stderr a few times per second. A line that is too long is reported when it
+/// gets so, and shortened when it ends.
 ///
 /// One reader serves both pipes because their order matters: what a trainer
 /// wrote to stderr before its last line belongs to that attempt, not to the
@@ -87,7 +94,7 @@ pub(super) async fn read(
 fn ends_an_attempt(line: &Line) -> bool {
     match line {
         Line::Text(text) => text.contains("\"finished\"") || text.contains("\"failed\""),
-        Line::TooLong => true,
+        Line::TooLong | Line::Long { .. } => true,
     }
 }
 
@@ -135,11 +142,16 @@ impl Log {
     }
 }
 
-/// Cuts bytes into lines.
+/// Cuts bytes into lines. Of a line that is too long, the beginning and the end
+/// are kept.
 #[derive(Debug, Default)]
 struct Splitter {
+    /// The line whose end has not come, or the end of it.
     rest: Vec<u8>,
-    skipping: bool,
+    /// The beginning of a line that is too long.
+    head: Option<Vec<u8>>,
+    /// How many bytes after that are gone.
+    dropped: u64,
 }
 
 impl Splitter {
@@ -147,9 +159,7 @@ impl Splitter {
         let mut lines = Vec::new();
         while let Some(at) = bytes.iter().position(|byte| *byte == b'\n') {
             self.take(&bytes[..at], &mut lines);
-            if !std::mem::take(&mut self.skipping) {
-                lines.push(self.line());
-            }
+            lines.push(self.line());
             bytes = &bytes[at + 1..];
         }
         self.take(bytes, &mut lines);
@@ -157,25 +167,41 @@ impl Splitter {
     }
 
     fn take(&mut self, bytes: &[u8], lines: &mut Vec<Line>) {
-        if self.skipping {
-            return;
-        }
-        if self.rest.len() + bytes.len() > LINE_BYTES {
-            self.rest = Vec::new();
-            self.skipping = true;
-            lines.push(Line::TooLong);
-            return;
-        }
         self.rest.extend_from_slice(bytes);
+        if self.rest.len() <= LINE_BYTES {
+            return;
+        }
+        if self.head.is_none() {
+            // A progress bar rewrites its line for hours: its newest state is
+            // the line.
+            let newest = newest_state(&self.rest);
+            if newest > 0 {
+                self.rest.drain(..newest);
+                return;
+            }
+            self.head = Some(self.rest.drain(..LONG_HEAD_BYTES).collect());
+            lines.push(Line::TooLong);
+        }
+        let excess = self.rest.len().saturating_sub(LONG_TAIL_BYTES);
+        self.rest.drain(..excess);
+        self.dropped += excess as u64;
     }
 
     fn line(&mut self) -> Line {
         let bytes = std::mem::take(&mut self.rest);
-        Line::Text(
-            String::from_utf8_lossy(&bytes)
-                .trim_end_matches('\r')
-                .to_owned(),
-        )
+        let text = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            text.trim_end_matches('\r').to_owned()
+        };
+        let Some(head) = self.head.take() else {
+            return Line::Text(text(&bytes));
+        };
+        let excess = bytes.len().saturating_sub(LONG_TAIL_BYTES);
+        Line::Long {
+            head: String::from_utf8_lossy(&head).into_owned(),
+            dropped: std::mem::take(&mut self.dropped) + excess as u64,
+            tail: text(&bytes[excess..]),
+        }
     }
 
     /// The last line, if it has no newline.
@@ -186,6 +212,15 @@ impl Splitter {
             vec![self.line()]
         }
     }
+}
+
+/// Where the newest state of a line begins that is written anew after each
+/// carriage return. A return at the end may be one before a newline.
+fn newest_state(line: &[u8]) -> usize {
+    let before = line.iter().rposition(|byte| *byte != b'\r');
+    let states = &line[..before.unwrap_or(0)];
+    let last = states.iter().rposition(|byte| *byte == b'\r');
+    last.map_or(0, |at| at + 1)
 }
 
 /// How many of these bytes form whole characters; all of them, unless only the
@@ -215,14 +250,33 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_is_told_once_and_not_kept() {
+    fn an_endless_line_is_told_at_once_and_keeps_its_ends() {
         let mut splitter = Splitter::default();
         let block = vec![b'x'; LINE_BYTES];
         assert_eq!(splitter.push(&block), []);
         assert_eq!(splitter.push(&block), [Line::TooLong]);
         assert_eq!(splitter.push(&block), []);
-        assert!(splitter.rest.capacity() == 0);
-        assert_eq!(splitter.push(b"\nok\n"), [text("ok")]);
+        assert!(splitter.rest.len() <= LINE_BYTES);
+        let long = Line::Long {
+            head: "x".repeat(LONG_HEAD_BYTES),
+            dropped: (3 * LINE_BYTES + 3 - LONG_HEAD_BYTES - LONG_TAIL_BYTES) as u64,
+            tail: "x".repeat(LONG_TAIL_BYTES - 3) + "end",
+        };
+        assert_eq!(splitter.push(b"end\nok\n"), [long, text("ok")]);
+    }
+
+    #[test]
+    fn a_bar_that_rewrites_its_line_is_never_too_long() {
+        let mut splitter = Splitter::default();
+        for _ in 0..10 {
+            let bar = b"\r 50%|#####     |".repeat(LINE_BYTES / 50);
+            assert_eq!(splitter.push(&bar), []);
+        }
+        let lines = splitter.push(b"\r100%|##########|{}\r\n");
+        let [Line::Text(line)] = &lines[..] else {
+            panic!("{lines:?}");
+        };
+        assert!(line.len() <= LINE_BYTES && line.ends_with("\r100%|##########|{}"));
     }
 
     #[tokio::test]

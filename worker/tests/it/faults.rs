@@ -168,7 +168,7 @@ async fn a_program_that_measures_nothing_has_crashed() {
         ),
         (sh("exit 11"), Fault::Invalid, "invalid spec"),
         (
-            sh(r#"echo '{"event":"finished","accuracy_error":1}'; exit 12"#),
+            sh(r#"echo '{"event":"finished","loss":1}'; exit 12"#),
             Fault::OutOfMemory,
             "out of memory",
         ),

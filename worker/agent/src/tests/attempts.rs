@@ -16,7 +16,7 @@ pub(super) fn busy() -> (Table, ChildId) {
     (table, child)
 }
 
-fn fault(entries: &[Entry]) -> (Fault, &str) {
+pub(super) fn fault(entries: &[Entry]) -> (Fault, &str) {
     match &entries[0].finish.outcome {
         Outcome::Failed { fault, message } => (*fault, message),
         Outcome::Measured(_) => panic!("measured"),
@@ -207,69 +207,6 @@ fn every_metric_is_recorded_and_what_is_none_is_told() {
             "warning: metric `worse` is lef"
         ]
     );
-}
-
-/// How a program ends that writes these lines and exits with code 0.
-fn ends_after(lines: &[&str]) -> Entry {
-    let (mut table, fetch) = Table::in_session(1);
-    table.answer(fetch, exchanged(&[], vec![program(1, "python3")]));
-    let child = table.started();
-    for line in lines {
-        table.says(child, line);
-    }
-    table.ends(child, 0);
-    let entries = table.effects.into_iter().filter_map(|effect| match effect {
-        Effect::Spool(entries) => Some(entries),
-        _ => None,
-    });
-    entries.flatten().next().expect("an outcome")
-}
-
-#[test]
-fn a_number_that_is_not_finite_is_divergence_and_text_is_the_programs_fault() {
-    let diverged = [
-        (r#""loss":NaN"#, "its metric `loss` is NaN"),
-        (r#""loss": -Infinity"#, "its metric `loss` is -Infinity"),
-        (r#""loss":1e400"#, "its metric `loss` is Infinity"),
-        (r#""metrics":{"loss":NaN}"#, "its metric `loss` is NaN"),
-    ];
-    let crashed = [
-        (r#""loss":null"#, "`loss` of its `finished` line is null"),
-        (
-            r#""loss":"nan""#,
-            "`loss` of its `finished` line is \"nan\"",
-        ),
-        (r#""loss":[1.0]"#, "`loss` of its `finished` line is [1.0]"),
-        (r#""los":NaN"#, "its `finished` line has no `loss`"),
-    ];
-    let diverged = diverged.map(|(field, begins)| (Fault::Diverged, field, begins));
-    let crashed = crashed.map(|(field, begins)| (Fault::Crashed, field, begins));
-    for (wanted, field, begins) in diverged.into_iter().chain(crashed) {
-        let line = format!(r#"{{"event":"finished",{field}}}"#);
-        let entries = [ends_after(&[&line])];
-        let (found, message) = fault(&entries);
-        assert_eq!(found, wanted, "{field}");
-        assert!(message.starts_with(begins), "{field}: {message}");
-    }
-}
-
-#[test]
-fn an_epoch_without_a_finite_number_is_told_once_and_costs_nothing() {
-    let entry = ends_after(&[
-        r#"{"event":"epoch","epoch":1,"loss":NaN,"lr":0.1}"#,
-        r#"{"event":"epoch","epoch":2,"loss":NaN,"lr":[0.1],"metrics":{"acc":Infinity}}"#,
-        r#"{"event":"finished","loss":0.5}"#,
-    ]);
-    assert_eq!(entry.finish.outcome.fault(), None);
-    let reports = &entry.reports;
-    let seen: Vec<_> = reports.iter().flat_map(|it| &it.observations).collect();
-    let values = seen.iter().map(|it| it.values.clone());
-    let wanted = [Metrics::from([("lr", 0.1)]), Metrics::new()];
-    assert_eq!(values.collect::<Vec<_>>(), wanted);
-    let log: String = reports.iter().map(|it| it.log.as_str()).collect();
-    let left_out =
-        |name| format!("warning: metric `{name}` is left out: it is not a finite number\n");
-    assert_eq!(log, ["loss", "lr", "acc"].map(left_out).concat());
 }
 
 #[test]

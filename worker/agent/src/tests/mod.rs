@@ -4,6 +4,7 @@
 mod attempts;
 mod ending;
 mod outcomes;
+mod programs;
 mod sessions;
 
 use std::time::Duration;

@@ -1,0 +1,158 @@
+//! What programs of users' write and how they end. They speak the lines of the
+//! trainer protocol between lines of all kinds, so nothing that they write
+//! costs their training: what is not understood is a line of the log.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use swath_model::outcome::{Fault, Outcome};
+use swath_model::protocol::TrainerEvent;
+
+use super::Agent;
+use super::event::{End, Line};
+use super::slot::Running;
+use crate::classify::{ending, failed, told, unexplained};
+use crate::line::{Found, find};
+
+/// How much of the end of a line that was too long is kept for the log.
+const LONG_BYTES: usize = 8 << 10;
+
+/// What is told of a program that has measured, but not ended well.
+const ENDED_BADLY: &str = "the program did not end well after its `finished` line, which counts";
+
+impl Agent {
+    /// A line of the program on this slot.
+    pub(super) fn program_line(&mut self, index: usize, line: Line) {
+        let now = self.now;
+        let Some(running) = self.slots[index].running.as_mut() else {
+            return;
+        };
+        running.sign = now;
+        let (text, mark) = match line {
+            Line::Text(text) => (text, None),
+            // Its text comes when it ends.
+            Line::TooLong => return,
+            Line::Long {
+                head,
+                dropped,
+                tail,
+            } => (
+                tail,
+                Some(format!("{head}[... {dropped} bytes left out ...]")),
+            ),
+        };
+        let rest = running.take(find(&text), &text, now);
+        let log = match (mark, rest) {
+            (Some(mark), rest) => mark + super::last(&rest.unwrap_or_default(), LONG_BYTES),
+            (None, Some(rest)) => rest,
+            (None, None) => return,
+        };
+        running.journal.write(&(log + "\n"), 0);
+    }
+}
+
+impl Running {
+    /// Takes in what a line holds; returns its text beside the events, if there
+    /// is any.
+    fn take(&mut self, found: Found, line: &str, now: Duration) -> Option<String> {
+        let mut text = String::new();
+        let mut from = 0;
+        for event in found.events {
+            for name in &event.left_out {
+                self.warn(
+                    &format!("`{name}` of a line `{}` is left out", event.name),
+                    "it cannot be read",
+                );
+            }
+            if self.hears(event.event, &event.fields, now) {
+                text.push_str(&line[from..event.at.start]);
+                from = event.at.end;
+            }
+        }
+        text.push_str(&line[from..]);
+        if let Some(doubt) = found.doubt {
+            self.doubt = Some(doubt);
+        }
+        let shown = from == 0 || says_something(&text);
+        shown.then_some(text)
+    }
+
+    /// Takes in an event; false if it is none, and only looks like one.
+    fn hears(&mut self, event: TrainerEvent, fields: &Value, now: Duration) -> bool {
+        match event {
+            TrainerEvent::Started {
+                provenance, step, ..
+            } => {
+                self.provenance = provenance;
+                self.resumed_at = step;
+            }
+            TrainerEvent::Epoch(seen) => self.observed(seen, fields, now),
+            TrainerEvent::Ready { .. } | TrainerEvent::Checkpoint { .. } => {}
+            TrainerEvent::Finished(_) => match self.measured(event, fields, now) {
+                Ok(outcome) => self.said = Some(outcome),
+                // Maybe a logger wrote it, and the measurement is still to come.
+                Err(how) => {
+                    self.doubt = Some(how);
+                    return false;
+                }
+            },
+            TrainerEvent::Failed { fault, message } => {
+                if self.has_measured() {
+                    self.warn(ENDED_BADLY, super::first(&message, LONG_BYTES));
+                } else {
+                    self.said = Some(told(fault, &message));
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether the program has told its measurement.
+    pub(crate) fn has_measured(&self) -> bool {
+        matches!(self.said, Some(Outcome::Measured(_)))
+    }
+
+    /// The outcome of an attempt whose child has ended, unless it ended because
+    /// it was to stop.
+    pub(crate) fn concluded(&mut self, end: &End) -> Option<Outcome> {
+        if self.has_measured() && *end != End::Exit(0) {
+            self.warn(ENDED_BADLY, &ending(end).1);
+        }
+        // What it measured stays measured, however it ends.
+        if let Some(said) = self.said.take() {
+            return Some(said);
+        }
+        if self.stopping {
+            return None;
+        }
+        let tail = self.journal.tail();
+        let doubt = self.doubt.as_ref().filter(|_| *end == End::Exit(0));
+        Some(match doubt {
+            Some(doubt) => failed(Fault::Crashed, doubt, tail),
+            None => unexplained(end, tail),
+        })
+    }
+
+    /// The outcome of an attempt that is ended because it has been silent.
+    pub(crate) fn given_up(&mut self, how: &str) -> Outcome {
+        if self.has_measured() {
+            self.warn(ENDED_BADLY, how);
+        }
+        let tail = self.journal.tail();
+        let said = self.said.take();
+        said.unwrap_or_else(|| failed(Fault::TimedOut, how, tail))
+    }
+}
+
+/// Whether there is more in a text than blanks, marks and the escape sequences
+/// of terminals.
+fn says_something(text: &str) -> bool {
+    let mut parts = text.split('\u{1b}');
+    let first = parts.next().unwrap_or_default();
+    let others = parts.map(|part| {
+        let end = part.find(|char: char| char.is_ascii_alphabetic());
+        end.map_or("", |at| &part[at + 1..])
+    });
+    let mut all = std::iter::once(first).chain(others);
+    all.any(|part| part.chars().any(char::is_alphanumeric))
+}

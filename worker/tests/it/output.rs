@@ -1,0 +1,77 @@
+//! What programs write, with real ones: no line of theirs costs a training, and
+//! what they wrote can be read.
+
+use serde_json::json;
+use swath_model::job::StateName;
+use swath_store_conformance::subject::Subject;
+
+use crate::coordinator::Coordinator;
+use crate::support::{Bench, command};
+
+/// Ways to print a measurement, as the end of a Python program that has `w`,
+/// which writes bytes to stdout, and `done`, the event.
+const WAYS: [&str; 17] = [
+    r#"w(b"epoch 1 loss=0.3 " + done + b"\n")"#,
+    r#"w(b"".join(b"\r%3d%%|###" % i for i in range(101)) + done + b"\n")"#,
+    "w(done)",
+    r#"w(bytes(range(256)) * 40 + b"\n" + done + b"\r\n")"#,
+    r#"w(b"[" + b"0.123456, " * 150000 + b"]\n" + done + b"\n")"#,
+    r#"w(b"0.123456, " * 150000 + done + b"\n")"#,
+    r#"w(b'{"event": "finished", "level": "info"}\n' + done + b"\n")"#,
+    r#"w(b'{"event": "started", "total_epochs": "ten"}\n' + done + b"\n")"#,
+    r#"w(b'{"event": "failed", "what": "to download"}\n' + done + b"\n")"#,
+    r#"w(b"\xef\xbb\xbf" + done + b"\n")"#,
+    r#"w(b"2024-01-01 10:00:00 INFO " + done + b"\n")"#,
+    r#"w(done + b"\n"); sys.exit(1)"#,
+    r#"w(done + b"\n"); os.abort()"#,
+    r#"w(done + b"\n"); os.close(1); os.close(2)"#,
+    r#"w(b'{"event": "epoch", "epoch": 1.0, "step": -1, "lr": [0.1]}\n' + done + b"\n")"#,
+    r#"w(b'{"event": "epoch", "epoch": 1, "lr": NaN}' + done + b"\n")"#,
+    r#"w(b'{"event": "epoch", "x": ' + b"[" * 5000 + b"]" * 5000 + b"}\n" + done + b"\n")"#,
+];
+
+fn python(script: &str) -> serde_json::Value {
+    let script = format!(
+        r#"
+import os, sys
+def w(text): sys.stdout.buffer.write(text); sys.stdout.buffer.flush()
+done = b'{{"event": "finished", "accuracy_error": 5.0}}'
+{script}
+"#
+    );
+    command(&["python3", "-c", &script], &json!({}))
+}
+
+async fn log_of(coordinator: &Coordinator) -> String {
+    let job = coordinator.jobs().await[0].digest;
+    let logs = coordinator.shared.store.logs(job, 0).await.unwrap();
+    logs.into_iter().map(|chunk| chunk.text).collect()
+}
+
+#[tokio::test]
+async fn no_way_to_print_costs_a_training() {
+    let coordinator = Coordinator::start();
+    coordinator.submit(&WAYS.map(python), 1).await;
+    let bench = Bench::new(&coordinator, 2);
+    let worker = bench.start();
+    coordinator.all_are(StateName::Succeeded).await;
+    worker.abort();
+    coordinator.assert_first_attempts().await;
+    for job in coordinator.jobs().await {
+        assert_eq!(job.measured(), Some(5.0), "{}", job.digest);
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_fails_after_its_measurement_says_so_in_its_log() {
+    let coordinator = Coordinator::start();
+    let spec = python(r#"w(done + b"\n"); raise RuntimeError("too late")"#);
+    coordinator.submit(&[spec], 1).await;
+    let bench = Bench::new(&coordinator, 1);
+    let worker = bench.start();
+    coordinator.all_are(StateName::Succeeded).await;
+    worker.abort();
+    let log = log_of(&coordinator).await;
+    assert!(log.contains("RuntimeError: too late\n"), "{log}");
+    assert!(log.ends_with("which counts: exit code 1\n"), "{log}");
+}
