@@ -1,4 +1,4 @@
-//! Log text is bounded: the tail of an attempt's stays.
+//! Log text is bounded: the beginning and the end of an attempt's stay.
 
 mod support;
 
@@ -16,7 +16,7 @@ use swath_store_conformance::{Exchange, Hello};
 use support::Database;
 
 #[tokio::test]
-async fn the_tail_of_a_long_log_stays() {
+async fn the_ends_of_a_long_log_stay() {
     let Some(database) = Database::new().await else {
         return;
     };
@@ -47,28 +47,38 @@ async fn the_tail_of_a_long_log_stays() {
         let reports = vec![report(held, Vec::new(), n, text)];
         engine.observe(now, owner.clone(), reports).await.unwrap();
     };
-    for n in 1..=20 {
-        say(n, &line(n)).await;
+    // A chunk is numbered by where it ends.
+    let end = |n: u64| -> u64 { (1..=n).map(|n| line(n).len() as u64).sum() };
+    for n in 1..=30 {
+        say(end(n), &line(n)).await;
     }
     // A repeat of what had to make room is no news.
-    say(3, &line(3)).await;
+    say(end(9), &line(9)).await;
     let logs = store.logs(held.job, 0).await.unwrap();
     let positions: Vec<u64> = logs.iter().map(|chunk| chunk.position).collect();
-    assert_eq!(positions, (15..=20).collect::<Vec<_>>());
-    assert_eq!(logs[0].text, line(15));
+    assert_eq!(positions, (1..=6).chain(18..=30).collect::<Vec<_>>());
+    assert_eq!(logs[5].text, line(6));
+    let gone = end(17) - end(6);
+    let gap = format!("[... {gone} bytes left out ...]\n");
+    assert_eq!(logs[6].text, gap + &line(18));
+    assert_eq!(logs[18].text, line(30));
 
     // One chunk that is too long by itself keeps its end, from a character on.
-    say(21, &"ä".repeat(40_000)).await;
-    let logs = store.logs(held.job, 20).await.unwrap();
-    assert_eq!(logs.len(), 1);
-    assert_eq!(logs[0].position, 21);
-    assert_eq!(logs[0].text, "ä".repeat(32 * 1024));
+    // A short one after a gap is no beginning, though it would fit there.
+    let long = "ä".repeat(80_000);
+    for (n, text) in [(50, long.as_str()), (51, "x\n"), (60, &long)] {
+        say(end(n), text).await;
+    }
+    let logs = store.logs(held.job, 0).await.unwrap();
+    let positions: Vec<u64> = logs.iter().map(|chunk| chunk.position).collect();
+    assert_eq!(positions, [1, 2, 3, 4, 5, 6, 33]);
+    assert!(logs[6].text.ends_with(&"ä".repeat(64 * 1024)));
 
     // What is kept of a NUL is longer than it is.
-    say(22, &"\0".repeat(40_000)).await;
-    say(23, &"\0".repeat(25_000)).await;
-    let logs = store.logs(held.job, 0).await.unwrap();
+    say(end(70), &"\0".repeat(80_000)).await;
+    say(end(80), &"\0".repeat(50_000)).await;
+    let logs = store.logs(held.job, 33).await.unwrap();
     let lengths: Vec<usize> = logs.iter().map(|chunk| chunk.text.len()).collect();
-    assert_eq!(lengths, [40_000, 25_000]);
+    assert_eq!(lengths, [80_000, 50_000]);
     store.close().await.unwrap();
 }

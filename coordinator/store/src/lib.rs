@@ -10,6 +10,7 @@ pub mod columns;
 pub mod copy;
 mod dump;
 mod key;
+mod logs;
 pub mod verify;
 mod walk;
 
@@ -30,6 +31,7 @@ pub use self::changes::*;
 pub use self::cold::*;
 pub use self::dump::*;
 pub use self::key::*;
+pub use self::logs::*;
 pub use self::walk::{Census, Progress};
 
 /// Why something could not be done.
@@ -201,8 +203,8 @@ pub trait Store: Send + Sync + 'static {
     /// A job's observations, by attempt and epoch; none for an unknown job.
     async fn curves(&self, job: JobDigest) -> Result<Vec<CurvePoint>>;
 
-    /// What a job's trainers wrote to stderr after `position`, in the order of
-    /// arrival. Positions count a job's chunks from 1; none for an unknown job.
+    /// What a job's trainers wrote after `position`, in the order of arrival; of
+    /// a long log, the beginning and the end of each attempt. Positions count a job's chunks from 1; none for an unknown job.
     async fn logs(&self, job: JobDigest, position: u64) -> Result<Vec<LogChunk>>;
 
     /// At most `limit` events after this one, in order. If the next event is no

@@ -3,15 +3,12 @@
 use sqlx::query;
 use swath_model::protocol::EPOCH;
 use swath_store::columns::others;
-use swath_store::{LogRow, ObservationRow};
+use swath_store::{LOG_HEAD_BYTES, LOG_TAIL_BYTES, LogRow, ObservationRow, kept_text};
 
 use super::CHUNK;
 use crate::error::Result;
 use crate::session::Session;
 use crate::text;
-
-/// Bytes of log text kept per attempt: its tail, where a failure is explained.
-const LOG_KEPT: i64 = 64 * 1024;
 
 /// Inserts epochs; a repeat is ignored, and a time that is not finite is absent.
 pub(super) async fn insert_observations(
@@ -85,9 +82,7 @@ pub(super) async fn append(session: &mut Session, logs: &[LogRow]) -> Result<()>
         let sequences = chunk.iter().map(|row| row.sequence);
         let sequences = sequences.map(|it| i64::try_from(it).unwrap_or(i64::MAX));
         let sequences: Vec<i64> = sequences.collect();
-        let texts = chunk
-            .iter()
-            .map(|row| text::kept(tail(&row.text, LOG_KEPT as usize)));
+        let texts = chunk.iter().map(|row| text::kept(kept_text(&row.text)));
         let texts: Vec<_> = texts.collect();
         let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
         // Positions continue from the newest piece of the job, which always
@@ -121,8 +116,8 @@ pub(super) async fn append(session: &mut Session, logs: &[LogRow]) -> Result<()>
     Ok(())
 }
 
-/// Keeps the newest pieces of these attempts that fit together, and drops the
-/// others.
+/// Keeps the first and the newest pieces of these attempts that fit together,
+/// and drops those between. What came after a gap is no beginning.
 async fn drop_old(session: &mut Session, jobs: &[i64], attempts: &[i64]) -> Result<()> {
     query!(
         "WITH touched AS (
@@ -130,13 +125,20 @@ async fn drop_old(session: &mut Session, jobs: &[i64], attempts: &[i64]) -> Resu
              FROM unnest($1::bigint[], $2::bigint[]) AS line (job, attempt)),
          sized AS (
              SELECT log_chunk.job, log_chunk.attempt, log_chunk.position, log_chunk.sequence,
+                    attempt.log_gone,
                     sum(told_octets(log_chunk.text)) OVER (
                         PARTITION BY log_chunk.job, log_chunk.attempt
-                        ORDER BY log_chunk.position DESC) AS octets
+                        ORDER BY log_chunk.position) AS from_start,
+                    sum(told_octets(log_chunk.text)) OVER (
+                        PARTITION BY log_chunk.job, log_chunk.attempt
+                        ORDER BY log_chunk.position DESC) AS from_end
              FROM touched
-             JOIN log_chunk ON log_chunk.job = touched.job AND log_chunk.attempt = touched.attempt),
+             JOIN log_chunk ON log_chunk.job = touched.job AND log_chunk.attempt = touched.attempt
+             JOIN attempt ON attempt.job = touched.job AND attempt.attempt = touched.attempt),
          gone AS (
-             SELECT job, attempt, position, sequence FROM sized WHERE octets > $3),
+             SELECT job, attempt, position, sequence FROM sized
+             WHERE from_end > $3
+               AND (from_start > $4 OR (log_gone > 0 AND sequence > log_gone))),
          noted AS (
              UPDATE attempt SET log_gone = greatest(attempt.log_gone, newest.sequence)
              FROM (SELECT job, attempt, max(sequence) AS sequence FROM gone
@@ -146,18 +148,10 @@ async fn drop_old(session: &mut Session, jobs: &[i64], attempts: &[i64]) -> Resu
          WHERE log_chunk.job = gone.job AND log_chunk.position = gone.position",
         jobs,
         attempts,
-        LOG_KEPT as _
+        LOG_TAIL_BYTES as i64 as _,
+        LOG_HEAD_BYTES as i64 as _
     )
     .execute(session)
     .await?;
     Ok(())
-}
-
-/// The last `bytes` of a text, beginning at a whole character.
-fn tail(text: &str, bytes: usize) -> &str {
-    let from = text.len().saturating_sub(bytes);
-    let from = (from..text.len())
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(text.len());
-    &text[from..]
 }

@@ -4,13 +4,10 @@
 use sqlx::query;
 use swath_model::protocol::EPOCH;
 use swath_store::columns::others;
-use swath_store::{LogRow, ObservationRow};
+use swath_store::{LOG_HEAD_BYTES, LOG_TAIL_BYTES, LogRow, ObservationRow, kept_text};
 
 use crate::error::Result;
 use crate::writer::Tx;
-
-/// Bytes of log text kept per attempt: its tail, where a failure is explained.
-const LOG_KEPT: i64 = 64 * 1024;
 
 /// Inserts observations. A repeated epoch is ignored; a time that is not finite
 /// is absent.
@@ -72,7 +69,7 @@ pub(super) async fn append(tx: &mut Tx, rows: &[LogRow]) -> Result<()> {
         let job = row.job.0;
         let attempt = row.attempt.0;
         let sequence = i64::try_from(row.sequence).unwrap_or(i64::MAX);
-        let text = tail(&row.text, LOG_KEPT as usize);
+        let text = kept_text(&row.text);
         let added = query!(
             "INSERT INTO log_chunk (job, position, attempt, sequence, text)
              SELECT ?1, (SELECT coalesce(max(position), 0) + 1 FROM log_chunk WHERE job = ?1),
@@ -94,51 +91,51 @@ pub(super) async fn append(tx: &mut Tx, rows: &[LogRow]) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the newest chunks of an attempt that fit together, and drops the
-/// others.
+/// Keeps the first and the newest chunks of an attempt that fit together, and
+/// drops those between.
 async fn drop_old_log(tx: &mut Tx, job: i64, attempt: u32) -> Result<()> {
-    // The newest chunk always stays, because positions continue from it.
-    let gone = sqlx::query_scalar!(
-        r#"SELECT max(position) AS "position?: i64" FROM (
-               SELECT position, sum(octet_length(text)) OVER (ORDER BY position DESC) AS bytes
+    let (head, tail) = (LOG_HEAD_BYTES as i64, LOG_TAIL_BYTES as i64);
+    // The newest chunk always stays, because positions continue from it. What
+    // came after a gap is no beginning.
+    let gone = query!(
+        r#"SELECT min(position) AS "first?: i64", max(position) AS "last?: i64" FROM (
+               SELECT position, sequence,
+                      sum(octet_length(text)) OVER (ORDER BY position) AS from_start,
+                      sum(octet_length(text)) OVER (ORDER BY position DESC) AS from_end
                FROM log_chunk WHERE job = ?1 AND attempt = ?2)
-           WHERE bytes > ?3"#,
+           WHERE from_end > ?3 AND (from_start > ?4 OR sequence > (
+               SELECT log_gone FROM attempt WHERE job = ?1 AND attempt = ?2 AND log_gone > 0))"#,
         job,
         attempt,
-        LOG_KEPT
+        tail,
+        head
     )
     .fetch_one(&mut tx.conn)
     .await?;
-    let Some(gone) = gone else {
+    let (Some(first), Some(last)) = (gone.first, gone.last) else {
         return Ok(());
     };
     query!(
         "UPDATE attempt SET log_gone = max(log_gone, (
              SELECT max(sequence) FROM log_chunk
-             WHERE job = ?1 AND attempt = ?2 AND position <= ?3))
+             WHERE job = ?1 AND attempt = ?2 AND position BETWEEN ?3 AND ?4))
          WHERE job = ?1 AND attempt = ?2",
         job,
         attempt,
-        gone
+        first,
+        last
     )
     .execute(&mut tx.conn)
     .await?;
     query!(
-        "DELETE FROM log_chunk WHERE job = ?1 AND attempt = ?2 AND position <= ?3",
+        "DELETE FROM log_chunk
+         WHERE job = ?1 AND attempt = ?2 AND position BETWEEN ?3 AND ?4",
         job,
         attempt,
-        gone
+        first,
+        last
     )
     .execute(&mut tx.conn)
     .await?;
     Ok(())
-}
-
-/// The last `bytes` of a text, beginning at a whole character.
-fn tail(text: &str, bytes: usize) -> &str {
-    let from = text.len().saturating_sub(bytes);
-    let from = (from..text.len())
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(text.len());
-    &text[from..]
 }

@@ -10,6 +10,7 @@ use swath_model::probe::WorkloadKey;
 use swath_model::time::Timestamp;
 use swath_model::view::{Alike, AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
 use swath_store::columns::Seen;
+use swath_store::with_gaps;
 
 use super::find;
 use crate::error::Result;
@@ -319,7 +320,7 @@ pub(crate) async fn curves(conn: &mut SqliteConnection, job: JobDigest) -> Resul
     points.collect()
 }
 
-/// What a job's trainers wrote to stderr after `position`.
+/// What a job's trainers wrote after `position`.
 pub(crate) async fn logs(
     conn: &mut SqliteConnection,
     job: JobDigest,
@@ -328,7 +329,7 @@ pub(crate) async fn logs(
     let job = &job.as_bytes()[..];
     let position = i64::try_from(position).unwrap_or(i64::MAX);
     let rows = query!(
-        "SELECT position, attempt, text
+        "SELECT position, attempt, sequence, text
          FROM log_chunk WHERE job = (SELECT id FROM job WHERE digest = ?1) AND position > ?2
          ORDER BY position",
         job,
@@ -336,10 +337,14 @@ pub(crate) async fn logs(
     )
     .fetch_all(conn)
     .await?;
-    let chunks = rows.into_iter().map(|row| LogChunk {
-        position: row.position as u64,
-        attempt: Attempt(row.attempt as u32),
-        text: row.text,
+    let chunks = rows.into_iter().map(|row| {
+        let sequence = row.sequence as u64;
+        let chunk = LogChunk {
+            position: row.position as u64,
+            attempt: Attempt(row.attempt as u32),
+            text: row.text,
+        };
+        (sequence, chunk)
     });
-    Ok(chunks.collect())
+    Ok(with_gaps(chunks))
 }
