@@ -272,10 +272,10 @@ pub struct Report {
     pub held: Held,
     /// Its new observations.
     pub observations: Vec<Observation>,
-    /// Number of this log chunk within the attempt, from 1; 0 when there is
-    /// none.
+    /// Where this log chunk ends: bytes of the attempt's log up to here, so that
+    /// a gap can be counted; 0 when there is none.
     pub log_sequence: u64,
-    /// New text that the trainer wrote to stderr.
+    /// New text that the trainer wrote, in whole lines.
     pub log: String,
 }
 

@@ -40,6 +40,13 @@ pub enum Event {
         /// Bytes left out after the text because they came too fast.
         dropped: u64,
     },
+    /// A line of a child's stdout has not ended for a while.
+    Partial {
+        /// The child.
+        child: ChildId,
+        /// The newest state of the line, or the end of it.
+        text: String,
+    },
     /// A child ended, and so did everything that it had started.
     Exited {
         /// The child.

@@ -232,7 +232,7 @@ impl Agent {
         slot.running = Some(Running::new(job.held, metric, name, self.now));
     }
 
-    fn slot_of(&self, child: ChildId) -> Option<usize> {
+    pub(super) fn slot_of(&self, child: ChildId) -> Option<usize> {
         self.slots
             .iter()
             .position(|slot| slot.child.as_ref().is_some_and(|found| found.id == child))
@@ -243,7 +243,7 @@ impl Agent {
             return;
         };
         if let Some(running) = self.slots[index].running.as_mut() {
-            running.journal.write(text, dropped);
+            running.journal.stderr(text, dropped);
         } else {
             tracing::debug!(slot = index, text, "an idle trainer writes");
         }
@@ -324,7 +324,7 @@ impl Agent {
         let tail = self.slots[index]
             .running
             .as_ref()
-            .map_or(String::new(), |running| running.journal.tail().to_owned());
+            .map_or(String::new(), |running| running.journal.tail());
         self.ended(index, broken(how, &tail));
     }
 

@@ -1,13 +1,14 @@
 //! What one attempt reports while it runs: observations and log text.
 
 use std::collections::VecDeque;
-use std::fmt::Write;
 use std::time::Duration;
 
 use swath_model::limits;
 use swath_model::message::{Held, Report};
 use swath_model::outcome::Observation;
 
+use crate::clip::{Clip, last};
+use crate::open_line::OpenLine;
 use crate::outbox::observation_bytes;
 
 /// Time between two reports of an attempt.
@@ -22,11 +23,12 @@ const OBSERVATION_BYTES: usize = 512 << 10;
 /// The most observations kept while the coordinator is away.
 const OBSERVATIONS_KEPT: usize = 50_000;
 
-/// The most log text per report; the rest is left out, and the report says so.
-const LOG_PER_REPORT: usize = 32 << 10;
+/// The log text that an attempt may send as fast as it is written.
+const LOG_QUICK_BYTES: u64 = 4 << 20;
 
-/// The most log text per attempt.
-const LOG_PER_ATTEMPT: usize = 4 << 20;
+/// Time between two pieces of log text after that, so that a program that never
+/// stops to talk costs little, and its log still goes on.
+const LOG_SLOW_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The tail of stderr that a fault may quote.
 const TAIL_BYTES: usize = 64 << 10;
@@ -36,10 +38,15 @@ const TAIL_BYTES: usize = 64 << 10;
 pub(crate) struct Journal {
     held: Held,
     observations: VecDeque<Observation>,
-    log: String,
-    log_dropped: u64,
-    log_total: usize,
-    sequence: u64,
+    /// Observations that were left out because there were too many.
+    lost: u64,
+    log: Clip,
+    /// Bytes of log text in all reports so far.
+    log_bytes: u64,
+    log_at: Option<Duration>,
+    /// The line of stderr, and that of stdout, whose end has not come.
+    stderr: OpenLine,
+    stdout: OpenLine,
     /// The report that was sent and not acknowledged yet. A repeated one must
     /// be equal, or a chunk that arrived twice under one number could differ.
     frozen: Option<Report>,
@@ -52,10 +59,12 @@ impl Journal {
         Self {
             held,
             observations: VecDeque::new(),
-            log: String::new(),
-            log_dropped: 0,
-            log_total: 0,
-            sequence: 0,
+            lost: 0,
+            log: Clip::default(),
+            log_bytes: 0,
+            log_at: None,
+            stderr: OpenLine::default(),
+            stdout: OpenLine::default(),
             frozen: None,
             sent_at: None,
             tail: String::new(),
@@ -66,34 +75,59 @@ impl Journal {
     pub(crate) fn observe(&mut self, observation: Observation) {
         if self.observations.len() < OBSERVATIONS_KEPT {
             self.observations.push_back(observation);
+        } else {
+            self.lost += 1;
         }
     }
 
-    /// Adds text for the log, and how many bytes after it were left out
-    /// already.
-    pub(crate) fn write(&mut self, text: &str, dropped: u64) {
+    /// Adds whole lines to the log.
+    pub(crate) fn lines(&mut self, text: &str) {
         // Postgres cannot store text with a NUL.
         let text = text.replace('\0', "\u{fffd}");
         self.tail.push_str(&text);
         if self.tail.len() > 2 * TAIL_BYTES {
             self.tail = last(&self.tail, TAIL_BYTES).to_owned();
         }
-        let room = LOG_PER_REPORT
-            .saturating_sub(self.log.len())
-            .min(LOG_PER_ATTEMPT.saturating_sub(self.log_total));
-        let kept = if self.log_dropped == 0 {
-            first(&text, room)
-        } else {
-            ""
-        };
-        self.log.push_str(kept);
-        self.log_total += kept.len();
-        self.log_dropped += (text.len() - kept.len()) as u64 + dropped;
+        self.log.push(&text);
+    }
+
+    /// Adds stderr text, and how many bytes after it were left out already.
+    pub(crate) fn stderr(&mut self, text: &str, dropped: u64) {
+        let mut rest = text;
+        while let Some((line, after)) = rest.split_once('\n') {
+            let line = match self.stderr.push(line) {
+                Some(long) => long,
+                None => self.stderr.end(),
+            };
+            self.lines(&(line + "\n"));
+            rest = after;
+        }
+        if let Some(long) = self.stderr.push(rest) {
+            self.lines(&long);
+        }
+        if dropped > 0 {
+            self.flush();
+            self.log.skip(dropped);
+        }
+    }
+
+    /// Notes how far the line of stdout is whose end has not come.
+    pub(crate) fn stdout(&mut self, line: &str) {
+        self.stdout.set(line);
+    }
+
+    /// Ends the lines that are open.
+    fn flush(&mut self) {
+        let (told, ended) = (!self.stderr.is_new(), self.stderr.end());
+        if !told && !ended.is_empty() {
+            self.lines(&ended);
+        }
     }
 
     /// The end of what the attempt wrote.
-    pub(crate) fn tail(&self) -> &str {
-        last(&self.tail, TAIL_BYTES)
+    pub(crate) fn tail(&self) -> String {
+        let tail = format!("{}{}", self.tail, self.stderr.state());
+        last(&tail, TAIL_BYTES).to_owned()
     }
 
     /// Whether there is something to report.
@@ -102,15 +136,8 @@ impl Journal {
     }
 
     fn has_new(&self) -> bool {
-        self.has_lines() || !self.log.is_empty()
-    }
-
-    /// Whether there is at least one whole line.
-    fn has_lines(&self) -> bool {
-        !self.observations.is_empty()
-            || self.log_dropped > 0
-            || self.log.contains('\n')
-            || self.log.len() >= LOG_PER_REPORT
+        let open = self.stderr.is_new() || self.stdout.is_new();
+        !self.observations.is_empty() || !self.log.is_empty() || open
     }
 
     /// The report to send now, if one is due. Call [`Journal::reported`] when it
@@ -118,13 +145,37 @@ impl Journal {
     pub(crate) fn due(&mut self, now: Duration) -> Option<&Report> {
         if self.frozen.is_none() {
             let rested = self.sent_at.is_none_or(|sent| sent + INTERVAL <= now);
-            if !self.has_lines() || !(rested || self.observations.len() >= FULL) {
+            if !rested && self.observations.len() < FULL {
+                return None;
+            }
+            let log = self.log_is_due(now);
+            if self.observations.is_empty() && !log {
                 return None;
             }
             self.sent_at = Some(now);
-            self.frozen = Some(self.next_report(false));
+            if log {
+                self.log_at = Some(now);
+            }
+            self.frozen = Some(self.next_report(log));
         }
         self.frozen.as_ref()
+    }
+
+    /// Whether log text is to be sent now. The state of an open line is text
+    /// when it is old enough.
+    fn log_is_due(&mut self, now: Duration) -> bool {
+        let slow = self.log_bytes >= LOG_QUICK_BYTES;
+        let rest = if slow { LOG_SLOW_INTERVAL } else { INTERVAL };
+        if self.log_at.is_some_and(|at| at + rest > now) {
+            return false;
+        }
+        for line in [&mut self.stderr, &mut self.stdout] {
+            if let Some(state) = line.due(now) {
+                let state = state.replace('\0', "\u{fffd}") + "\n";
+                self.log.push(&state);
+            }
+        }
+        !self.log.is_empty()
     }
 
     /// The report has arrived.
@@ -132,9 +183,7 @@ impl Journal {
         self.frozen = None;
     }
 
-    /// Readers of logs get whole lines: an incomplete line waits for its end,
-    /// as long as there is room and the attempt goes on.
-    fn next_report(&mut self, last: bool) -> Report {
+    fn next_report(&mut self, with_log: bool) -> Report {
         let mut bytes = 0;
         let fits = |seen: &&Observation| {
             bytes += observation_bytes(seen);
@@ -143,24 +192,13 @@ impl Journal {
         let seen = self.observations.iter().take(limits::OBSERVATIONS_MAX);
         let count = seen.take_while(fits).count();
         let observations = self.observations.drain(..count).collect();
-        let mut log = std::mem::take(&mut self.log);
-        if !last && self.log_dropped == 0 && log.len() < LOG_PER_REPORT {
-            self.log = log.split_off(log.rfind('\n').map_or(0, |at| at + 1));
-        }
-        let dropped = std::mem::take(&mut self.log_dropped);
-        if dropped > 0 {
-            if !log.is_empty() && !log.ends_with('\n') {
-                log.push('\n');
-            }
-            // Writing to a string does not fail.
-            let _written = writeln!(log, "[... {dropped} bytes left out ...]");
-        }
-        let log_sequence = if log.is_empty() {
-            0
+        let log = if with_log {
+            self.log.take()
         } else {
-            self.sequence += 1;
-            self.sequence
+            String::new()
         };
+        self.log_bytes += log.len() as u64;
+        let log_sequence = if log.is_empty() { 0 } else { self.log_bytes };
         Report {
             held: self.held,
             observations,
@@ -171,22 +209,22 @@ impl Journal {
 
     /// Everything that has not arrived yet, in order.
     pub(crate) fn close(mut self) -> Vec<Report> {
+        self.flush();
+        if self.stdout.is_new() {
+            let line = self.stdout.end();
+            self.lines(&line);
+        }
+        if self.lost > 0 {
+            let why = "they came faster than they could be sent";
+            let text = format!("warning: {} epochs are left out: {why}\n", self.lost);
+            self.lines(&text);
+        }
         let mut reports: Vec<_> = self.frozen.take().into_iter().collect();
         while self.has_new() {
             reports.push(self.next_report(true));
         }
         reports
     }
-}
-
-/// The first `bytes` bytes of `text`, cut between characters.
-pub(crate) fn first(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
-}
-
-/// The last `bytes` bytes of `text`, cut between characters.
-pub(crate) fn last(text: &str, bytes: usize) -> &str {
-    &text[text.ceil_char_boundary(text.len().saturating_sub(bytes))..]
 }
 
 #[cfg(test)]
@@ -218,10 +256,10 @@ mod tests {
         journal.observe(epoch(2));
         assert_eq!(journal.due(Duration::from_secs(5)), Some(&sent));
         journal.reported();
-        journal.write("x\n", 0);
+        journal.lines("x\n");
         let later = journal.due(Duration::from_secs(1)).cloned().unwrap();
         assert_eq!(later.observations, [epoch(2)]);
-        assert_eq!((later.log_sequence, later.log.as_str()), (1, "x\n"));
+        assert_eq!((later.log_sequence, later.log.as_str()), (2, "x\n"));
         journal.reported();
         journal.observe(epoch(3));
         assert!(journal.due(Duration::from_millis(1_900)).is_none());
@@ -232,14 +270,76 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_cut_and_says_so() {
+    fn a_flood_is_cut_in_its_middle_and_says_so() {
         let mut journal = journal();
-        journal.write(&"a".repeat(40 << 10), 7);
-        journal.write("b", 0);
+        journal.stderr(&"a".repeat(40 << 10), 7);
+        journal.stderr("b\n", 0);
         let report = journal.due(Duration::ZERO).unwrap();
         assert!(report.log.len() < limits::LOG_CHUNK_BYTES);
-        assert!(report.log.ends_with("a\n[... 8200 bytes left out ...]\n"));
-        assert!(journal.tail().ends_with("ab"));
+        assert!(
+            report
+                .log
+                .ends_with("a\n[... 24583 bytes left out ...]\nb\n")
+        );
+        assert!(journal.tail().ends_with("ab\n"));
+    }
+
+    /// The text of all reports of this many seconds, and when each came.
+    fn told(
+        journal: &mut Journal,
+        seconds: u64,
+        mut each: impl FnMut(&mut Journal),
+    ) -> Vec<(u64, String)> {
+        let mut told = Vec::new();
+        for second in 0..seconds {
+            each(journal);
+            if let Some(report) = journal.due(Duration::from_secs(second)) {
+                told.push((second, report.log.clone()));
+                journal.reported();
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn a_log_goes_on_slowly_after_its_budget_and_keeps_its_end() {
+        let mut journal = journal();
+        let flood = |journal: &mut Journal| journal.lines(&"x\n".repeat(20 << 10));
+        let told = told(&mut journal, 1000, flood);
+        let quick = told.iter().filter(|(second, _)| *second < 100).count();
+        assert_eq!(quick, 100);
+        let times: Vec<_> = told.iter().map(|(second, _)| *second).collect();
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= 10));
+        assert!(times.len() < 230, "{}", times.len());
+        journal.lines("ValueError: no luck\n");
+        let reports = journal.close();
+        assert!(reports[0].log.ends_with("x\nValueError: no luck\n"));
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_told_soon() {
+        let mut journal = journal();
+        let mut percent = 0;
+        let bar = |journal: &mut Journal| {
+            percent += 1;
+            journal.stderr(&format!("\r{percent}%|"), 0);
+            journal.stderr("#", 0);
+        };
+        let states = told(&mut journal, 4, bar);
+        let wanted = [(1, "2%|#\n"), (2, "3%|#\n"), (3, "4%|#\n")];
+        let wanted = wanted.map(|(second, log)| (second, log.to_owned()));
+        assert_eq!(states, wanted);
+        // Lines of stdout do not run into it.
+        journal.lines("epoch 1\n");
+        journal.stdout("loss");
+        journal.stderr("\rdone\r\n", 0);
+        let rest = told(&mut journal, 6, |_| ());
+        assert_eq!(rest[0].1, "epoch 1\ndone\n");
+        assert_eq!(rest[1].1, "loss\n");
+        journal.stderr("\r5%|", 0);
+        journal.stdout("");
+        assert!(journal.tail().ends_with("epoch 1\ndone\n5%|"));
+        assert_eq!(journal.close()[0].log, "5%|");
     }
 
     #[test]

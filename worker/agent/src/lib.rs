@@ -7,12 +7,14 @@
 mod away;
 mod calls;
 mod classify;
+mod clip;
 mod drain;
 mod event;
 mod jobs;
 mod journal;
 mod lane;
 mod line;
+mod open_line;
 mod outbox;
 mod pace;
 mod program;
@@ -31,11 +33,11 @@ use swath_model::offer::Free;
 use swath_model::view::WorkerAbout;
 
 use self::away::Away;
+use self::clip::{first, last};
 use self::drain::Drain;
 pub use self::event::{
     Call, CallError, CallId, ChildId, Effect, End, Entry, Event, Exit, Line, Program, Reply,
 };
-use self::journal::{first, last};
 pub use self::lane::Backoff;
 use self::lane::{Jitter, Lane};
 use self::outbox::Outbox;
@@ -218,6 +220,7 @@ impl Agent {
                 text,
                 dropped,
             } => self.stderr(child, &text, dropped),
+            Event::Partial { child, text } => self.partial(child, &text),
             Event::Exited { child, end } => self.child_ended(child, &end),
             Event::Spooled(held) => self.outbox.spooled(&held),
             Event::SpoolFailed { held, error } => {

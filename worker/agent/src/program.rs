@@ -9,10 +9,12 @@ use swath_model::outcome::{Fault, Outcome};
 use swath_model::protocol::TrainerEvent;
 
 use super::Agent;
-use super::event::{End, Line};
+use super::event::{ChildId, End, Line};
 use super::slot::Running;
 use crate::classify::{ending, failed, told, unexplained};
+use crate::clip::left_out;
 use crate::line::{Found, find};
+use crate::open_line::newest_state;
 
 /// How much of the end of a line that was too long is kept for the log.
 const LONG_BYTES: usize = 8 << 10;
@@ -28,6 +30,7 @@ impl Agent {
             return;
         };
         running.sign = now;
+        running.journal.stdout("");
         let (text, mark) = match line {
             Line::Text(text) => (text, None),
             // Its text comes when it ends.
@@ -36,18 +39,26 @@ impl Agent {
                 head,
                 dropped,
                 tail,
-            } => (
-                tail,
-                Some(format!("{head}[... {dropped} bytes left out ...]")),
-            ),
+            } => (tail, Some(head + &left_out(dropped))),
         };
         let rest = running.take(find(&text), &text, now);
         let log = match (mark, rest) {
             (Some(mark), rest) => mark + super::last(&rest.unwrap_or_default(), LONG_BYTES),
-            (None, Some(rest)) => rest,
+            (None, Some(rest)) => newest_state(&rest).to_owned(),
             (None, None) => return,
         };
-        running.journal.write(&(log + "\n"), 0);
+        running.journal.lines(&(log + "\n"));
+    }
+
+    /// How far a line of stdout is whose end has not come.
+    pub(super) fn partial(&mut self, child: ChildId, text: &str) {
+        let now = self.now;
+        let slot = self.slot_of(child).map(|index| &mut self.slots[index]);
+        let running = slot.and_then(|slot| slot.running.as_mut());
+        if let Some(running) = running.filter(|running| running.metric.is_some()) {
+            running.sign = now;
+            running.journal.stdout(text);
+        }
     }
 }
 
@@ -128,8 +139,8 @@ impl Running {
         let tail = self.journal.tail();
         let doubt = self.doubt.as_ref().filter(|_| *end == End::Exit(0));
         Some(match doubt {
-            Some(doubt) => failed(Fault::Crashed, doubt, tail),
-            None => unexplained(end, tail),
+            Some(doubt) => failed(Fault::Crashed, doubt, &tail),
+            None => unexplained(end, &tail),
         })
     }
 
@@ -140,7 +151,7 @@ impl Running {
         }
         let tail = self.journal.tail();
         let said = self.said.take();
-        said.unwrap_or_else(|| failed(Fault::TimedOut, how, tail))
+        said.unwrap_or_else(|| failed(Fault::TimedOut, how, &tail))
     }
 }
 

@@ -231,7 +231,7 @@ impl Running {
     /// Warns in the attempt's log, once of each thing.
     pub(crate) fn warn(&mut self, what: &str, why: &str) {
         if self.warned.len() < WARNINGS_MAX && self.warned.insert(what.to_owned()) {
-            self.journal.write(&format!("warning: {what}: {why}\n"), 0);
+            self.journal.lines(&format!("warning: {what}: {why}\n"));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What children write: protocol lines on stdout, a log on stderr.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -18,6 +19,9 @@ const LONG_HEAD_BYTES: usize = 8 << 10;
 /// may be there.
 const LONG_TAIL_BYTES: usize = 64 << 10;
 
+/// The longest text that is told of a line that has not ended.
+const STATE_BYTES: usize = 4 << 10;
+
 /// The most bytes read at once.
 const READ_BYTES: usize = 16 << 10;
 
@@ -28,8 +32,13 @@ const LOG_INTERVAL: Duration = Duration::from_millis(100);
 /// flood does not drown the protocol.
 const STDERR_IN_A_ROW: u32 = 64;
 
-/// The most stderr text sent per interval; text beyond that is left out.
-const LOG_BYTES: usize = 32 << 10;
+/// The most stderr text sent per interval from its beginning, and as much from
+/// its end; text between them is left out.
+const LOG_BYTES: usize = 16 << 10;
+
+/// How long a line of stdout may take until its state is told, and the time
+/// between two such messages.
+const LINE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Sends what a child writes, until both pipes end: each line of stdout, and
 /// stderr a few times per second. A line that is too long is reported when it
@@ -48,6 +57,10 @@ pub(super) async fn read(
     let (mut stdout_open, mut stderr_open) = (true, true);
     let mut splitter = Splitter::default();
     let mut log = Log::new();
+    let mut waiting = Waiting {
+        is_new: false,
+        due: Instant::now(),
+    };
     let mut in_a_row = 0;
     while stdout_open || stderr_open {
         let turn = in_a_row < STDERR_IN_A_ROW || !stdout_open;
@@ -70,21 +83,24 @@ pub(super) async fn read(
                     sent.extend(log.take(child, true));
                 }
                 sent.extend(lines.into_iter().map(|line| Event::Line { child, line }));
+                waiting.changed(&splitter);
             }
             // Stdout had nothing in its turn, and may have nothing for hours.
             () = tokio::task::yield_now(), if !turn => in_a_row = 0,
             () = sleep_until(log.due), if log.has_text() => {}
+            () = sleep_until(waiting.due), if waiting.is_new => {}
         }
         if log.due <= Instant::now() {
             sent.extend(log.take(child, false));
         }
+        sent.extend(waiting.take(child, &splitter));
         for event in sent {
             if events.send(event).await.is_err() {
                 return;
             }
         }
     }
-    if let Some(event) = log.take(child, true) {
+    for event in log.take(child, true) {
         // When the worker is ending, nobody listens.
         let _heard = events.send(event).await;
     }
@@ -98,47 +114,98 @@ fn ends_an_attempt(line: &Line) -> bool {
     }
 }
 
-/// Collects stderr text between two messages.
+/// Collects stderr text between two messages: the beginning and the end of it,
+/// if it is too much.
 struct Log {
-    kept: Vec<u8>,
+    head: Vec<u8>,
+    /// Bytes left out after the head.
     dropped: u64,
+    tail: VecDeque<u8>,
     due: Instant,
 }
 
 impl Log {
     fn new() -> Self {
         Self {
-            kept: Vec::new(),
+            head: Vec::new(),
             dropped: 0,
+            tail: VecDeque::new(),
             due: Instant::now(),
         }
     }
 
     fn has_text(&self) -> bool {
-        !self.kept.is_empty() || self.dropped > 0
+        !self.head.is_empty() || self.dropped > 0
     }
 
     fn push(&mut self, bytes: &[u8]) {
-        let room = LOG_BYTES.saturating_sub(self.kept.len()).min(bytes.len());
-        self.kept.extend_from_slice(&bytes[..room]);
-        self.dropped += (bytes.len() - room) as u64;
+        let room = LOG_BYTES.saturating_sub(self.head.len()).min(bytes.len());
+        self.head.extend_from_slice(&bytes[..room]);
+        self.tail.extend(&bytes[room..]);
+        let excess = self.tail.len().saturating_sub(LOG_BYTES);
+        self.tail.drain(..excess);
+        self.dropped += excess as u64;
     }
 
-    fn take(&mut self, child: ChildId, last: bool) -> Option<Event> {
+    /// The text so far, in one message, or in two if something is left out
+    /// between them.
+    fn take(&mut self, child: ChildId, last: bool) -> Vec<Event> {
         if !self.has_text() {
+            return Vec::new();
+        }
+        self.due = Instant::now() + LOG_INTERVAL;
+        let mut head = std::mem::take(&mut self.head);
+        let mut tail = Vec::from(std::mem::take(&mut self.tail));
+        let mut dropped = std::mem::take(&mut self.dropped);
+        if dropped == 0 {
+            head.append(&mut tail);
+        } else {
+            // Neither side of the gap has half a character.
+            let cut = tail.iter().take_while(|byte| **byte & 0xc0 == 0x80).count();
+            tail.drain(..cut.min(3));
+            let kept = whole(&head);
+            dropped += (cut.min(3) + head.len() - kept) as u64;
+            head.truncate(kept);
+        }
+        // A character that is cut here is completed by the next message.
+        let end = if dropped > 0 { &mut tail } else { &mut head };
+        self.head = end.split_off(if last { end.len() } else { whole(end) });
+        let text = |bytes: &[u8], dropped| Event::Stderr {
+            child,
+            text: String::from_utf8_lossy(bytes).into_owned(),
+            dropped,
+        };
+        let mut events = vec![text(&head, dropped)];
+        if !tail.is_empty() {
+            events.push(text(&tail, 0));
+        }
+        events
+    }
+}
+
+/// Tells of a line of stdout that does not end for a while.
+struct Waiting {
+    /// Whether there is something of the line that was not told.
+    is_new: bool,
+    due: Instant,
+}
+
+impl Waiting {
+    /// Notes that the line has changed.
+    fn changed(&mut self, splitter: &Splitter) {
+        let was_new = std::mem::replace(&mut self.is_new, !splitter.rest.is_empty());
+        if !was_new {
+            self.due = Instant::now() + LINE_INTERVAL;
+        }
+    }
+
+    fn take(&mut self, child: ChildId, splitter: &Splitter) -> Option<Event> {
+        if !self.is_new || self.due > Instant::now() {
             return None;
         }
-        let bytes = std::mem::take(&mut self.kept);
-        // A character that is cut here is completed by the next message.
-        let whole = if last { bytes.len() } else { whole(&bytes) };
-        let text = String::from_utf8_lossy(&bytes[..whole]).into_owned();
-        self.kept.extend_from_slice(&bytes[whole..]);
-        self.due = Instant::now() + LOG_INTERVAL;
-        Some(Event::Stderr {
-            child,
-            text,
-            dropped: std::mem::take(&mut self.dropped),
-        })
+        self.is_new = false;
+        let text = splitter.state();
+        Some(Event::Partial { child, text })
     }
 }
 
@@ -202,6 +269,15 @@ impl Splitter {
             dropped: std::mem::take(&mut self.dropped) + excess as u64,
             tail: text(&bytes[excess..]),
         }
+    }
+
+    /// How far the line is whose end has not come: its newest state, or the end
+    /// of it.
+    fn state(&self) -> String {
+        let state = &self.rest[newest_state(&self.rest)..];
+        let excess = state.len().saturating_sub(STATE_BYTES);
+        let text = String::from_utf8_lossy(&state[excess..]);
+        text.trim_end_matches('\r').to_owned()
     }
 
     /// The last line, if it has no newline.
@@ -299,6 +375,50 @@ mod tests {
             lines += usize::from(matches!(event, Event::Line { .. }));
         }
         assert_eq!(lines, 1);
+    }
+
+    /// The texts of stderr messages, and what was left out after each.
+    fn texts(events: Vec<Event>) -> Vec<(String, u64)> {
+        let texts = events.into_iter().map(|event| match event {
+            Event::Stderr { text, dropped, .. } => (text, dropped),
+            other => panic!("{other:?}"),
+        });
+        texts.collect()
+    }
+
+    #[tokio::test]
+    async fn a_burst_keeps_its_beginning_and_its_end() {
+        let mut log = Log::new();
+        log.push("ä".repeat(LOG_BYTES).as_bytes());
+        log.push(&b"x".repeat(100 << 10));
+        log.push("ValueError: é".as_bytes());
+        log.push(&"ä".as_bytes()[..1]);
+        let taken = texts(log.take(ChildId(1), false));
+        let [(head, dropped), (tail, 0)] = &taken[..] else {
+            panic!("{taken:?}");
+        };
+        assert!(head.starts_with('ä') && tail.ends_with("xxValueError: é"));
+        let all = 2 * LOG_BYTES + (100 << 10) + "ValueError: é".len();
+        assert_eq!((head.len() + tail.len()) as u64 + dropped, all as u64);
+        log.push(&"ä".as_bytes()[1..]);
+        assert_eq!(texts(log.take(ChildId(1), true)), [("ä".to_owned(), 0)]);
+        assert!(!log.has_text());
+    }
+
+    #[tokio::test]
+    async fn a_line_without_an_end_is_told() {
+        use tokio::io::AsyncWriteExt;
+        let (events, mut heard) = tokio::sync::mpsc::channel(1024);
+        let (mut bar, stdout) = tokio::io::duplex(64);
+        let (_quiet, stderr) = tokio::io::duplex(16);
+        let reader = tokio::spawn(read(ChildId(1), stdout, stderr, events));
+        bar.write_all(b"\r 1%|\r 2%|#").await.unwrap();
+        let heard = tokio::time::timeout(Duration::from_secs(30), heard.recv());
+        let child = ChildId(1);
+        let text = " 2%|#".to_owned();
+        let wanted = Event::Partial { child, text };
+        assert_eq!(heard.await.expect("it is told"), Some(wanted));
+        reader.abort();
     }
 
     #[test]

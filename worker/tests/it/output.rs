@@ -3,10 +3,12 @@
 
 use serde_json::json;
 use swath_model::job::StateName;
+use swath_model::outcome::Fault;
+use swath_model::policy::Policy;
 use swath_store_conformance::subject::Subject;
 
 use crate::coordinator::Coordinator;
-use crate::support::{Bench, command};
+use crate::support::{Bench, command, until};
 
 /// Ways to print a measurement, as the end of a Python program that has `w`,
 /// which writes bytes to stdout, and `done`, the event.
@@ -74,4 +76,58 @@ async fn a_program_that_fails_after_its_measurement_says_so_in_its_log() {
     let log = log_of(&coordinator).await;
     assert!(log.contains("RuntimeError: too late\n"), "{log}");
     assert!(log.ends_with("which counts: exit code 1\n"), "{log}");
+}
+
+#[tokio::test]
+async fn the_end_of_a_burst_is_in_the_log_and_in_the_message() {
+    let coordinator = Coordinator::with(Policy {
+        attempts_max: 1,
+        ..Policy::default()
+    });
+    let lines = r#"sys.stderr.write("first\n" + ("c" * 1023 + "\n") * 1000)"#;
+    let spec = python(&format!("{lines}\nraise RuntimeError('interesting')"));
+    coordinator.submit(&[spec], 1).await;
+    let bench = Bench::new(&coordinator, 1);
+    let worker = bench.start();
+    coordinator.all_are(StateName::Failed).await;
+    worker.abort();
+    let attempt = coordinator.detail().await.attempts.remove(0);
+    let begins = "exit code 1: RuntimeError: interesting\n";
+    assert_eq!(Fault::from_name(&attempt.ended), Some(Fault::Crashed));
+    assert!(attempt.message.starts_with(begins), "{}", attempt.message);
+    let log = log_of(&coordinator).await;
+    assert!(log.starts_with("first\n") && log.contains(" bytes left out ...]\n"));
+    assert!(log.ends_with("RuntimeError: interesting\n"));
+}
+
+#[tokio::test]
+async fn a_bar_shows_while_it_runs() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 2);
+    let go = bench.path("go");
+    let specs = ["stdout", "stderr"].map(|stream| {
+        python(&format!(
+            r#"
+import time
+sys.{stream}.write("\r 1%|    \r 50%|##  "); sys.{stream}.flush()
+while not os.path.exists("{}"): time.sleep(0.005)
+w(b"\n" + done + b"\n")
+"#,
+            go.display()
+        ))
+    });
+    coordinator.submit(&specs, 1).await;
+    let worker = bench.start();
+    until("both bars show", async || {
+        let mut shown = 0;
+        for job in coordinator.jobs().await {
+            let logs = coordinator.shared.store.logs(job.digest, 0).await.unwrap();
+            shown += logs.iter().filter(|it| it.text == " 50%|##  \n").count();
+        }
+        shown == 2
+    })
+    .await;
+    std::fs::write(&go, "").unwrap();
+    coordinator.all_are(StateName::Succeeded).await;
+    worker.abort();
 }
