@@ -4,8 +4,15 @@ use serde_json::{Number, Value};
 
 use crate::spec::canonical;
 
-/// `value` with this many decimals; never `-0.00`.
+/// From this size on, the digits before the point say less than their number.
+const DECIMALS_BELOW: f64 = 1e15;
+
+/// `value` with this many decimals, in scientific notation if it is huge; never
+/// `-0.00`.
 pub fn decimals(value: f64, places: usize) -> String {
+    if value.is_finite() && value.abs() >= DECIMALS_BELOW {
+        return format!("{value:.places$e}");
+    }
     let text = format!("{value:.places$}");
     match text.strip_prefix('-') {
         Some(rest) if rest.bytes().all(|byte| matches!(byte, b'0' | b'.')) => rest.to_owned(),
@@ -184,6 +191,9 @@ mod tests {
         assert_eq!(counted(1_000_000, "job"), "1,000,000 jobs");
         assert_eq!(decimals(-0.001, 2), "0.00");
         assert_eq!(decimals(-1.006, 2), "-1.01");
+        assert_eq!(decimals(1e308, 2), "1.00e308");
+        assert_eq!(decimals(-2e15, 0), "-2e15");
+        assert_eq!(decimals(999_999_999_999_999.0, 1), "999999999999999.0");
     }
 
     proptest! {
