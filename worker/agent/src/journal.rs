@@ -91,6 +91,11 @@ impl Journal {
         self.log.push(&text);
     }
 
+    /// Adds whole lines of the worker's own to the log. No fault quotes them.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.log.push(&text.replace('\0', "\u{fffd}"));
+    }
+
     /// Adds stderr text, and how many bytes after it were left out already.
     pub(crate) fn stderr(&mut self, text: &str, dropped: u64) {
         let mut rest = text;
@@ -217,7 +222,7 @@ impl Journal {
         if self.lost > 0 {
             let why = "they came faster than they could be sent";
             let text = format!("warning: {} epochs are left out: {why}\n", self.lost);
-            self.lines(&text);
+            self.note(&text);
         }
         let mut reports: Vec<_> = self.frozen.take().into_iter().collect();
         while self.has_new() {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use swath_model::outcome::{Fault, Outcome};
+use swath_model::outcome::{Fault, Outcome, Provenance};
 use swath_model::protocol::TrainerEvent;
 
 use super::Agent;
@@ -18,6 +18,12 @@ use crate::open_line::newest_state;
 
 /// How much of the end of a line that was too long is kept for the log.
 const LONG_BYTES: usize = 8 << 10;
+
+/// The longest object that is read when it is printed over several lines.
+const OBJECT_BYTES: usize = 64 << 10;
+
+/// How much of a line a message quotes.
+const QUOTED_BYTES: usize = 200;
 
 /// What is told of a program that has measured, but not ended well.
 const ENDED_BADLY: &str = "the program did not end well after its `finished` line, which counts";
@@ -82,23 +88,47 @@ impl Running {
         }
         text.push_str(&line[from..]);
         if let Some(doubt) = found.doubt {
-            self.doubt = Some(doubt);
+            let line = super::first(newest_state(line).trim(), QUOTED_BYTES);
+            self.doubt = Some(format!("{doubt}: {line}"));
+        }
+        if let Some(object) = self.gather(line) {
+            for event in find(&object).events {
+                self.hears(event.event, &event.fields, now);
+            }
         }
         let shown = from == 0 || says_something(&text);
         shown.then_some(text)
     }
 
+    /// The object that ends with this line, if it was printed over several lines
+    /// with its brackets on lines of their own.
+    fn gather(&mut self, line: &str) -> Option<String> {
+        let line = line.trim_end();
+        if line == "{" {
+            self.object.clear();
+        } else if self.object.is_empty() || self.object.len() > OBJECT_BYTES {
+            self.object.clear();
+            return None;
+        }
+        self.object.push_str(line);
+        self.object.push('\n');
+        (line == "}").then(|| std::mem::take(&mut self.object))
+    }
+
     /// Takes in an event; false if it is none, and only looks like one.
     fn hears(&mut self, event: TrainerEvent, fields: &Value, now: Duration) -> bool {
         match event {
+            TrainerEvent::Ready { provenance } => self.provenance = provenance,
             TrainerEvent::Started {
                 provenance, step, ..
             } => {
-                self.provenance = provenance;
+                if provenance != Provenance::default() {
+                    self.provenance = provenance;
+                }
                 self.resumed_at = step;
             }
             TrainerEvent::Epoch(seen) => self.observed(seen, fields, now),
-            TrainerEvent::Ready { .. } | TrainerEvent::Checkpoint { .. } => {}
+            TrainerEvent::Checkpoint { .. } => {}
             TrainerEvent::Finished(_) => match self.measured(event, fields, now) {
                 Ok(outcome) => self.said = Some(outcome),
                 // Maybe a logger wrote it, and the measurement is still to come.
@@ -139,7 +169,8 @@ impl Running {
         let tail = self.journal.tail();
         let doubt = self.doubt.as_ref().filter(|_| *end == End::Exit(0));
         Some(match doubt {
-            Some(doubt) => failed(Fault::Crashed, doubt, &tail),
+            // It has the line that says the most.
+            Some(doubt) => failed(Fault::Crashed, doubt, ""),
             None => unexplained(end, &tail),
         })
     }

@@ -79,6 +79,8 @@ pub(crate) struct Running {
     pub(crate) said: Option<Outcome>,
     /// Why the newest line of a program that looked like an event was none.
     pub(crate) doubt: Option<String>,
+    /// The beginning of an object that a program prints over several lines.
+    pub(crate) object: String,
     /// Whether it was told to stop; it is released once it has.
     pub(crate) stopping: bool,
 }
@@ -99,6 +101,7 @@ impl Running {
             warned: BTreeSet::new(),
             said: None,
             doubt: None,
+            object: String::new(),
             stopping: false,
         }
     }
@@ -231,7 +234,7 @@ impl Running {
     /// Warns in the attempt's log, once of each thing.
     pub(crate) fn warn(&mut self, what: &str, why: &str) {
         if self.warned.len() < WARNINGS_MAX && self.warned.insert(what.to_owned()) {
-            self.journal.lines(&format!("warning: {what}: {why}\n"));
+            self.journal.note(&format!("warning: {what}: {why}\n"));
         }
     }
 }

@@ -123,6 +123,51 @@ fn an_event_is_found_among_text_and_the_text_is_kept() {
 }
 
 #[test]
+fn an_event_may_take_several_lines() {
+    let pretty = "{\n  \"event\": \"finished\",\n  \"loss\": 0.5,\n  \"metrics\": {\n  }\n}";
+    let lines: Vec<_> = ["{", "not JSON"]
+        .into_iter()
+        .chain(pretty.lines())
+        .collect();
+    let entry = ends_after(&lines);
+    assert_eq!(loss(&entry), Some(0.5));
+    assert_eq!(log(&entry), lines.join("\n") + "\n");
+}
+
+#[test]
+fn without_a_measurement_the_message_says_what_was_printed() {
+    let cases = [
+        (
+            r#"{"event": "finished", "loss": 0"#,
+            "a line with an event is not JSON: EOF",
+        ),
+        (
+            "{'event': 'finished', 'loss': 5.0}",
+            "a line with an event is a Python dict",
+        ),
+        (
+            r#"{"event": "failed", "what": "x"}"#,
+            "its `failed` line cannot be read: missing field `fault`",
+        ),
+    ];
+    for (line, begins) in cases {
+        let entries = [ends_after(&["epoch 1", line])];
+        let (kind, message) = fault(&entries);
+        assert_eq!(kind, Fault::Crashed, "{line}");
+        assert!(message.starts_with(begins), "{message}");
+        assert!(message.ends_with(line), "{message}");
+    }
+}
+
+#[test]
+fn a_warning_of_the_worker_is_no_reason_of_a_fault() {
+    let epoch = r#"{"event":"epoch","epoch":1,"lr":NaN}"#;
+    let lines = ["no luck", epoch].map(|line| Line::Text(line.to_owned()));
+    let entries = [ends(lines, End::Exit(1))];
+    assert_eq!(fault(&entries), (Fault::Crashed, "exit code 1: no luck"));
+}
+
+#[test]
 fn fields_that_cannot_be_read_are_told_once() {
     let started = r#"{"event":"started","epoch":"one","total_epochs":"ten"}"#;
     let epoch = r#"{"event":"epoch","epoch":1.0,"step":-1,"lr":[0.1]}"#;
