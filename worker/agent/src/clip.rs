@@ -1,8 +1,13 @@
 //! Text of which the beginning and the end are kept when there is too much.
 
+use swath_model::limits;
+
 /// The most bytes kept of the beginning, and of the end. The reason of a failure
 /// is at the end, what was asked for at the beginning.
-pub(crate) const KEPT_BYTES: usize = 16 << 10;
+pub(crate) const KEPT_BYTES: usize = 28 << 10;
+
+// Both, and what stands between them, are one chunk of a log.
+const _: () = assert!(2 * KEPT_BYTES + 1024 <= limits::LOG_CHUNK_BYTES);
 
 /// Lines, of which the first and the last are kept, and those between counted.
 #[derive(Clone, Debug, Default)]
@@ -120,9 +125,9 @@ mod tests {
         clip.push("ValueError: no luck\n");
         let text = clip.take();
         let lines: Vec<_> = text.lines().collect();
-        assert!(lines[0].starts_with("0000 ") && lines[15].starts_with("0015 "));
-        assert_eq!(lines[16], "[... 968000 bytes left out ...]");
-        assert!(lines[17].starts_with("0984 "));
+        assert!(lines[0].starts_with("0000 ") && lines[27].starts_with("0027 "));
+        assert_eq!(lines[28], "[... 944000 bytes left out ...]");
+        assert!(lines[29].starts_with("0972 "));
         assert_eq!(lines.last(), Some(&"ValueError: no luck"));
     }
 

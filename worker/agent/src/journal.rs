@@ -284,7 +284,7 @@ mod tests {
         assert!(
             report
                 .log
-                .ends_with("a\n[... 24583 bytes left out ...]\nb\n")
+                .ends_with("a\n[... 12295 bytes left out ...]\nb\n")
         );
         assert!(journal.tail().ends_with("ab\n"));
     }

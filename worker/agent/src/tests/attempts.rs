@@ -159,7 +159,7 @@ fn silence_while_the_worker_itself_was_stopped_is_no_hang() {
 }
 
 #[test]
-fn a_program_has_its_exit_code_as_the_last_word() {
+fn a_program_counts_when_it_has_exited() {
     let (mut table, fetch) = Table::in_session(1);
     table.answer(fetch, exchanged(&[], vec![program(1, "python3")]));
     let child = table.started();
