@@ -80,6 +80,7 @@ pub(super) async fn read(
                 stdout_open = count > 0;
                 let lines = if stdout_open { splitter.push(&out[..count]) } else { splitter.end() };
                 if lines.iter().any(ends_an_attempt) {
+                    stderr_open = stderr_open && catch_up(&mut stderr, &mut err, &mut log).await;
                     sent.extend(log.take(child, true));
                 }
                 sent.extend(lines.into_iter().map(|line| Event::Line { child, line }));
@@ -104,6 +105,25 @@ pub(super) async fn read(
         // When the worker is ending, nobody listens.
         let _heard = events.send(event).await;
     }
+}
+
+/// Reads what was written to stderr before the newest line of stdout: the system
+/// may tell of the line first. Returns whether stderr is still open.
+async fn catch_up(stderr: &mut (impl AsyncRead + Unpin), buffer: &mut [u8], log: &mut Log) -> bool {
+    // The runtime asks the system anew.
+    tokio::task::yield_now().await;
+    for _ in 0..STDERR_IN_A_ROW {
+        let read = tokio::select! {
+            biased;
+            read = stderr.read(buffer) => read.unwrap_or(0),
+            () = std::future::ready(()) => return true,
+        };
+        if read == 0 {
+            return false;
+        }
+        log.push(&buffer[..read]);
+    }
+    true
 }
 
 /// Whether this may be the last line of an attempt.

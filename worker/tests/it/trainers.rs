@@ -29,18 +29,17 @@ async fn a_trainer_stays_warm() {
     coordinator.all_are(StateName::Succeeded).await;
     let detail = coordinator.detail().await;
     let store = &coordinator.shared.store;
-    // What a trainer writes to stderr comes on another way than its outcome: it
-    // may be heard when the next job has begun.
-    until("a log is there", async || {
-        for job in coordinator.jobs().await {
-            let logs = store.logs(job.digest, 0).await.unwrap();
-            if logs.iter().any(|chunk| chunk.text.starts_with("serving ")) {
-                return true;
-            }
-        }
-        false
-    })
-    .await;
+    // Logs are reported after the outcome. Each job has its own lines, however
+    // soon the next one begins.
+    for job in coordinator.jobs().await {
+        until("its log is there", async || {
+            !store.logs(job.digest, 0).await.unwrap().is_empty()
+        })
+        .await;
+        let logs = store.logs(job.digest, 0).await.unwrap();
+        let served = job.measured().unwrap();
+        assert_eq!(logs[0].text, format!("serving {served}\n"));
+    }
     worker.abort();
     assert_eq!(served(&coordinator).await, [1.0, 2.0, 3.0, 4.0]);
     let attempt = &detail.attempts[0];

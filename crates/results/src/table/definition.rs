@@ -17,7 +17,7 @@ use crate::summary::{Objective, Quantity, Unit};
 pub struct Definition {
     /// How the table is laid out.
     pub layout: Layout,
-    /// Which test error of a training counts.
+    /// Which of a training's values of the metric counts.
     #[serde(default)]
     pub measure: Measure,
     /// The metric that a program reports in place of the test error; absent for
