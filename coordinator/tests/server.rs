@@ -430,6 +430,7 @@ async fn whoever_folds_the_events_knows_what_a_status_says() {
     watcher.agrees(&mut control).await;
     let held = grants[2].held.clone().into_iter().collect();
     let release = v1::ReleaseRequest {
+        lacks: Vec::new(),
         worker: "w".to_owned(),
         session,
         held,

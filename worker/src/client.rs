@@ -277,12 +277,8 @@ impl Line {
                     count,
                 )?))
             }
-            Call::Release { owner, held } => {
-                let request = v1::ReleaseRequest {
-                    worker: owner.worker.to_string(),
-                    session: owner.session.0,
-                    held: held.into_iter().map(convert::held_message).collect(),
-                };
+            Call::Release { owner, releases } => {
+                let request = convert::release_request(&owner, releases);
                 self.bulk.release(request).await?;
                 Ok(Reply::Released)
             }

@@ -83,6 +83,9 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     let specs = settings.state_dir.join("specs");
     let _none = std::fs::remove_dir_all(&specs);
     let checkpoints = settings.state_dir.join("checkpoints");
+    // Programs are started in directories of their own.
+    let out = std::path::absolute(settings.state_dir.join("out"))
+        .map_err(StartError::system("find its state directory"))?;
     remove_old(&checkpoints, CHECKPOINTS_KEPT);
 
     let (calm, from_calls) = mpsc::unbounded_channel();
@@ -105,6 +108,8 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
         hang_timeout: settings.hang_timeout,
         backoff: settings.backoff,
         exit_when_idle: settings.exit_when_idle,
+        out: out.to_string_lossy().into_owned(),
+        gpus: settings.hardware.gpus.clone(),
         seed: now_ms() ^ (u64::from(std::process::id()) << 40),
     };
     let shell = Shell {

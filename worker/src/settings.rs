@@ -12,7 +12,7 @@ use swath_model::view::WorkerAbout;
 use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
 
 use crate::devices::Devices;
-use crate::hardware;
+use crate::hardware::{self, Hardware};
 use swath_agent::Backoff;
 
 /// The longest pause between two calls that find no leading coordinator, where
@@ -152,6 +152,8 @@ pub struct Settings {
     pub host: String,
     /// The device of each slot.
     pub slots: Vec<Device>,
+    /// What is known of these devices.
+    pub hardware: Hardware,
     /// Threads of each trainer.
     pub threads: u32,
     /// Where data sets are.
@@ -183,6 +185,7 @@ impl Settings {
         );
         let name = cli.name.map_or_else(|| name_of(&host), Ok)?;
         let slots = cli.device.slots();
+        let hardware = hardware::look(&slots).map_err(SettingsError)?;
         let threads = cli
             .threads_per_slot
             .unwrap_or_else(|| (cores() / slots.len()).max(1) as u32);
@@ -216,6 +219,7 @@ impl Settings {
             name,
             host,
             slots,
+            hardware,
             threads,
             data_dir,
             state_dir: std::path::absolute(&state_dir).unwrap_or(state_dir),
@@ -235,7 +239,7 @@ impl Settings {
             offer: Offer {
                 slots: self.slots.clone(),
                 programs: self.programs.clone(),
-                devices: hardware::devices(&self.slots),
+                devices: self.hardware.devices.clone(),
                 cpus: Some(cores() as u32),
             },
         }

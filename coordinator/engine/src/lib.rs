@@ -24,11 +24,12 @@ use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::ImportBatch;
 use swath_model::import::ImportCounts;
 use swath_model::message::{
-    Exchange, Exchanged, Grant, Held, Hello, Report, Steered, SteeringDue, Submission, Submitted,
-    SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+    Exchange, Exchanged, Grant, Held, Hello, Release, Report, Steered, SteeringDue, Submission,
+    Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
 use swath_model::needs::{Lack, Needs};
 use swath_model::policy::Policy;
+use swath_model::seed::Seeds;
 use swath_model::spec::job_text;
 use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
@@ -348,7 +349,7 @@ impl Engine {
         let drafted = self.run(Some(now), wanted, work).await?;
         Ok(Exchanged {
             acks: drafted.acks,
-            grants: self.write_out(&drafted.grants).await?,
+            grants: self.write_out(drafted.grants).await?,
         })
     }
 
@@ -399,21 +400,26 @@ impl Engine {
         let drafted = drafted.map_err(|_| closed())??;
         Ok(Exchanged {
             acks: drafted.acks,
-            grants: self.write_out(&drafted.grants).await?,
+            grants: self.write_out(drafted.grants).await?,
         })
     }
 
     /// Grants with their specs. If a caller does not get that far, it repeats
     /// its request.
-    async fn write_out(&self, drafts: &[Draft]) -> Result<Vec<Grant>> {
+    async fn write_out(&self, drafts: Vec<Draft>) -> Result<Vec<Grant>> {
         let cells: Vec<_> = drafts.iter().map(|draft| draft.cell).collect();
         let specs = self.specs.of(&*self.store, &cells).await?;
-        let grants = drafts.iter().zip(specs);
-        let grants = grants.map(|(draft, spec)| Grant {
-            held: draft.held,
-            // A submit refuses cells whose text has no room for a seed.
-            spec: job_text(&spec, draft.seed).unwrap_or_default(),
-            device: draft.device,
+        let grants = drafts.into_iter().zip(specs);
+        let grants = grants.map(|(draft, spec)| {
+            let seed = Seeds::in_text(&spec).seed(draft.digest, draft.replicate);
+            Grant {
+                held: draft.held,
+                // A submit refuses cells whose text has no room for a seed.
+                spec: job_text(&spec, seed).unwrap_or_default(),
+                device: draft.device,
+                replicate: draft.replicate,
+                launch: draft.launch,
+            }
         });
         Ok(grants.collect())
     }
@@ -457,9 +463,15 @@ impl Engine {
     }
 
     /// Returns attempts to the queue without charging them. Stale ones are
-    /// ignored.
-    pub async fn release(&self, now: Timestamp, owner: Owner, held: Vec<Held>) -> Result<()> {
-        let work = move |ledger: &mut Ledger, now| ledger.release(now, &owner, &held);
+    /// ignored. What the worker's host lacks is remembered: it gets no such jobs
+    /// for a while.
+    pub async fn release(
+        &self,
+        now: Timestamp,
+        owner: Owner,
+        releases: Vec<Release>,
+    ) -> Result<()> {
+        let work = move |ledger: &mut Ledger, now| ledger.release(now, &owner, releases);
         self.run(Some(now), Wanted::Nothing, work).await
     }
 
@@ -600,8 +612,9 @@ impl Engine {
         self.run(None, Wanted::Nothing, work).await
     }
 
-    /// What a job needs of its worker; nothing if it is final.
-    pub async fn needs(&self, job: JobDigest) -> Result<Needs> {
+    /// What a job needs of its worker, and what comes closest to it where no active
+    /// worker can meet it. A job that is final needs nothing.
+    pub async fn needs(&self, job: JobDigest) -> Result<(Needs, Option<Lack>)> {
         let work = move |ledger: &mut Ledger, _| Ok(ledger.needs_of_job(job));
         self.run(None, Wanted::Nothing, work).await
     }

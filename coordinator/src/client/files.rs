@@ -8,6 +8,7 @@ use swath_model::message::Files;
 use swath_sweep::{Expansion, SweepFile};
 
 use super::failure::{Failure, Outcome};
+use super::inputs;
 use crate::settings::Context;
 
 /// A sweep file with everything that it names.
@@ -32,15 +33,20 @@ pub(crate) fn load(path: &Path) -> Outcome<Loaded> {
         }
         text
     };
-    let file = SweepFile::parse(&main, &text, &read).map_err(|errors| Failure::files(&errors))?;
+    let parsed = SweepFile::parse(&main, &text, &read);
+    let mut file = parsed.map_err(|errors| Failure::files(&errors))?;
     let mut files = files.into_inner();
     files.insert(main.clone(), text);
+    let found = inputs::find(&file, directory).map_err(|error| Failure::files(&[error]))?;
+    file.found(&found.inputs, found.directory.clone());
     Ok(Loaded {
         file,
         files: Files {
             main,
             files,
             replicates: None,
+            inputs: found.inputs,
+            directory: found.directory,
         },
     })
 }

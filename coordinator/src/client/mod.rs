@@ -9,6 +9,7 @@ mod export;
 pub(crate) mod failure;
 mod files;
 mod import;
+mod inputs;
 mod jobs;
 mod local;
 mod lock;

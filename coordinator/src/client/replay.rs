@@ -14,7 +14,7 @@ use swath_model::job::StateName;
 use swath_model::message::{CellList, Sources, Submission, SubmittedCell};
 use swath_model::outcome::Provenance;
 use swath_model::policy::Policy;
-use swath_model::seed::seed;
+use swath_model::seed::Seeds;
 use swath_model::spec::{JobSpec, canonical, cell_digest, job_digest};
 use swath_model::time::Timestamp;
 use swath_model::view::{CurvePoint, JobDetail, JobView, SCHEMA_VERSION, SweepKind};
@@ -196,7 +196,8 @@ async fn keep(
             needs: swath_model::needs::Needs::of(spec),
         }],
     };
-    let others = (1..job.replicate.0).map(|it| job_digest(&text, seed(cell, Replicate(it))));
+    let seeds = Seeds::of(&job.spec);
+    let others = (1..job.replicate.0).map(|it| job_digest(&text, seeds.seed(cell, Replicate(it))));
     let others = others.collect();
     let engine = Engine::start(store, policy.clone(), "").await;
     let engine = engine.map_err(Failure::error)?;

@@ -108,12 +108,14 @@ impl Dispatch for DispatchService {
     async fn release(&self, request: Request<v1::ReleaseRequest>) -> Reply<v1::ReleaseReply> {
         let message = request.into_inner();
         let owner = convert::owner(&message.worker, message.session)?;
-        let held = convert::held_all(&message.held)?;
+        let releases = convert::releases(&message)?;
         let state = &self.state;
-        tracing::info!(worker = %owner.worker, attempts = held.len(), "worker gives attempts back");
+        let lacks = releases.iter().find_map(|it| it.lack.as_ref());
+        let lacks = lacks.map(tracing::field::display);
+        tracing::info!(worker = %owner.worker, attempts = releases.len(), lacks, "worker gives attempts back");
         state
             .engine
-            .release(state.now(), owner, held)
+            .release(state.now(), owner, releases)
             .await
             .map_err(worker_status)?;
         Ok(Response::new(v1::ReleaseReply {}))

@@ -3,7 +3,7 @@
 use swath_model::job::StateName;
 use swath_model::judge::headline;
 use swath_model::metrics;
-use swath_model::needs::Needs;
+use swath_model::needs::{Lack, Needs};
 use swath_model::outcome::Fault;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
@@ -18,6 +18,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) workers: &'a [WorkerView],
     /// What it needs of its worker.
     pub(crate) needs: &'a Needs,
+    /// What comes closest to that, where no active worker can run it.
+    pub(crate) lack: Option<&'a Lack>,
     /// How many queued jobs are granted before it.
     pub(crate) ahead: u64,
     pub(crate) policy: &'a Policy,
@@ -120,8 +122,7 @@ fn no_worker(facts: &Facts<'_>) -> Option<ExplainItem> {
             others: connected().count() as u64 - 1,
         });
     }
-    let offers = active().map(|worker| &worker.about.offer);
-    let lack = facts.needs.lacking_in_all(offers)?;
+    let lack = facts.lack?.clone();
     Some(ExplainItem::Lacks { lack })
 }
 

@@ -366,10 +366,11 @@ async fn explanation(state: &State, selector: &[String]) -> Result<Explanation, 
     let sweeps = store.sweeps().await.map_err(ApiError::from)?;
     let workers = workers(state).await?;
     let needs = state.engine.needs(job.digest).await;
-    let needs = needs.map_err(ApiError::from)?;
+    let (needs, lack) = needs.map_err(ApiError::from)?;
     let facts = Facts {
         detail: &detail,
         needs: &needs,
+        lack: lack.as_ref(),
         sweeps: &sweeps,
         workers: &workers,
         ahead: state

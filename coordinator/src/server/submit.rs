@@ -4,6 +4,8 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 use swath_model::message::{Files, Sources, Submission, SubmittedCell};
 use swath_model::needs::Needs;
+use swath_model::program::Launch;
+use swath_model::spec::JobSpec;
 use swath_results::table::Definition;
 use swath_sweep::{SweepFile, Whole, expand_whole, list_whole};
 
@@ -24,6 +26,10 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
         Sources::Cells(list) => list_whole(list).map_err(|errors| joined(&errors))?,
     };
     let definition = definition(&sweep)?;
+    let launch = Launch {
+        sweep: Some(sweep.name.clone()),
+        ..sweep.launch
+    };
     let cells = sweep
         .cells
         .into_par_iter()
@@ -31,10 +37,7 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
             digest: cell.digest,
             axes: cell.axes,
             spec: cell.text,
-            needs: Needs {
-                program: Needs::of(&cell.spec).program,
-                ..sweep.needs.clone()
-            },
+            needs: needs(&sweep.needs, &launch, &cell.spec),
         })
         .collect();
     Ok(Submission {
@@ -49,6 +52,20 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
         definition,
         cells,
     })
+}
+
+/// What the jobs of a cell need.
+fn needs(needs: &Needs, launch: &Launch, spec: &JobSpec) -> Needs {
+    let program = Needs::of(spec).program;
+    let launch = match program {
+        Some(_) => launch.clone(),
+        None => Launch::default(),
+    };
+    Needs {
+        program,
+        launch,
+        ..needs.clone()
+    }
 }
 
 /// What the table needs, together with the grid and the published values.
@@ -91,6 +108,7 @@ fn parse(files: &Files) -> Result<SweepFile, SubmitError> {
             .ok_or_else(|| "was not sent with the sweep".to_owned())
     };
     let mut file = SweepFile::parse(&files.main, main, &read).map_err(|errors| joined(&errors))?;
+    file.found(&files.inputs, files.directory.clone());
     match (files.replicates, &mut file.replicates_max) {
         (Some(replicates), Some(max)) => *max = replicates,
         (Some(replicates), None) => file.replicates = replicates,

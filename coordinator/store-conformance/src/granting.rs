@@ -338,7 +338,7 @@ pub async fn the_spec_of_a_grant_holds_its_seed(bench: &mut Bench) {
         );
         assert_eq!(grant.spec, spec);
         assert_eq!(view.cell, cell.digest);
-        let seed = swath_model::seed::seed(cell.digest, view.replicate);
+        let seed = swath_model::seed::Seeds::in_text(&cell.spec).seed(cell.digest, view.replicate);
         assert_eq!(view.seed, seed);
     }
 }

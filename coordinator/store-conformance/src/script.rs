@@ -10,7 +10,7 @@ use swath_model::metrics::Metrics;
 use swath_model::needs::Needs;
 use swath_model::offer::{DeviceAbout, Free, Offer};
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
-use swath_model::seed::seed;
+use swath_model::seed::Seeds;
 use swath_model::spec::{cell_digest, job_digest};
 use swath_model::view::{Epochs, WorkerAbout};
 
@@ -36,6 +36,7 @@ pub fn sweep(name: &str, cells: &[u32], replicates: u32) -> Submission {
             main: file.clone(),
             files: BTreeMap::from([(file, content)]),
             replicates: None,
+            ..Default::default()
         }),
         definition: json!({ "layout": { "rows": "x" } }),
         cells: cells.iter().map(|cell| plain_cell(*cell)).collect(),
@@ -116,7 +117,8 @@ pub const fn free(device: Device, slots: u32) -> Free {
 
 /// The digest of a cell's job.
 pub fn job_of(cell: &SubmittedCell, replicate: u32) -> JobDigest {
-    job_digest(&cell.spec, seed(cell.digest, Replicate(replicate)))
+    let seeds = Seeds::in_text(&cell.spec);
+    job_digest(&cell.spec, seeds.seed(cell.digest, Replicate(replicate)))
 }
 
 /// The digest of the job of plain cell `x`.

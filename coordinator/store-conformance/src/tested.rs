@@ -112,7 +112,8 @@ impl Subject for Tested {
     }
 
     async fn release(&self, now: Timestamp, owner: Owner, held: Vec<Held>) -> Result<()> {
-        self.engine().release(now, owner, held).await
+        let releases = held.into_iter().map(Into::into).collect();
+        self.engine().release(now, owner, releases).await
     }
 
     async fn tick(&self, now: Timestamp) -> Result<Ticked> {

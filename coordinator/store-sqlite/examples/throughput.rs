@@ -23,7 +23,7 @@ use swath_model::needs::Needs;
 use swath_model::outcome::{Measurement, Outcome, Provenance};
 use swath_model::policy::Policy;
 use swath_model::probe::WorkloadKey;
-use swath_model::seed::seed;
+use swath_model::seed::Seeds;
 use swath_model::spec::{canonical, cell_digest, job_digest};
 use swath_model::time::Timestamp;
 use swath_model::view::{Counts, WorkerAbout, WorkerState};
@@ -232,7 +232,7 @@ fn cell(changes: &mut Changes, sweep: SweepKey, position: u64) {
     let digest = cell_digest(&spec);
     let key = CellKey((sweep.0 - 1) * CELLS as i64 + position as i64 + 1);
     for replicate in 1..=REPLICATES {
-        let seed = seed(digest, Replicate(replicate));
+        let seed = Seeds::Wide.seed(digest, Replicate(replicate));
         changes.new_jobs.push(NewJob {
             key: JobKey((key.0 - 1) * i64::from(REPLICATES) + i64::from(replicate)),
             digest: job_digest(&spec, seed),

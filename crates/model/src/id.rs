@@ -153,6 +153,11 @@ digest! {
     WeightsDigest, "a digest of weights"
 }
 
+digest! {
+    /// The BLAKE3 digest of a file that a program is made of.
+    InputDigest, "a digest of a file"
+}
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident, $inner:ty) => {
         $(#[$doc])*

@@ -23,6 +23,7 @@ pub mod offer;
 pub mod outcome;
 pub mod policy;
 pub mod probe;
+pub mod program;
 pub mod protocol;
 pub mod replication;
 pub mod schedule;

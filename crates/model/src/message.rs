@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 
 use crate::cause::{CordonCause, PauseCause};
 use crate::device::Device;
-use crate::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
+use crate::id::{
+    Attempt, CellDigest, InputDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest,
+    WorkerName,
+};
 use crate::job::StateName;
-use crate::needs::Needs;
+use crate::needs::{Lack, Needs};
 use crate::offer::Free;
 use crate::outcome::{Fault, Observation, Outcome, Provenance};
+use crate::program::Launch;
 use crate::steering::Rule;
 use crate::time::Timestamp;
 use crate::view::{SweepKind, WorkerAbout};
@@ -69,6 +73,12 @@ pub struct Files {
     /// decide how many a cell gets, they replace its `max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicates: Option<u32>,
+    /// The files that its program is made of, by their paths in its directory.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, InputDigest>,
+    /// The directory in which its program is started, where it says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
 }
 
 /// A sweep to store.
@@ -99,7 +109,7 @@ pub struct Submission {
 }
 
 /// One cell of a submission. Its jobs follow from it: replicate i has the seed
-/// `model::seed::seed(digest, i)` and the digest `model::spec::job_digest(spec,
+/// `model::seed::Seeds::seed(digest, i)` and the digest `model::spec::job_digest(spec,
 /// seed)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubmittedCell {
@@ -263,6 +273,25 @@ pub struct Grant {
     pub spec: String,
     /// The device to run it on.
     pub device: Device,
+    /// Which replicate of its cell it is.
+    pub replicate: Replicate,
+    /// How its program is started.
+    pub launch: Launch,
+}
+
+/// An attempt that a worker gives back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The attempt.
+    pub held: Held,
+    /// What the worker's host lacks of the job, if that is why.
+    pub lack: Option<Lack>,
+}
+
+impl From<Held> for Release {
+    fn from(held: Held) -> Self {
+        Self { held, lack: None }
+    }
 }
 
 /// What an attempt reports while it runs.

@@ -6,7 +6,6 @@ use serde_json::json;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::message::{Files, Sources, Submission, SubmittedCell};
 use swath_model::needs::Needs;
-use swath_model::seed::seed;
 use swath_model::spec::JobSpec;
 
 /// The program that some workers may run.
@@ -51,9 +50,9 @@ impl Plan {
             let cell = spec.cell_digest();
             cells.push(cell);
             for replicate in 1..=REPLICATES {
-                let seed = seed(cell, Replicate(replicate));
-                let job = spec.with_seed(seed).job_digest();
-                jobs.insert(seed, Planned { job, cell: x });
+                let spec = spec.replicate(Replicate(replicate));
+                let job = spec.job_digest();
+                jobs.insert(spec.seed(), Planned { job, cell: x });
             }
         }
         Self { jobs, cells }

@@ -144,8 +144,8 @@ impl Desk {
                 let verdicts = self.engine().observe(self.now(), owner, reports).await?;
                 Ok(Reply::Observed(verdicts))
             }
-            Call::Release { owner, held } => {
-                self.engine().release(self.now(), owner, held).await?;
+            Call::Release { owner, releases } => {
+                self.engine().release(self.now(), owner, releases).await?;
                 Ok(Reply::Released)
             }
         }

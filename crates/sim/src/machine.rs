@@ -128,6 +128,8 @@ impl Machine {
             hang_timeout: HANG_TIMEOUT,
             backoff: Backoff::default(),
             exit_when_idle: None,
+            out: "/out".to_owned(),
+            gpus: BTreeMap::new(),
             seed,
         };
         let (open, recent) = (self.spool.open.clone(), self.spool.recent.clone());

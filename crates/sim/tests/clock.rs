@@ -14,7 +14,7 @@ use swath_model::needs::Needs;
 use swath_model::offer::Free;
 use swath_model::outcome::{Fault, Outcome, Provenance};
 use swath_model::policy::Policy;
-use swath_model::seed::seed;
+use swath_model::seed::Seeds;
 use swath_model::spec::{cell_digest, job_digest};
 use swath_model::time::Timestamp;
 use swath_model::view::WorkerAbout;
@@ -60,7 +60,7 @@ fn at(seconds: i64) -> Timestamp {
 fn a_job_ends_later_than_it_did_before() {
     let store = MemoryStore::new();
     let cell = cell_digest(SPEC);
-    let job = job_digest(SPEC, seed(cell, Replicate(1)));
+    let job = job_digest(SPEC, Seeds::in_text(SPEC).seed(cell, Replicate(1)));
     let submission = Submission {
         digest: SweepDigest::from_bytes([1; 32]),
         name: "s".to_owned(),

@@ -4,7 +4,6 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
-use swath_model::seed::seed;
 use swath_model::spec::{JobSpec, cell_digest, job_digest, lookup};
 use swath_model::text::parameter;
 use swath_model::view::SweepKind;
@@ -104,9 +103,10 @@ impl Cell {
 
     /// Its jobs, for replicates 1 to `replicates`.
     pub fn jobs(&self, replicates: u32) -> impl Iterator<Item = PlannedJob> {
-        (1..=replicates).map(|number| {
+        let seeds = self.spec.seeds();
+        (1..=replicates).map(move |number| {
             let replicate = Replicate(number);
-            let seed = seed(self.digest, replicate);
+            let seed = seeds.seed(self.digest, replicate);
             PlannedJob {
                 replicate,
                 seed,
@@ -145,6 +145,7 @@ pub fn expand_whole(file: &SweepFile) -> Result<Whole, Vec<FileError>> {
         replicates_max: file.replicates_max,
         measure: file.measure,
         needs: file.needs.clone(),
+        launch: file.launch.clone(),
         layout: file.layout.clone(),
         reference: file.reference.clone(),
         cells,
@@ -486,6 +487,7 @@ fn head(file: &SweepFile) -> Head<'_> {
         replicates_max: file.replicates_max,
         measure: file.measure,
         needs: &file.needs,
+        launch: &file.launch,
         layout: &file.layout,
         reference: file.reference.as_ref().map(|it| &*it.text),
         labels: labels.map(|it| it.map(Labels::written)).collect(),

@@ -1,10 +1,13 @@
 //! The sweep file.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use swath_model::id::InputDigest;
 use swath_model::needs::Needs;
+use swath_model::program::Launch;
 use swath_model::replication::Bounds;
 use swath_model::spec::keys;
 
@@ -13,10 +16,11 @@ use super::grid::{self, Block};
 use super::layout::Layout;
 use super::naming::LABEL;
 use super::needs;
+use super::program::{self, Program};
 use super::recipe::{Read, Recipes};
 use super::replicates;
 use super::section::{Section, unknown};
-use super::settings::{Assigned, Settings, lay};
+use super::settings::{Assigned, Bare, Settings, lay};
 use super::source::{self, Entry, Node, Shape};
 
 /// The longest name of a sweep, in bytes.
@@ -42,6 +46,10 @@ pub struct SweepFile {
     /// What jobs need of the device and the host on which they run. It takes
     /// no part in their names.
     pub needs: Needs,
+    /// How its program is started. It takes no part in their names either.
+    pub launch: Launch,
+    /// Its `[program]`.
+    pub program: Option<Program>,
     /// How the table is laid out.
     pub layout: Layout,
     /// The values to compare with.
@@ -114,6 +122,20 @@ impl SweepFile {
         self.replicates_max.map(|max| Bounds { min, max })
     }
 
+    /// The command lines of its programs, as they are written.
+    pub fn commands(&self) -> Vec<Vec<String>> {
+        program::commands(&self.settings, &self.blocks)
+    }
+
+    /// Takes in what was found where the file was submitted: the files that its
+    /// program is made of, and the directory in which it is started.
+    pub fn found(&mut self, inputs: &BTreeMap<String, InputDigest>, directory: Option<String>) {
+        self.launch.directory = directory.filter(|_| self.program.is_some());
+        if !inputs.is_empty() {
+            program::set_inputs(&mut self.settings, inputs, &self.place, self.fixed_layer);
+        }
+    }
+
     /// Reads a sweep file. `read` gives recipes and the reference by their
     /// paths relative to it.
     ///
@@ -145,10 +167,23 @@ impl SweepFile {
     }
 }
 
+/// The names of the top-level tables.
+const TABLES: [&str; 7] = [
+    "sweep",
+    "program",
+    "fixed",
+    "local",
+    "grid",
+    "table",
+    "reference",
+];
+
 /// The top-level tables of the file.
 #[derive(Default)]
 struct Parts {
     sweep: Option<Entry>,
+    program: Option<Entry>,
+    local: Option<Entry>,
     fixed: Option<Entry>,
     grid: Option<Entry>,
     table: Option<Entry>,
@@ -161,16 +196,17 @@ impl Parts {
         for entry in root {
             let part = match entry.name.as_str() {
                 "sweep" => &mut parts.sweep,
+                "program" => &mut parts.program,
+                "local" => &mut parts.local,
                 "fixed" => &mut parts.fixed,
                 "grid" => &mut parts.grid,
                 "table" => &mut parts.table,
                 "reference" => &mut parts.reference,
                 name => {
-                    let tables = ["sweep", "fixed", "grid", "table", "reference"];
                     let message = if keys::find(name).is_some() || keys::is_table(name) {
                         "belongs under [fixed] or in a [[grid]]".to_owned()
                     } else {
-                        unknown(name, &tables)
+                        unknown(name, &TABLES)
                     };
                     errors.push(entry.place.error(name, message));
                     continue;
@@ -203,34 +239,52 @@ impl Parts {
         let layer = section
             .get("recipe")
             .map_or(0, |node| recipes.load(node, &mut settings, errors));
+        let bare = match &self.program {
+            Some(_) => Bare::Params,
+            None => Bare::Spec,
+        };
+        if let (Some(node), Bare::Params) = (section.get("recipe"), bare) {
+            let message = "is for the built-in trainer; give a program its parameters in [fixed]";
+            errors.push(node.place.error("sweep.recipe", message));
+        }
         if let Some(fixed) = &self.fixed {
-            match fixed.node.entries() {
-                Some(entries) => lay(&mut settings, entries, layer, true, errors),
-                None => errors.push(fixed.place.error("fixed", "must be a table, [fixed]")),
+            lay_fixed(fixed, layer, bare, &mut settings, errors);
+        }
+        let program = self
+            .program
+            .map(|it| program::read(&it, layer, &mut settings, errors));
+        let mut launch = program
+            .as_ref()
+            .map_or_else(Launch::default, |it| it.launch.clone());
+        match &self.local {
+            Some(local) if program.is_none() => {
+                let message = "holds parameters of a program; there is no [program]";
+                errors.push(local.place.error("local", message));
             }
+            Some(local) => program::read_local(local, &mut launch, errors),
+            None => {}
         }
         let blocks = self
             .grid
-            .map_or_else(Vec::new, |entry| grid::read(&entry.node, errors));
-        let mut axes: Vec<String> = Vec::new();
-        for path in blocks.iter().flat_map(Block::paths) {
-            if !axes.iter().any(|seen| seen == path) {
-                axes.push(path.to_owned());
-            }
+            .map_or_else(Vec::new, |entry| grid::read(&entry.node, bare, errors));
+        program::name_seeds(&mut settings, &blocks, &sweep.place, layer);
+        program::check_params(&settings, &blocks, errors);
+        if program.as_ref().is_some_and(|it| it.is_template) && errors.is_empty() {
+            program::check_handed_over(&settings, &blocks, errors);
         }
-        if blocks.iter().any(|block| block.labels.is_some()) {
-            axes.insert(0, LABEL.to_owned());
-        }
+        let axes = axes(&blocks);
         let metric = metric(&settings);
         let layout = match &self.table {
-            Some(table) => Layout::read(&table.node, &axes, metric.as_deref(), errors),
+            Some(table) => Layout::read(&table.node, &axes, metric.as_deref(), bare, errors),
             None => Layout::plain(axes, metric.as_deref().unwrap_or("test_error")),
         };
         let reference = self
             .reference
             .and_then(|entry| reference(&entry, recipes, errors));
         let name = name(&section, errors)?;
-        let (replicates, replicates_max) = replicates::read(&section, errors);
+        let seeds = program.as_ref().and_then(|it| it.seeds);
+        let (replicates, replicates_max) = replicates::read(&section, seeds, errors);
+        let own = program.as_ref().and_then(|it| it.needs.clone());
         Some(SweepFile {
             path: path.to_owned(),
             title: title(&section, errors).unwrap_or_else(|| name.clone()),
@@ -238,9 +292,9 @@ impl Parts {
             replicates,
             replicates_max,
             measure: measure(&section, errors),
-            needs: section.get("needs").map_or_else(Needs::default, |node| {
-                needs::read("sweep.needs", node, errors)
-            }),
+            needs: needs(&section, own, errors),
+            launch,
+            program: program.map(|it| it.program),
             layout,
             reference,
             settings,
@@ -251,6 +305,55 @@ impl Parts {
                 .map_or(sweep.place, |node| node.place.clone()),
         })
     }
+}
+
+/// Lays what `[fixed]` sets over `settings`.
+fn lay_fixed(
+    fixed: &Entry,
+    layer: usize,
+    bare: Bare,
+    settings: &mut Settings,
+    errors: &mut Vec<FileError>,
+) {
+    let Some(entries) = fixed.node.entries() else {
+        errors.push(fixed.place.error("fixed", "must be a table, [fixed]"));
+        return;
+    };
+    let own;
+    let entries = match bare {
+        Bare::Spec => entries,
+        Bare::Params => {
+            own = program::as_params(entries, &[], errors);
+            &own
+        }
+    };
+    lay(settings, entries, layer, true, bare, errors);
+}
+
+/// Every axis once, and the labels first where there are any.
+fn axes(blocks: &[Block]) -> Vec<String> {
+    let mut axes: Vec<String> = Vec::new();
+    for path in blocks.iter().flat_map(Block::paths) {
+        if !axes.iter().any(|seen| seen == path) {
+            axes.push(path.to_owned());
+        }
+    }
+    if blocks.iter().any(|block| block.labels.is_some()) {
+        axes.insert(0, LABEL.to_owned());
+    }
+    axes
+}
+
+/// What the sweep's jobs need: said in `[sweep]`, or in `[program]`.
+fn needs(section: &Section<'_>, own: Option<Needs>, errors: &mut Vec<FileError>) -> Needs {
+    let Some(node) = section.get("needs") else {
+        return own.unwrap_or_default();
+    };
+    if own.is_some() {
+        let message = "is set in [program] too; remove one of the two";
+        errors.push(section.error("needs", message));
+    }
+    needs::read("sweep.needs", node, errors)
 }
 
 /// What a name must be.

@@ -5,7 +5,9 @@ use swath_model::suggest::nearest;
 
 use super::error::{FileError, Place};
 use super::naming::{LABEL, Labels};
-use super::settings::{Assigned, Formula, leaves};
+use super::program::as_params;
+use super::range;
+use super::settings::{Assigned, Bare, Formula, leaves};
 use super::source::{Entry, Node, Shape};
 
 /// One `[[grid]]` block: the product of its axes.
@@ -52,11 +54,11 @@ impl Block {
 }
 
 /// Reads the value of `grid`: a list of blocks.
-pub(super) fn read(node: &Node, errors: &mut Vec<FileError>) -> Vec<Block> {
+pub(super) fn read(node: &Node, bare: Bare, errors: &mut Vec<FileError>) -> Vec<Block> {
     let mut blocks = Vec::new();
     for item in node.items() {
         match item.entries() {
-            Some(entries) => blocks.push(block(entries, &item.place, errors)),
+            Some(entries) => blocks.push(block(entries, &item.place, bare, errors)),
             None => errors.push(
                 item.place
                     .error("grid", "must be written as [[grid]] blocks"),
@@ -66,7 +68,15 @@ pub(super) fn read(node: &Node, errors: &mut Vec<FileError>) -> Vec<Block> {
     blocks
 }
 
-fn block(entries: &[Entry], place: &Place, errors: &mut Vec<FileError>) -> Block {
+fn block(entries: &[Entry], place: &Place, bare: Bare, errors: &mut Vec<FileError>) -> Block {
+    let own;
+    let entries = match bare {
+        Bare::Spec => entries,
+        Bare::Params => {
+            own = as_params(entries, &["zip", "exclude", LABEL], errors);
+            &own
+        }
+    };
     let mut axes = Vec::new();
     let mut excludes = Vec::new();
     let mut plain = Vec::new();
@@ -75,15 +85,15 @@ fn block(entries: &[Entry], place: &Place, errors: &mut Vec<FileError>) -> Block
         match entry.name.as_str() {
             "zip" => {
                 for item in entry.node.items() {
-                    axes.extend(zip(item, errors));
+                    axes.extend(zip(item, bare, errors));
                 }
             }
             "exclude" => {
                 for item in entry.node.items() {
-                    excludes.extend(Formula::parse(item, "exclude", errors));
+                    excludes.extend(Formula::parse(item, "exclude", bare, errors));
                 }
             }
-            LABEL => labels = Labels::read(&entry.node, errors),
+            LABEL => labels = Labels::read(&entry.node, bare, errors),
             name => match misspelt(name) {
                 Some(near) => {
                     let message = format!("unknown key; did you mean `{near}`?");
@@ -94,7 +104,7 @@ fn block(entries: &[Entry], place: &Place, errors: &mut Vec<FileError>) -> Block
         }
     }
     for leaf in leaves(&plain, errors) {
-        axes.extend(axis(&leaf.path, leaf.key, leaf.entry, errors));
+        axes.extend(axis(&leaf.path, leaf.key, leaf.entry, bare, errors));
     }
     if entries
         .iter()
@@ -139,8 +149,14 @@ fn report_repeated(block: &Block, errors: &mut Vec<FileError>) {
     }
 }
 
-fn axis(path: &str, key: &Key, entry: &Entry, errors: &mut Vec<FileError>) -> Option<Axis> {
-    let rows = choices(path, key, entry, errors)?
+fn axis(
+    path: &str,
+    key: &Key,
+    entry: &Entry,
+    bare: Bare,
+    errors: &mut Vec<FileError>,
+) -> Option<Axis> {
+    let rows = choices(path, key, entry, bare, errors)?
         .into_iter()
         .map(|choice| vec![choice])
         .collect();
@@ -156,9 +172,15 @@ fn choices(
     path: &str,
     key: &Key,
     entry: &Entry,
+    bare: Bare,
     errors: &mut Vec<FileError>,
 ) -> Option<Vec<Choice>> {
-    let items = entry.node.items();
+    let before = errors.len();
+    let range = range::values(path, &entry.node, errors);
+    if errors.len() > before {
+        return None;
+    }
+    let items = range.as_deref().unwrap_or(entry.node.items());
     if items.is_empty() {
         let message = "is an axis without values; give some, or remove it";
         errors.push(entry.node.place.error(path, message));
@@ -175,10 +197,9 @@ fn choices(
         errors.push(entry.node.place.error(path, message));
         return None;
     }
-    let before = errors.len();
     let read = items.iter().filter_map(|item| {
         Some(Choice {
-            value: Assigned::read(path, key.kind, item, errors)?,
+            value: Assigned::read(path, key.kind, item, bare, errors)?,
             place: item.place.clone(),
         })
     });
@@ -186,22 +207,31 @@ fn choices(
     (errors.len() == before).then_some(choices)
 }
 
-fn zip(node: &Node, errors: &mut Vec<FileError>) -> Option<Axis> {
+fn zip(node: &Node, bare: Bare, errors: &mut Vec<FileError>) -> Option<Axis> {
     let Some(entries) = node.entries() else {
         let message = "must be a table of keys with equally long lists";
         errors.push(node.place.error("zip", message));
         return None;
     };
     let before = errors.len();
+    let own;
+    let entries = match bare {
+        Bare::Spec => entries,
+        Bare::Params => {
+            own = as_params(entries, &[], errors);
+            &own
+        }
+    };
     let mut columns: Vec<(String, Vec<Choice>)> = Vec::new();
     for leaf in leaves(entries, errors) {
-        if !matches!(leaf.entry.node.shape, Shape::List(_)) {
+        let range = leaf.entry.node.entries().is_some_and(range::is_range);
+        if !range && !matches!(leaf.entry.node.shape, Shape::List(_)) {
             let message = "must be a list here; one value or expression for all \
                            goes beside `zip`, as an axis of its own";
             errors.push(leaf.entry.node.place.error(leaf.path, message));
             continue;
         }
-        let Some(values) = choices(&leaf.path, leaf.key, leaf.entry, errors) else {
+        let Some(values) = choices(&leaf.path, leaf.key, leaf.entry, bare, errors) else {
             continue;
         };
         if let Some((first, others)) = columns.first()

@@ -10,6 +10,7 @@ use swath_model::suggest::nearest;
 use super::error::FileError;
 use super::naming::LABEL;
 use super::section::{Section, names};
+use super::settings::Bare;
 use super::source::Node;
 
 /// What a column of the table may show, in addition to parameters and to any
@@ -73,6 +74,7 @@ impl Layout {
         node: &Node,
         axes: &[String],
         metric: Option<&str>,
+        bare: Bare,
         errors: &mut Vec<FileError>,
     ) -> Self {
         let plain = Self::plain(axes.to_vec(), metric.unwrap_or("test_error"));
@@ -85,7 +87,7 @@ impl Layout {
                 .iter()
                 .filter_map(|item| {
                     let path = format!("table.{key}");
-                    let name = item.text().map(str::to_owned);
+                    let name = item.text().map(|name| meant(name, axes, bare));
                     match name.as_deref().map_or(Err(NAME.to_owned()), check) {
                         Ok(()) => name,
                         Err(message) => {
@@ -155,6 +157,17 @@ impl Layout {
             .chain(columns)
             .map(String::as_str)
             .filter(|name| *name == LABEL || keys::find(name).is_some())
+    }
+}
+
+/// What `name` stands for: an axis that is a parameter of a program may be named
+/// without `params.`.
+fn meant(name: &str, axes: &[String], bare: Bare) -> String {
+    let path = bare.path(name);
+    if axes.contains(&path) {
+        path
+    } else {
+        name.to_owned()
     }
 }
 

@@ -6,6 +6,8 @@ use std::fmt;
 use serde_json::Value;
 use swath_model::message::CellList;
 use swath_model::probe::{MEMORY_BYTES, STEP_SECONDS};
+use swath_model::program::Launch;
+use swath_model::seed::Seeds;
 use swath_model::spec::{JobSpec, Work, keys};
 use swath_model::view::SweepKind;
 
@@ -16,6 +18,9 @@ use super::needs;
 use super::replicates;
 use super::settings::{PARAMS, SEED};
 use super::whole::{Head, Tally, Whole};
+
+/// What every cell of a program says; it tells none from another.
+const SEEDS: &str = "trainer.seeds";
 
 /// Always axes, where the cells have them.
 const AXES: [&str; 2] = ["model.name", "batch_size"];
@@ -79,6 +84,8 @@ pub fn list_whole(list: &CellList) -> Result<Whole, Vec<ListError>> {
         replicates_max: None,
         measure: Measure::Last,
         needs: &list.needs,
+        // It is among the needs.
+        launch: &Launch::default(),
         layout: &layout,
         reference: None,
         labels: Vec::new(),
@@ -111,6 +118,7 @@ pub fn list_whole(list: &CellList) -> Result<Whole, Vec<ListError>> {
         replicates_max: None,
         measure: Measure::Last,
         needs: list.needs.clone(),
+        launch: list.needs.launch.clone(),
         layout,
         reference: None,
         grid,
@@ -179,7 +187,7 @@ fn spec(kind: SweepKind, tree: &Value) -> Result<JobSpec, Vec<(String, String)>>
     if tree.get("params").is_some_and(|params| !params.is_object()) {
         return one("params", PARAMS.to_owned());
     }
-    let spec = JobSpec::from_value(tree).map_err(|errors| {
+    let spec = JobSpec::from_value(&with_seeds(tree)).map_err(|errors| {
         let errors = errors.into_iter();
         errors.map(|it| (it.key, it.message)).collect::<Vec<_>>()
     })?;
@@ -192,6 +200,18 @@ fn spec(kind: SweepKind, tree: &Value) -> Result<JobSpec, Vec<(String, String)>>
         "probe",
         format!("{is}; trainings and probes need a sweep each"),
     )
+}
+
+/// The same, saying how the replicates of a program get their seeds.
+fn with_seeds(tree: &Value) -> Value {
+    let mut tree = tree.clone();
+    let trainer = tree.get_mut("trainer").and_then(Value::as_object_mut);
+    if let Some(trainer) = trainer.filter(|trainer| trainer.contains_key("command"))
+        && let Some(seeds) = Seeds::Distinct.to_value()
+    {
+        trainer.entry("seeds").or_insert(seeds);
+    }
+    tree
 }
 
 fn layout(kind: SweepKind, paths: &[&str], specs: &[JobSpec]) -> Layout {
@@ -254,7 +274,8 @@ fn axes(cells: &[Leaves]) -> Vec<&str> {
         .map(|(path, ..)| *path)
         .collect();
     if axes.is_empty() {
-        axes.extend(found.last().map(|(path, ..)| *path));
+        let named = |path: &&str| *path != SEEDS;
+        axes.extend(found.iter().rev().map(|(path, ..)| *path).find(named));
     }
     axes
 }

@@ -3,6 +3,7 @@
 use swath_model::spec::keys;
 
 use super::error::{FileError, Place};
+use super::settings::Bare;
 use super::source::{Node, Shape};
 
 /// The name of the column of labels.
@@ -31,13 +32,13 @@ enum Part {
 
 impl Labels {
     /// Reads `label` of a block.
-    pub(super) fn read(node: &Node, errors: &mut Vec<FileError>) -> Option<Self> {
+    pub(super) fn read(node: &Node, bare: Bare, errors: &mut Vec<FileError>) -> Option<Self> {
         let before = errors.len();
         let templates = node.items().iter().filter_map(|item| {
             let text = item.text().filter(|text| !text.trim().is_empty());
             let template = text
                 .ok_or_else(|| "must be a text, or a list with one for each cell".to_owned())
-                .and_then(Template::parse);
+                .and_then(|text| Template::parse(text, bare));
             template
                 .map_err(|message| errors.push(item.place.error(LABEL, message)))
                 .ok()
@@ -88,19 +89,20 @@ impl Labels {
 }
 
 impl Template {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str, bare: Bare) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, behind)) = rest.split_once('{') {
             let (path, after) = behind
                 .split_once('}')
                 .ok_or_else(|| format!("in \"{text}\": a `{{` that nothing closes"))?;
-            if keys::find(path).is_none() {
-                let why = keys::unknown(path).message;
+            let path = bare.path(path);
+            if keys::find(&path).is_none() {
+                let why = keys::unknown(&path).message;
                 return Err(format!("in \"{text}\": `{path}`: {why}"));
             }
             parts.push(Part::Text(before.to_owned()));
-            parts.push(Part::Parameter(path.to_owned()));
+            parts.push(Part::Parameter(path));
             rest = after;
         }
         parts.push(Part::Text(rest.to_owned()));

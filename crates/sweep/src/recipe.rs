@@ -1,7 +1,7 @@
 //! Recipes: the settings of every cell, unless the sweep file says otherwise.
 
 use super::error::{FileError, Place};
-use super::settings::{Settings, lay};
+use super::settings::{Bare, Settings, lay};
 use super::source::{self, Entry, Node};
 
 /// Reads a file by its path relative to the sweep file.
@@ -46,7 +46,7 @@ impl Recipes<'_> {
             chain.push((path, entries));
         }
         for (layer, (_, entries)) in chain.iter().rev().enumerate() {
-            lay(settings, entries, layer, false, errors);
+            lay(settings, entries, layer, false, Bare::Spec, errors);
         }
         chain.len()
     }

@@ -16,10 +16,30 @@ const REPLICATES_MAX: u32 = 10_000;
 const KEYS: [&str; 3] = ["min", "max", "until"];
 
 /// Reads `sweep.replicates`, a number or `{ min, max, until }`: how often each
-/// cell is trained and, where results decide, how often at most.
-pub(super) fn read(section: &Section<'_>, errors: &mut Vec<FileError>) -> (u32, Option<u32>) {
+/// cell is trained and, where results decide, how often at most. `seeds` is how
+/// many seeds the file names.
+pub(super) fn read(
+    section: &Section<'_>,
+    seeds: Option<u32>,
+    errors: &mut Vec<FileError>,
+) -> (u32, Option<u32>) {
+    let (min, max) = number(section, seeds, errors);
+    if let Some(seeds) = seeds
+        && max.unwrap_or(min) > seeds
+    {
+        let message = format!("is more than the {seeds} `seeds` of [program]; name more seeds");
+        errors.push(section.error("replicates", message));
+    }
+    (min, max)
+}
+
+fn number(
+    section: &Section<'_>,
+    seeds: Option<u32>,
+    errors: &mut Vec<FileError>,
+) -> (u32, Option<u32>) {
     match section.get("replicates") {
-        None => (REPLICATES_DEFAULT, None),
+        None => (seeds.unwrap_or(REPLICATES_DEFAULT), None),
         Some(node) if matches!(node.shape, Shape::Table(_)) => {
             let bounds = adaptive(node, errors);
             bounds.map_or((REPLICATES_DEFAULT, None), |it| (it.min, Some(it.max)))

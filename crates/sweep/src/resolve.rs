@@ -8,6 +8,7 @@ use super::error::FileError;
 use super::expression::{EvaluationError, NoValue, Quantity};
 use super::file::SweepFile;
 use super::grid::{Block, Choice};
+use super::program::check_names;
 use super::settings::{ALTERNATIVES, Assigned, Formula};
 
 /// A block, prepared so that each cell is cheap.
@@ -111,6 +112,7 @@ impl<'a> Plan<'a> {
             stack: Vec::new(),
             faults: Vec::new(),
             defaults: Defaults::NotNeeded,
+            keeps_kinds: self.file.program.is_some(),
         };
         let formulas = self.formulas.iter().copied();
         scope
@@ -137,9 +139,16 @@ impl<'a> Plan<'a> {
             return Point::Wrong(scope.faults);
         }
         match JobSpec::from_value(&scope.tree) {
-            Ok(spec) => Point::Cell {
-                tree: scope.tree,
-                spec: Box::new(spec),
+            Ok(spec) => match check_names(&spec, &self.file.launch) {
+                None => Point::Cell {
+                    tree: scope.tree,
+                    spec: Box::new(spec),
+                },
+                Some(message) => Point::Wrong(vec![self.placed(
+                    "trainer.command".to_owned(),
+                    message,
+                    &choices,
+                )]),
             },
             Err(errors) => {
                 let placed = errors
@@ -245,6 +254,8 @@ struct Scope<'a> {
     stack: Vec<usize>,
     faults: Vec<FileError>,
     defaults: Defaults,
+    /// Whether `1.0` is another value than 1.
+    keeps_kinds: bool,
 }
 
 /// The spec with its defaults, made when an expression first asks for one.
@@ -343,10 +354,22 @@ impl Scope<'_> {
         }
         self.pending[index].state = State::Evaluating;
         self.stack.push(index);
-        let evaluated = formula.expression.evaluate(&mut |name| self.quantity(name));
+        let mut from_float = false;
+        let evaluated = formula.expression.evaluate(&mut |name| {
+            let quantity = self.quantity(name)?;
+            from_float |= lookup(&self.tree, name).is_some_and(Value::is_f64);
+            Ok(quantity)
+        });
         self.stack.pop();
         let state = match evaluated {
-            Ok(quantity) => self.assign(path, formula, quantity),
+            Ok(quantity) => {
+                let mut value = quantity.into_value();
+                // What is computed from numbers with a point has one.
+                if self.keeps_kinds && from_float && value.is_i64() {
+                    value = value.as_f64().map_or(value, Value::from);
+                }
+                self.assign(path, formula, value)
+            }
             Err(error) => {
                 self.report(path, formula, error);
                 State::Failed
@@ -356,8 +379,7 @@ impl Scope<'_> {
         state
     }
 
-    fn assign(&mut self, path: &str, formula: &Formula, quantity: Quantity) -> State {
-        let value = quantity.into_value();
+    fn assign(&mut self, path: &str, formula: &Formula, value: Value) -> State {
         let kind = keys::find(path).map_or(Kind::Free, |key| key.kind);
         match keys::check_value(kind, &value) {
             Ok(()) => {

@@ -9,6 +9,7 @@ use swath_model::spec::set;
 
 use super::error::{FileError, Place};
 use super::expression::{Expression, number_value};
+use super::range::is_range;
 use super::source::{Entry, Node, Shape};
 
 /// An expression with its place in a file.
@@ -34,6 +35,26 @@ pub(super) struct Setting {
     pub(super) place: Place,
 }
 
+/// What the bare keys of a file are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bare {
+    /// Keys of a spec.
+    Spec,
+    /// Parameters of the file's program.
+    Params,
+}
+
+impl Bare {
+    /// The path of the key that a file calls `name`.
+    pub(super) fn path(self, name: &str) -> String {
+        if self == Self::Params && !name.starts_with("params.") {
+            format!("params.{name}")
+        } else {
+            name.to_owned()
+        }
+    }
+}
+
 /// Everything that is set outside the grid.
 pub(super) type Settings = BTreeMap<String, Setting>;
 
@@ -55,7 +76,12 @@ pub(super) const ALTERNATIVES: [(&str, &str); 4] = [
 
 impl Formula {
     /// Parses the text `node` holds, and checks its names.
-    pub(super) fn parse(node: &Node, key: &str, errors: &mut Vec<FileError>) -> Option<Self> {
+    pub(super) fn parse(
+        node: &Node,
+        key: &str,
+        bare: Bare,
+        errors: &mut Vec<FileError>,
+    ) -> Option<Self> {
         let Some(text) = node.text() else {
             let message = "must be an expression, like \"batch_size > 64\"";
             errors.push(node.place.error(key, message));
@@ -68,6 +94,10 @@ impl Formula {
                 errors.push(node.inside(error.offset).error(key, message));
                 return None;
             }
+        };
+        let expression = match bare {
+            Bare::Spec => expression,
+            Bare::Params => expression.renamed(&|name| bare.path(name)),
         };
         let before = errors.len();
         for (name, at) in expression.names() {
@@ -98,6 +128,7 @@ impl Assigned {
         path: &str,
         kind: Kind,
         node: &Node,
+        bare: Bare,
         errors: &mut Vec<FileError>,
     ) -> Option<Self> {
         let computed = matches!(kind, Kind::Int(..) | Kind::Float(..) | Kind::Bool);
@@ -105,10 +136,14 @@ impl Assigned {
             .text()
             .is_some_and(|text| computed || text.trim_start().starts_with('='))
         {
-            let formula = Formula::parse(node, path, errors)?;
+            let formula = Formula::parse(node, path, bare, errors)?;
             return Some(Self::Formula(Box::new(formula)));
         }
-        let value = plain(node.value());
+        let value = match bare {
+            Bare::Spec => plain(node.value()),
+            // To a program, `32.0` is not 32.
+            Bare::Params => node.value(),
+        };
         match keys::check_value(kind, &value) {
             Ok(()) => Some(Self::Literal(value)),
             Err(message) => {
@@ -135,7 +170,7 @@ fn plain(value: Value) -> Value {
 }
 
 /// The keys of the spec that `entries` set, nested or dotted, in written
-/// order.
+/// order. A table that is a range is a value.
 pub(super) fn leaves<'a>(entries: &'a [Entry], errors: &mut Vec<FileError>) -> Vec<Leaf<'a>> {
     let mut found = Vec::new();
     descend(entries, "", &mut found, errors);
@@ -164,7 +199,7 @@ fn descend<'a>(
             _ if path == "seed" => {
                 errors.push(entry.place.error(path, SEED));
             }
-            (Some(key), Some(inner)) if key.kind == Kind::Free => {
+            (Some(key), Some(inner)) if key.path == "params" && !is_range(inner) => {
                 descend(inner, &path, found, errors);
             }
             (Some(_), None) if path == "params" => {
@@ -203,10 +238,11 @@ pub(super) fn lay(
     entries: &[Entry],
     layer: usize,
     formulas: bool,
+    bare: Bare,
     errors: &mut Vec<FileError>,
 ) {
     for Leaf { path, key, entry } in leaves(entries, errors) {
-        let Some(value) = Assigned::read(&path, key.kind, &entry.node, errors) else {
+        let Some(value) = Assigned::read(&path, key.kind, &entry.node, bare, errors) else {
             continue;
         };
         if matches!(value, Assigned::Formula(_)) && !formulas {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use swath_model::id::{CellDigest, SweepDigest};
 use swath_model::metrics::{Goal, TEST_ERROR};
 use swath_model::needs::Needs;
+use swath_model::program::Launch;
 use swath_model::replication::{Bounds, UNTIL_RANKED};
 use swath_model::spec::{Work, canonical};
 use swath_model::view::SweepKind;
@@ -38,6 +39,8 @@ pub struct Whole {
     pub measure: Measure,
     /// What its jobs need of the device and the host on which they run.
     pub needs: Needs,
+    /// How its program is started.
+    pub launch: Launch,
     /// How the table is laid out.
     pub layout: Layout,
     /// The values to compare with.
@@ -89,6 +92,7 @@ pub(super) struct Head<'a> {
     pub(super) replicates_max: Option<u32>,
     pub(super) measure: Measure,
     pub(super) needs: &'a Needs,
+    pub(super) launch: &'a Launch,
     pub(super) layout: &'a Layout,
     /// The text of the published values.
     pub(super) reference: Option<&'a str>,
@@ -114,6 +118,9 @@ impl Head<'_> {
         // Sweeps without needs keep the digest that they had before there were any.
         if *self.needs != Needs::default() {
             covered["needs"] = json!(self.needs);
+        }
+        if !self.launch.is_empty() {
+            covered["launch"] = json!(self.launch);
         }
         // Sweeps without labels keep the digest that they had before there were
         // labels.

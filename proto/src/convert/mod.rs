@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 
 use swath_model::device::Device;
-use swath_model::id::{Attempt, JobDigest, Owner, SessionId, WeightsDigest};
+use swath_model::id::{Attempt, JobDigest, Owner, Replicate, SessionId, WeightsDigest};
 use swath_model::message;
 use swath_model::metrics::Metrics;
 use swath_model::offer::{DeviceAbout, Free, Offer};
 use swath_model::outcome;
+use swath_model::program::Launch;
 use swath_model::view::WorkerAbout;
 
 use crate::{limits, v1};
@@ -98,6 +99,45 @@ pub fn held(message: &v1::Held) -> Result<message::Held> {
         job: job_digest(&message.job)?,
         attempt: Attempt(message.attempt),
     })
+}
+
+/// Attempts that a worker gives back.
+///
+/// # Errors
+///
+/// When one is wrong or there are too many.
+pub fn releases(message: &v1::ReleaseRequest) -> Result<Vec<message::Release>> {
+    let lack = |text: &String| match text.as_str() {
+        "" => Ok(None),
+        text => serde_json::from_str(text)
+            .map(Some)
+            .map_err(|error| DecodeError::new("lacks", error.to_string())),
+    };
+    let mut lacks = message.lacks.iter().map(lack);
+    let held = held_all(&message.held)?.into_iter();
+    let releases = held.map(|held| {
+        let lack = lacks.next().transpose()?.flatten();
+        Ok(message::Release { held, lack })
+    });
+    releases.collect()
+}
+
+/// Attempts that a worker gives back, encoded.
+pub fn release_request(owner: &Owner, releases: Vec<message::Release>) -> v1::ReleaseRequest {
+    let lack = |it: &message::Release| {
+        let text = it.lack.as_ref().map(serde_json::to_string);
+        // It has only text for keys, so it can be written.
+        text.and_then(std::result::Result::ok).unwrap_or_default()
+    };
+    v1::ReleaseRequest {
+        worker: owner.worker.to_string(),
+        session: owner.session.0,
+        lacks: releases.iter().map(lack).collect(),
+        held: releases
+            .into_iter()
+            .map(|it| held_message(it.held))
+            .collect(),
+    }
 }
 
 /// All held attempts.
@@ -415,6 +455,8 @@ pub fn grant(message: v1::Grant) -> Result<message::Grant> {
         held: held(&present("held", message.held)?)?,
         spec: message.spec,
         device: device(&message.device)?,
+        replicate: Replicate(message.replicate),
+        launch: launch("launch", &message.launch)?,
     })
 }
 
@@ -424,7 +466,25 @@ pub fn grant_message(grant: message::Grant) -> v1::Grant {
         held: Some(held_message(grant.held)),
         spec: grant.spec,
         device: grant.device.to_string(),
+        replicate: grant.replicate.0,
+        launch: launch_text(&grant.launch),
     }
+}
+
+/// How a program is started; an empty text says nothing of it.
+fn launch(field: &'static str, text: &str) -> Result<Launch> {
+    if text.is_empty() {
+        return Ok(Launch::default());
+    }
+    serde_json::from_str(text).map_err(|error| DecodeError::new(field, error.to_string()))
+}
+
+fn launch_text(launch: &Launch) -> String {
+    if launch.is_empty() {
+        return String::new();
+    }
+    // It has only text for keys, so it can be written.
+    serde_json::to_string(launch).unwrap_or_default()
 }
 
 /// Reports of open attempts.

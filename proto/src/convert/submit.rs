@@ -1,12 +1,15 @@
 //! What a sweep is submitted as.
 
+use std::collections::{BTreeMap, HashMap};
+
 use serde_json::Value;
 use swath_model::device::ParseDeviceKindError;
+use swath_model::id::{InputDigest, ParseIdError};
 use swath_model::message::{CellList, Files, Sources};
 use swath_model::needs::Needs;
 use swath_model::view::SweepKind;
 
-use super::{DecodeError, Result};
+use super::{DecodeError, Result, launch, launch_text};
 use crate::v1;
 
 /// What is to be submitted.
@@ -17,10 +20,16 @@ use crate::v1;
 /// missing, or that of a device is unknown.
 pub fn sources(message: v1::SubmitRequest) -> Result<Sources> {
     let Some(list) = message.cells else {
+        let inputs = message.inputs.into_iter().map(|(path, digest)| {
+            let wrong = |error: ParseIdError| DecodeError::new("inputs", error.to_string());
+            Ok((path, digest.parse().map_err(wrong)?))
+        });
         return Ok(Sources::Files(Files {
             main: message.main,
             files: message.files.into_iter().collect(),
             replicates: message.replicates,
+            inputs: inputs.collect::<Result<_>>()?,
+            directory: Some(message.directory).filter(|it| !it.is_empty()),
         }));
     };
     if !message.main.is_empty() || !message.files.is_empty() || message.replicates.is_some() {
@@ -65,7 +74,15 @@ fn needs(message: v1::Needs) -> Result<Needs> {
         memory_bytes: message.memory_bytes,
         cpus: message.cpus,
         program: None,
+        launch: launch("cells.needs.launch", &message.launch)?,
     })
+}
+
+fn texts(inputs: BTreeMap<String, InputDigest>) -> HashMap<String, String> {
+    let inputs = inputs.into_iter();
+    inputs
+        .map(|(path, digest)| (path, digest.to_string()))
+        .collect()
 }
 
 /// A request to store a sweep.
@@ -77,6 +94,8 @@ pub fn submit_request(sources: Sources, priority: Option<i32>) -> v1::SubmitRequ
             priority,
             replicates: files.replicates,
             cells: None,
+            inputs: texts(files.inputs),
+            directory: files.directory.unwrap_or_default(),
         },
         Sources::Cells(list) => v1::SubmitRequest {
             priority,
@@ -93,6 +112,7 @@ pub fn submit_request(sources: Sources, priority: Option<i32>) -> v1::SubmitRequ
                     device: list.needs.device.map(|device| device.to_string()),
                     memory_bytes: list.needs.memory_bytes,
                     cpus: list.needs.cpus,
+                    launch: launch_text(&list.needs.launch),
                 }),
                 specs: list.cells.iter().map(Value::to_string).collect(),
             }),

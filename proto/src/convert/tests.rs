@@ -180,6 +180,7 @@ fn sweeps_survive_the_wire_as_files_and_as_cells() {
         main: "a.toml".to_owned(),
         files: [("a.toml".to_owned(), "x".to_owned())].into(),
         replicates: Some(3),
+        ..Default::default()
     });
     let list = message::CellList {
         name: "a".to_owned(),
@@ -191,6 +192,10 @@ fn sweeps_survive_the_wire_as_files_and_as_cells() {
             memory_bytes: Some(1 << 30),
             cpus: Some(4),
             program: None,
+            launch: swath_model::program::Launch {
+                directory: Some("/x".to_owned()),
+                ..Default::default()
+            },
         },
         cells: vec![json!({"optimizer": {"lr": 0.1}, "epochs": 3}), json!({})],
     };

@@ -118,9 +118,9 @@ impl Agent {
             return;
         }
         let count = self.releases.len().min(limits::HELD_MAX);
-        let held: Vec<Held> = self.releases[..count].to_vec();
+        let releases = self.releases[..count].to_vec();
         self.releasing = count;
-        self.call(Kind::Release, Call::Release { owner, held });
+        self.call(Kind::Release, Call::Release { owner, releases });
     }
 
     fn send_reports(&mut self) {

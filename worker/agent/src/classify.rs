@@ -22,6 +22,7 @@ pub(crate) fn unexplained(end: &End, tail: &str) -> Outcome {
 pub(crate) fn ending(end: &End) -> (Fault, String) {
     match end {
         End::NotStarted(why) => (Fault::Crashed, format!("cannot be started: {why}")),
+        End::Lacks(lack) => (Fault::Crashed, lack.to_string()),
         End::Exit(code) => of_code(*code),
         End::Signal {
             signal: 9,

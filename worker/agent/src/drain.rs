@@ -43,7 +43,7 @@ impl Agent {
         });
         self.withdraw_fetch();
         while let Some(job) = self.waiting.pop_front() {
-            self.releases.push(job.held);
+            self.releases.push(job.held.into());
         }
         let grace = self.drain_time.mul_f64(TRAINERS_SHARE);
         for slot in &mut self.slots {

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use swath_model::device::Device;
 use swath_model::id::{Owner, SessionId};
-use swath_model::message::{Ack, Exchange, Finish, Grant, Held, Hello, Report, Verdict};
+use swath_model::message::{Ack, Exchange, Finish, Grant, Held, Hello, Release, Report, Verdict};
+use swath_model::needs::Lack;
+
+use super::rows::Row;
+use super::start::CommandLine;
 
 /// Identifies a call to the coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +50,14 @@ pub enum Event {
         child: ChildId,
         /// The newest state of the line, or the end of it.
         text: String,
+    },
+    /// What a program wrote to the files where its numbers are read; or why they
+    /// cannot be read. It has ended.
+    Wrote {
+        /// The child.
+        child: ChildId,
+        /// Its rows, in order.
+        rows: Result<Vec<Row>, String>,
     },
     /// A child ended, and so did everything that it had started.
     Exited {
@@ -90,6 +102,8 @@ pub enum Line {
 pub enum End {
     /// It could not be started.
     NotStarted(String),
+    /// It was not started, because this host lacks something of it.
+    Lacks(Lack),
     /// It exited by itself, with this code.
     Exit(i32),
     /// A signal ended it.
@@ -187,7 +201,7 @@ pub enum Call {
         /// This worker in its session.
         owner: Owner,
         /// The attempts.
-        held: Vec<Held>,
+        releases: Vec<Release>,
     },
 }
 
@@ -208,12 +222,7 @@ pub enum Program {
     /// A warm trainer, fed specs one by one.
     Trainer,
     /// A program of the user's, for one spec.
-    Command {
-        /// Program and arguments.
-        argv: Vec<String>,
-        /// The spec that it gets.
-        spec: String,
-    },
+    Command(Box<CommandLine>),
 }
 
 /// What the agent asks for.

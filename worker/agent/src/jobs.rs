@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use swath_model::device::Device;
-use swath_model::message::{Finish, Grant, Held};
+use swath_model::message::{Finish, Grant, Held, Release};
 use swath_model::metrics::TEST_ERROR;
 use swath_model::outcome::{Fault, Measurement, Outcome, Provenance};
 use swath_model::protocol::TrainerEvent;
@@ -11,7 +11,9 @@ use swath_model::spec::{JobSpec, Work};
 
 use super::event::{ChildId, Effect, End, Entry, Line, Program};
 use super::pace::{LONG, Sort};
-use super::slot::{Child, Running, broken};
+use super::rows::Row;
+use super::slot::{About, Child, Running, broken};
+use super::start::command_line;
 use super::{Agent, Waiting};
 use crate::classify::{failed, told};
 use crate::line::{Parsed, parse};
@@ -48,12 +50,12 @@ impl Agent {
             return None;
         }
         if self.drain.is_some() {
-            self.releases.push(held);
+            self.releases.push(held.into());
             return None;
         }
         if !self.devices.contains(&grant.device) {
             tracing::warn!(job = %held.job.short(), device = %grant.device, "there is no such device here");
-            self.releases.push(held);
+            self.releases.push(held.into());
             return None;
         }
         let spec = match JobSpec::from_json(&grant.spec) {
@@ -97,6 +99,8 @@ impl Agent {
             spec: grant.spec,
             command,
             device: grant.device,
+            replicate: grant.replicate,
+            launch: grant.launch,
             since: self.now,
         });
         Some(sort)
@@ -122,7 +126,7 @@ impl Agent {
             if fits || job.held.attempt.0 > BOUNCES_MAX {
                 self.waiting.push_back(job);
             } else {
-                self.releases.push(job.held);
+                self.releases.push(job.held.into());
             }
         }
     }
@@ -192,19 +196,22 @@ impl Agent {
 
     fn begin(&mut self, index: usize, job: Waiting) {
         tracing::info!(job = %job.held.job.short(), attempt = %job.held.attempt, slot = index, "begins");
-        let slot = &mut self.slots[index];
-        let (metric, name, program) = match job.command {
-            None => (None, "trainer serve".to_owned(), Program::Trainer),
-            Some(command) => (
-                Some(command.metric),
-                command.argv.join(" "),
-                Program::Command {
-                    argv: command.argv,
-                    spec: job.spec.clone(),
-                },
-            ),
+        let (program, runs) = match &job.command {
+            None => (Program::Trainer, None),
+            Some(command) => match command_line(&self.config, &job, command) {
+                Ok(line) => {
+                    let about = About::new(command, &line.argv, &job.launch);
+                    (Program::Command(Box::new(line)), Some(about))
+                }
+                Err(missing) => {
+                    let message = missing.to_string();
+                    let fault = Fault::Invalid;
+                    return self.ended_here(job.held, Outcome::Failed { fault, message });
+                }
+            },
         };
-        let serves = metric.is_none();
+        let serves = runs.is_none();
+        let slot = &mut self.slots[index];
         let child = if let Some(child) = &slot.child {
             child.id
         } else {
@@ -229,7 +236,7 @@ impl Agent {
                 spec: job.spec,
             });
         }
-        slot.running = Some(Running::new(job.held, metric, name, self.now));
+        slot.running = Some(Running::new(job.held, runs, self.now));
     }
 
     pub(super) fn slot_of(&self, child: ChildId) -> Option<usize> {
@@ -242,7 +249,11 @@ impl Agent {
         let Some(index) = self.slot_of(child) else {
             return;
         };
+        let now = self.now;
         if let Some(running) = self.slots[index].running.as_mut() {
+            if running.runs.is_some() {
+                running.sign = now;
+            }
             running.journal.stderr(text, dropped);
         } else {
             tracing::debug!(slot = index, text, "an idle trainer writes");
@@ -253,7 +264,7 @@ impl Agent {
         let Some(index) = self.slot_of(child) else {
             return;
         };
-        let is_program = |running: &Running| running.metric.is_some();
+        let is_program = |running: &Running| running.runs.is_some();
         if self.slots[index].running.as_ref().is_some_and(is_program) {
             return self.program_line(index, line);
         }
@@ -356,7 +367,7 @@ impl Agent {
             Outcome::Measured(measurement) => {
                 self.pace
                     .job(sort, self.now.saturating_sub(running.started));
-                let metric = running.metric.as_deref().unwrap_or(TEST_ERROR);
+                let metric = running.metric();
                 let value = measurement.values.get(metric);
                 tracing::info!(job = %held.job.short(), attempt = %held.attempt, slot = index, metric, value, "finished");
             }
@@ -377,10 +388,20 @@ impl Agent {
         });
     }
 
-    pub(super) fn child_ended(&mut self, child: ChildId, end: &End) {
+    /// What a program wrote to files, which are read when it has ended.
+    pub(super) fn wrote(&mut self, child: ChildId, rows: Result<Vec<Row>, String>) {
+        let now = self.now;
+        let slot = self.slot_of(child).map(|index| &mut self.slots[index]);
+        if let Some(running) = slot.and_then(|slot| slot.running.as_mut()) {
+            running.wrote(rows, now);
+        }
+    }
+
+    pub(super) fn child_ended(&mut self, child: ChildId, end: End) {
         let Some(index) = self.slot_of(child) else {
             return;
         };
+        let now = self.now;
         let slot = &mut self.slots[index];
         slot.stuck = false;
         let provenance = slot.child.take().map(|child| child.provenance);
@@ -391,20 +412,31 @@ impl Agent {
         {
             running.provenance = provenance;
         }
-        if let Some(outcome) = running.concluded(end) {
-            return self.ended(index, outcome);
-        }
+        let lack = match end {
+            End::Lacks(lack) => Some(lack),
+            end => match running.concluded(&end, now) {
+                Some(outcome) => return self.ended(index, outcome),
+                None => None,
+            },
+        };
         let held = running.held;
         slot.running = None;
+        if let Some(lack) = lack {
+            tracing::warn!(job = %held.job.short(), %lack, "cannot be run here; it goes elsewhere");
+            return self.releases.push(Release {
+                held,
+                lack: Some(lack),
+            });
+        }
         tracing::info!(job = %held.job.short(), attempt = %held.attempt, slot = index, "stopped");
-        self.releases.push(held);
+        self.releases.push(held.into());
     }
 
     /// The coordinator wants this attempt stopped and given back.
     pub(super) fn stop_attempt(&mut self, held: Held) {
         if let Some(at) = self.waiting.iter().position(|job| job.held == held) {
             self.waiting.remove(at);
-            self.releases.push(held);
+            self.releases.push(held.into());
             return;
         }
         for slot in &mut self.slots {
@@ -455,11 +487,9 @@ impl Agent {
             let Some(running) = self.slots[index].running.as_mut() else {
                 continue;
             };
-            let patience = running.patience(timeout);
-            if running.stopping || self.now.saturating_sub(running.sign) <= patience {
+            let Some(how) = running.overdue(timeout, self.now) else {
                 continue;
-            }
-            let how = format!("hangs: no line for {} s", patience.as_secs_f64().round());
+            };
             let outcome = running.given_up(&how);
             self.ended(index, outcome);
         }
@@ -471,7 +501,7 @@ impl Agent {
             if self.now.saturating_sub(job.since) < WAITING_MAX {
                 return;
             }
-            self.releases.push(job.held);
+            self.releases.push(job.held.into());
             self.pace.misled(job.sort());
             self.waiting.pop_front();
             self.note_stuck_slots();

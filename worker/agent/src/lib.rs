@@ -19,17 +19,20 @@ mod outbox;
 mod pace;
 mod program;
 mod replies;
+mod rows;
 mod slot;
+mod start;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use swath_model::device::Device;
-use swath_model::id::{Owner, SessionId, WorkerName};
-use swath_model::message::{Held, Report};
+use swath_model::id::{Owner, Replicate, SessionId, WorkerName};
+use swath_model::message::{Held, Release, Report};
 use swath_model::offer::Free;
+use swath_model::program::{Command, Launch};
 use swath_model::view::WorkerAbout;
 
 use self::away::Away;
@@ -42,7 +45,9 @@ pub use self::lane::Backoff;
 use self::lane::{Jitter, Lane};
 use self::outbox::Outbox;
 use self::pace::{Pace, Sort};
+pub use self::rows::{Row, number, rows_of_json};
 use self::slot::Slot;
+pub use self::start::CommandLine;
 
 /// After this many failed questions in a row, an idle worker ends without
 /// waiting for the coordinator.
@@ -71,6 +76,10 @@ pub struct Config {
     pub exit_when_idle: Option<Duration>,
     /// Seed of the random numbers for jitter.
     pub seed: u64,
+    /// The directory under which programs get directories of their own.
+    pub out: String,
+    /// What CUDA calls each GPU.
+    pub gpus: BTreeMap<u16, String>,
 }
 
 /// An exchange that is repeated until it is answered, because its reply may
@@ -89,9 +98,11 @@ struct Waiting {
     held: Held,
     spec: String,
     /// Program and metric; none for the built-in trainer.
-    command: Option<swath_model::spec::Command>,
+    command: Option<Box<Command>>,
     /// The device to run it on.
     device: Device,
+    replicate: Replicate,
+    launch: Launch,
     since: Duration,
 }
 
@@ -133,7 +144,7 @@ pub struct Agent {
     observe: Lane,
     observing: Vec<Report>,
     release: Lane,
-    releases: Vec<Held>,
+    releases: Vec<Release>,
     releasing: usize,
 
     slots: Vec<Slot>,
@@ -221,7 +232,8 @@ impl Agent {
                 dropped,
             } => self.stderr(child, &text, dropped),
             Event::Partial { child, text } => self.partial(child, &text),
-            Event::Exited { child, end } => self.child_ended(child, &end),
+            Event::Wrote { child, rows } => self.wrote(child, rows),
+            Event::Exited { child, end } => self.child_ended(child, end),
             Event::Spooled(held) => self.outbox.spooled(&held),
             Event::SpoolFailed { held, error } => {
                 tracing::error!(

@@ -218,7 +218,7 @@ pub(crate) fn not_finite(value: &Value) -> Option<&str> {
 }
 
 /// Reads JSON as Python writes it.
-fn read(text: &str) -> serde_json::Result<Value> {
+pub(crate) fn read(text: &str) -> serde_json::Result<Value> {
     serde_json::from_str(text)
         .or_else(|error| serde_json::from_str(&marked(text)).map_err(|_| error))
 }

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use swath_model::outcome::{Fault, Outcome, Provenance};
+use swath_model::metrics::Metrics;
+use swath_model::outcome::{Fault, Measurement, Outcome, Provenance};
 use swath_model::protocol::TrainerEvent;
 
 use super::Agent;
@@ -15,6 +16,7 @@ use crate::classify::{ending, failed, told, unexplained};
 use crate::clip::left_out;
 use crate::line::{Found, find};
 use crate::open_line::newest_state;
+use crate::rows::{Row, number};
 
 /// How much of the end of a line that was too long is kept for the log.
 const LONG_BYTES: usize = 8 << 10;
@@ -61,7 +63,7 @@ impl Agent {
         let now = self.now;
         let slot = self.slot_of(child).map(|index| &mut self.slots[index]);
         let running = slot.and_then(|slot| slot.running.as_mut());
-        if let Some(running) = running.filter(|running| running.metric.is_some()) {
+        if let Some(running) = running.filter(|running| running.runs.is_some()) {
             running.sign = now;
             running.journal.stdout(text);
         }
@@ -72,6 +74,7 @@ impl Running {
     /// Takes in what a line holds; returns its text beside the events, if there
     /// is any.
     fn take(&mut self, found: Found, line: &str, now: Duration) -> Option<String> {
+        self.look_for_numbers(line, now);
         let mut text = String::new();
         let mut from = 0;
         for event in found.events {
@@ -148,6 +151,85 @@ impl Running {
         true
     }
 
+    /// Takes in the numbers that the program's patterns find in a line.
+    fn look_for_numbers(&mut self, line: &str, now: Duration) {
+        let Some(about) = &self.runs else {
+            return;
+        };
+        let (mut row, mut wrong) = (Row::default(), None);
+        for (name, text) in about.patterns.iter().flat_map(|it| it.find(line)) {
+            match number(text) {
+                Some(value) => row.values.push((name.to_owned(), value)),
+                None => wrong = Some(format!("`{name}` is no number: `{text}`")),
+            }
+        }
+        if wrong.is_some() {
+            self.doubt = wrong;
+        }
+        if !row.values.is_empty() {
+            self.read(row, now);
+        }
+    }
+
+    fn read(&mut self, row: Row, now: Duration) {
+        let reader = self.runs.as_mut().and_then(|it| it.reader.as_mut());
+        if let Some(seen) = reader.and_then(|reader| reader.take(row)) {
+            self.epoch(now, seen.step);
+            self.journal.observe(seen);
+        }
+    }
+
+    /// Takes in what the program wrote to files.
+    pub(crate) fn wrote(&mut self, rows: Result<Vec<Row>, String>, now: Duration) {
+        match rows {
+            Ok(rows) => rows.into_iter().for_each(|row| self.read(row, now)),
+            Err(why) => self.doubt = Some(why),
+        }
+    }
+
+    /// The measurement of a program that writes its numbers its own way and has
+    /// ended well, or why there is none.
+    fn measured_by_reading(&mut self, now: Duration) -> Option<Outcome> {
+        let about = self.runs.as_mut()?;
+        let reader = about.reader.as_mut()?;
+        let ended = reader.close();
+        let (name, own) = (about.metric.clone(), reader.metric());
+        let others: Vec<(String, f64)> = reader
+            .values()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        if let Some(seen) = ended {
+            self.journal.observe(seen);
+        }
+        let Some(own) = own else {
+            let in_lines = self.runs.as_ref().is_some_and(|it| !it.patterns.is_empty());
+            let none = if in_lines {
+                format!("no line of its output matches the pattern of `{name}`")
+            } else {
+                format!("what it wrote has no `{name}`")
+            };
+            let how = self.doubt.take().unwrap_or(none);
+            return Some(failed(Fault::Crashed, &how, &self.journal.tail()));
+        };
+        if !own.is_finite() {
+            let message = format!("its metric `{name}` is {own}");
+            let fault = Fault::Diverged;
+            return Some(Outcome::Failed { fault, message });
+        }
+        let mut values = Metrics::new();
+        // Before all others, so that it finds room.
+        for (name, value) in std::iter::once((name, own)).chain(others) {
+            if let Err(error) = values.insert(&name, value) {
+                self.left_out(&name, error);
+            }
+        }
+        Some(Outcome::Measured(Measurement {
+            train_seconds: now.saturating_sub(self.started).as_secs_f64(),
+            values,
+            weights: None,
+        }))
+    }
+
     /// Whether the program has told its measurement.
     pub(crate) fn has_measured(&self) -> bool {
         matches!(self.said, Some(Outcome::Measured(_)))
@@ -155,7 +237,7 @@ impl Running {
 
     /// The outcome of an attempt whose child has ended, unless it ended because
     /// it was to stop.
-    pub(crate) fn concluded(&mut self, end: &End) -> Option<Outcome> {
+    pub(crate) fn concluded(&mut self, end: &End, now: Duration) -> Option<Outcome> {
         if self.has_measured() && *end != End::Exit(0) {
             self.warn(ENDED_BADLY, &ending(end).1);
         }
@@ -165,6 +247,11 @@ impl Running {
         }
         if self.stopping {
             return None;
+        }
+        if *end == End::Exit(0)
+            && let Some(read) = self.measured_by_reading(now)
+        {
+            return Some(read);
         }
         let tail = self.journal.tail();
         let doubt = self.doubt.as_ref().filter(|_| *end == End::Exit(0));

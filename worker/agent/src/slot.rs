@@ -8,11 +8,14 @@ use swath_model::device::Device;
 use swath_model::message::Held;
 use swath_model::metrics::{MetricError, Metrics, TEST_ERROR};
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
+use swath_model::program::{Command, Launch, Pattern, Read};
 use swath_model::protocol::{EPOCH, FINISHED, TrainerEvent};
+use swath_model::text::duration;
 
 use super::event::ChildId;
 use super::journal::Journal;
 use super::pace::Sort;
+use super::rows::Reader;
 use crate::classify::failed;
 use crate::line::not_finite;
 
@@ -55,15 +58,43 @@ pub(crate) struct Child {
     pub(crate) provenance: Provenance,
 }
 
+/// What is known of a program that runs.
+#[derive(Debug)]
+pub(crate) struct About {
+    /// The metric that it measures.
+    pub(crate) metric: String,
+    /// Its command line, for the provenance, if it does not say what it is.
+    pub(crate) name: String,
+    /// The patterns of its lines that have numbers.
+    pub(crate) patterns: Vec<Pattern>,
+    /// What it wrote in its own way; none if it speaks the trainer protocol.
+    pub(crate) reader: Option<Reader>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) silence: Option<Duration>,
+}
+
+impl About {
+    pub(crate) fn new(command: &Command, argv: &[String], launch: &Launch) -> Self {
+        Self {
+            metric: command.metric.clone(),
+            name: argv.join(" "),
+            patterns: match &command.read {
+                Some(Read::Stdout(patterns)) => patterns.clone(),
+                _ => Vec::new(),
+            },
+            reader: command.read.as_ref().map(|_| Reader::new(&command.metric)),
+            timeout: launch.timeout(),
+            silence: launch.silence(),
+        }
+    }
+}
+
 /// The attempt that a child runs.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) held: Held,
-    /// The field of `finished` with a program's measurement; none for the
-    /// built-in trainer.
-    pub(crate) metric: Option<String>,
-    /// What ran, for the provenance, if it does not say so itself.
-    pub(crate) program: String,
+    /// What is known of the program; none for the built-in trainer.
+    pub(crate) runs: Option<About>,
     pub(crate) started: Duration,
     pub(crate) sign: Duration,
     pub(crate) epoch_at: Option<Duration>,
@@ -86,11 +117,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn new(held: Held, metric: Option<String>, program: String, now: Duration) -> Self {
+    pub(crate) fn new(held: Held, runs: Option<About>, now: Duration) -> Self {
         Self {
             held,
-            metric,
-            program,
+            runs,
             started: now,
             sign: now,
             epoch_at: None,
@@ -107,7 +137,32 @@ impl Running {
     }
 
     pub(crate) fn sort(&self) -> Sort {
-        Sort::for_slot(self.metric.is_some())
+        Sort::for_slot(self.runs.is_some())
+    }
+
+    /// The metric that the attempt measures.
+    pub(crate) fn metric(&self) -> &str {
+        self.runs.as_ref().map_or(TEST_ERROR, |it| &it.metric)
+    }
+
+    /// Why the attempt is to be ended, if it is: it has been silent, or has run,
+    /// for longer than it may.
+    pub(crate) fn overdue(&self, timeout: Duration, now: Duration) -> Option<String> {
+        if self.stopping {
+            return None;
+        }
+        let limits = self.runs.as_ref();
+        let most = limits.and_then(|it| it.timeout);
+        if let Some(most) = most.filter(|most| now.saturating_sub(self.started) > *most) {
+            let most = duration(most.as_secs_f64());
+            return Some(format!("took longer than its `timeout`, {most}"));
+        }
+        let own = limits.and_then(|it| it.silence);
+        let patience = own.unwrap_or_else(|| self.patience(timeout));
+        (now.saturating_sub(self.sign) > patience).then(|| {
+            let seconds = patience.as_secs_f64().round();
+            format!("hangs: no line for {seconds} s")
+        })
     }
 
     /// Notes that an epoch ended after `step` steps, if that is known; the
@@ -150,7 +205,8 @@ impl Running {
             provenance.device = device.to_string();
         }
         if provenance.trainer.is_empty() {
-            provenance.trainer.clone_from(&self.program);
+            let name = self.runs.as_ref().map_or("trainer serve", |it| &it.name);
+            name.clone_into(&mut provenance.trainer);
         }
         if provenance.threads == 0 {
             provenance.threads = threads;
@@ -168,8 +224,7 @@ impl Running {
         let TrainerEvent::Finished(finished) = event else {
             return Err("not a `finished` line".to_owned());
         };
-        let name = self.metric.clone();
-        let name = name.as_deref().unwrap_or(TEST_ERROR);
+        let name = &*self.metric().to_owned();
         let others = fields.get("metrics");
         let found = fields.get(name).or_else(|| others?.get(name));
         if let Some(printed) = found.and_then(not_finite) {
@@ -205,7 +260,7 @@ impl Running {
     /// could not be recorded.
     pub(crate) fn observed(&mut self, mut seen: Observation, fields: &Value, now: Duration) {
         self.epoch(now, seen.step);
-        if self.metric.is_some() {
+        if self.runs.is_some() {
             self.read_others(&mut seen.values, fields, &EPOCH);
         }
         self.journal.observe(seen);
@@ -226,7 +281,7 @@ impl Running {
         }
     }
 
-    fn left_out(&mut self, metric: &str, error: MetricError) {
+    pub(crate) fn left_out(&mut self, metric: &str, error: MetricError) {
         let name = super::first(metric, QUOTED_BYTES);
         self.warn(&format!("metric `{name}` is left out"), &error.to_string());
     }
@@ -257,7 +312,7 @@ mod tests {
             job: JobDigest::from_bytes([0; 32]),
             attempt: Attempt(2),
         };
-        let mut running = Running::new(held, None, String::new(), second);
+        let mut running = Running::new(held, None, second);
         running.resumed_at = 250;
         running.epoch(second, 100);
         running.epoch(second, 200);
@@ -265,7 +320,7 @@ mod tests {
         running.epoch(11 * second, 300);
         assert_eq!(running.patience(second), second * 200);
         // A program need not count steps.
-        let mut running = Running::new(held, None, String::new(), second);
+        let mut running = Running::new(held, None, second);
         running.epoch(11 * second, 0);
         assert_eq!(running.patience(second), second * 200);
     }

@@ -4,13 +4,15 @@
 //! ends, everything that it started is killed before its slot is used again.
 
 mod family;
+mod inputs;
 mod memory;
 mod pipes;
+mod written;
 
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,7 +25,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 pub use self::family::{adopt_orphans, die_with, kill_leftovers};
-use swath_agent::{ChildId, End, Event, Program};
+use self::inputs::Inputs;
+use swath_agent::{ChildId, CommandLine, End, Event, Program, Row};
+use swath_model::program::Read;
 
 /// How long pipes may stay open after the last process of a child has gone.
 const PIPES_GRACE: Duration = Duration::from_secs(2);
@@ -77,6 +81,7 @@ pub struct Children {
     orders: HashMap<ChildId, mpsc::UnboundedSender<Order>>,
     /// The processes that somebody waits for.
     pids: Pids,
+    inputs: Inputs,
 }
 
 impl Children {
@@ -88,6 +93,7 @@ impl Children {
             events,
             orders: HashMap::new(),
             pids: Pids::default(),
+            inputs: Inputs::default(),
         }
     }
 
@@ -106,22 +112,32 @@ impl Children {
                 if let Some(pid) = pid_of(&child) {
                     self.pids.lock().insert(id, pid);
                 }
-                let run = Run {
+                let mut run = Run {
                     id,
                     events,
                     orders,
                     family,
                     pids: self.pids.clone(),
                     spec_file,
+                    writes: None,
                 };
-                let spec = match program {
-                    Program::Trainer => None,
-                    Program::Command { spec, .. } => Some(spec),
+                let input = match program {
+                    Program::Trainer => Input::Orders,
+                    Program::Command(line) => {
+                        run.writes = Some(Writes {
+                            read: line.read,
+                            directory: line.directory,
+                            out: line.out.into(),
+                        });
+                        match line.takes_stdin {
+                            true => Input::Only(line.spec),
+                            false => Input::Nothing,
+                        }
+                    }
                 };
-                tokio::spawn(run.supervise(child, spec));
+                tokio::spawn(run.supervise(child, input));
             }
-            Err(error) => {
-                let end = End::NotStarted(error);
+            Err(end) => {
                 tokio::spawn(async move {
                     // When the worker is ending, nobody listens.
                     let _heard = events.send(Event::Exited { child: id, end }).await;
@@ -166,12 +182,17 @@ impl Children {
     }
 
     fn spawn(
-        &self,
+        &mut self,
         id: ChildId,
         program: &Program,
         device: Device,
         family: &str,
-    ) -> Result<(Child, Option<PathBuf>), String> {
+    ) -> Result<(Child, Option<PathBuf>), End> {
+        if let Program::Command(line) = program
+            && let Some(lack) = self.inputs.lacking(line)
+        {
+            return Err(End::Lacks(lack));
+        }
         let setting = &self.setting;
         let mut spec_file = None;
         let (name, mut command) = match program {
@@ -184,30 +205,55 @@ impl Children {
                     .arg(&setting.checkpoints);
                 (setting.trainer.display().to_string(), command)
             }
-            Program::Command { argv, spec } => {
+            Program::Command(line) => {
                 let path = setting.specs.join(format!("{}.json", id.0));
-                std::fs::create_dir_all(&setting.specs)
-                    .and_then(|()| std::fs::write(&path, spec))
-                    .map_err(|error| format!("its spec file {}: {error}", path.display()))?;
-                let mut command = Command::new(&argv[0]);
-                command.args(&argv[1..]).env("SWATH_SPEC", &path);
-                if std::env::var_os("PYTHONUNBUFFERED").is_none() {
-                    // Otherwise Python would hold its lines back until it ends.
-                    command.env("PYTHONUNBUFFERED", "1");
-                }
+                put(&path, &line.spec).map_err(End::NotStarted)?;
+                make(&line.out).map_err(End::NotStarted)?;
+                let command = of_line(line, &path);
                 spec_file = Some(path);
-                (argv[0].clone(), command)
+                (line.argv[0].clone(), command)
             }
         };
         prepare(&mut command, setting, device, family);
-        match command.spawn() {
-            Ok(child) => Ok((child, spec_file)),
-            Err(error) => {
-                remove(spec_file.as_ref());
-                Err(format!("`{name}`: {error}"))
-            }
+        if let Program::Command(line) = program {
+            command.envs(&line.environment);
         }
+        command
+            .spawn()
+            .map(|child| (child, spec_file.clone()))
+            .map_err(|error| {
+                remove(spec_file.as_ref());
+                let lack = match program {
+                    Program::Trainer => None,
+                    Program::Command(line) => inputs::lack_of(line, &error),
+                };
+                lack.map_or_else(|| End::NotStarted(format!("`{name}`: {error}")), End::Lacks)
+            })
     }
+}
+
+fn put(path: &Path, spec: &str) -> Result<(), String> {
+    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let put = made.and_then(|()| std::fs::write(path, spec));
+    put.map_err(|error| format!("its spec file {}: {error}", path.display()))
+}
+
+/// Makes the directory of an attempt.
+fn make(out: &str) -> Result<(), String> {
+    std::fs::create_dir_all(out).map_err(|error| format!("its directory {out}: {error}"))
+}
+
+fn of_line(line: &CommandLine, spec: &Path) -> Command {
+    let mut command = Command::new(&line.argv[0]);
+    command.args(&line.argv[1..]).env("SWATH_SPEC", spec);
+    if let Some(directory) = &line.directory {
+        command.current_dir(directory);
+    }
+    if std::env::var_os("PYTHONUNBUFFERED").is_none() {
+        // Otherwise Python would hold its lines back until it ends.
+        command.env("PYTHONUNBUFFERED", "1");
+    }
+    command
 }
 
 fn prepare(command: &mut Command, setting: &Setting, device: Device, family: &str) {
@@ -269,12 +315,53 @@ struct Run {
     family: String,
     pids: Pids,
     spec_file: Option<PathBuf>,
+    writes: Option<Writes>,
+}
+
+/// Where a program writes.
+struct Writes {
+    read: Option<Read>,
+    directory: Option<String>,
+    out: PathBuf,
+}
+
+impl Writes {
+    /// The rows that it wrote, if they are in files. Its own directory goes, if it
+    /// left nothing there.
+    async fn collect(self) -> Option<Result<Vec<Row>, String>> {
+        let directory = self.directory;
+        let read = self.read.map(|read| {
+            tokio::task::spawn_blocking(move || written::read(&read, directory.as_deref()))
+        });
+        let rows = match read {
+            Some(read) => read.await.ok(),
+            None => None,
+        };
+        // Only an empty one can be removed so.
+        let _kept = std::fs::remove_dir(&self.out);
+        rows
+    }
+}
+
+/// What a child gets on its stdin.
+enum Input {
+    /// Specs, as they are ordered.
+    Orders,
+    /// This spec, and then the end.
+    Only(String),
+    /// The end.
+    Nothing,
 }
 
 impl Run {
-    async fn supervise(mut self, mut child: Child, spec: Option<String>) {
+    async fn supervise(mut self, mut child: Child, input: Input) {
         let pid = pid_of(&child);
-        let feeder = child.stdin.take().map(|stdin| feed(stdin, spec));
+        let stdin = child.stdin.take();
+        let feeder = match input {
+            Input::Orders => stdin.map(|stdin| feed(stdin, None)),
+            Input::Only(spec) => stdin.map(|stdin| feed(stdin, Some(spec))),
+            Input::Nothing => None,
+        };
         let pipes = child.stdout.take().zip(child.stderr.take());
         let reader = pipes.map(|(stdout, stderr)| {
             tokio::spawn(pipes::read(self.id, stdout, stderr, self.events.clone()))
@@ -301,6 +388,12 @@ impl Run {
         remove(self.spec_file.as_ref());
         let end = status.unwrap_or_else(|error| End::NotStarted(error.to_string()));
         let child = self.id;
+        if let Some(writes) = self.writes.take() {
+            if let Some(rows) = writes.collect().await {
+                // When the worker is ending, nobody listens.
+                let _heard = self.events.send(Event::Wrote { child, rows }).await;
+            }
+        }
         // When the worker is ending, nobody listens.
         let _heard = self.events.send(Event::Exited { child, end }).await;
     }

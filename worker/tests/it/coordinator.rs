@@ -309,7 +309,8 @@ impl Dispatch for Server {
         self.lead()?;
         let request = request.into_inner();
         let owner = convert::owner(&request.worker, request.session)?;
-        let held = convert::held_all(&request.held)?;
+        let releases = convert::releases(&request)?;
+        let held = releases.into_iter().map(|it| it.held).collect();
         self.shared
             .store
             .release(self.shared.now(), owner, held)

@@ -136,6 +136,7 @@ impl Bench {
             coordinators: vec![coordinator.url()],
             name: "w".parse().unwrap(),
             host: "host".to_owned(),
+            hardware: swath_worker::hardware::Hardware::default(),
             slots: vec![Device::Cpu; slots],
             threads: 1,
             data_dir: directory.path().join("data"),

@@ -1,13 +1,13 @@
 //! Exchanges: outcomes come in, are judged, and jobs go out.
 
 use swath_model::device::Device;
-use swath_model::id::{Attempt, JobDigest, Owner, WorkerName};
+use swath_model::id::{Attempt, CellDigest, JobDigest, Owner, Replicate, WorkerName};
 use swath_model::job::{Event, Refusal};
 use swath_model::judge::{self, LastFault};
 use swath_model::message::{Ack, Exchange, Finish, Held};
 use swath_model::offer::Free;
 use swath_model::outcome::{Measurement, Outcome};
-use swath_model::seed::seed;
+use swath_model::program::Launch;
 use swath_model::time::Timestamp;
 use swath_model::view::{SweepKind, WorkerState};
 use swath_store::{
@@ -29,14 +29,18 @@ pub struct Drafted {
 }
 
 /// A grant without its spec.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
     /// The job and the attempt.
     pub held: Held,
     /// The cell that has the spec.
     pub cell: CellKey,
-    /// The seed to put into the spec.
-    pub seed: u64,
+    /// The digest of the cell.
+    pub digest: CellDigest,
+    /// Which replicate of the cell the job is; its seed goes into the spec.
+    pub replicate: Replicate,
+    /// How its program is started.
+    pub launch: Launch,
     /// Where to run it.
     pub device: Device,
 }
@@ -111,6 +115,7 @@ impl Ledger {
             Ok(_) => {
                 let fault = finish.outcome.fault();
                 self.record(at, now, bringer, finish, outcome);
+                self.had_all(at, bringer.worker);
                 self.judge(at, bringer.worker, job, fault.is_some(), now);
                 Ack::Recorded
             }
@@ -119,6 +124,14 @@ impl Ledger {
                 self.keep_aside(at, now, bringer, finish);
                 Ack::Stale
             }
+        }
+    }
+
+    /// A worker that has run a job lacks nothing of it.
+    fn had_all(&mut self, at: Loc, worker: WorkerKey) {
+        let need = self.cell(at.cell).need;
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.lacks.remove(&need);
         }
     }
 
@@ -276,7 +289,7 @@ impl Ledger {
         if row.state != WorkerState::Active || !room.is_open() {
             return Vec::new();
         }
-        let mut needs = row.needs.clone();
+        let mut needs: Vec<_> = row.meets(now).collect();
         for at in self.index.rested(now) {
             self.refile(at, now);
         }
@@ -394,7 +407,9 @@ impl Ledger {
                 attempt,
             },
             cell: cell.key,
-            seed: seed(cell.digest, at.replicate()),
+            digest: cell.digest,
+            replicate: at.replicate(),
+            launch: self.needs_of(cell.need).launch.clone(),
             device: device.unwrap_or_default(),
         }
     }

@@ -4,7 +4,7 @@
 use swath_model::id::Replicate;
 use swath_model::message::{Steered, SteeringDue};
 use swath_model::replication::{Bounds, Decision, Verdict};
-use swath_model::seed::seed;
+use swath_model::seed::Seeds;
 use swath_model::spec::job_digest;
 use swath_model::steering::{Rule, Steering};
 use swath_model::time::Timestamp;
@@ -191,7 +191,7 @@ impl Ledger {
             return None;
         }
         let cell = cell.key;
-        let seed = seed(decision.cell, decision.replicate);
+        let seed = Seeds::in_text(spec).seed(decision.cell, decision.replicate);
         self.join(key, place, next, now, |_| (seed, job_digest(spec, seed)));
         self.changes.grown.push(GrownCell {
             sweep: key,

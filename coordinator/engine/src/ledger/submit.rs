@@ -7,7 +7,7 @@ use swath_model::job::Event;
 use swath_model::message::{Submission, Submitted, SubmittedCell};
 use swath_model::needs::Needs;
 use swath_model::probe::WorkloadKey;
-use swath_model::seed::seed;
+use swath_model::seed::Seeds;
 use swath_model::spec::job_digest;
 use swath_model::time::Timestamp;
 use swath_model::view::Counts;
@@ -37,8 +37,9 @@ impl Prepared {
         let cells = &submission.cells;
         let refused = cells.par_iter().find_first(|cell| !is_object(cell));
         let jobs = cells.par_iter().flat_map_iter(|cell| {
-            (1..=submission.replicates).map(|replicate| {
-                let seed = seed(cell.digest, Replicate(replicate));
+            let seeds = Seeds::in_text(&cell.spec);
+            (1..=submission.replicates).map(move |replicate| {
+                let seed = seeds.seed(cell.digest, Replicate(replicate));
                 (seed, job_digest(&cell.spec, seed))
             })
         });

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use swath_model::id::JobDigest;
 use swath_model::job::{Applied, Event, StateName};
 use swath_model::message::Ticked;
-use swath_model::needs::Needs;
+use swath_model::needs::{Lack, Needs};
 use swath_model::time::Timestamp;
 
 use super::Ledger;
@@ -79,9 +79,11 @@ impl Ledger {
     }
 
     /// What a job needs of its worker; nothing if it is not held.
-    pub fn needs_of_job(&self, job: JobDigest) -> Needs {
+    pub fn needs_of_job(&self, job: JobDigest) -> (Needs, Option<Lack>) {
         let need = self.find_job(job).map(|at| self.cell(at.cell).need);
-        need.map_or_else(Needs::default, |need| self.needs_of(need).clone())
+        need.map_or_else(Default::default, |need| {
+            (self.needs_of(need).clone(), self.lack_of(need))
+        })
     }
 
     /// The place of a job among those that wait to be granted.

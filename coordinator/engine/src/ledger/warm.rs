@@ -115,6 +115,7 @@ impl Ledger {
                 failed: row.failed,
                 requests: VecDeque::new(),
                 needs,
+                lacks: BTreeMap::new(),
                 silent: row.silent,
                 told: None,
             },

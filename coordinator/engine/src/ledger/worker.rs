@@ -1,14 +1,17 @@
 //! What workers report while they run: hello, heartbeats, observations,
 //! releases.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use swath_model::cause::CordonCause;
 use swath_model::event::{What, WorkerNow};
 use swath_model::id::{Attempt, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
 use swath_model::job::{Applied, Event, StateName};
-use swath_model::message::{Exchange, Held, Hello, Report, Verdict, Welcome, WorkerChange};
-use swath_model::needs::{Lack, Room};
+use swath_model::message::{
+    Exchange, Held, Hello, Release, Report, Verdict, Welcome, WorkerChange,
+};
+use swath_model::needs::{Lack, Room, closest};
 use swath_model::offer::Free;
 use swath_model::time::Timestamp;
 use swath_model::view::{WorkerAbout, WorkerState};
@@ -22,6 +25,11 @@ use super::{Ledger, Result};
 /// After this many heartbeats in a row that do not mention a lease, it is taken
 /// back.
 const MISSED_MAX: u32 = 2;
+
+/// How long a host that lacks something of a kind of jobs gets none of them; each
+/// time it is found again, the pause doubles, so many times at most.
+const LACK_PAUSE: Duration = Duration::from_mins(1);
+const LACK_DOUBLED_MAX: u32 = 6;
 
 /// A worker.
 #[derive(Debug)]
@@ -37,15 +45,45 @@ pub(super) struct Worker {
     pub(super) failed: Vec<JobDigest>,
     /// What the last requests of this session were granted.
     pub(super) requests: VecDeque<(u64, Vec<(JobDigest, Attempt)>)>,
-    /// The kinds of needs that it meets.
+    /// The kinds of needs that it meets, as far as its offer says.
     pub(super) needs: Vec<Need>,
+    /// Those of which its host turned out to lack something.
+    pub(super) lacks: BTreeMap<Need, Lacking>,
     /// Whether it has been silent for longer than a lease lasts.
     pub(super) silent: bool,
     /// The state in the last event about it.
     pub(super) told: Option<WorkerNow>,
 }
 
+/// What a worker's host turned out to lack of a kind of needs.
+#[derive(Debug)]
+pub(super) struct Lacking {
+    pub(super) lack: Lack,
+    /// When it is to be tried again: somebody may have brought it meanwhile.
+    until: Timestamp,
+    /// How often that was found in a row.
+    times: u32,
+}
+
 impl Worker {
+    /// The kinds of needs of which it may get jobs now.
+    pub(super) fn meets(&self, now: Timestamp) -> impl Iterator<Item = Need> {
+        let lacks = move |need: &Need| self.lacks.get(need).is_some_and(|it| now < it.until);
+        self.needs.iter().copied().filter(move |need| !lacks(need))
+    }
+
+    /// Notes what its host lacks.
+    fn lacks(&mut self, need: Need, lack: Lack, now: Timestamp) {
+        let times = self.lacks.get(&need).map_or(0, |it| it.times);
+        let pause = LACK_PAUSE.saturating_mul(1 << times.min(LACK_DOUBLED_MAX));
+        let lacking = Lacking {
+            lack,
+            until: now + pause,
+            times: times + 1,
+        };
+        self.lacks.insert(need, lacking);
+    }
+
     pub(super) fn row(&self, key: WorkerKey) -> WorkerRow {
         WorkerRow {
             key,
@@ -101,6 +139,7 @@ impl Ledger {
             failed: Vec::new(),
             requests: VecDeque::new(),
             needs: Vec::new(),
+            lacks: BTreeMap::new(),
             silent: false,
             told: None,
         });
@@ -110,6 +149,7 @@ impl Ledger {
         worker.about = hello.about.clone();
         worker.requests.clear();
         worker.needs = needs;
+        worker.lacks.clear();
         if worker.state == WorkerState::Draining {
             worker.state = WorkerState::Active;
         }
@@ -153,7 +193,8 @@ impl Ledger {
             return false;
         };
         let worker = &self.workers[&key];
-        let waits = || worker.needs.iter().filter(|need| self.index.waits(**need));
+        let meets = || worker.meets(now);
+        let waits = || meets().filter(|need| self.index.waits(*need));
         if worker.state != WorkerState::Active {
             return false;
         }
@@ -161,27 +202,33 @@ impl Ledger {
             return !self.index.rested(now).is_empty();
         }
         let room = self.room(key, &asking.free);
-        waits().any(|need| room.place(self.needs_of(*need)).is_some())
+        waits().any(|need| room.place(self.needs_of(need)).is_some())
             || !self.index.rested(now).is_empty()
     }
 
     /// What comes closest to a need of a sweep's waiting jobs that no active worker
     /// can meet; none where there is no active worker.
     pub fn lacking(&self, sweep: SweepDigest) -> Option<Lack> {
-        let active = |worker: &&Worker| worker.state == WorkerState::Active && !worker.silent;
-        let offers = || {
-            let workers = self.workers.values().filter(active);
-            workers.map(|worker| &worker.about.offer)
-        };
-        offers().next()?;
         let sweep = self.sweep(*self.sweep_keys.get(&sweep)?);
         if sweep.counts.queued == 0 {
             return None;
         }
         let open = sweep.cells.iter().map(|place| self.cell(*place));
         let needs: BTreeSet<Need> = open.filter(|it| it.open > 0).map(|it| it.need).collect();
-        let mut needs = needs.into_iter().map(|need| self.needs_of(need));
-        needs.find_map(|it| it.lacking_in_all(offers()))
+        needs.into_iter().find_map(|need| self.lack_of(need))
+    }
+
+    /// What comes closest to a kind of needs that no active worker can meet: by
+    /// its offer, or as it has turned out.
+    pub(super) fn lack_of(&self, need: Need) -> Option<Lack> {
+        let active = |worker: &&Worker| worker.state == WorkerState::Active && !worker.silent;
+        let lack = |worker: &Worker| {
+            let offered = self.needs_of(need).lacking(&worker.about.offer);
+            offered.or_else(|| Some(worker.lacks.get(&need)?.lack.clone()))
+        };
+        let mut workers = self.workers.values().filter(active).map(lack).peekable();
+        workers.peek()?;
+        closest(workers)
     }
 
     /// What a worker has left for more jobs.
@@ -376,23 +423,30 @@ impl Ledger {
     /// # Errors
     ///
     /// [`StoreError::StaleSession`] unless the session is the newest.
-    pub fn release(&mut self, now: Timestamp, owner: &Owner, held: &[Held]) -> Result<()> {
-        self.heard(owner, now)?;
-        for Held { job, attempt } in held {
-            let Some(at) = self.find_job(*job) else {
+    pub fn release(&mut self, now: Timestamp, owner: &Owner, releases: Vec<Release>) -> Result<()> {
+        let key = self.heard(owner, now)?;
+        for Release { held, lack } in releases {
+            let Held { job, attempt } = held;
+            let Some(at) = self.find_job(job) else {
                 continue;
             };
             let release = Event::Release {
-                attempt: *attempt,
+                attempt,
                 owner: owner.clone(),
+                lacking: lack.is_some(),
             };
-            if self.apply(at, &release, now).is_ok() {
-                self.changes.ends.push(AttemptEnd {
-                    job: self.entry(at).key,
-                    attempt: *attempt,
-                    at: now,
-                    end: End::Released,
-                });
+            if self.apply(at, &release, now).is_err() {
+                continue;
+            }
+            self.changes.ends.push(AttemptEnd {
+                job: self.entry(at).key,
+                attempt,
+                at: now,
+                end: End::Released,
+            });
+            let need = self.cell(at.cell).need;
+            if let (Some(lack), Some(worker)) = (lack, self.workers.get_mut(&key)) {
+                worker.lacks(need, lack, now);
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use super::{Cell, JobRow, Ledger, LedgerError, Sweep};
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::{Applied, Event, Job, StateName};
 use swath_model::message::{Submission, Submitted, SubmittedCell, SweepChange};
-use swath_model::seed::seed;
+use swath_model::seed::Seeds;
 use swath_model::spec::job_digest;
 use swath_model::time::Timestamp;
 
@@ -117,7 +117,7 @@ impl Ledger {
         sweep: usize,
         now: Timestamp,
     ) -> usize {
-        let seed = seed(cell, replicate);
+        let seed = Seeds::in_text(spec).seed(cell, replicate);
         let digest = job_digest(spec, seed);
         let next = self.jobs.len();
         let index = *self.job_index.entry(digest).or_insert(next);

@@ -216,6 +216,7 @@ impl Ledger {
                 continue;
             };
             let release = Event::Release {
+                lacking: false,
                 attempt: *attempt,
                 owner: owner.clone(),
             };

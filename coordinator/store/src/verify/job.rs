@@ -7,7 +7,7 @@ use swath_model::id::{Attempt, SessionId, WorkerName};
 use swath_model::job::{Job, State};
 use swath_model::outcome::Fault;
 use swath_model::policy::Policy;
-use swath_model::seed::seed;
+use swath_model::seed::Seeds;
 use swath_model::spec;
 use swath_model::time::Timestamp;
 
@@ -201,7 +201,7 @@ impl<'a> Facts<'a> {
         if spec::job_digest(spec, self.new.seed) != self.new.digest {
             broken.push("I6: its digest is not that of its spec and seed");
         }
-        if seed(cell.digest, self.new.replicate) != self.new.seed {
+        if Seeds::in_text(spec).seed(cell.digest, self.new.replicate) != self.new.seed {
             broken.push("I6: its seed is not that of its cell and replicate");
         }
         let place = (self.new.replicate.0 as usize).checked_sub(1);

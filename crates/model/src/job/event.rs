@@ -43,12 +43,16 @@ pub enum Event<'a> {
         /// A random number in 0..1, for the backoff.
         unit: f64,
     },
-    /// The owner gives the attempt back: drained, or told to stop.
+    /// The owner gives the attempt back: drained, told to stop, or not able to
+    /// run it.
     Release {
         /// The attempt.
         attempt: Attempt,
         /// The worker session that reports it.
         owner: Owner,
+        /// Whether its host lacks something of the job. Then the grant does not
+        /// count, or hosts that cannot run a job could use up its attempts.
+        lacking: bool,
     },
     /// The coordinator takes back a grant that its worker never mentioned.
     TakeBack {

@@ -107,8 +107,13 @@ impl Job {
                 self.owned(*attempt, owner)?;
                 self.finish(owner, outcome, *unit, now, policy)
             }
-            Event::Release { attempt, owner } => {
+            Event::Release {
+                attempt,
+                owner,
+                lacking,
+            } => {
                 self.owned(*attempt, owner)?;
+                self.grants -= u32::from(*lacking && self.grants > 0);
                 self.give_back(now, policy);
                 Ok(Applied::Changed)
             }

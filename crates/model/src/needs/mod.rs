@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::{Device, DeviceKind};
 use crate::offer::{Free, Offer};
+use crate::program::Launch;
 use crate::spec::{JobSpec, Work};
 use crate::text;
 
@@ -30,6 +31,9 @@ pub struct Needs {
     /// has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+    /// How the program is started there.
+    #[serde(default, skip_serializing_if = "Launch::is_empty")]
+    pub launch: Launch,
 }
 
 /// What a worker lacks that a job needs, however idle it is. In the order in
@@ -60,6 +64,28 @@ pub enum Lack {
     Cpus {
         /// How many.
         cpus: u32,
+    },
+    /// Its host has no such program, which showed when it was to be started.
+    Executable {
+        /// The program.
+        program: String,
+    },
+    /// Its host has no such directory.
+    Directory {
+        /// The directory.
+        path: String,
+    },
+    /// Its host has not the file that a program is made of, or another one.
+    Input {
+        /// The file, as the sweep names it.
+        path: String,
+        /// Whether it is there, with another content.
+        differs: bool,
+    },
+    /// Its host has no such data.
+    Data {
+        /// Which, and where they were searched for.
+        what: String,
     },
 }
 
@@ -109,16 +135,15 @@ impl Needs {
         cpus.map(|cpus| Lack::Cpus { cpus })
     }
 
-    /// What the worker lacks that comes closest, of several; none if one of
-    /// them can run the job, or if there are none.
-    pub fn lacking_in_all<'a>(&self, offers: impl Iterator<Item = &'a Offer>) -> Option<Lack> {
-        let lacks: Option<Vec<Lack>> = offers.map(|offer| self.lacking(offer)).collect();
-        lacks?.into_iter().max()
-    }
-
     fn may_run_on(&self, device: Device) -> bool {
         self.device.is_none_or(|kind| kind == device.kind())
     }
+}
+
+/// The lack of the worker that comes closest, of several; none if one of them
+/// lacks nothing, or if there are none.
+pub fn closest(lacks: impl Iterator<Item = Option<Lack>>) -> Option<Lack> {
+    lacks.collect::<Option<Vec<Lack>>>()?.into_iter().max()
 }
 
 /// What a worker that asks for jobs has left for them.
@@ -234,6 +259,29 @@ impl fmt::Display for Lack {
                 )
             }
             Self::Cpus { cpus } => write!(f, "no active worker has {cpus} CPUs for it"),
+            Self::Executable { program } => write!(
+                f,
+                "no active worker has the program `{program}`; install it, or name it by a path \
+                 that its host has"
+            ),
+            Self::Directory { path } => {
+                write!(f, "no active worker has the directory `{path}`")
+            }
+            Self::Input {
+                path,
+                differs: true,
+            } => write!(
+                f,
+                "no active worker has this `{path}`, only another one; copy it to the worker's \
+                 host, or submit what is there"
+            ),
+            Self::Input { path, .. } => {
+                write!(
+                    f,
+                    "no active worker has `{path}`; copy it to the worker's host"
+                )
+            }
+            Self::Data { what } => write!(f, "no active worker has the data: {what}"),
         }
     }
 }

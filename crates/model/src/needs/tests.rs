@@ -45,7 +45,7 @@ fn of_several_workers_the_closest_says_what_is_lacking() {
         }],
         ..unknown.clone()
     };
-    let lacking = |offers: &[&Offer]| needs.lacking_in_all(offers.iter().copied());
+    let lacking = |offers: &[&Offer]| closest(offers.iter().map(|offer| needs.lacking(offer)));
     assert_eq!(lacking(&[]), None);
     let told = |offers: &[&Offer]| lacking(offers).unwrap().to_string();
     assert_eq!(
@@ -121,6 +121,7 @@ fn needs() -> impl Strategy<Value = Needs> {
         memory_bytes,
         cpus,
         program,
+        launch: Launch::default(),
     })
 }
 

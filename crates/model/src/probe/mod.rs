@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use crate::id::{JobDigest, Replicate};
 use crate::metrics::Metrics;
 use crate::schedule::Timeline;
-use crate::seed::seed;
 use crate::spec::{JobSpec, TrainingSpec, Work, canonical};
 
 /// Steps that a probe times.
@@ -114,8 +113,7 @@ pub struct Probe {
 impl Probe {
     /// Its job: the first replicate's.
     pub fn job(&self) -> JobDigest {
-        let seed = seed(self.spec.cell_digest(), Replicate(1));
-        self.spec.with_seed(seed).job_digest()
+        self.spec.replicate(Replicate(1)).job_digest()
     }
 }
 

@@ -4,9 +4,8 @@ use std::fmt::Write;
 
 use serde_json::{Number, Value};
 
-/// `value` as canonical JSON: keys sorted by byte, no white space, whole
-/// numbers without a fraction, other numbers as the shortest decimal that
-/// reads back as the same double.
+/// `value` as canonical JSON: keys sorted by byte, no white space, numbers with
+/// a fraction as the shortest decimal that reads back as the same double.
 pub fn canonical(value: &Value) -> String {
     let mut out = String::new();
     write_value(value, &mut out);
@@ -51,17 +50,24 @@ fn write_text(text: &str, out: &mut String) {
     let _ = write!(out, "{}", Value::String(text.to_owned()));
 }
 
-/// A number as text: `1e-4` and `0.0001` give the same, and so do `1.0` and
-/// `1`.
+/// A number as text: `1e-4` and `0.0001` give the same. `1.0` and `1` do not:
+/// to some programs they are of different kinds.
 pub fn number_text(number: &Number) -> String {
     match number.as_f64() {
         Some(float) if number.is_f64() => {
             // Negative zero is zero.
             let float = if float == 0.0 { 0.0 } else { float };
-            format!("{float}")
+            let point = if has_no_fraction(float) { ".0" } else { "" };
+            format!("{float}{point}")
         }
         _ => number.to_string(),
     }
+}
+
+/// Whether an integer could stand in place of it. Greater numbers never had a
+/// point, so cells keep their names.
+pub(crate) fn has_no_fraction(float: f64) -> bool {
+    float.fract() == 0.0 && float.abs() < 9e15
 }
 
 #[cfg(test)]
@@ -72,8 +78,8 @@ mod tests {
 
     #[test]
     fn equal_meanings_have_equal_bytes() {
-        let text = canonical(&json!({"b": 1e-4, "a": [1.0, -0.0, "x\n"]}));
-        assert_eq!(text, r#"{"a":[1,0,"x\n"],"b":0.0001}"#);
+        let text = canonical(&json!({"b": 1e-4, "a": [1.0, 1, -0.0, "x\n"]}));
+        assert_eq!(text, r#"{"a":[1.0,1,0.0,"x\n"],"b":0.0001}"#);
         assert_eq!(canonical(&json!(0.0001)), canonical(&json!(1e-4)));
         assert_ne!(canonical(&json!(0.006_125)), canonical(&json!(0.00625)));
     }

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::SpecError;
+use crate::program::Arguments;
 use crate::suggest::nearest;
 
 /// What values a key takes.
@@ -219,8 +220,13 @@ pub const KEYS: &[Key] = &[
     key("seed", Kind::Int(0, (1 << 53) - 1), &[], "everything random derives from it"),
     key("extra_test_sets", Kind::List(&Kind::Text), &[], "evaluated at the end"),
     key("probe", Kind::Bool, &[], "measure `steps` steps instead of training"),
-    key("trainer.command", Kind::List(&Kind::Text), &[], "a program that speaks the trainer protocol"),
-    key("trainer.metric", Kind::Text, &[], "the field of its `finished` event that fills the cell"),
+    key("trainer.command", Kind::List(&Kind::Text), &[], "a program and its arguments"),
+    key("trainer.arguments", Kind::Word(&Arguments::NAMES), &[], "how it gets the parameters"),
+    key("trainer.metric", Kind::Text, &[], "the metric that fills the cell"),
+    key("trainer.read", Kind::Free, &[], "where its numbers are read"),
+    key("trainer.inputs", Kind::Free, &[], "the files that it is made of, and their digests"),
+    key("trainer.environment", Kind::Free, &[], "variables of its environment"),
+    key("trainer.seeds", Kind::Free, &[], "how its replicates get their seeds"),
     key("trainer.goal", Kind::Word(&["minimize", "maximize"]), &[], "which values of the metric are better; its name may imply it"),
     key("trainer.probe", Kind::Bool, &[], "the program measures its steps where `probe` is set"),
     key("trainer.null", Kind::Bool, &[], "do nothing at all: measures the queue itself"),

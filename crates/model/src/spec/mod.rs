@@ -27,8 +27,9 @@ pub use self::model::*;
 pub use self::optimization::*;
 pub use self::test_set::{TEST_SETS_MAX, TestSet, test_sets, unlike};
 pub use self::training::*;
-use crate::id::{CellDigest, JobDigest};
-use crate::metrics::{self, Goal};
+use crate::id::{CellDigest, JobDigest, Replicate};
+use crate::program::Command;
+use crate::seed::Seeds;
 
 /// Raised when the built-in trainer computes something else for the same spec;
 /// every job then gets a new name.
@@ -60,21 +61,9 @@ pub enum Work {
     /// The built-in training core.
     Training(Box<TrainingSpec>),
     /// A program of the user's.
-    Command(Command),
+    Command(Box<Command>),
     /// Nothing: such a job measures the queue itself.
     Null,
-}
-
-/// A program that speaks the trainer protocol.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
-    /// Program and arguments; never empty.
-    pub argv: Vec<String>,
-    /// The field of its `finished` event whose value the cell shows.
-    pub metric: String,
-    /// Which values of it are better, where the spec says so. It does not
-    /// change what is computed, so the canonical tree does not have it.
-    pub goal: Option<Goal>,
 }
 
 /// A checked spec. Its tree has every default filled in.
@@ -97,11 +86,11 @@ impl JobSpec {
             return Err(errors);
         }
         let mut tree = tree.clone();
-        integral(&mut tree);
+        integral_but_params(&mut tree);
         drop_denied_probes(&mut tree);
         let seed = tree.get("seed").and_then(Value::as_u64).unwrap_or(0);
         let work = if let Some(trainer) = tree.get("trainer") {
-            let work = other_work(trainer, metrics::own(&tree))?;
+            let work = other_work(trainer)?;
             if let Some(Value::Object(trainer)) = tree.get_mut("trainer") {
                 trainer.remove("goal");
             }
@@ -118,6 +107,7 @@ impl JobSpec {
                     format!("cannot be written as JSON: {error}"),
                 )]
             })?;
+            integral(&mut tree);
         }
         if let Some(entries) = tree.as_object_mut() {
             entries.remove("seed");
@@ -163,6 +153,17 @@ impl JobSpec {
             training.seed = seed;
         }
         spec
+    }
+
+    /// How the replicates of its cell get their seeds.
+    pub fn seeds(&self) -> Seeds {
+        Seeds::of(&self.tree)
+    }
+
+    /// The same spec under the seed of this replicate.
+    #[must_use]
+    pub fn replicate(&self, replicate: Replicate) -> Self {
+        self.with_seed(self.seeds().seed(self.cell_digest(), replicate))
     }
 
     /// The resolved tree without its seed: a cell.
@@ -299,39 +300,29 @@ fn drop_denied_probes(tree: &mut Value) {
     }
 }
 
-fn other_work(trainer: &Value, metric: &str) -> Result<Work, Vec<SpecError>> {
-    let null = trainer
-        .get("null")
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
-    let argv: Vec<String> = trainer
-        .get("command")
-        .and_then(Value::as_array)
-        .map(|items| {
-            items
-                .iter()
-                .filter_map(|item| item.as_str().map(str::to_owned))
-                .collect()
-        })
-        .unwrap_or_default();
-    match (null, argv.is_empty()) {
-        (true, true) => Ok(Work::Null),
-        (false, false) => {
-            if !metrics::is_name(metric) {
-                let message = format!("`{metric}`: {}", metrics::MetricError::Name);
-                return Err(vec![SpecError::new("trainer.metric", message)]);
-            }
-            let goal = trainer.get("goal").and_then(Value::as_str);
-            Ok(Work::Command(Command {
-                argv,
-                metric: metric.to_owned(),
-                goal: goal.and_then(Goal::from_name),
-            }))
-        }
-        _ => Err(vec![SpecError::new(
-            "trainer.command",
-            "must name a program and its arguments, like [\"python3\", \"train.py\"]",
-        )]),
+fn other_work(trainer: &Value) -> Result<Work, Vec<SpecError>> {
+    let null = trainer.get("null") == Some(&Value::Bool(true));
+    let named = trainer.get("command").is_some();
+    if null && !named {
+        return Ok(Work::Null);
+    }
+    let command = if null { &Value::Null } else { trainer };
+    Command::from_value(command).map(|command| Work::Command(Box::new(command)))
+}
+
+/// Turns whole numbers into integers, but for the parameters of a program that
+/// is told how it gets them: there, `1.0` stays what it is.
+fn integral_but_params(tree: &mut Value) {
+    let trainer = tree.get("trainer");
+    let kept = trainer.is_some_and(|trainer| trainer.get("arguments").is_some());
+    let params = if kept {
+        tree.get_mut("params").map(Value::take)
+    } else {
+        None
+    };
+    integral(tree);
+    if let (Some(params), Some(entries)) = (params, tree.as_object_mut()) {
+        entries.insert("params".to_owned(), params);
     }
 }
 
@@ -342,8 +333,7 @@ fn integral(value: &mut Value) {
         Value::Number(number) => {
             if let Some(float) = number.as_f64()
                 && number.is_f64()
-                && float.fract() == 0.0
-                && float.abs() < 9e15
+                && canonical::has_no_fraction(float)
             {
                 *value = Value::from(float as i64);
             }

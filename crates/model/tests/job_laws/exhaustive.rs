@@ -106,10 +106,11 @@ fn every_event(outcomes: &[Outcome]) -> Vec<Event<'_>> {
                     attempt,
                     owner: owner(),
                 });
-                events.push(Event::Release {
+                events.extend([false, true].map(|lacking| Event::Release {
                     attempt,
                     owner: owner(),
-                });
+                    lacking,
+                }));
                 events.extend(outcomes.iter().map(|outcome| Event::Finish {
                     attempt,
                     owner: owner(),

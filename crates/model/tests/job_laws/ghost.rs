@@ -105,7 +105,7 @@ impl Ghost {
     fn heard(&self, before: &Job, event: &Event<'_>) -> Option<bool> {
         match event {
             Event::Heartbeat { attempt, owner }
-            | Event::Release { attempt, owner }
+            | Event::Release { attempt, owner, .. }
             | Event::Finish { attempt, owner, .. } => {
                 Some(self.may_speak(before, *attempt, owner, false))
             }
@@ -136,7 +136,11 @@ impl Ghost {
                 self.measurements += u32::from(outcome.fault().is_none());
                 self.charged += u32::from(outcome.fault().is_some_and(Policy::charges));
             }
-            Event::Release { .. } | Event::TakeBack { .. } => self.ended = true,
+            Event::Release { lacking, .. } => {
+                self.ended = true;
+                self.grants -= u32::from(*lacking);
+            }
+            Event::TakeBack { .. } => self.ended = true,
             Event::SessionLost { .. } if before != after => self.ended = true,
             Event::Uncharge { .. } if before != after => {
                 self.charged = self.charged.saturating_sub(1);

@@ -48,6 +48,7 @@ enum Step {
 enum Word {
     Heartbeat,
     Release,
+    ReleaseLacking,
     Finish(Outcome),
 }
 
@@ -56,6 +57,7 @@ fn word() -> impl Strategy<Value = Word> {
     prop_oneof![
         3 => Just(Word::Heartbeat),
         2 => Just(Word::Release),
+        2 => Just(Word::ReleaseLacking),
         4 => fault.prop_map(Word::Finish),
         1 => Just(Word::Finish(measured(8.25))),
         1 => Just(Word::Finish(measured(f64::NAN))),
@@ -185,7 +187,16 @@ impl Life {
     fn speak(&mut self, attempt: Attempt, owner: Owner, word: &Word) -> Result<(), String> {
         self.apply(&match word {
             Word::Heartbeat => Event::Heartbeat { attempt, owner },
-            Word::Release => Event::Release { attempt, owner },
+            Word::Release => Event::Release {
+                attempt,
+                owner,
+                lacking: false,
+            },
+            Word::ReleaseLacking => Event::Release {
+                attempt,
+                owner,
+                lacking: true,
+            },
             Word::Finish(outcome) => Event::Finish {
                 attempt,
                 owner,

@@ -192,7 +192,7 @@ impl Sim {
                         let after = self.chance.within(100..3 * SECOND);
                         self.child(place, child, None, after, Doing::Says(ready()));
                     }
-                    Program::Command { spec, .. } => self.feed(place, child, &spec, false)?,
+                    Program::Command(line) => self.feed(place, child, &line.spec, false)?,
                 }
             }
             Effect::Feed { child, spec } => self.feed(place, child, &spec, true)?,
@@ -217,8 +217,9 @@ impl Sim {
             Call::Exchange { wait, .. } => *wait,
             _ => Duration::ZERO,
         };
-        if let Call::Release { held, .. } = call {
-            self.history.released(from.worker, held);
+        if let Call::Release { releases, .. } = call {
+            let held: Vec<_> = releases.iter().map(|it| it.held).collect();
+            self.history.released(from.worker, &held);
         }
         let deadline = (CALL_DEADLINE + waits).as_millis() as u64;
         for delay in arrivals(&mut self.chance, &self.faults) {

@@ -128,12 +128,47 @@ impl Expression {
         self.names.iter().map(|(name, at)| (name.as_str(), *at))
     }
 
+    /// Whether it computes something, and is not just a name or a constant.
+    pub fn computes(&self) -> bool {
+        !matches!(self.root, Term::Constant(_) | Term::Name(..))
+    }
+
+    /// The same with other names.
+    #[must_use]
+    pub fn renamed(self, rename: &dyn Fn(&str) -> String) -> Self {
+        let names = self.names.into_iter();
+        Self {
+            text: self.text,
+            root: self.root.renamed(rename),
+            names: names.map(|(name, at)| (rename(&name), at)).collect(),
+        }
+    }
+
     /// Its value; `lookup` gives the values of names.
     pub fn evaluate(
         &self,
         lookup: &mut dyn FnMut(&str) -> Result<Quantity, NoValue>,
     ) -> Result<Quantity, EvaluationError> {
         evaluate::evaluate(&self.root, lookup)
+    }
+}
+
+impl Term {
+    fn renamed(self, rename: &dyn Fn(&str) -> String) -> Self {
+        let boxed = |term: Box<Self>| Box::new(term.renamed(rename));
+        match self {
+            Self::Constant(_) => self,
+            Self::Name(name, at) => Self::Name(rename(&name), at),
+            Self::Negative(of, at) => Self::Negative(boxed(of), at),
+            Self::Not(of, at) => Self::Not(boxed(of), at),
+            Self::Binary(operator, left, right, at) => {
+                Self::Binary(operator, boxed(left), boxed(right), at)
+            }
+            Self::Call(function, terms, at) => {
+                let terms = terms.into_iter().map(|term| term.renamed(rename));
+                Self::Call(function, terms.collect(), at)
+            }
+        }
     }
 }
 

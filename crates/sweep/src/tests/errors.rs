@@ -122,7 +122,12 @@ fn a_grid_is_counted_before_it_is_made() {
         .map(axis)
         .concat();
     let many: String = (0..20).map(|n| axis(&format!("params.p{n}"))).collect();
-    assert!(errors(&with_head(&format!("[[grid]]\n{huge}{many}"))).contains("at most 1000000"));
+    assert!(
+        errors(&with_head(&format!(
+            "[fixed]\ntrainer.null = true\n[[grid]]\n{huge}{many}"
+        )))
+        .contains("at most 1000000")
+    );
 }
 
 #[test]

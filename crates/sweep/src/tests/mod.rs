@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use swath_model::device::DeviceKind;
 use swath_model::metrics::Goal;
 use swath_model::needs::Needs;
+use swath_model::program::Launch;
 use swath_model::spec::Work;
 
 use super::*;
@@ -79,6 +80,7 @@ fn needs_are_of_the_sweep_and_not_of_its_jobs() {
             memory_bytes: Some(3 << 29),
             cpus: Some(4),
             program: None,
+            launch: Launch::default(),
         }
     );
     let digests = |text| cells(text).into_iter().map(|cell| cell.digest);

@@ -44,6 +44,8 @@ pub(super) fn config(slots: usize) -> Config {
         threads: 1,
         hang_timeout: Duration::from_mins(10),
         backoff: Backoff::default(),
+        out: "/out".to_owned(),
+        gpus: BTreeMap::new(),
         exit_when_idle: None,
         seed: 1,
     }
@@ -80,6 +82,8 @@ pub(super) fn wants(exchange: &Exchange) -> u32 {
 
 fn grant(job: u8, spec: &serde_json::Value) -> Grant {
     Grant {
+        replicate: swath_model::id::Replicate(1),
+        launch: swath_model::program::Launch::default(),
         held: held(job),
         spec: spec.to_string(),
         device: Device::Cpu,
@@ -249,8 +253,8 @@ impl Table {
         match self.next() {
             Effect::Call {
                 id,
-                call: Call::Release { held, .. },
-            } => (id, held),
+                call: Call::Release { releases, .. },
+            } => (id, releases.into_iter().map(|it| it.held).collect()),
             other => panic!("{other:?}"),
         }
     }

@@ -1,0 +1,527 @@
+//! The `[program]` section: a program of the user's, as it is; and `[local]`,
+//! its parameters that change nothing of what is computed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use swath_model::id::InputDigest;
+use swath_model::needs::Needs;
+use swath_model::program::{self, GIVEN, Launch, Read};
+use swath_model::seed::Seeds;
+use swath_model::spec::{JobSpec, Work, canonical, keys, lookup};
+use swath_model::suggest::nearest;
+
+use super::error::{FileError, Place};
+use super::expression::Expression;
+use super::grid::Block;
+use super::needs;
+use super::section::{Section, names};
+use super::settings::{Assigned, Setting, Settings};
+use super::source::{Entry, Node, Shape};
+
+const KEYS: [&str; 12] = [
+    "command",
+    "arguments",
+    "metric",
+    "goal",
+    "read",
+    "inputs",
+    "environment",
+    "directory",
+    "needs",
+    "timeout",
+    "silence",
+    "seeds",
+];
+
+/// The keys that are those of `trainer` in a spec.
+const OF_SPEC: [&str; 5] = ["command", "arguments", "metric", "goal", "environment"];
+
+/// How a program gets its parameters, unless the file says.
+const ARGUMENTS: &str = "template";
+
+/// The longest time that a file may name.
+const TIME_MAX_MS: f64 = 1e12;
+
+/// What a sweep file says of its program that is no part of a spec.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Patterns of the files that it is made of, seen from its directory; none
+    /// where the file does not say.
+    pub inputs: Option<Vec<Named>>,
+    /// The directory in which it is started, seen from the sweep file.
+    pub directory: Named,
+}
+
+/// A path or a pattern, and where the sweep file names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The path.
+    pub path: String,
+    key: &'static str,
+    place: Place,
+}
+
+impl Named {
+    /// What is wrong with it.
+    pub fn error(&self, message: impl Into<String>) -> FileError {
+        self.place.error(self.key, message)
+    }
+}
+
+/// The section, read.
+pub(super) struct Parsed {
+    pub(super) program: Program,
+    pub(super) launch: Launch,
+    pub(super) needs: Option<Needs>,
+    /// How many seeds it names.
+    pub(super) seeds: Option<u32>,
+    /// Whether the program gets only those parameters that its command names.
+    pub(super) is_template: bool,
+}
+
+/// Reads `[program]`; what belongs into specs goes into `settings`.
+pub(super) fn read(
+    entry: &Entry,
+    layer: usize,
+    settings: &mut Settings,
+    errors: &mut Vec<FileError>,
+) -> Parsed {
+    let section = Section::open("program", &entry.node, &KEYS, errors);
+    let mut put = |name: &str, value: Value, node: Option<&Node>| {
+        let place = node.map_or(&entry.place, |node| &node.place).clone();
+        let value = Assigned::Literal(value);
+        let setting = Setting {
+            value,
+            layer,
+            place,
+        };
+        settings.insert(format!("trainer.{name}"), setting);
+    };
+    put("arguments", ARGUMENTS.into(), None);
+    for name in OF_SPEC {
+        let Some(node) = section.get(name) else {
+            continue;
+        };
+        let value = node.value();
+        let kind = keys::find(&format!("trainer.{name}")).map(|key| key.kind);
+        match kind.map_or(Ok(()), |kind| keys::check_value(kind, &value)) {
+            Ok(()) => put(name, value, Some(node)),
+            Err(message) => {
+                let message = match (name, node.text()) {
+                    ("command", Some(text)) => as_words(text),
+                    _ => message,
+                };
+                errors.push(section.error(name, message));
+            }
+        }
+    }
+    match section.get("command") {
+        None => {
+            let message = "is missing; name the program and its arguments, \
+                           like [\"python\", \"train.py\", \"--lr\", \"{lr}\"]";
+            errors.push(section.error("command", message));
+        }
+        Some(node) => check_words(node, errors),
+    }
+    let metric = section.get("metric").and_then(Node::text);
+    if metric.is_none() && section.get("metric").is_none() && section.get("read").is_some() {
+        let message = "is missing; name the metric that `read` finds";
+        errors.push(section.error("metric", message));
+    }
+    if let Some(node) = section.get("read") {
+        let value = node.value();
+        match Read::from_value(&value, metric.unwrap_or_default()) {
+            Ok(_) => put("read", value, Some(node)),
+            Err(_) if metric.is_none() => {}
+            Err(message) => errors.push(section.error("read", message)),
+        }
+    }
+    let seeds = section.get("seeds").and_then(|node| {
+        let value = node.value();
+        match Seeds::from_value(&value) {
+            Ok(seeds) => put("seeds", seeds.to_value()?, Some(node)),
+            Err(message) => errors.push(section.error("seeds", message)),
+        }
+        value.as_array().map(|listed| listed.len() as u32)
+    });
+    Parsed {
+        program: Program {
+            inputs: inputs(&section, errors),
+            directory: directory(&section, &entry.place, errors),
+        },
+        launch: Launch {
+            timeout_ms: time(&section, "timeout", errors),
+            silence_ms: time(&section, "silence", errors),
+            ..Launch::default()
+        },
+        needs: section
+            .get("needs")
+            .map(|node| needs::read("program.needs", node, errors)),
+        seeds,
+        is_template: (section.get("arguments")).is_none_or(|node| node.text() == Some(ARGUMENTS)),
+    }
+}
+
+/// What to write in place of a command line in one text.
+fn as_words(text: &str) -> String {
+    let words: Vec<String> = text
+        .split_whitespace()
+        .map(|it| format!("\"{it}\""))
+        .collect();
+    format!(
+        "must be a list of words, like [{}]; no shell takes it apart",
+        words.join(", ")
+    )
+}
+
+/// Finds words that only a shell would understand.
+fn check_words(node: &Node, errors: &mut Vec<FileError>) {
+    for item in node.items() {
+        let Some(text) = item.text() else { continue };
+        let message = if text.starts_with("~/") {
+            "`~` is for shells; write the whole path"
+        } else if text.starts_with("$HOME") || text.starts_with("${HOME}") {
+            "variables are for shells; write the whole path, or run [\"sh\", \"-c\", \"…\"]"
+        } else {
+            continue;
+        };
+        errors.push(item.place.error("program.command", message));
+    }
+}
+
+fn inputs(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<Vec<Named>> {
+    let node = section.get("inputs")?;
+    let before = errors.len();
+    let patterns = node.items().iter().filter_map(|item| {
+        let text = item.text().filter(|text| !text.trim().is_empty());
+        let leaves = |text: &str| text.starts_with('/') || text.split('/').any(|part| part == "..");
+        if text.is_none_or(leaves) {
+            let message = "must be a list of files and patterns under the program's directory, \
+                           like [\"train.py\", \"model/**/*.py\"]";
+            errors.push(item.place.error("program.inputs", message));
+        }
+        Some(Named {
+            path: text?.to_owned(),
+            key: "program.inputs",
+            place: item.place.clone(),
+        })
+    });
+    let patterns: Vec<Named> = patterns.collect();
+    (errors.len() == before).then_some(patterns)
+}
+
+fn directory(section: &Section<'_>, place: &Place, errors: &mut Vec<FileError>) -> Named {
+    let node = section.get("directory");
+    let text = node
+        .map_or(Some("."), Node::text)
+        .filter(|text| !text.trim().is_empty());
+    if text.is_none() {
+        let message = "must be a directory, in quotes, seen from the sweep file";
+        errors.push(section.error("directory", message));
+    }
+    Named {
+        path: text.unwrap_or_default().to_owned(),
+        key: "program.directory",
+        place: node.map_or(place, |node| &node.place).clone(),
+    }
+}
+
+fn time(section: &Section<'_>, key: &'static str, errors: &mut Vec<FileError>) -> Option<u64> {
+    let node = section.get(key)?;
+    let time = node.text().and_then(milliseconds);
+    if time.is_none() {
+        let message = "must be a time, like \"90s\", \"30m\", \"6h\" or \"1h30m\"";
+        errors.push(section.error(key, message));
+    }
+    time
+}
+
+/// A time in milliseconds: numbers with units.
+fn milliseconds(text: &str) -> Option<u64> {
+    const UNITS: [(&str, f64); 5] = [
+        ("ms", 1.0),
+        ("s", 1e3),
+        ("m", 6e4),
+        ("h", 36e5),
+        ("d", 864e5),
+    ];
+    let (mut sum, mut rest) = (0.0, text.trim());
+    while !rest.is_empty() {
+        let digits = rest.find(|char: char| !char.is_ascii_digit() && char != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        let unit = &rest[digits..];
+        let end = unit
+            .find(|char: char| !char.is_ascii_alphabetic())
+            .unwrap_or(unit.len());
+        let (_, factor) = UNITS.iter().find(|(name, _)| *name == &unit[..end])?;
+        sum += number * factor;
+        rest = unit[end..].trim_start();
+    }
+    (1.0..=TIME_MAX_MS).contains(&sum).then_some(sum as u64)
+}
+
+/// Reads `[local]` into `launch`.
+pub(super) fn read_local(entry: &Entry, launch: &mut Launch, errors: &mut Vec<FileError>) {
+    let Shape::Table(entries) = &entry.node.shape else {
+        errors.push(entry.place.error("local", "must be a table, [local]"));
+        return;
+    };
+    for entry in entries {
+        if let Some(message) = reserved(&entry.name) {
+            errors.push(entry.place.error(format!("local.{}", entry.name), message));
+            continue;
+        }
+        let text = canonical(&entry.node.value());
+        launch.local.insert(entry.name.clone(), text);
+    }
+}
+
+/// The same entries with bare keys as parameters of the program: `lr` is
+/// `params.lr`. Keys that `but` names stay.
+pub(super) fn as_params(
+    entries: &[Entry],
+    but: &[&str],
+    errors: &mut Vec<FileError>,
+) -> Vec<Entry> {
+    let bare =
+        |name: &str| name != "params" && !name.starts_with("params.") && !but.contains(&name);
+    let mut found = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let mut entry = entry.clone();
+        let name = entry.name.strip_prefix("params.").unwrap_or(&entry.name);
+        if let Some(message) = reserved(name) {
+            errors.push(entry.place.error(entry.name.clone(), message));
+            continue;
+        }
+        if entry.name == "trainer" || entry.name.starts_with("trainer.") {
+            let message = "the program is named by [program] already; remove one of the two";
+            errors.push(entry.place.error(entry.name.clone(), message));
+            continue;
+        }
+        if bare(&entry.name) {
+            entry.name.insert_str(0, "params.");
+        }
+        found.push(entry);
+    }
+    found
+}
+
+/// The command lines that the settings and the axes name.
+pub(super) fn commands(settings: &Settings, blocks: &[Block]) -> Vec<Vec<String>> {
+    let set = settings.get(COMMAND).map(|setting| &setting.value);
+    let values = set.into_iter().chain(axis_values(blocks, COMMAND));
+    let words = values.filter_map(|value| match value {
+        Assigned::Literal(Value::Array(items)) => {
+            let words = items.iter().filter_map(Value::as_str);
+            Some(words.map(str::to_owned).collect())
+        }
+        Assigned::Literal(_) | Assigned::Formula(_) => None,
+    });
+    words.collect()
+}
+
+const COMMAND: &str = "trainer.command";
+
+fn axis_values<'a>(blocks: &'a [Block], path: &'a str) -> impl Iterator<Item = &'a Assigned> {
+    let axes = blocks.iter().flat_map(|block| &block.axes);
+    axes.flat_map(move |axis| {
+        let column = axis.paths.iter().position(|own| own == path);
+        let rows = axis.rows.iter();
+        rows.filter_map(move |row| Some(&row.get(column?)?.value))
+    })
+}
+
+/// Cells of programs say how their replicates get their seeds. Those that do not
+/// are from before seeds had to be small.
+pub(super) fn name_seeds(settings: &mut Settings, blocks: &[Block], place: &Place, layer: usize) {
+    let is_program =
+        settings.contains_key(COMMAND) || axis_values(blocks, COMMAND).next().is_some();
+    let seeds = Seeds::Distinct.to_value().filter(|_| is_program);
+    if let Some(seeds) = seeds {
+        let setting = Setting {
+            value: Assigned::Literal(seeds),
+            layer,
+            place: place.clone(),
+        };
+        settings
+            .entry("trainer.seeds".to_owned())
+            .or_insert(setting);
+    }
+}
+
+/// Sets the files that a program is made of.
+pub(super) fn set_inputs(
+    settings: &mut Settings,
+    inputs: &BTreeMap<String, InputDigest>,
+    place: &Place,
+    layer: usize,
+) {
+    let inputs = inputs.iter();
+    let inputs = inputs.map(|(path, digest)| (path.clone(), digest.to_string().into()));
+    let setting = Setting {
+        value: Assigned::Literal(Value::Object(inputs.collect())),
+        layer,
+        place: place.clone(),
+    };
+    settings.insert("trainer.inputs".to_owned(), setting);
+}
+
+/// Finds mistakes among the parameters of programs.
+pub(super) fn check_params(settings: &Settings, blocks: &[Block], errors: &mut Vec<FileError>) {
+    let params = |path: &&str| path.starts_with("params.");
+    let set = settings.keys().map(String::as_str);
+    let axes = blocks.iter().flat_map(Block::paths);
+    let known: BTreeSet<&str> = set.chain(axes).filter(params).collect();
+    let placed = settings
+        .iter()
+        .map(|(path, it)| (&**path, &it.value, &it.place));
+    let axes = blocks.iter().flat_map(|block| &block.axes);
+    let choices = axes.flat_map(|axis| {
+        axis.rows.iter().flat_map(|row| {
+            let choices = axis.paths.iter().zip(row);
+            choices.map(|(path, choice)| (&**path, &choice.value, &choice.place))
+        })
+    });
+    for (path, value, place) in placed.chain(choices).filter(|(path, ..)| params(path)) {
+        if let Assigned::Literal(Value::String(text)) = value
+            && looks_computed(text, &known)
+        {
+            let message = format!(
+                "\"{text}\" looks like an expression: write \"= {text}\" to compute it, or \
+                 \"= '{text}'\" if the program is to get this text"
+            );
+            errors.push(place.error(path, message));
+        }
+    }
+    let named = ["trainer.command", "trainer.null"];
+    let is_named =
+        |name: &&str| settings.contains_key(*name) || axis_values(blocks, name).next().is_some();
+    let first = known
+        .first()
+        .filter(|_| !named.iter().any(|name| is_named(name)));
+    if let Some(path) = first {
+        let set = settings.get(*path).map(|setting| &setting.place);
+        let in_grid = || {
+            blocks
+                .iter()
+                .find(|block| block.paths().any(|own| own == *path))
+        };
+        if let Some(place) = set.or_else(|| in_grid().map(|block| &block.place)) {
+            let message = "is a parameter of a program, and the sweep names none; add\n  \
+                           [program]\n  command = [\"python\", \"train.py\"]";
+            errors.push(place.error(*path, message));
+        }
+    }
+}
+
+/// Whether a text computes something with parameters that there are.
+fn looks_computed(text: &str, known: &BTreeSet<&str>) -> bool {
+    let Ok(expression) = Expression::parse(text) else {
+        return false;
+    };
+    let is_known = |name: &str| known.contains(name) || known.contains(&*format!("params.{name}"));
+    let mut names = expression.names().map(|(name, _)| name).peekable();
+    expression.computes() && names.peek().is_some() && names.all(is_known)
+}
+
+/// Why a parameter must not have this name, if so.
+fn reserved(name: &str) -> Option<String> {
+    match name {
+        "seed" => Some(
+            "Swath gives each replicate its own: write `{seed}` in the command, and \
+             `seeds = [0, 1, 2]` or `seeds = \"common\"` in [program] to choose them"
+                .to_owned(),
+        ),
+        "out" => Some("Swath gives each attempt a directory of its own, `{out}`".to_owned()),
+        _ => None,
+    }
+}
+
+/// The names in a command for which a cell has no value.
+pub(super) fn check_names(spec: &JobSpec, launch: &Launch) -> Option<String> {
+    let Work::Command(command) = spec.work() else {
+        return None;
+    };
+    command.arguments?;
+    let has = |name: &str| {
+        let own = name.strip_prefix("params.").unwrap_or(name);
+        let param = || spec.get("params").and_then(|params| lookup(params, own));
+        GIVEN.contains(&name) || launch.local.contains_key(own) || param().is_some()
+    };
+    let name = program::names(&command.argv).find(|name| !has(name))?;
+    let params = spec.get("params").and_then(Value::as_object);
+    let params = params.into_iter().flat_map(|it| it.keys());
+    let known: Vec<&str> = params
+        .chain(launch.local.keys())
+        .map(String::as_str)
+        .chain(GIVEN)
+        .collect();
+    let hint = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{{{near}}}`?"),
+        None => format!(
+            "there are {}; double the braces if they are meant as such",
+            names(known.into_iter())
+        ),
+    };
+    Some(format!("`{{{name}}}` names no parameter; {hint}"))
+}
+
+/// Finds axes that the program never gets to know: its command names them
+/// nowhere, and nothing is computed from them.
+pub(super) fn check_handed_over(
+    settings: &Settings,
+    blocks: &[Block],
+    errors: &mut Vec<FileError>,
+) {
+    let words: Vec<String> = commands(settings, blocks).concat();
+    let mut used: BTreeSet<String> = program::names(&words)
+        .map(|name| format!("params.{}", name.strip_prefix("params.").unwrap_or(name)))
+        .collect();
+    let choices = blocks
+        .iter()
+        .flat_map(|block| &block.axes)
+        .flat_map(|it| it.rows.concat());
+    let values = settings.values().map(|it| it.value.clone());
+    for value in values.chain(choices.map(|choice| choice.value)) {
+        if let Assigned::Formula(formula) = value {
+            used.extend(formula.expression.names().map(|(name, _)| name.to_owned()));
+        }
+    }
+    let covers = |path: &str, used: &str| {
+        let under = |long: &str, short: &str| {
+            long.strip_prefix(short)
+                .is_some_and(|rest| rest.starts_with('.'))
+        };
+        path == used || under(path, used) || under(used, path)
+    };
+    let mut told: BTreeSet<&str> = BTreeSet::new();
+    for block in blocks {
+        for path in block.paths() {
+            if used.iter().any(|used| covers(path, used)) || !told.insert(path) {
+                continue;
+            }
+            let name = path.strip_prefix("params.").unwrap_or(path);
+            let message = format!(
+                "never reaches the program: no word of its command has `{{{name}}}`; add one, or \
+                 hand over all parameters by `arguments = \"flags\"` (\"overrides\", \"none\")"
+            );
+            errors.push(block.place.error(path, message));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::milliseconds;
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(milliseconds("6h"), Some(21_600_000));
+        assert_eq!(milliseconds("1h 30m"), Some(5_400_000));
+        assert_eq!(milliseconds("1.5s"), Some(1500));
+        for wrong in ["", "6", "h", "-1s", "6 h", "1x", "0s", "1e99d", "."] {
+            assert_eq!(milliseconds(wrong), None, "{wrong}");
+        }
+    }
+}

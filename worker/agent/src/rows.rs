@@ -1,0 +1,250 @@
+//! Numbers that a program writes its own way: rows of names and values, and what
+//! they say of its epochs and of its end.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use swath_model::outcome::Observation;
+
+use crate::line::{not_finite, read};
+
+/// Names of the number of an epoch, and of the number of a step.
+const EPOCH: [&str; 2] = ["epoch", "epochs"];
+const STEP: [&str; 4] = ["step", "steps", "global_step", "iteration"];
+
+/// The most names of one program that are remembered until its end.
+const NAMES_MAX: usize = 1000;
+
+/// Tables within tables are read to this depth.
+const DEPTH_MAX: usize = 8;
+
+/// What a program told at one time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row {
+    /// Numbers by name; they may be infinite, or not numbers.
+    pub values: Vec<(String, f64)>,
+}
+
+impl Row {
+    fn count(&self, names: &[&str]) -> Option<u64> {
+        let named = |name: &str| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let found = self.values.iter().find(|(name, _)| named(name))?.1;
+        (0.0..=9e15).contains(&found).then_some(found as u64)
+    }
+
+    /// Adds what an object holds; a name in a table within is `table/name`.
+    fn add(&mut self, prefix: &str, value: &Value, depth: usize) {
+        let number = match value {
+            Value::Number(number) => number.as_f64(),
+            Value::Object(_) => not_finite(value).and_then(|text| text.parse().ok()),
+            _ => None,
+        };
+        match (number, value) {
+            (Some(number), _) => self.values.push((prefix.to_owned(), number)),
+            (None, Value::Object(entries)) if depth < DEPTH_MAX => {
+                let slash = if prefix.is_empty() { "" } else { "/" };
+                for (name, value) in entries {
+                    self.add(&format!("{prefix}{slash}{name}"), value, depth + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The rows of a JSON text: an object is one, a list of objects has one each.
+///
+/// # Errors
+///
+/// Why the text is not JSON.
+pub fn rows_of_json(text: &str) -> Result<Vec<Row>, String> {
+    let value = read(text.trim()).map_err(|error| error.to_string())?;
+    let items = match &value {
+        Value::Array(items) => &items[..],
+        value => std::slice::from_ref(value),
+    };
+    let rows = items.iter().map(|item| {
+        let mut row = Row::default();
+        row.add("", item, 0);
+        row
+    });
+    Ok(rows.collect())
+}
+
+/// A number as programs print it.
+pub fn number(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let text = text.strip_suffix('%').unwrap_or(text);
+    text.parse().ok()
+}
+
+/// Makes epochs of rows, and remembers the last value of each name.
+///
+/// Rows that name their epoch belong to it. Without that, each row with the
+/// program's metric ends an epoch, and what was told since the last such row
+/// belongs to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    metric: String,
+    /// Finished epochs.
+    epochs: u32,
+    /// Steps that the program told last.
+    step: u64,
+    /// The number of the open epoch, if the program told it, and its values.
+    open: Option<u64>,
+    values: BTreeMap<String, f64>,
+    last: BTreeMap<String, f64>,
+}
+
+impl Reader {
+    pub(crate) fn new(metric: &str) -> Self {
+        Self {
+            metric: metric.to_owned(),
+            epochs: 0,
+            step: 0,
+            open: None,
+            values: BTreeMap::new(),
+            last: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in a row; returns the epoch that has ended by it.
+    pub(crate) fn take(&mut self, row: Row) -> Option<Observation> {
+        let epoch = row.count(&EPOCH);
+        let mut ended = None;
+        if let Some(epoch) = epoch {
+            if self.open.is_some_and(|open| open != epoch) {
+                ended = self.close();
+            }
+            self.open = Some(epoch);
+        }
+        self.step = row.count(&STEP).unwrap_or(self.step);
+        let mut has_metric = false;
+        for (name, value) in row.values {
+            has_metric |= name == self.metric;
+            let known = self.last.contains_key(&name);
+            if known || name == self.metric || self.last.len() < NAMES_MAX {
+                self.last.insert(name.clone(), value);
+                self.values.insert(name, value);
+            }
+        }
+        if has_metric && self.open.is_none() {
+            ended = self.close();
+        }
+        ended
+    }
+
+    /// The epoch that is open, ended.
+    pub(crate) fn close(&mut self) -> Option<Observation> {
+        let values = std::mem::take(&mut self.values);
+        let named = self.open.take();
+        if !values.contains_key(&self.metric) {
+            return None;
+        }
+        self.epochs = match named {
+            // Some count from 0, and an epoch may be told twice.
+            Some(epoch) => u32::try_from(epoch).unwrap_or(u32::MAX),
+            None => self.epochs + 1,
+        };
+        let counts = |name: &str| {
+            let named = |known: &&str| known.eq_ignore_ascii_case(name);
+            EPOCH.iter().chain(&STEP).any(|known| named(&known))
+        };
+        let finite = values.into_iter().filter(|(_, value)| value.is_finite());
+        Some(Observation {
+            epoch: self.epochs,
+            step: self.step,
+            seconds: None,
+            values: finite.filter(|(name, _)| !counts(name)).collect(),
+        })
+    }
+
+    /// The last value of the metric, if there is any.
+    pub(crate) fn metric(&self) -> Option<f64> {
+        self.last.get(&self.metric).copied()
+    }
+
+    /// The last finite value of each name.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&str, f64)> {
+        let values = self.last.iter().map(|(name, value)| (&**name, *value));
+        values.filter(|(name, value)| value.is_finite() && !EPOCH.contains(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swath_model::metrics::Metrics;
+
+    use super::*;
+
+    fn row(pairs: &[(&str, f64)]) -> Row {
+        let values = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), *value));
+        Row {
+            values: values.collect(),
+        }
+    }
+
+    fn epochs(rows: &[&[(&str, f64)]]) -> Vec<(u32, Metrics)> {
+        let mut reader = Reader::new("acc");
+        let mut seen: Vec<Observation> = Vec::new();
+        for pairs in rows {
+            seen.extend(reader.take(row(pairs)));
+        }
+        seen.extend(reader.close());
+        seen.into_iter().map(|it| (it.epoch, it.values)).collect()
+    }
+
+    #[test]
+    fn a_row_with_the_metric_ends_an_epoch() {
+        let seen = epochs(&[
+            &[("loss", 2.0)],
+            &[("acc", 0.5)],
+            &[("loss", 1.0), ("acc", 0.75)],
+            &[("loss", 0.5)],
+        ]);
+        let wanted = [
+            (1, Metrics::from([("loss", 2.0), ("acc", 0.5)])),
+            (2, Metrics::from([("loss", 1.0), ("acc", 0.75)])),
+        ];
+        assert_eq!(seen, wanted);
+    }
+
+    #[test]
+    fn rows_that_name_their_epoch_belong_to_it() {
+        let seen = epochs(&[
+            &[("epoch", 1.0), ("acc", 0.5), ("step", 10.0)],
+            &[("Epoch", 1.0), ("loss", 2.0)],
+            &[("epoch", 2.0), ("loss", 1.0)],
+            &[("acc", f64::NAN), ("lr", 0.1)],
+            &[("epoch", 3.0), ("loss", 0.5)],
+        ]);
+        let wanted = [
+            (1, Metrics::from([("loss", 2.0), ("acc", 0.5)])),
+            (2, Metrics::from([("loss", 1.0), ("lr", 0.1)])),
+        ];
+        assert_eq!(seen, wanted);
+    }
+
+    #[test]
+    fn json_of_all_shapes_is_rows() {
+        let one =
+            rows_of_json(r#"{"acc": 0.5, "val": {"f1": NaN, "n": 3}, "name": "x", "on": true}"#);
+        let one = one.unwrap();
+        let names: Vec<&str> = one[0].values.iter().map(|(name, _)| &**name).collect();
+        assert_eq!((one.len(), names), (1, vec!["acc", "val/f1", "val/n"]));
+        assert!(one[0].values[1].1.is_nan());
+        assert_eq!(rows_of_json("[{\"a\": 1}, {\"a\": 2}]").unwrap().len(), 2);
+        assert!(rows_of_json("{\"a\": 1").is_err());
+    }
+
+    #[test]
+    fn numbers_are_read_as_they_are_printed() {
+        assert_eq!(number(" 94.5% "), Some(94.5));
+        assert_eq!(number("1e-3"), Some(1e-3));
+        assert!(number("nan").is_some_and(f64::is_nan));
+        assert_eq!(number("-inf"), Some(f64::NEG_INFINITY));
+        assert_eq!(number("fast"), None);
+    }
+}

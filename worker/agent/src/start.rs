@@ -1,0 +1,105 @@
+//! How a program of a user's is started: its words, its environment, its
+//! directories.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use swath_model::device::Device;
+use swath_model::id::InputDigest;
+use swath_model::program::{Command, Facts, MissingName, Read, argv};
+
+use super::{Config, Waiting};
+
+/// A program to start, for one attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommandLine {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Variables of its environment, besides those of the worker.
+    pub environment: BTreeMap<String, String>,
+    /// The directory in which it is started; absent: the worker's.
+    pub directory: Option<String>,
+    /// A directory for what it writes; to be made.
+    pub out: String,
+    /// The spec that it gets.
+    pub spec: String,
+    /// Whether it gets the spec on its stdin too.
+    pub takes_stdin: bool,
+    /// The files that it is made of.
+    pub inputs: BTreeMap<String, InputDigest>,
+    /// Where its numbers are to be read when it has ended, if they are in files.
+    pub read: Option<Read>,
+}
+
+/// How to start the program of a job.
+pub(super) fn command_line(
+    config: &Config,
+    job: &Waiting,
+    command: &Command,
+) -> Result<CommandLine, MissingName> {
+    let (digest, attempt) = (job.held.job.to_string(), job.held.attempt.0);
+    let spec: Value = serde_json::from_str(&job.spec).unwrap_or_default();
+    let sweep = job.launch.sweep.clone().unwrap_or_default();
+    let facts = Facts {
+        seed: spec.get("seed").and_then(Value::as_u64).unwrap_or_default(),
+        out: format!("{}/{}-{attempt}", config.out, job.held.job.short()),
+        job: digest,
+        attempt,
+        sweep,
+        replicate: job.replicate.0,
+        device: match job.device {
+            // It sees its own device only, as the first one.
+            Device::Cuda(_) => Device::Cuda(0).to_string(),
+            Device::Cpu => Device::Cpu.to_string(),
+        },
+    };
+    let files = command
+        .read
+        .as_ref()
+        .filter(|it| !matches!(it, Read::Stdout(_)));
+    Ok(CommandLine {
+        argv: argv(command, &spec, &job.launch, &facts)?,
+        environment: environment(config, job, command, &facts),
+        directory: job.launch.directory.clone(),
+        read: files.map(|read| read.filled(&facts)).transpose()?,
+        out: facts.out,
+        spec: job.spec.clone(),
+        takes_stdin: command.takes_stdin(),
+        inputs: command.inputs.clone(),
+    })
+}
+
+fn environment(
+    config: &Config,
+    job: &Waiting,
+    command: &Command,
+    facts: &Facts,
+) -> BTreeMap<String, String> {
+    let own = [
+        ("SWATH_OUT", facts.out.clone()),
+        ("SWATH_JOB", facts.job.clone()),
+        ("SWATH_ATTEMPT", facts.attempt.to_string()),
+        ("SWATH_SWEEP", facts.sweep.clone()),
+        ("SWATH_REPLICATE", facts.replicate.to_string()),
+        ("SWATH_SEED", facts.seed.to_string()),
+        ("SWATH_DEVICE", facts.device.clone()),
+    ];
+    let visible = match job.device {
+        Device::Cuda(number) => Some(
+            config
+                .gpus
+                .get(&number)
+                .cloned()
+                .unwrap_or_else(|| number.to_string()),
+        ),
+        Device::Cpu => None,
+    };
+    let visible = visible.map(|gpu| ("CUDA_VISIBLE_DEVICES", gpu));
+    let own = own.into_iter().chain(visible);
+    // The number of a device is that of `nvidia-smi`, not that of its speed.
+    let order = ("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned());
+    let own = own
+        .chain([order])
+        .map(|(name, value)| (name.to_owned(), value));
+    own.chain(command.environment.clone()).collect()
+}
