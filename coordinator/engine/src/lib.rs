@@ -17,6 +17,7 @@ mod task;
 mod under_way;
 pub mod warmth;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -623,6 +624,12 @@ impl Engine {
     /// can meet; none where there is no active worker.
     pub async fn lacking(&self, sweep: SweepDigest) -> Result<Option<Lack>> {
         let work = move |ledger: &mut Ledger, _| Ok(ledger.lacking(sweep));
+        self.run(None, Wanted::Nothing, work).await
+    }
+
+    /// What the hosts of workers turned out to lack of waiting jobs.
+    pub async fn lacks(&self) -> Result<BTreeMap<WorkerName, Vec<Lack>>> {
+        let work = |ledger: &mut Ledger, _| Ok(ledger.lacks());
         self.run(None, Wanted::Nothing, work).await
     }
 

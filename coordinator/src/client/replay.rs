@@ -132,6 +132,7 @@ async fn again(
     let found = match ended {
         Ok((Ended::Interrupted, _)) => Err(Failure::new(Exit::Interrupted, "interrupted")),
         Ok((Ended::TimedOut, _)) => Ok(None),
+        Ok((Ended::Lacking(lack), _)) => Err(Failure::error(lack)),
         Ok(_) => read(&mut connection, vec![job.digest.to_string()])
             .await
             .map(Some),

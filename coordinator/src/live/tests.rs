@@ -71,6 +71,7 @@ fn live() -> Live {
         schema_version: SCHEMA_VERSION,
         sweeps: vec![sweep()],
         workers: vec![WorkerView {
+            lacks: Vec::new(),
             name: worker(),
             state: WorkerState::Active,
             cordoned: None,

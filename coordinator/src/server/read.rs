@@ -296,9 +296,12 @@ async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocume
 async fn workers(state: &State) -> Result<Vec<WorkerView>, ApiError> {
     let mut workers = state.store.workers().await.map_err(ApiError::from)?;
     let now = state.now();
+    // A coordinator that stands by does not know it.
+    let mut lacks = state.engine.lacks().await.unwrap_or_default();
     for worker in &mut workers {
         // The sweeper may not have looked yet.
         worker.silent |= now.since(worker.seen_at) > state.policy.ttl();
+        worker.lacks = lacks.remove(&worker.name).unwrap_or_default();
     }
     Ok(workers)
 }

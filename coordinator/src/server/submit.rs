@@ -56,13 +56,14 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
 
 /// What the jobs of a cell need.
 fn needs(needs: &Needs, launch: &Launch, spec: &JobSpec) -> Needs {
-    let program = Needs::of(spec).program;
+    let Needs { program, data, .. } = Needs::of(spec);
     let launch = match program {
         Some(_) => launch.clone(),
         None => Launch::default(),
     };
     Needs {
         program,
+        data,
         launch,
         ..needs.clone()
     }

@@ -78,6 +78,10 @@ pub enum TrainerEvent {
         /// What happened and what to do, for people.
         #[serde(default)]
         message: String,
+        /// What this host lacks, if that is why: then the job goes to another
+        /// one, and nothing is charged.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lacks: Option<String>,
     },
 }
 

@@ -12,6 +12,7 @@ use crate::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDiges
 use crate::import::Imported;
 use crate::job::StateName;
 use crate::metrics;
+use crate::needs::Lack;
 use crate::offer::Offer;
 use crate::outcome::{Fault, Measurement, Observation, Provenance};
 use crate::replication::{Decision, Verdict};
@@ -429,6 +430,10 @@ pub struct WorkerView {
     /// Whether it has been silent for longer than a lease lasts.
     #[serde(default)]
     pub silent: bool,
+    /// What its host turned out to lack of waiting jobs, which it does not get
+    /// therefore. The leading coordinator knows it, no store.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<Lack>,
 }
 
 /// What a worker says about itself in its hello.

@@ -124,6 +124,7 @@ fn started() -> String {
 fn fault(chance: &mut Chance) -> String {
     let message = *chance.one_of(&["no data", "out of luck"]);
     line(&TrainerEvent::Failed {
+        lacks: None,
         fault: *chance.one_of(&Fault::ALL),
         message: message.to_owned(),
     })

@@ -74,6 +74,7 @@ fn needs(message: v1::Needs) -> Result<Needs> {
         memory_bytes: message.memory_bytes,
         cpus: message.cpus,
         program: None,
+        data: None,
         launch: launch("cells.needs.launch", &message.launch)?,
     })
 }

@@ -192,6 +192,7 @@ fn sweeps_survive_the_wire_as_files_and_as_cells() {
             memory_bytes: Some(1 << 30),
             cpus: Some(4),
             program: None,
+            data: None,
             launch: swath_model::program::Launch {
                 directory: Some("/x".to_owned()),
                 ..Default::default()

@@ -5,6 +5,7 @@ use std::time::Duration;
 use swath_model::device::Device;
 use swath_model::message::{Finish, Grant, Held, Release};
 use swath_model::metrics::TEST_ERROR;
+use swath_model::needs::Lack;
 use swath_model::outcome::{Fault, Measurement, Outcome, Provenance};
 use swath_model::protocol::TrainerEvent;
 use swath_model::spec::{JobSpec, Work};
@@ -200,7 +201,7 @@ impl Agent {
             None => (Program::Trainer, None),
             Some(command) => match command_line(&self.config, &job, command) {
                 Ok(line) => {
-                    let about = About::new(command, &line.argv, &job.launch);
+                    let about = About::new(command, &job.launch);
                     (Program::Command(Box::new(line)), Some(about))
                 }
                 Err(missing) => {
@@ -325,9 +326,26 @@ impl Agent {
                 let outcome = running.measured(event, fields, now);
                 outcome.unwrap_or_else(|how| failed(Fault::Crashed, &how, ""))
             }
-            TrainerEvent::Failed { fault, message } => told(fault, &message),
+            TrainerEvent::Failed {
+                lacks: Some(what), ..
+            } => return self.lacks(index, Lack::Data { what }),
+            TrainerEvent::Failed { fault, message, .. } => told(fault, &message),
         };
         self.ended(index, outcome);
+    }
+
+    /// The attempt on this slot needs something that this host has not: another
+    /// worker may have it.
+    fn lacks(&mut self, index: usize, lack: Lack) {
+        let Some(running) = self.slots[index].running.take() else {
+            return;
+        };
+        let held = running.held;
+        tracing::warn!(job = %held.job.short(), attempt = %held.attempt, %lack, "goes elsewhere");
+        self.releases.push(Release {
+            held,
+            lack: Some(lack),
+        });
     }
 
     /// The child of this slot wrote something that it must not.
@@ -414,20 +432,17 @@ impl Agent {
         }
         let lack = match end {
             End::Lacks(lack) => Some(lack),
-            end => match running.concluded(&end, now) {
+            end if running.lack.is_none() => match running.concluded(&end, now) {
                 Some(outcome) => return self.ended(index, outcome),
                 None => None,
             },
+            _ => None,
         };
+        if let Some(lack) = lack.or_else(|| running.lack.take()) {
+            return self.lacks(index, lack);
+        }
         let held = running.held;
         slot.running = None;
-        if let Some(lack) = lack {
-            tracing::warn!(job = %held.job.short(), %lack, "cannot be run here; it goes elsewhere");
-            return self.releases.push(Release {
-                held,
-                lack: Some(lack),
-            });
-        }
         tracing::info!(job = %held.job.short(), attempt = %held.attempt, slot = index, "stopped");
         self.releases.push(held.into());
     }

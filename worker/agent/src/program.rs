@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use swath_model::metrics::Metrics;
+use swath_model::needs::Lack;
 use swath_model::outcome::{Fault, Measurement, Outcome, Provenance};
 use swath_model::protocol::TrainerEvent;
 
@@ -140,7 +141,10 @@ impl Running {
                     return false;
                 }
             },
-            TrainerEvent::Failed { fault, message } => {
+            TrainerEvent::Failed {
+                lacks: Some(what), ..
+            } if !self.has_measured() => self.lack = Some(Lack::Data { what }),
+            TrainerEvent::Failed { fault, message, .. } => {
                 if self.has_measured() {
                     self.warn(ENDED_BADLY, super::first(&message, LONG_BYTES));
                 } else {

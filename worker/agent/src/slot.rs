@@ -7,6 +7,7 @@ use serde_json::Value;
 use swath_model::device::Device;
 use swath_model::message::Held;
 use swath_model::metrics::{MetricError, Metrics, TEST_ERROR};
+use swath_model::needs::Lack;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
 use swath_model::program::{Command, Launch, Pattern, Read};
 use swath_model::protocol::{EPOCH, FINISHED, TrainerEvent};
@@ -63,7 +64,7 @@ pub(crate) struct Child {
 pub(crate) struct About {
     /// The metric that it measures.
     pub(crate) metric: String,
-    /// Its command line, for the provenance, if it does not say what it is.
+    /// Its command as the sweep names it, for the provenance, if it does not say what it is.
     pub(crate) name: String,
     /// The patterns of its lines that have numbers.
     pub(crate) patterns: Vec<Pattern>,
@@ -74,10 +75,10 @@ pub(crate) struct About {
 }
 
 impl About {
-    pub(crate) fn new(command: &Command, argv: &[String], launch: &Launch) -> Self {
+    pub(crate) fn new(command: &Command, launch: &Launch) -> Self {
         Self {
             metric: command.metric.clone(),
-            name: argv.join(" "),
+            name: command.argv.join(" "),
             patterns: match &command.read {
                 Some(Read::Stdout(patterns)) => patterns.clone(),
                 _ => Vec::new(),
@@ -112,6 +113,8 @@ pub(crate) struct Running {
     pub(crate) doubt: Option<String>,
     /// The beginning of an object that a program prints over several lines.
     pub(crate) object: String,
+    /// What the program says that this host lacks.
+    pub(crate) lack: Option<Lack>,
     /// Whether it was told to stop; it is released once it has.
     pub(crate) stopping: bool,
 }
@@ -132,6 +135,7 @@ impl Running {
             said: None,
             doubt: None,
             object: String::new(),
+            lack: None,
             stopping: false,
         }
     }

@@ -10,9 +10,12 @@ use swath_model::protocol::exit;
 /// if there is one, the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The spec cannot be trained, or a file that it needs is missing or bad.
+    /// The spec cannot be trained.
     #[error("{0}")]
     Invalid(String),
+    /// This host has not the data: a file is missing, or is not the right one.
+    #[error("{0}")]
+    Lacks(String),
     /// The loss became infinite or not a number.
     #[error("{0}")]
     Diverged(String),
@@ -36,7 +39,7 @@ impl Failure {
     /// The exit code of a command that ends with this failure.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Invalid(_) => exit::INVALID,
+            Self::Invalid(_) | Self::Lacks(_) => exit::INVALID,
             Self::Diverged(_) => exit::DIVERGED,
             Self::OutOfMemory(_) => exit::OUT_OF_MEMORY,
             Self::Stopped => exit::STOPPED,
@@ -47,7 +50,7 @@ impl Failure {
     /// The fault to report; none for a stop, which is no fault of the attempt.
     pub(crate) fn fault(&self) -> Option<Fault> {
         match self {
-            Self::Invalid(_) => Some(Fault::Invalid),
+            Self::Invalid(_) | Self::Lacks(_) => Some(Fault::Invalid),
             Self::Diverged(_) => Some(Fault::Diverged),
             Self::OutOfMemory(_) => Some(Fault::OutOfMemory),
             Self::Stopped => None,

@@ -231,6 +231,21 @@ impl Ledger {
         closest(workers)
     }
 
+    /// What the hosts of workers turned out to lack of waiting jobs.
+    pub fn lacks(&self) -> BTreeMap<WorkerName, Vec<Lack>> {
+        let lacks = self.workers.values().map(|worker| {
+            let waiting = worker
+                .lacks
+                .iter()
+                .filter(|(need, _)| self.index.waits(**need));
+            let lacks: BTreeSet<&Lack> = waiting.map(|(_, it)| &it.lack).collect();
+            (worker.name.clone(), lacks.into_iter().cloned().collect())
+        });
+        lacks
+            .filter(|(_, lacks): &(_, Vec<Lack>)| !lacks.is_empty())
+            .collect()
+    }
+
     /// What a worker has left for more jobs.
     pub(super) fn room(&self, worker: WorkerKey, free: &[Free]) -> Room {
         let row = &self.workers[&worker];

@@ -83,6 +83,7 @@ pub(super) async fn measure(
         Ended::Finished => return Ok(connection),
         Ended::Cancelled => "the probes were cancelled",
         Ended::Stuck => "the probes are paused",
+        Ended::Lacking(lack) => &lack.to_string(),
         Ended::TimedOut => "the time is up",
         Ended::Interrupted => "interrupted",
     };

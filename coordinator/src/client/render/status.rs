@@ -9,7 +9,7 @@ use swath_model::view::{JobView, SweepKind, SweepState, SweepView, WorkerView};
 use swath_report::{Format, Listing, ListingColumn as Column, Style, counted, duration, visible};
 
 use super::sweeps::state_name;
-use super::workers::slots;
+use super::workers::{reason, slots};
 use super::{jobs, metric, metric_head, progress};
 
 /// How many finished sweeps are shown beside the active ones, unless all are
@@ -153,9 +153,10 @@ fn workers(status: &Status, out: &mut String) {
 
 fn worker_line(worker: &WorkerView) -> String {
     let (name, slots) = (&worker.name, slots(worker));
-    let reason = worker.cordoned.as_ref().map_or_else(String::new, |cause| {
-        format!(": {}", visible(&cause.to_string()))
-    });
+    let reason = match reason(worker) {
+        reason if reason.is_empty() => reason,
+        reason => format!(": {}", visible(&reason)),
+    };
     let state = worker.state.name();
     format!(
         "worker {name}  {slots}, {} busy  {state}{reason}\n",

@@ -129,6 +129,7 @@ fn failed(number: u8, fault: Fault, message: &str) -> JobView {
 
 fn worker(name: &str, seen: i64) -> WorkerView {
     WorkerView {
+        lacks: Vec::new(),
         name: name.parse().unwrap(),
         state: WorkerState::Active,
         cordoned: None,
@@ -278,6 +279,7 @@ fn an_empty_status_says_what_to_do() {
 fn a_sweep_that_waits_for_a_worker_says_what_the_workers_do() {
     let waits_for = |states: &[WorkerState]| {
         let workers = states.iter().map(|&state| WorkerView {
+            lacks: Vec::new(),
             state,
             ..worker("gpu-01", 5)
         });

@@ -33,7 +33,7 @@ pub(crate) fn listing(workers: &Workers) -> Listing {
             worker.held.to_string(),
             ago(worker.seen_at, now),
             worker.about.host.clone(),
-            words(worker.cordoned.as_ref()),
+            reason(worker),
             worker.about.version.clone(),
             worker.about.pid.to_string(),
             worker.about.offer.programs.join(" "),
@@ -41,6 +41,20 @@ pub(crate) fn listing(workers: &Workers) -> Listing {
         listing.push(worker.name.as_str(), fields, document(worker));
     }
     listing
+}
+
+/// Why a worker gets no jobs, or not all.
+pub(super) fn reason(worker: &WorkerView) -> String {
+    let lacks = worker
+        .lacks
+        .iter()
+        .map(|lack| format!("has no {}", lack.what()));
+    let lacks = lacks.collect::<Vec<_>>().join("; ");
+    [words(worker.cordoned.as_ref()), lacks]
+        .into_iter()
+        .filter(|reason| !reason.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// A list of workers for programs: plain numbers, one fact per column.
@@ -62,7 +76,7 @@ pub(crate) fn records(workers: &Workers) -> Listing {
             worker.about.pid.to_string(),
             worker.about.version.clone(),
             worker.about.offer.programs.join(" "),
-            words(worker.cordoned.as_ref()),
+            reason(worker),
         ];
         listing.push(worker.name.as_str(), fields, document(worker));
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use swath_coordinator::api::Shape;
 use swath_model::cause::PauseCause;
 use swath_model::id::SweepDigest;
+use swath_model::needs::Lack;
 use swath_model::view::{SweepState, SweepView};
 use swath_report::counted;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -70,6 +71,8 @@ pub(crate) enum Ended {
     Cancelled,
     /// Its jobs all failed alike, so it is paused.
     Stuck,
+    /// The only worker, which this command has started, lacks something.
+    Lacking(Lack),
     /// The timeout passed.
     TimedOut,
     /// Ctrl-C or SIGTERM arrived.
@@ -117,7 +120,10 @@ pub(crate) async fn wait(
                 view.learn_names(connection, goal.sweep).await;
                 let stall = stalls.iter().find(|it| it.sweep == goal.sweep);
                 view.show(&status, sweep, stall);
-                let ended = ended(sweep);
+                // Nobody else will come with what is lacking.
+                let alone = stall.filter(|_| connection.is_local());
+                let lacking = alone.and_then(Stall::lack).cloned().map(Ended::Lacking);
+                let ended = ended(sweep).or(lacking);
                 last = Some(sweep.clone());
                 if let Some(ended) = ended {
                     break over(view, ended, last);
@@ -212,6 +218,14 @@ pub(crate) async fn conclude(
             Ok(Exit::Cancelled)
         }
         Ended::Stuck => Err(stuck(context, &sweep, parting)),
+        Ended::Lacking(lack) => Err(Failure::new(
+            Exit::FailedCells,
+            format!("{name} cannot go on: {lack} ({done})"),
+        )
+        .hint(format!(
+            "mend it, then `{}`: what is measured stays",
+            parting.next
+        ))),
         Ended::TimedOut => {
             printer.warn(format!("the time is up: {done}; {}", parting.work));
             printer.hint(&parting.next);

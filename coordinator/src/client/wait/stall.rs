@@ -7,6 +7,7 @@ use swath_coordinator::api::{Explanation, Jobs, ReadQuery, Status};
 use swath_coordinator::explain::ExplainItem;
 use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::StateName;
+use swath_model::needs::Lack;
 use swath_model::view::{SweepState, SweepView};
 use tokio::time::Instant;
 
@@ -36,6 +37,14 @@ pub(crate) struct Stall {
 }
 
 impl Stall {
+    /// What the workers lack, if that is why.
+    pub(super) fn lack(&self) -> Option<&Lack> {
+        self.reasons.iter().find_map(|reason| match reason {
+            ExplainItem::Lacks { lack } => Some(lack),
+            _ => None,
+        })
+    }
+
     /// The reason in one line for people.
     pub(crate) fn line(&self) -> String {
         let (name, job) = (&self.name, self.job.short());

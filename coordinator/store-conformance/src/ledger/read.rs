@@ -289,6 +289,7 @@ impl Ledger {
         let workers = self.workers.iter();
         workers
             .map(|(name, worker)| WorkerView {
+                lacks: Vec::new(),
                 name: name.clone(),
                 state: worker.state,
                 cordoned: worker.cordoned.clone(),

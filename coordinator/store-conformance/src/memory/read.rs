@@ -240,6 +240,7 @@ impl Tables {
             .map(|(name, key)| {
                 let row = &self.workers[key];
                 WorkerView {
+                    lacks: Vec::new(),
                     name: name.clone(),
                     state: row.state,
                     cordoned: row.cordoned.clone(),

@@ -204,6 +204,7 @@ pub(crate) async fn workers(session: &mut Session) -> Result<Vec<WorkerView>> {
         .map(|row| {
             let failed: Vec<String> = serde_json::from_str(&row.failed)?;
             Ok(WorkerView {
+                lacks: Vec::new(),
                 name: rows::worker_name(&row.name)?,
                 state: rows::worker_state(&row.state)?,
                 cordoned: rows::cause(&row.cause)?,

@@ -154,6 +154,7 @@ pub(crate) async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerVie
         .map(|row| {
             let failed: Vec<String> = serde_json::from_str(&row.failed)?;
             Ok(WorkerView {
+                lacks: Vec::new(),
                 name: rows::worker_name(&row.name)?,
                 state: rows::worker_state(&row.state)?,
                 cordoned: rows::cause(&row.cause)?,

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::device::{Device, DeviceKind};
 use crate::offer::{Free, Offer};
@@ -31,6 +32,9 @@ pub struct Needs {
     /// has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+    /// The data set on which the built-in trainer trains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
     /// How the program is started there.
     #[serde(default, skip_serializing_if = "Launch::is_empty")]
     pub launch: Launch,
@@ -92,12 +96,21 @@ pub enum Lack {
 impl Needs {
     /// The needs that follow from a job's spec.
     pub fn of(spec: &JobSpec) -> Self {
-        Self {
-            program: match spec.work() {
-                Work::Command(command) => command.argv.first().cloned(),
-                Work::Training(_) | Work::Null => None,
+        let text = |path| spec.get(path).and_then(Value::as_str);
+        match spec.work() {
+            Work::Null => Self::default(),
+            Work::Command(command) => Self {
+                program: command.argv.first().cloned(),
+                ..Self::default()
             },
-            ..Self::default()
+            Work::Training(_) => {
+                let parts = [text("dataset.name"), text("dataset.path")];
+                let parts: Vec<&str> = parts.into_iter().flatten().collect();
+                Self {
+                    data: Some(parts.join(" ")),
+                    ..Self::default()
+                }
+            }
         }
     }
 
@@ -229,8 +242,36 @@ impl Room {
     }
 }
 
+impl Lack {
+    /// What is lacking, as it follows "has no" or "lacks".
+    pub fn what(&self) -> String {
+        match self {
+            Self::Program { program } => format!("leave to run `{program}`"),
+            Self::Device { device } => format!("`{device}` device"),
+            Self::Memory {
+                device,
+                memory_bytes,
+            } => {
+                let device = device.map_or_else(String::new, |device| format!("`{device}` "));
+                let memory = text::bytes(*memory_bytes);
+                format!("{device}device with {memory} of memory")
+            }
+            Self::Cpus { cpus } => format!("{cpus} CPUs"),
+            Self::Executable { program } => format!("program `{program}`"),
+            Self::Directory { path } => format!("directory `{path}`"),
+            Self::Input {
+                path,
+                differs: true,
+            } => format!("this `{path}`, only another one"),
+            Self::Input { path, .. } => format!("`{path}`"),
+            Self::Data { what } => format!("data: {what}"),
+        }
+    }
+}
+
 impl fmt::Display for Lack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = self.what();
         match self {
             Self::Program { program } => write!(
                 f,
@@ -243,45 +284,29 @@ impl fmt::Display for Lack {
                 };
                 write!(
                     f,
-                    "no active worker has a `{device}` device for it; start one with \
-                     `--device {example}`"
+                    "no active worker has a {what} for it; start one with `--device {example}`"
                 )
             }
-            Self::Memory {
-                device,
-                memory_bytes,
-            } => {
-                let device = device.map_or_else(String::new, |device| format!("`{device}` "));
-                let memory = text::bytes(*memory_bytes);
+            Self::Memory { .. } => write!(f, "no active worker has a {what} for it"),
+            Self::Cpus { .. } => write!(f, "no active worker has {what} for it"),
+            Self::Executable { .. } => write!(
+                f,
+                "no active worker has the {what}; install it, or name it by a path that its host has"
+            ),
+            Self::Directory { .. } | Self::Data { .. } => {
+                write!(f, "no active worker has the {what}")
+            }
+            Self::Input { differs, .. } => {
+                let or = if *differs {
+                    ", or submit what is there"
+                } else {
+                    ""
+                };
                 write!(
                     f,
-                    "no active worker has a {device}device with {memory} of memory for it"
+                    "no active worker has {what}; copy it to the worker's host{or}"
                 )
             }
-            Self::Cpus { cpus } => write!(f, "no active worker has {cpus} CPUs for it"),
-            Self::Executable { program } => write!(
-                f,
-                "no active worker has the program `{program}`; install it, or name it by a path \
-                 that its host has"
-            ),
-            Self::Directory { path } => {
-                write!(f, "no active worker has the directory `{path}`")
-            }
-            Self::Input {
-                path,
-                differs: true,
-            } => write!(
-                f,
-                "no active worker has this `{path}`, only another one; copy it to the worker's \
-                 host, or submit what is there"
-            ),
-            Self::Input { path, .. } => {
-                write!(
-                    f,
-                    "no active worker has `{path}`; copy it to the worker's host"
-                )
-            }
-            Self::Data { what } => write!(f, "no active worker has the data: {what}"),
         }
     }
 }

@@ -121,6 +121,7 @@ fn needs() -> impl Strategy<Value = Needs> {
         memory_bytes,
         cpus,
         program,
+        data: None,
         launch: Launch::default(),
     })
 }

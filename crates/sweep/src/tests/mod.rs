@@ -80,6 +80,7 @@ fn needs_are_of_the_sweep_and_not_of_its_jobs() {
             memory_bytes: Some(3 << 29),
             cpus: Some(4),
             program: None,
+            data: None,
             launch: Launch::default(),
         }
     );

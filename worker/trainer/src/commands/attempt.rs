@@ -57,6 +57,10 @@ pub(super) fn finish(ended: Result<Measurement, Failure>) -> Result<(), Failure>
                 output::json_line(&TrainerEvent::Failed {
                     fault,
                     message: failure.to_string(),
+                    lacks: match &failure {
+                        Failure::Lacks(what) => Some(what.clone()),
+                        _ => None,
+                    },
                 })?;
             }
             Err(failure)
@@ -293,7 +297,12 @@ fn close(
     let Some(mut history) = history else {
         match ended {
             // Another attempt may continue from its checkpoints.
-            Err(Failure::Stopped | Failure::Crashed(_) | Failure::OutOfMemory(_)) => {
+            Err(
+                Failure::Stopped
+                | Failure::Crashed(_)
+                | Failure::OutOfMemory(_)
+                | Failure::Lacks(_),
+            ) => {
                 folder.remove_if_empty();
             }
             Ok(_) | Err(Failure::Invalid(_) | Failure::Diverged(_)) => folder.clear(),

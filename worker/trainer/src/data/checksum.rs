@@ -124,7 +124,7 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
 ///
 /// # Errors
 ///
-/// [`Failure::Invalid`] with both sums and the remedy where they differ, and
+/// [`Failure::Lacks`] with both sums and the remedy where they differ, and
 /// where the file belongs to another data set.
 pub(super) fn check_file(dataset: &str, path: &Path, bytes: &[u8]) -> Result<bool, Failure> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -158,7 +158,7 @@ pub(super) fn check_content(
 ///
 /// # Errors
 ///
-/// [`Failure::Invalid`] with both numbers and the remedy where they differ.
+/// [`Failure::Lacks`] with both numbers and the remedy where they differ.
 pub(super) fn check_count(
     dataset: &str,
     path: &Path,
@@ -168,7 +168,7 @@ pub(super) fn check_count(
     if found == expected {
         return Ok(());
     }
-    Err(Failure::Invalid(format!(
+    Err(Failure::Lacks(format!(
         "{} is not a file of `{dataset}`: it has {found} images, expected {expected}; delete it and \
          provide the published one, or, if these data are meant to differ, list the sum of every \
          file of the data set in a file {SUMS} beside it",
@@ -196,7 +196,7 @@ fn compare(dataset: &str, path: &Path, known: Option<&str>, bytes: &[u8]) -> Res
     if let Some(owner) = owner(&found)
         && owner != dataset
     {
-        return Err(Failure::Invalid(format!(
+        return Err(Failure::Lacks(format!(
             "{} is a file of `{owner}`, expected one of `{dataset}`: its SHA-256 is {found}; \
              delete it and provide that of `{dataset}`, or train on `dataset.name = \"{owner}\"`",
             path.display()
@@ -208,7 +208,7 @@ fn compare(dataset: &str, path: &Path, known: Option<&str>, bytes: &[u8]) -> Res
     if found.eq_ignore_ascii_case(expected) {
         return Ok(true);
     }
-    Err(Failure::Invalid(format!(
+    Err(Failure::Lacks(format!(
         "{} is damaged or another file: its SHA-256 is {found}, expected {expected}; delete it and \
          provide it again, or, if it is meant to differ, list its sum in a file {SUMS} beside it",
         path.display()
@@ -243,7 +243,7 @@ fn overriding(dataset: &str, path: &Path) -> Result<Option<String>, Failure> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             // Sums that cannot be read must not count as absent.
             Err(error) => {
-                return Err(Failure::Invalid(format!(
+                return Err(Failure::Lacks(format!(
                     "cannot read {}: {error}",
                     sums.display()
                 )));

@@ -72,7 +72,7 @@ impl Places {
     ///
     /// # Errors
     ///
-    /// [`Failure::Invalid`] with the directories that were searched and the
+    /// [`Failure::Lacks`] with the directories that were searched and the
     /// remedy.
     pub(super) fn find(
         &self,
@@ -99,7 +99,7 @@ impl Places {
         }
         let client = Client::new(Patience::USUAL);
         fetch(&client, &base, dataset, &own, wanted).map_err(|error| match error {
-            Failure::Invalid(what) => {
+            Failure::Lacks(what) => {
                 let what = format!("; fetching it from {base} failed: {what}");
                 self.absent(dataset, wanted, public, &what)
             }
@@ -109,7 +109,7 @@ impl Places {
 
     fn absent(&self, dataset: &str, wanted: Wanted<'_>, public: Public, tried: &str) -> Failure {
         let names: Vec<&str> = wanted.iter().map(|names| names[0].as_str()).collect();
-        Failure::Invalid(format!(
+        Failure::Lacks(format!(
             "the data set `{dataset}` is not on this machine: neither {} nor {} holds {}{tried}; \
              put the files there, or set SWATH_DATA_MIRROR to a directory or URL with a directory \
              {dataset} of them (they are published at {})",
@@ -143,7 +143,7 @@ fn fetch(
     wanted: Wanted<'_>,
 ) -> Result<Vec<PathBuf>, Failure> {
     std::fs::create_dir_all(own).map_err(|error| {
-        Failure::Invalid(format!(
+        Failure::Lacks(format!(
             "cannot make the directory {}: {error}",
             own.display()
         ))
@@ -174,7 +174,7 @@ fn fetch(
         });
         match path {
             Some(path) => found.push(path?),
-            None => return Err(Failure::Invalid(absent.join("; "))),
+            None => return Err(Failure::Lacks(absent.join("; "))),
         }
     }
     Ok(found)
@@ -241,7 +241,7 @@ fn part_of(own: &Path, name: &str) -> PathBuf {
 
 fn of(trouble: Trouble) -> Failure {
     match trouble {
-        Trouble::Absent(what) | Trouble::Failed(what) => Failure::Invalid(what),
+        Trouble::Absent(what) | Trouble::Failed(what) => Failure::Lacks(what),
         Trouble::Stopped => Failure::Stopped,
     }
 }

@@ -140,7 +140,7 @@ fn named(source: &Source) -> Option<Facts> {
 ///
 /// # Errors
 ///
-/// [`Failure::Invalid`] where a file is missing or bad.
+/// [`Failure::Lacks`] where a file is missing or bad.
 pub(crate) fn outline(source: &Source, places: &Places) -> Result<Facts, Failure> {
     match source {
         Source::Folder(own) => Folder::list(own)?.facts(own),
@@ -153,7 +153,7 @@ pub(crate) fn outline(source: &Source, places: &Places) -> Result<Facts, Failure
 ///
 /// # Errors
 ///
-/// [`Failure::Invalid`] where a file is missing or bad.
+/// [`Failure::Lacks`] where a file is missing or bad.
 pub(crate) fn facts(source: &Source, places: &Places) -> Result<Facts, Failure> {
     // Only mean and standard deviation need the pixels.
     if let Source::Folder(own) = source
@@ -173,7 +173,7 @@ pub(crate) fn facts(source: &Source, places: &Places) -> Result<Facts, Failure> 
 ///
 /// # Errors
 ///
-/// [`Failure::Invalid`] where they are missing.
+/// [`Failure::Lacks`] where they are missing.
 pub(crate) fn stamp(source: &Source) -> Result<Option<Stamp>, Failure> {
     match source {
         Source::Folder(own) => {
@@ -195,7 +195,7 @@ pub(crate) fn stamp(source: &Source) -> Result<Option<Stamp>, Failure> {
 ///
 /// # Errors
 ///
-/// [`Failure::Invalid`] where it is missing, does not match its checksum or is
+/// [`Failure::Lacks`] where it is missing, does not match its checksum or is
 /// malformed; the message names the file and the remedy.
 pub(crate) fn open(source: &Source, places: &Places) -> Result<Opened, Failure> {
     let mut opened = Found::find(source, places)?.open(&places.data)?;
@@ -258,7 +258,7 @@ fn checked(facts: &Facts, split: &Split, name: &str) -> Result<(), Failure> {
 
 /// The failure for a file that is not what its name says.
 fn malformed(path: &Path, what: &str) -> Failure {
-    Failure::Invalid(format!(
+    Failure::Lacks(format!(
         "{}: {what}; delete it and provide it again",
         path.display()
     ))

@@ -16,7 +16,7 @@ pub(super) fn missing(path: &Path, what: &str) -> Failure {
         }
         _ => String::new(),
     };
-    Failure::Invalid(format!(
+    Failure::Lacks(format!(
         "`dataset.path`: {} {what}{seen_from}",
         path.display()
     ))
@@ -26,7 +26,7 @@ pub(super) fn missing(path: &Path, what: &str) -> Failure {
 ///
 /// # Errors
 ///
-/// [`Failure::Invalid`] with the key where there is not one value per channel.
+/// [`Failure::Lacks`] with the key where there is not one value per channel.
 pub(super) fn per_channel(values: &[f64], channels: usize, key: &str) -> Result<Vec<f32>, Failure> {
     match values.len() {
         0 => Ok(Vec::new()),

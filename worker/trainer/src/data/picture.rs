@@ -41,7 +41,7 @@ impl Shape {
 ///
 /// # Errors
 ///
-/// [`Failure::Invalid`] with the file where it is neither PNG nor JPEG.
+/// [`Failure::Lacks`] with the file where it is neither PNG nor JPEG.
 pub(super) fn head(path: &Path) -> Result<Head, Failure> {
     let file = std::fs::File::open(path).map_err(|error| unread(path, &error))?;
     let (decoder, orientation) = open(path, BufReader::new(file))?;
@@ -69,7 +69,7 @@ pub(super) fn head(path: &Path) -> Result<Head, Failure> {
 ///
 /// # Errors
 ///
-/// [`Failure::Invalid`] with the file where it is not a complete PNG or JPEG.
+/// [`Failure::Lacks`] with the file where it is not a complete PNG or JPEG.
 pub(super) fn decode(path: &Path, shape: Shape, pixels: &mut [u8]) -> Result<(), Failure> {
     let bytes = std::fs::read(path).map_err(|error| unread(path, &error))?;
     // The decoder would fill what is missing with grey.
@@ -102,7 +102,7 @@ pub(super) fn decode(path: &Path, shape: Shape, pixels: &mut [u8]) -> Result<(),
 /// channel nor three.
 pub(crate) fn read(path: &Path, shape: Shape) -> Result<Vec<u8>, Failure> {
     if shape.channels != 1 && shape.channels != 3 {
-        return Err(Failure::Invalid(format!(
+        return Err(Failure::Lacks(format!(
             "the data set's images have {} channels, which an image file cannot hold; use a \
              safetensors file",
             shape.channels
@@ -153,11 +153,11 @@ fn ends(jpeg: &[u8]) -> bool {
 }
 
 fn unread(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::Invalid(format!("cannot read the image {}: {error}", path.display()))
+    Failure::Lacks(format!("cannot read the image {}: {error}", path.display()))
 }
 
 fn bad(path: &Path, error: impl Display) -> Failure {
-    Failure::Invalid(format!(
+    Failure::Lacks(format!(
         "{} is not a complete PNG or JPEG image ({error}); repair or remove it",
         path.display()
     ))

@@ -52,7 +52,7 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// [`Failure::Invalid`] with the directory or file and the remedy: no
+    /// [`Failure::Lacks`] with the directory or file and the remedy: no
     /// training or test set, a class without training images, a test class that
     /// is not trained.
     pub(super) fn list(own: &OwnData) -> Result<Self, Failure> {
@@ -73,7 +73,7 @@ impl Folder {
         match (0..folder.classes.len()).find(|class| !trained.contains(class)) {
             Some(class) => {
                 let directory = folder.root.join("train").join(&folder.classes[class]);
-                Err(Failure::Invalid(format!(
+                Err(Failure::Lacks(format!(
                     "the class directory {} holds no image (.png, .jpg, .jpeg); add some, or \
                      remove it",
                     directory.display()
@@ -94,7 +94,7 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// [`Failure::Invalid`] with the files where sizes differ, or where one is
+    /// [`Failure::Lacks`] with the files where sizes differ, or where one is
     /// not an image.
     pub(super) fn facts(&self, own: &OwnData) -> Result<Facts, Failure> {
         let shape = self.shape(own)?;
@@ -158,7 +158,7 @@ impl Folder {
         for name in class_names(&self.root, split, &mut self.warnings)? {
             let directory = self.root.join(split).join(&name);
             let Ok(class) = self.classes.binary_search(&name) else {
-                return Err(Failure::Invalid(format!(
+                return Err(Failure::Lacks(format!(
                     "the test class {} has no directory {}; a network cannot learn a class that \
                      it is not shown: add training images, or remove it",
                     directory.display(),
@@ -220,7 +220,7 @@ impl Folder {
         let one = items.next().map(|item| item.path.display());
         let two = items.nth(other - 1).map(|item| item.path.display());
         let [rows, columns] = heads[other].size;
-        Err(Failure::Invalid(format!(
+        Err(Failure::Lacks(format!(
             "the images differ in size: {} is {}×{} (height×width), {} is {rows}×{columns}; set \
              `dataset.size` to have all of them cropped and resized, like dataset.size = 32 or \
              dataset.size = [{}, {}]",
@@ -268,7 +268,7 @@ fn no_split(root: &Path, split: &str) -> Failure {
     } else {
         "training images; put them"
     };
-    Failure::Invalid(format!(
+    Failure::Lacks(format!(
         "{} has no {what} to {}/<class>/",
         root.display(),
         root.join(split).display()
@@ -279,7 +279,7 @@ fn no_split(root: &Path, split: &str) -> Failure {
 /// names; without hidden files and files that systems leave behind.
 fn entries(directory: &Path) -> Result<Vec<(PathBuf, Metadata)>, Failure> {
     let unread = |path: &Path, error: &std::io::Error| {
-        Failure::Invalid(format!("cannot read {}: {error}", path.display()))
+        Failure::Lacks(format!("cannot read {}: {error}", path.display()))
     };
     let mut names = Vec::new();
     for entry in fs::read_dir(directory).map_err(|error| unread(directory, &error))? {
