@@ -348,7 +348,7 @@ fn programs_run_only_where_they_are_allowed() {
 }
 
 #[test]
-fn missing_data_fails_at_the_first_jobs_with_the_remedy() {
+fn missing_data_are_told_with_the_remedy_and_fail_no_job() {
     let mut site = Site::new();
     let _coordinator = site.serve();
     let _worker = site.worker("w", 2, &[]);
@@ -358,14 +358,27 @@ fn missing_data_fails_at_the_first_jobs_with_the_remedy() {
         .to_string()
         .replace("\"digits\"", "\"cifar10\"");
     site.write("cifar.toml", &sweep);
-    let output = site.run(&["submit", "cifar.toml", "--wait"]);
-    assert_eq!(output.code, Some(10), "{}", output.stderr);
-    let said = &output.stderr;
+    site.ok(&["submit", "cifar.toml"]);
+    let job = site.json(&["jobs", "cifar"])["jobs"][0]["digest"].clone();
+    let job = job.as_str().expect("a job");
+    let said = wait_until("the lack is told", PATIENCE, || {
+        let said = site.ok(&["explain", job]);
+        said.contains("no active worker has the data")
+            .then_some(said)
+    });
     assert!(
         said.contains("cifar-10-binary.tar.gz") && said.contains("SWATH_DATA_MIRROR"),
         "{said}"
     );
-    assert!(site.count("cifar", "queued") > 0, "the rest was not burnt");
+    assert_eq!(site.count("cifar", "failed"), 0);
+    // Its own worker is the only one of `run`, so nobody will bring the data.
+    let output = site.run(&["run", "cifar.toml", "--database", "here.db"]);
+    assert_eq!(output.code, Some(10), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("SWATH_DATA_MIRROR"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[test]

@@ -38,6 +38,12 @@ const TAIL_BYTES: usize = 64 << 10;
 pub(crate) struct Journal {
     held: Held,
     observations: VecDeque<Observation>,
+    /// How many observations came.
+    seen: u64,
+    /// One of so many is kept.
+    every: u64,
+    /// The newest one, if it is not kept; it is when nothing follows.
+    skipped: Option<Observation>,
     /// Observations that were left out because there were too many.
     lost: u64,
     log: Clip,
@@ -59,6 +65,9 @@ impl Journal {
         Self {
             held,
             observations: VecDeque::new(),
+            seen: 0,
+            every: 1,
+            skipped: None,
             lost: 0,
             log: Clip::default(),
             log_bytes: 0,
@@ -71,13 +80,27 @@ impl Journal {
         }
     }
 
-    /// Adds the observation of an epoch.
+    /// Adds the observation of an epoch. If too many wait to be sent, every second
+    /// one of them is left out, and as many of those to come; the newest one stays.
     pub(crate) fn observe(&mut self, observation: Observation) {
-        if self.observations.len() < OBSERVATIONS_KEPT {
-            self.observations.push_back(observation);
-        } else {
-            self.lost += 1;
+        self.lost += u64::from(self.skipped.take().is_some());
+        let place = self.seen;
+        self.seen += 1;
+        if !place.is_multiple_of(self.every) {
+            self.skipped = Some(observation);
+            return;
         }
+        if self.observations.len() >= OBSERVATIONS_KEPT {
+            let before = self.observations.len();
+            let mut number = 0_u64;
+            self.observations.retain(|_| {
+                number += 1;
+                number % 2 == 1
+            });
+            self.lost += (before - self.observations.len()) as u64;
+            self.every *= 2;
+        }
+        self.observations.push_back(observation);
     }
 
     /// Adds whole lines to the log.
@@ -219,9 +242,13 @@ impl Journal {
             let line = self.stdout.end();
             self.lines(&line);
         }
+        self.observations.extend(self.skipped.take());
         if self.lost > 0 {
             let why = "they came faster than they could be sent";
-            let text = format!("warning: {} epochs are left out: {why}\n", self.lost);
+            let text = format!(
+                "warning: {} epochs are left out, evenly: {why}\n",
+                self.lost
+            );
             self.note(&text);
         }
         let mut reports: Vec<_> = self.frozen.take().into_iter().collect();
@@ -345,6 +372,26 @@ mod tests {
         journal.stdout("");
         assert!(journal.tail().ends_with("epoch 1\ndone\n5%|"));
         assert_eq!(journal.close()[0].log, "5%|");
+    }
+
+    #[test]
+    fn too_many_epochs_are_thinned_evenly_and_end_with_the_last() {
+        let mut journal = journal();
+        let total = 3 * OBSERVATIONS_KEPT as u32 + 2;
+        for number in 1..=total {
+            journal.observe(epoch(number));
+        }
+        let reports = journal.close();
+        let seen = reports.iter().flat_map(|report| &report.observations);
+        let epochs: Vec<u32> = seen.map(|seen| seen.epoch).collect();
+        assert!(epochs.len() <= OBSERVATIONS_KEPT + 1 && epochs.len() > OBSERVATIONS_KEPT / 2);
+        assert_eq!((epochs[0], epochs[epochs.len() - 1]), (1, total));
+        let steps = epochs.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(steps.take(epochs.len() - 2).all(|step| step == 4));
+        let log: String = reports.iter().map(|report| &*report.log).collect();
+        let lost = total as usize - epochs.len();
+        let wanted = format!("warning: {lost} epochs are left out, evenly: ");
+        assert!(log.starts_with(&wanted), "{log}");
     }
 
     #[test]

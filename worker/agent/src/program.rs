@@ -171,13 +171,15 @@ impl Running {
             self.doubt = wrong;
         }
         if !row.values.is_empty() {
-            self.read(row, now);
+            let taken = now.saturating_sub(self.started).as_secs_f64();
+            self.read(row, Some(taken), now);
         }
     }
 
-    fn read(&mut self, row: Row, now: Duration) {
+    fn read(&mut self, row: Row, seconds: Option<f64>, now: Duration) {
         let reader = self.runs.as_mut().and_then(|it| it.reader.as_mut());
-        if let Some(seen) = reader.and_then(|reader| reader.take(row)) {
+        if let Some(mut seen) = reader.and_then(|reader| reader.take(row)) {
+            seen.seconds = seconds;
             self.epoch(now, seen.step);
             self.journal.observe(seen);
         }
@@ -186,7 +188,7 @@ impl Running {
     /// Takes in what the program wrote to files.
     pub(crate) fn wrote(&mut self, rows: Result<Vec<Row>, String>, now: Duration) {
         match rows {
-            Ok(rows) => rows.into_iter().for_each(|row| self.read(row, now)),
+            Ok(rows) => rows.into_iter().for_each(|row| self.read(row, None, now)),
             Err(why) => self.doubt = Some(why),
         }
     }

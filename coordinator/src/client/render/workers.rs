@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use swath_coordinator::api::Workers;
 use swath_model::device::Device;
+use swath_model::needs::Lack;
 use swath_model::time::Timestamp;
 use swath_model::view::WorkerView;
 use swath_report::{Listing, ListingColumn as Column, ago, utc};

@@ -350,7 +350,7 @@ impl Ledger {
             spec: swath_model::spec::job_text(text, row.seed).unwrap_or_default(),
             device: row.newest_attempt().map(|it| it.device).unwrap_or_default(),
             replicate: row.replicate,
-            launch: swath_model::program::Launch::default(),
+            launch: self.needs(index).launch.clone(),
         }
     }
 }

@@ -243,10 +243,20 @@ impl Room {
 }
 
 impl Lack {
-    /// What is lacking, as it follows "has no" or "lacks".
-    pub fn what(&self) -> String {
+    /// What one worker lacks, as it follows the worker's name.
+    pub fn of_one(&self) -> String {
         match self {
-            Self::Program { program } => format!("leave to run `{program}`"),
+            Self::Input {
+                path,
+                differs: true,
+            } => format!("has another `{path}`"),
+            other => format!("has no {}", other.what()),
+        }
+    }
+
+    fn what(&self) -> String {
+        match self {
+            Self::Program { program } => format!("permission to run `{program}`"),
             Self::Device { device } => format!("`{device}` device"),
             Self::Memory {
                 device,

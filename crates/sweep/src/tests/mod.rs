@@ -5,6 +5,7 @@ mod errors;
 mod labels;
 mod laws;
 mod lists;
+mod programs;
 mod selectors;
 
 use std::collections::BTreeSet;

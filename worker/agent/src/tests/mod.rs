@@ -5,6 +5,7 @@ mod attempts;
 mod ending;
 mod outcomes;
 mod programs;
+mod reading;
 mod sessions;
 
 use std::time::Duration;

@@ -1,0 +1,191 @@
+//! Programs of users', as their files name them.
+
+use swath_model::program::Arguments;
+use swath_model::seed::Seeds;
+
+use super::*;
+
+const HEAD: &str = "[sweep]\nname = \"x\"\n[program]\ncommand = [\"t\", \"{lr}\"]\n";
+
+/// The cell texts of a file with a program.
+fn texts(rest: &str) -> Vec<String> {
+    let cells = cells(&format!("{HEAD}{rest}"));
+    cells.into_iter().map(|cell| cell.text).collect()
+}
+
+fn wrong(rest: &str) -> String {
+    errors(&format!("{HEAD}{rest}"))
+}
+
+#[test]
+fn bare_keys_are_parameters_and_keep_their_kinds() {
+    let rest = "[fixed]\nhalf = \"= 0.5 * lr\"\ndouble = \"= 2 * n\"\nn = 3\n\
+                [[grid]]\nlr = [1.0, 1, \"1\", true]\nexclude = \"lr == 1 && half == 0.5 && n > 3\"\n";
+    let wrong = errors(&format!("{HEAD}{rest}"));
+    assert!(wrong.contains("`params.half`"), "{wrong}");
+    let rest = "[fixed]\ndouble = \"= 2 * lr\"\n[[grid]]\nlr = [1.0, 1, 0.5]\nexclude = \"lr > 0.9 && double > 9\"\n";
+    insta::assert_snapshot!(texts(rest).join("\n"), @"");
+    let both =
+        texts("arguments = \"flags\"\n[fixed]\nparams.a = 1\nb.c = 2\n[[grid]]\nparams.lr = [1]\n");
+    insta::assert_snapshot!(both.join("\n"), @"");
+    let mixed = texts("arguments = \"flags\"\n[[grid]]\nlr = [1, \"1\", true, \"true\", [1, 2]]\n");
+    assert_eq!(mixed.len(), 5);
+}
+
+#[test]
+fn a_program_of_an_older_file_is_the_same_with_the_spec_on_stdin() {
+    let text = "[sweep]\nname = \"x\"\n[fixed]\ntrainer = { command = [\"t\", \"{lr}\"] }\n[[grid]]\nparams.lr = [1.0]\n";
+    let cells = cells(text);
+    let Work::Command(command) = cells[0].spec.work() else {
+        panic!("{:?}", cells[0].spec);
+    };
+    assert_eq!(
+        (command.arguments, &command.seeds),
+        (None, &Seeds::Distinct)
+    );
+    insta::assert_snapshot!(cells[0].text, @"");
+}
+
+#[test]
+fn a_section_is_read_whole() {
+    let file = parsed(
+        "[sweep]\nname = \"x\"\n[program]\ncommand = [\"python\", \"t.py\"]\narguments = \"overrides\"\n\
+         metric = \"val/acc\"\ngoal = \"maximize\"\nread = { stdout = '(?<val/acc>.*)' }\n\
+         inputs = [\"t.py\", \"conf/*.yaml\"]\nenvironment = { A = \"1\" }\ndirectory = \"..\"\n\
+         needs = { cuda = 1 }\ntimeout = \"6h\"\nsilence = \"30m\"\nseeds = [5, 7, 9]\n\
+         [local]\ndata_dir = \"/data\"\n[[grid]]\nlr = [0.1]\n[table]\nrows = \"lr\"\n",
+    );
+    assert_eq!(file.replicates, 3);
+    assert_eq!(file.needs.device, Some(DeviceKind::Cuda));
+    assert_eq!(file.launch.timeout_ms, Some(21_600_000));
+    assert_eq!(file.launch.silence_ms, Some(1_800_000));
+    assert_eq!(file.launch.local["data_dir"], "\"/data\"");
+    assert_eq!(file.layout.parameters().collect::<Vec<_>>(), ["params.lr"]);
+    let program = file.program.as_ref().unwrap();
+    assert_eq!(program.directory.path, "..");
+    assert_eq!(program.inputs.as_ref().map(Vec::len), Some(2));
+    let expansion = expand(&file).unwrap();
+    let cell = expansion.cells().next().unwrap();
+    let Work::Command(command) = cell.spec.work() else {
+        panic!("{:?}", cell.spec);
+    };
+    assert_eq!(command.arguments, Some(Arguments::Overrides));
+    let seeds: Vec<u64> = cell.jobs(3).map(|job| job.seed).collect();
+    assert_eq!(seeds, [5, 7, 9]);
+}
+
+#[test]
+fn what_changes_nothing_that_is_computed_is_no_part_of_a_jobs_name() {
+    let grid = "[[grid]]\nlr = [0.1]\n";
+    let plain = texts(grid);
+    for rest in [
+        "timeout = \"1h\"\n",
+        "directory = \"sub\"\n",
+        "goal = \"maximize\"\n",
+        "[local]\nx = 1\n",
+    ] {
+        assert_eq!(texts(&format!("{rest}{grid}")), plain, "{rest}");
+    }
+    for rest in [
+        "environment = { A = \"1\" }\n",
+        "seeds = \"common\"\n",
+        "metric = \"m\"\n",
+    ] {
+        assert_ne!(texts(&format!("{rest}{grid}")), plain, "{rest}");
+    }
+    let digest = |rest: &str| {
+        let file = parsed(&format!("{HEAD}{rest}{grid}"));
+        expand(&file).unwrap().digest()
+    };
+    assert_ne!(digest(""), digest("timeout = \"1h\"\n"));
+}
+
+#[test]
+fn the_files_of_a_program_are_part_of_a_jobs_name() {
+    let text = format!("{HEAD}[[grid]]\nlr = [0.1]\n");
+    let with = |content: Option<&[u8]>| {
+        let mut file = parsed(&text);
+        let inputs = content.map(|it| ("t.py".to_owned(), swath_model::program::input_digest(it)));
+        file.found(&inputs.into_iter().collect(), Some("/x".to_owned()));
+        assert_eq!(file.launch.directory.as_deref(), Some("/x"));
+        let cell = expand(&file).unwrap().cells().next().unwrap();
+        cell.digest
+    };
+    assert_ne!(with(None), with(Some(b"1")));
+    assert_ne!(with(Some(b"2")), with(Some(b"1")));
+    assert_eq!(with(Some(b"1")), with(Some(b"1")));
+}
+
+#[test]
+fn ranges_are_axes() {
+    let axis = |range: &str| {
+        let text = format!("{HEAD}[[grid]]\nlr = {range}\n");
+        let file = parsed(&text);
+        let grid = expand(&file).unwrap().grid().clone();
+        grid.axes[0]
+            .values
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(
+        axis("{ log = [1e-4, 1e-1], points = 4 }"),
+        "0.0001 0.001 0.01 0.1"
+    );
+    assert_eq!(axis("{ log = [1, 1000], points = 4 }"), "1 10 100 1000");
+    assert_eq!(axis("{ log = [1.0, 100], points = 3 }"), "1.0 10.0 100.0");
+    assert_eq!(
+        axis("{ linear = [0, 1], points = 5 }"),
+        "0.0 0.25 0.5 0.75 1.0"
+    );
+    assert_eq!(axis("{ from = 1, to = 10, step = 3 }"), "1 4 7 10");
+    assert_eq!(axis("{ from = 0.1, to = 0.3, step = 0.1 }"), "0.1 0.2 0.3");
+    assert_eq!(axis("{ from = 3, to = 1, step = -1 }"), "3 2 1");
+    // Of the built-in trainer too, and zipped.
+    let both = cells(&with_head(
+        "[[grid]]\nbatch_size = { from = 2, to = 4, step = 1 }\n",
+    ));
+    assert_eq!(both.len(), 3);
+    let zipped = texts(
+        "arguments = \"flags\"\n[[grid]]\nzip = { a = { from = 1, to = 2, step = 1 }, b = [3, 4] }\nlr = 1\n",
+    );
+    assert_eq!(zipped.len(), 2);
+}
+
+#[test]
+fn mistakes_are_told_where_they_are() {
+    let grid = "[[grid]]\nlr = [0.1]\n";
+    let mut told = Vec::new();
+    for rest in [
+        "[[grid]]\nlr = { min = 0, max = 1 }\n".to_owned(),
+        "[[grid]]\nlr = { values = [1, 2] }\n".to_owned(),
+        "[[grid]]\nlr = { log = [0, 1], points = 3 }\n".to_owned(),
+        "[[grid]]\nlr = { linear = [0, 1] }\n".to_owned(),
+        "[[grid]]\nlr = [1]\nmomentum = [0, 1]\n".to_owned(),
+        "[[grid]]\nlearning_rate = [1]\n".to_owned(),
+        "[[grid]]\nlr = [1]\nseed = [1]\n".to_owned(),
+        format!("[fixed]\nwarmup = \"lr * 2\"\n{grid}"),
+        format!("[fixed]\ntrainer.command = [\"x\"]\n{grid}"),
+        format!("timeout = 5\n{grid}"),
+        format!("inputs = \"../x.py\"\n{grid}"),
+        format!("seeds = [1, 1]\n{grid}"),
+        format!("read = {{ stdout = \"a\" }}\n{grid}"),
+        format!("metric = \"m\"\nread = {{ stdout = \"(?<n>.)\" }}\n{grid}"),
+        format!("argments = \"flags\"\n{grid}"),
+    ] {
+        told.push(wrong(&rest));
+    }
+    told.push(errors(
+        "[sweep]\nname = \"x\"\n[program]\ncommand = \"python t.py\"\n[[grid]]\nlr = [1]\n",
+    ));
+    told.push(errors("[sweep]\nname = \"x\"\n[program]\ncommand = [\"~/t.py\"]\narguments = \"flags\"\n[[grid]]\nlr = [1]\n"));
+    told.push(errors("[sweep]\nname = \"x\"\nreplicates = 4\n[program]\ncommand = [\"t\"]\narguments = \"flags\"\nseeds = [1, 2]\n[[grid]]\nlr = [1]\n"));
+    told.push(errors(
+        "[sweep]\nname = \"x\"\n[[grid]]\nparams.lr = [1]\nparams.wd = [1]\n",
+    ));
+    told.push(errors(
+        "[sweep]\nname = \"x\"\n[local]\na = 1\n[[grid]]\nepochs = [1]\n",
+    ));
+    insta::assert_snapshot!(told.join("\n"), @"");
+}

@@ -1,0 +1,309 @@
+//! Programs as they are: how they are called, and numbers that they write in
+//! their own way.
+
+use std::collections::BTreeMap;
+
+use swath_model::metrics::Metrics;
+use swath_model::needs::Lack;
+use swath_model::outcome::{Fault, Observation};
+use swath_model::program::Launch;
+
+use super::attempts::fault;
+use super::*;
+
+fn asked(read: &serde_json::Value, launch: Launch) -> Grant {
+    let trainer = json!({
+        "command": ["python3", "t.py", "--lr={lr}", "{seed}", "{out}"],
+        "arguments": "template",
+        "metric": "val/acc",
+        "read": read,
+        "environment": { "MODE": "fast" },
+    });
+    let spec = json!({ "trainer": trainer, "params": { "lr": 1.0 }, "seed": 7 });
+    Grant {
+        launch,
+        ..grant(1, &spec)
+    }
+}
+
+/// A table whose only slot runs the program, and its child.
+fn running(grant: Grant) -> (Table, ChildId) {
+    let (mut table, fetch) = Table::in_session(1);
+    table.answer(fetch, exchanged(&[], vec![grant]));
+    let child = table.started();
+    (table, child)
+}
+
+/// How the program ends after these events and exit code 0.
+fn ends_after(read: &serde_json::Value, events: impl Fn(ChildId) -> Vec<Event>) -> Entry {
+    let (mut table, child) = running(asked(read, Launch::default()));
+    for event in events(child) {
+        table.tell(event);
+    }
+    let end = End::Exit(0);
+    table.tell(Event::Exited { child, end });
+    spooled(table).remove(0)
+}
+
+/// The outcomes that a table has written.
+fn spooled(table: Table) -> Vec<Entry> {
+    let entries = table.effects.into_iter().filter_map(|effect| match effect {
+        Effect::Spool(entries) => Some(entries),
+        _ => None,
+    });
+    entries.flatten().collect()
+}
+
+fn lines(child: ChildId, lines: &[&str]) -> Vec<Event> {
+    let lines = lines.iter().map(|line| Event::Line {
+        child,
+        line: Line::Text((*line).to_owned()),
+    });
+    lines.collect()
+}
+
+fn epochs(entry: &Entry) -> Vec<&Observation> {
+    let reports = entry.reports.iter();
+    reports.flat_map(|it| &it.observations).collect()
+}
+
+fn values(entry: &Entry) -> &Metrics {
+    match &entry.finish.outcome {
+        Outcome::Measured(measured) => &measured.values,
+        failed => panic!("{failed:?}"),
+    }
+}
+
+#[test]
+fn a_program_gets_its_parameters_and_what_tells_its_attempt() {
+    let launch = Launch {
+        directory: Some("/code".to_owned()),
+        sweep: Some("digits".to_owned()),
+        ..Launch::default()
+    };
+    let (mut table, fetch) = Table::in_session(1);
+    let read = json!({ "json": "{out}/r.json" });
+    table.answer(fetch, exchanged(&[], vec![asked(&read, launch)]));
+    let Effect::Start {
+        program: Program::Command(line),
+        ..
+    } = table.next()
+    else {
+        panic!("nothing is started");
+    };
+    let job = held(1).job;
+    let out = format!("/out/{}-1", job.short());
+    assert_eq!(line.argv, ["python3", "t.py", "--lr=1.0", "7", &*out]);
+    assert_eq!(line.directory.as_deref(), Some("/code"));
+    assert!(!line.takes_stdin);
+    let wanted: BTreeMap<String, String> = [
+        ("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
+        ("MODE", "fast"),
+        ("SWATH_ATTEMPT", "1"),
+        ("SWATH_DEVICE", "cpu"),
+        ("SWATH_JOB", &job.to_string()),
+        ("SWATH_OUT", &out),
+        ("SWATH_REPLICATE", "1"),
+        ("SWATH_SEED", "7"),
+        ("SWATH_SWEEP", "digits"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    assert_eq!(line.environment, wanted);
+    let read = swath_model::program::Read::Json(format!("{out}/r.json"));
+    assert_eq!(line.read, Some(read));
+}
+
+#[test]
+fn a_program_sees_the_gpu_of_its_slot_as_its_first() {
+    let device = Device::Cuda(3);
+    let mut config = config(1);
+    config.about.offer.slots = vec![device];
+    config.gpus = BTreeMap::from([(3, "GPU-x".to_owned())]);
+    let mut table = Table::new(config);
+    table.welcome(1, &[]);
+    let (fetch, ..) = table.exchange();
+    let grant = Grant {
+        device,
+        ..asked(&json!({ "csv": "r" }), Launch::default())
+    };
+    table.answer(fetch, exchanged(&[], vec![grant]));
+    let Effect::Start {
+        program: Program::Command(line),
+        ..
+    } = table.next()
+    else {
+        panic!("nothing is started");
+    };
+    assert_eq!(line.environment["CUDA_VISIBLE_DEVICES"], "GPU-x");
+    assert_eq!(line.environment["SWATH_DEVICE"], "cuda:0");
+}
+
+#[test]
+fn numbers_are_read_from_lines_by_a_pattern() {
+    let read = json!({ "stdout": r"(?:loss (?<loss>\S+) )?acc (?<val/acc>\S+)" });
+    let entry = ends_after(&read, |child| {
+        lines(
+            child,
+            &["loss 2.0 acc 0.5", "saving", "\rloss 1.0 acc 0.75"],
+        )
+    });
+    let seen: Vec<_> = epochs(&entry)
+        .iter()
+        .map(|it| (it.epoch, it.values.clone()))
+        .collect();
+    let wanted = [
+        (1, Metrics::from([("loss", 2.0), ("val/acc", 0.5)])),
+        (2, Metrics::from([("loss", 1.0), ("val/acc", 0.75)])),
+    ];
+    assert_eq!(seen, wanted);
+    assert_eq!(
+        *values(&entry),
+        Metrics::from([("loss", 1.0), ("val/acc", 0.75)])
+    );
+    let log: String = entry.reports.iter().map(|it| &*it.log).collect();
+    assert_eq!(log, "loss 2.0 acc 0.5\nsaving\nloss 1.0 acc 0.75\n");
+}
+
+#[test]
+fn numbers_are_read_from_what_a_program_wrote() {
+    let row = |pairs: &[(&str, f64)]| Row {
+        values: pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), *value))
+            .collect(),
+    };
+    let wrote = |rows: Result<Vec<Row>, String>| {
+        ends_after(&json!({ "jsonl": "log" }), move |child| {
+            let rows = rows.clone();
+            vec![Event::Wrote { child, rows }]
+        })
+    };
+    let rows = vec![
+        row(&[("epoch", 1.0), ("val/acc", 0.5)]),
+        row(&[("epoch", 2.0), ("val/acc", 0.75)]),
+    ];
+    let entry = wrote(Ok(rows));
+    assert_eq!(epochs(&entry).len(), 2);
+    assert_eq!(values(&entry).get("val/acc"), Some(0.75));
+    let entries = [wrote(Ok(vec![row(&[("val/acc", f64::NAN)])]))];
+    assert_eq!(
+        fault(&entries),
+        (Fault::Diverged, "its metric `val/acc` is NaN")
+    );
+    let entries = [wrote(Ok(vec![row(&[("acc", 0.5)])]))];
+    assert_eq!(
+        fault(&entries),
+        (Fault::Crashed, "what it wrote has no `val/acc`")
+    );
+    let entries = [wrote(Err(
+        "`read`: the program has not written /x".to_owned()
+    ))];
+    assert_eq!(
+        fault(&entries),
+        (Fault::Crashed, "`read`: the program has not written /x")
+    );
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_is_told_with_what_was_printed() {
+    let read = json!({ "stdout": "acc=(.*)" });
+    let entries = [ends_after(&read, |child| lines(child, &["accuracy 0.5"]))];
+    let (found, message) = fault(&entries);
+    assert_eq!(found, Fault::Crashed);
+    assert!(
+        message.starts_with("no line of its output matches the pattern of `val/acc`: accuracy 0.5"),
+        "{message}"
+    );
+    let entries = [ends_after(&read, |child| lines(child, &["acc=fast"]))];
+    assert!(
+        fault(&entries)
+            .1
+            .starts_with("`val/acc` is no number: `fast`")
+    );
+}
+
+#[test]
+fn a_program_that_crashes_has_measured_nothing_by_its_epochs() {
+    let read = json!({ "stdout": "acc=(.*)" });
+    let (mut table, child) = running(asked(&read, Launch::default()));
+    for event in lines(child, &["acc=0.5"]) {
+        table.tell(event);
+    }
+    let end = End::Exit(1);
+    table.tell(Event::Exited { child, end });
+    let entries = spooled(table);
+    assert_eq!(fault(&entries).0, Fault::Crashed);
+    assert_eq!(epochs(&entries[0]).len(), 1);
+}
+
+#[test]
+fn what_a_host_lacks_sends_the_job_elsewhere() {
+    let lack = Lack::Input {
+        path: "t.py".to_owned(),
+        differs: true,
+    };
+    let ended = |event: Event| {
+        let (mut table, child) = running(asked(&json!({ "csv": "r" }), Launch::default()));
+        assert_eq!(child, ChildId(1));
+        table.tell(event);
+        let end = End::Exit(11);
+        table.tell(Event::Exited { child, end });
+        let releases = table.effects.into_iter().find_map(|effect| match effect {
+            Effect::Call {
+                call: Call::Release { releases, .. },
+                ..
+            } => Some(releases),
+            _ => None,
+        });
+        releases.expect("a release")
+    };
+    let child = ChildId(1);
+    let end = End::Lacks(lack.clone());
+    let released = ended(Event::Exited { child, end });
+    assert_eq!(released.len(), 1);
+    assert_eq!(
+        (released[0].held, &released[0].lack),
+        (held(1), &Some(lack))
+    );
+    let line = r#"{"event":"failed","fault":"invalid","lacks":"fold 3"}"#;
+    let released = ended(lines(child, &[line]).remove(0));
+    let what = "fold 3".to_owned();
+    assert_eq!(released[0].lack, Some(Lack::Data { what }));
+}
+
+#[test]
+fn a_program_has_its_own_limits_of_time() {
+    let launch = Launch {
+        timeout_ms: Some(100_000),
+        silence_ms: Some(30_000),
+        ..Launch::default()
+    };
+    let read = json!({ "stdout": "acc=(.*)" });
+    let (mut table, _child) = running(asked(&read, launch.clone()));
+    table.pass(Duration::from_secs(31));
+    let entries = spooled(table);
+    assert_eq!(
+        fault(&entries),
+        (Fault::TimedOut, "hangs: no line for 30 s")
+    );
+    let (mut table, child) = running(asked(&read, launch));
+    for _ in 0..4 {
+        table.pass(Duration::from_secs(25));
+        let text = "step\n".to_owned();
+        let dropped = 0;
+        table.tell(Event::Stderr {
+            child,
+            text,
+            dropped,
+        });
+    }
+    table.pass(Duration::from_secs(1));
+    let entries = spooled(table);
+    let (found, message) = fault(&entries);
+    assert_eq!(found, Fault::TimedOut);
+    assert!(
+        message.starts_with("took longer than its `timeout`, 1 m 40 s"),
+        "{message}"
+    );
+}
