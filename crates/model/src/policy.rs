@@ -171,6 +171,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_key_is_described_with_its_default() {
+        let page = include_str!("../../../docs/policy.md");
+        let keys = serde_json::to_value(Policy::default()).unwrap();
+        let keys = keys.as_object().unwrap();
+        for (key, value) in keys {
+            assert!(page.contains(&format!("\n| `{key}` | {value} | ")), "{key}");
+        }
+        assert_eq!(page.matches("\n| `").count(), keys.len());
+    }
+
+    #[test]
     fn production_keeps_its_relations() {
         assert_eq!(Policy::default().check(), Ok(()));
         let tight = Policy {
