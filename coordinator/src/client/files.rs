@@ -17,6 +17,17 @@ pub(crate) struct Loaded {
     pub(crate) file: SweepFile,
     /// Its text and that of its recipes, by the names that it uses.
     pub(crate) files: Files,
+    /// What is most likely a slip, for people.
+    pub(crate) warning: Option<String>,
+}
+
+impl Loaded {
+    /// Warns of what is most likely a slip.
+    pub(crate) fn warn(&self, context: &Context) {
+        if let Some(warning) = &self.warning {
+            context.printer.warn(warning);
+        }
+    }
 }
 
 /// Reads and parses a sweep file. Recipes are read relative to it.
@@ -39,8 +50,16 @@ pub(crate) fn load(path: &Path) -> Outcome<Loaded> {
     files.insert(main.clone(), text);
     let found = inputs::find(&file, directory).map_err(|error| Failure::files(&[error]))?;
     file.found(&found.inputs, found.directory.clone());
+    let warning = found.misplaced.map(|word| {
+        format!(
+            "`{word}` is beside {main}, but `trainer.command` is started in the directory of its \
+             worker; name the program in [program], which starts it beside the file, or write the \
+             whole path"
+        )
+    });
     Ok(Loaded {
         file,
+        warning,
         files: Files {
             main,
             files,

@@ -24,6 +24,9 @@ pub(super) struct Found {
     pub(super) inputs: BTreeMap<String, InputDigest>,
     /// The whole path of that directory, if the sweep file has a program.
     pub(super) directory: Option<String>,
+    /// A file of the command that is not where the program will be started, but
+    /// beside the sweep file.
+    pub(super) misplaced: Option<String>,
 }
 
 /// Finds and digests the files of a sweep's program. `beside` is the directory
@@ -36,6 +39,7 @@ pub(super) fn find(file: &SweepFile, beside: &Path) -> Result<Found, FileError> 
         return Ok(Found {
             inputs: own(file, Path::new("")),
             directory: None,
+            misplaced: misplaced(file, beside),
         });
     };
     let named = &program.directory;
@@ -53,6 +57,7 @@ pub(super) fn find(file: &SweepFile, beside: &Path) -> Result<Found, FileError> 
     Ok(Found {
         inputs,
         directory: Some(directory.to_string_lossy().into_owned()),
+        misplaced: None,
     })
 }
 
@@ -76,6 +81,13 @@ fn own_file(words: &[String], directory: &Path) -> Option<(String, InputDigest)>
     let argument = || arguments.iter().filter(plain).find_map(read);
     let (path, content) = script.or_else(argument)?;
     Some((path, input_digest(&content)))
+}
+
+/// A word of a command that is a file only if it is seen from the sweep file.
+fn misplaced(file: &SweepFile, beside: &Path) -> Option<String> {
+    let words = file.commands().concat();
+    let there = |word: &String| !Path::new(word).exists() && beside.join(word).is_file();
+    words.into_iter().find(there)
 }
 
 /// The content of a regular file that is not too large to be a program.

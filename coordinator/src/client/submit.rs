@@ -56,6 +56,7 @@ impl Receipt {
 
 pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcome {
     let loaded = files::load(&arguments.file)?;
+    loaded.warn(context);
     // The coordinator builds every cell and refuses wrong ones with the same
     // words; here they are needed only beside published values.
     if loaded.file.reference.is_some() {
