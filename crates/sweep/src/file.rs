@@ -268,7 +268,7 @@ impl Parts {
             .grid
             .map_or_else(Vec::new, |entry| grid::read(&entry.node, bare, errors));
         program::name_seeds(&mut settings, &blocks, &sweep.place, layer);
-        program::check_params(&settings, &blocks, errors);
+        program::check_params(&settings, &blocks, bare, errors);
         if program.as_ref().is_some_and(|it| it.is_template) && errors.is_empty() {
             program::check_handed_over(&settings, &blocks, errors);
         }

@@ -16,7 +16,7 @@ use super::expression::Expression;
 use super::grid::Block;
 use super::needs;
 use super::section::{Section, names};
-use super::settings::{Assigned, Setting, Settings};
+use super::settings::{Assigned, Bare, Setting, Settings};
 use super::source::{Entry, Node, Shape};
 
 const KEYS: [&str; 12] = [
@@ -368,7 +368,12 @@ pub(super) fn set_inputs(
 }
 
 /// Finds mistakes among the parameters of programs.
-pub(super) fn check_params(settings: &Settings, blocks: &[Block], errors: &mut Vec<FileError>) {
+pub(super) fn check_params(
+    settings: &Settings,
+    blocks: &[Block],
+    bare: Bare,
+    errors: &mut Vec<FileError>,
+) {
     let params = |path: &&str| path.starts_with("params.");
     let set = settings.keys().map(String::as_str);
     let axes = blocks.iter().flat_map(Block::paths);
@@ -393,6 +398,9 @@ pub(super) fn check_params(settings: &Settings, blocks: &[Block], errors: &mut V
             );
             errors.push(place.error(path, message));
         }
+    }
+    if bare == Bare::Params {
+        return;
     }
     let named = ["trainer.command", "trainer.null"];
     let is_named =

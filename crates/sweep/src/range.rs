@@ -76,7 +76,7 @@ fn numbers(entries: &[Entry]) -> Result<Vec<Value>, String> {
         let other = entries.iter().map(|entry| &*entry.name);
         let other: Vec<&str> = other.filter(|name| !KEYS.contains(name)).collect();
         return Err(format!(
-            "{} say no range here; {FORMS}",
+            "{} make no range here; {FORMS}",
             names(other.into_iter())
         ));
     }

@@ -46,10 +46,7 @@ pub(crate) fn listing(workers: &Workers) -> Listing {
 
 /// Why a worker gets no jobs, or not all.
 pub(super) fn reason(worker: &WorkerView) -> String {
-    let lacks = worker
-        .lacks
-        .iter()
-        .map(|lack| format!("has no {}", lack.what()));
+    let lacks = worker.lacks.iter().map(Lack::of_one);
     let lacks = lacks.collect::<Vec<_>>().join("; ");
     [words(worker.cordoned.as_ref()), lacks]
         .into_iter()

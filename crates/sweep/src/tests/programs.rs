@@ -24,10 +24,14 @@ fn bare_keys_are_parameters_and_keep_their_kinds() {
     let wrong = errors(&format!("{HEAD}{rest}"));
     assert!(wrong.contains("`params.half`"), "{wrong}");
     let rest = "[fixed]\ndouble = \"= 2 * lr\"\n[[grid]]\nlr = [1.0, 1, 0.5]\nexclude = \"lr > 0.9 && double > 9\"\n";
-    insta::assert_snapshot!(texts(rest).join("\n"), @"");
+    insta::assert_snapshot!(texts(rest).join("\n"), @r#"
+{"params":{"double":2.0,"lr":1.0},"trainer":{"arguments":"template","command":["t","{lr}"],"seeds":"distinct"}}
+{"params":{"double":2,"lr":1},"trainer":{"arguments":"template","command":["t","{lr}"],"seeds":"distinct"}}
+{"params":{"double":1.0,"lr":0.5},"trainer":{"arguments":"template","command":["t","{lr}"],"seeds":"distinct"}}
+"#);
     let both =
         texts("arguments = \"flags\"\n[fixed]\nparams.a = 1\nb.c = 2\n[[grid]]\nparams.lr = [1]\n");
-    insta::assert_snapshot!(both.join("\n"), @"");
+    insta::assert_snapshot!(both.join("\n"), @r#"{"params":{"a":1,"b":{"c":2},"lr":1},"trainer":{"arguments":"flags","command":["t","{lr}"],"seeds":"distinct"}}"#);
     let mixed = texts("arguments = \"flags\"\n[[grid]]\nlr = [1, \"1\", true, \"true\", [1, 2]]\n");
     assert_eq!(mixed.len(), 5);
 }
@@ -43,7 +47,7 @@ fn a_program_of_an_older_file_is_the_same_with_the_spec_on_stdin() {
         (command.arguments, &command.seeds),
         (None, &Seeds::Distinct)
     );
-    insta::assert_snapshot!(cells[0].text, @"");
+    insta::assert_snapshot!(cells[0].text, @r#"{"params":{"lr":1},"trainer":{"command":["t","{lr}"],"seeds":"distinct"}}"#);
 }
 
 #[test]
@@ -187,5 +191,28 @@ fn mistakes_are_told_where_they_are() {
     told.push(errors(
         "[sweep]\nname = \"x\"\n[local]\na = 1\n[[grid]]\nepochs = [1]\n",
     ));
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r#"
+s/x.toml:6:6: `params.lr`: `min`, `max` make no range here; write { log = [1e-4, 0.1], points = 4 }, { linear = [0, 1], points = 5 }, { from = 1, to = 10, step = 3 }, or a list of the values
+s/x.toml:6:6: `params.lr`: `values` make no range here; write { log = [1e-4, 0.1], points = 4 }, { linear = [0, 1], points = 5 }, { from = 1, to = 10, step = 3 }, or a list of the values
+s/x.toml:6:6: `params.lr`: `log` must be between two numbers greater than 0
+s/x.toml:6:6: `params.lr`: is no whole range; write { log = [1e-4, 0.1], points = 4 }, { linear = [0, 1], points = 5 }, { from = 1, to = 10, step = 3 }, or a list of the values
+s/x.toml:5:1: `params.momentum`: never reaches the program: no word of its command has `{momentum}`; add one, or hand over all parameters by `arguments = "flags"` ("overrides", "none")
+s/x.toml:5:1: `params.learning_rate`: never reaches the program: no word of its command has `{learning_rate}`; add one, or hand over all parameters by `arguments = "flags"` ("overrides", "none")
+s/x.toml:7:1: `seed`: Swath gives each replicate its own: write `{seed}` in the command, and `seeds = [0, 1, 2]` or `seeds = "common"` in [program] to choose them
+s/x.toml:6:10: `params.warmup`: "lr * 2" looks like an expression: write "= lr * 2" to compute it, or "= 'lr * 2'" if the program is to get this text
+s/x.toml:6:1: `trainer`: the program is named by [program] already; remove one of the two
+s/x.toml:5:11: `program.timeout`: must be a time, like "90s", "30m", "6h" or "1h30m"
+s/x.toml:5:10: `program.inputs`: must be a list of files and patterns under the program's directory, like ["train.py", "model/**/*.py"]
+s/x.toml:5:9: `program.seeds`: must be "distinct", "common" or a list of different whole numbers below 2147483648
+s/x.toml:3:1: `program.metric`: is missing; name the metric that `read` finds
+s/x.toml:6:8: `program.read`: no group of `stdout` is called `m`, the metric; name it like (?<m>[0-9.eE+-]+)
+s/x.toml:5:1: `program.argments`: unknown key; did you mean `arguments`?
+s/x.toml:4:11: `program.command`: must be a list of words, like ["python", "t.py"]; no shell takes it apart
+s/x.toml:4:12: `program.command`: `~` is for shells; write the whole path
+s/x.toml:3:14: `sweep.replicates`: is more than the 2 `seeds` of [program]; name more seeds
+s/x.toml:3:1: `params.lr`: is a parameter of a program, and the sweep names none; add
+  [program]
+  command = ["python", "train.py"]
+s/x.toml:3:2: `local`: holds parameters of a program; there is no [program]
+"#);
 }
