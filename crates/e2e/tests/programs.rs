@@ -82,7 +82,7 @@ fn an_edited_script_trains_anew_and_no_worker_runs_another_one() {
     drop(worker);
     site.write("t.sh", &script(2));
     let submitted = site.json(&["submit", "s.toml"]);
-    assert_eq!(submitted["new"], 6, "{submitted}");
+    assert_eq!(submitted["new_jobs"], 6, "{submitted}");
     // It changes after it was submitted.
     site.write("t.sh", &script(3));
     let worker = site.worker("w", 1, &["sh"]);
