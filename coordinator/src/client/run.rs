@@ -32,7 +32,9 @@ pub(crate) async fn run(context: &Context, arguments: &cli::Run) -> Outcome {
     let context = &here(context);
     let settings = LocalSettings::resolve(&arguments.local, &context.database);
     let loaded = load(&arguments.sweep)?;
-    loaded.iter().for_each(|it| it.warn(context));
+    if let Some(loaded) = &loaded {
+        loaded.warn(context);
+    }
     let mut interrupts = Interrupts::listen(true)?;
     if let Some(loaded) = &loaded
         && !context.database.exists()

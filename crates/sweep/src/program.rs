@@ -405,9 +405,7 @@ pub(super) fn check_params(
     let named = ["trainer.command", "trainer.null"];
     let is_named =
         |name: &&str| settings.contains_key(*name) || axis_values(blocks, name).next().is_some();
-    let first = known
-        .first()
-        .filter(|_| !named.iter().any(|name| is_named(name)));
+    let first = known.first().filter(|_| !named.iter().any(is_named));
     if let Some(path) = first {
         let set = settings.get(*path).map(|setting| &setting.place);
         let in_grid = || {

@@ -81,16 +81,16 @@ fn numbers(entries: &[Entry]) -> Result<Vec<Value>, String> {
         ));
     }
     match given[..] {
-        ["log", "points"] => spaced(&get("log"), &get("points"), true),
-        ["linear", "points"] => spaced(&get("linear"), &get("points"), false),
+        ["log", "points"] => spaced(get("log").as_ref(), get("points").as_ref(), true),
+        ["linear", "points"] => spaced(get("linear").as_ref(), get("points").as_ref(), false),
         ["from", "to", "step"] => stepped([get("from"), get("to"), get("step")]),
         _ => Err(format!("is no whole range; {FORMS}")),
     }
 }
 
-fn spaced(ends: &Option<Value>, points: &Option<Value>, log: bool) -> Result<Vec<Value>, String> {
+fn spaced(ends: Option<&Value>, points: Option<&Value>, log: bool) -> Result<Vec<Value>, String> {
     let word = if log { "log" } else { "linear" };
-    let ends = ends.as_ref().and_then(Value::as_array).map(Vec::as_slice);
+    let ends = ends.and_then(Value::as_array).map(Vec::as_slice);
     let pair = match ends {
         Some([first, last]) => first.as_f64().zip(last.as_f64()),
         _ => None,
@@ -99,7 +99,7 @@ fn spaced(ends: &Option<Value>, points: &Option<Value>, log: bool) -> Result<Vec
     if log && (first <= 0.0 || last <= 0.0) {
         return Err("`log` must be between two numbers greater than 0".to_owned());
     }
-    let points = points.as_ref().and_then(Value::as_u64);
+    let points = points.and_then(Value::as_u64);
     let points = points
         .filter(|points| (2..=VALUES_MAX).contains(points))
         .ok_or_else(|| format!("`points` must be a whole number from 2 to {VALUES_MAX}"))?;

@@ -148,7 +148,7 @@ impl Reader {
         };
         let counts = |name: &str| {
             let named = |known: &&str| known.eq_ignore_ascii_case(name);
-            EPOCH.iter().chain(&STEP).any(|known| named(&known))
+            EPOCH.iter().chain(&STEP).any(named)
         };
         let finite = values.into_iter().filter(|(_, value)| value.is_finite());
         Some(Observation {

@@ -35,7 +35,9 @@ const DIAL_DEADLINE: Duration = Duration::from_millis(300);
 
 pub(crate) async fn plan(context: &Context, arguments: &Plan) -> Outcome {
     let loaded = load_all(arguments)?;
-    loaded.iter().for_each(|it| it.warn(context));
+    for file in &loaded {
+        file.warn(context);
+    }
     let expansions = expand_all(&loaded)?;
     for expansion in &expansions {
         files::warn(context, expansion);

@@ -70,7 +70,7 @@ fn epochs(entry: &Entry) -> Vec<&Observation> {
 fn values(entry: &Entry) -> &Metrics {
     match &entry.finish.outcome {
         Outcome::Measured(measured) => &measured.values,
-        failed => panic!("{failed:?}"),
+        failed @ Outcome::Failed { .. } => panic!("{failed:?}"),
     }
 }
 
