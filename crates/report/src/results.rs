@@ -68,12 +68,13 @@ fn documents(results: &Results) -> String {
 }
 
 /// The columns after the axes in a record.
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 16] = [
     "n",
     "of",
     "median",
     "min",
     "max",
+    "range_coverage",
     "values",
     "succeeded",
     "diverged",
@@ -130,6 +131,7 @@ fn records(results: &Results) -> String {
             number(figure.median()),
             number(figure.min()),
             number(figure.max()),
+            number(summary.range_coverage()),
             values.join(";").into(),
             count(tally.succeeded),
             count(tally.diverged),

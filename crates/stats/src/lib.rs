@@ -5,18 +5,18 @@
 //! on the order in which the numbers came, and are never NaN.
 
 mod binomial;
-mod bootstrap;
 mod compare;
 mod normal;
+mod order;
 #[cfg(test)]
 mod tests;
 
 pub use self::binomial::clopper_pearson;
-pub use self::bootstrap::median_interval;
 pub use self::compare::{
     DIVISIONS_MAX, Statistic, Test, benjamini_hochberg, holm, least_p, mann_whitney, permutation,
 };
 pub use self::normal::{Z_95, median_error, upper_tail};
+pub use self::order::{MedianInterval, median_interval, range_coverage};
 
 /// A number that is not finite, where only finite ones make sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -8,7 +8,7 @@ use swath_results::table::Results;
 use super::axes::{Axes, Axis, depends};
 use super::grid::{FACTOR, spread, values};
 use super::names::Names;
-use super::{imports, measure, places, progress, title};
+use super::{imports, measure, places, progress, range, title};
 use crate::chart::{Axis as ChartAxis, Body, Boxes, Chart, Row};
 
 /// The most boxes in one picture.
@@ -43,11 +43,10 @@ pub(super) fn boxes(results: &Results) -> Chart {
             note,
         });
     }
-    let mut caption = vec![
-        "Thick line: median, its value at the right with its n. Dots: every run. Thin line: \
-         least to greatest."
-            .to_owned(),
-    ];
+    let mut caption = vec![format!(
+        "Thick line: median, its value at the right with its n. Dots: every run. Thin line: {}",
+        range(rows.iter().map(|it| it.values.len()))
+    )];
     if rows.iter().any(|row| row.values.len() > 4) {
         caption.push("Box: quartiles, from five runs on.".to_owned());
     }

@@ -6,7 +6,7 @@ use swath_model::metrics::{TEST_ERROR, TRAIN_ERROR};
 use swath_model::outcome::Observation;
 use swath_model::text::counted;
 
-use super::PlotError;
+use super::{PlotError, range};
 use crate::chart::{Axis, Body, Chart, Grid, Point, Series};
 
 /// The curve of one job.
@@ -77,8 +77,13 @@ pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, Plot
     caption.push(match most {
         1 => "One run each (n = 1).".to_owned(),
         _ => format!(
-            "Median of {} each (n up to {most}); band: least to greatest of the test error.",
-            counted(most as u64, "run")
+            "Median of {} each (n up to {most}); band of the test error: {}",
+            counted(most as u64, "run"),
+            range(
+                test.iter()
+                    .flat_map(|it| &it.points)
+                    .map(|it| it.values.len())
+            )
         ),
     });
     if all > NAMES_MOST {

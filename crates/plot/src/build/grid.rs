@@ -10,7 +10,7 @@ use swath_results::table::Results;
 
 use super::axes::{Axes, Axis, depends};
 use super::names::Names;
-use super::{LINES_MOST, PlotError, Request, axis_title, imports, measure, progress, title};
+use super::{LINES_MOST, PlotError, Request, axis_title, imports, measure, progress, range, title};
 use crate::chart::{Axis as ChartAxis, Body, Chart, Grid, Point, Series};
 
 /// A cell with its summary.
@@ -299,7 +299,8 @@ fn caption(
     } else {
         let each = counted(u64::from(n), "run");
         caption.push(format!(
-            "Markers: median of {each} (n = {n}). Dots: every run. Bars: least to greatest."
+            "Markers: median of {each} (n = {n}). Dots: every run. Bars: {}",
+            range(points().map(|it| it.values.len()))
         ));
     }
     caption.extend(notes);

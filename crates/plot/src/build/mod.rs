@@ -13,7 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use swath_model::text::counted;
-use swath_results::summary::Unit;
+use swath_results::summary::{Unit, covers};
 use swath_results::table::{Results, label};
 
 use self::axes::Axes;
@@ -193,6 +193,13 @@ const fn places(unit: Unit) -> usize {
         Unit::Plain => 4,
         Unit::Seconds => 0,
     }
+}
+
+/// What is drawn from the least to the greatest run, with what such ranges of
+/// these numbers of runs cover.
+fn range(counts: impl Iterator<Item = usize>) -> String {
+    let covers = covers(counts).map_or_else(String::new, |it| format!(", which {it}"));
+    format!("least to greatest{covers}.")
 }
 
 /// What is measured, as the title of an axis.

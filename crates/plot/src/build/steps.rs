@@ -13,7 +13,7 @@ use swath_results::table::Results;
 
 use super::axes::{Axes, Axis};
 use super::curves::median;
-use super::{PlotError, Request, axis_title, progress, title};
+use super::{PlotError, Request, axis_title, progress, range, title};
 use crate::chart::{Axis as ChartAxis, Body, Chart, Grid, Point, Series};
 
 /// Steps until the test error is at most the target, over all batch sizes.
@@ -75,8 +75,10 @@ pub fn steps(
     )];
     caption.push(format!(
         "Markers: median over {} of the cell that needs fewest (n = {n}; hollow: some runs did \
-         not reach it). Dots: every run. Dashed: half the steps for twice the batch.",
-        counted(u64::from(n), "run")
+         not reach it). Dots: every run that did. Bars: {} Dashed: half the steps for twice the \
+         batch.",
+        counted(u64::from(n), "run"),
+        range(points.iter().map(|it| it.values.len()))
     ));
     let unreached = points.iter().filter(|it| it.y.is_none()).count();
     if unreached > 0 {

@@ -4,6 +4,7 @@
 //! measured. A replicate that diverged or failed is counted and shown, never
 //! dropped: a median over the others says so.
 
+mod coverage;
 mod figure;
 #[cfg(test)]
 mod tests;
@@ -13,12 +14,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use self::coverage::{METHOD, covered, covers};
 pub use self::figure::{Figure, Objective, Quantity, Tally, Unit};
 use swath_model::id::Replicate;
 use swath_model::job::StateName;
 use swath_model::outcome::Provenance;
 use swath_model::view::{CellResults, ReplicateResult};
-use swath_stats::{NotFinite, Sample, median_interval};
+use swath_stats::{MedianInterval, NotFinite, Sample, median_interval, range_coverage};
 use swath_sweep::Measure;
 
 /// The summary of a cell's replicates.
@@ -100,10 +102,16 @@ impl Summary {
         self.sample().deviation()
     }
 
-    /// The 95 % bootstrap interval of the median, where every run is known; see
-    /// [`swath_stats::median_interval`].
-    pub fn interval(&self) -> Option<[f64; 2]> {
+    /// An interval for the median, where every run is known; see
+    /// [`median_interval`]. It covers 95 % of cases only from six runs on.
+    pub fn interval(&self) -> Option<MedianInterval> {
         median_interval(&self.sample(), 0.95).filter(|_| self.summarised == 0)
+    }
+
+    /// In what share of cases the range from the least to the greatest run holds
+    /// the true median, where every run is known; see [`range_coverage`].
+    pub fn range_coverage(&self) -> Option<f64> {
+        range_coverage(self.values.len()).filter(|_| self.summarised == 0)
     }
 
     /// The measured values, each of one run; they are finite.

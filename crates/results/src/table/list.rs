@@ -10,9 +10,9 @@ use swath_model::text::parameter;
 use swath_sweep::{LABEL, Layout, metric_of};
 
 use super::label::{label, labels};
-use super::notes::{Marks, caption, footnotes, mark_best};
+use super::notes::{Marks, caption, footnotes, intervals, mark_best};
 use super::{Column, Field, Kind, Results, Row, Shown, Table, TableError};
-use crate::summary::{Quantity, Unit};
+use crate::summary::{Quantity, Unit, covered};
 
 /// What a measured column shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +102,8 @@ impl Results {
 
     /// The table with one row per cell that shows everything: every axis; the
     /// median with its n; least and greatest value, mean, standard deviation
-    /// and bootstrap interval; the time; the cell's id.
+    /// and an interval for the median with what it covers; the time; the cell's
+    /// id.
     ///
     /// # Errors
     ///
@@ -114,7 +115,7 @@ impl Results {
         // Insert them right after the median.
         let at = rows.len() + 1;
         let unit = self.definition.unit();
-        for name in ["95 % interval", "sd", "mean", "max", "min", "n"] {
+        for name in ["interval of median", "sd", "mean", "max", "min", "n"] {
             let column = Column {
                 name: name.to_owned(),
                 group: None,
@@ -136,8 +137,10 @@ impl Results {
                 None => Field::Blank,
             };
             let interval = summary.interval();
-            let interval = interval.map_or(Field::Blank, |[low, high]| {
-                Field::Number(format!("{} to {}", unit.text(low), unit.text(high)))
+            let interval = interval.map_or(Field::Blank, |it| Field::Noted {
+                text: it.ends.map(|end| unit.text(end)).join(" to "),
+                behind: Some(covered(it.coverage)),
+                marks: Vec::new(),
             });
             row.fields.insert(at, interval);
             row.fields.insert(at, number(summary.deviation()));
@@ -148,6 +151,7 @@ impl Results {
             row.fields.insert(at, Field::Number(n));
             row.fields.push(Field::Text(cell.cell.short()));
         }
+        table.footnotes.extend(intervals(self));
         Ok(table)
     }
 

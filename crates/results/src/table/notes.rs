@@ -13,7 +13,7 @@ use swath_sweep::Measure;
 use super::imported::Marked;
 use super::list::Measured;
 use super::{Field, Footnote, Results, Table, Verdict};
-use crate::summary::{Quantity, Tally, Unit};
+use crate::summary::{Quantity, Tally, Unit, covers};
 
 /// Which fields carry which mark.
 #[derive(Default)]
@@ -301,6 +301,19 @@ pub(super) fn footnotes<'a>(
     let facts = facts.chain(reproduced(results));
     notes.extend(facts.map(|text| Footnote { mark: None, text }));
     notes
+}
+
+/// What the ranges and the intervals of a wide table cover.
+pub(super) fn intervals(results: &Results) -> Option<Footnote> {
+    let told = results.summaries.iter().filter(|it| it.summarised == 0);
+    let range = covers(told.map(|it| it.values.len()))?;
+    let text = format!(
+        "The range from min to max {range}; the interval of the median is the shortest between \
+         runs equally far from either end that holds it in at least 95 % of cases, of fewer than 6 \
+         runs their range; in brackets what it covers, by order statistics, whatever the \
+         distribution of runs"
+    );
+    Some(Footnote { mark: None, text })
 }
 
 /// How the sweep compares with what was published.

@@ -14,12 +14,12 @@ use swath_model::outcome::{COLUMNS, Measurement};
 use swath_model::view::{
     CellResults, ReplicateResult, ReplicationView, SCHEMA_VERSION, SweepRecord,
 };
-use swath_stats::Sample;
+use swath_stats::{Sample, range_coverage};
 use swath_sweep::LABEL;
 
 use super::imported::{numbers, share};
 use super::{Compared, Definition, TableError, Verdict};
-use crate::summary::{Figure, Mixed, Quantity, Summary, Unit};
+use crate::summary::{Figure, METHOD, Mixed, Quantity, Summary, Unit};
 
 /// A sweep with its cells and their summaries.
 #[derive(Clone, Debug)]
@@ -303,6 +303,8 @@ struct Metric {
     median: Option<f64>,
     min: Option<f64>,
     max: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range_coverage: Option<f64>,
 }
 
 impl Metric {
@@ -312,6 +314,7 @@ impl Metric {
             median: sample.median(),
             min: sample.min(),
             max: sample.max(),
+            range_coverage: range_coverage(sample.len()),
         }
     }
 }
@@ -333,7 +336,11 @@ impl Serialize for ResultRow<'_> {
         map.serialize_entry("max", &measured.max())?;
         map.serialize_entry("mean", &self.summary.mean())?;
         map.serialize_entry("deviation", &self.summary.deviation())?;
-        map.serialize_entry("interval", &self.summary.interval())?;
+        map.serialize_entry("range_coverage", &self.summary.range_coverage())?;
+        let interval = self.summary.interval();
+        map.serialize_entry("interval", &interval.map(|it| it.ends))?;
+        map.serialize_entry("interval_coverage", &interval.map(|it| it.coverage))?;
+        map.serialize_entry("interval_method", &interval.map(|_| METHOD))?;
         map.serialize_entry("values", &Values(self.summary))?;
         map.serialize_entry("even", &measured.is_even())?;
         map.serialize_entry("succeeded", &tally.succeeded)?;

@@ -303,7 +303,7 @@ fn the_wide_table_shows_everything() {
         texts(&table)[..2],
         [
             "batch size | lr | test error (%) | n | min (%) | max (%) | mean (%) | sd (%) | \
-             95 % interval (%) | train time | cell",
+             interval of median (%) | train time | cell",
             "64 | 3.2 | 10.00 | 1 of 1 | 10.00 | 10.00 | 10.00 | - | - | 1 m 00 s | 000000000000",
         ]
     );
