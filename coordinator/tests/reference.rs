@@ -145,7 +145,7 @@ async fn published_values_are_checked() {
     *: the least of its column among cells with every run.
     [a] Published: 9.14 in the figure beside the table; either counts as reproduced.
     The median of an even number of runs is the mean of the two middle ones.
-    Published values: 1 reproduced, 1 not reproduced, 0 undecided; reproduced where ours differs by no more than the noise of both sides (95 %), or the reference's own tolerance.
+    Published values: 1 reproduced, 1 not reproduced, 0 undecided; reproduced where ours differs by no more than 1.96 standard errors of the difference of two medians (if runs scatter normally, 95 % of differences by chance alone are less), or the reference's own tolerance.
     The best cell (5.05 at x 3) has the greatest x that was tried; to look further, add a value above 3 to `params.x` in the sweep file and submit it again: what is measured stays.
     ");
     let all = run("table all --check");

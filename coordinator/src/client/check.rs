@@ -17,6 +17,6 @@ pub(super) fn checked(context: &Context, name: &str, check: Option<&Check>) -> O
     Ok(match check.verdict() {
         Verdict::Reproduced => Exit::Ok,
         Verdict::NotReproduced => Exit::FailedCells,
-        Verdict::Undecided => Exit::NotFound,
+        Verdict::Undecided | Verdict::Imported => Exit::NotFound,
     })
 }

@@ -167,6 +167,7 @@ fn published(row: ResultRow<'_>) -> Vec<Cow<'static, str>> {
         Some(Verdict::Reproduced) => "reproduced",
         Some(Verdict::NotReproduced) => "not_reproduced",
         Some(Verdict::Undecided) => "undecided",
+        Some(Verdict::Imported) => "imported",
         None => "",
     };
     vec![

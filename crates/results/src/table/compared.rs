@@ -44,7 +44,7 @@ pub struct Check {
     /// The lines of those values in the reference.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmatched_lines: Vec<u32>,
-    /// Cells whose verdict rests on imported numbers alone.
+    /// See [`Verdict::Imported`].
     #[serde(default)]
     pub imported: u32,
 }
@@ -54,32 +54,32 @@ impl Check {
     pub const fn verdict(&self) -> Verdict {
         if self.not_reproduced > 0 {
             Verdict::NotReproduced
-        } else if self.undecided > 0 || self.reproduced == 0 {
+        } else if self.undecided > 0 || self.imported > 0 || self.reproduced == 0 {
             Verdict::Undecided
         } else {
             Verdict::Reproduced
         }
     }
 
-    /// The counts in words: `12 reproduced, 1 not reproduced, 2 undecided`.
+    /// The counts in words: `12 reproduced, 1 not reproduced, 2 undecided, 3
+    /// imported`.
     pub fn words(&self) -> String {
         let mut text = format!(
             "{} reproduced, {} not reproduced, {} undecided",
             self.reproduced, self.not_reproduced, self.undecided
         );
+        // Writing to a String cannot fail.
+        if self.imported > 0 {
+            let _ = write!(text, ", {} imported", self.imported);
+        }
         if self.unmatched > 0 {
             let lines = counted(u64::from(self.unmatched), "published value");
-            // Writing to a String cannot fail.
             let at: Vec<String> = self.unmatched_lines.iter().map(u32::to_string).collect();
             let noun = if at.len() == 1 { "line" } else { "lines" };
             let _ = write!(text, "; {lines} of no cell of this sweep");
             if !at.is_empty() {
                 let _ = write!(text, " ({noun} {} of the reference)", at.join(", "));
             }
-        }
-        if self.imported > 0 {
-            let cells = counted(u64::from(self.imported), "cell");
-            let _ = write!(text, "; {cells} by imported numbers alone");
         }
         text
     }
@@ -95,8 +95,9 @@ impl Results {
     /// the file.
     ///
     /// Nothing is decided while replicates are open, unless none was begun: a
-    /// cell with only imported numbers is complete as it is. A cell that
-    /// diverged in every replicate did not reproduce a value.
+    /// cell with only imported numbers is complete as it is, and reproduces
+    /// nothing. A cell that diverged in every replicate did not reproduce a
+    /// value.
     pub fn compared(&self, place: usize) -> Vec<Compared<'_>> {
         let lines = self.published.get(place).map_or(&[][..], Vec::as_slice);
         let lines = lines.iter().map(|line| &self.definition.published[*line]);
@@ -147,6 +148,8 @@ impl Results {
             verdict: best.map(|it| {
                 if tally.open > 0 && self.is_begun(place) {
                     Verdict::Undecided
+                } else if self.is_imported(place) {
+                    Verdict::Imported
                 } else {
                     it.verdict
                 }
@@ -182,12 +185,11 @@ impl Results {
         }
         let mut check = Check::default();
         for place in 0..self.cells.len() {
-            let verdict = self.verdict(place);
-            check.imported += u32::from(verdict.is_some() && self.is_imported(place));
-            match verdict {
+            match self.verdict(place) {
                 Some(Verdict::Reproduced) => check.reproduced += 1,
                 Some(Verdict::NotReproduced) => check.not_reproduced += 1,
                 Some(Verdict::Undecided) => check.undecided += 1,
+                Some(Verdict::Imported) => check.imported += 1,
                 None => {}
             }
         }

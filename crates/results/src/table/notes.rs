@@ -52,7 +52,8 @@ impl Marks {
                      sides, or the reference's tolerance"
                 }
                 Some(Verdict::Undecided) => "Undecided: whether this is what was published",
-                Some(Verdict::Reproduced) | None => continue,
+                // Imported numbers are marked as such.
+                Some(Verdict::Reproduced | Verdict::Imported) | None => continue,
             };
             let mark = marks.mark(text);
             marks.figures[place].push(mark);
@@ -319,9 +320,16 @@ pub(super) fn intervals(results: &Results) -> Option<Footnote> {
 /// How the sweep compares with what was published.
 fn reproduced(results: &Results) -> Option<String> {
     let check = results.check()?;
+    let covers = match results.definition.unit() {
+        Unit::Percent => "if runs scatter normally, 95 % of differences by chance alone are less",
+        // Nothing else tells how such a metric scatters.
+        Unit::Plain | Unit::Seconds => {
+            "as far as the runs tell how they scatter: few runs tell too little for 95 %"
+        }
+    };
     Some(format!(
-        "Published values: {}; reproduced where ours differs by no more than the noise of both \
-         sides (95 %), or the reference's own tolerance",
+        "Published values: {}; reproduced where ours differs by no more than 1.96 standard errors \
+         of the difference of two medians ({covers}), or the reference's own tolerance",
         check.words()
     ))
 }

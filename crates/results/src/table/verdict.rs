@@ -27,6 +27,9 @@ pub enum Verdict {
     NotReproduced,
     /// Too little was measured, or it scatters too much to decide.
     Undecided,
+    /// All our numbers are imported: nothing was trained here that could
+    /// reproduce anything.
+    Imported,
 }
 
 impl Verdict {
@@ -36,6 +39,7 @@ impl Verdict {
             Self::Reproduced => "reproduced",
             Self::NotReproduced => "not reproduced",
             Self::Undecided => "undecided",
+            Self::Imported => "imported",
         }
     }
 }
@@ -81,8 +85,8 @@ pub fn ordinary_deviation(error: f64) -> f64 {
 ///   deviations of either side.
 /// * A median of n trainings has the standard error σ·e(n), with e(n) that of a
 ///   standard normal median: 1 for 1, 0.670 for 3, about 1.2533/√n for many.
-/// * The margin is 1.96·σ·√(e(n)² + e(m)²), the 95 % interval of a difference of
-///   nothing: 0.41 points for a median of 3 against 1 training at 5 % error, 0.33
+/// * The margin is 1.96·σ·√(e(n)² + e(m)²), within which 95 % of differences lie
+///   that are chance alone, if trainings scatter normally with σ: 0.41 points for a median of 3 against 1 training at 5 % error, 0.33
 ///   for 3 against 3.
 /// * Reproduced: they differ by at most the margin. Not reproduced: by more.
 ///   Undecided: by at most the margin, and that is more than 4 ordinary
@@ -127,6 +131,7 @@ pub(super) fn over_all(verdicts: impl Iterator<Item = Verdict>) -> Option<Verdic
     verdicts.reduce(|left, right| match (left, right) {
         (Verdict::Reproduced, _) | (_, Verdict::Reproduced) => Verdict::Reproduced,
         (Verdict::Undecided, _) | (_, Verdict::Undecided) => Verdict::Undecided,
+        (Verdict::Imported, _) | (_, Verdict::Imported) => Verdict::Imported,
         _ => Verdict::NotReproduced,
     })
 }

@@ -6,7 +6,7 @@ use swath_model::job::StateName;
 use swath_model::view::CellResults;
 
 use super::{cells, list, pivot, results, with_reference};
-use crate::table::{Comparison, Field, Outcome, Table};
+use crate::table::{Comparison, Field, Outcome, Table, Verdict};
 
 fn number(line: u32, runs: u32) -> Imported {
     Imported {
@@ -89,7 +89,7 @@ fn medians_from_elsewhere_are_compared_and_not_tested() {
 }
 
 #[test]
-fn imported_numbers_are_judged_until_a_training_begins() {
+fn imported_numbers_alone_reproduce_nothing() {
     let published = json!([{"line": 2, "cells": [0], "test_error": 10.0, "n": 1}]);
     let mut cells = cells();
     let replicates = &mut cells[0].replicates;
@@ -104,15 +104,19 @@ fn imported_numbers_are_judged_until_a_training_begins() {
         results.check().unwrap()
     };
     let check = checked(cells.clone());
+    // The number equals the published one, and was not trained here.
     assert_eq!(
-        (check.reproduced, check.undecided, check.imported),
-        (1, 0, 1)
+        check.words(),
+        "0 reproduced, 0 not reproduced, 0 undecided, 1 imported"
     );
-    assert!(
-        check
-            .words()
-            .ends_with("; 1 cell by imported numbers alone")
-    );
+    assert_eq!(check.verdict(), Verdict::Undecided);
+    let listed = list(&["batch_size"], &["test_error"]);
+    let listed = results(with_reference(listed, &published), cells.clone());
+    let row = serde_json::to_value(listed.document()).unwrap()["rows"][0].clone();
+    assert_eq!(row["verdict"], "imported");
+    assert_eq!(row["reference"][0]["verdict"], "imported");
+    let shown = super::texts(&listed.table().unwrap());
+    assert!(shown[1].ends_with(" | 0.00 | imported"), "{shown:?}");
     // One more number is on its way.
     cells[0].replicates[1].state = StateName::Leased;
     let check = checked(cells);
