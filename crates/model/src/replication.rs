@@ -82,6 +82,11 @@ impl Pair {
     pub fn is_decided(&self) -> bool {
         self.p <= self.level
     }
+
+    /// Whether both have the same median, so that neither is the better one.
+    pub fn is_tie(&self) -> bool {
+        self.better.median == self.worse.median
+    }
 }
 
 /// The decision that a cell gets a replicate.

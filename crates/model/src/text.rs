@@ -20,6 +20,33 @@ pub fn decimals(value: f64, places: usize) -> String {
     }
 }
 
+/// A measured `value` with this many decimals, or with one more significant
+/// digit than these where they would change it by more than a tenth: nothing
+/// reads as nought that is not.
+pub fn measured(value: f64, places: usize) -> String {
+    let text = decimals(value, places);
+    let read = text.parse().unwrap_or(value);
+    if (value - read).abs() > 0.1 * value.abs() {
+        return compact(format!("{value:.places$e}").parse().unwrap_or(value));
+    }
+    text
+}
+
+/// Measured numbers with as many significant digits, from four up to twelve, as
+/// it takes to tell them apart.
+pub fn told_apart<const N: usize>(values: [f64; N]) -> [String; N] {
+    let texts = |digits: usize| {
+        values.map(|value| compact(format!("{value:.digits$e}").parse().unwrap_or(value)))
+    };
+    let apart = |texts: &[String; N]| {
+        let pairs = (0..N).flat_map(|one| (0..one).map(move |other| (one, other)));
+        let mut pairs =
+            pairs.filter(|(one, other)| values[*one].total_cmp(&values[*other]).is_ne());
+        pairs.all(|(one, other)| texts[one] != texts[other])
+    };
+    (3..11).map(texts).find(apart).unwrap_or_else(|| texts(11))
+}
+
 /// `value` exactly, in the shortest common form: `0.1`, `3.2`, `1e-4`, `4096`.
 pub fn compact(value: f64) -> String {
     let value = value + 0.0;
@@ -196,7 +223,33 @@ mod tests {
         assert_eq!(decimals(999_999_999_999_999.0, 1), "999999999999999.0");
     }
 
+    #[test]
+    fn measured_numbers_keep_what_tells() {
+        for (value, text) in [
+            (8.21, "8.21"),
+            (0.05, "0.05"),
+            (0.0557, "0.06"),
+            (0.0348, "0.0348"),
+            (0.0013, "0.0013"),
+            (1.3e-6, "1.3e-6"),
+            (0.0, "0.00"),
+            (-0.0, "0.00"),
+            (99.999, "100.00"),
+        ] {
+            assert_eq!(measured(value, 2), text);
+        }
+        assert_eq!(told_apart([8.2131, 8.2134]), ["8.2131", "8.2134"]);
+        assert_eq!(told_apart([8.2131, 9.0]), ["8.213", "9"]);
+        assert_eq!(told_apart([0.1 + 0.2, 0.3]), ["0.3", "0.3"]);
+    }
+
     proptest! {
+        #[test]
+        fn measured_is_within_a_tenth(value in proptest::num::f64::NORMAL, places in 0..6_usize) {
+            let read: f64 = measured(value, places).parse().unwrap();
+            prop_assert!((read / value - 1.0).abs() <= 0.5_f64.powi(places.min(3) as i32 + 1).max(0.1));
+        }
+
         #[test]
         fn compact_is_exact(value in proptest::num::f64::NORMAL) {
             let read: f64 = compact(value).parse().unwrap();

@@ -122,8 +122,6 @@ pub struct Heat {
     pub rows: Vec<String>,
     /// What the colours mean; shown beside their scale.
     pub measure: String,
-    /// How many decimals the numbers have.
-    pub places: usize,
     /// The cells, one per row and column.
     pub cells: Vec<Vec<Cell>>,
 }
@@ -133,6 +131,8 @@ pub struct Heat {
 pub struct Cell {
     /// Its median.
     pub value: Option<f64>,
+    /// The median as text.
+    pub text: String,
     /// The note instead of the number or after it: `2 of 3`, `diverged`.
     pub note: String,
     /// Whether it is the best of its row.

@@ -1,7 +1,5 @@
 //! A chart in text characters.
 
-use swath_model::text::decimals;
-
 use crate::chart::{Body, Boxes, Chart, Grid, Heat, Row};
 use crate::scale::Scale;
 
@@ -279,7 +277,7 @@ fn table(out: &mut String, chart: &Chart, heat: &Heat) {
     let number = |cell: &crate::chart::Cell| {
         let mark = if cell.best { "*" } else { "" };
         match cell.value {
-            Some(value) => format!("{}{mark}", decimals(value, heat.places)),
+            Some(_) => format!("{}{mark}", cell.text),
             None => cell.note.clone(),
         }
     };

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use swath_coordinator::api::{Decisions, NamedCell};
 use swath_model::id::CellDigest;
 use swath_model::replication::{Neighbour, Pair, Stop};
+use swath_model::text::{measured, told_apart};
 use swath_report::{Listing, ListingColumn as Column, parameter, utc};
 use swath_results::table::label;
 
@@ -33,8 +34,13 @@ pub(crate) fn listing(document: &Decisions, all: bool) -> Listing {
         let it = &decided.decision;
         let decision = &it.decision;
         let job = decided.job.map(|job| job.to_string()).unwrap_or_default();
+        let tie = if decision.pair.is_tie() {
+            ", a tie"
+        } else {
+            ""
+        };
         let what = format!(
-            "replicate {} of {}",
+            "replicate {} of {}{tie}",
             decision.replicate,
             name(decision.cell)
         );
@@ -46,6 +52,7 @@ pub(crate) fn listing(document: &Decisions, all: bool) -> Listing {
         let mut row = super::document(it);
         row["job"] = super::document(&decided.job);
         row["name"] = name(decision.cell).into();
+        row["tie"] = decision.pair.is_tie().into();
         listing.push(job, fields.collect(), row);
     }
     for undecided in document.undecided.iter().filter(|_| all) {
@@ -53,12 +60,18 @@ pub(crate) fn listing(document: &Decisions, all: bool) -> Listing {
             Stop::Max => "undecided at the most replicates",
             Stop::Cancelled => "undecided, a job was cancelled",
         };
-        let head = [String::new(), String::new(), why.to_owned()];
+        let tie = if undecided.pair.is_tie() {
+            ", a tie"
+        } else {
+            ""
+        };
+        let head = [String::new(), String::new(), format!("{why}{tie}")];
         let fields = head
             .into_iter()
             .chain(pair(&undecided.pair, &name))
             .chain([String::new()]);
-        let row: Value = json!({ "undecided": undecided.stop, "pair": undecided.pair });
+        let tie = undecided.pair.is_tie();
+        let row: Value = json!({ "undecided": undecided.stop, "pair": undecided.pair, "tie": tie });
         let id = undecided.pair.worse.cell.to_string();
         listing.push(id, fields.collect(), row);
     }
@@ -67,14 +80,17 @@ pub(crate) fn listing(document: &Decisions, all: bool) -> Listing {
 
 /// Both cells of a pair, and what tells them apart or does not.
 fn pair(pair: &Pair, name: &dyn Fn(CellDigest) -> String) -> Vec<String> {
-    let side = |it: &Neighbour| {
-        let median = it
-            .median
-            .map_or("diverged".to_owned(), |it| format!("{it:.4}"));
-        [name(it.cell), median, it.n.to_string()]
+    let [better, worse] = [pair.better.median, pair.worse.median];
+    // One of a pair that diverged needs no telling apart.
+    let any = better.or(worse).unwrap_or_default();
+    let texts = told_apart([better.unwrap_or(any), worse.unwrap_or(any)]);
+    let side = |it: &Neighbour, text: &str| {
+        let median = it.median.map_or("diverged", |_| text);
+        [name(it.cell), median.to_owned(), it.n.to_string()]
     };
-    let sides = side(&pair.better).into_iter().chain(side(&pair.worse));
-    let test = [format!("{:.4}", pair.p), format!("{:.5}", pair.level)];
+    let sides = side(&pair.better, &texts[0]).into_iter();
+    let sides = sides.chain(side(&pair.worse, &texts[1]));
+    let test = [measured(pair.p, 4), measured(pair.level, 5)];
     sides.chain(test).collect()
 }
 

@@ -217,7 +217,15 @@ fn the_list_of_decisions() {
         p: 0.19,
         ..pair
     };
-    let undecided = [(Stop::Max, diverged), (Stop::Cancelled, pair)];
+    let tie = Pair {
+        worse: side(3, 3, Some(8.25)),
+        ..pair
+    };
+    let undecided = [
+        (Stop::Max, diverged),
+        (Stop::Cancelled, pair),
+        (Stop::Max, tie),
+    ];
     let undecided = undecided.map(|(stop, pair)| Undecided { pair, stop });
     let named = [(1, 0.1), (2, 0.2), (3, 0.4)].map(|(number, lr)| NamedCell {
         cell: digest(number),

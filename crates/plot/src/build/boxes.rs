@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 
-use swath_model::text::decimals;
 use swath_results::table::Results;
 
 use super::axes::{Axes, Axis, depends};
 use super::grid::{FACTOR, spread, values};
 use super::names::Names;
-use super::{imports, measure, places, progress, range, title};
+use super::{imports, measure, progress, range, title};
 use crate::chart::{Axis as ChartAxis, Body, Boxes, Chart, Row};
 
 /// The most boxes in one picture.
@@ -16,7 +15,6 @@ const BOXES_MOST: usize = 60;
 
 pub(super) fn boxes(results: &Results) -> Chart {
     let axes = Axes::of(results);
-    let unit = results.definition().unit();
     let apart = telling_apart(results, &axes);
     let names = Names::new(&apart);
     let mark = imports::some(results);
@@ -39,7 +37,7 @@ pub(super) fn boxes(results: &Results) -> Chart {
                 names.of(at)
             },
             values: values(summary),
-            median: figure.median().map(|it| (it, decimals(it, places(unit)))),
+            median: figure.median().map(|it| (it, figure.text(it))),
             note,
         });
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use swath_model::metrics::Goal;
 use swath_model::text::counted;
 use swath_model::view::CellResults;
-use swath_results::summary::Summary;
+use swath_results::summary::{Summary, alike};
 use swath_results::table::Results;
 
 use super::axes::{Axes, Axis, depends};
@@ -121,19 +121,35 @@ fn groups(x: &Axis, by: &[&Axis]) -> BTreeMap<Vec<Option<usize>>, Vec<usize>> {
     groups
 }
 
-/// Among the cells at one point, the one with the best median. Complete cells
-/// are preferred, because a median of the surviving runs is too good.
-pub(super) fn best(here: &[usize], cells: &[Place<'_>], goal: Goal) -> Option<usize> {
+/// The cell that a point shows, of those that fall on it.
+#[derive(Clone, Copy)]
+pub(super) struct Shown {
+    pub(super) cell: usize,
+    /// Whether another one is as good.
+    pub(super) tied: bool,
+}
+
+/// Among the cells at one point, the one with the best median; the first, where
+/// several tie. Complete cells are preferred, because a median of the surviving
+/// runs is too good.
+pub(super) fn best(here: &[usize], cells: &[Place<'_>], goal: Goal) -> Option<Shown> {
     let figure = |cell: usize| &cells[cell].1.measured;
-    let best = here.iter().min_by(|left, right| {
+    let best = *here.iter().min_by(|left, right| {
         let (left, right) = (figure(**left), figure(**right));
         let complete = right.is_complete().cmp(&left.is_complete());
         complete.then_with(|| match (left.median(), right.median()) {
             (Some(left), Some(right)) => goal.order(left, right),
             (left, right) => right.is_some().cmp(&left.is_some()),
         })
-    });
-    best.copied()
+    })?;
+    let as_good = |cell: &usize| {
+        let (one, other) = (figure(*cell), figure(best));
+        let medians = one.median().zip(other.median());
+        one.is_complete() == other.is_complete()
+            && medians.is_some_and(|(one, other)| alike(one, other))
+    };
+    let tied = here.iter().any(|cell| *cell != best && as_good(cell));
+    Some(Shown { cell: best, tied })
 }
 
 /// Which cell a point shows, where several fall on it.
@@ -142,6 +158,7 @@ pub(super) fn choice(
     axes: &Axes,
     shown: &[&Axis],
     crowded: bool,
+    tied: bool,
 ) -> Option<String> {
     if !crowded {
         return None;
@@ -152,8 +169,13 @@ pub(super) fn choice(
         .filter(|axis| !shown.iter().any(|it| it.path == axis.path));
     let rest: Vec<&Axis> = rest.collect();
     let names: Vec<String> = rest.iter().map(|axis| axis_title(&axis.path)).collect();
+    let tie = if tied {
+        ", the first where several tie"
+    } else {
+        ""
+    };
     Some(format!(
-        "At each point the {} with the {} median, one with every run if there is one.",
+        "At each point the {} with the {} median, one with every run if there is one{tie}.",
         names.join(", "),
         results.definition().goal().superlative()
     ))
@@ -170,7 +192,7 @@ fn lines(results: &Results, axes: &Axes, x: &Axis, by: &[&Axis]) -> Result<Chart
     let names = Names::new(by);
     let mark = imports::some(results);
     let goal = results.definition().goal();
-    let mut crowded = false;
+    let (mut crowded, mut tied) = (false, false);
     let mut series = Vec::new();
     let mut taken = Vec::new();
     for (look, line) in groups.values().enumerate() {
@@ -181,7 +203,9 @@ fn lines(results: &Results, axes: &Axes, x: &Axis, by: &[&Axis]) -> Result<Chart
         }
         crowded |= at.values().any(|cells| cells.len() > 1);
         let points = at.values().filter_map(|here| {
-            let cell = best(here, &cells, goal)?;
+            let shown = best(here, &cells, goal)?;
+            tied |= shown.tied;
+            let cell = shown.cell;
             taken.push(cell);
             Some(point(x.number(cell)?, cells[cell], mark))
         });
@@ -200,7 +224,7 @@ fn lines(results: &Results, axes: &Axes, x: &Axis, by: &[&Axis]) -> Result<Chart
         });
     }
     let shown: Vec<&Axis> = by.iter().copied().chain([x]).collect();
-    let mut note = choice(results, axes, &shown, crowded);
+    let mut note = choice(results, axes, &shown, crowded, tied);
     if let (Some(note), [_]) = (&mut note, series.as_slice()) {
         note.push_str(&chosen_values(axes, x, &taken));
     }

@@ -1,11 +1,12 @@
 //! The cells of a sweep as a field of colours.
 
 use swath_model::metrics::Goal;
+use swath_results::summary::{Unit, alike};
 use swath_results::table::Results;
 
 use super::axes::{Axes, Axis};
 use super::grid::{FACTOR, Place, best, choice, left_out, named, replicates, spread};
-use super::{PlotError, Request, axis_title, imports, measure, places, progress, title};
+use super::{PlotError, Request, axis_title, imports, measure, progress, title};
 use crate::chart::{Axis as ChartAxis, Body, Cell, Chart, Heat};
 
 pub(super) fn heat(results: &Results, request: &Request) -> Result<Chart, PlotError> {
@@ -34,7 +35,7 @@ pub(super) fn heat(results: &Results, request: &Request) -> Result<Chart, PlotEr
     let all: Vec<Place<'_>> = results.cells().collect();
     let mark = imports::some(results);
     let goal = results.definition().goal();
-    let mut crowded = false;
+    let (mut crowded, mut tied) = (false, false);
     let mut cells = Vec::new();
     // The greatest value is at the top, as on an axis.
     for row in (0..y.values.len()).rev() {
@@ -45,12 +46,14 @@ pub(super) fn heat(results: &Results, request: &Request) -> Result<Chart, PlotEr
             let here: Vec<usize> = (0..all.len()).filter(here).collect();
             crowded |= here.len() > 1;
             let best = best(&here, &all, goal);
-            line.push(best.map_or_else(Cell::default, |cell| heat_cell(all[cell], mark)));
+            tied |= best.is_some_and(|it| it.tied);
+            line.push(best.map_or_else(Cell::default, |it| heat_cell(all[it.cell], mark)));
         }
         cells.push(line);
     }
     let framed = mark_best(&mut cells, goal);
-    let note = choice(results, &axes, &[x, y], crowded);
+    write(&mut cells, results.definition().unit());
+    let note = choice(results, &axes, &[x, y], crowded, tied);
     let texts = |axis: &Axis| -> Vec<String> {
         axis.values
             .iter()
@@ -90,7 +93,6 @@ pub(super) fn heat(results: &Results, request: &Request) -> Result<Chart, PlotEr
             columns: texts(x),
             rows: texts(y).into_iter().rev().collect(),
             measure: measure(results),
-            places: places(results.definition().unit()),
             cells,
         }),
     })
@@ -107,6 +109,7 @@ fn heat_cell((cell, summary): Place<'_>, mark: bool) -> Cell {
     };
     Cell {
         value: figure.median(),
+        text: String::new(),
         note,
         best: false,
         imported: mark && imports::has(cell),
@@ -120,15 +123,18 @@ fn heat_cell((cell, summary): Place<'_>, mark: bool) -> Cell {
 fn mark_best(cells: &mut [Vec<Cell>], goal: Goal) -> Option<String> {
     let measured = || cells.iter().flatten().filter(|it| it.value.is_some());
     let first = measured().next()?.note.clone();
-    let alike = measured().all(|it| it.note == first);
-    let note = if alike { first } else { String::new() };
+    let equal = measured().all(|it| it.note == first);
+    let note = if equal { first } else { String::new() };
     let comparable = |cell: &Cell| cell.value.filter(|_| cell.note == note);
+    let mut tied = false;
     for line in cells.iter_mut() {
         let values: Vec<f64> = line.iter().filter_map(comparable).collect();
         let best = goal.best(values.iter().copied());
         for cell in line.iter_mut().filter(|_| values.len() > 1) {
-            cell.best = comparable(cell).is_some() && comparable(cell) == best;
+            let both = comparable(cell).zip(best);
+            cell.best = both.is_some_and(|(value, best)| alike(value, best));
         }
+        tied |= line.iter().filter(|it| it.best).count() > 1;
     }
     let runs = match note.as_str() {
         "" => "every run".to_owned(),
@@ -136,7 +142,27 @@ fn mark_best(cells: &mut [Vec<Cell>], goal: Goal) -> Option<String> {
     };
     let any = cells.iter().flatten().any(|it| it.best);
     let best = goal.superlative();
-    any.then(|| format!("Framed: the {best} of its row among fields with {runs}."))
+    let tie = if tied {
+        ", all of them where several tie"
+    } else {
+        ""
+    };
+    any.then(|| format!("Framed: the {best} of its row among fields with {runs}{tie}."))
+}
+
+/// Writes the medians, with as many decimals as tell the framed ones from the
+/// others in their rows.
+fn write(cells: &mut [Vec<Cell>], unit: Unit) {
+    let pairs = cells.iter().flat_map(|line| {
+        let best = line.iter().find(|it| it.best).and_then(|it| it.value);
+        let values = line.iter().filter_map(|it| it.value);
+        values.filter_map(move |value| Some([value, best?]))
+    });
+    let more = unit.telling_apart(pairs);
+    for cell in cells.iter_mut().flatten() {
+        let text = cell.value.map(|value| unit.text_to(value, more));
+        cell.text = text.unwrap_or_default();
+    }
 }
 
 #[cfg(test)]
@@ -169,8 +195,25 @@ mod tests {
         let (marks, said) = best(&[&[(3.0, "1 of 3"), (2.0, "1 of 3")]]);
         assert_eq!(marks, [false, true]);
         assert!(said.ends_with("with 1 of 3 runs."), "{said}");
+        let (marks, said) = best(&[&[(0.3, ""), (0.1 + 0.2, ""), (1.0, "")]]);
+        assert_eq!(marks, [true, true, false]);
+        assert!(
+            said.ends_with("with every run, all of them where several tie."),
+            "{said}"
+        );
         let (marks, said) = best(&[&[(3.0, "1 of 3"), (2.0, "2 of 3")]]);
         assert_eq!((marks, said.as_str()), (vec![false, false], ""));
         assert_eq!(best(&[]).1, "");
+    }
+
+    #[test]
+    fn no_median_reads_as_nought_or_as_the_best() {
+        let fields = [(1.3e-6, ""), (2.0, ""), (2.000_04, "")];
+        let fields = fields.map(|(value, note)| field(value, note));
+        let mut cells = vec![fields.to_vec()];
+        mark_best(&mut cells, Goal::Maximize);
+        write(&mut cells, Unit::Percent);
+        let texts: Vec<&str> = cells[0].iter().map(|it| it.text.as_str()).collect();
+        assert_eq!(texts, ["1.3e-6", "2.00000", "2.00004"]);
     }
 }

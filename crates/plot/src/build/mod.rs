@@ -187,14 +187,6 @@ pub fn results(results: &Results, kind: Kind, request: &Request) -> Result<Chart
     }
 }
 
-const fn places(unit: Unit) -> usize {
-    match unit {
-        Unit::Percent => 2,
-        Unit::Plain => 4,
-        Unit::Seconds => 0,
-    }
-}
-
 /// What is drawn from the least to the greatest run, with what such ranges of
 /// these numbers of runs cover.
 fn range(counts: impl Iterator<Item = usize>) -> String {

@@ -1,7 +1,5 @@
 //! A field of colours with the numbers in it.
 
-use swath_model::text::decimals;
-
 use super::{AXIS, Area, EDGE, TICK, TICK_GAP, WIDTH, fitted, lower_title, upward_title, widest};
 use crate::chart::{Cell, Chart, Heat};
 use crate::font::width;
@@ -54,7 +52,7 @@ pub(super) fn draw(scene: &mut Scene, chart: &Chart, heat: &Heat, top: f64) -> f
                 column,
                 row_height,
             ];
-            field(scene, &scale, cell, corner, heat.places);
+            field(scene, &scale, cell, corner);
         }
     }
     // Outlines come last, or the neighbours would cover half of them.
@@ -76,7 +74,7 @@ pub(super) fn draw(scene: &mut Scene, chart: &Chart, heat: &Heat, top: f64) -> f
     lower_title(scene, &chart.x.title, &area, under)
 }
 
-fn field(scene: &mut Scene, scale: &Scale, cell: &Cell, [x, y, w, h]: [f64; 4], places: usize) {
+fn field(scene: &mut Scene, scale: &Scale, cell: &Cell, [x, y, w, h]: [f64; 4]) {
     let share = cell.value.and_then(|value| scale.share(value));
     // The least value is the brightest, so that good values stand out.
     let ground = share.map_or(WHITE, |share| cividis(1.0 - share));
@@ -103,11 +101,16 @@ fn field(scene: &mut Scene, scale: &Scale, cell: &Cell, [x, y, w, h]: [f64; 4], 
             ..Text::default()
         });
     };
-    if let Some(value) = cell.value.filter(|value| value.is_finite()) {
+    if cell.value.is_some_and(f64::is_finite) {
         let up = if cell.note.is_empty() { 0.0 } else { 6.0 };
         let size = if w < 44.0 { 9.0 } else { TICK };
-        let text = decimals(value, places);
-        line(text, size, y + h / 2.0 + size * 0.36 - up, cell.best, ink);
+        line(
+            cell.text.clone(),
+            size,
+            y + h / 2.0 + size * 0.36 - up,
+            cell.best,
+            ink,
+        );
         line(cell.note.clone(), NOTE, y + h / 2.0 + 12.0, false, ink);
         return;
     }

@@ -92,6 +92,7 @@ fn body() -> impl Strategy<Value = Body> {
     let cell = cell
         .prop_map(|(value, note, best, imported)| Cell {
             value,
+            text: value.map_or_else(String::new, |it| it.to_string()),
             note,
             best,
             imported,
@@ -117,7 +118,6 @@ fn body() -> impl Strategy<Value = Body> {
             columns,
             rows,
             measure: "error (%)".to_owned(),
-            places: 2,
             cells,
         })),
     ]

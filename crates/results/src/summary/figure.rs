@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use swath_model::job::StateName;
 use swath_model::metrics::{BEST_TEST_ERROR, Goal, TEST_ERROR};
 use swath_model::outcome::Fault;
-use swath_model::text::{decimals, duration};
+use swath_model::text::{duration, measured};
 use swath_model::view::ReplicateResult;
 use swath_stats::{NotFinite, Sample};
 use swath_sweep::Measure;
@@ -27,15 +27,51 @@ pub enum Unit {
 impl Unit {
     /// `value` in this unit, without the unit's sign.
     pub fn text(self, value: f64) -> String {
+        self.text_to(value, 0)
+    }
+
+    /// The same with so many more decimals.
+    pub fn text_to(self, value: f64, more: usize) -> String {
         match self {
-            Self::Percent => decimals(value, 2),
+            Self::Percent => measured(value, 2 + more),
             Self::Plain if value != 0.0 && !(1e-3..1e7).contains(&value.abs()) => {
-                format!("{value:.3e}")
+                format!("{value:.0$e}", 3 + more)
             }
-            Self::Plain => decimals(value, 4),
+            Self::Plain => measured(value, 4 + more),
             Self::Seconds => duration(value),
         }
     }
+
+    /// How many more decimals than usual it takes, up to [`MORE_MAX`], until the
+    /// two numbers of each pair read differently, unless they are alike.
+    pub fn telling_apart(self, pairs: impl Iterator<Item = [f64; 2]> + Clone) -> usize {
+        let same = |pair: [f64; 2], more| {
+            let [left, right] = pair.map(|it| self.text_to(it, more));
+            left == right
+        };
+        let mut pairs = pairs.filter(|[left, right]| !alike(*left, *right));
+        let mut more = 0;
+        while more < MORE_MAX && self != Self::Seconds {
+            // What is told apart stays so with more decimals.
+            let Some(pair) = pairs.find(|pair| same(*pair, more)) else {
+                break;
+            };
+            while more < MORE_MAX && same(pair, more) {
+                more += 1;
+            }
+        }
+        more
+    }
+}
+
+/// With the usual decimals, these are as many as tell any two numbers apart that
+/// are not [`alike`], in the ranges that metrics have.
+const MORE_MAX: usize = 7;
+
+/// Whether two numbers differ by no more than the rounding of doubles, as means
+/// do that were computed in different orders.
+pub fn alike(left: f64, right: f64) -> bool {
+    (left - right).abs() <= 1e-9 * left.abs().max(right.abs())
 }
 
 /// What a sweep compares its jobs by.
@@ -179,6 +215,8 @@ pub struct Figure {
     ends: Option<[f64; 2]>,
     /// Whether its text contains the n in any case.
     counted: bool,
+    /// How many more decimals its text has than usual.
+    more: usize,
 }
 
 impl Figure {
@@ -214,7 +252,19 @@ impl Figure {
             median: sample.median(),
             ends: ends.filter(|_| is_told).map(|(min, max)| [min, max]),
             counted: false,
+            more: 0,
         }
+    }
+
+    /// Writes numbers with so many more decimals; see [`Unit::telling_apart`].
+    #[must_use]
+    pub const fn precise(self, more: usize) -> Self {
+        Self { more, ..self }
+    }
+
+    /// `value` as it writes its median.
+    pub fn text(&self, value: f64) -> String {
+        self.unit.text_to(value, self.more)
     }
 
     /// Shows the n in any case: for tables whose cells have different numbers
@@ -295,7 +345,7 @@ impl Figure {
         ];
         let mut rest = others.into_iter().filter(|(count, _)| *count > 0);
         let (word, n) = match self.median() {
-            Some(median) => (self.unit.text(median), self.n),
+            Some(median) => (self.text(median), self.n),
             None if open > 0 || of == 0 => ("pending".to_owned(), 0),
             None => {
                 let (count, word) = rest.next().unwrap_or((0, "pending"));

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use self::coverage::{METHOD, covered, covers};
-pub use self::figure::{Figure, Objective, Quantity, Tally, Unit};
+pub use self::figure::{Figure, Objective, Quantity, Tally, Unit, alike};
 use swath_model::id::Replicate;
 use swath_model::job::StateName;
 use swath_model::outcome::Provenance;

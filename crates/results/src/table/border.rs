@@ -16,15 +16,9 @@ impl Results {
         if !is_final {
             return Vec::new();
         }
-        let Some(best) = self.best() else {
+        let [best] = self.best()[..] else {
             return Vec::new();
         };
-        let text = |place: usize| self.summaries[place].measured.parts().0;
-        let told = text(best);
-        let mut others = (0..self.cells.len()).filter(|place| *place != best);
-        if others.any(|place| self.summaries[place].measured.is_complete() && text(place) == told) {
-            return Vec::new();
-        }
         let cell = &self.cells[best];
         let edges = cell.axes.iter().filter_map(|(axis, value)| {
             let end = self.end(cell, axis, value.as_f64()?)?;
@@ -46,16 +40,6 @@ impl Results {
             )
         });
         edges.collect()
-    }
-
-    /// The complete cell with the best median; the first of several.
-    pub(super) fn best(&self) -> Option<usize> {
-        let complete = self.summaries.iter().enumerate();
-        let complete = complete.filter(|(_, it)| it.measured.is_complete());
-        let medians = complete.filter_map(|(at, it)| Some((at, it.measured.median()?)));
-        let goal = self.definition.goal();
-        let best = medians.min_by(|left, right| goal.order(left.1, right.1));
-        best.map(|(at, _)| at)
     }
 
     /// The axes that vary, as `batch size 128, lr 0.1`.

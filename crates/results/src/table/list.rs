@@ -9,10 +9,11 @@ use swath_model::spec::{canonical, keys};
 use swath_model::text::parameter;
 use swath_sweep::{LABEL, Layout, metric_of};
 
+use super::best::mark_best;
 use super::label::{label, labels};
-use super::notes::{Marks, caption, footnotes, intervals, mark_best};
+use super::notes::{Marks, caption, footnotes, intervals};
 use super::{Column, Field, Kind, Results, Row, Shown, Table, TableError};
-use crate::summary::{Quantity, Unit, covered};
+use crate::summary::{Quantity, Unit, alike, covered};
 
 /// What a measured column shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,14 +132,17 @@ impl Results {
             kind: Kind::Name,
         });
         for (row, (cell, summary)) in table.rows.iter_mut().zip(self.cells()) {
-            let figure = &summary.measured;
+            let figure = match &row.fields[at - 1] {
+                Field::Figure(shown) => shown.figure,
+                _ => summary.measured,
+            };
             let number = |value: Option<f64>| match value {
-                Some(value) => Field::Number(unit.text(value)),
+                Some(value) => Field::Number(figure.text(value)),
                 None => Field::Blank,
             };
             let interval = summary.interval();
             let interval = interval.map_or(Field::Blank, |it| Field::Noted {
-                text: it.ends.map(|end| unit.text(end)).join(" to "),
+                text: it.ends.map(|end| figure.text(end)).join(" to "),
                 behind: Some(covered(it.coverage)),
                 marks: Vec::new(),
             });
@@ -192,14 +196,14 @@ impl Results {
         if let Some(note) = self.ambiguous(&shown) {
             table.notes.push(note);
         }
-        for (at, show) in shown.iter().enumerate() {
-            if let Shows::Measured(Measured {
-                goal: Some(goal), ..
-            }) = show
-            {
-                mark_best(&mut table, at, *goal);
-            }
-        }
+        let compared = shown
+            .iter()
+            .enumerate()
+            .filter_map(|(at, show)| match show {
+                Shows::Measured(it) => Some((at, it.goal?)),
+                Shows::Parameter(_) | Shows::Reference(_) => None,
+            });
+        mark_best(&mut table, &compared.collect::<Vec<_>>());
         Ok(table)
     }
 
@@ -264,6 +268,9 @@ impl Results {
                 // from the nearest.
                 let differences = compared.iter().filter_map(|it| it.difference);
                 let least = differences.min_by(|left, right| left.abs().total_cmp(&right.abs()));
+                let median = self.summaries[place].measured.median().unwrap_or(0.0);
+                let rounds = |it: f64| alike(median, median - it);
+                let least = least.map(|it| if rounds(it) { 0.0 } else { it });
                 least.map_or(Field::Blank, |it| Field::Number(signed(&unit.text(it))))
             }
             Beside::Verdict => self

@@ -6,6 +6,7 @@
 //! from the facts alone, so the same results give the same table, in whatever
 //! order they arrived.
 
+mod best;
 mod border;
 mod choose;
 mod compared;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use swath_model::job::StateName;
-use swath_model::metrics::{BEST_TEST_ERROR, Goal, TEST_ERROR, TEST_LOSS};
+use swath_model::metrics::{BEST_TEST_ERROR, TEST_ERROR, TEST_LOSS};
 use swath_model::protocol::MEDIAN_EPOCHS;
 use swath_model::replication::Bounds;
 use swath_model::text::{counted, decimals};
@@ -12,7 +12,7 @@ use swath_sweep::Measure;
 
 use super::imported::Marked;
 use super::list::Measured;
-use super::{Field, Footnote, Results, Table, Verdict};
+use super::{Footnote, Results, Verdict};
 use crate::summary::{Quantity, Tally, Unit, covers};
 
 /// Which fields carry which mark.
@@ -454,46 +454,4 @@ fn devices(results: &Results, times: bool) -> Option<String> {
         };
         format!("Trained on {}{warning}", each.join(", "))
     })
-}
-
-/// Marks the best median of a column, and all that read the same. Only
-/// complete cells take part: a median of the surviving replicates is too good.
-pub(super) fn mark_best(table: &mut Table, at: usize, goal: Goal) {
-    let complete = |field: &Field| match field {
-        Field::Figure(shown) if shown.figure.is_complete() => shown.figure.median(),
-        _ => None,
-    };
-    let medians = table
-        .rows
-        .iter()
-        .filter_map(|row| complete(row.fields.get(at)?));
-    let mut count = 0;
-    let best = goal.best(medians.inspect(|_| count += 1));
-    let Some(best) = best.filter(|_| count > 1) else {
-        return;
-    };
-    // These differ by more than any rounding, so there is nothing to compare by
-    // text.
-    let near = |median: f64| (median - best).abs() <= 0.02 + best.abs() * 0.01;
-    for row in &mut table.rows {
-        let Some(Field::Figure(shown)) = row.fields.get_mut(at) else {
-            continue;
-        };
-        let unit = shown.figure.unit();
-        let median = shown.figure.median().filter(|median| near(*median));
-        shown.best = shown.figure.is_complete()
-            && median.is_some_and(|median| unit.text(median) == unit.text(best));
-    }
-    let note = format!(
-        "the {} of its column among cells with every run",
-        goal.superlative()
-    );
-    table.best = Some(match table.best.take() {
-        Some(other) if other != note => {
-            "the best of its column (the least or, where more is better, the greatest) among \
-             cells with every run"
-                .to_owned()
-        }
-        _ => note,
-    });
 }

@@ -6,8 +6,9 @@ use serde_json::Value;
 use swath_model::spec::canonical;
 use swath_model::text::parameter;
 
+use super::best::mark_best;
 use super::label::{label, labels};
-use super::notes::{Marks, caption, footnotes, mark_best};
+use super::notes::{Marks, caption, footnotes};
 use super::{Column, Field, Kind, Results, Row, Shown, Table, TableError};
 use crate::summary::Quantity;
 
@@ -72,10 +73,12 @@ impl Results {
             best: None,
             advice: self.border(),
         };
-        for at in rows.len()..table.columns.len() {
-            if let Some(goal) = measured.goal {
-                mark_best(&mut table, at, goal);
-            }
+        if let Some(goal) = measured.goal {
+            let columns = rows.len()..table.columns.len();
+            mark_best(
+                &mut table,
+                &columns.map(|at| (at, goal)).collect::<Vec<_>>(),
+            );
         }
         Ok(table)
     }

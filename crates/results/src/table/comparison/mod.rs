@@ -19,7 +19,7 @@ use super::label::labels;
 use super::list::signed;
 use super::notes::letter;
 use super::{Column, Field, Footnote, Kind, Results, Row, Shown, Table, TableError};
-use crate::summary::{Summary, Unit};
+use crate::summary::{Figure, Summary, Unit, alike};
 
 /// A difference is called one if its corrected p is at most this.
 const ALPHA: f64 = 0.05;
@@ -38,8 +38,13 @@ pub struct Comparison<'a> {
     pairs: Vec<Pair>,
     /// Cells of either sweep with no partner.
     alone: [usize; 2],
-    /// The best cells against each other, if both sweeps have one.
+    /// The best cells against each other, if both sweeps have one; the first of
+    /// several.
     best: Option<Pair>,
+    /// How many cells of either sweep are its best.
+    ties: [usize; 2],
+    /// How many more decimals than usual tell the medians of each pair apart.
+    more: usize,
     /// Which cells of either sweep rest on imported numbers.
     imported: [Marked; 2],
 }
@@ -131,6 +136,8 @@ impl<'a> Comparison<'a> {
             pairs: Vec::new(),
             alone: [0; 2],
             best: None,
+            ties: [0; 2],
+            more: 0,
             imported: [left, right].map(Marked::of),
         };
         comparison.join()?;
@@ -170,8 +177,15 @@ impl<'a> Comparison<'a> {
         }
         self.pairs = pairs;
         self.alone = [alone, paired.iter().filter(|it| !**it).count()];
-        let best = self.left.best().zip(self.right.best());
-        self.best = best.map(|(left, right)| self.pair([left, right]));
+        let best = [self.left, self.right].map(Results::best);
+        self.ties = [best[0].len(), best[1].len()];
+        let first = best[0].first().zip(best[1].first());
+        self.best = first.map(|(left, right)| self.pair([*left, *right]));
+        let medians = self.pairs.iter().chain(&self.best).filter_map(|pair| {
+            let median = |side| self.cell(side, pair.places).1.measured.median();
+            Some([median(0)?, median(1)?])
+        });
+        self.more = self.left.definition.unit().telling_apart(medians);
         Ok(())
     }
 
@@ -208,6 +222,23 @@ impl<'a> Comparison<'a> {
             &results.cells[places[side]],
             &results.summaries[places[side]],
         )
+    }
+
+    /// The difference of a pair, without what is only rounding.
+    fn told(&self, pair: &Pair) -> Option<f64> {
+        let left = self.cell(0, pair.places).1.measured.median()?;
+        let difference = pair.difference?;
+        Some(if alike(left, left + difference) {
+            0.0
+        } else {
+            difference
+        })
+    }
+
+    /// The figure of one side of a pair.
+    fn figure(&self, side: usize, pair: &Pair) -> Figure {
+        let figure = self.cell(side, pair.places).1.measured;
+        figure.precise(self.more)
     }
 
     /// Corrects the p of every pair for the number of tests. The best cells
@@ -307,7 +338,7 @@ impl<'a> Comparison<'a> {
         }
         for side in 0..2 {
             fields.push(Field::Figure(Shown {
-                figure: self.cell(side, pair.places).1.measured,
+                figure: self.figure(side, pair),
                 best: false,
                 marks: self.mark(side, pair.places[side]).into_iter().collect(),
                 brief: false,
@@ -315,7 +346,8 @@ impl<'a> Comparison<'a> {
         }
         let unit = self.left.definition.unit();
         let number = |text: Option<String>| text.map_or(Field::Blank, Field::Number);
-        fields.push(number(pair.difference.map(|it| signed(&unit.text(it)))));
+        let told = self.told(pair);
+        fields.push(number(told.map(|it| signed(&unit.text_to(it, self.more)))));
         fields.push(number(pair.test.map(|it| chance(it.p))));
         fields.push(number(pair.corrected.map(chance)));
         if wide {
@@ -366,8 +398,13 @@ impl<'a> Comparison<'a> {
         if let Some(best) = &self.best {
             let told = |side: usize| {
                 let results = if side == 0 { self.left } else { self.right };
-                let figure = self.cell(side, best.places).1.measured;
-                format!("{figure} at {}", results.describe(best.places[side]))
+                let figure = self.figure(side, best);
+                let tie = match self.ties[side] - 1 {
+                    0 => String::new(),
+                    1 => " (another cell ties)".to_owned(),
+                    others => format!(" ({others} other cells tie)"),
+                };
+                format!("{figure} at {}{tie}", results.describe(best.places[side]))
             };
             let p = best.test.map_or_else(String::new, |it| {
                 format!(" (p = {}, for cells picked as the best)", chance(it.p))

@@ -86,6 +86,7 @@ impl Serialize for Comparison<'_> {
         map.serialize_entry("alone", &self.alone)?;
         let best = self.best.as_ref();
         map.serialize_entry("best", &best.map(|pair| PairRow::new(self, pair)))?;
+        map.serialize_entry("best_cells", &best.map(|_| self.ties))?;
         map.serialize_entry("rows", &self.rows().collect::<Vec<_>>())?;
         map.end()
     }

@@ -1,4 +1,5 @@
 mod adaptive;
+mod best;
 mod imported;
 
 use proptest::prelude::*;
