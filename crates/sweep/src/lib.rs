@@ -27,6 +27,7 @@ mod resolve;
 mod section;
 mod select;
 mod settings;
+mod single;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -47,4 +48,5 @@ pub use self::program::{Named, Program};
 pub use self::recipe::Read;
 pub use self::replicates::REPLICATES_DEFAULT;
 pub use self::select::{Filter, Operator, Selector, SelectorError, SubjectView, Target};
+pub use self::single::Single;
 pub use self::whole::{Grid, GridAxis, Whole};

@@ -14,9 +14,9 @@ use swath_model::id::JobDigest;
 use super::*;
 
 /// Values of a few axes; each list is without repetition.
-type Axes = Vec<(&'static str, Vec<String>)>;
+pub(super) type Axes = Vec<(&'static str, Vec<String>)>;
 
-fn axes() -> impl Strategy<Value = Axes> {
+pub(super) fn axes() -> impl Strategy<Value = Axes> {
     let all: Axes = vec![
         ("batch_size", words(&["8", "16", "32", "64"])),
         (
@@ -56,7 +56,7 @@ fn block(axes: &Axes) -> String {
     text
 }
 
-fn file(blocks: &[&Axes]) -> String {
+pub(super) fn file(blocks: &[&Axes]) -> String {
     with_head(&blocks.iter().map(|axes| block(axes)).collect::<String>())
 }
 

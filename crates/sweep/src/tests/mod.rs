@@ -7,6 +7,7 @@ mod laws;
 mod lists;
 mod programs;
 mod selectors;
+mod single;
 
 use std::collections::BTreeSet;
 

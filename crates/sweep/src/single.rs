@@ -1,0 +1,222 @@
+//! A sweep file for one cell, written from its resolved spec.
+
+use serde_json::{Map, Value};
+use swath_model::metrics::Goal;
+use swath_model::needs::Needs;
+use swath_model::replication::{Bounds, UNTIL_RANKED};
+use swath_model::spec::{canonical, cell_digest, keys, set};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, value};
+
+use super::expand::expand_whole;
+use super::file::{Measure, NAME_MAX, SweepFile};
+
+/// What the name of such a sweep ends with.
+const SUFFIX: &str = "_best";
+
+/// One cell of a sweep, with what the sweep says about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Single<'a> {
+    /// The name of the sweep that it comes from.
+    pub name: &'a str,
+    /// What a person should know of it, one comment per line.
+    pub about: &'a str,
+    /// How often it is trained.
+    pub replicates: u32,
+    /// How often at most, where results decide.
+    pub replicates_max: Option<u32>,
+    /// Which of a training's values counts.
+    pub measure: Measure,
+    /// Which values of the metric are better, where the sweep says so.
+    pub goal: Option<Goal>,
+    /// What its jobs need of the device and the host.
+    pub needs: &'a Needs,
+    /// Its spec, with every default filled in.
+    pub spec: &'a Value,
+    /// The axes of its sweep.
+    pub axes: &'a [String],
+}
+
+impl Single<'_> {
+    /// A sweep file that trains this cell and no other: the same jobs, if they
+    /// are as many.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot say what the spec says: what was written is read again,
+    /// and must make the same cell.
+    pub fn file(&self) -> Result<String, String> {
+        let text = self.text();
+        let none = |_: &str| Err("no other file is needed".to_owned());
+        let first = |errors: Vec<super::FileError>| {
+            let first = errors.first().map(ToString::to_string);
+            first.unwrap_or_default()
+        };
+        let file = SweepFile::parse("the file", &text, &none).map_err(first)?;
+        let whole = expand_whole(&file).map_err(first)?;
+        let wanted = cell_digest(&canonical(self.spec));
+        match &whole.cells[..] {
+            [cell] if cell.digest == wanted => Ok(text),
+            _ => Err(format!(
+                "a sweep file cannot say all that cell {} is",
+                wanted.short()
+            )),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut document = DocumentMut::new();
+        document.insert("sweep", Item::Table(self.sweep()));
+        let mut fixed = self.spec.clone();
+        if let Some(goal) = self.goal {
+            set(&mut fixed, "trainer.goal", goal.to_string().into());
+        }
+        let mut grid = Value::Object(Map::new());
+        for axis in self.axes {
+            move_leaf(&mut fixed, &mut grid, axis);
+        }
+        // A file has an axis at least.
+        if grid.as_object().is_some_and(Map::is_empty)
+            && let Some(path) = first_leaf(&fixed, "")
+        {
+            move_leaf(&mut fixed, &mut grid, &path);
+        }
+        let mut table = Table::new();
+        fill(&mut table, &fixed);
+        if !table.is_empty() {
+            document.insert("fixed", Item::Table(table));
+        }
+        let mut block = Table::new();
+        fill(&mut block, &grid);
+        let blocks: toml_edit::ArrayOfTables = [block].into_iter().collect();
+        document.insert("grid", Item::ArrayOfTables(blocks));
+        let mut text = String::new();
+        for line in self.about.lines() {
+            text.push_str(format!("# {line}").trim_end());
+            text.push('\n');
+        }
+        text.push_str(&document.to_string());
+        text
+    }
+
+    fn sweep(&self) -> Table {
+        let mut sweep = Table::new();
+        let mut name = self.name.to_owned();
+        // Names are ASCII.
+        name.truncate(NAME_MAX - SUFFIX.len());
+        name.push_str(SUFFIX);
+        sweep.insert("name", value(name));
+        let min = self.replicates;
+        match self.replicates_max.map(|max| Bounds { min, max }) {
+            None => sweep.insert("replicates", value(i64::from(min))),
+            Some(Bounds { min, max }) => {
+                let mut bounds = InlineTable::new();
+                bounds.insert("min", i64::from(min).into());
+                bounds.insert("max", i64::from(max).into());
+                bounds.insert("until", UNTIL_RANKED.into());
+                sweep.insert("replicates", value(bounds))
+            }
+        };
+        match self.measure {
+            Measure::Last => None,
+            Measure::Best => sweep.insert("measure", value("best")),
+            Measure::MedianOfLast(count) => {
+                let mut measure = InlineTable::new();
+                measure.insert("median_of_last", i64::from(count).into());
+                sweep.insert("measure", value(measure))
+            }
+        };
+        let needs = needs(self.needs);
+        if !needs.is_empty() {
+            sweep.insert("needs", value(needs));
+        }
+        sweep
+    }
+}
+
+/// Moves a value from one tree to the other, as the only value of an axis.
+fn move_leaf(from: &mut Value, to: &mut Value, path: &str) {
+    let (table, name) = match path.rsplit_once('.') {
+        Some((table, name)) => {
+            let mut parts = table.split('.');
+            (parts.try_fold(from, |at, part| at.get_mut(part)), name)
+        }
+        None => (Some(from), path),
+    };
+    let leaf = table.and_then(|it| it.as_object_mut()?.remove(name));
+    if let Some(leaf) = leaf.filter(|it| !it.is_null()) {
+        set(to, path, Value::Array(vec![leaf]));
+    }
+}
+
+/// The path of the first value that may be an axis.
+fn first_leaf(tree: &Value, prefix: &str) -> Option<String> {
+    tree.as_object()?.iter().find_map(|(name, value)| {
+        let path = match prefix {
+            "" => name.clone(),
+            prefix => format!("{prefix}.{name}"),
+        };
+        match value {
+            Value::Object(_) if is_open(&path) => first_leaf(value, &path),
+            _ => Some(path),
+        }
+    })
+}
+
+/// Whether the values under this path are keys of their own.
+fn is_open(path: &str) -> bool {
+    keys::is_table(path) || path == "params" || path.starts_with("params.")
+}
+
+/// Writes a tree under a heading, with dotted keys.
+fn fill(table: &mut Table, tree: &Value) {
+    for (name, value) in tree.as_object().into_iter().flatten() {
+        let item = match value {
+            Value::Object(entries) if !entries.is_empty() => {
+                let mut inner = Table::new();
+                inner.set_dotted(true);
+                fill(&mut inner, value);
+                Item::Table(inner)
+            }
+            other => match written(other) {
+                Some(written) => Item::Value(written),
+                None => continue,
+            },
+        };
+        table.insert(name, item);
+    }
+}
+
+/// A value as a file writes it; none for null, which says that there is none.
+fn written(value: &Value) -> Option<toml_edit::Value> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(truth) => (*truth).into(),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => whole.into(),
+            None => number.as_f64()?.into(),
+        },
+        Value::String(text) => text.into(),
+        Value::Array(items) => items.iter().filter_map(written).collect::<Array>().into(),
+        Value::Object(entries) => {
+            let entries = entries.iter();
+            let entries = entries.filter_map(|(name, value)| Some((name, written(value)?)));
+            entries.collect::<InlineTable>().into()
+        }
+    })
+}
+
+fn needs(needs: &Needs) -> InlineTable {
+    let mut table = InlineTable::new();
+    match needs.device {
+        Some(swath_model::device::DeviceKind::Cpu) => table.insert("cpu", true.into()),
+        Some(swath_model::device::DeviceKind::Cuda) => table.insert("cuda", 1.into()),
+        None => None,
+    };
+    if let Some(bytes) = needs.memory_bytes {
+        table.insert("memory", format!("{bytes}B").into());
+    }
+    if let Some(cpus) = needs.cpus {
+        table.insert("cpus", i64::from(cpus).into());
+    }
+    table
+}

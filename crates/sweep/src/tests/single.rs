@@ -1,0 +1,117 @@
+//! Files that are written for one cell.
+
+use proptest::prelude::*;
+use swath_model::metrics::Goal;
+use swath_model::needs::Needs;
+
+use super::*;
+
+fn single<'a>(spec: &'a Value, axes: &'a [String], needs: &'a Needs) -> Single<'a> {
+    Single {
+        name: "x",
+        about: "",
+        replicates: 3,
+        replicates_max: None,
+        measure: Measure::Last,
+        goal: None,
+        needs,
+        spec,
+        axes,
+    }
+}
+
+/// The file of a cell makes the cell again, with the same jobs.
+fn check(whole: &Whole) {
+    let axes: Vec<String> = whole.grid.axes.iter().map(|it| it.path.clone()).collect();
+    for cell in &whole.cells {
+        let text = Single {
+            replicates: whole.replicates,
+            ..single(cell.spec.cell_tree(), &axes, &whole.needs)
+        };
+        let text = text.file().unwrap();
+        let again = expand_whole(&parsed(&text)).unwrap();
+        let digests: Vec<_> = again.cells.iter().map(|it| it.digest).collect();
+        assert_eq!(digests, [cell.digest], "{text}");
+        assert_eq!(again.needs, whole.needs, "{text}");
+    }
+}
+
+#[test]
+fn a_program_with_values_of_every_kind_is_written_and_read_again() {
+    let text = r#"
+        [sweep]
+        name = "all_kinds"
+        replicates = { min = 3, max = 5, until = "ranked" }
+        measure = { median_of_last = 2 }
+        needs = { cuda = 1, memory = "1.5GiB", cpus = 4 }
+        [fixed]
+        trainer.command = ["python", "train.py", "it's \"quoted\"\n"]
+        trainer.metric = "val/acc"
+        trainer.goal = "maximize"
+        params.ratio = 1.0
+        params.tiny = 1.3e-300
+        params.deep.list = [1, 2.5, "x", [true]]
+        params.deep."odd key" = { a = 1 }
+        params."ü" = "é\t"
+        params.none = {}
+        [[grid]]
+        params.lr = [1e-4, 0.1]
+        params.shape = [[1, 2], [3]]
+    "#;
+    let whole = expand_whole(&parsed(text)).unwrap();
+    check(&whole);
+    let axes = ["params.lr", "params.shape", "params.absent"].map(str::to_owned);
+    let cell = &whole.cells[0];
+    let file = Single {
+        name: &"n".repeat(NAME_MAX),
+        about: "The best cell.\n\nTwo lines.",
+        replicates_max: whole.replicates_max,
+        measure: whole.measure,
+        goal: Some(Goal::Maximize),
+        ..single(cell.spec.cell_tree(), &axes, &whole.needs)
+    };
+    insta::assert_snapshot!(file.file().unwrap());
+    let again = parsed(&file.file().unwrap());
+    assert_eq!(again.name.len(), NAME_MAX);
+    assert_eq!(again.measure, whole.measure);
+    assert_eq!(again.replicates_max, Some(5));
+    // A goal changes the sweep and no job, but must not be lost.
+    let again = expand_whole(&again).unwrap();
+    assert_eq!(
+        format!("{:?}", again.cells[0].spec.work()),
+        format!("{:?}", cell.spec.work())
+    );
+}
+
+#[test]
+fn a_cell_without_axes_gets_one() {
+    let whole = expand_whole(&parsed(
+        "[sweep]\nname = \"x\"\n[fixed]\ntrainer.null = true\n[[grid]]\nparams.x = [1]\n",
+    ));
+    let cell = &whole.unwrap().cells[0];
+    let needs = Needs::default();
+    let text = single(cell.spec.cell_tree(), &[], &needs).file().unwrap();
+    assert_eq!(
+        expand_whole(&parsed(&text)).unwrap().cells[0].digest,
+        cell.digest
+    );
+}
+
+#[test]
+fn what_no_file_can_say_is_refused() {
+    // A text that would be read as an expression.
+    let spec = json!({"trainer": {"null": true}, "params": {"x": 1, "formula": "=1 + 1"}});
+    let needs = Needs::default();
+    let refused = single(&spec, &["params.x".to_owned()], &needs).file();
+    assert!(refused.unwrap_err().contains("cannot say all"), "{spec}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_file_of_any_cell_makes_that_cell(axes in super::laws::axes()) {
+        let text = super::laws::file(&[&axes]);
+        check(&expand_whole(&parsed(&text)).unwrap());
+    }
+}
