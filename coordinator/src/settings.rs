@@ -104,7 +104,7 @@ impl Context {
 }
 
 /// A word, quoted for a shell if necessary.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/:._-+=,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -1,5 +1,5 @@
-//! Published values beside measured ones, and sweeps beside each other, through
-//! the real command.
+//! Published values beside measured ones, sweeps beside each other, and the best
+//! cell of one, through the real command.
 
 mod support;
 
@@ -267,5 +267,116 @@ async fn sweeps_are_compared_cell_by_cell() {
         apart.stderr
     );
     assert_eq!(run("compare one nobody").code, 3);
+    assert_eq!(serving.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_best_cell_is_told_with_its_ties_and_trained_again() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:swath.db");
+    let run = |line: &str| site.run(&format!("{line} --coordinator {}", serving.url));
+    assert_eq!(run("submit small.toml").code, 0);
+    let none = run("best small");
+    assert_eq!(none.code, 3, "{}", none.stdout);
+    assert!(
+        none.stderr
+            .starts_with("error: no cell of small has every run: 3 of 3 cells have no result yet"),
+        "{}",
+        none.stderr
+    );
+    let values = [[8.1, 8.3], [5.0, 5.1], [5.0, 5.1]];
+    measure(&serving.url, |params, at| {
+        values[params["x"].as_u64().unwrap() as usize - 1][at]
+    })
+    .await;
+    // The same name, with a cell that waits.
+    site.write("small.toml", &SMALL.replace("[1, 2, 3]", "[1, 2, 3, 4]"));
+    assert_eq!(run("submit small.toml").code, 0);
+    let best = run("best small");
+    assert_eq!(best.code, 0, "{}", best.stderr);
+    let text = best.stdout.replace(&serving.url, "URL");
+    insta::assert_snapshot!(text, @"
+    the best of 4 cells of small: the least test error among cells with every run
+
+    params.x  2
+    median    5.05 % (n = 2), range 5.00 to 5.10, which holds the true median in 50 % of cases at n = 2
+    cell      329bb1cfb363c787da7974f4582b3d8e7e24b8e614e22cf0b6db957d84db3ac2
+
+    1 other cell ties with it: x 3 (1dcd455d6aa1)
+    1 of 4 cells has no result yet
+    to train it again: `coordinator best small -o best.toml --coordinator URL`, then `coordinator submit best.toml --coordinator URL`; jobs that are known are not trained twice, so raise `replicates` there
+    ");
+    let document = json(&run("best small -o json").stdout);
+    assert_eq!(document["best"]["axes"]["params.x"], 2);
+    assert_eq!(document["best"]["median"], 5.05);
+    assert_eq!(document["best"]["range_coverage"], 0.5);
+    assert_eq!(document["ties"][0]["axes"]["params.x"], 3);
+    assert_eq!(document["unfit"]["waiting"], 1);
+    assert_eq!(document["goal"], "minimize");
+    let ids = run("best small -o ids").stdout;
+    assert_eq!(ids.lines().count(), 2);
+    // The file makes the same jobs, which are known.
+    let wrote = run("best small -o best.toml");
+    assert_eq!((wrote.code, &*wrote.stdout), (0, ""), "{}", wrote.stderr);
+    for said in [
+        "best.toml trains the best cell (5.05 at x 2)",
+        "1 other cell ties with it: x 3",
+        "1 of 4 cells has no result yet",
+    ] {
+        assert!(wrote.stderr.contains(said), "{said}: {}", wrote.stderr);
+    }
+    let plan = json(&run("plan best.toml -o json").stdout);
+    assert_eq!(plan["cells"].as_array().unwrap().len(), 1);
+    assert_eq!(plan["cells"][0]["cell"], document["best"]["cell"]);
+    assert_eq!(plan["cells"][0]["spec"]["params"]["x"], 2);
+    let known = plan["cells"][0]["jobs"].as_array().unwrap();
+    assert!(known.iter().all(|job| job["known"] == true), "{plan}");
+    // Filters choose among cells, and the direction says which is the best.
+    let other = json(&run("best small params.x!=2 -o json").stdout);
+    assert_eq!(other["best"]["axes"]["params.x"], 3);
+    assert_eq!(other["ties"], serde_json::json!([]));
+    let wrong = run("best small -o best.svg");
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.stderr.contains("name it .toml"), "{}", wrong.stderr);
+    assert_eq!(serving.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_best_cell_of_a_program_comes_with_its_command_and_direction() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:swath.db");
+    let run = |line: &str| site.run(&format!("{line} --coordinator {}", serving.url));
+    site.write(
+        "acc.toml",
+        "[sweep]\nname = \"acc\"\nreplicates = 1\nneeds = { memory = \"1MiB\" }\n[fixed]\n\
+         trainer = { command = [\"my train\", \"-x\"], metric = \"test_error\", goal = \"maximize\" }\n\
+         [[grid]]\nparams.x = [1, 2, 3]\n",
+    );
+    assert_eq!(run("submit acc.toml").code, 0);
+    site.write(
+        "acc.csv",
+        "params.x,test_error,n\n1,0.5,1\n2,0.9,1\n3,0.7,1\n",
+    );
+    let imported = run("import acc.csv --sweep acc");
+    assert_eq!(imported.code, 0, "{}", imported.stderr);
+    let document = json(&run("best acc -o json").stdout);
+    assert_eq!(document["best"]["axes"]["params.x"], 2);
+    assert_eq!(document["command"], "'my train' -x");
+    let told = run("best acc").stdout;
+    assert!(told.contains("the greatest test error"), "{told}");
+    assert!(
+        told.contains("imported, not trained here: acc.csv"),
+        "{told}"
+    );
+    assert_eq!(run("best acc -o best.toml").code, 0);
+    let text = std::fs::read_to_string(site.path().join("best.toml")).unwrap();
+    for said in [
+        "goal = \"maximize\"",
+        "memory = \"1048576B\"",
+        "# the best of 3 cells of acc",
+    ] {
+        assert!(text.contains(said), "{text}");
+    }
+    assert_eq!(run("submit best.toml").code, 0);
     assert_eq!(serving.stop(), Some(0));
 }

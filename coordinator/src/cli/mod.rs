@@ -127,8 +127,8 @@ pub(crate) struct Global {
     #[arg(hide_env_values = true)]
     pub(crate) policy: Option<PathBuf>,
 
-    /// How to print the answer; `export` and `plot` also take a file, whose
-    /// ending decides its format
+    /// How to print the answer; `best`, `export` and `plot` also take a file,
+    /// whose ending decides its format
     #[arg(short, long, global = true, value_parser = OutputParser, value_name = "FORMAT")]
     #[arg(default_value = "table", env = environment::OUTPUT, hide_env_values = true)]
     pub(crate) output: Output,
@@ -206,6 +206,7 @@ pub(crate) enum Verb {
     Plan(Plan),
     Submit(Submit),
     Table(Table),
+    Best(Best),
     Compare(Compare),
     Export(Export),
     Plot(Plot),

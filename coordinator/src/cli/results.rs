@@ -72,6 +72,25 @@ pub(crate) struct Table {
     pub(crate) sort: Option<String>,
 }
 
+/// Prints the best cell of a sweep, and writes a file that trains it again
+///
+/// The best cell is the one with the best median by the metric's direction,
+/// among cells with every run; all that tie are named. `-o FILE.toml` writes a
+/// sweep file of this cell alone. It makes the same jobs: a coordinator that has
+/// them trains nothing again until `replicates` is raised.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator best quickstart
+  coordinator best quickstart batch_size=64
+  coordinator best quickstart -o best.toml && coordinator run best.toml
+  coordinator best quickstart -o json | jq .spec")]
+pub(crate) struct Best {
+    /// Which sweep, and filters that choose its cells
+    #[arg(value_name = "SWEEP", required = true)]
+    pub(crate) selector: Vec<String>,
+}
+
 /// Compares two sweeps cell by cell
 ///
 /// Cells form a pair where they agree on every axis that both sweeps have. Each

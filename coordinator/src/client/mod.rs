@@ -1,5 +1,6 @@
 //! Every verb: it asks a coordinator, or is one.
 
+mod best;
 mod change;
 mod check;
 mod compare;
@@ -41,7 +42,7 @@ use crate::settings::Context;
 pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
     if let (Some(file), false) = (
         &context.file,
-        matches!(verb, Verb::Export(_) | Verb::Plot(_)),
+        matches!(verb, Verb::Best(_) | Verb::Export(_) | Verb::Plot(_)),
     ) {
         return Err(no_file(file));
     }
@@ -50,6 +51,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Plan(arguments) => plan::plan(context, &arguments).await,
         Verb::Submit(arguments) => submit::submit(context, &arguments).await,
         Verb::Table(arguments) => table::table(context, arguments).await,
+        Verb::Best(arguments) => best::best(context, arguments).await,
         Verb::Export(arguments) => export::export(context, arguments).await,
         Verb::Plot(arguments) => plot::plot(context, arguments).await,
         Verb::Compare(arguments) => compare::compare(context, arguments).await,
@@ -85,8 +87,8 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
 fn no_file(file: &Path) -> Failure {
     let file = file.display();
     Failure::usage(format!(
-        "`-o {file}`: only `export` and `plot` write files; the others print, so name a format and write \
-         `-o FORMAT > {file}`"
+        "`-o {file}`: only `best`, `export` and `plot` write files; the others print, so name a format and \
+         write `-o FORMAT > {file}`"
     ))
 }
 

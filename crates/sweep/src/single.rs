@@ -5,6 +5,7 @@ use swath_model::metrics::Goal;
 use swath_model::needs::Needs;
 use swath_model::replication::{Bounds, UNTIL_RANKED};
 use swath_model::spec::{canonical, cell_digest, keys, set};
+use swath_model::text::compact;
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, value};
 
 use super::expand::expand_whole;
@@ -193,7 +194,7 @@ fn written(value: &Value) -> Option<toml_edit::Value> {
         Value::Bool(truth) => (*truth).into(),
         Value::Number(number) => match number.as_i64() {
             Some(whole) => whole.into(),
-            None => number.as_f64()?.into(),
+            None => float(number.as_f64()?),
         },
         Value::String(text) => text.into(),
         Value::Array(items) => items.iter().filter_map(written).collect::<Array>().into(),
@@ -203,6 +204,15 @@ fn written(value: &Value) -> Option<toml_edit::Value> {
             entries.collect::<InlineTable>().into()
         }
     })
+}
+
+/// A number in its short form, which stays a float: `1.0`, `1e-4`.
+fn float(number: f64) -> toml_edit::Value {
+    let mut text = compact(number);
+    if !text.contains(['.', 'e']) {
+        text.push_str(".0");
+    }
+    text.parse().unwrap_or_else(|_| number.into())
 }
 
 fn needs(needs: &Needs) -> InlineTable {

@@ -1,5 +1,6 @@
 //! Turns documents into what people read. Nothing here prints, waits or asks.
 
+pub(crate) mod best;
 pub(crate) mod decisions;
 pub(crate) mod explain;
 pub(crate) mod failures;

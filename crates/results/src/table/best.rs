@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
 use swath_model::metrics::Goal;
 use swath_model::text::counted;
 
@@ -21,6 +22,57 @@ impl Results {
         };
         let tied = medians.filter(|(_, median)| alike(*median, best));
         tied.map(|(at, _)| at).collect()
+    }
+}
+
+/// The cells that take no part in the search for the best one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Unfit {
+    /// Cells without a result whose replicates are not all done.
+    pub waiting: u64,
+    /// Cells with a result whose replicates are not all done.
+    pub partial: u64,
+    /// Cells that are done, with fewer results than replicates.
+    pub fewer: u64,
+}
+
+impl Unfit {
+    /// The cells of `results` that take no part.
+    pub fn of(results: &Results) -> Self {
+        let mut unfit = Self::default();
+        for summary in &results.summaries {
+            let figure = &summary.measured;
+            let count = match (figure.median(), figure.tally().open) {
+                _ if figure.is_complete() => continue,
+                (_, 0) => &mut unfit.fewer,
+                (None, _) => &mut unfit.waiting,
+                (Some(_), _) => &mut unfit.partial,
+            };
+            *count += 1;
+        }
+        unfit
+    }
+
+    /// A sentence for each kind that there is, of so many cells.
+    pub fn words(&self, cells: usize) -> Vec<String> {
+        let cells = counted(cells as u64, "cell");
+        let has = |count: u64| if count == 1 { "has" } else { "have" };
+        let mut words = Vec::new();
+        let mut tell = |count: u64, what: &str| {
+            if count > 0 {
+                words.push(format!("{count} of {cells} {} {what}", has(count)));
+            }
+        };
+        tell(self.waiting, "no result yet");
+        tell(
+            self.partial,
+            "only some of their results yet, and take no part",
+        );
+        tell(
+            self.fewer,
+            "fewer results than replicates for good, and take no part",
+        );
+        words
     }
 }
 

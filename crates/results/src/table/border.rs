@@ -43,7 +43,7 @@ impl Results {
     }
 
     /// The axes that vary, as `batch size 128, lr 0.1`.
-    pub(super) fn describe(&self, place: usize) -> String {
+    pub fn describe(&self, place: usize) -> String {
         let cell = &self.cells[place];
         let varies = |(axis, value): &&(String, Value)| {
             let mut others = self.cells.iter();

@@ -25,6 +25,7 @@ mod verdict;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::best::Unfit;
 pub use self::choose::{choose, chosen};
 pub use self::compared::{Check, Compared};
 pub use self::comparison::{Comparison, Outcome, PAIRS_MAX, Pair, PairRow, PairSide};

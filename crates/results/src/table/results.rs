@@ -116,6 +116,26 @@ impl Results {
             })
     }
 
+    /// The same sweep with only the cells at these places.
+    #[must_use]
+    pub fn only(&self, places: &[usize]) -> Self {
+        let published = |place: &usize| self.published.get(*place).cloned();
+        Self {
+            cells: places.iter().map(|it| self.cells[*it].clone()).collect(),
+            summaries: places
+                .iter()
+                .map(|it| self.summaries[*it].clone())
+                .collect(),
+            published: places.iter().filter_map(published).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The row of the cell at `place`, if there is one.
+    pub fn row_at(&self, place: usize) -> Option<ResultRow<'_>> {
+        self.rows().nth(place)
+    }
+
     /// The document for programs: every row under the sweep's name.
     pub const fn document(&self) -> Document<'_> {
         Document(self)
