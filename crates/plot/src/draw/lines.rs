@@ -27,10 +27,16 @@ const HEADING_LEAST: f64 = 110.0;
 const NAMES_MOST: usize = 15;
 /// How many markers a line gets that has them only here and there.
 const SIGNS: usize = 5;
-/// Distance between series at the same x.
-const DODGE: f64 = 5.0;
-const DODGE_MOST: f64 = 22.0;
-/// The same distance for the crosses above.
+/// The radius of a marker. Every point lies at its true x: where markers cover
+/// each other, those below are larger by so much each, and the caps of their bars
+/// are wider.
+const MARKER: f64 = 4.0;
+const RIM: f64 = 2.2;
+const CAP: f64 = 3.0;
+const CAP_MOST: f64 = 11.0;
+/// Markers nearer than this cover each other.
+const NEAR: f64 = 5.0;
+/// Distance between the rows of crosses above.
 const CROSS: f64 = 9.0;
 
 pub(super) fn draw(scene: &mut Scene, chart: &Chart, grid: &Grid, top: f64) -> f64 {
@@ -40,14 +46,12 @@ pub(super) fn draw(scene: &mut Scene, chart: &Chart, grid: &Grid, top: f64) -> f
     let y_ticks = y.ticks(8);
     let left = EDGE + AXIS + 8.0 + widest(&y_ticks) + TICK_GAP + TICK_LENGTH;
     let legend = legend_width(grid);
-    let diverged = grid
-        .series
-        .iter()
-        .flat_map(|it| &it.points)
-        .any(|it| it.diverged > 0);
+    let crosses = crosses(grid);
+    let rows = crosses.iter().map(|(_, looks)| looks.len()).max();
+    let head = rows.map_or(4.0, |rows| 5.0 + CROSS * rows as f64);
     let area = Area {
         left,
-        top: top + if diverged { 14.0 } else { 4.0 },
+        top: top + head,
         right: WIDTH - EDGE - legend,
         bottom: top + HEIGHT,
     };
@@ -62,14 +66,13 @@ pub(super) fn draw(scene: &mut Scene, chart: &Chart, grid: &Grid, top: f64) -> f
     for series in grid.series.iter().filter(|it| it.band) {
         places.band(scene, series);
     }
-    let dodges = dodges(grid);
-    for (series, dodge) in grid.series.iter().zip(&dodges) {
-        places.line(scene, series, *dodge);
+    for series in &grid.series {
+        places.line(scene, series);
     }
-    for (series, dodge) in grid.series.iter().zip(&dodges) {
-        places.points(scene, series, *dodge);
+    for at in 0..grid.series.len() {
+        places.points(scene, grid, at);
     }
-    places.diverged(scene, grid);
+    places.diverged(scene, crosses);
     draw_legend(scene, grid, &area);
     let under = area.bottom + TICK_LENGTH + TICK_GAP + TICK;
     lower_title(scene, &chart.x.title, &area, under)
@@ -87,19 +90,18 @@ fn x_ticks(grid: &Grid, scale: &Scale) -> Vec<Tick> {
     ticks.collect()
 }
 
-/// How far series with markers are shifted so that they stand side by side.
-fn dodges(grid: &Grid) -> Vec<f64> {
-    let count = grid.series.iter().filter(|it| it.markers).count();
-    let step = DODGE.min(DODGE_MOST / count.max(1) as f64);
-    let mut at = 0.0;
-    let of = |series: &Series| {
-        if !series.markers {
-            return 0.0;
+/// For each x the looks of the series with diverged runs there.
+fn crosses(grid: &Grid) -> Vec<(f64, Vec<usize>)> {
+    let mut seen: Vec<(f64, Vec<usize>)> = Vec::new();
+    for series in &grid.series {
+        for point in series.points.iter().filter(|it| it.diverged > 0) {
+            match seen.iter_mut().find(|(x, _)| x.total_cmp(&point.x).is_eq()) {
+                Some((_, looks)) => looks.push(series.look),
+                None => seen.push((point.x, vec![series.look])),
+            }
         }
-        at += 1.0;
-        (at - f64::midpoint(1.0, count as f64)) * step
-    };
-    grid.series.iter().map(of).collect()
+    }
+    seen
 }
 
 struct Places {
@@ -110,21 +112,35 @@ struct Places {
 
 impl Places {
     /// A logarithmic axis cannot show zero, so zero lies on its lower edge.
-    fn at(&self, x: f64, y: f64, dodge: f64) -> Option<(f64, f64)> {
-        let x = self.area.x(self.x.share(x)?) + dodge;
+    fn at(&self, x: f64, y: f64) -> Option<(f64, f64)> {
+        let x = self.area.x(self.x.share(x)?);
         if self.y.log && y.total_cmp(&0.0).is_eq() {
             return Some((x, self.area.bottom));
         }
         Some((x, self.area.y(self.y.share(y)?)))
     }
 
-    fn median(&self, point: &Point, dodge: f64) -> Option<(f64, f64)> {
-        self.at(point.x, point.y?, dodge)
+    fn median(&self, point: &Point) -> Option<(f64, f64)> {
+        self.at(point.x, point.y?)
+    }
+
+    /// How many markers of the series `above` cover that of a point, at the same
+    /// x.
+    fn covered(&self, point: &Point, y: f64, above: &[Series]) -> usize {
+        let covers = |series: &&Series| {
+            let found = series
+                .points
+                .binary_search_by(|it| it.x.total_cmp(&point.x));
+            let other = found.ok().and_then(|at| self.median(&series.points[at]));
+            other.is_some_and(|(_, up)| (up - y).abs() < NEAR)
+        };
+        let markers = above.iter().filter(|it| it.markers);
+        markers.filter(covers).count()
     }
 
     /// Draws the range from least to greatest as a band.
     fn band(&self, scene: &mut Scene, series: &Series) {
-        let end = |point: &Point, value: Option<&f64>| self.at(point.x, *value?, 0.0);
+        let end = |point: &Point, value: Option<&f64>| self.at(point.x, *value?);
         let several = || series.points.iter().filter(|it| it.values.len() > 1);
         let lower = several().filter_map(|it| end(it, it.values.first()));
         let upper = several().filter_map(|it| end(it, it.values.last()));
@@ -136,14 +152,11 @@ impl Places {
         }
     }
 
-    fn line(&self, scene: &mut Scene, series: &Series, dodge: f64) {
+    fn line(&self, scene: &mut Scene, series: &Series) {
         let pen = line_pen(series);
         // Where a point is missing, the line has a gap.
         for part in series.points.split(|point| point.y.is_none()) {
-            let places: Vec<_> = part
-                .iter()
-                .filter_map(|it| self.median(it, dodge))
-                .collect();
+            let places: Vec<_> = part.iter().filter_map(|it| self.median(it)).collect();
             if let ([place], false) = (places.as_slice(), series.markers) {
                 let radius = if series.faint { 1.6 } else { 2.4 };
                 scene.marker(
@@ -172,53 +185,51 @@ impl Places {
             .iter()
             .skip(series.look % stride)
             .step_by(stride);
-        for place in places.filter_map(|it| self.median(it, 0.0)) {
+        for place in places.filter_map(|it| self.median(it)) {
             scene.marker(place, 3.2, marker, false, Pen::new(color, 1.0));
         }
     }
 
-    /// Draws a cross above each x for each series with diverged runs there.
-    fn diverged(&self, scene: &mut Scene, grid: &Grid) {
-        let mut seen: Vec<(f64, Vec<usize>)> = Vec::new();
-        for series in &grid.series {
-            for point in series.points.iter().filter(|it| it.diverged > 0) {
-                match seen.iter_mut().find(|(x, _)| x.total_cmp(&point.x).is_eq()) {
-                    Some((_, looks)) => looks.push(series.look),
-                    None => seen.push((point.x, vec![series.look])),
-                }
-            }
-        }
-        for (x, looks) in seen {
+    /// Draws a cross above each x for each series with diverged runs there, one
+    /// above the other.
+    fn diverged(&self, scene: &mut Scene, crosses: Vec<(f64, Vec<usize>)>) {
+        for (x, looks) in crosses {
             let Some(share) = self.x.share(x) else {
                 continue;
             };
-            let first = self.area.x(share) - CROSS * (looks.len() - 1) as f64 / 2.0;
             for (at, series) in looks.into_iter().enumerate() {
-                let place = (first + CROSS * at as f64, self.area.top - 7.0);
+                let up = 7.0 + CROSS * at as f64;
+                let place = (self.area.x(share), self.area.top - up);
                 let pen = Pen::new(look(series).0, 1.6);
                 scene.marker(place, 3.0, Marker::Cross, false, pen);
             }
         }
     }
 
-    /// Draws bars, runs and medians of a series with markers.
-    fn points(&self, scene: &mut Scene, series: &Series, dodge: f64) {
+    /// Draws bars, runs and medians of the series at this place, if it has
+    /// markers.
+    fn points(&self, scene: &mut Scene, grid: &Grid, at: usize) {
+        let Some((series, above)) = grid.series[at..].split_first() else {
+            return;
+        };
         let (color, _, marker) = look(series.look);
+        let rest = above.iter().filter(|it| it.markers).count();
+        let half = (CAP + 1.2 * rest as f64).min(CAP_MOST);
         for point in series.points.iter().filter(|_| series.markers) {
             let ends = [point.values.first(), point.values.last()];
-            let ends = ends.map(|it| self.at(point.x, *it?, dodge));
+            let ends = ends.map(|it| self.at(point.x, *it?));
             if let [Some(low), Some(high)] = ends
                 && !series.band
                 && point.values.len() > 1
             {
-                let cap = |(x, y): (f64, f64)| [(x - 3.0, y), (x + 3.0, y)];
+                let cap = |(x, y): (f64, f64)| [(x - half, y), (x + half, y)];
                 let pen = Pen::new(color, 1.0);
                 scene.line([low, high], pen);
                 scene.line(cap(low), pen);
                 scene.line(cap(high), pen);
             }
             for value in point.values.iter().filter(|_| point.values.len() > 1) {
-                if let Some(place) = self.at(point.x, *value, dodge) {
+                if let Some(place) = self.at(point.x, *value) {
                     let pen = Pen {
                         opacity: 0.65,
                         ..Pen::new(color, 0.0)
@@ -226,12 +237,14 @@ impl Places {
                     scene.marker(place, 1.7, Marker::Circle, false, pen);
                 }
             }
-            if let Some(place) = self.median(point, dodge) {
+            if let Some(place) = self.median(point) {
+                let radius = MARKER + RIM * self.covered(point, place.1, above).min(3) as f64;
                 if point.imported {
                     let pen = Pen::new(GREY, 0.9);
-                    scene.ring(place, 7.0, pen);
+                    scene.ring(place, radius + 3.0, pen);
                 }
-                scene.marker(place, 4.0, marker, !point.complete, Pen::new(color, 1.3));
+                let pen = Pen::new(color, 1.3);
+                scene.marker(place, radius, marker, !point.complete, pen);
             }
         }
     }
@@ -304,7 +317,7 @@ fn draw_legend(scene: &mut Scene, grid: &Grid, area: &Area) {
         if series.markers || !series.faint {
             let (color, _, marker) = look(series.look);
             let place = (left + (SAMPLE - 8.0) / 2.0, middle);
-            scene.marker(place, 4.0, marker, false, Pen::new(color, 1.3));
+            scene.marker(place, MARKER, marker, false, Pen::new(color, 1.3));
         }
         for (at, text) in two_lines(&series.name, TICK, NAME_MOST)
             .into_iter()

@@ -6,9 +6,9 @@ use swath_model::view::CellResults;
 use swath_results::table::Results;
 
 use super::fixture::{epochs, results, small};
-use crate::chart::{Body, Chart, Grid};
+use crate::chart::{Body, Chart, Grid, Point, Series};
 use crate::font::width;
-use crate::scene::Item;
+use crate::scene::{Anchor, Item, Step};
 use crate::{Curve, Kind, Request, curves, scene, text};
 
 fn draw(results: &Results, kind: Kind) -> Chart {
@@ -281,5 +281,82 @@ fn one_point_and_one_value_can_be_drawn() {
     let results = results("", &["batch_size", "optimizer.lr"], &cells);
     for kind in [Kind::Batch, Kind::Box] {
         assert_inside(&draw(&results, kind));
+    }
+}
+
+/// The middle of a shape from left to right.
+fn middle(shape: &crate::scene::Shape) -> f64 {
+    let ends = shape.steps.iter().flat_map(|step| match step {
+        Step::Move(x, _) | Step::Line(x, _) => vec![*x],
+        Step::Curve([.., x, _]) => vec![*x],
+        Step::Close => Vec::new(),
+    });
+    let (least, greatest) = ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
+        (low.min(x), high.max(x))
+    });
+    f64::midpoint(least, greatest)
+}
+
+#[test]
+fn every_point_lies_at_its_true_x_though_others_lie_there() {
+    let xs = [0.8, 16.0, 64.0];
+    let series = |look: usize| Series {
+        look,
+        markers: true,
+        points: xs
+            .map(|x| Point {
+                x,
+                y: Some(5.0),
+                n: 3,
+                values: vec![4.0, 5.0, 6.0 + look as f64],
+                complete: look.is_multiple_of(2),
+                diverged: 1,
+                imported: false,
+            })
+            .to_vec(),
+        ..Series::default()
+    };
+    let mut chart = Chart {
+        body: Body::Lines(Grid {
+            series: (0..6).map(series).collect(),
+            ticks: xs.to_vec(),
+            ..Grid::default()
+        }),
+        ..Chart::default()
+    };
+    for log in [false, true] {
+        chart.x.log = log;
+        let scene = scene(&chart);
+        let texts = xs.map(swath_model::text::compact);
+        let ticks = scene.items.iter().filter_map(|item| match item {
+            Item::Text(text) if texts.contains(&text.text) && text.anchor == Anchor::Middle => {
+                Some(text.x)
+            }
+            _ => None,
+        });
+        let ticks: Vec<f64> = ticks.collect();
+        assert_eq!(ticks.len(), 3, "{ticks:?}");
+        // The lines that join points are the only shapes with three corners and
+        // no end.
+        let colors = (0..6).map(|at| crate::palette::look(at).0);
+        let colors: Vec<_> = colors.collect();
+        let of_series = scene.items.iter().filter_map(|item| match item {
+            Item::Shape(shape) => Some(shape),
+            Item::Text(_) => None,
+        });
+        let of_series = of_series.filter(|it| {
+            let color = it.stroke.or(it.fill);
+            let joins = it.steps.len() == 3 && !it.steps.contains(&Step::Close);
+            color.is_some_and(|it| colors.contains(&it)) && !joins
+        });
+        let mut count = 0;
+        for shape in of_series {
+            let x = middle(shape);
+            let near = |tick: &f64| (tick - x).abs() < 1e-6;
+            assert!(ticks.iter().any(near), "{x} of {ticks:?}: {shape:?}");
+            count += 1;
+        }
+        // A marker, three runs, a bar with two caps, a cross.
+        assert_eq!(count, 6 * 3 * 8);
     }
 }
