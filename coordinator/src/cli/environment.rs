@@ -28,6 +28,7 @@ pub(crate) const TABLE: &str = "SWATH_TABLE";
 pub(crate) const REPLACE: &str = "SWATH_REPLACE";
 pub(crate) const REPLICATES: &str = "SWATH_REPLICATES";
 pub(crate) const KIND: &str = "SWATH_KIND";
+pub(crate) const METRIC: &str = "SWATH_METRIC";
 pub(crate) const X: &str = "SWATH_X";
 pub(crate) const BY: &str = "SWATH_BY";
 pub(crate) const TARGET: &str = "SWATH_TARGET";

@@ -148,6 +148,7 @@ Examples:
   coordinator plot quickstart -o error.svg
   coordinator plot quickstart --kind heat -o heat.png
   coordinator plot quickstart --kind curves batch_size=16 -o curves.svg
+  coordinator plot digits_mlp --metric val/acc -o accuracy.svg
   coordinator plot quickstart --kind steps --target 8 -o steps.svg")]
 pub(crate) struct Plot {
     /// Which sweep, and filters that choose its cells; for curves: which jobs
@@ -157,6 +158,11 @@ pub(crate) struct Plot {
     #[arg(long, value_name = "KIND", env = environment::KIND, hide_env_values = true)]
     #[arg(value_parser = plot_kind())]
     pub(crate) kind: Option<Kind>,
+    /// Learning curves of this metric, which implies `--kind curves` [default:
+    /// test and training error, or what a program names as its metric]
+    #[arg(long, value_name = "METRIC", env = environment::METRIC, hide_env_values = true)]
+    #[arg(visible_aliases = ["curve", "curves"])]
+    pub(crate) metric: Option<String>,
     /// The horizontal axis [default: that of the kind]
     #[arg(long, value_name = "AXIS", env = environment::X, hide_env_values = true)]
     pub(crate) x: Option<String>,
@@ -183,9 +189,14 @@ fn plot_kind() -> impl TypedValueParser<Value = Kind> {
 Examples:
   coordinator curves 3fa9c1
   coordinator curves quickstart replicate=1 batch_size=16 optimizer.lr=0.05
+  coordinator curves 3fa9c1 --metric val/acc
   coordinator curves 3fa9c1 -o csv > curve.csv")]
 pub(crate) struct Curves {
     /// Which job
     #[arg(value_name = "JOB", required = true)]
     pub(crate) selector: Vec<String>,
+    /// Which metric to draw [default: test and training error, or what a program
+    /// names as its metric]
+    #[arg(long, value_name = "METRIC", env = environment::METRIC, hide_env_values = true)]
+    pub(crate) metric: Option<String>,
 }

@@ -4,12 +4,14 @@ use std::io::Write;
 use std::time::Duration;
 
 use swath_coordinator::api::{Curves, Explanation, Logs, ReadQuery};
-use swath_report::{Format, curve, curve_listing};
+use swath_model::metrics::{self, TEST_ERROR};
+use swath_model::suggest::did_you_mean;
+use swath_report::{Format, curve, curve_listing, metrics_of};
 use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::exit::Exit;
-use super::failure::Outcome;
+use super::failure::{Failure, Outcome};
 use super::read::{json, print_listing};
 use super::render;
 use super::wait::{Interrupts, patiently};
@@ -66,16 +68,35 @@ pub(crate) async fn curves(context: &Context, arguments: cli::Curves) -> Outcome
         context.printer.data(&text)?;
         return Ok(Exit::Ok);
     }
+    let metric = metric_of(&document, arguments.metric)?;
     let listing = curve_listing(&document.points);
     if context.format.is_for_terminals() && !document.points.is_empty() {
         let job = &document.job;
         let (name, state) = (render::jobs::name(job, &[]), render::jobs::state(job));
-        let plot = curve(&document.points, &context.style);
+        let plot = curve(&document.points, metric.as_deref(), &context.style);
         context
             .printer
             .data(&format!("{name}  {state}\n\n{plot}\n"))?;
     }
     print_listing(context, &listing, "no epoch of this job is done yet")
+}
+
+/// The metric to draw: the one that was asked for, or else the job's own, if
+/// epochs have it. None stands for the test error.
+fn metric_of(document: &Curves, asked: Option<String>) -> Outcome<Option<String>> {
+    let recorded = metrics_of(&document.points);
+    let own = metrics::own(&document.job.spec);
+    match asked {
+        Some(asked) if recorded.contains(&*asked) => Ok(Some(asked)),
+        Some(asked) if !recorded.is_empty() => {
+            let there = did_you_mean(&asked, recorded, "those recorded are");
+            Err(Failure::usage(format!(
+                "no epoch has a metric `{asked}`; {there}"
+            )))
+        }
+        None if own != TEST_ERROR && recorded.contains(own) => Ok(Some(own.to_owned())),
+        _ => Ok(None),
+    }
 }
 
 pub(crate) async fn logs(context: &Context, arguments: cli::Logs) -> Outcome {

@@ -5,13 +5,14 @@ use std::io::Write;
 use std::path::Path;
 
 use serde_json::Value;
-use swath_coordinator::api::{JobCurve, JobCurves, ReadQuery, SweepResults, Sweeps};
+use swath_coordinator::api::{JobCurve, JobCurves, ReadQuery, SweepDocument, SweepResults, Sweeps};
+use swath_model::metrics::{self, Goal, TEST_ERROR};
 use swath_model::outcome::Observation;
 use swath_model::text::parameter;
 use swath_model::view::CurvePoint;
-use swath_plot::{Chart, Curve, Kind, Request};
+use swath_plot::{Chart, Curve, Kind, Metric, PlotError, Request};
 use swath_report::newest;
-use swath_results::table::{Results, label};
+use swath_results::table::{Definition, Results, label};
 
 use super::connection::Connection;
 use super::exit::Exit;
@@ -76,8 +77,8 @@ async fn chart(connection: &mut Connection, arguments: cli::Plot) -> Outcome<Cha
         by: arguments.by,
         target: arguments.target,
     };
-    if kind == Some(Kind::Curves) {
-        return curves(connection, selector).await;
+    if kind == Some(Kind::Curves) || arguments.metric.is_some() {
+        return curves(connection, selector, arguments.metric).await;
     }
     let query = ReadQuery::Results {
         selector: selector.clone(),
@@ -93,13 +94,27 @@ async fn chart(connection: &mut Connection, arguments: cli::Plot) -> Outcome<Cha
     } else {
         swath_plot::results(&results, kind, &request)
     };
-    let mut chart = chart.map_err(|error| Failure::new(Exit::NotAllowed, error))?;
+    let mut chart = chart.map_err(|error| failure(&error))?;
     chart.caption.extend(chosen);
     Ok(chart)
 }
 
+/// A name that does not exist is a mistake in what was typed.
+fn failure(error: &PlotError) -> Failure {
+    let exit = if error.is_unknown_name() {
+        Exit::Usage
+    } else {
+        Exit::NotAllowed
+    };
+    Failure::new(exit, error)
+}
+
 /// The curves of every matching job, each named by what tells it apart.
-async fn curves(connection: &mut Connection, selector: Vec<String>) -> Outcome<Chart> {
+async fn curves(
+    connection: &mut Connection,
+    selector: Vec<String>,
+    metric: Option<String>,
+) -> Outcome<Chart> {
     let title = heading(connection, &selector).await?;
     let found = read(connection, selector).await?;
     let specs: Vec<BTreeMap<String, String>> =
@@ -127,8 +142,39 @@ async fn curves(connection: &mut Connection, selector: Vec<String>) -> Outcome<C
     };
     let curves: Vec<Curve> = found.jobs.iter().zip(&specs).map(name).collect();
     let legend: Vec<String> = differ.iter().map(|path| label(path)).collect();
-    let chart = swath_plot::curves(&title, &legend.join(", "), &curves);
-    chart.map_err(|error| Failure::new(Exit::NotAllowed, error))
+    let metric = metric_of(connection, &found, metric).await?;
+    let chart = swath_plot::curves(&title, &legend.join(", "), &curves, metric.as_ref());
+    chart.map_err(|error| failure(&error))
+}
+
+/// The metric to show: the one that was asked for, or else the jobs' own. None
+/// where that is the test error.
+async fn metric_of(
+    connection: &mut Connection,
+    found: &JobCurves,
+    asked: Option<String>,
+) -> Outcome<Option<Metric>> {
+    let Some(first) = found.jobs.first() else {
+        let goal = Goal::default();
+        return Ok(asked.map(|name| Metric { name, goal }));
+    };
+    let own = metrics::own(&first.job.spec);
+    let name = match asked {
+        Some(name) => name,
+        None if own == TEST_ERROR => return Ok(None),
+        None => own.to_owned(),
+    };
+    let mut goal = Goal::implied(&name).unwrap_or_default();
+    if name == own
+        && let Some(sweep) = first.job.holders.last()
+    {
+        // Only the sweep knows the direction that its file gives.
+        let selector = vec![sweep.to_string()];
+        let found: SweepDocument = connection.read(&ReadQuery::Sweep { selector }).await?;
+        let definition = Definition::read(&found.sweep.definition).map_err(Failure::error)?;
+        goal = definition.goal();
+    }
+    Ok(Some(Metric { name, goal }))
 }
 
 /// The title of the sweep that was asked for, with the filters; otherwise the

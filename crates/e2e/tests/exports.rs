@@ -74,7 +74,7 @@ fn plots_are_drawn_in_letters_and_files() {
     assert!(some.contains("Only x >= 2."), "{some}");
     for (words, hint) in [
         (["plot", "null", "--kind", "heat"], "needs two axes"),
-        (["plot", "null", "--x", "lr"], "these axes vary: params.x"),
+        (["plot", "null", "--x", "lr"], "these axes vary: `params.x`"),
         (["plot", "null", "-o", "a.pdf"], ".svg or .png"),
         (["plot", "null", "--kind", "curves"], "no epoch"),
     ] {

@@ -14,6 +14,43 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// The candidate that `name` means: the one whose last part it is (`lr` is
+/// `optimizer.lr`, `acc` is `val/acc`), or the [`nearest`] one, as a whole or by
+/// its last part.
+pub fn meant<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    fn last(path: &str) -> &str {
+        path.rsplit(['.', '/']).next().unwrap_or(path)
+    }
+    let all = || candidates.clone().into_iter();
+    let tail = last(name);
+    let same = all().find(|it| last(it) == tail);
+    let by_tail = || {
+        let near = nearest(tail, all().map(last))?;
+        all().find(|it| last(it) == near)
+    };
+    same.or_else(|| nearest(name, all())).or_else(by_tail)
+}
+
+/// Says which name was meant and what names there are, as the end of a sentence
+/// that says that there is none of this name.
+pub fn did_you_mean<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str> + Clone,
+    there: &str,
+) -> String {
+    let all = listed(candidates.clone().into_iter(), LISTED_MOST);
+    match meant(name, candidates) {
+        Some(near) => format!("did you mean `{near}`? {there} {all}"),
+        None => format!("{there} {all}"),
+    }
+}
+
+/// The most names that a sentence lists.
+const LISTED_MOST: usize = 20;
+
 /// What of `values` is meant by `text`, as the end of a sentence that says it is none of them: the nearest number,
 /// or the nearest text.
 pub fn nearest_value(text: &str, values: &[String]) -> String {
@@ -89,5 +126,15 @@ mod tests {
         assert_eq!(nearest("batch_szie", keys), Some("batch_size"));
         assert_eq!(nearest("epoch", keys), Some("epochs"));
         assert_eq!(nearest("colour", keys), None);
+        assert_eq!(meant("lr", keys), Some("optimizer.lr"));
+        assert_eq!(meant("params.lr", keys), Some("optimizer.lr"));
+        assert_eq!(meant("batchsize", keys), Some("batch_size"));
+        assert_eq!(meant("acc", ["loss", "val/acc"]), Some("val/acc"));
+        assert_eq!(meant("accc", ["loss", "val/acc"]), Some("val/acc"));
+        assert_eq!(meant("colour", keys), None);
+        assert_eq!(
+            did_you_mean("lr", keys, "its axes are"),
+            "did you mean `optimizer.lr`? its axes are `batch_size`, `epochs`, `optimizer.lr`"
+        );
     }
 }

@@ -25,7 +25,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 
-pub use self::build::{Curve, Kind, PlotError, Request, curves, results, steps};
+pub use self::build::{Curve, Kind, Metric, PlotError, Request, curves, results, steps};
 pub use self::chart::{Axis, Body, Boxes, Chart, Grid, Heat, Point, Row, Series};
 pub use self::scene::Scene;
 

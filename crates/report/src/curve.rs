@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use swath_model::metrics::{TEST_ERROR, TRAIN_ERROR, Unit, known};
 use swath_model::protocol::EPOCH;
-use swath_model::text::{approximate, compact, decimals, duration};
+use swath_model::text::{approximate, compact, duration, measured, told_apart};
 use swath_model::view::CurvePoint;
 
 use crate::listing::{Listing, ListingColumn};
-use crate::style::Style;
+use crate::style::{Style, visible};
 
 /// Columns and lines of the plot, at most.
 const WIDTH_MOST: usize = 72;
 const WIDTH_LEAST: usize = 16;
 const LINES: usize = 12;
+/// Columns of a number beside the plot, at least.
+const LABEL: usize = 8;
 
 /// The newest observation of each epoch. Where an attempt went on from a
 /// checkpoint of an older one, the epochs before the checkpoint are the older
@@ -30,17 +32,28 @@ pub fn newest(points: &[CurvePoint]) -> Vec<&CurvePoint> {
     by_epoch.into_values().collect()
 }
 
-/// A plot of a few lines: the test error over the epochs, with the training
-/// error behind it. Empty while there is no error to show.
-pub fn curve(points: &[CurvePoint], style: &Style) -> String {
+/// The names of the metrics that epochs have.
+pub fn metrics_of(points: &[CurvePoint]) -> BTreeSet<&str> {
+    let values = points.iter().map(|it| &it.observation.values);
+    values
+        .flat_map(|it| it.iter().map(|(name, _)| name))
+        .collect()
+}
+
+/// A plot of a few lines: a metric over the epochs; without one, the test error,
+/// with the training error behind it. Empty while there is nothing to show.
+pub fn curve(points: &[CurvePoint], metric: Option<&str>, style: &Style) -> String {
     let points = newest(points);
     let series = |name| -> Vec<(f64, f64)> {
         let seen = points.iter().map(|point| &point.observation);
         let dots = seen.filter_map(|it| Some((f64::from(it.epoch), it.values.get(name)?)));
         dots.collect()
     };
-    let test = series(TEST_ERROR);
-    let train = series(TRAIN_ERROR);
+    let test = series(metric.unwrap_or(TEST_ERROR));
+    let train = match metric {
+        None => series(TRAIN_ERROR),
+        Some(_) => Vec::new(),
+    };
     let Some(frame) = Frame::around(test.iter().chain(&train)) else {
         return String::new();
     };
@@ -49,21 +62,28 @@ pub fn curve(points: &[CurvePoint], style: &Style) -> String {
     let mut canvas = Canvas::new(width, style.unicode);
     canvas.draw(&train, &frame, Pen::Faint);
     canvas.draw(&test, &frame, Pen::Strong);
-    let mut out = legend(!test.is_empty(), !train.is_empty(), style.unicode);
+    let mut out = match metric {
+        Some(metric) => format!("{} by epoch\n", visible(&heading(metric))),
+        None => legend(!test.is_empty(), !train.is_empty(), style.unicode),
+    };
+    let [high, middle, low] = frame.labels();
+    let margin = [&high, &middle, &low].map(|it| it.len()).into_iter();
+    let margin = margin.fold(LABEL, usize::max);
     let bar = if style.unicode { "┤" } else { "|" };
     for (line, text) in canvas.lines().enumerate() {
         let label = match line {
-            0 => decimals(frame.high, 2),
-            _ if line == LINES / 2 => decimals(f64::midpoint(frame.high, frame.low), 2),
-            _ if line == LINES - 1 => decimals(frame.low, 2),
-            _ => String::new(),
+            0 => &*high,
+            _ if line == LINES / 2 => &middle,
+            _ if line == LINES - 1 => &low,
+            _ => "",
         };
-        out.push_str(format!("{label:>8} {bar}{text}").trim_end());
+        out.push_str(format!("{label:>margin$} {bar}{text}").trim_end());
         out.push('\n');
     }
     let (first, last) = (compact(frame.first), compact(frame.last));
     let gap = width.saturating_sub(first.len() + last.len());
-    put!(out, "{:10}{first}{}{last}\n", "", " ".repeat(gap));
+    let margin = margin + 2;
+    put!(out, "{:margin$}{first}{}{last}\n", "", " ".repeat(gap));
     out
 }
 
@@ -103,6 +123,16 @@ impl Frame {
                 high: frame.high.max(*value),
             })
         })
+    }
+
+    /// The numbers at the upper end, in the middle and at the lower end.
+    fn labels(&self) -> [String; 3] {
+        let ends = [self.high, f64::midpoint(self.high, self.low), self.low];
+        let texts = ends.map(|it| measured(it, 2));
+        if texts[0] == texts[1] || texts[1] == texts[2] {
+            return told_apart(ends);
+        }
+        texts
     }
 
     /// The place of a dot on a grid of this size, whose origin is at the upper
@@ -269,7 +299,7 @@ fn shown(name: &str, value: Option<f64>) -> String {
         return String::new();
     };
     match known(name).and_then(|known| known.decimals) {
-        Some(places) => decimals(value, places.into()),
+        Some(places) => measured(value, places.into()),
         None => approximate(value),
     }
 }

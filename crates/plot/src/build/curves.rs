@@ -1,8 +1,8 @@
 //! Learning curves of one or many jobs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use swath_model::metrics::{TEST_ERROR, TRAIN_ERROR};
+use swath_model::metrics::{Goal, TEST_ERROR, TRAIN_ERROR, Unit, kind};
 use swath_model::outcome::Observation;
 use swath_model::text::counted;
 
@@ -18,17 +18,75 @@ pub struct Curve {
     pub points: Vec<Observation>,
 }
 
+/// The metric that curves show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// Which of its values are better.
+    pub goal: Goal,
+}
+
+/// What is drawn, and what it is called.
+struct Shown<'a> {
+    thick: &'a str,
+    /// What is drawn behind it.
+    thin: Option<&'a str>,
+    goal: Goal,
+    /// The title of the axis.
+    axis: String,
+    /// Its name in a sentence.
+    said: String,
+}
+
+impl<'a> Shown<'a> {
+    fn of(metric: Option<&'a Metric>) -> Self {
+        let Some(metric) = metric else {
+            return Self {
+                thick: TEST_ERROR,
+                thin: Some(TRAIN_ERROR),
+                goal: Goal::Minimize,
+                axis: "error (%)".to_owned(),
+                said: "test error".to_owned(),
+            };
+        };
+        let known = kind(&metric.name);
+        let said = match known {
+            Some(_) => metric.name.replace('_', " "),
+            None => metric.name.clone(),
+        };
+        let unit = match known.map(|it| it.unit) {
+            Some(Unit::Percent) => " (%)",
+            Some(Unit::Seconds) => " (s)",
+            _ => "",
+        };
+        Self {
+            thick: &metric.name,
+            thin: None,
+            goal: metric.goal,
+            axis: format!("{said}{unit}"),
+            said,
+        }
+    }
+}
+
 /// The most names in one picture: there is a colour for each.
 const NAMES_MOST: usize = 7;
 
-/// Error over epochs: for each name the median over its jobs, for test and
-/// training, and how far the jobs differ. `legend` says what the names consist
-/// of.
+/// A metric over epochs: for each name the median over its jobs, and how far the
+/// jobs differ. Without a metric, test and training error. `legend` says what the
+/// names consist of.
 ///
 /// # Errors
 ///
-/// When no curve has a point.
-pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, PlotError> {
+/// When no curve has a point, or none of the metric.
+pub fn curves(
+    title: &str,
+    legend: &str,
+    curves: &[Curve],
+    metric: Option<&Metric>,
+) -> Result<Chart, PlotError> {
+    let shown = Shown::of(metric);
     let mut groups: Vec<(&str, Vec<&Curve>)> = Vec::new();
     for curve in curves.iter().filter(|it| !it.points.is_empty()) {
         match groups.iter_mut().find(|(name, _)| *name == curve.name) {
@@ -40,7 +98,13 @@ pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, Plot
     if all > NAMES_MOST {
         // The best at the end of training are the most interesting; the sort is
         // stable, so ties keep their order.
-        groups.sort_by(|(_, left), (_, right)| last(left).total_cmp(&last(right)));
+        groups.sort_by(|(_, left), (_, right)| {
+            let ends = [left, right].map(|it| last(it, shown.thick));
+            match ends {
+                [Some(left), Some(right)] => shown.goal.order(left, right),
+                [left, right] => right.is_some().cmp(&left.is_some()),
+            }
+        });
         groups.truncate(NAMES_MOST);
     }
     let (mut test, mut train) = (Vec::new(), Vec::new());
@@ -55,13 +119,13 @@ pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, Plot
             points: points(group, metric),
             ..Series::default()
         };
-        test.push(series(name, false, TEST_ERROR));
-        train.push(series("", true, TRAIN_ERROR));
+        test.push(series(name, false, shown.thick));
+        train.extend(shown.thin.map(|thin| series("", true, thin)));
     }
     let has = |series: &[Series]| series.iter().any(|it| !it.points.is_empty());
     let (has_test, has_train) = (has(&test), has(&train));
     if !has_test && !has_train {
-        return Err(PlotError::NoCurves);
+        return Err(missing(shown.thick, curves, metric.is_some()));
     }
     if !has_test {
         // Otherwise their names would appear nowhere.
@@ -71,14 +135,15 @@ pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, Plot
     }
     let mut caption = vec![match (has_test, has_train) {
         (true, true) => "Thick: test error. Thin: training error.".to_owned(),
-        (true, false) => "Test error.".to_owned(),
+        (true, false) => format!("{}.", capital(&shown.said)),
         _ => "Training error.".to_owned(),
     }];
     caption.push(match most {
         1 => "One run each (n = 1).".to_owned(),
         _ => format!(
-            "Median of {} each (n up to {most}); band of the test error: {}",
+            "Median of {} each (n up to {most}); band of the {}: {}",
             counted(most as u64, "run"),
+            shown.said,
             range(
                 test.iter()
                     .flat_map(|it| &it.points)
@@ -88,7 +153,9 @@ pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, Plot
     });
     if all > NAMES_MOST {
         caption.push(format!(
-            "The {NAMES_MOST} of {all} with the least error at their last epoch."
+            "The {NAMES_MOST} of {all} with the {} {} at their last epoch.",
+            shown.goal.superlative(),
+            shown.said
         ));
     }
     let grid = Grid {
@@ -104,7 +171,7 @@ pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, Plot
             log: false,
         },
         y: Axis {
-            title: "error (%)".to_owned(),
+            title: shown.axis,
             log: false,
         },
         body: Body::default(),
@@ -113,26 +180,50 @@ pub fn curves(title: &str, legend: &str, curves: &[Curve]) -> Result<Chart, Plot
     let positive = || up.iter().copied().filter(|it| *it > 0.0);
     let least = positive().fold(f64::INFINITY, f64::min);
     let greatest = positive().fold(0.0, f64::max);
-    chart.y.log = greatest / least >= 20.0;
+    // What is to grow, or is negative, has no place on a logarithmic axis.
+    let falls = shown.goal == Goal::Minimize && up.iter().all(|it| *it >= 0.0);
+    chart.y.log = falls && greatest / least >= 20.0;
     if chart.y.log && up.iter().any(|it| *it <= 0.0) {
-        let sentence = "On the lower edge: an error of 0.".to_owned();
-        chart.caption.push(sentence);
+        chart.caption.push("On the lower edge: values of 0.".to_owned());
     }
     chart.body = Body::Lines(grid);
     Ok(chart)
 }
 
-/// The median of the last test errors of a name; infinite if there are none.
-fn last(group: &[&Curve]) -> f64 {
+/// Why nothing can be drawn.
+fn missing(metric: &str, curves: &[Curve], asked: bool) -> PlotError {
+    let points = curves.iter().flat_map(|it| &it.points);
+    let names: BTreeSet<&str> = points
+        .flat_map(|it| it.values.iter().map(|(name, _)| name))
+        .collect();
+    if names.is_empty() || !asked {
+        return PlotError::NoCurves;
+    }
+    PlotError::UnknownMetric {
+        metric: metric.to_owned(),
+        recorded: names.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+fn capital(text: &str) -> String {
+    // The name of a metric of a program stays as it is.
+    match text.strip_prefix("test error") {
+        Some(rest) => format!("Test error{rest}"),
+        None => text.to_owned(),
+    }
+}
+
+/// The median of the last values of a name, if there are any.
+fn last(group: &[&Curve], metric: &str) -> Option<f64> {
     let of = |curve: &&Curve| {
         curve
             .points
             .iter()
             .rev()
-            .find_map(|it| it.values.get(TEST_ERROR))
+            .find_map(|it| it.values.get(metric))
     };
     let mut values: Vec<f64> = group.iter().filter_map(of).collect();
-    median(&mut values).unwrap_or(f64::INFINITY)
+    median(&mut values)
 }
 
 fn points(group: &[&Curve], metric: &str) -> Vec<Point> {

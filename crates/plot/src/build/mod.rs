@@ -12,12 +12,13 @@ mod steps;
 use std::fmt;
 use std::str::FromStr;
 
+use swath_model::suggest::did_you_mean;
 use swath_model::text::counted;
 use swath_results::summary::{Unit, covers};
 use swath_results::table::{Results, label};
 
 use self::axes::Axes;
-pub use self::curves::{Curve, curves};
+pub use self::curves::{Curve, Metric, curves};
 pub use self::steps::steps;
 use crate::chart::Chart;
 
@@ -30,7 +31,7 @@ pub enum Kind {
     Batch,
     /// The error over batch size and learning rate as colours.
     Heat,
-    /// Learning curves: test and training error by epoch.
+    /// Learning curves: a metric by epoch.
     Curves,
     /// A box per cell over its replicates.
     Box,
@@ -67,7 +68,7 @@ impl Kind {
             Self::Lr => "Error against learning rate, a line per batch size",
             Self::Batch => "Error against batch size, a line per budget, at the best learning rate",
             Self::Heat => "Error over batch size and learning rate as colours, the best marked",
-            Self::Curves => "Learning curves of jobs, test and training",
+            Self::Curves => "Learning curves of jobs: test and training error, or any metric",
             Self::Box => "The replicates of each cell beside each other",
             Self::Steps => "Steps until a test error is reached, against batch size",
         }
@@ -138,6 +139,13 @@ pub enum PlotError {
         /// How many lines there would be.
         lines: usize,
     },
+    /// No epoch has this metric.
+    UnknownMetric {
+        /// What was asked for.
+        metric: String,
+        /// The metrics that epochs have.
+        recorded: Vec<String>,
+    },
     /// There are no curves with test errors.
     NoCurves,
 }
@@ -155,7 +163,18 @@ impl fmt::Display for PlotError {
                 list(axes)
             ),
             Self::UnknownAxis { axis, axes } => {
-                write!(f, "`{axis}` is not an axis that varies; {}", list(axes))
+                let axes = axes.iter().map(String::as_str);
+                let there = if axes.len() == 0 {
+                    "no axis varies".to_owned()
+                } else {
+                    did_you_mean(axis, axes, "these axes vary:")
+                };
+                write!(f, "`{axis}` is not an axis that varies; {there}")
+            }
+            Self::UnknownMetric { metric, recorded } => {
+                let recorded = recorded.iter().map(String::as_str);
+                let there = did_you_mean(metric, recorded, "those recorded are");
+                write!(f, "no epoch has a metric `{metric}`; {there}")
             }
             Self::TooMany { lines } => write!(
                 f,
@@ -168,6 +187,13 @@ impl fmt::Display for PlotError {
 }
 
 impl std::error::Error for PlotError {}
+
+impl PlotError {
+    /// Whether something was asked for that does not exist.
+    pub const fn is_unknown_name(&self) -> bool {
+        matches!(self, Self::UnknownAxis { .. } | Self::UnknownMetric { .. })
+    }
+}
 
 /// The most lines of a plot.
 pub(crate) const LINES_MOST: usize = 14;

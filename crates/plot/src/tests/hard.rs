@@ -171,11 +171,11 @@ fn an_error_of_nought_lies_on_the_edge_of_a_logarithmic_axis() {
         name: "0.1".to_owned(),
         points,
     };
-    let chart = curves("", "lr", &[curve]).unwrap();
+    let chart = curves("", "lr", &[curve], None).unwrap();
     assert!(chart.y.log);
     let caption = chart.caption.join(" ");
     assert!(
-        caption.contains("On the lower edge: an error of 0."),
+        caption.contains("On the lower edge: values of 0."),
         "{caption}"
     );
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use insta::assert_snapshot;
 use serde_json::json;
+use swath_model::metrics::Goal;
 
 use super::fixture::{epochs, results, small};
 use crate::chart::{Body, Chart, Grid};
-use crate::{Curve, Kind, PlotError, Request, curves, steps, svg, text};
+use crate::{Curve, Kind, Metric, PlotError, Request, curves, steps, svg, text};
 
 fn of(kind: Kind) -> Chart {
     crate::results(&small(), kind, &Request::default()).unwrap()
@@ -112,14 +113,62 @@ fn two_curves() -> Vec<Curve> {
 
 #[test]
 fn learning_curves_join_replicates() {
-    let chart = curves("small", "lr", &two_curves()).unwrap();
+    let chart = curves("small", "lr", &two_curves(), None).unwrap();
     let test: Vec<_> = grid(&chart).series.iter().filter(|it| !it.faint).collect();
     assert_eq!(test.len(), 2);
     let first = &test[0].points[0];
     assert_eq!(first.values.len(), 2);
     assert!((first.y.unwrap() - 26.0).abs() < 1e-9);
     assert_snapshot!("curves_svg", svg(&chart));
-    assert_eq!(curves("", "", &[]), Err(PlotError::NoCurves));
+    assert_eq!(curves("", "", &[], None), Err(PlotError::NoCurves));
+}
+
+/// Accuracies that grow to `end`, under the metric's own name.
+fn accuracies(name: &str, end: f64) -> Curve {
+    let epoch = |epoch: u32| {
+        let value = end * (1.0 - 0.5_f64.powi(epoch as i32));
+        let metrics = json!({"val/acc": value, "reward": -value});
+        let observed = json!({"epoch": epoch, "step": epoch, "metrics": metrics});
+        serde_json::from_value(observed).unwrap()
+    };
+    Curve {
+        name: name.to_owned(),
+        points: (1..=6).map(epoch).collect(),
+    }
+}
+
+#[test]
+fn learning_curves_of_any_metric_by_its_direction() {
+    let metric = |name: &str, goal| Metric {
+        name: name.to_owned(),
+        goal,
+    };
+    let all: Vec<Curve> = (1..=9)
+        .map(|at| accuracies(&at.to_string(), f64::from(at) / 10.0))
+        .collect();
+    let acc = metric("val/acc", Goal::Maximize);
+    let chart = curves("", "lr", &all, Some(&acc)).unwrap();
+    assert_eq!((&*chart.y.title, chart.y.log), ("val/acc", false));
+    assert_eq!(
+        chart.caption,
+        [
+            "val/acc.",
+            "One run each (n = 1).",
+            "The 7 of 9 with the greatest val/acc at their last epoch."
+        ]
+    );
+    let names: Vec<&str> = grid(&chart).series.iter().map(|it| &*it.name).collect();
+    assert_eq!(names, ["9", "8", "7", "6", "5", "4", "3"]);
+    // Negative numbers are drawn too.
+    let reward = metric("reward", Goal::Minimize);
+    let chart = curves("", "lr", &all, Some(&reward)).unwrap();
+    assert!(!chart.y.log);
+    let unknown = metric("acc", Goal::Maximize);
+    let error = curves("", "", &all, Some(&unknown)).unwrap_err();
+    assert!(error.is_unknown_name());
+    assert_snapshot!(error, @"no epoch has a metric `acc`; did you mean `val/acc`? those recorded are `reward`, `val/acc`");
+    let nothing = curves("", "", &[], Some(&unknown));
+    assert_eq!(nothing, Err(PlotError::NoCurves));
 }
 
 #[test]
@@ -159,6 +208,6 @@ fn what_cannot_be_drawn_says_what_to_do() {
             .unwrap_err()
             .to_string()
     };
-    assert_snapshot!(ask(Kind::Lr, Some("epochs"), &[]), @"`epochs` is not an axis that varies; these axes vary: batch_size, optimizer.lr");
+    assert_snapshot!(ask(Kind::Lr, Some("epochs"), &[]), @"`epochs` is not an axis that varies; these axes vary: `batch_size`, `optimizer.lr`");
     assert_snapshot!(ask(Kind::Heat, None, &["optimizer.lr"]), @"this plot needs two axes; these axes vary: batch_size, optimizer.lr; name one with `--x`, or try `--kind box`");
 }

@@ -8,7 +8,7 @@ use swath_model::time::Timestamp;
 use swath_model::view::{ReplicationView, SettledView, SweepState, SweepView};
 
 use super::fixture::{pivot, points, sweep};
-use crate::{Format, Listing, ListingColumn, Style, curve, curve_listing, progress};
+use crate::{Format, Listing, ListingColumn, Style, curve, curve_listing, metrics_of, progress};
 
 const ASCII: Style = Style {
     color: false,
@@ -99,7 +99,7 @@ fn curves() {
         width: Some(60),
         ..Style::PIPE
     };
-    assert_snapshot!(curve(&points(), &style), @r#"
+    assert_snapshot!(curve(&points(), None, &style), @r#"
     error in % by epoch: test line, training dots
        68.00 ┤⢣
              ┤⠄⢣
@@ -119,7 +119,7 @@ fn curves() {
         width: Some(60),
         ..ASCII
     };
-    assert_snapshot!(curve(&points(), &ascii), @r#"
+    assert_snapshot!(curve(&points(), None, &ascii), @r#"
     error in % by epoch: test *, training .
        68.00 |*
              |.*
@@ -149,7 +149,27 @@ fn curves() {
         9      0.1111             6.67                      14.67  0.1      59 s      7812
        10      0.1000             6.00                      14.00  0.1  1 m 05 s      7812
     "#);
-    assert_eq!(curve(&[], &Style::PIPE), "");
+    assert_eq!(curve(&[], None, &Style::PIPE), "");
+    let loss = curve(&points(), Some("train_loss"), &ascii);
+    assert!(loss.starts_with("train loss by epoch\n"), "{loss}");
+    assert!(!loss.contains("training"), "{loss}");
+    let mut close = points();
+    for (at, point) in close.iter_mut().enumerate() {
+        let accuracy = 0.9991 + 1e-5 * at as f64;
+        point
+            .observation
+            .values
+            .insert("val/acc", accuracy)
+            .unwrap();
+    }
+    assert!(metrics_of(&close).contains("val/acc"));
+    let told = curve(&close, Some("val/acc"), &ascii);
+    let labels = told.lines().filter_map(|it| it.split_once('|'));
+    let labels: Vec<&str> = labels
+        .map(|it| it.0.trim())
+        .filter(|it| !it.is_empty())
+        .collect();
+    assert_eq!(labels, ["0.9992", "0.99915", "0.9991"]);
 }
 
 #[test]
