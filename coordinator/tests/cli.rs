@@ -4,6 +4,8 @@
 mod away;
 #[path = "verbs/cells.rs"]
 mod cells;
+#[path = "verbs/filters.rs"]
+mod filters;
 #[path = "verbs/import.rs"]
 mod import;
 #[path = "verbs/lock.rs"]

@@ -4,10 +4,10 @@ use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::message::JobQuery;
 use swath_model::outcome::Fault;
-use swath_model::suggest::nearest;
+use swath_model::suggest::{did_you_mean, meant, nearest};
 use swath_model::view::{JobView, SweepKind, SweepRecord, SweepView};
 use swath_store::Store;
-use swath_sweep::{Filter, Selector, SubjectView, Target};
+use swath_sweep::{FIELDS, Filter, Grid, Missed, Operator, Selector, SubjectView, Target};
 
 use super::error::ApiError;
 
@@ -38,10 +38,45 @@ impl JobState {
     }
 }
 
-/// Reads a selector.
-pub(crate) fn parse(words: &[String]) -> Result<Selector, ApiError> {
-    Selector::parse(&words.join(" ")).map_err(ApiError::invalid)
+/// Reads a selector. What is wrong with a parameter that no spec has is told with
+/// the axes of the sweeps that are meant: a program's are not known elsewhere.
+async fn parse(store: &dyn Store, words: &[String]) -> Result<Selector, ApiError> {
+    let error = match Selector::parse(&words.join(" ")) {
+        Ok(selector) => return Ok(selector),
+        Err(error) => error,
+    };
+    let Some(field) = &error.unknown else {
+        return Err(ApiError::invalid(error));
+    };
+    let target: Vec<String> = words.iter().filter(is_target).cloned().collect();
+    let target = Selector::parse(&target.join(" ")).unwrap_or_default();
+    let all = store.sweeps().await.map_err(ApiError::from)?;
+    let mut names = Vec::new();
+    let found = sweeps_of(&target, &all);
+    for sweep in found.iter().rev().take(SWEEPS_TOLD) {
+        let record = store.sweep(sweep.digest).await?;
+        let grid = record.definition.get("grid").cloned().unwrap_or_default();
+        let grid: Grid = serde_json::from_value(grid).unwrap_or_default();
+        names.extend(grid.axes.into_iter().map(|axis| axis.path));
+    }
+    let names = || names.iter().map(String::as_str).chain(FIELDS);
+    if found.is_empty() || meant(field, names()).is_none() {
+        // A key of the spec may be meant that is no axis.
+        return Err(ApiError::invalid(error));
+    }
+    let there = did_you_mean(field, names(), "a filter takes");
+    Err(ApiError::invalid(format!(
+        "`{field}`: no such parameter; {there}"
+    )))
 }
+
+/// Whether a word of a selector names a sweep or a job; others are filters.
+fn is_target(word: &&String) -> bool {
+    !word.contains(['=', '<', '>', '!'])
+}
+
+/// How many sweeps are looked at for the names of their axes.
+const SWEEPS_TOLD: usize = 8;
 
 /// The sweeps that a selector's target names, oldest first; all sweeps when it
 /// has no target.
@@ -73,7 +108,7 @@ pub(crate) async fn sweeps(
     store: &dyn Store,
     words: &[String],
 ) -> Result<Vec<SweepView>, ApiError> {
-    let selector = parse(words)?;
+    let selector = parse(store, words).await?;
     if let Some(filter) = selector.filters.first() {
         return Err(ApiError::invalid(format!(
             "`{}`: filters choose jobs; this command takes a sweep",
@@ -122,8 +157,7 @@ pub(crate) async fn cells(
     store: &dyn Store,
     words: &[String],
 ) -> Result<(SweepRecord, Vec<Filter>), ApiError> {
-    let filters = parse(words)?.filters;
-    let is_target = |word: &&String| !word.contains(['=', '<', '>', '!']);
+    let filters = parse(store, words).await?.filters;
     let target: Vec<String> = words.iter().filter(is_target).cloned().collect();
     Ok((record(store, &target).await?, filters))
 }
@@ -157,12 +191,15 @@ pub(crate) async fn page(
     after: Option<JobDigest>,
     limit: u32,
 ) -> Result<Page, ApiError> {
-    let selector = parse(words)?;
+    let selector = parse(store, words).await?;
     let scope = scope(store, &selector, words).await?;
     let mut page = Page {
         jobs: Vec::new(),
         next: after,
     };
+    // Something else than a value lets everything through that has none.
+    let unlike = |it: &&Filter| it.operator == Operator::NotEqual;
+    let mut vain: Vec<&Filter> = selector.filters.iter().filter(unlike).collect();
     loop {
         let query = JobQuery {
             after: page.next,
@@ -173,6 +210,7 @@ pub(crate) async fn page(
         let full = found.len() == PAGE as usize;
         for job in found {
             page.next = Some(job.digest);
+            vain.retain(|filter| filter.value(&subject(&job)).is_none());
             if scope.holds(&job) && lets_through(&selector, &job) {
                 page.jobs.push(job);
                 if page.jobs.len() == limit as usize {
@@ -181,9 +219,57 @@ pub(crate) async fn page(
             }
         }
         if !full {
+            let mistaken =
+                page.jobs.is_empty() && selector.filters.iter().any(|it| it.field != "state");
+            if after.is_none() && (mistaken || !vain.is_empty()) {
+                explain_nothing(store, &selector, &scope).await?;
+            }
             page.next = None;
             return Ok(page);
         }
+    }
+}
+
+/// An error if filters name a parameter or a value that no job has: an empty
+/// list would hide the mistake.
+async fn explain_nothing(
+    store: &dyn Store,
+    selector: &Selector,
+    scope: &Scope,
+) -> Result<(), ApiError> {
+    let mut missed = Missed::new(&selector.filters);
+    let mut after = None;
+    loop {
+        let query = JobQuery {
+            after,
+            limit: Some(PAGE),
+            // In whatever state.
+            states: Vec::new(),
+            ..scope.query.clone()
+        };
+        let found = store.jobs(query).await.map_err(ApiError::from)?;
+        let full = found.len() == PAGE as usize;
+        for job in found {
+            after = Some(job.digest);
+            if scope.holds(&job) {
+                missed.see(&subject(&job));
+            }
+        }
+        if !full {
+            return missed.verdict().map_err(ApiError::invalid);
+        }
+    }
+}
+
+/// A job as a selector sees it.
+fn subject(job: &JobView) -> SubjectView<'_> {
+    SubjectView {
+        sweep_name: job.sweeps.last().map_or("", String::as_str),
+        job: Some(job.digest),
+        replicate: Some(job.replicate.0),
+        state: Some(job.state.name()),
+        spec: Some(&job.spec),
+        ..SubjectView::default()
     }
 }
 
@@ -288,19 +374,16 @@ fn states(selector: &Selector) -> Vec<StateName> {
 }
 
 fn lets_through(selector: &Selector, job: &JobView) -> bool {
-    let view = |state| SubjectView {
-        sweep_name: job.sweeps.last().map_or("", String::as_str),
-        job: Some(job.digest),
-        replicate: Some(job.replicate.0),
-        state: Some(state),
-        spec: Some(&job.spec),
-        ..SubjectView::default()
+    let diverged_one = SubjectView {
+        state: Some("diverged"),
+        ..subject(job)
     };
     // A diverged job is a failed one that people look for under its own name.
     let diverged = job.fault == Some(Fault::Diverged);
-    selector.filters.iter().all(|filter| {
-        filter.matches(&view(job.state.name())) || (diverged && filter.matches(&view("diverged")))
-    })
+    selector
+        .filters
+        .iter()
+        .all(|filter| filter.matches(&subject(job)) || (diverged && filter.matches(&diverged_one)))
 }
 
 /// The one job that is meant.
@@ -325,7 +408,7 @@ fn no_job(word: &str) -> ApiError {
 /// What a selector means for a command that takes sweeps and jobs: whole sweeps
 /// if it names one and has no filter, otherwise jobs.
 pub(crate) async fn selected(store: &dyn Store, words: &[String]) -> Result<Selected, ApiError> {
-    let selector = parse(words)?;
+    let selector = parse(store, words).await?;
     if words.is_empty() {
         return Err(ApiError::invalid("name a sweep or jobs"));
     }

@@ -2,7 +2,9 @@
 
 use swath_model::view::{CellResults, SweepRecord};
 use swath_report::{Format, Style};
-use swath_results::table::{Check, Comparison, Definition, Results, TableError, choose, chosen};
+use swath_results::table::{
+    Check, Comparison, Definition, Named, Results, TableError, choose, chosen,
+};
 use swath_store::Store;
 use swath_sweep::{Filter, Layout};
 
@@ -46,6 +48,7 @@ pub(crate) async fn table_text(
     let style = style(look);
     let drawn = tokio::task::spawn_blocking(move || {
         let mut results = Results::new(&sweep, cells)?;
+        check(&results, &shape)?;
         if let Some(by) = &shape.sort {
             let name = by.strip_prefix('-').unwrap_or(by);
             results.sort(name, name.len() < by.len())?;
@@ -56,7 +59,35 @@ pub(crate) async fn table_text(
     drawn
         .await
         .map_err(ApiError::internal)?
-        .map_err(|error: TableError| ApiError::conflict(error.to_string()))
+        .map_err(|error: TableError| match error {
+            TableError::Unknown { .. } => ApiError::invalid(error.to_string()),
+            other => ApiError::conflict(other.to_string()),
+        })
+}
+
+/// Checks the names that were asked for; those of the sweep file were checked
+/// with it.
+fn check(results: &Results, shape: &Shape) -> Result<(), TableError> {
+    let is_pivot = matches!(results.definition().layout, Layout::Pivot { .. });
+    let columns = if is_pivot {
+        Named::Parameter
+    } else {
+        Named::Either
+    };
+    for name in &shape.rows {
+        results.check_name(name, Named::Parameter)?;
+    }
+    for name in &shape.columns {
+        results.check_name(name, columns)?;
+    }
+    if let Some(name) = &shape.cell {
+        results.check_name(name, Named::Measure)?;
+    }
+    if let Some(by) = &shape.sort {
+        let name = by.strip_prefix('-').unwrap_or(by);
+        results.check_name(name, Named::Either)?;
+    }
+    Ok(())
 }
 
 /// Replaces the layout of a sweep's table by the one that was asked for.

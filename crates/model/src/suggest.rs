@@ -26,7 +26,12 @@ pub fn meant<'a>(
     }
     let all = || candidates.clone().into_iter();
     let tail = last(name);
-    let same = all().find(|it| last(it) == tail);
+    let ends = |path: &str| {
+        let before = path.strip_suffix(name);
+        before.is_some_and(|it| it.ends_with(['.', '/']))
+    };
+    let whole = all().find(|it| ends(it));
+    let same = whole.or_else(|| all().find(|it| last(it) == tail));
     let by_tail = || {
         let near = nearest(tail, all().map(last))?;
         all().find(|it| last(it) == near)
@@ -130,6 +135,10 @@ mod tests {
         assert_eq!(meant("params.lr", keys), Some("optimizer.lr"));
         assert_eq!(meant("batchsize", keys), Some("batch_size"));
         assert_eq!(meant("acc", ["loss", "val/acc"]), Some("val/acc"));
+        assert_eq!(
+            meant("val/acc", ["train/acc", "metrics.val/acc"]),
+            Some("metrics.val/acc")
+        );
         assert_eq!(meant("accc", ["loss", "val/acc"]), Some("val/acc"));
         assert_eq!(meant("colour", keys), None);
         assert_eq!(

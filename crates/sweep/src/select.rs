@@ -1,6 +1,9 @@
 //! Selectors: `last`, `linear*`, `3fa9`, `batch_size=128 optimizer.lr>0.1
 //! state=failed`.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use serde_json::Value;
 
 use swath_model::id::{JobDigest, SweepDigest};
@@ -87,13 +90,16 @@ pub struct SelectorError {
     pub part: String,
     /// What is wrong with it.
     pub message: String,
+    /// The parameter that it names, if no spec can have such a one.
+    pub unknown: Option<String>,
 }
 
 /// A prefix of fewer digits would match too much by accident.
 const PREFIX_MIN: usize = 4;
 /// The word for a failed job that diverged: people look for it by this name.
 const DIVERGED: &str = "diverged";
-const FIELDS: [&str; 3] = ["state", "sweep", "replicate"];
+/// What filters look at besides parameters.
+pub const FIELDS: [&str; 3] = ["state", "sweep", "replicate"];
 /// Two-character operators come first.
 const OPERATORS: [(&str, Operator); 7] = [
     ("!=", Operator::NotEqual),
@@ -201,7 +207,10 @@ impl Filter {
                     FIELDS.join(", ")
                 ),
             };
-            return Err(wrong(field, message));
+            return Err(SelectorError {
+                unknown: Some(field.to_owned()),
+                ..wrong(field, message)
+            });
         }
         if field == "state" {
             check_state(part, text)?;
@@ -220,6 +229,16 @@ impl Filter {
             text: text.to_owned(),
             number,
         })
+    }
+
+    /// What `subject` has where the filter looks; none where it has nothing.
+    pub fn value<'a>(&self, subject: &SubjectView<'a>) -> Option<Cow<'a, Value>> {
+        match self.field.as_str() {
+            "state" => Some(Cow::Owned(subject.state?.into())),
+            "sweep" => Some(Cow::Owned(subject.sweep_name.into())),
+            "replicate" => Some(Cow::Owned(subject.replicate?.into())),
+            path => lookup(subject.spec?, path).map(Cow::Borrowed),
+        }
     }
 
     /// Whether `subject` passes.
@@ -259,6 +278,13 @@ impl Filter {
     }
 }
 
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = self.operator.sign();
+        write!(f, "{}{sign}{}", self.field, self.text)
+    }
+}
+
 impl Operator {
     /// How it is written.
     pub const fn sign(self) -> &'static str {
@@ -292,6 +318,7 @@ fn wrong(part: &str, message: impl Into<String>) -> SelectorError {
     SelectorError {
         part: part.to_owned(),
         message: message.into(),
+        unknown: None,
     }
 }
 

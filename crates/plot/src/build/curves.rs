@@ -184,7 +184,9 @@ pub fn curves(
     let falls = shown.goal == Goal::Minimize && up.iter().all(|it| *it >= 0.0);
     chart.y.log = falls && greatest / least >= 20.0;
     if chart.y.log && up.iter().any(|it| *it <= 0.0) {
-        chart.caption.push("On the lower edge: values of 0.".to_owned());
+        chart
+            .caption
+            .push("On the lower edge: values of 0.".to_owned());
     }
     chart.body = Body::Lines(grid);
     Ok(chart)

@@ -1,8 +1,9 @@
 //! A selection of the cells of a sweep, by filters over its parameters.
 
 use serde_json::{Map, Value};
+use swath_model::spec::{keys, set};
 use swath_model::view::CellResults;
-use swath_sweep::{Filter, SubjectView};
+use swath_sweep::{Filter, LABEL, Missed, SubjectView};
 
 use super::{Definition, TableError, label::label};
 
@@ -10,57 +11,50 @@ use super::{Definition, TableError, label::label};
 ///
 /// # Errors
 ///
-/// When a filter is over something that does not vary in this sweep.
+/// When a filter names a parameter or a value that no cell has, or all of them
+/// together let no cell through.
 pub fn choose(
     definition: &Definition,
     cells: Vec<CellResults>,
     filters: &[Filter],
 ) -> Result<Vec<CellResults>, TableError> {
-    for filter in filters {
-        let is_axis = |cell: &CellResults| cell.axes.iter().any(|(path, _)| *path == filter.field);
-        let is_shown = definition
-            .parameters
-            .iter()
-            .any(|it| it.path == filter.field);
-        if !is_shown && !cells.iter().any(is_axis) {
-            let mut axes: Vec<String> = Vec::new();
-            for (path, _) in cells.iter().flat_map(|cell| &cell.axes) {
-                if !axes.contains(path) {
-                    axes.push(path.clone());
-                }
-            }
-            return Err(TableError::UnknownFilter {
-                field: filter.field.clone(),
-                axes: axes.join(", "),
-            });
-        }
+    if filters.is_empty() {
+        return Ok(cells);
     }
-    let passes = |cell: &CellResults| {
-        let mut spec = Value::Object(Map::new());
-        for filter in filters {
-            if let Some(value) = definition.value(&filter.field, cell) {
-                set(&mut spec, &filter.field, value);
-            }
-        }
+    // Cells have no state, nor anything else that only jobs have.
+    let of_jobs = filters.iter().find(|it| keys::find(&it.field).is_none());
+    if let Some(filter) = of_jobs {
+        let field = filter.field.clone();
+        return Err(TableError::JobFilter { field });
+    }
+    let mut missed = Missed::new(filters);
+    let mut chosen = Vec::new();
+    for cell in cells {
+        let spec = parameters(definition, &cell);
         let subject = SubjectView {
             spec: Some(&spec),
             ..SubjectView::default()
         };
-        filters.iter().all(|filter| filter.matches(&subject))
-    };
-    Ok(cells.into_iter().filter(passes).collect())
+        missed.see(&subject);
+        if filters.iter().all(|filter| filter.matches(&subject)) {
+            chosen.push(cell);
+        }
+    }
+    missed.verdict()?;
+    Ok(chosen)
 }
 
-/// Puts a value at a dotted path of a tree of tables.
-fn set(tree: &mut Value, path: &str, value: &Value) {
-    let mut at = tree;
-    for part in path.split('.') {
-        if !at.is_object() {
-            *at = Value::Object(Map::new());
+/// What tells a cell from others, and what its table shows of it, as a spec.
+fn parameters(definition: &Definition, cell: &CellResults) -> Value {
+    let mut spec = Value::Object(Map::new());
+    let axes = cell.axes.iter().map(|(path, _)| path);
+    let shown = definition.parameters.iter().map(|it| &it.path);
+    for path in axes.chain(shown).filter(|path| *path != LABEL) {
+        if let Some(value) = definition.value(path, cell) {
+            set(&mut spec, path, value.clone());
         }
-        at = &mut at[part];
     }
-    *at = value.clone();
+    spec
 }
 
 /// The sentence for a caption that says which cells are shown.

@@ -10,6 +10,7 @@ use swath_model::text::parameter;
 use swath_sweep::{LABEL, Layout, metric_of};
 
 use super::best::mark_best;
+use super::known::Named;
 use super::label::{label, labels};
 use super::notes::{Marks, caption, footnotes, intervals};
 use super::{Column, Field, Kind, Results, Row, Shown, Table, TableError};
@@ -302,7 +303,7 @@ impl Results {
         match self.measured(name) {
             Some(measured) => Ok(Shows::Measured(measured)),
             None if name == LABEL || keys::find(name).is_some() => Ok(Shows::Parameter(name)),
-            None => Err(TableError::UnknownColumn(name.to_owned())),
+            None => Err(self.unknown(name, Named::Either)),
         }
     }
 
@@ -319,7 +320,13 @@ impl Results {
             "train_time" => (Quantity::TrainSeconds, Unit::Seconds),
             _ => {
                 let column = COLUMNS.contains(&name).then_some(name);
-                let metric = column.or_else(|| metric_of(name))?;
+                // A program's own metrics go by their names, unless these are
+                // parameters.
+                let plain = || {
+                    let is_free = name != LABEL && keys::find(name).is_none();
+                    (is_free && self.recorded().contains(name)).then_some(name)
+                };
+                let metric = column.or_else(|| metric_of(name)).or_else(plain)?;
                 (Quantity::Metric(metric.to_owned()), unit_of(metric))
             }
         };

@@ -13,6 +13,7 @@ mod compared;
 mod comparison;
 mod definition;
 mod imported;
+mod known;
 mod label;
 mod list;
 mod notes;
@@ -30,10 +31,12 @@ pub use self::choose::{choose, chosen};
 pub use self::compared::{Check, Compared};
 pub use self::comparison::{Comparison, Outcome, PAIRS_MAX, Pair, PairRow, PairSide};
 pub use self::definition::{Definition, Parameter};
+pub use self::known::Named;
 pub use self::label::label;
 pub use self::results::{Document, ResultRow, Results};
 pub use self::verdict::{Judgement, Side, Verdict, judge, ordinary_deviation};
 use swath_model::id::CellDigest;
+use swath_sweep::FilterError;
 
 use crate::summary::{Figure, Unit};
 
@@ -167,16 +170,25 @@ pub enum TableError {
     /// The sweep was stored without what its table needs.
     #[error("the sweep's definition cannot be read: {0}")]
     Definition(String),
-    /// A column shows something that nothing measures.
-    #[error("the table asks for `{0}`, which is no parameter and no measure")]
-    UnknownColumn(String),
-    /// A filter is over something that is not an axis.
-    #[error("`{field}` tells no cells of this sweep apart; its axes are {axes}")]
-    UnknownFilter {
-        /// The field that the filter names.
+    /// A row, a column or an order names something that no cell has, and that
+    /// nothing measures.
+    #[error("`{name}` is no {what} here; {there}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What it should have been.
+        what: &'static str,
+        /// Which one was meant, and which there are.
+        there: String,
+    },
+    /// A filter names something that is not there.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// A filter over what only jobs have.
+    #[error("`{field}` chooses jobs, and a table has cells; filter by parameters")]
+    JobFilter {
+        /// What the filter names.
         field: String,
-        /// The axes, separated by commas.
-        axes: String,
     },
     /// The two sweeps have nothing to compare.
     #[error("{0}")]

@@ -7,6 +7,7 @@ use swath_model::spec::canonical;
 use swath_model::text::parameter;
 
 use super::best::mark_best;
+use super::known::Named;
 use super::label::{label, labels};
 use super::notes::{Marks, caption, footnotes};
 use super::{Column, Field, Kind, Results, Row, Shown, Table, TableError};
@@ -30,7 +31,7 @@ impl Results {
     ) -> Result<Table, TableError> {
         let measured = self
             .measured(shown)
-            .ok_or_else(|| TableError::UnknownColumn(shown.to_owned()))?;
+            .ok_or_else(|| self.unknown(shown, Named::Measure))?;
         let scales: Vec<Scale> = rows.iter().map(|path| self.scale(path)).collect();
         let across = self.scale(columns);
         let mut grid: BTreeMap<Vec<usize>, BTreeMap<usize, usize>> = BTreeMap::new();

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use swath_model::spec::canonical;
 
+use super::known::Named;
 use super::{Results, TableError};
 
 /// The value by which a cell is sorted; cells without one come last in either
@@ -28,7 +29,7 @@ impl Results {
         let known =
             |cell: &swath_model::view::CellResults| self.definition.value(by, cell).is_some();
         if measured.is_none() && !self.cells.iter().any(known) {
-            return Err(TableError::UnknownColumn(by.to_owned()));
+            return Err(self.unknown(by, Named::Either));
         }
         let mut keys = Vec::with_capacity(self.cells.len());
         for place in 0..self.cells.len() {

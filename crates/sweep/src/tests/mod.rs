@@ -5,6 +5,7 @@ mod errors;
 mod labels;
 mod laws;
 mod lists;
+mod missed;
 mod programs;
 mod selectors;
 mod single;

@@ -281,8 +281,34 @@ fn a_metric_of_a_program_is_best_in_its_direction() {
 #[test]
 fn unknown_columns_and_definitions_are_errors() {
     let unknown = results(list(&["batch_size"], &["tset_error"]), cells());
-    let error = unknown.table().unwrap_err();
-    assert_eq!(error, TableError::UnknownColumn("tset_error".to_owned()));
+    let error = unknown.table().unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "`tset_error` is no parameter and no measure here; did you mean `test_error`? there are \
+         `batch_size`, `optimizer.lr`, `test_error`, `train_time`, `test_loss`"
+    );
+    let known = results(list(&["batch_size"], &["test_error"]), cells());
+    let wrong = |name, named| known.check_name(name, named).unwrap_err().to_string();
+    assert_eq!(
+        wrong("lr", Named::Parameter),
+        "`lr` is no parameter here; did you mean `optimizer.lr`? there are `batch_size`, \
+         `optimizer.lr`"
+    );
+    // A key of the spec, and a metric, that none of these has.
+    assert!(wrong("epochs", Named::Parameter).starts_with("`epochs` is no parameter here"));
+    assert!(wrong("metrics.acc", Named::Measure).starts_with("`metrics.acc` is no measure"));
+    assert!(
+        known
+            .check_name("metrics.test_loss", Named::Measure)
+            .is_ok()
+    );
+    assert!(known.check_name("test_loss", Named::Either).is_ok());
+    let mut open = cells();
+    for replicate in open.iter_mut().flat_map(|it| &mut it.replicates) {
+        (replicate.state, replicate.measurement) = (StateName::Queued, None);
+    }
+    let open = results(list(&["batch_size"], &["test_error"]), open);
+    assert!(open.check_name("metrics.acc", Named::Either).is_ok());
     assert!(matches!(
         Results::new(&sweep(json!({})), cells()),
         Err(TableError::Definition(_))
