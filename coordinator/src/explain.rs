@@ -6,6 +6,7 @@ use swath_model::id::{Attempt, JobDigest, WorkerName};
 use swath_model::metrics::{self, Unit};
 use swath_model::needs::Lack;
 use swath_model::outcome::Fault;
+use swath_model::text::measured;
 use swath_model::view::WorkerState;
 
 /// One reason why a job is in its state.
@@ -183,7 +184,8 @@ impl ExplainItem {
             } => match metrics::known(metric).map(|known| known.unit) {
                 Some(Unit::Percent) => {
                     let name = metric.replace('_', " ");
-                    format!("attempt {attempt} measured a {name} of {value:.2} %")
+                    let value = measured(*value, 2);
+                    format!("attempt {attempt} measured a {name} of {value} %")
                 }
                 _ => format!("attempt {attempt} measured {metric} = {value}"),
             },

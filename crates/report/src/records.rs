@@ -134,8 +134,8 @@ pub struct Records<'a> {
 impl<'a> Records<'a> {
     /// The records of a sweep. `value` is what the sweep measures, by its rule
     /// over epochs. `test_error` is what was reported at the end; for a program
-    /// it is the metric that its file names. An imported number has no job and
-    /// no `test_error`. The median of several runs stands for as many
+    /// the column is that of the metric that its file names. An imported number
+    /// has no job and no such value. The median of several runs stands for as many
     /// replicates; it is the `value` of the first.
     pub fn new(results: &'a Results) -> Self {
         let fixed = |(name, kind, source): (&str, Kind, Source)| Field {
@@ -157,15 +157,33 @@ impl<'a> Records<'a> {
             kind: kind_of(results, axis),
             source: Source::Axis(axis.clone()),
         }));
-        fields.extend(BETWEEN.map(fixed));
         let mut metrics: BTreeSet<&str> = BTreeSet::new();
         let cells = results.cells().map(|(cell, _)| cell);
         for replicate in cells.flat_map(|cell| &cell.replicates) {
             let measured = replicate.measurement.iter();
-            let names = measured.flat_map(|it| it.values.iter().map(|(name, _)| name));
-            metrics.extend(names.filter(|name| !COLUMNS.contains(name)));
+            metrics.extend(measured.flat_map(|it| it.values.iter().map(|(name, _)| name)));
         }
-        metrics.remove(results.metric());
+        let own = results.metric();
+        for column in BETWEEN {
+            let is_error = column.2 == Source::Column(TEST_ERROR);
+            if is_error && own != TEST_ERROR {
+                let is_free = !taken(own) && fields.iter().all(|it| it.name != own);
+                fields.push(Field {
+                    name: if is_free {
+                        own.to_owned()
+                    } else {
+                        format!("metrics.{own}")
+                    },
+                    kind: Kind::Number,
+                    source: Source::Metric(own.to_owned()),
+                });
+            }
+            if !is_error || own == TEST_ERROR || metrics.contains(TEST_ERROR) {
+                fields.push(fixed(column));
+            }
+        }
+        metrics.remove(own);
+        metrics.retain(|name| !COLUMNS.contains(name));
         fields.extend(metrics.into_iter().map(|metric| Field {
             name: format!("metrics.{metric}"),
             kind: Kind::Number,

@@ -78,7 +78,10 @@ pub fn fit(memory: &Memory, devices: &[Device]) -> Fit {
 
 /// Bytes as people read them: `48.2 GiB`.
 pub fn gibibytes(bytes: f64) -> String {
-    format!("{:.1} GiB", bytes / f64::from(1 << 30))
+    format!(
+        "{} GiB",
+        swath_model::text::measured(bytes / f64::from(1 << 30), 1)
+    )
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
+use swath_model::text::measured;
 use swath_model::view::SCHEMA_VERSION;
 use swath_results::fit::{Fit, Memory, gibibytes};
 use swath_results::price::{Price, Source};
@@ -438,7 +439,7 @@ fn shown(estimate: &Estimate) -> [String; 3] {
 /// Seconds of a step: `12.3 ms`, `1.88 s`.
 fn step_time(seconds: f64) -> String {
     if seconds < 1.0 {
-        format!("{:.1} ms", seconds * 1000.0)
+        format!("{} ms", measured(seconds * 1000.0, 1))
     } else {
         format!("{seconds:.2} s")
     }

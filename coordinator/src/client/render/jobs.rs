@@ -1,16 +1,17 @@
 //! The list of jobs, and names for single ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use swath_model::job::StateName;
 use swath_model::judge::headline;
+use swath_model::metrics::{self, TEST_ERROR};
 use swath_model::outcome::Fault;
 use swath_model::spec::{canonical, lookup};
 use swath_model::view::JobView;
 use swath_report::{Listing, ListingColumn as Column, duration, parameter};
 
-use super::{document, metric, metric_head, moment};
+use super::{document, metric, metric_head, moment, more_decimals};
 
 /// More parameters than this would not fit beside the other columns.
 const VARYING_MAX: usize = 6;
@@ -45,22 +46,25 @@ pub(crate) fn listing(jobs: &[JobView]) -> Listing {
         Column::text("message").wide(),
     ];
     let mut listing = Listing::new("jobs", head.into_iter().chain(middle).chain(tail));
+    let value = |job: &JobView| job.measured().or_else(|| job.observed());
+    let more = more_decimals(jobs, value);
     for job in jobs {
-        listing.push(job.digest.to_string(), fields(job, &varying), document(job));
+        let told = metric(job, value(job), more);
+        let fields = fields(job, &varying, told);
+        listing.push(job.digest.to_string(), fields, document(job));
     }
     listing
 }
 
-fn fields(job: &JobView, varying: &[String]) -> Vec<String> {
+fn fields(job: &JobView, varying: &[String], told: String) -> Vec<String> {
     let measured = job.measurement.as_ref();
-    let value = job.measured().or_else(|| job.observed());
     let time = measured.map(|measured| duration(measured.train_seconds));
     let mut fields = vec![job.digest.short(), state(job)];
     fields.extend(values(job, varying));
     fields.extend([
         job.replicate.to_string(),
         epochs(job),
-        metric(job, value),
+        told,
         time.unwrap_or_default(),
         if job.attempt.0 == 0 {
             String::new()
@@ -81,25 +85,25 @@ fn fields(job: &JobView, varying: &[String]) -> Vec<String> {
     fields
 }
 
-/// A list of jobs for programs: whole ids, plain numbers, one fact a column.
+/// A list of jobs for programs: whole ids, plain numbers, one fact a column. A
+/// metric by which jobs are compared has a column under its own name, and one
+/// for its value at the newest epoch.
 pub(crate) fn records(jobs: &[JobView]) -> Listing {
     let varying: Vec<String> = differing(jobs).collect();
     let head = ["job", "cell", "sweeps", "replicate", "seed"];
-    let tail = [
-        "state",
-        "fault",
-        "attempt",
-        "worker",
-        "epoch",
-        "epoch_test_error",
-        "test_error",
-        "train_seconds",
-        "granted_at",
-        "ended_at",
-        "message",
-    ];
+    let middle = ["state", "fault", "attempt", "worker", "epoch"];
+    let tail = ["train_seconds", "granted_at", "ended_at", "message"];
+    let mut metrics: BTreeSet<&str> = jobs.iter().map(|job| metrics::own(&job.spec)).collect();
+    if metrics.is_empty() {
+        metrics.insert(TEST_ERROR);
+    }
+    let own = metrics.iter();
+    let own: Vec<String> = own
+        .flat_map(|name| [format!("epoch_{name}"), (*name).to_owned()])
+        .collect();
     let names = varying.iter().map(String::as_str);
-    let names = head.into_iter().chain(names).chain(tail);
+    let names = head.into_iter().chain(names).chain(middle);
+    let names = names.chain(own.iter().map(String::as_str)).chain(tail);
     let mut listing = Listing::new("jobs", names.map(Column::text));
     for job in jobs {
         let mut fields = vec![
@@ -110,29 +114,35 @@ pub(crate) fn records(jobs: &[JobView]) -> Listing {
             job.seed.to_string(),
         ];
         fields.extend(values(job, &varying));
-        fields.extend(record(job));
+        fields.extend(record(job, &metrics));
         listing.push(job.digest.to_string(), fields, document(job));
     }
     listing
 }
 
 /// The columns of a record after the parameters.
-fn record(job: &JobView) -> [String; 11] {
+fn record(job: &JobView, metrics: &BTreeSet<&str>) -> Vec<String> {
     let progress = job.progress.as_ref();
     let measured = job.measurement.as_ref();
-    [
+    let mut fields = vec![
         job.state.name().to_owned(),
         plain(job.fault),
         plain((job.attempt.0 > 0).then_some(job.attempt)),
         plain(job.worker.as_ref()),
         plain(progress.map(|observation| observation.epoch)),
-        plain(job.observed()),
-        plain(job.measured()),
+    ];
+    for metric in metrics {
+        let is_own = metrics::own(&job.spec) == *metric;
+        let values = [job.observed(), job.measured()];
+        fields.extend(values.map(|value| plain(value.filter(|_| is_own))));
+    }
+    fields.extend([
         plain(measured.map(|measured| measured.train_seconds)),
         moment(job.granted_at),
         moment(job.ended_at),
         headline(&job.message).to_owned(),
-    ]
+    ]);
+    fields
 }
 
 /// A value with every digit; empty when it is absent.

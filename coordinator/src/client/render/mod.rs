@@ -43,14 +43,32 @@ pub(crate) fn metric_head(jobs: &[JobView]) -> String {
     }
 }
 
-/// A value of a job's own metric for a list; empty when it is absent.
-pub(crate) fn metric(job: &JobView, value: Option<f64>) -> String {
-    let unit = if metrics::own(&job.spec) == TEST_ERROR {
+/// A value of a job's own metric for a list, with so many more decimals than
+/// usual; empty when it is absent.
+pub(crate) fn metric(job: &JobView, value: Option<f64>, more: usize) -> String {
+    value
+        .map(|value| unit(job).text_to(value, more))
+        .unwrap_or_default()
+}
+
+/// How many more decimals than usual tell the least and the greatest value of a
+/// list from all others.
+pub(crate) fn more_decimals(jobs: &[JobView], value: impl Fn(&JobView) -> Option<f64>) -> usize {
+    let Some(unit) = jobs.first().map(unit) else {
+        return 0;
+    };
+    let values: Vec<f64> = jobs.iter().filter_map(value).collect();
+    let ends = [f64::min, f64::max].map(|pick| values.iter().copied().reduce(pick));
+    let ends = ends.into_iter().flatten();
+    unit.telling_apart(ends.flat_map(|end| values.iter().map(move |it| [*it, end])))
+}
+
+fn unit(job: &JobView) -> Unit {
+    if metrics::own(&job.spec) == TEST_ERROR {
         Unit::Percent
     } else {
         Unit::Plain
-    };
-    value.map(|value| unit.text(value)).unwrap_or_default()
+    }
 }
 
 /// A view as JSON for programs.

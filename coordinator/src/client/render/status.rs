@@ -10,7 +10,7 @@ use swath_report::{Format, Listing, ListingColumn as Column, Style, counted, dur
 
 use super::sweeps::state_name;
 use super::workers::{reason, slots};
-use super::{jobs, metric, metric_head, progress};
+use super::{jobs, metric, metric_head, more_decimals, progress};
 
 /// How many finished sweeps are shown beside the active ones, unless all are
 /// asked for.
@@ -90,8 +90,10 @@ fn open(status: &Status, all: bool, style: &Style, out: &mut String) {
         .chain(tail);
     let mut listing = Listing::new("open", columns);
     let most = if all { usize::MAX } else { OPEN_MAX };
+    let more = more_decimals(&status.open, JobView::observed);
     for job in status.open.iter().take(most) {
-        let fields = open_fields(job, &varying, now);
+        let told = metric(job, job.observed(), more);
+        let fields = open_fields(job, &varying, told, now);
         listing.push(job.digest.to_string(), fields, serde_json::Value::Null);
     }
     let _ = write!(out, "\n{}", listing.render(Format::Table, style));
@@ -100,7 +102,7 @@ fn open(status: &Status, all: bool, style: &Style, out: &mut String) {
     }
 }
 
-fn open_fields(job: &JobView, varying: &[String], now: Timestamp) -> Vec<String> {
+fn open_fields(job: &JobView, varying: &[String], told: String, now: Timestamp) -> Vec<String> {
     let elapsed = job
         .granted_at
         .map(|at| duration(now.since(at).as_secs_f64()));
@@ -109,7 +111,7 @@ fn open_fields(job: &JobView, varying: &[String], now: Timestamp) -> Vec<String>
     fields.extend([
         job.replicate.to_string(),
         jobs::epochs(job),
-        metric(job, job.observed()),
+        told,
         elapsed.unwrap_or_default(),
         job.worker
             .as_ref()

@@ -172,6 +172,40 @@ fn the_list_of_jobs() {
 }
 
 #[test]
+fn jobs_of_a_program_have_its_metric_by_name_and_with_digits_that_tell() {
+    let of = |number: u8, value: f64| {
+        let mut job = succeeded(number);
+        job.spec["trainer"] = json!({"command": ["train"], "metric": "val/acc"});
+        let measurement = job.measurement.as_mut().unwrap();
+        measurement.values = [("val/acc", value)].into();
+        job.progress.as_mut().unwrap().values = [("val/acc", value / 2.0)].into();
+        job
+    };
+    let jobs = [of(1, 0.99991), of(2, 0.99994), of(3, 1.3e-6)];
+    let shown = jobs::listing(&jobs).render(Format::Table, &Style::PIPE);
+    for said in ["val/acc", "0.99991", "0.99994", "1.3"] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    let head = |jobs: &[JobView]| {
+        let text = jobs::records(jobs).render(Format::Csv, &Style::PIPE);
+        let mut lines = text.lines().map(str::to_owned);
+        (lines.next().unwrap(), lines.next().unwrap())
+    };
+    let (names, first) = head(&jobs);
+    assert!(
+        names.contains(",epoch,epoch_val/acc,val/acc,train_seconds,"),
+        "{names}"
+    );
+    assert!(!names.contains("test_error"), "{names}");
+    assert!(first.contains(",0.499955,0.99991,"), "{first}");
+    // Each metric of a list has its own columns.
+    let (names, first) = head(&[succeeded(2), of(1, 0.5)]);
+    let all = ",epoch_test_error,test_error,epoch_val/acc,val/acc,";
+    assert!(names.contains(all), "{names}");
+    assert!(first.contains(",,,"), "{first}");
+}
+
+#[test]
 fn the_list_of_workers() {
     let document = Workers {
         schema_version: SCHEMA_VERSION,

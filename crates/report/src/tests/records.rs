@@ -178,6 +178,30 @@ fn imported_numbers_are_told_from_measured_ones() {
     }
 }
 
+#[test]
+fn a_program_is_exported_by_the_name_of_its_metric() {
+    let mut cells = fixture::cells();
+    let replicates = cells.iter_mut().flat_map(|it| &mut it.replicates);
+    for measurement in replicates.filter_map(|it| it.measurement.as_mut()) {
+        let value = measurement.values.remove("test_error").unwrap();
+        let values = [("val/acc", value), ("value", 1.0)];
+        measurement.values = values.into();
+    }
+    let named = |metric: &str| {
+        let mut sweep = fixture::sweep(&fixture::pivot());
+        sweep.definition["metric"] = metric.into();
+        csv_of(&Results::new(&sweep, cells.clone()).unwrap())
+    };
+    let rows = named("val/acc");
+    let at = rows[0].iter().position(|it| it == "val/acc").unwrap();
+    assert_eq!((&*rows[1][at], &*rows[0][at - 1]), ("9.41", "value"));
+    assert!(!rows[0].contains(&"test_error".to_owned()), "{:?}", rows[0]);
+    // A metric whose name is taken.
+    let rows = named("value");
+    let count = |name: &str| rows[0].iter().filter(|it| *it == name).count();
+    assert_eq!((count("value"), count("metrics.value")), (1, 1));
+}
+
 fn parquet_bytes(bytes: Vec<u8>) -> bytes::Bytes {
     bytes.into()
 }
