@@ -10,8 +10,9 @@ use swath_model::id::{CellDigest, SweepDigest};
 use swath_model::message::Sources;
 use swath_model::metrics::Goal;
 use swath_model::needs::Needs;
-use swath_model::spec::lookup;
-use swath_model::view::{SCHEMA_VERSION, SweepRecord};
+use swath_model::program::{Facts, Launch, argv};
+use swath_model::spec::{JobSpec, Work};
+use swath_model::view::{JobView, SCHEMA_VERSION, SweepRecord};
 use swath_report::Format;
 use swath_results::table::{ResultRow, Results, Unfit};
 use swath_sweep::{Single, SweepFile};
@@ -69,12 +70,10 @@ pub(crate) async fn best(context: &Context, arguments: cli::Best) -> Outcome {
     let rows = places.iter().filter_map(|place| results.row_at(*place));
     let mut rows: Vec<ResultRow<'_>> = rows.collect();
     let best = rows.remove(0);
-    let spec = spec(&mut connection, &best).await?;
+    let job = job(&mut connection, &best).await?;
+    let spec = &job.spec;
     let file = context.file.as_deref();
-    let needs = match file {
-        Some(_) => needs(&mut connection, &found.sweep).await?,
-        None => Needs::default(),
-    };
+    let asked = Asked::of(&mut connection, &found.sweep).await?;
     connection.close().await?;
     let document = Document {
         schema_version: SCHEMA_VERSION,
@@ -88,15 +87,15 @@ pub(crate) async fn best(context: &Context, arguments: cli::Best) -> Outcome {
         unfit: Unfit::of(&results),
         best,
         ties: rows,
-        spec: &spec,
-        command: command(&spec),
+        spec,
+        command: command(&job, &asked.launch),
         again: again(context, &selector),
     };
     let Some(path) = file else {
         return print(context, &results, &places, &document);
     };
     let about = render::best::text(&results, &document);
-    let text = single(&found.sweep, &results, &spec, &needs, &about)?;
+    let text = single(&found.sweep, &results, spec, &asked, &about)?;
     into_file(path, |out| Ok(out.write_all(text.as_bytes())?))?;
     let (shown, at) = (path.display(), results.describe(*place));
     let figure = best.summary.measured;
@@ -150,32 +149,50 @@ fn none(context: &Context, results: &Results) -> Failure {
     ))
 }
 
-/// The spec of a cell, which its jobs have.
-async fn spec(connection: &mut Connection, row: &ResultRow<'_>) -> Outcome<Value> {
+/// A job of a cell.
+async fn job(connection: &mut Connection, row: &ResultRow<'_>) -> Outcome<JobView> {
     let jobs = row.cell.replicates.iter().map(|it| it.job).collect();
     let found: Jobs = connection.read(&ReadQuery::Named { jobs }).await?;
     let job = found.jobs.into_iter().next();
-    job.map(|job| job.spec).ok_or_else(|| {
+    job.ok_or_else(|| {
         let cell: CellDigest = row.cell.cell;
         Failure::error(format!("no job of cell {} is known", cell.short()))
     })
 }
 
-/// What the jobs of a sweep need, as its file says.
-async fn needs(connection: &mut Connection, sweep: &SweepRecord) -> Outcome<Needs> {
-    let query = ReadQuery::Sources {
-        selector: vec![sweep.digest.to_string()],
-    };
-    let sources: SweepSources = connection.read(&query).await?;
-    match sources.sources {
-        Sources::Cells(list) => Ok(list.needs),
-        Sources::Files(files) => {
-            let text = files.files.get(&files.main).map_or("", String::as_str);
-            let known = |path: &str| files.files.get(path).cloned();
-            let read = |path: &str| known(path).ok_or_else(|| "is not stored".to_owned());
-            let file = SweepFile::parse(&files.main, text, &read);
-            Ok(file.map_err(|errors| Failure::files(&errors))?.needs)
-        }
+/// What a sweep asks for its jobs, besides what they compute.
+#[derive(Default)]
+struct Asked {
+    needs: Needs,
+    launch: Launch,
+}
+
+impl Asked {
+    /// As the file of the sweep says.
+    async fn of(connection: &mut Connection, sweep: &SweepRecord) -> Outcome<Self> {
+        let query = ReadQuery::Sources {
+            selector: vec![sweep.digest.to_string()],
+        };
+        let sources: SweepSources = connection.read(&query).await?;
+        let files = match sources.sources {
+            Sources::Files(files) => files,
+            Sources::Cells(list) => {
+                return Ok(Self {
+                    needs: list.needs,
+                    ..Self::default()
+                });
+            }
+        };
+        let text = files.files.get(&files.main).map_or("", String::as_str);
+        let known = |path: &str| files.files.get(path).cloned();
+        let read = |path: &str| known(path).ok_or_else(|| "is not stored".to_owned());
+        let file = SweepFile::parse(&files.main, text, &read);
+        let mut file = file.map_err(|errors| Failure::files(&errors))?;
+        file.found(&files.inputs, files.directory);
+        Ok(Self {
+            needs: file.needs,
+            launch: file.launch,
+        })
     }
 }
 
@@ -184,7 +201,7 @@ fn single(
     sweep: &SweepRecord,
     results: &Results,
     spec: &Value,
-    needs: &Needs,
+    asked: &Asked,
     about: &str,
 ) -> Outcome<String> {
     let definition = results.definition();
@@ -195,7 +212,8 @@ fn single(
         replicates_max: sweep.replication.map(|it| it.max),
         measure: definition.measure,
         goal: definition.goal,
-        needs,
+        needs: &asked.needs,
+        launch: &asked.launch,
         spec,
         axes: results.axes(),
     };
@@ -204,11 +222,25 @@ fn single(
         .map_err(|error| Failure::new(Exit::NotAllowed, error))
 }
 
-/// The program of a spec with its arguments.
-fn command(spec: &Value) -> Option<String> {
-    let words = lookup(spec, "trainer.command")?.as_array()?;
-    let words = words.iter().filter_map(Value::as_str).map(quoted);
-    Some(words.collect::<Vec<_>>().join(" "))
+/// The command line of a job's program. What only an attempt has stays in
+/// braces.
+fn command(job: &JobView, launch: &Launch) -> Option<String> {
+    let spec = JobSpec::from_value(&job.spec).ok()?;
+    let Work::Command(command) = spec.work() else {
+        return None;
+    };
+    let facts = Facts {
+        seed: job.seed,
+        out: "{out}".to_owned(),
+        job: job.digest.to_string(),
+        attempt: job.attempt.0,
+        sweep: job.sweeps.last().cloned().unwrap_or_default(),
+        replicate: job.replicate.0,
+        device: "{device}".to_owned(),
+    };
+    let words = argv(command, &job.spec, launch, &facts).ok()?;
+    let words: Vec<String> = words.iter().map(|it| quoted(it)).collect();
+    Some(words.join(" "))
 }
 
 fn again(context: &Context, selector: &[String]) -> [String; 2] {

@@ -1,14 +1,19 @@
 //! A sweep file for one cell, written from its resolved spec.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
+use swath_model::id::InputDigest;
 use swath_model::metrics::Goal;
 use swath_model::needs::Needs;
+use swath_model::program::Launch;
 use swath_model::replication::{Bounds, UNTIL_RANKED};
-use swath_model::spec::{canonical, cell_digest, keys, set};
+use swath_model::spec::{canonical, cell_digest, keys, lookup, set};
 use swath_model::text::compact;
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, value};
 
 use super::expand::expand_whole;
+use super::expression::Expression;
 use super::file::{Measure, NAME_MAX, SweepFile};
 
 /// What the name of such a sweep ends with.
@@ -31,6 +36,8 @@ pub struct Single<'a> {
     pub goal: Option<Goal>,
     /// What its jobs need of the device and the host.
     pub needs: &'a Needs,
+    /// How its program is started.
+    pub launch: &'a Launch,
     /// Its spec, with every default filled in.
     pub spec: &'a Value,
     /// The axes of its sweep.
@@ -52,11 +59,13 @@ impl Single<'_> {
             let first = errors.first().map(ToString::to_string);
             first.unwrap_or_default()
         };
-        let file = SweepFile::parse("the file", &text, &none).map_err(first)?;
+        let mut file = SweepFile::parse("the file", &text, &none).map_err(first)?;
+        // Who submits it finds these again, if nobody has changed them.
+        file.found(&self.inputs(), self.launch.directory.clone());
         let whole = expand_whole(&file).map_err(first)?;
         let wanted = cell_digest(&canonical(self.spec));
         match &whole.cells[..] {
-            [cell] if cell.digest == wanted => Ok(text),
+            [cell] if cell.digest == wanted && whole.launch == self.as_launched() => Ok(text),
             _ => Err(format!(
                 "a sweep file cannot say all that cell {} is",
                 wanted.short()
@@ -70,6 +79,15 @@ impl Single<'_> {
         let mut fixed = self.spec.clone();
         if let Some(goal) = self.goal {
             set(&mut fixed, "trainer.goal", goal.to_string().into());
+        }
+        if let Some(trainer) = fixed.get_mut("trainer").and_then(Value::as_object_mut) {
+            // They are found again where the file is submitted.
+            trainer.remove("inputs");
+        }
+        if self.has_section() {
+            let trainer = fixed.as_object_mut().and_then(|it| it.remove("trainer"));
+            let program = self.program(&trainer.unwrap_or_default());
+            document.insert("program", Item::Table(program));
         }
         let mut grid = Value::Object(Map::new());
         for axis in self.axes {
@@ -86,6 +104,14 @@ impl Single<'_> {
         if !table.is_empty() {
             document.insert("fixed", Item::Table(table));
         }
+        let local = self.launch.local.keys();
+        let local = local.filter_map(|name| Some((name.clone(), self.launch.local(name)?)));
+        let local = Value::Object(local.collect());
+        let mut table = Table::new();
+        fill(&mut table, &local);
+        if !table.is_empty() {
+            document.insert("local", Item::Table(table));
+        }
         let mut block = Table::new();
         fill(&mut block, &grid);
         let blocks: toml_edit::ArrayOfTables = [block].into_iter().collect();
@@ -97,6 +123,54 @@ impl Single<'_> {
         }
         text.push_str(&document.to_string());
         text
+    }
+
+    /// Whether its program has a section of its own, which says how it gets its
+    /// parameters.
+    fn has_section(&self) -> bool {
+        lookup(self.spec, "trainer.arguments").is_some()
+    }
+
+    /// The files of its program, as they were where it was submitted.
+    fn inputs(&self) -> BTreeMap<String, InputDigest> {
+        let inputs = lookup(self.spec, "trainer.inputs").and_then(Value::as_object);
+        let inputs = inputs.into_iter().flatten();
+        inputs
+            .filter_map(|(path, digest)| Some((path.clone(), digest.as_str()?.parse().ok()?)))
+            .collect()
+    }
+
+    /// How a file says that it is started.
+    fn as_launched(&self) -> Launch {
+        Launch {
+            sweep: None,
+            ..self.launch.clone()
+        }
+    }
+
+    /// The section of its program.
+    fn program(&self, trainer: &Value) -> Table {
+        let mut program = Table::new();
+        for (name, said) in trainer.as_object().into_iter().flatten() {
+            if let Some(said) = written(said) {
+                program.insert(name, value(said));
+            }
+        }
+        let inputs: Array = self.inputs().into_keys().map(escaped).collect();
+        program.insert("inputs", value(inputs));
+        if let Some(directory) = &self.launch.directory {
+            program.insert("directory", value(directory));
+        }
+        let times = [
+            ("timeout", self.launch.timeout_ms),
+            ("silence", self.launch.silence_ms),
+        ];
+        for (name, time) in times {
+            if let Some(time) = time {
+                program.insert(name, value(format!("{time}ms")));
+            }
+        }
+        program
     }
 
     fn sweep(&self) -> Table {
@@ -145,6 +219,10 @@ fn move_leaf(from: &mut Value, to: &mut Value, path: &str) {
     };
     let leaf = table.and_then(|it| it.as_object_mut()?.remove(name));
     if let Some(leaf) = leaf.filter(|it| !it.is_null()) {
+        let leaf = match leaf {
+            Value::String(text) if is_read(&text) => quoted(&text).into(),
+            leaf => leaf,
+        };
         set(to, path, Value::Array(vec![leaf]));
     }
 }
@@ -168,10 +246,34 @@ fn is_open(path: &str) -> bool {
     keys::is_table(path) || path == "params" || path.starts_with("params.")
 }
 
+/// Whether a file would read a text as an expression.
+fn is_read(text: &str) -> bool {
+    text.trim_start().starts_with('=') || Expression::parse(text).is_ok_and(|it| it.computes())
+}
+
+/// An expression for a text.
+fn quoted(text: &str) -> String {
+    format!("= '{text}'")
+}
+
+/// A path as a pattern that matches it alone.
+fn escaped(path: String) -> String {
+    let mut pattern = String::with_capacity(path.len());
+    for char in path.chars() {
+        if "*?[]".contains(char) {
+            pattern.extend(['[', char, ']']);
+        } else {
+            pattern.push(char);
+        }
+    }
+    pattern
+}
+
 /// Writes a tree under a heading, with dotted keys.
 fn fill(table: &mut Table, tree: &Value) {
     for (name, value) in tree.as_object().into_iter().flatten() {
         let item = match value {
+            Value::String(text) if is_read(text) => Item::Value(quoted(text).into()),
             Value::Object(entries) if !entries.is_empty() => {
                 let mut inner = Table::new();
                 inner.set_dotted(true);

@@ -1,13 +1,19 @@
 //! Files that are written for one cell.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use swath_model::metrics::Goal;
 use swath_model::needs::Needs;
+use swath_model::program::Launch;
 
 use super::*;
 
+static AS_IS: LazyLock<Launch> = LazyLock::new(Launch::default);
+
 fn single<'a>(spec: &'a Value, axes: &'a [String], needs: &'a Needs) -> Single<'a> {
     Single {
+        launch: &AS_IS,
         name: "x",
         about: "",
         replicates: 3,
@@ -84,6 +90,58 @@ fn a_program_with_values_of_every_kind_is_written_and_read_again() {
 }
 
 #[test]
+fn a_program_with_its_section_keeps_how_it_is_started() {
+    let text = r#"
+        [sweep]
+        name = "section"
+        replicates = 3
+        [program]
+        command = ["python", "train.py", "--lr", "{lr}", "--data={data}", "{mode}", "{note}"]
+        metric = "val/acc"
+        goal = "maximize"
+        read = { stdout = 'acc[=:](?<val/acc>[0-9.]+)' }
+        environment = { A = "b c" }
+        timeout = "1h30m"
+        silence = "90s"
+        seeds = "common"
+        [fixed]
+        scale = 1.0
+        mode = "= 'lr * 2'"
+        note = "= '=x'"
+        [local]
+        data = "/data"
+        loaders = 4
+        [[grid]]
+        lr = [1e-4, 1.0]
+    "#;
+    let mut file = parsed(text);
+    let digest = swath_model::program::input_digest(b"print(1)");
+    let inputs = [("train.py", digest), ("a/[x].py", digest)];
+    let inputs = inputs
+        .map(|(path, digest)| (path.to_owned(), digest))
+        .into();
+    file.found(&inputs, Some("/here".to_owned()));
+    let whole = expand_whole(&file).unwrap();
+    let axes = ["params.lr".to_owned()];
+    for cell in &whole.cells {
+        let single = Single {
+            launch: &whole.launch,
+            goal: Some(Goal::Maximize),
+            ..single(cell.spec.cell_tree(), &axes, &whole.needs)
+        };
+        let text = single.file().unwrap();
+        let mut again = parsed(&text);
+        again.found(&inputs, Some("/here".to_owned()));
+        let again = expand_whole(&again).unwrap();
+        assert_eq!(again.cells[0].digest, cell.digest, "{text}");
+        assert_eq!(again.launch, whole.launch);
+        if cell.index == 0 {
+            insta::assert_snapshot!(text);
+        }
+    }
+}
+
+#[test]
 fn a_cell_without_axes_gets_one() {
     let whole = expand_whole(&parsed(
         "[sweep]\nname = \"x\"\n[fixed]\ntrainer.null = true\n[[grid]]\nparams.x = [1]\n",
@@ -99,11 +157,11 @@ fn a_cell_without_axes_gets_one() {
 
 #[test]
 fn what_no_file_can_say_is_refused() {
-    // A text that would be read as an expression.
-    let spec = json!({"trainer": {"null": true}, "params": {"x": 1, "formula": "=1 + 1"}});
+    // A text that would be read as an expression, and cannot be quoted.
+    let spec = json!({"trainer": {"null": true}, "params": {"x": 1, "formula": "='1' + 1"}});
     let needs = Needs::default();
     let refused = single(&spec, &["params.x".to_owned()], &needs).file();
-    assert!(refused.unwrap_err().contains("cannot say all"), "{spec}");
+    assert!(refused.is_err(), "{spec}");
 }
 
 proptest! {
