@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use swath_model::device::Device;
 use swath_model::message::Held;
-use swath_model::metrics::{MetricError, Metrics, TEST_ERROR};
+use swath_model::metrics::{MetricError, Metrics, RESERVED, TEST_ERROR, TIMES};
 use swath_model::needs::Lack;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
 use swath_model::program::{Command, Launch, Pattern, Read};
@@ -265,14 +265,22 @@ impl Running {
     pub(crate) fn observed(&mut self, mut seen: Observation, fields: &Value, now: Duration) {
         self.epoch(now, seen.step);
         if self.runs.is_some() {
+            // Before all others, so that it finds room.
+            let own = self.metric().to_owned();
+            let others = fields.get("metrics");
+            let found = fields.get(&own).or_else(|| others?.get(&own));
+            let value = found.and_then(Value::as_f64);
+            let first = Metrics::new().with([(own, value)]);
+            seen.values = first.with(seen.values.iter());
             self.read_others(&mut seen.values, fields, &EPOCH);
         }
         self.journal.observe(seen);
     }
 
-    /// Reads what a line has under `metrics`. The log tells, once per name,
-    /// which metrics may not be recorded, there and among `known`, and which
-    /// numbers are not finite.
+    /// Reads what a line has under `metrics`, and the numbers beside it that have
+    /// not found room. The log tells, once per name, which metrics may not be
+    /// recorded, there and among `known`, and which numbers are not finite; and
+    /// once how many are too many.
     fn read_others(&mut self, values: &mut Metrics, fields: &Value, known: &[&str]) {
         for (name, value) in fields.as_object().into_iter().flatten() {
             let known = known.contains(&name.as_str()) && !value.is_number();
@@ -280,8 +288,33 @@ impl Running {
                 self.left_out(name, MetricError::NotFinite);
             }
         }
+        let mut refused: Vec<(String, MetricError)> = Vec::new();
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            let is_metric = !RESERVED.contains(&&**name) && !TIMES.contains(&&**name);
+            if let Some(value) = value.as_f64().filter(|_| is_metric)
+                && values.get(name).is_none()
+                && let Err(error) = values.insert(name, value)
+            {
+                refused.push((name.clone(), error));
+            }
+        }
         if let Some(metrics) = fields.get("metrics") {
-            values.read(metrics, |name, error| self.left_out(name, error));
+            values.read(metrics, |name, error| {
+                refused.push((name.to_owned(), error))
+            });
+        }
+        let many = |(_, error): &(String, MetricError)| *error == MetricError::TooMany;
+        let (many, refused): (Vec<_>, Vec<_>) = refused.into_iter().partition(many);
+        for (name, error) in refused {
+            self.left_out(&name, error);
+        }
+        if let Some((name, error)) = many.first() {
+            let (name, more) = (super::first(name, QUOTED_BYTES), many.len() - 1);
+            let all = match more {
+                0 => format!("metric `{name}` is left out"),
+                more => format!("metric `{name}` and {more} more are left out"),
+            };
+            self.warn(&all, &error.to_string());
         }
     }
 

@@ -97,6 +97,8 @@ impl Command {
         let metric = text("metric").unwrap_or(metrics::TEST_ERROR);
         if !metrics::is_name(metric) {
             wrong("metric", format!("`{metric}`: {}", MetricError::Name));
+        } else if let Some(why) = metrics::why_reserved(metric) {
+            wrong("metric", why);
         }
         let read = trainer
             .get("read")

@@ -227,3 +227,22 @@ proptest! {
         prop_assert_eq!(read, text);
     }
 }
+
+#[test]
+fn a_metric_has_no_name_that_lines_use_for_something_else() {
+    for (name, why) in [
+        ("event", "`event` says what a line is"),
+        ("epoch", "`epoch` counts epochs"),
+        ("step", "`step` counts steps"),
+        ("message", "`message` is something else"),
+    ] {
+        let trainer = json!({ "command": ["train"], "metric": name });
+        let errors = Command::from_value(&trainer).unwrap_err();
+        assert_eq!(errors[0].key, "trainer.metric");
+        assert!(errors[0].message.starts_with(why), "{}", errors[0].message);
+    }
+    for name in ["epochs", "val/epoch", "train_seconds", "loss"] {
+        let trainer = json!({ "command": ["train"], "metric": name });
+        assert!(Command::from_value(&trainer).is_ok(), "{name}");
+    }
+}

@@ -79,6 +79,28 @@ fn an_epoch_without_a_finite_number_is_told_once_and_costs_nothing() {
     assert_eq!(log(&entry), ["loss", "lr", "acc"].map(left_out).concat());
 }
 
+#[test]
+fn metrics_that_find_no_room_are_told_and_the_own_one_always_has_it() {
+    let beside: Vec<String> = (0..70).map(|at| format!(r#""a{at:02}":{at}"#)).collect();
+    let all = beside.join(",");
+    let entry = ends_after(&[
+        &format!(r#"{{"event":"epoch","epoch":1,{all},"loss":0.7}}"#),
+        &format!(r#"{{"event":"epoch","epoch":2,"metrics":{{{all},"loss":0.6}}}}"#),
+        &format!(r#"{{"event":"finished","epoch":2,{all},"loss":0.5}}"#),
+    ]);
+    assert_eq!(loss(&entry), Some(0.5));
+    let seen = entry.reports.iter().flat_map(|it| &it.observations);
+    let losses: Vec<_> = seen
+        .map(|it| (it.values.len(), it.values.get("loss")))
+        .collect();
+    assert_eq!(losses, [(64, Some(0.7)), (64, Some(0.6))]);
+    let log = log(&entry);
+    let told = "warning: metric `a63` and 6 more are left out: a training has at most 64 metrics \
+                of its own\n";
+    assert!(log.contains(told), "{log}");
+    assert!(!log.contains("`epoch`"), "{log}");
+}
+
 fn log(entry: &Entry) -> String {
     let reports = entry.reports.iter();
     reports.map(|report| report.log.as_str()).collect()
