@@ -1,11 +1,13 @@
 //! Finds the sweeps and jobs that a selector means.
 
+use serde::Deserialize;
 use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::message::JobQuery;
 use swath_model::outcome::Fault;
 use swath_model::suggest::{did_you_mean, meant, nearest};
 use swath_model::view::{JobView, SweepKind, SweepRecord, SweepView};
+use swath_results::table::Definition;
 use swath_store::Store;
 use swath_sweep::{FIELDS, Filter, Grid, Missed, Operator, Selector, SubjectView, Target};
 
@@ -41,26 +43,36 @@ impl JobState {
 /// Reads a selector. What is wrong with a parameter that no spec has is told with
 /// the axes of the sweeps that are meant: a program's are not known elsewhere.
 async fn parse(store: &dyn Store, words: &[String]) -> Result<Selector, ApiError> {
-    let error = match Selector::parse(&words.join(" ")) {
+    let text = words.join(" ");
+    let any = |_: &str| "params".to_owned();
+    let found = Selector::parse_as(&text, &any).map_err(ApiError::invalid)?;
+    let of_jobs = |it: &Filter| FIELDS.contains(&&*it.field);
+    if found.filters.iter().all(of_jobs) {
+        return Ok(found);
+    }
+    let all = store.sweeps().await.map_err(ApiError::from)?;
+    let mut definitions = Vec::new();
+    for sweep in sweeps_of(&found, &all).iter().rev().take(SWEEPS_TOLD) {
+        definitions.push(store.sweep(sweep.digest).await?.definition);
+    }
+    // Sweeps that name their parameters differently are asked by whole names.
+    let read = definitions.iter().map(Definition::read);
+    let read: Vec<Definition> = read.collect::<Result<_, _>>().map_err(ApiError::internal)?;
+    let bare = read.first().filter(|_| read.iter().all(|it| it.bare));
+    let path = |name: &str| bare.map_or_else(|| name.to_owned(), |it| it.path(name));
+    let error = match Selector::parse_as(&text, &path) {
         Ok(selector) => return Ok(selector),
         Err(error) => error,
     };
     let Some(field) = &error.unknown else {
         return Err(ApiError::invalid(error));
     };
-    let target: Vec<String> = words.iter().filter(is_target).cloned().collect();
-    let target = Selector::parse(&target.join(" ")).unwrap_or_default();
-    let all = store.sweeps().await.map_err(ApiError::from)?;
-    let mut names = Vec::new();
-    let found = sweeps_of(&target, &all);
-    for sweep in found.iter().rev().take(SWEEPS_TOLD) {
-        let record = store.sweep(sweep.digest).await?;
-        let grid = record.definition.get("grid").cloned().unwrap_or_default();
-        let grid: Grid = serde_json::from_value(grid).unwrap_or_default();
-        names.extend(grid.axes.into_iter().map(|axis| axis.path));
-    }
-    let names = || names.iter().map(String::as_str).chain(FIELDS);
-    if found.is_empty() || meant(field, names()).is_none() {
+    let grids = definitions.iter().filter_map(|it| it.get("grid"));
+    let grids = grids.filter_map(|grid| Grid::deserialize(grid).ok());
+    let axes = grids.flat_map(|grid| grid.axes).map(|axis| axis.path);
+    let axes: Vec<String> = axes.collect();
+    let names = || axes.iter().map(String::as_str).chain(FIELDS);
+    if axes.is_empty() || meant(field, names()).is_none() {
         // A key of the spec may be meant that is no axis.
         return Err(ApiError::invalid(error));
     }

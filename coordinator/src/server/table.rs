@@ -31,13 +31,14 @@ pub(crate) async fn table_text(
     store: &dyn Store,
     sweep: &SweepRecord,
     filters: &[Filter],
-    shape: Shape,
+    mut shape: Shape,
     format: &str,
     look: Look,
 ) -> Result<(String, Option<Check>), ApiError> {
     let format: Format = format.parse().map_err(ApiError::invalid)?;
     let cells = cells_of(store, sweep, filters).await?;
     let mut sweep = sweep.clone();
+    whole_names(&sweep, &cells, &mut shape)?;
     lay_out(&mut sweep, &shape)?;
     if let Some(chosen) = chosen(filters) {
         sweep.view.title = match sweep.title.trim_end_matches('.') {
@@ -87,6 +88,28 @@ fn check(results: &Results, shape: &Shape) -> Result<(), TableError> {
         let name = by.strip_prefix('-').unwrap_or(by);
         results.check_name(name, Named::Either)?;
     }
+    Ok(())
+}
+
+/// Gives the parameters that are named without their table their whole names.
+fn whole_names(
+    sweep: &SweepRecord,
+    cells: &[CellResults],
+    shape: &mut Shape,
+) -> Result<(), ApiError> {
+    let definition = Definition::read(&sweep.definition).map_err(ApiError::internal)?;
+    let axes = cells.first().map_or(&[][..], |cell| &cell.axes);
+    let shown = definition.parameters.iter().map(|it| &it.path);
+    let known: Vec<&String> = axes.iter().map(|(path, _)| path).chain(shown).collect();
+    let whole = |name: &mut String| {
+        let falling = if name.starts_with('-') { "-" } else { "" };
+        let path = definition.path(&name[falling.len()..]);
+        if known.contains(&&path) {
+            *name = format!("{falling}{path}");
+        }
+    };
+    let names = shape.rows.iter_mut().chain(&mut shape.columns);
+    names.chain(&mut shape.sort).for_each(whole);
     Ok(())
 }
 

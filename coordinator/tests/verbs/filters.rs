@@ -70,6 +70,43 @@ fn a_filter_that_names_nothing_is_refused_by_every_verb() {
     assert_eq!((all.code, all.stdout.lines().count()), (0, 4));
 }
 
+/// Under `[program]` a parameter goes by its name or by its whole path.
+#[test]
+fn parameters_of_a_program_go_by_their_names() {
+    let site = crate::support::Site::new();
+    site.write(
+        "acc.toml",
+        "[sweep]\nname = \"acc\"\nreplicates = 1\n[program]\ncommand = [\"train\", \"{batch_size}\", \
+         \"{lr}\"]\nmetric = \"val/acc\"\n[[grid]]\nbatch_size = [1, 2]\nlr = [0.1, 1.0]\n",
+    );
+    let serving = crate::support::Serving::start(&site, "sqlite:swath.db");
+    let run = |line: &str| site.run(&format!("{line} --coordinator {}", serving.url));
+    assert_eq!(run("submit acc.toml").code, 0);
+    for (filter, count) in [
+        ("batch_size=1", 2),
+        ("params.batch_size=1", 2),
+        ("lr>=1 batch_size!=2", 1),
+        ("lr=0.1 state=queued replicate=1", 2),
+    ] {
+        let jobs = run(&format!("jobs acc {filter} -o ids"));
+        let found = (jobs.code, jobs.stdout.lines().count());
+        assert_eq!(found, (0, count), "{filter}: {}", jobs.stderr);
+    }
+    let table = run("table acc lr=1 --rows batch_size --sort -batch_size -o md");
+    assert_eq!(table.code, 0, "{}", table.stderr);
+    assert!(table.stdout.contains("Only lr = 1."), "{}", table.stdout);
+    let wrong = run("jobs acc batchsize=1");
+    assert_eq!(wrong.code, 2);
+    assert!(
+        wrong.stderr.contains("did you mean `params.batch_size`?"),
+        "{}",
+        wrong.stderr
+    );
+    let plot = run("plot acc --x lr --by batch_size");
+    assert_eq!(plot.code, 0, "{}", plot.stderr);
+    assert_eq!(serving.stop(), Some(0));
+}
+
 #[test]
 fn columns_that_name_nothing_are_refused() {
     let site = submitted();

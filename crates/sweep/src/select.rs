@@ -114,10 +114,16 @@ const OPERATORS: [(&str, Operator); 7] = [
 impl Selector {
     /// Reads a selector: at most one target, and filters.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
+        Self::parse_as(text, &str::to_owned)
+    }
+
+    /// The same where a parameter is named otherwise than a spec names it: `path`
+    /// tells its path.
+    pub fn parse_as(text: &str, path: &dyn Fn(&str) -> String) -> Result<Self, SelectorError> {
         let mut selector = Self::default();
         for part in split(text)? {
             if part.contains(['=', '<', '>', '!']) {
-                selector.filters.push(Filter::parse(&part)?);
+                selector.filters.push(Filter::parse(&part, path)?);
             } else if selector.target.is_some() {
                 let message =
                     "only one id, name or pattern; the rest must be filters like state=failed";
@@ -185,7 +191,7 @@ fn check_state(part: &str, text: &str) -> Result<(), SelectorError> {
 }
 
 impl Filter {
-    fn parse(part: &str) -> Result<Self, SelectorError> {
+    fn parse(part: &str, path: &dyn Fn(&str) -> String) -> Result<Self, SelectorError> {
         let found = part.char_indices().find_map(|(at, _)| {
             let rest = &part[at..];
             let (symbol, operator) = OPERATORS
@@ -196,6 +202,12 @@ impl Filter {
         let Some((field, operator, text)) = found else {
             return Err(wrong(part, "compares nothing; write `!=`"));
         };
+        let whole = if FIELDS.contains(&field) {
+            field.to_owned()
+        } else {
+            path(field)
+        };
+        let field = whole.as_str();
         if !FIELDS.contains(&field) && keys::find(field).is_none() {
             let fields = FIELDS
                 .into_iter()

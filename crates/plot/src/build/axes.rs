@@ -58,6 +58,8 @@ pub(super) fn depends(axis: &Axis, others: &[&Axis]) -> bool {
 #[derive(Clone, Debug)]
 pub(super) struct Axes {
     pub(super) all: Vec<Axis>,
+    /// Whether parameters of a program may be named without their table.
+    bare: bool,
 }
 
 impl Axes {
@@ -65,11 +67,14 @@ impl Axes {
         let axes = results.axes().iter().map(|path| read(results, path));
         Self {
             all: axes.filter(Axis::varies).collect(),
+            bare: results.definition().bare,
         }
     }
 
     pub(super) fn find(&self, path: &str) -> Option<&Axis> {
-        self.all.iter().find(|axis| axis.path == path)
+        let is_bare = |axis: &Axis| axis.path.strip_prefix("params.") == Some(path);
+        let named = |axis: &&Axis| axis.path == path || (self.bare && is_bare(axis));
+        self.all.iter().find(named)
     }
 
     pub(super) fn names(&self) -> Vec<String> {

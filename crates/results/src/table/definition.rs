@@ -28,6 +28,9 @@ pub struct Definition {
     /// [`Definition::goal`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal: Option<Goal>,
+    /// Whether bare names are parameters of the program: `lr` is `params.lr`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bare: bool,
     /// Parameters that the table shows and that are not axes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
@@ -59,11 +62,12 @@ impl Definition {
                 });
             }
         }
-        let (mut metric, mut goal) = (None, None);
+        let (mut metric, mut goal, mut bare) = (None, None, false);
         for cell in &sweep.cells {
             if let Work::Command(command) = cell.spec.work() {
                 metric = Some(command.metric.clone());
                 goal = command.goal;
+                bare = command.arguments.is_some();
             }
             for parameter in &mut parameters {
                 let value = match &*parameter.path {
@@ -87,6 +91,7 @@ impl Definition {
             measure: sweep.measure,
             metric: metric.filter(|metric| metric != TEST_ERROR),
             goal,
+            bare,
             parameters,
             published: published(sweep),
         }
@@ -111,6 +116,15 @@ impl Definition {
         };
         let metric = self.metric().to_owned();
         Some(Epochs { metric, last })
+    }
+
+    /// The whole path of a parameter that may be named without its table.
+    pub fn path(&self, name: &str) -> String {
+        let is_whole = |table: &str| name.starts_with(table);
+        if !self.bare || name == LABEL || ["params.", "trainer."].into_iter().any(is_whole) {
+            return name.to_owned();
+        }
+        format!("params.{name}")
     }
 
     /// The metric by which jobs are compared.
