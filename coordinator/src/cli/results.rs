@@ -37,7 +37,7 @@ pub(crate) struct Table {
     #[arg(long, value_name = "FILE", env = environment::LOCK, hide_env_values = true)]
     pub(crate) lock: Option<PathBuf>,
     /// Tell by the exit code whether the published values were reproduced: 0
-    /// all, 10 some not, 3 some undecided
+    /// all, 10 some not, 3 some undecided or imported
     #[arg(long, env = environment::CHECK, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) check: bool,

@@ -82,11 +82,6 @@ async fn parse(store: &dyn Store, words: &[String]) -> Result<Selector, ApiError
     )))
 }
 
-/// Whether a word of a selector names a sweep or a job; others are filters.
-fn is_target(word: &&String) -> bool {
-    !word.contains(['=', '<', '>', '!'])
-}
-
 /// How many sweeps are looked at for the names of their axes.
 const SWEEPS_TOLD: usize = 8;
 
@@ -170,7 +165,10 @@ pub(crate) async fn cells(
     words: &[String],
 ) -> Result<(SweepRecord, Vec<Filter>), ApiError> {
     let filters = parse(store, words).await?.filters;
-    let target: Vec<String> = words.iter().filter(is_target).cloned().collect();
+    let target: Vec<String> = {
+        let is_target = |word: &&String| !word.contains(['=', '<', '>', '!']);
+        words.iter().filter(is_target).cloned().collect()
+    };
     Ok((record(store, &target).await?, filters))
 }
 

@@ -112,6 +112,37 @@ pub const FINISHED: [&str; 8] = [
     "distance",
 ];
 
+/// Fields of a program's lines that are no metrics.
+pub const RESERVED: [&str; 8] = [
+    "event",
+    "epoch",
+    "step",
+    "metrics",
+    "provenance",
+    "weights",
+    "fault",
+    "message",
+];
+
+/// Fields of a program's lines that are times. They have a place of their own.
+pub const TIMES: [&str; 2] = ["seconds", "train_seconds"];
+
+/// Why no program may be compared by a metric of this name, if so: its lines use
+/// the name for something else.
+pub fn why_reserved(name: &str) -> Option<String> {
+    let what = match name {
+        "event" => "says what a line is",
+        "epoch" => "counts epochs",
+        "step" => "counts steps",
+        _ if RESERVED.contains(&name) => "is something else",
+        _ => return None,
+    };
+    Some(format!(
+        "`{name}` {what} in the lines of a program, so it cannot be its metric; name the number \
+         that jobs are compared by otherwise"
+    ))
+}
+
 /// How many epochs `median_test_error` covers.
 pub const MEDIAN_EPOCHS: usize = 5;
 

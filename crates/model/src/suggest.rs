@@ -17,14 +17,12 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// The candidate that `name` means: the one whose last part it is (`lr` is
 /// `optimizer.lr`, `acc` is `val/acc`), or the [`nearest`] one, as a whole or by
 /// its last part.
-pub fn meant<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str> + Clone,
-) -> Option<&'a str> {
+pub fn meant<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     fn last(path: &str) -> &str {
         path.rsplit(['.', '/']).next().unwrap_or(path)
     }
-    let all = || candidates.clone().into_iter();
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let all = || candidates.iter().copied();
     let tail = last(name);
     let ends = |path: &str| {
         let before = path.strip_suffix(name);
@@ -43,10 +41,11 @@ pub fn meant<'a>(
 /// that says that there is none of this name.
 pub fn did_you_mean<'a>(
     name: &str,
-    candidates: impl IntoIterator<Item = &'a str> + Clone,
+    candidates: impl IntoIterator<Item = &'a str>,
     there: &str,
 ) -> String {
-    let all = listed(candidates.clone().into_iter(), LISTED_MOST);
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let all = listed(candidates.iter().copied(), LISTED_MOST);
     match meant(name, candidates) {
         Some(near) => format!("did you mean `{near}`? {there} {all}"),
         None => format!("{there} {all}"),

@@ -67,7 +67,7 @@ pub fn curve(points: &[CurvePoint], metric: Option<&str>, style: &Style) -> Stri
         None => legend(!test.is_empty(), !train.is_empty(), style.unicode),
     };
     let [high, middle, low] = frame.labels();
-    let margin = [&high, &middle, &low].map(|it| it.len()).into_iter();
+    let margin = [&high, &middle, &low].map(String::len).into_iter();
     let margin = margin.fold(LABEL, usize::max);
     let bar = if style.unicode { "┤" } else { "|" };
     for (line, text) in canvas.lines().enumerate() {

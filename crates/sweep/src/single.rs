@@ -156,7 +156,7 @@ impl Single<'_> {
                 program.insert(name, value(said));
             }
         }
-        let inputs: Array = self.inputs().into_keys().map(escaped).collect();
+        let inputs: Array = self.inputs().keys().map(|it| escaped(it)).collect();
         program.insert("inputs", value(inputs));
         if let Some(directory) = &self.launch.directory {
             program.insert("directory", value(directory));
@@ -257,7 +257,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// A path as a pattern that matches it alone.
-fn escaped(path: String) -> String {
+fn escaped(path: &str) -> String {
     let mut pattern = String::with_capacity(path.len());
     for char in path.chars() {
         if "*?[]".contains(char) {

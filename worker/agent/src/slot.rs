@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::Value;
 use swath_model::device::Device;
 use swath_model::message::Held;
-use swath_model::metrics::{MetricError, Metrics, RESERVED, TEST_ERROR, TIMES};
+use swath_model::metrics::{MetricError, Metrics, TEST_ERROR};
 use swath_model::needs::Lack;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
 use swath_model::program::{Command, Launch, Pattern, Read};
-use swath_model::protocol::{EPOCH, FINISHED, TrainerEvent};
+use swath_model::protocol::{EPOCH, FINISHED, RESERVED, TIMES, TrainerEvent};
 use swath_model::text::duration;
 
 use super::event::ChildId;
@@ -300,7 +300,7 @@ impl Running {
         }
         if let Some(metrics) = fields.get("metrics") {
             values.read(metrics, |name, error| {
-                refused.push((name.to_owned(), error))
+                refused.push((name.to_owned(), error));
             });
         }
         let many = |(_, error): &(String, MetricError)| *error == MetricError::TooMany;

@@ -14,6 +14,7 @@ pub use self::argv::{Facts, GIVEN, MissingName, argv, names};
 pub use self::read::{Pattern, Read};
 use crate::id::InputDigest;
 use crate::metrics::{self, Goal, MetricError};
+use crate::protocol;
 use crate::seed::Seeds;
 use crate::spec::SpecError;
 
@@ -97,7 +98,7 @@ impl Command {
         let metric = text("metric").unwrap_or(metrics::TEST_ERROR);
         if !metrics::is_name(metric) {
             wrong("metric", format!("`{metric}`: {}", MetricError::Name));
-        } else if let Some(why) = metrics::why_reserved(metric) {
+        } else if let Some(why) = protocol::why_reserved(metric) {
             wrong("metric", why);
         }
         let read = trainer
