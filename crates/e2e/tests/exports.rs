@@ -121,7 +121,7 @@ fn tables_are_filtered_sorted_and_laid_out_anew() {
     for (words, hint) in [
         (["--sort", "nothing"], "`nothing`"),
         (["--cell", "test_error"], "`--columns`"),
-        (["params.y=1", "-q"], "its axes are params.x"),
+        (["params.y=1", "-q"], "did you mean `params.x`?"),
     ] {
         let output = site.run(&[&["table", "null"], &words[..]].concat());
         assert_ne!(output.code, Some(0));
