@@ -98,7 +98,7 @@ pub(crate) async fn best(context: &Context, arguments: cli::Best) -> Outcome {
     let text = single(&found.sweep, &results, spec, &asked, &about)?;
     into_file(path, |out| Ok(out.write_all(text.as_bytes())?))?;
     let (shown, at) = (path.display(), results.describe(*place));
-    let figure = best.summary.measured;
+    let figure = render::best::figure(&results, &document.best);
     let printer = context.printer;
     printer.note(format!("{shown} trains the best cell ({figure} at {at})"));
     for note in render::best::notes(&results, &document) {

@@ -138,6 +138,10 @@ fn leaves(tree: &Value, prefix: &str, names: &mut BTreeSet<String>) {
             "" => name.clone(),
             prefix => format!("{prefix}.{name}"),
         };
+        if path == "trainer" {
+            // How a program is run is rarely what is asked for.
+            continue;
+        }
         if value.is_object() {
             leaves(value, &path, names);
         } else {

@@ -99,6 +99,12 @@ impl Single<'_> {
         {
             move_leaf(&mut fixed, &mut grid, &path);
         }
+        if let Some(entries) = fixed.as_object_mut() {
+            // Where every parameter is an axis, none is left.
+            let is_left = |it: &Value| it.as_object().is_some_and(Map::is_empty);
+            let was = |name: &str| self.spec.get(name).is_some_and(is_left);
+            entries.retain(|name, value| !is_left(value) || was(name));
+        }
         let mut table = Table::new();
         fill(&mut table, &fixed);
         if !table.is_empty() {

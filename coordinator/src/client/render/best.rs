@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use swath_model::text::counted;
 use swath_report::{padded, parameter, visible, width};
-use swath_results::summary::covers;
+use swath_results::summary::{Figure, covers};
 use swath_results::table::{ResultRow, Results, label};
 
 use crate::client::best::Document;
@@ -32,7 +32,7 @@ pub(crate) fn text(results: &Results, document: &Document<'_>) -> String {
         .filter(|(_, value)| !value.is_null())
         .map(|(path, value)| (path.clone(), parameter(value)))
         .collect();
-    facts.push(("median".to_owned(), median(best)));
+    facts.push(("median".to_owned(), median(results, best)));
     facts.push(("cell".to_owned(), best.cell.cell.to_string()));
     if let Some(command) = &document.command {
         facts.push(("command".to_owned(), command.clone()));
@@ -55,9 +55,20 @@ pub(crate) fn text(results: &Results, document: &Document<'_>) -> String {
     out
 }
 
-/// The median with what it is from.
-fn median(row: &ResultRow<'_>) -> String {
+/// The best figure, with as many decimals as tell it from the others and from its
+/// own range.
+pub(crate) fn figure(results: &Results, row: &ResultRow<'_>) -> Figure {
     let figure = row.summary.measured;
+    let others = results.cells().filter_map(|(_, it)| it.measured.median());
+    let ends = [figure.min(), figure.max()].into_iter().flatten();
+    let median = figure.median().unwrap_or_default();
+    let pairs = others.chain(ends).map(|it| [it, median]);
+    figure.precise(figure.unit().telling_apart(pairs))
+}
+
+/// The median with what it is from.
+fn median(results: &Results, row: &ResultRow<'_>) -> String {
+    let figure = figure(results, row);
     let unit = match figure.unit() {
         swath_results::summary::Unit::Percent => " %",
         _ => "",
@@ -88,7 +99,9 @@ pub(crate) fn notes(results: &Results, document: &Document<'_>) -> Vec<String> {
         notes.push(format!("{cells} {verb} with it: {}", ties.join("; ")));
     }
     if document.best.imported() > 0 {
-        let from = document.best.imported_from().join("; ");
+        let mut from = document.best.imported_from();
+        from.dedup();
+        let from = from.join("; ");
         notes.push(format!(
             "numbers are imported, not trained here: {}",
             visible(&from)

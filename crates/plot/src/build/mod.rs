@@ -181,7 +181,7 @@ impl fmt::Display for PlotError {
                 "{lines} lines cannot be told apart, at most {LINES_MOST}; name fewer axes with \
                  `--by`, or choose cells with filters"
             ),
-            Self::NoCurves => f.write_str("no epoch with a test error is recorded yet"),
+            Self::NoCurves => f.write_str("no epoch with a number to draw is recorded yet"),
         }
     }
 }

@@ -44,7 +44,7 @@ impl Unit {
 
     /// How many more decimals than usual it takes, up to [`MORE_MAX`], until the
     /// two numbers of each pair read differently, unless they are alike.
-    pub fn telling_apart(self, pairs: impl Iterator<Item = [f64; 2]> + Clone) -> usize {
+    pub fn telling_apart(self, pairs: impl Iterator<Item = [f64; 2]>) -> usize {
         let same = |pair: [f64; 2], more| {
             let [left, right] = pair.map(|it| self.text_to(it, more));
             left == right
