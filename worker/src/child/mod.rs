@@ -129,9 +129,10 @@ impl Children {
                             directory: line.directory,
                             out: line.out.into(),
                         });
-                        match line.takes_stdin {
-                            true => Input::Only(line.spec),
-                            false => Input::Nothing,
+                        if line.takes_stdin {
+                            Input::Only(line.spec)
+                        } else {
+                            Input::Nothing
                         }
                     }
                 };
@@ -388,11 +389,11 @@ impl Run {
         remove(self.spec_file.as_ref());
         let end = status.unwrap_or_else(|error| End::NotStarted(error.to_string()));
         let child = self.id;
-        if let Some(writes) = self.writes.take() {
-            if let Some(rows) = writes.collect().await {
-                // When the worker is ending, nobody listens.
-                let _heard = self.events.send(Event::Wrote { child, rows }).await;
-            }
+        if let Some(writes) = self.writes.take()
+            && let Some(rows) = writes.collect().await
+        {
+            // When the worker is ending, nobody listens.
+            let _heard = self.events.send(Event::Wrote { child, rows }).await;
         }
         // When the worker is ending, nobody listens.
         let _heard = self.events.send(Event::Exited { child, end }).await;

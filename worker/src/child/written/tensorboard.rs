@@ -39,7 +39,7 @@ struct Value {
     #[prost(string, tag = "1")]
     tag: String,
     #[prost(float, optional, tag = "2")]
-    simple_value: Option<f32>,
+    number: Option<f32>,
     #[prost(message, optional, tag = "8")]
     tensor: Option<Tensor>,
 }
@@ -63,7 +63,7 @@ const DOUBLE: i32 = 2;
 
 impl Value {
     fn scalar(&self) -> Option<f64> {
-        if let Some(value) = self.simple_value {
+        if let Some(value) = self.number {
             return Some(f64::from(value));
         }
         let tensor = self.tensor.as_ref()?;
@@ -166,12 +166,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let simple = |tag: &str, value: f32| Value {
             tag: tag.to_owned(),
-            simple_value: Some(value),
+            number: Some(value),
             tensor: None,
         };
         let tensor = Value {
             tag: "val/acc".to_owned(),
-            simple_value: None,
+            number: None,
             tensor: Some(Tensor {
                 dtype: FLOAT,
                 content: 0.75_f32.to_le_bytes().to_vec(),
