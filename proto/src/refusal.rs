@@ -17,6 +17,8 @@ pub const REASON: &str = "swath-reason";
 pub enum Reason {
     /// The session is not its worker's newest: the worker must say hello again.
     StaleSession,
+    /// Another worker is alive under this name.
+    NameTaken,
     /// Worker and coordinator use different protocols; trying again does not
     /// help.
     Protocol,
@@ -32,8 +34,9 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::StaleSession,
+        Self::NameTaken,
         Self::Protocol,
         Self::NotFound,
         Self::Conflict,
@@ -45,6 +48,7 @@ impl Reason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::StaleSession => "stale-session",
+            Self::NameTaken => "name-taken",
             Self::Protocol => "protocol",
             Self::NotFound => "not-found",
             Self::Conflict => "conflict",
@@ -56,7 +60,9 @@ impl Reason {
     /// The status code that goes with it.
     pub const fn code(self) -> Code {
         match self {
-            Self::StaleSession | Self::Protocol | Self::Conflict => Code::FailedPrecondition,
+            Self::StaleSession | Self::NameTaken | Self::Protocol | Self::Conflict => {
+                Code::FailedPrecondition
+            }
             Self::NotFound => Code::NotFound,
             Self::NotLeader => Code::Unavailable,
             Self::StoreFailed => Code::Internal,

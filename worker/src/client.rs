@@ -204,6 +204,7 @@ impl From<Status> for Told {
             Refusal::Unanswered(why) => return Self::Elsewhere(why, None),
             Refusal::Elsewhere { leader, message } => return Self::Elsewhere(message, leader),
             Refusal::Refused(Some(Reason::StaleSession)) => CallError::Stale(message.to_owned()),
+            Refusal::Refused(Some(Reason::NameTaken)) => CallError::NameTaken(message.to_owned()),
             Refusal::Refused(Some(Reason::Protocol)) => CallError::Protocol(format!(
                 "{message} (this worker is version {} and speaks protocol {PROTOCOL_VERSION})",
                 env!("CARGO_PKG_VERSION")
@@ -329,6 +330,8 @@ mod tests {
         let stale = Reason::StaleSession.status("words");
         let expected = CallError::Stale("words".to_owned());
         assert_eq!(Told::from(stale), expected.into());
+        let taken = CallError::NameTaken("words".to_owned());
+        assert_eq!(Told::from(Reason::NameTaken.status("words")), taken.into());
         let Told::Final(Err(CallError::Protocol(why))) = Reason::Protocol.status("other").into()
         else {
             panic!("an agent that goes on");

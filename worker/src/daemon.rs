@@ -102,8 +102,9 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     };
     let config = Config {
         worker: settings.name.clone(),
+        take_name: settings.take_name,
         coordinator: settings.coordinators.join(" or "),
-        about: settings.about(),
+        about: settings.about(restored.state_id),
         threads: settings.threads,
         hang_timeout: settings.hang_timeout,
         backoff: settings.backoff,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use rustix::process::Pid;
 use swath_model::device::Device;
-use swath_model::id::WorkerName;
+use swath_model::id::{StateId, WorkerName};
 use swath_model::offer::Offer;
 use swath_model::view::WorkerAbout;
 use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
@@ -40,6 +40,11 @@ A second one ends it at once. Then only the work since the last checkpoint of ea
 The built-in trainer writes checkpoints to the state directory every few minutes and when it is
 stopped, and continues from there when the job comes back to this worker.
 
+A name is one worker's: a second worker that comes with the name of one that is alive is refused and
+exits with 3. A worker is recognized by its state directory, so one that starts again has its name at
+once. If the state directory is lost, the name is free when its worker was silent for the life of a
+lease (60 s), or at once with --take-name.
+
 Exit codes: 0 drained, or idle for --exit-when-idle; 1 error; 2 usage; 3 another worker has its
 name; 130 second signal.";
 
@@ -61,6 +66,10 @@ pub struct Cli {
     /// Name of this worker, unique at its coordinator [default: the host's name]
     #[arg(long, env = "SWATH_WORKER_NAME", value_name = "NAME")]
     pub name: Option<WorkerName>,
+
+    /// Take the name from a worker that has it and is alive; that one ends
+    #[arg(long, env = "SWATH_TAKE_NAME")]
+    pub take_name: bool,
 
     /// Devices, and how many slots each offers: `cpu:SLOTS`,
     /// `cuda:0=SLOTS,cuda:1=SLOTS`
@@ -148,6 +157,8 @@ pub struct Settings {
     pub coordinators: Vec<String>,
     /// The worker's name.
     pub name: WorkerName,
+    /// Whether to take the name from a worker that has it.
+    pub take_name: bool,
     /// The host's name.
     pub host: String,
     /// The device of each slot.
@@ -217,6 +228,7 @@ impl Settings {
             backoff: backoff(coordinators.len()),
             coordinators,
             name,
+            take_name: cli.take_name,
             host,
             slots,
             hardware,
@@ -230,12 +242,13 @@ impl Settings {
         })
     }
 
-    /// What the worker says about itself.
-    pub fn about(&self) -> WorkerAbout {
+    /// What the worker says about itself, whose state directory has this name.
+    pub fn about(&self, state_id: StateId) -> WorkerAbout {
         WorkerAbout {
             host: self.host.clone(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            state_id: Some(state_id),
             offer: Offer {
                 slots: self.slots.clone(),
                 programs: self.programs.clone(),

@@ -294,8 +294,14 @@ impl Engine {
     ///
     /// A draining worker becomes active again, a cordoned one stays cordoned.
     /// The row of jobs that it failed is unchanged.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NameTaken`], which changes nothing, while a worker with
+    /// another state directory is alive under this name: until the sweeper finds
+    /// that it was silent for the life of a lease.
     pub async fn hello(&self, now: Timestamp, hello: Hello) -> Result<Welcome> {
-        let work = |ledger: &mut Ledger, now| Ok(ledger.hello(now, hello));
+        let work = |ledger: &mut Ledger, now| ledger.hello(now, hello);
         self.run(Some(now), Wanted::Nothing, work).await
     }
 

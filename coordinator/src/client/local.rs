@@ -135,6 +135,8 @@ fn arguments(settings: &LocalSettings, coordinator: &str, needs: &Needs) -> Vec<
         coordinator.to_owned(),
         "--name".to_owned(),
         NAME.to_owned(),
+        // Nobody else can have a worker at this coordinator.
+        "--take-name".to_owned(),
         "--device".to_owned(),
         format!("cpu:{}", settings.slots),
         "--state-dir".to_owned(),
@@ -233,7 +235,7 @@ mod tests {
         let arguments = arguments(&settings, "http://127.0.0.1:4", &needs);
         assert_eq!(
             arguments.join(" "),
-            "--coordinator http://127.0.0.1:4 --name local --device cpu:2 \
+            "--coordinator http://127.0.0.1:4 --name local --take-name --device cpu:2 \
              --state-dir swath.db.worker --allow-command python3"
         );
     }

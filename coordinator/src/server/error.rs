@@ -24,6 +24,9 @@ pub(crate) enum ApiError {
     /// The session is not the newest of its worker.
     #[error("stale session: {0}")]
     Stale(String),
+    /// Another worker is alive under this name.
+    #[error("{0}")]
+    NameTaken(String),
     /// Another coordinator leads, or none does at the moment.
     #[error("{message}")]
     NotLeader {
@@ -71,6 +74,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::StaleSession { .. } => Self::Stale(error.to_string()),
+            StoreError::NameTaken { .. } => Self::NameTaken(error.to_string()),
             StoreError::NotFound(_) => Self::NotFound(error.to_string()),
             StoreError::Conflict(_) => Self::Conflict(error.to_string()),
             StoreError::NotLeader { ref leader } => Self::NotLeader {
@@ -94,6 +98,7 @@ impl From<ApiError> for Status {
             ApiError::Conflict(_) => Reason::Conflict.status(message),
             ApiError::Invalid(_) => Self::invalid_argument(message),
             ApiError::Stale(_) => Reason::StaleSession.status(message),
+            ApiError::NameTaken(_) => Reason::NameTaken.status(message),
             ApiError::NotLeader { leader, .. } => not_leader(message, leader.as_deref()),
             ApiError::StoreFailed(_) => Reason::StoreFailed.status(message),
             ApiError::Internal(_) => Self::internal(message),
@@ -138,7 +143,16 @@ mod tests {
 
     #[test]
     fn programs_read_the_reason_and_not_the_words() {
-        let cases: [(fn() -> StoreError, Reason); 4] = [
+        let taken = || StoreError::NameTaken {
+            worker: "gpu1".parse().unwrap(),
+            host: "lab3".to_owned(),
+            pid: 4711,
+            silent_s: 2,
+            free_after_s: 60,
+        };
+        insta::assert_snapshot!(worker_status(taken()).message(), @"another worker is connected under the name `gpu1` (from lab3, process 4711, last heard of 2 s ago); give this one a name of its own: --name. If the other one is gone, its name is free 60 s after its last word, or at once with --take-name");
+        let cases: [(fn() -> StoreError, Reason); 5] = [
+            (taken, Reason::NameTaken),
             (disk_full, Reason::StoreFailed),
             (|| StoreError::NotFound("job".to_owned()), Reason::NotFound),
             (|| StoreError::Conflict("no".to_owned()), Reason::Conflict),

@@ -18,6 +18,7 @@ fn hello(worker: &str) -> Call {
         worker: worker.parse().unwrap(),
         about: worker_about(&[]),
         held: vec![],
+        takes_name: false,
     })
 }
 

@@ -110,6 +110,7 @@ pub async fn programs_go_to_workers_that_allow_them(bench: &mut Bench) {
         worker: "able".parse().unwrap(),
         about: worker_about(programs),
         held: vec![],
+        takes_name: false,
     };
     bench.greet(hello(&["other.py"])).await;
     let session = bench.greet(hello(&["other.py", "bench.py"])).await.session;
@@ -128,6 +129,7 @@ async fn gpu_worker(bench: &mut Bench) -> Owner {
         worker: worker.clone(),
         about: gpu_about(&[], 2),
         held: vec![],
+        takes_name: false,
     };
     let session = bench.greet(hello).await.session;
     Owner { worker, session }

@@ -58,7 +58,7 @@ impl Subject for Oracle {
     }
 
     async fn hello(&self, now: Timestamp, hello: Hello) -> Result<Welcome> {
-        Ok(self.with(|ledger| ledger.hello(now, hello)))
+        self.with(|ledger| ledger.hello(now, hello)).map_err(told)
     }
 
     async fn exchange(&self, now: Timestamp, exchange: Exchange) -> Result<Exchanged> {
@@ -217,6 +217,13 @@ fn told(error: LedgerError) -> StoreError {
         LedgerError::StaleSession { worker, session } => {
             StoreError::StaleSession { worker, session }
         }
+        LedgerError::NameTaken { worker } => StoreError::NameTaken {
+            worker,
+            host: String::new(),
+            pid: 0,
+            silent_s: 0,
+            free_after_s: 0,
+        },
         LedgerError::NotFound(what) => StoreError::NotFound(what),
         LedgerError::Conflict(why) => StoreError::Conflict(why),
     }

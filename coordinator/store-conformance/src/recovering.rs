@@ -72,6 +72,7 @@ pub async fn a_hello_whose_word_is_lost_fences(bench: &mut Bench) {
             worker: owner.worker.clone(),
             about: crate::script::worker_about(&[]),
             held: vec![],
+            takes_name: false,
         };
         failing(bench, when, vec![Call::Hello(hello)]).await;
         let beat = bench.heartbeat(&owner, &[attempt]).await;

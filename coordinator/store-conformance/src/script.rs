@@ -243,6 +243,7 @@ pub fn worker_about(programs: &[&str]) -> WorkerAbout {
         host: "node".to_owned(),
         pid: 42,
         version: "0.1.0".to_owned(),
+        state_id: None,
         offer: Offer {
             slots: vec![Device::Cpu],
             programs: programs.iter().map(|&name| name.to_owned()).collect(),

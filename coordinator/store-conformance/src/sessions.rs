@@ -1,13 +1,13 @@
 //! Lives of workers: a newer session fences the older ones.
 
-use swath_model::id::{Owner, SessionId};
+use swath_model::id::{Owner, SessionId, StateId};
 use swath_model::job::StateName;
 use swath_model::view::WorkerState;
 
 use super::bench::Bench;
-use super::script::{finish, held, job, measured, sweep};
+use super::script::{finish, held, job, measured, sweep, worker_about};
 use crate::Verdict::{Fenced, Keep, Stop};
-use crate::{Ack, Held, StoreError, WorkerChange};
+use crate::{Ack, Held, Hello, StoreError, Welcome, WorkerChange};
 
 fn is_stale<T>(result: &crate::Result<T>) -> bool {
     matches!(result, Err(StoreError::StaleSession { .. }))
@@ -158,6 +158,86 @@ pub async fn a_claim_may_bring_a_lost_attempt_back(bench: &mut Bench) {
     assert_eq!(bench.take_one(&other).await, held(attempts[1].job, 2));
     let (_, welcome) = bench.hello_holding("w", &attempts).await;
     assert_eq!(welcome.verdicts, [Keep, Fenced]);
+}
+
+/// The hello of worker `w` from this state directory.
+fn from_state(state: u128, held: &[Held]) -> Hello {
+    let mut about = worker_about(&[]);
+    about.state_id = Some(StateId(state));
+    Hello {
+        worker: "w".parse().unwrap(),
+        about,
+        held: held.to_vec(),
+        takes_name: false,
+    }
+}
+
+fn is_taken(result: &crate::Result<Welcome>) -> bool {
+    matches!(result, Err(StoreError::NameTaken { .. }))
+}
+
+/// A worker and the one job that it trains.
+async fn trains(bench: &mut Bench) -> (Owner, Held) {
+    bench.submit(&sweep("s", &[1], 1)).await;
+    let session = bench.greet(from_state(1, &[])).await.session;
+    let worker = "w".parse().unwrap();
+    let owner = Owner { worker, session };
+    let held = bench.take_one(&owner).await;
+    (owner, held)
+}
+
+/// Of two workers with one name, the one that comes second is refused, and the
+/// one that trains keeps its session.
+pub async fn a_live_name_is_not_given_twice(bench: &mut Bench) {
+    let (owner, attempt) = trains(bench).await;
+    let refused = bench.try_greet(from_state(2, &[])).await;
+    assert!(is_taken(&refused), "{refused:?}");
+    assert_eq!(bench.beat(&owner, &[attempt]).await, [Keep]);
+    // Not even after a time in which nobody could be heard of.
+    bench.pass(bench.policy().ttl() * 10);
+    bench.restart().await;
+    let refused = bench.try_greet(from_state(2, &[attempt])).await;
+    assert!(is_taken(&refused), "{refused:?}");
+    let view = bench.worker(&owner.worker).await;
+    assert_eq!((view.session, view.held), (owner.session, 1));
+    assert_eq!(bench.beat(&owner, &[attempt]).await, [Keep]);
+    assert_eq!(bench.state(attempt.job).await, StateName::Leased);
+}
+
+/// A worker that starts again from its state directory has its name at once.
+pub async fn a_worker_comes_back_to_its_name(bench: &mut Bench) {
+    let (older, attempt) = trains(bench).await;
+    let welcome = bench.greet(from_state(1, &[attempt])).await;
+    assert_eq!(welcome.verdicts, [Keep]);
+    assert!(is_stale(&bench.heartbeat(&older, &[attempt]).await));
+}
+
+/// The name of a worker that was silent for the life of a lease is free.
+pub async fn a_dead_workers_name_is_free(bench: &mut Bench) {
+    let (owner, attempt) = trains(bench).await;
+    bench.pass(bench.policy().ttl());
+    bench.tick().await;
+    assert!(is_taken(&bench.try_greet(from_state(2, &[])).await));
+    bench.pass_ms(1);
+    bench.tick().await;
+    let welcome = bench.greet(from_state(2, &[])).await;
+    assert_eq!(welcome.requeued, 1);
+    assert!(is_stale(&bench.heartbeat(&owner, &[attempt]).await));
+    // Now it is the first one that comes too late.
+    assert!(is_taken(&bench.try_greet(from_state(1, &[attempt])).await));
+}
+
+/// On request a name is taken even from a worker that is alive.
+pub async fn a_live_name_can_be_taken(bench: &mut Bench) {
+    let (owner, attempt) = trains(bench).await;
+    let takes = Hello {
+        takes_name: true,
+        ..from_state(2, &[])
+    };
+    let welcome = bench.greet(takes).await;
+    assert!(welcome.session > owner.session);
+    assert_eq!(bench.state(attempt.job).await, StateName::Queued);
+    assert!(is_stale(&bench.heartbeat(&owner, &[attempt]).await));
 }
 
 /// Starting a worker again does not lift its cordon.

@@ -126,6 +126,7 @@ pub async fn a_wait_ends_with_what_it_waits_for(bench: &mut Bench) {
         worker: second.worker.clone(),
         about: crate::script::worker_about(&[]),
         held: vec![],
+        takes_name: false,
     };
     let waits = [bench.asking(&second, vec![], 1)];
     let told = wait_while(bench, &waits, Call::Hello(hello)).await;

@@ -55,6 +55,11 @@ impl Bench {
         self.step(Call::Hello(hello)).await.unwrap()
     }
 
+    /// [`Subject::hello`], which may fail.
+    pub async fn try_greet(&mut self, hello: Hello) -> Result<Welcome> {
+        self.step(Call::Hello(hello)).await
+    }
+
     /// A worker's hello with nothing in its hands.
     pub async fn hello(&mut self, worker: &str) -> Owner {
         self.hello_holding(worker, &[]).await.0
@@ -67,6 +72,7 @@ impl Bench {
             worker: worker.clone(),
             about: worker_about(&[]),
             held: held.to_vec(),
+            takes_name: false,
         };
         let welcome = self.greet(hello).await;
         let session = welcome.session;

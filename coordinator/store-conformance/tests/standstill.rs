@@ -25,6 +25,7 @@ async fn engine() -> (Engine, Arc<Watch>, Owner) {
         worker: "w".parse().unwrap(),
         about: worker_about(&[]),
         held: vec![],
+        takes_name: false,
     };
     let session = engine.hello(START, hello).await.unwrap().session;
     let owner = Owner {

@@ -38,6 +38,7 @@ async fn engine() -> (Engine, Owner, Arc<Watch>, Database) {
         worker: "w".parse().unwrap(),
         about: WorkerAbout {
             host: "a\0b\"ü".to_owned(),
+            state_id: Some(swath_model::id::StateId(7)),
             offer: Offer {
                 programs: vec!["pro\0gram".to_owned(), String::new()],
                 slots: vec![Device::Cpu],
@@ -47,6 +48,7 @@ async fn engine() -> (Engine, Owner, Arc<Watch>, Database) {
             ..WorkerAbout::default()
         },
         held: Vec::new(),
+        takes_name: false,
     };
     let welcome = engine.hello(NOW, hello.clone()).await.unwrap();
     let owner = Owner {

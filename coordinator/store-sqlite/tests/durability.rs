@@ -46,6 +46,7 @@ async fn hello(engine: &Engine, worker: usize) -> Owner {
         worker: format!("w{worker}").parse().unwrap(),
         about: WorkerAbout::default(),
         held: Vec::new(),
+        takes_name: false,
     };
     let welcome = engine.hello(NOW, hello.clone()).await.unwrap();
     Owner {

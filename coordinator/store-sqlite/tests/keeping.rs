@@ -39,6 +39,7 @@ async fn hello(engine: &Engine, name: &str) -> Owner {
         worker: name.parse().unwrap(),
         about: WorkerAbout::default(),
         held: Vec::new(),
+        takes_name: false,
     };
     let welcome = engine.hello(NOW, hello.clone()).await.unwrap();
     Owner {
@@ -350,6 +351,7 @@ async fn a_restored_file_gets_newer_outcomes_from_workers() {
         worker: owner.worker.clone(),
         about: WorkerAbout::default(),
         held: held.clone(),
+        takes_name: false,
     };
     let welcome = engine.hello(NOW, again).await.unwrap();
     assert_eq!(welcome.verdicts, [Verdict::Keep]);

@@ -26,6 +26,7 @@ async fn the_ends_of_a_long_log_stay() {
         worker: "w".parse().unwrap(),
         about: WorkerAbout::default(),
         held: Vec::new(),
+        takes_name: false,
     };
     let owner = Owner {
         worker: hello.worker.clone(),

@@ -35,6 +35,7 @@ async fn engine() -> (Engine, Owner, Arc<Watch>, TempDir) {
         worker: "w".parse().unwrap(),
         about: WorkerAbout {
             host: "a\0b\"ü".to_owned(),
+            state_id: Some(swath_model::id::StateId(7)),
             offer: Offer {
                 programs: vec!["pro\0gram".to_owned(), String::new()],
                 slots: vec![Device::Cpu],
@@ -44,6 +45,7 @@ async fn engine() -> (Engine, Owner, Arc<Watch>, TempDir) {
             ..WorkerAbout::default()
         },
         held: Vec::new(),
+        takes_name: false,
     };
     let welcome = engine.hello(NOW, hello.clone()).await.unwrap();
     let owner = Owner {

@@ -45,6 +45,24 @@ pub enum StoreError {
         /// The session that it named.
         session: u64,
     },
+    /// A worker that is alive has the name, and it is another one.
+    #[error(
+        "another worker is connected under the name `{worker}` (from {host}, process {pid}, last \
+         heard of {silent_s} s ago); give this one a name of its own: --name. If the other one is \
+         gone, its name is free {free_after_s} s after its last word, or at once with --take-name"
+    )]
+    NameTaken {
+        /// The name.
+        worker: WorkerName,
+        /// The host of the worker that has it.
+        host: String,
+        /// The process of that worker.
+        pid: u32,
+        /// Seconds since that worker was last heard of.
+        silent_s: u64,
+        /// After how many seconds of silence a name is free.
+        free_after_s: u64,
+    },
     /// There is no such thing.
     #[error("no such {0}")]
     NotFound(String),

@@ -243,6 +243,44 @@ impl<'de> Deserialize<'de> for WorkerName {
     }
 }
 
+/// Tells a worker's state directory from every other one: 32 hex digits, chosen
+/// at random when the directory is first used. A worker that starts again from
+/// its directory is known by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StateId(pub u128);
+
+impl fmt::Display for StateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl FromStr for StateId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| digits);
+        number.map(Self).ok_or_else(|| ParseIdError {
+            text: text.to_owned(),
+            expected: "the name of a state directory (32 hex digits)",
+        })
+    }
+}
+
+impl Serialize for StateId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for StateId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Who holds an attempt: a worker in one of its sessions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Owner {
@@ -263,6 +301,17 @@ mod tests {
         assert_eq!(digest.short(), "a5a5a5a5a5a5");
         assert!("a5".parse::<JobDigest>().is_err());
         assert!("zz".repeat(32).parse::<JobDigest>().is_err());
+    }
+
+    #[test]
+    fn a_state_directorys_name_survives_its_text() {
+        for number in [0, 7, u128::MAX] {
+            let name = StateId(number);
+            assert_eq!(name.to_string().parse(), Ok(name));
+        }
+        for bad in ["", "a5", &"+".repeat(32), &"0".repeat(33)] {
+            assert!(bad.parse::<StateId>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -182,6 +182,9 @@ pub struct Hello {
     /// The attempts it holds: in training, or with an outcome in its spool. The
     /// new session claims them.
     pub held: Vec<Held>,
+    /// Whether it takes its name from whoever has it, even from a worker that is
+    /// alive.
+    pub takes_name: bool,
 }
 
 /// The store's answer to a hello.

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cause::{CordonCause, PauseCause};
-use crate::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName};
+use crate::id::{
+    Attempt, CellDigest, JobDigest, Replicate, SessionId, StateId, SweepDigest, WorkerName,
+};
 use crate::import::Imported;
 use crate::job::StateName;
 use crate::metrics;
@@ -445,6 +447,9 @@ pub struct WorkerAbout {
     pub pid: u32,
     /// The worker's version.
     pub version: String,
+    /// Its state directory; absent where the worker does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_id: Option<StateId>,
     /// What it offers to jobs.
     #[serde(flatten)]
     pub offer: Offer,

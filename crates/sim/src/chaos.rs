@@ -1,8 +1,9 @@
 //! Mishaps and operators.
 
 use swath_engine::ledger::Prepared;
-use swath_model::id::{JobDigest, SweepDigest, WorkerName};
-use swath_model::message::{Submission, SweepChange, WorkerChange};
+use swath_model::id::{JobDigest, StateId, SweepDigest, WorkerName};
+use swath_model::message::{Hello, Submission, SweepChange, WorkerChange};
+use swath_model::view::WorkerAbout;
 use swath_store::Result;
 
 use crate::Faults;
@@ -48,6 +49,8 @@ pub(crate) enum Deed {
     Cancel(JobDigest),
     Retry(JobDigest),
     Tend(WorkerName, WorkerChange),
+    /// Somebody starts another worker under a name that is taken.
+    Double(Hello),
 }
 
 impl Deed {
@@ -69,6 +72,7 @@ impl Deed {
                 desk.set_draining(&worker, draining);
                 Ok(())
             }
+            Self::Double(hello) => engine.hello(now, hello).await.map(drop),
         }
     }
 }
@@ -78,7 +82,7 @@ pub(crate) fn meddle(chance: &mut Chance, workers: &[WorkerName], jobs: &[JobDig
     let sweep = chance.one_of(&sweeps()).clone();
     let change = |change| Deed::Change(sweep.digest, change);
     let worker = chance.one_of(workers).clone();
-    match chance.within(0..15) {
+    match chance.within(0..16) {
         0 => change(SweepChange::Cancel),
         1 => change(SweepChange::Pause {
             cause: swath_model::cause::PauseCause::Operator,
@@ -89,6 +93,7 @@ pub(crate) fn meddle(chance: &mut Chance, workers: &[WorkerName], jobs: &[JobDig
         8 if !jobs.is_empty() => Deed::Cancel(*chance.one_of(jobs)),
         9 | 10 if !jobs.is_empty() => Deed::Retry(*chance.one_of(jobs)),
         11 => Deed::Tend(worker, WorkerChange::Drain),
+        15 => Deed::Double(double(chance, worker)),
         12 => Deed::Tend(
             worker,
             WorkerChange::Cordon {
@@ -96,6 +101,20 @@ pub(crate) fn meddle(chance: &mut Chance, workers: &[WorkerName], jobs: &[JobDig
             },
         ),
         _ => Deed::Tend(worker, WorkerChange::Activate),
+    }
+}
+
+/// The hello of a worker that has a name but not its state directory, and is
+/// never heard of again.
+fn double(chance: &mut Chance, worker: WorkerName) -> Hello {
+    Hello {
+        worker,
+        about: WorkerAbout {
+            state_id: Some(StateId(u128::MAX)),
+            ..WorkerAbout::default()
+        },
+        held: Vec::new(),
+        takes_name: chance.happens(0.3),
     }
 }
 

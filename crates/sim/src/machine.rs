@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use swath_agent::{Agent, Backoff, CallId, ChildId, Config, Effect, Entry, Event};
 use swath_model::device::Device;
-use swath_model::id::WorkerName;
+use swath_model::id::{StateId, WorkerName};
 use swath_model::message::Held;
 use swath_model::offer::Offer;
 use swath_model::view::WorkerAbout;
@@ -24,6 +24,8 @@ const RECENT_MAX: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) name: WorkerName,
+    /// Its state directory.
+    state: u64,
     slots: usize,
     programs: bool,
     /// Grows by one whenever the process starts.
@@ -98,6 +100,7 @@ impl Machine {
     pub(crate) fn new(chance: &mut Chance, place: u64) -> Option<Self> {
         Some(Self {
             name: format!("w{place}").parse().ok()?,
+            state: place,
             slots: chance.within(1..4) as usize,
             // At least one worker must run the programs.
             programs: place == 0 || chance.happens(0.5),
@@ -114,9 +117,11 @@ impl Machine {
         let programs = if self.programs { &[PROGRAM][..] } else { &[] };
         let config = Config {
             worker: self.name.clone(),
+            take_name: false,
             coordinator: "http://coordinator".to_owned(),
             about: WorkerAbout {
                 version: "1".to_owned(),
+                state_id: Some(StateId(u128::from(self.state))),
                 offer: Offer {
                     slots: vec![Device::Cpu; self.slots],
                     programs: programs.iter().map(ToString::to_string).collect(),

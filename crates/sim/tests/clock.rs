@@ -96,6 +96,7 @@ fn a_job_ends_later_than_it_did_before() {
         worker: "w".parse().expect("a name"),
         about: WorkerAbout::default(),
         held: Vec::new(),
+        takes_name: false,
     };
     let owner = Owner {
         worker: hello.worker.clone(),

@@ -5,7 +5,9 @@
 use std::collections::HashMap;
 
 use swath_model::device::Device;
-use swath_model::id::{Attempt, JobDigest, Owner, Replicate, SessionId, WeightsDigest};
+use swath_model::id::{
+    Attempt, JobDigest, Owner, Replicate, SessionId, StateId, WeightsDigest,
+};
 use swath_model::message;
 use swath_model::metrics::Metrics;
 use swath_model::offer::{DeviceAbout, Free, Offer};
@@ -167,6 +169,11 @@ fn device(text: &str) -> Result<Device> {
         .map_err(|error| DecodeError::new("device", format!("{error}")))
 }
 
+fn state_id(text: &str) -> Result<Option<StateId>> {
+    let id = (!text.is_empty()).then(|| text.parse()).transpose();
+    id.map_err(|error| DecodeError::new("state_id", format!("{error}")))
+}
+
 /// A worker's hello.
 ///
 /// # Errors
@@ -187,10 +194,12 @@ pub fn hello(message: v1::HelloRequest) -> Result<message::Hello> {
     Ok(message::Hello {
         worker: owner(&message.worker, 0)?.worker,
         held: held_all(&message.held)?,
+        takes_name: message.takes_name,
         about: WorkerAbout {
             host: limited("host", message.host, 256)?,
             pid: message.pid,
             version: limited("version", message.version, 256)?,
+            state_id: state_id(&message.state_id)?,
             offer: Offer {
                 slots: slots.collect::<Result<_>>()?,
                 programs: message.programs,
@@ -215,6 +224,11 @@ pub fn hello_message(hello: message::Hello) -> v1::HelloRequest {
         host: hello.about.host,
         pid: hello.about.pid,
         version: hello.about.version,
+        state_id: hello
+            .about
+            .state_id
+            .map_or_else(String::new, |id| id.to_string()),
+        takes_name: hello.takes_name,
         slots: offer.slots.iter().map(ToString::to_string).collect(),
         programs: offer.programs,
         devices: devices.collect(),

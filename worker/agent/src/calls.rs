@@ -97,6 +97,7 @@ impl Agent {
             worker: self.config.worker.clone(),
             about: self.config.about.clone(),
             held,
+            takes_name: self.config.take_name,
         };
         self.call(Kind::Hello, Call::Hello(hello));
     }

@@ -158,6 +158,9 @@ pub enum CallError {
     /// it: say hello again.
     #[error("{0}")]
     Stale(String),
+    /// Another worker is alive under this name.
+    #[error("{0}")]
+    NameTaken(String),
     /// Worker and coordinator use different protocols; trying again does not
     /// help.
     #[error("{0}")]

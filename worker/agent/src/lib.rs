@@ -62,6 +62,8 @@ const STOPPED: Duration = Duration::from_secs(30);
 pub struct Config {
     /// The worker's name.
     pub worker: WorkerName,
+    /// Whether its first session takes the name from another worker.
+    pub take_name: bool,
     /// The coordinator's URLs, for messages.
     pub coordinator: String,
     /// What the worker says about itself; its slots are the devices.

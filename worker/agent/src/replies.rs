@@ -36,6 +36,7 @@ impl Agent {
                 self.answered(kind, reply);
             }
             Err(CallError::Stale(why)) => self.stale(&why),
+            Err(CallError::NameTaken(why)) => self.exit(Exit::Displaced(why)),
             Err(CallError::Protocol(why)) => self.exit(Exit::Failed(why)),
             Err(CallError::Unreachable(why)) => {
                 self.unreachable(&why);
@@ -110,6 +111,9 @@ impl Agent {
         tracing::info!(%session, worker = %self.config.worker, "in session with the coordinator");
         self.session = Some(session);
         self.session_since = self.now;
+        // Once is enough: two workers that take a name from each other would
+        // never stop.
+        self.config.take_name = false;
         self.idle_since = None;
         self.heartbeat = heartbeat.max(Duration::from_millis(1));
         self.drain_time = drain;

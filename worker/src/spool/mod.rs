@@ -6,6 +6,7 @@
 //! that a coordinator whose store was lost can get them again. Then whole
 //! segments are deleted, oldest first.
 
+mod identity;
 mod lock;
 mod record;
 mod service;
@@ -19,6 +20,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use swath_model::id::StateId;
 use swath_model::message::Held;
 
 use self::lock::Lock;
@@ -89,8 +91,10 @@ impl SpoolError {
 }
 
 /// What the spool contained at the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Restored {
+    /// The name of the state directory.
+    pub state_id: StateId,
     /// Outcomes that the coordinator does not have, oldest first.
     pub open: Vec<Entry>,
     /// The newest outcomes that the coordinator has, oldest first.
@@ -143,7 +147,10 @@ impl Spool {
             current: None,
             _lock: lock,
         };
-        let restored = spool.load().map_err(SpoolError::io(directory, "read"))?;
+        let state_id = identity::of(directory)?;
+        let restored = spool
+            .load(state_id)
+            .map_err(SpoolError::io(directory, "read"))?;
         // A disk that cannot be written now could not be written after hours of
         // training either.
         spool
@@ -153,8 +160,13 @@ impl Spool {
         Ok((spool, restored))
     }
 
-    fn load(&mut self) -> io::Result<Restored> {
-        let mut restored = Restored::default();
+    fn load(&mut self, state_id: StateId) -> io::Result<Restored> {
+        let mut restored = Restored {
+            state_id,
+            open: Vec::new(),
+            recent: Vec::new(),
+            damaged: 0,
+        };
         let mut entries: HashMap<Held, (u64, Entry)> = HashMap::new();
         let mut done: HashSet<Held> = HashSet::new();
         let mut order = 0_u64;

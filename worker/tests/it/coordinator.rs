@@ -180,6 +180,7 @@ impl Server {
 fn status(error: StoreError) -> Status {
     match error {
         StoreError::StaleSession { .. } => Reason::StaleSession.status(error.to_string()),
+        StoreError::NameTaken { .. } => Reason::NameTaken.status(error.to_string()),
         error => Status::internal(error.to_string()),
     }
 }

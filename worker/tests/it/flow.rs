@@ -102,6 +102,33 @@ async fn a_training_goes_on_while_the_coordinator_is_away() {
 }
 
 #[tokio::test]
+async fn a_second_worker_of_one_name_gives_way() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let go = bench.path("go");
+    let spec = training(&format!("wait {}", go.display()));
+    coordinator.submit(&[spec], 1).await;
+    let worker = bench.start();
+    until("the job is under way", async || {
+        go.with_extension("pid").exists()
+    })
+    .await;
+    let second = Bench::new(&coordinator, 1);
+    let Exit::Displaced(why) = second.start().await.unwrap().unwrap() else {
+        panic!("two workers of one name");
+    };
+    assert!(
+        why.contains("under the name `w`") && why.contains("--name"),
+        "{why}"
+    );
+    std::fs::write(&go, "").unwrap();
+    coordinator.all_are(StateName::Succeeded).await;
+    coordinator.assert_first_attempts().await;
+    assert_eq!(coordinator.shared.hellos.load(Ordering::SeqCst), 2);
+    worker.abort();
+}
+
+#[tokio::test]
 async fn a_stale_session_is_followed_by_another_with_what_is_held() {
     let coordinator = Coordinator::start();
     let bench = Bench::new(&coordinator, 1);
@@ -114,11 +141,14 @@ async fn a_stale_session_is_followed_by_another_with_what_is_held() {
         go.with_extension("pid").exists()
     })
     .await;
-    // Another worker takes the name once, claiming nothing.
+    // The same worker begins another session, claiming nothing: its state
+    // directory was copied.
+    let state_id = std::fs::read_to_string(bench.settings.state_dir.join("state-id")).unwrap();
     let hello = swath_store_conformance::Hello {
         worker: "w".parse().unwrap(),
-        about: swath_model::view::WorkerAbout::default(),
+        about: bench.settings.about(state_id.trim().parse().unwrap()),
         held: Vec::new(),
+        takes_name: false,
     };
     let now = coordinator.shared.now();
     coordinator.shared.store.hello(now, hello).await.unwrap();

@@ -135,6 +135,7 @@ impl Bench {
         let settings = Settings {
             coordinators: vec![coordinator.url()],
             name: "w".parse().unwrap(),
+            take_name: false,
             host: "host".to_owned(),
             hardware: swath_worker::hardware::Hardware::default(),
             slots: vec![Device::Cpu; slots],

@@ -101,7 +101,13 @@ impl Worker {
 
 impl Ledger {
     /// A worker starts or reconnects, and gets its next session.
-    pub fn hello(&mut self, now: Timestamp, hello: Hello) -> Welcome {
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NameTaken`] while another worker of this name is alive,
+    /// unless the name is to be taken from it.
+    pub fn hello(&mut self, now: Timestamp, hello: Hello) -> Result<Welcome> {
+        self.check_name(now, &hello)?;
         self.sessions = self.sessions.next();
         let session = self.sessions;
         let key = self.greet(now, &hello, session);
@@ -117,11 +123,33 @@ impl Ledger {
             };
             verdicts.push(self.confirm(held, &claim, false, now));
         }
-        Welcome {
+        Ok(Welcome {
             session,
             verdicts,
             requeued: self.lose_older(key, session, now),
+        })
+    }
+
+    /// Refuses a worker that would push another one out. Whether that one is
+    /// alive is for the sweeper to say: it counts no silence while the
+    /// coordinator was away itself.
+    fn check_name(&self, now: Timestamp, hello: &Hello) -> Result<()> {
+        let key = self.worker_keys.get(&hello.worker);
+        let Some(known) = key.and_then(|key| self.workers.get(key)) else {
+            return Ok(());
+        };
+        let id = known.about.state_id;
+        let is_other = id.is_some() && id != hello.about.state_id;
+        if !is_other || known.silent || hello.takes_name {
+            return Ok(());
         }
+        Err(StoreError::NameTaken {
+            worker: hello.worker.clone(),
+            host: known.about.host.clone(),
+            pid: known.about.pid,
+            silent_s: now.since(known.seen_at).as_secs(),
+            free_after_s: self.policy.ttl().as_secs(),
+        })
     }
 
     fn greet(&mut self, now: Timestamp, hello: &Hello, session: SessionId) -> WorkerKey {

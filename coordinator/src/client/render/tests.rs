@@ -145,6 +145,7 @@ fn worker(name: &str, seen: i64) -> WorkerView {
                 programs: vec!["python3".to_owned()],
                 ..Offer::default()
             },
+            state_id: None,
         },
         held: 2,
         failed_in_a_row: 0,

@@ -246,10 +246,11 @@ mod tests {
             worker: "w".parse().unwrap(),
             about: WorkerAbout::default(),
             held: Vec::new(),
+            takes_name: false,
         };
         let owner = swath_model::id::Owner {
             worker: hello.worker.clone(),
-            session: ledger.hello(now, hello).session,
+            session: ledger.hello(now, hello).unwrap().session,
         };
         let mut exchange = Exchange {
             owner,

@@ -47,6 +47,12 @@ pub enum LedgerError {
         /// The session that the worker named.
         session: u64,
     },
+    /// A worker that is alive has the name, and it is another one.
+    #[error("another worker is connected under the name `{worker}`; give this one another --name")]
+    NameTaken {
+        /// The name.
+        worker: WorkerName,
+    },
     /// There is no such thing.
     #[error("no such {0}")]
     NotFound(String),

@@ -15,7 +15,21 @@ const MISSED_MAX: u32 = 2;
 
 impl Ledger {
     /// A worker starts or reconnects and gets its next session.
-    pub fn hello(&mut self, now: Timestamp, hello: Hello) -> Welcome {
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NameTaken`] if another worker of this name is alive and
+    /// the name is not to be taken from it.
+    pub fn hello(&mut self, now: Timestamp, hello: Hello) -> Result<Welcome, LedgerError> {
+        if let Some(row) = self.workers.get(&hello.worker)
+            && !row.silent
+            && !hello.takes_name
+            && row.about.state_id.is_some()
+            && row.about.state_id != hello.about.state_id
+        {
+            let worker = hello.worker;
+            return Err(LedgerError::NameTaken { worker });
+        }
         self.sessions = self.sessions.next();
         let session = self.sessions;
         let row = self
@@ -43,11 +57,11 @@ impl Ledger {
         };
         let claims = hello.held.iter();
         let verdicts = claims.map(|held| self.claim(*held, &owner, now)).collect();
-        Welcome {
+        Ok(Welcome {
             session,
             verdicts,
             requeued: self.lose_older(&owner.worker, session, now),
-        }
+        })
     }
 
     fn claim(&mut self, held: Held, owner: &Owner, now: Timestamp) -> Verdict {

@@ -47,6 +47,9 @@ enum Op {
         worker: u8,
         claims: u8,
         program: bool,
+        /// From a state directory that is not the worker's.
+        stray: bool,
+        takes_name: bool,
     },
     Exchange {
         worker: u8,
@@ -324,12 +327,16 @@ fn call() -> impl Strategy<Value = Op> {
         session,
         pick,
     });
-    let hello =
-        (worker(), any::<u8>(), any::<bool>()).prop_map(|(worker, claims, program)| Op::Hello {
+    let rarely = || prop::bool::weighted(0.08);
+    let hello = (worker(), any::<u8>(), any::<bool>(), rarely(), rarely()).prop_map(
+        |(worker, claims, program, stray, takes_name)| Op::Hello {
             worker,
             claims,
             program,
-        });
+            stray,
+            takes_name,
+        },
+    );
     prop_oneof![
         4 => (0..SWEEPS as u8, -1..2_i32).prop_map(|(sweep, priority)| Op::Submit(sweep, priority)),
         2 => (0..SWEEPS as u8, sweep_change()).prop_map(|(sweep, change)| Op::Change(sweep, change)),
@@ -362,7 +369,7 @@ mod tests {
         let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
         // Without a disk, more sequences are done in the same time.
         let config = Config {
-            cases: 96,
+            cases: 192,
             ..config()
         };
         let runner = TestRunner::new_with_rng(config, rng);
@@ -380,6 +387,7 @@ mod tests {
             "hello Keep",
             "hello Stop",
             "hello Fenced",
+            "hello NameTaken",
             "exchange granted",
             "exchange Recorded",
             "exchange AlreadyRecorded",

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use swath_model::cause::{CordonCause, PauseCause};
 use swath_model::device::Device;
 use swath_model::event::{Event, What};
-use swath_model::id::{JobDigest, Owner, Replicate, SessionId, WorkerName};
+use swath_model::id::{JobDigest, Owner, Replicate, SessionId, StateId, WorkerName};
 use swath_model::import::{ImportBatch, ImportRow, Imported};
 use swath_model::offer::Free;
 use swath_model::outcome::{Fault, Outcome};
@@ -168,7 +168,7 @@ impl World {
             bench.submit(&submission(which, 0)).await;
         }
         for worker in [0, 1] {
-            let hello = self.hello(worker, 0, true);
+            let hello = self.hello(worker, 0, true, false);
             let welcome = bench.greet(hello.clone()).await;
             self.welcomed(&hello, welcome);
         }
@@ -357,18 +357,26 @@ impl World {
                 worker,
                 claims,
                 program,
-            } => Call::Hello(self.hello(worker, claims, program)),
+                stray,
+                takes_name,
+            } => Call::Hello(Hello {
+                takes_name,
+                ..self.hello(worker, claims, program, stray)
+            }),
             other => return self.speak(other).into_iter().collect(),
         };
         vec![call]
     }
 
-    fn hello(&self, worker: u8, claims: u8, program: bool) -> Hello {
+    fn hello(&self, worker: u8, claims: u8, program: bool, stray: bool) -> Hello {
         let programs: &[&str] = if program { &["tool"] } else { &[] };
+        let mut about = gpu_about(programs, u16::from(has_gpu(worker)));
+        about.state_id = Some(StateId(u128::from(worker) * 2 + u128::from(stray)));
         Hello {
             worker: name(worker),
-            about: gpu_about(programs, u16::from(has_gpu(worker))),
+            about,
             held: self.recent(worker, claims),
+            takes_name: false,
         }
     }
 
@@ -437,8 +445,10 @@ impl World {
         let reply = match reply {
             Ok(reply) => reply,
             Err(error) => {
-                if matches!(call, Call::Import(_)) {
-                    self.count("import", error, 1);
+                match call {
+                    Call::Import(_) => self.count("import", error, 1),
+                    Call::Hello(_) => self.count("hello", error, 1),
+                    _ => {}
                 }
                 return;
             }

@@ -88,6 +88,7 @@ async fn hello(database: &Path) -> Result<(), Error> {
                 slots: vec![Device::Cpu],
                 ..Offer::default()
             },
+            state_id: None,
         },
         failed: Vec::new(),
         silent: false,

@@ -190,6 +190,7 @@ fn call_error(error: &StoreError) -> CallError {
     let message = error.to_string();
     match error {
         StoreError::StaleSession { .. } => CallError::Stale(message),
+        StoreError::NameTaken { .. } => CallError::NameTaken(message),
         _ => CallError::Retry(message),
     }
 }

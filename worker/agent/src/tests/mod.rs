@@ -32,6 +32,7 @@ pub(super) struct Table {
 pub(super) fn config(slots: usize) -> Config {
     Config {
         worker: "w".parse().unwrap(),
+        take_name: false,
         coordinator: "http://h:7070".to_owned(),
         about: WorkerAbout {
             version: "1".to_owned(),

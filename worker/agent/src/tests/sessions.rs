@@ -115,6 +115,52 @@ fn who_loses_its_name_again_and_again_yields() {
 }
 
 #[test]
+fn a_name_that_another_worker_has_is_the_end() {
+    let (mut table, fetch) = Table::in_session(1);
+    table.reply(fetch, stale());
+    table.pass(SECOND);
+    let hello = table.effects.iter().find_map(|effect| match effect {
+        Effect::Call {
+            id,
+            call: Call::Hello(_),
+        } => Some(*id),
+        _ => None,
+    });
+    table.effects.clear();
+    let taken = CallError::NameTaken("gpu1 has it".to_owned());
+    table.reply(hello.unwrap(), Err(taken));
+    let exit = Exit::Displaced("gpu1 has it".to_owned());
+    assert_eq!(table.next(), Effect::Exit(exit));
+}
+
+#[test]
+fn a_name_is_taken_once() {
+    let mut table = Table::new(Config {
+        take_name: true,
+        ..config(1)
+    });
+    let mut asked = Vec::new();
+    for session in 1..=2 {
+        let Some(Effect::Call {
+            call: Call::Hello(hello),
+            ..
+        }) = table.effects.front()
+        else {
+            panic!("no hello");
+        };
+        asked.push(hello.takes_name);
+        table.welcome(session, &[]);
+        let (fetch, _, _) = table.exchange();
+        table.reply(fetch, stale());
+        table.pass(SECOND);
+        table
+            .effects
+            .retain(|effect| !matches!(effect, Effect::Abort(_)));
+    }
+    assert_eq!(asked, [true, false]);
+}
+
+#[test]
 fn another_protocol_is_the_end() {
     let mut table = Table::new(config(1));
     let Effect::Call { id, .. } = table.next() else {
