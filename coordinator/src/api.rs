@@ -133,6 +133,13 @@ pub enum ReadQuery {
         /// The digests of the probes' jobs.
         jobs: Vec<JobDigest>,
     },
+    /// What a change of these sweeps or jobs would touch → [`Selection`].
+    Selected {
+        /// A sweep or job selector.
+        selector: Vec<String>,
+        /// Whether the change is only for whole sweeps.
+        only_sweeps: bool,
+    },
     /// Which of these jobs exist → [`KnownJobs`].
     Known {
         /// The digests of the jobs.
@@ -541,6 +548,36 @@ pub enum ChangeOrder {
         /// A sweep selector.
         selector: Vec<String>,
     },
+    /// Gives a sweep another name.
+    Rename {
+        /// A sweep selector that matches one sweep.
+        selector: Vec<String>,
+        /// The name.
+        name: String,
+    },
+    /// Notes something about a sweep.
+    Note {
+        /// A sweep selector that matches one sweep.
+        selector: Vec<String>,
+        /// The note; empty: none.
+        note: String,
+    },
+    /// Changes the tags of the sweeps that match.
+    Tag {
+        /// A sweep selector.
+        selector: Vec<String>,
+        /// Tags to add.
+        add: Vec<String>,
+        /// Tags to remove.
+        remove: Vec<String>,
+    },
+    /// Leaves the sweeps that match out of lists.
+    Archive {
+        /// A sweep selector.
+        selector: Vec<String>,
+        /// Shows them in lists again.
+        undo: bool,
+    },
     /// Submits a sweep again with more replicates.
     Extend {
         /// A sweep selector that matches one sweep.
@@ -565,6 +602,39 @@ pub enum ChangeOrder {
         /// The worker's name.
         worker: WorkerName,
     },
+}
+
+/// The sweep that a name meant before a submit gave it to another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// The sweep.
+    pub digest: SweepDigest,
+    /// Which of the sweeps of its name it is.
+    pub version: u32,
+    /// Who submitted it; may be empty.
+    pub owner: String,
+    /// How many of its open jobs the sweep that took its place does not hold.
+    pub open_jobs: u64,
+}
+
+/// What a change would touch: sweeps, or single jobs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Selection {
+    /// The version of the document.
+    pub schema_version: u32,
+    /// Whole sweeps, oldest first.
+    pub sweeps: Vec<SweepView>,
+    /// Jobs by the name of the newest sweep that holds them.
+    pub jobs: Vec<SelectedJobs>,
+}
+
+/// Some jobs of one sweep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelectedJobs {
+    /// The sweep's name.
+    pub sweep: String,
+    /// How many jobs.
+    pub jobs: u64,
 }
 
 /// Numbers to import.

@@ -4,6 +4,7 @@
 mod cli;
 mod client;
 mod settings;
+mod user;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -10,6 +10,8 @@ mod filters;
 mod import;
 #[path = "verbs/lock.rs"]
 mod lock;
+#[path = "verbs/names.rs"]
+mod names;
 #[path = "verbs/published.rs"]
 mod published;
 #[path = "verbs/store.rs"]

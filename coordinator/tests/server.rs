@@ -478,6 +478,8 @@ async fn a_clock_that_was_set_back_holds_up_no_job() {
             spec: spec.cell_text(),
             needs: Needs::default(),
         }],
+        owner: String::new(),
+        tags: Vec::new(),
     };
     let at = Timestamp::from_ms(tomorrow.as_millis() as i64);
     let engine = Engine::start(store.clone(), Policy::default(), "");

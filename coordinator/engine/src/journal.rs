@@ -18,6 +18,7 @@ pub(crate) fn is_told(event: &Event) -> bool {
             was.silent != now.silent || (was.state != now.state && now.cordoned.is_some())
         }),
         What::SweepSubmitted
+        | What::SweepLabelled
         | What::JobGranted
         | What::JobMeasured { .. }
         | What::JobCancelled
@@ -78,6 +79,7 @@ pub(crate) fn log(event: &Event) {
             _ => tracing::info!(worker, "the worker is heard from again"),
         },
         What::SweepSubmitted
+        | What::SweepLabelled
         | What::JobGranted
         | What::JobMeasured { .. }
         | What::JobCancelled

@@ -256,7 +256,10 @@ impl Engine {
     /// Stores a sweep with its cells and the jobs that do not exist yet, all or
     /// nothing. A digest that exists already changes nothing, except that a
     /// cancelled sweep becomes live again, unpaused, and that a different
-    /// priority is taken over.
+    /// priority is taken over. Its name means it from then on, and it gets the
+    /// tags in addition to its own.
+    ///
+    /// A new sweep is the next version under its name.
     ///
     /// New jobs come in the order of the cells, and within a cell in the order
     /// of the replicates; this is the order of submission. A new sweep, or one
@@ -506,7 +509,8 @@ impl Engine {
     /// # Errors
     ///
     /// [`StoreError::NotFound`] for an unknown sweep, [`StoreError::Conflict`]
-    /// for any other change to a cancelled one.
+    /// for any other change to a cancelled one, except to what is said of it,
+    /// and for a name that another sweep has.
     pub async fn change_sweep(
         &self,
         now: Timestamp,
@@ -636,6 +640,13 @@ impl Engine {
     /// What the hosts of workers turned out to lack of waiting jobs.
     pub async fn lacks(&self) -> Result<BTreeMap<WorkerName, Vec<Lack>>> {
         let work = |ledger: &mut Ledger, _| Ok(ledger.lacks());
+        self.run(None, Wanted::Nothing, work).await
+    }
+
+    /// How many open jobs of a sweep another one does not hold: what goes on of
+    /// it beside that one.
+    pub async fn open_beside(&self, sweep: SweepDigest, other: SweepDigest) -> Result<u64> {
+        let work = move |ledger: &mut Ledger, _| Ok(ledger.open_beside(sweep, other));
         self.run(None, Wanted::Nothing, work).await
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use swath_model::id::{Attempt, Owner, WorkerName};
 use swath_model::message::Exchange;
-use swath_store::{JobKey, NewAttempt};
+use swath_store::{JobKey, NewAttempt, Result, StoreError};
 
 /// So many grants are remembered. More come only while the store is quick.
 const GRANTS: usize = 4096;
@@ -112,9 +112,10 @@ impl UnderWay {
 }
 
 impl Going {
-    /// Its worker is told what this came to.
-    pub(crate) fn ends<T, E>(mut self, came_to: Result<T, E>) -> Result<T, E> {
-        self.answered = came_to.is_ok();
+    /// Its worker is told what this came to. Nobody asks again in a session that
+    /// is over or was never given.
+    pub(crate) fn ends<T>(mut self, came_to: Result<T>) -> Result<T> {
+        self.answered = matches!(came_to, Ok(_) | Err(StoreError::StaleSession { .. }));
         came_to
     }
 }
@@ -171,27 +172,41 @@ mod tests {
         let second = all.begin(&asking("w", 2));
         all.answer(8);
         assert_eq!((told(&all, "w"), told(&all, "other")), (3, 8));
-        let _ = first.ends(Ok::<_, ()>(()));
+        let _ = first.ends(Ok(()));
         assert_eq!(told(&all, "w"), 5);
-        let _ = second.ends(Ok::<_, ()>(()));
+        let _ = second.ends(Ok(()));
         assert_eq!(told(&all, "w"), 8);
+    }
+
+    #[test]
+    fn nobody_asks_again_in_a_session_that_is_over() {
+        let all = Arc::<UnderWay>::default();
+        all.answer(3);
+        let stale = StoreError::StaleSession {
+            worker: "w".parse().unwrap(),
+            session: 1,
+        };
+        let _ = all.begin(&asking("w", 1)).ends(Err::<(), _>(stale));
+        all.answer(5);
+        assert_eq!(told(&all, "w"), 5);
     }
 
     #[test]
     fn a_request_that_came_to_nothing_is_waited_for_until_it_is_repeated() {
         let all = Arc::<UnderWay>::default();
         all.answer(3);
-        let _ = all.begin(&asking("w", 1)).ends(Err::<(), _>(()));
+        let failed = || StoreError::Conflict("not now".to_owned());
+        let _ = all.begin(&asking("w", 1)).ends(Err::<(), _>(failed()));
         all.answer(5);
         assert_eq!(told(&all, "w"), 3);
         drop(all.begin(&asking("w", 1)));
         all.answer(8);
         assert_eq!(told(&all, "w"), 3, "gone away, and again");
-        let _ = all.begin(&asking("w", 1)).ends(Ok::<_, ()>(()));
+        let _ = all.begin(&asking("w", 1)).ends(Ok(()));
         assert_eq!(told(&all, "w"), 8);
         drop(all.begin(&asking("w", 2)));
         all.answer(9);
-        let _ = all.begin(&asking("w", 3)).ends(Ok::<_, ()>(()));
+        let _ = all.begin(&asking("w", 3)).ends(Ok(()));
         assert_eq!(told(&all, "w"), 9, "it has moved on");
     }
 }

@@ -39,9 +39,22 @@ pub(crate) const SORT: &str = "SWATH_SORT";
 pub(crate) const PROBE: &str = "SWATH_PROBE";
 pub(crate) const RUN: &str = "SWATH_RUN";
 pub(crate) const CHECK: &str = "SWATH_CHECK";
+pub(crate) const ALL: &str = "SWATH_ALL";
+pub(crate) const MINE: &str = "SWATH_MINE";
+pub(crate) const OWNER: &str = "SWATH_OWNER";
+pub(crate) const TAG: &str = "SWATH_TAG";
+pub(crate) const REMOVE: &str = "SWATH_REMOVE";
+pub(crate) const UNDO: &str = "SWATH_UNDO";
+pub(crate) const YES: &str = "SWATH_YES";
+/// Who submits.
+pub(crate) const USER: &str = "SWATH_USER";
 
 /// Variables that belong to no flag of `coordinator`, with what they do.
-pub(crate) const OTHERS: [(&str, &str); 13] = [
+pub(crate) const OTHERS: [(&str, &str); 14] = [
+    (
+        USER,
+        "who submits a sweep and owns it from then on; default: the login name",
+    ),
     (
         "SWATH_DATA_DIR",
         "where workers keep data sets; default `~/.cache/swath/data`, and \

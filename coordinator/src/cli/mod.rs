@@ -29,7 +29,9 @@ pub(crate) use self::verbs::*;
 ///
 /// Selectors say which sweeps or jobs are meant: a name, the first digits of
 /// an id, a pattern (`linear_*`), `last`, and filters over parameters and
-/// state (`batch_size=128 'optimizer.lr>0.1' state=failed`).
+/// state (`batch_size=128 'optimizer.lr>0.1' state=failed`). A changed file
+/// under a known name is its next version: `slow` means the one submitted
+/// last, `slow@1` the first.
 #[derive(Debug, Parser)]
 #[command(
     name = "coordinator",
@@ -221,6 +223,10 @@ pub(crate) enum Verb {
     Retry(Retry),
     Replay(Replay),
     Import(Import),
+    Rename(Rename),
+    Tag(Tag),
+    Note(Note),
+    Archive(Archive),
     Cancel(Cancel),
     Pause(Pause),
     Resume(Resume),

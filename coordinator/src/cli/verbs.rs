@@ -81,7 +81,9 @@ pub(crate) struct Plan {
 /// Queues a sweep file
 ///
 /// Submitting the same file twice changes nothing; a grown file queues only
-/// what is new. Jobs that another sweep has trained are not trained again.
+/// what is new. Jobs that another sweep has trained are not trained again. A
+/// changed file under a known name is the next version under it, and the name
+/// means that one from then on; what is open of the version before goes on.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -97,6 +99,10 @@ pub(crate) struct Submit {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     #[arg(env = environment::PRIORITY, hide_env_values = true)]
     pub(crate) priority: Option<i32>,
+    /// A word by which to find the sweep; may be given several times
+    #[arg(long, value_name = "TAG", env = environment::TAG, hide_env_values = true)]
+    #[arg(value_delimiter = ',')]
+    pub(crate) tag: Vec<String>,
     /// Wait until the sweep is finished, then print its table
     #[arg(long, env = environment::WAIT, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
@@ -116,15 +122,122 @@ pub(crate) struct Status {
     /// Which sweeps [default: all]
     #[arg(value_name = "SWEEP")]
     pub(crate) selector: Vec<String>,
+    /// Also archived sweeps, and every one that is over
+    #[arg(short, long, env = environment::ALL, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) all: bool,
     /// Stay and show every change; Ctrl-C ends it
     #[arg(short, long, env = environment::WATCH, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) watch: bool,
 }
 
-/// Lists every sweep
+/// Lists sweeps
+///
+/// `NAME@VERSION` tells sweeps of one name apart; the name alone means the one
+/// that was submitted last.
 #[derive(Args, Debug)]
-pub(crate) struct Sweeps {}
+#[command(after_help = "\
+Examples:
+  coordinator sweeps --mine
+  coordinator sweeps --tag iclr -o wide")]
+pub(crate) struct Sweeps {
+    /// Also archived sweeps
+    #[arg(short, long, env = environment::ALL, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) all: bool,
+    /// Only those that you submitted (see SWATH_USER)
+    #[arg(long, env = environment::MINE, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new(), conflicts_with = "owner")]
+    pub(crate) mine: bool,
+    /// Only those that this person submitted
+    #[arg(long, value_name = "NAME", env = environment::OWNER, hide_env_values = true)]
+    pub(crate) owner: Option<String>,
+    /// Only those with this tag; with several, those that have all
+    #[arg(long, value_name = "TAG", env = environment::TAG, hide_env_values = true)]
+    #[arg(value_delimiter = ',')]
+    pub(crate) tag: Vec<String>,
+}
+
+/// Whether a verb asks before it touches more than one named thing.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Ask {
+    /// Do it without a question
+    #[arg(short, long, env = environment::YES, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) yes: bool,
+}
+
+/// Gives a sweep another name
+///
+/// No other sweep may have that name. Numbers imported for the sweep follow it;
+/// the name of its file stays what it is.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator rename baseline@2 bobs_baseline")]
+pub(crate) struct Rename {
+    /// Which sweep
+    #[arg(value_name = "SWEEP")]
+    pub(crate) sweep: String,
+    /// Its new name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+/// Adds tags to sweeps, or removes them
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator tag quickstart iclr camera-ready
+  coordinator tag quickstart --remove iclr")]
+pub(crate) struct Tag {
+    /// Which sweeps
+    #[arg(value_name = "SWEEP")]
+    pub(crate) sweep: String,
+    /// Tags to add
+    #[arg(value_name = "TAG", required_unless_present = "remove")]
+    pub(crate) add: Vec<String>,
+    /// A tag to remove; may be given several times
+    #[arg(long, value_name = "TAG", env = environment::REMOVE, hide_env_values = true)]
+    #[arg(value_delimiter = ',')]
+    pub(crate) remove: Vec<String>,
+}
+
+/// Notes something about a sweep; an empty text removes the note
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator note quickstart 'wrong crop, see version 2'")]
+pub(crate) struct Note {
+    /// Which sweep
+    #[arg(value_name = "SWEEP")]
+    pub(crate) sweep: String,
+    /// One line
+    #[arg(value_name = "TEXT")]
+    pub(crate) note: String,
+}
+
+/// Leaves sweeps out of `sweeps` and `status`; nothing else changes
+///
+/// `--all` shows them there, and by name they are found everywhere. For a
+/// pattern or several sweeps it shows what it would touch, and asks.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator archive 'pilot_*'
+  coordinator archive pilot_1 --undo")]
+pub(crate) struct Archive {
+    /// Which sweeps
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selector: Vec<String>,
+    /// Show them in lists again
+    #[arg(long, env = environment::UNDO, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) undo: bool,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
 
 /// Lists jobs
 #[derive(Args, Debug)]
@@ -192,7 +305,8 @@ pub(crate) struct Logs {
 /// Cancels sweeps or jobs
 ///
 /// Cancelling a sweep cancels only the jobs that no other sweep needs. Finished
-/// measurements are kept.
+/// measurements are kept. For a pattern, or more than one sweep, it shows what
+/// it would touch, and asks.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -202,14 +316,21 @@ pub(crate) struct Cancel {
     /// Which sweeps or jobs
     #[arg(value_name = "SELECTOR", required = true)]
     pub(crate) selector: Vec<String>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
 }
 
 /// Pauses sweeps: running jobs go on, no new ones start
+///
+/// For a pattern, or more than one sweep, it shows what it would touch, and
+/// asks.
 #[derive(Args, Debug)]
 pub(crate) struct Pause {
     /// Which sweeps
     #[arg(value_name = "SELECTOR", required = true)]
     pub(crate) selector: Vec<String>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
 }
 
 /// Resumes paused sweeps

@@ -2,6 +2,7 @@
 
 use swath_coordinator::api::{ChangeOrder, Changed};
 
+use super::ask::{Deed, confirmed};
 use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::Outcome;
@@ -11,18 +12,61 @@ use crate::cli;
 use crate::settings::Context;
 
 pub(crate) async fn cancel(context: &Context, arguments: cli::Cancel) -> Outcome {
-    let selector = arguments.selector;
-    order(context, ChangeOrder::Cancel { selector }).await
+    let deed = Deed {
+        verb: "cancel",
+        only_sweeps: false,
+        always: false,
+    };
+    let order = |selector| ChangeOrder::Cancel { selector };
+    bulk(context, deed, arguments.selector, arguments.ask, order).await
 }
 
 pub(crate) async fn pause(context: &Context, arguments: cli::Pause) -> Outcome {
-    let selector = arguments.selector;
-    order(context, ChangeOrder::Pause { selector }).await
+    let deed = Deed {
+        verb: "pause",
+        only_sweeps: true,
+        always: false,
+    };
+    let order = |selector| ChangeOrder::Pause { selector };
+    bulk(context, deed, arguments.selector, arguments.ask, order).await
 }
 
 pub(crate) async fn resume(context: &Context, arguments: cli::Resume) -> Outcome {
     let selector = arguments.selector;
     order(context, ChangeOrder::Resume { selector }).await
+}
+
+pub(crate) async fn archive(context: &Context, arguments: cli::Archive) -> Outcome {
+    let deed = Deed {
+        verb: "archive",
+        only_sweeps: true,
+        always: false,
+    };
+    let undo = arguments.undo;
+    let order = |selector| ChangeOrder::Archive { selector, undo };
+    bulk(context, deed, arguments.selector, arguments.ask, order).await
+}
+
+pub(crate) async fn rename(context: &Context, arguments: cli::Rename) -> Outcome {
+    let cli::Rename { sweep, name } = arguments;
+    let selector = vec![sweep];
+    order(context, ChangeOrder::Rename { selector, name }).await
+}
+
+pub(crate) async fn tag(context: &Context, arguments: cli::Tag) -> Outcome {
+    let cli::Tag { sweep, add, remove } = arguments;
+    let tag = ChangeOrder::Tag {
+        selector: vec![sweep],
+        add,
+        remove,
+    };
+    order(context, tag).await
+}
+
+pub(crate) async fn note(context: &Context, arguments: cli::Note) -> Outcome {
+    let cli::Note { sweep, note } = arguments;
+    let selector = vec![sweep];
+    order(context, ChangeOrder::Note { selector, note }).await
 }
 
 pub(crate) async fn retry(context: &Context, arguments: cli::Retry) -> Outcome {
@@ -76,6 +120,35 @@ pub(crate) async fn extend(context: &Context, arguments: &cli::Extend) -> Outcom
             "nothing trains yet; `coordinator run {name}{asked}` trains the new jobs here, \
              `coordinator serve{asked}` hands them to workers"
         ));
+    }
+    Ok(Exit::Ok)
+}
+
+/// Carries out one order for each thing that is meant, if nobody objects.
+async fn bulk(
+    context: &Context,
+    deed: Deed,
+    selector: Vec<String>,
+    ask: cli::Ask,
+    order: impl Fn(Vec<String>) -> ChangeOrder,
+) -> Outcome {
+    let mut connection = Connection::open(context).await?;
+    let selectors = confirmed(context, &mut connection, deed, selector, ask.yes).await?;
+    let mut all: Option<Changed> = None;
+    for selector in selectors {
+        let changed = connection.change(&order(selector)).await?;
+        match &mut all {
+            None => all = Some(changed),
+            Some(all) => {
+                all.sweeps.extend(changed.sweeps);
+                all.jobs += changed.jobs;
+                all.message = format!("{}\n{}", all.message, changed.message);
+            }
+        }
+    }
+    connection.close().await?;
+    if let Some(changed) = all {
+        print(context, &changed)?;
     }
     Ok(Exit::Ok)
 }

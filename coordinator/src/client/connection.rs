@@ -19,13 +19,14 @@ use swath_proto::convert::submit_request;
 use swath_proto::limits;
 use swath_proto::refusal::{Refusal, innermost};
 use swath_proto::v1::control_client::ControlClient;
-use swath_proto::v1::{ChangeRequest, ReadRequest, SubmitReply};
+use swath_proto::v1::{ChangeRequest, ReadRequest, SubmitReply, SubmitRequest};
 use swath_proto::v1::{WatchReply, WatchRequest};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::failure::{Failure, Outcome, Tried};
 use crate::settings::{Context, Target};
+use crate::user;
 
 /// How many jobs are asked for in one call.
 pub(crate) const KNOWN_CHUNK: usize = 2_000;
@@ -298,8 +299,13 @@ impl Connection {
         &mut self,
         sources: Sources,
         priority: Option<i32>,
+        tags: &[String],
     ) -> Outcome<SubmitReply> {
-        let request = submit_request(sources, priority);
+        let request = SubmitRequest {
+            owner: user::name()?,
+            tags: tags.to_vec(),
+            ..submit_request(sources, priority)
+        };
         let submit = async |client: &mut Client| client.submit(timed(request.clone())).await;
         self.ask(true, submit).await
     }

@@ -1,5 +1,6 @@
 //! Every verb: it asks a coordinator, or is one.
 
+mod ask;
 mod best;
 mod change;
 mod check;
@@ -56,7 +57,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Plot(arguments) => plot::plot(context, arguments).await,
         Verb::Compare(arguments) => compare::compare(context, arguments).await,
         Verb::Status(arguments) => status::status(context, arguments).await,
-        Verb::Sweeps(_) => read::sweeps(context).await,
+        Verb::Sweeps(arguments) => read::sweeps(context, &arguments).await,
         Verb::Jobs(arguments) => jobs::jobs(context, arguments).await,
         Verb::Explain(arguments) => jobs::explain(context, arguments).await,
         Verb::Decisions(arguments) => read::decisions(context, arguments).await,
@@ -67,6 +68,10 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Replay(arguments) => replay::replay(context, &arguments).await,
         Verb::Import(arguments) => import::import(context, &arguments).await,
         Verb::Cancel(arguments) => change::cancel(context, arguments).await,
+        Verb::Rename(arguments) => change::rename(context, arguments).await,
+        Verb::Tag(arguments) => change::tag(context, arguments).await,
+        Verb::Note(arguments) => change::note(context, arguments).await,
+        Verb::Archive(arguments) => change::archive(context, arguments).await,
         Verb::Pause(arguments) => change::pause(context, arguments).await,
         Verb::Resume(arguments) => change::resume(context, arguments).await,
         Verb::Serve(arguments) => serve::serve(context, &arguments).await,

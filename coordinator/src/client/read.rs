@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use swath_coordinator::api::{Decisions, ReadQuery, Sweeps, Workers};
-use swath_model::view::SweepKind;
+use swath_model::view::{SweepKind, SweepView};
 use swath_report::{Format, Listing, counted};
 
 use super::connection::Connection;
@@ -11,13 +11,28 @@ use super::failure::{Failure, Outcome};
 use super::render;
 use crate::cli;
 use crate::settings::Context;
+use crate::user;
 
-pub(crate) async fn sweeps(context: &Context) -> Outcome {
+pub(crate) async fn sweeps(context: &Context, arguments: &cli::Sweeps) -> Outcome {
+    let owner = match &arguments.owner {
+        None if arguments.mine => Some(user::name()?),
+        owner => owner.clone(),
+    };
     let mut connection = Connection::open(context).await?;
     let document: Sweeps = connection.read(&ReadQuery::Sweeps).await?;
     connection.close().await?;
     let asked = &context.asked;
     let mut sweeps = document.sweeps;
+    sweeps.retain(|sweep| {
+        let has = |tag| sweep.label.tags.contains(tag);
+        owner
+            .as_ref()
+            .is_none_or(|owner| *owner == sweep.label.owner)
+            && arguments.tag.iter().all(has)
+    });
+    if !arguments.all {
+        hide_archived(context, &mut sweeps);
+    }
     let before = sweeps.len();
     if context.format == Format::Table {
         sweeps.retain(|sweep| sweep.kind == SweepKind::Training);
@@ -31,6 +46,18 @@ pub(crate) async fn sweeps(context: &Context) -> Outcome {
     let listing = render::sweeps::listing(&sweeps);
     let hint = format!("no sweep yet; `coordinator submit FILE{asked}` queues one");
     print_listing(context, &listing, &hint)
+}
+
+/// Leaves archived sweeps out of a list, and says so.
+pub(crate) fn hide_archived(context: &Context, sweeps: &mut Vec<SweepView>) {
+    let before = sweeps.len();
+    sweeps.retain(|sweep| !sweep.label.archived);
+    let hidden = (before - sweeps.len()) as u64;
+    if hidden > 0 && context.format == Format::Table {
+        let archived = counted(hidden, "archived sweep");
+        let note = format!("{archived} not shown; `--all` lists all");
+        context.printer.note(note);
+    }
 }
 
 pub(crate) async fn workers(context: &Context) -> Outcome {

@@ -196,6 +196,8 @@ async fn keep(
             spec: text.clone(),
             needs: swath_model::needs::Needs::of(spec),
         }],
+        owner: String::new(),
+        tags: Vec::new(),
     };
     let seeds = Seeds::of(&job.spec);
     let others = (1..job.replicate.0).map(|it| job_digest(&text, seeds.seed(cell, Replicate(it))));

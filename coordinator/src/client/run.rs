@@ -16,7 +16,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::files::{self, Loaded};
 use super::local::{self, LocalWorker, Needs};
-use super::submit::{receipt, sentence};
+use super::submit::{receipt, sentence, tell_before};
 use super::wait::{Ended, Goal, Interrupts, Parting, conclude, wait};
 use crate::cli;
 use crate::settings::{Context, LocalSettings, Target, policy_of_one};
@@ -216,10 +216,11 @@ async fn submit(
     let status: Status = connection.read(&query).await?;
     let priority = priority_over(&status.sweeps, digest);
     let reply = connection
-        .submit(Sources::Files(loaded.files), priority)
+        .submit(Sources::Files(loaded.files), priority, &[])
         .await?;
     let receipt = receipt(&reply)?.up_to(loaded.file.replicates_max);
     context.printer.note(sentence(&receipt));
+    tell_before(context, &receipt)?;
     Ok(receipt.digest)
 }
 

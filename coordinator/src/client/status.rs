@@ -7,7 +7,7 @@ use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::Outcome;
 use super::printer::Printer;
-use super::read::json;
+use super::read::{hide_archived, json};
 use super::render;
 use super::wait::{Feed, Interrupts, Stall, Update, away, back};
 use crate::cli;
@@ -25,13 +25,15 @@ pub(crate) async fn status(context: &Context, arguments: cli::Status) -> Outcome
     } else {
         Connection::open(context).await?
     };
-    let all = !arguments.selector.is_empty() || context.format == Format::Wide;
+    let named = !arguments.selector.is_empty();
+    let all = named || arguments.all || context.format == Format::Wide;
+    let archived = named || arguments.all;
     if arguments.watch {
         return watch(
             context,
             connection,
             arguments.selector,
-            all,
+            Shown { all, archived },
             &mut interrupts,
         )
         .await;
@@ -39,10 +41,22 @@ pub(crate) async fn status(context: &Context, arguments: cli::Status) -> Outcome
     let query = ReadQuery::Status {
         selector: arguments.selector,
     };
-    let document: Status = connection.read(&query).await?;
+    let mut document: Status = connection.read(&query).await?;
     connection.close().await?;
+    if !archived {
+        hide_archived(context, &mut document.sweeps);
+    }
     context.printer.data(&text(context, &document, &[], all)?)?;
     Ok(Exit::Ok)
+}
+
+/// Which sweeps are shown.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    /// However many are over.
+    all: bool,
+    /// Archived ones too.
+    archived: bool,
 }
 
 /// One document in the format that was asked for; on a screen also what keeps
@@ -66,7 +80,7 @@ async fn watch(
     context: &Context,
     mut connection: Connection,
     selector: Vec<String>,
-    all: bool,
+    shown: Shown,
     interrupts: &mut Interrupts,
 ) -> Outcome {
     let mut feed = Feed::new(selector);
@@ -81,7 +95,7 @@ async fn watch(
         };
         match update {
             Update::Status {
-                status,
+                mut status,
                 stalls,
                 back: is_back,
             } => {
@@ -89,7 +103,10 @@ async fn watch(
                     screen.leave();
                     context.printer.note(back(&connection));
                 }
-                let text = text(context, &status, &stalls, all)?;
+                if !shown.archived {
+                    status.sweeps.retain(|sweep| !sweep.label.archived);
+                }
+                let text = text(context, &status, &stalls, shown.all)?;
                 if let Some(drawing) = screen.draw(&text) {
                     Printer::draw(&drawing)?;
                 }

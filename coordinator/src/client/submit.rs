@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use swath_coordinator::api::Before;
 use swath_model::id::SweepDigest;
+use swath_model::label::versioned;
 use swath_model::message::Sources;
 use swath_model::needs::Lack;
 use swath_model::view::SCHEMA_VERSION;
@@ -19,12 +21,15 @@ use super::wait::{Goal, Interrupts, Parting, conclude, wait};
 use super::{files, render};
 use crate::cli;
 use crate::settings::Context;
+use crate::user;
 
 /// What a submit did, for programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Receipt {
     pub(crate) schema_version: u32,
     pub(crate) sweep: String,
+    /// Which of the sweeps of its name it is.
+    pub(crate) version: u32,
     pub(crate) digest: SweepDigest,
     pub(crate) cells: u64,
     pub(crate) jobs: u64,
@@ -38,12 +43,24 @@ pub(crate) struct Receipt {
     /// How many jobs there may be at most, where results decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) most_jobs: Option<u64>,
+    /// What the name meant before, if that was another sweep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) before: Option<Before>,
     /// What every active worker lacks for some of its jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lack: Option<Lack>,
 }
 
 impl Receipt {
+    /// What to call the sweep: its name, with its version if another came before
+    /// it.
+    fn full_name(&self) -> String {
+        match self.version {
+            0 | 1 => self.sweep.clone(),
+            version => versioned(&self.sweep, version),
+        }
+    }
+
     /// The receipt of a file whose cells may get so many replicates.
     #[must_use]
     pub(crate) fn up_to(self, most: Option<u32>) -> Self {
@@ -82,11 +99,16 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
         Err(failure) => return expanded(&loaded).and(Err(failure)),
     };
     let reply = connection
-        .submit(Sources::Files(loaded.files), arguments.priority)
+        .submit(
+            Sources::Files(loaded.files),
+            arguments.priority,
+            &arguments.tag,
+        )
         .await?;
     let receipt = receipt(&reply)?.up_to(loaded.file.replicates_max);
     if !arguments.wait {
         print(context, &receipt)?;
+        tell_before(context, &receipt)?;
         if let Some(lack) = &receipt.lack {
             let sweep = &receipt.sweep;
             context.printer.warn(format!("{sweep} waits: {lack}"));
@@ -96,6 +118,7 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
         return Ok(Exit::Ok);
     }
     context.printer.note(sentence(&receipt));
+    tell_before(context, &receipt)?;
     let goal = Goal {
         sweep: receipt.digest,
         timeout: arguments.timeout.map(Duration::from_secs),
@@ -132,9 +155,12 @@ pub(crate) fn receipt(reply: &SubmitReply) -> Outcome<Receipt> {
     // What an older client cannot read it does not tell.
     let lack = reply.lack.as_deref();
     let lack = lack.and_then(|lack| serde_json::from_str(lack).ok());
+    let before = reply.before.as_deref();
+    let before = before.and_then(|before| serde_json::from_str(before).ok());
     Ok(Receipt {
         schema_version: SCHEMA_VERSION,
         sweep: reply.name.clone(),
+        version: reply.version,
         digest,
         cells: reply.cells,
         jobs: reply.jobs,
@@ -144,6 +170,7 @@ pub(crate) fn receipt(reply: &SubmitReply) -> Outcome<Receipt> {
         existed: reply.existed,
         revived: reply.revived,
         most_jobs: None,
+        before,
         lack,
     })
 }
@@ -151,12 +178,12 @@ pub(crate) fn receipt(reply: &SubmitReply) -> Outcome<Receipt> {
 /// What was submitted, in one line.
 pub(crate) fn sentence(receipt: &Receipt) -> String {
     let Receipt {
-        sweep,
         new_jobs,
         known_jobs,
         measured_jobs,
         ..
     } = receipt;
+    let sweep = receipt.full_name();
     let digest = receipt.digest.short();
     let cells = counted(receipt.cells, "cell");
     let jobs = counted(receipt.jobs, "job");
@@ -177,6 +204,49 @@ pub(crate) fn sentence(receipt: &Receipt) -> String {
              {measured_jobs} of them measured"
         )
     }
+}
+
+/// Tells what becomes of the sweep that the name meant before.
+pub(crate) fn tell_before(context: &Context, receipt: &Receipt) -> Outcome<()> {
+    for told in before(receipt, &user::name()?, &context.asked) {
+        match told {
+            Told::Warning(text) => context.printer.warn(text),
+            Told::Note(text) => context.printer.note(text),
+        }
+    }
+    Ok(())
+}
+
+/// Something to tell about a submit.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Warning(String),
+    Note(String),
+}
+
+fn before(receipt: &Receipt, user: &str, asked: &str) -> Vec<Told> {
+    let Some(before) = &receipt.before else {
+        return Vec::new();
+    };
+    let name = &receipt.sweep;
+    let own = versioned(name, receipt.version);
+    let older = versioned(name, before.version);
+    let mut told = vec![if before.owner.is_empty() || before.owner == user {
+        Told::Note(format!("{name} means {own} from now on, no more {older}"))
+    } else {
+        let owner = &before.owner;
+        Told::Warning(format!(
+            "until now {name} was a sweep of {owner}, which is {older} from now on; \
+             `coordinator rename {own} NAME{asked}` gives yours a name of its own"
+        ))
+    }];
+    if before.open_jobs > 0 {
+        let jobs = counted(before.open_jobs, "open job");
+        told.push(Told::Note(format!(
+            "{older} goes on with {jobs}; `coordinator cancel {older}{asked}` stops it"
+        )));
+    }
+    told
 }
 
 fn print(context: &Context, receipt: &Receipt) -> Outcome<()> {
@@ -237,6 +307,27 @@ fn next(context: &Context, connection: &Connection, receipt: &Receipt) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_name_meant_before_is_told() {
+        let mut receipt = receipt(&SubmitReply {
+            sweep: vec![7; 32],
+            name: "slow".to_owned(),
+            version: 2,
+            ..SubmitReply::default()
+        })
+        .unwrap();
+        assert_eq!(before(&receipt, "bob", ""), []);
+        receipt.before = Some(Before {
+            digest: receipt.digest,
+            version: 1,
+            owner: "alice".to_owned(),
+            open_jobs: 3,
+        });
+        insta::assert_debug_snapshot!(before(&receipt, "bob", " --coordinator h:1"));
+        receipt.before.as_mut().unwrap().open_jobs = 0;
+        insta::assert_debug_snapshot!(before(&receipt, "alice", ""));
+    }
 
     #[test]
     fn a_stuck_sweep_goes_on_with_its_failed_jobs() {

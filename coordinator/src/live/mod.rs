@@ -102,6 +102,12 @@ impl Live {
             (What::SweepSubmitted, _) if self.all => return Folded::Reread,
             // What the worker reports about itself may be new.
             (What::WorkerJoined, _) => return Folded::Reread,
+            (What::SweepLabelled, _) => {
+                let mut sweeps = self.status.sweeps.iter();
+                if sweeps.any(|view| Some(view.digest) == event.sweep) {
+                    return Folded::Reread;
+                }
+            }
             (What::SweepSubmitted, _) => {}
             (What::SweepChanged { now, .. }, _) => {
                 let mut sweeps = self.status.sweeps.iter_mut();

@@ -24,6 +24,8 @@ fn sweep() -> SweepView {
     SweepView {
         digest: SWEEP,
         name: "s".to_owned(),
+        version: 1,
+        label: swath_model::label::Label::default(),
         title: String::new(),
         kind: SweepKind::Training,
         state: SweepState::Active,

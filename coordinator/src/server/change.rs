@@ -1,10 +1,12 @@
 //! The changes that commands make.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use swath_model::cause::{CordonCause, PauseCause};
 use swath_model::id::JobDigest;
 use swath_model::job::StateName;
+use swath_model::label::{Relabel, TAGS_MAX, check_name, check_note, check_tag};
 use swath_model::message::{SweepChange, WorkerChange};
 use swath_model::outcome::Fault;
 use swath_model::view::{SCHEMA_VERSION, SweepView};
@@ -42,6 +44,38 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
         }
         ChangeOrder::Resume { selector } => {
             each_sweep(state, &selector, &SweepChange::Resume, "resumed").await?
+        }
+        ChangeOrder::Rename { selector, name } => rename(state, &selector, name).await?,
+        ChangeOrder::Note { selector, note } => {
+            check_note(&note).map_err(ApiError::invalid)?;
+            let sweep = select::sweep(&*state.store, &selector).await?;
+            let done = if note.is_empty() {
+                "has no note now"
+            } else {
+                "has a note now"
+            };
+            relabel(state, &[sweep], &Relabel::Note(note), done).await?
+        }
+        ChangeOrder::Tag {
+            selector,
+            add,
+            remove,
+        } => {
+            add.iter()
+                .try_for_each(|tag| check_tag(tag))
+                .map_err(ApiError::invalid)?;
+            let sweeps = sweeps_named(state, &selector).await?;
+            check_room(&sweeps, &add, &remove)?;
+            relabel(state, &sweeps, &Relabel::Tag { add, remove }, "tagged").await?
+        }
+        ChangeOrder::Archive { selector, undo } => {
+            let sweeps = sweeps_named(state, &selector).await?;
+            let done = if undo {
+                "shown in lists again"
+            } else {
+                "archived; `coordinator sweeps --all` lists them"
+            };
+            relabel(state, &sweeps, &Relabel::Archive(!undo), done).await?
         }
         ChangeOrder::Extend {
             selector,
@@ -120,12 +154,60 @@ async fn each_sweep(
     })
 }
 
+async fn sweeps_named(state: &State, selector: &[String]) -> Result<Vec<SweepView>, ApiError> {
+    if selector.is_empty() {
+        return Err(ApiError::invalid("name a sweep"));
+    }
+    select::sweeps(&*state.store, selector).await
+}
+
+/// Changes what is said of sweeps.
+async fn relabel(
+    state: &State,
+    sweeps: &[SweepView],
+    change: &Relabel,
+    done: &str,
+) -> Result<Changed, ApiError> {
+    for sweep in sweeps {
+        let change = SweepChange::Label(change.clone());
+        let changed = state.engine.change_sweep(state.now(), sweep.digest, change);
+        changed.await.map_err(ApiError::from)?;
+    }
+    let message = format!("{} {done}", names(sweeps));
+    Ok(Changed {
+        sweeps: select::digests(sweeps),
+        ..said(message)
+    })
+}
+
+async fn rename(state: &State, selector: &[String], name: String) -> Result<Changed, ApiError> {
+    check_name(&name).map_err(ApiError::invalid)?;
+    let sweep = select::sweep(&*state.store, selector).await?;
+    let done = format!("is named `{name}` now");
+    relabel(state, &[sweep], &Relabel::Rename(name), &done).await
+}
+
+/// Refuses tags that one of the sweeps has no room for.
+fn check_room(sweeps: &[SweepView], add: &[String], remove: &[String]) -> Result<(), ApiError> {
+    for sweep in sweeps {
+        let kept = sweep.label.tags.iter().filter(|tag| !remove.contains(tag));
+        let tags: BTreeSet<&String> = kept.chain(add).collect();
+        if tags.len() > TAGS_MAX {
+            return Err(ApiError::invalid(format!(
+                "sweep `{}` would have {} tags; at most {TAGS_MAX}",
+                sweep.full_name(),
+                tags.len()
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn names(sweeps: &[SweepView]) -> String {
-    let mut names: Vec<_> = sweeps
+    let names: Vec<_> = sweeps
         .iter()
-        .map(|sweep| format!("`{}`", sweep.name))
+        .map(|sweep| format!("`{}`", sweep.full_name()))
         .collect();
-    names.dedup();
     let noun = if names.len() == 1 { "sweep" } else { "sweeps" };
     format!("{noun} {}", names.join(", "))
 }
@@ -243,6 +325,10 @@ async fn extend(state: &State, selector: &[String], replicates: u32) -> Result<C
         .await
         .map_err(ApiError::internal)?
         .map_err(ApiError::invalid)?;
+    let mut submission = submission;
+    submission.name.clone_from(&sweep.name);
+    submission.owner.clone_from(&sweep.label.owner);
+    submission.tags.clone_from(&sweep.label.tags);
     let digest = submission.digest;
     let submitted = state
         .engine

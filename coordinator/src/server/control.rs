@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swath_model::id::SweepDigest;
-use swath_proto::convert::sources;
+use swath_model::view::SweepView;
+use swath_proto::convert::{self, sources};
 use swath_proto::v1;
 use swath_proto::v1::control_server::Control;
 use tokio_stream::wrappers::ReceiverStream;
@@ -15,8 +16,10 @@ use super::change::change;
 use super::error::ApiError;
 use super::follow::Following;
 use super::read::read;
+use super::select;
 use super::state::State;
 use super::submit::submission;
+use crate::api::Before;
 
 pub(crate) struct ControlService {
     pub(crate) state: Arc<State>,
@@ -31,19 +34,23 @@ impl Control for ControlService {
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Reply<v1::SubmitReply> {
         let message = request.into_inner();
         let asked = message.priority;
+        let (owner, tags) = convert::said_of(&message)?;
         let sources = sources(message)?;
         // Expanding a large grid occupies a core for a while.
         let mut submission = tokio::task::spawn_blocking(move || submission(sources, 0))
             .await
             .map_err(ApiError::internal)?
             .map_err(ApiError::invalid)?;
+        (submission.owner, submission.tags) = (owner, tags);
         let state = &self.state;
-        let (digest, name) = (submission.digest, submission.name.clone());
+        let digest = submission.digest;
         let cells = submission.cells.len() as u64;
-        submission.priority = match asked {
-            Some(priority) => priority,
-            None => known_priority(state, digest).await?,
-        };
+        let sweeps = state.store.sweeps().await.map_err(ApiError::from)?;
+        let known = sweeps.iter().find(|sweep| sweep.digest == digest);
+        // A priority that is not named, and a name that was changed, stay.
+        submission.priority = asked.unwrap_or(known.map_or(0, |sweep| sweep.priority));
+        let name = known.map_or(&submission.name, |sweep| &sweep.name).clone();
+        let before = select::named(&name, &sweeps);
         let submitted = state
             .engine
             .submit(state.now(), submission)
@@ -60,6 +67,10 @@ impl Control for ControlService {
         // The sweep is submitted, whatever comes of this question.
         let lack = state.engine.lacking(digest).await.ok().flatten();
         let lack = lack.and_then(|lack| serde_json::to_string(&lack).ok());
+        let before = match before.filter(|before| before.digest != digest) {
+            Some(before) => Some(took_over(state, before, digest).await),
+            None => None,
+        };
         Ok(Response::new(v1::SubmitReply {
             sweep: digest.as_bytes().to_vec(),
             name,
@@ -70,6 +81,8 @@ impl Control for ControlService {
             new_jobs: submitted.new_jobs,
             succeeded: submitted.succeeded,
             lack,
+            version: submitted.version,
+            before: before.and_then(|before| serde_json::to_string(&before).ok()),
         }))
     }
 
@@ -107,10 +120,14 @@ impl Control for ControlService {
     }
 }
 
-/// The priority of a known sweep, which a submit without a priority leaves
-/// unchanged.
-async fn known_priority(state: &State, digest: SweepDigest) -> Result<i32, ApiError> {
-    let sweeps = state.store.sweeps().await.map_err(ApiError::from)?;
-    let known = sweeps.iter().find(|sweep| sweep.digest == digest);
-    Ok(known.map_or(0, |sweep| sweep.priority))
+/// The sweep whose name means sweep `now` from now on. The submit has succeeded,
+/// whatever comes of the question what goes on.
+async fn took_over(state: &State, before: &SweepView, now: SweepDigest) -> Before {
+    let open_jobs = state.engine.open_beside(before.digest, now).await;
+    Before {
+        digest: before.digest,
+        version: before.version,
+        owner: before.label.owner.clone(),
+        open_jobs: open_jobs.unwrap_or(0),
+    }
 }

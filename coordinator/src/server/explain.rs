@@ -2,6 +2,7 @@
 
 use swath_model::job::StateName;
 use swath_model::judge::headline;
+use swath_model::label::versioned;
 use swath_model::metrics;
 use swath_model::needs::{Lack, Needs};
 use swath_model::outcome::Fault;
@@ -94,12 +95,12 @@ fn sweep_paused(facts: &Facts<'_>) -> Option<ExplainItem> {
     })
 }
 
-/// What to call a sweep in a command: its name, unless another sweep has the
-/// same.
+/// What to call a sweep in a command: its name, with its version where another
+/// sweep has the same.
 fn told_apart(sweep: &SweepView, all: &[SweepView]) -> String {
     let namesakes = all.iter().filter(|other| other.name == sweep.name).count();
     if namesakes > 1 {
-        sweep.digest.short()
+        versioned(&sweep.name, sweep.version)
     } else {
         sweep.name.clone()
     }

@@ -176,6 +176,10 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
                 probes,
             })
         }
+        ReadQuery::Selected {
+            selector,
+            only_sweeps,
+        } => json(&select::selection(store, &selector, only_sweeps).await?),
         ReadQuery::Known { jobs } => {
             let jobs = store.known(jobs).await.map_err(ApiError::from)?;
             json(&KnownJobs {

@@ -1,17 +1,20 @@
 //! Finds the sweeps and jobs that a selector means.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+
 use serde::Deserialize;
 use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::message::JobQuery;
 use swath_model::outcome::Fault;
 use swath_model::suggest::{did_you_mean, meant, nearest};
-use swath_model::view::{JobView, SweepKind, SweepRecord, SweepView};
+use swath_model::view::{JobView, SCHEMA_VERSION, SweepKind, SweepRecord, SweepView};
 use swath_results::table::Definition;
 use swath_store::Store;
 use swath_sweep::{FIELDS, Filter, Grid, Missed, Operator, Selector, SubjectView, Target};
 
 use super::error::ApiError;
+use crate::api::{SelectedJobs, Selection};
 
 /// What a selector means.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +26,10 @@ pub(crate) enum Selected {
 }
 
 /// The part of a job that a change needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct JobState {
+    /// The name of the newest sweep that holds it.
+    pub(crate) sweep: String,
     pub(crate) digest: JobDigest,
     pub(crate) state: StateName,
     pub(crate) fault: Option<Fault>,
@@ -33,6 +38,7 @@ pub(crate) struct JobState {
 impl JobState {
     pub(crate) fn of(job: &JobView) -> Self {
         Self {
+            sweep: job.sweeps.last().cloned().unwrap_or_default(),
             digest: job.digest,
             state: job.state,
             fault: job.fault,
@@ -85,6 +91,25 @@ async fn parse(store: &dyn Store, words: &[String]) -> Result<Selector, ApiError
 /// How many sweeps are looked at for the names of their axes.
 const SWEEPS_TOLD: usize = 8;
 
+/// The sweeps that their names alone mean: of each name, the one that was
+/// submitted last.
+fn newest(sweeps: &[SweepView]) -> HashSet<SweepDigest> {
+    let mut found: HashMap<&str, &SweepView> = HashMap::new();
+    for sweep in sweeps {
+        let known = found.entry(&sweep.name).or_insert(sweep);
+        if known.label.last_submitted_at <= sweep.label.last_submitted_at {
+            *known = sweep;
+        }
+    }
+    found.into_values().map(|sweep| sweep.digest).collect()
+}
+
+/// The sweep that `name` means.
+pub(crate) fn named<'a>(name: &str, sweeps: &'a [SweepView]) -> Option<&'a SweepView> {
+    let namesakes = sweeps.iter().filter(|sweep| sweep.name == name);
+    namesakes.max_by_key(|sweep| sweep.label.last_submitted_at)
+}
+
 /// The sweeps that a selector's target names, oldest first; all sweeps when it
 /// has no target.
 fn sweeps_of(selector: &Selector, sweeps: &[SweepView]) -> Vec<SweepView> {
@@ -92,10 +117,13 @@ fn sweeps_of(selector: &Selector, sweeps: &[SweepView]) -> Vec<SweepView> {
         return sweeps.to_vec();
     };
     let newest = newest(sweeps).map(|sweep| sweep.digest);
+    let newest = newest(sweeps);
     let matches = |sweep: &&SweepView| {
         target.matches(&SubjectView {
             sweep_name: &sweep.name,
             sweep: Some(sweep.digest),
+            version: sweep.version,
+            older: !newest.contains(&sweep.digest),
             last: Some(sweep.digest) == newest,
             ..SubjectView::default()
         })
@@ -103,11 +131,12 @@ fn sweeps_of(selector: &Selector, sweeps: &[SweepView]) -> Vec<SweepView> {
     sweeps.iter().filter(matches).cloned().collect()
 }
 
-/// The newest sweep that people have submitted, so none of probes, which plans
+/// The sweep that people have submitted last, so none of probes, which plans
 /// submit.
 fn newest(sweeps: &[SweepView]) -> Option<&SweepView> {
     let of_people = |sweep: &&SweepView| sweep.kind == SweepKind::Training;
-    sweeps.iter().rev().find(of_people)
+    let of_people = sweeps.iter().filter(of_people);
+    of_people.max_by_key(|sweep| sweep.label.last_submitted_at)
 }
 
 /// The matching sweeps; an error when the selector names none.
@@ -130,8 +159,7 @@ pub(crate) async fn sweeps(
     Ok(found)
 }
 
-/// The one sweep that is meant: the newest of those that match, if they share a
-/// name.
+/// The one sweep that is meant.
 pub(crate) async fn sweep(store: &dyn Store, words: &[String]) -> Result<SweepView, ApiError> {
     let mut found = sweeps(store, words).await?;
     if words.is_empty() {
@@ -140,14 +168,12 @@ pub(crate) async fn sweep(store: &dyn Store, words: &[String]) -> Result<SweepVi
     let Some(newest) = found.pop() else {
         return Err(ApiError::not_found("there is no sweep yet; submit one"));
     };
-    if let Some(other) = found.iter().find(|sweep| sweep.name != newest.name)
-        && !words.is_empty()
-    {
+    if let Some(other) = found.last() {
         return Err(ApiError::invalid(format!(
             "`{}` names several sweeps, among them {} and {}; name one",
             words.join(" "),
-            other.name,
-            newest.name
+            other.full_name(),
+            newest.full_name()
         )));
     }
     Ok(newest)
@@ -174,7 +200,13 @@ pub(crate) async fn cells(
 
 fn no_sweep(words: &[String], all: &[SweepView]) -> ApiError {
     let word = words.join(" ");
-    let hint = match nearest(&word, all.iter().map(|sweep| sweep.name.as_str())) {
+    let name = word.split_once('@').map_or(&*word, |(name, _)| name);
+    let versions = all.iter().filter(|sweep| sweep.name == name);
+    let versions: Vec<_> = versions.map(|sweep| sweep.version.to_string()).collect();
+    let hint = match nearest(name, all.iter().map(|sweep| sweep.name.as_str())) {
+        _ if !versions.is_empty() => {
+            format!("; `{name}` has the versions {}", versions.join(", "))
+        }
         Some(near) => format!("; did you mean `{near}`?"),
         None if all.is_empty() => "; there is none yet, submit one".to_owned(),
         None => "; `coordinator sweeps` lists them".to_owned(),
@@ -304,14 +336,14 @@ pub(crate) async fn collect<T>(
 /// Where to look for the jobs of a selector.
 struct Scope {
     query: JobQuery,
-    /// The names of the sweeps that are meant, if there are several; the store
-    /// searches one at a time.
-    names: Vec<String>,
+    /// The sweeps that are meant, if there are several; the store searches one
+    /// at a time.
+    sweeps: Vec<SweepDigest>,
 }
 
 impl Scope {
     fn holds(&self, job: &JobView) -> bool {
-        self.names.is_empty() || self.names.iter().any(|name| job.sweeps.contains(name))
+        self.sweeps.is_empty() || self.sweeps.iter().any(|sweep| job.holders.contains(sweep))
     }
 }
 
@@ -328,7 +360,7 @@ async fn scope(
     let Some(target) = &selector.target else {
         return Ok(Scope {
             query: everything,
-            names: Vec::new(),
+            sweeps: Vec::new(),
         });
     };
     let all = store.sweeps().await.map_err(ApiError::from)?;
@@ -341,7 +373,7 @@ async fn scope(
             };
             Ok(Scope {
                 query,
-                names: Vec::new(),
+                sweeps: Vec::new(),
             })
         }
         ([], Target::Word(prefix)) if prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
@@ -351,17 +383,14 @@ async fn scope(
             };
             Ok(Scope {
                 query,
-                names: Vec::new(),
+                sweeps: Vec::new(),
             })
         }
         ([], _) => Err(no_sweep(words, &all)),
-        (several, _) => {
-            let names = several.iter().map(|sweep| sweep.name.clone()).collect();
-            Ok(Scope {
-                query: everything,
-                names,
-            })
-        }
+        (several, _) => Ok(Scope {
+            query: everything,
+            sweeps: digests(several),
+        }),
     }
 }
 
@@ -432,6 +461,36 @@ pub(crate) async fn selected(store: &dyn Store, words: &[String]) -> Result<Sele
         return Err(no_job(&words.join(" ")));
     }
     Ok(Selected::Jobs(found))
+}
+
+/// What a selector means for a command that changes it, for people to confirm.
+pub(crate) async fn selection(
+    store: &dyn Store,
+    words: &[String],
+    only_sweeps: bool,
+) -> Result<Selection, ApiError> {
+    let mut selection = Selection {
+        schema_version: SCHEMA_VERSION,
+        sweeps: Vec::new(),
+        jobs: Vec::new(),
+    };
+    let found = match only_sweeps {
+        true if words.is_empty() => return Err(ApiError::invalid("name a sweep")),
+        true => Selected::Sweeps(sweeps(store, words).await?),
+        false => selected(store, words).await?,
+    };
+    match found {
+        Selected::Sweeps(sweeps) => selection.sweeps = sweeps,
+        Selected::Jobs(jobs) => {
+            let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+            for job in jobs {
+                *counts.entry(job.sweep).or_default() += 1;
+            }
+            let count = |(sweep, jobs)| SelectedJobs { sweep, jobs };
+            selection.jobs = counts.into_iter().map(count).collect();
+        }
+    }
+    Ok(selection)
 }
 
 /// The digests of sweeps.

@@ -51,6 +51,9 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
         sources,
         definition,
         cells,
+        // Who submits it says the rest.
+        owner: String::new(),
+        tags: Vec::new(),
     })
 }
 

@@ -9,7 +9,7 @@ use super::bench::Bench;
 use super::script::{measured, plain_cell, sweep};
 use crate::{StoreError, Submission};
 
-fn row(sweep: &str, x: u32, place: u32, test_error: f64) -> ImportRow {
+pub(crate) fn row(sweep: &str, x: u32, place: u32, test_error: f64) -> ImportRow {
     ImportRow {
         sweep: sweep.to_owned(),
         cell: plain_cell(x).digest,
@@ -27,7 +27,7 @@ fn row(sweep: &str, x: u32, place: u32, test_error: f64) -> ImportRow {
     }
 }
 
-fn batch(rows: &[ImportRow]) -> ImportBatch {
+pub(crate) fn batch(rows: &[ImportRow]) -> ImportBatch {
     ImportBatch {
         replace: false,
         rows: rows.to_vec(),

@@ -32,6 +32,7 @@ pub mod judging;
 pub mod leasing;
 pub mod ledger;
 pub mod memory;
+pub mod naming;
 pub mod oracle;
 pub mod random;
 pub mod reading;
@@ -136,6 +137,11 @@ macro_rules! conformance_suite {
             sweeping::jobs_are_cancelled_and_retried_alone,
             sweeping::retrying_a_job_revives_its_newest_sweep,
             sweeping::a_cancelled_sweep_takes_no_other_change,
+            naming::versions_count_up_under_a_name,
+            naming::a_submit_says_whose_it_is,
+            naming::what_is_said_of_a_sweep_changes,
+            naming::a_sweep_gets_another_name,
+            naming::numbers_follow_a_sweep_to_its_name,
             importing::imports_lie_beside_the_jobs,
             importing::a_measurement_is_never_hidden_by_an_import,
             importing::an_import_can_be_repeated_and_replaced,
@@ -276,6 +282,7 @@ mod tests {
             ("leasing", include_str!("leasing.rs")),
             ("sessions", include_str!("sessions.rs")),
             ("sweeping", include_str!("sweeping.rs")),
+            ("naming", include_str!("naming.rs")),
             ("importing", include_str!("importing.rs")),
             ("replicating", include_str!("replicating.rs")),
             ("reading", include_str!("reading.rs")),

@@ -40,6 +40,8 @@ pub fn sweep(name: &str, cells: &[u32], replicates: u32) -> Submission {
         }),
         definition: json!({ "layout": { "rows": "x" } }),
         cells: cells.iter().map(|cell| plain_cell(*cell)).collect(),
+        owner: String::new(),
+        tags: Vec::new(),
     }
 }
 

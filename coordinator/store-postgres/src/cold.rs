@@ -59,7 +59,8 @@ pub(crate) async fn copying(session: &mut Session) -> Result<Option<Copying>> {
 async fn sweeps(session: &mut Session) -> Result<Vec<StoredSweep>> {
     let mut faults = faults(session).await?;
     let rows = query!(
-        r#"SELECT id, digest, kind, replicates, priority, live, cause, queued, leased, suspect,
+        r#"SELECT id, digest, name, version, label, kind, replicates, priority, live, cause, queued,
+                  leased, suspect,
                   succeeded, failed, diverged, cancelled, ended_at, most AS "most?",
                   rounds AS "rounds?", seeds AS "seeds?", settled_at, as_of,
                   pairs AS "pairs?", undecided AS "undecided?"
@@ -74,6 +75,9 @@ async fn sweeps(session: &mut Session) -> Result<Vec<StoredSweep>> {
         .map(|row| {
             Ok(StoredSweep {
                 digest: rows::sweep_digest(&row.digest)?,
+                name: text::told(row.name),
+                version: row.version as u32,
+                label: serde_json::from_str(&row.label)?,
                 kind: rows::sweep_kind(&row.kind)?,
                 replicates: row.replicates as u32,
                 replication: row.most.map(|most| StoredReplication {

@@ -201,6 +201,8 @@ fn submission(n: i64) -> (Changes, Grid) {
             sources: Sources::Files(Files::default()),
             definition: json!({}),
             submitted_at: NOW,
+            version: 1,
+            label: swath_model::label::Label::default(),
         }],
         sweeps: vec![row.clone()],
         ..Changes::default()

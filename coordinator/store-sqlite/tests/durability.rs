@@ -249,6 +249,8 @@ fn bare(n: i64) -> Changes {
         }),
         definition: json!(null),
         submitted_at: NOW,
+        version: 1,
+        label: swath_model::label::Label::default(),
     };
     Changes {
         new_sweeps: vec![sweep],

@@ -11,6 +11,7 @@ use swath_model::id::{
 };
 use swath_model::import::Imported;
 use swath_model::job::Job;
+use swath_model::label::Label;
 use swath_model::message::Sources;
 use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
@@ -32,6 +33,10 @@ pub struct Changes {
     pub new_sweeps: Vec<NewSweep>,
     /// Sweeps that changed, and every new one.
     pub sweeps: Vec<SweepRow>,
+    /// Sweeps of which something else is said from now on.
+    pub labels: Vec<LabelRow>,
+    /// Sweeps whose imported numbers follow them to another name.
+    pub renamed: Vec<RenamedSweep>,
     /// New cells.
     pub cells: Vec<NewCell>,
     /// Cells whose jobs need something else from now on, each once.
@@ -96,8 +101,12 @@ pub struct NewSweep {
     pub key: SweepKey,
     /// The sweep's digest.
     pub digest: SweepDigest,
-    /// The sweep's name.
+    /// The sweep's name at first.
     pub name: String,
+    /// Which of the sweeps of this name it is at first, from 1.
+    pub version: u32,
+    /// What is said of it at first.
+    pub label: Label,
     /// The sweep's title; may be empty.
     pub title: String,
     /// What the sweep is for.
@@ -131,6 +140,34 @@ pub struct SweepRow {
     /// starts over ends again later, so this is right again by the time every
     /// job is final.
     pub ended_at: Option<Timestamp>,
+}
+
+/// What people call a sweep and say of it. This changes seldom, and is written
+/// only then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LabelRow {
+    /// The sweep's key.
+    pub key: SweepKey,
+    /// Its name.
+    pub name: String,
+    /// Which of the sweeps of this name it is, from 1.
+    pub version: u32,
+    /// What is said of it beside that.
+    pub label: Label,
+}
+
+/// A sweep that has another name. Its cells have the numbers there that were
+/// imported under the old name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RenamedSweep {
+    /// The sweep's key.
+    pub key: SweepKey,
+    /// Its old name.
+    pub from: String,
+    /// Its new name, which no other sweep has.
+    pub to: String,
+    /// Whether no sweep has the old name any more, and with it no number.
+    pub last: bool,
 }
 
 /// A new cell.

@@ -6,6 +6,7 @@ use swath_model::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::import::Imported;
 use swath_model::job::Job;
 use swath_model::judge::LastFault;
+use swath_model::label::Label;
 use swath_model::needs::Needs;
 use swath_model::outcome::Outcome;
 use swath_model::time::Timestamp;
@@ -40,6 +41,12 @@ pub struct Start {
 pub struct StoredSweep {
     /// The sweep's digest.
     pub digest: SweepDigest,
+    /// Its name.
+    pub name: String,
+    /// Which of the sweeps of this name it is, from 1.
+    pub version: u32,
+    /// What is said of it beside that.
+    pub label: Label,
     /// What the sweep is for.
     pub kind: SweepKind,
     /// Replicates per cell at first.

@@ -323,7 +323,7 @@ fn a_standby_sends_changes_to_the_leader() {
     let standby = Standby::start(Some(&leader.url));
     let done = site.run(&format!("--coordinator {standby} submit small.toml"));
     assert_eq!(done.code, 0, "{}", done.stderr);
-    let done = site.run(&format!("--coordinator {standby} pause small"));
+    let done = site.run(&format!("--coordinator {standby} pause small --yes"));
     assert_eq!(done.code, 0, "{}", done.stderr);
     let sweeps = site.run(&format!("--coordinator {} sweeps -o json", leader.url));
     assert_eq!(json(&sweeps.stdout)["sweeps"][0]["state"], "paused");

@@ -50,6 +50,8 @@ pub enum What {
         /// The sweep after the change.
         now: SweepNow,
     },
+    /// What is said of a sweep changed: its name, its tags and the like.
+    SweepLabelled,
     /// A worker got a job.
     JobGranted,
     /// The lease of a job has passed; its attempt may still come back.
@@ -97,6 +99,7 @@ impl What {
             Self::JobFailed(_) => Some(StateName::Failed),
             Self::JobCancelled => Some(StateName::Cancelled),
             Self::SweepSubmitted
+            | Self::SweepLabelled
             | Self::SweepChanged { .. }
             | Self::JobStopping { .. }
             | Self::JobObserved(_)

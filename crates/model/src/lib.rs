@@ -14,6 +14,7 @@ pub mod id;
 pub mod import;
 pub mod job;
 pub mod judge;
+pub mod label;
 pub mod limits;
 pub mod markup;
 pub mod message;

@@ -10,6 +10,7 @@ use crate::id::{
     WorkerName,
 };
 use crate::job::StateName;
+use crate::label::Relabel;
 use crate::needs::{Lack, Needs};
 use crate::offer::Free;
 use crate::outcome::{Fault, Observation, Outcome, Provenance};
@@ -102,6 +103,10 @@ pub struct Submission {
     pub priority: i32,
     /// What it was made from.
     pub sources: Sources,
+    /// Who submits it; may be empty.
+    pub owner: String,
+    /// Words by which people find it.
+    pub tags: Vec<String>,
     /// How its table is laid out; the store does not look inside.
     pub definition: Value,
     /// Its cells in canonical order, no two alike.
@@ -136,6 +141,8 @@ pub struct Submitted {
     pub new_jobs: u64,
     /// How many of them had succeeded before.
     pub succeeded: u64,
+    /// Which of the sweeps of its name it is, from 1.
+    pub version: u32,
 }
 
 /// A sweep whose results are due for a look.
@@ -336,6 +343,8 @@ pub enum SweepChange {
     Resume,
     /// Sets the priority; sweeps with a greater one go first.
     Priority(i32),
+    /// Changes what is said of it.
+    Label(Relabel),
 }
 
 /// A change to a worker by an operator.

@@ -13,6 +13,7 @@ use crate::id::{
 };
 use crate::import::Imported;
 use crate::job::StateName;
+use crate::label::{Label, versioned};
 use crate::metrics;
 use crate::needs::Lack;
 use crate::offer::Offer;
@@ -144,8 +145,14 @@ impl SweepState {
 pub struct SweepView {
     /// The sweep's digest.
     pub digest: SweepDigest,
-    /// Its name; a grown file shares it with the sweep that it grew from.
+    /// Its name; a changed file shares it with the sweep that it was before.
     pub name: String,
+    /// Which of the sweeps of this name it is, counted from 1 as they came.
+    #[serde(default = "first")]
+    pub version: u32,
+    /// What is said of it beside its name.
+    #[serde(flatten)]
+    pub label: Label,
     /// The sweep's title; may be empty.
     pub title: String,
     /// What the sweep is for.
@@ -174,7 +181,20 @@ pub struct SweepView {
     pub finished_at: Option<Timestamp>,
 }
 
+/// Sweeps had no versions once.
+const fn first() -> u32 {
+    1
+}
+
 impl SweepView {
+    /// Its name, with its version if another came before it.
+    pub fn full_name(&self) -> String {
+        match self.version {
+            1 => self.name.clone(),
+            version => versioned(&self.name, version),
+        }
+    }
+
     /// Whether jobs are open, or more may follow from the results.
     pub fn is_open(&self) -> bool {
         let settled = |it: &ReplicationView| it.settled.is_some();

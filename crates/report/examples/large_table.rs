@@ -33,6 +33,8 @@ fn sweep() -> SweepRecord {
         counts: Counts::default(),
         submitted_at: Timestamp::from_ms(0),
         finished_at: None,
+        version: 1,
+        label: swath_model::label::Label::default(),
     };
     SweepRecord {
         view,

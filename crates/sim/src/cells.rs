@@ -109,6 +109,8 @@ fn sweep(digest: u8, cells: &[u32], replicates: u32, max: Option<u32>) -> Submis
         priority: i32::from(digest % 3),
         sources: Sources::Files(Files::default()),
         definition: serde_json::Value::Null,
+        owner: String::new(),
+        tags: Vec::new(),
         cells: cells.iter().map(|x| cell(*x)).collect(),
     }
 }

@@ -77,6 +77,8 @@ fn a_job_ends_later_than_it_did_before() {
             spec: SPEC.to_owned(),
             needs: Needs::default(),
         }],
+        owner: String::new(),
+        tags: Vec::new(),
     };
     let sweep = submission.digest;
     let (engine, mut hand) = start(&store);

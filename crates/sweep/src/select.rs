@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::StateName;
+use swath_model::label::versioned;
 use swath_model::spec::{canonical, keys, lookup};
 use swath_model::suggest::nearest;
 
@@ -26,9 +27,11 @@ pub struct Selector {
 pub enum Target {
     /// The sweep that was submitted last.
     Last,
-    /// A name, or the beginning of an id.
+    /// A name, which means the sweep submitted last under it; a name with a
+    /// version (`slow@1`); or the beginning of an id.
     Word(String),
-    /// A pattern over names: `*` any characters, `?` one.
+    /// A pattern over names: `*` any characters, `?` one. It names what the
+    /// names alone mean; with `@`, versions too (`slow@*`).
     Glob(String),
 }
 
@@ -70,6 +73,10 @@ pub struct SubjectView<'a> {
     pub sweep_name: &'a str,
     /// The sweep's digest.
     pub sweep: Option<SweepDigest>,
+    /// Which of the sweeps of its name it is, from 1.
+    pub version: u32,
+    /// Whether its name alone means another sweep, which was submitted later.
+    pub older: bool,
     /// Whether it is the sweep that was submitted last.
     pub last: bool,
     /// The job's digest.
@@ -146,7 +153,7 @@ impl Selector {
 
 impl Target {
     fn parse(text: &str) -> Result<Self, SelectorError> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "_-*?".contains(c);
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "_-*?@".contains(c);
         if !text.chars().all(allowed) {
             let message =
                 "is not an id, a name, a pattern or a filter; a filter is like batch_size=128";
@@ -163,10 +170,14 @@ impl Target {
     pub fn matches(&self, subject: &SubjectView<'_>) -> bool {
         match self {
             Self::Last => subject.last,
-            Self::Glob(pattern) => glob(pattern, subject.sweep_name),
+            Self::Glob(pattern) if pattern.contains('@') => {
+                glob(pattern, &versioned(subject.sweep_name, subject.version))
+            }
+            Self::Glob(pattern) => !subject.older && glob(pattern, subject.sweep_name),
             Self::Word(word) => {
                 let begins = |id: String| word.len() >= PREFIX_MIN && id.starts_with(word.as_str());
-                word == subject.sweep_name
+                (!subject.older && word == subject.sweep_name)
+                    || *word == versioned(subject.sweep_name, subject.version)
                     || subject.sweep.is_some_and(|id| begins(id.to_string()))
                     || subject.job.is_some_and(|id| begins(id.to_string()))
             }

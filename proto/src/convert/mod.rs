@@ -19,7 +19,7 @@ use crate::{limits, v1};
 
 mod submit;
 
-pub use self::submit::{sources, submit_request};
+pub use self::submit::{said_of, sources, submit_request};
 
 /// A message with a missing or wrong field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 use swath_model::device::ParseDeviceKindError;
 use swath_model::id::{InputDigest, ParseIdError};
+use swath_model::label::{TAGS_MAX, WordError, check_owner, check_tag};
 use swath_model::message::{CellList, Files, Sources};
 use swath_model::needs::Needs;
 use swath_model::view::SweepKind;
@@ -63,6 +64,20 @@ pub fn sources(message: v1::SubmitRequest) -> Result<Sources> {
     }))
 }
 
+/// Who submits a sweep, and by which words it is to be found.
+///
+/// # Errors
+///
+/// When the name of the owner or a tag is wrong, or there are too many tags.
+pub fn said_of(message: &v1::SubmitRequest) -> Result<(String, Vec<String>)> {
+    let wrong = |field| move |error: WordError| DecodeError::new(field, error.to_string());
+    check_owner(&message.owner).map_err(wrong("owner"))?;
+    super::at_most("tags", message.tags.len(), TAGS_MAX)?;
+    let checked = message.tags.iter().try_for_each(|tag| check_tag(tag));
+    checked.map_err(wrong("tags"))?;
+    Ok((message.owner.clone(), message.tags.clone()))
+}
+
 fn needs(message: v1::Needs) -> Result<Needs> {
     let device = message.device.map(|name| {
         name.parse().map_err(|error: ParseDeviceKindError| {
@@ -94,9 +109,9 @@ pub fn submit_request(sources: Sources, priority: Option<i32>) -> v1::SubmitRequ
             files: files.files.into_iter().collect(),
             priority,
             replicates: files.replicates,
-            cells: None,
             inputs: texts(files.inputs),
             directory: files.directory.unwrap_or_default(),
+            ..v1::SubmitRequest::default()
         },
         Sources::Cells(list) => v1::SubmitRequest {
             priority,

@@ -67,6 +67,8 @@ impl Coordinator {
             sources: Sources::Files(Files::default()),
             definition: Value::Null,
             cells,
+            owner: String::new(),
+            tags: Vec::new(),
         };
         let now = self.shared.now();
         self.shared.store.submit(now, submission).await.unwrap();

@@ -55,6 +55,10 @@ pub struct Ledger {
     policy: Policy,
     sweeps: BTreeMap<SweepKey, Sweep>,
     sweep_keys: HashMap<SweepDigest, SweepKey>,
+    /// The sweeps of each name, by version.
+    names: HashMap<String, BTreeMap<u32, SweepKey>>,
+    /// The latest [`swath_model::label::Label::last_submitted_at`].
+    last_submit: Timestamp,
     /// The sweeps whose results decide how many replicates their cells get.
     adaptive: BTreeSet<SweepKey>,
     /// The held cells; places of cells that have left are used again.
@@ -94,6 +98,8 @@ impl Ledger {
             policy,
             sweeps: BTreeMap::new(),
             sweep_keys: HashMap::new(),
+            names: HashMap::new(),
+            last_submit: Timestamp::from_ms(i64::MIN),
             adaptive: BTreeSet::new(),
             cells: Vec::new(),
             free: Vec::new(),

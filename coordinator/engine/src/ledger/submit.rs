@@ -4,6 +4,7 @@ use rayon::prelude::*;
 use swath_model::event::What;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::Event;
+use swath_model::label::Label;
 use swath_model::message::{Submission, Submitted, SubmittedCell};
 use swath_model::needs::Needs;
 use swath_model::probe::WorkloadKey;
@@ -123,10 +124,12 @@ impl Ledger {
             jobs: sweep.counts.total(),
             new_jobs: (self.last_job.0 - before.0) as u64,
             succeeded: sweep.counts.succeeded,
+            version: sweep.version,
         })
     }
 
     fn resubmit(&mut self, key: SweepKey, submission: &Submission, now: Timestamp) -> Submitted {
+        self.say_again(key, submission, now);
         let priority = submission.priority;
         let sweep = self.sweep(key);
         let revived = !sweep.live;
@@ -151,23 +154,52 @@ impl Ledger {
                 self.need_anew(place, &cell.needs);
             }
         }
-        let counts = self.sweep(key).counts;
+        let Sweep {
+            counts, version, ..
+        } = *self.sweep(key);
         Submitted {
             existed: true,
             revived,
             jobs: counts.total(),
             new_jobs: 0,
             succeeded: counts.succeeded,
+            version,
+        }
+    }
+
+    /// From now on the name means this sweep again, if it meant another one.
+    fn say_again(&mut self, key: SweepKey, submission: &Submission, now: Timestamp) {
+        let before = self.sweep(key).label.clone();
+        let mut label = before.clone();
+        if label.last_submitted_at < self.last_submit {
+            label.last_submitted_at = self.submitted_last(now);
+        }
+        label.add_tags(&submission.tags);
+        if label != before {
+            let sweep = self.sweeps.get_mut(&key).expect("the key of a sweep");
+            sweep.label = label;
+            self.tell_of_label(key, now);
         }
     }
 
     fn add_sweep(&mut self, now: Timestamp, submission: &Submission) -> SweepKey {
         let last = self.sweeps.last_key_value().map(|(key, _)| *key);
         let key = last.unwrap_or_default().next();
+        let version = self.next_version(&submission.name);
+        let mut label = Label {
+            last_submitted_at: self.submitted_last(now),
+            owner: submission.owner.clone(),
+            ..Label::default()
+        };
+        label.add_tags(&submission.tags);
+        let versions = self.names.entry(submission.name.clone()).or_default();
+        versions.insert(version, key);
         self.changes.new_sweeps.push(NewSweep {
             key,
             digest: submission.digest,
             name: submission.name.clone(),
+            version,
+            label: label.clone(),
             title: submission.title.clone(),
             kind: submission.kind,
             replicates: submission.replicates,
@@ -192,6 +224,9 @@ impl Ledger {
             key,
             Sweep {
                 digest: submission.digest,
+                name: submission.name.clone(),
+                version,
+                label,
                 kind: submission.kind,
                 replicates: submission.replicates,
                 live: true,

@@ -1,24 +1,30 @@
 //! Sweeps: what the ledger holds of them, and what operators change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use swath_model::cause::PauseCause;
-use swath_model::event::SweepNow;
+use swath_model::event::{SweepNow, What};
 use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::{Applied, Event};
 use swath_model::judge::{LastFault, Wish};
+use swath_model::label::{Label, Relabel};
 use swath_model::message::SweepChange;
 use swath_model::time::Timestamp;
 use swath_model::view::{Counts, SweepKind};
-use swath_store::{StoreError, SweepKey, SweepRow};
+use swath_store::{LabelRow, RenamedSweep, StoreError, SweepKey, SweepRow};
 
-use super::hot::Loc;
+use super::hot::{Entry, Loc};
 use super::{Ledger, Result};
 
 /// A sweep without its files, its table and its cells.
 #[derive(Debug)]
 pub(super) struct Sweep {
     pub(super) digest: SweepDigest,
+    pub(super) name: String,
+    /// Which of the sweeps of this name it is, from 1.
+    pub(super) version: u32,
+    pub(super) label: Label,
     pub(super) kind: SweepKind,
     /// Replicates per cell at first.
     pub(super) replicates: u32,
@@ -60,6 +66,15 @@ impl Sweep {
         }
     }
 
+    pub(super) fn label_row(&self, key: SweepKey) -> LabelRow {
+        LabelRow {
+            key,
+            name: self.name.clone(),
+            version: self.version,
+            label: self.label.clone(),
+        }
+    }
+
     /// When the last of its jobs ended; none while one is open.
     pub(super) fn last_end(&self) -> Option<Timestamp> {
         self.ended_at
@@ -94,7 +109,8 @@ impl Ledger {
     /// # Errors
     ///
     /// [`StoreError::NotFound`] for an unknown sweep, [`StoreError::Conflict`]
-    /// for a change other than cancelling to a cancelled one.
+    /// for a change to a cancelled one that is not for those, and for a name that
+    /// is taken.
     pub fn change_sweep(
         &mut self,
         now: Timestamp,
@@ -102,15 +118,15 @@ impl Ledger {
         change: SweepChange,
     ) -> Result<()> {
         let key = self.sweep_key(digest)?;
-        let sweep = self.sweep_mut(key);
-        match (sweep.live, change) {
+        match (self.sweep(key).live, change) {
+            (_, SweepChange::Label(change)) => return self.relabel(key, change, now),
             (true, SweepChange::Cancel) => {
-                sweep.live = false;
+                self.sweep_mut(key).live = false;
                 self.cancel_unneeded(key, now);
             }
-            (true, SweepChange::Pause { cause }) => sweep.paused = Some(cause),
-            (true, SweepChange::Resume) => sweep.paused = None,
-            (true, SweepChange::Priority(priority)) => sweep.priority = priority,
+            (true, SweepChange::Pause { cause }) => self.sweep_mut(key).paused = Some(cause),
+            (true, SweepChange::Resume) => self.sweep_mut(key).paused = None,
+            (true, SweepChange::Priority(priority)) => self.sweep_mut(key).priority = priority,
             (false, SweepChange::Cancel) => return Ok(()),
             (false, _) => {
                 return Err(StoreError::Conflict(format!(
@@ -121,6 +137,95 @@ impl Ledger {
         }
         self.wished_anew(key, now);
         Ok(())
+    }
+
+    fn relabel(&mut self, key: SweepKey, change: Relabel, now: Timestamp) -> Result<()> {
+        if let Relabel::Rename(name) = change {
+            return self.rename(key, name, now);
+        }
+        let sweep = self.sweeps.get_mut(&key).expect("the key of a sweep");
+        let before = sweep.label.clone();
+        sweep.label.apply(&change);
+        if sweep.label != before {
+            self.tell_of_label(key, now);
+        }
+        Ok(())
+    }
+
+    fn rename(&mut self, key: SweepKey, to: String, now: Timestamp) -> Result<()> {
+        let from = self.sweep(key).name.clone();
+        if from == to {
+            return Ok(());
+        }
+        if self.names.contains_key(&to) {
+            return Err(StoreError::Conflict(format!(
+                "another sweep is named `{to}`; take another name, or rename that one first"
+            )));
+        }
+        self.leave_name(key);
+        self.names.entry(to.clone()).or_default().insert(1, key);
+        self.changes.renamed.push(RenamedSweep {
+            key,
+            last: !self.names.contains_key(&from),
+            from,
+            to: to.clone(),
+        });
+        let sweep = self.sweeps.get_mut(&key).expect("the key of a sweep");
+        sweep.name = to;
+        sweep.version = 1;
+        self.tell_of_label(key, now);
+        Ok(())
+    }
+
+    /// Takes a sweep out of those of its name.
+    pub(super) fn leave_name(&mut self, key: SweepKey) {
+        let sweep = &self.sweeps[&key];
+        if let Some(versions) = self.names.get_mut(&sweep.name) {
+            versions.remove(&sweep.version);
+            if versions.is_empty() {
+                self.names.remove(&sweep.name);
+            }
+        }
+    }
+
+    /// The version that the next sweep of this name is.
+    pub(super) fn next_version(&self, name: &str) -> u32 {
+        let versions = self.names.get(name);
+        let last = versions.and_then(|versions| versions.last_key_value());
+        last.map_or(1, |(version, _)| version.saturating_add(1))
+    }
+
+    /// The time that tells a submit from every one before it.
+    pub(super) fn submitted_last(&mut self, now: Timestamp) -> Timestamp {
+        let after = self.last_submit + Duration::from_millis(1);
+        self.last_submit = now.max(after);
+        self.last_submit
+    }
+
+    pub(super) fn tell_of_label(&mut self, key: SweepKey, now: Timestamp) {
+        let row = self.sweep(key).label_row(key);
+        self.changes.labels.retain(|earlier| earlier.key != key);
+        self.changes.labels.push(row);
+        self.tell_of_sweep(key, What::SweepLabelled, now);
+    }
+
+    /// How many open jobs of a sweep another one does not hold.
+    pub fn open_beside(&self, sweep: SweepDigest, other: SweepDigest) -> u64 {
+        let keys = (self.sweep_keys.get(&sweep), self.sweep_keys.get(&other));
+        let (Some(&key), Some(&other)) = keys else {
+            return 0;
+        };
+        let mut open = 0;
+        for &place in &self.sweep(key).cells {
+            let cell = self.cell(place);
+            let own = cell.held_by(other)..cell.held_by(key);
+            if cell.open > 0 && !own.is_empty() {
+                let jobs = &cell.jobs[own.start as usize..own.end as usize];
+                let is_open = |job: &&Entry| !job.state_name().is_final();
+                open += jobs.iter().filter(is_open).count() as u64;
+            }
+        }
+        open
     }
 
     pub(super) fn sweep_key(&self, digest: SweepDigest) -> Result<SweepKey> {

@@ -71,6 +71,9 @@ impl Ledger {
     fn warm_sweep(&mut self, sweep: StoredSweep) {
         let key = sweep.row.key;
         self.sweep_keys.insert(sweep.digest, key);
+        let versions = self.names.entry(sweep.name.clone()).or_default();
+        versions.insert(sweep.version, key);
+        self.last_submit = self.last_submit.max(sweep.label.last_submitted_at);
         if sweep.replication.is_some() {
             self.adaptive.insert(key);
         }
@@ -84,6 +87,9 @@ impl Ledger {
             key,
             Sweep {
                 digest: sweep.digest,
+                name: sweep.name,
+                version: sweep.version,
+                label: sweep.label,
                 kind: sweep.kind,
                 replicates: sweep.replicates,
                 live: sweep.row.live,

@@ -201,6 +201,6 @@ async fn submit(
         needs: needs_of(expansions)?,
         cells: cells.collect(),
     };
-    let reply = connection.submit(Sources::Cells(list), None).await?;
+    let reply = connection.submit(Sources::Cells(list), None, &[]).await?;
     Ok(receipt(&reply)?.digest)
 }

@@ -8,7 +8,7 @@ use swath_model::time::Timestamp;
 use swath_model::view::{JobView, SweepKind, SweepState, SweepView, WorkerView};
 use swath_report::{Format, Listing, ListingColumn as Column, Style, counted, duration, visible};
 
-use super::sweeps::state_name;
+use super::sweeps::{names as sweep_names, state_name};
 use super::workers::{reason, slots};
 use super::{jobs, metric, metric_head, more_decimals, progress};
 
@@ -42,9 +42,12 @@ fn sweeps(status: &Status, all: bool, style: &Style, out: &mut String) {
         return;
     }
     // What probes found is shown by `plan`.
-    let shown = |sweep: &&SweepView| all || !is_over(sweep) || sweep.kind == SweepKind::Training;
-    let shown: Vec<&SweepView> = status.sweeps.iter().filter(shown).collect();
-    let over = shown.iter().filter(|sweep| is_over(sweep)).count();
+    let shown = |(_, sweep): &(String, &SweepView)| {
+        all || !is_over(sweep) || sweep.kind == SweepKind::Training
+    };
+    let named = sweep_names(&status.sweeps).into_iter().zip(&status.sweeps);
+    let shown: Vec<(String, &SweepView)> = named.filter(shown).collect();
+    let over = shown.iter().filter(|(_, sweep)| is_over(sweep)).count();
     let mut hidden = if all {
         0
     } else {
@@ -54,18 +57,18 @@ fn sweeps(status: &Status, all: bool, style: &Style, out: &mut String) {
         let sweeps = counted(hidden as u64, "older sweep");
         let _ = writeln!(out, "({sweeps} not shown; `coordinator sweeps` lists all)");
     }
-    let names = shown.iter().map(|sweep| sweep.name.chars().count());
-    let width = names.max().unwrap_or(0);
+    let widths = shown.iter().map(|(name, _)| name.chars().count());
+    let width = widths.max().unwrap_or(0);
     let style = Style {
         width: style.width.map(|most| most.saturating_sub(width + 13)),
         ..*style
     };
-    for sweep in shown {
+    for (name, sweep) in shown {
         if hidden > 0 && is_over(sweep) {
             hidden -= 1;
             continue;
         }
-        let (name, state) = (&sweep.name, state_name(sweep.state));
+        let state = state_name(sweep.state);
         let line = progress::line(status, sweep, &style);
         let _ = writeln!(out, "{name:<width$}  {state:<9}  {line}");
     }

@@ -52,6 +52,8 @@ pub(crate) fn sweep(name: &str) -> SweepView {
     SweepView {
         digest: SweepDigest::from_bytes([0x5e; 32]),
         name: name.to_owned(),
+        version: 1,
+        label: swath_model::label::Label::default(),
         title: "A small sweep".to_owned(),
         state: SweepState::Active,
         kind: swath_model::view::SweepKind::Training,

@@ -240,6 +240,8 @@ mod tests {
             sources: Sources::Files(Files::default()),
             definition: serde_json::Value::Null,
             cells: vec![cell],
+            owner: String::new(),
+            tags: Vec::new(),
         };
         ledger.submit(now, submission).unwrap();
         let hello = Hello {

@@ -55,6 +55,28 @@ impl Ledger {
         Err(LedgerError::NotFound(row.cell_of_sweep()))
     }
 
+    /// Gives cells the numbers under a new name that they have under an old one;
+    /// under that, nothing is left if it was the `last` sweep of that name.
+    pub(super) fn rename_imports(
+        &mut self,
+        from: &str,
+        to: &str,
+        cells: &BTreeSet<CellDigest>,
+        last: bool,
+    ) {
+        let mut copies = Imports::new();
+        for ((sweep, cell, source, place), number) in &self.imports {
+            if sweep == from && cells.contains(cell) {
+                let key = (to.to_owned(), *cell, source.clone(), *place);
+                copies.insert(key, number.clone());
+            }
+        }
+        self.imports.extend(copies);
+        if last {
+            self.imports.retain(|(sweep, ..), _| sweep != from);
+        }
+    }
+
     /// What was imported for a cell of the sweeps of this name.
     pub(super) fn imports_of(
         &self,

@@ -28,6 +28,7 @@ use swath_model::id::{
 };
 use swath_model::job::{Applied, Event, Job, Refusal};
 use swath_model::judge::{self, LastFault, Urgency, Wish};
+use swath_model::label::Label;
 use swath_model::message::Sources;
 use swath_model::needs::Needs;
 use swath_model::outcome::{Measurement, Observation, Outcome, Provenance};
@@ -85,6 +86,8 @@ pub struct Ledger {
 struct Sweep {
     digest: SweepDigest,
     name: String,
+    version: u32,
+    label: Label,
     title: String,
     kind: SweepKind,
     replicates: u32,

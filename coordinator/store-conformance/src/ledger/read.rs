@@ -32,6 +32,8 @@ impl Ledger {
         SweepView {
             digest: sweep.digest,
             name: sweep.name.clone(),
+            version: sweep.version,
+            label: sweep.label.clone(),
             title: sweep.title.clone(),
             state: SweepState::of(sweep.live, finished, sweep.paused.is_some()),
             kind: sweep.kind,

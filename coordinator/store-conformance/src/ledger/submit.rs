@@ -1,11 +1,14 @@
 //! Submits and changes sweeps, and their jobs with them.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::steer::Replication;
 use super::{Cell, JobRow, Ledger, LedgerError, Sweep};
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::job::{Applied, Event, Job, StateName};
+use swath_model::label::{Label, Relabel};
 use swath_model::message::{Submission, Submitted, SubmittedCell, SweepChange};
 use swath_model::seed::Seeds;
 use swath_model::spec::job_digest;
@@ -50,16 +53,27 @@ impl Ledger {
                 },
             );
         }
+        let namesakes = self.sweeps.iter().filter(|it| it.name == submission.name);
+        let version = namesakes.map(|it| it.version).max().unwrap_or(0) + 1;
         let submitted = Submitted {
             existed: false,
             revived: false,
             jobs: jobs.len() as u64,
             new_jobs: (self.jobs.len() - existing) as u64,
             succeeded: self.succeeded(&jobs),
+            version,
         };
         self.sweep_index.insert(submission.digest, sweep);
+        let mut label = Label {
+            last_submitted_at: self.submit_time(now),
+            owner: submission.owner,
+            ..Label::default()
+        };
+        label.add_tags(&submission.tags);
         self.sweeps.push(Sweep {
             digest: submission.digest,
+            version,
+            label,
             name: submission.name,
             title: submission.title,
             kind: submission.kind,
@@ -80,7 +94,13 @@ impl Ledger {
     }
 
     fn resubmit(&mut self, sweep: usize, submission: &Submission, now: Timestamp) -> Submitted {
+        let latest = self.latest_submit();
+        let time = self.submit_time(now);
         let row = &mut self.sweeps[sweep];
+        if row.label.last_submitted_at < latest {
+            row.label.last_submitted_at = time;
+        }
+        row.label.add_tags(&submission.tags);
         row.priority = submission.priority;
         let revived = !row.live;
         let jobs = row.jobs.clone();
@@ -105,7 +125,18 @@ impl Ledger {
             jobs: jobs.len() as u64,
             new_jobs: 0,
             succeeded: self.succeeded(&jobs),
+            version: self.sweeps[sweep].version,
         }
+    }
+
+    fn latest_submit(&self) -> Timestamp {
+        let times = self.sweeps.iter().map(|it| it.label.last_submitted_at);
+        times.max().unwrap_or(Timestamp::from_ms(i64::MIN))
+    }
+
+    /// A time for a submit that no other has.
+    fn submit_time(&self, now: Timestamp) -> Timestamp {
+        now.max(self.latest_submit() + Duration::from_millis(1))
     }
 
     /// The job of one replicate, made if it does not exist.
@@ -160,6 +191,7 @@ impl Ledger {
         let index = self.sweep(sweep)?;
         let row = &mut self.sweeps[index];
         match (row.live, change) {
+            (_, SweepChange::Label(change)) => return self.relabel(index, change),
             (true, SweepChange::Cancel) => {
                 row.live = false;
                 self.cancel_unneeded(index, now);
@@ -175,6 +207,27 @@ impl Ledger {
                 )));
             }
         }
+        Ok(())
+    }
+
+    fn relabel(&mut self, index: usize, change: Relabel) -> Result<(), LedgerError> {
+        let Relabel::Rename(to) = change else {
+            self.sweeps[index].label.apply(&change);
+            return Ok(());
+        };
+        let from = self.sweeps[index].name.clone();
+        if from == to {
+            return Ok(());
+        }
+        if self.sweeps.iter().any(|sweep| sweep.name == to) {
+            return Err(LedgerError::Conflict(format!("`{to}` is taken")));
+        }
+        let sweep = &mut self.sweeps[index];
+        sweep.name.clone_from(&to);
+        sweep.version = 1;
+        let cells = sweep.cells.iter().map(|(cell, _)| *cell).collect();
+        let last = !self.sweeps.iter().any(|sweep| sweep.name == from);
+        self.rename_imports(&from, &to, &cells, last);
         Ok(())
     }
 

@@ -71,6 +71,9 @@ impl Tables {
         }
         StoredSweep {
             digest: rec.new.digest,
+            name: rec.new.name.clone(),
+            version: rec.new.version,
+            label: rec.new.label.clone(),
             kind: rec.new.kind,
             replicates: rec.new.replicates,
             row: rec.row.clone(),

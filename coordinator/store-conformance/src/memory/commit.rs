@@ -7,9 +7,9 @@ use swath_model::event::Event;
 use super::tables::{AttemptRec, CellRec, JobRec, Said, SweepRec, Tables};
 use crate::{
     AttemptEnd, CellKey, Changes, Copied, CopiedLog, DecisionRow, End, GrantRequest, GrownCell,
-    JobKey, JobRow, LateOutcome, LogRow, LostAttempt, NeedsRow, NewAttempt, NewCell, NewImport,
-    NewJob, NewSweep, NewSweepCell, ObservationRow, OutcomeRow, REQUESTS_KEPT, ReplicationRow,
-    SweepKey, SweepRow, WorkerKey, WorkerRow,
+    JobKey, JobRow, LabelRow, LateOutcome, LogRow, LostAttempt, NeedsRow, NewAttempt, NewCell,
+    NewImport, NewJob, NewSweep, NewSweepCell, ObservationRow, OutcomeRow, REQUESTS_KEPT,
+    RenamedSweep, ReplicationRow, SweepKey, SweepRow, WorkerKey, WorkerRow,
 };
 
 /// Why a row may not be written.
@@ -37,6 +37,8 @@ impl Tables {
         let Changes {
             new_sweeps,
             sweeps,
+            labels,
+            renamed,
             cells,
             needs,
             sweep_cells,
@@ -67,6 +69,7 @@ impl Tables {
             self.add_sweep(new, row)?;
         }
         all(sweeps, |row| self.change_sweep(row))?;
+        all(labels, |row| self.relabel(row))?;
         all(cells, |new| self.add_cell(new))?;
         all(needs, |row| self.change_needs(row))?;
         all(sweep_cells, |new| self.add_sweep_cell(new))?;
@@ -85,6 +88,7 @@ impl Tables {
         self.drop_requests();
         all(replications, |row| self.put_replication(row))?;
         all(decisions, |row| self.add_decision(row))?;
+        all(renamed, |row| self.rename_imports(row))?;
         for (sweep, source) in forgotten {
             self.imports
                 .retain(|(of, _, by, _), _| *of != sweep || *by != source);
@@ -138,6 +142,43 @@ impl Tables {
     fn change_sweep(&mut self, row: SweepRow) -> Refused {
         let key = row.key;
         self.sweep_mut(key)?.row = row;
+        Ok(())
+    }
+
+    fn relabel(&mut self, row: LabelRow) -> Refused {
+        let mut others = self.sweeps.values().filter(|it| it.new.key != row.key);
+        let taken = others.any(|it| (&it.new.name, it.new.version) == (&row.name, row.version));
+        ensure(!taken, || {
+            format!("two sweeps are {}@{}", row.name, row.version)
+        })?;
+        let new = &mut self.sweep_mut(row.key)?.new;
+        (new.name, new.version, new.label) = (row.name, row.version, row.label);
+        Ok(())
+    }
+
+    fn rename_imports(&mut self, row: RenamedSweep) -> Refused {
+        let cells = &self.sweep_mut(row.key)?.cells;
+        let cells: BTreeSet<CellKey> = cells.iter().map(|held| held.cell).collect();
+        let moves = |(sweep, cell, ..): &(String, CellKey, String, u32)| {
+            *sweep == row.from && cells.contains(cell)
+        };
+        let moved = self.imports.iter().filter(|(key, _)| moves(key));
+        let mut moved: Vec<_> = moved
+            .map(|(key, said)| (key.clone(), said.clone()))
+            .collect();
+        moved.sort_by_key(|(_, said)| said.came);
+        for ((_, cell, source, place), mut said) in moved {
+            said.came = self.came;
+            self.came += 1;
+            let key = (row.to.clone(), cell, source, place);
+            let before = self.imports.insert(key, said);
+            ensure(before.is_none(), || {
+                format!("`{}` has imported numbers already", row.to)
+            })?;
+        }
+        if row.last {
+            self.imports.retain(|(sweep, ..), _| *sweep != row.from);
+        }
         Ok(())
     }
 

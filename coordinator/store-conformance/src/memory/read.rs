@@ -273,6 +273,8 @@ fn sweep_view(rec: &SweepRec) -> SweepView {
     SweepView {
         digest: new.digest,
         name: new.name.clone(),
+        version: new.version,
+        label: new.label.clone(),
         title: new.title.clone(),
         state: SweepState::of(row.live, finished, row.paused.is_some()),
         kind: new.kind,

@@ -10,6 +10,7 @@ use std::cell::RefCell;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use swath_model::label::Relabel;
 use swath_model::outcome::{Fault, Outcome};
 use swath_model::policy::Policy;
 
@@ -237,6 +238,22 @@ fn sweep_change() -> impl Strategy<Value = SweepChange> {
     }),
         2 => Just(SweepChange::Resume),
         1 => (-1..3_i32).prop_map(SweepChange::Priority),
+        1 => relabel().prop_map(SweepChange::Label),
+    ]
+}
+
+fn relabel() -> impl Strategy<Value = Relabel> {
+    let words = || prop::collection::vec(prop::sample::select(vec!["a", "b"]), 0..2);
+    let owned = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
+    prop_oneof![
+        3 => prop::sample::select(vec!["first", "second", "third"])
+            .prop_map(|name| Relabel::Rename(name.to_owned())),
+        1 => (words(), words()).prop_map(move |(add, remove)| Relabel::Tag {
+            add: owned(add),
+            remove: owned(remove),
+        }),
+        1 => any::<bool>().prop_map(Relabel::Archive),
+        1 => prop::sample::select(vec!["", "note"]).prop_map(|note| Relabel::Note(note.to_owned())),
     ]
 }
 

@@ -202,6 +202,8 @@ impl Sweep {
             sources: Sources::Files(Files::default()),
             definition: json!({}),
             submitted_at: at(0),
+            version: 1,
+            label: swath_model::label::Label::default(),
         };
         let spec = format!(
             "{{\"dataset\":{{\"name\":\"mnist\"}},\"model\":\"{}\"}}",

@@ -1,7 +1,7 @@
 //! Workers and their requests, decisions about replicates, and imports.
 
 use sqlx::query;
-use swath_store::{DecisionRow, GrantRequest, NewImport, ReplicationRow, WorkerRow};
+use swath_store::{DecisionRow, GrantRequest, NewImport, RenamedSweep, ReplicationRow, WorkerRow};
 
 use super::CHUNK;
 use crate::error::Result;
@@ -143,6 +143,32 @@ pub(super) async fn insert_decisions(
 }
 
 /// Removes everything that a source has said about a sweep.
+pub(super) async fn rename_imports(session: &mut Session, sweeps: &[RenamedSweep]) -> Result<()> {
+    for sweep in sweeps {
+        let (from, to) = (text::kept(&sweep.from), text::kept(&sweep.to));
+        query!(
+            "INSERT INTO import (sweep, cell, source, place, test_error, seconds, runs, replicate,
+                                 seed, file, line, imported_at)
+             SELECT $1, cell, source, place, test_error, seconds, runs, replicate, seed, file, line,
+                    imported_at
+             FROM import
+             WHERE sweep = $2 AND cell IN (SELECT cell FROM sweep_cell WHERE sweep_cell.sweep = $3)
+             ORDER BY id",
+            &*to,
+            &*from,
+            sweep.key.0
+        )
+        .execute(&mut *session)
+        .await?;
+        if sweep.last {
+            query!("DELETE FROM import WHERE sweep = $1", &*from)
+                .execute(&mut *session)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) async fn forget_imports(
     session: &mut Session,
     forgotten: &[(String, String)],

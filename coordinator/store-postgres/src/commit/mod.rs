@@ -64,6 +64,7 @@ pub(crate) async fn write(
 ) -> Result<()> {
     sweeps::insert(session, &changes.new_sweeps).await?;
     sweeps::update(session, &changes.sweeps).await?;
+    sweeps::relabel(session, &changes.labels).await?;
     sweeps::insert_cells(session, &changes.cells).await?;
     sweeps::change_needs(session, &changes.needs).await?;
     sweeps::insert_sweep_cells(session, &changes.sweep_cells).await?;
@@ -82,6 +83,7 @@ pub(crate) async fn write(
     around::insert_requests(session, &changes.requests).await?;
     around::write_replications(session, &changes.replications).await?;
     around::insert_decisions(session, &changes.decisions).await?;
+    around::rename_imports(session, &changes.renamed).await?;
     around::forget_imports(session, &changes.forgotten).await?;
     around::insert_imports(session, &changes.imports).await?;
     events::write(session, &changes.events).await?;

@@ -4,7 +4,7 @@ use sqlx::query;
 use swath_model::needs::Needs;
 use swath_model::time::Timestamp;
 use swath_store::columns;
-use swath_store::{GrownCell, NeedsRow, NewCell, NewSweep, NewSweepCell, SweepRow};
+use swath_store::{GrownCell, LabelRow, NeedsRow, NewCell, NewSweep, NewSweepCell, SweepRow};
 
 use super::{CHUNK, all_written, copy};
 use crate::error::Result;
@@ -21,10 +21,11 @@ pub(super) async fn insert(session: &mut Session, sweeps: &[NewSweep]) -> Result
         let title = text::kept(&sweep.title);
         let sources = rows::json(&sweep.sources);
         let definition = rows::json(&sweep.definition);
+        let label = rows::json(&sweep.label);
         query!(
             "INSERT INTO sweep (id, digest, name, title, kind, replicates, priority, sources,
-                                definition, submitted_at)
-             VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9)",
+                                definition, submitted_at, version, label)
+             VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $10, $11)",
             sweep.key.0,
             digest,
             &*name,
@@ -33,7 +34,9 @@ pub(super) async fn insert(session: &mut Session, sweeps: &[NewSweep]) -> Result
             i64::from(sweep.replicates),
             sources,
             definition,
-            sweep.submitted_at.as_ms()
+            sweep.submitted_at.as_ms(),
+            i64::from(sweep.version),
+            label
         )
         .execute(&mut *session)
         .await?;
@@ -102,6 +105,23 @@ pub(super) async fn update(session: &mut Session, sweeps: &[SweepRow]) -> Result
         .execute(&mut *session)
         .await?;
         all_written(done.rows_affected(), chunk.len(), "sweeps")?;
+    }
+    Ok(())
+}
+
+/// Writes what is said of sweeps, one by one: that changes seldom.
+pub(super) async fn relabel(session: &mut Session, labels: &[LabelRow]) -> Result<()> {
+    for row in labels {
+        let done = query!(
+            "UPDATE sweep SET name = $2, version = $3, label = $4 WHERE id = $1",
+            row.key.0,
+            &*text::kept(&row.name),
+            i64::from(row.version),
+            rows::json(&row.label)
+        )
+        .execute(&mut *session)
+        .await?;
+        all_written(done.rows_affected(), 1, "sweeps")?;
     }
     Ok(())
 }

@@ -20,6 +20,8 @@ use crate::text;
 struct Row {
     digest: Vec<u8>,
     name: String,
+    version: i64,
+    label: String,
     title: String,
     kind: String,
     replicates: i64,
@@ -64,6 +66,8 @@ impl Row {
         Ok(SweepView {
             digest: rows::sweep_digest(&self.digest)?,
             name: text::told(self.name),
+            version: self.version as u32,
+            label: serde_json::from_str(&self.label)?,
             title: text::told(self.title),
             kind: rows::sweep_kind(&self.kind)?,
             state: SweepState::of(self.live, finished, !self.cause.is_empty()),
@@ -92,8 +96,8 @@ impl Row {
 pub(crate) async fn sweeps(session: &mut Session) -> Result<Vec<SweepView>> {
     let rows = query_as!(
         Row,
-        r#"SELECT digest, name, title, kind, replicates, priority, live, cause, submitted_at,
-                  cells, queued, leased, suspect, succeeded, failed, diverged, cancelled,
+        r#"SELECT digest, name, version, label, title, kind, replicates, priority, live, cause,
+                  submitted_at, cells, queued, leased, suspect, succeeded, failed, diverged, cancelled,
                   ended_at, most AS "most?", rounds AS "rounds?", seeds AS "seeds?", settled_at,
                   as_of, pairs AS "pairs?", undecided AS "undecided?"
            FROM sweep
@@ -111,8 +115,8 @@ pub(crate) async fn sweep(session: &mut Session, sweep: SweepDigest) -> Result<S
     let digest = &sweep.as_bytes()[..];
     let row = query_as!(
         Row,
-        r#"SELECT digest, name, title, kind, replicates, priority, live, cause, submitted_at,
-                  cells, queued, leased, suspect, succeeded, failed, diverged, cancelled,
+        r#"SELECT digest, name, version, label, title, kind, replicates, priority, live, cause,
+                  submitted_at, cells, queued, leased, suspect, succeeded, failed, diverged, cancelled,
                   ended_at, most AS "most?", rounds AS "rounds?", seeds AS "seeds?", settled_at,
                   as_of, pairs AS "pairs?", undecided AS "undecided?"
            FROM sweep

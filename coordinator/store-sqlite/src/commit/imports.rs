@@ -1,10 +1,37 @@
 //! Imported numbers: row by row, so that every bit of them is kept.
 
 use sqlx::query;
-use swath_store::NewImport;
+use swath_store::{NewImport, RenamedSweep};
 
 use crate::error::Result;
 use crate::writer::Tx;
+
+/// Lets the numbers of a sweep's cells follow it to its new name.
+pub(super) async fn rename(tx: &mut Tx, sweeps: &[RenamedSweep]) -> Result<()> {
+    for sweep in sweeps {
+        let key = sweep.key.0;
+        query!(
+            "INSERT INTO import (sweep, cell, source, place, test_error, seconds, runs, replicate,
+                                 seed, file, line, imported_at)
+             SELECT ?1, cell, source, place, test_error, seconds, runs, replicate, seed, file, line,
+                    imported_at
+             FROM import
+             WHERE sweep = ?2 AND cell IN (SELECT cell FROM sweep_cell WHERE sweep_cell.sweep = ?3)
+             ORDER BY id",
+            sweep.to,
+            sweep.from,
+            key
+        )
+        .execute(&mut tx.conn)
+        .await?;
+        if sweep.last {
+            query!("DELETE FROM import WHERE sweep = ?1", sweep.from)
+                .execute(&mut tx.conn)
+                .await?;
+        }
+    }
+    Ok(())
+}
 
 pub(super) async fn forget(tx: &mut Tx, said: &[(String, String)]) -> Result<()> {
     for (sweep, source) in said {

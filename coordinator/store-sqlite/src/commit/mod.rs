@@ -24,6 +24,8 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
     let Changes {
         new_sweeps,
         sweeps,
+        labels,
+        renamed,
         cells,
         needs,
         sweep_cells,
@@ -48,6 +50,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
     } = changes;
     sweeps::insert(tx, new_sweeps).await?;
     sweeps::update(tx, sweeps).await?;
+    sweeps::relabel(tx, labels).await?;
     sweeps::insert_cells(tx, cells).await?;
     sweeps::change_needs(tx, needs).await?;
     sweeps::insert_sweep_cells(tx, sweep_cells).await?;
@@ -65,6 +68,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
     workers::remember_requests(tx, requests).await?;
     sweeps::write_replications(tx, replications).await?;
     sweeps::insert_decisions(tx, decisions).await?;
+    imports::rename(tx, renamed).await?;
     imports::forget(tx, forgotten).await?;
     imports::insert(tx, imports).await?;
     events::write(tx, events).await?;

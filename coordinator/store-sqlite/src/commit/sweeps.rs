@@ -4,7 +4,8 @@ use sqlx::query;
 use swath_model::time::Timestamp;
 use swath_store::columns;
 use swath_store::{
-    DecisionRow, GrownCell, NeedsRow, NewCell, NewSweep, NewSweepCell, ReplicationRow, SweepRow,
+    DecisionRow, GrownCell, LabelRow, NeedsRow, NewCell, NewSweep, NewSweepCell, ReplicationRow,
+    SweepRow,
 };
 
 use super::all_written;
@@ -23,11 +24,12 @@ pub(super) async fn insert(tx: &mut Tx, sweeps: &[NewSweep]) -> Result<()> {
         let submitted_at = sweep.submitted_at.as_ms();
         let cells = sweep.cells as i64;
         let kind = sweep.kind.name();
+        let label = rows::json(&sweep.label);
         query!(
             "INSERT INTO sweep
                  (id, digest, name, title, kind, replicates, priority, sources, definition,
-                  submitted_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9)",
+                  submitted_at, version, label)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9, ?10, ?11)",
             key,
             digest,
             sweep.name,
@@ -36,7 +38,9 @@ pub(super) async fn insert(tx: &mut Tx, sweeps: &[NewSweep]) -> Result<()> {
             sweep.replicates,
             sources,
             definition,
-            submitted_at
+            submitted_at,
+            sweep.version,
+            label
         )
         .execute(&mut tx.conn)
         .await?;
@@ -114,6 +118,24 @@ pub(super) async fn update(tx: &mut Tx, sweeps: &[SweepRow]) -> Result<()> {
         .await?
         .rows_affected();
         all_written("sweeps", written, sweeps.len())?;
+    }
+    Ok(())
+}
+
+/// Writes what is said of sweeps, one by one: that changes seldom.
+pub(super) async fn relabel(tx: &mut Tx, labels: &[LabelRow]) -> Result<()> {
+    for row in labels {
+        let key = row.key.0;
+        let label = rows::json(&row.label);
+        let written = query!(
+            "UPDATE sweep SET name = ?2, version = ?3, label = ?4 WHERE id = ?1",
+            key,
+            row.name,
+            row.version,
+            label
+        );
+        let written = written.execute(&mut tx.conn).await?.rows_affected();
+        all_written("sweeps", written, 1)?;
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ pub(crate) async fn copying(conn: &mut SqliteConnection) -> Result<Option<Copyin
 /// Every sweep, in order of submission, without its faults.
 async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<StoredSweep>> {
     let rows = query!(
-        r#"SELECT sweep.id AS "id!", digest, kind, replicates, priority, live, cause, queued,
+        r#"SELECT sweep.id AS "id!", digest, name, version, label, kind, replicates, priority, live, cause, queued,
                   leased, suspect, succeeded, failed, diverged, cancelled, ended_at,
                   most AS "most?", rounds AS "rounds?", seeds AS "seeds?", settled_at, as_of,
                   pairs AS "pairs?", undecided AS "undecided?"
@@ -67,6 +67,9 @@ async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<StoredSweep>> {
     let sweeps = rows.into_iter().map(|row| {
         Ok(StoredSweep {
             digest: rows::sweep_digest(&row.digest)?,
+            name: row.name,
+            version: row.version as u32,
+            label: serde_json::from_str(&row.label)?,
             kind: rows::sweep_kind(&row.kind)?,
             replicates: row.replicates as u32,
             row: SweepRow {

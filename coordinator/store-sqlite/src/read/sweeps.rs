@@ -17,6 +17,8 @@ use crate::rows;
 struct Row {
     digest: Vec<u8>,
     name: String,
+    version: i64,
+    label: String,
     title: String,
     kind: String,
     replicates: i64,
@@ -61,6 +63,8 @@ impl Row {
         Ok(SweepView {
             digest: rows::sweep_digest(&self.digest)?,
             name: self.name,
+            version: self.version as u32,
+            label: serde_json::from_str(&self.label)?,
             title: self.title,
             kind: rows::sweep_kind(&self.kind)?,
             state: SweepState::of(self.live != 0, finished, !self.cause.is_empty()),
@@ -89,8 +93,8 @@ impl Row {
 pub(crate) async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<SweepView>> {
     let rows = query_as!(
         Row,
-        r#"SELECT digest, name, title, kind, replicates, priority, live, cause, submitted_at,
-                  cells, queued, leased, suspect, succeeded, failed, diverged, cancelled,
+        r#"SELECT digest, name, version, label, title, kind, replicates, priority, live, cause,
+                  submitted_at, cells, queued, leased, suspect, succeeded, failed, diverged, cancelled,
                   ended_at, most AS "most?", rounds AS "rounds?", seeds AS "seeds?", settled_at,
                   as_of, pairs AS "pairs?", undecided AS "undecided?"
            FROM sweep
@@ -108,8 +112,8 @@ pub(crate) async fn sweep(conn: &mut SqliteConnection, sweep: SweepDigest) -> Re
     let digest = &sweep.as_bytes()[..];
     let row = query_as!(
         Row,
-        r#"SELECT digest, name, title, kind, replicates, priority, live, cause, submitted_at,
-                  cells, queued, leased, suspect, succeeded, failed, diverged, cancelled,
+        r#"SELECT digest, name, version, label, title, kind, replicates, priority, live, cause,
+                  submitted_at, cells, queued, leased, suspect, succeeded, failed, diverged, cancelled,
                   ended_at, most AS "most?", rounds AS "rounds?", seeds AS "seeds?", settled_at,
                   as_of, pairs AS "pairs?", undecided AS "undecided?"
            FROM sweep

@@ -69,8 +69,8 @@ async fn sweeps(
     page: &mut Filling,
 ) -> Result<()> {
     let found = query!(
-        r#"SELECT sweep.id AS "id!", digest, name, title, kind, replicates, priority, live,
-                  cause, sources, definition, submitted_at, cells, queued, leased, suspect,
+        r#"SELECT sweep.id AS "id!", digest, name, version, label, title, kind, replicates,
+                  priority, live, cause, sources, definition, submitted_at, cells, queued, leased, suspect,
                   succeeded, failed, diverged, cancelled, ended_at
            FROM sweep
            JOIN sweep_counts ON sweep_counts.sweep = sweep.id
@@ -87,6 +87,8 @@ async fn sweeps(
             key,
             digest: rows::sweep_digest(&row.digest)?,
             name: row.name,
+            version: row.version as u32,
+            label: serde_json::from_str(&row.label)?,
             title: row.title,
             kind: rows::sweep_kind(&row.kind)?,
             replicates: row.replicates as u32,

@@ -79,6 +79,8 @@ fn sweep(title: &str, axes: &[&str], cells: usize, replicates: Option<usize>) ->
         counts: Counts::default(),
         submitted_at: Timestamp::from_ms(0),
         finished_at: None,
+        version: 1,
+        label: swath_model::label::Label::default(),
     };
     SweepRecord {
         view,

@@ -109,6 +109,8 @@ pub(super) fn sweep(layout: &Value) -> SweepRecord {
         },
         submitted_at: Timestamp::from_ms(0),
         finished_at: None,
+        version: 1,
+        label: swath_model::label::Label::default(),
     };
     SweepRecord {
         view,

@@ -76,6 +76,8 @@ mod tests {
             counts: Counts::default(),
             submitted_at: Timestamp::from_ms(0),
             finished_at: None,
+            version: 1,
+            label: swath_model::label::Label::default(),
         };
         SweepRecord {
             view,

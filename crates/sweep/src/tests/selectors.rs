@@ -13,6 +13,8 @@ fn matches(selector: &str) -> bool {
     });
     let subject = SubjectView {
         sweep_name: "linear_scaling",
+        version: 2,
+        older: false,
         sweep: Some(SweepDigest::from_bytes([0xab; 32])),
         last: true,
         job: Some(JobDigest::from_bytes([0x1c; 32])),
@@ -49,6 +51,28 @@ fn targets_are_names_ids_prefixes_and_patterns() {
         "linear_scaling2",
     ] {
         assert!(!matches(no), "{no}");
+    }
+}
+
+#[test]
+fn a_name_alone_means_what_was_submitted_last() {
+    let matches = |selector: &str, older: bool| {
+        let subject = SubjectView {
+            sweep_name: "slow",
+            version: 1,
+            older,
+            ..SubjectView::default()
+        };
+        Selector::parse(selector).unwrap().matches(&subject)
+    };
+    for always in ["slow@1", "slow@*", "*@1"] {
+        assert!(matches(always, true) && matches(always, false), "{always}");
+    }
+    for newest in ["slow", "sl*"] {
+        assert!(!matches(newest, true) && matches(newest, false), "{newest}");
+    }
+    for never in ["slow@2", "slow@", "slow@01", "slo@1"] {
+        assert!(!matches(never, true) && !matches(never, false), "{never}");
     }
 }
 

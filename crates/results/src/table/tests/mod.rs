@@ -30,6 +30,8 @@ fn sweep(definition: Value) -> SweepRecord {
         counts: Counts::default(),
         submitted_at: Timestamp::from_ms(0),
         finished_at: None,
+        version: 1,
+        label: swath_model::label::Label::default(),
     };
     SweepRecord { view, definition }
 }
