@@ -578,6 +578,13 @@ pub enum ChangeOrder {
         /// Shows them in lists again.
         undo: bool,
     },
+    /// Deletes the sweeps that match, with the jobs that no other sweep holds.
+    Delete {
+        /// A sweep selector.
+        selector: Vec<String>,
+        /// Whether open jobs are cancelled; otherwise they keep their sweep.
+        cancel: bool,
+    },
     /// Submits a sweep again with more replicates.
     Extend {
         /// A sweep selector that matches one sweep.
@@ -594,6 +601,11 @@ pub enum ChangeOrder {
     },
     /// Gives a worker jobs again.
     Activate {
+        /// The worker's name.
+        worker: WorkerName,
+    },
+    /// Leaves a worker that is gone out of lists.
+    Forget {
         /// The worker's name.
         worker: WorkerName,
     },

@@ -1,8 +1,8 @@
 //! One call of the engine, whatever it returns.
 
-use swath_model::id::CellDigest;
+use swath_model::id::{CellDigest, SweepDigest};
 use swath_model::time::Timestamp;
-use swath_store::{Result, Said, StoreError};
+use swath_store::{Result, Said, StoreError, Tail};
 use tokio::sync::oneshot;
 
 use crate::ledger::{Ledger, Wanted};
@@ -15,6 +15,8 @@ pub(crate) enum Extra {
     Nothing,
     /// The specs of these cells, if the ledger holds the cells.
     Specs(Vec<CellDigest>),
+    /// The last cells of a sweep.
+    Tail(SweepDigest),
     /// The imported numbers of sources.
     Said {
         /// The cells, each with the name of a sweep.
@@ -30,6 +32,7 @@ pub(crate) struct Extras {
     /// The specs; an empty text for a cell that is not held.
     pub(crate) specs: Vec<String>,
     pub(crate) said: Said,
+    pub(crate) tail: Tail,
 }
 
 /// Why nothing of a batch was kept.

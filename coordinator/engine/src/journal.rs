@@ -19,12 +19,14 @@ pub(crate) fn is_told(event: &Event) -> bool {
         }),
         What::SweepSubmitted
         | What::SweepLabelled
+        | What::SweepDeleted
         | What::JobGranted
         | What::JobMeasured { .. }
         | What::JobCancelled
         | What::JobStopping { .. }
         | What::JobObserved(_)
-        | What::WorkerJoined => false,
+        | What::WorkerJoined
+        | What::WorkerForgotten => false,
     }
 }
 
@@ -80,11 +82,13 @@ pub(crate) fn log(event: &Event) {
         },
         What::SweepSubmitted
         | What::SweepLabelled
+        | What::SweepDeleted
         | What::JobGranted
         | What::JobMeasured { .. }
         | What::JobCancelled
         | What::JobStopping { .. }
         | What::JobObserved(_)
-        | What::WorkerJoined => {}
+        | What::WorkerJoined
+        | What::WorkerForgotten => {}
     }
 }

@@ -25,7 +25,7 @@ use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::ImportBatch;
 use swath_model::import::ImportCounts;
 use swath_model::message::{
-    Exchange, Exchanged, Grant, Held, Hello, Release, Report, Steered, SteeringDue, Submission,
+    Deleted, Exchange, Exchanged, Grant, Held, Hello, Release, Report, Steered, SteeringDue, Submission,
     Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
 use swath_model::needs::{Lack, Needs};
@@ -521,6 +521,42 @@ impl Engine {
         self.run(Some(now), Wanted::Nothing, work).await
     }
 
+    /// Begins the deletion of a sweep: it is cancelled, takes no change any more,
+    /// and nothing is decided about its replicates. [`Engine::delete_some`] then
+    /// deletes it. If that has begun already, nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown sweep, [`StoreError::Conflict`]
+    /// for one with open jobs, unless those are to be cancelled.
+    pub async fn begin_deletion(
+        &self,
+        now: Timestamp,
+        sweep: SweepDigest,
+        cancel: bool,
+    ) -> Result<()> {
+        let work = move |ledger: &mut Ledger, now| ledger.begin_deletion(now, sweep, cancel);
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// Deletes some cells of a sweep, with those of their jobs that no other
+    /// sweep holds, and everything about these; to be repeated until it is done.
+    /// Jobs under way are deleted too: their workers are told that they are
+    /// fenced. The numbers that were imported for a cell go with the last sweep
+    /// of their name that has it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown sweep, [`StoreError::Conflict`]
+    /// for one whose deletion has not begun.
+    pub async fn delete_some(&self, now: Timestamp, sweep: SweepDigest) -> Result<Deleted> {
+        let work = move |ledger: &mut Ledger, now, extras: Extras| {
+            ledger.delete_some(now, sweep, extras.tail)
+        };
+        self.run_with(Some(now), Wanted::Nothing, Extra::Tail(sweep), work)
+            .await
+    }
+
     /// Cancels jobs, whichever sweeps want them. Returns how many changed;
     /// unknown jobs are ignored.
     pub async fn cancel_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
@@ -600,18 +636,20 @@ impl Engine {
     }
 
     /// Changes whether a worker gets jobs. Activating clears its row of failed
-    /// jobs and the reason.
+    /// jobs and the reason. A worker that is forgotten is left out of lists, what
+    /// it held waits again, and its name is free.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotFound`] for an unknown worker.
+    /// [`StoreError::NotFound`] for an unknown or forgotten worker,
+    /// [`StoreError::Conflict`] when one that is alive is to be forgotten.
     pub async fn change_worker(
         &self,
         now: Timestamp,
         worker: WorkerName,
         change: WorkerChange,
     ) -> Result<()> {
-        let work = move |ledger: &mut Ledger, _| ledger.change_worker(&worker, change);
+        let work = move |ledger: &mut Ledger, now| ledger.change_worker(now, &worker, change);
         self.run(Some(now), Wanted::Nothing, work).await
     }
 

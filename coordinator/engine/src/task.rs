@@ -18,13 +18,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use crate::Role;
 use crate::call::{Answer, Call, Extra, Extras, Refusal, closed};
 use crate::journal;
-use crate::ledger::{Ledger, Looked};
+use crate::ledger::{Keys, Ledger, Looked};
 use crate::parked::{Parked, WaitId, Waiting};
 use crate::under_way::UnderWay;
 
 /// The most calls per batch, so that the first one is not kept waiting for the
 /// last of a long queue.
 const BATCH: usize = 256;
+
+/// How many cells of a sweep are deleted at once: others wait meanwhile.
+const TAIL: u32 = 32;
 
 /// How many cells are read at once at a start.
 const PAGE: u32 = 4096;
@@ -60,6 +63,9 @@ pub(crate) struct Task {
     /// their way here.
     now: Timestamp,
     parked: Parked,
+    /// The greatest keys that were ever given: none is given again while this
+    /// process remembers what the first one meant.
+    keys: Keys,
     /// How many calls are decided one by one. One call of a failed batch may
     /// have caused the failure, and the others should not fail with it again.
     one_by_one: usize,
@@ -79,6 +85,7 @@ impl Task {
             under_way: Arc::default(),
             now: Timestamp::from_ms(i64::MIN),
             parked: Parked::default(),
+            keys: Keys::default(),
             one_by_one: 0,
         }
     }
@@ -122,6 +129,7 @@ impl Task {
         self.now = self.now.max(latest(&start));
         self.told.send_replace(start.last_event);
         let mut ledger = Ledger::start(self.policy.clone(), start);
+        ledger.give_keys_after(self.keys);
         let mut after = CellKey(0);
         loop {
             let page = self.store.open_cells(after, PAGE).await?;
@@ -287,6 +295,7 @@ impl Task {
         };
         answers.extend(self.parked.serve(ledger, self.now));
         let changes = ledger.take_changes(self.now);
+        self.keys = ledger.keys();
         self.under_way.grant(self.batch, &changes.attempts);
         let newest = changes.events.last().map(|event| event.seq);
         let told = changes.events.iter().filter(|it| journal::is_told(it));
@@ -391,6 +400,12 @@ impl Task {
             Extra::Nothing => {}
             Extra::Said { cells, sources } => {
                 extras.said = self.store.said(cells, sources).await?;
+            }
+            Extra::Tail(sweep) => {
+                let key = self.ledger.as_ref().and_then(|it| it.find_sweep(*sweep));
+                if let Some(key) = key {
+                    extras.tail = self.store.tail(key, TAIL).await?;
+                }
             }
             Extra::Specs(cells) => {
                 let Some(ledger) = &self.ledger else {

@@ -45,6 +45,7 @@ pub(crate) const OWNER: &str = "SWATH_OWNER";
 pub(crate) const TAG: &str = "SWATH_TAG";
 pub(crate) const REMOVE: &str = "SWATH_REMOVE";
 pub(crate) const UNDO: &str = "SWATH_UNDO";
+pub(crate) const CANCEL: &str = "SWATH_CANCEL";
 pub(crate) const YES: &str = "SWATH_YES";
 /// Who submits.
 pub(crate) const USER: &str = "SWATH_USER";

@@ -228,6 +228,7 @@ pub(crate) enum Verb {
     Note(Note),
     Archive(Archive),
     Cancel(Cancel),
+    Delete(Delete),
     Pause(Pause),
     Resume(Resume),
     Serve(Serve),

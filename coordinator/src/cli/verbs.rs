@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::FalseyValueParser;
+use clap::{Args, Subcommand};
 use clap_complete::Shell;
 use swath_model::id::WorkerName;
 
@@ -272,9 +272,32 @@ pub(crate) struct Decisions {
     pub(crate) selector: Vec<String>,
 }
 
-/// Lists every worker
+/// Lists workers, or forgets one that is gone
 #[derive(Args, Debug)]
-pub(crate) struct Workers {}
+pub(crate) struct Workers {
+    #[command(subcommand)]
+    pub(crate) action: Option<WorkersVerb>,
+}
+
+/// What can be done to the list of workers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkersVerb {
+    Forget(Forget),
+}
+
+/// Leaves a worker that is gone out of the list
+///
+/// Refused while it is alive. What it still holds waits again at once, its name
+/// is free, and a cordon is lifted. A worker that comes back is listed again.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  coordinator workers forget gpu7")]
+pub(crate) struct Forget {
+    /// The worker's name
+    #[arg(value_name = "WORKER")]
+    pub(crate) worker: WorkerName,
+}
 
 /// Says why a job is in its state, and what can be done
 #[derive(Args, Debug)]
@@ -316,6 +339,28 @@ pub(crate) struct Cancel {
     /// Which sweeps or jobs
     #[arg(value_name = "SELECTOR", required = true)]
     pub(crate) selector: Vec<String>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// Deletes sweeps, with the jobs that no other sweep holds
+///
+/// Their attempts, results, curves and logs go too, and cannot be brought back.
+/// It shows what it would touch, and asks. Another sweep keeps the jobs that it
+/// has in common with a deleted one. `archive` only hides a sweep.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator delete pilot@1
+  coordinator delete 'pilot_*' --cancel")]
+pub(crate) struct Delete {
+    /// Which sweeps
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selector: Vec<String>,
+    /// Also with open jobs: those that no other sweep needs are cancelled
+    #[arg(long, env = environment::CANCEL, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) cancel: bool,
     #[command(flatten)]
     pub(crate) ask: Ask,
 }

@@ -47,6 +47,22 @@ pub(crate) async fn archive(context: &Context, arguments: cli::Archive) -> Outco
     bulk(context, deed, arguments.selector, arguments.ask, order).await
 }
 
+pub(crate) async fn delete(context: &Context, arguments: cli::Delete) -> Outcome {
+    let deed = Deed {
+        verb: "delete",
+        only_sweeps: true,
+        always: true,
+    };
+    let cancel = arguments.cancel;
+    let order = |selector| ChangeOrder::Delete { selector, cancel };
+    bulk(context, deed, arguments.selector, arguments.ask, order).await
+}
+
+pub(crate) async fn forget(context: &Context, arguments: cli::Forget) -> Outcome {
+    let worker = arguments.worker;
+    order(context, ChangeOrder::Forget { worker }).await
+}
+
 pub(crate) async fn rename(context: &Context, arguments: cli::Rename) -> Outcome {
     let cli::Rename { sweep, name } = arguments;
     let selector = vec![sweep];

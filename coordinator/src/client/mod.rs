@@ -36,7 +36,7 @@ use clap::CommandFactory;
 
 use self::exit::Exit;
 use self::failure::{Failure, Outcome};
-use crate::cli::{Cli, Completions, Verb, markdown};
+use crate::cli::{Cli, Completions, Verb, WorkersVerb, markdown};
 use crate::settings::Context;
 
 /// Carries out what was typed.
@@ -72,10 +72,14 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Tag(arguments) => change::tag(context, arguments).await,
         Verb::Note(arguments) => change::note(context, arguments).await,
         Verb::Archive(arguments) => change::archive(context, arguments).await,
+        Verb::Delete(arguments) => change::delete(context, arguments).await,
         Verb::Pause(arguments) => change::pause(context, arguments).await,
         Verb::Resume(arguments) => change::resume(context, arguments).await,
         Verb::Serve(arguments) => serve::serve(context, &arguments).await,
-        Verb::Workers(_) => read::workers(context).await,
+        Verb::Workers(arguments) => match arguments.action {
+            None => read::workers(context).await,
+            Some(WorkersVerb::Forget(it)) => change::forget(context, it).await,
+        },
         Verb::Cordon(arguments) => change::cordon(context, arguments).await,
         Verb::Activate(arguments) => change::activate(context, arguments).await,
         Verb::Drain(arguments) => change::drain(context, arguments).await,

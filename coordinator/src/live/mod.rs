@@ -101,8 +101,8 @@ impl Live {
         match (&event.what, event.job) {
             (What::SweepSubmitted, _) if self.all => return Folded::Reread,
             // What the worker reports about itself may be new.
-            (What::WorkerJoined, _) => return Folded::Reread,
-            (What::SweepLabelled, _) => {
+            (What::WorkerJoined | What::WorkerForgotten, _) => return Folded::Reread,
+            (What::SweepLabelled | What::SweepDeleted, _) => {
                 let mut sweeps = self.status.sweeps.iter();
                 if sweeps.any(|view| Some(view.digest) == event.sweep) {
                     return Folded::Reread;

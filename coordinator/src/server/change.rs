@@ -11,6 +11,7 @@ use swath_model::message::{SweepChange, WorkerChange};
 use swath_model::outcome::Fault;
 use swath_model::view::{SCHEMA_VERSION, SweepView};
 
+use super::delete::delete;
 use super::error::ApiError;
 use super::import::import;
 use super::select::{self, JobState, Selected};
@@ -77,6 +78,10 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
             };
             relabel(state, &sweeps, &Relabel::Archive(!undo), done).await?
         }
+        ChangeOrder::Delete { selector, cancel } => {
+            let sweeps = sweeps_named(state, &selector).await?;
+            delete(state, &sweeps, cancel).await?
+        }
         ChangeOrder::Extend {
             selector,
             replicates,
@@ -105,6 +110,16 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
             state.set_draining(&worker, false);
             said(format!("worker `{worker}` gets jobs"))
         }
+        ChangeOrder::Forget { worker } => {
+            let change = WorkerChange::Forget;
+            state
+                .engine
+                .change_worker(state.now(), worker.clone(), change)
+                .await
+                .map_err(ApiError::from)?;
+            state.set_draining(&worker, false);
+            said(format!("worker `{worker}` is forgotten"))
+        }
         ChangeOrder::Drain { worker } => {
             let change = WorkerChange::Drain;
             state
@@ -121,7 +136,7 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
     Ok(changed)
 }
 
-const fn said(message: String) -> Changed {
+pub(crate) const fn said(message: String) -> Changed {
     Changed {
         schema_version: SCHEMA_VERSION,
         sweeps: Vec::new(),
@@ -203,7 +218,7 @@ fn check_room(sweeps: &[SweepView], add: &[String], remove: &[String]) -> Result
     Ok(())
 }
 
-fn names(sweeps: &[SweepView]) -> String {
+pub(crate) fn names(sweeps: &[SweepView]) -> String {
     let names: Vec<_> = sweeps
         .iter()
         .map(|sweep| format!("`{}`", sweep.full_name()))

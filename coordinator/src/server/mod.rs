@@ -5,6 +5,7 @@ mod change;
 mod clock;
 mod control;
 mod decisions;
+mod delete;
 mod dispatch;
 mod error;
 mod explain;

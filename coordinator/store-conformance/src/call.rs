@@ -40,6 +40,8 @@ pub enum Call {
     CancelJobs(Vec<JobDigest>),
     /// [`Subject::retry_jobs`].
     RetryJobs(Vec<JobDigest>),
+    /// [`Subject::delete`].
+    Delete(SweepDigest, bool),
     /// [`Subject::steer`].
     Steer(SteeringDue, Vec<Steering>),
     /// [`Subject::import`].
@@ -102,6 +104,10 @@ impl Call {
             }
             Self::CancelJobs(jobs) => subject.cancel_jobs(now, jobs).await.map(Reply::Changed),
             Self::RetryJobs(jobs) => subject.retry_jobs(now, jobs).await.map(Reply::Changed),
+            Self::Delete(sweep, cancel) => {
+                let jobs = subject.delete(now, sweep, cancel).await;
+                jobs.map(Reply::Changed)
+            }
             Self::Steer(due, said) => {
                 let replicated = subject.steer(now, due, said).await;
                 replicated.map(Reply::Steered)

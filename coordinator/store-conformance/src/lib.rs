@@ -25,6 +25,7 @@ pub mod bench;
 pub mod call;
 pub mod cooling;
 pub mod copying;
+pub mod deleting;
 pub mod finishing;
 pub mod granting;
 pub mod importing;
@@ -125,6 +126,7 @@ macro_rules! conformance_suite {
             sessions::a_worker_comes_back_to_its_name,
             sessions::a_dead_workers_name_is_free,
             sessions::a_live_name_can_be_taken,
+            sessions::a_worker_that_is_gone_is_forgotten,
             sessions::a_cordon_outlives_a_session,
             sweeping::submitting_twice_is_a_no_op,
             sweeping::a_grown_sweep_keeps_its_jobs,
@@ -142,6 +144,11 @@ macro_rules! conformance_suite {
             naming::what_is_said_of_a_sweep_changes,
             naming::a_sweep_gets_another_name,
             naming::numbers_follow_a_sweep_to_its_name,
+            deleting::a_finished_sweep_goes_with_everything,
+            deleting::shared_jobs_outlive_a_sweep,
+            deleting::open_jobs_are_cancelled_on_request,
+            deleting::decisions_go_with_their_sweep,
+            deleting::a_large_sweep_goes_piece_by_piece,
             importing::imports_lie_beside_the_jobs,
             importing::a_measurement_is_never_hidden_by_an_import,
             importing::an_import_can_be_repeated_and_replaced,
@@ -283,6 +290,7 @@ mod tests {
             ("sessions", include_str!("sessions.rs")),
             ("sweeping", include_str!("sweeping.rs")),
             ("naming", include_str!("naming.rs")),
+            ("deleting", include_str!("deleting.rs")),
             ("importing", include_str!("importing.rs")),
             ("replicating", include_str!("replicating.rs")),
             ("reading", include_str!("reading.rs")),

@@ -118,6 +118,11 @@ impl Subject for Oracle {
         Ok(self.with(|ledger| ledger.retry_jobs(now, &jobs)))
     }
 
+    async fn delete(&self, now: Timestamp, sweep: SweepDigest, cancel: bool) -> Result<u64> {
+        self.with(|ledger| ledger.delete(now, sweep, cancel))
+            .map_err(told)
+    }
+
     async fn steering_due(&self) -> Result<Vec<SteeringDue>> {
         Ok(self.with(|ledger| ledger.steering_due()))
     }
@@ -142,11 +147,11 @@ impl Subject for Oracle {
 
     async fn change_worker(
         &self,
-        _now: Timestamp,
+        now: Timestamp,
         worker: WorkerName,
         change: WorkerChange,
     ) -> Result<()> {
-        self.with(|ledger| ledger.change_worker(&worker, change))
+        self.with(|ledger| ledger.change_worker(now, &worker, change))
             .map_err(told)
     }
 

@@ -240,6 +240,37 @@ pub async fn a_live_name_can_be_taken(bench: &mut Bench) {
     assert!(is_stale(&bench.heartbeat(&owner, &[attempt]).await));
 }
 
+/// A worker that is gone is left out of lists, and its jobs wait again. One that
+/// is alive is not forgotten, and one that comes back begins anew.
+pub async fn a_worker_that_is_gone_is_forgotten(bench: &mut Bench) {
+    let (owner, attempt) = trains(bench).await;
+    let forget = async |bench: &mut Bench| {
+        let worker = owner.worker.clone();
+        bench.change_worker(&worker, WorkerChange::Forget).await
+    };
+    let cordon = WorkerChange::Cordon {
+        cause: swath_model::cause::CordonCause::Operator,
+    };
+    bench.change_worker(&owner.worker, cordon).await.unwrap();
+    let refused = forget(bench).await;
+    assert!(
+        matches!(refused, Err(StoreError::Conflict(_))),
+        "{refused:?}"
+    );
+    bench.pass(bench.policy().ttl() * 2);
+    bench.tick().await;
+    forget(bench).await.unwrap();
+    assert_eq!(bench.state(attempt.job).await, StateName::Queued);
+    let again = forget(bench).await;
+    assert!(matches!(again, Err(StoreError::NotFound(_))), "{again:?}");
+    assert!(is_stale(&bench.heartbeat(&owner, &[attempt]).await));
+    // Anybody may have the name now.
+    let welcome = bench.greet(from_state(2, &[])).await;
+    assert!(welcome.session > owner.session);
+    let view = bench.worker(&owner.worker).await;
+    assert_eq!(view.state, WorkerState::Active);
+}
+
 /// Starting a worker again does not lift its cordon.
 pub async fn a_cordon_outlives_a_session(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1], 1)).await;

@@ -141,6 +141,19 @@ impl Subject for Tested {
         self.engine().retry_jobs(now, jobs).await
     }
 
+    async fn delete(&self, now: Timestamp, sweep: SweepDigest, cancel: bool) -> Result<u64> {
+        let engine = self.engine();
+        engine.begin_deletion(now, sweep, cancel).await?;
+        let mut jobs = 0;
+        loop {
+            let deleted = engine.delete_some(now, sweep).await?;
+            jobs += deleted.jobs;
+            if deleted.done {
+                return Ok(jobs);
+            }
+        }
+    }
+
     async fn steering_due(&self) -> Result<Vec<SteeringDue>> {
         self.engine().steering_due().await
     }

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use crate::memory::{MemoryStore, failed};
 use crate::{
     CellKey, Census, Changes, JobQuery, Known, Names, Result, Said, Snapshot, Sources, Start,
-    Store, StoredCell, Term,
+    Store, StoredCell, SweepKey, Tail, Term,
 };
 
 /// When a commit fails.
@@ -185,6 +185,19 @@ impl<S: Store> Store for Watched<S> {
         let what = format!("load of {names:?}");
         self.same(&what, &in_order(got.clone()), &wanted);
         Ok(got)
+    }
+
+    async fn tail(&self, sweep: SweepKey, limit: u32) -> Result<Tail> {
+        let got = self.store.tail(sweep, limit).await?;
+        let wanted = self.mirror.tail(sweep, limit).await?;
+        self.same("before a tail", &got.before, &wanted.before);
+        let (cells, wanted) = (in_order(got.cells.clone()), in_order(wanted.cells));
+        self.same(&format!("the last {limit} of {sweep}"), &cells, &wanted);
+        Ok(got)
+    }
+
+    async fn reclaim(&self) -> Result<bool> {
+        self.store.reclaim().await
     }
 
     async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>> {

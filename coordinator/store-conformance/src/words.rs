@@ -153,6 +153,11 @@ impl Bench {
         self.step(Call::ChangeSweep(sweep, change)).await
     }
 
+    /// [`Subject::delete`].
+    pub async fn delete(&mut self, sweep: SweepDigest, cancel: bool) -> Result<u64> {
+        self.step(Call::Delete(sweep, cancel)).await
+    }
+
     /// [`Subject::import`].
     pub async fn import(&mut self, batch: ImportBatch) -> Result<ImportCounts> {
         let reply = self.step(Call::Import(batch)).await;

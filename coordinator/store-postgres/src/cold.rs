@@ -13,7 +13,7 @@ use swath_model::view::{Counts, SettledView};
 use swath_store::columns;
 use swath_store::{
     CellKey, Copying, JobKey, Names, Said, Start, StoredCell, StoredJob, StoredReplication,
-    StoredRequest, StoredSweep, SweepKey, SweepRow, WorkerKey, WorkerRow,
+    StoredRequest, StoredSweep, SweepKey, SweepRow, Tail, WorkerKey, WorkerRow,
 };
 
 use crate::error::{Failure, Result};
@@ -161,7 +161,8 @@ fn last_fault(ended: Option<&str>, message: String) -> Result<Option<LastFault>>
 
 async fn workers(session: &mut Session) -> Result<Vec<WorkerRow>> {
     let rows = query!(
-        "SELECT id, name, state, cause, session, seen_at, about, failed, silent
+        "SELECT id, name, state, cause, session, seen_at, about, failed, silent,
+                forgotten
          FROM worker ORDER BY id"
     )
     .fetch_all(session)
@@ -178,6 +179,7 @@ async fn workers(session: &mut Session) -> Result<Vec<WorkerRow>> {
                 about: serde_json::from_str(&row.about)?,
                 failed: serde_json::from_str(&row.failed)?,
                 silent: row.silent,
+                forgotten: row.forgotten,
             })
         })
         .collect()
@@ -270,6 +272,22 @@ pub(crate) async fn load(session: &mut Session, names: Names) -> Result<Vec<Stor
     .fetch_all(&mut *session)
     .await?;
     cells(session, &ids).await
+}
+
+/// The last cells of a sweep.
+pub(crate) async fn tail(session: &mut Session, sweep: SweepKey, limit: u32) -> Result<Tail> {
+    let found = query!(
+        "SELECT position, cell FROM sweep_cell WHERE sweep = $1 ORDER BY position DESC LIMIT $2",
+        sweep.0,
+        i64::from(limit)
+    );
+    let found = found.fetch_all(&mut *session).await?;
+    let before = found.last().map_or(0, |row| row.position as u64);
+    let ids: Vec<i64> = found.iter().map(|row| row.cell).collect();
+    Ok(Tail {
+        before,
+        cells: cells(session, &ids).await?,
+    })
 }
 
 /// The cells with these keys, in their order.

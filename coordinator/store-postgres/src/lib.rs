@@ -36,7 +36,7 @@ use swath_model::view::{
 };
 use swath_store::{
     CellKey, Changes, Copying, JobQuery, Known, Names, Result, Said, Snapshot, Sources, Start,
-    Store, StoredCell, Term,
+    Store, StoredCell, SweepKey, Tail, Term,
 };
 
 use self::address::Address;
@@ -179,6 +179,13 @@ impl Store for PostgresStore {
         let names = names.clone();
         self.read(ByKeys, move |session| Box::pin(cold::load(session, names)))
             .await
+    }
+
+    async fn tail(&self, sweep: SweepKey, limit: u32) -> Result<Tail> {
+        self.read(ByKeys, move |session| {
+            Box::pin(cold::tail(session, sweep, limit))
+        })
+        .await
     }
 
     async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>> {

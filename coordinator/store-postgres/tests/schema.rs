@@ -185,7 +185,7 @@ async fn attempts_are_granted_one_after_the_other() {
         (&first, next),
         (
             "DELETE FROM attempt WHERE job = 2",
-            "attempts are never deleted",
+            "an attempt of a job that a sweep holds is never deleted",
         ),
         (
             "UPDATE attempt SET worker = 2 WHERE job = 2",
@@ -260,7 +260,7 @@ async fn outcomes_are_written_once_for_open_attempts() {
         ),
         (
             "DELETE FROM outcome".to_owned(),
-            "outcomes are never deleted",
+            "an outcome of a job that a sweep holds is never deleted",
         ),
         (
             "UPDATE job SET state = 'succeeded', deadline = NULL, ended_at = 1 WHERE id = 2"
@@ -290,10 +290,16 @@ async fn a_job_keeps_its_name_and_its_row() {
             "UPDATE job SET digest = sha256('x') WHERE id = 1",
             "what a job computes",
         ),
-        ("DELETE FROM job WHERE id = 1", "jobs are never deleted"),
+        (
+            "DELETE FROM job WHERE id = 1",
+            "a job that a sweep holds is never deleted",
+        ),
         ("TRUNCATE job CASCADE", "jobs are never deleted"),
         ("TRUNCATE outcome", "outcomes are never deleted"),
-        ("DELETE FROM cell", "cells are never deleted"),
+        (
+            "DELETE FROM cell",
+            "a cell of a sweep, or with jobs, is never deleted",
+        ),
         ("DELETE FROM worker", "workers are never deleted"),
         (
             "UPDATE worker SET id = 2",
@@ -487,4 +493,41 @@ async fn indexes_ask_for_what_follows_from_the_state() {
     .unwrap();
     assert_eq!(odd, 0);
     conn.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn only_a_sweep_that_is_being_deleted_goes() {
+    refused(&[
+        (
+            "DELETE FROM sweep_cell",
+            "only a sweep that is being deleted loses cells",
+        ),
+        ("DELETE FROM worker", "workers are never deleted"),
+        (
+            "DELETE FROM sweep_counts; DELETE FROM sweep",
+            "only a sweep that is being deleted goes",
+        ),
+        (
+            "UPDATE sweep SET label = '{\"deleting\":false}'; DELETE FROM sweep_cell",
+            "only a sweep that is being deleted loses cells",
+        ),
+    ])
+    .await;
+    let Some((mut conn, _database)) = database().await else {
+        return;
+    };
+    done(&mut conn, "UPDATE sweep SET label = '{\"deleting\":true}'").await;
+    // What refers to a row goes before the row.
+    for table in ["job", "cell"] {
+        let sql = format!("DELETE FROM {table}");
+        let early = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await;
+        assert!(early.is_err(), "{table} {early:?}");
+    }
+    done(&mut conn, "DELETE FROM sweep_cell").await;
+    let early = sqlx::raw_sql("DELETE FROM job").execute(&mut conn).await;
+    assert!(early.is_err(), "{early:?}");
+    let order = ["outcome", "attempt", "job", "cell", "sweep_counts", "sweep"];
+    for table in order {
+        done(&mut conn, &format!("DELETE FROM {table}")).await;
+    }
 }

@@ -396,5 +396,6 @@ fn worker(key: i64) -> WorkerRow {
         about: WorkerAbout::default(),
         failed: Vec::new(),
         silent: false,
+        forgotten: false,
     }
 }

@@ -15,6 +15,7 @@ mod load;
 mod lock;
 mod open;
 mod read;
+mod reclaim;
 mod rows;
 mod snapshot;
 mod writer;
@@ -33,7 +34,8 @@ use swath_model::view::{
     SweepRecord, SweepView, WorkerView,
 };
 use swath_store::{
-    CellKey, Changes, Copying, Names, Result, Said, Snapshot, Start, Store, StoredCell, Term,
+    CellKey, Changes, Copying, Names, Result, Said, Snapshot, Start, Store, StoredCell, SweepKey,
+    Tail, Term,
 };
 
 pub use self::backup::backup;
@@ -113,6 +115,18 @@ impl Store for SqliteStore {
         let names = names.clone();
         self.writer
             .run(|tx| Box::pin(async move { load::load(&mut tx.conn, &names).await }))
+            .await
+    }
+
+    async fn tail(&self, sweep: SweepKey, limit: u32) -> Result<Tail> {
+        self.writer
+            .run(move |tx| Box::pin(async move { load::tail(&mut tx.conn, sweep, limit).await }))
+            .await
+    }
+
+    async fn reclaim(&self) -> Result<bool> {
+        self.writer
+            .run(|tx| Box::pin(async move { reclaim::reclaim(&mut tx.conn).await }))
             .await
     }
 

@@ -369,3 +369,65 @@ async fn a_restored_file_gets_newer_outcomes_from_workers() {
     close(&engine).await;
     assert_eq!(found(&path).await.findings, []);
 }
+
+/// The pages of a file, and those of them that are free.
+async fn pages(path: &Path) -> (i64, i64) {
+    let url = format!("sqlite:{}?mode=ro", path.display());
+    let mut conn = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let mut number = async |pragma: &'static str| -> i64 {
+        sqlx::query_scalar(pragma)
+            .fetch_one(&mut conn)
+            .await
+            .unwrap()
+    };
+    (
+        number("PRAGMA page_count").await,
+        number("PRAGMA freelist_count").await,
+    )
+}
+
+#[tokio::test]
+async fn a_deleted_sweep_gives_its_room_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("swath.db");
+    let engine = engine(&path).await;
+    engine.submit(NOW, sweep("kept", &[1], 1)).await.unwrap();
+    let (before, _) = pages(&path).await;
+    let cells: Vec<u32> = (2..400).collect();
+    let large = sweep("large", &cells, 2);
+    engine.submit(NOW, large.clone()).await.unwrap();
+    let owner = hello(&engine, "w").await;
+    for (request, held) in (1..).zip(exchange(&engine, &owner, 1, 200, vec![]).await) {
+        let log = report(held, vec![observation(1, 9.0)], 1, &"a line\n".repeat(100));
+        engine.observe(NOW, owner.clone(), vec![log]).await.unwrap();
+        exchange(
+            &engine,
+            &owner,
+            request + 1,
+            0,
+            vec![(held, measured(8.25))],
+        )
+        .await;
+    }
+    let (grown, _) = pages(&path).await;
+    assert!(grown > 2 * before, "{grown} pages after {before}");
+    engine
+        .begin_deletion(NOW, large.digest, true)
+        .await
+        .unwrap();
+    while !engine.delete_some(NOW, large.digest).await.unwrap().done {}
+    let (same, free) = pages(&path).await;
+    assert!(
+        same >= grown && free > (grown - before) / 2,
+        "{free} of {same} pages"
+    );
+    assert!(engine.store().reclaim().await.unwrap());
+    let (after, free) = pages(&path).await;
+    // The events about the deleted jobs stay for a while.
+    assert!(after * 3 < grown * 2 && free == 0, "{after} of {grown} pages");
+    // A second time there is nothing to gain.
+    assert!(!engine.store().reclaim().await.unwrap());
+    let left = engine.store().sweeps().await.unwrap();
+    assert_eq!(left.len(), 1);
+    close(&engine).await;
+}

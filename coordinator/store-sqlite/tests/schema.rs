@@ -173,12 +173,9 @@ async fn attempts_are_granted_one_after_the_other() {
         (&again, next),
         (&gap, next),
         (&first, next),
-        // Not even where the attempts of a job are lost.
         (
-            "DELETE FROM attempt WHERE job = 2;
-             INSERT INTO attempt (job, attempt, worker, session, granted_at)
-             VALUES (2, 1, 1, 1, 0)",
-            next,
+            "DELETE FROM attempt WHERE job = 2",
+            "an attempt of a job that a sweep holds is never deleted",
         ),
     ])
     .await;
@@ -235,7 +232,7 @@ async fn outcomes_are_written_once_for_open_attempts() {
         ),
         (
             "DELETE FROM outcome".to_owned(),
-            "outcomes are never deleted",
+            "an outcome of a job that a sweep holds is never deleted",
         ),
         (
             "UPDATE job SET state = 'succeeded', deadline = NULL, ended_at = 1 WHERE id = 2"
@@ -265,7 +262,10 @@ async fn a_job_keeps_its_name_and_its_row() {
             "UPDATE job SET digest = randomblob(32) WHERE id = 1",
             "what a job computes",
         ),
-        ("DELETE FROM job WHERE id = 1", "jobs are never deleted"),
+        (
+            "DELETE FROM job WHERE id = 1",
+            "a job that a sweep holds is never deleted",
+        ),
     ])
     .await;
 }
@@ -396,4 +396,39 @@ async fn old_requests_are_forgotten() {
         .await
         .unwrap();
     assert_eq!(kept, [(2, 1), (2, 2)]);
+}
+
+#[tokio::test]
+async fn only_a_sweep_that_is_being_deleted_goes() {
+    refused(&[
+        (
+            "DELETE FROM sweep_cell",
+            "only a sweep that is being deleted loses cells",
+        ),
+        ("DELETE FROM worker", "workers are never deleted"),
+        (
+            "DELETE FROM sweep_counts; DELETE FROM sweep",
+            "only a sweep that is being deleted goes",
+        ),
+        (
+            "UPDATE sweep SET label = '{\"deleting\":false}'; DELETE FROM sweep_cell",
+            "only a sweep that is being deleted loses cells",
+        ),
+    ])
+    .await;
+    let (mut conn, _folder) = database().await;
+    done(&mut conn, "UPDATE sweep SET label = '{\"deleting\":true}'").await;
+    // What refers to a row goes before the row.
+    for table in ["job", "cell"] {
+        let sql = format!("DELETE FROM {table}");
+        let early = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await;
+        assert!(early.is_err(), "{table} {early:?}");
+    }
+    done(&mut conn, "DELETE FROM sweep_cell").await;
+    let early = sqlx::raw_sql("DELETE FROM job").execute(&mut conn).await;
+    assert!(early.is_err(), "{early:?}");
+    let order = ["outcome", "attempt", "job", "cell", "sweep_counts", "sweep"];
+    for table in order {
+        done(&mut conn, &format!("DELETE FROM {table}")).await;
+    }
 }

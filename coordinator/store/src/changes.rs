@@ -80,6 +80,8 @@ pub struct Changes {
     pub forgotten: Vec<(String, String)>,
     /// Imported numbers.
     pub imports: Vec<NewImport>,
+    /// What is deleted, after everything else is written.
+    pub deleted: Deletion,
     /// What happened, in order. A store keeps the last [`EVENTS_KEPT`], or a
     /// few more.
     pub events: Vec<Event>,
@@ -170,6 +172,36 @@ pub struct RenamedSweep {
     pub last: bool,
 }
 
+/// What is deleted, in the order of these fields: what refers to a row before the
+/// row itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deletion {
+    /// Sweeps whose decisions about replicates go.
+    pub replications: Vec<SweepKey>,
+    /// Cells that sweeps have no more.
+    pub sweep_cells: Vec<DroppedCells>,
+    /// Names of sweeps, each with a cell whose imported numbers go.
+    pub imports: Vec<(String, CellKey)>,
+    /// Jobs, each with everything about it. Requests lose the grants of these; a
+    /// request that has lost all of its grants goes too.
+    pub jobs: Vec<JobKey>,
+    /// Cells.
+    pub cells: Vec<CellKey>,
+    /// Sweeps that have no cells any more.
+    pub sweeps: Vec<SweepKey>,
+}
+
+/// Cells that a sweep has no more: the last in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DroppedCells {
+    /// The sweep.
+    pub sweep: SweepKey,
+    /// The cells.
+    pub cells: Vec<CellKey>,
+    /// How many cells it has left.
+    pub left: u64,
+}
+
 /// A new cell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NewCell {
@@ -243,6 +275,8 @@ pub struct WorkerRow {
     pub failed: Vec<JobDigest>,
     /// Whether it was not heard of for the life of a lease.
     pub silent: bool,
+    /// Whether it is gone for good, and is left out of lists.
+    pub forgotten: bool,
 }
 
 /// A new job: queued from `since` on, as [`Job::new`] makes it.

@@ -122,6 +122,15 @@ pub struct StoredJob {
     pub outcomes: Vec<(Attempt, WorkerName, Outcome)>,
 }
 
+/// The last cells of a sweep.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tail {
+    /// How many cells the sweep has before them.
+    pub before: u64,
+    /// The cells with all of their jobs.
+    pub cells: Vec<StoredCell>,
+}
+
 /// Which cells to load: those that exist of everything that is named here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {

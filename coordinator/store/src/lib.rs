@@ -140,6 +140,10 @@ pub trait Store: Send + Sync + 'static {
     /// Those of the named cells that exist, each once.
     async fn load(&self, names: &Names) -> Result<Vec<StoredCell>>;
 
+    /// The last `limit` cells of a sweep, in any order; none for an unknown
+    /// sweep.
+    async fn tail(&self, sweep: SweepKey, limit: u32) -> Result<Tail>;
+
     /// The canonical specs of these cells, in order.
     async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>>;
 
@@ -232,7 +236,8 @@ pub trait Store: Send + Sync + 'static {
     /// The number of the newest event; 0 before the first.
     async fn last_event(&self) -> Result<u64>;
 
-    /// Every worker, by name. `held` is the number of its leases.
+    /// Every worker that is not forgotten, by name. `held` is the number of its
+    /// leases.
     async fn workers(&self) -> Result<Vec<WorkerView>>;
 
     /// What is stored at this moment, to be read without hurry.
@@ -252,6 +257,13 @@ pub trait Store: Send + Sync + 'static {
     /// incomplete. Until it is complete, [`Store::start`] fails.
     async fn copying(&self) -> Result<Option<Copying>> {
         Ok(None)
+    }
+
+    /// Gives the room of deleted rows back to the system, unless that would keep
+    /// writers waiting for long: it is used for new rows otherwise. Returns
+    /// whether it did.
+    async fn reclaim(&self) -> Result<bool> {
+        Ok(false)
     }
 
     /// Why nothing may be written any more until the coordinator is restarted:

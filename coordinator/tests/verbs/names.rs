@@ -162,6 +162,33 @@ fn a_sweep_is_renamed_tagged_noted_and_archived() {
 }
 
 #[test]
+fn a_sweep_is_deleted_with_what_is_its_alone() {
+    let site = two_files();
+    local(&site, "alice", "submit small.toml");
+    local(&site, "bob", "submit other.toml");
+    let asks = site.local("delete small@2");
+    assert_eq!(asks.code, 2, "{}", asks.stderr);
+    assert!(asks.stderr.contains("small"), "{}", asks.stderr);
+    let open = site.local("delete small@2 --yes");
+    assert_eq!(open.code, 5, "{}", open.stderr);
+    assert!(
+        open.stderr.contains("4 open jobs; `--cancel`"),
+        "{}",
+        open.stderr
+    );
+    let done = site.local("delete small@2 --cancel --yes");
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let said = "sweep `small@2` deleted, with 2 jobs; other sweeps hold 2 jobs of theirs";
+    assert!(done.stderr.contains(said), "{}", done.stderr);
+    assert_eq!(states(&site), expected(&[("small", 1, "active")]));
+    let jobs = json(&site.local("jobs -o json").stdout);
+    assert_eq!(jobs["jobs"].as_array().unwrap().len(), 6);
+    let verified = site.run("store verify --database sqlite:swath.db");
+    assert_eq!((verified.code, &*verified.stderr), (0, ""));
+    assert_eq!(site.local("table small@2").code, 3);
+}
+
+#[test]
 fn what_a_server_is_told_names_its_user() {
     let site = two_files();
     let serving = Serving::start(&site, "sqlite:served.db");

@@ -52,6 +52,8 @@ pub enum What {
     },
     /// What is said of a sweep changed: its name, its tags and the like.
     SweepLabelled,
+    /// A sweep is gone, with the jobs that no other sweep holds.
+    SweepDeleted,
     /// A worker got a job.
     JobGranted,
     /// The lease of a job has passed; its attempt may still come back.
@@ -79,6 +81,8 @@ pub enum What {
     JobObserved(Observation),
     /// A worker began a session. An event with its state follows.
     WorkerJoined,
+    /// A worker that is gone is left out from now on.
+    WorkerForgotten,
     /// A worker changed.
     WorkerChanged {
         /// The worker before; absent if no event held that.
@@ -100,10 +104,12 @@ impl What {
             Self::JobCancelled => Some(StateName::Cancelled),
             Self::SweepSubmitted
             | Self::SweepLabelled
+            | Self::SweepDeleted
             | Self::SweepChanged { .. }
             | Self::JobStopping { .. }
             | Self::JobObserved(_)
             | Self::WorkerJoined
+            | Self::WorkerForgotten
             | Self::WorkerChanged { .. } => None,
         }
     }

@@ -145,6 +145,15 @@ pub struct Submitted {
     pub version: u32,
 }
 
+/// What one step of a deletion took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// How many jobs are gone.
+    pub jobs: u64,
+    /// Whether the sweep itself is.
+    pub done: bool,
+}
+
 /// A sweep whose results are due for a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SteeringDue {
@@ -359,6 +368,8 @@ pub enum WorkerChange {
     },
     /// Gives it no more jobs, and lets it give back those it has.
     Drain,
+    /// Leaves it out of lists, until it says hello again.
+    Forget,
 }
 
 /// Which jobs to read.

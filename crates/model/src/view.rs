@@ -65,6 +65,11 @@ impl Counts {
         *self.of(state, fault) += jobs;
     }
 
+    /// Removes one job in this state.
+    pub fn remove_one(&mut self, state: StateName, fault: Option<Fault>) {
+        *self.of(state, fault) -= 1;
+    }
+
     /// Moves one job from the count of its old state to that of its new one.
     pub fn move_one(&mut self, from: (StateName, Option<Fault>), to: (StateName, Option<Fault>)) {
         *self.of(to.0, to.1) += 1;

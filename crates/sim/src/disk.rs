@@ -13,7 +13,7 @@ use swath_model::view::{
 };
 use swath_store::{
     CellKey, Changes, JobQuery, Known, Names, Result, Said, Sources, Start, Store, StoreError,
-    StoredCell, Term,
+    StoredCell, SweepKey, Tail, Term,
 };
 use swath_store_conformance::MemoryStore;
 
@@ -130,6 +130,10 @@ impl Store for Disk {
 
     async fn load(&self, names: &Names) -> Result<Vec<StoredCell>> {
         self.reached()?.load(names).await
+    }
+
+    async fn tail(&self, sweep: SweepKey, limit: u32) -> Result<Tail> {
+        self.reached()?.tail(sweep, limit).await
     }
 
     async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>> {

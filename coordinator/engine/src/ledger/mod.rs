@@ -8,6 +8,7 @@
 //! call needs beyond that, and [`Ledger::warm`] takes it in.
 
 mod check;
+mod delete;
 mod events;
 mod exchange;
 mod hot;
@@ -36,6 +37,7 @@ use swath_store::{
 };
 
 pub use self::check::Broken;
+pub use self::delete::Keys;
 use self::events::Standing;
 pub use self::exchange::{Draft, Drafted};
 use self::hot::{Cell, Entry, Filed, Life, Loc, Need};
@@ -57,8 +59,6 @@ pub struct Ledger {
     sweep_keys: HashMap<SweepDigest, SweepKey>,
     /// The sweeps of each name, by version.
     names: HashMap<String, BTreeMap<u32, SweepKey>>,
-    /// The latest [`swath_model::label::Label::last_submitted_at`].
-    last_submit: Timestamp,
     /// The sweeps whose results decide how many replicates their cells get.
     adaptive: BTreeSet<SweepKey>,
     /// The held cells; places of cells that have left are used again.
@@ -74,6 +74,7 @@ pub struct Ledger {
     worker_keys: HashMap<WorkerName, WorkerKey>,
     /// The greatest session number given so far.
     sessions: SessionId,
+    last_sweep: SweepKey,
     last_cell: CellKey,
     last_job: JobKey,
     last_event: u64,
@@ -99,7 +100,6 @@ impl Ledger {
             sweeps: BTreeMap::new(),
             sweep_keys: HashMap::new(),
             names: HashMap::new(),
-            last_submit: Timestamp::from_ms(i64::MIN),
             adaptive: BTreeSet::new(),
             cells: Vec::new(),
             free: Vec::new(),
@@ -111,6 +111,7 @@ impl Ledger {
             workers: BTreeMap::new(),
             worker_keys: HashMap::new(),
             sessions: SessionId(0),
+            last_sweep: SweepKey(0),
             last_cell: CellKey(0),
             last_job: JobKey(0),
             last_event: 0,

@@ -77,9 +77,11 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Conflict`] when a cell's spec is not a JSON object.
+    /// [`StoreError::Conflict`] when a cell's spec is not a JSON object, or while
+    /// the sweep is being deleted.
     pub fn submit(&mut self, now: Timestamp, prepared: Prepared) -> Result<Submitted> {
         if let Some(key) = self.sweep_keys.get(&prepared.submission.digest).copied() {
+            self.check_kept(key)?;
             return Ok(self.resubmit(key, &prepared.submission, now));
         }
         if let Some(cell) = prepared.refused {
@@ -171,7 +173,7 @@ impl Ledger {
     fn say_again(&mut self, key: SweepKey, submission: &Submission, now: Timestamp) {
         let before = self.sweep(key).label.clone();
         let mut label = before.clone();
-        if label.last_submitted_at < self.last_submit {
+        if label.last_submitted_at < self.last_submit() {
             label.last_submitted_at = self.submitted_last(now);
         }
         label.add_tags(&submission.tags);
@@ -183,8 +185,8 @@ impl Ledger {
     }
 
     fn add_sweep(&mut self, now: Timestamp, submission: &Submission) -> SweepKey {
-        let last = self.sweeps.last_key_value().map(|(key, _)| *key);
-        let key = last.unwrap_or_default().next();
+        let key = self.last_sweep.next();
+        self.last_sweep = key;
         let version = self.next_version(&submission.name);
         let mut label = Label {
             last_submitted_at: self.submitted_last(now),

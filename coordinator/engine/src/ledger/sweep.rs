@@ -118,6 +118,7 @@ impl Ledger {
         change: SweepChange,
     ) -> Result<()> {
         let key = self.sweep_key(digest)?;
+        self.check_kept(key)?;
         match (self.sweep(key).live, change) {
             (_, SweepChange::Label(change)) => return self.relabel(key, change, now),
             (true, SweepChange::Cancel) => {
@@ -196,10 +197,14 @@ impl Ledger {
     }
 
     /// The time that tells a submit from every one before it.
-    pub(super) fn submitted_last(&mut self, now: Timestamp) -> Timestamp {
-        let after = self.last_submit + Duration::from_millis(1);
-        self.last_submit = now.max(after);
-        self.last_submit
+    pub(super) fn submitted_last(&self, now: Timestamp) -> Timestamp {
+        now.max(self.last_submit() + Duration::from_millis(1))
+    }
+
+    /// When the last submit was, of those sweeps that exist.
+    pub(super) fn last_submit(&self) -> Timestamp {
+        let times = self.sweeps.values().map(|it| it.label.last_submitted_at);
+        times.max().unwrap_or(Timestamp::from_ms(i64::MIN))
     }
 
     pub(super) fn tell_of_label(&mut self, key: SweepKey, now: Timestamp) {
@@ -226,6 +231,11 @@ impl Ledger {
             }
         }
         open
+    }
+
+    /// The key of a sweep, if it exists.
+    pub fn find_sweep(&self, digest: SweepDigest) -> Option<SweepKey> {
+        self.sweep_keys.get(&digest).copied()
     }
 
     pub(super) fn sweep_key(&self, digest: SweepDigest) -> Result<SweepKey> {
@@ -262,7 +272,7 @@ impl Ledger {
         }
     }
 
-    fn cancel_unneeded(&mut self, key: SweepKey, now: Timestamp) {
+    pub(super) fn cancel_unneeded(&mut self, key: SweepKey, now: Timestamp) {
         for at in self.held_jobs(key) {
             if !self.needed(at) {
                 // A cancel is never refused.
@@ -291,6 +301,10 @@ impl Ledger {
             let Some(at) = self.find_job(*job) else {
                 continue;
             };
+            // What is being deleted is wanted by nobody.
+            if self.kept_holders(at).is_empty() {
+                continue;
+            }
             if self.apply(at, &Event::Retry, now) == Ok(Applied::Changed) {
                 changed += 1;
                 self.revive_holder(at, now);
@@ -299,13 +313,20 @@ impl Ledger {
         changed
     }
 
+    /// The sweeps that hold a job and are not being deleted, in order of
+    /// submission.
+    fn kept_holders(&self, at: Loc) -> Vec<SweepKey> {
+        let kept = |key: &SweepKey| !self.sweep(*key).label.deleting;
+        self.holders(at).into_iter().filter(kept).collect()
+    }
+
     /// If no sweep that holds a job is live, makes the newest one live: a
     /// waiting job must be needed, or it would wait for ever.
     fn revive_holder(&mut self, at: Loc, now: Timestamp) {
         if self.needed(at) {
             return;
         }
-        if let Some(newest) = self.holders(at).last().copied() {
+        if let Some(newest) = self.kept_holders(at).last().copied() {
             let sweep = self.sweep_mut(newest);
             sweep.live = true;
             sweep.paused = None;

@@ -70,10 +70,10 @@ impl Ledger {
 
     fn warm_sweep(&mut self, sweep: StoredSweep) {
         let key = sweep.row.key;
+        self.last_sweep = self.last_sweep.max(key);
         self.sweep_keys.insert(sweep.digest, key);
         let versions = self.names.entry(sweep.name.clone()).or_default();
         versions.insert(sweep.version, key);
-        self.last_submit = self.last_submit.max(sweep.label.last_submitted_at);
         if sweep.replication.is_some() {
             self.adaptive.insert(key);
         }
@@ -123,6 +123,7 @@ impl Ledger {
                 needs,
                 lacks: BTreeMap::new(),
                 silent: row.silent,
+                forgotten: row.forgotten,
                 told: None,
             },
         );
@@ -246,7 +247,7 @@ impl Ledger {
         }
     }
 
-    fn let_go(&mut self, place: u32) {
+    pub(super) fn let_go(&mut self, place: u32) {
         let digest = self.cell(place).digest;
         let jobs: Vec<JobDigest> = self.cell(place).jobs.iter().map(|job| job.digest).collect();
         for (job, number) in jobs.into_iter().zip(0..) {
@@ -254,12 +255,7 @@ impl Ledger {
                 cell: place,
                 place: number,
             };
-            if let Ok(found) = self
-                .job_places
-                .find_entry(hash(job.as_bytes()), |it| *it == at)
-            {
-                found.remove();
-            }
+            self.forget_place(job, at);
         }
         let hash = hash(digest.as_bytes());
         if let Ok(found) = self.cell_places.find_entry(hash, |it| *it == place) {
@@ -273,6 +269,13 @@ impl Ledger {
             }
         }
         self.free.push(place);
+    }
+
+    pub(super) fn forget_place(&mut self, job: JobDigest, at: Loc) {
+        let hash = hash(job.as_bytes());
+        if let Ok(found) = self.job_places.find_entry(hash, |it| *it == at) {
+            found.remove();
+        }
     }
 
     /// Whether everything that was decided is committed.

@@ -51,6 +51,8 @@ pub(super) struct Worker {
     pub(super) lacks: BTreeMap<Need, Lacking>,
     /// Whether it has been silent for longer than a lease lasts.
     pub(super) silent: bool,
+    /// Whether it is gone for good, and is left out of lists.
+    pub(super) forgotten: bool,
     /// The state in the last event about it.
     pub(super) told: Option<WorkerNow>,
 }
@@ -95,6 +97,7 @@ impl Worker {
             about: self.about.clone(),
             failed: self.failed.clone(),
             silent: self.silent,
+            forgotten: self.forgotten,
         }
     }
 }
@@ -169,9 +172,11 @@ impl Ledger {
             needs: Vec::new(),
             lacks: BTreeMap::new(),
             silent: false,
+            forgotten: false,
             told: None,
         });
         worker.silent = false;
+        worker.forgotten = false;
         worker.session = session;
         worker.seen_at = now;
         worker.about = hello.about.clone();
@@ -495,14 +500,24 @@ impl Ledger {
         Ok(())
     }
 
-    /// Changes whether a worker gets jobs.
+    /// Changes whether a worker gets jobs, or forgets it.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotFound`] for an unknown worker.
-    pub fn change_worker(&mut self, worker: &WorkerName, change: WorkerChange) -> Result<()> {
+    /// [`StoreError::NotFound`] for an unknown or forgotten worker,
+    /// [`StoreError::Conflict`] when one that is alive is to be forgotten.
+    pub fn change_worker(
+        &mut self,
+        now: Timestamp,
+        worker: &WorkerName,
+        change: WorkerChange,
+    ) -> Result<()> {
         let key = self.worker_keys.get(worker).copied();
+        let key = key.filter(|key| !self.workers[key].forgotten);
         let key = key.ok_or_else(|| StoreError::NotFound(format!("worker `{worker}`")))?;
+        if change == WorkerChange::Forget {
+            return self.forget_worker(key, now);
+        }
         let Some(worker) = self.workers.get_mut(&key) else {
             return Ok(());
         };
@@ -512,9 +527,38 @@ impl Ledger {
                 (WorkerState::Active, None)
             }
             WorkerChange::Cordon { cause } => (WorkerState::Cordoned, Some(cause)),
-            WorkerChange::Drain => (WorkerState::Draining, None),
+            WorkerChange::Drain | WorkerChange::Forget => (WorkerState::Draining, None),
         };
         self.changed_workers.insert(key);
+        Ok(())
+    }
+
+    /// Forgets a worker that is gone: its jobs wait again, its name is free, and
+    /// if it comes back all the same, it begins anew.
+    fn forget_worker(&mut self, key: WorkerKey, now: Timestamp) -> Result<()> {
+        let next = self.sessions.next();
+        let Some(worker) = self.workers.get_mut(&key) else {
+            return Ok(());
+        };
+        if !worker.silent {
+            let (name, seen_at) = (&worker.name, worker.seen_at);
+            return Err(StoreError::Conflict(format!(
+                "worker `{name}` is alive: it was heard of {} s ago; stop it first, and wait until \
+                 it was silent for {} s",
+                now.since(seen_at).as_secs(),
+                self.policy.ttl().as_secs()
+            )));
+        }
+        worker.session = next;
+        worker.forgotten = true;
+        (worker.state, worker.cordoned) = (WorkerState::Active, None);
+        worker.failed.clear();
+        worker.requests.clear();
+        worker.about.state_id = None;
+        self.sessions = next;
+        self.lose_older(key, next, now);
+        self.changed_workers.insert(key);
+        self.tell_of_worker(key, What::WorkerForgotten, now);
         Ok(())
     }
 }

@@ -68,7 +68,11 @@ fn fields(sweep: &SweepView, name: String) -> Vec<String> {
         name,
         sweep.digest.short(),
         label.owner.clone(),
-        state_name(sweep.state).to_owned(),
+        if label.deleting {
+            "deleting".to_owned()
+        } else {
+            state_name(sweep.state).to_owned()
+        },
         sweep.cells.to_string(),
         match sweep.replication {
             Some(it) => format!("{} to {}", sweep.replicates, it.max),

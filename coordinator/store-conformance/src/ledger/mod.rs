@@ -6,6 +6,7 @@
 //! [`Job::apply`]. Its operations are those of the engine, which documents them.
 
 mod check;
+mod delete;
 mod exchange;
 mod import;
 mod read;
@@ -199,6 +200,7 @@ struct WorkerRow {
     seen_at: Timestamp,
     /// Whether it was not heard of for the life of a lease.
     silent: bool,
+    forgotten: bool,
     about: WorkerAbout,
     /// The different jobs that failed on it in a row.
     row: Vec<JobDigest>,

@@ -290,6 +290,7 @@ impl Ledger {
         }
         let workers = self.workers.iter();
         workers
+            .filter(|(_, worker)| !worker.forgotten)
             .map(|(name, worker)| WorkerView {
                 lacks: Vec::new(),
                 name: name.clone(),

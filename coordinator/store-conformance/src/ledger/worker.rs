@@ -41,12 +41,14 @@ impl Ledger {
                 session,
                 seen_at: now,
                 silent: false,
+                forgotten: false,
                 about: hello.about.clone(),
                 row: Vec::new(),
             });
         row.session = session;
         row.seen_at = now;
         row.silent = false;
+        row.forgotten = false;
         row.about = hello.about;
         if row.state == WorkerState::Draining {
             row.state = WorkerState::Active;
@@ -243,27 +245,43 @@ impl Ledger {
         Ok(())
     }
 
-    /// Changes whether a worker gets jobs.
+    /// Changes whether a worker gets jobs, or forgets it.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::NotFound`] for an unknown worker.
+    /// [`LedgerError::NotFound`] for an unknown or forgotten worker,
+    /// [`LedgerError::Conflict`] when one that is alive is to be forgotten.
     pub fn change_worker(
         &mut self,
+        now: Timestamp,
         worker: &WorkerName,
         change: WorkerChange,
     ) -> Result<(), LedgerError> {
         let row = self
             .workers
             .get_mut(worker)
+            .filter(|row| !row.forgotten)
             .ok_or_else(|| LedgerError::NotFound(format!("worker `{worker}`")))?;
+        if change == WorkerChange::Forget {
+            if !row.silent {
+                return Err(LedgerError::Conflict(format!("`{worker}` is alive")));
+            }
+            self.sessions = self.sessions.next();
+            row.session = self.sessions;
+            row.forgotten = true;
+            (row.state, row.cordoned) = (WorkerState::Active, None);
+            row.row.clear();
+            row.about.state_id = None;
+            self.lose_older(worker, self.sessions, now);
+            return Ok(());
+        }
         (row.state, row.cordoned) = match change {
             WorkerChange::Activate => {
                 row.row.clear();
                 (WorkerState::Active, None)
             }
             WorkerChange::Cordon { cause } => (WorkerState::Cordoned, Some(cause)),
-            WorkerChange::Drain => (WorkerState::Draining, None),
+            WorkerChange::Drain | WorkerChange::Forget => (WorkerState::Draining, None),
         };
         Ok(())
     }

@@ -9,7 +9,7 @@ use swath_model::view::SettledView;
 use super::tables::{JobRec, SweepRec, Tables};
 use crate::{
     CellKey, Names, Said, Start, StoredCell, StoredJob, StoredReplication, StoredRequest,
-    StoredSweep,
+    StoredSweep, SweepKey, Tail,
 };
 
 impl Tables {
@@ -103,6 +103,18 @@ impl Tables {
         let sweeps = names.sweeps.iter().filter_map(|it| self.sweeps.get(it));
         cells.extend(sweeps.flat_map(|it| it.cells.iter().map(|held| held.cell)));
         cells.into_iter().map(|it| self.stored_cell(it)).collect()
+    }
+
+    pub(super) fn tail(&self, sweep: SweepKey, limit: u32) -> Tail {
+        let held = self.sweeps.get(&sweep).map_or(&[][..], |it| &it.cells);
+        let before = held.len().saturating_sub(limit as usize);
+        let cells = held[before..]
+            .iter()
+            .map(|held| self.stored_cell(held.cell));
+        Tail {
+            before: before as u64,
+            cells: cells.collect(),
+        }
     }
 
     fn stored_cell(&self, key: CellKey) -> StoredCell {

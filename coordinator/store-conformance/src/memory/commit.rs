@@ -58,6 +58,7 @@ impl Tables {
             decisions,
             forgotten,
             imports,
+            deleted,
             events,
             copied,
         } = changes;
@@ -94,6 +95,7 @@ impl Tables {
                 .retain(|(of, _, by, _), _| *of != sweep || *by != source);
         }
         all(imports, |new| self.add_import(new))?;
+        self.delete(deleted)?;
         all(events, |event| self.add_event(event))?;
         match copied {
             Some(copied) => self.write_copied(*copied),
@@ -182,7 +184,10 @@ impl Tables {
         Ok(())
     }
 
-    fn sweep_mut(&mut self, key: SweepKey) -> std::result::Result<&mut SweepRec, String> {
+    pub(super) fn sweep_mut(
+        &mut self,
+        key: SweepKey,
+    ) -> std::result::Result<&mut SweepRec, String> {
         let found = self.sweeps.get_mut(&key);
         found.ok_or_else(|| format!("there is no sweep {key}"))
     }
@@ -209,7 +214,7 @@ impl Tables {
         Ok(())
     }
 
-    fn cell_mut(&mut self, key: CellKey) -> std::result::Result<&mut CellRec, String> {
+    pub(super) fn cell_mut(&mut self, key: CellKey) -> std::result::Result<&mut CellRec, String> {
         let found = self.cells.get_mut(&key);
         found.ok_or_else(|| format!("there is no cell {key}"))
     }

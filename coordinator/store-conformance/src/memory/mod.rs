@@ -6,6 +6,7 @@
 
 mod cold;
 mod commit;
+mod delete;
 mod dump;
 mod read;
 mod tables;
@@ -27,7 +28,7 @@ use self::dump::Dump;
 use self::tables::Tables;
 use crate::{
     CellKey, Changes, Copying, JobQuery, Known, Names, Result, Said, Snapshot, Sources, Start,
-    Store, StoreError, StoredCell, Term,
+    Store, StoreError, StoredCell, SweepKey, Tail, Term,
 };
 
 /// Keeps rows in memory. A clone is another handle on the same rows, as a
@@ -116,6 +117,10 @@ impl Store for MemoryStore {
 
     async fn load(&self, names: &Names) -> Result<Vec<StoredCell>> {
         self.with(|tables| Ok(tables.load(names)))
+    }
+
+    async fn tail(&self, sweep: SweepKey, limit: u32) -> Result<Tail> {
+        self.with(|tables| Ok(tables.tail(sweep, limit)))
     }
 
     async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>> {

@@ -237,6 +237,7 @@ impl Tables {
         };
         let workers = self.worker_keys.iter();
         workers
+            .filter(|(_, key)| !self.workers[key].forgotten)
             .map(|(name, key)| {
                 let row = &self.workers[key];
                 WorkerView {

@@ -44,6 +44,7 @@ struct Pick {
 enum Op {
     Submit(u8, i32),
     Change(u8, SweepChange),
+    Delete(u8, bool),
     Hello {
         worker: u8,
         claims: u8,
@@ -264,6 +265,7 @@ fn worker_change() -> impl Strategy<Value = WorkerChange> {
         cause: swath_model::cause::CordonCause::Operator,
     }),
         1 => Just(WorkerChange::Drain),
+        2 => Just(WorkerChange::Forget),
     ]
 }
 
@@ -297,6 +299,8 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         64 => call(),
         4 => Just(Op::Crash),
+        // By itself: it is several commits.
+        2 => (0..SWEEPS as u8, any::<bool>()).prop_map(|(sweep, cancel)| Op::Delete(sweep, cancel)),
         2 => prop_oneof![Just(When::Before), Just(When::After)].prop_map(Op::Fail),
         8 => prop::collection::vec(call(), 2..6).prop_map(Op::Together),
     ]
@@ -400,6 +404,10 @@ mod tests {
             "look settled",
             "cancel changed",
             "retry changed",
+            "delete changed",
+            "delete Conflict",
+            "forget Done",
+            "forget Conflict",
             "hello requeued",
             "hello Keep",
             "hello Stop",

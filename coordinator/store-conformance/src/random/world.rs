@@ -21,6 +21,7 @@ use super::{Op, Pick, Said, Session};
 use crate::call::{Call, Reply};
 use crate::{
     Ack, Exchange, Exchanged, Finish, Grant, Held, Hello, Result, StoreError, Submission, Welcome,
+    WorkerChange,
 };
 
 /// The results of operations, and how often each occurred.
@@ -334,6 +335,9 @@ impl World {
         let call = match op {
             Op::Submit(which, priority) => Call::Submit(submission(which, priority)),
             Op::Change(which, change) => Call::ChangeSweep(submission(which, 0).digest, change),
+            // Which of its commits were made nobody could tell.
+            Op::Delete(..) if self.failing => return Vec::new(),
+            Op::Delete(which, cancel) => Call::Delete(submission(which, 0).digest, cancel),
             Op::Tick => Call::Tick,
             Op::Look => {
                 let mut calls = Vec::new();
@@ -448,6 +452,8 @@ impl World {
                 match call {
                     Call::Import(_) => self.count("import", error, 1),
                     Call::Hello(_) => self.count("hello", error, 1),
+                    Call::Delete(..) => self.count("delete", error, 1),
+                    Call::ChangeWorker(_, WorkerChange::Forget) => self.count("forget", error, 1),
                     _ => {}
                 }
                 return;
@@ -469,7 +475,11 @@ impl World {
                 }
             }
             (Call::CancelJobs(_), Reply::Changed(jobs)) => self.count("cancel", "changed", jobs),
+            (Call::Delete(..), Reply::Changed(jobs)) => self.count("delete", "changed", jobs),
             (Call::RetryJobs(_), Reply::Changed(jobs)) => self.count("retry", "changed", jobs),
+            (Call::ChangeWorker(_, WorkerChange::Forget), Reply::Done(())) => {
+                self.count("forget", "Done", 1);
+            }
             (_, Reply::Submitted(submitted)) => {
                 self.count("submit", "revived", u64::from(submitted.revived));
             }

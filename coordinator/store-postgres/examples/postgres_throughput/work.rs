@@ -180,6 +180,7 @@ impl Sweep {
             about: WorkerAbout::default(),
             failed: Vec::new(),
             silent: false,
+            forgotten: false,
         }
     }
 

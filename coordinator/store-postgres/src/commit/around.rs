@@ -25,15 +25,17 @@ pub(super) async fn write_workers(session: &mut Session, workers: &[WorkerRow]) 
         let about: Vec<String> = chunk.iter().map(|row| rows::json(&row.about)).collect();
         let failed: Vec<String> = chunk.iter().map(|row| rows::json(&row.failed)).collect();
         let silent: Vec<bool> = chunk.iter().map(|row| row.silent).collect();
+        let forgotten: Vec<bool> = chunk.iter().map(|row| row.forgotten).collect();
         query!(
             "INSERT INTO worker (id, name, state, cause, session, seen_at, about, failed,
-                                 silent)
+                                 silent, forgotten)
              SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
-                                  $6::bigint[], $7::text[], $8::text[], $9::boolean[])
+                                  $6::bigint[], $7::text[], $8::text[], $9::boolean[], $10::boolean[])
              ON CONFLICT (id) DO UPDATE SET
                  name = excluded.name, state = excluded.state, cause = excluded.cause,
                  session = excluded.session, seen_at = excluded.seen_at, about = excluded.about,
-                 failed = excluded.failed, silent = excluded.silent",
+                 failed = excluded.failed, silent = excluded.silent,
+                 forgotten = excluded.forgotten",
             &ids,
             &names as &[&str],
             &states as &[&str],
@@ -42,7 +44,8 @@ pub(super) async fn write_workers(session: &mut Session, workers: &[WorkerRow]) 
             &seen,
             &about,
             &failed,
-            &silent
+            &silent,
+            &forgotten
         )
         .execute(&mut *session)
         .await?;

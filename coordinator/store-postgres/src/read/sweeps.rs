@@ -200,7 +200,7 @@ pub(crate) async fn workers(session: &mut Session) -> Result<Vec<WorkerView>> {
                    JOIN job ON job.id = attempt.job AND job.attempt = attempt.attempt
                    WHERE attempt.worker = worker.id AND attempt.ended IS NULL
                      AND job.deadline IS NOT NULL) AS "held!"
-           FROM worker ORDER BY name"#
+           FROM worker WHERE NOT forgotten ORDER BY name"#
     )
     .fetch_all(session)
     .await?;

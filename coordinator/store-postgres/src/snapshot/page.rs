@@ -182,7 +182,8 @@ async fn workers(
     page: &mut Filling,
 ) -> Result<()> {
     let found = query!(
-        r#"SELECT id, name, state, cause, session, seen_at, about, failed, silent
+        r#"SELECT id, name, state, cause, session, seen_at, about, failed, silent,
+                forgotten
            FROM worker WHERE id > $1 ORDER BY id LIMIT $2"#,
         after,
         i64::from(limit)
@@ -200,6 +201,7 @@ async fn workers(
             about: serde_json::from_str(&row.about)?,
             failed: serde_json::from_str(&row.failed)?,
             silent: row.silent,
+            forgotten: row.forgotten,
         });
     }
     Ok(())

@@ -92,6 +92,7 @@ async fn hello(database: &Path) -> Result<(), Error> {
         },
         failed: Vec::new(),
         silent: false,
+        forgotten: false,
     };
     let changes = Changes {
         workers: vec![filler],

@@ -5,6 +5,7 @@
 
 mod attempts;
 mod copied;
+mod delete;
 mod events;
 mod imports;
 mod jobs;
@@ -45,6 +46,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
         decisions,
         forgotten,
         imports,
+        deleted,
         events,
         copied,
     } = changes;
@@ -71,6 +73,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
     imports::rename(tx, renamed).await?;
     imports::forget(tx, forgotten).await?;
     imports::insert(tx, imports).await?;
+    delete::write(tx, deleted).await?;
     events::write(tx, events).await?;
     match copied {
         None => Ok(()),

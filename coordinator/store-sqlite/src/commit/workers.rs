@@ -28,23 +28,24 @@ pub(super) async fn write(tx: &mut Tx, workers: &[WorkerRow]) -> Result<()> {
                 about.1,
                 rows::json(&worker.failed),
                 u8::from(worker.silent),
+                u8::from(worker.forgotten),
             ));
         }
         let (list, beside) = (lines(&list), beside.as_slice());
         query!(
             "INSERT INTO worker
-                 (id, name, state, cause, session, seen_at, about, failed, silent)
+                 (id, name, state, cause, session, seen_at, about, failed, silent, forgotten)
              SELECT line.value ->> 0, line.value ->> 1, line.value ->> 2,
                     CAST(substr(?2, line.value ->> 3, line.value ->> 4) AS TEXT),
                     line.value ->> 5, line.value ->> 6,
                     CAST(substr(?2, line.value ->> 7, line.value ->> 8) AS TEXT),
-                    line.value ->> 9, line.value ->> 10
+                    line.value ->> 9, line.value ->> 10, line.value ->> 11
              FROM jsonb_each(?1) AS line
              WHERE true
              ON CONFLICT (id) DO UPDATE SET
                  state = excluded.state, cause = excluded.cause, session = excluded.session,
                  seen_at = excluded.seen_at, about = excluded.about, failed = excluded.failed,
-                 silent = excluded.silent",
+                 silent = excluded.silent, forgotten = excluded.forgotten",
             list,
             beside
         )

@@ -6,7 +6,7 @@ use sqlx::{SqliteConnection, query, query_scalar};
 use swath_model::judge::{self, LastFault};
 use swath_model::outcome::{Fault, Outcome};
 use swath_store::columns;
-use swath_store::{CellKey, JobKey, Names, StoredCell, StoredJob, SweepKey};
+use swath_store::{CellKey, JobKey, Names, StoredCell, StoredJob, SweepKey, Tail};
 
 use crate::error::{Failure, Result};
 use crate::rows::{self, JobRow};
@@ -62,6 +62,22 @@ pub(crate) async fn load(conn: &mut SqliteConnection, names: &Names) -> Result<V
         keys.extend(found.fetch_all(&mut *conn).await?);
     }
     with_keys(conn, &Vec::from_iter(keys)).await
+}
+
+/// The last cells of a sweep.
+pub(crate) async fn tail(conn: &mut SqliteConnection, sweep: SweepKey, limit: u32) -> Result<Tail> {
+    let found = query!(
+        "SELECT position, cell FROM sweep_cell WHERE sweep = ?1 ORDER BY position DESC LIMIT ?2",
+        sweep.0,
+        limit
+    );
+    let found = found.fetch_all(&mut *conn).await?;
+    let before = found.last().map_or(0, |row| row.position as u64);
+    let keys: BTreeSet<i64> = found.iter().map(|row| row.cell).collect();
+    Ok(Tail {
+        before,
+        cells: with_keys(conn, &Vec::from_iter(keys)).await?,
+    })
 }
 
 /// The canonical specs of these cells, in order.

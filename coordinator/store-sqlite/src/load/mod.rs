@@ -6,6 +6,6 @@ mod cells;
 mod said;
 mod start;
 
-pub(crate) use self::cells::{load, open_cells, specs};
+pub(crate) use self::cells::{load, open_cells, specs, tail};
 pub(crate) use self::said::said;
 pub(crate) use self::start::{copying, start};

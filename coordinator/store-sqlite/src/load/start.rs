@@ -151,7 +151,8 @@ async fn faults(conn: &mut SqliteConnection) -> Result<HashMap<SweepKey, Faults>
 
 async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerRow>> {
     let rows = query!(
-        r#"SELECT id AS "id!", name, state, cause, session, seen_at, about, failed, silent
+        r#"SELECT id AS "id!", name, state, cause, session, seen_at, about, failed, silent,
+                  forgotten
            FROM worker ORDER BY id"#
     )
     .fetch_all(conn)
@@ -167,6 +168,7 @@ async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerRow>> {
             about: serde_json::from_str(&row.about)?,
             failed: serde_json::from_str(&row.failed)?,
             silent: row.silent != 0,
+            forgotten: row.forgotten != 0,
         })
     });
     workers.collect()

@@ -150,7 +150,7 @@ pub(crate) async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerVie
         r#"SELECT name, state, cause, session, seen_at, about, failed, silent,
                   (SELECT count(*) FROM job
                    WHERE job.worker = worker.id AND job.deadline IS NOT NULL) AS "held!: i64"
-           FROM worker ORDER BY name"#
+           FROM worker WHERE NOT forgotten ORDER BY name"#
     )
     .fetch_all(conn)
     .await?;

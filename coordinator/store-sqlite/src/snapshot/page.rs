@@ -179,7 +179,8 @@ async fn workers(
     page: &mut Filling,
 ) -> Result<()> {
     let found = query!(
-        r#"SELECT id AS "id!", name, state, cause, session, seen_at, about, failed, silent
+        r#"SELECT id AS "id!", name, state, cause, session, seen_at, about, failed, silent,
+                  forgotten
            FROM worker WHERE id > ?1 ORDER BY id LIMIT ?2"#,
         after,
         limit
@@ -197,6 +198,7 @@ async fn workers(
             about: serde_json::from_str(&row.about)?,
             failed: serde_json::from_str(&row.failed)?,
             silent: row.silent != 0,
+            forgotten: row.forgotten != 0,
         });
     }
     Ok(())

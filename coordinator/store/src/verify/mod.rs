@@ -118,6 +118,8 @@ fn told(error: &StoreError) -> String {
 /// What the parts of the store say about a sweep, one after the other.
 struct Sweep {
     label: String,
+    /// Whether some of its cells may be gone already.
+    deleting: bool,
     row: SweepRow,
     /// How many cells it claims to have, and how many it has.
     cells: (u64, u64),
@@ -193,6 +195,7 @@ impl<'a> Verifier<'a> {
         for (new, row) in rows.new_sweeps.iter().zip(&rows.sweeps) {
             let sweep = Sweep {
                 label: format!("sweep {} ({})", new.name, new.digest.short()),
+                deleting: new.label.deleting,
                 row: row.clone(),
                 cells: (new.cells, 0),
                 jobs: 0,
@@ -311,6 +314,7 @@ impl<'a> Verifier<'a> {
         for sweep in std::mem::take(&mut self.sweeps).into_values() {
             let Sweep {
                 label,
+                deleting,
                 row,
                 cells,
                 jobs,
@@ -333,7 +337,7 @@ impl<'a> Verifier<'a> {
             }
             // The job that ended last may have started over.
             let over = counts.done() == counts.total();
-            if (over && ended_at != row.ended_at) || ended_at > row.ended_at {
+            if (over && !deleting && ended_at != row.ended_at) || ended_at > row.ended_at {
                 let ms = |at: Option<Timestamp>| at.map_or(0, Timestamp::as_ms);
                 let (said, is) = (ms(row.ended_at), ms(ended_at));
                 let what = format!("it says that it ended at {said}, and its jobs at {is}");
