@@ -54,13 +54,17 @@ pub async fn versions_count_up_under_a_name(bench: &mut Bench) {
 
 /// Whoever submits a sweep first owns it; tags come together.
 pub async fn a_submit_says_whose_it_is(bench: &mut Bench) {
-    let mut first = sweep("s", &[1], 1);
-    first.owner = "alice".to_owned();
-    first.tags = vec!["b".to_owned(), "a".to_owned()];
+    let first = Submission {
+        owner: "alice".to_owned(),
+        tags: vec!["b".to_owned(), "a".to_owned()],
+        ..sweep("s", &[1], 1)
+    };
     bench.submit(&first).await;
-    let mut again = first.clone();
-    again.owner = "bob".to_owned();
-    again.tags = vec!["c".to_owned()];
+    let again = Submission {
+        owner: "bob".to_owned(),
+        tags: vec!["c".to_owned()],
+        ..first.clone()
+    };
     bench.submit(&again).await;
     let label = bench.sweep(first.digest).await.label;
     assert_eq!(label.owner, "alice");

@@ -424,7 +424,10 @@ async fn a_deleted_sweep_gives_its_room_back() {
     assert!(engine.store().reclaim().await.unwrap());
     let (after, free) = pages(&path).await;
     // The events about the deleted jobs stay for a while.
-    assert!(after * 3 < grown * 2 && free == 0, "{after} of {grown} pages");
+    assert!(
+        after * 3 < grown * 2 && free == 0,
+        "{after} of {grown} pages"
+    );
     // A second time there is nothing to gain.
     assert!(!engine.store().reclaim().await.unwrap());
     let left = engine.store().sweeps().await.unwrap();

@@ -89,7 +89,7 @@ impl Tables {
         self.drop_requests();
         all(replications, |row| self.put_replication(row))?;
         all(decisions, |row| self.add_decision(row))?;
-        all(renamed, |row| self.rename_imports(row))?;
+        all(renamed, |row| self.rename_imports(&row))?;
         for (sweep, source) in forgotten {
             self.imports
                 .retain(|(of, _, by, _), _| *of != sweep || *by != source);
@@ -158,7 +158,7 @@ impl Tables {
         Ok(())
     }
 
-    fn rename_imports(&mut self, row: RenamedSweep) -> Refused {
+    fn rename_imports(&mut self, row: &RenamedSweep) -> Refused {
         let cells = &self.sweep_mut(row.key)?.cells;
         let cells: BTreeSet<CellKey> = cells.iter().map(|held| held.cell).collect();
         let moves = |(sweep, cell, ..): &(String, CellKey, String, u32)| {

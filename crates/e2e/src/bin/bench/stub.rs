@@ -58,6 +58,8 @@ pub(crate) fn hello(worker: &str, slots: usize, held: Vec<v1::Held>) -> v1::Hell
         held,
         devices: Vec::new(),
         cpus: 0,
+        state_id: String::new(),
+        takes_name: false,
     }
 }
 
