@@ -5,9 +5,7 @@
 use std::collections::HashMap;
 
 use swath_model::device::Device;
-use swath_model::id::{
-    Attempt, JobDigest, Owner, Replicate, SessionId, StateId, WeightsDigest,
-};
+use swath_model::id::{Attempt, JobDigest, Owner, Replicate, SessionId, StateId, WeightsDigest};
 use swath_model::message;
 use swath_model::metrics::Metrics;
 use swath_model::offer::{DeviceAbout, Free, Offer};

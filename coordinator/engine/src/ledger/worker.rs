@@ -555,6 +555,7 @@ impl Ledger {
         worker.failed.clear();
         worker.requests.clear();
         worker.about.state_id = None;
+        worker.lacks.clear();
         self.sessions = next;
         self.lose_older(key, next, now);
         self.changed_workers.insert(key);

@@ -1,0 +1,91 @@
+//! What operators do to sweeps and jobs.
+
+use swath_model::id::{JobDigest, SweepDigest};
+use swath_model::message::{Deleted, SweepChange};
+use swath_model::time::Timestamp;
+use swath_store::Result;
+
+use crate::Engine;
+use crate::call::{Extra, Extras};
+use crate::ledger::{Ledger, Wanted};
+
+impl Engine {
+    /// Changes a sweep, and its jobs accordingly. Cancelling cancels only the
+    /// jobs that no other live sweep needs, and does nothing to a cancelled
+    /// sweep.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown sweep, [`StoreError::Conflict`]
+    /// for any other change to a cancelled one, except to what is said of it,
+    /// and for a name that another sweep has.
+    pub async fn change_sweep(
+        &self,
+        now: Timestamp,
+        sweep: SweepDigest,
+        change: SweepChange,
+    ) -> Result<()> {
+        let work = move |ledger: &mut Ledger, now| ledger.change_sweep(now, sweep, change);
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// Begins the deletion of a sweep: it is cancelled, takes no change any more,
+    /// and nothing is decided about its replicates. [`Engine::delete_some`] then
+    /// deletes it. If that has begun already, nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown sweep, [`StoreError::Conflict`]
+    /// for one with open jobs, unless those are to be cancelled.
+    pub async fn begin_deletion(
+        &self,
+        now: Timestamp,
+        sweep: SweepDigest,
+        cancel: bool,
+    ) -> Result<()> {
+        let work = move |ledger: &mut Ledger, now| ledger.begin_deletion(now, sweep, cancel);
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// Deletes some cells of a sweep, with those of their jobs that no other
+    /// sweep holds, and everything about these; to be repeated until it is done.
+    /// Jobs under way are deleted too: their workers are told that they are
+    /// fenced. The numbers that were imported for a cell go with the last sweep
+    /// of their name that has it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] for an unknown sweep, [`StoreError::Conflict`]
+    /// for one whose deletion has not begun.
+    pub async fn delete_some(&self, now: Timestamp, sweep: SweepDigest) -> Result<Deleted> {
+        let work = move |ledger: &mut Ledger, now, extras: Extras| {
+            ledger.delete_some(now, sweep, extras.tail)
+        };
+        self.run_with(Some(now), Wanted::Nothing, Extra::Tail(sweep), work)
+            .await
+    }
+
+    /// Cancels jobs, whichever sweeps want them. Returns how many changed;
+    /// unknown jobs are ignored.
+    pub async fn cancel_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
+        let work = move |ledger: &mut Ledger, now| Ok(ledger.cancel_jobs(now, &jobs));
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// Queues failed and cancelled jobs again. Returns how many changed. If no
+    /// live sweep holds a job, the newest sweep that holds it becomes live
+    /// again, unpaused, but without wanting its other jobs: a waiting job is
+    /// always needed by some sweep.
+    pub async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
+        let wanted = Wanted::Jobs(jobs.clone());
+        let work = move |ledger: &mut Ledger, now| Ok(ledger.retry_jobs(now, &jobs));
+        self.run(Some(now), wanted, work).await
+    }
+
+    /// How many open jobs of a sweep another one does not hold: what goes on of
+    /// it beside that one.
+    pub async fn open_beside(&self, sweep: SweepDigest, other: SweepDigest) -> Result<u64> {
+        let work = move |ledger: &mut Ledger, _| Ok(ledger.open_beside(sweep, other));
+        self.run(None, Wanted::Nothing, work).await
+    }
+}
