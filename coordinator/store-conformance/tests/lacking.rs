@@ -50,6 +50,7 @@ impl Lab {
             worker: worker.parse().unwrap(),
             about: worker_about(&[]),
             held: vec![],
+            takes_name: false,
         };
         let session = self.engine.hello(START, hello).await.unwrap().session;
         let worker = worker.parse().unwrap();
