@@ -93,7 +93,7 @@ const SWEEPS_TOLD: usize = 8;
 
 /// The sweeps that their names alone mean: of each name, the one that was
 /// submitted last.
-fn newest(sweeps: &[SweepView]) -> HashSet<SweepDigest> {
+fn of_names(sweeps: &[SweepView]) -> HashSet<SweepDigest> {
     let mut found: HashMap<&str, &SweepView> = HashMap::new();
     for sweep in sweeps {
         let known = found.entry(&sweep.name).or_insert(sweep);
@@ -117,13 +117,13 @@ fn sweeps_of(selector: &Selector, sweeps: &[SweepView]) -> Vec<SweepView> {
         return sweeps.to_vec();
     };
     let newest = newest(sweeps).map(|sweep| sweep.digest);
-    let newest = newest(sweeps);
+    let named = of_names(sweeps);
     let matches = |sweep: &&SweepView| {
         target.matches(&SubjectView {
             sweep_name: &sweep.name,
             sweep: Some(sweep.digest),
             version: sweep.version,
-            older: !newest.contains(&sweep.digest),
+            older: !named.contains(&sweep.digest),
             last: Some(sweep.digest) == newest,
             ..SubjectView::default()
         })
