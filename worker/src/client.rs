@@ -240,7 +240,7 @@ impl Line {
         match call {
             Call::Hello(hello) => {
                 let held = hello.held.len();
-                let request = Request::new(convert::hello_message(hello));
+                let request = Request::new(convert::hello_message(*hello));
                 let reply = self.bulk.hello(request).await?;
                 Ok(welcome(&reply.into_inner(), held)?)
             }

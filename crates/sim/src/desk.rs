@@ -117,7 +117,7 @@ impl Desk {
         match call {
             Call::Hello(hello) => {
                 let worker = hello.worker.clone();
-                let welcome = self.engine().hello(self.now(), hello).await?;
+                let welcome = self.engine().hello(self.now(), *hello).await?;
                 self.set_draining(&worker, false);
                 Ok(Reply::Welcome {
                     session: welcome.session,

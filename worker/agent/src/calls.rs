@@ -99,7 +99,7 @@ impl Agent {
             held,
             takes_name: self.config.take_name,
         };
-        self.call(Kind::Hello, Call::Hello(hello));
+        self.call(Kind::Hello, Call::Hello(Box::new(hello)));
     }
 
     fn send_heartbeat(&mut self) {

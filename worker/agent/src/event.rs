@@ -177,7 +177,7 @@ pub enum CallError {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call {
     /// Begin a session.
-    Hello(Hello),
+    Hello(Box<Hello>),
     /// Send outcomes, get jobs.
     Exchange {
         /// The outcomes, and how many jobs are wanted.
