@@ -207,6 +207,7 @@ pub(crate) enum Verb {
     Run(Run),
     Plan(Plan),
     Submit(Submit),
+    Wait(Wait),
     Table(Table),
     Best(Best),
     Compare(Compare),

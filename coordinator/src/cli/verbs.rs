@@ -112,6 +112,24 @@ pub(crate) struct Submit {
     pub(crate) timeout: Option<u64>,
 }
 
+/// Waits for a sweep that was submitted, then prints its table
+///
+/// Ends as `submit --wait` does, with the same exit codes; a sweep that is finished is not waited for. Ctrl-C ends the
+/// waiting, and the work goes on.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator wait quickstart
+  coordinator wait last --timeout 3600 -o csv > last.csv")]
+pub(crate) struct Wait {
+    /// Which sweep; of several, the newest
+    #[arg(value_name = "SWEEP", required = true)]
+    pub(crate) selector: Vec<String>,
+    /// Give up after so many seconds; the work goes on
+    #[arg(long, value_name = "SECONDS", env = environment::TIMEOUT, hide_env_values = true)]
+    pub(crate) timeout: Option<u64>,
+}
+
 /// Shows how sweeps and workers are doing
 #[derive(Args, Debug)]
 #[command(after_help = "\

@@ -51,6 +51,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Run(arguments) => run::run(context, &arguments).await,
         Verb::Plan(arguments) => plan::plan(context, &arguments).await,
         Verb::Submit(arguments) => submit::submit(context, &arguments).await,
+        Verb::Wait(arguments) => submit::wait_for(context, &arguments).await,
         Verb::Table(arguments) => table::table(context, arguments).await,
         Verb::Best(arguments) => best::best(context, arguments).await,
         Verb::Export(arguments) => export::export(context, arguments).await,

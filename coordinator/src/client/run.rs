@@ -235,7 +235,7 @@ fn priority_over(sweeps: &[SweepView], own: SweepDigest) -> Option<i32> {
 }
 
 /// The newest sweep that `selector` names.
-async fn find(connection: &mut Connection, selector: Vec<String>) -> Outcome<SweepView> {
+pub(super) async fn find(connection: &mut Connection, selector: Vec<String>) -> Outcome<SweepView> {
     let word = selector.join(" ");
     let status: Status = connection.read(&ReadQuery::Status { selector }).await?;
     status.sweeps.into_iter().next_back().ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! `submit`: queues a sweep file.
+//! `submit` and `wait`: queues a sweep file, and waits for a sweep.
 
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::read::json;
+use super::run::find;
 use super::wait::{Goal, Interrupts, Parting, conclude, wait};
 use super::{files, render};
 use crate::cli;
@@ -119,13 +120,40 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
     }
     context.printer.note(sentence(&receipt));
     tell_before(context, &receipt)?;
+    let parting = parting(&receipt.sweep, &context.asked);
     let goal = Goal {
         sweep: receipt.digest,
         timeout: arguments.timeout.map(Duration::from_secs),
     };
-    let ended = wait(context, &mut connection, &goal, &mut interrupts).await?;
-    let parting = parting(&receipt.sweep, &context.asked);
-    let exit = conclude(context, &mut connection, ended, &parting).await;
+    until_over(context, connection, &goal, &parting, &mut interrupts).await
+}
+
+/// `wait`: as `submit --wait`, for a sweep that was submitted before.
+pub(crate) async fn wait_for(context: &Context, arguments: &cli::Wait) -> Outcome {
+    let mut interrupts = Interrupts::listen(true)?;
+    let asked = &context.asked;
+    let instead = format!("`coordinator run SWEEP{asked}` trains it here");
+    let mut connection =
+        Connection::open_to_stay(context, "nothing would train it", &instead).await?;
+    let sweep = find(&mut connection, arguments.selector.clone()).await?;
+    let parting = parting(&sweep.name, asked);
+    let goal = Goal {
+        sweep: sweep.digest,
+        timeout: arguments.timeout.map(Duration::from_secs),
+    };
+    until_over(context, connection, &goal, &parting, &mut interrupts).await
+}
+
+/// Waits until the sweep is over, and prints its table.
+async fn until_over(
+    context: &Context,
+    mut connection: Connection,
+    goal: &Goal,
+    parting: &Parting,
+    interrupts: &mut Interrupts,
+) -> Outcome {
+    let ended = wait(context, &mut connection, goal, interrupts).await?;
+    let exit = conclude(context, &mut connection, ended, parting).await;
     connection.close().await?;
     exit
 }

@@ -168,6 +168,7 @@ fn what_one_sweep_computed_fills_the_other_at_once() {
     let _worker = site.worker("w", 2, &[]);
     site.write("one.toml", &SweepText::null("one", 3).to_string());
     site.ok(&["submit", "one.toml", "--wait"]);
+    assert_eq!(site.ok(&["wait", "one"]), site.ok(&["table", "one"]));
     site.write("two.toml", &SweepText::null("two", 3).to_string());
     let plan = site.json(&["plan", "two.toml"]);
     let known = |cell: &Value| cell["jobs"][0]["known"].clone();
@@ -210,7 +211,11 @@ fn exit_codes_are_as_documented() {
     site.write("null.toml", &SweepText::null("null", 1).to_string());
     let output = site.run(&["submit", "null.toml", "--wait", "--timeout", "1"]);
     assert_eq!(output.code, Some(12), "{}", output.stderr);
+    let output = site.run(&["wait", "null", "--timeout", "1"]);
+    assert_eq!(output.code, Some(12), "{}", output.stderr);
+    assert_eq!(site.run(&["wait", "absent"]).code, Some(3));
     site.ok(&["cancel", "null"]);
+    assert_eq!(site.run(&["wait", "null"]).code, Some(11));
     let _worker = site.worker("w", 1, &["false"]);
     site.write(
         "bad.toml",
@@ -218,6 +223,7 @@ fn exit_codes_are_as_documented() {
     );
     let output = site.run(&["submit", "bad.toml", "--wait"]);
     assert_eq!(output.code, Some(10), "{}", output.stderr);
+    assert_eq!(site.run(&["wait", "bad"]).code, Some(10));
 }
 
 #[test]
