@@ -14,8 +14,10 @@ mod process;
 mod progress;
 mod quickstart;
 mod sqlx;
+mod tally;
 mod test;
 mod totals;
+mod wheel;
 mod workspace;
 
 use std::process::ExitCode;
@@ -105,6 +107,20 @@ enum Verb {
         args: Vec<String>,
     },
 
+    /// Build the Python wheel: coordinator, worker and the module `swath`
+    ///
+    /// maturin, which packs it, is installed into swath-xtask/ below CARGO_HOME (~/.cargo) if it is missing. The wheel
+    /// is written to wheels/ in the target directory. It needs no libtorch, and has no built-in trainer.
+    Wheel {
+        /// The profile of Cargo's that it is built in
+        #[arg(long, default_value = "release")]
+        profile: String,
+        /// Then install it into fresh environments of the oldest and the newest CPython of this machine, and run
+        /// python/tests in them
+        #[arg(long)]
+        test: bool,
+    },
+
     /// Regenerate the pages under docs/ that programs write
     Docs,
 
@@ -125,6 +141,7 @@ fn main() -> ExitCode {
             libtorch::ensure(&workspace).and_then(|()| check::run(&workspace, install))
         }
         Verb::Bench { args } => bench::run(&workspace, &args),
+        Verb::Wheel { profile, test } => wheel::run(&workspace, &profile, test),
         Verb::Docs => docs::write(&workspace),
         Verb::Sqlx => sqlx::write(&workspace),
     });

@@ -11,7 +11,7 @@ use crate::postgres::{self, Server};
 use crate::process::{answers, run as run_command, say, shown};
 use crate::totals::Totals;
 use crate::workspace::Workspace;
-use crate::{check, libtorch, needs};
+use crate::{check, libtorch, needs, wheel};
 
 /// In CI, property tests draw the same inputs in every run, so that a failure
 /// comes from the change and not from chance. At a desk they draw other inputs
@@ -42,6 +42,12 @@ pub(crate) fn run(workspace: &Workspace, with_check: bool, args: &[String]) -> R
     if args.is_empty() && !summed(&mut doc, "documentation tests")? {
         failures.push("documentation tests");
     }
+    if args.is_empty()
+        && let Err(error) = python_package(workspace)
+    {
+        say(format!("{error:#}"));
+        failures.push("tests of the Python package");
+    }
     say("tests");
     let server = postgres_server()?;
     if !all_tests(workspace, &binaries, server.as_ref(), args)? {
@@ -64,6 +70,19 @@ fn build(workspace: &Workspace) -> Result<std::path::PathBuf> {
             .args(["--workspace", "--lib", "--bins", "--tests"]),
     )?;
     Ok(workspace.target_dir()?.join("debug"))
+}
+
+/// The wheel of the same profile, so that little is built again, and its tests.
+fn python_package(workspace: &Workspace) -> Result<()> {
+    say("tests of the Python package");
+    match wheel::build(workspace, wheel::DEV) {
+        Ok(wheel) => wheel::test(workspace, &wheel),
+        Err(error) if error.is::<Missing>() => {
+            say(format!("python: skipped: {error:#}"));
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// A server for the tests that need one. Without it, they say that they skip.

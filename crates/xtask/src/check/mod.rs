@@ -5,15 +5,13 @@ mod files;
 mod rules;
 mod tools;
 
-use std::fmt;
-
 use anyhow::{Result, bail};
 
 use crate::process::{answers, run as run_command, say};
+use crate::tally::Tally;
 use crate::workspace::Workspace;
 use crate::{docs, needs, sqlx};
-pub(crate) use tools::Missing;
-use tools::{Install, Source, Tool};
+pub(crate) use tools::{Install, Missing, Source, Tool};
 
 /// A check fails with an error, and is skipped with the error [`Missing`].
 type Check = (&'static str, fn(&Workspace, Install) -> Result<()>);
@@ -68,50 +66,7 @@ pub(crate) fn run(workspace: &Workspace, install: bool) -> Result<()> {
         say(format!("check: {name}: {told}"));
     }
     say(format!("checks: {tally}"));
-    if !tally.failed.is_empty() {
-        bail!("checks failed: {}", tally.failed.join(", "));
-    }
-    Ok(())
-}
-
-/// How many checks passed, failed and were skipped.
-#[derive(Debug, Default)]
-struct Tally {
-    ok: usize,
-    failed: Vec<&'static str>,
-    skipped: usize,
-}
-
-impl Tally {
-    /// Counts a check, and returns a line about its result.
-    fn add(&mut self, name: &'static str, done: Result<()>) -> String {
-        match done {
-            Ok(()) => {
-                self.ok += 1;
-                "ok".to_owned()
-            }
-            Err(error) if error.is::<Missing>() => {
-                self.skipped += 1;
-                format!("skipped: {error:#}")
-            }
-            Err(error) => {
-                self.failed.push(name);
-                format!("failed: {error:#}")
-            }
-        }
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ok", self.ok)?;
-        for (count, word) in [(self.failed.len(), "failed"), (self.skipped, "skipped")] {
-            if count > 0 {
-                write!(f, ", {count} {word}")?;
-            }
-        }
-        Ok(())
-    }
+    tally.result("checks")
 }
 
 fn formatting(workspace: &Workspace) -> Result<()> {
@@ -157,27 +112,4 @@ fn deny(workspace: &Workspace, install: Install) -> Result<()> {
     // checkout.
     command.args(["check", "bans", "licenses", "sources"]);
     run_command(command.current_dir(&workspace.root))
-}
-
-#[cfg(test)]
-mod tests {
-    use anyhow::anyhow;
-
-    use super::*;
-
-    #[test]
-    fn a_check_that_did_not_look_is_never_ok() {
-        let mut tally = Tally::default();
-        assert_eq!(tally.add("a", Ok(())), "ok");
-        let missing = Missing("no tool; install it".to_owned());
-        assert_eq!(
-            tally.add("b", Err(missing.into())),
-            "skipped: no tool; install it"
-        );
-        assert_eq!(tally.to_string(), "1 ok, 1 skipped");
-        let failed = anyhow!("2 lines").context("bad");
-        assert_eq!(tally.add("c", Err(failed)), "failed: bad: 2 lines");
-        assert_eq!(tally.to_string(), "1 ok, 1 failed, 1 skipped");
-        assert_eq!(tally.failed, ["c"]);
-    }
 }

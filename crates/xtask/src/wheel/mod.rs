@@ -1,0 +1,108 @@
+//! The Python wheel: the programs coordinator and worker, and the module `swath`.
+
+mod interpreters;
+mod testing;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::check::{Install, Source, Tool};
+use crate::process::{run as run_command, say};
+use crate::workspace::Workspace;
+
+pub(crate) use testing::test;
+
+/// Packs wheels; pinned, because it decides what is in them.
+const MATURIN: Tool = Tool {
+    name: "maturin",
+    version: "1.16.0",
+    source: Source::Pip {
+        module: "maturin",
+        arguments: &["maturin==1.16.0"],
+    },
+    by_hand: "pip install maturin",
+};
+
+/// Cargo's profile for tests.
+pub(crate) const DEV: &str = "dev";
+
+/// `cargo xtask wheel`: builds it, and tests it if `tested` says so.
+pub(crate) fn run(workspace: &Workspace, profile: &str, tested: bool) -> Result<()> {
+    let wheel = build(workspace, profile)?;
+    say(format!("wrote {}", wheel.display()));
+    say(format!(
+        "`pip install {}` installs coordinator, worker and the module swath",
+        wheel.display()
+    ));
+    if tested {
+        test(workspace, &wheel)?;
+    }
+    Ok(())
+}
+
+/// Builds the wheel in a profile of Cargo's, and returns its path.
+pub(crate) fn build(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
+    let mut maturin = MATURIN.command(Install::Yes)?;
+    let target = workspace.target_dir()?;
+    // maturin builds the programs of one crate, which is the coordinator's, and adds what is in the folder that
+    // pyproject.toml calls `data`. So the worker is built first, with the same flags, and linked there.
+    let stripped = profile != DEV;
+    let mut cargo = workspace.cargo("rustc");
+    cargo.args(["--locked", "-p", "swath-worker", "--bin", "worker"]);
+    cargo.args(["--profile", profile]);
+    if stripped {
+        cargo.args(["--", "-C", "strip=symbols"]);
+    }
+    run_command(&mut cargo)?;
+    let directory = if profile == DEV { "debug" } else { profile };
+    stage(workspace, &target.join(directory).join("worker"))?;
+    let out = target.join("wheels").join(directory);
+    // Of an older version.
+    if out.exists() {
+        fs::remove_dir_all(&out).with_context(|| format!("cannot remove {}", out.display()))?;
+    }
+    maturin.args(["build", "--quiet", "--profile", profile, "--out"]);
+    maturin.arg(&out);
+    if stripped {
+        maturin.arg("--strip");
+    } else {
+        // To compress symbols takes longer than to test the wheel.
+        maturin.args(["--compression-method", "stored"]);
+    }
+    run_command(maturin.current_dir(workspace.path("python")))?;
+    the_wheel(&out)
+}
+
+/// Puts the worker where pyproject.toml says that programs are.
+fn stage(workspace: &Workspace, worker: &Path) -> Result<()> {
+    let scripts = workspace.path("python/.wheel/scripts");
+    let link = scripts.join("worker");
+    fs::create_dir_all(&scripts).with_context(|| format!("cannot make {}", scripts.display()))?;
+    if link.symlink_metadata().is_ok() {
+        fs::remove_file(&link).with_context(|| format!("cannot remove {}", link.display()))?;
+    }
+    symlink(worker, &link).with_context(|| format!("cannot link {}", link.display()))
+}
+
+fn the_wheel(directory: &Path) -> Result<PathBuf> {
+    let mut found = Vec::new();
+    for entry in
+        fs::read_dir(directory).with_context(|| format!("no folder {}", directory.display()))?
+    {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "whl") {
+            found.push(path);
+        }
+    }
+    match <[PathBuf; 1]>::try_from(found) {
+        Ok([wheel]) => Ok(wheel),
+        Err(found) => bail!(
+            "maturin left {} wheels in {}, not one",
+            found.len(),
+            directory.display()
+        ),
+    }
+}
