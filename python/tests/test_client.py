@@ -6,15 +6,17 @@ import csv
 import io
 import json
 import sys
+import time
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 import pytest
-from conftest import Site
+from conftest import LIMIT, Site
 
 import swath
 
 PROGRAM = '''
+import json
 import random
 import swath
 
@@ -23,7 +25,8 @@ rng = random.Random(swath.seed())
 print("a line of the log")
 for epoch in range(1, p.epochs + 1):
     accuracy = min(p.lr, 1.0) - 0.01 * rng.random() / epoch
-    swath.log({"val/acc": accuracy}, epoch=epoch)
+    swath.log({"val/acc": accuracy, "kind": 1 if isinstance(p.lr, float) else 0}, epoch=epoch)
+(swath.out() / "job.json").write_text(json.dumps(vars(swath.job())))
 if p.lr > 50:
     swath.diverged("too large")
 swath.finish({"val/acc": float("nan") if p.lr > 5 else accuracy})
@@ -32,12 +35,19 @@ swath.finish({"val/acc": float("nan") if p.lr > 5 else accuracy})
 
 def sweep(site: Site, name: str, lr: Any, program: str = PROGRAM, **more: Any) -> Dict[str, Any]:
     (site.directory / "train.py").write_text(program)
-    trainer = {"command": [sys.executable, "train.py"], "metric": "val/acc"}
     return {
         "sweep": {"name": name, "replicates": 2, **more},
-        "fixed": {"trainer": trainer, "params": {"epochs": 3}},
-        "grid": [{"params.lr": lr}],
+        "program": {"command": [sys.executable, "train.py"], "arguments": "none", "metric": "val/acc"},
+        "fixed": {"epochs": 3},
+        "grid": [{"lr": lr}],
     }
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Waits for something to hold; each question takes its time."""
+    end = time.monotonic() + LIMIT
+    while not holds():
+        assert time.monotonic() < end
 
 
 def test_a_sweep_from_a_dictionary_to_a_frame(site: Site) -> None:
@@ -61,6 +71,8 @@ def test_a_sweep_from_a_dictionary_to_a_frame(site: Site) -> None:
 
     curves = site.client.curves("digits").to_pandas()
     assert len(curves) == 18 and set(curves["epoch"]) == {1, 2, 3}
+    # 1.0 was no whole number on its way from the dictionary to the program.
+    assert (curves["kind"] == 1).all()
     last = curves[curves["epoch"] == 3].groupby("cell")["val/acc"].median()
     assert sorted(last) == sorted(frame["median"])
 
@@ -68,6 +80,10 @@ def test_a_sweep_from_a_dictionary_to_a_frame(site: Site) -> None:
     assert len(jobs) == 6 and len(site.client.jobs("digits", limit=2)) == 2
     one = site.client.curves(jobs[0]["digest"])
     assert [(row["epoch"], row["job"]) for row in one] == [(epoch, jobs[0]["digest"]) for epoch in (1, 2, 3)]
+    told = [json.loads(file.read_text()) for file in site.directory.glob("worker/**/job.json")]
+    assert {job["id"] for job in told} == {job["digest"] for job in jobs}
+    assert {(job["sweep"], job["attempt"], job["device"]) for job in told} == {("digits", 1, "cpu")}
+    assert sorted(job["replicate"] for job in told) == [1, 1, 1, 2, 2, 2]
     rows = site.client.export("digits").to_pandas()
     assert sorted(rows["value"]) == sorted(value for row in table for value in row["values"])
     assert [row["name"] for row in site.client.sweeps()] == ["digits"]
@@ -99,6 +115,15 @@ def test_failed_jobs_are_an_error_that_has_the_table(site: Site) -> None:
         assert error.exit_code == 10 and "failed" in str(error)
         assert error.table is not None
         assert [(row["n"], row["failed"]) for row in error.table] == [(2, 0), (0, 2)]
+
+
+def test_a_job_whose_host_lacks_something_is_not_held_against_anybody(site: Site) -> None:
+    site.worker()
+    site.client.submit(sweep(site, "folds", [0.5], PROGRAM.replace("rng =", "swath.lacks('fold 3')\nrng =")))
+    until(lambda: "fold 3" in json.dumps(site.client.call("workers")))
+    # The other slot may have begun the other job.
+    until(lambda: all(job["state"] == "queued" for job in site.client.jobs("folds")))
+    assert [job["charged"] for job in site.client.jobs("folds")] == [0, 0]
 
 
 def test_waiting_ends_with_the_time_or_the_sweep(site: Site) -> None:
@@ -141,8 +166,7 @@ def test_what_is_set_for_commands_changes_nothing_here(site: Site, monkeypatch: 
 def test_a_sweep_that_no_worker_can_train_is_warned_of(site: Site) -> None:
     site.worker()
     document = sweep(site, "large", [0.5], needs={"cuda": 1})
-    while not site.client.status()["workers"]:
-        pass
+    until(lambda: site.client.status()["workers"])
     with pytest.warns(swath.SwathWarning, match="large waits"):
         site.client.submit(document)
 

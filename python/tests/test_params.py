@@ -9,7 +9,7 @@ from typing import Any, Dict
 
 import pytest
 from conftest import Programs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import swath
@@ -54,6 +54,11 @@ def test_a_worker_tells_a_job_who_it_is(programs: Programs) -> None:
     assert json.loads(less.stdout) == [{**dict.fromkeys(job), "device": "cpu"}, 12]
 
 
+def test_every_library_takes_the_seed(programs: Programs) -> None:
+    ran = programs.as_job(PRINT.format("swath.seed()"), {"seed": 2**40 + 5})
+    assert json.loads(ran.stdout) == 5
+
+
 def test_the_directory_is_the_jobs_own(programs: Programs, tmp_path: Any) -> None:
     directory = tmp_path / "kept" / "of job"
     text = "import swath; (swath.out() / 'model').write_text('x')"
@@ -91,9 +96,22 @@ def test_a_wrong_word_ends_the_program(line: str, capsys: pytest.CaptureFixture[
     assert line.partition("=")[0].split()[0] in capsys.readouterr().err
 
 
-def test_a_jobs_command_line_counts_too(programs: Programs) -> None:
-    ran = programs.as_job(PRINT.format("swath.params(sys.argv[1:], lr=0.1)"), {"params": {"n": 1}}, "--n", "3")
-    assert json.loads(ran.stdout) == {"lr": 0.1, "n": 3}
+def test_parameters_in_tables_and_lists_are_named_as_a_worker_names_them() -> None:
+    defaults: Dict[str, Any] = {"model": {"width": 4, "drop_out": 0.1}, "layers": [1], "optimizer.lr": 0.5}
+    flags = "--model.width 8 --model.drop-out 0 --layers 2 3 --optimizer.lr 1".split()
+    overrides = "model.width=8 model.drop_out=0 layers=[2,3] optimizer.lr=1".split()
+    expected = {"model": {"width": 8, "drop_out": 0.0}, "layers": [2, 3], "optimizer.lr": 1.0}
+    for words in (flags, overrides):
+        p = swath.params(words, **defaults)
+        assert p == expected and p.model.width == 8
+    assert defaults["model"]["width"] == 4
+
+
+def test_what_the_sweep_says_comes_after_the_command_line(programs: Programs) -> None:
+    text = PRINT.format("swath.params(sys.argv[1:], lr=0.1, data='here', model={'width': 1, 'depth': 2})")
+    spec = {"params": {"lr": 1.0, "name": "a b", "model": {"width": 3}}}
+    ran = programs.as_job(text, spec, "--lr=1", "--data", "/there", "name='a b'")
+    assert json.loads(ran.stdout) == {"lr": 1.0, "data": "/there", "model": {"width": 3, "depth": 2}, "name": "a b"}
 
 
 def test_a_parameter_that_is_not_there_is_named_with_the_nearest() -> None:
@@ -128,6 +146,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(), JSON))
 def test_parameters_are_the_dictionary_that_they_were(values: Dict[str, Any]) -> None:
     p = swath.Params(values)

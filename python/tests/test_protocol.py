@@ -79,6 +79,15 @@ finally:
     assert ran.events == [{"event": "failed", "fault": "diverged", "message": "loss 1e9"}]
 
 
+def test_what_a_host_lacks_is_told(programs: Programs) -> None:
+    text = "import swath; swath.lacks('images of fold 3')"
+    ran = programs.as_job(text, {})
+    told = {"fault": "invalid", "message": "this host has no images of fold 3", "lacks": "images of fold 3"}
+    assert ran.code == 11 and ran.events == [{"event": "failed", **told}]
+    by_hand = programs.by_hand(text)
+    assert (by_hand.code, by_hand.stdout) == (11, "this host has no images of fold 3\n")
+
+
 def test_the_end_repeats_the_latest_metrics(programs: Programs) -> None:
     ran = programs.as_job("import swath; swath.log(a=1); swath.log(a=2, b=3); swath.finish()", {})
     assert ran.events[-1] == {"event": "finished", "metrics": {"a": 2, "b": 3}}

@@ -30,7 +30,7 @@ from ._errors import (
     UsageError,
     WaitTimeoutError,
 )
-from ._job import Job, diverged, finish, job, log, out, params, seed
+from ._job import Job, diverged, finish, job, lacks, log, out, params, seed
 from ._params import Params
 from ._records import Records, Table
 from ._torch import libtorch
@@ -56,6 +56,7 @@ __all__ = [
     "diverged",
     "finish",
     "job",
+    "lacks",
     "libtorch",
     "log",
     "out",

@@ -22,7 +22,7 @@ Sweep = Union[str, "os.PathLike[str]", Mapping[str, Any]]
 #: job who it is, and must not change what is asked here.
 _PASSED = {"SWATH_COORDINATOR", "SWATH_DATABASE", "SWATH_TOKEN_FILE", "SWATH_USER"}
 
-#: How many curves are fetched at once.
+#: How many curves are fetched from a coordinator at once.
 _FETCHERS = 8
 
 
@@ -40,6 +40,7 @@ class Client:
 
     def __init__(self, url: Optional[str] = None, *, database: Optional[str] = None) -> None:
         self._program = _binary.find("coordinator")
+        self._has_url = url is not None
         self._asked: List[str] = []
         if url is not None:
             self._asked += ["--coordinator", url]
@@ -103,7 +104,8 @@ class Client:
     def curves(self, *selector: str) -> Records:
         """Learning curves of a job, or of all jobs of a sweep: a row for each epoch of each attempt."""
         digests = [job["digest"] for job in self.jobs(*selector)]
-        with ThreadPoolExecutor(_FETCHERS) as pool:
+        # Commands that open a database themselves would be in each other's way.
+        with ThreadPoolExecutor(_FETCHERS if self._has_url else 1) as pool:
             documents = list(pool.map(lambda digest: self._ask("curves", "--", digest), digests))
         return Records(row for document in documents for row in points(document))
 

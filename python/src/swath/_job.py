@@ -14,12 +14,16 @@ from typing import Any, Dict, Mapping, NoReturn, Optional, Sequence, SupportsInd
 
 from ._errors import Error
 from ._numbers import metrics as read_metrics
-from ._params import Params, overridden
+from ._params import Params, merged, overridden
 
 #: The file with the job's spec, as JSON.
 _SPEC = "SWATH_SPEC"
 #: The exit code of a program whose training has diverged.
 _DIVERGED = 10
+#: The exit code of a program that cannot train its job.
+_INVALID = 11
+#: How many seeds there are. Older coordinators gave greater ones, which NumPy and others refuse.
+_SEEDS = 2**31
 #: Where the worker reads.
 _STDOUT = 1
 
@@ -53,19 +57,20 @@ def params(arguments: Optional[Sequence[str]] = None, /, **defaults: Any) -> Par
     """The job's parameters, each of the kind that it has in the sweep file.
 
     ``defaults`` are for a program that is started by hand, and for parameters that the sweep does not name. With
-    ``arguments``, as in ``params(sys.argv[1:], lr=0.1)``, the command line overrides them: ``--lr 0.2`` or ``lr=0.2``.
+    ``arguments``, as in ``params(sys.argv[1:], lr=0.1)``, a command line overrides them: ``--lr 0.2`` or ``lr=0.2``. What
+    the sweep says comes last: it has kinds, and words have none.
     """
-    spec = _spec()
-    values = {**defaults, **(spec.get("params") or {})}
-    return Params(values) if arguments is None else overridden(values, arguments)
+    told = _spec().get("params") or {}
+    values = merged(defaults, told)
+    return Params(values if arguments is None else merged(overridden(values, arguments), told))
 
 
 def seed(default: int = 0) -> int:
-    """The job's seed: everything random should come from it. By hand it is ``default``."""
+    """The job's seed, below 2**31: everything random should come from it. By hand it is ``default``."""
     told = _count("SWATH_SEED")
     if told is None:
         told = _spec().get("seed")
-    return default if told is None else int(told)
+    return default if told is None else int(told) % _SEEDS
 
 
 def out() -> Path:
@@ -122,6 +127,14 @@ def diverged(message: str = "") -> NoReturn:
     """Ends the program because the training has diverged. Such a job is shown, and not retried."""
     _tell({"event": "failed", "fault": "diverged", "message": message}, f"diverged: {message}".rstrip(": "))
     raise SystemExit(_DIVERGED)
+
+
+def lacks(what: str) -> NoReturn:
+    """Ends the program because its host has no ``what``, such as a data set. Another host may have it: the job goes
+    there, and nothing is held against it."""
+    event = {"event": "failed", "fault": "invalid", "message": f"this host has no {what}", "lacks": what}
+    _tell(event, f"this host has no {what}")
+    raise SystemExit(_INVALID)
 
 
 class _State:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 
 class Params(Dict[str, Any]):
@@ -59,33 +59,67 @@ def _nested(value: Any) -> Any:
 def overridden(values: Mapping[str, Any], arguments: Sequence[str]) -> Params:
     """The parameters with those that a command line names: ``--batch-size 64``, ``--lr=0.1`` or ``lr=0.1``.
 
-    Each is of the kind that it has in ``values``. A wrong word ends the program with exit code 2, as with argparse.
+    Each is of the kind that it has in ``values``; one in a table is ``--model.width``. A wrong word ends the program with
+    exit code 2, as with argparse.
     """
+    known = dict(_leaves(values))
     # No abbreviations: a parameter that is added later must not change what `--l` means.
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    for name, value in values.items():
-        dashed = name.replace("_", "-")
-        options = [f"--{name}"] if dashed == name else [f"--{dashed}", f"--{name}"]
-        told: Dict[str, Any] = {"nargs": "?", "const": True} if isinstance(value, bool) else {}
-        shown = json.dumps(value, default=str).replace("%", "%%")
+    for path, value in known.items():
+        dashed = path.replace("_", "-")
+        told: Dict[str, Any] = {}
+        if isinstance(value, bool):
+            told = {"nargs": "?", "const": True}
+        elif isinstance(value, list):
+            told = {"nargs": "*"}
         parser.add_argument(
-            *options,
-            dest=name,
+            *([f"--{path}"] if dashed == path else [f"--{dashed}", f"--{path}"]),
+            dest=path,
             type=_reader(value),
             default=argparse.SUPPRESS,
             metavar=_kind(value),
-            help=f"[default: {shown}]",
+            help=f"[default: {json.dumps(value, default=str)}]".replace("%", "%%"),
             **told,
         )
-    read = parser.parse_args(list(_options(arguments, values)))
-    return Params({**values, **vars(read)})
+    read = vars(parser.parse_args(list(_options(arguments, known))))
+    found = Params(values)
+    for path, value in read.items():
+        one = isinstance(known[path], list) and len(value) == 1 and isinstance(value[0], list)
+        _put(found, path, value[0] if one else value)
+    return found
 
 
-def _options(arguments: Iterable[str], values: Mapping[str, Any]) -> Iterable[str]:
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[Tuple[str, Any]]:
+    """All parameters that are no tables, each by its dotted path."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _put(params: Params, path: str, value: Any) -> None:
+    table, _, rest = path.partition(".")
+    if path in params or not rest:
+        params[path] = value
+    else:
+        _put(params[table], rest, value)
+
+
+def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> Dict[str, Any]:
+    """What is in either, tables one by one; ``second`` comes last."""
+    both = dict(first)
+    for name, value in second.items():
+        old = both.get(name)
+        tables = isinstance(old, Mapping) and isinstance(value, Mapping)
+        both[name] = merged(old or {}, value) if tables else value
+    return both
+
+
+def _options(arguments: Iterable[str], known: Mapping[str, Any]) -> Iterator[str]:
     """The words, those like ``lr=0.1`` as options."""
     for word in arguments:
-        name = word.partition("=")[0]
-        yield f"--{word}" if "=" in word and name in values else word
+        yield f"--{word}" if "=" in word and word.partition("=")[0] in known else word
 
 
 def _kind(value: Any) -> str:

@@ -106,3 +106,21 @@ fn the_wheel(directory: &Path) -> Result<PathBuf> {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_wheel_is_found_and_another_number_is_an_error() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path();
+        let none = the_wheel(path).unwrap_err().to_string();
+        assert!(none.starts_with("maturin left 0 wheels in "), "{none}");
+        fs::write(path.join("notes.txt"), "").unwrap();
+        fs::write(path.join("a.whl"), "").unwrap();
+        assert_eq!(the_wheel(path).unwrap(), path.join("a.whl"));
+        fs::write(path.join("b.whl"), "").unwrap();
+        assert!(the_wheel(path).is_err());
+    }
+}

@@ -106,7 +106,9 @@ impl Environment {
         let mut pip = Command::new("python3");
         pip.args(["-m", "pip", "--python"]).arg(&self.python);
         pip.args(["--disable-pip-version-check", "--no-input", "--quiet"]);
-        pip.arg("install").args(arguments).stdin(Stdio::null());
+        // Python compiles what it imports, which is little of what is installed.
+        pip.args(["install", "--no-compile"]).args(arguments);
+        pip.stdin(Stdio::null());
         run_within(&mut pip, INSTALL_LIMIT)
     }
 
@@ -115,7 +117,7 @@ impl Environment {
         let mut command = Command::new(&self.python);
         command.args(["-m", module]).args(arguments);
         let kept = self.directory.path();
-        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        command.env("PYTHONPYCACHEPREFIX", kept.join("bytecode"));
         command.env("HYPOTHESIS_STORAGE_DIRECTORY", kept.join("hypothesis"));
         command.env("MYPY_CACHE_DIR", kept.join("mypy"));
         command.stdin(Stdio::null());
