@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use swath_model::device::Device;
 use swath_model::id::InputDigest;
-use swath_model::program::{Command, Facts, MissingName, Read, argv};
+use swath_model::program::{Command, Facts, Launch, MissingName, Read, argv};
+use swath_model::spec::{canonical, set};
 
 use super::{Config, Waiting};
 
@@ -63,10 +64,20 @@ pub(super) fn command_line(
         directory: job.launch.directory.clone(),
         read: files.map(|read| read.filled(&facts)).transpose()?,
         out: facts.out,
-        spec: job.spec.clone(),
+        spec: with_locals(spec, &job.launch),
         takes_stdin: command.takes_stdin(),
         inputs: command.inputs.clone(),
     })
+}
+
+/// The spec for the program, with all of its parameters.
+fn with_locals(mut spec: Value, launch: &Launch) -> String {
+    for name in launch.local.keys() {
+        if let Some(value) = launch.local(name) {
+            set(&mut spec, &format!("params.{name}"), value);
+        }
+    }
+    canonical(&spec)
 }
 
 fn environment(

@@ -79,6 +79,7 @@ fn a_program_gets_its_parameters_and_what_tells_its_attempt() {
     let launch = Launch {
         directory: Some("/code".to_owned()),
         sweep: Some("digits".to_owned()),
+        local: BTreeMap::from([("data".to_owned(), "\"/d\"".to_owned())]),
         ..Launch::default()
     };
     let (mut table, fetch) = Table::in_session(1);
@@ -96,6 +97,8 @@ fn a_program_gets_its_parameters_and_what_tells_its_attempt() {
     assert_eq!(line.argv, ["python3", "t.py", "--lr=1.0", "7", &*out]);
     assert_eq!(line.directory.as_deref(), Some("/code"));
     assert!(!line.takes_stdin);
+    let spec: serde_json::Value = serde_json::from_str(&line.spec).unwrap();
+    assert_eq!(spec["params"], json!({ "lr": 1.0, "data": "/d" }));
     let wanted: BTreeMap<String, String> = [
         ("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
         ("MODE", "fast"),
