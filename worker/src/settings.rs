@@ -31,9 +31,11 @@ While the coordinator is away, trainings continue; outcomes are kept in the stat
 delivered when it is back. If several coordinators share one database, one of them leads, and the
 others tell the worker which. When the leader is away, the worker tries all until one has taken over.
 
-Programs of sweep files (`trainer.command`) run only if they are allowed by name, in the directory
-that the worker was started in. They get the job spec as JSON on stdin and in the file SWATH_SPEC,
-SWATH_DEVICE and SWATH_THREADS, and print the JSON lines of the trainer.
+Programs of sweep files run only if they are allowed by name. Those of [program] are started in the
+directory that the sweep file names, those of `trainer.command` in that of the worker. They get the
+job spec as JSON in the file SWATH_SPEC, and SWATH_SEED, SWATH_OUT (a directory of their own below
+`out` in the state directory), SWATH_JOB, SWATH_ATTEMPT, SWATH_SWEEP, SWATH_REPLICATE, SWATH_DEVICE,
+SWATH_THREADS, and CUDA_VISIBLE_DEVICES for the GPU of their slot.
 
 SIGTERM or Ctrl-C: takes no more jobs, stops and gives back what it runs, delivers outcomes, exits.
 A second one ends it at once. Then only the work since the last checkpoint of each training is lost.

@@ -33,10 +33,11 @@ impl Results {
             let (figure, value) = (self.summaries[best].measured, parameter(value));
             format!(
                 "The best cell ({figure} at {}) has the {word} {} that was tried; to look further, \
-                 add a value {beyond} {value} to `{axis}` in the sweep file and submit it again: \
+                 add a value {beyond} {value} to `{}` in the sweep file and submit it again: \
                  what is measured stays",
                 self.describe(best),
                 label(axis),
+                self.definition.name(axis),
             )
         });
         edges.collect()
