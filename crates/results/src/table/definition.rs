@@ -20,12 +20,6 @@ pub struct Definition {
     /// Which of a training's values of the metric counts.
     #[serde(default)]
     pub measure: Measure,
-    /// What a sweep file calls a parameter.
-    pub(super) fn name<'a>(&self, path: &'a str) -> &'a str {
-        let bare = path.strip_prefix("params.").filter(|_| self.bare);
-        bare.unwrap_or(path)
-    }
-
     /// The metric that a program reports in place of the test error; absent for
     /// the built-in trainer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
