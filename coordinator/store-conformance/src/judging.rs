@@ -126,6 +126,35 @@ pub async fn a_worker_that_fails_jobs_in_a_row_is_cordoned(bench: &mut Bench) {
     assert_eq!(bench.take(&owner, 1).await.len(), 1);
 }
 
+/// Jobs that fail on two workers are at fault themselves: nobody rests for them.
+pub async fn jobs_that_fail_everywhere_cordon_nobody(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1, 2, 3], 1)).await;
+    let fail_all = async |bench: &mut Bench, owner: &Owner| {
+        bench.pass_ms(bench.policy().backoff_max_ms);
+        for (place, grant) in bench.take(owner, 3).await.into_iter().enumerate() {
+            let outcome = failed(Fault::Crashed, &format!("alone {place}"));
+            bench.finish(owner, grant.held, outcome).await;
+        }
+    };
+    let first = bench.hello("first").await;
+    fail_all(bench, &first).await;
+    let view = bench.worker(&first.worker).await;
+    assert_eq!(
+        (view.state, view.failed_in_a_row),
+        (WorkerState::Cordoned, 3)
+    );
+    let second = bench.hello("second").await;
+    fail_all(bench, &second).await;
+    for owner in [&first, &second] {
+        let view = bench.worker(&owner.worker).await;
+        assert_eq!((view.state, view.failed_in_a_row), (WorkerState::Active, 0));
+    }
+    // Nor do they for the same jobs later on.
+    fail_all(bench, &first).await;
+    let view = bench.worker(&first.worker).await;
+    assert_eq!((view.state, view.failed_in_a_row), (WorkerState::Active, 0));
+}
+
 /// A measurement shows that the worker is well.
 pub async fn a_measurement_ends_a_row(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1, 2, 3, 4, 5], 1)).await;

@@ -101,6 +101,7 @@ macro_rules! conformance_suite {
             judging::attempts_are_bounded,
             judging::a_worker_that_fails_jobs_in_a_row_is_cordoned,
             judging::failures_after_a_pause_cordon_nobody,
+            judging::jobs_that_fail_everywhere_cordon_nobody,
             judging::a_measurement_ends_a_row,
             judging::a_sweep_that_fails_alike_is_paused,
             judging::a_sweep_with_a_success_is_not_paused,

@@ -11,19 +11,33 @@ use crate::view::SweepKind;
 /// outcome: a fault, or a measurement. A measurement ends the row. Only charged
 /// faults lengthen it, because the others are the job's own doing or nobody's.
 /// A job that is not `wanted` (all its sweeps are paused) was granted before
-/// the pause, and what paused them is not the worker's doing.
+/// the pause, and what paused them is not the worker's doing. Nor is what fails
+/// on other workers too, `elsewhere`: then it is the job.
 pub fn streak(
     mut row: Vec<JobDigest>,
     job: JobDigest,
     fault: Option<Fault>,
     wanted: bool,
+    elsewhere: bool,
 ) -> Vec<JobDigest> {
     match fault {
         None => row.clear(),
-        Some(fault) if wanted && Policy::charges(fault) && !row.contains(&job) => row.push(job),
+        Some(fault) if wanted && Policy::charges(fault) => {
+            row.retain(|other| *other != job || !elsewhere);
+            if !elsewhere && !row.contains(&job) {
+                row.push(job);
+            }
+        }
         Some(_) => {}
     }
     row
+}
+
+/// Whether a worker with this row of failed jobs, from which one has gone
+/// because it failed elsewhere too, gets jobs again.
+pub fn excused(row: &[JobDigest], cordoned: Option<&CordonCause>, policy: &Policy) -> bool {
+    let for_its_row = matches!(cordoned, Some(CordonCause::FailedInARow { .. }));
+    for_its_row && cordon(row, policy).is_none()
 }
 
 /// Whether a failed job of this urgency may be its worker's doing: it must be
@@ -163,6 +177,7 @@ mod tests {
     #[test]
     fn a_row_holds_different_jobs_and_ends_with_a_measurement() {
         let crashed = Some(Fault::Crashed);
+        let streak = |row, job, fault, wanted| streak(row, job, fault, wanted, false);
         let row = streak(vec![], job(1), crashed, true);
         let row = streak(row, job(1), crashed, true);
         let row = streak(row, job(2), Some(Fault::Diverged), true);
@@ -173,6 +188,22 @@ mod tests {
         let row = streak(row, job(3), crashed, true);
         assert!(cordon(&row, &Policy::default()).is_some());
         assert!(streak(row, job(4), None, true).is_empty());
+    }
+
+    #[test]
+    fn what_fails_elsewhere_too_is_not_the_workers_doing() {
+        let crashed = Some(Fault::Crashed);
+        let row = vec![job(1), job(2)];
+        assert_eq!(streak(row.clone(), job(3), crashed, true, true), row);
+        assert_eq!(streak(row, job(2), crashed, true, true), [job(1)]);
+        let policy = Policy::default();
+        let three = [job(1), job(2), job(3)];
+        let cause = cordon(&three, &policy);
+        assert!(!excused(&three, cause.as_ref(), &policy));
+        assert!(excused(&three[..2], cause.as_ref(), &policy));
+        let operator = CordonCause::Operator;
+        assert!(!excused(&[], Some(&operator), &policy));
+        assert!(!excused(&[], None, &policy));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use swath_model::judge::{self, LastFault};
 use swath_model::message::{Ack, Exchange, Finish, Held};
 use swath_model::offer::Free;
 use swath_model::outcome::{Measurement, Outcome};
+use swath_model::policy::Policy;
 use swath_model::program::Launch;
 use swath_model::time::Timestamp;
 use swath_model::view::{SweepKind, WorkerState};
@@ -221,6 +222,8 @@ impl Ledger {
         let paused = failed && self.pause_holders(at, now);
         let wanted = judge::blames(self.urgency(at));
         let fault = self.entry(at).fault().map(|last| last.fault);
+        let charges = fault.is_some_and(Policy::charges) && wanted && !paused;
+        let elsewhere = charges && self.failed_elsewhere(at, worker, job);
         let Some(row) = self.workers.get_mut(&worker) else {
             return;
         };
@@ -228,7 +231,8 @@ impl Ledger {
             row.failed.clear();
             return;
         }
-        row.failed = judge::streak(std::mem::take(&mut row.failed), job, fault, wanted);
+        let before = std::mem::take(&mut row.failed);
+        row.failed = judge::streak(before, job, fault, wanted, elsewhere);
         let Some(cause) = judge::cordon(&row.failed, &self.policy) else {
             return;
         };
@@ -245,6 +249,27 @@ impl Ledger {
                 let _applied = self.apply(at, &Event::Uncharge { worker }, now);
             }
         }
+    }
+
+    /// Whether a job that has just failed on a worker has failed on another one
+    /// too. Then it speaks against neither: it leaves the rows of the others, and
+    /// one that was cordoned for it gets jobs again.
+    fn failed_elsewhere(&mut self, at: Loc, worker: WorkerKey, job: JobDigest) -> bool {
+        let name = self.workers.get(&worker).map(|row| &row.name);
+        let charged = self.entry(at).lived().map(|lived| &lived.job.failed_on);
+        let mut elsewhere = charged.is_some_and(|on| on.iter().any(|it| Some(it) != name));
+        for (key, row) in self.workers.iter_mut().filter(|(key, _)| **key != worker) {
+            let Some(place) = row.failed.iter().position(|other| *other == job) else {
+                continue;
+            };
+            elsewhere = true;
+            row.failed.remove(place);
+            if judge::excused(&row.failed, row.cordoned.as_ref(), &self.policy) {
+                (row.state, row.cordoned) = (WorkerState::Active, None);
+            }
+            self.changed_workers.insert(*key);
+        }
+        elsewhere
     }
 
     /// Pauses those sweeps with this job that are broken. Returns whether there

@@ -11,6 +11,7 @@ use swath_model::message::{Ack, Exchange, Exchanged, Finish, Grant, Held};
 use swath_model::needs::Needs;
 use swath_model::offer::Free;
 use swath_model::outcome::{Measurement, Outcome};
+use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_model::view::SweepKind;
 use swath_model::view::WorkerState;
@@ -147,6 +148,9 @@ impl Ledger {
         let Some(outcome) = row.newest_attempt().and_then(AttemptRow::outcome) else {
             return;
         };
+        let fault = outcome.fault();
+        let charges = fault.is_some_and(Policy::charges) && wanted && !blameless;
+        let elsewhere = charges && self.failed_elsewhere(index, worker);
         let Some(worker_row) = self.workers.get_mut(worker) else {
             return;
         };
@@ -154,12 +158,8 @@ impl Ledger {
             worker_row.row.clear();
             return;
         }
-        worker_row.row = judge::streak(
-            std::mem::take(&mut worker_row.row),
-            job,
-            outcome.fault(),
-            wanted,
-        );
+        let before = std::mem::take(&mut worker_row.row);
+        worker_row.row = judge::streak(before, job, fault, wanted, elsewhere);
         let Some(cause) = judge::cordon(&worker_row.row, &self.policy) else {
             return;
         };
@@ -174,6 +174,26 @@ impl Ledger {
                 let _applied = self.apply(index, &Event::Uncharge { worker }, now);
             }
         }
+    }
+
+    /// Whether a job that has just failed on a worker has failed on another one
+    /// too; then it leaves the rows of the others.
+    fn failed_elsewhere(&mut self, index: usize, worker: &WorkerName) -> bool {
+        let row = &self.jobs[index];
+        let job = row.digest;
+        let mut elsewhere = row.job.failed_on.iter().any(|on| on != worker);
+        for (name, other) in &mut self.workers {
+            if name == worker || !other.row.contains(&job) {
+                continue;
+            }
+            elsewhere = true;
+            other.row.retain(|it| *it != job);
+            if judge::excused(&other.row, other.cordoned.as_ref(), &self.policy) {
+                other.state = WorkerState::Active;
+                other.cordoned = None;
+            }
+        }
+        elsewhere
     }
 
     /// Pauses those sweeps with this job that are broken. Returns whether there
