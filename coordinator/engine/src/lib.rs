@@ -329,7 +329,9 @@ impl Engine {
     /// one was, the failures are the sweep's: the worker's row is cleared.
     /// Otherwise its row goes on by [`swath_model::judge::streak`], and as long
     /// as [`swath_model::judge::cordon`] gives a reason, the jobs of the row are
-    /// uncharged for this worker and it is cordoned if it is active.
+    /// uncharged for this worker and it is cordoned if it is active. A job that
+    /// fails on two workers leaves the rows of both, and
+    /// [`swath_model::judge::excused`] lifts a cordon that has lost its reason.
     ///
     /// *Grants* go by priority (greatest first), then by order of submission,
     /// to queued jobs whose backoff is over and that a live, unpaused sweep
