@@ -61,6 +61,15 @@ impl Free {
 }
 
 impl Offer {
+    /// The model of a device, or its kind where the model is not known: results
+    /// of equal devices are compared, whatever their numbers.
+    pub fn model_of(&self, device: Device) -> String {
+        let about = self.devices.iter().find(|about| about.device == device);
+        let model = about.map(|about| about.model.clone());
+        let known = model.filter(|model| !model.is_empty());
+        known.unwrap_or_else(|| device.kind().to_string())
+    }
+
     /// A device's memory in bytes, where it is known.
     pub fn memory_of(&self, device: Device) -> Option<u64> {
         let about = self.devices.iter().find(|about| about.device == device);

@@ -377,8 +377,9 @@ impl Agent {
             return;
         };
         let child = slot.child.as_ref().map(|child| child.provenance.clone());
+        let device = self.config.about.offer.model_of(slot.device);
         let provenance =
-            running.provenance(&child.unwrap_or_default(), slot.device, self.config.threads);
+            running.provenance(&child.unwrap_or_default(), &device, self.config.threads);
         let held = running.held;
         let sort = running.sort();
         match &outcome {

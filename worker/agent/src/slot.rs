@@ -196,17 +196,13 @@ impl Running {
         }
     }
 
-    /// What to record about the machine and the program.
-    pub(crate) fn provenance(
-        &self,
-        child: &Provenance,
-        device: Device,
-        threads: u32,
-    ) -> Provenance {
+    /// What to record about the machine and the program; `device` is the model of
+    /// its device.
+    pub(crate) fn provenance(&self, child: &Provenance, device: &str, threads: u32) -> Provenance {
         let blank = self.provenance == Provenance::default();
         let mut provenance = if blank { child } else { &self.provenance }.clone();
         if provenance.device.is_empty() {
-            provenance.device = device.to_string();
+            device.clone_into(&mut provenance.device);
         }
         if provenance.trainer.is_empty() {
             let name = self.runs.as_ref().map_or("trainer serve", |it| &it.name);

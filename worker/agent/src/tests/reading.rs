@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use swath_model::metrics::Metrics;
 use swath_model::needs::Lack;
+use swath_model::offer::DeviceAbout;
 use swath_model::outcome::{Fault, Observation};
 use swath_model::program::Launch;
 
@@ -123,6 +124,11 @@ fn a_program_sees_the_gpu_of_its_slot_as_its_first() {
     let mut config = config(1);
     config.about.offer.slots = vec![device];
     config.gpus = BTreeMap::from([(3, "GPU-x".to_owned())]);
+    config.about.offer.devices = vec![DeviceAbout {
+        device,
+        model: "NVIDIA H100".to_owned(),
+        memory_bytes: 0,
+    }];
     let mut table = Table::new(config);
     table.welcome(1, &[]);
     let (fetch, ..) = table.exchange();
@@ -132,6 +138,7 @@ fn a_program_sees_the_gpu_of_its_slot_as_its_first() {
     };
     table.answer(fetch, exchanged(&[], vec![grant]));
     let Effect::Start {
+        child,
         program: Program::Command(line),
         ..
     } = table.next()
@@ -140,6 +147,10 @@ fn a_program_sees_the_gpu_of_its_slot_as_its_first() {
     };
     assert_eq!(line.environment["CUDA_VISIBLE_DEVICES"], "GPU-x");
     assert_eq!(line.environment["SWATH_DEVICE"], "cuda:0");
+    // Equal devices are alike, whatever their numbers.
+    let end = End::Exit(1);
+    table.tell(Event::Exited { child, end });
+    assert_eq!(spooled(table)[0].finish.provenance.device, "NVIDIA H100");
 }
 
 #[test]
