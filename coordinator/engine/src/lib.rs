@@ -31,7 +31,6 @@ use swath_model::message::{
 };
 use swath_model::needs::{Lack, Needs};
 use swath_model::policy::Policy;
-use swath_model::seed::Seeds;
 use swath_model::spec::job_text;
 use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
@@ -423,16 +422,13 @@ impl Engine {
         let cells: Vec<_> = drafts.iter().map(|draft| draft.cell).collect();
         let specs = self.specs.of(&*self.store, &cells).await?;
         let grants = drafts.into_iter().zip(specs);
-        let grants = grants.map(|(draft, spec)| {
-            let seed = Seeds::in_text(&spec).seed(draft.digest, draft.replicate);
-            Grant {
-                held: draft.held,
-                // A submit refuses cells whose text has no room for a seed.
-                spec: job_text(&spec, seed).unwrap_or_default(),
-                device: draft.device,
-                replicate: draft.replicate,
-                launch: draft.launch,
-            }
+        let grants = grants.map(|(draft, spec)| Grant {
+            held: draft.held,
+            // A submit refuses cells whose text has no room for a seed.
+            spec: job_text(&spec, draft.digest, draft.replicate).unwrap_or_default(),
+            device: draft.device,
+            replicate: draft.replicate,
+            launch: draft.launch,
         });
         Ok(grants.collect())
     }

@@ -177,6 +177,11 @@ impl<'a> Plan<'a> {
                 Some(&setting.place)
             })
             .unwrap_or(&self.file.place);
+        // The error names the key as the file does.
+        let own = key
+            .strip_prefix("trainer.")
+            .filter(|_| self.file.program.is_some());
+        let key = own.map(|own| format!("program.{own}")).unwrap_or(key);
         place.error(key, message)
     }
 

@@ -74,7 +74,7 @@ impl Agent {
             }
         };
         let sort = Sort::of(spec.work());
-        let command = match spec.work() {
+        let program = match spec.work() {
             Work::Null => {
                 self.pace.job(sort, Duration::ZERO);
                 self.ended_here(held, null_outcome(spec.seed()));
@@ -91,14 +91,14 @@ impl Agent {
                     self.ended_here(held, Outcome::Failed { fault, message });
                     return None;
                 }
-                Some(command.clone())
+                Some(Box::new(spec))
             }
             Work::Training(_) => None,
         };
         self.waiting.push_back(Waiting {
             held,
             spec: grant.spec,
-            command,
+            program,
             device: grant.device,
             replicate: grant.replicate,
             launch: grant.launch,
@@ -175,7 +175,7 @@ impl Agent {
             let Some(next) = self.waiting.iter().position(here) else {
                 continue;
             };
-            let serves = self.waiting[next].command.is_none();
+            let serves = self.waiting[next].program.is_none();
             match slot.child.as_mut() {
                 None => {}
                 Some(child) if child.ending => continue,
@@ -197,9 +197,15 @@ impl Agent {
 
     fn begin(&mut self, index: usize, job: Waiting) {
         tracing::info!(job = %job.held.job.short(), attempt = %job.held.attempt, slot = index, "begins");
-        let (program, runs) = match &job.command {
+        let started = job.program.as_deref().and_then(|spec| match spec.work() {
+            Work::Command(command) => {
+                Some((command, command_line(&self.config, &job, spec, command)))
+            }
+            Work::Training(_) | Work::Null => None,
+        });
+        let (program, runs) = match started {
             None => (Program::Trainer, None),
-            Some(command) => match command_line(&self.config, &job, command) {
+            Some((command, line)) => match line {
                 Ok(line) => {
                     let about = About::new(command, &job.launch);
                     (Program::Command(Box::new(line)), Some(about))

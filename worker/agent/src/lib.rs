@@ -32,7 +32,8 @@ use swath_model::device::Device;
 use swath_model::id::{Owner, Replicate, SessionId, WorkerName};
 use swath_model::message::{Held, Release, Report};
 use swath_model::offer::Free;
-use swath_model::program::{Command, Launch};
+use swath_model::program::Launch;
+use swath_model::spec::JobSpec;
 use swath_model::view::WorkerAbout;
 
 use self::away::Away;
@@ -99,8 +100,8 @@ struct Pending {
 struct Waiting {
     held: Held,
     spec: String,
-    /// Program and metric; none for the built-in trainer.
-    command: Option<Box<Command>>,
+    /// The spec of a program; none for the built-in trainer.
+    program: Option<Box<JobSpec>>,
     /// The device to run it on.
     device: Device,
     replicate: Replicate,
@@ -110,7 +111,7 @@ struct Waiting {
 
 impl Waiting {
     fn sort(&self) -> Sort {
-        Sort::for_slot(self.command.is_some())
+        Sort::for_slot(self.program.is_some())
     }
 }
 

@@ -71,6 +71,12 @@ pub fn rows_of_json(text: &str) -> Result<Vec<Row>, String> {
     Ok(rows.collect())
 }
 
+/// Whether this is the name of a count, and of no metric.
+fn is_count(name: &str) -> bool {
+    let named = |known: &&str| known.eq_ignore_ascii_case(name);
+    EPOCH.iter().chain(&STEP).any(named)
+}
+
 /// A number as programs print it.
 pub fn number(text: &str) -> Option<f64> {
     let text = text.trim();
@@ -146,16 +152,12 @@ impl Reader {
             Some(epoch) => u32::try_from(epoch).unwrap_or(u32::MAX),
             None => self.epochs + 1,
         };
-        let counts = |name: &str| {
-            let named = |known: &&str| known.eq_ignore_ascii_case(name);
-            EPOCH.iter().chain(&STEP).any(named)
-        };
         let finite = values.into_iter().filter(|(_, value)| value.is_finite());
         Some(Observation {
             epoch: self.epochs,
             step: self.step,
             seconds: None,
-            values: finite.filter(|(name, _)| !counts(name)).collect(),
+            values: finite.filter(|(name, _)| !is_count(name)).collect(),
         })
     }
 
@@ -167,7 +169,7 @@ impl Reader {
     /// The last finite value of each name.
     pub(crate) fn values(&self) -> impl Iterator<Item = (&str, f64)> {
         let values = self.last.iter().map(|(name, value)| (&**name, *value));
-        values.filter(|(name, value)| value.is_finite() && !EPOCH.contains(name))
+        values.filter(|(name, value)| value.is_finite() && !is_count(name))
     }
 }
 
@@ -225,6 +227,16 @@ mod tests {
             (2, Metrics::from([("loss", 1.0), ("lr", 0.1)])),
         ];
         assert_eq!(seen, wanted);
+    }
+
+    #[test]
+    fn counts_are_no_metrics() {
+        let mut reader = Reader::new("acc");
+        reader.take(row(&[("Epoch", 1.0), ("global_step", 10.0), ("acc", 0.5)]));
+        let seen = reader.close().unwrap();
+        assert_eq!((seen.epoch, seen.step), (1, 10));
+        assert_eq!(seen.values, Metrics::from([("acc", 0.5)]));
+        assert_eq!(reader.values().collect::<Vec<_>>(), [("acc", 0.5)]);
     }
 
     #[test]

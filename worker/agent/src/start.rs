@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use swath_model::device::Device;
 use swath_model::id::InputDigest;
-use swath_model::program::{Command, Facts, Launch, MissingName, Read, argv};
-use swath_model::spec::{canonical, set};
+use swath_model::program::{Command, Facts, MissingName, Read, argv};
+use swath_model::spec::{JobSpec, canonical, set};
 
 use super::{Config, Waiting};
 
@@ -36,13 +35,13 @@ pub struct CommandLine {
 pub(super) fn command_line(
     config: &Config,
     job: &Waiting,
+    spec: &JobSpec,
     command: &Command,
 ) -> Result<CommandLine, MissingName> {
     let (digest, attempt) = (job.held.job.to_string(), job.held.attempt.0);
-    let spec: Value = serde_json::from_str(&job.spec).unwrap_or_default();
     let sweep = job.launch.sweep.clone().unwrap_or_default();
     let facts = Facts {
-        seed: spec.get("seed").and_then(Value::as_u64).unwrap_or_default(),
+        seed: spec.seed(),
         out: format!("{}/{}-{attempt}", config.out, job.held.job.short()),
         job: digest,
         attempt,
@@ -59,25 +58,30 @@ pub(super) fn command_line(
         .as_ref()
         .filter(|it| !matches!(it, Read::Stdout(_)));
     Ok(CommandLine {
-        argv: argv(command, &spec, &job.launch, &facts)?,
+        argv: argv(command, spec.cell_tree(), &job.launch, &facts)?,
         environment: environment(config, job, command, &facts),
         directory: job.launch.directory.clone(),
         read: files.map(|read| read.filled(&facts)).transpose()?,
         out: facts.out,
-        spec: with_locals(spec, &job.launch),
+        spec: with_locals(job, spec),
         takes_stdin: command.takes_stdin(),
         inputs: command.inputs.clone(),
     })
 }
 
 /// The spec for the program, with all of its parameters.
-fn with_locals(mut spec: Value, launch: &Launch) -> String {
-    for name in launch.local.keys() {
-        if let Some(value) = launch.local(name) {
-            set(&mut spec, &format!("params.{name}"), value);
+fn with_locals(job: &Waiting, spec: &JobSpec) -> String {
+    if job.launch.local.is_empty() {
+        return job.spec.clone();
+    }
+    let mut tree = spec.cell_tree().clone();
+    set(&mut tree, "seed", spec.seed().into());
+    for name in job.launch.local.keys() {
+        if let Some(value) = job.launch.local(name) {
+            set(&mut tree, &format!("params.{name}"), value);
         }
     }
-    canonical(&spec)
+    canonical(&tree)
 }
 
 fn environment(

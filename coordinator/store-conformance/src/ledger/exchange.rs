@@ -367,7 +367,7 @@ impl Ledger {
             },
             // A submission is refused if the text of a cell has no place for a
             // seed.
-            spec: swath_model::spec::job_text(text, row.seed).unwrap_or_default(),
+            spec: swath_model::spec::job_text(text, row.cell, row.replicate).unwrap_or_default(),
             device: row.newest_attempt().map(|it| it.device).unwrap_or_default(),
             replicate: row.replicate,
             launch: self.needs(index).launch.clone(),

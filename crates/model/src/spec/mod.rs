@@ -213,10 +213,11 @@ pub fn job_digest(cell_text: &str, seed: u64) -> JobDigest {
     JobDigest::from_bytes(digest(&CONTEXT, cell_text, Some(seed)))
 }
 
-/// The canonical text of a job, made from its cell's text by adding the seed.
-/// None when the cell's text is not a JSON object.
-pub fn job_text(cell_text: &str, seed: u64) -> Option<String> {
+/// The canonical text of a cell's job, made from the cell's text by adding the
+/// seed. None when the cell's text is not a JSON object.
+pub fn job_text(cell_text: &str, cell: CellDigest, replicate: Replicate) -> Option<String> {
     let mut tree: Value = serde_json::from_str(cell_text).ok()?;
+    let seed = Seeds::of(&tree).seed(cell, replicate);
     tree.as_object_mut()?.insert("seed".to_owned(), seed.into());
     Some(canonical(&tree))
 }

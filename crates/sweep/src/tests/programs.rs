@@ -79,6 +79,12 @@ fn a_section_is_read_whole() {
 }
 
 #[test]
+fn a_name_in_a_command_without_a_parameter_is_told_where_the_command_is() {
+    let text = "[sweep]\nname = \"x\"\n[program]\ncommand = [\"t\", \"{lrr}\", \"{lr}\"]\n[[grid]]\nlr = [1]\n";
+    insta::assert_snapshot!(errors(text), @"s/x.toml:4:11: `program.command`: `{lrr}` names no parameter; did you mean `{lr}`?");
+}
+
+#[test]
 fn what_changes_nothing_that_is_computed_is_no_part_of_a_jobs_name() {
     let grid = "[[grid]]\nlr = [0.1]\n";
     let plain = texts(grid);

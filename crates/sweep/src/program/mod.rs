@@ -1,23 +1,24 @@
 //! The `[program]` section: a program of the user's, as it is; and `[local]`,
 //! its parameters that change nothing of what is computed.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod check;
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 use swath_model::id::InputDigest;
 use swath_model::needs::Needs;
-use swath_model::program::{self, GIVEN, Launch, Read};
+use swath_model::program::{Launch, Read};
 use swath_model::seed::Seeds;
-use swath_model::spec::{JobSpec, Work, canonical, keys, lookup};
-use swath_model::suggest::nearest;
+use swath_model::spec::{canonical, keys};
 
-use super::error::{FileError, Place};
-use super::expression::Expression;
-use super::grid::Block;
-use super::needs;
-use super::section::{Section, names};
-use super::settings::{Assigned, Bare, Setting, Settings};
-use super::source::{Entry, Node, Shape};
+pub(super) use self::check::{check_handed_over, check_names, check_params};
+use crate::error::{FileError, Place};
+use crate::grid::Block;
+use crate::needs;
+use crate::section::Section;
+use crate::settings::{Assigned, Setting, Settings};
+use crate::source::{Entry, Node, Shape};
 
 const KEYS: [&str; 12] = [
     "command",
@@ -367,70 +368,6 @@ pub(super) fn set_inputs(
     settings.insert("trainer.inputs".to_owned(), setting);
 }
 
-/// Finds mistakes among the parameters of programs.
-pub(super) fn check_params(
-    settings: &Settings,
-    blocks: &[Block],
-    bare: Bare,
-    errors: &mut Vec<FileError>,
-) {
-    let params = |path: &&str| path.starts_with("params.");
-    let set = settings.keys().map(String::as_str);
-    let axes = blocks.iter().flat_map(Block::paths);
-    let known: BTreeSet<&str> = set.chain(axes).filter(params).collect();
-    let placed = settings
-        .iter()
-        .map(|(path, it)| (&**path, &it.value, &it.place));
-    let axes = blocks.iter().flat_map(|block| &block.axes);
-    let choices = axes.flat_map(|axis| {
-        axis.rows.iter().flat_map(|row| {
-            let choices = axis.paths.iter().zip(row);
-            choices.map(|(path, choice)| (&**path, &choice.value, &choice.place))
-        })
-    });
-    for (path, value, place) in placed.chain(choices).filter(|(path, ..)| params(path)) {
-        if let Assigned::Literal(Value::String(text)) = value
-            && looks_computed(text, &known)
-        {
-            let message = format!(
-                "\"{text}\" looks like an expression: write \"= {text}\" to compute it, or \
-                 \"= '{text}'\" if the program is to get this text"
-            );
-            errors.push(place.error(path, message));
-        }
-    }
-    if bare == Bare::Params {
-        return;
-    }
-    let named = ["trainer.command", "trainer.null"];
-    let is_named =
-        |name: &&str| settings.contains_key(*name) || axis_values(blocks, name).next().is_some();
-    let first = known.first().filter(|_| !named.iter().any(is_named));
-    if let Some(path) = first {
-        let set = settings.get(*path).map(|setting| &setting.place);
-        let in_grid = || {
-            blocks
-                .iter()
-                .find(|block| block.paths().any(|own| own == *path))
-        };
-        if let Some(place) = set.or_else(|| in_grid().map(|block| &block.place)) {
-            let message = "is a parameter of a program, and the sweep names none; add\n  \
-                           [program]\n  command = [\"python\", \"train.py\"]";
-            errors.push(place.error(*path, message));
-        }
-    }
-}
-
-/// Whether a text computes something with parameters that there are.
-fn looks_computed(text: &str, known: &BTreeSet<&str>) -> bool {
-    let Ok(expression) = Expression::parse(text) else {
-        return false;
-    };
-    let is_known = |name: &str| known.contains(name) || known.contains(&*format!("params.{name}"));
-    let mut names = expression.names().map(|(name, _)| name).peekable();
-    expression.computes() && names.peek().is_some() && names.all(is_known)
-}
-
 /// Why a parameter must not have this name, if so.
 fn reserved(name: &str) -> Option<String> {
     match name {
@@ -441,79 +378,6 @@ fn reserved(name: &str) -> Option<String> {
         ),
         "out" => Some("Swath gives each attempt a directory of its own, `{out}`".to_owned()),
         _ => None,
-    }
-}
-
-/// The names in a command for which a cell has no value.
-pub(super) fn check_names(spec: &JobSpec, launch: &Launch) -> Option<String> {
-    let Work::Command(command) = spec.work() else {
-        return None;
-    };
-    command.arguments?;
-    let has = |name: &str| {
-        let own = name.strip_prefix("params.").unwrap_or(name);
-        let param = || spec.get("params").and_then(|params| lookup(params, own));
-        GIVEN.contains(&name) || launch.local.contains_key(own) || param().is_some()
-    };
-    let name = program::names(&command.argv).find(|name| !has(name))?;
-    let params = spec.get("params").and_then(Value::as_object);
-    let params = params.into_iter().flat_map(|it| it.keys());
-    let known: Vec<&str> = params
-        .chain(launch.local.keys())
-        .map(String::as_str)
-        .chain(GIVEN)
-        .collect();
-    let hint = match nearest(name, known.iter().copied()) {
-        Some(near) => format!("did you mean `{{{near}}}`?"),
-        None => format!(
-            "there are {}; double the braces if they are meant as such",
-            names(known.into_iter())
-        ),
-    };
-    Some(format!("`{{{name}}}` names no parameter; {hint}"))
-}
-
-/// Finds axes that the program never gets to know: its command names them
-/// nowhere, and nothing is computed from them.
-pub(super) fn check_handed_over(
-    settings: &Settings,
-    blocks: &[Block],
-    errors: &mut Vec<FileError>,
-) {
-    let words: Vec<String> = commands(settings, blocks).concat();
-    let mut used: BTreeSet<String> = program::names(&words)
-        .map(|name| format!("params.{}", name.strip_prefix("params.").unwrap_or(name)))
-        .collect();
-    let choices = blocks
-        .iter()
-        .flat_map(|block| &block.axes)
-        .flat_map(|it| it.rows.concat());
-    let values = settings.values().map(|it| it.value.clone());
-    for value in values.chain(choices.map(|choice| choice.value)) {
-        if let Assigned::Formula(formula) = value {
-            used.extend(formula.expression.names().map(|(name, _)| name.to_owned()));
-        }
-    }
-    let covers = |path: &str, used: &str| {
-        let under = |long: &str, short: &str| {
-            long.strip_prefix(short)
-                .is_some_and(|rest| rest.starts_with('.'))
-        };
-        path == used || under(path, used) || under(used, path)
-    };
-    let mut told: BTreeSet<&str> = BTreeSet::new();
-    for block in blocks {
-        for path in block.paths() {
-            if used.iter().any(|used| covers(path, used)) || !told.insert(path) {
-                continue;
-            }
-            let name = path.strip_prefix("params.").unwrap_or(path);
-            let message = format!(
-                "never reaches the program: no word of its command has `{{{name}}}`; add one, or \
-                 hand over all parameters by `arguments = \"flags\"` (\"overrides\", \"none\")"
-            );
-            errors.push(block.place.error(path, message));
-        }
     }
 }
 
