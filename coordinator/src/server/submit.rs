@@ -7,7 +7,7 @@ use swath_model::needs::Needs;
 use swath_model::program::Launch;
 use swath_model::spec::JobSpec;
 use swath_results::table::Definition;
-use swath_sweep::{SweepFile, Whole, expand_whole, list_whole};
+use swath_sweep::{Measure, SweepFile, Whole, expand_whole, list_whole};
 
 /// The largest sweep file or recipe, in bytes.
 const FILE_BYTES_MAX: usize = 4 << 20;
@@ -28,6 +28,7 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
     let definition = definition(&sweep)?;
     let launch = Launch {
         sweep: Some(sweep.name.clone()),
+        wants_epochs: sweep.measure != Measure::Last,
         ..sweep.launch
     };
     let cells = sweep

@@ -442,8 +442,8 @@ pub async fn any_metrics_come_back(bench: &mut Bench) {
     }
 }
 
-/// An attempt may have resumed another one. Each epoch counts as the newest
-/// attempt saw it, and only if it was evaluated.
+/// An attempt may have resumed another one: it counts from its first epoch on, and
+/// only where it was evaluated.
 pub async fn the_last_epochs_span_attempts(bench: &mut Bench) {
     let submission = sweep("s", &[1], 1);
     bench.submit(&submission).await;
@@ -453,6 +453,7 @@ pub async fn the_last_epochs_span_attempts(bench: &mut Bench) {
         observation(1, 90.0),
         observation(2, 80.0),
         observation(3, 70.0),
+        observation(6, 1.0),
     ];
     let reports = [report(first, seen, 0, "")];
     bench.observe(&owner, &reports).await.unwrap();

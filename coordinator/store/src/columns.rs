@@ -1,9 +1,10 @@
 //! How metrics and needs are spread over the columns of a table: some have one of
 //! their own, and the others share one with a JSON object.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use swath_model::id::WeightsDigest;
+use swath_model::curve::Curve;
+use swath_model::id::{Attempt, WeightsDigest};
 use swath_model::metrics::Metrics;
 use swath_model::needs::Needs;
 use swath_model::outcome::{COLUMNS, Measurement, Observation};
@@ -130,7 +131,7 @@ impl Seen {
 #[derive(Debug)]
 pub struct LastValues {
     epochs: Epochs,
-    jobs: HashMap<i64, BTreeMap<i64, f64>>,
+    jobs: HashMap<i64, Curve<f64>>,
 }
 
 impl LastValues {
@@ -140,31 +141,30 @@ impl LastValues {
         Self { epochs, jobs }
     }
 
-    /// Takes what an observation says: the value in the metric's own column, if
-    /// it has one, and the other metrics. It replaces that of earlier attempts,
-    /// which come before it.
+    /// Takes what an attempt of a job said of an epoch, in the order of both: the
+    /// value in the metric's own column, if it has one, and the other metrics.
     ///
     /// # Errors
     ///
     /// When the others are no JSON object of numbers.
     pub fn see(
         &mut self,
-        [job, epoch]: [i64; 2],
+        [job, attempt, epoch]: [i64; 3],
         column: Option<f64>,
         others: Option<&str>,
     ) -> serde_json::Result<()> {
         let others = others.filter(|_| column.is_none());
         let others: Option<Metrics> = others.map(serde_json::from_str).transpose()?;
         let value = column.or_else(|| others?.get(&self.epochs.metric));
-        if let Some(value) = value.filter(|value| value.is_finite()) {
-            self.jobs.entry(job).or_default().insert(epoch, value);
-        }
+        let value = value.filter(|value| value.is_finite());
+        let curve = self.jobs.entry(job).or_default();
+        curve.see(Attempt(attempt as u32), epoch as u32, value);
         Ok(())
     }
 
     /// The values of the last epochs of a job, newest last.
     pub fn of(&self, job: i64) -> Vec<f64> {
-        let Some(seen) = self.jobs.get(&job) else {
+        let Some(seen) = self.jobs.get(&job).map(Curve::epochs) else {
             return Vec::new();
         };
         let before = seen.len().saturating_sub(self.epochs.last as usize);

@@ -216,9 +216,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// `provenance` is that of the newest attempt's outcome, if the job has
     /// succeeded or failed. `epochs` fills `last_values` of succeeded jobs: from
-    /// the observations with its metric, for each epoch that of the newest
-    /// attempt (an attempt may have resumed another), it takes the last so many
-    /// epochs, newest last.
+    /// the observations with its metric, of those that count by
+    /// [`swath_model::curve::Curve`], it takes the last so many epochs, newest last.
     async fn results(&self, sweep: SweepDigest, epochs: Option<Epochs>)
     -> Result<Vec<CellResults>>;
 

@@ -7,6 +7,7 @@
 //! state. `clippy.toml` beside this crate holds the rule.
 
 pub mod cause;
+pub mod curve;
 pub mod device;
 pub mod error;
 pub mod event;

@@ -19,6 +19,9 @@ pub const WANT_MAX: u32 = 1024;
 pub const DEVICES_MAX: usize = 1024;
 /// The most observations of one report.
 pub const OBSERVATIONS_MAX: usize = 512;
+/// The most epochs at the end of a training that a result may be computed from:
+/// so many are never left out, however many there are.
+pub const LAST_EPOCHS_MAX: usize = 1000;
 /// The largest log chunk, in bytes.
 pub const LOG_CHUNK_BYTES: usize = 64 << 10;
 /// The longest fault message, in bytes; the tail of stderr is in it.

@@ -1,8 +1,9 @@
 //! The learning curve of a job: a small plot, and the numbers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::json;
+use swath_model::curve::Curve;
 use swath_model::metrics::{TEST_ERROR, TRAIN_ERROR, Unit, known};
 use swath_model::protocol::EPOCH;
 use swath_model::text::{approximate, compact, duration, measured, told_apart};
@@ -18,18 +19,13 @@ const LINES: usize = 12;
 /// Columns of a number beside the plot, at least.
 const LABEL: usize = 8;
 
-/// The newest observation of each epoch. Where an attempt went on from a
-/// checkpoint of an older one, the epochs before the checkpoint are the older
-/// attempt's.
+/// The observations that count, by [`Curve`].
 pub fn newest(points: &[CurvePoint]) -> Vec<&CurvePoint> {
-    let mut by_epoch: BTreeMap<u32, &CurvePoint> = BTreeMap::new();
+    let mut curve = Curve::default();
     for point in points {
-        let kept = by_epoch.entry(point.observation.epoch).or_insert(point);
-        if point.attempt >= kept.attempt {
-            *kept = point;
-        }
+        curve.see(point.attempt, point.observation.epoch, Some(point));
     }
-    by_epoch.into_values().collect()
+    curve.epochs().values().copied().collect()
 }
 
 /// The names of the metrics that epochs have.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use swath_model::curve::Curve;
 use swath_model::id::WeightsDigest;
 use swath_model::metrics::Metrics;
 use swath_model::outcome::{Measurement, Observation, Provenance};
@@ -120,18 +121,15 @@ impl Comparison {
 
 type Numbers<'a> = BTreeMap<&'a str, f64>;
 
-/// The numbers of each epoch, each from the newest attempt that reported it.
+/// The numbers of the epochs that count.
 fn epochs(points: &[CurvePoint]) -> BTreeMap<u32, Numbers<'_>> {
-    let mut newest: BTreeMap<u32, &CurvePoint> = BTreeMap::new();
+    let mut curve = Curve::default();
     for point in points {
-        let at = newest.entry(point.observation.epoch).or_insert(point);
-        if point.attempt >= at.attempt {
-            *at = point;
-        }
+        curve.see(point.attempt, point.observation.epoch, Some(point));
     }
-    let numbers = newest.into_iter();
+    let numbers = curve.epochs().iter();
     numbers
-        .map(|(epoch, point)| (epoch, of_epoch(&point.observation)))
+        .map(|(epoch, point)| (*epoch, of_epoch(&point.observation)))
         .collect()
 }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use swath_model::id::InputDigest;
+use swath_model::limits::LAST_EPOCHS_MAX;
 use swath_model::needs::Needs;
 use swath_model::program::Launch;
 use swath_model::replication::Bounds;
@@ -103,7 +104,9 @@ impl FromStr for Measure {
             None if text == "last" => Some(Self::Last),
             None if text == "best" => Some(Self::Best),
             Some((word, count)) if word.trim() == "median_of_last" => {
-                let count = count.trim().parse().ok().filter(|count| *count > 0);
+                let count = count.trim().parse().ok();
+                let count =
+                    count.filter(|count| (1..=LAST_EPOCHS_MAX).contains(&(*count as usize)));
                 count.map(Self::MedianOfLast)
             }
             _ => None,
@@ -112,7 +115,7 @@ impl FromStr for Measure {
     }
 }
 
-const MEASURE: &str = "must be \"last\", \"best\" or { median_of_last = k } with k >= 1";
+const MEASURE: &str = "must be \"last\", \"best\" or { median_of_last = k } with 1 <= k <= 1000";
 
 impl SweepFile {
     /// The bounds between which results decide how often a cell is trained;

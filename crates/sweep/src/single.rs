@@ -150,6 +150,7 @@ impl Single<'_> {
     fn as_launched(&self) -> Launch {
         Launch {
             sweep: None,
+            wants_epochs: false,
             ..self.launch.clone()
         }
     }

@@ -9,6 +9,7 @@ use swath_model::needs::Lack;
 
 use super::rows::Row;
 use super::start::CommandLine;
+use super::thinned::Thinned;
 
 /// Identifies a call to the coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,7 +58,7 @@ pub enum Event {
         /// The child.
         child: ChildId,
         /// Its rows, in order.
-        rows: Result<Vec<Row>, String>,
+        rows: Result<Thinned<Row>, String>,
     },
     /// A child ended, and so did everything that it had started.
     Exited {

@@ -15,6 +15,7 @@ use super::pace::{LONG, Sort};
 use super::rows::Row;
 use super::slot::{About, Child, Running, broken};
 use super::start::command_line;
+use super::thinned::Thinned;
 use super::{Agent, Waiting};
 use crate::classify::{failed, told};
 use crate::line::{Parsed, parse};
@@ -414,7 +415,7 @@ impl Agent {
     }
 
     /// What a program wrote to files, which are read when it has ended.
-    pub(super) fn wrote(&mut self, child: ChildId, rows: Result<Vec<Row>, String>) {
+    pub(super) fn wrote(&mut self, child: ChildId, rows: Result<Thinned<Row>, String>) {
         let now = self.now;
         let slot = self.slot_of(child).map(|index| &mut self.slots[index]);
         if let Some(running) = slot.and_then(|slot| slot.running.as_mut()) {

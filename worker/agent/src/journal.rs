@@ -1,6 +1,5 @@
 //! What one attempt reports while it runs: observations and log text.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use swath_model::limits;
@@ -10,6 +9,7 @@ use swath_model::outcome::Observation;
 use crate::clip::{Clip, last};
 use crate::open_line::OpenLine;
 use crate::outbox::observation_bytes;
+use crate::thinned::Thinned;
 
 /// Time between two reports of an attempt.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -37,14 +37,9 @@ const TAIL_BYTES: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
     held: Held,
-    observations: VecDeque<Observation>,
-    /// How many observations came.
-    seen: u64,
-    /// One of so many is kept.
-    every: u64,
-    /// The newest one, if it is not kept; it is when nothing follows.
-    skipped: Option<Observation>,
-    /// Observations that were left out because there were too many.
+    /// Those of too many that wait to be sent are left out.
+    observations: Thinned<Observation>,
+    /// Rows of files that were left out because there were too many.
     lost: u64,
     log: Clip,
     /// Bytes of log text in all reports so far.
@@ -64,10 +59,7 @@ impl Journal {
     pub(crate) fn new(held: Held) -> Self {
         Self {
             held,
-            observations: VecDeque::new(),
-            seen: 0,
-            every: 1,
-            skipped: None,
+            observations: Thinned::new(OBSERVATIONS_KEPT, limits::LAST_EPOCHS_MAX),
             lost: 0,
             log: Clip::default(),
             log_bytes: 0,
@@ -80,27 +72,19 @@ impl Journal {
         }
     }
 
-    /// Adds the observation of an epoch. If too many wait to be sent, every second
-    /// one of them is left out, and as many of those to come; the newest one stays.
-    pub(crate) fn observe(&mut self, observation: Observation) {
-        self.lost += u64::from(self.skipped.take().is_some());
-        let place = self.seen;
-        self.seen += 1;
-        if !place.is_multiple_of(self.every) {
-            self.skipped = Some(observation);
-            return;
-        }
-        if self.observations.len() >= OBSERVATIONS_KEPT {
-            let before = self.observations.len();
-            let mut number = 0_u64;
-            self.observations.retain(|_| {
-                number += 1;
-                number % 2 == 1
-            });
-            self.lost += (before - self.observations.len()) as u64;
-            self.every *= 2;
-        }
-        self.observations.push_back(observation);
+    /// Adds the observation of an epoch, in which the job's metric had this value.
+    pub(crate) fn observe(&mut self, observation: Observation, value: Option<f64>) {
+        self.observations.push(observation, value);
+    }
+
+    /// Whether the job's metric had a value in an epoch.
+    pub(crate) fn has_values(&self) -> bool {
+        self.observations.has_values()
+    }
+
+    /// Notes that so many rows of the program's files were left out.
+    pub(crate) fn left_out(&mut self, rows: u64) {
+        self.lost += rows;
     }
 
     /// Adds whole lines to the log.
@@ -213,13 +197,15 @@ impl Journal {
 
     fn next_report(&mut self, with_log: bool) -> Report {
         let mut bytes = 0;
-        let fits = |seen: &&Observation| {
-            bytes += observation_bytes(seen);
-            bytes <= OBSERVATION_BYTES
+        let next = || {
+            self.observations.pop_if(|seen| {
+                bytes += observation_bytes(seen);
+                bytes <= OBSERVATION_BYTES
+            })
         };
-        let seen = self.observations.iter().take(limits::OBSERVATIONS_MAX);
-        let count = seen.take_while(fits).count();
-        let observations = self.observations.drain(..count).collect();
+        let observations = std::iter::from_fn(next)
+            .take(limits::OBSERVATIONS_MAX)
+            .collect();
         let log = if with_log {
             self.log.take()
         } else {
@@ -242,16 +228,18 @@ impl Journal {
             let line = self.stdout.end();
             self.lines(&line);
         }
-        self.observations.extend(self.skipped.take());
-        if self.lost > 0 {
-            let why = "they came faster than they could be sent";
+        let mut reports: Vec<_> = self.frozen.take().into_iter().collect();
+        while !self.observations.is_empty() {
+            reports.push(self.next_report(true));
+        }
+        let lost = self.lost + self.observations.left_out();
+        if lost > 0 {
             let text = format!(
-                "warning: {} epochs are left out, evenly: {why}\n",
-                self.lost
+                "warning: {lost} epochs are left out, evenly: they came faster than they could \
+                 be sent; the best and the last ones are there\n"
             );
             self.note(&text);
         }
-        let mut reports: Vec<_> = self.frozen.take().into_iter().collect();
         while self.has_new() {
             reports.push(self.next_report(true));
         }
@@ -283,9 +271,9 @@ mod tests {
     fn reports_come_once_a_second_and_repeat_until_they_arrive() {
         let mut journal = journal();
         assert!(journal.due(Duration::ZERO).is_none());
-        journal.observe(epoch(1));
+        journal.observe(epoch(1), None);
         let sent = journal.due(Duration::ZERO).cloned().unwrap();
-        journal.observe(epoch(2));
+        journal.observe(epoch(2), None);
         assert_eq!(journal.due(Duration::from_secs(5)), Some(&sent));
         journal.reported();
         journal.lines("x\n");
@@ -293,10 +281,10 @@ mod tests {
         assert_eq!(later.observations, [epoch(2)]);
         assert_eq!((later.log_sequence, later.log.as_str()), (2, "x\n"));
         journal.reported();
-        journal.observe(epoch(3));
+        journal.observe(epoch(3), None);
         assert!(journal.due(Duration::from_millis(1_900)).is_none());
         for number in 4..40 {
-            journal.observe(epoch(number));
+            journal.observe(epoch(number), None);
         }
         assert!(journal.due(Duration::from_millis(1_900)).is_some());
     }
@@ -375,19 +363,26 @@ mod tests {
     }
 
     #[test]
-    fn too_many_epochs_are_thinned_evenly_and_end_with_the_last() {
+    fn too_many_epochs_are_thinned_evenly_and_keep_the_best_and_the_last() {
         let mut journal = journal();
         let total = 3 * OBSERVATIONS_KEPT as u32 + 2;
         for number in 1..=total {
-            journal.observe(epoch(number));
+            let value = if number == 77_776 { 1.0 } else { 2.0 };
+            journal.observe(epoch(number), Some(value));
         }
+        assert!(journal.has_values());
         let reports = journal.close();
         let seen = reports.iter().flat_map(|report| &report.observations);
         let epochs: Vec<u32> = seen.map(|seen| seen.epoch).collect();
-        assert!(epochs.len() <= OBSERVATIONS_KEPT + 1 && epochs.len() > OBSERVATIONS_KEPT / 2);
-        assert_eq!((epochs[0], epochs[epochs.len() - 1]), (1, total));
-        let steps = epochs.windows(2).map(|pair| pair[1] - pair[0]);
-        assert!(steps.take(epochs.len() - 2).all(|step| step == 4));
+        let last = limits::LAST_EPOCHS_MAX;
+        assert!(epochs.len() <= OBSERVATIONS_KEPT && epochs.len() > OBSERVATIONS_KEPT / 2);
+        assert_eq!(epochs[0], 1);
+        assert!(epochs.contains(&77_776), "the best one");
+        let (before, end) = epochs.split_at(epochs.len() - last);
+        assert!(end.iter().rev().copied().eq((1..=total).rev().take(last)));
+        let even = before.iter().filter(|epoch| **epoch != 77_776);
+        let even: Vec<u32> = even.copied().collect();
+        assert!(even.windows(2).all(|pair| pair[1] - pair[0] == 4));
         let log: String = reports.iter().map(|report| &*report.log).collect();
         let lost = total as usize - epochs.len();
         let wanted = format!("warning: {lost} epochs are left out, evenly: ");
@@ -397,10 +392,10 @@ mod tests {
     #[test]
     fn closing_keeps_what_was_sent_before_what_was_not() {
         let mut journal = journal();
-        journal.observe(epoch(1));
+        journal.observe(epoch(1), None);
         journal.due(Duration::ZERO);
         for number in 2..=600 {
-            journal.observe(epoch(number));
+            journal.observe(epoch(number), None);
         }
         let reports = journal.close();
         let epochs: Vec<_> = reports

@@ -24,6 +24,7 @@ mod slot;
 mod start;
 #[cfg(test)]
 mod tests;
+mod thinned;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -49,6 +50,7 @@ use self::pace::{Pace, Sort};
 pub use self::rows::{Row, number, rows_of_json};
 use self::slot::Slot;
 pub use self::start::CommandLine;
+pub use self::thinned::Thinned;
 
 /// After this many failed questions in a row, an idle worker ends without
 /// waiting for the coordinator.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use swath_model::metrics::Metrics;
+use swath_model::metrics::{BEST_TEST_ERROR, Metrics, TEST_ERROR};
 use swath_model::needs::Lack;
 use swath_model::outcome::{Fault, Measurement, Outcome, Provenance};
 use swath_model::protocol::TrainerEvent;
@@ -18,6 +18,7 @@ use crate::clip::left_out;
 use crate::line::{Found, find};
 use crate::open_line::newest_state;
 use crate::rows::{Row, number};
+use crate::thinned::Thinned;
 
 /// How much of the end of a line that was too long is kept for the log.
 const LONG_BYTES: usize = 8 << 10;
@@ -181,14 +182,20 @@ impl Running {
         if let Some(mut seen) = reader.and_then(|reader| reader.take(row)) {
             seen.seconds = seconds;
             self.epoch(now, seen.step);
-            self.journal.observe(seen);
+            let value = seen.values.get(self.metric());
+            self.journal.observe(seen, value);
         }
     }
 
     /// Takes in what the program wrote to files.
-    pub(crate) fn wrote(&mut self, rows: Result<Vec<Row>, String>, now: Duration) {
+    pub(crate) fn wrote(&mut self, rows: Result<Thinned<Row>, String>, now: Duration) {
         match rows {
-            Ok(rows) => rows.into_iter().for_each(|row| self.read(row, None, now)),
+            Ok(mut rows) => {
+                while let Some(row) = rows.pop_if(|_| true) {
+                    self.read(row, None, now);
+                }
+                self.journal.left_out(rows.left_out());
+            }
             Err(why) => self.doubt = Some(why),
         }
     }
@@ -205,7 +212,8 @@ impl Running {
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
         if let Some(seen) = ended {
-            self.journal.observe(seen);
+            let value = seen.values.get(&name);
+            self.journal.observe(seen, value);
         }
         let Some(own) = own else {
             let in_lines = self.runs.as_ref().is_some_and(|it| !it.patterns.is_empty());
@@ -249,7 +257,7 @@ impl Running {
         }
         // What it measured stays measured, however it ends.
         if let Some(said) = self.said.take() {
-            return Some(said);
+            return Some(self.with_epochs(said));
         }
         if self.stopping {
             return None;
@@ -257,7 +265,7 @@ impl Running {
         if *end == End::Exit(0)
             && let Some(read) = self.measured_by_reading(now)
         {
-            return Some(read);
+            return Some(self.with_epochs(read));
         }
         let tail = self.journal.tail();
         let doubt = self.doubt.as_ref().filter(|_| *end == End::Exit(0));
@@ -266,6 +274,29 @@ impl Running {
             Some(doubt) => failed(Fault::Crashed, doubt, ""),
             None => unexplained(end, &tail),
         })
+    }
+
+    /// An outcome, or that it cannot count: the sweep compares what the metric was
+    /// in epochs, and the program has told none.
+    fn with_epochs(&self, outcome: Outcome) -> Outcome {
+        let wanted = self.runs.as_ref().is_some_and(|it| it.wants_epochs);
+        let metric = self.metric();
+        match &outcome {
+            Outcome::Measured(measured) if wanted && !self.journal.has_values() => {
+                let has_best = measured.values.get(BEST_TEST_ERROR).is_some();
+                if has_best && metric == TEST_ERROR {
+                    return outcome;
+                }
+                let told = measured.values.get(metric);
+                let told = told.map_or_else(String::new, |value| format!(" ({value})"));
+                let how = format!(
+                    "the sweep's `measure` takes `{metric}` of its epochs, and the program has told \
+                     it only at its end{told}; print it for every epoch, or write measure = \"last\""
+                );
+                failed(Fault::Crashed, &how, "")
+            }
+            _ => outcome,
+        }
     }
 
     /// The outcome of an attempt that is ended because it has been silent.

@@ -26,6 +26,12 @@ pub struct Row {
 }
 
 impl Row {
+    /// The number of this name that was told last.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        let mut newest = self.values.iter().rev();
+        Some(newest.find(|(known, _)| known == name)?.1)
+    }
+
     fn count(&self, names: &[&str]) -> Option<u64> {
         let named = |name: &str| names.iter().any(|known| known.eq_ignore_ascii_case(name));
         let found = self.values.iter().find(|(name, _)| named(name))?.1;

@@ -70,6 +70,8 @@ pub(crate) struct About {
     pub(crate) patterns: Vec<Pattern>,
     /// What it wrote in its own way; none if it speaks the trainer protocol.
     pub(crate) reader: Option<Reader>,
+    /// Whether the metric of single epochs is needed.
+    pub(crate) wants_epochs: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) silence: Option<Duration>,
 }
@@ -84,6 +86,7 @@ impl About {
                 _ => Vec::new(),
             },
             reader: command.read.as_ref().map(|_| Reader::new(&command.metric)),
+            wants_epochs: launch.wants_epochs,
             timeout: launch.timeout(),
             silence: launch.silence(),
         }
@@ -270,7 +273,8 @@ impl Running {
             seen.values = first.with(seen.values.iter());
             self.read_others(&mut seen.values, fields, &EPOCH);
         }
-        self.journal.observe(seen);
+        let value = seen.values.get(self.metric());
+        self.journal.observe(seen, value);
     }
 
     /// Reads what a line has under `metrics`, and the numbers beside it that have

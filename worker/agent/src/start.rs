@@ -29,6 +29,8 @@ pub struct CommandLine {
     pub inputs: BTreeMap<String, InputDigest>,
     /// Where its numbers are to be read when it has ended, if they are in files.
     pub read: Option<Read>,
+    /// The metric by which it is compared.
+    pub metric: String,
 }
 
 /// How to start the program of a job.
@@ -65,6 +67,7 @@ pub(super) fn command_line(
         out: facts.out,
         spec: with_locals(job, spec),
         takes_stdin: command.takes_stdin(),
+        metric: command.metric.clone(),
         inputs: command.inputs.clone(),
     })
 }

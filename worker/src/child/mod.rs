@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until};
 
 pub use self::family::{adopt_orphans, die_with, kill_leftovers};
 use self::inputs::Inputs;
-use swath_agent::{ChildId, CommandLine, End, Event, Program, Row};
+use swath_agent::{ChildId, CommandLine, End, Event, Program, Row, Thinned};
 use swath_model::program::Read;
 
 /// How long pipes may stay open after the last process of a child has gone.
@@ -126,6 +126,7 @@ impl Children {
                     Program::Command(line) => {
                         run.writes = Some(Writes {
                             read: line.read,
+                            metric: line.metric,
                             directory: line.directory,
                             out: line.out.into(),
                         });
@@ -322,6 +323,7 @@ struct Run {
 /// Where a program writes.
 struct Writes {
     read: Option<Read>,
+    metric: String,
     directory: Option<String>,
     out: PathBuf,
 }
@@ -329,10 +331,10 @@ struct Writes {
 impl Writes {
     /// The rows that it wrote, if they are in files. Its own directory goes, if it
     /// left nothing there.
-    async fn collect(self) -> Option<Result<Vec<Row>, String>> {
-        let directory = self.directory;
+    async fn collect(self) -> Option<Result<Thinned<Row>, String>> {
+        let (directory, metric) = (self.directory, self.metric);
         let read = self.read.map(|read| {
-            tokio::task::spawn_blocking(move || written::read(&read, directory.as_deref()))
+            tokio::task::spawn_blocking(move || written::read(&read, directory.as_deref(), &metric))
         });
         let rows = match read {
             Some(read) => read.await.ok(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{AttemptRow, End, JobRow, Ledger, LedgerError, Sweep};
+use swath_model::curve::Curve;
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::import;
 use swath_model::job::{State, StateName};
@@ -364,18 +365,15 @@ impl JobRow {
         if self.job.state_name() != StateName::Succeeded {
             return Vec::new();
         }
-        // Later attempts replace what earlier ones saw of the same epoch.
-        let mut by_epoch = BTreeMap::new();
-        for observation in self
-            .attempts
-            .iter()
-            .flat_map(|row| row.observations.values())
-        {
-            if let Some(value) = observation.values.get(&epochs.metric) {
-                by_epoch.insert(observation.epoch, value);
+        let mut curve = Curve::default();
+        for (place, row) in self.attempts.iter().enumerate() {
+            let attempt = Attempt(place as u32 + 1);
+            for observation in row.observations.values() {
+                let value = observation.values.get(&epochs.metric);
+                curve.see(attempt, observation.epoch, value);
             }
         }
-        let values: Vec<f64> = by_epoch.into_values().collect();
+        let values: Vec<f64> = curve.epochs().values().copied().collect();
         values[values.len().saturating_sub(epochs.last as usize)..].to_vec()
     }
 }

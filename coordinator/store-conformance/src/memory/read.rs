@@ -1,9 +1,9 @@
 //! What readers see of the rows.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use swath_model::curve::Curve;
 use swath_model::id::{Attempt, JobDigest, SweepDigest, WorkerName};
 use swath_model::import;
 use swath_model::job::{State, StateName};
@@ -313,13 +313,13 @@ fn last_values(rec: &JobRec, epochs: &Epochs) -> Vec<f64> {
     if rec.state() != StateName::Succeeded {
         return Vec::new();
     }
-    // Later attempts replace what earlier ones saw of the same epoch.
-    let mut by_epoch = BTreeMap::new();
-    for observation in rec.attempts.iter().flat_map(|it| it.observations.values()) {
-        if let Some(value) = observation.values.get(&epochs.metric) {
-            by_epoch.insert(observation.epoch, value);
+    let mut curve = Curve::default();
+    for attempt in &rec.attempts {
+        for observation in attempt.observations.values() {
+            let value = observation.values.get(&epochs.metric);
+            curve.see(attempt.new.attempt, observation.epoch, value);
         }
     }
-    let values: Vec<f64> = by_epoch.into_values().collect();
+    let values: Vec<f64> = curve.epochs().values().copied().collect();
     values[values.len().saturating_sub(epochs.last as usize)..].to_vec()
 }

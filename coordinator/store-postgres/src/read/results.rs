@@ -297,7 +297,7 @@ async fn last_values(session: &mut Session, sweep: i64, epochs: Epochs) -> Resul
     let metric = epochs.metric.clone();
     let mut values = LastValues::new(epochs);
     let mut rows = query!(
-        r#"SELECT seen.job, seen.epoch,
+        r#"SELECT seen.job, seen.attempt, seen.epoch,
                   CASE $2::text WHEN 'train_loss' THEN seen.train_loss WHEN 'train_error' THEN seen.train_error
                       WHEN 'test_loss' THEN seen.test_loss WHEN 'test_error' THEN seen.test_error
                       WHEN 'lr' THEN seen.lr WHEN 'distance' THEN seen.distance
@@ -315,7 +315,11 @@ async fn last_values(session: &mut Session, sweep: i64, epochs: Epochs) -> Resul
     )
     .fetch(session);
     while let Some(row) = rows.try_next().await? {
-        values.see([row.job, row.epoch], row.column, row.metrics.as_deref())?;
+        values.see(
+            [row.job, row.attempt, row.epoch],
+            row.column,
+            row.metrics.as_deref(),
+        )?;
     }
     drop(rows);
     Ok(values)

@@ -204,6 +204,9 @@ pub struct Launch {
     /// Parameters that change nothing of what is computed, each as JSON.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub local: BTreeMap<String, String>,
+    /// Whether its sweep compares what the metric was in single epochs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wants_epochs: bool,
     /// How long it may take, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,

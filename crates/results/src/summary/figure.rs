@@ -138,10 +138,12 @@ impl Quantity {
         let value = match self {
             Self::Measured(objective) => match objective.measure {
                 Measure::Last => measurement.values.own(&objective.metric),
-                Measure::Best if objective.metric == TEST_ERROR => {
-                    measurement.values.get(BEST_TEST_ERROR)
+                Measure::Best => {
+                    // A trainer knows its best epoch exactly, and need not tell all.
+                    let told = measurement.values.get(BEST_TEST_ERROR);
+                    told.filter(|_| objective.metric == TEST_ERROR)
+                        .or_else(|| objective.goal.best(replicate.last_values.iter().copied()))
                 }
-                Measure::Best => objective.goal.best(replicate.last_values.iter().copied()),
                 Measure::MedianOfLast(count) => {
                     let values = &replicate.last_values;
                     let from = values.len().saturating_sub(count as usize);

@@ -34,10 +34,10 @@ s/x.toml:5:23: `batch_size`: must be a whole number from 1 to 2147483648, not tr
     wrong!("[[grid]]\nepochs = 2020-01-01\n", @"s/x.toml:5:10: no key takes a date; quote it if it is a text");
     wrong!("replicates = 0\nmeasure = \"first\"\ntitle = 3\n[[grid]]\nepochs = 5\n", @r#"
 s/x.toml:4:14: `sweep.replicates`: must be a whole number from 1 to 10000, not 0
-s/x.toml:5:11: `sweep.measure`: must be "last", "best" or { median_of_last = k } with k >= 1, not "first"
+s/x.toml:5:11: `sweep.measure`: must be "last", "best" or { median_of_last = k } with 1 <= k <= 1000, not "first"
 s/x.toml:6:9: `sweep.title`: must be a text
 "#);
-    wrong!("measure = { median_of_last = 0 }\n[[grid]]\nepochs = 5\n", @r#"s/x.toml:4:11: `sweep.measure`: must be "last", "best" or { median_of_last = k } with k >= 1, not "median_of_last = 0""#);
+    wrong!("measure = { median_of_last = 0 }\n[[grid]]\nepochs = 5\n", @r#"s/x.toml:4:11: `sweep.measure`: must be "last", "best" or { median_of_last = k } with 1 <= k <= 1000, not "median_of_last = 0""#);
     insta::assert_snapshot!(errors("[sweep]\nname = \"No spaces\"\n[[grid]]\nepochs = 5\n"), @"s/x.toml:2:8: `sweep.name`: must be 1 to 64 of a-z 0-9 _ -");
 }
 

@@ -189,7 +189,13 @@ fn numbers_are_read_from_what_a_program_wrote() {
     };
     let wrote = |rows: Result<Vec<Row>, String>| {
         ends_after(&json!({ "jsonl": "log" }), move |child| {
-            let rows = rows.clone();
+            let rows = rows.clone().map(|rows| {
+                let mut kept = Thinned::new(100, 10);
+                for row in rows {
+                    kept.push(row, None);
+                }
+                kept
+            });
             vec![Event::Wrote { child, rows }]
         })
     };
@@ -319,5 +325,46 @@ fn a_program_has_its_own_limits_of_time() {
     assert!(
         message.starts_with("took longer than its `timeout`, 1 m 40 s"),
         "{message}"
+    );
+}
+
+#[test]
+fn a_result_without_the_epochs_that_the_sweep_compares_is_told_at_once() {
+    let launch = Launch {
+        wants_epochs: true,
+        ..Launch::default()
+    };
+    let result = |metric: &str, line: &str| {
+        let trainer = json!({ "command": ["python3", "t.py"], "metric": metric });
+        let spec = json!({ "trainer": trainer, "seed": 7 });
+        let launch = launch.clone();
+        let (mut table, child) = running(Grant {
+            launch,
+            ..grant(1, &spec)
+        });
+        for event in lines(child, &line.split('\n').collect::<Vec<_>>()) {
+            table.tell(event);
+        }
+        let end = End::Exit(0);
+        table.tell(Event::Exited { child, end });
+        spooled(table).remove(0)
+    };
+    let finished = r#"{"event":"finished","f1":0.9}"#;
+    let entry = result("f1", finished);
+    let (found, message) = fault(std::slice::from_ref(&entry));
+    assert_eq!(found, Fault::Crashed);
+    assert_eq!(
+        message,
+        "the sweep's `measure` takes `f1` of its epochs, and the program has told it only at its \
+         end (0.9); print it for every epoch, or write measure = \"last\""
+    );
+    let epoch = r#"{"event":"epoch","epoch":1,"f1":0.8}"#;
+    let entry = result("f1", &format!("{epoch}\n{finished}"));
+    assert_eq!(values(&entry).get("f1"), Some(0.9));
+    // A trainer that knows its best epoch need not tell all of them.
+    let finished = r#"{"event":"finished","test_error":9.0,"best_test_error":8.0}"#;
+    assert_eq!(
+        values(&result("test_error", finished)).get("test_error"),
+        Some(9.0)
     );
 }

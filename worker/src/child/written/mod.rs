@@ -6,7 +6,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use swath_agent::{Row, number, rows_of_json};
+use swath_agent::{Row, Thinned, number, rows_of_json};
+use swath_model::limits::LAST_EPOCHS_MAX;
 use swath_model::program::Read;
 
 /// The largest JSON file that is read as a whole, in bytes.
@@ -15,60 +16,48 @@ const JSON_BYTES_MAX: u64 = 64 << 20;
 /// The longest line that is read, in bytes.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 
-/// So many rows are kept. Of more, every second one goes, and of the next as
-/// many, so that those which stay are even. The last one always stays.
+/// The most rows that are kept.
 const ROWS_MAX: usize = 50_000;
 
-/// Reads the rows that a program has written. Paths are seen from its
-/// directory.
+/// Reads the rows that a program with this metric has written. Paths are seen from
+/// its directory.
 ///
 /// # Errors
 ///
 /// What was not found there, or cannot be read, for people.
-pub(super) fn read(read: &Read, directory: Option<&str>) -> Result<Vec<Row>, String> {
+pub(super) fn read(
+    read: &Read,
+    directory: Option<&str>,
+    metric: &str,
+) -> Result<Thinned<Row>, String> {
     let place = |path: &str| Path::new(directory.unwrap_or("")).join(path);
+    let mut rows = Rows::new(metric);
     match read {
-        Read::Stdout(_) => Ok(Vec::new()),
-        Read::Json(path) => json(&place(path)),
-        Read::Jsonl(path) => jsonl(&place(path)),
-        Read::Csv(path) => csv(&place(path)),
-        Read::Tensorboard(path) => tensorboard::rows(&place(path)),
+        Read::Stdout(_) => {}
+        Read::Json(path) => json(&place(path), &mut rows)?,
+        Read::Jsonl(path) => jsonl(&place(path), &mut rows)?,
+        Read::Csv(path) => csv(&place(path), &mut rows)?,
+        Read::Tensorboard(path) => tensorboard::read(&place(path), &mut rows)?,
     }
+    Ok(rows.kept)
 }
 
-/// Rows, thinned out evenly when there are too many.
-#[derive(Debug, Default)]
-struct Rows {
-    kept: Vec<Row>,
-    last: Option<Row>,
-    seen: usize,
-    /// One of so many is kept; 0 stands for 1.
-    every: usize,
+/// The rows of a program, with its metric.
+#[derive(Debug)]
+struct Rows<'a> {
+    metric: &'a str,
+    kept: Thinned<Row>,
 }
 
-impl Rows {
+impl<'a> Rows<'a> {
+    fn new(metric: &'a str) -> Self {
+        let kept = Thinned::new(ROWS_MAX, LAST_EPOCHS_MAX);
+        Self { metric, kept }
+    }
+
     fn push(&mut self, row: Row) {
-        let every = self.every.max(1);
-        if self.seen.is_multiple_of(every) {
-            if self.kept.len() == ROWS_MAX {
-                let mut place = 0;
-                self.kept.retain(|_| {
-                    place += 1;
-                    place % 2 == 1
-                });
-                self.every = every * 2;
-            }
-            self.kept.push(row);
-            self.last = None;
-        } else {
-            self.last = Some(row);
-        }
-        self.seen += 1;
-    }
-
-    fn into_rows(mut self) -> Vec<Row> {
-        self.kept.extend(self.last);
-        self.kept
+        let value = row.get(self.metric);
+        self.kept.push(row, value);
     }
 }
 
@@ -86,7 +75,7 @@ fn open(path: &Path) -> Result<File, String> {
     })
 }
 
-fn json(path: &Path) -> Result<Vec<Row>, String> {
+fn json(path: &Path, rows: &mut Rows<'_>) -> Result<(), String> {
     let mut text = String::new();
     let mut file = open(path)?.take(JSON_BYTES_MAX + 1);
     file.read_to_string(&mut text).map_err(told(path))?;
@@ -94,12 +83,16 @@ fn json(path: &Path) -> Result<Vec<Row>, String> {
         let most = JSON_BYTES_MAX >> 20;
         return Err(told(path)(format!("larger than {most} MiB; write `jsonl`")));
     }
-    rows_of_json(&text).map_err(told(path))
+    let read = rows_of_json(&text).map_err(told(path))?;
+    for row in read {
+        rows.push(row);
+    }
+    Ok(())
 }
 
-fn jsonl(path: &Path) -> Result<Vec<Row>, String> {
+fn jsonl(path: &Path, rows: &mut Rows<'_>) -> Result<(), String> {
     let mut reader = BufReader::new(open(path)?);
-    let (mut rows, mut line, mut number) = (Rows::default(), Vec::new(), 0_u64);
+    let (mut line, mut number) = (Vec::new(), 0_u64);
     loop {
         line.clear();
         number += 1;
@@ -108,7 +101,7 @@ fn jsonl(path: &Path) -> Result<Vec<Row>, String> {
             .take(LINE_BYTES_MAX)
             .read_until(b'\n', &mut line);
         if taken.map_err(told(path))? == 0 {
-            return Ok(rows.into_rows());
+            return Ok(());
         }
         let text = String::from_utf8_lossy(&line);
         if text.trim().is_empty() {
@@ -122,13 +115,12 @@ fn jsonl(path: &Path) -> Result<Vec<Row>, String> {
     }
 }
 
-fn csv(path: &Path) -> Result<Vec<Row>, String> {
+fn csv(path: &Path, rows: &mut Rows<'_>) -> Result<(), String> {
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
         .trim(csv::Trim::All)
         .from_reader(open(path)?);
     let names = reader.headers().map_err(told(path))?.clone();
-    let mut rows = Rows::default();
     for record in reader.records() {
         let record = record.map_err(told(path))?;
         let fields = names.iter().zip(&record);
@@ -137,7 +129,7 @@ fn csv(path: &Path) -> Result<Vec<Row>, String> {
             values: values.collect(),
         });
     }
-    Ok(rows.into_rows())
+    Ok(())
 }
 
 /// Regular files under a directory whose names hold `part`, sorted.

@@ -81,8 +81,8 @@ impl Value {
     }
 }
 
-/// A row per step, of all event files under a directory.
-pub(super) fn rows(directory: &Path) -> Result<Vec<Row>, String> {
+/// Reads a row per step, of all event files under a directory.
+pub(super) fn read(directory: &Path, rows: &mut Rows<'_>) -> Result<(), String> {
     let found = files(directory, ".tfevents.").map_err(told(directory))?;
     if found.is_empty() {
         return Err(told(directory)("has no file with `.tfevents.` in its name"));
@@ -101,12 +101,11 @@ pub(super) fn rows(directory: &Path) -> Result<Vec<Row>, String> {
             }
         }
     }
-    let mut rows = Rows::default();
     for (step, mut row) in steps {
         row.values.push(("step".to_owned(), step as f64));
         rows.push(row);
     }
-    Ok(rows.into_rows())
+    Ok(())
 }
 
 /// The next record; none at the end, or where a writer was interrupted.
@@ -187,21 +186,19 @@ mod tests {
         let inner = directory.path().join("run");
         std::fs::create_dir(&inner).unwrap();
         std::fs::write(inner.join("events.out.tfevents.1.host"), bytes).unwrap();
-        let rows = rows(directory.path()).unwrap();
+        let read = |directory: &Path| {
+            let mut rows = Rows::new("loss");
+            read(directory, &mut rows)?;
+            let rows = std::iter::from_fn(|| rows.kept.pop_if(|_| true));
+            Ok::<_, String>(rows.map(|row| row.values).collect::<Vec<_>>())
+        };
         let pair = |name: &str, value: f64| (name.to_owned(), value);
         let wanted = [
             vec![pair("loss", 1.5), pair("step", 1.0)],
             vec![pair("loss", 0.5), pair("val/acc", 0.75), pair("step", 2.0)],
         ];
-        assert_eq!(
-            rows.into_iter().map(|row| row.values).collect::<Vec<_>>(),
-            wanted
-        );
+        assert_eq!(read(directory.path()), Ok(wanted.into()));
         let empty = tempfile::tempdir().unwrap();
-        assert!(
-            super::rows(empty.path())
-                .unwrap_err()
-                .contains("has no file")
-        );
+        assert!(read(empty.path()).unwrap_err().contains("has no file"));
     }
 }
