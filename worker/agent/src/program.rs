@@ -276,27 +276,32 @@ impl Running {
         })
     }
 
-    /// An outcome, or that it cannot count: the sweep compares what the metric was
-    /// in epochs, and the program has told none.
-    fn with_epochs(&self, outcome: Outcome) -> Outcome {
-        let wanted = self.runs.as_ref().is_some_and(|it| it.wants_epochs);
+    /// An outcome with what it lacks of the program's epochs, or that it cannot count:
+    /// the sweep compares what the metric was in epochs, and the program has told none.
+    fn with_epochs(&self, mut outcome: Outcome) -> Outcome {
+        let Outcome::Measured(measured) = &mut outcome else {
+            return outcome;
+        };
         let metric = self.metric();
-        match &outcome {
-            Outcome::Measured(measured) if wanted && !self.journal.has_values() => {
-                let has_best = measured.values.get(BEST_TEST_ERROR).is_some();
-                if has_best && metric == TEST_ERROR {
-                    return outcome;
-                }
-                let told = measured.values.get(metric);
-                let told = told.map_or_else(String::new, |value| format!(" ({value})"));
-                let how = format!(
-                    "the sweep's `measure` takes `{metric}` of its epochs, and the program has told \
-                     it only at its end{told}; print it for every epoch, or write measure = \"last\""
-                );
-                failed(Fault::Crashed, &how, "")
-            }
-            _ => outcome,
+        let best = self.journal.least().filter(|_| metric == TEST_ERROR);
+        if let Some(best) = best
+            && measured.values.get(BEST_TEST_ERROR).is_none()
+            && let Err(error) = measured.values.insert(BEST_TEST_ERROR, best)
+        {
+            tracing::warn!(%error, "the best test error is left out");
         }
+        let wanted = self.runs.as_ref().is_some_and(|it| it.wants_epochs);
+        let has_best = metric == TEST_ERROR && measured.values.get(BEST_TEST_ERROR).is_some();
+        if !wanted || self.journal.least().is_some() || has_best {
+            return outcome;
+        }
+        let told = measured.values.get(metric);
+        let told = told.map_or_else(String::new, |value| format!(" ({value})"));
+        let how = format!(
+            "the sweep's `measure` takes `{metric}` of its epochs, and the program has told it only \
+             at its end{told}; print it for every epoch, or write measure = \"last\""
+        );
+        failed(Fault::Crashed, &how, "")
     }
 
     /// The outcome of an attempt that is ended because it has been silent.

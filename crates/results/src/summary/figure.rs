@@ -141,7 +141,8 @@ impl Quantity {
                 Measure::Best => {
                     // A trainer knows its best epoch exactly, and need not tell all.
                     let told = measurement.values.get(BEST_TEST_ERROR);
-                    told.filter(|_| objective.metric == TEST_ERROR)
+                    let is_it = objective.metric == TEST_ERROR && objective.goal == Goal::Minimize;
+                    told.filter(|_| is_it)
                         .or_else(|| objective.goal.best(replicate.last_values.iter().copied()))
                 }
                 Measure::MedianOfLast(count) => {
