@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 
@@ -60,3 +62,47 @@ def test_another_pytorch_or_none_is_an_error_with_its_remedy(tmp_path: Path, ver
     found = libtorch(tmp_path)
     assert found.returncode == 1 and not found.stdout
     assert (version or "not installed") in found.stderr and "swath[torch]" in found.stderr
+
+
+@pytest.fixture
+def pytorch() -> Iterator[Path]:
+    """Where `swath[torch]` puts PyTorch, with no more of it than the libraries that the wheel was built against."""
+    libtorch = os.environ.get("LIBTORCH")
+    if libtorch is None:
+        pytest.skip("LIBTORCH does not name the libtorch that the wheel was built against")
+    directory = Path(sysconfig.get_path("purelib"), "torch")
+    directory.mkdir()
+    libraries = directory / "lib"
+    libraries.symlink_to(Path(libtorch, "lib"))
+    yield libraries
+    libraries.unlink()
+    directory.rmdir()
+
+
+SWEEP = """
+[sweep]
+name = "digits"
+replicates = 1
+
+[fixed]
+dataset = { name = "digits" }
+model = { name = "resnet_preact", depth = 8, initial_channels = 4 }
+batch_size = 64
+epochs = 1
+
+[[grid]]
+"optimizer.lr" = [0.1]
+"""
+
+
+def test_the_trainer_takes_the_pytorch_beside_it(pytorch: Path) -> None:
+    trainer = Path(sysconfig.get_path("scripts"), "trainer")
+    linked = subprocess.run(["ldd", trainer], capture_output=True, encoding="utf-8", check=True).stdout
+    torch = next(line.split()[2] for line in linked.splitlines() if line.split()[0] == "libtorch_cpu.so")
+    # With the version of Python between `..` and here.
+    assert Path(os.path.normpath(torch)) == pytorch / "libtorch_cpu.so"
+    Path("digits.toml").write_text(SWEEP)
+    command = [Path(sysconfig.get_path("scripts"), "coordinator"), "run", "digits.toml"]
+    run = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert run.returncode == 0, run.stderr
+    assert "Test error in %" in run.stdout

@@ -3,6 +3,9 @@
 use std::env;
 use std::path::Path;
 
+/// The minor versions of Python 3 for which there is, or may soon be, this version of PyTorch.
+const PYTHONS: std::ops::RangeInclusive<u32> = 9..=16;
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=cpp");
@@ -21,13 +24,28 @@ fn main() {
                 "cargo::rerun-if-changed={}",
                 lib.join("libtorch_cpu.so").display()
             );
-            println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
+            rpath(&lib);
             fused(&Path::new(&root).join("include"));
         }
         Err(_) => println!(
             "cargo::error=no libtorch in {}; run `cargo xtask setup`, which fetches it once",
             root.display()
         ),
+    }
+}
+
+/// Names the directories where the libraries are searched for when a program starts: those of the PyTorch in the
+/// Python environment where the program is installed, if it is, and the one that it was built against, unless the
+/// program is for other machines.
+fn rpath(lib: &Path) {
+    println!("cargo::rerun-if-env-changed=SWATH_TRAINER_ELSEWHERE");
+    for minor in PYTHONS {
+        println!(
+            "cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/python3.{minor}/site-packages/torch/lib"
+        );
+    }
+    if env::var_os("SWATH_TRAINER_ELSEWHERE").is_none() {
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
     }
 }
 

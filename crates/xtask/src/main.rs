@@ -107,10 +107,11 @@ enum Verb {
         args: Vec<String>,
     },
 
-    /// Build the Python wheel: coordinator, worker and the module `swath`
+    /// Build the Python wheel: coordinator, worker, trainer and the module `swath`
     ///
     /// maturin, which packs it, is installed into swath-xtask/ below CARGO_HOME (~/.cargo) if it is missing. The wheel
-    /// is written to wheels/ in the target directory. It needs no libtorch, and has no built-in trainer.
+    /// is written to wheels/ in the target directory. It has no libtorch: the trainer takes that of the PyTorch that
+    /// `pip install 'swath[torch]'` puts beside it.
     Wheel {
         /// The profile of Cargo's that it is built in
         #[arg(long, default_value = "release")]
@@ -141,7 +142,9 @@ fn main() -> ExitCode {
             libtorch::ensure(&workspace).and_then(|()| check::run(&workspace, install))
         }
         Verb::Bench { args } => bench::run(&workspace, &args),
-        Verb::Wheel { profile, test } => wheel::run(&workspace, &profile, test),
+        Verb::Wheel { profile, test } => {
+            libtorch::ensure(&workspace).and_then(|()| wheel::run(&workspace, &profile, test))
+        }
         Verb::Docs => docs::write(&workspace),
         Verb::Sqlx => sqlx::write(&workspace),
     });

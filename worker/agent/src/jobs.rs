@@ -430,7 +430,11 @@ impl Agent {
         let now = self.now;
         let slot = &mut self.slots[index];
         slot.stuck = false;
-        let provenance = slot.child.take().map(|child| child.provenance);
+        let ended = slot.child.take();
+        let is_unusable = ended
+            .as_ref()
+            .is_some_and(|child| child.never_started(&end));
+        let provenance = ended.map(|child| child.provenance);
         let Some(running) = slot.running.as_mut() else {
             return;
         };
@@ -440,6 +444,7 @@ impl Agent {
         }
         let lack = match end {
             End::Lacks(lack) => Some(lack),
+            _ if is_unusable => Some(Lack::Trainer),
             end if running.lack.is_none() => match running.concluded(&end, now) {
                 Some(outcome) => return self.ended(index, outcome),
                 None => None,

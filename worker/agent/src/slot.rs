@@ -13,12 +13,15 @@ use swath_model::program::{Command, Launch, Pattern, Read};
 use swath_model::protocol::{EPOCH, FINISHED, RESERVED, TIMES, TrainerEvent};
 use swath_model::text::duration;
 
-use super::event::ChildId;
+use super::event::{ChildId, End};
 use super::journal::Journal;
 use super::pace::Sort;
 use super::rows::Reader;
 use crate::classify::failed;
 use crate::line::not_finite;
+
+/// The exit code of a program whose libraries cannot be loaded.
+const UNLINKED: i32 = 127;
 
 /// Epochs whose times the watchdog remembers.
 const EPOCHS_REMEMBERED: usize = 31;
@@ -57,6 +60,14 @@ pub(crate) struct Child {
     /// Whether it was told to end.
     pub(crate) ending: bool,
     pub(crate) provenance: Provenance,
+}
+
+impl Child {
+    /// Whether it is a trainer that ended so before it had said that it is ready. It
+    /// is the dynamic linker that ends it so, when a library is not there.
+    pub(crate) fn never_started(&self, end: &End) -> bool {
+        self.serves && self.provenance == Provenance::default() && *end == End::Exit(UNLINKED)
+    }
 }
 
 /// What is known of a program that runs.

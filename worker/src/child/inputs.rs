@@ -68,13 +68,17 @@ impl Inputs {
 /// What an error at the start of a program says that this host lacks. Its
 /// directory is there.
 pub(super) fn lack_of(line: &CommandLine, error: &std::io::Error) -> Option<Lack> {
+    is_missing(error).then(|| Lack::Executable {
+        program: line.argv[0].clone(),
+    })
+}
+
+/// Whether an error at the start of a program says that it is not there.
+pub(super) fn is_missing(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::NotFound | ErrorKind::PermissionDenied
     )
-    .then(|| Lack::Executable {
-        program: line.argv[0].clone(),
-    })
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use tokio::time::{Instant, sleep_until};
 pub use self::family::{adopt_orphans, die_with, kill_leftovers};
 use self::inputs::Inputs;
 use swath_agent::{ChildId, CommandLine, End, Event, Program, Row, Thinned};
+use swath_model::needs::Lack;
 use swath_model::program::Read;
 
 /// How long pipes may stay open after the last process of a child has gone.
@@ -226,7 +227,7 @@ impl Children {
             .map_err(|error| {
                 remove(spec_file.as_ref());
                 let lack = match program {
-                    Program::Trainer => None,
+                    Program::Trainer => inputs::is_missing(&error).then_some(Lack::Trainer),
                     Program::Command(line) => inputs::lack_of(line, &error),
                 };
                 lack.map_or_else(|| End::NotStarted(format!("`{name}`: {error}")), End::Lacks)

@@ -74,6 +74,9 @@ pub enum Lack {
         /// The program.
         program: String,
     },
+    /// Its host has no built-in trainer, or none that starts: one without its
+    /// libtorch.
+    Trainer,
     /// Its host has no such directory.
     Directory {
         /// The directory.
@@ -268,6 +271,7 @@ impl Lack {
             }
             Self::Cpus { cpus } => format!("{cpus} CPUs"),
             Self::Executable { program } => format!("program `{program}`"),
+            Self::Trainer => "built-in trainer that starts".to_owned(),
             Self::Directory { path } => format!("directory `{path}`"),
             Self::Input {
                 path,
@@ -302,6 +306,11 @@ impl fmt::Display for Lack {
             Self::Executable { .. } => write!(
                 f,
                 "no active worker has the {what}; install it, or name it by a path that its host has"
+            ),
+            Self::Trainer => write!(
+                f,
+                "no active worker has a {what}; `pip install 'swath[torch]'` there, or name one \
+                 that was built from source with `--trainer FILE`"
             ),
             Self::Directory { .. } | Self::Data { .. } => {
                 write!(f, "no active worker has the {what}")

@@ -1,4 +1,4 @@
-//! The Python wheel: the programs coordinator and worker, and the module `swath`.
+//! The Python wheel: the programs coordinator, worker and trainer, and the module `swath`.
 
 mod interpreters;
 mod testing;
@@ -34,7 +34,7 @@ pub(crate) fn run(workspace: &Workspace, profile: &str, tested: bool) -> Result<
     let wheel = build(workspace, profile)?;
     say(format!("wrote {}", wheel.display()));
     say(format!(
-        "`pip install {}` installs coordinator, worker and the module swath",
+        "`pip install {}` installs coordinator, worker, trainer and the module swath",
         wheel.display()
     ));
     if tested {
@@ -48,17 +48,22 @@ pub(crate) fn build(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
     let mut maturin = MATURIN.command(Install::Yes)?;
     let target = workspace.target_dir()?;
     // maturin builds the programs of one crate, which is the coordinator's, and adds what is in the folder that
-    // pyproject.toml calls `data`. So the worker is built first, with the same flags, and linked there.
+    // pyproject.toml calls `data`. So the others are built first, with the same flags, and linked there.
     let stripped = profile != DEV;
-    let mut cargo = workspace.cargo("rustc");
-    cargo.args(["--locked", "-p", "swath-worker", "--bin", "worker"]);
-    cargo.args(["--profile", profile]);
-    if stripped {
-        cargo.args(["--", "-C", "strip=symbols"]);
-    }
-    run_command(&mut cargo)?;
     let directory = if profile == DEV { "debug" } else { profile };
-    stage(workspace, &target.join(directory).join("worker"))?;
+    for program in ["worker", "trainer"] {
+        let mut cargo = workspace.cargo("rustc");
+        let package = format!("swath-{program}");
+        cargo.args(["--locked", "-p", &package, "--bin", program]);
+        cargo.args(["--profile", profile]);
+        if stripped {
+            // It is for other machines.
+            cargo.env("SWATH_TRAINER_ELSEWHERE", "1");
+            cargo.args(["--", "-C", "strip=symbols"]);
+        }
+        run_command(&mut cargo)?;
+        stage(workspace, &target.join(directory).join(program))?;
+    }
     let out = target.join("wheels").join(directory);
     // Of an older version.
     if out.exists() {
@@ -76,15 +81,15 @@ pub(crate) fn build(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
     the_wheel(&out)
 }
 
-/// Puts the worker where pyproject.toml says that programs are.
-fn stage(workspace: &Workspace, worker: &Path) -> Result<()> {
+/// Puts a program where pyproject.toml says that programs are.
+fn stage(workspace: &Workspace, program: &Path) -> Result<()> {
     let scripts = workspace.path("python/.wheel/scripts");
-    let link = scripts.join("worker");
+    let link = scripts.join(program.file_name().unwrap_or_default());
     fs::create_dir_all(&scripts).with_context(|| format!("cannot make {}", scripts.display()))?;
     if link.symlink_metadata().is_ok() {
         fs::remove_file(&link).with_context(|| format!("cannot remove {}", link.display()))?;
     }
-    symlink(worker, &link).with_context(|| format!("cannot link {}", link.display()))
+    symlink(program, &link).with_context(|| format!("cannot link {}", link.display()))
 }
 
 fn the_wheel(directory: &Path) -> Result<PathBuf> {

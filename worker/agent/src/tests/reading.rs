@@ -293,6 +293,28 @@ fn what_a_host_lacks_sends_the_job_elsewhere() {
 }
 
 #[test]
+fn a_trainer_without_its_libraries_is_lacking() {
+    let lacks = |ready: bool, code| {
+        let (mut table, child) = running(training(1));
+        if ready {
+            let line = r#"{"event":"ready","provenance":{"trainer":"t"}}"#;
+            table.tell(lines(child, &[line]).remove(0));
+        }
+        let end = End::Exit(code);
+        table.tell(Event::Exited { child, end });
+        table.effects.into_iter().any(|effect| {
+            let Effect::Call { call, .. } = effect else {
+                return false;
+            };
+            matches!(call, Call::Release { releases, .. } if releases[0].lack == Some(Lack::Trainer))
+        })
+    };
+    assert!(lacks(false, 127));
+    assert!(!lacks(false, 1));
+    assert!(!lacks(true, 127));
+}
+
+#[test]
 fn a_program_has_its_own_limits_of_time() {
     let launch = Launch {
         timeout_ms: Some(100_000),
