@@ -8,7 +8,7 @@ use swath_model::text::measured;
 use swath_model::view::SCHEMA_VERSION;
 use swath_results::fit::{Fit, Memory, gibibytes};
 use swath_results::price::{Price, Source};
-use swath_sweep::{Expansion, GridAxis};
+use swath_sweep::{Expansion, GridAxis, SweepFile};
 
 use super::cell::Planned;
 use super::ground::Estimate;
@@ -56,7 +56,7 @@ pub(crate) struct Sheet {
     /// Every axis of every file: the columns of CSV.
     axes: Vec<String>,
     /// The columns of the sweep that is being written, with their widths.
-    columns: Vec<(String, usize)>,
+    columns: Vec<Column>,
     sweep: String,
     /// The cells of this sweep, for the formats that need them all at once.
     listing: Listing,
@@ -132,7 +132,8 @@ impl Sheet {
         let file = expansion.file();
         self.sweep.clone_from(&file.name);
         self.cells = 0;
-        self.columns = expansion.grid().axes.iter().map(column).collect();
+        let axes = expansion.grid().axes.iter();
+        self.columns = axes.map(|axis| Column::new(axis, file)).collect();
         self.sweeps += 1;
         match self.format {
             Format::Json => {
@@ -152,7 +153,7 @@ impl Sheet {
                 let names = self
                     .columns
                     .iter()
-                    .map(|(name, width)| (short(name), *width));
+                    .map(|column| (column.name.clone(), column.width));
                 let tail = self
                     .tail()
                     .map(|(name, width)| ((*name).to_owned(), *width));
@@ -308,7 +309,10 @@ impl Sheet {
 
     /// The fields of a cell's row, in the order of the columns.
     fn fields(&self, planned: &Planned, estimate: &Estimate) -> Vec<String> {
-        let axes = self.columns.iter().map(|(name, _)| value(planned, name));
+        let axes = self
+            .columns
+            .iter()
+            .map(|column| value(planned, &column.path));
         let known = planned
             .jobs
             .iter()
@@ -325,7 +329,7 @@ impl Sheet {
     }
 
     fn text_row(&self, planned: &Planned, estimate: &Estimate) -> String {
-        let columns = self.columns.iter().map(|(_, width)| width);
+        let columns = self.columns.iter().map(|column| &column.width);
         let widths = columns.chain(self.tail().map(|(_, width)| width));
         let fields = self.fields(planned, estimate);
         // The fields of the axes come first.
@@ -380,7 +384,7 @@ impl Sheet {
         let axes = self
             .columns
             .iter()
-            .map(|(name, _)| ListingColumn::number(name));
+            .map(|column| ListingColumn::number(&column.name));
         let tail = self.tail().map(|(name, _)| match *name {
             "cell" => ListingColumn::text(name),
             _ => ListingColumn::number(name),
@@ -389,11 +393,31 @@ impl Sheet {
     }
 }
 
-/// A column wide enough for its name and all its values.
-fn column(axis: &GridAxis) -> (String, usize) {
-    let values = axis.values.iter().map(|value| short(&parameter(value)));
-    let widths = values.chain([short(&axis.path)]).map(|text| width(&text));
-    (axis.path.clone(), widths.max().unwrap_or(0))
+/// The column of an axis.
+#[derive(Debug)]
+struct Column {
+    path: String,
+    /// What the file calls it.
+    name: String,
+    /// Wide enough for its name and all its values.
+    width: usize,
+}
+
+impl Column {
+    fn new(axis: &GridAxis, file: &SweepFile) -> Self {
+        let bare = axis.path.strip_prefix("params.");
+        let name = bare.filter(|_| file.program.is_some());
+        let name = short(name.unwrap_or(&axis.path));
+        let values = axis
+            .values
+            .iter()
+            .map(|value| width(&short(&parameter(value))));
+        Self {
+            path: axis.path.clone(),
+            width: values.chain([width(&name)]).max().unwrap_or(0),
+            name,
+        }
+    }
 }
 
 fn short(text: &str) -> String {

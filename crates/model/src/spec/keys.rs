@@ -294,7 +294,17 @@ pub fn unknown(path: &str) -> SpecError {
             Some((table, _)) if is_table(table) => {
                 format!("unknown key; `{table}` has {}", names_under(table))
             }
-            _ => format!("unknown key; the keys are {}", top_level()),
+            _ => {
+                let deeper = KEYS.iter().map(|key| key.path);
+                let deeper = deeper.filter(|known| known.rsplit('.').next() == Some(path));
+                let there = deeper.map(|known| format!("`{known}`")).next();
+                let there = there.map_or_else(
+                    || format!("the keys are {}", top_level()),
+                    |known| format!("did you mean {known}?"),
+                );
+                let own = format!("a parameter of a program of your own is `params.{path}`");
+                format!("unknown key; {there}; {own}")
+            }
         },
     };
     SpecError::new(path, message)
