@@ -90,6 +90,8 @@ struct Column {
     /// Columns before the first number; words begin there too.
     start: usize,
     align: Align,
+    /// Whether texts in it may be cut.
+    may_cut: bool,
 }
 
 /// Splits a number before its decimal point, so that the points can be aligned.
@@ -153,6 +155,7 @@ fn layout(sheet: &Sheet<'_>, style: Style, gap: usize) -> Vec<Column> {
             // ends.
             start: if tails { start } else { usize::MAX },
             align: head.align,
+            may_cut: head.align == Align::Left && !head.name,
         });
     }
     widen(sheet, &mut columns);
@@ -179,20 +182,21 @@ fn widen(sheet: &Sheet<'_>, columns: &mut [Column]) {
     }
 }
 
-/// Cuts the widest text columns until the lines fit the terminal. Numbers are
-/// never cut; if the lines would still be too long, nothing is cut.
+/// Cuts the widest text columns until the lines fit the terminal. Numbers, and what
+/// names a row of a table, are never cut; if the lines would still be too long,
+/// nothing is cut.
 fn narrow(columns: &mut [Column], style: Style) {
     let Some(most) = style.width else { return };
     let used: usize = columns.iter().map(|column| column.width + column.gap).sum();
     let last = columns.last().map_or(0, |column| column.gap);
     let mut over = used.saturating_sub(last).saturating_sub(most);
-    let texts = columns.iter().filter(|it| it.align == Align::Left);
+    let texts = columns.iter().filter(|it| it.may_cut);
     let spare: usize = texts.map(|it| it.width.saturating_sub(TEXT_LEAST)).sum();
     if over > spare {
         return;
     }
     while over > 0 {
-        let texts = columns.iter_mut().filter(|it| it.align == Align::Left);
+        let texts = columns.iter_mut().filter(|it| it.may_cut);
         let Some(widest) = texts.max_by_key(|column| column.width) else {
             return;
         };
