@@ -155,6 +155,41 @@ pub async fn jobs_that_fail_everywhere_cordon_nobody(bench: &mut Bench) {
     assert_eq!((view.state, view.failed_in_a_row), (WorkerState::Active, 0));
 }
 
+/// What a cordoned worker still had under way takes nothing from the reason of its
+/// cordon: it gets jobs again once one of them fails elsewhere.
+pub async fn a_cordon_keeps_its_reason(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1, 2, 3, 4], 1)).await;
+    bench.submit(&sweep("broken", &[5, 6, 7], 1)).await;
+    let fail = async |bench: &mut Bench, owner: &Owner, held: Held, message: &str| {
+        bench
+            .finish(owner, held, failed(Fault::Crashed, message))
+            .await;
+    };
+    let first = bench.hello("first").await;
+    let grants = bench.take(&first, 7).await;
+    for (place, grant) in grants[..3].iter().enumerate() {
+        fail(bench, &first, grant.held, &format!("alone {place}")).await;
+    }
+    bench.finish(&first, grants[3].held, measured(1.0)).await;
+    for grant in &grants[4..] {
+        fail(bench, &first, grant.held, "alike").await;
+    }
+    let view = bench.worker(&first.worker).await;
+    assert_eq!(
+        (view.state, view.failed_in_a_row),
+        (WorkerState::Cordoned, 5)
+    );
+    let second = bench.hello("second").await;
+    bench.pass_ms(bench.policy().backoff_max_ms);
+    for (place, grant) in bench.take(&second, 3).await.into_iter().enumerate() {
+        fail(bench, &second, grant.held, &format!("alone {place}")).await;
+    }
+    for owner in [&first, &second] {
+        let view = bench.worker(&owner.worker).await;
+        assert_eq!(view.state, WorkerState::Active);
+    }
+}
+
 /// A measurement shows that the worker is well.
 pub async fn a_measurement_ends_a_row(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1, 2, 3, 4, 5], 1)).await;

@@ -102,6 +102,7 @@ macro_rules! conformance_suite {
             judging::a_worker_that_fails_jobs_in_a_row_is_cordoned,
             judging::failures_after_a_pause_cordon_nobody,
             judging::jobs_that_fail_everywhere_cordon_nobody,
+            judging::a_cordon_keeps_its_reason,
             judging::a_measurement_ends_a_row,
             judging::a_sweep_that_fails_alike_is_paused,
             judging::a_sweep_with_a_success_is_not_paused,

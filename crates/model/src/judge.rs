@@ -8,8 +8,9 @@ use crate::policy::Policy;
 use crate::view::SweepKind;
 
 /// The different jobs that a worker has failed in a row, after one more
-/// outcome: a fault, or a measurement. A measurement ends the row. Only charged
-/// faults lengthen it, because the others are the job's own doing or nobody's.
+/// outcome: a fault, or a measurement. A measurement ends the row, see [`over`].
+/// Only charged faults lengthen it, because the others are the job's own doing or
+/// nobody's.
 /// A job that is not `wanted` (all its sweeps are paused) was granted before
 /// the pause, and what paused them is not the worker's doing. Nor is what fails
 /// on other workers too, `elsewhere`: then it is the job.
@@ -19,9 +20,10 @@ pub fn streak(
     fault: Option<Fault>,
     wanted: bool,
     elsewhere: bool,
+    policy: &Policy,
 ) -> Vec<JobDigest> {
     match fault {
-        None => row.clear(),
+        None => return over(row, policy),
         Some(fault) if wanted && Policy::charges(fault) => {
             row.retain(|other| *other != job || !elsewhere);
             if !elsewhere && !row.contains(&job) {
@@ -31,6 +33,14 @@ pub fn streak(
         Some(_) => {}
     }
     row
+}
+
+/// A row that something has ended. One for which the worker is cordoned stays:
+/// what ended it was granted before, and the worker gets jobs again as soon as one
+/// of the row fails elsewhere too.
+pub fn over(row: Vec<JobDigest>, policy: &Policy) -> Vec<JobDigest> {
+    let is_reason = cordon(&row, policy).is_some();
+    if is_reason { row } else { Vec::new() }
 }
 
 /// Whether a worker with this row of failed jobs, from which one has gone
@@ -177,26 +187,30 @@ mod tests {
     #[test]
     fn a_row_holds_different_jobs_and_ends_with_a_measurement() {
         let crashed = Some(Fault::Crashed);
-        let streak = |row, job, fault, wanted| streak(row, job, fault, wanted, false);
+        let policy = Policy::default();
+        let streak = |row, job, fault, wanted| streak(row, job, fault, wanted, false, &policy);
         let row = streak(vec![], job(1), crashed, true);
         let row = streak(row, job(1), crashed, true);
         let row = streak(row, job(2), Some(Fault::Diverged), true);
         let row = streak(row, job(2), crashed, false);
         assert_eq!(row, [job(1)]);
         let row = streak(row, job(2), crashed, true);
-        assert_eq!(cordon(&row, &Policy::default()), None);
+        assert_eq!(cordon(&row, &policy), None);
+        assert!(streak(row.clone(), job(4), None, true).is_empty());
         let row = streak(row, job(3), crashed, true);
-        assert!(cordon(&row, &Policy::default()).is_some());
-        assert!(streak(row, job(4), None, true).is_empty());
+        assert!(cordon(&row, &policy).is_some());
+        // It is the reason of a cordon now.
+        assert_eq!(streak(row.clone(), job(4), None, true), row);
     }
 
     #[test]
     fn what_fails_elsewhere_too_is_not_the_workers_doing() {
         let crashed = Some(Fault::Crashed);
         let row = vec![job(1), job(2)];
-        assert_eq!(streak(row.clone(), job(3), crashed, true, true), row);
-        assert_eq!(streak(row, job(2), crashed, true, true), [job(1)]);
         let policy = Policy::default();
+        let elsewhere = |row, job| streak(row, job, crashed, true, true, &policy);
+        assert_eq!(elsewhere(row.clone(), job(3)), row);
+        assert_eq!(elsewhere(row, job(2)), [job(1)]);
         let three = [job(1), job(2), job(3)];
         let cause = cordon(&three, &policy);
         assert!(!excused(&three, cause.as_ref(), &policy));

@@ -227,12 +227,12 @@ impl Ledger {
         let Some(row) = self.workers.get_mut(&worker) else {
             return;
         };
+        let before = std::mem::take(&mut row.failed);
         if paused {
-            row.failed.clear();
+            row.failed = judge::over(before, &self.policy);
             return;
         }
-        let before = std::mem::take(&mut row.failed);
-        row.failed = judge::streak(before, job, fault, wanted, elsewhere);
+        row.failed = judge::streak(before, job, fault, wanted, elsewhere, &self.policy);
         let Some(cause) = judge::cordon(&row.failed, &self.policy) else {
             return;
         };

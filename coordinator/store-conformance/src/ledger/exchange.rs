@@ -154,12 +154,12 @@ impl Ledger {
         let Some(worker_row) = self.workers.get_mut(worker) else {
             return;
         };
+        let before = std::mem::take(&mut worker_row.row);
         if blameless {
-            worker_row.row.clear();
+            worker_row.row = judge::over(before, &self.policy);
             return;
         }
-        let before = std::mem::take(&mut worker_row.row);
-        worker_row.row = judge::streak(before, job, fault, wanted, elsewhere);
+        worker_row.row = judge::streak(before, job, fault, wanted, elsewhere, &self.policy);
         let Some(cause) = judge::cordon(&worker_row.row, &self.policy) else {
             return;
         };
