@@ -164,15 +164,29 @@ impl Site {
     /// Runs one coordinator command against this site's coordinator to its
     /// end.
     pub fn run(&self, args: &[&str]) -> Output {
+        self.run_within(Duration::from_mins(4), args)
+    }
+
+    /// The same with another limit to its time.
+    pub fn run_within(&self, limit: Duration, args: &[&str]) -> Output {
+        self.finish("", limit, args)
+    }
+
+    /// The same as this user.
+    pub fn run_as(&self, user: &str, args: &[&str]) -> Output {
+        self.finish(user, Duration::from_mins(4), args)
+    }
+
+    fn finish(&self, user: &str, limit: Duration, args: &[&str]) -> Output {
         let mut command = self.coordinator();
         if let Some(url) = &self.url {
             command.env("SWATH_COORDINATOR", url);
         }
-        command.args(args);
+        command.env("SWATH_USER", user).args(args);
         finish(
             &format!("coordinator {}", args.join(" ")),
             &mut command,
-            Duration::from_mins(4),
+            limit,
         )
     }
 
