@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use swath_e2e::{Site, SweepText, wait_until};
 
-use crate::text::{Figure, progress};
+use crate::peers;
+use crate::text::{Figure, progress, quantile};
 
 const JOBS: u32 = 1_000;
 const SLOTS: u32 = 2;
@@ -14,6 +15,8 @@ const SLOTS: u32 = 2;
 const DONE: &str = r#"echo '{"event":"finished","test_error":1.0,"train_seconds":0.0}'"#;
 const SLEEPS: u32 = 400;
 const SLEEP_SECONDS: f64 = 0.1;
+const LONGER: u32 = 60;
+const TIMES: u32 = 3;
 
 /// Everything about programs.
 pub(crate) fn measure() -> Vec<Figure> {
@@ -49,7 +52,45 @@ pub(crate) fn measure() -> Vec<Figure> {
         1.03,
         "×",
     ));
+    let ideal = f64::from(LONGER / SLOTS);
+    figures.push(Figure::at_most(
+        format!("{LONGER} jobs of 1 s, `coordinator run` as a whole, over the ideal {ideal} s"),
+        whole_run(&site) / ideal,
+        1.03,
+        "×",
+    ));
+    figures.extend(peers::measure(LONGER, ideal));
     figures
+}
+
+/// Seconds that `coordinator run` takes for jobs of a program that sleeps for a
+/// second and prints its number: the median of several times.
+fn whole_run(site: &Site) -> f64 {
+    let values: Vec<u32> = (0..LONGER).collect();
+    let text = format!(
+        "[sweep]\nname = \"longer\"\nreplicates = 1\n[program]\nmetric = \"acc\"\n\
+         command = [\"sh\", \"-c\", \"sleep 1; echo acc=0.{{x}}\"]\nread = {{ stdout = 'acc=(.*)' }}\n\
+         [[grid]]\nx = {values:?}\n"
+    );
+    site.write("longer.toml", &text);
+    let mut took = Vec::new();
+    for time in 1..=TIMES {
+        progress(&format!("{LONGER} jobs of 1 s, {time} of {TIMES}"));
+        let database = format!("longer-{time}.db");
+        let slots = SLOTS.to_string();
+        let started = Instant::now();
+        let output = site.run(&[
+            "run",
+            "longer.toml",
+            "--database",
+            &database,
+            "--slots",
+            &slots,
+        ]);
+        took.push(started.elapsed().as_secs_f64());
+        assert_eq!(output.code, Some(0), "{}", output.stderr);
+    }
+    quantile(&mut took, 0.5)
 }
 
 /// Milliseconds per start and end of the program, on as many threads as there

@@ -7,12 +7,12 @@
 
 use std::time::Instant;
 
+use swath_e2e::usage::{processor_seconds, resident_mb};
 use swath_e2e::{Process, Random, Site, SweepText};
 use tokio::runtime::Runtime;
 
 use crate::stub::{Stub, client, runtime};
 use crate::text::{Checked, Figure, progress};
-use crate::usage::{processor_seconds, resident_mb};
 
 const REPLICATES: u32 = 5;
 /// The shortest queue; each further one is ten times as long.

@@ -7,8 +7,10 @@ mod commands;
 mod depth;
 mod disk;
 mod fashion;
+mod flood;
 mod kills;
 mod parts;
+mod peers;
 mod pytorch;
 mod queue;
 mod restart;
@@ -18,7 +20,6 @@ mod store;
 mod stub;
 mod text;
 mod training;
-mod usage;
 
 use std::process::ExitCode;
 

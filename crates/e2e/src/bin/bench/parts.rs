@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use crate::text::{Figure, say, table, words_of};
-use crate::{commands, depth, fashion, queue, restart, sessions, store, training};
+use crate::{commands, depth, fashion, flood, queue, restart, sessions, store, training};
 
 /// The parts, and what each is about.
 const HELP: &str = "\
@@ -15,7 +15,9 @@ usage: bench [PART[=SIZE]]…                        all parts when none is name
 
 queue           the store and the queue: a coordinator and workers as processes
 postgres        the same on a Postgres server, started for it, with 4 workers of 4 slots
-commands        what a job of a real program costs beside the start of its process
+commands        what a job of a real program costs beside the start of its process; jobs of a second also by
+                Optuna, Ray Tune and W&B, where SWATH_BENCH_PYTHON, or else python3, has them
+flood=10000000  a program that prints so many lines, and 100 times as many bytes on stderr
 sessions=1000   so many workers of one coordinator, scripted: their heartbeats, each with a job held and
                 an exchange parked; and half as many that register at once
 restart=100000  a coordinator with so many open jobs is killed and started again, until it answers;
@@ -40,10 +42,11 @@ enum Measure {
     Sized(u32, fn(u32) -> Vec<Figure>),
 }
 
-const PARTS: [(&str, Measure); 9] = [
+const PARTS: [(&str, Measure); 10] = [
     ("queue", Measure::AsItIs(queue::on_sqlite)),
     ("postgres", Measure::AsItIs(queue::on_postgres)),
     ("commands", Measure::AsItIs(commands::measure)),
+    ("flood", Measure::Sized(10_000_000, flood::measure)),
     ("sessions", Measure::Sized(1_000, sessions::measure)),
     ("restart", Measure::Sized(100_000, restart::measure)),
     ("depth", Measure::Sized(1_000_000, depth::measure)),

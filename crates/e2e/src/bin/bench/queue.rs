@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use swath_e2e::usage::resident_mb;
 use swath_e2e::{Process, Site, SweepText, wait_until};
 
 use crate::disk::sync_ms;
 use crate::server::Server;
 use crate::text::{Checked, Figure, progress, quantile};
-use crate::usage::resident_mb;
 
 const CELLS: u32 = 13_020;
 const REPLICATES: u32 = 5;

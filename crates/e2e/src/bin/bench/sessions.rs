@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use swath_e2e::usage::{processor_seconds, resident_mb};
 use swath_e2e::{Process, Random, Site, SweepText};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::stub::{Stub, client, runtime};
 use crate::text::{Checked, Figure, progress, quantile};
-use crate::usage::{processor_seconds, resident_mb};
 
 /// Sessions that share a connection. A coordinator handles 64 calls of one at a time, and here each session has one
 /// parked.

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use swath_e2e::usage::peak_mb;
 use swath_e2e::{Process, Site, SweepText, binary};
 
 use crate::server::Server;
 use crate::text::{Checked, Figure, progress, quantile};
-use crate::usage::peak_mb;
 
 const REPLICATES: u32 = 5;
 /// How many cells the large sweep has, and each of the others.

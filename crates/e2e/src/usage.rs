@@ -4,12 +4,12 @@
 const TICK_MS: f64 = 10.0;
 
 /// The resident size of a process, in megabytes.
-pub(crate) fn resident_mb(pid: u32) -> f64 {
+pub fn resident_mb(pid: u32) -> f64 {
     memory_mb(pid, "VmRSS:")
 }
 
 /// The peak resident size of a process, in megabytes.
-pub(crate) fn peak_mb(pid: u32) -> f64 {
+pub fn peak_mb(pid: u32) -> f64 {
     memory_mb(pid, "VmHWM:")
 }
 
@@ -26,7 +26,7 @@ fn memory_mb(pid: u32, what: &str) -> f64 {
 }
 
 /// The processor time of a process since its start, in seconds.
-pub(crate) fn processor_seconds(pid: u32) -> f64 {
+pub fn processor_seconds(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     ticks(&stat).map_or(f64::NAN, |ticks| ticks * TICK_MS / 1e3)
 }
