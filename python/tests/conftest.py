@@ -88,9 +88,9 @@ class Site:
         self.url = address if "://" in address else f"http://{address}"
         self.client = swath.connect(self.url)
 
-    def worker(self) -> None:
+    def worker(self, program: str = sys.executable) -> None:
         self._start(
-            "worker", "--coordinator", self.url, "--device", "cpu:2", "--allow-command", sys.executable,
+            "worker", "--coordinator", self.url, "--device", "cpu:2", "--allow-command", program,
             "--state-dir", str(self.directory / "worker"), "--name", "tester", "--log", "error",
         )  # fmt: skip
 

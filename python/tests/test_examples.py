@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable, Dict, List, Tuple
 
 import pytest
+from conftest import Site
 
 import swath
 from swath import _binary
@@ -19,6 +21,9 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 #: How long an example may take, in seconds.
 LIMIT = 120
+
+#: The medians of the cells of `coming_from`, by learning rate and batch size.
+Medians = Dict[Tuple[float, int], float]
 
 
 @pytest.fixture
@@ -47,10 +52,15 @@ def swept(name: str, file: str = "sweep.toml") -> swath.Table:
     return table
 
 
-def by_hand(*words: str) -> List[str]:
-    done = subprocess.run(["python3", "train.py", *words], capture_output=True, encoding="utf-8", timeout=LIMIT)
+def python(*words: str) -> List[str]:
+    """The lines that a Python program prints."""
+    done = subprocess.run(["python3", *words], capture_output=True, encoding="utf-8", timeout=LIMIT)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
+
+
+def by_hand(*words: str) -> List[str]:
+    return python("train.py", *words)
 
 
 def test_an_argparse_script_with_scikit_learn(example: Callable[[str, str], None]) -> None:
@@ -93,3 +103,78 @@ def test_a_program_that_prints_a_number(example: Callable[..., None]) -> None:
     example("perl")
     errors = {row["params.darts"]: row["median"] for row in swept("darts")}
     assert errors[100000] < errors[100] < 1, errors
+
+
+@pytest.fixture
+def other_tool(tmp_path: Path, example: Callable[[str, str], None]) -> Callable[[str], Medians]:
+    """Goes to the directory of another tool, if that and scikit-learn are there. Returns what Swath's file there, or
+    the one above, fills its table with. One seed is enough here."""
+
+    def go(tool: str) -> Medians:
+        example("argparse", "sklearn")
+        example("coming_from", tool)
+        directory = tmp_path / "coming_from" / tool
+        file = directory / "digits.toml"
+        if not file.exists():
+            file = directory.parent / "digits.toml"
+        text = file.read_text()
+        for many, one in (("replicates = 5", "replicates = 1"), ("[0, 1, 2, 3, 4]", "[0]")):
+            assert many in text
+            text = text.replace(many, one)
+        file.write_text(text)
+        os.chdir(directory)
+        name = "digits_hydra" if tool == "hydra" else "digits"
+        table = swept(name, os.path.relpath(file))
+        return {(row["params.lr"], row["params.batch_size"]): round(row["median"], 4) for row in table}
+
+    return go
+
+
+def medians_of(frame: List[str]) -> Medians:
+    """The medians in a table as pandas prints it: batch sizes in its first line, then a line per learning rate."""
+    batch_sizes = [int(word) for word in re.findall(r"\d+", frame[0])]
+    rows = [[float(word) for word in line.split()] for line in frame[-3:]]
+    return {(lr, size): round(value, 4) for lr, *values in rows for size, value in zip(batch_sizes, values)}
+
+
+def test_a_study_of_optuna_and_swath_print_the_same_medians(other_tool: Callable[[str], Medians]) -> None:
+    wanted = other_tool("optuna")
+    study = Path("study.py")
+    study.write_text(study.read_text().replace("[0, 1, 2, 3, 4]", "[0]"))
+    printed = python("study.py")
+    assert medians_of(printed[-5:]) == wanted, printed
+
+
+def test_optuna_proposes_what_swath_trains(
+    example: Callable[[str, str], None], site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example("argparse", "sklearn")
+    example("coming_from", "optuna")
+    os.chdir("optuna")
+    monkeypatch.setenv("SWATH_COORDINATOR", site.url)
+    site.worker("python3")
+    # Two rounds of two are enough here.
+    script = Path("search.py")
+    script.write_text(script.read_text().replace("range(5)", "range(2)").replace("range(4)", "range(2)"))
+    assert "'lr': " in python("search.py")[-1]
+    versions = [(sweep["name"], sweep["version"]) for sweep in site.client.sweeps()]
+    assert versions == [("search", 1), ("search", 2)]
+
+
+def test_a_multirun_of_hydra_and_swath_print_the_same_medians(other_tool: Callable[[str], Medians]) -> None:
+    wanted = other_tool("hydra")
+    by_hand("--multirun", "lr=0.001,0.01,0.1", "batch_size=32,128", "seed=range(1)", "hydra.sweep.dir=multirun")
+    assert medians_of(python("table.py", "multirun")) == wanted
+
+
+def test_a_script_of_wandb_is_swept_as_it_is(
+    other_tool: Callable[[str], Medians], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = other_tool("wandb")
+    # Without an account, its runs stay here.
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    shutil.copy("train.py", "../../argparse/train.py")
+    os.chdir("..")
+    table = swept("digits", "digits.toml")
+    assert {(row["params.lr"], row["params.batch_size"]): round(row["median"], 4) for row in table} == wanted
+    assert len(list(Path("../argparse/wandb").glob("offline-run-*"))) == 6

@@ -74,3 +74,66 @@ fn help_of_a_verb() {
     let submit = root.find_subcommand_mut("submit").unwrap();
     insta::assert_snapshot!(submit.render_long_help());
 }
+
+/// The words of a command as a shell takes them, up to a comment, a pipe or
+/// another command. Quotes and `$(…)` keep words together.
+fn words(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut together = false;
+    for letter in command.chars() {
+        let word = words.last_mut().expect("a word");
+        match letter {
+            '\'' | '(' | ')' => together = letter == '(' || (letter == '\'' && !together),
+            ' ' if !together && word.is_empty() => {}
+            ' ' if !together => words.push(String::new()),
+            '#' if !together && word.is_empty() => break,
+            '|' | '>' | ';' | '&' if !together => break,
+            _ => word.push(letter),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Pages for people, without those that programs write.
+fn pages(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(pages(&path));
+        } else if path.extension().is_some_and(|it| it == "md") && !path.ends_with("cli.md") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn every_command_that_the_pages_show_is_one() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut all = pages(&root.join("docs"));
+    all.push(root.join("README.md"));
+    let mut found = 0;
+    for page in all {
+        let text = std::fs::read_to_string(&page).unwrap();
+        // Behind a prompt, such as `$ ` or `you$    `.
+        let typed = text.lines().filter_map(|line| line.split_once("$ "));
+        let typed = typed.filter(|(host, _)| host.chars().all(char::is_alphanumeric));
+        for (_, command) in typed {
+            let words = words(command.trim_start());
+            let program = words.first().map(String::as_str).unwrap_or_default();
+            if program.rsplit('/').next() == Some("coordinator") {
+                let parsed = Cli::try_parse_from(&words);
+                assert!(
+                    parsed.is_ok(),
+                    "{}: {command}: {:?}",
+                    page.display(),
+                    parsed.err()
+                );
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 30, "{found}");
+}
