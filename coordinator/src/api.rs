@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use swath_model::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
+use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::job::StateName;
 use swath_model::message::{Known, Sources};
 use swath_model::outcome::{Fault, Measurement, Provenance};
@@ -140,11 +140,27 @@ pub enum ReadQuery {
         /// Whether the change is only for whole sweeps.
         only_sweeps: bool,
     },
+    /// Which of these files of programs have to be sent before a sweep can travel
+    /// with them → [`MissingInputs`]; at most
+    /// [`swath_model::program::INPUTS_MAX`].
+    MissingInputs {
+        /// The digests of the files.
+        inputs: Vec<InputDigest>,
+    },
     /// Which of these jobs exist → [`KnownJobs`].
     Known {
         /// The digests of the jobs.
         jobs: Vec<JobDigest>,
     },
+}
+
+/// The files that have to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingInputs {
+    /// The version of the document.
+    pub schema_version: u32,
+    /// Their digests.
+    pub inputs: Vec<InputDigest>,
 }
 
 /// How a table is laid out. Where a field is empty, the sweep file's layout

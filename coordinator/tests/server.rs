@@ -480,6 +480,7 @@ async fn a_clock_that_was_set_back_holds_up_no_job() {
         }],
         owner: String::new(),
         tags: Vec::new(),
+        ships: Vec::new(),
     };
     let at = Timestamp::from_ms(tomorrow.as_millis() as i64);
     let engine = Engine::start(store.clone(), Policy::default(), "");

@@ -13,6 +13,8 @@ pub const CONTROL_MESSAGE_BYTES: usize = 256 << 20;
 pub const CONTROL_REQUEST_BYTES: usize = 16 << 20;
 /// The deadline of a command's call, long enough for large tables.
 pub const CONTROL_DEADLINE: Duration = Duration::from_mins(1);
+/// The deadline of an upload or of the fetch of a file: 64 MiB at 1 MiB/s.
+pub const FILES_DEADLINE: Duration = Duration::from_mins(2);
 /// The deadline of a connection attempt.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// Time between two HTTP/2 pings on an idle connection.

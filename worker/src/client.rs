@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use swath_model::id::SessionId;
+use swath_model::id::{InputDigest, SessionId};
 use swath_model::message::Verdict;
+use swath_model::program::{INPUTS_BYTES_MAX, input_digest};
 use swath_proto::address::{AddressError, Walk, endpoint};
-use swath_proto::refusal::{Reason, Refusal};
+use swath_proto::refusal::{Reason, Refusal, innermost};
 use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::{PROTOCOL_VERSION, convert, limits, v1};
 use tokio::sync::watch;
@@ -37,11 +38,13 @@ struct Shared {
 }
 
 /// Connections to one coordinator. Heartbeats have a connection of their own,
-/// so that bulk does not delay them.
+/// so that bulk does not delay them, and files have one, so that they delay
+/// nothing.
 #[derive(Clone, Debug)]
 struct Line {
     bulk: DispatchClient<Channel>,
     beats: DispatchClient<Channel>,
+    files: DispatchClient<Channel>,
 }
 
 /// The result of a call to one coordinator.
@@ -115,6 +118,44 @@ impl Client {
             }
         }
         Err(CallError::Unreachable(reasons(vain)))
+    }
+}
+
+impl Client {
+    /// Fetches a file that travels with a sweep, from the first coordinator that has
+    /// it.
+    ///
+    /// To be called in a runtime.
+    ///
+    /// # Errors
+    ///
+    /// Why nobody gave it, for people.
+    pub async fn fetch(&self, digest: InputDigest) -> Result<Vec<u8>, String> {
+        let shared = &self.shared;
+        let first = shared.last.borrow().clone();
+        let mut walk = Walk::new(&shared.addresses, &first);
+        let mut vain = Vec::new();
+        while let Some(address) = walk.next() {
+            let fetched = match shared.line(&address) {
+                Err(error) => Err(error.to_string()),
+                Ok(line) => {
+                    let fetching = line.fetch(digest);
+                    match tokio::time::timeout(limits::FILES_DEADLINE, fetching).await {
+                        Ok(fetched) => fetched.map_err(|status| innermost(&status)),
+                        Err(_) => {
+                            let seconds = limits::FILES_DEADLINE.as_secs();
+                            Err(format!("not all of it came within {seconds} s"))
+                        }
+                    }
+                }
+            };
+            match fetched {
+                Ok(content) if input_digest(&content) == digest => return Ok(content),
+                Ok(_) => vain.push((address, "what came is another file".to_owned())),
+                Err(why) => vain.push((address, why)),
+            }
+        }
+        Err(reasons(vain))
     }
 }
 
@@ -233,7 +274,22 @@ impl Line {
         Self {
             bulk: client(),
             beats: client(),
+            files: client(),
         }
+    }
+
+    async fn fetch(mut self, digest: InputDigest) -> Result<Vec<u8>, Status> {
+        let digest = digest.as_bytes().to_vec();
+        let request = Request::new(v1::FetchRequest { digest });
+        let mut pieces = self.files.fetch(request).await?.into_inner();
+        let mut content = Vec::new();
+        while let Some(piece) = pieces.message().await? {
+            content.extend(piece.content);
+            if content.len() as u64 > INPUTS_BYTES_MAX {
+                return Err(Status::out_of_range("it is larger than a file may be"));
+            }
+        }
+        Ok(content)
     }
 
     async fn make(mut self, call: Call) -> Result<Reply, Told> {

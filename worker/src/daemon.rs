@@ -8,9 +8,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::child::{Children, Setting, kill_leftovers};
+use crate::child::{Children, Setting, Shelf, kill_leftovers};
 use crate::client::Client;
-use crate::settings::Settings;
+use crate::settings::{Cli, Settings};
 use crate::spool::{Service, Spool, now_ms};
 use swath_agent::{Agent, CallId, Config, Effect, Event, Exit};
 
@@ -92,12 +92,14 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     let (busy, from_children) = mpsc::channel(EVENTS_WAITING);
     let service =
         Service::start(spool, calm.clone()).map_err(StartError::system("start a thread"))?;
+    let shelf = Shelf::new(&settings.state_dir, client.clone());
     let setting = Setting {
         trainer: settings.trainer.clone(),
         threads: settings.threads,
         data_dir: settings.data_dir.clone(),
         specs,
         checkpoints,
+        kept_back: Cli::variables(),
         family,
     };
     let config = Config {
@@ -118,7 +120,7 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
         agent: Agent::new(config, restored.open, restored.recent),
         client,
         service,
-        children: Children::new(setting, busy),
+        children: Children::new(setting, shelf, busy),
         calls: HashMap::new(),
         calm,
     };

@@ -3,7 +3,6 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::Parser;
 use swath_agent::Exit;
 use swath_worker::child::{adopt_orphans, die_with};
 use swath_worker::daemon;
@@ -18,7 +17,7 @@ const DISPLACED: u8 = 3;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let log = cli.log.clone().or_else(|| std::env::var("RUST_LOG").ok());
     let log = log.unwrap_or_else(|| "info".to_owned());
     let filter = match EnvFilter::try_new(&log) {

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Parser;
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use rustix::process::Pid;
 use swath_model::device::Device;
 use swath_model::id::{StateId, WorkerName};
 use swath_model::offer::Offer;
+use swath_model::program::{JOB_VARIABLE, JOB_VARIABLES};
 use swath_model::view::WorkerAbout;
 use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
 
@@ -129,6 +131,44 @@ pub struct Cli {
     /// such as `swath_worker=debug` [default: RUST_LOG, or info]
     #[arg(long, env = "SWATH_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
+}
+
+/// The options whose variables jobs may have: whom to ask, and where data is.
+const OF_JOBS_TOO: [&str; 2] = ["SWATH_COORDINATOR", "SWATH_DATA_DIR"];
+
+impl Cli {
+    /// Reads the command line of this process, and takes from the environment what
+    /// it does not set; exits where it is wrong. What a job was told about itself is
+    /// no option of a worker that the job starts.
+    pub fn read() -> Self {
+        let mut command = Self::command();
+        if std::env::var_os(JOB_VARIABLE).is_some() {
+            command = in_a_job(command);
+        }
+        let read = Self::from_arg_matches(&command.get_matches_mut());
+        read.unwrap_or_else(|error| error.format(&mut command).exit())
+    }
+
+    /// The variables of a worker's options that its jobs must not get: one of them
+    /// may start a worker, which is not this one.
+    pub fn variables() -> Vec<String> {
+        let command = Self::command();
+        let names = command
+            .get_arguments()
+            .filter_map(|it| it.get_env()?.to_str());
+        let own = names.filter(|name| !OF_JOBS_TOO.contains(name));
+        own.map(str::to_owned).collect()
+    }
+}
+
+fn in_a_job(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| {
+        let name = argument.get_env().and_then(|name| name.to_str());
+        match name.is_some_and(|name| JOB_VARIABLES.contains(&name)) {
+            true => argument.env(Resettable::Reset),
+            false => argument,
+        }
+    })
 }
 
 fn process(text: &str) -> Result<Pid, String> {
@@ -328,8 +368,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_job_is_told_is_no_option() {
+        let names = |command: clap::Command| {
+            let arguments = command.get_arguments();
+            let names = arguments.filter_map(|it| Some(it.get_env()?.to_str()?.to_owned()));
+            names.collect::<Vec<String>>()
+        };
+        let left = names(in_a_job(Cli::command()));
+        assert!(names(Cli::command()).contains(&"SWATH_DEVICE".to_owned()));
+        assert!(!left.contains(&"SWATH_DEVICE".to_owned()));
+        assert!(left.contains(&"SWATH_COORDINATOR".to_owned()));
+        let kept_back = Cli::variables();
+        assert!(kept_back.contains(&"SWATH_STATE_DIR".to_owned()));
+        assert!(!kept_back.contains(&"SWATH_COORDINATOR".to_owned()));
+    }
+
+    #[test]
     fn every_flag_has_an_environment_variable() {
-        use clap::CommandFactory;
         let command = Cli::command();
         command.clone().debug_assert();
         for argument in command.get_arguments() {

@@ -268,7 +268,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Conflict`] when a cell's spec is not a JSON object.
+    /// [`StoreError::Conflict`] when a cell's spec is not a JSON object, or when
+    /// files that travel with the sweep are not kept.
     pub async fn submit(&self, now: Timestamp, submission: Submission) -> Result<Submitted> {
         let prepared = tokio::task::spawn_blocking(move || Prepared::new(submission));
         let prepared = prepared.await.map_err(|error| StoreError::Failed {

@@ -1,7 +1,7 @@
 //! What operators do to sweeps and jobs.
 
 use swath_model::id::{JobDigest, SweepDigest};
-use swath_model::message::{Deleted, SweepChange};
+use swath_model::message::{Deleted, InputFile, SweepChange};
 use swath_model::time::Timestamp;
 use swath_store::Result;
 
@@ -63,6 +63,15 @@ impl Engine {
         };
         self.run_with(Some(now), Wanted::Nothing, Extra::Tail(sweep), work)
             .await
+    }
+
+    /// Keeps files that are to travel with sweeps, each with its right digest; a
+    /// file that is kept already stays as it is. One that no sweep needs is deleted
+    /// when the sweep is, or, if no sweep came, a day after it did. Returns how many
+    /// are new.
+    pub async fn keep_inputs(&self, now: Timestamp, files: Vec<InputFile>) -> Result<u64> {
+        let work = move |ledger: &mut Ledger, now| Ok(ledger.keep_inputs(now, files));
+        self.run(Some(now), Wanted::Nothing, work).await
     }
 
     /// Cancels jobs, whichever sweeps want them. Returns how many changed;

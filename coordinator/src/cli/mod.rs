@@ -7,13 +7,14 @@ mod results;
 mod store;
 mod verbs;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, Resettable};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use swath_model::program::{JOB_VARIABLE, JOB_VARIABLES};
 
 pub(crate) use self::output::{Output, OutputParser};
 pub(crate) use self::results::*;
@@ -56,6 +57,9 @@ impl Cli {
         W: Into<OsString> + Clone,
     {
         let mut command = Self::command();
+        if std::env::var_os(JOB_VARIABLE).is_some() {
+            command = in_a_job(command);
+        }
         let matches = command.try_get_matches_from_mut(words)?;
         let mut cli =
             Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
@@ -72,6 +76,21 @@ impl Cli {
         };
         Ok(cli)
     }
+}
+
+/// The command as a job of a sweep starts it: what the job was told about itself
+/// is no option of the command.
+fn in_a_job(command: Command) -> Command {
+    let is_told = |argument: &Arg| {
+        let name = argument.get_env().and_then(OsStr::to_str);
+        name.is_some_and(|name| JOB_VARIABLES.contains(&name))
+    };
+    command
+        .mut_args(|argument| match is_told(&argument) {
+            true => argument.env(Resettable::Reset),
+            false => argument,
+        })
+        .mut_subcommands(in_a_job)
 }
 
 /// Which coordinator the command line itself names, whatever the environment

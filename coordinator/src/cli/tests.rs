@@ -28,6 +28,24 @@ fn every_flag_has_a_variable_and_a_help() {
 }
 
 #[test]
+fn what_a_job_is_told_is_no_option() {
+    let variables = |command: &clap::Command| {
+        let import = command.find_subcommand("import").unwrap();
+        let arguments = command.get_arguments().chain(import.get_arguments());
+        let names = arguments.filter_map(|it| Some(it.get_env()?.to_str()?.to_owned()));
+        names.collect::<Vec<String>>()
+    };
+    let has = |names: &[String], name: &str| names.iter().any(|it| it == name);
+    let (usual, in_a_job) = (Cli::command(), in_a_job(Cli::command()));
+    assert!(has(&variables(&usual), environment::SWEEP));
+    let left = variables(&in_a_job);
+    assert!(!has(&left, environment::SWEEP));
+    // A job may submit to its own coordinator.
+    assert!(has(&left, environment::COORDINATOR));
+    in_a_job.debug_assert();
+}
+
+#[test]
 fn the_page_names_every_variable_of_the_trainer() {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../worker/trainer/src/cli.rs");
     let source = std::fs::read_to_string(source).unwrap();

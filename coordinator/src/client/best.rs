@@ -188,7 +188,7 @@ impl Asked {
         let read = |path: &str| known(path).ok_or_else(|| "is not stored".to_owned());
         let file = SweepFile::parse(&files.main, text, &read);
         let mut file = file.map_err(|errors| Failure::files(&errors))?;
-        file.found(&files.inputs, files.directory);
+        file.found(&files.inputs, &files.executable, files.directory);
         Ok(Self {
             needs: file.needs,
             launch: file.launch,

@@ -19,8 +19,9 @@ use swath_proto::convert::submit_request;
 use swath_proto::limits;
 use swath_proto::refusal::{Refusal, innermost};
 use swath_proto::v1::control_client::ControlClient;
-use swath_proto::v1::{ChangeRequest, ReadRequest, SubmitReply, SubmitRequest};
+use swath_proto::v1::{ChangeRequest, ReadRequest, SubmitReply, SubmitRequest, UploadRequest};
 use swath_proto::v1::{WatchReply, WatchRequest};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -308,6 +309,19 @@ impl Connection {
         };
         let submit = async |client: &mut Client| client.submit(timed(request.clone())).await;
         self.ask(true, submit).await
+    }
+
+    /// Sends files; `pieces` are those of all of them, from the first one on.
+    pub(crate) async fn upload(
+        &mut self,
+        pieces: impl Fn() -> ReceiverStream<UploadRequest>,
+    ) -> Outcome<()> {
+        let upload = async |client: &mut Client| {
+            let mut request = Request::new(pieces());
+            request.set_timeout(limits::FILES_DEADLINE);
+            client.upload(request).await
+        };
+        self.ask(true, upload).await.map(drop)
     }
 
     /// A stream of what happens after an event.

@@ -9,6 +9,7 @@ use swath_sweep::{Expansion, SweepFile};
 
 use super::failure::{Failure, Outcome};
 use super::inputs;
+use super::ship::Shipment;
 use crate::settings::Context;
 
 /// A sweep file with everything that it names.
@@ -17,6 +18,8 @@ pub(crate) struct Loaded {
     pub(crate) file: SweepFile,
     /// Its text and that of its recipes, by the names that it uses.
     pub(crate) files: Files,
+    /// What travels with it.
+    pub(crate) shipment: Option<Shipment>,
     /// What is most likely a slip, for people.
     pub(crate) warning: Option<String>,
 }
@@ -49,7 +52,7 @@ pub(crate) fn load(path: &Path) -> Outcome<Loaded> {
     let mut files = files.into_inner();
     files.insert(main.clone(), text);
     let found = inputs::find(&file, directory).map_err(|error| Failure::files(&[error]))?;
-    file.found(&found.inputs, found.directory.clone());
+    file.found(&found.inputs, &found.executable, found.directory.clone());
     let warning = found.misplaced.map(|word| {
         format!(
             "`{word}` is beside {main}, but `trainer.command` is started in the directory of its \
@@ -60,12 +63,14 @@ pub(crate) fn load(path: &Path) -> Outcome<Loaded> {
     Ok(Loaded {
         file,
         warning,
+        shipment: found.shipment,
         files: Files {
             main,
             files,
             replicates: None,
             inputs: found.inputs,
             directory: found.directory,
+            executable: found.executable,
         },
     })
 }
@@ -112,5 +117,57 @@ recipe = \"recipes/base.toml\"
         let failure = load(Path::new("no/such.toml")).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.lines[0].starts_with("cannot read no/such.toml: "));
+    }
+
+    /// A sweep file of a program in `code`, with these lines.
+    fn program(directory: &Path, lines: &str) -> Outcome<Loaded> {
+        let path = directory.join("small.toml");
+        let text = format!(
+            "[sweep]\nname = \"small\"\n[program]\ncommand = [\"sh\", \"run.sh\", \"{{x}}\"]\n\
+             directory = \"code\"\n{lines}\n[[grid]]\nx = [1]\n"
+        );
+        fs::write(&path, text).unwrap();
+        load(&path)
+    }
+
+    #[test]
+    fn what_travels_lies_in_the_directory_of_the_program() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        fs::create_dir_all(directory.join("code/lib")).unwrap();
+        fs::write(directory.join("code/run.sh"), "echo 1").unwrap();
+        fs::write(directory.join("code/lib/a.py"), "a").unwrap();
+        fs::write(directory.join("other.py"), "b").unwrap();
+        // Its own file, as it is found without `inputs`.
+        let loaded = program(directory, "ship = true").unwrap();
+        let shipment = loaded.shipment.unwrap();
+        assert_eq!((shipment.count, shipment.bytes), (1, 6));
+        assert_eq!(shipment.size(), "1 file (6 B)");
+        assert_eq!(loaded.file.launch.shipped.unwrap().directory, "code");
+        let loaded = program(directory, "ship = true\ninputs = [\"**/*\"]").unwrap();
+        assert_eq!(loaded.shipment.unwrap().count, 2);
+        assert_eq!(loaded.files.executable.len(), 0);
+        // Nothing travels unless the file says so.
+        let loaded = program(directory, "inputs = [\"**/*\"]").unwrap();
+        assert_eq!((loaded.shipment, loaded.file.launch.shipped), (None, None));
+
+        let refused = |lines: &str| {
+            let failure = program(directory, lines).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage, "{failure:?}");
+            failure.lines[0].replace(&*directory.to_string_lossy(), "/dir")
+        };
+        let link = directory.join("code/lib/link.py");
+        std::os::unix::fs::symlink("../../other.py", &link).unwrap();
+        insta::assert_snapshot!(refused("ship = true\ninputs = [\"lib/*\"]"), @"");
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("a.py", &link).unwrap();
+        let loaded = program(directory, "ship = true\ninputs = [\"lib/*\"]").unwrap();
+        assert_eq!(loaded.shipment.unwrap().count, 2);
+        let large = fs::File::create(directory.join("code/large.bin")).unwrap();
+        large.set_len((64 << 20) + 1).unwrap();
+        insta::assert_snapshot!(refused("ship = true\ninputs = [\"**/*\"]"), @"");
+        fs::remove_file(directory.join("code/run.sh")).unwrap();
+        insta::assert_snapshot!(refused("ship = true"), @"");
+        insta::assert_snapshot!(refused("ship = \"yes\""), @"");
     }
 }

@@ -1,18 +1,18 @@
 //! The files that a sweep's program is made of, as they are where the sweep is
 //! submitted.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Metadata};
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, glob_with};
 use swath_model::id::InputDigest;
-use swath_model::program::{INPUTS_BYTES_MAX, input_digest};
+use swath_model::program::{INPUTS_BYTES_MAX, INPUTS_MAX, input_digest, is_below};
 use swath_sweep::{FileError, Named, SweepFile};
 
-/// More files are a mistake, such as a data set.
-const FILES_MAX: usize = 10_000;
+use super::ship::Shipment;
 
 /// How a script begins.
 const SCRIPT: &[u8] = b"#!";
@@ -22,11 +22,35 @@ const SCRIPT: &[u8] = b"#!";
 pub(super) struct Found {
     /// The files by their paths in the program's directory.
     pub(super) inputs: BTreeMap<String, InputDigest>,
+    /// Those of them that may be executed.
+    pub(super) executable: BTreeSet<String>,
+    /// What travels with the sweep, if its file says so.
+    pub(super) shipment: Option<Shipment>,
     /// The whole path of that directory, if the sweep file has a program.
     pub(super) directory: Option<String>,
     /// A file of the command that is not where the program will be started, but
     /// beside the sweep file.
     pub(super) misplaced: Option<String>,
+}
+
+/// A file that was found.
+#[derive(Clone, Debug)]
+struct Input {
+    digest: InputDigest,
+    bytes: u64,
+    path: PathBuf,
+    executable: bool,
+}
+
+impl Input {
+    fn new(path: PathBuf, content: &[u8], about: &Metadata) -> Self {
+        Self {
+            digest: input_digest(content),
+            bytes: content.len() as u64,
+            path,
+            executable: about.permissions().mode() & 0o111 != 0,
+        }
+    }
 }
 
 /// Finds and digests the files of a sweep's program. `beside` is the directory
@@ -37,9 +61,9 @@ pub(super) struct Found {
 pub(super) fn find(file: &SweepFile, beside: &Path) -> Result<Found, FileError> {
     let Some(program) = &file.program else {
         return Ok(Found {
-            inputs: own(file, Path::new("")),
-            directory: None,
+            inputs: digests(&own(file, Path::new(""))),
             misplaced: misplaced(file, beside),
+            ..Found::default()
         });
     };
     let named = &program.directory;
@@ -54,15 +78,66 @@ pub(super) fn find(file: &SweepFile, beside: &Path) -> Result<Found, FileError> 
         None => own(file, &directory),
         Some(patterns) => matched(patterns, &directory)?,
     };
+    let shipment = match &program.ship {
+        None => None,
+        Some(ship) => Some(shipment(ship, &inputs, &directory)?),
+    };
+    let executable = inputs
+        .iter()
+        .filter(|(_, it)| shipment.is_some() && it.executable);
     Ok(Found {
-        inputs,
+        executable: executable.map(|(name, _)| name.clone()).collect(),
+        inputs: digests(&inputs),
+        shipment,
         directory: Some(directory.to_string_lossy().into_owned()),
         misplaced: None,
     })
 }
 
+fn digests(inputs: &BTreeMap<String, Input>) -> BTreeMap<String, InputDigest> {
+    let inputs = inputs.iter();
+    inputs
+        .map(|(name, input)| (name.clone(), input.digest))
+        .collect()
+}
+
+/// What travels with the sweep: these files, which must be in `directory`.
+fn shipment(
+    ship: &Named,
+    inputs: &BTreeMap<String, Input>,
+    directory: &Path,
+) -> Result<Shipment, FileError> {
+    if inputs.is_empty() {
+        return Err(ship.error(format!(
+            "there is nothing to ship: the command names no file in {}; name the files that the \
+             program is made of, like inputs = [\"train.py\", \"model/**/*.py\"]",
+            directory.display()
+        )));
+    }
+    for (name, input) in inputs {
+        let told = |error: std::io::Error| ship.error(format!("{name}: {error}"));
+        let real = input.path.canonicalize().map_err(told)?;
+        if !is_below(name) || !real.starts_with(directory) {
+            return Err(ship.error(format!(
+                "`{name}` is {}, outside of {}; only what lies in that directory travels with a \
+                 sweep",
+                real.display(),
+                directory.display()
+            )));
+        }
+    }
+    Ok(Shipment {
+        files: inputs
+            .values()
+            .map(|input| (input.digest, input.path.clone()))
+            .collect(),
+        count: inputs.len() as u64,
+        bytes: inputs.values().map(|input| input.bytes).sum(),
+    })
+}
+
 /// The own files of all commands of a sweep.
-fn own(file: &SweepFile, directory: &Path) -> BTreeMap<String, InputDigest> {
+fn own(file: &SweepFile, directory: &Path) -> BTreeMap<String, Input> {
     let commands = file.commands();
     let files = commands
         .iter()
@@ -70,17 +145,20 @@ fn own(file: &SweepFile, directory: &Path) -> BTreeMap<String, InputDigest> {
     files.collect()
 }
 
-fn own_file(words: &[String], directory: &Path) -> Option<(String, InputDigest)> {
+fn own_file(words: &[String], directory: &Path) -> Option<(String, Input)> {
     let (program, arguments) = words.split_first()?;
-    let read = |word: &String| Some((word.clone(), content(&directory.join(word))?));
-    let script = read(program).filter(|(path, content)| {
-        // Interpreters are named by their paths too, and differ between hosts.
-        path.contains('/') && content.starts_with(SCRIPT)
-    });
+    let read = |word: &String| {
+        let path = directory.join(word);
+        let (content, about) = content(&path)?;
+        let input = Input::new(path, &content, &about);
+        Some((word.clone(), input, content.starts_with(SCRIPT)))
+    };
+    // Interpreters are named by their paths too, and differ between hosts.
+    let script = read(program).filter(|(path, _, is_script)| path.contains('/') && *is_script);
     let plain = |word: &&String| !word.starts_with('-') && !word.contains(['{', '\n', '\0']);
     let argument = || arguments.iter().filter(plain).find_map(read);
-    let (path, content) = script.or_else(argument)?;
-    Some((path, input_digest(&content)))
+    let (path, input, _) = script.or_else(argument)?;
+    Some((path, input))
 }
 
 /// A word of a command that is a file only if it is seen from the sweep file.
@@ -91,18 +169,15 @@ fn misplaced(file: &SweepFile, beside: &Path) -> Option<String> {
 }
 
 /// The content of a regular file that is not too large to be a program.
-fn content(path: &Path) -> Option<Vec<u8>> {
+fn content(path: &Path) -> Option<(Vec<u8>, Metadata)> {
     let about = fs::metadata(path).ok()?;
     if !about.is_file() || about.len() > INPUTS_BYTES_MAX {
         return None;
     }
-    fs::read(path).ok()
+    Some((fs::read(path).ok()?, about))
 }
 
-fn matched(
-    patterns: &[Named],
-    directory: &Path,
-) -> Result<BTreeMap<String, InputDigest>, FileError> {
+fn matched(patterns: &[Named], directory: &Path) -> Result<BTreeMap<String, Input>, FileError> {
     let mut inputs = BTreeMap::new();
     let mut bytes = 0;
     for pattern in patterns {
@@ -118,20 +193,25 @@ fn matched(
                 )));
             };
             any = true;
+            let name = name.to_string_lossy().into_owned();
+            if inputs.contains_key(&name) {
+                continue;
+            }
             let mut content = Vec::new();
             let file = fs::File::open(&path).map_err(told)?;
+            let about = file.metadata().map_err(told)?;
             file.take(INPUTS_BYTES_MAX + 1)
                 .read_to_end(&mut content)
                 .map_err(told)?;
             bytes += content.len() as u64;
-            if bytes > INPUTS_BYTES_MAX || inputs.len() >= FILES_MAX {
+            if bytes > INPUTS_BYTES_MAX || inputs.len() >= INPUTS_MAX {
                 return Err(pattern.error(format!(
-                    "the files are more than {FILES_MAX}, or larger than {} MiB together; name \
+                    "the files are more than {INPUTS_MAX}, or larger than {} MiB together; name \
                      the code only, and data in [local]",
                     INPUTS_BYTES_MAX >> 20
                 )));
             }
-            inputs.insert(name.to_string_lossy().into_owned(), input_digest(&content));
+            inputs.insert(name, Input::new(path, &content, &about));
         }
         if !any {
             let message = format!(

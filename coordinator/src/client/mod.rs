@@ -24,6 +24,7 @@ mod render;
 mod replay;
 mod run;
 mod serve;
+mod ship;
 mod status;
 mod store;
 mod submit;

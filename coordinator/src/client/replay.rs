@@ -198,6 +198,7 @@ async fn keep(
         }],
         owner: String::new(),
         tags: Vec::new(),
+        ships: Vec::new(),
     };
     let seeds = Seeds::of(&job.spec);
     let others = (1..job.replicate.0).map(|it| job_digest(&text, seeds.seed(cell, Replicate(it))));

@@ -16,6 +16,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::files::{self, Loaded};
 use super::local::{self, LocalWorker, Needs};
+use super::ship::ship;
 use super::submit::{receipt, sentence, tell_before};
 use super::wait::{Ended, Goal, Interrupts, Parting, conclude, wait};
 use crate::cli;
@@ -215,6 +216,7 @@ async fn submit(
     };
     let status: Status = connection.read(&query).await?;
     let priority = priority_over(&status.sweeps, digest);
+    ship(connection, loaded.shipment.as_ref()).await?;
     let reply = connection
         .submit(Sources::Files(loaded.files), priority, &[])
         .await?;

@@ -18,6 +18,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::read::json;
 use super::run::find;
+use super::ship::{Shipped, ship};
 use super::wait::{Goal, Interrupts, Parting, conclude, wait};
 use super::{files, render};
 use crate::cli;
@@ -47,6 +48,9 @@ pub(crate) struct Receipt {
     /// What the name meant before, if that was another sweep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) before: Option<Before>,
+    /// What travels with it to the workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shipped: Option<Shipped>,
     /// What every active worker lacks for some of its jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lack: Option<Lack>,
@@ -99,6 +103,7 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
         // A wrong file is told although no coordinator is there to refuse it.
         Err(failure) => return expanded(&loaded).and(Err(failure)),
     };
+    let shipped = ship(&mut connection, loaded.shipment.as_ref()).await?;
     let reply = connection
         .submit(
             Sources::Files(loaded.files),
@@ -106,7 +111,13 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
             &arguments.tag,
         )
         .await?;
-    let receipt = receipt(&reply)?.up_to(loaded.file.replicates_max);
+    let receipt = Receipt {
+        shipped,
+        ..receipt(&reply)?.up_to(loaded.file.replicates_max)
+    };
+    if let Some(shipped) = &receipt.shipped {
+        context.printer.note(shipped.sentence());
+    }
     if !arguments.wait {
         print(context, &receipt)?;
         tell_before(context, &receipt)?;
@@ -198,6 +209,7 @@ pub(crate) fn receipt(reply: &SubmitReply) -> Outcome<Receipt> {
         existed: reply.existed,
         revived: reply.revived,
         most_jobs: None,
+        shipped: None,
         before,
         lack,
     })

@@ -10,11 +10,12 @@ use swath_proto::v1;
 use swath_proto::v1::control_server::Control;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::change::change;
 use super::error::ApiError;
 use super::follow::Following;
+use super::inputs::upload;
 use super::read::read;
 use super::select;
 use super::state::State;
@@ -99,6 +100,15 @@ impl Control for ControlService {
         let changed = change(&self.state, order).await?;
         let document = serde_json::to_string(&changed).map_err(ApiError::internal)?;
         Ok(Response::new(v1::ChangeReply { document }))
+    }
+
+    async fn upload(
+        &self,
+        request: Request<Streaming<v1::UploadRequest>>,
+    ) -> Reply<v1::UploadReply> {
+        let files = upload(&self.state, request.into_inner()).await?;
+        let files = files as u32;
+        Ok(Response::new(v1::UploadReply { files }))
     }
 
     type WatchStream = ReceiverStream<Result<v1::WatchReply, Status>>;

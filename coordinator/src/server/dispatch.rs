@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::error::{other_protocol, worker_status};
+use super::inputs::{Pieces, fetch};
 use super::state::State;
 
 pub(crate) struct DispatchService {
@@ -119,6 +120,13 @@ impl Dispatch for DispatchService {
             .await
             .map_err(worker_status)?;
         Ok(Response::new(v1::ReleaseReply {}))
+    }
+
+    type FetchStream = Pieces;
+
+    async fn fetch(&self, request: Request<v1::FetchRequest>) -> Reply<Self::FetchStream> {
+        let pieces = fetch(&self.state, &request.into_inner().digest).await?;
+        Ok(Response::new(pieces))
     }
 }
 

@@ -11,6 +11,7 @@ mod error;
 mod explain;
 mod follow;
 mod import;
+mod inputs;
 mod open;
 mod read;
 mod select;

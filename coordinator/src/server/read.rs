@@ -13,6 +13,7 @@ use swath_store::Store;
 use super::decisions::decisions;
 use super::error::ApiError;
 use super::explain::{self, Facts};
+use super::inputs::missing_inputs;
 use super::select;
 use super::state::State;
 use super::table::{cells_of, comparison_text, table_text};
@@ -180,6 +181,7 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
             selector,
             only_sweeps,
         } => json(&select::selection(store, &selector, only_sweeps).await?),
+        ReadQuery::MissingInputs { inputs } => json(&missing_inputs(store, inputs).await?),
         ReadQuery::Known { jobs } => {
             let jobs = store.known(jobs).await.map_err(ApiError::from)?;
             json(&KnownJobs {

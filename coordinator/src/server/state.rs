@@ -9,8 +9,10 @@ use swath_model::id::WorkerName;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_store::Store;
+use tokio::sync::Semaphore;
 
 use super::clock::Clock;
+use super::inputs::UPLOADS_AT_ONCE;
 
 /// Shared by the handlers and the sweeper.
 pub(crate) struct State {
@@ -19,6 +21,8 @@ pub(crate) struct State {
     /// The store, for reads.
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policy: Policy,
+    /// Whose turn it is to send files.
+    pub(crate) uploads: Semaphore,
     clock: Clock,
     /// Workers that an operator drains; kept here so that every reply can say
     /// so without a read.
@@ -31,6 +35,7 @@ impl State {
             store: Arc::clone(engine.store()),
             engine,
             policy,
+            uploads: Semaphore::new(UPLOADS_AT_ONCE),
             clock: Clock::new(Timestamp::default()),
             draining: Mutex::new(BTreeSet::new()),
         }

@@ -1,11 +1,14 @@
 //! Turns a sweep's files or cells into what the store keeps.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 use serde_json::{Value, json};
+use swath_model::id::InputDigest;
 use swath_model::message::{Files, Sources, Submission, SubmittedCell};
 use swath_model::needs::Needs;
-use swath_model::program::Launch;
-use swath_model::spec::JobSpec;
+use swath_model::program::{Launch, is_below};
+use swath_model::spec::{JobSpec, Work};
 use swath_results::table::Definition;
 use swath_sweep::{Measure, SweepFile, Whole, expand_whole, list_whole};
 
@@ -26,6 +29,7 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
         Sources::Cells(list) => list_whole(list).map_err(|errors| joined(&errors))?,
     };
     let definition = definition(&sweep)?;
+    let ships = ships(&sweep)?;
     let launch = Launch {
         sweep: Some(sweep.name.clone()),
         wants_epochs: sweep.measure != Measure::Last,
@@ -55,7 +59,36 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
         // Who submits it says the rest.
         owner: String::new(),
         tags: Vec::new(),
+        ships,
     })
+}
+
+/// The files that travel with a sweep, one for each place that its cells name.
+fn ships(sweep: &Whole) -> Result<Vec<InputDigest>, SubmitError> {
+    let Some(shipped) = &sweep.launch.shipped else {
+        return Ok(Vec::new());
+    };
+    let mut files = BTreeMap::new();
+    for cell in &sweep.cells {
+        if let Work::Command(command) = cell.spec.work()
+            && !command
+                .inputs
+                .iter()
+                .all(|(path, digest)| files.get(path) == Some(digest))
+        {
+            files.extend(command.inputs.clone());
+        }
+    }
+    let outside = |path: &&String| !is_below(path);
+    if let Some(path) = files.keys().chain(&shipped.executable).find(outside) {
+        let message = format!("`{path}` is not below the directory of its program");
+        return Err(SubmitError(message));
+    }
+    if !shipped.directory.is_empty() && !is_below(&shipped.directory) {
+        let message = format!("`{}` is not below the sweep file", shipped.directory);
+        return Err(SubmitError(message));
+    }
+    Ok(files.into_values().collect())
 }
 
 /// What the jobs of a cell need.
@@ -113,7 +146,7 @@ fn parse(files: &Files) -> Result<SweepFile, SubmitError> {
             .ok_or_else(|| "was not sent with the sweep".to_owned())
     };
     let mut file = SweepFile::parse(&files.main, main, &read).map_err(|errors| joined(&errors))?;
-    file.found(&files.inputs, files.directory.clone());
+    file.found(&files.inputs, &files.executable, files.directory.clone());
     match (files.replicates, &mut file.replicates_max) {
         (Some(replicates), Some(max)) => *max = replicates,
         (Some(replicates), None) => file.replicates = replicates,

@@ -8,8 +8,8 @@ use swath_model::time::Timestamp;
 
 use crate::subject::Subject;
 use crate::{
-    Exchange, Exchanged, Held, Hello, Report, Result, Steered, SteeringDue, Submission, Submitted,
-    SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+    Exchange, Exchanged, Held, Hello, InputFile, Report, Result, Steered, SteeringDue, Submission,
+    Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
 
 /// One call.
@@ -42,6 +42,8 @@ pub enum Call {
     RetryJobs(Vec<JobDigest>),
     /// [`Subject::delete`].
     Delete(SweepDigest, bool),
+    /// [`Subject::keep_inputs`].
+    KeepInputs(Vec<InputFile>),
     /// [`Subject::steer`].
     Steer(SteeringDue, Vec<Steering>),
     /// [`Subject::import`].
@@ -65,7 +67,8 @@ pub enum Reply {
     Ticked(Ticked),
     /// To calls that return nothing.
     Done(()),
-    /// To cancel and retry: how many jobs changed.
+    /// To cancel, retry and delete: how many jobs changed; to keep files: how many
+    /// are new.
     Changed(u64),
     /// To replicate.
     Steered(Steered),
@@ -107,6 +110,10 @@ impl Call {
             Self::Delete(sweep, cancel) => {
                 let jobs = subject.delete(now, sweep, cancel).await;
                 jobs.map(Reply::Changed)
+            }
+            Self::KeepInputs(files) => {
+                let kept = subject.keep_inputs(now, files).await;
+                kept.map(Reply::Changed)
             }
             Self::Steer(due, said) => {
                 let replicated = subject.steer(now, due, said).await;

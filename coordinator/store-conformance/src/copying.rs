@@ -8,7 +8,7 @@ use crate::bench::Bench;
 use crate::{
     CellKey, Census, MemoryStore, Names, Page, PageKey, Part, Result, Snapshot, Start, Store,
     StoreError, StoredCell, copy, finishing, importing, judging, policy, reading, recovering,
-    replicating, runtime, verify,
+    replicating, runtime, shipping, verify,
 };
 
 /// Verifies what a store holds, copies it to another one of plain rows, and
@@ -80,7 +80,7 @@ where
     runtime().block_on(run);
 }
 
-const SCENARIOS: u32 = 8;
+const SCENARIOS: u32 = 9;
 
 /// What some scenarios leave behind: rows of every kind.
 async fn left_by(scenario: u32) -> MemoryStore {
@@ -94,6 +94,7 @@ async fn left_by(scenario: u32) -> MemoryStore {
         4 => reading::logs_go_on_after_a_position(&mut bench).await,
         5 => reading::observations_keep_every_field(&mut bench).await,
         6 => recovering::the_last_requests_are_kept(&mut bench).await,
+        7 => shipping::files_without_a_sweep_go_after_a_day(&mut bench).await,
         _ => judging::faults_on_three_workers_end_a_job(&mut bench).await,
     }
     store

@@ -41,6 +41,7 @@ pub mod recovering;
 pub mod replicating;
 pub mod script;
 pub mod sessions;
+pub mod shipping;
 pub mod subject;
 pub mod sweeping;
 pub mod tested;
@@ -151,6 +152,10 @@ macro_rules! conformance_suite {
             deleting::open_jobs_are_cancelled_on_request,
             deleting::decisions_go_with_their_sweep,
             deleting::a_large_sweep_goes_piece_by_piece,
+            shipping::files_go_with_the_last_sweep_that_needs_them,
+            shipping::a_sweep_without_its_files_is_refused,
+            shipping::files_without_a_sweep_go_after_a_day,
+            shipping::a_cell_that_stays_keeps_its_files,
             importing::imports_lie_beside_the_jobs,
             importing::a_measurement_is_never_hidden_by_an_import,
             importing::an_import_can_be_repeated_and_replaced,
@@ -293,6 +298,7 @@ mod tests {
             ("sweeping", include_str!("sweeping.rs")),
             ("naming", include_str!("naming.rs")),
             ("deleting", include_str!("deleting.rs")),
+            ("shipping", include_str!("shipping.rs")),
             ("importing", include_str!("importing.rs")),
             ("replicating", include_str!("replicating.rs")),
             ("reading", include_str!("reading.rs")),

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::ledger::{Ledger, LedgerError};
 use async_trait::async_trait;
-use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_model::id::{InputDigest, JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::{ImportBatch, ImportCounts};
 use swath_model::policy::Policy;
 use swath_model::probe::WorkloadKey;
@@ -17,7 +17,7 @@ use swath_model::view::{
 
 use crate::subject::Subject;
 use crate::{
-    Exchange, Exchanged, Held, Hello, JobQuery, Known, Report, Result, Sources, Steered,
+    Exchange, Exchanged, Held, Hello, InputFile, JobQuery, Known, Report, Result, Sources, Steered,
     SteeringDue, StoreError, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome,
     WorkerChange,
 };
@@ -121,6 +121,14 @@ impl Subject for Oracle {
     async fn delete(&self, now: Timestamp, sweep: SweepDigest, cancel: bool) -> Result<u64> {
         self.with(|ledger| ledger.delete(now, sweep, cancel))
             .map_err(told)
+    }
+
+    async fn keep_inputs(&self, now: Timestamp, files: Vec<InputFile>) -> Result<u64> {
+        Ok(self.with(|ledger| ledger.keep_inputs(now, &files)))
+    }
+
+    async fn kept(&self, inputs: &[InputDigest]) -> Result<Vec<InputDigest>> {
+        Ok(self.with(|ledger| ledger.kept(inputs)))
     }
 
     async fn steering_due(&self) -> Result<Vec<SteeringDue>> {

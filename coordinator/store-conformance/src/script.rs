@@ -42,6 +42,7 @@ pub fn sweep(name: &str, cells: &[u32], replicates: u32) -> Submission {
         cells: cells.iter().map(|cell| plain_cell(*cell)).collect(),
         owner: String::new(),
         tags: Vec::new(),
+        ships: Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 //! its place.
 
 use async_trait::async_trait;
-use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_model::id::{InputDigest, JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::{ImportBatch, ImportCounts};
 use swath_model::probe::WorkloadKey;
 use swath_model::steering::Steering;
@@ -13,7 +13,7 @@ use swath_model::view::{
 };
 
 use crate::{
-    Exchange, Exchanged, Held, Hello, JobQuery, Known, Report, Result, Sources, Steered,
+    Exchange, Exchanged, Held, Hello, InputFile, JobQuery, Known, Report, Result, Sources, Steered,
     SteeringDue, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
 
@@ -75,6 +75,12 @@ pub trait Subject: Send + Sync {
     /// An operator deletes a sweep, with its open jobs if they are to be
     /// cancelled; returns how many jobs are gone.
     async fn delete(&self, now: Timestamp, sweep: SweepDigest, cancel: bool) -> Result<u64>;
+
+    /// Files come that are to travel with sweeps.
+    async fn keep_inputs(&self, now: Timestamp, files: Vec<InputFile>) -> Result<u64>;
+
+    /// Those of these files that are kept.
+    async fn kept(&self, inputs: &[InputDigest]) -> Result<Vec<InputDigest>>;
 
     /// The sweeps whose results are to be looked at.
     async fn steering_due(&self) -> Result<Vec<SteeringDue>>;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use swath_engine::Engine;
-use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
+use swath_model::id::{InputDigest, JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::{ImportBatch, ImportCounts};
 use swath_model::policy::Policy;
 use swath_model::probe::WorkloadKey;
@@ -17,7 +17,7 @@ use swath_model::view::{
 
 use crate::subject::Subject;
 use crate::{
-    Exchange, Exchanged, Held, Hello, JobQuery, Known, Report, Result, Sources, Steered,
+    Exchange, Exchanged, Held, Hello, InputFile, JobQuery, Known, Report, Result, Sources, Steered,
     SteeringDue, Store, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
 
@@ -152,6 +152,14 @@ impl Subject for Tested {
                 return Ok(jobs);
             }
         }
+    }
+
+    async fn keep_inputs(&self, now: Timestamp, files: Vec<InputFile>) -> Result<u64> {
+        self.engine().keep_inputs(now, files).await
+    }
+
+    async fn kept(&self, inputs: &[InputDigest]) -> Result<Vec<InputDigest>> {
+        self.engine().store().kept(inputs).await
     }
 
     async fn steering_due(&self) -> Result<Vec<SteeringDue>> {

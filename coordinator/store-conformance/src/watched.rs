@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use swath_model::event::Event;
-use swath_model::id::{CellDigest, JobDigest, SweepDigest};
+use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
     Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
@@ -204,6 +204,20 @@ impl<S: Store> Store for Watched<S> {
         let got = self.store.specs(cells).await?;
         let wanted = self.mirror.specs(cells).await?;
         self.same(&format!("specs of {cells:?}"), &got, &wanted);
+        Ok(got)
+    }
+
+    async fn kept(&self, inputs: &[InputDigest]) -> Result<Vec<InputDigest>> {
+        let got = self.store.kept(inputs).await?;
+        let wanted = self.mirror.kept(inputs).await?;
+        self.same("kept files", &got, &wanted);
+        Ok(got)
+    }
+
+    async fn piece(&self, input: InputDigest, place: u32) -> Result<Option<Vec<u8>>> {
+        let got = self.store.piece(input, place).await?;
+        let wanted = self.mirror.piece(input, place).await?;
+        self.same("a piece of a file", &got, &wanted);
         Ok(got)
     }
 

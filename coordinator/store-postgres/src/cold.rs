@@ -17,6 +17,7 @@ use swath_store::{
 };
 
 use crate::error::{Failure, Result};
+use crate::read;
 use crate::rows::{self, JobRow};
 use crate::session::Session;
 use crate::text;
@@ -27,6 +28,8 @@ pub(crate) async fn start(session: &mut Session) -> Result<Start> {
         return Err(Failure::Refused(swath_store::unfinished()));
     }
     let sweeps = sweeps(session).await?;
+    let inputs = read::inputs(session).await?;
+    let shipped = read::shipped(session).await?;
     let workers = workers(session).await?;
     let requests = requests(session).await?;
     let last = query!(
@@ -39,6 +42,8 @@ pub(crate) async fn start(session: &mut Session) -> Result<Start> {
     .await?;
     Ok(Start {
         sweeps,
+        inputs,
+        shipped,
         workers,
         requests,
         last_cell: CellKey(last.cell),

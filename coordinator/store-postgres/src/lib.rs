@@ -28,7 +28,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::PgPool;
 use swath_model::event::Event;
-use swath_model::id::{CellDigest, JobDigest, SweepDigest};
+use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
     Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
@@ -192,6 +192,19 @@ impl Store for PostgresStore {
         let cells: Vec<i64> = cells.iter().map(|cell| cell.0).collect();
         self.read(ByKeys, move |session| Box::pin(cold::specs(session, cells)))
             .await
+    }
+
+    async fn kept(&self, inputs: &[InputDigest]) -> Result<Vec<InputDigest>> {
+        let inputs = inputs.to_vec();
+        self.read(Any, move |session| Box::pin(read::kept(session, inputs)))
+            .await
+    }
+
+    async fn piece(&self, input: InputDigest, place: u32) -> Result<Option<Vec<u8>>> {
+        self.read(Any, move |session| {
+            Box::pin(read::piece(session, input, place))
+        })
+        .await
     }
 
     async fn said(

@@ -26,7 +26,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use sqlx::SqlitePool;
 use swath_model::event::Event;
-use swath_model::id::{CellDigest, JobDigest, SweepDigest};
+use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest};
 use swath_model::message::{JobQuery, Known, Sources};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
@@ -135,6 +135,21 @@ impl Store for SqliteStore {
         self.writer
             .run(|tx| Box::pin(async move { load::specs(&mut tx.conn, &cells).await }))
             .await
+    }
+
+    async fn kept(&self, inputs: &[InputDigest]) -> Result<Vec<InputDigest>> {
+        let inputs = inputs.to_vec();
+        read(&self.readers, move |conn| {
+            Box::pin(read::kept(conn, inputs))
+        })
+        .await
+    }
+
+    async fn piece(&self, input: InputDigest, place: u32) -> Result<Option<Vec<u8>>> {
+        read(&self.readers, move |conn| {
+            Box::pin(read::piece(conn, input, place))
+        })
+        .await
     }
 
     async fn said(

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use swath_model::device::Device;
 use swath_model::id::{
-    Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest, WorkerName,
+    Attempt, CellDigest, InputDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest,
+    WorkerName,
 };
 use swath_model::job::{Job, Lease, State, StateName};
 use swath_model::outcome::{COLUMNS, Fault, Measurement};
@@ -137,6 +138,10 @@ fn unknown(what: &str, name: &str) -> Failure {
 
 pub(crate) fn job_digest(bytes: &[u8]) -> Result<JobDigest> {
     JobDigest::from_slice(bytes).ok_or_else(|| short("job"))
+}
+
+pub(crate) fn input_digest(bytes: &[u8]) -> Result<InputDigest> {
+    InputDigest::from_slice(bytes).ok_or_else(|| short("file"))
 }
 
 pub(crate) fn cell_digest(bytes: &[u8]) -> Result<CellDigest> {

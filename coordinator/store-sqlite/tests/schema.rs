@@ -432,3 +432,53 @@ async fn only_a_sweep_that_is_being_deleted_goes() {
         done(&mut conn, &format!("DELETE FROM {table}")).await;
     }
 }
+
+/// A file of two pieces that travels with the sweep, and one that does not.
+const FILES: &str = "
+    INSERT INTO input (id, digest, bytes, kept_at) VALUES (1, zeroblob(32), 1048577, 0), (2, unhex(printf('%064x', 1)), 0, 0);
+    INSERT INTO input_piece (input, place, content) VALUES (1, 1, zeroblob(1048576));
+    INSERT INTO input_piece (input, place, content) VALUES (1, 2, zeroblob(1));
+    INSERT INTO sweep_input (sweep, input) VALUES (1, 1);
+";
+
+#[tokio::test]
+async fn files_stay_as_they_are_with_their_sweep() {
+    let (mut conn, _folder) = database().await;
+    done(&mut conn, FILES).await;
+    let statements = [
+        ("UPDATE input SET bytes = 1", "never changes"),
+        (
+            "UPDATE input_piece SET place = 3 WHERE place = 2",
+            "never changes",
+        ),
+        ("UPDATE sweep_input SET input = 2", "never change"),
+        (
+            "INSERT INTO input_piece (input, place, content) VALUES (1, 3, zeroblob(1))",
+            "follows a whole one",
+        ),
+        (
+            "INSERT INTO input_piece (input, place, content) VALUES (2, 2, zeroblob(1))",
+            "follows a whole one",
+        ),
+        (
+            "INSERT INTO input_piece (input, place, content) VALUES (2, 1, zeroblob(1048577))",
+            "content",
+        ),
+        (
+            "INSERT INTO input (id, digest, bytes, kept_at) VALUES (3, unhex(printf('%064x', 3)), 67108865, 0)",
+            "bytes",
+        ),
+        ("DELETE FROM input_piece", "is never deleted"),
+        ("DELETE FROM sweep_input", "being deleted loses files"),
+    ];
+    for (sql, why) in statements {
+        let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await;
+        let error = done.expect_err(sql).to_string();
+        assert!(error.contains(why), "{sql}: {error}");
+    }
+    done(&mut conn, "DELETE FROM input WHERE id = 2").await;
+    done(&mut conn, "UPDATE sweep SET label = '{\"deleting\":true}'").await;
+    for table in ["sweep_input", "input_piece", "input"] {
+        done(&mut conn, &format!("DELETE FROM {table}")).await;
+    }
+}

@@ -7,7 +7,7 @@ use swath_model::cause::{CordonCause, PauseCause};
 use swath_model::device::Device;
 use swath_model::event::Event;
 use swath_model::id::{
-    Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
+    Attempt, CellDigest, InputDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
 };
 use swath_model::import::Imported;
 use swath_model::job::Job;
@@ -16,12 +16,13 @@ use swath_model::message::Sources;
 use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
 use swath_model::probe::WorkloadKey;
+use swath_model::program::input_digest;
 use swath_model::replication::{Pair, Verdict};
 use swath_model::time::Timestamp;
 use swath_model::view::{Counts, SweepKind, WorkerAbout, WorkerState};
 
 use crate::dump::Copied;
-use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};
+use crate::key::{CellKey, InputKey, JobKey, SweepKey, WorkerKey};
 
 /// Everything that one commit writes, all or nothing.
 ///
@@ -37,6 +38,12 @@ pub struct Changes {
     pub labels: Vec<LabelRow>,
     /// Sweeps whose imported numbers follow them to another name.
     pub renamed: Vec<RenamedSweep>,
+    /// New files that programs are made of.
+    pub inputs: Vec<NewInput>,
+    /// The content of new files; the pieces of a file in order.
+    pub pieces: Vec<InputPiece>,
+    /// Files that travel with sweeps from now on.
+    pub shipped: Vec<ShippedInput>,
     /// New cells.
     pub cells: Vec<NewCell>,
     /// Cells whose jobs need something else from now on, each once.
@@ -187,8 +194,11 @@ pub struct Deletion {
     pub jobs: Vec<JobKey>,
     /// Cells.
     pub cells: Vec<CellKey>,
-    /// Sweeps that have no cells any more.
+    /// Sweeps that have no cells any more. No file travels with them any more
+    /// either.
     pub sweeps: Vec<SweepKey>,
+    /// Files that travel with no sweep, with their content.
+    pub inputs: Vec<InputKey>,
 }
 
 /// Cells that a sweep has no more: the last in their order.
@@ -200,6 +210,44 @@ pub struct DroppedCells {
     pub cells: Vec<CellKey>,
     /// How many cells it has left.
     pub left: u64,
+}
+
+/// A file that a program is made of. Its content is in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct NewInput {
+    /// The file's key.
+    pub key: InputKey,
+    /// Its digest.
+    pub digest: InputDigest,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// A piece of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InputPiece {
+    /// The file.
+    pub input: InputKey,
+    /// The number of the piece, from 1.
+    pub place: u32,
+    /// Its bytes: as many as [`swath_model::program::INPUT_PIECE_BYTES`] says.
+    #[serde(serialize_with = "as_digest")]
+    pub content: Vec<u8>,
+}
+
+fn as_digest<S: serde::Serializer>(content: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    input_digest(content).serialize(serializer)
+}
+
+/// A file that travels with a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ShippedInput {
+    /// The sweep.
+    pub sweep: SweepKey,
+    /// The file.
+    pub input: InputKey,
 }
 
 /// A new cell.

@@ -12,7 +12,7 @@ use swath_model::outcome::Outcome;
 use swath_model::time::Timestamp;
 use swath_model::view::{SettledView, SweepKind};
 
-use crate::changes::{SweepRow, WorkerRow};
+use crate::changes::{NewInput, ShippedInput, SweepRow, WorkerRow};
 use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};
 
 /// What the engine holds about everything, open or not. The cells with open
@@ -21,6 +21,10 @@ use crate::key::{CellKey, JobKey, SweepKey, WorkerKey};
 pub struct Start {
     /// Every sweep, in order of submission.
     pub sweeps: Vec<StoredSweep>,
+    /// Every file of programs that is kept, by key.
+    pub inputs: Vec<NewInput>,
+    /// Which of them travel with which sweeps, in order.
+    pub shipped: Vec<ShippedInput>,
     /// Every worker.
     pub workers: Vec<WorkerRow>,
     /// What the requests of the newest sessions were granted; those of a worker

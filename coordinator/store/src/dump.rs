@@ -43,6 +43,12 @@ pub trait Snapshot: Send {
 pub enum Part {
     /// The lists `new_sweeps` and `sweeps`.
     Sweeps,
+    /// The list `inputs`.
+    Inputs,
+    /// The list `pieces`.
+    Pieces,
+    /// The list `shipped`.
+    Shipped,
     /// The list `cells`.
     Cells,
     /// The list `sweep_cells`, with their present numbers of replicates.
@@ -70,8 +76,11 @@ pub enum Part {
 
 impl Part {
     /// All parts, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Sweeps,
+        Self::Inputs,
+        Self::Pieces,
+        Self::Shipped,
         Self::Cells,
         Self::SweepCells,
         Self::Workers,
@@ -89,6 +98,9 @@ impl Part {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sweeps => "sweeps",
+            Self::Inputs => "files of programs",
+            Self::Pieces => "pieces of these files",
+            Self::Shipped => "files of sweeps",
             Self::Cells => "cells",
             Self::SweepCells => "cells of sweeps",
             Self::Workers => "workers",
@@ -109,11 +121,11 @@ impl Part {
         after.nth(1)
     }
 
-    /// How many rows are read at once: a sweep may have megabytes of files, and
-    /// a piece of a log tens of kilobytes.
+    /// How many rows are read at once: a sweep may have megabytes of files, a
+    /// piece of a file is one, and a piece of a log tens of kilobytes.
     pub const fn rows(self) -> u32 {
         match self {
-            Self::Sweeps => 8,
+            Self::Sweeps | Self::Pieces => 8,
             Self::Logs | Self::Late => 128,
             Self::Jobs | Self::Workers | Self::Replications => 1024,
             _ => 4096,

@@ -40,6 +40,10 @@ key! {
     JobKey
 }
 key! {
+    /// The key of a file that a program is made of.
+    InputKey
+}
+key! {
     /// The key of a worker.
     WorkerKey
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use swath_model::event::Event;
-use swath_model::id::{CellDigest, JobDigest, SweepDigest, WorkerName};
+use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
     Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
@@ -146,6 +146,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// The canonical specs of these cells, in order.
     async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>>;
+
+    /// Those of these files that are kept, whole.
+    async fn kept(&self, inputs: &[InputDigest]) -> Result<Vec<InputDigest>>;
+
+    /// A piece of a file, by its number from 1; none after the last one, and none
+    /// of a file that is not kept.
+    async fn piece(&self, input: InputDigest, place: u32) -> Result<Option<Vec<u8>>>;
 
     /// What exists already for numbers that are about to be imported: `cells`,
     /// by the name of their sweep, and everything that `sources` have said,

@@ -167,6 +167,9 @@ impl Adding<'_> {
                 }
                 Ok(())
             }
+            Part::Inputs => self.rows(&rows.inputs),
+            Part::Pieces => self.rows(&rows.pieces),
+            Part::Shipped => self.rows(&rows.shipped),
             Part::Cells => self.rows(&rows.cells),
             Part::SweepCells => self.rows(&rows.sweep_cells),
             Part::Workers => self.rows(&rows.workers),

@@ -12,7 +12,7 @@ use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::{PROTOCOL_VERSION, v1};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::support::{Serving, Site, json};
 
@@ -303,6 +303,13 @@ impl Control for Standby {
         &self,
         _: Request<v1::ChangeRequest>,
     ) -> Result<Response<v1::ChangeReply>, Status> {
+        Err(self.refusal())
+    }
+
+    async fn upload(
+        &self,
+        _: Request<Streaming<v1::UploadRequest>>,
+    ) -> Result<Response<v1::UploadReply>, Status> {
         Err(self.refusal())
     }
 

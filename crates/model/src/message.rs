@@ -1,7 +1,7 @@
 //! The messages of the lease protocol and of submitting: what goes into a store
 //! and comes out of it, and what workers and coordinator tell each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cause::{CordonCause, PauseCause};
 use crate::device::Device;
@@ -14,7 +14,7 @@ use crate::label::Relabel;
 use crate::needs::{Lack, Needs};
 use crate::offer::Free;
 use crate::outcome::{Fault, Observation, Outcome, Provenance};
-use crate::program::Launch;
+use crate::program::{INPUT_PIECE_BYTES, Launch, input_digest};
 use crate::steering::Rule;
 use crate::time::Timestamp;
 use crate::view::{SweepKind, WorkerAbout};
@@ -80,6 +80,9 @@ pub struct Files {
     /// The directory in which its program is started, where it says one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
+    /// Those of `inputs` that may be executed, where they travel with the sweep.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub executable: BTreeSet<String>,
 }
 
 /// A sweep to store.
@@ -111,6 +114,36 @@ pub struct Submission {
     pub definition: Value,
     /// Its cells in canonical order, no two alike.
     pub cells: Vec<SubmittedCell>,
+    /// The files that travel with it to the workers; the same one twice where it
+    /// has two places.
+    pub ships: Vec<InputDigest>,
+}
+
+/// A file that a program is made of, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputFile {
+    /// Its digest.
+    pub digest: InputDigest,
+    /// Its content in pieces, each of [`INPUT_PIECE_BYTES`] but for the last one.
+    pub pieces: Vec<Vec<u8>>,
+}
+
+impl InputFile {
+    /// The file with this content.
+    pub fn new(content: &[u8]) -> Self {
+        Self {
+            digest: input_digest(content),
+            pieces: content
+                .chunks(INPUT_PIECE_BYTES)
+                .map(<[u8]>::to_vec)
+                .collect(),
+        }
+    }
+
+    /// How many bytes it has.
+    pub fn bytes(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.len() as u64).sum()
+    }
 }
 
 /// One cell of a submission. Its jobs follow from it: replicate i has the seed

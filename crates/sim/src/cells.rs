@@ -111,6 +111,7 @@ fn sweep(digest: u8, cells: &[u32], replicates: u32, max: Option<u32>) -> Submis
         definition: serde_json::Value::Null,
         owner: String::new(),
         tags: Vec::new(),
+        ships: Vec::new(),
         cells: cells.iter().map(|x| cell(*x)).collect(),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use swath_model::event::Event;
-use swath_model::id::{CellDigest, JobDigest, SweepDigest};
+use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
     Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
@@ -138,6 +138,14 @@ impl Store for Disk {
 
     async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>> {
         self.reached()?.specs(cells).await
+    }
+
+    async fn kept(&self, inputs: &[InputDigest]) -> Result<Vec<InputDigest>> {
+        self.reached()?.kept(inputs).await
+    }
+
+    async fn piece(&self, input: InputDigest, place: u32) -> Result<Option<Vec<u8>>> {
+        self.reached()?.piece(input, place).await
     }
 
     async fn said(

@@ -79,6 +79,7 @@ fn a_job_ends_later_than_it_did_before() {
         }],
         owner: String::new(),
         tags: Vec::new(),
+        ships: Vec::new(),
     };
     let sweep = submission.digest;
     let (engine, mut hand) = start(&store);

@@ -1,6 +1,6 @@
 //! The sweep file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -132,8 +132,16 @@ impl SweepFile {
 
     /// Takes in what was found where the file was submitted: the files that its
     /// program is made of, and the directory in which it is started.
-    pub fn found(&mut self, inputs: &BTreeMap<String, InputDigest>, directory: Option<String>) {
+    /// Those of the files that may be executed are `executable`.
+    pub fn found(
+        &mut self,
+        inputs: &BTreeMap<String, InputDigest>,
+        executable: &BTreeSet<String>,
+        directory: Option<String>,
+    ) {
         self.launch.directory = directory.filter(|_| self.program.is_some());
+        let program = self.program.as_ref();
+        self.launch.shipped = program.and_then(|it| it.shipped(executable));
         if !inputs.is_empty() {
             program::set_inputs(&mut self.settings, inputs, &self.place, self.fixed_layer);
         }

@@ -61,8 +61,15 @@ impl Single<'_> {
         };
         let mut file = SweepFile::parse("the file", &text, &none).map_err(first)?;
         // Who submits it finds these again, if nobody has changed them.
-        file.found(&self.inputs(), self.launch.directory.clone());
-        let whole = expand_whole(&file).map_err(first)?;
+        let shipped = self.launch.shipped.clone().unwrap_or_default();
+        let directory = self.launch.directory.clone();
+        file.found(&self.inputs(), &shipped.executable, directory);
+        let mut whole = expand_whole(&file).map_err(first)?;
+        // The file names the directory by its whole path, which is nowhere in the
+        // copy that an attempt gets.
+        if let Some(shipped) = &mut whole.launch.shipped {
+            shipped.directory.clear();
+        }
         let wanted = cell_digest(&canonical(self.spec));
         match &whole.cells[..] {
             [cell] if cell.digest == wanted && whole.launch == self.as_launched() => Ok(text),
@@ -148,9 +155,14 @@ impl Single<'_> {
 
     /// How a file says that it is started.
     fn as_launched(&self) -> Launch {
+        let mut shipped = self.launch.shipped.clone();
+        if let Some(shipped) = &mut shipped {
+            shipped.directory.clear();
+        }
         Launch {
             sweep: None,
             wants_epochs: false,
+            shipped,
             ..self.launch.clone()
         }
     }
@@ -165,6 +177,9 @@ impl Single<'_> {
         }
         let inputs: Array = self.inputs().keys().map(|it| escaped(it)).collect();
         program.insert("inputs", value(inputs));
+        if self.launch.shipped.is_some() {
+            program.insert("ship", value(true));
+        }
         if let Some(directory) = &self.launch.directory {
             program.insert("directory", value(directory));
         }

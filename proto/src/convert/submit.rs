@@ -31,6 +31,7 @@ pub fn sources(message: v1::SubmitRequest) -> Result<Sources> {
             replicates: message.replicates,
             inputs: inputs.collect::<Result<_>>()?,
             directory: Some(message.directory).filter(|it| !it.is_empty()),
+            executable: message.executable.into_iter().collect(),
         }));
     };
     if !message.main.is_empty() || !message.files.is_empty() || message.replicates.is_some() {
@@ -111,6 +112,7 @@ pub fn submit_request(sources: Sources, priority: Option<i32>) -> v1::SubmitRequ
             replicates: files.replicates,
             inputs: texts(files.inputs),
             directory: files.directory.unwrap_or_default(),
+            executable: files.executable.into_iter().collect(),
             ..v1::SubmitRequest::default()
         },
         Sources::Cells(list) => v1::SubmitRequest {

@@ -177,6 +177,7 @@ fn gpu() -> v1::Needs {
 #[test]
 fn sweeps_survive_the_wire_as_files_and_as_cells() {
     let files = message::Sources::Files(message::Files {
+        executable: ["run.sh".to_owned()].into(),
         main: "a.toml".to_owned(),
         files: [("a.toml".to_owned(), "x".to_owned())].into(),
         replicates: Some(3),

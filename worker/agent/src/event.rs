@@ -52,6 +52,12 @@ pub enum Event {
         /// The newest state of the line, or the end of it.
         text: String,
     },
+    /// A program whose files had to come first has been started: its time counts
+    /// from now on.
+    Begun {
+        /// The child.
+        child: ChildId,
+    },
     /// What a program wrote to the files where its numbers are read; or why they
     /// cannot be read. It has ended.
     Wrote {

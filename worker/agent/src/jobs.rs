@@ -204,6 +204,7 @@ impl Agent {
             }
             Work::Training(_) | Work::Null => None,
         });
+        let waits = job.launch.shipped.is_some() && started.is_some();
         let (program, runs) = match started {
             None => (Program::Trainer, None),
             Some((command, line)) => match line {
@@ -244,7 +245,20 @@ impl Agent {
                 spec: job.spec,
             });
         }
-        slot.running = Some(Running::new(job.held, runs, self.now));
+        let mut running = Running::new(job.held, runs, self.now);
+        running.waits = waits;
+        slot.running = Some(running);
+    }
+
+    /// The program of this child has its files, and has been started.
+    pub(super) fn begun(&mut self, child: ChildId) {
+        let now = self.now;
+        let slot = self.slot_of(child).map(|index| &mut self.slots[index]);
+        if let Some(running) = slot.and_then(|slot| slot.running.as_mut()) {
+            running.waits = false;
+            running.started = now;
+            running.sign = now;
+        }
     }
 
     pub(super) fn slot_of(&self, child: ChildId) -> Option<usize> {

@@ -131,6 +131,8 @@ pub(crate) struct Running {
     pub(crate) lack: Option<Lack>,
     /// Whether it was told to stop; it is released once it has.
     pub(crate) stopping: bool,
+    /// Whether it waits for files that travel with the sweep.
+    pub(crate) waits: bool,
 }
 
 impl Running {
@@ -151,6 +153,7 @@ impl Running {
             object: String::new(),
             lack: None,
             stopping: false,
+            waits: false,
         }
     }
 
@@ -166,7 +169,7 @@ impl Running {
     /// Why the attempt is to be ended, if it is: it has been silent, or has run,
     /// for longer than it may.
     pub(crate) fn overdue(&self, timeout: Duration, now: Duration) -> Option<String> {
-        if self.stopping {
+        if self.stopping || self.waits {
             return None;
         }
         let limits = self.runs.as_ref();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use swath_model::device::Device;
 use swath_model::id::InputDigest;
-use swath_model::program::{Command, Facts, MissingName, Read, argv};
+use swath_model::program::{Command, Facts, MissingName, Read, Shipped, argv};
 use swath_model::spec::{JobSpec, canonical, set};
 
 use super::{Config, Waiting};
@@ -25,6 +25,9 @@ pub struct CommandLine {
     pub spec: String,
     /// Whether it gets the spec on its stdin too.
     pub takes_stdin: bool,
+    /// How its files travel with the sweep, if they do: it is started in a copy of
+    /// them, and `directory` means nothing.
+    pub shipped: Option<Shipped>,
     /// The files that it is made of.
     pub inputs: BTreeMap<String, InputDigest>,
     /// Where its numbers are to be read when it has ended, if they are in files.
@@ -63,6 +66,7 @@ pub(super) fn command_line(
         argv: argv(command, spec.cell_tree(), &job.launch, &facts)?,
         environment: environment(config, job, command, &facts),
         directory: job.launch.directory.clone(),
+        shipped: job.launch.shipped.clone(),
         read: files.map(|read| read.filled(&facts)).transpose()?,
         out: facts.out,
         spec: with_locals(job, spec),

@@ -7,6 +7,7 @@ mod family;
 mod inputs;
 mod memory;
 mod pipes;
+mod shipped;
 mod written;
 
 use std::collections::HashMap;
@@ -26,6 +27,8 @@ use tokio::time::{Instant, sleep_until};
 
 pub use self::family::{adopt_orphans, die_with, kill_leftovers};
 use self::inputs::Inputs;
+use self::shipped::OwnCopy;
+pub use self::shipped::Shelf;
 use swath_agent::{ChildId, CommandLine, End, Event, Program, Row, Thinned};
 use swath_model::needs::Lack;
 use swath_model::program::Read;
@@ -49,6 +52,8 @@ pub struct Setting {
     pub specs: PathBuf,
     /// Where trainers keep checkpoints until their trainings end.
     pub checkpoints: PathBuf,
+    /// Variables that no child gets.
+    pub kept_back: Vec<String>,
     /// A tag that identifies this worker's children among all processes of the
     /// host.
     pub family: String,
@@ -77,23 +82,33 @@ enum Order {
 /// The children of a worker.
 #[derive(Debug)]
 pub struct Children {
-    setting: Setting,
-    events: mpsc::Sender<Event>,
+    starter: Starter,
+    shelf: Shelf,
     orders: HashMap<ChildId, mpsc::UnboundedSender<Order>>,
+    inputs: Inputs,
+}
+
+/// What starts children.
+#[derive(Clone, Debug)]
+struct Starter {
+    setting: Arc<Setting>,
+    events: mpsc::Sender<Event>,
     /// The processes that somebody waits for.
     pids: Pids,
-    inputs: Inputs,
 }
 
 impl Children {
     /// No children yet. Their output goes to `events`, which is bounded: a
     /// child that writes too much has to wait.
-    pub fn new(setting: Setting, events: mpsc::Sender<Event>) -> Self {
+    pub fn new(setting: Setting, shelf: Shelf, events: mpsc::Sender<Event>) -> Self {
         Self {
-            setting,
-            events,
+            starter: Starter {
+                setting: Arc::new(setting),
+                events,
+                pids: Pids::default(),
+            },
+            shelf,
             orders: HashMap::new(),
-            pids: Pids::default(),
             inputs: Inputs::default(),
         }
     }
@@ -101,50 +116,26 @@ impl Children {
     /// Starts a child. Its end is reported as an event, also when it cannot be
     /// started.
     ///
-    /// To be called on the main thread: a child dies with the thread that
-    /// started it.
+    /// To be called on the main thread, in a runtime that has no other: a child
+    /// dies with the thread that started it.
     pub fn start(&mut self, id: ChildId, program: Program, device: Device) {
         let (sender, orders) = mpsc::unbounded_channel();
         self.orders.insert(id, sender);
-        let events = self.events.clone();
-        let family = format!("{}.{}", self.setting.family, id.0);
-        match self.spawn(id, &program, device, &family) {
-            Ok((child, spec_file)) => {
-                if let Some(pid) = pid_of(&child) {
-                    self.pids.lock().insert(id, pid);
-                }
-                let mut run = Run {
-                    id,
-                    events,
-                    orders,
-                    family,
-                    pids: self.pids.clone(),
-                    spec_file,
-                    writes: None,
-                };
-                let input = match program {
-                    Program::Trainer => Input::Orders,
-                    Program::Command(line) => {
-                        run.writes = Some(Writes {
-                            read: line.read,
-                            metric: line.metric,
-                            directory: line.directory,
-                            out: line.out.into(),
-                        });
-                        if line.takes_stdin {
-                            Input::Only(line.spec)
-                        } else {
-                            Input::Nothing
-                        }
-                    }
-                };
-                tokio::spawn(run.supervise(child, input));
+        let starter = self.starter.clone();
+        match program {
+            Program::Command(line) if line.shipped.is_some() => {
+                let shelf = self.shelf.clone();
+                tokio::spawn(starter.start_in_copy(shelf, id, line, device, orders));
             }
-            Err(end) => {
-                tokio::spawn(async move {
-                    // When the worker is ending, nobody listens.
-                    let _heard = events.send(Event::Exited { child: id, end }).await;
-                });
+            program => {
+                let lack = match &program {
+                    Program::Trainer => None,
+                    Program::Command(line) => self.inputs.lacking(line),
+                };
+                match lack {
+                    Some(lack) => starter.ended(id, End::Lacks(lack)),
+                    None => starter.start(id, program, device, orders, None),
+                }
             }
         }
     }
@@ -169,33 +160,110 @@ impl Children {
     /// Forgets a child whose end was reported.
     pub fn forget(&mut self, id: ChildId) {
         self.orders.remove(&id);
-        self.pids.lock().remove(&id);
+        self.starter.pids.lock().remove(&id);
     }
 
     /// Reaps adopted processes that have ended. To be called on the main thread
     /// whenever a process has ended: a child that is just being started is no
     /// orphan.
     pub fn reap_orphans(&self) {
-        family::reap(|pid| self.pids.has(pid));
+        family::reap(|pid| self.starter.pids.has(pid));
     }
 
     /// Kills all remaining children when the worker ends.
     pub fn kill_all(&self) {
-        family::kill_all(&self.setting.family);
+        family::kill_all(&self.starter.setting.family);
+    }
+}
+
+impl Starter {
+    /// Starts a program in a copy of the files that travel with its sweep.
+    async fn start_in_copy(
+        self,
+        shelf: Shelf,
+        id: ChildId,
+        mut line: Box<CommandLine>,
+        device: Device,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+    ) {
+        let shipped = line.shipped.take().unwrap_or_default();
+        let name = id.0.to_string();
+        let copied = tokio::select! {
+            copied = shelf.copy(&name, &line, &shipped) => copied,
+            () = stopped(&mut orders) => Err(End::Signal { signal: Signal::TERM.as_raw(), oom: false }),
+        };
+        match copied {
+            Err(end) => self.ended(id, end),
+            Ok((copy, directory)) => {
+                line.directory = Some(directory);
+                // When the worker is ending, nobody listens.
+                let _heard = self.events.send(Event::Begun { child: id }).await;
+                self.start(id, Program::Command(line), device, orders, Some(copy));
+            }
+        }
+    }
+
+    /// Starts a child, on the main thread.
+    fn start(
+        self,
+        id: ChildId,
+        program: Program,
+        device: Device,
+        orders: mpsc::UnboundedReceiver<Order>,
+        copy: Option<OwnCopy>,
+    ) {
+        let family = format!("{}.{}", self.setting.family, id.0);
+        let (child, spec_file) = match self.spawn(id, &program, device, &family) {
+            Ok(spawned) => spawned,
+            Err(end) => return self.ended(id, end),
+        };
+        if let Some(pid) = pid_of(&child) {
+            self.pids.lock().insert(id, pid);
+        }
+        let mut run = Run {
+            id,
+            events: self.events,
+            orders,
+            family,
+            pids: self.pids,
+            spec_file,
+            writes: None,
+            copy,
+        };
+        let input = match program {
+            Program::Trainer => Input::Orders,
+            Program::Command(line) => {
+                run.writes = Some(Writes {
+                    read: line.read,
+                    metric: line.metric,
+                    directory: line.directory,
+                    out: line.out.into(),
+                });
+                if line.takes_stdin {
+                    Input::Only(line.spec)
+                } else {
+                    Input::Nothing
+                }
+            }
+        };
+        tokio::spawn(run.supervise(child, input));
+    }
+
+    /// Reports the end of a child that was not started.
+    fn ended(self, id: ChildId, end: End) {
+        tokio::spawn(async move {
+            // When the worker is ending, nobody listens.
+            let _heard = self.events.send(Event::Exited { child: id, end }).await;
+        });
     }
 
     fn spawn(
-        &mut self,
+        &self,
         id: ChildId,
         program: &Program,
         device: Device,
         family: &str,
     ) -> Result<(Child, Option<PathBuf>), End> {
-        if let Program::Command(line) = program
-            && let Some(lack) = self.inputs.lacking(line)
-        {
-            return Err(End::Lacks(lack));
-        }
         let setting = &self.setting;
         let mut spec_file = None;
         let (name, mut command) = match program {
@@ -235,6 +303,17 @@ impl Children {
     }
 }
 
+/// Resolves when a child that is not started yet is told to stop.
+async fn stopped(orders: &mut mpsc::UnboundedReceiver<Order>) {
+    loop {
+        match orders.recv().await {
+            Some(Order::Stop(_)) => return,
+            Some(Order::Feed(_)) => {}
+            None => std::future::pending().await,
+        }
+    }
+}
+
 fn put(path: &Path, spec: &str) -> Result<(), String> {
     let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
     let put = made.and_then(|()| std::fs::write(path, spec));
@@ -260,6 +339,9 @@ fn of_line(line: &CommandLine, spec: &Path) -> Command {
 }
 
 fn prepare(command: &mut Command, setting: &Setting, device: Device, family: &str) {
+    for name in &setting.kept_back {
+        command.env_remove(name);
+    }
     let threads = setting.threads.to_string();
     for name in [
         "OMP_NUM_THREADS",
@@ -319,6 +401,8 @@ struct Run {
     pids: Pids,
     spec_file: Option<PathBuf>,
     writes: Option<Writes>,
+    /// The copy of its files, where it was started.
+    copy: Option<OwnCopy>,
 }
 
 /// Where a program writes.
@@ -397,6 +481,11 @@ impl Run {
         {
             // When the worker is ending, nobody listens.
             let _heard = self.events.send(Event::Wrote { child, rows }).await;
+        }
+        if let Some(copy) = self.copy.take() {
+            // It may have many files.
+            let removed = tokio::task::spawn_blocking(move || drop(copy));
+            let _removed = removed.await;
         }
         // When the worker is ending, nobody listens.
         let _heard = self.events.send(Event::Exited { child, end }).await;

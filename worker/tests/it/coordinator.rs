@@ -319,4 +319,13 @@ impl Dispatch for Server {
             .map_err(status)?;
         Ok(Response::new(v1::ReleaseReply {}))
     }
+
+    type FetchStream = tokio_stream::Empty<Result<v1::FetchReply, Status>>;
+
+    async fn fetch(
+        &self,
+        _request: Request<v1::FetchRequest>,
+    ) -> Result<Response<Self::FetchStream>, Status> {
+        Err(Status::not_found("this coordinator has no files"))
+    }
 }

@@ -69,6 +69,7 @@ impl Coordinator {
             cells,
             owner: String::new(),
             tags: Vec::new(),
+            ships: Vec::new(),
         };
         let now = self.shared.now();
         self.shared.store.submit(now, submission).await.unwrap();

@@ -54,6 +54,12 @@ impl Ledger {
                 job: None,
             });
         }
+        if !self.inputs.is_sound() {
+            return Err(Broken {
+                invariant: "a file travels with other sweeps than it counts",
+                job: None,
+            });
+        }
         self.open_jobs_are_held()
     }
 

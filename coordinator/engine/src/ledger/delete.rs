@@ -8,7 +8,7 @@ use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::message::Deleted;
 use swath_model::time::Timestamp;
-use swath_store::{CellKey, DroppedCells, JobKey, StoreError, SweepKey, Tail};
+use swath_store::{CellKey, DroppedCells, InputKey, JobKey, StoreError, SweepKey, Tail};
 
 use super::hot::{Filed, Loc};
 use super::{Ledger, Result};
@@ -19,6 +19,7 @@ pub struct Keys {
     sweep: SweepKey,
     cell: CellKey,
     job: JobKey,
+    input: InputKey,
 }
 
 impl Ledger {
@@ -28,6 +29,7 @@ impl Ledger {
             sweep: self.last_sweep,
             cell: self.last_cell,
             job: self.last_job,
+            input: self.inputs.last,
         }
     }
 
@@ -36,6 +38,7 @@ impl Ledger {
         self.last_sweep = self.last_sweep.max(keys.sweep);
         self.last_cell = self.last_cell.max(keys.cell);
         self.last_job = self.last_job.max(keys.job);
+        self.inputs.last = self.inputs.last.max(keys.input);
     }
 
     /// Refuses a change to a sweep that is being deleted.
@@ -171,6 +174,7 @@ impl Ledger {
                 self.delete_job(at, gone);
             }
         }
+        self.leave_inputs(key, place);
         let cell = self.cell_mut(place);
         cell.holders.retain(|(holder, _)| *holder != key);
         cell.jobs.truncate(kept as usize);
@@ -193,6 +197,19 @@ impl Ledger {
                 self.refile(at, now);
             }
             self.touch(place);
+        }
+    }
+
+    /// If a cell is started from files that travel with a sweep, they travel with
+    /// the others that have the cell from now on.
+    fn leave_inputs(&mut self, key: SweepKey, place: u32) {
+        let cell = self.cell(place);
+        if self.needs_of(cell.need).launch.shipped.is_none() {
+            return;
+        }
+        let holders: Vec<SweepKey> = cell.holders.iter().map(|(holder, _)| *holder).collect();
+        for holder in holders.into_iter().filter(|holder| *holder != key) {
+            self.ship_on(key, holder);
         }
     }
 
@@ -244,5 +261,6 @@ impl Ledger {
             self.sweep_keys.remove(&sweep.digest);
         }
         self.changes.deleted.sweeps.push(key);
+        self.unship(key);
     }
 }

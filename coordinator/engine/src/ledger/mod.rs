@@ -14,6 +14,7 @@ mod exchange;
 mod hot;
 mod import;
 mod index;
+mod inputs;
 mod steer;
 mod submit;
 mod sweep;
@@ -43,6 +44,7 @@ pub use self::exchange::{Draft, Drafted};
 use self::hot::{Cell, Entry, Filed, Life, Loc, Need};
 pub(crate) use self::import::sources as import_sources;
 use self::index::Index;
+use self::inputs::Inputs;
 pub use self::submit::Prepared;
 use self::sweep::Sweep;
 pub use self::warm::{Looked, Wanted};
@@ -67,6 +69,7 @@ pub struct Ledger {
     cell_places: HashTable<u32>,
     job_places: HashTable<Loc>,
     index: Index,
+    inputs: Inputs,
     /// The kinds of needs that were ever asked for, and the number of each.
     kinds: Vec<Needs>,
     needs: HashMap<Needs, Need>,
@@ -106,6 +109,7 @@ impl Ledger {
             cell_places: HashTable::new(),
             job_places: HashTable::new(),
             index: Index::default(),
+            inputs: Inputs::default(),
             kinds: Vec::new(),
             needs: HashMap::new(),
             workers: BTreeMap::new(),
@@ -140,6 +144,7 @@ impl Ledger {
         for key in &workers {
             self.tell_how_worker_is(*key, now);
         }
+        self.delete_idle_inputs();
         let mut changes = std::mem::take(&mut self.changes);
         let needs = std::mem::take(&mut self.changed_needs).into_iter();
         changes.needs.extend(needs.map(|(cell, need)| NeedsRow {

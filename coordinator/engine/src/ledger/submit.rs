@@ -77,11 +77,12 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Conflict`] when a cell's spec is not a JSON object, or while
-    /// the sweep is being deleted.
+    /// [`StoreError::Conflict`] when a cell's spec is not a JSON object, while the
+    /// sweep is being deleted, or when files that travel with it are not here.
     pub fn submit(&mut self, now: Timestamp, prepared: Prepared) -> Result<Submitted> {
         if let Some(key) = self.sweep_keys.get(&prepared.submission.digest).copied() {
             self.check_kept(key)?;
+            self.check_shipped(&prepared.submission.ships)?;
             return Ok(self.resubmit(key, &prepared.submission, now));
         }
         if let Some(cell) = prepared.refused {
@@ -90,7 +91,9 @@ impl Ledger {
                 cell.short()
             )));
         }
+        self.check_shipped(&prepared.submission.ships)?;
         let key = self.add_sweep(now, &prepared.submission);
+        self.ship(key, prepared.submission.ships.iter().copied());
         let Prepared {
             submission,
             workloads,
@@ -132,6 +135,7 @@ impl Ledger {
 
     fn resubmit(&mut self, key: SweepKey, submission: &Submission, now: Timestamp) -> Submitted {
         self.say_again(key, submission, now);
+        self.ship(key, submission.ships.iter().copied());
         let priority = submission.priority;
         let sweep = self.sweep(key);
         let revived = !sweep.live;

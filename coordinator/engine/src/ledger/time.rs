@@ -27,6 +27,7 @@ impl Ledger {
             }
         }
         self.note_silent(now);
+        self.note_idle_inputs(now);
         ticked
     }
 

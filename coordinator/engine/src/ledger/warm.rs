@@ -10,6 +10,7 @@ use swath_model::time::Timestamp;
 use swath_store::{Names, Start, StoredCell, StoredJob, StoredSweep, SweepKey, WorkerRow};
 
 use super::hot::{Cell, Entry, Filed, Life, Lived, Loc, OutcomeKey, Recorded};
+use super::inputs::Inputs;
 use super::steer::Replication;
 use super::sweep::Sweep;
 use super::worker::Worker;
@@ -51,6 +52,7 @@ impl Ledger {
     /// A ledger that holds everything but cells.
     pub fn start(policy: Policy, start: Start) -> Self {
         let mut ledger = Self::new(policy);
+        ledger.inputs = Inputs::start(&start);
         ledger.last_cell = start.last_cell;
         ledger.last_job = start.last_job;
         ledger.last_event = start.last_event;

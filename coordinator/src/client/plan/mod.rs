@@ -37,6 +37,13 @@ pub(crate) async fn plan(context: &Context, arguments: &Plan) -> Outcome {
     let loaded = load_all(arguments)?;
     for file in &loaded {
         file.warn(context);
+        if let Some(shipment) = &file.shipment {
+            let main = &file.files.main;
+            let size = shipment.size();
+            context.printer.note(format!(
+                "{main}: {size} would travel with it to the workers"
+            ));
+        }
     }
     let expansions = expand_all(&loaded)?;
     for expansion in &expansions {

@@ -242,6 +242,7 @@ mod tests {
             cells: vec![cell],
             owner: String::new(),
             tags: Vec::new(),
+            ships: Vec::new(),
         };
         ledger.submit(now, submission).unwrap();
         let hello = Hello {

@@ -33,7 +33,9 @@ impl Ledger {
                 let _applied = self.apply(job, &Event::Cancel, now);
             }
         }
-        self.sweeps.remove(index);
+        self.leave_inputs(index);
+        let files = self.sweeps.remove(index).ships;
+        self.drop_inputs(|digest, _| files.contains(digest));
         self.sweep_index.clear();
         for (place, sweep) in self.sweeps.iter().enumerate() {
             self.sweep_index.insert(sweep.digest, place);

@@ -9,23 +9,26 @@ mod check;
 mod delete;
 mod exchange;
 mod import;
+mod inputs;
 mod read;
 mod steer;
 mod submit;
 mod time;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 pub use self::check::Broken;
 use self::import::Imports;
+use self::inputs::Inputs;
 use self::steer::Replication;
 use swath_model::cause::{CordonCause, PauseCause};
 use swath_model::device::Device;
 use swath_model::id::{
-    Attempt, CellDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest, WorkerName,
+    Attempt, CellDigest, InputDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest,
+    WorkerName,
 };
 use swath_model::job::{Applied, Event, Job, Refusal};
 use swath_model::judge::{self, LastFault, Urgency, Wish};
@@ -77,6 +80,8 @@ pub struct Ledger {
     workers: BTreeMap<WorkerName, WorkerRow>,
     /// Numbers from elsewhere.
     imports: Imports,
+    /// Files of programs.
+    inputs: Inputs,
     /// The greatest session given to anybody.
     sessions: SessionId,
     /// How many grants were ever made; this orders them.
@@ -101,6 +106,8 @@ struct Sweep {
     jobs: Vec<usize>,
     /// How many jobs each cell has.
     counts: Vec<u32>,
+    /// The files that travel with it.
+    ships: BTreeSet<InputDigest>,
     live: bool,
     /// Why the sweep is paused, if it is.
     paused: Option<PauseCause>,
@@ -226,6 +233,7 @@ impl Ledger {
             job_index: BTreeMap::new(),
             workers: BTreeMap::new(),
             imports: BTreeMap::new(),
+            inputs: BTreeMap::new(),
             sessions: SessionId(0),
             grants: 0,
         }

@@ -26,6 +26,7 @@ impl Ledger {
         submission: Submission,
     ) -> Result<Submitted, LedgerError> {
         if let Some(sweep) = self.sweep_index.get(&submission.digest) {
+            self.check_shipped(&submission.ships)?;
             return Ok(self.resubmit(*sweep, &submission, now));
         }
         let trees = submission
@@ -33,6 +34,7 @@ impl Ledger {
             .iter()
             .map(tree)
             .collect::<Result<Vec<_>, _>>()?;
+        self.check_shipped(&submission.ships)?;
         let sweep = self.sweeps.len();
         let existing = self.jobs.len();
         let mut jobs = Vec::new();
@@ -83,6 +85,7 @@ impl Ledger {
             sources: submission.sources,
             definition: submission.definition,
             counts: vec![submission.replicates; cells.len()],
+            ships: submission.ships.into_iter().collect(),
             cells,
             jobs,
             live: true,
@@ -101,6 +104,7 @@ impl Ledger {
             row.label.last_submitted_at = time;
         }
         row.label.add_tags(&submission.tags);
+        row.ships.extend(&submission.ships);
         row.priority = submission.priority;
         let revived = !row.live;
         let jobs = row.jobs.clone();

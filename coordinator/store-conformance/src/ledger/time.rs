@@ -23,6 +23,7 @@ impl Ledger {
         for worker in self.workers.values_mut() {
             worker.silent |= now.since(worker.seen_at) > ttl;
         }
+        self.drop_idle_inputs(now);
         ticked
     }
 

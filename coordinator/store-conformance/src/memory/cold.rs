@@ -37,6 +37,8 @@ impl Tables {
                 .values()
                 .map(|it| self.stored_sweep(it))
                 .collect(),
+            inputs: self.inputs.values().map(|(input, _)| *input).collect(),
+            shipped: self.shipped.iter().copied().collect(),
             workers: self.workers.values().cloned().collect(),
             requests: self.requests.iter().map(request).collect(),
             last_cell: self.cells.keys().next_back().copied().unwrap_or_default(),

@@ -39,6 +39,9 @@ impl Tables {
             sweeps,
             labels,
             renamed,
+            inputs,
+            pieces,
+            shipped,
             cells,
             needs,
             sweep_cells,
@@ -71,6 +74,9 @@ impl Tables {
         }
         all(sweeps, |row| self.change_sweep(row))?;
         all(labels, |row| self.relabel(row))?;
+        all(inputs, |new| self.add_input(new))?;
+        all(pieces, |piece| self.add_piece(piece))?;
+        all(shipped, |row| self.ship(row))?;
         all(cells, |new| self.add_cell(new))?;
         all(needs, |row| self.change_needs(row))?;
         all(sweep_cells, |new| self.add_sweep_cell(new))?;

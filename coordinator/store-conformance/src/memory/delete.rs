@@ -13,6 +13,7 @@ impl Tables {
             jobs,
             cells,
             sweeps,
+            inputs,
         } = deleted;
         for sweep in replications {
             let rec = self.sweep_mut(sweep)?;
@@ -40,7 +41,7 @@ impl Tables {
         for sweep in sweeps {
             self.delete_sweep(sweep)?;
         }
-        Ok(())
+        inputs.into_iter().try_for_each(|it| self.delete_input(it))
     }
 
     fn drop_cells(&mut self, dropped: &DroppedCells) -> Refused {
@@ -96,6 +97,7 @@ impl Tables {
         let rec = self.sweeps.remove(&key);
         let rec = rec.ok_or_else(|| format!("sweep {key} is not there to be deleted"))?;
         self.sweep_keys.remove(&rec.new.digest);
+        self.shipped.retain(|row| row.sweep != key);
         let free = rec.new.label.deleting && rec.cells.is_empty() && rec.replication.is_none();
         ensure(free, || {
             format!("sweep {key} is deleted and something is of it")

@@ -73,6 +73,12 @@ impl Tables {
                 all.new_sweeps.push(it.new.clone());
                 all.sweeps.push(it.row.clone());
             }),
+            Part::Inputs => rows(self.inputs.values(), |all, (it, _)| all.inputs.push(*it)),
+            Part::Pieces => rows(
+                self.inputs.values().flat_map(|(_, pieces)| pieces),
+                |all, it| all.pieces.push((*it).clone()),
+            ),
+            Part::Shipped => rows(&self.shipped, |all, it| all.shipped.push(**it)),
             Part::Cells => rows(self.cells.values(), |all, it| {
                 all.cells.push(it.new.clone());
             }),

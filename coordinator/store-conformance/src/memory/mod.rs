@@ -8,6 +8,7 @@ mod cold;
 mod commit;
 mod delete;
 mod dump;
+mod inputs;
 mod read;
 mod tables;
 mod told;
@@ -17,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use swath_model::event::Event;
-use swath_model::id::{CellDigest, JobDigest, SweepDigest};
+use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
 use swath_model::view::{
     Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
@@ -125,6 +126,14 @@ impl Store for MemoryStore {
 
     async fn specs(&self, cells: &[CellKey]) -> Result<Vec<String>> {
         self.with(|tables| tables.specs(cells).map_err(failed))
+    }
+
+    async fn kept(&self, inputs: &[InputDigest]) -> Result<Vec<InputDigest>> {
+        self.with(|tables| Ok(tables.kept(inputs)))
+    }
+
+    async fn piece(&self, input: InputDigest, place: u32) -> Result<Option<Vec<u8>>> {
+        self.with(|tables| Ok(tables.piece(input, place)))
     }
 
     async fn said(

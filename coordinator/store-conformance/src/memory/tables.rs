@@ -10,9 +10,10 @@ use swath_model::time::Timestamp;
 
 use super::told::{Log, Told};
 use crate::{
-    AttemptEnd, CellKey, CopiedLog, Copying, DecisionRow, End, GrantRequest, JobKey, JobRow,
-    LateOutcome, NewAttempt, NewCell, NewJob, NewSweep, NewSweepCell, OutcomeRow, ReplicationRow,
-    Result, SettledRow, StoreError, SweepKey, SweepRow, Term, WorkerKey, WorkerRow,
+    AttemptEnd, CellKey, CopiedLog, Copying, DecisionRow, End, GrantRequest, InputKey, InputPiece,
+    JobKey, JobRow, LateOutcome, NewAttempt, NewCell, NewInput, NewJob, NewSweep, NewSweepCell,
+    OutcomeRow, ReplicationRow, Result, SettledRow, ShippedInput, StoreError, SweepKey, SweepRow,
+    Term, WorkerKey, WorkerRow,
 };
 
 /// All rows, with the indexes that find them.
@@ -22,6 +23,10 @@ pub(super) struct Tables {
     pub(super) leader: Option<String>,
     pub(super) closed: bool,
     pub(super) sweeps: BTreeMap<SweepKey, SweepRec>,
+    /// Files of programs, with their pieces.
+    pub(super) inputs: BTreeMap<InputKey, (NewInput, Vec<InputPiece>)>,
+    /// Which of them travel with which sweeps.
+    pub(super) shipped: BTreeSet<ShippedInput>,
     pub(super) cells: BTreeMap<CellKey, CellRec>,
     pub(super) jobs: BTreeMap<JobKey, JobRec>,
     pub(super) workers: BTreeMap<WorkerKey, WorkerRow>,

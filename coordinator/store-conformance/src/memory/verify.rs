@@ -33,6 +33,7 @@ impl Tables {
         if self.copying.is_some() {
             return Ok(());
         }
+        self.inputs_hold()?;
         self.jobs.values().try_for_each(|rec| self.job_holds(rec))?;
         self.sweeps
             .values()

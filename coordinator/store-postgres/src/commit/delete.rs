@@ -3,7 +3,7 @@
 use sqlx::query;
 use swath_store::{CellKey, Deletion, JobKey};
 
-use super::{CHUNK, all_written};
+use super::{CHUNK, all_written, inputs};
 use crate::error::Result;
 use crate::session::Session;
 use crate::text;
@@ -51,11 +51,14 @@ pub(super) async fn write(session: &mut Session, deleted: &Deletion) -> Result<(
         query!("DELETE FROM sweep_counts WHERE sweep = $1", sweep.0)
             .execute(&mut *session)
             .await?;
+        query!("DELETE FROM sweep_input WHERE sweep = $1", sweep.0)
+            .execute(&mut *session)
+            .await?;
         let gone = query!("DELETE FROM sweep WHERE id = $1", sweep.0);
         let gone = gone.execute(&mut *session).await?.rows_affected();
         all_written(gone, 1, "sweeps")?;
     }
-    Ok(())
+    inputs::delete(session, &deleted.inputs).await
 }
 
 async fn delete_cells(session: &mut Session, cells: &[CellKey]) -> Result<()> {

@@ -9,6 +9,7 @@ mod copied;
 mod copy;
 mod delete;
 mod events;
+mod inputs;
 mod jobs;
 mod logs;
 mod sweeps;
@@ -66,6 +67,9 @@ pub(crate) async fn write(
     sweeps::insert(session, &changes.new_sweeps).await?;
     sweeps::update(session, &changes.sweeps).await?;
     sweeps::relabel(session, &changes.labels).await?;
+    inputs::insert(session, &changes.inputs).await?;
+    inputs::insert_pieces(session, &changes.pieces).await?;
+    inputs::ship(session, &changes.shipped).await?;
     sweeps::insert_cells(session, &changes.cells).await?;
     sweeps::change_needs(session, &changes.needs).await?;
     sweeps::insert_sweep_cells(session, &changes.sweep_cells).await?;

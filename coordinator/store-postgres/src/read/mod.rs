@@ -3,11 +3,13 @@
 
 mod events;
 mod find;
+mod inputs;
 mod jobs;
 mod results;
 mod sweeps;
 
 pub(crate) use self::events::{events, last_event};
+pub(crate) use self::inputs::{inputs, kept, piece, shipped};
 pub(crate) use self::jobs::{alike, curves, job, jobs, known, last_failed, logs};
 pub(crate) use self::results::results;
 pub(crate) use self::sweeps::{replication, sources, sweep, sweeps, workers};

@@ -8,9 +8,9 @@ use swath_model::time::Timestamp;
 use swath_model::view::Counts;
 use swath_store::columns;
 use swath_store::{
-    CellKey, Changes, CopiedLog, DecisionRow, GrantRequest, JobKey, LateOutcome, LogRow, NewCell,
-    NewImport, NewSweep, NewSweepCell, Page, PageKey, Part, ReplicationRow, SettledRow, SweepKey,
-    SweepRow, WorkerKey, WorkerRow,
+    CellKey, Changes, CopiedLog, DecisionRow, GrantRequest, InputKey, InputPiece, JobKey,
+    LateOutcome, LogRow, NewCell, NewImport, NewInput, NewSweep, NewSweepCell, Page, PageKey, Part,
+    ReplicationRow, SettledRow, ShippedInput, SweepKey, SweepRow, WorkerKey, WorkerRow,
 };
 
 use super::jobs;
@@ -45,6 +45,9 @@ pub(super) async fn page(
     let mut page = Filling::default();
     match part {
         Part::Sweeps => sweeps(session, after, limit, &mut page).await,
+        Part::Inputs => inputs(session, after, limit, &mut page).await,
+        Part::Pieces => pieces(session, after, limit, &mut page).await,
+        Part::Shipped => shipped(session, after, limit, &mut page).await,
         Part::Cells => cells(session, after, limit, &mut page).await,
         Part::SweepCells => sweep_cells(session, after, limit, &mut page).await,
         Part::Workers => workers(session, after, limit, &mut page).await,
@@ -115,6 +118,81 @@ async fn sweeps(
             },
             ended_at: row.ended_at.map(Timestamp::from_ms),
         });
+    }
+    Ok(())
+}
+
+async fn inputs(
+    session: &mut Session,
+    PageKey([after, ..]): PageKey,
+    limit: u32,
+    page: &mut Filling,
+) -> Result<()> {
+    let found = query!(
+        "SELECT id, digest, bytes, kept_at FROM input WHERE id > $1 ORDER BY id LIMIT $2",
+        after,
+        i64::from(limit)
+    )
+    .fetch_all(session)
+    .await?;
+    for row in found {
+        page.at([row.id, 0, 0]).inputs.push(NewInput {
+            key: InputKey(row.id),
+            digest: rows::input_digest(&row.digest)?,
+            bytes: row.bytes as u64,
+            at: Timestamp::from_ms(row.kept_at),
+        });
+    }
+    Ok(())
+}
+
+async fn pieces(
+    session: &mut Session,
+    PageKey([input, place, _]): PageKey,
+    limit: u32,
+    page: &mut Filling,
+) -> Result<()> {
+    let found = query!(
+        "SELECT input, place, content FROM input_piece
+         WHERE (input, place) > ($1, $2) ORDER BY input, place LIMIT $3",
+        input,
+        place,
+        i64::from(limit)
+    )
+    .fetch_all(session)
+    .await?;
+    for row in found {
+        page.at([row.input, row.place, 0]).pieces.push(InputPiece {
+            input: InputKey(row.input),
+            place: row.place as u32,
+            content: row.content,
+        });
+    }
+    Ok(())
+}
+
+async fn shipped(
+    session: &mut Session,
+    PageKey([sweep, input, _]): PageKey,
+    limit: u32,
+    page: &mut Filling,
+) -> Result<()> {
+    let found = query!(
+        "SELECT sweep, input FROM sweep_input
+         WHERE (sweep, input) > ($1, $2) ORDER BY sweep, input LIMIT $3",
+        sweep,
+        input,
+        i64::from(limit)
+    )
+    .fetch_all(session)
+    .await?;
+    for row in found {
+        page.at([row.sweep, row.input, 0])
+            .shipped
+            .push(ShippedInput {
+                sweep: SweepKey(row.sweep),
+                input: InputKey(row.input),
+            });
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use sqlx::query;
 use swath_store::{Deletion, JobKey};
 
-use super::all_written;
+use super::{all_written, inputs};
 use crate::error::Result;
 use crate::rows;
 use crate::writer::Tx;
@@ -59,11 +59,14 @@ pub(super) async fn write(tx: &mut Tx, deleted: &Deletion) -> Result<()> {
         query!("DELETE FROM sweep_counts WHERE sweep = ?1", sweep.0)
             .execute(&mut tx.conn)
             .await?;
+        query!("DELETE FROM sweep_input WHERE sweep = ?1", sweep.0)
+            .execute(&mut tx.conn)
+            .await?;
         let gone = query!("DELETE FROM sweep WHERE id = ?1", sweep.0);
         let gone = gone.execute(&mut tx.conn).await?.rows_affected();
         all_written("sweeps", gone, 1)?;
     }
-    Ok(())
+    inputs::delete(tx, &deleted.inputs).await
 }
 
 /// Deletes jobs with everything about them.

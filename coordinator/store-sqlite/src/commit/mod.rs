@@ -8,6 +8,7 @@ mod copied;
 mod delete;
 mod events;
 mod imports;
+mod inputs;
 mod jobs;
 mod logs;
 mod pack;
@@ -27,6 +28,9 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
         sweeps,
         labels,
         renamed,
+        inputs,
+        pieces,
+        shipped,
         cells,
         needs,
         sweep_cells,
@@ -53,6 +57,9 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
     sweeps::insert(tx, new_sweeps).await?;
     sweeps::update(tx, sweeps).await?;
     sweeps::relabel(tx, labels).await?;
+    inputs::insert(tx, inputs).await?;
+    inputs::insert_pieces(tx, pieces).await?;
+    inputs::ship(tx, shipped).await?;
     sweeps::insert_cells(tx, cells).await?;
     sweeps::change_needs(tx, needs).await?;
     sweeps::insert_sweep_cells(tx, sweep_cells).await?;

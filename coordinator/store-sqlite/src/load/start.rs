@@ -9,8 +9,8 @@ use swath_model::judge::{self, LastFault};
 use swath_model::time::Timestamp;
 use swath_model::view::{Counts, SettledView};
 use swath_store::{
-    CellKey, Copying, JobKey, Start, StoredReplication, StoredRequest, StoredSweep, SweepKey,
-    SweepRow, WorkerKey, WorkerRow,
+    CellKey, Copying, InputKey, JobKey, NewInput, ShippedInput, Start, StoredReplication,
+    StoredRequest, StoredSweep, SweepKey, SweepRow, WorkerKey, WorkerRow,
 };
 
 use crate::error::{Failure, Result};
@@ -33,6 +33,8 @@ pub(crate) async fn start(conn: &mut SqliteConnection) -> Result<Start> {
     let last_event = last_event.fetch_optional(&mut *conn).await?;
     Ok(Start {
         sweeps,
+        inputs: inputs(conn).await?,
+        shipped: shipped(conn).await?,
         workers: workers(conn).await?,
         requests: requests(conn).await?,
         last_cell: CellKey(last_cell.unwrap_or(0)),
@@ -147,6 +149,30 @@ async fn faults(conn: &mut SqliteConnection) -> Result<HashMap<SweepKey, Faults>
         }
     }
     Ok(all)
+}
+
+async fn inputs(conn: &mut SqliteConnection) -> Result<Vec<NewInput>> {
+    let rows = query!(r#"SELECT id AS "id!", digest, bytes, kept_at FROM input ORDER BY id"#);
+    let rows = rows.fetch_all(conn).await?.into_iter();
+    rows.map(|row| {
+        Ok(NewInput {
+            key: InputKey(row.id),
+            digest: rows::input_digest(&row.digest)?,
+            bytes: row.bytes as u64,
+            at: Timestamp::from_ms(row.kept_at),
+        })
+    })
+    .collect()
+}
+
+async fn shipped(conn: &mut SqliteConnection) -> Result<Vec<ShippedInput>> {
+    let rows = query!("SELECT sweep, input FROM sweep_input ORDER BY sweep, input");
+    let rows = rows.fetch_all(conn).await?.into_iter();
+    let shipped = rows.map(|row| ShippedInput {
+        sweep: SweepKey(row.sweep),
+        input: InputKey(row.input),
+    });
+    Ok(shipped.collect())
 }
 
 async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerRow>> {

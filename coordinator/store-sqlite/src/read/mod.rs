@@ -4,6 +4,7 @@
 mod events;
 mod find;
 mod imports;
+mod inputs;
 mod jobs;
 mod replication;
 mod results;
@@ -17,6 +18,7 @@ use swath_store::StoreError;
 use crate::error::{Failure, Result, failed};
 
 pub(crate) use self::events::{events, last_event};
+pub(crate) use self::inputs::{kept, piece};
 pub(crate) use self::jobs::{alike, curves, job, jobs, known, last_failed, logs};
 pub(crate) use self::replication::replication;
 pub(crate) use self::results::results;

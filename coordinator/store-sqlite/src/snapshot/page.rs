@@ -8,9 +8,9 @@ use swath_model::time::Timestamp;
 use swath_model::view::Counts;
 use swath_store::columns;
 use swath_store::{
-    CellKey, Changes, CopiedLog, DecisionRow, GrantRequest, JobKey, LateOutcome, LogRow, NewCell,
-    NewImport, NewSweep, NewSweepCell, Page, PageKey, Part, ReplicationRow, SettledRow, SweepKey,
-    SweepRow, WorkerKey, WorkerRow,
+    CellKey, Changes, CopiedLog, DecisionRow, GrantRequest, InputKey, InputPiece, JobKey,
+    LateOutcome, LogRow, NewCell, NewImport, NewInput, NewSweep, NewSweepCell, Page, PageKey, Part,
+    ReplicationRow, SettledRow, ShippedInput, SweepKey, SweepRow, WorkerKey, WorkerRow,
 };
 
 use super::jobs;
@@ -43,6 +43,9 @@ pub(super) async fn page(
     let mut page = Filling::default();
     match part {
         Part::Sweeps => sweeps(conn, after, limit, &mut page).await,
+        Part::Inputs => inputs(conn, after, limit, &mut page).await,
+        Part::Pieces => pieces(conn, after, limit, &mut page).await,
+        Part::Shipped => shipped(conn, after, limit, &mut page).await,
         Part::Cells => cells(conn, after, limit, &mut page).await,
         Part::SweepCells => sweep_cells(conn, after, limit, &mut page).await,
         Part::Workers => workers(conn, after, limit, &mut page).await,
@@ -113,6 +116,82 @@ async fn sweeps(
             },
             ended_at: row.ended_at.map(Timestamp::from_ms),
         });
+    }
+    Ok(())
+}
+
+async fn inputs(
+    conn: &mut SqliteConnection,
+    PageKey([after, ..]): PageKey,
+    limit: u32,
+    page: &mut Filling,
+) -> Result<()> {
+    let found = query!(
+        r#"SELECT id AS "id!", digest, bytes, kept_at FROM input
+           WHERE id > ?1 ORDER BY id LIMIT ?2"#,
+        after,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    for row in found {
+        page.at([row.id, 0, 0]).inputs.push(NewInput {
+            key: InputKey(row.id),
+            digest: rows::input_digest(&row.digest)?,
+            bytes: row.bytes as u64,
+            at: Timestamp::from_ms(row.kept_at),
+        });
+    }
+    Ok(())
+}
+
+async fn pieces(
+    conn: &mut SqliteConnection,
+    PageKey([input, place, _]): PageKey,
+    limit: u32,
+    page: &mut Filling,
+) -> Result<()> {
+    let found = query!(
+        "SELECT input, place, content FROM input_piece
+         WHERE (input, place) > (?1, ?2) ORDER BY input, place LIMIT ?3",
+        input,
+        place,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    for row in found {
+        page.at([row.input, row.place, 0]).pieces.push(InputPiece {
+            input: InputKey(row.input),
+            place: row.place as u32,
+            content: row.content,
+        });
+    }
+    Ok(())
+}
+
+async fn shipped(
+    conn: &mut SqliteConnection,
+    PageKey([sweep, input, _]): PageKey,
+    limit: u32,
+    page: &mut Filling,
+) -> Result<()> {
+    let found = query!(
+        "SELECT sweep, input FROM sweep_input
+         WHERE (sweep, input) > (?1, ?2) ORDER BY sweep, input LIMIT ?3",
+        sweep,
+        input,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    for row in found {
+        page.at([row.sweep, row.input, 0])
+            .shipped
+            .push(ShippedInput {
+                sweep: SweepKey(row.sweep),
+                input: InputKey(row.input),
+            });
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! refuse most violations when they are written; this finds those that got past
 //! them.
 
+mod inputs;
 mod job;
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +22,7 @@ use crate::key::{CellKey, SweepKey, WorkerKey};
 use crate::walk::{Census, Counting, Progress, Walk};
 use crate::{Result, StoreError};
 
+use self::inputs::Inputs;
 use self::job::Facts;
 
 /// How many findings are listed; further ones are only counted.
@@ -135,6 +137,7 @@ struct Verifier<'a> {
     policy: &'a Policy,
     sweeps: BTreeMap<SweepKey, Sweep>,
     workers: HashMap<WorkerKey, (WorkerName, SessionId)>,
+    inputs: Inputs,
     findings: Vec<Finding>,
     untold: u64,
 }
@@ -145,6 +148,7 @@ impl<'a> Verifier<'a> {
             policy,
             sweeps: BTreeMap::new(),
             workers: HashMap::new(),
+            inputs: Inputs::default(),
             findings: Vec::new(),
             untold: 0,
         }
@@ -159,9 +163,30 @@ impl<'a> Verifier<'a> {
         }
     }
 
+    fn found_all(&mut self, findings: Vec<Finding>) {
+        for Finding { at, what } in findings {
+            self.found(at, what);
+        }
+    }
+
     async fn look(&mut self, snapshot: &mut dyn Snapshot, part: Part, rows: &Changes) {
         match part {
             Part::Sweeps => self.add_sweeps(rows),
+            Part::Inputs => self.inputs.add(&rows.inputs),
+            Part::Pieces => {
+                let broken = self.inputs.pieces(&rows.pieces);
+                self.found_all(broken);
+            }
+            Part::Shipped => {
+                for row in &rows.shipped {
+                    if !self.sweeps.contains_key(&row.sweep) {
+                        self.found(format!("sweep {}", row.sweep), "is not there");
+                    }
+                    if !self.inputs.has(row.input) {
+                        self.found(format!("file {}", row.input), "is not there");
+                    }
+                }
+            }
             Part::Cells => rows.cells.iter().for_each(|cell| self.cell(cell)),
             Part::SweepCells => rows.sweep_cells.iter().for_each(|it| self.sweep_cell(it)),
             Part::Workers => {
@@ -311,6 +336,8 @@ impl<'a> Verifier<'a> {
 
     /// Checks what must hold for whole sweeps.
     fn sum_up(&mut self) {
+        let broken = self.inputs.end();
+        self.found_all(broken);
         for sweep in std::mem::take(&mut self.sweeps).into_values() {
             let Sweep {
                 label,

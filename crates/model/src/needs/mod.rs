@@ -89,6 +89,13 @@ pub enum Lack {
         /// Whether it is there, with another content.
         differs: bool,
     },
+    /// It cannot get a file that travels with the sweep.
+    Shipment {
+        /// The file, as the sweep names it.
+        path: String,
+        /// What is in the way, for people.
+        why: String,
+    },
     /// Its host has no such data.
     Data {
         /// Which, and where they were searched for.
@@ -253,6 +260,7 @@ impl Lack {
                 path,
                 differs: true,
             } => format!("has another `{path}`"),
+            Self::Shipment { path, why } => format!("cannot get `{path}`: {why}"),
             other => format!("has no {}", other.what()),
         }
     }
@@ -277,7 +285,7 @@ impl Lack {
                 path,
                 differs: true,
             } => format!("this `{path}`, only another one"),
-            Self::Input { path, .. } => format!("`{path}`"),
+            Self::Input { path, .. } | Self::Shipment { path, .. } => format!("`{path}`"),
             Self::Data { what } => format!("data: {what}"),
         }
     }
@@ -312,6 +320,12 @@ impl fmt::Display for Lack {
                 "no active worker has a {what}; `pip install 'swath[torch]'` there, or name one \
                  that was built from source with `--trainer FILE`"
             ),
+            Self::Shipment { path, why } => {
+                write!(
+                    f,
+                    "no active worker can get `{path}`, which travels with it: {why}"
+                )
+            }
             Self::Directory { .. } | Self::Data { .. } => {
                 write!(f, "no active worker has the {what}")
             }

@@ -4,7 +4,8 @@
 mod argv;
 mod read;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -187,9 +188,53 @@ pub fn input_digest(content: &[u8]) -> InputDigest {
     InputDigest::from_bytes(*blake3::hash(content).as_bytes())
 }
 
+/// The variable that names a job to its program.
+pub const JOB_VARIABLE: &str = "SWATH_JOB";
+
+/// The variables by which a program learns about its job. A command of Swath that
+/// the program starts has options of its own, and must not take these for them.
+pub const JOB_VARIABLES: [&str; 9] = [
+    JOB_VARIABLE,
+    "SWATH_ATTEMPT",
+    "SWATH_SWEEP",
+    "SWATH_REPLICATE",
+    "SWATH_SEED",
+    "SWATH_DEVICE",
+    "SWATH_THREADS",
+    "SWATH_OUT",
+    "SWATH_SPEC",
+];
+
 /// The largest file that a program may be made of, in bytes, and so much are all
 /// of them together.
 pub const INPUTS_BYTES_MAX: u64 = 64 << 20;
+
+/// The most files that a program may be made of.
+pub const INPUTS_MAX: usize = 10_000;
+
+/// A file is kept and read in pieces of so many bytes; only the last one of a
+/// file is smaller.
+pub const INPUT_PIECE_BYTES: usize = 1 << 20;
+
+/// Whether a path names something below the directory from which it is seen.
+pub fn is_below(path: &str) -> bool {
+    let mut parts = Path::new(path).components();
+    let plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    !path.is_empty() && !path.contains('\0') && parts.all(plain)
+}
+
+/// The files of a program that travel with its sweep: those that its spec names.
+/// Each attempt gets a copy of them, and is started there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Shipped {
+    /// Where in the copy the directory of the program is; empty: it is the whole
+    /// copy.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub directory: String,
+    /// Those of the files that may be executed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub executable: BTreeSet<String>,
+}
 
 /// How a program is started besides what it computes: no part of the name of a
 /// job.
@@ -201,6 +246,10 @@ pub struct Launch {
     /// The directory in which it is started; absent: that of the worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
+    /// How its files travel with the sweep, if they do; it is not started in
+    /// `directory` then, but in a copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipped: Option<Shipped>,
     /// Parameters that change nothing of what is computed, each as JSON.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub local: BTreeMap<String, String>,

@@ -3,12 +3,12 @@
 
 mod check;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use swath_model::id::InputDigest;
 use swath_model::needs::Needs;
-use swath_model::program::{Launch, Read};
+use swath_model::program::{Launch, Read, Shipped, is_below};
 use swath_model::seed::Seeds;
 use swath_model::spec::{canonical, keys};
 
@@ -20,13 +20,14 @@ use crate::section::Section;
 use crate::settings::{Assigned, Setting, Settings};
 use crate::source::{Entry, Node, Shape};
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "command",
     "arguments",
     "metric",
     "goal",
     "read",
     "inputs",
+    "ship",
     "environment",
     "directory",
     "needs",
@@ -52,6 +53,24 @@ pub struct Program {
     pub inputs: Option<Vec<Named>>,
     /// The directory in which it is started, seen from the sweep file.
     pub directory: Named,
+    /// Where the file says that these files travel with the sweep, if it does.
+    pub ship: Option<Named>,
+}
+
+impl Program {
+    /// How its files travel with the sweep, if they do; these of them may be
+    /// executed. Of a directory beside that of the sweep file, only that
+    /// directory is in the copy.
+    pub(super) fn shipped(&self, executable: &BTreeSet<String>) -> Option<Shipped> {
+        self.ship.as_ref()?;
+        let parts = self.directory.path.split('/');
+        let parts: Vec<&str> = parts.filter(|part| !["", "."].contains(part)).collect();
+        let place = Some(parts.join("/")).filter(|_| is_below(&self.directory.path));
+        Some(Shipped {
+            directory: place.unwrap_or_default(),
+            executable: executable.clone(),
+        })
+    }
 }
 
 /// A path or a pattern, and where the sweep file names it.
@@ -150,6 +169,7 @@ pub(super) fn read(
         program: Program {
             inputs: inputs(&section, errors),
             directory: directory(&section, &entry.place, errors),
+            ship: ship(&section, errors),
         },
         launch: Launch {
             timeout_ms: time(&section, "timeout", errors),
@@ -210,6 +230,22 @@ fn inputs(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<Vec<Name
     });
     let patterns: Vec<Named> = patterns.collect();
     (errors.len() == before).then_some(patterns)
+}
+
+fn ship(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<Named> {
+    let node = section.get("ship")?;
+    match node.value() {
+        Value::Bool(true) => Some(Named {
+            path: String::new(),
+            key: "program.ship",
+            place: node.place.clone(),
+        }),
+        Value::Bool(false) => None,
+        _ => {
+            errors.push(section.error("ship", "must be true or false"));
+            None
+        }
+    }
 }
 
 fn directory(section: &Section<'_>, place: &Place, errors: &mut Vec<FileError>) -> Named {

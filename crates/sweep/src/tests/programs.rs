@@ -116,7 +116,11 @@ fn the_files_of_a_program_are_part_of_a_jobs_name() {
     let with = |content: Option<&[u8]>| {
         let mut file = parsed(&text);
         let inputs = content.map(|it| ("t.py".to_owned(), swath_model::program::input_digest(it)));
-        file.found(&inputs.into_iter().collect(), Some("/x".to_owned()));
+        file.found(
+            &inputs.into_iter().collect(),
+            &BTreeSet::new(),
+            Some("/x".to_owned()),
+        );
         assert_eq!(file.launch.directory.as_deref(), Some("/x"));
         let cell = expand(&file).unwrap().cells().next().unwrap();
         cell.digest

@@ -120,7 +120,7 @@ fn a_program_with_its_section_keeps_how_it_is_started() {
     let inputs = inputs
         .map(|(path, digest)| (path.to_owned(), digest))
         .into();
-    file.found(&inputs, Some("/here".to_owned()));
+    file.found(&inputs, &BTreeSet::new(), Some("/here".to_owned()));
     let whole = expand_whole(&file).unwrap();
     let axes = ["params.lr".to_owned()];
     for cell in &whole.cells {
@@ -131,7 +131,7 @@ fn a_program_with_its_section_keeps_how_it_is_started() {
         };
         let text = single.file().unwrap();
         let mut again = parsed(&text);
-        again.found(&inputs, Some("/here".to_owned()));
+        again.found(&inputs, &BTreeSet::new(), Some("/here".to_owned()));
         let again = expand_whole(&again).unwrap();
         assert_eq!(again.cells[0].digest, cell.digest, "{text}");
         assert_eq!(again.launch, whole.launch);
