@@ -21,6 +21,7 @@ pub(crate) const FOLLOW: &str = "SWATH_FOLLOW";
 pub(crate) const DIVERGED: &str = "SWATH_DIVERGED";
 pub(crate) const FAILED: &str = "SWATH_FAILED";
 pub(crate) const MISSING: &str = "SWATH_MISSING";
+pub(crate) const STALE: &str = "SWATH_STALE";
 pub(crate) const LOCK: &str = "SWATH_LOCK";
 pub(crate) const SWEEP: &str = "SWATH_SWEEP";
 pub(crate) const SOURCE: &str = "SWATH_SOURCE";

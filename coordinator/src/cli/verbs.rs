@@ -414,6 +414,7 @@ pub(crate) struct Resume {
 Examples:
   coordinator retry quickstart
   coordinator retry quickstart --diverged
+  coordinator retry digits_mlp --stale
   coordinator retry last batch_size=1024 state=failed")]
 pub(crate) struct Retry {
     /// Which sweeps or jobs
@@ -431,6 +432,12 @@ pub(crate) struct Retry {
     #[arg(long, env = environment::DIVERGED, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) diverged: bool,
+    /// The jobs of a sweep whose program has changed since, with the program as it
+    /// is now; they are those of the next version of the sweep
+    #[arg(long, env = environment::STALE, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    #[arg(conflicts_with_all = ["failed", "missing", "diverged"])]
+    pub(crate) stale: bool,
 }
 
 /// Trains more replicates of each cell of a sweep

@@ -5,17 +5,15 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
-use swath_coordinator::api::{Jobs, ReadQuery, SweepResults, SweepSources};
+use swath_coordinator::api::{Jobs, ReadQuery, SweepResults};
 use swath_model::id::{CellDigest, SweepDigest};
-use swath_model::message::Sources;
 use swath_model::metrics::Goal;
-use swath_model::needs::Needs;
 use swath_model::program::{Facts, Launch, argv};
 use swath_model::spec::{JobSpec, Work};
 use swath_model::view::{JobView, SCHEMA_VERSION, SweepRecord};
 use swath_report::Format;
 use swath_results::table::{ResultRow, Results, Unfit};
-use swath_sweep::{Single, SweepFile};
+use swath_sweep::Single;
 
 use super::connection::Connection;
 use super::exit::Exit;
@@ -23,6 +21,7 @@ use super::failure::{Failure, Outcome};
 use super::output::into_file;
 use super::read::json;
 use super::render;
+use super::sources::Asked;
 use crate::cli;
 use crate::settings::{Context, quoted};
 
@@ -73,7 +72,7 @@ pub(crate) async fn best(context: &Context, arguments: cli::Best) -> Outcome {
     let job = job(&mut connection, &best).await?;
     let spec = &job.spec;
     let file = context.file.as_deref();
-    let asked = Asked::of(&mut connection, &found.sweep).await?;
+    let asked = Asked::of(&mut connection, found.sweep.digest).await?;
     connection.close().await?;
     let document = Document {
         schema_version: SCHEMA_VERSION,
@@ -158,42 +157,6 @@ async fn job(connection: &mut Connection, row: &ResultRow<'_>) -> Outcome<JobVie
         let cell: CellDigest = row.cell.cell;
         Failure::error(format!("no job of cell {} is known", cell.short()))
     })
-}
-
-/// What a sweep asks for its jobs, besides what they compute.
-#[derive(Default)]
-struct Asked {
-    needs: Needs,
-    launch: Launch,
-}
-
-impl Asked {
-    /// As the file of the sweep says.
-    async fn of(connection: &mut Connection, sweep: &SweepRecord) -> Outcome<Self> {
-        let query = ReadQuery::Sources {
-            selector: vec![sweep.digest.to_string()],
-        };
-        let sources: SweepSources = connection.read(&query).await?;
-        let files = match sources.sources {
-            Sources::Files(files) => files,
-            Sources::Cells(list) => {
-                return Ok(Self {
-                    needs: list.needs,
-                    ..Self::default()
-                });
-            }
-        };
-        let text = files.files.get(&files.main).map_or("", String::as_str);
-        let known = |path: &str| files.files.get(path).cloned();
-        let read = |path: &str| known(path).ok_or_else(|| "is not stored".to_owned());
-        let file = SweepFile::parse(&files.main, text, &read);
-        let mut file = file.map_err(|errors| Failure::files(&errors))?;
-        file.found(&files.inputs, &files.executable, files.directory);
-        Ok(Self {
-            needs: file.needs,
-            launch: file.launch,
-        })
-    }
 }
 
 /// The file that trains the cell of this spec.

@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::failure::Outcome;
 use super::read::json;
 use super::run;
+use super::stale;
 use crate::cli;
 use crate::settings::Context;
 
@@ -86,11 +87,15 @@ pub(crate) async fn note(context: &Context, arguments: cli::Note) -> Outcome {
 }
 
 pub(crate) async fn retry(context: &Context, arguments: cli::Retry) -> Outcome {
+    if arguments.stale {
+        return stale::retry(context, &arguments).await;
+    }
     let cli::Retry {
         selector,
         failed,
         missing,
         diverged,
+        stale: _,
     } = arguments;
     let retry = ChangeOrder::Retry {
         selector,

@@ -10,16 +10,20 @@ use serde::de::DeserializeOwned;
 use swath_coordinator::api::{ChangeOrder, Changed, Jobs, KnownJobs, ReadQuery};
 use swath_coordinator::database::Database;
 use swath_coordinator::server::{ServeSettings, Server};
-use swath_model::id::JobDigest;
+use swath_model::id::{InputDigest, JobDigest};
 use swath_model::message::{Known, Sources};
 use swath_model::policy::Policy;
+use swath_model::program::input_digest;
 use swath_model::view::JobView;
 use swath_proto::address::{self, COORDINATOR_DEFAULT, Walk};
 use swath_proto::convert::submit_request;
 use swath_proto::limits;
 use swath_proto::refusal::{Refusal, innermost};
 use swath_proto::v1::control_client::ControlClient;
-use swath_proto::v1::{ChangeRequest, ReadRequest, SubmitReply, SubmitRequest, UploadRequest};
+use swath_proto::v1::dispatch_client::DispatchClient;
+use swath_proto::v1::{
+    ChangeRequest, FetchRequest, ReadRequest, SubmitReply, SubmitRequest, UploadRequest,
+};
 use swath_proto::v1::{WatchReply, WatchRequest};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -324,6 +328,27 @@ impl Connection {
         self.ask(true, upload).await.map(drop)
     }
 
+    /// A file that travels with a sweep.
+    pub(crate) async fn fetch(&self, digest: InputDigest) -> Outcome<Vec<u8>> {
+        let wrong = |why: String| Failure::error(format!("{}: {why}", self.url));
+        let channel = channel(&self.url, limits::CONNECT_DEADLINE).await;
+        let mut client = DispatchClient::new(channel.map_err(wrong)?);
+        let mut request = Request::new(FetchRequest {
+            digest: digest.as_bytes().to_vec(),
+        });
+        request.set_timeout(limits::FILES_DEADLINE);
+        let refused = |status: Status| Failure::refused(&self.url, &status);
+        let mut pieces = client.fetch(request).await.map_err(refused)?.into_inner();
+        let mut content = Vec::new();
+        while let Some(piece) = pieces.message().await.map_err(refused)? {
+            content.extend(piece.content);
+        }
+        if input_digest(&content) != digest {
+            return Err(wrong("a file did not come as it was sent".to_owned()));
+        }
+        Ok(content)
+    }
+
     /// A stream of what happens after an event.
     pub(crate) async fn watch(
         &mut self,
@@ -353,6 +378,13 @@ impl Connection {
 
 /// Connects to `url`; the error says why nobody answers.
 async fn dial(url: &str, deadline: Duration) -> Result<Client, String> {
+    let channel = channel(url, deadline).await?;
+    Ok(ControlClient::new(channel)
+        .max_decoding_message_size(limits::CONTROL_MESSAGE_BYTES)
+        .max_encoding_message_size(limits::CONTROL_MESSAGE_BYTES))
+}
+
+async fn channel(url: &str, deadline: Duration) -> Result<Channel, String> {
     let endpoint = address::endpoint(url)
         .map_err(|error| error.to_string())?
         .connect_timeout(deadline)
@@ -361,14 +393,11 @@ async fn dial(url: &str, deadline: Duration) -> Result<Client, String> {
         .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT);
     // The endpoint's deadline does not cover the resolver.
     let dialled = tokio::time::timeout(deadline, endpoint.connect()).await;
-    let channel = match dialled {
-        Ok(Ok(channel)) => channel,
-        Ok(Err(error)) => return Err(innermost(&error)),
-        Err(_) => return Err(format!("no answer within {} ms", deadline.as_millis())),
-    };
-    Ok(ControlClient::new(channel)
-        .max_decoding_message_size(limits::CONTROL_MESSAGE_BYTES)
-        .max_encoding_message_size(limits::CONTROL_MESSAGE_BYTES))
+    match dialled {
+        Ok(Ok(channel)) => Ok(channel),
+        Ok(Err(error)) => Err(innermost(&error)),
+        Err(_) => Err(format!("no answer within {} ms", deadline.as_millis())),
+    }
 }
 
 fn timed<T>(message: T) -> Request<T> {

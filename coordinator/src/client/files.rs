@@ -158,16 +158,16 @@ recipe = \"recipes/base.toml\"
         };
         let link = directory.join("code/lib/link.py");
         std::os::unix::fs::symlink("../../other.py", &link).unwrap();
-        insta::assert_snapshot!(refused("ship = true\ninputs = [\"lib/*\"]"), @"");
+        insta::assert_snapshot!(refused("ship = true\ninputs = [\"lib/*\"]"), @"/dir/small.toml:6:8: `program.ship`: `lib/link.py` is /dir/other.py, outside of /dir/code; only what lies in that directory travels with a sweep");
         fs::remove_file(&link).unwrap();
         std::os::unix::fs::symlink("a.py", &link).unwrap();
         let loaded = program(directory, "ship = true\ninputs = [\"lib/*\"]").unwrap();
         assert_eq!(loaded.shipment.unwrap().count, 2);
         let large = fs::File::create(directory.join("code/large.bin")).unwrap();
         large.set_len((64 << 20) + 1).unwrap();
-        insta::assert_snapshot!(refused("ship = true\ninputs = [\"**/*\"]"), @"");
+        insta::assert_snapshot!(refused("ship = true\ninputs = [\"**/*\"]"), @"/dir/small.toml:7:11: `program.inputs`: the files are more than 10000, or larger than 64 MiB together; name the code only, and data in [local]");
         fs::remove_file(directory.join("code/run.sh")).unwrap();
-        insta::assert_snapshot!(refused("ship = true"), @"");
-        insta::assert_snapshot!(refused("ship = \"yes\""), @"");
+        insta::assert_snapshot!(refused("ship = true"), @r#"/dir/small.toml:6:8: `program.ship`: there is nothing to ship: the command names no file in /dir/code; name the files that the program is made of, like inputs = ["train.py", "model/**/*.py"]"#);
+        insta::assert_snapshot!(refused("ship = \"yes\""), @"/dir/small.toml:6:8: `program.ship`: must be true or false");
     }
 }

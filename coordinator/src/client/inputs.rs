@@ -74,13 +74,19 @@ pub(super) fn find(file: &SweepFile, beside: &Path) -> Result<Found, FileError> 
     if !directory.is_dir() {
         return Err(named.error(format!("{} is no directory", directory.display())));
     }
-    let inputs = match &program.inputs {
-        None => own(file, &directory),
-        Some(patterns) => matched(patterns, &directory)?,
+    find_in(file, &directory)
+}
+
+/// As [`find`], for a program in this directory.
+pub(super) fn find_in(file: &SweepFile, directory: &Path) -> Result<Found, FileError> {
+    let patterns = file.program.as_ref().and_then(|it| it.inputs.as_ref());
+    let inputs = match patterns {
+        None => own(file, directory),
+        Some(patterns) => matched(patterns, directory)?,
     };
-    let shipment = match &program.ship {
+    let shipment = match file.program.as_ref().and_then(|it| it.ship.as_ref()) {
         None => None,
-        Some(ship) => Some(shipment(ship, &inputs, &directory)?),
+        Some(ship) => Some(shipment(ship, &inputs, directory)?),
     };
     let executable = inputs
         .iter()

@@ -25,6 +25,8 @@ mod replay;
 mod run;
 mod serve;
 mod ship;
+mod sources;
+mod stale;
 mod status;
 mod store;
 mod submit;

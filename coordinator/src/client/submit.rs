@@ -289,7 +289,7 @@ fn before(receipt: &Receipt, user: &str, asked: &str) -> Vec<Told> {
     told
 }
 
-fn print(context: &Context, receipt: &Receipt) -> Outcome<()> {
+pub(super) fn print(context: &Context, receipt: &Receipt) -> Outcome<()> {
     if let Some(text) = json(context, receipt)? {
         context.printer.data(&text)?;
         return Ok(());

@@ -80,7 +80,7 @@ fn a_sweep_brings_its_program_along() {
     let _coordinator = site.serve();
     write(&site, "travels", 1);
     let plan = site.run(&["plan", "project/travels.toml"]);
-    assert!(plan.stderr.contains("2 files (3"), "{}", plan.stderr);
+    assert!(plan.stderr.contains("2 files ("), "{}", plan.stderr);
     let submitted = site.json(&["submit", "project/travels.toml"]);
     assert_eq!(submitted["shipped"]["files"], 2, "{submitted}");
     assert_eq!(submitted["shipped"]["sent"], 2, "{submitted}");
@@ -109,7 +109,7 @@ fn a_sweep_brings_its_program_along() {
     write(&site, "travels", 5);
     let output = site.run(&["submit", "project/travels.toml", "--wait"]);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
-    assert_eq!(medians(&site, "travels@2"), [5.0; 2]);
+    assert_eq!(medians(&site, "travels"), [5.0; 2]);
     assert_eq!(medians(&site, "travels@1"), [1.0; 2]);
     drop(worker);
 }

@@ -1,5 +1,7 @@
 //! `replay`: trains a job once more, beside the database, and compares.
 
+mod program;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,9 +13,10 @@ use swath_coordinator::database::Database;
 use swath_engine::Engine;
 use swath_model::id::{JobDigest, Replicate, SweepDigest};
 use swath_model::job::StateName;
-use swath_model::message::{CellList, Sources, Submission, SubmittedCell};
+use swath_model::message::{CellList, InputFile, Sources, Submission, SubmittedCell};
 use swath_model::outcome::Provenance;
 use swath_model::policy::Policy;
+use swath_model::program::Launch;
 use swath_model::seed::Seeds;
 use swath_model::spec::{JobSpec, canonical, cell_digest, job_digest};
 use swath_model::time::Timestamp;
@@ -23,13 +26,13 @@ use swath_results::replay::{Comparison, Difference, Told, WeightsCompared};
 use swath_store::Store;
 use swath_store_sqlite::SqliteStore;
 
-use super::connection::Connection;
-use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::local::{LocalWorker, Needs};
-use super::read::json as as_json;
-use super::wait::{Ended, Goal, Interrupts, wait};
 use crate::cli;
+use crate::client::connection::Connection;
+use crate::client::exit::Exit;
+use crate::client::failure::{Failure, Outcome};
+use crate::client::local::{LocalWorker, Needs};
+use crate::client::read::json as as_json;
+use crate::client::wait::{Ended, Goal, Interrupts, wait};
 use crate::settings::{Context, LocalSettings, policy_of_one};
 
 /// How many differences are shown one by one.
@@ -54,10 +57,29 @@ struct Document<'a> {
 }
 
 pub(crate) async fn replay(context: &Context, arguments: &cli::Replay) -> Outcome {
+    let directory = tempfile::tempdir()
+        .map_err(|error| Failure::error(format!("cannot make a temporary directory: {error}")))?;
+    let directory = directory.path();
     let mut connection = Connection::open(context).await?;
-    let before = read(&mut connection, arguments.selector.clone()).await;
+    let found = find(context, &mut connection, &arguments.selector, directory).await;
     connection.close().await?;
-    let before = before?;
+    let (before, launch) = found?;
+    let timeout = arguments.timeout.map(Duration::from_secs);
+    let now = again(context, &before, launch, directory, timeout).await?;
+    let Some(now) = now else {
+        return Ok(Exit::Timeout);
+    };
+    print(context, &before, &now)
+}
+
+/// The job, and how its program is started.
+async fn find(
+    context: &Context,
+    connection: &mut Connection,
+    selector: &[String],
+    directory: &Path,
+) -> Outcome<(Trained, Launch)> {
+    let before = read(connection, selector.to_vec()).await?;
     let job = &before.detail.job;
     if job.state != StateName::Succeeded {
         let (id, state) = (job.digest.short(), job.state.name());
@@ -68,14 +90,8 @@ pub(crate) async fn replay(context: &Context, arguments: &cli::Replay) -> Outcom
         )
         .hint(format!("`coordinator explain {id}{asked}` says why")));
     }
-    let directory = tempfile::tempdir()
-        .map_err(|error| Failure::error(format!("cannot make a temporary directory: {error}")))?;
-    let timeout = arguments.timeout.map(Duration::from_secs);
-    let now = again(context, &before, directory.path(), timeout).await?;
-    let Some(now) = now else {
-        return Ok(Exit::Timeout);
-    };
-    print(context, &before, &now)
+    let launch = program::launch(context, connection, job, directory).await?;
+    Ok((before, launch))
 }
 
 async fn read(connection: &mut Connection, selector: Vec<String>) -> Outcome<Trained> {
@@ -92,6 +108,7 @@ async fn read(connection: &mut Connection, selector: Vec<String>) -> Outcome<Tra
 async fn again(
     context: &Context,
     before: &Trained,
+    launch: Launch,
     directory: &Path,
     timeout: Option<Duration>,
 ) -> Outcome<Option<Trained>> {
@@ -117,7 +134,18 @@ async fn again(
     let sweep = SweepDigest::from_bytes(job.digest.as_bytes().map(|byte| !byte));
     let store = SqliteStore::open(&path);
     let store = Arc::new(store.await.map_err(Failure::error)?);
-    let kept = keep(Arc::clone(&store), &policy, job, &spec, sweep).await;
+    let files = program::files(&spec, &launch, directory)?;
+    let job_needs = swath_model::needs::Needs {
+        launch,
+        ..swath_model::needs::Needs::of(&spec)
+    };
+    let alone = Alone {
+        job,
+        needs: job_needs,
+        files,
+        sweep,
+    };
+    let kept = keep(Arc::clone(&store), &policy, alone).await;
     store.close().await.map_err(Failure::error)?;
     kept?;
     let mut interrupts = Interrupts::listen(true)?;
@@ -149,14 +177,24 @@ fn slots_of(threads: u32) -> u32 {
     (cores / threads.max(1)).clamp(1, cores)
 }
 
-/// Stores the job alone: its cell, with all other replicates cancelled.
-async fn keep(
-    store: Arc<SqliteStore>,
-    policy: &Policy,
-    job: &JobView,
-    spec: &JobSpec,
+/// A job to store alone.
+struct Alone<'a> {
+    job: &'a JobView,
+    needs: swath_model::needs::Needs,
+    /// The files that travel with it.
+    files: Vec<InputFile>,
+    /// The sweep that it is then in.
     sweep: SweepDigest,
-) -> Outcome<()> {
+}
+
+/// Stores a job alone: its cell, with all other replicates cancelled.
+async fn keep(store: Arc<SqliteStore>, policy: &Policy, alone: Alone<'_>) -> Outcome<()> {
+    let Alone {
+        job,
+        needs,
+        files,
+        sweep,
+    } = alone;
     let text = canonical(&job.spec);
     let cell = cell_digest(&text);
     if job_digest(&text, job.seed) != job.digest {
@@ -194,17 +232,19 @@ async fn keep(
             digest: cell,
             axes: Vec::new(),
             spec: text.clone(),
-            needs: swath_model::needs::Needs::of(spec),
+            needs,
         }],
         owner: String::new(),
         tags: Vec::new(),
-        ships: Vec::new(),
+        ships: files.iter().map(|file| file.digest).collect(),
     };
     let seeds = Seeds::of(&job.spec);
     let others = (1..job.replicate.0).map(|it| job_digest(&text, seeds.seed(cell, Replicate(it))));
     let others = others.collect();
     let engine = Engine::start(store, policy.clone(), "").await;
     let engine = engine.map_err(Failure::error)?;
+    let kept = engine.keep_inputs(now, files).await;
+    kept.map_err(Failure::error)?;
     let submitted = engine.submit(now, submission).await;
     submitted.map_err(Failure::error)?;
     let cancelled = engine.cancel_jobs(now, others).await;
