@@ -109,3 +109,48 @@ fn a_program_that_travels_is_replayed_as_it_was() {
     all_succeed(&site, "travels@2");
     assert_eq!(median(&site, "travels@2"), 2.0);
 }
+
+fn git(site: &Site, words: &[&str]) {
+    let mut command = std::process::Command::new("git");
+    let command = command.current_dir(site.path().join("code")).args(words);
+    let command = command.envs([
+        ("GIT_AUTHOR_NAME", "a"),
+        ("GIT_AUTHOR_EMAIL", "a@b"),
+        ("GIT_COMMITTER_NAME", "a"),
+        ("GIT_COMMITTER_EMAIL", "a@b"),
+    ]);
+    let output = command.output().expect("git");
+    assert!(output.status.success(), "{words:?}: {output:?}");
+}
+
+#[test]
+fn a_median_over_two_versions_of_the_code_says_so() {
+    let mut site = Site::new();
+    let _coordinator = site.serve();
+    site.write("code/t.sh", ". ./value.sh\n");
+    site.write("code/value.sh", "echo acc=1\n");
+    git(&site, &["init", "--quiet"]);
+    git(&site, &["add", "."]);
+    git(&site, &["commit", "--quiet", "-m", "first"]);
+    site.write("s.toml", &sweep("mixed", ""));
+    let _worker = site.worker("w", 2, &["sh"]);
+    site.ok(&["submit", "s.toml", "--wait"]);
+    // Its file `value.sh` is not among its inputs, so its name says nothing of it.
+    site.write("code/value.sh", "echo acc=3\n");
+    site.ok(&["extend", "mixed", "--replicates", "2"]);
+    wait_until("all jobs are measured", PATIENCE, || {
+        (site.count("mixed", "succeeded") == 4).then_some(())
+    });
+    let table = site.ok(&["table", "mixed"]);
+    let words: Vec<&str> = table.split_whitespace().collect();
+    let table = words.join(" ");
+    assert!(table.contains("mixes trainer versions (sh t.sh"), "{table}");
+    assert!(table.contains("with changes"), "{table}");
+    let replayed = site.run(&["replay", &a_job(&site, "mixed")]);
+    assert_eq!(replayed.code, Some(10), "{}", replayed.stderr);
+    assert!(
+        replayed.stdout.contains("another trainer: sh t.sh"),
+        "{}",
+        replayed.stdout
+    );
+}

@@ -58,6 +58,13 @@ pub enum Event {
         /// The child.
         child: ChildId,
     },
+    /// Which version of its code a program was started from. It has ended.
+    Version {
+        /// The child.
+        child: ChildId,
+        /// The version, for people.
+        version: String,
+    },
     /// What a program wrote to the files where its numbers are read; or why they
     /// cannot be read. It has ended.
     Wrote {

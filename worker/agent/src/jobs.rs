@@ -261,6 +261,14 @@ impl Agent {
         }
     }
 
+    /// The program of this child was started from this version of its code.
+    pub(super) fn has_version(&mut self, child: ChildId, version: String) {
+        let slot = self.slot_of(child).map(|index| &mut self.slots[index]);
+        if let Some(running) = slot.and_then(|slot| slot.running.as_mut()) {
+            running.version = Some(version);
+        }
+    }
+
     pub(super) fn slot_of(&self, child: ChildId) -> Option<usize> {
         self.slots
             .iter()

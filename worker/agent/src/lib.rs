@@ -238,6 +238,7 @@ impl Agent {
             } => self.stderr(child, &text, dropped),
             Event::Partial { child, text } => self.partial(child, &text),
             Event::Begun { child } => self.begun(child),
+            Event::Version { child, version } => self.has_version(child, version),
             Event::Wrote { child, rows } => self.wrote(child, rows),
             Event::Exited { child, end } => self.child_ended(child, end),
             Event::Spooled(held) => self.outbox.spooled(&held),

@@ -131,6 +131,8 @@ pub(crate) struct Running {
     pub(crate) lack: Option<Lack>,
     /// Whether it was told to stop; it is released once it has.
     pub(crate) stopping: bool,
+    /// Which version of its code its program was started from, if that is known.
+    pub(crate) version: Option<String>,
     /// Whether it waits for files that travel with the sweep.
     pub(crate) waits: bool,
 }
@@ -153,6 +155,7 @@ impl Running {
             object: String::new(),
             lack: None,
             stopping: false,
+            version: None,
             waits: false,
         }
     }
@@ -224,6 +227,10 @@ impl Running {
         if provenance.trainer.is_empty() {
             let name = self.runs.as_ref().map_or("trainer serve", |it| &it.name);
             name.clone_into(&mut provenance.trainer);
+            if let Some(version) = &self.version {
+                provenance.trainer.push_str(", ");
+                provenance.trainer.push_str(version);
+            }
         }
         if provenance.threads == 0 {
             provenance.threads = threads;

@@ -8,6 +8,7 @@ mod inputs;
 mod memory;
 mod pipes;
 mod shipped;
+mod version;
 mod written;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use swath_model::device::Device;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 pub use self::family::{adopt_orphans, die_with, kill_leftovers};
@@ -58,6 +60,9 @@ pub struct Setting {
     /// host.
     pub family: String,
 }
+
+/// In the id of a process that helps a child.
+const HELPER: u64 = 1 << 63;
 
 /// Children that somebody waits for, by who they are.
 #[derive(Clone, Debug, Default)]
@@ -228,11 +233,17 @@ impl Starter {
             pids: self.pids,
             spec_file,
             writes: None,
+            version: None,
             copy,
         };
         let input = match program {
             Program::Trainer => Input::Orders,
             Program::Command(line) => {
+                // A copy is what the sweep says, whatever is in a repository.
+                if let Some(directory) = line.directory.as_ref().filter(|_| run.copy.is_none()) {
+                    let helper = ChildId(id.0 | HELPER);
+                    run.version = version::look(directory, helper, &run.pids);
+                }
                 run.writes = Some(Writes {
                     read: line.read,
                     metric: line.metric,
@@ -401,6 +412,8 @@ struct Run {
     pids: Pids,
     spec_file: Option<PathBuf>,
     writes: Option<Writes>,
+    /// Which version of the code its directory has.
+    version: Option<JoinHandle<Option<String>>>,
     /// The copy of its files, where it was started.
     copy: Option<OwnCopy>,
 }
@@ -481,6 +494,12 @@ impl Run {
         {
             // When the worker is ending, nobody listens.
             let _heard = self.events.send(Event::Wrote { child, rows }).await;
+        }
+        if let Some(looking) = self.version.take()
+            && let Ok(Some(version)) = looking.await
+        {
+            // When the worker is ending, nobody listens.
+            let _heard = self.events.send(Event::Version { child, version }).await;
         }
         if let Some(copy) = self.copy.take() {
             // It may have many files.

@@ -131,6 +131,37 @@ fn the_files_of_a_program_are_part_of_a_jobs_name() {
 }
 
 #[test]
+fn files_travel_where_the_file_says_so() {
+    let shipped = |lines: &str| {
+        let mut file = parsed(&format!("{HEAD}{lines}\n[[grid]]\nlr = [0.1]\n"));
+        let executable = BTreeSet::from(["run.sh".to_owned()]);
+        file.found(
+            &std::collections::BTreeMap::new(),
+            &executable,
+            Some("/x".to_owned()),
+        );
+        file.launch.shipped
+    };
+    assert_eq!(shipped(""), None);
+    assert_eq!(shipped("ship = false"), None);
+    let found = shipped("ship = true").unwrap();
+    assert_eq!(found.directory, "");
+    assert_eq!(found.executable.len(), 1);
+    // The place of the directory is kept, as far as it is below the sweep file.
+    for (directory, place) in [
+        ("./a//b/.", "a/b"),
+        ("../a", ""),
+        ("/a/b", ""),
+        ("a/../b", ""),
+    ] {
+        let found = shipped(&format!("ship = true\ndirectory = \"{directory}\""));
+        assert_eq!(found.unwrap().directory, place, "{directory}");
+    }
+    let text = format!("{HEAD}ship = 1\n[[grid]]\nlr = [0.1]\n");
+    insta::assert_snapshot!(errors(&text), @"s/x.toml:5:8: `program.ship`: must be true or false");
+}
+
+#[test]
 fn ranges_are_axes() {
     let axis = |range: &str| {
         let text = format!("{HEAD}[[grid]]\nlr = {range}\n");

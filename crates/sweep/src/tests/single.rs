@@ -142,6 +142,32 @@ fn a_program_with_its_section_keeps_how_it_is_started() {
 }
 
 #[test]
+fn a_program_that_travels_does_so_again() {
+    let mut file = parsed(
+        "[sweep]\nname = \"x\"\n[program]\ncommand = [\"sh\", \"t.sh\", \"{lr}\"]\nship = true\n\
+         directory = \"code\"\n[[grid]]\nlr = [1]\n",
+    );
+    let digest = swath_model::program::input_digest(b"echo");
+    let inputs = [("t.sh".to_owned(), digest)].into();
+    let executable = BTreeSet::from(["t.sh".to_owned()]);
+    file.found(&inputs, &executable, Some("/here/code".to_owned()));
+    let whole = expand_whole(&file).unwrap();
+    let axes = ["params.lr".to_owned()];
+    let single = Single {
+        launch: &whole.launch,
+        ..single(whole.cells[0].spec.cell_tree(), &axes, &whole.needs)
+    };
+    let text = single.file().unwrap();
+    let mut again = parsed(&text);
+    again.found(&inputs, &executable, Some("/here/code".to_owned()));
+    let shipped = again.launch.shipped.unwrap();
+    assert_eq!(
+        (shipped.directory.as_str(), shipped.executable),
+        ("", executable)
+    );
+}
+
+#[test]
 fn a_cell_without_axes_gets_one() {
     let whole = expand_whole(&parsed(
         "[sweep]\nname = \"x\"\n[fixed]\ntrainer.null = true\n[[grid]]\nparams.x = [1]\n",

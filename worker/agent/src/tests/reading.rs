@@ -393,3 +393,48 @@ fn a_result_without_the_epochs_that_the_sweep_compares_is_told_at_once() {
 {"event":"finished","test_error":9.0}"#;
     assert_eq!(best(epochs), Some(7.0));
 }
+
+#[test]
+fn the_time_of_a_program_counts_from_when_it_has_its_files() {
+    let launch = Launch {
+        timeout_ms: Some(100_000),
+        silence_ms: Some(30_000),
+        shipped: Some(swath_model::program::Shipped::default()),
+        ..Launch::default()
+    };
+    let (mut table, child) = running(asked(&json!({ "stdout": "acc=(.*)" }), launch));
+    for _ in 0..9 {
+        table.beat(Verdict::Keep);
+        table.pass(Duration::from_secs(15));
+    }
+    table.tell(Event::Begun { child });
+    table.tell(Event::Line {
+        child,
+        line: Line::Text("acc=3".to_owned()),
+    });
+    table.pass(Duration::from_secs(20));
+    let end = End::Exit(0);
+    table.tell(Event::Exited { child, end });
+    let entries = spooled(table);
+    let Outcome::Measured(measured) = &entries[0].finish.outcome else {
+        panic!("{entries:?}");
+    };
+    assert!((measured.train_seconds - 20.0).abs() < 1e-9, "{measured:?}");
+}
+
+#[test]
+fn an_outcome_says_from_which_version_of_its_code_it_is() {
+    let launch = Launch::default();
+    let (mut table, child) = running(asked(&json!({ "stdout": "acc=(.*)" }), launch));
+    table.tell(Event::Line {
+        child,
+        line: Line::Text("acc=3".to_owned()),
+    });
+    let version = "git 1a2b3c4d5e6f".to_owned();
+    table.tell(Event::Version { child, version });
+    let end = End::Exit(0);
+    table.tell(Event::Exited { child, end });
+    let entries = spooled(table);
+    let trainer = &entries[0].finish.provenance.trainer;
+    assert!(trainer.ends_with(", git 1a2b3c4d5e6f"), "{trainer}");
+}
