@@ -133,20 +133,20 @@ impl Client {
     pub async fn fetch(&self, digest: InputDigest) -> Result<Vec<u8>, String> {
         let shared = &self.shared;
         let first = shared.last.borrow().clone();
-        let mut walk = Walk::new(&shared.addresses, &first);
         let mut vain = Vec::new();
-        while let Some(address) = walk.next() {
+        for address in Walk::new(&shared.addresses, &first) {
             let fetched = match shared.line(&address) {
                 Err(error) => Err(error.to_string()),
                 Ok(line) => {
                     let fetching = line.fetch(digest);
-                    match tokio::time::timeout(limits::FILES_DEADLINE, fetching).await {
-                        Ok(fetched) => fetched.map_err(|status| innermost(&status)),
-                        Err(_) => {
+                    let fetched = tokio::time::timeout(limits::FILES_DEADLINE, fetching).await;
+                    fetched.map_or_else(
+                        |_| {
                             let seconds = limits::FILES_DEADLINE.as_secs();
                             Err(format!("not all of it came within {seconds} s"))
-                        }
-                    }
+                        },
+                        |fetched| fetched.map_err(|status| innermost(&status)),
+                    )
                 }
             };
             match fetched {

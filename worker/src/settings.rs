@@ -164,9 +164,10 @@ impl Cli {
 fn in_a_job(command: clap::Command) -> clap::Command {
     command.mut_args(|argument| {
         let name = argument.get_env().and_then(|name| name.to_str());
-        match name.is_some_and(|name| JOB_VARIABLES.contains(&name)) {
-            true => argument.env(Resettable::Reset),
-            false => argument,
+        if name.is_some_and(|name| JOB_VARIABLES.contains(&name)) {
+            argument.env(Resettable::Reset)
+        } else {
+            argument
         }
     })
 }

@@ -86,9 +86,12 @@ fn in_a_job(command: Command) -> Command {
         name.is_some_and(|name| JOB_VARIABLES.contains(&name))
     };
     command
-        .mut_args(|argument| match is_told(&argument) {
-            true => argument.env(Resettable::Reset),
-            false => argument,
+        .mut_args(|argument| {
+            if is_told(&argument) {
+                argument.env(Resettable::Reset)
+            } else {
+                argument
+            }
         })
         .mut_subcommands(in_a_job)
 }

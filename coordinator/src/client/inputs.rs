@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, glob_with};
 use swath_model::id::InputDigest;
-use swath_model::program::{INPUTS_BYTES_MAX, INPUTS_MAX, input_digest, is_below};
+use swath_model::program::{EXECUTABLES_MAX, INPUTS_BYTES_MAX, INPUTS_MAX, input_digest, is_below};
 use swath_sweep::{FileError, Named, SweepFile};
 
 use super::ship::Shipment;
@@ -131,6 +131,14 @@ fn shipment(
                 directory.display()
             )));
         }
+    }
+    let executables = inputs.values().filter(|input| input.executable).count();
+    if executables > EXECUTABLES_MAX && executables < inputs.len() {
+        return Err(ship.error(format!(
+            "{executables} of the {} files may be executed, and at most {EXECUTABLES_MAX} can keep \
+             that; `chmod -x` those that nobody starts",
+            inputs.len()
+        )));
     }
     Ok(Shipment {
         files: inputs

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use swath_model::id::InputDigest;
 use swath_model::message::{Files, Sources, Submission, SubmittedCell};
 use swath_model::needs::Needs;
-use swath_model::program::{Launch, is_below};
+use swath_model::program::{EXECUTABLES_MAX, Launch, is_below};
 use swath_model::spec::{JobSpec, Work};
 use swath_results::table::Definition;
 use swath_sweep::{Measure, SweepFile, Whole, expand_whole, list_whole};
@@ -82,6 +82,11 @@ fn ships(sweep: &Whole) -> Result<Vec<InputDigest>, SubmitError> {
     let outside = |path: &&String| !is_below(path);
     if let Some(path) = files.keys().chain(&shipped.executable).find(outside) {
         let message = format!("`{path}` is not below the directory of its program");
+        return Err(SubmitError(message));
+    }
+    if shipped.executable.len() > EXECUTABLES_MAX {
+        let count = shipped.executable.len();
+        let message = format!("{count} files may be executed; at most {EXECUTABLES_MAX}");
         return Err(SubmitError(message));
     }
     if !shipped.directory.is_empty() && !is_below(&shipped.directory) {

@@ -143,3 +143,17 @@ fn a_wrong_row_is_named_and_nothing_is_stored() {
     assert_eq!(site.local("table small").stdout, empty);
     assert_eq!(site.local("import none.csv").code, 2);
 }
+
+/// A job is told the name of its sweep by the variable of `--sweep`.
+#[test]
+fn a_command_that_a_job_starts_takes_nothing_of_the_job_for_an_option() {
+    let site = submitted();
+    let import = |variables: &[(&str, &str)]| {
+        let mut command = site.command("--database sqlite:swath.db import runs.csv");
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        output.status.code()
+    };
+    let sweep = ("SWATH_SWEEP", "no_such_sweep");
+    assert_eq!(import(&[sweep]), Some(3));
+    assert_eq!(import(&[sweep, ("SWATH_JOB", "3fa9c1")]), Some(0));
+}

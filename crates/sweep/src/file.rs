@@ -141,7 +141,7 @@ impl SweepFile {
     ) {
         self.launch.directory = directory.filter(|_| self.program.is_some());
         let program = self.program.as_ref();
-        self.launch.shipped = program.and_then(|it| it.shipped(executable));
+        self.launch.shipped = program.and_then(|it| it.shipped(inputs, executable));
         if !inputs.is_empty() {
             program::set_inputs(&mut self.settings, inputs, &self.place, self.fixed_layer);
         }

@@ -62,8 +62,10 @@ impl Single<'_> {
         let mut file = SweepFile::parse("the file", &text, &none).map_err(first)?;
         // Who submits it finds these again, if nobody has changed them.
         let shipped = self.launch.shipped.clone().unwrap_or_default();
-        let directory = self.launch.directory.clone();
-        file.found(&self.inputs(), &shipped.executable, directory);
+        let inputs = self.inputs();
+        let executable = inputs.keys().filter(|path| shipped.is_executable(path));
+        let executable = executable.cloned().collect();
+        file.found(&inputs, &executable, self.launch.directory.clone());
         let mut whole = expand_whole(&file).map_err(first)?;
         // The file names the directory by its whole path, which is nowhere in the
         // copy that an attempt gets.

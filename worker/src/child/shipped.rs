@@ -177,7 +177,7 @@ fn places(directory: &Path, line: &CommandLine, shipped: &Shipped) -> Result<Vec
         name: name.clone(),
         digest: *digest,
         to: directory.join(name),
-        mode: if shipped.executable.contains(name) {
+        mode: if shipped.is_executable(name) {
             0o777
         } else {
             0o666
@@ -316,6 +316,7 @@ mod tests {
         let shipped = Shipped {
             directory: "a/b".to_owned(),
             executable: ["lib/run.sh".to_owned()].into(),
+            ..Shipped::default()
         };
         let copy = shelf.copy("7", &line(&files), &shipped).await;
         let (copy, directory) = copy.unwrap();

@@ -231,10 +231,24 @@ pub struct Shipped {
     /// copy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub directory: String,
-    /// Those of the files that may be executed.
+    /// Whether all of the files may be executed, as some file systems have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_executable: bool,
+    /// Otherwise those of them that may, [`EXECUTABLES_MAX`] at most: every cell
+    /// and every grant has this.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub executable: BTreeSet<String>,
 }
+
+impl Shipped {
+    /// Whether a file may be executed.
+    pub fn is_executable(&self, path: &str) -> bool {
+        self.all_executable || self.executable.contains(path)
+    }
+}
+
+/// The most files that may be executed among others that may not.
+pub const EXECUTABLES_MAX: usize = 256;
 
 /// How a program is started besides what it computes: no part of the name of a
 /// job.

@@ -61,14 +61,24 @@ impl Program {
     /// How its files travel with the sweep, if they do; these of them may be
     /// executed. Of a directory beside that of the sweep file, only that
     /// directory is in the copy.
-    pub(super) fn shipped(&self, executable: &BTreeSet<String>) -> Option<Shipped> {
+    pub(super) fn shipped(
+        &self,
+        inputs: &BTreeMap<String, InputDigest>,
+        executable: &BTreeSet<String>,
+    ) -> Option<Shipped> {
         self.ship.as_ref()?;
         let parts = self.directory.path.split('/');
         let parts: Vec<&str> = parts.filter(|part| !["", "."].contains(part)).collect();
         let place = Some(parts.join("/")).filter(|_| is_below(&self.directory.path));
+        let all = !inputs.is_empty() && inputs.keys().all(|path| executable.contains(path));
         Some(Shipped {
             directory: place.unwrap_or_default(),
-            executable: executable.clone(),
+            all_executable: all,
+            executable: if all {
+                BTreeSet::new()
+            } else {
+                executable.clone()
+            },
         })
     }
 }

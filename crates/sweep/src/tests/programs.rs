@@ -135,11 +135,9 @@ fn files_travel_where_the_file_says_so() {
     let shipped = |lines: &str| {
         let mut file = parsed(&format!("{HEAD}{lines}\n[[grid]]\nlr = [0.1]\n"));
         let executable = BTreeSet::from(["run.sh".to_owned()]);
-        file.found(
-            &std::collections::BTreeMap::new(),
-            &executable,
-            Some("/x".to_owned()),
-        );
+        let digest = swath_model::program::input_digest(b"");
+        let inputs = ["run.sh", "a.py"].map(|path| (path.to_owned(), digest));
+        file.found(&inputs.into(), &executable, Some("/x".to_owned()));
         file.launch.shipped
     };
     assert_eq!(shipped(""), None);
