@@ -67,7 +67,7 @@ pub(crate) async fn upload(
             Status::deadline_exceeded(format!("no piece of a file came for {wait} s"))
         })?;
         let Some(piece) = next? else { break };
-        incoming.take(piece).map_err(Status::invalid_argument)?;
+        incoming.take(&piece).map_err(Status::invalid_argument)?;
         if incoming.bytes >= COMMIT_BYTES {
             kept += keep(incoming.whole()).await?;
         }
@@ -95,7 +95,7 @@ struct Open {
 }
 
 impl Incoming {
-    fn take(&mut self, message: v1::UploadRequest) -> Result<(), String> {
+    fn take(&mut self, message: &v1::UploadRequest) -> Result<(), String> {
         let mut open = match self.open.take() {
             Some(open) if message.digest.is_empty() => open,
             Some(_) => return Err("a file begins before the last one has ended".to_owned()),
@@ -217,12 +217,12 @@ mod tests {
             let digest = input_digest(&content);
             let mut parts = content.chunks(cut);
             let begin = first(parts.next().unwrap(), content.len(), digest);
-            incoming.take(begin).unwrap();
+            incoming.take(&begin).unwrap();
             for part in parts {
-                incoming.take(next(part)).unwrap();
+                incoming.take(&next(part)).unwrap();
             }
             let empty = first(b"", 0, input_digest(b""));
-            incoming.take(empty).unwrap();
+            incoming.take(&empty).unwrap();
             assert_eq!(incoming.bytes, content.len() as u64);
             let wanted = [InputFile::new(&content), InputFile::new(b"")];
             assert_eq!(incoming.whole(), wanted);
@@ -246,7 +246,7 @@ mod tests {
         for (messages, wanted) in cases {
             let mut incoming = Incoming::default();
             let taken: Result<Vec<()>, String> =
-                messages.into_iter().map(|it| incoming.take(it)).collect();
+                messages.iter().map(|it| incoming.take(it)).collect();
             let error = taken.unwrap_err();
             assert!(error.contains(wanted), "{error}");
             assert_eq!(incoming.whole(), []);

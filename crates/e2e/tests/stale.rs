@@ -27,9 +27,9 @@ fn all_succeed(site: &Site, sweep: &str) {
     });
 }
 
-fn median(site: &Site, sweep: &str) -> f64 {
+fn median(site: &Site, sweep: &str) -> String {
     let table = site.json(&["table", sweep]);
-    table["rows"][0]["median"].as_f64().expect("a median")
+    table["rows"][0]["median"].to_string()
 }
 
 fn a_job(site: &Site, sweep: &str) -> String {
@@ -77,8 +77,8 @@ fn a_changed_program_is_trained_again_on_request() {
     assert!(again.stdout.contains("edited@2"), "{}", again.stdout);
     all_succeed(&site, "edited@2");
     assert_eq!(
-        (median(&site, "edited@1"), median(&site, "edited@2")),
-        (1.0, 2.0)
+        [median(&site, "edited@1"), median(&site, "edited@2")],
+        ["1.0", "2.0"]
     );
     let replayed = site.run(&["replay", &a_job(&site, "edited@2")]);
     assert_eq!(replayed.code, Some(0), "{}", replayed.stderr);
@@ -107,7 +107,7 @@ fn a_program_that_travels_is_replayed_as_it_was() {
     assert!(replayed.stdout.contains("identical"), "{}", replayed.stdout);
     site.ok(&["retry", "travels", "--stale"]);
     all_succeed(&site, "travels@2");
-    assert_eq!(median(&site, "travels@2"), 2.0);
+    assert_eq!(median(&site, "travels@2"), "2.0");
 }
 
 fn git(site: &Site, words: &[&str]) {
