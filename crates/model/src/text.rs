@@ -73,6 +73,20 @@ pub fn bytes(bytes: u64) -> String {
     format!("{} {}", approximate(value), units[place as usize])
 }
 
+/// Reads a size in bytes: a number with a unit, as [`bytes`] writes it.
+pub fn read_bytes(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u32); 5] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("B", 0)];
+    let (number, bits) = UNITS
+        .iter()
+        .find_map(|(unit, bits)| Some((text.strip_suffix(unit)?, *bits)))?;
+    let number = number.trim_end();
+    let digits = number
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let bytes = number.parse::<f64>().ok()? * f64::from(2).powi(bits as i32);
+    (digits && (1.0..=1e18).contains(&bytes)).then_some(bytes as u64)
+}
+
 /// A number of a spec, exactly: whole numbers in digits, others as [`compact`].
 pub fn number(number: &Number) -> String {
     match number.as_f64() {
@@ -152,6 +166,17 @@ pub fn counted(value: u64, noun: &str) -> String {
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
+
+    #[test]
+    fn sizes_have_units() {
+        use super::read_bytes;
+        assert_eq!(read_bytes("10GiB"), Some(10 << 30));
+        assert_eq!(read_bytes("1.5 KiB"), Some(1536));
+        assert_eq!(read_bytes("7B"), Some(7));
+        for wrong in ["", "10", "GiB", "0GiB", "-1GiB", "1e3B", "10 GB", "infB"] {
+            assert_eq!(read_bytes(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn bytes_are_in_binary_units() {

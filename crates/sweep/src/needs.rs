@@ -3,6 +3,7 @@
 use swath_model::device::DeviceKind;
 use swath_model::needs::Needs;
 use swath_model::spec::keys;
+use swath_model::text::read_bytes;
 
 use super::error::FileError;
 use super::section::unknown;
@@ -11,7 +12,6 @@ use super::source::{Entry, Node};
 const KEYS: [&str; 4] = ["cpu", "cuda", "memory", "cpus"];
 /// More is a mistake.
 const CPUS_MAX: i64 = 65_536;
-const UNITS: [(&str, u32); 5] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("B", 0)];
 
 /// Reads a table such as `{ cuda = 1, memory = "10GiB", cpus = 4 }` that the
 /// file names `path`.
@@ -57,7 +57,7 @@ fn take(needs: &mut Needs, entry: &Entry) -> Result<(), String> {
             _ => return Err(format!("must be 1, not {}; leave it out otherwise", what())),
         },
         "memory" => {
-            let bytes = entry.node.text().and_then(bytes);
+            let bytes = entry.node.text().and_then(read_bytes);
             let wrong = || {
                 format!(
                     "must be a size like \"10GiB\" or \"512MiB\", not {}",
@@ -103,32 +103,4 @@ pub(super) fn wrong(needs: &Needs) -> Vec<(&'static str, String)> {
         wrong.push(("cpus", message));
     }
     wrong
-}
-
-/// A size in bytes: a number with a unit.
-fn bytes(text: &str) -> Option<u64> {
-    let (number, bits) = UNITS
-        .iter()
-        .find_map(|(unit, bits)| Some((text.strip_suffix(unit)?, *bits)))?;
-    let number = number.trim_end();
-    let digits = number
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let bytes = number.parse::<f64>().ok()? * f64::from(2).powi(bits as i32);
-    (digits && (1.0..=1e18).contains(&bytes)).then_some(bytes as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bytes;
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(bytes("10GiB"), Some(10 << 30));
-        assert_eq!(bytes("1.5 KiB"), Some(1536));
-        assert_eq!(bytes("7B"), Some(7));
-        for wrong in ["", "10", "GiB", "0GiB", "-1GiB", "1e3B", "10 GB", "infB"] {
-            assert_eq!(bytes(wrong), None, "{wrong}");
-        }
-    }
 }

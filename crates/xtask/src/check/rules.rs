@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::workspace::Workspace;
 
 /// Which of our crates a crate may use (not counting dev-dependencies). A crate that is not listed may use none.
-const OURS: [(&str, &[&str]); 18] = [
+const OURS: [(&str, &[&str]); 19] = [
     ("swath-stats", &[]),
     ("swath-model", &["swath-stats"]),
     ("swath-sweep", &["swath-model"]),
@@ -23,6 +23,7 @@ const OURS: [(&str, &[&str]); 18] = [
         "swath-plot",
         &["swath-model", "swath-results", "swath-stats"],
     ),
+    ("swath-files", &["swath-model"]),
     ("swath-proto", &["swath-model"]),
     ("swath-store", &["swath-model"]),
     ("swath-engine", &["swath-model", "swath-store"]),
@@ -42,6 +43,7 @@ const OURS: [(&str, &[&str]); 18] = [
         "swath-coordinator",
         &[
             "swath-engine",
+            "swath-files",
             "swath-model",
             "swath-plot",
             "swath-proto",
@@ -57,7 +59,7 @@ const OURS: [(&str, &[&str]); 18] = [
     ("swath-agent", &["swath-model"]),
     (
         "swath-worker",
-        &["swath-agent", "swath-model", "swath-proto"],
+        &["swath-agent", "swath-files", "swath-model", "swath-proto"],
     ),
     ("swath-trainer", &["swath-model", "swath-stats"]),
     (
