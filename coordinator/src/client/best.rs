@@ -177,6 +177,7 @@ fn single(
         goal: definition.goal,
         needs: &asked.needs,
         launch: &asked.launch,
+        keep: definition.keep,
         spec,
         axes: results.axes(),
     };

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use swath_model::id::InputDigest;
+use swath_model::keep::Keep;
 use swath_model::limits::LAST_EPOCHS_MAX;
 use swath_model::needs::Needs;
 use swath_model::program::Launch;
@@ -49,6 +50,8 @@ pub struct SweepFile {
     pub needs: Needs,
     /// How its program is started. It takes no part in their names either.
     pub launch: Launch,
+    /// Which directories of its program's attempts are kept.
+    pub keep: Keep,
     /// Its `[program]`.
     pub program: Option<Program>,
     /// How the table is laid out.
@@ -305,6 +308,7 @@ impl Parts {
             measure: measure(&section, errors),
             needs: needs(&section, own, errors),
             launch,
+            keep: program.as_ref().map(|it| it.keep).unwrap_or_default(),
             program: program.map(|it| it.program),
             layout,
             reference,

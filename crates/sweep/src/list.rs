@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value;
+use swath_model::keep::Keep;
 use swath_model::message::CellList;
 use swath_model::probe::{MEMORY_BYTES, STEP_SECONDS};
 use swath_model::program::Launch;
@@ -86,6 +87,7 @@ pub fn list_whole(list: &CellList) -> Result<Whole, Vec<ListError>> {
         needs: &list.needs,
         // It is among the needs.
         launch: &Launch::default(),
+        keep: Keep::default(),
         layout: &layout,
         reference: None,
         labels: Vec::new(),
@@ -119,6 +121,7 @@ pub fn list_whole(list: &CellList) -> Result<Whole, Vec<ListError>> {
         measure: Measure::Last,
         needs: list.needs.clone(),
         launch: list.needs.launch.clone(),
+        keep: Keep::default(),
         layout,
         reference: None,
         grid,

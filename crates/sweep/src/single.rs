@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use swath_model::id::InputDigest;
+use swath_model::keep::Keep;
 use swath_model::metrics::Goal;
 use swath_model::needs::Needs;
 use swath_model::program::Launch;
@@ -38,6 +39,8 @@ pub struct Single<'a> {
     pub needs: &'a Needs,
     /// How its program is started.
     pub launch: &'a Launch,
+    /// Which directories of its program's attempts are kept.
+    pub keep: Keep,
     /// Its spec, with every default filled in.
     pub spec: &'a Value,
     /// The axes of its sweep.
@@ -74,7 +77,13 @@ impl Single<'_> {
         }
         let wanted = cell_digest(&canonical(self.spec));
         match &whole.cells[..] {
-            [cell] if cell.digest == wanted && whole.launch == self.as_launched() => Ok(text),
+            [cell]
+                if cell.digest == wanted
+                    && whole.launch == self.as_launched()
+                    && whole.keep == self.keep =>
+            {
+                Ok(text)
+            }
             _ => Err(format!(
                 "a sweep file cannot say all that cell {} is",
                 wanted.short()
@@ -193,6 +202,9 @@ impl Single<'_> {
             if let Some(time) = time {
                 program.insert(name, value(format!("{time}ms")));
             }
+        }
+        if !self.keep.is_default() {
+            program.insert("keep", value(self.keep.name()));
         }
         program
     }

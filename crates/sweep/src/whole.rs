@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use swath_model::id::{CellDigest, SweepDigest};
+use swath_model::keep::Keep;
 use swath_model::metrics::{Goal, TEST_ERROR};
 use swath_model::needs::Needs;
 use swath_model::program::Launch;
@@ -41,6 +42,8 @@ pub struct Whole {
     pub needs: Needs,
     /// How its program is started.
     pub launch: Launch,
+    /// Which directories of its program's attempts are kept.
+    pub keep: Keep,
     /// How the table is laid out.
     pub layout: Layout,
     /// The values to compare with.
@@ -93,6 +96,7 @@ pub(super) struct Head<'a> {
     pub(super) measure: Measure,
     pub(super) needs: &'a Needs,
     pub(super) launch: &'a Launch,
+    pub(super) keep: Keep,
     pub(super) layout: &'a Layout,
     /// The text of the published values.
     pub(super) reference: Option<&'a str>,
@@ -121,6 +125,9 @@ impl Head<'_> {
         }
         if !self.launch.is_empty() {
             covered["launch"] = json!(self.launch);
+        }
+        if !self.keep.is_default() {
+            covered["keep"] = json!(self.keep);
         }
         // Sweeps without labels keep the digest that they had before there were
         // labels.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use swath_model::keep::Keep;
 use swath_model::metrics::{Goal, TEST_ERROR};
 use swath_model::spec::Work;
 use swath_model::view::{CellResults, Epochs};
@@ -28,6 +29,9 @@ pub struct Definition {
     /// [`Definition::goal`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal: Option<Goal>,
+    /// Which directories of its program's attempts are kept.
+    #[serde(default, skip_serializing_if = "Keep::is_default")]
+    pub keep: Keep,
     /// Whether bare names are parameters of the program: `lr` is `params.lr`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bare: bool,
@@ -91,6 +95,7 @@ impl Definition {
             measure: sweep.measure,
             metric: metric.filter(|metric| metric != TEST_ERROR),
             goal,
+            keep: sweep.keep,
             bare,
             parameters,
             published: published(sweep),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use swath_model::id::InputDigest;
+use swath_model::keep::Keep;
 use swath_model::needs::Needs;
 use swath_model::program::{Launch, Read, Shipped, is_below};
 use swath_model::seed::Seeds;
@@ -20,7 +21,7 @@ use crate::section::Section;
 use crate::settings::{Assigned, Setting, Settings};
 use crate::source::{Entry, Node, Shape};
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "command",
     "arguments",
     "metric",
@@ -34,6 +35,7 @@ const KEYS: [&str; 13] = [
     "timeout",
     "silence",
     "seeds",
+    "keep",
 ];
 
 /// The keys that are those of `trainer` in a spec.
@@ -104,6 +106,8 @@ pub(super) struct Parsed {
     pub(super) program: Program,
     pub(super) launch: Launch,
     pub(super) needs: Option<Needs>,
+    /// Which directories of its attempts are kept.
+    pub(super) keep: Keep,
     /// How many seeds it names.
     pub(super) seeds: Option<u32>,
     /// Whether the program gets only those parameters that its command names.
@@ -189,6 +193,7 @@ pub(super) fn read(
         needs: section
             .get("needs")
             .map(|node| needs::read("program.needs", node, errors)),
+        keep: keep(&section, errors),
         seeds,
         is_template: (section.get("arguments")).is_none_or(|node| node.text() == Some(ARGUMENTS)),
     }
@@ -272,6 +277,17 @@ fn directory(section: &Section<'_>, place: &Place, errors: &mut Vec<FileError>) 
         key: "program.directory",
         place: node.map_or(place, |node| &node.place).clone(),
     }
+}
+
+fn keep(section: &Section<'_>, errors: &mut Vec<FileError>) -> Keep {
+    let Some(node) = section.get("keep") else {
+        return Keep::default();
+    };
+    node.text().and_then(Keep::from_name).unwrap_or_else(|| {
+        let message = "must be \"all\", \"last\", \"best\" or \"none\"";
+        errors.push(section.error("keep", message));
+        Keep::default()
+    })
 }
 
 fn time(section: &Section<'_>, key: &'static str, errors: &mut Vec<FileError>) -> Option<u64> {

@@ -1,5 +1,6 @@
 //! Programs of users', as their files name them.
 
+use swath_model::keep::Keep;
 use swath_model::program::Arguments;
 use swath_model::seed::Seeds;
 
@@ -57,9 +58,11 @@ fn a_section_is_read_whole() {
          metric = \"val/acc\"\ngoal = \"maximize\"\nread = { stdout = '(?<val/acc>.*)' }\n\
          inputs = [\"t.py\", \"conf/*.yaml\"]\nenvironment = { A = \"1\" }\ndirectory = \"..\"\n\
          needs = { cuda = 1 }\ntimeout = \"6h\"\nsilence = \"30m\"\nseeds = [5, 7, 9]\n\
+         keep = \"last\"\n\
          [local]\ndata_dir = \"/data\"\n[[grid]]\nlr = [0.1]\n[table]\nrows = \"lr\"\n",
     );
     assert_eq!(file.replicates, 3);
+    assert_eq!(file.keep, Keep::Last);
     assert_eq!(file.needs.device, Some(DeviceKind::Cuda));
     assert_eq!(file.launch.timeout_ms, Some(21_600_000));
     assert_eq!(file.launch.silence_ms, Some(1_800_000));
@@ -79,6 +82,14 @@ fn a_section_is_read_whole() {
 }
 
 #[test]
+fn what_is_kept_has_four_names() {
+    insta::assert_snapshot!(
+        wrong("keep = \"newest\"\n[[grid]]\nlr = [1]\n"),
+        @r#"s/x.toml:5:8: `program.keep`: must be "all", "last", "best" or "none""#
+    );
+}
+
+#[test]
 fn a_name_in_a_command_without_a_parameter_is_told_where_the_command_is() {
     let text = "[sweep]\nname = \"x\"\n[program]\ncommand = [\"t\", \"{lrr}\", \"{lr}\"]\n[[grid]]\nlr = [1]\n";
     insta::assert_snapshot!(errors(text), @"s/x.toml:4:11: `program.command`: `{lrr}` names no parameter; did you mean `{lr}`?");
@@ -91,6 +102,7 @@ fn what_changes_nothing_that_is_computed_is_no_part_of_a_jobs_name() {
     for rest in [
         "timeout = \"1h\"\n",
         "directory = \"sub\"\n",
+        "keep = \"none\"\n",
         "goal = \"maximize\"\n",
         "[local]\nx = 1\n",
     ] {
@@ -107,6 +119,8 @@ fn what_changes_nothing_that_is_computed_is_no_part_of_a_jobs_name() {
         let file = parsed(&format!("{HEAD}{rest}{grid}"));
         expand(&file).unwrap().digest()
     };
+    assert_eq!(digest(""), digest("keep = \"all\"\n"));
+    assert_ne!(digest(""), digest("keep = \"best\"\n"));
     assert_ne!(digest(""), digest("timeout = \"1h\"\n"));
 }
 

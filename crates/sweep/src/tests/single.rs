@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
+use swath_model::keep::Keep;
 use swath_model::metrics::Goal;
 use swath_model::needs::Needs;
 use swath_model::program::Launch;
@@ -14,6 +15,7 @@ static AS_IS: LazyLock<Launch> = LazyLock::new(Launch::default);
 fn single<'a>(spec: &'a Value, axes: &'a [String], needs: &'a Needs) -> Single<'a> {
     Single {
         launch: &AS_IS,
+        keep: Keep::All,
         name: "x",
         about: "",
         replicates: 3,
@@ -104,6 +106,7 @@ fn a_program_with_its_section_keeps_how_it_is_started() {
         timeout = "1h30m"
         silence = "90s"
         seeds = "common"
+        keep = "best"
         [fixed]
         scale = 1.0
         mode = "= 'lr * 2'"
@@ -126,6 +129,7 @@ fn a_program_with_its_section_keeps_how_it_is_started() {
     for cell in &whole.cells {
         let single = Single {
             launch: &whole.launch,
+            keep: whole.keep,
             goal: Some(Goal::Maximize),
             ..single(cell.spec.cell_tree(), &axes, &whole.needs)
         };
@@ -135,6 +139,7 @@ fn a_program_with_its_section_keeps_how_it_is_started() {
         let again = expand_whole(&again).unwrap();
         assert_eq!(again.cells[0].digest, cell.digest, "{text}");
         assert_eq!(again.launch, whole.launch);
+        assert_eq!(again.keep, whole.keep);
         if cell.index == 0 {
             insta::assert_snapshot!(text);
         }
