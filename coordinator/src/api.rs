@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest, WorkerName};
+use swath_model::id::{Attempt, CellDigest, InputDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::job::StateName;
 use swath_model::message::{Known, Sources};
 use swath_model::outcome::{Fault, Measurement, Provenance};
@@ -18,6 +18,7 @@ use swath_model::view::{
 use swath_results::table::Check;
 
 use crate::explain::ExplainItem;
+use crate::files::Left;
 
 /// What can be read. Selectors are the words that a user typed; the server
 /// resolves them.
@@ -108,6 +109,15 @@ pub enum ReadQuery {
         selector: Vec<String>,
         /// Only text after this position; 0: everything that is kept.
         position: u64,
+    },
+    /// What an attempt of one job left → [`crate::files::Files`].
+    Files {
+        /// A job selector that matches one job.
+        selector: Vec<String>,
+        /// Which attempt; absent: the one whose result counts, or else the
+        /// last.
+        #[serde(default)]
+        attempt: Option<Attempt>,
     },
     /// Why the cells of one sweep have the replicates that they have →
     /// [`Decisions`].
@@ -390,6 +400,9 @@ pub struct Explanation {
     pub items: Vec<ExplainItem>,
     /// The same reasons as text, one sentence each.
     pub reasons: Vec<String>,
+    /// Where its program leaves files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
     /// The time on the coordinator's clock.
     pub now_ms: i64,
 }

@@ -5,5 +5,6 @@ pub mod api;
 pub mod database;
 pub mod eta;
 pub mod explain;
+pub mod files;
 pub mod live;
 pub mod server;

@@ -25,3 +25,8 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const CONCURRENCY_PER_CONNECTION: usize = 64;
 /// The most HTTP/2 streams open on one connection.
 pub const STREAMS_PER_CONNECTION: u32 = 256;
+/// The longest path in a message, in bytes.
+pub const PATH_BYTES: usize = 4096;
+/// How many lines a worker answers orders on at once, besides the one that
+/// waits for the next.
+pub const LINES_BUSY_MAX: usize = 8;

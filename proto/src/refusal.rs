@@ -28,19 +28,22 @@ pub enum Reason {
     Conflict,
     /// Another coordinator leads, or none does at the moment.
     NotLeader,
+    /// The worker that has what was asked for is not connected.
+    WorkerAway,
     /// The store failed; nothing of the call was kept.
     StoreFailed,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::StaleSession,
         Self::NameTaken,
         Self::Protocol,
         Self::NotFound,
         Self::Conflict,
         Self::NotLeader,
+        Self::WorkerAway,
         Self::StoreFailed,
     ];
 
@@ -53,6 +56,7 @@ impl Reason {
             Self::NotFound => "not-found",
             Self::Conflict => "conflict",
             Self::NotLeader => "not-leader",
+            Self::WorkerAway => "worker-away",
             Self::StoreFailed => "store-failed",
         }
     }
@@ -64,7 +68,7 @@ impl Reason {
                 Code::FailedPrecondition
             }
             Self::NotFound => Code::NotFound,
-            Self::NotLeader => Code::Unavailable,
+            Self::NotLeader | Self::WorkerAway => Code::Unavailable,
             Self::StoreFailed => Code::Internal,
         }
     }

@@ -47,6 +47,26 @@ struct Line {
     files: DispatchClient<Channel>,
 }
 
+/// A connection beside those for the calls of the agent.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    client: DispatchClient<Channel>,
+    last: watch::Receiver<String>,
+    address: String,
+}
+
+impl Aside {
+    /// For calls.
+    pub(crate) fn client(&self) -> DispatchClient<Channel> {
+        self.client.clone()
+    }
+
+    /// Resolves when another coordinator has answered a call of the agent.
+    pub(crate) async fn moved(&mut self) {
+        elsewhere(&mut self.last, &self.address).await;
+    }
+}
+
 /// The result of a call to one coordinator.
 #[derive(Debug, PartialEq)]
 enum Told {
@@ -78,6 +98,22 @@ impl Client {
                 last: watch::Sender::new(first.to_owned()),
                 lines: Mutex::default(),
             }),
+        })
+    }
+
+    /// A connection of its own to the coordinator that answered last.
+    ///
+    /// # Errors
+    ///
+    /// When its address, which another coordinator gave, is not valid.
+    pub(crate) fn aside(&self) -> Result<Aside, AddressError> {
+        let mut last = self.shared.last.subscribe();
+        let address = last.borrow_and_update().clone();
+        let client = Line::client(&Line::endpoint(&endpoint(&address)?));
+        Ok(Aside {
+            client,
+            last,
+            address,
         })
     }
 
@@ -258,24 +294,30 @@ impl From<Status> for Told {
 
 impl Line {
     fn to(endpoint: &Endpoint) -> Self {
-        let endpoint = endpoint
+        let endpoint = Self::endpoint(endpoint);
+        Self {
+            bulk: Self::client(&endpoint),
+            beats: Self::client(&endpoint),
+            files: Self::client(&endpoint),
+        }
+    }
+
+    /// Connects on the first call.
+    fn client(endpoint: &Endpoint) -> DispatchClient<Channel> {
+        DispatchClient::new(endpoint.connect_lazy())
+            .max_decoding_message_size(limits::DISPATCH_MESSAGE_BYTES)
+            .max_encoding_message_size(limits::DISPATCH_MESSAGE_BYTES)
+    }
+
+    fn endpoint(endpoint: &Endpoint) -> Endpoint {
+        endpoint
             .clone()
             .connect_timeout(limits::CONNECT_DEADLINE)
             .concurrency_limit(limits::CONCURRENCY_PER_CONNECTION)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
             .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true);
-        let client = || {
-            DispatchClient::new(endpoint.connect_lazy())
-                .max_decoding_message_size(limits::DISPATCH_MESSAGE_BYTES)
-                .max_encoding_message_size(limits::DISPATCH_MESSAGE_BYTES)
-        };
-        Self {
-            bulk: client(),
-            beats: client(),
-            files: client(),
-        }
+            .keep_alive_while_idle(true)
     }
 
     async fn fetch(mut self, digest: InputDigest) -> Result<Vec<u8>, Status> {

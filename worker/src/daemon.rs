@@ -1,18 +1,20 @@
 //! The shell: carries out what the agent decides, and tells it what happens.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use swath_model::id::{Owner, WorkerName};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use crate::child::{Children, Setting, Shelf, kill_leftovers};
 use crate::client::Client;
+use crate::out::{self, Outs};
 use crate::settings::{Cli, Settings};
 use crate::spool::{Service, Spool, now_ms};
-use swath_agent::{Agent, CallId, Config, Effect, Event, Exit};
+use swath_agent::{Agent, CallId, Config, Effect, Event, Exit, Reply};
 
 /// How many events of children may wait; beyond that the children have to wait.
 const EVENTS_WAITING: usize = 256;
@@ -31,6 +33,17 @@ pub enum StartError {
     /// The state directory cannot be used.
     #[error(transparent)]
     Spool(#[from] crate::spool::SpoolError),
+    /// The directory for those of attempts cannot be used.
+    #[error(
+        "the directory {} for what attempts leave cannot be used: {source}; give another with \
+         --out", path.display()
+    )]
+    Out {
+        /// The directory.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
     /// The coordinator's address is not valid.
     #[error(transparent)]
     Address(#[from] swath_proto::address::AddressError),
@@ -83,9 +96,11 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     let specs = settings.state_dir.join("specs");
     let _none = std::fs::remove_dir_all(&specs);
     let checkpoints = settings.state_dir.join("checkpoints");
-    // Programs are started in directories of their own.
-    let out = std::path::absolute(settings.state_dir.join("out"))
-        .map_err(StartError::system("find its state directory"))?;
+    let outs = Outs::open(&settings.out, &settings.state_dir, settings.quota);
+    let outs = outs.map_err(|source| StartError::Out {
+        path: settings.out.clone(),
+        source,
+    })?;
     remove_old(&checkpoints, CHECKPOINTS_KEPT);
 
     let (calm, from_calls) = mpsc::unbounded_channel();
@@ -101,6 +116,7 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
         checkpoints,
         kept_back: Cli::variables(),
         family,
+        outs: outs.clone(),
     };
     let config = Config {
         worker: settings.name.clone(),
@@ -111,10 +127,14 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
         hang_timeout: settings.hang_timeout,
         backoff: settings.backoff,
         exit_when_idle: settings.exit_when_idle,
-        out: out.to_string_lossy().into_owned(),
+        out: settings.out.to_string_lossy().into_owned(),
         gpus: settings.hardware.gpus.clone(),
         seed: now_ms() ^ (u64::from(std::process::id()) << 40),
     };
+    let session = watch::Sender::new(None);
+    tokio::spawn(out::keep(outs.clone(), client.clone(), session.subscribe()));
+    out::start(outs.clone(), client.clone(), session.subscribe())
+        .map_err(StartError::system("start a thread"))?;
     let shell = Shell {
         started: Instant::now(),
         agent: Agent::new(config, restored.open, restored.recent),
@@ -123,6 +143,9 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
         children: Children::new(setting, shelf, busy),
         calls: HashMap::new(),
         calm,
+        worker: settings.name.clone(),
+        session,
+        outs,
     };
     Ok(shell
         .run(
@@ -171,6 +194,10 @@ struct Shell {
     children: Children,
     calls: HashMap<CallId, AbortHandle>,
     calm: mpsc::UnboundedSender<Event>,
+    worker: WorkerName,
+    /// The newest session, for those that care for the directories of attempts.
+    session: watch::Sender<Option<Owner>>,
+    outs: Outs,
 }
 
 impl Shell {
@@ -180,6 +207,9 @@ impl Shell {
             for effect in self.agent.settle(now) {
                 if let Some(exit) = self.perform(effect) {
                     self.children.kill_all();
+                    if exit == Exit::Done {
+                        out::keep_last(&self.outs, &self.client, &self.session).await;
+                    }
                     return exit;
                 }
             }
@@ -204,8 +234,12 @@ impl Shell {
 
     fn handle(&mut self, event: Event) {
         match &event {
-            Event::Reply { call, .. } => {
+            Event::Reply { call, result } => {
                 self.calls.remove(call);
+                if let Ok(Reply::Welcome { session, .. }) = result {
+                    let (worker, session) = (self.worker.clone(), *session);
+                    self.session.send_replace(Some(Owner { worker, session }));
+                }
             }
             Event::Exited { child, .. } => self.children.forget(*child),
             _ => {}
@@ -238,7 +272,10 @@ impl Shell {
             Effect::Feed { child, spec } => self.children.feed(child, spec),
             Effect::Stop { child, grace } => self.children.stop(child, grace),
             Effect::Spool(entries) => self.service.put(entries),
-            Effect::Acknowledged(held) => self.service.acknowledge(held),
+            Effect::Acknowledged(held) => {
+                self.service.acknowledge(held);
+                self.outs.reported();
+            }
             Effect::Exit(exit) => return Some(exit),
         }
         None

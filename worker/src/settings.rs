@@ -10,12 +10,14 @@ use swath_model::device::Device;
 use swath_model::id::{StateId, WorkerName};
 use swath_model::offer::Offer;
 use swath_model::program::{JOB_VARIABLE, JOB_VARIABLES};
+use swath_model::text::read_bytes;
 use swath_model::view::WorkerAbout;
 use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
 
 use crate::devices::Devices;
 use crate::hardware::{self, Hardware};
 use swath_agent::Backoff;
+use swath_agent::quota::Quota;
 
 /// The longest pause between two calls that find no leading coordinator, where
 /// there are several.
@@ -36,7 +38,7 @@ others tell the worker which. When the leader is away, the worker tries all unti
 Programs of sweep files run only if they are allowed by name. Those of [program] are started in the
 directory that the sweep file names, those of `trainer.command` in that of the worker. They get the
 job spec as JSON in the file SWATH_SPEC, and SWATH_SEED, SWATH_OUT (a directory of their own below
-`out` in the state directory), SWATH_JOB, SWATH_ATTEMPT, SWATH_SWEEP, SWATH_REPLICATE, SWATH_DEVICE,
+--out, which `coordinator files` shows), SWATH_JOB, SWATH_ATTEMPT, SWATH_SWEEP, SWATH_REPLICATE, SWATH_DEVICE,
 SWATH_THREADS, and CUDA_VISIBLE_DEVICES for the GPU of their slot.
 
 SIGTERM or Ctrl-C: takes no more jobs, stops and gives back what it runs, delivers outcomes, exits.
@@ -97,6 +99,20 @@ pub struct Cli {
     /// [default: ~/.local/state/swath/NAME]
     #[arg(long, env = "SWATH_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+
+    /// Where each attempt of a program gets a directory; may be on a disk that workers share
+    /// [default: `out` in the state directory]
+    #[arg(long, env = "SWATH_OUT_DIR", value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Remove the oldest directories of attempts that have ended when all of this worker's are
+    /// larger than this together, such as `50GiB`; 0: never
+    #[arg(long, env = "SWATH_KEEP_BYTES", value_name = "SIZE", default_value = "0", value_parser = size)]
+    pub keep_bytes: u64,
+
+    /// Remove them also when less than this is free on their disk; 0: never
+    #[arg(long, env = "SWATH_KEEP_FREE", value_name = "SIZE", default_value = "0", value_parser = size)]
+    pub keep_free: u64,
 
     /// End after this time without a job
     #[arg(long, env = "SWATH_EXIT_WHEN_IDLE", value_name = "SECONDS", value_parser = seconds)]
@@ -178,6 +194,13 @@ fn process(text: &str) -> Result<Pid, String> {
         .ok_or_else(|| "not the id of a process".to_owned())
 }
 
+fn size(text: &str) -> Result<u64, String> {
+    if text.trim() == "0" {
+        return Ok(0);
+    }
+    read_bytes(text).ok_or_else(|| "not a size, such as 50GiB, 500MiB or 0".to_owned())
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text
         .parse()
@@ -214,6 +237,10 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where outcomes and checkpoints are kept.
     pub state_dir: PathBuf,
+    /// Where attempts have their directories.
+    pub out: PathBuf,
+    /// How much room these may take.
+    pub quota: Quota,
     /// After how long without a job to end.
     pub exit_when_idle: Option<Duration>,
     /// The programs that sweep files may run.
@@ -266,6 +293,8 @@ impl Settings {
             Some(directory) => directory,
             None => below_home("XDG_STATE_HOME", ".local/state", "--state-dir", &state)?,
         };
+        let whole = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let state_dir = whole(state_dir);
         let coordinators = each_once(cli.coordinator);
         Ok(Self {
             backoff: backoff(coordinators.len()),
@@ -277,7 +306,12 @@ impl Settings {
             hardware,
             threads,
             data_dir,
-            state_dir: std::path::absolute(&state_dir).unwrap_or(state_dir),
+            out: cli.out.map_or_else(|| state_dir.join("out"), whole),
+            quota: Quota {
+                keep_bytes: cli.keep_bytes,
+                keep_free: cli.keep_free,
+            },
+            state_dir,
             exit_when_idle: cli.exit_when_idle,
             programs: cli.allow_command,
             trainer: cli.trainer.unwrap_or_else(default_trainer),
@@ -292,6 +326,7 @@ impl Settings {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             state_id: Some(state_id),
+            out: Some(self.out.to_string_lossy().into_owned()),
             offer: Offer {
                 slots: self.slots.clone(),
                 programs: self.programs.clone(),
@@ -435,5 +470,32 @@ mod tests {
         let settings = Settings::resolve(cli(&["--threads-per-slot", "3"])).unwrap();
         assert_eq!((settings.threads, settings.slots), (3, vec![Device::Cpu]));
         assert!(settings.state_dir.is_absolute());
+    }
+
+    #[test]
+    fn directories_of_attempts_are_where_and_as_large_as_asked() {
+        let settings = |arguments: &[&str]| {
+            let words = [&["worker", "--state-dir", "/s"], arguments].concat();
+            Settings::resolve(Cli::parse_from(words)).unwrap()
+        };
+        let usual = settings(&[]);
+        assert_eq!(
+            (usual.out, usual.quota),
+            ("/s/out".into(), Quota::default())
+        );
+        let words = [
+            "--out",
+            "/nfs/out",
+            "--keep-bytes",
+            "50GiB",
+            "--keep-free",
+            "0",
+        ];
+        let asked = settings(&words);
+        assert_eq!(asked.out, PathBuf::from("/nfs/out"));
+        assert_eq!(asked.quota.keep_bytes, 50 << 30);
+        assert!(settings(&["--out", "here"]).out.is_absolute());
+        let wrong = Cli::try_parse_from(["worker", "--keep-bytes", "50"]);
+        assert_eq!(wrong.unwrap_err().exit_code(), 2);
     }
 }

@@ -17,6 +17,7 @@ pub(crate) const WAIT: &str = "SWATH_WAIT";
 pub(crate) const TIMEOUT: &str = "SWATH_TIMEOUT";
 pub(crate) const WATCH: &str = "SWATH_WATCH";
 pub(crate) const LIMIT: &str = "SWATH_LIMIT";
+pub(crate) const FILES_ATTEMPT: &str = "SWATH_FILES_ATTEMPT";
 pub(crate) const FOLLOW: &str = "SWATH_FOLLOW";
 pub(crate) const DIVERGED: &str = "SWATH_DIVERGED";
 pub(crate) const FAILED: &str = "SWATH_FAILED";

@@ -153,7 +153,7 @@ pub(crate) struct Global {
 
     /// How to print the answer; `best`, `export` and `plot` also take a file,
     /// whose ending decides its format
-    #[arg(short, long, global = true, value_parser = OutputParser, value_name = "FORMAT")]
+    #[arg(short, long, global = true, value_parser = OutputParser::file(), value_name = "FORMAT")]
     #[arg(default_value = "table", env = environment::OUTPUT, hide_env_values = true)]
     pub(crate) output: Output,
 
@@ -241,6 +241,7 @@ pub(crate) enum Verb {
     Explain(Explain),
     Decisions(Decisions),
     Logs(Logs),
+    Files(Files),
     Curves(Curves),
     Extend(Extend),
     Retry(Retry),

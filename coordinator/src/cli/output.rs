@@ -36,9 +36,25 @@ impl Output {
 }
 
 /// Reads an [`Output`]. A word that names no format and has an ending or a
-/// directory is a file.
+/// directory is a file; where a directory is meant, every such word is one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct OutputParser;
+pub(crate) struct OutputParser {
+    takes_directory: bool,
+}
+
+impl OutputParser {
+    pub(crate) const fn file() -> Self {
+        Self {
+            takes_directory: false,
+        }
+    }
+
+    pub(crate) const fn directory() -> Self {
+        Self {
+            takes_directory: true,
+        }
+    }
+}
 
 impl TypedValueParser for OutputParser {
     type Value = Output;
@@ -54,9 +70,13 @@ impl TypedValueParser for OutputParser {
         if nested || path.extension().is_some() {
             return Ok(Output::File(path.to_owned()));
         }
-        EnumValueParser::<Format>::new()
-            .parse_ref(command, argument, value)
-            .map(Output::Format)
+        let format = EnumValueParser::<Format>::new().parse_ref(command, argument, value);
+        match format {
+            Err(_) if self.takes_directory && !value.is_empty() => {
+                Ok(Output::File(path.to_owned()))
+            }
+            format => format.map(Output::Format),
+        }
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
@@ -84,5 +104,18 @@ mod tests {
         }
         let error = output("jsn").unwrap_err().to_string();
         assert!(error.contains("'json'"), "{error}");
+    }
+
+    #[test]
+    fn files_are_fetched_into_any_directory() {
+        let output = |text: &str| {
+            let words = ["coordinator", "files", "3fa9c1", "-o", text];
+            Cli::read(words).map(|cli| cli.global.output)
+        };
+        assert_eq!(output("jsonl").unwrap(), Output::Format(Format::Jsonl));
+        for directory in ["out", ".", "a/b", "./json"] {
+            assert_eq!(output(directory).unwrap().file(), Some(directory.into()));
+        }
+        assert!(output("").is_err());
     }
 }

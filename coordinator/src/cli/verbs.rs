@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use clap_complete::Shell;
 use swath_model::id::WorkerName;
 
-use super::environment;
+use super::{Output, OutputParser, environment};
 
 /// Trains a sweep on this machine and prints its table
 ///
@@ -341,6 +341,38 @@ pub(crate) struct Logs {
     #[arg(short, long, env = environment::FOLLOW, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) follow: bool,
+}
+
+/// Lists what an attempt of a job left in its directory, or fetches it
+///
+/// With `-o DIR` the files are copied there, all of them or those that are
+/// named; what is there already is not fetched again, and what was cut off goes
+/// on. Each file is checked by its digest. Links are told, not followed.
+///
+/// The files stay with the worker that ran the attempt, which must be connected.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator files 3fa9c1
+  coordinator files 3fa9c1 -o results
+  coordinator files 3fa9c1 -o results model.pt 'figures/*.png'
+  coordinator files 'digits_mlp lr=0.1 replicate=1' --attempt 1 -o json")]
+pub(crate) struct Files {
+    /// Which job
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
+    /// Which files: paths and patterns [default: all]
+    #[arg(value_name = "FILE")]
+    pub(crate) named: Vec<String>,
+    /// Which attempt [default: the one whose result counts, or else the last]
+    #[arg(long, value_name = "N", env = environment::FILES_ATTEMPT, hide_env_values = true)]
+    pub(crate) attempt: Option<u32>,
+    /// How to print the list; or the directory to fetch the files into
+    // The same as the global option, but any word that is no format is a
+    // directory.
+    #[arg(short, long, value_parser = OutputParser::directory(), value_name = "FORMAT|DIR")]
+    #[arg(default_value = "table", env = environment::OUTPUT, hide_env_values = true)]
+    pub(crate) output: Output,
 }
 
 /// Cancels sweeps or jobs

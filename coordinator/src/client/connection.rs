@@ -10,19 +10,21 @@ use serde::de::DeserializeOwned;
 use swath_coordinator::api::{ChangeOrder, Changed, Jobs, KnownJobs, ReadQuery};
 use swath_coordinator::database::Database;
 use swath_coordinator::server::{ServeSettings, Server};
+use swath_model::files::FileOrder;
 use swath_model::id::{InputDigest, JobDigest};
 use swath_model::message::{Known, Sources};
 use swath_model::policy::Policy;
 use swath_model::program::input_digest;
 use swath_model::view::JobView;
 use swath_proto::address::{self, COORDINATOR_DEFAULT, Walk};
-use swath_proto::convert::submit_request;
+use swath_proto::convert::{file_order_message, submit_request};
 use swath_proto::limits;
 use swath_proto::refusal::{Refusal, innermost};
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::v1::{
-    ChangeRequest, FetchRequest, ReadRequest, SubmitReply, SubmitRequest, UploadRequest,
+    ChangeRequest, FetchFileReply, FetchFileRequest, FetchRequest, ReadRequest, SubmitReply,
+    SubmitRequest, UploadRequest,
 };
 use swath_proto::v1::{WatchReply, WatchRequest};
 use tokio_stream::wrappers::ReceiverStream;
@@ -363,6 +365,14 @@ impl Connection {
         self.ask(true, watch).await
     }
 
+    /// Fetches files from the coordinator that answered last.
+    pub(crate) fn fetcher(&self) -> Fetcher {
+        Fetcher {
+            client: self.client.clone(),
+            url: self.url.clone(),
+        }
+    }
+
     /// Reads a document of the coordinator.
     ///
     /// # Errors
@@ -373,6 +383,32 @@ impl Connection {
             Failure::error(format!("cannot read the answer of {}: {error}", self.url))
                 .hint("it is a coordinator of another version; use its own `coordinator` command")
         })
+    }
+}
+
+/// A connection that fetches files, several at once.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetcher {
+    client: Client,
+    url: String,
+}
+
+impl Fetcher {
+    /// A file that an attempt left, part by part.
+    pub(crate) async fn fetch(&self, order: &FileOrder) -> Outcome<Streaming<FetchFileReply>> {
+        let order = Some(file_order_message(order));
+        let reply = self
+            .client
+            .clone()
+            .fetch_file(FetchFileRequest { order })
+            .await;
+        let stream = reply.map_err(|status| self.failed(&status))?;
+        Ok(stream.into_inner())
+    }
+
+    /// Why a file does not come, or breaks off.
+    pub(crate) fn failed(&self, status: &Status) -> Failure {
+        Failure::refused(&self.url, status)
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) enum Exit {
     Usage,
     /// Nothing has this name or id; or `--check` leaves a value undecided.
     NotFound,
-    /// No coordinator answered.
+    /// No coordinator answered; or the worker is away that has what is asked for.
     Unreachable,
     /// The coordinator understood and refused.
     NotAllowed,
@@ -66,7 +66,9 @@ impl Exit {
             Self::Error => "error",
             Self::Usage => "usage or invalid file; nothing was changed",
             Self::NotFound => "not found; with `--check`: some published value is undecided",
-            Self::Unreachable => "coordinator unreachable",
+            Self::Unreachable => {
+                "coordinator unreachable; or the worker that has what is asked for is away"
+            }
             Self::NotAllowed => "not allowed",
             Self::FailedCells => {
                 "the sweep finished with failed cells; with `--check`: some published value was \

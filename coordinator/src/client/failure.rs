@@ -106,6 +106,8 @@ impl Failure {
             | Code::Unauthenticated
             | Code::FailedPrecondition
             | Code::AlreadyExists => Exit::NotAllowed,
+            // The coordinator is there, but not the worker that it would ask.
+            Code::Unavailable => Exit::Unreachable,
             Code::Unimplemented => {
                 return Self::error(format!("{url} does not know this command"))
                     .hint("it is another program, or a coordinator of another version");

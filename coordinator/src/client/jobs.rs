@@ -53,7 +53,7 @@ pub(crate) async fn explain(context: &Context, arguments: cli::Explain) -> Outco
     context.printer.data(&text)?;
     context
         .printer
-        .hint(render::explain::next(&document.detail.job, &context.asked));
+        .hint(render::explain::next(&document, &context.asked));
     Ok(Exit::Ok)
 }
 

@@ -9,6 +9,7 @@ mod connection;
 pub(crate) mod exit;
 mod export;
 pub(crate) mod failure;
+mod fetch;
 mod files;
 mod import;
 mod inputs;
@@ -46,7 +47,10 @@ use crate::settings::Context;
 pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
     if let (Some(file), false) = (
         &context.file,
-        matches!(verb, Verb::Best(_) | Verb::Export(_) | Verb::Plot(_)),
+        matches!(
+            verb,
+            Verb::Best(_) | Verb::Export(_) | Verb::Files(_) | Verb::Plot(_)
+        ),
     ) {
         return Err(no_file(file));
     }
@@ -66,6 +70,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Explain(arguments) => jobs::explain(context, arguments).await,
         Verb::Decisions(arguments) => read::decisions(context, arguments).await,
         Verb::Logs(arguments) => jobs::logs(context, arguments).await,
+        Verb::Files(arguments) => fetch::files(context, arguments).await,
         Verb::Curves(arguments) => jobs::curves(context, arguments).await,
         Verb::Extend(arguments) => change::extend(context, &arguments).await,
         Verb::Retry(arguments) => change::retry(context, arguments).await,

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::change::change;
 use super::error::ApiError;
+use super::files::fetch;
 use super::follow::Following;
 use super::inputs::upload;
 use super::read::read;
@@ -126,6 +127,19 @@ impl Control for ControlService {
                 () = following.send(&replies) => {}
             }
         });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    type FetchFileStream = ReceiverStream<Result<v1::FetchFileReply, Status>>;
+
+    async fn fetch_file(
+        &self,
+        request: Request<v1::FetchFileRequest>,
+    ) -> Reply<Self::FetchFileStream> {
+        let order = request.into_inner().order;
+        let order = order.ok_or_else(|| Status::invalid_argument("field `order`: is missing"))?;
+        let order = convert::file_order(order)?;
+        let stream = fetch(Arc::clone(&self.state), order).await?;
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }

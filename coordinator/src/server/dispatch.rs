@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use swath_model::id::Owner;
 use swath_model::message::{Exchange, Exchanged};
 use swath_proto::v1::dispatch_server::Dispatch;
 use swath_proto::{PROTOCOL_VERSION, convert, limits, v1};
 use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::error::{other_protocol, worker_status};
+use super::error::{ApiError, other_protocol, worker_status};
 use super::inputs::{Pieces, fetch};
+use super::keeping::retained;
 use super::state::State;
 
 pub(crate) struct DispatchService {
@@ -128,9 +131,45 @@ impl Dispatch for DispatchService {
         let pieces = fetch(&self.state, &request.into_inner().digest).await?;
         Ok(Response::new(pieces))
     }
+
+    async fn retain(&self, request: Request<v1::RetainRequest>) -> Reply<v1::RetainReply> {
+        let message = request.into_inner();
+        let owner = convert::owner(&message.worker, message.session)?;
+        let held = convert::held_all(&message.held)?;
+        self.check(owner).await?;
+        let may_go = retained(&self.state, &held).await;
+        let may_go = may_go.map_err(ApiError::for_worker)?;
+        Ok(Response::new(v1::RetainReply { may_go }))
+    }
+
+    type ServeStream = ReceiverStream<Result<v1::FileOrder, Status>>;
+
+    async fn serve(
+        &self,
+        request: Request<Streaming<v1::ServeMessage>>,
+    ) -> Reply<Self::ServeStream> {
+        let mut parts = request.into_inner();
+        let first = parts.message().await?.and_then(|message| message.part);
+        let Some(v1::serve_message::Part::Hello(hello)) = first else {
+            return Err(Status::invalid_argument("a line begins with a hello"));
+        };
+        let owner = convert::owner(&hello.worker, hello.session)?;
+        self.check(owner.clone()).await?;
+        let (orders, stream) = tokio::sync::mpsc::channel(1);
+        self.state.lines.add(owner, orders, parts);
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
 }
 
 impl DispatchService {
+    /// Refuses a session that is not its worker's newest.
+    async fn check(&self, owner: Owner) -> Result<(), Status> {
+        let state = &self.state;
+        let heard = state.engine.observe(state.now(), owner, Vec::new()).await;
+        heard.map_err(worker_status)?;
+        Ok(())
+    }
+
     /// One exchange. If it brings neither an acknowledgement nor a job, the
     /// worker waits for one until `wait` is over.
     async fn exchange_or_wait(

@@ -35,6 +35,9 @@ pub(crate) enum ApiError {
         /// The address of the leader.
         leader: Option<String>,
     },
+    /// The worker that has what was asked for is not connected.
+    #[error("{0}")]
+    WorkerAway(String),
     /// The store failed; nothing of the call was kept.
     #[error("{0}")]
     StoreFailed(String),
@@ -100,6 +103,7 @@ impl From<ApiError> for Status {
             ApiError::Stale(_) => Reason::StaleSession.status(message),
             ApiError::NameTaken(_) => Reason::NameTaken.status(message),
             ApiError::NotLeader { leader, .. } => not_leader(message, leader.as_deref()),
+            ApiError::WorkerAway(_) => Reason::WorkerAway.status(message),
             ApiError::StoreFailed(_) => Reason::StoreFailed.status(message),
             ApiError::Internal(_) => Self::internal(message),
         }

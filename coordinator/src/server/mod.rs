@@ -9,9 +9,12 @@ mod delete;
 mod dispatch;
 mod error;
 mod explain;
+mod files;
 mod follow;
 mod import;
 mod inputs;
+mod keeping;
+mod lines;
 mod open;
 mod read;
 mod select;
@@ -287,7 +290,7 @@ async fn serve(
     .max_decoding_message_size(limits::DISPATCH_MESSAGE_BYTES)
     .max_encoding_message_size(limits::DISPATCH_MESSAGE_BYTES);
     let control = ControlServer::new(ControlService {
-        state,
+        state: Arc::clone(&state),
         stop: stop.clone(),
     })
     .max_decoding_message_size(limits::CONTROL_MESSAGE_BYTES)
@@ -309,7 +312,11 @@ async fn serve(
         .add_service(health_service)
         .add_service(dispatch)
         .add_service(control)
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+        .serve_with_incoming_shutdown(incoming, async move {
+            stop.cancelled().await;
+            // A shutdown must not wait for them.
+            state.lines.close();
+        })
         .await
 }
 

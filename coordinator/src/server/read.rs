@@ -7,12 +7,14 @@ use swath_model::id::SweepDigest;
 use swath_model::job::StateName;
 use swath_model::message::JobQuery;
 use swath_model::probe::WorkloadKey;
+use swath_model::spec::{JobSpec, Work};
 use swath_model::view::{JobDetail, JobView, SCHEMA_VERSION, SweepKind, SweepView, WorkerView};
 use swath_store::Store;
 
 use super::decisions::decisions;
 use super::error::ApiError;
 use super::explain::{self, Facts};
+use super::files;
 use super::inputs::missing_inputs;
 use super::select;
 use super::state::State;
@@ -129,6 +131,9 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
                 job,
                 chunks,
             })
+        }
+        ReadQuery::Files { selector, attempt } => {
+            json(&files::files(state, &selector, attempt).await?)
         }
         ReadQuery::Decisions { selector } => {
             let sweep = select::sweep(store, &selector).await?;
@@ -299,7 +304,7 @@ async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocume
 }
 
 /// Every worker, and who of them is silent.
-async fn workers(state: &State) -> Result<Vec<WorkerView>, ApiError> {
+pub(crate) async fn workers(state: &State) -> Result<Vec<WorkerView>, ApiError> {
     let mut workers = state.store.workers().await.map_err(ApiError::from)?;
     let now = state.now();
     // A coordinator that stands by does not know it.
@@ -392,10 +397,18 @@ async fn explanation(state: &State, selector: &[String]) -> Result<Explanation, 
     };
     let items = explain::reasons(&facts);
     let reasons = items.iter().map(|item| item.text(job.digest)).collect();
+    let left = match JobSpec::from_value(&detail.job.spec) {
+        Ok(spec) if matches!(spec.work(), Work::Command(_)) => {
+            let place = files::find(state, &detail, detail.job.attempt).await?;
+            place.and_then(|place| place.left())
+        }
+        _ => None,
+    };
     Ok(Explanation {
         schema_version: SCHEMA_VERSION,
         items,
         reasons,
+        left,
         now_ms: state.now().as_ms(),
         detail,
     })

@@ -13,6 +13,8 @@ use tokio::sync::Semaphore;
 
 use super::clock::Clock;
 use super::inputs::UPLOADS_AT_ONCE;
+use super::keeping::Keeping;
+use super::lines::Lines;
 
 /// Shared by the handlers and the sweeper.
 pub(crate) struct State {
@@ -23,6 +25,10 @@ pub(crate) struct State {
     pub(crate) policy: Policy,
     /// Whose turn it is to send files.
     pub(crate) uploads: Semaphore,
+    /// The lines on which workers can be asked for files.
+    pub(crate) lines: Lines,
+    /// What sweeps want to keep, as far as it was looked up.
+    pub(crate) keeping: Keeping,
     clock: Clock,
     /// Workers that an operator drains; kept here so that every reply can say
     /// so without a read.
@@ -36,6 +42,8 @@ impl State {
             engine,
             policy,
             uploads: Semaphore::new(UPLOADS_AT_ONCE),
+            lines: Lines::default(),
+            keeping: Keeping::default(),
             clock: Clock::new(Timestamp::default()),
             draining: Mutex::new(BTreeSet::new()),
         }

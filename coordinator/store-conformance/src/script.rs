@@ -247,6 +247,7 @@ pub fn worker_about(programs: &[&str]) -> WorkerAbout {
         pid: 42,
         version: "0.1.0".to_owned(),
         state_id: None,
+        out: None,
         offer: Offer {
             slots: vec![Device::Cpu],
             programs: programs.iter().map(|&name| name.to_owned()).collect(),

@@ -39,6 +39,7 @@ async fn engine() -> (Engine, Owner, Arc<Watch>, Database) {
         about: WorkerAbout {
             host: "a\0b\"ü".to_owned(),
             state_id: Some(swath_model::id::StateId(7)),
+            out: Some("/lab/out".to_owned()),
             offer: Offer {
                 programs: vec!["pro\0gram".to_owned(), String::new()],
                 slots: vec![Device::Cpu],

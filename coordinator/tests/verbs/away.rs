@@ -321,6 +321,15 @@ impl Control for Standby {
     ) -> Result<Response<Self::WatchStream>, Status> {
         Err(self.refusal())
     }
+
+    type FetchFileStream = ReceiverStream<Result<v1::FetchFileReply, Status>>;
+
+    async fn fetch_file(
+        &self,
+        _: Request<v1::FetchFileRequest>,
+    ) -> Result<Response<Self::FetchFileStream>, Status> {
+        Err(self.refusal())
+    }
 }
 
 #[test]

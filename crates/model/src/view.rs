@@ -475,6 +475,10 @@ pub struct WorkerAbout {
     /// Its state directory; absent where the worker does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_id: Option<StateId>,
+    /// The directory in which its attempts have theirs; absent where the worker
+    /// does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out: Option<String>,
     /// What it offers to jobs.
     #[serde(flatten)]
     pub offer: Offer,

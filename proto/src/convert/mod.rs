@@ -15,8 +15,12 @@ use swath_model::view::WorkerAbout;
 
 use crate::{limits, v1};
 
+mod files;
 mod submit;
 
+pub use self::files::{
+    fetch_reply, fetched, file_order, file_order_message, serve_message, served,
+};
 pub use self::submit::{said_of, sources, submit_request};
 
 /// A message with a missing or wrong field.
@@ -198,6 +202,8 @@ pub fn hello(message: v1::HelloRequest) -> Result<message::Hello> {
             pid: message.pid,
             version: limited("version", message.version, 256)?,
             state_id: state_id(&message.state_id)?,
+            out: Some(limited("out", message.out, limits::PATH_BYTES)?)
+                .filter(|out| !out.is_empty()),
             offer: Offer {
                 slots: slots.collect::<Result<_>>()?,
                 programs: message.programs,
@@ -227,6 +233,7 @@ pub fn hello_message(hello: message::Hello) -> v1::HelloRequest {
             .state_id
             .map_or_else(String::new, |id| id.to_string()),
         takes_name: hello.takes_name,
+        out: hello.about.out.unwrap_or_default(),
         slots: offer.slots.iter().map(ToString::to_string).collect(),
         programs: offer.programs,
         devices: devices.collect(),

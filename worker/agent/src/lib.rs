@@ -18,6 +18,7 @@ mod open_line;
 mod outbox;
 mod pace;
 mod program;
+pub mod quota;
 mod replies;
 mod rows;
 mod slot;

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use swath_model::device::Device;
+use swath_model::files::directory_name;
 use swath_model::id::InputDigest;
+use swath_model::message::Held;
 use swath_model::program::{Command, Facts, MissingName, Read, Shipped, argv};
 use swath_model::spec::{JobSpec, canonical, set};
 
@@ -19,6 +21,8 @@ pub struct CommandLine {
     pub environment: BTreeMap<String, String>,
     /// The directory in which it is started; absent: the worker's.
     pub directory: Option<String>,
+    /// The attempt that runs it.
+    pub held: Option<Held>,
     /// A directory for what it writes; to be made.
     pub out: String,
     /// The spec that it gets.
@@ -47,7 +51,7 @@ pub(super) fn command_line(
     let sweep = job.launch.sweep.clone().unwrap_or_default();
     let facts = Facts {
         seed: spec.seed(),
-        out: format!("{}/{}-{attempt}", config.out, job.held.job.short()),
+        out: format!("{}/{}", config.out, directory_name(&job.held)),
         job: digest,
         attempt,
         sweep,
@@ -68,6 +72,7 @@ pub(super) fn command_line(
         directory: job.launch.directory.clone(),
         shipped: job.launch.shipped.clone(),
         read: files.map(|read| read.filled(&facts)).transpose()?,
+        held: Some(job.held),
         out: facts.out,
         spec: with_locals(job, spec),
         takes_stdin: command.takes_stdin(),

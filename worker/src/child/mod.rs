@@ -31,7 +31,10 @@ pub use self::family::{adopt_orphans, die_with, kill_leftovers};
 use self::inputs::Inputs;
 use self::shipped::OwnCopy;
 pub use self::shipped::Shelf;
+use crate::out::Outs;
+use crate::spool::now_ms;
 use swath_agent::{ChildId, CommandLine, End, Event, Program, Row, Thinned};
+use swath_model::message::Held;
 use swath_model::needs::Lack;
 use swath_model::program::Read;
 
@@ -59,6 +62,8 @@ pub struct Setting {
     /// A tag that identifies this worker's children among all processes of the
     /// host.
     pub family: String,
+    /// The directories of attempts.
+    pub outs: Outs,
 }
 
 /// In the id of a process that helps a child.
@@ -248,7 +253,8 @@ impl Starter {
                     read: line.read,
                     metric: line.metric,
                     directory: line.directory,
-                    out: line.out.into(),
+                    held: line.held,
+                    outs: self.setting.outs.clone(),
                 });
                 if line.takes_stdin {
                     Input::Only(line.spec)
@@ -290,7 +296,11 @@ impl Starter {
             Program::Command(line) => {
                 let path = setting.specs.join(format!("{}.json", id.0));
                 put(&path, &line.spec).map_err(End::NotStarted)?;
-                make(&line.out).map_err(End::NotStarted)?;
+                if let Some(held) = line.held {
+                    let out = &line.out;
+                    let failed = |error| End::NotStarted(format!("its directory {out}: {error}"));
+                    setting.outs.begin(held).map_err(failed)?;
+                }
                 let command = of_line(line, &path);
                 spec_file = Some(path);
                 (line.argv[0].clone(), command)
@@ -307,7 +317,12 @@ impl Starter {
                 remove(spec_file.as_ref());
                 let lack = match program {
                     Program::Trainer => inputs::is_missing(&error).then_some(Lack::Trainer),
-                    Program::Command(line) => inputs::lack_of(line, &error),
+                    Program::Command(line) => {
+                        if let Some(held) = line.held {
+                            setting.outs.ended(held, now_ms());
+                        }
+                        inputs::lack_of(line, &error)
+                    }
                 };
                 lack.map_or_else(|| End::NotStarted(format!("`{name}`: {error}")), End::Lacks)
             })
@@ -329,11 +344,6 @@ fn put(path: &Path, spec: &str) -> Result<(), String> {
     let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
     let put = made.and_then(|()| std::fs::write(path, spec));
     put.map_err(|error| format!("its spec file {}: {error}", path.display()))
-}
-
-/// Makes the directory of an attempt.
-fn make(out: &str) -> Result<(), String> {
-    std::fs::create_dir_all(out).map_err(|error| format!("its directory {out}: {error}"))
 }
 
 fn of_line(line: &CommandLine, spec: &Path) -> Command {
@@ -423,7 +433,8 @@ struct Writes {
     read: Option<Read>,
     metric: String,
     directory: Option<String>,
-    out: PathBuf,
+    held: Option<Held>,
+    outs: Outs,
 }
 
 impl Writes {
@@ -438,8 +449,9 @@ impl Writes {
             Some(read) => read.await.ok(),
             None => None,
         };
-        // Only an empty one can be removed so.
-        let _kept = std::fs::remove_dir(&self.out);
+        if let Some(held) = self.held {
+            self.outs.ended(held, now_ms());
+        }
         rows
     }
 }

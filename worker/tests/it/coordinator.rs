@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) drain: AtomicBool,
     /// Whether hellos are refused for their protocol version.
     pub(crate) other_protocol: AtomicBool,
+    /// Whether the directories of ended attempts may go.
+    pub(crate) may_go: AtomicBool,
 }
 
 impl Shared {
@@ -78,6 +80,7 @@ impl Coordinator {
             exchanges: AtomicU32::new(0),
             drain: AtomicBool::new(false),
             other_protocol: AtomicBool::new(false),
+            may_go: AtomicBool::new(false),
         };
         Self::over(Arc::new(shared), None)
     }
@@ -327,5 +330,26 @@ impl Dispatch for Server {
         _request: Request<v1::FetchRequest>,
     ) -> Result<Response<Self::FetchStream>, Status> {
         Err(Status::not_found("this coordinator has no files"))
+    }
+
+    async fn retain(
+        &self,
+        request: Request<v1::RetainRequest>,
+    ) -> Result<Response<v1::RetainReply>, Status> {
+        let held = request.into_inner().held;
+        let may_go = self.shared.may_go.load(Ordering::SeqCst);
+        Ok(Response::new(v1::RetainReply {
+            may_go: held.iter().map(|_| may_go).collect(),
+        }))
+    }
+
+    type ServeStream = tokio_stream::Empty<Result<v1::FileOrder, Status>>;
+
+    /// As a coordinator answers that does not know the call.
+    async fn serve(
+        &self,
+        _: Request<tonic::Streaming<v1::ServeMessage>>,
+    ) -> Result<Response<Self::ServeStream>, Status> {
+        Err(Status::unimplemented("older"))
     }
 }

@@ -145,6 +145,8 @@ impl Bench {
             threads: 1,
             data_dir: directory.path().join("data"),
             state_dir: directory.path().join("state"),
+            out: directory.path().join("out"),
+            quota: swath_agent::quota::Quota::default(),
             exit_when_idle: None,
             programs: vec!["python3".to_owned(), "sh".to_owned()],
             trainer: fake_trainer(directory.path()),

@@ -29,6 +29,9 @@ pub(crate) fn text(explanation: &Explanation, wide: bool, style: &Style) -> Stri
     for item in &explanation.items {
         let _ = writeln!(out, "- {}", visible(&item.text(job.digest)));
     }
+    if let Some(left) = &explanation.left {
+        let _ = writeln!(out, "- {}", visible(&left.text()));
+    }
     let attempts = attempts(&explanation.detail.attempts);
     if !explanation.detail.attempts.is_empty() {
         let format = if wide { Format::Wide } else { Format::Table };
@@ -80,9 +83,13 @@ fn metrics(job: &JobView, out: &mut String) {
 }
 
 /// Where a reader can look next; `asked` follows the words of a command.
-pub(crate) fn next(job: &JobView, asked: &str) -> String {
-    let id = job.digest.short();
-    format!("`coordinator logs {id}{asked}`, `coordinator curves {id}{asked}`")
+pub(crate) fn next(explanation: &Explanation, asked: &str) -> String {
+    let id = explanation.detail.job.digest.short();
+    let files = match explanation.left {
+        Some(_) => format!(", `coordinator files {id} -o DIR{asked}` fetches its files"),
+        None => String::new(),
+    };
+    format!("`coordinator logs {id}{asked}`, `coordinator curves {id}{asked}`{files}")
 }
 
 /// A job's attempts.

@@ -4,6 +4,7 @@ pub(crate) mod best;
 pub(crate) mod decisions;
 pub(crate) mod explain;
 pub(crate) mod failures;
+pub(crate) mod files;
 pub(crate) mod jobs;
 pub(crate) mod progress;
 pub(crate) mod status;

@@ -3,8 +3,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use swath_coordinator::api::{Decided, Decisions, Explanation, NamedCell, Status, Workers};
 use swath_coordinator::explain::ExplainItem;
+use swath_coordinator::files::{Files, Left};
 use swath_model::cause::PauseCause;
 use swath_model::device::Device;
+use swath_model::files::{Absent, AttemptFiles, FileKind, FileView, FilesState, Listing, Remover};
 use swath_model::id::{
     Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
 };
@@ -19,7 +21,7 @@ use swath_model::view::{
 };
 use swath_report::{Format, Style};
 
-use super::{decisions, explain, failures, jobs, status, sweeps, workers};
+use super::{decisions, explain, failures, files, jobs, status, sweeps, workers};
 
 /// 2026-03-01T12:00:00Z.
 const NOW_MS: i64 = 1_772_366_400_000;
@@ -148,6 +150,7 @@ fn worker(name: &str, seen: i64) -> WorkerView {
                 ..Offer::default()
             },
             state_id: None,
+            out: None,
         },
         held: 2,
         failed_in_a_row: 0,
@@ -369,6 +372,12 @@ fn an_explanation() {
             attempts: 5,
         }],
         reasons: Vec::new(),
+        left: Some(Left {
+            attempt: Attempt(1),
+            worker: worker_name(),
+            host: "lab3".to_owned(),
+            directory: "/out/030303030303-1".to_owned(),
+        }),
         now_ms: NOW_MS,
     };
     insta::assert_snapshot!(explain::text(&document, false, &Style::PIPE));
@@ -386,4 +395,69 @@ fn failures_that_are_alike_are_told_once() {
         "",
     );
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+fn left(state: FilesState) -> Files {
+    Files {
+        schema_version: SCHEMA_VERSION,
+        job: failed(3, Fault::OutOfMemory, ""),
+        attempts: vec![Attempt(1), Attempt(2)],
+        found: Some(AttemptFiles {
+            attempt: Attempt(2),
+            worker: worker_name(),
+            host: "lab3".to_owned(),
+            directory: Some("/out/030303030303-2".to_owned()),
+            seen_at: Some(at(3600)),
+            state,
+        }),
+        now_ms: NOW_MS,
+    }
+}
+
+#[test]
+fn files_are_listed_with_who_has_them() {
+    let file = |path: &str, bytes, kind| FileView {
+        path: path.to_owned(),
+        bytes,
+        modified_at: at(60),
+        kind,
+    };
+    let target = "/data/model.pt".to_owned();
+    let document = left(FilesState::Listed(Listing {
+        files: vec![
+            file("figures/loss.png", 20_480, FileKind::File),
+            file("model.pt", 0, FileKind::Link { target }),
+        ],
+        more: 12_000,
+        bytes: 3 << 30,
+    }));
+    let attempt = document.found.as_ref().unwrap();
+    let listing = files::listing(Some(attempt));
+    let notes = files::notes(&document, attempt).join("\n");
+    let table = listing.render(Format::Table, &Style::PIPE);
+    insta::assert_snapshot!(format!("{table}{notes}"));
+    let whole = serde_json::to_string_pretty(&files::whole(&document)).unwrap();
+    insta::assert_snapshot!(whole);
+}
+
+#[test]
+fn who_has_the_files_that_cannot_be_had_is_told() {
+    let away = |connected| {
+        let document = left(FilesState::Away { connected });
+        let attempt = document.found.as_ref().unwrap();
+        files::away(&document, attempt, connected).join("\n")
+    };
+    let absent = |why: Absent| {
+        let document = left(FilesState::Absent(why.clone()));
+        files::absent(document.found.as_ref().unwrap(), &why)
+    };
+    let removed = |by| Absent::Removed { at: at(60), by };
+    let told = [
+        away(false),
+        away(true),
+        absent(Absent::Nothing),
+        absent(removed(Remover::Quota)),
+        absent(removed(Remover::Keep)),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
 }

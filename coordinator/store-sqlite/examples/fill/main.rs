@@ -89,6 +89,7 @@ async fn hello(database: &Path) -> Result<(), Error> {
                 ..Offer::default()
             },
             state_id: None,
+            out: None,
         },
         failed: Vec::new(),
         silent: false,

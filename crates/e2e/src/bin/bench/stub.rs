@@ -60,6 +60,7 @@ pub(crate) fn hello(worker: &str, slots: usize, held: Vec<v1::Held>) -> v1::Hell
         cpus: 0,
         state_id: String::new(),
         takes_name: false,
+        out: String::new(),
     }
 }
 

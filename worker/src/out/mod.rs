@@ -1,0 +1,447 @@
+//! The directories of attempts, and what their worker does for them: it makes
+//! them, shows them to the coordinator, and removes those that nobody wants or
+//! that there is no room for.
+//!
+//! Several workers may have their directories in one place. So each notes which
+//! are its own: one file per attempt in its state directory, named by the
+//! attempt. The note is written before the directory is made, and it stays when
+//! the directory was removed, to say why. Every step can be repeated after a
+//! crash.
+
+mod keeper;
+mod lines;
+mod note;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use swath_agent::quota::{Ended, Quota};
+use swath_files::{Directory, Sink};
+use swath_model::files::{Absent, FileOrder, Part, Remover, directory_name};
+use swath_model::message::Held;
+use tokio::sync::Notify;
+
+pub use self::keeper::{keep, keep_last};
+pub use self::lines::start;
+use self::note::Notes;
+
+/// The directories of this worker's attempts. Clones share what they know.
+#[derive(Clone, Debug)]
+pub struct Outs(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Where the directories are.
+    root: PathBuf,
+    /// Whether other workers may have directories there too.
+    is_shared: bool,
+    quota: Quota,
+    notes: Notes,
+    kept: Mutex<BTreeMap<Held, Kept>>,
+    /// The sizes of directories without an attempt of this store, by their names.
+    others: Mutex<BTreeMap<String, u64>>,
+    /// Attempts have ended, or their outcomes have been delivered.
+    changed: Notify,
+}
+
+/// A directory of this worker's.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    /// Its attempt may still write there.
+    Open,
+    /// Its attempt has ended.
+    Ended {
+        at_ms: u64,
+        /// How large it is, once that was looked at.
+        bytes: Option<u64>,
+    },
+}
+
+impl Outs {
+    /// Opens the directories below `root` of the worker with this state directory;
+    /// it is made if necessary.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be used.
+    pub fn open(root: &Path, state: &Path, quota: Quota) -> io::Result<Self> {
+        std::fs::create_dir_all(root)?;
+        let notes = Notes::open(&state.join("attempts"))?;
+        let mut kept = BTreeMap::new();
+        for (held, removed) in notes.all()? {
+            let path = root.join(directory_name(&held));
+            let about = std::fs::symlink_metadata(&path);
+            match (about, removed) {
+                // The last life ended in between.
+                (Ok(_), true) => remove_all(&path),
+                (Ok(about), false) => {
+                    let at_ms = note::modified_ms(&about);
+                    kept.insert(held, Kept::Ended { at_ms, bytes: None });
+                }
+                (Err(_), true) => {}
+                (Err(_), false) => notes.forget(held),
+            }
+        }
+        Ok(Self(Arc::new(Inner {
+            root: root.to_owned(),
+            is_shared: !root.starts_with(state),
+            quota,
+            notes,
+            kept: Mutex::new(kept),
+            others: Mutex::default(),
+            changed: Notify::new(),
+        })))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<Held, Kept>> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn others(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.0.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, held: Held) -> PathBuf {
+        self.0.root.join(directory_name(&held))
+    }
+
+    /// Makes the directory of an attempt that begins. What another store's
+    /// attempt of the same name has left is set aside: nothing of it may be read
+    /// as this attempt's.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    pub fn begin(&self, held: Held) -> io::Result<()> {
+        let path = self.path(held);
+        self.0.notes.write(held)?;
+        match std::fs::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                set_aside(&path)?;
+                std::fs::create_dir(&path)
+            }
+            made => made,
+        }?;
+        self.kept().insert(held, Kept::Open);
+        Ok(())
+    }
+
+    /// The attempt has ended. Its directory goes, if it is empty.
+    pub fn ended(&self, held: Held, now_ms: u64) {
+        // Only an empty one can be removed so.
+        let gone = match std::fs::remove_dir(self.path(held)) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if gone {
+            self.kept().remove(&held);
+            self.0.notes.forget(held);
+        } else {
+            let ended = Kept::Ended {
+                at_ms: now_ms,
+                bytes: None,
+            };
+            self.kept().insert(held, ended);
+            self.0.changed.notify_one();
+        }
+    }
+
+    /// The coordinator has the outcomes of attempts.
+    pub fn reported(&self) {
+        self.0.changed.notify_one();
+    }
+
+    /// The ended attempts whose directories are here.
+    fn all_ended(&self) -> Vec<Held> {
+        let kept = self.kept();
+        let ended = kept
+            .iter()
+            .filter(|(_, it)| matches!(it, Kept::Ended { .. }));
+        ended.map(|(held, _)| *held).collect()
+    }
+
+    /// Removes the directory of an attempt, if the attempt has ended.
+    fn remove(&self, held: Held, by: Remover, now_ms: u64) {
+        {
+            let mut kept = self.kept();
+            if !matches!(kept.get(&held), Some(Kept::Ended { .. })) {
+                return;
+            }
+            kept.remove(&held);
+        }
+        let path = self.path(held);
+        if let Err(error) = self.0.notes.removed(held, by, now_ms) {
+            tracing::warn!(%error, path = %path.display(), "it cannot be noted why a directory goes");
+        }
+        remove_all(&path);
+    }
+
+    /// This worker's directories without a running attempt, with their sizes, each
+    /// looked at once. Besides those of ended attempts, these are what was set
+    /// aside, and what the worker left before it noted what it makes.
+    fn sizes(&self) -> io::Result<Vec<Ended>> {
+        let root = Directory::open(&self.0.root)?;
+        let bytes_of = |name: &str| root.inner(name).and_then(|it| it.bytes()).unwrap_or(0);
+        let noted = self.0.notes.names()?;
+        let mut sizes = Vec::new();
+        for entry in std::fs::read_dir(&self.0.root)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            let held = noted.get(base(&name)).copied();
+            let is_own = held.is_some() || !self.0.is_shared;
+            if !is_own || !entry.file_type()?.is_dir() {
+                continue;
+            }
+            let kept = held.filter(|_| base(&name) == name);
+            let kept = kept.and_then(|held| Some((held, *self.kept().get(&held)?)));
+            let (at_ms, bytes) = match kept {
+                Some((_, Kept::Open)) => continue,
+                Some((held, Kept::Ended { at_ms, bytes })) => {
+                    let bytes = bytes.unwrap_or_else(|| bytes_of(&name));
+                    let looked = Kept::Ended {
+                        at_ms,
+                        bytes: Some(bytes),
+                    };
+                    self.kept().entry(held).and_modify(|it| *it = looked);
+                    (at_ms, bytes)
+                }
+                None => {
+                    let known = self.others().get(&name).copied();
+                    let bytes = known.unwrap_or_else(|| bytes_of(&name));
+                    self.others().insert(name.clone(), bytes);
+                    (note::modified_ms(&entry.metadata()?), bytes)
+                }
+            };
+            sizes.push(Ended { name, at_ms, bytes });
+        }
+        Ok(sizes)
+    }
+
+    /// Removes a directory for which there is no room.
+    fn give_up(&self, name: &str, now_ms: u64) {
+        let kept = self.kept();
+        let held = kept.keys().find(|held| directory_name(held) == name);
+        let held = held.copied();
+        drop(kept);
+        if let Some(held) = held {
+            self.remove(held, Remover::Quota, now_ms);
+        } else {
+            self.others().remove(name);
+            remove_all(&self.0.root.join(name));
+        }
+    }
+
+    /// Answers an order of the coordinator.
+    fn answer(&self, order: &FileOrder, send: &mut Sink<'_>) {
+        swath_files::answer(&self.0.root, order, &mut |part| {
+            send(match part {
+                Part::Absent(Absent::Nothing) => Part::Absent(self.0.notes.why(order.held)),
+                part => part,
+            })
+        });
+    }
+}
+
+/// What a name ends with that no attempt's directory has.
+const ASIDE: &str = ".before.";
+
+/// The name that a directory had before it was set aside.
+fn base(name: &str) -> &str {
+    name.split_once(ASIDE).map_or(name, |(base, _)| base)
+}
+
+/// Gives a directory a name that no attempt has.
+fn set_aside(path: &Path) -> io::Result<()> {
+    let mut number = 1;
+    loop {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(format!("{ASIDE}{number}"));
+        let aside = PathBuf::from(aside);
+        if !aside.try_exists()? {
+            tracing::info!(path = %path.display(), aside = %aside.display(), "a directory of another store's attempt is set aside");
+            return std::fs::rename(path, aside);
+        }
+        number += 1;
+    }
+}
+
+fn remove_all(path: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, path = %path.display(), "a directory cannot be removed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use swath_model::id::{Attempt, JobDigest};
+    use swath_model::time::Timestamp;
+
+    use super::*;
+
+    struct Place {
+        place: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            Self {
+                place: tempfile::tempdir().unwrap(),
+            }
+        }
+
+        fn out(&self) -> PathBuf {
+            self.place.path().join("out")
+        }
+
+        /// The directories as a worker finds them, after a crash too.
+        fn open(&self) -> Outs {
+            Outs::open(&self.out(), self.place.path(), Quota::default()).unwrap()
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = fs::read_dir(self.out()).unwrap();
+            let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<String> = names.collect();
+            names.sort();
+            names
+        }
+    }
+
+    fn held(job: u8, attempt: u32) -> Held {
+        Held {
+            job: JobDigest::from_bytes([job; 32]),
+            attempt: Attempt(attempt),
+        }
+    }
+
+    fn leave(outs: &Outs, held: Held, bytes: usize, at_ms: u64) {
+        outs.begin(held).unwrap();
+        fs::write(outs.path(held).join("file"), vec![0; bytes]).unwrap();
+        outs.ended(held, at_ms);
+    }
+
+    fn answer(outs: &Outs, held: Held) -> Part {
+        let order = FileOrder {
+            held,
+            path: None,
+            have: None,
+        };
+        let mut first = None;
+        outs.answer(&order, &mut |part| {
+            first.get_or_insert(part);
+            true
+        });
+        first.unwrap()
+    }
+
+    #[test]
+    fn an_empty_directory_goes_and_a_full_one_is_known_after_a_crash() {
+        let place = Place::new();
+        let outs = place.open();
+        leave(&outs, held(1, 1), 5, 10);
+        outs.begin(held(1, 2)).unwrap();
+        outs.ended(held(1, 2), 20);
+        assert_eq!(outs.all_ended(), [held(1, 1)]);
+        assert_eq!(place.names(), ["010101010101-1"]);
+        let outs = place.open();
+        assert_eq!(outs.all_ended(), [held(1, 1)]);
+        assert_eq!(outs.sizes().unwrap()[0].bytes, 5);
+    }
+
+    #[test]
+    fn a_running_attempt_keeps_its_directory() {
+        let place = Place::new();
+        let outs = place.open();
+        outs.begin(held(1, 1)).unwrap();
+        outs.remove(held(1, 1), Remover::Quota, 5);
+        assert_eq!(place.names(), ["010101010101-1"]);
+        assert!(outs.sizes().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_was_removed_is_told_also_after_a_crash() {
+        let place = Place::new();
+        let outs = place.open();
+        leave(&outs, held(1, 1), 5, 10);
+        outs.remove(held(1, 1), Remover::Quota, 77);
+        assert!(place.names().is_empty());
+        let removed = Part::Absent(Absent::Removed {
+            at: Timestamp::from_ms(77),
+            by: Remover::Quota,
+        });
+        assert_eq!(answer(&outs, held(1, 1)), removed);
+        assert_eq!(answer(&place.open(), held(1, 1)), removed);
+        assert_eq!(answer(&outs, held(1, 2)), Part::Absent(Absent::Nothing));
+    }
+
+    #[test]
+    fn a_removal_that_a_crash_cut_off_is_ended() {
+        let place = Place::new();
+        let outs = place.open();
+        leave(&outs, held(1, 1), 5, 10);
+        outs.0.notes.removed(held(1, 1), Remover::Keep, 11).unwrap();
+        assert_eq!(place.names().len(), 1);
+        let outs = place.open();
+        assert!(place.names().is_empty());
+        assert!(outs.all_ended().is_empty());
+    }
+
+    /// The directories that the quota may take, oldest first.
+    fn removable(outs: &Outs) -> Vec<(String, u64)> {
+        let mut sizes = outs.sizes().unwrap();
+        sizes.sort_by_key(|it| it.at_ms);
+        sizes.into_iter().map(|it| (it.name, it.bytes)).collect()
+    }
+
+    #[test]
+    fn directories_of_others_are_left_alone() {
+        let (place, shared) = (Place::new(), tempfile::tempdir().unwrap());
+        let open = || Outs::open(shared.path(), place.place.path(), Quota::default()).unwrap();
+        fs::create_dir(shared.path().join("020202020202-1")).unwrap();
+        leave(&open(), held(1, 1), 5, 10);
+        let outs = open();
+        assert_eq!(outs.all_ended(), [held(1, 1)]);
+        outs.remove(held(2, 1), Remover::Quota, 5);
+        assert_eq!(removable(&outs), [("010101010101-1".to_owned(), 5)]);
+        assert!(shared.path().join("020202020202-1").exists());
+    }
+
+    #[test]
+    fn nothing_of_another_store_is_read_as_an_attempts_own() {
+        let place = Place::new();
+        let outs = place.open();
+        leave(&outs, held(1, 1), 5, 10);
+        leave(&outs, held(1, 1), 6, u64::MAX);
+        let (own, aside) = ("010101010101-1", "010101010101-1.before.1");
+        assert_eq!(place.names(), [own, aside]);
+        // There may be no room for it.
+        let wanted = [(aside.to_owned(), 5), (own.to_owned(), 6)];
+        assert_eq!(removable(&outs), wanted);
+        outs.give_up(aside, 1);
+        assert_eq!(place.names(), [own]);
+        outs.give_up(own, 1);
+        assert!(place.names().is_empty());
+        assert!(matches!(
+            answer(&outs, held(1, 1)),
+            Part::Absent(Absent::Removed { .. })
+        ));
+    }
+
+    #[test]
+    fn what_was_left_before_there_were_notes_is_the_workers_own() {
+        let place = Place::new();
+        fs::create_dir_all(place.out().join("0a0b0c0d0e0f-2")).unwrap();
+        fs::write(place.out().join("0a0b0c0d0e0f-2/file"), "four").unwrap();
+        let outs = place.open();
+        assert_eq!(removable(&outs), [("0a0b0c0d0e0f-2".to_owned(), 4)]);
+        assert!(outs.all_ended().is_empty());
+    }
+}
