@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use swath_model::placement::Placement;
 use swath_model::time::Timestamp;
 use swath_model::view::{JobView, SweepView, WorkerState, WorkerView};
 use swath_results::eta::{Pace, remaining};
@@ -27,10 +28,14 @@ pub fn of_sweep(
     slots: u32,
     now: Timestamp,
 ) -> Option<Duration> {
-    let own = open
-        .iter()
-        .filter(|job| job.holders.contains(&sweep.digest));
-    let elapsed: Vec<f64> = own
+    let own = || {
+        open.iter()
+            .filter(|job| job.holders.contains(&sweep.digest))
+    };
+    // A job may have several slots, and those that wait are like it.
+    let each = own().filter_map(|job| job.devices.as_ref().map(Placement::count));
+    let each = each.max().unwrap_or(1) as u32;
+    let elapsed: Vec<f64> = own()
         .filter_map(|job| Some(now.since(job.granted_at?).as_secs_f64()))
         .collect();
     let took: Vec<f64> = mean_seconds.into_iter().collect();
@@ -38,6 +43,6 @@ pub fn of_sweep(
         took: &took,
         queued: sweep.counts.queued,
         elapsed: &elapsed,
-        slots,
+        slots: if slots == 0 { 0 } else { (slots / each).max(1) },
     })
 }

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use swath_model::cause::{CordonCause, PauseCause};
+use swath_model::device::Device;
 use swath_model::id::{Attempt, JobDigest, WorkerName};
 use swath_model::metrics::{self, Unit};
 use swath_model::needs::Lack;
 use swath_model::outcome::Fault;
+use swath_model::placement::Placement;
 use swath_model::text::measured;
-use swath_model::view::WorkerState;
+use swath_model::view::{Kept, WorkerState};
 
 /// One reason why a job is in its state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +66,8 @@ pub enum ExplainItem {
         /// How many jobs are before it.
         jobs: u64,
     },
+    /// It needs more than is free, and a worker keeps that for it.
+    Kept(Kept),
     /// Other jobs go first.
     Ahead {
         /// How many jobs; 0 when this one is next.
@@ -75,6 +79,9 @@ pub enum ExplainItem {
         worker: Option<WorkerName>,
         /// The attempt.
         attempt: Attempt,
+        /// The devices, each with one slot.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        devices: Option<Placement>,
         /// Seconds since the grant.
         seconds: u64,
         /// The last epoch that is done.
@@ -141,20 +148,22 @@ impl ExplainItem {
             } => rest(worker, *state, cause.as_ref(), *others),
             Self::Lacks { lack } => lack.to_string(),
             Self::Room { jobs } => format!(
-                "{} before it; it takes the first worker with as much left as it needs, \
-                 and jobs that need less may pass it until then",
+                "{} before it; it takes the first worker with as much left as it needs, and \
+                 when none like it waits before it, one keeps that for it",
                 match jobs {
                     0 => "no job is".to_owned(),
                     1 => "one job is".to_owned(),
                     jobs => format!("{jobs} jobs are"),
                 }
             ),
+            Self::Kept(kept) => kept_for_it(kept),
             Self::Ahead { jobs: 0 } => "it is next: the next free slot takes it".to_owned(),
             Self::Ahead { jobs: 1 } => "one job goes before it; every slot is busy".to_owned(),
             Self::Ahead { jobs } => format!("{jobs} jobs go before it; every slot is busy"),
             Self::Running {
                 worker,
                 attempt,
+                devices,
                 seconds,
                 epoch,
             } => {
@@ -163,7 +172,10 @@ impl ExplainItem {
                     None => "no epoch is done yet".to_owned(),
                 };
                 let worker = named(worker.as_ref());
-                format!("{worker} has run attempt {attempt} for {seconds} s; {progress}")
+                // A processor is nothing special.
+                let devices = devices.as_ref().filter(|it| it.first() != Device::Cpu);
+                let on = devices.map_or_else(String::new, |devices| format!(" on {devices}"));
+                format!("{worker} has run attempt {attempt}{on} for {seconds} s; {progress}")
             }
             Self::Stopping => {
                 "it is cancelled; its worker learns of it at its next heartbeat".to_owned()
@@ -201,6 +213,18 @@ impl ExplainItem {
             ),
         }
     }
+}
+
+fn kept_for_it(kept: &Kept) -> String {
+    let (worker, devices) = (&kept.worker, &kept.devices);
+    let busy = kept.busy.iter().map(ToString::to_string);
+    let cpus = kept.cpus.then(|| "enough CPUs".to_owned());
+    let busy: Vec<String> = busy.chain(cpus).collect();
+    format!(
+        "worker `{worker}` keeps {devices} free for it and begins nothing else there; it still \
+         waits for {}",
+        busy.join(" and ")
+    )
 }
 
 fn named(worker: Option<&WorkerName>) -> String {

@@ -267,8 +267,8 @@ impl Shell {
             Effect::Start {
                 child,
                 program,
-                device,
-            } => self.children.start(child, program, device),
+                placement,
+            } => self.children.start(child, program, &placement),
             Effect::Feed { child, spec } => self.children.feed(child, spec),
             Effect::Stop { child, grace } => self.children.stop(child, grace),
             Effect::Spool(entries) => self.service.put(entries),

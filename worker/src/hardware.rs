@@ -56,6 +56,13 @@ fn named(
             Device::Cpu => (cpu(), host_memory().unwrap_or(0)),
             Device::Cuda(number) => {
                 let (name, gpu) = gpu_of(*number, gpus, visible.as_deref())?;
+                let same = hardware.gpus.iter().find(|(_, known)| **known == name);
+                if let Some((other, _)) = same {
+                    return Err(format!(
+                        "cuda:{other} and cuda:{number} are the same GPU, {name}; for several slots \
+                         on one write `cuda:{other}=2`"
+                    ));
+                }
                 hardware.gpus.insert(*number, name);
                 (gpu.model, gpu.memory_bytes)
             }
@@ -223,6 +230,13 @@ mod tests {
     fn a_gpu_that_is_not_there_is_refused() {
         let gpus = gpus_of(TOLD);
         let cuda = |number| [Device::Cuda(number)];
+        let both = [Device::Cuda(0), Device::Cuda(1)];
+        for visible in ["GPU-bb,GPU-bb", "1, GPU-bb"] {
+            let error = named(&both, &gpus, Some(visible)).unwrap_err();
+            let told = "cuda:0 and cuda:1 are the same GPU, GPU-bb; for several slots on one write \
+                        `cuda:0=2`";
+            assert_eq!(error, told);
+        }
         let name = |number, gpus: &BTreeMap<u16, Gpu>, visible| {
             named(&cuda(number), gpus, visible).map(|it| it.gpus[&number].clone())
         };

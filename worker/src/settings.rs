@@ -38,8 +38,9 @@ others tell the worker which. When the leader is away, the worker tries all unti
 Programs of sweep files run only if they are allowed by name. Those of [program] are started in the
 directory that the sweep file names, those of `trainer.command` in that of the worker. They get the
 job spec as JSON in the file SWATH_SPEC, and SWATH_SEED, SWATH_OUT (a directory of their own below
---out, which `coordinator files` shows), SWATH_JOB, SWATH_ATTEMPT, SWATH_SWEEP, SWATH_REPLICATE, SWATH_DEVICE,
-SWATH_THREADS, and CUDA_VISIBLE_DEVICES for the GPU of their slot.
+--out, which `coordinator files` shows), SWATH_JOB, SWATH_ATTEMPT, SWATH_SWEEP, SWATH_REPLICATE,
+SWATH_DEVICE, SWATH_DEVICES, SWATH_THREADS, and CUDA_VISIBLE_DEVICES for the GPUs of their slots. A
+job that needs two GPUs takes a slot on each of two.
 
 SIGTERM or Ctrl-C: takes no more jobs, stops and gives back what it runs, delivers outcomes, exits.
 A second one ends it at once. Then only the work since the last checkpoint of each training is lost.

@@ -34,6 +34,7 @@ use swath_model::policy::Policy;
 use swath_model::spec::job_text;
 use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
+use swath_model::view::Kept;
 use swath_store::{Result, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -427,7 +428,7 @@ impl Engine {
             held: draft.held,
             // A submit refuses cells whose text has no room for a seed.
             spec: job_text(&spec, draft.digest, draft.replicate).unwrap_or_default(),
-            device: draft.device,
+            placement: draft.placement,
             replicate: draft.replicate,
             launch: draft.launch,
         });
@@ -606,6 +607,19 @@ impl Engine {
     /// What the hosts of workers turned out to lack of waiting jobs.
     pub async fn lacks(&self) -> Result<BTreeMap<WorkerName, Vec<Lack>>> {
         let work = |ledger: &mut Ledger, _| Ok(ledger.lacks());
+        self.run(None, Wanted::Nothing, work).await
+    }
+
+    /// The room that workers keep for jobs that need more than is free, in the
+    /// order of grants.
+    pub async fn kept(&self, now: Timestamp) -> Result<Vec<Kept>> {
+        let work = move |ledger: &mut Ledger, _| Ok(ledger.kept(now));
+        self.run(None, Wanted::Nothing, work).await
+    }
+
+    /// How many slots the attempts of each worker have.
+    pub async fn slots_held(&self) -> Result<BTreeMap<WorkerName, u64>> {
+        let work = |ledger: &mut Ledger, _| Ok(ledger.slots_held());
         self.run(None, Wanted::Nothing, work).await
     }
 

@@ -64,6 +64,17 @@ impl Parked {
     /// forgotten.
     pub(crate) fn serve(&mut self, ledger: &mut Ledger, now: Timestamp) -> Vec<Answer> {
         let mut answers: Vec<Answer> = Vec::new();
+        loop {
+            let before = answers.len();
+            self.serve_each(ledger, now, &mut answers);
+            // What one worker gets may free what was kept on another.
+            if answers.len() == before || !ledger.may_keep_room() {
+                return answers;
+            }
+        }
+    }
+
+    fn serve_each(&mut self, ledger: &mut Ledger, now: Timestamp, answers: &mut Vec<Answer>) {
         let mut still = VecDeque::with_capacity(self.0.len());
         for waiting in self.0.drain(..) {
             if waiting.reply.is_closed() {
@@ -80,7 +91,6 @@ impl Parked {
             answers.push(answer(result, waiting.reply));
         }
         self.0 = still;
-        answers
     }
 
     pub(crate) fn refuse_all(&mut self, why: &Refusal) {

@@ -126,6 +126,9 @@ impl Live {
                     view.state = now.state;
                     view.cordoned.clone_from(&now.cordoned);
                     view.held = now.held;
+                    view.slots_held = Some(now.slots_held.max(now.held));
+                    // Events do not tell it, and it may be another one.
+                    view.kept = None;
                     view.failed_in_a_row = now.failed_in_a_row;
                     view.silent = now.silent;
                 }
@@ -169,6 +172,7 @@ impl Live {
             if granted {
                 view.granted_at = Some(event.at);
                 view.worker.clone_from(&event.worker);
+                view.devices = None;
                 view.attempt = event.attempt.unwrap_or(view.attempt);
                 view.progress = None;
             }

@@ -58,6 +58,7 @@ fn view(number: u8, state: StateName, holder: SweepDigest) -> JobView {
         attempt: Attempt(1),
         charged: 0,
         worker: Some(worker()),
+        devices: None,
         granted_at: Some(Timestamp::from_ms(1_000)),
         not_before: None,
         deadline: None,
@@ -87,6 +88,8 @@ fn live() -> Live {
                 ..Default::default()
             },
             held: 0,
+            slots_held: None,
+            kept: None,
             failed_in_a_row: 0,
             silent: false,
         }],
@@ -186,6 +189,21 @@ fn a_status_follows_a_job_from_its_grant_to_its_end() {
 }
 
 #[test]
+fn jobs_of_two_slots_take_twice_as_long() {
+    let (slots, now) = (4, Timestamp::from_ms(1_000));
+    let mut sweep = sweep();
+    sweep.counts.queued = 8;
+    let seconds = |devices: &str| {
+        let mut view = view(1, StateName::Leased, SWEEP);
+        view.devices = Some(devices.parse().unwrap());
+        let eta = eta::of_sweep(&sweep, Some(10.0), &[view], slots, now);
+        eta.unwrap().as_secs_f64()
+    };
+    let (one, two) = (seconds("cuda:0"), seconds("cuda:0,cuda:1"));
+    assert!((two - 2.0 * one).abs() < 1e-9, "{one} and {two}");
+}
+
+#[test]
 fn a_failure_is_shown_with_its_reason_and_a_job_that_waits_again_is_not() {
     let mut live = live();
     live.fold(&news(
@@ -242,6 +260,7 @@ fn a_worker_that_rests_takes_no_jobs() {
             state: WorkerState::Draining,
             cordoned: None,
             held: 2,
+            slots_held: 3,
             failed_in_a_row: 0,
             silent: true,
         },
@@ -249,6 +268,7 @@ fn a_worker_that_rests_takes_no_jobs() {
     live.fold(&news(11, vec![(None, rests)]));
     let worker = &live.status().workers[0];
     assert_eq!((worker.state, worker.held), (WorkerState::Draining, 2));
+    assert_eq!(worker.busy(), 3);
     assert!(worker.silent);
 }
 

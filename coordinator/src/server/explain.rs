@@ -8,7 +8,7 @@ use swath_model::needs::{Lack, Needs};
 use swath_model::outcome::Fault;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
-use swath_model::view::{JobDetail, JobView, SweepState, SweepView, WorkerState, WorkerView};
+use swath_model::view::{JobDetail, JobView, Kept, SweepState, SweepView, WorkerState, WorkerView};
 
 use crate::explain::ExplainItem;
 
@@ -21,6 +21,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) needs: &'a Needs,
     /// What comes closest to that, where no active worker can run it.
     pub(crate) lack: Option<&'a Lack>,
+    /// The room that is kept for it, if some is.
+    pub(crate) kept: Option<&'a Kept>,
     /// How many queued jobs are granted before it.
     pub(crate) ahead: u64,
     pub(crate) policy: &'a Policy,
@@ -66,10 +68,10 @@ fn queued(facts: &Facts<'_>) -> Vec<ExplainItem> {
     reasons.extend(no_worker(facts));
     if reasons.is_empty() {
         let jobs = facts.ahead;
-        reasons.push(if facts.needs.takes_a_share() {
-            ExplainItem::Room { jobs }
-        } else {
-            ExplainItem::Ahead { jobs }
+        reasons.push(match facts.kept {
+            Some(kept) => ExplainItem::Kept(kept.clone()),
+            None if facts.needs.may_not_fit() => ExplainItem::Room { jobs },
+            None => ExplainItem::Ahead { jobs },
         });
     }
     reasons
@@ -131,6 +133,7 @@ fn leased(facts: &Facts<'_>, job: &JobView) -> Vec<ExplainItem> {
     let mut reasons = vec![ExplainItem::Running {
         worker: job.worker.clone(),
         attempt: job.attempt,
+        devices: job.devices.clone(),
         seconds: job.granted_at.map_or(0, |at| facts.now.since(at).as_secs()),
         epoch: job.progress.as_ref().map(|observation| observation.epoch),
     }];

@@ -308,11 +308,16 @@ pub(crate) async fn workers(state: &State) -> Result<Vec<WorkerView>, ApiError> 
     let mut workers = state.store.workers().await.map_err(ApiError::from)?;
     let now = state.now();
     // A coordinator that stands by does not know it.
-    let mut lacks = state.engine.lacks().await.unwrap_or_default();
+    let engine = &state.engine;
+    let mut lacks = engine.lacks().await.unwrap_or_default();
+    let mut slots = engine.slots_held().await.unwrap_or_default();
+    let kept = engine.kept(now).await.unwrap_or_default();
     for worker in &mut workers {
         // The sweeper may not have looked yet.
         worker.silent |= now.since(worker.seen_at) > state.policy.ttl();
         worker.lacks = lacks.remove(&worker.name).unwrap_or_default();
+        worker.slots_held = slots.remove(&worker.name);
+        worker.kept = kept.iter().find(|it| it.worker == worker.name).cloned();
     }
     Ok(workers)
 }
@@ -381,8 +386,10 @@ async fn explanation(state: &State, selector: &[String]) -> Result<Explanation, 
     let workers = workers(state).await?;
     let needs = state.engine.needs(job.digest).await;
     let (needs, lack) = needs.map_err(ApiError::from)?;
+    let mut kept = workers.iter().filter_map(|worker| worker.kept.as_ref());
     let facts = Facts {
         detail: &detail,
+        kept: kept.find(|kept| kept.job == job.digest),
         needs: &needs,
         lack: lack.as_ref(),
         sweeps: &sweeps,

@@ -14,7 +14,7 @@ use swath_model::id::JobDigest;
 use swath_model::job::StateName;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
-use swath_model::view::{CurvePoint, JobDetail, LogChunk};
+use swath_model::view::{CurvePoint, JobDetail, Kept, LogChunk};
 
 use crate::call::{Call, Reply, Said};
 use crate::copying;
@@ -40,6 +40,7 @@ struct Asked {
     next_due: Option<Timestamp>,
     /// For each job, by order of submission, how many go before it.
     ahead: Vec<u64>,
+    kept: Vec<Kept>,
 }
 
 /// Drives the engine over the store under test and the model side by side:
@@ -234,6 +235,7 @@ impl Bench {
             due: subject.steering_due().await.unwrap(),
             next_due: subject.next_due(self.now).await.unwrap(),
             ahead,
+            kept: subject.reserved(self.now).await.unwrap(),
         }
     }
 
@@ -241,6 +243,13 @@ impl Bench {
     pub(crate) async fn events(&self) -> Vec<swath_model::event::Event> {
         let store = self.tested.engine().store();
         store.events(0, u32::MAX).await.unwrap()
+    }
+
+    /// The room that is kept for jobs that do not fit.
+    pub(crate) async fn reserved(&self) -> Vec<Kept> {
+        let now = self.now;
+        let kept = self.both("room", async |store| store.reserved(now).await);
+        kept.await.unwrap()
     }
 
     /// Compares everything that can be read. A job is compared in depth only

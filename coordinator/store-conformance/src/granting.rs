@@ -7,13 +7,14 @@ use swath_model::judge::backoff_unit;
 use swath_model::needs::Needs;
 use swath_model::offer::Free;
 use swath_model::outcome::Fault;
+use swath_model::placement::Placement;
 
 use super::bench::Bench;
 use super::script::{
     failed, finish, free, gpu_about, gpu_needs, held, job, job_of, measured, needing_cell,
-    plain_cell, program_cell, sweep, worker_about,
+    plain_cell, program_cell, sweep, two_gpus, worker_about,
 };
-use crate::{Exchange, Grant, Hello, SweepChange, WorkerChange};
+use crate::{Exchange, Grant, Hello, Submission, SubmittedCell, SweepChange, WorkerChange};
 
 fn jobs(grants: &[Grant]) -> Vec<JobDigest> {
     grants.iter().map(|grant| grant.held.job).collect()
@@ -141,8 +142,8 @@ fn all_free() -> Vec<Free> {
     devices.map(|device| free(device, 2)).to_vec()
 }
 
-fn placed(grants: &[Grant]) -> Vec<(JobDigest, Device)> {
-    let placed = grants.iter().map(|it| (it.held.job, it.device));
+fn placed(grants: &[Grant]) -> Vec<(JobDigest, Placement)> {
+    let placed = grants.iter().map(|it| (it.held.job, it.placement.clone()));
     placed.collect()
 }
 
@@ -170,10 +171,14 @@ pub async fn a_worker_gets_what_fits_beside_what_it_holds(bench: &mut Bench) {
     ask.free = all_free();
     let grants = bench.exchange(ask).await.unwrap().grants;
     let (one, two, four) = (job(1, 1), job(2, 1), job(4, 1));
-    let (first, second) = (Device::Cuda(0), Device::Cuda(1));
+    let (first, second) = (Device::Cuda(0).into(), Placement::from(Device::Cuda(1)));
     assert_eq!(
         placed(&grants),
-        [(one, first), (two, second), (four, Device::Cpu)]
+        [
+            (one, first),
+            (two, second.clone()),
+            (four, Device::Cpu.into())
+        ]
     );
     let mut ask = bench.asking(&owner, vec![], 0);
     ask.free = all_free();
@@ -184,7 +189,7 @@ pub async fn a_worker_gets_what_fits_beside_what_it_holds(bench: &mut Bench) {
     let mut ask = bench.asking(&owner, done.to_vec(), 0);
     ask.free = all_free();
     let grants = bench.exchange(ask).await.unwrap().grants;
-    let expected = [(job(3, 1), second), (job(5, 1), Device::Cpu)];
+    let expected = [(job(3, 1), second), (job(5, 1), Device::Cpu.into())];
     assert_eq!(placed(&grants), expected);
 }
 
@@ -210,7 +215,199 @@ pub async fn a_repeated_request_keeps_its_devices(bench: &mut Bench) {
     let mut ask = bench.asking(&owner, vec![], 0);
     ask.free = vec![free(Device::Cuda(0), 2), free(Device::Cuda(1), 1)];
     let grants = bench.exchange(ask).await.unwrap().grants;
-    assert_eq!(placed(&grants), [(job(3, 1), Device::Cuda(0))]);
+    // The first GPU is kept for the larger one.
+    assert_eq!(placed(&grants), [(job(3, 1), Device::Cuda(1).into())]);
+}
+
+/// A sweep of these cells, each with one job.
+fn needy(name: &str, cells: Vec<SubmittedCell>) -> Submission {
+    Submission {
+        cells,
+        ..sweep(name, &[], 1)
+    }
+}
+
+impl Bench {
+    /// Asks for jobs of one slot of each of these devices, and tells the ends of
+    /// `done`.
+    async fn ask(&mut self, owner: &Owner, devices: &[Device], done: &[JobDigest]) -> Vec<Grant> {
+        let done = done.iter().map(|job| finish(held(*job, 1), measured(1.0)));
+        let mut ask = self.asking(owner, done.collect(), 0);
+        ask.free = devices.iter().map(|device| free(*device, 1)).collect();
+        self.exchange(ask).await.unwrap().grants
+    }
+}
+
+/// A job of two GPUs gets a slot of each, which nobody else has then; also where
+/// the coordinator has been started again since.
+pub async fn a_job_gets_several_devices_of_one_worker(bench: &mut Bench) {
+    let cells = vec![needing_cell(1, &two_gpus()), plain_cell(2)];
+    bench.submit(&needy("s", cells)).await;
+    let owner = gpu_worker(bench).await;
+    let (first, second) = (Device::Cuda(0), Device::Cuda(1));
+    let grants = bench.ask(&owner, &[first, second], &[]).await;
+    let both = Placement::new(vec![first, second]).unwrap();
+    assert_eq!(placed(&grants), [(job(1, 1), both.clone())]);
+    bench.restart().await;
+    let view = bench.job(job(1, 1)).await.job;
+    assert_eq!(view.devices, Some(both));
+    let grants = bench.ask(&owner, &[first, second], &[job(1, 1)]).await;
+    assert_eq!(placed(&grants), [(job(2, 1), first.into())]);
+}
+
+/// Jobs that need less keep coming, and yet a job of two GPUs gets its turn: one
+/// worker begins nothing on them until both are free. What it keeps is free for
+/// others again when the job is gone.
+pub async fn room_is_kept_for_a_job_that_does_not_fit(bench: &mut Bench) {
+    let small = (10..20).map(plain_cell).collect();
+    bench
+        .submit(&needy("old", vec![plain_cell(1), plain_cell(2)]))
+        .await;
+    let owner = gpu_worker(bench).await;
+    let (first, second) = (Device::Cuda(0), Device::Cuda(1));
+    bench.ask(&owner, &[first, second], &[]).await;
+    bench
+        .submit(&needy("large", vec![needing_cell(3, &two_gpus())]))
+        .await;
+    bench.submit(&needy("small", small)).await;
+    // One GPU is free, and stays so.
+    assert_eq!(bench.ask(&owner, &[first], &[job(1, 1)]).await, []);
+    let kept = bench.reserved().await;
+    assert_eq!((kept.len(), kept[0].job), (1, job(3, 1)));
+    assert_eq!((&kept[0].worker, kept[0].cpus), (&owner.worker, false));
+    assert_eq!(kept[0].busy, [second]);
+    // The processor is not among what is kept.
+    let grants = bench.ask(&owner, &[first, Device::Cpu], &[]).await;
+    assert_eq!(placed(&grants), [(job(10, 1), Device::Cpu.into())]);
+    let grants = bench.ask(&owner, &[first, second], &[job(2, 1)]).await;
+    assert_eq!(
+        placed(&grants),
+        [(job(3, 1), Placement::new(vec![first, second]).unwrap())]
+    );
+    assert_eq!(bench.reserved().await, []);
+    // Another one, which is cancelled.
+    bench
+        .submit(&needy("larger", vec![needing_cell(4, &two_gpus())]))
+        .await;
+    let larger = sweep("larger", &[], 1).digest;
+    let urgent = SweepChange::Priority(1);
+    bench.change_sweep(larger, urgent).await.unwrap();
+    assert_eq!(bench.ask(&owner, &[Device::Cuda(0)], &[]).await, []);
+    assert_eq!(bench.reserved().await.len(), 1);
+    bench
+        .change_sweep(larger, SweepChange::Cancel)
+        .await
+        .unwrap();
+    assert_eq!(bench.reserved().await, []);
+    let grants = bench.ask(&owner, &[first, second], &[job(3, 1)]).await;
+    assert_eq!(grants.len(), 2);
+}
+
+/// Memory is kept like devices are: on the GPU where jobs ran for longest, also
+/// where several slots share one.
+pub async fn memory_is_kept_for_a_large_job(bench: &mut Bench) {
+    let (first, second) = (Device::Cuda(0), Device::Cuda(1));
+    let cells = |from: u32| {
+        (from..from + 2)
+            .map(|x| needing_cell(x, &gpu_needs(4)))
+            .collect()
+    };
+    let owner = gpu_worker(bench).await;
+    for (from, device) in [(1, second), (3, first)] {
+        bench.pass_ms(1);
+        bench.submit(&needy(&format!("s{from}"), cells(from))).await;
+        let mut ask = bench.asking(&owner, vec![], 0);
+        ask.free = vec![free(device, 2)];
+        assert_eq!(bench.exchange(ask).await.unwrap().grants.len(), 2);
+    }
+    bench
+        .submit(&needy("large", vec![needing_cell(9, &gpu_needs(9))]))
+        .await;
+    bench
+        .submit(&needy(
+            "small",
+            (5..7).map(|x| needing_cell(x, &gpu_needs(2))).collect(),
+        ))
+        .await;
+    let kept = bench.reserved().await;
+    assert_eq!(
+        (&kept[0].devices, &kept[0].busy),
+        (&second.into(), &vec![second])
+    );
+    // A slot of each is free; only the first GPU takes what is small.
+    let grants = bench
+        .ask(&owner, &[first, second], &[job(1, 1), job(3, 1)])
+        .await;
+    assert_eq!(placed(&grants), [(job(5, 1), first.into())]);
+    let grants = bench.ask(&owner, &[second], &[job(2, 1)]).await;
+    assert_eq!(placed(&grants), [(job(9, 1), second.into())]);
+}
+
+/// Where room is kept, what has room beside the job begins all the same: a GPU is
+/// not half empty because more of its memory is asked for than is left.
+pub async fn what_fits_beside_a_kept_job_begins(bench: &mut Bench) {
+    let gpu = Device::Cuda(0);
+    let mut about = gpu_about(&[], 1);
+    about.offer.slots.extend([gpu; 2]);
+    let hello = Hello {
+        worker: "shared".parse().unwrap(),
+        about,
+        held: vec![],
+        takes_name: false,
+    };
+    let worker = hello.worker.clone();
+    let session = bench.greet(hello).await.session;
+    let owner = Owner { worker, session };
+    let of = |x, bytes| needing_cell(x, &gpu_needs(bytes));
+    bench
+        .submit(&needy("large", vec![of(1, 6), of(2, 6)]))
+        .await;
+    assert_eq!(jobs(&bench.ask(&owner, &[gpu], &[]).await), [job(1, 1)]);
+    let small = vec![of(3, 5), of(4, 3), of(5, 1)];
+    bench.submit(&needy("small", small)).await;
+    let mut ask = bench.asking(&owner, vec![], 0);
+    ask.free = vec![free(gpu, 2)];
+    let grants = bench.exchange(ask).await.unwrap().grants;
+    assert_eq!(jobs(&grants), [job(4, 1), job(5, 1)]);
+    let kept = bench.reserved().await;
+    assert_eq!((kept[0].job, &*kept[0].busy), (job(2, 1), &[gpu][..]));
+    let grants = bench.ask(&owner, &[gpu], &[job(1, 1)]).await;
+    assert_eq!(jobs(&grants), [job(2, 1)]);
+}
+
+/// A worker that takes no jobs keeps no room for any, and no other does where the
+/// job fits; one that asks for a part of what it has free keeps it.
+pub async fn room_is_kept_where_jobs_are_taken(bench: &mut Bench) {
+    let other: WorkerName = "other".parse().unwrap();
+    let owner = gpu_worker(bench).await;
+    let (first, second) = (Device::Cuda(0), Device::Cuda(1));
+    bench
+        .submit(&needy("old", vec![plain_cell(1), plain_cell(2)]))
+        .await;
+    bench.ask(&owner, &[first, second], &[]).await;
+    bench
+        .submit(&needy("large", vec![needing_cell(3, &two_gpus())]))
+        .await;
+    assert_eq!(bench.reserved().await[0].worker, owner.worker);
+    let drain = WorkerChange::Drain;
+    bench.change_worker(&owner.worker, drain).await.unwrap();
+    assert_eq!(bench.reserved().await, []);
+    let hello = Hello {
+        worker: other.clone(),
+        about: gpu_about(&[], 3),
+        held: vec![],
+        takes_name: false,
+    };
+    let session = bench.greet(hello).await.session;
+    assert_eq!(bench.reserved().await, []);
+    let worker = other;
+    let other = Owner { worker, session };
+    bench.submit(&needy("small", vec![plain_cell(4)])).await;
+    assert_eq!(bench.ask(&other, &[first], &[]).await, []);
+    let grants = bench.ask(&other, &[Device::Cuda(2)], &[]).await;
+    assert_eq!(placed(&grants), [(job(4, 1), Device::Cuda(2).into())]);
+    let grants = bench.ask(&other, &[first, second], &[]).await;
+    assert_eq!(jobs(&grants), [job(3, 1)]);
 }
 
 /// Needs take no part in the name of a job: a corrected file changes those of

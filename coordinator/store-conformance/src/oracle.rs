@@ -11,7 +11,7 @@ use swath_model::probe::WorkloadKey;
 use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, Kept, LogChunk, ReplicationRecord,
     SweepRecord, SweepView, WorkerView,
 };
 
@@ -218,6 +218,10 @@ impl Subject for Oracle {
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {
         Ok(self.with(|ledger| ledger.workers()))
+    }
+
+    async fn reserved(&self, now: Timestamp) -> Result<Vec<Kept>> {
+        Ok(self.with(|ledger| ledger.reserved(now)))
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>> {

@@ -91,6 +91,15 @@ pub fn gpu_needs(memory_bytes: u64) -> Needs {
     }
 }
 
+/// Jobs that run on two GPUs at once.
+pub fn two_gpus() -> Needs {
+    Needs {
+        device: Some(DeviceKind::Cuda),
+        count: Some(2),
+        ..Needs::default()
+    }
+}
+
 /// What a worker reports about itself if it has a processor and these GPUs, each
 /// with ten bytes of memory, and three processors in all.
 pub fn gpu_about(programs: &[&str], gpus: u16) -> WorkerAbout {

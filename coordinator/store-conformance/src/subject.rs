@@ -8,7 +8,7 @@ use swath_model::probe::WorkloadKey;
 use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, Kept, LogChunk, ReplicationRecord,
     SweepRecord, SweepView, WorkerView,
 };
 
@@ -102,6 +102,9 @@ pub trait Subject: Send + Sync {
 
     /// How many queued jobs are granted before this one.
     async fn ahead(&self, job: JobDigest) -> Result<u64>;
+
+    /// The room that workers keep for jobs that do not fit.
+    async fn reserved(&self, now: Timestamp) -> Result<Vec<Kept>>;
 
     /// When the next backoff ends.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>>;

@@ -11,7 +11,7 @@ use swath_model::probe::WorkloadKey;
 use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, LogChunk, ReplicationRecord,
+    Alike, CellResults, CurvePoint, Epochs, JobDetail, JobView, Kept, LogChunk, ReplicationRecord,
     SweepRecord, SweepView, WorkerView,
 };
 
@@ -190,6 +190,10 @@ impl Subject for Tested {
 
     async fn ahead(&self, job: JobDigest) -> Result<u64> {
         self.engine().ahead(job).await
+    }
+
+    async fn reserved(&self, now: Timestamp) -> Result<Vec<Kept>> {
+        self.engine().kept(now).await
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>> {

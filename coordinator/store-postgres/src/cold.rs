@@ -378,7 +378,7 @@ async fn jobs(
             key: JobKey(row.id),
             digest: rows::job_digest(&row.digest)?,
             job: row.job()?,
-            device: row.device()?,
+            placement: row.placement()?,
             unmentioned: row.unmentioned as u32,
             fault,
             ended_at: row.ended_at.map(Timestamp::from_ms),

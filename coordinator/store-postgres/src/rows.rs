@@ -1,12 +1,12 @@
 //! Conversion between columns and the types of the model.
 
-use swath_model::device::Device;
 use swath_model::id::{
     Attempt, CellDigest, InputDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest,
     WorkerName,
 };
 use swath_model::job::{Job, Lease, State, StateName};
 use swath_model::outcome::{Fault, Provenance};
+use swath_model::placement::Placement;
 use swath_model::time::Timestamp;
 use swath_model::view::{SweepKind, WorkerState};
 
@@ -54,14 +54,18 @@ pub(crate) struct JobRow {
     pub(crate) device: Option<String>,
 }
 
+/// Where an attempt was granted to run.
+pub(crate) fn placement(devices: Option<&str>) -> Result<Option<Placement>> {
+    let wrong = |text| unknown("device", text);
+    devices
+        .map(|text| text.parse().map_err(|_| wrong(text)))
+        .transpose()
+}
+
 impl JobRow {
     /// Where its newest attempt was granted to run.
-    pub(crate) fn device(&self) -> Result<Option<Device>> {
-        let device = self.device.as_deref();
-        let wrong = |text| unknown("device", text);
-        device
-            .map(|text| text.parse().map_err(|_| wrong(text)))
-            .transpose()
+    pub(crate) fn placement(&self) -> Result<Option<Placement>> {
+        placement(self.device.as_deref())
     }
 
     /// The job as the model knows it.

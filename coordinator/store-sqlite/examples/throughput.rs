@@ -364,7 +364,7 @@ fn row(key: JobKey, job: &Job, ended_at: Option<Timestamp>) -> JobRow {
         job: job.clone(),
         // Its first session has the number of the worker.
         worker: session.map(|session| WorkerKey(session as i64)),
-        device: Some(Device::Cpu),
+        placement: Some(Device::Cpu.into()),
         unmentioned: 0,
         faulted: None,
         ended_at,

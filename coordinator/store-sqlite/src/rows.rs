@@ -1,13 +1,13 @@
 //! Conversion between columns and the types of the model.
 
 use serde::Deserialize;
-use swath_model::device::Device;
 use swath_model::id::{
     Attempt, CellDigest, InputDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest,
     WorkerName,
 };
 use swath_model::job::{Job, Lease, State, StateName};
 use swath_model::outcome::{COLUMNS, Fault, Measurement};
+use swath_model::placement::Placement;
 use swath_model::time::Timestamp;
 use swath_model::view::{SweepKind, WorkerState};
 use swath_store::columns;
@@ -55,7 +55,7 @@ pub(crate) struct JobRow {
     pub(crate) unmentioned: u32,
     pub(crate) faulted: Option<Attempt>,
     pub(crate) ended_at: Option<Timestamp>,
-    pub(crate) device: Option<Device>,
+    pub(crate) placement: Option<Placement>,
 }
 
 impl JobRow {
@@ -130,6 +130,11 @@ pub(crate) fn worker_state(name: &str) -> Result<WorkerState> {
 
 pub(crate) fn worker_name(name: &str) -> Result<WorkerName> {
     name.parse().map_err(|_| unknown("worker", name))
+}
+
+/// Where an attempt was granted to run.
+pub(crate) fn placement(devices: &str) -> Result<Placement> {
+    devices.parse().map_err(|_| unknown("device", devices))
 }
 
 fn unknown(what: &str, name: &str) -> Failure {

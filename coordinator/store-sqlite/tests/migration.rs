@@ -163,7 +163,7 @@ fn new_job(n: u8) -> StoredJob {
         key: JobKey(i64::from(n)),
         digest: JobDigest::from_bytes(number(100 + n)),
         job: Job::new(at(20)),
-        device: None,
+        placement: None,
         unmentioned: 0,
         fault: None,
         ended_at: None,

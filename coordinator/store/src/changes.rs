@@ -4,7 +4,6 @@
 use serde::Serialize;
 use serde_json::Value;
 use swath_model::cause::{CordonCause, PauseCause};
-use swath_model::device::Device;
 use swath_model::event::Event;
 use swath_model::id::{
     Attempt, CellDigest, InputDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
@@ -15,6 +14,7 @@ use swath_model::label::Label;
 use swath_model::message::Sources;
 use swath_model::needs::Needs;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
+use swath_model::placement::Placement;
 use swath_model::probe::WorkloadKey;
 use swath_model::program::input_digest;
 use swath_model::replication::{Pair, Verdict};
@@ -354,7 +354,7 @@ pub struct JobRow {
     /// The worker of `job.owner`.
     pub worker: Option<WorkerKey>,
     /// Where the newest attempt was granted to run.
-    pub device: Option<Device>,
+    pub placement: Option<Placement>,
     /// How many heartbeats in a row did not mention its lease.
     pub unmentioned: u32,
     /// The attempt whose fault is remembered.
@@ -371,7 +371,7 @@ impl JobRow {
                 key: self.key,
                 job: Job::new(self.job.granted_at),
                 worker: None,
-                device: None,
+                placement: None,
                 unmentioned: 0,
                 faulted: None,
                 ended_at: None,

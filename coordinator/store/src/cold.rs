@@ -1,7 +1,6 @@
 //! What a store returns of what it keeps: the rows with which the engine
 //! begins, and those that it asks for later.
 
-use swath_model::device::Device;
 use swath_model::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::import::Imported;
 use swath_model::job::Job;
@@ -9,6 +8,7 @@ use swath_model::judge::LastFault;
 use swath_model::label::Label;
 use swath_model::needs::Needs;
 use swath_model::outcome::Outcome;
+use swath_model::placement::Placement;
 use swath_model::time::Timestamp;
 use swath_model::view::{SettledView, SweepKind};
 
@@ -115,7 +115,7 @@ pub struct StoredJob {
     /// The job in its present state.
     pub job: Job,
     /// Where the newest attempt was granted to run.
-    pub device: Option<Device>,
+    pub placement: Option<Placement>,
     /// How many heartbeats in a row did not mention its lease.
     pub unmentioned: u32,
     /// The attempt whose fault is remembered, with the fault.

@@ -395,7 +395,7 @@ async fn a_submit_says_what_every_worker_lacks() {
     let done = submit("needing.toml");
     assert!(done.stderr.contains(said), "{}", done.stderr);
     let receipt: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
-    let lack = serde_json::json!({ "lack": "device", "device": "cuda" });
+    let lack = serde_json::json!({ "lack": "device", "device": "cuda", "count": 1, "has": 0 });
     assert_eq!((done.code, &receipt["lack"]), (0, &lack));
     let done = submit("small.toml");
     assert!(!done.stderr.contains("waits"), "{}", done.stderr);

@@ -145,6 +145,9 @@ pub struct WorkerNow {
     pub cordoned: Option<CordonCause>,
     /// How many attempts it holds.
     pub held: u64,
+    /// How many slots these have; 0 in events that are older than this.
+    #[serde(default)]
+    pub slots_held: u64,
     /// How many different jobs failed on it in a row.
     pub failed_in_a_row: u32,
     /// Whether it has been silent for longer than a lease lasts.

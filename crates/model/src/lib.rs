@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod needs;
 pub mod offer;
 pub mod outcome;
+pub mod placement;
 pub mod policy;
 pub mod probe;
 pub mod program;

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cause::{CordonCause, PauseCause};
-use crate::device::Device;
 use crate::id::{
     Attempt, CellDigest, InputDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest,
     WorkerName,
@@ -14,6 +13,7 @@ use crate::label::Relabel;
 use crate::needs::{Lack, Needs};
 use crate::offer::Free;
 use crate::outcome::{Fault, Observation, Outcome, Provenance};
+use crate::placement::Placement;
 use crate::program::{INPUT_PIECE_BYTES, Launch, input_digest};
 use crate::steering::Rule;
 use crate::time::Timestamp;
@@ -323,8 +323,8 @@ pub struct Grant {
     pub held: Held,
     /// The canonical spec of the job, seed included.
     pub spec: String,
-    /// The device to run it on.
-    pub device: Device,
+    /// Where to run it.
+    pub placement: Placement,
     /// Which replicate of its cell it is.
     pub replicate: Replicate,
     /// How its program is started.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::device::Device;
+use crate::placement::Placement;
 
 /// What a worker offers to jobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,11 +71,51 @@ impl Offer {
         known.unwrap_or_else(|| device.kind().to_string())
     }
 
+    /// The models of the devices of an attempt: several of one model are counted,
+    /// since results of one and of two devices are compared too.
+    pub fn models_of(&self, placement: &Placement) -> String {
+        let mut models: Vec<(String, usize)> = Vec::new();
+        for model in placement.iter().map(|device| self.model_of(device)) {
+            match models.iter_mut().find(|(known, _)| *known == model) {
+                Some((_, count)) => *count += 1,
+                None => models.push((model, 1)),
+            }
+        }
+        let told = models.into_iter().map(|(model, count)| match count {
+            1 => model,
+            count => format!("{count} × {model}"),
+        });
+        told.collect::<Vec<_>>().join(" + ")
+    }
+
     /// A device's memory in bytes, where it is known.
     pub fn memory_of(&self, device: Device) -> Option<u64> {
         let about = self.devices.iter().find(|about| about.device == device);
         about
             .map(|about| about.memory_bytes)
             .filter(|bytes| *bytes > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_are_counted() {
+        let about = |number, model: &str| DeviceAbout {
+            device: Device::Cuda(number),
+            model: model.to_owned(),
+            memory_bytes: 0,
+        };
+        let offer = Offer {
+            devices: vec![about(0, "A"), about(1, "A"), about(2, "B")],
+            ..Offer::default()
+        };
+        let models = |text: &str| offer.models_of(&text.parse().unwrap());
+        assert_eq!(models("cuda:1"), "A");
+        assert_eq!(models("cuda:0,cuda:1"), "2 × A");
+        assert_eq!(models("cuda:0,cuda:1,cuda:2"), "2 × A + B");
+        assert_eq!(models("cuda:3,cuda:4"), "2 × cuda");
     }
 }

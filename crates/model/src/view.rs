@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cause::{CordonCause, PauseCause};
+use crate::device::Device;
 use crate::id::{
     Attempt, CellDigest, JobDigest, Replicate, SessionId, StateId, SweepDigest, WorkerName,
 };
@@ -18,6 +19,7 @@ use crate::metrics;
 use crate::needs::Lack;
 use crate::offer::Offer;
 use crate::outcome::{Fault, Measurement, Observation, Provenance};
+use crate::placement::Placement;
 use crate::replication::{Decision, Verdict};
 use crate::time::Timestamp;
 
@@ -319,6 +321,10 @@ pub struct JobView {
     pub charged: u32,
     /// The worker of the newest attempt.
     pub worker: Option<WorkerName>,
+    /// The devices on which the newest attempt was granted to run; absent where
+    /// that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices: Option<Placement>,
     /// When the newest attempt was granted.
     pub granted_at: Option<Timestamp>,
     /// When a queued job may be granted.
@@ -452,6 +458,9 @@ pub struct WorkerView {
     pub about: WorkerAbout,
     /// How many attempts it holds.
     pub held: u64,
+    /// How many slots these have; absent where only a store was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots_held: Option<u64>,
     /// How many different jobs it has failed in a row.
     pub failed_in_a_row: u32,
     /// Whether it has been silent for longer than a lease lasts.
@@ -461,6 +470,32 @@ pub struct WorkerView {
     /// therefore. The leading coordinator knows it, no store.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lacks: Vec<Lack>,
+    /// What of it is kept free, and for which job. The leading coordinator knows
+    /// it, no store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+}
+
+impl WorkerView {
+    /// How many slots its attempts have.
+    pub fn busy(&self) -> u64 {
+        self.slots_held.unwrap_or(self.held)
+    }
+}
+
+/// Room that a worker keeps for a job which needs more than is free.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The job.
+    pub job: JobDigest,
+    /// The worker.
+    pub worker: WorkerName,
+    /// The devices on which it is to run.
+    pub devices: Placement,
+    /// Those of them on which other jobs have to end first.
+    pub busy: Vec<Device>,
+    /// Whether other jobs have to give back processors first.
+    pub cpus: bool,
 }
 
 /// What a worker says about itself in its hello.

@@ -66,7 +66,7 @@ pub enum Source {
 /// What several jobs will cost together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Price {
-    /// Seconds on one device for the jobs that have a price.
+    /// Seconds, times devices, of the jobs that have a price.
     pub seconds: f64,
     /// The longest of these jobs, in seconds.
     pub longest: f64,
@@ -81,8 +81,9 @@ pub struct Price {
 }
 
 impl Price {
-    /// Adds jobs of one cell that take `seconds` each, if that is known.
-    pub fn add(&mut self, jobs: u64, seconds: Option<(f64, Source)>) {
+    /// Adds jobs of one cell that take `seconds` each, if that is known, on so
+    /// many devices each.
+    pub fn add(&mut self, jobs: u64, devices: u32, seconds: Option<(f64, Source)>) {
         let (seconds, count) = match seconds {
             Some((seconds, Source::Jobs)) => (seconds, &mut self.measured),
             Some((seconds, Source::Probe)) => (seconds, &mut self.probed),
@@ -90,7 +91,7 @@ impl Price {
             None => (0.0, &mut self.unknown),
         };
         *count += jobs;
-        self.seconds += seconds * jobs as f64;
+        self.seconds += seconds * jobs as f64 * f64::from(devices);
         if jobs > 0 {
             self.longest = self.longest.max(seconds);
         }
@@ -150,16 +151,22 @@ mod tests {
     #[test]
     fn nothing_is_through_before_its_longest_job_or_without_a_price() {
         let mut price = Price::default();
-        price.add(2, Some((10.0, Source::Jobs)));
-        price.add(3, Some((20.0, Source::Probe)));
-        price.add(1, Some((60.0, Source::Published)));
-        price.add(0, Some((1e9, Source::Published)));
+        price.add(2, 1, Some((10.0, Source::Jobs)));
+        price.add(3, 1, Some((20.0, Source::Probe)));
+        price.add(1, 1, Some((60.0, Source::Published)));
+        price.add(0, 1, Some((1e9, Source::Published)));
+        let mut pairs = price;
+        pairs.add(1, 2, Some((100.0, Source::Jobs)));
+        assert_eq!(
+            (pairs.seconds, pairs.longest),
+            (price.seconds + 200.0, 100.0)
+        );
         let counts = (price.measured, price.probed, price.published);
         assert_eq!((counts, price.priced()), ((2, 3, 1), 6));
         assert_eq!(price.through_in(2), Some(70.0));
         assert_eq!(price.through_in(100), Some(60.0));
         assert_eq!(price.through_in(0), None);
-        price.add(3, None);
+        price.add(3, 1, None);
         assert_eq!((price.unknown, price.seconds), (3, 140.0));
         assert_eq!(price.through_in(4), None);
     }
@@ -177,7 +184,7 @@ mod tests {
             };
             let mut price = Price::default();
             for (place, (count, seconds)) in jobs.iter().enumerate() {
-                price.add(*count, Some((*seconds, source(place))));
+                price.add(*count, 1, Some((*seconds, source(place))));
             }
             let sum: f64 = jobs.iter().map(|(count, seconds)| *count as f64 * seconds).sum();
             prop_assert!((price.seconds - sum).abs() <= 1e-9 * sum);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
+use swath_model::device::DeviceKind;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
 use swath_model::message::{Files, Sources, Submission, SubmittedCell};
 use swath_model::needs::Needs;
@@ -24,7 +25,16 @@ const REPLICATES: u32 = 4;
 const NULL: u32 = 7;
 
 /// The cells whose jobs run a program.
-const PROGRAMS: [u32; 2] = [3, 6];
+const PROGRAMS: [u32; 2] = [TWO_GPUS, LARGE];
+
+/// The one of them whose jobs need two GPUs.
+const TWO_GPUS: u32 = 3;
+
+/// The one of them whose jobs need most of the memory of a GPU.
+const LARGE: u32 = 6;
+
+/// The memory of a GPU.
+pub(crate) const GPU_BYTES: u64 = 10;
 
 /// A job that can come to exist.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +134,9 @@ fn cell(x: u32) -> SubmittedCell {
         spec: spec.cell_text(),
         needs: Needs {
             program: PROGRAMS.contains(&x).then(|| PROGRAM.to_owned()),
+            device: PROGRAMS.contains(&x).then_some(DeviceKind::Cuda),
+            count: (x == TWO_GPUS).then_some(2),
+            memory_bytes: (x == LARGE).then_some(GPU_BYTES - 2),
             ..Needs::default()
         },
     }

@@ -8,10 +8,11 @@ use swath_agent::{Agent, Backoff, CallId, ChildId, Config, Effect, Entry, Event}
 use swath_model::device::Device;
 use swath_model::id::{StateId, WorkerName};
 use swath_model::message::Held;
-use swath_model::offer::Offer;
+use swath_model::offer::{DeviceAbout, Offer};
+use swath_model::placement::Placement;
 use swath_model::view::WorkerAbout;
 
-use crate::cells::PROGRAM;
+use crate::cells::{GPU_BYTES, PROGRAM};
 use crate::chance::Chance;
 
 /// How long a trainer may be silent.
@@ -26,7 +27,8 @@ pub(crate) struct Machine {
     pub(crate) name: WorkerName,
     /// Its state directory.
     state: u64,
-    slots: usize,
+    /// The device of each slot.
+    slots: Vec<Device>,
     programs: bool,
     /// Grows by one whenever the process starts.
     pub(crate) life: u32,
@@ -40,6 +42,7 @@ pub(crate) struct Machine {
 #[derive(Debug)]
 pub(crate) struct Process {
     agent: Agent,
+    slots: Vec<Device>,
     started: u64,
     /// Calls whose answers are awaited.
     pub(crate) calls: BTreeSet<CallId>,
@@ -51,6 +54,8 @@ pub(crate) struct Process {
 /// A child of a worker's process.
 #[derive(Debug, Default)]
 pub(crate) struct Child {
+    /// The devices that it uses.
+    pub(crate) placement: Placement,
     /// Which execution, of all executions of the run, it works on.
     pub(crate) execution: Option<usize>,
 }
@@ -101,7 +106,7 @@ impl Machine {
         Some(Self {
             name: format!("w{place}").parse().ok()?,
             state: place,
-            slots: chance.within(1..4) as usize,
+            slots: slots(chance, place == 0),
             // At least one worker must run the programs.
             programs: place == 0 || chance.happens(0.5),
             life: 0,
@@ -123,8 +128,9 @@ impl Machine {
                 version: "1".to_owned(),
                 state_id: Some(StateId(u128::from(self.state))),
                 offer: Offer {
-                    slots: vec![Device::Cpu; self.slots],
+                    slots: self.slots.clone(),
                     programs: programs.iter().map(ToString::to_string).collect(),
+                    devices: self.slots.iter().map(|slot| about(*slot)).collect(),
                     ..Offer::default()
                 },
                 ..WorkerAbout::default()
@@ -140,6 +146,7 @@ impl Machine {
         let (open, recent) = (self.spool.open.clone(), self.spool.recent.clone());
         self.process = Some(Process {
             agent: Agent::new(config, open, recent),
+            slots: self.slots.clone(),
             started: at,
             calls: BTreeSet::new(),
             children: BTreeMap::new(),
@@ -166,7 +173,44 @@ impl Machine {
     }
 }
 
+/// The devices of the slots of a machine. There are jobs that need two GPUs.
+fn slots(chance: &mut Chance, has_two_gpus: bool) -> Vec<Device> {
+    if !has_two_gpus && chance.happens(0.6) {
+        return vec![Device::Cpu; chance.within(1..4) as usize];
+    }
+    let gpus = chance.within(2..4) as u16;
+    let each = chance.within(1..3) as usize;
+    (0..gpus)
+        .flat_map(|number| vec![Device::Cuda(number); each])
+        .collect()
+}
+
+fn about(device: Device) -> DeviceAbout {
+    DeviceAbout {
+        device,
+        model: String::new(),
+        memory_bytes: match device {
+            Device::Cpu => 0,
+            Device::Cuda(_) => GPU_BYTES,
+        },
+    }
+}
+
 impl Process {
+    /// Whether more children use a device than it has slots.
+    pub(crate) fn crowded(&self) -> Option<Device> {
+        let slots = &self.slots;
+        let most = |device: Device| slots.iter().filter(|slot| **slot == device).count();
+        let users = |device: Device| {
+            let children = self.children.values();
+            children.filter(|it| it.placement.has(device)).count()
+        };
+        slots
+            .iter()
+            .copied()
+            .find(|device| users(*device) > most(*device))
+    }
+
     fn time(&self, at: u64) -> Duration {
         Duration::from_millis(at.saturating_sub(self.started))
     }

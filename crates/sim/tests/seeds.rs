@@ -68,6 +68,8 @@ fn every_fault_is_survived() {
     assert!(succeeded * 10 > jobs * 8, "{succeeded} of {jobs} jobs");
     let decided = sum(|run| run.decided);
     assert!(decided > 0, "results never asked for a replicate");
+    let several = sum(|run| run.several);
+    assert!(several > 30, "{several} of several devices");
 }
 
 /// Commits fail, or succeed while the reply is lost; leaders die or are

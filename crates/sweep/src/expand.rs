@@ -12,6 +12,7 @@ use super::error::FileError;
 use super::file::SweepFile;
 use super::grid::Block;
 use super::naming::Labels;
+use super::needs;
 use super::resolve::{Plan, Point, unused};
 use super::whole::{Grid, Head, Metrics, Tally, Whole};
 
@@ -289,6 +290,10 @@ impl<'a> Expansion<'a> {
             Point::Excluded => Built::Excluded,
             Point::Wrong(errors) => Built::Wrong(errors),
             Point::Cell { tree, spec } => {
+                if let Some(message) = needs::beyond(&self.file.needs, &spec) {
+                    let place = self.file.needs_place.as_ref().unwrap_or(&self.file.place);
+                    return Built::Wrong(vec![place.error("sweep.needs.cuda", message)]);
+                }
                 Built::Cell(Box::new(self.cell(0, (plan, at), &tree, *spec)))
             }
         }

@@ -48,6 +48,8 @@ pub struct SweepFile {
     /// What jobs need of the device and the host on which they run. It takes
     /// no part in their names.
     pub needs: Needs,
+    /// Where `[sweep]` says so, if it does.
+    pub(super) needs_place: Option<Place>,
     /// How its program is started. It takes no part in their names either.
     pub launch: Launch,
     /// Which directories of its program's attempts are kept.
@@ -307,6 +309,7 @@ impl Parts {
             replicates_max,
             measure: measure(&section, errors),
             needs: needs(&section, own, errors),
+            needs_place: section.get("needs").map(|node| node.place.clone()),
             launch,
             keep: program.as_ref().map(|it| it.keep).unwrap_or_default(),
             program: program.map(|it| it.program),

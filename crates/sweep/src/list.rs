@@ -174,6 +174,9 @@ fn specs(list: &CellList, errors: &mut Vec<ListError>) -> Vec<JobSpec> {
             }
         }
     }
+    let beyond = |spec| needs::beyond(&list.needs, spec);
+    let beyond = specs.iter().find_map(beyond);
+    errors.extend(beyond.map(|it| ListError::new(0, "needs.count", it)));
     specs
 }
 

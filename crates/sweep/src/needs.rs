@@ -2,7 +2,7 @@
 
 use swath_model::device::DeviceKind;
 use swath_model::needs::Needs;
-use swath_model::spec::keys;
+use swath_model::spec::{JobSpec, Work, keys};
 use swath_model::text::read_bytes;
 
 use super::error::FileError;
@@ -11,6 +11,7 @@ use super::source::{Entry, Node};
 
 const KEYS: [&str; 4] = ["cpu", "cuda", "memory", "cpus"];
 /// More is a mistake.
+const COUNT_MAX: i64 = 1024;
 const CPUS_MAX: i64 = 65_536;
 
 /// Reads a table such as `{ cuda = 1, memory = "10GiB", cpus = 4 }` that the
@@ -47,15 +48,18 @@ fn take(needs: &mut Needs, entry: &Entry) -> Result<(), String> {
                 what()
             ));
         }
-        "cuda" => match value.as_i64() {
-            Some(1) => on(needs, DeviceKind::Cuda)?,
-            Some(many) if many > 1 => {
-                return Err(format!(
-                    "{many} devices: one job gets one device so far; write `cuda = 1`"
-                ));
-            }
-            _ => return Err(format!("must be 1, not {}; leave it out otherwise", what())),
-        },
+        "cuda" => {
+            let count = value.as_i64().filter(|it| (1..=COUNT_MAX).contains(it));
+            let wrong = || {
+                format!(
+                    "must be a number of GPUs from 1 to {COUNT_MAX}, not {}; leave it out for none",
+                    what()
+                )
+            };
+            let count = count.ok_or_else(wrong)?;
+            on(needs, DeviceKind::Cuda)?;
+            needs.count = Some(count as u32).filter(|count| *count > 1);
+        }
         "memory" => {
             let bytes = entry.node.text().and_then(read_bytes);
             let wrong = || {
@@ -85,7 +89,7 @@ fn on(needs: &mut Needs, device: DeviceKind) -> Result<(), String> {
     match needs.device.replace(device) {
         None => Ok(()),
         Some(other) => Err(format!(
-            "a job runs on one device, and `{other}` is set too"
+            "a job runs on devices of one kind, and `{other}` is set too"
         )),
     }
 }
@@ -93,6 +97,15 @@ fn on(needs: &mut Needs, device: DeviceKind) -> Result<(), String> {
 /// What is wrong at which key of needs that were not read from a file.
 pub(super) fn wrong(needs: &Needs) -> Vec<(&'static str, String)> {
     let mut wrong = Vec::new();
+    if let Some(count) = needs.count {
+        if !(1..=COUNT_MAX).contains(&i64::from(count)) {
+            let message = format!("must be a whole number from 1 to {COUNT_MAX}, not {count}");
+            wrong.push(("count", message));
+        } else if count > 1 && needs.device != Some(DeviceKind::Cuda) {
+            let message = "several devices must be of the kind `cuda`".to_owned();
+            wrong.push(("device", message));
+        }
+    }
     if needs.memory_bytes == Some(0) {
         wrong.push(("memory_bytes", "must be at least 1".to_owned()));
     }
@@ -103,4 +116,13 @@ pub(super) fn wrong(needs: &Needs) -> Vec<(&'static str, String)> {
         wrong.push(("cpus", message));
     }
     wrong
+}
+
+/// Why jobs with this spec cannot have what they need anywhere.
+pub(super) fn beyond(needs: &Needs, spec: &JobSpec) -> Option<String> {
+    let trains = matches!(spec.work(), Work::Training(_));
+    (needs.count() > 1 && trains).then(|| {
+        let count = needs.count();
+        format!("{count} GPUs are for programs; the built-in trainer trains on one: `cuda = 1`")
+    })
 }

@@ -357,7 +357,9 @@ fn needs(needs: &Needs) -> InlineTable {
     let mut table = InlineTable::new();
     match needs.device {
         Some(swath_model::device::DeviceKind::Cpu) => table.insert("cpu", true.into()),
-        Some(swath_model::device::DeviceKind::Cuda) => table.insert("cuda", 1.into()),
+        Some(swath_model::device::DeviceKind::Cuda) => {
+            table.insert("cuda", (needs.count() as i64).into())
+        }
         None => None,
     };
     if let Some(bytes) = needs.memory_bytes {

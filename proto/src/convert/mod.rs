@@ -10,6 +10,7 @@ use swath_model::message;
 use swath_model::metrics::Metrics;
 use swath_model::offer::{DeviceAbout, Free, Offer};
 use swath_model::outcome;
+use swath_model::placement::Placement;
 use swath_model::program::Launch;
 use swath_model::view::WorkerAbout;
 
@@ -167,6 +168,11 @@ fn present<T>(field: &'static str, value: Option<T>) -> Result<T> {
 }
 
 fn device(text: &str) -> Result<Device> {
+    text.parse()
+        .map_err(|error| DecodeError::new("device", format!("{error}")))
+}
+
+fn placement(text: &str) -> Result<Placement> {
     text.parse()
         .map_err(|error| DecodeError::new("device", format!("{error}")))
 }
@@ -473,7 +479,7 @@ pub fn grant(message: v1::Grant) -> Result<message::Grant> {
     Ok(message::Grant {
         held: held(&present("held", message.held)?)?,
         spec: message.spec,
-        device: device(&message.device)?,
+        placement: placement(&message.device)?,
         replicate: Replicate(message.replicate),
         launch: launch("launch", &message.launch)?,
     })
@@ -484,7 +490,7 @@ pub fn grant_message(grant: message::Grant) -> v1::Grant {
     v1::Grant {
         held: Some(held_message(grant.held)),
         spec: grant.spec,
-        device: grant.device.to_string(),
+        device: grant.placement.to_string(),
         replicate: grant.replicate.0,
         launch: launch_text(&grant.launch),
     }

@@ -87,6 +87,7 @@ fn needs(message: v1::Needs) -> Result<Needs> {
     });
     Ok(Needs {
         device: device.transpose()?,
+        count: message.count,
         memory_bytes: message.memory_bytes,
         cpus: message.cpus,
         program: None,
@@ -128,6 +129,7 @@ pub fn submit_request(sources: Sources, priority: Option<i32>) -> v1::SubmitRequ
                 replicates: list.replicates,
                 needs: Some(v1::Needs {
                     device: list.needs.device.map(|device| device.to_string()),
+                    count: list.needs.count,
                     memory_bytes: list.needs.memory_bytes,
                     cpus: list.needs.cpus,
                     launch: launch_text(&list.needs.launch),

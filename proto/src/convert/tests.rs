@@ -190,6 +190,7 @@ fn sweeps_survive_the_wire_as_files_and_as_cells() {
         replicates: 2,
         needs: Needs {
             device: Some(DeviceKind::Cuda),
+            count: Some(2),
             memory_bytes: Some(1 << 30),
             cpus: Some(4),
             program: None,

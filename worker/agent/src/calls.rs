@@ -18,6 +18,9 @@ const WANT_MAX: usize = 256;
 /// With more undelivered outcomes than this, no new jobs are taken.
 const BACKLOG: usize = 1024;
 
+/// A question for jobs that is not answered by then waits for one.
+pub(crate) const ANSWERED: Duration = Duration::from_millis(50);
+
 /// How often the size of a call that does not get through is halved.
 const HALVED_MAX: u32 = 5;
 
@@ -176,6 +179,9 @@ impl Agent {
     /// Asks for jobs and waits for them. This is a separate call, because
     /// outcomes must not wait behind it.
     fn ask_for_jobs(&mut self) {
+        if self.asks_anew().is_some_and(|at| at <= self.now) {
+            self.withdraw_fetch();
+        }
         if !self.fetch.is_free(self.now) {
             return;
         }
@@ -188,6 +194,37 @@ impl Agent {
             self.fetching = Some(pending);
         }
         self.exchange(Kind::Fetch);
+    }
+
+    /// When to ask anew because the question that waits for a job names fewer
+    /// free slots of a device than there are by now: a job may need several
+    /// devices at once.
+    pub(super) fn asks_anew(&self) -> Option<Duration> {
+        if self.devices.len() < 2 || self.delivering.is_some() || self.fetch.call.is_none() {
+            return None;
+        }
+        let asked = self.fetching.as_ref().filter(|it| !it.free.is_empty())?;
+        let named = |device: Device| {
+            let free = asked.free.iter().find(|free| free.device == device);
+            free.map_or(0, |free| free.slots as usize)
+        };
+        let mut devices = self.devices.iter();
+        let more = devices.any(|device| self.free_slots(*device) > named(*device));
+        more.then(|| self.fetch.sent_at + ANSWERED)
+    }
+
+    /// How many slots of a device have no job, and none that waits for them.
+    fn free_slots(&self, device: Device) -> usize {
+        let (slots, taken) = self.slots_and_jobs(device);
+        slots.saturating_sub(taken)
+    }
+
+    /// How many slots of a device there are, and how many jobs for them.
+    fn slots_and_jobs(&self, device: Device) -> (usize, usize) {
+        let slots = self.slots_on(device).filter(|slot| !slot.stuck).count();
+        let waiting = self.waiting.iter().filter(|job| job.placement.has(device));
+        let running = self.slots_on(device).filter(|slot| slot.running.is_some());
+        (slots, waiting.count() + running.count())
     }
 
     fn pending(&mut self, outcomes: Vec<Held>, free: Vec<Free>, wait: Duration) -> Pending {
@@ -239,7 +276,7 @@ impl Agent {
 
     /// What is free on a device, of at most this many jobs.
     fn room_on(&self, device: Device, most: usize) -> Free {
-        let slots = self.slots_on(device).filter(|slot| !slot.stuck).count();
+        let (slots, jobs) = self.slots_and_jobs(device);
         let ahead = self.brief_slots(device) * self.pace.expected();
         let asked = [&self.fetching, &self.delivering]
             .into_iter()
@@ -248,9 +285,7 @@ impl Agent {
             .filter(|free| free.device == device)
             .map(|free| free.jobs() as usize)
             .sum::<usize>();
-        let waiting = self.waiting.iter().filter(|job| job.device == device);
-        let running = self.slots_on(device).filter(|slot| slot.running.is_some());
-        let taken = waiting.count() + running.count() + asked;
+        let taken = jobs + asked;
         let jobs = (slots + ahead).saturating_sub(taken).min(most);
         let slots = slots.saturating_sub(taken).min(jobs);
         Free {
@@ -260,8 +295,11 @@ impl Agent {
         }
     }
 
+    /// The slots of a device; in place of one that is lent, the slot that it is
+    /// lent to.
     pub(super) fn slots_on(&self, device: Device) -> impl Iterator<Item = &super::Slot> {
-        self.slots.iter().filter(move |slot| slot.device == device)
+        let own = self.slots.iter().filter(move |slot| slot.device == device);
+        own.map(|slot| slot.lent_to.map_or(slot, |index| &self.slots[index]))
     }
 
     /// How long the coordinator may wait for a job.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use swath_model::device::Device;
 use swath_model::id::{Owner, SessionId};
 use swath_model::message::{Ack, Exchange, Finish, Grant, Held, Hello, Release, Report, Verdict};
 use swath_model::needs::Lack;
+use swath_model::placement::Placement;
 
 use super::rows::Row;
 use super::start::CommandLine;
@@ -261,8 +261,8 @@ pub enum Effect {
         child: ChildId,
         /// What to run.
         program: Program,
-        /// The device of its slot.
-        device: Device,
+        /// The devices of its slots.
+        placement: Placement,
     },
     /// Write a spec to a trainer.
     Feed {

@@ -10,11 +10,10 @@ use swath_model::outcome::{Fault, Measurement, Outcome, Provenance};
 use swath_model::protocol::TrainerEvent;
 use swath_model::spec::{JobSpec, Work};
 
-use super::event::{ChildId, Effect, End, Entry, Line, Program};
+use super::event::{ChildId, Effect, End, Entry, Line};
 use super::pace::{LONG, Sort};
 use super::rows::Row;
-use super::slot::{About, Child, Running, broken};
-use super::start::command_line;
+use super::slot::{Running, broken};
 use super::thinned::Thinned;
 use super::{Agent, Waiting};
 use crate::classify::{failed, told};
@@ -22,9 +21,6 @@ use crate::line::{Parsed, parse};
 
 /// How long a cancelled attempt has to stop by itself.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-
-/// How long an idle trainer has to end when its slot is needed for a program.
-const IDLE_GRACE: Duration = Duration::from_secs(2);
 
 /// How long a job held in advance may wait for a slot before it is given back.
 const WAITING_MAX: Duration = Duration::from_mins(1);
@@ -55,8 +51,12 @@ impl Agent {
             self.releases.push(held.into());
             return None;
         }
-        if !self.devices.contains(&grant.device) {
-            tracing::warn!(job = %held.job.short(), device = %grant.device, "there is no such device here");
+        let placement = grant.placement;
+        if placement
+            .iter()
+            .any(|device| !self.devices.contains(&device))
+        {
+            tracing::warn!(job = %held.job.short(), %placement, "there is no such device here");
             self.releases.push(held.into());
             return None;
         }
@@ -94,13 +94,19 @@ impl Agent {
                 }
                 Some(Box::new(spec))
             }
+            Work::Training(_) if placement.count() > 1 => {
+                let message = "the built-in trainer trains on one device".to_owned();
+                let fault = Fault::Invalid;
+                self.ended_here(held, Outcome::Failed { fault, message });
+                return None;
+            }
             Work::Training(_) => None,
         };
         self.waiting.push_back(Waiting {
             held,
             spec: grant.spec,
             program,
-            device: grant.device,
+            placement,
             replicate: grant.replicate,
             launch: grant.launch,
             since: self.now,
@@ -119,13 +125,15 @@ impl Agent {
         });
         let room: Vec<(Device, usize, usize)> = room.collect();
         for job in std::mem::take(&mut self.waiting) {
-            let same = |other: &&Waiting| other.device == job.device;
-            let kept = self.waiting.iter().filter(same).count();
-            let fits = room.iter().any(|(device, free, brief)| {
-                let advance = brief * self.pace.tolerable(job.sort());
-                *device == job.device && kept < free + advance
-            });
-            if fits || job.held.attempt.0 > BOUNCES_MAX {
+            let fits = |device: Device| {
+                let same = |other: &&Waiting| other.placement.has(device);
+                let kept = self.waiting.iter().filter(same).count();
+                room.iter().any(|(known, free, brief)| {
+                    let advance = brief * self.pace.tolerable(job.sort());
+                    *known == device && kept < free + advance
+                })
+            };
+            if job.placement.iter().all(fits) || job.held.attempt.0 > BOUNCES_MAX {
                 self.waiting.push_back(job);
             } else {
                 self.releases.push(job.held.into());
@@ -144,7 +152,7 @@ impl Agent {
     }
 
     /// Ends an attempt that needs no slot.
-    fn ended_here(&mut self, held: Held, outcome: Outcome) {
+    pub(super) fn ended_here(&mut self, held: Held, outcome: Outcome) {
         let provenance = Provenance {
             device: "none".to_owned(),
             trainer: format!("worker {}", self.config.about.version),
@@ -160,94 +168,6 @@ impl Agent {
             finish,
             reports: Vec::new(),
         });
-    }
-
-    /// Assigns waiting jobs to free slots.
-    pub(super) fn assign(&mut self) {
-        for index in 0..self.slots.len() {
-            if self.waiting.is_empty() {
-                return;
-            }
-            let slot = &mut self.slots[index];
-            if slot.running.is_some() {
-                continue;
-            }
-            let here = |job: &Waiting| job.device == slot.device;
-            let Some(next) = self.waiting.iter().position(here) else {
-                continue;
-            };
-            let serves = self.waiting[next].program.is_none();
-            match slot.child.as_mut() {
-                None => {}
-                Some(child) if child.ending => continue,
-                Some(child) if child.serves && serves => {}
-                Some(child) => {
-                    child.ending = true;
-                    self.effects.push(Effect::Stop {
-                        child: child.id,
-                        grace: IDLE_GRACE,
-                    });
-                    continue;
-                }
-            }
-            if let Some(job) = self.waiting.remove(next) {
-                self.begin(index, job);
-            }
-        }
-    }
-
-    fn begin(&mut self, index: usize, job: Waiting) {
-        tracing::info!(job = %job.held.job.short(), attempt = %job.held.attempt, slot = index, "begins");
-        let started = job.program.as_deref().and_then(|spec| match spec.work() {
-            Work::Command(command) => {
-                Some((command, command_line(&self.config, &job, spec, command)))
-            }
-            Work::Training(_) | Work::Null => None,
-        });
-        let waits = job.launch.shipped.is_some() && started.is_some();
-        let (program, runs) = match started {
-            None => (Program::Trainer, None),
-            Some((command, line)) => match line {
-                Ok(line) => {
-                    let about = About::new(command, &job.launch);
-                    (Program::Command(Box::new(line)), Some(about))
-                }
-                Err(missing) => {
-                    let message = missing.to_string();
-                    let fault = Fault::Invalid;
-                    return self.ended_here(job.held, Outcome::Failed { fault, message });
-                }
-            },
-        };
-        let serves = runs.is_none();
-        let slot = &mut self.slots[index];
-        let child = if let Some(child) = &slot.child {
-            child.id
-        } else {
-            self.children += 1;
-            let id = ChildId(self.children);
-            slot.child = Some(Child {
-                id,
-                serves,
-                ending: false,
-                provenance: Provenance::default(),
-            });
-            self.effects.push(Effect::Start {
-                child: id,
-                program,
-                device: slot.device,
-            });
-            id
-        };
-        if serves {
-            self.effects.push(Effect::Feed {
-                child,
-                spec: job.spec,
-            });
-        }
-        let mut running = Running::new(job.held, runs, self.now);
-        running.waits = waits;
-        slot.running = Some(running);
     }
 
     /// The program of this child has its files, and has been started.
@@ -406,7 +326,7 @@ impl Agent {
             return;
         };
         let child = slot.child.as_ref().map(|child| child.provenance.clone());
-        let device = self.config.about.offer.model_of(slot.device);
+        let device = self.config.about.offer.models_of(&running.placement);
         let provenance =
             running.provenance(&child.unwrap_or_default(), &device, self.config.threads);
         let held = running.held;
@@ -450,6 +370,9 @@ impl Agent {
             return;
         };
         let now = self.now;
+        for slot in &mut self.slots {
+            slot.lent_to = slot.lent_to.filter(|to| *to != index);
+        }
         let slot = &mut self.slots[index];
         slot.stuck = false;
         let ended = slot.child.take();

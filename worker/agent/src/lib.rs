@@ -4,6 +4,7 @@
 //!
 //! Time is counted from the worker's start; wall clocks are not used.
 
+mod assign;
 mod away;
 mod calls;
 mod classify;
@@ -34,6 +35,7 @@ use swath_model::device::Device;
 use swath_model::id::{Owner, Replicate, SessionId, WorkerName};
 use swath_model::message::{Held, Release, Report};
 use swath_model::offer::Free;
+use swath_model::placement::Placement;
 use swath_model::program::Launch;
 use swath_model::spec::JobSpec;
 use swath_model::view::WorkerAbout;
@@ -105,8 +107,8 @@ struct Waiting {
     spec: String,
     /// The spec of a program; none for the built-in trainer.
     program: Option<Box<JobSpec>>,
-    /// The device to run it on.
-    device: Device,
+    /// Where to run it.
+    placement: Placement,
     replicate: Replicate,
     launch: Launch,
     since: Duration,
@@ -178,6 +180,7 @@ impl Agent {
         }
         let slots = config.about.offer.slots.iter().map(|device| Slot {
             device: *device,
+            lent_to: None,
             child: None,
             running: None,
             stuck: false,
@@ -320,6 +323,7 @@ impl Agent {
         let gathers = self.gathers() && !self.outbox.is_empty();
         lanes
             .chain(self.outbox.wakes())
+            .chain(self.asks_anew())
             .chain(gathers.then_some(self.gathers_until))
             .chain([self.now + self.pause(coarse)])
             .min()

@@ -9,6 +9,7 @@ use swath_model::message::Held;
 use swath_model::metrics::{MetricError, Metrics, TEST_ERROR};
 use swath_model::needs::Lack;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
+use swath_model::placement::Placement;
 use swath_model::program::{Command, Launch, Pattern, Read};
 use swath_model::protocol::{EPOCH, FINISHED, RESERVED, TIMES, TrainerEvent};
 use swath_model::text::duration;
@@ -44,6 +45,9 @@ const QUOTED_BYTES: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) device: Device,
+    /// The slot whose child has this one's device too, as long as that child is
+    /// there.
+    pub(crate) lent_to: Option<usize>,
     pub(crate) child: Option<Child>,
     pub(crate) running: Option<Running>,
     /// Whether its child does not end although it was killed.
@@ -108,6 +112,8 @@ impl About {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) held: Held,
+    /// Where it runs.
+    pub(crate) placement: Placement,
     /// What is known of the program; none for the built-in trainer.
     pub(crate) runs: Option<About>,
     pub(crate) started: Duration,
@@ -141,6 +147,7 @@ impl Running {
     pub(crate) fn new(held: Held, runs: Option<About>, now: Duration) -> Self {
         Self {
             held,
+            placement: Placement::default(),
             runs,
             started: now,
             sign: now,
@@ -217,7 +224,7 @@ impl Running {
     }
 
     /// What to record about the machine and the program; `device` is the model of
-    /// its device.
+    /// its device, or of all of them.
     pub(crate) fn provenance(&self, child: &Provenance, device: &str, threads: u32) -> Provenance {
         let blank = self.provenance == Provenance::default();
         let mut provenance = if blank { child } else { &self.provenance }.clone();

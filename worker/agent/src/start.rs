@@ -7,6 +7,7 @@ use swath_model::device::Device;
 use swath_model::files::directory_name;
 use swath_model::id::InputDigest;
 use swath_model::message::Held;
+use swath_model::placement::Placement;
 use swath_model::program::{Command, Facts, MissingName, Read, Shipped, argv};
 use swath_model::spec::{JobSpec, canonical, set};
 
@@ -56,11 +57,7 @@ pub(super) fn command_line(
         attempt,
         sweep,
         replicate: job.replicate.0,
-        device: match job.device {
-            // It sees its own device only, as the first one.
-            Device::Cuda(_) => Device::Cuda(0).to_string(),
-            Device::Cpu => Device::Cpu.to_string(),
-        },
+        device: as_seen(0, job.placement.first()).to_string(),
     };
     let files = command
         .read
@@ -96,6 +93,20 @@ fn with_locals(job: &Waiting, spec: &JobSpec) -> String {
     canonical(&tree)
 }
 
+/// What a program calls its device with this number: it sees its own only.
+const fn as_seen(number: u16, device: Device) -> Device {
+    match device {
+        Device::Cuda(_) => Device::Cuda(number),
+        Device::Cpu => Device::Cpu,
+    }
+}
+
+fn all_seen(placement: &Placement) -> String {
+    let devices = (0..).zip(placement.iter());
+    let seen = devices.map(|(number, device)| as_seen(number, device).to_string());
+    seen.collect::<Vec<_>>().join(",")
+}
+
 fn environment(
     config: &Config,
     job: &Waiting,
@@ -110,18 +121,17 @@ fn environment(
         ("SWATH_REPLICATE", facts.replicate.to_string()),
         ("SWATH_SEED", facts.seed.to_string()),
         ("SWATH_DEVICE", facts.device.clone()),
+        ("SWATH_DEVICES", all_seen(&job.placement)),
     ];
-    let visible = match job.device {
-        Device::Cuda(number) => Some(
-            config
-                .gpus
-                .get(&number)
-                .cloned()
-                .unwrap_or_else(|| number.to_string()),
-        ),
+    let gpus = job.placement.iter().filter_map(|device| match device {
+        Device::Cuda(number) => {
+            let known = config.gpus.get(&number).cloned();
+            Some(known.unwrap_or_else(|| number.to_string()))
+        }
         Device::Cpu => None,
-    };
-    let visible = visible.map(|gpu| ("CUDA_VISIBLE_DEVICES", gpu));
+    });
+    let gpus: Vec<String> = gpus.collect();
+    let visible = (!gpus.is_empty()).then(|| ("CUDA_VISIBLE_DEVICES", gpus.join(",")));
     let own = own.into_iter().chain(visible);
     // The number of a device is that of `nvidia-smi`, not that of its speed.
     let order = ("CUDA_DEVICE_ORDER", "PCI_BUS_ID".to_owned());

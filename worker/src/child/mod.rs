@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use swath_model::device::Device;
+use swath_model::placement::Placement;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
@@ -128,7 +129,8 @@ impl Children {
     ///
     /// To be called on the main thread, in a runtime that has no other: a child
     /// dies with the thread that started it.
-    pub fn start(&mut self, id: ChildId, program: Program, device: Device) {
+    pub fn start(&mut self, id: ChildId, program: Program, placement: &Placement) {
+        let device = placement.first();
         let (sender, orders) = mpsc::unbounded_channel();
         self.orders.insert(id, sender);
         let starter = self.starter.clone();

@@ -125,9 +125,10 @@ impl Ledger {
             (StateName::Queued, Filed::Queue(urgency)) => self.urgency(at) == Some(urgency),
             (StateName::Queued, Filed::Backoff(_)) => self.urgency(at).is_some(),
             (StateName::Queued, Filed::Nowhere) => self.urgency(at).is_none(),
-            (StateName::Leased | StateName::Suspect, Filed::Lease(until, worker)) => {
+            (StateName::Leased | StateName::Suspect, Filed::Lease(until, worker, slots)) => {
                 lived.job.lease().map(|it| it.deadline) == Some(until)
                     && lived.worker == Some(worker)
+                    && lived.slots() == slots
             }
             (state, filed) => state.is_final() && filed == Filed::Nowhere,
         };

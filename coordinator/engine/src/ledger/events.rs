@@ -102,11 +102,11 @@ impl Ledger {
     /// Adds an event with the state of a worker, unless an earlier event had
     /// it.
     pub(super) fn tell_how_worker_is(&mut self, key: WorkerKey, now: Timestamp) {
-        let held = self.index.count_leases(key);
+        let leases = self.index.count_leases(key);
         let Some(worker) = self.workers.get_mut(&key) else {
             return;
         };
-        let is = worker.now(held);
+        let is = worker.now(leases);
         if worker.told.as_ref() != Some(&is) {
             let was = worker.told.replace(is.clone());
             self.tell_of_worker(key, What::WorkerChanged { was, now: is }, now);
@@ -158,12 +158,14 @@ impl Sweep {
 }
 
 impl Worker {
-    /// The worker's state for watchers; `held` is the number of its leases.
-    fn now(&self, held: u64) -> WorkerNow {
+    /// The worker's state for watchers, with the numbers of its leases and of
+    /// their slots.
+    fn now(&self, (held, slots_held): (u64, u64)) -> WorkerNow {
         WorkerNow {
             state: self.state,
             cordoned: self.cordoned.clone(),
             held,
+            slots_held,
             failed_in_a_row: self.failed.len() as u32,
             silent: self.silent,
         }

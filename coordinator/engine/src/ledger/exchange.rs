@@ -1,12 +1,12 @@
 //! Exchanges: outcomes come in, are judged, and jobs go out.
 
-use swath_model::device::Device;
 use swath_model::id::{Attempt, CellDigest, JobDigest, Owner, Replicate, WorkerName};
 use swath_model::job::{Event, Refusal};
 use swath_model::judge::{self, LastFault};
 use swath_model::message::{Ack, Exchange, Finish, Held};
 use swath_model::offer::Free;
 use swath_model::outcome::{Measurement, Outcome};
+use swath_model::placement::Placement;
 use swath_model::policy::Policy;
 use swath_model::program::Launch;
 use swath_model::time::Timestamp;
@@ -17,6 +17,7 @@ use swath_store::{
 };
 
 use super::hot::{Loc, OutcomeKey, Recorded};
+use super::reserve::Walk;
 use super::{Ledger, Result, stale};
 
 /// The result of an exchange before the specs of its grants are filled in: the
@@ -43,7 +44,7 @@ pub struct Draft {
     /// How its program is started.
     pub launch: Launch,
     /// Where to run it.
-    pub device: Device,
+    pub placement: Placement,
 }
 
 /// The worker session that brings outcomes.
@@ -310,31 +311,20 @@ impl Ledger {
                 .filter_map(|held| self.still_held(owner, *held));
             return again.collect();
         }
-        let mut room = self.room(worker, free);
-        if row.state != WorkerState::Active || !room.is_open() {
+        let mut walk = Walk::new(self, worker, free, now);
+        if row.state != WorkerState::Active || !walk.room.is_open() {
             return Vec::new();
         }
-        let mut needs: Vec<_> = row.meets(now).collect();
         for at in self.index.rested(now) {
             self.refile(at, now);
         }
         let mut drafts = Vec::new();
         let mut granted = Vec::new();
-        let mut last = None;
-        while room.is_open() {
-            let Some(next) = self.index.next(&needs, last) else {
-                break;
-            };
-            let need = self.cell(next.at.cell).need;
-            let Some(device) = room.place(self.needs_of(need)) else {
-                // There will not be more room in this exchange. Others that do
-                // fit go first.
-                needs.retain(|other| *other != need);
-                continue;
-            };
-            last = Some(next);
-            if let Some((job, draft)) = self.grant(next.at, owner, (worker, device), now) {
-                room.grant(self.needs_of(need), device);
+        while let Some((at, placement)) = walk.next(self, now) {
+            let draft = self.grant(at, owner, (worker, placement.clone()), now);
+            if let Some((job, draft)) = draft {
+                let need = self.cell(at.cell).need;
+                walk.room.grant(self.needs_of(need), &placement);
                 granted.push((job, draft.held.attempt));
                 drafts.push(draft);
             }
@@ -382,20 +372,20 @@ impl Ledger {
         &mut self,
         at: Loc,
         owner: &Owner,
-        (worker, device): (WorkerKey, Device),
+        place: (WorkerKey, Placement),
         now: Timestamp,
     ) -> Option<(JobKey, Draft)> {
         let grant = Event::Grant {
             owner: owner.clone(),
         };
-        // The worker is noted first, because the lease is filed under it. A
+        let worker = place.0;
+        // The place is noted first, because the lease is filed under it. A
         // refusal means that the backoff is not over.
-        self.apply_grant(at, &grant, worker, now).ok()?;
+        self.apply_grant(at, &grant, place, now).ok()?;
         let entry = self.entry_mut(at);
         let key = entry.key;
         let lived = entry.lived_mut();
         lived.unmentioned = 0;
-        lived.device = Some(device);
         let attempt = lived.job.attempt;
         self.changes.attempts.push(NewAttempt {
             job: key,
@@ -411,21 +401,26 @@ impl Ledger {
         &mut self,
         at: Loc,
         grant: &Event<'_>,
-        worker: WorkerKey,
+        (worker, placement): (WorkerKey, Placement),
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        let before = self.entry(at).lived().and_then(|lived| lived.worker);
-        self.entry_mut(at).lived_mut().worker = Some(worker);
+        let lived = self.entry_mut(at).lived_mut();
+        let before = (
+            lived.worker.replace(worker),
+            lived.placement.replace(placement),
+        );
         let applied = self.apply(at, grant, now);
         if applied.is_err() {
-            self.entry_mut(at).lived_mut().worker = before;
+            let lived = self.entry_mut(at).lived_mut();
+            (lived.worker, lived.placement) = before;
         }
         applied.map(drop)
     }
 
     fn draft(&self, at: Loc, attempt: Attempt) -> Draft {
         let cell = self.cell(at.cell);
-        let device = self.entry(at).lived().and_then(|lived| lived.device);
+        let lived = self.entry(at).lived();
+        let placement = lived.and_then(|lived| lived.placement.clone());
         Draft {
             held: Held {
                 job: self.entry(at).digest,
@@ -435,7 +430,7 @@ impl Ledger {
             digest: cell.digest,
             replicate: at.replicate(),
             launch: self.needs_of(cell.need).launch.clone(),
-            device: device.unwrap_or_default(),
+            placement: placement.unwrap_or_default(),
         }
     }
 }

@@ -2,11 +2,11 @@
 //! jobs. A waiting job that was never granted takes few bytes, because there
 //! may be a million of them.
 
-use swath_model::device::Device;
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, WorkerName};
 use swath_model::job::{Applied, Event, Job, Refusal, State, StateName};
 use swath_model::judge::{LastFault, Urgency};
 use swath_model::outcome::{Fault, Outcome};
+use swath_model::placement::Placement;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_store::{CellKey, JobKey, JobRow, SweepKey, WorkerKey};
@@ -88,7 +88,7 @@ pub(super) struct Lived {
     /// The worker of `job.owner`.
     pub(super) worker: Option<WorkerKey>,
     /// Where its newest attempt was granted to run.
-    pub(super) device: Option<Device>,
+    pub(super) placement: Option<Placement>,
     /// How many heartbeats in a row did not mention its lease.
     pub(super) unmentioned: u32,
     /// The last recorded fault, and the attempt that it ended.
@@ -130,15 +130,15 @@ pub(super) enum Filed {
     Queue(Urgency),
     /// Among the jobs to grant from this time on.
     Backoff(Timestamp),
-    /// Among the leases of this worker, until this time.
-    Lease(Timestamp, WorkerKey),
+    /// Among the leases of this worker, until this time, with so many slots.
+    Lease(Timestamp, WorkerKey, u16),
 }
 
 impl Filed {
     /// The worker that has its lease.
     pub(super) const fn worker(self) -> Option<WorkerKey> {
         match self {
-            Self::Lease(_, worker) => Some(worker),
+            Self::Lease(_, worker, _) => Some(worker),
             Self::Nowhere | Self::Queue(_) | Self::Backoff(_) => None,
         }
     }
@@ -223,7 +223,7 @@ impl Entry {
             key: self.key,
             job: lived.job.clone(),
             worker: lived.worker,
-            device: lived.device,
+            placement: lived.placement.clone(),
             unmentioned: lived.unmentioned,
             faulted: lived.fault.as_ref().map(|(attempt, _)| *attempt),
             ended_at: lived.ended_at,
@@ -232,11 +232,17 @@ impl Entry {
 }
 
 impl Lived {
+    /// How many slots its newest attempt was granted.
+    pub(super) fn slots(&self) -> u16 {
+        let slots = self.placement.as_ref().map_or(1, Placement::count);
+        slots as u16
+    }
+
     const fn new(since: Timestamp) -> Self {
         Self {
             job: Job::new(since),
             worker: None,
-            device: None,
+            placement: None,
             unmentioned: 0,
             fault: None,
             ended_at: None,

@@ -15,6 +15,7 @@ mod hot;
 mod import;
 mod index;
 mod inputs;
+mod reserve;
 mod steer;
 mod submit;
 mod sweep;
@@ -219,7 +220,7 @@ impl Ledger {
         let new = Need(self.needs.len() as u32);
         self.needs.insert(needs.clone(), new);
         self.kinds.push(needs.clone());
-        self.index.add_need();
+        self.index.add_need(needs.may_not_fit());
         for worker in self.workers.values_mut() {
             if needs.lacking(&worker.about.offer).is_none() {
                 worker.needs.push(new);
@@ -379,7 +380,7 @@ impl Ledger {
             State::Queued { not_before } => queue(Some(*not_before).filter(|at| *at > now)),
             State::Leased(lease) | State::Suspect(lease) => {
                 lived.worker.map_or(Filed::Nowhere, |worker| {
-                    Filed::Lease(lease.deadline, worker)
+                    Filed::Lease(lease.deadline, worker, lived.slots())
                 })
             }
             State::Succeeded | State::Failed(_) | State::Cancelled => Filed::Nowhere,

@@ -216,7 +216,7 @@ impl Ledger {
         let outcomes = stored.outcomes.into_iter();
         let lived = Lived {
             worker: worker.copied(),
-            device: stored.device,
+            placement: stored.placement,
             unmentioned: stored.unmentioned,
             fault: stored.fault,
             ended_at: stored.ended_at,
@@ -314,7 +314,7 @@ mod tests {
             digest: JobDigest::from_bytes([number as u8; 32]),
             job: Job::new(now),
             unmentioned: 0,
-            device: None,
+            placement: None,
             fault: None,
             ended_at: None,
             outcomes: Vec::new(),

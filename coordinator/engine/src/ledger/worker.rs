@@ -13,6 +13,7 @@ use swath_model::message::{
 };
 use swath_model::needs::{Lack, Room, closest};
 use swath_model::offer::Free;
+use swath_model::placement::Placement;
 use swath_model::time::Timestamp;
 use swath_model::view::{WorkerAbout, WorkerState};
 use swath_store::{
@@ -20,6 +21,7 @@ use swath_store::{
 };
 
 use super::hot::{Loc, Need};
+use super::reserve::Walk;
 use super::{Ledger, Result};
 
 /// After this many heartbeats in a row that do not mention a lease, it is taken
@@ -70,8 +72,18 @@ pub(super) struct Lacking {
 impl Worker {
     /// The kinds of needs of which it may get jobs now.
     pub(super) fn meets(&self, now: Timestamp) -> impl Iterator<Item = Need> {
-        let lacks = move |need: &Need| self.lacks.get(need).is_some_and(|it| now < it.until);
-        self.needs.iter().copied().filter(move |need| !lacks(need))
+        let needs = self.needs.iter().copied();
+        needs.filter(move |need| !self.lacks_now(*need, now))
+    }
+
+    /// Whether it may get jobs of this kind now.
+    pub(super) fn may_run(&self, need: Need, now: Timestamp) -> bool {
+        // They are in the order in which they came.
+        self.needs.binary_search(&need).is_ok() && !self.lacks_now(need, now)
+    }
+
+    fn lacks_now(&self, need: Need, now: Timestamp) -> bool {
+        self.lacks.get(&need).is_some_and(|it| now < it.until)
     }
 
     /// Notes what its host lacks.
@@ -226,17 +238,16 @@ impl Ledger {
             return false;
         };
         let worker = &self.workers[&key];
-        let meets = || worker.meets(now);
-        let waits = || meets().filter(|need| self.index.waits(*need));
         if worker.state != WorkerState::Active {
             return false;
         }
-        if waits().next().is_none() {
-            return !self.index.rested(now).is_empty();
-        }
-        let room = self.room(key, &asking.free);
-        waits().any(|need| room.place(self.needs_of(need)).is_some())
-            || !self.index.rested(now).is_empty()
+        let waits = worker.meets(now).any(|need| self.index.waits(need));
+        let has_one = || {
+            Walk::new(self, key, &asking.free, now)
+                .next(self, now)
+                .is_some()
+        };
+        (waits && has_one()) || !self.index.rested(now).is_empty()
     }
 
     /// What comes closest to a need of a sweep's waiting jobs that no active worker
@@ -264,6 +275,15 @@ impl Ledger {
         closest(workers)
     }
 
+    /// How many slots the attempts of each worker have.
+    pub fn slots_held(&self) -> BTreeMap<WorkerName, u64> {
+        let held = self.workers.iter().map(|(key, worker)| {
+            let (_, slots) = self.index.count_leases(*key);
+            (worker.name.clone(), slots)
+        });
+        held.collect()
+    }
+
     /// What the hosts of workers turned out to lack of waiting jobs.
     pub fn lacks(&self) -> BTreeMap<WorkerName, Vec<Lack>> {
         let lacks = self.workers.values().map(|worker| {
@@ -287,9 +307,10 @@ impl Ledger {
         // Most jobs say nothing of what they take.
         if row.needs.iter().any(shared) {
             for at in self.index.leases_of(worker) {
-                let device = self.entry(at).lived().and_then(|lived| lived.device);
+                let lived = self.entry(at).lived();
+                let placement = lived.and_then(|lived| lived.placement.as_ref());
                 let needs = self.needs_of(self.cell(at.cell).need);
-                room.hold(needs, device.unwrap_or_default());
+                room.hold(needs, placement.unwrap_or(&Placement::default()));
             }
         }
         room

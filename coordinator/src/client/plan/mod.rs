@@ -130,6 +130,7 @@ async fn print(
         let replicates = expansion.file().replicates;
         sheet.begin(&mut out, expansion)?;
         pricing.published = price::published(expansion);
+        pricing.devices = expansion.file().needs.count() as u32;
         pricing.most = expansion.file().replicates_max.unwrap_or(replicates);
         let mut chunk: Vec<Planned> = Vec::new();
         let mut counts = (&mut totals, &mut pricing);

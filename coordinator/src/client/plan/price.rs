@@ -85,6 +85,8 @@ pub(super) struct Pricing {
     pub(super) price: Price,
     /// The most replicates that a cell may get.
     pub(super) most: u32,
+    /// On how many devices each of its jobs runs.
+    pub(super) devices: u32,
     /// What the replicates beyond the first ones would take.
     pub(super) more_seconds: f64,
     seen: Distinct,
@@ -95,6 +97,7 @@ impl Pricing {
     pub(super) fn new(ground: Ground) -> Self {
         Self {
             ground,
+            devices: 1,
             ..Self::default()
         }
     }
@@ -120,12 +123,12 @@ impl Pricing {
         let more = most.saturating_sub(before_most);
         let more = more.saturating_sub(first.saturating_sub(before));
         let seconds = estimate.seconds.map_or(0.0, |(seconds, _)| seconds);
-        self.more_seconds += seconds * f64::from(more);
+        self.more_seconds += seconds * f64::from(more) * f64::from(self.devices);
         let jobs = planned.jobs.iter().skip(before as usize);
         let is_open =
             |known: &Option<Known>| known.is_none_or(|known| known.state != StateName::Succeeded);
         let open = jobs.filter(|(_, known)| is_open(known)).count() as u64;
-        self.price.add(open, estimate.seconds);
+        self.price.add(open, self.devices, estimate.seconds);
         estimate
     }
 }

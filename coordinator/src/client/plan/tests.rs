@@ -52,7 +52,7 @@ fn plan_with(format: Format, texts: &[&str], estimate: Option<&Estimate>) -> Str
             totals.add(&planned);
             totals.see(estimate);
             let jobs = planned.jobs.len() as u64;
-            totals.price.add(jobs, estimate.seconds);
+            totals.price.add(jobs, 1, estimate.seconds);
             sheet.cell(&mut out, &planned, estimate).unwrap();
         }
         sheet.end(&mut out).unwrap();

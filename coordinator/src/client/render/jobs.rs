@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use swath_model::device::Device;
 use swath_model::job::StateName;
 use swath_model::judge::headline;
 use swath_model::metrics::{self, TEST_ERROR};
@@ -23,6 +24,16 @@ pub(crate) fn state(job: &JobView) -> String {
         (StateName::Failed, Some(fault)) => format!("failed: {fault}"),
         (state, _) if job.stop => format!("{}, stopping", state.name()),
         (state, _) => state.name().to_owned(),
+    }
+}
+
+/// The worker of its newest attempt, with the devices as far as they are GPUs.
+pub(crate) fn place(job: &JobView) -> String {
+    let devices = job.devices.as_ref();
+    match (&job.worker, devices.filter(|it| it.first() != Device::Cpu)) {
+        (None, _) => String::new(),
+        (Some(worker), None) => worker.to_string(),
+        (Some(worker), Some(devices)) => format!("{worker} {devices}"),
     }
 }
 
@@ -71,10 +82,7 @@ fn fields(job: &JobView, varying: &[String], told: String) -> Vec<String> {
         } else {
             job.attempt.to_string()
         },
-        job.worker
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        place(job),
         job.sweeps.join(" "),
         job.seed.to_string(),
         job.cell.to_string(),
@@ -91,7 +99,7 @@ fn fields(job: &JobView, varying: &[String], told: String) -> Vec<String> {
 pub(crate) fn records(jobs: &[JobView]) -> Listing {
     let varying: Vec<String> = differing(jobs).collect();
     let head = ["job", "cell", "sweeps", "replicate", "seed"];
-    let middle = ["state", "fault", "attempt", "worker", "epoch"];
+    let middle = ["state", "fault", "attempt", "worker", "devices", "epoch"];
     let tail = ["train_seconds", "granted_at", "ended_at", "message"];
     let mut metrics: BTreeSet<&str> = jobs.iter().map(|job| metrics::own(&job.spec)).collect();
     if metrics.is_empty() {
@@ -129,6 +137,7 @@ fn record(job: &JobView, metrics: &BTreeSet<&str>) -> Vec<String> {
         plain(job.fault),
         plain((job.attempt.0 > 0).then_some(job.attempt)),
         plain(job.worker.as_ref()),
+        plain(job.devices.as_ref()),
         plain(progress.map(|observation| observation.epoch)),
     ];
     for metric in metrics {

@@ -116,10 +116,7 @@ fn open_fields(job: &JobView, varying: &[String], told: String, now: Timestamp) 
         jobs::epochs(job),
         told,
         elapsed.unwrap_or_default(),
-        job.worker
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        jobs::place(job),
     ]);
     fields
 }
@@ -165,6 +162,6 @@ fn worker_line(worker: &WorkerView) -> String {
     let state = worker.state.name();
     format!(
         "worker {name}  {slots}, {} busy  {state}{reason}\n",
-        worker.held
+        worker.busy()
     )
 }

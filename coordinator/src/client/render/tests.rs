@@ -13,11 +13,12 @@ use swath_model::id::{
 use swath_model::job::StateName;
 use swath_model::offer::Offer;
 use swath_model::outcome::{Fault, Measurement, Observation, Provenance};
+use swath_model::placement::Placement;
 use swath_model::replication::{Decision, Neighbour, Pair, Stop, Undecided};
 use swath_model::time::Timestamp;
 use swath_model::view::{
-    AttemptView, Counts, DecisionView, JobDetail, JobView, SCHEMA_VERSION, SweepState, SweepView,
-    WorkerAbout, WorkerState, WorkerView,
+    AttemptView, Counts, DecisionView, JobDetail, JobView, Kept, SCHEMA_VERSION, SweepState,
+    SweepView, WorkerAbout, WorkerState, WorkerView,
 };
 use swath_report::{Format, Style};
 
@@ -96,6 +97,7 @@ pub(crate) fn job(number: u8, state: StateName) -> JobView {
         attempt: Attempt(1),
         charged: 0,
         worker: Some(worker_name()),
+        devices: None,
         granted_at: Some(at(12)),
         not_before: None,
         deadline: None,
@@ -153,6 +155,8 @@ fn worker(name: &str, seen: i64) -> WorkerView {
             out: None,
         },
         held: 2,
+        slots_held: None,
+        kept: None,
         failed_in_a_row: 0,
     }
 }
@@ -344,6 +348,55 @@ fn a_sweep_that_waits_for_a_worker_says_what_the_workers_do() {
     assert_eq!(waits_for(&[]), "no worker is connected");
     for resting in [&[Cordoned][..], &[Draining], &[Cordoned, Draining]] {
         assert_eq!(waits_for(resting), "no worker takes jobs");
+    }
+}
+
+/// A job that runs on two GPUs, and a worker that keeps two free for another.
+#[test]
+fn devices_that_jobs_have_and_those_that_are_kept() {
+    let two = || "cuda:0,cuda:1".parse().unwrap();
+    let mut gpus = worker("gpus", 5);
+    gpus.about.offer.slots = (0..4).map(Device::Cuda).collect();
+    gpus.held = 3;
+    gpus.slots_held = Some(4);
+    gpus.kept = Some(Kept {
+        job: JobDigest::from_bytes([9; 32]),
+        worker: gpus.name.clone(),
+        devices: two(),
+        busy: vec![Device::Cuda(1)],
+        cpus: true,
+    });
+    let kept = gpus.kept.clone().unwrap();
+    let mut running = job(1, StateName::Leased);
+    running.devices = Some(two());
+    let status = Status {
+        workers: vec![gpus],
+        open: vec![running],
+        ..status()
+    };
+    let of = running_on(two());
+    let lines = [
+        status::screen(&status, false, "", &Style::PIPE),
+        of.text(kept.job),
+        ExplainItem::Kept(kept.clone()).text(kept.job),
+    ];
+    insta::assert_snapshot!(lines.join("\n"));
+    let json = serde_json::to_value(ExplainItem::Kept(kept.clone())).unwrap();
+    assert_eq!(json["kind"], "kept");
+    assert_eq!(json["devices"], "cuda:0,cuda:1");
+    assert_eq!(
+        serde_json::from_value::<ExplainItem>(json).unwrap(),
+        ExplainItem::Kept(kept)
+    );
+}
+
+fn running_on(devices: Placement) -> ExplainItem {
+    ExplainItem::Running {
+        worker: Some(worker_name()),
+        attempt: Attempt(2),
+        devices: Some(devices),
+        seconds: 7,
+        epoch: Some(3),
     }
 }
 

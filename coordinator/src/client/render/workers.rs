@@ -31,7 +31,7 @@ pub(crate) fn listing(workers: &Workers) -> Listing {
             worker.name.to_string(),
             state(worker),
             slots(worker),
-            worker.held.to_string(),
+            worker.busy().to_string(),
             ago(worker.seen_at, now),
             worker.about.host.clone(),
             reason(worker),
@@ -44,11 +44,15 @@ pub(crate) fn listing(workers: &Workers) -> Listing {
     listing
 }
 
-/// Why a worker gets no jobs, or not all.
+/// Why a worker gets no jobs, or not all, on some of its slots.
 pub(super) fn reason(worker: &WorkerView) -> String {
     let lacks = worker.lacks.iter().map(Lack::of_one);
     let lacks = lacks.collect::<Vec<_>>().join("; ");
-    [words(worker.cordoned.as_ref()), lacks]
+    let kept = worker.kept.as_ref();
+    let kept = kept.map_or_else(String::new, |kept| {
+        format!("keeps {} free for job {}", kept.devices, kept.job.short())
+    });
+    [words(worker.cordoned.as_ref()), lacks, kept]
         .into_iter()
         .filter(|reason| !reason.is_empty())
         .collect::<Vec<_>>()
@@ -68,7 +72,7 @@ pub(crate) fn records(workers: &Workers) -> Listing {
             worker.state.name().to_owned(),
             worker.about.offer.slots.len().to_string(),
             devices(worker).join(" "),
-            worker.held.to_string(),
+            worker.busy().to_string(),
             utc(worker.seen_at),
             worker.about.host.clone(),
             worker.about.pid.to_string(),

@@ -1,9 +1,7 @@
 //! Records outcomes, judges them, and grants jobs.
 
-use std::cmp::Reverse;
-
+use super::room::Left;
 use super::{AttemptRow, End, LateOutcome, Ledger, LedgerError, Standing, stale};
-use swath_model::device::Device;
 use swath_model::id::{Attempt, Owner, WorkerName};
 use swath_model::job::{Event, Refusal, StateName};
 use swath_model::judge::{self, LastFault};
@@ -11,6 +9,7 @@ use swath_model::message::{Ack, Exchange, Exchanged, Finish, Grant, Held};
 use swath_model::needs::Needs;
 use swath_model::offer::Free;
 use swath_model::outcome::{Measurement, Outcome};
+use swath_model::placement::Placement;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_model::view::SweepKind;
@@ -223,7 +222,7 @@ impl Ledger {
         now: Timestamp,
         owner: &Owner,
         request: u64,
-        mut free: Vec<Free>,
+        free: Vec<Free>,
         state: WorkerState,
     ) -> Vec<Grant> {
         if let Some(again) = self.granted_before(owner, request) {
@@ -232,24 +231,19 @@ impl Ledger {
         if state != WorkerState::Active {
             return Vec::new();
         }
-        let mut waiting: Vec<_> = (0..self.jobs.len())
-            .filter(|index| self.jobs[*index].job.state_name() == StateName::Queued)
-            .filter(|index| self.allows(&owner.worker, *index))
-            .filter_map(|index| Some((Reverse(self.urgency(index)?), index)))
-            .collect();
-        waiting.sort_unstable();
+        let mut room = Left::new(free);
         let mut grants = Vec::new();
-        for (_, index) in waiting {
-            let Some(place) = self.place(&owner.worker, index, &free) else {
+        for index in self.waiting(now) {
+            if !self.allows(&owner.worker, index) {
+                continue;
+            }
+            let Some(placement) = self.place(&owner.worker, index, &room) else {
+                self.keep(&owner.worker, index, &mut room, now);
                 continue;
             };
-            let free = &mut free[place];
-            if let Some(grant) = self.grant(index, owner, (request, free.device), now) {
-                if free.slots > 0 {
-                    free.slots -= 1;
-                } else {
-                    free.ahead -= 1;
-                }
+            let granted = self.grant(index, owner, (request, placement.clone()), now);
+            if let Some(grant) = granted {
+                room.take(&self.needs(index), &placement);
                 grants.push(grant);
             }
         }
@@ -279,62 +273,23 @@ impl Ledger {
     }
 
     /// Whether the worker meets this job's needs.
-    fn allows(&self, worker: &WorkerName, index: usize) -> bool {
+    pub(super) fn allows(&self, worker: &WorkerName, index: usize) -> bool {
         let cell = self.cells.get(&self.jobs[index].cell);
         let worker = self.workers.get(worker);
         let lack = cell.zip(worker);
         lack.is_some_and(|(cell, worker)| cell.needs.lacking(&worker.about.offer).is_none())
     }
 
-    fn needs(&self, index: usize) -> Needs {
+    pub(super) fn needs(&self, index: usize) -> Needs {
         let cell = self.cells.get(&self.jobs[index].cell);
         cell.map_or_else(Needs::default, |cell| cell.needs.clone())
-    }
-
-    /// Where among `free` the worker has room for a job, beside all that it
-    /// holds: the place with the most free slots.
-    fn place(&self, worker: &WorkerName, index: usize, free: &[Free]) -> Option<usize> {
-        let needs = self.needs(index);
-        let offer = &self.workers.get(worker)?.about.offer;
-        let mut held: Vec<(Needs, Device)> = Vec::new();
-        for (index, row) in self.jobs.iter().enumerate() {
-            let lease = row.job.lease();
-            if let Some(attempt) = row.attempts.last()
-                && lease.is_some_and(|lease| lease.owner.worker == *worker)
-            {
-                held.push((self.needs(index), attempt.device));
-            }
-        }
-        let cpus: u32 = held.iter().filter_map(|(needs, _)| needs.cpus).sum();
-        if needs
-            .cpus
-            .is_some_and(|own| offer.cpus.is_none_or(|all| cpus + own > all))
-        {
-            return None;
-        }
-        let fits = |place: &usize| {
-            let device = free[*place].device;
-            let there = held.iter().filter(|(_, on)| *on == device);
-            let memory: u64 = there.filter_map(|(needs, _)| needs.memory_bytes).sum();
-            let all = offer.memory_of(device);
-            free[*place].jobs() > 0
-                && needs.device.is_none_or(|kind| kind == device.kind())
-                && needs
-                    .memory_bytes
-                    .is_none_or(|own| all.is_some_and(|all| memory + own <= all))
-        };
-        let room = |place: &usize| {
-            let free = &free[*place];
-            (free.slots, free.ahead, Reverse(free.device))
-        };
-        (0..free.len()).filter(fits).max_by_key(room)
     }
 
     fn grant(
         &mut self,
         index: usize,
         owner: &Owner,
-        (request, device): (u64, Device),
+        (request, placement): (u64, Placement),
         now: Timestamp,
     ) -> Option<Grant> {
         let grant = Event::Grant {
@@ -346,7 +301,7 @@ impl Ledger {
         self.jobs[index].attempts.push(AttemptRow {
             owner: owner.clone(),
             request,
-            device,
+            placement,
             sequence: self.grants,
             granted_at: now,
             missed: 0,
@@ -368,7 +323,10 @@ impl Ledger {
             // A submission is refused if the text of a cell has no place for a
             // seed.
             spec: swath_model::spec::job_text(text, row.cell, row.replicate).unwrap_or_default(),
-            device: row.newest_attempt().map(|it| it.device).unwrap_or_default(),
+            placement: row
+                .newest_attempt()
+                .map(|it| it.placement.clone())
+                .unwrap_or_default(),
             replicate: row.replicate,
             launch: self.needs(index).launch.clone(),
         }

@@ -11,6 +11,7 @@ mod exchange;
 mod import;
 mod inputs;
 mod read;
+mod room;
 mod steer;
 mod submit;
 mod time;
@@ -25,7 +26,6 @@ use self::import::Imports;
 use self::inputs::Inputs;
 use self::steer::Replication;
 use swath_model::cause::{CordonCause, PauseCause};
-use swath_model::device::Device;
 use swath_model::id::{
     Attempt, CellDigest, InputDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest,
     WorkerName,
@@ -36,6 +36,7 @@ use swath_model::label::Label;
 use swath_model::message::Sources;
 use swath_model::needs::Needs;
 use swath_model::outcome::{Measurement, Observation, Outcome, Provenance};
+use swath_model::placement::Placement;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_model::view::SweepKind;
@@ -157,7 +158,7 @@ struct AttemptRow {
     /// The request that it was granted to.
     request: u64,
     /// Where it was granted to run.
-    device: Device,
+    placement: Placement,
     /// Its place among all grants.
     sequence: u64,
     granted_at: Timestamp,

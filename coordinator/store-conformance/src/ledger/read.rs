@@ -138,6 +138,7 @@ impl Ledger {
             attempt: job.attempt,
             charged: job.charged,
             worker: job.owner.as_ref().map(|owner| owner.worker.clone()),
+            devices: row.newest_attempt().map(|it| it.placement.clone()),
             granted_at: (job.attempt > Attempt(0)).then_some(job.granted_at),
             not_before: match job.state {
                 State::Queued { not_before } => Some(not_before),
@@ -301,6 +302,8 @@ impl Ledger {
                 seen_at: worker.seen_at,
                 about: worker.about.clone(),
                 held: held.get(name).copied().unwrap_or(0),
+                slots_held: None,
+                kept: None,
                 failed_in_a_row: worker.row.len() as u32,
                 silent: worker.silent,
             })

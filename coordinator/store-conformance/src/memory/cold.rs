@@ -141,7 +141,7 @@ impl Tables {
             key,
             digest: rec.new.digest,
             job: rec.row.job.clone(),
-            device: rec.row.device,
+            placement: rec.row.placement.clone(),
             unmentioned: rec.row.unmentioned,
             fault: rec.row.faulted.zip(last_fault(rec)),
             ended_at: rec.row.ended_at,

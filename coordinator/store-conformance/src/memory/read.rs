@@ -8,6 +8,7 @@ use swath_model::id::{Attempt, JobDigest, SweepDigest, WorkerName};
 use swath_model::import;
 use swath_model::job::{State, StateName};
 use swath_model::outcome::{Fault, Outcome};
+use swath_model::placement::Placement;
 use swath_model::probe::WorkloadKey;
 use swath_model::replication::Decision;
 use swath_model::view::{
@@ -112,6 +113,7 @@ impl Tables {
             attempt: job.attempt,
             charged: job.charged,
             worker: job.owner.as_ref().map(|owner| owner.worker.clone()),
+            devices: rec.row.placement.clone(),
             granted_at: (job.attempt > Attempt(0)).then_some(job.granted_at),
             not_before: match job.state {
                 State::Queued { not_before } => Some(not_before),
@@ -230,6 +232,14 @@ impl Tables {
         chunks.filter(|chunk| chunk.position > position).collect()
     }
 
+    /// How many slots the leases of a worker have.
+    pub(super) fn slots_held_by(&self, worker: &WorkerName) -> u64 {
+        let jobs = self.jobs.values().map(|rec| &rec.row);
+        let held = jobs.filter(|row| row.job.lease().is_some_and(|it| it.owner.worker == *worker));
+        let slots = held.map(|row| row.placement.as_ref().map_or(1, Placement::count));
+        slots.sum::<usize>() as u64
+    }
+
     pub(super) fn workers(&self) -> Vec<WorkerView> {
         let held = |name: &WorkerName| {
             let leases = self.jobs.values().filter_map(|rec| rec.row.job.lease());
@@ -249,6 +259,8 @@ impl Tables {
                     seen_at: row.seen_at,
                     about: row.about.clone(),
                     held: held(name) as u64,
+                    slots_held: None,
+                    kept: None,
                     failed_in_a_row: row.failed.len() as u32,
                     silent: row.silent,
                 }

@@ -157,7 +157,7 @@ impl JobRec {
                 key: new.key,
                 job: Job::new(new.since),
                 worker: None,
-                device: None,
+                placement: None,
                 unmentioned: 0,
                 faulted: None,
                 ended_at: None,

@@ -66,6 +66,7 @@ impl Tables {
                 state: view.state,
                 cordoned: view.cordoned,
                 held: view.held,
+                slots_held: self.slots_held_by(&view.name),
                 failed_in_a_row: view.failed_in_a_row,
                 silent: view.silent,
             };

@@ -434,6 +434,8 @@ mod tests {
             "import removed",
             "import Conflict",
             "import NotFound",
+            "room kept",
+            "room several",
             "commit failed",
         ];
         for reply in wanted {

@@ -15,7 +15,7 @@ use super::super::bench::Bench;
 use super::super::replicating::adaptive;
 use super::super::script::{
     failed, finish, free, gpu_about, gpu_needs, job, job_of, observation, plain_cell, program_cell,
-    report, sweep,
+    report, sweep, two_gpus,
 };
 use super::{Op, Pick, Said, Session};
 use crate::call::{Call, Reply};
@@ -82,7 +82,8 @@ fn submission(which: u8, priority: i32) -> Submission {
         2 => sweep("first", &[2, 1], 3),
         4 => adaptive("adaptive", &[3, 1], 1, 2),
         _ => {
-            let mut submission = sweep("program", &[5], 1);
+            let mut submission = sweep("program", &[5], 2);
+            submission.cells[0].needs = two_gpus();
             submission.cells.push(program_cell("tool"));
             submission
         }
@@ -93,14 +94,18 @@ fn submission(which: u8, priority: i32) -> Submission {
     submission
 }
 
-const fn has_gpu(worker: u8) -> bool {
-    worker != 0
+/// How many GPUs a worker has.
+const fn gpus(worker: u8) -> u16 {
+    worker as u16
 }
 
 /// What is free of a worker that wants so many jobs.
 fn free_of(worker: u8, want: u32) -> Vec<Free> {
-    let gpu = if has_gpu(worker) { want / 2 } else { 0 };
-    let mut free = vec![free(Device::Cuda(0), gpu), free(Device::Cpu, want - gpu)];
+    let gpus = gpus(worker);
+    let each = want.div_ceil(2);
+    let all = (0..gpus).map(|number| free(Device::Cuda(number), each));
+    let rest = if gpus == 0 { want } else { want - each };
+    let mut free: Vec<Free> = all.chain([free(Device::Cpu, rest)]).collect();
     free.retain(|free| free.slots > 0);
     for free in &mut free {
         free.ahead = free.slots / 2;
@@ -117,7 +122,7 @@ fn jobs(bits: u8) -> Vec<JobDigest> {
         job(2, 1),
         job(2, 3),
         job(3, 1),
-        job(5, 1),
+        job(5, 2),
         job_of(&program_cell("tool"), 1),
         job(99, 1),
     ];
@@ -165,10 +170,10 @@ impl World {
     /// Makes something to do and somebody to do it, without which many
     /// operations are wasted.
     pub(super) async fn start(&mut self, bench: &mut Bench) {
-        for which in [0, 1, 4] {
+        for which in [0, 1, 3, 4] {
             bench.submit(&submission(which, 0)).await;
         }
-        for worker in [0, 1] {
+        for worker in [0, 1, 2] {
             let hello = self.hello(worker, 0, true, false);
             let welcome = bench.greet(hello.clone()).await;
             self.welcomed(&hello, welcome);
@@ -310,6 +315,11 @@ impl World {
         }
         let replies = bench.together(calls.clone()).await;
         bench.compare_results("what may be committed").await;
+        for kept in bench.reserved().await {
+            assert!(!kept.busy.is_empty() || kept.cpus, "{kept:?}");
+            self.count("room", "kept", 1);
+            self.count("room", "several", u64::from(kept.devices.count() > 1));
+        }
         self.failing = false;
         let lost = |reply: &Result<Reply>| matches!(reply, Err(StoreError::Failed { .. }));
         self.count("commit", "failed", u64::from(replies.iter().any(lost)));
@@ -374,7 +384,7 @@ impl World {
 
     fn hello(&self, worker: u8, claims: u8, program: bool, stray: bool) -> Hello {
         let programs: &[&str] = if program { &["tool"] } else { &[] };
-        let mut about = gpu_about(programs, u16::from(has_gpu(worker)));
+        let mut about = gpu_about(programs, gpus(worker));
         about.state_id = Some(StateId(u128::from(worker) * 2 + u128::from(stray)));
         Hello {
             worker: name(worker),

@@ -272,7 +272,7 @@ impl Sweep {
                 ..Job::new(at(0))
             },
             worker: Some(self.worker),
-            device: Some(Device::Cpu),
+            placement: Some(Device::Cpu.into()),
             unmentioned: 0,
             faulted: None,
             ended_at: None,

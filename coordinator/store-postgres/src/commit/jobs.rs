@@ -111,7 +111,7 @@ impl Columns<'_> {
         self.faulted
             .push(row.faulted.map(|attempt| attempt.0.into()));
         self.ended_at.push(row.ended_at.map(Timestamp::as_ms));
-        self.devices.push(row.device.map(String::from));
+        self.devices.push(row.placement.clone().map(String::from));
     }
 }
 

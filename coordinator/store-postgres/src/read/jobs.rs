@@ -37,6 +37,7 @@ struct Row {
     not_before: Option<i64>,
     deadline: Option<i64>,
     ended_at: Option<i64>,
+    device: Option<String>,
     message: Option<String>,
     test_error: Option<f64>,
     test_loss: Option<f64>,
@@ -84,7 +85,7 @@ async fn with_ids(session: &mut Session, ids: &[i64]) -> Result<Vec<JobView>> {
                             ORDER BY sweep.id) AS "holders!: Vec<Vec<u8>>",
                       job.state, job.fault, job.stop, job.attempt, job.charged,
                       worker.name AS "worker?", job.granted_at, job.not_before, job.deadline,
-                      job.ended_at, faulted.message AS "message?",
+                      job.ended_at, job.device, faulted.message AS "message?",
                       outcome.test_error, outcome.test_loss, outcome.best_test_error,
                       outcome.train_seconds AS "train_seconds?", outcome.metrics, outcome.weights
                FROM unnest($1::bigint[]) WITH ORDINALITY AS asked (id, place)
@@ -180,6 +181,7 @@ fn view(
         attempt: rows::attempt(row.attempt),
         charged: row.charged as u32,
         worker: row.worker.as_deref().map(rows::worker_name).transpose()?,
+        devices: rows::placement(row.device.as_deref())?,
         granted_at: (row.attempt > 0).then_some(Timestamp::from_ms(row.granted_at)),
         not_before: row.not_before.map(Timestamp::from_ms),
         deadline: row.deadline.map(Timestamp::from_ms),

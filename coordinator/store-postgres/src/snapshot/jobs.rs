@@ -62,7 +62,7 @@ pub(super) async fn jobs(
             key: JobKey(row.id),
             job,
             worker: beside.worker.map(WorkerKey),
-            device: row.device()?,
+            placement: row.placement()?,
             unmentioned: row.unmentioned as u32,
             faulted: row.faulted.map(rows::attempt),
             ended_at: row.ended_at.map(Timestamp::from_ms),

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use sqlx::query;
-use swath_model::device::Device;
 use swath_model::job::State;
 use swath_model::time::Timestamp;
 use swath_store::{JobRow, NewJob};
@@ -66,7 +65,7 @@ struct Line(
     u32,
     Option<u32>,
     Option<i64>,
-    Option<Device>,
+    Option<String>,
 );
 
 fn line(row: &JobRow) -> Line {
@@ -94,7 +93,7 @@ fn line(row: &JobRow) -> Line {
         row.unmentioned,
         row.faulted.map(|attempt| attempt.0),
         row.ended_at.map(Timestamp::as_ms),
-        row.device,
+        row.placement.as_ref().map(ToString::to_string),
     )
 }
 

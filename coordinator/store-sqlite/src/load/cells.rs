@@ -168,7 +168,7 @@ fn job(row: &JobRow) -> Result<StoredJob> {
         key: JobKey(row.id),
         digest: row.digest,
         job: row.job()?,
-        device: row.device,
+        placement: row.placement.clone(),
         unmentioned: row.unmentioned,
         // The fault is filled in from the outcomes.
         fault: row.faulted.map(|attempt| (attempt, NOTHING)),

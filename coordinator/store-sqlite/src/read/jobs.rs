@@ -34,6 +34,7 @@ struct Row {
     not_before: Option<i64>,
     deadline: Option<i64>,
     ended_at: Option<i64>,
+    device: Option<String>,
     message: Option<String>,
     bits: Option<Vec<u8>>,
     metrics: Option<String>,
@@ -75,7 +76,7 @@ async fn with_ids(conn: &mut SqliteConnection, ids: &[i64]) -> Result<Vec<JobVie
                           AS "sweeps!: String",
                       job.state, job.fault, job.stop, job.attempt, job.charged,
                       worker.name AS "worker?", job.granted_at, job.not_before, job.deadline,
-                      job.ended_at, faulted.message AS "message?",
+                      job.ended_at, job.device, faulted.message AS "message?",
                       outcome.bits AS "bits?", outcome.metrics, outcome.weights
                FROM json_each(?1) AS asked
                CROSS JOIN job ON job.id = asked.value
@@ -172,6 +173,7 @@ fn view(
         attempt: rows::attempt(row.attempt),
         charged: row.charged as u32,
         worker: row.worker.as_deref().map(rows::worker_name).transpose()?,
+        devices: row.device.as_deref().map(rows::placement).transpose()?,
         granted_at: (row.attempt > 0).then_some(Timestamp::from_ms(row.granted_at)),
         not_before: row.not_before.map(Timestamp::from_ms),
         deadline: row.deadline.map(Timestamp::from_ms),

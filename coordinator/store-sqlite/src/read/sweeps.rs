@@ -166,6 +166,8 @@ pub(crate) async fn workers(conn: &mut SqliteConnection) -> Result<Vec<WorkerVie
                 seen_at: Timestamp::from_ms(row.seen_at),
                 about: serde_json::from_str(&row.about)?,
                 held: row.held as u64,
+                slots_held: None,
+                kept: None,
                 failed_in_a_row: failed.len() as u32,
                 silent: row.silent != 0,
             })

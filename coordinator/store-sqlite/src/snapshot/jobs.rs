@@ -56,7 +56,7 @@ pub(super) async fn jobs(
             key: JobKey(row.id),
             job,
             worker: row.worker.map(WorkerKey),
-            device: line.device,
+            placement: line.placement,
             unmentioned: line.unmentioned,
             faulted: line.faulted,
             ended_at: line.ended_at,

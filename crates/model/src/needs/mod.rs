@@ -1,5 +1,9 @@
-//! What a job needs of the worker that runs it, what a worker lacks of that, and
-//! which of its devices has room for the job.
+//! What a job needs of the worker that runs it, what a worker lacks of that,
+//! which of its devices have room for the job, and on which worker room is kept
+//! for it.
+
+mod reserve;
+mod room;
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -7,8 +11,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::reserve::{Beside, Candidate, Hold, Reservation, Waits, reservations};
+pub use self::room::Room;
 use crate::device::{Device, DeviceKind};
-use crate::offer::{Free, Offer};
+use crate::offer::Offer;
 use crate::program::Launch;
 use crate::spec::{JobSpec, Work};
 use crate::text;
@@ -20,8 +26,12 @@ pub struct Needs {
     /// The kind of device to run on; absent where any will do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceKind>,
-    /// How much of that device's memory it takes, in bytes; absent where that is
-    /// not known.
+    /// How many such devices it runs on at once, each another one; absent for
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// How much memory it takes of each of its devices, in bytes; absent where
+    /// that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
     /// How many of the host's processors it takes; absent where that is not
@@ -51,23 +61,39 @@ pub enum Lack {
         /// The program.
         program: String,
     },
-    /// It has no slot on such a device.
+    /// It has slots on too few such devices.
     Device {
         /// The kind of device.
         device: DeviceKind,
+        /// How many are needed.
+        #[serde(default = "one")]
+        count: u32,
+        /// How many it has.
+        #[serde(default)]
+        has: u32,
     },
-    /// None of its devices is known to have so much memory.
+    /// Too few of its devices are known to have so much memory.
     Memory {
         /// The kind of device, where only one will do.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<DeviceKind>,
         /// How many bytes.
         memory_bytes: u64,
+        /// How many devices must have it.
+        #[serde(default = "one")]
+        count: u32,
+        /// How many bytes as many of its devices have; 0 where that is not
+        /// known.
+        #[serde(default)]
+        has_bytes: u64,
     },
     /// Its host is not known to have so many processors.
     Cpus {
         /// How many.
         cpus: u32,
+        /// How many it has; 0 where that is not known.
+        #[serde(default)]
+        has: u32,
     },
     /// Its host has no such program, which showed when it was to be started.
     Executable {
@@ -103,6 +129,11 @@ pub enum Lack {
     },
 }
 
+/// Lacks were of one device once.
+const fn one() -> u32 {
+    1
+}
+
 impl Needs {
     /// The needs that follow from a job's spec.
     pub fn of(spec: &JobSpec) -> Self {
@@ -124,9 +155,22 @@ impl Needs {
         }
     }
 
+    /// How many devices it runs on at once.
+    pub fn count(&self) -> usize {
+        // Several devices are of one kind.
+        let several = self.count.filter(|_| self.device.is_some());
+        several.unwrap_or(1).max(1) as usize
+    }
+
     /// Whether it takes a part of something that jobs share.
     pub const fn takes_a_share(&self) -> bool {
         self.memory_bytes.is_some() || self.cpus.is_some()
+    }
+
+    /// Whether a free slot of its device may not be enough for it. Smaller jobs
+    /// would pass it for ever if no room were kept for it.
+    pub fn may_not_fit(&self) -> bool {
+        self.takes_a_share() || self.count() > 1
     }
 
     /// The first thing that a worker lacks of it; none if the worker can run the
@@ -139,23 +183,40 @@ impl Needs {
             let program = program.clone();
             return Some(Lack::Program { program });
         }
-        let fitting = || offer.slots.iter().filter(|slot| self.may_run_on(**slot));
+        let devices = self.devices_of(offer);
+        let count = self.count();
         if let Some(device) = self.device
-            && fitting().next().is_none()
+            && devices.len() < count
         {
-            return Some(Lack::Device { device });
+            let (count, has) = (count as u32, devices.len() as u32);
+            return Some(Lack::Device { device, count, has });
         }
-        if let Some(memory_bytes) = self.memory_bytes
-            && !fitting().any(|slot| offer.memory_of(*slot) >= Some(memory_bytes))
-        {
-            let device = self.device;
-            return Some(Lack::Memory {
-                device,
-                memory_bytes,
-            });
+        if let Some(memory_bytes) = self.memory_bytes {
+            let memory = devices.iter().map(|it| offer.memory_of(*it).unwrap_or(0));
+            let mut memory: Vec<u64> = memory.collect();
+            memory.sort_unstable_by_key(|bytes| Reverse(*bytes));
+            let has_bytes = memory.get(count - 1).copied().unwrap_or(0);
+            if has_bytes < memory_bytes {
+                return Some(Lack::Memory {
+                    device: self.device,
+                    memory_bytes,
+                    count: count as u32,
+                    has_bytes,
+                });
+            }
         }
-        let cpus = self.cpus.filter(|cpus| offer.cpus < Some(*cpus));
-        cpus.map(|cpus| Lack::Cpus { cpus })
+        let has = offer.cpus.unwrap_or(0);
+        let cpus = self.cpus.filter(|cpus| has < *cpus);
+        cpus.map(|cpus| Lack::Cpus { cpus, has })
+    }
+
+    /// The devices of a worker that are of the right kind, each once.
+    fn devices_of(&self, offer: &Offer) -> Vec<Device> {
+        let slots = offer.slots.iter().copied();
+        let mut devices: Vec<Device> = slots.filter(|slot| self.may_run_on(*slot)).collect();
+        devices.sort_unstable();
+        devices.dedup();
+        devices
     }
 
     fn may_run_on(&self, device: Device) -> bool {
@@ -167,89 +228,6 @@ impl Needs {
 /// lacks nothing, or if there are none.
 pub fn closest(lacks: impl Iterator<Item = Option<Lack>>) -> Option<Lack> {
     lacks.collect::<Option<Vec<Lack>>>()?.into_iter().max()
-}
-
-/// What a worker that asks for jobs has left for them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Room {
-    devices: Vec<Spot>,
-    /// Processors that no job has taken; none where it is not known how many
-    /// there are.
-    cpus: Option<u32>,
-}
-
-/// What is left of a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Spot {
-    free: Free,
-    /// Memory that no job has taken, in bytes; none where it is not known how
-    /// much there is.
-    memory: Option<u64>,
-}
-
-impl Room {
-    /// The room of a worker that holds no job.
-    pub fn new(offer: &Offer, free: &[Free]) -> Self {
-        let spot = |free: &Free| Spot {
-            free: *free,
-            memory: offer.memory_of(free.device),
-        };
-        Self {
-            devices: free.iter().map(spot).collect(),
-            cpus: offer.cpus,
-        }
-    }
-
-    /// Whether the worker takes another job.
-    pub fn is_open(&self) -> bool {
-        self.devices.iter().any(|spot| spot.free.jobs() > 0)
-    }
-
-    /// Notes that the worker holds a job on a device. A job that waits for its
-    /// slot counts too: it may begin at any time.
-    pub fn hold(&mut self, needs: &Needs, device: Device) {
-        let taken = needs.cpus.unwrap_or(0);
-        self.cpus = self.cpus.map(|cpus| cpus.saturating_sub(taken));
-        let taken = needs.memory_bytes.unwrap_or(0);
-        for spot in self.on(device) {
-            spot.memory = spot.memory.map(|memory| memory.saturating_sub(taken));
-        }
-    }
-
-    /// Notes that the worker is granted a job on a device.
-    pub fn grant(&mut self, needs: &Needs, device: Device) {
-        self.hold(needs, device);
-        for Spot { free, .. } in self.on(device) {
-            if free.slots > 0 {
-                free.slots -= 1;
-            } else {
-                free.ahead = free.ahead.saturating_sub(1);
-            }
-        }
-    }
-
-    fn on(&mut self, device: Device) -> impl Iterator<Item = &mut Spot> {
-        let spots = self.devices.iter_mut();
-        spots.filter(move |spot| spot.free.device == device)
-    }
-
-    /// The device for a job with these needs, of a worker that lacks none of
-    /// them: one that has room, first the one with the most free slots, so that
-    /// jobs spread.
-    pub fn place(&self, needs: &Needs) -> Option<Device> {
-        if needs.cpus.is_some_and(|cpus| self.cpus < Some(cpus)) {
-            return None;
-        }
-        let fits = |spot: &&Spot| {
-            let enough = |bytes| spot.memory >= Some(bytes);
-            spot.free.jobs() > 0
-                && needs.may_run_on(spot.free.device)
-                && needs.memory_bytes.is_none_or(enough)
-        };
-        let fitting = self.devices.iter().filter(fits);
-        let by_room = |spot: &&Spot| (spot.free.slots, spot.free.ahead, Reverse(spot.free.device));
-        fitting.max_by_key(by_room).map(|spot| spot.free.device)
-    }
 }
 
 impl Lack {
@@ -268,16 +246,17 @@ impl Lack {
     fn what(&self) -> String {
         match self {
             Self::Program { program } => format!("permission to run `{program}`"),
-            Self::Device { device } => format!("`{device}` device"),
+            Self::Device { device, count, .. } => devices(Some(*device), *count),
             Self::Memory {
                 device,
                 memory_bytes,
+                count,
+                ..
             } => {
-                let device = device.map_or_else(String::new, |device| format!("`{device}` "));
                 let memory = text::bytes(*memory_bytes);
-                format!("{device}device with {memory} of memory")
+                format!("{} with {memory} of memory", devices(*device, *count))
             }
-            Self::Cpus { cpus } => format!("{cpus} CPUs"),
+            Self::Cpus { cpus, .. } => format!("{cpus} CPUs"),
             Self::Executable { program } => format!("program `{program}`"),
             Self::Trainer => "built-in trainer that starts".to_owned(),
             Self::Directory { path } => format!("directory `{path}`"),
@@ -291,6 +270,19 @@ impl Lack {
     }
 }
 
+/// So many devices, in words.
+fn devices(kind: Option<DeviceKind>, count: u32) -> String {
+    let kind = kind.map_or_else(String::new, |kind| format!("`{kind}` "));
+    match count {
+        0 | 1 => format!("{kind}device"),
+        count => format!("{count} {kind}devices"),
+    }
+}
+
+const fn article(count: u32) -> &'static str {
+    if count > 1 { "" } else { "a " }
+}
+
 impl fmt::Display for Lack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = self.what();
@@ -299,18 +291,35 @@ impl fmt::Display for Lack {
                 f,
                 "no active worker may run `{program}`; start one with `--allow-command {program}`"
             ),
-            Self::Device { device } => {
-                let example = match device {
-                    DeviceKind::Cpu => Device::Cpu,
-                    DeviceKind::Cuda => Device::Cuda(0),
-                };
-                write!(
-                    f,
-                    "no active worker has a {what} for it; start one with `--device {example}`"
-                )
+            Self::Device { device, count, has } => {
+                let a = article(*count);
+                write!(f, "no active worker has {a}{what} for it; ")?;
+                match (device, count, has) {
+                    (_, _, 1..) => write!(f, "the closest has {has}"),
+                    (DeviceKind::Cpu, ..) => write!(f, "start one with `--device cpu`"),
+                    (DeviceKind::Cuda, 0 | 1, 0) => write!(f, "start one with `--device cuda:0`"),
+                    (DeviceKind::Cuda, ..) => {
+                        write!(f, "start one with `--device cuda:0,cuda:1` and so on")
+                    }
+                }
             }
-            Self::Memory { .. } => write!(f, "no active worker has a {what} for it"),
-            Self::Cpus { .. } => write!(f, "no active worker has {what} for it"),
+            Self::Memory {
+                count, has_bytes, ..
+            } => {
+                let a = article(*count);
+                write!(f, "no active worker has {a}{what} for it")?;
+                match has_bytes {
+                    0 => Ok(()),
+                    has => write!(f, "; the closest has {}", text::bytes(*has)),
+                }
+            }
+            Self::Cpus { has, .. } => {
+                write!(f, "no active worker has {what} for it")?;
+                match has {
+                    0 => Ok(()),
+                    has => write!(f, "; the closest has {has}"),
+                }
+            }
             Self::Executable { .. } => write!(
                 f,
                 "no active worker has the {what}; install it, or name it by a path that its host has"

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::offer::DeviceAbout;
+use crate::offer::{DeviceAbout, Free};
+use crate::placement::Placement;
 
 #[test]
 fn a_program_runs_where_it_is_allowed_and_the_trainer_everywhere() {
@@ -60,6 +61,82 @@ fn of_several_workers_the_closest_says_what_is_lacking() {
 }
 
 #[test]
+fn the_offer_that_comes_nearest_is_told() {
+    let about = |number, gib: u64| DeviceAbout {
+        device: Device::Cuda(number),
+        model: String::new(),
+        memory_bytes: gib << 30,
+    };
+    let of = |gpus: &[u64]| Offer {
+        // Two slots on one GPU are one device.
+        slots: (0..gpus.len() as u16)
+            .flat_map(|number| [Device::Cuda(number); 2])
+            .collect(),
+        devices: (0..).zip(gpus).map(|(at, gib)| about(at, *gib)).collect(),
+        cpus: Some(8),
+        ..Offer::default()
+    };
+    let told = |needs: &Needs, offers: &[Offer]| {
+        closest(offers.iter().map(|offer| needs.lacking(offer))).map(|lack| lack.to_string())
+    };
+    let mut needs = Needs {
+        device: Some(DeviceKind::Cuda),
+        count: Some(2),
+        ..Needs::default()
+    };
+    assert_eq!(
+        told(&needs, &[of(&[])]).unwrap(),
+        "no active worker has 2 `cuda` devices for it; start one with `--device cuda:0,cuda:1` and \
+         so on"
+    );
+    assert_eq!(
+        told(&needs, &[of(&[]), of(&[80])]).unwrap(),
+        "no active worker has 2 `cuda` devices for it; the closest has 1"
+    );
+    assert_eq!(told(&needs, &[of(&[80]), of(&[80, 8])]), None);
+    needs.memory_bytes = Some(40 << 30);
+    assert_eq!(
+        told(&needs, &[of(&[80]), of(&[80, 8]), of(&[24, 24])]).unwrap(),
+        "no active worker has 2 `cuda` devices with 40 GiB of memory for it; the closest has 24 GiB"
+    );
+    needs.cpus = Some(12);
+    assert_eq!(
+        told(&needs, &[of(&[40, 80, 1])]).unwrap(),
+        "no active worker has 12 CPUs for it; the closest has 8"
+    );
+    let older: Lack = serde_json::from_str(r#"{"lack": "device", "device": "cuda"}"#).unwrap();
+    assert_eq!(
+        older.to_string(),
+        "no active worker has a `cuda` device for it; start one with `--device cuda:0`"
+    );
+}
+
+#[test]
+fn a_job_of_several_devices_gets_each_another_one_that_is_free() {
+    let offer = Offer::default();
+    let free = |number, slots| Free {
+        device: Device::Cuda(number),
+        slots,
+        ahead: 4,
+    };
+    let pair = Needs {
+        device: Some(DeviceKind::Cuda),
+        count: Some(2),
+        ..Needs::default()
+    };
+    let mut room = Room::new(&offer, &[free(0, 1), free(1, 0), free(2, 2), free(3, 1)]);
+    let placed = room.place(&pair).unwrap();
+    assert_eq!(placed.to_string(), "cuda:0,cuda:2");
+    room.grant(&pair, &placed);
+    let placed = room.place(&pair).unwrap();
+    assert_eq!(placed.to_string(), "cuda:2,cuda:3");
+    room.grant(&pair, &placed);
+    // What is left is held in advance, which is not for it.
+    assert_eq!(room.place(&pair), None);
+    assert!(room.place(&Needs::default()).is_some());
+}
+
+#[test]
 fn memory_keeps_two_large_jobs_off_one_device() {
     let devices = [0, 1].map(|number| DeviceAbout {
         device: Device::Cuda(number),
@@ -81,16 +158,16 @@ fn memory_keeps_two_large_jobs_off_one_device() {
         ..Needs::default()
     };
     let mut places = Vec::new();
-    while let Some(device) = room.place(&large) {
-        room.grant(&large, device);
-        places.push(device);
+    while let Some(placed) = room.place(&large) {
+        room.grant(&large, &placed);
+        places.push(placed.to_string());
     }
-    assert_eq!(places, [Device::Cuda(0), Device::Cuda(1)]);
+    assert_eq!(places, ["cuda:0", "cuda:1"]);
     let small = Needs {
         memory_bytes: Some(30 << 30),
         ..Needs::default()
     };
-    assert_eq!(room.place(&small), Some(Device::Cuda(0)));
+    assert_eq!(room.place(&small), Some(Device::Cuda(0).into()));
 }
 
 fn device() -> impl Strategy<Value = Device> {
@@ -112,12 +189,14 @@ fn needs() -> impl Strategy<Value = Needs> {
     );
     let parts = (
         proptest::option::of(kind()),
+        proptest::option::of(1..4_u32),
         memory,
         cpus,
         proptest::option::of(program()),
     );
-    parts.prop_map(|(device, memory_bytes, cpus, program)| Needs {
+    parts.prop_map(|(device, count, memory_bytes, cpus, program)| Needs {
         device,
+        count,
         memory_bytes,
         cpus,
         program,
@@ -213,36 +292,39 @@ proptest! {
     #[test]
     fn nothing_is_granted_twice(
         offer in offer(),
-        held in proptest::collection::vec((needs(), device()), 0..4),
+        held in proptest::collection::vec((needs(), device().prop_map(Placement::from)), 0..4),
         jobs in proptest::collection::vec(needs(), 0..24),
     ) {
         let free = idle(&offer);
         let mut room = Room::new(&offer, &free);
-        let mut holds: Vec<(Needs, Device)> = Vec::new();
-        for (needs, device) in held {
-            room.hold(&needs, device);
-            holds.push((needs, device));
+        let mut holds: Vec<(Needs, Placement)> = Vec::new();
+        for (needs, placed) in held {
+            room.hold(&needs, &placed);
+            holds.push((needs, placed));
         }
         let own = holds.len();
         for needs in jobs {
-            let Some(device) = room.place(&needs) else { continue };
-            room.grant(&needs, device);
-            holds.push((needs, device));
+            let Some(placed) = room.place(&needs) else { continue };
+            room.grant(&needs, &placed);
+            prop_assert_eq!(placed.count(), needs.count());
+            holds.push((needs, placed.clone()));
             let (needs, _) = &holds[holds.len() - 1];
             prop_assert_eq!(Needs { program: None, ..needs.clone() }.lacking(&offer), None);
-            prop_assert!(needs.may_run_on(device));
-            let there = || holds.iter().filter(|(_, on)| *on == device).map(|(needs, _)| needs);
-            if needs.memory_bytes.is_some() {
-                let sum: u64 = there().filter_map(|needs| needs.memory_bytes).sum();
-                prop_assert!(Some(sum) <= offer.memory_of(device));
-            }
             if needs.cpus.is_some() {
                 let sum: u32 = holds.iter().filter_map(|(needs, _)| needs.cpus).sum();
                 prop_assert!(Some(sum) <= offer.cpus);
             }
-            let granted = holds[own..].iter().filter(|(_, on)| *on == device).count();
-            let most = free.iter().find(|free| free.device == device).map_or(0, Free::jobs);
-            prop_assert!(granted as u32 <= most);
+            for device in placed.iter() {
+                prop_assert!(needs.may_run_on(device));
+                let there = || holds.iter().filter(|(_, on)| on.has(device)).map(|(needs, _)| needs);
+                if needs.memory_bytes.is_some() {
+                    let sum: u64 = there().filter_map(|needs| needs.memory_bytes).sum();
+                    prop_assert!(Some(sum) <= offer.memory_of(device));
+                }
+                let granted = holds[own..].iter().filter(|(_, on)| on.has(device)).count();
+                let most = free.iter().find(|free| free.device == device).map_or(0, Free::jobs);
+                prop_assert!(granted as u32 <= most);
+            }
         }
     }
 }

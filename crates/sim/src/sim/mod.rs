@@ -120,6 +120,8 @@ struct Sim {
     seen: u64,
     last: VecDeque<(u64, Line)>,
     steps: u64,
+    /// How many children were started on several devices.
+    several: u64,
     trace: u64,
 }
 
@@ -175,6 +177,7 @@ impl Sim {
             seen: 0,
             last: VecDeque::new(),
             steps: 0,
+            several: 0,
             trace: 0,
         }
     }

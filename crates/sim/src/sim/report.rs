@@ -21,6 +21,8 @@ pub struct Report {
     pub attempts: u64,
     /// Executions of jobs on slots.
     pub executions: u64,
+    /// How many of them were started on several devices.
+    pub several: u64,
     /// How long the longest execution was that was lost although the
     /// coordinator had said to keep it, in milliseconds.
     pub lost_ms: u64,
@@ -98,6 +100,7 @@ impl Sim {
             trace: fold(self.trace, disk.written()),
             attempts: jobs.clone().map(|it| u64::from(it.job.attempt.0)).sum(),
             executions: self.history.executions.len() as u64,
+            several: self.several,
             lost_ms: self.history.lost_ms,
             succeeded: succeeded.count() as u64,
             jobs: jobs.clone().count() as u64,

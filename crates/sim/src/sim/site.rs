@@ -185,8 +185,22 @@ impl Sim {
                 let worker = place;
                 self.hang_up(Address { worker, life, call });
             }
-            Effect::Start { child, program, .. } => {
-                process.children.insert(child, Child::default());
+            Effect::Start {
+                child,
+                program,
+                placement,
+            } => {
+                self.several += u64::from(placement.count() > 1);
+                let execution = None;
+                let started = Child {
+                    placement,
+                    execution,
+                };
+                process.children.insert(child, started);
+                if let Some(device) = process.crowded() {
+                    let what = format!("worker {place} has more children on {device} than slots");
+                    return Err(self.failure(what));
+                }
                 match program {
                     Program::Trainer => {
                         let after = self.chance.within(100..3 * SECOND);

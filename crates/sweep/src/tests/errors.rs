@@ -42,12 +42,12 @@ s/x.toml:6:9: `sweep.title`: must be a text
 }
 
 #[test]
-fn needs_are_of_one_device_and_one_host() {
-    wrong!("needs = { cuda = 2 }\n[[grid]]\nepochs = 5\n", @"s/x.toml:4:18: `sweep.needs.cuda`: 2 devices: one job gets one device so far; write `cuda = 1`");
-    wrong!("needs = { cuda = 1, cpu = true }\n[[grid]]\nepochs = 5\n", @"s/x.toml:4:27: `sweep.needs.cpu`: a job runs on one device, and `cuda` is set too");
+fn needs_are_of_one_kind_of_device_and_one_host() {
+    wrong!("needs = { cuda = 2 }\n[[grid]]\nepochs = 5\n", @"s/x.toml:4:9: `sweep.needs.cuda`: 2 GPUs are for programs; the built-in trainer trains on one: `cuda = 1`");
+    wrong!("needs = { cuda = 1, cpu = true }\n[[grid]]\nepochs = 5\n", @"s/x.toml:4:27: `sweep.needs.cpu`: a job runs on devices of one kind, and `cuda` is set too");
     wrong!("needs = \"cuda\"\n[[grid]]\nepochs = 5\n", @r#"s/x.toml:4:9: `sweep.needs`: must be a table, like { cuda = 1, memory = "10GiB", cpus = 4 }"#);
     wrong!("needs = { cuda = 0, memory = 10, cpus = 0, gpu = 1 }\n[[grid]]\nepochs = 5\n", @r#"
-s/x.toml:4:18: `sweep.needs.cuda`: must be 1, not 0; leave it out otherwise
+s/x.toml:4:18: `sweep.needs.cuda`: must be a number of GPUs from 1 to 1024, not 0; leave it out for none
 s/x.toml:4:30: `sweep.needs.memory`: must be a size like "10GiB" or "512MiB", not 10
 s/x.toml:4:41: `sweep.needs.cpus`: must be a whole number from 1 to 65536, not 0
 s/x.toml:4:44: `sweep.needs.gpu`: unknown key; did you mean `cpu`?

@@ -80,6 +80,7 @@ fn needs_are_of_the_sweep_and_not_of_its_jobs() {
         parsed(&needing).needs,
         Needs {
             device: Some(DeviceKind::Cuda),
+            count: None,
             memory_bytes: Some(3 << 29),
             cpus: Some(4),
             program: None,
@@ -87,6 +88,11 @@ fn needs_are_of_the_sweep_and_not_of_its_jobs() {
             launch: Launch::default(),
         }
     );
+    let program = with_head(
+        "needs = { cuda = 4 }\n[fixed]\ntrainer = { command = [\"t\"] }\n[[grid]]\nparams.x = [1]\n",
+    );
+    assert_eq!(parsed(&program).needs.count(), 4);
+    assert_eq!(cells(&program).len(), 1);
     let digests = |text| cells(text).into_iter().map(|cell| cell.digest);
     assert!(digests(&plain).eq(digests(&needing)));
     let digest = |text| expand(&parsed(text)).unwrap().digest();

@@ -2,6 +2,7 @@
 //! over.
 
 mod attempts;
+mod devices;
 mod ending;
 mod outcomes;
 mod programs;
@@ -16,6 +17,7 @@ use swath_model::id::{Attempt, JobDigest, SessionId};
 use swath_model::message::{Ack, Exchange, Finish, Grant, Held, Report, Verdict};
 use swath_model::offer::{Free, Offer};
 use swath_model::outcome::{Measurement, Outcome, Provenance};
+use swath_model::placement::Placement;
 use swath_model::view::WorkerAbout;
 
 use super::*;
@@ -88,7 +90,7 @@ fn grant(job: u8, spec: &serde_json::Value) -> Grant {
         launch: swath_model::program::Launch::default(),
         held: held(job),
         spec: spec.to_string(),
-        device: Device::Cpu,
+        placement: Placement::default(),
     }
 }
 

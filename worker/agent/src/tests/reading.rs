@@ -105,6 +105,7 @@ fn a_program_gets_its_parameters_and_what_tells_its_attempt() {
         ("MODE", "fast"),
         ("SWATH_ATTEMPT", "1"),
         ("SWATH_DEVICE", "cpu"),
+        ("SWATH_DEVICES", "cpu"),
         ("SWATH_JOB", &job.to_string()),
         ("SWATH_OUT", &out),
         ("SWATH_REPLICATE", "1"),
@@ -133,7 +134,7 @@ fn a_program_sees_the_gpu_of_its_slot_as_its_first() {
     table.welcome(1, &[]);
     let (fetch, ..) = table.exchange();
     let grant = Grant {
-        device,
+        placement: device.into(),
         ..asked(&json!({ "csv": "r" }), Launch::default())
     };
     table.answer(fetch, exchanged(&[], vec![grant]));
@@ -147,6 +148,7 @@ fn a_program_sees_the_gpu_of_its_slot_as_its_first() {
     };
     assert_eq!(line.environment["CUDA_VISIBLE_DEVICES"], "GPU-x");
     assert_eq!(line.environment["SWATH_DEVICE"], "cuda:0");
+    assert_eq!(line.environment["SWATH_DEVICES"], "cuda:0");
     // Equal devices are alike, whatever their numbers.
     let end = End::Exit(1);
     table.tell(Event::Exited { child, end });
