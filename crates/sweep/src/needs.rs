@@ -58,7 +58,7 @@ fn take(needs: &mut Needs, entry: &Entry) -> Result<(), String> {
             };
             let count = count.ok_or_else(wrong)?;
             on(needs, DeviceKind::Cuda)?;
-            needs.count = Some(count as u32).filter(|count| *count > 1);
+            needs.count = Some(count as u16).filter(|count| *count > 1);
         }
         "memory" => {
             let bytes = entry.node.text().and_then(read_bytes);

@@ -87,7 +87,8 @@ fn needs(message: v1::Needs) -> Result<Needs> {
     });
     Ok(Needs {
         device: device.transpose()?,
-        count: message.count,
+        // More than a job may have is refused as such.
+        count: message.count.map(|it| it.try_into().unwrap_or(u16::MAX)),
         memory_bytes: message.memory_bytes,
         cpus: message.cpus,
         program: None,
@@ -129,7 +130,7 @@ pub fn submit_request(sources: Sources, priority: Option<i32>) -> v1::SubmitRequ
                 replicates: list.replicates,
                 needs: Some(v1::Needs {
                     device: list.needs.device.map(|device| device.to_string()),
-                    count: list.needs.count,
+                    count: list.needs.count.map(u32::from),
                     memory_bytes: list.needs.memory_bytes,
                     cpus: list.needs.cpus,
                     launch: launch_text(&list.needs.launch),

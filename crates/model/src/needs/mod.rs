@@ -29,7 +29,7 @@ pub struct Needs {
     /// How many such devices it runs on at once, each another one; absent for
     /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub count: Option<u32>,
+    pub count: Option<u16>,
     /// How much memory it takes of each of its devices, in bytes; absent where
     /// that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -159,7 +159,7 @@ impl Needs {
     pub fn count(&self) -> usize {
         // Several devices are of one kind.
         let several = self.count.filter(|_| self.device.is_some());
-        several.unwrap_or(1).max(1) as usize
+        several.unwrap_or(1).max(1).into()
     }
 
     /// Whether it takes a part of something that jobs share.

@@ -84,15 +84,13 @@ impl Room {
             // What is held in advance would begin in the slot that is kept.
             spot.free.ahead = 0;
             let mut busy = kept.busy.iter();
-            match busy.find(|(device, _)| *device == spot.free.device) {
-                Some((_, beside)) => {
-                    spot.free.slots = spot.free.slots.min(beside.slots);
-                    spot.memory = spot.memory.min(beside.memory);
-                }
-                None => {
-                    spot.free.slots = spot.free.slots.saturating_sub(1);
-                    spot.memory = spot.memory.map(|memory| memory.saturating_sub(taken));
-                }
+            let here = busy.find(|(device, _)| *device == spot.free.device);
+            if let Some((_, beside)) = here {
+                spot.free.slots = spot.free.slots.min(beside.slots);
+                spot.memory = spot.memory.min(beside.memory);
+            } else {
+                spot.free.slots = spot.free.slots.saturating_sub(1);
+                spot.memory = spot.memory.map(|memory| memory.saturating_sub(taken));
             }
         }
     }

@@ -189,7 +189,7 @@ fn needs() -> impl Strategy<Value = Needs> {
     );
     let parts = (
         proptest::option::of(kind()),
-        proptest::option::of(1..4_u32),
+        proptest::option::of(1..4_u16),
         memory,
         cpus,
         proptest::option::of(program()),

@@ -218,7 +218,7 @@ fn offer() -> impl Strategy<Value = Offer> {
     })
 }
 
-fn needs(count: u32, memory: u64, cpus: u32) -> impl Strategy<Value = Needs> {
+fn needs(count: u16, memory: u64, cpus: u32) -> impl Strategy<Value = Needs> {
     let parts = (
         1..=count,
         option::of(1..=memory),
@@ -297,7 +297,7 @@ proptest! {
         lab.is_first_mute = is_first_mute;
         lab.all_ask();
         let slots = lab.offers[1].slots.len();
-        let count = lab.offers[1].devices.len() as u32;
+        let count = lab.offers[1].devices.len() as u16;
         let job = lab.submit(Needs {
             device: Some(DeviceKind::Cuda),
             count: Some(count).filter(|count| *count > 1),
