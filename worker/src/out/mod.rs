@@ -4,13 +4,16 @@
 //!
 //! Several workers may have their directories in one place. So each notes which
 //! are its own: one file per attempt in its state directory, named by the
-//! attempt. The note is written before the directory is made, and it stays when
-//! the directory was removed, to say why. Every step can be repeated after a
+//! attempt. There the note is written before the directory is made. Where all are
+//! its own, that would take longer than a short program does, so the directory
+//! has a seat first, and a note if the attempt leaves anything. A note stays when
+//! its directory was removed, to say why. Every step can be repeated after a
 //! crash.
 
 mod keeper;
 mod lines;
 mod note;
+mod seats;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,6 +29,7 @@ use tokio::sync::Notify;
 pub use self::keeper::{keep, keep_last};
 pub use self::lines::start;
 use self::note::Notes;
+use self::seats::Seats;
 
 /// The directories of this worker's attempts. Clones share what they know.
 #[derive(Clone, Debug)]
@@ -35,8 +39,8 @@ pub struct Outs(Arc<Inner>);
 struct Inner {
     /// Where the directories are.
     root: PathBuf,
-    /// Whether other workers may have directories there too.
-    is_shared: bool,
+    /// The seats of attempts; none where other workers may have directories too.
+    seats: Option<Seats>,
     quota: Quota,
     notes: Notes,
     kept: Mutex<BTreeMap<Held, Kept>>,
@@ -69,6 +73,9 @@ impl Outs {
     pub fn open(root: &Path, state: &Path, quota: Quota) -> io::Result<Self> {
         std::fs::create_dir_all(root)?;
         let notes = Notes::open(&state.join("attempts"))?;
+        let is_shared = !root.starts_with(state);
+        let seats = (!is_shared).then(|| seated(root, state, &notes));
+        let seats = seats.transpose()?;
         let mut kept = BTreeMap::new();
         for (held, removed) in notes.all()? {
             let path = root.join(directory_name(&held));
@@ -86,7 +93,7 @@ impl Outs {
         }
         Ok(Self(Arc::new(Inner {
             root: root.to_owned(),
-            is_shared: !root.starts_with(state),
+            seats,
             quota,
             notes,
             kept: Mutex::new(kept),
@@ -116,11 +123,10 @@ impl Outs {
     /// When it cannot be made.
     pub fn begin(&self, held: Held) -> io::Result<()> {
         let path = self.path(held);
-        self.0.notes.write(held)?;
-        match std::fs::create_dir(&path) {
+        match self.make(held, &path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 set_aside(&path)?;
-                std::fs::create_dir(&path)
+                self.make(held, &path)
             }
             made => made,
         }?;
@@ -128,17 +134,30 @@ impl Outs {
         Ok(())
     }
 
+    fn make(&self, held: Held, path: &Path) -> io::Result<()> {
+        if let Some(seats) = &self.0.seats {
+            return seats.begin(held, path);
+        }
+        self.0.notes.write(held)?;
+        std::fs::create_dir(path)
+    }
+
     /// The attempt has ended. Its directory goes, if it is empty.
     pub fn ended(&self, held: Held, now_ms: u64) {
-        // Only an empty one can be removed so.
-        let gone = match std::fs::remove_dir(self.path(held)) {
-            Ok(()) => true,
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        let path = self.path(held);
+        let gone = match &self.0.seats {
+            Some(seats) => seats.end(held, &path),
+            None => is_gone(std::fs::remove_dir(&path)),
         };
         if gone {
             self.kept().remove(&held);
             self.0.notes.forget(held);
         } else {
+            if self.0.seats.is_some()
+                && let Err(error) = self.0.notes.write(held)
+            {
+                tracing::warn!(%error, path = %path.display(), "it cannot be noted whose a directory is");
+            }
             let ended = Kept::Ended {
                 at_ms: now_ms,
                 bytes: None,
@@ -184,7 +203,9 @@ impl Outs {
     fn sizes(&self) -> io::Result<Vec<Ended>> {
         let root = Directory::open(&self.0.root)?;
         let bytes_of = |name: &str| root.inner(name).and_then(|it| it.bytes()).unwrap_or(0);
-        let noted = self.0.notes.names()?;
+        let mut noted = self.0.notes.names()?;
+        // An attempt with a seat has no note while it runs.
+        noted.extend(self.kept().keys().map(|held| (directory_name(held), *held)));
         let mut sizes = Vec::new();
         for entry in std::fs::read_dir(&self.0.root)? {
             let entry = entry?;
@@ -192,7 +213,7 @@ impl Outs {
                 continue;
             };
             let held = noted.get(base(&name)).copied();
-            let is_own = held.is_some() || !self.0.is_shared;
+            let is_own = held.is_some() || self.0.seats.is_some();
             if !is_own || !entry.file_type()?.is_dir() {
                 continue;
             }
@@ -237,6 +258,11 @@ impl Outs {
 
     /// Answers an order of the coordinator.
     fn answer(&self, order: &FileOrder, send: &mut Sink<'_>) {
+        let seats = self.0.seats.as_ref();
+        if seats.is_some_and(|seats| seats.is_spare(&self.path(order.held))) {
+            send(Part::Absent(self.0.notes.why(order.held)));
+            return;
+        }
         swath_files::answer(&self.0.root, order, &mut |part| {
             send(match part {
                 Part::Absent(Absent::Nothing) => Part::Absent(self.0.notes.why(order.held)),
@@ -244,6 +270,28 @@ impl Outs {
             })
         });
     }
+}
+
+/// Opens the seats of a worker whose directories below `root` are all its own. What
+/// attempts have left that ran when it was killed is noted.
+fn seated(root: &Path, state: &Path, notes: &Notes) -> io::Result<Seats> {
+    for entry in std::fs::read_dir(root)? {
+        // Only an empty one can be removed so.
+        let _removed = std::fs::remove_dir(entry?.path());
+    }
+    let (seats, ran) = Seats::open(&state.join("seats"))?;
+    for held in ran {
+        if root.join(directory_name(&held)).is_dir() && !notes.has(held) {
+            notes.write(held)?;
+        }
+    }
+    seats.forget()?;
+    Ok(seats)
+}
+
+/// Whether nothing is there after this attempt to remove an empty directory.
+fn is_gone(removed: io::Result<()>) -> bool {
+    removed.map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true)
 }
 
 /// What a name ends with that no attempt's directory has.
@@ -280,6 +328,7 @@ fn remove_all(path: &Path) {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use swath_model::id::{Attempt, JobDigest};
     use swath_model::time::Timestamp;
@@ -350,10 +399,41 @@ mod tests {
         outs.begin(held(1, 2)).unwrap();
         outs.ended(held(1, 2), 20);
         assert_eq!(outs.all_ended(), [held(1, 1)]);
-        assert_eq!(place.names(), ["010101010101-1"]);
         let outs = place.open();
+        assert_eq!(place.names(), ["010101010101-1"]);
         assert_eq!(outs.all_ended(), [held(1, 1)]);
         assert_eq!(outs.sizes().unwrap()[0].bytes, 5);
+    }
+
+    #[test]
+    fn an_empty_directory_is_the_next_ones_and_never_two() {
+        let place = Place::new();
+        let outs = place.open();
+        let (first, second, third) = (held(1, 1), held(2, 1), held(3, 1));
+        outs.begin(first).unwrap();
+        outs.begin(second).unwrap();
+        outs.ended(first, 10);
+        // Nobody is shown that it is still there.
+        assert_eq!(answer(&outs, first), Part::Absent(Absent::Nothing));
+        outs.begin(third).unwrap();
+        assert_eq!(place.names(), ["020202020202-1", "030303030303-1"]);
+        // The worker is killed; one of them has written something.
+        fs::write(outs.path(third).join("file"), "").unwrap();
+        let outs = place.open();
+        assert_eq!(place.names(), ["030303030303-1"]);
+        assert_eq!(outs.all_ended(), [third]);
+        // What was changed is not handed on.
+        outs.begin(first).unwrap();
+        fs::set_permissions(outs.path(first), fs::Permissions::from_mode(0o500)).unwrap();
+        outs.ended(first, 10);
+        assert_eq!(place.names(), ["030303030303-1"]);
+        // Nor into what is there already.
+        outs.begin(first).unwrap();
+        outs.ended(first, 10);
+        outs.begin(third).unwrap();
+        let aside = "030303030303-1.before.1";
+        assert_eq!(place.names(), ["030303030303-1", aside]);
+        assert!(fs::read_dir(outs.path(third)).unwrap().next().is_none());
     }
 
     #[test]

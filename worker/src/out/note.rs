@@ -65,6 +65,11 @@ impl Notes {
         Ok(names)
     }
 
+    /// Whether there is a note of an attempt.
+    pub(super) fn has(&self, held: Held) -> bool {
+        self.path(held).exists()
+    }
+
     /// Notes that an attempt has a directory.
     pub(super) fn write(&self, held: Held) -> io::Result<()> {
         std::fs::write(self.path(held), "")
@@ -95,11 +100,17 @@ impl Notes {
     }
 
     fn path(&self, held: Held) -> PathBuf {
-        self.0.join(format!("{}-{}", held.job, held.attempt))
+        self.0.join(name_of(held))
     }
 }
 
-fn read_name(name: &str) -> Option<Held> {
+/// The name of an attempt with its job's whole digest.
+pub(super) fn name_of(held: Held) -> String {
+    format!("{}-{}", held.job, held.attempt)
+}
+
+/// The attempt of such a name.
+pub(super) fn read_name(name: &str) -> Option<Held> {
     let (job, attempt) = name.split_once('-')?;
     Some(Held {
         job: job.parse().ok()?,
