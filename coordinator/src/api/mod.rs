@@ -2,11 +2,13 @@
 //! messages of the `Control` service, so that a later HTTP API can serve the
 //! same documents.
 
+mod query;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use swath_model::id::{Attempt, CellDigest, InputDigest, JobDigest, SweepDigest, WorkerName};
+use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::job::StateName;
 use swath_model::message::{Known, Sources};
 use swath_model::outcome::{Fault, Measurement, Provenance};
@@ -17,152 +19,9 @@ use swath_model::view::{
 };
 use swath_results::table::Check;
 
+pub use self::query::ReadQuery;
 use crate::explain::ExplainItem;
 use crate::files::Left;
-
-/// What can be read. Selectors are the words that a user typed; the server
-/// resolves them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum ReadQuery {
-    /// Every sweep → [`Sweeps`].
-    Sweeps,
-    /// One sweep with its definition → [`SweepDocument`].
-    Sweep {
-        /// A sweep selector that matches one sweep (the newest of its name).
-        selector: Vec<String>,
-    },
-    /// The sweeps that match and the workers → [`Status`].
-    Status {
-        /// A sweep selector; empty: every sweep.
-        selector: Vec<String>,
-    },
-    /// A page of the jobs that match → [`Jobs`].
-    Jobs {
-        /// A job selector; empty: every job.
-        selector: Vec<String>,
-        /// At most this many jobs; absent, or more than [`JOBS_PER_PAGE`]: that
-        /// many.
-        limit: Option<u32>,
-        /// The last job of the page before.
-        #[serde(default)]
-        after: Option<JobDigest>,
-    },
-    /// One job → [`JobDetail`] with what explains it: [`Explanation`].
-    Explain {
-        /// A job selector that matches one job.
-        selector: Vec<String>,
-    },
-    /// One sweep's table, rendered by the server: the same store gives the same
-    /// bytes to every reader → [`TableText`].
-    Table {
-        /// A sweep selector that matches one sweep (the newest of its name), and
-        /// filters over its parameters.
-        selector: Vec<String>,
-        /// The layout, where it differs from the sweep file's.
-        #[serde(default)]
-        shape: Shape,
-        /// The format, as `-o` names it.
-        format: String,
-        /// How it looks on a terminal.
-        look: Look,
-    },
-    /// The results of every cell of one sweep → [`SweepResults`].
-    Results {
-        /// A sweep selector that matches one sweep (the newest of its name), and
-        /// filters over its parameters.
-        selector: Vec<String>,
-    },
-    /// What one sweep was submitted as → [`SweepSources`].
-    Sources {
-        /// A sweep selector that matches one sweep (the newest of its name).
-        selector: Vec<String>,
-    },
-    /// The learning curves of the jobs that match → [`JobCurves`].
-    JobCurves {
-        /// A job selector.
-        selector: Vec<String>,
-        /// At most this many jobs; absent, or more than [`CURVES_MOST`]: that
-        /// many.
-        limit: Option<u32>,
-    },
-    /// Two sweeps beside each other, rendered by the server → [`CompareText`].
-    Compare {
-        /// A sweep selector that matches one sweep.
-        left: Vec<String>,
-        /// A selector for the other sweep; differences are its values minus
-        /// those of the left one.
-        right: Vec<String>,
-        /// The format, as `-o` names it.
-        format: String,
-        /// How it looks on a terminal.
-        look: Look,
-    },
-    /// One job's observations → [`Curves`].
-    Curves {
-        /// A job selector that matches one job.
-        selector: Vec<String>,
-    },
-    /// What one job's trainers wrote → [`Logs`].
-    Logs {
-        /// A job selector that matches one job.
-        selector: Vec<String>,
-        /// Only text after this position; 0: everything that is kept.
-        position: u64,
-    },
-    /// What an attempt of one job left → [`crate::files::Files`].
-    Files {
-        /// A job selector that matches one job.
-        selector: Vec<String>,
-        /// Which attempt; absent: the one whose result counts, or else the
-        /// last.
-        #[serde(default)]
-        attempt: Option<Attempt>,
-    },
-    /// Why the cells of one sweep have the replicates that they have →
-    /// [`Decisions`].
-    Decisions {
-        /// A sweep selector that matches one sweep.
-        selector: Vec<String>,
-    },
-    /// The jobs of these digests that exist → [`Jobs`]; at most
-    /// [`NAMED_MOST`].
-    Named {
-        /// The digests.
-        jobs: Vec<JobDigest>,
-    },
-    /// Every worker → [`Workers`].
-    Workers,
-    /// Measured trainings of the same cost → [`AlikeJobs`].
-    Alike {
-        /// The workloads, as [`swath_model::probe::workload`] writes them.
-        workloads: Vec<String>,
-    },
-    /// What probes measured → [`Probes`].
-    Probes {
-        /// The digests of the probes' jobs.
-        jobs: Vec<JobDigest>,
-    },
-    /// What a change of these sweeps or jobs would touch → [`Selection`].
-    Selected {
-        /// A sweep or job selector.
-        selector: Vec<String>,
-        /// Whether the change is only for whole sweeps.
-        only_sweeps: bool,
-    },
-    /// Which of these files of programs have to be sent before a sweep can travel
-    /// with them → [`MissingInputs`]; at most
-    /// [`swath_model::program::INPUTS_MAX`].
-    MissingInputs {
-        /// The digests of the files.
-        inputs: Vec<InputDigest>,
-    },
-    /// Which of these jobs exist → [`KnownJobs`].
-    Known {
-        /// The digests of the jobs.
-        jobs: Vec<JobDigest>,
-    },
-}
 
 /// The files that have to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
