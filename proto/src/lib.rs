@@ -20,7 +20,7 @@ pub mod v1 {
 
 /// Raised when an older worker and a newer coordinator, or the reverse, would
 /// misunderstand each other.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// A worker's client, under a name for crates that must not know tonic.
 pub type DispatchClient = v1::dispatch_client::DispatchClient<tonic::transport::Channel>;

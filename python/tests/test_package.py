@@ -102,7 +102,7 @@ def test_the_trainer_takes_the_pytorch_beside_it(pytorch: Path) -> None:
     # With the version of Python between `..` and here.
     assert Path(os.path.normpath(torch)) == pytorch / "libtorch_cpu.so"
     Path("digits.toml").write_text(SWEEP)
-    command = [Path(sysconfig.get_path("scripts"), "coordinator"), "run", "digits.toml"]
+    command = [str(trainer.with_name("coordinator")), "run", "digits.toml"]
     run = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert run.returncode == 0, run.stderr
     assert "Test error in %" in run.stdout

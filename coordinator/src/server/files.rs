@@ -133,22 +133,23 @@ impl Place {
         (is_here && out.join(directory_name(&self.held)).is_dir()).then(|| out.to_owned())
     }
 
-    /// Somebody who answers an order: the worker, or who has its directories too.
-    async fn source(&self, state: &State, order: &FileOrder) -> Option<Source> {
+    /// Somebody who answers an order, and whether that is the worker or its disk, and
+    /// not a worker that may have the same directories.
+    async fn source(&self, state: &State, order: &FileOrder) -> Option<(Source, bool)> {
         let here = self.here();
         // The worker is asked first: it may read what this process may not, and
         // knows why something is gone.
         if self.is_connected()
             && let Some(line) = state.lines.order(&self.worker, order, here.is_none()).await
         {
-            return Some(Source::Line(Box::new(line)));
+            return Some((Source::Line(Box::new(line)), true));
         }
         if let Some(root) = here {
-            return Some(Source::Disk(read(root, order.clone())));
+            return Some((Source::Disk(read(root, order.clone())), true));
         }
         for worker in &self.others {
             if let Some(line) = state.lines.order(worker, order, true).await {
-                return Some(Source::Line(Box::new(line)));
+                return Some((Source::Line(Box::new(line)), false));
             }
         }
         None
@@ -163,9 +164,15 @@ impl Place {
         };
         leads(state).await?;
         let connected = self.is_connected();
-        let found = match self.source(state, &order).await {
-            Some(source) => listed(source).await,
-            None => FilesState::Away { connected },
+        let (found, is_own) = match self.source(state, &order).await {
+            Some((source, is_own)) => (listed(source).await, is_own),
+            None => (FilesState::Away { connected }, true),
+        };
+        // Another worker knows only what is on its own disk, which may have the same
+        // path and be another one.
+        let found = match found {
+            FilesState::Absent(Absent::Nothing) if !is_own => FilesState::Away { connected },
+            found => found,
         };
         let about = self.about.as_ref();
         Ok(AttemptFiles {
@@ -258,7 +265,7 @@ pub(crate) async fn fetch(
     let attempt = order.held.attempt;
     let place = find(&state, &detail, attempt).await?;
     let place = place.ok_or_else(|| no_attempt(&detail, attempt))?;
-    let Some(mut source) = place.source(&state, &order).await else {
+    let Some((mut source, is_own)) = place.source(&state, &order).await else {
         let worker = &place.worker;
         return Err(ApiError::WorkerAway(format!(
             "worker `{worker}`, which has `{path}`, is not connected any more"
@@ -276,7 +283,14 @@ pub(crate) async fn fetch(
                 Some(part) => {
                     let is_last = matches!(part, Part::Digest(_) | Part::Absent(_));
                     let reply = convert::fetch_reply(part);
-                    let told = |why: Absent| Reason::NotFound.status(format!("`{path}`: {why}"));
+                    let told = |why: Absent| match why {
+                        Absent::Nothing if !is_own => {
+                            let worker = &place.worker;
+                            let why = format!("worker `{worker}`, which has it, is away");
+                            Reason::WorkerAway.status(format!("`{path}`: {why}"))
+                        }
+                        why => Reason::NotFound.status(format!("`{path}`: {why}")),
+                    };
                     (reply.map_err(told), is_last)
                 }
             };

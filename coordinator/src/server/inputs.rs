@@ -26,6 +26,9 @@ pub(crate) const UPLOADS_AT_ONCE: usize = 2;
 /// So many bytes of files are kept in one commit, and the rest of a large one.
 const COMMIT_BYTES: u64 = 4 << 20;
 
+/// Nor more than so many files.
+const COMMIT_FILES: usize = 1000;
+
 /// How long the next piece of an upload may take.
 const PIECE_WAIT: Duration = Duration::from_secs(30);
 
@@ -68,7 +71,7 @@ pub(crate) async fn upload(
         })?;
         let Some(piece) = next? else { break };
         incoming.take(&piece).map_err(Status::invalid_argument)?;
-        if incoming.bytes >= COMMIT_BYTES {
+        if incoming.bytes >= COMMIT_BYTES || incoming.files.len() >= COMMIT_FILES {
             kept += keep(incoming.whole()).await?;
         }
     }
@@ -82,6 +85,8 @@ struct Incoming {
     /// Whole files, and how many bytes they have.
     files: Vec<InputFile>,
     bytes: u64,
+    /// How many files came so far.
+    all: usize,
     open: Option<Open>,
 }
 
@@ -132,6 +137,10 @@ impl Incoming {
         };
         self.bytes += file.bytes();
         self.files.push(file);
+        self.all += 1;
+        if self.all > INPUTS_MAX {
+            return Err(format!("more than {INPUTS_MAX} files, as no sweep has"));
+        }
         Ok(())
     }
 

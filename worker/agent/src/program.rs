@@ -276,23 +276,16 @@ impl Running {
         })
     }
 
-    /// An outcome with what it lacks of the program's epochs, or that it cannot count:
-    /// the sweep compares what the metric was in epochs, and the program has told none.
-    fn with_epochs(&self, mut outcome: Outcome) -> Outcome {
-        let Outcome::Measured(measured) = &mut outcome else {
+    /// An outcome, or that it cannot count: the sweep compares what the metric was
+    /// in epochs, and the program has told none.
+    fn with_epochs(&self, outcome: Outcome) -> Outcome {
+        let Outcome::Measured(measured) = &outcome else {
             return outcome;
         };
         let metric = self.metric();
-        let best = self.journal.least().filter(|_| metric == TEST_ERROR);
-        if let Some(best) = best
-            && measured.values.get(BEST_TEST_ERROR).is_none()
-            && let Err(error) = measured.values.insert(BEST_TEST_ERROR, best)
-        {
-            tracing::warn!(%error, "the best test error is left out");
-        }
         let wanted = self.runs.as_ref().is_some_and(|it| it.wants_epochs);
         let has_best = metric == TEST_ERROR && measured.values.get(BEST_TEST_ERROR).is_some();
-        if !wanted || self.journal.least().is_some() || has_best {
+        if !wanted || self.journal.has_values() || has_best {
             return outcome;
         }
         let told = measured.values.get(metric);
@@ -301,7 +294,8 @@ impl Running {
             "the sweep's `measure` takes `{metric}` of its epochs, and the program has told it only \
              at its end{told}; print it for every epoch, or write measure = \"last\""
         );
-        failed(Fault::Crashed, &how, "")
+        // Another attempt would end the same way.
+        failed(Fault::Invalid, &how, "")
     }
 
     /// The outcome of an attempt that is ended because it has been silent.

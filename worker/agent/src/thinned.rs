@@ -65,9 +65,9 @@ impl<T> Thinned<T> {
         }
     }
 
-    /// The least value of all items, if any had one.
-    pub fn least(&self) -> Option<f64> {
-        self.least.map(|(value, _)| value)
+    /// Whether an item had a value.
+    pub fn has_values(&self) -> bool {
+        self.least.is_some()
     }
 
     /// Whether nothing is kept any more.

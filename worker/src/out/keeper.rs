@@ -25,6 +25,10 @@ const REGULARLY: Duration = Duration::from_mins(10);
 /// How long is waited for more after something has happened.
 const GATHER: Duration = Duration::from_secs(1);
 
+/// How much longer for each directory that is asked about: with thousands of them
+/// a question costs the coordinator much.
+const PER_DIRECTORY: Duration = Duration::from_millis(10);
+
 /// The pause after a question that was not answered.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -39,8 +43,8 @@ const ASKED_MAX: usize = 256;
 
 /// Keeps the directories in order until the worker ends.
 pub async fn keep(outs: Outs, client: Client, mut sessions: watch::Receiver<Option<Owner>>) {
+    tokio::spawn(keep_room(outs.clone()));
     loop {
-        make_room(&outs).await;
         let rest = match ask(&outs, &client, &mut sessions).await {
             Ok(()) => REGULARLY,
             Err(error) => {
@@ -49,8 +53,22 @@ pub async fn keep(outs: Outs, client: Client, mut sessions: watch::Receiver<Opti
             }
         };
         tokio::select! {
-            () = outs.0.changed.notified() => tokio::time::sleep(GATHER).await,
+            () = outs.0.changed.notified() => {
+                let kept = outs.all_ended().len() as u32;
+                tokio::time::sleep(GATHER + PER_DIRECTORY * kept).await;
+            }
             () = tokio::time::sleep(rest) => {}
+        }
+    }
+}
+
+/// Keeps room until the worker ends.
+async fn keep_room(outs: Outs) {
+    loop {
+        make_room(&outs).await;
+        tokio::select! {
+            () = outs.0.grown.notified() => tokio::time::sleep(GATHER).await,
+            () = tokio::time::sleep(REGULARLY) => {}
         }
     }
 }

@@ -48,6 +48,8 @@ struct Inner {
     others: Mutex<BTreeMap<String, u64>>,
     /// Attempts have ended, or their outcomes have been delivered.
     changed: Notify,
+    /// Attempts have ended that left something.
+    grown: Notify,
 }
 
 /// A directory of this worker's.
@@ -71,6 +73,7 @@ impl Outs {
     ///
     /// When one of them cannot be used.
     pub fn open(root: &Path, state: &Path, quota: Quota) -> io::Result<Self> {
+        let is_new = !root.exists();
         std::fs::create_dir_all(root)?;
         let notes = Notes::open(&state.join("attempts"))?;
         let is_shared = !root.starts_with(state);
@@ -88,7 +91,11 @@ impl Outs {
                     kept.insert(held, Kept::Ended { at_ms, bytes: None });
                 }
                 (Err(_), true) => {}
-                (Err(_), false) => notes.forget(held),
+                // A disk that is not there has not lost anything.
+                (Err(error), false) if error.kind() == io::ErrorKind::NotFound && !is_new => {
+                    notes.forget(held);
+                }
+                (Err(_), false) => {}
             }
         }
         Ok(Self(Arc::new(Inner {
@@ -99,6 +106,7 @@ impl Outs {
             kept: Mutex::new(kept),
             others: Mutex::default(),
             changed: Notify::new(),
+            grown: Notify::new(),
         })))
     }
 
@@ -164,6 +172,7 @@ impl Outs {
             };
             self.kept().insert(held, ended);
             self.0.changed.notify_one();
+            self.0.grown.notify_one();
         }
     }
 
@@ -281,7 +290,8 @@ fn seated(root: &Path, state: &Path, notes: &Notes) -> io::Result<Seats> {
     }
     let (seats, ran) = Seats::open(&state.join("seats"))?;
     for held in ran {
-        if root.join(directory_name(&held)).is_dir() && !notes.has(held) {
+        // In place of a note of why an earlier one of its name was removed.
+        if root.join(directory_name(&held)).is_dir() {
             notes.write(held)?;
         }
     }
@@ -434,6 +444,26 @@ mod tests {
         let aside = "030303030303-1.before.1";
         assert_eq!(place.names(), ["030303030303-1", aside]);
         assert!(fs::read_dir(outs.path(third)).unwrap().next().is_none());
+    }
+
+    /// A deleted sweep that is submitted again has the same attempts.
+    #[test]
+    fn no_seat_hands_on_the_directory_of_a_running_attempt() {
+        let place = Place::new();
+        let outs = place.open();
+        for _ in 0..2 {
+            outs.begin(held(1, 1)).unwrap();
+            outs.begin(held(2, 1)).unwrap();
+            let file = outs.path(held(1, 1)).join("file");
+            fs::write(&file, "").unwrap();
+            let mut other = fs::read_dir(outs.path(held(2, 1))).unwrap();
+            assert!(other.next().is_none());
+            assert!(file.exists());
+            assert_ne!(answer(&outs, held(1, 1)), Part::Absent(Absent::Nothing));
+            fs::remove_file(file).unwrap();
+            outs.ended(held(1, 1), 1);
+            outs.ended(held(2, 1), 1);
+        }
     }
 
     #[test]

@@ -65,11 +65,6 @@ impl Notes {
         Ok(names)
     }
 
-    /// Whether there is a note of an attempt.
-    pub(super) fn has(&self, held: Held) -> bool {
-        self.path(held).exists()
-    }
-
     /// Notes that an attempt has a directory.
     pub(super) fn write(&self, held: Held) -> io::Result<()> {
         std::fs::write(self.path(held), "")

@@ -75,13 +75,16 @@ impl Seats {
     pub(super) fn begin(&self, held: Held, path: &Path) -> io::Result<()> {
         let mut all = self.all();
         let line = all.taken.len();
-        let mut seat = all.free.pop().unwrap_or(Seat {
+        // A deleted job that is submitted again has the name that it had before:
+        // no other seat may hand that directory on.
+        let own = all.free.iter().rposition(|seat| seat.has(path));
+        let own = own.map(|at| all.free.swap_remove(at));
+        let free = own.or_else(|| all.free.pop());
+        let mut seat = free.unwrap_or(Seat {
             line,
             ..Seat::default()
         });
-        let text = format!("{:<width$}\n", name_of(held), width = LINE - 1);
-        let offset = (seat.line * LINE) as u64;
-        let written = self.lines.write_all_at(text.as_bytes(), offset);
+        let written = self.write(seat.line, &name_of(held));
         match written.and_then(|()| seat.make(path)) {
             Ok(()) => {
                 all.taken.push((held, seat));
@@ -94,6 +97,12 @@ impl Seats {
         }
     }
 
+    fn write(&self, line: usize, name: &str) -> io::Result<()> {
+        let text = format!("{name:<width$}\n", width = LINE - 1);
+        self.lines
+            .write_all_at(text.as_bytes(), (line * LINE) as u64)
+    }
+
     /// An attempt has ended. Returns whether it has left nothing; then its directory
     /// is as good as gone.
     pub(super) fn end(&self, held: Held, path: &Path) -> bool {
@@ -104,6 +113,10 @@ impl Seats {
         };
         let (_, mut seat) = all.taken.swap_remove(at);
         let is_left = !seat.clear(path);
+        if is_left && let Err(error) = self.write(seat.line, "") {
+            // After a crash it is taken for one that still ran.
+            tracing::debug!(%error, "a seat keeps the name of an attempt that has ended");
+        }
         all.free.push(seat);
         !is_left
     }
@@ -111,13 +124,16 @@ impl Seats {
     /// Whether a directory is there for the next attempt only.
     pub(super) fn is_spare(&self, path: &Path) -> bool {
         let all = self.all();
-        all.free
-            .iter()
-            .any(|seat| seat.spare.as_deref() == Some(path))
+        all.free.iter().any(|seat| seat.has(path))
     }
 }
 
 impl Seat {
+    /// Whether this is the empty directory that it has.
+    fn has(&self, path: &Path) -> bool {
+        self.spare.as_deref() == Some(path)
+    }
+
     fn make(&mut self, path: &Path) -> io::Result<()> {
         if let Some(spare) = self.spare.take() {
             // What is not empty there cannot be replaced.

@@ -273,7 +273,8 @@ impl Ledger {
 
     /// Lets the jobs of a cell need what the newest submit with it says.
     fn need_anew(&mut self, place: u32, needs: &Needs) {
-        let need = self.need(needs);
+        let before = self.needs_of(self.cell(place).need);
+        let need = self.need(&needs.after(before));
         let cell = self.cell_mut(place);
         let (key, before) = (cell.key, std::mem::replace(&mut cell.need, need));
         if before == need {

@@ -120,7 +120,7 @@ impl Ledger {
             if own.any(|row| !row.job.state_name().is_final())
                 && let Some(known) = self.cells.get_mut(&cell.digest)
             {
-                known.needs.clone_from(&cell.needs);
+                known.needs = cell.needs.after(&known.needs);
             }
         }
         Submitted {

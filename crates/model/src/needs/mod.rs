@@ -162,6 +162,15 @@ impl Needs {
         several.unwrap_or(1).max(1).into()
     }
 
+    /// These needs, of a submit with a cell that an earlier one has brought with
+    /// needs `before`: a result that the earlier one can use is no fault.
+    #[must_use]
+    pub fn after(&self, before: &Self) -> Self {
+        let mut after = self.clone();
+        after.launch.wants_epochs &= before.launch.wants_epochs;
+        after
+    }
+
     /// Whether it takes a part of something that jobs share.
     pub const fn takes_a_share(&self) -> bool {
         self.memory_bytes.is_some() || self.cpus.is_some()

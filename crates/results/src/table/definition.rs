@@ -35,6 +35,10 @@ pub struct Definition {
     /// Whether bare names are parameters of the program: `lr` is `params.lr`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bare: bool,
+    /// Whether programs of users measure its jobs; they need not tell their best
+    /// epoch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub program: bool,
     /// Parameters that the table shows and that are not axes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
@@ -66,9 +70,10 @@ impl Definition {
                 });
             }
         }
-        let (mut metric, mut goal, mut bare) = (None, None, false);
+        let (mut metric, mut goal, mut bare, mut program) = (None, None, false, false);
         for cell in &sweep.cells {
             if let Work::Command(command) = cell.spec.work() {
+                program = true;
                 metric = Some(command.metric.clone());
                 goal = command.goal;
                 bare = command.arguments.is_some();
@@ -97,6 +102,7 @@ impl Definition {
             goal,
             keep: sweep.keep,
             bare,
+            program,
             parameters,
             published: published(sweep),
         }
@@ -116,8 +122,8 @@ impl Definition {
     pub fn epochs(&self) -> Option<Epochs> {
         let last = match (self.measure, &self.metric) {
             (Measure::MedianOfLast(count), _) => count,
-            (Measure::Best, Some(_)) => u32::MAX,
-            (Measure::Best, None) | (Measure::Last, _) => return None,
+            (Measure::Best, metric) if metric.is_some() || self.program => u32::MAX,
+            (Measure::Best | Measure::Last, _) => return None,
         };
         let metric = self.metric().to_owned();
         Some(Epochs { metric, last })
