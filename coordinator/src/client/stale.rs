@@ -86,7 +86,12 @@ fn found_now(name: &str, files: &Files) -> Outcome<Found> {
         None => inputs::find(&file, Path::new("")),
     };
     let found = found.map_err(|error| Failure::files(&[error]))?;
-    if files.inputs.is_empty() && found.inputs.is_empty() {
+    if !files.inputs.is_empty() && found.inputs.is_empty() {
+        let message = format!("no file of the program of {name} is there any more");
+        return Err(Failure::new(Exit::NotFound, message)
+            .hint("put the program back, or submit a file that names where it is"));
+    }
+    if found.inputs.is_empty() {
         let message = format!("nothing tells whether the program of {name} has changed");
         return Err(Failure::new(Exit::NotAllowed, message).hint(
             "list the files that it is made of in [program], like inputs = [\"train.py\", \

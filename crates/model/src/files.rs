@@ -30,6 +30,13 @@ pub fn directory_name(held: &Held) -> String {
     format!("{}-{}", held.job.short(), held.attempt)
 }
 
+/// Whether a directory may be that of an attempt, by its name.
+pub fn is_directory_name(name: &str) -> bool {
+    let is_short = |job: &str| job.len() == 12 && job.bytes().all(|it| it.is_ascii_hexdigit());
+    name.split_once('-')
+        .is_some_and(|(job, attempt)| is_short(job) && attempt.parse::<u32>().is_ok())
+}
+
 /// A path below a directory: names joined by slashes, none of which leads
 /// elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

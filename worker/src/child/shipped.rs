@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::out::remove_tree;
 use swath_agent::{CommandLine, End};
 use swath_model::id::InputDigest;
 use swath_model::needs::Lack;
@@ -45,7 +46,7 @@ pub(super) struct OwnCopy {
 
 impl Drop for OwnCopy {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.root) {
+        if let Err(error) = remove_tree(&self.root) {
             tracing::warn!(%error, path = %self.root.display(), "the copy of an attempt stays");
         }
     }
@@ -74,7 +75,7 @@ impl Shelf {
     pub fn new(state: &Path, client: Client) -> Self {
         let copies = state.join("copies");
         // There may be none.
-        let _none = fs::remove_dir_all(&copies);
+        let _none = remove_tree(&copies);
         Self {
             files: state.join("inputs"),
             copies,

@@ -16,13 +16,15 @@ mod note;
 mod seats;
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use swath_agent::quota::{Ended, Quota};
 use swath_files::{Directory, Sink};
-use swath_model::files::{Absent, FileOrder, Part, Remover, directory_name};
+use swath_model::files::{Absent, FileOrder, Part, Remover, directory_name, is_directory_name};
 use swath_model::message::Held;
 use tokio::sync::Notify;
 
@@ -75,8 +77,9 @@ impl Outs {
     pub fn open(root: &Path, state: &Path, quota: Quota) -> io::Result<Self> {
         let is_new = !root.exists();
         std::fs::create_dir_all(root)?;
+        std::fs::create_dir_all(state)?;
+        let is_shared = !claimed(root, state)?;
         let notes = Notes::open(&state.join("attempts"))?;
-        let is_shared = !root.starts_with(state);
         let seats = (!is_shared).then(|| seated(root, state, &notes));
         let seats = seats.transpose()?;
         let mut kept = BTreeMap::new();
@@ -222,7 +225,9 @@ impl Outs {
                 continue;
             };
             let held = noted.get(base(&name)).copied();
-            let is_own = held.is_some() || self.0.seats.is_some();
+            // Nothing else that lies there is touched.
+            let is_attempt = is_directory_name(base(&name));
+            let is_own = held.is_some() || (is_attempt && self.0.seats.is_some());
             if !is_own || !entry.file_type()?.is_dir() {
                 continue;
             }
@@ -281,12 +286,35 @@ impl Outs {
     }
 }
 
+/// In a directory that is one worker's own, for others to find.
+const OWN: &str = ".own";
+
+/// Claims `root` if it lies in the state directory, wherever links lead: then it is
+/// the worker's own, with all attempts in it. Returns whether it is.
+fn claimed(root: &Path, state: &Path) -> io::Result<bool> {
+    let wrong = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    let (place, state) = (root.canonicalize()?, state.canonicalize()?);
+    if state.starts_with(&place) {
+        return wrong("the state directory is in it, or is it");
+    }
+    let is_own = place.starts_with(&state);
+    if is_own {
+        std::fs::write(root.join(OWN), "")?;
+    } else if root.join(OWN).exists() {
+        return wrong("it is the own one of another worker, which may remove what is in it");
+    }
+    Ok(is_own)
+}
+
 /// Opens the seats of a worker whose directories below `root` are all its own. What
 /// attempts have left that ran when it was killed is noted.
 fn seated(root: &Path, state: &Path, notes: &Notes) -> io::Result<Seats> {
     for entry in std::fs::read_dir(root)? {
-        // Only an empty one can be removed so.
-        let _removed = std::fs::remove_dir(entry?.path());
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(is_directory_name) {
+            // Only an empty one can be removed so.
+            let _removed = std::fs::remove_dir(entry.path());
+        }
     }
     let (seats, ran) = Seats::open(&state.join("seats"))?;
     for held in ran {
@@ -328,17 +356,44 @@ fn set_aside(path: &Path) -> io::Result<()> {
 }
 
 fn remove_all(path: &Path) {
-    if let Err(error) = std::fs::remove_dir_all(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
+    if let Err(error) = remove_tree(path) {
         tracing::warn!(%error, path = %path.display(), "a directory cannot be removed");
+    }
+}
+
+/// Removes what a program left, also where it took the right to from everybody, or
+/// put a file in place of its directory.
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
+    let removed = std::fs::remove_dir_all(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotADirectory => std::fs::remove_file(path),
+        io::ErrorKind::PermissionDenied => {
+            unlock(path);
+            std::fs::remove_dir_all(path)
+        }
+        _ => Err(error),
+    });
+    removed.or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })
+}
+
+/// Gives the owner every right to a directory and to those in it, as far as that
+/// can be. Links are not followed.
+fn unlock(path: &Path) {
+    let is_directory = std::fs::symlink_metadata(path).is_ok_and(|about| about.is_dir());
+    if !is_directory {
+        return;
+    }
+    let _unlocked = std::fs::set_permissions(path, Permissions::from_mode(0o700));
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        unlock(&entry.path());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
 
     use swath_model::id::{Attempt, JobDigest};
     use swath_model::time::Timestamp;
@@ -368,7 +423,7 @@ mod tests {
         fn names(&self) -> Vec<String> {
             let entries = fs::read_dir(self.out()).unwrap();
             let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
-            let mut names: Vec<String> = names.collect();
+            let mut names: Vec<String> = names.filter(|name| name != OWN).collect();
             names.sort();
             names
         }
@@ -463,6 +518,39 @@ mod tests {
             fs::remove_file(file).unwrap();
             outs.ended(held(1, 1), 1);
             outs.ended(held(2, 1), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_attempts_own_is_never_touched() {
+        let place = Place::new();
+        for name in ["mine", "010101010101", "0g0101010101-1"] {
+            fs::create_dir_all(place.out().join(name)).unwrap();
+        }
+        fs::write(place.out().join("mine/thesis"), "years").unwrap();
+        let outs = place.open();
+        assert_eq!(outs.sizes().unwrap().len(), 0);
+        assert_eq!(place.names(), ["010101010101", "0g0101010101-1", "mine"]);
+        // However the path is written, or wherever a link leads.
+        let other = tempfile::tempdir().unwrap();
+        let link = place.place.path().join("link");
+        std::os::unix::fs::symlink(other.path(), &link).unwrap();
+        fs::create_dir(other.path().join("020202020202-1")).unwrap();
+        for root in [&link, &place.out().join("../link")] {
+            let outs = Outs::open(root, place.place.path(), Quota::default()).unwrap();
+            assert_eq!(outs.sizes().unwrap().len(), 0);
+        }
+        assert!(other.path().join("020202020202-1").exists());
+    }
+
+    #[test]
+    fn a_place_that_is_anothers_or_holds_the_state_is_refused() {
+        let (place, other) = (Place::new(), Place::new());
+        let _own = place.open();
+        let state = other.place.path();
+        for root in [place.out(), state.to_owned(), state.join("..")] {
+            let opened = Outs::open(&root, state, Quota::default());
+            assert_eq!(opened.unwrap_err().kind(), io::ErrorKind::InvalidInput);
         }
     }
 

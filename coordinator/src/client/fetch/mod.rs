@@ -70,7 +70,17 @@ pub(crate) async fn files(context: &Context, arguments: cli::Files) -> Outcome {
         return Err(Failure::new(Exit::NotFound, nothing(&files)));
     };
     let chosen = chosen(listing, &arguments.named)?;
-    fetch(context, connection, &files, attempt, chosen, &directory).await
+    let fetched = fetch(context, connection, &files, attempt, chosen, &directory).await;
+    if listing.more > 0 && arguments.named.is_empty() {
+        let all = listing.files.len() as u64 + listing.more;
+        let all = counted(all, "file");
+        let message = format!("the attempt left {all}, and the list ends before the others");
+        return fetched.and(Err(Failure::error(message).hint(
+            "let the program pack what belongs together, or copy the directory on its host, which \
+             `coordinator explain` names",
+        )));
+    }
+    fetched
 }
 
 /// Why there is nothing to list.

@@ -396,7 +396,11 @@ fn short(results: &Results) -> Option<String> {
     };
     (runs > 0).then(|| {
         let runs = counted(u64::from(runs), "run");
-        format!("{runs} had fewer than {count} epochs with a test error; the median is over those")
+        let metric = match results.definition.metric() {
+            TEST_ERROR => "a test error".to_owned(),
+            other => format!("`{other}`"),
+        };
+        format!("{runs} had fewer than {count} epochs with {metric}; the median is over those")
     })
 }
 
