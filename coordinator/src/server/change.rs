@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use swath_model::cause::{CordonCause, PauseCause};
-use swath_model::id::JobDigest;
+use swath_model::id::{JobDigest, WorkerName};
 use swath_model::job::StateName;
 use swath_model::label::{Relabel, TAGS_MAX, check_name, check_note, check_tag};
 use swath_model::message::{SweepChange, WorkerChange};
@@ -88,52 +88,46 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
         } => extend(state, &selector, replicates).await?,
         ChangeOrder::Import(order) => return import(state, order).await,
         ChangeOrder::Cordon { worker } => {
-            let change = WorkerChange::Cordon {
-                cause: CordonCause::Operator,
-            };
-            state
-                .engine
-                .change_worker(state.now(), worker.clone(), change)
-                .await
-                .map_err(ApiError::from)?;
-            said(format!(
-                "worker `{worker}` keeps what it has and gets no more jobs"
-            ))
+            let cause = CordonCause::Operator;
+            let change = WorkerChange::Cordon { cause };
+            let done = "keeps what it has and gets no more jobs";
+            change_worker(state, &worker, change, done).await?
         }
         ChangeOrder::Activate { worker } => {
-            let change = WorkerChange::Activate;
-            state
-                .engine
-                .change_worker(state.now(), worker.clone(), change)
-                .await
-                .map_err(ApiError::from)?;
-            state.set_draining(&worker, false);
-            said(format!("worker `{worker}` gets jobs"))
+            change_worker(state, &worker, WorkerChange::Activate, "gets jobs").await?
         }
         ChangeOrder::Forget { worker } => {
-            let change = WorkerChange::Forget;
-            state
-                .engine
-                .change_worker(state.now(), worker.clone(), change)
-                .await
-                .map_err(ApiError::from)?;
-            state.set_draining(&worker, false);
-            said(format!("worker `{worker}` is forgotten"))
+            change_worker(state, &worker, WorkerChange::Forget, "is forgotten").await?
         }
         ChangeOrder::Drain { worker } => {
-            let change = WorkerChange::Drain;
-            state
-                .engine
-                .change_worker(state.now(), worker.clone(), change)
-                .await
-                .map_err(ApiError::from)?;
-            state.set_draining(&worker, true);
-            said(format!(
-                "worker `{worker}` gives back what it has and leaves"
-            ))
+            let done = "gives back what it has and leaves";
+            change_worker(state, &worker, WorkerChange::Drain, done).await?
         }
     };
     Ok(changed)
+}
+
+/// Changes whether a worker gets jobs; a draining one hears of it at its next
+/// heartbeat.
+async fn change_worker(
+    state: &State,
+    worker: &WorkerName,
+    change: WorkerChange,
+    done: &str,
+) -> Result<Changed, ApiError> {
+    let draining = match &change {
+        WorkerChange::Drain => Some(true),
+        WorkerChange::Activate | WorkerChange::Forget => Some(false),
+        WorkerChange::Cordon { .. } => None,
+    };
+    let changed = state
+        .engine
+        .change_worker(state.now(), worker.clone(), change);
+    changed.await.map_err(ApiError::from)?;
+    if let Some(draining) = draining {
+        state.set_draining(worker, draining);
+    }
+    Ok(said(format!("worker `{worker}` {done}")))
 }
 
 pub(crate) const fn said(message: String) -> Changed {
