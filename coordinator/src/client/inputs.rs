@@ -7,11 +7,11 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use glob::{MatchOptions, glob_with};
 use swath_model::id::InputDigest;
 use swath_model::program::{EXECUTABLES_MAX, INPUTS_BYTES_MAX, INPUTS_MAX, input_digest, is_below};
 use swath_sweep::{FileError, Named, SweepFile};
 
+use super::matching;
 use super::ship::Shipment;
 
 /// How a script begins.
@@ -196,7 +196,10 @@ fn matched(patterns: &[Named], directory: &Path) -> Result<BTreeMap<String, Inpu
     let mut bytes = 0;
     for pattern in patterns {
         let mut any = false;
-        for path in paths(pattern, directory)? {
+        let found = matching::files(&pattern.path, directory);
+        let found = found.map_err(|why| pattern.error(why))?;
+        let is_cache = |path: &Path| path.iter().any(|part| part == "__pycache__");
+        for path in found.into_iter().filter(|path| !is_cache(path)) {
             let told =
                 |error: std::io::Error| pattern.error(format!("{}: {error}", path.display()));
             let Ok(name) = path.strip_prefix(directory) else {
@@ -237,29 +240,4 @@ fn matched(patterns: &[Named], directory: &Path) -> Result<BTreeMap<String, Inpu
         }
     }
     Ok(inputs)
-}
-
-/// The regular files that a pattern matches, as far as they do not lie in hidden
-/// directories.
-fn paths(pattern: &Named, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
-    let root = glob::Pattern::escape(&directory.to_string_lossy());
-    let options = MatchOptions {
-        require_literal_leading_dot: true,
-        require_literal_separator: true,
-        ..MatchOptions::default()
-    };
-    let found = glob_with(&format!("{root}/{}", pattern.path), options)
-        .map_err(|error| pattern.error(format!("`{}`: {error}", pattern.path)))?;
-    let mut paths = Vec::new();
-    for path in found {
-        let path = path.map_err(|error| pattern.error(error.to_string()))?;
-        if path.is_file()
-            && !path
-                .components()
-                .any(|part| part.as_os_str() == "__pycache__")
-        {
-            paths.push(path);
-        }
-    }
-    Ok(paths)
 }

@@ -16,6 +16,7 @@ mod inputs;
 mod jobs;
 mod local;
 mod lock;
+mod matching;
 mod output;
 mod plan;
 mod plot;

@@ -265,6 +265,26 @@ fn idle(offer: &Offer) -> Vec<Free> {
     free
 }
 
+/// A result that the first of two sweeps can use is no fault.
+#[test]
+fn jobs_of_two_sweeps_need_epochs_only_if_both_do() {
+    let with = |wants_epochs, timeout_ms| Needs {
+        launch: Launch {
+            wants_epochs,
+            timeout_ms: Some(timeout_ms),
+            ..Launch::default()
+        },
+        ..Needs::default()
+    };
+    for (before, now, after) in [
+        (false, true, false),
+        (true, false, false),
+        (true, true, true),
+    ] {
+        assert_eq!(with(now, 2).after(&with(before, 1)), with(after, 2));
+    }
+}
+
 proptest! {
     /// A worker that offers more lacks no more.
     #[test]
