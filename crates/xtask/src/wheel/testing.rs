@@ -15,7 +15,7 @@ use crate::tally::Tally;
 use crate::workspace::Workspace;
 
 const INSTALL_LIMIT: Duration = Duration::from_mins(5);
-const TEST_LIMIT: Duration = Duration::from_mins(5);
+const TEST_LIMIT: Duration = Duration::from_mins(10);
 
 /// Runs the tests under the oldest and the newest CPython that this machine has.
 pub(crate) fn test(workspace: &Workspace, wheel: &Path) -> Result<()> {
