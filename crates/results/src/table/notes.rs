@@ -240,16 +240,26 @@ pub(super) fn caption<'a>(
         } else {
             how
         };
-        notes.push(format!(
-            "{}{unit}: {runs}, {how}.",
-            sentence(&measured.name)
-        ));
+        notes.push(format!("{}{unit}: {runs}, {how}.", beginning(measured)));
     }
     if notes.is_empty() {
         notes.push(format!("{}.", sentence(&runs)));
     }
     notes.extend(progress(results));
     notes
+}
+
+/// What is measured, at the beginning of a sentence. The name of a program's metric stays as the program has it.
+fn beginning(measured: &Measured) -> String {
+    let metric = match &measured.quantity {
+        Quantity::TrainSeconds => "",
+        Quantity::Measured(objective) => &objective.metric,
+        Quantity::Metric(metric) => metric,
+    };
+    if measured.name == metric {
+        return measured.name.clone();
+    }
+    sentence(&measured.name)
 }
 
 fn sentence(text: &str) -> String {

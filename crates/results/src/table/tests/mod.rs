@@ -244,6 +244,8 @@ fn a_metric_of_a_program_is_best_in_its_direction() {
     let mut named = cells();
     let table = results(definition.clone(), named.clone()).table().unwrap();
     assert_eq!(table.columns[1].heading(), "accuracy");
+    let how = "accuracy: one run, at its last epoch.";
+    assert_eq!(table.notes[0], how);
     let best = |table: &Table| {
         let figures = table.rows.iter().map(|row| match &row.fields[1] {
             Field::Figure(shown) => shown.best,
