@@ -3,10 +3,10 @@
 
 use std::fmt::Write;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::{Arguments, Command, Launch};
-use crate::spec::{canonical, lookup};
+use crate::spec::{canonical, lookup, number_text};
 
 /// What Swath gives a program of its own, by the name in a command. A parameter
 /// of the same name goes before it.
@@ -203,8 +203,18 @@ fn text_of(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(text_of).collect::<Vec<_>>().join(","),
+        Value::Number(number) => digits(number),
         other => canonical(other),
     }
+}
+
+/// A number in digits. `1e22` keeps its kind too, but not its exponent: argparse takes `-1e22` for a flag.
+fn digits(number: &Number) -> String {
+    let mut text = number_text(number);
+    if number.is_f64() && !text.contains('.') {
+        text.push_str(".0");
+    }
+    text
 }
 
 /// All parameters that are no tables, each by its dotted path, sorted.
@@ -267,6 +277,7 @@ fn override_of(value: &Value) -> String {
             let entries = entries.map(|(name, value)| format!("{name}:{}", override_of(value)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
         }
+        Value::Number(number) => digits(number),
         other => canonical(other),
     }
 }

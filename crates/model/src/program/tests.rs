@@ -96,6 +96,25 @@ fn flags_and_overrides_hold_every_parameter() {
     assert_eq!(words(&["t"], "none", &params), ["t"]);
 }
 
+proptest::proptest! {
+    /// Such a word is a number with a fraction to every parser: for argparse, `-1e22` would be a flag.
+    #[test]
+    fn a_number_keeps_its_kind_and_value(float in proptest::num::f64::NORMAL | proptest::num::f64::ZERO) {
+        let params = json!({ "x": float });
+        let of = |arguments, before: &str| {
+            let all = words(&["t", "{x}"], arguments, &params).join(" ");
+            let after = all.split_once(before).unwrap().1;
+            after.split(' ').next().unwrap().to_owned()
+        };
+        for word in [of("template", "t "), of("flags", "--x "), of("overrides", "x=")] {
+            let digits = word.trim_start_matches('-');
+            let is_plain = digits.chars().all(|it| it.is_ascii_digit() || it == '.');
+            proptest::prop_assert!(is_plain && digits.contains('.'), "{word}");
+            proptest::prop_assert_eq!(word.parse(), Ok(float));
+        }
+    }
+}
+
 #[test]
 fn a_name_without_a_value_is_told() {
     let spec = json!({ "params": { "lr": 1 } });
