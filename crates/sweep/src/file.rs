@@ -290,8 +290,14 @@ impl Parts {
         }
         let axes = axes(&blocks);
         let metric = metric(&settings);
+        let params = program::params(&settings, &blocks);
+        for labels in blocks.iter().filter_map(|block| block.labels.as_ref()) {
+            labels.check_params(&params, errors);
+        }
         let layout = match &self.table {
-            Some(table) => Layout::read(&table.node, &axes, metric.as_deref(), bare, errors),
+            Some(table) => {
+                Layout::read(&table.node, &axes, &params, metric.as_deref(), bare, errors)
+            }
             None => Layout::plain(axes, metric.as_deref().unwrap_or("test_error")),
         };
         let reference = self

@@ -1,5 +1,7 @@
 //! How a sweep's table is laid out: its `[table]` section.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use swath_model::metrics;
 use swath_model::outcome::COLUMNS;
@@ -9,6 +11,7 @@ use swath_model::suggest::nearest;
 
 use super::error::FileError;
 use super::naming::LABEL;
+use super::program::unset;
 use super::section::{Section, names};
 use super::settings::Bare;
 use super::source::Node;
@@ -68,11 +71,12 @@ impl Layout {
     }
 
     /// Reads `[table]`. `axes` name the rows by default, among them [`LABEL`]
-    /// where cells have labels; `metric` is what a program reports instead of
-    /// `test_error`.
+    /// where cells have labels; `params` are the parameters that the file sets;
+    /// `metric` is what a program reports instead of `test_error`.
     pub(super) fn read(
         node: &Node,
         axes: &[String],
+        params: &BTreeSet<&str>,
         metric: Option<&str>,
         bare: Bare,
         errors: &mut Vec<FileError>,
@@ -87,7 +91,9 @@ impl Layout {
                 .iter()
                 .filter_map(|item| {
                     let path = format!("table.{key}");
-                    let name = item.text().map(|name| meant(name, axes, bare));
+                    let name = item
+                        .text()
+                        .map(|name| meant(name, axes, params, metric, bare));
                     match name.as_deref().map_or(Err(NAME.to_owned()), check) {
                         Ok(()) => name,
                         Err(message) => {
@@ -106,11 +112,19 @@ impl Layout {
         let key = |name: &str| match name {
             LABEL if is_label => Ok(()),
             LABEL => Err("`label`: no [[grid]] block has one".to_owned()),
-            name => key(name),
+            name => unset(&bare.path(name), params).map_or_else(|| key(name), Err),
         };
         let shown = |name: &str| match name {
             LABEL => key(name),
-            name => measure_or_key(name, metric),
+            name if name.starts_with("metrics.") => measure(name, metric),
+            name if measure(name, metric).is_ok() || key(name).is_ok() => Ok(()),
+            name => {
+                let parameter = match bare {
+                    Bare::Params => nearest(name, params.iter().copied()),
+                    Bare::Spec => keys::meant(name),
+                };
+                Err(no_column(name, metric, parameter))
+            }
         };
         let cell = list("cell", &|name| measure(name, metric));
         let rows = list("rows", &key);
@@ -160,11 +174,18 @@ impl Layout {
     }
 }
 
-/// What `name` stands for: an axis that is a parameter of a program may be named
-/// without `params.`.
-fn meant(name: &str, axes: &[String], bare: Bare) -> String {
+/// What `name` stands for: a parameter of a program may be named without
+/// `params.`, unless a measure has that name and no axis.
+fn meant(
+    name: &str,
+    axes: &[String],
+    params: &BTreeSet<&str>,
+    metric: Option<&str>,
+    bare: Bare,
+) -> String {
     let path = bare.path(name);
-    if axes.contains(&path) {
+    let is_measure = || measure(name, metric).is_ok();
+    if axes.contains(&path) || params.contains(name) && !is_measure() {
         path
     } else {
         name.to_owned()
@@ -188,32 +209,28 @@ fn measure(name: &str, metric: Option<&str>) -> Result<(), String> {
     if name.starts_with("metrics.") {
         return Err(format!("`{name}`: {}", metrics::MetricError::Name));
     }
-    let known = || metric.into_iter().chain(MEASURES);
-    Err(match nearest(name, known()) {
-        Some(near) => format!("`{name}`: no such measure; did you mean `{near}`?"),
-        None => format!(
-            "`{name}`: no such measure; the measures are {}",
-            names(known())
-        ),
-    })
+    let near = nearest(name, metric.into_iter().chain(MEASURES));
+    let hint = near.map_or_else(
+        || measures(metric),
+        |near| format!("did you mean `{near}`?"),
+    );
+    Err(format!("`{name}`: no such measure; {hint}"))
 }
 
-fn measure_or_key(name: &str, metric: Option<&str>) -> Result<(), String> {
-    match (measure(name, metric), key(name)) {
-        (Err(message), Err(why)) => Err(
-            if message.contains("did you mean") || name.starts_with("metrics.") {
-                message
-            } else if why.contains("did you mean") {
-                why
-            } else {
-                let known = metric.into_iter().chain(MEASURES);
-                format!(
-                    "`{name}`: no such parameter or measure; the measures are {}, and \
-                 `metrics.NAME` for any other number that trainings send",
-                    names(known)
-                )
-            },
-        ),
-        _ => Ok(()),
-    }
+/// What to say of a column that is neither a measure nor one of the parameters; `parameter` is the one that was likely
+/// meant.
+fn no_column(name: &str, metric: Option<&str>, parameter: Option<&str>) -> String {
+    let near = nearest(name, metric.into_iter().chain(MEASURES)).or(parameter);
+    let hint = near.map_or_else(
+        || measures(metric),
+        |near| format!("did you mean `{near}`?"),
+    );
+    format!("`{name}`: no such parameter or measure; {hint}")
+}
+
+fn measures(metric: Option<&str>) -> String {
+    format!(
+        "the measures are {}, and `metrics.NAME` for any other number that trainings send",
+        names(metric.into_iter().chain(MEASURES))
+    )
 }

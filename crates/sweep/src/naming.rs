@@ -1,8 +1,11 @@
 //! What tables call the cells of a `[[grid]]` block: its `label`.
 
+use std::collections::BTreeSet;
+
 use swath_model::spec::keys;
 
 use super::error::{FileError, Place};
+use super::program::unset;
 use super::settings::Bare;
 use super::source::{Node, Shape};
 
@@ -62,6 +65,16 @@ impl Labels {
             );
             errors.push(self.place.error(LABEL, message));
         }
+    }
+
+    /// Reports parameters of a program that the file does not set.
+    pub(super) fn check_params(&self, params: &BTreeSet<&str>, errors: &mut Vec<FileError>) {
+        let parts = self.templates.iter().flat_map(|it| &it.parts);
+        let unset = parts.filter_map(|part| match part {
+            Part::Parameter(path) => unset(path, params),
+            Part::Text(_) => None,
+        });
+        errors.extend(unset.map(|message| self.place.error(LABEL, message)));
     }
 
     /// The label of point `index`; `value` writes a parameter.

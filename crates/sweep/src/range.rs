@@ -30,7 +30,22 @@ const FOREIGN: [&str; 11] = [
 ];
 const BESIDE: [&str; 6] = ["end", "num", "count", "type", "q", "base"];
 
-const FORMS: &str = "write { log = [1e-4, 0.1], points = 4 }, { linear = [0, 1], points = 5 }, \
+/// Functions by which other tools tell of an axis, and which no table of parameters has as a key.
+const FUNCTIONS: [&str; 11] = [
+    "logspace",
+    "linspace",
+    "geomspace",
+    "arange",
+    "range",
+    "uniform",
+    "loguniform",
+    "quniform",
+    "randint",
+    "choice",
+    "grid_search",
+];
+
+pub(super) const FORMS: &str = "write { log = [1e-4, 0.1], points = 4 }, { linear = [0, 1], points = 5 }, \
                      { from = 1, to = 10, step = 3 }, or a list of the values";
 
 /// Whether a table stands for an axis, in these words or in those of another
@@ -40,11 +55,30 @@ pub(super) fn is_range(entries: &[Entry]) -> bool {
     let is_table = |entry: &Entry| matches!(entry.node.shape, Shape::Table(_));
     let tells = |entry: &Entry| match &*entry.name {
         "values" | "choices" => is_list(entry),
+        // These are names of parameters too.
+        "range" | "uniform" | "choice" => entries.len() == 1 && is_list(entry),
+        name if FUNCTIONS.contains(&name) => true,
         name => KEYS.contains(&name) || FOREIGN.contains(&name) && !is_list(entry),
     };
     let fits = |entry: &Entry| BESIDE.contains(&&*entry.name) && !is_list(entry);
     entries.iter().any(tells)
         && (entries.iter()).all(|entry| (tells(entry) || fits(entry)) && !is_table(entry))
+}
+
+/// Whether a text is a range as other tools write it: `1..10`, `range(1, 10)`, `np.logspace(-4, -1, 4)`.
+pub(super) fn is_range_text(text: &str) -> bool {
+    let is_number = |text: &str| text.trim().parse::<f64>().is_ok();
+    if let Some((first, last)) = text.split_once("..") {
+        return is_number(first) && is_number(last.trim_start_matches(['.', '=']));
+    }
+    let call = text
+        .trim()
+        .strip_suffix(')')
+        .and_then(|it| it.split_once('('));
+    call.is_some_and(|(function, arguments)| {
+        let name = function.rsplit('.').next().unwrap_or(function);
+        FUNCTIONS.contains(&name) && arguments.split(',').all(is_number)
+    })
 }
 
 /// The values of an axis that is written as a range; none if it is not.
@@ -76,7 +110,7 @@ fn numbers(entries: &[Entry]) -> Result<Vec<Value>, String> {
         let other = entries.iter().map(|entry| &*entry.name);
         let other: Vec<&str> = other.filter(|name| !KEYS.contains(name)).collect();
         return Err(format!(
-            "{} make no range here; {FORMS}",
+            "{} cannot make a range; {FORMS}",
             names(other.into_iter())
         ));
     }

@@ -269,45 +269,33 @@ pub fn is_table(path: &str) -> bool {
     TABLES.contains(path)
 }
 
+/// The key that one that the spec does not have was likely meant to be: one that
+/// looks alike, or one of another table with this name.
+pub fn meant(path: &str) -> Option<&'static str> {
+    let parts = |path: &'static str| path.rsplit_once('.').unwrap_or(("", path));
+    let (table, leaf) = path.rsplit_once('.').unwrap_or(("", path));
+    let all = || KEYS.iter().map(|key| key.path);
+    let beside = || all().filter(|known| parts(known).0 == table);
+    let near = || {
+        let near = nearest(leaf, beside().map(|known| parts(known).1))?;
+        beside().find(|known| parts(known).1 == near)
+    };
+    let elsewhere = || all().find(|known| table.is_empty() && parts(known).1 == leaf);
+    nearest(path, all()).or_else(near).or_else(elsewhere)
+}
+
 /// The error for a key that the spec does not have.
 pub fn unknown(path: &str) -> SpecError {
-    let hint = nearest(path, KEYS.iter().map(|key| key.path)).or_else(|| {
-        let table = path.rsplit_once('.').map_or("", |(table, _)| table);
-        let leaf = path.rsplit('.').next().unwrap_or(path);
-        let beside = KEYS
-            .iter()
-            .filter(|key| key.path.rsplit_once('.').map_or("", |(table, _)| table) == table);
-        let near = nearest(
-            leaf,
-            beside.map(|key| key.path.rsplit('.').next().unwrap_or("")),
-        );
-        near.and_then(|near| {
-            KEYS.iter().map(|key| key.path).find(|path| {
-                path.rsplit('.').next() == Some(near)
-                    && path.rsplit_once('.').map_or("", |(table, _)| table) == table
-            })
-        })
-    });
-    let message = match hint {
-        Some(near) => format!("unknown key; did you mean `{near}`?"),
-        None => match path.split_once('.') {
-            Some((table, _)) if is_table(table) => {
-                format!("unknown key; `{table}` has {}", names_under(table))
-            }
-            _ => {
-                let deeper = KEYS.iter().map(|key| key.path);
-                let deeper = deeper.filter(|known| known.rsplit('.').next() == Some(path));
-                let there = deeper.map(|known| format!("`{known}`")).next();
-                let there = there.map_or_else(
-                    || format!("the keys are {}", top_level()),
-                    |known| format!("did you mean {known}?"),
-                );
-                let own = format!("a parameter of a program of your own is `params.{path}`");
-                format!("unknown key; {there}; {own}")
-            }
-        },
+    let table = path.split_once('.').map(|(table, _)| table);
+    let hint = match (meant(path), table.filter(|table| is_table(table))) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, Some(table)) => format!("`{table}` has {}", names_under(table)),
+        (None, None) => format!(
+            "the keys are {}; a parameter of a program of your own is `params.{path}`",
+            top_level()
+        ),
     };
-    SpecError::new(path, message)
+    SpecError::new(path, format!("unknown key; {hint}"))
 }
 
 fn names_under(table: &str) -> String {

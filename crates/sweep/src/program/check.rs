@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use swath_model::program::{self, GIVEN, Launch};
 use swath_model::spec::{JobSpec, Work, lookup};
-use swath_model::suggest::nearest;
+use swath_model::suggest::{did_you_mean, nearest};
 
 use super::{axis_values, commands};
 use crate::error::FileError;
 use crate::expression::Expression;
 use crate::grid::Block;
+use crate::range;
 use crate::section::names;
 use crate::settings::{Assigned, Bare, Settings};
 
@@ -38,11 +39,11 @@ pub(crate) fn check_params(
     });
     for (path, value, place) in placed.chain(choices).filter(|(path, ..)| params(path)) {
         if let Assigned::Literal(Value::String(text)) = value
-            && looks_computed(text, &known)
+            && let Some((what, how)) = looks_like(text, &known)
         {
             let message = format!(
-                "\"{text}\" looks like an expression: write \"= {text}\" to compute it, or \
-                 \"= '{text}'\" if the program is to get this text"
+                "\"{text}\" looks like {what}: {how}, or write \"= '{text}'\" if the program is \
+                 to get this text"
             );
             errors.push(place.error(path, message));
         }
@@ -67,6 +68,38 @@ pub(crate) fn check_params(
             errors.push(place.error(*path, message));
         }
     }
+}
+
+/// The parameters of programs that a file sets, as their programs call them.
+pub(crate) fn params<'a>(settings: &'a Settings, blocks: &'a [Block]) -> BTreeSet<&'a str> {
+    let set = settings.keys().map(String::as_str);
+    let axes = blocks.iter().flat_map(Block::paths);
+    set.chain(axes)
+        .filter_map(|path| path.strip_prefix("params."))
+        .collect()
+}
+
+/// What to say of `path` if it is a parameter that the file does not set.
+pub(crate) fn unset(path: &str, params: &BTreeSet<&str>) -> Option<String> {
+    let name = path.strip_prefix("params.")?;
+    let is_within = |inner: &str, outer: &str| {
+        let rest = inner.strip_prefix(outer);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let is_set = params
+        .iter()
+        .any(|known| is_within(known, name) || is_within(name, known));
+    let there = || did_you_mean(name, params.iter().copied(), "the parameters are");
+    (!is_set).then(|| format!("`{name}`: no parameter of this sweep; {}", there()))
+}
+
+/// What a text was likely meant to be, and how that is written.
+fn looks_like(text: &str, known: &BTreeSet<&str>) -> Option<(&'static str, String)> {
+    if range::is_range_text(text) {
+        return Some(("a range", range::FORMS.to_owned()));
+    }
+    let computes = looks_computed(text, known);
+    computes.then(|| ("an expression", format!("write \"= {text}\" to compute it")))
 }
 
 /// Whether a text computes something with parameters that there are.

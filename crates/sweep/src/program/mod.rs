@@ -13,7 +13,7 @@ use swath_model::program::{Launch, Read, Shipped, is_below};
 use swath_model::seed::Seeds;
 use swath_model::spec::{canonical, keys};
 
-pub(super) use self::check::{check_handed_over, check_names, check_params};
+pub(super) use self::check::{check_handed_over, check_names, check_params, params, unset};
 use crate::error::{FileError, Place};
 use crate::grid::Block;
 use crate::needs;

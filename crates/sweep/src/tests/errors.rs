@@ -191,7 +191,7 @@ fn tables_are_held_to_parameters_and_measures() {
     wrong!("[[grid]]\nepochs = 5\n[table]\nrows = [\"epoch\", 3]\ncolumns = [\"tset_error\", \"colour\"]\n", @r#"
 s/x.toml:7:9: `table.rows`: `epoch`: unknown key; did you mean `epochs`?
 s/x.toml:7:18: `table.rows`: must be a name or a list of names
-s/x.toml:8:12: `table.columns`: `tset_error`: no such measure; did you mean `test_error`?
+s/x.toml:8:12: `table.columns`: `tset_error`: no such parameter or measure; did you mean `test_error`?
 s/x.toml:8:26: `table.columns`: `colour`: no such parameter or measure; the measures are `test_error`, `test_loss`, `best_test_error`, `train_time`, `median_test_error`, `train_loss`, `train_error`, `images_per_second`, `distance`, and `metrics.NAME` for any other number that trainings send
 "#);
     wrong!("[[grid]]\nepochs = 5\n[table]\nrows = \"epochs\"\ncell = \"train_tim\"\n", @r#"

@@ -217,12 +217,25 @@ fn mistakes_are_told_where_they_are() {
     for rest in [
         "[[grid]]\nlr = { min = 0, max = 1 }\n".to_owned(),
         "[[grid]]\nlr = { values = [1, 2] }\n".to_owned(),
+        "[[grid]]\nlr = { logspace = [-4, -1], num = 4 }\n".to_owned(),
+        "[[grid]]\nlr = { choice = [1, 2] }\n".to_owned(),
+        "[[grid]]\nlr = \"1e-4..1e-1\"\n".to_owned(),
+        "[[grid]]\nlr = [\"tune.loguniform(1e-4, 1e-1)\"]\n".to_owned(),
         "[[grid]]\nlr = { log = [0, 1], points = 3 }\n".to_owned(),
         "[[grid]]\nlr = { linear = [0, 1] }\n".to_owned(),
         "[[grid]]\nlr = [1]\nmomentum = [0, 1]\n".to_owned(),
         "[[grid]]\nlearning_rate = [1]\n".to_owned(),
         "[[grid]]\nlr = [1]\nseed = [1]\n".to_owned(),
         format!("[fixed]\nwarmup = \"lr * 2\"\n{grid}"),
+        format!("arguments = \"flags\"\n{grid}[table]\nrows = [\"lrr\"]\n"),
+        format!("arguments = \"flags\"\n{grid}[table]\nrows = [\"params.zzz\", \"batch_size\"]\n"),
+        format!(
+            "arguments = \"flags\"\n{grid}[table]\ncolumns = [\"lrr\", \"test_eror\", \"zzz\"]\n"
+        ),
+        format!(
+            "arguments = \"flags\"\n{grid}[table]\nrows = \"lr\"\ncolumns = \"z\"\ncell = \"loss\"\n"
+        ),
+        "arguments = \"flags\"\n[[grid]]\nlr = [0.1]\nlabel = \"at {lrr}\"\n".to_owned(),
         format!("[fixed]\ntrainer.command = [\"x\"]\n{grid}"),
         format!("timeout = 5\n{grid}"),
         format!("inputs = \"../x.py\"\n{grid}"),
@@ -245,14 +258,27 @@ fn mistakes_are_told_where_they_are() {
         "[sweep]\nname = \"x\"\n[local]\na = 1\n[[grid]]\nepochs = [1]\n",
     ));
     insta::assert_snapshot!(told.join("\n"), @r#"
-s/x.toml:6:6: `params.lr`: `min`, `max` make no range here; write { log = [1e-4, 0.1], points = 4 }, { linear = [0, 1], points = 5 }, { from = 1, to = 10, step = 3 }, or a list of the values
-s/x.toml:6:6: `params.lr`: `values` make no range here; write { log = [1e-4, 0.1], points = 4 }, { linear = [0, 1], points = 5 }, { from = 1, to = 10, step = 3 }, or a list of the values
+s/x.toml:6:6: `params.lr`: `min`, `max` cannot make a range; write { log = [1e-4, 0.1], points = 4 }, { linear = [0, 1], points = 5 }, { from = 1, to = 10, step = 3 }, or a list of the values
+s/x.toml:6:6: `params.lr`: `values` cannot make a range; write { log = [1e-4, 0.1], points = 4 }, { linear = [0, 1], points = 5 }, { from = 1, to = 10, step = 3 }, or a list of the values
+s/x.toml:6:6: `params.lr`: `logspace`, `num` cannot make a range; write { log = [1e-4, 0.1], points = 4 }, { linear = [0, 1], points = 5 }, { from = 1, to = 10, step = 3 }, or a list of the values
+s/x.toml:6:6: `params.lr`: `choice` cannot make a range; write { log = [1e-4, 0.1], points = 4 }, { linear = [0, 1], points = 5 }, { from = 1, to = 10, step = 3 }, or a list of the values
+s/x.toml:6:6: `params.lr`: "1e-4..1e-1" looks like a range: write { log = [1e-4, 0.1], points = 4 }, { linear = [0, 1], points = 5 }, { from = 1, to = 10, step = 3 }, or a list of the values, or write "= '1e-4..1e-1'" if the program is to get this text
+s/x.toml:6:7: `params.lr`: "tune.loguniform(1e-4, 1e-1)" looks like a range: write { log = [1e-4, 0.1], points = 4 }, { linear = [0, 1], points = 5 }, { from = 1, to = 10, step = 3 }, or a list of the values, or write "= 'tune.loguniform(1e-4, 1e-1)'" if the program is to get this text
 s/x.toml:6:6: `params.lr`: `log` must be between two numbers greater than 0
 s/x.toml:6:6: `params.lr`: is no whole range; write { log = [1e-4, 0.1], points = 4 }, { linear = [0, 1], points = 5 }, { from = 1, to = 10, step = 3 }, or a list of the values
 s/x.toml:5:1: `params.momentum`: never reaches the program: no word of its command has `{momentum}`; add one, or hand over all parameters by `arguments = "flags"` ("overrides", "none")
 s/x.toml:5:1: `params.learning_rate`: never reaches the program: no word of its command has `{learning_rate}`; add one, or hand over all parameters by `arguments = "flags"` ("overrides", "none")
 s/x.toml:7:1: `seed`: Swath gives each replicate its own: write `{seed}` in the command, and `seeds = [0, 1, 2]` or `seeds = "common"` in [program] to choose them
-s/x.toml:6:10: `params.warmup`: "lr * 2" looks like an expression: write "= lr * 2" to compute it, or "= 'lr * 2'" if the program is to get this text
+s/x.toml:6:10: `params.warmup`: "lr * 2" looks like an expression: write "= lr * 2" to compute it, or write "= 'lr * 2'" if the program is to get this text
+s/x.toml:9:9: `table.rows`: `lrr`: no parameter of this sweep; did you mean `lr`? the parameters are `lr`
+s/x.toml:9:9: `table.rows`: `zzz`: no parameter of this sweep; the parameters are `lr`
+s/x.toml:9:23: `table.rows`: `batch_size`: no parameter of this sweep; the parameters are `lr`
+s/x.toml:9:12: `table.columns`: `lrr`: no such parameter or measure; did you mean `lr`?
+s/x.toml:9:19: `table.columns`: `test_eror`: no such parameter or measure; did you mean `test_error`?
+s/x.toml:9:32: `table.columns`: `zzz`: no such parameter or measure; the measures are `test_error`, `test_loss`, `best_test_error`, `train_time`, `median_test_error`, `train_loss`, `train_error`, `images_per_second`, `distance`, and `metrics.NAME` for any other number that trainings send
+s/x.toml:10:11: `table.columns`: `z`: no parameter of this sweep; the parameters are `lr`
+s/x.toml:11:8: `table.cell`: `loss`: no such measure; the measures are `test_error`, `test_loss`, `best_test_error`, `train_time`, `median_test_error`, `train_loss`, `train_error`, `images_per_second`, `distance`, and `metrics.NAME` for any other number that trainings send
+s/x.toml:8:9: `label`: `lrr`: no parameter of this sweep; did you mean `lr`? the parameters are `lr`
 s/x.toml:6:1: `trainer`: the program is named by [program] already; remove one of the two
 s/x.toml:5:11: `program.timeout`: must be a time, like "90s", "30m", "6h" or "1h30m"
 s/x.toml:5:10: `program.inputs`: must be a list of files and patterns under the program's directory, like ["train.py", "model/**/*.py"]
