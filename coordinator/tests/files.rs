@@ -51,7 +51,9 @@ struct Site {
 }
 
 /// Where a played worker says that its directories are: nowhere on this host.
-const OUT: &str = "/far/out";
+fn out(worker: &str) -> String {
+    format!("/far/out/{worker}")
+}
 
 impl Site {
     async fn start() -> Self {
@@ -84,7 +86,7 @@ impl Site {
             host: "far".to_owned(),
             slots: vec!["cpu".to_owned()],
             programs: vec!["sh".to_owned()],
-            out: OUT.to_owned(),
+            out: out(worker),
             ..v1::HelloRequest::default()
         };
         self.dispatch
@@ -196,6 +198,7 @@ impl Site {
             held: held.iter().map(|it| convert::held_message(*it)).collect(),
         };
         self.dispatch
+            out: Some("/etc".to_owned()),
             .retain(request)
             .await
             .unwrap()
@@ -319,7 +322,7 @@ async fn a_listing_is_asked_of_the_worker() {
     assert_eq!((found.attempt, &*found.host), (Attempt(1), "far"));
     assert_eq!(
         found.directory.unwrap(),
-        format!("{OUT}/{}", directory_name(&held))
+        format!("{}/{}", out("w"), directory_name(&held))
     );
     let FilesState::Listed(listing) = found.state else {
         panic!("{:?}", found.state);
@@ -355,6 +358,8 @@ async fn a_slow_reader_holds_up_the_file_and_nobody_else() {
     }
     assert!(sent < 64, "{sent} pieces are kept on the way");
     // Others are answered meanwhile.
+    // Whatever the reader says.
+    assert_eq!(order.out, None);
     let begun = Instant::now();
     let beat = v1::HeartbeatRequest {
         worker: "w".to_owned(),
@@ -442,7 +447,8 @@ async fn who_is_away_is_told_and_another_with_the_same_directories_answers() {
     let worker = tokio::spawn(line.list());
     let found = site.files(held.job).await.found.unwrap();
     assert!(matches!(found.state, FilesState::Listed(_)), "{found:?}");
-    assert_eq!(worker.await.unwrap().held, held);
+    let order = worker.await.unwrap();
+    assert_eq!((order.held, order.out), (held, Some(out("w"))));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use swath_model::id::{Owner, WorkerName};
+use swath_model::id::{Owner, StateId, WorkerName};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -13,7 +13,7 @@ use crate::child::{Children, Setting, Shelf, kill_leftovers};
 use crate::client::Client;
 use crate::out::{self, Outs};
 use crate::settings::{Cli, Settings};
-use crate::spool::{Service, Spool, now_ms};
+use crate::spool::{Restored, Service, Spool, now_ms};
 use swath_agent::{Agent, CallId, Config, Effect, Event, Exit, Reply};
 
 /// How many events of children may wait; beyond that the children have to wait.
@@ -73,11 +73,49 @@ impl StartError {
 /// When it cannot start.
 pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     // This comes first: a signal during the start must not simply kill.
-    let terminate = signal(SignalKind::terminate()).map_err(StartError::system("take SIGTERM"))?;
-    let interrupt = signal(SignalKind::interrupt()).map_err(StartError::system("take SIGINT"))?;
-    let ended = signal(SignalKind::child()).map_err(StartError::system("take SIGCHLD"))?;
+    let take = |kind, doing| signal(kind).map_err(StartError::system(doing));
+    let terminate = take(SignalKind::terminate(), "take SIGTERM")?;
+    let interrupt = take(SignalKind::interrupt(), "take SIGINT")?;
+    let ended = take(SignalKind::child(), "take SIGCHLD")?;
     let client = Client::new(&settings.coordinators)?;
     let (spool, restored) = Spool::open(&settings.state_dir, now_ms())?;
+    tell_of(&restored);
+    let setting = clean(&settings, restored.state_id)?;
+    let outs = setting.outs.clone();
+
+    let (calm, from_calls) = mpsc::unbounded_channel();
+    let (busy, from_children) = mpsc::channel(EVENTS_WAITING);
+    let service =
+        Service::start(spool, calm.clone()).map_err(StartError::system("start a thread"))?;
+    let shelf = Shelf::new(&settings.state_dir, client.clone());
+    let session = watch::Sender::new(None);
+    tokio::spawn(out::keep(outs.clone(), client.clone(), session.subscribe()));
+    out::start(outs.clone(), client.clone(), session.subscribe())
+        .map_err(StartError::system("start a thread"))?;
+    let config = config(&settings, restored.state_id, outs.root());
+    let shell = Shell {
+        started: Instant::now(),
+        agent: Agent::new(config, restored.open, restored.recent),
+        client,
+        service,
+        children: Children::new(setting, shelf, busy),
+        calls: HashMap::new(),
+        calm,
+        worker: settings.name,
+        session,
+        outs,
+    };
+    let inlets = Inlets {
+        from_calls,
+        from_children,
+        terminate,
+        interrupt,
+    };
+    Ok(shell.run(inlets, ended).await)
+}
+
+/// Tells what an earlier life left in the spool.
+fn tell_of(restored: &Restored) {
     if restored.damaged > 0 {
         tracing::warn!(
             lines = restored.damaged,
@@ -90,25 +128,24 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
             "undelivered outcomes found in the spool"
         );
     }
+}
+
+/// Ends what an earlier life has left running, removes what nobody needs of it, and
+/// opens what is kept. Returns where children have what.
+fn clean(settings: &Settings, state_id: StateId) -> Result<Setting, StartError> {
     let family = settings.family();
     kill_leftovers(&family);
-    // Remove the spec files of that worker too.
     let specs = settings.state_dir.join("specs");
     let _none = std::fs::remove_dir_all(&specs);
     let checkpoints = settings.state_dir.join("checkpoints");
-    let outs = Outs::open(&settings.out, &settings.state_dir, settings.quota);
+    remove_old(&checkpoints, CHECKPOINTS_KEPT);
+    let (out, who) = (&settings.out, (&settings.name, state_id));
+    let outs = Outs::open(out, &settings.state_dir, who, settings.quota);
     let outs = outs.map_err(|source| StartError::Out {
-        path: settings.out.clone(),
+        path: out.clone(),
         source,
     })?;
-    remove_old(&checkpoints, CHECKPOINTS_KEPT);
-
-    let (calm, from_calls) = mpsc::unbounded_channel();
-    let (busy, from_children) = mpsc::channel(EVENTS_WAITING);
-    let service =
-        Service::start(spool, calm.clone()).map_err(StartError::system("start a thread"))?;
-    let shelf = Shelf::new(&settings.state_dir, client.clone());
-    let setting = Setting {
+    Ok(Setting {
         trainer: settings.trainer.clone(),
         threads: settings.threads,
         data_dir: settings.data_dir.clone(),
@@ -116,48 +153,25 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
         checkpoints,
         kept_back: Cli::variables(),
         family,
-        outs: outs.clone(),
-    };
-    let config = Config {
+        outs,
+    })
+}
+
+/// What the agent has to know, if attempts have their directories in `out`.
+fn config(settings: &Settings, state_id: StateId, out: &Path) -> Config {
+    Config {
         worker: settings.name.clone(),
         take_name: settings.take_name,
         coordinator: settings.coordinators.join(" or "),
-        about: settings.about(restored.state_id),
+        about: settings.about(state_id, out),
         threads: settings.threads,
         hang_timeout: settings.hang_timeout,
         backoff: settings.backoff,
         exit_when_idle: settings.exit_when_idle,
-        out: settings.out.to_string_lossy().into_owned(),
+        out: out.to_string_lossy().into_owned(),
         gpus: settings.hardware.gpus.clone(),
         seed: now_ms() ^ (u64::from(std::process::id()) << 40),
-    };
-    let session = watch::Sender::new(None);
-    tokio::spawn(out::keep(outs.clone(), client.clone(), session.subscribe()));
-    out::start(outs.clone(), client.clone(), session.subscribe())
-        .map_err(StartError::system("start a thread"))?;
-    let shell = Shell {
-        started: Instant::now(),
-        agent: Agent::new(config, restored.open, restored.recent),
-        client,
-        service,
-        children: Children::new(setting, shelf, busy),
-        calls: HashMap::new(),
-        calm,
-        worker: settings.name.clone(),
-        session,
-        outs,
-    };
-    Ok(shell
-        .run(
-            Inlets {
-                from_calls,
-                from_children,
-                terminate,
-                interrupt,
-            },
-            ended,
-        )
-        .await)
+    }
 }
 
 /// The channels from which events come.

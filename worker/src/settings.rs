@@ -101,8 +101,8 @@ pub struct Cli {
     #[arg(long, env = "SWATH_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
-    /// Where each attempt of a program gets a directory; may be on a disk that workers share
-    /// [default: `out` in the state directory]
+    /// Where attempts of programs get their directories, below one of this worker's own; may be
+    /// on a disk that workers share [default: `out` in the state directory, without that one]
     #[arg(long, env = "SWATH_OUT_DIR", value_name = "DIR")]
     pub out: Option<PathBuf>,
 
@@ -238,7 +238,7 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where outcomes and checkpoints are kept.
     pub state_dir: PathBuf,
-    /// Where attempts have their directories.
+    /// Where workers have the directories of their attempts.
     pub out: PathBuf,
     /// How much room these may take.
     pub quota: Quota,
@@ -320,14 +320,15 @@ impl Settings {
         })
     }
 
-    /// What the worker says about itself, whose state directory has this name.
-    pub fn about(&self, state_id: StateId) -> WorkerAbout {
+    /// What the worker says about itself, whose state directory has this name, and
+    /// whose attempts have their directories in `out`.
+    pub fn about(&self, state_id: StateId, out: &Path) -> WorkerAbout {
         WorkerAbout {
             host: self.host.clone(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             state_id: Some(state_id),
-            out: Some(self.out.to_string_lossy().into_owned()),
+            out: Some(out.to_string_lossy().into_owned()),
             offer: Offer {
                 slots: self.slots.clone(),
                 programs: self.programs.clone(),

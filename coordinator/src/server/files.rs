@@ -87,25 +87,39 @@ pub(crate) async fn find(
     let all = workers(state).await?;
     let worker = view.worker.clone();
     let about = all.iter().find(|it| it.name == worker).cloned();
-    let out = about.as_ref().and_then(|it| it.about.out.as_ref());
-    let same = |it: &&WorkerView| {
-        it.name != worker && !it.silent && out.is_some() && it.about.out.as_ref() == out
+    let out = about.as_ref().and_then(|it| it.about.out.as_deref());
+    let shows = |it: &&WorkerView| {
+        let other = it.about.out.as_deref().zip(out);
+        it.name != worker && !it.silent && other.is_some_and(|(own, out)| may_show(own, out))
     };
     Ok(Some(Place {
         held: Held {
             job: detail.job.digest,
             attempt,
         },
-        others: all.iter().filter(same).map(|it| it.name.clone()).collect(),
+        others: all.iter().filter(shows).map(|it| it.name.clone()).collect(),
         worker,
         about,
     }))
 }
 
+/// Whether a worker that has its directories in `own` may show what is in `out`: beside
+/// its own ones, or where older versions had those of all workers.
+fn may_show(own: &str, out: &str) -> bool {
+    let shared = Path::new(own).parent();
+    let is_shared = |path: Option<&Path>| path.is_some() && path == shared;
+    own == out || is_shared(Path::new(out).parent()) || is_shared(Some(Path::new(out)))
+}
+
 impl Place {
+    /// Where the worker has its directories.
+    fn out(&self) -> Option<&str> {
+        self.about.as_ref()?.about.out.as_deref()
+    }
+
     /// The directory on the worker's host.
     fn directory(&self) -> Option<String> {
-        let out = self.about.as_ref()?.about.out.as_ref()?;
+        let out = self.out()?;
         Some(format!("{out}/{}", directory_name(&self.held)))
     }
 
@@ -128,7 +142,7 @@ impl Place {
     fn here(&self) -> Option<PathBuf> {
         let about = &self.about.as_ref()?.about;
         let own = hostname::get().ok()?;
-        let out = Path::new(about.out.as_ref()?);
+        let out = Path::new(self.out()?);
         let is_here = own.to_string_lossy() == *about.host;
         (is_here && out.join(directory_name(&self.held)).is_dir()).then(|| out.to_owned())
     }
@@ -147,6 +161,10 @@ impl Place {
         if let Some(root) = here {
             return Some((Source::Disk(read(root, order.clone())), true));
         }
+        let order = &FileOrder {
+            out: self.out().map(str::to_owned),
+            ..order.clone()
+        };
         for worker in &self.others {
             if let Some(line) = state.lines.order(worker, order, true).await {
                 return Some((Source::Line(Box::new(line)), false));
@@ -159,6 +177,7 @@ impl Place {
     async fn look(&self, state: &State) -> Result<AttemptFiles, ApiError> {
         let order = FileOrder {
             held: self.held,
+            out: None,
             path: None,
             have: None,
         };
@@ -253,6 +272,8 @@ pub(crate) async fn fetch(
     order: FileOrder,
 ) -> Result<mpsc::Receiver<Result<v1::FetchFileReply, Status>>, ApiError> {
     leads(&state).await?;
+    // Where it is, is not for the reader to say.
+    let order = FileOrder { out: None, ..order };
     let Some(path) = order.path.clone() else {
         return Err(ApiError::invalid("the order names no file"));
     };
@@ -300,4 +321,24 @@ pub(crate) async fn fetch(
         }
     });
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_may_show_what_is_beside_its_own() {
+        for (out, may) in [
+            ("/nfs/out/b.2", true),
+            ("/nfs/out/a.1", true),
+            ("/nfs/out", true),
+            ("/nfs", false),
+            ("/nfs/other/b.2", false),
+            ("/nfs/out/b.2/c", false),
+            ("/", false),
+        ] {
+            assert_eq!(may_show("/nfs/out/a.1", out), may, "{out}");
+        }
+    }
 }

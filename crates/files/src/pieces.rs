@@ -152,6 +152,7 @@ mod tests {
                 job: JobDigest::from_bytes([1; 32]),
                 attempt: Attempt(1),
             },
+            out: None,
             path: path.map(|path| path.parse().unwrap()),
             have,
         }

@@ -189,6 +189,9 @@ pub struct Have {
 pub struct FileOrder {
     /// The attempt.
     pub held: Held,
+    /// The directory in which its worker has those of its attempts, if another worker
+    /// is asked; absent: the own one of who is asked.
+    pub out: Option<String>,
     /// Which file; absent: a [`Listing`], which is sent as a file is.
     pub path: Option<FilePath>,
     /// What need not be sent.

@@ -2,8 +2,8 @@
 
 use swath_model::files::{Absent, FileOrder, Have, PIECE_BYTES, Part};
 
-use super::{DecodeError, Result, held, held_message, present};
-use crate::v1;
+use super::{DecodeError, Result, held, held_message, limited, present};
+use crate::{limits, v1};
 
 /// A BLAKE3 digest from its bytes.
 ///
@@ -28,6 +28,10 @@ pub fn file_order(message: v1::FileOrder) -> Result<FileOrder> {
     });
     Ok(FileOrder {
         held: held(&present("held", message.held)?)?,
+        out: message
+            .out
+            .map(|out| limited("out", out, limits::PATH_BYTES))
+            .transpose()?,
         path: path.map_err(|error| DecodeError::new("path", format!("{error}")))?,
         have: have.transpose()?,
     })
@@ -37,6 +41,7 @@ pub fn file_order(message: v1::FileOrder) -> Result<FileOrder> {
 pub fn file_order_message(order: &FileOrder) -> v1::FileOrder {
     v1::FileOrder {
         held: Some(held_message(order.held)),
+        out: order.out.clone(),
         path: order.path.as_ref().map(ToString::to_string),
         have: order.have.map(|have| v1::FileHave {
             bytes: have.bytes,
@@ -136,6 +141,7 @@ mod tests {
                 job: JobDigest::from_bytes([3; 32]),
                 attempt: Attempt(2),
             },
+            out: Some("/out/w.1".to_owned()),
             path: Some("a/b".parse().unwrap()),
             have: Some(Have {
                 bytes: 7,

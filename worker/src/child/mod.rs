@@ -282,7 +282,7 @@ impl Starter {
         program: &Program,
         device: Device,
         family: &str,
-    ) -> Result<(Child, Option<PathBuf>), End> {
+    ) -> Result<(Child, Option<SpecFile>), End> {
         let setting = &self.setting;
         let mut spec_file = None;
         let (name, mut command) = match program {
@@ -297,14 +297,14 @@ impl Starter {
             }
             Program::Command(line) => {
                 let path = setting.specs.join(format!("{}.json", id.0));
-                put(&path, &line.spec).map_err(End::NotStarted)?;
+                let spec = SpecFile::write(path, &line.spec).map_err(End::NotStarted)?;
                 if let Some(held) = line.held {
                     let out = &line.out;
                     let failed = |error| End::NotStarted(format!("its directory {out}: {error}"));
                     setting.outs.begin(held).map_err(failed)?;
                 }
-                let command = of_line(line, &path);
-                spec_file = Some(path);
+                let command = of_line(line, &spec.0);
+                spec_file = Some(spec);
                 (line.argv[0].clone(), command)
             }
         };
@@ -312,22 +312,19 @@ impl Starter {
         if let Program::Command(line) = program {
             command.envs(&line.environment);
         }
-        command
-            .spawn()
-            .map(|child| (child, spec_file.clone()))
-            .map_err(|error| {
-                remove(spec_file.as_ref());
-                let lack = match program {
-                    Program::Trainer => inputs::is_missing(&error).then_some(Lack::Trainer),
-                    Program::Command(line) => {
-                        if let Some(held) = line.held {
-                            setting.outs.ended(held, now_ms());
-                        }
-                        inputs::lack_of(line, &error)
+        let child = command.spawn().map_err(|error| {
+            let lack = match program {
+                Program::Trainer => inputs::is_missing(&error).then_some(Lack::Trainer),
+                Program::Command(line) => {
+                    if let Some(held) = line.held {
+                        setting.outs.ended(held, now_ms());
                     }
-                };
-                lack.map_or_else(|| End::NotStarted(format!("`{name}`: {error}")), End::Lacks)
-            })
+                    inputs::lack_of(line, &error)
+                }
+            };
+            lack.map_or_else(|| End::NotStarted(format!("`{name}`: {error}")), End::Lacks)
+        })?;
+        Ok((child, spec_file))
     }
 }
 
@@ -342,10 +339,31 @@ async fn stopped(orders: &mut mpsc::UnboundedReceiver<Order>) {
     }
 }
 
-fn put(path: &Path, spec: &str) -> Result<(), String> {
-    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    let put = made.and_then(|()| std::fs::write(path, spec));
-    put.map_err(|error| format!("its spec file {}: {error}", path.display()))
+/// The file with the spec of a program, as long as that runs.
+#[derive(Debug)]
+struct SpecFile(PathBuf);
+
+impl SpecFile {
+    fn write(path: PathBuf, spec: &str) -> Result<Self, String> {
+        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        // It goes too if only half of it could be written.
+        let file = Self(path);
+        let written = made.and_then(|()| std::fs::write(&file.0, spec));
+        match written {
+            Ok(()) => Ok(file),
+            Err(error) => Err(format!("its spec file {}: {error}", file.0.display())),
+        }
+    }
+}
+
+impl Drop for SpecFile {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::debug!(%error, path = %self.0.display(), "a spec file cannot be removed");
+        }
+    }
 }
 
 fn of_line(line: &CommandLine, spec: &Path) -> Command {
@@ -407,14 +425,6 @@ fn pid_of(child: &Child) -> Option<Pid> {
     child.id().and_then(|id| Pid::from_raw(id as i32))
 }
 
-fn remove(path: Option<&PathBuf>) {
-    if let Some(path) = path
-        && let Err(error) = std::fs::remove_file(path)
-    {
-        tracing::debug!(%error, path = %path.display(), "a spec file cannot be removed");
-    }
-}
-
 /// One child's life.
 struct Run {
     id: ChildId,
@@ -422,7 +432,7 @@ struct Run {
     orders: mpsc::UnboundedReceiver<Order>,
     family: String,
     pids: Pids,
-    spec_file: Option<PathBuf>,
+    spec_file: Option<SpecFile>,
     writes: Option<Writes>,
     /// Which version of the code its directory has.
     version: Option<JoinHandle<Option<String>>>,
@@ -500,7 +510,7 @@ impl Run {
                 abort.abort();
             }
         }
-        remove(self.spec_file.as_ref());
+        drop(self.spec_file.take());
         let end = status.unwrap_or_else(|error| End::NotStarted(error.to_string()));
         let child = self.id;
         if let Some(writes) = self.writes.take()

@@ -10,12 +10,11 @@ use std::time::Duration;
 use swath_agent::quota::excess;
 use swath_model::files::Remover;
 use swath_model::id::Owner;
-use swath_model::message::Held;
 use swath_model::text;
 use swath_proto::{convert, v1};
 use tokio::sync::watch;
 
-use super::Outs;
+use super::{Left, Outs};
 use crate::client::Client;
 use crate::spool::now_ms;
 
@@ -107,19 +106,19 @@ async fn ask(
             session: owner.session.0,
             held: asked
                 .iter()
-                .map(|held| convert::held_message(*held))
+                .map(|left| convert::held_message(left.held))
                 .collect(),
         };
         let mut request = tonic::Request::new(request);
         request.set_timeout(DEADLINE);
         let reply = aside.client().retain(request).await?.into_inner();
         let go = asked.iter().zip(reply.may_go).filter(|(_, may_go)| *may_go);
-        remove(outs, go.map(|(held, _)| *held).collect()).await;
+        remove(outs, go.map(|(left, _)| *left).collect()).await;
     }
     Ok(())
 }
 
-async fn remove(outs: &Outs, all: Vec<Held>) {
+async fn remove(outs: &Outs, all: Vec<Left>) {
     if all.is_empty() {
         return;
     }
@@ -129,8 +128,8 @@ async fn remove(outs: &Outs, all: Vec<Held>) {
     );
     let outs = outs.clone();
     let removed = tokio::task::spawn_blocking(move || {
-        for held in all {
-            outs.remove(held, Remover::Keep, now_ms());
+        for left in all {
+            outs.remove(left, Remover::Keep, now_ms());
         }
     });
     // It fails only when the worker ends.
@@ -146,7 +145,7 @@ async fn make_room(outs: &Outs) {
     let looked = outs.clone();
     let removed = tokio::task::spawn_blocking(move || {
         let outs = looked;
-        let free = free_bytes(&outs.0.root);
+        let free = free_bytes(outs.root());
         let sizes = outs.sizes().unwrap_or_else(|error| {
             tracing::warn!(%error, "the directories of attempts cannot be looked at");
             Vec::new()

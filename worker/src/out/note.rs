@@ -1,12 +1,12 @@
 //! Notes of which attempts have, or had, a directory of this worker's.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
-use swath_model::files::{Absent, Remover, directory_name};
+use swath_model::files::{Absent, Remover};
 use swath_model::id::Attempt;
 use swath_model::message::Held;
 use swath_model::time::Timestamp;
@@ -17,7 +17,13 @@ const REMOVED_MAX: usize = 10_000;
 /// A directory of notes: one empty file for each directory, which says once that
 /// is removed when it was and why.
 #[derive(Debug)]
-pub(super) struct Notes(PathBuf);
+pub(super) struct Notes {
+    directory: PathBuf,
+    /// How many of removed directories are kept, or up to a tenth more.
+    most: usize,
+    /// How many directories were removed since the oldest notes were forgotten.
+    since: AtomicUsize,
+}
 
 #[derive(Serialize, Deserialize)]
 struct Removed {
@@ -28,15 +34,20 @@ struct Removed {
 impl Notes {
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(directory)?;
-        Ok(Self(directory.to_owned()))
+        Ok(Self {
+            directory: directory.to_owned(),
+            most: REMOVED_MAX,
+            since: AtomicUsize::new(0),
+        })
     }
 
     /// Every noted attempt, and whether its directory was removed. Of the removed
     /// ones, the oldest are forgotten if there are many.
     pub(super) fn all(&self) -> io::Result<Vec<(Held, bool)>> {
+        self.since.store(0, Ordering::Relaxed);
         let mut all = Vec::new();
         let mut removed = Vec::new();
-        for entry in std::fs::read_dir(&self.0)? {
+        for entry in std::fs::read_dir(&self.directory)? {
             let entry = entry?;
             let Some(held) = entry.file_name().to_str().and_then(read_name) else {
                 continue;
@@ -48,21 +59,11 @@ impl Notes {
             all.push((held, about.len() > 0));
         }
         removed.sort_unstable();
-        let excess = removed.len().saturating_sub(REMOVED_MAX);
+        let excess = removed.len().saturating_sub(self.most);
         for (_, held) in &removed[..excess] {
             self.forget(*held);
         }
         Ok(all)
-    }
-
-    /// The attempts, by the names of their directories.
-    pub(super) fn names(&self) -> io::Result<BTreeMap<String, Held>> {
-        let mut names = BTreeMap::new();
-        for entry in std::fs::read_dir(&self.0)? {
-            let held = entry?.file_name().to_str().and_then(read_name);
-            names.extend(held.map(|held| (directory_name(&held), held)));
-        }
-        Ok(names)
     }
 
     /// Notes that an attempt has a directory.
@@ -70,11 +71,16 @@ impl Notes {
         std::fs::write(self.path(held), "")
     }
 
-    /// Notes that the directory of an attempt is removed.
+    /// Notes that the directory of an attempt is removed. Now and then, the oldest
+    /// of such notes are forgotten.
     pub(super) fn removed(&self, held: Held, by: Remover, at_ms: u64) -> io::Result<()> {
         let at = Timestamp::from_ms(at_ms as i64);
         let text = serde_json::to_string(&Removed { at, by })?;
-        std::fs::write(self.path(held), text)
+        std::fs::write(self.path(held), text)?;
+        if self.since.fetch_add(1, Ordering::Relaxed) >= self.most / 10 {
+            self.all()?;
+        }
+        Ok(())
     }
 
     /// Why an attempt has no directory.
@@ -95,7 +101,7 @@ impl Notes {
     }
 
     fn path(&self, held: Held) -> PathBuf {
-        self.0.join(name_of(held))
+        self.directory.join(name_of(held))
     }
 }
 
@@ -117,4 +123,34 @@ pub(super) fn read_name(name: &str) -> Option<Held> {
 pub(super) fn modified_ms(about: &std::fs::Metadata) -> u64 {
     let ms = about.mtime() * 1000 + about.mtime_nsec() / 1_000_000;
     ms.max(0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use swath_model::id::JobDigest;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_notes_of_what_was_removed_are_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let notes = Notes {
+            most: 20,
+            ..Notes::open(directory.path()).unwrap()
+        };
+        let held = |attempt| Held {
+            job: JobDigest::from_bytes([1; 32]),
+            attempt: Attempt(attempt),
+        };
+        notes.write(held(1)).unwrap();
+        for attempt in 2..=100 {
+            notes.removed(held(attempt), Remover::Quota, 7).unwrap();
+            let left = std::fs::read_dir(directory.path()).unwrap().count();
+            assert!(left <= 1 + 20 + 2, "{left} after {attempt}");
+        }
+        // What is there is never forgotten, nor what was removed just now.
+        let why = notes.why(held(100));
+        assert!(matches!(why, Absent::Removed { .. }), "{why:?}");
+        assert!(notes.all().unwrap().contains(&(held(1), false)));
+    }
 }

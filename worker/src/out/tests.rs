@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use swath_model::id::{Attempt, JobDigest};
 use swath_model::time::Timestamp;
@@ -22,16 +23,41 @@ impl Place {
 
     /// The directories as a worker finds them, after a crash too.
     fn open(&self) -> Outs {
-        Outs::open(&self.out(), self.place.path(), Quota::default()).unwrap()
+        self.open_in(&self.out(), "w").unwrap()
+    }
+
+    /// The same with `--out`, and under this name.
+    fn open_in(&self, out: &Path, name: &str) -> io::Result<Outs> {
+        let (state, name) = (self.place.path(), name.parse().unwrap());
+        // What its spool does.
+        let id = u128::from_ne_bytes(std::array::from_fn(|at| {
+            blake3::hash(state.as_os_str().as_encoded_bytes()).as_bytes()[at]
+        }));
+        Outs::open(out, state, (&name, StateId(id)), Quota::default())
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.out()).unwrap();
-        let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = names.filter(|name| name != OWN).collect();
-        names.sort();
-        names
+        names(&self.out())
     }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+/// The only directory that has ended.
+fn left(outs: &Outs) -> Left {
+    let all = outs.all_ended();
+    assert_eq!(all.len(), 1);
+    all[0]
+}
+
+fn all_held(outs: &Outs) -> Vec<Held> {
+    outs.all_ended().iter().map(|left| left.held).collect()
 }
 
 fn held(job: u8, attempt: u32) -> Held {
@@ -48,8 +74,14 @@ fn leave(outs: &Outs, held: Held, bytes: usize, at_ms: u64) {
 }
 
 fn answer(outs: &Outs, held: Held) -> Part {
+    answer_of(outs, held, None)
+}
+
+/// The answer where the attempt's worker has its directories there.
+fn answer_of(outs: &Outs, held: Held, out: Option<&Path>) -> Part {
     let order = FileOrder {
         held,
+        out: out.map(|out| out.to_string_lossy().into_owned()),
         path: None,
         have: None,
     };
@@ -68,10 +100,10 @@ fn an_empty_directory_goes_and_a_full_one_is_known_after_a_crash() {
     leave(&outs, held(1, 1), 5, 10);
     outs.begin(held(1, 2)).unwrap();
     outs.ended(held(1, 2), 20);
-    assert_eq!(outs.all_ended(), [held(1, 1)]);
+    assert_eq!(all_held(&outs), [held(1, 1)]);
     let outs = place.open();
     assert_eq!(place.names(), ["010101010101-1"]);
-    assert_eq!(outs.all_ended(), [held(1, 1)]);
+    assert_eq!(all_held(&outs), [held(1, 1)]);
     assert_eq!(outs.sizes().unwrap()[0].bytes, 5);
 }
 
@@ -91,7 +123,7 @@ fn an_empty_directory_is_the_next_ones_and_never_two() {
     fs::write(outs.path(third).join("file"), "").unwrap();
     let outs = place.open();
     assert_eq!(place.names(), ["030303030303-1"]);
-    assert_eq!(outs.all_ended(), [third]);
+    assert_eq!(all_held(&outs), [third]);
     // What was changed is not handed on.
     outs.begin(first).unwrap();
     fs::set_permissions(outs.path(first), fs::Permissions::from_mode(0o500)).unwrap();
@@ -129,32 +161,39 @@ fn no_seat_hands_on_the_directory_of_a_running_attempt() {
 #[test]
 fn what_is_not_an_attempts_own_is_never_touched() {
     let place = Place::new();
-    for name in ["mine", "010101010101", "0g0101010101-1"] {
+    let others = ["0g0101010101-1", "010101010101", "mine", "mine.gone.1"];
+    for name in others {
         fs::create_dir_all(place.out().join(name)).unwrap();
     }
     fs::write(place.out().join("mine/thesis"), "years").unwrap();
     let outs = place.open();
     assert_eq!(outs.sizes().unwrap().len(), 0);
-    assert_eq!(place.names(), ["010101010101", "0g0101010101-1", "mine"]);
-    // However the path is written, or wherever a link leads.
+    assert_eq!(
+        names(outs.root()),
+        ["010101010101", "0g0101010101-1", "mine", "mine.gone.1"]
+    );
+    // Somebody's directory for other things, however the path is written, or wherever
+    // a link leads.
     let other = tempfile::tempdir().unwrap();
     let link = place.place.path().join("link");
     std::os::unix::fs::symlink(other.path(), &link).unwrap();
     fs::create_dir(other.path().join("020202020202-1")).unwrap();
     for root in [&link, &place.out().join("../link")] {
-        let outs = Outs::open(root, place.place.path(), Quota::default()).unwrap();
-        assert_eq!(outs.sizes().unwrap().len(), 0);
+        let outs = place.open_in(root, "w").unwrap();
+        leave(&outs, held(1, 1), 5, 10);
+        assert_eq!(removable(&outs), [("010101010101-1".to_owned(), 5)]);
+        outs.remove(left(&outs), Remover::Keep, 11);
     }
+    assert_eq!(names(other.path()).len(), 2);
     assert!(other.path().join("020202020202-1").exists());
 }
 
 #[test]
-fn a_place_that_is_anothers_or_holds_the_state_is_refused() {
-    let (place, other) = (Place::new(), Place::new());
-    let _own = place.open();
-    let state = other.place.path();
-    for root in [place.out(), state.to_owned(), state.join("..")] {
-        let opened = Outs::open(&root, state, Quota::default());
+fn a_place_that_holds_the_state_is_refused() {
+    let place = Place::new();
+    let state = place.place.path();
+    for root in [state.to_owned(), state.join(".."), place.out().join("..")] {
+        let opened = place.open_in(&root, "w");
         assert_eq!(opened.unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }
@@ -164,7 +203,7 @@ fn a_running_attempt_keeps_its_directory() {
     let place = Place::new();
     let outs = place.open();
     outs.begin(held(1, 1)).unwrap();
-    outs.remove(held(1, 1), Remover::Quota, 5);
+    outs.give_up("010101010101-1", 5);
     assert_eq!(place.names(), ["010101010101-1"]);
     assert!(outs.sizes().unwrap().is_empty());
 }
@@ -174,7 +213,7 @@ fn what_was_removed_is_told_also_after_a_crash() {
     let place = Place::new();
     let outs = place.open();
     leave(&outs, held(1, 1), 5, 10);
-    outs.remove(held(1, 1), Remover::Quota, 77);
+    outs.remove(left(&outs), Remover::Quota, 77);
     assert!(place.names().is_empty());
     let removed = Part::Absent(Absent::Removed {
         at: Timestamp::from_ms(77),
@@ -190,11 +229,35 @@ fn a_removal_that_a_crash_cut_off_is_ended() {
     let place = Place::new();
     let outs = place.open();
     leave(&outs, held(1, 1), 5, 10);
-    outs.0.notes.removed(held(1, 1), Remover::Keep, 11).unwrap();
-    assert_eq!(place.names().len(), 1);
+    leave(&outs, held(2, 1), 5, 10);
+    // First there is the note, then the directory has another name.
+    for held in [held(1, 1), held(2, 1)] {
+        outs.0.notes.removed(held, Remover::Keep, 11).unwrap();
+    }
+    set_aside(&outs.path(held(2, 1)), Aside::Removed).unwrap();
+    assert_eq!(place.names(), ["010101010101-1", "020202020202-1.gone.1"]);
     let outs = place.open();
     assert!(place.names().is_empty());
     assert!(outs.all_ended().is_empty());
+}
+
+/// A job that was deleted and submitted again has the same attempts.
+#[test]
+fn what_was_made_anew_does_not_go_for_what_was_asked_before() {
+    let place = Place::new();
+    let outs = place.open();
+    leave(&outs, held(1, 1), 5, 10);
+    let asked = left(&outs);
+    leave(&outs, held(1, 1), 6, 20);
+    outs.remove(asked, Remover::Keep, 30);
+    assert_eq!(
+        outs.path(held(1, 1)).join("file").metadata().unwrap().len(),
+        6
+    );
+    // It may begin while the one before is removed.
+    outs.remove(left(&outs), Remover::Keep, 40);
+    outs.begin(held(1, 1)).unwrap();
+    assert!(outs.path(held(1, 1)).exists());
 }
 
 /// The directories that the quota may take, oldest first.
@@ -205,32 +268,74 @@ fn removable(outs: &Outs) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn directories_of_others_are_left_alone() {
-    let (place, shared) = (Place::new(), tempfile::tempdir().unwrap());
-    let open = || Outs::open(shared.path(), place.place.path(), Quota::default()).unwrap();
-    fs::create_dir(shared.path().join("020202020202-1")).unwrap();
-    leave(&open(), held(1, 1), 5, 10);
-    let outs = open();
-    assert_eq!(outs.all_ended(), [held(1, 1)]);
-    outs.remove(held(2, 1), Remover::Quota, 5);
-    assert_eq!(removable(&outs), [("010101010101-1".to_owned(), 5)]);
-    assert!(shared.path().join("020202020202-1").exists());
+fn workers_that_share_a_place_leave_each_other_alone() {
+    let (one, other, shared) = (Place::new(), Place::new(), tempfile::tempdir().unwrap());
+    let out = shared.path();
+    let (a, b) = (
+        one.open_in(out, "a").unwrap(),
+        other.open_in(out, "b").unwrap(),
+    );
+    let both = names(out);
+    assert!(
+        both[0].starts_with("a.") && both[1].starts_with("b."),
+        "{both:?}"
+    );
+    // The same attempt, as one of a job that was deleted and submitted again.
+    for (outs, bytes) in [(&a, 5), (&b, 6)] {
+        leave(outs, held(1, 1), bytes, 10);
+        assert_eq!(
+            removable(outs),
+            [("010101010101-1".to_owned(), bytes as u64)]
+        );
+    }
+    a.remove(left(&a), Remover::Keep, 11);
+    assert!(b.path(held(1, 1)).exists());
+    // Another one shows what is there of a worker that is away.
+    let is_listed = |part| matches!(part, Part::Begin { .. });
+    assert!(is_listed(answer_of(&a, held(1, 1), Some(b.root()))));
+    let removed = answer(&a, held(1, 1));
+    assert!(matches!(removed, Part::Absent(Absent::Removed { .. })));
+    let nothing = Part::Absent(Absent::Nothing);
+    for elsewhere in ["/etc", "", "/", "..", &format!("{}/..", out.display())] {
+        let answered = answer_of(&a, held(1, 1), Some(Path::new(elsewhere)));
+        assert_eq!(answered, nothing, "{elsewhere}");
+    }
 }
 
 #[test]
-fn what_another_worker_made_anew_is_left_to_it() {
-    let (one, other, shared) = (Place::new(), Place::new(), tempfile::tempdir().unwrap());
-    let open = |it: &Place| Outs::open(shared.path(), it.place.path(), Quota::default()).unwrap();
-    let (one, other) = (open(&one), open(&other));
-    leave(&one, held(1, 1), 5, 10);
-    one.begin(held(2, 1)).unwrap();
-    for again in [held(1, 1), held(2, 1)] {
-        other.begin(again).unwrap();
+fn a_worker_keeps_its_place_under_another_name_and_another_gets_one_of_its_own() {
+    let (place, shared) = (Place::new(), tempfile::tempdir().unwrap());
+    let out = shared.path();
+    let outs = place.open_in(out, "a").unwrap();
+    leave(&outs, held(1, 1), 5, 10);
+    let renamed = place.open_in(out, "b").unwrap();
+    assert_eq!(renamed.root(), outs.root());
+    assert_eq!(all_held(&renamed), [held(1, 1)]);
+    // The state of the first one was lost.
+    let next = Place::new().open_in(out, "a").unwrap();
+    assert!(next.all_ended().is_empty());
+    assert_ne!(next.root(), outs.root());
+}
+
+/// As older versions left it: the directories of all workers in one.
+#[test]
+fn what_was_left_before_is_moved_if_it_is_the_workers_own_and_shown_if_not() {
+    let (place, shared) = (Place::new(), tempfile::tempdir().unwrap());
+    let out = shared.path();
+    for name in ["010101010101-1", "020202020202-1"] {
+        fs::create_dir(out.join(name)).unwrap();
+        fs::write(out.join(name).join("file"), "four").unwrap();
     }
-    one.remove(held(1, 1), Remover::Quota, 11);
-    one.ended(held(2, 1), 12);
-    assert!(other.path(held(1, 1)).exists() && other.path(held(2, 1)).exists());
-    assert!(one.all_ended().is_empty());
+    let notes = Notes::open(&place.place.path().join("attempts")).unwrap();
+    notes.write(held(1, 1)).unwrap();
+    let outs = place.open_in(out, "a").unwrap();
+    assert_eq!(all_held(&outs), [held(1, 1)]);
+    assert_eq!(removable(&outs), [("010101010101-1".to_owned(), 4)]);
+    assert!(out.join("020202020202-1").exists());
+    assert!(matches!(
+        answer_of(&outs, held(2, 1), Some(out)),
+        Part::Begin { .. }
+    ));
 }
 
 #[test]

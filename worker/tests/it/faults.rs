@@ -7,7 +7,7 @@ use swath_model::outcome::Fault;
 use swath_model::policy::Policy;
 
 use crate::coordinator::Coordinator;
-use crate::support::{Bench, command, training};
+use crate::support::{Bench, command, training, until};
 
 /// The fault and the message that a spec leads to.
 async fn fault_of(spec: serde_json::Value) -> (Fault, String) {
@@ -201,5 +201,34 @@ async fn a_trainer_that_is_not_there_costs_no_attempt() {
     })
     .await;
     assert_eq!(coordinator.count(StateName::Failed).await, 0);
+    worker.abort();
+}
+
+#[tokio::test]
+async fn an_attempt_that_gets_no_directory_leaves_no_spec_file() {
+    let coordinator = Coordinator::with(Policy {
+        heartbeat_ms: 100,
+        charged_max: 1,
+        attempts_max: 1,
+        ..Policy::default()
+    });
+    let bench = Bench::new(&coordinator, 1);
+    let worker = bench.start();
+    let own = || std::fs::read_dir(&bench.settings.out).ok()?.next()?.ok();
+    until("the worker has its place", async || own().is_some()).await;
+    let place = own().unwrap().path();
+    std::fs::remove_dir(&place).unwrap();
+    std::fs::write(&place, "no directory").unwrap();
+    let spec = command(&["sh", "-c", "echo 1"], &serde_json::json!({}));
+    coordinator.submit(&[spec], 1).await;
+    until("the attempt ends", async || {
+        let attempts = coordinator.detail().await.attempts;
+        attempts
+            .iter()
+            .any(|it| it.message.contains("its directory"))
+    })
+    .await;
+    let specs = std::fs::read_dir(bench.settings.state_dir.join("specs"));
+    assert_eq!(specs.map_or(0, Iterator::count), 0);
     worker.abort();
 }

@@ -146,7 +146,9 @@ async fn a_stale_session_is_followed_by_another_with_what_is_held() {
     let state_id = std::fs::read_to_string(bench.settings.state_dir.join("state-id")).unwrap();
     let hello = swath_store_conformance::Hello {
         worker: "w".parse().unwrap(),
-        about: bench.settings.about(state_id.trim().parse().unwrap()),
+        about: bench
+            .settings
+            .about(state_id.trim().parse().unwrap(), &bench.settings.out),
         held: Vec::new(),
         takes_name: false,
     };

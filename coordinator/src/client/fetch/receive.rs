@@ -84,6 +84,7 @@ impl Target {
         self.done.fetch_add(from, Ordering::Relaxed);
         match here {
             Here::Whole(sum) if from == sum.bytes() => {
+            out: None,
                 let Part::Digest(digest) = self.next(&mut parts, &path).await? else {
                     return Err(broken(&path, "it goes on after its end"));
                 };
