@@ -44,7 +44,7 @@ fn policy() -> Policy {
 }
 
 struct Site {
-    _dir: TempDir,
+    dir: TempDir,
     server: Server,
     dispatch: DispatchClient<Channel>,
     control: ControlClient<Channel>,
@@ -62,6 +62,10 @@ impl Site {
 
     async fn with(policy: Policy) -> Self {
         let dir = TempDir::new().unwrap();
+        Self::on(dir, policy).await
+    }
+
+    async fn on(dir: TempDir, policy: Policy) -> Self {
         let settings = ServeSettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             advertise: None,
@@ -72,11 +76,25 @@ impl Site {
         let url = format!("http://{}", server.address());
         let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
         Self {
-            _dir: dir,
+            dir,
             server,
             dispatch: DispatchClient::new(channel.clone()),
             control: ControlClient::new(channel),
         }
+    }
+
+    /// The same database with another coordinator.
+    async fn restarted(self) -> Self {
+        self.server.stop().await.unwrap();
+        Self::on(self.dir, Policy::default()).await
+    }
+
+    async fn delete(&mut self, sweep: &str) {
+        let order = json!({ "delete": { "selector": [sweep], "cancel": true } });
+        let request = v1::ChangeRequest {
+            order: order.to_string(),
+        };
+        self.control.change(request).await.unwrap();
     }
 
     async fn hello(&mut self, worker: &str) -> u64 {
@@ -180,6 +198,7 @@ impl Site {
     ) -> Result<Streaming<v1::FetchFileReply>, Status> {
         let order = convert::file_order_message(&FileOrder {
             held,
+            out: Some("/etc".to_owned()),
             path: Some(path.parse().unwrap()),
             have: None,
         });
@@ -198,7 +217,6 @@ impl Site {
             held: held.iter().map(|it| convert::held_message(*it)).collect(),
         };
         self.dispatch
-            out: Some("/etc".to_owned()),
             .retain(request)
             .await
             .unwrap()
@@ -340,6 +358,8 @@ async fn a_slow_reader_holds_up_the_file_and_nobody_else() {
     let mut stream = site.fetch(held, "model.pt").await.unwrap();
     let order = line.order().await;
     assert_eq!(order.path.unwrap().as_str(), "model.pt");
+    // Whatever the reader says.
+    assert_eq!(order.out, None);
     let bytes = (PIECES * PIECE_BYTES) as u64;
     line.send(Part::Begin { from: 0, bytes }).await;
     let piece = vec![7; PIECE_BYTES];
@@ -358,8 +378,6 @@ async fn a_slow_reader_holds_up_the_file_and_nobody_else() {
     }
     assert!(sent < 64, "{sent} pieces are kept on the way");
     // Others are answered meanwhile.
-    // Whatever the reader says.
-    assert_eq!(order.out, None);
     let begun = Instant::now();
     let beat = v1::HeartbeatRequest {
         worker: "w".to_owned(),
@@ -499,6 +517,46 @@ async fn what_no_sweep_keeps_may_go() {
     // Another sweep with the same job wants it.
     site.submit("last", "last", &[1]).await;
     assert_eq!(site.may_go(session, &asked).await, [false; 3]);
+}
+
+/// The names of jobs are those of what they compute, so a job that is submitted again
+/// has the attempts that it had before.
+#[tokio::test]
+async fn what_a_deleted_sweep_left_may_go_until_it_is_submitted_again() {
+    let mut site = Site::with(Policy::default()).await;
+    let session = site.hello("w").await;
+    site.submit("shared", "all", &[1]).await;
+    site.submit("gone", "all", &[1, 2]).await;
+    let (mut all, mut grants) = (Vec::new(), Vec::new());
+    for request in [1, 2] {
+        let grant = site.take("w", session, request).await;
+        all.push(held(&grant));
+        grants.push(grant);
+    }
+    all.push(Held {
+        job: JobDigest::from_bytes([9; 32]),
+        attempt: Attempt(1),
+    });
+    site.end(session, 3, &grants[0], Some(0.5)).await;
+    assert_eq!(site.may_go(session, &all).await, [false; 3]);
+    // Also what its attempt still wrote when it was deleted.
+    site.delete("gone").await;
+    assert_eq!(site.may_go(session, &all).await, [false, true, false]);
+    site.submit("again", "all", &[2]).await;
+    assert_eq!(site.may_go(session, &all).await, [false; 3]);
+    let grant = site.take("w", session, 4).await;
+    assert_eq!(held(&grant), all[1]);
+    assert_eq!(site.may_go(session, &all).await, [false; 3]);
+    site.end(session, 5, &grant, Some(0.5)).await;
+    assert_eq!(site.may_go(session, &all).await, [false; 3]);
+    for name in ["again", "shared"] {
+        site.delete(name).await;
+    }
+    assert_eq!(site.may_go(session, &all).await, [true, true, false]);
+    // A coordinator that starts knows it too.
+    let mut site = site.restarted().await;
+    let session = site.hello("w").await;
+    assert_eq!(site.may_go(session, &all).await, [true, true, false]);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ pub(crate) fn is_told(event: &Event) -> bool {
         What::SweepSubmitted
         | What::SweepLabelled
         | What::SweepDeleted
+        | What::JobsDeleted { .. }
         | What::JobGranted
         | What::JobMeasured { .. }
         | What::JobCancelled
@@ -83,6 +84,7 @@ pub(crate) fn log(event: &Event) {
         What::SweepSubmitted
         | What::SweepLabelled
         | What::SweepDeleted
+        | What::JobsDeleted { .. }
         | What::JobGranted
         | What::JobMeasured { .. }
         | What::JobCancelled

@@ -108,7 +108,8 @@ impl Live {
                     return Folded::Reread;
                 }
             }
-            (What::SweepSubmitted, _) => {}
+            // Events about their sweeps follow.
+            (What::SweepSubmitted | What::JobsDeleted { .. }, _) => {}
             (What::SweepChanged { now, .. }, _) => {
                 let mut sweeps = self.status.sweeps.iter_mut();
                 if let Some(view) = sweeps.find(|view| Some(view.digest) == event.sweep) {

@@ -1,5 +1,6 @@
 //! Deleting sweeps: what no other sweep needs goes, and nothing else.
 
+use swath_model::event::What;
 use swath_model::id::JobDigest;
 use swath_model::job::StateName;
 
@@ -17,6 +18,31 @@ async fn delete(bench: &mut Bench, sweep: &Submission, cancel: bool) -> u64 {
 async fn all_jobs(bench: &Bench) -> Vec<JobDigest> {
     let jobs = bench.jobs(JobQuery::default()).await;
     jobs.into_iter().map(|job| job.digest).collect()
+}
+
+/// The jobs of which events say that they are gone.
+async fn told_gone(bench: &Bench) -> Vec<JobDigest> {
+    let events = bench.events().await.into_iter();
+    let gone = events.filter_map(|event| match event.what {
+        What::JobsDeleted { jobs } => Some(jobs),
+        _ => None,
+    });
+    gone.flatten().collect()
+}
+
+/// Events name the jobs that may have left files with their workers, and no others.
+pub async fn jobs_that_had_an_attempt_are_told_to_be_gone(bench: &mut Bench) {
+    let s = sweep("s", &[1, 2, 3], 1);
+    bench.submit(&s).await;
+    let owner = bench.hello("w").await;
+    let grants = bench.take(&owner, 2).await;
+    bench.finish(&owner, grants[0].held, measured(8.25)).await;
+    assert_eq!(delete(bench, &s, true).await, 3);
+    let mut told = told_gone(bench).await;
+    told.sort();
+    let mut begun: Vec<JobDigest> = grants.iter().map(|grant| grant.held.job).collect();
+    begun.sort();
+    assert_eq!(told, begun);
 }
 
 /// Everything of a finished sweep goes, and nothing is left in any table.
@@ -72,6 +98,7 @@ pub async fn shared_jobs_outlive_a_sweep(bench: &mut Bench) {
     bench.import(batch(&numbers)).await.unwrap();
     // Replicate 2 of cell 2, and both of cell 3.
     assert_eq!(delete(bench, &large, false).await, 3);
+    assert_eq!(told_gone(bench).await.len(), 3);
     assert_eq!(all_jobs(bench).await, [job(1, 1), job(2, 1)]);
     assert_eq!(bench.state(job(2, 1)).await, StateName::Succeeded);
     assert_eq!(bench.sweep(small.digest).await.counts.succeeded, 2);

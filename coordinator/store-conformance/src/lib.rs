@@ -154,6 +154,7 @@ macro_rules! conformance_suite {
             naming::numbers_follow_a_sweep_to_its_name,
             deleting::a_finished_sweep_goes_with_everything,
             deleting::shared_jobs_outlive_a_sweep,
+            deleting::jobs_that_had_an_attempt_are_told_to_be_gone,
             deleting::open_jobs_are_cancelled_on_request,
             deleting::decisions_go_with_their_sweep,
             deleting::a_large_sweep_goes_piece_by_piece,

@@ -240,12 +240,33 @@ fn what_no_sweep_keeps_is_removed_and_told() {
     let output = site.run(&["files", &all[0], "-o", "here"]);
     assert_eq!(output.code, Some(3), "{}", output.stderr);
 }
-    let mut all = fs::read_dir(site.path().join("shared")).expect("the shared place");
-    let out = all
-        .next()
-        .expect("the worker's own")
-        .expect("an entry")
-        .path();
+
+#[test]
+fn what_a_deleted_sweep_left_goes_with_it() {
+    let mut site = place();
+    let _coordinator = site.serve();
+    let _worker = worker(&site, "w", &[]);
+    submit(&site, "gone", "");
+    let out = site.path().join("state-w/out");
+    let gone = jobs(&site, "gone");
+    assert!(gone.iter().all(|job| directory(&out, job).exists()));
+    let output = site.run(&["delete", "gone", "--yes"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    // The worker asks after each outcome.
+    site.write(
+        "next.toml",
+        &sweep("next", "").replace("[1, 2, 3]", "[3, 4]"),
+    );
+    let output = site.run(&["submit", "next.toml", "--wait"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let kept = jobs(&site, "next");
+    assert_eq!(kept[0], gone[2], "the same job as before");
+    wait_until("those of deleted jobs are removed", PATIENCE, || {
+        let mut left = gone[..2].iter().filter(|job| directory(&out, job).exists());
+        left.next().is_none().then_some(())
+    });
+    assert!(kept.iter().all(|job| directory(&out, job).exists()));
+}
 
 #[test]
 fn the_quota_takes_the_oldest() {

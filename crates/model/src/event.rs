@@ -54,6 +54,11 @@ pub enum What {
     SweepLabelled,
     /// A sweep is gone, with the jobs that no other sweep holds.
     SweepDeleted,
+    /// Jobs are gone, which no sweep holds any more: those of them that had an attempt.
+    JobsDeleted {
+        /// Which.
+        jobs: Vec<JobDigest>,
+    },
     /// A worker got a job.
     JobGranted,
     /// The lease of a job has passed; its attempt may still come back.
@@ -105,6 +110,7 @@ impl What {
             Self::SweepSubmitted
             | Self::SweepLabelled
             | Self::SweepDeleted
+            | Self::JobsDeleted { .. }
             | Self::SweepChanged { .. }
             | Self::JobStopping { .. }
             | Self::JobObserved(_)

@@ -63,17 +63,46 @@ impl Wish {
     }
 }
 
+/// What is known of the job of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known<'a> {
+    /// There is such a job.
+    Job {
+        /// Its newest attempt.
+        newest: Attempt,
+        /// Its state.
+        state: StateName,
+        /// What the sweeps want that hold it.
+        wishes: &'a [Wish],
+    },
+    /// It went with the last sweep that held it, and has not been submitted again.
+    Deleted,
+    /// Nothing: it may be of another store.
+    Nothing,
+}
+
 /// Whether nobody wants the directory of an attempt any more, which its worker
-/// has ended and reported. `newest` is the newest attempt of the job.
+/// has ended and reported.
 ///
-/// An attempt that is still to come is one of another store: nothing is known of
-/// it here. The newest attempt of a job without a final state may yet count.
-pub fn may_go(attempt: Attempt, newest: Attempt, state: StateName, wishes: &[Wish]) -> bool {
-    let is_last = attempt == newest;
-    if wishes.is_empty() || attempt > newest || (is_last && !state.is_final()) {
-        return false;
+/// An attempt that is still to come is one of another store, or of the same job
+/// before that was deleted: nothing is known of it here. The newest attempt of a job
+/// without a final state may yet count.
+pub fn may_go(attempt: Attempt, known: Known<'_>) -> bool {
+    match known {
+        Known::Deleted => true,
+        Known::Nothing => false,
+        Known::Job {
+            newest,
+            state,
+            wishes,
+        } => {
+            let is_last = attempt == newest;
+            if wishes.is_empty() || attempt > newest || (is_last && !state.is_final()) {
+                return false;
+            }
+            !wishes.iter().any(|wish| wish.wants(is_last))
+        }
     }
-    !wishes.iter().any(|wish| wish.wants(is_last))
 }
 
 #[cfg(test)]
@@ -81,6 +110,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn goes(attempt: Attempt, newest: Attempt, state: StateName, wishes: &[Wish]) -> bool {
+        let job = Known::Job {
+            newest,
+            state,
+            wishes,
+        };
+        may_go(attempt, job)
+    }
+
+    #[test]
+    fn what_was_deleted_goes_and_what_is_unknown_stays() {
+        assert!(may_go(Attempt(1), Known::Deleted));
+        assert!(!may_go(Attempt(1), Known::Nothing));
+    }
 
     fn keeps() -> impl Strategy<Value = Keep> {
         prop::sample::select(vec![Keep::All, Keep::Last, Keep::Best, Keep::None])
@@ -116,13 +160,13 @@ mod tests {
             attempt in attempts(), newest in attempts(), state in states(),
             mut wishes in wishes(), other in (keeps(), any::<Option<bool>>()),
         ) {
-            let before = may_go(attempt, newest, state, &wishes);
+            let before = goes(attempt, newest, state, &wishes);
             let nobody = wishes.is_empty();
             wishes.push(Wish { keep: other.0, is_best: other.1 });
-            let after = may_go(attempt, newest, state, &wishes);
+            let after = goes(attempt, newest, state, &wishes);
             prop_assert!(before || nobody || !after, "another wish took it away");
             wishes.push(Wish { keep: Keep::All, is_best: None });
-            prop_assert!(!may_go(attempt, newest, state, &wishes));
+            prop_assert!(!goes(attempt, newest, state, &wishes));
         }
 
         #[test]
@@ -131,8 +175,8 @@ mod tests {
         ) {
             let turned: Vec<Wish> = wishes.iter().rev().copied().collect();
             prop_assert_eq!(
-                may_go(attempt, newest, state, &wishes),
-                may_go(attempt, newest, state, &turned)
+                goes(attempt, newest, state, &wishes),
+                goes(attempt, newest, state, &turned)
             );
         }
 
@@ -140,24 +184,24 @@ mod tests {
         fn what_may_count_or_is_unknown_stays(
             newest in attempts(), more in 1_u32..3, state in states(), wishes in wishes(),
         ) {
-            prop_assert!(state.is_final() || !may_go(newest, newest, state, &wishes));
+            prop_assert!(state.is_final() || !goes(newest, newest, state, &wishes));
             let later = Attempt(newest.0 + more);
-            prop_assert!(!may_go(later, newest, state, &wishes));
-            prop_assert!(!may_go(newest, newest, state, &[]));
+            prop_assert!(!goes(later, newest, state, &wishes));
+            prop_assert!(!goes(newest, newest, state, &[]));
         }
 
         #[test]
         fn of_ended_jobs_each_rule_keeps_what_it_says(
             newest in 2_u32..5, state in states(), is_best in any::<Option<bool>>(),
         ) {
-            let goes = |attempt, keep| {
-                may_go(Attempt(attempt), Attempt(newest), state, &[Wish { keep, is_best }])
+            let gone = |attempt, keep| {
+                goes(Attempt(attempt), Attempt(newest), state, &[Wish { keep, is_best }])
             };
             // Nobody needs an attempt that another one has followed but `all`.
-            let earlier = [Keep::All, Keep::Last, Keep::Best, Keep::None].map(|it| goes(1, it));
+            let earlier = [Keep::All, Keep::Last, Keep::Best, Keep::None].map(|it| gone(1, it));
             prop_assert_eq!(earlier, [false, true, true, true]);
             if state.is_final() {
-                let last = [Keep::All, Keep::Last, Keep::Best, Keep::None].map(|it| goes(newest, it));
+                let last = [Keep::All, Keep::Last, Keep::Best, Keep::None].map(|it| gone(newest, it));
                 prop_assert_eq!(last, [false, false, is_best == Some(false), true]);
             }
         }

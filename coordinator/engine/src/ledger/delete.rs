@@ -22,6 +22,14 @@ pub struct Keys {
     input: InputKey,
 }
 
+/// The jobs that go with cells.
+#[derive(Debug, Default)]
+struct Gone {
+    jobs: HashSet<JobDigest>,
+    /// Those of them that had an attempt, which may have left files.
+    begun: Vec<JobDigest>,
+}
+
 impl Ledger {
     /// The greatest keys that were ever given.
     pub const fn keys(&self) -> Keys {
@@ -127,7 +135,7 @@ impl Ledger {
             cells: Vec::with_capacity(digests.len()),
             left: tail.before,
         };
-        let mut gone = HashSet::new();
+        let mut gone = Gone::default();
         for digest in digests {
             if let Some(place) = self.find_cell(digest) {
                 dropped.cells.push(self.cell(place).key);
@@ -135,23 +143,21 @@ impl Ledger {
             }
         }
         self.changes.deleted.sweep_cells.push(dropped);
-        self.forget_jobs(&gone);
+        self.forget_jobs(&gone.jobs);
+        if !gone.begun.is_empty() {
+            let jobs = gone.begun;
+            self.tell_of_sweep(key, What::JobsDeleted { jobs }, now);
+        }
         // Its counts are others now.
         self.sweep_mut(key);
         Ok(Deleted {
-            jobs: gone.len() as u64,
+            jobs: gone.jobs.len() as u64,
             done: false,
         })
     }
 
     /// Takes a cell from a sweep, and the jobs away that are its alone.
-    fn drop_cell(
-        &mut self,
-        key: SweepKey,
-        place: u32,
-        gone: &mut HashSet<JobDigest>,
-        now: Timestamp,
-    ) {
+    fn drop_cell(&mut self, key: SweepKey, place: u32, gone: &mut Gone, now: Timestamp) {
         let cell = self.cell(place);
         let held = cell.held_by(key);
         let others = cell.holders.iter().filter(|(holder, _)| *holder != key);
@@ -223,17 +229,19 @@ impl Ledger {
         }
     }
 
-    fn delete_job(&mut self, at: Loc, gone: &mut HashSet<JobDigest>) {
+    fn delete_job(&mut self, at: Loc, gone: &mut Gone) {
         let need = self.cell(at.cell).need;
         let entry = self.entry_mut(at);
         let filed = std::mem::replace(&mut entry.filed, Filed::Nowhere);
         let (key, digest, open) = (entry.key, entry.digest, !entry.state_name().is_final());
+        let has_begun = entry.lived().is_some_and(|lived| lived.job.attempt.0 > 0);
         debug_assert!(!open || entry.state_name() != StateName::Queued || filed == Filed::Nowhere);
         self.index.unfile(filed, need, key, at);
         self.changed_workers.extend(filed.worker());
         self.forget_place(digest, at);
         self.changes.deleted.jobs.push(key);
-        gone.insert(digest);
+        gone.jobs.insert(digest);
+        gone.begun.extend(has_begun.then_some(digest));
     }
 
     /// Lets workers remember nothing of jobs that are gone.
