@@ -346,8 +346,9 @@ pub(crate) struct Logs {
 /// Lists what an attempt of a job left in its directory, or fetches it
 ///
 /// With `-o DIR` the files are copied there, all of them or those that are
-/// named; what is there already is not fetched again, and what was cut off goes
-/// on. Each file is checked by its digest. Links are told, not followed.
+/// named; what is there already is not fetched again, what was cut off goes on,
+/// and a file there that is another one stays. Each file is checked by its
+/// digest. Links are told, not followed.
 ///
 /// The files stay with the worker that ran the attempt, which must be connected.
 #[derive(Args, Debug)]
@@ -367,6 +368,10 @@ pub(crate) struct Files {
     /// Which attempt [default: the one whose result counts, or else the last]
     #[arg(long, value_name = "N", env = environment::FILES_ATTEMPT, hide_env_values = true)]
     pub(crate) attempt: Option<u32>,
+    /// Put the attempt's files in place of others that are in the directory
+    #[arg(long, env = environment::REPLACE, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) replace: bool,
     /// How to print the list; or the directory to fetch the files into
     // The same as the global option, but any word that is no format is a
     // directory.

@@ -119,15 +119,33 @@ fn what_an_attempt_left_is_listed_and_fetched() {
         output.stderr
     );
 
-    // A file that differs is fetched anew; one that was named wrongly is an error.
-    fs::write(into.join("model.bin"), vec![0; model.len()]).expect("another file");
+    // A file that differs stays, unless it is to be replaced; the beginning of one is
+    // gone on with. One that was named wrongly is an error.
+    let mine = vec![0; model.len() + 1];
+    fs::write(into.join("model.bin"), &mine).expect("another file");
     let output = fetch(&["*.bin"]);
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
     assert!(
-        output.stderr.contains("fetched 1 file"),
+        output.stderr.contains("1 file here differs"),
         "{}",
         output.stderr
     );
-    assert_eq!(fs::read(into.join("model.bin")).expect("a copy"), model);
+    assert_eq!(fs::read(into.join("model.bin")).expect("mine"), mine);
+    let begun = &model[..model.len() / 2];
+    for (here, words) in [
+        (&mine[..], &["*.bin", "--replace"][..]),
+        (begun, &["*.bin"]),
+    ] {
+        fs::write(into.join("model.bin"), here).expect("another file");
+        let output = fetch(words);
+        assert_eq!(output.code, Some(0), "{}", output.stderr);
+        assert!(
+            output.stderr.contains("fetched 1 file"),
+            "{}",
+            output.stderr
+        );
+        assert_eq!(fs::read(into.join("model.bin")).expect("a copy"), model);
+    }
     assert_eq!(fetch(&["modle.bin"]).code, Some(3));
 
     // No file is written through a link.
@@ -222,6 +240,12 @@ fn what_no_sweep_keeps_is_removed_and_told() {
     let _coordinator = site.serve();
     let _worker = worker(&site, "w", &["--out", "shared"]);
     submit(&site, "best", "keep = \"best\"");
+    let mut all = fs::read_dir(site.path().join("shared")).expect("the shared place");
+    let out = all
+        .next()
+        .expect("the worker's own")
+        .expect("an entry")
+        .path();
     let all = jobs(&site, "best");
     wait_until("only the best cell is kept", PATIENCE, || {
         let left = all.iter().filter(|job| directory(&out, job).exists());

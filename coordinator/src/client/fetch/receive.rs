@@ -1,6 +1,7 @@
 //! Receives single files into a directory: first under another name, so that a
 //! file has its name only once it is whole.
 
+use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,6 +25,8 @@ pub(super) enum Received {
     Written,
     /// The same file is there already.
     Same,
+    /// Something else is there, and stays.
+    Differs,
 }
 
 /// Where files come from and where they go to.
@@ -31,6 +34,8 @@ pub(super) struct Target {
     fetcher: Fetcher,
     directory: Directory,
     held: Held,
+    /// Whether what is here and differs is replaced.
+    replaces: bool,
     /// How many bytes are here.
     done: AtomicU64,
 }
@@ -38,18 +43,26 @@ pub(super) struct Target {
 /// What is here of a file before it is asked for.
 enum Here {
     Nothing,
-    /// A file of the same name and size.
-    Whole(Sum),
+    /// A file of its name.
+    File(Sum),
     /// The beginning, from a time before.
     Part(Sum),
+    /// Something of its name that cannot be read as a file.
+    Other,
 }
 
 impl Target {
-    pub(super) const fn new(fetcher: Fetcher, directory: Directory, held: Held) -> Self {
+    pub(super) const fn new(
+        fetcher: Fetcher,
+        directory: Directory,
+        held: Held,
+        replaces: bool,
+    ) -> Self {
         Self {
             fetcher,
             directory,
             held,
+            replaces,
             done: AtomicU64::new(0),
         }
     }
@@ -59,22 +72,24 @@ impl Target {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// Receives a file of so many bytes.
-    pub(super) async fn receive(&self, path: FilePath, bytes: u64) -> Outcome<Received> {
+    /// Receives a file.
+    pub(super) async fn receive(&self, path: FilePath) -> Outcome<Received> {
         let part = part_of(&path)?;
         // Reading what is here of a large file takes a while.
-        let here = tokio::task::block_in_place(|| self.here(&path, &part, bytes));
+        let here = tokio::task::block_in_place(|| self.here(&path, &part));
         let have = match &here {
             Here::Nothing => None,
-            Here::Whole(sum) | Here::Part(sum) => Some(sum.have()),
+            Here::File(sum) | Here::Part(sum) => Some(sum.have()),
+            Here::Other => return Ok(Received::Differs),
         };
         let order = FileOrder {
             held: self.held,
+            out: None,
             path: Some(path.clone()),
             have,
         };
         let mut parts = self.fetcher.fetch(&order).await?;
-        let Part::Begin { from, .. } = self.next(&mut parts, &path).await? else {
+        let Part::Begin { from, bytes } = self.next(&mut parts, &path).await? else {
             return Err(broken(&path, "it does not begin"));
         };
         let known = have.map_or(0, |have| have.bytes);
@@ -82,9 +97,8 @@ impl Target {
             return Err(broken(&path, "it begins in the middle"));
         }
         self.done.fetch_add(from, Ordering::Relaxed);
-        match here {
-            Here::Whole(sum) if from == sum.bytes() => {
-            out: None,
+        let sum = match here {
+            Here::File(sum) if from == known && bytes == known => {
                 let Part::Digest(digest) = self.next(&mut parts, &path).await? else {
                     return Err(broken(&path, "it goes on after its end"));
                 };
@@ -93,30 +107,48 @@ impl Target {
                 }
                 return Ok(Received::Same);
             }
-            Here::Part(sum) if from > 0 => self.write(&mut parts, &path, &part, sum).await?,
-            _ => self.write(&mut parts, &path, &part, Sum::default()).await?,
-        }
+            // It has grown since.
+            Here::File(sum) if from == known => {
+                let copied = tokio::task::block_in_place(|| self.copy(&path, &part));
+                copied.map_err(|error| cannot(&path, &error))?;
+                sum
+            }
+            Here::File(_) if !self.replaces => return Ok(Received::Differs),
+            Here::Part(sum) if from > 0 => sum,
+            _ => Sum::default(),
+        };
+        self.write(&mut parts, &path, &part, sum).await?;
         let renamed = self.directory.rename(&part, &path);
         renamed.map_err(|error| cannot(&path, &error))?;
         Ok(Received::Written)
     }
 
-    fn here(&self, path: &FilePath, part: &FilePath, bytes: u64) -> Here {
-        let sum = |path: &FilePath| {
-            let mut file = self.directory.read(path).ok()?;
-            let length = file.metadata().ok()?.len();
-            Some((length, move || Sum::of(&mut file, u64::MAX).ok()))
+    fn here(&self, path: &FilePath, part: &FilePath) -> Here {
+        let sum = |mut file: File| Sum::of(&mut file, u64::MAX).ok();
+        let begun = || {
+            let part = self.directory.read(part).ok().and_then(sum);
+            part.filter(|part| part.bytes() > 0)
         };
-        if let Some((length, mut sum)) = sum(path)
-            && length == bytes
-            && let Some(sum) = sum()
-        {
-            return Here::Whole(sum);
+        match self.directory.read(path) {
+            Err(Absent::NoFile) => begun().map_or(Here::Nothing, Here::Part),
+            Ok(file) => match begun().filter(|_| self.replaces) {
+                // It was found to differ before that was cut off.
+                Some(begun) => Here::Part(begun),
+                None => sum(file).map_or(Here::Other, Here::File),
+            },
+            Err(_) if self.replaces => Here::Nothing,
+            Err(_) => Here::Other,
         }
-        match sum(part).and_then(|(_, mut sum)| sum()) {
-            Some(sum) if sum.bytes() > 0 => Here::Part(sum),
-            _ => Here::Nothing,
-        }
+    }
+
+    /// Begins a file with what is here of it.
+    fn copy(&self, path: &FilePath, part: &FilePath) -> std::io::Result<()> {
+        let from = self.directory.read(path);
+        let mut from = from.map_err(|why| std::io::Error::other(why.to_string()))?;
+        let mut to = self.directory.append(part)?;
+        to.set_len(0)?;
+        std::io::copy(&mut from, &mut to)?;
+        Ok(())
     }
 
     /// Writes the rest of a file, whose beginning with this digest is there.
