@@ -21,13 +21,13 @@ pub(crate) struct Loaded {
     /// What travels with it.
     pub(crate) shipment: Option<Shipment>,
     /// What is most likely a slip, for people.
-    pub(crate) warning: Option<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Loaded {
     /// Warns of what is most likely a slip.
     pub(crate) fn warn(&self, context: &Context) {
-        if let Some(warning) = &self.warning {
+        for warning in &self.warnings {
             context.printer.warn(warning);
         }
     }
@@ -53,16 +53,17 @@ pub(crate) fn load(path: &Path) -> Outcome<Loaded> {
     files.insert(main.clone(), text);
     let found = inputs::find(&file, directory).map_err(|error| Failure::files(&[error]))?;
     file.found(&found.inputs, &found.executable, found.directory.clone());
-    let warning = found.misplaced.map(|word| {
+    let mut warnings = found.missed;
+    warnings.extend(found.misplaced.map(|word| {
         format!(
             "`{word}` is beside {main}, but `trainer.command` is started in the directory of its \
              worker; name the program in [program], which starts it beside the file, or write the \
              whole path"
         )
-    });
+    }));
     Ok(Loaded {
         file,
-        warning,
+        warnings,
         shipment: found.shipment,
         files: Files {
             main,
@@ -131,6 +132,70 @@ recipe = \"recipes/base.toml\"
     }
 
     #[test]
+    fn what_an_attempt_would_not_find_is_told_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        for (name, text) in [
+            ("run.sh", ". lib/a.sh"),
+            ("lib/a.sh", ""),
+            ("train.py", "import model, os\nfrom lib import b\n"),
+            ("model.py", ""),
+            ("lib/__init__.py", ""),
+            ("conf.yaml", ""),
+        ] {
+            let path = directory.join("code").join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let refused = |lines: &str| {
+            let failure = program(directory, lines).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage, "{failure:?}");
+            failure.lines[0].replace(&*directory.to_string_lossy(), "/dir")
+        };
+        insta::assert_snapshot!(refused("ship = true\ninputs = [\"lib/*\"]"), @r#"/dir/small.toml:7:11: `program.inputs`: they leave out `run.sh`, which the command starts: each attempt runs in a copy of the inputs alone; add "run.sh" to them, or start a program that every worker has"#);
+        insta::assert_snapshot!(refused("inputs = [\"lib/*.txt\"]"), @"/dir/small.toml:6:11: `program.inputs`: `lib/*.txt` matches no file in /dir/code");
+        // However its path is written, and whatever does not travel.
+        for lines in [
+            "inputs = [\"lib/*\"]",
+            "ship = true\ninputs = [\"lib/*\", \"./run.sh\"]",
+            "ship = true",
+        ] {
+            assert_eq!(
+                program(directory, lines).unwrap().warnings.len(),
+                0,
+                "{lines}"
+            );
+        }
+        let told = |command: &str, lines: &str| {
+            let path = directory.join("py.toml");
+            let text = format!(
+                "[sweep]\nname = \"py\"\n[program]\ncommand = {command}\ndirectory = \"code\"\n\
+                 {lines}\n[[grid]]\nx = [1]\n"
+            );
+            fs::write(&path, text).unwrap();
+            load(&path).map(|loaded| loaded.warnings.join("\n"))
+        };
+        let python = "[\"python3\", \"./train.py\", \"conf.yaml\", \"{x}\"]";
+        insta::assert_snapshot!(told(python, "").unwrap(), @r#"
+        `./train.py` imports lib/, which is none of its inputs, so an edit of it makes no new jobs; add `inputs = ["train.py", "lib/**/*.py"]` in [program]
+        `./train.py` imports model.py, which is none of its inputs, so an edit of it makes no new jobs; add `inputs = ["train.py", "model.py"]` in [program]
+        "#);
+        insta::assert_snapshot!(told(python, "ship = true\ninputs = [\"train.py\", \"lib/**\"]").unwrap(), @r#"
+        `./train.py` imports model.py, which does not travel with the sweep; add "model.py" to `inputs` in [program]
+        `conf.yaml` of the command is a file here that does not travel with the sweep; if the program reads it, add it to `inputs`
+        "#);
+        let all = "ship = true\ninputs = [\"*.py\", \"lib/*\", \"conf.yaml\"]";
+        assert_eq!(told(python, all).unwrap(), "");
+        // An interpreter of this directory is none on a worker.
+        let own = "[\"./run.sh\", \"train.py\", \"{x}\"]";
+        let failure = told(own, "ship = true\ninputs = [\"train.py\"]").unwrap_err();
+        assert!(
+            failure.lines[0].contains("they leave out `./run.sh`"),
+            "{failure:?}"
+        );
+    }
+
+    #[test]
     fn what_travels_lies_in_the_directory_of_the_program() {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
@@ -150,6 +215,7 @@ recipe = \"recipes/base.toml\"
         // Nothing travels unless the file says so.
         let loaded = program(directory, "inputs = [\"**/*\"]").unwrap();
         assert_eq!((loaded.shipment, loaded.file.launch.shipped), (None, None));
+        assert_eq!(loaded.warnings.len(), 0);
 
         let refused = |lines: &str| {
             let failure = program(directory, lines).unwrap_err();
@@ -158,11 +224,11 @@ recipe = \"recipes/base.toml\"
         };
         let link = directory.join("code/lib/link.py");
         std::os::unix::fs::symlink("../../other.py", &link).unwrap();
-        insta::assert_snapshot!(refused("ship = true\ninputs = [\"lib/*\"]"), @"/dir/small.toml:6:8: `program.ship`: `lib/link.py` is /dir/other.py, outside of /dir/code; only what lies in that directory travels with a sweep");
+        insta::assert_snapshot!(refused("ship = true\ninputs = [\"run.sh\", \"lib/*\"]"), @"/dir/small.toml:6:8: `program.ship`: `lib/link.py` is /dir/other.py, outside of /dir/code; only what lies in that directory travels with a sweep");
         fs::remove_file(&link).unwrap();
         std::os::unix::fs::symlink("a.py", &link).unwrap();
-        let loaded = program(directory, "ship = true\ninputs = [\"lib/*\"]").unwrap();
-        assert_eq!(loaded.shipment.unwrap().count, 2);
+        let loaded = program(directory, "ship = true\ninputs = [\"run.sh\", \"lib/*\"]").unwrap();
+        assert_eq!(loaded.shipment.unwrap().count, 3);
         let large = fs::File::create(directory.join("code/large.bin")).unwrap();
         large.set_len((64 << 20) + 1).unwrap();
         insta::assert_snapshot!(refused("ship = true\ninputs = [\"**/*\"]"), @"/dir/small.toml:7:11: `program.inputs`: the files are more than 10000, or larger than 64 MiB together; name the code only, and data in [local]");

@@ -11,6 +11,7 @@ use swath_model::id::InputDigest;
 use swath_model::program::{EXECUTABLES_MAX, INPUTS_BYTES_MAX, INPUTS_MAX, input_digest, is_below};
 use swath_sweep::{FileError, Named, SweepFile};
 
+use super::imports;
 use super::matching;
 use super::ship::Shipment;
 
@@ -31,6 +32,8 @@ pub(super) struct Found {
     /// A file of the command that is not where the program will be started, but
     /// beside the sweep file.
     pub(super) misplaced: Option<String>,
+    /// What the program most likely needs that is none of its inputs.
+    pub(super) missed: Vec<String>,
 }
 
 /// A file that was found.
@@ -84,9 +87,14 @@ pub(super) fn find_in(file: &SweepFile, directory: &Path) -> Result<Found, FileE
         None => own(file, directory),
         Some(patterns) => matched(patterns, directory)?,
     };
-    let shipment = match file.program.as_ref().and_then(|it| it.ship.as_ref()) {
+    let ship = file.program.as_ref().and_then(|it| it.ship.as_ref());
+    let shipment = match ship {
         None => None,
-        Some(ship) => Some(shipment(ship, &inputs, directory)?),
+        Some(ship) => {
+            let place = patterns.and_then(|it| it.first()).unwrap_or(ship);
+            check_started(file, &inputs, directory, place)?;
+            Some(shipment(ship, &inputs, directory)?)
+        }
     };
     let executable = inputs
         .iter()
@@ -97,7 +105,125 @@ pub(super) fn find_in(file: &SweepFile, directory: &Path) -> Result<Found, FileE
         shipment,
         directory: Some(directory.to_string_lossy().into_owned()),
         misplaced: None,
+        missed: missed(file, &inputs, directory),
     })
+}
+
+/// Refuses a program that does not travel with its own files: on every worker, it
+/// would not be found in the copy where it is started.
+fn check_started(
+    file: &SweepFile,
+    inputs: &BTreeMap<String, Input>,
+    directory: &Path,
+    place: &Named,
+) -> Result<(), FileError> {
+    let commands = file.commands();
+    let started = commands
+        .iter()
+        .filter_map(|words| started(words, directory));
+    let Some(word) = started.into_iter().find(|word| !has(inputs, word)) else {
+        return Ok(());
+    };
+    Err(place.error(format!(
+        "they leave out `{word}`, which the command starts: each attempt runs in a copy of the \
+         inputs alone; add \"{}\" to them, or start a program that every worker has",
+        plain_path(word)
+    )))
+}
+
+/// What a command starts of the files below a directory: the program, or else the first
+/// argument that is one.
+fn started<'a>(words: &'a [String], directory: &Path) -> Option<&'a str> {
+    let (program, arguments) = words.split_first()?;
+    // Others are looked for on PATH.
+    let program = Some(program).filter(|it| it.contains('/'));
+    let files = program
+        .into_iter()
+        .chain(arguments.iter().filter(|word| is_plain(word)));
+    let is_here = |word: &&String| is_below(word) && directory.join(word).is_file();
+    files.filter(is_here).map(String::as_str).next()
+}
+
+/// What else the program needs, as far as that can be seen: modules beside its script
+/// that it imports, and other files that its command names.
+fn missed(file: &SweepFile, inputs: &BTreeMap<String, Input>, directory: &Path) -> Vec<String> {
+    let program = file.program.as_ref();
+    let ships = program.is_some_and(|it| it.ship.is_some());
+    let are_named = program.is_some_and(|it| it.inputs.is_some());
+    let mut missed = BTreeSet::new();
+    for words in file.commands() {
+        let started = started(&words, directory);
+        if ships {
+            let named = words.iter().skip(1).filter(|word| is_plain(word));
+            let is_left = |word: &&String| {
+                let is_here = is_below(word) && directory.join(word).is_file();
+                is_here && started != Some(word) && !has(inputs, word)
+            };
+            missed.extend(named.filter(is_left).map(|word| {
+                format!(
+                    "`{word}` of the command is a file here that does not travel with the sweep; \
+                     if the program reads it, add it to `inputs`"
+                )
+            }));
+        }
+        let is_python = |it: &&str| Path::new(it).extension().is_some_and(|it| it == "py");
+        let Some(script) = started.filter(is_python) else {
+            continue;
+        };
+        let path = directory.join(script);
+        let Some((content, _)) = content(&path) else {
+            continue;
+        };
+        let beside = path.parent().unwrap_or(directory);
+        let within = plain_path(script);
+        let within = within.rsplit_once('/').map_or("", |(within, _)| within);
+        for module in imports::beside(&String::from_utf8_lossy(&content), beside) {
+            let module = plain_path(&format!("{within}/{module}"))
+                + if module.ends_with('/') { "/" } else { "" };
+            let is_known = inputs.keys().any(|it| plain_path(it).starts_with(&module));
+            if !is_known {
+                missed.insert(untold(script, &module, ships, are_named));
+            }
+        }
+    }
+    missed.into_iter().collect()
+}
+
+/// What to say of a module that is no input.
+fn untold(script: &str, module: &str, ships: bool, are_named: bool) -> String {
+    let pattern = if module.ends_with('/') {
+        format!("{module}**/*.py")
+    } else {
+        module.to_owned()
+    };
+    let why = if ships {
+        "does not travel with the sweep"
+    } else {
+        "is none of its inputs, so an edit of it makes no new jobs"
+    };
+    let remedy = if are_named {
+        format!("add \"{pattern}\" to `inputs`")
+    } else {
+        let script = plain_path(script);
+        format!("add `inputs = [\"{script}\", \"{pattern}\"]`")
+    };
+    format!("`{script}` imports {module}, which {why}; {remedy} in [program]")
+}
+
+/// Whether a file is among the inputs, however its path is written.
+fn has(inputs: &BTreeMap<String, Input>, word: &str) -> bool {
+    let word = plain_path(word);
+    inputs.keys().any(|input| plain_path(input) == word)
+}
+
+fn plain_path(path: &str) -> String {
+    let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// Whether a word of a command is one that may be a path.
+fn is_plain(word: &str) -> bool {
+    !word.starts_with('-') && !word.contains(['{', '\n', '\0'])
 }
 
 fn digests(inputs: &BTreeMap<String, Input>) -> BTreeMap<String, InputDigest> {
@@ -169,8 +295,12 @@ fn own_file(words: &[String], directory: &Path) -> Option<(String, Input)> {
     };
     // Interpreters are named by their paths too, and differ between hosts.
     let script = read(program).filter(|(path, _, is_script)| path.contains('/') && *is_script);
-    let plain = |word: &&String| !word.starts_with('-') && !word.contains(['{', '\n', '\0']);
-    let argument = || arguments.iter().filter(plain).find_map(read);
+    let argument = || {
+        arguments
+            .iter()
+            .filter(|word| is_plain(word))
+            .find_map(read)
+    };
     let (path, input, _) = script.or_else(argument)?;
     Some((path, input))
 }

@@ -12,6 +12,7 @@ pub(crate) mod failure;
 mod fetch;
 mod files;
 mod import;
+mod imports;
 mod inputs;
 mod jobs;
 mod local;
