@@ -25,13 +25,13 @@ use swath_model::placement::Placement;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 pub use self::family::{adopt_orphans, die_with, kill_leftovers};
 use self::inputs::Inputs;
 use self::shipped::OwnCopy;
 pub use self::shipped::Shelf;
+use self::version::{Looking, Versions};
 use crate::out::Outs;
 use crate::spool::now_ms;
 use swath_agent::{ChildId, CommandLine, End, Event, Program, Row, Thinned};
@@ -106,6 +106,7 @@ struct Starter {
     events: mpsc::Sender<Event>,
     /// The processes that somebody waits for.
     pids: Pids,
+    versions: Versions,
 }
 
 impl Children {
@@ -117,6 +118,7 @@ impl Children {
                 setting: Arc::new(setting),
                 events,
                 pids: Pids::default(),
+                versions: Versions::default(),
             },
             shelf,
             orders: HashMap::new(),
@@ -249,7 +251,7 @@ impl Starter {
                 // A copy is what the sweep says, whatever is in a repository.
                 if let Some(directory) = line.directory.as_ref().filter(|_| run.copy.is_none()) {
                     let helper = ChildId(id.0 | HELPER);
-                    run.version = version::look(directory, helper, &run.pids);
+                    run.version = self.versions.look(directory, helper, &run.pids);
                 }
                 run.writes = Some(Writes {
                     read: line.read,
@@ -435,7 +437,7 @@ struct Run {
     spec_file: Option<SpecFile>,
     writes: Option<Writes>,
     /// Which version of the code its directory has.
-    version: Option<JoinHandle<Option<String>>>,
+    version: Option<Looking>,
     /// The copy of its files, where it was started.
     copy: Option<OwnCopy>,
 }
@@ -520,7 +522,7 @@ impl Run {
             let _heard = self.events.send(Event::Wrote { child, rows }).await;
         }
         if let Some(looking) = self.version.take()
-            && let Ok(Some(version)) = looking.await
+            && let Some(version) = looking.end().await
         {
             // When the worker is ending, nobody listens.
             let _heard = self.events.send(Event::Version { child, version }).await;
