@@ -22,6 +22,9 @@ pub(super) struct Inputs {
     files: BTreeMap<InputDigest, File>,
     /// The files of each sweep that has some.
     sweeps: BTreeMap<SweepKey, BTreeSet<InputDigest>>,
+    /// By sweep, others that have all of its files too: what is known need not be looked
+    /// at again for each cell.
+    handed_on: BTreeMap<SweepKey, BTreeSet<SweepKey>>,
     /// Files that travel with no sweep, by when they came.
     idle: BTreeSet<(Timestamp, InputDigest)>,
     /// Those of them whose time is over. They go at the end of the batch, unless
@@ -74,6 +77,7 @@ impl Inputs {
             return None;
         }
         file.sweeps += 1;
+        self.handed_on.remove(&sweep);
         self.idle.remove(&(file.since, digest));
         self.over.remove(&digest);
         Some(file.key)
@@ -85,13 +89,17 @@ impl Inputs {
         Some(file.key)
     }
 
-    /// Whether the counts are right.
+    /// Whether the counts are right, and files were handed on where it says so.
     pub(super) fn is_sound(&self) -> bool {
-        self.files.iter().all(|(digest, file)| {
-            let sweeps = self.sweeps.values().filter(|it| it.contains(digest));
-            let is_idle = self.idle.contains(&(file.since, *digest));
-            sweeps.count() == file.sweeps && is_idle == (file.sweeps == 0)
-        })
+        let none = BTreeSet::new();
+        let of = |sweep| self.sweeps.get(sweep).unwrap_or(&none);
+        let mut handed_on = self.handed_on.iter();
+        handed_on.all(|(from, all)| all.iter().all(|to| of(from).is_subset(of(to))))
+            && self.files.iter().all(|(digest, file)| {
+                let sweeps = self.sweeps.values().filter(|it| it.contains(digest));
+                let is_idle = self.idle.contains(&(file.since, *digest));
+                sweeps.count() == file.sweeps && is_idle == (file.sweeps == 0)
+            })
     }
 }
 
@@ -159,12 +167,18 @@ impl Ledger {
     /// Lets the files of one sweep travel with another one too, which goes on
     /// with a cell that is started from them.
     pub(super) fn ship_on(&mut self, from: SweepKey, to: SweepKey) {
-        let files = self.inputs.sweeps.get(&from).cloned().unwrap_or_default();
-        self.ship(to, files);
+        if self.inputs.handed_on.entry(from).or_default().insert(to) {
+            let files = self.inputs.sweeps.get(&from).cloned().unwrap_or_default();
+            self.ship(to, files);
+        }
     }
 
     /// Deletes the files of a sweep that travel with no other one.
     pub(super) fn unship(&mut self, sweep: SweepKey) {
+        self.inputs.handed_on.remove(&sweep);
+        for others in self.inputs.handed_on.values_mut() {
+            others.remove(&sweep);
+        }
         for digest in self.inputs.sweeps.remove(&sweep).unwrap_or_default() {
             let Some(file) = self.inputs.files.get_mut(&digest) else {
                 continue;
