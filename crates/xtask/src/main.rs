@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod docs;
 mod libtorch;
+mod lock;
 mod needs;
 mod postgres;
 mod process;

@@ -1,13 +1,14 @@
 //! The fetched libtorch: one directory per version and digest, shared by all checkouts of a user.
 
 use std::env;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use super::fetch;
 use super::pins::{WHEELS, directory_name};
+use crate::lock::lock;
 use crate::process::say;
 
 /// The cached libtorch, if there is one. It is moved into place as a whole, so if it is there
@@ -29,7 +30,7 @@ pub(crate) fn ensure() -> Result<PathBuf> {
     let base = base()?;
     fs::create_dir_all(&base)
         .with_context(|| format!("cannot make the cache directory {}", base.display()))?;
-    let _held = lock(&base)?;
+    let _held = lock(&base.join("lock"), "another process is fetching libtorch")?;
     // Another process may have fetched it while this one waited.
     if let Some(directory) = present() {
         return Ok(directory);
@@ -65,25 +66,6 @@ fn fill(base: &Path, directory: &Path) -> Result<()> {
     fs::remove_dir_all(&downloads).with_context(|| format!("cannot remove {}", downloads.display()))
 }
 
-/// A lock that is held until it is dropped. The system also releases it when
-/// the process dies.
-fn lock(base: &Path) -> Result<File> {
-    let path = base.join("lock");
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            say("another process is fetching libtorch: waiting for it");
-            file.lock()
-                .with_context(|| format!("cannot lock {}", path.display()))?;
-            Ok(file)
-        }
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
-        }
-    }
-}
-
 fn base() -> Result<PathBuf> {
     let variable = |name| {
         env::var_os(name)
@@ -117,15 +99,5 @@ mod tests {
         );
         assert_eq!(cache_home(None, home).unwrap(), Path::new("/home/u/.cache"));
         assert!(cache_home(None, None).is_err());
-    }
-
-    #[test]
-    fn a_lock_is_exclusive_until_dropped() {
-        let base = tempfile::tempdir().unwrap();
-        let held = lock(base.path()).unwrap();
-        let other = File::open(base.path().join("lock")).unwrap();
-        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
-        drop(held);
-        assert!(other.try_lock().is_ok());
     }
 }

@@ -3,13 +3,14 @@
 mod interpreters;
 mod testing;
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use crate::check::{Install, Source, Tool};
+use crate::lock::lock;
 use crate::process::{run as run_command, say};
 use crate::workspace::Workspace;
 
@@ -26,16 +27,19 @@ const MATURIN: Tool = Tool {
     by_hand: "pip install maturin",
 };
 
+/// The folder that pyproject.toml calls `data`.
+const STAGED: &str = "python/.wheel";
+
 /// Cargo's profile for tests.
 pub(crate) const DEV: &str = "dev";
 
 /// `cargo xtask wheel`: builds it, and tests it if `tested` says so.
 pub(crate) fn run(workspace: &Workspace, profile: &str, tested: bool) -> Result<()> {
     let wheel = build(workspace, profile)?;
-    say(format!("wrote {}", wheel.display()));
+    let path = wheel.path.display();
+    say(format!("wrote {path}"));
     say(format!(
-        "`pip install {}` installs coordinator, worker, trainer and the module swath",
-        wheel.display()
+        "`pip install {path}` installs coordinator, worker, trainer and the module swath"
     ));
     if tested {
         test(workspace, &wheel)?;
@@ -43,10 +47,23 @@ pub(crate) fn run(workspace: &Workspace, profile: &str, tested: bool) -> Result<
     Ok(())
 }
 
-/// Builds the wheel in a profile of Cargo's, and returns its path.
-pub(crate) fn build(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
+/// A wheel. As long as it lives, no other process builds one in this checkout: all put programs where pyproject.toml
+/// says, and remove what was built before.
+pub(crate) struct Wheel {
+    path: PathBuf,
+    _held: File,
+}
+
+/// Builds the wheel in a profile of Cargo's.
+pub(crate) fn build(workspace: &Workspace, profile: &str) -> Result<Wheel> {
     let mut maturin = MATURIN.command(Install::Yes)?;
     let target = workspace.target_dir()?;
+    let staged = workspace.path(STAGED);
+    fs::create_dir_all(&staged).with_context(|| format!("cannot make {}", staged.display()))?;
+    let held = lock(
+        &staged.join("lock"),
+        "another process is building a wheel here",
+    )?;
     // maturin builds the programs of one crate, which is the coordinator's, and adds what is in the folder that
     // pyproject.toml calls `data`. So the others are built first, with the same flags, and linked there.
     let stripped = profile != DEV;
@@ -78,12 +95,15 @@ pub(crate) fn build(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
         maturin.args(["--compression-method", "stored"]);
     }
     run_command(maturin.current_dir(workspace.path("python")))?;
-    the_wheel(&out)
+    Ok(Wheel {
+        path: the_wheel(&out)?,
+        _held: held,
+    })
 }
 
 /// Puts a program where pyproject.toml says that programs are.
 fn stage(workspace: &Workspace, program: &Path) -> Result<()> {
-    let scripts = workspace.path("python/.wheel/scripts");
+    let scripts = workspace.path(STAGED).join("scripts");
     let link = scripts.join(program.file_name().unwrap_or_default());
     fs::create_dir_all(&scripts).with_context(|| format!("cannot make {}", scripts.display()))?;
     if link.symlink_metadata().is_ok() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use super::Wheel;
 use super::interpreters::{self, OLDEST, Version};
 use crate::check::Missing;
 use crate::process::{output, run_within, say};
@@ -18,7 +19,7 @@ const INSTALL_LIMIT: Duration = Duration::from_mins(5);
 const TEST_LIMIT: Duration = Duration::from_mins(10);
 
 /// Runs the tests under the oldest and the newest CPython that this machine has.
-pub(crate) fn test(workspace: &Workspace, wheel: &Path) -> Result<()> {
+pub(crate) fn test(workspace: &Workspace, wheel: &Wheel) -> Result<()> {
     let all = interpreters::all();
     let mut ends = all.first_key_value().into_iter().collect::<Vec<_>>();
     ends.extend(all.last_key_value().filter(|_| all.len() > 1));
@@ -27,7 +28,7 @@ pub(crate) fn test(workspace: &Workspace, wheel: &Path) -> Result<()> {
         let is_newest = index + 1 == ends.len();
         let name = format!("Python {}.{}", version.0, version.1);
         say(format!("python: {name} ({})", python.display()));
-        let done = tested(workspace, wheel, python, is_newest);
+        let done = tested(workspace, &wheel.path, python, is_newest);
         let told = tally.add(&name, done);
         say(format!("python: {name}: {told}"));
     }
