@@ -147,15 +147,7 @@ impl ExplainItem {
                 others,
             } => rest(worker, *state, cause.as_ref(), *others),
             Self::Lacks { lack } => lack.to_string(),
-            Self::Room { jobs } => format!(
-                "{} before it; it takes the first worker with as much left as it needs, and \
-                 when none like it waits before it, one keeps that for it",
-                match jobs {
-                    0 => "no job is".to_owned(),
-                    1 => "one job is".to_owned(),
-                    jobs => format!("{jobs} jobs are"),
-                }
-            ),
+            Self::Room { jobs } => waits_for_room(*jobs),
             Self::Kept(kept) => kept_for_it(kept),
             Self::Ahead { jobs: 0 } => "it is next: the next free slot takes it".to_owned(),
             Self::Ahead { jobs: 1 } => "one job goes before it; every slot is busy".to_owned(),
@@ -167,15 +159,9 @@ impl ExplainItem {
                 seconds,
                 epoch,
             } => {
-                let progress = match epoch {
-                    Some(epoch) => format!("epoch {epoch} is done"),
-                    None => "no epoch is done yet".to_owned(),
-                };
-                let worker = named(worker.as_ref());
-                // A processor is nothing special.
-                let devices = devices.as_ref().filter(|it| it.first() != Device::Cpu);
-                let on = devices.map_or_else(String::new, |devices| format!(" on {devices}"));
-                format!("{worker} has run attempt {attempt}{on} for {seconds} s; {progress}")
+                let run = format!("attempt {attempt}{}", on(devices.as_ref()));
+                let (worker, progress) = (named(worker.as_ref()), progress(*epoch));
+                format!("{worker} has run {run} for {seconds} s; {progress}")
             }
             Self::Stopping => {
                 "it is cancelled; its worker learns of it at its next heartbeat".to_owned()
@@ -192,16 +178,8 @@ impl ExplainItem {
             Self::Measured {
                 attempt,
                 metric,
-                value: Some(value),
-            } => match metrics::known(metric).map(|known| known.unit) {
-                Some(Unit::Percent) => {
-                    let name = metric.replace('_', " ");
-                    let value = measured(*value, 2);
-                    format!("attempt {attempt} measured a {name} of {value} %")
-                }
-                _ => format!("attempt {attempt} measured {metric} = {value}"),
-            },
-            Self::Measured { attempt, .. } => format!("attempt {attempt} measured it"),
+                value,
+            } => format!("attempt {attempt} measured {}", result(metric, *value)),
             Self::Failed {
                 fault,
                 headline,
@@ -212,6 +190,44 @@ impl ExplainItem {
                 job.short()
             ),
         }
+    }
+}
+
+fn waits_for_room(jobs: u64) -> String {
+    let before = match jobs {
+        0 => "no job is".to_owned(),
+        1 => "one job is".to_owned(),
+        jobs => format!("{jobs} jobs are"),
+    };
+    format!(
+        "{before} before it; it takes the first worker with as much left as it needs, and when \
+         none like it waits before it, one keeps that for it"
+    )
+}
+
+fn on(devices: Option<&Placement>) -> String {
+    // A processor is nothing special.
+    let devices = devices.filter(|it| it.first() != Device::Cpu);
+    devices.map_or_else(String::new, |devices| format!(" on {devices}"))
+}
+
+fn progress(epoch: Option<u32>) -> String {
+    match epoch {
+        Some(epoch) => format!("epoch {epoch} is done"),
+        None => "no epoch is done yet".to_owned(),
+    }
+}
+
+fn result(metric: &str, value: Option<f64>) -> String {
+    let Some(value) = value else {
+        return "it".to_owned();
+    };
+    match metrics::known(metric).map(|known| known.unit) {
+        Some(Unit::Percent) => {
+            let name = metric.replace('_', " ");
+            format!("a {name} of {} %", measured(value, 2))
+        }
+        _ => format!("{metric} = {value}"),
     }
 }
 

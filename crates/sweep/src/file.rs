@@ -251,35 +251,15 @@ impl Parts {
         let sweep = self.sweep?;
         let known = ["name", "title", "recipe", "replicates", "measure", "needs"];
         let section = Section::open("sweep", &sweep.node, &known, errors);
-        let mut settings = Settings::new();
-        let layer = section
-            .get("recipe")
-            .map_or(0, |node| recipes.load(node, &mut settings, errors));
         let bare = match &self.program {
             Some(_) => Bare::Params,
             None => Bare::Spec,
         };
-        if let (Some(node), Bare::Params) = (section.get("recipe"), bare) {
-            let message = "is for the built-in trainer; give a program its parameters in [fixed]";
-            errors.push(node.place.error("sweep.recipe", message));
-        }
-        if let Some(fixed) = &self.fixed {
-            lay_fixed(fixed, layer, bare, &mut settings, errors);
-        }
+        let (mut settings, layer) = base(&section, bare, self.fixed.as_ref(), recipes, errors);
         let program = self
             .program
             .map(|it| program::read(&it, layer, &mut settings, errors));
-        let mut launch = program
-            .as_ref()
-            .map_or_else(Launch::default, |it| it.launch.clone());
-        match &self.local {
-            Some(local) if program.is_none() => {
-                let message = "holds parameters of a program; there is no [program]";
-                errors.push(local.place.error("local", message));
-            }
-            Some(local) => program::read_local(local, &mut launch, errors),
-            None => {}
-        }
+        let launch = launch(program.as_ref(), self.local.as_ref(), errors);
         let blocks = self
             .grid
             .map_or_else(Vec::new, |entry| grid::read(&entry.node, bare, errors));
@@ -329,6 +309,47 @@ impl Parts {
                 .map_or(sweep.place, |node| node.place.clone()),
         })
     }
+}
+
+/// What every cell has before its axes are set: the recipe, and over it `[fixed]`.
+/// Returns the layer of that too.
+fn base(
+    section: &Section<'_>,
+    bare: Bare,
+    fixed: Option<&Entry>,
+    recipes: &Recipes<'_>,
+    errors: &mut Vec<FileError>,
+) -> (Settings, usize) {
+    let mut settings = Settings::new();
+    let layer = section
+        .get("recipe")
+        .map_or(0, |node| recipes.load(node, &mut settings, errors));
+    if let (Some(node), Bare::Params) = (section.get("recipe"), bare) {
+        let message = "is for the built-in trainer; give a program its parameters in [fixed]";
+        errors.push(node.place.error("sweep.recipe", message));
+    }
+    if let Some(fixed) = fixed {
+        lay_fixed(fixed, layer, bare, &mut settings, errors);
+    }
+    (settings, layer)
+}
+
+/// How the program is started, with the parameters in `[local]`.
+fn launch(
+    program: Option<&program::Parsed>,
+    local: Option<&Entry>,
+    errors: &mut Vec<FileError>,
+) -> Launch {
+    let mut launch = program.map_or_else(Launch::default, |it| it.launch.clone());
+    match local {
+        Some(local) if program.is_none() => {
+            let message = "holds parameters of a program; there is no [program]";
+            errors.push(local.place.error("local", message));
+        }
+        Some(local) => program::read_local(local, &mut launch, errors),
+        None => {}
+    }
+    launch
 }
 
 /// Lays what `[fixed]` sets over `settings`.

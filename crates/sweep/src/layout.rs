@@ -66,7 +66,7 @@ impl Layout {
     pub(super) fn plain(axes: Vec<String>, metric: &str) -> Self {
         Self::List {
             rows: axes,
-            columns: vec![metric.to_owned(), "train_time".to_owned()],
+            columns: Self::measures(metric),
         }
     }
 
@@ -81,33 +81,7 @@ impl Layout {
         bare: Bare,
         errors: &mut Vec<FileError>,
     ) -> Self {
-        let plain = Self::plain(axes.to_vec(), metric.unwrap_or("test_error"));
         let section = Section::open("table", node, &["rows", "columns", "cell"], errors);
-        let mut list = |key: &'static str, check: &dyn Fn(&str) -> Result<(), String>| {
-            let node = section.get(key)?;
-            let before = errors.len();
-            let items: Vec<String> = node
-                .items()
-                .iter()
-                .filter_map(|item| {
-                    let path = format!("table.{key}");
-                    let name = item
-                        .text()
-                        .map(|name| meant(name, axes, params, metric, bare));
-                    match name.as_deref().map_or(Err(NAME.to_owned()), check) {
-                        Ok(()) => name,
-                        Err(message) => {
-                            errors.push(item.place.error(path, message));
-                            None
-                        }
-                    }
-                })
-                .collect();
-            if items.is_empty() && errors.len() == before {
-                errors.push(node.place.error(format!("table.{key}"), "is empty"));
-            }
-            Some(items)
-        };
         let is_label = axes.iter().any(|axis| axis == LABEL);
         let key = |name: &str| match name {
             LABEL if is_label => Ok(()),
@@ -126,30 +100,37 @@ impl Layout {
                 Err(no_column(name, metric, parameter))
             }
         };
+        let meant = |name: &str| meant(name, axes, params, metric, bare);
+        let mut list = |key: &'static str, check: &dyn Fn(&str) -> Result<(), String>| {
+            list(&section, key, meant, check, errors)
+        };
         let cell = list("cell", &|name| measure(name, metric));
         let rows = list("rows", &key);
         let columns = match cell {
             Some(_) => list("columns", &key),
             None => list("columns", &shown),
         };
-        let Self::List {
-            rows: axes,
-            columns: measures,
-        } = plain
-        else {
-            return plain;
-        };
+        let metric = metric.unwrap_or("test_error");
         let Some(cell) = cell.map(|cell| cell.into_iter().next().unwrap_or_default()) else {
             return Self::List {
-                rows: rows.unwrap_or(axes),
-                columns: columns.unwrap_or(measures),
+                rows: rows.unwrap_or_else(|| axes.to_vec()),
+                columns: columns.unwrap_or_else(|| Self::measures(metric)),
             };
         };
-        let (Some(rows), Some(mut columns)) = (rows, columns) else {
+        let Some(sides) = rows.zip(columns) else {
             let message = "makes a pivot, which needs `rows` and `columns` too";
             errors.push(section.place_of("cell").error("table.cell", message));
-            return Self::plain(axes, &cell);
+            return Self::plain(axes.to_vec(), &cell);
         };
+        Self::pivot(&section, sides, cell, errors)
+    }
+
+    fn pivot(
+        section: &Section<'_>,
+        (rows, mut columns): (Vec<String>, Vec<String>),
+        cell: String,
+        errors: &mut Vec<FileError>,
+    ) -> Self {
         if columns.len() > 1 {
             let message = "must be one parameter in a pivot; `rows` may be several";
             errors.push(section.place_of("columns").error("table.columns", message));
@@ -159,6 +140,11 @@ impl Layout {
             columns: columns.pop().unwrap_or_default(),
             cell,
         }
+    }
+
+    /// What a table shows of each cell by default.
+    fn measures(metric: &str) -> Vec<String> {
+        vec![metric.to_owned(), "train_time".to_owned()]
     }
 
     /// Every parameter that it reads.
@@ -172,6 +158,31 @@ impl Layout {
             .map(String::as_str)
             .filter(|name| *name == LABEL || keys::find(name).is_some())
     }
+}
+
+/// The names in a list of the section, as they are meant, of those that `check` lets
+/// pass; none where the section has no such list.
+fn list(
+    section: &Section<'_>,
+    key: &'static str,
+    meant: impl Fn(&str) -> String,
+    check: &dyn Fn(&str) -> Result<(), String>,
+    errors: &mut Vec<FileError>,
+) -> Option<Vec<String>> {
+    let node = section.get(key)?;
+    let (path, before) = (format!("table.{key}"), errors.len());
+    let mut names = Vec::new();
+    for item in node.items() {
+        let name = item.text().map(&meant);
+        match name.as_deref().map_or(Err(NAME.to_owned()), check) {
+            Ok(()) => names.extend(name),
+            Err(message) => errors.push(item.place.error(path.clone(), message)),
+        }
+    }
+    if names.is_empty() && errors.len() == before {
+        errors.push(node.place.error(path, "is empty"));
+    }
+    Some(names)
 }
 
 /// What `name` stands for: a parameter of a program may be named without

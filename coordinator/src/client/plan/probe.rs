@@ -79,22 +79,29 @@ pub(super) async fn measure(
             .await?
             .0
     };
+    if let Some(why) = cut_short(ended) {
+        let rest = if here {
+            "the same command measures the rest"
+        } else {
+            "the probes go on"
+        };
+        let warning = format!("{why}: the plan shows what was measured so far; {rest}");
+        context.printer.warn(warning);
+    }
+    Ok(connection)
+}
+
+/// Why not everything was measured, if so.
+fn cut_short(ended: Ended) -> Option<String> {
     let why = match ended {
-        Ended::Finished => return Ok(connection),
+        Ended::Finished => return None,
         Ended::Cancelled => "the probes were cancelled",
         Ended::Stuck => "the probes are paused",
-        Ended::Lacking(lack) => &lack.to_string(),
+        Ended::Lacking(lack) => return Some(lack.to_string()),
         Ended::TimedOut => "the time is up",
         Ended::Interrupted => "interrupted",
     };
-    let rest = if here {
-        "the same command measures the rest"
-    } else {
-        "the probes go on"
-    };
-    let warning = format!("{why}: the plan shows what was measured so far; {rest}");
-    context.printer.warn(warning);
-    Ok(connection)
+    Some(why.to_owned())
 }
 
 /// The coordinator that is meant, if one answers; else one over the database of

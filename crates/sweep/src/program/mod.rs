@@ -122,63 +122,15 @@ pub(super) fn read(
     errors: &mut Vec<FileError>,
 ) -> Parsed {
     let section = Section::open("program", &entry.node, &KEYS, errors);
-    let mut put = |name: &str, value: Value, node: Option<&Node>| {
-        let place = node.map_or(&entry.place, |node| &node.place).clone();
-        let value = Assigned::Literal(value);
-        let setting = Setting {
-            value,
-            layer,
-            place,
-        };
-        settings.insert(format!("trainer.{name}"), setting);
+    let mut spec = OfSpec {
+        settings,
+        layer,
+        place: &entry.place,
     };
-    put("arguments", ARGUMENTS.into(), None);
-    for name in OF_SPEC {
-        let Some(node) = section.get(name) else {
-            continue;
-        };
-        let value = node.value();
-        let kind = keys::find(&format!("trainer.{name}")).map(|key| key.kind);
-        match kind.map_or(Ok(()), |kind| keys::check_value(kind, &value)) {
-            Ok(()) => put(name, value, Some(node)),
-            Err(message) => {
-                let message = match (name, node.text()) {
-                    ("command", Some(text)) => as_words(text),
-                    _ => message,
-                };
-                errors.push(section.error(name, message));
-            }
-        }
-    }
-    match section.get("command") {
-        None => {
-            let message = "is missing; name the program and its arguments, \
-                           like [\"python\", \"train.py\", \"--lr\", \"{lr}\"]";
-            errors.push(section.error("command", message));
-        }
-        Some(node) => check_words(node, errors),
-    }
-    let metric = section.get("metric").and_then(Node::text);
-    if metric.is_none() && section.get("metric").is_none() && section.get("read").is_some() {
-        let message = "is missing; name the metric that `read` finds";
-        errors.push(section.error("metric", message));
-    }
-    if let Some(node) = section.get("read") {
-        let value = node.value();
-        match Read::from_value(&value, metric.unwrap_or_default()) {
-            Ok(_) => put("read", value, Some(node)),
-            Err(_) if metric.is_none() => {}
-            Err(message) => errors.push(section.error("read", message)),
-        }
-    }
-    let seeds = section.get("seeds").and_then(|node| {
-        let value = node.value();
-        match Seeds::from_value(&value) {
-            Ok(seeds) => put("seeds", seeds.to_value()?, Some(node)),
-            Err(message) => errors.push(section.error("seeds", message)),
-        }
-        value.as_array().map(|listed| listed.len() as u32)
-    });
+    spec.put("arguments", ARGUMENTS.into(), None);
+    spec.read_command(&section, errors);
+    spec.read_metric(&section, errors);
+    let seeds = spec.read_seeds(&section, errors);
     Parsed {
         program: Program {
             inputs: inputs(&section, errors),
@@ -196,6 +148,84 @@ pub(super) fn read(
         keep: keep(&section, errors),
         seeds,
         is_template: (section.get("arguments")).is_none_or(|node| node.text() == Some(ARGUMENTS)),
+    }
+}
+
+/// What the section says that specs have under `trainer`.
+struct OfSpec<'a> {
+    settings: &'a mut Settings,
+    layer: usize,
+    /// Where the section is.
+    place: &'a Place,
+}
+
+impl OfSpec<'_> {
+    fn put(&mut self, name: &str, value: Value, node: Option<&Node>) {
+        let place = node.map_or(self.place, |node| &node.place).clone();
+        let setting = Setting {
+            value: Assigned::Literal(value),
+            layer: self.layer,
+            place,
+        };
+        self.settings.insert(format!("trainer.{name}"), setting);
+    }
+
+    /// The command, and what has the same name and form here and there.
+    fn read_command(&mut self, section: &Section<'_>, errors: &mut Vec<FileError>) {
+        for name in OF_SPEC {
+            let Some(node) = section.get(name) else {
+                continue;
+            };
+            let value = node.value();
+            let kind = keys::find(&format!("trainer.{name}")).map(|key| key.kind);
+            match kind.map_or(Ok(()), |kind| keys::check_value(kind, &value)) {
+                Ok(()) => self.put(name, value, Some(node)),
+                Err(message) => {
+                    let message = match (name, node.text()) {
+                        ("command", Some(text)) => as_words(text),
+                        _ => message,
+                    };
+                    errors.push(section.error(name, message));
+                }
+            }
+        }
+        match section.get("command") {
+            None => {
+                let message = "is missing; name the program and its arguments, \
+                               like [\"python\", \"train.py\", \"--lr\", \"{lr}\"]";
+                errors.push(section.error("command", message));
+            }
+            Some(node) => check_words(node, errors),
+        }
+    }
+
+    /// Where the numbers are, which must have the metric.
+    fn read_metric(&mut self, section: &Section<'_>, errors: &mut Vec<FileError>) {
+        let metric = section.get("metric").and_then(Node::text);
+        if metric.is_none() && section.get("metric").is_none() && section.get("read").is_some() {
+            let message = "is missing; name the metric that `read` finds";
+            errors.push(section.error("metric", message));
+        }
+        let Some(node) = section.get("read") else {
+            return;
+        };
+        let value = node.value();
+        match Read::from_value(&value, metric.unwrap_or_default()) {
+            Ok(_) => self.put("read", value, Some(node)),
+            Err(_) if metric.is_none() => {}
+            Err(message) => errors.push(section.error("read", message)),
+        }
+    }
+
+    /// How seeds are made; returns how many are named.
+    fn read_seeds(&mut self, section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<u32> {
+        let node = section.get("seeds")?;
+        let value = node.value();
+        match Seeds::from_value(&value) {
+            Ok(seeds) => self.put("seeds", seeds.to_value()?, Some(node)),
+            Err(message) => errors.push(section.error("seeds", message)),
+        }
+        value.as_array().map(|listed| listed.len() as u32)
     }
 }
 
