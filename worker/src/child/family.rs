@@ -4,6 +4,7 @@
 //! with: every child gets a tag there, and whatever still carries the tag after
 //! the child has ended is killed.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -79,19 +80,22 @@ fn adopts_orphans() -> bool {
 /// dot) until none is left. Returns how many it killed.
 pub(super) fn kill(tag: &str) -> usize {
     let end = Instant::now() + LIMIT;
-    let mut killed = 0;
+    let mut killed = HashSet::new();
     loop {
         let starting = || children().into_iter().any(is_starting);
         let before = starting();
         let found = tagged(tag);
-        let none = found.is_empty() && !before && !starting();
+        // One that is ending has no environment any more, and may still have its files
+        // and devices.
+        let ended = killed.iter().all(|pid| is_dead(*pid));
+        let none = found.is_empty() && ended && !before && !starting();
         if none || Instant::now() > end {
-            return killed;
+            return killed.len();
         }
         for pid in found {
             // It may have ended meanwhile.
             if rustix::process::kill_process(pid, Signal::KILL).is_ok() {
-                killed += 1;
+                killed.insert(pid);
             }
         }
         std::thread::sleep(Duration::from_millis(5));

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use swath_model::job::StateName;
+use swath_model::policy::Policy;
 
 use crate::coordinator::Coordinator;
 use crate::support::{Bench, command, lives, null, pid_in, training, until};
@@ -166,6 +167,25 @@ async fn adopted_processes_leave_no_zombies() {
     let worker = Worker::start(&bench, &[]);
     coordinator.all_are(StateName::Succeeded).await;
     until("they are reaped", async || zombies(worker.0.id()) == 0).await;
+}
+
+/// A process that is no worker adopts no orphans, and may overlook one that is just being
+/// started.
+#[tokio::test]
+async fn what_a_trainer_leaves_is_killed() {
+    // Another attempt would leave another process.
+    let coordinator = Coordinator::with(Policy {
+        heartbeat_ms: 100,
+        charged_max: 1,
+        attempts_max: 1,
+        ..Policy::default()
+    });
+    let bench = Bench::new(&coordinator, 1);
+    let _worker = Worker::start(&bench, &[]);
+    let (_, pid) = hanging(&coordinator, &bench, "leave").await;
+    coordinator.all_are(StateName::Failed).await;
+    // The process left the group, and was gone before the outcome was reported.
+    assert!(!lives(pid));
 }
 
 #[tokio::test]

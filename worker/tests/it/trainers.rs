@@ -68,25 +68,6 @@ async fn a_trainer_is_replaced_after_a_fault() {
 }
 
 #[tokio::test]
-async fn what_a_trainer_leaves_is_killed() {
-    let coordinator = Coordinator::start();
-    let bench = Bench::new(&coordinator, 1);
-    let pid = bench.path("pid");
-    let specs = [training(&format!("leave {}", pid.display()))];
-    coordinator.submit(&specs, 1).await;
-    let worker = bench.start();
-    let pid = pid_in(&pid).await;
-    until("an attempt has failed", async || {
-        let attempts = coordinator.detail().await.attempts;
-        attempts.iter().any(|attempt| !attempt.message.is_empty())
-    })
-    .await;
-    // The process left the group, and was gone before the outcome was reported.
-    assert!(!lives(pid));
-    worker.abort();
-}
-
-#[tokio::test]
 async fn a_cancelled_training_stops_however_stubborn() {
     let coordinator = Coordinator::start();
     let bench = Bench::new(&coordinator, 1);
