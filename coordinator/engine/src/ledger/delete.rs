@@ -13,6 +13,9 @@ use swath_store::{CellKey, DroppedCells, InputKey, JobKey, StoreError, SweepKey,
 use super::hot::{Filed, Loc};
 use super::{Ledger, Result};
 
+/// How many deleted jobs one event names: readers get many events at once.
+const TOLD_AT_ONCE: usize = 256;
+
 /// The greatest keys that were ever given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
@@ -144,8 +147,8 @@ impl Ledger {
         }
         self.changes.deleted.sweep_cells.push(dropped);
         self.forget_jobs(&gone.jobs);
-        if !gone.begun.is_empty() {
-            let jobs = gone.begun;
+        for jobs in gone.begun.chunks(TOLD_AT_ONCE) {
+            let jobs = jobs.to_vec();
             self.tell_of_sweep(key, What::JobsDeleted { jobs }, now);
         }
         // Its counts are others now.
