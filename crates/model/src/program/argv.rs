@@ -204,7 +204,7 @@ fn text_of(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(text_of).collect::<Vec<_>>().join(","),
         Value::Number(number) => digits(number),
-        other => canonical(other),
+        Value::Bool(_) | Value::Object(_) => canonical(value),
     }
 }
 
@@ -278,7 +278,7 @@ fn override_of(value: &Value) -> String {
             format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
         }
         Value::Number(number) => digits(number),
-        other => canonical(other),
+        Value::Bool(_) => canonical(value),
     }
 }
 
