@@ -381,6 +381,14 @@ impl Line {
                 self.bulk.release(request).await?;
                 Ok(Reply::Released)
             }
+            Call::Goodbye { owner } => {
+                let request = v1::GoodbyeRequest {
+                    worker: owner.worker.to_string(),
+                    session: owner.session.0,
+                };
+                self.bulk.goodbye(request).await?;
+                Ok(Reply::Parted)
+            }
         }
     }
 }

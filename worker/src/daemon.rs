@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::out::{self, Outs};
 use crate::settings::{Cli, Settings};
 use crate::spool::{Restored, Service, Spool, now_ms};
-use swath_agent::{Agent, CallId, Config, Effect, Event, Exit, Reply};
+use swath_agent::{Agent, Call, CallId, Config, Effect, Event, Exit, Reply};
 
 /// How many events of children may wait; beyond that the children have to wait.
 const EVENTS_WAITING: usize = 256;
@@ -26,6 +26,9 @@ const EVENTS_AT_ONCE: usize = 512;
 /// At its start the worker removes checkpoints older than this: their trainings
 /// went on elsewhere, or not at all.
 const CHECKPOINTS_KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// How long the end of the worker waits for the answer to its goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Why a worker could not start.
 #[derive(Debug, thiserror::Error)]
@@ -224,6 +227,7 @@ impl Shell {
                     if exit == Exit::Done {
                         out::keep_last(&self.outs, &self.client, &self.session).await;
                     }
+                    self.part().await;
                     return exit;
                 }
             }
@@ -239,6 +243,16 @@ impl Shell {
                     None => break,
                 }
             }
+        }
+    }
+
+    /// Says goodbye, so that nobody takes this worker for alive. If that is not
+    /// heard, its leases pass as those of any worker that is silent.
+    async fn part(&self) {
+        if let Some(owner) = self.agent.parting() {
+            let goodbye = self.client.clone().call(Call::Goodbye { owner });
+            let answer = tokio::time::timeout(GOODBYE, goodbye).await;
+            tracing::debug!(?answer, "goodbye");
         }
     }
 

@@ -48,9 +48,9 @@ The built-in trainer writes checkpoints to the state directory every few minutes
 stopped, and continues from there when the job comes back to this worker.
 
 A name is one worker's: a second worker that comes with the name of one that is alive is refused and
-exits with 3. A worker is recognized by its state directory, so one that starts again has its name at
-once. If the state directory is lost, the name is free when its worker was silent for the life of a
-lease (60 s), or at once with --take-name.
+exits with 3. A worker is recognized by its state directory, so one that starts again has its name
+at once. One that has ended has given its name up. If it was killed and its state directory is lost,
+the name is free when it was silent for the life of a lease (60 s), or at once with --take-name.
 
 Exit codes: 0 drained, or idle for --exit-when-idle; 1 error; 2 usage; 3 another worker has its
 name; 130 second signal.";

@@ -5,8 +5,21 @@ use swath_model::id::{JobDigest, SweepDigest, WorkerName};
 use swath_model::outcome::Fault;
 use swath_model::view::{SweepState, WorkerState};
 
-/// Whether [`log`] writes a line for this event.
-pub(crate) fn is_told(event: &Event) -> bool {
+/// Those of a batch's events for which [`log`] writes a line. That a worker is gone
+/// which said goodbye is no news.
+pub(crate) fn told(events: &[Event]) -> Vec<Event> {
+    let left = |worker: &Option<WorkerName>| {
+        let mut left = events.iter().filter(|it| it.what == What::WorkerLeft);
+        left.any(|it| it.worker == *worker)
+    };
+    let is_news = |event: &&Event| match event.what {
+        What::WorkerChanged { .. } => is_told(event) && !left(&event.worker),
+        _ => is_told(event),
+    };
+    events.iter().filter(is_news).cloned().collect()
+}
+
+fn is_told(event: &Event) -> bool {
     match &event.what {
         What::JobSuspected | What::JobRecovered => true,
         What::JobQueued(why) => matches!(why, Requeued::Lost | Requeued::NeverMentioned),
@@ -27,6 +40,7 @@ pub(crate) fn is_told(event: &Event) -> bool {
         | What::JobStopping { .. }
         | What::JobObserved(_)
         | What::WorkerJoined
+        | What::WorkerLeft
         | What::WorkerForgotten => false,
     }
 }
@@ -91,6 +105,7 @@ pub(crate) fn log(event: &Event) {
         | What::JobStopping { .. }
         | What::JobObserved(_)
         | What::WorkerJoined
+        | What::WorkerLeft
         | What::WorkerForgotten => {}
     }
 }

@@ -61,8 +61,8 @@ const QUEUE: usize = 4096;
 /// Session numbers grow over the whole store, so the newest session of a
 /// worker is greater than any it had. A session is *newest* when it equals the
 /// worker's, *older* when it is below it, and was *never given* when the worker
-/// is unknown or the number is above. [`Engine::heartbeat`], [`Engine::observe`]
-/// and [`Engine::release`] refuse all but the newest with
+/// is unknown or the number is above. [`Engine::heartbeat`], [`Engine::observe`],
+/// [`Engine::release`] and [`Engine::goodbye`] refuse all but the newest with
 /// [`StoreError::StaleSession`]; [`Engine::exchange`] says what it does. Each of
 /// them sets the worker's `seen_at` when the session is the newest.
 ///
@@ -304,7 +304,7 @@ impl Engine {
     ///
     /// [`StoreError::NameTaken`], which changes nothing, while a worker with
     /// another state directory is alive under this name: until the sweeper finds
-    /// that it was silent for the life of a lease.
+    /// that it was silent for the life of a lease, or until it says goodbye.
     pub async fn hello(&self, now: Timestamp, hello: Hello) -> Result<Welcome> {
         let work = |ledger: &mut Ledger, now| ledger.hello(now, hello);
         self.run(Some(now), Wanted::Nothing, work).await
@@ -483,6 +483,15 @@ impl Engine {
         releases: Vec<Release>,
     ) -> Result<()> {
         let work = move |ledger: &mut Ledger, now| ledger.release(now, &owner, releases);
+        self.run(Some(now), Wanted::Nothing, work).await
+    }
+
+    /// Ends the session of a worker that leaves: it is gone at once, its name is
+    /// free, and what it still holds waits again, uncharged. Returns how many jobs
+    /// wait again because of that. It keeps its cordon and the row of jobs that it
+    /// failed.
+    pub async fn goodbye(&self, now: Timestamp, owner: Owner) -> Result<u64> {
+        let work = move |ledger: &mut Ledger, now| ledger.goodbye(now, &owner);
         self.run(Some(now), Wanted::Nothing, work).await
     }
 

@@ -298,8 +298,7 @@ impl Task {
         self.keys = ledger.keys();
         self.under_way.grant(self.batch, &changes.attempts);
         let newest = changes.events.last().map(|event| event.seq);
-        let told = changes.events.iter().filter(|it| journal::is_told(it));
-        let told: Vec<_> = told.cloned().collect();
+        let told = journal::told(&changes.events);
         if !changes.is_empty() {
             self.store.commit(term, changes).await?;
         }

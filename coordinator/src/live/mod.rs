@@ -121,6 +121,8 @@ impl Live {
                     view.replication = now.replication;
                 }
             }
+            // An event with its state follows.
+            (What::WorkerLeft, _) => {}
             (What::WorkerChanged { now, .. }, _) => {
                 let mut workers = self.status.workers.iter_mut();
                 if let Some(view) = workers.find(|view| Some(&view.name) == event.worker.as_ref()) {

@@ -125,6 +125,17 @@ impl Dispatch for DispatchService {
         Ok(Response::new(v1::ReleaseReply {}))
     }
 
+    async fn goodbye(&self, request: Request<v1::GoodbyeRequest>) -> Reply<v1::GoodbyeReply> {
+        let message = request.into_inner();
+        let owner = convert::owner(&message.worker, message.session)?;
+        let worker = owner.worker.clone();
+        let state = &self.state;
+        let requeued = state.engine.goodbye(state.now(), owner).await;
+        let requeued = requeued.map_err(worker_status)?;
+        tracing::info!(%worker, requeued, "worker says goodbye");
+        Ok(Response::new(v1::GoodbyeReply {}))
+    }
+
     type FetchStream = Pieces;
 
     async fn fetch(&self, request: Request<v1::FetchRequest>) -> Reply<Self::FetchStream> {

@@ -30,6 +30,8 @@ pub enum Call {
     Observe(Owner, Vec<Report>),
     /// [`Subject::release`].
     Release(Owner, Vec<Held>),
+    /// [`Subject::goodbye`].
+    Goodbye(Owner),
     /// [`Subject::tick`].
     Tick,
     /// [`Subject::extend_leases`].
@@ -67,8 +69,8 @@ pub enum Reply {
     Ticked(Ticked),
     /// To calls that return nothing.
     Done(()),
-    /// To cancel, retry and delete: how many jobs changed; to keep files: how many
-    /// are new.
+    /// To cancel, retry, delete and goodbye: how many jobs changed; to keep files:
+    /// how many are new.
     Changed(u64),
     /// To replicate.
     Steered(Steered),
@@ -99,6 +101,7 @@ impl Call {
                 let done = subject.release(now, owner, held).await;
                 done.map(Reply::Done)
             }
+            Self::Goodbye(owner) => subject.goodbye(now, owner).await.map(Reply::Changed),
             Self::Tick => subject.tick(now).await.map(Reply::Ticked),
             Self::Extend => subject.extend_leases(now).await.map(Reply::Done),
             Self::ChangeSweep(sweep, change) => {

@@ -135,6 +135,8 @@ macro_rules! conformance_suite {
             sessions::a_dead_workers_name_is_free,
             sessions::a_live_name_can_be_taken,
             sessions::a_worker_that_is_gone_is_forgotten,
+            sessions::a_goodbye_ends_a_session,
+            sessions::a_cordon_outlives_a_goodbye,
             sessions::a_cordon_outlives_a_session,
             sweeping::submitting_twice_is_a_no_op,
             sweeping::a_grown_sweep_keeps_its_jobs,

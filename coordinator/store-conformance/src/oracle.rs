@@ -91,6 +91,11 @@ impl Subject for Oracle {
             .map_err(told)
     }
 
+    async fn goodbye(&self, now: Timestamp, owner: Owner) -> Result<u64> {
+        self.with(|ledger| ledger.goodbye(now, &owner))
+            .map_err(told)
+    }
+
     async fn tick(&self, now: Timestamp) -> Result<Ticked> {
         Ok(self.with(|ledger| ledger.tick(now)))
     }

@@ -271,6 +271,56 @@ pub async fn a_worker_that_is_gone_is_forgotten(bench: &mut Bench) {
     assert_eq!(view.state, WorkerState::Active);
 }
 
+/// A worker that says goodbye is gone at once: what it holds waits again, nothing
+/// of its session counts any more, and its name is free.
+pub async fn a_goodbye_ends_a_session(bench: &mut Bench) {
+    bench.submit(&sweep("s", &[1, 2], 1)).await;
+    let session = bench.greet(from_state(1, &[])).await.session;
+    let worker = "w".parse().unwrap();
+    let owner = Owner { worker, session };
+    let attempts: Vec<Held> = {
+        let grants = bench.take(&owner, 2).await;
+        grants.iter().map(|grant| grant.held).collect()
+    };
+    bench.finish(&owner, attempts[0], measured(1.0)).await;
+    assert_eq!(bench.goodbye(&owner).await.unwrap(), 1);
+    let detail = bench.job(attempts[1].job).await;
+    assert_eq!(
+        (detail.job.state, detail.job.charged),
+        (StateName::Queued, 0)
+    );
+    let view = bench.worker(&owner.worker).await;
+    assert_eq!((view.silent, view.held), (true, 0));
+    assert!(is_stale(&bench.goodbye(&owner).await));
+    assert!(is_stale(&bench.heartbeat(&owner, &attempts).await));
+    assert!(is_stale(&bench.trade(&owner, vec![], 2).await));
+    assert!(bench.worker(&owner.worker).await.silent);
+    // An outcome that comes all the same is only acknowledged.
+    let ack = bench.finish(&owner, attempts[1], measured(2.0)).await;
+    assert_eq!(ack, Ack::Stale);
+    let welcome = bench.greet(from_state(2, &attempts[1..])).await;
+    assert_eq!(
+        (welcome.verdicts.as_slice(), welcome.requeued),
+        (&[Fenced][..], 0)
+    );
+    assert!(!bench.worker(&owner.worker).await.silent);
+}
+
+/// A goodbye lifts no cordon.
+pub async fn a_cordon_outlives_a_goodbye(bench: &mut Bench) {
+    let owner = bench.hello("w").await;
+    let cordon = WorkerChange::Cordon {
+        cause: swath_model::cause::CordonCause::Operator,
+    };
+    bench.change_worker(&owner.worker, cordon).await.unwrap();
+    bench.goodbye(&owner).await.unwrap();
+    let view = bench.worker(&owner.worker).await;
+    assert_eq!((view.state, view.silent), (WorkerState::Cordoned, true));
+    // It is gone, so it may be forgotten.
+    let forget = WorkerChange::Forget;
+    bench.change_worker(&owner.worker, forget).await.unwrap();
+}
+
 /// Starting a worker again does not lift its cordon.
 pub async fn a_cordon_outlives_a_session(bench: &mut Bench) {
     bench.submit(&sweep("s", &[1], 1)).await;

@@ -52,6 +52,9 @@ pub trait Subject: Send + Sync {
     /// A worker gives attempts back.
     async fn release(&self, now: Timestamp, owner: Owner, held: Vec<Held>) -> Result<()>;
 
+    /// A worker leaves.
+    async fn goodbye(&self, now: Timestamp, owner: Owner) -> Result<u64>;
+
     /// The sweeper's pass.
     async fn tick(&self, now: Timestamp) -> Result<Ticked>;
 

@@ -116,6 +116,10 @@ impl Subject for Tested {
         self.engine().release(now, owner, releases).await
     }
 
+    async fn goodbye(&self, now: Timestamp, owner: Owner) -> Result<u64> {
+        self.engine().goodbye(now, owner).await
+    }
+
     async fn tick(&self, now: Timestamp) -> Result<Ticked> {
         self.engine().tick(now).await
     }

@@ -148,6 +148,11 @@ impl Bench {
         self.step(call).await
     }
 
+    /// [`Subject::goodbye`].
+    pub async fn goodbye(&mut self, owner: &Owner) -> Result<u64> {
+        self.step(Call::Goodbye(owner.clone())).await
+    }
+
     /// [`Subject::change_sweep`].
     pub async fn change_sweep(&mut self, sweep: SweepDigest, change: SweepChange) -> Result<()> {
         self.step(Call::ChangeSweep(sweep, change)).await

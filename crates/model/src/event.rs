@@ -86,6 +86,8 @@ pub enum What {
     JobObserved(Observation),
     /// A worker began a session. An event with its state follows.
     WorkerJoined,
+    /// A worker has ended its session. An event with its state follows.
+    WorkerLeft,
     /// A worker that is gone is left out from now on.
     WorkerForgotten,
     /// A worker changed.
@@ -115,6 +117,7 @@ impl What {
             | Self::JobStopping { .. }
             | Self::JobObserved(_)
             | Self::WorkerJoined
+            | Self::WorkerLeft
             | Self::WorkerForgotten
             | Self::WorkerChanged { .. } => None,
         }
@@ -156,7 +159,8 @@ pub struct WorkerNow {
     pub slots_held: u64,
     /// How many different jobs failed on it in a row.
     pub failed_in_a_row: u32,
-    /// Whether it has been silent for longer than a lease lasts.
+    /// Whether it is gone: it said goodbye, or has been silent for longer than a
+    /// lease lasts.
     pub silent: bool,
 }
 

@@ -463,7 +463,8 @@ pub struct WorkerView {
     pub slots_held: Option<u64>,
     /// How many different jobs it has failed in a row.
     pub failed_in_a_row: u32,
-    /// Whether it has been silent for longer than a lease lasts.
+    /// Whether it is gone: it said goodbye, or has been silent for longer than a
+    /// lease lasts.
     #[serde(default)]
     pub silent: bool,
     /// What its host turned out to lack of waiting jobs, which it does not get

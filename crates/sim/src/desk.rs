@@ -148,6 +148,10 @@ impl Desk {
                 self.engine().release(self.now(), owner, releases).await?;
                 Ok(Reply::Released)
             }
+            Call::Goodbye { owner } => {
+                self.engine().goodbye(self.now(), owner).await?;
+                Ok(Reply::Parted)
+            }
         }
     }
 

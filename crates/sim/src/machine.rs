@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use swath_agent::{Agent, Backoff, CallId, ChildId, Config, Effect, Entry, Event};
 use swath_model::device::Device;
-use swath_model::id::{StateId, WorkerName};
+use swath_model::id::{Owner, StateId, WorkerName};
 use swath_model::message::Held;
 use swath_model::offer::{DeviceAbout, Offer};
 use swath_model::placement::Placement;
@@ -223,6 +223,11 @@ impl Process {
     pub(crate) fn settle(&mut self, at: u64) -> Vec<Effect> {
         let now = self.time(at);
         self.agent.settle(now)
+    }
+
+    /// The session to which it says goodbye when it has ended.
+    pub(crate) fn parting(&self) -> Option<Owner> {
+        self.agent.parting()
     }
 
     /// When the process looks at the clock next if nothing happens, in the

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use swath_model::id::Owner;
+
 use super::Agent;
 use super::event::{Effect, Exit};
 
@@ -59,6 +61,16 @@ impl Agent {
                 grace,
             });
         }
+    }
+
+    /// The session to end when the worker has ended and its children are gone, so
+    /// that what it still holds waits again at once. None where an outcome is left
+    /// to be delivered: the next start claims its attempt. None either where nobody
+    /// would hear it.
+    pub fn parting(&self) -> Option<Owner> {
+        let owner = self.owner()?;
+        let heard = self.away.is_none();
+        (self.exited && heard && self.outbox.is_empty()).then_some(owner)
     }
 
     /// Ends when everything is done, or when it cannot be done in time.

@@ -163,6 +163,8 @@ pub enum Reply {
     Observed(Vec<Verdict>),
     /// The reply to a release.
     Released,
+    /// The reply to a goodbye.
+    Parted,
 }
 
 /// Why a call failed.
@@ -219,6 +221,11 @@ pub enum Call {
         owner: Owner,
         /// The attempts.
         releases: Vec<Release>,
+    },
+    /// End the session.
+    Goodbye {
+        /// This worker in its session.
+        owner: Owner,
     },
 }
 
@@ -283,7 +290,8 @@ pub enum Effect {
     Spool(Vec<Entry>),
     /// Tell the spool that the coordinator has these outcomes.
     Acknowledged(Vec<Held>),
-    /// End the process.
+    /// End the process. [`super::Agent::parting`] says whether to say goodbye when
+    /// its children are gone.
     Exit(Exit),
 }
 

@@ -98,6 +98,8 @@ impl Agent {
                 self.releases.drain(..self.releasing);
                 self.releasing = 0;
             }
+            // It comes after the end.
+            Reply::Parted => {}
         }
     }
 

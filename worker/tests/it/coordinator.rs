@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) other_protocol: AtomicBool,
     /// Whether the directories of ended attempts may go.
     pub(crate) may_go: AtomicBool,
+    /// Whether this coordinator is older than goodbyes.
+    pub(crate) knows_no_goodbye: AtomicBool,
 }
 
 impl Shared {
@@ -81,6 +83,7 @@ impl Coordinator {
             drain: AtomicBool::new(false),
             other_protocol: AtomicBool::new(false),
             may_go: AtomicBool::new(false),
+            knows_no_goodbye: AtomicBool::new(false),
         };
         Self::over(Arc::new(shared), None)
     }
@@ -321,6 +324,22 @@ impl Dispatch for Server {
             .await
             .map_err(status)?;
         Ok(Response::new(v1::ReleaseReply {}))
+    }
+
+    async fn goodbye(
+        &self,
+        request: Request<v1::GoodbyeRequest>,
+    ) -> Result<Response<v1::GoodbyeReply>, Status> {
+        self.lead()?;
+        let request = request.into_inner();
+        if self.shared.knows_no_goodbye.load(Ordering::SeqCst) {
+            return Err(Status::unimplemented("older"));
+        }
+        let owner = convert::owner(&request.worker, request.session)?;
+        let now = self.shared.now();
+        let ended = self.shared.store.goodbye(now, owner).await;
+        ended.map_err(status)?;
+        Ok(Response::new(v1::GoodbyeReply {}))
     }
 
     type FetchStream = tokio_stream::Empty<Result<v1::FetchReply, Status>>;

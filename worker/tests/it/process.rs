@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
 
 use rustix::process::{Pid, Signal, kill_process};
 use swath_model::job::StateName;
@@ -77,6 +78,40 @@ async fn sigterm_gives_the_job_back_uncharged() {
     assert!(!lives(pid));
     let job = coordinator.detail().await.job;
     assert_eq!((job.state, job.charged), (StateName::Queued, 0));
+    assert_eq!(coordinator.gone().await, [true]);
+}
+
+/// Long before the life of a lease is over.
+#[tokio::test]
+async fn the_name_of_a_worker_that_has_ended_is_free() {
+    let coordinator = Coordinator::start();
+    let first = Bench::new(&coordinator, 1);
+    let mut worker = Worker::start(&first, &[]);
+    coordinator.submit(&[null()], 1).await;
+    coordinator.all_are(StateName::Succeeded).await;
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.code().await, Some(0));
+    assert_eq!(coordinator.gone().await, [true]);
+    let second = Bench::new(&coordinator, 1);
+    let _second = Worker::start(&second, &[]);
+    until("the other one has the name", async || {
+        coordinator.gone().await == [false]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_coordinator_that_knows_no_goodbye_delays_no_end() {
+    let coordinator = Coordinator::start();
+    let none = &coordinator.shared.knows_no_goodbye;
+    none.store(true, Ordering::SeqCst);
+    let bench = Bench::new(&coordinator, 1);
+    let mut worker = Worker::start(&bench, &[]);
+    coordinator.submit(&[null()], 1).await;
+    coordinator.all_are(StateName::Succeeded).await;
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.code().await, Some(0));
+    assert_eq!(coordinator.gone().await, [false]);
 }
 
 #[tokio::test]
@@ -89,6 +124,9 @@ async fn a_second_signal_ends_it_at_once() {
     worker.signal(Signal::TERM);
     assert_eq!(worker.code().await, Some(130));
     until("its trainer is gone", async || !lives(pid)).await;
+    // What it trained waits again at once.
+    assert_eq!(coordinator.gone().await, [true]);
+    assert_eq!(coordinator.detail().await.job.state, StateName::Queued);
 }
 
 #[tokio::test]

@@ -101,6 +101,12 @@ impl Coordinator {
         .await;
     }
 
+    /// Which workers are gone, in the order of their names.
+    pub(crate) async fn gone(&self) -> Vec<bool> {
+        let workers = self.shared.store.workers().await.unwrap();
+        workers.iter().map(|worker| worker.silent).collect()
+    }
+
     /// Whether every job was granted once only.
     pub(crate) async fn assert_first_attempts(&self) {
         for job in self.jobs().await {

@@ -1,5 +1,5 @@
 //! What workers report while they run: hello, heartbeats, observations,
-//! releases.
+//! releases, goodbye.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -51,7 +51,8 @@ pub(super) struct Worker {
     pub(super) needs: Vec<Need>,
     /// Those of which its host turned out to lack something.
     pub(super) lacks: BTreeMap<Need, Lacking>,
-    /// Whether it has been silent for longer than a lease lasts.
+    /// Whether it is gone: it said goodbye, or has been silent for longer than a
+    /// lease lasts.
     pub(super) silent: bool,
     /// Whether it is gone for good, and is left out of lists.
     pub(super) forgotten: bool,
@@ -521,6 +522,35 @@ impl Ledger {
         Ok(())
     }
 
+    /// Ends the session of a worker that leaves. What it still holds waits again;
+    /// returns how many jobs that are.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StaleSession`] unless the session is the newest.
+    pub fn goodbye(&mut self, now: Timestamp, owner: &Owner) -> Result<u64> {
+        let key = self.heard(owner, now)?;
+        self.tell_of_worker(key, What::WorkerLeft, now);
+        if let Some(worker) = self.workers.get_mut(&key) {
+            worker.silent = true;
+        }
+        Ok(self.end_session(key, now))
+    }
+
+    /// Ends the newest session of a worker, so that nothing that is still under
+    /// way from it counts; returns how many jobs wait again because of it.
+    fn end_session(&mut self, key: WorkerKey, now: Timestamp) -> u64 {
+        self.sessions = self.sessions.next();
+        let next = self.sessions;
+        if let Some(worker) = self.workers.get_mut(&key) {
+            worker.session = next;
+            worker.requests.clear();
+            worker.lacks.clear();
+        }
+        self.changed_workers.insert(key);
+        self.lose_older(key, next, now)
+    }
+
     /// Changes whether a worker gets jobs, or forgets it.
     ///
     /// # Errors
@@ -557,7 +587,6 @@ impl Ledger {
     /// Forgets a worker that is gone: its jobs wait again, its name is free, and
     /// if it comes back all the same, it begins anew.
     fn forget_worker(&mut self, key: WorkerKey, now: Timestamp) -> Result<()> {
-        let next = self.sessions.next();
         let Some(worker) = self.workers.get_mut(&key) else {
             return Ok(());
         };
@@ -570,16 +599,11 @@ impl Ledger {
                 self.policy.ttl().as_secs()
             )));
         }
-        worker.session = next;
         worker.forgotten = true;
         (worker.state, worker.cordoned) = (WorkerState::Active, None);
         worker.failed.clear();
-        worker.requests.clear();
         worker.about.state_id = None;
-        worker.lacks.clear();
-        self.sessions = next;
-        self.lose_older(key, next, now);
-        self.changed_workers.insert(key);
+        self.end_session(key, now);
         self.tell_of_worker(key, What::WorkerForgotten, now);
         Ok(())
     }

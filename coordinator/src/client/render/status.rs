@@ -148,7 +148,7 @@ fn workers(status: &Status, out: &mut String) {
         let count = counted(silent.len() as u64, "worker");
         let _ = writeln!(
             out,
-            "{count} not heard from lately; `coordinator workers` lists them"
+            "{count} not connected; `coordinator workers` lists them"
         );
     }
 }

@@ -6,7 +6,7 @@ use swath_coordinator::api::Workers;
 use swath_model::device::Device;
 use swath_model::needs::Lack;
 use swath_model::time::Timestamp;
-use swath_model::view::WorkerView;
+use swath_model::view::{WorkerState, WorkerView};
 use swath_report::{Listing, ListingColumn as Column, ago, utc};
 
 use super::{document, words};
@@ -86,10 +86,10 @@ pub(crate) fn records(workers: &Workers) -> Listing {
 }
 
 fn state(worker: &WorkerView) -> String {
-    if worker.silent {
-        format!("{}, silent", worker.state.name())
-    } else {
-        worker.state.name().to_owned()
+    match (worker.silent, worker.state) {
+        (false, state) => state.name().to_owned(),
+        (true, WorkerState::Active) => "not connected".to_owned(),
+        (true, state) => format!("{}, not connected", state.name()),
     }
 }
 

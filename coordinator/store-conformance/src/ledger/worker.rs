@@ -245,6 +245,23 @@ impl Ledger {
         Ok(())
     }
 
+    /// Ends the session of a worker that leaves; returns how many jobs are queued
+    /// again by that.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::StaleSession`] unless the session is the newest.
+    pub fn goodbye(&mut self, now: Timestamp, owner: &Owner) -> Result<u64, LedgerError> {
+        self.heard(owner, now)?;
+        let session = self.sessions.next();
+        self.sessions = session;
+        if let Some(row) = self.workers.get_mut(&owner.worker) {
+            row.session = session;
+            row.silent = true;
+        }
+        Ok(self.lose_older(&owner.worker, session, now))
+    }
+
     /// Changes whether a worker gets jobs, or forgets it.
     ///
     /// # Errors

@@ -78,6 +78,10 @@ enum Op {
         session: Session,
         pick: Pick,
     },
+    Goodbye {
+        worker: u8,
+        session: Session,
+    },
     Tick,
     Look,
     Restart,
@@ -348,6 +352,8 @@ fn call() -> impl Strategy<Value = Op> {
         session,
         pick,
     });
+    let goodbye =
+        (worker(), session()).prop_map(|(worker, session)| Op::Goodbye { worker, session });
     let rarely = || prop::bool::weighted(0.08);
     let hello = (worker(), any::<u8>(), any::<bool>(), rarely(), rarely()).prop_map(
         |(worker, claims, program, stray, takes_name)| Op::Hello {
@@ -366,6 +372,7 @@ fn call() -> impl Strategy<Value = Op> {
         8 => heartbeat,
         6 => observe,
         2 => release,
+        1 => goodbye,
         7 => Just(Op::Tick),
         4 => Just(Op::Look),
         1 => Just(Op::Restart),
@@ -408,6 +415,8 @@ mod tests {
             "delete Conflict",
             "forget Done",
             "forget Conflict",
+            "goodbye requeued",
+            "goodbye StaleSession",
             "hello requeued",
             "hello Keep",
             "hello Stop",

@@ -450,6 +450,7 @@ impl World {
                 let held = vec![self.attempt(worker, pick)];
                 Call::Release(self.owner(worker, session), held)
             }
+            Op::Goodbye { worker, session } => Call::Goodbye(self.owner(worker, session)),
             _ => return None,
         })
     }
@@ -462,6 +463,7 @@ impl World {
                 match call {
                     Call::Import(_) => self.count("import", error, 1),
                     Call::Hello(_) => self.count("hello", error, 1),
+                    Call::Goodbye(_) => self.count("goodbye", error, 1),
                     Call::Delete(..) => self.count("delete", error, 1),
                     Call::ChangeWorker(_, WorkerChange::Forget) => self.count("forget", error, 1),
                     _ => {}
@@ -484,6 +486,7 @@ impl World {
                     self.count("observe", verdict, 1);
                 }
             }
+            (Call::Goodbye(_), Reply::Changed(jobs)) => self.count("goodbye", "requeued", jobs),
             (Call::CancelJobs(_), Reply::Changed(jobs)) => self.count("cancel", "changed", jobs),
             (Call::Delete(..), Reply::Changed(jobs)) => self.count("delete", "changed", jobs),
             (Call::RetryJobs(_), Reply::Changed(jobs)) => self.count("retry", "changed", jobs),

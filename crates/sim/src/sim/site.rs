@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use swath_agent::{Call, CallError, ChildId, Effect, End, Entry, Event as Told, Line, Program};
+use swath_agent::{
+    Call, CallError, CallId, ChildId, Effect, End, Entry, Event as Told, Line, Program,
+};
 use swath_model::limits::CALL_DEADLINE;
 
 use super::{Doing, Event, Failure, Happening, SECOND, Sim};
-use crate::machine::Child;
+use crate::machine::{Child, Process};
 use crate::network::{Address, Answer, Request, arrivals};
 use crate::trainer::{Execution, ready};
 
@@ -220,10 +222,25 @@ impl Sim {
             Effect::Exit(exit) => {
                 self.note(format!("worker {place} ends: {exit:?}"));
                 let down = self.chance.within(SECOND..60 * SECOND);
+                self.parts(place);
                 self.ends(place, true, down);
             }
         }
         Ok(())
+    }
+
+    /// Says goodbye, if the agent does; nobody waits for the answer.
+    fn parts(&mut self, place: usize) {
+        let machine = &self.machines[place];
+        let parting = machine.process.as_ref().and_then(Process::parting);
+        if let Some(owner) = parting {
+            let from = Address {
+                worker: place,
+                life: machine.life,
+                call: CallId(0),
+            };
+            self.call(from, &Call::Goodbye { owner });
+        }
     }
 
     fn call(&mut self, from: Address, call: &Call) {

@@ -25,9 +25,16 @@ fn a_drain_withdraws_stops_gives_back_delivers_and_ends() {
     table.ends(child, 75);
     let (second, given) = table.release();
     assert_eq!(given, [held(1)]);
+    assert_eq!(table.agent.parting(), None);
     table.answer(second, Reply::Released);
     assert_eq!(table.next(), Effect::Exit(Exit::Done));
     table.done();
+    assert_eq!(parting(&table), Some(1));
+}
+
+/// The session to which the worker says goodbye.
+fn parting(table: &Table) -> Option<u64> {
+    table.agent.parting().map(|owner| owner.session.0)
 }
 
 #[test]
@@ -44,6 +51,21 @@ fn an_outcome_is_delivered_before_the_end() {
     table.answer(deliver, exchanged(&[Ack::Recorded], Vec::new()));
     assert_eq!(table.next(), Effect::Acknowledged(vec![held(1)]));
     assert_eq!(table.next(), Effect::Exit(Exit::Done));
+    assert_eq!(parting(&table), Some(1));
+}
+
+#[test]
+fn with_an_outcome_in_its_spool_a_worker_leaves_without_a_word() {
+    let (mut table, child) = busy();
+    table.says(child, r#"{"event":"finished","test_error":8}"#);
+    table.spool();
+    let _unanswered = table.exchange();
+    table.effects.clear();
+    table.tell(Event::Signal);
+    table.pass(26 * SECOND);
+    assert_eq!(table.effects.back(), Some(&Effect::Exit(Exit::Done)));
+    // What it holds is that outcome's attempt: it is not to be given to others.
+    assert_eq!(parting(&table), None);
 }
 
 #[test]
@@ -55,6 +77,8 @@ fn a_drain_ends_in_time_whatever_hangs() {
     table.done();
     table.pass(2 * SECOND);
     assert_eq!(table.next(), Effect::Exit(Exit::Done));
+    // What it was training waits again at once.
+    assert_eq!(parting(&table), Some(1));
 }
 
 #[test]
@@ -80,6 +104,7 @@ fn a_second_signal_is_the_end() {
     table.stopped(child, 20 * SECOND);
     table.tell(Event::Signal);
     assert_eq!(table.next(), Effect::Exit(Exit::Interrupted));
+    assert_eq!(parting(&table), Some(1));
     table.ends(child, 0);
     table.done();
 }
@@ -141,4 +166,5 @@ fn without_a_coordinator_an_idle_worker_gives_up() {
         panic!("{exit:?}");
     };
     assert!(why.contains("http://h:7070: refused") && why.contains("coordinator serve"));
+    assert_eq!(parting(&table), None);
 }
