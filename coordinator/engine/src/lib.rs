@@ -26,8 +26,8 @@ use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::ImportBatch;
 use swath_model::import::ImportCounts;
 use swath_model::message::{
-    Exchange, Exchanged, Grant, Held, Hello, Release, Report, Steered, SteeringDue, Submission,
-    Submitted, Ticked, Verdict, Welcome, WorkerChange,
+    Exchange, Exchanged, Finish, Grant, Held, Hello, Release, Report, Steered, SteeringDue,
+    Submission, Submitted, Ticked, Verdict, Welcome, WorkerChange,
 };
 use swath_model::needs::{Lack, Needs};
 use swath_model::policy::Policy;
@@ -324,15 +324,17 @@ impl Engine {
     /// A probe that runs out of memory fails at once, by
     /// [`swath_model::judge::policy_for`].
     ///
-    /// *Judgement*, after each recorded outcome: every live, unpaused sweep
-    /// that holds the job is paused if [`swath_model::judge::pause`] says so, but
-    /// for those of probes; neither does a probe lengthen a worker's row. If
-    /// one was, the failures are the sweep's: the worker's row is cleared.
-    /// Otherwise its row goes on by [`swath_model::judge::streak`], and as long
-    /// as [`swath_model::judge::cordon`] gives a reason, the jobs of the row are
-    /// uncharged for this worker and it is cordoned if it is active. A job that
-    /// fails on two workers leaves the rows of both, and
-    /// [`swath_model::judge::excused`] lifts a cordon that has lost its reason.
+    /// *Judgement*, after each recorded outcome. A measurement ends the row of
+    /// jobs that the worker failed, unless it is cordoned for that row. After a
+    /// fault, every live, unpaused sweep that holds the job is paused if
+    /// [`swath_model::judge::pause`] says so, but for those of probes. Then what
+    /// nobody wants any more leaves the rows of all workers; probes are never in
+    /// one. If no sweep was paused and the fault is charged, a cell that has failed
+    /// on another worker too leaves all rows, and any other is added to this
+    /// worker's by [`swath_model::judge::lengthened`]. As long as
+    /// [`swath_model::judge::cordon`] gives a reason, the jobs of the row are
+    /// uncharged for this worker and it is cordoned if it is active.
+    /// [`swath_model::judge::excused`] lifts each cordon that has lost its reason.
     ///
     /// *Grants* go by priority (greatest first), then by order of submission,
     /// to queued jobs whose backoff is over and that a live, unpaused sweep
@@ -355,8 +357,10 @@ impl Engine {
 
     async fn decide_exchange(&self, now: Timestamp, exchange: Exchange) -> Result<Exchanged> {
         let jobs = exchange.finishes.iter().map(|finish| finish.held.job);
+        let failed = |finish: &Finish| finish.outcome.fault().is_some();
         let wanted = match exchange.finishes.len() {
             0 => Wanted::Nothing,
+            _ if exchange.finishes.iter().any(failed) => Wanted::Failed(jobs.collect()),
             _ => Wanted::Jobs(jobs.collect()),
         };
         let work = |ledger: &mut Ledger, now| ledger.exchange(now, exchange);

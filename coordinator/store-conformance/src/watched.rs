@@ -138,12 +138,6 @@ fn in_order(mut cells: Vec<StoredCell>) -> Vec<StoredCell> {
 fn start_in_order(mut start: Start) -> Start {
     start.workers.sort_by_key(|row| row.key);
     start.requests.sort_by_key(|row| (row.worker, row.request));
-    for sweep in &mut start.sweeps {
-        let key = |fault: &(swath_model::judge::LastFault, u64)| {
-            (fault.0.fault, fault.0.headline.clone())
-        };
-        sweep.faults.sort_by_key(key);
-    }
     start
 }
 

@@ -13,7 +13,7 @@ use swath_model::view::{Counts, SettledView};
 use swath_store::columns;
 use swath_store::{
     CellKey, Copying, JobKey, Names, Said, Start, StoredCell, StoredJob, StoredReplication,
-    StoredRequest, StoredSweep, SweepKey, SweepRow, Tail, WorkerKey, WorkerRow,
+    StoredRequest, StoredSweep, SweepKey, SweepRow, Tail, Tally, WorkerKey, WorkerRow,
 };
 
 use crate::error::{Failure, Result};
@@ -98,7 +98,7 @@ async fn sweeps(session: &mut Session) -> Result<Vec<StoredSweep>> {
                         (Timestamp::from_ms(as_of), view)
                     }),
                 }),
-                faults: faults.remove(&row.id).unwrap_or_default(),
+                faults: faults.remove(&row.id).unwrap_or_default().faults(),
                 row: SweepRow {
                     key: SweepKey(row.id),
                     live: row.live,
@@ -120,35 +120,27 @@ async fn sweeps(session: &mut Session) -> Result<Vec<StoredSweep>> {
         .collect()
 }
 
-/// The remembered faults of the jobs of sweeps in which none has succeeded,
-/// with counts.
-async fn faults(session: &mut Session) -> Result<HashMap<i64, Vec<(LastFault, u64)>>> {
+/// The remembered faults of the jobs of sweeps in which none has succeeded.
+async fn faults(session: &mut Session) -> Result<HashMap<i64, Tally>> {
     // Goes from the faults to the sweeps, not from the jobs: few jobs have a
     // fault. Only the first line of a message matters, also of one with NULs.
     let rows = query!(
-        r#"SELECT sweep_cell.sweep, attempt.ended AS "ended!",
-                  split_part(attempt.message, E'\n', 1) AS "line!", count(*) AS "jobs!",
-                  min(job.id) AS "first!"
+        r#"SELECT sweep_cell.sweep, job.cell, attempt.ended AS "ended!",
+                  split_part(attempt.message, E'\n', 1) AS "line!"
            FROM job
            JOIN sweep_cell ON sweep_cell.cell = job.cell AND sweep_cell.replicates >= job.replicate
            JOIN sweep_counts ON sweep_counts.sweep = sweep_cell.sweep
                 AND sweep_counts.succeeded = 0
            JOIN attempt ON attempt.job = job.id AND attempt.attempt = job.faulted
-           WHERE job.faulted IS NOT NULL AND attempt.ended IS NOT NULL
-           GROUP BY 1, 2, 3
-           ORDER BY "first!""#
+           WHERE job.faulted IS NOT NULL AND attempt.ended IS NOT NULL"#
     )
     .fetch_all(session)
     .await?;
-    let mut faults: HashMap<i64, Vec<(LastFault, u64)>> = HashMap::new();
+    let mut faults: HashMap<i64, Tally> = HashMap::new();
     for row in rows {
-        let Some(fault) = last_fault(Some(&row.ended), row.line)? else {
-            continue;
-        };
-        let known = faults.entry(row.sweep).or_default();
-        match known.iter_mut().find(|(same, _)| *same == fault) {
-            Some((_, jobs)) => *jobs += row.jobs as u64,
-            None => known.push((fault, row.jobs as u64)),
+        if let Some(fault) = last_fault(Some(&row.ended), row.line)? {
+            let of_sweep = faults.entry(row.sweep).or_default();
+            of_sweep.add(fault, CellKey(row.cell));
         }
     }
     Ok(faults)

@@ -1,10 +1,12 @@
 //! What a store returns of what it keeps: the rows with which the engine
 //! begins, and those that it asks for later.
 
+use std::collections::{BTreeMap, HashSet};
+
 use swath_model::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::import::Imported;
 use swath_model::job::Job;
-use swath_model::judge::LastFault;
+use swath_model::judge::{Failures, LastFault};
 use swath_model::label::Label;
 use swath_model::needs::Needs;
 use swath_model::outcome::Outcome;
@@ -61,7 +63,30 @@ pub struct StoredSweep {
     pub replication: Option<StoredReplication>,
     /// The remembered faults of its jobs, each with how many jobs have it; only
     /// for a sweep of which no job has succeeded.
-    pub faults: Vec<(LastFault, u64)>,
+    pub faults: Vec<(LastFault, Failures)>,
+}
+
+/// Counts the jobs of a sweep by the faults that they remember, one after the
+/// other in any order.
+#[derive(Clone, Debug, Default)]
+pub struct Tally(BTreeMap<LastFault, (u64, HashSet<CellKey>)>);
+
+impl Tally {
+    /// Counts a job of this cell.
+    pub fn add(&mut self, fault: LastFault, cell: CellKey) {
+        let (jobs, cells) = self.0.entry(fault).or_default();
+        *jobs += 1;
+        cells.insert(cell);
+    }
+
+    /// The faults, in order.
+    pub fn faults(self) -> Vec<(LastFault, Failures)> {
+        let counted = self.0.into_iter().map(|(fault, (jobs, cells))| {
+            let cells = cells.len() as u64;
+            (fault, Failures { jobs, cells })
+        });
+        counted.collect()
+    }
 }
 
 /// How far the replicates of a sweep are decided.

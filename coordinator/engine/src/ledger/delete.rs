@@ -226,9 +226,17 @@ impl Ledger {
     fn uncount(&mut self, key: SweepKey, at: Loc) {
         let entry = self.entry(at);
         let ((state, fault), remembered) = (entry.standing(), entry.fault().cloned());
+        // Those before it are counted no more already.
+        let left = at.place + 1..self.cell(at.cell).held_by(key);
+        let remembered = remembered.map(|fault| {
+            let alone = self.fault_is_alone(at, left, &fault);
+            (fault, alone)
+        });
         if let Some(sweep) = self.sweeps.get_mut(&key) {
             sweep.counts.remove_one(state, fault);
-            sweep.forget_fault(remembered.as_ref());
+            if let Some((fault, alone)) = remembered {
+                sweep.forget_fault(&fault, alone);
+            }
         }
     }
 

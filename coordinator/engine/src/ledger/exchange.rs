@@ -7,10 +7,9 @@ use swath_model::message::{Ack, Exchange, Finish, Held};
 use swath_model::offer::Free;
 use swath_model::outcome::{Measurement, Outcome};
 use swath_model::placement::Placement;
-use swath_model::policy::Policy;
 use swath_model::program::Launch;
 use swath_model::time::Timestamp;
-use swath_model::view::{SweepKind, WorkerState};
+use swath_model::view::WorkerState;
 use swath_store::{
     AttemptEnd, CellKey, End, GrantRequest, JobKey, LateOutcome, NewAttempt, OutcomeRow,
     REQUESTS_KEPT, WorkerKey,
@@ -118,7 +117,7 @@ impl Ledger {
                 let fault = finish.outcome.fault();
                 self.record(at, now, bringer, finish, outcome);
                 self.had_all(at, bringer.worker);
-                self.judge(at, bringer.worker, job, fault.is_some(), now);
+                self.judge(at, bringer.worker, fault, now);
                 Ack::Recorded
             }
             Err(Refusal::NotFinite) => Ack::Refused,
@@ -214,86 +213,6 @@ impl Ledger {
                 recorded_at: now,
             });
         }
-    }
-
-    /// Judges whether the outcome just recorded shows that a sweep or the
-    /// worker is broken.
-    fn judge(&mut self, at: Loc, worker: WorkerKey, job: JobDigest, failed: bool, now: Timestamp) {
-        // Only faults pause a sweep; a measurement always ends a row.
-        let paused = failed && self.pause_holders(at, now);
-        let wanted = judge::blames(self.urgency(at));
-        let fault = self.entry(at).fault().map(|last| last.fault);
-        let charges = fault.is_some_and(Policy::charges) && wanted && !paused;
-        let elsewhere = charges && self.failed_elsewhere(at, worker, job);
-        let Some(row) = self.workers.get_mut(&worker) else {
-            return;
-        };
-        let before = std::mem::take(&mut row.failed);
-        if paused {
-            row.failed = judge::over(before, &self.policy);
-            return;
-        }
-        row.failed = judge::streak(before, job, fault, wanted, elsewhere, &self.policy);
-        let Some(cause) = judge::cordon(&row.failed, &self.policy) else {
-            return;
-        };
-        if row.state == WorkerState::Active {
-            row.state = WorkerState::Cordoned;
-            row.cordoned = Some(cause);
-        }
-        let name = row.name.clone();
-        for job in row.failed.clone() {
-            if let Some(at) = self.find_job(job) {
-                let worker = name.clone();
-                // Uncharging is never refused, and changes nothing of a final
-                // job, so that such a job need not be held.
-                let _applied = self.apply(at, &Event::Uncharge { worker }, now);
-            }
-        }
-    }
-
-    /// Whether a job that has just failed on a worker has failed on another one
-    /// too. Then it speaks against neither: it leaves the rows of the others, and
-    /// one that was cordoned for it gets jobs again.
-    fn failed_elsewhere(&mut self, at: Loc, worker: WorkerKey, job: JobDigest) -> bool {
-        let name = self.workers.get(&worker).map(|row| &row.name);
-        let charged = self.entry(at).lived().map(|lived| &lived.job.failed_on);
-        let mut elsewhere = charged.is_some_and(|on| on.iter().any(|it| Some(it) != name));
-        for (key, row) in self.workers.iter_mut().filter(|(key, _)| **key != worker) {
-            let Some(place) = row.failed.iter().position(|other| *other == job) else {
-                continue;
-            };
-            elsewhere = true;
-            row.failed.remove(place);
-            if judge::excused(&row.failed, row.cordoned.as_ref(), &self.policy) {
-                (row.state, row.cordoned) = (WorkerState::Active, None);
-            }
-            self.changed_workers.insert(*key);
-        }
-        elsewhere
-    }
-
-    /// Pauses those sweeps with this job that are broken. Returns whether there
-    /// was one.
-    fn pause_holders(&mut self, at: Loc, now: Timestamp) -> bool {
-        let mut paused = false;
-        for key in self.holders(at) {
-            let sweep = self.sweep(key);
-            let rests = !sweep.live || sweep.paused.is_some();
-            if rests || sweep.kind == SweepKind::Probe || sweep.faults.len() > 1 {
-                continue;
-            }
-            let alike = sweep.faults.first_key_value();
-            let cause = alike
-                .and_then(|(fault, jobs)| judge::pause_alike(fault, *jobs, &self.policy))
-                .filter(|_| sweep.counts.succeeded == 0);
-            if let Some(cause) = cause {
-                self.sweep_mut(key).paused = Some(cause);
-                paused = true;
-                self.wished_anew(key, now);
-            }
-        }
-        paused
     }
 
     fn grants(

@@ -7,6 +7,7 @@
 //! sweeps without their cells, and workers. [`Ledger::missing`] names what a
 //! call needs beyond that, and [`Ledger::warm`] takes it in.
 
+mod blame;
 mod check;
 mod delete;
 mod events;
@@ -24,6 +25,7 @@ mod warm;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
 use hashbrown::HashTable;
 use swath_model::event::What;
@@ -319,13 +321,33 @@ impl Ledger {
         }
         let lived = entry.lived_mut();
         lived.fault = fault.map(|fault| (lived.job.attempt, fault.clone()));
-        for key in self.holders(at) {
+        for (key, held) in self.cell(at.cell).holders.clone() {
+            if held <= at.place {
+                continue;
+            }
+            let alone = |fault: &LastFault| self.fault_is_alone(at, 0..held, fault);
+            let (was, is) = (
+                before.as_ref().map(|fault| (fault, alone(fault))),
+                fault.map(|fault| (fault, alone(fault))),
+            );
             if let Some(sweep) = self.sweeps.get_mut(&key) {
-                sweep.forget_fault(before.as_ref());
-                sweep.add_fault(fault, 1);
+                if let Some((fault, alone)) = was {
+                    sweep.forget_fault(fault, alone);
+                }
+                if let Some((fault, alone)) = is {
+                    sweep.add_fault(fault, alone);
+                }
             }
         }
         self.changed(at);
+    }
+
+    /// Whether none of these replicates of a job's cell remembers this fault, but
+    /// for the job itself.
+    fn fault_is_alone(&self, at: Loc, mut places: Range<u32>, fault: &LastFault) -> bool {
+        let jobs = &self.cell(at.cell).jobs;
+        let alike = |place: u32| jobs[place as usize].fault() == Some(fault);
+        !places.any(|place| place != at.place && alike(place))
     }
 
     /// Notes that a job's row is to be written.

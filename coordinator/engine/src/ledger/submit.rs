@@ -325,16 +325,19 @@ impl Ledger {
         if let Some(sweep) = self.sweeps.get_mut(&key) {
             sweep.cells.insert(place);
         }
-        for number in before..held {
-            let at = Loc {
-                cell: place,
-                place: number,
-            };
-            if number >= existing {
-                let (seed, digest) = named(number);
+        let joining = (before..held).map(|number| Loc {
+            cell: place,
+            place: number,
+        });
+        for at in joining.clone() {
+            if at.place >= existing {
+                let (seed, digest) = named(at.place);
                 self.add_job(at, seed, digest, now);
             }
             self.count_in(key, at);
+        }
+        // What is wanted may forget its fault, so all of them are counted before.
+        for at in joining {
             // A want is never refused.
             let _applied = self.apply(at, &Event::Want, now);
             self.refile(at, now);
@@ -364,11 +367,16 @@ impl Ledger {
         let entry = self.entry(at);
         let (state, fault) = entry.standing();
         let ended_at = entry.lived().and_then(|lived| lived.ended_at);
-        let remembered = entry.fault().cloned();
+        let remembered = entry.fault().map(|fault| {
+            let counted = 0..at.place;
+            (fault.clone(), self.fault_is_alone(at, counted, fault))
+        });
         let sweep = self.sweep_mut(key);
         sweep.counts.add(state, fault, 1);
         sweep.ended_at = sweep.ended_at.max(ended_at);
-        sweep.add_fault(remembered.as_ref(), 1);
+        if let Some((fault, alone)) = remembered {
+            sweep.add_fault(&fault, alone);
+        }
         if sweep.counts.succeeded > 0 {
             sweep.faults.clear();
         }

@@ -7,7 +7,7 @@ use swath_model::cause::PauseCause;
 use swath_model::event::{SweepNow, What};
 use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::{Applied, Event};
-use swath_model::judge::{LastFault, Wish};
+use swath_model::judge::{Failures, LastFault, Wish};
 use swath_model::label::{Label, Relabel};
 use swath_model::message::SweepChange;
 use swath_model::time::Timestamp;
@@ -38,7 +38,7 @@ pub(super) struct Sweep {
     pub(super) replication: Option<super::steer::Replication>,
     /// The remembered faults of its jobs, and how many jobs have each. Kept
     /// only until a job has succeeded: after that nothing follows from them.
-    pub(super) faults: BTreeMap<LastFault, u64>,
+    pub(super) faults: BTreeMap<LastFault, Failures>,
     /// Those of its cells that are held.
     pub(super) cells: BTreeSet<u32>,
     /// The state in the last event about it.
@@ -81,24 +81,33 @@ impl Sweep {
             .filter(|_| self.counts.done() == self.counts.total())
     }
 
-    /// Notes that so many of its jobs remember this fault.
-    pub(super) fn add_fault(&mut self, fault: Option<&LastFault>, jobs: u64) {
-        if let Some(fault) = fault
-            && self.counts.succeeded == 0
-        {
-            *self.faults.entry(fault.clone()).or_default() += jobs;
+    /// Notes that one more of its jobs remembers this fault: whether it is the
+    /// only one of its cell.
+    pub(super) fn add_fault(&mut self, fault: &LastFault, alone: bool) {
+        if self.counts.succeeded == 0 {
+            let failures = self.faults.entry(fault.clone()).or_default();
+            failures.jobs += 1;
+            failures.cells += u64::from(alone);
         }
     }
 
-    /// Notes that one job fewer remembers this fault.
-    pub(super) fn forget_fault(&mut self, fault: Option<&LastFault>) {
-        if let Some(fault) = fault
-            && let Some(jobs) = self.faults.get_mut(fault)
-        {
-            *jobs -= 1;
-            if *jobs == 0 {
+    /// Notes that one job fewer remembers this fault: whether it was the only one
+    /// of its cell.
+    pub(super) fn forget_fault(&mut self, fault: &LastFault, alone: bool) {
+        if let Some(failures) = self.faults.get_mut(fault) {
+            failures.jobs -= 1;
+            failures.cells -= u64::from(alone);
+            if failures.jobs == 0 {
                 self.faults.remove(fault);
             }
+        }
+    }
+
+    /// Whose it is: its owner's, or its own if nobody said so.
+    pub(super) fn whose(&self) -> &str {
+        match &*self.label.owner {
+            "" => &self.name,
+            owner => owner,
         }
     }
 }

@@ -24,6 +24,9 @@ pub enum Wanted {
     Nothing,
     /// The cells of these jobs.
     Jobs(Vec<JobDigest>),
+    /// The cells of these jobs, some of which failed, and those of all jobs that
+    /// workers have failed in a row: they are judged together.
+    Failed(Vec<JobDigest>),
     /// These cells.
     Cells(Vec<CellDigest>),
     /// What a submit of this sweep with these cells changes.
@@ -136,10 +139,11 @@ impl Ledger {
         let mut names = Names::default();
         match wanted {
             Wanted::Nothing => {}
-            Wanted::Jobs(jobs) => {
-                let cold =
-                    |job: &JobDigest| self.find_job(*job).is_none() && !looked.jobs.contains(job);
-                names.jobs.extend(jobs.iter().copied().filter(cold));
+            Wanted::Jobs(jobs) => self.missing_jobs(jobs, looked, &mut names),
+            Wanted::Failed(jobs) => {
+                self.missing_jobs(jobs, looked, &mut names);
+                let rows = self.workers.values().flat_map(|worker| &worker.failed);
+                self.missing_jobs(rows, looked, &mut names);
             }
             Wanted::Cells(cells) => self.missing_cells(cells, looked, &mut names),
             Wanted::Submit(sweep, cells) => match self.sweep_keys.get(sweep) {
@@ -154,6 +158,20 @@ impl Ledger {
             },
         }
         names
+    }
+
+    fn missing_jobs<'a>(
+        &self,
+        jobs: impl IntoIterator<Item = &'a JobDigest>,
+        looked: &Looked,
+        names: &mut Names,
+    ) {
+        for job in jobs {
+            let held = self.find_job(*job).is_some();
+            if !held && !looked.jobs.contains(job) && !names.jobs.contains(job) {
+                names.jobs.push(*job);
+            }
+        }
     }
 
     fn missing_cells(&self, cells: &[CellDigest], looked: &Looked, names: &mut Names) {

@@ -324,6 +324,7 @@ fn stuck(context: &Context, sweep: &SweepView, parting: &Parting) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use swath_model::id::CellDigest;
     use swath_model::judge::{LastFault, pause};
     use swath_model::outcome::Fault;
     use swath_model::policy::Policy;
@@ -341,7 +342,9 @@ mod tests {
         view.state = SweepState::Paused;
         view.counts.leased = 0;
         view.counts.suspect = 0;
-        view.paused = pause(false, &vec![fault; 3], &Policy::default());
+        let cells = [1, 2, 3].map(|cell| CellDigest::from_bytes([cell; 32]));
+        let faults = cells.map(|cell| (cell, fault.clone()));
+        view.paused = pause(false, &faults, &Policy::default());
         assert_eq!(ended(&view), Some(Ended::Stuck));
         view.counts.leased = 1;
         assert_eq!(ended(&view), None);

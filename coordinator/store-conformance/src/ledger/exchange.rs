@@ -3,16 +3,14 @@
 use super::room::Left;
 use super::{AttemptRow, End, LateOutcome, Ledger, LedgerError, Standing, stale};
 use swath_model::id::{Attempt, Owner, WorkerName};
-use swath_model::job::{Event, Refusal, StateName};
+use swath_model::job::{Event, Refusal};
 use swath_model::judge::{self, LastFault};
 use swath_model::message::{Ack, Exchange, Exchanged, Finish, Grant, Held};
 use swath_model::needs::Needs;
 use swath_model::offer::Free;
 use swath_model::outcome::{Measurement, Outcome};
 use swath_model::placement::Placement;
-use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
-use swath_model::view::SweepKind;
 use swath_model::view::WorkerState;
 
 impl Ledger {
@@ -135,86 +133,6 @@ impl Ledger {
         if finite && !kept.contains(&late) {
             kept.push(late);
         }
-    }
-
-    /// Whether the outcome just recorded shows that a sweep or the worker is
-    /// broken.
-    fn judge(&mut self, index: usize, worker: &WorkerName, now: Timestamp) {
-        let blameless = self.pause_holders(index);
-        let wanted = judge::blames(self.urgency(index));
-        let row = &self.jobs[index];
-        let job = row.digest;
-        let Some(outcome) = row.newest_attempt().and_then(AttemptRow::outcome) else {
-            return;
-        };
-        let fault = outcome.fault();
-        let charges = fault.is_some_and(Policy::charges) && wanted && !blameless;
-        let elsewhere = charges && self.failed_elsewhere(index, worker);
-        let Some(worker_row) = self.workers.get_mut(worker) else {
-            return;
-        };
-        let before = std::mem::take(&mut worker_row.row);
-        if blameless {
-            worker_row.row = judge::over(before, &self.policy);
-            return;
-        }
-        worker_row.row = judge::streak(before, job, fault, wanted, elsewhere, &self.policy);
-        let Some(cause) = judge::cordon(&worker_row.row, &self.policy) else {
-            return;
-        };
-        if worker_row.state == WorkerState::Active {
-            worker_row.state = WorkerState::Cordoned;
-            worker_row.cordoned = Some(cause);
-        }
-        for job in worker_row.row.clone() {
-            if let Some(&index) = self.job_index.get(&job) {
-                let worker = worker.clone();
-                // Uncharging a job is never refused.
-                let _applied = self.apply(index, &Event::Uncharge { worker }, now);
-            }
-        }
-    }
-
-    /// Whether a job that has just failed on a worker has failed on another one
-    /// too; then it leaves the rows of the others.
-    fn failed_elsewhere(&mut self, index: usize, worker: &WorkerName) -> bool {
-        let row = &self.jobs[index];
-        let job = row.digest;
-        let mut elsewhere = row.job.failed_on.iter().any(|on| on != worker);
-        for (name, other) in &mut self.workers {
-            if name == worker || !other.row.contains(&job) {
-                continue;
-            }
-            elsewhere = true;
-            other.row.retain(|it| *it != job);
-            if judge::excused(&other.row, other.cordoned.as_ref(), &self.policy) {
-                other.state = WorkerState::Active;
-                other.cordoned = None;
-            }
-        }
-        elsewhere
-    }
-
-    /// Pauses those sweeps with this job that are broken. Returns whether there
-    /// was one.
-    fn pause_holders(&mut self, index: usize) -> bool {
-        let mut paused = false;
-        for holder in self.jobs[index].sweeps.clone() {
-            let sweep = &self.sweeps[holder];
-            if !sweep.live || sweep.paused.is_some() || sweep.kind == SweepKind::Probe {
-                continue;
-            }
-            let jobs = || sweep.jobs.iter().map(|job| &self.jobs[*job]);
-            let any_succeeded = jobs().any(|row| row.job.state_name() == StateName::Succeeded);
-            let faults: Vec<LastFault> = jobs()
-                .filter_map(|row| row.fault.as_ref().map(|(fault, _)| fault.clone()))
-                .collect();
-            if let Some(cause) = judge::pause(any_succeeded, &faults, &self.policy) {
-                self.sweeps[holder].paused = Some(cause);
-                paused = true;
-            }
-        }
-        paused
     }
 
     fn grants(

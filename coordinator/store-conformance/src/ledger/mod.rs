@@ -5,6 +5,7 @@
 //! It is pure: the time is an argument, and every change of a job goes through
 //! [`Job::apply`]. Its operations are those of the engine, which documents them.
 
+mod blame;
 mod check;
 mod delete;
 mod exchange;

@@ -9,7 +9,7 @@ use swath_model::view::SettledView;
 use super::tables::{JobRec, SweepRec, Tables};
 use crate::{
     CellKey, Names, Said, Start, StoredCell, StoredJob, StoredReplication, StoredRequest,
-    StoredSweep, SweepKey, Tail,
+    StoredSweep, SweepKey, Tail, Tally,
 };
 
 impl Tables {
@@ -62,12 +62,11 @@ impl Tables {
                 (it.as_of, view)
             }),
         });
-        let mut faults: Vec<(LastFault, u64)> = Vec::new();
+        let mut faults = Tally::default();
         if rec.row.counts.succeeded == 0 {
-            for fault in self.jobs_of(rec).filter_map(last_fault) {
-                match faults.iter_mut().find(|(known, _)| *known == fault) {
-                    Some((_, jobs)) => *jobs += 1,
-                    None => faults.push((fault, 1)),
+            for job in self.jobs_of(rec) {
+                if let Some(fault) = last_fault(job) {
+                    faults.add(fault, job.new.cell);
                 }
             }
         }
@@ -80,7 +79,7 @@ impl Tables {
             replicates: rec.new.replicates,
             row: rec.row.clone(),
             replication,
-            faults,
+            faults: faults.faults(),
         }
     }
 

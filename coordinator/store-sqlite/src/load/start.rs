@@ -1,6 +1,6 @@
 //! What the engine holds about everything.
 
-use std::collections::hash_map::{Entry, HashMap};
+use std::collections::HashMap;
 
 use futures_util::TryStreamExt;
 use sqlx::{SqliteConnection, query, query_scalar};
@@ -10,7 +10,7 @@ use swath_model::time::Timestamp;
 use swath_model::view::{Counts, SettledView};
 use swath_store::{
     CellKey, Copying, InputKey, JobKey, NewInput, ShippedInput, Start, StoredReplication,
-    StoredRequest, StoredSweep, SweepKey, SweepRow, WorkerKey, WorkerRow,
+    StoredRequest, StoredSweep, SweepKey, SweepRow, Tally, WorkerKey, WorkerRow,
 };
 
 use crate::error::{Failure, Result};
@@ -23,7 +23,7 @@ pub(crate) async fn start(conn: &mut SqliteConnection) -> Result<Start> {
     let mut sweeps = sweeps(conn).await?;
     let mut faults = faults(conn).await?;
     for sweep in &mut sweeps {
-        sweep.faults = faults.remove(&sweep.row.key).unwrap_or_default();
+        sweep.faults = faults.remove(&sweep.row.key).unwrap_or_default().faults();
     }
     let last_cell = query_scalar!(r#"SELECT max(id) AS "id: i64" FROM cell"#);
     let last_cell = last_cell.fetch_one(&mut *conn).await?;
@@ -109,44 +109,27 @@ async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<StoredSweep>> {
     sweeps.collect()
 }
 
-/// Remembered faults, each with how many jobs have it.
-type Faults = Vec<(LastFault, u64)>;
-
-/// The remembered faults of sweeps of which no job has succeeded, in the order
-/// of their jobs.
-async fn faults(conn: &mut SqliteConnection) -> Result<HashMap<SweepKey, Faults>> {
+/// The remembered faults of sweeps of which no job has succeeded.
+async fn faults(conn: &mut SqliteConnection) -> Result<HashMap<SweepKey, Tally>> {
     let mut rows = query!(
-        r#"SELECT sweep_cell.sweep, attempt.ended AS "ended!", attempt.message
+        r#"SELECT sweep_cell.sweep, job.cell, attempt.ended AS "ended!", attempt.message
            FROM sweep_counts
            CROSS JOIN sweep_cell ON sweep_cell.sweep = sweep_counts.sweep
            CROSS JOIN job INDEXED BY job_faulted
                ON job.cell = sweep_cell.cell AND job.replicate <= sweep_cell.replicates
            CROSS JOIN attempt ON attempt.job = job.id AND attempt.attempt = job.faulted
            WHERE sweep_counts.succeeded = 0 AND job.faulted IS NOT NULL
-             AND attempt.ended IS NOT NULL
-           ORDER BY sweep_cell.sweep, job.id"#
+             AND attempt.ended IS NOT NULL"#
     )
     .fetch(conn);
-    let mut all: HashMap<SweepKey, Faults> = HashMap::new();
-    // The index of each fault in its sweep's list: every job may have its own
-    // fault.
-    let mut places = HashMap::new();
+    let mut all: HashMap<SweepKey, Tally> = HashMap::new();
     while let Some(row) = rows.try_next().await? {
-        let sweep = SweepKey(row.sweep);
-        let fault = rows::fault(&row.ended)?;
-        let headline = judge::headline(&row.message);
-        let faults = all.entry(sweep).or_default();
-        match places.entry((sweep, fault, headline.to_owned())) {
-            Entry::Occupied(place) => {
-                let place: &usize = place.get();
-                faults[*place].1 += 1;
-            }
-            Entry::Vacant(free) => {
-                free.insert(faults.len());
-                let headline = headline.to_owned();
-                faults.push((LastFault { fault, headline }, 1));
-            }
-        }
+        let last = LastFault {
+            fault: rows::fault(&row.ended)?,
+            headline: judge::headline(&row.message).to_owned(),
+        };
+        let of_sweep = all.entry(SweepKey(row.sweep)).or_default();
+        of_sweep.add(last, CellKey(row.cell));
     }
     Ok(all)
 }

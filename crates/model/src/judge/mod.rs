@@ -1,60 +1,19 @@
 //! Judgements over more than one job: is this worker broken, is this sweep
 //! broken, how urgent is a job.
 
-use crate::cause::{CordonCause, PauseCause};
-use crate::id::{Attempt, JobDigest};
+mod row;
+
+use std::collections::BTreeSet;
+
+use crate::cause::PauseCause;
+use crate::id::{Attempt, CellDigest, JobDigest};
 use crate::outcome::Fault;
 use crate::policy::Policy;
 use crate::view::SweepKind;
 
-/// The different jobs that a worker has failed in a row, after one more
-/// outcome: a fault, or a measurement. A measurement ends the row, see [`over`].
-/// Only charged faults lengthen it, because the others are the job's own doing or
-/// nobody's.
-/// A job that is not `wanted` (all its sweeps are paused) was granted before
-/// the pause, and what paused them is not the worker's doing. Nor is what fails
-/// on other workers too, `elsewhere`: then it is the job.
-pub fn streak(
-    mut row: Vec<JobDigest>,
-    job: JobDigest,
-    fault: Option<Fault>,
-    wanted: bool,
-    elsewhere: bool,
-    policy: &Policy,
-) -> Vec<JobDigest> {
-    match fault {
-        None => return over(row, policy),
-        Some(fault) if wanted && Policy::charges(fault) => {
-            row.retain(|other| *other != job || !elsewhere);
-            if !elsewhere && !row.contains(&job) {
-                row.push(job);
-            }
-        }
-        Some(_) => {}
-    }
-    row
-}
-
-/// A row that something has ended. One for which the worker is cordoned stays:
-/// what ended it was granted before, and the worker gets jobs again as soon as one
-/// of the row fails elsewhere too.
-pub fn over(row: Vec<JobDigest>, policy: &Policy) -> Vec<JobDigest> {
-    let is_reason = cordon(&row, policy).is_some();
-    if is_reason { row } else { Vec::new() }
-}
-
-/// Whether a worker with this row of failed jobs, from which one has gone
-/// because it failed elsewhere too, gets jobs again.
-pub fn excused(row: &[JobDigest], cordoned: Option<&CordonCause>, policy: &Policy) -> bool {
-    let for_its_row = matches!(cordoned, Some(CordonCause::FailedInARow { .. }));
-    for_its_row && cordon(row, policy).is_none()
-}
-
-/// Whether a failed job of this urgency may be its worker's doing: it must be
-/// wanted, and not a probe, because a probe is there to find out what fails.
-pub const fn blames(urgency: Option<Urgency>) -> bool {
-    matches!(urgency, Some(Urgency::Training(_)))
-}
+pub use self::row::{
+    Failure, ROW_MAX, cordon, ends_with_a_measurement, excused, lengthened, weight,
+};
 
 /// The policy under which a job of this urgency takes an outcome. A probe that
 /// ran out of memory has found what it was to find; another attempt would only
@@ -65,13 +24,6 @@ pub fn policy_for(policy: &Policy, urgency: Option<Urgency>, fault: Option<Fault
         charged_max: if found { 1 } else { policy.charged_max },
         ..policy.clone()
     }
-}
-
-/// The reason to cordon a worker with this row of failed jobs, if there is one.
-/// The jobs of the row are then uncharged.
-pub fn cordon(row: &[JobDigest], policy: &Policy) -> Option<CordonCause> {
-    let jobs = row.len() as u64;
-    (jobs >= u64::from(policy.cordon_after)).then_some(CordonCause::FailedInARow { jobs })
 }
 
 /// The last fault of one job of a sweep.
@@ -93,22 +45,41 @@ pub const fn may_pause(fault: Fault) -> bool {
     Policy::charges(fault) || matches!(fault, Fault::Invalid)
 }
 
-/// The reason to pause a sweep, if there is one: none of its jobs has
-/// succeeded, and the first `pause_after` that came to an outcome all failed
-/// alike. `faults` holds the last fault of each of its jobs that has one.
-/// Divergence is a result, not a reason to stop.
-pub fn pause(any_succeeded: bool, faults: &[LastFault], policy: &Policy) -> Option<PauseCause> {
-    let first = faults.first()?;
-    let alike = !any_succeeded && faults.iter().all(|fault| fault == first);
-    alike.then(|| pause_alike(first, faults.len() as u64, policy))?
+/// How many jobs of a sweep remember a fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// The jobs.
+    pub jobs: u64,
+    /// The cells that have such a job.
+    pub cells: u64,
 }
 
-/// The reason to pause a sweep of which no job has succeeded and `jobs` jobs
-/// have come to an outcome, all of them with this fault.
-pub fn pause_alike(fault: &LastFault, jobs: u64, policy: &Policy) -> Option<PauseCause> {
-    let pause = may_pause(fault.fault) && jobs >= u64::from(policy.pause_after);
+/// The reason to pause a sweep, if there is one: none of its jobs has
+/// succeeded, and the first ones that came to an outcome all failed alike, in
+/// `pause_after` different cells. Replicates of one cell compute the same thing, so
+/// they say nothing of the others. `faults` holds the last fault of each of its jobs
+/// that has one, with the job's cell. Divergence is a result, not a reason to stop.
+pub fn pause(
+    any_succeeded: bool,
+    faults: &[(CellDigest, LastFault)],
+    policy: &Policy,
+) -> Option<PauseCause> {
+    let (_, first) = faults.first()?;
+    let alike = !any_succeeded && faults.iter().all(|(_, fault)| fault == first);
+    let cells: BTreeSet<CellDigest> = faults.iter().map(|(cell, _)| *cell).collect();
+    let failures = Failures {
+        jobs: faults.len() as u64,
+        cells: cells.len() as u64,
+    };
+    alike.then(|| pause_alike(first, failures, policy))?
+}
+
+/// The reason to pause a sweep of which no job has succeeded and so many have
+/// come to an outcome, all of them with this fault.
+pub fn pause_alike(fault: &LastFault, failures: Failures, policy: &Policy) -> Option<PauseCause> {
+    let pause = may_pause(fault.fault) && failures.cells >= u64::from(policy.pause_after);
     pause.then(|| PauseCause::FailedAlike {
-        jobs,
+        jobs: failures.jobs,
         fault: fault.fault,
         headline: fault.headline.clone(),
     })
@@ -139,6 +110,14 @@ pub struct Wish {
     pub kind: SweepKind,
     /// Jobs with a greater priority go first.
     pub priority: i32,
+}
+
+impl Wish {
+    /// Whether a failure of its jobs may be their worker's doing: it must want them,
+    /// and not as probes, because a probe is there to find out what fails.
+    pub const fn blames(&self) -> bool {
+        self.live && !self.paused && matches!(self.kind, SweepKind::Training)
+    }
 }
 
 /// How urgent a job is; the greatest is granted first. Probes take only slots
@@ -185,45 +164,12 @@ mod tests {
     }
 
     #[test]
-    fn a_row_holds_different_jobs_and_ends_with_a_measurement() {
-        let crashed = Some(Fault::Crashed);
-        let policy = Policy::default();
-        let streak = |row, job, fault, wanted| streak(row, job, fault, wanted, false, &policy);
-        let row = streak(vec![], job(1), crashed, true);
-        let row = streak(row, job(1), crashed, true);
-        let row = streak(row, job(2), Some(Fault::Diverged), true);
-        let row = streak(row, job(2), crashed, false);
-        assert_eq!(row, [job(1)]);
-        let row = streak(row, job(2), crashed, true);
-        assert_eq!(cordon(&row, &policy), None);
-        assert!(streak(row.clone(), job(4), None, true).is_empty());
-        let row = streak(row, job(3), crashed, true);
-        assert!(cordon(&row, &policy).is_some());
-        // It is the reason of a cordon now.
-        assert_eq!(streak(row.clone(), job(4), None, true), row);
-    }
-
-    #[test]
-    fn what_fails_elsewhere_too_is_not_the_workers_doing() {
-        let crashed = Some(Fault::Crashed);
-        let row = vec![job(1), job(2)];
-        let policy = Policy::default();
-        let elsewhere = |row, job| streak(row, job, crashed, true, true, &policy);
-        assert_eq!(elsewhere(row.clone(), job(3)), row);
-        assert_eq!(elsewhere(row, job(2)), [job(1)]);
-        let three = [job(1), job(2), job(3)];
-        let cause = cordon(&three, &policy);
-        assert!(!excused(&three, cause.as_ref(), &policy));
-        assert!(excused(&three[..2], cause.as_ref(), &policy));
-        let operator = CordonCause::Operator;
-        assert!(!excused(&[], Some(&operator), &policy));
-        assert!(!excused(&[], None, &policy));
-    }
-
-    #[test]
     fn a_sweep_is_paused_only_when_all_fail_alike() {
         let policy = Policy::default();
-        let same = vec![fault(Fault::Invalid, "no data"); 3];
+        let cells = |fault: LastFault, cells: [u8; 3]| {
+            cells.map(|cell| (CellDigest::from_bytes([cell; 32]), fault.clone()))
+        };
+        let same = cells(fault(Fault::Invalid, "no data"), [1, 2, 3]);
         let cause = PauseCause::FailedAlike {
             jobs: 3,
             fault: Fault::Invalid,
@@ -232,11 +178,19 @@ mod tests {
         assert_eq!(pause(false, &same, &policy), Some(cause));
         assert_eq!(pause(true, &same, &policy), None);
         assert_eq!(pause(false, &same[..2], &policy), None);
-        let diverged = vec![fault(Fault::Diverged, "loss is NaN"); 3];
+        let diverged = cells(fault(Fault::Diverged, "loss is NaN"), [1, 2, 3]);
         assert_eq!(pause(false, &diverged, &policy), None);
-        let mut mixed = same;
-        mixed[1].headline = "other".to_owned();
+        let mut mixed = same.clone();
+        mixed[1].1.headline = "other".to_owned();
         assert_eq!(pause(false, &mixed, &policy), None);
+        // Replicates of two cells, and one of a third.
+        let few = [same.clone(), cells(same[0].1.clone(), [1, 2, 2])].concat();
+        assert_eq!(pause(false, &few[3..], &policy), None);
+        let paused = pause(false, &few, &policy);
+        assert!(matches!(
+            paused,
+            Some(PauseCause::FailedAlike { jobs: 6, .. })
+        ));
     }
 
     #[test]

@@ -1,0 +1,176 @@
+//! Who is at fault for what fails: the sweep, the host of a worker, or neither.
+
+use swath_model::id::JobDigest;
+use swath_model::job::Event;
+use swath_model::judge::{self, Failure};
+use swath_model::outcome::Fault;
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
+use swath_model::view::{SweepKind, WorkerState};
+use swath_store::WorkerKey;
+
+use super::Ledger;
+use super::hot::{Loc, Need};
+use super::sweep::Sweep;
+use super::worker::Worker;
+
+impl Ledger {
+    /// Judges whether the outcome just recorded shows that a sweep or the
+    /// worker's host is broken. After a fault, the cells of all jobs in rows of
+    /// workers are held.
+    pub(super) fn judge(
+        &mut self,
+        at: Loc,
+        worker: WorkerKey,
+        fault: Option<Fault>,
+        now: Timestamp,
+    ) {
+        let Some(fault) = fault else {
+            if let Some(row) = self.workers.get_mut(&worker)
+                && judge::ends_with_a_measurement(row.cordoned.as_ref())
+            {
+                row.failed.clear();
+            }
+            return;
+        };
+        // What pauses a sweep is the sweep's doing.
+        let paused = self.pause_holders(at, now);
+        if !paused && Policy::charges(fault) && !self.failed_elsewhere(at, worker) {
+            self.blame(at, worker, now);
+        }
+        self.excuse(now);
+    }
+
+    /// Adds a failure to the row of a worker.
+    fn blame(&mut self, at: Loc, worker: WorkerKey, now: Timestamp) {
+        let Some(failure) = self.failure(at, worker, now) else {
+            return;
+        };
+        let row = judge::lengthened(self.row_of(worker, now), failure);
+        let cause = judge::cordon(&row, &self.policy);
+        let jobs: Vec<_> = row.iter().map(|failure| failure.job).collect();
+        let Some(blamed) = self.workers.get_mut(&worker) else {
+            return;
+        };
+        blamed.failed.clone_from(&jobs);
+        let Some(cause) = cause else {
+            return;
+        };
+        if blamed.state == WorkerState::Active {
+            blamed.state = WorkerState::Cordoned;
+            blamed.cordoned = Some(cause);
+        }
+        let name = blamed.name.clone();
+        for job in jobs {
+            if let Some(at) = self.find_job(job) {
+                let worker = name.clone();
+                // Uncharging is never refused, and changes nothing of a final job.
+                let _applied = self.apply(at, &Event::Uncharge { worker }, now);
+            }
+        }
+    }
+
+    /// The failures that a worker's row consists of: those of jobs that are wanted
+    /// now.
+    fn row_of(&self, worker: WorkerKey, now: Timestamp) -> Vec<Failure> {
+        let jobs = self.workers.get(&worker).map_or(&[][..], |it| &it.failed);
+        let jobs = jobs.iter().filter_map(|job| self.find_job(*job));
+        jobs.filter_map(|at| self.failure(at, worker, now))
+            .collect()
+    }
+
+    /// What a job that failed on a worker says of the worker; nothing if it is not
+    /// wanted, or wanted as a probe only.
+    fn failure(&self, at: Loc, worker: WorkerKey, now: Timestamp) -> Option<Failure> {
+        let cell = self.cell(at.cell);
+        let holders = cell.holders_of(at.place).map(|key| self.sweep(key));
+        let wanting: Vec<&Sweep> = holders.filter(|sweep| sweep.wish().blames()).collect();
+        let has_results = wanting.iter().any(|sweep| sweep.counts.succeeded > 0);
+        Some(Failure {
+            job: self.entry(at).digest,
+            cell: cell.digest,
+            owner: wanting.first()?.whose().to_owned(),
+            by_itself: has_results && self.others_could(cell.need, worker, now),
+        })
+    }
+
+    /// Whether another worker that gets jobs could get one of this kind.
+    fn others_could(&self, need: Need, worker: WorkerKey, now: Timestamp) -> bool {
+        let mut others = self.workers.iter().filter(|(key, _)| **key != worker);
+        others.any(|(_, other)| {
+            other.state == WorkerState::Active && !other.silent && other.may_run(need, now)
+        })
+    }
+
+    /// Whether a cell of which a job has just failed on a worker has failed on
+    /// another one too. Then it speaks against neither: it leaves their rows.
+    fn failed_elsewhere(&mut self, at: Loc, worker: WorkerKey) -> bool {
+        let name = self.workers.get(&worker).map(|row| row.name.clone());
+        let jobs = &self.cell(at.cell).jobs;
+        let charged = jobs.iter().filter_map(|job| job.lived());
+        let mut charged = charged.flat_map(|lived| &lived.job.failed_on);
+        let mut elsewhere = charged.any(|on| Some(on) != name.as_ref());
+        let jobs: Vec<_> = jobs.iter().map(|job| job.digest).collect();
+        let in_row = |failed: &[JobDigest]| failed.iter().any(|job| jobs.contains(job));
+        let mut others = self.workers.iter().filter(|(key, _)| **key != worker);
+        elsewhere |= others.any(|(_, row)| in_row(&row.failed));
+        if elsewhere {
+            for (key, row) in &mut self.workers {
+                if in_row(&row.failed) {
+                    row.failed.retain(|job| !jobs.contains(job));
+                    self.changed_workers.insert(*key);
+                }
+            }
+        }
+        elsewhere
+    }
+
+    /// Takes out of the rows of all workers what nobody wants any more, and lets
+    /// those get jobs again whose row is no reason for a cordon now.
+    fn excuse(&mut self, now: Timestamp) {
+        let may_change = |worker: &Worker| {
+            let cordoned = worker.cordoned.as_ref();
+            !(worker.failed.is_empty() && judge::ends_with_a_measurement(cordoned))
+        };
+        let workers = self.workers.iter().filter(|(_, it)| may_change(it));
+        let rows: Vec<_> = workers
+            .map(|(key, _)| (*key, self.row_of(*key, now)))
+            .collect();
+        for (key, row) in rows {
+            let Some(worker) = self.workers.get_mut(&key) else {
+                continue;
+            };
+            if row.len() < worker.failed.len() {
+                worker.failed = row.iter().map(|failure| failure.job).collect();
+                self.changed_workers.insert(key);
+            }
+            if judge::excused(&row, worker.cordoned.as_ref(), &self.policy) {
+                (worker.state, worker.cordoned) = (WorkerState::Active, None);
+                self.changed_workers.insert(key);
+            }
+        }
+    }
+
+    /// Pauses those sweeps with this job that are broken. Returns whether there
+    /// was one.
+    fn pause_holders(&mut self, at: Loc, now: Timestamp) -> bool {
+        let mut paused = false;
+        for key in self.holders(at) {
+            let sweep = self.sweep(key);
+            let rests = !sweep.live || sweep.paused.is_some();
+            if rests || sweep.kind == SweepKind::Probe || sweep.faults.len() > 1 {
+                continue;
+            }
+            let alike = sweep.faults.first_key_value();
+            let cause = alike
+                .and_then(|(fault, failures)| judge::pause_alike(fault, *failures, &self.policy))
+                .filter(|_| sweep.counts.succeeded == 0);
+            if let Some(cause) = cause {
+                self.sweep_mut(key).paused = Some(cause);
+                paused = true;
+                self.wished_anew(key, now);
+            }
+        }
+        paused
+    }
+}

@@ -1,0 +1,143 @@
+//! Judges who is at fault for what fails.
+
+use super::{AttemptRow, Ledger};
+use swath_model::id::WorkerName;
+use swath_model::job::{Event, StateName};
+use swath_model::judge::{self, Failure, LastFault};
+use swath_model::policy::Policy;
+use swath_model::time::Timestamp;
+use swath_model::view::{SweepKind, WorkerState};
+
+impl Ledger {
+    /// Judges whether the newest outcome of a job shows that a sweep or the worker
+    /// is broken.
+    pub(super) fn judge(&mut self, index: usize, worker: &WorkerName, now: Timestamp) {
+        let newest = self.jobs[index].newest_attempt();
+        let Some(outcome) = newest.and_then(AttemptRow::outcome) else {
+            return;
+        };
+        let Some(fault) = outcome.fault() else {
+            if let Some(row) = self.workers.get_mut(worker)
+                && judge::ends_with_a_measurement(row.cordoned.as_ref())
+            {
+                row.row.clear();
+            }
+            return;
+        };
+        let paused = self.pause_holders(index);
+        if !paused && Policy::charges(fault) && !self.failed_elsewhere(index, worker) {
+            self.blame(index, worker, now);
+        }
+        let names: Vec<WorkerName> = self.workers.keys().cloned().collect();
+        for name in names {
+            let row = self.failures(&name, now);
+            let jobs = row.iter().map(|failure| failure.job).collect();
+            if let Some(worker) = self.workers.get_mut(&name) {
+                worker.row = jobs;
+                if judge::excused(&row, worker.cordoned.as_ref(), &self.policy) {
+                    worker.state = WorkerState::Active;
+                    worker.cordoned = None;
+                }
+            }
+        }
+    }
+
+    fn blame(&mut self, index: usize, worker: &WorkerName, now: Timestamp) {
+        let Some(failure) = self.failure(index, worker, now) else {
+            return;
+        };
+        let row = judge::lengthened(self.failures(worker, now), failure);
+        let cause = judge::cordon(&row, &self.policy);
+        if let Some(blamed) = self.workers.get_mut(worker) {
+            blamed.row = row.iter().map(|failure| failure.job).collect();
+            if cause.is_some() && blamed.state == WorkerState::Active {
+                blamed.state = WorkerState::Cordoned;
+                blamed.cordoned.clone_from(&cause);
+            }
+        }
+        for failure in row.iter().filter(|_| cause.is_some()) {
+            if let Some(&index) = self.job_index.get(&failure.job) {
+                let worker = worker.clone();
+                // Uncharging a job is never refused.
+                let _applied = self.apply(index, &Event::Uncharge { worker }, now);
+            }
+        }
+    }
+
+    /// What of a worker's row is still wanted.
+    fn failures(&self, worker: &WorkerName, now: Timestamp) -> Vec<Failure> {
+        let row = self.workers.get(worker).map_or(&[][..], |it| &it.row);
+        let jobs = row.iter().filter_map(|job| self.job_index.get(job));
+        jobs.filter_map(|index| self.failure(*index, worker, now))
+            .collect()
+    }
+
+    fn failure(&self, index: usize, worker: &WorkerName, _now: Timestamp) -> Option<Failure> {
+        let row = &self.jobs[index];
+        let sweeps = row.sweeps.iter().map(|sweep| &self.sweeps[*sweep]);
+        let wanting: Vec<_> = sweeps
+            .filter(|it| it.live && it.paused.is_none() && it.kind == SweepKind::Training)
+            .collect();
+        let mut trained = wanting.iter().flat_map(|sweep| &sweep.jobs);
+        let has_results =
+            trained.any(|job| self.jobs[*job].job.state_name() == StateName::Succeeded);
+        let first = wanting.first()?;
+        let could = |name: &WorkerName| {
+            let other = &self.workers[name];
+            let is_there = other.state == WorkerState::Active && !other.silent;
+            name != worker && is_there && self.allows(name, index)
+        };
+        Some(Failure {
+            job: row.digest,
+            cell: row.cell,
+            owner: if first.label.owner.is_empty() {
+                first.name.clone()
+            } else {
+                first.label.owner.clone()
+            },
+            by_itself: has_results && self.workers.keys().any(could),
+        })
+    }
+
+    /// Whether the cell of a job that has just failed on a worker has failed on
+    /// another one too; then it leaves their rows.
+    fn failed_elsewhere(&mut self, index: usize, worker: &WorkerName) -> bool {
+        let cell = self.jobs[index].cell;
+        let of_cell = |job: &&super::JobRow| job.cell == cell;
+        let jobs: Vec<_> = self.jobs.iter().filter(of_cell).collect();
+        let charged = jobs.iter().flat_map(|job| &job.job.failed_on);
+        let digests: Vec<_> = jobs.iter().map(|job| job.digest).collect();
+        let in_rows = self.workers.iter().filter_map(|(name, row)| {
+            let is_in = row.row.iter().any(|job| digests.contains(job));
+            is_in.then_some(name)
+        });
+        let elsewhere = charged.chain(in_rows).any(|name| name != worker);
+        if elsewhere {
+            for row in self.workers.values_mut() {
+                row.row.retain(|job| !digests.contains(job));
+            }
+        }
+        elsewhere
+    }
+
+    /// Pauses those sweeps with this job that are broken. Returns whether there
+    /// was one.
+    fn pause_holders(&mut self, index: usize) -> bool {
+        let mut paused = false;
+        for holder in self.jobs[index].sweeps.clone() {
+            let sweep = &self.sweeps[holder];
+            if !sweep.live || sweep.paused.is_some() || sweep.kind == SweepKind::Probe {
+                continue;
+            }
+            let jobs = || sweep.jobs.iter().map(|job| &self.jobs[*job]);
+            let any_succeeded = jobs().any(|row| row.job.state_name() == StateName::Succeeded);
+            let fault = |row: &super::JobRow| Some((row.cell, row.fault.as_ref()?.0.clone()));
+            let faults: Vec<(_, LastFault)> = jobs().filter_map(fault).collect();
+            if let Some(cause) = judge::pause(any_succeeded, &faults, &self.policy) {
+                self.sweeps[holder].paused = Some(cause);
+                paused = true;
+            }
+        }
+        paused
+    }
+}
