@@ -1,7 +1,7 @@
 //! What operators do to sweeps and jobs.
 
 use swath_model::id::{JobDigest, SweepDigest};
-use swath_model::message::{Deleted, InputFile, SweepChange};
+use swath_model::message::{Deleted, InputFile, Overlap, Shares, SweepChange};
 use swath_model::time::Timestamp;
 use swath_store::Result;
 
@@ -89,6 +89,13 @@ impl Engine {
         let wanted = Wanted::Jobs(jobs.clone());
         let work = move |ledger: &mut Ledger, now| Ok(ledger.retry_jobs(now, &jobs));
         self.run(Some(now), wanted, work).await
+    }
+
+    /// With which other sweeps a submit would share open jobs, where their files
+    /// differ in what these need.
+    pub async fn overlaps(&self, asked: Shares) -> Result<Vec<Overlap>> {
+        let work = move |ledger: &mut Ledger, _| Ok(ledger.overlaps(&asked));
+        self.run(None, Wanted::Nothing, work).await
     }
 
     /// How many open jobs of a sweep another one does not hold: what goes on of

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::job::StateName;
-use swath_model::message::{Known, Sources};
+use swath_model::message::{Known, Overlap, Sources};
 use swath_model::outcome::{Fault, Measurement, Provenance};
 use swath_model::replication::Undecided;
 use swath_model::view::{
@@ -515,6 +515,15 @@ pub struct Before {
     pub owner: String,
     /// How many of its open jobs the sweep that took its place does not hold.
     pub open_jobs: u64,
+}
+
+/// What a submit would share with other sweeps that say otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlaps {
+    /// The version of the document.
+    pub schema_version: u32,
+    /// One for each other sweep, in order of submission.
+    pub overlaps: Vec<Overlap>,
 }
 
 /// What a change would touch: sweeps, or single jobs.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use swath_model::id::{Attempt, InputDigest, JobDigest};
+use swath_model::message::Sources;
 
 use super::{Look, Shape};
 
@@ -141,6 +142,12 @@ pub enum ReadQuery {
     MissingInputs {
         /// The digests of the files.
         inputs: Vec<InputDigest>,
+    },
+    /// With which other sweeps a submit of this would share open jobs, where their
+    /// files differ in what these need → [`Overlaps`](super::Overlaps).
+    Overlaps {
+        /// What would be submitted.
+        sources: Sources,
     },
     /// Which of these jobs exist → [`KnownJobs`](super::KnownJobs).
     Known {

@@ -17,7 +17,7 @@ use super::failure::{Failure, Outcome};
 use super::files::{self, Loaded};
 use super::local::{self, LocalWorker, Needs};
 use super::ship::ship;
-use super::submit::{receipt, sentence, tell_before};
+use super::submit::{receipt, sentence, tell_others};
 use super::wait::{Ended, Goal, Interrupts, Parting, conclude, wait};
 use crate::cli;
 use crate::settings::{Context, LocalSettings, Target, policy_of_one};
@@ -222,7 +222,7 @@ async fn submit(
         .await?;
     let receipt = receipt(&reply)?.up_to(loaded.file.replicates_max);
     context.printer.note(sentence(&receipt));
-    tell_before(context, &receipt)?;
+    tell_others(context, &receipt)?;
     Ok(receipt.digest)
 }
 

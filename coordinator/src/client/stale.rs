@@ -15,7 +15,7 @@ use super::inputs::{self, Found};
 use super::run::find;
 use super::ship::ship;
 use super::sources::{parse, sources};
-use super::submit::{self, Receipt, receipt, tell_before};
+use super::submit::{self, Receipt, receipt, tell_others};
 use crate::cli;
 use crate::settings::Context;
 
@@ -27,7 +27,7 @@ pub(crate) async fn retry(context: &Context, arguments: &cli::Retry) -> Outcome 
         return Ok(Exit::Ok);
     };
     submit::print(context, &receipt)?;
-    tell_before(context, &receipt)?;
+    tell_others(context, &receipt)?;
     Ok(Exit::Ok)
 }
 

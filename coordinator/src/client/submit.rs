@@ -6,7 +6,7 @@ use serde::Serialize;
 use swath_coordinator::api::Before;
 use swath_model::id::SweepDigest;
 use swath_model::label::versioned;
-use swath_model::message::Sources;
+use swath_model::message::{Overlap, Sources};
 use swath_model::needs::Lack;
 use swath_model::view::SCHEMA_VERSION;
 use swath_proto::v1::SubmitReply;
@@ -48,6 +48,10 @@ pub(crate) struct Receipt {
     /// What the name meant before, if that was another sweep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) before: Option<Before>,
+    /// Open jobs that are another sweep's too, whose file says otherwise what they
+    /// need or how they are started.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) overlaps: Vec<Overlap>,
     /// What travels with it to the workers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) shipped: Option<Shipped>,
@@ -120,7 +124,7 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
     }
     if !arguments.wait {
         print(context, &receipt)?;
-        tell_before(context, &receipt)?;
+        tell_others(context, &receipt)?;
         if let Some(lack) = &receipt.lack {
             let sweep = &receipt.sweep;
             context.printer.warn(format!("{sweep} waits: {lack}"));
@@ -130,7 +134,7 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
         return Ok(Exit::Ok);
     }
     context.printer.note(sentence(&receipt));
-    tell_before(context, &receipt)?;
+    tell_others(context, &receipt)?;
     let parting = parting(&receipt.sweep, &context.asked);
     let goal = Goal {
         sweep: receipt.digest,
@@ -196,7 +200,10 @@ pub(crate) fn receipt(reply: &SubmitReply) -> Outcome<Receipt> {
     let lack = lack.and_then(|lack| serde_json::from_str(lack).ok());
     let before = reply.before.as_deref();
     let before = before.and_then(|before| serde_json::from_str(before).ok());
+    let overlaps = reply.overlaps.iter();
+    let overlaps = overlaps.flat_map(|overlap| serde_json::from_str(overlap));
     Ok(Receipt {
+        overlaps: overlaps.collect(),
         schema_version: SCHEMA_VERSION,
         sweep: reply.name.clone(),
         version: reply.version,
@@ -246,8 +253,15 @@ pub(crate) fn sentence(receipt: &Receipt) -> String {
     }
 }
 
-/// Tells what becomes of the sweep that the name meant before.
-pub(crate) fn tell_before(context: &Context, receipt: &Receipt) -> Outcome<()> {
+/// Tells what becomes of the sweep that the name meant before, and of those with
+/// which it shares jobs.
+pub(crate) fn tell_others(context: &Context, receipt: &Receipt) -> Outcome<()> {
+    for overlap in &receipt.overlaps {
+        let shared = shared(overlap);
+        context.printer.warn(format!(
+            "{shared}; from now on what this file says counts for them, when an attempt begins"
+        ));
+    }
     for told in before(receipt, &user::name()?, &context.asked) {
         match told {
             Told::Warning(text) => context.printer.warn(text),
@@ -255,6 +269,18 @@ pub(crate) fn tell_before(context: &Context, receipt: &Receipt) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// With whom open jobs are shared, and in what the files differ.
+pub(super) fn shared(overlap: &Overlap) -> String {
+    let name = match overlap.version {
+        0 | 1 => overlap.sweep.clone(),
+        version => versioned(&overlap.sweep, version),
+    };
+    let jobs = counted(overlap.jobs, "open job");
+    let keys: Vec<String> = overlap.differs.iter().map(ToString::to_string).collect();
+    let keys = keys.join(", ");
+    format!("{jobs} shared with {name}, whose file differs in {keys}")
 }
 
 /// Something to tell about a submit.
@@ -346,6 +372,8 @@ fn next(context: &Context, connection: &Connection, receipt: &Receipt) {
 
 #[cfg(test)]
 mod tests {
+    use swath_model::needs::Differs;
+
     use super::*;
 
     #[test]
@@ -367,6 +395,31 @@ mod tests {
         insta::assert_debug_snapshot!(before(&receipt, "bob", " --coordinator h:1"));
         receipt.before.as_mut().unwrap().open_jobs = 0;
         insta::assert_debug_snapshot!(before(&receipt, "alice", ""));
+    }
+
+    #[test]
+    fn what_other_sweeps_say_otherwise_is_told() {
+        let local = |name: &str| Differs::Local {
+            name: name.to_owned(),
+        };
+        let mut overlap = Overlap {
+            sweep: "slow".to_owned(),
+            version: 1,
+            jobs: 12,
+            differs: [local("data"), Differs::Timeout].into(),
+        };
+        let told = shared(&overlap);
+        insta::assert_snapshot!(told, @"12 open jobs shared with slow, whose file differs in `timeout`, `[local] data`");
+        (overlap.version, overlap.jobs) = (3, 1);
+        let told = shared(&overlap);
+        insta::assert_snapshot!(told, @"1 open job shared with slow@3, whose file differs in `timeout`, `[local] data`");
+        let text = serde_json::to_string(&overlap).unwrap();
+        let reply = SubmitReply {
+            sweep: vec![7; 32],
+            overlaps: vec![text, "{\"newer\": 1}".to_owned()],
+            ..SubmitReply::default()
+        };
+        assert_eq!(receipt(&reply).unwrap().overlaps, [overlap]);
     }
 
     #[test]

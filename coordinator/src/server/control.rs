@@ -20,7 +20,7 @@ use super::inputs::upload;
 use super::read::read;
 use super::select;
 use super::state::State;
-use super::submit::submission;
+use super::submit::{overlaps, submission};
 use crate::api::Before;
 
 pub(crate) struct ControlService {
@@ -53,6 +53,8 @@ impl Control for ControlService {
         submission.priority = asked.unwrap_or(known.map_or(0, |sweep| sweep.priority));
         let name = known.map_or(&submission.name, |sweep| &sweep.name).clone();
         let before = select::named(&name, &sweeps);
+        let overlaps = overlaps(state, &submission, &sweeps).await;
+        let overlaps = overlaps.iter().flat_map(serde_json::to_string);
         let submitted = state
             .engine
             .submit(state.now(), submission)
@@ -85,6 +87,7 @@ impl Control for ControlService {
             lack,
             version: submitted.version,
             before: before.and_then(|before| serde_json::to_string(&before).ok()),
+            overlaps: overlaps.collect(),
         }))
     }
 

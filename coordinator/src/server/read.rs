@@ -18,11 +18,12 @@ use super::files;
 use super::inputs::missing_inputs;
 use super::select;
 use super::state::State;
+use super::submit::overlaps_of;
 use super::table::{cells_of, comparison_text, table_text};
 use crate::api::{
     ALIKE_MOST, AlikeJobs, CURVES_MOST, CompareText, Curves, Explanation, FAILED_SHOWN,
-    JOBS_PER_PAGE, JobCurve, JobCurves, Jobs, KnownJobs, Logs, NAMED_MOST, OPEN_SHOWN, Pace,
-    ProbeView, Probes, ReadQuery, Status as StatusDocument, SweepDocument, SweepResults,
+    JOBS_PER_PAGE, JobCurve, JobCurves, Jobs, KnownJobs, Logs, NAMED_MOST, OPEN_SHOWN, Overlaps,
+    Pace, ProbeView, Probes, ReadQuery, Status as StatusDocument, SweepDocument, SweepResults,
     SweepSources, Sweeps, TableText, Workers,
 };
 use crate::eta::{self, slots_at_work};
@@ -187,6 +188,10 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
             only_sweeps,
         } => json(&select::selection(store, &selector, only_sweeps).await?),
         ReadQuery::MissingInputs { inputs } => json(&missing_inputs(store, inputs).await?),
+        ReadQuery::Overlaps { sources } => json(&Overlaps {
+            schema_version,
+            overlaps: overlaps_of(state, sources).await?,
+        }),
         ReadQuery::Known { jobs } => {
             let jobs = store.known(jobs).await.map_err(ApiError::from)?;
             json(&KnownJobs {

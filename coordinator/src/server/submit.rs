@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 use swath_model::id::InputDigest;
-use swath_model::message::{Files, Sources, Submission, SubmittedCell};
+use swath_model::message::{Files, Overlap, Shares, Sources, Submission, SubmittedCell};
 use swath_model::needs::Needs;
 use swath_model::program::{EXECUTABLES_MAX, Launch, is_below};
 use swath_model::spec::{JobSpec, Work};
+use swath_model::view::SweepView;
 use swath_results::table::Definition;
 use swath_sweep::{Measure, SweepFile, Whole, expand_whole, list_whole};
+
+use super::error::ApiError;
+use super::state::State;
 
 /// The largest sweep file or recipe, in bytes.
 const FILE_BYTES_MAX: usize = 4 << 20;
@@ -61,6 +65,34 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
         tags: Vec::new(),
         ships,
     })
+}
+
+/// With which other sweeps a submission shares open jobs that it says something
+/// else of. Nothing depends on the answer, so none is given where the engine has
+/// none.
+pub(crate) async fn overlaps(
+    state: &State,
+    submission: &Submission,
+    sweeps: &[SweepView],
+) -> Vec<Overlap> {
+    let other = |sweep: &SweepView| sweep.is_open() && sweep.digest != submission.digest;
+    if !sweeps.iter().any(other) {
+        return Vec::new();
+    }
+    let overlaps = state.engine.overlaps(Shares::of(submission)).await;
+    overlaps.unwrap_or_default()
+}
+
+/// The same of what is not submitted.
+pub(crate) async fn overlaps_of(state: &State, sources: Sources) -> Result<Vec<Overlap>, ApiError> {
+    let sweeps = state.store.sweeps().await.map_err(ApiError::from)?;
+    if !sweeps.iter().any(SweepView::is_open) {
+        return Ok(Vec::new());
+    }
+    let submission = tokio::task::spawn_blocking(move || submission(sources, 0));
+    let submission = submission.await.map_err(ApiError::internal)?;
+    let submission = submission.map_err(ApiError::invalid)?;
+    Ok(overlaps(state, &submission, &sweeps).await)
 }
 
 /// The files that travel with a sweep, one for each place that its cells name.

@@ -10,7 +10,7 @@ use crate::id::{
 };
 use crate::job::StateName;
 use crate::label::Relabel;
-use crate::needs::{Lack, Needs};
+use crate::needs::{Differs, Lack, Needs};
 use crate::offer::Free;
 use crate::outcome::{Fault, Observation, Outcome, Provenance};
 use crate::placement::Placement;
@@ -176,6 +176,60 @@ pub struct Submitted {
     pub succeeded: u64,
     /// Which of the sweeps of its name it is, from 1.
     pub version: u32,
+}
+
+/// What a submit would share with other sweeps: its cells, and what its file says
+/// that its jobs need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shares {
+    /// The sweep.
+    pub sweep: SweepDigest,
+    /// Replicates per cell.
+    pub replicates: u32,
+    /// The different needs of its jobs.
+    pub needs: Vec<Needs>,
+    /// Its cells, each with the place of its needs.
+    pub cells: Vec<(CellDigest, usize)>,
+}
+
+impl Shares {
+    /// What a submission shares.
+    pub fn of(submission: &Submission) -> Self {
+        let mut needs: Vec<Needs> = Vec::new();
+        let mut place = 0;
+        let cells = submission.cells.iter().map(|cell| {
+            // Mostly those of the cell before.
+            if needs.get(place) != Some(&cell.needs) {
+                let known = needs.iter().position(|known| *known == cell.needs);
+                place = known.unwrap_or(needs.len());
+                if known.is_none() {
+                    needs.push(cell.needs.clone());
+                }
+            }
+            (cell.digest, place)
+        });
+        Self {
+            sweep: submission.digest,
+            replicates: submission.replicates,
+            cells: cells.collect(),
+            needs,
+        }
+    }
+}
+
+/// Open jobs that a sweep shares with another one, whose file says otherwise what
+/// they need or how they are started. What was submitted last counts for every
+/// attempt that begins after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// The name of the other sweep.
+    pub sweep: String,
+    /// Which of the sweeps of its name it is.
+    pub version: u32,
+    /// How many open jobs both have.
+    pub jobs: u64,
+    /// In what their files differ.
+    pub differs: BTreeSet<Differs>,
 }
 
 /// What one step of a deletion took away.

@@ -9,7 +9,8 @@ use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::{Applied, Event};
 use swath_model::judge::{Failures, LastFault, Wish};
 use swath_model::label::{Label, Relabel};
-use swath_model::message::SweepChange;
+use swath_model::message::{Overlap, Shares, SweepChange};
+use swath_model::needs::Differs;
 use swath_model::time::Timestamp;
 use swath_model::view::{Counts, SweepKind};
 use swath_store::{LabelRow, RenamedSweep, StoreError, SweepKey, SweepRow};
@@ -240,6 +241,45 @@ impl Ledger {
             }
         }
         open
+    }
+
+    /// With which other live sweeps a submit would share open jobs, where their
+    /// files differ in what these need. Of several that have a cell, the one that
+    /// was submitted last has decided so far.
+    pub fn overlaps(&self, asked: &Shares) -> Vec<Overlap> {
+        let own = self.sweep_keys.get(&asked.sweep);
+        let mut found: BTreeMap<SweepKey, (u64, BTreeSet<Differs>)> = BTreeMap::new();
+        for (digest, place) in &asked.cells {
+            let cell = self.find_cell(*digest).map(|place| self.cell(place));
+            let Some(cell) = cell.filter(|cell| cell.open > 0) else {
+                continue;
+            };
+            let differs = asked.needs[*place].differences(self.needs_of(cell.need));
+            let is_other = |(key, _): &&(SweepKey, u32)| Some(key) != own && self.sweep(*key).live;
+            let others = cell.holders.iter().filter(is_other);
+            let last = others.max_by_key(|(key, _)| self.sweep(*key).label.last_submitted_at);
+            let Some((key, held)) = last.filter(|_| !differs.is_empty()) else {
+                continue;
+            };
+            let both = (*held).min(asked.replicates) as usize;
+            let open = cell.jobs.iter().take(both);
+            let open = open.filter(|job| !job.state_name().is_final()).count();
+            if open > 0 {
+                let (jobs, all) = found.entry(*key).or_default();
+                *jobs += open as u64;
+                all.extend(differs);
+            }
+        }
+        let told = found.into_iter().map(|(key, (jobs, differs))| {
+            let sweep = self.sweep(key);
+            Overlap {
+                sweep: sweep.name.clone(),
+                version: sweep.version,
+                jobs,
+                differs,
+            }
+        });
+        told.collect()
     }
 
     /// The key of a sweep, if it exists.

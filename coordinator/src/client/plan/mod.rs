@@ -11,7 +11,9 @@ mod tests;
 use std::io::Write;
 use std::time::Duration;
 
+use swath_coordinator::api::{Overlaps, ReadQuery};
 use swath_model::job::StateName;
+use swath_model::message::{Overlap, Sources};
 use swath_results::fit::Fit;
 use swath_results::price::Source;
 use swath_sweep::{Expansion, expand};
@@ -27,6 +29,7 @@ use super::connection::{Connection, KNOWN_CHUNK};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::files::{self, Loaded};
+use super::submit::shared;
 use crate::cli::Plan;
 use crate::settings::{Context, Target};
 
@@ -60,6 +63,14 @@ pub(crate) async fn plan(context: &Context, arguments: &Plan) -> Outcome {
         }
         Oracle::open(context).await
     };
+    for file in &loaded {
+        for overlap in oracle.overlaps(file).await? {
+            let shared = shared(&overlap);
+            context.printer.note(format!(
+                "{shared}; what is submitted last counts for them, when an attempt begins"
+            ));
+        }
+    }
     let printed = print(context, &expansions, &mut oracle).await;
     oracle.close().await;
     let totals = printed?;
@@ -213,6 +224,17 @@ impl Oracle {
             Self::Nobody => Ok(Ground::default()),
             Self::Coordinator(connection) => Ground::of(connection).await,
         }
+    }
+
+    /// With which other sweeps a file would share open jobs that these say something
+    /// else of.
+    async fn overlaps(&mut self, loaded: &Loaded) -> Outcome<Vec<Overlap>> {
+        let Self::Coordinator(connection) = self else {
+            return Ok(Vec::new());
+        };
+        let sources = Sources::Files(loaded.files.clone());
+        let found: Overlaps = connection.read(&ReadQuery::Overlaps { sources }).await?;
+        Ok(found.overlaps)
     }
 
     async fn tell(&mut self, chunk: &mut [Planned], ground: &mut Ground) -> Outcome<()> {

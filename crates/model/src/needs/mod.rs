@@ -2,6 +2,7 @@
 //! which of its devices have room for the job, and on which worker room is kept
 //! for it.
 
+mod differs;
 mod reserve;
 mod room;
 
@@ -11,6 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::differs::Differs;
 pub use self::reserve::{Beside, Candidate, Hold, Reservation, Waits, reservations};
 pub use self::room::Room;
 use crate::device::{Device, DeviceKind};
