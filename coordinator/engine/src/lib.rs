@@ -617,6 +617,13 @@ impl Engine {
         self.run(None, Wanted::Nothing, work).await
     }
 
+    /// The live sweeps with waiting jobs that no active worker can run, each with
+    /// what comes closest.
+    pub async fn waiting_in_vain(&self) -> Result<BTreeMap<SweepDigest, Lack>> {
+        let work = |ledger: &mut Ledger, _| Ok(ledger.waiting_in_vain());
+        self.run(None, Wanted::Nothing, work).await
+    }
+
     /// What the hosts of workers turned out to lack of waiting jobs.
     pub async fn lacks(&self) -> Result<BTreeMap<WorkerName, Vec<Lack>>> {
         let work = |ledger: &mut Ledger, _| Ok(ledger.lacks());

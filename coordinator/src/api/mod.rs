@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::job::StateName;
 use swath_model::message::{Known, Overlap, Sources};
+use swath_model::needs::Lack;
 use swath_model::outcome::{Fault, Measurement, Provenance};
 use swath_model::replication::Undecided;
 use swath_model::view::{
@@ -193,6 +194,11 @@ pub struct Status {
     /// estimate is possible: for the newest 8 that have a measured job.
     #[serde(default)]
     pub eta_seconds: BTreeMap<SweepDigest, f64>,
+    /// What comes closest to what waiting jobs of these sweeps need, where no
+    /// active worker can run them. Such sweeps have no estimate. The leading
+    /// coordinator knows it, no store.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lacks: BTreeMap<SweepDigest, Lack>,
     /// The newest event that this is sure to contain: [`crate::live::Live`]
     /// goes on from it.
     #[serde(default)]

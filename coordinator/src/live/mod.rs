@@ -123,6 +123,16 @@ impl Live {
             }
             // An event with its state follows.
             (What::WorkerLeft, _) => {}
+            // Other jobs may wait in vain now.
+            (
+                What::WorkerChanged {
+                    was: Some(was),
+                    now,
+                },
+                _,
+            ) if (was.state, was.silent) != (now.state, now.silent) => {
+                return Folded::Reread;
+            }
             (What::WorkerChanged { now, .. }, _) => {
                 let mut workers = self.status.workers.iter_mut();
                 if let Some(view) = workers.find(|view| Some(&view.name) == event.worker.as_ref()) {
@@ -260,6 +270,9 @@ impl Live {
         let slots = eta::slots_at_work(&status.workers);
         let estimate = |sweep: &SweepView| {
             let Pace { seconds, .. } = status.paces.get(&sweep.digest)?;
+            if status.lacks.contains_key(&sweep.digest) {
+                return None;
+            }
             let eta = eta::of_sweep(sweep, Some(*seconds), &status.open, slots, now)?;
             Some((sweep.digest, eta.as_secs_f64()))
         };

@@ -98,6 +98,7 @@ fn live() -> Live {
         mean_job_seconds: None,
         paces: BTreeMap::new(),
         eta_seconds: BTreeMap::new(),
+        lacks: BTreeMap::new(),
         last_event: 10,
         now_ms: 1_000,
     };

@@ -2,8 +2,9 @@
 //! that have the same directories, or read from the disk of this host. Nothing of
 //! it is stored.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use swath_model::files::{
     Absent, AttemptFiles, FileOrder, FilesState, LISTING_BYTES_MAX, Listing, Part, directory_name,
@@ -23,6 +24,10 @@ use super::read::workers;
 use super::select;
 use super::state::State;
 use crate::files::{Files, Left};
+
+/// How long a worker may take to say whether an attempt left something, where that
+/// is told beside other things.
+const LISTED_WITHIN: Duration = Duration::from_secs(2);
 
 /// How many parts of a file wait for the reader on their way.
 pub(crate) const PARTS_WAITING: usize = 1;
@@ -133,6 +138,30 @@ impl Place {
         })
     }
 
+    /// Whether the attempt is known to have left nothing, or nothing any more. Nobody
+    /// waits long for that: where it cannot be said at once, it is not known.
+    pub(crate) async fn is_empty(&self, state: &State) -> bool {
+        let order = FileOrder {
+            held: self.held,
+            path: None,
+            have: None,
+        };
+        if self.is_connected()
+            && let Some(line) = state.lines.order(&self.worker, &order, false).await
+        {
+            let listed = listed(Source::Line(Box::new(line)));
+            return match tokio::time::timeout(LISTED_WITHIN, listed).await {
+                Ok(FilesState::Listed(listing)) => listing.files.is_empty(),
+                Ok(FilesState::Absent(why)) => {
+                    matches!(why, Absent::Nothing | Absent::Removed { .. })
+                }
+                Ok(FilesState::Away { .. }) | Err(_) => false,
+            };
+        }
+        self.root_here()
+            .is_some_and(|root| root.is_dir() && !root.join(directory_name(&self.held)).is_dir())
+    }
+
     fn is_connected(&self) -> bool {
         self.about.as_ref().is_some_and(|it| !it.silent)
     }
@@ -140,11 +169,16 @@ impl Place {
     /// The directory of all attempts, if it is on the disk of this host with that
     /// of this attempt in it.
     fn here(&self) -> Option<PathBuf> {
+        let root = self.root_here()?;
+        let is_there = root.join(directory_name(&self.held)).is_dir();
+        is_there.then_some(root)
+    }
+
+    /// The directory of all attempts, if the worker is on this host.
+    fn root_here(&self) -> Option<PathBuf> {
         let about = &self.about.as_ref()?.about;
         let own = hostname::get().ok()?;
-        let out = Path::new(self.out()?);
-        let is_here = own.to_string_lossy() == *about.host;
-        (is_here && out.join(directory_name(&self.held)).is_dir()).then(|| out.to_owned())
+        (own.to_string_lossy() == *about.host).then(|| self.out().map(PathBuf::from))?
     }
 
     /// Somebody who answers an order, and whether that is the worker or its disk, and

@@ -289,8 +289,11 @@ async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocume
     let paces = paces(store, &sweeps).await?;
     let now = state.now();
     let slots = slots_at_work(&workers);
+    let mut lacks = state.engine.waiting_in_vain().await.unwrap_or_default();
+    lacks.retain(|digest, _| sweeps.iter().any(|sweep| sweep.digest == *digest));
     let eta = |(digest, pace): &(SweepDigest, Pace)| {
-        let sweep = sweeps.iter().find(|sweep| sweep.digest == *digest)?;
+        let sweep = sweeps.iter().find(|sweep| sweep.digest == *digest);
+        let sweep = sweep.filter(|sweep| !lacks.contains_key(&sweep.digest))?;
         let eta = eta::of_sweep(sweep, Some(pace.seconds), &open, slots, now)?;
         Some((*digest, eta.as_secs_f64()))
     };
@@ -298,6 +301,7 @@ async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocume
         schema_version: SCHEMA_VERSION,
         mean_job_seconds: paces.first().map(|(_, pace)| pace.seconds),
         eta_seconds: paces.iter().filter_map(eta).collect(),
+        lacks,
         paces: paces.into_iter().collect(),
         workers,
         sweeps,
@@ -412,7 +416,14 @@ async fn explanation(state: &State, selector: &[String]) -> Result<Explanation, 
     let left = match JobSpec::from_value(&detail.job.spec) {
         Ok(spec) if matches!(spec.work(), Work::Command(_)) => {
             let place = files::find(state, &detail, detail.job.attempt).await?;
-            place.and_then(|place| place.left())
+            let is_over = detail
+                .attempts
+                .last()
+                .is_some_and(|it| !it.ended.is_empty());
+            match place {
+                Some(place) if is_over && place.is_empty(state).await => None,
+                place => place.and_then(|place| place.left()),
+            }
         }
         _ => None,
     };

@@ -2,6 +2,7 @@
 //! room is kept on it.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use swath_model::id::WorkerName;
 use swath_model::job::State;
@@ -158,7 +159,10 @@ impl Ledger {
             job: self.entry(kept.job.at).digest,
             worker: kept.worker.clone(),
             devices: kept.placement,
-            busy: kept.busy.into_iter().map(|(device, _)| device).collect(),
+            busy: {
+                let busy: BTreeSet<_> = kept.busy.into_iter().map(|(device, _)| device).collect();
+                busy.into_iter().collect()
+            },
             cpus: kept.cpus,
         });
         kept.collect()

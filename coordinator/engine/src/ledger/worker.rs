@@ -276,6 +276,28 @@ impl Ledger {
         closest(workers)
     }
 
+    /// The live sweeps with waiting jobs that no active worker can run, each with
+    /// what comes closest.
+    pub fn waiting_in_vain(&self) -> BTreeMap<SweepDigest, Lack> {
+        let kinds = (0..self.kinds.len() as u32).map(Need);
+        let kinds = kinds.filter(|need| self.index.waits(*need));
+        let lacks: BTreeMap<Need, Lack> = kinds
+            .filter_map(|need| Some((need, self.lack_of(need)?)))
+            .collect();
+        // Mostly there are none, and a sweep may have many cells.
+        if lacks.is_empty() {
+            return BTreeMap::new();
+        }
+        let waiting = self.sweeps.values();
+        let waiting = waiting.filter(|it| it.live && it.paused.is_none() && it.counts.queued > 0);
+        let vain = waiting.filter_map(|sweep| {
+            let mut open = sweep.cells.iter().map(|place| self.cell(*place));
+            let lack = open.find_map(|it| lacks.get(&it.need).filter(|_| it.open > 0))?;
+            Some((sweep.digest, lack.clone()))
+        });
+        vain.collect()
+    }
+
     /// How many slots the attempts of each worker have.
     pub fn slots_held(&self) -> BTreeMap<WorkerName, u64> {
         let held = self.workers.iter().map(|(key, worker)| {

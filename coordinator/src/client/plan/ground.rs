@@ -7,6 +7,8 @@ use swath_coordinator::api::{AlikeJobs, ProbeView, Probes, ReadQuery, Workers};
 use swath_coordinator::eta::{at_work, slots_at_work};
 use swath_model::id::JobDigest;
 use swath_model::job::StateName;
+use swath_model::needs::{Lack, Needs, closest};
+use swath_model::offer::Offer;
 use swath_model::outcome::Fault;
 use swath_model::probe::{self, Probe, Timing, workload};
 use swath_model::spec::JobSpec;
@@ -28,6 +30,8 @@ pub(super) struct Ground {
     pub(super) slots: u32,
     /// The devices of those workers.
     devices: Vec<Device>,
+    /// What the workers offer that get jobs now.
+    offers: Vec<Offer>,
 }
 
 /// What cells with the same cost have in common.
@@ -99,11 +103,19 @@ impl Ground {
             model: device.model.clone(),
             memory_bytes: device.memory_bytes,
         });
+        let at_work = at_work(&workers.workers);
         Ok(Self {
             slots,
             devices: devices.collect(),
+            offers: at_work.map(|worker| worker.about.offer.clone()).collect(),
             ..Self::default()
         })
+    }
+
+    /// What comes closest to these needs, where workers are at work and none of them
+    /// can run such a job.
+    pub(super) fn lack(&self, needs: &Needs) -> Option<Lack> {
+        closest(self.offers.iter().map(|offer| needs.lacking(offer)))
     }
 
     /// Asks for trainings and probes of workloads that it has not seen yet.

@@ -142,6 +142,7 @@ async fn print(
         sheet.begin(&mut out, expansion)?;
         pricing.published = price::published(expansion);
         pricing.devices = expansion.file().needs.count() as u32;
+        pricing.needs = expansion.file().needs.clone();
         pricing.most = expansion.file().replicates_max.unwrap_or(replicates);
         let mut chunk: Vec<Planned> = Vec::new();
         let mut counts = (&mut totals, &mut pricing);
@@ -160,6 +161,7 @@ async fn print(
     totals.price = pricing.price;
     (totals.most_jobs, totals.more_seconds) = (pricing.most_jobs(), pricing.more_seconds);
     totals.slots = pricing.ground.slots;
+    totals.lack = pricing.lack;
     sheet.close(&mut out, &totals)?;
     out.flush()?;
     Ok(totals)

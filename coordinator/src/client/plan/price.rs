@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use swath_model::id::CellDigest;
 use swath_model::job::StateName;
 use swath_model::message::Known;
+use swath_model::needs::{Lack, Needs};
 use swath_report::{counted, duration};
 use swath_results::import::{self, Candidate, CandidateCell};
 use swath_results::price::Price;
@@ -35,10 +36,11 @@ pub(super) fn published(expansion: &Expansion<'_>) -> BTreeMap<CellDigest, f64> 
         .collect()
 }
 
-/// The price of the jobs that are not measured yet, in one line.
-pub(super) fn sentence(price: &Price, slots: u32) -> Option<String> {
+/// The price of the jobs that are not measured yet, in one line. There is no time
+/// where nobody can run some of them.
+pub(super) fn sentence(price: &Price, slots: u32, lack: Option<&Lack>) -> Option<String> {
     if price.priced() == 0 {
-        return None;
+        return lack.map(|lack| format!("it would wait: {lack}"));
     }
     let mut grounds = Vec::new();
     for (count, ground) in [
@@ -58,6 +60,9 @@ pub(super) fn sentence(price: &Price, slots: u32) -> Option<String> {
         grounds.join(", ")
     );
     let slots_text = counted(u64::from(slots), "slot");
+    if let Some(lack) = lack {
+        return Some(format!("{text}, but some would wait: {lack}"));
+    }
     Some(match price.through_in(slots) {
         Some(seconds) => format!("{text}, {} on {slots_text}", duration(seconds)),
         None => text,
@@ -65,16 +70,21 @@ pub(super) fn sentence(price: &Price, slots: u32) -> Option<String> {
 }
 
 /// What programs get.
-pub(super) fn document(price: &Price, slots: u32) -> serde_json::Value {
-    serde_json::json!({
+pub(super) fn document(price: &Price, slots: u32, lack: Option<&Lack>) -> serde_json::Value {
+    let through_in = price.through_in(slots).filter(|_| lack.is_none());
+    let mut document = serde_json::json!({
         "device_seconds": price.seconds,
         "jobs_by_measured_times": price.measured,
         "jobs_by_probes": price.probed,
         "jobs_by_published_times": price.published,
         "jobs_without_a_price": price.unknown,
         "slots": slots,
-        "eta_seconds": price.through_in(slots),
-    })
+        "eta_seconds": through_in,
+    });
+    if let Some(lack) = lack {
+        document["lack"] = serde_json::json!(lack);
+    }
+    document
 }
 
 /// Prices jobs cell by cell, each job once over several files.
@@ -89,6 +99,10 @@ pub(super) struct Pricing {
     pub(super) devices: u32,
     /// What the replicates beyond the first ones would take.
     pub(super) more_seconds: f64,
+    /// What the jobs of the file need, beside their program.
+    pub(super) needs: Needs,
+    /// What comes closest, where no worker at work can run some of the jobs.
+    pub(super) lack: Option<Lack>,
     seen: Distinct,
     seen_most: Distinct,
 }
@@ -129,6 +143,11 @@ impl Pricing {
             |known: &Option<Known>| known.is_none_or(|known| known.state != StateName::Succeeded);
         let open = jobs.filter(|(_, known)| is_open(known)).count() as u64;
         self.price.add(open, self.devices, estimate.seconds);
+        if open > 0 && self.lack.is_none() {
+            let Needs { program, .. } = Needs::of(&planned.cell.spec);
+            self.needs.program = program;
+            self.lack = self.ground.lack(&self.needs);
+        }
         estimate
     }
 }

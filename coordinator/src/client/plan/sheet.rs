@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
+use swath_model::needs::Lack;
 use swath_model::text::measured;
 use swath_model::view::SCHEMA_VERSION;
 use swath_results::fit::{Fit, Memory, gibibytes};
@@ -19,7 +20,7 @@ use swath_report::{
 };
 
 /// What all files of a plan come to.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Totals {
     pub(crate) cells: u64,
     pub(crate) jobs: u64,
@@ -37,6 +38,8 @@ pub(crate) struct Totals {
     pub(crate) price: Price,
     /// Slots that would take a job.
     pub(crate) slots: u32,
+    /// What comes closest, where no worker at work can run some of the jobs.
+    pub(crate) lack: Option<Lack>,
     /// Cells that fit in memory, that do not, and about which nobody knows.
     pub(crate) fit: u64,
     pub(crate) too_large: u64,
@@ -247,7 +250,7 @@ impl Sheet {
                     ..
                 } = totals;
                 let price = &totals.price;
-                let slots = totals.slots;
+                let (slots, lack) = (totals.slots, totals.lack.as_ref());
                 let memory = json!({
                     "cells_that_fit": totals.fit,
                     "cells_that_do_not": totals.too_large,
@@ -256,7 +259,7 @@ impl Sheet {
                 let mut totals =
                     json!({"cells": cells, "jobs": jobs, "distinct_jobs": distinct_jobs});
                 if price.priced() > 0 {
-                    totals["price"] = price::document(price, slots);
+                    totals["price"] = price::document(price, slots, lack);
                 }
                 if most_jobs > distinct_jobs {
                     totals["most_jobs"] = (*most_jobs).into();
@@ -274,7 +277,8 @@ impl Sheet {
             Format::Table | Format::Wide => {
                 writeln!(out, "\n{}", summary(totals, self.many))?;
                 let most = (totals.price.seconds + totals.more_seconds) / 3600.0;
-                let price = price::sentence(&totals.price, totals.slots).map(|price| {
+                let lack = totals.lack.as_ref();
+                let price = price::sentence(&totals.price, totals.slots, lack).map(|price| {
                     if totals.more_seconds > 0.0 {
                         format!("{price}; up to {most:.2} device-hours, as results need")
                     } else {

@@ -21,6 +21,9 @@ pub(crate) fn line(status: &Status, sweep: &SweepView, style: &Style) -> String 
             None => String::new(),
         },
         SweepState::Active if slots == 0 && sweep.counts.leased == 0 => missing(status).to_owned(),
+        SweepState::Active if status.lacks.contains_key(&sweep.digest) => {
+            ", no ETA: no active worker can run what waits".to_owned()
+        }
         _ => String::new(),
     };
     let taken = waits.chars().count();
@@ -43,6 +46,7 @@ fn missing(status: &Status) -> &'static str {
 fn estimate(status: &Status, sweep: &SweepView, now: Timestamp, slots: u32) -> Option<Duration> {
     match status.eta_seconds.get(&sweep.digest) {
         Some(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
+        None if status.lacks.contains_key(&sweep.digest) => None,
         None => of_sweep(sweep, status.mean_job_seconds, &status.open, slots, now),
     }
 }

@@ -46,6 +46,7 @@ pub(crate) fn status() -> Status {
         mean_job_seconds: None,
         paces: BTreeMap::new(),
         eta_seconds: BTreeMap::new(),
+        lacks: BTreeMap::new(),
         last_event: 0,
         now_ms: NOW_MS,
     }
@@ -316,6 +317,7 @@ fn the_status_screen() {
         mean_job_seconds: Some(4.0),
         paces: BTreeMap::new(),
         eta_seconds: BTreeMap::new(),
+        lacks: BTreeMap::new(),
         last_event: 0,
         now_ms: NOW_MS,
     };

@@ -2,7 +2,7 @@
 //! as naively as possible.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Ledger;
 use swath_model::device::Device;
@@ -246,7 +246,11 @@ impl Ledger {
         let kept = Kept {
             job: self.jobs[index].digest,
             worker: worker.clone(),
-            busy: busy.map(|(_, device)| *device).collect(),
+            busy: busy
+                .map(|(_, device)| *device)
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
             cpus: on_cpus.is_some(),
             devices: Placement::new(devices.iter().map(|(_, device)| *device).collect())?,
         };
