@@ -45,7 +45,7 @@ pub async fn calls_that_wait_are_one_commit(bench: &mut Bench) {
             owner.clone(),
             vec![report(two, vec![observation(1, 50.0)], 1, "one\n")],
         ),
-        Call::Release(owner.clone(), vec![two]),
+        Call::Release(owner.clone(), vec![two.into()]),
         Call::Exchange(bench.asking(&owner, vec![], 9)),
         Call::Tick,
     ];
@@ -126,7 +126,7 @@ pub async fn a_job_begins_in_the_commit_that_changes_it(bench: &mut Bench) {
     let calls = vec![
         Call::Submit(submission.clone()),
         Call::Exchange(bench.asking(&owner, vec![], 1)),
-        Call::Release(owner.clone(), vec![attempt]),
+        Call::Release(owner.clone(), vec![attempt.into()]),
         Call::ChangeSweep(submission.digest, SweepChange::Cancel),
         Call::Submit(submission.clone()),
         Call::Exchange(bench.asking(&owner, vec![], 1)),

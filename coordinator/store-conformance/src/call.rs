@@ -8,8 +8,8 @@ use swath_model::time::Timestamp;
 
 use crate::subject::Subject;
 use crate::{
-    Exchange, Exchanged, Held, Hello, InputFile, Report, Result, Steered, SteeringDue, Submission,
-    Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+    Exchange, Exchanged, Held, Hello, InputFile, Release, Report, Result, Steered, SteeringDue,
+    Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
 };
 
 /// One call.
@@ -29,7 +29,7 @@ pub enum Call {
     /// [`Subject::observe`].
     Observe(Owner, Vec<Report>),
     /// [`Subject::release`].
-    Release(Owner, Vec<Held>),
+    Release(Owner, Vec<Release>),
     /// [`Subject::goodbye`].
     Goodbye(Owner),
     /// [`Subject::tick`].
@@ -97,8 +97,8 @@ impl Call {
                 let verdicts = subject.observe(now, owner, reports).await;
                 verdicts.map(Reply::Verdicts)
             }
-            Self::Release(owner, held) => {
-                let done = subject.release(now, owner, held).await;
+            Self::Release(owner, releases) => {
+                let done = subject.release(now, owner, releases).await;
                 done.map(Reply::Done)
             }
             Self::Goodbye(owner) => subject.goodbye(now, owner).await.map(Reply::Changed),

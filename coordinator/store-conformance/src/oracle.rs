@@ -17,8 +17,8 @@ use swath_model::view::{
 
 use crate::subject::Subject;
 use crate::{
-    Exchange, Exchanged, Held, Hello, InputFile, JobQuery, Known, Report, Result, Sources, Steered,
-    SteeringDue, StoreError, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome,
+    Exchange, Exchanged, Held, Hello, InputFile, JobQuery, Known, Release, Report, Result, Sources,
+    Steered, SteeringDue, StoreError, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome,
     WorkerChange,
 };
 
@@ -86,8 +86,8 @@ impl Subject for Oracle {
             .map_err(told)
     }
 
-    async fn release(&self, now: Timestamp, owner: Owner, held: Vec<Held>) -> Result<()> {
-        self.with(|ledger| ledger.release(now, &owner, &held))
+    async fn release(&self, now: Timestamp, owner: Owner, releases: Vec<Release>) -> Result<()> {
+        self.with(|ledger| ledger.release(now, &owner, releases))
             .map_err(told)
     }
 

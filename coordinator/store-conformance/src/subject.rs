@@ -13,8 +13,9 @@ use swath_model::view::{
 };
 
 use crate::{
-    Exchange, Exchanged, Held, Hello, InputFile, JobQuery, Known, Report, Result, Sources, Steered,
-    SteeringDue, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+    Exchange, Exchanged, Held, Hello, InputFile, JobQuery, Known, Release, Report, Result, Sources,
+    Steered, SteeringDue, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome,
+    WorkerChange,
 };
 
 /// Every call of the engine and every read of a store, under the names that
@@ -50,7 +51,7 @@ pub trait Subject: Send + Sync {
     ) -> Result<Vec<Verdict>>;
 
     /// A worker gives attempts back.
-    async fn release(&self, now: Timestamp, owner: Owner, held: Vec<Held>) -> Result<()>;
+    async fn release(&self, now: Timestamp, owner: Owner, releases: Vec<Release>) -> Result<()>;
 
     /// A worker leaves.
     async fn goodbye(&self, now: Timestamp, owner: Owner) -> Result<u64>;

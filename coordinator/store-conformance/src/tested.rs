@@ -17,8 +17,9 @@ use swath_model::view::{
 
 use crate::subject::Subject;
 use crate::{
-    Exchange, Exchanged, Held, Hello, InputFile, JobQuery, Known, Report, Result, Sources, Steered,
-    SteeringDue, Store, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome, WorkerChange,
+    Exchange, Exchanged, Held, Hello, InputFile, JobQuery, Known, Release, Report, Result, Sources,
+    Steered, SteeringDue, Store, Submission, Submitted, SweepChange, Ticked, Verdict, Welcome,
+    WorkerChange,
 };
 
 /// The address that the engine under test reports.
@@ -111,8 +112,7 @@ impl Subject for Tested {
         self.engine().observe(now, owner, reports).await
     }
 
-    async fn release(&self, now: Timestamp, owner: Owner, held: Vec<Held>) -> Result<()> {
-        let releases = held.into_iter().map(Into::into).collect();
+    async fn release(&self, now: Timestamp, owner: Owner, releases: Vec<Release>) -> Result<()> {
         self.engine().release(now, owner, releases).await
     }
 

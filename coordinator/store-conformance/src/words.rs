@@ -144,7 +144,8 @@ impl Bench {
 
     /// [`Subject::release`].
     pub async fn release(&mut self, owner: &Owner, held: &[Held]) -> Result<()> {
-        let call = Call::Release(owner.clone(), held.to_vec());
+        let releases = held.iter().copied().map(Into::into).collect();
+        let call = Call::Release(owner.clone(), releases);
         self.step(call).await
     }
 

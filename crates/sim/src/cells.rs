@@ -44,6 +44,13 @@ pub(crate) struct Planned {
     pub(crate) cell: u32,
 }
 
+/// Something that a job takes from its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    Program,
+    Data,
+}
+
 /// Every job that can come to exist, by its seed.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -72,6 +79,17 @@ impl Plan {
     pub(crate) fn job(&self, spec: &str) -> Option<Planned> {
         let spec: serde_json::Value = serde_json::from_str(spec).ok()?;
         self.jobs.get(&spec["seed"].as_u64()?).copied()
+    }
+
+    /// What of a job a host may lack: its program, or the data of the built-in
+    /// trainer.
+    pub(crate) fn takes(&self, job: JobDigest) -> Option<Takes> {
+        let planned = self.jobs.values().find(|it| it.job == job)?;
+        match planned.cell {
+            NULL => None,
+            cell if PROGRAMS.contains(&cell) => Some(Takes::Program),
+            _ => Some(Takes::Data),
+        }
     }
 
     /// Whether a job ends without a slot.

@@ -10,7 +10,7 @@
 //! A run has two parts. In the first, everything goes wrong that can: messages
 //! are lost, repeated and overtake each other; workers crash, freeze, are told
 //! to end and come back; trainers fail in every way; commits fail, or succeed
-//! while the reply is lost; the coordinator crashes, freezes, or is overtaken by
+//! while the reply is lost; hosts lack what jobs need; the coordinator crashes, freezes, or is overtaken by
 //! another one while it is frozen; its clock jumps; an operator cancels, pauses
 //! and retries. After every commit the invariants of ledger, rows and history
 //! are checked. In the second part nothing goes wrong any more, and every job
@@ -42,6 +42,8 @@ pub struct Faults {
     pub slow: f64,
     /// Share of attempts that end with a fault.
     pub failing: f64,
+    /// Share of machines, but for the first, whose host lacks something of some jobs.
+    pub lacking: f64,
     /// Share of commits that fail, or whose reply is lost.
     pub refused: f64,
     /// Share of writes to a spool that fail.
@@ -74,6 +76,7 @@ impl Faults {
             duplicated: 0.1,
             slow: 0.05,
             failing: 0.15,
+            lacking: 0.4,
             refused: 0.02,
             unwritten: 0.05,
             crash: 4,
@@ -120,6 +123,7 @@ impl Faults {
             duplicated: 0.0,
             slow: 0.0,
             failing: 0.0,
+            lacking: 0.0,
             refused: 0.0,
             unwritten: 0.0,
             crash: 0,

@@ -12,7 +12,7 @@ use swath_model::offer::{DeviceAbout, Offer};
 use swath_model::placement::Placement;
 use swath_model::view::WorkerAbout;
 
-use crate::cells::{GPU_BYTES, PROGRAM};
+use crate::cells::{GPU_BYTES, PROGRAM, Takes};
 use crate::chance::Chance;
 
 /// How long a trainer may be silent.
@@ -27,6 +27,8 @@ pub(crate) struct Machine {
     pub(crate) name: WorkerName,
     /// Its state directory.
     state: u64,
+    /// What its host lacks.
+    pub(crate) lacks: Option<Takes>,
     /// The device of each slot.
     slots: Vec<Device>,
     programs: bool,
@@ -102,8 +104,12 @@ impl Spool {
 }
 
 impl Machine {
-    pub(crate) fn new(chance: &mut Chance, place: u64) -> Option<Self> {
+    pub(crate) fn new(chance: &mut Chance, place: u64, lacking: f64) -> Option<Self> {
+        // At least one host must have everything.
+        let lacks = place > 0 && chance.happens(lacking);
+        let lacks = lacks.then(|| *chance.one_of(&[Takes::Program, Takes::Data]));
         Some(Self {
+            lacks,
             name: format!("w{place}").parse().ok()?,
             state: place,
             slots: slots(chance, place == 0),

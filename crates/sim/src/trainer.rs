@@ -18,6 +18,21 @@ pub(crate) struct Script {
     pub(crate) end: Option<(u64, End)>,
 }
 
+impl Script {
+    /// The host lacks the data.
+    pub(crate) fn of_a_lack() -> Self {
+        let failed = TrainerEvent::Failed {
+            lacks: Some("the images".to_owned()),
+            fault: Fault::Invalid,
+            message: "no images".to_owned(),
+        };
+        Self {
+            lines: vec![(10, started()), (20, line(&failed))],
+            end: None,
+        }
+    }
+}
+
 /// One execution of a job.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Execution {

@@ -70,6 +70,8 @@ fn every_fault_is_survived() {
     assert!(decided > 0, "results never asked for a replicate");
     let several = sum(|run| run.several);
     assert!(several > 30, "{several} of several devices");
+    let lacking = sum(|run| run.lacking);
+    assert!(lacking > 30, "{lacking} times a host lacked something");
 }
 
 /// Commits fail, or succeed while the reply is lost; leaders die or are
@@ -109,9 +111,11 @@ fn the_same_seed_gives_the_same_run() {
 /// each turn does the same, down to the last message.
 #[test]
 fn an_engine_that_forgets_everything_does_the_same() {
-    // While the store is away, only what is in memory can be answered.
+    // While the store is away, only what is in memory can be answered; and what
+    // hosts lack is not stored.
     let faults = Faults {
         away: 0,
+        lacking: 0.0,
         refused: 0.0,
         ..Faults::all()
     };

@@ -317,10 +317,9 @@ impl Dispatch for Server {
         let request = request.into_inner();
         let owner = convert::owner(&request.worker, request.session)?;
         let releases = convert::releases(&request)?;
-        let held = releases.into_iter().map(|it| it.held).collect();
         self.shared
             .store
-            .release(self.shared.now(), owner, held)
+            .release(self.shared.now(), owner, releases)
             .await
             .map_err(status)?;
         Ok(Response::new(v1::ReleaseReply {}))

@@ -72,7 +72,7 @@ impl Ledger {
             .collect()
     }
 
-    fn failure(&self, index: usize, worker: &WorkerName, _now: Timestamp) -> Option<Failure> {
+    fn failure(&self, index: usize, worker: &WorkerName, now: Timestamp) -> Option<Failure> {
         let row = &self.jobs[index];
         let sweeps = row.sweeps.iter().map(|sweep| &self.sweeps[*sweep]);
         let wanting: Vec<_> = sweeps
@@ -85,7 +85,7 @@ impl Ledger {
         let could = |name: &WorkerName| {
             let other = &self.workers[name];
             let is_there = other.state == WorkerState::Active && !other.silent;
-            name != worker && is_there && self.allows(name, index)
+            name != worker && is_there && self.allows(name, index, now)
         };
         Some(Failure {
             job: row.digest,

@@ -69,6 +69,11 @@ impl Ledger {
         match applied {
             Ok(_) => {
                 self.record(index, now, finish);
+                // A worker that has run a job lacks nothing of it.
+                let needs = self.needs(index);
+                if let Some(worker) = self.workers.get_mut(&owner.worker) {
+                    worker.lacks.remove(&needs);
+                }
                 self.judge(index, &owner.worker, now);
                 Ack::Recorded
             }
@@ -152,7 +157,7 @@ impl Ledger {
         let mut room = Left::new(free);
         let mut grants = Vec::new();
         for index in self.waiting(now) {
-            if !self.allows(&owner.worker, index) {
+            if !self.allows(&owner.worker, index, now) {
                 continue;
             }
             let Some(placement) = self.place(&owner.worker, index, &room) else {
@@ -190,12 +195,16 @@ impl Ledger {
         Some(held.map(|(_, index, _)| self.grant_of(index)).collect())
     }
 
-    /// Whether the worker meets this job's needs.
-    pub(super) fn allows(&self, worker: &WorkerName, index: usize) -> bool {
+    /// Whether the worker meets this job's needs, as far as is known now.
+    pub(super) fn allows(&self, worker: &WorkerName, index: usize, now: Timestamp) -> bool {
         let cell = self.cells.get(&self.jobs[index].cell);
         let worker = self.workers.get(worker);
         let lack = cell.zip(worker);
-        lack.is_some_and(|(cell, worker)| cell.needs.lacking(&worker.about.offer).is_none())
+        lack.is_some_and(|(cell, worker)| {
+            let lacks = worker.lacks.get(&cell.needs);
+            let rests = lacks.is_some_and(|(until, _)| now < *until);
+            !rests && cell.needs.lacking(&worker.about.offer).is_none()
+        })
     }
 
     pub(super) fn needs(&self, index: usize) -> Needs {

@@ -213,6 +213,9 @@ struct WorkerRow {
     about: WorkerAbout,
     /// The different jobs that failed on it in a row.
     row: Vec<JobDigest>,
+    /// Of which needs its host lacks something: until when it gets no such jobs, and
+    /// how often that was found in a row.
+    lacks: BTreeMap<Needs, (Timestamp, u32)>,
 }
 
 /// How a session relates to the newest one of its worker.
@@ -239,6 +242,16 @@ impl Ledger {
             sessions: SessionId(0),
             grants: 0,
         }
+    }
+
+    /// Forgets what hosts lack, which is not stored; returns whether there was
+    /// something to forget.
+    pub fn forget_lacks(&mut self) -> bool {
+        let mut forgot = false;
+        for worker in self.workers.values_mut() {
+            forgot |= !std::mem::take(&mut worker.lacks).is_empty();
+        }
+        forgot
     }
 
     /// The limits of this ledger.

@@ -187,7 +187,7 @@ impl Ledger {
             for (name, row) in &self.workers {
                 let active = row.state == WorkerState::Active && !row.silent;
                 let taken = kept.iter().any(|kept| kept.worker == *name);
-                if !active || taken || !self.allows(name, index) {
+                if !active || taken || !self.allows(name, index, now) {
                     continue;
                 }
                 let keeps = self.keeps(name, index);

@@ -1,11 +1,12 @@
 //! What workers report: hello, heartbeats, observations, releases.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::{End, Ledger, LedgerError, LogRow, WorkerRow};
 use swath_model::id::{Owner, SessionId, WorkerName};
 use swath_model::job::{Applied, Event, StateName};
-use swath_model::message::{Held, Hello, Report, Verdict, Welcome, WorkerChange};
+use swath_model::message::{Held, Hello, Release, Report, Verdict, Welcome, WorkerChange};
 use swath_model::time::Timestamp;
 use swath_model::view::{LogChunk, WorkerState};
 
@@ -44,7 +45,9 @@ impl Ledger {
                 forgotten: false,
                 about: hello.about.clone(),
                 row: Vec::new(),
+                lacks: BTreeMap::new(),
             });
+        row.lacks.clear();
         row.session = session;
         row.seen_at = now;
         row.silent = false;
@@ -224,22 +227,31 @@ impl Ledger {
         &mut self,
         now: Timestamp,
         owner: &Owner,
-        held: &[Held],
+        releases: Vec<Release>,
     ) -> Result<(), LedgerError> {
         self.heard(owner, now)?;
-        for Held { job, attempt } in held {
-            let Some(&index) = self.job_index.get(job) else {
+        for Release { held, lack } in releases {
+            let Some(&index) = self.job_index.get(&held.job) else {
                 continue;
             };
             let release = Event::Release {
-                lacking: false,
-                attempt: *attempt,
+                lacking: lack.is_some(),
+                attempt: held.attempt,
                 owner: owner.clone(),
             };
-            if self.apply(index, &release, now).is_ok()
-                && let Some(ended) = self.jobs[index].attempts.last_mut()
-            {
+            if self.apply(index, &release, now).is_err() {
+                continue;
+            }
+            if let Some(ended) = self.jobs[index].attempts.last_mut() {
                 ended.end = Some((now, End::Released));
+            }
+            let needs = self.needs(index);
+            if lack.is_some()
+                && let Some(worker) = self.workers.get_mut(&owner.worker)
+            {
+                let times = worker.lacks.get(&needs).map_or(0, |(_, times)| *times);
+                let pause = Duration::from_mins(1 << times.min(6));
+                worker.lacks.insert(needs, (now + pause, times + 1));
             }
         }
         Ok(())
@@ -258,6 +270,7 @@ impl Ledger {
         if let Some(row) = self.workers.get_mut(&owner.worker) {
             row.session = session;
             row.silent = true;
+            row.lacks.clear();
         }
         Ok(self.lose_older(&owner.worker, session, now))
     }
@@ -289,6 +302,7 @@ impl Ledger {
             (row.state, row.cordoned) = (WorkerState::Active, None);
             row.row.clear();
             row.about.state_id = None;
+            row.lacks.clear();
             self.lose_older(worker, self.sessions, now);
             return Ok(());
         }

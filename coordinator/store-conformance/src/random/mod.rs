@@ -77,6 +77,8 @@ enum Op {
         worker: u8,
         session: Session,
         pick: Pick,
+        /// Whether its host lacks something of the job.
+        lacks: bool,
     },
     Goodbye {
         worker: u8,
@@ -347,11 +349,15 @@ fn call() -> impl Strategy<Value = Op> {
             log,
         },
     );
-    let release = (worker(), session(), pick()).prop_map(|(worker, session, pick)| Op::Release {
-        worker,
-        session,
-        pick,
-    });
+    let release =
+        (worker(), session(), pick(), any::<bool>()).prop_map(|(worker, session, pick, lacks)| {
+            Op::Release {
+                worker,
+                session,
+                pick,
+                lacks,
+            }
+        });
     let goodbye =
         (worker(), session()).prop_map(|(worker, session)| Op::Goodbye { worker, session });
     let rarely = || prop::bool::weighted(0.08);
@@ -371,7 +377,7 @@ fn call() -> impl Strategy<Value = Op> {
         16 => exchange,
         8 => heartbeat,
         6 => observe,
-        2 => release,
+        4 => release,
         1 => goodbye,
         7 => Just(Op::Tick),
         4 => Just(Op::Look),
@@ -415,6 +421,7 @@ mod tests {
             "delete Conflict",
             "forget Done",
             "forget Conflict",
+            "release lacking",
             "goodbye requeued",
             "goodbye StaleSession",
             "hello requeued",

@@ -8,6 +8,8 @@ use swath_model::device::Device;
 use swath_model::event::{Event, What};
 use swath_model::id::{JobDigest, Owner, Replicate, SessionId, StateId, WorkerName};
 use swath_model::import::{ImportBatch, ImportRow, Imported};
+use swath_model::message::Release;
+use swath_model::needs::Lack;
 use swath_model::offer::Free;
 use swath_model::outcome::{Fault, Outcome};
 
@@ -446,9 +448,13 @@ impl World {
                 worker,
                 session,
                 pick,
+                lacks,
             } => {
-                let held = vec![self.attempt(worker, pick)];
-                Call::Release(self.owner(worker, session), held)
+                let held = self.attempt(worker, pick);
+                let what = "images of fold 3".to_owned();
+                let lack = lacks.then_some(Lack::Data { what });
+                let releases = vec![Release { held, lack }];
+                Call::Release(self.owner(worker, session), releases)
             }
             Op::Goodbye { worker, session } => Call::Goodbye(self.owner(worker, session)),
             _ => return None,
@@ -487,6 +493,10 @@ impl World {
                 }
             }
             (Call::Goodbye(_), Reply::Changed(jobs)) => self.count("goodbye", "requeued", jobs),
+            (Call::Release(_, releases), Reply::Done(())) => {
+                let lacking = releases.iter().filter(|it| it.lack.is_some());
+                self.count("release", "lacking", lacking.count() as u64);
+            }
             (Call::CancelJobs(_), Reply::Changed(jobs)) => self.count("cancel", "changed", jobs),
             (Call::Delete(..), Reply::Changed(jobs)) => self.count("delete", "changed", jobs),
             (Call::RetryJobs(_), Reply::Changed(jobs)) => self.count("retry", "changed", jobs),

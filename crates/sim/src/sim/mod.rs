@@ -122,6 +122,8 @@ struct Sim {
     steps: u64,
     /// How many children were started on several devices.
     several: u64,
+    /// How often a host turned out to lack something of a job.
+    lacking: u64,
     trace: u64,
 }
 
@@ -154,7 +156,7 @@ impl Sim {
     fn new(seed: u64, faults: Faults, forgetful: bool) -> Self {
         let mut chance = Chance::new(seed);
         let machines = (0..chance.within(2..5))
-            .filter_map(|place| Machine::new(&mut chance, place))
+            .filter_map(|place| Machine::new(&mut chance, place, faults.lacking))
             .collect();
         let policy = Policy {
             attempts_max: 12,
@@ -178,6 +180,7 @@ impl Sim {
             last: VecDeque::new(),
             steps: 0,
             several: 0,
+            lacking: 0,
             trace: 0,
         }
     }

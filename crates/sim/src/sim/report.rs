@@ -23,6 +23,8 @@ pub struct Report {
     pub executions: u64,
     /// How many of them were started on several devices.
     pub several: u64,
+    /// How often a host turned out to lack something of a job.
+    pub lacking: u64,
     /// How long the longest execution was that was lost although the
     /// coordinator had said to keep it, in milliseconds.
     pub lost_ms: u64,
@@ -101,6 +103,7 @@ impl Sim {
             attempts: jobs.clone().map(|it| u64::from(it.job.attempt.0)).sum(),
             executions: self.history.executions.len() as u64,
             several: self.several,
+            lacking: self.lacking,
             lost_ms: self.history.lost_ms,
             succeeded: succeeded.count() as u64,
             jobs: jobs.clone().count() as u64,

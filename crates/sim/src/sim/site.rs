@@ -6,11 +6,13 @@ use swath_agent::{
     Call, CallError, CallId, ChildId, Effect, End, Entry, Event as Told, Line, Program,
 };
 use swath_model::limits::CALL_DEADLINE;
+use swath_model::needs::Lack;
 
 use super::{Doing, Event, Failure, Happening, SECOND, Sim};
+use crate::cells::{PROGRAM, Takes};
 use crate::machine::{Child, Process};
 use crate::network::{Address, Answer, Request, arrivals};
-use crate::trainer::{Execution, ready};
+use crate::trainer::{Execution, Script, ready};
 
 impl Sim {
     pub(super) fn starts(&mut self, place: usize) -> Result<(), Failure> {
@@ -208,6 +210,13 @@ impl Sim {
                         let after = self.chance.within(100..3 * SECOND);
                         self.child(place, child, None, after, Doing::Says(ready()));
                     }
+                    Program::Command(_) if self.machines[place].lacks == Some(Takes::Program) => {
+                        self.lacking += 1;
+                        let program = PROGRAM.to_owned();
+                        let lacks = End::Lacks(Lack::Executable { program });
+                        let after = self.chance.within(1..SECOND);
+                        self.child(place, child, None, after, Doing::Ends(lacks));
+                    }
                     Program::Command(line) => self.feed(place, child, &line.spec, false)?,
                 }
             }
@@ -216,6 +225,7 @@ impl Sim {
             Effect::Spool(entries) => {
                 let told = self.history.told(&entries);
                 told.map_err(|broken| self.failure(broken))?;
+                self.had_all(place, &entries)?;
                 self.spool(place, entries);
             }
             Effect::Acknowledged(held) => self.machines[place].spool.acknowledge(held),
@@ -292,8 +302,13 @@ impl Sim {
         };
         let number = self.history.executions.len();
         let execution = Execution::new(&mut self.chance, planned, number, self.at);
-        let failing = self.faults.failing;
-        let script = execution.script(&mut self.chance, serves, failing);
+        let script = if serves && self.machines[place].lacks == Some(Takes::Data) {
+            self.lacking += 1;
+            Script::of_a_lack()
+        } else {
+            let failing = self.faults.failing;
+            execution.script(&mut self.chance, serves, failing)
+        };
         self.history.begin(place, execution);
         let process = self.machines[place].process.as_mut();
         if let Some(child) = process.and_then(|it| it.children.get_mut(&child)) {
@@ -306,6 +321,23 @@ impl Sim {
             // A program ends even if it has reported its result.
             let execution = Some(number).filter(|_| serves);
             self.child(place, child, execution, after, Doing::Ends(end));
+        }
+        Ok(())
+    }
+
+    /// Checks that no job is charged or measured on a host that lacks something of
+    /// it. Other faults may come first: the trainer is lost, or hangs.
+    fn had_all(&self, place: usize, entries: &[Entry]) -> Result<(), Failure> {
+        let lacks = self.machines[place].lacks;
+        for entry in entries {
+            let held = entry.finish.held;
+            let is_lacking = lacks.is_some() && self.plan.takes(held.job) == lacks;
+            let is_measured = entry.finish.outcome.fault().is_none();
+            if is_lacking && (is_measured || lacks == Some(Takes::Program)) {
+                let outcome = &entry.finish.outcome;
+                let what = format!("{held:?} has {outcome:?} on a host that lacks {lacks:?}");
+                return Err(self.failure(what));
+            }
         }
         Ok(())
     }
