@@ -187,6 +187,11 @@ fn a_status_follows_a_job_from_its_grant_to_its_end() {
     );
     assert!((live.status().eta_seconds[&SWEEP] - 12.0).abs() < 1e-9);
     assert_eq!(live.last(), 15);
+    // What nobody can run ends at no time that anybody knows.
+    let lack = swath_model::needs::Lack::Trainer;
+    live.status.lacks.insert(SWEEP, lack);
+    live.fold(&news(16, Vec::new()));
+    assert_eq!(live.status().eta_seconds, BTreeMap::new());
 }
 
 #[test]
@@ -271,6 +276,29 @@ fn a_worker_that_rests_takes_no_jobs() {
     assert_eq!((worker.state, worker.held), (WorkerState::Draining, 2));
     assert_eq!(worker.busy(), 3);
     assert!(worker.silent);
+}
+
+/// Whether other jobs wait in vain now is the coordinator's to say.
+#[test]
+fn a_worker_that_leaves_or_rests_is_read_anew() {
+    let now = |state, silent| WorkerNow {
+        state,
+        cordoned: None,
+        held: 0,
+        slots_held: 0,
+        failed_in_a_row: 0,
+        silent,
+    };
+    let was = now(WorkerState::Active, false);
+    for (now, folded) in [
+        (was.clone(), Folded::Known),
+        (now(WorkerState::Active, true), Folded::Reread),
+        (now(WorkerState::Draining, false), Folded::Reread),
+    ] {
+        let was = Some(was.clone());
+        let changed = What::WorkerChanged { was, now };
+        assert_eq!(live().fold(&news(11, vec![(None, changed)])), folded);
+    }
 }
 
 #[test]

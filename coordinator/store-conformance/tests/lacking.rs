@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swath_engine::Engine;
-use swath_model::id::Owner;
+use swath_model::id::{Owner, SweepDigest};
 use swath_model::message::{Exchange, Finish, Grant, Hello, Release};
 use swath_model::needs::{Lack, Needs};
 use swath_model::offer::Free;
@@ -20,6 +20,8 @@ const MINUTE: Duration = Duration::from_mins(1);
 struct Lab {
     engine: Engine,
     requests: u64,
+    /// The sweep whose jobs need data.
+    needy: SweepDigest,
 }
 
 impl Lab {
@@ -36,13 +38,17 @@ impl Lab {
                 ..Needs::default()
             };
         }
+        let digest = needy.digest;
         engine.submit(START, needy).await.unwrap();
         engine
             .submit(START, sweep("plain", &[5, 6, 7, 8], 1))
             .await
             .unwrap();
-        let requests = 0;
-        Self { engine, requests }
+        Self {
+            engine,
+            requests: 0,
+            needy: digest,
+        }
     }
 
     async fn hello(&self, worker: &str) -> Owner {
@@ -109,11 +115,14 @@ async fn a_worker_that_lacks_something_gets_other_jobs_and_others_get_its() {
     assert_eq!(told, Some(lack()));
     let lacks = lab.engine.lacks().await.unwrap();
     assert_eq!(lacks[&poor.worker], [lack()]);
+    let vain = lab.engine.waiting_in_vain().await.unwrap();
+    assert_eq!(vain, [(lab.needy, lack())].into());
     let other = lab.take(&poor, START, &[]).await.unwrap();
     assert_eq!(cell(&other), 5);
     let rich = lab.hello("rich").await;
     let (_, none) = lab.engine.needs(first.held.job).await.unwrap();
     assert_eq!(none, None);
+    assert_eq!(lab.engine.waiting_in_vain().await.unwrap(), [].into());
     let again = lab.take(&rich, START, &[]).await.unwrap();
     assert_eq!((cell(&again), again.held.attempt.0), (1, 2));
 }

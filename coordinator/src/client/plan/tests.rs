@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 
+use super::price::{document, sentence};
 use super::*;
 
 use swath_model::message::Known;
+use swath_model::needs::Lack;
 use swath_report::Format;
 use swath_results::fit::{Fit, Memory};
-use swath_results::price::Source;
+use swath_results::price::{Price, Source};
 
 const SMALL: &str = "\
 [sweep]
@@ -195,4 +197,24 @@ epochs = 10";
     let mut totals = Totals::default();
     totals.add(&Planned { cell, jobs });
     assert_eq!((totals.jobs, totals.known, totals.epochs), (3, 1, 20));
+}
+
+#[test]
+fn no_time_is_told_where_nobody_could_run_the_jobs() {
+    let lack = Lack::Program {
+        program: "sh".to_owned(),
+    };
+    let mut price = Price::default();
+    price.add(4, 1, None);
+    let told = |price: &Price, lack| sentence(price, 2, lack).unwrap_or_default();
+    assert_eq!(told(&price, None), "");
+    insta::assert_snapshot!(told(&price, Some(&lack)), @"it would wait: no active worker may run `sh`; start one with `--allow-command sh`");
+    let mut price = Price::default();
+    price.add(2, 1, Some((1800.0, Source::Jobs)));
+    assert!(told(&price, None).ends_with(" on 2 slots"));
+    insta::assert_snapshot!(told(&price, Some(&lack)), @"1.00 device-hours to go (2 jobs from what similar jobs took here), but some would wait: no active worker may run `sh`; start one with `--allow-command sh`");
+    let text = document(&price, 2, Some(&lack));
+    assert_eq!(text["eta_seconds"], serde_json::Value::Null);
+    assert_eq!(text["lack"]["program"], "sh");
+    assert!(document(&price, 2, None)["eta_seconds"].is_number());
 }

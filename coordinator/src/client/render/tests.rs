@@ -11,6 +11,7 @@ use swath_model::id::{
     Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest, WorkerName,
 };
 use swath_model::job::StateName;
+use swath_model::needs::Lack;
 use swath_model::offer::Offer;
 use swath_model::outcome::{Fault, Measurement, Observation, Provenance};
 use swath_model::placement::Placement;
@@ -351,6 +352,27 @@ fn a_sweep_that_waits_for_a_worker_says_what_the_workers_do() {
     for resting in [&[Cordoned][..], &[Draining], &[Cordoned, Draining]] {
         assert_eq!(waits_for(resting), "no worker takes jobs");
     }
+}
+
+#[test]
+fn there_is_no_estimate_for_what_no_worker_can_run() {
+    let sweep = sweep("small");
+    let mut status = Status {
+        workers: vec![worker("local", 2)],
+        mean_job_seconds: Some(4.0),
+        ..status()
+    };
+    let line = |status: &Status| super::progress::line(status, &sweep, &Style::PIPE);
+    assert!(line(&status).contains(", ETA "), "{}", line(&status));
+    let lack = Lack::Program {
+        program: "sh".to_owned(),
+    };
+    status.lacks.insert(sweep.digest, lack);
+    let told = line(&status);
+    let (_, told) = told
+        .split_once("so far")
+        .expect("the time since the submit");
+    assert_eq!(told, ", no ETA: no active worker can run what waits");
 }
 
 /// A job that runs on two GPUs, and a worker that keeps two free for another.
