@@ -2,7 +2,7 @@
 //! that have the same directories, or read from the disk of this host. Nothing of
 //! it is stored.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,6 +143,7 @@ impl Place {
     pub(crate) async fn is_empty(&self, state: &State) -> bool {
         let order = FileOrder {
             held: self.held,
+            out: None,
             path: None,
             have: None,
         };
@@ -178,7 +179,8 @@ impl Place {
     fn root_here(&self) -> Option<PathBuf> {
         let about = &self.about.as_ref()?.about;
         let own = hostname::get().ok()?;
-        (own.to_string_lossy() == *about.host).then(|| self.out().map(PathBuf::from))?
+        let is_here = own.to_string_lossy() == *about.host;
+        self.out().filter(|_| is_here).map(PathBuf::from)
     }
 
     /// Somebody who answers an order, and whether that is the worker or its disk, and
