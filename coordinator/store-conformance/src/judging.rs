@@ -371,6 +371,48 @@ pub async fn a_sweep_that_fails_alike_is_paused(bench: &mut Bench) {
     );
 }
 
+/// Whether all fails alike because of the program or of the host, another worker
+/// will tell that is at a job of the sweep: until then only the host rests.
+pub async fn what_is_on_trial_elsewhere_is_not_paused(bench: &mut Bench) {
+    for (name, cells, works) in [
+        ("s", [1, 2, 3, 4, 5, 6], true),
+        ("t", [11, 12, 13, 14, 15, 16], false),
+    ] {
+        let submission = sweep(name, &cells, 1);
+        bench.submit(&submission).await;
+        let other = bench.hello(&format!("other-{name}")).await;
+        let there = taken(bench, &other, 1).await;
+        let owner = bench.hello(&format!("w-{name}")).await;
+        let here = taken(bench, &owner, 3).await;
+        for (place, attempt) in here.iter().enumerate() {
+            let outcome = failed(Fault::Crashed, &format!("exit code 1: no module, {place}"));
+            bench.finish(&owner, *attempt, outcome).await;
+        }
+        assert_eq!(bench.sweep(submission.digest).await.paused, None);
+        assert_eq!(stands(bench, &owner).await, (WorkerState::Cordoned, 3));
+        assert_eq!(bench.job(here[0].job).await.job.charged, 0);
+        let outcome = match works {
+            true => measured(1.0),
+            false => failed(Fault::Crashed, "exit code 1: no module, 9"),
+        };
+        bench.finish(&other, there[0], outcome).await;
+        let view = bench.sweep(submission.digest).await;
+        let (worker, _) = stands(bench, &owner).await;
+        if works {
+            assert_eq!((view.paused, worker), (None, WorkerState::Cordoned));
+            let rest = taken(bench, &other, 5).await;
+            for attempt in rest {
+                bench.finish(&other, attempt, measured(1.0)).await;
+            }
+        } else {
+            assert_eq!(
+                (view.state, worker),
+                (SweepState::Paused, WorkerState::Active)
+            );
+        }
+    }
+}
+
 /// Replicates of a cell fail for the same reason, and other cells may be sound:
 /// only as many different cells pause their sweep.
 pub async fn replicates_of_a_cell_pause_nothing(bench: &mut Bench) {

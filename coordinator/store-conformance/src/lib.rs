@@ -118,6 +118,7 @@ macro_rules! conformance_suite {
             judging::a_cordon_keeps_its_reason,
             judging::a_measurement_ends_a_row,
             judging::a_sweep_that_fails_alike_is_paused,
+            judging::what_is_on_trial_elsewhere_is_not_paused,
             judging::a_sweep_with_a_success_is_not_paused,
             judging::probes_that_fail_are_an_answer,
             judging::every_broken_sweep_of_a_shared_job_is_paused,

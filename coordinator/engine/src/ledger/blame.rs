@@ -1,13 +1,13 @@
 //! Who is at fault for what fails: the sweep, the host of a worker, or neither.
 
 use swath_model::id::JobDigest;
-use swath_model::job::Event;
+use swath_model::job::{Event, Job};
 use swath_model::judge::{self, Failure};
 use swath_model::outcome::Fault;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_model::view::{SweepKind, WorkerState};
-use swath_store::WorkerKey;
+use swath_store::{SweepKey, WorkerKey};
 
 use super::Ledger;
 use super::hot::{Loc, Need};
@@ -34,7 +34,7 @@ impl Ledger {
             return;
         };
         // What pauses a sweep is the sweep's doing.
-        let paused = self.pause_holders(at, now);
+        let paused = self.pause_holders(at, worker, now);
         if !paused && Policy::charges(fault) && !self.failed_elsewhere(at, worker) {
             self.blame(at, worker, now);
         }
@@ -85,13 +85,43 @@ impl Ledger {
         let cell = self.cell(at.cell);
         let holders = cell.holders_of(at.place).map(|key| self.sweep(key));
         let wanting: Vec<&Sweep> = holders.filter(|sweep| sweep.wish().blames()).collect();
-        let has_results = wanting.iter().any(|sweep| sweep.counts.succeeded > 0);
+        let keys = cell.holders_of(at.place);
+        let told = |key| {
+            let sweep = self.sweep(key);
+            sweep.wish().blames() && (sweep.counts.succeeded > 0 || self.on_trial(key, worker))
+        };
+        let works = keys.into_iter().any(told);
         Some(Failure {
             job: self.entry(at).digest,
             cell: cell.digest,
             owner: wanting.first()?.whose().to_owned(),
-            by_itself: has_results && self.others_could(cell.need, worker, now),
+            by_itself: works && self.others_could(cell.need, worker, now),
         })
+    }
+
+    /// Whether a sweep has failed on this worker alone, and another one is at a job
+    /// of it, which will tell whose doing it was.
+    fn on_trial(&self, key: SweepKey, worker: WorkerKey) -> bool {
+        let is_of = |at: Loc| self.cell(at.cell).holders_of(at.place).any(|it| it == key);
+        let name = self.workers.get(&worker).map(|it| &it.name);
+        let cells = self.sweep(key).cells.iter().map(|cell| self.cell(*cell));
+        let open = cells.flat_map(|cell| cell.jobs.iter().take(cell.held_by(key) as usize));
+        let mut lived = open.filter_map(|job| job.lived()).map(|it| &it.job);
+        let failed_on = |job: &Job| job.failed_on.iter().any(|on| Some(on) != name);
+        if lived.any(|job| !job.state_name().is_final() && failed_on(job)) {
+            return false;
+        }
+        let others = || self.workers.iter().filter(|(other, _)| **other != worker);
+        let in_row = |it: &Worker| {
+            it.failed
+                .iter()
+                .any(|job| self.find_job(*job).is_some_and(is_of))
+        };
+        let is_at_it = |(key, it): (&WorkerKey, &Worker)| {
+            let works = it.state == WorkerState::Active && !it.silent;
+            works && self.index.leases_of(*key).into_iter().any(is_of)
+        };
+        !others().any(|(_, it)| in_row(it)) && others().any(is_at_it)
     }
 
     /// Whether another worker that gets jobs could get one of this kind.
@@ -153,18 +183,26 @@ impl Ledger {
 
     /// Pauses those sweeps with this job that are broken. Returns whether there
     /// was one.
-    fn pause_holders(&mut self, at: Loc, now: Timestamp) -> bool {
+    fn pause_holders(&mut self, at: Loc, worker: WorkerKey, now: Timestamp) -> bool {
         let mut paused = false;
+        let Some(newest) = self.entry(at).fault().cloned() else {
+            return paused;
+        };
         for key in self.holders(at) {
             let sweep = self.sweep(key);
             let rests = !sweep.live || sweep.paused.is_some();
             if rests || sweep.kind == SweepKind::Probe || sweep.faults.len() > 1 {
                 continue;
             }
-            let alike = sweep.faults.first_key_value();
-            let cause = alike
-                .and_then(|(fault, failures)| judge::pause_alike(fault, *failures, &self.policy))
-                .filter(|_| sweep.counts.succeeded == 0);
+            let cause = (sweep
+                .faults
+                .get(&newest)
+                .filter(|_| sweep.counts.succeeded == 0))
+            .and_then(|failures| {
+                let pause =
+                    |on_trial| judge::pause_alike(&newest, *failures, on_trial, &self.policy);
+                pause(false).and_then(|_| pause(self.on_trial(key, worker)))
+            });
             if let Some(cause) = cause {
                 self.sweep_mut(key).paused = Some(cause);
                 paused = true;

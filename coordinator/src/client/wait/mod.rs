@@ -344,7 +344,7 @@ mod tests {
         view.counts.suspect = 0;
         let cells = [1, 2, 3].map(|cell| CellDigest::from_bytes([cell; 32]));
         let faults = cells.map(|cell| (cell, fault.clone()));
-        view.paused = pause(false, &faults, &Policy::default());
+        view.paused = pause(false, &faults, &fault, false, &Policy::default());
         assert_eq!(ended(&view), Some(Ended::Stuck));
         view.counts.leased = 1;
         assert_eq!(ended(&view), None);

@@ -24,7 +24,7 @@ impl Ledger {
             }
             return;
         };
-        let paused = self.pause_holders(index);
+        let paused = self.pause_holders(index, worker);
         if !paused && Policy::charges(fault) && !self.failed_elsewhere(index, worker) {
             self.blame(index, worker, now);
         }
@@ -74,14 +74,17 @@ impl Ledger {
 
     fn failure(&self, index: usize, worker: &WorkerName, now: Timestamp) -> Option<Failure> {
         let row = &self.jobs[index];
-        let sweeps = row.sweeps.iter().map(|sweep| &self.sweeps[*sweep]);
-        let wanting: Vec<_> = sweeps
-            .filter(|it| it.live && it.paused.is_none() && it.kind == SweepKind::Training)
-            .collect();
-        let mut trained = wanting.iter().flat_map(|sweep| &sweep.jobs);
-        let has_results =
-            trained.any(|job| self.jobs[*job].job.state_name() == StateName::Succeeded);
-        let first = wanting.first()?;
+        let wants = |sweep: &&usize| {
+            let it = &self.sweeps[**sweep];
+            it.live && it.paused.is_none() && it.kind == SweepKind::Training
+        };
+        let wanting: Vec<usize> = row.sweeps.iter().filter(wants).copied().collect();
+        let works = |sweep: &usize| {
+            let mut jobs = self.sweeps[*sweep].jobs.iter();
+            jobs.any(|job| self.jobs[*job].job.state_name() == StateName::Succeeded)
+                || self.on_trial(*sweep, worker)
+        };
+        let first = &self.sweeps[*wanting.first()?];
         let could = |name: &WorkerName| {
             let other = &self.workers[name];
             let is_there = other.state == WorkerState::Active && !other.silent;
@@ -95,8 +98,36 @@ impl Ledger {
             } else {
                 first.label.owner.clone()
             },
-            by_itself: has_results && self.workers.keys().any(could),
+            by_itself: wanting.iter().any(works) && self.workers.keys().any(could),
         })
+    }
+
+    /// Whether a sweep has failed on this worker alone, and another one is at a job
+    /// of it.
+    fn on_trial(&self, sweep: usize, worker: &WorkerName) -> bool {
+        let jobs = || self.sweeps[sweep].jobs.iter().map(|job| &self.jobs[*job]);
+        let open = jobs().filter(|row| !row.job.state_name().is_final());
+        let mut failed_on = open.flat_map(|row| &row.job.failed_on);
+        let is_of = |job: &_| jobs().any(|row| row.digest == *job);
+        let mut others = self.workers.iter().filter(|(name, _)| *name != worker);
+        if failed_on.any(|name| name != worker) || others.any(|(_, it)| it.row.iter().any(is_of)) {
+            return false;
+        }
+        let is_at_it = |name: &WorkerName| {
+            let it = &self.workers[name];
+            let works = name != worker && it.state == WorkerState::Active && !it.silent;
+            let leased = |row: &super::JobRow| {
+                let lease = row.job.lease().is_some();
+                lease
+                    && row
+                        .job
+                        .owner
+                        .as_ref()
+                        .is_some_and(|owner| owner.worker == *name)
+            };
+            works && jobs().any(leased)
+        };
+        self.workers.keys().any(is_at_it)
     }
 
     /// Whether the cell of a job that has just failed on a worker has failed on
@@ -122,8 +153,11 @@ impl Ledger {
 
     /// Pauses those sweeps with this job that are broken. Returns whether there
     /// was one.
-    fn pause_holders(&mut self, index: usize) -> bool {
+    fn pause_holders(&mut self, index: usize, worker: &WorkerName) -> bool {
         let mut paused = false;
+        let Some((newest, _)) = self.jobs[index].fault.clone() else {
+            return paused;
+        };
         for holder in self.jobs[index].sweeps.clone() {
             let sweep = &self.sweeps[holder];
             if !sweep.live || sweep.paused.is_some() || sweep.kind == SweepKind::Probe {
@@ -133,7 +167,10 @@ impl Ledger {
             let any_succeeded = jobs().any(|row| row.job.state_name() == StateName::Succeeded);
             let fault = |row: &super::JobRow| Some((row.cell, row.fault.as_ref()?.0.clone()));
             let faults: Vec<(_, LastFault)> = jobs().filter_map(fault).collect();
-            if let Some(cause) = judge::pause(any_succeeded, &faults, &self.policy) {
+            let on_trial = self.on_trial(holder, worker);
+            if let Some(cause) =
+                judge::pause(any_succeeded, &faults, &newest, on_trial, &self.policy)
+            {
                 self.sweeps[holder].paused = Some(cause);
                 paused = true;
             }

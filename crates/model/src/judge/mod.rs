@@ -3,6 +3,7 @@
 
 mod row;
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use crate::cause::PauseCause;
@@ -26,8 +27,9 @@ pub fn policy_for(policy: &Policy, urgency: Option<Urgency>, fault: Option<Fault
     }
 }
 
-/// The last fault of one job of a sweep.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The last fault of one job of a sweep. Two are equal if they are alike: the same
+/// but for the numbers and paths of the attempt that their headlines tell.
+#[derive(Clone, Debug)]
 pub struct LastFault {
     /// The fault.
     pub fault: Fault,
@@ -35,7 +37,47 @@ pub struct LastFault {
     pub headline: String,
 }
 
-/// The first line of a fault's message; two faults are alike if it is the same.
+impl LastFault {
+    /// The words of the headline. `#` stands for paths with digits, and for words
+    /// with digits in what the headline quotes, behind its first colon: a program
+    /// that prints its loss tells another one in each job.
+    fn pattern(&self) -> impl Iterator<Item = &str> {
+        let (fact, quoted) = self
+            .headline
+            .split_once(": ")
+            .unwrap_or((&self.headline, ""));
+        let varies = |word: &str| word.bytes().any(|byte| byte.is_ascii_digit());
+        let fact = fact.split_whitespace().map(move |word| match word {
+            path if path.contains('/') && varies(path) => "#",
+            word => word,
+        });
+        let quoted = quoted.split_whitespace();
+        fact.chain(quoted.map(move |word| if varies(word) { "#" } else { word }))
+    }
+}
+
+impl Ord for LastFault {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let same = || self.pattern().cmp(other.pattern());
+        self.fault.cmp(&other.fault).then_with(same)
+    }
+}
+
+impl PartialOrd for LastFault {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for LastFault {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for LastFault {}
+
+/// The first line of a fault's message.
 pub fn headline(message: &str) -> &str {
     message.lines().next().unwrap_or("").trim()
 }
@@ -58,26 +100,36 @@ pub struct Failures {
 /// succeeded, and the first ones that came to an outcome all failed alike, in
 /// `pause_after` different cells. Replicates of one cell compute the same thing, so
 /// they say nothing of the others. `faults` holds the last fault of each of its jobs
-/// that has one, with the job's cell. Divergence is a result, not a reason to stop.
+/// that has one, with the job's cell, and `newest` is the one that has just come.
+/// Divergence is a result, not a reason to stop.
 pub fn pause(
     any_succeeded: bool,
     faults: &[(CellDigest, LastFault)],
+    newest: &LastFault,
+    on_trial: bool,
     policy: &Policy,
 ) -> Option<PauseCause> {
-    let (_, first) = faults.first()?;
-    let alike = !any_succeeded && faults.iter().all(|(_, fault)| fault == first);
+    let alike = !any_succeeded && faults.iter().all(|(_, fault)| fault == newest);
     let cells: BTreeSet<CellDigest> = faults.iter().map(|(cell, _)| *cell).collect();
     let failures = Failures {
         jobs: faults.len() as u64,
         cells: cells.len() as u64,
     };
-    alike.then(|| pause_alike(first, failures, policy))?
+    alike.then(|| pause_alike(newest, failures, on_trial, policy))?
 }
 
 /// The reason to pause a sweep of which no job has succeeded and so many have
-/// come to an outcome, all of them with this fault.
-pub fn pause_alike(fault: &LastFault, failures: Failures, policy: &Policy) -> Option<PauseCause> {
-    let pause = may_pause(fault.fault) && failures.cells >= u64::from(policy.pause_after);
+/// come to an outcome, all of them with this fault. While the sweep is
+/// `on_trial` on another worker, that one will tell whether it is the sweep or the
+/// host on which all of this has failed.
+pub fn pause_alike(
+    fault: &LastFault,
+    failures: Failures,
+    on_trial: bool,
+    policy: &Policy,
+) -> Option<PauseCause> {
+    let enough = failures.cells >= u64::from(policy.pause_after);
+    let pause = may_pause(fault.fault) && enough && !on_trial;
     pause.then(|| PauseCause::FailedAlike {
         jobs: failures.jobs,
         fault: fault.fault,
@@ -175,7 +227,12 @@ mod tests {
             fault: Fault::Invalid,
             headline: "no data".to_owned(),
         };
+        let pause = |succeeded, faults: &[(CellDigest, LastFault)], policy: &Policy| {
+            pause(succeeded, faults, &faults.last().unwrap().1, false, policy)
+        };
         assert_eq!(pause(false, &same, &policy), Some(cause));
+        let newest = &same[2].1;
+        assert_eq!(super::pause(false, &same, newest, true, &policy), None);
         assert_eq!(pause(true, &same, &policy), None);
         assert_eq!(pause(false, &same[..2], &policy), None);
         let diverged = cells(fault(Fault::Diverged, "loss is NaN"), [1, 2, 3]);
@@ -191,6 +248,34 @@ mod tests {
             paused,
             Some(PauseCause::FailedAlike { jobs: 6, .. })
         ));
+    }
+
+    #[test]
+    fn faults_are_alike_but_for_what_each_attempt_tells_otherwise() {
+        let alike =
+            |left: &str, right: &str| fault(Fault::Crashed, left) == fault(Fault::Crashed, right);
+        for (left, right) in [
+            (
+                "no line has `acc`: epoch 1/3, val 0.84",
+                "no line has `acc`: epoch 2/3, val 1e-3",
+            ),
+            (
+                "cannot read /o/4f2a-1/log.json: gone",
+                "cannot read /o/77aa-3/log.json: gone",
+            ),
+            ("`acc` is no number: `1,5`", "`acc` is no number: `0x10`"),
+        ] {
+            assert!(alike(left, right), "{left}");
+        }
+        for (left, right) in [
+            ("exit code 1: killed", "exit code 2: killed"),
+            ("exit code 1: KeyError: 'lr'", "exit code 1: KeyError: 'wd'"),
+            ("exit code 1", "exit code 1: 7"),
+            ("no data", "other"),
+        ] {
+            assert!(!alike(left, right), "{left}");
+        }
+        assert_ne!(fault(Fault::Crashed, "x"), fault(Fault::Invalid, "x"));
     }
 
     #[test]

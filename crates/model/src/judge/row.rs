@@ -7,7 +7,9 @@
 //!
 //! * Replicates of one cell compute the same thing, so they are one failure.
 //! * If the sweep has results, its program works, and each cell that fails counts
-//!   ([`Failure::by_itself`]), as long as another worker could take the job. If there
+//!   ([`Failure::by_itself`]), as long as another worker could take the job. So it does
+//!   while the sweep is on trial: it has failed on this host alone, and another worker
+//!   is at a job of it, which will tell. If there
 //!   is none, nobody would find out whose doing it is, and everybody's work would
 //!   stop for this one sweep.
 //! * All other failures of one person's sweeps count once, however many they
@@ -37,7 +39,8 @@ pub struct Failure {
     pub cell: CellDigest,
     /// Whose sweep wants it.
     pub owner: String,
-    /// Whether such a sweep has results, and another worker could take the job.
+    /// Whether such a sweep has results, or is on trial on another worker, and
+    /// another worker could take the job.
     pub by_itself: bool,
 }
 
