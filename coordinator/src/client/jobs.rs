@@ -112,7 +112,7 @@ pub(crate) async fn logs(context: &Context, arguments: cli::Logs) -> Outcome {
         Connection::open(context).await?
     };
     let mut position = 0;
-    let mut seen = false;
+    let mut shown = render::logs::Shown::default();
     let mut followed = false;
     let mut selector = arguments.selector;
     loop {
@@ -126,9 +126,8 @@ pub(crate) async fn logs(context: &Context, arguments: cli::Logs) -> Outcome {
         };
         for chunk in &document.chunks {
             position = position.max(chunk.position);
-            seen = true;
         }
-        print_chunks(context, &document)?;
+        print_chunks(context, &document, &mut shown)?;
         let over = document.job.state.is_final() && document.chunks.is_empty();
         if !arguments.follow || over {
             break;
@@ -142,15 +141,24 @@ pub(crate) async fn logs(context: &Context, arguments: cli::Logs) -> Outcome {
         }
     }
     connection.close().await?;
-    if !seen {
+    if position == 0 {
         context
             .printer
             .note("this job's trainers have written nothing");
     }
+    if !shown.is_empty() {
+        let mut out = context.printer.stdout();
+        out.write_all(shown.close().as_bytes())?;
+        out.flush()?;
+    }
     Ok(Exit::Ok)
 }
 
-fn print_chunks(context: &Context, document: &Logs) -> Outcome<()> {
+fn print_chunks(
+    context: &Context,
+    document: &Logs,
+    shown: &mut render::logs::Shown,
+) -> Outcome<()> {
     let mut out = context.printer.stdout();
     match context.format {
         Format::Json => {
@@ -165,10 +173,7 @@ fn print_chunks(context: &Context, document: &Logs) -> Outcome<()> {
         }
         _ => {
             for chunk in &document.chunks {
-                out.write_all(chunk.text.as_bytes())?;
-                if !chunk.text.ends_with('\n') {
-                    writeln!(out)?;
-                }
+                out.write_all(shown.text(chunk).as_bytes())?;
             }
         }
     }

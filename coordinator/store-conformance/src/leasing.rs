@@ -8,6 +8,7 @@ use swath_model::view::WorkerState;
 
 use super::bench::Bench;
 use super::script::{held, job, measured, observation, report, sweep};
+use super::subject::Subject;
 use crate::Verdict::{Fenced, Keep, Stop};
 use crate::{Held, StoreError, WorkerChange};
 
@@ -240,6 +241,49 @@ pub async fn repeated_observations_are_ignored(bench: &mut Bench) {
     let view = bench.job(attempt.job).await.job;
     assert_eq!(view.deadline, deadline);
     assert_eq!(view.progress, Some(observation(2, 50.0)));
+}
+
+/// Of a long log the beginning and the end stay, and what is left out between them
+/// can be counted, whoever left it out.
+pub async fn a_long_log_keeps_its_ends(bench: &mut Bench) {
+    let (owner, attempts) = taken(bench, 1).await;
+    let attempt = attempts[0];
+    let line = |n: u64| format!("{n} {}\n", "x".repeat(10_000));
+    let size = |n: u64| line(n).len() as u64;
+    // A chunk is numbered by where it ends. The worker left a thousand bytes out
+    // before the 20th.
+    let end = |n: u64| (1..=n).map(size).sum::<u64>() + if n < 20 { 0 } else { 1000 };
+    let lines = (1..=30).map(|n| report(attempt, vec![], end(n), &line(n)));
+    for lines in lines.collect::<Vec<_>>().chunks(4) {
+        bench.observe(&owner, lines).await.unwrap();
+    }
+    // A repeat of what had to make room is no news.
+    let repeat = [report(attempt, vec![], end(9), &line(9))];
+    bench.observe(&owner, &repeat).await.unwrap();
+    let read = async |store: &dyn Subject| store.logs(attempt.job, 0).await;
+    let logs = bench.read(read).await;
+    let positions = logs.iter().map(|chunk| chunk.position);
+    assert!(positions.eq((1..=6).chain(18..=30)));
+    let begins = |n: u64| end(n) - size(n);
+    assert!(logs.iter().all(|it| it.begin == begins(it.position)));
+    assert_eq!((logs[5].end(), logs[6].begin), (end(6), end(17)));
+    assert_eq!(logs[18].text, line(30));
+    let kept: usize = logs.iter().map(|chunk| chunk.text.len()).sum();
+    let gaps = logs.windows(2).map(|pair| pair[1].begin - pair[0].end());
+    assert_eq!(kept as u64 + gaps.sum::<u64>(), end(30));
+
+    // A chunk that is too long by itself keeps its end, from a character on. A short
+    // one after a gap is no beginning, though it would fit there.
+    let long = "ä".repeat(80_000);
+    for (n, text) in [(50, long.as_str()), (51, "x\n"), (60, &long)] {
+        let said = [report(attempt, vec![], end(n), text)];
+        bench.observe(&owner, &said).await.unwrap();
+    }
+    let logs = bench.read(read).await;
+    let positions = logs.iter().map(|chunk| chunk.position);
+    assert!(positions.eq([1, 2, 3, 4, 5, 6, 33]));
+    assert_eq!(logs[6].text, "ä".repeat(64 << 10));
+    assert_eq!(logs[6].end(), end(60));
 }
 
 /// What a cut-off worker reports counts as long as its outcome would.

@@ -131,6 +131,7 @@ macro_rules! conformance_suite {
             leasing::a_start_extends_every_lease,
             leasing::an_absence_extends_every_lease,
             leasing::repeated_observations_are_ignored,
+            leasing::a_long_log_keeps_its_ends,
             leasing::a_cut_off_worker_may_still_observe,
             sessions::sessions_grow_and_fence,
             sessions::an_older_session_is_only_acknowledged,

@@ -485,14 +485,15 @@ pub struct ObservationRow {
     pub observation: Observation,
 }
 
-/// A piece of text that a trainer wrote to stderr.
+/// A piece of text that a trainer wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogRow {
     /// The job.
     pub job: JobKey,
     /// The attempt.
     pub attempt: Attempt,
-    /// The number of the piece within the attempt, from 1.
+    /// The number of the piece within the attempt, from 1: where it ends in all that
+    /// the attempt wrote, in bytes.
     pub sequence: u64,
     /// The text.
     pub text: String,

@@ -407,10 +407,10 @@ pub struct Report {
     pub held: Held,
     /// Its new observations.
     pub observations: Vec<Observation>,
-    /// Where this log chunk ends: bytes of the attempt's log up to here, so that
-    /// a gap can be counted; 0 when there is none.
+    /// Where this log chunk ends: bytes that the attempt wrote up to here, so that
+    /// what is left out between two chunks can be counted; 0 when there is none.
     pub log_sequence: u64,
-    /// New text that the trainer wrote, in whole lines.
+    /// New text that the trainer wrote, with nothing left out of it.
     pub log: String,
 }
 

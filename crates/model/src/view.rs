@@ -398,7 +398,7 @@ pub struct CurvePoint {
     pub observation: Observation,
 }
 
-/// A piece of text that a trainer wrote to its stderr.
+/// A piece of text that a trainer wrote, with nothing left out of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogChunk {
     /// The position, which grows with each chunk of a job; a follower goes on
@@ -406,8 +406,29 @@ pub struct LogChunk {
     pub position: u64,
     /// The attempt.
     pub attempt: Attempt,
-    /// The text, in whole lines.
+    /// Where it begins in all that the attempt wrote, in bytes. If the chunk before
+    /// it ended earlier, what was between them is left out.
+    #[serde(default)]
+    pub begin: u64,
+    /// The text.
     pub text: String,
+}
+
+impl LogChunk {
+    /// A chunk with this text that ends here.
+    pub fn ending(position: u64, attempt: Attempt, end: u64, text: String) -> Self {
+        Self {
+            position,
+            attempt,
+            begin: end.saturating_sub(text.len() as u64),
+            text,
+        }
+    }
+
+    /// Where it ends in all that the attempt wrote.
+    pub fn end(&self) -> u64 {
+        self.begin + self.text.len() as u64
+    }
 }
 
 /// Whether a worker gets new jobs.

@@ -140,6 +140,13 @@ impl Agent {
         for report in &reports {
             room = room.saturating_sub(report_bytes(report));
         }
+        for report in self.partings.reports() {
+            if reports.len() >= limits::HELD_MAX || room == 0 {
+                break;
+            }
+            room = room.saturating_sub(report_bytes(report));
+            reports.push(report.clone());
+        }
         for running in self
             .slots
             .iter_mut()

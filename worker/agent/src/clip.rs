@@ -6,8 +6,8 @@ use swath_model::limits;
 /// is at the end, what was asked for at the beginning.
 pub(crate) const KEPT_BYTES: usize = 28 << 10;
 
-// Both, and what stands between them, are one chunk of a log.
-const _: () = assert!(2 * KEPT_BYTES + 1024 <= limits::LOG_CHUNK_BYTES);
+// If nothing is left out between them, both are one chunk of a log.
+const _: () = assert!(2 * KEPT_BYTES <= limits::LOG_CHUNK_BYTES);
 
 /// Lines, of which the first and the last are kept, and those between counted.
 #[derive(Clone, Debug, Default)]
@@ -63,28 +63,41 @@ impl Clip {
         self.dropped += at as u64;
     }
 
-    /// Takes the text, with a line in place of what was left out.
-    pub(crate) fn take(&mut self) -> String {
+    /// Takes the text: one piece, or two if something is left out between them.
+    /// What is left out at the end is followed by an empty one.
+    pub(crate) fn take(&mut self) -> Vec<Piece> {
         self.cut();
         let Self {
             mut head,
             dropped,
             tail,
         } = std::mem::take(self);
-        if dropped > 0 {
-            if !head.is_empty() && !head.ends_with('\n') {
-                head.push('\n');
-            }
-            head.push_str(&left_out(dropped));
-            head.push('\n');
+        if dropped == 0 {
+            head.push_str(&tail);
         }
-        head + &tail
+        let mut pieces = Vec::new();
+        if !head.is_empty() {
+            pieces.push(Piece {
+                skipped: 0,
+                text: head,
+            });
+        }
+        if dropped > 0 {
+            pieces.push(Piece {
+                skipped: dropped,
+                text: tail,
+            });
+        }
+        pieces
     }
 }
 
-/// What stands in a log in place of so many bytes.
-pub(crate) fn left_out(bytes: u64) -> String {
-    format!("[... {bytes} bytes left out ...]")
+/// Text from which nothing is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// Bytes left out before it.
+    pub(crate) skipped: u64,
+    pub(crate) text: String,
 }
 
 /// The first `bytes` bytes of `text`, cut between characters.
@@ -111,7 +124,11 @@ mod tests {
         for _ in 0..2 * KEPT_BYTES / 1024 {
             clip.push(&line);
         }
-        assert_eq!(clip.take(), all);
+        let piece = Piece {
+            skipped: 0,
+            text: all,
+        };
+        assert_eq!(clip.take(), [piece]);
         assert!(clip.is_empty());
     }
 
@@ -123,12 +140,12 @@ mod tests {
             clip.push(&line(n));
         }
         clip.push("ValueError: no luck\n");
-        let text = clip.take();
-        let lines: Vec<_> = text.lines().collect();
-        assert!(lines[0].starts_with("0000 ") && lines[27].starts_with("0027 "));
-        assert_eq!(lines[28], "[... 944000 bytes left out ...]");
-        assert!(lines[29].starts_with("0972 "));
-        assert_eq!(lines.last(), Some(&"ValueError: no luck"));
+        let pieces = clip.take();
+        assert_eq!(pieces.len(), 2);
+        assert!(pieces[0].text.starts_with("0000 ") && pieces[0].text.ends_with(&line(27)));
+        assert_eq!(pieces[1].skipped, 944_000);
+        assert!(pieces[1].text.starts_with("0972 "));
+        assert!(pieces[1].text.ends_with("\nValueError: no luck\n"));
     }
 
     /// Pieces of text, and how many bytes were left out after each.
@@ -149,13 +166,17 @@ mod tests {
             }
             let all: String = pieces.iter().map(|(text, _)| text.as_str()).collect();
             let skipped: u64 = pieces.iter().map(|(_, skipped)| skipped).sum();
-            clip.cut();
-            let Clip { head, dropped, tail } = clip.clone();
-            prop_assert!(all.starts_with(&head) && all.ends_with(&tail));
-            prop_assert!(head.len() <= KEPT_BYTES && tail.len() <= KEPT_BYTES);
-            let kept = (head.len() + tail.len()) as u64;
-            prop_assert_eq!(kept + dropped, all.len() as u64 + skipped);
-            prop_assert_eq!(clip.take().contains("left out"), dropped > 0);
+            let taken = clip.take();
+            prop_assert!(clip.is_empty() && taken.len() <= 2);
+            let told = taken.iter().map(|piece| piece.skipped + piece.text.len() as u64);
+            prop_assert_eq!(told.sum::<u64>(), all.len() as u64 + skipped);
+            if let Some(first) = taken.first().filter(|piece| piece.skipped == 0) {
+                prop_assert!(all.starts_with(&first.text));
+            }
+            if let Some(last) = taken.last() {
+                prop_assert!(all.ends_with(&last.text));
+            }
+            prop_assert!(taken.iter().all(|piece| piece.text.len() <= 2 * KEPT_BYTES));
         }
     }
 }

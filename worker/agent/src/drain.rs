@@ -80,7 +80,7 @@ impl Agent {
             return;
         }
         let stopped = self.slots.iter().all(|slot| slot.child.is_none());
-        let delivered = self.outbox.is_empty() && self.releases.is_empty();
+        let delivered = self.outbox.is_empty() && !self.gives_back();
         let asking = self.fetching.is_some() || self.delivering.is_some();
         let failures = [
             &self.hello,

@@ -291,10 +291,8 @@ impl Agent {
         };
         let held = running.held;
         tracing::warn!(job = %held.job.short(), attempt = %held.attempt, %lack, "goes elsewhere");
-        self.releases.push(Release {
-            held,
-            lack: Some(lack),
-        });
+        let lack = Some(lack);
+        self.part(Release { held, lack }, running.close());
     }
 
     /// The child of this slot wrote something that it must not.
@@ -352,7 +350,7 @@ impl Agent {
                 outcome,
                 provenance,
             },
-            reports: running.journal.close(),
+            reports: running.close(),
         });
     }
 
@@ -400,9 +398,9 @@ impl Agent {
             return self.lacks(index, lack);
         }
         let held = running.held;
-        slot.running = None;
+        let reports = slot.running.take().map(Running::close);
         tracing::info!(job = %held.job.short(), attempt = %held.attempt, slot = index, "stopped");
-        self.releases.push(held.into());
+        self.part(held.into(), reports.unwrap_or_default());
     }
 
     /// The coordinator wants this attempt stopped and given back.
@@ -433,6 +431,7 @@ impl Agent {
     /// Somebody else has this job now, so nothing of this attempt counts.
     pub(super) fn forget(&mut self, held: Held) {
         self.waiting.retain(|job| job.held != held);
+        self.partings.forget(held);
         for slot in &mut self.slots {
             if slot
                 .running

@@ -1,12 +1,14 @@
 //! What one attempt reports while it runs: observations and log text.
 
+use std::collections::VecDeque;
+use std::fmt::Write;
 use std::time::Duration;
 
 use swath_model::limits;
 use swath_model::message::{Held, Report};
 use swath_model::outcome::Observation;
 
-use crate::clip::{Clip, last};
+use crate::clip::{Clip, Piece, last};
 use crate::open_line::OpenLine;
 use crate::outbox::observation_bytes;
 use crate::thinned::Thinned;
@@ -42,8 +44,13 @@ pub(crate) struct Journal {
     /// Rows of files that were left out because there were too many.
     lost: u64,
     log: Clip,
+    /// What was taken from the log to be sent; each piece is a chunk of its own,
+    /// so that bytes between them can be counted.
+    pieces: VecDeque<Piece>,
     /// Bytes of log text in all reports so far.
-    log_bytes: u64,
+    sent_bytes: u64,
+    /// Bytes of the log up to there, with those that were left out.
+    log_end: u64,
     log_at: Option<Duration>,
     /// The line of stderr, and that of stdout, whose end has not come.
     stderr: OpenLine,
@@ -62,7 +69,9 @@ impl Journal {
             observations: Thinned::new(OBSERVATIONS_KEPT, limits::LAST_EPOCHS_MAX),
             lost: 0,
             log: Clip::default(),
-            log_bytes: 0,
+            pieces: VecDeque::new(),
+            sent_bytes: 0,
+            log_end: 0,
             log_at: None,
             stderr: OpenLine::default(),
             stdout: OpenLine::default(),
@@ -96,6 +105,14 @@ impl Journal {
             self.tail = last(&self.tail, TAIL_BYTES).to_owned();
         }
         self.log.push(&text);
+    }
+
+    /// Adds a line from whose middle so many bytes are left out.
+    pub(crate) fn long_line(&mut self, head: &str, dropped: u64, tail: &str) {
+        self.lines(head);
+        let _ = write!(self.tail, "[... {dropped} bytes left out ...]");
+        self.log.skip(dropped);
+        self.lines(tail);
     }
 
     /// Adds whole lines of the worker's own to the log. No fault quotes them.
@@ -149,7 +166,8 @@ impl Journal {
 
     fn has_new(&self) -> bool {
         let open = self.stderr.is_new() || self.stdout.is_new();
-        !self.observations.is_empty() || !self.log.is_empty() || open
+        let log = !self.pieces.is_empty() || !self.log.is_empty();
+        !self.observations.is_empty() || log || open
     }
 
     /// The report to send now, if one is due. Call [`Journal::reported`] when it
@@ -157,18 +175,18 @@ impl Journal {
     pub(crate) fn due(&mut self, now: Duration) -> Option<&Report> {
         if self.frozen.is_none() {
             let rested = self.sent_at.is_none_or(|sent| sent + INTERVAL <= now);
-            if !rested && self.observations.len() < FULL {
+            if !rested && self.observations.len() < FULL && self.pieces.is_empty() {
                 return None;
             }
-            let log = self.log_is_due(now);
-            if self.observations.is_empty() && !log {
+            if self.pieces.is_empty() && self.log_is_due(now) {
+                self.log_at = Some(now);
+                self.pieces.extend(self.log.take());
+            }
+            if self.observations.is_empty() && self.pieces.is_empty() {
                 return None;
             }
             self.sent_at = Some(now);
-            if log {
-                self.log_at = Some(now);
-            }
-            self.frozen = Some(self.next_report(log));
+            self.frozen = Some(self.next_report());
         }
         self.frozen.as_ref()
     }
@@ -176,7 +194,7 @@ impl Journal {
     /// Whether log text is to be sent now. The state of an open line is text
     /// when it is old enough.
     fn log_is_due(&mut self, now: Duration) -> bool {
-        let slow = self.log_bytes >= LOG_QUICK_BYTES;
+        let slow = self.sent_bytes >= LOG_QUICK_BYTES;
         let rest = if slow { LOG_SLOW_INTERVAL } else { INTERVAL };
         if self.log_at.is_some_and(|at| at + rest > now) {
             return false;
@@ -195,7 +213,7 @@ impl Journal {
         self.frozen = None;
     }
 
-    fn next_report(&mut self, with_log: bool) -> Report {
+    fn next_report(&mut self) -> Report {
         let mut bytes = 0;
         let next = || {
             self.observations.pop_if(|seen| {
@@ -206,19 +224,28 @@ impl Journal {
         let observations = std::iter::from_fn(next)
             .take(limits::OBSERVATIONS_MAX)
             .collect();
-        let log = if with_log {
-            self.log.take()
-        } else {
-            String::new()
+        let (log_sequence, log) = match self.pieces.pop_front() {
+            Some(Piece { skipped, text }) => {
+                self.sent_bytes += text.len() as u64;
+                self.log_end += skipped + text.len() as u64;
+                (self.log_end, text)
+            }
+            None => (0, String::new()),
         };
-        self.log_bytes += log.len() as u64;
-        let log_sequence = if log.is_empty() { 0 } else { self.log_bytes };
         Report {
             held: self.held,
             observations,
             log_sequence,
             log,
         }
+    }
+
+    /// The next report of an attempt that has ended.
+    fn last_report(&mut self) -> Report {
+        if self.pieces.is_empty() {
+            self.pieces.extend(self.log.take());
+        }
+        self.next_report()
     }
 
     /// Everything that has not arrived yet, in order.
@@ -230,7 +257,7 @@ impl Journal {
         }
         let mut reports: Vec<_> = self.frozen.take().into_iter().collect();
         while !self.observations.is_empty() {
-            reports.push(self.next_report(true));
+            reports.push(self.last_report());
         }
         let lost = self.lost + self.observations.left_out();
         if lost > 0 {
@@ -241,7 +268,7 @@ impl Journal {
             self.note(&text);
         }
         while self.has_new() {
-            reports.push(self.next_report(true));
+            reports.push(self.last_report());
         }
         reports
     }
@@ -249,9 +276,11 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use swath_model::id::{Attempt, JobDigest};
 
     use super::*;
+    use crate::clip::KEPT_BYTES;
 
     fn journal() -> Journal {
         Journal::new(Held {
@@ -295,12 +324,14 @@ mod tests {
         journal.stderr(&"a".repeat(40 << 10), 7);
         journal.stderr("b\n", 0);
         let report = journal.due(Duration::ZERO).unwrap();
-        assert!(report.log.len() < limits::LOG_CHUNK_BYTES);
-        assert!(
-            report
-                .log
-                .ends_with("a\n[... 12295 bytes left out ...]\nb\n")
-        );
+        let kept = KEPT_BYTES as u64;
+        assert_eq!(report.log_sequence, kept);
+        assert_eq!(report.log, "a".repeat(KEPT_BYTES));
+        journal.reported();
+        // Its end follows at once.
+        let report = journal.due(Duration::ZERO).unwrap();
+        let all = (40 << 10) + 7 + 2;
+        assert_eq!((report.log_sequence, report.log.as_str()), (all, "b\n"));
         assert!(journal.tail().ends_with("ab\n"));
     }
 
@@ -313,9 +344,13 @@ mod tests {
         let mut told = Vec::new();
         for second in 0..seconds {
             each(journal);
-            if let Some(report) = journal.due(Duration::from_secs(second)) {
-                told.push((second, report.log.clone()));
+            let mut all = String::new();
+            while let Some(report) = journal.due(Duration::from_secs(second)) {
+                all.push_str(&report.log);
                 journal.reported();
+            }
+            if !all.is_empty() {
+                told.push((second, all));
             }
         }
         told
@@ -333,7 +368,79 @@ mod tests {
         assert!(times.len() < 230, "{}", times.len());
         journal.lines("ValueError: no luck\n");
         let reports = journal.close();
-        assert!(reports[0].log.ends_with("x\nValueError: no luck\n"));
+        let last = reports.last().unwrap();
+        assert!(last.log.ends_with("x\nValueError: no luck\n"));
+        let written = 1000 * (40 << 10) + 20;
+        assert_eq!(last.log_sequence, written);
+    }
+
+    /// What happens to a journal.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Lines(usize),
+        Stderr(usize, u64),
+        LongLine(u64),
+        /// Seconds pass, and a report may be due.
+        Report(u64),
+        Arrived,
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..40_000_usize).prop_map(Step::Lines),
+            (0..40_000_usize, prop_oneof![Just(0), 1..9_000_000_u64])
+                .prop_map(|(text, dropped)| Step::Stderr(text, dropped)),
+            (1..9_000_000_u64).prop_map(Step::LongLine),
+            (0..20_u64).prop_map(Step::Report),
+            Just(Step::Arrived),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_of_a_log_is_kept_or_counted(
+            steps in proptest::collection::vec(any_step(), 0..40)
+        ) {
+            let (mut journal, mut now, mut written) = (journal(), Duration::ZERO, 0);
+            let mut reports: Vec<Report> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Lines(count) => {
+                        journal.lines(&"x\n".repeat(count));
+                        written += 2 * count as u64;
+                    }
+                    Step::Stderr(count, dropped) => {
+                        journal.stderr(&"y\n".repeat(count), dropped);
+                        written += 2 * count as u64 + dropped;
+                    }
+                    Step::LongLine(dropped) => {
+                        journal.long_line("[", dropped, "]\n");
+                        written += dropped + 3;
+                    }
+                    Step::Report(seconds) => {
+                        now += Duration::from_secs(seconds);
+                        if let Some(due) = journal.due(now)
+                            && reports.last() != Some(due)
+                        {
+                            reports.push(due.clone());
+                        }
+                    }
+                    Step::Arrived => journal.reported(),
+                }
+            }
+            let rest = journal.close();
+            let repeated = rest.first().is_some_and(|first| reports.last() == Some(first));
+            reports.extend(rest.into_iter().skip(usize::from(repeated)));
+            let mut end = 0;
+            for report in &reports {
+                prop_assert!(report.log.len() <= limits::LOG_CHUNK_BYTES);
+                // Pieces do not overlap, and none takes the number of another.
+                prop_assert!(report.log_sequence > end);
+                prop_assert!(report.log_sequence - end >= report.log.len() as u64);
+                end = report.log_sequence;
+            }
+            prop_assert_eq!(end, written);
+        }
     }
 
     #[test]

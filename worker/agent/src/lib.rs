@@ -18,6 +18,7 @@ mod line;
 mod open_line;
 mod outbox;
 mod pace;
+mod parting;
 mod program;
 pub mod quota;
 mod replies;
@@ -50,6 +51,7 @@ pub use self::lane::Backoff;
 use self::lane::{Jitter, Lane};
 use self::outbox::Outbox;
 use self::pace::{Pace, Sort};
+use self::parting::Partings;
 pub use self::rows::{Row, number, rows_of_json};
 use self::slot::Slot;
 pub use self::start::CommandLine;
@@ -154,6 +156,8 @@ pub struct Agent {
     release: Lane,
     releases: Vec<Release>,
     releasing: usize,
+    /// Attempts to be given back once their reports have arrived.
+    partings: Partings,
 
     slots: Vec<Slot>,
     /// The devices of the slots, each once.
@@ -216,6 +220,7 @@ impl Agent {
             release: Lane::default(),
             releases: Vec::new(),
             releasing: 0,
+            partings: Partings::default(),
             waiting: VecDeque::new(),
             outbox: Outbox::restored(open, recent),
             gathers_until: Duration::ZERO,
@@ -372,14 +377,25 @@ impl Agent {
     }
 
     fn held(&self) -> Vec<Held> {
-        self.open().chain(self.outbox.held()).collect()
+        let ended = self.outbox.held().chain(self.partings.held());
+        self.open().chain(ended).collect()
+    }
+
+    /// Gives back an attempt that ran, once its reports have arrived.
+    fn part(&mut self, release: Release, reports: Vec<Report>) {
+        self.releases.extend(self.partings.push(release, reports));
+    }
+
+    /// Whether attempts are still to be given back.
+    fn gives_back(&self) -> bool {
+        !self.releases.is_empty() || !self.partings.is_empty()
     }
 
     /// Ends the worker after a while without anything to do.
     fn look_idle(&mut self) {
         // Without a session nothing can be delivered.
         let delivered = self.outbox.is_empty() || self.session.is_none();
-        let idle = self.open().next().is_none() && delivered && self.releases.is_empty();
+        let idle = self.open().next().is_none() && delivered && !self.gives_back();
         if !idle {
             self.idle_since = None;
             return;

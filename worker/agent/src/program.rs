@@ -14,7 +14,6 @@ use super::Agent;
 use super::event::{ChildId, End, Line};
 use super::slot::Running;
 use crate::classify::{ending, failed, told, unexplained};
-use crate::clip::left_out;
 use crate::line::{Found, find};
 use crate::open_line::newest_state;
 use crate::rows::{Row, number};
@@ -41,23 +40,27 @@ impl Agent {
         };
         running.sign = now;
         running.journal.stdout("");
-        let (text, mark) = match line {
-            Line::Text(text) => (text, None),
+        match line {
+            Line::Text(text) => {
+                if let Some(rest) = running.take(find(&text), &text, now) {
+                    let log = newest_state(&rest).to_owned() + "\n";
+                    running.journal.lines(&log);
+                }
+            }
             // Its text comes when it ends.
-            Line::TooLong => return,
+            Line::TooLong => {}
             Line::Long {
                 head,
                 dropped,
                 tail,
-            } => (tail, Some(head + &left_out(dropped))),
-        };
-        let rest = running.take(find(&text), &text, now);
-        let log = match (mark, rest) {
-            (Some(mark), rest) => mark + super::last(&rest.unwrap_or_default(), LONG_BYTES),
-            (None, Some(rest)) => newest_state(&rest).to_owned(),
-            (None, None) => return,
-        };
-        running.journal.lines(&(log + "\n"));
+            } => {
+                let rest = running.take(find(&tail), &tail, now).unwrap_or_default();
+                let end = super::last(&rest, LONG_BYTES);
+                let dropped = dropped + (rest.len() - end.len()) as u64;
+                let end = format!("{end}\n");
+                running.journal.long_line(&head, dropped, &end);
+            }
+        }
     }
 
     /// How far a line of stdout is whose end has not come.

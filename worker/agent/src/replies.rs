@@ -204,6 +204,8 @@ impl Agent {
                 running.journal.reported();
                 self.judged(held, *verdict);
             } else {
+                self.releases
+                    .extend(self.partings.reported(report, *verdict));
                 self.outbox.reported(report);
             }
         }
@@ -244,6 +246,7 @@ impl Agent {
         // What the hello does not name goes back to the queue.
         self.releases.clear();
         self.releasing = 0;
+        self.partings.clear();
         self.observing.clear();
         let wait = if self.displaced > 1 {
             self.config.backoff.wait(self.displaced, self.jitter.unit())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use swath_model::device::Device;
-use swath_model::message::Held;
+use swath_model::message::{Held, Report};
 use swath_model::metrics::{MetricError, Metrics, TEST_ERROR};
 use swath_model::needs::Lack;
 use swath_model::outcome::{Fault, Measurement, Observation, Outcome, Provenance};
@@ -285,6 +285,11 @@ impl Running {
             values: values.with([(name, own)]),
             weights: finished.weights,
         }))
+    }
+
+    /// Everything that the attempt has not reported yet, once it has ended.
+    pub(crate) fn close(self) -> Vec<Report> {
+        self.journal.close()
     }
 
     /// Takes in the observation of an epoch. Of a program's, the log says what

@@ -6,6 +6,7 @@ pub(crate) mod explain;
 pub(crate) mod failures;
 pub(crate) mod files;
 pub(crate) mod jobs;
+pub(crate) mod logs;
 pub(crate) mod progress;
 pub(crate) mod status;
 pub(crate) mod sweeps;

@@ -42,6 +42,7 @@ use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_model::view::SweepKind;
 use swath_model::view::{LogChunk, WorkerAbout, WorkerState};
+use swath_store::{LOG_HEAD_BYTES, LOG_TAIL_BYTES};
 
 /// Why the ledger could not do what it was asked to. Nothing has changed then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -152,6 +153,24 @@ struct JobRow {
     logs: Vec<LogRow>,
 }
 
+impl JobRow {
+    /// Drops what is neither in the beginning nor in the end of an attempt's log.
+    fn drop_old_log(&mut self, attempt: Attempt) {
+        let own = self.logs.iter_mut();
+        let own = own.filter(|log| log.chunk.attempt == attempt);
+        let mut own: Vec<&mut LogRow> = own.collect();
+        let bytes = |log: &LogRow| if log.gone { 0 } else { log.chunk.text.len() };
+        let mut beginning = 0;
+        for at in 0..own.len() {
+            let rest: usize = own[at..].iter().map(|log| bytes(log)).sum();
+            beginning += bytes(own[at]);
+            let after_a_gap = own[..at].iter().any(|log| log.gone);
+            let begins = beginning <= LOG_HEAD_BYTES && !after_a_gap;
+            own[at].gone |= rest > LOG_TAIL_BYTES && !begins;
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct AttemptRow {
     /// The owner that got the grant. A claim does not change it.
@@ -197,8 +216,10 @@ struct LateOutcome {
 
 #[derive(Clone, Debug)]
 struct LogRow {
-    sequence: u64,
+    end: u64,
     chunk: LogChunk,
+    /// Whether it had to make room.
+    gone: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -278,6 +278,7 @@ impl Ledger {
     pub fn logs(&self, job: JobDigest, position: u64) -> Vec<LogChunk> {
         let logs = self.row(job).map_or(&[][..], |row| &row.logs);
         logs.iter()
+            .filter(|log| !log.gone)
             .map(|log| &log.chunk)
             .filter(|chunk| chunk.position > position)
             .cloned()

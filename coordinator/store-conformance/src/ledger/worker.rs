@@ -9,6 +9,7 @@ use swath_model::job::{Applied, Event, StateName};
 use swath_model::message::{Held, Hello, Release, Report, Verdict, Welcome, WorkerChange};
 use swath_model::time::Timestamp;
 use swath_model::view::{LogChunk, WorkerState};
+use swath_store::kept_text;
 
 /// How many heartbeats in a row must not mention an attempt until its lease is
 /// taken back.
@@ -203,17 +204,17 @@ impl Ledger {
                 open.observations.entry(epoch).or_insert(observation);
             }
         }
-        let stored =
-            |log: &LogRow| log.chunk.attempt == attempt && log.sequence == report.log_sequence;
-        if report.log_sequence > 0 && !row.logs.iter().any(stored) {
+        let end = report.log_sequence;
+        let stored = |log: &LogRow| log.chunk.attempt == attempt && log.end == end;
+        if end > 0 && !row.logs.iter().any(stored) {
+            let position = row.logs.len() as u64 + 1;
+            let text = kept_text(&report.log).to_owned();
             row.logs.push(LogRow {
-                sequence: report.log_sequence,
-                chunk: LogChunk {
-                    position: row.logs.len() as u64 + 1,
-                    attempt,
-                    text: report.log,
-                },
+                end,
+                chunk: LogChunk::ending(position, attempt, end, text),
+                gone: false,
             });
+            row.drop_old_log(attempt);
         }
         self.verdict(index, draining)
     }

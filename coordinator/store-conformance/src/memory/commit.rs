@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use swath_model::event::Event;
+use swath_model::id::Attempt;
+use swath_store::{LOG_HEAD_BYTES, LOG_TAIL_BYTES, kept_text};
 
 use super::tables::{AttemptRec, CellRec, JobRec, Said, SweepRec, Tables};
 use crate::{
@@ -403,7 +405,7 @@ impl Tables {
         Ok(())
     }
 
-    fn add_log(&mut self, row: LogRow) -> Refused {
+    fn add_log(&mut self, mut row: LogRow) -> Refused {
         ensure(row.sequence > 0, || {
             format!("a piece of the log of job {} without a number", row.job)
         })?;
@@ -413,10 +415,38 @@ impl Tables {
         let logs = &mut self.job_mut(row.job)?.logs;
         let same =
             |it: &CopiedLog| it.row.attempt == row.attempt && it.row.sequence == row.sequence;
-        if !logs.iter().any(same) {
-            let position = logs.last().map_or(0, |it| it.position) + 1;
-            logs.push(CopiedLog { position, row });
+        if logs.iter().any(same) {
+            return Ok(());
         }
+        let position = logs.last().map_or(0, |it| it.position) + 1;
+        let (job, attempt) = (row.job, row.attempt);
+        let gone = row.text.len() - kept_text(&row.text).len();
+        row.text.drain(..gone);
+        logs.push(CopiedLog { position, row });
+        self.drop_old_log(job, attempt)
+    }
+
+    /// Keeps the first and the newest chunks of an attempt that fit together.
+    fn drop_old_log(&mut self, job: JobKey, attempt: Attempt) -> Refused {
+        let gone_before = self.attempt_mut(job, attempt)?.log_gone;
+        let logs = &self.job_mut(job)?.logs;
+        let own = logs.iter().filter(|it| it.row.attempt == attempt);
+        let mut from_end: usize = own.clone().map(|it| it.row.text.len()).sum();
+        let mut from_start = 0;
+        let mut gone = Vec::new();
+        for log in own {
+            from_start += log.row.text.len();
+            let is_beginning = from_start <= LOG_HEAD_BYTES
+                && (gone_before == 0 || log.row.sequence <= gone_before);
+            if from_end > LOG_TAIL_BYTES && !is_beginning {
+                gone.push(log.row.sequence);
+            }
+            from_end -= log.row.text.len();
+        }
+        let is_gone = |it: &CopiedLog| it.row.attempt == attempt && gone.contains(&it.row.sequence);
+        self.job_mut(job)?.logs.retain(|it| !is_gone(it));
+        let newest = gone.iter().copied().max().unwrap_or(0);
+        self.attempt_mut(job, attempt)?.log_gone = gone_before.max(newest);
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use swath_model::view::{
 };
 
 use super::tables::{AttemptRec, JobRec, SweepRec, Tables};
-use crate::{DecisionRow, End, JobQuery, Known, NewSweepCell, Result};
+use crate::{CopiedLog, DecisionRow, End, JobQuery, Known, NewSweepCell, Result};
 
 impl Tables {
     pub(super) fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord> {
@@ -224,12 +224,11 @@ impl Tables {
 
     pub(super) fn logs(&self, job: JobDigest, position: u64) -> Vec<LogChunk> {
         let logs = self.job_of(job).map_or(&[][..], |rec| &rec.logs);
-        let chunks = logs.iter().map(|log| LogChunk {
-            position: log.position,
-            attempt: log.row.attempt,
-            text: log.row.text.clone(),
+        let chunks = logs.iter().filter(|log| log.position > position);
+        let chunks = chunks.map(|CopiedLog { position, row }| {
+            LogChunk::ending(*position, row.attempt, row.sequence, row.text.clone())
         });
-        chunks.filter(|chunk| chunk.position > position).collect()
+        chunks.collect()
     }
 
     /// How many slots the leases of a worker have.

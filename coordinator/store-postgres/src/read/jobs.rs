@@ -10,7 +10,6 @@ use swath_model::probe::WorkloadKey;
 use swath_model::time::Timestamp;
 use swath_model::view::{Alike, AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
 use swath_store::columns::{self, Seen};
-use swath_store::with_gaps;
 
 use super::find;
 use crate::error::Result;
@@ -349,13 +348,9 @@ pub(crate) async fn logs(
     .fetch_all(session)
     .await?;
     let chunks = rows.into_iter().map(|row| {
-        let sequence = row.sequence as u64;
-        let chunk = LogChunk {
-            position: row.position as u64,
-            attempt: Attempt(row.attempt as u32),
-            text: text::told(row.text),
-        };
-        (sequence, chunk)
+        let (position, end) = (row.position as u64, row.sequence as u64);
+        let attempt = Attempt(row.attempt as u32);
+        LogChunk::ending(position, attempt, end, text::told(row.text))
     });
-    Ok(with_gaps(chunks))
+    Ok(chunks.collect())
 }

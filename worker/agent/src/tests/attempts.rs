@@ -80,6 +80,54 @@ fn a_cancelled_attempt_is_given_back_when_it_has_stopped() {
 }
 
 #[test]
+fn what_an_attempt_wrote_arrives_before_it_is_given_back() {
+    let (mut table, child) = busy();
+    let say = |table: &mut Table, text: &str| {
+        let (text, dropped) = (text.to_owned(), 0);
+        table.tell(Event::Stderr {
+            child,
+            text,
+            dropped,
+        });
+    };
+    say(&mut table, "one\n");
+    let (observe, _) = table.observe();
+    table.beat(Verdict::Stop);
+    table.stopped(child, 10 * SECOND);
+    say(&mut table, "interrupted, saving\n");
+    table.ends(child, 75);
+    // What is on its way counts once.
+    table.answer(observe, Reply::Observed(vec![Verdict::Stop]));
+    table.exchange();
+    let (observe, reports) = table.observe();
+    assert_eq!(
+        (reports.len(), &*reports[0].log),
+        (1, "interrupted, saving\n")
+    );
+    table.reply(observe, lost());
+    assert_eq!(table.beat(Verdict::Stop), [held(1)]);
+    let (observe, again) = table.observe();
+    assert_eq!(again, reports);
+    table.answer(observe, Reply::Observed(vec![Verdict::Stop]));
+    assert_eq!(table.release().1, [held(1)]);
+    table.done();
+}
+
+#[test]
+fn what_does_not_count_any_more_holds_up_nothing() {
+    let (mut table, child) = busy();
+    table.beat(Verdict::Stop);
+    table.stopped(child, 10 * SECOND);
+    table.says(child, r#"{"event":"epoch","epoch":1,"test_error":9}"#);
+    table.ends(child, 75);
+    let (observe, _) = table.observe();
+    table.exchange();
+    table.answer(observe, Reply::Observed(vec![Verdict::Fenced]));
+    assert_eq!(table.release().1, [held(1)]);
+    table.done();
+}
+
+#[test]
 fn a_lost_release_is_repeated() {
     let (mut table, child) = busy();
     table.beat(Verdict::Stop);

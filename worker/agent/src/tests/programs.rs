@@ -215,7 +215,9 @@ fn a_long_line_is_kept_shortened_and_its_end_is_read() {
     };
     let entry = ends([Line::TooLong, long], End::Exit(0));
     assert_eq!(loss(&entry), Some(0.5));
-    assert_eq!(log(&entry), "[0.1, 0.1[... 7 bytes left out ...], 0.1] \n");
+    let chunks = entry.reports.iter().map(|it| (it.log_sequence, &*it.log));
+    let wanted = [(9, "[0.1, 0.1"), (9 + 7 + 8, ", 0.1] \n")];
+    assert_eq!(chunks.collect::<Vec<_>>(), wanted);
 }
 
 #[test]

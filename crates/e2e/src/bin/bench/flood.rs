@@ -16,6 +16,7 @@ pub(crate) fn measure(lines: u32) -> Vec<Figure> {
         "a job that prints {lines} lines, and {gigabytes} GB on stderr"
     ));
     let flood = Flood::run(lines, bytes);
+    assert!(flood.is_accounted_for(), "{flood:?}");
     vec![
         Figure::plain(
             format!("{lines} lines and {gigabytes} GB on stderr: its result"),
@@ -32,9 +33,9 @@ pub(crate) fn measure(lines: u32) -> Vec<Figure> {
             " MB",
         ),
         Figure::plain(
-            "kept in the log, and counted there",
+            "kept in the log, and counted there as left out",
             format!(
-                "{:.1} MB and {:.1} MB of {:.1} MB",
+                "{:.1} MB and {:.1} MB, of {:.1} MB that it wrote",
                 flood.kept_bytes as f64 / 1e6,
                 flood.left_out_bytes as f64 / 1e6,
                 flood.written_bytes as f64 / 1e6
