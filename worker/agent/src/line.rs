@@ -7,6 +7,8 @@ use serde_json::Value;
 use swath_model::outcome::Provenance;
 use swath_model::protocol::TrainerEvent;
 
+use crate::epochs::of_json;
+
 /// Every event of the protocol.
 const EVENTS: [&str; 6] = [
     "ready",
@@ -52,6 +54,8 @@ pub(crate) struct FoundEvent {
     pub(crate) name: String,
     /// All its fields.
     pub(crate) fields: Value,
+    /// What the program calls the epoch of a line `epoch`, if it says so.
+    pub(crate) epoch: Option<f64>,
     /// Fields of the protocol that were left out because they could not be
     /// read.
     pub(crate) left_out: Vec<&'static str>,
@@ -131,6 +135,14 @@ fn understood(mut fields: Value, at: Range<usize>) -> Result<Option<FoundEvent>,
         return Ok(None);
     };
     let name = name.to_owned();
+    let epoch = if name == "epoch" {
+        let said = fields.get("epoch").and_then(of_json);
+        // Which number it has, its attempt knows.
+        fields["epoch"] = 0.into();
+        said
+    } else {
+        None
+    };
     let mut left_out = Vec::new();
     let event = TrainerEvent::deserialize(&fields).or_else(|_| {
         left_out = repair(&mut fields);
@@ -141,6 +153,7 @@ fn understood(mut fields: Value, at: Range<usize>) -> Result<Option<FoundEvent>,
         event,
         name,
         fields,
+        epoch,
         left_out,
         at,
     }))
@@ -347,9 +360,6 @@ mod tests {
             deep.as_str(),
             r#"{"event": "finished", "loss": 5"#,
             r#"{"event": "failed", "what": "to download, retrying"}"#,
-            r#"{"event": "epoch", "loss": 4}"#,
-            r#"{"event": "epoch", "epoch": 5000000000}"#,
-            r#"{"event": "epoch", "epoch": "3/10"}"#,
             "{'event': 'finished', 'loss': 5.0}",
         ] {
             let found = find(line);
@@ -362,10 +372,10 @@ mod tests {
     fn fields_that_cannot_be_read_are_left_out() {
         let one = |line| find(line).events.remove(0);
         let epoch = one(r#"{"event":"epoch","epoch":2.0,"step":-1,"loss":4,"lr":[0.1]}"#);
-        assert_eq!(epoch.left_out, ["step"]);
+        assert_eq!((epoch.left_out, epoch.epoch), (vec!["step"], Some(2.0)));
         assert!(matches!(
             epoch.event,
-            TrainerEvent::Epoch(seen) if seen.epoch == 2 && seen.values.get("loss") == Some(4.0)
+            TrainerEvent::Epoch(seen) if seen.values.get("loss") == Some(4.0)
         ));
         let started = one(
             r#"{"event":"started","total_epochs":"ten","step":3.0,"provenance":{"threads":"x"}}"#,

@@ -14,9 +14,10 @@ use super::Agent;
 use super::event::{ChildId, End, Line};
 use super::slot::Running;
 use crate::classify::{ending, failed, told, unexplained};
+use crate::epochs::is_epoch;
 use crate::line::{Found, find};
 use crate::open_line::newest_state;
-use crate::rows::{Row, number};
+use crate::rows::Row;
 use crate::thinned::Thinned;
 
 /// How much of the end of a line that was too long is kept for the log.
@@ -89,7 +90,7 @@ impl Running {
                     "it cannot be read",
                 );
             }
-            if self.hears(event.event, &event.fields, now) {
+            if self.hears(event.event, &event.fields, event.epoch, now) {
                 text.push_str(&line[from..event.at.start]);
                 from = event.at.end;
             }
@@ -101,7 +102,7 @@ impl Running {
         }
         if let Some(object) = self.gather(line) {
             for event in find(&object).events {
-                self.hears(event.event, &event.fields, now);
+                self.hears(event.event, &event.fields, event.epoch, now);
             }
         }
         let shown = from == 0 || says_something(&text);
@@ -123,8 +124,15 @@ impl Running {
         (line == "}").then(|| std::mem::take(&mut self.object))
     }
 
-    /// Takes in an event; false if it is none, and only looks like one.
-    fn hears(&mut self, event: TrainerEvent, fields: &Value, now: Duration) -> bool {
+    /// Takes in an event, and what the program calls its epoch; false if it is none,
+    /// and only looks like one.
+    fn hears(
+        &mut self,
+        event: TrainerEvent,
+        fields: &Value,
+        epoch: Option<f64>,
+        now: Duration,
+    ) -> bool {
         match event {
             TrainerEvent::Ready { provenance } => self.provenance = provenance,
             TrainerEvent::Started {
@@ -135,7 +143,16 @@ impl Running {
                 }
                 self.resumed_at = step;
             }
-            TrainerEvent::Epoch(seen) => self.observed(seen, fields, now),
+            TrainerEvent::Epoch(mut seen) => {
+                // Maybe a logger wrote it.
+                if !is_epoch(epoch) && !self.has_metric(fields) {
+                    let how = "its `epoch` line has neither the number of an epoch nor its metric";
+                    self.doubt = Some(how.to_owned());
+                    return false;
+                }
+                seen.epoch = self.numbering.number(epoch);
+                self.observed(seen, fields, now);
+            }
             TrainerEvent::Checkpoint { .. } => {}
             TrainerEvent::Finished(_) => match self.measured(event, fields, now) {
                 Ok(outcome) => self.said = Some(outcome),
@@ -166,9 +183,8 @@ impl Running {
         };
         let (mut row, mut wrong) = (Row::default(), None);
         for (name, text) in about.patterns.iter().flat_map(|it| it.find(line)) {
-            match number(text) {
-                Some(value) => row.values.push((name.to_owned(), value)),
-                None => wrong = Some(format!("`{name}` is no number: `{text}`")),
+            if !row.add_text(name, text) {
+                wrong = Some(format!("`{name}` is no number: `{text}`"));
             }
         }
         if wrong.is_some() {

@@ -1,16 +1,23 @@
 //! Numbers that a program writes its own way: rows of names and values, and what
 //! they say of its epochs and of its end.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use serde_json::Value;
 use swath_model::outcome::Observation;
+use swath_model::text::counted;
 
+use crate::epochs::{Numbering, of_json, of_text};
 use crate::line::{not_finite, read};
 
 /// Names of the number of an epoch, and of the number of a step.
 const EPOCH: [&str; 2] = ["epoch", "epochs"];
 const STEP: [&str; 4] = ["step", "steps", "global_step", "iteration"];
+
+/// The greatest number of a step that is read.
+const STEP_MAX: f64 = 9e15;
 
 /// The most names of one program that are remembered until its end.
 const NAMES_MAX: usize = 1000;
@@ -32,15 +39,26 @@ impl Row {
         Some(newest.find(|(known, _)| known == name)?.1)
     }
 
-    fn count(&self, names: &[&str]) -> Option<u64> {
-        let named = |name: &str| names.iter().any(|known| known.eq_ignore_ascii_case(name));
-        let found = self.values.iter().find(|(name, _)| named(name))?.1;
-        (0.0..=9e15).contains(&found).then_some(found as u64)
+    /// Adds what a column, or a group of a pattern, has under this name; true if it
+    /// is a number. What is said of an epoch or a step is kept, even if it is none.
+    pub fn add_text(&mut self, name: &str, text: &str) -> bool {
+        let found = number(text);
+        let odd = is_count(name) && !text.trim().is_empty();
+        let value = found.or_else(|| odd.then(|| of_text(text)));
+        self.values
+            .extend(value.map(|value| (name.to_owned(), value)));
+        found.is_some()
+    }
+
+    fn count(&self, names: &[&str]) -> Option<f64> {
+        let found = self.values.iter().find(|(name, _)| is_one_of(name, names));
+        found.map(|(_, value)| *value)
     }
 
     /// Adds what an object holds; a name in a table within is `table/name`.
     fn add(&mut self, prefix: &str, value: &Value, depth: usize) {
         let number = match value {
+            _ if is_count(prefix) => of_json(value),
             Value::Number(number) => number.as_f64(),
             Value::Object(_) => not_finite(value).and_then(|text| text.parse().ok()),
             _ => None,
@@ -77,15 +95,24 @@ pub fn rows_of_json(text: &str) -> Result<Vec<Row>, String> {
     Ok(rows.collect())
 }
 
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// Whether a program calls two epochs by the same number. What is no number names
+/// no epoch, so it is never the same one.
+fn is_same(one: f64, other: f64) -> bool {
+    one.partial_cmp(&other) == Some(Ordering::Equal)
+}
+
 /// Whether this is the name of a count, and of no metric.
 fn is_count(name: &str) -> bool {
-    let named = |known: &&str| known.eq_ignore_ascii_case(name);
-    EPOCH.iter().chain(&STEP).any(named)
+    is_one_of(name, &EPOCH) || is_one_of(name, &STEP)
 }
 
 /// A number as programs print it: also a percentage, what C libraries print for numbers that are not finite, and a
 /// number of NumPy or PyTorch that is printed with its type.
-pub fn number(text: &str) -> Option<f64> {
+fn number(text: &str) -> Option<f64> {
     let text = text.trim();
     let text = text.strip_suffix('%').unwrap_or(text);
     let text = inside_of_type(text).unwrap_or(text);
@@ -132,12 +159,13 @@ fn not_finite_in_c(text: &str) -> Option<f64> {
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     metric: String,
-    /// Finished epochs.
-    epochs: u32,
+    numbering: Numbering,
     /// Steps that the program told last.
     step: u64,
-    /// The number of the open epoch, if the program told it, and its values.
-    open: Option<u64>,
+    /// In how many rows the number of a step is none.
+    odd_steps: u64,
+    /// What the program calls the open epoch, if it does, and its values.
+    open: Option<f64>,
     values: BTreeMap<String, f64>,
     last: BTreeMap<String, f64>,
 }
@@ -146,8 +174,9 @@ impl Reader {
     pub(crate) fn new(metric: &str) -> Self {
         Self {
             metric: metric.to_owned(),
-            epochs: 0,
+            numbering: Numbering::default(),
             step: 0,
+            odd_steps: 0,
             open: None,
             values: BTreeMap::new(),
             last: BTreeMap::new(),
@@ -159,12 +188,16 @@ impl Reader {
         let epoch = row.count(&EPOCH);
         let mut ended = None;
         if let Some(epoch) = epoch {
-            if self.open.is_some_and(|open| open != epoch) {
+            if self.open.is_some_and(|open| !is_same(open, epoch)) {
                 ended = self.close();
             }
             self.open = Some(epoch);
         }
-        self.step = row.count(&STEP).unwrap_or(self.step);
+        match row.count(&STEP) {
+            Some(step) if (0.0..=STEP_MAX).contains(&step) => self.step = step as u64,
+            Some(_) => self.odd_steps += 1,
+            None => {}
+        }
         let mut has_metric = false;
         for (name, value) in row.values {
             has_metric |= name == self.metric;
@@ -187,18 +220,26 @@ impl Reader {
         if !values.contains_key(&self.metric) {
             return None;
         }
-        self.epochs = match named {
-            // Some count from 0, and an epoch may be told twice.
-            Some(epoch) => u32::try_from(epoch).unwrap_or(u32::MAX),
-            None => self.epochs + 1,
-        };
         let finite = values.into_iter().filter(|(_, value)| value.is_finite());
         Some(Observation {
-            epoch: self.epochs,
+            epoch: self.numbering.number(named),
             step: self.step,
             seconds: None,
             values: finite.filter(|(name, _)| !is_count(name)).collect(),
         })
+    }
+
+    /// What the log has to say of the numbers of its epochs.
+    pub(crate) fn remarks(&self) -> String {
+        let mut remarks = self.numbering.remarks();
+        if self.odd_steps > 0 {
+            let rows = counted(self.odd_steps, "row");
+            let _ = writeln!(
+                remarks,
+                "warning: `step` is no number of a step in {rows}; the one before it counts"
+            );
+        }
+        remarks
     }
 
     /// The last value of the metric, if there is any.
@@ -267,6 +308,58 @@ mod tests {
             (2, Metrics::from([("loss", 1.0), ("lr", 0.1)])),
         ];
         assert_eq!(seen, wanted);
+    }
+
+    #[test]
+    fn an_epoch_with_an_odd_number_is_kept() {
+        let acc = |epoch, value| [("epoch", epoch), ("acc", value)];
+        let rows = [
+            acc(-1.0, 0.1),
+            acc(0.5, 0.2),
+            [("epoch", 0.5), ("loss", 2.0)],
+            acc(1.0, 0.3),
+            acc(f64::NAN, 0.4),
+            acc(f64::NAN, 0.5),
+            acc(1e300, 0.6),
+        ];
+        let rows: Vec<&[(&str, f64)]> = rows.iter().map(|row| &row[..]).collect();
+        let seen = epochs(&rows);
+        let found: Vec<_> = seen
+            .iter()
+            .map(|(epoch, values)| (*epoch, values.get("acc")))
+            .collect();
+        let wanted = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
+        let wanted = (1..).zip(wanted.map(Some));
+        assert_eq!(found, wanted.collect::<Vec<_>>());
+        assert_eq!(seen[1].1, Metrics::from([("acc", 0.2), ("loss", 2.0)]));
+    }
+
+    #[test]
+    fn a_step_that_is_none_costs_no_epoch() {
+        let mut reader = Reader::new("acc");
+        let seen = [-1.0, 10.0, f64::NAN, 1e300];
+        let seen = seen.map(|step| reader.take(row(&[("step", step), ("acc", 0.5)])));
+        let steps = seen.map(|it| it.unwrap().step);
+        assert_eq!(steps, [0, 10, 10, 10]);
+        assert_eq!(
+            reader.remarks(),
+            "warning: `step` is no number of a step in 3 rows; the one before it counts\n"
+        );
+    }
+
+    #[test]
+    fn what_is_said_of_an_epoch_is_kept_even_if_it_is_no_number() {
+        let told = rows_of_json(r#"[{"epoch": "3"}, {"epoch": "3/10"}, {"epoch": null}]"#);
+        let told = told.unwrap();
+        let said = told.iter().map(|row| row.count(&EPOCH));
+        let said: Vec<_> = said.map(|it| it.map(f64::to_bits)).collect();
+        let nan = f64::NAN.to_bits();
+        assert_eq!(said, [Some(3.0_f64.to_bits()), Some(nan), None]);
+        let mut row = Row::default();
+        assert!(row.add_text("acc", "50%") && !row.add_text("note", "x"));
+        assert!(!row.add_text("Epoch", "3/10") && !row.add_text("epoch", " "));
+        let names: Vec<_> = row.values.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["acc", "Epoch"]);
     }
 
     #[test]

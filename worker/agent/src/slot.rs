@@ -14,6 +14,7 @@ use swath_model::program::{Command, Launch, Pattern, Read};
 use swath_model::protocol::{EPOCH, FINISHED, RESERVED, TIMES, TrainerEvent};
 use swath_model::text::duration;
 
+use super::epochs::Numbering;
 use super::event::{ChildId, End};
 use super::journal::Journal;
 use super::pace::Sort;
@@ -125,6 +126,8 @@ pub(crate) struct Running {
     pub(crate) resumed_at: u64,
     pub(crate) provenance: Provenance,
     pub(crate) journal: Journal,
+    /// The numbers of the epochs that its program tells.
+    pub(crate) numbering: Numbering,
     /// What its log has been warned of.
     warned: BTreeSet<String>,
     /// What a program said about its end; it counts once the program exits.
@@ -156,6 +159,7 @@ impl Running {
             resumed_at: 0,
             provenance: Provenance::default(),
             journal: Journal::new(held),
+            numbering: Numbering::default(),
             warned: BTreeSet::new(),
             said: None,
             doubt: None,
@@ -256,8 +260,7 @@ impl Running {
             return Err("not a `finished` line".to_owned());
         };
         let name = &*self.metric().to_owned();
-        let others = fields.get("metrics");
-        let found = fields.get(name).or_else(|| others?.get(name));
+        let found = field(fields, name);
         if let Some(printed) = found.and_then(not_finite) {
             let message = format!("its metric `{name}` is {printed}");
             let fault = Fault::Diverged;
@@ -287,8 +290,17 @@ impl Running {
         }))
     }
 
+    /// Whether a line has a value of the attempt's metric, finite or not.
+    pub(crate) fn has_metric(&self, fields: &Value) -> bool {
+        let found = field(fields, self.metric());
+        found.is_some_and(|found| found.is_number() || not_finite(found).is_some())
+    }
+
     /// Everything that the attempt has not reported yet, once it has ended.
-    pub(crate) fn close(self) -> Vec<Report> {
+    pub(crate) fn close(mut self) -> Vec<Report> {
+        let reader = self.runs.as_ref().and_then(|it| it.reader.as_ref());
+        let read = reader.map_or_else(String::new, Reader::remarks);
+        self.journal.note(&(self.numbering.remarks() + &read));
         self.journal.close()
     }
 
@@ -299,9 +311,7 @@ impl Running {
         if self.runs.is_some() {
             // Before all others, so that it finds room.
             let own = self.metric().to_owned();
-            let others = fields.get("metrics");
-            let found = fields.get(&own).or_else(|| others?.get(&own));
-            let value = found.and_then(Value::as_f64);
+            let value = field(fields, &own).and_then(Value::as_f64);
             let first = Metrics::new().with([(own, value)]);
             seen.values = first.with(seen.values.iter());
             self.read_others(&mut seen.values, fields, &EPOCH);
@@ -362,6 +372,12 @@ impl Running {
             self.journal.note(&format!("warning: {what}: {why}\n"));
         }
     }
+}
+
+/// The field of a line that a metric has, beside the others or under `metrics`.
+fn field<'a>(fields: &'a Value, metric: &str) -> Option<&'a Value> {
+    let others = fields.get("metrics");
+    fields.get(metric).or_else(|| others?.get(metric))
 }
 
 /// The outcome of an attempt whose child wrote something that it must not.

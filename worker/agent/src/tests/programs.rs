@@ -101,6 +101,26 @@ fn metrics_that_find_no_room_are_told_and_the_own_one_always_has_it() {
     assert!(!log.contains("`epoch`"), "{log}");
 }
 
+#[test]
+fn an_epoch_with_an_odd_number_is_kept_and_told_once() {
+    let odd = ["-1", "1.5", "1e300", "\"3/10\"", "NaN"];
+    let odd = odd.map(|epoch| format!(r#"{{"event":"epoch","epoch":{epoch},"loss":0.7}}"#));
+    let mut lines = vec![
+        r#"{"event":"epoch","loss":0.9}"#,
+        r#"{"event":"epoch","epoch":"2","loss":0.8}"#,
+    ];
+    lines.extend(odd.iter().map(String::as_str));
+    lines.extend([r#"{"event":"epoch","epoch":2,"loss":0.6}"#, FINISHED]);
+    let entry = ends_after(&lines);
+    let seen = entry.reports.iter().flat_map(|it| &it.observations);
+    let seen = seen.map(|it| (it.epoch, it.values.get("loss")));
+    let losses = [0.9, 0.8, 0.7, 0.7, 0.7, 0.7, 0.7, 0.6];
+    assert!(seen.eq((1..).zip(losses.map(Some))));
+    let log = log(&entry);
+    assert_eq!(log.lines().count(), 4, "{log}");
+    assert!(log.contains("`epoch` is no number in 2 epochs;"), "{log}");
+}
+
 fn log(entry: &Entry) -> String {
     let reports = entry.reports.iter();
     reports.map(|report| report.log.as_str()).collect()
@@ -122,7 +142,8 @@ fn what_is_not_understood_is_a_line_of_the_log() {
         r#"{"event": "epoch finished", "level": "info", "epoch": "3/10"}"#,
         r#"{"event": "finished", "level": "info", "logger": "trainer"}"#,
         r#"{"event": "failed", "what": "to download, retrying"}"#,
-        r#"{"event": "epoch", "loss": 4}"#,
+        r#"{"event": "epoch", "lr": 4}"#,
+        r#"{"event": "epoch", "epoch": "3/10"}"#,
         r#"{"event": "epoch", "epoch": 5000000000}"#,
         r#"{"event": "finished", "loss": 0"#,
         "{'event': 'finished', 'loss': 5.0}",

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use swath_agent::{Row, Thinned, number, rows_of_json};
+use swath_agent::{Row, Thinned, rows_of_json};
 use swath_model::limits::LAST_EPOCHS_MAX;
 use swath_model::program::Read;
 
@@ -123,11 +123,11 @@ fn csv(path: &Path, rows: &mut Rows<'_>) -> Result<(), String> {
     let names = reader.headers().map_err(told(path))?.clone();
     for record in reader.records() {
         let record = record.map_err(told(path))?;
-        let fields = names.iter().zip(&record);
-        let values = fields.filter_map(|(name, text)| Some((name.to_owned(), number(text)?)));
-        rows.push(Row {
-            values: values.collect(),
-        });
+        let mut row = Row::default();
+        for (name, text) in names.iter().zip(&record) {
+            row.add_text(name, text);
+        }
+        rows.push(row);
     }
     Ok(())
 }
