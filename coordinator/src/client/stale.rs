@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use swath_coordinator::api::{ReadQuery, Selection};
 use swath_model::id::InputDigest;
 use swath_model::message::{Files, Sources};
+use swath_model::view::SweepView;
 
 use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::inputs::{self, Found};
-use super::run::find;
 use super::ship::ship;
 use super::sources::{parse, sources};
 use super::submit::{self, Receipt, receipt, tell_others};
@@ -37,11 +38,12 @@ async fn submitted_again(
     connection: &mut Connection,
     selector: &[String],
 ) -> Outcome<Option<Receipt>> {
-    let sweep = find(connection, selector.to_vec()).await.map_err(|it| {
-        it.hint(
-            "`--stale` takes a sweep: jobs of a changed program are others, in its next version",
-        )
-    })?;
+    let query = ReadQuery::Selected {
+        selector: selector.to_vec(),
+        only_sweeps: false,
+    };
+    let meant: Selection = connection.read(&query).await?;
+    let sweep = only(&context.asked, meant)?;
     let name = sweep.full_name();
     let Sources::Files(files) = sources(connection, sweep.digest).await? else {
         let message = format!("{name} was submitted as a list of cells, which names no program");
@@ -71,6 +73,37 @@ async fn submitted_again(
         shipped,
         ..receipt(&reply)?.up_to(most)
     }))
+}
+
+/// The one sweep that is meant.
+fn only(asked: &str, meant: Selection) -> Outcome<SweepView> {
+    let Selection {
+        mut sweeps, jobs, ..
+    } = meant;
+    let names: Vec<String> = if jobs.is_empty() {
+        sweeps.iter().map(SweepView::full_name).collect()
+    } else {
+        jobs.into_iter().map(|it| it.sweep).collect()
+    };
+    match (sweeps.pop(), &names[..]) {
+        (Some(sweep), [_]) => return Ok(sweep),
+        (_, []) => {
+            let failure = Failure::new(Exit::NotFound, "no sweep is meant");
+            return Err(failure.hint("`coordinator sweeps` lists them"));
+        }
+        _ => {}
+    }
+    let commands = names
+        .iter()
+        .map(|name| format!("`coordinator retry --stale {name}{asked}`"));
+    let commands: Vec<String> = commands.collect();
+    let failure = Failure::usage(
+        "`--stale` takes one sweep: jobs of a changed program are others, in its next version",
+    );
+    Err(failure.hint(format!(
+        "{} looks at all of a sweep's program; what is the same there is not trained again",
+        commands.join(" or ")
+    )))
 }
 
 /// The files of the program where it was submitted, as they are now.
@@ -120,9 +153,41 @@ fn changes(
 
 #[cfg(test)]
 mod tests {
+    use swath_coordinator::api::SelectedJobs;
     use swath_model::program::input_digest;
+    use swath_model::view::SCHEMA_VERSION;
 
     use super::*;
+    use crate::client::render::tests::sweep;
+
+    #[test]
+    fn jobs_are_told_which_sweep_to_name() {
+        let meant = |sweeps: &[&str], jobs: &[&str]| Selection {
+            schema_version: SCHEMA_VERSION,
+            sweeps: sweeps.iter().map(|name| sweep(name)).collect(),
+            jobs: jobs
+                .iter()
+                .map(|sweep| SelectedJobs {
+                    sweep: (*sweep).to_owned(),
+                    jobs: 2,
+                })
+                .collect(),
+        };
+        let found = only("", meant(&["slow"], &[])).unwrap();
+        assert_eq!(found.name, "slow");
+        let told = |meant| {
+            let failure = only(" --database a.db", meant).unwrap_err();
+            failure.lines.join("\n")
+        };
+        insta::assert_snapshot!(told(meant(&[], &["slow@2"])), @r"
+        `--stale` takes one sweep: jobs of a changed program are others, in its next version
+        `coordinator retry --stale slow@2 --database a.db` looks at all of a sweep's program; what is the same there is not trained again
+        ");
+        insta::assert_snapshot!(told(meant(&["fast", "slow"], &[])), @r"
+        `--stale` takes one sweep: jobs of a changed program are others, in its next version
+        `coordinator retry --stale fast --database a.db` or `coordinator retry --stale slow --database a.db` looks at all of a sweep's program; what is the same there is not trained again
+        ");
+    }
 
     #[test]
     fn every_file_that_changed_is_named() {

@@ -84,9 +84,9 @@ fn a_changed_program_is_trained_again_on_request() {
     assert_eq!(replayed.code, Some(0), "{}", replayed.stderr);
 
     let other = site.run(&["retry", &job, "--stale"]);
-    assert_eq!(other.code, Some(3), "{}", other.stderr);
+    assert_eq!(other.code, Some(2), "{}", other.stderr);
     assert!(
-        other.stderr.contains("`--stale` takes a sweep"),
+        other.stderr.contains("`coordinator retry --stale edited"),
         "{}",
         other.stderr
     );
