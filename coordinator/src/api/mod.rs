@@ -279,6 +279,9 @@ pub struct Curves {
     pub schema_version: u32,
     /// The job.
     pub job: JobView,
+    /// The unit that its newest sweep gives its metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     /// Its observations, by attempt and epoch.
     pub points: Vec<CurvePoint>,
 }

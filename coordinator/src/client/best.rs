@@ -34,6 +34,8 @@ pub(crate) struct Document<'a> {
     /// Says which cells were compared, if they are not all.
     pub(crate) chosen: Option<&'a str>,
     pub(crate) metric: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unit: Option<&'a str>,
     pub(crate) goal: Goal,
     pub(crate) measure: String,
     /// How many cells were compared, those that take no part included.
@@ -80,6 +82,7 @@ pub(crate) async fn best(context: &Context, arguments: cli::Best) -> Outcome {
         digest: found.sweep.digest,
         chosen: found.chosen.as_deref(),
         metric: results.metric(),
+        unit: results.definition().sign(),
         goal: results.definition().goal(),
         measure: results.definition().measure.to_string(),
         cells: results.cells().len(),
@@ -178,6 +181,7 @@ fn single(
         needs: &asked.needs,
         launch: &asked.launch,
         keep: definition.keep,
+        unit: definition.unit.as_deref(),
         spec,
         axes: results.axes(),
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use swath_coordinator::api::{Curves, Explanation, Logs, ReadQuery};
 use swath_model::metrics::{self, TEST_ERROR};
 use swath_model::suggest::did_you_mean;
-use swath_report::{Format, curve, curve_listing, metrics_of};
+use swath_report::{Format, Given, curve, curve_listing, metrics_of};
 use tokio::time::Instant;
 
 use super::connection::Connection;
@@ -69,11 +69,15 @@ pub(crate) async fn curves(context: &Context, arguments: cli::Curves) -> Outcome
         return Ok(Exit::Ok);
     }
     let metric = metric_of(&document, arguments.metric)?;
-    let listing = curve_listing(&document.points);
+    let given = document.unit.as_deref().map(|unit| Given {
+        metric: metrics::own(&document.job.spec),
+        unit,
+    });
+    let listing = curve_listing(&document.points, given);
     if context.format.is_for_terminals() && !document.points.is_empty() {
         let job = &document.job;
         let (name, state) = (render::jobs::name(job, &[]), render::jobs::state(job));
-        let plot = curve(&document.points, metric.as_deref(), &context.style);
+        let plot = curve(&document.points, metric.as_deref(), given, &context.style);
         context
             .printer
             .data(&format!("{name}  {state}\n\n{plot}\n"))?;

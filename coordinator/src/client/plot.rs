@@ -155,8 +155,11 @@ async fn metric_of(
     asked: Option<String>,
 ) -> Outcome<Option<Metric>> {
     let Some(first) = found.jobs.first() else {
-        let goal = Goal::default();
-        return Ok(asked.map(|name| Metric { name, goal }));
+        return Ok(asked.map(|name| Metric {
+            name,
+            goal: Goal::default(),
+            unit: None,
+        }));
     };
     let own = metrics::own(&first.job.spec);
     let name = match asked {
@@ -164,17 +167,18 @@ async fn metric_of(
         None if own == TEST_ERROR => return Ok(None),
         None => own.to_owned(),
     };
-    let mut goal = Goal::implied(&name).unwrap_or_default();
+    let (mut goal, mut unit) = (Goal::implied(&name).unwrap_or_default(), None);
     if name == own
         && let Some(sweep) = first.job.holders.last()
     {
-        // Only the sweep knows the direction that its file gives.
+        // Only the sweep knows the direction and the unit that its file gives.
         let selector = vec![sweep.to_string()];
         let found: SweepDocument = connection.read(&ReadQuery::Sweep { selector }).await?;
         let definition = Definition::read(&found.sweep.definition).map_err(Failure::error)?;
         goal = definition.goal();
+        unit = definition.unit;
     }
-    Ok(Some(Metric { name, goal }))
+    Ok(Some(Metric { name, goal, unit }))
 }
 
 /// The title of the sweep that was asked for, with the filters; otherwise the

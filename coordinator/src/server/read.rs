@@ -9,6 +9,7 @@ use swath_model::message::JobQuery;
 use swath_model::probe::WorkloadKey;
 use swath_model::spec::{JobSpec, Work};
 use swath_model::view::{JobDetail, JobView, SCHEMA_VERSION, SweepKind, SweepView, WorkerView};
+use swath_results::table::Definition;
 use swath_store::Store;
 
 use super::decisions::decisions;
@@ -115,9 +116,11 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
         ReadQuery::Curves { selector } => {
             let job = select::job(store, &selector).await?;
             let points = store.curves(job.digest).await.map_err(ApiError::from)?;
+            let unit = unit_of(store, &job).await?;
             json(&Curves {
                 schema_version,
                 job,
+                unit,
                 points,
             })
         }
@@ -257,6 +260,17 @@ async fn job_curves(
         jobs,
         more,
     })
+}
+
+/// The unit that the newest sweep of a job gives its metric.
+async fn unit_of(store: &dyn Store, job: &JobView) -> Result<Option<String>, ApiError> {
+    let Some(newest) = job.holders.last() else {
+        return Ok(None);
+    };
+    let record = store.sweep(*newest).await?;
+    // That of `replay`, which nobody draws, is none.
+    let definition = Definition::read(&record.definition).ok();
+    Ok(definition.and_then(|it| it.unit))
 }
 
 async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocument, ApiError> {

@@ -480,6 +480,15 @@ pub fn is_name(name: &str) -> bool {
         && name.trim() == name
 }
 
+/// The longest unit of a metric, in characters.
+pub const UNIT_CHARS: usize = 16;
+
+/// Whether `unit` may be the unit of a metric: 1 to [`UNIT_CHARS`] printable
+/// characters.
+pub fn is_unit(unit: &str) -> bool {
+    unit.chars().count() <= UNIT_CHARS && is_name(unit)
+}
+
 /// `text` as a part of a metric's name that can be told from the parts beside
 /// it: what is not a letter, a digit or a dot becomes `_`.
 pub fn name_part(text: &str) -> String {

@@ -8,6 +8,7 @@ use swath_model::metrics::{TEST_ERROR, TRAIN_ERROR, Unit, known};
 use swath_model::protocol::EPOCH;
 use swath_model::text::{approximate, compact, duration, measured, told_apart};
 use swath_model::view::CurvePoint;
+use swath_results::table::headed;
 
 use crate::listing::{Listing, ListingColumn};
 use crate::style::{Style, visible};
@@ -28,6 +29,15 @@ pub fn newest(points: &[CurvePoint]) -> Vec<&CurvePoint> {
     curve.epochs().values().copied().collect()
 }
 
+/// The unit that a sweep gives its metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// The metric.
+    pub metric: &'a str,
+    /// Its unit.
+    pub unit: &'a str,
+}
+
 /// The names of the metrics that epochs have.
 pub fn metrics_of(points: &[CurvePoint]) -> BTreeSet<&str> {
     let values = points.iter().map(|it| &it.observation.values);
@@ -38,7 +48,12 @@ pub fn metrics_of(points: &[CurvePoint]) -> BTreeSet<&str> {
 
 /// A plot of a few lines: a metric over the epochs; without one, the test error,
 /// with the training error behind it. Empty while there is nothing to show.
-pub fn curve(points: &[CurvePoint], metric: Option<&str>, style: &Style) -> String {
+pub fn curve(
+    points: &[CurvePoint],
+    metric: Option<&str>,
+    given: Option<Given<'_>>,
+    style: &Style,
+) -> String {
     let points = newest(points);
     let series = |name| -> Vec<(f64, f64)> {
         let seen = points.iter().map(|point| &point.observation);
@@ -59,7 +74,7 @@ pub fn curve(points: &[CurvePoint], metric: Option<&str>, style: &Style) -> Stri
     canvas.draw(&train, &frame, Pen::Faint);
     canvas.draw(&test, &frame, Pen::Strong);
     let mut out = match metric {
-        Some(metric) => format!("{} by epoch\n", visible(&heading(metric))),
+        Some(metric) => format!("{} by epoch\n", visible(&heading(metric, given))),
         None => legend(!test.is_empty(), !train.is_empty(), style.unicode),
     };
     let [high, middle, low] = frame.labels();
@@ -240,7 +255,7 @@ impl Canvas {
 
 /// The observations of a job's epochs as a list. What only the program itself
 /// knows comes after the metrics of the protocol.
-pub fn curve_listing(points: &[CurvePoint]) -> Listing {
+pub fn curve_listing(points: &[CurvePoint], given: Option<Given<'_>>) -> Listing {
     // After these comes the time; the last ones are for those who look closely.
     let (first, rest) = EPOCH.split_at(5);
     let (speed, close) = rest.split_at(1);
@@ -251,7 +266,7 @@ pub fn curve_listing(points: &[CurvePoint]) -> Listing {
         .map(|(name, _)| name)
         .filter(|name| !EPOCH.contains(name));
     let own: BTreeSet<&str> = own.collect();
-    let number = |name: &&str| ListingColumn::number(&heading(name));
+    let number = |name: &&str| ListingColumn::number(&heading(name, given));
     let mut columns = vec![
         ListingColumn::number("epoch"),
         ListingColumn::number("attempt").wide(),
@@ -279,7 +294,10 @@ pub fn curve_listing(points: &[CurvePoint]) -> Listing {
     listing
 }
 
-fn heading(name: &str) -> String {
+fn heading(name: &str, given: Option<Given<'_>>) -> String {
+    if let Some(given) = given.filter(|given| given.metric == name) {
+        return headed(name, Some(given.unit));
+    }
     let Some(known) = known(name) else {
         return name.to_owned();
     };

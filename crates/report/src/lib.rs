@@ -37,7 +37,7 @@ pub use swath_model::text::{compact, count, counted, decimals, duration, paramet
 
 pub use self::comparison::comparison;
 pub use self::csv::record as csv_record;
-pub use self::curve::{curve, curve_listing, metrics_of, newest};
+pub use self::curve::{Given, curve, curve_listing, metrics_of, newest};
 pub use self::format::Format;
 pub use self::listing::{Listing, ListingColumn};
 pub use self::progress::progress;

@@ -71,6 +71,7 @@ enum Source {
     State,
     Fault,
     Value,
+    Unit,
     Column(&'static str),
     Seconds,
     Metric(String),
@@ -124,6 +125,9 @@ const BEHIND: [(&str, Kind, Source); 10] = [
     ("imported_from", Kind::Text, Source::FileLine),
 ];
 
+/// The column behind the value, where the sweep gives its metric a unit.
+const UNIT: &str = "unit";
+
 /// Every replicate of a sweep as a record.
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
@@ -143,9 +147,10 @@ impl<'a> Records<'a> {
             kind,
             source,
         };
+        let has_unit = results.definition().unit.is_some();
         let taken = |name: &str| {
             let all = BEFORE.iter().chain(&BETWEEN).chain(&BEHIND);
-            all.into_iter().any(|(fixed, ..)| *fixed == name)
+            (has_unit && name == UNIT) || all.into_iter().any(|(fixed, ..)| *fixed == name)
         };
         let mut fields: Vec<Field> = BEFORE.map(fixed).into();
         fields.extend(results.axes().iter().map(|axis| Field {
@@ -178,8 +183,12 @@ impl<'a> Records<'a> {
                     source: Source::Metric(own.to_owned()),
                 });
             }
+            let is_value = column.2 == Source::Value;
             if !is_error || own == TEST_ERROR || metrics.contains(TEST_ERROR) {
                 fields.push(fixed(column));
+            }
+            if is_value && has_unit {
+                fields.push(fixed((UNIT, Kind::Text, Source::Unit)));
             }
         }
         metrics.remove(own);
@@ -245,6 +254,10 @@ impl<'a> Records<'a> {
             Source::Fault => it
                 .fault
                 .map_or(Datum::Null, |fault| Datum::Text(fault.name().into())),
+            Source::Unit => {
+                let unit = self.results.definition().sign();
+                unit.map_or(Datum::Null, |unit| Datum::Text(unit.into()))
+            }
             Source::Value if is_repeated(cell, it) => Datum::Null,
             Source::Value => number(self.results.quantity().of(it).ok().flatten()),
             Source::Seconds => number(measurement.map(|it| it.train_seconds)),

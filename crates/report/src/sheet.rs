@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use swath_results::summary::Unit;
 use swath_results::table::{Column, Field, Kind, Shown, Table};
 
 use crate::style::{Style, Tone};
@@ -204,8 +203,7 @@ fn is_counted(table: &Table, at: usize) -> bool {
 fn align(table: &Table, at: usize, column: &Column) -> Align {
     let is_text = |field: &Field| matches!(field, Field::Text(_));
     let mut fields = table.rows.iter().filter_map(|row| row.fields.get(at));
-    let measured = column.kind == Kind::Measure || column.unit == Some(Unit::Seconds);
-    if measured || !fields.any(is_text) {
+    if column.kind == Kind::Measure || !fields.any(is_text) {
         Align::Right
     } else {
         Align::Left

@@ -54,6 +54,8 @@ pub struct SweepFile {
     pub launch: Launch,
     /// Which directories of its program's attempts are kept.
     pub keep: Keep,
+    /// The unit of its program's metric, for people.
+    pub unit: Option<String>,
     /// Its `[program]`.
     pub program: Option<Program>,
     /// How the table is laid out.
@@ -298,6 +300,7 @@ impl Parts {
             needs_place: section.get("needs").map(|node| node.place.clone()),
             launch,
             keep: program.as_ref().map(|it| it.keep).unwrap_or_default(),
+            unit: program.as_ref().and_then(|it| it.unit.clone()),
             program: program.map(|it| it.program),
             layout,
             reference,

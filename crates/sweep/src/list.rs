@@ -88,6 +88,7 @@ pub fn list_whole(list: &CellList) -> Result<Whole, Vec<ListError>> {
         // It is among the needs.
         launch: &Launch::default(),
         keep: Keep::default(),
+        unit: None,
         layout: &layout,
         reference: None,
         labels: Vec::new(),
@@ -122,6 +123,7 @@ pub fn list_whole(list: &CellList) -> Result<Whole, Vec<ListError>> {
         needs: list.needs.clone(),
         launch: list.needs.launch.clone(),
         keep: Keep::default(),
+        unit: None,
         layout,
         reference: None,
         grid,

@@ -41,6 +41,8 @@ pub struct Single<'a> {
     pub launch: &'a Launch,
     /// Which directories of its program's attempts are kept.
     pub keep: Keep,
+    /// The unit of its program's metric.
+    pub unit: Option<&'a str>,
     /// Its spec, with every default filled in.
     pub spec: &'a Value,
     /// The axes of its sweep.
@@ -80,7 +82,8 @@ impl Single<'_> {
             [cell]
                 if cell.digest == wanted
                     && whole.launch == self.as_launched()
-                    && whole.keep == self.keep =>
+                    && whole.keep == self.keep
+                    && whole.unit.as_deref() == self.unit =>
             {
                 Ok(text)
             }
@@ -205,6 +208,9 @@ impl Single<'_> {
         }
         if !self.keep.is_default() {
             program.insert("keep", value(self.keep.name()));
+        }
+        if let Some(unit) = self.unit {
+            program.insert("unit", value(unit));
         }
         program
     }

@@ -44,6 +44,8 @@ pub struct Whole {
     pub launch: Launch,
     /// Which directories of its program's attempts are kept.
     pub keep: Keep,
+    /// The unit of its program's metric, for people.
+    pub unit: Option<String>,
     /// How the table is laid out.
     pub layout: Layout,
     /// The values to compare with.
@@ -97,6 +99,7 @@ pub(super) struct Head<'a> {
     pub(super) needs: &'a Needs,
     pub(super) launch: &'a Launch,
     pub(super) keep: Keep,
+    pub(super) unit: Option<&'a str>,
     pub(super) layout: &'a Layout,
     /// The text of the published values.
     pub(super) reference: Option<&'a str>,
@@ -128,6 +131,9 @@ impl Head<'_> {
         }
         if !self.keep.is_default() {
             covered["keep"] = json!(self.keep);
+        }
+        if let Some(unit) = self.unit {
+            covered["unit"] = json!(unit);
         }
         // Sweeps without labels keep the digest that they had before there were
         // labels.

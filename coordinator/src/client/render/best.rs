@@ -69,10 +69,8 @@ pub(crate) fn figure(results: &Results, row: &ResultRow<'_>) -> Figure {
 /// The median with what it is from.
 fn median(results: &Results, row: &ResultRow<'_>) -> String {
     let figure = figure(results, row);
-    let unit = match figure.unit() {
-        swath_results::summary::Unit::Percent => " %",
-        _ => "",
-    };
+    let unit = results.definition().sign();
+    let unit = unit.map_or_else(String::new, |unit| format!(" {unit}"));
     let (text, _) = figure.parts();
     let mut said = format!("{text}{unit} (n = {})", figure.n());
     if let Some((min, max)) = figure.min().zip(figure.max()).filter(|_| figure.n() > 1) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use swath_model::metrics::{Goal, TEST_ERROR, TRAIN_ERROR, Unit, kind};
 use swath_model::outcome::Observation;
 use swath_model::text::counted;
+use swath_results::table::headed;
 
 use super::{PlotError, range};
 use crate::chart::{Axis, Body, Chart, Grid, Point, Series};
@@ -25,6 +26,8 @@ pub struct Metric {
     pub name: String,
     /// Which of its values are better.
     pub goal: Goal,
+    /// Its unit, where its sweep says so.
+    pub unit: Option<String>,
 }
 
 /// What is drawn, and what it is called.
@@ -55,16 +58,17 @@ impl<'a> Shown<'a> {
             Some(_) => metric.name.replace('_', " "),
             None => metric.name.clone(),
         };
-        let unit = match known.map(|it| it.unit) {
-            Some(Unit::Percent) => " (%)",
-            Some(Unit::Seconds) => " (s)",
-            _ => "",
-        };
+        let own = metric.unit.as_deref();
+        let unit = own.or(match known.map(|it| it.unit) {
+            Some(Unit::Percent) => Some("%"),
+            Some(Unit::Seconds) => Some("s"),
+            _ => None,
+        });
         Self {
             thick: &metric.name,
             thin: None,
             goal: metric.goal,
-            axis: format!("{said}{unit}"),
+            axis: headed(&said, unit),
             said,
         }
     }

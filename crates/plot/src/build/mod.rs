@@ -14,8 +14,8 @@ use std::str::FromStr;
 
 use swath_model::suggest::did_you_mean;
 use swath_model::text::counted;
-use swath_results::summary::{Unit, covers};
-use swath_results::table::{Results, label};
+use swath_results::summary::covers;
+use swath_results::table::{Results, headed, label};
 
 use self::axes::Axes;
 pub use self::curves::{Curve, Metric, curves};
@@ -222,11 +222,7 @@ fn range(counts: impl Iterator<Item = usize>) -> String {
 
 /// What is measured, as the title of an axis.
 fn measure(results: &Results) -> String {
-    let name = label(results.metric());
-    match results.definition().unit() {
-        Unit::Percent => format!("{name} (%)"),
-        _ => name,
-    }
+    headed(&label(results.metric()), results.definition().sign())
 }
 
 /// The title of an axis that shows a parameter.

@@ -142,6 +142,7 @@ fn learning_curves_of_any_metric_by_its_direction() {
     let metric = |name: &str, goal| Metric {
         name: name.to_owned(),
         goal,
+        unit: None,
     };
     let all: Vec<Curve> = (1..=9)
         .map(|at| accuracies(&at.to_string(), f64::from(at) / 10.0))
@@ -149,6 +150,12 @@ fn learning_curves_of_any_metric_by_its_direction() {
     let acc = metric("val/acc", Goal::Maximize);
     let chart = curves("", "lr", &all, Some(&acc)).unwrap();
     assert_eq!((&*chart.y.title, chart.y.log), ("val/acc", false));
+    let named = Metric {
+        unit: Some("%".to_owned()),
+        ..acc.clone()
+    };
+    let chart = curves("", "lr", &all, Some(&named)).unwrap();
+    assert_eq!(chart.y.title, "val/acc (%)");
     assert_eq!(
         chart.caption,
         [

@@ -8,7 +8,9 @@ use swath_model::time::Timestamp;
 use swath_model::view::{ReplicationView, SettledView, SweepState, SweepView};
 
 use super::fixture::{pivot, points, sweep};
-use crate::{Format, Listing, ListingColumn, Style, curve, curve_listing, metrics_of, progress};
+use crate::{
+    Format, Given, Listing, ListingColumn, Style, curve, curve_listing, metrics_of, progress,
+};
 
 const ASCII: Style = Style {
     color: false,
@@ -99,7 +101,7 @@ fn curves() {
         width: Some(60),
         ..Style::PIPE
     };
-    assert_snapshot!(curve(&points(), None, &style), @r#"
+    assert_snapshot!(curve(&points(), None, None, &style), @r#"
     error in % by epoch: test line, training dots
        68.00 ┤⢣
              ┤⠄⢣
@@ -119,7 +121,7 @@ fn curves() {
         width: Some(60),
         ..ASCII
     };
-    assert_snapshot!(curve(&points(), None, &ascii), @r#"
+    assert_snapshot!(curve(&points(), None, None, &ascii), @r#"
     error in % by epoch: test *, training .
        68.00 |*
              |.*
@@ -135,7 +137,7 @@ fn curves() {
         6.00 |                               .     .    .    .
               1                                             10
     "#);
-    assert_snapshot!(curve_listing(&points()).render(Format::Table, &Style::PIPE), @r#"
+    assert_snapshot!(curve_listing(&points(), None).render(Format::Table, &Style::PIPE), @r#"
     epoch  train loss  train error (%)  test loss  test error (%)   lr      time  images/s
     ─────  ──────────  ───────────────  ─────────  ──────────────  ───  ────────  ────────
         1      1.0000            60.00                      68.00  0.1     6.5 s      7812
@@ -149,8 +151,8 @@ fn curves() {
         9      0.1111             6.67                      14.67  0.1      59 s      7812
        10      0.1000             6.00                      14.00  0.1  1 m 05 s      7812
     "#);
-    assert_eq!(curve(&[], None, &Style::PIPE), "");
-    let loss = curve(&points(), Some("train_loss"), &ascii);
+    assert_eq!(curve(&[], None, None, &Style::PIPE), "");
+    let loss = curve(&points(), Some("train_loss"), None, &ascii);
     assert!(loss.starts_with("train loss by epoch\n"), "{loss}");
     assert!(!loss.contains("training"), "{loss}");
     let mut close = points();
@@ -163,7 +165,16 @@ fn curves() {
             .unwrap();
     }
     assert!(metrics_of(&close).contains("val/acc"));
-    let told = curve(&close, Some("val/acc"), &ascii);
+    let given = Given {
+        metric: "val/acc",
+        unit: "%",
+    };
+    let told = curve(&close, Some("val/acc"), Some(given), &ascii);
+    assert!(told.starts_with("val/acc (%) by epoch\n"), "{told}");
+    let listing = curve_listing(&close, Some(given));
+    let listed = listing.render(Format::Table, &Style::PIPE);
+    assert!(listed.contains("val/acc (%)"), "{listed}");
+    let told = curve(&close, Some("val/acc"), None, &ascii);
     let labels = told.lines().filter_map(|it| it.split_once('|'));
     let labels: Vec<&str> = labels
         .map(|it| it.0.trim())

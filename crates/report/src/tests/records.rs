@@ -196,6 +196,17 @@ fn a_program_is_exported_by_the_name_of_its_metric() {
     let at = rows[0].iter().position(|it| it == "val/acc").unwrap();
     assert_eq!((&*rows[1][at], &*rows[0][at - 1]), ("9.41", "value"));
     assert!(!rows[0].contains(&"test_error".to_owned()), "{:?}", rows[0]);
+    // Its name stays as it is where it has a unit.
+    let mut sweep = fixture::sweep(&fixture::pivot());
+    sweep.definition["metric"] = "val/acc".into();
+    sweep.definition["unit"] = "points".into();
+    let with_unit = csv_of(&Results::new(&sweep, cells.clone()).unwrap());
+    let at = with_unit[0].iter().position(|it| it == "val/acc").unwrap();
+    assert_eq!(
+        (&*with_unit[0][at - 1], &*with_unit[1][at - 1]),
+        ("unit", "points")
+    );
+    assert_eq!(with_unit[0].len(), rows[0].len() + 1);
     // A metric whose name is taken.
     let rows = named("value");
     let count = |name: &str| rows[0].iter().filter(|it| *it == name).count();

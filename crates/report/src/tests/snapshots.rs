@@ -388,7 +388,8 @@ fn json() {
       ],
       "schema_version": 1,
       "sweep": "rates",
-      "title": "Batch size & learning rate"
+      "title": "Batch size & learning rate",
+      "unit": "%"
     }
     "#);
 }

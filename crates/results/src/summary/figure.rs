@@ -25,6 +25,15 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// What stands beside the name of a number in this unit, if its text does not
+    /// have it.
+    pub const fn sign(self) -> Option<&'static str> {
+        match self {
+            Self::Percent => Some("%"),
+            Self::Plain | Self::Seconds => None,
+        }
+    }
+
     /// `value` in this unit, without the unit's sign.
     pub fn text(self, value: f64) -> String {
         self.text_to(value, 0)

@@ -29,6 +29,9 @@ pub struct Definition {
     /// [`Definition::goal`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal: Option<Goal>,
+    /// The unit of the metric, where the sweep says so; see [`Definition::sign`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     /// Which directories of its program's attempts are kept.
     #[serde(default, skip_serializing_if = "Keep::is_default")]
     pub keep: Keep,
@@ -100,6 +103,7 @@ impl Definition {
             measure: sweep.measure,
             metric: metric.filter(|metric| metric != TEST_ERROR),
             goal,
+            unit: sweep.unit.clone(),
             keep: sweep.keep,
             bare,
             program,
@@ -165,7 +169,13 @@ impl Definition {
         })
     }
 
-    /// The unit of what is measured.
+    /// What stands beside the name of what is measured: the unit that the sweep
+    /// gives it, or the one that it is known to have.
+    pub fn sign(&self) -> Option<&str> {
+        self.unit.as_deref().or_else(|| self.unit().sign())
+    }
+
+    /// How what is measured is written.
     pub const fn unit(&self) -> Unit {
         match self.metric {
             None => Unit::Percent,

@@ -21,6 +21,8 @@ use crate::summary::{Quantity, Unit, alike, covered};
 pub(super) struct Measured {
     pub(super) quantity: Quantity,
     pub(super) unit: Unit,
+    /// What stands beside its name.
+    pub(super) sign: Option<String>,
     pub(super) name: String,
     /// Which of its values are better; none where nobody said so, or where the
     /// better one is not what a sweep looks for.
@@ -32,7 +34,7 @@ impl Measured {
         Column {
             name: self.name.clone(),
             group: None,
-            unit: Some(self.unit),
+            unit: self.sign.clone(),
             kind: Kind::Measure,
         }
     }
@@ -64,17 +66,17 @@ impl Beside {
         }
     }
 
-    fn column(self, unit: Unit) -> Column {
+    fn column(self, unit: Option<&str>) -> Column {
         let (name, unit) = match self {
-            Self::Published => ("published", Some(unit)),
+            Self::Published => ("published", unit),
             Self::Difference => ("difference", None),
             Self::Verdict => ("verdict", None),
-            Self::Time => ("published time", Some(Unit::Seconds)),
+            Self::Time => ("published time", None),
         };
         Column {
             name: name.to_owned(),
             group: None,
-            unit,
+            unit: unit.map(str::to_owned),
             kind: if self == Self::Verdict {
                 Kind::Name
             } else {
@@ -116,12 +118,12 @@ impl Results {
         let mut table = self.list(&rows, &columns)?;
         // Insert them right after the median.
         let at = rows.len() + 1;
-        let unit = self.definition.unit();
+        let unit = self.definition.sign();
         for name in ["interval of median", "sd", "mean", "max", "min", "n"] {
             let column = Column {
                 name: name.to_owned(),
                 group: None,
-                unit: (name != "n").then_some(unit),
+                unit: unit.filter(|_| name != "n").map(str::to_owned),
                 kind: Kind::Measure,
             };
             table.columns.insert(at, column);
@@ -188,7 +190,7 @@ impl Results {
         let mut table = Table {
             title: self.title.clone(),
             notes: caption(self, measures()),
-            columns: heads(&shown, self.definition.unit()),
+            columns: heads(&shown, self.definition.sign()),
             rows: fields,
             footnotes: footnotes(self, measures(), &marks),
             best: None,
@@ -337,7 +339,12 @@ impl Results {
             Quantity::Metric(metric) => metric.replace('_', " "),
             Quantity::TrainSeconds => label(name),
         };
+        let sign = match &quantity {
+            Quantity::Measured(..) => self.definition.sign(),
+            Quantity::Metric(_) | Quantity::TrainSeconds => unit.sign(),
+        };
         Some(Measured {
+            sign: sign.map(str::to_owned),
             goal: match &quantity {
                 // The quickest cell is not the best one.
                 Quantity::TrainSeconds => None,
@@ -420,7 +427,7 @@ pub(super) fn signed(text: &str) -> String {
     }
 }
 
-fn heads(shown: &[Shows<'_>], unit: Unit) -> Vec<Column> {
+fn heads(shown: &[Shows<'_>], unit: Option<&str>) -> Vec<Column> {
     let paths = shown.iter().filter_map(|show| match show {
         Shows::Parameter(path) => Some(*path),
         Shows::Measured(_) | Shows::Reference(_) => None,

@@ -38,7 +38,7 @@ pub use self::verdict::{Judgement, Side, Verdict, judge, ordinary_deviation};
 use swath_model::id::CellDigest;
 use swath_sweep::FilterError;
 
-use crate::summary::{Figure, Unit};
+use crate::summary::Figure;
 
 /// A table of fields, for people.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,7 +69,7 @@ pub struct Column {
     pub group: Option<String>,
     /// The unit of its numbers, if they share one that is not part of their
     /// text.
-    pub unit: Option<Unit>,
+    pub unit: Option<String>,
     /// Whether it names rows or shows what was measured.
     pub kind: Kind,
 }
@@ -77,10 +77,15 @@ pub struct Column {
 impl Column {
     /// Its name with its unit: `test error (%)`.
     pub fn heading(&self) -> String {
-        match self.unit {
-            Some(Unit::Percent) => format!("{} (%)", self.name),
-            _ => self.name.clone(),
-        }
+        headed(&self.name, self.unit.as_deref())
+    }
+}
+
+/// A name with its unit behind it.
+pub fn headed(name: &str, unit: Option<&str>) -> String {
+    match unit {
+        Some(unit) => format!("{name} ({unit})"),
+        None => name.to_owned(),
     }
 }
 

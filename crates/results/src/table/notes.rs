@@ -231,10 +231,8 @@ pub(super) fn caption<'a>(
                 _ => "each at its end".to_owned(),
             },
         };
-        let unit = match measured.unit {
-            Unit::Percent => " in %",
-            Unit::Plain | Unit::Seconds => "",
-        };
+        let unit = measured.sign.as_deref();
+        let unit = unit.map_or_else(String::new, |unit| format!(" in {unit}"));
         let how = if results.replicates == 1 && results.replication.is_none() {
             how.replacen("each ", "", 1)
         } else {

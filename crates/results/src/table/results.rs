@@ -209,6 +209,9 @@ impl Serialize for Document<'_> {
         map.serialize_entry("title", &results.title)?;
         map.serialize_entry("measure", &results.definition.measure.to_string())?;
         map.serialize_entry("metric", results.metric())?;
+        if let Some(unit) = results.definition.sign() {
+            map.serialize_entry("unit", unit)?;
+        }
         map.serialize_entry("replicates", &results.replicates)?;
         if let Some(replication) = &results.replication {
             map.serialize_entry("replication", replication)?;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use swath_model::id::InputDigest;
 use swath_model::keep::Keep;
+use swath_model::metrics;
 use swath_model::needs::Needs;
 use swath_model::program::{Launch, Read, Shipped, is_below};
 use swath_model::seed::Seeds;
@@ -21,11 +22,12 @@ use crate::section::Section;
 use crate::settings::{Assigned, Setting, Settings};
 use crate::source::{Entry, Node, Shape};
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "command",
     "arguments",
     "metric",
     "goal",
+    "unit",
     "read",
     "inputs",
     "ship",
@@ -108,6 +110,8 @@ pub(super) struct Parsed {
     pub(super) needs: Option<Needs>,
     /// Which directories of its attempts are kept.
     pub(super) keep: Keep,
+    /// The unit of its metric.
+    pub(super) unit: Option<String>,
     /// How many seeds it names.
     pub(super) seeds: Option<u32>,
     /// Whether the program gets only those parameters that its command names.
@@ -146,6 +150,7 @@ pub(super) fn read(
             .get("needs")
             .map(|node| needs::read("program.needs", node, errors)),
         keep: keep(&section, errors),
+        unit: unit(&section, errors),
         seeds,
         is_template: (section.get("arguments")).is_none_or(|node| node.text() == Some(ARGUMENTS)),
     }
@@ -318,6 +323,18 @@ fn keep(section: &Section<'_>, errors: &mut Vec<FileError>) -> Keep {
         errors.push(section.error("keep", message));
         Keep::default()
     })
+}
+
+fn unit(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<String> {
+    let node = section.get("unit")?;
+    let unit = node.text().filter(|text| metrics::is_unit(text));
+    if unit.is_none() {
+        let most = metrics::UNIT_CHARS;
+        let message =
+            format!("must be a text of 1 to {most} printable characters, like \"ms\" or \"%\"");
+        errors.push(section.error("unit", message));
+    }
+    unit.map(str::to_owned)
 }
 
 fn time(section: &Section<'_>, key: &'static str, errors: &mut Vec<FileError>) -> Option<u64> {

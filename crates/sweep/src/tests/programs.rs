@@ -104,6 +104,7 @@ fn what_changes_nothing_that_is_computed_is_no_part_of_a_jobs_name() {
         "directory = \"sub\"\n",
         "keep = \"none\"\n",
         "goal = \"maximize\"\n",
+        "unit = \"ms\"\n",
         "[local]\nx = 1\n",
     ] {
         assert_eq!(texts(&format!("{rest}{grid}")), plain, "{rest}");
@@ -122,6 +123,19 @@ fn what_changes_nothing_that_is_computed_is_no_part_of_a_jobs_name() {
     assert_eq!(digest(""), digest("keep = \"all\"\n"));
     assert_ne!(digest(""), digest("keep = \"best\"\n"));
     assert_ne!(digest(""), digest("timeout = \"1h\"\n"));
+}
+
+#[test]
+fn a_unit_is_a_short_text() {
+    let with = |unit: &str| format!("{HEAD}unit = {unit}\n[[grid]]\nlr = [0.1]\n");
+    let whole = crate::expand_whole(&parsed(&with("\"µs/image\"")));
+    assert_eq!(whole.unwrap().unit.as_deref(), Some("µs/image"));
+    let seventeen = format!("\"{}\"", "m".repeat(17));
+    for wrong in ["\"\"", "\" ms\"", "\"m\\u001b\"", "1", &seventeen] {
+        let said = errors(&with(wrong));
+        let wanted = "`program.unit`: must be a text of 1 to 16 printable characters";
+        assert!(said.contains(wanted), "{wrong}: {said}");
+    }
 }
 
 #[test]

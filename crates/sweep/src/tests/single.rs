@@ -16,6 +16,7 @@ fn single<'a>(spec: &'a Value, axes: &'a [String], needs: &'a Needs) -> Single<'
     Single {
         launch: &AS_IS,
         keep: Keep::All,
+        unit: None,
         name: "x",
         about: "",
         replicates: 3,
@@ -107,6 +108,7 @@ fn a_program_with_its_section_keeps_how_it_is_started() {
         silence = "90s"
         seeds = "common"
         keep = "best"
+        unit = "µs"
         [fixed]
         scale = 1.0
         mode = "= 'lr * 2'"
@@ -130,6 +132,7 @@ fn a_program_with_its_section_keeps_how_it_is_started() {
         let single = Single {
             launch: &whole.launch,
             keep: whole.keep,
+            unit: whole.unit.as_deref(),
             goal: Some(Goal::Maximize),
             ..single(cell.spec.cell_tree(), &axes, &whole.needs)
         };
@@ -139,7 +142,7 @@ fn a_program_with_its_section_keeps_how_it_is_started() {
         let again = expand_whole(&again).unwrap();
         assert_eq!(again.cells[0].digest, cell.digest, "{text}");
         assert_eq!(again.launch, whole.launch);
-        assert_eq!(again.keep, whole.keep);
+        assert_eq!((again.keep, &again.unit), (whole.keep, &whole.unit));
         if cell.index == 0 {
             insta::assert_snapshot!(text);
         }

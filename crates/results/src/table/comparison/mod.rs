@@ -19,7 +19,7 @@ use super::label::labels;
 use super::list::signed;
 use super::notes::letter;
 use super::{Column, Field, Footnote, Kind, Results, Row, Shown, Table, TableError};
-use crate::summary::{Figure, Summary, Unit, alike};
+use crate::summary::{Figure, Summary, alike};
 
 /// A difference is called one if its corrected p is at most this.
 const ALPHA: f64 = 0.05;
@@ -114,6 +114,17 @@ impl<'a> Comparison<'a> {
             return Err(TableError::Incomparable(format!(
                 "{} measures {one}, {} {other}",
                 left.name, right.name
+            )));
+        }
+        let units = [left, right].map(|it| it.definition.unit.as_deref());
+        if let [Some(one), Some(other)] = units
+            && one != other
+        {
+            return Err(TableError::Incomparable(format!(
+                "{} measures {} in {one}, {} in {other}",
+                left.name,
+                left.metric(),
+                right.name
             )));
         }
         let has = |results: &Results, axis: &str| results.axes.iter().any(|it| it == axis);
@@ -285,19 +296,19 @@ impl<'a> Comparison<'a> {
     }
 
     fn columns(&self, wide: bool) -> Vec<Column> {
-        let unit = self.left.definition.unit();
-        let column = |name: String, unit: Option<Unit>, kind: Kind| Column {
+        let column = |name: String, unit: Option<&str>, kind: Kind| Column {
             name,
             group: None,
-            unit,
+            unit: unit.map(str::to_owned),
             kind,
         };
         let mut columns: Vec<Column> = labels(self.axes())
             .into_iter()
             .map(|name| column(name, None, Kind::Name))
             .collect();
-        for name in self.names() {
-            columns.push(column(name, Some(unit), Kind::Measure));
+        let units = [self.left, self.right].map(|it| it.definition.sign());
+        for (name, unit) in self.names().into_iter().zip(units) {
+            columns.push(column(name, unit, Kind::Measure));
         }
         columns.push(column("difference".to_owned(), None, Kind::Measure));
         for name in ["p", "corrected p"] {

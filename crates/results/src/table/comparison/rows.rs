@@ -78,6 +78,9 @@ impl Serialize for Comparison<'_> {
             map.serialize_entry(side, &sweep)?;
         }
         map.serialize_entry("metric", self.left.metric())?;
+        if let Some(unit) = self.left.definition.sign() {
+            map.serialize_entry("unit", unit)?;
+        }
         map.serialize_entry("measure", &self.left.definition.measure.to_string())?;
         map.serialize_entry("test", "mann_whitney")?;
         map.serialize_entry("correction", "holm")?;

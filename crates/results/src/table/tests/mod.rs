@@ -246,6 +246,20 @@ fn a_metric_of_a_program_is_best_in_its_direction() {
     assert_eq!(table.columns[1].heading(), "accuracy");
     let how = "accuracy: one run, at its last epoch.";
     assert_eq!(table.notes[0], how);
+    let mut with_unit = definition.clone();
+    with_unit["unit"] = json!("points");
+    let shown = results(with_unit, named.clone());
+    let headings = |table: Table| {
+        let columns = table.columns.iter();
+        columns.map(Column::heading).collect::<Vec<_>>()
+    };
+    assert_eq!(headings(shown.table().unwrap())[1], "accuracy (points)");
+    let wide = headings(shown.wide().unwrap());
+    assert!(wide.contains(&"mean (points)".to_owned()), "{wide:?}");
+    let notes = shown.table().unwrap().notes;
+    assert_eq!(notes[0], "accuracy in points: one run, at its last epoch.");
+    let document = serde_json::to_value(shown.document()).unwrap();
+    assert_eq!(document["unit"], "points");
     let best = |table: &Table| {
         let figures = table.rows.iter().map(|row| match &row.fields[1] {
             Field::Figure(shown) => shown.best,
@@ -646,5 +660,17 @@ fn what_cannot_be_compared() {
     assert_eq!(
         error.to_string(),
         "small and small share no axis; their cells cannot be paired"
+    );
+    let with_unit = |unit: &str| {
+        let mut results = right.clone();
+        results.definition.unit = Some(unit.to_owned());
+        results
+    };
+    let (ms, s) = (with_unit("ms"), with_unit("s"));
+    assert_eq!(outcomes(&ms, &right), ["same"]);
+    let error = Comparison::new(&ms, &s).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "small measures test_error in ms, small in s"
     );
 }
