@@ -60,6 +60,12 @@ impl Ledger {
                 job: None,
             });
         }
+        if !self.keeping_is_sound() {
+            return Err(Broken {
+                invariant: "room is kept as it was before something changed",
+                job: None,
+            });
+        }
         self.open_jobs_are_held()
     }
 

@@ -184,6 +184,7 @@ impl Ledger {
             }
         }
         self.leave_inputs(key, place);
+        self.index.wished_anew();
         let cell = self.cell_mut(place);
         cell.holders.retain(|(holder, _)| *holder != key);
         cell.jobs.truncate(kept as usize);

@@ -230,13 +230,11 @@ impl Ledger {
                 .filter_map(|held| self.still_held(owner, *held));
             return again.collect();
         }
-        let mut walk = Walk::new(self, worker, free, now);
+        let mut walk = Walk::new(self, worker, free);
         if row.state != WorkerState::Active || !walk.room.is_open() {
             return Vec::new();
         }
-        for at in self.index.rested(now) {
-            self.refile(at, now);
-        }
+        self.file_rested(now);
         let mut drafts = Vec::new();
         let mut granted = Vec::new();
         while let Some((at, placement)) = walk.next(self, now) {

@@ -28,13 +28,15 @@ pub(super) type Timed = (Timestamp, JobKey, Loc);
 pub(super) struct Index {
     /// Jobs to grant, by what they need.
     queues: Vec<Queue>,
-    /// The needs of those that may not fit into a free slot, as far as jobs wait.
-    large: BTreeSet<Need>,
+    /// The first job of each queue, in the order of grants.
+    firsts: BTreeSet<(Waiting, Need)>,
     /// Jobs to grant later.
     backoffs: BTreeSet<Timed>,
     /// Leases, by the end of the lease or of its grace.
     deadlines: BTreeSet<Timed>,
     leases: BTreeMap<WorkerKey, Leases>,
+    /// How often the urgency of leased jobs may have changed.
+    wished: u64,
 }
 
 /// Jobs to grant that need the same.
@@ -51,6 +53,8 @@ struct Leases {
     jobs: BTreeSet<(JobKey, Loc)>,
     /// How many slots these have.
     slots: u64,
+    /// How often something of this, or of what the worker offers, has changed.
+    changes: u64,
 }
 
 const LAST: Loc = Loc {
@@ -70,15 +74,10 @@ impl Index {
         match filed {
             Filed::Nowhere => {}
             Filed::Queue(urgency) => {
-                let queue = &mut self.queues[need.0 as usize];
-                queue.jobs.insert(Waiting {
-                    urgency: Reverse(urgency),
-                    job,
-                    at,
+                let urgency = Reverse(urgency);
+                self.queued(need, |jobs| {
+                    jobs.insert(Waiting { urgency, job, at });
                 });
-                if queue.is_large {
-                    self.large.insert(need);
-                }
             }
             Filed::Backoff(until) => {
                 self.backoffs.insert((until, job, at));
@@ -88,6 +87,7 @@ impl Index {
                 let leases = self.leases.entry(worker).or_default();
                 leases.jobs.insert((job, at));
                 leases.slots += u64::from(slots);
+                leases.changes += 1;
             }
         }
     }
@@ -96,15 +96,10 @@ impl Index {
         match filed {
             Filed::Nowhere => {}
             Filed::Queue(urgency) => {
-                let queue = &mut self.queues[need.0 as usize];
-                queue.jobs.remove(&Waiting {
-                    urgency: Reverse(urgency),
-                    job,
-                    at,
+                let urgency = Reverse(urgency);
+                self.queued(need, |jobs| {
+                    jobs.remove(&Waiting { urgency, job, at });
                 });
-                if queue.is_large && queue.jobs.is_empty() {
-                    self.large.remove(&need);
-                }
             }
             Filed::Backoff(until) => {
                 self.backoffs.remove(&(until, job, at));
@@ -114,12 +109,47 @@ impl Index {
                 if let Some(leases) = self.leases.get_mut(&worker) {
                     leases.jobs.remove(&(job, at));
                     leases.slots -= u64::from(slots);
-                    if leases.jobs.is_empty() {
-                        self.leases.remove(&worker);
-                    }
+                    leases.changes += 1;
                 }
             }
         }
+    }
+
+    /// Files a lease under another deadline.
+    pub(super) fn prolong(&mut self, from: Timestamp, until: Timestamp, job: JobKey, at: Loc) {
+        self.deadlines.remove(&(from, job, at));
+        self.deadlines.insert((until, job, at));
+    }
+
+    /// Changes a queue, and notes its first job.
+    fn queued(&mut self, need: Need, change: impl FnOnce(&mut BTreeSet<Waiting>)) {
+        let jobs = &mut self.queues[need.0 as usize].jobs;
+        let before = jobs.first().copied();
+        change(jobs);
+        let first = jobs.first().copied();
+        if first != before {
+            if let Some(before) = before {
+                self.firsts.remove(&(before, need));
+            }
+            self.firsts.extend(first.map(|first| (first, need)));
+        }
+    }
+
+    /// Notes that a worker offers something else.
+    pub(super) fn offered_anew(&mut self, worker: WorkerKey) {
+        self.leases.entry(worker).or_default().changes += 1;
+    }
+
+    /// Notes that jobs may have another urgency.
+    pub(super) const fn wished_anew(&mut self) {
+        self.wished += 1;
+    }
+
+    /// How often something has changed of what a worker offers or holds, and of
+    /// the urgency of that. While this number is the same, all of it is.
+    pub(super) fn changes_of(&self, worker: WorkerKey) -> u64 {
+        let leases = self.leases.get(&worker);
+        self.wished + leases.map_or(0, |leases| leases.changes)
     }
 
     /// Whether a job with this need waits to be granted.
@@ -127,27 +157,21 @@ impl Index {
         !self.queues[need.0 as usize].jobs.is_empty()
     }
 
-    /// Whether a job waits for which a free slot may not be enough.
-    pub(super) fn large_wait(&self) -> bool {
-        !self.large.is_empty()
-    }
-
-    /// Of the jobs for which a free slot may not be enough, the first of each
-    /// kind, in the order of grants.
-    pub(super) fn first_large(&self) -> Vec<Waiting> {
-        let queues = self.large.iter().map(|need| &self.queues[need.0 as usize]);
-        let firsts = queues.filter_map(|queue| queue.jobs.first().copied());
-        let mut firsts: Vec<Waiting> = firsts.collect();
-        firsts.sort_unstable();
-        firsts
-    }
-
-    /// The next job after `last` for a worker that meets these needs.
-    pub(super) fn next(&self, needs: &[Need], last: Option<Waiting>) -> Option<Waiting> {
+    /// Of each queue the first job, if it comes after `last`, in the order of
+    /// grants.
+    pub(super) fn firsts_after(
+        &self,
+        last: Option<Waiting>,
+    ) -> impl Iterator<Item = (Waiting, Need)> {
+        let last = last.map(|last| (last, Need(u32::MAX)));
         let from = last.map_or(Bound::Unbounded, Bound::Excluded);
-        let queues = needs.iter().map(|need| &self.queues[need.0 as usize]);
-        let heads = queues.filter_map(|queue| queue.jobs.range((from, Bound::Unbounded)).next());
-        heads.min().copied()
+        self.firsts.range((from, Bound::Unbounded)).copied()
+    }
+
+    /// The same, of the jobs for which a free slot may not be enough.
+    pub(super) fn first_large(&self) -> impl Iterator<Item = (Waiting, Need)> {
+        let is_large = |(_, need): &(Waiting, Need)| self.queues[need.0 as usize].is_large;
+        self.firsts_after(None).filter(is_large)
     }
 
     /// The jobs whose backoff is over at `now`.

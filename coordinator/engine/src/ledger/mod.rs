@@ -48,6 +48,7 @@ use self::hot::{Cell, Entry, Filed, Life, Loc, Need};
 pub(crate) use self::import::sources as import_sources;
 use self::index::Index;
 use self::inputs::Inputs;
+use self::reserve::Keeping;
 pub use self::submit::Prepared;
 use self::sweep::Sweep;
 pub use self::warm::{Looked, Wanted};
@@ -72,6 +73,7 @@ pub struct Ledger {
     cell_places: HashTable<u32>,
     job_places: HashTable<Loc>,
     index: Index,
+    keeping: Keeping,
     inputs: Inputs,
     /// The kinds of needs that were ever asked for, and the number of each.
     kinds: Vec<Needs>,
@@ -112,6 +114,7 @@ impl Ledger {
             cell_places: HashTable::new(),
             job_places: HashTable::new(),
             index: Index::default(),
+            keeping: Keeping::default(),
             inputs: Inputs::default(),
             kinds: Vec::new(),
             needs: HashMap::new(),
@@ -378,10 +381,14 @@ impl Ledger {
         let entry = &mut cell.jobs[at.place as usize];
         let before = std::mem::replace(&mut entry.filed, filed);
         let key = entry.key;
-        if before != filed {
-            self.index.unfile(before, need, key, at);
-            self.index.file(filed, need, key, at);
-            if before.worker() != filed.worker() {
+        match (before, filed) {
+            _ if before == filed => {}
+            (Filed::Lease(from, worker, _), Filed::Lease(until, now, _)) if worker == now => {
+                self.index.prolong(from, until, key, at);
+            }
+            _ => {
+                self.index.unfile(before, need, key, at);
+                self.index.file(filed, need, key, at);
                 let held = [before.worker(), filed.worker()];
                 self.changed_workers.extend(held.into_iter().flatten());
             }

@@ -304,6 +304,7 @@ impl Ledger {
         now: Timestamp,
         named: impl Fn(u32) -> (u64, JobDigest),
     ) {
+        self.index.wished_anew();
         let cell = self.cell_mut(place);
         let existing = cell.jobs.len() as u32;
         let before = cell.held_by(key);

@@ -316,6 +316,7 @@ impl Ledger {
 
     /// Files the jobs of a sweep again, because its wishes have changed.
     pub(super) fn wished_anew(&mut self, key: SweepKey, now: Timestamp) {
+        self.index.wished_anew();
         for at in self.held_jobs(key) {
             self.refile(at, now);
         }

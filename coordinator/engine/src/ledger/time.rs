@@ -61,6 +61,13 @@ impl Ledger {
         }
     }
 
+    /// Files the jobs whose backoff is over among those to grant.
+    pub(super) fn file_rested(&mut self, now: Timestamp) {
+        for at in self.index.rested(now) {
+            self.refile(at, now);
+        }
+    }
+
     /// When the next backoff after `now` ends, among jobs that could be granted
     /// then.
     pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {

@@ -71,20 +71,25 @@ pub(super) struct Lacking {
 }
 
 impl Worker {
-    /// The kinds of needs of which it may get jobs now.
-    pub(super) fn meets(&self, now: Timestamp) -> impl Iterator<Item = Need> {
-        let needs = self.needs.iter().copied();
-        needs.filter(move |need| !self.lacks_now(*need, now))
+    /// Whether it meets these needs, as far as its offer says.
+    pub(super) fn meets(&self, need: Need) -> bool {
+        // They are in the order in which they came.
+        self.needs.binary_search(&need).is_ok()
     }
 
     /// Whether it may get jobs of this kind now.
     pub(super) fn may_run(&self, need: Need, now: Timestamp) -> bool {
-        // They are in the order in which they came.
-        self.needs.binary_search(&need).is_ok() && !self.lacks_now(need, now)
+        self.meets(need) && !self.lacks_now(need, now)
     }
 
     fn lacks_now(&self, need: Need, now: Timestamp) -> bool {
         self.lacks.get(&need).is_some_and(|it| now < it.until)
+    }
+
+    /// The kinds of needs of which its host lacks something now.
+    pub(super) fn lacking(&self, now: Timestamp) -> impl Iterator<Item = Need> {
+        let lacks = self.lacks.iter().filter(move |(_, it)| now < it.until);
+        lacks.map(|(need, _)| *need)
     }
 
     /// Notes what its host lacks.
@@ -199,6 +204,7 @@ impl Ledger {
         if worker.state == WorkerState::Draining {
             worker.state = WorkerState::Active;
         }
+        self.index.offered_anew(key);
         self.changed_workers.insert(key);
         self.tell_of_worker(key, What::WorkerJoined, now);
         key
@@ -234,21 +240,16 @@ impl Ledger {
     }
 
     /// Whether a worker that asks for jobs could be granted one now.
-    pub fn has_job_for(&self, asking: &Exchange, now: Timestamp) -> bool {
+    pub fn has_job_for(&mut self, asking: &Exchange, now: Timestamp) -> bool {
         let Ok(key) = self.newest(&asking.owner) else {
             return false;
         };
-        let worker = &self.workers[&key];
-        if worker.state != WorkerState::Active {
+        if self.workers[&key].state != WorkerState::Active {
             return false;
         }
-        let waits = worker.meets(now).any(|need| self.index.waits(need));
-        let has_one = || {
-            Walk::new(self, key, &asking.free, now)
-                .next(self, now)
-                .is_some()
-        };
-        (waits && has_one()) || !self.index.rested(now).is_empty()
+        self.file_rested(now);
+        let mut walk = Walk::new(self, key, &asking.free);
+        walk.next(self, now).is_some()
     }
 
     /// What comes closest to a need of a sweep's waiting jobs that no active worker

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::differs::Differs;
-pub use self::reserve::{Beside, Candidate, Hold, Reservation, Waits, reservations};
+pub use self::reserve::{Beside, Candidate, Ends, Hold, Reservation, Waits, keeper};
 pub use self::room::Room;
 use crate::device::{Device, DeviceKind};
 use crate::offer::Offer;

@@ -75,7 +75,7 @@ impl Room {
     /// Keeps devices for a job that does not fit yet: of a device with room for it
     /// its part is taken, and on the others only what has room beside it begins. The
     /// same holds for the processors.
-    pub fn keep<J, W>(&mut self, needs: &Needs, kept: &Reservation<J, W>) {
+    pub fn keep(&mut self, needs: &Needs, kept: &Reservation) {
         if let Some(most) = kept.cpus_beside {
             self.cpus = self.cpus.map(|cpus| cpus.min(most));
         }

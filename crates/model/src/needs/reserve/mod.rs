@@ -38,37 +38,42 @@ pub struct Waits<'a, J> {
 }
 
 /// A job that a worker holds.
-#[derive(Clone, Copy, Debug)]
-pub struct Hold<'a, J> {
+#[derive(Clone, Debug)]
+pub struct Hold<J> {
     /// The job; none if nobody wants it any more.
-    pub job: Option<J>,
-    /// What it needs.
-    pub needs: &'a Needs,
-    /// Where it runs.
-    pub placement: &'a Placement,
-    /// When it was granted.
-    pub since: Timestamp,
+    job: Option<J>,
+    memory_bytes: u64,
+    cpus: Option<u32>,
+    placement: Placement,
+    since: Timestamp,
 }
 
-/// A worker that takes jobs, with all that it holds. Workers are ordered by
-/// name.
-#[derive(Clone, Debug)]
-pub struct Candidate<'a, J, W> {
-    /// The worker.
-    pub worker: W,
+impl<J> Hold<J> {
+    /// A job with these needs that was granted at the time `since`; none if nobody
+    /// wants it any more.
+    pub fn new(job: Option<J>, needs: &Needs, placement: Placement, since: Timestamp) -> Self {
+        Self {
+            job,
+            memory_bytes: needs.memory_bytes.unwrap_or(0),
+            cpus: needs.cpus,
+            placement,
+            since,
+        }
+    }
+}
+
+/// A worker that takes jobs, with all that it holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a, J> {
     /// What it offers.
     pub offer: &'a Offer,
     /// What it holds.
-    pub held: Vec<Hold<'a, J>>,
+    pub held: &'a [Hold<J>],
 }
 
 /// Room that is kept on a worker for a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reservation<J, W> {
-    /// The job.
-    pub job: J,
-    /// The worker.
-    pub worker: W,
+pub struct Reservation {
     /// The devices on which the job is to run.
     pub placement: Placement,
     /// Those of them on which it does not fit yet, with what may begin there.
@@ -77,7 +82,8 @@ pub struct Reservation<J, W> {
     pub cpus: bool,
     /// How many processors others may take; none where it needs none.
     pub cpus_beside: Option<u32>,
-    ends: Ends,
+    /// What has to end before the job fits; none if it fits already.
+    pub ends: Option<Ends>,
 }
 
 /// What may begin on a device where a job waits for others to end, because there
@@ -91,49 +97,41 @@ pub struct Beside {
     pub memory: Option<u64>,
 }
 
-/// Which jobs have to end before one fits: whether some of them have not passed
-/// it, and when the newest was granted. None if it fits.
-type Ends = Option<(bool, Timestamp)>;
-
-impl<J, W> Reservation<J, W> {
-    /// Whether the job fits there already.
-    pub const fn is_room(&self) -> bool {
-        self.ends.is_none()
-    }
+/// Which jobs have to end before one fits. The worker with the least of these
+/// keeps room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ends {
+    /// Whether some of them have not passed it.
+    old: bool,
+    /// When the newest was granted.
+    newest: Timestamp,
 }
 
-/// The reservations for these jobs, each the first of its kind, in the order in
-/// which they are granted, on workers where they do not fit yet. A worker keeps room for one job at a time; `may`
-/// says whether a worker may run a job at all.
-pub fn reservations<'a, J: Copy + Ord, W: Copy + Ord>(
-    jobs: impl IntoIterator<Item = Waits<'a, J>>,
-    workers: &[Candidate<'_, J, W>],
-    may: impl Fn(J, W) -> bool,
-) -> Vec<Reservation<J, W>> {
-    let mut kept: Vec<Reservation<J, W>> = Vec::new();
-    for waits in jobs {
-        let is_idle = |it: &&Candidate<'_, J, W>| {
-            may(waits.job, it.worker) && kept.iter().all(|kept| kept.worker != it.worker)
-        };
-        let idle = workers.iter().filter(is_idle);
-        let could = idle.filter_map(|it| it.reservation(&waits));
-        let could = could.filter(|it| !it.is_room());
-        let best = could.min_by_key(|it| (it.ends, it.worker));
-        kept.extend(best);
-    }
-    kept
+/// On which of these workers room is kept for a job; of several that are equal, on
+/// the first. Each job is the first of its kind; they are asked for in the order of
+/// grants, and a worker keeps room for one job at a time. `ends` says what has to
+/// end on a worker before the job fits; none where it fits already or may not run.
+pub fn keeper<W: Copy>(
+    idle: impl IntoIterator<Item = W>,
+    mut ends: impl FnMut(W) -> Option<Ends>,
+) -> Option<W> {
+    let could = idle.into_iter();
+    let could = could.filter_map(|worker| Some((ends(worker)?, worker)));
+    could
+        .min_by_key(|(ends, _)| *ends)
+        .map(|(_, worker)| worker)
 }
 
-impl<J: Copy + Ord, W: Copy> Candidate<'_, J, W> {
+impl<J: Copy + Ord> Candidate<'_, J> {
     /// What the worker would keep for a job, if it can run it.
-    pub fn reservation(&self, waits: &Waits<'_, J>) -> Option<Reservation<J, W>> {
+    pub fn reservation(&self, waits: &Waits<'_, J>) -> Option<Reservation> {
         let needs = waits.needs;
         let large = |device: &Device| {
             let memory = self.offer.memory_of(*device);
             needs.memory_bytes.is_none_or(|bytes| memory >= Some(bytes))
         };
         let devices = needs.devices_of(self.offer).into_iter().filter(large);
-        let mut devices: Vec<(Ends, Device, Beside)> = devices
+        let mut devices: Vec<(Option<Ends>, Device, Beside)> = devices
             .map(|device| {
                 let (ends, beside) = self.ends_on(device, waits);
                 (ends, device, beside)
@@ -150,8 +148,6 @@ impl<J: Copy + Ord, W: Copy> Candidate<'_, J, W> {
         let ends = devices.iter().map(|(ends, ..)| *ends);
         let busy = devices.iter().filter(|(ends, ..)| ends.is_some());
         Some(Reservation {
-            job: waits.job,
-            worker: self.worker,
             busy: busy.map(|(_, device, beside)| (*device, *beside)).collect(),
             placement: Placement::new(devices.iter().map(|(_, device, _)| *device).collect())?,
             cpus: on_cpus.is_some(),
@@ -162,7 +158,7 @@ impl<J: Copy + Ord, W: Copy> Candidate<'_, J, W> {
 
     /// Which jobs of a device have to end; none if there is room beside them. And
     /// what jobs may begin there nevertheless.
-    fn ends_on(&self, device: Device, waits: &Waits<'_, J>) -> (Ends, Beside) {
+    fn ends_on(&self, device: Device, waits: &Waits<'_, J>) -> (Option<Ends>, Beside) {
         let held = || self.held.iter().filter(|it| it.placement.has(device));
         let slots = self.offer.slots.iter().filter(|slot| **slot == device);
         let left = |all: usize, jobs: usize| all.saturating_sub(jobs) as u32;
@@ -171,7 +167,7 @@ impl<J: Copy + Ord, W: Copy> Candidate<'_, J, W> {
             all.map(|all| all.saturating_sub(taken))
         };
         let slots = slots.count();
-        let bytes = |it: &Hold<'_, J>| it.needs.memory_bytes.unwrap_or(0);
+        let bytes = |it: &Hold<J>| it.memory_bytes;
         let passed = || held().filter(|it| waits.is_passed_by(it));
         let now = (left(slots, held().count()), memory(held().map(bytes).sum()));
         let later = (
@@ -198,12 +194,12 @@ impl<J: Copy + Ord, W: Copy> Candidate<'_, J, W> {
     }
 
     /// The same of the jobs that take processors, and how many others may take.
-    fn ends_of_cpus(&self, waits: &Waits<'_, J>) -> (Ends, Option<u32>) {
+    fn ends_of_cpus(&self, waits: &Waits<'_, J>) -> (Option<Ends>, Option<u32>) {
         let Some(own) = waits.needs.cpus else {
             return (None, None);
         };
-        let held = || self.held.iter().filter(|it| it.needs.cpus.is_some());
-        let cpus = |it: &Hold<'_, J>| it.needs.cpus.unwrap_or(0);
+        let held = || self.held.iter().filter(|it| it.cpus.is_some());
+        let cpus = |it: &Hold<J>| it.cpus.unwrap_or(0);
         let passed = held().filter(|it| waits.is_passed_by(it)).map(cpus);
         let all = self.offer.cpus.unwrap_or(0);
         let now = all.saturating_sub(held().map(cpus).sum());
@@ -220,17 +216,23 @@ impl<J: Copy + Ord, W: Copy> Candidate<'_, J, W> {
 }
 
 impl<J: Copy + Ord> Waits<'_, J> {
-    fn ends<'a>(&self, held: impl Iterator<Item = &'a Hold<'a, J>>) -> Ends
+    fn ends<'a>(&self, held: impl Iterator<Item = &'a Hold<J>>) -> Option<Ends>
     where
         J: 'a,
     {
-        held.map(|it| (!self.is_passed_by(it), it.since))
-            .reduce(|one, other| (one.0 || other.0, one.1.max(other.1)))
+        let each = held.map(|it| Ends {
+            old: !self.is_passed_by(it),
+            newest: it.since,
+        });
+        each.reduce(|one, other| Ends {
+            old: one.old || other.old,
+            newest: one.newest.max(other.newest),
+        })
     }
 
     /// Whether a job that is granted later than this one was granted while it
     /// waited.
-    fn is_passed_by(&self, hold: &Hold<'_, J>) -> bool {
+    fn is_passed_by(&self, hold: &Hold<J>) -> bool {
         hold.since >= self.since && hold.job.is_none_or(|job| job > self.job)
     }
 }

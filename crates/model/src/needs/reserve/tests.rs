@@ -73,22 +73,16 @@ impl Lab {
         free
     }
 
-    /// The reservations among jobs of a kind of their own each.
-    fn reservations(&self) -> Vec<Reservation<u64, usize>> {
-        let candidate = |(worker, offer)| Candidate {
-            worker,
-            offer,
-            held: self
-                .of(worker)
-                .map(|it| Hold {
-                    job: Some(it.job),
-                    needs: &it.needs,
-                    placement: &it.placement,
-                    since: it.since,
-                })
-                .collect(),
+    /// The reservations among jobs of a kind of their own each, with the job and
+    /// the worker.
+    fn reservations(&self) -> Vec<(u64, usize, Reservation)> {
+        let held = |worker| {
+            let runs = self.of(worker);
+            let held =
+                runs.map(|it| Hold::new(Some(it.job), &it.needs, it.placement.clone(), it.since));
+            held.collect()
         };
-        let workers: Vec<_> = self.offers.iter().enumerate().map(candidate).collect();
+        let held: Vec<Vec<Hold<u64>>> = (0..self.offers.len()).map(held).collect();
         let large = self
             .waits
             .iter()
@@ -100,10 +94,18 @@ impl Lab {
                 firsts.push(Waits { job, needs, since });
             }
         }
-        let needs = |job| &self.waits.iter().find(|it| it.0 == job).unwrap().1;
-        reservations(firsts.iter().copied(), &workers, |job, worker| {
-            needs(job).lacking(&self.offers[worker]).is_none()
-        })
+        let mut kept: Vec<(u64, usize, Reservation)> = Vec::new();
+        for waits in firsts {
+            let would = |worker: usize| {
+                let (offer, held) = (&self.offers[worker], &held[worker]);
+                let may = waits.needs.lacking(offer).is_none();
+                may.then(|| Candidate { offer, held }.reservation(&waits))?
+            };
+            let idle = (0..held.len()).filter(|worker| kept.iter().all(|it| it.1 != *worker));
+            let keeper = keeper(idle, |worker| would(worker)?.ends);
+            kept.extend(keeper.and_then(|worker| Some((waits.job, worker, would(worker)?))));
+        }
+        kept
     }
 
     /// A worker with free slots asks for jobs.
@@ -125,7 +127,7 @@ impl Lab {
                 continue;
             }
             let kept = self.reservations();
-            if let Some(kept) = kept.iter().find(|it| (it.job, it.worker) == (job, worker)) {
+            if let Some((.., kept)) = kept.iter().find(|it| (it.0, it.1) == (job, worker)) {
                 room.keep(&needs, kept);
             }
             refused.push(needs);
@@ -183,14 +185,14 @@ impl Lab {
         for (worker, offer) in self.offers.iter().enumerate() {
             let cpus: u32 = self.of(worker).filter_map(|it| it.needs.cpus).sum();
             prop_assert!(cpus <= offer.cpus.unwrap_or(0));
-            let here: Vec<_> = kept.iter().filter(|it| it.worker == worker).collect();
+            let here: Vec<_> = kept.iter().filter(|it| it.1 == worker).collect();
             prop_assert!(here.len() <= 1);
             for free in self.free(worker) {
                 let device = free.device;
                 let there = self.of(worker).filter(|it| it.placement.has(device));
                 let memory: u64 = there.filter_map(|it| it.needs.memory_bytes).sum();
                 prop_assert!(memory <= offer.memory_of(device).unwrap_or(0));
-                let is_kept = here.iter().any(|it| it.placement.has(device));
+                let is_kept = here.iter().any(|it| it.2.placement.has(device));
                 prop_assert!(free.slots == 0 || is_kept, "{device} of {worker} is idle");
             }
         }
