@@ -255,6 +255,33 @@ pub async fn a_job_gets_several_devices_of_one_worker(bench: &mut Bench) {
     assert_eq!(placed(&grants), [(job(2, 1), first.into())]);
 }
 
+/// The next jobs of two GPUs are held in advance behind one that has both; behind a
+/// job that has one of them, the other one would be idle.
+pub async fn a_job_of_several_devices_is_held_in_advance(bench: &mut Bench) {
+    let pairs = (1..4).map(|x| needing_cell(x, &two_gpus())).collect();
+    bench.submit(&needy("pairs", pairs)).await;
+    let owner = gpu_worker(bench).await;
+    let (first, second) = (Device::Cuda(0), Device::Cuda(1));
+    let both = Placement::new(vec![first, second]).unwrap();
+    let free = [first, second].map(|device| Free {
+        device,
+        slots: 1,
+        ahead: 2,
+    });
+    let mut ask = bench.asking(&owner, vec![], 0);
+    ask.free = free.to_vec();
+    let grants = bench.exchange(ask).await.unwrap().grants;
+    let pairs = [1, 2, 3].map(|x| job(x, 1));
+    assert_eq!(placed(&grants), pairs.map(|job| (job, both.clone())));
+    let cells = vec![plain_cell(4), needing_cell(5, &two_gpus())];
+    bench.submit(&needy("mixed", cells)).await;
+    let done = pairs.map(|job| finish(held(job, 1), measured(1.0)));
+    let mut ask = bench.asking(&owner, done.to_vec(), 0);
+    ask.free = free.to_vec();
+    let grants = bench.exchange(ask).await.unwrap().grants;
+    assert_eq!(placed(&grants), [(job(4, 1), first.into())]);
+}
+
 /// Jobs that need less keep coming, and yet a job of two GPUs gets its turn: one
 /// worker begins nothing on them until both are free. What it keeps is free for
 /// others again when the job is gone.

@@ -80,6 +80,7 @@ macro_rules! conformance_suite {
             granting::a_worker_gets_what_fits_beside_what_it_holds,
             granting::a_repeated_request_keeps_its_devices,
             granting::a_job_gets_several_devices_of_one_worker,
+            granting::a_job_of_several_devices_is_held_in_advance,
             granting::room_is_kept_for_a_job_that_does_not_fit,
             granting::memory_is_kept_for_a_large_job,
             granting::what_fits_beside_a_kept_job_begins,

@@ -327,9 +327,9 @@ impl Ledger {
     pub(super) fn room(&self, worker: WorkerKey, free: &[Free]) -> Room {
         let row = &self.workers[&worker];
         let mut room = Room::new(&row.about.offer, free);
-        let shared = |need: &Need| self.needs_of(*need).takes_a_share();
+        let is_large = |need: &Need| self.needs_of(*need).may_not_fit();
         // Most jobs say nothing of what they take.
-        if row.needs.iter().any(shared) {
+        if row.needs.iter().any(is_large) {
             for at in self.index.leases_of(worker) {
                 let lived = self.entry(at).lived();
                 let placement = lived.and_then(|lived| lived.placement.as_ref());

@@ -123,6 +123,9 @@ impl Ledger {
             }
         }
         fitting.sort_by_key(|free| Reverse((free.slots, free.ahead, Reverse(free.device))));
+        if needs.count() > 1 && fitting.len() < needs.count() {
+            return behind(offer, &held, &needs, left);
+        }
         let best = fitting.get(..needs.count())?;
         Placement::new(best.iter().map(|free| free.device).collect())
     }
@@ -283,6 +286,36 @@ impl Ledger {
         let old = |it: &&&Held| !passed.iter().any(|passed| passed.index == it.index);
         held.iter().filter(old).copied().collect()
     }
+}
+
+/// Where a job of several devices is held in advance: behind one that has as many,
+/// and shares none of them.
+fn behind(offer: &Offer, held: &[Held], needs: &Needs, left: &Left) -> Option<Placement> {
+    let mut best: Option<(u32, Placement)> = None;
+    for placement in held.iter().map(|it| &it.placement) {
+        if placement.count() != needs.count() {
+            continue;
+        }
+        let mut least = u32::MAX;
+        for device in placement.iter() {
+            let free = left.free.iter().find(|it| it.device == device);
+            let there = on(held, device);
+            let most = left.memory.get(&device).copied().unwrap_or(u64::MAX);
+            let right = needs.device.is_none_or(|kind| kind == device.kind())
+                && needs.memory_bytes.is_none_or(|own| own <= most)
+                && has_memory(offer, device, &there, needs)
+                && there.iter().all(|it| it.placement == *placement);
+            let ahead = free.filter(|it| right && it.slots == 0);
+            least = least.min(ahead.map_or(0, |it| it.ahead));
+        }
+        let better = best
+            .as_ref()
+            .is_none_or(|(ahead, known)| (least, Reverse(placement)) > (*ahead, Reverse(known)));
+        if least > 0 && better {
+            best = Some((least, placement.clone()));
+        }
+    }
+    best.map(|(_, placement)| placement)
 }
 
 /// Whether there is room for one more job on a device with these.

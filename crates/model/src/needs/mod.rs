@@ -173,15 +173,10 @@ impl Needs {
         after
     }
 
-    /// Whether it takes a part of something that jobs share.
-    pub const fn takes_a_share(&self) -> bool {
-        self.memory_bytes.is_some() || self.cpus.is_some()
-    }
-
     /// Whether a free slot of its device may not be enough for it. Smaller jobs
     /// would pass it for ever if no room were kept for it.
     pub fn may_not_fit(&self) -> bool {
-        self.takes_a_share() || self.count() > 1
+        self.memory_bytes.is_some() || self.cpus.is_some() || self.count() > 1
     }
 
     /// The first thing that a worker lacks of it; none if the worker can run the

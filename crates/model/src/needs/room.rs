@@ -13,6 +13,8 @@ pub struct Room {
     /// Processors that no job has taken; none where it is not known how many
     /// there are.
     cpus: Option<u32>,
+    /// The devices of each job that it holds.
+    held: Vec<Placement>,
 }
 
 /// What is left of a device.
@@ -42,6 +44,7 @@ impl Room {
         Self {
             devices: free.iter().map(spot).collect(),
             cpus: offer.cpus,
+            held: Vec::new(),
         }
     }
 
@@ -54,6 +57,7 @@ impl Room {
     /// its slot counts too: it may begin at any time.
     pub fn hold(&mut self, needs: &Needs, placement: &Placement) {
         self.take_cpus(needs);
+        self.held.push(placement.clone());
         let taken = needs.memory_bytes.unwrap_or(0);
         for spot in self.on(placement) {
             spot.memory = spot.memory.map(|memory| memory.saturating_sub(taken));
@@ -107,8 +111,7 @@ impl Room {
 
     /// The devices for a job with these needs, of a worker that lacks none of
     /// them: those that have room, first the ones with the most free slots, so
-    /// that jobs spread. A job of several devices is not held in advance, since
-    /// it could wait for one of them while others are idle.
+    /// that jobs spread.
     pub fn place(&self, needs: &Needs) -> Option<Placement> {
         if needs.cpus.is_some_and(|cpus| self.cpus < Some(cpus)) {
             return None;
@@ -127,10 +130,36 @@ impl Room {
         }
         let mut fitting: Vec<&Spot> = fitting.collect();
         if fitting.len() < count {
-            return None;
+            return self.behind(needs).cloned();
         }
         fitting.sort_unstable_by_key(|spot| Reverse(by_room(spot)));
         let best = fitting[..count].iter().map(|spot| spot.free.device);
         Placement::new(best.collect())
+    }
+
+    /// The devices on which a job of several is held in advance: those of jobs of
+    /// as many that share them with no others. They get free at once, and none of
+    /// them is idle because the job waits for another one.
+    fn behind(&self, needs: &Needs) -> Option<&Placement> {
+        let spot = |device| self.devices.iter().find(|spot| spot.free.device == device);
+        let ahead = |placement: &Placement| {
+            let waits = |spot: &Spot| spot.free.slots == 0 && spot.has_memory_for(needs);
+            let ahead = |device| Some(spot(device).filter(|it| waits(it))?.free.ahead);
+            let least = placement.iter().map(|device| ahead(device).unwrap_or(0));
+            least.min().unwrap_or(0)
+        };
+        let alone = |placement: &Placement| {
+            let others = self.held.iter().filter(|other| *other != placement);
+            let mut others = others.flat_map(Placement::iter);
+            !others.any(|device| placement.has(device))
+        };
+        let fits = |placement: &&Placement| {
+            placement.count() == needs.count()
+                && placement.iter().all(|device| needs.may_run_on(device))
+                && ahead(placement) > 0
+                && alone(placement)
+        };
+        let fitting = self.held.iter().filter(fits);
+        fitting.max_by_key(|placement| (ahead(placement), Reverse(*placement)))
     }
 }

@@ -131,9 +131,35 @@ fn a_job_of_several_devices_gets_each_another_one_that_is_free() {
     let placed = room.place(&pair).unwrap();
     assert_eq!(placed.to_string(), "cuda:2,cuda:3");
     room.grant(&pair, &placed);
-    // What is left is held in advance, which is not for it.
+    // Devices that others share get free one by one, so it is not held in advance.
     assert_eq!(room.place(&pair), None);
     assert!(room.place(&Needs::default()).is_some());
+}
+
+#[test]
+fn jobs_of_several_devices_are_held_in_advance_behind_each_other() {
+    let free = |number| Free {
+        device: Device::Cuda(number),
+        slots: 1,
+        ahead: if number < 4 { 2 } else { 0 },
+    };
+    let pair = Needs {
+        device: Some(DeviceKind::Cuda),
+        count: Some(2),
+        ..Needs::default()
+    };
+    let mut room = Room::new(&Offer::default(), &(0..6).map(free).collect::<Vec<_>>());
+    let mut places = Vec::new();
+    while let Some(placed) = room.place(&pair) {
+        room.grant(&pair, &placed);
+        places.push(placed.to_string());
+    }
+    let in_turn = ["cuda:0,cuda:1", "cuda:2,cuda:3"];
+    assert_eq!(
+        places[..3],
+        ["cuda:0,cuda:1", "cuda:2,cuda:3", "cuda:4,cuda:5"]
+    );
+    assert_eq!(places[3..], [in_turn, in_turn].concat());
 }
 
 #[test]
