@@ -17,3 +17,4 @@ async fn fresh(_policy: Policy) -> (PostgresStore, Database) {
 }
 
 swath_store_conformance::conformance_suite!(fresh);
+swath_store_conformance::keeping_suite!(fresh);

@@ -13,3 +13,4 @@ async fn fresh(_policy: Policy) -> (SqliteStore, TempDir) {
 }
 
 swath_store_conformance::conformance_suite!(fresh);
+swath_store_conformance::keeping_suite!(fresh);
