@@ -1,33 +1,13 @@
 //! Conversion between columns and the types of the model.
 
-use swath_model::id::{
-    Attempt, CellDigest, InputDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest,
-    WorkerName,
-};
+use swath_model::id::{Owner, SessionId};
 use swath_model::job::{Job, Lease, State, StateName};
 use swath_model::outcome::{Fault, Provenance};
 use swath_model::placement::Placement;
 use swath_model::time::Timestamp;
-use swath_model::view::{SweepKind, WorkerState};
+pub(crate) use swath_store::rows::*;
 
 use crate::error::{Failure, Result};
-
-/// A cause that is stored as JSON; `None` if the column is empty.
-pub(crate) fn cause<T: serde::de::DeserializeOwned>(text: &str) -> Result<Option<T>> {
-    let some = (!text.is_empty()).then_some(text);
-    Ok(some.map(serde_json::from_str).transpose()?)
-}
-
-/// The stored form of a cause.
-pub(crate) fn cause_text<T: serde::Serialize>(cause: Option<&T>) -> String {
-    cause.map_or_else(String::new, json)
-}
-
-/// What a stored sweep is for.
-pub(crate) fn sweep_kind(name: &str) -> Result<SweepKind> {
-    let damaged = || Failure::Damaged(format!("`{name}` is no kind of sweep"));
-    SweepKind::from_name(name).ok_or_else(damaged)
-}
 
 /// The columns of a job on which its life depends.
 #[derive(Debug)]
@@ -56,10 +36,7 @@ pub(crate) struct JobRow {
 
 /// Where an attempt was granted to run.
 pub(crate) fn placement(devices: Option<&str>) -> Result<Option<Placement>> {
-    let wrong = |text| unknown("device", text);
-    devices
-        .map(|text| text.parse().map_err(|_| wrong(text)))
-        .transpose()
+    Ok(devices.map(swath_store::rows::placement).transpose()?)
 }
 
 impl JobRow {
@@ -116,69 +93,11 @@ impl JobRow {
     }
 }
 
-pub(crate) const fn attempt(number: i64) -> Attempt {
-    Attempt(number as u32)
-}
-
-pub(crate) fn state_name(name: &str) -> Result<StateName> {
-    StateName::from_name(name).ok_or_else(|| unknown("state", name))
-}
-
 pub(crate) fn fault(name: Option<&str>) -> Result<Option<Fault>> {
-    let read = |name| Fault::from_name(name).ok_or_else(|| unknown("fault", name));
-    name.map(read).transpose()
-}
-
-pub(crate) fn worker_name(name: &str) -> Result<WorkerName> {
-    name.parse().map_err(|_| unknown("worker", name))
-}
-
-pub(crate) fn worker_state(name: &str) -> Result<WorkerState> {
-    WorkerState::from_name(name).ok_or_else(|| unknown("state of a worker", name))
-}
-
-fn unknown(what: &str, name: &str) -> Failure {
-    Failure::Damaged(format!("it holds the {what} `{name}`, which cannot be"))
-}
-
-pub(crate) fn job_digest(bytes: &[u8]) -> Result<JobDigest> {
-    JobDigest::from_slice(bytes).ok_or_else(|| short("job"))
-}
-
-pub(crate) fn input_digest(bytes: &[u8]) -> Result<InputDigest> {
-    InputDigest::from_slice(bytes).ok_or_else(|| short("file"))
-}
-
-pub(crate) fn cell_digest(bytes: &[u8]) -> Result<CellDigest> {
-    CellDigest::from_slice(bytes).ok_or_else(|| short("cell"))
-}
-
-pub(crate) fn sweep_digest(bytes: &[u8]) -> Result<SweepDigest> {
-    SweepDigest::from_slice(bytes).ok_or_else(|| short("sweep"))
-}
-
-fn short(what: &str) -> Failure {
-    Failure::Damaged(format!("a {what} digest is not 32 bytes long"))
-}
-
-/// The JSON text of a value that always has one: numbers, texts, and what is
-/// made of them.
-pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-/// The digest in a column, if there is one.
-pub(crate) fn weights(bytes: Option<&[u8]>) -> Option<WeightsDigest> {
-    bytes.and_then(WeightsDigest::from_slice)
+    Ok(name.map(swath_store::rows::fault).transpose()?)
 }
 
 /// The digest by which a provenance is found in its table.
 pub(crate) fn provenance_digest(provenance: &Provenance) -> [u8; 32] {
     *blake3::hash(json(provenance).as_bytes()).as_bytes()
-}
-
-/// A session as a column; if it does not fit, a number above every possible
-/// session.
-pub(crate) fn session(session: SessionId) -> i64 {
-    i64::try_from(session.0).unwrap_or(i64::MAX)
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use swath_store::StoreError;
+use swath_store::rows::Damaged;
 
 /// Why an operation inside a transaction ended without a result.
 #[derive(Debug)]
@@ -30,9 +31,15 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
+impl From<Damaged> for Failure {
+    fn from(Damaged(message): Damaged) -> Self {
+        Self::Damaged(message)
+    }
+}
+
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
-        Self::Damaged(format!("a JSON column cannot be read: {error}"))
+        Damaged::from(error).into()
     }
 }
 

@@ -1,35 +1,15 @@
 //! Conversion between columns and the types of the model.
 
 use serde::Deserialize;
-use swath_model::id::{
-    Attempt, CellDigest, InputDigest, JobDigest, Owner, SessionId, SweepDigest, WeightsDigest,
-    WorkerName,
-};
+use swath_model::id::{Attempt, JobDigest, Owner, SessionId, WeightsDigest, WorkerName};
 use swath_model::job::{Job, Lease, State, StateName};
-use swath_model::outcome::{COLUMNS, Fault, Measurement};
+use swath_model::outcome::{COLUMNS, Measurement};
 use swath_model::placement::Placement;
 use swath_model::time::Timestamp;
-use swath_model::view::{SweepKind, WorkerState};
 use swath_store::columns;
+pub(crate) use swath_store::rows::*;
 
 use crate::error::{Failure, Result};
-
-/// A cause that is stored as JSON; `None` if the column is empty.
-pub(crate) fn cause<T: serde::de::DeserializeOwned>(text: &str) -> Result<Option<T>> {
-    let some = (!text.is_empty()).then_some(text);
-    Ok(some.map(serde_json::from_str).transpose()?)
-}
-
-/// The stored form of a cause.
-pub(crate) fn cause_text<T: serde::Serialize>(cause: Option<&T>) -> String {
-    cause.map_or_else(String::new, json)
-}
-
-/// What a stored sweep is for.
-pub(crate) fn sweep_kind(name: &str) -> Result<SweepKind> {
-    let damaged = || Failure::Damaged(format!("`{name}` is no kind of sweep"));
-    SweepKind::from_name(name).ok_or_else(damaged)
-}
 
 /// The columns of a job on which its life depends, in the order of the JSON
 /// array.
@@ -112,55 +92,6 @@ impl JobRow {
     }
 }
 
-pub(crate) const fn attempt(number: i64) -> Attempt {
-    Attempt(number as u32)
-}
-
-pub(crate) fn state_name(name: &str) -> Result<StateName> {
-    StateName::from_name(name).ok_or_else(|| unknown("state", name))
-}
-
-pub(crate) fn fault(name: &str) -> Result<Fault> {
-    Fault::from_name(name).ok_or_else(|| unknown("fault", name))
-}
-
-pub(crate) fn worker_state(name: &str) -> Result<WorkerState> {
-    WorkerState::from_name(name).ok_or_else(|| unknown("state of a worker", name))
-}
-
-pub(crate) fn worker_name(name: &str) -> Result<WorkerName> {
-    name.parse().map_err(|_| unknown("worker", name))
-}
-
-/// Where an attempt was granted to run.
-pub(crate) fn placement(devices: &str) -> Result<Placement> {
-    devices.parse().map_err(|_| unknown("device", devices))
-}
-
-fn unknown(what: &str, name: &str) -> Failure {
-    Failure::Damaged(format!("it holds the {what} `{name}`, which cannot be"))
-}
-
-pub(crate) fn job_digest(bytes: &[u8]) -> Result<JobDigest> {
-    JobDigest::from_slice(bytes).ok_or_else(|| short("job"))
-}
-
-pub(crate) fn input_digest(bytes: &[u8]) -> Result<InputDigest> {
-    InputDigest::from_slice(bytes).ok_or_else(|| short("file"))
-}
-
-pub(crate) fn cell_digest(bytes: &[u8]) -> Result<CellDigest> {
-    CellDigest::from_slice(bytes).ok_or_else(|| short("cell"))
-}
-
-pub(crate) fn sweep_digest(bytes: &[u8]) -> Result<SweepDigest> {
-    SweepDigest::from_slice(bytes).ok_or_else(|| short("sweep"))
-}
-
-fn short(what: &str) -> Failure {
-    Failure::Damaged(format!("a {what} digest is not 32 bytes long"))
-}
-
 /// Digests as one JSON array of hex texts, so that many fit into one statement.
 pub(crate) fn hex_array<T: std::fmt::Display>(digests: impl IntoIterator<Item = T>) -> String {
     let texts: Vec<String> = digests
@@ -168,12 +99,6 @@ pub(crate) fn hex_array<T: std::fmt::Display>(digests: impl IntoIterator<Item = 
         .map(|digest| digest.to_string())
         .collect();
     json(&texts)
-}
-
-/// The JSON text of a value that always has one: numbers, texts and their
-/// arrays.
-pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// A measurement as four big-endian doubles: the numbers of [`COLUMNS`], with
@@ -186,11 +111,6 @@ pub(crate) fn measurement_bits(measurement: &Measurement) -> [u8; 32] {
         place.copy_from_slice(&number.to_be_bytes());
     }
     bits
-}
-
-/// The digest in a column, if there is one.
-pub(crate) fn weights(bytes: Option<&[u8]>) -> Option<WeightsDigest> {
-    bytes.and_then(WeightsDigest::from_slice)
 }
 
 /// The measurement from these bits, its other metrics and weights.
@@ -221,10 +141,4 @@ fn numbers(bits: &[u8]) -> Result<[f64; 4]> {
             "a measurement is not four numbers".to_owned(),
         )),
     }
-}
-
-/// A session as a column; if it does not fit, a number above every possible
-/// session.
-pub(crate) fn session(session: SessionId) -> i64 {
-    i64::try_from(session.0).unwrap_or(i64::MAX)
 }

@@ -154,6 +154,15 @@ pub struct Page {
     pub last: Option<PageKey>,
 }
 
+impl Page {
+    /// Notes that the next row has this key.
+    pub const fn at(&mut self, key: [i64; 3]) -> &mut Changes {
+        self.count += 1;
+        self.last = Some(PageKey(key));
+        &mut self.rows
+    }
+}
+
 /// What only a copy of another store must write. It is written last.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Copied {

@@ -11,6 +11,8 @@ pub mod copy;
 mod dump;
 mod key;
 mod logs;
+pub mod rows;
+pub mod stored;
 pub mod verify;
 mod walk;
 

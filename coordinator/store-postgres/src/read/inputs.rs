@@ -47,9 +47,8 @@ pub(crate) async fn kept(
         &digests
     );
     let kept = kept.fetch_all(session).await?;
-    kept.iter()
-        .map(|digest| rows::input_digest(digest))
-        .collect()
+    let kept = kept.iter().map(|it| Ok(rows::input_digest(it)?));
+    kept.collect()
 }
 
 /// A piece of a file.

@@ -150,7 +150,7 @@ fn view(
     spec: serde_json::Value,
     progress: Option<Observation>,
 ) -> Result<JobView> {
-    let holders = row.holders.iter().map(|it| rows::sweep_digest(it));
+    let holders = row.holders.iter().map(|it| Ok(rows::sweep_digest(it)?));
     let holders = holders.collect::<Result<_>>()?;
     let mut sweeps: Vec<String> = Vec::new();
     for name in row.sweeps.into_iter().map(text::told) {

@@ -9,10 +9,9 @@ use swath_model::time::Timestamp;
 use swath_store::columns::{self, Seen};
 use swath_store::{
     AttemptEnd, CellKey, Changes, End, JobKey, JobRow, LogGone, LostAttempt, NewAttempt, NewJob,
-    ObservationRow, OutcomeRow, PageKey, WorkerKey,
+    ObservationRow, OutcomeRow, Page, PageKey, WorkerKey,
 };
 
-use super::page::Filling;
 use crate::error::{Failure, Result};
 use crate::rows;
 use crate::session::Session;
@@ -22,7 +21,7 @@ pub(super) async fn jobs(
     session: &mut Session,
     PageKey([after, ..]): PageKey,
     limit: u32,
-    page: &mut Filling,
+    page: &mut Page,
 ) -> Result<()> {
     let found = query_as!(
         rows::JobRow,
@@ -205,7 +204,7 @@ pub(super) async fn observations(
     session: &mut Session,
     PageKey([job, attempt, epoch]): PageKey,
     limit: u32,
-    page: &mut Filling,
+    page: &mut Page,
 ) -> Result<()> {
     let found = query_as!(
         Seen,

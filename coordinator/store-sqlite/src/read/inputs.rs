@@ -19,9 +19,8 @@ pub(crate) async fn kept(
         digests
     );
     let kept = kept.fetch_all(conn).await?;
-    kept.iter()
-        .map(|digest| rows::input_digest(digest))
-        .collect()
+    let kept = kept.iter().map(|it| Ok(rows::input_digest(it)?));
+    kept.collect()
 }
 
 /// A piece of a file.

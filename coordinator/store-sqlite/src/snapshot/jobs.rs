@@ -9,10 +9,9 @@ use swath_model::time::Timestamp;
 use swath_store::columns::Seen;
 use swath_store::{
     AttemptEnd, CellKey, Changes, End, JobKey, JobRow, LogGone, LostAttempt, NewAttempt, NewJob,
-    ObservationRow, OutcomeRow, PageKey, WorkerKey,
+    ObservationRow, OutcomeRow, Page, PageKey, WorkerKey,
 };
 
-use super::page::Filling;
 use crate::error::{Failure, Result};
 use crate::rows;
 
@@ -20,7 +19,7 @@ pub(super) async fn jobs(
     conn: &mut SqliteConnection,
     PageKey([after, ..]): PageKey,
     limit: u32,
-    page: &mut Filling,
+    page: &mut Page,
 ) -> Result<()> {
     let found = query!(
         r#"SELECT job.id AS "id!", job.cell, job.seed, job.worker,
@@ -202,7 +201,7 @@ pub(super) async fn observations(
     conn: &mut SqliteConnection,
     PageKey([job, attempt, epoch]): PageKey,
     limit: u32,
-    page: &mut Filling,
+    page: &mut Page,
 ) -> Result<()> {
     let found = query_as!(
         Seen,
