@@ -33,6 +33,15 @@ def test_what_is_exported_is_there() -> None:
     assert swath.__all__ == sorted(swath.__all__)
 
 
+def test_each_exit_code_of_the_command_line_has_its_error() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text()
+    table = page.split("## Exit codes")[1].split("\n## ")[0]
+    codes = {int(row.split("|")[1]) for row in table.splitlines() if row.startswith("| ") and row[2].isdigit()}
+    kinds = {kind.exit_code for kind in swath.Error.__subclasses__()}
+    # Success, what has no class of its own, and Ctrl-C, which Python has an error for.
+    assert codes - {0, 1, 130} == kinds
+
+
 def torch(directory: Path, version: str) -> None:
     """A PyTorch of that version, as far as it is looked at."""
     for part in ("lib", "include"):

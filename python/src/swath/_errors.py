@@ -62,18 +62,7 @@ class SwathWarning(UserWarning):
     """Something that the coordinator warns of, such as jobs that no worker can run."""
 
 
-_BY_CODE: Dict[int, Type[Error]] = {
-    kind.exit_code: kind
-    for kind in (
-        UsageError,
-        NotFoundError,
-        UnreachableError,
-        NotAllowedError,
-        FailedJobsError,
-        CancelledError,
-        WaitTimeoutError,
-    )
-}
+_BY_CODE: Dict[int, Type[Error]] = {kind.exit_code: kind for kind in Error.__subclasses__()}
 
 
 def of_code(code: int, message: str) -> Error:
