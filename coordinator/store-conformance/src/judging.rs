@@ -391,9 +391,10 @@ pub async fn what_is_on_trial_elsewhere_is_not_paused(bench: &mut Bench) {
         assert_eq!(bench.sweep(submission.digest).await.paused, None);
         assert_eq!(stands(bench, &owner).await, (WorkerState::Cordoned, 3));
         assert_eq!(bench.job(here[0].job).await.job.charged, 0);
-        let outcome = match works {
-            true => measured(1.0),
-            false => failed(Fault::Crashed, "exit code 1: no module, 9"),
+        let outcome = if works {
+            measured(1.0)
+        } else {
+            failed(Fault::Crashed, "exit code 1: no module, 9")
         };
         bench.finish(&other, there[0], outcome).await;
         let view = bench.sweep(submission.digest).await;
