@@ -192,6 +192,53 @@ fn sweep(name: &str, y: u32, values: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_is_not_waited_for() {
+    let site = Site::new();
+    let serving = Serving::start(&site, "sqlite:swath.db");
+    for name in ["small", "other"] {
+        let file = SMALL.replace("small", name).replace("[1, 2, 3]", "[1, 2]");
+        site.write(&format!("{name}.toml"), &file);
+    }
+    let done = site.run(&format!("submit small.toml --coordinator {}", serving.url));
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    measure(&serving.url, |_, _| 8.0).await;
+    assert_eq!(serving.stop(), Some(0));
+
+    // Nothing has to train a sweep that is finished, nor one whose jobs all are.
+    for line in [
+        "wait small",
+        "submit small.toml --wait",
+        "submit other.toml --wait",
+    ] {
+        let done = site.local(line);
+        assert_eq!(done.code, 0, "{line}: {}", done.stderr);
+        assert!(done.stdout.contains("8.00"), "{line}: {}", done.stdout);
+    }
+    let more = SMALL.replace("small", "more");
+    site.write("more.toml", &more);
+    let refused = site.local("submit more.toml --wait");
+    assert_eq!((refused.code, refused.stdout.as_str()), (1, ""));
+    assert!(
+        refused.stderr.contains("nothing would train it")
+            && refused.stderr.contains("`coordinator run more.toml "),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(site.local("status more").code, 3, "nothing is stored");
+    assert_eq!(site.local("submit more.toml").code, 0);
+    let refused = site.local("wait more");
+    assert_eq!((refused.code, refused.stdout.as_str()), (1, ""));
+    assert!(
+        refused.stderr.contains("`coordinator run more "),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(site.local("cancel more").code, 0);
+    let cancelled = site.local("wait more");
+    assert_eq!(cancelled.code, 11, "{}", cancelled.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sweeps_are_compared_cell_by_cell() {
     let site = Site::new();
     let serving = Serving::start(&site, "sqlite:swath.db");

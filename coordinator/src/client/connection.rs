@@ -95,15 +95,21 @@ impl Connection {
         if !connection.is_local() {
             return Ok(connection);
         }
-        connection.close().await?;
+        Err(connection.leave(context, what, instead).await)
+    }
+
+    /// Closes a database that this command has opened and must not hold any longer,
+    /// and says why; `what` and `instead` as for [`Self::open_to_stay`].
+    pub(crate) async fn leave(self, context: &Context, what: &str, instead: &str) -> Failure {
+        if let Err(failure) = self.close().await {
+            return failure;
+        }
         let database = &context.database;
         let asked = &context.asked;
         let serve = format!("`coordinator serve{asked}` keeps the database for commands that wait");
-        Err(
-            Failure::error(format!("{what}: no coordinator has {database} open"))
-                .hint(instead)
-                .hint(serve),
-        )
+        Failure::error(format!("{what}: no coordinator has {database} open"))
+            .hint(instead)
+            .hint(serve)
     }
 
     /// Connects to the first of `urls` that answers.

@@ -181,7 +181,7 @@ async fn prepare(
 
 /// Whether a job trains once its sweep is submitted: cancelled jobs do so
 /// again.
-fn is_open(known: Option<Known>) -> bool {
+pub(super) fn is_open(known: Option<Known>) -> bool {
     known.is_none_or(|known| known.state == StateName::Cancelled || !known.state.is_final())
 }
 

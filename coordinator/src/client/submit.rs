@@ -6,20 +6,20 @@ use serde::Serialize;
 use swath_coordinator::api::Before;
 use swath_model::id::SweepDigest;
 use swath_model::label::versioned;
-use swath_model::message::{Overlap, Sources};
+use swath_model::message::{Known, Overlap, Sources};
 use swath_model::needs::Lack;
-use swath_model::view::SCHEMA_VERSION;
+use swath_model::view::{SCHEMA_VERSION, SweepState};
 use swath_proto::v1::SubmitReply;
 use swath_report::{Format, Listing, ListingColumn as Column, counted};
-use swath_sweep::{Expansion, expand};
+use swath_sweep::{Cell, Expansion, expand};
 
 use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::read::json;
-use super::run::find;
+use super::run::{each_known, find, is_open};
 use super::ship::{Shipped, ship};
-use super::wait::{Goal, Interrupts, Parting, conclude, wait};
+use super::wait::{Goal, Interrupts, Parting, conclude, ended, wait};
 use super::{files, render};
 use crate::cli;
 use crate::settings::Context;
@@ -94,19 +94,15 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
             .warn("--timeout does nothing without --wait");
     }
     let mut interrupts = Interrupts::listen(arguments.wait)?;
-    let opened = if arguments.wait {
-        let file = arguments.file.display();
-        let asked = &context.asked;
-        let instead = format!("`coordinator run {file}{asked}` trains it here");
-        Connection::open_to_stay(context, "nothing would train it", &instead).await
-    } else {
-        Connection::open(context).await
-    };
-    let mut connection = match opened {
+    let mut connection = match Connection::open(context).await {
         Ok(connection) => connection,
         // A wrong file is told although no coordinator is there to refuse it.
         Err(failure) => return expanded(&loaded).and(Err(failure)),
     };
+    let waits_here = arguments.wait && connection.is_local();
+    if waits_here && !is_done(&mut connection, &expanded(&loaded)?).await? {
+        return Err(untrained(context, connection, &arguments.file.to_string_lossy()).await);
+    }
     let shipped = ship(&mut connection, loaded.shipment.as_ref()).await?;
     let reply = connection
         .submit(
@@ -146,17 +142,42 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
 /// `wait`: as `submit --wait`, for a sweep that was submitted before.
 pub(crate) async fn wait_for(context: &Context, arguments: &cli::Wait) -> Outcome {
     let mut interrupts = Interrupts::listen(true)?;
-    let asked = &context.asked;
-    let instead = format!("`coordinator run SWEEP{asked}` trains it here");
-    let mut connection =
-        Connection::open_to_stay(context, "nothing would train it", &instead).await?;
+    let mut connection = Connection::open(context).await?;
     let sweep = find(&mut connection, arguments.selector.clone()).await?;
-    let parting = parting(&sweep.name, asked);
+    if connection.is_local() && ended(&sweep).is_none() {
+        return Err(untrained(context, connection, &sweep.name).await);
+    }
+    let parting = parting(&sweep.name, &context.asked);
     let goal = Goal {
         sweep: sweep.digest,
         timeout: arguments.timeout.map(Duration::from_secs),
     };
     until_over(context, connection, &goal, &parting, &mut interrupts).await
+}
+
+/// Whether a sweep is over as soon as it is submitted: it is finished already, or
+/// all of its jobs are.
+async fn is_done(connection: &mut Connection, expansion: &Expansion<'_>) -> Outcome<bool> {
+    match find(connection, vec![expansion.digest().to_string()]).await {
+        Ok(sweep) if sweep.state == SweepState::Finished => return Ok(true),
+        Err(failure) if failure.exit != Exit::NotFound => return Err(failure),
+        Ok(_) | Err(_) => {}
+    }
+    // Results may decide that it needs more jobs than the file has.
+    let mut done = expansion.file().replicates_max.is_none();
+    let none_is_open = |_: &Cell, known: &[Option<Known>]| {
+        done &= !known.iter().copied().any(is_open);
+    };
+    each_known(expansion, Some(connection), none_is_open).await?;
+    Ok(done)
+}
+
+/// Says that a database without a coordinator is no place to wait for `what`, a
+/// sweep or a file.
+async fn untrained(context: &Context, connection: Connection, what: &str) -> Failure {
+    let instead = format!("`coordinator run {what}{}` trains it here", context.asked);
+    let why = "nothing would train it";
+    connection.leave(context, why, &instead).await
 }
 
 /// Waits until the sweep is over, and prints its table.

@@ -164,7 +164,7 @@ fn vanished(sweep: SweepDigest) -> Failure {
 }
 
 /// Whether there is nothing more to wait for.
-fn ended(sweep: &SweepView) -> Option<Ended> {
+pub(crate) fn ended(sweep: &SweepView) -> Option<Ended> {
     match sweep.state {
         SweepState::Finished => Some(Ended::Finished),
         SweepState::Cancelled => Some(Ended::Cancelled),
