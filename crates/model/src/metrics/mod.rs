@@ -1,13 +1,15 @@
 //! Named numbers: what trainings measure, after each epoch and at their end.
 
+mod goal;
+
 use std::borrow::Cow;
-use std::cmp::Ordering;
-use std::fmt;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+
+pub use self::goal::Goal;
 
 /// The most metrics of one training, or of one epoch, beside the known ones.
 pub const METRICS_MAX: usize = 64;
@@ -37,104 +39,6 @@ pub enum Unit {
     PerSecond,
     /// A whole number that is at least 0.
     Count,
-}
-
-/// The direction in which a metric gets better.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Goal {
-    /// Less is better.
-    #[default]
-    Minimize,
-    /// More is better.
-    Maximize,
-}
-
-/// Metrics of which more is better, by the last word of their names: `val/acc`,
-/// `macro_f1`.
-const MAXIMIZED: [&str; 24] = [
-    "acc",
-    "accuracy",
-    "ap",
-    "auc",
-    "auprc",
-    "auroc",
-    "bleu",
-    "dice",
-    "elbo",
-    "f1",
-    "iou",
-    "likelihood",
-    "map",
-    "miou",
-    "ndcg",
-    "precision",
-    "psnr",
-    "r2",
-    "recall",
-    "return",
-    "reward",
-    "rouge",
-    "ssim",
-    "top1",
-];
-
-impl fmt::Display for Goal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Minimize => "minimize",
-            Self::Maximize => "maximize",
-        })
-    }
-}
-
-impl Goal {
-    /// The goal of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "minimize" => Some(Self::Minimize),
-            "maximize" => Some(Self::Maximize),
-            _ => None,
-        }
-    }
-
-    /// What the name of a metric says about its direction, if anything: that of
-    /// a known metric, and what its last word usually means.
-    pub fn implied(metric: &str) -> Option<Self> {
-        if let Some(known) = kind(metric) {
-            return known.goal;
-        }
-        let lower = metric.to_lowercase();
-        let mut words = lower.split(|it: char| !it.is_alphanumeric());
-        let word = words.rfind(|word| !word.is_empty())?;
-        if MAXIMIZED.contains(&word) {
-            return Some(Self::Maximize);
-        }
-        let is_error = word.ends_with("error") || word.ends_with("loss");
-        is_error.then_some(Self::Minimize)
-    }
-
-    /// Orders values, the better first.
-    pub fn order(self, left: f64, right: f64) -> Ordering {
-        match self {
-            Self::Minimize => left.total_cmp(&right),
-            Self::Maximize => right.total_cmp(&left),
-        }
-    }
-
-    /// The best of some values.
-    pub fn best(self, values: impl IntoIterator<Item = f64>) -> Option<f64> {
-        let values = values.into_iter();
-        values.min_by(|left, right| self.order(*left, *right))
-    }
-
-    /// What the best value is called: the least, or the greatest.
-    pub const fn superlative(self) -> &'static str {
-        match self {
-            Self::Minimize => "least",
-            Self::Maximize => "greatest",
-        }
-    }
 }
 
 /// A metric that the built-in trainer reports.
@@ -626,35 +530,5 @@ mod tests {
                 prop_assert_eq!(metrics.without(&[&name]).len() + 1, metrics.len());
             }
         }
-    }
-
-    #[test]
-    fn a_name_implies_a_direction() {
-        use Goal::{Maximize, Minimize};
-        let implied = [
-            ("val/acc", Some(Maximize)),
-            ("eval.macro_F1", Some(Maximize)),
-            ("mean reward", Some(Maximize)),
-            ("mAP", Some(Maximize)),
-            ("test_error.cifar10.1", Some(Minimize)),
-            ("val_loss", Some(Minimize)),
-            ("rmse_error", Some(Minimize)),
-            ("accuracy_epoch", None),
-            ("perplexity", None),
-            ("lr", None),
-            ("---", None),
-        ];
-        for (name, goal) in implied {
-            assert_eq!(Goal::implied(name), goal, "{name}");
-        }
-    }
-
-    #[test]
-    fn the_best_is_at_the_end_that_the_goal_names() {
-        let values = [0.5, -1.0, 2.0];
-        assert_eq!(Goal::Minimize.best(values), Some(-1.0));
-        assert_eq!(Goal::Maximize.best(values), Some(2.0));
-        assert_eq!(Goal::Maximize.best([]), None);
-        assert!(MAXIMIZED.is_sorted());
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use swath_model::metrics::Goal;
 use swath_model::program::{self, GIVEN, Launch};
 use swath_model::spec::{JobSpec, Work, lookup};
 use swath_model::suggest::{did_you_mean, nearest};
@@ -11,10 +12,24 @@ use swath_model::suggest::{did_you_mean, nearest};
 use super::{axis_values, commands};
 use crate::error::FileError;
 use crate::expression::Expression;
+use crate::file::SweepFile;
 use crate::grid::Block;
 use crate::range;
 use crate::section::names;
 use crate::settings::{Assigned, Bare, Settings};
+
+impl SweepFile {
+    /// The metric of its program, if neither the file nor the metric's name says
+    /// which of its values are better.
+    pub fn unranked_metric(&self) -> Option<&str> {
+        let set = |path| self.settings.get(path).map(|setting| &setting.value);
+        let Some(Assigned::Literal(Value::String(metric))) = set("trainer.metric") else {
+            return None;
+        };
+        let told = set("trainer.goal").is_some() || Goal::implied(metric).is_some();
+        Some(metric.as_str()).filter(|_| !told)
+    }
+}
 
 /// Finds mistakes among the parameters of programs.
 pub(crate) fn check_params(
