@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use swath_model::message::Files;
+use swath_report::visible;
 use swath_sweep::{Expansion, SweepFile};
 
 use super::failure::{Failure, Outcome};
@@ -22,13 +23,18 @@ pub(crate) struct Loaded {
     pub(crate) shipment: Option<Shipment>,
     /// What is most likely a slip, for people.
     pub(crate) warnings: Vec<String>,
+    /// What the file leaves open, and how it is taken.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Loaded {
-    /// Warns of what is most likely a slip.
+    /// Warns of what is most likely a slip, and says how the file is taken.
     pub(crate) fn warn(&self, context: &Context) {
         for warning in &self.warnings {
             context.printer.warn(warning);
+        }
+        for note in &self.notes {
+            context.printer.note(note);
         }
     }
 }
@@ -61,9 +67,11 @@ pub(crate) fn load(path: &Path) -> Outcome<Loaded> {
              whole path"
         )
     }));
+    let notes = unranked(&file).into_iter().collect();
     Ok(Loaded {
         file,
         warnings,
+        notes,
         shipment: found.shipment,
         files: Files {
             main,
@@ -74,6 +82,19 @@ pub(crate) fn load(path: &Path) -> Outcome<Loaded> {
             executable: found.executable,
         },
     })
+}
+
+/// Says which values of the metric count as better, where nothing tells that.
+fn unranked(file: &SweepFile) -> Option<String> {
+    let metric = visible(file.unranked_metric()?);
+    let place = match file.program {
+        Some(_) => "under [program]",
+        None => "in `trainer`",
+    };
+    Some(format!(
+        "the least `{metric}` counts as the best, because neither its name nor a `goal` says \
+         otherwise; `goal = \"maximize\"` {place} turns that"
+    ))
 }
 
 /// Warns of what is most likely a slip in a file that can be trained as it is.
@@ -193,6 +214,71 @@ recipe = \"recipes/base.toml\"
             failure.lines[0].contains("they leave out `./run.sh`"),
             "{failure:?}"
         );
+    }
+
+    #[test]
+    fn a_script_that_is_not_there_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        fs::create_dir(directory.join("lib")).unwrap();
+        for name in ["train.py", "lib/train.R", "run.sh"] {
+            fs::write(directory.join(name), "").unwrap();
+        }
+        let told = |command: &str, lines: &str| {
+            let path = directory.join("py.toml");
+            let text = format!(
+                "[sweep]\nname = \"py\"\n[program]\ncommand = {command}\narguments = \"flags\"\n\
+                 {lines}\n[[grid]]\nx = [1]\n"
+            );
+            fs::write(&path, text).unwrap();
+            let warnings = load(&path).unwrap().warnings.join("\n");
+            warnings.replace(
+                &*directory.canonicalize().unwrap().to_string_lossy(),
+                "/dir",
+            )
+        };
+        insta::assert_snapshot!(told("[\"python3\", \"trian.py\"]", ""), @"there is no file `trian.py` in /dir, where the program is started: its content takes no part in the names of jobs, and workers must have it; did you mean `train.py`?");
+        insta::assert_snapshot!(told("[\"python3\", \"-u\", \"other.py\", \"gone.py\"]", ""), @"there is no file `other.py` in /dir, where the program is started: its content takes no part in the names of jobs, and workers must have it");
+        insta::assert_snapshot!(told("[\"Rscript\", \"lib/trian.R\"]", ""), @"there is no file `lib/trian.R` in /dir, where the program is started: its content takes no part in the names of jobs, and workers must have it; did you mean `lib/train.R`?");
+        insta::assert_snapshot!(told("[\"./rum.sh\"]", ""), @"there is no file `./rum.sh` in /dir, where the program is started: its content takes no part in the names of jobs, and workers must have it; did you mean `./run.sh`?");
+        insta::assert_snapshot!(told("[\"python3\", \"trian.py\"]", "ship = true\ninputs = [\"*.py\"]"), @"there is no file `trian.py` in /dir, so none travels with the sweep: no attempt will find it; did you mean `train.py`?");
+        for command in [
+            "[\"python3\", \"train.py\", \"gone.py\"]",
+            "[\"./run.sh\", \"gone.py\"]",
+            "[\"python3\", \"-m\", \"train\"]",
+            "[\"python3\", \"-c\", \"import os.py\"]",
+            "[\"sh\", \"-c\", \"python3 gone.py\"]",
+            "[\"python3.11\", \"{x}.py\"]",
+            "[\"my_tool.py\"]",
+        ] {
+            assert_eq!(told(command, ""), "", "{command}");
+        }
+    }
+
+    #[test]
+    fn a_direction_that_nothing_tells_is_told() {
+        let told = |lines: &str| {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("py.toml");
+            let text = format!("[sweep]\nname = \"py\"\n{lines}\n[[grid]]\nparams.x = [1]\n");
+            fs::write(&path, text).unwrap();
+            load(&path).unwrap().notes.join("\n")
+        };
+        let program = |lines: &str| {
+            told(&format!(
+                "[program]\ncommand = [\"prog\"]\narguments = \"flags\"\n{lines}"
+            ))
+        };
+        insta::assert_snapshot!(program("metric = \"speed\""), @r#"the least `speed` counts as the best, because neither its name nor a `goal` says otherwise; `goal = "maximize"` under [program] turns that"#);
+        insta::assert_snapshot!(told("[fixed]\ntrainer = { command = [\"prog\"], metric = \"speed\" }"), @r#"the least `speed` counts as the best, because neither its name nor a `goal` says otherwise; `goal = "maximize"` in `trainer` turns that"#);
+        for lines in [
+            "",
+            "metric = \"val/acc\"",
+            "metric = \"neg_log_likelihood\"",
+            "metric = \"speed\"\ngoal = \"minimize\"",
+        ] {
+            assert_eq!(program(lines), "", "{lines}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use swath_model::id::InputDigest;
 use swath_model::program::{EXECUTABLES_MAX, INPUTS_BYTES_MAX, INPUTS_MAX, input_digest, is_below};
+use swath_model::suggest::nearest;
 use swath_sweep::{FileError, Named, SweepFile};
 
 use super::imports;
@@ -152,6 +153,7 @@ fn missed(file: &SweepFile, inputs: &BTreeMap<String, Input>, directory: &Path) 
     let are_named = program.is_some_and(|it| it.inputs.is_some());
     let mut missed = BTreeSet::new();
     for words in file.commands() {
+        missed.extend(absent_script(&words, directory, ships));
         let started = started(&words, directory);
         if ships {
             let named = words.iter().skip(1).filter(|word| is_plain(word));
@@ -187,6 +189,61 @@ fn missed(file: &SweepFile, inputs: &BTreeMap<String, Input>, directory: &Path) 
         }
     }
     missed.into_iter().collect()
+}
+
+/// The endings of scripts, by which a word of a command is known to be one.
+const SCRIPT_ENDINGS: [&str; 10] = ["R", "bash", "jl", "js", "lua", "m", "pl", "py", "rb", "sh"];
+
+/// What to say of a script that a command starts and that is not there.
+fn absent_script(words: &[String], directory: &Path, ships: bool) -> Option<String> {
+    let (program, arguments) = words.split_first()?;
+    let is_script = |word: &&String| {
+        let ending = Path::new(word.as_str()).extension();
+        let ending = ending.is_some_and(|it| SCRIPT_ENDINGS.iter().any(|known| it == *known));
+        ending && is_plain(word) && !word.contains(char::is_whitespace)
+    };
+    // What a flag such as `-c` or `-m` brings is no file.
+    let takes_text = |word: &String| matches!(&**word, "-c" | "-e" | "-m");
+    let first = arguments
+        .iter()
+        .find(|word| !word.starts_with('-') || takes_text(word));
+    // Other programs are looked for on PATH.
+    let script = Some(program)
+        .filter(|it| it.contains('/'))
+        .filter(is_script);
+    let word = script.or_else(|| first.filter(is_script))?;
+    let path = directory.join(word);
+    if path.exists() {
+        return None;
+    }
+    let place = directory.display();
+    let what = if ships && is_below(word) {
+        format!(
+            "there is no file `{word}` in {place}, so none travels with the sweep: no attempt will \
+             find it"
+        )
+    } else {
+        format!(
+            "there is no file `{word}` in {place}, where the program is started: its content takes \
+             no part in the names of jobs, and workers must have it"
+        )
+    };
+    let near = near_file(&path).map(|near| {
+        let within = &word[..word.rfind('/').map_or(0, |at| at + 1)];
+        format!("; did you mean `{within}{near}`?")
+    });
+    Some(what + &near.unwrap_or_default())
+}
+
+/// The name of the file beside `path` that is nearest to its own.
+fn near_file(path: &Path) -> Option<String> {
+    let beside = fs::read_dir(path.parent()?).ok()?;
+    let files = beside.flatten().filter(|it| it.path().is_file());
+    let names: Vec<String> = files
+        .filter_map(|it| it.file_name().into_string().ok())
+        .collect();
+    let name = path.file_name()?.to_str()?;
+    nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 /// What to say of a module that is no input.
