@@ -122,9 +122,9 @@ Examples:
   coordinator wait quickstart
   coordinator wait last --timeout 3600 -o csv > last.csv")]
 pub(crate) struct Wait {
-    /// Which sweep; of several, the newest
-    #[arg(value_name = "SWEEP", required = true)]
-    pub(crate) selector: Vec<String>,
+    /// Which sweep; of several that a pattern names, the newest
+    #[arg(value_name = "SWEEP")]
+    pub(crate) sweep: String,
     /// Give up after so many seconds; the work goes on
     #[arg(long, value_name = "SECONDS", env = environment::TIMEOUT, hide_env_values = true)]
     pub(crate) timeout: Option<u64>,

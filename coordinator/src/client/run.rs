@@ -27,6 +27,8 @@ use crate::settings::{Context, LocalSettings, Target, policy_of_one};
 struct Subject {
     sweep: SweepDigest,
     again: String,
+    /// Whether they name its file.
+    is_file: bool,
 }
 
 pub(crate) async fn run(context: &Context, arguments: &cli::Run) -> Outcome {
@@ -44,6 +46,7 @@ pub(crate) async fn run(context: &Context, arguments: &cli::Run) -> Outcome {
     }
     let mut connection = start(context, loaded.is_some()).await?;
     let again = format!("coordinator run {}{}", arguments.sweep, context.asked);
+    let is_file = loaded.is_some();
     let sweep = match loaded {
         Some(loaded) => {
             let digest = prepare(context, &settings, &loaded, Some(&mut connection)).await?;
@@ -55,7 +58,11 @@ pub(crate) async fn run(context: &Context, arguments: &cli::Run) -> Outcome {
                 .digest
         }
     };
-    let subject = Subject { sweep, again };
+    let subject = Subject {
+        sweep,
+        again,
+        is_file,
+    };
     let timeout = arguments.timeout.map(Duration::from_secs);
     let mut training = Training {
         context,
@@ -98,7 +105,12 @@ pub(crate) async fn extended(
         interrupts: &mut interrupts,
         timeout: None,
     };
-    let exit = training.train(&Subject { sweep, again }).await;
+    let subject = Subject {
+        sweep,
+        again,
+        is_file: false,
+    };
+    let exit = training.train(&subject).await;
     connection.close().await?;
     exit
 }
@@ -222,7 +234,7 @@ async fn submit(
         .await?;
     let receipt = receipt(&reply)?.up_to(loaded.file.replicates_max);
     context.printer.note(sentence(&receipt));
-    tell_others(context, &receipt)?;
+    tell_others(context, &receipt, connection.is_local())?;
     Ok(receipt.digest)
 }
 
@@ -394,6 +406,8 @@ fn parting(context: &Context, subject: &Subject, name: &str) -> Parting {
         resume: format!(
             "`coordinator retry {name}{asked}` queues the failed jobs again, `{again}` trains them"
         ),
+        again: again.clone(),
+        submits: subject.is_file,
     }
 }
 
@@ -428,6 +442,7 @@ mod tests {
         let subject = Subject {
             sweep: sweep("small").digest,
             again: "coordinator run small".to_owned(),
+            is_file: false,
         };
         assert_eq!(
             parting(&context, &subject, "small").resume,

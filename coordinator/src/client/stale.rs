@@ -23,12 +23,13 @@ use crate::settings::Context;
 pub(crate) async fn retry(context: &Context, arguments: &cli::Retry) -> Outcome {
     let mut connection = Connection::open(context).await?;
     let submitted = submitted_again(context, &mut connection, &arguments.selector).await;
+    let is_local = connection.is_local();
     connection.close().await?;
     let Some(receipt) = submitted? else {
         return Ok(Exit::Ok);
     };
     submit::print(context, &receipt)?;
-    tell_others(context, &receipt)?;
+    tell_others(context, &receipt, is_local)?;
     Ok(Exit::Ok)
 }
 

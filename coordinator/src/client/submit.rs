@@ -120,7 +120,7 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
     }
     if !arguments.wait {
         print(context, &receipt)?;
-        tell_others(context, &receipt)?;
+        tell_others(context, &receipt, connection.is_local())?;
         if let Some(lack) = &receipt.lack {
             let sweep = &receipt.sweep;
             context.printer.warn(format!("{sweep} waits: {lack}"));
@@ -130,7 +130,7 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
         return Ok(Exit::Ok);
     }
     context.printer.note(sentence(&receipt));
-    tell_others(context, &receipt)?;
+    tell_others(context, &receipt, connection.is_local())?;
     let parting = parting(&receipt.sweep, &context.asked);
     let goal = Goal {
         sweep: receipt.digest,
@@ -143,7 +143,7 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
 pub(crate) async fn wait_for(context: &Context, arguments: &cli::Wait) -> Outcome {
     let mut interrupts = Interrupts::listen(true)?;
     let mut connection = Connection::open(context).await?;
-    let sweep = find(&mut connection, arguments.selector.clone()).await?;
+    let sweep = find(&mut connection, vec![arguments.sweep.clone()]).await?;
     if connection.is_local() && ended(&sweep).is_none() {
         return Err(untrained(context, connection, &sweep.name).await);
     }
@@ -209,6 +209,8 @@ fn parting(name: &str, asked: &str) -> Parting {
         resume: format!(
             "`coordinator retry {name}{asked}` queues the failed jobs again and lets it go on"
         ),
+        again: format!("coordinator run {name}{asked}"),
+        submits: false,
     }
 }
 
@@ -275,15 +277,15 @@ pub(crate) fn sentence(receipt: &Receipt) -> String {
 }
 
 /// Tells what becomes of the sweep that the name meant before, and of those with
-/// which it shares jobs.
-pub(crate) fn tell_others(context: &Context, receipt: &Receipt) -> Outcome<()> {
+/// which it shares jobs. `is_local` says that no coordinator hands jobs to workers.
+pub(crate) fn tell_others(context: &Context, receipt: &Receipt, is_local: bool) -> Outcome<()> {
     for overlap in &receipt.overlaps {
         let shared = shared(overlap);
         context.printer.warn(format!(
             "{shared}; from now on what this file says counts for them, when an attempt begins"
         ));
     }
-    for told in before(receipt, &user::name()?, &context.asked) {
+    for told in before(receipt, &user::name()?, &context.asked, is_local) {
         match told {
             Told::Warning(text) => context.printer.warn(text),
             Told::Note(text) => context.printer.note(text),
@@ -311,7 +313,7 @@ enum Told {
     Note(String),
 }
 
-fn before(receipt: &Receipt, user: &str, asked: &str) -> Vec<Told> {
+fn before(receipt: &Receipt, user: &str, asked: &str, is_local: bool) -> Vec<Told> {
     let Some(before) = &receipt.before else {
         return Vec::new();
     };
@@ -329,9 +331,14 @@ fn before(receipt: &Receipt, user: &str, asked: &str) -> Vec<Told> {
     }];
     if before.open_jobs > 0 {
         let jobs = counted(before.open_jobs, "open job");
-        told.push(Told::Note(format!(
-            "{older} goes on with {jobs}; `coordinator cancel {older}{asked}` stops it"
-        )));
+        told.push(Told::Note(if is_local {
+            format!(
+                "{older} is left with {jobs}: `coordinator run {older}{asked}` trains them, \
+                 `coordinator cancel {older}{asked}` gives them up"
+            )
+        } else {
+            format!("{older} goes on with {jobs}; `coordinator cancel {older}{asked}` stops it")
+        }));
     }
     told
 }
@@ -406,16 +413,23 @@ mod tests {
             ..SubmitReply::default()
         })
         .unwrap();
-        assert_eq!(before(&receipt, "bob", ""), []);
+        assert_eq!(before(&receipt, "bob", "", false), []);
         receipt.before = Some(Before {
             digest: receipt.digest,
             version: 1,
             owner: "alice".to_owned(),
             open_jobs: 3,
         });
-        insta::assert_debug_snapshot!(before(&receipt, "bob", " --coordinator h:1"));
+        let asked = " --coordinator h:1";
+        insta::assert_debug_snapshot!(before(&receipt, "bob", asked, false));
         receipt.before.as_mut().unwrap().open_jobs = 0;
-        insta::assert_debug_snapshot!(before(&receipt, "alice", ""));
+        insta::assert_debug_snapshot!(before(&receipt, "alice", "", false));
+        receipt.before.as_mut().unwrap().open_jobs = 3;
+        insta::assert_debug_snapshot!(before(&receipt, "alice", "", true)[1], @r#"
+        Note(
+            "slow@1 is left with 3 open jobs: `coordinator run slow@1` trains them, `coordinator cancel slow@1` gives them up",
+        )
+        "#);
     }
 
     #[test]

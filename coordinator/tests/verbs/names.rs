@@ -60,7 +60,7 @@ fn a_changed_file_is_the_next_version() {
         "warning: until now small was a sweep of alice, which is small@1 from now on; \
          `coordinator rename small@2 NAME --database sqlite:swath.db` gives yours a name",
         // One of its three cells is in the other file too.
-        "small@1 goes on with 4 open jobs; `coordinator cancel small@1",
+        "small@1 is left with 4 open jobs: `coordinator run small@1",
     ] {
         assert!(second.stderr.contains(said), "{said}: {}", second.stderr);
     }

@@ -84,13 +84,13 @@ class Client:
             document = self._ask(*words, "--", path)
         return Table(document) if wait else document
 
-    def wait(self, sweep: str, *filters: str, timeout: Optional[float] = None) -> Table:
+    def wait(self, sweep: str, *, timeout: Optional[float] = None) -> Table:
         """Waits until a sweep is over and returns its table.
 
         :class:`FailedJobsError` says that jobs failed, :class:`CancelledError` that some were cancelled; their
         ``table`` is the one that there is. :class:`WaitTimeoutError` says that the time, in seconds, is over.
         """
-        return Table(self._ask("wait", *_timeout(timeout), "--", sweep, *filters))
+        return Table(self._ask("wait", *_timeout(timeout), "--", sweep))
 
     def table(self, sweep: str, *filters: str) -> Table:
         """A sweep's table; filters, such as ``"lr<=0.1"``, choose its cells."""

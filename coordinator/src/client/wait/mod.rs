@@ -119,10 +119,12 @@ pub(crate) async fn wait(
                 };
                 view.learn_names(connection, goal.sweep).await;
                 let stall = stalls.iter().find(|it| it.sweep == goal.sweep);
-                view.show(&status, sweep, stall);
                 // Nobody else will come with what is lacking.
                 let alone = stall.filter(|_| connection.is_local());
                 let lacking = alone.and_then(Stall::lack).cloned().map(Ended::Lacking);
+                // What ends the waiting is told at its end.
+                let stall = stall.filter(|_| lacking.is_none());
+                view.show(&status, sweep, stall);
                 let ended = ended(sweep).or(lacking);
                 last = Some(sweep.clone());
                 if let Some(ended) = ended {
@@ -189,6 +191,11 @@ pub(crate) struct Parting {
     /// What to type so that a sweep goes on, with its failed jobs, after it was
     /// paused because its jobs fail.
     pub(crate) resume: String,
+    /// The command that trains it here.
+    pub(crate) again: String,
+    /// Whether that command names the sweep's file, and so submits what the file
+    /// means by then.
+    pub(crate) submits: bool,
 }
 
 /// Prints how the waiting ended, and returns the exit code.
@@ -218,14 +225,7 @@ pub(crate) async fn conclude(
             Ok(Exit::Cancelled)
         }
         Ended::Stuck => Err(stuck(context, &sweep, parting)),
-        Ended::Lacking(lack) => Err(Failure::new(
-            Exit::FailedCells,
-            format!("{name} cannot go on: {lack} ({done})"),
-        )
-        .hint(format!(
-            "mend it, then `{}`: what is measured stays",
-            parting.next
-        ))),
+        Ended::Lacking(lack) => Err(lacking(&sweep.name, &lack, &done, parting)),
         Ended::TimedOut => {
             printer.warn(format!("the time is up: {done}; {}", parting.work));
             printer.hint(&parting.next);
@@ -237,6 +237,33 @@ pub(crate) async fn conclude(
             Ok(Exit::Interrupted)
         }
     }
+}
+
+/// The failure of a sweep of which the worker of this command lacks something.
+fn lacking(name: &str, lack: &Lack, done: &str, parting: &Parting) -> Failure {
+    let Parting { again, submits, .. } = parting;
+    let (why, next) = match lack {
+        Lack::Input {
+            path,
+            differs: true,
+        } => {
+            let next = if *submits {
+                format!("`{again}` submits the changed program as the next version")
+            } else {
+                format!(
+                    "submit its file again: the changed program is the next version; or put the \
+                     file back, then `{again}` goes on from here"
+                )
+            };
+            (format!("`{path}` has changed since it was submitted"), next)
+        }
+        lack => {
+            let next = format!("mend it, then `{again}` goes on: what is measured stays");
+            (lack.to_string(), next)
+        }
+    };
+    let message = format!("{name} cannot go on: {why} ({done})");
+    Failure::new(Exit::FailedCells, message).hint(next)
 }
 
 /// How long a coordinator that has just reported the end may take to restart;
@@ -351,6 +378,40 @@ mod tests {
         view.counts.leased = 0;
         view.paused = Some(PauseCause::Operator);
         assert_eq!(ended(&view), None);
+    }
+
+    #[test]
+    fn what_the_worker_here_lacks_is_told_with_what_to_do() {
+        let mut parting = Parting {
+            work: String::new(),
+            next: String::new(),
+            resume: String::new(),
+            again: "coordinator run small.toml".to_owned(),
+            submits: true,
+        };
+        let told = |lack: &Lack, parting: &Parting| {
+            lacking("small", lack, "2 of 6 jobs are done", parting)
+                .lines
+                .join("\n")
+        };
+        let input = |differs| Lack::Input {
+            path: "train.py".to_owned(),
+            differs,
+        };
+        insta::assert_snapshot!(told(&input(true), &parting), @"
+        small cannot go on: `train.py` has changed since it was submitted (2 of 6 jobs are done)
+        `coordinator run small.toml` submits the changed program as the next version
+        ");
+        insta::assert_snapshot!(told(&input(false), &parting), @"
+        small cannot go on: no active worker has `train.py`; copy it to the worker's host (2 of 6 jobs are done)
+        mend it, then `coordinator run small.toml` goes on: what is measured stays
+        ");
+        parting.again = "coordinator run small".to_owned();
+        parting.submits = false;
+        insta::assert_snapshot!(told(&input(true), &parting), @"
+        small cannot go on: `train.py` has changed since it was submitted (2 of 6 jobs are done)
+        submit its file again: the changed program is the next version; or put the file back, then `coordinator run small` goes on from here
+        ");
     }
 
     #[test]
