@@ -29,7 +29,8 @@ impl<'a> Section<'a> {
             .filter(|entry| !known.contains(&&*entry.name))
         {
             let path = format!("{name}.{}", entry.name);
-            errors.push(entry.place.error(path, unknown(&entry.name, known)));
+            let message = elsewhere(&path).unwrap_or_else(|| unknown(&entry.name, known));
+            errors.push(entry.place.error(path, message));
         }
         Self {
             name,
@@ -51,6 +52,14 @@ impl<'a> Section<'a> {
         self.place_of(name)
             .error(format!("{}.{name}", self.name), message)
     }
+}
+
+/// What to write for a key that other tools have in this place.
+fn elsewhere(path: &str) -> Option<String> {
+    let is_count = ["sweep.seeds", "sweep.repeats", "sweep.repetitions"].contains(&path);
+    let message = "unknown key; `replicates = 3` trains each cell so often, each time with a seed \
+                   of its own, and `seeds` in [program] names the seeds";
+    is_count.then(|| message.to_owned())
 }
 
 pub(super) fn unknown(name: &str, known: &[&str]) -> String {

@@ -87,6 +87,16 @@ impl Node {
     }
 }
 
+/// How other languages write that there is no value.
+const NULLS: [&str; 6] = ["null", "Null", "NULL", "None", "none", "nil"];
+const NO_NULL: &str = "TOML has no null: leave the parameter out in place of it, in a [[grid]] \
+                       block of its own where other cells have it";
+
+fn begins_with_word(text: &str, word: &str) -> bool {
+    let rest = text.strip_prefix(word);
+    rest.is_some_and(|rest| !rest.starts_with(|it: char| it.is_alphanumeric() || it == '_'))
+}
+
 /// Parses TOML into the entries of its root.
 pub(super) fn parse(file: &str, text: &str) -> Result<Vec<Entry>, FileError> {
     let source = Source::new(file, text);
@@ -94,7 +104,12 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Vec<Entry>, FileError> {
         Ok(document) => source.entries(document.as_table()),
         Err(error) => {
             let span = error.span().unwrap_or(0..0);
-            let message = error.message().lines().collect::<Vec<_>>().join("; ");
+            let message = match text.get(span.start..) {
+                Some(rest) if NULLS.iter().any(|null| begins_with_word(rest, null)) => {
+                    NO_NULL.to_owned()
+                }
+                _ => error.message().lines().collect::<Vec<_>>().join("; "),
+            };
             let key = match text.get(span.clone()) {
                 Some(key) if message == "duplicate key" => key.trim_matches(['"', '\'']),
                 _ => "",

@@ -8,9 +8,9 @@ use super::{Results, label};
 
 impl Results {
     /// A sentence for each numeric axis at whose end the best cell lies: a
-    /// better cell may lie beyond. Axes with fewer than three values at the
-    /// best cell have no inside and are left out. None while a replicate is
-    /// open, or where several cells are the best.
+    /// better cell may lie beyond. A least value of 0 is no such end. Axes with
+    /// fewer than three values at the best cell have no inside and are left out.
+    /// None while a replicate is open, or where several cells are the best.
     pub(super) fn border(&self) -> Vec<String> {
         let is_final = self.summaries.iter().all(|it| it.tally().open == 0);
         if !is_final {
@@ -74,7 +74,8 @@ impl Results {
             return None;
         };
         if value <= *least {
-            Some(End::Least)
+            // Many parameters cannot be negative, and 0 turns them off.
+            Some(End::Least).filter(|_| value != 0.0)
         } else if value >= *greatest {
             Some(End::Greatest)
         } else {

@@ -13,11 +13,31 @@ fn unknown_keys_name_the_nearest() {
     wrong!("[[grid]]\nbatch_szie = [1]\n", @"s/x.toml:5:1: `batch_szie`: unknown key; did you mean `batch_size`?");
     wrong!("[[grid]]\nepochs = 5\n[fixed]\n  model.dept = 20\n", @"s/x.toml:7:9: `model.dept`: unknown key; did you mean `model.depth`?");
     wrong!("[[grid]]\nepochs = 5\n[fixed]\nmodel.growth_rate = 20\n", @"s/x.toml:7:21: `model.growth_rate`: `resnet_preact` has no such option; it takes: depth, initial_channels, block_type, remove_first_relu, add_last_bn, preact_stage");
+    wrong!("seeds = 3\n[[grid]]\nepochs = 5\n", @"s/x.toml:4:1: `sweep.seeds`: unknown key; `replicates = 3` trains each cell so often, each time with a seed of its own, and `seeds` in [program] names the seeds");
     wrong!("replicate = 3\n[[grid]]\nepochs = 5\n", @"s/x.toml:4:1: `sweep.replicate`: unknown key; did you mean `replicates`?");
     wrong!("[[grid]]\nepochs = 5\n[tabel]\nrows = []\n", @"s/x.toml:6:2: `tabel`: unknown key; did you mean `table`?");
     wrong!("[[grid]]\nepochs = 5\n[optimizer]\nlr = 0.1\n", @"s/x.toml:6:2: `optimizer`: belongs under [fixed] or in a [[grid]]");
     wrong!("[[grid]]\nepochs = 5\n[table]\nrow = []\n", @"s/x.toml:7:1: `table.row`: unknown key; did you mean `rows`?");
     wrong!("[[grid]]\nzipp = { epochs = [5] }\n", @"s/x.toml:5:1: `zipp`: unknown key; did you mean `zip`?");
+}
+
+#[test]
+fn a_null_is_left_out() {
+    for (text, at) in [
+        ("[[grid]]\nparams.x = null\n", "5:12"),
+        ("[[grid]]\nparams.x = None\n", "5:12"),
+        ("[[grid]]\nparams.x = [0.1, null]\n", "5:18"),
+        ("[fixed]\nparams = { x = nil }\n", "5:16"),
+    ] {
+        let told = errors(&with_head(text));
+        let expected = format!(
+            "s/x.toml:{at}: TOML has no null: leave the parameter out in place of it, in a [[grid]] \
+             block of its own where other cells have it"
+        );
+        assert_eq!(told, expected, "{text}");
+    }
+    let other = errors(&with_head("[[grid]]\nparams.x = nulls\n"));
+    assert!(!other.contains("no null"), "{other}");
 }
 
 #[test]

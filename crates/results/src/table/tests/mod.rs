@@ -552,8 +552,7 @@ fn nothing_is_decided_early_and_all_diverged_is_not_reproduced() {
 
 #[test]
 fn the_best_at_the_border_is_told() {
-    let grid = |best: usize| {
-        let rates = [0.1, 0.2, 0.4];
+    let among = |rates: [f64; 3], best: usize| {
         let cells = rates.iter().zip(0..).map(|(lr, index)| {
             let axes = [("batch_size", json!(64)), ("optimizer.lr", json!(lr))];
             cell(index, &axes, if index as usize == best { 7.0 } else { 8.0 })
@@ -561,6 +560,7 @@ fn the_best_at_the_border_is_told() {
         let definition = list(&["optimizer.lr"], &["test_error"]);
         results(definition, cells.collect()).table().unwrap().advice
     };
+    let grid = |best| among([0.1, 0.2, 0.4], best);
     assert_eq!(
         grid(2),
         [
@@ -573,6 +573,9 @@ fn the_best_at_the_border_is_told() {
     assert_eq!(grid(1), [""; 0]);
     // No cell is the best alone.
     assert_eq!(grid(3), [""; 0]);
+    // Nothing lies below the 0 that turns something off.
+    assert_eq!(among([0.0, 0.2, 0.4], 0), [""; 0]);
+    assert_eq!(among([-0.1, 0.0, 0.4], 0).len(), 1);
 }
 
 /// A sweep over learning rates: the errors of each cell's replicates. `start` is
