@@ -14,6 +14,7 @@ mod epochs;
 mod event;
 mod jobs;
 mod journal;
+mod kinds;
 mod lane;
 mod line;
 mod open_line;
@@ -48,6 +49,7 @@ use self::drain::Drain;
 pub use self::event::{
     Call, CallError, CallId, ChildId, Effect, End, Entry, Event, Exit, Line, Program, Reply,
 };
+pub use self::kinds::Kinds;
 pub use self::lane::Backoff;
 use self::lane::{Jitter, Lane};
 use self::outbox::Outbox;

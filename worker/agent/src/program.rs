@@ -2,6 +2,7 @@
 //! trainer protocol between lines of all kinds, so nothing that they write
 //! costs their training: what is not understood is a line of the log.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,7 +18,7 @@ use crate::classify::{ending, failed, told, unexplained};
 use crate::epochs::is_epoch;
 use crate::line::{Found, find};
 use crate::open_line::newest_state;
-use crate::rows::Row;
+use crate::rows::{Odd, Row, Told};
 use crate::thinned::Thinned;
 
 /// How much of the end of a line that was too long is kept for the log.
@@ -181,22 +182,42 @@ impl Running {
         let Some(about) = &self.runs else {
             return;
         };
-        let (mut row, mut wrong) = (Row::default(), None);
-        for (name, text) in about.patterns.iter().flat_map(|it| it.find(line)) {
-            if !row.add_text(name, text) {
-                wrong = Some(format!("`{name}` is no number: `{text}`"));
-            }
+        // Of a line that is written anew after each carriage return, the last state.
+        let found = about.patterns.iter().flat_map(|it| it.find(line));
+        let found: BTreeMap<&str, &str> = found.collect();
+        if found.is_empty() {
+            return;
         }
-        if wrong.is_some() {
-            self.doubt = wrong;
+        let mut row = Row::default();
+        for (name, text) in found {
+            row.add_text(name, text);
         }
-        if !row.values.is_empty() {
-            let taken = now.saturating_sub(self.started).as_secs_f64();
-            self.read(row, Some(taken), now);
-        }
+        let taken = now.saturating_sub(self.started).as_secs_f64();
+        self.read(row, Some(taken), now);
     }
 
+    /// Takes in a row. The log tells what is left out because it is no number: of
+    /// lines, all that a pattern has a name for; of files, which have columns of
+    /// text, what has been a number before.
     fn read(&mut self, row: Row, seconds: Option<f64>, now: Duration) {
+        let about = self.runs.as_ref();
+        let reader = about.and_then(|it| it.reader.as_ref());
+        let of_line = seconds.is_some();
+        let is_number = |name: &str| {
+            of_line || name == self.metric() || reader.is_some_and(|it| it.knows(name))
+        };
+        let odd = row.odd.iter().filter(|(name, _)| is_number(name));
+        let texts = odd.filter_map(|(name, odd)| match odd {
+            Odd::Text(text) => Some((name.clone(), text.clone())),
+            Odd::Blank | Odd::Null => None,
+        });
+        for (name, text) in texts.collect::<Vec<_>>() {
+            let name = super::first(&name, QUOTED_BYTES);
+            self.warn(
+                &format!("metric `{name}` is left out"),
+                &format!("it is no number: `{text}`"),
+            );
+        }
         let reader = self.runs.as_mut().and_then(|it| it.reader.as_mut());
         if let Some(mut seen) = reader.and_then(|reader| reader.take(row)) {
             seen.seconds = seconds;
@@ -234,15 +255,24 @@ impl Running {
             let value = seen.values.get(&name);
             self.journal.observe(seen, value);
         }
-        let Some(own) = own else {
-            let in_lines = self.runs.as_ref().is_some_and(|it| !it.patterns.is_empty());
-            let none = if in_lines {
-                format!("no line of its output matches the pattern of `{name}`")
-            } else {
-                format!("what it wrote has no `{name}`")
-            };
-            let how = self.doubt.take().unwrap_or(none);
-            return Some(failed(Fault::Crashed, &how, &self.journal.tail()));
+        let own = match own {
+            Told::Number(own) => own,
+            Told::Text(text) => {
+                let how = format!("`{name}` is no number: `{text}`");
+                return Some(failed(Fault::Crashed, &how, &self.journal.tail()));
+            }
+            Told::Nothing { has_blanks } => {
+                let in_lines = self.runs.as_ref().is_some_and(|it| !it.patterns.is_empty());
+                let none = if in_lines {
+                    format!("no line of its output matches the pattern of `{name}`")
+                } else if has_blanks {
+                    format!("what it wrote has no number for `{name}`, only blanks")
+                } else {
+                    format!("what it wrote has no `{name}`")
+                };
+                let how = self.doubt.take().unwrap_or(none);
+                return Some(failed(Fault::Crashed, &how, &self.journal.tail()));
+            }
         };
         if !own.is_finite() {
             let message = format!("its metric `{name}` is {own}");

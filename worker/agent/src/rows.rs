@@ -9,6 +9,7 @@ use serde_json::Value;
 use swath_model::outcome::Observation;
 use swath_model::text::counted;
 
+use crate::clip::first;
 use crate::epochs::{Numbering, of_json, of_text};
 use crate::line::{not_finite, read};
 
@@ -25,11 +26,36 @@ const NAMES_MAX: usize = 1000;
 /// Tables within tables are read to this depth.
 const DEPTH_MAX: usize = 8;
 
+/// How much is kept of a text that stands in place of a number, in bytes.
+const TEXT_BYTES: usize = 100;
+
+/// How programs write in a table that a number is missing, besides an empty cell.
+const MISSING: [&str; 4] = ["NA", "N/A", "None", "null"];
+
 /// What a program told at one time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     /// Numbers by name; they may be infinite, or not numbers.
     pub values: Vec<(String, f64)>,
+    /// What stands under other names.
+    pub(crate) odd: Vec<(String, Odd)>,
+}
+
+/// What stands in place of a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Odd {
+    /// A blank cell of a table.
+    Blank,
+    /// The `null` of JSON.
+    Null,
+    /// Anything else, shortened.
+    Text(String),
+}
+
+impl Odd {
+    fn text(text: &str) -> Self {
+        Self::Text(first(text.trim(), TEXT_BYTES).to_owned())
+    }
 }
 
 impl Row {
@@ -39,15 +65,39 @@ impl Row {
         Some(newest.find(|(known, _)| known == name)?.1)
     }
 
-    /// Adds what a column, or a group of a pattern, has under this name; true if it
-    /// is a number. What is said of an epoch or a step is kept, even if it is none.
-    pub fn add_text(&mut self, name: &str, text: &str) -> bool {
-        let found = number(text);
-        let odd = is_count(name) && !text.trim().is_empty();
-        let value = found.or_else(|| odd.then(|| of_text(text)));
-        self.values
-            .extend(value.map(|value| (name.to_owned(), value)));
-        found.is_some()
+    /// Whether it tells something of this name, be it no number.
+    pub(crate) fn tells(&self, name: &str) -> bool {
+        self.told().any(|told| told == name)
+    }
+
+    /// The names of which it tells something.
+    pub(crate) fn told(&self) -> impl Iterator<Item = &str> {
+        let texts = self.odd.iter();
+        let texts = texts.filter(|(_, odd)| matches!(odd, Odd::Text(_)));
+        let values = self.values.iter().map(|(name, _)| &**name);
+        values.chain(texts.map(|(name, _)| &**name))
+    }
+
+    /// Adds what the cell of a table has under this name.
+    pub fn add_cell(&mut self, name: &str, text: &str) {
+        let text = text.trim();
+        if text.is_empty() || MISSING.contains(&text) {
+            self.odd.push((name.to_owned(), Odd::Blank));
+        } else {
+            self.add_text(name, text);
+        }
+    }
+
+    /// Adds what the group of a pattern has found. What is said of an epoch or a
+    /// step is a number, or NaN.
+    pub(crate) fn add_text(&mut self, name: &str, text: &str) {
+        let count = is_count(name) && !text.trim().is_empty();
+        let value = number(text).or_else(|| count.then(|| of_text(text)));
+        match value {
+            Some(value) => self.values.push((name.to_owned(), value)),
+            None if is_count(name) => {}
+            None => self.odd.push((name.to_owned(), Odd::text(text))),
+        }
     }
 
     fn count(&self, names: &[&str]) -> Option<f64> {
@@ -71,7 +121,14 @@ impl Row {
                     self.add(&format!("{prefix}{slash}{name}"), value, depth + 1);
                 }
             }
-            _ => {}
+            // The items of a list, and what an epoch is called, are under no name.
+            (None, Value::Object(_)) => {}
+            _ if prefix.is_empty() || is_count(prefix) => {}
+            (None, Value::Null) => self.odd.push((prefix.to_owned(), Odd::Null)),
+            (None, value) => {
+                let text = Odd::text(&value.to_string());
+                self.odd.push((prefix.to_owned(), text));
+            }
         }
     }
 }
@@ -168,6 +225,21 @@ pub(crate) struct Reader {
     open: Option<f64>,
     values: BTreeMap<String, f64>,
     last: BTreeMap<String, f64>,
+    /// What was told last of the metric, if it is no number.
+    text: Option<String>,
+    /// Whether a blank stood where the metric belongs.
+    has_blanks: bool,
+}
+
+/// What a program told last of its metric.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Told {
+    /// Nothing. Whether its place is there, and blank.
+    Nothing { has_blanks: bool },
+    /// No number.
+    Text(String),
+    /// A number, finite or not.
+    Number(f64),
 }
 
 impl Reader {
@@ -180,6 +252,8 @@ impl Reader {
             open: None,
             values: BTreeMap::new(),
             last: BTreeMap::new(),
+            text: None,
+            has_blanks: false,
         }
     }
 
@@ -198,9 +272,22 @@ impl Reader {
             Some(_) => self.odd_steps += 1,
             None => {}
         }
-        let mut has_metric = false;
+        let has_metric = row.tells(&self.metric);
+        if has_metric {
+            self.text = None;
+        }
+        for (name, odd) in row.odd {
+            match odd {
+                _ if name != self.metric => {}
+                Odd::Blank | Odd::Null => self.has_blanks = true,
+                Odd::Text(text) => {
+                    // The epoch is there, and its metric is no number.
+                    self.values.insert(name, f64::NAN);
+                    self.text = Some(text);
+                }
+            }
+        }
         for (name, value) in row.values {
-            has_metric |= name == self.metric;
             let known = self.last.contains_key(&name);
             if known || name == self.metric || self.last.len() < NAMES_MAX {
                 self.last.insert(name.clone(), value);
@@ -242,9 +329,20 @@ impl Reader {
         remarks
     }
 
-    /// The last value of the metric, if there is any.
-    pub(crate) fn metric(&self) -> Option<f64> {
-        self.last.get(&self.metric).copied()
+    /// Whether this name has had a number.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.last.contains_key(name)
+    }
+
+    /// What was told last of the metric.
+    pub(crate) fn metric(&self) -> Told {
+        match (&self.text, self.last.get(&self.metric)) {
+            (Some(text), _) => Told::Text(text.clone()),
+            (None, Some(value)) => Told::Number(*value),
+            (None, None) => Told::Nothing {
+                has_blanks: self.has_blanks,
+            },
+        }
     }
 
     /// The last finite value of each name.
@@ -266,6 +364,7 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), *value));
         Row {
             values: values.collect(),
+            odd: Vec::new(),
         }
     }
 
@@ -356,10 +455,16 @@ mod tests {
         let nan = f64::NAN.to_bits();
         assert_eq!(said, [Some(3.0_f64.to_bits()), Some(nan), None]);
         let mut row = Row::default();
-        assert!(row.add_text("acc", "50%") && !row.add_text("note", "x"));
-        assert!(!row.add_text("Epoch", "3/10") && !row.add_text("epoch", " "));
-        let names: Vec<_> = row.values.iter().map(|(name, _)| &**name).collect();
-        assert_eq!(names, ["acc", "Epoch"]);
+        for (name, text) in [
+            ("acc", "50%"),
+            ("note", "x"),
+            ("Epoch", "3/10"),
+            ("epoch", " "),
+        ] {
+            row.add_text(name, text);
+        }
+        assert_eq!(row.told().collect::<Vec<_>>(), ["acc", "Epoch", "note"]);
+        assert_eq!(row.odd, [("note".to_owned(), Odd::Text("x".to_owned()))]);
     }
 
     #[test]
@@ -380,6 +485,15 @@ mod tests {
         let names: Vec<&str> = one[0].values.iter().map(|(name, _)| &**name).collect();
         assert_eq!((one.len(), names), (1, vec!["acc", "val/f1", "val/n"]));
         assert!(one[0].values[1].1.is_nan());
+        let text = |text: &str| Odd::Text(text.to_owned());
+        let odd = [
+            ("name".to_owned(), text("\"x\"")),
+            ("on".to_owned(), text("true")),
+        ];
+        assert_eq!(one[0].odd, odd);
+        let odd = &rows_of_json(r#"["x", null, {"a": null, "epoch": null}]"#).unwrap();
+        let odd: Vec<_> = odd.iter().flat_map(|row| &row.odd).collect();
+        assert_eq!(odd, [&("a".to_owned(), Odd::Null)]);
         assert_eq!(rows_of_json("[{\"a\": 1}, {\"a\": 2}]").unwrap().len(), 2);
         assert!(rows_of_json("{\"a\": 1").is_err());
     }
@@ -395,6 +509,10 @@ mod tests {
             "",
             "%",
             "1,5",
+            "1_000",
+            "0x10",
+            "0.3s",
+            "NA",
             "1.#",
             "f(3)",
             "tensor([1.0])",

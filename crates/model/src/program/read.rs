@@ -116,7 +116,7 @@ fn patterns(value: &Value, metric: &str) -> Result<Vec<Pattern>, String> {
     }
     Err(format!(
         "no group of `stdout` is called `{metric}`, the metric; name it like \
-         (?<{metric}>[0-9.eE+-]+)"
+         (?<{metric}>\\S+)"
     ))
 }
 
@@ -156,9 +156,12 @@ impl Pattern {
         self.groups.iter().flatten().map(String::as_str)
     }
 
-    /// The texts that it finds in a line, with their names.
+    /// The texts that it finds in a line, with their names. A match of nothing, which
+    /// is everywhere, finds nothing.
     pub fn find<'a>(&'a self, line: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.regex.captures_iter(line).flat_map(|found| {
+        let all = self.regex.captures_iter(line);
+        let all = all.filter(|found| found.get(0).is_some_and(|it| !it.is_empty()));
+        all.flat_map(|found| {
             let named = self.groups.iter().enumerate();
             named.filter_map(move |(place, name)| {
                 Some((name.as_deref()?, found.get(place)?.as_str()))

@@ -298,7 +298,7 @@ s/x.toml:5:11: `program.timeout`: must be a time, like "90s", "30m", "6h" or "1h
 s/x.toml:5:10: `program.inputs`: must be a list of files and patterns under the program's directory, like ["train.py", "model/**/*.py"]
 s/x.toml:5:9: `program.seeds`: must be "distinct", "common" or a list of different whole numbers below 2147483648
 s/x.toml:3:1: `program.metric`: is missing; name the metric that `read` finds
-s/x.toml:6:8: `program.read`: no group of `stdout` is called `m`, the metric; name it like (?<m>[0-9.eE+-]+)
+s/x.toml:6:8: `program.read`: no group of `stdout` is called `m`, the metric; name it like (?<m>\S+)
 s/x.toml:5:1: `program.argments`: unknown key; did you mean `arguments`?
 s/x.toml:4:11: `program.command`: must be a list of words, like ["python", "t.py"]; no shell takes it apart
 s/x.toml:4:12: `program.command`: `~` is for shells; write the whole path

@@ -188,6 +188,7 @@ fn numbers_are_read_from_what_a_program_wrote() {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), *value))
             .collect(),
+        ..Row::default()
     };
     let wrote = |rows: Result<Vec<Row>, String>| {
         ends_after(&json!({ "jsonl": "log" }), move |child| {
@@ -243,6 +244,56 @@ fn a_pattern_that_matches_nothing_is_told_with_what_was_printed() {
             .1
             .starts_with("`val/acc` is no number: `fast`")
     );
+}
+
+#[test]
+fn a_text_in_place_of_the_last_number_is_a_fault_and_an_earlier_one_is_told() {
+    let read = json!({ "stdout": "acc=(.*)" });
+    let read = |texts: &[&str]| {
+        let all: Vec<_> = texts.iter().map(|text| format!("acc={text}")).collect();
+        let all: Vec<_> = all.iter().map(String::as_str).collect();
+        ends_after(&read, |child| lines(child, &all))
+    };
+    for text in ["NA", "None", "null", "0.3s", "1_000", "0x10", "1,5", ""] {
+        let entries = [read(&["0.5", text])];
+        let (found, message) = fault(&entries);
+        assert_eq!(found, Fault::Crashed, "{text}");
+        let wanted = format!("`val/acc` is no number: `{text}`");
+        assert!(message.starts_with(&wanted), "{message}");
+        // The epoch without a number has its place.
+        let entry = read(&[text, "0.5"]);
+        assert_eq!(values(&entry).get("val/acc"), Some(0.5));
+        assert!(epochs(&entry).iter().map(|it| it.epoch).eq([1, 2]));
+    }
+}
+
+#[test]
+fn texts_are_told_once_where_a_number_was_asked_for() {
+    let read = json!({ "stdout": r"loss=(?<loss>\S+) acc=(?<val/acc>\S+)" });
+    let entry = ends_after(&read, |child| {
+        lines(child, &["loss=a acc=b", "loss=c acc=d", "loss=e acc=0.5"])
+    });
+    assert_eq!(*values(&entry), Metrics::from([("val/acc", 0.5)]));
+    let log: String = entry.reports.iter().map(|it| &*it.log).collect();
+    let told = log.lines().filter(|line| line.starts_with("warning"));
+    let told = told.collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(told, @r"
+    warning: metric `loss` is left out: it is no number: `a`
+    warning: metric `val/acc` is left out: it is no number: `b`
+    ");
+    // Of a line that is written anew, the last state counts.
+    for (line, wanted) in [
+        ("acc=0.5 loss=1\racc=-", None),
+        ("acc=-\racc=0.5", Some(0.5)),
+    ] {
+        let read = json!({ "stdout": r"acc=(\S+)" });
+        let entry = ends_after(&read, |child| lines(child, &[line]));
+        let found = match &entry.finish.outcome {
+            Outcome::Measured(measured) => measured.values.get("val/acc"),
+            Outcome::Failed { .. } => None,
+        };
+        assert_eq!(found, wanted, "{line}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use swath_agent::{Row, Thinned, rows_of_json};
+use swath_agent::{Kinds, Row, Thinned, rows_of_json};
 use swath_model::limits::LAST_EPOCHS_MAX;
 use swath_model::program::Read;
 
@@ -46,16 +46,23 @@ pub(super) fn read(
 #[derive(Debug)]
 struct Rows<'a> {
     metric: &'a str,
+    kinds: Kinds<'a>,
     kept: Thinned<Row>,
 }
 
 impl<'a> Rows<'a> {
     fn new(metric: &'a str) -> Self {
         let kept = Thinned::new(ROWS_MAX, LAST_EPOCHS_MAX);
-        Self { metric, kept }
+        let kinds = Kinds::new(metric);
+        Self {
+            metric,
+            kinds,
+            kept,
+        }
     }
 
-    fn push(&mut self, row: Row) {
+    fn push(&mut self, mut row: Row) {
+        self.kinds.settle(&mut row);
         let value = row.get(self.metric);
         self.kept.push(row, value);
     }
@@ -125,7 +132,7 @@ fn csv(path: &Path, rows: &mut Rows<'_>) -> Result<(), String> {
         let record = record.map_err(told(path))?;
         let mut row = Row::default();
         for (name, text) in names.iter().zip(&record) {
-            row.add_text(name, text);
+            row.add_cell(name, text);
         }
         rows.push(row);
     }

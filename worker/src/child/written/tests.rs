@@ -30,6 +30,22 @@ fn files_of_all_kinds_are_rows() {
 }
 
 #[test]
+fn a_blank_cell_is_nan_where_its_row_is_of_a_kind_that_has_the_metric() {
+    let of_acc = |text: &str| {
+        let rows = rows(Read::Csv, text).unwrap();
+        let values = rows.into_iter().flatten();
+        let values = values.filter(|(name, _)| name == "acc");
+        values
+            .map(|(_, value)| value.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of_acc("epoch,acc\n1,.5\n2,.4\n3,\n"), ["0.5", "0.4", "NaN"]);
+    assert_eq!(of_acc("epoch,acc\n1,.5\n2,\"1,5\"\n"), ["0.5"]);
+    let kinds = "epoch,loss,acc,test\n1,2,,\n1,,.5,\n2,1,,\n2,,,.4\n";
+    assert_eq!(of_acc(kinds), ["0.5"]);
+}
+
+#[test]
 fn what_is_not_there_or_broken_is_told() {
     let read = read(&Read::Json("nowhere.json".to_owned()), Some("/tmp"), "acc");
     assert_eq!(
