@@ -11,19 +11,30 @@ const QUOTED_BYTES: usize = 8 << 10;
 /// The longest headline.
 const HEADLINE_BYTES: usize = 300;
 
+/// Who ends: what its exit codes mean depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// The built-in trainer.
+    Trainer,
+    /// A program that speaks the trainer protocol.
+    Speaker,
+    /// A program that knows nothing of it.
+    Stranger,
+}
+
 /// The outcome of an attempt whose child ended without reporting one. `tail` is
 /// the end of what it wrote to stderr.
-pub(crate) fn unexplained(end: &End, tail: &str) -> Outcome {
-    let (fault, how) = ending(end);
+pub(crate) fn unexplained(who: Who, end: &End, tail: &str) -> Outcome {
+    let (fault, how) = ending(who, end);
     failed(fault, &how, tail)
 }
 
 /// The fault that an end is if nothing else is known, and how it ended in words.
-pub(crate) fn ending(end: &End) -> (Fault, String) {
+pub(crate) fn ending(who: Who, end: &End) -> (Fault, String) {
     match end {
         End::NotStarted(why) => (Fault::Crashed, format!("cannot be started: {why}")),
         End::Lacks(lack) => (Fault::Crashed, lack.to_string()),
-        End::Exit(code) => of_code(*code),
+        End::Exit(code) => of_code(who, *code),
         End::Signal {
             signal: 9,
             oom: true,
@@ -36,8 +47,9 @@ pub(crate) fn ending(end: &End) -> (Fault, String) {
             "killed by signal 9 (SIGKILL), not by the worker; maybe by the kernel's OOM killer"
                 .to_owned(),
         ),
-        // SIGTERM came from outside before the program could catch it.
-        End::Signal { signal: 15, .. } => (
+        // SIGTERM came from outside before the trainer could catch it. A program may
+        // have sent it to itself, so that would go on for ever.
+        End::Signal { signal: 15, .. } if who == Who::Trainer => (
             Fault::Lost,
             "stopped by SIGTERM from outside the worker".to_owned(),
         ),
@@ -58,14 +70,16 @@ pub(crate) fn told(fault: Fault, message: &str) -> Outcome {
     Outcome::Failed { fault, message }
 }
 
-fn of_code(code: i32) -> (Fault, String) {
+fn of_code(who: Who, code: i32) -> (Fault, String) {
     let known = u8::try_from(code).ok();
+    // To a program that knows nothing of the protocol, these are numbers like others.
+    let is_agreed = who != Who::Stranger;
     match known {
         Some(exit::FINISHED) => (Fault::Crashed, "ended without a `finished` line".to_owned()),
         Some(exit::DIVERGED) => (Fault::Diverged, "diverged".to_owned()),
-        Some(exit::INVALID) => (Fault::Invalid, "invalid spec".to_owned()),
-        Some(exit::OUT_OF_MEMORY) => (Fault::OutOfMemory, "out of memory".to_owned()),
-        Some(exit::STOPPED) => (
+        Some(exit::INVALID) if is_agreed => (Fault::Invalid, "invalid spec".to_owned()),
+        Some(exit::OUT_OF_MEMORY) if is_agreed => (Fault::OutOfMemory, "out of memory".to_owned()),
+        Some(exit::STOPPED) if is_agreed => (
             Fault::Lost,
             "stopped by SIGTERM from outside the worker".to_owned(),
         ),
@@ -132,7 +146,11 @@ mod tests {
     use super::*;
 
     fn of(end: &End, tail: &str) -> (Fault, String) {
-        match unexplained(end, tail) {
+        of_whom(Who::Trainer, end, tail)
+    }
+
+    fn of_whom(who: Who, end: &End, tail: &str) -> (Fault, String) {
+        match unexplained(who, end, tail) {
             Outcome::Failed { fault, message } => (fault, message),
             Outcome::Measured(_) => panic!("measured"),
         }
@@ -159,6 +177,42 @@ mod tests {
             assert_eq!(of(&end, "").0, fault, "{end:?}");
         }
         assert!(of(&killed(9, false), "").1.contains("OOM"));
+    }
+
+    #[test]
+    fn codes_of_the_protocol_mean_something_to_those_who_speak_it_only() {
+        let term = End::Signal {
+            signal: 15,
+            oom: false,
+        };
+        let ends = [10, 11, 12, 75].map(End::Exit).into_iter().chain([term]);
+        let of = |who| {
+            let faults = ends.clone().map(move |end| of_whom(who, &end, "").0);
+            faults.collect::<Vec<_>>()
+        };
+        let trainer = [
+            Fault::Diverged,
+            Fault::Invalid,
+            Fault::OutOfMemory,
+            Fault::Lost,
+            Fault::Lost,
+        ];
+        assert_eq!(of(Who::Trainer), trainer);
+        assert_eq!(of(Who::Speaker)[..4], trainer[..4]);
+        assert_eq!(of(Who::Speaker)[4], Fault::Crashed);
+        let stranger = of(Who::Stranger);
+        assert_eq!(stranger[0], Fault::Diverged);
+        assert_eq!(stranger[1..], [Fault::Crashed; 4]);
+        let told = ends
+            .clone()
+            .map(|end| of_whom(Who::Stranger, &end, "no luck").1);
+        insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r"
+        diverged: no luck
+        exit code 11: no luck
+        exit code 12: no luck
+        exit code 75: no luck
+        killed by signal 15 (SIGTERM): no luck
+        ");
     }
 
     #[test]

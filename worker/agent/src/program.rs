@@ -14,7 +14,7 @@ use swath_model::protocol::TrainerEvent;
 use super::Agent;
 use super::event::{ChildId, End, Line};
 use super::slot::Running;
-use crate::classify::{ending, failed, told, unexplained};
+use crate::classify::{Who, ending, failed, told, unexplained};
 use crate::epochs::is_epoch;
 use crate::line::{Found, find};
 use crate::open_line::newest_state;
@@ -174,6 +174,7 @@ impl Running {
                 }
             }
         }
+        self.has_spoken = true;
         true
     }
 
@@ -293,6 +294,15 @@ impl Running {
         }))
     }
 
+    /// Whether it is the trainer, or a program that speaks its protocol.
+    fn who(&self) -> Who {
+        match &self.runs {
+            None => Who::Trainer,
+            Some(about) if about.reader.is_none() && self.has_spoken => Who::Speaker,
+            Some(_) => Who::Stranger,
+        }
+    }
+
     /// Whether the program has told its measurement.
     pub(crate) fn has_measured(&self) -> bool {
         matches!(self.said, Some(Outcome::Measured(_)))
@@ -302,7 +312,7 @@ impl Running {
     /// it was to stop.
     pub(crate) fn concluded(&mut self, end: &End, now: Duration) -> Option<Outcome> {
         if self.has_measured() && *end != End::Exit(0) {
-            self.warn(ENDED_BADLY, &ending(end).1);
+            self.warn(ENDED_BADLY, &ending(self.who(), end).1);
         }
         // What it measured stays measured, however it ends.
         if let Some(said) = self.said.take() {
@@ -321,7 +331,7 @@ impl Running {
         Some(match doubt {
             // It has the line that says the most.
             Some(doubt) => failed(Fault::Crashed, doubt, ""),
-            None => unexplained(end, &tail),
+            None => unexplained(self.who(), end, &tail),
         })
     }
 

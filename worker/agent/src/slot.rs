@@ -132,6 +132,8 @@ pub(crate) struct Running {
     warned: BTreeSet<String>,
     /// What a program said about its end; it counts once the program exits.
     pub(crate) said: Option<Outcome>,
+    /// Whether a line of its program was one of the trainer protocol.
+    pub(crate) has_spoken: bool,
     /// Why the newest line of a program that looked like an event was none.
     pub(crate) doubt: Option<String>,
     /// The beginning of an object that a program prints over several lines.
@@ -162,6 +164,7 @@ impl Running {
             numbering: Numbering::default(),
             warned: BTreeSet::new(),
             said: None,
+            has_spoken: false,
             doubt: None,
             object: String::new(),
             lack: None,

@@ -248,7 +248,7 @@ fn what_was_measured_counts_however_the_program_ends() {
         (End::Exit(1), "exit code 1"),
         (End::Exit(12), "out of memory"),
         (signal(11), "killed by signal 11 (SIGSEGV)"),
-        (signal(15), "stopped by SIGTERM from outside the worker"),
+        (signal(15), "killed by signal 15 (SIGTERM)"),
     ];
     for (end, how) in endings {
         let entry = ends([Line::Text(FINISHED.to_owned())], end);
@@ -261,6 +261,26 @@ fn what_was_measured_counts_however_the_program_ends() {
     let entry = ends_after(&[FINISHED, failed]);
     assert_eq!(loss(&entry), Some(0.5));
     assert!(log(&entry).ends_with("which counts: late\n"));
+}
+
+#[test]
+fn a_program_that_does_not_speak_the_protocol_ends_with_plain_codes() {
+    let epoch = r#"{"event":"epoch","epoch":1,"loss":0.7}"#;
+    let ended = |line: &str, code| {
+        let line = Line::Text(line.to_owned());
+        let entries = [ends([line], End::Exit(code))];
+        fault(&entries).0
+    };
+    for (code, agreed) in [
+        (75, Fault::Lost),
+        (11, Fault::Invalid),
+        (12, Fault::OutOfMemory),
+    ] {
+        assert_eq!(ended("training", code), Fault::Crashed, "{code}");
+        assert_eq!(ended(r#"{"event":"epoch"}"#, code), Fault::Crashed);
+        assert_eq!(ended(epoch, code), agreed, "{code}");
+    }
+    assert_eq!(ended("training", 10), Fault::Diverged);
 }
 
 #[test]

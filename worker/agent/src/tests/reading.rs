@@ -303,11 +303,15 @@ fn a_program_that_crashes_has_measured_nothing_by_its_epochs() {
     for event in lines(child, &["acc=0.5"]) {
         table.tell(event);
     }
-    let end = End::Exit(1);
+    // A logger of its own may write what looks like the protocol.
+    table.tell(lines(child, &[r#"{"event":"epoch","epoch":1}"#]).remove(0));
+    let end = End::Exit(75);
     table.tell(Event::Exited { child, end });
     let entries = spooled(table);
-    assert_eq!(fault(&entries).0, Fault::Crashed);
-    assert_eq!(epochs(&entries[0]).len(), 1);
+    let (found, message) = fault(&entries);
+    assert_eq!(found, Fault::Crashed);
+    assert!(message.starts_with("exit code 75: "), "{message}");
+    assert_eq!(epochs(&entries[0]).len(), 2);
 }
 
 #[test]
