@@ -2,6 +2,7 @@
 //! trainer protocol between lines of all kinds, so nothing that they write
 //! costs their training: what is not understood is a line of the log.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -184,7 +185,8 @@ impl Running {
             return;
         };
         // Of a line that is written anew after each carriage return, the last state.
-        let found = about.patterns.iter().flat_map(|it| it.find(line));
+        let line = plain(line);
+        let found = about.patterns.iter().flat_map(|it| it.find(&line));
         let found: BTreeMap<&str, &str> = found.collect();
         if found.is_empty() {
             return;
@@ -371,12 +373,14 @@ impl Running {
 /// Whether there is more in a text than blanks, marks and the escape sequences
 /// of terminals.
 fn says_something(text: &str) -> bool {
-    let mut parts = text.split('\u{1b}');
-    let first = parts.next().unwrap_or_default();
-    let others = parts.map(|part| {
-        let end = part.find(|char: char| char.is_ascii_alphabetic());
-        end.map_or("", |at| &part[at + 1..])
-    });
-    let mut all = std::iter::once(first).chain(others);
-    all.any(|part| part.chars().any(char::is_alphanumeric))
+    plain(text).chars().any(char::is_alphanumeric)
+}
+
+/// A line without the escape sequences of terminals, as those of colours.
+fn plain(line: &str) -> Cow<'_, str> {
+    if line.contains('\u{1b}') {
+        anstream::adapter::strip_str(line).to_string().into()
+    } else {
+        line.into()
+    }
 }

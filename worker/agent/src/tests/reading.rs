@@ -268,6 +268,16 @@ fn a_text_in_place_of_the_last_number_is_a_fault_and_an_earlier_one_is_told() {
 }
 
 #[test]
+fn colours_do_not_hide_a_number() {
+    let read = json!({ "stdout": r"^acc: (\S+)$" });
+    let line = "\u{1b}[1macc: \u{1b}[38;5;6m0.25\u{1b}[0m\u{1b}[K";
+    let entry = ends_after(&read, |child| lines(child, &[line]));
+    assert_eq!(values(&entry).get("val/acc"), Some(0.25));
+    let log: String = entry.reports.iter().map(|it| &*it.log).collect();
+    assert_eq!(log, format!("{line}\n"));
+}
+
+#[test]
 fn texts_are_told_once_where_a_number_was_asked_for() {
     let read = json!({ "stdout": r"loss=(?<loss>\S+) acc=(?<val/acc>\S+)" });
     let entry = ends_after(&read, |child| {
