@@ -3,9 +3,10 @@
 use swath_model::outcome::{Fault, Outcome};
 use swath_model::protocol::exit;
 
-use crate::{End, first, last};
+use crate::tail::Tail;
+use crate::{End, first};
 
-/// How much of the tail of stderr a fault's message quotes.
+/// How much of the end of what a child wrote a fault's message quotes.
 const QUOTED_BYTES: usize = 8 << 10;
 
 /// The longest headline.
@@ -23,8 +24,8 @@ pub(crate) enum Who {
 }
 
 /// The outcome of an attempt whose child ended without reporting one. `tail` is
-/// the end of what it wrote to stderr.
-pub(crate) fn unexplained(who: Who, end: &End, tail: &str) -> Outcome {
+/// the end of what it wrote.
+pub(crate) fn unexplained(who: Who, end: &End, tail: &Tail) -> Outcome {
     let (fault, how) = ending(who, end);
     failed(fault, &how, tail)
 }
@@ -96,22 +97,25 @@ fn of_code(who: Who, code: i32) -> (Fault, String) {
     }
 }
 
-/// A fault whose first line says what happened, followed by the tail of stderr.
-pub(crate) fn failed(fault: Fault, how: &str, tail: &str) -> Outcome {
+/// A fault whose first line says what happened, followed by the end of what was
+/// written.
+pub(crate) fn failed(fault: Fault, how: &str, tail: &Tail) -> Outcome {
     let mut message = how.to_owned();
-    let tail = last(tail, QUOTED_BYTES).trim_end();
+    let mut tail = tail.clone();
+    tail.cut(QUOTED_BYTES);
+    let (name, text) = (tail.name(), tail.text());
+    let tail = text.trim_end();
     if let Some(cause) = cause(tail) {
         message.push_str(": ");
         message.push_str(first(cause, HEADLINE_BYTES));
     }
     if tail.lines().filter(|line| !line.trim().is_empty()).count() > 1 {
-        message.push_str("\n\nstderr ended with:\n");
-        message.push_str(tail);
+        message.push_str(&format!("\n\n{name} ended with:\n{tail}"));
     }
     Outcome::Failed { fault, message }
 }
 
-/// The line of stderr that most likely gives the reason: the last one that is
+/// The line that most likely gives the reason: the last one that is
 /// not a hint. Python's exception is there, and so is the message of most
 /// programs; a Rust panic is followed by a hint.
 fn cause(tail: &str) -> Option<&str> {
@@ -144,13 +148,16 @@ fn signal_name(signal: i32) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tail::Stream;
 
     fn of(end: &End, tail: &str) -> (Fault, String) {
         of_whom(Who::Trainer, end, tail)
     }
 
     fn of_whom(who: Who, end: &End, tail: &str) -> (Fault, String) {
-        match unexplained(who, end, tail) {
+        let mut written = Tail::default();
+        written.push(Stream::Stderr, tail);
+        match unexplained(who, end, &written) {
             Outcome::Failed { fault, message } => (fault, message),
             Outcome::Measured(_) => panic!("measured"),
         }

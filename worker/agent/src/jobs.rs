@@ -14,6 +14,7 @@ use super::event::{ChildId, Effect, End, Entry, Line};
 use super::pace::{LONG, Sort};
 use super::rows::Row;
 use super::slot::{Running, broken};
+use super::tail::Tail;
 use super::thinned::Thinned;
 use super::{Agent, Waiting};
 use crate::classify::{failed, told};
@@ -273,7 +274,7 @@ impl Agent {
             TrainerEvent::Ready { .. } | TrainerEvent::Checkpoint { .. } => return,
             TrainerEvent::Finished(_) => {
                 let outcome = running.measured(event, fields, now);
-                outcome.unwrap_or_else(|how| failed(Fault::Crashed, &how, ""))
+                outcome.unwrap_or_else(|how| failed(Fault::Crashed, &how, &Tail::default()))
             }
             TrainerEvent::Failed {
                 lacks: Some(what), ..
@@ -300,7 +301,7 @@ impl Agent {
         let tail = self.slots[index]
             .running
             .as_ref()
-            .map_or(String::new(), |running| running.journal.tail());
+            .map_or_else(Tail::default, |running| running.journal.tail());
         self.ended(index, broken(how, &tail));
     }
 

@@ -1,16 +1,16 @@
 //! What one attempt reports while it runs: observations and log text.
 
 use std::collections::VecDeque;
-use std::fmt::Write;
 use std::time::Duration;
 
 use swath_model::limits;
 use swath_model::message::{Held, Report};
 use swath_model::outcome::Observation;
 
-use crate::clip::{Clip, Piece, last};
+use crate::clip::{Clip, Piece};
 use crate::open_line::OpenLine;
 use crate::outbox::observation_bytes;
+use crate::tail::{Stream, Tail};
 use crate::thinned::Thinned;
 
 /// Time between two reports of an attempt.
@@ -31,9 +31,6 @@ const LOG_QUICK_BYTES: u64 = 4 << 20;
 /// Time between two pieces of log text after that, so that a program that never
 /// stops to talk costs little, and its log still goes on.
 const LOG_SLOW_INTERVAL: Duration = Duration::from_secs(10);
-
-/// The tail of stderr that a fault may quote.
-const TAIL_BYTES: usize = 64 << 10;
 
 /// Collects what an attempt reports until it is sent.
 #[derive(Clone, Debug)]
@@ -59,7 +56,7 @@ pub(crate) struct Journal {
     /// be equal, or a chunk that arrived twice under one number could differ.
     frozen: Option<Report>,
     sent_at: Option<Duration>,
-    tail: String,
+    tail: Tail,
 }
 
 impl Journal {
@@ -77,7 +74,7 @@ impl Journal {
             stdout: OpenLine::default(),
             frozen: None,
             sent_at: None,
-            tail: String::new(),
+            tail: Tail::default(),
         }
     }
 
@@ -96,23 +93,21 @@ impl Journal {
         self.lost += rows;
     }
 
-    /// Adds whole lines to the log.
-    pub(crate) fn lines(&mut self, text: &str) {
+    /// Adds whole lines of a stream to the log.
+    pub(crate) fn lines(&mut self, stream: Stream, text: &str) {
         // Postgres cannot store text with a NUL.
         let text = text.replace('\0', "\u{fffd}");
-        self.tail.push_str(&text);
-        if self.tail.len() > 2 * TAIL_BYTES {
-            self.tail = last(&self.tail, TAIL_BYTES).to_owned();
-        }
+        self.tail.push(stream, &text);
         self.log.push(&text);
     }
 
-    /// Adds a line from whose middle so many bytes are left out.
+    /// Adds a line of stdout from whose middle so many bytes are left out.
     pub(crate) fn long_line(&mut self, head: &str, dropped: u64, tail: &str) {
-        self.lines(head);
-        let _ = write!(self.tail, "[... {dropped} bytes left out ...]");
+        self.lines(Stream::Stdout, head);
+        let mark = format!("[... {dropped} bytes left out ...]");
+        self.tail.push(Stream::Stdout, &mark);
         self.log.skip(dropped);
-        self.lines(tail);
+        self.lines(Stream::Stdout, tail);
     }
 
     /// Adds whole lines of the worker's own to the log. No fault quotes them.
@@ -128,11 +123,11 @@ impl Journal {
                 Some(long) => long,
                 None => self.stderr.end(),
             };
-            self.lines(&(line + "\n"));
+            self.lines(Stream::Stderr, &(line + "\n"));
             rest = after;
         }
         if let Some(long) = self.stderr.push(rest) {
-            self.lines(&long);
+            self.lines(Stream::Stderr, &long);
         }
         if dropped > 0 {
             self.flush();
@@ -149,14 +144,15 @@ impl Journal {
     fn flush(&mut self) {
         let (told, ended) = (!self.stderr.is_new(), self.stderr.end());
         if !told && !ended.is_empty() {
-            self.lines(&ended);
+            self.lines(Stream::Stderr, &ended);
         }
     }
 
     /// The end of what the attempt wrote.
-    pub(crate) fn tail(&self) -> String {
-        let tail = format!("{}{}", self.tail, self.stderr.state());
-        last(&tail, TAIL_BYTES).to_owned()
+    pub(crate) fn tail(&self) -> Tail {
+        let mut tail = self.tail.clone();
+        tail.push(Stream::Stderr, self.stderr.state());
+        tail
     }
 
     /// Whether there is something to report.
@@ -253,7 +249,7 @@ impl Journal {
         self.flush();
         if self.stdout.is_new() {
             let line = self.stdout.end();
-            self.lines(&line);
+            self.lines(Stream::Stdout, &line);
         }
         let mut reports: Vec<_> = self.frozen.take().into_iter().collect();
         while !self.observations.is_empty() {
@@ -305,7 +301,7 @@ mod tests {
         journal.observe(epoch(2), None);
         assert_eq!(journal.due(Duration::from_secs(5)), Some(&sent));
         journal.reported();
-        journal.lines("x\n");
+        journal.lines(Stream::Stdout, "x\n");
         let later = journal.due(Duration::from_secs(1)).cloned().unwrap();
         assert_eq!(later.observations, [epoch(2)]);
         assert_eq!((later.log_sequence, later.log.as_str()), (2, "x\n"));
@@ -332,7 +328,7 @@ mod tests {
         let report = journal.due(Duration::ZERO).unwrap();
         let all = (40 << 10) + 7 + 2;
         assert_eq!((report.log_sequence, report.log.as_str()), (all, "b\n"));
-        assert!(journal.tail().ends_with("ab\n"));
+        assert!(journal.tail().text().ends_with("ab\n"));
     }
 
     /// The text of all reports of this many seconds, and when each came.
@@ -359,14 +355,14 @@ mod tests {
     #[test]
     fn a_log_goes_on_slowly_after_its_budget_and_keeps_its_end() {
         let mut journal = journal();
-        let flood = |journal: &mut Journal| journal.lines(&"x\n".repeat(20 << 10));
+        let flood = |journal: &mut Journal| journal.lines(Stream::Stdout, &"x\n".repeat(20 << 10));
         let told = told(&mut journal, 1000, flood);
         let quick = told.iter().filter(|(second, _)| *second < 100).count();
         assert_eq!(quick, 100);
         let times: Vec<_> = told.iter().map(|(second, _)| *second).collect();
         assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= 10));
         assert!(times.len() < 230, "{}", times.len());
-        journal.lines("ValueError: no luck\n");
+        journal.lines(Stream::Stdout, "ValueError: no luck\n");
         let reports = journal.close();
         let last = reports.last().unwrap();
         assert!(last.log.ends_with("x\nValueError: no luck\n"));
@@ -406,7 +402,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Lines(count) => {
-                        journal.lines(&"x\n".repeat(count));
+                        journal.lines(Stream::Stdout, &"x\n".repeat(count));
                         written += 2 * count as u64;
                     }
                     Step::Stderr(count, dropped) => {
@@ -457,7 +453,7 @@ mod tests {
         let wanted = wanted.map(|(second, log)| (second, log.to_owned()));
         assert_eq!(states, wanted);
         // Lines of stdout do not run into it.
-        journal.lines("epoch 1\n");
+        journal.lines(Stream::Stdout, "epoch 1\n");
         journal.stdout("loss");
         journal.stderr("\rdone\r\n", 0);
         let rest = told(&mut journal, 6, |_| ());
@@ -465,7 +461,7 @@ mod tests {
         assert_eq!(rest[1].1, "loss\n");
         journal.stderr("\r5%|", 0);
         journal.stdout("");
-        assert!(journal.tail().ends_with("epoch 1\ndone\n5%|"));
+        assert!(journal.tail().text().ends_with("epoch 1\ndone\n5%|"));
         assert_eq!(journal.close()[0].log, "5%|");
     }
 

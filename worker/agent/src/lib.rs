@@ -27,6 +27,7 @@ mod replies;
 mod rows;
 mod slot;
 mod start;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod thinned;

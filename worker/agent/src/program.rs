@@ -20,6 +20,7 @@ use crate::epochs::is_epoch;
 use crate::line::{Found, find};
 use crate::open_line::newest_state;
 use crate::rows::{Odd, Row, Told};
+use crate::tail::{Stream, Tail};
 use crate::thinned::Thinned;
 
 /// How much of the end of a line that was too long is kept for the log.
@@ -47,7 +48,7 @@ impl Agent {
             Line::Text(text) => {
                 if let Some(rest) = running.take(find(&text), &text, now) {
                     let log = newest_state(&rest).to_owned() + "\n";
-                    running.journal.lines(&log);
+                    running.journal.lines(Stream::Stdout, &log);
                 }
             }
             // Its text comes when it ends.
@@ -332,7 +333,7 @@ impl Running {
         let doubt = self.doubt.as_ref().filter(|_| *end == End::Exit(0));
         Some(match doubt {
             // It has the line that says the most.
-            Some(doubt) => failed(Fault::Crashed, doubt, ""),
+            Some(doubt) => failed(Fault::Crashed, doubt, &Tail::default()),
             None => unexplained(self.who(), end, &tail),
         })
     }
@@ -356,7 +357,7 @@ impl Running {
              at its end{told}; print it for every epoch, or write measure = \"last\""
         );
         // Another attempt would end the same way.
-        failed(Fault::Invalid, &how, "")
+        failed(Fault::Invalid, &how, &Tail::default())
     }
 
     /// The outcome of an attempt that is ended because it has been silent.

@@ -21,6 +21,7 @@ use super::pace::Sort;
 use super::rows::Reader;
 use crate::classify::failed;
 use crate::line::not_finite;
+use crate::tail::Tail;
 
 /// The exit code of a program whose libraries cannot be loaded.
 const UNLINKED: i32 = 127;
@@ -384,7 +385,7 @@ fn field<'a>(fields: &'a Value, metric: &str) -> Option<&'a Value> {
 }
 
 /// The outcome of an attempt whose child wrote something that it must not.
-pub(crate) fn broken(how: &str, tail: &str) -> Outcome {
+pub(crate) fn broken(how: &str, tail: &Tail) -> Outcome {
     failed(Fault::Crashed, &format!("broke the protocol: {how}"), tail)
 }
 

@@ -211,6 +211,19 @@ fn a_warning_of_the_worker_is_no_reason_of_a_fault() {
 }
 
 #[test]
+fn a_fault_says_on_which_stream_it_quotes_the_end() {
+    let lines = ["epoch 1", "no luck"].map(|line| Line::Text(line.to_owned()));
+    let entries = [ends(lines, End::Exit(1))];
+    insta::assert_snapshot!(fault(&entries).1, @r"
+    exit code 1: no luck
+
+    stdout ended with:
+    epoch 1
+    no luck
+    ");
+}
+
+#[test]
 fn fields_that_cannot_be_read_are_told_once() {
     let started = r#"{"event":"started","epoch":"one","total_epochs":"ten"}"#;
     let epoch = r#"{"event":"epoch","epoch":1.0,"step":-1,"lr":[0.1]}"#;
