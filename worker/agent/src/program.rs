@@ -10,6 +10,7 @@ use serde_json::Value;
 use swath_model::metrics::{BEST_TEST_ERROR, Metrics, TEST_ERROR};
 use swath_model::needs::Lack;
 use swath_model::outcome::{Fault, Measurement, Outcome, Provenance};
+use swath_model::program::Pattern;
 use swath_model::protocol::TrainerEvent;
 
 use super::Agent;
@@ -265,18 +266,7 @@ impl Running {
                 let how = format!("`{name}` is no number: `{text}`");
                 return Some(failed(Fault::Crashed, &how, &self.journal.tail()));
             }
-            Told::Nothing { has_blanks } => {
-                let in_lines = self.runs.as_ref().is_some_and(|it| !it.patterns.is_empty());
-                let none = if in_lines {
-                    format!("no line of its output matches the pattern of `{name}`")
-                } else if has_blanks {
-                    format!("what it wrote has no number for `{name}`, only blanks")
-                } else {
-                    format!("what it wrote has no `{name}`")
-                };
-                let how = self.doubt.take().unwrap_or(none);
-                return Some(failed(Fault::Crashed, &how, &self.journal.tail()));
-            }
+            Told::Nothing { has_blanks } => return Some(self.without_metric(has_blanks)),
         };
         if !own.is_finite() {
             let message = format!("its metric `{name}` is {own}");
@@ -295,6 +285,24 @@ impl Running {
             values,
             weights: None,
         }))
+    }
+
+    /// Why an attempt has no measurement whose program has not told its metric.
+    fn without_metric(&mut self, has_blanks: bool) -> Outcome {
+        let (name, tail) = (self.metric(), self.journal.tail());
+        let patterns = self.runs.as_ref().map_or(&[][..], |it| &it.patterns);
+        if let Some(how) = on_stderr(patterns, name, &tail) {
+            return failed(Fault::Crashed, &how, &Tail::default());
+        }
+        let none = if !patterns.is_empty() {
+            format!("no line of its stdout matches the pattern of `{name}`")
+        } else if has_blanks {
+            format!("what it wrote has no number for `{name}`, only blanks")
+        } else {
+            format!("what it wrote has no `{name}`")
+        };
+        let how = self.doubt.take().unwrap_or(none);
+        failed(Fault::Crashed, &how, &tail)
     }
 
     /// Whether it is the trainer, or a program that speaks its protocol.
@@ -369,6 +377,22 @@ impl Running {
         let said = self.said.take();
         said.unwrap_or_else(|| failed(Fault::TimedOut, how, &tail))
     }
+}
+
+/// What to do about a metric that was printed where nobody reads it, if a line of
+/// stderr has it.
+fn on_stderr(patterns: &[Pattern], metric: &str, tail: &Tail) -> Option<String> {
+    let matches = |line: &&str| {
+        let line = plain(line);
+        let mut found = patterns.iter().flat_map(|it| it.find(&line));
+        found.any(|(name, _)| name == metric)
+    };
+    let line = tail.lines_of(Stream::Stderr).rev().find(matches)?;
+    let line = super::first(plain(line).trim(), QUOTED_BYTES).to_owned();
+    Some(format!(
+        "a line of its stderr matches the pattern of `{metric}`, but only stdout is read; give \
+         tqdm `file=sys.stdout`, or add `2>&1` to the command in `sh -c`: {line}"
+    ))
 }
 
 /// Whether there is more in a text than blanks, marks and the escape sequences

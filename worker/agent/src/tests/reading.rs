@@ -235,7 +235,7 @@ fn a_pattern_that_matches_nothing_is_told_with_what_was_printed() {
     let (found, message) = fault(&entries);
     assert_eq!(found, Fault::Crashed);
     assert!(
-        message.starts_with("no line of its output matches the pattern of `val/acc`: accuracy 0.5"),
+        message.starts_with("no line of its stdout matches the pattern of `val/acc`: accuracy 0.5"),
         "{message}"
     );
     let entries = [ends_after(&read, |child| lines(child, &["acc=fast"]))];
@@ -265,6 +265,33 @@ fn a_text_in_place_of_the_last_number_is_a_fault_and_an_earlier_one_is_told() {
         assert_eq!(values(&entry).get("val/acc"), Some(0.5));
         assert!(epochs(&entry).iter().map(|it| it.epoch).eq([1, 2]));
     }
+}
+
+#[test]
+fn a_number_on_stderr_is_told_with_how_it_can_be_read() {
+    let read = json!({ "stdout": r"val_acc=([\d.]+)" });
+    let bar = "\rEpoch 1/3: 33%| val_acc=0.1\r\u{1b}[32mEpoch 3/3: 100%| val_acc=0.251";
+    let on_stderr = |child| {
+        let texts = [bar, "\nbye\n"].into_iter().map(|text| Event::Stderr {
+            child,
+            text: text.to_owned(),
+            dropped: 0,
+        });
+        texts.collect::<Vec<_>>()
+    };
+    let entries = [ends_after(&read, on_stderr)];
+    insta::assert_snapshot!(fault(&entries).1, @"a line of its stderr matches the pattern of `val/acc`, but only stdout is read; give tqdm `file=sys.stdout`, or add `2>&1` to the command in `sh -c`: Epoch 3/3: 100%| val_acc=0.251");
+    // A bar whose line has not ended when the program does.
+    let entries = [ends_after(&read, |child| on_stderr(child)[..1].to_vec())];
+    assert!(
+        fault(&entries)
+            .1
+            .ends_with(": Epoch 3/3: 100%| val_acc=0.251")
+    );
+    let entry = ends_after(&read, |child| {
+        [on_stderr(child), lines(child, &["val_acc=0.5"])].concat()
+    });
+    assert_eq!(values(&entry).get("val/acc"), Some(0.5));
 }
 
 #[test]
