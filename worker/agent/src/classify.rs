@@ -1,5 +1,7 @@
 //! What a child's end means.
 
+use std::fmt::Write;
+
 use swath_model::outcome::{Fault, Outcome};
 use swath_model::protocol::exit;
 
@@ -110,7 +112,7 @@ pub(crate) fn failed(fault: Fault, how: &str, tail: &Tail) -> Outcome {
         message.push_str(first(cause, HEADLINE_BYTES));
     }
     if tail.lines().filter(|line| !line.trim().is_empty()).count() > 1 {
-        message.push_str(&format!("\n\n{name} ended with:\n{tail}"));
+        let _ = write!(message, "\n\n{name} ended with:\n{tail}");
     }
     Outcome::Failed { fault, message }
 }
