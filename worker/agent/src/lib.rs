@@ -17,6 +17,7 @@ mod journal;
 mod kinds;
 mod lane;
 mod line;
+mod number;
 mod open_line;
 mod outbox;
 mod pace;
