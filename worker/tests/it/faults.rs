@@ -166,9 +166,9 @@ async fn a_program_that_measures_nothing_has_crashed() {
             Fault::Crashed,
             "exit code 3: why",
         ),
-        (sh("exit 11"), Fault::Invalid, "invalid spec"),
+        (sh("exit 11"), Fault::Crashed, "exit code 11"),
         (
-            sh(r#"echo '{"event":"finished","loss":1}'; exit 12"#),
+            sh(r#"echo '{"event":"epoch","epoch":1}'; exit 12"#),
             Fault::OutOfMemory,
             "out of memory",
         ),
