@@ -61,7 +61,7 @@ pub(crate) fn build(workspace: &Workspace, profile: &str) -> Result<Wheel> {
     let staged = workspace.path(STAGED);
     fs::create_dir_all(&staged).with_context(|| format!("cannot make {}", staged.display()))?;
     let held = lock(
-        &staged.join("lock"),
+        &staged.with_extension("lock"),
         "another process is building a wheel here",
     )?;
     // maturin builds the programs of one crate, which is the coordinator's, and adds what is in the folder that
