@@ -104,8 +104,8 @@ def test_a_program_that_diverges_is_shown_and_the_others_go_on(site: Site) -> No
 
 def test_failed_jobs_are_an_error_that_has_the_table(site: Site) -> None:
     site.worker()
-    # The exit code of a program whose parameters make no sense to it: such a job is not retried.
-    program = PROGRAM.replace("rng =", "p.lr > 0.5 and exit(11)\nrng =")
+    # The exit code of a program whose parameters make no sense to it, once it has spoken: such a job is not retried.
+    program = PROGRAM.replace("(swath.out()", "p.lr > 0.5 and exit(11)\n(swath.out()")
     document = sweep(site, "broken", [0.25, 0.75], program)
     with pytest.raises(swath.FailedJobsError) as failed:
         site.client.submit(document, wait=True, timeout=50)
