@@ -1,5 +1,7 @@
 //! Who is at fault for what fails: the sweep, the host of a worker, or neither.
 
+use std::collections::BTreeMap;
+
 use swath_model::id::JobDigest;
 use swath_model::job::{Event, Job};
 use swath_model::judge::{self, Failure};
@@ -11,8 +13,10 @@ use swath_store::{SweepKey, WorkerKey};
 
 use super::Ledger;
 use super::hot::{Loc, Need};
-use super::sweep::Sweep;
 use super::worker::Worker;
+
+/// Whether sweeps are on trial, as far as that was looked at.
+type Trials = BTreeMap<SweepKey, bool>;
 
 impl Ledger {
     /// Judges whether the outcome just recorded shows that a sweep or the
@@ -43,10 +47,11 @@ impl Ledger {
 
     /// Adds a failure to the row of a worker.
     fn blame(&mut self, at: Loc, worker: WorkerKey, now: Timestamp) {
-        let Some(failure) = self.failure(at, worker, now) else {
+        let mut trials = Trials::new();
+        let Some(failure) = self.failure(at, worker, &mut trials, now) else {
             return;
         };
-        let row = judge::lengthened(self.row_of(worker, now), failure);
+        let row = judge::lengthened(self.row_of(worker, &mut trials, now), failure);
         let cause = judge::cordon(&row, &self.policy);
         let jobs: Vec<_> = row.iter().map(|failure| failure.job).collect();
         let Some(blamed) = self.workers.get_mut(&worker) else {
@@ -72,30 +77,41 @@ impl Ledger {
 
     /// The failures that a worker's row consists of: those of jobs that are wanted
     /// now.
-    fn row_of(&self, worker: WorkerKey, now: Timestamp) -> Vec<Failure> {
+    fn row_of(&self, worker: WorkerKey, trials: &mut Trials, now: Timestamp) -> Vec<Failure> {
         let jobs = self.workers.get(&worker).map_or(&[][..], |it| &it.failed);
         let jobs = jobs.iter().filter_map(|job| self.find_job(*job));
-        jobs.filter_map(|at| self.failure(at, worker, now))
+        jobs.filter_map(|at| self.failure(at, worker, trials, now))
             .collect()
+    }
+
+    /// The sweeps that want a job, and not as a probe.
+    fn wanting(&self, at: Loc) -> impl Iterator<Item = SweepKey> {
+        let holders = self.cell(at.cell).holders_of(at.place);
+        holders.filter(|key| self.sweep(*key).wish().blames())
     }
 
     /// What a job that failed on a worker says of the worker; nothing if it is not
     /// wanted, or wanted as a probe only.
-    fn failure(&self, at: Loc, worker: WorkerKey, now: Timestamp) -> Option<Failure> {
+    fn failure(
+        &self,
+        at: Loc,
+        worker: WorkerKey,
+        trials: &mut Trials,
+        now: Timestamp,
+    ) -> Option<Failure> {
         let cell = self.cell(at.cell);
-        let holders = cell.holders_of(at.place).map(|key| self.sweep(key));
-        let wanting: Vec<&Sweep> = holders.filter(|sweep| sweep.wish().blames()).collect();
-        let keys = cell.holders_of(at.place);
-        let told = |key| {
-            let sweep = self.sweep(key);
-            sweep.wish().blames() && (sweep.counts.succeeded > 0 || self.on_trial(key, worker))
+        let first = self.wanting(at).next()?;
+        let mut works = |key| {
+            let mut on_trial =
+                || *(trials.entry(key)).or_insert_with(|| self.on_trial(key, worker));
+            self.sweep(key).counts.succeeded > 0 || on_trial()
         };
-        let works = keys.into_iter().any(told);
         Some(Failure {
             job: self.entry(at).digest,
             cell: cell.digest,
-            owner: wanting.first()?.whose().to_owned(),
-            by_itself: works && self.others_could(cell.need, worker, now),
+            owner: self.sweep(first).whose().to_owned(),
+            by_itself: self.others_could(cell.need, worker, now)
+                && self.wanting(at).any(&mut works),
         })
     }
 
@@ -103,25 +119,25 @@ impl Ledger {
     /// of it, which will tell whose doing it was.
     fn on_trial(&self, key: SweepKey, worker: WorkerKey) -> bool {
         let is_of = |at: Loc| self.cell(at.cell).holders_of(at.place).any(|it| it == key);
+        let others = || self.workers.iter().filter(|(other, _)| **other != worker);
+        let is_at_it = |(key, it): (&WorkerKey, &Worker)| {
+            let works = it.state == WorkerState::Active && !it.silent;
+            works && self.index.leases_of(*key).into_iter().any(is_of)
+        };
+        let in_row = |it: &Worker| {
+            let mut jobs = it.failed.iter().filter_map(|job| self.find_job(*job));
+            jobs.any(is_of)
+        };
+        if !others().any(is_at_it) || others().any(|(_, it)| in_row(it)) {
+            return false;
+        }
+        // Last, because there may be many.
         let name = self.workers.get(&worker).map(|it| &it.name);
         let cells = self.sweep(key).cells.iter().map(|cell| self.cell(*cell));
         let open = cells.flat_map(|cell| cell.jobs.iter().take(cell.held_by(key) as usize));
         let mut lived = open.filter_map(|job| job.lived()).map(|it| &it.job);
         let failed_on = |job: &Job| job.failed_on.iter().any(|on| Some(on) != name);
-        if lived.any(|job| !job.state_name().is_final() && failed_on(job)) {
-            return false;
-        }
-        let others = || self.workers.iter().filter(|(other, _)| **other != worker);
-        let in_row = |it: &Worker| {
-            it.failed
-                .iter()
-                .any(|job| self.find_job(*job).is_some_and(is_of))
-        };
-        let is_at_it = |(key, it): (&WorkerKey, &Worker)| {
-            let works = it.state == WorkerState::Active && !it.silent;
-            works && self.index.leases_of(*key).into_iter().any(is_of)
-        };
-        !others().any(|(_, it)| in_row(it)) && others().any(is_at_it)
+        !lived.any(|job| !job.state_name().is_final() && failed_on(job))
     }
 
     /// Whether another worker that gets jobs could get one of this kind.
@@ -163,18 +179,25 @@ impl Ledger {
             !(worker.failed.is_empty() && judge::ends_with_a_measurement(cordoned))
         };
         let workers = self.workers.iter().filter(|(_, it)| may_change(it));
-        let rows: Vec<_> = workers
-            .map(|(key, _)| (*key, self.row_of(*key, now)))
-            .collect();
-        for (key, row) in rows {
+        let keys: Vec<WorkerKey> = workers.map(|(key, _)| *key).collect();
+        for key in keys {
+            let is_wanted = |job: &JobDigest| {
+                let at = self.find_job(*job);
+                at.is_some_and(|at| self.wanting(at).next().is_some())
+            };
+            let failed = self.workers[&key].failed.iter().copied();
+            let failed: Vec<JobDigest> = failed.filter(is_wanted).collect();
+            let rests = !judge::ends_with_a_measurement(self.workers[&key].cordoned.as_ref());
+            let row = rests.then(|| self.row_of(key, &mut Trials::new(), now));
             let Some(worker) = self.workers.get_mut(&key) else {
                 continue;
             };
-            if row.len() < worker.failed.len() {
-                worker.failed = row.iter().map(|failure| failure.job).collect();
+            if failed.len() < worker.failed.len() {
+                worker.failed = failed;
                 self.changed_workers.insert(key);
             }
-            if judge::excused(&row, worker.cordoned.as_ref(), &self.policy) {
+            let excused = |row| judge::excused(row, worker.cordoned.as_ref(), &self.policy);
+            if row.as_deref().is_some_and(excused) {
                 (worker.state, worker.cordoned) = (WorkerState::Active, None);
                 self.changed_workers.insert(key);
             }

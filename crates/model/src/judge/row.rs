@@ -7,19 +7,20 @@
 //!
 //! * Replicates of one cell compute the same thing, so they are one failure.
 //! * If the sweep has results, its program works, and each cell that fails counts
-//!   ([`Failure::by_itself`]), as long as another worker could take the job. So it does
-//!   while the sweep is on trial: it has failed on this host alone, and another worker
-//!   is at a job of it, which will tell. If there
-//!   is none, nobody would find out whose doing it is, and everybody's work would
-//!   stop for this one sweep.
+//!   ([`Failure::by_itself`]). So it does while the sweep is on trial: it has failed
+//!   on this host alone, and another worker is at a job of it, which will tell. In
+//!   both cases another worker must be there that could take the job. Otherwise
+//!   nobody would find out whose doing it is, and everybody's work would stop for
+//!   this one sweep.
 //! * All other failures of one person's sweeps count once, however many they
 //!   are: while somebody gets a program to run at all, much of it fails.
 //! * What fails on another worker too counts for neither; nor does what is not
 //!   wanted any more, as when its sweep was paused because its first jobs failed
 //!   alike.
 //!
-//! So a sweep without results may be paused ([`super::pause`]), and of itself cordons
-//! nobody; a sweep with results is never paused, and its failures may cordon.
+//! So a sweep without results may be paused ([`super::pause`]), and cordons nobody
+//! unless it is on trial; a sweep with results is never paused, and its failures may
+//! cordon.
 
 use std::collections::BTreeSet;
 
