@@ -1,14 +1,13 @@
-//! How children are started: with which variables, pipes and files.
+//! What children are started with: words, variables and files.
 
 use std::io;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::Command;
 
 use swath_agent::CommandLine;
 use swath_model::device::Device;
-use tokio::process::Command;
 
-use super::{FAMILY, Setting, die_with};
+use super::{FAMILY, Setting};
 
 /// The file with the spec of a program, as long as that runs.
 #[derive(Debug)]
@@ -38,7 +37,18 @@ impl Drop for SpecFile {
 }
 
 /// The command of a program.
-pub(super) fn of_line(line: &CommandLine, spec: &SpecFile) -> Command {
+///
+/// # Errors
+///
+/// When the system cannot hand a word over. A `Command` would silently replace it.
+pub(super) fn of_line(line: &CommandLine, spec: &SpecFile) -> Result<Command, String> {
+    let mut words = line.argv.iter().chain(&line.directory);
+    if words.any(|word| word.contains('\0')) {
+        return Err(
+            "an argument or its directory contains a NUL character, which no program can be given"
+                .to_owned(),
+        );
+    }
     let mut command = Command::new(&line.argv[0]);
     command.args(&line.argv[1..]).env("SWATH_SPEC", &spec.0);
     if let Some(directory) = &line.directory {
@@ -48,7 +58,7 @@ pub(super) fn of_line(line: &CommandLine, spec: &SpecFile) -> Command {
         // Otherwise Python would hold its lines back until it ends.
         command.env("PYTHONUNBUFFERED", "1");
     }
-    command
+    Ok(command)
 }
 
 /// Gives a command what every child has.
@@ -72,24 +82,23 @@ pub(super) fn prepare(command: &mut Command, setting: &Setting, device: Device, 
         .env("SWATH_DEVICE", device.to_string())
         .env(FAMILY, family)
         // A trainer cannot leak what it does not get.
-        .env_remove("SWATH_TOKEN_FILE")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
-    die_with_worker(command);
+        .env_remove("SWATH_TOKEN_FILE");
 }
 
-/// Makes the child die with the worker.
-#[expect(
-    unsafe_code,
-    reason = "pre_exec has no safe interface; the closure makes two system calls and allocates \
-              nothing, as it must between fork and exec"
-)]
-fn die_with_worker(command: &mut Command) {
-    let worker = rustix::process::getpid();
-    unsafe {
-        command.pre_exec(move || die_with(worker));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_is_replaced_in_silence() {
+        let line = |argv: &[&str]| CommandLine {
+            argv: argv.iter().map(|&word| word.to_owned()).collect(),
+            ..CommandLine::default()
+        };
+        let file = tempfile::tempdir().unwrap();
+        let spec = SpecFile::write(file.path().join("spec.json"), "{}").unwrap();
+        assert!(of_line(&line(&["sh", "a b"]), &spec).is_ok());
+        let error = of_line(&line(&["sh", "a\0b"]), &spec).unwrap_err();
+        assert!(error.contains("NUL"), "{error}");
     }
 }

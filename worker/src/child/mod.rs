@@ -8,6 +8,7 @@ mod family;
 mod inputs;
 mod memory;
 mod pipes;
+mod process;
 mod shipped;
 mod version;
 mod written;
@@ -16,7 +17,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,13 +25,14 @@ use rustix::process::{Pid, Signal};
 use swath_model::device::Device;
 use swath_model::placement::Placement;
 use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::net::unix::pipe::Sender;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use self::command::{SpecFile, of_line, prepare};
 pub use self::family::{adopt_orphans, die_with, kill_leftovers};
 use self::inputs::Inputs;
+use self::process::Child;
 use self::shipped::OwnCopy;
 pub use self::shipped::Shelf;
 use self::version::{Looking, Versions};
@@ -233,9 +235,7 @@ impl Starter {
             Ok(spawned) => spawned,
             Err(end) => return self.ended(id, end),
         };
-        if let Some(pid) = pid_of(&child) {
-            self.pids.lock().insert(id, pid);
-        }
+        self.pids.lock().insert(id, child.pid());
         let mut run = Run {
             id,
             events: self.events,
@@ -302,12 +302,13 @@ impl Starter {
             Program::Command(line) => {
                 let path = setting.specs.join(format!("{}.json", id.0));
                 let spec = SpecFile::write(path, &line.spec).map_err(End::NotStarted)?;
+                let command = of_line(line, &spec)
+                    .map_err(|error| End::NotStarted(format!("`{}`: {error}", line.argv[0])))?;
                 if let Some(held) = line.held {
                     let out = &line.out;
                     let failed = |error| End::NotStarted(format!("its directory {out}: {error}"));
                     setting.outs.begin(held).map_err(failed)?;
                 }
-                let command = of_line(line, &spec);
                 spec_file = Some(spec);
                 (line.argv[0].clone(), command)
             }
@@ -316,7 +317,7 @@ impl Starter {
         if let Program::Command(line) = program {
             command.envs(&line.environment);
         }
-        let child = command.spawn().map_err(|error| {
+        let child = Child::spawn(&command).map_err(|error| {
             let lack = match program {
                 Program::Trainer => inputs::is_missing(&error).then_some(Lack::Trainer),
                 Program::Command(line) => {
@@ -341,10 +342,6 @@ async fn stopped(orders: &mut mpsc::UnboundedReceiver<Order>) {
             None => std::future::pending().await,
         }
     }
-}
-
-fn pid_of(child: &Child) -> Option<Pid> {
-    child.id().and_then(|id| Pid::from_raw(id as i32))
 }
 
 /// One child's life.
@@ -402,7 +399,7 @@ enum Input {
 
 impl Run {
     async fn supervise(mut self, mut child: Child, input: Input) {
-        let pid = pid_of(&child);
+        let pid = child.pid();
         let stdin = child.stdin.take();
         let feeder = match input {
             Input::Orders => stdin.map(|stdin| feed(stdin, None)),
@@ -416,9 +413,7 @@ impl Run {
         let kills = memory::recent_kills();
         let status = self.wait(&mut child, pid, feeder.as_ref(), kills).await;
         // First the group, then processes that have left it.
-        if let Some(pid) = pid {
-            let _none_left = rustix::process::kill_process_group(pid, Signal::KILL);
-        }
+        let _none_left = rustix::process::kill_process_group(pid, Signal::KILL);
         let (family, pids) = (self.family.clone(), self.pids.clone());
         // It is reaped; another process may have its number by now.
         pids.lock().remove(&self.id);
@@ -459,7 +454,7 @@ impl Run {
     async fn wait(
         &mut self,
         child: &mut Child,
-        pid: Option<Pid>,
+        pid: Pid,
         feeder: Option<&mpsc::UnboundedSender<String>>,
         mut kills: memory::Kills,
     ) -> io::Result<End> {
@@ -495,16 +490,14 @@ impl Run {
     }
 }
 
-fn signal(pid: Option<Pid>, signal: Signal) {
-    if let Some(pid) = pid {
-        // It may have ended already.
-        let _sent = rustix::process::kill_process_group(pid, signal);
-    }
+fn signal(pid: Pid, signal: Signal) {
+    // It may have ended already.
+    let _sent = rustix::process::kill_process_group(pid, signal);
 }
 
 /// Writes specs, one line each. A program gets its one spec, and then the end
 /// of its stdin.
-fn feed(mut stdin: ChildStdin, spec: Option<String>) -> mpsc::UnboundedSender<String> {
+fn feed(mut stdin: Sender, spec: Option<String>) -> mpsc::UnboundedSender<String> {
     let (sender, mut specs) = mpsc::unbounded_channel::<String>();
     tokio::spawn(async move {
         let only = spec.is_some();

@@ -10,12 +10,13 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::process::Pid;
 use tokio::process::Command;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{Pids, pid_of};
+use super::Pids;
 use swath_agent::ChildId;
 
 /// A directory with so many files that Git takes longer has no version.
@@ -111,7 +112,7 @@ async fn describe(directory: &str, id: ChildId, pids: &Pids) -> Option<String> {
         .stderr(Stdio::null())
         .kill_on_drop(true);
     let child = command.spawn().ok()?;
-    if let Some(pid) = pid_of(&child) {
+    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id as i32)) {
         pids.lock().insert(id, pid);
     }
     let output = tokio::time::timeout(WAIT, child.wait_with_output()).await;
