@@ -300,7 +300,12 @@ pub(super) fn footnotes<'a>(
     marks: &Marks,
 ) -> Vec<Footnote> {
     let mut notes: Vec<Footnote> = marks.footnotes().collect();
-    let facts = [replicates(results), even(results), short(results)];
+    let facts = [
+        replicates(results),
+        even(results),
+        short(results),
+        repeated(results),
+    ];
     let times = shown
         .into_iter()
         .any(|measured| measured.quantity == Quantity::TrainSeconds);
@@ -409,6 +414,23 @@ fn short(results: &Results) -> Option<String> {
             other => format!("`{other}`"),
         };
         format!("{runs} had fewer than {count} epochs with {metric}; the median is over those")
+    })
+}
+
+/// Says that no two runs of a cell differ, anywhere: the number of runs then tells
+/// nothing of how sure a median is. Two runs alone may be equal by chance.
+fn repeated(results: &Results) -> Option<String> {
+    let values = results.summaries.iter().map(|it| it.values.as_slice());
+    let several: Vec<_> = values.filter(|it| it.len() > 1).collect();
+    let runs: usize = several.iter().map(|it| it.len()).sum();
+    let equal = several.iter().all(|values| {
+        let mut pairs = values.windows(2);
+        pairs.all(|pair| pair[0].1.to_bits() == pair[1].1.to_bits())
+    });
+    (equal && runs > 2).then(|| {
+        "All runs of a cell have the same value, in every cell: if that surprises, the program may \
+         not use the seed that it is given"
+            .to_owned()
     })
 }
 

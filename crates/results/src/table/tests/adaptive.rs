@@ -51,6 +51,7 @@ lr | test error (%) | train time
 0.1 | 8.00 (n = 5)* | 1 m 00 s (n = 5)
 0.2 | 8.10 (n = 5) | 1 m 00 s (n = 5)
 0.4 | 30.00 (n = 3) | 1 m 00 s (n = 3)
+All runs of a cell have the same value, in every cell: if that surprises, the program may not use the seed that it is given
 Numbers of runs chosen from results: 3 for each cell, and up to 5 where the U test of Mann and Whitney does not tell it from its neighbour in the order of medians (p <= 0.01667 at each look); 4 runs added in 2 rounds, 1 of 2 pairs of neighbours not told apart
 The best cell (8.00 (n = 5) at lr 0.1) has the least lr that was tried; to look further, add a value below 0.1 to `optimizer.lr` in the sweep file and submit it again: what is measured stays
 "#);
@@ -86,4 +87,36 @@ fn programs_get_the_same_facts() {
     let fixed = results(list(&["optimizer.lr"], &["test_error"]), cells());
     let document = serde_json::to_value(fixed.document()).unwrap();
     assert_eq!(document.get("replication"), None);
+}
+
+#[test]
+fn seeds_that_change_nothing_are_told() {
+    let told = |values: &[&[f64]]| {
+        let cells = values.iter().zip(0..).map(|(values, index)| {
+            let mut cell = cell(index, &[("optimizer.lr", json!(index))], values[0]);
+            let first = cell.replicates[0].clone();
+            let more = values.iter().zip(0..).skip(1);
+            cell.replicates.extend(more.map(|(value, more)| {
+                let mut next = first.clone();
+                next.replicate = Replicate(1 + more);
+                let measurement = next.measurement.as_mut().unwrap();
+                measurement.values = Metrics::from([("test_error", *value)]);
+                next
+            }));
+            cell
+        });
+        let definition = list(&["optimizer.lr"], &["test_error"]);
+        let table = results(definition, cells.collect()).table().unwrap();
+        let mut notes = table.footnotes.iter();
+        notes.any(|note| {
+            note.text
+                .starts_with("All runs of a cell have the same value")
+        })
+    };
+    assert!(told(&[&[8.0, 8.0], &[7.0, 7.0]]));
+    assert!(told(&[&[8.0, 8.0, 8.0], &[7.0]]));
+    assert!(!told(&[&[8.0, 8.0], &[7.0, 7.1]]));
+    // Chance, and nothing to compare.
+    assert!(!told(&[&[8.0, 8.0], &[7.0]]));
+    assert!(!told(&[&[8.0], &[8.0]]));
 }
