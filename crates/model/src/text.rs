@@ -1,5 +1,6 @@
 //! Numbers as people read them. Each form depends on the number alone.
 
+use serde::de::IgnoredAny;
 use serde_json::{Number, Value};
 
 use crate::spec::canonical;
@@ -96,8 +97,21 @@ pub fn number(number: &Number) -> String {
 }
 
 /// A parameter's value for people: text without quotes, numbers as
-/// [`compact`], lists and tables as canonical JSON.
+/// [`compact`], lists and tables as canonical JSON. Text that looks like another
+/// kind of value, or like nothing, has quotes.
 pub fn parameter(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.is_empty() || is_json(text) => canonical(value),
+        value => bare_parameter(value),
+    }
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// The same for files that programs read, where all text goes without quotes.
+pub fn bare_parameter(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Number(value) => number(value),
@@ -214,6 +228,11 @@ mod tests {
             (json!([0.5, 0.75]), "[0.5,0.75]"),
         ] {
             assert_eq!(parameter(&value), text);
+            assert_eq!(bare_parameter(&value), text);
+        }
+        for text in ["1", "1e-3", "true", "null", "[1]", "\"a\"", " 1", ""] {
+            assert_eq!(parameter(&json!(text)), json!(text).to_string());
+            assert_eq!(bare_parameter(&json!(text)), text);
         }
     }
 

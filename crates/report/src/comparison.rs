@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
-use swath_model::text::parameter;
+use swath_model::text::bare_parameter;
 use swath_results::table::{Comparison, PairRow, PairSide};
 
 use crate::listing::lines;
@@ -60,7 +60,7 @@ fn axis_of<'a>(row: &PairRow<'a>, axis: &str) -> Cow<'a, str> {
     let mut values = both.flat_map(|it| &it.cell.axes);
     match values.find(|(path, _)| path == axis) {
         None | Some((_, Value::Null)) => Cow::Borrowed(""),
-        Some((_, value)) => parameter(value).into(),
+        Some((_, value)) => bare_parameter(value).into(),
     }
 }
 

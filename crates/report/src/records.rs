@@ -11,7 +11,7 @@ use serde_json::Value;
 use swath_model::import::Imported;
 use swath_model::metrics::{BEST_TEST_ERROR, TEST_ERROR, TEST_LOSS};
 use swath_model::outcome::COLUMNS;
-use swath_model::text::parameter;
+use swath_model::text::bare_parameter;
 use swath_model::view::{CellResults, ReplicateResult};
 use swath_results::table::Results;
 
@@ -419,5 +419,5 @@ fn typed(value: &Value, kind: Kind) -> Datum<'static> {
         Kind::Number => value.as_f64().map(Datum::Number),
         Kind::Text => None,
     };
-    found.unwrap_or_else(|| Datum::Text(parameter(value).into()))
+    found.unwrap_or_else(|| Datum::Text(bare_parameter(value).into()))
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use swath_model::text::parameter;
+use swath_model::text::bare_parameter;
 use swath_model::view::SCHEMA_VERSION;
 use swath_results::table::{Compared, ResultRow, Results, TableError, Verdict};
 
@@ -119,7 +119,7 @@ fn records(results: &Results) -> String {
         };
         let named = axes.iter().map(|axis| match value(axis) {
             None | Some(serde_json::Value::Null) => Cow::Borrowed(""),
-            Some(value) => parameter(value).into(),
+            Some(value) => bare_parameter(value).into(),
         });
         let (figure, tally) = (&summary.measured, summary.tally());
         let number = |value: Option<f64>| Cow::from(value.map_or_else(String::new, exact));
