@@ -115,7 +115,7 @@ enum Verb {
     /// `pip install 'swath[torch]'` puts beside it.
     Wheel {
         /// The profile of Cargo's that it is built in
-        #[arg(long, default_value = "release")]
+        #[arg(long, default_value = "wheel")]
         profile: String,
         /// Then install it into fresh environments of the oldest and the newest CPython of this machine, and run
         /// python/tests in them

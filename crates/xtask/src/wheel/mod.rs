@@ -65,18 +65,16 @@ pub(crate) fn build(workspace: &Workspace, profile: &str) -> Result<Wheel> {
         "another process is building a wheel here",
     )?;
     // maturin builds the programs of one crate, which is the coordinator's, and adds what is in the folder that
-    // pyproject.toml calls `data`. So the others are built first, with the same flags, and linked there.
-    let stripped = profile != DEV;
+    // pyproject.toml calls `data`. So the others are built first, in the same profile, and linked there.
     let directory = if profile == DEV { "debug" } else { profile };
     for program in ["worker", "trainer"] {
-        let mut cargo = workspace.cargo("rustc");
+        let mut cargo = workspace.cargo("build");
         let package = format!("swath-{program}");
         cargo.args(["--locked", "-p", &package, "--bin", program]);
         cargo.args(["--profile", profile]);
-        if stripped {
+        if profile != DEV {
             // It is for other machines.
             cargo.env("SWATH_TRAINER_ELSEWHERE", "1");
-            cargo.args(["--", "-C", "strip=symbols"]);
         }
         run_command(&mut cargo)?;
         stage(workspace, &target.join(directory).join(program))?;
@@ -88,9 +86,7 @@ pub(crate) fn build(workspace: &Workspace, profile: &str) -> Result<Wheel> {
     }
     maturin.args(["build", "--quiet", "--profile", profile, "--out"]);
     maturin.arg(&out);
-    if stripped {
-        maturin.arg("--strip");
-    } else {
+    if profile == DEV {
         // To compress symbols takes longer than to test the wheel.
         maturin.args(["--compression-method", "stored"]);
     }
