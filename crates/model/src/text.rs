@@ -1,4 +1,7 @@
-//! Numbers as people read them. Each form depends on the number alone.
+//! Numbers and names as people read them. The form of a number depends on it alone.
+
+use std::borrow::Cow;
+use std::fmt::Write;
 
 use serde::de::IgnoredAny;
 use serde_json::{Number, Value};
@@ -127,6 +130,34 @@ pub fn is_printable(char: char) -> bool {
             '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Whether every letter is printable ASCII, which nearly every text is.
+pub fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// `text`, with every invisible character that could affect a terminal or the
+/// order of letters written out: escape sequences in a worker's message must
+/// not paint the reader's screen.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if is_plain(text) || text.chars().all(is_printable) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for char in text.chars() {
+        match char {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            _ if !is_printable(char) => {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(char));
+            }
+            _ => out.push(char),
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// A time of this many seconds: `4.2 s`, `42 s`, `1 m 12 s`, `3 h 06 m`,

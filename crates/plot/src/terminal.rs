@@ -1,5 +1,7 @@
 //! A chart in text characters.
 
+use swath_model::text::visible;
+
 use crate::chart::{Body, Boxes, Chart, Grid, Heat, Row};
 use crate::scale::Scale;
 
@@ -38,8 +40,8 @@ pub(crate) fn write(chart: &Chart, width: usize, unicode: bool) -> String {
     for sentence in &chart.caption {
         wrapped(&mut out, sentence, " ", width);
     }
-    // No line ends in a space.
-    let lines: Vec<&str> = out.lines().map(str::trim_end).collect();
+    // No line ends in a space, and no name reaches the terminal as a command.
+    let lines: Vec<_> = out.lines().map(|line| visible(line.trim_end())).collect();
     lines.join("\n") + "\n"
 }
 

@@ -1,10 +1,10 @@
 //! What the reader's terminal can show, and how text is made safe for it.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 use std::iter::repeat_n;
 
-use swath_model::text::is_printable;
+use swath_model::text::is_plain;
+pub use swath_model::text::visible;
 use unicode_width::UnicodeWidthStr;
 
 /// What the output may use.
@@ -62,34 +62,6 @@ pub fn width(text: &str) -> usize {
     } else {
         text.width()
     }
-}
-
-/// Whether every letter is printable ASCII, which nearly every text is.
-fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
-}
-
-/// `text`, with every invisible character that could affect a terminal or the
-/// order of letters written out: escape sequences in a worker's message must
-/// not paint the reader's screen.
-pub fn visible(text: &str) -> Cow<'_, str> {
-    if is_plain(text) || text.chars().all(is_printable) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for char in text.chars() {
-        match char {
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            '\r' => out.push_str("\\r"),
-            _ if !is_printable(char) => {
-                // Writing to a String cannot fail.
-                let _ = write!(out, "\\u{{{:x}}}", u32::from(char));
-            }
-            _ => out.push(char),
-        }
-    }
-    Cow::Owned(out)
 }
 
 /// `text` cut to `most` columns, with its end marked.

@@ -1,6 +1,7 @@
 //! Laws of every chart.
 
 use proptest::prelude::*;
+use swath_model::text::is_printable;
 
 use crate::chart::{Axis, Body, Boxes, Cell, Chart, Grid, Heat, Point, Row, Series};
 use crate::palette::look;
@@ -184,7 +185,9 @@ proptest! {
 
     #[test]
     fn every_chart_has_a_text(chart in chart(), width in 0..200usize, unicode: bool) {
-        prop_assert!(!text(&chart, width, unicode).is_empty());
+        let text = text(&chart, width, unicode);
+        prop_assert!(!text.is_empty());
+        prop_assert!(text.lines().all(|line| line.chars().all(is_printable)), "{:?}", text);
     }
 
     #[test]
