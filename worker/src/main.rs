@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use swath_agent::Exit;
-use swath_worker::child::{adopt_orphans, die_with};
+use swath_worker::child::{adopt_orphans, die_with, guard};
 use swath_worker::daemon;
 use swath_worker::settings::{Cli, Settings};
 use tracing_subscriber::EnvFilter;
@@ -17,6 +17,12 @@ const DISPLACED: u8 = 3;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
+    if guard::is_meant() {
+        return match guard::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(1, &format!("cannot guard: {error}")),
+        };
+    }
     let cli = Cli::read();
     let log = cli.log.clone().or_else(|| std::env::var("RUST_LOG").ok());
     let log = log.unwrap_or_else(|| "info".to_owned());

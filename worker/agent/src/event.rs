@@ -80,6 +80,16 @@ pub enum Event {
         /// How it ended.
         end: End,
     },
+    /// A child ended, and something that it had started does not, although it was
+    /// killed. [`Event::Exited`] follows once that is gone.
+    Remains {
+        /// The child.
+        child: ChildId,
+        /// How it ended.
+        end: End,
+        /// The processes that are left, for people.
+        processes: String,
+    },
     /// Outcomes are on the disk.
     Spooled(Vec<Held>),
     /// Outcomes could not be put on the disk.

@@ -13,7 +13,7 @@ use swath_model::spec::{JobSpec, Work};
 use super::event::{ChildId, Effect, End, Entry, Line};
 use super::pace::{LONG, Sort};
 use super::rows::Row;
-use super::slot::{Running, broken};
+use super::slot::{Child, Running, broken};
 use super::tail::Tail;
 use super::thinned::Thinned;
 use super::{Agent, Waiting};
@@ -142,12 +142,12 @@ impl Agent {
         }
     }
 
-    /// Slots of a device whose job is not known to be long; that shows only
-    /// while it runs.
+    /// Slots of a device that can be used and whose job is not known to be long;
+    /// that shows only while it runs.
     pub(super) fn brief_slots(&self, device: Device) -> usize {
         let brief = |slot: &&super::Slot| {
             let running = slot.running.as_ref();
-            running.is_none_or(|running| running.started + LONG >= self.now)
+            !slot.stuck && running.is_none_or(|running| running.started + LONG >= self.now)
         };
         self.slots_on(device).filter(brief).count()
     }
@@ -368,13 +368,41 @@ impl Agent {
         let Some(index) = self.slot_of(child) else {
             return;
         };
-        let now = self.now;
         for slot in &mut self.slots {
             slot.lent_to = slot.lent_to.filter(|to| *to != index);
         }
+        self.slots[index].stuck = false;
+        let ended = self.slots[index].child.take();
+        self.conclude(index, ended, end);
+    }
+
+    /// Its attempt has ended, and its slot is not free.
+    pub(super) fn child_remains(&mut self, child: ChildId, end: End, processes: &str) {
+        let Some(index) = self.slot_of(child) else {
+            return;
+        };
+        tracing::error!(
+            slot = index,
+            processes,
+            "processes that were started here cannot be killed; no jobs are taken for this slot \
+             until they have ended"
+        );
         let slot = &mut self.slots[index];
-        slot.stuck = false;
+        slot.stuck = true;
         let ended = slot.child.take();
+        slot.child = Some(Child {
+            id: child,
+            serves: false,
+            ending: true,
+            provenance: Provenance::default(),
+        });
+        self.conclude(index, ended, end);
+    }
+
+    /// Concludes the attempt of a child that ended.
+    fn conclude(&mut self, index: usize, ended: Option<Child>, end: End) {
+        let now = self.now;
+        let slot = &mut self.slots[index];
         let is_unusable = ended
             .as_ref()
             .is_some_and(|child| child.never_started(&end));

@@ -255,6 +255,11 @@ impl Agent {
             Event::Version { child, version } => self.has_version(child, version),
             Event::Wrote { child, rows } => self.wrote(child, rows),
             Event::Exited { child, end } => self.child_ended(child, end),
+            Event::Remains {
+                child,
+                end,
+                processes,
+            } => self.child_remains(child, end, &processes),
             Event::Spooled(held) => self.outbox.spooled(&held),
             Event::SpoolFailed { held, error } => {
                 tracing::error!(

@@ -1,8 +1,12 @@
 //! Processes that children started and left behind.
 //!
-//! A process can leave its group, but not the environment that it was started
-//! with: every child gets a tag there, and whatever still carries the tag after
-//! the child has ended is killed.
+//! Every child adopts the orphans of what it has started ([`super::guard::Entrance`]), so all of
+//! that is below it, and comes to the worker only when the child has ended: what the worker has
+//! adopted belongs to no child that is still there, and is killed. A process may have left its
+//! group, and have an environment of its own.
+//!
+//! A process that is no worker does not adopt, and a worker that was killed has adopted nothing:
+//! there, a tag in the environment of every child tells what it has started.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -10,8 +14,13 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, getppid, set_parent_process_death_signal};
 
+use super::{Pids, tree};
+
 /// How long to go on killing processes that keep forking.
 const LIMIT: Duration = Duration::from_secs(2);
+
+/// The most processes that are named.
+const NAMED_MAX: usize = 5;
 
 /// Makes this process adopt the orphans of its children, so that it can reap
 /// them. Only for a process that is nothing but a worker.
@@ -23,6 +32,10 @@ pub fn adopt_orphans() -> std::io::Result<()> {
     let itself = Pid::from_raw(std::process::id() as i32);
     rustix::process::set_child_subreaper(itself)?;
     Ok(())
+}
+
+pub(super) fn adopts_orphans() -> bool {
+    matches!(rustix::process::child_subreaper(), Ok(Some(_)))
 }
 
 /// Makes the kernel kill this process when the thread of `parent` that started
@@ -40,15 +53,48 @@ pub fn die_with(parent: Pid) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Processes that were killed and do not end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Remaining(Vec<Pid>);
+
+impl Remaining {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What they are, for people.
+    pub(super) fn told(&self) -> String {
+        let named = self.0.iter().take(NAMED_MAX);
+        let named = named.map(|pid| format!("{pid} ({})", tree::name_of(*pid)));
+        let named: Vec<String> = named.collect();
+        let more = self.0.len().saturating_sub(NAMED_MAX);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        named.join(", ") + &more
+    }
+}
+
 /// Kills all children of a worker and what they started, for its end.
-pub(super) fn kill_all(family: &str) {
-    kill(&format!("{family}."));
+pub(super) fn kill_all(pids: &Pids, family: &str) {
+    if !adopts_orphans() {
+        kill(&format!("{family}."));
+        return;
+    }
+    let guard = pids.lock().guard;
+    let _remaining = sweep(|| {
+        let orphans = orphans(|pid| Some(pid) == guard);
+        (orphans, guard.into_iter().collect())
+    });
 }
 
 /// Kills what an earlier worker with the same tag left behind because it was
 /// killed itself.
 pub fn kill_leftovers(family: &str) {
-    let killed = kill(&format!("{family}."));
+    let killed = kill_all_tagged(family);
     if killed > 0 {
         tracing::warn!(
             processes = killed,
@@ -57,37 +103,103 @@ pub fn kill_leftovers(family: &str) {
     }
 }
 
-/// Whether a child may have left something behind. `is_own` says which
-/// processes are children that somebody waits for.
+/// Kills all processes with a worker's tag. Returns how many it killed.
+pub(super) fn kill_all_tagged(family: &str) -> usize {
+    kill(&format!("{family}."))
+}
+
+/// Whether children that have ended may have left something behind.
 ///
-/// To look for a tag takes a look at every process of the host, which costs
-/// more than to run a short program. Mostly nothing is left: whatever a child
-/// has started is by now an adopted child of this process, or below one.
-pub(super) fn may_have_left(is_own: impl Fn(Pid) -> bool) -> bool {
-    let left = || {
-        let mut others = adopted().into_iter().filter(|pid| !is_own(*pid));
-        others.any(|pid| !is_dead(pid))
-    };
+/// Mostly they have not, and that is found out in a moment.
+pub(super) fn may_have_left(pids: &Pids) -> bool {
+    let left = || !left_to(pids).0.is_empty();
     // The kernel may skip one of a list that becomes shorter meanwhile.
     !adopts_orphans() || left() || left()
 }
 
-fn adopts_orphans() -> bool {
-    matches!(rustix::process::child_subreaper(), Ok(Some(_)))
+/// Kills what children left behind that have ended; `tag` is that of the one
+/// that this is for. Returns what does not end.
+pub(super) fn end_leftovers(pids: &Pids, tag: &str) -> Remaining {
+    if adopts_orphans() {
+        let remaining = sweep(|| left_to(pids));
+        pids.lock().remaining.extend(&remaining.0);
+        return remaining;
+    }
+    kill(tag);
+    Remaining::default()
+}
+
+/// Those of the processes that are still there. Nobody else was blamed for them
+/// so far; those that are gone are forgotten.
+pub(super) fn still_there(pids: &Pids, remaining: &Remaining) -> Remaining {
+    let (alive, gone) = remaining.0.iter().partition(|pid| !tree::is_dead(**pid));
+    let gone: Vec<Pid> = gone;
+    pids.lock().remaining.retain(|pid| !gone.contains(pid));
+    tree::kill(&alive, &[]);
+    Remaining(alive)
+}
+
+/// What ended children have left, and the groups of those that are there.
+fn left_to(pids: &Pids) -> (Vec<Pid>, Vec<Pid>) {
+    // A child that is just being started is no orphan.
+    let known = pids.lock();
+    let mut orphans = orphans(|pid| known.has(pid));
+    orphans.retain(|pid| !known.remaining.contains(pid));
+    (orphans, known.leaders().collect())
+}
+
+/// The running children of this process that are not its own, and all that is below them.
+fn orphans(is_own: impl Fn(Pid) -> bool) -> Vec<Pid> {
+    let adopted = tree::children_of_main()
+        .into_iter()
+        .filter(|pid| !is_own(*pid));
+    let mut found: Vec<Pid> = adopted.filter(|pid| !tree::is_dead(*pid)).collect();
+    found.extend(tree::below(&found));
+    found
+}
+
+/// Kills what `find` finds, until it finds nothing. `find` also says which groups are
+/// let alone.
+fn sweep(find: impl Fn() -> (Vec<Pid>, Vec<Pid>)) -> Remaining {
+    let end = Instant::now() + LIMIT;
+    let mut empty = 0;
+    let mut known = HashSet::new();
+    loop {
+        let (found, spared) = find();
+        if found.is_empty() {
+            empty += 1;
+            if empty == 2 {
+                return Remaining::default();
+            }
+            continue;
+        }
+        empty = 0;
+        tree::kill(&found, &spared);
+        if Instant::now() > end {
+            return Remaining(found);
+        }
+        let before = known.len();
+        known.extend(found);
+        // What forks gets no rest.
+        if known.len() == before {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 /// Kills every process whose tag is `tag` (or begins with it, if it ends with a
 /// dot) until none is left. Returns how many it killed.
-pub(super) fn kill(tag: &str) -> usize {
+fn kill(tag: &str) -> usize {
     let end = Instant::now() + LIMIT;
     let mut killed = HashSet::new();
     loop {
-        let starting = || children().into_iter().any(is_starting);
+        let itself = rustix::process::getpid();
+        let starting = || tree::children_of(itself).into_iter().any(is_starting);
         let before = starting();
         let found = tagged(tag);
         // One that is ending has no environment any more, and may still have its files
         // and devices.
-        let ended = killed.iter().all(|pid| is_dead(*pid));
+        let ended = killed.iter().all(|pid| tree::is_dead(*pid));
         let none = found.is_empty() && ended && !before && !starting();
         if none || Instant::now() > end {
             return killed.len();
@@ -102,79 +214,38 @@ pub(super) fn kill(tag: &str) -> usize {
     }
 }
 
-/// Reaps ended processes that this worker has adopted. Its own children, for
-/// which `is_own` says true, are left to those who wait for them. Where the
-/// process adopts none, every other child belongs to another part of it, which
-/// waits for it too.
-pub(super) fn reap(is_own: impl Fn(Pid) -> bool) {
+/// Reaps ended processes that this worker has adopted. Its own children are left
+/// to those who wait for them. Where the process adopts none, every other child
+/// belongs to another part of it, which waits for it too.
+pub(super) fn reap(pids: &Pids) {
     if !adopts_orphans() {
         return;
     }
-    for pid in adopted().into_iter().filter(|pid| !is_own(*pid)) {
+    let known = pids.lock();
+    let children = tree::children_of_main().into_iter();
+    for pid in children.filter(|pid| !known.has(*pid)) {
         // It may still be running.
         let _reaped = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG);
     }
 }
 
-/// The children of the main thread: those that it started, and all adopted ones.
-fn adopted() -> Vec<Pid> {
-    let itself = std::process::id();
-    let path = format!("/proc/self/task/{itself}/children");
-    pids(&std::fs::read_to_string(path).unwrap_or_default()).collect()
-}
-
-fn pids(list: &str) -> impl Iterator<Item = Pid> {
-    let pids = list.split_whitespace().filter_map(|pid| pid.parse().ok());
-    pids.filter_map(Pid::from_raw)
-}
-
-/// The children of this process, including adopted ones. Each belongs to one of
-/// its threads.
-fn children() -> Vec<Pid> {
-    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten();
-    let mut children = Vec::new();
-    for thread in threads.flatten() {
-        // A thread may just have ended.
-        let list = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-        children.extend(pids(&list));
-    }
-    children
-}
-
 /// Running processes with this tag.
 fn tagged(tag: &str) -> Vec<Pid> {
-    let Ok(processes) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let itself = std::process::id();
-    processes
-        .flatten()
-        .filter_map(|process| process.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|pid| *pid != itself && carries(*pid, tag))
-        .filter_map(|pid| Pid::from_raw(pid as i32))
-        .collect()
+    let itself = rustix::process::getpid();
+    let others = tree::all().filter(|pid| *pid != itself);
+    others.filter(|pid| carries(*pid, tag)).collect()
 }
 
 /// Whether a process is in the middle of an exec, which takes a while on a busy
 /// machine: its new environment, and with it the tag, is not there yet.
 fn is_starting(pid: Pid) -> bool {
-    let read = |name: &str| std::fs::read(format!("/proc/{}/{name}", pid.as_raw_nonzero()));
+    let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}"));
     let empty = |name: &str| read(name).is_ok_and(|bytes| bytes.is_empty());
     // A dead process never gets either.
-    !is_dead(pid) && empty("environ") && empty("cmdline")
+    !tree::is_dead(pid) && empty("environ") && empty("cmdline")
 }
 
-/// Whether a process has ended, though it may wait to be reaped.
-fn is_dead(pid: Pid) -> bool {
-    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    stat.map_or(true, |stat| {
-        let stat = String::from_utf8_lossy(&stat).into_owned();
-        let state = stat.rsplit(')').next().map(str::trim_start);
-        state.is_none_or(|state| state.starts_with(['Z', 'X']))
-    })
-}
-
-fn carries(pid: u32, tag: &str) -> bool {
+fn carries(pid: Pid, tag: &str) -> bool {
     // Not readable for other users' processes, and empty for dead ones.
     let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else {
         return false;

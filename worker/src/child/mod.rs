@@ -5,11 +5,13 @@
 
 mod command;
 mod family;
+pub mod guard;
 mod inputs;
 mod memory;
 mod pipes;
 mod process;
 mod shipped;
+mod tree;
 mod version;
 mod written;
 
@@ -30,7 +32,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use self::command::{SpecFile, of_line, prepare};
+use self::family::Remaining;
 pub use self::family::{adopt_orphans, die_with, kill_leftovers};
+use self::guard::{Entrance, List, Place};
 use self::inputs::Inputs;
 use self::process::Child;
 use self::shipped::OwnCopy;
@@ -45,6 +49,9 @@ use swath_model::program::Read;
 
 /// How long pipes may stay open after the last process of a child has gone.
 const PIPES_GRACE: Duration = Duration::from_secs(2);
+
+/// How often to look whether processes are gone that do not end.
+const REMAINING_PAUSE: Duration = Duration::from_secs(1);
 
 /// The environment variable that identifies everything a child starts.
 const FAMILY: &str = "SWATH_FAMILY";
@@ -74,17 +81,42 @@ pub struct Setting {
 /// In the id of a process that helps a child.
 const HELPER: u64 = 1 << 63;
 
-/// Children that somebody waits for, by who they are.
+/// The processes of this worker. Who starts one holds the lock until it is among them: every
+/// other child is an orphan.
 #[derive(Clone, Debug, Default)]
-struct Pids(Arc<Mutex<HashMap<ChildId, Pid>>>);
+struct Pids(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Children that somebody waits for, by who they are.
+    children: HashMap<ChildId, Pid>,
+    guard: Option<Pid>,
+    /// Orphans that do not end, of which it was told.
+    remaining: Vec<Pid>,
+}
 
 impl Pids {
-    fn lock(&self) -> MutexGuard<'_, HashMap<ChildId, Pid>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn started(&mut self, id: ChildId, pid: Pid) {
+        self.children.insert(id, pid);
+    }
+
+    fn ended(&mut self, id: ChildId) {
+        self.children.remove(&id);
     }
 
     fn has(&self, pid: Pid) -> bool {
-        self.lock().values().any(|own| *own == pid)
+        self.leaders().any(|own| own == pid)
+    }
+
+    /// The own processes, each of which leads a group.
+    fn leaders(&self) -> impl Iterator<Item = Pid> + '_ {
+        self.children.values().copied().chain(self.guard)
     }
 }
 
@@ -108,20 +140,25 @@ pub struct Children {
 struct Starter {
     setting: Arc<Setting>,
     events: mpsc::Sender<Event>,
-    /// The processes that somebody waits for.
     pids: Pids,
+    /// The list of the guard, if there is one.
+    list: Option<Arc<List>>,
     versions: Versions,
 }
 
 impl Children {
     /// No children yet. Their output goes to `events`, which is bounded: a
     /// child that writes too much has to wait.
+    ///
+    /// To be called in a runtime.
     pub fn new(setting: Setting, shelf: Shelf, events: mpsc::Sender<Event>) -> Self {
+        let pids = Pids::default();
         Self {
             starter: Starter {
+                list: guarded(&setting.family, &pids),
                 setting: Arc::new(setting),
                 events,
-                pids: Pids::default(),
+                pids,
                 versions: Versions::default(),
             },
             shelf,
@@ -178,19 +215,42 @@ impl Children {
     /// Forgets a child whose end was reported.
     pub fn forget(&mut self, id: ChildId) {
         self.orders.remove(&id);
-        self.starter.pids.lock().remove(&id);
+        self.starter.pids.lock().ended(id);
     }
 
     /// Reaps adopted processes that have ended. To be called on the main thread
     /// whenever a process has ended: a child that is just being started is no
     /// orphan.
     pub fn reap_orphans(&self) {
-        family::reap(|pid| self.starter.pids.has(pid));
+        family::reap(&self.starter.pids);
     }
 
     /// Kills all remaining children when the worker ends.
     pub fn kill_all(&self) {
-        family::kill_all(&self.starter.setting.family);
+        family::kill_all(&self.starter.pids, &self.starter.setting.family);
+    }
+}
+
+/// Starts the guard of a process that is nothing but a worker.
+fn guarded(family: &str, pids: &Pids) -> Option<Arc<List>> {
+    if !family::adopts_orphans() {
+        return None;
+    }
+    let mut known = pids.lock();
+    match guard::start(family) {
+        Ok((list, guard)) => {
+            known.guard = Some(guard.pid);
+            tokio::spawn(guard.keep(Arc::clone(&list), family.to_owned(), pids.clone()));
+            Some(list)
+        }
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "no guard can be started: if this worker is killed, what its programs have \
+                 started goes on"
+            );
+            None
+        }
     }
 }
 
@@ -231,17 +291,29 @@ impl Starter {
         copy: Option<OwnCopy>,
     ) {
         let family = format!("{}.{}", self.setting.family, id.0);
-        let (child, spec_file) = match self.spawn(id, &program, device, &family) {
+        let spawned = {
+            let mut pids = self.pids.lock();
+            let spawned = self.spawn(id, &program, device, &family);
+            if let Ok(spawned) = &spawned {
+                pids.started(id, spawned.child.pid());
+            }
+            spawned
+        };
+        let Spawned {
+            child,
+            spec_file,
+            place,
+        } = match spawned {
             Ok(spawned) => spawned,
             Err(end) => return self.ended(id, end),
         };
-        self.pids.lock().insert(id, child.pid());
         let mut run = Run {
             id,
             events: self.events,
             orders,
             family,
             pids: self.pids,
+            place,
             spec_file,
             writes: None,
             version: None,
@@ -286,7 +358,7 @@ impl Starter {
         program: &Program,
         device: Device,
         family: &str,
-    ) -> Result<(Child, Option<SpecFile>), End> {
+    ) -> Result<Spawned, End> {
         let setting = &self.setting;
         let mut spec_file = None;
         let (name, mut command) = match program {
@@ -317,7 +389,9 @@ impl Starter {
         if let Program::Command(line) = program {
             command.envs(&line.environment);
         }
-        let child = Child::spawn(&command).map_err(|error| {
+        let place = self.list.as_ref().map(List::place);
+        let entrance = Entrance::new(place.as_ref());
+        let child = Child::spawn(&command, entrance).map_err(|error| {
             let lack = match program {
                 Program::Trainer => inputs::is_missing(&error).then_some(Lack::Trainer),
                 Program::Command(line) => {
@@ -329,8 +403,19 @@ impl Starter {
             };
             lack.map_or_else(|| End::NotStarted(format!("`{name}`: {error}")), End::Lacks)
         })?;
-        Ok((child, spec_file))
+        Ok(Spawned {
+            child,
+            spec_file,
+            place,
+        })
     }
+}
+
+/// A child that has just been started.
+struct Spawned {
+    child: Child,
+    spec_file: Option<SpecFile>,
+    place: Option<Place>,
 }
 
 /// Resolves when a child that is not started yet is told to stop.
@@ -351,6 +436,8 @@ struct Run {
     orders: mpsc::UnboundedReceiver<Order>,
     family: String,
     pids: Pids,
+    /// Its place in the list of the guard.
+    place: Option<Place>,
     spec_file: Option<SpecFile>,
     writes: Option<Writes>,
     /// Which version of the code its directory has.
@@ -414,13 +501,10 @@ impl Run {
         let status = self.wait(&mut child, pid, feeder.as_ref(), kills).await;
         // First the group, then processes that have left it.
         let _none_left = rustix::process::kill_process_group(pid, Signal::KILL);
-        let (family, pids) = (self.family.clone(), self.pids.clone());
         // It is reaped; another process may have its number by now.
-        pids.lock().remove(&self.id);
-        if family::may_have_left(|pid| pids.has(pid)) {
-            let swept = tokio::task::spawn_blocking(move || family::kill(&family));
-            let _swept = swept.await;
-        }
+        drop(self.place.take());
+        self.pids.lock().ended(self.id);
+        let remaining = self.end_leftovers().await;
         if let Some(reader) = reader {
             let abort = reader.abort_handle();
             if tokio::time::timeout(PIPES_GRACE, reader).await.is_err() {
@@ -429,6 +513,45 @@ impl Run {
         }
         drop(self.spec_file.take());
         let end = status.unwrap_or_else(|error| End::NotStarted(error.to_string()));
+        let child = self.id;
+        self.tell_the_rest().await;
+        if !remaining.is_empty() {
+            self.outlast(remaining, &end).await;
+        }
+        // When the worker is ending, nobody listens.
+        let _heard = self.events.send(Event::Exited { child, end }).await;
+    }
+
+    /// Kills what it has left behind. Returns what does not end.
+    async fn end_leftovers(&self) -> Remaining {
+        if !family::may_have_left(&self.pids) {
+            return Remaining::default();
+        }
+        let (family, pids) = (self.family.clone(), self.pids.clone());
+        let ended = tokio::task::spawn_blocking(move || family::end_leftovers(&pids, &family));
+        ended.await.unwrap_or_default()
+    }
+
+    /// Waits for the end of what does not end, as a process does not that waits in a driver, or
+    /// that belongs to another user. Its slot is not free as long as that is there.
+    async fn outlast(&self, mut remaining: Remaining, end: &End) {
+        let (child, end) = (self.id, end.clone());
+        let processes = remaining.told();
+        let told = Event::Remains {
+            child,
+            end,
+            processes,
+        };
+        // When the worker is ending, nobody listens.
+        let _heard = self.events.send(told).await;
+        while !remaining.is_empty() {
+            tokio::time::sleep(REMAINING_PAUSE).await;
+            remaining = family::still_there(&self.pids, &remaining);
+        }
+    }
+
+    /// Tells what is known of a program only when it has ended.
+    async fn tell_the_rest(&mut self) {
         let child = self.id;
         if let Some(writes) = self.writes.take()
             && let Some(rows) = writes.collect().await
@@ -447,8 +570,6 @@ impl Run {
             let removed = tokio::task::spawn_blocking(move || drop(copy));
             let _removed = removed.await;
         }
-        // When the worker is ending, nobody listens.
-        let _heard = self.events.send(Event::Exited { child, end }).await;
     }
 
     async fn wait(

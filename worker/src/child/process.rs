@@ -1,5 +1,5 @@
-//! How the process of a child is started: as `std::process::Command` would, in a
-//! group of its own, and so that the kernel kills it when this process ends.
+//! How the process of a child is started: as `std::process::Command` would, and
+//! so that it ends with this process ([`Entrance`]).
 //!
 //! The standard library runs code of one's own between fork and exec only after
 //! a real fork, which copies the page tables of the whole worker and then every
@@ -19,6 +19,8 @@ use std::ptr;
 use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::signal::unix::{SignalKind, signal};
+
+use super::guard::Entrance;
 
 /// The stack of the new process until it becomes the program. It makes system
 /// calls there, and nothing else.
@@ -53,7 +55,7 @@ impl Child {
     /// # Errors
     ///
     /// When a pipe cannot be made, or the program cannot be started.
-    pub(super) fn spawn(command: &Command) -> io::Result<Self> {
+    pub(super) fn spawn(command: &Command, entrance: Entrance) -> io::Result<Self> {
         // Before the start, so that no end is missed.
         let ends = signal(SignalKind::child())?;
         let (its_stdin, stdin) = io::pipe()?;
@@ -67,7 +69,7 @@ impl Child {
         let stdin = Sender::from_owned_fd(OwnedFd::from(stdin))?;
         let stdout = Receiver::from_owned_fd(OwnedFd::from(stdout))?;
         let stderr = Receiver::from_owned_fd(OwnedFd::from(stderr))?;
-        let pid = start(command, pipes)?;
+        let pid = start(command, pipes, entrance)?;
         Ok(Self {
             pid,
             status: None,
@@ -128,12 +130,12 @@ struct Plan {
     /// What becomes stdin, stdout and stderr. None of them is one of these now: the
     /// standard library keeps those open.
     pipes: [RawFd; 3],
-    parent: libc::pid_t,
+    entrance: Entrance,
     /// Why it did not become the program; 0 if it did.
     error: c_int,
 }
 
-fn start(command: &Command, pipes: [RawFd; 3]) -> io::Result<Pid> {
+fn start(command: &Command, pipes: [RawFd; 3], entrance: Entrance) -> io::Result<Pid> {
     let variables = variables_of(command);
     let paths = paths_of(command.get_program(), variables.get(OsStr::new("PATH")))?;
     let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -159,7 +161,7 @@ fn start(command: &Command, pipes: [RawFd; 3]) -> io::Result<Pid> {
         variables: pointers(&settings, 0),
         directory: directory.as_ref().map_or(ptr::null(), |it| it.as_ptr()),
         pipes,
-        parent: std::process::id() as libc::pid_t,
+        entrance,
         error: 0,
     };
     carry_out(&mut plan)
@@ -256,15 +258,10 @@ fn become_program(plan: &mut Plan) -> c_int {
             .raw_os_error()
             .unwrap_or(libc::EIO)
     };
+    if let Err(error) = plan.entrance.enter() {
+        return error.raw_os_error().unwrap_or(libc::EIO);
+    }
     unsafe {
-        let alive = libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0;
-        if !alive || libc::setpgid(0, 0) != 0 {
-            return failed();
-        }
-        // The parent may have died before the first of them took effect.
-        if libc::getppid() != plan.parent {
-            return libc::ESRCH;
-        }
         for (target, pipe) in (0..).zip(plan.pipes) {
             if libc::dup2(pipe, target) < 0 {
                 return failed();
@@ -329,9 +326,13 @@ mod tests {
 
     use super::*;
 
+    fn spawn(command: &Command) -> io::Result<Child> {
+        Child::spawn(command, Entrance::new(None))
+    }
+
     /// What a child prints, and how it ends, when it gets this input.
     async fn told(command: &Command, input: &str) -> (String, ExitStatus) {
-        let mut child = Child::spawn(command).unwrap();
+        let mut child = spawn(command).unwrap();
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);
@@ -395,7 +396,7 @@ mod tests {
         command.env("PATH", path(&[none.path(), hidden.path(), found.path()]));
         assert_eq!(told(&command, "").await.0, "found it\n");
         command.env("PATH", path(&[none.path(), hidden.path()]));
-        let error = Child::spawn(&command).unwrap_err();
+        let error = spawn(&command).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     }
 
@@ -404,23 +405,17 @@ mod tests {
         let none = tempfile::tempdir().unwrap();
         let mut command = Command::new("./program");
         command.current_dir(none.path());
-        assert_eq!(
-            Child::spawn(&command).unwrap_err().kind(),
-            ErrorKind::NotFound
-        );
+        assert_eq!(spawn(&command).unwrap_err().kind(), ErrorKind::NotFound);
         command = Command::new("sh");
         command.current_dir(none.path().join("gone"));
-        assert_eq!(
-            Child::spawn(&command).unwrap_err().kind(),
-            ErrorKind::NotFound
-        );
+        assert_eq!(spawn(&command).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[tokio::test]
     async fn one_that_nobody_waits_for_is_killed() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo ready; read never"]);
-        let mut child = Child::spawn(&command).unwrap();
+        let mut child = spawn(&command).unwrap();
         let (pid, _stdin) = (child.pid(), child.stdin.take());
         let mut stdout = child.stdout.take().unwrap();
         let mut ready = [0; 6];

@@ -111,12 +111,16 @@ async fn describe(directory: &str, id: ChildId, pids: &Pids) -> Option<String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    let child = command.spawn().ok()?;
-    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id as i32)) {
-        pids.lock().insert(id, pid);
-    }
+    let child = {
+        let mut pids = pids.lock();
+        let child = command.spawn().ok()?;
+        if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id as i32)) {
+            pids.started(id, pid);
+        }
+        child
+    };
     let output = tokio::time::timeout(WAIT, child.wait_with_output()).await;
-    pids.lock().remove(&id);
+    pids.lock().ended(id);
     let output = output.ok()?.ok().filter(|it| it.status.success())?;
     told(&String::from_utf8_lossy(&output.stdout))
 }
@@ -153,7 +157,7 @@ mod tests {
         let pids = Pids::default();
         let looking = Versions::default().look(&directory.to_string_lossy(), ChildId(7), &pids)?;
         let version = looking.end().await;
-        assert!(pids.lock().is_empty());
+        assert!(pids.lock().children.is_empty());
         version
     }
 

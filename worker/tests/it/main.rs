@@ -5,6 +5,7 @@ mod coordinator;
 mod example;
 mod faults;
 mod flow;
+mod leftovers;
 mod output;
 mod process;
 mod support;

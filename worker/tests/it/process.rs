@@ -12,10 +12,10 @@ use crate::coordinator::Coordinator;
 use crate::support::{Bench, command, lives, null, pid_in, training, until};
 
 /// A worker process that does not outlive its test.
-struct Worker(Child);
+pub(crate) struct Worker(pub(crate) Child);
 
 impl Worker {
-    fn start(bench: &Bench, more: &[&str]) -> Self {
+    pub(crate) fn start(bench: &Bench, more: &[&str]) -> Self {
         Self(Self::command(bench, more).spawn().unwrap())
     }
 
@@ -35,12 +35,12 @@ impl Worker {
         worker
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_raw(self.0.id() as i32).unwrap(), signal).unwrap();
     }
 
     /// Waits for its end.
-    async fn code(&mut self) -> Option<i32> {
+    pub(crate) async fn code(&mut self) -> Option<i32> {
         let mut status = None;
         until("the worker ends", async || {
             status = self.0.try_wait().unwrap();
@@ -169,28 +169,6 @@ async fn a_worker_dies_with_the_parent_that_it_is_told() {
     assert_eq!(parent.code().await, None);
     until("the worker is gone", async || !lives(worker)).await;
     until("its trainer is gone", async || !lives(trainer)).await;
-}
-
-#[tokio::test]
-async fn what_a_killed_worker_left_running_is_killed_at_the_next_start() {
-    let coordinator = Coordinator::start();
-    let bench = Bench::new(&coordinator, 1);
-    let file = bench.path("pid");
-    let script = format!(
-        "setsid sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait",
-        file.display()
-    );
-    let spec = command(&["sh", "-c", &script], &serde_json::json!({}));
-    coordinator.submit(&[spec], 1).await;
-    let mut worker = Worker::start(&bench, &[]);
-    let pid = pid_in(&file).await;
-    worker.signal(Signal::KILL);
-    worker.code().await;
-    assert!(lives(pid));
-    let mut next = Worker::start(&bench, &[]);
-    until("the leftover is gone", async || !lives(pid)).await;
-    next.signal(Signal::TERM);
-    assert_eq!(next.code().await, Some(0));
 }
 
 #[tokio::test]

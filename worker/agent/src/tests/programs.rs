@@ -315,3 +315,26 @@ fn a_program_that_hangs_after_its_measurement_is_ended_and_counts() {
     table.stopped(child, Duration::ZERO);
     assert_eq!(loss(&table.spool()[0]), Some(0.5));
 }
+
+#[test]
+fn what_cannot_be_killed_keeps_the_slot_and_not_the_outcome() {
+    let (mut table, fetch) = Table::in_session(1);
+    table.answer(fetch, exchanged(&[], vec![program(1, "python3")]));
+    let child = table.started();
+    table.done();
+    table.says(child, FINISHED);
+    table.tell(Event::Remains {
+        child,
+        end: End::Exit(0),
+        processes: "7 (sudo)".to_owned(),
+    });
+    assert_eq!(loss(&table.spool()[0]), Some(0.5));
+    let (deliver, exchange, _) = table.exchange();
+    assert_eq!(wants(&exchange), 0);
+    table.answer(deliver, exchanged(&[Ack::Recorded], Vec::new()));
+    table.next();
+    table.pass(100 * SECOND);
+    table.done();
+    table.ends(child, 0);
+    assert!(wants(&table.exchange().1) > 0);
+}
