@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
-
 /// Where a coordinator keeps its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Database {
@@ -72,14 +70,12 @@ impl Database {
         path.into()
     }
 
-    /// The address of the coordinator that has the file open, from the lock
-    /// file.
+    /// The address of the coordinator that has the file open, or had it last.
     pub fn holder(&self) -> Option<String> {
-        let Self::Sqlite(_) = self else { return None };
-        let note = std::fs::read(self.beside(".lock")).ok()?;
-        let note: Value = serde_json::from_slice(&note).ok()?;
-        let address = note["address"].as_str()?;
-        (!address.is_empty()).then(|| address.to_owned())
+        match self {
+            Self::Sqlite(path) => swath_store_sqlite::holder(path),
+            Self::Postgres(_) => None,
+        }
     }
 }
 

@@ -36,7 +36,7 @@ use swath_proto::limits;
 use swath_proto::v1::control_server::ControlServer;
 use swath_proto::v1::dispatch_server::DispatchServer;
 use swath_store::{Store, StoreError};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
@@ -128,10 +128,10 @@ impl Server {
             .policy
             .check()
             .map_err(|error| ServeError::new(format!("policy: {error}")))?;
-        let listener = listen(settings.listen).await?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| ServeError::new(format!("{}: {error}", settings.listen)))?;
+        // The port is taken first and answers last: whoever gets a connection gets
+        // a coordinator.
+        let port = Port::take(settings.listen)?;
+        let address = port.address;
         let store = open::open(&settings.database).await?;
         let reached = advertise::url(settings.advertise, address).await;
         let engine = Engine::join(Arc::clone(&store), settings.policy.clone(), &reached)
@@ -142,6 +142,7 @@ impl Server {
         if *role.borrow_and_update() == Role::Leads {
             prepare(&state).await.map_err(ServeError::new)?;
         }
+        let listener = port.listen()?;
         let stop = CancellationToken::new();
         let following = tokio::spawn(follow(role, Arc::clone(&state), stop.clone()));
         let serving = tokio::spawn(serve(listener, Arc::clone(&state), stop.clone()));
@@ -215,17 +216,47 @@ impl Server {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let remedy = match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                "; another coordinator may be there: use it, stop it, or choose `--listen ADDRESS`"
-            }
-            std::io::ErrorKind::PermissionDenied => "; choose a port above 1023",
-            _ => "; choose another `--listen ADDRESS`",
+/// An address that is taken, but does not answer yet.
+struct Port {
+    socket: TcpSocket,
+    address: SocketAddr,
+}
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+impl Port {
+    fn take(wanted: SocketAddr) -> Result<Self, ServeError> {
+        let taken = || {
+            let socket = match wanted {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            // A coordinator that starts again need not wait for old connections.
+            socket.set_reuseaddr(true)?;
+            socket.bind(wanted)?;
+            let address = socket.local_addr()?;
+            Ok(Self { socket, address })
         };
-        ServeError::new(format!("cannot listen on {address}: {error}{remedy}"))
-    })
+        taken().map_err(|error| cannot_listen(wanted, &error))
+    }
+
+    fn listen(self) -> Result<TcpListener, ServeError> {
+        let address = self.address;
+        let listening = self.socket.listen(BACKLOG);
+        listening.map_err(|error| cannot_listen(address, &error))
+    }
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> ServeError {
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another coordinator may be there: use it, stop it, or choose `--listen ADDRESS`"
+        }
+        io::ErrorKind::PermissionDenied => "; choose a port above 1023",
+        _ => "; choose another `--listen ADDRESS`",
+    };
+    ServeError::new(format!("cannot listen on {address}: {error}{remedy}"))
 }
 
 /// When a worker or a submit last wrote to the store.

@@ -1,5 +1,6 @@
 //! Errors inside an operation, and what its caller gets to see.
 
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use swath_store::StoreError;
@@ -99,4 +100,23 @@ pub(crate) fn cannot_open(path: &Path, error: sqlx::Error) -> StoreError {
         _ => "see the cause",
     };
     failed(format!("cannot open {}: {remedy}", path.display()), error)
+}
+
+/// The error for a file in which no store can be.
+pub(crate) fn refused(path: &Path, problem: &str) -> StoreError {
+    StoreError::Failed {
+        message: format!("cannot open {}: {problem}", path.display()),
+        source: None,
+    }
+}
+
+/// The error for a file that cannot be opened to write to it, or not be made.
+pub(crate) fn unwritable(path: &Path, error: io::Error) -> StoreError {
+    let remedy = match error.kind() {
+        ErrorKind::PermissionDenied => "the file and its directory must be writable for this user",
+        ErrorKind::ReadOnlyFilesystem => "its file system is mounted read-only; mount it writable",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full; make room",
+        _ => "see the cause",
+    };
+    failed(format!("cannot write {}: {remedy}", path.display()), error)
 }

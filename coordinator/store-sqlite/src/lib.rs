@@ -13,7 +13,9 @@ mod commit;
 mod error;
 mod load;
 mod lock;
+mod note;
 mod open;
+mod place;
 mod read;
 mod reclaim;
 mod rows;
@@ -39,9 +41,10 @@ use swath_store::{
 };
 
 pub use self::backup::backup;
+pub use self::place::{holder, is_held};
 pub use self::snapshot::snapshot;
 
-use self::lock::Lock;
+use self::place::Place;
 use self::read::read;
 use self::writer::Writer;
 
@@ -65,13 +68,12 @@ impl SqliteStore {
     /// it open; [`swath_store::StoreError::Failed`] when it cannot be written, is not
     /// a Swath database, is damaged, or has a newer schema than this build knows.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        open::check_place(path)?;
-        let lock = Lock::take(path)?;
-        let conn = open::writer(path).await?;
-        let readers = open::readers(path).await?;
+        let mut place = Place::take(path.as_ref())?;
+        let conn = open::writer(place.path()).await?;
+        let readers = open::readers(place.path()).await?;
+        place.opened()?;
         Ok(Self {
-            writer: Writer::new(conn, lock),
+            writer: Writer::new(conn, place),
             readers,
             address: Mutex::new(None),
         })

@@ -1,6 +1,7 @@
 //! Opening a database file: whether it is ours, undamaged and of a schema that
 //! this build knows, and how its connections are configured.
 
+use std::fs::Metadata;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 use swath_model::probe::WorkloadKey;
-use swath_store::{Result, StoreError};
+use swath_store::Result;
 
-use crate::error::{cannot_open, failed};
-use crate::rows;
+use crate::error::{cannot_open, failed, refused};
+use crate::{place, rows};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
@@ -49,18 +50,13 @@ fn options(path: &Path) -> SqliteConnectOptions {
 
 /// Opens the one connection that writes, with the newest schema in place.
 pub(crate) async fn writer(path: &Path) -> Result<SqliteConnection> {
-    let is_new = !path.exists();
-    let options = options(path)
-        .create_if_missing(true)
-        .row_buffer_size(ROW_BUFFER);
+    let options = options(path).row_buffer_size(ROW_BUFFER);
     let mut conn = SqliteConnection::connect_with(&options)
         .await
         .map_err(|error| cannot_open(path, error))?;
-    if !is_new {
-        check_ours(&mut conn, path).await?;
-        check_whole(&mut conn, path).await?;
-        check_version(&mut conn, path).await?;
-    }
+    check_ours(&mut conn, path).await?;
+    check_whole(&mut conn, path).await?;
+    check_version(&mut conn, path).await?;
     MIGRATIONS.run(&mut conn).await.map_err(|error| {
         let message = format!("cannot bring {} to the newest schema", path.display());
         failed(message, error)
@@ -128,11 +124,11 @@ pub(crate) async fn readers(path: &Path) -> Result<SqlitePool> {
 /// A connection that only looks at a file which another process may be writing.
 /// The file must exist, be ours, and have the schema of this build.
 pub(crate) async fn looker(path: &Path) -> Result<SqliteConnection> {
-    if !path.is_file() {
-        return Err(refused(path, "there is no such file"));
-    }
+    let found = std::fs::metadata(path).ok().filter(Metadata::is_file);
+    let found = found.ok_or_else(|| refused(path, "there is no such file"))?;
+    place::check_names(path, &found)?;
     let options = SqliteConnectOptions::new()
-        .filename(path)
+        .filename(place::resolve(path))
         .read_only(true)
         .busy_timeout(BUSY)
         .statement_cache_capacity(200)
@@ -149,29 +145,6 @@ pub(crate) async fn looker(path: &Path) -> Result<SqliteConnection> {
     let problem = "its schema is that of an older build; `coordinator serve` of this build, started \
                    once, brings it to the newest";
     Err(refused(path, problem))
-}
-
-/// Checks whether a file can exist there at all.
-pub(crate) fn check_place(path: &Path) -> Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let problem = if !directory.is_dir() {
-        format!("there is no directory {}; make it", directory.display())
-    } else if path.is_dir() {
-        "it is a directory; name a file".to_owned()
-    } else {
-        return Ok(());
-    };
-    Err(refused(path, &problem))
-}
-
-fn refused(path: &Path, problem: &str) -> StoreError {
-    StoreError::Failed {
-        message: format!("cannot open {}: {problem}", path.display()),
-        source: None,
-    }
 }
 
 /// An empty file is as good as none; any other file must have our mark.

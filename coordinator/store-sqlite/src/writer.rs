@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::commit;
 use crate::error::{Failure, Result, code, failed, sqlite_code};
-use crate::lock::Lock;
+use crate::place::Place;
 
 /// What work is done on: the connection and what is known about it.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ struct Desk {
     tx: Option<Tx>,
     /// Released after the connection: nobody else may write while this one
     /// might.
-    lock: Option<Lock>,
+    place: Option<Place>,
     /// Why nothing may be written any more, if that is so.
     stopped: Arc<OnceLock<String>>,
     /// The term whose commits are accepted; 0 while nobody leads. The file
@@ -54,8 +54,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// A writer on this connection, as long as `lock` is held.
-    pub(crate) fn new(conn: SqliteConnection, lock: Lock) -> Self {
+    /// A writer on this connection, which gives up its `place` when it is closed.
+    pub(crate) fn new(conn: SqliteConnection, place: Place) -> Self {
         let tx = Tx {
             conn,
             provenances: Vec::new(),
@@ -64,7 +64,7 @@ impl Writer {
         let stopped = Arc::new(OnceLock::new());
         let desk = Desk {
             tx: Some(tx),
-            lock: Some(lock),
+            place: Some(place),
             stopped: Arc::clone(&stopped),
             term: Term(0),
         };
@@ -83,14 +83,17 @@ impl Writer {
     /// the leader's URL for others who find the file in use.
     pub(crate) async fn lead(&self, address: &str) -> swath_store::Result<Term> {
         let mut desk = self.desk.lock().await;
-        desk.lock.as_ref().ok_or_else(closed)?.write(address)?;
+        desk.place.as_mut().ok_or_else(closed)?.listens(address)?;
         desk.term.0 += 1;
         Ok(desk.term)
     }
 
     /// Whether this is still the present term.
     pub(crate) async fn renew(&self, term: Term) -> swath_store::Result<()> {
-        self.desk.lock().await.check(term)
+        let desk = self.desk.lock().await;
+        desk.check(term)?;
+        desk.place.as_ref().ok_or_else(closed)?.tend();
+        Ok(())
     }
 
     /// Writes `changes`, all or nothing; returns when they are durable.
@@ -120,7 +123,7 @@ impl Writer {
         {
             tracing::warn!(%error, "the database did not close cleanly");
         }
-        drop(desk.lock.take());
+        drop(desk.place.take());
     }
 }
 

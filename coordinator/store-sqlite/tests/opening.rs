@@ -1,10 +1,11 @@
 //! Who may open which file, and what the others are told.
 
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use sqlx::{Connection, SqliteConnection};
 use swath_store::{Changes, Store, StoreError, Term};
-use swath_store_sqlite::SqliteStore;
+use swath_store_sqlite::{SqliteStore, holder, is_held, snapshot};
 
 async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     SqliteStore::open(path).await
@@ -148,4 +149,69 @@ async fn a_newer_schema_is_refused_with_the_versions() {
     let text = complaint(&path).await;
     assert!(text.contains("version 9999"), "{text}");
     assert!(text.contains("versions up to "), "{text}");
+}
+
+/// The complaint about a file that somebody has open, which names that process.
+async fn complaint_about_use(path: &Path) -> String {
+    let error = open(path).await.err().unwrap();
+    assert!(matches!(error, StoreError::InUse(_)), "{error:?}");
+    let text = error.to_string();
+    let pid = format!("process {} on ", std::process::id());
+    assert!(text.contains(&pid), "{text}");
+    text
+}
+
+#[tokio::test]
+async fn every_way_to_a_file_meets_its_one_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("swath.db");
+    let others = folder.path().join("elsewhere");
+    std::fs::create_dir(&others).unwrap();
+    let link = others.join("link.db");
+    // The link leads to nothing yet: what it leads to is made.
+    symlink(&path, &link).unwrap();
+    let store = open(&link).await.unwrap();
+    assert!(path.metadata().unwrap().len() > 0);
+    assert!(is_held(&path) && is_held(&link));
+    store.lead("http://here:1").await.unwrap();
+    assert_eq!(holder(&link).as_deref(), Some("http://here:1"));
+    for way in [&path, &link] {
+        let text = complaint_about_use(way).await;
+        assert!(text.contains("listens on http://here:1"), "{text}");
+    }
+    // Nothing of it lies beside the link.
+    assert_eq!(std::fs::read_dir(&others).unwrap().count(), 1);
+
+    // The lock is not in the note, and the note comes back.
+    let note = folder.path().join("swath.db.lock");
+    std::fs::remove_file(&note).unwrap();
+    complaint_about_use(&path).await;
+    let term = store.lead("http://here:2").await.unwrap();
+    std::fs::remove_file(&note).unwrap();
+    store.renew(term).await.unwrap();
+    let text = complaint_about_use(&path).await;
+    assert!(text.contains("listens on http://here:2"), "{text}");
+
+    store.close().await.unwrap();
+    assert!(!is_held(&path) && !is_held(&link));
+    open(&path).await.unwrap().close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_with_two_names_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("swath.db");
+    let store = open(&path).await.unwrap();
+    let second = folder.path().join("second.db");
+    std::fs::hard_link(&path, &second).unwrap();
+    complaint_about_use(&second).await;
+    store.close().await.unwrap();
+    for name in [&path, &second] {
+        let text = complaint(name).await;
+        assert!(text.contains("2 names") && text.contains("cp"), "{text}");
+        let unseen = snapshot(name).await.err().unwrap().to_string();
+        assert!(unseen.contains("2 names"), "{unseen}");
+    }
+    std::fs::remove_file(&second).unwrap();
+    open(&path).await.unwrap().close().await.unwrap();
 }

@@ -5,8 +5,6 @@ mod copy;
 mod progress;
 mod verify;
 
-use std::fs::{File, TryLockError};
-
 use swath_coordinator::database::Database;
 use swath_model::error::causes;
 use swath_model::policy::Policy;
@@ -72,11 +70,7 @@ fn tell(context: &Context, found: &Verified) {
 /// Whether a coordinator writes to a database.
 async fn is_led(database: &Database) -> Outcome<bool> {
     match database {
-        Database::Sqlite(_) => {
-            let lock = File::open(database.beside(".lock"));
-            let taken = |lock: File| lock.try_lock_shared();
-            Ok(lock.is_ok_and(|lock| matches!(taken(lock), Err(TryLockError::WouldBlock))))
-        }
+        Database::Sqlite(path) => Ok(swath_store_sqlite::is_held(path)),
         Database::Postgres(url) => {
             let store = PostgresStore::open(url, Options { readers: 1 }).await?;
             let leader = swath_store::Store::leader(&store).await?;
