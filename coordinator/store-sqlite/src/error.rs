@@ -48,6 +48,11 @@ impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Refused(error) => error,
+            Failure::Database(error) if is_full(&error) => failed(
+                "the disk of the database is full, so nothing of this is kept; make room, and it \
+                 goes on by itself",
+                error,
+            ),
             Failure::Database(error) => failed("the database refused the operation", error),
             Failure::Damaged(message) => Self::Failed {
                 message: format!("{message}; restore the file from a backup"),
@@ -70,9 +75,18 @@ pub(crate) fn failed(
 
 /// SQLite's primary result code, if the error came from SQLite.
 pub(crate) fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
-    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
     // The upper bits only refine the primary code.
-    Some(code & 0xff)
+    Some(extended_code(error)? & 0xff)
+}
+
+fn extended_code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
+}
+
+/// Whether there was no room for what was to be written.
+pub(crate) fn is_full(error: &sqlx::Error) -> bool {
+    let full = [code::FULL, code::IOERR_SHMSIZE];
+    extended_code(error).is_some_and(|code| full.contains(&code))
 }
 
 /// SQLite's result codes: <https://www.sqlite.org/rescode.html>
@@ -85,18 +99,24 @@ pub(crate) mod code {
     pub(crate) const FULL: i32 = 13;
     pub(crate) const CANTOPEN: i32 = 14;
     pub(crate) const NOTADB: i32 = 26;
+    /// The memory that connections share could not grow.
+    pub(crate) const IOERR_SHMSIZE: i32 = IOERR | 19 << 8;
 }
+
+/// What is wrong with a file that does not begin like a database.
+pub(crate) const NOT_SQLITE: &str = "it is not a SQLite database, or its beginning was cut off or \
+                                     overwritten; name another file, or restore it from a backup";
 
 /// The error for a file that cannot be opened, with what to do.
 pub(crate) fn cannot_open(path: &Path, error: sqlx::Error) -> StoreError {
     let remedy = match sqlite_code(&error) {
-        Some(code::NOTADB) => "it is not a SQLite database; name another file",
+        _ if is_full(&error) => "the disk is full; make room",
+        Some(code::NOTADB) => NOT_SQLITE,
         Some(code::CORRUPT) => "it is damaged; restore it from a backup",
         Some(code::CANTOPEN | code::PERM | code::READONLY) => {
             "the file and its directory must be writable for this user"
         }
         Some(code::BUSY) => "another program has it locked; end that one",
-        Some(code::FULL) => "the disk is full; make room",
         _ => "see the cause",
     };
     failed(format!("cannot open {}: {remedy}", path.display()), error)

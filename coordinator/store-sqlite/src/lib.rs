@@ -9,6 +9,7 @@
 //! xtask sqlx` regenerates that directory after a query or a migration changed.
 
 mod backup;
+mod checkpoint;
 mod commit;
 mod error;
 mod load;
@@ -48,12 +49,14 @@ use self::place::Place;
 use self::read::read;
 use self::writer::Writer;
 
-/// A store in one SQLite file, which no other process may have open at the same
-/// time.
+/// A store in one SQLite file, which no other process may have open to write to
+/// it at the same time, by whatever path. If the file is removed or replaced
+/// meanwhile, nothing is committed any more.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
+    is_new: bool,
     /// The URL of its leader.
     address: Mutex<Option<String>>,
 }
@@ -65,18 +68,27 @@ impl SqliteStore {
     /// # Errors
     ///
     /// [`swath_store::StoreError::InUse`] naming the holder when another process has
-    /// it open; [`swath_store::StoreError::Failed`] when it cannot be written, is not
-    /// a Swath database, is damaged, or has a newer schema than this build knows.
+    /// it open; [`swath_store::StoreError::Failed`] when it cannot be written, has
+    /// several names, is not a Swath database, is damaged or emptied, or has a newer
+    /// schema than this build knows.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
         let mut place = Place::take(path.as_ref())?;
+        let is_new = place.is_new();
         let conn = open::writer(place.path()).await?;
         let readers = open::readers(place.path()).await?;
         place.opened()?;
         Ok(Self {
             writer: Writer::new(conn, place),
             readers,
+            is_new,
             address: Mutex::new(None),
         })
+    }
+
+    /// Whether there was no store before it was opened.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.is_new
     }
 
     fn set_address(&self, address: Option<String>) {

@@ -9,7 +9,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection, SqlitePool};
 use swath_model::probe::WorkloadKey;
 use swath_store::Result;
 
@@ -57,6 +57,7 @@ pub(crate) async fn writer(path: &Path) -> Result<SqliteConnection> {
     check_ours(&mut conn, path).await?;
     check_whole(&mut conn, path).await?;
     check_version(&mut conn, path).await?;
+    check_writable(&mut conn, path).await?;
     MIGRATIONS.run(&mut conn).await.map_err(|error| {
         let message = format!("cannot bring {} to the newest schema", path.display());
         failed(message, error)
@@ -181,6 +182,21 @@ async fn check_whole(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
     }
     let problem = format!("it is damaged ({found}); restore it from a backup");
     Err(refused(path, &problem))
+}
+
+/// It is better not to start than to refuse the first outcome. Sets what it is
+/// already, which is a commit like any other.
+async fn check_writable(conn: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let version: i64 = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(|error| cannot_open(path, error))?;
+    let statement = format!("PRAGMA user_version = {version}");
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(conn)
+        .await
+        .map_err(|error| cannot_open(path, error))?;
+    Ok(())
 }
 
 /// The greatest version of a schema that this build knows.

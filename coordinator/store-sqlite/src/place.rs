@@ -2,14 +2,22 @@
 //! stays where it is.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use swath_store::{Result, StoreError};
 
-use crate::error::{failed, refused, unwritable};
+use crate::error::{NOT_SQLITE, failed, refused, unwritable};
 use crate::lock::{self, FileId, Lock};
 use crate::note::{self, Holder, Note};
+
+/// How a SQLite database begins.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+/// The size of the smallest page.
+const FIRST_PAGE_BYTES_MIN: usize = 512;
+
+/// The ending of the name of SQLite's journal.
+const JOURNAL: &str = "-wal";
 
 /// The file of an open store.
 #[derive(Debug)]
@@ -18,6 +26,9 @@ pub(crate) struct Place {
     /// file itself, whichever link leads to it.
     path: PathBuf,
     note: Note,
+    is_new: bool,
+    /// The journal, once the store is open.
+    journal: Option<FileId>,
     /// Last, as it is the last thing to go.
     lock: Lock,
 }
@@ -33,6 +44,10 @@ impl Place {
         check_place(path)?;
         if fs::metadata(path).is_ok_and(|found| FileId::of(&found).is_ours()) {
             return Err(in_use(path));
+        }
+        let was_there = path.exists();
+        if !was_there {
+            check_leftovers(path, "there is no such file")?;
         }
         let file = OpenOptions::new()
             .read(true)
@@ -50,11 +65,19 @@ impl Place {
         let found = lock.file().metadata();
         let found = found.map_err(|error| unwritable(path, error))?;
         check_names(path, &found)?;
+        let is_new = found.len() == 0;
+        if was_there && is_new {
+            check_emptied(&resolved)?;
+        } else if !is_new {
+            check_beginning(path, lock.file())?;
+        }
         let note = Note::write(&resolved, Holder::this());
         let note = note.map_err(|error| unwritable(&note::path(&resolved), error))?;
         Ok(Self {
             path: resolved,
             note,
+            is_new,
+            journal: None,
             lock,
         })
     }
@@ -63,8 +86,15 @@ impl Place {
         &self.path
     }
 
-    /// Notes that the store is open.
+    /// Whether there was no store.
+    pub(crate) const fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Notes that the store is open, with its journal.
     pub(crate) fn opened(&mut self) -> Result<()> {
+        let journal = fs::symlink_metadata(beside(&self.path, JOURNAL));
+        self.journal = journal.ok().map(|found| FileId::of(&found));
         let noted = self.note.opened();
         noted.map_err(|error| unwritable(self.note.path(), error))
     }
@@ -79,6 +109,61 @@ impl Place {
     pub(crate) fn tend(&self) {
         self.note.restore();
     }
+}
+
+impl Place {
+    /// What became of the files since they were opened, if they are not where
+    /// they were. A look costs a microsecond or two.
+    pub(crate) fn moved(&self) -> Option<Moved> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) if FileId::of(&found) == self.lock.id() && found.len() > 0 => {}
+            Ok(found) if FileId::of(&found) == self.lock.id() => return Some(Moved::Emptied),
+            _ => return Some(Moved::Database),
+        }
+        let journal = self.journal?;
+        match fs::symlink_metadata(beside(&self.path, JOURNAL)) {
+            Ok(found) if FileId::of(&found) == journal => None,
+            Ok(found) => Some(Moved::Journal {
+                is_free: found.len() == 0,
+            }),
+            Err(_) => Some(Moved::Journal { is_free: true }),
+        }
+    }
+
+    /// Why the store stopped, and what to do. `saved`: what was in the journal
+    /// is in the database.
+    pub(crate) fn explain(&self, moved: Moved, saved: bool) -> String {
+        let path = self.path.display();
+        let what = match moved {
+            Moved::Database => format!("{path} was removed or replaced while it was in use"),
+            Moved::Emptied => format!("{path} was emptied while it was in use"),
+            Moved::Journal { .. } => {
+                format!("{path}{JOURNAL} was removed or replaced while it was in use")
+            }
+        };
+        let remedy = if saved {
+            format!("what it held was saved to {path}; start the coordinator again")
+        } else {
+            "what was stored in it is not there any more. Put it back, or restore a backup, then              start the coordinator again and restart the workers: they hand in once more what they              measured in the last 7 days"
+                .to_owned()
+        };
+        format!("stopped, as {what}: {remedy}")
+    }
+}
+
+/// What became of the files of an open store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// The path leads to another database, or to none.
+    Database,
+    /// The database has no contents.
+    Emptied,
+    /// The journal is another one, or there is none.
+    Journal {
+        /// Whether nothing is in its place, so that nothing is mixed up when what
+        /// it held is moved into the database.
+        is_free: bool,
+    },
 }
 
 /// The URL of the coordinator that has the database `path` open, or had it last,
@@ -123,6 +208,46 @@ fn check_place(path: &Path) -> Result<()> {
         return Ok(());
     };
     Err(refused(path, &problem))
+}
+
+/// Refuses to begin anew where commits of an older file lie: SQLite would throw
+/// them away.
+fn check_leftovers(path: &Path, what: &str) -> Result<()> {
+    let journal = beside(&resolve(path), JOURNAL);
+    if fs::metadata(&journal).map_or(0, |found| found.len()) == 0 {
+        return Ok(());
+    }
+    let journal = journal.display();
+    let problem = format!(
+        "{what}, but {journal} holds commits of one; put the file back or restore a backup, or \
+         remove {journal} to begin with a new store"
+    );
+    Err(refused(path, &problem))
+}
+
+/// Refuses to begin anew in an empty file that was a store.
+fn check_emptied(path: &Path) -> Result<()> {
+    check_leftovers(path, "it is empty")?;
+    if !Holder::of(path).is_some_and(|holder| holder.opened) {
+        return Ok(());
+    }
+    let note = note::path(path);
+    let problem = format!(
+        "it is empty, and it was a store, as {} says; restore it from a backup, or remove it to \
+         begin with a new store",
+        note.display()
+    );
+    Err(refused(path, &problem))
+}
+
+/// Refuses a file that is not SQLite's, or too short for its first page: SQLite
+/// takes a file of one byte for an empty one.
+fn check_beginning(path: &Path, file: &File) -> Result<()> {
+    let mut beginning = [0; FIRST_PAGE_BYTES_MIN];
+    if file.read_exact_at(&mut beginning, 0).is_ok() && beginning.starts_with(MAGIC) {
+        return Ok(());
+    }
+    Err(refused(path, NOT_SQLITE))
 }
 
 /// Refuses a file with several names. Commits wait in a journal that is named

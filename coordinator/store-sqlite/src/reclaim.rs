@@ -2,6 +2,7 @@
 
 use sqlx::{SqliteConnection, query_scalar};
 
+use crate::checkpoint::{Effort, checkpoint};
 use crate::error::Result;
 
 /// Larger files are not written anew: that would keep writers waiting for longer
@@ -24,9 +25,7 @@ pub(crate) async fn reclaim(conn: &mut SqliteConnection) -> Result<bool> {
     sqlx::raw_sql("VACUUM").execute(&mut *conn).await?;
     // Otherwise the file keeps its length until a later checkpoint. A reader
     // that is in the way only puts that off.
-    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        .execute(&mut *conn)
-        .await?;
+    checkpoint(conn, Effort::Truncate).await?;
     Ok(true)
 }
 

@@ -4,6 +4,8 @@
 //! The tests that need a process to kill start this binary again with one of
 //! the ignored tests below.
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -12,22 +14,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use swath_engine::Engine;
-use swath_model::id::{Attempt, JobDigest, Owner, SweepDigest};
+use swath_model::id::{Attempt, JobDigest, Owner};
 use swath_model::offer::Free;
 use swath_model::outcome::{Fault, Outcome, Provenance};
 use swath_model::policy::Policy;
-use swath_model::time::Timestamp;
-use swath_model::view::{Counts, WorkerAbout};
+use swath_model::view::WorkerAbout;
 use swath_store_conformance::script::{finish, measured, sweep};
 use swath_store_conformance::{
-    Ack, AttemptEnd, CellKey, Changes, End, Exchange, Exchanged, Files, Held, Hello, JobKey,
-    JobQuery, Names, NewSweep, Sources, Store, StoreError, SweepKey, SweepRow, Term,
+    Ack, AttemptEnd, CellKey, End, Exchange, Exchanged, Held, Hello, JobKey, JobQuery, Names,
+    Store, StoreError, SweepKey, Term,
 };
 use swath_store_sqlite::SqliteStore;
 
-const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
+use self::support::{NOW, bare, sweeps};
+
 const DATABASE: &str = "SWATH_TEST_DATABASE";
 
 async fn open(path: &Path) -> Engine {
@@ -220,49 +221,6 @@ async fn acknowledged_outcomes_survive_kills() {
         "too little was acknowledged: {}",
         all.len()
     );
-}
-
-/// A sweep without cells, whose files take some room.
-fn bare(n: i64) -> Changes {
-    let mut digest = [0; 32];
-    digest[..8].copy_from_slice(&n.to_be_bytes());
-    let key = SweepKey(n);
-    let row = SweepRow {
-        key,
-        live: true,
-        paused: None,
-        priority: 0,
-        counts: Counts::default(),
-        ended_at: None,
-    };
-    let sweep = NewSweep {
-        key,
-        digest: SweepDigest::from_bytes(digest),
-        name: format!("sweep-{n}"),
-        title: String::new(),
-        kind: swath_model::view::SweepKind::Training,
-        replicates: 1,
-        cells: 0,
-        sources: Sources::Files(Files {
-            main: "x".repeat(3000),
-            ..Files::default()
-        }),
-        definition: json!(null),
-        submitted_at: NOW,
-        version: 1,
-        label: swath_model::label::Label::default(),
-    };
-    Changes {
-        new_sweeps: vec![sweep],
-        sweeps: vec![row],
-        ..Changes::default()
-    }
-}
-
-/// The keys of the sweeps that are there.
-async fn sweeps(store: &SqliteStore) -> Vec<i64> {
-    let sweeps = store.start().await.unwrap().sweeps;
-    sweeps.iter().map(|sweep| sweep.row.key.0).collect()
 }
 
 #[test]

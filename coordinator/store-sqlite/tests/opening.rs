@@ -215,3 +215,58 @@ async fn a_file_with_two_names_is_refused() {
     std::fs::remove_file(&second).unwrap();
     open(&path).await.unwrap().close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_new_store_is_known_as_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("swath.db");
+    let store = open(&path).await.unwrap();
+    assert!(store.is_new());
+    store.close().await.unwrap();
+    let store = open(&path).await.unwrap();
+    assert!(!store.is_new());
+    store.close().await.unwrap();
+    // Whoever removes it wants another.
+    std::fs::remove_file(&path).unwrap();
+    let store = open(&path).await.unwrap();
+    assert!(store.is_new());
+    store.close().await.unwrap();
+    // An empty file that never was one is as good as none.
+    let path = folder.path().join("empty.db");
+    std::fs::write(&path, "").unwrap();
+    let store = open(&path).await.unwrap();
+    assert!(store.is_new());
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_was_cut_off_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("swath.db");
+    open(&path).await.unwrap().close().await.unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    for length in [0, 1, 50, 100, 511, 512, 4096, 8192, whole.len() - 4096] {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let text = complaint(&path).await;
+        assert!(text.contains("backup"), "{length}: {text}");
+        let left = std::fs::metadata(&path).unwrap().len();
+        assert_eq!(left, length as u64, "{length}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn commits_without_their_file_are_not_thrown_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("swath.db");
+    let journal = folder.path().join("swath.db-wal");
+    for empty in [false, true] {
+        std::fs::write(&journal, "commits").unwrap();
+        if empty {
+            std::fs::write(&path, "").unwrap();
+        }
+        let text = complaint(&path).await;
+        assert!(text.contains("swath.db-wal holds commits"), "{text}");
+        assert_eq!(path.exists(), empty);
+        assert_eq!(std::fs::read(&journal).unwrap(), b"commits");
+    }
+}
