@@ -16,6 +16,8 @@ mod names;
 mod published;
 #[path = "verbs/store.rs"]
 mod store;
+#[path = "verbs/store_file.rs"]
+mod store_file;
 mod support;
 
 use std::io::{BufRead, BufReader};

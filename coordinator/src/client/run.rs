@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use swath_coordinator::api::{ChangeOrder, Jobs, ReadQuery, Status, Workers};
+use swath_coordinator::server::Server;
 use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::message::{Known, Sources};
@@ -205,14 +206,19 @@ pub(super) async fn start(context: &Context, create: bool) -> Outcome<Connection
         return Err(Failure::new(Exit::NotFound, missing)
             .hint("name a sweep file, or the database with `--database sqlite:PATH`"));
     }
-    Connection::start(database, policy_of_one(context)?)
+    let connection = Connection::start(database, policy_of_one(context)?)
         .await
         .map_err(|failure| match database.holder() {
             Some(address) if failure.in_use => failure.hint(format!(
                 "`coordinator submit FILE --wait --coordinator {address}` hands a sweep to it"
             )),
             _ => failure,
-        })
+        })?;
+    if connection.local().is_some_and(Server::is_new) {
+        let note = format!("created a new store: there was none at {database}");
+        context.printer.note(note);
+    }
+    Ok(connection)
 }
 
 /// Queues a file ahead of all other open sweeps in the database: the user waits

@@ -41,6 +41,11 @@ pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
     context.printer.say(format!(
         "listening on http://{address}, database {database}"
     ));
+    if server.is_new() {
+        context
+            .printer
+            .note(format!("created a new store: there was none at {database}"));
+    }
     let failed = tokio::select! {
         () = interrupts.next() => None,
         error = server.failed() => Some(error),

@@ -29,6 +29,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use swath_engine::{Engine, Role};
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
@@ -37,6 +38,7 @@ use swath_proto::v1::control_server::ControlServer;
 use swath_proto::v1::dispatch_server::DispatchServer;
 use swath_store::{Store, StoreError};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
@@ -98,6 +100,7 @@ impl ServeError {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    is_new: bool,
     stop: CancellationToken,
     failure: watch::Receiver<Option<ServeError>>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
@@ -132,7 +135,8 @@ impl Server {
         // a coordinator.
         let port = Port::take(settings.listen)?;
         let address = port.address;
-        let store = open::open(&settings.database).await?;
+        report_large_files()?;
+        let open::Opened { store, is_new } = open::open(&settings.database).await?;
         let reached = advertise::url(settings.advertise, address).await;
         let engine = Engine::join(Arc::clone(&store), settings.policy.clone(), &reached)
             .await
@@ -161,6 +165,7 @@ impl Server {
         };
         Ok(Self {
             address,
+            is_new,
             stop,
             failure,
             serving,
@@ -175,6 +180,11 @@ impl Server {
     /// The address it listens on.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether its store was made for it: there was none under that name.
+    pub const fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Stops accepting calls, lets open ones end within a limit, and closes the
@@ -214,6 +224,16 @@ impl Server {
             Err(_) => std::future::pending().await,
         }
     }
+}
+
+/// Lets a write past the limit of file sizes (`ulimit -f`) fail, as on a full
+/// disk, instead of ending this process without a word.
+fn report_large_files() -> Result<(), ServeError> {
+    let kind = SignalKind::from_raw(Signal::XFSZ.as_raw());
+    // Once there is a handler, it stays.
+    signal(kind)
+        .map(drop)
+        .map_err(|error| ServeError::new(format!("cannot handle signals: {error}")))
 }
 
 /// An address that is taken, but does not answer yet.

@@ -25,14 +25,16 @@ pub(crate) async fn sweep(state: Arc<State>, stop: CancellationToken) -> Option<
             () = stop.cancelled() => return None,
             () = tokio::time::sleep(pause) => {}
         }
-        let Err(error) = pass(&state, &mut warmth).await else {
+        let passed = pass(&state, &mut warmth).await;
+        // Nobody may be there whose call would fail.
+        if let Some(why) = state.store.lost() {
+            return Some(why);
+        }
+        let Err(error) = passed else {
             continue;
         };
         // After a takeover no lease passes at once either.
         warmth.cool(state.now());
-        if let Some(why) = state.store.lost() {
-            return Some(why);
-        }
         // The coordinator that leads does the sweeping.
         if !matches!(error, StoreError::NotLeader { .. }) {
             tracing::error!(error = %causes(&error), "the sweeper's pass failed");
