@@ -246,6 +246,33 @@ async fn a_damaged_page_is_found() {
     assert!(!found.is_ok_and(|found| found.is_sound()));
 }
 
+/// Wherever a job's name is, in the table or in an index, a changed bit of it is
+/// found.
+#[tokio::test]
+async fn a_changed_bit_of_a_name_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = lived(&folder).await;
+    let options = SqliteConnectOptions::new().filename(&path);
+    let mut conn = SqliteConnection::connect_with(&options).await.unwrap();
+    let name = sqlx::query_scalar("SELECT digest FROM job LIMIT 1");
+    let name: Vec<u8> = name.fetch_one(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let places = whole.windows(name.len()).enumerate();
+    let places = places.filter(|(_, bytes)| *bytes == name);
+    let places: Vec<usize> = places.map(|(place, _)| place + name.len() - 1).collect();
+    assert!(places.len() > 1, "{places:?}");
+    for place in places {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let mut snapshot = snapshot(&path).await.unwrap();
+        let found = verify(&mut *snapshot, &Policy::default(), &mut |_, _| {}).await;
+        assert!(!found.is_ok_and(|found| found.is_sound()), "at {place}");
+        snapshot.close().await.unwrap();
+    }
+}
+
 /// Every copy is one state, however busy the file is meanwhile, and a snapshot
 /// stays as it was.
 #[tokio::test(flavor = "multi_thread")]

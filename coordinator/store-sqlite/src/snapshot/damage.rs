@@ -32,8 +32,9 @@ const ORPHANS: [(&str, &str); 3] = [
 
 pub(super) async fn damage(conn: &mut SqliteConnection) -> Result<Vec<String>> {
     let mut lines = Vec::new();
-    // As a function it would take the number for a table name.
-    let check = format!("PRAGMA quick_check({LINES})");
+    // Not the quick check, which never compares an index with its table. As a
+    // function it would take the number for a table name.
+    let check = format!("PRAGMA integrity_check({LINES})");
     let found = query(sqlx::AssertSqlSafe(check))
         .fetch_all(&mut *conn)
         .await?;
