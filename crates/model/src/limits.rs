@@ -1,5 +1,6 @@
-//! Limits of what workers and the coordinator tell each other, the same on both
-//! sides. Those of the wire alone are in `swath-proto`, beside it.
+//! Limits, the same on all sides: of what workers and the coordinator tell each
+//! other, and of what people submit and ask. Those of the wire alone are in
+//! `swath-proto`, beside it. For people they are listed in `docs/limits.md`.
 
 use std::time::Duration;
 
@@ -27,6 +28,20 @@ pub const LOG_CHUNK_BYTES: usize = 64 << 10;
 /// The longest fault message, in bytes; the tail of stderr is in it.
 pub const MESSAGE_BYTES: usize = 64 << 10;
 
+/// The most levels of a spec, and of a sweep file: names, tables and lists
+/// within each other. Readers of JSON take 127 and those of protobuf 100, and a
+/// spec lies some levels deep in what holds it.
+pub const LEVELS_MAX: usize = 64;
+/// The longest name of a key, in bytes; dots in it included.
+pub const KEY_BYTES_MAX: usize = 1024;
+/// The most keys and values of a file together: two axes of 100,000 values each
+/// fit.
+pub const FILE_VALUES_MAX: usize = 250_000;
+/// The most operators of an expression.
+pub const OPERATORS_MAX: usize = 256;
+
+// What a document adds around a spec must fit too.
+const _: () = assert!(LEVELS_MAX + 20 < 100);
 // A wait must be over well before keepalive or a proxy gives up on the call.
 const _: () = assert!(EXCHANGE_WAIT_MAX.as_secs() >= CALL_DEADLINE.as_secs());
 const _: () = assert!(FINISHES_MAX <= HELD_MAX);

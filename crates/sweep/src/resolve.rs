@@ -1,5 +1,7 @@
 //! From one point of a block to the spec of its cell.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use swath_model::spec::keys::{self, Kind};
 use swath_model::spec::{JobSpec, lookup, set};
@@ -109,7 +111,7 @@ impl<'a> Plan<'a> {
         let mut scope = Scope {
             tree: self.base.clone(),
             pending: Vec::new(),
-            stack: Vec::new(),
+            places: BTreeMap::new(),
             faults: Vec::new(),
             defaults: Defaults::NotNeeded,
             keeps_kinds: self.file.program.is_some(),
@@ -127,13 +129,11 @@ impl<'a> Plan<'a> {
         for option in &self.conditional {
             scope.drop_unless_taken(option);
         }
+        scope.settle();
         for exclude in &self.block.excludes {
             if scope.excludes(exclude) {
                 return Point::Excluded;
             }
-        }
-        for index in 0..scope.pending.len() {
-            scope.force(index);
         }
         if !scope.faults.is_empty() {
             return Point::Wrong(scope.faults);
@@ -255,8 +255,8 @@ pub(super) fn unused(file: &SweepFile) -> Vec<FileError> {
 struct Scope<'a> {
     tree: Value,
     pending: Vec<Pending<'a>>,
-    /// What is being evaluated, outermost first.
-    stack: Vec<usize>,
+    /// The place of each path among `pending`.
+    places: BTreeMap<&'a str, usize>,
     faults: Vec<FileError>,
     defaults: Defaults,
     /// Whether `1.0` is another value than 1.
@@ -296,6 +296,9 @@ impl<'a> Pending<'a> {
     }
 }
 
+/// So many expressions of a circle are named.
+const CYCLE_TOLD: usize = 8;
+
 impl Scope<'_> {
     fn drop_unless_taken(&mut self, option: &Conditional) {
         let name = lookup(&self.tree, &option.name).and_then(Value::as_str);
@@ -306,6 +309,46 @@ impl Scope<'_> {
         if let Some(Value::Object(entries)) = self.tree.get_mut(option.table) {
             entries.remove(option.leaf);
         }
+    }
+
+    /// Evaluates every expression, each after those that it reads. Then come those
+    /// that depend on themselves, or seem to.
+    fn settle(&mut self) {
+        let pending = self.pending.iter().enumerate();
+        self.places = pending.map(|(at, it)| (it.path, at)).collect();
+        for at in self.in_order() {
+            let waits = |read: usize| self.pending[read].state == State::Waiting;
+            if !self.reads(at).any(waits) {
+                self.force(at);
+            }
+        }
+        for at in 0..self.pending.len() {
+            self.force(at);
+        }
+    }
+
+    /// Which expressions one reads.
+    fn reads(&self, at: usize) -> impl Iterator<Item = usize> {
+        let names = self.pending[at].formula.expression.names();
+        names.filter_map(|(name, _)| self.places.get(name).copied())
+    }
+
+    /// Every expression, after those that it reads as far as that is possible.
+    fn in_order(&self) -> Vec<usize> {
+        let mut order = Vec::with_capacity(self.pending.len());
+        let mut seen = vec![false; self.pending.len()];
+        // With each: whether those that it reads were looked at.
+        let all = (0..self.pending.len()).rev();
+        let mut waiting: Vec<(usize, bool)> = all.map(|at| (at, false)).collect();
+        while let Some((at, is_read)) = waiting.pop() {
+            if is_read {
+                order.push(at);
+            } else if !std::mem::replace(&mut seen[at], true) {
+                waiting.push((at, true));
+                waiting.extend(self.reads(at).filter(|it| !seen[*it]).map(|it| (it, false)));
+            }
+        }
+        order
     }
 
     fn excludes(&mut self, condition: &Formula) -> bool {
@@ -335,38 +378,67 @@ impl Scope<'_> {
             .push(formula.place(error.offset).error(key, message));
     }
 
-    /// Evaluates the expression of a key, unless that was done before.
-    fn force(&mut self, index: usize) -> State {
-        let Pending {
-            path,
-            formula,
-            state,
-        } = self.pending[index];
-        match state {
-            State::Known | State::Failed => return state,
-            State::Evaluating => {
-                let from = self.stack.iter().position(|at| *at == index).unwrap_or(0);
-                let mut names: Vec<_> = self.stack[from..]
-                    .iter()
-                    .map(|at| self.pending[*at].path)
-                    .collect();
-                names.push(path);
-                let message = format!("depends on itself: {}", names.join(" -> "));
-                self.faults.push(formula.place(0).error(path, message));
-                return State::Failed;
+    /// Evaluates the expression of a key, unless that was done before, and those
+    /// that it turns out to read. A chain of them may be long, so it is kept in a
+    /// list and not on the stack of the thread.
+    fn force(&mut self, index: usize) {
+        let mut open = vec![index];
+        while let Some(&at) = open.last() {
+            if matches!(self.pending[at].state, State::Waiting | State::Evaluating) {
+                self.pending[at].state = State::Evaluating;
+                match self.evaluate(at) {
+                    Ok(state) => self.pending[at].state = state,
+                    Err(read) if self.pending[read].state == State::Waiting => {
+                        open.push(read);
+                        continue;
+                    }
+                    Err(read) => {
+                        self.report_cycle(read, &open);
+                        self.pending[at].state = State::Failed;
+                    }
+                }
             }
-            State::Waiting => {}
+            open.pop();
         }
-        self.pending[index].state = State::Evaluating;
-        self.stack.push(index);
+    }
+
+    /// Reports an expression that is read while it is evaluated: the first of the
+    /// `open` ones that lead back to it.
+    fn report_cycle(&mut self, read: usize, open: &[usize]) {
+        let Pending { path, formula, .. } = self.pending[read];
+        let from = open.iter().position(|at| *at == read).unwrap_or(0);
+        let names = open[from..].iter().map(|at| self.pending[*at].path);
+        let mut names: Vec<_> = names.take(CYCLE_TOLD + 1).collect();
+        if names.len() > CYCLE_TOLD {
+            names.truncate(CYCLE_TOLD);
+            names.push("…");
+        }
+        names.push(path);
+        let message = format!("depends on itself: {}", names.join(" -> "));
+        self.faults.push(formula.place(0).error(path, message));
+    }
+
+    /// Evaluates one expression; an error names another that has to be evaluated
+    /// first.
+    fn evaluate(&mut self, at: usize) -> Result<State, usize> {
+        let Pending { path, formula, .. } = self.pending[at];
         let mut from_float = false;
+        let mut first = None;
         let evaluated = formula.expression.evaluate(&mut |name| {
+            if let Some(read) = self.places.get(name).copied()
+                && matches!(self.pending[read].state, State::Waiting | State::Evaluating)
+            {
+                first = Some(read);
+                return Err(NoValue::Failed);
+            }
             let quantity = self.quantity(name)?;
             from_float |= lookup(&self.tree, name).is_some_and(Value::is_f64);
             Ok(quantity)
         });
-        self.stack.pop();
-        let state = match evaluated {
+        if let Some(read) = first {
+            return Err(read);
+        }
+        Ok(match evaluated {
             Ok(quantity) => {
                 let mut value = quantity.into_value();
                 // What is computed from numbers with a point has one.
@@ -379,9 +451,7 @@ impl Scope<'_> {
                 self.report(path, formula, error);
                 State::Failed
             }
-        };
-        self.pending[index].state = state;
-        state
+        })
     }
 
     fn assign(&mut self, path: &str, formula: &Formula, value: Value) -> State {
@@ -399,12 +469,11 @@ impl Scope<'_> {
         }
     }
 
-    /// The value of a parameter for an expression.
+    /// The value of a parameter for an expression; those that it reads were
+    /// evaluated.
     fn quantity(&mut self, path: &str) -> Result<Quantity, NoValue> {
-        let pending = self.pending.iter().position(|pending| pending.path == path);
-        if let Some(index) = pending
-            && self.force(index) == State::Failed
-        {
+        let place = self.places.get(path);
+        if place.is_some_and(|at| self.pending[*at].state == State::Failed) {
             return Err(NoValue::Failed);
         }
         if lookup(&self.tree, path).is_none() && matches!(self.defaults, Defaults::NotNeeded) {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
 
 use serde_json::{Value, json};
+use swath_model::limits::LEVELS_MAX;
 use swath_model::spec::keys::{self, Key, Kind};
-use swath_model::spec::set;
+use swath_model::spec::{set, too_deep};
 
 use super::error::{FileError, Place};
 use super::expression::{Expression, number_value};
@@ -131,6 +132,11 @@ impl Assigned {
         bare: Bare,
         errors: &mut Vec<FileError>,
     ) -> Option<Self> {
+        let levels = path.split('.').count();
+        if levels > LEVELS_MAX || node.is_deeper(LEVELS_MAX - levels) {
+            errors.push(node.place.error(path, too_deep()));
+            return None;
+        }
         let computed = matches!(kind, Kind::Int(..) | Kind::Float(..) | Kind::Bool);
         if node
             .text()

@@ -2,11 +2,12 @@
 //! `+ -`, `* / %`, unary `- !`, `^` (to the right), then numbers, texts,
 //! names, calls and parentheses.
 
+use swath_model::limits::OPERATORS_MAX;
 use swath_model::suggest::nearest;
 
 use super::{ExpressionError, FUNCTIONS, Operator, Quantity, Term};
 
-/// A longer expression is a mistake, and would make deep trees.
+/// A longer expression is a mistake.
 const LENGTH_MAX: usize = 4096;
 /// The most levels of nested parentheses.
 const DEPTH_MAX: usize = 64;
@@ -68,6 +69,7 @@ pub(super) fn parse(text: &str) -> Parsed<(Term, Names)> {
         text,
         at: 0,
         depth: 0,
+        operators: 0,
         names: Vec::new(),
     };
     if text.len() > LENGTH_MAX {
@@ -90,6 +92,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    operators: usize,
     names: Names,
 }
 
@@ -138,6 +141,14 @@ impl<'a> Parser<'a> {
                 break;
             }
             let at = self.at;
+            // Each makes the tree one level deeper, if it stands in a row.
+            self.operators += 1;
+            if self.operators > OPERATORS_MAX {
+                return Err(wrong(
+                    at,
+                    format!("has more than {OPERATORS_MAX} operators"),
+                ));
+            }
             self.at += operator.symbol().len();
             let right = match operator {
                 // `2 ^ 3 ^ 2` is 2 ^ 9, and `2 ^ -1` is a half.

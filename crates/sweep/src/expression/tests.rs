@@ -88,6 +88,9 @@ fn mistakes_are_named_where_they_stand() {
     assert!(wrong(&"(".repeat(1_000)).contains("nested deeper"));
     assert!(wrong(&"-".repeat(1_000)).contains("nested deeper"));
     assert!(wrong(&format!("2{}", " ^ 2".repeat(1_000))).contains("nested deeper"));
+    let sum = |operators: usize| format!("1{}", "+1".repeat(operators));
+    gives(&sum(256), 257.0);
+    assert_eq!(wrong(&sum(257)), "513: has more than 256 operators");
 }
 
 #[test]

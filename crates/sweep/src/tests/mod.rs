@@ -4,6 +4,7 @@ mod adaptive;
 mod errors;
 mod labels;
 mod laws;
+mod limits;
 mod lists;
 mod missed;
 mod programs;

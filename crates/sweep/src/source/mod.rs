@@ -1,12 +1,14 @@
 //! TOML, with the place of every key and value.
 
+mod extent;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Map, Number, Value};
 use toml_edit::{Item, Key, TableLike};
 
-use super::error::{FileError, Place};
+use crate::error::{FileError, Place};
 
 /// A value and its place.
 #[derive(Clone, Debug)]
@@ -39,6 +41,16 @@ pub(super) struct Entry {
 }
 
 impl Node {
+    /// Whether it has more levels of lists and tables than `most`.
+    pub(super) fn is_deeper(&self, most: usize) -> bool {
+        let is_deep = |inner: &Self| inner.is_deeper(most - 1);
+        match &self.shape {
+            Shape::Scalar(_) | Shape::Text { .. } => false,
+            Shape::List(items) => most == 0 || items.iter().any(is_deep),
+            Shape::Table(entries) => most == 0 || entries.iter().any(|it| is_deep(&it.node)),
+        }
+    }
+
     /// The value as JSON.
     pub(super) fn value(&self) -> Value {
         match &self.shape {
@@ -100,6 +112,7 @@ fn begins_with_word(text: &str, word: &str) -> bool {
 /// Parses TOML into the entries of its root.
 pub(super) fn parse(file: &str, text: &str) -> Result<Vec<Entry>, FileError> {
     let source = Source::new(file, text);
+    extent::check(text).map_err(|it| source.place(it.offset).error("", it.message))?;
     match toml_edit::Document::parse(text) {
         Ok(document) => source.entries(document.as_table()),
         Err(error) => {
