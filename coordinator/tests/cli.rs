@@ -19,6 +19,8 @@ mod store;
 #[path = "verbs/store_file.rs"]
 mod store_file;
 mod support;
+#[path = "verbs/unreadable.rs"]
+mod unreadable;
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

@@ -50,6 +50,7 @@ fn view(number: u8, state: StateName, holder: SweepDigest) -> JobView {
         replicate: Replicate(1),
         seed: 0,
         spec: json!({}),
+        unreadable: None,
         sweeps: vec!["s".to_owned()],
         holders: vec![holder],
         state,

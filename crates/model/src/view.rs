@@ -21,6 +21,7 @@ use crate::offer::Offer;
 use crate::outcome::{Fault, Measurement, Observation, Provenance};
 use crate::placement::Placement;
 use crate::replication::{Decision, Verdict};
+use crate::spec::Unreadable;
 use crate::time::Timestamp;
 
 /// The version of every JSON document that readers get.
@@ -302,8 +303,12 @@ pub struct JobView {
     pub replicate: Replicate,
     /// The job's seed.
     pub seed: u64,
-    /// The resolved spec of its cell: a tree without the seed.
+    /// The resolved spec of its cell: a tree without the seed. Null where that
+    /// cannot be read.
     pub spec: Value,
+    /// Why its spec cannot be read; absent where it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<Unreadable>,
     /// The names of the sweeps that hold it, without repetitions.
     pub sweeps: Vec<String>,
     /// The sweeps that hold it, which may share a name, in order of submission.

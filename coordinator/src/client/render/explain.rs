@@ -26,6 +26,12 @@ pub(crate) fn text(explanation: &Explanation, wide: bool, style: &Style) -> Stri
         out,
         "sweep {sweeps}, cell {cell}, replicate {replicate}, seed {seed}\n"
     );
+    if let Some(why) = job.unreadable {
+        let _ = writeln!(
+            out,
+            "- {why}; `coordinator delete` removes it with its sweep"
+        );
+    }
     for item in &explanation.items {
         let _ = writeln!(out, "- {}", visible(&item.text(job.digest)));
     }
@@ -44,7 +50,7 @@ pub(crate) fn text(explanation: &Explanation, wide: bool, style: &Style) -> Stri
     }
     message(job, &mut out);
     metrics(job, &mut out);
-    if wide {
+    if wide && job.unreadable.is_none() {
         let _ = writeln!(out, "\nspec {}", canonical(&job.spec));
     }
     out

@@ -17,8 +17,16 @@ use super::{document, metric, metric_head, moment, more_decimals};
 /// More parameters than this would not fit beside the other columns.
 const VARYING_MAX: usize = 6;
 
-/// A job's state, with its fault.
+/// A job's state, with its fault, and whether its spec can be read.
 pub(crate) fn state(job: &JobView) -> String {
+    let state = state_alone(job);
+    match job.unreadable {
+        None => state,
+        Some(_) => format!("{state}, unreadable"),
+    }
+}
+
+fn state_alone(job: &JobView) -> String {
     match (job.state, job.fault) {
         (StateName::Failed, Some(Fault::Diverged)) => "diverged".to_owned(),
         (StateName::Failed, Some(fault)) => format!("failed: {fault}"),
@@ -60,14 +68,14 @@ pub(crate) fn listing(jobs: &[JobView]) -> Listing {
     let value = |job: &JobView| job.measured().or_else(|| job.observed());
     let more = more_decimals(jobs, value);
     for job in jobs {
-        let told = metric(job, value(job), more);
-        let fields = fields(job, &varying, told);
+        let measured = metric(job, value(job), more);
+        let fields = fields(job, &varying, measured);
         listing.push(job.digest.to_string(), fields, document(job));
     }
     listing
 }
 
-fn fields(job: &JobView, varying: &[String], told: String) -> Vec<String> {
+fn fields(job: &JobView, varying: &[String], measure: String) -> Vec<String> {
     let measured = job.measurement.as_ref();
     let time = measured.map(|measured| duration(measured.train_seconds));
     let mut fields = vec![job.digest.short(), state(job)];
@@ -75,7 +83,7 @@ fn fields(job: &JobView, varying: &[String], told: String) -> Vec<String> {
     fields.extend([
         job.replicate.to_string(),
         epochs(job),
-        told,
+        measure,
         time.unwrap_or_default(),
         if job.attempt.0 == 0 {
             String::new()
@@ -88,9 +96,18 @@ fn fields(job: &JobView, varying: &[String], told: String) -> Vec<String> {
         job.cell.to_string(),
         job.digest.to_string(),
         moment(job.ended_at),
-        headline(&job.message).to_owned(),
+        told(job),
     ]);
     fields
+}
+
+/// What is said of a job beside the facts: why its spec cannot be read, or what
+/// the last fault said.
+fn told(job: &JobView) -> String {
+    match job.unreadable {
+        Some(why) => why.to_string(),
+        None => headline(&job.message).to_owned(),
+    }
 }
 
 /// A list of jobs for programs: whole ids, plain numbers, one fact a column. A
@@ -149,7 +166,7 @@ fn record(job: &JobView, metrics: &BTreeSet<&str>) -> Vec<String> {
         plain(measured.map(|measured| measured.train_seconds)),
         moment(job.granted_at),
         moment(job.ended_at),
-        headline(&job.message).to_owned(),
+        told(job),
     ]);
     fields
 }

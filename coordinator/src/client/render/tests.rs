@@ -86,6 +86,7 @@ pub(crate) fn job(number: u8, state: StateName) -> JobView {
         cell: CellDigest::from_bytes([number / 2; 32]),
         replicate: Replicate(u32::from(number % 3) + 1),
         seed: 1000 + u64::from(number),
+        unreadable: None,
         spec: json!({
             "batch_size": 16 * u32::from(number),
             "epochs": 30,

@@ -126,6 +126,7 @@ impl Ledger {
             replicate: row.replicate,
             seed: row.seed,
             spec: cell.map(|cell| cell.tree.clone()).unwrap_or_default(),
+            unreadable: None,
             sweeps,
             holders: row
                 .sweeps

@@ -11,6 +11,7 @@ use swath_model::outcome::{Fault, Outcome};
 use swath_model::placement::Placement;
 use swath_model::probe::WorkloadKey;
 use swath_model::replication::Decision;
+use swath_model::spec::read_stored;
 use swath_model::view::{
     Alike, AttemptView, CellResults, CurvePoint, DecisionView, Epochs, JobDetail, JobView,
     LogChunk, ReplicateResult, ReplicationRecord, ReplicationView, SettledView, SweepRecord,
@@ -99,12 +100,14 @@ impl Tables {
         }
         let observations = rec.newest().map(|it| &it.observations);
         let measured = rec.newest().and_then(|it| it.outcome.as_ref());
+        let spec = read_stored(&cell.new.spec);
         JobView {
             digest: rec.new.digest,
             cell: cell.new.digest,
             replicate: rec.new.replicate,
             seed: rec.new.seed,
-            spec: serde_json::from_str(&cell.new.spec).unwrap_or_default(),
+            unreadable: spec.as_ref().err().copied(),
+            spec: spec.unwrap_or_default(),
             sweeps,
             holders,
             state: job.state_name(),

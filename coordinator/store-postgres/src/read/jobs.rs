@@ -7,6 +7,7 @@ use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, Swee
 use swath_model::message::{JobQuery, Known};
 use swath_model::outcome::{Fault, Observation, Provenance};
 use swath_model::probe::WorkloadKey;
+use swath_model::spec::{Unreadable, read_stored};
 use swath_model::time::Timestamp;
 use swath_model::view::{Alike, AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
 use swath_store::columns::{self, Seen};
@@ -123,9 +124,13 @@ async fn progress(session: &mut Session, ids: &[i64]) -> Result<HashMap<i64, Obs
         .collect()
 }
 
+/// A spec, or why it cannot be read: its job is told nevertheless, and those beside
+/// it.
+type Stored = std::result::Result<serde_json::Value, Unreadable>;
+
 fn views(rows: Vec<Row>, progress: &HashMap<i64, Observation>) -> Result<Vec<JobView>> {
     // Replicates of a cell follow each other, so its spec is read once.
-    let mut last: Option<(CellDigest, serde_json::Value)> = None;
+    let mut last: Option<(CellDigest, Stored)> = None;
     let mut views = Vec::with_capacity(rows.len());
     for mut row in rows {
         let cell = rows::cell_digest(&row.cell)?;
@@ -133,7 +138,7 @@ fn views(rows: Vec<Row>, progress: &HashMap<i64, Observation>) -> Result<Vec<Job
             Some((same, spec)) if *same == cell => spec.clone(),
             _ => {
                 let spec = text::told(std::mem::take(&mut row.spec));
-                let spec: serde_json::Value = serde_json::from_str(&spec)?;
+                let spec = read_stored(&spec);
                 last = Some((cell, spec.clone()));
                 spec
             }
@@ -147,7 +152,7 @@ fn views(rows: Vec<Row>, progress: &HashMap<i64, Observation>) -> Result<Vec<Job
 fn view(
     row: Row,
     cell: CellDigest,
-    spec: serde_json::Value,
+    spec: Stored,
     progress: Option<Observation>,
 ) -> Result<JobView> {
     let holders = row.holders.iter().map(|it| Ok(rows::sweep_digest(it)?));
@@ -171,7 +176,8 @@ fn view(
         cell,
         replicate: Replicate(row.replicate as u32),
         seed: row.seed as u64,
-        spec,
+        unreadable: spec.as_ref().err().copied(),
+        spec: spec.unwrap_or_default(),
         sweeps,
         holders,
         state: rows::state_name(&row.state)?,
@@ -300,14 +306,15 @@ pub(crate) async fn alike(
     )
     .fetch_all(session)
     .await?;
-    let alike = rows.into_iter().map(|row| {
-        Ok(Alike {
-            spec: serde_json::from_str(&text::told(row.spec))?,
+    // What cannot be read tells nothing of others.
+    let alike = rows.into_iter().filter_map(|row| {
+        Some(Alike {
+            spec: read_stored(&text::told(row.spec)).ok()?,
             train_seconds: row.train_seconds,
             device: text::told(row.device),
         })
     });
-    alike.collect()
+    Ok(alike.collect())
 }
 
 /// A job's observations, by attempt and epoch.

@@ -7,6 +7,7 @@ use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, Swee
 use swath_model::message::{JobQuery, Known};
 use swath_model::outcome::{Fault, Observation, Provenance};
 use swath_model::probe::WorkloadKey;
+use swath_model::spec::{Unreadable, read_stored};
 use swath_model::time::Timestamp;
 use swath_model::view::{Alike, AttemptView, CurvePoint, JobDetail, JobView, LogChunk};
 use swath_store::columns::Seen;
@@ -118,16 +119,20 @@ async fn progress(conn: &mut SqliteConnection, asked: &str) -> Result<HashMap<i6
         .collect()
 }
 
+/// A spec, or why it cannot be read: its job is told nevertheless, and those beside
+/// it.
+type Stored = std::result::Result<serde_json::Value, Unreadable>;
+
 fn views(rows: Vec<Row>, progress: &HashMap<i64, Observation>) -> Result<Vec<JobView>> {
     // Replicates of a cell follow each other, so its spec is read once.
-    let mut last: Option<(CellDigest, serde_json::Value)> = None;
+    let mut last: Option<(CellDigest, Stored)> = None;
     let mut views = Vec::with_capacity(rows.len());
     for row in rows {
         let cell = rows::cell_digest(&row.cell)?;
         let spec = match &last {
             Some((same, spec)) if *same == cell => spec.clone(),
             _ => {
-                let spec: serde_json::Value = serde_json::from_str(&row.spec)?;
+                let spec = read_stored(&row.spec);
                 last = Some((cell, spec.clone()));
                 spec
             }
@@ -141,7 +146,7 @@ fn views(rows: Vec<Row>, progress: &HashMap<i64, Observation>) -> Result<Vec<Job
 fn view(
     row: Row,
     cell: CellDigest,
-    spec: serde_json::Value,
+    spec: Stored,
     progress: Option<Observation>,
 ) -> Result<JobView> {
     let mut sweeps: Vec<String> = Vec::new();
@@ -163,7 +168,8 @@ fn view(
         cell,
         replicate: Replicate(row.replicate as u32),
         seed: row.seed as u64,
-        spec,
+        unreadable: spec.as_ref().err().copied(),
+        spec: spec.unwrap_or_default(),
         sweeps,
         holders: holders.into_iter().map(|(_, digest)| digest).collect(),
         state: rows::state_name(&row.state)?,
@@ -291,12 +297,15 @@ pub(crate) async fn alike(
     )
     .fetch_all(conn)
     .await?;
-    let alike = rows.into_iter().map(|row| {
-        Ok(Alike {
-            spec: serde_json::from_str(&row.spec)?,
-            train_seconds: rows::train_seconds(&row.bits)?,
+    // What cannot be read tells nothing of others.
+    let alike = rows.into_iter().filter_map(|row| {
+        let spec = read_stored(&row.spec).ok()?;
+        let seconds = rows::train_seconds(&row.bits);
+        Some(seconds.map(|train_seconds| Alike {
+            spec,
+            train_seconds,
             device: row.device,
-        })
+        }))
     });
     alike.collect()
 }

@@ -234,6 +234,9 @@ impl<'a> Verifier<'a> {
 
     fn cell(&mut self, cell: &NewCell) {
         let at = || format!("cell {}", cell.digest.short());
+        if let Err(why) = spec::read_stored(&cell.spec) {
+            self.found(at(), format!("no reader can take it: {why}"));
+        }
         if spec::cell_digest(&cell.spec) != cell.digest {
             self.found(at(), "I6: its digest is not that of its spec");
         } else if WorkloadKey::of_cell(&cell.spec) != cell.workload {

@@ -11,6 +11,7 @@ mod check;
 pub mod keys;
 mod model;
 mod optimization;
+mod stored;
 mod test_set;
 mod training;
 
@@ -25,6 +26,7 @@ pub use self::canonical::{canonical, number_text};
 pub use self::check::{overpooled, oversized};
 pub use self::model::*;
 pub use self::optimization::*;
+pub use self::stored::{Unreadable, read_stored};
 pub use self::test_set::{TEST_SETS_MAX, TestSet, test_sets, unlike};
 pub use self::training::*;
 use crate::id::{CellDigest, JobDigest, Replicate};
