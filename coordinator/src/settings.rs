@@ -9,6 +9,7 @@ use swath_coordinator::server::ServeSettings;
 use swath_model::policy::Policy;
 use swath_proto::address::{url_of, urls_of};
 use swath_report::{Format, Style};
+use swath_sweep::check_extent;
 
 use crate::cli::{Global, Local, Serve, Typed};
 use crate::client::failure::{Failure, Outcome};
@@ -160,6 +161,7 @@ impl PolicyFile {
             });
             Failure::usage(format!("{shown}{at}: {}", error.message()))
         };
+        check_extent(&shown, &text).map_err(Failure::usage)?;
         // Read as a policy first: a table does not know which keys there are.
         let _policy: Policy = toml::from_str(&text).map_err(|error| wrong(&error))?;
         let keys = toml::from_str(&text).map_err(|error| wrong(&error))?;

@@ -20,7 +20,7 @@ use super::inputs::upload;
 use super::read::read;
 use super::select;
 use super::state::State;
-use super::submit::{overlaps, submission};
+use super::submit::{built, overlaps};
 use crate::api::Before;
 
 pub(crate) struct ControlService {
@@ -38,11 +38,7 @@ impl Control for ControlService {
         let asked = message.priority;
         let (owner, tags) = convert::said_of(&message)?;
         let sources = sources(message)?;
-        // Expanding a large grid occupies a core for a while.
-        let mut submission = tokio::task::spawn_blocking(move || submission(sources, 0))
-            .await
-            .map_err(ApiError::internal)?
-            .map_err(ApiError::invalid)?;
+        let mut submission = built(&self.state, sources).await?;
         (submission.owner, submission.tags) = (owner, tags);
         let state = &self.state;
         let digest = submission.digest;
@@ -93,14 +89,14 @@ impl Control for ControlService {
 
     async fn read(&self, request: Request<v1::ReadRequest>) -> Reply<v1::ReadReply> {
         let query = serde_json::from_str(&request.into_inner().query)
-            .map_err(|error| Status::invalid_argument(format!("field `query`: {error}")))?;
+            .map_err(|error| ApiError::invalid(format!("field `query`: {error}")))?;
         let document = read(&self.state, query).await?;
         Ok(Response::new(v1::ReadReply { document }))
     }
 
     async fn change(&self, request: Request<v1::ChangeRequest>) -> Reply<v1::ChangeReply> {
         let order = serde_json::from_str(&request.into_inner().order)
-            .map_err(|error| Status::invalid_argument(format!("field `order`: {error}")))?;
+            .map_err(|error| ApiError::invalid(format!("field `order`: {error}")))?;
         let changed = change(&self.state, order).await?;
         let document = serde_json::to_string(&changed).map_err(ApiError::internal)?;
         Ok(Response::new(v1::ChangeReply { document }))

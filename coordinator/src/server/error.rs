@@ -4,6 +4,8 @@
 use std::fmt::Display;
 
 pub(crate) use swath_model::error::causes;
+use swath_model::limits::ERROR_BYTES_MAX;
+use swath_model::text::cut;
 use swath_proto::PROTOCOL_VERSION;
 use swath_proto::refusal::{Reason, not_leader};
 use swath_store::StoreError;
@@ -95,7 +97,7 @@ impl From<StoreError> for ApiError {
 
 impl From<ApiError> for Status {
     fn from(error: ApiError) -> Self {
-        let message = error.to_string();
+        let message = cut(error.to_string(), ERROR_BYTES_MAX);
         match error {
             ApiError::NotFound(_) => Reason::NotFound.status(message),
             ApiError::Conflict(_) => Reason::Conflict.status(message),

@@ -344,7 +344,7 @@ async fn serve(
         state: Arc::clone(&state),
         stop: stop.clone(),
     })
-    .max_decoding_message_size(limits::CONTROL_MESSAGE_BYTES)
+    .max_decoding_message_size(limits::CONTROL_REQUEST_BYTES)
     .max_encoding_message_size(limits::CONTROL_MESSAGE_BYTES);
     let (health, health_service) = tonic_health::server::health_reporter();
     health

@@ -9,7 +9,7 @@ use swath_model::id::WorkerName;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_store::Store;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use super::clock::Clock;
 use super::inputs::UPLOADS_AT_ONCE;
@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) policy: Policy,
     /// Whose turn it is to send files.
     pub(crate) uploads: Semaphore,
+    /// Whose turn it is to have a sweep built.
+    pub(crate) submits: AsyncMutex<()>,
     /// The lines on which workers can be asked for files.
     pub(crate) lines: Lines,
     /// What sweeps want to keep, as far as it was looked up.
@@ -42,6 +44,7 @@ impl State {
             engine,
             policy,
             uploads: Semaphore::new(UPLOADS_AT_ONCE),
+            submits: AsyncMutex::new(()),
             lines: Lines::default(),
             keeping: Keeping::default(),
             clock: Clock::new(Timestamp::default()),

@@ -1,10 +1,12 @@
 //! Turns a sweep's files or cells into what the store keeps.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use rayon::prelude::*;
 use serde_json::{Value, json};
 use swath_model::id::InputDigest;
+use swath_model::limits::{DEFINITION_BYTES_MAX, ERROR_BYTES_MAX, FILE_BYTES_MAX, FILES_MAX};
 use swath_model::message::{Files, Overlap, Shares, Sources, Submission, SubmittedCell};
 use swath_model::needs::Needs;
 use swath_model::program::{EXECUTABLES_MAX, Launch, is_below};
@@ -16,15 +18,19 @@ use swath_sweep::{Measure, SweepFile, Whole, expand_whole, list_whole};
 use super::error::ApiError;
 use super::state::State;
 
-/// The largest sweep file or recipe, in bytes.
-const FILE_BYTES_MAX: usize = 4 << 20;
-/// The most recipes.
-const FILES_MAX: usize = 64;
-
 /// Why a sweep cannot be submitted: one error per line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct SubmitError(pub(crate) String);
+
+/// The same as [`submission`] in a thread of its own, because a large grid occupies
+/// it for a while. One is built at a time: each may take much memory.
+pub(crate) async fn built(state: &State, sources: Sources) -> Result<Submission, ApiError> {
+    let _turn = state.submits.lock().await;
+    let submission = tokio::task::spawn_blocking(move || submission(sources, 0));
+    let submission = submission.await.map_err(ApiError::internal)?;
+    submission.map_err(ApiError::invalid)
+}
 
 /// Parses, expands and checks `sources`.
 pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, SubmitError> {
@@ -33,6 +39,7 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
         Sources::Cells(list) => list_whole(list).map_err(|errors| joined(&errors))?,
     };
     let definition = definition(&sweep)?;
+    check_definition(&definition)?;
     let ships = ships(&sweep)?;
     let launch = Launch {
         sweep: Some(sweep.name.clone()),
@@ -89,9 +96,7 @@ pub(crate) async fn overlaps_of(state: &State, sources: Sources) -> Result<Vec<O
     if !sweeps.iter().any(SweepView::is_open) {
         return Ok(Vec::new());
     }
-    let submission = tokio::task::spawn_blocking(move || submission(sources, 0));
-    let submission = submission.await.map_err(ApiError::internal)?;
-    let submission = submission.map_err(ApiError::invalid)?;
+    let submission = built(state, sources).await?;
     Ok(overlaps(state, &submission, &sweeps).await)
 }
 
@@ -154,6 +159,23 @@ fn definition(sweep: &Whole) -> Result<Value, SubmitError> {
     Ok(definition)
 }
 
+/// Refuses a definition that would make every table of the sweep slow.
+fn check_definition(definition: &Value) -> Result<(), SubmitError> {
+    let wrong = |error: serde_json::Error| SubmitError(error.to_string());
+    let entries = definition.as_object().into_iter().flatten();
+    let sizes = entries.map(|(key, value)| Ok((serde_json::to_string(value)?.len(), key)));
+    let sizes: Vec<(usize, &String)> = sizes.collect::<Result<_, _>>().map_err(wrong)?;
+    let bytes: usize = sizes.iter().map(|(bytes, _)| bytes).sum();
+    if bytes <= DEFINITION_BYTES_MAX {
+        return Ok(());
+    }
+    let largest = sizes.iter().max().map_or("", |(_, key)| key.as_str());
+    Err(SubmitError(format!(
+        "what the table needs of this sweep has {bytes} bytes, most of them under `{largest}`; at \
+         most {DEFINITION_BYTES_MAX}: make several sweeps of it"
+    )))
+}
+
 /// Reads the sweep file among `files`, with the recipes from the same.
 fn parse(files: &Files) -> Result<SweepFile, SubmitError> {
     if files.files.len() > FILES_MAX {
@@ -192,7 +214,17 @@ fn parse(files: &Files) -> Result<SweepFile, SubmitError> {
     Ok(file)
 }
 
+/// The errors as lines, as many as fit into an answer.
 fn joined(errors: &[impl ToString]) -> SubmitError {
-    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
-    SubmitError(lines.join("\n"))
+    let mut text = String::new();
+    for (at, error) in errors.iter().enumerate() {
+        let line = error.to_string();
+        if at > 0 && text.len() + line.len() > ERROR_BYTES_MAX - 64 {
+            let _ = write!(text, "\nand {} more lines", errors.len() - at);
+            break;
+        }
+        let gap = if at > 0 { "\n" } else { "" };
+        let _ = write!(text, "{gap}{line}");
+    }
+    SubmitError(text)
 }

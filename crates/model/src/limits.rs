@@ -39,9 +39,90 @@ pub const KEY_BYTES_MAX: usize = 1024;
 pub const FILE_VALUES_MAX: usize = 250_000;
 /// The most operators of an expression.
 pub const OPERATORS_MAX: usize = 256;
+/// The largest file of a submit, in bytes.
+pub const FILE_BYTES_MAX: usize = 4 << 20;
+/// The most files of a submit: the sweep file, its recipes and its reference.
+pub const FILES_MAX: usize = 64;
+/// The largest file of published values, in bytes.
+pub const REFERENCE_BYTES_MAX: usize = 1 << 20;
+/// The longest title of a sweep, in bytes.
+pub const TITLE_BYTES_MAX: usize = 1000;
+/// The longest label of a cell, in bytes; as it is written and as it is shown.
+pub const LABEL_BYTES_MAX: usize = 1000;
+/// The largest canonical spec of a job, in bytes: a grant with it fits into a
+/// message to a worker.
+pub const SPEC_BYTES_MAX: usize = 1 << 20;
+/// The most values of a spec: twice as many as a program has files.
+pub const SPEC_VALUES_MAX: usize = 20_000;
+/// The most cells of a sweep.
+pub const CELLS_MAX: usize = 100_000;
+/// The largest specs of all cells of a sweep together, in bytes.
+pub const SWEEP_BYTES_MAX: usize = 64 << 20;
+/// The most values of all cells of a sweep together. Each takes a hundred bytes
+/// while the sweep is built.
+pub const SWEEP_VALUES_MAX: usize = 2_000_000;
+/// The most axes of a sweep.
+pub const AXES_MAX: usize = 1000;
+/// The largest definition of a sweep, in bytes of JSON: the values of its axes,
+/// what its table shows of each cell, the published values.
+pub const DEFINITION_BYTES_MAX: usize = 4 << 20;
+/// The longest selector, in bytes: a target and filters.
+pub const SELECTOR_BYTES_MAX: usize = 4096;
+/// The longest text of one mistake, in bytes; what is longer is cut.
+pub const MISTAKE_BYTES_MAX: usize = 1000;
+/// The most mistakes of a file that are told; the rest are counted.
+pub const MISTAKES_TOLD_MAX: usize = 20;
+/// The longest error that a command is answered with, in bytes: it travels in a
+/// header, of which HTTP/2 libraries take 16 KiB.
+pub const ERROR_BYTES_MAX: usize = 8 << 10;
 
 // What a document adds around a spec must fit too.
 const _: () = assert!(LEVELS_MAX + 20 < 100);
+const _: () = assert!(SPEC_BYTES_MAX <= DISPATCH_MESSAGE_BYTES / 4);
+const _: () = assert!(SPEC_VALUES_MAX >= 2 * crate::program::INPUTS_MAX);
 // A wait must be over well before keepalive or a proxy gives up on the call.
 const _: () = assert!(EXCHANGE_WAIT_MAX.as_secs() >= CALL_DEADLINE.as_secs());
 const _: () = assert!(FINISHES_MAX <= HELD_MAX);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_the_limits_of_what_people_submit_and_ask() {
+        macro_rules! named {
+            ($($name:ident)*) => {
+                [$((stringify!($name), $name)),*]
+            };
+        }
+        let limits = named!(
+            LEVELS_MAX
+            KEY_BYTES_MAX
+            FILE_VALUES_MAX
+            FILE_BYTES_MAX
+            FILES_MAX
+            REFERENCE_BYTES_MAX
+            OPERATORS_MAX
+            TITLE_BYTES_MAX
+            LABEL_BYTES_MAX
+            AXES_MAX
+            CELLS_MAX
+            SPEC_BYTES_MAX
+            SPEC_VALUES_MAX
+            SWEEP_BYTES_MAX
+            SWEEP_VALUES_MAX
+            DEFINITION_BYTES_MAX
+            SELECTOR_BYTES_MAX
+            MISTAKE_BYTES_MAX
+            MISTAKES_TOLD_MAX
+            ERROR_BYTES_MAX
+        );
+        let page = include_str!("../../../docs/limits.md");
+        let rows: Vec<&str> = page.lines().filter(|line| line.contains("_MAX`")).collect();
+        assert_eq!(rows.len(), limits.len());
+        for (name, limit) in limits {
+            let end = format!("| {limit} | `{name}` |");
+            assert!(rows.iter().any(|row| row.ends_with(&end)), "{end}");
+        }
+    }
+}

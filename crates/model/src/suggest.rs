@@ -1,13 +1,26 @@
 //! The valid name that is nearest to a misspelt one.
 
+/// Longer names, in bytes, are like no other: to compare two takes as many steps as
+/// the product of their lengths.
+const COMPARED_BYTES_MAX: usize = 128;
+/// So many candidates are looked at.
+const COMPARED_MAX: usize = 1000;
+
 /// The candidate nearest to `name`, if one is near enough to be what was meant.
 ///
 /// The distance counts inserted, removed, changed and swapped characters; up to
-/// a third of the name may be wrong.
+/// a third of the name may be wrong. Only the first thousand candidates count, and
+/// no names of more than 128 bytes.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let is_compared = |name: &str| name.len() <= COMPARED_BYTES_MAX;
+    if !is_compared(name) {
+        return None;
+    }
     let limit = (name.chars().count() / 3).max(1);
     candidates
         .into_iter()
+        .take(COMPARED_MAX)
+        .filter(|candidate| is_compared(candidate))
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
@@ -123,6 +136,15 @@ fn distance(left: &str, right: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_names_and_lists_take_no_time() {
+        let long = "a".repeat(8 << 20);
+        assert_eq!(nearest(&long, ["a"]), None);
+        assert_eq!(nearest("b", [&*long, "a"]), Some("a"));
+        let endless = std::iter::repeat("something");
+        assert_eq!(nearest("else", endless), None);
+    }
 
     #[test]
     fn finds_what_was_meant() {

@@ -122,6 +122,25 @@ pub fn bare_parameter(value: &Value) -> String {
     }
 }
 
+/// A text, cut at so many bytes, with a mark where something is missing.
+pub fn cut(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max));
+        text.push('…');
+    }
+    text
+}
+
+/// So much of a quoted text is told, in bytes.
+const QUOTED_BYTES: usize = 200;
+
+/// A text in quotes, as much of it as tells which one is meant.
+pub fn quoted(text: &str) -> String {
+    let end = text.floor_char_boundary(QUOTED_BYTES);
+    let mark = if end < text.len() { "…" } else { "" };
+    format!("\"{}{mark}\"", &text[..end])
+}
+
 /// Whether a character shows, and affects neither a terminal nor the order of
 /// the letters around it.
 pub fn is_printable(char: char) -> bool {

@@ -3,6 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use swath_model::limits::{MISTAKE_BYTES_MAX, MISTAKES_TOLD_MAX};
+use swath_model::text::cut;
+
+/// So much of a key is told, in bytes.
+const KEY_TOLD_BYTES: usize = 256;
+/// So many mistakes are kept, to tell the first ones in the order of the file.
+const KEPT_MAX: usize = 1000;
+
 /// Where something stands in a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -39,8 +47,8 @@ impl Place {
             file: self.file.to_string(),
             line: self.line,
             column: self.column,
-            key: key.into(),
-            message: message.into(),
+            key: cut(key.into(), KEY_TOLD_BYTES),
+            message: cut(message.into(), MISTAKE_BYTES_MAX),
         }
     }
 }
@@ -74,3 +82,90 @@ impl fmt::Display for FileError {
 }
 
 impl std::error::Error for FileError {}
+
+/// The mistakes of a file. A file may have as many as keys, so only the first
+/// ones found are kept, and the others counted.
+#[derive(Debug, Default)]
+pub(crate) struct Errors {
+    kept: Vec<FileError>,
+    count: usize,
+}
+
+impl Errors {
+    /// How many there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(crate) fn push(&mut self, error: FileError) {
+        self.push_with(|| error);
+    }
+
+    /// The same for a mistake that takes time to put into words.
+    pub(crate) fn push_with(&mut self, error: impl FnOnce() -> FileError) {
+        self.count += 1;
+        if self.kept.len() < KEPT_MAX {
+            self.kept.push(error());
+        }
+    }
+
+    /// The first ones in the order of `file`, then those of other files; and how
+    /// many more there are.
+    pub(crate) fn report(self, file: &str) -> Vec<FileError> {
+        let Self { mut kept, count } = self;
+        kept.sort_by(|left, right| {
+            let key = |error: &FileError| {
+                let other = error.file != file;
+                (other, error.file.clone(), error.line, error.column)
+            };
+            key(left).cmp(&key(right))
+        });
+        told(kept, count, file)
+    }
+}
+
+impl Extend<FileError> for Errors {
+    fn extend<T: IntoIterator<Item = FileError>>(&mut self, errors: T) {
+        errors.into_iter().for_each(|error| self.push(error));
+    }
+}
+
+/// The first of `kept`, and how many more of the `count` there are.
+fn told(mut kept: Vec<FileError>, count: usize, file: &str) -> Vec<FileError> {
+    kept.truncate(MISTAKES_TOLD_MAX);
+    let more = count - kept.len();
+    if more > 0 {
+        kept.push(Place::whole(file).error("", format!("and {more} more mistakes")));
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_mistakes_are_told_and_the_others_counted() {
+        let place = |line: u32| Place {
+            line,
+            ..Place::whole("x.toml")
+        };
+        let mut errors = Errors::default();
+        for line in (1..=500).rev() {
+            errors.push(place(line).error("k".repeat(10_000), "é".repeat(10_000)));
+        }
+        let vain = || -> FileError { unreachable!("nobody reads that many") };
+        errors.extend((0..500).map(|line| place(line).error("", "")));
+        (0..299_000).for_each(|_| errors.push_with(vain));
+        assert_eq!(errors.len(), 300_000);
+        let told = errors.report("x.toml");
+        assert_eq!(told.len(), MISTAKES_TOLD_MAX + 1);
+        assert!(told[..20].is_sorted_by_key(|it| it.line));
+        assert!(told.iter().all(|it| it.to_string().len() < 1400));
+        assert_eq!(told[20].to_string(), "x.toml: and 299980 more mistakes");
+    }
+}

@@ -1,11 +1,16 @@
 //! Expansion: the cells of a sweep in canonical order, and their jobs.
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use swath_model::id::{CellDigest, JobDigest, Replicate, SweepDigest};
-use swath_model::spec::{JobSpec, cell_digest, job_digest, lookup};
-use swath_model::text::parameter;
+use swath_model::limits::{
+    AXES_MAX, CELLS_MAX, MISTAKE_BYTES_MAX, MISTAKES_TOLD_MAX, SWEEP_BYTES_MAX, SWEEP_VALUES_MAX,
+};
+use swath_model::spec::{JobSpec, cell_digest, job_digest, lookup, too_long, values};
+use swath_model::text::{cut, parameter};
 use swath_model::view::SweepKind;
 
 use super::error::FileError;
@@ -18,10 +23,10 @@ use super::whole::{Grid, Head, Metrics, Tally, Whole};
 
 /// The most jobs that one sweep may have.
 pub const JOBS_MAX: u128 = 1_000_000;
-/// So many cells are built at a time, on all processors.
+/// So many cells are built at a time, on all processors; fewer if they take more
+/// memory than this, in bytes.
 const AT_ONCE: usize = 4096;
-/// More errors than this would hide each other.
-pub(super) const ERRORS_MAX: usize = 20;
+const AT_ONCE_BYTES: usize = 32 << 20;
 
 /// A sweep file whose cells were all built once and found correct.
 #[derive(Clone, Debug)]
@@ -165,27 +170,50 @@ fn built<'a>(
     if !errors.is_empty() {
         return Err(errors);
     }
-    let mut paths: Vec<&str> = Vec::new();
-    for path in file.blocks.iter().flat_map(Block::paths) {
-        if !paths.contains(&path) {
-            paths.push(path);
-        }
-    }
     let mut expansion = Expansion {
         file,
-        plans: file
-            .blocks
-            .iter()
-            .map(|block| Plan::new(file, block))
-            .collect(),
+        plans: plans(file)?,
         grid: Grid::default(),
-        paths,
+        paths: paths(file)?,
         kept: Vec::new(),
         digest: SweepDigest::from_bytes([0; 32]),
         totals: Totals::default(),
     };
     expansion.survey(take)?;
     Ok(expansion)
+}
+
+/// Every axis of the sweep, in order of first appearance.
+fn paths(file: &SweepFile) -> Result<Vec<&str>, Vec<FileError>> {
+    let mut seen = BTreeSet::new();
+    let paths = file.blocks.iter().flat_map(Block::paths);
+    let paths: Vec<&str> = paths.filter(|path| seen.insert(*path)).collect();
+    if paths.len() > AXES_MAX {
+        let message = format!("has {} axes; at most {AXES_MAX}", paths.len());
+        return Err(vec![file.place.error("grid", message)]);
+    }
+    Ok(paths)
+}
+
+/// A plan of each block: each has a copy of what all cells have.
+fn plans(file: &SweepFile) -> Result<Vec<Plan<'_>>, Vec<FileError>> {
+    let mut plans = Vec::with_capacity(file.blocks.len());
+    let mut bytes = 0;
+    for block in &file.blocks {
+        let plan = Plan::new(file, block);
+        plan.check_size()?;
+        bytes += plan.weight();
+        if bytes > SWEEP_BYTES_MAX {
+            let (count, at) = (file.blocks.len(), plans.len() + 1);
+            let message = format!(
+                "{count} blocks of this size are too many: block {at} goes beyond {SWEEP_BYTES_MAX} \
+                 bytes of all together; make axes of them"
+            );
+            return Err(vec![block.place.error("grid", message)]);
+        }
+        plans.push(plan);
+    }
+    Ok(plans)
 }
 
 fn check_size(file: &SweepFile) -> Result<(), Vec<FileError>> {
@@ -295,7 +323,11 @@ impl<'a> Expansion<'a> {
                     let place = self.file.needs_place.as_ref().unwrap_or(&self.file.place);
                     return Built::Wrong(vec![place.error("sweep.needs.cuda", message)]);
                 }
-                Built::Cell(Box::new(self.cell(0, (plan, at), &tree, *spec)))
+                let cell = self.cell(0, (plan, at), &tree, *spec);
+                match too_long(&tree, &cell.text) {
+                    None => Built::Cell(Box::new(cell)),
+                    Some(error) => Built::Wrong(vec![plan.wrong(at, error)]),
+                }
             }
         }
     }
@@ -308,16 +340,22 @@ impl<'a> Expansion<'a> {
             kept: Vec::new(),
             totals: Totals::default(),
             metrics: Metrics::default(),
+            size: SweepSize::default(),
         };
         let mut points = self.points();
+        let largest = self.plans.iter().map(Plan::weight).max().unwrap_or(0);
+        let at_once = (AT_ONCE_BYTES / largest.max(1)).clamp(1, AT_ONCE);
         loop {
-            let some: Vec<(&Plan<'_>, u64)> = points.by_ref().take(AT_ONCE).collect();
+            let some: Vec<(&Plan<'_>, u64)> = points.by_ref().take(at_once).collect();
             let built: Vec<Built> = some.par_iter().map(|point| self.built(*point)).collect();
             if built.is_empty() {
                 break;
             }
             for ((plan, at), built) in some.into_iter().zip(built) {
                 seen.take(built, || plan.describe(at), take)?;
+                if let Some(message) = seen.size.beyond() {
+                    return Err(vec![self.file.place.error("grid", message)]);
+                }
             }
         }
         let Survey {
@@ -326,6 +364,7 @@ impl<'a> Expansion<'a> {
             kept,
             mut totals,
             metrics,
+            ..
         } = seen;
         if !faults.list.is_empty() {
             return Err(faults.report(Some(kept.len() as u64 - totals.excluded)));
@@ -385,6 +424,36 @@ struct Survey {
     kept: Vec<bool>,
     totals: Totals,
     metrics: Metrics,
+    size: SweepSize,
+}
+
+/// How much the cells are together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SweepSize {
+    cells: usize,
+    bytes: usize,
+    values: usize,
+}
+
+impl SweepSize {
+    pub(super) fn add(&mut self, cell: &Cell) {
+        self.cells += 1;
+        self.bytes += cell.text.len();
+        self.values += values(cell.spec.cell_tree());
+    }
+
+    /// Which limit they are beyond, in words.
+    pub(super) fn beyond(self) -> Option<String> {
+        let limits = [
+            (self.cells, CELLS_MAX, "cells"),
+            (self.bytes, SWEEP_BYTES_MAX, "bytes of specs"),
+            (self.values, SWEEP_VALUES_MAX, "values in all cells"),
+        ];
+        let (_, most, what) = limits.into_iter().find(|(is, most, _)| is > most)?;
+        Some(format!(
+            "makes more than {most} {what}, which is the limit of a sweep; make several sweeps of it"
+        ))
+    }
 }
 
 impl Survey {
@@ -400,7 +469,7 @@ impl Survey {
             Built::Excluded => totals.excluded += 1,
             Built::Wrong(errors) => {
                 self.faults.add(errors, point);
-                if self.faults.list.len() >= ERRORS_MAX {
+                if self.faults.list.len() >= MISTAKES_TOLD_MAX {
                     return Err(std::mem::take(&mut self.faults).report(None));
                 }
             }
@@ -410,6 +479,7 @@ impl Survey {
                 if new {
                     totals.cells += 1;
                     totals.probes += u64::from(cell.spec.is_probe());
+                    self.size.add(&cell);
                     self.metrics.see(cell.spec.work());
                     take(*cell);
                 } else {
@@ -531,7 +601,7 @@ impl Faults {
                     1 => format!(" (in the cell {cell})"),
                     _ => format!(" (in {count} cells, first {cell})"),
                 };
-                error.message.push_str(&cells);
+                error.message.push_str(&cut(cells, MISTAKE_BYTES_MAX));
             }
             error
         });

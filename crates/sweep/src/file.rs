@@ -7,13 +7,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use swath_model::id::InputDigest;
 use swath_model::keep::Keep;
-use swath_model::limits::LAST_EPOCHS_MAX;
+use swath_model::limits::{LAST_EPOCHS_MAX, REFERENCE_BYTES_MAX, TITLE_BYTES_MAX};
 use swath_model::needs::Needs;
 use swath_model::program::Launch;
 use swath_model::replication::Bounds;
 use swath_model::spec::keys;
 
-use super::error::{FileError, Place};
+use super::error::{Errors, FileError, Place};
 use super::grid::{self, Block};
 use super::layout::Layout;
 use super::naming::LABEL;
@@ -162,25 +162,12 @@ impl SweepFile {
     /// Every mistake that can be seen without expanding the grid.
     pub fn parse(path: &str, text: &str, read: &Read<'_>) -> Result<Self, Vec<FileError>> {
         let root = source::parse(path, text).map_err(|error| vec![error])?;
-        let mut errors = Vec::new();
+        let mut errors = Errors::default();
         let recipes = Recipes { file: path, read };
         let file = Parts::split(path, root, &mut errors).assemble(path, &recipes, &mut errors);
         match file {
             Some(file) if errors.is_empty() => Ok(file),
-            _ => {
-                errors.sort_by(|left, right| {
-                    let key = |error: &FileError| {
-                        (
-                            error.file != path,
-                            error.file.clone(),
-                            error.line,
-                            error.column,
-                        )
-                    };
-                    key(left).cmp(&key(right))
-                });
-                Err(errors)
-            }
+            _ => Err(errors.report(path)),
         }
     }
 }
@@ -209,7 +196,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn split(path: &str, root: Vec<Entry>, errors: &mut Vec<FileError>) -> Self {
+    fn split(path: &str, root: Vec<Entry>, errors: &mut Errors) -> Self {
         let mut parts = Self::default();
         for entry in root {
             let part = match entry.name.as_str() {
@@ -244,12 +231,7 @@ impl Parts {
         parts
     }
 
-    fn assemble(
-        self,
-        path: &str,
-        recipes: &Recipes<'_>,
-        errors: &mut Vec<FileError>,
-    ) -> Option<SweepFile> {
+    fn assemble(self, path: &str, recipes: &Recipes<'_>, errors: &mut Errors) -> Option<SweepFile> {
         let sweep = self.sweep?;
         let known = ["name", "title", "recipe", "replicates", "measure", "needs"];
         let section = Section::open("sweep", &sweep.node, &known, errors);
@@ -321,7 +303,7 @@ fn base(
     bare: Bare,
     fixed: Option<&Entry>,
     recipes: &Recipes<'_>,
-    errors: &mut Vec<FileError>,
+    errors: &mut Errors,
 ) -> (Settings, usize) {
     let mut settings = Settings::new();
     let layer = section
@@ -338,11 +320,7 @@ fn base(
 }
 
 /// How the program is started, with the parameters in `[local]`.
-fn launch(
-    program: Option<&program::Parsed>,
-    local: Option<&Entry>,
-    errors: &mut Vec<FileError>,
-) -> Launch {
+fn launch(program: Option<&program::Parsed>, local: Option<&Entry>, errors: &mut Errors) -> Launch {
     let mut launch = program.map_or_else(Launch::default, |it| it.launch.clone());
     match local {
         Some(local) if program.is_none() => {
@@ -361,7 +339,7 @@ fn lay_fixed(
     layer: usize,
     bare: Bare,
     settings: &mut Settings,
-    errors: &mut Vec<FileError>,
+    errors: &mut Errors,
 ) {
     let Some(entries) = fixed.node.entries() else {
         errors.push(fixed.place.error("fixed", "must be a table, [fixed]"));
@@ -393,7 +371,7 @@ fn axes(blocks: &[Block]) -> Vec<String> {
 }
 
 /// What the sweep's jobs need: said in `[sweep]`, or in `[program]`.
-fn needs(section: &Section<'_>, own: Option<Needs>, errors: &mut Vec<FileError>) -> Needs {
+fn needs(section: &Section<'_>, own: Option<Needs>, errors: &mut Errors) -> Needs {
     let Some(node) = section.get("needs") else {
         return own.unwrap_or_default();
     };
@@ -413,13 +391,13 @@ pub(super) fn is_name(text: &str) -> bool {
 }
 
 /// What a title must be.
-pub(super) const TITLE: &str = "must be a text";
+pub(super) const TITLE: &str = "must be a text of at most 1000 bytes";
 
 pub(super) fn is_title(text: &str) -> bool {
-    !text.trim().is_empty()
+    !text.trim().is_empty() && text.len() <= TITLE_BYTES_MAX
 }
 
-fn name(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<String> {
+fn name(section: &Section<'_>, errors: &mut Errors) -> Option<String> {
     let message = match section.get("name").map(Node::text) {
         None => "is missing",
         Some(Some(text)) if is_name(text) => return Some(text.to_owned()),
@@ -429,7 +407,7 @@ fn name(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<String> {
     None
 }
 
-fn title(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<String> {
+fn title(section: &Section<'_>, errors: &mut Errors) -> Option<String> {
     let node = section.get("title")?;
     match node.text() {
         Some(text) if is_title(text) => Some(text.to_owned()),
@@ -440,7 +418,7 @@ fn title(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<String> {
     }
 }
 
-fn measure(section: &Section<'_>, errors: &mut Vec<FileError>) -> Measure {
+fn measure(section: &Section<'_>, errors: &mut Errors) -> Measure {
     let Some(node) = section.get("measure") else {
         return Measure::default();
     };
@@ -458,17 +436,19 @@ fn measure(section: &Section<'_>, errors: &mut Vec<FileError>) -> Measure {
     })
 }
 
-fn reference(
-    entry: &Entry,
-    recipes: &Recipes<'_>,
-    errors: &mut Vec<FileError>,
-) -> Option<Reference> {
+fn reference(entry: &Entry, recipes: &Recipes<'_>, errors: &mut Errors) -> Option<Reference> {
     let section = Section::open("reference", &entry.node, &["file"], errors);
     let Some(file) = section.get("file").and_then(Node::text) else {
         errors.push(section.error("file", "must be the path of a file"));
         return None;
     };
     match (recipes.read)(file) {
+        Ok(text) if text.len() > REFERENCE_BYTES_MAX => {
+            let (file, bytes) = (recipes.shown(file), text.len());
+            let message = format!("`{file}` has {bytes} bytes; at most {REFERENCE_BYTES_MAX}");
+            errors.push(section.error("file", message));
+            None
+        }
         Ok(text) => {
             if let Err(mistakes) = crate::reference::Reference::read(&recipes.shown(file), &text) {
                 errors.extend(mistakes);

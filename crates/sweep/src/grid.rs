@@ -1,9 +1,12 @@
 //! The `[[grid]]` blocks: axes, zipped axes and exclusions.
 
+use std::collections::BTreeSet;
+
+use swath_model::limits::AXES_MAX;
 use swath_model::spec::keys::{self, Key, Kind};
 use swath_model::suggest::nearest;
 
-use super::error::{FileError, Place};
+use super::error::{Errors, Place};
 use super::naming::{LABEL, Labels};
 use super::program::as_params;
 use super::range;
@@ -54,7 +57,7 @@ impl Block {
 }
 
 /// Reads the value of `grid`: a list of blocks.
-pub(super) fn read(node: &Node, bare: Bare, errors: &mut Vec<FileError>) -> Vec<Block> {
+pub(super) fn read(node: &Node, bare: Bare, errors: &mut Errors) -> Vec<Block> {
     let mut blocks = Vec::new();
     for item in node.items() {
         match item.entries() {
@@ -68,7 +71,7 @@ pub(super) fn read(node: &Node, bare: Bare, errors: &mut Vec<FileError>) -> Vec<
     blocks
 }
 
-fn block(entries: &[Entry], place: &Place, bare: Bare, errors: &mut Vec<FileError>) -> Block {
+fn block(entries: &[Entry], place: &Place, bare: Bare, errors: &mut Errors) -> Block {
     let own;
     let entries = match bare {
         Bare::Spec => entries,
@@ -135,27 +138,24 @@ fn misspelt(name: &str) -> Option<&'static str> {
     nearest(name, ["zip", "exclude", LABEL])
 }
 
-fn report_repeated(block: &Block, errors: &mut Vec<FileError>) {
-    let mut seen: Vec<&str> = Vec::new();
+fn report_repeated(block: &Block, errors: &mut Errors) {
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for axis in &block.axes {
         for path in &axis.paths {
-            if seen.contains(&path.as_str()) {
+            if !seen.insert(path) {
                 let message = "is an axis of this block already; \
                                join the two, or begin another [[grid]]";
                 errors.push(axis.place.error(path, message));
             }
-            seen.push(path);
         }
+    }
+    if seen.len() > AXES_MAX {
+        let message = format!("has {} axes; at most {AXES_MAX}", seen.len());
+        errors.push(block.place.error("grid", message));
     }
 }
 
-fn axis(
-    path: &str,
-    key: &Key,
-    entry: &Entry,
-    bare: Bare,
-    errors: &mut Vec<FileError>,
-) -> Option<Axis> {
+fn axis(path: &str, key: &Key, entry: &Entry, bare: Bare, errors: &mut Errors) -> Option<Axis> {
     let rows = choices(path, key, entry, bare, errors)?
         .into_iter()
         .map(|choice| vec![choice])
@@ -173,7 +173,7 @@ fn choices(
     key: &Key,
     entry: &Entry,
     bare: Bare,
-    errors: &mut Vec<FileError>,
+    errors: &mut Errors,
 ) -> Option<Vec<Choice>> {
     let before = errors.len();
     let range = range::values(path, &entry.node, errors);
@@ -207,7 +207,7 @@ fn choices(
     (errors.len() == before).then_some(choices)
 }
 
-fn zip(node: &Node, bare: Bare, errors: &mut Vec<FileError>) -> Option<Axis> {
+fn zip(node: &Node, bare: Bare, errors: &mut Errors) -> Option<Axis> {
     let Some(entries) = node.entries() else {
         let message = "must be a table of keys with equally long lists";
         errors.push(node.place.error("zip", message));

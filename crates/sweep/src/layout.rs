@@ -9,7 +9,7 @@ use swath_model::protocol::FINISHED;
 use swath_model::spec::keys;
 use swath_model::suggest::nearest;
 
-use super::error::FileError;
+use super::error::Errors;
 use super::naming::LABEL;
 use super::program::unset;
 use super::section::{Section, names};
@@ -79,7 +79,7 @@ impl Layout {
         params: &BTreeSet<&str>,
         metric: Option<&str>,
         bare: Bare,
-        errors: &mut Vec<FileError>,
+        errors: &mut Errors,
     ) -> Self {
         let section = Section::open("table", node, &["rows", "columns", "cell"], errors);
         let is_label = axes.iter().any(|axis| axis == LABEL);
@@ -129,7 +129,7 @@ impl Layout {
         section: &Section<'_>,
         (rows, mut columns): (Vec<String>, Vec<String>),
         cell: String,
-        errors: &mut Vec<FileError>,
+        errors: &mut Errors,
     ) -> Self {
         if columns.len() > 1 {
             let message = "must be one parameter in a pivot; `rows` may be several";
@@ -167,7 +167,7 @@ fn list(
     key: &'static str,
     meant: impl Fn(&str) -> String,
     check: &dyn Fn(&str) -> Result<(), String>,
-    errors: &mut Vec<FileError>,
+    errors: &mut Errors,
 ) -> Option<Vec<String>> {
     let node = section.get(key)?;
     let (path, before) = (format!("table.{key}"), errors.len());

@@ -51,4 +51,5 @@ pub use self::recipe::Read;
 pub use self::replicates::REPLICATES_DEFAULT;
 pub use self::select::{FIELDS, Filter, Operator, Selector, SelectorError, SubjectView, Target};
 pub use self::single::Single;
+pub use self::source::check_extent;
 pub use self::whole::{Grid, GridAxis, Whole};

@@ -5,14 +5,16 @@ use std::fmt;
 
 use serde_json::Value;
 use swath_model::keep::Keep;
+use swath_model::limits::{AXES_MAX, MISTAKE_BYTES_MAX, MISTAKES_TOLD_MAX};
 use swath_model::message::CellList;
 use swath_model::probe::{MEMORY_BYTES, STEP_SECONDS};
 use swath_model::program::Launch;
 use swath_model::seed::Seeds;
-use swath_model::spec::{JobSpec, Work, keys};
+use swath_model::spec::{JobSpec, Work, keys, too_long};
+use swath_model::text::cut;
 use swath_model::view::SweepKind;
 
-use super::expand::{Cell, ERRORS_MAX, JOBS_MAX};
+use super::expand::{Cell, JOBS_MAX, SweepSize};
 use super::file::{self, Measure};
 use super::layout::Layout;
 use super::needs;
@@ -43,7 +45,7 @@ impl ListError {
         Self {
             cell,
             key: key.into(),
-            message: message.into(),
+            message: cut(message.into(), MISTAKE_BYTES_MAX),
         }
     }
 }
@@ -77,6 +79,10 @@ pub fn list_whole(list: &CellList) -> Result<Whole, Vec<ListError>> {
     }
     let leaves: Vec<Leaves> = specs.iter().map(|it| leaves_of(it.cell_tree())).collect();
     let paths = axes(&leaves);
+    if paths.len() > AXES_MAX {
+        let message = format!("differ in {} keys; at most {AXES_MAX}", paths.len());
+        return Err(vec![ListError::new(0, "cells", message)]);
+    }
     let layout = layout(list.kind, &paths, &specs);
     let head = Head {
         name: &list.name,
@@ -94,6 +100,7 @@ pub fn list_whole(list: &CellList) -> Result<Whole, Vec<ListError>> {
         labels: Vec::new(),
     };
     let mut tally = Tally::new(&head, &paths);
+    let mut size = SweepSize::default();
     let mut cells = Vec::with_capacity(specs.len());
     for (index, (spec, leaves)) in specs.into_iter().zip(&leaves).enumerate() {
         let axes = paths.iter().filter_map(|path| {
@@ -101,14 +108,21 @@ pub fn list_whole(list: &CellList) -> Result<Whole, Vec<ListError>> {
             leaf.cloned()
         });
         let cell = Cell::new(index as u32, axes.collect(), spec, None);
+        size.add(&cell);
+        if let Some(error) = too_long(cell.spec.cell_tree(), &cell.text) {
+            errors.push(ListError::new(index + 1, error.key, error.message));
+        }
         if let Err(before) = tally.add(&cell) {
             let message = format!("is the same as cell {}", before + 1);
             errors.push(ListError::new(index + 1, "", message));
         }
         cells.push(cell);
+        if let Some(message) = size.beyond() {
+            return Err(vec![ListError::new(0, "cells", message)]);
+        }
     }
     if !errors.is_empty() {
-        errors.truncate(ERRORS_MAX);
+        errors.truncate(MISTAKES_TOLD_MAX);
         return Err(errors);
     }
     let (digest, grid) = tally.close();
@@ -165,7 +179,7 @@ fn heading(list: &CellList) -> Vec<ListError> {
 fn specs(list: &CellList, errors: &mut Vec<ListError>) -> Vec<JobSpec> {
     let mut specs = Vec::with_capacity(list.cells.len());
     for (place, tree) in (1..).zip(&list.cells) {
-        if errors.len() >= ERRORS_MAX {
+        if errors.len() >= MISTAKES_TOLD_MAX {
             break;
         }
         match spec(list.kind, tree) {

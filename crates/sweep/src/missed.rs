@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use swath_model::suggest::{did_you_mean, nearest_value};
-use swath_model::text::parameter;
+use swath_model::text::{cut, parameter};
 
 use super::select::{Filter, SubjectView};
 
 /// The most different values of a parameter that are remembered.
 const VALUES_MOST: usize = 1000;
+/// So much of each is remembered, in bytes.
+const VALUE_BYTES: usize = 200;
+/// The most names of parameters that are remembered.
+const NAMES_MOST: usize = 10_000;
 
 /// Why filters let nothing through: they name a parameter that nothing has, or a
 /// value.
@@ -77,7 +81,9 @@ impl<'a> Missed<'a> {
     /// Takes note of one subject.
     pub fn see(&mut self, subject: &SubjectView<'_>) {
         self.any = true;
-        if let Some(spec) = subject.spec {
+        if let Some(spec) = subject.spec
+            && self.names.len() < NAMES_MOST
+        {
             leaves(spec, "", &mut self.names);
         }
         let mut together = true;
@@ -88,7 +94,7 @@ impl<'a> Missed<'a> {
             if let Some(value) = seen.filter.value(subject)
                 && seen.values.len() < VALUES_MOST
             {
-                seen.values.insert(parameter(&value));
+                seen.values.insert(cut(parameter(&value), VALUE_BYTES));
             }
         }
         self.together |= together;

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use swath_model::limits::LABEL_BYTES_MAX;
 use swath_model::spec::keys;
+use swath_model::text::cut;
 
-use super::error::{FileError, Place};
+use super::error::{Errors, Place};
 use super::program::unset;
 use super::settings::Bare;
 use super::source::{Node, Shape};
 
 /// The name of the column of labels.
 pub const LABEL: &str = "label";
+
+const LABELS: &str = "must be a text of at most 1000 bytes, or a list with one for each cell";
 
 /// The labels of a block: one text for all points, or one for each point, in
 /// order.
@@ -35,12 +39,13 @@ enum Part {
 
 impl Labels {
     /// Reads `label` of a block.
-    pub(super) fn read(node: &Node, bare: Bare, errors: &mut Vec<FileError>) -> Option<Self> {
+    pub(super) fn read(node: &Node, bare: Bare, errors: &mut Errors) -> Option<Self> {
         let before = errors.len();
         let templates = node.items().iter().filter_map(|item| {
             let text = item.text().filter(|text| !text.trim().is_empty());
             let template = text
-                .ok_or_else(|| "must be a text, or a list with one for each cell".to_owned())
+                .filter(|text| text.len() <= LABEL_BYTES_MAX)
+                .ok_or_else(|| LABELS.to_owned())
                 .and_then(|text| Template::parse(text, bare));
             template
                 .map_err(|message| errors.push(item.place.error(LABEL, message)))
@@ -56,7 +61,7 @@ impl Labels {
 
     /// Reports an error unless there is one label, or one for each of the
     /// `points`.
-    pub(super) fn check(&self, points: u128, errors: &mut Vec<FileError>) {
+    pub(super) fn check(&self, points: u128, errors: &mut Errors) {
         let count = self.templates.len();
         if self.is_list && count as u128 != points {
             let message = format!(
@@ -68,7 +73,7 @@ impl Labels {
     }
 
     /// Reports parameters of a program that the file does not set.
-    pub(super) fn check_params(&self, params: &BTreeSet<&str>, errors: &mut Vec<FileError>) {
+    pub(super) fn check_params(&self, params: &BTreeSet<&str>, errors: &mut Errors) {
         let parts = self.templates.iter().flat_map(|it| &it.parts);
         let unset = parts.filter_map(|part| match part {
             Part::Parameter(path) => unset(path, params),
@@ -77,15 +82,22 @@ impl Labels {
         errors.extend(unset.map(|message| self.place.error(LABEL, message)));
     }
 
-    /// The label of point `index`; `value` writes a parameter.
+    /// The label of point `index`; `value` writes a parameter. What is too long
+    /// is cut.
     pub(super) fn of(&self, index: u64, value: impl Fn(&str) -> String) -> Option<String> {
         let at = if self.is_list { index as usize } else { 0 };
         let parts = self.templates.get(at)?.parts.iter();
-        let texts = parts.map(|part| match part {
-            Part::Text(text) => text.clone(),
-            Part::Parameter(path) => value(path),
-        });
-        Some(texts.collect())
+        let mut label = String::new();
+        for part in parts {
+            match part {
+                Part::Text(text) => label.push_str(text),
+                Part::Parameter(path) => label.push_str(&cut(value(path), LABEL_BYTES_MAX)),
+            }
+            if label.len() > LABEL_BYTES_MAX {
+                break;
+            }
+        }
+        Some(cut(label, LABEL_BYTES_MAX))
     }
 
     /// The texts as they are written, for the sweep's digest.

@@ -5,7 +5,7 @@ use swath_model::needs::Needs;
 use swath_model::spec::{JobSpec, Work, keys};
 use swath_model::text::read_bytes;
 
-use super::error::FileError;
+use super::error::Errors;
 use super::section::unknown;
 use super::source::{Entry, Node};
 
@@ -16,7 +16,7 @@ const CPUS_MAX: i64 = 65_536;
 
 /// Reads a table such as `{ cuda = 1, memory = "10GiB", cpus = 4 }` that the
 /// file names `path`.
-pub(super) fn read(path: &str, node: &Node, errors: &mut Vec<FileError>) -> Needs {
+pub(super) fn read(path: &str, node: &Node, errors: &mut Errors) -> Needs {
     let Some(entries) = node.entries() else {
         let message = "must be a table, like { cuda = 1, memory = \"10GiB\", cpus = 4 }";
         errors.push(node.place.error(path, message));

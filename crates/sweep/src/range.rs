@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::error::FileError;
+use super::error::Errors;
 use super::expression::rounded;
 use super::section::names;
 use super::source::{Entry, Node, Shape};
@@ -82,7 +82,7 @@ pub(super) fn is_range_text(text: &str) -> bool {
 }
 
 /// The values of an axis that is written as a range; none if it is not.
-pub(super) fn values(path: &str, node: &Node, errors: &mut Vec<FileError>) -> Option<Vec<Node>> {
+pub(super) fn values(path: &str, node: &Node, errors: &mut Errors) -> Option<Vec<Node>> {
     let entries = node.entries().filter(|entries| is_range(entries))?;
     match numbers(entries) {
         Ok(values) => {

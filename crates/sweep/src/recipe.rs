@@ -1,6 +1,6 @@
 //! Recipes: the settings of every cell, unless the sweep file says otherwise.
 
-use super::error::{FileError, Place};
+use super::error::{Errors, Place};
 use super::settings::{Bare, Settings, lay};
 use super::source::{self, Entry, Node};
 
@@ -17,12 +17,7 @@ pub(super) struct Recipes<'a> {
 impl Recipes<'_> {
     /// Reads the recipe that `node` names, its parents first. Returns the next
     /// free layer.
-    pub(super) fn load(
-        &self,
-        node: &Node,
-        settings: &mut Settings,
-        errors: &mut Vec<FileError>,
-    ) -> usize {
+    pub(super) fn load(&self, node: &Node, settings: &mut Settings, errors: &mut Errors) -> usize {
         let mut chain: Vec<(String, Vec<Entry>)> = Vec::new();
         let mut next = Some(("sweep.recipe", String::new(), node.clone()));
         while let Some((key, beside, node)) = next.take() {
@@ -56,7 +51,7 @@ impl Recipes<'_> {
         key: &str,
         path: &str,
         place: &Place,
-        errors: &mut Vec<FileError>,
+        errors: &mut Errors,
     ) -> Option<Vec<Entry>> {
         let parsed = match (self.read)(path) {
             Ok(text) => source::parse(&self.shown(path), &text),

@@ -4,7 +4,7 @@ use serde_json::Value;
 use swath_model::replication::{Bounds, UNTIL_RANKED};
 use swath_model::spec::keys;
 
-use super::error::FileError;
+use super::error::Errors;
 use super::section::{Section, unknown};
 use super::source::{Node, Shape};
 
@@ -21,7 +21,7 @@ const KEYS: [&str; 3] = ["min", "max", "until"];
 pub(super) fn read(
     section: &Section<'_>,
     seeds: Option<u32>,
-    errors: &mut Vec<FileError>,
+    errors: &mut Errors,
 ) -> (u32, Option<u32>) {
     let (min, max) = number(section, seeds, errors);
     if let Some(seeds) = seeds
@@ -33,11 +33,7 @@ pub(super) fn read(
     (min, max)
 }
 
-fn number(
-    section: &Section<'_>,
-    seeds: Option<u32>,
-    errors: &mut Vec<FileError>,
-) -> (u32, Option<u32>) {
+fn number(section: &Section<'_>, seeds: Option<u32>, errors: &mut Errors) -> (u32, Option<u32>) {
     match section.get("replicates") {
         None => (seeds.unwrap_or(REPLICATES_DEFAULT), None),
         Some(node) if matches!(node.shape, Shape::Table(_)) => {
@@ -52,7 +48,7 @@ fn number(
 }
 
 /// A number of replicates.
-fn count(node: &Node, key: &str, errors: &mut Vec<FileError>) -> Option<u32> {
+fn count(node: &Node, key: &str, errors: &mut Errors) -> Option<u32> {
     let value = node.value();
     let checked = checked(&value);
     checked
@@ -70,7 +66,7 @@ pub(super) fn checked(value: &Value) -> Result<u32, String> {
     })
 }
 
-fn adaptive(node: &Node, errors: &mut Vec<FileError>) -> Option<Bounds> {
+fn adaptive(node: &Node, errors: &mut Errors) -> Option<Bounds> {
     let before = errors.len();
     let entries = node.entries().unwrap_or_default();
     let get = |name: &str| Some(&entries.iter().find(|it| it.name == name)?.node);

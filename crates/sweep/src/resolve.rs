@@ -1,10 +1,12 @@
 //! From one point of a block to the spec of its cell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use swath_model::limits::SPEC_BYTES_MAX;
 use swath_model::spec::keys::{self, Kind};
-use swath_model::spec::{JobSpec, lookup, set};
+use swath_model::spec::{JobSpec, SpecError, canonical, check_size, lookup, set, too_long, weight};
+use swath_model::text::quoted;
 
 use super::error::FileError;
 use super::expression::{EvaluationError, NoValue, Quantity};
@@ -52,7 +54,8 @@ impl<'a> Plan<'a> {
             formulas: Vec::new(),
             conditional: Vec::new(),
         };
-        let axis = |path: &str| block.paths().any(|axis| axis == path);
+        let axes: BTreeSet<&str> = block.paths().collect();
+        let axis = |path: &str| axes.contains(path);
         for (path, setting) in &file.settings {
             // An axis over one kind of budget replaces a recipe's budget of the
             // other kind; a budget of the other kind in `[fixed]` of the same
@@ -90,6 +93,30 @@ impl<'a> Plan<'a> {
             }
             _ => false,
         }
+    }
+
+    /// Refuses what no point makes smaller, before any is built.
+    pub(super) fn check_size(&self) -> Result<(), Vec<FileError>> {
+        let wrong = match check_size(&self.base) {
+            Ok(()) if weight(&self.base) > SPEC_BYTES_MAX => {
+                too_long(&self.base, &canonical(&self.base))
+            }
+            checked => checked.err(),
+        };
+        let placed = wrong.map(|error| self.placed(error.key, error.message, &[]));
+        placed.map_or(Ok(()), |error| Err(vec![error]))
+    }
+
+    /// About how many bytes a point takes in memory at most.
+    pub(super) fn weight(&self) -> usize {
+        let of_choice = |choice: &Choice| match &choice.value {
+            Assigned::Literal(value) => weight(value),
+            Assigned::Formula(_) => 0,
+        };
+        let of_row = |row: &Vec<Choice>| row.iter().map(of_choice).sum::<usize>();
+        let axes = self.block.axes.iter();
+        let axes = axes.map(|axis| axis.rows.iter().map(of_row).max().unwrap_or(0));
+        weight(&self.base) + axes.sum::<usize>()
     }
 
     /// The choices that make up point `index`; the first axis varies slowest.
@@ -157,6 +184,11 @@ impl<'a> Plan<'a> {
                 Point::Wrong(placed.collect())
             }
         }
+    }
+
+    /// An error of a point's spec.
+    pub(super) fn wrong(&self, index: u64, error: SpecError) -> FileError {
+        self.placed(error.key, error.message, &self.choices(index))
     }
 
     /// An error of the spec, placed where its key was set.
@@ -356,8 +388,8 @@ impl Scope<'_> {
         match expression.evaluate(&mut |name| self.quantity(name)) {
             Ok(Quantity::Truth(truth)) => truth,
             Ok(other) => {
-                let text = expression.text();
-                let message = format!("\"{text}\" must be true or false, not {other}");
+                let text = quoted(expression.text());
+                let message = format!("{text} must be true or false, not {other}");
                 self.faults
                     .push(condition.place(0).error("exclude", message));
                 false
@@ -373,7 +405,8 @@ impl Scope<'_> {
         let EvaluationError::Here(error) = error else {
             return;
         };
-        let message = format!("in \"{}\": {}", formula.expression.text(), error.message);
+        let text = quoted(formula.expression.text());
+        let message = format!("in {text}: {}", error.message);
         self.faults
             .push(formula.place(error.offset).error(key, message));
     }
@@ -462,7 +495,7 @@ impl Scope<'_> {
                 State::Known
             }
             Err(message) => {
-                let message = format!("\"{}\" {message}", formula.expression.text());
+                let message = format!("{} {message}", quoted(formula.expression.text()));
                 self.faults.push(formula.place(0).error(path, message));
                 State::Failed
             }

@@ -2,7 +2,7 @@
 
 use swath_model::suggest::nearest;
 
-use super::error::{FileError, Place};
+use super::error::{Errors, FileError, Place};
 use super::source::{Entry, Node};
 
 /// A table of the file with a closed set of keys.
@@ -17,7 +17,7 @@ impl<'a> Section<'a> {
         name: &'static str,
         node: &'a Node,
         known: &[&str],
-        errors: &mut Vec<FileError>,
+        errors: &mut Errors,
     ) -> Self {
         let entries = node.entries().unwrap_or_else(|| {
             let message = format!("must be a table, [{name}]");
@@ -28,9 +28,11 @@ impl<'a> Section<'a> {
             .iter()
             .filter(|entry| !known.contains(&&*entry.name))
         {
-            let path = format!("{name}.{}", entry.name);
-            let message = elsewhere(&path).unwrap_or_else(|| unknown(&entry.name, known));
-            errors.push(entry.place.error(path, message));
+            errors.push_with(|| {
+                let path = format!("{name}.{}", entry.name);
+                let message = elsewhere(&path).unwrap_or_else(|| unknown(&entry.name, known));
+                entry.place.error(path, message)
+            });
         }
         Self {
             name,

@@ -9,8 +9,10 @@ use serde_json::Value;
 use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::label::versioned;
+use swath_model::limits::SELECTOR_BYTES_MAX;
 use swath_model::spec::{canonical, keys, lookup};
 use swath_model::suggest::nearest;
+use swath_model::text::cut;
 
 /// Which sweeps or jobs are meant: those that the target names and that pass
 /// every filter. Without a target, all that pass.
@@ -101,6 +103,8 @@ pub struct SelectorError {
     pub unknown: Option<String>,
 }
 
+/// So much of a selector that is too long is told.
+const PART_TOLD_BYTES: usize = 64;
 /// A prefix of fewer digits would match too much by accident.
 const PREFIX_MIN: usize = 4;
 /// The word for a failed job that diverged: people look for it by this name.
@@ -127,6 +131,11 @@ impl Selector {
     /// The same where a parameter is named otherwise than a spec names it: `path`
     /// tells its path.
     pub fn parse_as(text: &str, path: &dyn Fn(&str) -> String) -> Result<Self, SelectorError> {
+        if text.len() > SELECTOR_BYTES_MAX {
+            let bytes = text.len();
+            let message = format!("the selector has {bytes} bytes; at most {SELECTOR_BYTES_MAX}");
+            return Err(wrong(&cut(text.to_owned(), PART_TOLD_BYTES), message));
+        }
         let mut selector = Self::default();
         for part in split(text)? {
             if part.contains(['=', '<', '>', '!']) {

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use swath_model::limits::LEVELS_MAX;
 use swath_model::spec::keys::{self, Key, Kind};
 use swath_model::spec::{set, too_deep};
+use swath_model::text::quoted;
 
-use super::error::{FileError, Place};
+use super::error::{Errors, FileError, Place};
 use super::expression::{Expression, number_value};
 use super::range::is_range;
 use super::source::{Entry, Node, Shape};
@@ -77,12 +78,7 @@ pub(super) const ALTERNATIVES: [(&str, &str); 4] = [
 
 impl Formula {
     /// Parses the text `node` holds, and checks its names.
-    pub(super) fn parse(
-        node: &Node,
-        key: &str,
-        bare: Bare,
-        errors: &mut Vec<FileError>,
-    ) -> Option<Self> {
+    pub(super) fn parse(node: &Node, key: &str, bare: Bare, errors: &mut Errors) -> Option<Self> {
         let Some(text) = node.text() else {
             let message = "must be an expression, like \"batch_size > 64\"";
             errors.push(node.place.error(key, message));
@@ -91,7 +87,7 @@ impl Formula {
         let expression = match Expression::parse(text) {
             Ok(expression) => expression,
             Err(error) => {
-                let message = format!("in \"{text}\": {}", error.message);
+                let message = format!("in {}: {}", quoted(text), error.message);
                 errors.push(node.inside(error.offset).error(key, message));
                 return None;
             }
@@ -104,7 +100,7 @@ impl Formula {
         for (name, at) in expression.names() {
             if keys::find(name).is_none() {
                 let why = keys::unknown(name).message;
-                let message = format!("in \"{text}\": `{name}`: {why}");
+                let message = format!("in {}: `{name}`: {why}", quoted(text));
                 errors.push(node.inside(at).error(key, message));
             }
         }
@@ -130,7 +126,7 @@ impl Assigned {
         kind: Kind,
         node: &Node,
         bare: Bare,
-        errors: &mut Vec<FileError>,
+        errors: &mut Errors,
     ) -> Option<Self> {
         let levels = path.split('.').count();
         if levels > LEVELS_MAX || node.is_deeper(LEVELS_MAX - levels) {
@@ -177,19 +173,14 @@ fn plain(value: Value) -> Value {
 
 /// The keys of the spec that `entries` set, nested or dotted, in written
 /// order. A table that is a range is a value.
-pub(super) fn leaves<'a>(entries: &'a [Entry], errors: &mut Vec<FileError>) -> Vec<Leaf<'a>> {
+pub(super) fn leaves<'a>(entries: &'a [Entry], errors: &mut Errors) -> Vec<Leaf<'a>> {
     let mut found = Vec::new();
     descend(entries, "", &mut found, errors);
     found.sort_by(|left: &Leaf<'_>, right| left.entry.place.cmp(&right.entry.place));
     found
 }
 
-fn descend<'a>(
-    entries: &'a [Entry],
-    prefix: &str,
-    found: &mut Vec<Leaf<'a>>,
-    errors: &mut Vec<FileError>,
-) {
+fn descend<'a>(entries: &'a [Entry], prefix: &str, found: &mut Vec<Leaf<'a>>, errors: &mut Errors) {
     for entry in entries {
         let path = if prefix.is_empty() {
             entry.name.clone()
@@ -213,7 +204,7 @@ fn descend<'a>(
             }
             (Some(key), _) => found.push(Leaf { path, key, entry }),
             (None, Some(inner)) if keys::is_table(&path) => descend(inner, &path, found, errors),
-            (None, _) => errors.push(misplaced(&path, entry)),
+            (None, _) => errors.push_with(|| misplaced(&path, entry)),
         }
     }
 }
@@ -245,7 +236,7 @@ pub(super) fn lay(
     layer: usize,
     formulas: bool,
     bare: Bare,
-    errors: &mut Vec<FileError>,
+    errors: &mut Errors,
 ) {
     for Leaf { path, key, entry } in leaves(entries, errors) {
         let Some(value) = Assigned::read(&path, key.kind, &entry.node, bare, errors) else {

@@ -6,8 +6,10 @@ use serde_json::Value;
 use swath_model::device::ParseDeviceKindError;
 use swath_model::id::{InputDigest, ParseIdError};
 use swath_model::label::{TAGS_MAX, WordError, check_owner, check_tag};
+use swath_model::limits;
 use swath_model::message::{CellList, Files, Sources};
 use swath_model::needs::Needs;
+use swath_model::spec::values;
 use swath_model::view::SweepKind;
 
 use super::{DecodeError, Result, launch, launch_text};
@@ -45,13 +47,24 @@ pub fn sources(message: v1::SubmitRequest) -> Result<Sources> {
             return Err(DecodeError::new("cells.kind", "is missing or unknown"));
         }
     };
+    let mut count = 0;
     let spec = |(place, text): (usize, String)| {
-        serde_json::from_str(&text).map_err(|error| {
-            DecodeError::new(
-                "cells.specs",
-                format!("cell {}: not JSON: {error}", place + 1),
-            )
-        })
+        let wrong =
+            |why: String| DecodeError::new("cells.specs", format!("cell {}: {why}", place + 1));
+        if text.len() > limits::SPEC_BYTES_MAX {
+            let (bytes, most) = (text.len(), limits::SPEC_BYTES_MAX);
+            return Err(wrong(format!("{bytes} bytes; at most {most}")));
+        }
+        let spec: Value =
+            serde_json::from_str(&text).map_err(|error| wrong(format!("not JSON: {error}")))?;
+        count += values(&spec);
+        if count > limits::SWEEP_VALUES_MAX {
+            let most = limits::SWEEP_VALUES_MAX;
+            return Err(wrong(format!(
+                "more than {most} values with those before it"
+            )));
+        }
+        Ok(spec)
     };
     let needs = list.needs.map_or(Ok(Needs::default()), needs)?;
     let cells: Result<Vec<Value>> = list.specs.into_iter().enumerate().map(spec).collect();

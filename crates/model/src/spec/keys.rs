@@ -8,8 +8,10 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::SpecError;
+use crate::limits::MISTAKES_TOLD_MAX;
 use crate::program::Arguments;
 use crate::suggest::nearest;
+use crate::text::quoted;
 
 /// What values a key takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -317,7 +319,7 @@ fn top_level() -> String {
 }
 
 /// Checks a whole tree: keys known, values of their kind, options that the
-/// chosen `name` has. Returns every error.
+/// chosen `name` has. Returns every error, as far as there are not too many.
 pub fn check(tree: &Value) -> Vec<SpecError> {
     let mut errors = Vec::new();
     walk(tree, &mut String::new(), &mut errors);
@@ -330,6 +332,9 @@ pub fn check(tree: &Value) -> Vec<SpecError> {
 /// `path` is one buffer for the whole walk, because a grid checks a million
 /// trees.
 fn walk(value: &Value, path: &mut String, errors: &mut Vec<SpecError>) {
+    if errors.len() == MISTAKES_TOLD_MAX {
+        return;
+    }
     if let Some(key) = find(path) {
         if let Err(message) = check_value(key.kind, value) {
             errors.push(SpecError::new(path.as_str(), message));
@@ -482,7 +487,7 @@ pub fn describe(value: &Value) -> String {
         Value::Null => "nothing".to_owned(),
         Value::Bool(value) => format!("{value}"),
         Value::Number(value) => format!("{value}"),
-        Value::String(value) => format!("\"{value}\""),
+        Value::String(value) => quoted(value),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "a table".to_owned(),
     }

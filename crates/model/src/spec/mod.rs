@@ -11,6 +11,7 @@ mod check;
 pub mod keys;
 mod model;
 mod optimization;
+mod size;
 mod stored;
 mod test_set;
 mod training;
@@ -26,11 +27,11 @@ pub use self::canonical::{canonical, number_text};
 pub use self::check::{overpooled, oversized};
 pub use self::model::*;
 pub use self::optimization::*;
+pub use self::size::{check_size, too_deep, too_long, values, weight};
 pub use self::stored::{Unreadable, read_stored};
 pub use self::test_set::{TEST_SETS_MAX, TestSet, test_sets, unlike};
 pub use self::training::*;
 use crate::id::{CellDigest, JobDigest, Replicate};
-use crate::limits::LEVELS_MAX;
 use crate::program::Command;
 use crate::seed::Seeds;
 
@@ -84,9 +85,7 @@ impl JobSpec {
     ///
     /// Every error of the tree, not just the first.
     pub fn from_value(tree: &Value) -> Result<Self, Vec<SpecError>> {
-        if let Some(key) = beyond_levels(tree) {
-            return Err(vec![SpecError::new(key, too_deep())]);
-        }
+        check_size(tree).map_err(|error| vec![error])?;
         let errors = keys::check(tree);
         if !errors.is_empty() {
             return Err(errors);
@@ -239,29 +238,6 @@ fn digest(context: &Hasher, cell_text: &str, seed: Option<u64>) -> [u8; 32] {
     }
     hasher.update(cell_text.as_bytes());
     *hasher.finalize().as_bytes()
-}
-
-/// The key under which a spec has more levels than [`LEVELS_MAX`]; none where it
-/// has no more. It looks no deeper than that.
-pub fn beyond_levels(tree: &Value) -> Option<&str> {
-    let entries = tree.as_object().into_iter().flatten();
-    let mut deep = entries.filter(|(_, value)| is_deeper(value, LEVELS_MAX - 1));
-    deep.next().map(|(key, _)| key.as_str())
-}
-
-/// What is wrong with a key that [`beyond_levels`] finds.
-pub fn too_deep() -> String {
-    format!("is nested deeper than {LEVELS_MAX} levels; make one name of several")
-}
-
-/// Whether a value has more levels of lists and tables than `most`.
-fn is_deeper(value: &Value, most: usize) -> bool {
-    let is_deep = |inner: &Value| is_deeper(inner, most - 1);
-    match value {
-        Value::Array(items) => most == 0 || items.iter().any(is_deep),
-        Value::Object(entries) => most == 0 || entries.values().any(is_deep),
-        _ => false,
-    }
 }
 
 /// The value at a dotted path.

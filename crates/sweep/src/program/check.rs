@@ -10,7 +10,7 @@ use swath_model::spec::{JobSpec, Work, lookup};
 use swath_model::suggest::{did_you_mean, nearest};
 
 use super::{axis_values, commands};
-use crate::error::FileError;
+use crate::error::Errors;
 use crate::expression::Expression;
 use crate::file::SweepFile;
 use crate::grid::Block;
@@ -32,12 +32,7 @@ impl SweepFile {
 }
 
 /// Finds mistakes among the parameters of programs.
-pub(crate) fn check_params(
-    settings: &Settings,
-    blocks: &[Block],
-    bare: Bare,
-    errors: &mut Vec<FileError>,
-) {
+pub(crate) fn check_params(settings: &Settings, blocks: &[Block], bare: Bare, errors: &mut Errors) {
     let params = |path: &&str| path.starts_with("params.");
     let set = settings.keys().map(String::as_str);
     let axes = blocks.iter().flat_map(Block::paths);
@@ -158,11 +153,7 @@ pub(crate) fn check_names(spec: &JobSpec, launch: &Launch) -> Option<String> {
 
 /// Finds axes that the program never gets to know: its command names them
 /// nowhere, and nothing is computed from them.
-pub(crate) fn check_handed_over(
-    settings: &Settings,
-    blocks: &[Block],
-    errors: &mut Vec<FileError>,
-) {
+pub(crate) fn check_handed_over(settings: &Settings, blocks: &[Block], errors: &mut Errors) {
     let words: Vec<String> = commands(settings, blocks).concat();
     let mut used: BTreeSet<String> = program::names(&words)
         .map(|name| format!("params.{}", name.strip_prefix("params.").unwrap_or(name)))

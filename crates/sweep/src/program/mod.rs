@@ -15,7 +15,7 @@ use swath_model::seed::Seeds;
 use swath_model::spec::{canonical, keys};
 
 pub(super) use self::check::{check_handed_over, check_names, check_params, params, unset};
-use crate::error::{FileError, Place};
+use crate::error::{Errors, FileError, Place};
 use crate::grid::Block;
 use crate::needs;
 use crate::section::Section;
@@ -123,7 +123,7 @@ pub(super) fn read(
     entry: &Entry,
     layer: usize,
     settings: &mut Settings,
-    errors: &mut Vec<FileError>,
+    errors: &mut Errors,
 ) -> Parsed {
     let section = Section::open("program", &entry.node, &KEYS, errors);
     let mut spec = OfSpec {
@@ -176,7 +176,7 @@ impl OfSpec<'_> {
     }
 
     /// The command, and what has the same name and form here and there.
-    fn read_command(&mut self, section: &Section<'_>, errors: &mut Vec<FileError>) {
+    fn read_command(&mut self, section: &Section<'_>, errors: &mut Errors) {
         for name in OF_SPEC {
             let Some(node) = section.get(name) else {
                 continue;
@@ -205,7 +205,7 @@ impl OfSpec<'_> {
     }
 
     /// Where the numbers are, which must have the metric.
-    fn read_metric(&mut self, section: &Section<'_>, errors: &mut Vec<FileError>) {
+    fn read_metric(&mut self, section: &Section<'_>, errors: &mut Errors) {
         let metric = section.get("metric").and_then(Node::text);
         if metric.is_none() && section.get("metric").is_none() && section.get("read").is_some() {
             let message = "is missing; name the metric that `read` finds";
@@ -223,7 +223,7 @@ impl OfSpec<'_> {
     }
 
     /// How seeds are made; returns how many are named.
-    fn read_seeds(&mut self, section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<u32> {
+    fn read_seeds(&mut self, section: &Section<'_>, errors: &mut Errors) -> Option<u32> {
         let node = section.get("seeds")?;
         let value = node.value();
         match Seeds::from_value(&value) {
@@ -247,7 +247,7 @@ fn as_words(text: &str) -> String {
 }
 
 /// Finds words that only a shell would understand.
-fn check_words(node: &Node, errors: &mut Vec<FileError>) {
+fn check_words(node: &Node, errors: &mut Errors) {
     for item in node.items() {
         let Some(text) = item.text() else { continue };
         let message = if text.starts_with("~/") {
@@ -261,7 +261,7 @@ fn check_words(node: &Node, errors: &mut Vec<FileError>) {
     }
 }
 
-fn inputs(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<Vec<Named>> {
+fn inputs(section: &Section<'_>, errors: &mut Errors) -> Option<Vec<Named>> {
     let node = section.get("inputs")?;
     let before = errors.len();
     let patterns = node.items().iter().filter_map(|item| {
@@ -282,7 +282,7 @@ fn inputs(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<Vec<Name
     (errors.len() == before).then_some(patterns)
 }
 
-fn ship(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<Named> {
+fn ship(section: &Section<'_>, errors: &mut Errors) -> Option<Named> {
     let node = section.get("ship")?;
     match node.value() {
         Value::Bool(true) => Some(Named {
@@ -298,7 +298,7 @@ fn ship(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<Named> {
     }
 }
 
-fn directory(section: &Section<'_>, place: &Place, errors: &mut Vec<FileError>) -> Named {
+fn directory(section: &Section<'_>, place: &Place, errors: &mut Errors) -> Named {
     let node = section.get("directory");
     let text = node
         .map_or(Some("."), Node::text)
@@ -314,7 +314,7 @@ fn directory(section: &Section<'_>, place: &Place, errors: &mut Vec<FileError>) 
     }
 }
 
-fn keep(section: &Section<'_>, errors: &mut Vec<FileError>) -> Keep {
+fn keep(section: &Section<'_>, errors: &mut Errors) -> Keep {
     let Some(node) = section.get("keep") else {
         return Keep::default();
     };
@@ -325,7 +325,7 @@ fn keep(section: &Section<'_>, errors: &mut Vec<FileError>) -> Keep {
     })
 }
 
-fn unit(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<String> {
+fn unit(section: &Section<'_>, errors: &mut Errors) -> Option<String> {
     let node = section.get("unit")?;
     let unit = node.text().filter(|text| metrics::is_unit(text));
     if unit.is_none() {
@@ -337,7 +337,7 @@ fn unit(section: &Section<'_>, errors: &mut Vec<FileError>) -> Option<String> {
     unit.map(str::to_owned)
 }
 
-fn time(section: &Section<'_>, key: &'static str, errors: &mut Vec<FileError>) -> Option<u64> {
+fn time(section: &Section<'_>, key: &'static str, errors: &mut Errors) -> Option<u64> {
     let node = section.get(key)?;
     let time = node.text().and_then(milliseconds);
     if time.is_none() {
@@ -372,7 +372,7 @@ fn milliseconds(text: &str) -> Option<u64> {
 }
 
 /// Reads `[local]` into `launch`.
-pub(super) fn read_local(entry: &Entry, launch: &mut Launch, errors: &mut Vec<FileError>) {
+pub(super) fn read_local(entry: &Entry, launch: &mut Launch, errors: &mut Errors) {
     let Shape::Table(entries) = &entry.node.shape else {
         errors.push(entry.place.error("local", "must be a table, [local]"));
         return;
@@ -389,11 +389,7 @@ pub(super) fn read_local(entry: &Entry, launch: &mut Launch, errors: &mut Vec<Fi
 
 /// The same entries with bare keys as parameters of the program: `lr` is
 /// `params.lr`. Keys that `but` names stay.
-pub(super) fn as_params(
-    entries: &[Entry],
-    but: &[&str],
-    errors: &mut Vec<FileError>,
-) -> Vec<Entry> {
+pub(super) fn as_params(entries: &[Entry], but: &[&str], errors: &mut Errors) -> Vec<Entry> {
     let bare =
         |name: &str| name != "params" && !name.starts_with("params.") && !but.contains(&name);
     let mut found = Vec::with_capacity(entries.len());

@@ -7,6 +7,7 @@ use swath_model::spec::{canonical, keys};
 use swath_model::suggest::{nearest, nearest_value};
 use swath_model::text::{compact, parameter};
 
+use crate::error::Errors;
 use crate::{Cell, FileError, Place};
 
 /// Columns with published values; columns named by parameters say which cells
@@ -92,7 +93,7 @@ impl Reference {
     ///
     /// Every field that its column does not allow, with its line and column.
     pub fn read(file: &str, text: &str) -> Result<Self, Vec<FileError>> {
-        let mut errors = Vec::new();
+        let mut errors = Errors::default();
         let mut records = Records::new(file, text);
         let heads = match records.next() {
             Some(Ok(heads)) => heads,
@@ -119,7 +120,7 @@ impl Reference {
         if errors.is_empty() {
             Ok(reference)
         } else {
-            Err(errors)
+            Err(errors.report(file))
         }
     }
 
@@ -226,11 +227,7 @@ enum Kind {
     Other,
 }
 
-fn columns(
-    heads: &[Field],
-    parameters: &mut Vec<String>,
-    errors: &mut Vec<FileError>,
-) -> Vec<Kind> {
+fn columns(heads: &[Field], parameters: &mut Vec<String>, errors: &mut Errors) -> Vec<Kind> {
     let mut kinds = Vec::new();
     for (at, head) in heads.iter().enumerate() {
         let name = head.text.as_str();
@@ -264,7 +261,7 @@ fn columns(
     kinds
 }
 
-fn line(columns: &[Kind], fields: Vec<Field>, errors: &mut Vec<FileError>) -> Line {
+fn line(columns: &[Kind], fields: Vec<Field>, errors: &mut Errors) -> Line {
     let mut published = Published {
         line: fields.first().map_or(0, |field| field.place.line),
         n: 1,

@@ -109,6 +109,21 @@ fn begins_with_word(text: &str, word: &str) -> bool {
     rest.is_some_and(|rest| !rest.starts_with(|it: char| it.is_alphanumeric() || it == '_'))
 }
 
+/// Checks a TOML text against the limits of files, before anything makes a tree of
+/// it: who walks over a tree that is too deep runs out of stack.
+///
+/// # Errors
+///
+/// The first place that is beyond a limit.
+pub fn check_extent(file: &str, text: &str) -> Result<(), FileError> {
+    let place = |it: extent::Excess| {
+        Source::new(file, text)
+            .place(it.offset)
+            .error("", it.message)
+    };
+    extent::check(text).map_err(place)
+}
+
 /// Parses TOML into the entries of its root.
 pub(super) fn parse(file: &str, text: &str) -> Result<Vec<Entry>, FileError> {
     let source = Source::new(file, text);

@@ -55,7 +55,7 @@ s/x.toml:5:23: `batch_size`: must be a whole number from 1 to 2147483648, not tr
     wrong!("replicates = 0\nmeasure = \"first\"\ntitle = 3\n[[grid]]\nepochs = 5\n", @r#"
 s/x.toml:4:14: `sweep.replicates`: must be a whole number from 1 to 10000, not 0
 s/x.toml:5:11: `sweep.measure`: must be "last", "best" or { median_of_last = k } with 1 <= k <= 1000, not "first"
-s/x.toml:6:9: `sweep.title`: must be a text
+s/x.toml:6:9: `sweep.title`: must be a text of at most 1000 bytes
 "#);
     wrong!("measure = { median_of_last = 0 }\n[[grid]]\nepochs = 5\n", @r#"s/x.toml:4:11: `sweep.measure`: must be "last", "best" or { median_of_last = k } with 1 <= k <= 1000, not "median_of_last = 0""#);
     insta::assert_snapshot!(errors("[sweep]\nname = \"No spaces\"\n[[grid]]\nepochs = 5\n"), @"s/x.toml:2:8: `sweep.name`: must be 1 to 64 of a-z 0-9 _ -");

@@ -80,7 +80,7 @@ fn wrong_labels_are_told_where_they_stand() {
     );
     assert_eq!(
         wrong("label = 3", ""),
-        "s/x.toml:6:9: `label`: must be a text, or a list with one for each cell"
+        "s/x.toml:6:9: `label`: must be a text of at most 1000 bytes, or a list with one for each cell"
     );
     assert_eq!(
         wrong("", "[table]\nrows = \"label\"\n"),

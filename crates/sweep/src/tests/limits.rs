@@ -76,3 +76,75 @@ fn cells_have_the_levels_of_files() {
     let told = deep(LEVELS_MAX - 1).unwrap_err().remove(0);
     insta::assert_snapshot!(told, @"`params`: is nested deeper than 64 levels; make one name of several");
 }
+
+#[test]
+fn specs_of_a_job_and_of_a_sweep_are_limited() {
+    let file = |fixed: &str, cells: u32| {
+        format!("{NULL}{fixed}\n[[grid]]\nparams.i = {{ from = 1, to = {cells}, step = 1 }}\n")
+    };
+    let text = |bytes: usize| format!("params.a = \"{}\"", "x".repeat(bytes));
+    let list = |count: usize| format!("params.a = [{}]", "1,".repeat(count));
+    assert_eq!(cells(&file(&text(1_000_000), 3)).len(), 3);
+    insta::assert_snapshot!(errors(&file(&text(1 << 20), 2_000)), @"s/x.toml:6:12: `params`: the spec of a job has 1048619 bytes; at most 1048576");
+    insta::assert_snapshot!(errors(&file(&list(20_000), 2_000)), @"s/x.toml:6:12: `params`: a job has 20005 values; at most 20000");
+    insta::assert_snapshot!(errors(&file(&text(1_000_000), 70)), @"s/x.toml:1:2: `grid`: makes more than 67108864 bytes of specs, which is the limit of a sweep; make several sweeps of it");
+    insta::assert_snapshot!(errors(&file(&list(19_000), 110)), @"s/x.toml:1:2: `grid`: makes more than 2000000 values in all cells, which is the limit of a sweep; make several sweeps of it");
+    let blocks = format!(
+        "{NULL}{}{}",
+        text(900_000),
+        "\n[[grid]]\nparams.i = 1\n".repeat(100)
+    );
+    let told = errors(&blocks);
+    assert!(
+        told.contains("100 blocks of this size are too many: block 75"),
+        "{told}"
+    );
+}
+
+#[test]
+fn names_and_texts_are_limited() {
+    let long = "x".repeat(1001);
+    let file = |head: &str, label: &str| {
+        format!(
+            "[sweep]\nname = \"x\"\n{head}\n[fixed]\ntrainer.null = true\n[[grid]]\nparams.i = [1, 2]\n{label}\n"
+        )
+    };
+    insta::assert_snapshot!(errors(&file(&format!("title = \"{long}\""), "")), @"s/x.toml:3:9: `sweep.title`: must be a text of at most 1000 bytes");
+    insta::assert_snapshot!(errors(&file("", &format!("label = \"{long}\""))), @"s/x.toml:8:9: `label`: must be a text of at most 1000 bytes, or a list with one for each cell");
+    let axes: String = (0..1001).fold(String::new(), |axes, at| {
+        axes + &format!("params.a{at} = 1\n")
+    });
+    insta::assert_snapshot!(errors(&file("", &axes)), @"s/x.toml:6:1: `grid`: has 1002 axes; at most 1000");
+}
+
+#[test]
+fn the_first_of_many_mistakes_are_told() {
+    let keys: String = (0..100_000).fold(String::new(), |keys, at| keys + &format!("k{at} = 1\n"));
+    let told = errors(&format!("{NULL}{keys}[[grid]]\nparams.i = [1]\n"));
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 21);
+    assert!(
+        lines[0].starts_with("s/x.toml:6:1: `k0`: unknown key"),
+        "{told}"
+    );
+    assert_eq!(lines[20], "s/x.toml: and 99980 more mistakes");
+    let long = format!(
+        "{NULL}k = 1\nparams.a = \"={}\"\n[[grid]]\nparams.i = [1]\n",
+        "(".repeat(4000)
+    );
+    let told = errors(&long);
+    assert!(told.ends_with("(…\": is nested deeper than 64"), "{told}");
+}
+
+#[test]
+fn a_long_selector_is_refused_before_it_is_looked_at() {
+    let wrong = Selector::parse(&"a".repeat(8 << 20))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        wrong.ends_with("the selector has 8388608 bytes; at most 4096"),
+        "{wrong}"
+    );
+    assert!(wrong.len() < 200);
+    assert!(Selector::parse(&"a".repeat(4096)).is_ok());
+}

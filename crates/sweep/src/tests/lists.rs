@@ -132,7 +132,7 @@ fn a_wrong_list_is_refused_by_cell_and_key() {
     };
     insta::assert_snapshot!(wrong(&empty), @"
     the list of cells: `name`: must be 1 to 64 of a-z 0-9 _ -
-    the list of cells: `title`: must be a text
+    the list of cells: `title`: must be a text of at most 1000 bytes
     the list of cells: `replicates`: must be a whole number from 1 to 10000, not 0
     the list of cells: `needs.memory_bytes`: must be at least 1
     the list of cells: `needs.cpus`: must be a whole number from 1 to 65536, not 0
