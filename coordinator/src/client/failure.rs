@@ -100,7 +100,7 @@ impl Failure {
             Refusal::Refused(_) => {}
         }
         let exit = match status.code() {
-            Code::InvalidArgument | Code::OutOfRange => Exit::Usage,
+            Code::InvalidArgument => Exit::Usage,
             Code::NotFound => Exit::NotFound,
             Code::PermissionDenied
             | Code::Unauthenticated
@@ -189,6 +189,8 @@ mod tests {
         assert_eq!(exit(Status::failed_precondition("a")), Exit::NotAllowed);
         assert_eq!(exit(Status::permission_denied("a")), Exit::NotAllowed);
         assert_eq!(exit(Status::internal("a")), Exit::Error);
+        // A message that is too large.
+        assert_eq!(exit(Status::out_of_range("a")), Exit::Error);
     }
 
     #[test]

@@ -8,7 +8,9 @@ use swath_model::job::StateName;
 use swath_model::message::JobQuery;
 use swath_model::probe::WorkloadKey;
 use swath_model::spec::{JobSpec, Work};
-use swath_model::view::{JobDetail, JobView, SCHEMA_VERSION, SweepKind, SweepView, WorkerView};
+use swath_model::view::{
+    CurvePoint, JobDetail, JobView, SCHEMA_VERSION, SweepKind, SweepView, WorkerView,
+};
 use swath_results::table::Definition;
 use swath_store::Store;
 
@@ -243,7 +245,7 @@ async fn job_curves(
 ) -> Result<JobCurves, ApiError> {
     let limit = limit.unwrap_or(CURVES_MOST).min(CURVES_MOST);
     let page = select::page(store, selector, None, limit).await?;
-    let more = match page.next {
+    let mut more = match page.next {
         None => false,
         after => {
             let rest = select::page(store, selector, after, 1).await?;
@@ -251,8 +253,14 @@ async fn job_curves(
         }
     };
     let mut jobs = Vec::with_capacity(page.jobs.len());
+    let mut left = CURVES_BYTES;
     for job in page.jobs {
+        if left == 0 {
+            more = true;
+            break;
+        }
         let points = store.curves(job.digest).await.map_err(ApiError::from)?;
+        left = left.saturating_sub(points.len() * size_of::<CurvePoint>());
         jobs.push(JobCurve { job, points });
     }
     Ok(JobCurves {
@@ -284,21 +292,23 @@ async fn sweep_status(state: &State, selector: &[String]) -> Result<StatusDocume
     let asked: Vec<_> = if all { vec![None] } else { any.collect() };
     let mut open = Vec::new();
     let mut failures = Vec::new();
+    let bytes = OPEN_BYTES / asked.len().max(1);
     for sweep in asked {
         let query = JobQuery {
             sweep,
             states: vec![StateName::Leased, StateName::Suspect],
             limit: Some(OPEN_SHOWN),
+            bytes: Some(bytes),
             ..JobQuery::default()
         };
         open.extend(store.jobs(query).await.map_err(ApiError::from)?);
         let last = store.last_failed(sweep, FAILED_SHOWN);
         failures.extend(last.await.map_err(ApiError::from)?);
+        dedup(&mut failures);
+        failures.sort_by_key(|job| std::cmp::Reverse(job.ended_at));
+        failures.truncate(FAILED_SHOWN as usize);
     }
     dedup(&mut open);
-    dedup(&mut failures);
-    failures.sort_by_key(|job| std::cmp::Reverse(job.ended_at));
-    failures.truncate(FAILED_SHOWN as usize);
     let workers = workers(state).await?;
     let paces = paces(store, &sweeps).await?;
     let now = state.now();
@@ -350,8 +360,16 @@ fn dedup(jobs: &mut Vec<JobView>) {
     jobs.retain(|job| seen.insert(job.digest));
 }
 
-/// The number of jobs over which a mean training time is taken.
+/// The number of jobs over which a mean training time is taken, and after how many
+/// bytes of specs it is enough.
 const MEAN_OVER: u32 = 200;
+const MEAN_BYTES: usize = 4 << 20;
+
+/// How many bytes of specs the open jobs of a status have together, about.
+const OPEN_BYTES: usize = 8 << 20;
+
+/// How many bytes the points of one answer with curves take, about.
+const CURVES_BYTES: usize = 64 << 20;
 
 /// How many sweeps get an estimate.
 const ESTIMATED: usize = 8;
@@ -362,6 +380,7 @@ async fn pace(store: &dyn Store, sweep: &SweepView) -> Result<Option<Pace>, ApiE
         sweep: Some(sweep.digest),
         states: vec![StateName::Succeeded],
         limit: Some(MEAN_OVER),
+        bytes: Some(MEAN_BYTES),
         ..JobQuery::default()
     };
     let jobs = store.jobs(query).await.map_err(ApiError::from)?;

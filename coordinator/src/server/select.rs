@@ -7,6 +7,7 @@ use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::message::JobQuery;
 use swath_model::outcome::Fault;
+use swath_model::spec::weight;
 use swath_model::suggest::{did_you_mean, meant, nearest};
 use swath_model::view::{JobView, SCHEMA_VERSION, SweepKind, SweepRecord, SweepView};
 use swath_results::table::Definition;
@@ -214,9 +215,41 @@ fn no_sweep(words: &[String], all: &[SweepView]) -> ApiError {
     ApiError::not_found(format!("no sweep is named `{word}`{hint}"))
 }
 
-/// How many jobs to request from the store at once; this limits the memory of a
-/// look over a million jobs.
+/// How many jobs to request from the store at once, and how many bytes of specs
+/// and messages: this limits the memory of a look over a million jobs, or over
+/// large ones.
 const PAGE: u32 = 4096;
+const PAGE_BYTES: usize = 4 << 20;
+
+/// The jobs of a query, some at a time.
+struct Pages<'a> {
+    store: &'a dyn Store,
+    query: JobQuery,
+}
+
+impl<'a> Pages<'a> {
+    fn new(store: &'a dyn Store, query: JobQuery) -> Self {
+        let query = JobQuery {
+            limit: Some(PAGE),
+            bytes: Some(PAGE_BYTES),
+            ..query
+        };
+        Self { store, query }
+    }
+
+    /// The next ones; none when there are no more.
+    async fn next(&mut self) -> Result<Vec<JobView>, ApiError> {
+        let found = self.store.jobs(self.query.clone()).await;
+        let found = found.map_err(ApiError::from)?;
+        if let Some(last) = found.last() {
+            self.query.after = Some(last.digest);
+        }
+        Ok(found)
+    }
+}
+
+/// About how much memory the jobs of one answer take, in bytes.
+const ANSWER_BYTES: usize = 32 << 20;
 
 /// A page of the jobs that match.
 #[derive(Debug, Default)]
@@ -226,7 +259,8 @@ pub(crate) struct Page {
     pub(crate) next: Option<JobDigest>,
 }
 
-/// The jobs that match, at most `limit`, in order of submission after `after`.
+/// The jobs that match, in order of submission after `after`: at most `limit`, and
+/// no further ones after about [`ANSWER_BYTES`].
 pub(crate) async fn page(
     store: &dyn Store,
     words: &[String],
@@ -242,25 +276,29 @@ pub(crate) async fn page(
     // Something else than a value lets everything through that has none.
     let unlike = |it: &&Filter| it.operator == Operator::NotEqual;
     let mut vain: Vec<&Filter> = selector.filters.iter().filter(unlike).collect();
-    loop {
-        let query = JobQuery {
-            after: page.next,
-            limit: Some(PAGE),
+    let mut bytes = 0;
+    let mut pages = Pages::new(
+        store,
+        JobQuery {
+            after,
             ..scope.query.clone()
-        };
-        let found = store.jobs(query).await.map_err(ApiError::from)?;
-        let full = found.len() == PAGE as usize;
+        },
+    );
+    loop {
+        let found = pages.next().await?;
+        let over = found.is_empty();
         for job in found {
             page.next = Some(job.digest);
             vain.retain(|filter| filter.value(&subject(&job)).is_none());
             if scope.holds(&job) && lets_through(&selector, &job) {
+                bytes += weight(&job.spec) + job.message.len();
                 page.jobs.push(job);
-                if page.jobs.len() == limit as usize {
+                if page.jobs.len() == limit as usize || bytes > ANSWER_BYTES {
                     return Ok(page);
                 }
             }
         }
-        if !full {
+        if over {
             let mistaken =
                 page.jobs.is_empty() && selector.filters.iter().any(|it| it.field != "state");
             if after.is_none() && (mistaken || !vain.is_empty()) {
@@ -280,24 +318,21 @@ async fn explain_nothing(
     scope: &Scope,
 ) -> Result<(), ApiError> {
     let mut missed = Missed::new(&selector.filters);
-    let mut after = None;
+    let query = JobQuery {
+        // In whatever state.
+        states: Vec::new(),
+        ..scope.query.clone()
+    };
+    let mut pages = Pages::new(store, query);
     loop {
-        let query = JobQuery {
-            after,
-            limit: Some(PAGE),
-            // In whatever state.
-            states: Vec::new(),
-            ..scope.query.clone()
-        };
-        let found = store.jobs(query).await.map_err(ApiError::from)?;
-        let full = found.len() == PAGE as usize;
+        let found = pages.next().await?;
+        let over = found.is_empty();
         for job in found {
-            after = Some(job.digest);
             if scope.holds(&job) {
                 missed.see(&subject(&job));
             }
         }
-        if !full {
+        if over {
             return missed.verdict().map_err(ApiError::invalid);
         }
     }

@@ -95,6 +95,13 @@ pub async fn jobs_are_found_by_sweep_state_and_prefix(bench: &mut Bench) {
         ..of_two
     };
     assert_eq!(found(bench.jobs(first_of_two).await), all[1..2]);
+    for (bytes, jobs) in [(1, 1), (two.cells[0].spec.len() + 1, 2), (1 << 20, 3)] {
+        let bounded = JobQuery {
+            bytes: Some(bytes),
+            ..JobQuery::default()
+        };
+        assert_eq!(found(bench.jobs(bounded).await), all[..jobs], "{bytes}");
+    }
     let waiting = JobQuery {
         sweep: Some(one.digest),
         states: vec![StateName::Queued, StateName::Leased],

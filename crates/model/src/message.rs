@@ -473,6 +473,9 @@ pub struct JobQuery {
     pub after: Option<JobDigest>,
     /// At most this many; absent: all.
     pub limit: Option<u32>,
+    /// No further ones after so many bytes of specs and messages; absent: all.
+    /// One job comes however large it is.
+    pub bytes: Option<usize>,
 }
 
 /// A job that exists.

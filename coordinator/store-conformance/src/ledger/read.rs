@@ -93,7 +93,12 @@ impl Ledger {
                     && row.digest.to_string().starts_with(prefix)
             })
             .take(limit)
-            .map(|row| self.job_view(row))
+            .scan(query.bytes.unwrap_or(usize::MAX), |left, row| {
+                let view = (*left > 0).then(|| self.job_view(row))?;
+                let spec = self.cells.get(&row.cell).map_or(0, |cell| cell.text.len());
+                *left = left.saturating_sub(spec + view.message.len());
+                Some(view)
+            })
             .collect()
     }
 

@@ -69,7 +69,18 @@ impl Tables {
                 && rec.new.digest.to_string().starts_with(prefix)
         });
         let limit = query.limit.map_or(usize::MAX, |limit| limit as usize);
-        jobs.take(limit).map(|rec| self.job_view(rec)).collect()
+        let mut left = query.bytes.unwrap_or(usize::MAX);
+        let mut found = Vec::new();
+        for rec in jobs.take(limit) {
+            if left == 0 {
+                break;
+            }
+            let view = self.job_view(rec);
+            let spec = self.cells[&rec.new.cell].new.spec.len();
+            left = left.saturating_sub(spec + view.message.len());
+            found.push(view);
+        }
+        found
     }
 
     pub(super) fn last_failed(&self, sweep: Option<SweepDigest>, limit: u32) -> Vec<JobView> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use futures_util::TryStreamExt;
 use sqlx::{query, query_as, query_scalar};
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest};
 use swath_model::message::{JobQuery, Known};
@@ -47,13 +48,15 @@ struct Row {
     weights: Option<Vec<u8>>,
 }
 
-/// How many jobs one statement reads.
+/// How many jobs one statement reads; so many at first where bytes are limited,
+/// because a statement sorts all of its rows before it returns one.
 const CHUNK: usize = 4096;
+const FIRST: usize = 16;
 
 /// The matching jobs, in order of submission.
 pub(crate) async fn jobs(session: &mut Session, asked: JobQuery) -> Result<Vec<JobView>> {
     let ids = find::ids(session, &asked).await?;
-    with_ids(session, &ids).await
+    with_ids(session, &ids, asked.bytes).await
 }
 
 /// The jobs that failed last, the newest first.
@@ -63,14 +66,24 @@ pub(crate) async fn last_failed(
     limit: u32,
 ) -> Result<Vec<JobView>> {
     let ids = find::last_failed(session, sweep, limit).await?;
-    with_ids(session, &ids).await
+    with_ids(session, &ids, None).await
 }
 
-/// The jobs with these keys, in this order.
-async fn with_ids(session: &mut Session, ids: &[i64]) -> Result<Vec<JobView>> {
-    let mut found = Vec::with_capacity(ids.len());
-    for ids in ids.chunks(CHUNK) {
-        let rows = query_as!(
+/// The jobs with these keys, in this order, as far as they are no more than so
+/// many bytes.
+async fn with_ids(
+    session: &mut Session,
+    ids: &[i64],
+    bytes: Option<usize>,
+) -> Result<Vec<JobView>> {
+    let mut found = Vec::new();
+    let (mut left, mut read) = (bytes.unwrap_or(usize::MAX), 0);
+    let mut rest = ids;
+    let mut some = bytes.map_or(CHUNK, |_| FIRST);
+    while !rest.is_empty() && left > 0 {
+        let ids;
+        (ids, rest) = rest.split_at(some.min(rest.len()));
+        let mut stream = query_as!(
             Row,
             r#"SELECT job.id, job.digest, cell.digest AS cell, cell.spec, job.replicate, job.seed,
                       ARRAY(SELECT sweep.name FROM sweep_cell
@@ -98,9 +111,23 @@ async fn with_ids(session: &mut Session, ids: &[i64]) -> Result<Vec<JobView>> {
                ORDER BY asked.place"#,
             ids
         )
-        .fetch_all(&mut *session)
-        .await?;
-        found.append(&mut views(rows, &progress(session, ids).await?)?);
+        .fetch(&mut *session);
+        let mut rows: Vec<Row> = Vec::new();
+        while left > 0
+            && let Some(row) = stream.try_next().await?
+        {
+            let message = row.message.as_ref().map_or(0, String::len);
+            let bytes = row.spec.len() + message;
+            (left, read) = (left.saturating_sub(bytes), read + bytes);
+            rows.push(row);
+        }
+        drop(stream);
+        let seen: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let progress = progress(session, &seen).await?;
+        found.append(&mut views(rows, &progress)?);
+        // As many as will do, if they are like those before.
+        let mean = (read / found.len().max(1)).max(1);
+        some = (left / mean).clamp(FIRST, CHUNK);
     }
     Ok(found)
 }
@@ -206,7 +233,7 @@ pub(crate) async fn job(session: &mut Session, digest: JobDigest) -> Result<Opti
     let Some(id) = id else {
         return Ok(None);
     };
-    let Some(job) = with_ids(session, &[id]).await?.pop() else {
+    let Some(job) = with_ids(session, &[id], None).await?.pop() else {
         return Ok(None);
     };
     let attempts = query!(

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use futures_util::TryStreamExt;
 use sqlx::{SqliteConnection, query, query_as, query_scalar};
 use swath_model::id::{Attempt, CellDigest, JobDigest, Replicate, SessionId, SweepDigest};
 use swath_model::message::{JobQuery, Known};
@@ -41,13 +42,15 @@ struct Row {
     weights: Option<Vec<u8>>,
 }
 
-/// How many jobs one statement reads.
+/// How many jobs one statement reads; so many at first where bytes are limited,
+/// because a statement sorts all of its rows before it returns one.
 const CHUNK: usize = 4096;
+const FIRST: usize = 16;
 
 /// The matching jobs, in order of submission.
 pub(crate) async fn jobs(conn: &mut SqliteConnection, asked: JobQuery) -> Result<Vec<JobView>> {
     let ids = find::ids(conn, &asked).await?;
-    with_ids(conn, &ids).await
+    with_ids(conn, &ids, asked.bytes).await
 }
 
 /// The jobs that failed last, the newest first.
@@ -57,15 +60,25 @@ pub(crate) async fn last_failed(
     limit: u32,
 ) -> Result<Vec<JobView>> {
     let ids = find::last_failed(conn, sweep, limit).await?;
-    with_ids(conn, &ids).await
+    with_ids(conn, &ids, None).await
 }
 
-/// The jobs with these keys, in this order.
-async fn with_ids(conn: &mut SqliteConnection, ids: &[i64]) -> Result<Vec<JobView>> {
-    let mut found = Vec::with_capacity(ids.len());
-    for ids in ids.chunks(CHUNK) {
+/// The jobs with these keys, in this order, as far as they are no more than so
+/// many bytes.
+async fn with_ids(
+    conn: &mut SqliteConnection,
+    ids: &[i64],
+    bytes: Option<usize>,
+) -> Result<Vec<JobView>> {
+    let mut found = Vec::new();
+    let (mut left, mut read) = (bytes.unwrap_or(usize::MAX), 0);
+    let mut rest = ids;
+    let mut some = bytes.map_or(CHUNK, |_| FIRST);
+    while !rest.is_empty() && left > 0 {
+        let ids;
+        (ids, rest) = rest.split_at(some.min(rest.len()));
         let asked = rows::json(ids);
-        let rows = query_as!(
+        let mut stream = query_as!(
             Row,
             r#"SELECT job.id AS "id!", job.digest, cell.digest AS cell, cell.spec, job.replicate, job.seed,
                       (SELECT json_group_array(json_array(sweep.name, lower(hex(sweep.digest)))
@@ -88,9 +101,23 @@ async fn with_ids(conn: &mut SqliteConnection, ids: &[i64]) -> Result<Vec<JobVie
                ORDER BY asked.key + 0"#,
             asked
         )
-        .fetch_all(&mut *conn)
-        .await?;
-        found.append(&mut views(rows, &progress(conn, &asked).await?)?);
+        .fetch(&mut *conn);
+        let mut rows: Vec<Row> = Vec::new();
+        while left > 0
+            && let Some(row) = stream.try_next().await?
+        {
+            let message = row.message.as_ref().map_or(0, String::len);
+            let bytes = row.spec.len() + message;
+            (left, read) = (left.saturating_sub(bytes), read + bytes);
+            rows.push(row);
+        }
+        drop(stream);
+        let seen: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let progress = progress(conn, &rows::json(&seen)).await?;
+        found.append(&mut views(rows, &progress)?);
+        // As many as will do, if they are like those before.
+        let mean = (read / found.len().max(1)).max(1);
+        some = (left / mean).clamp(FIRST, CHUNK);
     }
     Ok(found)
 }
