@@ -9,8 +9,9 @@ use swath_coordinator::server::{ServeSettings, Server};
 use swath_model::limits::{ERROR_BYTES_MAX, LEVELS_MAX};
 use swath_model::policy::Policy;
 use swath_proto::limits::CONTROL_MESSAGE_BYTES;
-use swath_proto::v1;
 use swath_proto::v1::control_client::ControlClient;
+use swath_proto::v1::dispatch_client::DispatchClient;
+use swath_proto::{PROTOCOL_VERSION, v1};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -70,9 +71,8 @@ async fn no_submit_ends_the_server() {
         format!("params.a = {before}1{after}\n[[grid]]\nparams.i = 1")
     };
     let quoted = |key: &str| format!("[[grid]]\n\"params{}\" = 1", key.repeat(20_000));
-    let keys = (0..100_000)
-        .map(|at| format!("k{at} = 1\n"))
-        .collect::<String>();
+    let keys: Vec<String> = (0..100_000).map(|at| format!("k{at} = 1\n")).collect();
+    let keys = keys.concat();
     for rest in [
         nested("[", "]"),
         nested("{a=", "}"),
@@ -169,5 +169,66 @@ async fn lists_of_large_jobs_come_in_pages_by_their_size() {
     for query in [json!({"status": {"selector": []}}), json!("sweeps")] {
         let document = read(&mut control, query).await.unwrap();
         assert!(document.to_string().len() < 10_000);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_gets_as_many_jobs_as_fit_into_an_answer() {
+    let (_dir, server, mut control) = start().await;
+    let grid = format!(
+        "params.a = \"{}\"\n[[grid]]\nparams.i = {{ from = 1, to = 64, step = 1 }}",
+        "x".repeat(1_000_000)
+    );
+    control.submit(file("large", &grid)).await.unwrap();
+    let channel = Channel::from_shared(format!("http://{}", server.address())).unwrap();
+    let mut dispatch = DispatchClient::new(channel.connect().await.unwrap());
+    let hello = v1::HelloRequest {
+        protocol: PROTOCOL_VERSION,
+        worker: "w".to_owned(),
+        slots: vec!["cpu".to_owned()],
+        ..v1::HelloRequest::default()
+    };
+    let session = dispatch.hello(hello).await.unwrap().into_inner().session;
+    let (mut done, mut rounds) = (Vec::new(), 0);
+    loop {
+        rounds += 1;
+        let request = v1::ExchangeRequest {
+            worker: "w".to_owned(),
+            session,
+            request: rounds,
+            finishes: done.iter().map(measured).collect(),
+            free: vec![v1::Free {
+                device: "cpu".to_owned(),
+                slots: 64,
+                ahead: 0,
+            }],
+            ..v1::ExchangeRequest::default()
+        };
+        done = dispatch
+            .exchange(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .grants;
+        if done.is_empty() {
+            break;
+        }
+    }
+    // More often than a job may be granted: what nobody heard of does not count.
+    assert!(rounds > 20, "{rounds}");
+    let sweeps = read(&mut control, json!("sweeps")).await.unwrap();
+    assert_eq!(sweeps["sweeps"][0]["counts"]["succeeded"], 64);
+}
+
+fn measured(grant: &v1::Grant) -> v1::Finish {
+    let outcome = v1::Measurement {
+        train_seconds: 1.0,
+        values: [("test_error".to_owned(), 1.0)].into(),
+        ..v1::Measurement::default()
+    };
+    v1::Finish {
+        held: grant.held.clone(),
+        outcome: Some(v1::finish::Outcome::Measured(outcome)),
+        provenance: None,
     }
 }

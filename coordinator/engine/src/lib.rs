@@ -17,6 +17,7 @@ mod specs;
 mod task;
 mod under_way;
 pub mod warmth;
+mod write_out;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,12 +27,11 @@ use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::ImportBatch;
 use swath_model::import::ImportCounts;
 use swath_model::message::{
-    Exchange, Exchanged, Finish, Grant, Held, Hello, Release, Report, Steered, SteeringDue,
-    Submission, Submitted, Ticked, Verdict, Welcome, WorkerChange,
+    Exchange, Exchanged, Finish, Held, Hello, Release, Report, Steered, SteeringDue, Submission,
+    Submitted, Ticked, Verdict, Welcome, WorkerChange,
 };
 use swath_model::needs::{Lack, Needs};
 use swath_model::policy::Policy;
-use swath_model::spec::job_text;
 use swath_model::steering::Steering;
 use swath_model::time::Timestamp;
 use swath_model::view::Kept;
@@ -40,7 +40,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::by_hand::ByHand;
 use self::call::{Call, Extra, Extras, Op, closed};
-use self::ledger::{Draft, Ledger, Prepared, Wanted};
+use self::ledger::{Ledger, Prepared, Wanted};
 use self::parked::Waiting;
 use self::specs::Specs;
 use self::task::{Message, Task};
@@ -363,11 +363,12 @@ impl Engine {
             _ if exchange.finishes.iter().any(failed) => Wanted::Failed(jobs.collect()),
             _ => Wanted::Jobs(jobs.collect()),
         };
+        let owner = exchange.owner.clone();
         let work = |ledger: &mut Ledger, now| ledger.exchange(now, exchange);
         let drafted = self.run(Some(now), wanted, work).await?;
         Ok(Exchanged {
             acks: drafted.acks,
-            grants: self.write_out(drafted.grants).await?,
+            grants: self.write_out(owner, drafted.grants).await?,
         })
     }
 
@@ -394,6 +395,7 @@ impl Engine {
         exchange: Exchange,
         over: impl Future<Output = ()> + Send,
     ) -> Result<Exchanged> {
+        let owner = exchange.owner.clone();
         let id = self.waits.fetch_add(1, Ordering::Relaxed);
         let (reply, mut answer) = oneshot::channel();
         let waiting = Waiting {
@@ -418,25 +420,8 @@ impl Engine {
         let drafted = drafted.map_err(|_| closed())??;
         Ok(Exchanged {
             acks: drafted.acks,
-            grants: self.write_out(drafted.grants).await?,
+            grants: self.write_out(owner, drafted.grants).await?,
         })
-    }
-
-    /// Grants with their specs. If a caller does not get that far, it repeats
-    /// its request.
-    async fn write_out(&self, drafts: Vec<Draft>) -> Result<Vec<Grant>> {
-        let cells: Vec<_> = drafts.iter().map(|draft| draft.cell).collect();
-        let specs = self.specs.of(&*self.store, &cells).await?;
-        let grants = drafts.into_iter().zip(specs);
-        let grants = grants.map(|(draft, spec)| Grant {
-            held: draft.held,
-            // A submit refuses cells whose text has no room for a seed.
-            spec: job_text(&spec, draft.digest, draft.replicate).unwrap_or_default(),
-            placement: draft.placement,
-            replicate: draft.replicate,
-            launch: draft.launch,
-        });
-        Ok(grants.collect())
     }
 
     /// Extends the leases of the attempts in `held`. There is one verdict each,

@@ -6,7 +6,10 @@ use std::fmt::Write;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 use swath_model::id::InputDigest;
-use swath_model::limits::{DEFINITION_BYTES_MAX, ERROR_BYTES_MAX, FILE_BYTES_MAX, FILES_MAX};
+use swath_model::limits::{
+    DEFINITION_BYTES_MAX, ERROR_BYTES_MAX, FILE_BYTES_MAX, FILES_MAX, LAUNCH_BYTES_MAX,
+    SWEEP_BYTES_MAX,
+};
 use swath_model::message::{Files, Overlap, Shares, Sources, Submission, SubmittedCell};
 use swath_model::needs::Needs;
 use swath_model::program::{EXECUTABLES_MAX, Launch, is_below};
@@ -46,6 +49,7 @@ pub(crate) fn submission(sources: Sources, priority: i32) -> Result<Submission, 
         wants_epochs: sweep.measure != Measure::Last,
         ..sweep.launch
     };
+    check_launch(&launch, sweep.cells.len())?;
     let cells = sweep
         .cells
         .into_par_iter()
@@ -157,6 +161,18 @@ fn definition(sweep: &Whole) -> Result<Value, SubmitError> {
         definition["reference"] = json!({ "file": reference.file, "text": reference.text });
     }
     Ok(definition)
+}
+
+/// Refuses a launch that is too long for a grant; each cell has a copy.
+fn check_launch(launch: &Launch, cells: usize) -> Result<(), SubmitError> {
+    let most = LAUNCH_BYTES_MAX.min(SWEEP_BYTES_MAX / cells.max(1));
+    match launch.bytes() {
+        bytes if bytes > most => Err(SubmitError(format!(
+            "`local`: how the program is started takes {bytes} bytes in each of {cells} cells; at \
+             most {most}"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a definition that would make every table of the sweep slow.

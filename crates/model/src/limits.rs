@@ -54,6 +54,12 @@ pub const LABEL_BYTES_MAX: usize = 1000;
 pub const SPEC_BYTES_MAX: usize = 1 << 20;
 /// The most values of a spec: twice as many as a program has files.
 pub const SPEC_VALUES_MAX: usize = 20_000;
+/// The longest that it may take to say how a program is started, in bytes of JSON:
+/// its directory, its local parameters, which of its files may be executed.
+pub const LAUNCH_BYTES_MAX: usize = 64 << 10;
+/// The most bytes of grants in one answer to a worker; further ones wait for the
+/// next.
+pub const GRANTS_BYTES_MAX: usize = DISPATCH_MESSAGE_BYTES - (1 << 20);
 /// The most cells of a sweep.
 pub const CELLS_MAX: usize = 100_000;
 /// The largest specs of all cells of a sweep together, in bytes.
@@ -78,7 +84,7 @@ pub const ERROR_BYTES_MAX: usize = 8 << 10;
 
 // What a document adds around a spec must fit too.
 const _: () = assert!(LEVELS_MAX + 20 < 100);
-const _: () = assert!(SPEC_BYTES_MAX <= DISPATCH_MESSAGE_BYTES / 4);
+const _: () = assert!(SPEC_BYTES_MAX + LAUNCH_BYTES_MAX < GRANTS_BYTES_MAX);
 const _: () = assert!(SPEC_VALUES_MAX >= 2 * crate::program::INPUTS_MAX);
 // A wait must be over well before keepalive or a proxy gives up on the call.
 const _: () = assert!(EXCHANGE_WAIT_MAX.as_secs() >= CALL_DEADLINE.as_secs());
@@ -109,6 +115,7 @@ mod tests {
             CELLS_MAX
             SPEC_BYTES_MAX
             SPEC_VALUES_MAX
+            LAUNCH_BYTES_MAX
             SWEEP_BYTES_MAX
             SWEEP_VALUES_MAX
             DEFINITION_BYTES_MAX

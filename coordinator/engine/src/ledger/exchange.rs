@@ -252,6 +252,28 @@ impl Ledger {
         drafts
     }
 
+    /// Grants that their worker will not hear of wait again, and do not count.
+    pub fn put_back(&mut self, now: Timestamp, owner: &Owner, grants: &[Held]) {
+        for Held { job, attempt } in grants {
+            let Some(at) = self.find_job(*job) else {
+                continue;
+            };
+            let release = Event::Release {
+                attempt: *attempt,
+                owner: owner.clone(),
+                uncounted: true,
+            };
+            if self.apply(at, &release, now).is_ok() {
+                self.changes.ends.push(AttemptEnd {
+                    job: self.entry(at).key,
+                    attempt: *attempt,
+                    at: now,
+                    end: End::Released,
+                });
+            }
+        }
+    }
+
     /// A grant of an earlier request, if the session still has its lease.
     fn still_held(&self, owner: &Owner, (job, attempt): (JobDigest, Attempt)) -> Option<Draft> {
         let at = self.find_job(job)?;

@@ -526,7 +526,7 @@ impl Ledger {
             let release = Event::Release {
                 attempt,
                 owner: owner.clone(),
-                lacking: lack.is_some(),
+                uncounted: lack.is_some(),
             };
             if self.apply(at, &release, now).is_err() {
                 continue;

@@ -236,7 +236,7 @@ impl Ledger {
                 continue;
             };
             let release = Event::Release {
-                lacking: lack.is_some(),
+                uncounted: lack.is_some(),
                 attempt: held.attempt,
                 owner: owner.clone(),
             };

@@ -50,9 +50,10 @@ pub enum Event<'a> {
         attempt: Attempt,
         /// The worker session that reports it.
         owner: Owner,
-        /// Whether its host lacks something of the job. Then the grant does not
-        /// count, or hosts that cannot run a job could use up its attempts.
-        lacking: bool,
+        /// Whether the grant does not count: its host lacks something of the job,
+        /// and hosts that cannot run a job could use up its attempts; or the
+        /// worker never heard of it.
+        uncounted: bool,
     },
     /// The coordinator takes back a grant that its worker never mentioned.
     TakeBack {

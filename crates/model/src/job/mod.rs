@@ -110,10 +110,10 @@ impl Job {
             Event::Release {
                 attempt,
                 owner,
-                lacking,
+                uncounted,
             } => {
                 self.owned(*attempt, owner)?;
-                self.grants -= u32::from(*lacking && self.grants > 0);
+                self.grants -= u32::from(*uncounted && self.grants > 0);
                 self.give_back(now, policy);
                 Ok(Applied::Changed)
             }

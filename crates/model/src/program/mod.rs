@@ -284,6 +284,14 @@ impl Launch {
         *self == Self::default()
     }
 
+    /// How long it is as JSON, in bytes.
+    pub fn bytes(&self) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
+        serde_json::to_string(self).map_or(0, |text| text.len())
+    }
+
     /// How long the program may take.
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout_ms.map(Duration::from_millis)

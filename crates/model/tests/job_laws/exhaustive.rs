@@ -106,10 +106,10 @@ fn every_event(outcomes: &[Outcome]) -> Vec<Event<'_>> {
                     attempt,
                     owner: owner(),
                 });
-                events.extend([false, true].map(|lacking| Event::Release {
+                events.extend([false, true].map(|uncounted| Event::Release {
                     attempt,
                     owner: owner(),
-                    lacking,
+                    uncounted,
                 }));
                 events.extend(outcomes.iter().map(|outcome| Event::Finish {
                     attempt,

@@ -136,9 +136,9 @@ impl Ghost {
                 self.measurements += u32::from(outcome.fault().is_none());
                 self.charged += u32::from(outcome.fault().is_some_and(Policy::charges));
             }
-            Event::Release { lacking, .. } => {
+            Event::Release { uncounted, .. } => {
                 self.ended = true;
-                self.grants -= u32::from(*lacking);
+                self.grants -= u32::from(*uncounted);
             }
             Event::TakeBack { .. } => self.ended = true,
             Event::SessionLost { .. } if before != after => self.ended = true,

@@ -190,12 +190,12 @@ impl Life {
             Word::Release => Event::Release {
                 attempt,
                 owner,
-                lacking: false,
+                uncounted: false,
             },
             Word::ReleaseLacking => Event::Release {
                 attempt,
                 owner,
-                lacking: true,
+                uncounted: true,
             },
             Word::Finish(outcome) => Event::Finish {
                 attempt,
