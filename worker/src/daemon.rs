@@ -136,7 +136,7 @@ fn tell_of(restored: &Restored) {
 /// Ends what an earlier life has left running, removes what nobody needs of it, and
 /// opens what is kept. Returns where children have what.
 fn clean(settings: &Settings, state_id: StateId) -> Result<Setting, StartError> {
-    let family = settings.family();
+    let family = settings.family(state_id);
     kill_leftovers(&family);
     let specs = settings.state_dir.join("specs");
     let _none = std::fs::remove_dir_all(&specs);
@@ -279,6 +279,9 @@ impl Shell {
     fn perform(&mut self, effect: Effect) -> Option<Exit> {
         match effect {
             Effect::Call { id, call } => {
+                if matches!(call, Call::Heartbeat { .. }) {
+                    self.service.look();
+                }
                 let (client, events) = (self.client.clone(), self.calm.clone());
                 let task = tokio::spawn(async move {
                     let result = client.call(call).await;

@@ -339,10 +339,13 @@ impl Settings {
     }
 
     /// A tag for this worker's children among all processes of the host, the
-    /// same in this worker's next life.
-    pub fn family(&self) -> String {
-        let hash = blake3::hash(self.state_dir.as_os_str().as_encoded_bytes());
-        format!("worker-{}", &hash.to_hex().as_str()[..16])
+    /// same in this worker's next life. It is another one where another worker's
+    /// state directory, with another name, has taken the place of this one's.
+    pub fn family(&self, state_id: StateId) -> String {
+        let mut hash = blake3::Hasher::new();
+        hash.update(self.state_dir.as_os_str().as_encoded_bytes());
+        hash.update(&state_id.0.to_le_bytes());
+        format!("worker-{}", &hash.finalize().to_hex().as_str()[..16])
     }
 }
 

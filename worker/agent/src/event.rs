@@ -99,6 +99,11 @@ pub enum Event {
         /// Why they could not be written.
         error: String,
     },
+    /// What was on the disk is there no more.
+    SpoolLost {
+        /// What has become of it.
+        error: String,
+    },
     /// SIGTERM or SIGINT.
     Signal,
 }

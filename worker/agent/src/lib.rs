@@ -269,6 +269,14 @@ impl Agent {
                 );
                 self.outbox.spool_failed(&held, now);
             }
+            Event::SpoolLost { error } => {
+                tracing::error!(
+                    outcomes = self.outbox.len(),
+                    error,
+                    "the spool is gone; outcomes stay in memory, and no new jobs are taken until it can be written again"
+                );
+                self.outbox.lost(now);
+            }
             Event::Signal => self.signal(),
         }
     }

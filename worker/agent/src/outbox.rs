@@ -160,6 +160,14 @@ impl Outbox {
         }
     }
 
+    /// Notes that nothing is on the disk any more.
+    pub(crate) fn lost(&mut self, now: Duration) {
+        self.retry_at = Some(now + SPOOL_RETRY);
+        let entries = self.entries.keys().copied();
+        let written = entries.filter(|held| !self.unwritten.contains(held));
+        self.failed = written.collect();
+    }
+
     fn written(&mut self, held: Held) {
         let item = self.entries.get_mut(&held).filter(|item| !item.queued);
         let Some(item) = item else { return };

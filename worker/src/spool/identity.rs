@@ -23,6 +23,19 @@ pub(super) fn of(directory: &Path) -> Result<StateId, SpoolError> {
     Ok(id)
 }
 
+/// Gives a directory that was begun again the name that it had.
+pub(super) fn restore(directory: &Path, id: StateId) -> Result<(), SpoolError> {
+    let path = directory.join(NAME);
+    let known = std::fs::read_to_string(&path).ok();
+    match known.and_then(|text| text.trim().parse::<StateId>().ok()) {
+        Some(known) if known == id => Ok(()),
+        Some(_) => Err(SpoolError::Replaced {
+            path: directory.to_owned(),
+        }),
+        None => write(directory, id).map_err(SpoolError::io(&path, "written")),
+    }
+}
+
 const RANDOM: &str = "/dev/urandom";
 
 fn new() -> std::io::Result<StateId> {

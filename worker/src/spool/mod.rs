@@ -64,6 +64,23 @@ pub enum SpoolError {
         /// The process that has it, if that is known.
         pid: String,
     },
+    /// The directory was removed while a worker had it.
+    #[error(
+        "the state directory {} was removed or replaced while this worker runs", path.display()
+    )]
+    Gone {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory is now that of another worker.
+    #[error(
+        "the state directory {} was replaced by another worker's; put back the one that this \
+         worker began with, or remove it", path.display()
+    )]
+    Replaced {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The directory cannot be used.
     #[error(
         "the state directory {} cannot be {doing}: {source}; \
@@ -123,7 +140,9 @@ pub struct Spool {
     place: HashMap<Held, u64>,
     /// The segment that is being written.
     current: Option<(u64, File)>,
-    _lock: Lock,
+    state_id: StateId,
+    /// None while the directory is not there.
+    lock: Option<Lock>,
 }
 
 impl Spool {
@@ -133,31 +152,62 @@ impl Spool {
     ///
     /// When another worker has it open, or it cannot be written.
     pub fn open(directory: &Path, now_ms: u64) -> Result<(Self, Restored), SpoolError> {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(SpoolError::io(directory, "made"))?;
-        let lock = Lock::take(directory)?;
+        let lock = lock(directory)?;
         let mut spool = Self {
             directory: directory.to_owned(),
             limits: LIMITS,
             segments: BTreeMap::new(),
             place: HashMap::new(),
             current: None,
-            _lock: lock,
+            state_id: identity::of(directory)?,
+            lock: Some(lock),
         };
-        let state_id = identity::of(directory)?;
-        let restored = spool
-            .load(state_id)
-            .map_err(SpoolError::io(directory, "read"))?;
+        let restored = spool.begin(now_ms)?;
+        Ok((spool, restored))
+    }
+
+    fn begin(&mut self, now_ms: u64) -> Result<Restored, SpoolError> {
+        let directory = self.directory.clone();
+        let restored = self
+            .load(self.state_id)
+            .map_err(SpoolError::io(&directory, "read"))?;
         // A disk that cannot be written now could not be written after hours of
         // training either.
-        spool
-            .append(&[Record::Probe], now_ms)
-            .map_err(SpoolError::io(directory, "written"))?;
-        spool.compact(now_ms);
-        Ok((spool, restored))
+        self.append(&[Record::Probe], now_ms)
+            .map_err(SpoolError::io(&directory, "written"))?;
+        self.compact(now_ms);
+        Ok(restored)
+    }
+
+    /// Whether the directory is still the one that was opened.
+    ///
+    /// # Errors
+    ///
+    /// When it is not.
+    pub fn look(&self) -> Result<(), SpoolError> {
+        if self.lock.as_ref().is_some_and(Lock::is_in_place) {
+            return Ok(());
+        }
+        let path = self.directory.clone();
+        Err(SpoolError::Gone { path })
+    }
+
+    /// Begins again in a directory that was removed. Only what is put from now on is in it.
+    ///
+    /// # Errors
+    ///
+    /// When it is another worker's by now, or cannot be written.
+    pub fn begin_again(&mut self, now_ms: u64) -> Result<(), SpoolError> {
+        // This process may have locked what is still there of it.
+        self.lock = None;
+        let lock = lock(&self.directory)?;
+        identity::restore(&self.directory, self.state_id)?;
+        self.segments.clear();
+        self.place.clear();
+        self.current = None;
+        self.begin(now_ms)?;
+        self.lock = Some(lock);
+        Ok(())
     }
 
     fn load(&mut self, state_id: StateId) -> io::Result<Restored> {
@@ -389,6 +439,16 @@ impl Spool {
         }
         Ok(numbers)
     }
+}
+
+/// Makes the directory, if necessary, and takes it.
+fn lock(directory: &Path) -> Result<Lock, SpoolError> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(SpoolError::io(directory, "made"))?;
+    Lock::take(directory)
 }
 
 fn modified_ms(path: &Path) -> u64 {

@@ -14,6 +14,7 @@ use swath_agent::{Entry, Event};
 enum Order {
     Put(Vec<Entry>),
     Acknowledge(Vec<Held>),
+    Look,
 }
 
 /// Takes orders for the spool.
@@ -24,8 +25,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts the thread; it answers with [`Event::Spooled`] and
-    /// [`Event::SpoolFailed`].
+    /// Starts the thread; it answers with [`Event::Spooled`],
+    /// [`Event::SpoolFailed`] and [`Event::SpoolLost`].
     ///
     /// # Errors
     ///
@@ -51,6 +52,11 @@ impl Service {
         self.order(Order::Acknowledge(held));
     }
 
+    /// Looks whether the state directory is still there.
+    pub fn look(&self) {
+        self.order(Order::Look);
+    }
+
     fn order(&self, order: Order) {
         if let Some(orders) = &self.orders {
             // The thread lives as long as this value.
@@ -68,26 +74,67 @@ impl Drop for Service {
     }
 }
 
-fn serve(mut spool: Spool, orders: &Receiver<Order>, events: &UnboundedSender<Event>) {
+fn serve(spool: Spool, orders: &Receiver<Order>, events: &UnboundedSender<Event>) {
+    let mut kept = Kept { spool, lost: false };
     while let Ok(order) = orders.recv() {
         match order {
             Order::Put(entries) => {
                 let held = entries.iter().map(|entry| entry.finish.held).collect();
-                let event = match spool.put(&entries, now_ms()) {
+                let event = match kept.put(&entries, events) {
                     Ok(()) => Event::Spooled(held),
-                    Err(error) => Event::SpoolFailed {
-                        held,
-                        error: error.to_string(),
-                    },
+                    Err(error) => Event::SpoolFailed { held, error },
                 };
                 let _heard = events.send(event);
             }
             Order::Acknowledge(held) => {
-                if let Err(error) = spool.acknowledge(&held, now_ms()) {
+                if let Err(error) = kept.spool.acknowledge(&held, now_ms()) {
                     tracing::warn!(%error, "acknowledged outcomes cannot be marked; they are delivered once more after a restart");
                 }
             }
+            Order::Look => {
+                // Begun again it is when there is something to write.
+                let _told = kept.look(events);
+            }
         }
+    }
+}
+
+/// A spool whose directory may be removed.
+struct Kept {
+    spool: Spool,
+    /// Whether it was told that the directory is gone.
+    lost: bool,
+}
+
+impl Kept {
+    /// Writes outcomes. Where the directory is gone, that is told first, so that the next call
+    /// brings everything that was in it.
+    fn put(&mut self, entries: &[Entry], events: &UnboundedSender<Event>) -> Result<(), String> {
+        let told = self.lost;
+        if let Err(gone) = self.look(events) {
+            if !told {
+                return Err(gone);
+            }
+            let begun = self.spool.begin_again(now_ms());
+            begun.map_err(|error| error.to_string())?;
+            self.lost = false;
+            tracing::warn!("the state directory is begun again");
+        }
+        let put = self.spool.put(entries, now_ms());
+        put.map_err(|error| error.to_string())
+    }
+
+    /// Tells once that the directory is gone; says why whenever it is.
+    fn look(&mut self, events: &UnboundedSender<Event>) -> Result<(), String> {
+        let looked = self.spool.look().map_err(|error| error.to_string());
+        if let Err(error) = &looked
+            && !self.lost
+        {
+            self.lost = true;
+            let error = error.clone();
+            let _heard = events.send(Event::SpoolLost { error });
+        }
+        looked
     }
 }
 

@@ -181,6 +181,74 @@ fn a_disk_that_refuses_is_told_and_recovers() {
     assert_eq!(restored.open, [entry(1, 1.0), entry(2, 2.0)]);
 }
 
+#[test]
+fn a_directory_has_one_worker_whatever_is_removed_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let (spool, _) = open(&path, 0);
+    let refused = |wanted: bool| {
+        let opened = Spool::open(&path, 0).map(drop);
+        assert_eq!(
+            matches!(opened, Err(SpoolError::InUse { .. })),
+            wanted,
+            "{opened:?}"
+        );
+    };
+    refused(true);
+    spool.look().unwrap();
+    std::fs::remove_file(path.join("lock")).unwrap();
+    refused(true);
+    assert!(matches!(spool.look(), Err(SpoolError::Gone { .. })));
+    drop(spool);
+    refused(false);
+}
+
+#[test]
+fn a_spool_begins_again_where_its_directory_was_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let (mut spool, first) = open(&path, 0);
+    spool.put(&[entry(1, 1.0)], 0).unwrap();
+    std::fs::remove_dir_all(&path).unwrap();
+    assert!(matches!(spool.look(), Err(SpoolError::Gone { .. })));
+    spool.begin_again(0).unwrap();
+    spool.look().unwrap();
+    spool.put(&[entry(2, 2.0)], 0).unwrap();
+    // Files alone may be removed, too.
+    for file in std::fs::read_dir(&path).unwrap().flatten() {
+        std::fs::remove_file(file.path()).unwrap();
+    }
+    assert!(spool.look().is_err());
+    spool.begin_again(0).unwrap();
+    spool.put(&[entry(4, 4.0)], 0).unwrap();
+    drop(spool);
+    let (_, restored) = open(&path, 0);
+    assert_eq!(restored.open, [entry(4, 4.0)]);
+    assert_eq!(restored.state_id, first.state_id);
+}
+
+#[test]
+fn a_spool_leaves_another_workers_directory_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let (mut spool, _) = open(&path, 0);
+    std::fs::rename(&path, directory.path().join("away")).unwrap();
+    let (other, _) = open(&path, 0);
+    assert!(matches!(
+        spool.begin_again(0),
+        Err(SpoolError::InUse { .. })
+    ));
+    drop(other);
+    assert!(matches!(
+        spool.begin_again(0),
+        Err(SpoolError::Replaced { .. })
+    ));
+    std::fs::remove_dir_all(&path).unwrap();
+    std::fs::rename(directory.path().join("away"), &path).unwrap();
+    spool.begin_again(0).unwrap();
+    spool.look().unwrap();
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Put(Vec<u64>),

@@ -302,6 +302,38 @@ async fn a_state_directory_has_one_worker() {
 }
 
 #[tokio::test]
+async fn a_state_directory_that_is_removed_costs_no_outcome() {
+    let coordinator = Coordinator::with(Policy {
+        heartbeat_ms: 100,
+        ..Policy::default()
+    });
+    let bench = Bench::new(&coordinator, 1);
+    let go = bench.path("go");
+    let spec = training(&format!("wait {}", go.display()));
+    coordinator.submit(&[spec], 1).await;
+    let log = bench.path("log");
+    let mut worker = Worker::command(&bench, &[]);
+    worker.stderr(std::fs::File::create(&log).unwrap());
+    let _worker = Worker(worker.spawn().unwrap());
+    until("it is under way", async || {
+        go.with_extension("pid").exists()
+    })
+    .await;
+    std::fs::remove_dir_all(&bench.settings.state_dir).unwrap();
+    until("it is told", async || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        log.contains("was removed or replaced")
+    })
+    .await;
+    std::fs::write(&go, "").unwrap();
+    coordinator.all_are(StateName::Succeeded).await;
+    // The directory is begun again, and then jobs are taken.
+    coordinator.submit(&[null()], 1).await;
+    coordinator.all_are(StateName::Succeeded).await;
+    assert!(spool(&bench.settings.state_dir).contains("measured"));
+}
+
+#[tokio::test]
 async fn a_state_directory_that_cannot_be_is_named() {
     let coordinator = Coordinator::start();
     let mut bench = Bench::new(&coordinator, 1);

@@ -319,3 +319,21 @@ fn outcomes_of_short_jobs_wait_for_each_other_while_jobs_wait_for_slots() {
     let effects = end(&mut table, child(&effects));
     assert_eq!(spooled(&effects), [held(4)]);
 }
+
+#[test]
+fn what_is_gone_from_the_disk_is_written_again_before_new_jobs_are_taken() {
+    let (mut table, fetch) = Table::in_session(1);
+    table.answer(fetch, exchanged(&[], vec![null(1)]));
+    table.spool();
+    let (fetch, _, _) = table.exchange();
+    table.exchange();
+    table.tell(Event::SpoolLost {
+        error: "removed".to_owned(),
+    });
+    table.answer(fetch, exchanged(&[], Vec::new()));
+    table.done();
+    table.pass(6 * SECOND);
+    table.skip_beats();
+    assert_eq!(table.spool()[0].finish.held, held(1));
+    assert!(wants(&table.exchange().1) > 0);
+}
