@@ -364,7 +364,8 @@ mod tests {
     #[tokio::test]
     async fn it_leads_a_group_and_has_every_signal() {
         let mut command = Command::new("sh");
-        let own = "cut -d' ' -f5 /proc/$$/stat; echo $$; grep -E 'Sig(Blk|Ign)' /proc/$$/status";
+        let own =
+            "cut -d' ' -f5 /proc/$$/stat; echo $$; exec grep -E 'Sig(Blk|Ign)' /proc/$$/status";
         command.args(["-c", own]);
         let (text, _status) = told(&command, "").await;
         let lines: Vec<&str> = text.split_whitespace().collect();
