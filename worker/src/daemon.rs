@@ -80,6 +80,9 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     let terminate = take(SignalKind::terminate(), "take SIGTERM")?;
     let interrupt = take(SignalKind::interrupt(), "take SIGINT")?;
     let ended = take(SignalKind::child(), "take SIGCHLD")?;
+    // Taken, it ends no process: a write beyond `ulimit -f` fails instead, and is told.
+    let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    let _too_large = take(too_large, "take SIGXFSZ")?;
     let client = Client::new(&settings.coordinators)?;
     let (spool, restored) = Spool::open(&settings.state_dir, now_ms())?;
     tell_of(&restored);

@@ -1,7 +1,8 @@
 //! The binary: reads the settings, starts the log, runs the daemon.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use swath_agent::Exit;
 use swath_worker::child::{adopt_orphans, die_with, guard};
@@ -35,6 +36,8 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // It would panic where stderr is a file on a full disk.
+        .log_internal_errors(false)
         .init();
     if let Some(Err(error)) = cli.parent.map(die_with) {
         return fail(1, &format!("cannot start under --parent: {error}"));
@@ -53,11 +56,15 @@ fn main() -> ExitCode {
     // lives as long as the process.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(Duration::MAX)
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
+    // One such thread is always there, so that where no more can be started, what is asked of
+    // them waits instead of panicking.
+    drop(runtime.spawn_blocking(|| ()));
     let ended = runtime.block_on(daemon::run(settings));
     // A name server that does not answer must not delay the end: a look-up in
     // progress cannot be cancelled.
@@ -71,11 +78,9 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the last word of the process, whatever is logged"
-)]
+/// Says the last word of the process, whatever is logged.
 fn fail(code: u8, why: &str) -> ExitCode {
-    eprintln!("worker: {why}");
+    // Where stderr is on a full disk, the code says it alone.
+    let _unheard = writeln!(std::io::stderr(), "worker: {why}");
     ExitCode::from(code)
 }

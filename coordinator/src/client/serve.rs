@@ -3,8 +3,9 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use swath_coordinator::server::Server;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::exit::Exit;
@@ -33,6 +34,10 @@ pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
     let settings = settings::serve(context, arguments)?;
     log(arguments)?;
     raise_file_limit();
+    // Taken, it ends no process: a write beyond `ulimit -f` fails instead, and is told.
+    let too_large = SignalKind::from_raw(Signal::XFSZ.as_raw());
+    let _too_large = signal(too_large)
+        .map_err(|error| Failure::error(format!("cannot listen to signals: {error}")))?;
     let mut interrupts = Interrupts::listen(true)?;
     let database = settings.database.url();
     let server = Server::start(settings).await?;
@@ -91,6 +96,8 @@ fn log(arguments: &Serve) -> Outcome<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // It would panic where stderr is a file on a full disk.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }

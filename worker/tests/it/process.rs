@@ -333,6 +333,40 @@ async fn a_state_directory_that_is_removed_costs_no_outcome() {
     assert!(spool(&bench.settings.state_dir).contains("measured"));
 }
 
+/// Its log is on a full disk.
+#[tokio::test]
+async fn a_log_that_cannot_be_written_ends_no_worker() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    coordinator.submit(&[null()], 1).await;
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let mut worker = Worker::command(&bench, &[]);
+    worker.stderr(full.unwrap());
+    let mut worker = Worker(worker.spawn().unwrap());
+    coordinator.all_are(StateName::Succeeded).await;
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.code().await, Some(0));
+}
+
+/// Files may not become larger than this allows.
+#[tokio::test]
+async fn a_limit_of_file_sizes_ends_no_worker() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    coordinator.submit(&[null()], 50).await;
+    let worker = Worker::command(&bench, &[]);
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -f 4; exec \"$@\"", "sh"])
+        .arg(worker.get_program())
+        .args(worker.get_args())
+        .stdin(Stdio::null());
+    let mut worker = Worker(limited.spawn().unwrap());
+    coordinator.all_are(StateName::Succeeded).await;
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.code().await, Some(0));
+}
+
 #[tokio::test]
 async fn a_state_directory_that_cannot_be_is_named() {
     let coordinator = Coordinator::start();
