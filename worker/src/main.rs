@@ -62,8 +62,12 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
-    // One such thread is always there, so that where no more can be started, what is asked of
-    // them waits instead of panicking.
+    // One thread for what blocks is always there, so that where no more can be started, what is
+    // asked of them waits. It would panic where not even the first can be.
+    match std::thread::Builder::new().spawn(|| ()) {
+        Ok(thread) => drop(thread.join()),
+        Err(error) => return fail(1, &format!("cannot start a thread: {error}")),
+    }
     drop(runtime.spawn_blocking(|| ()));
     let ended = runtime.block_on(daemon::run(settings));
     // A name server that does not answer must not delay the end: a look-up in

@@ -225,7 +225,10 @@ fn carry_out(plan: &mut Plan) -> io::Result<Pid> {
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
         (pid, error)
     };
-    let pid = Pid::from_raw(pid).filter(|_| pid > 0).ok_or(error)?;
+    if pid <= 0 {
+        return Err(error);
+    }
+    let pid = Pid::from_raw(pid).ok_or(error)?;
     if plan.error == 0 {
         return Ok(pid);
     }

@@ -12,6 +12,7 @@ use swath_model::files::{FileOrder, Part};
 use swath_model::id::Owner;
 use swath_proto::v1::serve_message::Part as Sent;
 use swath_proto::{convert, limits, v1};
+use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -42,15 +43,20 @@ pub fn start(
     client: Client,
     sessions: watch::Receiver<Option<Owner>>,
 ) -> std::io::Result<()> {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().build()?;
+    let (give, given) = std::sync::mpsc::channel::<Runtime>();
     let thread = std::thread::Builder::new().name("files".to_owned());
     thread.spawn(move || {
+        let Ok(runtime) = given.recv() else { return };
         // On Linux it is of this thread alone, and of those that it starts.
         let _nicer = rustix::process::nice(NICE);
         runtime.block_on(serve(outs, client, sessions));
         runtime.shutdown_background();
     })?;
+    // Only now: a runtime must not be dropped in another, as where there is no thread for it.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build()?;
+    // The thread waits for it.
+    let _given = give.send(runtime);
     Ok(())
 }
 
