@@ -77,7 +77,8 @@ const QUEUE: usize = 4096;
 ///
 /// A job remembers kind, headline and message of the last fault recorded for
 /// it, of any kind. A measurement clears it, and so does everything that makes
-/// the job start over: a retry, or a want that finds it cancelled.
+/// the job start over: a retry, a want that finds it cancelled, or that its
+/// outcome is forgotten.
 #[derive(Clone)]
 pub struct Engine {
     calls: mpsc::Sender<Message>,
@@ -318,8 +319,9 @@ impl Engine {
     /// Otherwise the job decides, with [`swath_model::judge::backoff_unit`] for
     /// the backoff. An outcome that comes too late is
     /// [`swath_model::message::Ack::Stale`]; it is kept aside, once per
-    /// attempt, worker and outcome, if the job exists and its numbers are
-    /// finite. An outcome of an older session is always too late.
+    /// attempt, worker and outcome, if the job exists, its numbers are finite, and
+    /// the attempt is not one whose outcome was forgotten. An outcome of an older
+    /// session is always too late.
     ///
     /// A probe that runs out of memory fails at once, by
     /// [`swath_model::judge::policy_for`].

@@ -91,6 +91,16 @@ impl Engine {
         self.run(Some(now), wanted, work).await
     }
 
+    /// Throws the outcomes of succeeded and diverged jobs away and queues the jobs
+    /// again, as [`Engine::retry_jobs`] does with others. Returns how many changed.
+    /// The attempts stay on record, as forgotten at this time. Of a worker that
+    /// offers such an outcome once more it is not taken, and not kept aside either.
+    pub async fn forget_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
+        let wanted = Wanted::Forget(jobs.clone());
+        let work = move |ledger: &mut Ledger, now| Ok(ledger.forget_jobs(now, &jobs));
+        self.run(Some(now), wanted, work).await
+    }
+
     /// With which other sweeps a submit would share open jobs, where their files
     /// differ in what these need.
     pub async fn overlaps(&self, asked: Shares) -> Result<Vec<Overlap>> {

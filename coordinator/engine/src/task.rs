@@ -356,16 +356,7 @@ impl Task {
                 calls.push_front(call);
                 return Ok(());
             }
-            let Some(ledger) = &self.ledger else {
-                return Ok(());
-            };
-            // An earlier call of the batch may have made it need more.
-            let names = ledger.missing(call.wanted(), looked);
-            let ready = match self.warm(names, looked).await {
-                Ok(()) => self.extras(call.extra()).await,
-                Err(error) => Err(error),
-            };
-            match ready {
+            match self.ready(&*call, looked).await {
                 Ok(extras) => answers.push(self.ask(call, extras)?),
                 Err(error) => {
                     calls.push_front(call);
@@ -378,6 +369,19 @@ impl Task {
             }
         }
         Ok(())
+    }
+
+    /// Loads what a call needs: an earlier call of the batch may have made it need
+    /// more, and what is loaded may name more.
+    async fn ready(&mut self, call: &dyn Call, looked: &mut Looked) -> Result<Extras> {
+        while let Some(ledger) = &self.ledger {
+            let names = ledger.missing(call.wanted(), looked);
+            if names.is_empty() {
+                break;
+            }
+            self.warm(names, looked).await?;
+        }
+        self.extras(call.extra()).await
     }
 
     /// A panicking call takes its batch down, but nothing else.

@@ -42,6 +42,8 @@ pub enum Call {
     CancelJobs(Vec<JobDigest>),
     /// [`Subject::retry_jobs`].
     RetryJobs(Vec<JobDigest>),
+    /// [`Subject::forget_jobs`].
+    ForgetJobs(Vec<JobDigest>),
     /// [`Subject::delete`].
     Delete(SweepDigest, bool),
     /// [`Subject::keep_inputs`].
@@ -69,8 +71,8 @@ pub enum Reply {
     Ticked(Ticked),
     /// To calls that return nothing.
     Done(()),
-    /// To cancel, retry, delete and goodbye: how many jobs changed; to keep files:
-    /// how many are new.
+    /// To cancel, retry, forget, delete and goodbye: how many jobs changed; to keep
+    /// files: how many are new.
     Changed(u64),
     /// To replicate.
     Steered(Steered),
@@ -110,6 +112,7 @@ impl Call {
             }
             Self::CancelJobs(jobs) => subject.cancel_jobs(now, jobs).await.map(Reply::Changed),
             Self::RetryJobs(jobs) => subject.retry_jobs(now, jobs).await.map(Reply::Changed),
+            Self::ForgetJobs(jobs) => subject.forget_jobs(now, jobs).await.map(Reply::Changed),
             Self::Delete(sweep, cancel) => {
                 let jobs = subject.delete(now, sweep, cancel).await;
                 jobs.map(Reply::Changed)

@@ -27,6 +27,7 @@ pub mod cooling;
 pub mod copying;
 pub mod deleting;
 pub mod finishing;
+pub mod forgetting;
 pub mod granting;
 pub mod importing;
 pub mod judging;
@@ -172,6 +173,12 @@ macro_rules! conformance_suite {
             deleting::open_jobs_are_cancelled_on_request,
             deleting::decisions_go_with_their_sweep,
             deleting::a_large_sweep_goes_piece_by_piece,
+            forgetting::a_forgotten_job_is_trained_anew,
+            forgetting::a_forgotten_outcome_is_never_taken_again,
+            forgetting::epochs_of_a_forgotten_attempt_count_no_more,
+            forgetting::forgetting_a_job_revives_its_newest_sweep,
+            forgetting::a_sweep_without_measurements_is_judged_again,
+            forgetting::an_outcome_is_forgotten_in_the_commit_that_brings_it,
             shipping::files_go_with_the_last_sweep_that_needs_them,
             shipping::a_sweep_without_its_files_is_refused,
             shipping::files_without_a_sweep_go_after_a_day,
@@ -320,6 +327,7 @@ mod tests {
             ("sweeping", include_str!("sweeping.rs")),
             ("naming", include_str!("naming.rs")),
             ("deleting", include_str!("deleting.rs")),
+            ("forgetting", include_str!("forgetting.rs")),
             ("shipping", include_str!("shipping.rs")),
             ("importing", include_str!("importing.rs")),
             ("replicating", include_str!("replicating.rs")),

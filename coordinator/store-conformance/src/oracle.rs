@@ -123,6 +123,10 @@ impl Subject for Oracle {
         Ok(self.with(|ledger| ledger.retry_jobs(now, &jobs)))
     }
 
+    async fn forget_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
+        Ok(self.with(|ledger| ledger.forget_jobs(now, &jobs)))
+    }
+
     async fn delete(&self, now: Timestamp, sweep: SweepDigest, cancel: bool) -> Result<u64> {
         self.with(|ledger| ledger.delete(now, sweep, cancel))
             .map_err(told)

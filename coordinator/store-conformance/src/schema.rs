@@ -84,6 +84,8 @@ macro_rules! schema_suite {
             other_ends_are_left_for_what_comes_after_the_queue,
             attempts_are_granted_one_after_the_other,
             outcomes_are_written_once_for_open_attempts,
+            only_what_is_forgotten_goes,
+            what_is_forgotten_is_followed_by_another_outcome,
             a_job_keeps_its_name_and_its_row,
             a_state_has_its_columns_and_no_others,
             names_digests_and_ranges_are_checked,
@@ -309,6 +311,81 @@ pub async fn outcomes_are_written_once_for_open_attempts<T: Tables>(on: &mut T) 
         ),
     ];
     refused(on, &statements).await;
+}
+
+/// A result goes, and its job with it to the queue, only where its attempt says
+/// that it is forgotten.
+pub async fn only_what_is_forgotten_goes(on: &mut impl Tables) {
+    let forgotten = "UPDATE attempt SET forgotten_at = 5 WHERE job = 4";
+    let again = granted("(4, 2, 1, 1, 0)");
+    let once = "only a result is forgotten, and only once";
+    let open = "an outcome is of the newest attempt";
+    let changes = "a succeeded job never changes";
+    let statements = [
+        (
+            "UPDATE attempt SET ended = 'released', ended_at = 1 WHERE job = 2;
+             UPDATE attempt SET forgotten_at = 5 WHERE job = 2"
+                .to_owned(),
+            once,
+        ),
+        (format!("{forgotten}; {forgotten}"), once),
+        (
+            format!("{forgotten}; UPDATE job SET charged = 1 WHERE id = 4"),
+            changes,
+        ),
+        (
+            format!("{forgotten}; UPDATE job SET state = 'failed', fault = 'lost' WHERE id = 4"),
+            changes,
+        ),
+        (
+            format!("{forgotten}; DELETE FROM outcome WHERE job = 4; OUTCOME (4, 1)"),
+            open,
+        ),
+        // That of another attempt is not forgotten with it.
+        (
+            format!("{again}; DELETE FROM outcome; OUTCOME (4, 2)"),
+            "is never deleted",
+        ),
+        (
+            "UPDATE attempt SET forgotten_at = 5 WHERE job = 2; OUTCOME (2, 1)".to_owned(),
+            open,
+        ),
+    ];
+    for (sql, why) in &statements {
+        refused(on, &[(sql, why)]).await;
+    }
+    let queued = "UPDATE job SET state = 'queued', not_before = 0, ended_at = NULL";
+    let waits = [
+        forgotten,
+        "DELETE FROM outcome WHERE job = 4",
+        &format!("{queued} WHERE id = 4"),
+        // What diverged has no numbers.
+        "UPDATE attempt SET forgotten_at = 5 WHERE job = 5",
+        &format!("{queued}, fault = NULL WHERE id = 5"),
+    ];
+    for sql in waits {
+        done(on, sql).await;
+    }
+}
+
+/// One commit may hold that an outcome was forgotten and the next one came.
+pub async fn what_is_forgotten_is_followed_by_another_outcome(on: &mut impl Tables) {
+    let later = [
+        &granted("(4, 2, 1, 1, 0)"),
+        "UPDATE attempt SET forgotten_at = 5 WHERE job = 4 AND attempt = 1",
+        "DELETE FROM outcome WHERE job = 4",
+        "OUTCOME (4, 2)",
+        "UPDATE attempt SET ended = 'measured', ended_at = 2, provenance = 1
+         WHERE job = 4 AND attempt = 2",
+        "UPDATE job SET attempt = 2, ended_at = 2 WHERE id = 4",
+    ];
+    for sql in later {
+        done(on, sql).await;
+    }
+    let outcomes = on
+        .numbers("SELECT attempt FROM outcome WHERE job = 4")
+        .await;
+    assert_eq!(outcomes, [2]);
 }
 
 pub async fn a_job_keeps_its_name_and_its_row(on: &mut impl Tables) {

@@ -76,6 +76,9 @@ pub trait Subject: Send + Sync {
     /// An operator retries jobs.
     async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64>;
 
+    /// The outcomes of jobs are thrown away.
+    async fn forget_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64>;
+
     /// An operator deletes a sweep, with its open jobs if they are to be
     /// cancelled; returns how many jobs are gone.
     async fn delete(&self, now: Timestamp, sweep: SweepDigest, cancel: bool) -> Result<u64>;

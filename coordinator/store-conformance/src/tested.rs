@@ -145,6 +145,10 @@ impl Subject for Tested {
         self.engine().retry_jobs(now, jobs).await
     }
 
+    async fn forget_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
+        self.engine().forget_jobs(now, jobs).await
+    }
+
     async fn delete(&self, now: Timestamp, sweep: SweepDigest, cancel: bool) -> Result<u64> {
         let engine = self.engine();
         engine.begin_deletion(now, sweep, cancel).await?;

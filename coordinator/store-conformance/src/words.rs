@@ -207,6 +207,11 @@ impl Bench {
         self.step(Call::RetryJobs(jobs.to_vec())).await.unwrap()
     }
 
+    /// [`Subject::forget_jobs`].
+    pub async fn forget_jobs(&mut self, jobs: &[JobDigest]) -> u64 {
+        self.step(Call::ForgetJobs(jobs.to_vec())).await.unwrap()
+    }
+
     /// [`Subject::change_worker`].
     pub async fn change_worker(&mut self, worker: &WorkerName, change: WorkerChange) -> Result<()> {
         self.step(Call::ChangeWorker(worker.clone(), change)).await

@@ -329,7 +329,7 @@ async fn cells(session: &mut Session, ids: &[i64]) -> Result<Vec<StoredCell>> {
 }
 
 /// How attempts with an outcome ended, by job, in order.
-type Outcomes = HashMap<i64, Vec<(Attempt, WorkerName, Outcome)>>;
+type Outcomes = HashMap<i64, Vec<(Attempt, WorkerName, Option<Outcome>)>>;
 
 async fn jobs(
     session: &mut Session,
@@ -358,7 +358,7 @@ async fn jobs(
             outcomes
                 .iter()
                 .find_map(|(attempt, _, outcome)| match outcome {
-                    Outcome::Failed { fault, message } if *attempt == faulted => {
+                    Some(Outcome::Failed { fault, message }) if *attempt == faulted => {
                         let headline = judge::headline(message).to_owned();
                         let fault = *fault;
                         Some((faulted, LastFault { fault, headline }))
@@ -384,7 +384,7 @@ async fn jobs(
 async fn outcomes(session: &mut Session, cells: &[i64]) -> Result<Outcomes> {
     let rows = query!(
         r#"SELECT attempt.job, attempt.attempt, worker.name AS worker, attempt.ended AS "ended!",
-                  attempt.message, outcome.test_error, outcome.test_loss,
+                  attempt.message, attempt.forgotten_at, outcome.test_error, outcome.test_loss,
                   outcome.best_test_error, outcome.train_seconds AS "train_seconds?",
                   outcome.metrics, outcome.weights
            FROM job
@@ -400,19 +400,21 @@ async fn outcomes(session: &mut Session, cells: &[i64]) -> Result<Outcomes> {
     .await?;
     let mut outcomes = Outcomes::new();
     for row in rows {
-        let outcome = if let Some(train_seconds) = row.train_seconds {
-            Outcome::Measured(columns::measurement(
+        let outcome = if row.forgotten_at.is_some() {
+            None
+        } else if let Some(train_seconds) = row.train_seconds {
+            Some(Outcome::Measured(columns::measurement(
                 train_seconds,
                 [row.test_error, row.test_loss, row.best_test_error],
                 row.metrics.as_deref(),
                 rows::weights(row.weights.as_deref()),
-            )?)
+            )?))
         } else {
             let Some(fault) = rows::fault(Some(&row.ended))? else {
                 continue;
             };
             let message = text::told(row.message);
-            Outcome::Failed { fault, message }
+            Some(Outcome::Failed { fault, message })
         };
         let worker = rows::worker_name(&row.worker)?;
         let attempt = rows::attempt(row.attempt);

@@ -191,7 +191,7 @@ fn told(mut job: StoredJob, outcome: Outcome, headline: &str) -> StoredJob {
         let headline = headline.to_owned();
         job.fault = Some((Attempt(1), LastFault { fault, headline }));
     }
-    job.outcomes = vec![(Attempt(1), "w".parse().unwrap(), outcome)];
+    job.outcomes = vec![(Attempt(1), "w".parse().unwrap(), Some(outcome))];
     job
 }
 

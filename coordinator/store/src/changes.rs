@@ -58,6 +58,8 @@ pub struct Changes {
     pub new_jobs: Vec<NewJob>,
     /// New attempts; those of a job in order.
     pub attempts: Vec<NewAttempt>,
+    /// Outcomes that are thrown away, each once. The attempts stay.
+    pub dropped: Vec<DroppedOutcome>,
     /// What attempts measured.
     pub outcomes: Vec<OutcomeRow>,
     /// How attempts ended, each once.
@@ -394,6 +396,18 @@ pub struct NewAttempt {
     pub granted_at: Timestamp,
 }
 
+/// An outcome that is thrown away: what the attempt measured goes, and how it
+/// ended stays on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DroppedOutcome {
+    /// The job.
+    pub job: JobKey,
+    /// The attempt. It may have no [`OutcomeRow`], as one that diverged.
+    pub attempt: Attempt,
+    /// When that was.
+    pub at: Timestamp,
+}
+
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AttemptEnd {
@@ -424,7 +438,8 @@ pub struct LostAttempt {
 pub enum End {
     /// It was given back.
     Released,
-    /// It brought a measurement; its [`OutcomeRow`] has the numbers.
+    /// It brought a measurement; its [`OutcomeRow`] has the numbers, unless they
+    /// were thrown away.
     Measured {
         /// What the attempt ran on.
         provenance: Provenance,

@@ -147,8 +147,9 @@ pub struct StoredJob {
     pub fault: Option<(Attempt, LastFault)>,
     /// When it became final; absent while it is not.
     pub ended_at: Option<Timestamp>,
-    /// The outcomes of its attempts, with the worker that got the grant.
-    pub outcomes: Vec<(Attempt, WorkerName, Outcome)>,
+    /// The outcomes of its attempts, with the worker that got the grant; none
+    /// where an outcome was thrown away.
+    pub outcomes: Vec<(Attempt, WorkerName, Option<Outcome>)>,
 }
 
 /// The last cells of a sweep.

@@ -55,8 +55,8 @@ pub enum Part {
     SweepCells,
     /// The list `workers`.
     Workers,
-    /// The lists `new_jobs`, with their `attempts`, `outcomes`, `ends` and
-    /// [`LogGone`], and `jobs`, without those that are as they were created.
+    /// The lists `new_jobs`, with their `attempts`, `dropped`, `outcomes`, `ends`
+    /// and [`LogGone`], and `jobs`, without those that are as they were created.
     Jobs,
     /// The list `late`.
     Late,

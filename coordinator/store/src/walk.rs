@@ -189,9 +189,11 @@ impl Adding<'_> {
         let gone = rows.copied.as_ref().map_or(&[][..], |it| &it.gone);
         let (mut attempts, mut outcomes) = (&rows.attempts[..], &rows.outcomes[..]);
         let (mut ends, mut jobs, mut gone) = (&rows.ends[..], &rows.jobs[..], gone);
+        let mut dropped = &rows.dropped[..];
         for new in &rows.new_jobs {
             let of = (
                 take(&mut attempts, |row| row.job == new.key),
+                take(&mut dropped, |row| row.job == new.key),
                 take(&mut outcomes, |row| row.job == new.key),
                 take(&mut ends, |row| row.job == new.key),
                 take(&mut jobs, |row| row.key == new.key),

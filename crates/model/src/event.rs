@@ -178,6 +178,8 @@ pub enum Requeued {
     NeverMentioned,
     /// An operator retried it, or a sweep wants it again.
     Wanted,
+    /// Its outcome was thrown away.
+    Forgotten,
 }
 
 /// How an attempt failed.

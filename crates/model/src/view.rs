@@ -381,6 +381,9 @@ pub struct AttemptView {
     pub message: String,
     /// What it ran on.
     pub provenance: Option<Provenance>,
+    /// When its outcome was thrown away; absent unless it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten_at: Option<Timestamp>,
 }
 
 /// One job with its attempts.

@@ -48,6 +48,7 @@ pub(crate) enum Deed {
     Change(SweepDigest, SweepChange),
     Cancel(JobDigest),
     Retry(JobDigest),
+    Forget(JobDigest),
     Tend(WorkerName, WorkerChange),
     /// Somebody starts another worker under a name that is taken.
     Double(Hello),
@@ -66,6 +67,7 @@ impl Deed {
             Self::Change(sweep, change) => engine.change_sweep(now, sweep, change).await,
             Self::Cancel(job) => engine.cancel_jobs(now, vec![job]).await.map(drop),
             Self::Retry(job) => engine.retry_jobs(now, vec![job]).await.map(drop),
+            Self::Forget(job) => engine.forget_jobs(now, vec![job]).await.map(drop),
             Self::Tend(worker, change) => {
                 let draining = change == WorkerChange::Drain;
                 engine.change_worker(now, worker.clone(), change).await?;
@@ -82,7 +84,7 @@ pub(crate) fn meddle(chance: &mut Chance, workers: &[WorkerName], jobs: &[JobDig
     let sweep = chance.one_of(&sweeps()).clone();
     let change = |change| Deed::Change(sweep.digest, change);
     let worker = chance.one_of(workers).clone();
-    match chance.within(0..16) {
+    match chance.within(0..18) {
         0 => change(SweepChange::Cancel),
         1 => change(SweepChange::Pause {
             cause: swath_model::cause::PauseCause::Operator,
@@ -92,6 +94,7 @@ pub(crate) fn meddle(chance: &mut Chance, workers: &[WorkerName], jobs: &[JobDig
         6 | 7 => Deed::Submit(Box::new(sweep)),
         8 if !jobs.is_empty() => Deed::Cancel(*chance.one_of(jobs)),
         9 | 10 if !jobs.is_empty() => Deed::Retry(*chance.one_of(jobs)),
+        16 | 17 if !jobs.is_empty() => Deed::Forget(*chance.one_of(jobs)),
         11 => Deed::Tend(worker, WorkerChange::Drain),
         15 => Deed::Double(double(chance, worker)),
         12 => Deed::Tend(

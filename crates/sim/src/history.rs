@@ -37,8 +37,8 @@ pub(crate) struct History {
     attempts: BTreeMap<usize, Held>,
     /// The outcomes that agents reported for an attempt.
     told: BTreeMap<Held, Vec<Outcome>>,
-    /// Every outcome that was ever in the store.
-    recorded: BTreeMap<JobDigest, BTreeMap<Attempt, Outcome>>,
+    /// Every outcome that was ever in the store; none once it was forgotten.
+    recorded: BTreeMap<JobDigest, BTreeMap<Attempt, Option<Outcome>>>,
     /// Attempts whose outcome was acknowledged as recorded.
     acknowledged: BTreeSet<Held>,
     /// What each request of a session was granted when it first was.
@@ -145,10 +145,12 @@ impl History {
             let held = finish.held;
             let recorded = self.recorded.get(&held.job);
             let recorded = recorded.and_then(|it| it.get(&held.attempt));
-            let same = recorded == Some(&finish.outcome);
+            let same = recorded.is_some_and(|it| it.as_ref() == Some(&finish.outcome));
+            // It may be forgotten by the time that its worker hears of it.
+            let was_same = same || recorded == Some(&None);
             let holds = match ack {
-                Ack::Recorded => same && self.acknowledged.insert(held),
-                Ack::AlreadyRecorded => same,
+                Ack::Recorded => was_same && self.acknowledged.insert(held),
+                Ack::AlreadyRecorded => was_same,
                 // A repeated outcome is acknowledged as a success.
                 Ack::Stale => !same,
                 Ack::Refused => false,
@@ -185,11 +187,12 @@ impl History {
     pub(crate) fn check(&mut self, cells: &[StoredCell], may_revive: bool) -> Checked {
         for stored in cells.iter().flat_map(|cell| &cell.jobs) {
             let (digest, after) = (stored.digest, &stored.job);
-            self.outcomes(stored)?;
+            self.outcomes(stored, may_revive)?;
             match self.jobs.get_mut(&digest) {
                 Some(before) if before == after => {}
                 Some(before) => {
-                    step_keeps_the_laws(before, after, may_revive)
+                    let forgotten = is_forgotten(stored, before.attempt);
+                    step_keeps_the_laws(before, after, may_revive, forgotten)
                         .map_err(|law| format!("{law}: {digest:?}\n{before:?}\n{after:?}"))?;
                     *before = after.clone();
                 }
@@ -201,24 +204,28 @@ impl History {
         Ok(())
     }
 
-    /// What was recorded once stays, and no outcome exists that nobody
-    /// reported.
-    fn outcomes(&mut self, stored: &StoredJob) -> Checked {
+    /// What was recorded once stays, unless somebody may forget it, and no outcome
+    /// exists that nobody reported.
+    fn outcomes(&mut self, stored: &StoredJob, may_forget: bool) -> Checked {
         let job = stored.digest;
         let recorded = self.recorded.entry(job).or_default();
         for (attempt, _, outcome) in &stored.outcomes {
             let attempt = *attempt;
-            if let Some(before) = recorded.get(&attempt) {
-                ensure(before == outcome, || {
+            let before = recorded.insert(attempt, outcome.clone());
+            if outcome.is_none() && may_forget {
+                continue;
+            }
+            if let Some(before) = before {
+                ensure(before == *outcome, || {
                     format!("I4: attempt {attempt} of {job:?} had {before:?}, now {outcome:?}")
                 })?;
                 continue;
             }
             let told = self.told.get(&Held { job, attempt });
-            ensure(told.is_some_and(|told| told.contains(outcome)), || {
+            let told = told.zip(outcome.as_ref());
+            ensure(told.is_some_and(|(told, one)| told.contains(one)), || {
                 format!("attempt {attempt} of {job:?} has {outcome:?}, which nobody told")
             })?;
-            recorded.insert(attempt, outcome.clone());
         }
         ensure(recorded.len() == stored.outcomes.len(), || {
             format!("I9: a recorded outcome of {job:?} is lost: {recorded:?}")
@@ -245,8 +252,10 @@ impl History {
         for (job, state) in &self.jobs {
             let outcomes = self.recorded.get(job).into_iter().flatten();
             let measured = outcomes.filter_map(|(attempt, outcome)| match outcome {
-                Outcome::Measured(measured) => Some((*attempt, measured.values.get(TEST_ERROR)?)),
-                Outcome::Failed { .. } => None,
+                Some(Outcome::Measured(measured)) => {
+                    Some((*attempt, measured.values.get(TEST_ERROR)?))
+                }
+                Some(Outcome::Failed { .. }) | None => None,
             });
             let measured: Vec<(Attempt, f64)> = measured.collect();
             let wanted = usize::from(state.state_name() == StateName::Succeeded);
@@ -278,11 +287,22 @@ impl History {
     }
 }
 
-fn step_keeps_the_laws(before: &Job, after: &Job, may_revive: bool) -> Result<(), &'static str> {
+/// Whether the outcome of an attempt was forgotten.
+fn is_forgotten(stored: &StoredJob, attempt: Attempt) -> bool {
+    let mut outcomes = stored.outcomes.iter();
+    outcomes.any(|(of, _, outcome)| *of == attempt && outcome.is_none())
+}
+
+fn step_keeps_the_laws(
+    before: &Job,
+    after: &Job,
+    may_revive: bool,
+    forgotten: bool,
+) -> Result<(), &'static str> {
     if after.attempt < before.attempt {
         return Err("I2: an attempt number came back");
     }
-    if before.state_name() == StateName::Succeeded {
+    if before.state_name() == StateName::Succeeded && !forgotten {
         return Err("I4: a measured job changed");
     }
     if before.state_name().is_final() && !may_revive {

@@ -146,7 +146,7 @@ impl Ledger {
             }
         }
         self.changes.deleted.sweep_cells.push(dropped);
-        self.forget_jobs(&gone.jobs);
+        self.leave_workers(&gone.jobs);
         for jobs in gone.begun.chunks(TOLD_AT_ONCE) {
             let jobs = jobs.to_vec();
             self.tell_of_sweep(key, What::JobsDeleted { jobs }, now);
@@ -257,7 +257,7 @@ impl Ledger {
     }
 
     /// Lets workers remember nothing of jobs that are gone.
-    fn forget_jobs(&mut self, gone: &HashSet<JobDigest>) {
+    fn leave_workers(&mut self, gone: &HashSet<JobDigest>) {
         for (key, worker) in &mut self.workers {
             let before = worker.failed.len();
             worker.failed.retain(|job| !gone.contains(job));

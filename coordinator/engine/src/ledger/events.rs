@@ -202,6 +202,7 @@ fn requeued(event: &job::Event<'_>) -> Requeued {
         job::Event::Release { .. } => Requeued::Released,
         job::Event::TakeBack { .. } => Requeued::NeverMentioned,
         job::Event::Want | job::Event::Retry => Requeued::Wanted,
+        job::Event::Forget => Requeued::Forgotten,
         _ => Requeued::Lost,
     }
 }

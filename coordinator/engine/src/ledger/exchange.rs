@@ -145,7 +145,7 @@ impl Ledger {
     ) -> bool {
         let outcomes = self.entry(at).lived().map_or(&[][..], |it| &it.outcomes);
         outcomes.iter().any(|known| {
-            known.attempt == attempt && known.worker == *worker && known.outcome == outcome
+            known.attempt == attempt && known.worker == *worker && known.outcome == Some(outcome)
         })
     }
 
@@ -163,7 +163,7 @@ impl Ledger {
         entry.lived_mut().outcomes.push(Recorded {
             attempt,
             worker: bringer.owner.worker.clone(),
-            outcome,
+            outcome: Some(outcome),
         });
         let provenance = finish.provenance;
         let (end, fault) = match finish.outcome {
@@ -196,8 +196,12 @@ impl Ledger {
         self.remember(at, fault.as_ref());
     }
 
-    /// Keeps an outcome that came too late.
+    /// Keeps an outcome that came too late. One that was thrown away is not kept
+    /// again, however often a worker offers it.
     fn keep_aside(&mut self, at: Loc, now: Timestamp, bringer: &Bringer<'_>, finish: Finish) {
+        if self.entry(at).is_dropped(finish.held.attempt) {
+            return;
+        }
         let finite = match &finish.outcome {
             Outcome::Measured(measurement) => Measurement::is_finite(measurement),
             Outcome::Failed { .. } => true,

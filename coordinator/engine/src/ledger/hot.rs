@@ -104,7 +104,8 @@ pub(super) struct Recorded {
     pub(super) attempt: Attempt,
     /// The worker that got the grant.
     pub(super) worker: WorkerName,
-    pub(super) outcome: OutcomeKey,
+    /// None once it was thrown away.
+    pub(super) outcome: Option<OutcomeKey>,
 }
 
 /// Tells outcomes apart without storing them.
@@ -194,6 +195,13 @@ impl Entry {
     pub(super) fn fault(&self) -> Option<&LastFault> {
         let (_, fault) = self.lived()?.fault.as_ref()?;
         Some(fault)
+    }
+
+    /// Whether the outcome of an attempt was thrown away.
+    pub(super) fn is_dropped(&self, attempt: Attempt) -> bool {
+        let outcomes = self.lived().map_or(&[][..], |it| &it.outcomes);
+        let mut dropped = outcomes.iter().filter(|it| it.outcome.is_none());
+        dropped.any(|it| it.attempt == attempt)
     }
 
     /// Applies [`Job::apply`].

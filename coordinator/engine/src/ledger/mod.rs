@@ -12,6 +12,7 @@ mod check;
 mod delete;
 mod events;
 mod exchange;
+mod forget;
 mod hot;
 mod import;
 mod index;

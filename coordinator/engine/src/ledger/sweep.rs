@@ -365,14 +365,14 @@ impl Ledger {
 
     /// The sweeps that hold a job and are not being deleted, in order of
     /// submission.
-    fn kept_holders(&self, at: Loc) -> Vec<SweepKey> {
+    pub(super) fn kept_holders(&self, at: Loc) -> Vec<SweepKey> {
         let kept = |key: &SweepKey| !self.sweep(*key).label.deleting;
         self.holders(at).into_iter().filter(kept).collect()
     }
 
     /// If no sweep that holds a job is live, makes the newest one live: a
     /// waiting job must be needed, or it would wait for ever.
-    fn revive_holder(&mut self, at: Loc, now: Timestamp) {
+    pub(super) fn revive_holder(&mut self, at: Loc, now: Timestamp) {
         if self.needed(at) {
             return;
         }

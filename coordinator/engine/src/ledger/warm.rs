@@ -27,6 +27,10 @@ pub enum Wanted {
     /// The cells of these jobs, some of which failed, and those of all jobs that
     /// workers have failed in a row: they are judged together.
     Failed(Vec<JobDigest>),
+    /// The cells of these jobs, whose outcomes are to be thrown away, and those of
+    /// all jobs of sweeps that then have no measurement left: the faults of such a
+    /// sweep count again.
+    Forget(Vec<JobDigest>),
     /// These cells.
     Cells(Vec<CellDigest>),
     /// What a submit of this sweep with these cells changes.
@@ -134,7 +138,8 @@ impl Ledger {
         );
     }
 
-    /// What must be loaded before a call that needs this.
+    /// What must be loaded before a call that needs this; to be asked again with
+    /// that, because what is loaded may name more.
     pub fn missing(&self, wanted: &Wanted, looked: &Looked) -> Names {
         let mut names = Names::default();
         match wanted {
@@ -144,6 +149,12 @@ impl Ledger {
                 self.missing_jobs(jobs, looked, &mut names);
                 let rows = self.workers.values().flat_map(|worker| &worker.failed);
                 self.missing_jobs(rows, looked, &mut names);
+            }
+            Wanted::Forget(jobs) => {
+                self.missing_jobs(jobs, looked, &mut names);
+                let bereft = self.bereft_without(jobs).into_iter();
+                let cold = bereft.filter(|key| !looked.sweeps.contains(key));
+                names.sweeps.extend(cold);
             }
             Wanted::Cells(cells) => self.missing_cells(cells, looked, &mut names),
             Wanted::Submit(sweep, cells) => match self.sweep_keys.get(sweep) {
@@ -242,7 +253,7 @@ impl Ledger {
                 .map(|(attempt, worker, outcome)| Recorded {
                     attempt,
                     worker,
-                    outcome: OutcomeKey::of(&outcome),
+                    outcome: outcome.as_ref().map(OutcomeKey::of),
                 })
                 .collect(),
             job: stored.job,

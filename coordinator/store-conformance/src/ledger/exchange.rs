@@ -134,9 +134,12 @@ impl Ledger {
             worker: worker.clone(),
             outcome,
         };
-        let kept = &mut self.jobs[index].late;
-        if finite && !kept.contains(&late) {
-            kept.push(late);
+        let row = &mut self.jobs[index];
+        let named = (attempt.0 as usize).checked_sub(1);
+        let named = named.and_then(|place| row.attempts.get(place));
+        let forgotten = named.is_some_and(|attempt| attempt.forgotten.is_some());
+        if finite && !forgotten && !row.late.contains(&late) {
+            row.late.push(late);
         }
     }
 
@@ -234,6 +237,7 @@ impl Ledger {
             missed: 0,
             end: None,
             lost: None,
+            forgotten: None,
             observations: std::collections::BTreeMap::new(),
         });
         Some(self.grant_of(index))

@@ -187,13 +187,16 @@ struct AttemptRow {
     end: Option<(Timestamp, End)>,
     /// When its lease ended without word of it, as long as it has not come back.
     lost: Option<Timestamp>,
+    /// When its outcome was thrown away.
+    forgotten: Option<Timestamp>,
     observations: BTreeMap<u32, Observation>,
 }
 
 impl AttemptRow {
+    /// The outcome that counts for this attempt.
     const fn outcome(&self) -> Option<&Outcome> {
         match &self.end {
-            Some((_, End::Outcome(outcome, _))) => Some(outcome),
+            Some((_, End::Outcome(outcome, _))) if self.forgotten.is_none() => Some(outcome),
             _ => None,
         }
     }

@@ -348,6 +348,7 @@ impl JobRow {
             ended: ended.to_owned(),
             message: message.to_owned(),
             provenance,
+            forgotten_at: row.forgotten,
         }
     }
 
@@ -377,6 +378,9 @@ impl JobRow {
         }
         let mut curve = Curve::default();
         for (place, row) in self.attempts.iter().enumerate() {
+            if row.forgotten.is_some() {
+                continue;
+            }
             let attempt = Attempt(place as u32 + 1);
             for observation in row.observations.values() {
                 let value = observation.values.get(&epochs.metric);

@@ -270,6 +270,22 @@ impl Ledger {
         changed
     }
 
+    /// Throws the outcomes of succeeded and diverged jobs away and queues the jobs
+    /// again. Returns how many changed.
+    pub fn forget_jobs(&mut self, now: Timestamp, jobs: &[JobDigest]) -> u64 {
+        let mut changed = 0;
+        for index in self.indices(jobs) {
+            if self.apply(index, &Event::Forget, now) == Ok(Applied::Changed) {
+                changed += 1;
+                if let Some(newest) = self.jobs[index].attempts.last_mut() {
+                    newest.forgotten = Some(now);
+                }
+                self.revive_holder(index);
+            }
+        }
+        changed
+    }
+
     /// Makes the newest sweep that holds a job live if none is, because a job
     /// that waits must be needed, or it would wait for ever.
     fn revive_holder(&mut self, index: usize) {

@@ -134,7 +134,8 @@ impl Tables {
         let rec = &self.jobs[&key];
         let outcomes = rec.attempts.iter().filter_map(|it| {
             let worker = self.workers[&it.new.worker].name.clone();
-            Some((it.new.attempt, worker, it.outcome()?.0))
+            it.ran_on()?;
+            Some((it.new.attempt, worker, it.outcome()))
         });
         StoredJob {
             key,

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use swath_model::event::Event;
 use swath_model::id::Attempt;
+use swath_model::outcome::Fault;
 use swath_store::{LOG_HEAD_BYTES, LOG_TAIL_BYTES, kept_text};
 
 use super::tables::{AttemptRec, CellRec, JobRec, Said, SweepRec, Tables};
 use crate::{
-    AttemptEnd, CellKey, Changes, Copied, CopiedLog, DecisionRow, End, GrantRequest, GrownCell,
-    JobKey, JobRow, LabelRow, LateOutcome, LogRow, LostAttempt, NeedsRow, NewAttempt, NewCell,
-    NewImport, NewJob, NewSweep, NewSweepCell, ObservationRow, OutcomeRow, REQUESTS_KEPT,
-    RenamedSweep, ReplicationRow, SweepKey, SweepRow, WorkerKey, WorkerRow,
+    AttemptEnd, CellKey, Changes, Copied, CopiedLog, DecisionRow, DroppedOutcome, End,
+    GrantRequest, GrownCell, JobKey, JobRow, LabelRow, LateOutcome, LogRow, LostAttempt, NeedsRow,
+    NewAttempt, NewCell, NewImport, NewJob, NewSweep, NewSweepCell, ObservationRow, OutcomeRow,
+    REQUESTS_KEPT, RenamedSweep, ReplicationRow, SweepKey, SweepRow, WorkerKey, WorkerRow,
 };
 
 /// Why a row may not be written.
@@ -51,6 +52,7 @@ impl Tables {
             workers,
             new_jobs,
             attempts,
+            dropped,
             outcomes,
             ends,
             lost,
@@ -86,6 +88,7 @@ impl Tables {
         all(workers, |row| self.put_worker(row))?;
         all(new_jobs, |new| self.add_job(new))?;
         all(attempts, |new| self.add_attempt(new))?;
+        all(dropped, |row| self.drop_outcome(row))?;
         all(outcomes, |row| self.add_outcome(row))?;
         all(ends, |row| self.end_attempt(row))?;
         all(lost, |row| self.lose_attempt(row))?;
@@ -305,6 +308,7 @@ impl Tables {
             outcome: None,
             end: None,
             lost: None,
+            forgotten: None,
             log_gone: 0,
             observations: std::collections::BTreeMap::new(),
         });
@@ -324,6 +328,23 @@ impl Tables {
         found.ok_or_else(|| format!("there is no attempt {attempt} of job {job}"))
     }
 
+    fn drop_outcome(&mut self, row: DroppedOutcome) -> Refused {
+        let (key, attempt) = (row.job, row.attempt);
+        let rec = self.attempt_mut(key, attempt)?;
+        let is_result = match rec.end.as_ref().map(|it| &it.end) {
+            // It ends in this commit.
+            None | Some(End::Measured { .. }) => true,
+            Some(End::Failed { fault, .. }) => *fault == Fault::Diverged,
+            Some(End::Released) => false,
+        };
+        ensure(rec.forgotten.is_none() && is_result, || {
+            format!("attempt {attempt} of job {key} has no outcome to forget")
+        })?;
+        rec.forgotten = Some(row.at);
+        rec.outcome = None;
+        Ok(())
+    }
+
     fn add_outcome(&mut self, row: OutcomeRow) -> Refused {
         let (key, attempt) = (row.job, row.attempt);
         let job = self.job_mut(key)?;
@@ -334,7 +355,8 @@ impl Tables {
             format!("what job {key} measured is not finite")
         })?;
         let rec = self.attempt_mut(key, attempt)?;
-        ensure(rec.outcome.is_none() && rec.end.is_none(), || {
+        let is_open = rec.outcome.is_none() && rec.end.is_none() && rec.forgotten.is_none();
+        ensure(is_open, || {
             format!("attempt {attempt} of job {key} has ended before it measured")
         })?;
         rec.outcome = Some(row);
@@ -364,6 +386,7 @@ impl Tables {
         })?;
         let outcome = rec.outcome.as_ref();
         let agrees = match &row.end {
+            End::Measured { .. } if rec.forgotten.is_some() => outcome.is_none(),
             End::Measured { provenance } => {
                 outcome.is_some_and(|it| it.provenance == *provenance && it.recorded_at == row.at)
             }

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use super::failed;
 use super::tables::{JobRec, Tables};
 use crate::{
-    CellKey, Changes, LogGone, LostAttempt, Names, NewImport, NewJob, ObservationRow, Page,
-    PageKey, Part, Result, Snapshot, Start, StoredCell,
+    CellKey, Changes, DroppedOutcome, LogGone, LostAttempt, Names, NewImport, NewJob,
+    ObservationRow, Page, PageKey, Part, Result, Snapshot, Start, StoredCell,
 };
 
 /// The rows as they were when the snapshot was taken.
@@ -137,6 +137,12 @@ fn add_job(all: &mut Changes, rec: &JobRec) {
         ..rec.new
     });
     all.attempts.extend(rec.attempts.iter().map(|it| it.new));
+    let dropped = rec.attempts.iter().filter_map(|it| {
+        let (job, attempt) = (it.new.job, it.new.attempt);
+        let at = it.forgotten?;
+        Some(DroppedOutcome { job, attempt, at })
+    });
+    all.dropped.extend(dropped);
     let outcomes = rec.attempts.iter().filter_map(|it| it.outcome.clone());
     all.outcomes.extend(outcomes);
     let ends = rec.attempts.iter().filter_map(|it| it.end.clone());

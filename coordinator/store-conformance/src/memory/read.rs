@@ -169,7 +169,8 @@ impl Tables {
             ended_at: row.end.as_ref().map(|it| it.at).or(row.lost),
             ended: ended.to_owned(),
             message: message.to_owned(),
-            provenance: row.outcome().map(|(_, provenance)| provenance.clone()),
+            provenance: row.ran_on().cloned(),
+            forgotten_at: row.forgotten,
         }
     }
 
@@ -187,7 +188,8 @@ impl Tables {
         let alike = cells.flat_map(|cell| {
             let jobs = cell.jobs.iter().rev().map(|job| &self.jobs[job]);
             jobs.filter_map(|rec| {
-                let (outcome, provenance) = rec.newest()?.outcome()?;
+                let newest = rec.newest()?;
+                let (outcome, provenance) = (newest.outcome()?, newest.ran_on()?);
                 let Outcome::Measured(measured) = outcome else {
                     return None;
                 };
@@ -319,7 +321,6 @@ fn result(rec: &JobRec, epochs: Option<&Epochs>) -> ReplicateResult {
     let state = rec.state();
     let ended = matches!(state, StateName::Succeeded | StateName::Failed);
     let newest = rec.newest().filter(|_| ended);
-    let outcome = newest.and_then(AttemptRec::outcome);
     let measured = rec.newest().and_then(|it| it.outcome.as_ref());
     ReplicateResult {
         replicate: rec.new.replicate,
@@ -329,7 +330,7 @@ fn result(rec: &JobRec, epochs: Option<&Epochs>) -> ReplicateResult {
         fault: rec.fault(),
         measurement: measured.map(|row| row.measurement.clone()),
         last_values: epochs.map_or_else(Vec::new, |epochs| last_values(rec, epochs)),
-        provenance: outcome.map(|(_, provenance)| Arc::new(provenance.clone())),
+        provenance: newest.and_then(AttemptRec::ran_on).cloned().map(Arc::new),
         imported: None,
     }
 }
@@ -339,7 +340,7 @@ fn last_values(rec: &JobRec, epochs: &Epochs) -> Vec<f64> {
         return Vec::new();
     }
     let mut curve = Curve::default();
-    for attempt in &rec.attempts {
+    for attempt in rec.attempts.iter().filter(|it| it.forgotten.is_none()) {
         for observation in attempt.observations.values() {
             let value = observation.values.get(&epochs.metric);
             curve.see(attempt.new.attempt, observation.epoch, value);

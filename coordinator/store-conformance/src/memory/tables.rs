@@ -95,6 +95,8 @@ pub(super) struct AttemptRec {
     pub(super) outcome: Option<OutcomeRow>,
     pub(super) end: Option<AttemptEnd>,
     pub(super) lost: Option<Timestamp>,
+    /// When its outcome was thrown away.
+    pub(super) forgotten: Option<Timestamp>,
     /// The last chunk of the log that was dropped to make room.
     pub(super) log_gone: u64,
     /// Observations by epoch.
@@ -199,25 +201,29 @@ impl JobRec {
 }
 
 impl AttemptRec {
-    /// The outcome of the attempt, and what it ran on.
-    pub(super) fn outcome(&self) -> Option<(Outcome, &Provenance)> {
+    /// What the attempt ran on, if it brought an outcome.
+    pub(super) fn ran_on(&self) -> Option<&Provenance> {
         match &self.end.as_ref()?.end {
             End::Released => None,
-            End::Measured { provenance } => {
+            End::Measured { provenance } | End::Failed { provenance, .. } => Some(provenance),
+        }
+    }
+
+    /// The outcome of the attempt, unless it was thrown away.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        if self.forgotten.is_some() {
+            return None;
+        }
+        match &self.end.as_ref()?.end {
+            End::Released => None,
+            End::Measured { .. } => {
                 let row = self.outcome.as_ref()?;
-                Some((Outcome::Measured(row.measurement.clone()), provenance))
+                Some(Outcome::Measured(row.measurement.clone()))
             }
-            End::Failed {
-                fault,
-                message,
-                provenance,
-            } => {
-                let outcome = Outcome::Failed {
-                    fault: *fault,
-                    message: message.clone(),
-                };
-                Some((outcome, provenance))
-            }
+            End::Failed { fault, message, .. } => Some(Outcome::Failed {
+                fault: *fault,
+                message: message.clone(),
+            }),
         }
     }
 }

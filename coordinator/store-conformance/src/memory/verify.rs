@@ -2,6 +2,7 @@
 
 use swath_model::event::{SweepNow, WorkerNow};
 use swath_model::job::StateName;
+use swath_model::outcome::Fault;
 use swath_model::view::Counts;
 
 use super::commit::{Refused, ensure};
@@ -16,13 +17,15 @@ pub(super) fn step(rec: &JobRec, row: &JobRow) -> Refused {
     ensure(after.attempt >= before.attempt, || {
         format!("the attempts of job {key} grow less")
     })?;
-    ensure(was != StateName::Succeeded || rec.row == *row, || {
+    let newest = rec.attempt(before.attempt);
+    let is_forgotten = newest.is_some_and(|it| it.forgotten.is_some());
+    let stays = was == StateName::Succeeded && !is_forgotten;
+    ensure(!stays || rec.row == *row, || {
         format!("job {key} has succeeded and changes")
     })?;
-    // Only a retry, or a new want, leaves a final state.
-    let over = matches!(was, StateName::Failed | StateName::Cancelled);
+    // Only a retry, a new want, or a forgotten outcome leaves a final state.
     let again = is == StateName::Queued || after.attempt > before.attempt;
-    ensure(!over || again || is.is_final(), || {
+    ensure(!was.is_final() || again || is.is_final(), || {
         format!("job {key} goes on after it was final")
     })
 }
@@ -125,9 +128,13 @@ impl Tables {
         )?;
         let told = rec.attempts.iter().all(|it| {
             let end = it.end.as_ref().map(|it| &it.end);
-            it.outcome.is_some() == matches!(end, Some(End::Measured { .. }))
+            let counts = it.forgotten.is_none();
+            it.outcome.is_some() == (counts && matches!(end, Some(End::Measured { .. })))
         });
         holds(told, "has an outcome whose attempt has not ended with it")?;
+        let result = succeeded || rec.fault() == Some(Fault::Diverged);
+        let forgotten = rec.newest().is_some_and(|it| it.forgotten.is_some());
+        holds(!result || !forgotten, "has a result that is forgotten")?;
         let ended = rec.newest().is_none_or(|it| it.end.is_some());
         holds(
             !ended || (job.closed && lease.is_none()),

@@ -90,6 +90,7 @@ enum Op {
     Extend,
     CancelJobs(u8),
     RetryJobs(u8),
+    ForgetJobs(u8),
     Worker(u8, WorkerChange),
     Import {
         /// An index into [`IMPORTED`].
@@ -385,6 +386,7 @@ fn call() -> impl Strategy<Value = Op> {
         1 => Just(Op::Extend),
         1 => any::<u8>().prop_map(Op::CancelJobs),
         2 => any::<u8>().prop_map(Op::RetryJobs),
+        2 => any::<u8>().prop_map(Op::ForgetJobs),
         2 => (worker(), worker_change()).prop_map(|(worker, change)| Op::Worker(worker, change)),
         3 => import(),
     ]
@@ -417,6 +419,7 @@ mod tests {
             "look settled",
             "cancel changed",
             "retry changed",
+            "outcomes forgotten",
             "delete changed",
             "delete Conflict",
             "forget Done",

@@ -363,6 +363,7 @@ impl World {
             // Cancels few at a time, or nothing would be left to do.
             Op::CancelJobs(bits) => Call::CancelJobs(jobs(bits & bits.rotate_left(1))),
             Op::RetryJobs(bits) => Call::RetryJobs(jobs(bits)),
+            Op::ForgetJobs(bits) => Call::ForgetJobs(jobs(bits)),
             Op::Worker(worker, change) => Call::ChangeWorker(name(worker), change),
             Op::Import {
                 sweep,
@@ -500,6 +501,9 @@ impl World {
             (Call::CancelJobs(_), Reply::Changed(jobs)) => self.count("cancel", "changed", jobs),
             (Call::Delete(..), Reply::Changed(jobs)) => self.count("delete", "changed", jobs),
             (Call::RetryJobs(_), Reply::Changed(jobs)) => self.count("retry", "changed", jobs),
+            (Call::ForgetJobs(_), Reply::Changed(jobs)) => {
+                self.count("outcomes", "forgotten", jobs);
+            }
             (Call::ChangeWorker(_, WorkerChange::Forget), Reply::Done(())) => {
                 self.count("forget", "Done", 1);
             }

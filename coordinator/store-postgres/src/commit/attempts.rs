@@ -4,7 +4,9 @@ use sqlx::query;
 use swath_model::outcome::COLUMNS;
 use swath_model::time::Timestamp;
 use swath_store::columns::others;
-use swath_store::{AttemptEnd, End, LateOutcome, LostAttempt, NewAttempt, OutcomeRow};
+use swath_store::{
+    AttemptEnd, DroppedOutcome, End, LateOutcome, LostAttempt, NewAttempt, OutcomeRow,
+};
 
 use super::{CHUNK, Known, all_written};
 use crate::error::Result;
@@ -33,6 +35,30 @@ pub(super) async fn insert(session: &mut Session, attempts: &[NewAttempt]) -> Re
         )
         .execute(&mut *session)
         .await?;
+    }
+    Ok(())
+}
+
+/// Throws outcomes away, where there are any; the attempts say when that was.
+pub(super) async fn drop_outcomes(session: &mut Session, dropped: &[DroppedOutcome]) -> Result<()> {
+    for chunk in dropped.chunks(CHUNK) {
+        let jobs: Vec<i64> = chunk.iter().map(|row| row.job.0).collect();
+        let attempts: Vec<i64> = chunk.iter().map(|row| row.attempt.0.into()).collect();
+        let at: Vec<i64> = chunk.iter().map(|row| row.at.as_ms()).collect();
+        let done = query!(
+            "UPDATE attempt SET forgotten_at = line.at
+             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS line (job, attempt, at)
+             WHERE attempt.job = line.job AND attempt.attempt = line.attempt",
+            &jobs,
+            &attempts,
+            &at
+        )
+        .execute(&mut *session)
+        .await?;
+        all_written(done.rows_affected(), chunk.len(), "attempts")?;
+        query!("DELETE FROM outcome WHERE job = ANY($1::bigint[])", &jobs)
+            .execute(&mut *session)
+            .await?;
     }
     Ok(())
 }

@@ -78,6 +78,7 @@ pub(crate) async fn write(
     jobs::insert(session, &changes.new_jobs).await?;
     store_provenances(session, known, changes).await?;
     attempts::insert(session, &changes.attempts).await?;
+    attempts::drop_outcomes(session, &changes.dropped).await?;
     attempts::insert_outcomes(session, known, &changes.outcomes).await?;
     attempts::end(session, known, &changes.ends).await?;
     attempts::lose(session, &changes.lost).await?;

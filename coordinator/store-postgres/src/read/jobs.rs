@@ -238,7 +238,8 @@ pub(crate) async fn job(session: &mut Session, digest: JobDigest) -> Result<Opti
     };
     let attempts = query!(
         r#"SELECT attempt.attempt, worker.name AS worker, attempt.session, attempt.granted_at,
-                  attempt.ended_at, attempt.ended, attempt.lost_at, attempt.message,
+                  attempt.ended_at, attempt.ended, attempt.lost_at,
+                  attempt.forgotten_at, attempt.message,
                   provenance.device AS "device?", provenance.driver AS "driver?",
                   provenance.libtorch AS "libtorch?", provenance.trainer AS "trainer?",
                   provenance.threads AS "threads?", provenance.determinism AS "determinism?"
@@ -279,6 +280,7 @@ pub(crate) async fn job(session: &mut Session, digest: JobDigest) -> Result<Opti
                 threads: row.threads.unwrap_or(0) as u32,
                 determinism: told(row.determinism),
             }),
+            forgotten_at: row.forgotten_at.map(Timestamp::from_ms),
         });
     }
     Ok(Some(JobDetail {

@@ -307,7 +307,8 @@ async fn last_values(session: &mut Session, sweep: i64, epochs: Epochs) -> Resul
                   seen.metrics
            FROM sweep_job
            JOIN job ON job.id = sweep_job.job AND job.state = 'succeeded'
-           JOIN observation AS seen ON seen.job = job.id
+           JOIN attempt ON attempt.job = job.id AND attempt.forgotten_at IS NULL
+           JOIN observation AS seen ON seen.job = attempt.job AND seen.attempt = attempt.attempt
            WHERE sweep_job.sweep = $1
            ORDER BY seen.job, seen.attempt, seen.epoch"#,
         sweep,

@@ -5,7 +5,9 @@ use swath_model::id::WeightsDigest;
 use swath_model::outcome::{COLUMNS, Provenance};
 use swath_model::time::Timestamp;
 use swath_store::columns::others;
-use swath_store::{AttemptEnd, End, LateOutcome, LostAttempt, NewAttempt, OutcomeRow};
+use swath_store::{
+    AttemptEnd, DroppedOutcome, End, LateOutcome, LostAttempt, NewAttempt, OutcomeRow,
+};
 
 use super::all_written;
 use super::pack::{Beside, chunks, lines};
@@ -35,6 +37,34 @@ pub(super) async fn insert(tx: &mut Tx, attempts: &[NewAttempt]) -> Result<()> {
              SELECT line.value ->> 0, line.value ->> 1, line.value ->> 2, line.value ->> 3,
                     line.value ->> 4
              FROM jsonb_each(?1) AS line",
+            list
+        )
+        .execute(&mut tx.conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Throws outcomes away, where there are any; the attempts say when that was.
+pub(super) async fn drop_outcomes(tx: &mut Tx, dropped: &[DroppedOutcome]) -> Result<()> {
+    for dropped in chunks(dropped, |_| 0) {
+        let list = dropped
+            .iter()
+            .map(|it| (it.job.0, it.attempt, it.at.as_ms()));
+        let list = lines(&list.collect::<Vec<_>>());
+        let written = query!(
+            "WITH line AS MATERIALIZED (SELECT value FROM json_each(?1))
+             UPDATE attempt SET forgotten_at = line.value ->> 2
+             FROM line
+             WHERE attempt.job = line.value ->> 0 AND attempt.attempt = line.value ->> 1",
+            list
+        )
+        .execute(&mut tx.conn)
+        .await?
+        .rows_affected();
+        all_written("attempts", written, dropped.len())?;
+        query!(
+            "DELETE FROM outcome WHERE job IN (SELECT value ->> 0 FROM json_each(?1))",
             list
         )
         .execute(&mut tx.conn)

@@ -38,6 +38,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
         workers,
         new_jobs,
         attempts,
+        dropped,
         outcomes,
         ends,
         lost,
@@ -67,6 +68,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
     workers::write(tx, workers).await?;
     jobs::insert(tx, new_jobs).await?;
     attempts::insert(tx, attempts).await?;
+    attempts::drop_outcomes(tx, dropped).await?;
     attempts::insert_outcomes(tx, outcomes).await?;
     attempts::end(tx, ends).await?;
     attempts::lose(tx, lost).await?;

@@ -194,6 +194,7 @@ async fn outcomes(
     let found = query!(
         r#"SELECT attempt.job AS "job!", attempt.attempt AS "attempt!",
                   worker.name AS worker, attempt.ended AS "ended!", attempt.message,
+                  attempt.forgotten_at,
                   outcome.bits AS "bits?", outcome.metrics, outcome.weights
            FROM json_each(?1) AS asked
            CROSS JOIN job ON job.cell = asked.value AND job.attempt > 0
@@ -212,20 +213,22 @@ async fn outcomes(
             continue;
         };
         let outcome = match (row.ended.as_str(), &row.bits) {
+            _ if row.forgotten_at.is_some() => None,
             ("measured", Some(bits)) => {
                 let weights = rows::weights(row.weights.as_deref());
                 let others = row.metrics.as_deref();
-                Outcome::Measured(rows::measurement(bits, others, weights)?)
+                let measured = rows::measurement(bits, others, weights)?;
+                Some(Outcome::Measured(measured))
             }
             ("measured", None) => {
                 let attempt = row.attempt;
                 let message = format!("attempt {attempt} of job {} has no numbers", row.job);
                 return Err(Failure::Damaged(message));
             }
-            (fault, _) => Outcome::Failed {
+            (fault, _) => Some(Outcome::Failed {
                 fault: rows::fault(fault)?,
                 message: row.message,
-            },
+            }),
         };
         let worker = rows::worker_name(&row.worker)?;
         let outcomes = &mut cells[*cell].jobs[*job].outcomes;
@@ -241,7 +244,7 @@ fn remember(cells: &mut [StoredCell]) -> Result<()> {
             continue;
         };
         let mut told = job.outcomes.iter().filter(|(of, ..)| of == attempt);
-        let Some((.., Outcome::Failed { fault, message })) = told.next() else {
+        let Some((.., Some(Outcome::Failed { fault, message }))) = told.next() else {
             let message = format!("job {} remembers a fault that nobody told", job.key);
             return Err(Failure::Damaged(message));
         };

@@ -231,7 +231,8 @@ pub(crate) async fn job(
     let bytes = &digest.as_bytes()[..];
     let attempts = query!(
         r#"SELECT attempt.attempt, worker.name AS worker, attempt.session, attempt.granted_at,
-                  attempt.ended_at, attempt.ended, attempt.lost_at, attempt.message,
+                  attempt.ended_at, attempt.ended, attempt.lost_at,
+                  attempt.forgotten_at, attempt.message,
                   provenance.device AS "device?", provenance.driver AS "driver?",
                   provenance.libtorch AS "libtorch?", provenance.trainer AS "trainer?",
                   provenance.threads AS "threads?", provenance.determinism AS "determinism?"
@@ -273,6 +274,7 @@ pub(crate) async fn job(
                 threads: row.threads.unwrap_or(0) as u32,
                 determinism: row.determinism.unwrap_or_default(),
             }),
+            forgotten_at: row.forgotten_at.map(Timestamp::from_ms),
         });
     }
     Ok(Some(JobDetail {

@@ -261,7 +261,9 @@ async fn last_values(
                   seen.metrics
            FROM sweep_job
            CROSS JOIN job ON job.id = sweep_job.job AND job.state = 'succeeded'
-           CROSS JOIN observation AS seen ON seen.job = job.id
+           CROSS JOIN attempt ON attempt.job = job.id AND attempt.forgotten_at IS NULL
+           CROSS JOIN observation AS seen
+               ON seen.job = attempt.job AND seen.attempt = attempt.attempt
            WHERE sweep_job.sweep = ?1
            ORDER BY seen.job, seen.attempt, seen.epoch"#,
         sweep,

@@ -8,8 +8,8 @@ use swath_model::outcome::Provenance;
 use swath_model::time::Timestamp;
 use swath_store::columns::Seen;
 use swath_store::{
-    AttemptEnd, CellKey, Changes, End, JobKey, JobRow, LogGone, LostAttempt, NewAttempt, NewJob,
-    ObservationRow, OutcomeRow, Page, PageKey, WorkerKey,
+    AttemptEnd, CellKey, Changes, DroppedOutcome, End, JobKey, JobRow, LogGone, LostAttempt,
+    NewAttempt, NewJob, ObservationRow, OutcomeRow, Page, PageKey, WorkerKey,
 };
 
 use crate::error::{Failure, Result};
@@ -78,7 +78,7 @@ async fn attempts(
     let found = query!(
         r#"SELECT attempt.job, attempt.attempt, attempt.worker, attempt.session,
                   attempt.granted_at, attempt.ended_at, attempt.ended, attempt.lost_at,
-                  attempt.message, attempt.log_gone, provenance.device AS "device?", driver AS "driver?",
+                  attempt.forgotten_at, attempt.message, attempt.log_gone, provenance.device AS "device?", driver AS "driver?",
                   libtorch AS "libtorch?", trainer AS "trainer?", threads AS "threads?",
                   determinism AS "determinism?"
            FROM job
@@ -105,6 +105,13 @@ async fn attempts(
                 job,
                 attempt,
                 at: Some(Timestamp::from_ms(at)),
+            });
+        }
+        if let Some(at) = row.forgotten_at {
+            all.dropped.push(DroppedOutcome {
+                job,
+                attempt,
+                at: Timestamp::from_ms(at),
             });
         }
         if row.log_gone > 0 {

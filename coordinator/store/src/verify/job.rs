@@ -11,7 +11,9 @@ use swath_model::seed::Seeds;
 use swath_model::spec;
 use swath_model::time::Timestamp;
 
-use crate::changes::{AttemptEnd, Changes, End, JobRow, NewAttempt, NewJob, OutcomeRow};
+use crate::changes::{
+    AttemptEnd, Changes, DroppedOutcome, End, JobRow, NewAttempt, NewJob, OutcomeRow,
+};
 use crate::cold::StoredCell;
 use crate::key::WorkerKey;
 use crate::walk::take;
@@ -23,6 +25,7 @@ pub(super) struct Facts<'a> {
     /// The job's row; none if the job is as it was created.
     row: Option<&'a JobRow>,
     attempts: &'a [NewAttempt],
+    dropped: &'a [DroppedOutcome],
     outcomes: &'a [OutcomeRow],
     ends: &'a [AttemptEnd],
 }
@@ -32,6 +35,7 @@ impl<'a> Facts<'a> {
     pub(super) fn gather(rows: &'a Changes) -> Vec<Self> {
         let (mut attempts, mut outcomes) = (&rows.attempts[..], &rows.outcomes[..]);
         let (mut ends, mut jobs) = (&rows.ends[..], &rows.jobs[..]);
+        let mut dropped = &rows.dropped[..];
         let gather = |new: &'a NewJob| {
             let row = take(&mut jobs, |row| row.key == new.key).first();
             Self {
@@ -42,6 +46,7 @@ impl<'a> Facts<'a> {
                 ),
                 row,
                 attempts: take(&mut attempts, |row| row.job == new.key),
+                dropped: take(&mut dropped, |row| row.job == new.key),
                 outcomes: take(&mut outcomes, |row| row.job == new.key),
                 ends: take(&mut ends, |row| row.job == new.key),
             }
@@ -93,6 +98,10 @@ impl<'a> Facts<'a> {
             (
                 self.ends_agree(),
                 "I4: an attempt that ended otherwise than its outcome says",
+            ),
+            (
+                self.dropped_rightly(),
+                "I4: an outcome was thrown away that the job never had, or still counts",
             ),
             (
                 self.ended_at().is_some() == self.job.state_name().is_final(),
@@ -166,9 +175,26 @@ impl<'a> Facts<'a> {
         let measured = |attempt| matches!(self.end_of(attempt), Some(End::Measured { .. }));
         let ends = self.ends.iter().all(|it| {
             let outcome = self.outcomes.iter().any(|of| of.attempt == it.attempt);
-            granted(it) && outcome == measured(it.attempt)
+            let counts = measured(it.attempt) && !self.is_dropped(it.attempt);
+            granted(it) && outcome == counts
         });
         ends && self.outcomes.iter().all(|it| measured(it.attempt))
+    }
+
+    fn is_dropped(&self, attempt: Attempt) -> bool {
+        self.dropped.iter().any(|it| it.attempt == attempt)
+    }
+
+    /// Whether only results were thrown away, and the job went on after that.
+    fn dropped_rightly(&self) -> bool {
+        let is_result = |it: &DroppedOutcome| match self.end_of(it.attempt) {
+            Some(End::Measured { .. }) => true,
+            Some(End::Failed { fault, .. }) => *fault == Fault::Diverged,
+            Some(End::Released) | None => false,
+        };
+        let ended_with_it = matches!(self.job.state, State::Succeeded | State::Failed(_))
+            && self.is_dropped(self.job.attempt);
+        self.dropped.iter().all(is_result) && !ended_with_it
     }
 
     fn failed_rightly(&self) -> bool {

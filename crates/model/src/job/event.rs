@@ -71,6 +71,9 @@ pub enum Event<'a> {
     Want,
     /// An operator wants the job to be tried again.
     Retry,
+    /// Its owner throws its outcome away, which is of something else than its
+    /// name says.
+    Forget,
     /// A charged fault turned out to be its worker's, not the job's.
     Uncharge {
         /// The worker that was cordoned.
@@ -101,9 +104,13 @@ pub enum Refusal {
     /// The job waits for the end of its backoff.
     #[error("waiting for the end of its backoff")]
     BackingOff,
-    /// A succeeded job is never trained again.
+    /// A succeeded job is never trained again, unless its outcome is forgotten.
     #[error("already succeeded")]
     Succeeded,
+    /// The job has no outcome that counts: it failed otherwise than by
+    /// divergence, or was cancelled.
+    #[error("no outcome that counts")]
+    NoOutcome,
     /// The job is still under way.
     #[error("not final yet")]
     NotFinal,

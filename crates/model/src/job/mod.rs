@@ -30,7 +30,8 @@ pub struct Job {
     pub owner: Option<Owner>,
     /// When that attempt was granted.
     pub granted_at: Timestamp,
-    /// Attempts granted since the job was created or retried by an operator.
+    /// Attempts granted since the job was created or started over: retried by an
+    /// operator, wanted again, or forgotten.
     pub grants: u32,
     /// Faults that were charged to the job.
     pub charged: u32,
@@ -132,6 +133,7 @@ impl Job {
             Event::Cancel => Ok(self.cancel()),
             Event::Want => Ok(self.want(now)),
             Event::Retry => self.retry(now),
+            Event::Forget => self.forget(now),
             Event::Uncharge { worker } => Ok(self.uncharge(worker)),
         }
     }
@@ -351,6 +353,18 @@ impl Job {
                 self.start_over(now);
                 Ok(Applied::Changed)
             }
+            _ => Err(Refusal::NotFinal),
+        }
+    }
+
+    fn forget(&mut self, now: Timestamp) -> Result<Applied, Refusal> {
+        match self.state {
+            // Divergence is a result like any number.
+            State::Succeeded | State::Failed(Fault::Diverged) => {
+                self.start_over(now);
+                Ok(Applied::Changed)
+            }
+            State::Failed(_) | State::Cancelled => Err(Refusal::NoOutcome),
             _ => Err(Refusal::NotFinal),
         }
     }

@@ -19,10 +19,11 @@ pub enum State {
     Leased(Lease),
     /// Its lease has passed; the attempt may still come back until `deadline`.
     Suspect(Lease),
-    /// It has a measurement. Nothing leaves this state.
+    /// It has a measurement. It leaves this state only when its outcome is
+    /// forgotten.
     Succeeded,
     /// It has no measurement and will get none; only an operator's retry leaves
-    /// this state.
+    /// this state, or that its outcome is forgotten.
     Failed(Fault),
     /// No sweep needs it; only a retry or a new submit leaves this state.
     Cancelled,

@@ -84,6 +84,7 @@ fn every_event(outcomes: &[Outcome]) -> Vec<Event<'_>> {
         Event::Cancel,
         Event::Want,
         Event::Retry,
+        Event::Forget,
     ];
     for session in 1..=3 {
         let newer = SessionId(session);

@@ -4,7 +4,7 @@
 
 use swath_model::id::{Attempt, Owner};
 use swath_model::job::{Applied, Event, Job, Refusal, State, StateName};
-use swath_model::outcome::Outcome;
+use swath_model::outcome::{Fault, Outcome};
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 
@@ -17,6 +17,7 @@ pub(crate) struct Ghost {
     pub(crate) newest: Option<(Attempt, Owner)>,
     /// The attempt reported its end, or was taken away.
     ended: bool,
+    /// Measurements that count: not of forgotten attempts.
     measurements: u32,
     /// Grants and charged faults since the job last started over.
     grants: u32,
@@ -93,7 +94,11 @@ impl Ghost {
             );
         law(success == measurement, "I4: success is a measurement")?;
         self.note(before, event, ok, after);
-        law(self.measurements <= 1, "at most one measurement per job")?;
+        let counting = u32::from(after.state == State::Succeeded);
+        law(
+            self.measurements == counting,
+            "one measurement counts of a succeeded job, and none of another",
+        )?;
         law(
             self.grants <= policy().attempts_max && self.charged <= policy().charged_max,
             "I5: attempts and charged faults are bounded",
@@ -125,6 +130,7 @@ impl Ghost {
             return;
         }
         match event {
+            Event::Forget => self.measurements = 0,
             Event::Grant { owner } => {
                 self.newest = Some((after.attempt, owner.clone()));
                 self.ended = false;
@@ -159,7 +165,8 @@ fn heard_of(result: Result<Applied, Refusal>) -> bool {
 fn final_stays(before: &Job, event: &Event<'_>, after: &Job) -> bool {
     before == after
         || match before.state {
-            State::Succeeded => false,
+            State::Succeeded => matches!(event, Event::Forget),
+            State::Failed(Fault::Diverged) => matches!(event, Event::Retry | Event::Forget),
             State::Failed(_) => matches!(event, Event::Retry),
             State::Cancelled => matches!(event, Event::Retry | Event::Want),
             _ => true,

@@ -41,6 +41,7 @@ enum Step {
     Cancel,
     Want,
     Retry,
+    Forget,
     Uncharge(u8),
 }
 
@@ -95,6 +96,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Cancel),
         1 => Just(Step::Want),
         1 => Just(Step::Retry),
+        1 => Just(Step::Forget),
         1 => (0..3_u8).prop_map(Step::Uncharge),
     ]
 }
@@ -181,6 +183,7 @@ impl Life {
             Step::Cancel => self.apply(&Event::Cancel),
             Step::Want => self.apply(&Event::Want),
             Step::Retry => self.apply(&Event::Retry),
+            Step::Forget => self.apply(&Event::Forget),
         }
     }
 
