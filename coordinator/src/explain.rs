@@ -9,7 +9,9 @@ use swath_model::needs::Lack;
 use swath_model::outcome::Fault;
 use swath_model::placement::Placement;
 use swath_model::text::measured;
+use swath_model::time::Timestamp;
 use swath_model::view::{Kept, WorkerState};
+use swath_report::utc;
 
 /// One reason why a job is in its state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,6 +109,15 @@ pub enum ExplainItem {
         /// What it measured of that.
         value: Option<f64>,
     },
+    /// What an attempt brought was thrown away.
+    Forgotten {
+        /// The newest such attempt.
+        attempt: Attempt,
+        /// How it ended: `measured` or `diverged`.
+        ended: String,
+        /// When it was thrown away.
+        at: Timestamp,
+    },
     /// The job failed for good.
     Failed {
         /// The fault.
@@ -180,6 +191,10 @@ impl ExplainItem {
                 metric,
                 value,
             } => format!("attempt {attempt} measured {}", result(metric, *value)),
+            Self::Forgotten { attempt, ended, at } => format!(
+                "attempt {attempt} {ended}, which its owner forgot at {}; it counts no more",
+                utc(*at)
+            ),
             Self::Failed {
                 fault,
                 headline,

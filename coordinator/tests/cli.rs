@@ -6,6 +6,8 @@ mod away;
 mod cells;
 #[path = "verbs/filters.rs"]
 mod filters;
+#[path = "verbs/forget.rs"]
+mod forget;
 #[path = "verbs/import.rs"]
 mod import;
 #[path = "verbs/lock.rs"]

@@ -2,6 +2,7 @@
 //! messages of the `Control` service, so that a later HTTP API can serve the
 //! same documents.
 
+mod forget;
 mod query;
 
 use std::collections::BTreeMap;
@@ -14,12 +15,14 @@ use swath_model::message::{Known, Overlap, Sources};
 use swath_model::needs::Lack;
 use swath_model::outcome::{Fault, Measurement, Provenance};
 use swath_model::replication::Undecided;
+use swath_model::time::Timestamp;
 use swath_model::view::{
     Alike, CellResults, CurvePoint, DecisionView, JobDetail, JobView, LogChunk, SCHEMA_VERSION,
     SweepRecord, SweepView, WorkerView,
 };
 use swath_results::table::Check;
 
+pub use self::forget::{Forgetting, Losing, Spared};
 pub use self::query::ReadQuery;
 use crate::explain::ExplainItem;
 use crate::files::Left;
@@ -481,6 +484,15 @@ pub enum ChangeOrder {
         selector: Vec<String>,
         /// Whether open jobs are cancelled; otherwise they keep their sweep.
         cancel: bool,
+    },
+    /// Throws away what the jobs that match have measured, or that they diverged,
+    /// and queues them again.
+    ForgetResults {
+        /// A selector of sweeps or jobs.
+        selector: Vec<String>,
+        /// Only what was recorded until then; absent: everything.
+        #[serde(default)]
+        until: Option<Timestamp>,
     },
     /// Submits a sweep again with more replicates.
     Extend {

@@ -13,6 +13,11 @@ use super::{Look, Shape};
 pub enum ReadQuery {
     /// Every sweep → [`Sweeps`](super::Sweeps).
     Sweeps,
+    /// What forgetting the results of jobs would take away → [`Forgetting`](super::Forgetting).
+    Forgetting {
+        /// A selector of sweeps or jobs.
+        selector: Vec<String>,
+    },
     /// One sweep with its definition → [`SweepDocument`](super::SweepDocument).
     Sweep {
         /// A sweep selector that matches one sweep (the newest of its name).

@@ -245,6 +245,7 @@ pub(crate) enum Verb {
     Curves(Curves),
     Extend(Extend),
     Retry(Retry),
+    Forget(Forget),
     Replay(Replay),
     Import(Import),
     Rename(Rename),

@@ -300,7 +300,7 @@ pub(crate) struct Workers {
 /// What can be done to the list of workers.
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkersVerb {
-    Forget(Forget),
+    Forget(ForgetWorker),
 }
 
 /// Leaves a worker that is gone out of the list
@@ -311,7 +311,7 @@ pub(crate) enum WorkersVerb {
 #[command(after_help = "\
 Example:
   coordinator workers forget gpu7")]
-pub(crate) struct Forget {
+pub(crate) struct ForgetWorker {
     /// The worker's name
     #[arg(value_name = "WORKER")]
     pub(crate) worker: WorkerName,
@@ -475,6 +475,32 @@ pub(crate) struct Retry {
     #[arg(value_parser = FalseyValueParser::new())]
     #[arg(conflicts_with_all = ["failed", "missing", "diverged"])]
     pub(crate) stale: bool,
+}
+
+/// Throws results away that turned out to be wrong, and trains their jobs anew
+///
+/// For what the name of a job does not tell: data that were wrong, a file that
+/// `inputs` does not list, another working directory. The results of the jobs, be
+/// it a number or a divergence, count no more in any sweep that has them, and the
+/// jobs are queued again. Their attempts stay on record as forgotten, with their
+/// curves and logs (`coordinator explain JOB`). It shows what tables lose, and
+/// asks.
+///
+/// Jobs that failed otherwise or were cancelled are for `retry`. A changed script
+/// needs nothing of this: its jobs are others (`retry --stale`). A program that goes
+/// on from checkpoints of its own must be told not to use the old ones.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  coordinator forget digits_mlp
+  coordinator forget last optimizer.lr=0.1 state=diverged
+  coordinator forget 3fa9c1 --yes")]
+pub(crate) struct Forget {
+    /// Which sweeps or jobs
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selector: Vec<String>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
 }
 
 /// Trains more replicates of each cell of a sweep

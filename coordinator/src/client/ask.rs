@@ -44,17 +44,7 @@ pub(crate) async fn confirmed(
     };
     let selection: Selection = connection.read(&query).await?;
     if is_due(deed, &selector, &selection) {
-        let shown = lines(deed, &selection);
-        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-            let refused = Failure::of(Exit::Usage, shown);
-            return Err(refused.hint("nothing is changed; `--yes` does it without a question"));
-        }
-        for line in shown {
-            context.printer.say(line);
-        }
-        if !agreed(deed)? {
-            return Err(Failure::error("nothing is changed"));
-        }
+        agree(context, deed.verb, lines(deed, &selection))?;
     }
     if selection.sweeps.is_empty() {
         return Ok(vec![selector]);
@@ -67,9 +57,24 @@ pub(crate) async fn confirmed(
     Ok(ids.collect())
 }
 
-fn agreed(deed: Deed) -> Outcome<bool> {
+/// Shows what a verb would do, and asks; an error unless somebody agrees.
+pub(crate) fn agree(context: &Context, verb: &str, shown: Vec<String>) -> Outcome<()> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        let refused = Failure::of(Exit::Usage, shown);
+        return Err(refused.hint("nothing is changed; `--yes` does it without a question"));
+    }
+    for line in shown {
+        context.printer.say(line);
+    }
+    if agreed(verb)? {
+        return Ok(());
+    }
+    Err(Failure::error("nothing is changed"))
+}
+
+fn agreed(verb: &str) -> Outcome<bool> {
     let mut stderr = io::stderr();
-    write!(stderr, "{} all of this? [y/N] ", deed.verb)?;
+    write!(stderr, "{verb} all of this? [y/N] ")?;
     stderr.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;

@@ -59,7 +59,7 @@ pub(crate) async fn delete(context: &Context, arguments: cli::Delete) -> Outcome
     bulk(context, deed, arguments.selector, arguments.ask, order).await
 }
 
-pub(crate) async fn forget(context: &Context, arguments: cli::Forget) -> Outcome {
+pub(crate) async fn forget_worker(context: &Context, arguments: cli::ForgetWorker) -> Outcome {
     let worker = arguments.worker;
     order(context, ChangeOrder::Forget { worker }).await
 }
@@ -158,20 +158,22 @@ async fn bulk(
     let mut all: Option<Changed> = None;
     for selector in selectors {
         let changed = connection.change(&order(selector)).await?;
-        match &mut all {
-            None => all = Some(changed),
-            Some(all) => {
-                all.sweeps.extend(changed.sweeps);
-                all.jobs += changed.jobs;
-                all.message = format!("{}\n{}", all.message, changed.message);
-            }
-        }
+        all = Some(joined(all, changed));
     }
     connection.close().await?;
     if let Some(changed) = all {
         print(context, &changed)?;
     }
     Ok(Exit::Ok)
+}
+
+/// What several orders changed.
+pub(crate) fn joined(all: Option<Changed>, next: Changed) -> Changed {
+    let Some(mut all) = all else { return next };
+    all.sweeps.extend(next.sweeps);
+    all.jobs += next.jobs;
+    all.message = format!("{}\n{}", all.message, next.message);
+    all
 }
 
 /// Carries out one order and says what it changed.
@@ -184,7 +186,7 @@ pub(crate) async fn order(context: &Context, order: ChangeOrder) -> Outcome {
 }
 
 /// A change prints only the JSON document that programs may ask for.
-fn print(context: &Context, changed: &Changed) -> Outcome<()> {
+pub(crate) fn print(context: &Context, changed: &Changed) -> Outcome<()> {
     match json(context, changed)? {
         Some(text) => context.printer.data(&text)?,
         None => context.printer.note(&changed.message),

@@ -11,6 +11,7 @@ mod export;
 pub(crate) mod failure;
 mod fetch;
 mod files;
+mod forget;
 mod import;
 mod imports;
 mod inputs;
@@ -76,6 +77,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Curves(arguments) => jobs::curves(context, arguments).await,
         Verb::Extend(arguments) => change::extend(context, &arguments).await,
         Verb::Retry(arguments) => change::retry(context, arguments).await,
+        Verb::Forget(arguments) => forget::forget(context, arguments).await,
         Verb::Replay(arguments) => replay::replay(context, &arguments).await,
         Verb::Import(arguments) => import::import(context, &arguments).await,
         Verb::Cancel(arguments) => change::cancel(context, arguments).await,
@@ -89,7 +91,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Serve(arguments) => serve::serve(context, &arguments).await,
         Verb::Workers(arguments) => match arguments.action {
             None => read::workers(context).await,
-            Some(WorkersVerb::Forget(it)) => change::forget(context, it).await,
+            Some(WorkersVerb::Forget(it)) => change::forget_worker(context, it).await,
         },
         Verb::Cordon(arguments) => change::cordon(context, arguments).await,
         Verb::Activate(arguments) => change::activate(context, arguments).await,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use swath_model::event::{Event, Failed, What};
+use swath_model::event::{Event, Failed, Requeued, What};
 use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::time::Timestamp;
@@ -165,7 +165,15 @@ impl Live {
                     self.took(&view.holders, *train_seconds);
                 }
             }
-            (What::JobQueued(_) | What::JobCancelled, Some(job)) => {
+            (What::JobQueued(why), Some(job)) => {
+                self.closed(job);
+                // It may have been among the last failures, or taught how long they take.
+                let failed = self.status.failed.iter().any(|view| view.digest == job);
+                if failed || *why == Requeued::Forgotten {
+                    return Folded::Reread;
+                }
+            }
+            (What::JobCancelled, Some(job)) => {
                 self.closed(job);
             }
             (_, None) => {}

@@ -256,6 +256,10 @@ fn a_failure_is_shown_with_its_reason_and_a_job_that_waits_again_is_not() {
     live.learn(vec![view(4, StateName::Failed, SWEEP)]);
     let shown: Vec<_> = live.status().failed.iter().map(|it| it.digest).collect();
     assert_eq!(shown, [job(1), job(4)], "the newest end first");
+    // One that is tried again has not failed any more, and an older one may be shown.
+    let retried = What::JobQueued(Requeued::Wanted);
+    let folded = live.fold(&news(17, vec![(Some(4), retried)]));
+    assert_eq!(folded, Folded::Reread);
 }
 
 #[test]
@@ -311,6 +315,12 @@ fn what_has_no_place_is_read_anew() {
     assert_eq!(
         live().fold(&news(11, vec![(None, What::SweepSubmitted)])),
         Folded::Known
+    );
+    // How long its training took counts no more.
+    let forgotten = What::JobQueued(Requeued::Forgotten);
+    assert_eq!(
+        live().fold(&news(11, vec![(Some(1), forgotten)])),
+        Folded::Reread
     );
     let mut all = Live::new(live().status().clone(), true);
     assert_eq!(

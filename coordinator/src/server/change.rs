@@ -9,10 +9,11 @@ use swath_model::job::StateName;
 use swath_model::label::{Relabel, TAGS_MAX, check_name, check_note, check_tag};
 use swath_model::message::{SweepChange, WorkerChange};
 use swath_model::outcome::Fault;
-use swath_model::view::{SCHEMA_VERSION, SweepView};
+use swath_model::view::{SCHEMA_VERSION, SweepState, SweepView};
 
 use super::delete::delete;
 use super::error::ApiError;
+use super::forget::forget;
 use super::import::import;
 use super::select::{self, JobState, Selected};
 use super::state::State;
@@ -82,6 +83,7 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
             let sweeps = sweeps_named(state, &selector).await?;
             delete(state, &sweeps, cancel).await?
         }
+        ChangeOrder::ForgetResults { selector, until } => forget(state, &selector, until).await?,
         ChangeOrder::Extend {
             selector,
             replicates,
@@ -221,7 +223,7 @@ pub(crate) fn names(sweeps: &[SweepView]) -> String {
     format!("{noun} {}", names.join(", "))
 }
 
-fn digests_of(jobs: &[JobState]) -> Vec<JobDigest> {
+pub(crate) fn digests_of(jobs: &[JobState]) -> Vec<JobDigest> {
     jobs.iter().map(|job| job.digest).collect()
 }
 
@@ -275,29 +277,14 @@ impl Kinds {
 }
 
 async fn retry(state: &State, selector: &[String], kinds: Kinds) -> Result<Changed, ApiError> {
-    let (jobs, sweeps) = match select::selected(&*state.store, selector).await? {
-        Selected::Sweeps(sweeps) => (
-            select::collect(&*state.store, selector, |job| Some(JobState::of(&job))).await?,
-            sweeps,
-        ),
-        Selected::Jobs(jobs) => (jobs, Vec::new()),
-    };
+    let (jobs, sweeps) = select::jobs(&*state.store, selector).await?;
     let chosen: Vec<_> = jobs.into_iter().filter(|job| kinds.hold(job)).collect();
     let count = state
         .engine
         .retry_jobs(state.now(), digests_of(&chosen))
         .await
         .map_err(ApiError::from)?;
-    // Also resumes a sweep that was paused because everything failed.
-    for sweep in &sweeps {
-        if sweep.state == swath_model::view::SweepState::Paused {
-            state
-                .engine
-                .change_sweep(state.now(), sweep.digest, SweepChange::Resume)
-                .await
-                .map_err(ApiError::from)?;
-        }
-    }
+    resume(state, &sweeps).await?;
     let message = match count {
         0 => format!("no {} to retry", kinds.named()),
         1 => "1 job is queued again".to_owned(),
@@ -308,6 +295,18 @@ async fn retry(state: &State, selector: &[String], kinds: Kinds) -> Result<Chang
         jobs: count,
         ..said(message)
     })
+}
+
+/// Resumes those of these sweeps that are paused, as when everything failed: who
+/// wants their jobs again wants them to be trained.
+pub(crate) async fn resume(state: &State, sweeps: &[SweepView]) -> Result<(), ApiError> {
+    let paused = sweeps.iter().filter(|it| it.state == SweepState::Paused);
+    for sweep in paused {
+        let resume = SweepChange::Resume;
+        let changed = state.engine.change_sweep(state.now(), sweep.digest, resume);
+        changed.await.map_err(ApiError::from)?;
+    }
+    Ok(())
 }
 
 async fn extend(state: &State, selector: &[String], replicates: u32) -> Result<Changed, ApiError> {

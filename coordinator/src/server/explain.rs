@@ -32,7 +32,7 @@ pub(crate) struct Facts<'a> {
 /// The reasons, most important first.
 pub(crate) fn reasons(facts: &Facts<'_>) -> Vec<ExplainItem> {
     let job = &facts.detail.job;
-    match job.state {
+    let mut reasons = match job.state {
         StateName::Queued => queued(facts),
         StateName::Leased => leased(facts, job),
         StateName::Suspect => vec![ExplainItem::Unheard {
@@ -47,7 +47,21 @@ pub(crate) fn reasons(facts: &Facts<'_>) -> Vec<ExplainItem> {
         }],
         StateName::Failed => vec![failed(facts, job)],
         StateName::Cancelled => vec![ExplainItem::Cancelled],
-    }
+    };
+    reasons.extend(forgotten(facts.detail));
+    reasons
+}
+
+/// The newest attempt whose result was thrown away.
+fn forgotten(detail: &JobDetail) -> Option<ExplainItem> {
+    let mut newest = detail.attempts.iter().rev();
+    newest.find_map(|it| {
+        Some(ExplainItem::Forgotten {
+            attempt: it.attempt,
+            ended: it.ended.clone(),
+            at: it.forgotten_at?,
+        })
+    })
 }
 
 fn queued(facts: &Facts<'_>) -> Vec<ExplainItem> {
@@ -99,7 +113,7 @@ fn sweep_paused(facts: &Facts<'_>) -> Option<ExplainItem> {
 
 /// What to call a sweep in a command: its name, with its version where another
 /// sweep has the same.
-fn told_apart(sweep: &SweepView, all: &[SweepView]) -> String {
+pub(crate) fn told_apart(sweep: &SweepView, all: &[SweepView]) -> String {
     let namesakes = all.iter().filter(|other| other.name == sweep.name).count();
     if namesakes > 1 {
         versioned(&sweep.name, sweep.version)

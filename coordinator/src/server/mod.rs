@@ -11,6 +11,7 @@ mod error;
 mod explain;
 mod files;
 mod follow;
+mod forget;
 mod import;
 mod inputs;
 mod keeping;

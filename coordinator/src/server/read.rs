@@ -18,6 +18,7 @@ use super::decisions::decisions;
 use super::error::ApiError;
 use super::explain::{self, Facts};
 use super::files;
+use super::forget::forgetting;
 use super::inputs::missing_inputs;
 use super::select;
 use super::state::State;
@@ -192,6 +193,7 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
             selector,
             only_sweeps,
         } => json(&select::selection(store, &selector, only_sweeps).await?),
+        ReadQuery::Forgetting { selector } => json(&forgetting(state, &selector).await?),
         ReadQuery::MissingInputs { inputs } => json(&missing_inputs(store, inputs).await?),
         ReadQuery::Overlaps { sources } => json(&Overlaps {
             schema_version,

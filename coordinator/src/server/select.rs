@@ -9,6 +9,7 @@ use swath_model::message::JobQuery;
 use swath_model::outcome::Fault;
 use swath_model::spec::weight;
 use swath_model::suggest::{did_you_mean, meant, nearest};
+use swath_model::time::Timestamp;
 use swath_model::view::{JobView, SCHEMA_VERSION, SweepKind, SweepRecord, SweepView};
 use swath_results::table::Definition;
 use swath_store::Store;
@@ -34,6 +35,9 @@ pub(crate) struct JobState {
     pub(crate) digest: JobDigest,
     pub(crate) state: StateName,
     pub(crate) fault: Option<Fault>,
+    pub(crate) ended_at: Option<Timestamp>,
+    /// The sweeps that hold it.
+    pub(crate) holders: Vec<SweepDigest>,
 }
 
 impl JobState {
@@ -43,6 +47,8 @@ impl JobState {
             digest: job.digest,
             state: job.state,
             fault: job.fault,
+            ended_at: job.ended_at,
+            holders: job.holders.clone(),
         }
     }
 }
@@ -496,6 +502,20 @@ pub(crate) async fn selected(store: &dyn Store, words: &[String]) -> Result<Sele
         return Err(no_job(&words.join(" ")));
     }
     Ok(Selected::Jobs(found))
+}
+
+/// The jobs that a selector means, also those of whole sweeps; and these sweeps.
+pub(crate) async fn jobs(
+    store: &dyn Store,
+    words: &[String],
+) -> Result<(Vec<JobState>, Vec<SweepView>), ApiError> {
+    match selected(store, words).await? {
+        Selected::Sweeps(sweeps) => {
+            let jobs = collect(store, words, |job| Some(JobState::of(&job)));
+            Ok((jobs.await?, sweeps))
+        }
+        Selected::Jobs(jobs) => Ok((jobs, Vec::new())),
+    }
 }
 
 /// What a selector means for a command that changes it, for people to confirm.

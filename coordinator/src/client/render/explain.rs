@@ -132,13 +132,17 @@ fn fields(attempt: &AttemptView) -> Vec<String> {
         "" => "open".to_owned(),
         ended => ended.replace('_', " "),
     };
+    let forgotten = match attempt.forgotten_at {
+        Some(_) => ", forgotten",
+        None => "",
+    };
     let provenance = attempt.provenance.clone().unwrap_or_default();
     vec![
         attempt.attempt.to_string(),
         attempt.worker.to_string(),
         utc(attempt.granted_at),
         took.unwrap_or_default(),
-        ended,
+        format!("{ended}{forgotten}"),
         headline(&attempt.message).to_owned(),
         moment(attempt.ended_at),
         provenance.device,

@@ -436,6 +436,7 @@ fn an_explanation() {
         ended: "out_of_memory".to_owned(),
         message: "cannot allocate 4 GiB".to_owned(),
         provenance: Some(Provenance::default()),
+        forgotten_at: None,
     };
     let document = Explanation {
         schema_version: SCHEMA_VERSION,
@@ -459,6 +460,19 @@ fn an_explanation() {
         now_ms: NOW_MS,
     };
     insta::assert_snapshot!(explain::text(&document, false, &Style::PIPE));
+}
+
+#[test]
+fn a_forgotten_attempt_is_told() {
+    let item = ExplainItem::Forgotten {
+        attempt: Attempt(2),
+        ended: "measured".to_owned(),
+        at: at(5),
+    };
+    assert_eq!(
+        item.text(JobDigest::from_bytes([3; 32])),
+        "attempt 2 measured, which its owner forgot at 2026-03-01T11:59:55Z; it counts no more"
+    );
 }
 
 #[test]
