@@ -131,7 +131,10 @@ pub async fn a_worker_that_fails_jobs_in_a_row_is_cordoned(bench: &mut Bench) {
         let rests = bench.worker(&owner.worker).await.state == WorkerState::Cordoned;
         assert_eq!(rests, failures == 3);
     }
-    let cause = CordonCause::FailedInARow { jobs: 3 };
+    let cause = CordonCause::FailedInARow {
+        jobs: 3,
+        headline: format!("alone {}", attempts[2].job),
+    };
     let view = bench.worker(&owner.worker).await;
     assert_eq!(
         (view.state, view.cordoned),

@@ -65,6 +65,10 @@ pub enum CordonCause {
     FailedInARow {
         /// How many jobs.
         jobs: u64,
+        /// The first line of what the last of them said; empty if an older version
+        /// of Swath stored this.
+        #[serde(default)]
+        headline: String,
     },
     /// A cause that an older version of Swath stored as text.
     Noted {
@@ -77,10 +81,13 @@ impl fmt::Display for CordonCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Operator => f.write_str("cordoned by an operator"),
-            Self::FailedInARow { jobs } => write!(
-                f,
-                "{jobs} different jobs failed on it in a row; look at its logs, then activate it"
-            ),
+            Self::FailedInARow { jobs, headline } => {
+                write!(f, "{jobs} different jobs failed on it in a row")?;
+                if !headline.is_empty() {
+                    write!(f, ", the last with: {headline}")?;
+                }
+                f.write_str("; look at its logs, then activate it")
+            }
             Self::Noted { text } => f.write_str(text),
         }
     }

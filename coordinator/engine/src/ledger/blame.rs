@@ -52,7 +52,8 @@ impl Ledger {
             return;
         };
         let row = judge::lengthened(self.row_of(worker, &mut trials, now), failure);
-        let cause = judge::cordon(&row, &self.policy);
+        let headline = self.entry(at).fault().map_or("", |it| it.headline.as_str());
+        let cause = judge::cordon(&row, headline, &self.policy);
         let jobs: Vec<_> = row.iter().map(|failure| failure.job).collect();
         let Some(blamed) = self.workers.get_mut(&worker) else {
             return;

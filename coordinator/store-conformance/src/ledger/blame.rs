@@ -4,6 +4,7 @@ use super::{AttemptRow, Ledger};
 use swath_model::id::WorkerName;
 use swath_model::job::{Event, StateName};
 use swath_model::judge::{self, Failure, LastFault};
+use swath_model::outcome::Outcome;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_model::view::{SweepKind, WorkerState};
@@ -16,7 +17,7 @@ impl Ledger {
         let Some(outcome) = newest.and_then(AttemptRow::outcome) else {
             return;
         };
-        let Some(fault) = outcome.fault() else {
+        let Outcome::Failed { fault, message, .. } = outcome else {
             if let Some(row) = self.workers.get_mut(worker)
                 && judge::ends_with_a_measurement(row.cordoned.as_ref())
             {
@@ -24,9 +25,10 @@ impl Ledger {
             }
             return;
         };
+        let (fault, headline) = (*fault, judge::headline(message).to_owned());
         let paused = self.pause_holders(index, worker);
         if !paused && Policy::charges(fault) && !self.failed_elsewhere(index, worker) {
-            self.blame(index, worker, now);
+            self.blame(index, worker, &headline, now);
         }
         let names: Vec<WorkerName> = self.workers.keys().cloned().collect();
         for name in names {
@@ -42,12 +44,12 @@ impl Ledger {
         }
     }
 
-    fn blame(&mut self, index: usize, worker: &WorkerName, now: Timestamp) {
+    fn blame(&mut self, index: usize, worker: &WorkerName, headline: &str, now: Timestamp) {
         let Some(failure) = self.failure(index, worker, now) else {
             return;
         };
         let row = judge::lengthened(self.failures(worker, now), failure);
-        let cause = judge::cordon(&row, &self.policy);
+        let cause = judge::cordon(&row, headline, &self.policy);
         if let Some(blamed) = self.workers.get_mut(worker) {
             blamed.row = row.iter().map(|failure| failure.job).collect();
             if cause.is_some() && blamed.state == WorkerState::Active {

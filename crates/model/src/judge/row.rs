@@ -66,11 +66,16 @@ pub fn weight(row: &[Failure]) -> u64 {
 }
 
 /// The reason to cordon a worker with this row, if there is one. The jobs of the
-/// row are then uncharged.
-pub fn cordon(row: &[Failure], policy: &Policy) -> Option<CordonCause> {
-    let jobs = row.len() as u64;
-    let is_reason = weight(row) >= u64::from(policy.cordon_after);
-    is_reason.then_some(CordonCause::FailedInARow { jobs })
+/// row are then uncharged. `headline` is that of the last of them.
+pub fn cordon(row: &[Failure], headline: &str, policy: &Policy) -> Option<CordonCause> {
+    is_reason(row, policy).then(|| CordonCause::FailedInARow {
+        jobs: row.len() as u64,
+        headline: headline.to_owned(),
+    })
+}
+
+fn is_reason(row: &[Failure], policy: &Policy) -> bool {
+    weight(row) >= u64::from(policy.cordon_after)
 }
 
 /// Whether a measurement ends the row of a worker that is cordoned for this. A row
@@ -83,7 +88,7 @@ pub const fn ends_with_a_measurement(cordoned: Option<&CordonCause>) -> bool {
 /// more.
 pub fn excused(row: &[Failure], cordoned: Option<&CordonCause>, policy: &Policy) -> bool {
     let for_its_row = matches!(cordoned, Some(CordonCause::FailedInARow { .. }));
-    for_its_row && cordon(row, policy).is_none()
+    for_its_row && !is_reason(row, policy)
 }
 
 #[cfg(test)]
@@ -128,7 +133,7 @@ mod tests {
                 by_itself: false,
                 ..it
             });
-            prop_assert_eq!(cordon(&row_of(failures), &Policy::default()), None);
+            prop_assert_eq!(cordon(&row_of(failures), "no", &Policy::default()), None);
         }
 
         /// However many replicates of it fail, whoever wants them.
@@ -140,7 +145,7 @@ mod tests {
             });
             let row = row_of(one);
             prop_assert!(row.len() <= 1);
-            prop_assert_eq!(cordon(&row, &Policy::default()), None);
+            prop_assert_eq!(cordon(&row, "no", &Policy::default()), None);
         }
 
         /// A host on which all of a sweep fails that others can run.
@@ -151,7 +156,7 @@ mod tests {
         ) {
             let more = (100..100 + cells).map(|cell| failure(cell, 1, "anna", true));
             let row = row_of(before.into_iter().chain(more));
-            prop_assert!(cordon(&row, &Policy::default()).is_some());
+            prop_assert!(cordon(&row, "no", &Policy::default()).is_some());
         }
 
         /// A host on which everybody's programs fail.
@@ -160,7 +165,7 @@ mod tests {
             let owners = ["dora", "emil", "fritz"].into_iter().zip(100..);
             let more = owners.map(|(owner, cell)| failure(cell, 1, owner, false));
             let row = row_of(before.into_iter().chain(more));
-            prop_assert!(cordon(&row, &Policy::default()).is_some());
+            prop_assert!(cordon(&row, "no", &Policy::default()).is_some());
         }
 
         /// It depends on what failed, not on the order, and never counts more
@@ -190,8 +195,15 @@ mod tests {
     fn only_a_cordon_for_the_row_is_lifted_with_it() {
         let policy = Policy::default();
         let row = row_of((1..=3).map(|cell| failure(cell, 1, "anna", true)));
-        let cause = cordon(&row, &policy);
-        assert_eq!(cause, Some(CordonCause::FailedInARow { jobs: 3 }));
+        let cause = cordon(&row, "No space left on device", &policy);
+        let told = cause.as_ref().map(CordonCause::to_string);
+        assert_eq!(
+            told.as_deref(),
+            Some(
+                "3 different jobs failed on it in a row, the last with: No space left on device; look \
+                 at its logs, then activate it"
+            )
+        );
         assert!(!excused(&row, cause.as_ref(), &policy));
         assert!(excused(&row[..2], cause.as_ref(), &policy));
         let operator = CordonCause::Operator;
