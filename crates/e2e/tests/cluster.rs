@@ -36,9 +36,13 @@ fn attempts(site: &Site, sweep: &str) -> Vec<u64> {
 fn trainers_of(worker: &Process) -> Vec<u32> {
     let children = format!("/proc/{0}/task/{0}/children", worker.pid());
     let text = std::fs::read_to_string(children).unwrap_or_default();
-    text.split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .collect()
+    let pids = text.split_whitespace().filter_map(|pid| pid.parse().ok());
+    // The guard is a child too, as long as the worker is there.
+    pids.filter(|pid: &u32| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        name.is_ok_and(|name| name.trim_end() != "swath-guard")
+    })
+    .collect()
 }
 
 fn is_running(pid: u32) -> bool {
