@@ -6,6 +6,7 @@
 //! generator: time is an argument, and every decision is a function over
 //! state. `clippy.toml` beside this crate holds the rule.
 
+pub mod access;
 pub mod cause;
 pub mod curve;
 pub mod device;
