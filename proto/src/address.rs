@@ -11,10 +11,7 @@ pub const COORDINATOR_DEFAULT: &str = "http://127.0.0.1:7070";
 /// A text that is not the URL of a coordinator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// It asks for TLS.
-    #[error("this version speaks no TLS; use an http:// URL inside a trusted network or a tunnel")]
-    Tls,
-    /// It is wrong for another reason; the text gives it, if there is one.
+    /// The text gives the reason, if there is one.
     #[error("it is not the URL of a coordinator{0}; write it like {COORDINATOR_DEFAULT}")]
     Wrong(String),
 }
@@ -54,8 +51,7 @@ pub fn urls_of(text: &str) -> Result<Vec<String>, AddressError> {
 pub fn endpoint(text: &str) -> Result<Endpoint, AddressError> {
     let text = text.trim().trim_end_matches('/');
     let url = match text.split_once("://") {
-        Some(("https", _)) => return Err(AddressError::Tls),
-        Some(("http", _)) => text.to_owned(),
+        Some(("https" | "http", _)) => text.to_owned(),
         None if !text.is_empty() => format!("http://{text}"),
         _ => return Err(AddressError::Wrong(String::new())),
     };
@@ -149,7 +145,7 @@ mod tests {
     fn several_urls_are_a_list() {
         let urls = urls_of("a:1, http://b:2/,a:1").unwrap();
         assert_eq!(urls, list(&["a:1", "b:2"]));
-        for wrong in ["", "a:1,", "a:1,https://b:1"] {
+        for wrong in ["", "a:1,", "a:1,ftp://b:1"] {
             assert!(urls_of(wrong).is_err(), "{wrong}");
         }
     }
@@ -209,7 +205,7 @@ mod tests {
         let url = |text| url_of(text).ok();
         assert_eq!(url("localhost:7070/"), Some("http://localhost:7070".into()));
         assert_eq!(url("http://h:1"), Some("http://h:1".into()));
-        assert_eq!(url_of("https://h:1"), Err(AddressError::Tls));
+        assert_eq!(url("https://h:1/"), Some("https://h:1".into()));
         for wrong in ["", "ftp://h", "http://a b"] {
             let error = url_of(wrong).unwrap_err().to_string();
             assert!(

@@ -5,6 +5,7 @@ pub mod address;
 pub mod convert;
 pub mod limits;
 pub mod refusal;
+pub mod secure;
 
 /// Generated from `swath/v1/*.proto`.
 #[expect(
@@ -23,7 +24,7 @@ pub mod v1 {
 pub const PROTOCOL_VERSION: u32 = 4;
 
 /// A worker's client, under a name for crates that must not know tonic.
-pub type DispatchClient = v1::dispatch_client::DispatchClient<tonic::transport::Channel>;
+pub type DispatchClient = v1::dispatch_client::DispatchClient<secure::Line>;
 
 /// The metadata key of a status that names the coordinator to ask instead.
 pub const LEADER: &str = "swath-leader";

@@ -7,6 +7,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
 use crate::LEADER;
+use crate::secure::why_not;
 
 /// The metadata key of a status that carries the [`Reason`].
 pub const REASON: &str = "swath-reason";
@@ -153,6 +154,9 @@ fn leader(status: &Status) -> Option<String> {
 /// The innermost reason of a broken connection: the outer ones only say
 /// "transport error".
 pub fn innermost(error: &(dyn Error + 'static)) -> String {
+    if let Some(why) = why_not(error) {
+        return why;
+    }
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

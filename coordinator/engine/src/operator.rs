@@ -1,5 +1,6 @@
 //! What operators do to sweeps and jobs.
 
+use swath_model::access::Credential;
 use swath_model::id::{JobDigest, SweepDigest};
 use swath_model::message::{Deleted, InputFile, Overlap, Shares, SweepChange};
 use swath_model::time::Timestamp;
@@ -99,6 +100,16 @@ impl Engine {
         let wanted = Wanted::Forget(jobs.clone());
         let work = move |ledger: &mut Ledger, now| Ok(ledger.forget_jobs(now, &jobs));
         self.run(Some(now), wanted, work).await
+    }
+
+    /// Keeps a token or a worker's certificates, in place of what was known under its
+    /// id.
+    pub async fn keep_credential(&self, credential: Credential) -> Result<()> {
+        let work = move |ledger: &mut Ledger, _| {
+            ledger.keep_credential(credential);
+            Ok(())
+        };
+        self.run(None, Wanted::Nothing, work).await
     }
 
     /// With which other sweeps a submit would share open jobs, where their files

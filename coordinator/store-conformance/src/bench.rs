@@ -278,6 +278,8 @@ impl Bench {
         let jobs = jobs.await.unwrap();
         let failed = self.both(&at, async |store| store.last_failed(None, 2).await);
         failed.await.unwrap();
+        let credentials = self.both(&at, async |store| store.credentials().await);
+        credentials.await.unwrap();
         let workers = self.both(&at, async |store| store.workers().await);
         workers.await.unwrap();
         let asked = self.asked(&self.tested).await;

@@ -1,6 +1,7 @@
 //! Calls that change something, as values, so that several can be made at once
 //! and made again to the model.
 
+use swath_model::access::Credential;
 use swath_model::id::{JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::{ImportBatch, ImportCounts};
 use swath_model::steering::Steering;
@@ -48,6 +49,8 @@ pub enum Call {
     Delete(SweepDigest, bool),
     /// [`Subject::keep_inputs`].
     KeepInputs(Vec<InputFile>),
+    /// [`Subject::keep_credential`].
+    KeepCredential(Credential),
     /// [`Subject::steer`].
     Steer(SteeringDue, Vec<Steering>),
     /// [`Subject::import`].
@@ -120,6 +123,10 @@ impl Call {
             Self::KeepInputs(files) => {
                 let kept = subject.keep_inputs(now, files).await;
                 kept.map(Reply::Changed)
+            }
+            Self::KeepCredential(credential) => {
+                let kept = subject.keep_credential(now, credential).await;
+                kept.map(Reply::Done)
             }
             Self::Steer(due, said) => {
                 let replicated = subject.steer(now, due, said).await;

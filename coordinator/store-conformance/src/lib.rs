@@ -20,6 +20,7 @@
 //!
 //! The second part of what `fresh` returns lives as long as the test.
 
+pub mod admitting;
 pub mod batching;
 pub mod bench;
 pub mod call;
@@ -183,6 +184,8 @@ macro_rules! conformance_suite {
             shipping::a_sweep_without_its_files_is_refused,
             shipping::files_without_a_sweep_go_after_a_day,
             shipping::a_cell_that_stays_keeps_its_files,
+            admitting::credentials_are_kept_as_they_are,
+            admitting::the_last_word_of_a_batch_counts,
             importing::imports_lie_beside_the_jobs,
             importing::a_measurement_is_never_hidden_by_an_import,
             importing::an_import_can_be_repeated_and_replaced,

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::ledger::{Ledger, LedgerError};
 use async_trait::async_trait;
+use swath_model::access::Credential;
 use swath_model::id::{InputDigest, JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::{ImportBatch, ImportCounts};
 use swath_model::policy::Policy;
@@ -130,6 +131,15 @@ impl Subject for Oracle {
     async fn delete(&self, now: Timestamp, sweep: SweepDigest, cancel: bool) -> Result<u64> {
         self.with(|ledger| ledger.delete(now, sweep, cancel))
             .map_err(told)
+    }
+
+    async fn keep_credential(&self, _: Timestamp, credential: Credential) -> Result<()> {
+        self.with(|ledger| ledger.credentials.insert(credential.id, credential));
+        Ok(())
+    }
+
+    async fn credentials(&self) -> Result<Vec<Credential>> {
+        Ok(self.with(|ledger| ledger.credentials.values().cloned().collect()))
     }
 
     async fn keep_inputs(&self, now: Timestamp, files: Vec<InputFile>) -> Result<u64> {

@@ -93,6 +93,7 @@ macro_rules! schema_suite {
             indexes_ask_for_what_follows_from_the_state,
             only_a_sweep_that_is_being_deleted_goes,
             files_stay_as_they_are_with_their_sweep,
+            credentials_stay_what_they_are,
         }
     };
     ($make:path; $($name:ident,)*) => {
@@ -647,4 +648,68 @@ pub async fn files_stay_as_they_are_with_their_sweep(on: &mut impl Tables) {
     for table in ["sweep_input", "input_piece", "input"] {
         done(on, &format!("DELETE FROM {table}")).await;
     }
+}
+
+pub async fn credentials_stay_what_they_are(on: &mut impl Tables) {
+    done(
+        on,
+        "INSERT INTO credential (id, role, holder, secret, uses_left, created_at, created_by)
+         VALUES (1, 'worker', '', zeroblob(32), 3, 0, 'anna');
+         INSERT INTO credential (id, role, holder, created_at, created_by, revoked_at)
+         VALUES (2, 'worker', 'gpu1', 0, 'anna', 5);
+         UPDATE credential SET uses_left = 2, revoked_at = 7 WHERE id = 1;
+         UPDATE credential SET created_at = 6, revoked_at = 9 WHERE id = 2",
+    )
+    .await;
+    let stays = "a credential stays what it is";
+    let revoked = "what was revoked stays revoked";
+    refused(
+        on,
+        &[
+            ("UPDATE credential SET role = 'admin' WHERE id = 1", stays),
+            ("UPDATE credential SET holder = 'gpu2' WHERE id = 2", stays),
+            ("UPDATE credential SET secret = NULL WHERE id = 1", stays),
+            ("UPDATE credential SET created_at = 1 WHERE id = 1", stays),
+            (
+                "UPDATE credential SET revoked_at = NULL WHERE id = 1",
+                revoked,
+            ),
+            (
+                "UPDATE credential SET revoked_at = NULL WHERE id = 2",
+                revoked,
+            ),
+            ("UPDATE credential SET revoked_at = 8 WHERE id = 1", revoked),
+            (
+                "UPDATE credential SET uses_left = 3 WHERE id = 1",
+                "a token never gets more uses",
+            ),
+            (
+                "DELETE FROM credential WHERE id = 1",
+                "a credential is revoked, not deleted",
+            ),
+        ],
+    )
+    .await;
+    let check = ("CHECK", "check");
+    refused_by_each(
+        on,
+        &[
+            (
+                "INSERT INTO credential (id, role, holder, created_at, created_by)
+                 VALUES (3, 'admin', 'anna', 0, '')",
+                check,
+            ),
+            (
+                "INSERT INTO credential (id, role, holder, secret, created_at, created_by)
+                 VALUES (3, 'root', 'anna', zeroblob(32), 0, '')",
+                check,
+            ),
+            (
+                "INSERT INTO credential (id, role, holder, secret, created_at, created_by)
+                 VALUES (3, 'admin', 'anna', zeroblob(31), 0, '')",
+                check,
+            ),
+        ],
+    )
+    .await;
 }

@@ -2,6 +2,7 @@
 //! its place.
 
 use async_trait::async_trait;
+use swath_model::access::Credential;
 use swath_model::id::{InputDigest, JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::{ImportBatch, ImportCounts};
 use swath_model::probe::WorkloadKey;
@@ -85,6 +86,12 @@ pub trait Subject: Send + Sync {
 
     /// Files come that are to travel with sweeps.
     async fn keep_inputs(&self, now: Timestamp, files: Vec<InputFile>) -> Result<u64>;
+
+    /// A credential is new or changed.
+    async fn keep_credential(&self, now: Timestamp, credential: Credential) -> Result<()>;
+
+    /// All of them, by id.
+    async fn credentials(&self) -> Result<Vec<Credential>>;
 
     /// Those of these files that are kept.
     async fn kept(&self, inputs: &[InputDigest]) -> Result<Vec<InputDigest>>;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use swath_engine::Engine;
+use swath_model::access::Credential;
 use swath_model::id::{InputDigest, JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::{ImportBatch, ImportCounts};
 use swath_model::policy::Policy;
@@ -160,6 +161,14 @@ impl Subject for Tested {
                 return Ok(jobs);
             }
         }
+    }
+
+    async fn keep_credential(&self, _: Timestamp, credential: Credential) -> Result<()> {
+        self.engine().keep_credential(credential).await
+    }
+
+    async fn credentials(&self) -> Result<Vec<Credential>> {
+        self.engine().store().credentials().await
     }
 
     async fn keep_inputs(&self, now: Timestamp, files: Vec<InputFile>) -> Result<u64> {

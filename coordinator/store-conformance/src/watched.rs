@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use swath_model::access::Credential;
 use swath_model::event::Event;
 use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
@@ -317,6 +318,10 @@ impl<S: Store> Store for Watched<S> {
 
     async fn last_event(&self) -> Result<u64> {
         self.store.last_event().await
+    }
+
+    async fn credentials(&self) -> Result<Vec<Credential>> {
+        self.store.credentials().await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {

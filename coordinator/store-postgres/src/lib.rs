@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::PgPool;
+use swath_model::access::Credential;
 use swath_model::event::Event;
 use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
@@ -307,6 +308,11 @@ impl Store for PostgresStore {
 
     async fn last_event(&self) -> Result<u64> {
         self.read(Any, |session| Box::pin(read::last_event(session)))
+            .await
+    }
+
+    async fn credentials(&self) -> Result<Vec<Credential>> {
+        self.read(Any, |session| Box::pin(read::credentials(session)))
             .await
     }
 

@@ -28,6 +28,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
+use swath_model::access::Credential;
 use swath_model::event::Event;
 use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest};
 use swath_model::message::{JobQuery, Known, Sources};
@@ -263,6 +264,10 @@ impl Store for SqliteStore {
 
     async fn last_event(&self) -> Result<u64> {
         read(&self.readers, |conn| Box::pin(read::last_event(conn))).await
+    }
+
+    async fn credentials(&self) -> Result<Vec<Credential>> {
+        read(&self.readers, |conn| Box::pin(read::credentials(conn))).await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use swath_model::access::Credential;
 use swath_model::cause::{CordonCause, PauseCause};
 use swath_model::event::Event;
 use swath_model::id::{
@@ -89,6 +90,8 @@ pub struct Changes {
     pub forgotten: Vec<(String, String)>,
     /// Imported numbers.
     pub imports: Vec<NewImport>,
+    /// Tokens and certificates that are new or changed, each once.
+    pub credentials: Vec<Credential>,
     /// What is deleted, after everything else is written.
     pub deleted: Deletion,
     /// What happened, in order. A store keeps the last [`EVENTS_KEPT`], or a

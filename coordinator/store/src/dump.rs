@@ -72,11 +72,13 @@ pub enum Part {
     Decisions,
     /// The list `imports`.
     Imports,
+    /// The list `credentials`.
+    Credentials,
 }
 
 impl Part {
     /// All parts, in order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Sweeps,
         Self::Inputs,
         Self::Pieces,
@@ -92,6 +94,7 @@ impl Part {
         Self::Replications,
         Self::Decisions,
         Self::Imports,
+        Self::Credentials,
     ];
 
     /// The name of its rows.
@@ -112,6 +115,7 @@ impl Part {
             Self::Replications => "replications",
             Self::Decisions => "decisions",
             Self::Imports => "imported numbers",
+            Self::Credentials => "tokens and certificates",
         }
     }
 

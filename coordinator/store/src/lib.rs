@@ -19,6 +19,7 @@ mod walk;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use swath_model::access::Credential;
 use swath_model::event::Event;
 use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::probe::WorkloadKey;
@@ -247,6 +248,9 @@ pub trait Store: Send + Sync + 'static {
     /// Every worker that is not forgotten, by name. `held` is the number of its
     /// leases.
     async fn workers(&self) -> Result<Vec<WorkerView>>;
+
+    /// Every token and every worker's certificates, in the order of their ids.
+    async fn credentials(&self) -> Result<Vec<Credential>>;
 
     /// What is stored at this moment, to be read without hurry.
     ///

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use swath_model::access::{CredentialId, Role, Secret};
 use swath_model::id::{
     Attempt, CellDigest, InputDigest, JobDigest, SessionId, SweepDigest, WeightsDigest, WorkerName,
 };
@@ -38,6 +39,25 @@ pub fn cause<T: DeserializeOwned>(text: &str) -> Result<Option<T>> {
 /// The stored form of a cause.
 pub fn cause_text<T: Serialize>(cause: Option<&T>) -> String {
     cause.map_or_else(String::new, json)
+}
+
+/// The id of a credential.
+pub fn credential_id(key: i64) -> Result<CredentialId> {
+    CredentialId::from_key(key).ok_or_else(|| Damaged(format!("{key} is no id of a credential")))
+}
+
+/// What the holder of a credential may do.
+pub fn role(name: &str) -> Result<Role> {
+    name.parse().map_err(|_| unknown("role", name))
+}
+
+/// The digest of a token's secret; none where the column is empty.
+pub fn secret(bytes: Option<&[u8]>) -> Result<Option<Secret>> {
+    let read = |bytes: &[u8]| {
+        let bytes = bytes.try_into().ok().map(Secret::from_bytes);
+        bytes.ok_or_else(|| Damaged("the digest of a token is not 32 bytes".to_owned()))
+    };
+    bytes.map(read).transpose()
 }
 
 /// What a stored sweep is for.

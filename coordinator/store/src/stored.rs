@@ -205,11 +205,36 @@ macro_rules! stored {
             at: Timestamp::from_ms($row.imported_at),
         });
     }};
+    (credential, $page:expr, $row:expr, $told:path) => {{
+        let credential = $crate::stored_credential!($row, $told);
+        $page.at([$row.id, 0, 0]).credentials.push(credential);
+    }};
+}
+
+/// The credential of a row.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! stored_credential {
+    ($row:expr, $told:path) => {{
+        use $crate::stored::words::*;
+        Credential {
+            id: $crate::rows::credential_id($row.id)?,
+            role: $crate::rows::role(&$row.role)?,
+            holder: $told($row.holder),
+            secret: $crate::rows::secret($row.secret.as_deref())?,
+            uses_left: $row.uses_left.map(|it| it as u32),
+            created_at: Timestamp::from_ms($row.created_at),
+            created_by: $told($row.created_by),
+            expires_at: $row.expires_at.map(Timestamp::from_ms),
+            revoked_at: $row.revoked_at.map(Timestamp::from_ms),
+        }
+    }};
 }
 
 /// What `stored!` names.
 #[doc(hidden)]
 pub mod words {
+    pub use swath_model::access::Credential;
     pub use swath_model::id::{Replicate, SessionId};
     pub use swath_model::import::Imported;
     pub use swath_model::probe::WorkloadKey;

@@ -181,6 +181,7 @@ impl Adding<'_> {
             Part::Replications => self.rows(&rows.replications),
             Part::Decisions => self.rows(&rows.decisions),
             Part::Imports => self.rows(&rows.imports),
+            Part::Credentials => self.rows(&rows.credentials),
         }
     }
 

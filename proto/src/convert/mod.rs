@@ -160,6 +160,7 @@ pub fn held_message(held: message::Held) -> v1::Held {
     v1::Held {
         job: held.job.as_bytes().to_vec(),
         attempt: held.attempt.0,
+        lease: Vec::new(),
     }
 }
 

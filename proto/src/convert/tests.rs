@@ -96,6 +96,7 @@ fn what_is_wrong_is_refused_with_its_field() {
     assert!(text(verdicts(&[1], 2).unwrap_err()).contains("1 for 2"));
     let too_many = vec![
         v1::Held {
+            lease: Vec::new(),
             job: vec![0; 32],
             attempt: 1
         };

@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use hashbrown::HashTable;
+use swath_model::access::Credential;
 use swath_model::event::What;
 use swath_model::id::{Attempt, CellDigest, JobDigest, Owner, SessionId, SweepDigest, WorkerName};
 use swath_model::job::{Applied, Event, Refusal, State, StateName};
@@ -139,6 +140,13 @@ impl Ledger {
     /// The ledger's limits.
     pub const fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Keeps a token or a worker's certificates. Nothing here depends on them.
+    pub fn keep_credential(&mut self, credential: Credential) {
+        let kept = &mut self.changes.credentials;
+        kept.retain(|before| before.id != credential.id);
+        kept.push(credential);
     }
 
     /// Everything decided since the last call, to be committed.

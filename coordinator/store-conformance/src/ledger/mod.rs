@@ -26,6 +26,7 @@ pub use self::check::Broken;
 use self::import::Imports;
 use self::inputs::Inputs;
 use self::steer::Replication;
+use swath_model::access::{Credential, CredentialId};
 use swath_model::cause::{CordonCause, PauseCause};
 use swath_model::id::{
     Attempt, CellDigest, InputDigest, JobDigest, Owner, Replicate, SessionId, SweepDigest,
@@ -83,6 +84,8 @@ pub struct Ledger {
     workers: BTreeMap<WorkerName, WorkerRow>,
     /// Numbers from elsewhere.
     imports: Imports,
+    /// Tokens and certificates, which decide nothing here.
+    pub(crate) credentials: BTreeMap<CredentialId, Credential>,
     /// Files of programs.
     inputs: Inputs,
     /// The greatest session given to anybody.
@@ -262,6 +265,7 @@ impl Ledger {
             job_index: BTreeMap::new(),
             workers: BTreeMap::new(),
             imports: BTreeMap::new(),
+            credentials: BTreeMap::new(),
             inputs: BTreeMap::new(),
             sessions: SessionId(0),
             grants: 0,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use swath_model::access::Credential;
 use swath_model::event::Event;
 use swath_model::id::Attempt;
 use swath_model::outcome::Fault;
@@ -65,6 +66,7 @@ impl Tables {
             decisions,
             forgotten,
             imports,
+            credentials,
             deleted,
             events,
             copied,
@@ -106,6 +108,7 @@ impl Tables {
                 .retain(|(of, _, by, _), _| *of != sweep || *by != source);
         }
         all(imports, |new| self.add_import(new))?;
+        all(credentials, |row| self.put_credential(row))?;
         self.delete(deleted)?;
         all(events, |event| self.add_event(event))?;
         match copied {
@@ -549,6 +552,28 @@ impl Tables {
         self.came += 1;
         let before = self.imports.insert(key, said);
         ensure(before.is_none(), || text)
+    }
+
+    fn put_credential(&mut self, row: Credential) -> Refused {
+        let Some(before) = self.credentials.get(&row.id) else {
+            self.credentials.insert(row.id, row);
+            return Ok(());
+        };
+        let same = before.secret == row.secret
+            && before.role == row.role
+            && before.holder == row.holder
+            && (!row.is_token() || before.created_at == row.created_at);
+        ensure(same, || format!("credential {} becomes another", row.id))?;
+        let revived = before.revoked_at.is_some()
+            && (row.revoked_at.is_none() || row.is_token() && before.revoked_at != row.revoked_at);
+        ensure(!revived, || format!("credential {} is revived", row.id))?;
+        let falls = match (before.uses_left, row.uses_left) {
+            (Some(before), Some(now)) => now <= before,
+            (before, now) => before == now,
+        };
+        ensure(falls, || format!("credential {} gets more uses", row.id))?;
+        self.credentials.insert(row.id, row);
+        Ok(())
     }
 }
 

@@ -113,6 +113,9 @@ impl Tables {
             Part::Decisions => rows(sweeps().flat_map(|it| &it.decisions), |all, it| {
                 all.decisions.push(**it);
             }),
+            Part::Credentials => rows(self.credentials.values(), |all, it| {
+                all.credentials.push((*it).clone());
+            }),
             Part::Imports => {
                 let mut imports: Vec<_> = self.imports.iter().collect();
                 imports.sort_by_key(|(_, it)| it.came);

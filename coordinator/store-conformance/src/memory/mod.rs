@@ -17,6 +17,7 @@ mod verify;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use swath_model::access::Credential;
 use swath_model::event::Event;
 use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
@@ -215,6 +216,10 @@ impl Store for MemoryStore {
 
     async fn last_event(&self) -> Result<u64> {
         self.with(|tables| Ok(tables.events.last().map_or(0, |event| event.seq)))
+    }
+
+    async fn credentials(&self) -> Result<Vec<Credential>> {
+        self.with(|tables| Ok(tables.credentials.values().cloned().collect()))
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {

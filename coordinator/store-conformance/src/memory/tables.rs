@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use swath_model::access::{Credential, CredentialId};
 use swath_model::id::{Attempt, CellDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::import::Imported;
 use swath_model::job::{Job, StateName};
@@ -34,6 +35,7 @@ pub(super) struct Tables {
     pub(super) requests: Vec<GrantRequest>,
     /// Imported numbers, by sweep, cell, source and place.
     pub(super) imports: BTreeMap<(String, CellKey, String, u32), Said>,
+    pub(super) credentials: BTreeMap<CredentialId, Credential>,
     /// How many imports and late outcomes have come so far.
     pub(super) came: u64,
     /// How far the rows are a copy of another store's.

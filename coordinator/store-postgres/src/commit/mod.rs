@@ -7,6 +7,7 @@ mod around;
 mod attempts;
 mod copied;
 mod copy;
+mod credentials;
 mod delete;
 mod events;
 mod inputs;
@@ -92,6 +93,7 @@ pub(crate) async fn write(
     around::rename_imports(session, &changes.renamed).await?;
     around::forget_imports(session, &changes.forgotten).await?;
     around::insert_imports(session, &changes.imports).await?;
+    credentials::write(session, &changes.credentials).await?;
     delete::write(session, &changes.deleted).await?;
     events::write(session, &changes.events).await?;
     match &changes.copied {

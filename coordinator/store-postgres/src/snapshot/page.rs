@@ -31,6 +31,7 @@ pub(super) async fn page(
         Part::Replications => replications(session, after, limit, &mut page).await,
         Part::Decisions => decisions(session, after, limit, &mut page).await,
         Part::Imports => imports(session, after, limit, &mut page).await,
+        Part::Credentials => credentials(session, after, limit, &mut page).await,
     }?;
     Ok(page)
 }
@@ -115,4 +116,8 @@ parts! {
         r#"SELECT id, sweep, cell, source, place, test_error, seconds, runs, replicate,
                   seed, file, line, imported_at
            FROM import WHERE id > $1 ORDER BY id LIMIT $2"#;
+
+    credentials, credential, [after, ..], [after],
+        "SELECT id, role, holder, secret, uses_left, created_at, created_by, expires_at, revoked_at
+         FROM credential WHERE id > $1 ORDER BY id LIMIT $2";
 }

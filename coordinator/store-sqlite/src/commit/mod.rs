@@ -5,6 +5,7 @@
 
 mod attempts;
 mod copied;
+mod credentials;
 mod delete;
 mod events;
 mod imports;
@@ -51,6 +52,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
         decisions,
         forgotten,
         imports,
+        credentials,
         deleted,
         events,
         copied,
@@ -82,6 +84,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &Changes) -> Result<()> {
     imports::rename(tx, renamed).await?;
     imports::forget(tx, forgotten).await?;
     imports::insert(tx, imports).await?;
+    credentials::write(tx, credentials).await?;
     delete::write(tx, deleted).await?;
     events::write(tx, events).await?;
     match copied {

@@ -1,6 +1,7 @@
 //! Reading: on separate connections, each on a snapshot, so that readers and
 //! the writer never wait for each other.
 
+mod credentials;
 mod events;
 mod find;
 mod imports;
@@ -17,6 +18,7 @@ use swath_store::StoreError;
 
 use crate::error::{Failure, Result, failed};
 
+pub(crate) use self::credentials::credentials;
 pub(crate) use self::events::{events, last_event};
 pub(crate) use self::inputs::{kept, piece};
 pub(crate) use self::jobs::{alike, curves, job, jobs, known, last_failed, logs};

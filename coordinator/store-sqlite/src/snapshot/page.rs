@@ -29,6 +29,7 @@ pub(super) async fn page(
         Part::Replications => replications(conn, after, limit, &mut page).await,
         Part::Decisions => decisions(conn, after, limit, &mut page).await,
         Part::Imports => imports(conn, after, limit, &mut page).await,
+        Part::Credentials => credentials(conn, after, limit, &mut page).await,
     }?;
     Ok(page)
 }
@@ -114,4 +115,9 @@ parts! {
         r#"SELECT id AS "id!", sweep, cell, source, place, test_error, seconds, runs, replicate,
                   seed, file, line, imported_at
            FROM import WHERE id > ?1 ORDER BY id LIMIT ?2"#;
+
+    credentials, credential, [after, ..], [after],
+        r#"SELECT id AS "id!", role, holder, secret, uses_left, created_at, created_by,
+                  expires_at, revoked_at
+           FROM credential WHERE id > ?1 ORDER BY id LIMIT ?2"#;
 }

@@ -132,7 +132,10 @@ fn a_secret_is_in_no_debug_output() {
     let token = TokenText::new(CredentialId::from_random([1; 8]), [0xab; 32], [2; 32]);
     assert_eq!(format!("{token:?}"), "TokenText(0101010101010101)");
     let kept = format!("{:?}", credential());
-    assert!(!kept.contains("abab") && kept.contains("Some(Secret)"), "{kept}");
+    assert!(
+        !kept.contains("abab") && kept.contains("Some(Secret)"),
+        "{kept}"
+    );
 }
 
 proptest! {

@@ -23,7 +23,9 @@ pub struct TokenText {
 
 /// A text that is no token. Nothing of the text is told: it may be a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is no token; a token is one line that begins with `{PREFIX}.`, as `coordinator token create` prints it")]
+#[error(
+    "it is no token; a token is one line that begins with `{PREFIX}.`, as `coordinator token create` prints it"
+)]
 pub struct TokenTextError;
 
 impl TokenText {
@@ -66,7 +68,10 @@ impl TokenText {
 
     /// Which token a caller shows, and the digest of its secret.
     pub fn read_shown(text: &str) -> Option<(CredentialId, Secret)> {
-        let (id, secret) = text.strip_prefix(PREFIX)?.strip_prefix('.')?.split_once('.')?;
+        let (id, secret) = text
+            .strip_prefix(PREFIX)?
+            .strip_prefix('.')?
+            .split_once('.')?;
         unhex(secret)?;
         Some((id.parse().ok()?, Secret::of(secret)))
     }
