@@ -6,5 +6,6 @@ pub mod database;
 pub mod eta;
 pub mod explain;
 pub mod files;
+pub mod identity;
 pub mod live;
 pub mod server;

@@ -19,6 +19,9 @@ pub mod v1 {
     tonic::include_proto!("swath.v1");
 }
 
+/// What `swath/v1/*.proto` declare, as an encoded `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// Raised when an older worker and a newer coordinator, or the reverse, would
 /// misunderstand each other.
 pub const PROTOCOL_VERSION: u32 = 4;

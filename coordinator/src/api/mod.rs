@@ -2,6 +2,7 @@
 //! messages of the `Control` service, so that a later HTTP API can serve the
 //! same documents.
 
+mod access;
 mod forget;
 mod query;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use swath_model::access::CredentialId;
 use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::job::StateName;
 use swath_model::message::{Known, Overlap, Sources};
@@ -22,6 +24,7 @@ use swath_model::view::{
 };
 use swath_results::table::Check;
 
+pub use self::access::{CreateToken, CredentialView, Credentials, Myself};
 pub use self::forget::{Forgetting, Losing, Spared};
 pub use self::query::ReadQuery;
 use crate::explain::ExplainItem;
@@ -523,6 +526,18 @@ pub enum ChangeOrder {
         /// The worker's name.
         worker: WorkerName,
     },
+    /// Makes a token, which the answer holds.
+    CreateToken(CreateToken),
+    /// Takes a token, or the certificates of a worker, no more.
+    RevokeToken {
+        /// Which.
+        id: CredentialId,
+    },
+    /// Takes the certificates that a worker has no more.
+    RevokeWorker {
+        /// The worker's name.
+        worker: WorkerName,
+    },
 }
 
 /// The sweep that a name meant before a submit gave it to another one.
@@ -599,4 +614,7 @@ pub struct Changed {
     pub jobs: u64,
     /// One sentence for people.
     pub message: String,
+    /// A token that was made: its secret is nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
 }

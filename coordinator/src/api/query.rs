@@ -124,6 +124,8 @@ pub enum ReadQuery {
     },
     /// Every worker → [`Workers`](super::Workers).
     Workers,
+    /// Every token and every worker's certificates → [`Credentials`](super::Credentials).
+    Credentials,
     /// Measured trainings of the same cost → [`AlikeJobs`](super::AlikeJobs).
     Alike {
         /// The workloads, as [`swath_model::probe::workload`] writes them.

@@ -11,6 +11,7 @@ use swath_model::message::{SweepChange, WorkerChange};
 use swath_model::outcome::Fault;
 use swath_model::view::{SCHEMA_VERSION, SweepState, SweepView};
 
+use super::access::{Caller, Whose};
 use super::delete::delete;
 use super::error::ApiError;
 use super::forget::forget;
@@ -21,9 +22,18 @@ use super::submit::submission;
 use crate::api::{ChangeOrder, Changed};
 
 /// Carries out one order.
-pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Changed, ApiError> {
+///
+/// # Errors
+///
+/// [`ApiError::Denied`] for a caller who may not do it, or not to these sweeps.
+pub(crate) async fn change(
+    state: &Arc<State>,
+    caller: &Caller,
+    order: ChangeOrder,
+) -> Result<Changed, ApiError> {
+    let whose = caller.may(order.deed())?;
     let changed = match order {
-        ChangeOrder::Cancel { selector } => cancel(state, &selector).await?,
+        ChangeOrder::Cancel { selector } => cancel(state, whose, &selector).await?,
         ChangeOrder::Retry {
             selector,
             failed,
@@ -36,21 +46,21 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
                 missing: missing || all,
                 diverged,
             };
-            retry(state, &selector, kinds).await?
+            retry(state, whose, &selector, kinds).await?
         }
         ChangeOrder::Pause { selector } => {
             let change = SweepChange::Pause {
                 cause: PauseCause::Operator,
             };
-            each_sweep(state, &selector, &change, "paused").await?
+            each_sweep(state, whose, &selector, &change, "paused").await?
         }
         ChangeOrder::Resume { selector } => {
-            each_sweep(state, &selector, &SweepChange::Resume, "resumed").await?
+            each_sweep(state, whose, &selector, &SweepChange::Resume, "resumed").await?
         }
-        ChangeOrder::Rename { selector, name } => rename(state, &selector, name).await?,
+        ChangeOrder::Rename { selector, name } => rename(state, whose, &selector, name).await?,
         ChangeOrder::Note { selector, note } => {
             check_note(&note).map_err(ApiError::invalid)?;
-            let sweep = select::sweep(&*state.store, &selector).await?;
+            let sweep = whose.sweep(&*state.store, &selector).await?;
             let done = if note.is_empty() {
                 "has no note now"
             } else {
@@ -66,12 +76,12 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
             add.iter()
                 .try_for_each(|tag| check_tag(tag))
                 .map_err(ApiError::invalid)?;
-            let sweeps = sweeps_named(state, &selector).await?;
+            let sweeps = sweeps_named(state, whose, &selector).await?;
             check_room(&sweeps, &add, &remove)?;
             relabel(state, &sweeps, &Relabel::Tag { add, remove }, "tagged").await?
         }
         ChangeOrder::Archive { selector, undo } => {
-            let sweeps = sweeps_named(state, &selector).await?;
+            let sweeps = sweeps_named(state, whose, &selector).await?;
             let done = if undo {
                 "shown in lists again"
             } else {
@@ -80,15 +90,17 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
             relabel(state, &sweeps, &Relabel::Archive(!undo), done).await?
         }
         ChangeOrder::Delete { selector, cancel } => {
-            let sweeps = sweeps_named(state, &selector).await?;
+            let sweeps = sweeps_named(state, whose, &selector).await?;
             delete(state, &sweeps, cancel).await?
         }
-        ChangeOrder::ForgetResults { selector, until } => forget(state, &selector, until).await?,
+        ChangeOrder::ForgetResults { selector, until } => {
+            forget(state, whose, &selector, until).await?
+        }
         ChangeOrder::Extend {
             selector,
             replicates,
-        } => extend(state, &selector, replicates).await?,
-        ChangeOrder::Import(order) => return import(state, order).await,
+        } => extend(state, whose, &selector, replicates).await?,
+        ChangeOrder::Import(order) => return import(state, whose, order).await,
         ChangeOrder::Cordon { worker } => {
             let cause = CordonCause::Operator;
             let change = WorkerChange::Cordon { cause };
@@ -104,6 +116,11 @@ pub(crate) async fn change(state: &Arc<State>, order: ChangeOrder) -> Result<Cha
         ChangeOrder::Drain { worker } => {
             let done = "gives back what it has and leaves";
             change_worker(state, &worker, WorkerChange::Drain, done).await?
+        }
+        ChangeOrder::CreateToken(order) => state.access.create_token(state, caller, order).await?,
+        ChangeOrder::RevokeToken { id } => state.access.revoke(state, caller, id).await?,
+        ChangeOrder::RevokeWorker { worker } => {
+            state.access.revoke_worker(state, caller, &worker).await?
         }
     };
     Ok(changed)
@@ -138,11 +155,13 @@ pub(crate) const fn said(message: String) -> Changed {
         sweeps: Vec::new(),
         jobs: 0,
         message,
+        token: None,
     }
 }
 
 async fn each_sweep(
     state: &State,
+    whose: Whose<'_>,
     selector: &[String],
     change: &SweepChange,
     done: &str,
@@ -150,7 +169,7 @@ async fn each_sweep(
     if selector.is_empty() {
         return Err(ApiError::invalid("name a sweep"));
     }
-    let sweeps = select::sweeps(&*state.store, selector).await?;
+    let sweeps = whose.sweeps(&*state.store, selector).await?;
     for sweep in &sweeps {
         state
             .engine
@@ -165,11 +184,15 @@ async fn each_sweep(
     })
 }
 
-async fn sweeps_named(state: &State, selector: &[String]) -> Result<Vec<SweepView>, ApiError> {
+async fn sweeps_named(
+    state: &State,
+    whose: Whose<'_>,
+    selector: &[String],
+) -> Result<Vec<SweepView>, ApiError> {
     if selector.is_empty() {
         return Err(ApiError::invalid("name a sweep"));
     }
-    select::sweeps(&*state.store, selector).await
+    whose.sweeps(&*state.store, selector).await
 }
 
 /// Changes what is said of sweeps.
@@ -191,9 +214,14 @@ async fn relabel(
     })
 }
 
-async fn rename(state: &State, selector: &[String], name: String) -> Result<Changed, ApiError> {
+async fn rename(
+    state: &State,
+    whose: Whose<'_>,
+    selector: &[String],
+    name: String,
+) -> Result<Changed, ApiError> {
     check_name(&name).map_err(ApiError::invalid)?;
-    let sweep = select::sweep(&*state.store, selector).await?;
+    let sweep = whose.sweep(&*state.store, selector).await?;
     let done = format!("is named `{name}` now");
     relabel(state, &[sweep], &Relabel::Rename(name), &done).await
 }
@@ -227,9 +255,11 @@ pub(crate) fn digests_of(jobs: &[JobState]) -> Vec<JobDigest> {
     jobs.iter().map(|job| job.digest).collect()
 }
 
-async fn cancel(state: &State, selector: &[String]) -> Result<Changed, ApiError> {
-    match select::selected(&*state.store, selector).await? {
-        Selected::Sweeps(_) => each_sweep(state, selector, &SweepChange::Cancel, "cancelled").await,
+async fn cancel(state: &State, whose: Whose<'_>, selector: &[String]) -> Result<Changed, ApiError> {
+    match whose.selected(&*state.store, selector).await? {
+        Selected::Sweeps(_) => {
+            each_sweep(state, whose, selector, &SweepChange::Cancel, "cancelled").await
+        }
         Selected::Jobs(jobs) => {
             let count = state
                 .engine
@@ -276,8 +306,13 @@ impl Kinds {
     }
 }
 
-async fn retry(state: &State, selector: &[String], kinds: Kinds) -> Result<Changed, ApiError> {
-    let (jobs, sweeps) = select::jobs(&*state.store, selector).await?;
+async fn retry(
+    state: &State,
+    whose: Whose<'_>,
+    selector: &[String],
+    kinds: Kinds,
+) -> Result<Changed, ApiError> {
+    let (jobs, sweeps) = whose.jobs(&*state.store, selector).await?;
     let chosen: Vec<_> = jobs.into_iter().filter(|job| kinds.hold(job)).collect();
     let count = state
         .engine
@@ -309,8 +344,13 @@ pub(crate) async fn resume(state: &State, sweeps: &[SweepView]) -> Result<(), Ap
     Ok(())
 }
 
-async fn extend(state: &State, selector: &[String], replicates: u32) -> Result<Changed, ApiError> {
-    let sweep = select::sweep(&*state.store, selector).await?;
+async fn extend(
+    state: &State,
+    whose: Whose<'_>,
+    selector: &[String],
+    replicates: u32,
+) -> Result<Changed, ApiError> {
+    let sweep = whose.sweep(&*state.store, selector).await?;
     let most = sweep.replicates_most();
     if replicates <= most {
         let has = match sweep.replication {

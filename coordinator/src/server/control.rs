@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use swath_model::access::Deed;
 use swath_model::id::SweepDigest;
 use swath_model::view::SweepView;
 use swath_proto::convert::{self, sources};
@@ -12,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::access::Caller;
 use super::change::change;
 use super::error::ApiError;
 use super::files::fetch;
@@ -21,7 +23,7 @@ use super::read::read;
 use super::select;
 use super::state::State;
 use super::submit::{built, overlaps};
-use crate::api::Before;
+use crate::api::{Before, ChangeOrder};
 
 pub(crate) struct ControlService {
     pub(crate) state: Arc<State>,
@@ -34,9 +36,13 @@ type Reply<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Control for ControlService {
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Reply<v1::SubmitReply> {
+        let caller = Caller::of(&request);
+        let whose = caller.may(Deed::Submit)?;
         let message = request.into_inner();
         let asked = message.priority;
         let (owner, tags) = convert::said_of(&message)?;
+        // Whoever is known owns what they submit, whatever the message says.
+        let owner = caller.principal.person().map_or(owner, str::to_owned);
         let sources = sources(message)?;
         let mut submission = built(&self.state, sources).await?;
         (submission.owner, submission.tags) = (owner, tags);
@@ -45,6 +51,12 @@ impl Control for ControlService {
         let cells = submission.cells.len() as u64;
         let sweeps = state.store.sweeps().await.map_err(ApiError::from)?;
         let known = sweeps.iter().find(|sweep| sweep.digest == digest);
+        if let Some(known) = known {
+            whose.check_again(known, &submission, asked)?;
+        }
+        let what = format!("sweep `{}`, {}", submission.name, digest.short());
+        let now = state.now();
+        state.access.asked(now, &caller, "Submit", what).await?;
         // A priority that is not named, and a name that was changed, stay.
         submission.priority = asked.unwrap_or(known.map_or(0, |sweep| sweep.priority));
         let name = known.map_or(&submission.name, |sweep| &sweep.name).clone();
@@ -88,16 +100,28 @@ impl Control for ControlService {
     }
 
     async fn read(&self, request: Request<v1::ReadRequest>) -> Reply<v1::ReadReply> {
+        let caller = Caller::of(&request);
         let query = serde_json::from_str(&request.into_inner().query)
             .map_err(|error| ApiError::invalid(format!("field `query`: {error}")))?;
-        let document = read(&self.state, query).await?;
+        let document = read(&self.state, &caller, query).await;
+        let document = document.inspect_err(|error| self.note(&caller, "Read", error))?;
         Ok(Response::new(v1::ReadReply { document }))
     }
 
     async fn change(&self, request: Request<v1::ChangeRequest>) -> Reply<v1::ChangeReply> {
-        let order = serde_json::from_str(&request.into_inner().order)
+        let caller = Caller::of(&request);
+        let text = request.into_inner().order;
+        let order: ChangeOrder = serde_json::from_str(&text)
             .map_err(|error| ApiError::invalid(format!("field `order`: {error}")))?;
-        let changed = change(&self.state, order).await?;
+        let state = &self.state;
+        let told = caller.may(order.deed()).map(drop);
+        told.inspect_err(|error| self.note(&caller, &text, error))?;
+        state
+            .access
+            .asked(state.now(), &caller, "Change", text.clone())
+            .await?;
+        let changed = change(state, &caller, order).await;
+        let changed = changed.inspect_err(|error| self.note(&caller, &text, error))?;
         let document = serde_json::to_string(&changed).map_err(ApiError::internal)?;
         Ok(Response::new(v1::ChangeReply { document }))
     }
@@ -140,6 +164,16 @@ impl Control for ControlService {
         let order = convert::file_order(order)?;
         let stream = fetch(Arc::clone(&self.state), order).await?;
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+impl ControlService {
+    /// Notes a call that was refused for who makes it.
+    fn note(&self, caller: &Caller, call: &str, error: &ApiError) {
+        if let ApiError::Denied(why) = error {
+            let state = &self.state;
+            state.access.refused(state.now(), caller, call, why);
+        }
     }
 }
 

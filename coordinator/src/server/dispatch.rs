@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swath_model::id::Owner;
+use swath_model::id::{Owner, WorkerName};
 use swath_model::message::{Exchange, Exchanged};
 use swath_proto::v1::dispatch_server::Dispatch;
 use swath_proto::{PROTOCOL_VERSION, convert, limits, v1};
@@ -12,6 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::access::Caller;
 use super::error::{ApiError, other_protocol, worker_status};
 use super::inputs::{Pieces, fetch};
 use super::keeping::retained;
@@ -28,12 +29,14 @@ type Reply<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Dispatch for DispatchService {
     async fn hello(&self, request: Request<v1::HelloRequest>) -> Reply<v1::HelloReply> {
+        let caller = Caller::of(&request);
         let message = request.into_inner();
         if message.protocol != PROTOCOL_VERSION {
             return Err(other_protocol(message.protocol));
         }
         let hello = convert::hello(message)?;
         let worker = hello.worker.clone();
+        self.is_itself(&caller, &worker)?;
         let state = &self.state;
         let held = hello.held.len();
         let welcome = state
@@ -57,10 +60,12 @@ impl Dispatch for DispatchService {
     }
 
     async fn exchange(&self, request: Request<v1::ExchangeRequest>) -> Reply<v1::ExchangeReply> {
+        let caller = Caller::of(&request);
         let message = request.into_inner();
         let wait = Duration::from_millis(u64::from(message.wait_ms)).min(limits::EXCHANGE_WAIT_MAX);
         let exchange = convert::exchange(message)?;
         let worker = exchange.owner.worker.clone();
+        self.is_itself(&caller, &worker)?;
         let exchanged = self.exchange_or_wait(exchange, wait).await?;
         Ok(Response::new(v1::ExchangeReply {
             acks: exchanged
@@ -78,8 +83,9 @@ impl Dispatch for DispatchService {
     }
 
     async fn heartbeat(&self, request: Request<v1::HeartbeatRequest>) -> Reply<v1::HeartbeatReply> {
+        let caller = Caller::of(&request);
         let message = request.into_inner();
-        let owner = convert::owner(&message.worker, message.session)?;
+        let owner = self.owner(&caller, &message.worker, message.session)?;
         let held = convert::held_all(&message.held)?;
         let state = &self.state;
         let drain = state.is_draining(&owner.worker);
@@ -95,8 +101,9 @@ impl Dispatch for DispatchService {
     }
 
     async fn observe(&self, request: Request<v1::ObserveRequest>) -> Reply<v1::ObserveReply> {
+        let caller = Caller::of(&request);
         let message = request.into_inner();
-        let owner = convert::owner(&message.worker, message.session)?;
+        let owner = self.owner(&caller, &message.worker, message.session)?;
         let reports = convert::reports(message.reports)?;
         let state = &self.state;
         let verdicts = state
@@ -110,8 +117,9 @@ impl Dispatch for DispatchService {
     }
 
     async fn release(&self, request: Request<v1::ReleaseRequest>) -> Reply<v1::ReleaseReply> {
+        let caller = Caller::of(&request);
         let message = request.into_inner();
-        let owner = convert::owner(&message.worker, message.session)?;
+        let owner = self.owner(&caller, &message.worker, message.session)?;
         let releases = convert::releases(&message)?;
         let state = &self.state;
         let lacks = releases.iter().find_map(|it| it.lack.as_ref());
@@ -126,8 +134,9 @@ impl Dispatch for DispatchService {
     }
 
     async fn goodbye(&self, request: Request<v1::GoodbyeRequest>) -> Reply<v1::GoodbyeReply> {
+        let caller = Caller::of(&request);
         let message = request.into_inner();
-        let owner = convert::owner(&message.worker, message.session)?;
+        let owner = self.owner(&caller, &message.worker, message.session)?;
         let worker = owner.worker.clone();
         let state = &self.state;
         let requeued = state.engine.goodbye(state.now(), owner).await;
@@ -144,8 +153,9 @@ impl Dispatch for DispatchService {
     }
 
     async fn retain(&self, request: Request<v1::RetainRequest>) -> Reply<v1::RetainReply> {
+        let caller = Caller::of(&request);
         let message = request.into_inner();
-        let owner = convert::owner(&message.worker, message.session)?;
+        let owner = self.owner(&caller, &message.worker, message.session)?;
         let held = convert::held_all(&message.held)?;
         self.check(owner).await?;
         let may_go = retained(&self.state, &held).await;
@@ -159,12 +169,13 @@ impl Dispatch for DispatchService {
         &self,
         request: Request<Streaming<v1::ServeMessage>>,
     ) -> Reply<Self::ServeStream> {
+        let caller = Caller::of(&request);
         let mut parts = request.into_inner();
         let first = parts.message().await?.and_then(|message| message.part);
         let Some(v1::serve_message::Part::Hello(hello)) = first else {
             return Err(Status::invalid_argument("a line begins with a hello"));
         };
-        let owner = convert::owner(&hello.worker, hello.session)?;
+        let owner = self.owner(&caller, &hello.worker, hello.session)?;
         self.check(owner.clone()).await?;
         let (orders, stream) = tokio::sync::mpsc::channel(1);
         self.state.lines.add(owner, orders, parts);
@@ -173,6 +184,27 @@ impl Dispatch for DispatchService {
 }
 
 impl DispatchService {
+    /// The worker's session that a message names.
+    fn owner(&self, caller: &Caller, worker: &str, session: u64) -> Result<Owner, Status> {
+        let owner = convert::owner(worker, session)?;
+        self.is_itself(caller, &owner.worker)?;
+        Ok(owner)
+    }
+
+    /// Refuses a caller that names another worker than the one that it is: who somebody
+    /// is follows from the connection, never from what a message says.
+    fn is_itself(&self, caller: &Caller, worker: &WorkerName) -> Result<(), Status> {
+        if caller.principal.is_worker(worker) {
+            return Ok(());
+        }
+        let why = format!("{} may not speak for worker `{worker}`", caller.principal);
+        let state = &self.state;
+        state
+            .access
+            .refused(state.now(), caller, "another worker's name", &why);
+        Err(Status::permission_denied(why))
+    }
+
     /// Refuses a session that is not its worker's newest.
     async fn check(&self, owner: Owner) -> Result<(), Status> {
         let state = &self.state;

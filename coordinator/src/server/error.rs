@@ -23,6 +23,9 @@ pub(crate) enum ApiError {
     /// The call asks for something invalid: one problem per line.
     #[error("{0}")]
     Invalid(String),
+    /// The caller may not do that.
+    #[error("{0}")]
+    Denied(String),
     /// The session is not the newest of its worker.
     #[error("stale session: {0}")]
     Stale(String),
@@ -102,6 +105,7 @@ impl From<ApiError> for Status {
             ApiError::NotFound(_) => Reason::NotFound.status(message),
             ApiError::Conflict(_) => Reason::Conflict.status(message),
             ApiError::Invalid(_) => Self::invalid_argument(message),
+            ApiError::Denied(_) => Self::permission_denied(message),
             ApiError::Stale(_) => Reason::StaleSession.status(message),
             ApiError::NameTaken(_) => Reason::NameTaken.status(message),
             ApiError::NotLeader { leader, .. } => not_leader(message, leader.as_deref()),

@@ -10,6 +10,7 @@ use swath_model::time::Timestamp;
 use swath_model::view::{CellResults, ReplicateResult, SCHEMA_VERSION, SweepView};
 use swath_report::counted;
 
+use super::access::Whose;
 use super::change::{digests_of, resume, said};
 use super::error::ApiError;
 use super::explain::told_apart;
@@ -39,9 +40,13 @@ impl Meant {
 /// # Errors
 ///
 /// [`ApiError::Conflict`] when there is nothing to forget.
-pub(crate) async fn forgetting(state: &State, selector: &[String]) -> Result<Forgetting, ApiError> {
+pub(crate) async fn forgetting(
+    state: &State,
+    whose: Whose<'_>,
+    selector: &[String],
+) -> Result<Forgetting, ApiError> {
     let at = state.now();
-    let meant = meant(state, selector, Some(at)).await?;
+    let meant = meant(state, whose, selector, Some(at)).await?;
     let (store, holders) = (&state.store, meant.holders());
     let jobs: HashSet<JobDigest> = meant.jobs.iter().map(|job| job.digest).collect();
     let mut sweeps = Vec::with_capacity(holders.len());
@@ -71,10 +76,11 @@ pub(crate) async fn forgetting(state: &State, selector: &[String]) -> Result<For
 /// [`ApiError::Conflict`] when there is nothing to forget.
 pub(crate) async fn forget(
     state: &State,
+    whose: Whose<'_>,
     selector: &[String],
     until: Option<Timestamp>,
 ) -> Result<Changed, ApiError> {
-    let meant = meant(state, selector, until).await?;
+    let meant = meant(state, whose, selector, until).await?;
     let jobs = digests_of(&meant.jobs);
     let forgotten = state.engine.forget_jobs(state.now(), jobs).await;
     let count = forgotten.map_err(ApiError::from)?;
@@ -120,10 +126,11 @@ async fn shared(state: &State, meant: &Meant) -> Result<String, ApiError> {
 
 async fn meant(
     state: &State,
+    whose: Whose<'_>,
     selector: &[String],
     until: Option<Timestamp>,
 ) -> Result<Meant, ApiError> {
-    let (all, sweeps) = select::jobs(&*state.store, selector).await?;
+    let (all, sweeps) = whose.jobs(&*state.store, selector).await?;
     let (mut jobs, mut spared) = (Vec::new(), Spared::default());
     for job in all {
         match (job.state, job.fault) {

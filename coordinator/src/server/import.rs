@@ -3,20 +3,25 @@
 use std::sync::Arc;
 
 use swath_model::import::ImportBatch;
-use swath_model::view::{SCHEMA_VERSION, SweepRecord};
+use swath_model::view::SweepRecord;
 use swath_results::import::{self, Candidate, CandidateCell, NoTarget};
 use swath_store::Store;
 
+use super::access::Whose;
+use super::change::said;
 use super::error::ApiError;
-use super::select;
 use super::state::State;
 use super::submit::submission;
 use crate::api::{Changed, ImportOrder};
 
 /// Reads a file and stores its numbers, all or none.
-pub(crate) async fn import(state: &Arc<State>, order: ImportOrder) -> Result<Changed, ApiError> {
+pub(crate) async fn import(
+    state: &Arc<State>,
+    whose: Whose<'_>,
+    order: ImportOrder,
+) -> Result<Changed, ApiError> {
     let store = &*state.store;
-    let sweeps = sweeps(store, &order).await?;
+    let sweeps = sweeps(store, whose, &order).await?;
     let mut sources = Vec::new();
     for sweep in &sweeps {
         let found = store.sources(sweep.digest).await;
@@ -76,10 +81,9 @@ pub(crate) async fn import(state: &Arc<State>, order: ImportOrder) -> Result<Cha
     }
     let message = parts.join(", ");
     Ok(Changed {
-        schema_version: SCHEMA_VERSION,
         sweeps: sweeps.iter().map(|sweep| sweep.digest).collect(),
         jobs: counts.new,
-        message,
+        ..said(message)
     })
 }
 
@@ -91,9 +95,13 @@ fn numbers(count: u64) -> String {
 }
 
 /// The sweeps that a file is meant for; see [`import::targets`].
-async fn sweeps(store: &dyn Store, order: &ImportOrder) -> Result<Vec<SweepRecord>, ApiError> {
+async fn sweeps(
+    store: &dyn Store,
+    whose: Whose<'_>,
+    order: &ImportOrder,
+) -> Result<Vec<SweepRecord>, ApiError> {
     let mut found = Vec::new();
-    for sweep in select::sweeps(store, &order.selector).await? {
+    for sweep in whose.sweeps(store, &order.selector).await? {
         found.push(store.sweep(sweep.digest).await?);
     }
     let chosen = !order.selector.is_empty();

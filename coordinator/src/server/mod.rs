@@ -1,5 +1,6 @@
 //! The server: gRPC in front of the engine and its store.
 
+mod access;
 mod advertise;
 mod change;
 mod clock;
@@ -27,6 +28,7 @@ mod table;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ use swath_engine::{Engine, Role};
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_proto::limits;
+use swath_proto::v1::admission_server::AdmissionServer;
 use swath_proto::v1::control_server::ControlServer;
 use swath_proto::v1::dispatch_server::DispatchServer;
 use swath_store::{Store, StoreError};
@@ -46,10 +49,13 @@ use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
+use self::access::{Access, AdmissionService, Guard, accept};
+pub use self::access::{AuditEntry, AuditLine, AuditVerdict, read_audit};
 use self::control::ControlService;
 use self::dispatch::DispatchService;
 use self::state::State;
 use crate::database::Database;
+use crate::identity::Identity;
 
 /// How long open calls may take to end at a stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -63,6 +69,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ServeSettings {
     /// Where gRPC listens; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// The directory of its identity, if it has one.
+    pub identity: Option<PathBuf>,
+    /// Whether callers must show who they are, over TLS. Only loopback addresses may
+    /// go without; then everybody on this machine may do everything.
+    pub secured: bool,
     /// The URL by which others reach it; by default derived from `listen`.
     pub advertise: Option<String>,
     /// Where its data is.
@@ -108,6 +119,7 @@ pub struct Server {
     sweeping: JoinHandle<()>,
     steering: JoinHandle<()>,
     following: JoinHandle<()>,
+    knowing: JoinHandle<()>,
     engine: Engine,
     store: StoreHandle,
 }
@@ -134,21 +146,25 @@ impl Server {
             .map_err(|error| ServeError::new(format!("policy: {error}")))?;
         // The port is taken first and answers last: whoever gets a connection gets
         // a coordinator.
+        let access = access(&settings)?;
         let port = Port::take(settings.listen)?;
         let address = port.address;
         report_large_files()?;
         let open::Opened { store, is_new } = open::open(&settings.database).await?;
-        let reached = advertise::url(settings.advertise, address).await;
+        let reached = advertise::url(settings.advertise, address, settings.secured).await;
         let engine = Engine::join(Arc::clone(&store), settings.policy.clone(), &reached)
             .await
             .map_err(|error| ServeError::of(&error))?;
-        let state = Arc::new(State::new(engine.clone(), settings.policy));
+        let state = Arc::new(State::new(engine.clone(), settings.policy, access));
         let mut role = engine.role();
         if *role.borrow_and_update() == Role::Leads {
             prepare(&state).await.map_err(ServeError::new)?;
         }
+        let refreshed = state.access.refresh(&state).await;
+        refreshed.map_err(|error| ServeError::of(&error))?;
         let listener = port.listen()?;
         let stop = CancellationToken::new();
+        let knowing = tokio::spawn(know(Arc::clone(&state), stop.clone()));
         let following = tokio::spawn(follow(role, Arc::clone(&state), stop.clone()));
         let serving = tokio::spawn(serve(listener, Arc::clone(&state), stop.clone()));
         let steering = tokio::spawn(steering::steer(Arc::clone(&state), stop.clone()));
@@ -173,6 +189,7 @@ impl Server {
             sweeping,
             steering,
             following,
+            knowing,
             engine,
             store: StoreHandle(store),
         })
@@ -206,6 +223,7 @@ impl Server {
         self.sweeping.abort();
         self.steering.abort();
         self.following.abort();
+        self.knowing.abort();
         self.engine.stop().await;
         self.store
             .0
@@ -223,6 +241,52 @@ impl Server {
                 .clone()
                 .unwrap_or_else(|| ServeError::new("the server failed")),
             Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Who may call a coordinator with these settings.
+fn access(settings: &ServeSettings) -> Result<Access, ServeError> {
+    if !settings.secured && !settings.listen.ip().is_loopback() {
+        return Err(ServeError::new(format!(
+            "{} can be reached from other machines: that needs TLS and tokens. \
+             `coordinator init --host NAME` makes what is needed, and `coordinator serve` then \
+             uses it; without it, listen on 127.0.0.1",
+            settings.listen
+        )));
+    }
+    let identity = settings.identity.as_deref().map(Identity::open).transpose();
+    let identity = identity.map_err(|error| ServeError::new(error.to_string()))?;
+    let access = Access::new(identity, settings.secured);
+    access.map_err(|error| ServeError::new(error.to_string()))
+}
+
+/// How often is looked at what other coordinators may have changed about access.
+const KNOW_EVERY: Duration = Duration::from_secs(2);
+/// How often is looked whether the coordinator's certificate is to be renewed.
+const RENEW_EVERY: Duration = Duration::from_hours(1);
+
+/// Keeps up with who has access, where callers must show who they are.
+async fn know(state: Arc<State>, stop: CancellationToken) {
+    let Some(port) = state.access.port() else {
+        return;
+    };
+    let mut renewed = tokio::time::Instant::now();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(KNOW_EVERY) => {}
+        }
+        // A store that is away is told of by whatever needs it.
+        if let Err(error) = state.access.refresh(&state).await {
+            tracing::debug!(error = %error::causes(&error), "who has access cannot be read");
+        }
+        if renewed.elapsed() < RENEW_EVERY {
+            continue;
+        }
+        renewed = tokio::time::Instant::now();
+        if let Err(error) = port.renew() {
+            tracing::error!(%error, "the coordinator's certificate cannot be renewed");
         }
     }
 }
@@ -352,24 +416,37 @@ async fn serve(
         .set_serving::<DispatchServer<DispatchService>>()
         .await;
     health.set_serving::<ControlServer<ControlService>>().await;
+    let admission = AdmissionServer::new(AdmissionService {
+        state: Arc::clone(&state),
+    })
+    .max_decoding_message_size(limits::DISPATCH_MESSAGE_BYTES);
     // Small replies must not wait for Nagle's timer.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let incoming = incoming.then(rested);
-    tonic::transport::Server::builder()
+    let router = tonic::transport::Server::builder()
         .timeout(limits::EXCHANGE_WAIT_MAX + limits::CONTROL_DEADLINE)
         .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
         .concurrency_limit_per_connection(limits::CONCURRENCY_PER_CONNECTION)
         .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
+        .layer(Guard::new(Arc::clone(&state)))
         .add_service(health_service)
+        .add_service(admission)
         .add_service(dispatch)
-        .add_service(control)
-        .serve_with_incoming_shutdown(incoming, async move {
-            stop.cancelled().await;
-            // A shutdown must not wait for them.
-            state.lines.close();
-        })
-        .await
+        .add_service(control);
+    let lines = Arc::clone(&state);
+    let stopped = async move {
+        stop.cancelled().await;
+        // A shutdown must not wait for them.
+        lines.lines.close();
+    };
+    match state.access.port() {
+        Some(port) => {
+            let incoming = accept(port, incoming);
+            router.serve_with_incoming_shutdown(incoming, stopped).await
+        }
+        None => router.serve_with_incoming_shutdown(incoming, stopped).await,
+    }
 }
 
 #[cfg(test)]

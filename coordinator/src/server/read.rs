@@ -14,6 +14,7 @@ use swath_model::view::{
 use swath_results::table::Definition;
 use swath_store::Store;
 
+use super::access::Caller;
 use super::decisions::decisions;
 use super::error::ApiError;
 use super::explain::{self, Facts};
@@ -33,7 +34,16 @@ use crate::api::{
 use crate::eta::{self, slots_at_work};
 
 /// Answers one query with a JSON document.
-pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String, ApiError> {
+///
+/// # Errors
+///
+/// [`ApiError::Denied`] for a caller who may not read it.
+pub(crate) async fn read(
+    state: &Arc<State>,
+    caller: &Caller,
+    query: ReadQuery,
+) -> Result<String, ApiError> {
+    let whose = caller.may(query.deed())?;
     let store = &*state.store;
     let now_ms = state.now().as_ms();
     let schema_version = SCHEMA_VERSION;
@@ -45,6 +55,7 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
                 sweeps,
             })
         }
+        ReadQuery::Credentials => json(&state.access.list(state.now())),
         ReadQuery::Sweep { selector } => json(&SweepDocument {
             schema_version,
             sweep: select::record(store, &selector).await?,
@@ -192,8 +203,8 @@ pub(crate) async fn read(state: &Arc<State>, query: ReadQuery) -> Result<String,
         ReadQuery::Selected {
             selector,
             only_sweeps,
-        } => json(&select::selection(store, &selector, only_sweeps).await?),
-        ReadQuery::Forgetting { selector } => json(&forgetting(state, &selector).await?),
+        } => json(&select::selection(store, whose, &selector, only_sweeps).await?),
+        ReadQuery::Forgetting { selector } => json(&forgetting(state, whose, &selector).await?),
         ReadQuery::MissingInputs { inputs } => json(&missing_inputs(store, inputs).await?),
         ReadQuery::Overlaps { sources } => json(&Overlaps {
             schema_version,

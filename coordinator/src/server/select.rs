@@ -15,6 +15,7 @@ use swath_results::table::Definition;
 use swath_store::Store;
 use swath_sweep::{FIELDS, Filter, Grid, Missed, Operator, Selector, SubjectView, Target};
 
+use super::access::Whose;
 use super::error::ApiError;
 use crate::api::{SelectedJobs, Selection};
 
@@ -521,6 +522,7 @@ pub(crate) async fn jobs(
 /// What a selector means for a command that changes it, for people to confirm.
 pub(crate) async fn selection(
     store: &dyn Store,
+    whose: Whose<'_>,
     words: &[String],
     only_sweeps: bool,
 ) -> Result<Selection, ApiError> {
@@ -531,8 +533,8 @@ pub(crate) async fn selection(
     };
     let found = match only_sweeps {
         true if words.is_empty() => return Err(ApiError::invalid("name a sweep")),
-        true => Selected::Sweeps(sweeps(store, words).await?),
-        false => selected(store, words).await?,
+        true => Selected::Sweeps(whose.sweeps(store, words).await?),
+        false => whose.selected(store, words).await?,
     };
     match found {
         Selected::Sweeps(sweeps) => selection.sweeps = sweeps,

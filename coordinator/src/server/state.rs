@@ -11,6 +11,7 @@ use swath_model::time::Timestamp;
 use swath_store::Store;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
+use super::access::Access;
 use super::clock::Clock;
 use super::inputs::UPLOADS_AT_ONCE;
 use super::keeping::Keeping;
@@ -31,6 +32,8 @@ pub(crate) struct State {
     pub(crate) lines: Lines,
     /// What sweeps want to keep, as far as it was looked up.
     pub(crate) keeping: Keeping,
+    /// Who may call.
+    pub(crate) access: Access,
     clock: Clock,
     /// Workers that an operator drains; kept here so that every reply can say
     /// so without a read.
@@ -38,7 +41,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(engine: Engine, policy: Policy) -> Self {
+    pub(crate) fn new(engine: Engine, policy: Policy, access: Access) -> Self {
         Self {
             store: Arc::clone(engine.store()),
             engine,
@@ -47,6 +50,7 @@ impl State {
             submits: AsyncMutex::new(()),
             lines: Lines::default(),
             keeping: Keeping::default(),
+            access,
             clock: Clock::new(Timestamp::default()),
             draining: Mutex::new(BTreeSet::new()),
         }
